@@ -1,0 +1,43 @@
+# Every target sets up .venv by itself; the second time that takes a moment only.
+# PYTHON=/path/to/python names the Python to use, ARGS="-k torn" goes to pytest.
+
+VENV := .venv/bin
+PYTEST := $(VENV)/python -m pytest
+WORKERS ?= 2
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench coverage lock clean
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
+
+setup: ## make .venv and install the built wheel into it
+	@sh tools/bootstrap.sh
+
+demo: setup ## see it work
+	@$(VENV)/thence demo
+
+test: setup ## the tests, on the installed wheel, in random order
+	@$(PYTEST) --ignore=tests/house -n $(WORKERS) --dist loadgroup $(ARGS)
+
+check: setup ## style, types, imports, the rules of the house
+	@$(VENV)/ruff check .
+	@$(VENV)/ruff format --check .
+	@$(VENV)/mypy
+	@$(VENV)/lint-imports
+	@$(PYTEST) tests/house $(ARGS)
+
+bench: setup ## the measurements
+	@$(VENV)/python -m bench
+
+coverage: setup ## the tests again, with what they reach
+	@$(PYTEST) --ignore=tests/house -n $(WORKERS) --dist loadgroup --cov $(ARGS)
+
+lock: ## renew requirements.lock
+	@sh tools/lock.sh
+
+clean: ## remove what these targets made
+	rm -rf .venv dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -f .coverage .coverage.*
+	find src tests tools -name __pycache__ -type d -prune -exec rm -rf {} +

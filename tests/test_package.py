@@ -1,0 +1,28 @@
+"""What is tested is what a user installs: the built wheel, not the source tree."""
+
+import sys
+import tomllib
+from importlib.metadata import distribution
+from pathlib import Path
+
+import thence
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def test_package_comes_from_the_wheel_and_not_from_the_source_tree():
+    place = Path(thence.__file__).resolve()
+    assert place.is_relative_to(Path(sys.prefix).resolve())
+    assert not place.is_relative_to(ROOT / "src")
+
+
+def test_version_is_the_one_in_pyproject():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert thence.__version__ == project["version"]
+    assert distribution("thence").version == project["version"]
+
+
+def test_wheel_ships_the_type_marker_and_every_scenario():
+    inside = {str(path) for path in distribution("thence").files or []}
+    scenarios = {f"thence/scenarios/{path.name}" for path in ROOT.glob("scenarios/*.yaml")}
+    assert inside >= {"thence/py.typed"} | scenarios

@@ -1,0 +1,246 @@
+"""Makes the environment in .venv that the Makefile's targets run in.
+
+It installs what requirements.lock names, hashes required, then builds the wheel of this tree and
+installs that wheel, so that tests see what a user gets. Two stamps inside .venv say what it was
+made from: a run that finds both true does nothing, and a run that was cut short left no stamp, so
+the next one repairs it. Two runs at once wait for each other. It imports the standard library
+alone, and it never writes outside .venv, except that it installs Debian's python3-venv where
+that is missing and it may (root, apt-get at hand).
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+VENV_PYTHON = VENV / "bin" / "python"
+LOCK_FILE = ROOT / "requirements.lock"
+ENVIRONMENT_STAMP = VENV / "environment.stamp"
+WHEEL_STAMP = VENV / "wheel.stamp"
+WHEEL_INPUTS = ("src", "scenarios", "pyproject.toml", "README.md", "LICENSE")
+WAIT_FOR_OTHER_S_MAX = 900
+WAIT_STEP_S = 0.1
+UNREACHABLE_SIGNS = (
+    "connection",
+    "could not fetch url",
+    "name resolution",
+    "network is unreachable",
+    "no matching distribution",
+    "ssl",
+    "timed out",
+    "proxy",
+)
+
+
+class SetUpError(Exception):
+    """What failed, why, and what to do next."""
+
+    def __init__(self, what: str, why: str, hint: str) -> None:
+        super().__init__(what)
+        self.lines = (f"set-up failed: {what}", f"  why:  {why}", f"  next: {hint}")
+
+
+def main() -> int:
+    """Set up the environment; the exit status is 0 when it is ready."""
+    try:
+        with alone_in_tree():
+            set_up()
+    except SetUpError as error:
+        print(*error.lines, sep="\n", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        say("set-up interrupted; the next run finishes it")
+        return 130
+    return 0
+
+
+def set_up() -> None:
+    """Bring .venv up to date with the lock, then with the tree."""
+    environment = environment_key()
+    if read_stamp(ENVIRONMENT_STAMP) != environment or not VENV_PYTHON.exists():
+        make_environment()
+        write_stamp(ENVIRONMENT_STAMP, environment)
+    wheel = wheel_key()
+    if read_stamp(WHEEL_STAMP) != wheel:
+        WHEEL_STAMP.unlink(missing_ok=True)
+        install_wheel()
+        write_stamp(WHEEL_STAMP, wheel)
+
+
+@contextlib.contextmanager
+def alone_in_tree() -> Iterator[None]:
+    """Hold a lock on the tree's folder, so that no lock file needs to be kept or cleaned."""
+    descriptor = os.open(ROOT, os.O_RDONLY)
+    try:
+        deadline_s = time.monotonic() + WAIT_FOR_OTHER_S_MAX
+        told = False
+        while not try_lock(descriptor):
+            if not told:
+                say("another set-up is running in this tree; waiting for it")
+                told = True
+            if time.monotonic() > deadline_s:
+                raise SetUpError(
+                    "another set-up holds this tree",
+                    f"waited {WAIT_FOR_OTHER_S_MAX} s for it to end",
+                    "end the other run of make, then run this one again",
+                )
+            time.sleep(WAIT_STEP_S)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def try_lock(descriptor: int) -> bool:
+    """Take the lock if nobody holds it."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def environment_key() -> str:
+    """Name what the environment is made from: the lock, this Python, this place."""
+    facts = (sys.version, sys.base_prefix, str(VENV))
+    return digest("\n".join(facts).encode() + LOCK_FILE.read_bytes())
+
+
+def wheel_key() -> str:
+    """Name what the wheel is made from, by content; a touched file changes nothing."""
+    inputs = sorted(wheel_inputs())
+    named = [f"{path.relative_to(ROOT)} {digest(path.read_bytes())}" for path in inputs]
+    return digest("\n".join(named).encode())
+
+
+def wheel_inputs() -> Iterator[Path]:
+    """Find the files that can end up in the wheel."""
+    for name in WHEEL_INPUTS:
+        path = ROOT / name
+        if path.is_file():
+            yield path
+        for file in path.rglob("*"):
+            if file.is_file() and "__pycache__" not in file.parts:
+                yield file
+
+
+def make_environment() -> None:
+    """Make .venv anew: what an older lock named must not stay behind."""
+    say(f"making .venv with Python {sys.version.split()[0]} (10 to 40 s)")
+    ensure_venv_module()
+    shutil.rmtree(VENV, ignore_errors=True)
+    run([base_python(), "-m", "venv", str(VENV)], "the environment could not be made")
+    pip("install", "--require-hashes", "--requirement", str(LOCK_FILE))
+
+
+def install_wheel() -> None:
+    """Build the wheel of this tree with the locked backend, then install it."""
+    wheels = VENV / "wheels"
+    shutil.rmtree(wheels, ignore_errors=True)
+    pip("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(wheels), str(ROOT))
+    (wheel,) = wheels.glob("*.whl")
+    pip("install", "--no-deps", "--no-index", "--force-reinstall", str(wheel))
+
+
+def ensure_venv_module() -> None:
+    """Check that this Python can make environments; Debian ships that part apart."""
+    if can_make_environments():
+        return
+    package = f"python{sys.version_info.major}.{sys.version_info.minor}-venv"
+    may_install = os.geteuid() == 0 and shutil.which("apt-get") and is_debian_python()
+    if may_install:
+        say(f"installing {package}, which this Python lacks")
+        run(["apt-get", "update", "-qq"], "the list of system packages could not be renewed")
+        install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", package]
+        run(install, f"{package} could not be installed")
+    if not can_make_environments():
+        raise SetUpError(
+            "this Python can't make environments",
+            f"{base_python()} lacks the module venv or ensurepip",
+            f"as root: apt-get install {package}; or name another: make PYTHON=... test",
+        )
+
+
+def can_make_environments() -> bool:
+    """Ask in a new process, for what was just installed is not seen in this one."""
+    asked = [base_python(), "-c", "import venv, ensurepip"]
+    return subprocess.run(asked, capture_output=True, check=False).returncode == 0
+
+
+def is_debian_python() -> bool:
+    """Tell the system's Python, which apt-get can complete, from one built by hand."""
+    return sysconfig.get_config_var("prefix") == "/usr" and Path("/etc/debian_version").exists()
+
+
+def base_python() -> str:
+    """Name the Python under a virtual environment, for that one may be .venv itself."""
+    return str(getattr(sys, "_base_executable", sys.executable))
+
+
+def pip(*arguments: str) -> None:
+    """Run the environment's pip; its talk is shown only when it fails."""
+    quiet = ["--quiet", "--disable-pip-version-check", "--no-input"]
+    command = [str(VENV_PYTHON), "-m", "pip", arguments[0], *quiet, *arguments[1:]]
+    run(command, f"pip {arguments[0]} did not succeed")
+
+
+def run(command: list[str], what: str) -> None:
+    """Run a command to its end and turn its failure into one of ours."""
+    try:
+        ended = subprocess.run(
+            command, cwd=ROOT, capture_output=True, text=True, check=False, errors="replace"
+        )
+    except OSError as error:
+        raise SetUpError(what, str(error), "run it by hand: " + " ".join(command)) from error
+    if ended.returncode == 0:
+        return
+    talk = (ended.stderr + ended.stdout).strip()
+    print(talk, file=sys.stderr)
+    raise SetUpError(what, *cause_and_hint(talk, command))
+
+
+def cause_and_hint(talk: str, command: list[str]) -> tuple[str, str]:
+    """Conclude from a command's talk why it failed, with a next step."""
+    lowered = talk.lower()
+    by_hand = "run it by hand: " + " ".join(command)
+    if "do not match the hashes" in lowered:
+        return "a package differs from requirements.lock", "make lock, and look at what changed"
+    if any(sign in lowered for sign in UNREACHABLE_SIGNS):
+        hint = "check the network, or point pip at an index you can reach (PIP_INDEX_URL)"
+        return "pip can't reach a package index that has what requirements.lock names", hint
+    errors = [line for line in talk.splitlines() if "error" in line.lower()]
+    return (errors or talk.splitlines() or ["it said nothing"])[-1].strip(), by_hand
+
+
+def read_stamp(path: Path) -> str:
+    """Read a stamp; none is as good as a wrong one."""
+    return path.read_text() if path.is_file() else ""
+
+
+def write_stamp(path: Path, key: str) -> None:
+    """Write a stamp whole or not at all."""
+    new = path.with_suffix(".new")
+    new.write_text(key)
+    new.replace(path)
+
+
+def digest(data: bytes) -> str:
+    """Name bytes by their SHA-256."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def say(text: str) -> None:
+    """Tell the person at the terminal."""
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
