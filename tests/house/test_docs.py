@@ -1,0 +1,198 @@
+"""The documents say what is there: their links, the names in the picture, every command."""
+
+import ast
+import re
+import tomllib
+from pathlib import Path, PurePosixPath
+
+from tests.house.tree import PACKAGE, ROOT, texts, tracked_files
+
+LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)")
+FENCE = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
+HEADING = re.compile(r"^#{1,6} +(.+?) *$", re.MULTILINE)
+CODE = re.compile(r"`([^`\n]+)`")
+DOCUMENT = re.compile(r"(?<![\w/.-])[A-Z][A-Z_]{2,}\.md\b")
+# Files of those who use thence, which its text may name though the tree has none.
+DOCUMENTS_OF_USERS = {"AGENTS.md", "CLAUDE.md", "SKILL.md"}
+
+
+def slug(heading: str) -> str:
+    """Make the anchor that a forge makes of a heading."""
+    bare = re.sub(r"[^\w\- ]", "", heading.replace("`", "").lower())
+    return bare.replace(" ", "-")
+
+
+def broken_links(name: str, text: str, root: Path = ROOT) -> list[str]:
+    """Find links to files or headings that are not there; the web is not asked."""
+    found = []
+    for match in LINK.finditer(FENCE.sub("", text)):
+        target = match[1] or match[2]
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        file = (root / name).parent / path if path else root / name
+        if not file.exists():
+            found.append(f"{name}: no file {target}")
+        elif anchor and anchor not in anchors(file):
+            found.append(f"{name}: no heading {target}")
+    return found
+
+
+def anchors(file: Path) -> set[str]:
+    text = FENCE.sub("", file.read_text(encoding="utf-8"))
+    return {slug(heading) for heading in HEADING.findall(text)}
+
+
+def missing_names(text: str) -> list[str]:
+    """Find paths and dotted names in backticks that the tree lacks."""
+    return [code for code in CODE.findall(FENCE.sub("", text)) if not is_there(code)]
+
+
+def is_there(code: str) -> bool:
+    """Judge one piece of code; what is neither path nor dotted name of ours passes."""
+    if re.fullmatch(r"thence(\.\w+)+", code):
+        return has_dotted_name(code)
+    is_path = re.fullmatch(r"[\w./-]+", code) and ("/" in code or code.endswith((".py", ".md")))
+    if not is_path or code.startswith((".thence", "/", "-")):
+        return True
+    return any((ROOT / place / code).exists() for place in ("", PACKAGE))
+
+
+def has_dotted_name(dotted: str, root: Path = ROOT) -> bool:
+    """Follow a dotted name through folders, into a file, and to what that file defines."""
+    place, parts = root / "src", dotted.split(".")
+    while parts and (place / parts[0]).is_dir():
+        place /= parts.pop(0)
+    if not parts:
+        return True
+    file = place / f"{parts[0]}.py"
+    if file.is_file():
+        parts.pop(0)
+    else:
+        file = place / "__init__.py"
+    return not parts or (file.is_file() and defines(file.read_text(encoding="utf-8"), parts))
+
+
+def defines(text: str, parts: list[str]) -> bool:
+    """Tell whether a module's text binds a name, or a class in it the next one."""
+    body = ast.parse(text).body
+    for part in parts:
+        bound = [node for node in body if part in names_bound(node)]
+        if not bound:
+            return False
+        body = getattr(bound[0], "body", [])
+    return True
+
+
+def names_bound(node: ast.stmt) -> set[str]:
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return {node.name}
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        return {(alias.asname or alias.name).split(".")[0] for alias in node.names}
+    if isinstance(node, ast.TypeAlias if hasattr(ast, "TypeAlias") else ()):
+        return {node.name.id}
+    targets = getattr(node, "targets", None) or [getattr(node, "target", None)]
+    return {
+        name.id
+        for target in targets
+        if target is not None
+        for name in ast.walk(target)
+        if isinstance(name, ast.Name)
+    }
+
+
+def missing_documents(name: str, text: str, known: set[str]) -> list[str]:
+    """Find documents that text sends a reader to though nobody can read them here."""
+    named = set(DOCUMENT.findall(text)) - known - DOCUMENTS_OF_USERS
+    return [f"{name}: names {document}, which is not in the tree" for document in sorted(named)]
+
+
+def undecided(pyproject: str, pages: list[str]) -> list[str]:
+    """Find dependencies that no decision page names."""
+    project = tomllib.loads(pyproject)["project"]
+    wanted = [*project.get("dependencies", [])]
+    for extra in project.get("optional-dependencies", {}).values():
+        wanted += extra
+    names = [re.match(r"[\w.-]+", entry)[0] for entry in wanted]
+    said = "\n".join(pages).lower()
+    return [
+        name
+        for name in names
+        if name != "thence"
+        and not re.search(rf"(?<![\w.-]){re.escape(name.lower())}(?![\w-])", said)
+    ]
+
+
+def test_links_in_the_documents_resolve():
+    found = [line for name, text in texts(".md") for line in broken_links(name, text)]
+    assert not found, "\n".join(found)
+
+
+def test_broken_links_are_found(tmp_path):
+    (tmp_path / "b.md").write_text("# It's `here`, now\n```\n# not here\n```\n")
+    good = "[b](b.md) [b](b.md#its-here-now) [w](https://example.org/x) [t](#top)\n# top\n"
+    (tmp_path / "a.md").write_text(good)
+    assert not broken_links("a.md", good, tmp_path)
+    for bad in ("[b](c.md)", "[b](b.md#gone)", "[b](b.md#not-here)", "![p](p.png)", "[t](#gone)"):
+        assert broken_links("a.md", bad, tmp_path), bad
+    assert not broken_links("a.md", "```\n[b](c.md)\n```\n", tmp_path)
+
+
+def test_names_in_the_architecture_exist():
+    file = ROOT / "ARCHITECTURE.md"
+    found = missing_names(file.read_text(encoding="utf-8")) if file.exists() else []
+    assert not found, f"{file.name} names what is not there: {', '.join(found)}"
+
+
+def test_missing_names_are_found():
+    there = "`pyproject.toml` `docs/reference/` `thence.__version__` `thence` `__init__.py`"
+    assert not missing_names(f"{there} `.thence/lock` `events.jsonl` `make check`")
+    for gone in ("`thence.gone`", "`docs/gone.md`", "`log/gone.py`", "`thence.core.gone`"):
+        assert missing_names(gone), gone
+
+
+def test_definitions_are_found_in_a_module_and_its_classes():
+    text = "import a\nX: int = 1\n(p, q) = 1, 2\nclass C:\n    y = 1\n    def f(self): ...\n"
+    for parts in (["X"], ["q"], ["a"], ["C"], ["C", "f"], ["C", "y"]):
+        assert defines(text, parts), parts
+    assert not defines(text, ["Z"])
+    assert not defines(text, ["C", "g"])
+
+
+def test_text_names_no_document_that_is_not_here():
+    known = {PurePosixPath(name).name for name in tracked_files()}
+    found = [
+        line
+        for name, text in texts()
+        if name != "tests/house/test_docs.py"
+        for line in missing_documents(name, text, known)
+    ]
+    assert not found, "\n".join(found)
+
+
+def test_missing_documents_are_found():
+    assert missing_documents("a.py", "see GONE.md section 3", {"README.md"})
+    assert not missing_documents("a.py", "README.md, plan.md, CLAUDE.md", {"README.md"})
+
+
+def test_each_dependency_has_a_decision():
+    pages = [text for name, text in texts(".md") if name.startswith("docs/decisions/")]
+    found = undecided((ROOT / "pyproject.toml").read_text(encoding="utf-8"), pages)
+    assert not found, f"no page of docs/decisions names {', '.join(found)}"
+
+
+def test_undecided_dependencies_are_found():
+    sample = '[project]\ndependencies = ["ruamel.yaml>=1", "click"]\n'
+    assert undecided(sample, ["we take ruamel.yaml"]) == ["click"]
+    assert not undecided(sample, ["we take ruamel.yaml", "and **click**."])
+    extra = '[project]\noptional-dependencies = {server = ["fastapi>=1", "thence[sync]"]}\n'
+    assert undecided(extra, []) == ["fastapi"]
+
+
+def test_each_decision_has_its_own_number():
+    names = [
+        PurePosixPath(name).name for name in tracked_files() if name.startswith("docs/decisions/")
+    ]
+    numbers = [int(name[:4]) for name in names if re.fullmatch(r"\d{4}-[a-z0-9-]+\.md", name)]
+    assert len(numbers) == len(names)
+    assert len(set(numbers)) == len(numbers)
