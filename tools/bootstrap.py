@@ -15,7 +15,6 @@ import os
 import shutil
 import subprocess
 import sys
-import sysconfig
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -78,8 +77,13 @@ def set_up() -> None:
 
 @contextlib.contextmanager
 def alone_in_tree() -> Iterator[None]:
-    """Hold a lock on the tree's folder, so that no lock file needs to be kept or cleaned."""
+    """Hold a lock on the tree's folder, so that no lock file needs to be kept or cleaned.
+
+    The commands we run inherit the descriptor: if this process is killed alone, a pip that goes
+    on writing into .venv still holds the lock, and the next run waits for it.
+    """
     descriptor = os.open(ROOT, os.O_RDONLY)
+    os.set_inheritable(descriptor, True)
     try:
         deadline_s = time.monotonic() + WAIT_FOR_OTHER_S_MAX
         told = False
@@ -177,7 +181,7 @@ def can_make_environments() -> bool:
 
 def is_debian_python() -> bool:
     """Tell the system's Python, which apt-get can complete, from one built by hand."""
-    return sysconfig.get_config_var("prefix") == "/usr" and Path("/etc/debian_version").exists()
+    return sys.base_prefix == "/usr" and Path("/etc/debian_version").exists()
 
 
 def base_python() -> str:
@@ -196,7 +200,13 @@ def run(command: list[str], what: str) -> None:
     """Run a command to its end and turn its failure into one of ours."""
     try:
         ended = subprocess.run(
-            command, cwd=ROOT, capture_output=True, text=True, check=False, errors="replace"
+            command,
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            close_fds=False,
         )
     except OSError as error:
         raise SetUpError(what, str(error), "run it by hand: " + " ".join(command)) from error
@@ -212,7 +222,8 @@ def cause_and_hint(talk: str, command: list[str]) -> tuple[str, str]:
     lowered = talk.lower()
     by_hand = "run it by hand: " + " ".join(command)
     if "do not match the hashes" in lowered:
-        return "a package differs from requirements.lock", "make lock, and look at what changed"
+        hint = "see above which one; make lock, if you know that the new one is meant"
+        return "a package differs from what requirements.lock says it is", hint
     if any(sign in lowered for sign in UNREACHABLE_SIGNS):
         hint = "check the network, or point pip at an index you can reach (PIP_INDEX_URL)"
         return "pip can't reach a package index that has what requirements.lock names", hint
