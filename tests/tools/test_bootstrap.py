@@ -1,0 +1,133 @@
+"""The set-up says plainly what it lacks, and knows when nothing needs to be done."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tools import bootstrap
+
+DOOR = bootstrap.ROOT / "tools" / "bootstrap.sh"
+
+
+@pytest.fixture
+def tree(tmp_path, monkeypatch):
+    """A small tree that the bootstrap takes for its own."""
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "a.py").write_text("a = 1\n")
+    (tmp_path / "requirements.lock").write_text("click==1\n")
+    venv = tmp_path / ".venv"
+    monkeypatch.setattr(bootstrap, "ROOT", tmp_path)
+    monkeypatch.setattr(bootstrap, "VENV", venv)
+    monkeypatch.setattr(bootstrap, "LOCK_FILE", tmp_path / "requirements.lock")
+    return tmp_path
+
+
+def write_program(path: Path, text: str) -> Path:
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return path
+
+
+def test_python_that_is_too_old_is_refused_in_three_lines(tmp_path):
+    old = write_program(tmp_path / "python", '[ "$1" = --version ] && echo Python 3.9.1 || exit 1')
+    asked = subprocess.run(
+        ["sh", DOOR], env={**os.environ, "PYTHON": str(old)}, capture_output=True, text=True
+    )
+    assert asked.returncode == 1
+    what, why, hint = asked.stderr.splitlines()
+    assert what == "set-up failed: no Python of 3.11 or later was found"
+    assert "Python 3.9.1" in why
+    assert "install Python 3.11" in hint
+
+
+def test_shim_of_a_missing_python_is_passed_over(tmp_path):
+    write_program(tmp_path / "python3", "exit 127")
+    write_program(tmp_path / "python3.14", 'test "$1" = -c || echo "took $0"')
+    places = f"{tmp_path}:{os.environ['PATH']}"
+    env = {key: value for key, value in os.environ.items() if key != "PYTHON"}
+    asked = subprocess.run(
+        ["sh", DOOR], env={**env, "PATH": places}, capture_output=True, text=True
+    )
+    assert asked.stdout == f"took {tmp_path}/python3.14\n"
+
+
+def test_wheel_is_known_by_content_and_not_by_time(tree):
+    before = bootstrap.wheel_key()
+    os.utime(tree / "src" / "a.py", (1, 1))
+    (tree / "src" / "__pycache__").mkdir()
+    (tree / "src" / "__pycache__" / "a.pyc").write_text("x")
+    (tree / "notes.txt").write_text("x")
+    assert bootstrap.wheel_key() == before
+    for name in ("src/b.py", "scenarios/trade.yaml", "pyproject.toml"):
+        (tree / name).parent.mkdir(exist_ok=True)
+        (tree / name).write_text("x")
+        assert bootstrap.wheel_key() != before, name
+        (tree / name).unlink()
+
+
+def test_environment_is_known_by_lock_and_place(tree, monkeypatch):
+    before = bootstrap.environment_key()
+    monkeypatch.setattr(bootstrap, "VENV", tree / "moved" / ".venv")
+    assert bootstrap.environment_key() != before
+    monkeypatch.undo()
+    assert bootstrap.environment_key() != before
+
+
+def test_stamp_that_is_missing_differs_from_every_key(tmp_path):
+    stamp = tmp_path / "wheel.stamp"
+    assert bootstrap.read_stamp(stamp) == ""
+    bootstrap.write_stamp(stamp, "key")
+    assert bootstrap.read_stamp(stamp) == "key"
+    assert [path.name for path in tmp_path.iterdir()] == ["wheel.stamp"]
+
+
+@pytest.mark.parametrize(
+    ("talk", "cause"),
+    [
+        ("WARNING: Retrying after connection broken by NewConnectionError", "can't reach"),
+        ("ERROR: No matching distribution found for click==8", "can't reach"),
+        ("ERROR: THESE PACKAGES DO NOT MATCH THE HASHES from", "differs from"),
+        ("running\nerror: no space left\nbye", "error: no space left"),
+        ("", "it said nothing"),
+    ],
+)
+def test_talk_of_a_failed_command_becomes_a_cause(talk, cause):
+    why, hint = bootstrap.cause_and_hint(talk, ["pip", "install"])
+    assert cause in why
+    assert hint
+
+
+def test_failed_command_says_what_why_and_next():
+    with pytest.raises(bootstrap.SetUpError, match="it could not be done") as caught:
+        bootstrap.run(
+            [sys.executable, "-c", "raise SystemExit('error: it broke')"], "it could not be done"
+        )
+    what, why, hint = caught.value.lines
+    assert what == "set-up failed: it could not be done"
+    assert why == "  why:  error: it broke"
+    assert hint.startswith("  next: run it by hand: ")
+
+
+def test_two_set_ups_in_one_tree_do_not_run_at_once(tree):
+    with bootstrap.alone_in_tree():
+        descriptor = os.open(tree, os.O_RDONLY)
+        try:
+            assert not bootstrap.try_lock(descriptor)
+        finally:
+            os.close(descriptor)
+    with bootstrap.alone_in_tree():
+        pass
+
+
+def test_command_left_behind_keeps_the_lock(tree):
+    with bootstrap.alone_in_tree():
+        left = subprocess.Popen([sys.executable, "-c", "input()"], stdin=-1, close_fds=False)
+    descriptor = os.open(tree, os.O_RDONLY)
+    try:
+        assert not bootstrap.try_lock(descriptor)
+        left.communicate(b"\n")
+        assert bootstrap.try_lock(descriptor)
+    finally:
+        os.close(descriptor)
