@@ -1,0 +1,49 @@
+"""The answers to "why did this happen?" and "what followed from it?"."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from thence.core.event import Event
+from thence.core.order import CONE_EVENTS_MAX, Cone, chain, downstream, upstream
+from thence.core.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """The causes of an event.
+
+    `chain` is one line of causes, the root first and the event last; `sentences` tell it,
+    each ending in an event's short id; `cone` holds all causes with their distance, nearest
+    first, at most 10,000 of them, else it is `truncated`.
+    """
+
+    event: Event
+    chain: tuple[Event, ...]
+    cone: Cone
+    sentences: tuple[str, ...]
+    truncated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Effects:
+    """The effects of an event, as `Why` holds its causes, one sentence for each."""
+
+    event: Event
+    cone: Cone
+    sentences: tuple[str, ...]
+    truncated: bool
+
+
+def why(event: Event, events: Sequence[Event], vocabulary: Vocabulary) -> Why:
+    """Finds the causes of an event among the events of its log."""
+    known = {other.event_id: other for other in events}
+    links = chain(event, known)
+    cone, truncated = upstream(event, known, CONE_EVENTS_MAX)
+    return Why(event, links, cone, tuple(map(vocabulary.sentence, links)), truncated)
+
+
+def effects(event: Event, events: Sequence[Event], vocabulary: Vocabulary) -> Effects:
+    """Finds the effects of an event among the events of its log."""
+    cone, truncated = downstream(event, events, CONE_EVENTS_MAX)
+    told = tuple(vocabulary.sentence(effect) for effect, _ in cone)
+    return Effects(event, cone, told, truncated)

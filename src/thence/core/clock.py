@@ -1,0 +1,62 @@
+"""Time as a log tells it: Lamport's logical clock, which orders; the wall clock, for people.
+
+L. Lamport, "Time, Clocks, and the Ordering of Events in a Distributed System", 1978.
+"""
+
+from datetime import UTC, datetime
+from functools import lru_cache
+
+from thence.errors import InvalidEvent
+
+CLOCK_MAX = 2**53 - 1
+_NS_PER_SECOND = 1_000_000_000
+
+
+class LamportClock:
+    """A logical clock that only grows: an empty log is 0, its first event is 1."""
+
+    def __init__(self, value: int = 0) -> None:
+        if value < 0 or value > CLOCK_MAX:
+            raise InvalidEvent(
+                "could not set a Lamport clock",
+                cause=f"{value} is outside 0 .. 2^53-1",
+                hint="pass the clock value of the last event",
+            )
+        self._value = value
+
+    @property
+    def current(self) -> int:
+        """The last value issued or received."""
+        return self._value
+
+    def tick(self) -> int:
+        """Returns the value of the next event."""
+        self._value += 1
+        return self._value
+
+    def update(self, received: int) -> int:
+        """Witnesses a received value and returns the next own one, larger than both."""
+        self._value = max(self._value, received)
+        return self.tick()
+
+
+@lru_cache(maxsize=64)
+def _second(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S.")
+
+
+def timestamp(wall_ns: int) -> str:
+    """Writes a wall time in nanoseconds since 1970 as UTC ISO 8601 with 6 digits and Z."""
+    second, rest_ns = divmod(wall_ns, _NS_PER_SECOND)
+    return f"{_second(second)}{rest_ns // 1000:06d}Z"
+
+
+def timestamp_of(moment: datetime) -> str:
+    """Writes an aware datetime in the same form; a naive one raises InvalidEvent."""
+    if moment.tzinfo is None:
+        raise InvalidEvent(
+            "could not write the timestamp",
+            cause=f"{moment.isoformat()} has no time zone",
+            hint="use datetime.now(timezone.utc)",
+        )
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

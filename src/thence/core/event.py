@@ -1,0 +1,200 @@
+"""An event as it was stored: its line, the decoded header, the payload on demand."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Protocol
+
+import msgspec
+
+OrderKey = tuple[int, str, str, str, bytes]
+
+_decode = msgspec.json.Decoder().decode
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+class Header(msgspec.Struct, frozen=True, gc=False):
+    """The members of a line that the generic rooms read, the hosts' keys among them."""
+
+    event_id: str
+    event_type: str
+    event_version: int = 1
+    timestamp: str = ""
+    node_id: str = ""
+    seq: int = 0
+    lamport_clock: int = 0
+    caused_by: tuple[str, ...] = ()
+    inferred_causes: tuple[str, ...] = ()
+    begins: bool = False
+    ends: str | None = None
+    stream: str | None = None
+    subject: str | None = None
+    actor: str | None = None
+    simulation_id: str | None = None
+    turn_number: int | None = None
+    agent_id: str | None = None
+    description: str | None = None
+    step: str | None = None
+
+
+class Reading(Protocol):
+    """How a host's events are read: `core.vocabulary.Vocabulary` without its notices."""
+
+    @property
+    def payload_key(self) -> str:
+        """The member that holds what the host said."""
+        ...
+
+    def stream_of(self, event: "Event") -> str | None:
+        """What groups the event with others."""
+        ...
+
+    def subject_of(self, event: "Event") -> str | None:
+        """What the event is about."""
+        ...
+
+    def actor_of(self, event: "Event") -> str | None:
+        """Who did it."""
+        ...
+
+
+class Event:
+    """One stored event. `line` holds its bytes as they lie in the file, without the newline.
+
+    `payload` is decoded when first asked for and read-only throughout: maps are mapping
+    proxies, lists are tuples. Keys that this version doesn't know survive in `line`.
+    """
+
+    __slots__ = ("_members", "header", "line", "vocabulary")
+
+    def __init__(self, line: bytes, header: Header, vocabulary: Reading) -> None:
+        self.line = line
+        self.header = header
+        self.vocabulary = vocabulary
+        self._members: Mapping[str, Any] | None = None
+
+    @property
+    def event_id(self) -> str:
+        """The ULID by which the event is known everywhere."""
+        return self.header.event_id
+
+    @property
+    def event_type(self) -> str:
+        """The event's type, such as ACTION or refund.begun."""
+        return self.header.event_type
+
+    @property
+    def timestamp(self) -> str:
+        """UTC time in ISO 8601, for people; it orders nothing."""
+        return self.header.timestamp
+
+    @property
+    def node_id(self) -> str:
+        """12 hex digits of the replica that wrote the event; empty for a foreign line."""
+        return self.header.node_id
+
+    @property
+    def seq(self) -> int:
+        """The number in its node's own journal, from 1; 0 for a foreign line."""
+        return self.header.seq
+
+    @property
+    def lamport_clock(self) -> int:
+        """Lamport's logical clock, from 1; 0 for a foreign line."""
+        return self.header.lamport_clock
+
+    @property
+    def caused_by(self) -> tuple[str, ...]:
+        """The ids of the causes that were recorded where they happened."""
+        return self.header.caused_by
+
+    @property
+    def begins(self) -> bool:
+        """Whether the event begins something that lasts."""
+        return self.header.begins
+
+    @property
+    def ends(self) -> str | None:
+        """The id of the event that began what this one ends."""
+        return self.header.ends
+
+    @property
+    def turn_number(self) -> int | None:
+        """The turn of a simulation, from 0; None outside simulations."""
+        return self.header.turn_number
+
+    @property
+    def step(self) -> str | None:
+        """Where in a run it happened, `<turn>.<phase>.<agent>.<ordinal>`."""
+        return self.header.step
+
+    @property
+    def description(self) -> str | None:
+        """A sentence for people, at most 500 characters."""
+        return self.header.description
+
+    @property
+    def simulation_id(self) -> str | None:
+        """The id of the run that wrote the event; None outside simulations."""
+        return self.header.simulation_id
+
+    @property
+    def stream(self) -> str | None:
+        """What groups the event with others: a run, a feature, a name of the user's."""
+        return self.vocabulary.stream_of(self)
+
+    @property
+    def subject(self) -> str | None:
+        """What the event is about."""
+        return self.vocabulary.subject_of(self)
+
+    @property
+    def actor(self) -> str | None:
+        """Who did it."""
+        return self.vocabulary.actor_of(self)
+
+    @property
+    def members(self) -> Mapping[str, Any]:
+        """All members of the line, read-only, in the line's order."""
+        if self._members is None:
+            self._members = frozen(_decode(self.line))
+        return self._members
+
+    @property
+    def payload(self) -> Mapping[str, Any]:
+        """What the host said: `details` in a simulation, else `payload`; empty when absent."""
+        value = self.members.get(self.vocabulary.payload_key)
+        return value if isinstance(value, Mapping) else _NOTHING
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether another tool wrote the line, so that nothing verifies it."""
+        return self.header.seq == 0
+
+    @property
+    def order_key(self) -> OrderKey:
+        """The place in the total order: lamport_clock, node_id, event_id.
+
+        Foreign lines have no clock: they sort before all others by time, id and bytes.
+        """
+        header = self.header
+        if header.seq:
+            return (header.lamport_clock, header.node_id, header.event_id, "", b"")
+        return (0, "", header.timestamp, header.event_id, self.line)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Event) and self.line == other.line
+
+    def __hash__(self) -> int:
+        return hash(self.line)
+
+    def __repr__(self) -> str:
+        return f"<Event {self.event_id} {self.event_type} seq={self.seq}>"
+
+
+def frozen(value: Any) -> Any:
+    """Returns a JSON value in which every map is a mapping proxy, every list a tuple."""
+    if isinstance(value, dict):
+        return MappingProxyType({key: frozen(item) for key, item in value.items()})
+    if isinstance(value, list):
+        return tuple(frozen(item) for item in value)
+    return value

@@ -1,0 +1,69 @@
+"""Causes lent by events that were never written.
+
+An event that was filtered, dropped or refused must not be named in a line. Whoever would
+name it names instead what it would have named, and so on back to written events. Of the
+written ones the direct causes are remembered too, so that a set of causes can be cut down
+to those that no other member already implies.
+"""
+
+from collections.abc import Iterable
+
+from thence.core.codec import CAUSES_MAX
+
+REMEMBERED_MAX = 65_536
+_STEPS_MAX = 4_096
+
+
+class Lending:
+    """What unwritten events lend, for the last 65,536 of them; not safe across threads."""
+
+    def __init__(self, remembered_max: int = REMEMBERED_MAX) -> None:
+        self._remembered_max = remembered_max
+        self._lent: dict[str, tuple[str, ...]] = {}
+        self._named: dict[str, tuple[str, ...]] = {}
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no event has lent anything, so that causes stand as they are."""
+        return not self._lent
+
+    def lend(self, event_id: str, causes: Iterable[str]) -> None:
+        """Notes an unwritten event with the causes it would have named."""
+        _put(self._lent, event_id, self.resolve(causes), self._remembered_max)
+
+    def note_written(self, event_id: str, causes: tuple[str, ...]) -> None:
+        """Notes the direct causes of a written event, for cutting sets down."""
+        _put(self._named, event_id, causes, self._remembered_max)
+
+    def resolve(self, causes: Iterable[str]) -> tuple[str, ...]:
+        """Returns the written events to name, each once, in the order first met.
+
+        More than 32 are cut down to those from which no other one of them is reached.
+        """
+        found: dict[str, None] = {}
+        for cause in causes:
+            for written in self._lent.get(cause, (cause,)):
+                found[written] = None
+        if len(found) <= CAUSES_MAX:
+            return tuple(found)
+        return tuple(self._without_implied(found))
+
+    def _without_implied(self, found: dict[str, None]) -> dict[str, None]:
+        """Drops members that are causes of other members, looking at most 4,096 events back."""
+        kept = dict(found)
+        seen: set[str] = set()
+        stack = sorted(found)
+        oldest = stack[0]
+        while stack and len(seen) < _STEPS_MAX:
+            for cause in self._named.get(stack.pop(), ()):
+                kept.pop(cause, None)
+                if cause not in seen and cause >= oldest:
+                    seen.add(cause)
+                    stack.append(cause)
+        return kept
+
+
+def _put(memory: dict[str, tuple[str, ...]], key: str, value: tuple[str, ...], limit: int) -> None:
+    memory[key] = value
+    if len(memory) > limit:
+        del memory[next(iter(memory))]

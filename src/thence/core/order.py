@@ -1,0 +1,137 @@
+"""Order and causes by the plain, obvious algorithms: the truth that fast copies are held to.
+
+*Caused* is reachable over `caused_by` alone. The total order (lamport_clock, node_id,
+event_id) extends it, because a log gives every event a larger clock than its causes have
+(L. Lamport 1978). All functions are pure: events in, events out, in any input order.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from thence.core.event import Event, OrderKey
+from thence.errors import CyclicDependencyError
+
+CONE_EVENTS_MAX = 10_000
+
+Cone = tuple[tuple[Event, int], ...]
+Neighbours = Callable[[Event], Iterable[Event]]
+
+
+def total_order_key(event: Event) -> OrderKey:
+    """Returns the sort key of the total order, the order of every display and fold."""
+    return event.order_key
+
+
+def totally_ordered(events: Iterable[Event]) -> list[Event]:
+    """Returns the events in total order, each event_id once.
+
+    Of lines that share an id the one that sorts first as bytes is kept.
+    """
+    served: dict[str, Event] = {}
+    for event in events:
+        known = served.get(event.event_id)
+        if known is None or event.line < known.line:
+            served[event.event_id] = event
+    return sorted(served.values(), key=total_order_key)
+
+
+def topological_sort(events: Iterable[Event]) -> list[Event]:
+    """Returns the events so that each stands after its causes, ties in total order.
+
+    Causes that are not among the events are passed over. Raises CyclicDependencyError when
+    events name each other in a circle.
+    """
+    ordered = totally_ordered(events)
+    known = {event.event_id: event for event in ordered}
+    state: dict[str, bool] = {}
+    result: list[Event] = []
+    for first in ordered:
+        stack = [first]
+        while stack:
+            event = stack[-1]
+            if state.get(event.event_id):
+                stack.pop()
+                continue
+            if event.event_id in state:
+                state[event.event_id] = True
+                result.append(stack.pop())
+                continue
+            state[event.event_id] = False
+            for cause in event.caused_by:
+                if cause in known and not state.get(cause, False):
+                    if cause in state:
+                        raise _circle(cause)
+                    stack.append(known[cause])
+    return result
+
+
+def _circle(event_id: str) -> CyclicDependencyError:
+    return CyclicDependencyError(
+        "could not order the events",
+        place=event_id,
+        cause="it is a cause of itself, through the events that it names",
+        hint="leave out one of the causes that close the circle",
+    )
+
+
+def upstream(
+    event: Event, events: Mapping[str, Event], limit: int = CONE_EVENTS_MAX
+) -> tuple[Cone, bool]:
+    """Returns all causes with their distance, nearest first, and whether any was cut off.
+
+    At one distance the total order decides. The event itself is not among them.
+    """
+
+    def causes(of: Event) -> Iterable[Event]:
+        return [events[cause] for cause in of.caused_by if cause in events]
+
+    return _cone(event, causes, limit)
+
+
+def downstream(
+    event: Event, events: Iterable[Event], limit: int = CONE_EVENTS_MAX
+) -> tuple[Cone, bool]:
+    """Returns all effects with their distance, nearest first, and whether any was cut off."""
+    effects: dict[str, list[Event]] = {}
+    for candidate in events:
+        for cause in candidate.caused_by:
+            effects.setdefault(cause, []).append(candidate)
+    return _cone(event, lambda of: effects.get(of.event_id, ()), limit)
+
+
+def _cone(event: Event, neighbours: Neighbours, limit: int) -> tuple[Cone, bool]:
+    seen = {event.event_id}
+    cone: list[tuple[Event, int]] = []
+    layer: Sequence[Event] = [event]
+    distance = 0
+    while layer:
+        distance += 1
+        found: dict[str, Event] = {}
+        for member in layer:
+            for other in neighbours(member):
+                if other.event_id not in seen:
+                    seen.add(other.event_id)
+                    found[other.event_id] = other
+        layer = sorted(found.values(), key=total_order_key)
+        cone += [(member, distance) for member in layer]
+        if len(cone) > limit:
+            return tuple(cone[:limit]), True
+    return tuple(cone), False
+
+
+def chain(event: Event, events: Mapping[str, Event]) -> tuple[Event, ...]:
+    """Returns one line of causes from a root to the event, the root first.
+
+    It goes back by the cause that is latest in total order, through a milestone only where
+    nothing else is named.
+    """
+    links = [event]
+    seen = {event.event_id}
+    while True:
+        named = [events[cause] for cause in links[-1].caused_by if cause in events]
+        named = [cause for cause in named if cause.event_id not in seen]
+        telling = [cause for cause in named if cause.event_type != "MILESTONE"]
+        if not named:
+            return tuple(reversed(links))
+        link = max(telling or named, key=total_order_key)
+        seen.add(link.event_id)
+        links.append(link)

@@ -1,0 +1,89 @@
+"""One event as one English sentence, ending in its short id."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from thence.core.event import Event
+
+# time and counter, without the noise: enough to name an event among those of its process
+SHORT_ID_CHARACTERS = 18
+_VALUE_CHARACTERS_MAX = 48
+
+
+def short_id(event_id: str) -> str:
+    """Returns the beginning of an id that names its event wherever a command takes one."""
+    return event_id[:SHORT_ID_CHARACTERS]
+
+
+def sentence(event: Event, sentences: Mapping[str, Callable[[Event], str]]) -> str:
+    """Says what happened by the host's sentence for the type, else by the header alone."""
+    write = sentences.get(event.event_type, _any)
+    return f"{write(event)} [{short_id(event.event_id)}]"
+
+
+def shown(value: Any) -> str:
+    """Writes a JSON value short enough for a sentence; floats with 4 significant digits."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, Mapping):
+        text = ", ".join(f"{key} {shown(item)}" for key, item in value.items())
+    elif isinstance(value, (list, tuple)):
+        text = ", ".join(map(shown, value))
+    else:
+        text = str(value)
+    return text if len(text) <= _VALUE_CHARACTERS_MAX else text[: _VALUE_CHARACTERS_MAX - 1] + "…"
+
+
+def _any(event: Event) -> str:
+    who = f"{event.actor}: " if event.actor else ""
+    what = f" on {event.subject}" if event.subject else ""
+    return f"{who}{event.description or event.event_type}{what}"
+
+
+def _when(event: Event) -> str:
+    return f"turn {event.turn_number or 0}"
+
+
+def _milestone(event: Event) -> str:
+    kind = str(event.payload.get("milestone_type", "milestone"))
+    if kind.startswith("turn_"):
+        return f"{_when(event).capitalize()} {'began' if kind == 'turn_start' else 'ended'}"
+    if kind == "simulation_start":
+        return "The simulation began"
+    if kind == "simulation_end":
+        return f"The simulation ended in {_when(event)}"
+    return f"In {_when(event)} a {kind.replace('_', ' ')} was reached"
+
+
+def _decision(event: Event) -> str:
+    new = shown(event.payload.get("new_value"))
+    return f"In {_when(event)} {event.actor} decided: {new}"
+
+
+def _action(event: Event) -> str:
+    payload = event.payload.get("action_payload")
+    what = f" ({shown(payload)})" if payload else ""
+    return f"In {_when(event)} {event.actor} did {event.payload.get('action_type')}{what}"
+
+
+def _state(event: Event) -> str:
+    old, new = shown(event.payload.get("old_value")), shown(event.payload.get("new_value"))
+    return f"In {_when(event)} {event.subject} went from {old} to {new}"
+
+
+def _system(event: Event) -> str:
+    kind = str(event.payload.get("error_type", "note")).replace("_", " ")
+    who = f" for {event.actor}" if event.actor else ""
+    note = f": {event.description}" if event.description else ""
+    return f"In {_when(event)} the system noted {kind}{who}{note}"
+
+
+SIM_SENTENCES: Mapping[str, Callable[[Event], str]] = {
+    "MILESTONE": _milestone,
+    "DECISION": _decision,
+    "ACTION": _action,
+    "STATE": _state,
+    "SYSTEM": _system,
+}

@@ -1,0 +1,158 @@
+"""What a host calls things: the keys of its events, and the words of its notices.
+
+The generic rooms know no host; a Vocabulary tells them which key holds stream, subject,
+actor and payload, how a notice is written, and how one event reads as a sentence. PLAIN
+and SIM are data here, so that any command opens any log; a program may pass its own.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from thence.core.event import Event
+from thence.core.sentences import SIM_SENTENCES, sentence
+from thence.errors import InvalidEvent
+
+Text = Callable[[Event], str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """The words of one host.
+
+    The `..._key` fields name the member that holds each word, None where the host has no
+    such member. `mark` is a key that tells its lines from others' when `.thence/log.json`
+    is missing. `notice_type` is the event type of notices, or None when each kind has a
+    type of its own, `log.<kind>`.
+    """
+
+    name: str
+    payload_key: str
+    stream_key: str | None
+    subject_key: str | None
+    actor_key: str | None
+    stream_of: Text
+    subject_of: Text
+    actor_of: Text
+    mark: str = ""
+    notice_type: str | None = None
+    sentences: Mapping[str, Callable[[Event], str]] = field(default_factory=dict)
+
+    def sentence(self, event: Event) -> str:
+        """Says in one sentence what happened, ending in the event's short id."""
+        return sentence(event, self.sentences)
+
+    def members(
+        self,
+        stream: str | None,
+        subject: str | None,
+        actor: str | None,
+        payload: Mapping[str, Any] | None,
+    ) -> dict[str, Any]:
+        """Returns the members of an event in file order, the payload last, without gaps."""
+        if payload is not None and not isinstance(payload, Mapping):
+            raise _unfit("payload", f"a {type(payload).__name__} is no map of names to values")
+        members: dict[str, Any] = {}
+        for key, value, word in (
+            (self.stream_key, stream, "stream"),
+            (self.subject_key, subject, "subject"),
+            (self.actor_key, actor, "actor"),
+        ):
+            if value is None:
+                continue
+            if key is None or not isinstance(value, str):
+                raise _unfit(word, f"a {self.name} log takes no {word} {value!r}")
+            members[key] = value
+        if payload:
+            members[self.payload_key] = dict(payload)
+        return members
+
+    def is_error(self, event: Event) -> bool:
+        """Tells whether an event says that something failed."""
+        if event.payload.get("status") == "failure" or event.payload.get("error_type"):
+            return True
+        return event.event_type.endswith((".failed", ".error"))
+
+    def notice(
+        self, kind: str, facts: Mapping[str, Any], context: Mapping[str, Any]
+    ) -> tuple[str, dict[str, Any]]:
+        """Returns the event type and the members of a notice.
+
+        `kind` is such as "recovered"; `context` holds members of the opener, such as its
+        simulation_id and turn_number.
+        """
+        if self.notice_type is None:
+            return f"log.{kind}", {**context, self.payload_key: dict(facts)}
+        name = NOTICE_ERROR_TYPES[kind]
+        details = {"error_type": name, "status": "warning", "retry_count": 0, **facts}
+        return self.notice_type, {**context, self.payload_key: details}
+
+    def is_notice(self, event: Event) -> bool:
+        """Tells whether the log, not its host, wrote the event about itself."""
+        if self.notice_type is None:
+            return event.event_type.startswith("log.")
+        return event.event_type == self.notice_type and (
+            event.payload.get("error_type") in _ERROR_TYPES
+        )
+
+
+# What a notice is called: `log.<kind>` in a plain log, an error_type in a simulation.
+NOTICE_ERROR_TYPES: Mapping[str, str] = {
+    "recovered": "log_recovered",
+    "joined": "causes_joined",
+    "events_dropped": "events_dropped",
+    "write_failed": "write_failed",
+}
+_ERROR_TYPES = frozenset((*NOTICE_ERROR_TYPES.values(), "run_failed"))
+
+
+def _unfit(word: str, cause: str) -> InvalidEvent:
+    return InvalidEvent(
+        "could not store the event",
+        place=f"field {word}",
+        cause=cause,
+        hint="leave it out, or pass what the field holds",
+    )
+
+
+def _header(name: str) -> Text:
+    def read(event: Event) -> str | None:
+        value = getattr(event.header, name)
+        return value if value is None else str(value)
+
+    return read
+
+
+def _sim_subject(event: Event) -> str | None:
+    if event.event_type != "STATE":
+        return None
+    scope, variable = event.payload.get("scope"), event.payload.get("variable_name")
+    return f"{scope}/{variable}" if scope and variable else None
+
+
+PLAIN = Vocabulary(
+    name="plain",
+    payload_key="payload",
+    stream_key="stream",
+    subject_key="subject",
+    actor_key="actor",
+    stream_of=_header("stream"),
+    subject_of=_header("subject"),
+    actor_of=_header("actor"),
+)
+
+SIM = Vocabulary(
+    name="sim",
+    payload_key="details",
+    stream_key="simulation_id",
+    subject_key=None,
+    actor_key="agent_id",
+    stream_of=_header("simulation_id"),
+    subject_of=_sim_subject,
+    actor_of=_header("agent_id"),
+    mark="simulation_id",
+    notice_type="SYSTEM",
+    sentences=SIM_SENTENCES,
+)
+
+VOCABULARIES: Mapping[str, Vocabulary] = {PLAIN.name: PLAIN, SIM.name: SIM}

@@ -1,0 +1,133 @@
+"""The errors that thence raises, drawn as one tree.
+
+    ThenceError
+    ├── InvalidEvent (ValueError)      the event can't be stored as it is
+    │   └── EventTooLarge              its line would pass 1 MiB
+    ├── ScenarioError (ValueError)     a scenario file has problems, each with its line
+    ├── CyclicDependencyError (ValueError)  events name each other as causes in a circle
+    ├── EventNotFound (LookupError)    no event has this id
+    ├── AmbiguousId (LookupError)      more than one event begins with this prefix
+    ├── NotALog                        the path holds no log
+    ├── VocabularyMismatch             the log was made for another host
+    ├── WriterClosed                   the log or writer was closed before this call
+    ├── LogBusy                        another process holds the append lock
+    ├── LogReadOnly                    this opening can't write
+    ├── AppendFailed                   the write failed, nothing was appended
+    │   └── LogFull                    the disk took no more, nothing was appended
+    ├── OutcomeUnknown                 the event may be there or not
+    └── UnsupportedPlatform            this operating system can't keep the promise
+
+Each error says what was tried (`operation`), on what (`place`), why it failed
+(`cause`), what to do next (`hint`), and whether trying again can help (`recoverable`).
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+
+
+class ThenceError(Exception):
+    """Any failure that thence reports.
+
+    `str(error)` is one line: the operation, the place, the cause.
+    """
+
+    recoverable = False
+
+    def __init__(
+        self, operation: str, *, place: object = "", cause: object = "", hint: str = ""
+    ) -> None:
+        self.operation = operation
+        self.place = str(place)
+        self.cause = str(cause)
+        self.hint = hint
+        super().__init__(f"{self.message}: {self.cause}" if self.cause else self.message)
+
+    @property
+    def message(self) -> str:
+        """What was tried and on what, without the cause."""
+        return f"{self.operation} {self.place}" if self.place else self.operation
+
+    @property
+    def code(self) -> str:
+        """The stable name of this kind of error: its class in snake_case."""
+        return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(self).__name__).lower()
+
+
+class InvalidEvent(ThenceError, ValueError):
+    """An event holds what a line can't hold; the cause names the field."""
+
+
+class EventTooLarge(InvalidEvent):
+    """An event's line would be longer than 1 MiB."""
+
+
+class ScenarioError(ThenceError, ValueError):
+    """A scenario can't be used; `problems` lists each reason.
+
+    A problem is a mapping `{file, line, key, message, hint}`; line counts from 1 and is 0
+    where no line is known.
+    """
+
+    def __init__(
+        self,
+        operation: str,
+        *,
+        place: object = "",
+        cause: object = "",
+        hint: str = "",
+        problems: Sequence[Mapping[str, object]] = (),
+    ) -> None:
+        super().__init__(operation, place=place, cause=cause, hint=hint)
+        self.problems = tuple(problems)
+
+
+class CyclicDependencyError(ThenceError, ValueError):
+    """Events name each other as causes in a circle, so that they have no order."""
+
+
+class EventNotFound(ThenceError, LookupError):
+    """No event of the log has this id."""
+
+
+class AmbiguousId(ThenceError, LookupError):
+    """More than one event of the log begins with this prefix."""
+
+
+class NotALog(ThenceError):
+    """A path is no folder with a log in it."""
+
+
+class VocabularyMismatch(ThenceError):
+    """A log was made for another host than the one that opens it."""
+
+
+class WriterClosed(ThenceError):
+    """A log or writer was used after it had been closed."""
+
+
+class LogBusy(ThenceError):
+    """Another process held the append lock for the whole wait; nothing was appended."""
+
+    recoverable = True
+
+
+class LogReadOnly(ThenceError):
+    """This opening of a log can't write: no permission, or an earlier sync failed."""
+
+
+class AppendFailed(ThenceError):
+    """A write failed and was taken back whole: the event was not appended."""
+
+    recoverable = True
+
+
+class LogFull(AppendFailed):
+    """The disk, a quota or a file size limit took no more: the event was not appended."""
+
+
+class OutcomeUnknown(ThenceError):
+    """The event may be in the log or not: the write or its sync failed half-way."""
+
+
+class UnsupportedPlatform(ThenceError):
+    """This operating system lacks what the promise needs."""

@@ -1,0 +1,1 @@
+"""The cellar: the disk, and all that makes an acknowledged event stay."""

@@ -1,0 +1,317 @@
+"""The queue of one open log, with the thread that makes what is queued durable.
+
+`append` waits until its event is on the device; `put` queues and returns; both go through
+one first-in-first-out queue. A lone append that finds it empty commits in its own thread;
+all else is drained by a committer thread, which starts when it is first needed.
+
+The caller's side of `put` takes no lock. The thread takes all that is queued at once: a
+producer that computes never gives the interpreter up, so each turn must count.
+
+A batch that the disk refuses is kept and tried again each second, within the queue's
+bound; appends that wait are told at once. When writes go through again, a notice in the
+log says how many were refused. After a sync that failed nothing is written any more.
+"""
+
+import sys
+from collections import deque
+from collections.abc import Callable, Mapping
+from threading import Lock, Thread
+from typing import Any, Literal
+
+from thence.core.codec import Draft
+from thence.errors import OutcomeUnknown, ThenceError
+from thence.log.batch import Item, Refused, Waiting, answer, closed, drafts_of, split
+from thence.log.disk import monotonic_ns, yield_processor
+from thence.log.gate import Gate, Parking
+from thence.log.lock import WAIT_S
+from thence.log.writer import Notice, SegmentWriter
+
+OnFull = Literal["drop", "block"]
+Tell = Callable[[str, Mapping[str, Any]], None]
+
+BATCH_EVENTS_MAX = 8_192
+BATCH_BYTES_MAX = 8 * 1024 * 1024
+RETRY_S = 1.0
+_IDLE_S = 5.0
+_YIELD_FROM = 1_024
+_YIELD_MASK = 127
+
+
+class Gap:
+    """Events dropped in a row, between two that were taken."""
+
+    def __init__(self, after_event_id: str | None) -> None:
+        self.after_event_id = after_event_id
+        self.count = 0
+
+
+class Committer:
+    """Queue and thread of one open log.
+
+    `bound` is how many events may wait; `on_full` says what happens to one more. `tell` is
+    called with a word and facts when something is dropped, refused, lost or resumed, from
+    whatever thread notices it. `dropped_count` and `failed_count` are exact.
+    """
+
+    def __init__(
+        self, writer: SegmentWriter, notice: Notice, bound: int, on_full: OnFull, tell: Tell
+    ) -> None:
+        self._writer = writer
+        self._notice = notice
+        self._bound = bound
+        self._on_full = on_full
+        self._tell = tell
+        self.dropped_count = 0
+        self.failed_count = 0
+        self._begin()
+
+    def _begin(self) -> None:
+        """Makes what a forked child must have of its own: queue, mutexes, thread."""
+        self._queue: deque[Item] = deque()
+        self._batch: list[Item] = []
+        self._lead = Lock()
+        self._state = Lock()
+        self._wakeup = Gate()
+        self._parking = Parking()
+        self._thread: Thread | None = None
+        self._is_sleeping = False
+        self._is_closed = False
+        self._has_ended = False
+        self._deadline_ns = 0
+        self._gap: Gap | None = None
+        self._last_id: str | None = None
+        self._held = 0
+        self._refused = Refused()
+
+    def after_fork(self) -> None:
+        """Drops the parent's queue, closes its files: the child begins with its own."""
+        was_closed = self._is_closed
+        self._writer.after_fork()
+        self._begin()
+        self._is_closed = self._has_ended = was_closed
+
+    @property
+    def queued(self) -> int:
+        """How many events wait to be written."""
+        return len(self._queue) + len(self._batch)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the committer thread is at work."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def put(self, draft: Draft) -> bool:
+        """Queues an event; False if it was dropped. Takes no lock unless the queue is full."""
+        if self._is_closed:
+            raise closed(self._writer.folder)
+        waiting = len(self._queue)
+        if waiting + self._held >= self._bound and not self._make_room(draft):
+            return False
+        if self._gap is not None:
+            self._queue_gap(draft.event_id)
+        self._last_id = draft.event_id
+        self._queue.append(draft)
+        if self._is_sleeping or self._thread is None or self._has_ended:
+            self._wake()
+        if waiting >= _YIELD_FROM and not waiting & _YIELD_MASK:
+            yield_processor()
+        return True
+
+    def append(self, draft: Draft | None, timeout_s: float) -> bytes:
+        """Returns the event's line once it is on the device, with all queued before it.
+
+        Without a draft it only waits for what was queued before, and returns no bytes.
+        Raises what kept the event from being written; OutcomeUnknown when `timeout_s`
+        seconds passed in the queue, where it still stands.
+        """
+        if self._is_closed:
+            raise closed(self._writer.folder)
+        waiting = Waiting(draft)
+        if self._lead.acquire(blocking=False):
+            try:
+                if not self._queue and not self._batch:
+                    self._commit([waiting], timeout_s)
+                    return waiting.result()
+            finally:
+                self._lead.release()
+                if self._queue:
+                    self._wake()
+        self._queue.append(waiting)
+        self._wake()
+        if not waiting.gate.wait(timeout_s):
+            raise OutcomeUnknown(
+                "could not confirm an append to",
+                place=self._writer.folder,
+                cause=f"it waited {timeout_s:g} s among {self.queued} queued events",
+                hint="the event is still queued; flush() waits for it",
+            )
+        return waiting.result()
+
+    def start(self) -> None:
+        """Starts the thread if it does not run yet."""
+        with self._state:
+            if self._thread is None and not self._has_ended:
+                thread = Thread(target=self._run, name="thence-committer", daemon=True)
+                try:
+                    thread.start()
+                except RuntimeError:  # the interpreter is ending: close drains the queue
+                    return
+                self._thread = thread
+
+    def close(self, timeout_s: float) -> bool:
+        """Writes and syncs what is queued, then closes; True when all of it is on the device.
+
+        After `timeout_s` seconds it returns False: a slow disk is drained on in the
+        background, what a disk still refuses is counted as failed, once.
+        """
+        with self._state:
+            is_first = not self._is_closed
+            self._is_closed = True
+            if is_first:
+                self._deadline_ns = monotonic_ns() + int(timeout_s * 1e9)
+        if is_first and self._gap is not None:
+            self._queue_gap(None)
+        if self._thread is None and not self._has_ended:
+            self._run()
+        elif self._thread is not None:
+            self._wakeup.open()
+            self._thread.join(timeout_s)
+            if self._thread.is_alive():
+                self._tell("remaining", {"count": self.queued})
+                return False
+        return not self.failed_count
+
+    def _wake(self) -> None:
+        if self._has_ended:  # a put that overtook close: this caller writes it
+            self._run()
+        elif self._thread is None:
+            self.start()
+        self._wakeup.open()
+
+    def _run(self) -> None:
+        """Drains until closed: what the thread does, or at the end whoever closes."""
+        while True:
+            if self._batch:
+                if self._is_closed and monotonic_ns() >= self._deadline_ns:
+                    break
+                self._wakeup.wait(RETRY_S)
+            elif not self._queue:
+                if self._is_closed:
+                    break
+                self._sleep()
+                continue
+            with self._lead:
+                self._batch += self._take()
+                self._parking.let_in(len(self._batch))
+                self._batch = self._commit(self._batch, WAIT_S)
+                self._held = len(self._batch)
+        self._end()
+
+    def _sleep(self) -> None:
+        self._is_sleeping = True
+        if not self._queue and not self._is_closed and self._parking.is_empty:
+            self._wakeup.wait(_IDLE_S)
+        self._is_sleeping = False
+        self._parking.let_in(self._bound)
+
+    def _end(self) -> None:
+        with self._lead:
+            self._lose(self._batch, self._refused.error)
+            self._batch = []
+            self._held = 0
+            self._writer.close()
+            self._has_ended = True
+        self._parking.let_in(sys.maxsize)
+        if self._queue:
+            self._run()
+
+    def _take(self) -> list[Item]:
+        """Takes all that is queued, up to 8,192 events or 8 MiB."""
+        pop = self._queue.popleft
+        taken: list[Item] = []
+        size_bytes = 0
+        try:
+            while len(taken) < BATCH_EVENTS_MAX and size_bytes < BATCH_BYTES_MAX:
+                item = pop()
+                taken.append(item)
+                size_bytes += len(item.tail)
+        except IndexError:
+            pass
+        return taken
+
+    def _commit(self, items: list[Item], timeout_s: float) -> list[Item]:
+        """Writes and syncs items, answers those who wait, returns the refused to be kept."""
+        notices = self._refused.notices(self._notice)
+        lines, error = self._writer.write(notices + drafts_of(items), timeout_s)
+        if lines:
+            try:
+                self._writer.sync()
+            except OutcomeUnknown as unknown:
+                lines, error = [], unknown
+        if error is None:
+            if notices:
+                self._tell("resumed", {"count": self._refused.count})
+                self._refused = Refused()
+            answer(items, lines[len(notices) :])
+            return []
+        return self._refuse(items, lines[len(notices) :], error)
+
+    def _refuse(self, items: list[Item], lines: list[bytes], error: ThenceError) -> list[Item]:
+        """Parts the items of a broken batch: written, told of the error, kept for a retry."""
+        durable, rest = split(items, len(lines))
+        answer(durable, lines)
+        kept: list[Item] = []
+        for item in rest:
+            if isinstance(item, Waiting):
+                item.error = error
+                item.gate.open()
+                self._refused.count += item.draft is not None
+            else:
+                kept.append(item)
+        self._refused.error = error
+        held = max(0, self._held - len(durable))
+        self._refused.count += len(kept) - held
+        fresh = drafts_of(rest)[held:]
+        if fresh:
+            self._tell("refused", {"event_ids": [d.event_id for d in fresh], "error": error})
+        if self._writer.is_poisoned:
+            self._lose(kept, error)
+            return []
+        return kept
+
+    def _lose(self, items: list[Item], error: ThenceError | None) -> None:
+        lost = [draft.event_id for draft in drafts_of(items)]
+        if lost:
+            self.failed_count += len(lost)
+            self._tell("lost", {"event_ids": lost, "error": error})
+
+    def _is_full(self) -> bool:
+        return len(self._queue) + self._held >= self._bound and not self._has_ended
+
+    def _make_room(self, draft: Draft) -> bool:
+        """What `on_full` asks for: waits for room, or counts the event as dropped."""
+        if self._on_full == "block":
+            self._wake()
+            self._parking.wait(self._is_full)
+            if self._has_ended:
+                raise closed(self._writer.folder)
+            return True
+        with self._state:
+            self._gap = self._gap or Gap(self._last_id)
+            self._gap.count += 1
+            self.dropped_count += 1
+            is_first = self.dropped_count == 1
+        if is_first:
+            self._tell("dropped", {"event_id": draft.event_id})
+        return False
+
+    def _queue_gap(self, before_event_id: str | None) -> None:
+        with self._state:
+            gap, self._gap = self._gap, None
+        if gap is not None:
+            facts = {
+                "count": gap.count,
+                "after_event_id": gap.after_event_id,
+                "before_event_id": before_event_id,
+            }
+            self._queue.append(self._notice("events_dropped", facts))

@@ -1,0 +1,219 @@
+"""The operating system as the log sees it: the only file of the inner rooms that calls it.
+
+Every other module takes a `Disk` as an argument, so that each call can be made to fail.
+Methods raise what the system raises, OSError above all; meaning is given elsewhere.
+"""
+
+import errno
+import fcntl
+import os
+import secrets
+import socket
+import stat as stat_bits
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+READ_BYTES = 1024 * 1024
+# what a full disk, a quota or RLIMIT_FSIZE answers
+FULL_ERRNOS = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
+DENIED_ERRNOS = frozenset((errno.EACCES, errno.EPERM, errno.EROFS))
+
+monotonic_ns = time.monotonic_ns
+wall_ns = time.time_ns
+pause = time.sleep
+
+
+class FileId(NamedTuple):
+    """What makes a file the same file whatever its name, with its size in bytes."""
+
+    device: int
+    inode: int
+    size: int
+
+
+class Disk:
+    """The calls that reach files; one instance serves any number of logs and threads."""
+
+    def open_append(self, path: Path) -> int:
+        """Opens for reading and appending, made if missing; returns the descriptor."""
+        return os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+
+    def open_read(self, path: Path) -> int:
+        """Opens for reading; returns the descriptor."""
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+    def close(self, descriptor: int) -> None:
+        """Closes a descriptor."""
+        os.close(descriptor)
+
+    def write(self, descriptor: int, data: bytes) -> int:
+        """Writes with one call; returns how many bytes went out, maybe fewer than given."""
+        return os.write(descriptor, data)
+
+    def read_at(self, descriptor: int, offset: int, size: int) -> bytes:
+        """Reads at most `size` bytes at an offset; fewer at the end of the file."""
+        return os.pread(descriptor, size, offset)
+
+    def sync_data(self, descriptor: int) -> None:
+        """Returns when the file's data and size are on the device."""
+        if sys.platform == "darwin":  # fdatasync stops at the drive's cache there
+            fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
+        else:
+            os.fdatasync(descriptor)
+
+    def sync_folder(self, folder: Path) -> None:
+        """Returns when the names in a folder are on the device."""
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def truncate(self, descriptor: int, size: int) -> None:
+        """Cuts a file to a size in bytes."""
+        os.ftruncate(descriptor, size)
+
+    def file_id(self, descriptor: int) -> FileId:
+        """Returns device, inode and size of an open file."""
+        found = os.fstat(descriptor)
+        return FileId(found.st_dev, found.st_ino, found.st_size)
+
+    def path_id(self, path: Path) -> FileId | None:
+        """Returns device, inode and size of what stands at a path, None if nothing does."""
+        try:
+            found = os.stat(path)
+        except FileNotFoundError:
+            return None
+        return FileId(found.st_dev, found.st_ino, found.st_size)
+
+    def rename(self, old: Path, new: Path) -> None:
+        """Gives a file another name, in place of a file that has it."""
+        os.rename(old, new)
+
+    def link(self, old: Path, new: Path) -> None:
+        """Gives a file a second name; FileExistsError if it is taken."""
+        os.link(old, new)
+
+    def unlink(self, path: Path) -> None:
+        """Takes a name away."""
+        os.unlink(path)
+
+    def make_folder(self, folder: Path) -> None:
+        """Makes a folder with its parents; none is harmed that is there."""
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def names(self, folder: Path) -> list[str]:
+        """Lists the names in a folder, sorted; an absent folder has none."""
+        try:
+            return sorted(os.listdir(folder))
+        except FileNotFoundError:
+            return []
+
+    def is_folder(self, path: Path) -> bool:
+        """Tells whether a path is a folder."""
+        try:
+            return stat_bits.S_ISDIR(os.stat(path).st_mode)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+
+    def read_whole(self, path: Path) -> bytes | None:
+        """Reads a small file whole; None if it is absent."""
+        try:
+            descriptor = self.open_read(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        try:
+            parts = []
+            offset = 0
+            while part := self.read_at(descriptor, offset, READ_BYTES):
+                parts.append(part)
+                offset += len(part)
+            return b"".join(parts)
+        finally:
+            self.close(descriptor)
+
+    def write_new(self, path: Path, data: bytes) -> None:
+        """Makes a file with this content, synced; FileExistsError if the name is taken."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        descriptor = os.open(path, flags, 0o644)
+        try:
+            written = 0
+            while written < len(data):
+                written += self.write(descriptor, data[written:])
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def open_lock(self, path: Path) -> int:
+        """Opens a lock file, made if missing; returns the descriptor."""
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+
+    def try_lock(self, descriptor: int) -> bool:
+        """Takes the exclusive flock of an open file if nobody has it."""
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def unlock(self, descriptor: int) -> None:
+        """Gives a flock back."""
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+    def lock_holder(self, descriptor: int) -> str:
+        """Names the process that holds a flock, as well as the system tells."""
+        inode = os.fstat(descriptor).st_ino
+        try:
+            table = Path("/proc/locks").read_text("ascii")
+        except OSError:
+            return "another process"
+        for line in table.splitlines():
+            words = line.split()
+            if "FLOCK" in words and words[-3].endswith(f":{inode}"):
+                return f"process {words[-4]}"
+        return "another process"
+
+
+OS_DISK = Disk()
+
+
+def noise_bits(bits: int) -> int:
+    """Returns random bits from the operating system."""
+    return secrets.randbits(bits)
+
+
+def process_id() -> int:
+    """Returns the number of this process, another one after a fork."""
+    return os.getpid()
+
+
+def host_name() -> str:
+    """Returns the name of this host."""
+    return socket.gethostname()
+
+
+def user_name() -> str:
+    """Returns the number of the user this process runs as, which needs no user database."""
+    return str(os.getuid())
+
+
+def machine_id() -> str:
+    """Returns what tells this installation from others, or nothing where none is known."""
+    for path in ("/etc/machine-id", "/var/lib/dbus/machine-id"):
+        text = OS_DISK.read_whole(Path(path))
+        if text:
+            return text.decode("ascii", "replace").strip()
+    return ""
+
+
+def yield_processor() -> None:
+    """Lets another thread run, without waiting for anything."""
+    time.sleep(0)
+
+
+def on_fork(child: Callable[[], None]) -> None:
+    """Has a function called in every child that a fork makes."""
+    os.register_at_fork(after_in_child=child)

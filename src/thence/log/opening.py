@@ -1,0 +1,107 @@
+"""A path taken for a log: which folder, which vocabulary, made if it is not there."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from thence.core.codec import parse
+from thence.core.event import Event
+from thence.core.vocabulary import PLAIN, VOCABULARIES, Vocabulary
+from thence.errors import (
+    LogReadOnly,
+    NotALog,
+    UnsupportedPlatform,
+    VocabularyMismatch,
+)
+from thence.log.disk import DENIED_ERRNOS, Disk
+from thence.log.identity import make_info, read_info
+from thence.log.reader import raw_lines
+from thence.log.segment import segments
+
+
+def opened_vocabulary(
+    disk: Disk, folder: Path, asked: Vocabulary | str | None, create: bool
+) -> Vocabulary:
+    """Returns the vocabulary of the log in a folder.
+
+    `asked` is what the opener wants, None to take what is there. With `create` a missing
+    log is made, with its folder. Raises NotALog, VocabularyMismatch, LogReadOnly.
+    """
+    if sys.platform == "win32":
+        raise UnsupportedPlatform(
+            "could not open the log",
+            place=folder,
+            cause="Windows has no flock and no fdatasync",
+            hint="run thence under WSL",
+        )
+    wanted = _named(asked)
+    found = _found(disk, folder)
+    if found is None:
+        if not create and not (disk.is_folder(folder) and segments(disk, folder)):
+            raise no_log(folder)
+        found = wanted or PLAIN
+    if wanted is not None and wanted.name != found.name:
+        raise VocabularyMismatch(
+            "could not open the log",
+            place=folder,
+            cause=f"it was made for {found.name}, not for {wanted.name}",
+            hint=f"open it with vocabulary={found.name!r}, or choose another folder",
+        )
+    if create:
+        prepare(disk, folder, wanted or found)
+    return wanted or found
+
+
+def prepare(disk: Disk, folder: Path, vocabulary: Vocabulary) -> None:
+    """Makes the log's folder and `.thence/log.json` where they are missing."""
+    if read_info(disk, folder) is not None:
+        return
+    try:
+        disk.make_folder(folder)
+        make_info(disk, folder, vocabulary.name)
+    except OSError as error:
+        if disk.is_folder(folder) and segments(disk, folder):
+            return  # a log that can only be read; its appends will say why
+        kind = LogReadOnly if error.errno in DENIED_ERRNOS else NotALog
+        raise kind(
+            "could not make a log in",
+            place=folder,
+            cause=error.strerror or error,
+            hint="choose a folder that this user may write to",
+        ) from error
+
+
+def no_log(folder: Path) -> NotALog:
+    """Returns the error for a path that holds no log."""
+    return NotALog(
+        "could not open the log",
+        place=folder,
+        cause="there is no events.jsonl",
+        hint="check the path; thence.open(path) makes a new log",
+    )
+
+
+def _named(asked: Vocabulary | str | None) -> Vocabulary | None:
+    if asked is None or isinstance(asked, Vocabulary):
+        return asked
+    if asked not in VOCABULARIES:
+        raise VocabularyMismatch(
+            "could not open the log",
+            cause=f"there is no vocabulary {asked!r}",
+            hint=f"choose one of {', '.join(VOCABULARIES)}, or pass a Vocabulary",
+        )
+    return VOCABULARIES[asked]
+
+
+def _found(disk: Disk, folder: Path) -> Vocabulary | None:
+    """Tells a log's vocabulary by its log.json, else by its first whole line."""
+    info = read_info(disk, folder)
+    if info is not None:
+        return VOCABULARIES.get(info.vocabulary) or replace(PLAIN, name=info.vocabulary)
+    for _, _, line, is_whole in raw_lines(disk, folder):
+        first = parse(line, PLAIN)
+        if not is_whole or not isinstance(first, Event):
+            continue
+        marked = (v for v in VOCABULARIES.values() if v.mark and v.mark in first.members)
+        return next(marked, None)
+    return None

@@ -1,0 +1,93 @@
+"""What a killed writer left at the end of a segment, set right before the next append.
+
+A whole, valid event that lacks only its newline is kept. Anything else behind the last
+newline is copied to `.thence/quarantine/`, synced, and cut. Nothing before the last
+newline is touched. All of it happens under the append lock.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from thence.core.codec import BadLine, has_valid_crc, numbers, parse
+from thence.core.vocabulary import Vocabulary
+from thence.log.disk import Disk
+from thence.log.process import new_id
+from thence.log.segment import own_folder
+
+_BLOCK_BYTES = 256 * 1024
+
+
+class Numbers(NamedTuple):
+    """The highest seq of one node and the highest lamport_clock of all, 0 for none."""
+
+    seq: int
+    lamport_clock: int
+
+
+def lines_backwards(disk: Disk, descriptor: int, start: int, end: int) -> Iterator[bytes]:
+    """Yields the lines between two offsets from the last to the first, without newlines.
+
+    `start` must be the beginning of a line. What follows the last newline comes first,
+    empty when the file ends in one.
+    """
+    carry = b""
+    while end > start:
+        offset = max(start, end - _BLOCK_BYTES)
+        block = disk.read_at(descriptor, offset, end - offset) + carry
+        carry, *lines = block.split(b"\n")
+        yield from reversed(lines)
+        end = offset
+    yield carry
+
+
+def recover_tail(
+    disk: Disk, descriptor: int, segment: Path, size: int, vocabulary: Vocabulary
+) -> dict[str, object] | None:
+    """Makes a segment of `size` bytes end in a newline.
+
+    Returns the facts for a notice if bytes were moved aside, else None.
+    """
+    rest = next(lines_backwards(disk, descriptor, 0, size))
+    if not rest:
+        return None
+    if not isinstance(parse(rest, vocabulary), BadLine):
+        disk.write(descriptor, b"\n")
+        return None
+    offset = size - len(rest)
+    quarantine = own_folder(segment.parent) / "quarantine"
+    disk.make_folder(quarantine)
+    name = f"{segment.name}-{offset}-{new_id()}.torn"
+    disk.write_new(quarantine / name, rest)
+    disk.sync_folder(quarantine)
+    disk.sync_folder(quarantine.parent)
+    disk.truncate(descriptor, offset)
+    disk.sync_data(descriptor)
+    return {
+        "file": segment.name,
+        "offset": offset,
+        "bytes": len(rest),
+        "quarantine": f".thence/quarantine/{name}",
+    }
+
+
+def last_numbers(disk: Disk, descriptor: int, start: int, end: int, node_id: str) -> Numbers | None:
+    """Reads the numbers to go on from off the lines between two offsets.
+
+    It goes back to the last valid line of this node; before that line every clock was
+    smaller. A damaged line after it keeps its number: one is left out for each. Returns
+    None if the range holds no line of this node.
+    """
+    lamport_clock = 0
+    damaged = 0
+    for position, line in enumerate(lines_backwards(disk, descriptor, start, end)):
+        found = numbers(line)
+        if found is None:
+            continue
+        if not has_valid_crc(line):
+            damaged += position > 0  # what follows the last newline was never acknowledged
+            continue
+        lamport_clock = max(lamport_clock, found[2])
+        if found[0] == node_id:
+            return Numbers(found[1] + damaged, lamport_clock + damaged)
+    return Numbers(0, lamport_clock) if lamport_clock else None

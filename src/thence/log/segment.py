@@ -1,0 +1,59 @@
+"""The files of a log: their names, their order, their folders.
+
+The current segment is `events.jsonl`; older ones are
+`events_%Y-%m-%d_%H-%M-%S-%f.jsonl` by the UTC time of their rotation, never earlier than
+the newest name there is. Arrival order is: older segments by name, then the current one.
+"""
+
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from thence.log.disk import Disk
+
+CURRENT = "events.jsonl"
+FILE_BYTES_MAX = 500 * 1024 * 1024
+_FORMAT = "events_%Y-%m-%d_%H-%M-%S-%f.jsonl"
+_OLDER = re.compile(r"events_\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d-\d{6}\.jsonl")
+
+
+def current_path(folder: Path) -> Path:
+    """Returns the path of the segment that is appended to."""
+    return folder / CURRENT
+
+
+def own_folder(folder: Path) -> Path:
+    """Returns the folder for what is not events: lock, identity, quarantine."""
+    return folder / ".thence"
+
+
+def older_names(disk: Disk, folder: Path) -> list[str]:
+    """Lists the names of the rotated segments, oldest first."""
+    return [name for name in disk.names(folder) if _OLDER.fullmatch(name)]
+
+
+def is_segment(name: str) -> bool:
+    """Tells whether a file name is that of a segment."""
+    return name == CURRENT or _OLDER.fullmatch(name) is not None
+
+
+def segments(disk: Disk, folder: Path) -> list[Path]:
+    """Lists the segments of a log in arrival order."""
+    paths = [folder / name for name in older_names(disk, folder)]
+    current = current_path(folder)
+    if disk.path_id(current) is not None:
+        paths.append(current)
+    return paths
+
+
+def rotated_name(wall_ns: int, names: list[str]) -> str:
+    """Returns the name for the current segment when it becomes an older one.
+
+    `names` are those of the older segments, sorted. The name is by the wall time, or one
+    microsecond after the newest name if the clock stands before that.
+    """
+    moment = datetime.fromtimestamp(wall_ns // 1000 / 1_000_000, UTC)
+    if names:
+        newest = datetime.strptime(names[-1], _FORMAT).replace(tzinfo=UTC)
+        moment = max(moment, newest + timedelta(microseconds=1))
+    return moment.strftime(_FORMAT)

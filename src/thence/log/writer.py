@@ -1,0 +1,298 @@
+"""The end of a log: lines are stamped and written under the append lock, synced after it.
+
+One `SegmentWriter` belongs to one open log; its caller lets one thread at a time in. It
+promises that a line it has returned from `write` stands whole in the file, and after
+`sync` on the device, with all lines before it. It does not queue, wait or try again.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from thence.core.codec import Draft, stamp
+from thence.core.vocabulary import Vocabulary
+from thence.errors import (
+    AppendFailed,
+    LogFull,
+    LogReadOnly,
+    OutcomeUnknown,
+    ThenceError,
+)
+from thence.log.disk import DENIED_ERRNOS, FULL_ERRNOS, Disk, FileId, wall_ns
+from thence.log.identity import node_id
+from thence.log.lock import WAIT_S, AppendLock
+from thence.log.recovery import Numbers, last_numbers, recover_tail
+from thence.log.segment import (
+    FILE_BYTES_MAX,
+    current_path,
+    older_names,
+    own_folder,
+    rotated_name,
+)
+
+Notice = Callable[[str, Mapping[str, Any]], Draft]
+
+
+class Written(NamedTuple):
+    """The lines that stand in the file, in order, and why the rest of the batch doesn't."""
+
+    lines: list[bytes]
+    error: ThenceError | None
+
+
+class SegmentWriter:
+    """Appends to the current segment of one log.
+
+    `notice` makes the draft of a notice. `current_size` is the size of the current segment
+    in bytes as far as this process knows.
+    """
+
+    def __init__(
+        self,
+        disk: Disk,
+        folder: Path,
+        vocabulary: Vocabulary,
+        notice: Notice,
+        file_bytes_max: int = FILE_BYTES_MAX,
+    ) -> None:
+        self._disk = disk
+        self._folder = folder
+        self._path = current_path(folder)
+        self._vocabulary = vocabulary
+        self._notice = notice
+        self._file_bytes_max = file_bytes_max
+        self._lock = AppendLock(disk, own_folder(folder) / "lock")
+        self._descriptor: int | None = None
+        self._file = FileId(0, 0, 0)
+        self._whole = False
+        self._node = b""
+        self._numbers = Numbers(0, 0)
+        self._poison: OutcomeUnknown | None = None
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the log."""
+        return self._folder
+
+    @property
+    def is_poisoned(self) -> bool:
+        """Whether a sync failed, so that this opening takes no more appends."""
+        return self._poison is not None
+
+    @property
+    def current_size(self) -> int:
+        """Bytes in the current segment, as of this process's last append."""
+        return self._file.size
+
+    def write(self, drafts: Sequence[Draft], timeout_s: float = WAIT_S) -> Written:
+        """Writes a batch in order and returns what stands of it; not synced yet.
+
+        The lock is waited for up to `timeout_s` seconds. Raises nothing of ThenceError's
+        tree: an error, LogBusy too, is in the result beside the lines written before it.
+        """
+        if self._poison is not None:
+            return Written([], self._closed_for_good())
+        lines: list[bytes] = []
+        try:
+            self._lock.acquire(timeout_s)
+            try:
+                self._settle()
+                self._write_all(drafts, lines)
+            finally:
+                self._lock.release()
+        except OSError as error:
+            return Written(lines, self._failure(error))
+        except ThenceError as error:
+            return Written([] if self._poison else lines, error)
+        return Written(lines, None)
+
+    def sync(self) -> None:
+        """Returns when all that was written is on the device.
+
+        A failed sync is never tried again, for a second one would lie: OutcomeUnknown, and
+        this opening takes no more appends.
+        """
+        if self._descriptor is not None:
+            self._sync(self._descriptor)
+
+    def _sync(self, descriptor: int) -> None:
+        try:
+            self._disk.sync_data(descriptor)
+        except OSError as error:
+            self._poison = OutcomeUnknown(
+                "could not sync the events just written to",
+                place=self._path,
+                cause=error.strerror or error,
+                hint="check the device; open the log again to see which events it holds",
+            )
+            raise self._poison from error
+
+    def close(self) -> None:
+        """Closes the files. A later write opens them again."""
+        self._lock.close()
+        if self._descriptor is not None:
+            descriptor, self._descriptor = self._descriptor, None
+            self._file = FileId(0, 0, self._file.size)
+            self._disk.close(descriptor)
+
+    def after_fork(self) -> None:
+        """Closes the parent's files in a child and makes the lock anew, unlocking nothing."""
+        self.close()
+        self._file = FileId(0, 0, 0)
+        self._whole = False
+
+    def _settle(self) -> None:
+        """Finds the end of the log: the right file, whole, the numbers to go on from."""
+        there = self._disk.path_id(self._path)
+        if self._descriptor is None or there is None or there[:2] != self._file[:2]:
+            self._open()
+        elif there.size == self._file.size and self._whole:
+            return
+        else:
+            self._catch_up(self._file.size if there.size >= self._file.size else 0)
+        descriptor = self._require_open()
+        facts = recover_tail(self._disk, descriptor, self._path, self._file.size, self._vocabulary)
+        self._file = self._disk.file_id(descriptor)
+        self._whole = True
+        if facts is not None:
+            self._write_all([self._notice("recovered", facts)], [])
+
+    def _open(self) -> None:
+        if self._descriptor is not None:
+            descriptor, self._descriptor = self._descriptor, None
+            self._disk.close(descriptor)
+        if not self._node:
+            self._node = node_id(self._disk, self._folder).encode()
+        self._descriptor = self._disk.open_append(self._path)
+        self._whole = False
+        if self._disk.file_id(self._descriptor).size == 0:
+            self._disk.sync_folder(self._folder)
+        if not self._catch_up(0):
+            self._read_older()
+
+    def _catch_up(self, offset: int) -> bool:
+        """Takes over numbers from what stands behind an offset; False if none of ours does."""
+        descriptor = self._require_open()
+        self._file = self._disk.file_id(descriptor)
+        self._whole = False
+        return self._take_over(descriptor, offset, self._file.size)
+
+    def _read_older(self) -> None:
+        for name in reversed(older_names(self._disk, self._folder)):
+            descriptor = self._disk.open_read(self._folder / name)
+            try:
+                size = self._disk.file_id(descriptor).size
+                if self._take_over(descriptor, 0, size):
+                    return
+            finally:
+                self._disk.close(descriptor)
+
+    def _take_over(self, descriptor: int, start: int, end: int) -> bool:
+        found = last_numbers(self._disk, descriptor, start, end, self._node.decode())
+        if found is None:
+            return False
+        self._numbers = Numbers(*map(max, self._numbers, found))
+        return found.seq > 0
+
+    def _write_all(self, drafts: Sequence[Draft], lines: list[bytes]) -> None:
+        """Stamps and writes, a new segment whenever one is due; extends `lines` as it goes."""
+        done = 0
+        while done < len(drafts):
+            if self._file.size >= self._file_bytes_max:
+                self._rotate()
+            stamped = self._stamp(drafts, done)
+            self._write_lines(stamped, lines)
+            done += len(stamped)
+
+    def _stamp(self, drafts: Sequence[Draft], start: int) -> list[bytes]:
+        """Stamps drafts up to the one that fills the segment, without taking the numbers."""
+        seq, lamport_clock = self._numbers
+        room = self._file_bytes_max - self._file.size
+        stamped: list[bytes] = []
+        node = self._node
+        for position in range(start, len(drafts)):
+            seq += 1
+            lamport_clock += 1
+            line = stamp(drafts[position], node, seq, lamport_clock)
+            stamped.append(line)
+            room -= len(line)
+            if room <= 0:
+                break
+        return stamped
+
+    def _write_lines(self, stamped: list[bytes], lines: list[bytes]) -> None:
+        descriptor = self._require_open()
+        data = b"".join(stamped)
+        start = self._file.size
+        self._whole = False
+        written = 0
+        try:
+            while written < len(data):
+                written += self._disk.write(descriptor, data[written:] if written else data)
+        except OSError:
+            kept = self._cut(descriptor, start, data[:written])
+            self._count(stamped[:kept], lines)
+            raise
+        self._count(stamped, lines)
+        self._whole = True
+
+    def _count(self, stamped: list[bytes], lines: list[bytes]) -> None:
+        lines += stamped
+        size = sum(map(len, stamped))
+        count = len(stamped)
+        self._numbers = Numbers(self._numbers.seq + count, self._numbers.lamport_clock + count)
+        self._file = self._file._replace(size=self._file.size + size)
+
+    def _cut(self, descriptor: int, start: int, written: bytes) -> int:
+        """Cuts what follows the last whole line of a broken write; returns the lines kept."""
+        whole = written.rfind(b"\n") + 1
+        if whole < len(written):
+            try:
+                if self._disk.file_id(descriptor).size != start + len(written):
+                    raise OSError("somebody else wrote behind it without the lock")
+                self._disk.truncate(descriptor, start + whole)
+            except OSError as error:
+                raise OutcomeUnknown(
+                    "could not take back half a line at the end of",
+                    place=self._path,
+                    cause=error.strerror or error,
+                    hint="open the log again: the next append moves the half line aside",
+                ) from error
+        return written.count(b"\n")
+
+    def _rotate(self) -> None:
+        """Makes the current segment an older one, all of it on the device first."""
+        descriptor = self._require_open()
+        self._sync(descriptor)
+        name = rotated_name(wall_ns(), older_names(self._disk, self._folder))
+        self._disk.rename(self._path, self._folder / name)
+        self._descriptor = None
+        self._disk.close(descriptor)
+        self._descriptor = self._disk.open_append(self._path)
+        self._file = self._disk.file_id(self._descriptor)
+        self._disk.sync_folder(self._folder)
+
+    def _require_open(self) -> int:
+        assert self._descriptor is not None
+        return self._descriptor
+
+    def _failure(self, error: OSError) -> ThenceError:
+        kind: type[ThenceError] = AppendFailed
+        hint = "check the device, then try again"
+        if error.errno in FULL_ERRNOS:
+            kind, hint = LogFull, "free some space, then try again"
+        elif error.errno in DENIED_ERRNOS:
+            kind, hint = LogReadOnly, "give this user the right to write there"
+        failure = kind(
+            "could not append to", place=self._path, cause=error.strerror or error, hint=hint
+        )
+        failure.__cause__ = error
+        return failure
+
+    def _closed_for_good(self) -> ThenceError:
+        return LogReadOnly(
+            "could not append to",
+            place=self._path,
+            cause="an earlier sync of it failed, so nothing more is written by this opening",
+            hint="check the device, then open the log again",
+        )

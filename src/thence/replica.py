@@ -1,0 +1,301 @@
+"""One folder's log, opened: the only object that a host holds.
+
+A `Replica` appends events durably, reads them back, and says why they happened. It is safe
+from threads, and after a fork the child has an opening of its own. Reading takes no lock
+and writes nothing.
+"""
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+from weakref import finalize
+
+from thence.context import Cause, current_causes, id_of
+from thence.core import answer
+from thence.core.codec import Draft, draft, parse
+from thence.core.event import Event
+from thence.core.joining import join
+from thence.core.order import totally_ordered
+from thence.core.payload import refuse
+from thence.core.vocabulary import Vocabulary
+from thence.errors import AmbiguousId, EventNotFound, InvalidEvent
+from thence.log import reader
+from thence.log.committer import Committer, OnFull, Tell
+from thence.log.disk import OS_DISK, Disk
+from thence.log.opening import opened_vocabulary, prepare
+from thence.log.process import new_id, now, watch_forks
+from thence.log.segment import FILE_BYTES_MAX
+from thence.log.verify import Verification, verify
+from thence.log.writer import SegmentWriter
+
+QUEUE_EVENTS_MAX = 10_000
+CLOSE_S = 10.0
+PREFIX_CHARACTERS_MIN = 6
+
+
+def open_replica(
+    path: str | Path,
+    vocabulary: Vocabulary | str | None = None,
+    create: bool = True,
+    max_queue_size: int = QUEUE_EVENTS_MAX,
+    on_full: OnFull = "block",
+) -> "Replica":
+    """Opens the log in a folder, made if missing and `create` is true.
+
+    `vocabulary` is "plain", "sim" or a Vocabulary; None takes the log's own, plain for a
+    new one. At most `max_queue_size` emitted events wait for the disk; then `emit` blocks,
+    or with `on_full="drop"` drops, counts and tells. Raises NotALog, VocabularyMismatch,
+    LogReadOnly.
+    """
+    folder = Path(path)
+    found = opened_vocabulary(OS_DISK, folder, vocabulary, create)
+    return Replica(folder, found, max_queue_size=max_queue_size, on_full=on_full)
+
+
+class NoticeMaker:
+    """Drafts what a log says about itself; `context` holds the opener's own members."""
+
+    def __init__(self, vocabulary: Vocabulary, context: Mapping[str, Any]) -> None:
+        self._vocabulary = vocabulary
+        self._context = context
+
+    def __call__(self, kind: str, facts: Mapping[str, Any], causes: Sequence[str] = ()) -> Draft:
+        """Returns the draft of a notice of a kind, such as "recovered"."""
+        event_type, members = self._vocabulary.notice(kind, facts, self._context)
+        return draft(new_id(), event_type, now(), members, causes)
+
+    def joined(self, causes: Sequence[str]) -> Draft:
+        """Returns the notice that stands for up to 32 causes."""
+        return self("joined", {"count": len(causes)}, causes)
+
+
+class Replica:
+    """An open log. Use `thence.open`; close it, or use it as a context manager.
+
+    What was emitted and not yet written is written at `close`, at garbage collection and
+    at the interpreter's end.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        vocabulary: Vocabulary,
+        *,
+        max_queue_size: int = QUEUE_EVENTS_MAX,
+        on_full: OnFull = "block",
+        max_file_size: int = FILE_BYTES_MAX,
+        tell: Tell | None = None,
+        context: Mapping[str, Any] | None = None,
+        disk: Disk = OS_DISK,
+    ) -> None:
+        if on_full not in ("block", "drop") or max_queue_size < 1 or max_file_size < 1:
+            raise InvalidEvent(
+                "could not open the log",
+                place=folder,
+                cause="max_queue_size and max_file_size are at least 1, on_full block or drop",
+                hint="correct the argument",
+            )
+        self.folder = folder
+        self.vocabulary = vocabulary
+        self._disk = disk
+        self.notice = NoticeMaker(vocabulary, context or {})
+        self._writer = SegmentWriter(disk, folder, vocabulary, self.notice, max_file_size)
+        self.committer = Committer(
+            self._writer, self.notice, max_queue_size, on_full, tell or _warn
+        )
+        self._is_prepared = False
+        watch_forks(self.committer)
+        self._closing = finalize(self, self.committer.close, CLOSE_S)
+
+    def append(
+        self,
+        event_type: str,
+        payload: Mapping[str, Any] | None = None,
+        *,
+        subject: str | None = None,
+        actor: str | None = None,
+        stream: str | None = None,
+        caused_by: Iterable[Cause] = (),
+        timeout_s: float = 30,
+    ) -> Event:
+        """Appends an event and returns it once it is durable, with all queued before it.
+
+        `caused_by` takes events or ids; those of surrounding `because` blocks are added.
+        Raises InvalidEvent, EventTooLarge, LogBusy, LogFull, LogReadOnly, AppendFailed (it
+        was not appended), OutcomeUnknown (it may have been), WriterClosed.
+        """
+        drafts = self._draft(event_type, payload, subject, actor, stream, caused_by)
+        line = b""
+        for item in drafts:
+            line = self.committer.append(item, timeout_s)
+        event = parse(line[:-1], self.vocabulary)
+        assert isinstance(event, Event)
+        return event
+
+    def emit(
+        self,
+        event_type: str,
+        payload: Mapping[str, Any] | None = None,
+        *,
+        subject: str | None = None,
+        actor: str | None = None,
+        stream: str | None = None,
+        caused_by: Iterable[Cause] = (),
+    ) -> str:
+        """Queues an event and returns its id; `flush` waits until it is durable.
+
+        The payload is taken as it is now. A full queue blocks, or drops the event, as
+        `open` was told. Raises InvalidEvent, EventTooLarge, WriterClosed.
+        """
+        drafts = self._draft(event_type, payload, subject, actor, stream, caused_by)
+        for item in drafts:
+            self.committer.put(item)
+        return drafts[-1].event_id
+
+    def flush(self, timeout_s: float = 30) -> None:
+        """Returns when everything emitted before is durable; raises what prevents it."""
+        self.committer.append(None, timeout_s)
+
+    def read(self, after: Cause | None = None) -> Iterator[Event]:
+        """Yields each event once, in arrival order, from behind the event `after`.
+
+        Bad bytes and an unfinished last line are passed over. Raises EventNotFound when
+        the log ends without `after`.
+        """
+        events = reader.events(self._disk, self.folder, self.vocabulary)
+        if after is not None:
+            wanted = id_of(after)
+            if not any(event.event_id == wanted for event in events):
+                raise _not_found(self.folder, wanted)
+        yield from events
+
+    def events(self) -> list[Event]:
+        """Returns all events in total order."""
+        return totally_ordered(self.read())
+
+    def get(self, event_id: str) -> Event:
+        """Returns the event of an id; raises EventNotFound."""
+        for event in self.read():
+            if event.event_id == event_id:
+                return event
+        raise _not_found(self.folder, event_id)
+
+    def find(self, text: str) -> Event:
+        """Returns the event that a text names.
+
+        It is an id, an unambiguous prefix of at least 6 characters, "@last", or
+        "@last-error". Raises EventNotFound, AmbiguousId.
+        """
+        events = self.events()
+        if text == "@last":
+            found = events[-1:]
+        elif text == "@last-error":
+            found = [event for event in events if self.vocabulary.is_error(event)][-1:]
+        elif len(text) < PREFIX_CHARACTERS_MIN:
+            raise AmbiguousId(
+                "could not look up",
+                place=text,
+                cause=f"a prefix has at least {PREFIX_CHARACTERS_MIN} characters",
+                hint="give more of the id",
+            )
+        else:
+            found = [event for event in events if event.event_id.startswith(text.upper())]
+        if not found:
+            raise _not_found(self.folder, text)
+        if len(found) > 1:
+            raise AmbiguousId(
+                "could not look up",
+                place=text,
+                cause=f"{len(found)} events begin with it",
+                hint=f"give more of the id, such as {found[0].event_id}",
+            )
+        return found[0]
+
+    def why(self, event: Cause) -> answer.Why:
+        """Says why an event happened: its chain and cone of causes, told in sentences."""
+        events = self.events()
+        return answer.why(self._among(events, event), events, self.vocabulary)
+
+    def effects(self, event: Cause) -> answer.Effects:
+        """Says what followed from an event: its cone of effects, told in sentences."""
+        events = self.events()
+        return answer.effects(self._among(events, event), events, self.vocabulary)
+
+    def verify(self) -> Verification:
+        """Checks every line of the log and changes nothing."""
+        return verify(self._disk, self.folder, self.vocabulary)
+
+    def close(self, timeout_s: float = CLOSE_S) -> bool:
+        """Writes and syncs what was emitted, then closes; again does nothing.
+
+        True when all of it is durable. After `timeout_s` seconds it returns False.
+        """
+        self._closing.detach()
+        return self.committer.close(timeout_s)
+
+    def prepare(self) -> None:
+        """Makes `.thence/` where an older or foreign log lacks it; appends call it."""
+        if not self._is_prepared:
+            prepare(self._disk, self.folder, self.vocabulary)
+            self._is_prepared = True
+
+    def __enter__(self) -> "Replica":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _draft(
+        self,
+        event_type: str,
+        payload: Mapping[str, Any] | None,
+        subject: str | None,
+        actor: str | None,
+        stream: str | None,
+        caused_by: Iterable[Cause],
+    ) -> list[Draft]:
+        """Returns the event's draft, behind the notices that its causes need."""
+        self.prepare()
+        members = self.vocabulary.members(stream, subject, actor, payload)
+        if not isinstance(event_type, str) or not event_type:
+            raise InvalidEvent(
+                "could not store the event",
+                place="field event_type",
+                cause=f"{event_type!r} is no text",
+                hint="pass a name such as order.placed",
+            )
+        refuse(event_type, "event_type")
+        for key, value in members.items():
+            refuse(value, key)
+        causes = tuple(dict.fromkeys([*map(id_of, caused_by), *current_causes()]))
+        notices, named = join(causes, self.notice.joined)
+        return [*notices, draft(new_id(), event_type, now(), members, named)]
+
+    def _among(self, events: list[Event], event: Cause) -> Event:
+        wanted = id_of(event)
+        for candidate in events:
+            if candidate.event_id == wanted:
+                return candidate
+        raise _not_found(self.folder, wanted)
+
+
+def _not_found(folder: Path, text: str) -> EventNotFound:
+    return EventNotFound(
+        "could not find the event",
+        place=text,
+        cause=f"no event of the log {folder} has this id",
+        hint="`thence log` lists the events",
+    )
+
+
+def _warn(word: str, facts: Mapping[str, Any]) -> None:
+    told = {key: value for key, value in facts.items() if key != "event_ids"}
+    count = len(facts.get("event_ids", ()))
+    logging.getLogger("thence").warning("events %s: %s %s", word, count or "", told)
