@@ -14,9 +14,8 @@ log says how many were refused. After a sync that failed nothing is written any 
 
 import sys
 from collections import deque
-from collections.abc import Callable, Mapping
 from threading import Lock, Thread
-from typing import Any, Literal
+from typing import Literal
 
 from thence.core.codec import Draft
 from thence.errors import OutcomeUnknown, ThenceError
@@ -24,11 +23,9 @@ from thence.log.batch import Item, Refused, Waiting, answer, closed, drafts_of, 
 from thence.log.disk import monotonic_ns, yield_processor
 from thence.log.gate import Gate, Parking
 from thence.log.lock import WAIT_S
-from thence.log.writer import Notice, SegmentWriter
+from thence.log.writer import Notice, SegmentWriter, Tell
 
 OnFull = Literal["drop", "block"]
-Tell = Callable[[str, Mapping[str, Any]], None]
-
 BATCH_EVENTS_MAX = 8_192
 BATCH_BYTES_MAX = 8 * 1024 * 1024
 RETRY_S = 1.0
@@ -271,7 +268,7 @@ class Committer:
         self._refused.error = error
         held = max(0, self._held - len(durable))
         self._refused.count += len(kept) - held
-        fresh = drafts_of(rest)[held:]
+        fresh = drafts_of(kept)[held:]
         if fresh:
             self._tell("refused", {"event_ids": [d.event_id for d in fresh], "error": error})
         if self._writer.is_poisoned:

@@ -31,6 +31,7 @@ from thence.log.segment import (
 )
 
 Notice = Callable[[str, Mapping[str, Any]], Draft]
+Tell = Callable[[str, Mapping[str, Any]], None]
 
 
 class Written(NamedTuple):
@@ -43,8 +44,8 @@ class Written(NamedTuple):
 class SegmentWriter:
     """Appends to the current segment of one log.
 
-    `notice` makes the draft of a notice. `current_size` is the size of the current segment
-    in bytes as far as this process knows.
+    `notice` makes the draft of a notice; `tell` hears of rotations. `current_size` is the
+    size of the current segment in bytes as far as this process knows.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class SegmentWriter:
         folder: Path,
         vocabulary: Vocabulary,
         notice: Notice,
+        tell: Tell,
         file_bytes_max: int = FILE_BYTES_MAX,
     ) -> None:
         self._disk = disk
@@ -60,11 +62,14 @@ class SegmentWriter:
         self._path = current_path(folder)
         self._vocabulary = vocabulary
         self._notice = notice
+        self._tell = tell
+        self._rotated: list[str] = []
         self._file_bytes_max = file_bytes_max
         self._lock = AppendLock(disk, own_folder(folder) / "lock")
         self._descriptor: int | None = None
         self._file = FileId(0, 0, 0)
         self._whole = False
+        self._is_opened = False
         self._node = b""
         self._numbers = Numbers(0, 0)
         self._poison: OutcomeUnknown | None = None
@@ -81,7 +86,10 @@ class SegmentWriter:
 
     @property
     def current_size(self) -> int:
-        """Bytes in the current segment, as of this process's last append."""
+        """Bytes in the current segment, as of this process's last append or, before, as found."""
+        if self._descriptor is None and not self._is_opened:
+            there = self._disk.path_id(self._path)
+            return there.size if there is not None else 0
         return self._file.size
 
     def write(self, drafts: Sequence[Draft], timeout_s: float = WAIT_S) -> Written:
@@ -100,6 +108,7 @@ class SegmentWriter:
                 self._write_all(drafts, lines)
             finally:
                 self._lock.release()
+                self._tell_rotations()
         except OSError as error:
             return Written(lines, self._failure(error))
         except ThenceError as error:
@@ -164,6 +173,7 @@ class SegmentWriter:
         if not self._node:
             self._node = node_id(self._disk, self._folder).encode()
         self._descriptor = self._disk.open_append(self._path)
+        self._is_opened = True
         self._whole = False
         if self._disk.file_id(self._descriptor).size == 0:
             self._disk.sync_folder(self._folder)
@@ -271,6 +281,11 @@ class SegmentWriter:
         self._descriptor = self._disk.open_append(self._path)
         self._file = self._disk.file_id(self._descriptor)
         self._disk.sync_folder(self._folder)
+        self._rotated.append(name)
+
+    def _tell_rotations(self) -> None:
+        while self._rotated:
+            self._tell("rotated", {"file": self._rotated.pop(0)})
 
     def _require_open(self) -> int:
         assert self._descriptor is not None
