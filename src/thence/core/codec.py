@@ -12,6 +12,7 @@ from zlib import crc32
 
 import msgspec
 
+from thence.core.clock import CLOCK_MAX
 from thence.core.event import Event, Header
 from thence.core.vocabulary import Vocabulary
 from thence.errors import EventTooLarge, InvalidEvent
@@ -20,16 +21,30 @@ LINE_BYTES_MAX = 1024 * 1024
 CAUSES_MAX = 32
 CRC_BYTES = 18
 # node_id, seq and lamport_clock at their longest, the CRC and the newline
-_NUMBERS_BYTES_MAX = 96
+_NUMBERS_BYTES_MAX = 100
 
 _NUMBERS = re.compile(
     rb'\{"event_id":"[^"\\]*","event_type":"(?:[^"\\]|\\.)*","event_version":\d+,'
     rb'"timestamp":"[^"\\]*","node_id":"([0-9a-f]{12})","seq":(\d+),"lamport_clock":(\d+)'
 )
 _LINE_START = b'{"event_id":"'
-_encode = msgspec.json.Encoder().encode
+_NAMED = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25} [\d-]{10}T[\d:]{8}\.\d{6}Z", re.ASCII)
 _decode_header = msgspec.json.Decoder(Header).decode
 _decode = msgspec.json.Decoder().decode
+
+
+def _plain(value: Any) -> Any:
+    """Turns what the encoder doesn't know into the JSON value that it is a kind of."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, float):
+        return float.__float__(value)
+    raise TypeError(f"a value of type {type(value).__name__} is no JSON")
+
+
+_encode = msgspec.json.Encoder(enc_hook=_plain).encode
 
 
 class Draft(NamedTuple):
@@ -61,20 +76,35 @@ def draft(
     `core.payload`. Raises InvalidEvent for what the encoder refuses, EventTooLarge over
     1 MiB.
     """
+    given = {k: v for k, v in members.items() if v is not None and v != "" and v != []}
+    return assemble(
+        event_id, _encoded(event_id, event_type), timestamp, _encoded(event_id, given), causes
+    )
+
+
+def _encoded(event_id: str, value: Any) -> bytes:
     try:
-        quoted = _encode(event_type)
-        body = _encode({k: v for k, v in members.items() if v is not None and v != "" and v != []})
+        return _encode(value)
     except (UnicodeEncodeError, TypeError, RecursionError, ValueError) as error:
         raise InvalidEvent(
             "could not encode the event", place=event_id, cause=error, hint="pass JSON values"
         ) from error
-    return assemble(event_id, quoted, timestamp, body, causes)
 
 
 def assemble(
     event_id: str, quoted_type: bytes, timestamp: str, body: bytes, causes: Sequence[str]
 ) -> Draft:
-    """Joins the encoded type and the encoded object of the members to a Draft."""
+    """Joins the encoded type and the encoded object of the members to a Draft.
+
+    Raises InvalidEvent if the id is no ULID, the timestamp in another form, a cause no text.
+    """
+    if not _NAMED.fullmatch(f"{event_id} {timestamp}"):
+        raise InvalidEvent(
+            "could not encode the event",
+            place=repr(event_id),
+            cause=f"its id is no ULID, or {timestamp!r} not in the form of timestamps",
+            hint="leave both out: they are filled in",
+        )
     head = b'{"event_id":"%b","event_type":%b,"event_version":1,"timestamp":"%b"' % (
         event_id.encode(),
         quoted_type,
@@ -82,7 +112,7 @@ def assemble(
     )
     tail = b"," + body[1:-1] if len(body) > 2 else b""
     if causes:
-        tail = b',"caused_by":["%b"]' % '","'.join(causes).encode() + tail
+        tail = b',"caused_by":%b' % _encoded(event_id, causes) + tail
     size_bytes = len(head) + len(tail) + _NUMBERS_BYTES_MAX
     if size_bytes > LINE_BYTES_MAX:
         raise EventTooLarge(
@@ -142,9 +172,12 @@ def parse(line: bytes, vocabulary: Vocabulary) -> Event | BadLine:
     """
     if has_valid_crc(line):
         try:
-            return Event(line, _decode_header(line), vocabulary)
-        except msgspec.MsgspecError as error:
+            header = _decode_header(line)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             return BadLine("not_an_event", f"the checksum fits, the members don't: {error}")
+        if header.seq < 1 or not 1 <= header.lamport_clock <= CLOCK_MAX:
+            return BadLine("not_an_event", "the checksum fits, seq or lamport_clock doesn't")
+        return Event(line, header, vocabulary)
     return _foreign(line, vocabulary)
 
 
