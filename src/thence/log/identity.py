@@ -91,7 +91,7 @@ def node_id(disk: Disk, folder: Path) -> str:
         inode = disk.file_id(descriptor).inode
         identity = Identity(digest[:12], machine_id(), inode)
         disk.truncate(descriptor, 0)
-        disk.write(descriptor, msgspec.json.encode(identity) + b"\n")
+        disk.write_all(descriptor, msgspec.json.encode(identity) + b"\n")
         disk.sync_data(descriptor)
     finally:
         disk.close(descriptor)
