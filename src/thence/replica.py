@@ -14,7 +14,7 @@ from weakref import finalize
 
 from thence.context import Cause, current_causes, id_of
 from thence.core import answer
-from thence.core.codec import Draft, draft, parse
+from thence.core.codec import Draft, Members, draft, parse
 from thence.core.event import Event
 from thence.core.joining import join
 from thence.core.order import totally_ordered
@@ -64,7 +64,7 @@ class NoticeMaker:
     def __call__(self, kind: str, facts: Mapping[str, Any], causes: Sequence[str] = ()) -> Draft:
         """Returns the draft of a notice of a kind, such as "recovered"."""
         event_type, members = self._vocabulary.notice(kind, facts, self._context)
-        return draft(new_id(), event_type, now(), members, causes)
+        return draft(Members(new_id(), event_type, 1, now(), causes, **members))
 
     def joined(self, causes: Sequence[str]) -> Draft:
         """Returns the notice that stands for up to 32 causes."""
@@ -285,7 +285,7 @@ class Replica:
             refuse(value, key)
         causes = tuple(dict.fromkeys([*map(id_of, caused_by), *current_causes()]))
         notices, named = join(causes, self.notice.joined)
-        return [*notices, draft(new_id(), event_type, now(), members, named)]
+        return [*notices, draft(Members(new_id(), event_type, 1, now(), named, **members))]
 
     def _among(self, events: list[Event], event: Cause) -> Event:
         wanted = id_of(event)

@@ -22,6 +22,12 @@ _TEXT = frozenset((str,))
 Repair = dict[str, str]
 
 
+def is_scalar(value: Any) -> bool:
+    """Tells quickly that a value needs no look; False when unsure."""
+    kind = type(value)
+    return kind in _PLAIN or (kind is float and value - value == 0)
+
+
 def is_plain(mapping: dict[str, Any], depth: int = 0) -> bool:
     """Tells quickly that a map needs no look: text keys; text, numbers, bool, null, maps.
 

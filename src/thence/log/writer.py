@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from thence.core.codec import Draft, stamp
+from thence.core.codec import NUMBERS_BYTES_MAX, Draft, stamper
 from thence.core.vocabulary import Vocabulary
 from thence.errors import (
     AppendFailed,
@@ -70,7 +70,8 @@ class SegmentWriter:
         self._file = FileId(0, 0, 0)
         self._whole = False
         self._is_opened = False
-        self._node = b""
+        self._node = ""
+        self._stamp = stamper("")
         self._numbers = Numbers(0, 0)
         self._poison: OutcomeUnknown | None = None
 
@@ -171,7 +172,8 @@ class SegmentWriter:
             descriptor, self._descriptor = self._descriptor, None
             self._disk.close(descriptor)
         if not self._node:
-            self._node = node_id(self._disk, self._folder).encode()
+            self._node = node_id(self._disk, self._folder)
+            self._stamp = stamper(self._node)
         self._descriptor = self._disk.open_append(self._path)
         self._is_opened = True
         self._whole = False
@@ -198,7 +200,7 @@ class SegmentWriter:
                 self._disk.close(descriptor)
 
     def _take_over(self, descriptor: int, start: int, end: int) -> bool:
-        found = last_numbers(self._disk, descriptor, start, end, self._node.decode())
+        found = last_numbers(self._disk, descriptor, start, end, self._node)
         if found is None:
             return False
         self._numbers = Numbers(*map(max, self._numbers, found))
@@ -206,29 +208,15 @@ class SegmentWriter:
 
     def _write_all(self, drafts: Sequence[Draft], lines: list[bytes]) -> None:
         """Stamps and writes, a new segment whenever one is due; extends `lines` as it goes."""
-        done = 0
-        while done < len(drafts):
+        rest = drafts
+        while rest:
             if self._file.size >= self._file_bytes_max:
                 self._rotate()
-            stamped = self._stamp(drafts, done)
+            count = fitting(rest, self._file_bytes_max - self._file.size)
+            seq, lamport_clock = self._numbers
+            stamped = self._stamp(rest[:count], seq + 1, lamport_clock + 1)
             self._write_lines(stamped, lines)
-            done += len(stamped)
-
-    def _stamp(self, drafts: Sequence[Draft], start: int) -> list[bytes]:
-        """Stamps drafts up to the one that fills the segment, without taking the numbers."""
-        seq, lamport_clock = self._numbers
-        room = self._file_bytes_max - self._file.size
-        stamped: list[bytes] = []
-        node = self._node
-        for position in range(start, len(drafts)):
-            seq += 1
-            lamport_clock += 1
-            line = stamp(drafts[position], node, seq, lamport_clock)
-            stamped.append(line)
-            room -= len(line)
-            if room <= 0:
-                break
-        return stamped
+            rest = rest[count:]
 
     def _write_lines(self, stamped: list[bytes], lines: list[bytes]) -> None:
         descriptor = self._require_open()
@@ -311,3 +299,20 @@ class SegmentWriter:
             cause="an earlier sync of it failed, so nothing more is written by this opening",
             hint="check the device, then open the log again",
         )
+
+
+def fitting(drafts: Sequence[Draft], room_bytes: int) -> int:
+    """Returns how many drafts may be written at once: at least one, then while there is room.
+
+    A line is reckoned with the longest numbers, so that a segment is never more than one
+    event over its limit; what is left of the room is filled by the next turns.
+    """
+    least = sum(len(item.head) + len(item.tail) for item in drafts)
+    if least + NUMBERS_BYTES_MAX * len(drafts) < room_bytes:
+        return len(drafts)
+    size_bytes = 0
+    for count, item in enumerate(drafts, 1):
+        size_bytes += len(item.head) + len(item.tail) + NUMBERS_BYTES_MAX
+        if size_bytes >= room_bytes:
+            return count
+    return len(drafts)
