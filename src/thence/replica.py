@@ -14,7 +14,7 @@ from weakref import finalize
 
 from thence.context import Cause, current_causes, id_of
 from thence.core import answer
-from thence.core.codec import Draft, draft, parse
+from thence.core.codec import Draft, Members, draft, parse
 from thence.core.event import Event
 from thence.core.joining import join
 from thence.core.order import totally_ordered
@@ -22,13 +22,13 @@ from thence.core.payload import refuse
 from thence.core.vocabulary import Vocabulary
 from thence.errors import AmbiguousId, EventNotFound, InvalidEvent
 from thence.log import reader
-from thence.log.committer import Committer, OnFull, Tell
+from thence.log.committer import Committer, OnFull
 from thence.log.disk import OS_DISK, Disk
 from thence.log.opening import opened_vocabulary, prepare
 from thence.log.process import new_id, now, watch_forks
-from thence.log.segment import FILE_BYTES_MAX
+from thence.log.segment import FILE_BYTES_MAX, current_path
 from thence.log.verify import Verification, verify
-from thence.log.writer import SegmentWriter
+from thence.log.writer import SegmentWriter, Tell
 
 QUEUE_EVENTS_MAX = 10_000
 CLOSE_S = 10.0
@@ -64,7 +64,7 @@ class NoticeMaker:
     def __call__(self, kind: str, facts: Mapping[str, Any], causes: Sequence[str] = ()) -> Draft:
         """Returns the draft of a notice of a kind, such as "recovered"."""
         event_type, members = self._vocabulary.notice(kind, facts, self._context)
-        return draft(new_id(), event_type, now(), members, causes)
+        return draft(Members(new_id(), event_type, 1, now(), causes, **members))
 
     def joined(self, causes: Sequence[str]) -> Draft:
         """Returns the notice that stands for up to 32 causes."""
@@ -101,13 +101,22 @@ class Replica:
         self.vocabulary = vocabulary
         self._disk = disk
         self.notice = NoticeMaker(vocabulary, context or {})
-        self._writer = SegmentWriter(disk, folder, vocabulary, self.notice, max_file_size)
-        self.committer = Committer(
-            self._writer, self.notice, max_queue_size, on_full, tell or _warn
-        )
+        tell = tell or _warn
+        self._writer = SegmentWriter(disk, folder, vocabulary, self.notice, tell, max_file_size)
+        self.committer = Committer(self._writer, self.notice, max_queue_size, on_full, tell)
         self._is_prepared = False
         watch_forks(self.committer)
         self._closing = finalize(self, self.committer.close, CLOSE_S)
+
+    @property
+    def current_file(self) -> Path:
+        """The segment that is appended to."""
+        return current_path(self.folder)
+
+    @property
+    def current_size(self) -> int:
+        """Its size in bytes, as far as this process has written or seen it."""
+        return self._writer.current_size
 
     def append(
         self,
@@ -276,7 +285,7 @@ class Replica:
             refuse(value, key)
         causes = tuple(dict.fromkeys([*map(id_of, caused_by), *current_causes()]))
         notices, named = join(causes, self.notice.joined)
-        return [*notices, draft(new_id(), event_type, now(), members, named)]
+        return [*notices, draft(Members(new_id(), event_type, 1, now(), named, **members))]
 
     def _among(self, events: list[Event], event: Cause) -> Event:
         wanted = id_of(event)
@@ -296,6 +305,5 @@ def _not_found(folder: Path, text: str) -> EventNotFound:
 
 
 def _warn(word: str, facts: Mapping[str, Any]) -> None:
-    told = {key: value for key, value in facts.items() if key != "event_ids"}
-    count = len(facts.get("event_ids", ()))
-    logging.getLogger("thence").warning("events %s: %s %s", word, count or "", told)
+    level = logging.INFO if word in ("rotated", "resumed") else logging.WARNING
+    logging.getLogger("thence").log(level, "%s: %s", word, dict(facts))

@@ -15,18 +15,38 @@ from thence.errors import InvalidEvent
 DEPTH_MAX = 64
 INT_MIN, INT_MAX = -(2**63), 2**64 - 1
 REPAIRS_MAX = 100
+_PLAIN_DEPTH_MAX = 4
 _PLAIN = frozenset((str, int, bool, type(None)))
 _TEXT = frozenset((str,))
 
 Repair = dict[str, str]
 
 
-def is_plain(mapping: dict[str, Any]) -> bool:
-    """Tells in 0.3 µs that a flat map needs no look: text keys; text, int, bool, null.
+def is_scalar(value: Any) -> bool:
+    """Tells quickly that a value needs no look; False when unsure."""
+    kind = type(value)
+    return kind in _PLAIN or (kind is float and value - value == 0)
+
+
+def is_plain(mapping: dict[str, Any], depth: int = 0) -> bool:
+    """Tells quickly that a map needs no look: text keys; text, numbers, bool, null, maps.
 
     Lone surrogates are not looked for: the encoder itself refuses them.
     """
-    return _TEXT.issuperset(map(type, mapping)) and _PLAIN.issuperset(map(type, mapping.values()))
+    if not _TEXT.issuperset(map(type, mapping)):
+        return False
+    if _PLAIN.issuperset(map(type, mapping.values())):
+        return True
+    for value in mapping.values():
+        kind = type(value)
+        if kind in _PLAIN:
+            continue
+        if kind is float:
+            if value - value != 0:  # NaN and the infinities alone
+                return False
+        elif kind is not dict or depth >= _PLAIN_DEPTH_MAX or not is_plain(value, depth + 1):
+            return False
+    return True
 
 
 def refuse(value: Any, path: str = "payload") -> None:

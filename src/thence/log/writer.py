@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from thence.core.codec import Draft, stamp
+from thence.core.codec import NUMBERS_BYTES_MAX, Draft, stamper
 from thence.core.vocabulary import Vocabulary
 from thence.errors import (
     AppendFailed,
@@ -31,6 +31,7 @@ from thence.log.segment import (
 )
 
 Notice = Callable[[str, Mapping[str, Any]], Draft]
+Tell = Callable[[str, Mapping[str, Any]], None]
 
 
 class Written(NamedTuple):
@@ -43,8 +44,8 @@ class Written(NamedTuple):
 class SegmentWriter:
     """Appends to the current segment of one log.
 
-    `notice` makes the draft of a notice. `current_size` is the size of the current segment
-    in bytes as far as this process knows.
+    `notice` makes the draft of a notice; `tell` hears of rotations. `current_size` is the
+    size of the current segment in bytes as far as this process knows.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class SegmentWriter:
         folder: Path,
         vocabulary: Vocabulary,
         notice: Notice,
+        tell: Tell,
         file_bytes_max: int = FILE_BYTES_MAX,
     ) -> None:
         self._disk = disk
@@ -60,12 +62,16 @@ class SegmentWriter:
         self._path = current_path(folder)
         self._vocabulary = vocabulary
         self._notice = notice
+        self._tell = tell
+        self._rotated: list[str] = []
         self._file_bytes_max = file_bytes_max
         self._lock = AppendLock(disk, own_folder(folder) / "lock")
         self._descriptor: int | None = None
         self._file = FileId(0, 0, 0)
         self._whole = False
-        self._node = b""
+        self._is_opened = False
+        self._node = ""
+        self._stamp = stamper("")
         self._numbers = Numbers(0, 0)
         self._poison: OutcomeUnknown | None = None
 
@@ -81,7 +87,10 @@ class SegmentWriter:
 
     @property
     def current_size(self) -> int:
-        """Bytes in the current segment, as of this process's last append."""
+        """Bytes in the current segment, as of this process's last append or, before, as found."""
+        if self._descriptor is None and not self._is_opened:
+            there = self._disk.path_id(self._path)
+            return there.size if there is not None else 0
         return self._file.size
 
     def write(self, drafts: Sequence[Draft], timeout_s: float = WAIT_S) -> Written:
@@ -100,6 +109,7 @@ class SegmentWriter:
                 self._write_all(drafts, lines)
             finally:
                 self._lock.release()
+                self._tell_rotations()
         except OSError as error:
             return Written(lines, self._failure(error))
         except ThenceError as error:
@@ -162,8 +172,10 @@ class SegmentWriter:
             descriptor, self._descriptor = self._descriptor, None
             self._disk.close(descriptor)
         if not self._node:
-            self._node = node_id(self._disk, self._folder).encode()
+            self._node = node_id(self._disk, self._folder)
+            self._stamp = stamper(self._node)
         self._descriptor = self._disk.open_append(self._path)
+        self._is_opened = True
         self._whole = False
         if self._disk.file_id(self._descriptor).size == 0:
             self._disk.sync_folder(self._folder)
@@ -188,7 +200,7 @@ class SegmentWriter:
                 self._disk.close(descriptor)
 
     def _take_over(self, descriptor: int, start: int, end: int) -> bool:
-        found = last_numbers(self._disk, descriptor, start, end, self._node.decode())
+        found = last_numbers(self._disk, descriptor, start, end, self._node)
         if found is None:
             return False
         self._numbers = Numbers(*map(max, self._numbers, found))
@@ -196,29 +208,15 @@ class SegmentWriter:
 
     def _write_all(self, drafts: Sequence[Draft], lines: list[bytes]) -> None:
         """Stamps and writes, a new segment whenever one is due; extends `lines` as it goes."""
-        done = 0
-        while done < len(drafts):
+        rest = drafts
+        while rest:
             if self._file.size >= self._file_bytes_max:
                 self._rotate()
-            stamped = self._stamp(drafts, done)
+            count = fitting(rest, self._file_bytes_max - self._file.size)
+            seq, lamport_clock = self._numbers
+            stamped = self._stamp(rest[:count], seq + 1, lamport_clock + 1)
             self._write_lines(stamped, lines)
-            done += len(stamped)
-
-    def _stamp(self, drafts: Sequence[Draft], start: int) -> list[bytes]:
-        """Stamps drafts up to the one that fills the segment, without taking the numbers."""
-        seq, lamport_clock = self._numbers
-        room = self._file_bytes_max - self._file.size
-        stamped: list[bytes] = []
-        node = self._node
-        for position in range(start, len(drafts)):
-            seq += 1
-            lamport_clock += 1
-            line = stamp(drafts[position], node, seq, lamport_clock)
-            stamped.append(line)
-            room -= len(line)
-            if room <= 0:
-                break
-        return stamped
+            rest = rest[count:]
 
     def _write_lines(self, stamped: list[bytes], lines: list[bytes]) -> None:
         descriptor = self._require_open()
@@ -271,6 +269,11 @@ class SegmentWriter:
         self._descriptor = self._disk.open_append(self._path)
         self._file = self._disk.file_id(self._descriptor)
         self._disk.sync_folder(self._folder)
+        self._rotated.append(name)
+
+    def _tell_rotations(self) -> None:
+        while self._rotated:
+            self._tell("rotated", {"file": self._rotated.pop(0)})
 
     def _require_open(self) -> int:
         assert self._descriptor is not None
@@ -296,3 +299,20 @@ class SegmentWriter:
             cause="an earlier sync of it failed, so nothing more is written by this opening",
             hint="check the device, then open the log again",
         )
+
+
+def fitting(drafts: Sequence[Draft], room_bytes: int) -> int:
+    """Returns how many drafts may be written at once: at least one, then while there is room.
+
+    A line is reckoned with the longest numbers, so that a segment is never more than one
+    event over its limit; what is left of the room is filled by the next turns.
+    """
+    least = sum(len(item.head) + len(item.tail) for item in drafts)
+    if least + NUMBERS_BYTES_MAX * len(drafts) < room_bytes:
+        return len(drafts)
+    size_bytes = 0
+    for count, item in enumerate(drafts, 1):
+        size_bytes += len(item.head) + len(item.tail) + NUMBERS_BYTES_MAX
+        if size_bytes >= room_bytes:
+            return count
+    return len(drafts)

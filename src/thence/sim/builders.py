@@ -1,0 +1,162 @@
+"""Functions that build typed events; id and time are filled in."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from thence.context import Cause
+from thence.sim.events import (
+    ActionEvent,
+    DecisionEvent,
+    DetailEvent,
+    MilestoneEvent,
+    StateEvent,
+    SystemEvent,
+)
+
+
+def create_milestone_event(
+    simulation_id: str,
+    turn_number: int,
+    milestone_type: str,
+    *,
+    caused_by: Iterable[Cause] = (),
+    description: str | None = None,
+    step: str | None = None,
+) -> MilestoneEvent:
+    """Returns a milestone event, a point in a run, with a new id and the present time."""
+    return MilestoneEvent(
+        simulation_id=simulation_id,
+        turn_number=turn_number,
+        milestone_type=milestone_type,
+        caused_by=caused_by,  # type: ignore[arg-type]
+        description=description,
+        step=step,
+    )
+
+
+def create_decision_event(
+    simulation_id: str,
+    turn_number: int,
+    agent_id: str,
+    decision_type: str,
+    old_value: Any = None,
+    new_value: Any = None,
+    *,
+    caused_by: Iterable[Cause] = (),
+    description: str | None = None,
+    step: str | None = None,
+) -> DecisionEvent:
+    """Returns a decision event, what an agent chose, with a new id and the present time."""
+    return DecisionEvent(
+        simulation_id=simulation_id,
+        turn_number=turn_number,
+        agent_id=agent_id,
+        decision_type=decision_type,
+        old_value=old_value,
+        new_value=new_value,
+        caused_by=caused_by,  # type: ignore[arg-type]
+        description=description,
+        step=step,
+    )
+
+
+def create_action_event(
+    simulation_id: str,
+    turn_number: int,
+    agent_id: str,
+    action_type: str,
+    action_payload: dict[str, Any] | None = None,
+    *,
+    caused_by: Iterable[Cause] = (),
+    description: str | None = None,
+    step: str | None = None,
+) -> ActionEvent:
+    """Returns a action event, what an agent did, with a new id and the present time."""
+    return ActionEvent(
+        simulation_id=simulation_id,
+        turn_number=turn_number,
+        agent_id=agent_id,
+        action_type=action_type,
+        action_payload=action_payload or {},
+        caused_by=caused_by,  # type: ignore[arg-type]
+        description=description,
+        step=step,
+    )
+
+
+def create_state_event(
+    simulation_id: str,
+    turn_number: int,
+    variable_name: str,
+    old_value: Any = None,
+    new_value: Any = None,
+    scope: str = "global",
+    *,
+    agent_id: str | None = None,
+    caused_by: Iterable[Cause] = (),
+    description: str | None = None,
+    step: str | None = None,
+) -> StateEvent:
+    """Returns a state event, a variable that changed, with a new id and the present time."""
+    return StateEvent(
+        simulation_id=simulation_id,
+        turn_number=turn_number,
+        variable_name=variable_name,
+        old_value=old_value,
+        new_value=new_value,
+        scope=scope,
+        agent_id=agent_id,
+        caused_by=caused_by,  # type: ignore[arg-type]
+        description=description,
+        step=step,
+    )
+
+
+def create_detail_event(
+    simulation_id: str,
+    turn_number: int,
+    calculation_type: str,
+    intermediate_values: dict[str, Any] | None = None,
+    *,
+    agent_id: str | None = None,
+    caused_by: Iterable[Cause] = (),
+    description: str | None = None,
+    step: str | None = None,
+) -> DetailEvent:
+    """Returns a detail event, how a value came about, with a new id and the present time."""
+    return DetailEvent(
+        simulation_id=simulation_id,
+        turn_number=turn_number,
+        calculation_type=calculation_type,
+        intermediate_values=intermediate_values or {},
+        agent_id=agent_id,
+        caused_by=caused_by,  # type: ignore[arg-type]
+        description=description,
+        step=step,
+    )
+
+
+def create_system_event(
+    simulation_id: str,
+    turn_number: int,
+    error_type: str,
+    status: str,
+    retry_count: int = 0,
+    *,
+    agent_id: str | None = None,
+    caused_by: Iterable[Cause] = (),
+    description: str | None = None,
+    step: str | None = None,
+) -> SystemEvent:
+    """Returns a system event, what befell the machinery, with a new id and the present time."""
+    return SystemEvent(
+        simulation_id=simulation_id,
+        turn_number=turn_number,
+        error_type=error_type,
+        status=status,
+        retry_count=retry_count,
+        agent_id=agent_id,
+        caused_by=caused_by,  # type: ignore[arg-type]
+        description=description,
+        step=step,
+    )

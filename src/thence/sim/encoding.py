@@ -1,0 +1,83 @@
+"""A simulation's event made a draft: never refused, whatever it holds, every repair named."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from thence.core.codec import Draft, Members, draft
+from thence.core.payload import Repair, repair, shorten
+from thence.errors import EventTooLarge, InvalidEvent
+from thence.sim.events import Event
+
+REPAIRS_MAX = 100
+_CUTS_CHARACTERS = (65_536, 4_096, 256)
+_LAST_CUT_CHARACTERS = 10_000
+_OWN = ("ends", "simulation_id", "agent_id", "description", "step", "details")
+
+
+def draft_of(event: Event, causes: Sequence[str]) -> Draft:
+    """Encodes an event with the causes to name; what JSON can't hold is repaired.
+
+    What would pass 1 MiB has its long texts cut, ever shorter, until it fits.
+    """
+    if event.is_plain():
+        try:
+            return draft(
+                Members(
+                    event.event_id,
+                    event.event_type,
+                    1,
+                    event.timestamp,
+                    causes,
+                    event.begins,
+                    event.ends,
+                    event.repairs,
+                    event.simulation_id,
+                    event.turn_number,
+                    event.agent_id or None,
+                    event.description or None,
+                    event.step or None,
+                    details=event.details or None,
+                )
+            )
+        except InvalidEvent:  # repaired below
+            pass
+    return _repaired(event, causes)
+
+
+def _repaired(event: Event, causes: Sequence[str]) -> Draft:
+    event_type, _ = repair(event.event_type)
+    own = {name: value for name in _OWN if (value := getattr(event, name))}
+    own, found = repair(own)
+    repairs = [*event.repairs, *found]
+    for characters_max in (0, *_CUTS_CHARACTERS):
+        cut, cuts = shorten(own, characters_max) if characters_max else (own, [])
+        try:
+            return _draft(event, event_type, cut, repairs + cuts, causes)
+        except EventTooLarge:
+            continue
+    text = str(own.pop("details", ""))
+    own["details"] = {"cut": text[:_LAST_CUT_CHARACTERS]}
+    repairs = [*event.repairs, {"path": "details", "was": f"{len(text)} characters"}]
+    return _draft(event, event_type[: _CUTS_CHARACTERS[-1]], own, repairs, causes)
+
+
+def _draft(
+    event: Event,
+    event_type: str,
+    own: dict[str, Any],
+    repairs: list[Repair],
+    causes: Sequence[str],
+) -> Draft:
+    return draft(
+        Members(
+            event.event_id,
+            event_type,
+            1,
+            event.timestamp,
+            causes,
+            begins=event.begins,
+            repairs=repairs[:REPAIRS_MAX],
+            turn_number=event.turn_number,
+            **own,
+        )
+    )

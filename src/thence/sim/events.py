@@ -1,0 +1,347 @@
+"""The events that a simulation builds, before they are written.
+
+Typed events are strict: a wrong value raises a ValueError that names its field. The base
+`Event` is lenient: any event_type, any details. All are frozen. What a typed event says in
+fields of its own lies in the file, and in `details`, under the same names.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from enum import IntEnum
+from typing import Any, ClassVar, TypeVar
+
+import msgspec
+from msgspec.structs import force_setattr
+
+from thence.context import Cause, id_of
+from thence.core.clock import timestamp_of
+from thence.core.payload import is_plain, is_scalar, repair
+from thence.errors import InvalidEvent
+from thence.log.process import new_id, now
+
+DESCRIPTION_CHARACTERS_MAX = 500
+MILESTONES = frozenset(
+    ("turn_start", "turn_end", "phase_transition", "simulation_start", "simulation_end")
+)
+STATUSES = frozenset(("success", "failure", "retry", "warning"))
+_ID = re.compile(r"[0-9A-Za-z_.:-]{1,128}")
+
+_E = TypeVar("_E", bound="Event")
+
+
+class VerbosityLevel(IntEnum):
+    """How much a simulation writes; each level holds those before it, SYSTEM comes last."""
+
+    MILESTONE = 1
+    DECISION = 2
+    ACTION = 3
+    STATE = 4
+    DETAIL = 5
+
+
+class Event(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
+    """One event of a simulation. `data` is another name for `details`.
+
+    `turn_number` counts from 0, `timestamp` is UTC in ISO 8601 with microseconds (an aware
+    datetime is accepted), `caused_by` takes events or their ids, a `description` over 500
+    characters is cut and flagged in `repairs`. `step` names the place in a run.
+    """
+
+    level: ClassVar[int] = 0
+    fields: ClassVar[tuple[str, ...]] = ()
+
+    event_type: str = ""
+    simulation_id: str = ""
+    turn_number: int = 0
+    agent_id: str | None = None
+    caused_by: tuple[str, ...] = ()
+    description: str | None = None
+    details: dict[str, Any] = {}
+    data: dict[str, Any] | None = None
+    step: str | None = None
+    begins: bool = False
+    ends: str | None = None
+    repairs: tuple[dict[str, str], ...] = ()
+    event_id: str = ""
+    timestamp: str = ""
+
+    def __post_init__(self) -> None:
+        if self.data is not None:
+            force_setattr(self, "details", self.data)
+        if not isinstance(self.details, Mapping):
+            raise wrong("details", self.details, "a map of names to values")
+        if not isinstance(self.event_type, str) or not self.event_type:
+            raise wrong("event_type", self.event_type, "a text such as ACTION")
+        _check(self)
+
+    def is_plain(self) -> bool:
+        """Tells quickly that what the user gave can be encoded as it is; False when unsure."""
+        return is_plain(self.details)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the event as plain data; what is absent is left out."""
+        found = {name: getattr(self, name) for name in _DICT_FIELDS}
+        found["caused_by"] = list(self.caused_by)
+        found["details"] = dict(self.details)
+        return {name: value for name, value in found.items() if value not in (None, False, [])}
+
+    def to_json(self) -> str:
+        """Returns the event as one line of JSON; what JSON can't hold is repaired."""
+        repaired, _ = repair(self.to_dict())
+        return msgspec.json.encode(repaired).decode()
+
+    @classmethod
+    def from_dict(cls: type[_E], data: Mapping[str, Any]) -> _E:
+        """Builds an event from what `to_dict` returned, or from a line's members.
+
+        On a typed class it is strict. On `Event` itself the event_type chooses the class;
+        details that don't fit it give a plain `Event`.
+        """
+        known: dict[str, Any] = {k: data[k] for k in (*_DICT_FIELDS, "data") if k in data}
+        known["caused_by"] = tuple(known.get("caused_by", ()))
+        kind = TYPED.get(str(known.get("event_type")), Event) if cls is Event else cls
+        if kind is not Event:
+            try:
+                return kind(**_flattened(kind, known))  # type: ignore[return-value]
+            except InvalidEvent:
+                if cls is not Event:
+                    raise
+        return cls(**known)
+
+
+class MilestoneEvent(Event, kw_only=True, frozen=True):
+    """A point in a run: the start or end of the run, a turn, a phase. It has no agent."""
+
+    level: ClassVar[int] = VerbosityLevel.MILESTONE
+    fields: ClassVar[tuple[str, ...]] = ("milestone_type",)
+    event_type: str = "MILESTONE"
+    milestone_type: str = ""
+
+    def __post_init__(self) -> None:
+        if self.milestone_type not in MILESTONES:
+            raise wrong("milestone_type", self.milestone_type, _one_of(MILESTONES))
+        if self.agent_id is not None:
+            raise wrong("agent_id", self.agent_id, "absent from a milestone")
+        _set_details(self, {"milestone_type": self.milestone_type}, "MILESTONE")
+
+    def is_plain(self) -> bool:
+        return True
+
+
+class DecisionEvent(Event, kw_only=True, frozen=True):
+    """What an agent chose."""
+
+    level: ClassVar[int] = VerbosityLevel.DECISION
+    fields: ClassVar[tuple[str, ...]] = ("decision_type", "old_value", "new_value")
+    event_type: str = "DECISION"
+    decision_type: str = ""
+    old_value: Any = None
+    new_value: Any = None
+
+    def __post_init__(self) -> None:
+        _need_texts(self, "agent_id", "decision_type")
+        details = {
+            "decision_type": self.decision_type,
+            "old_value": self.old_value,
+            "new_value": self.new_value,
+        }
+        _set_details(self, details, "DECISION")
+
+    def is_plain(self) -> bool:
+        return is_scalar(self.old_value) and is_scalar(self.new_value)
+
+
+class ActionEvent(Event, kw_only=True, frozen=True):
+    """What an agent did, after it was found valid."""
+
+    level: ClassVar[int] = VerbosityLevel.ACTION
+    fields: ClassVar[tuple[str, ...]] = ("action_type", "action_payload")
+    event_type: str = "ACTION"
+    action_type: str = ""
+    action_payload: dict[str, Any] = {}
+
+    def __post_init__(self) -> None:
+        _need_texts(self, "agent_id", "action_type")
+        if type(self.action_payload) is not dict and not isinstance(self.action_payload, Mapping):
+            raise wrong("action_payload", self.action_payload, "a map of names to values")
+        details = {"action_type": self.action_type, "action_payload": self.action_payload}
+        _set_details(self, details, "ACTION")
+
+    def is_plain(self) -> bool:
+        return is_plain(self.action_payload)
+
+
+class StateEvent(Event, kw_only=True, frozen=True):
+    """A variable that changed. `scope` says whose: global, agent/<name>, place/<name>."""
+
+    level: ClassVar[int] = VerbosityLevel.STATE
+    fields: ClassVar[tuple[str, ...]] = ("variable_name", "old_value", "new_value", "scope")
+    event_type: str = "STATE"
+    variable_name: str = ""
+    old_value: Any = None
+    new_value: Any = None
+    scope: str = "global"
+
+    def __post_init__(self) -> None:
+        _need_texts(self, "variable_name", "scope")
+        details = {
+            "variable_name": self.variable_name,
+            "old_value": self.old_value,
+            "new_value": self.new_value,
+            "scope": self.scope,
+        }
+        _set_details(self, details, "STATE")
+
+    def is_plain(self) -> bool:
+        return is_scalar(self.old_value) and is_scalar(self.new_value)
+
+
+class DetailEvent(Event, kw_only=True, frozen=True):
+    """How a value came about."""
+
+    level: ClassVar[int] = VerbosityLevel.DETAIL
+    fields: ClassVar[tuple[str, ...]] = ("calculation_type", "intermediate_values")
+    event_type: str = "DETAIL"
+    calculation_type: str = ""
+    intermediate_values: dict[str, Any] = {}
+
+    def __post_init__(self) -> None:
+        _need_texts(self, "calculation_type")
+        if not isinstance(self.intermediate_values, Mapping):
+            raise wrong("intermediate_values", self.intermediate_values, "a map")
+        details = {
+            "calculation_type": self.calculation_type,
+            "intermediate_values": self.intermediate_values,
+        }
+        _set_details(self, details, "DETAIL")
+
+
+class SystemEvent(Event, kw_only=True, frozen=True):
+    """What befell the machinery: an error, a retry, a notice. `extra` adds facts to details."""
+
+    level: ClassVar[int] = VerbosityLevel.DETAIL
+    fields: ClassVar[tuple[str, ...]] = ("error_type", "status", "retry_count")
+    event_type: str = "SYSTEM"
+    error_type: str = ""
+    status: str = ""
+    retry_count: int = 0
+    extra: dict[str, Any] = {}
+
+    def __post_init__(self) -> None:
+        _need_texts(self, "error_type")
+        if self.status not in STATUSES:
+            raise wrong("status", self.status, _one_of(STATUSES))
+        if type(self.retry_count) is not int or self.retry_count < 0:
+            raise wrong("retry_count", self.retry_count, "an integer from 0")
+        details = {
+            "error_type": self.error_type,
+            "status": self.status,
+            "retry_count": self.retry_count,
+            **self.extra,
+        }
+        _set_details(self, details, "SYSTEM")
+
+
+TYPED: Mapping[str, type[Event]] = {
+    "MILESTONE": MilestoneEvent,
+    "DECISION": DecisionEvent,
+    "ACTION": ActionEvent,
+    "STATE": StateEvent,
+    "DETAIL": DetailEvent,
+    "SYSTEM": SystemEvent,
+}
+_DICT_FIELDS = (
+    "event_id",
+    "timestamp",
+    "turn_number",
+    "event_type",
+    "simulation_id",
+    "agent_id",
+    "caused_by",
+    "description",
+    "step",
+    "begins",
+    "ends",
+    "details",
+)
+
+
+def wrong(field: str, value: object, wanted: str) -> InvalidEvent:
+    """Returns the error for a field with a wrong value."""
+    return InvalidEvent(
+        "could not make the event",
+        place=f"field {field}",
+        cause=f"{value!r:.80} is not {wanted}",
+        hint=f"pass {wanted} as {field}",
+    )
+
+
+def _set_details(event: Event, details: dict[str, Any], event_type: str) -> None:
+    if event.event_type != event_type:
+        raise wrong("event_type", event.event_type, event_type)
+    if not isinstance(event.simulation_id, str):
+        raise wrong("simulation_id", event.simulation_id, "a text")
+    force_setattr(event, "details", details)
+    _check(event)
+
+
+def _check(event: Event) -> None:
+    """Checks what all events share; fills in id and time; makes caused_by ids."""
+    if type(event.turn_number) is not int or event.turn_number < 0:
+        raise wrong("turn_number", event.turn_number, "an integer from 0")
+    if event.caused_by != ():
+        force_setattr(event, "caused_by", _ids(event.caused_by))
+    if event.event_id == "":
+        force_setattr(event, "event_id", new_id())
+    elif not isinstance(event.event_id, str) or not _ID.fullmatch(event.event_id):
+        raise wrong("event_id", event.event_id, "an id such as create_action_event makes")
+    if event.timestamp == "":
+        force_setattr(event, "timestamp", now())
+    else:
+        force_setattr(event, "timestamp", _timestamp(event.timestamp))
+    if event.description is not None:
+        _cut_description(event, event.description)
+
+
+def _ids(causes: Iterable[Cause]) -> tuple[str, ...]:
+    if isinstance(causes, str):
+        raise wrong("caused_by", causes, "a list of events or ids")
+    return tuple(dict.fromkeys(map(id_of, causes)))
+
+
+def _timestamp(value: Any) -> str:
+    try:
+        return timestamp_of(datetime.fromisoformat(value) if isinstance(value, str) else value)
+    except (ValueError, AttributeError) as error:
+        raise wrong("timestamp", value, "a UTC time in ISO 8601") from error
+
+
+def _cut_description(event: Event, description: str) -> None:
+    if not isinstance(description, str):
+        raise wrong("description", description, "a text")
+    if len(description) > DESCRIPTION_CHARACTERS_MAX:
+        force_setattr(event, "description", description[:DESCRIPTION_CHARACTERS_MAX])
+        cut = {"path": "description", "was": f"{len(description)} characters"}
+        force_setattr(event, "repairs", (*event.repairs, cut))
+
+
+def _need_texts(event: Event, *fields: str) -> None:
+    for field in fields:
+        value = getattr(event, field)
+        if type(value) is not str or not value:
+            raise wrong(field, value, "a text that is not empty")
+
+
+def _one_of(choices: Iterable[str]) -> str:
+    return f"one of {', '.join(sorted(choices))}"
+
+
+def _flattened(kind: type[Event], known: dict[str, Any]) -> dict[str, Any]:
+    """Takes the typed fields out of details, and for SYSTEM the rest as extra facts."""
+    flat = {name: value for name, value in known.items() if name not in ("details", "data")}
+    details = known.get("details") or known.get("data") or {}
+    flat |= {name: details[name] for name in kind.fields if name in details}
+    if kind is SystemEvent:
+        flat["extra"] = {k: v for k, v in details.items() if k not in kind.fields}
+    return flat

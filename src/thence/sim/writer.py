@@ -1,0 +1,235 @@
+"""The event writer of a simulation: typed events, one call each, durable or queued.
+
+In SYNC mode `emit` returns True when the event's line is on the device. In ASYNC mode it
+returns True when the event is queued; a thread writes and syncs what is queued, and a kill
+may lose the queue. Neither mode ever raises because of the disk: a failure is logged,
+counted, and told by a notice in the log itself as soon as the disk takes writes again.
+"""
+
+import asyncio
+from enum import StrEnum
+from pathlib import Path
+from threading import Lock
+from types import TracebackType
+from typing import Any
+
+from thence.context import current_causes
+from thence.core.codec import CAUSES_MAX, Draft
+from thence.core.joining import join
+from thence.core.lending import Lending
+from thence.core.vocabulary import NOTICE_ERROR_TYPES, SIM
+from thence.errors import ThenceError
+from thence.log.batch import closed
+from thence.log.committer import OnFull
+from thence.log.disk import OS_DISK, Disk
+from thence.log.opening import opened_vocabulary
+from thence.log.process import watch_forks
+from thence.log.segment import FILE_BYTES_MAX
+from thence.replica import QUEUE_EVENTS_MAX, Replica
+from thence.sim.encoding import draft_of
+from thence.sim.events import Event, SystemEvent, VerbosityLevel
+from thence.sim.records import Records
+
+STOP_S = 10.0
+_APPEND_S = 30.0
+_NOTICES = frozenset((*NOTICE_ERROR_TYPES.values(), "run_failed"))
+
+
+class WriteMode(StrEnum):
+    """When `emit` returns: with the event queued, or with it on the device."""
+
+    ASYNC = "async"
+    SYNC = "sync"
+
+
+class EventWriter:
+    """Writes a run's events to `<output_dir>/events.jsonl`.
+
+    `verbosity` decides which typed events are written. In ASYNC mode at most
+    `max_queue_size` events wait; then `on_full` drops the newest, counted and told, or
+    blocks. A file that has reached `max_file_size` bytes is rotated. Safe from threads;
+    several writers, in one process or many, may use one directory.
+    """
+
+    def __init__(
+        self,
+        output_dir: str | Path,
+        simulation_id: str,
+        verbosity: VerbosityLevel = VerbosityLevel.ACTION,
+        max_queue_size: int = QUEUE_EVENTS_MAX,
+        max_file_size: int = FILE_BYTES_MAX,
+        mode: WriteMode | str = WriteMode.ASYNC,
+        *,
+        on_full: OnFull = "drop",
+        disk: Disk = OS_DISK,
+    ) -> None:
+        self.mode = WriteMode(mode)
+        self.simulation_id = simulation_id
+        self.verbosity = VerbosityLevel(verbosity)
+        self._records = Records(self.mode.value, simulation_id)
+        self._context: dict[str, Any] = {"simulation_id": simulation_id, "turn_number": 0}
+        folder = Path(output_dir)
+        self._replica = Replica(
+            folder,
+            opened_vocabulary(disk, folder, SIM, create=True),
+            max_queue_size=max_queue_size,
+            on_full=on_full,
+            max_file_size=max_file_size,
+            tell=self._records,
+            context=self._context,
+            disk=disk,
+        )
+        self._committer = self._replica.committer
+        self._level = int(self.verbosity)
+        self._is_sync = self.mode is WriteMode.SYNC
+        self._lending = Lending()
+        self._lending_lock = Lock()
+        self._failed_count = 0
+        self._is_started = False
+        self._is_stopped = False
+        watch_forks(self)
+
+    @property
+    def dropped_count(self) -> int:
+        """How many events a full queue dropped."""
+        return self._committer.dropped_count
+
+    @property
+    def failed_count(self) -> int:
+        """How many events the disk refused for good."""
+        return self._failed_count + self._committer.failed_count
+
+    @property
+    def current_file(self) -> Path:
+        """The file that is appended to."""
+        return self._replica.current_file
+
+    @property
+    def current_size(self) -> int:
+        """Its size in bytes, as far as this process has written or seen it."""
+        return self._replica.current_size
+
+    @property
+    def running(self) -> bool:
+        """Whether events are taken: from the first emit or `start()` until the end."""
+        return self._is_started and not self._is_stopped
+
+    def emit(self, event: Event) -> bool:
+        """Takes one event; what True and False mean is the mode's.
+
+        SYNC: True when the event is on the device, False when the disk refused it. ASYNC:
+        True when it is queued, False when it was dropped. An event that the verbosity
+        leaves out gives True and touches neither queue nor file. Raises WriterClosed.
+        """
+        if self._is_stopped:
+            raise closed(self._replica.folder)
+        if not self._is_started:
+            self._begin()
+        causes = event.caused_by + current_causes()
+        if event.level > self._level and not _is_notice(event):
+            self._lend(event.event_id, causes)
+            return True
+        self._context["turn_number"] = event.turn_number
+        if not event.simulation_id:
+            event = _named(event, self.simulation_id)
+        if self._lending.is_empty and len(causes) <= CAUSES_MAX:
+            drafts = [draft_of(event, causes)]
+        else:
+            drafts = self._resolved(event, causes)
+        for draft in drafts:
+            is_taken = self._write(draft) if self._is_sync else self._committer.put(draft)
+        if not is_taken:
+            self._lend(event.event_id, causes)
+        return is_taken
+
+    async def start(self) -> None:
+        """Starts the thread of ASYNC mode; the first emit does it too. SYNC: nothing."""
+        if not self._is_started:
+            self._begin()
+        if not self._is_sync:
+            self._committer.start()
+
+    async def stop(self, timeout: float = STOP_S) -> bool:  # noqa: ASYNC109 the promised name
+        """Does what `close` does, without blocking the event loop."""
+        return await asyncio.get_running_loop().run_in_executor(None, self.close, timeout)
+
+    def close(self, timeout: float = STOP_S) -> bool:
+        """Writes and syncs everything queued, then closes; again does nothing.
+
+        True when all of it is on the device. After `timeout` seconds the number remaining
+        is logged and False returned, and the thread drains on.
+        """
+        is_first = not self._is_stopped
+        self._is_stopped = True
+        is_drained = self._replica.close(timeout)
+        if is_first:
+            counts = {"dropped": self.dropped_count, "failed": self.failed_count}
+            self._records("stopped", {"drained": is_drained, **counts})
+        return is_drained
+
+    def flush(self, timeout: float = _APPEND_S) -> None:
+        """Returns when everything emitted before is on the device; raises what prevents it."""
+        self._replica.flush(timeout)
+
+    def after_fork(self) -> None:
+        """Makes what a forked child must have of its own."""
+        self._lending_lock = Lock()
+
+    def __enter__(self) -> "EventWriter":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> "EventWriter":
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.stop()
+
+    def _begin(self) -> None:
+        self._is_started = True
+        facts = {"file": str(self.current_file), "verbosity": self.verbosity.name}
+        self._records("started", facts)
+
+    def _write(self, draft: Draft) -> bool:
+        try:
+            self._committer.append(draft, _APPEND_S)
+        except ThenceError as error:
+            self._failed_count += 1
+            self._records("failed", {"event_id": draft.event_id, "error": error})
+            return False
+        return True
+
+    def _lend(self, event_id: str, causes: tuple[str, ...]) -> None:
+        with self._lending_lock:
+            self._lending.lend(event_id, causes)
+
+    def _resolved(self, event: Event, causes: tuple[str, ...]) -> list[Draft]:
+        """Returns the event with written causes only, behind the notices that they need."""
+        with self._lending_lock:
+            written = self._lending.resolve(causes)
+            self._lending.note_written(event.event_id, written)
+        notices, named = join(written, self._replica.notice.joined)
+        return [*notices, draft_of(event, named)]
+
+
+def _is_notice(event: Event) -> bool:
+    return isinstance(event, SystemEvent) and event.error_type in _NOTICES
+
+
+def _named(event: Event, simulation_id: str) -> Event:
+    """Returns the event with the writer's simulation_id, for it had none."""
+    data = event.to_dict() | {"simulation_id": simulation_id}
+    return type(event).from_dict(data)
