@@ -31,7 +31,7 @@ class BaseEngine:
 
     def apply_actions(
         self, state: RecordedState, actions: Sequence[Action], writes: Writes
-    ) -> State | None | Awaitable[State | None]:
+    ) -> State | Awaitable[State | None] | None:
         """Applies the actions of a turn, one by one, through `apply_action`.
 
         A child may do it otherwise: `with writes.action(action) as view:` gives the view in
@@ -45,18 +45,18 @@ class BaseEngine:
                 self.apply_action(view, action)
         return None
 
-    def apply_action(self, view: View, action: Action) -> None | Awaitable[None]:
+    def apply_action(self, view: View, action: Action) -> Awaitable[None] | None:
         """Changes, through the view, what one action changes."""
         return None
 
-    def apply_engine_rules(self, view: View) -> State | None | Awaitable[State | None]:
+    def apply_engine_rules(self, view: View) -> State | Awaitable[State | None] | None:
         """Changes, through the view, what the world does by itself once a turn.
 
         `with view.rule("price"):` keeps the causes of one rule apart from those of others.
         """
         return None
 
-    def check_termination(self, state: RecordedState) -> str | None | Awaitable[str | None]:
+    def check_termination(self, state: RecordedState) -> str | Awaitable[str | None] | None:
         """Returns why the simulation is over after this turn, or None to go on."""
         return None
 

@@ -46,10 +46,10 @@ class Rules(Protocol):
 
     def apply_actions(
         self, state: RecordedState, actions: Sequence[Action], writes: Writes, /
-    ) -> State | None | Awaitable[State | None]:
+    ) -> State | Awaitable[State | None] | None:
         """Applies the actions of the turn."""
 
-    def apply_engine_rules(self, view: View, /) -> State | None | Awaitable[State | None]:
+    def apply_engine_rules(self, view: View, /) -> State | Awaitable[State | None] | None:
         """Changes what the world changes by itself."""
 
 

@@ -1,14 +1,14 @@
 """What never changes in the trade network: markets, licences, distances."""
 
 from collections.abc import Iterable
-
-import msgspec
+from dataclasses import dataclass
 
 from thence.sim.config import SimulationConfig
 from thence.sim.spatial import Network
 
 
-class Market(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Market:
     """Where one good changes hands.
 
     At `usual_stock` a unit costs `base_price`. Each turn the place makes so many units, or

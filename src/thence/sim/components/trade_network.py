@@ -5,8 +5,7 @@ it stays the same, so that a trader who did not come is a cause too. A market is
 its licensed traders alone, which keeps causes few.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -24,7 +23,6 @@ _STOCK_MAX = 120
 class TradeNetwork(BaseEngine):
     """Moves traders, goods, money and prices.
 
-    `markets` are mappings of `place`, `good`, `base_price`, `makes` and `usual_stock`;
     `meal_price` is what one turn's provisions cost.
     """
 
@@ -32,12 +30,12 @@ class TradeNetwork(BaseEngine):
         self,
         config: SimulationConfig,
         *,
-        markets: Sequence[Mapping[str, Any]],
+        markets: Sequence[Market],
         meal_price: float = 1.0,
     ) -> None:
         super().__init__(config)
         self.meal_price = meal_price
-        self.facts = TradeMap(config, [msgspec.convert(each, Market) for each in markets])
+        self.facts = TradeMap(config, markets)
 
     def initialize_state(self, state: State) -> State:
         """Returns the state with each price as the stock makes it, everyone at rest."""
