@@ -18,7 +18,7 @@ from thence.core.codec import Draft, Members, draft, parse
 from thence.core.event import Event
 from thence.core.joining import join
 from thence.core.order import totally_ordered
-from thence.core.payload import refuse
+from thence.core.payload import is_strict, refuse
 from thence.core.vocabulary import Vocabulary
 from thence.errors import AmbiguousId, EventNotFound, InvalidEvent
 from thence.log import reader
@@ -280,10 +280,11 @@ class Replica:
                 cause=f"{event_type!r} is no text",
                 hint="pass a name such as order.placed",
             )
-        refuse(event_type, "event_type")
-        for key, value in members.items():
-            refuse(value, key)
-        causes = tuple(dict.fromkeys([*map(id_of, caused_by), *current_causes()]))
+        if payload and not is_strict(payload):
+            refuse(payload)
+        causes = current_causes()
+        if caused_by:
+            causes = tuple(dict.fromkeys((*map(id_of, caused_by), *causes)))
         notices, named = join(causes, self.notice.joined)
         return [*notices, draft(Members(new_id(), event_type, 1, now(), named, **members))]
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from thence.core.codec import BadLine, essence, event_id_of, parse
 from thence.core.event import Event
 from thence.core.vocabulary import Vocabulary
-from thence.log.disk import READ_BYTES, Disk
+from thence.log.disk import READ_BYTES, Disk, FileId
 from thence.log.segment import segments
 
 
@@ -67,7 +67,7 @@ def raw_lines(disk: Disk, folder: Path) -> Iterator[tuple[str, int, bytes, bool]
     A segment is left only when the next one is open: what was appended to it before the
     rotation is read first.
     """
-    seen: set[tuple[int, int]] = set()
+    seen: set[FileId] = set()
     current: _Cursor | None = None
     try:
         while True:
@@ -85,13 +85,13 @@ def raw_lines(disk: Disk, folder: Path) -> Iterator[tuple[str, int, bytes, bool]
             current.close()
 
 
-def _open_next(disk: Disk, folder: Path, seen: set[tuple[int, int]]) -> _Cursor | None:
+def _open_next(disk: Disk, folder: Path, seen: set[FileId]) -> _Cursor | None:
     for path in segments(disk, folder):
         try:
             descriptor = disk.open_read(path)
         except FileNotFoundError:  # renamed by a rotation: the next listing has it
             return _open_next(disk, folder, seen)
-        file = disk.file_id(descriptor)[:2]
+        file, _ = disk.file_id(descriptor)
         if file not in seen:
             seen.add(file)
             return _Cursor(disk, path.name, descriptor)

@@ -3,13 +3,12 @@
 import sys
 
 
-def main() -> None:
-    """Runs a scenario with the arguments of the command line."""
+def main() -> int:
+    """Runs a scenario with the arguments of the command line; returns the exit code."""
     from thence.cli.main import main as command
 
-    sys.argv[:1] = ["thence", "sim", "run"]
-    command()
+    return command(["sim", "run", *sys.argv[1:]])
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -16,7 +16,7 @@ async def settled(who: str, call: Callable[[], T | Awaitable[T]]) -> T:
         answer = call()
         if inspect.isawaitable(answer):
             return await cast(Awaitable[T], answer)
-        return cast(T, answer)
+        return answer
 
 
 async def together(calls: Sequence[tuple[str, Callable[[], T | Awaitable[T]]]]) -> list[T]:

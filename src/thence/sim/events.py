@@ -84,7 +84,11 @@ class Event(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
         found = {name: getattr(self, name) for name in _DICT_FIELDS}
         found["caused_by"] = list(self.caused_by)
         found["details"] = dict(self.details)
-        return {name: value for name, value in found.items() if value not in (None, False, [])}
+        return {
+            name: value
+            for name, value in found.items()
+            if value is not None and value is not False and value != []
+        }
 
     def to_json(self) -> str:
         """Returns the event as one line of JSON; what JSON can't hold is repaired."""

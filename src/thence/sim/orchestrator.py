@@ -8,7 +8,7 @@ import asyncio
 import traceback
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import msgspec
 
@@ -25,7 +25,6 @@ from thence.sim.state import State
 from thence.sim.validator import BaseValidator
 from thence.sim.writer import EventWriter, WriteMode
 
-_T = TypeVar("_T")
 _ENDS = (KeyboardInterrupt, SystemExit, asyncio.CancelledError)
 
 
@@ -111,7 +110,11 @@ class SimulationOrchestrator:
         is what the STATE of that step sets. Ctrl-C gives a result with status interrupted.
         """
         coroutine = self.run_async(alter=alter)
-        return coroutine if _in_loop() else self._blocking(coroutine)
+        if _in_loop():
+            return coroutine
+        self._blocking(coroutine)
+        assert self.result is not None, "a run that ends has a result"
+        return self.result
 
     async def run_async(self, *, alter: Mapping[str, object] | None = None) -> RunResult:
         """Plays the run to its end; when cancelled it drains the log and is cancelled."""
@@ -126,7 +129,10 @@ class SimulationOrchestrator:
         As `run`, it blocks in plain code and is awaited in a running loop.
         """
         coroutine = self._step_async()
-        return coroutine if _in_loop() else self._blocking(coroutine)
+        if _in_loop():
+            return coroutine
+        self._blocking(coroutine)
+        return self.result is None
 
     async def _step_async(self) -> bool:
         if self._simulation is None:
@@ -211,16 +217,18 @@ class SimulationOrchestrator:
                 )
             )
 
-    def _blocking(self, coroutine: Coroutine[Any, Any, _T]) -> _T | RunResult | bool:
-        """Runs a coroutine in a loop of this run's own, kept from step to step."""
+    def _blocking(self, coroutine: Coroutine[Any, Any, object]) -> None:
+        """Runs a coroutine in a loop of this run's own, kept from step to step.
+
+        A KeyboardInterrupt is over once the run has ended by it in good order.
+        """
         if self._runner is None:
             self._runner = asyncio.Runner()
         try:
-            return self._runner.run(coroutine)
+            self._runner.run(coroutine)
         except KeyboardInterrupt:
             if self.result is None:
                 raise
-            return self.result
         finally:
             if self.result is not None:
                 self._runner.close()

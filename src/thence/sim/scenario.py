@@ -54,6 +54,8 @@ class _Reader:
         if model is None:
             self._problems.raise_any()
             raise AssertionError("a refused scenario has problems")
+        self._has_variables = not self._problems.has("state_variables")
+        self._has_places = not self._problems.has("spatial")
         variables = self._variables(model.state_variables)
         self._check_places(model.spatial, variables)
         agents = self._agents(model, variables)
@@ -96,6 +98,8 @@ class _Reader:
             cls = component_class(kind, type_, self._file.parent if self._file else None)
         except ComponentNotFound as error:
             hint = nearest(type_, known_types(kind), f"{kind[:-1]} type")
+            if ":" in type_:
+                hint = "write package.module:Class, or ./file.py:Class beside the scenario"
             self._problems.add((*at, "type"), str(error), hint)
             return
         params = {key: value for key, value in entry.items() if key not in own_keys}
@@ -152,7 +156,7 @@ class _Reader:
                 self._check_place(("spatial", "roads", index, "between", end), name, places)
 
     def _check_place(self, at: KeyPath, name: str, places: Sequence[str]) -> None:
-        if name not in places:
+        if self._has_places and name not in places:
             self._problems.add(at, f"there is no place {name!r}", nearest(name, places, "place"))
 
     def _agents(
@@ -181,6 +185,8 @@ class _Reader:
     ) -> None:
         known = {each.name: each for each in declared}
         for name, value in initial.items():
+            if name not in known and not self._has_variables:
+                continue
             if name not in known:
                 hint = nearest(name, list(known), "variable")
                 self._problems.add((*at, name), f"there is no variable {name!r}", hint)
@@ -197,7 +203,7 @@ class _Reader:
             known += [(f"agent/{agent}", each.name) for each in variables.agent_vars]
         for index, entry in enumerate(model.simulation.termination):
             at = ("simulation", "termination", index)
-            if (entry.scope, entry.variable) not in known:
+            if self._has_variables and (entry.scope, entry.variable) not in known:
                 subject = f"{entry.scope}/{entry.variable}"
                 hint = nearest(subject, [f"{s}/{n}" for s, n in known], "variable")
                 self._problems.add((*at, "variable"), f"there is no variable {subject}", hint)

@@ -1,5 +1,6 @@
 """What is wrong with a scenario, each problem with its line, key and a hint."""
 
+import copy
 import dataclasses
 import difflib
 import json
@@ -14,6 +15,7 @@ from thence.errors import ScenarioError
 
 M = TypeVar("M", bound=BaseModel)
 Path = tuple[str | int, ...]
+_ROUNDS_MAX = 20
 
 
 class Source:
@@ -57,16 +59,28 @@ class Problems:
     def validated(
         self, model: type[M], data: object, at: Path = (), more_known: Iterable[str] = ()
     ) -> M | None:
-        """Returns data as a model, or None after noting what does not fit it.
+        """Returns data as a model, after noting what does not fit it.
 
-        `more_known` are keys that may stand beside the model's own, for hints.
+        What does not fit is then left out, so that the rest can be checked too; None if
+        nothing is left. `more_known` are keys that may stand beside the model's own.
         """
-        try:
-            return model.model_validate_json(json.dumps(data, default=repr))
-        except ValidationError as error:
-            for each in error.errors(include_url=False):
-                self._add_unfit(model, dict(each), at, more_known)
-            return None
+        rest = copy.deepcopy(data)
+        for attempt in range(_ROUNDS_MAX):
+            try:
+                return model.model_validate_json(json.dumps(rest, default=repr))
+            except ValidationError as error:
+                unfit = [dict(each) for each in error.errors(include_url=False)]
+            if attempt == 0:
+                for each in unfit:
+                    self._add_unfit(model, each, at, more_known)
+            for path in sorted({each["loc"] for each in unfit}, key=_position, reverse=True):
+                if not _is_left_out(rest, path):
+                    return None
+        return None
+
+    def has(self, section: str) -> bool:
+        """Tells whether a section has a problem."""
+        return any(str(each["key"]).split(".")[0].split("[")[0] == section for each in self._found)
 
     def raise_any(self) -> None:
         """Raises a ScenarioError if anything was noted."""
@@ -74,11 +88,13 @@ class Problems:
             return
         found = sorted(self._found, key=lambda problem: typing.cast(int, problem["line"]))
         first = found[0]
+        line = f"line {first['line']}: " if first["line"] else ""
+        key = f"{first['key']}: " if first["key"] else ""
         more = f", and {len(found) - 1} more" if len(found) > 1 else ""
         raise ScenarioError(
             "read the scenario",
-            place=f"{self._source.file or 'given as a mapping'}",
-            cause=f"line {first['line']}: {first['key']}: {first['message']}{more}",
+            place=self._source.file or "given as a mapping",
+            cause=f"{line}{key}{first['message']}{more}",
             hint=str(first["hint"]),
             problems=found,
         )
@@ -88,17 +104,20 @@ class Problems:
     ) -> None:
         loc: Path = error["loc"]
         kind = error["type"]
-        if kind == "extra_forbidden":
+        if kind in ("extra_forbidden", "unexpected_keyword_argument"):
             known = fields_at(model, loc[:-1])
             if len(loc) == 1:
                 known = [*known, *more_known]
             self.add((*at, *loc), "this key is not known", nearest(str(loc[-1]), known))
-        elif kind == "missing":
+        elif kind in ("missing", "missing_argument", "missing_keyword_only_argument"):
             self.add((*at, *loc), "this key is missing", "add it")
+        elif kind == "string_pattern_mismatch":
+            message = f"{error['input']!r:.60} is no name"
+            self.add((*at, *loc), message, "names have letters, digits, '_' and '-' only")
         else:
-            given = f", not {error['input']!r:.60}"
-            message = str(error["msg"])
-            self.add((*at, *loc), message[:1].lower() + message[1:] + given)
+            message = str(error["msg"]).removeprefix("Input ").replace("valid array", "list")
+            message = message.replace("an object", "a map").replace("valid dictionary", "map")
+            self.add((*at, *loc), f"{message}, not {error['input']!r:.60}")
 
 
 def key_of(path: Path) -> str:
@@ -141,3 +160,27 @@ def _without_none(kind: object) -> object:
     if typing.get_origin(kind) in (typing.Union, types.UnionType):
         return next(each for each in typing.get_args(kind) if each is not type(None))
     return kind
+
+
+def _position(path: Path) -> tuple[tuple[int, str], ...]:
+    """Orders paths so that later items of a list are left out before earlier ones."""
+    return tuple((part, "") if isinstance(part, int) else (0, part) for part in path)
+
+
+def _is_left_out(data: Any, path: Path) -> bool:
+    """Takes the value at a path away, or the nearest thing around it that is there."""
+    found: tuple[Any, Any] | None = None
+    at = data
+    for part in path:
+        if isinstance(at, dict) and part in at:
+            found = (at, part)
+        elif isinstance(at, list) and isinstance(part, int) and part < len(at):
+            found = (at, part)
+        else:
+            break
+        at = at[part]
+    if found is None:
+        return False
+    parent, key = found
+    del parent[key]
+    return True

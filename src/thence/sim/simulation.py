@@ -51,6 +51,7 @@ class Simulation:
         self.history: list[State] = []
         self.reason = ""
         self._reads: Sequence[str] = ()
+        self._is_ended = False
         self._ledger: Ledger
         self._cast: Cast
 
@@ -74,8 +75,10 @@ class Simulation:
         return state
 
     def end(self, outcome: str) -> None:
-        """Tells that the run is over."""
-        self.record.end_run(outcome, self._reads)
+        """Tells that the run is over, once."""
+        if not self._is_ended:
+            self._is_ended = True
+            self.record.end_run(outcome, self._reads)
 
     async def _start(self) -> None:
         table = self.config.table([agent.name for agent in self.components.agents])

@@ -11,8 +11,8 @@ from thence.sim.spatial import Network
 class Market:
     """Where one good changes hands.
 
-    At `usual_stock` a unit costs `base_price`. Each turn the place makes so many units, or
-    uses them up if `makes` is negative.
+    At `usual_stock` a unit costs `base_price`, and the place makes so many units a turn, or
+    uses them up if `makes` is negative; it makes less, or uses more, when there is plenty.
     """
 
     place: str
@@ -23,7 +23,14 @@ class Market:
 
     def price(self, stock: int) -> float:
         """Returns the price at a stock: twice the base when empty, half at twice the usual."""
-        return round(self.base_price * 2.0 ** (1 - stock / self.usual_stock), 2)
+        price: float = self.base_price * 2.0 ** (1 - stock / self.usual_stock)
+        return round(price, 2)
+
+    def made(self, stock: int, chance: float) -> int:
+        """Returns the units made in a turn, or used up below 0; `chance` from 0 to 1 rounds."""
+        plenty = stock / self.usual_stock
+        amount = self.makes * (max(0.0, 2 - plenty) if self.makes > 0 else plenty)
+        return int(amount + chance) if amount > 0 else -int(-amount + chance)
 
 
 class TradeMap:

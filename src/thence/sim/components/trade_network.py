@@ -84,12 +84,14 @@ class TradeNetwork(BaseEngine):
         if not (order.is_trade and self.facts.has(order.place, order.good)):
             return 0
         market = view.place(order.place)
-        stock = market[f"stock_{order.good}"]
+        stock: int = market[f"stock_{order.good}"]
         if order.verb == "sell":
+            held: int = own[order.good]
             room = self.facts.share(order.place, order.good, _STOCK_MAX - stock)
-            return min(order.amount, own[order.good], room)
+            return min(order.amount, held, room)
         share = self.facts.share(order.place, order.good, stock)
-        return min(order.amount, share, int(own["money"] / market[f"price_{order.good}"]))
+        affordable = int(own["money"] / market[f"price_{order.good}"])
+        return min(order.amount, share, affordable)
 
     def _pay(self, view: View, trader: str) -> None:
         own = view.agent(trader)
@@ -132,9 +134,8 @@ class TradeNetwork(BaseEngine):
                 if order.is_for(market.place, market.good):
                     sold += own["filled"] * (1 if order.verb == "sell" else -1)
             stock = here[name]
-            chance = view.random(f"make/{market.place}/{market.good}").randint(0, 2) - 1
-            made = market.makes + chance
-            here.set_within(name, stock + sold + made)
+            chance = view.random(f"make/{market.place}/{market.good}").random()
+            here.set_within(name, stock + sold + market.made(stock, chance))
 
     def _price(self, view: View, market: Market) -> None:
         here = view.place(market.place)
