@@ -27,7 +27,8 @@ def is_scalar(value: Any) -> bool:
     kind = type(value)
     if kind is int:
         return INT_MIN <= value <= INT_MAX
-    return kind in _PLAIN or (kind is float and value - value == 0)
+    is_finite: bool = kind is float and value - value == 0
+    return kind in _PLAIN or is_finite
 
 
 def is_plain(mapping: Mapping[str, Any], depth: int = 0) -> bool:
