@@ -27,8 +27,7 @@ def is_scalar(value: Any) -> bool:
     kind = type(value)
     if kind is int:
         return INT_MIN <= value <= INT_MAX
-    is_finite: bool = kind is float and value - value == 0
-    return kind in _PLAIN or is_finite
+    return kind in _PLAIN or (kind is float and math.isfinite(value))
 
 
 def is_plain(mapping: Mapping[str, Any], depth: int = 0) -> bool:
@@ -48,7 +47,7 @@ def is_plain(mapping: Mapping[str, Any], depth: int = 0) -> bool:
             if not INT_MIN <= value <= INT_MAX:
                 return False
         elif kind is float:
-            if value - value != 0:  # NaN and the infinities alone
+            if not math.isfinite(value):
                 return False
         elif depth >= _PLAIN_DEPTH_MAX or not is_plain(value, depth + 1):
             return False
