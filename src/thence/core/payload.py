@@ -26,7 +26,7 @@ def is_scalar(value: Any) -> bool:
     """Tells quickly that a value needs no look; False when unsure."""
     kind = type(value)
     if kind is int:
-        return INT_MIN <= value <= INT_MAX
+        return bool(INT_MIN <= value <= INT_MAX)
     return kind in _PLAIN or (kind is float and math.isfinite(value))
 
 
