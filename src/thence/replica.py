@@ -18,7 +18,7 @@ from thence.core.codec import Draft, Members, draft, parse
 from thence.core.event import Event
 from thence.core.joining import join
 from thence.core.order import totally_ordered
-from thence.core.payload import is_strict, refuse
+from thence.core.payload import is_plain, refuse
 from thence.core.vocabulary import Vocabulary
 from thence.errors import AmbiguousId, EventNotFound, InvalidEvent
 from thence.log import reader
@@ -280,7 +280,7 @@ class Replica:
                 cause=f"{event_type!r} is no text",
                 hint="pass a name such as order.placed",
             )
-        if payload and not is_strict(payload):
+        if payload and not is_plain(payload):
             refuse(payload)
         causes = current_causes()
         if caused_by:

@@ -7,10 +7,10 @@ from threading import Thread
 
 import pytest
 import structlog
-
-import thence
 from tests.disks import CountingDisk, GatedDisk
 from tests.sim.written import action, lines, notices, numbers
+
+import thence
 from thence.errors import VocabularyMismatch, WriterClosed
 from thence.sim import (
     Event,

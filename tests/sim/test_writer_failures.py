@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 import structlog
-
-import thence
 from tests.disks import FullDisk, LyingDisk
 from tests.sim.written import action, lines, notices, numbers
+
+import thence
 from thence.errors import ThenceError
 from thence.sim import EventWriter, create_action_event
 

@@ -12,6 +12,7 @@ from zlib import crc32
 
 import msgspec
 
+from thence.core.clock import CLOCK_MAX
 from thence.core.event import Event, Header
 from thence.core.vocabulary import Vocabulary
 from thence.errors import EventTooLarge, InvalidEvent
@@ -20,7 +21,7 @@ LINE_BYTES_MAX = 1024 * 1024
 CAUSES_MAX = 32
 CRC_BYTES = 18
 # node_id, seq and lamport_clock at their longest, the CRC and the newline
-NUMBERS_BYTES_MAX = 96
+NUMBERS_BYTES_MAX = 100
 
 _NUMBERS = re.compile(
     rb'\{"event_id":"[^"\\]*","event_type":"(?:[^"\\]|\\.)*","event_version":\d+,'
@@ -29,9 +30,24 @@ _NUMBERS = re.compile(
 _TIMESTAMP = b',"timestamp":"'
 _TIMESTAMP_BYTES = len(_TIMESTAMP) + len('2026-11-20T07:13:00.123456Z"')
 _LINE_START = b'{"event_id":"'
-_encode = msgspec.json.Encoder().encode
+_ID = re.compile(r"[0-9A-Za-z_.:-]{1,128}", re.ASCII)
+_TEXT = frozenset((str,))
 _decode_header = msgspec.json.Decoder(Header).decode
 _decode = msgspec.json.Decoder().decode
+
+
+def _plain(value: Any) -> Any:
+    """Turns what the encoder doesn't know into the JSON value that it is a kind of."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, float):
+        return float.__float__(value)
+    raise TypeError(f"a value of type {type(value).__name__} is no JSON")
+
+
+_encode = msgspec.json.Encoder(enc_hook=_plain).encode
 
 
 class Members(msgspec.Struct, omit_defaults=True, gc=False):
@@ -78,8 +94,14 @@ class BadLine(NamedTuple):
 def draft(members: Members) -> Draft:
     """Encodes all of a line but its numbers.
 
-    Raises InvalidEvent for what the encoder refuses, EventTooLarge over 1 MiB.
+    Raises InvalidEvent for what the encoder refuses, and for an id, a timestamp or a cause
+    that would spoil the line; EventTooLarge over 1 MiB.
     """
+    event_id = members.event_id
+    if not (event_id.isalnum() and event_id.isascii()) and not _ID.fullmatch(event_id):
+        raise _spoils("event_id", event_id)
+    if members.caused_by and not _TEXT.issuperset(map(type, members.caused_by)):
+        raise _spoils("caused_by", members.caused_by)
     try:
         data = _encode(members)
     except (UnicodeEncodeError, TypeError, RecursionError, ValueError) as error:
@@ -89,7 +111,7 @@ def draft(members: Members) -> Draft:
             cause=error,
             hint="pass text, finite numbers, booleans, None, lists and maps",
         ) from error
-    if len(data) > LINE_BYTES_MAX - NUMBERS_BYTES_MAX:
+    if len(data) - 1 > LINE_BYTES_MAX - NUMBERS_BYTES_MAX:  # its brace closes the line
         raise EventTooLarge(
             "could not store the event",
             place=members.event_id,
@@ -98,7 +120,18 @@ def draft(members: Members) -> Draft:
         )
     # a quote inside a text is escaped, so the first such bytes are the member itself
     end = data.index(_TIMESTAMP) + _TIMESTAMP_BYTES
+    if data[end - 2 : end] != b'Z"':
+        raise _spoils("timestamp", members.timestamp)
     return Draft(members.event_id, data[:end], data[end:-1])
+
+
+def _spoils(field: str, value: object) -> InvalidEvent:
+    return InvalidEvent(
+        "could not encode the event",
+        place=f"field {field}",
+        cause=f"{value!r:.80} is not in the form of the line",
+        hint="leave it out: it is filled in",
+    )
 
 
 def stamper(node_id: str) -> Callable[[Sequence[Draft], int, int], list[bytes]]:
@@ -157,9 +190,12 @@ def parse(line: bytes, vocabulary: Vocabulary) -> Event | BadLine:
     """
     if has_valid_crc(line):
         try:
-            return Event(line, _decode_header(line), vocabulary)
-        except msgspec.MsgspecError as error:
+            header = _decode_header(line)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             return BadLine("not_an_event", f"the checksum fits, the members don't: {error}")
+        if header.seq < 1 or not 1 <= header.lamport_clock <= CLOCK_MAX:
+            return BadLine("not_an_event", "the checksum fits, seq or lamport_clock doesn't")
+        return Event(line, header, vocabulary)
     return _foreign(line, vocabulary)
 
 

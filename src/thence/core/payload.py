@@ -16,7 +16,7 @@ DEPTH_MAX = 64
 INT_MIN, INT_MAX = -(2**63), 2**64 - 1
 REPAIRS_MAX = 100
 _PLAIN_DEPTH_MAX = 4
-_PLAIN = frozenset((str, int, bool, type(None)))
+_PLAIN = frozenset((str, bool, type(None)))
 _TEXT = frozenset((str,))
 
 Repair = dict[str, str]
@@ -25,15 +25,17 @@ Repair = dict[str, str]
 def is_scalar(value: Any) -> bool:
     """Tells quickly that a value needs no look; False when unsure."""
     kind = type(value)
-    return kind in _PLAIN or (kind is float and value - value == 0)
+    if kind is int:
+        return bool(INT_MIN <= value <= INT_MAX)
+    return kind in _PLAIN or (kind is float and math.isfinite(value))
 
 
-def is_plain(mapping: dict[str, Any], depth: int = 0) -> bool:
+def is_plain(mapping: Mapping[str, Any], depth: int = 0) -> bool:
     """Tells quickly that a map needs no look: text keys; text, numbers, bool, null, maps.
 
     Lone surrogates are not looked for: the encoder itself refuses them.
     """
-    if not _TEXT.issuperset(map(type, mapping)):
+    if type(mapping) is not dict or not _TEXT.issuperset(map(type, mapping)):
         return False
     if _PLAIN.issuperset(map(type, mapping.values())):
         return True
@@ -41,29 +43,13 @@ def is_plain(mapping: dict[str, Any], depth: int = 0) -> bool:
         kind = type(value)
         if kind in _PLAIN:
             continue
-        if kind is float:
-            if value - value != 0:  # NaN and the infinities alone
-                return False
-        elif kind is not dict or depth >= _PLAIN_DEPTH_MAX or not is_plain(value, depth + 1):
-            return False
-    return True
-
-
-def is_strict(mapping: Mapping[str, Any], depth: int = 0) -> bool:
-    """Tells quickly that a map holds nothing `refuse` would refuse; False when unsure."""
-    if type(mapping) is not dict or not _TEXT.issuperset(map(type, mapping)):
-        return False
-    for value in mapping.values():
-        kind = type(value)
-        if kind is str or value is None or kind is bool:
-            continue
         if kind is int:
             if not INT_MIN <= value <= INT_MAX:
                 return False
         elif kind is float:
-            if value - value != 0:
+            if not math.isfinite(value):
                 return False
-        elif depth >= _PLAIN_DEPTH_MAX or not is_strict(value, depth + 1):
+        elif depth >= _PLAIN_DEPTH_MAX or not is_plain(value, depth + 1):
             return False
     return True
 
@@ -148,28 +134,36 @@ class _Repair:
 
     def _container(self, value: Any, path: str, seen: tuple[int, ...]) -> Any:
         if isinstance(value, Mapping):
-            return dict(self._member(key, item, path, seen) for key, item in value.items())
+            return self._mapping(value, path, seen)
         if isinstance(value, (list, tuple)):
             return [self.value(item, f"{path}[{n}]", seen) for n, item in enumerate(value)]
         if isinstance(value, Set):
-            items = self.value(list(value), path, seen)
+            items = [self.value(item, path, seen) for item in value]
             return self._note(path, type(value).__name__, sorted(items, key=_sort_key))
         return self._note(path, type(value).__name__, self._text(_describe(value), path))
 
-    def _member(self, key: Any, item: Any, path: str, seen: tuple[int, ...]) -> tuple[str, Any]:
-        name = self._key(key, path)
-        return name, self.value(item, f"{path}.{name}" if path else name, seen)
+    def _mapping(self, value: Mapping[Any, Any], path: str, seen: tuple[int, ...]) -> Any:
+        repaired: dict[str, Any] = {}
+        texts = {key for key in value if isinstance(key, str)}
+        for key, item in value.items():
+            name = self._key(key, path)
+            while name in repaired or (name in texts and name != key):
+                name += "_"  # the text of this key is another's: both are kept
+            repaired[name] = self.value(item, f"{path}.{name}" if path else name, seen)
+        return repaired
 
     def _text(self, value: str, path: str) -> str:
         if _is_utf8(value):
-            return str(value)
+            return str.__str__(value)
         escaped = value.encode("utf-8", "backslashreplace").decode("utf-8")
         self.repairs.append({"path": path, "was": "a lone surrogate"})
         return escaped
 
     def _number(self, value: float, path: str) -> Any:
         if isinstance(value, int):
-            return int(value)
+            if INT_MIN <= value <= INT_MAX:
+                return int(value)
+            return self._note(path, "an integer of more than 64 bits", _describe(value))
         if math.isfinite(value):
             return float(value)
         name = "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
@@ -179,7 +173,8 @@ class _Repair:
         if isinstance(key, str):
             return self._text(key, path)
         kind = type(key).__name__
-        text = self._text(_describe(key) if not isinstance(key, int) else str(key), path)
+        is_number = isinstance(key, int) and not isinstance(key, bool)
+        text = self._text(_describe(int(key) if is_number else key), path)
         self.repairs.append({"path": path, "was": f"a key of type {kind}: {text}"})
         return text
 

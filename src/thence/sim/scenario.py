@@ -203,6 +203,9 @@ class _Reader:
             known += [(f"agent/{agent}", each.name) for each in variables.agent_vars]
         for index, entry in enumerate(model.simulation.termination):
             at = ("simulation", "termination", index)
+            is_of_agent = entry.scope.startswith("agent/") and not agents
+            if is_of_agent and entry.variable in {v.name for v in variables.agent_vars}:
+                continue  # agents may be given as objects
             if self._has_variables and (entry.scope, entry.variable) not in known:
                 subject = f"{entry.scope}/{entry.variable}"
                 hint = nearest(subject, [f"{s}/{n}" for s, n in known], "variable")

@@ -172,9 +172,9 @@ def _is_left_out(data: Any, path: Path) -> bool:
     found: tuple[Any, Any] | None = None
     at = data
     for part in path:
-        if isinstance(at, dict) and part in at:
-            found = (at, part)
-        elif isinstance(at, list) and isinstance(part, int) and part < len(at):
+        if (isinstance(at, dict) and part in at) or (
+            isinstance(at, list) and isinstance(part, int) and part < len(at)
+        ):
             found = (at, part)
         else:
             break

@@ -1,0 +1,53 @@
+"""Lamport's clock only grows; wall time is written for people."""
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from thence.core.clock import CLOCK_MAX, LamportClock, timestamp, timestamp_of
+from thence.errors import InvalidEvent
+
+
+def test_empty_log_is_zero_and_its_first_event_one():
+    clock = LamportClock()
+    assert clock.current == 0
+    assert clock.tick() == 1
+    assert clock.current == 1
+
+
+@given(st.lists(st.none() | st.integers(0, 10**6)))
+def test_clock_passes_all_it_has_issued_and_received(steps):
+    clock = LamportClock()
+    seen = 0
+    for received in steps:
+        value = clock.tick() if received is None else clock.update(received)
+        assert value == max(seen, received or 0) + 1
+        assert clock.current == value
+        seen = value
+
+
+@pytest.mark.parametrize("value", [-1, CLOCK_MAX + 1])
+def test_value_outside_the_range_is_refused(value):
+    with pytest.raises(InvalidEvent, match="2\\^53-1"):
+        LamportClock(value)
+
+
+@given(st.datetimes(datetime(1970, 1, 2), datetime(9999, 1, 1), timezones=st.just(UTC)))  # noqa: DTZ001
+def test_both_ways_to_write_a_time_agree(moment):
+    micros = (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+    written = timestamp_of(moment)
+    assert timestamp(micros * 1000 + 999) == written
+    assert datetime.fromisoformat(written) == moment
+    assert len(written) == 27
+
+
+def test_time_of_another_zone_is_written_in_utc():
+    moment = datetime(2026, 11, 20, 8, 13, tzinfo=timezone(timedelta(hours=1)))
+    assert timestamp_of(moment) == "2026-11-20T07:13:00.000000Z"
+
+
+def test_time_without_a_zone_is_refused():
+    with pytest.raises(InvalidEvent, match="no time zone"):
+        timestamp_of(datetime(2026, 11, 20))  # noqa: DTZ001

@@ -1,0 +1,102 @@
+"""ULIDs: unique, and in the order of their creation."""
+
+from itertools import pairwise
+from threading import Barrier, Thread
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from ulid import ULID
+
+from thence.core.ids import LENGTH, id_source, is_ulid, milliseconds
+from thence.log.process import new_id
+
+NOW_NS = 1_763_622_780_123_456_789
+
+
+@pytest.mark.promise("E3")
+def test_a_million_ids_are_unique_and_ascending():
+    ids = [new_id() for _ in range(1_000_000)]
+    assert len(set(ids)) == 1_000_000
+    assert all(before < after for before, after in pairwise(ids))
+
+
+@pytest.mark.promise("E3")
+def test_ids_ascend_within_a_millisecond():
+    source = id_source(NOW_NS, lambda: 5, noise=7)
+    ids = [source() for _ in range(5_000)]
+    assert len({milliseconds(event_id) for event_id in ids}) == 1
+    assert ids == sorted(set(ids))
+
+
+@pytest.mark.promise("E3")
+def test_wall_clock_that_steps_back_changes_nothing():
+    # The wall time is read once; what a source asks for later is the monotonic time alone.
+    monotonic = iter([0, 10**9, 10**9, 2 * 10**9])
+    source = id_source(NOW_NS, lambda: next(monotonic), noise=7)
+    ids = [source() for _ in range(3)]
+    assert ids == sorted(set(ids))
+    assert [milliseconds(i) - milliseconds(ids[0]) for i in ids] == [0, 0, 1000]
+
+
+@pytest.mark.promise("E3")
+def test_ids_of_many_threads_are_unique_and_ascend_from_call_to_call():
+    barrier = Barrier(4)
+    made: list[list[str]] = [[] for _ in range(4)]
+
+    def work(mine: list[str]) -> None:
+        barrier.wait()
+        mine += [new_id() for _ in range(20_000)]
+
+    before = new_id()
+    threads = [Thread(target=work, args=(mine,)) for mine in made]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    after = new_id()
+    together = [event_id for mine in made for event_id in mine]
+    assert len(set(together)) == 80_000
+    assert all(mine == sorted(mine) for mine in made)
+    assert before < min(together)
+    assert max(together) < after
+
+
+@pytest.mark.promise("E3")
+def test_id_made_in_one_thread_is_smaller_than_one_made_later_in_another():
+    baton: list[str] = [new_id()]
+
+    def extend() -> None:
+        baton.append(new_id())
+
+    for _ in range(200):
+        thread = Thread(target=extend)
+        thread.start()
+        thread.join()
+    assert baton == sorted(set(baton))
+
+
+@given(st.integers(0, (2**48 - 1) * 10**6), st.integers(0, 2**40 - 1))
+def test_ids_are_ulids(wall_ns, noise):
+    source = id_source(wall_ns, lambda: 0, noise)
+    for _ in range(3):
+        event_id = source()
+        assert is_ulid(event_id)
+        assert len(event_id) == LENGTH
+        parsed = ULID.from_str(event_id)
+        assert str(parsed) == event_id
+        assert parsed.milliseconds == milliseconds(event_id) == wall_ns // 10**6
+        assert int(parsed) & (1 << 40) - 1 == noise
+
+
+def test_counter_goes_on_past_its_lower_digits():
+    source = id_source(NOW_NS, lambda: 0, noise=0)
+    ids = [source() for _ in range(70_000)]
+    assert [int(ULID.from_str(i)) >> 40 & (1 << 40) - 1 for i in ids] == list(range(70_000))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "0" * 25, "0" * 27, "8" + "0" * 25, "I" + "0" * 25, "0" * 25 + "a", "0" * 25 + "é"]
+)
+def test_other_texts_are_no_ulids(text):
+    assert not is_ulid(text)

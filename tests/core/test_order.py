@@ -1,0 +1,171 @@
+"""The total order extends causes, and cones are what is reachable."""
+
+import random
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.events import causal_graphs, event_of, line_of, ulids
+
+from thence.core.order import (
+    chain,
+    downstream,
+    topological_sort,
+    total_order_key,
+    totally_ordered,
+    upstream,
+)
+from thence.errors import CyclicDependencyError
+
+
+def reached(event, known):
+    """Find all causes by going back one by one."""
+    found, stack = set(), list(event.caused_by)
+    while stack:
+        cause = stack.pop()
+        if cause in known and cause not in found:
+            found.add(cause)
+            stack += known[cause].caused_by
+    return found
+
+
+@pytest.mark.promise("L5")
+@given(causal_graphs(), st.randoms(use_true_random=False))
+def test_total_order_extends_causes_and_is_independent_of_input_order(events, chance):
+    ordered = totally_ordered(events)
+    shuffled = [*events, *events[:5]]
+    chance.shuffle(shuffled)
+    assert totally_ordered(shuffled) == ordered
+    place = {event.event_id: position for position, event in enumerate(ordered)}
+    for event in events:
+        assert all(place[cause] < place[event.event_id] for cause in event.caused_by)
+    for node in {event.node_id for event in events}:
+        seqs = [event.seq for event in ordered if event.node_id == node]
+        assert seqs == sorted(seqs)
+    keys = [total_order_key(event)[:3] for event in ordered]
+    assert keys == [(event.lamport_clock, event.node_id, event.event_id) for event in ordered]
+    assert all(before < after for before, after in pairwise(keys))
+
+
+@pytest.mark.promise("L5")
+@given(causal_graphs(), st.randoms(use_true_random=False))
+def test_topological_sort_puts_each_event_after_its_causes(events, chance):
+    expected = topological_sort(events)
+    chance.shuffle(events)
+    assert topological_sort(events) == expected
+    assert expected == totally_ordered(events)
+
+
+@given(st.lists(ulids, min_size=2, max_size=12, unique=True), st.data())
+def test_topological_sort_needs_no_true_clocks(ids, data):
+    events = [
+        event_of(
+            line_of(
+                event_id=event_id,
+                seq=position + 1,
+                lamport_clock=data.draw(st.integers(1, 9)),
+                causes=data.draw(st.lists(st.sampled_from(ids[:position]), unique=True))
+                if position
+                else [],
+            )
+        )
+        for position, event_id in enumerate(ids)
+    ]
+    ordered = topological_sort(events)
+    assert sorted(map(hash, ordered)) == sorted(map(hash, events))
+    place = {event.event_id: position for position, event in enumerate(ordered)}
+    for event in events:
+        assert all(place[cause] < place[event.event_id] for cause in event.caused_by)
+
+
+@pytest.mark.promise("L5")
+@given(st.lists(ulids, min_size=1, max_size=8, unique=True), st.integers(0, 3))
+def test_circle_of_causes_is_refused(ids, tail):
+    ring = [*ids[1:], ids[0]]
+    lines = [
+        line_of(event_id=own, seq=n + 1, lamport_clock=n + 1, causes=[other])
+        for n, (own, other) in enumerate(zip(ids, ring, strict=True))
+    ]
+    lines += [line_of(causes=[ids[0]], seq=50 + n) for n in range(tail)]
+    with pytest.raises(CyclicDependencyError, match="cause of itself"):
+        topological_sort(map(event_of, lines))
+
+
+def test_long_chain_of_causes_is_sorted_without_recursion():
+    events, last = [], []
+    for number in range(1, 5_000):
+        event = event_of(line_of(seq=number, lamport_clock=5_000 - number, causes=last))
+        last = [event.event_id]
+        events.append(event)
+    chance = random.Random(7)
+    shuffled = chance.sample(events, len(events))
+    assert topological_sort(shuffled) == events
+
+
+@given(causal_graphs())
+def test_cones_hold_what_is_reachable_nearest_first(events):
+    known = {event.event_id: event for event in events}
+    causes = {event.event_id: reached(event, known) for event in events}
+    for event in events:
+        up, is_cut = upstream(event, known)
+        assert {member.event_id for member, _ in up} == causes[event.event_id]
+        assert not is_cut
+        distances = [distance for _, distance in up]
+        assert distances == sorted(distances)
+        assert {m.event_id for m, d in up if d == 1} == set(event.caused_by)
+        down, _ = downstream(event, events)
+        expected = {other for other, theirs in causes.items() if event.event_id in theirs}
+        assert {member.event_id for member, _ in down} == expected
+        few, is_cut = upstream(event, known, limit=2)
+        assert few == up[:2]
+        assert is_cut == (len(up) > 2)
+
+
+@given(causal_graphs())
+def test_chain_goes_from_a_root_to_the_event_by_the_latest_cause(events):
+    known = {event.event_id: event for event in events}
+    for event in events:
+        links = chain(event, known)
+        assert links[-1] == event
+        assert not links[0].caused_by
+        for cause, effect in pairwise(links):
+            latest = max((known[name] for name in effect.caused_by), key=total_order_key)
+            assert cause == latest
+
+
+def test_chain_passes_through_a_milestone_only_where_nothing_else_is_named():
+    start = event_of(line_of(event_type="MILESTONE"))
+    decision = event_of(line_of(lamport_clock=2, seq=2, causes=[start.event_id]))
+    turn = event_of(
+        line_of(event_type="MILESTONE", lamport_clock=3, seq=3, causes=[start.event_id])
+    )
+    both = [decision.event_id, turn.event_id]
+    action = event_of(line_of(lamport_clock=4, seq=4, causes=both))
+    known = {event.event_id: event for event in (start, decision, turn, action)}
+    assert chain(action, known) == (start, decision, action)
+
+
+def test_chain_of_causes_in_a_circle_ends():
+    first, second = "0" * 25 + "1", "0" * 25 + "2"
+    one = event_of(line_of(event_id=first, causes=[second]))
+    two = event_of(line_of(event_id=second, causes=[first], lamport_clock=2, seq=2))
+    assert chain(one, {first: one, second: two}) == (two, one)
+
+
+def test_line_that_sorts_first_stands_for_an_id_with_two_contents():
+    event_id = "0" * 26
+    lines = [line_of({"a": n}, event_id=event_id) for n in (2, 1)]
+    expected = event_of(min(lines))
+    assert totally_ordered(map(event_of, lines)) == [expected]
+    assert totally_ordered(map(event_of, reversed(lines))) == [expected]
+
+
+def test_foreign_lines_sort_before_all_others_by_time_then_id_then_bytes():
+    own = event_of(line_of())
+    foreign = [
+        event_of(b'{"event_id":"b","timestamp":"1"}'),
+        event_of(b'{"event_id":"a","timestamp":"2"}'),
+        event_of(b'{"event_id":"c","timestamp":"2"}'),
+    ]
+    assert totally_ordered([own, *reversed(foreign)]) == [*foreign, own]
