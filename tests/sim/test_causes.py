@@ -149,7 +149,7 @@ def test_agent_that_remembers_names_its_earlier_decision():
         return add(memory[0] + 1)
 
     events, _ = played(
-        config(turns=2), [Doer("ada", answer, remembers=True)] + [Doer("ben", always(add()))]
+        config(turns=2), [Doer("ada", answer, remembers=True), Doer("ben", always(add()))]
     )
     assert "1.decide.ada.0" in causes(events, "2.decide.ada.0")
 

@@ -62,6 +62,19 @@ class TestRun:
         assert run.result.turns == 2
         assert run.step() is False
 
+    def test_run_that_is_left_is_closed_in_good_order(self, tmp_path):
+        with orchestrator(tmp_path) as run:
+            run.step()
+        assert (run.result.status, run.result.turns) == ("interrupted", 1)
+        assert run.result.reason == lines(run.output_dir)[-1]["description"]
+        run.close()
+        assert json.loads((run.output_dir / "result.json").read_text())["turns"] == 1
+
+    def test_closing_a_run_that_never_began_leaves_no_result(self, tmp_path):
+        run = orchestrator(tmp_path)
+        run.close()
+        assert run.result is None
+
     def test_step_is_awaited_inside_a_loop(self, tmp_path):
         async def inside():
             run = orchestrator(tmp_path, turns=1)

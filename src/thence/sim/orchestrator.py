@@ -6,9 +6,11 @@ result does. After Ctrl-C the log is drained first.
 
 import asyncio
 import traceback
+import weakref
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from types import TracebackType
+from typing import Any, Literal, Self
 
 import msgspec
 
@@ -33,7 +35,8 @@ class SimulationOrchestrator:
 
     Its folder is made at once: `<output_root>/<run_id>/` with config.json, events.jsonl
     and, in the end, result.json. Arguments win over the scenario. `on_turn` is called after
-    each turn. Raises ScenarioError. A run happens once; for another make another one.
+    each turn. Raises ScenarioError. A run happens once; for another make another one. Only
+    a run that is stepped through and left before its end needs `close()` or `with`.
     """
 
     def __init__(
@@ -134,6 +137,24 @@ class SimulationOrchestrator:
         self._blocking(coroutine)
         return self.result is None
 
+    def close(self) -> None:
+        """Ends a run that was stepped through and left; after its end it does nothing."""
+        if self._simulation is not None and self.result is None:
+            self._interrupt(self._simulation, "closed before its end")
+        self.event_writer.close()
+        self._close_loop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
     async def _step_async(self) -> bool:
         if self._simulation is None:
             self._begin(None)
@@ -171,15 +192,15 @@ class SimulationOrchestrator:
                 await self.event_writer.stop()
                 self._close(simulation, "completed", simulation.reason)
         except _ENDS:
-            self._interrupt(simulation)
+            self._interrupt(simulation, "interrupted")
             raise
         except Exception as error:  # door: a failing component ends its run, not the program
             self._fail(simulation, error)
 
-    def _interrupt(self, simulation: Simulation) -> None:
-        simulation.end("interrupted")
+    def _interrupt(self, simulation: Simulation, reason: str) -> None:
+        simulation.end(reason)
         self.event_writer.close()
-        self._close(simulation, "interrupted", "interrupted")
+        self._close(simulation, "interrupted", reason)
 
     def _fail(self, simulation: Simulation, error: Exception) -> None:
         told = _told(error)
@@ -224,6 +245,7 @@ class SimulationOrchestrator:
         """
         if self._runner is None:
             self._runner = asyncio.Runner()
+            self._finalizer = weakref.finalize(self, self._runner.close)
         try:
             self._runner.run(coroutine)
         except KeyboardInterrupt:
@@ -231,8 +253,12 @@ class SimulationOrchestrator:
                 raise
         finally:
             if self.result is not None:
-                self._runner.close()
-                self._runner = None
+                self._close_loop()
+
+    def _close_loop(self) -> None:
+        if self._runner is not None:
+            self._finalizer()
+            self._runner = None
 
 
 Orchestrator = SimulationOrchestrator

@@ -69,11 +69,14 @@ class Problems:
             try:
                 return model.model_validate_json(json.dumps(rest, default=repr))
             except ValidationError as error:
-                unfit = [dict(each) for each in error.errors(include_url=False)]
+                unfit: list[dict[str, Any]] = [
+                    dict(each) for each in error.errors(include_url=False)
+                ]
             if attempt == 0:
                 for each in unfit:
                     self._add_unfit(model, each, at, more_known)
-            for path in sorted({each["loc"] for each in unfit}, key=_position, reverse=True):
+            paths: set[Path] = {each["loc"] for each in unfit}
+            for path in sorted(paths, key=_position, reverse=True):
                 if not _is_left_out(rest, path):
                     return None
         return None
@@ -172,13 +175,11 @@ def _is_left_out(data: Any, path: Path) -> bool:
     found: tuple[Any, Any] | None = None
     at = data
     for part in path:
-        if (isinstance(at, dict) and part in at) or (
-            isinstance(at, list) and isinstance(part, int) and part < len(at)
-        ):
-            found = (at, part)
-        else:
+        try:
+            inner = at[part]
+        except (IndexError, KeyError, TypeError):
             break
-        at = at[part]
+        found, at = (at, part), inner
     if found is None:
         return False
     parent, key = found

@@ -26,6 +26,8 @@ class TradeNetwork(BaseEngine):
     `meal_price` is what one turn's provisions cost.
     """
 
+    facts: TradeMap
+
     def __init__(
         self,
         config: SimulationConfig,
@@ -80,7 +82,8 @@ class TradeNetwork(BaseEngine):
     def _available(self, view: View, trader: str, order: Order) -> int:
         own = view.agent(trader)
         if order.verb == "restock":
-            return min(order.amount, int(own["money"] / self.meal_price))
+            meals = int(own["money"] / self.meal_price)
+            return min(order.amount, meals)
         if not (order.is_trade and self.facts.has(order.place, order.good)):
             return 0
         market = view.place(order.place)
@@ -89,8 +92,9 @@ class TradeNetwork(BaseEngine):
             held: int = own[order.good]
             room = self.facts.share(order.place, order.good, _STOCK_MAX - stock)
             return min(order.amount, held, room)
+        price: float = market[f"price_{order.good}"]
         share = self.facts.share(order.place, order.good, stock)
-        affordable = int(own["money"] / market[f"price_{order.good}"])
+        affordable = int(own["money"] / price)
         return min(order.amount, share, affordable)
 
     def _pay(self, view: View, trader: str) -> None:
