@@ -5,16 +5,16 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from thence.core.codec import draft, parse, stamp
+from thence.core.codec import Draft, Members, draft, parse, stamper
 from thence.core.event import Event
-from thence.core.ids import IdSource
+from thence.core.ids import id_source
 from thence.core.vocabulary import PLAIN
 
 NODE = "3f9ac1d2e4b5"
 OTHER_NODE = "a0b1c2d3e4f5"
 WHEN = "2026-11-20T07:13:00.123456Z"
 
-new_id = IdSource(1_700_000_000_000_000_000, lambda: 0, 0xABCDE)
+new_id = id_source(1_700_000_000_000_000_000, lambda: 0, 0xABCDE)
 
 texts = st.text(st.characters(codec="utf-8"), max_size=40) | st.sampled_from(
     [
@@ -42,6 +42,22 @@ json_values = st.recursive(
 payloads = st.dictionaries(texts, json_values, max_size=5)
 
 
+def drafted(
+    event_id: str,
+    event_type: str,
+    members: Mapping[str, Any],
+    causes: Sequence[str] = (),
+    timestamp: str = WHEN,
+) -> Draft:
+    """Drafts an event of these members."""
+    return draft(Members(event_id, event_type, 1, timestamp, causes, **members))
+
+
+def stamped(item: Draft, seq: int, lamport_clock: int, node_id: str = NODE) -> bytes:
+    """Stamps one draft."""
+    return stamper(node_id)([item], seq, lamport_clock)[0]
+
+
 def line_of(
     payload: Mapping[str, Any] | None = None,
     *,
@@ -54,8 +70,8 @@ def line_of(
 ) -> bytes:
     """Makes the line of a plain event, newline included."""
     members = {"payload": payload} if payload else {}
-    made = draft(event_id or new_id(), event_type, WHEN, members, causes)
-    return stamp(made, node_id.encode(), seq, lamport_clock)
+    made = drafted(event_id or new_id(), event_type, members, causes)
+    return stamped(made, seq, lamport_clock, node_id)
 
 
 def event_of(line: bytes) -> Event:

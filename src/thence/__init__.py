@@ -1,7 +1,23 @@
 """A durable, causally ordered event log: what many agents did, and why."""
 
-from thence.context import because
-from thence.replica import open_replica as open  # the name users expect: thence.open(path)
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from thence.context import because
+    from thence.replica import open_replica as open  # the name users expect: thence.open(path)
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "because", "open"]
+
+
+def __getattr__(name: str) -> object:
+    """Imports a public name when it is first asked for, so that commands start quickly."""
+    if name == "because":
+        from thence.context import because
+
+        return because
+    if name == "open":
+        from thence.replica import open_replica
+
+        return open_replica
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -14,11 +14,11 @@ from weakref import finalize
 
 from thence.context import Cause, current_causes, id_of
 from thence.core import answer
-from thence.core.codec import Draft, draft, parse
+from thence.core.codec import Draft, Members, draft, parse
 from thence.core.event import Event
 from thence.core.joining import join
 from thence.core.order import totally_ordered
-from thence.core.payload import refuse, repair
+from thence.core.payload import is_plain, refuse, repair
 from thence.core.vocabulary import Vocabulary
 from thence.errors import AmbiguousId, EventNotFound, InvalidEvent
 from thence.log import reader
@@ -65,7 +65,7 @@ class NoticeMaker:
         """Returns the draft of a notice of a kind, such as "recovered"."""
         told, _ = repair(facts)  # a path or an error's text need be no UTF-8
         event_type, members = self._vocabulary.notice(kind, told, self._context)
-        return draft(new_id(), event_type, now(), members, causes)
+        return draft(Members(new_id(), event_type, 1, now(), causes, **members))
 
     def joined(self, causes: Sequence[str]) -> Draft:
         """Returns the notice that stands for up to 32 causes."""
@@ -281,12 +281,13 @@ class Replica:
                 cause=f"{event_type!r} is no text",
                 hint="pass a name such as order.placed",
             )
-        refuse(event_type, "event_type")
-        for key, value in members.items():
-            refuse(value, key)
-        causes = tuple(dict.fromkeys([*map(id_of, caused_by), *current_causes()]))
+        if payload and not is_plain(payload):
+            refuse(payload)
+        causes = current_causes()
+        if caused_by:
+            causes = tuple(dict.fromkeys((*map(id_of, caused_by), *causes)))
         notices, named = join(causes, self.notice.joined)
-        return [*notices, draft(new_id(), event_type, now(), members, named)]
+        return [*notices, draft(Members(new_id(), event_type, 1, now(), named, **members))]
 
     def _among(self, events: list[Event], event: Cause) -> Event:
         wanted = id_of(event)

@@ -7,10 +7,21 @@ from zlib import crc32
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.events import NODE, WHEN, json_values, line_of, new_id, payloads, texts, ulids
+from tests.events import (
+    NODE,
+    WHEN,
+    drafted,
+    json_values,
+    line_of,
+    new_id,
+    payloads,
+    stamped,
+    texts,
+    ulids,
+)
 
 from thence.core import codec
-from thence.core.codec import BadLine, draft, parse, stamp
+from thence.core.codec import BadLine, parse
 from thence.core.event import Event
 from thence.core.ids import LENGTH
 from thence.core.vocabulary import PLAIN, SIM
@@ -44,7 +55,7 @@ def sealed(body: bytes) -> bytes:
 def test_any_event_comes_back_as_it_was_encoded(payload, event_type, causes, seq, clock):
     event_id = new_id()
     members = {"stream": "s", "subject": "a/b", "payload": payload}
-    line = stamp(draft(event_id, event_type, WHEN, members, causes), NODE.encode(), seq, clock)
+    line = stamped(drafted(event_id, event_type, members, causes), seq, clock)
     assert line.endswith(b'"}\n')
     assert line.count(b"\n") == 1
     assert codec.has_valid_crc(line[:-1])
@@ -65,8 +76,8 @@ def test_any_event_comes_back_as_it_was_encoded(payload, event_type, causes, seq
 @given(payload=payloads, causes=st.lists(ulids, max_size=3))
 def test_numbers_id_and_essence_are_read_off_the_bytes(payload, causes):
     event_id = new_id()
-    made = draft(event_id, 'a"\\b', WHEN, {"payload": payload}, causes)
-    first, second = stamp(made, NODE.encode(), 1, 2), stamp(made, NODE.encode(), 77, 888)
+    made = drafted(event_id, 'a"\\b', {"payload": payload}, causes)
+    first, second = stamped(made, 1, 2), stamped(made, 77, 888)
     assert codec.numbers(second) == (NODE, 77, 888)
     assert codec.event_id_of(first) == event_id.encode()
     assert codec.essence(first[:-1]) == codec.essence(second[:-1])
@@ -138,19 +149,18 @@ def test_bad_line_is_told_by_its_code(line, code):
 
 def test_members_stand_in_the_order_of_the_format():
     members = {"stream": "n", "subject": "o/1", "actor": "w", "payload": {"z": 1, "a": 2}}
-    line = stamp(draft(new_id(), "t", WHEN, members, [new_id()]), NODE.encode(), 3, 4)
+    line = stamped(drafted(new_id(), "t", members, [new_id()]), 3, 4)
     assert " ".join(json.loads(line)) == (
         "event_id event_type event_version timestamp node_id seq lamport_clock caused_by "
         "stream subject actor payload crc"
     )
 
 
-def test_absent_and_empty_members_are_left_out_and_zero_and_false_are_kept():
-    members = {"a": None, "b": "", "c": [], "turn_number": 0, "begins": False}
-    read = json.loads(stamp(draft(new_id(), "t", WHEN, members), NODE.encode(), 1, 1))
-    assert not read.keys() & {"a", "b", "c", "caused_by"}
+def test_absent_members_are_left_out_and_zero_is_kept():
+    members = {"agent_id": None, "repairs": (), "turn_number": 0, "begins": False}
+    read = json.loads(stamped(drafted(new_id(), "t", members), 1, 1))
+    assert not read.keys() & {"agent_id", "repairs", "caused_by", "begins"}
     assert read["turn_number"] == 0
-    assert read["begins"] is False
 
 
 @pytest.mark.parametrize("cause", ['a"b', 'x","seq":5,"y":"', "\n", "\\", "é"])
@@ -165,7 +175,7 @@ def test_cause_can_not_break_out_of_its_quotes(cause):
     [
         ('01J"', WHEN, ()),
         ("", WHEN, ()),
-        ("8" + "0" * 25, WHEN, ()),
+        ("a b", WHEN, ()),
         ("0" * 25 + "\n", WHEN, ()),
         ("0" * LENGTH, "2026-11-20", ()),
         ("0" * LENGTH, WHEN + '"', ()),
@@ -174,7 +184,7 @@ def test_cause_can_not_break_out_of_its_quotes(cause):
 )
 def test_what_would_spoil_the_line_is_refused(event_id, timestamp, causes):
     with pytest.raises(InvalidEvent):
-        draft(event_id, "t", timestamp, {}, causes)
+        drafted(event_id, "t", {}, causes, timestamp)
 
 
 def test_kinds_of_text_numbers_and_maps_are_stored_as_what_they_are():
@@ -192,17 +202,17 @@ def test_kinds_of_text_numbers_and_maps_are_stored_as_what_they_are():
 @pytest.mark.parametrize("value", [object(), "\ud800", {None: 1, (): 2}])
 def test_what_the_encoder_can_not_write_is_refused(value):
     with pytest.raises(InvalidEvent, match="could not encode"):
-        draft(new_id(), "t", WHEN, {"payload": {"a": value}})
+        drafted(new_id(), "t", {"payload": {"a": value}})
 
 
 def test_line_over_one_mebibyte_is_refused_and_the_longest_one_fits():
-    def drafted(length):
-        return draft(new_id(), "t", WHEN, {"payload": {"a": "x" * length}})
+    def of_length(length):
+        return drafted(new_id(), "t", {"payload": {"a": "x" * length}})
 
     with pytest.raises(EventTooLarge, match="1048576"):
-        drafted(codec.LINE_BYTES_MAX)
-    longest = codec.LINE_BYTES_MAX - len(stamp(drafted(0), NODE.encode(), 10**15, 10**15))
-    line = stamp(drafted(longest), NODE.encode(), 10**15, 2**53 - 1)
+        of_length(codec.LINE_BYTES_MAX)
+    longest = codec.LINE_BYTES_MAX - len(stamped(of_length(0), 10**15, 10**15))
+    line = stamped(of_length(longest), 10**15, 2**53 - 1)
     assert len(line) == codec.LINE_BYTES_MAX
     with pytest.raises(EventTooLarge):
-        drafted(longest + 1)
+        of_length(longest + 1)

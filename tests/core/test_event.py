@@ -3,9 +3,9 @@
 from types import MappingProxyType
 
 import pytest
-from tests.events import WHEN, event_of, line_of
+from tests.events import drafted, event_of, line_of, stamped
 
-from thence.core.codec import draft, parse, stamp
+from thence.core.codec import parse
 from thence.core.event import Event, frozen
 from thence.core.vocabulary import SIM
 
@@ -56,8 +56,8 @@ def test_members_of_a_simulation_are_read_by_its_words():
         "ends": "0" * 26,
         "details": {"variable_name": "grain", "scope": "agent/ada"},
     }
-    made = draft("0" * 26, "STATE", WHEN, members)
-    event = parse(stamp(made, b"0" * 12, 1, 1)[:-1], SIM)
+    made = drafted("0" * 26, "STATE", members)
+    event = parse(stamped(made, 1, 1)[:-1], SIM)
     assert isinstance(event, Event)
     assert (event.stream, event.actor, event.subject) == ("run", "ada", "agent/ada/grain")
     assert (event.simulation_id, event.turn_number, event.description) == ("run", 0, "d")

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ulid import ULID
 
-from thence.core.ids import LENGTH, IdSource, is_ulid, milliseconds
+from thence.core.ids import LENGTH, id_source, is_ulid, milliseconds
 from thence.log.process import new_id
 
 NOW_NS = 1_763_622_780_123_456_789
@@ -23,7 +23,7 @@ def test_a_million_ids_are_unique_and_ascending():
 
 @pytest.mark.promise("E3")
 def test_ids_ascend_within_a_millisecond():
-    source = IdSource(NOW_NS, lambda: 5, noise=7)
+    source = id_source(NOW_NS, lambda: 5, noise=7)
     ids = [source() for _ in range(5_000)]
     assert len({milliseconds(event_id) for event_id in ids}) == 1
     assert ids == sorted(set(ids))
@@ -33,7 +33,7 @@ def test_ids_ascend_within_a_millisecond():
 def test_wall_clock_that_steps_back_changes_nothing():
     # The wall time is read once; what a source asks for later is the monotonic time alone.
     monotonic = iter([0, 10**9, 10**9, 2 * 10**9])
-    source = IdSource(NOW_NS, lambda: next(monotonic), noise=7)
+    source = id_source(NOW_NS, lambda: next(monotonic), noise=7)
     ids = [source() for _ in range(3)]
     assert ids == sorted(set(ids))
     assert [milliseconds(i) - milliseconds(ids[0]) for i in ids] == [0, 0, 1000]
@@ -78,7 +78,7 @@ def test_id_made_in_one_thread_is_smaller_than_one_made_later_in_another():
 
 @given(st.integers(0, (2**48 - 1) * 10**6), st.integers(0, 2**40 - 1))
 def test_ids_are_ulids(wall_ns, noise):
-    source = IdSource(wall_ns, lambda: 0, noise)
+    source = id_source(wall_ns, lambda: 0, noise)
     for _ in range(3):
         event_id = source()
         assert is_ulid(event_id)
@@ -90,7 +90,7 @@ def test_ids_are_ulids(wall_ns, noise):
 
 
 def test_counter_goes_on_past_its_lower_digits():
-    source = IdSource(NOW_NS, lambda: 0, noise=0)
+    source = id_source(NOW_NS, lambda: 0, noise=0)
     ids = [source() for _ in range(70_000)]
     assert [int(ULID.from_str(i)) >> 40 & (1 << 40) - 1 for i in ids] == list(range(70_000))
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import click
 from tests.house.tree import ROOT
 
-DOOR = "thence.cli.main"
+DOOR = "thence.cli.root"
 PAGE = "docs/reference/commands.md"
 SECTION = re.compile(r"^#+ `(thence(?: [a-z][\w-]*)*)`", re.MULTILINE)
 

@@ -9,7 +9,7 @@ from functools import lru_cache
 from thence.errors import InvalidEvent
 
 CLOCK_MAX = 2**53 - 1
-_NS_PER_SECOND = 1_000_000_000
+_ENDINGS = tuple(f"{number:03d}Z" for number in range(1000))
 
 
 class LamportClock:
@@ -41,14 +41,16 @@ class LamportClock:
 
 
 @lru_cache(maxsize=64)
-def _second(second: int) -> str:
-    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S.")
+def _millisecond(millisecond: int) -> str:
+    second, rest = divmod(millisecond, 1000)
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{rest:03d}"
 
 
 def timestamp(wall_ns: int) -> str:
     """Writes a wall time in nanoseconds since 1970 as UTC ISO 8601 with 6 digits and Z."""
-    second, rest_ns = divmod(wall_ns, _NS_PER_SECOND)
-    return f"{_second(second)}{rest_ns // 1000:06d}Z"
+    microsecond = wall_ns // 1000
+    millisecond = microsecond // 1000
+    return _millisecond(millisecond) + _ENDINGS[microsecond - millisecond * 1000]
 
 
 def timestamp_of(moment: datetime) -> str:

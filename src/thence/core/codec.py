@@ -6,7 +6,7 @@ and says of bad bytes why they are bad. The format is told in docs/formats/segme
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 from zlib import crc32
 
@@ -21,14 +21,17 @@ LINE_BYTES_MAX = 1024 * 1024
 CAUSES_MAX = 32
 CRC_BYTES = 18
 # node_id, seq and lamport_clock at their longest, the CRC and the newline
-_NUMBERS_BYTES_MAX = 100
+NUMBERS_BYTES_MAX = 100
 
 _NUMBERS = re.compile(
     rb'\{"event_id":"[^"\\]*","event_type":"(?:[^"\\]|\\.)*","event_version":\d+,'
     rb'"timestamp":"[^"\\]*","node_id":"([0-9a-f]{12})","seq":(\d+),"lamport_clock":(\d+)'
 )
+_TIMESTAMP = b',"timestamp":"'
+_TIMESTAMP_BYTES = len(_TIMESTAMP) + len('2026-11-20T07:13:00.123456Z"')
 _LINE_START = b'{"event_id":"'
-_NAMED = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25} [\d-]{10}T[\d:]{8}\.\d{6}Z", re.ASCII)
+_ID = re.compile(r"[0-9A-Za-z_.:-]{1,128}", re.ASCII)
+_TEXT = frozenset((str,))
 _decode_header = msgspec.json.Decoder(Header).decode
 _decode = msgspec.json.Decoder().decode
 
@@ -47,7 +50,33 @@ def _plain(value: Any) -> Any:
 _encode = msgspec.json.Encoder(enc_hook=_plain).encode
 
 
-class Draft(NamedTuple):
+class Members(msgspec.Struct, omit_defaults=True, gc=False):
+    """All that a host says in an event, in file order; absent members stay out of the line.
+
+    The payload must have passed `core.payload`. Of `payload` and `details` one is used.
+    """
+
+    event_id: str
+    event_type: str
+    event_version: int
+    timestamp: str
+    caused_by: Sequence[str] = ()
+    begins: bool = False
+    ends: str | None = None
+    repairs: Sequence[Mapping[str, str]] = ()
+    simulation_id: str | None = None
+    turn_number: int | None = None
+    agent_id: str | None = None
+    description: str | None = None
+    step: str | None = None
+    stream: str | None = None
+    subject: str | None = None
+    actor: str | None = None
+    payload: Mapping[str, Any] | None = None
+    details: Mapping[str, Any] | None = None
+
+
+class Draft(msgspec.Struct, frozen=True, gc=False):
     """An event encoded except for its numbers; cheap to queue, impossible to change."""
 
     event_id: str
@@ -69,78 +98,65 @@ class BadLine(NamedTuple):
     reason: str
 
 
-def draft(
-    event_id: str,
-    event_type: str,
-    timestamp: str,
-    members: Mapping[str, Any],
-    causes: Sequence[str] = (),
-) -> Draft:
+def draft(members: Members) -> Draft:
     """Encodes all of a line but its numbers.
 
-    `members` are the optional and host keys in file order, the payload last; those that are
-    None, empty text or an empty list are left out. The values must have passed
-    `core.payload`. Raises InvalidEvent for what the encoder refuses, EventTooLarge over
-    1 MiB.
+    Raises InvalidEvent for what the encoder refuses, and for an id, a timestamp or a cause
+    that would spoil the line; EventTooLarge over 1 MiB.
     """
-    given = {k: v for k, v in members.items() if v is not None and v != "" and v != []}
-    return assemble(
-        event_id, _encoded(event_id, event_type), timestamp, _encoded(event_id, given), causes
-    )
-
-
-def _encoded(event_id: str, value: Any) -> bytes:
+    event_id = members.event_id
+    if not (event_id.isalnum() and event_id.isascii()) and not _ID.fullmatch(event_id):
+        raise _spoils("event_id", event_id)
+    if members.caused_by and not _TEXT.issuperset(map(type, members.caused_by)):
+        raise _spoils("caused_by", members.caused_by)
     try:
-        return _encode(value)
+        data = _encode(members)
     except (UnicodeEncodeError, TypeError, RecursionError, ValueError) as error:
         raise InvalidEvent(
-            "could not encode the event", place=event_id, cause=error, hint="pass JSON values"
-        ) from error
-
-
-def assemble(
-    event_id: str, quoted_type: bytes, timestamp: str, body: bytes, causes: Sequence[str]
-) -> Draft:
-    """Joins the encoded type and the encoded object of the members to a Draft.
-
-    Raises InvalidEvent if the id is no ULID, the timestamp in another form, a cause no text.
-    """
-    if not _NAMED.fullmatch(f"{event_id} {timestamp}"):
-        raise InvalidEvent(
             "could not encode the event",
-            place=repr(event_id),
-            cause=f"its id is no ULID, or {timestamp!r} not in the form of timestamps",
-            hint="leave both out: they are filled in",
-        )
-    head = b'{"event_id":"%b","event_type":%b,"event_version":1,"timestamp":"%b"' % (
-        event_id.encode(),
-        quoted_type,
-        timestamp.encode(),
-    )
-    tail = b"," + body[1:-1] if len(body) > 2 else b""
-    if causes:
-        tail = b',"caused_by":%b' % _encoded(event_id, causes) + tail
-    size_bytes = len(head) + len(tail) + _NUMBERS_BYTES_MAX
-    if size_bytes > LINE_BYTES_MAX:
+            place=members.event_id,
+            cause=error,
+            hint="pass text, finite numbers, booleans, None, lists and maps",
+        ) from error
+    if len(data) - 1 > LINE_BYTES_MAX - NUMBERS_BYTES_MAX:  # its brace closes the line
         raise EventTooLarge(
             "could not store the event",
-            place=event_id,
-            cause=f"its line would take {size_bytes} bytes, the limit is {LINE_BYTES_MAX}",
+            place=members.event_id,
+            cause=f"its {len(data)} bytes pass the limit of {LINE_BYTES_MAX} for a line",
             hint="store the bulk in a file and its path in the event",
         )
-    return Draft(event_id, head, tail)
+    # a quote inside a text is escaped, so the first such bytes are the member itself
+    end = data.index(_TIMESTAMP) + _TIMESTAMP_BYTES
+    if data[end - 2 : end] != b'Z"':
+        raise _spoils("timestamp", members.timestamp)
+    return Draft(members.event_id, data[:end], data[end:-1])
 
 
-def stamp(item: Draft, node_id: bytes, seq: int, lamport_clock: int) -> bytes:
-    """Returns the whole line, newline included."""
-    line = b'%b,"node_id":"%b","seq":%d,"lamport_clock":%d%b' % (
-        item.head,
-        node_id,
-        seq,
-        lamport_clock,
-        item.tail,
+def _spoils(field: str, value: object) -> InvalidEvent:
+    return InvalidEvent(
+        "could not encode the event",
+        place=f"field {field}",
+        cause=f"{value!r:.80} is not in the form of the line",
+        hint="leave it out: it is filled in",
     )
-    return b'%b,"crc":"%08x"}\n' % (line, crc32(line))
+
+
+def stamper(node_id: str) -> Callable[[Sequence[Draft], int, int], list[bytes]]:
+    """Returns the function that makes drafts whole lines of a node, newlines included.
+
+    It takes the drafts with the seq and the lamport_clock of the first; both grow by one.
+    """
+    template = b'%%b,"node_id":"%b","seq":%%d,"lamport_clock":%%d%%b' % node_id.encode()
+
+    def stamp(drafts: Sequence[Draft], seq: int, lamport_clock: int) -> list[bytes]:
+        ahead = lamport_clock - seq
+        return [
+            b'%b,"crc":"%08x"}\n'
+            % (line := template % (item.head, number, number + ahead, item.tail), crc32(line))
+            for number, item in enumerate(drafts, seq)
+        ]
+
+    return stamp
 
 
 def has_valid_crc(line: bytes) -> bool:

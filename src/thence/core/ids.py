@@ -17,35 +17,35 @@ _DIGITS = frozenset(_ALPHABET)
 _NS_PER_MS = 1_000_000
 
 
-class IdSource:
-    """The ids of one process.
+def id_source(wall_ns: int, monotonic_ns: Callable[[], int], noise: int) -> Callable[[], str]:
+    """Returns the function that makes the ids of one process.
 
-    `wall_ns` is the wall time in nanoseconds at the moment `monotonic_ns()` is first
-    called here; later times are that plus the monotonic time since. `noise` has 40 bits.
+    `wall_ns` is the wall time in nanoseconds now; later times are that plus the monotonic
+    time since. `noise` has 40 bits. What it keeps between calls is a cache: a thread that
+    sees another's half-way only computes again.
     """
+    base_ns = wall_ns - monotonic_ns()
+    ending = _base32(noise & (1 << 40) - 1, 8)
+    next_number = count().__next__
+    millisecond = (-1, "")
+    thousand = (-1, "")
 
-    def __init__(self, wall_ns: int, monotonic_ns: Callable[[], int], noise: int) -> None:
-        self._monotonic_ns = monotonic_ns
-        self._base_ns = wall_ns - monotonic_ns()
-        self._noise = _base32(noise & (1 << 40) - 1, 8)
-        self._next = count().__next__
-        self._millisecond = (-1, "")
-        self._thousand = (-1, "")
-
-    def __call__(self) -> str:
-        """Returns a new id of 26 characters."""
-        ms = (self._base_ns + self._monotonic_ns()) // _NS_PER_MS
-        number = self._next()
-        known, prefix = self._millisecond
+    def new_id() -> str:
+        nonlocal millisecond, thousand
+        ms = (base_ns + monotonic_ns()) // _NS_PER_MS
+        number = next_number()
+        known, prefix = millisecond
         if known != ms:
             prefix = _base32(ms, 10)
-            self._millisecond = (ms, prefix)
-        high, middle = self._thousand
+            millisecond = (ms, prefix)
+        high, middle = thousand
         if high != number >> 10:
             high = number >> 10
             middle = _base32(high, 6)
-            self._thousand = (high, middle)
-        return prefix + middle + _PAIRS[number & 1023] + self._noise
+            thousand = (high, middle)
+        return prefix + middle + _PAIRS[number & 1023] + ending
+
+    return new_id
 
 
 def is_ulid(text: str) -> bool:

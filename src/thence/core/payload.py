@@ -22,12 +22,20 @@ _TEXT = frozenset((str,))
 Repair = dict[str, str]
 
 
-def is_plain(mapping: dict[str, Any], depth: int = 0) -> bool:
+def is_scalar(value: Any) -> bool:
+    """Tells quickly that a value needs no look; False when unsure."""
+    kind = type(value)
+    if kind is int:
+        return bool(INT_MIN <= value <= INT_MAX)
+    return kind in _PLAIN or (kind is float and math.isfinite(value))
+
+
+def is_plain(mapping: Mapping[str, Any], depth: int = 0) -> bool:
     """Tells quickly that a map needs no look: text keys; text, numbers, bool, null, maps.
 
     Lone surrogates are not looked for: the encoder itself refuses them.
     """
-    if not _TEXT.issuperset(map(type, mapping)):
+    if type(mapping) is not dict or not _TEXT.issuperset(map(type, mapping)):
         return False
     if _PLAIN.issuperset(map(type, mapping.values())):
         return True
@@ -39,9 +47,9 @@ def is_plain(mapping: dict[str, Any], depth: int = 0) -> bool:
             if not INT_MIN <= value <= INT_MAX:
                 return False
         elif kind is float:
-            if value - value != 0:  # NaN and the infinities alone
+            if not math.isfinite(value):
                 return False
-        elif kind is not dict or depth >= _PLAIN_DEPTH_MAX or not is_plain(value, depth + 1):
+        elif depth >= _PLAIN_DEPTH_MAX or not is_plain(value, depth + 1):
             return False
     return True
 

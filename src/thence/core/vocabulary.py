@@ -49,22 +49,18 @@ class Vocabulary:
         actor: str | None,
         payload: Mapping[str, Any] | None,
     ) -> dict[str, Any]:
-        """Returns the members of an event in file order, the payload last, without gaps."""
-        if payload is not None and not isinstance(payload, Mapping):
-            raise _unfit("payload", f"a {type(payload).__name__} is no map of names to values")
+        """Returns the members of an event, without gaps; raises InvalidEvent that names one."""
         members: dict[str, Any] = {}
-        for key, value, word in (
-            (self.stream_key, stream, "stream"),
-            (self.subject_key, subject, "subject"),
-            (self.actor_key, actor, "actor"),
-        ):
-            if value is None:
-                continue
-            if key is None or not isinstance(value, str):
-                raise _unfit(word, f"a {self.name} log takes no {word} {value!r}")
-            members[key] = value
         if payload:
-            members[self.payload_key] = dict(payload)
+            if not isinstance(payload, Mapping):
+                raise _unfit("payload", f"a {type(payload).__name__} maps no names to values")
+            members[self.payload_key] = payload
+        if stream is not None:
+            members[_key(self.stream_key, stream, "stream")] = stream
+        if subject is not None:
+            members[_key(self.subject_key, subject, "subject")] = subject
+        if actor is not None:
+            members[_key(self.actor_key, actor, "actor")] = actor
         return members
 
     def is_error(self, event: Event) -> bool:
@@ -104,6 +100,14 @@ NOTICE_ERROR_TYPES: Mapping[str, str] = {
     "write_failed": "write_failed",
 }
 _ERROR_TYPES = frozenset((*NOTICE_ERROR_TYPES.values(), "run_failed"))
+
+
+def _key(key: str | None, value: object, word: str) -> str:
+    if key is None:
+        raise _unfit(word, f"events of this host have no {word} of their own")
+    if not isinstance(value, str) or not value:
+        raise _unfit(word, f"{value!r:.80} is no text")
+    return key
 
 
 def _unfit(word: str, cause: str) -> InvalidEvent:

@@ -63,7 +63,7 @@ def split(items: list[Item], durable: int) -> tuple[list[Item], list[Item]]:
 
 def answer(items: list[Item], lines: list[bytes]) -> None:
     """Gives those who wait their lines and lets them go on."""
-    if not any(isinstance(item, Waiting) for item in items):
+    if Waiting not in set(map(type, items)):
         return
     remaining = iter(lines)
     for item in items:

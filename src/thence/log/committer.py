@@ -30,6 +30,7 @@ BATCH_EVENTS_MAX = 8_192
 BATCH_BYTES_MAX = 8 * 1024 * 1024
 RETRY_S = 1.0
 _IDLE_S = 5.0
+_TAKE_EVENTS = 512
 _YIELD_FROM = 1_024
 _YIELD_MASK = 127
 
@@ -123,8 +124,8 @@ class Committer:
         """
         if self._is_closed:
             raise closed(self._writer.folder)
-        if self._gap is not None:
-            self._queue_gap(draft.event_id if draft else None)
+        if self._gap is not None and draft is not None:
+            self._queue_gap(draft.event_id)
         waiting = Waiting(draft)
         if self._lead.acquire(blocking=False):
             try:
@@ -228,17 +229,15 @@ class Committer:
             self._run()
 
     def _take(self) -> list[Item]:
-        """Takes all that is queued, up to 8,192 events or 8 MiB."""
-        pop = self._queue.popleft
+        """Takes all that is queued, up to 8,192 events or about 8 MiB."""
+        queue = self._queue
+        pop = queue.popleft
         taken: list[Item] = []
         size_bytes = 0
-        try:
-            while len(taken) < BATCH_EVENTS_MAX and size_bytes < BATCH_BYTES_MAX:
-                item = pop()
-                taken.append(item)
-                size_bytes += len(item.tail)
-        except IndexError:
-            pass
+        while queue and len(taken) < BATCH_EVENTS_MAX and size_bytes < BATCH_BYTES_MAX:
+            some = [pop() for _ in range(min(len(queue), _TAKE_EVENTS))]
+            size_bytes += sum(len(item.tail) for item in some)
+            taken += some
         return taken
 
     def _commit(self, items: list[Item], timeout_s: float) -> list[Item]:

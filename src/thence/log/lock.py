@@ -8,7 +8,7 @@ tells, and the lock is taken again on the new file.
 from pathlib import Path
 
 from thence.errors import LogBusy
-from thence.log.disk import Disk, monotonic_ns, pause
+from thence.log.disk import NOWHERE, Disk, monotonic_ns, pause
 
 WAIT_S = 30.0
 _PAUSE_MIN_S = 0.00005
@@ -21,7 +21,9 @@ class AppendLock:
     def __init__(self, disk: Disk, path: Path) -> None:
         self._disk = disk
         self._path = path
+        self._path_text = str(path)
         self._descriptor: int | None = None
+        self._file = NOWHERE
 
     def acquire(self, timeout_s: float = WAIT_S) -> None:
         """Takes the lock within the timeout, else raises LogBusy that names the holder."""
@@ -30,7 +32,7 @@ class AppendLock:
         while True:
             descriptor = self._open()
             if self._disk.try_lock(descriptor):
-                if self._is_current(descriptor):
+                if self._is_current():
                     return
                 self.release()
                 self.close()
@@ -60,9 +62,9 @@ class AppendLock:
     def _open(self) -> int:
         if self._descriptor is None:
             self._descriptor = self._disk.open_lock(self._path)
+            self._file, _ = self._disk.file_id(self._descriptor)
         return self._descriptor
 
-    def _is_current(self, descriptor: int) -> bool:
-        there = self._disk.path_id(self._path)
-        here = self._disk.file_id(descriptor)
-        return there is not None and there[:2] == here[:2]
+    def _is_current(self) -> bool:
+        there = self._disk.path_id(self._path_text)
+        return there is not None and there[0] == self._file

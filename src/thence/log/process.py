@@ -1,11 +1,12 @@
 """What a process has once and a forked child anew: its ids, its view of the open logs."""
 
+from collections.abc import Callable
 from threading import Lock
 from typing import ClassVar, Protocol
 from weakref import WeakSet
 
 from thence.core.clock import timestamp
-from thence.core.ids import IdSource
+from thence.core.ids import id_source
 from thence.log.disk import monotonic_ns, noise_bits, on_fork, wall_ns
 
 
@@ -21,14 +22,14 @@ class _Process:
     """The one state that a process keeps: the order of its ids needs it, and so do forks."""
 
     open_logs: ClassVar[WeakSet[Forked]] = WeakSet()
-    source: IdSource | None = None
+    source: Callable[[], str] | None = None
     making = Lock()
 
     @classmethod
-    def ids(cls) -> IdSource:
+    def ids(cls) -> Callable[[], str]:
         with cls.making:
             if cls.source is None:
-                cls.source = IdSource(wall_ns(), monotonic_ns, noise_bits(40))
+                cls.source = id_source(wall_ns(), monotonic_ns, noise_bits(40))
             return cls.source
 
     @classmethod

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from thence.core.codec import BadLine, event_id_of, parse
 from thence.core.event import Event
 from thence.core.vocabulary import Vocabulary
-from thence.log.disk import READ_BYTES, Disk
+from thence.log.disk import READ_BYTES, Disk, FileId
 from thence.log.segment import current_path, older_names
 
 
@@ -37,7 +37,7 @@ class _Cursor:
         self.name = name
         self._disk = disk
         self._descriptor = descriptor
-        self.file = disk.file_id(descriptor)[:2]
+        self.file, _ = disk.file_id(descriptor)
         self._offset = 0
         self._carry = b""
 
@@ -75,7 +75,7 @@ def raw_lines(disk: Disk, folder: Path) -> Iterator[tuple[str, int, bytes, bool]
     A segment is left only when the next one is open: what was appended to it before the
     rotation is read first.
     """
-    seen: set[tuple[int, int]] = set()
+    seen: set[FileId] = set()
     current: _Cursor | None = None
     try:
         while True:
@@ -93,7 +93,7 @@ def raw_lines(disk: Disk, folder: Path) -> Iterator[tuple[str, int, bytes, bool]
             current.close()
 
 
-def _open_next(disk: Disk, folder: Path, seen: set[tuple[int, int]]) -> _Cursor | None:
+def _open_next(disk: Disk, folder: Path, seen: set[FileId]) -> _Cursor | None:
     """Opens the first segment not seen yet.
 
     The current one is opened before the older ones are listed: so the list holds every
@@ -112,9 +112,9 @@ def _open_next(disk: Disk, folder: Path, seen: set[tuple[int, int]]) -> _Cursor 
     return current
 
 
-def _open_unseen(disk: Disk, path: Path, seen: set[tuple[int, int]]) -> _Cursor | None:
-    there = disk.path_id(path)
-    if there is None or there[:2] in seen:
+def _open_unseen(disk: Disk, path: Path, seen: set[FileId]) -> _Cursor | None:
+    there = disk.path_id(str(path))
+    if there is None or there[0] in seen:
         return None
     try:
         descriptor = disk.open_read(path)

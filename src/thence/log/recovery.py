@@ -73,14 +73,14 @@ def untold(disk: Disk, folder: Path) -> Iterator[tuple[Path, dict[str, object]]]
     quarantine = own_folder(folder) / "quarantine"
     for name in disk.names(quarantine):
         found = _UNTOLD.fullmatch(name)
-        there = disk.path_id(quarantine / name)
+        there = disk.path_id(str(quarantine / name))
         if found is not None and there is not None:
             yield (
                 quarantine / name,
                 {
                     "file": found["file"],
                     "offset": int(found["offset"]),
-                    "bytes": there.size,
+                    "bytes": there[1],
                     "quarantine": f".thence/quarantine/{_told(quarantine / name).name}",
                 },
             )

@@ -41,7 +41,7 @@ def segments(disk: Disk, folder: Path) -> list[Path]:
     """Lists the segments of a log in arrival order."""
     paths = [folder / name for name in older_names(disk, folder)]
     current = current_path(folder)
-    if disk.path_id(current) is not None:
+    if disk.path_id(str(current)) is not None:
         paths.append(current)
     return paths
 

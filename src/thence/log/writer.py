@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from thence.core.codec import Draft, stamp
+from thence.core.codec import NUMBERS_BYTES_MAX, Draft, stamper
 from thence.core.vocabulary import Vocabulary
 from thence.errors import (
     AppendFailed,
@@ -18,10 +18,10 @@ from thence.errors import (
     OutcomeUnknown,
     ThenceError,
 )
-from thence.log.disk import DENIED_ERRNOS, FULL_ERRNOS, Disk, FileId, wall_ns
+from thence.log.disk import DENIED_ERRNOS, FULL_ERRNOS, NOWHERE, Disk, wall_ns
 from thence.log.identity import node_id
 from thence.log.lock import WAIT_S, AppendLock
-from thence.log.recovery import Numbers, last_numbers, mark_told, recover_tail, untold
+from thence.log.recovery import last_numbers, mark_told, recover_tail, untold
 from thence.log.segment import (
     FILE_BYTES_MAX,
     current_path,
@@ -60,6 +60,7 @@ class SegmentWriter:
         self._disk = disk
         self._folder = folder
         self._path = current_path(folder)
+        self._path_text = str(self._path)
         self._vocabulary = vocabulary
         self._notice = notice
         self._tell = tell
@@ -67,12 +68,15 @@ class SegmentWriter:
         self._file_bytes_max = file_bytes_max
         self._lock = AppendLock(disk, own_folder(folder) / "lock")
         self._descriptor: int | None = None
-        self._file = FileId(0, 0, 0)
+        self._file = NOWHERE
+        self._size = 0
         self._whole = False
         self._has_told = False
         self._is_opened = False
-        self._node = b""
-        self._numbers = Numbers(0, 0)
+        self._node = ""
+        self._stamp = stamper("")
+        self._seq = 0
+        self._lamport_clock = 0
         self._poison: OutcomeUnknown | None = None
 
     @property
@@ -89,9 +93,9 @@ class SegmentWriter:
     def current_size(self) -> int:
         """Bytes in the current segment, as of this process's last append or, before, as found."""
         if self._descriptor is None and not self._is_opened:
-            there = self._disk.path_id(self._path)
-            return there.size if there is not None else 0
-        return self._file.size
+            there = self._disk.path_id(self._path_text)
+            return there[1] if there is not None else 0
+        return self._size
 
     def write(self, drafts: Sequence[Draft], timeout_s: float = WAIT_S) -> Written:
         """Writes a batch in order and returns what stands of it; not synced yet.
@@ -142,28 +146,27 @@ class SegmentWriter:
         self._lock.close()
         if self._descriptor is not None:
             descriptor, self._descriptor = self._descriptor, None
-            self._file = FileId(0, 0, self._file.size)
+            self._file = NOWHERE
             self._disk.close(descriptor)
 
     def after_fork(self) -> None:
         """Closes the parent's files in a child and makes the lock anew, unlocking nothing."""
         self.close()
-        self._file = FileId(0, 0, 0)
         self._whole = False
 
     def _settle(self) -> None:
         """Finds the end of the log: the right file, whole, the numbers to go on from."""
-        there = self._disk.path_id(self._path)
-        if self._descriptor is None or there is None or there[:2] != self._file[:2]:
+        there = self._disk.path_id(self._path_text)
+        if self._descriptor is None or there is None or there[0] != self._file:
             self._open()
-        elif there.size == self._file.size and self._whole:
+        elif there[1] == self._size and self._whole:
             return
         else:
-            self._catch_up(self._file.size if there.size >= self._file.size else 0)
+            self._catch_up(self._size if there[1] >= self._size else 0)
         descriptor = self._require_open()
-        if recover_tail(self._disk, descriptor, self._path, self._file.size, self._vocabulary):
+        if recover_tail(self._disk, descriptor, self._path, self._size, self._vocabulary):
             self._has_told = False
-        self._file = self._disk.file_id(descriptor)
+        _, self._size = self._disk.file_id(descriptor)
         if not self._has_told:
             self._tell_recoveries()
         self._whole = True
@@ -180,11 +183,12 @@ class SegmentWriter:
             descriptor, self._descriptor = self._descriptor, None
             self._disk.close(descriptor)
         if not self._node:
-            self._node = node_id(self._disk, self._folder).encode()
+            self._node = node_id(self._disk, self._folder)
+            self._stamp = stamper(self._node)
         self._descriptor = self._disk.open_append(self._path)
         self._is_opened = True
         self._whole = self._has_told = False
-        if self._disk.file_id(self._descriptor).size == 0:
+        if self._disk.file_id(self._descriptor)[1] == 0:
             self._disk.sync_folder(self._folder)
         if not self._catch_up(0):
             self._read_older()
@@ -192,57 +196,43 @@ class SegmentWriter:
     def _catch_up(self, offset: int) -> bool:
         """Takes over numbers from what stands behind an offset; False if none of ours does."""
         descriptor = self._require_open()
-        self._file = self._disk.file_id(descriptor)
+        self._file, self._size = self._disk.file_id(descriptor)
         self._whole = False
-        return self._take_over(descriptor, offset, self._file.size)
+        return self._take_over(descriptor, offset, self._size)
 
     def _read_older(self) -> None:
         for name in reversed(older_names(self._disk, self._folder)):
             descriptor = self._disk.open_read(self._folder / name)
             try:
-                size = self._disk.file_id(descriptor).size
+                _, size = self._disk.file_id(descriptor)
                 if self._take_over(descriptor, 0, size):
                     return
             finally:
                 self._disk.close(descriptor)
 
     def _take_over(self, descriptor: int, start: int, end: int) -> bool:
-        found = last_numbers(self._disk, descriptor, start, end, self._node.decode())
+        found = last_numbers(self._disk, descriptor, start, end, self._node)
         if found is None:
             return False
-        self._numbers = Numbers(*map(max, self._numbers, found))
+        self._seq = max(self._seq, found.seq)
+        self._lamport_clock = max(self._lamport_clock, found.lamport_clock)
         return found.seq > 0
 
     def _write_all(self, drafts: Sequence[Draft], lines: list[bytes]) -> None:
         """Stamps and writes, a new segment whenever one is due; extends `lines` as it goes."""
-        done = 0
-        while done < len(drafts):
-            if self._file.size >= self._file_bytes_max:
+        rest = drafts
+        while rest:
+            if self._size >= self._file_bytes_max:
                 self._rotate()
-            stamped = self._stamp(drafts, done)
+            count = fitting(rest, self._file_bytes_max - self._size)
+            stamped = self._stamp(rest[:count], self._seq + 1, self._lamport_clock + 1)
             self._write_lines(stamped, lines)
-            done += len(stamped)
-
-    def _stamp(self, drafts: Sequence[Draft], start: int) -> list[bytes]:
-        """Stamps drafts up to the one that fills the segment, without taking the numbers."""
-        seq, lamport_clock = self._numbers
-        room = self._file_bytes_max - self._file.size
-        stamped: list[bytes] = []
-        node = self._node
-        for position in range(start, len(drafts)):
-            seq += 1
-            lamport_clock += 1
-            line = stamp(drafts[position], node, seq, lamport_clock)
-            stamped.append(line)
-            room -= len(line)
-            if room <= 0:
-                break
-        return stamped
+            rest = rest[count:]
 
     def _write_lines(self, stamped: list[bytes], lines: list[bytes]) -> None:
         descriptor = self._require_open()
         data = b"".join(stamped)
-        start = self._file.size
+        start = self._size
         self._whole = False
         written = 0
         try:
@@ -257,17 +247,16 @@ class SegmentWriter:
 
     def _count(self, stamped: list[bytes], lines: list[bytes]) -> None:
         lines += stamped
-        size = sum(map(len, stamped))
-        count = len(stamped)
-        self._numbers = Numbers(self._numbers.seq + count, self._numbers.lamport_clock + count)
-        self._file = self._file._replace(size=self._file.size + size)
+        self._seq += len(stamped)
+        self._lamport_clock += len(stamped)
+        self._size += sum(map(len, stamped))
 
     def _cut(self, descriptor: int, start: int, written: bytes) -> int:
         """Cuts what follows the last whole line of a broken write; returns the lines kept."""
         whole = written.rfind(b"\n") + 1
         if whole < len(written):
             try:
-                if self._disk.file_id(descriptor).size != start + len(written):
+                if self._disk.file_id(descriptor)[1] != start + len(written):
                     raise OSError("somebody else wrote behind it without the lock")
                 self._disk.truncate(descriptor, start + whole)
             except OSError as error:
@@ -294,7 +283,7 @@ class SegmentWriter:
             self._disk.close(fresh)
             raise
         self._descriptor = fresh
-        self._file = self._disk.file_id(fresh)
+        self._file, self._size = self._disk.file_id(fresh)
         self._rotated.append(name)
 
     def _tell_rotations(self) -> None:
@@ -325,3 +314,20 @@ class SegmentWriter:
             cause="an earlier sync of it failed, so nothing more is written by this opening",
             hint="check the device, then open the log again",
         )
+
+
+def fitting(drafts: Sequence[Draft], room_bytes: int) -> int:
+    """Returns how many drafts may be written at once: at least one, then while there is room.
+
+    A line is reckoned with the longest numbers, so that a segment is never more than one
+    event over its limit; what is left of the room is filled by the next turns.
+    """
+    least = sum(len(item.head) + len(item.tail) for item in drafts)
+    if least + NUMBERS_BYTES_MAX * len(drafts) < room_bytes:
+        return len(drafts)
+    size_bytes = 0
+    for count, item in enumerate(drafts, 1):
+        size_bytes += len(item.head) + len(item.tail) + NUMBERS_BYTES_MAX
+        if size_bytes >= room_bytes:
+            return count
+    return len(drafts)

@@ -5,6 +5,7 @@ Typed events are strict: a wrong value raises a ValueError that names its field.
 fields of its own lies in the file, and in `details`, under the same names.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from enum import IntEnum
@@ -15,7 +16,7 @@ from msgspec.structs import force_setattr
 
 from thence.context import Cause, id_of
 from thence.core.clock import timestamp_of
-from thence.core.payload import repair
+from thence.core.payload import is_plain, is_scalar, repair
 from thence.errors import InvalidEvent
 from thence.log.process import new_id, now
 
@@ -24,7 +25,7 @@ MILESTONES = frozenset(
     ("turn_start", "turn_end", "phase_transition", "simulation_start", "simulation_end")
 )
 STATUSES = frozenset(("success", "failure", "retry", "warning"))
-_TIMESTAMP_CHARACTERS = 27
+_ID = re.compile(r"[0-9A-Za-z_.:-]{1,128}")
 
 _E = TypeVar("_E", bound="Event")
 
@@ -62,8 +63,8 @@ class Event(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     begins: bool = False
     ends: str | None = None
     repairs: tuple[dict[str, str], ...] = ()
-    event_id: str = msgspec.field(default_factory=new_id)
-    timestamp: str = msgspec.field(default_factory=now)
+    event_id: str = ""
+    timestamp: str = ""
 
     def __post_init__(self) -> None:
         if self.data is not None:
@@ -74,12 +75,20 @@ class Event(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
             raise wrong("event_type", self.event_type, "a text such as ACTION")
         _check(self)
 
+    def is_plain(self) -> bool:
+        """Tells quickly that what the user gave can be encoded as it is; False when unsure."""
+        return is_plain(self.details)
+
     def to_dict(self) -> dict[str, Any]:
         """Returns the event as plain data; what is absent is left out."""
         found = {name: getattr(self, name) for name in _DICT_FIELDS}
         found["caused_by"] = list(self.caused_by)
         found["details"] = dict(self.details)
-        return {name: value for name, value in found.items() if value not in (None, False, [])}
+        return {
+            name: value
+            for name, value in found.items()
+            if value is not None and value is not False and value != []
+        }
 
     def to_json(self) -> str:
         """Returns the event as one line of JSON; what JSON can't hold is repaired."""
@@ -120,6 +129,9 @@ class MilestoneEvent(Event, kw_only=True, frozen=True):
             raise wrong("agent_id", self.agent_id, "absent from a milestone")
         _set_details(self, {"milestone_type": self.milestone_type}, "MILESTONE")
 
+    def is_plain(self) -> bool:
+        return True
+
 
 class DecisionEvent(Event, kw_only=True, frozen=True):
     """What an agent chose."""
@@ -132,14 +144,16 @@ class DecisionEvent(Event, kw_only=True, frozen=True):
     new_value: Any = None
 
     def __post_init__(self) -> None:
-        _need_text("agent_id", self.agent_id)
-        _need_text("decision_type", self.decision_type)
+        _need_texts(self, "agent_id", "decision_type")
         details = {
             "decision_type": self.decision_type,
             "old_value": self.old_value,
             "new_value": self.new_value,
         }
         _set_details(self, details, "DECISION")
+
+    def is_plain(self) -> bool:
+        return is_scalar(self.old_value) and is_scalar(self.new_value)
 
 
 class ActionEvent(Event, kw_only=True, frozen=True):
@@ -152,12 +166,14 @@ class ActionEvent(Event, kw_only=True, frozen=True):
     action_payload: dict[str, Any] = {}
 
     def __post_init__(self) -> None:
-        _need_text("agent_id", self.agent_id)
-        _need_text("action_type", self.action_type)
+        _need_texts(self, "agent_id", "action_type")
         if type(self.action_payload) is not dict and not isinstance(self.action_payload, Mapping):
             raise wrong("action_payload", self.action_payload, "a map of names to values")
         details = {"action_type": self.action_type, "action_payload": self.action_payload}
         _set_details(self, details, "ACTION")
+
+    def is_plain(self) -> bool:
+        return is_plain(self.action_payload)
 
 
 class StateEvent(Event, kw_only=True, frozen=True):
@@ -172,8 +188,7 @@ class StateEvent(Event, kw_only=True, frozen=True):
     scope: str = "global"
 
     def __post_init__(self) -> None:
-        _need_text("variable_name", self.variable_name)
-        _need_text("scope", self.scope)
+        _need_texts(self, "variable_name", "scope")
         details = {
             "variable_name": self.variable_name,
             "old_value": self.old_value,
@@ -181,6 +196,9 @@ class StateEvent(Event, kw_only=True, frozen=True):
             "scope": self.scope,
         }
         _set_details(self, details, "STATE")
+
+    def is_plain(self) -> bool:
+        return is_scalar(self.old_value) and is_scalar(self.new_value)
 
 
 class DetailEvent(Event, kw_only=True, frozen=True):
@@ -193,7 +211,7 @@ class DetailEvent(Event, kw_only=True, frozen=True):
     intermediate_values: dict[str, Any] = {}
 
     def __post_init__(self) -> None:
-        _need_text("calculation_type", self.calculation_type)
+        _need_texts(self, "calculation_type")
         if not isinstance(self.intermediate_values, Mapping):
             raise wrong("intermediate_values", self.intermediate_values, "a map")
         details = {
@@ -215,7 +233,7 @@ class SystemEvent(Event, kw_only=True, frozen=True):
     extra: dict[str, Any] = {}
 
     def __post_init__(self) -> None:
-        _need_text("error_type", self.error_type)
+        _need_texts(self, "error_type")
         if self.status not in STATUSES:
             raise wrong("status", self.status, _one_of(STATUSES))
         if type(self.retry_count) is not int or self.retry_count < 0:
@@ -273,14 +291,19 @@ def _set_details(event: Event, details: dict[str, Any], event_type: str) -> None
 
 
 def _check(event: Event) -> None:
-    """Checks what all events share; makes caused_by ids, the timestamp text."""
+    """Checks what all events share; fills in id and time; makes caused_by ids."""
     if type(event.turn_number) is not int or event.turn_number < 0:
         raise wrong("turn_number", event.turn_number, "an integer from 0")
     if event.caused_by != ():
         force_setattr(event, "caused_by", _ids(event.caused_by))
-    timestamp = event.timestamp
-    if type(timestamp) is not str or len(timestamp) != _TIMESTAMP_CHARACTERS:
-        force_setattr(event, "timestamp", _timestamp(timestamp))
+    if event.event_id == "":
+        force_setattr(event, "event_id", new_id())
+    elif not isinstance(event.event_id, str) or not _ID.fullmatch(event.event_id):
+        raise wrong("event_id", event.event_id, "an id such as create_action_event makes")
+    if event.timestamp == "":
+        force_setattr(event, "timestamp", now())
+    else:
+        force_setattr(event, "timestamp", _timestamp(event.timestamp))
     if event.description is not None:
         _cut_description(event, event.description)
 
@@ -307,9 +330,11 @@ def _cut_description(event: Event, description: str) -> None:
         force_setattr(event, "repairs", (*event.repairs, cut))
 
 
-def _need_text(field: str, value: Any) -> None:
-    if type(value) is not str or not value:
-        raise wrong(field, value, "a text that is not empty")
+def _need_texts(event: Event, *fields: str) -> None:
+    for field in fields:
+        value = getattr(event, field)
+        if type(value) is not str or not value:
+            raise wrong(field, value, "a text that is not empty")
 
 
 def _one_of(choices: Iterable[str]) -> str:

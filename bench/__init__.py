@@ -1,0 +1,1 @@
+"""Measurements of thence, each a ratio within one run."""

@@ -1,0 +1,94 @@
+"""Prints every figure with its target: measured, target, reached or not."""
+
+import os
+import platform
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+
+from bench import durable, queued
+from bench.rounds import measure, ratio, spread
+
+MOVED_MAX = 2.0
+
+
+def device(place: Path) -> str:
+    """Names the filesystem and device that a folder lies on."""
+    best = ("", "unknown", "unknown")
+    for line in Path("/proc/mounts").read_text().splitlines():
+        what, where, kind, *_ = line.split()
+        if str(place).startswith(where) and len(where) > len(best[0]):
+            best = (where, kind, what)
+    return f"{best[1]} on {best[2]}"
+
+
+def row(name: str, measured: str, target: str, is_reached: bool) -> None:
+    """Prints one row of the table."""
+    print(f"{name:<58} {measured:>12} {target:>10}  {'reached' if is_reached else 'NOT REACHED'}")
+
+
+def rates(figures: dict[str, list[float]]) -> None:
+    """Prints the medians behind the ratios."""
+    for name, values in figures.items():
+        print(f"    {name:<30} {statistics.median(values):>12,.0f} events/s")
+
+
+def durable_rows(place: Path) -> None:
+    """Row 1: a durable append against the raw loop."""
+    figures = measure(durable.CONTENDERS, place, rounds=7)
+    moved = spread(figures["raw loop"])
+    found = ratio(figures, "append", "raw loop")
+    row("durable append, 1 thread / raw append + fdatasync", f"{found:.2f}", "0.9", found >= 0.9)
+    found = ratio(figures, "sync emit", "raw loop")
+    print(f"    SYNC emit of a typed event / raw append + fdatasync: {found:.2f}")
+    rates(figures)
+    if moved > MOVED_MAX:
+        print(f"    the disk's own limit moved by {moved:.1f}x: discard this row, run again")
+
+
+def queued_rows(place: Path) -> None:
+    """Row 5: the ASYNC writer against structlog."""
+    figures = measure(queued.CONTENDERS, place)
+    base = "structlog tuned"
+    found = ratio(figures, "async, 1 producer", base)
+    row(
+        "ASYNC, built and synced / structlog tuned, 1 producer", f"{found:.2f}", "1.5", found >= 1.5
+    )
+    found = ratio(figures, "async, 100 producers", base)
+    row("the same, 100 producers with block", f"{found:.2f}", "1.3", found >= 1.3)
+    rates(figures)
+
+
+def paced_rows(place: Path) -> None:
+    """Rows 6 and 8: what a computing producer loses, and what a call of emit costs."""
+    with tempfile.TemporaryDirectory(dir=place) as folder:
+        dropped, calls = queued.paced(Path(folder))
+    row("ASYNC drop, queue 10,000, 10 µs between: dropped", str(dropped), "0", dropped == 0)
+    p50, p99, largest = queued.percentiles(calls)
+    row("emit of a typed event, ASYNC, p50", f"{p50:.1f} µs", "3 µs", p50 <= 3)
+    row("emit of a typed event, ASYNC, p99", f"{p99:.1f} µs", "20 µs", p99 <= 20)
+    print(f"    the maximum: {largest:,.0f} µs")
+
+
+def main() -> None:
+    """Runs all benchmarks below the present folder."""
+    place = Path(tempfile.mkdtemp(prefix=".bench-", dir=Path.cwd()))
+    where = device(place)
+    print(f"Python {platform.python_version()}, {os.cpu_count()} cores, {where}")
+    print('"durable" means: fdatasync returned.\n')
+    if where.startswith("tmpfs"):
+        sys.exit("a tmpfs keeps nothing: run this on a real filesystem")
+    print(f"{'':<58} {'measured':>12} {'target':>10}")
+    try:
+        durable_rows(place)
+        queued_rows(place)
+        paced_rows(place)
+    finally:
+        import shutil
+
+        shutil.rmtree(place)
+
+
+if __name__ == "__main__":
+    main()

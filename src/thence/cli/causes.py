@@ -1,0 +1,135 @@
+"""The commands `why` and `effects`: what led to an event, and what it led to."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from thence.cli.groups import HELP_NAMES, json_option, log_option, talks
+from thence.cli.voice import Voice, current
+
+if TYPE_CHECKING:
+    from thence.core.answer import Effects, Why
+    from thence.core.order import Cone
+
+# a long answer shows so many sentences from its beginning and its end
+HEAD_SENTENCES = 4
+TAIL_SENTENCES = 10
+_WHY_EXAMPLE = """\b
+Example:
+  thence why @last-error"""
+_EFFECTS_EXAMPLE = """\b
+Example:
+  thence effects 01JDA3K7QZ --json"""
+
+
+@click.command("why", context_settings=HELP_NAMES, epilog=_WHY_EXAMPLE)
+@click.argument("event")
+@log_option
+@json_option
+@talks
+def why_command(event: str, log: str | None, is_json: bool) -> None:
+    """Tell why an event happened, root first.
+
+    One line of causes is told in sentences, back to an event without causes, each with its
+    short id; then how many causes there are in all. EVENT is an id, a prefix of it of at
+    least 6 characters, @last or @last-error. A long line is shown without its middle; -v
+    shows it whole.
+    """
+    import msgspec
+
+    from thence.cli.opened import opened
+
+    voice = current()
+    with opened(voice, log) as replica:
+        answer = replica.why(replica.find(event))
+    if is_json:
+        voice.json(
+            {
+                "event_id": answer.event.event_id,
+                "sentences": answer.sentences,
+                "chain": [msgspec.Raw(link.line) for link in answer.chain],
+                "causes": distances(answer.cone),
+                "truncated": answer.truncated,
+            }
+        )
+        return
+    _say_why(voice, answer, log)
+
+
+@click.command("effects", context_settings=HELP_NAMES, epilog=_EFFECTS_EXAMPLE)
+@click.argument("event")
+@log_option
+@json_option
+@talks
+def effects_command(event: str, log: str | None, is_json: bool) -> None:
+    """Tell what followed from an event.
+
+    The effects are told in sentences, nearest first, each with its short id. EVENT is an id,
+    a prefix of it of at least 6 characters, @last or @last-error.
+    """
+    from thence.cli.opened import opened
+
+    voice = current()
+    with opened(voice, log) as replica:
+        answer = replica.effects(replica.find(event))
+        told = replica.vocabulary.sentence(answer.event)
+    if is_json:
+        voice.json(
+            {
+                "event_id": answer.event.event_id,
+                "sentences": answer.sentences,
+                "effects": distances(answer.cone),
+                "truncated": answer.truncated,
+            }
+        )
+        return
+    _say_effects(voice, answer, told, log)
+
+
+def distances(cone: "Cone") -> list[dict[str, object]]:
+    """Returns a cone as JSON: ids with their distance, nearest first."""
+    return [{"event_id": event.event_id, "depth": depth} for event, depth in cone]
+
+
+def _say_why(voice: Voice, answer: "Why", log: str | None) -> None:
+    from thence.cli.opened import command
+    from thence.cli.render import counted
+
+    short = answer.event.event_id
+    if len(answer.chain) == 1:
+        named = counted(len(answer.event.caused_by), "cause") + " named, none in this log"
+        reason = named if answer.event.caused_by else "It names no cause: it is a root."
+        _say_sentences(voice, answer.sentences, "")
+        voice.say(f"\n{reason}")
+    else:
+        _say_sentences(voice, answer.sentences, command(f"why {short} -v", log))
+        more = "or more " if answer.truncated else ""
+        turns = {event.turn_number for event, _ in answer.cone} - {None}
+        over = f", over {len(turns)} turns" if len(turns) > 1 else ""
+        voice.say(f"\n{counted(len(answer.cone), f'{more}cause')} in all{over}.")
+    voice.say(f"next: {command(f'effects {short}', log)}")
+
+
+def _say_effects(voice: Voice, answer: "Effects", told: str, log: str | None) -> None:
+    from thence.cli.opened import command
+    from thence.cli.render import counted, wrapped
+
+    short = answer.event.event_id
+    voice.say(wrapped(told, voice.width))
+    if not answer.cone:
+        voice.say("\nNothing followed from it, as far as this log knows.")
+    else:
+        voice.say("\nled to")
+        _say_sentences(voice, answer.sentences, command(f"effects {short} -v", log))
+        more = "or more " if answer.truncated else ""
+        voice.say(f"\n{counted(len(answer.cone), f'{more}effect')} in all.")
+    voice.say(f"next: {command(f'why {short}', log)}")
+
+
+def _say_sentences(voice: Voice, sentences: tuple[str, ...], whole: str) -> None:
+    """Writes sentences with numbers, the middle of many left out and counted."""
+    from thence.cli.render import numbered
+
+    head = len(sentences) if voice.is_verbose else HEAD_SENTENCES
+    for line in numbered(sentences, voice.width, head, TAIL_SENTENCES, f": {whole}"):
+        voice.say(line)

@@ -1,0 +1,85 @@
+"""The commands `log` and `show`: events as they lie in a log."""
+
+import click
+
+from thence.cli.groups import HELP_NAMES, json_option, log_option, talks
+from thence.cli.voice import current
+
+LOG_EVENTS = 50
+_LOG_EXAMPLE = """\b
+Example:
+  thence log --type DECISION --limit 20"""
+_SHOW_EXAMPLE = """\b
+Example:
+  thence show @last"""
+
+
+@click.command("log", context_settings=HELP_NAMES, epilog=_LOG_EXAMPLE)
+@click.option(
+    "--limit",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help=f"The last N events, 0 for all. On a terminal {LOG_EVENTS}, else all.",
+)
+@click.option("--type", "types", multiple=True, metavar="TYPE", help="Only this type; repeatable.")
+@log_option
+@json_option
+@talks
+def log_command(limit: int | None, types: tuple[str, ...], log: str | None, is_json: bool) -> None:
+    """List events in total order, one line each.
+
+    A line tells time (UTC), turn, type, who, what happened, and the event's short id. With
+    --json the lines are those of the file.
+    """
+    from thence.cli.opened import opened
+
+    voice = current()
+    with opened(voice, log) as replica:
+        events = replica.events()
+    if types:
+        events = [event for event in events if event.event_type in types]
+    if limit is None:
+        limit = 0 if is_json or voice.columns is None else LOG_EVENTS
+    shown = events[-limit:] if limit else events
+    if is_json:
+        for event in shown:
+            voice.line(event.line)
+    else:
+        from thence.cli.render import Lines
+
+        lines = Lines(shown, replica.vocabulary, voice.columns)
+        for event in shown:
+            voice.say(lines.line(event))
+    if not events:
+        voice.note("no events" + (f" of type {', '.join(types)}" if types else ""))
+    elif len(shown) < len(events):
+        voice.note(f"the last {len(shown)} of {len(events):,} events; --limit 0 shows all")
+
+
+@click.command("show", context_settings=HELP_NAMES, epilog=_SHOW_EXAMPLE)
+@click.argument("event")
+@log_option
+@json_option
+@talks
+def show_command(event: str, log: str | None, is_json: bool) -> None:
+    """Show all that one event holds.
+
+    EVENT is an id, a prefix of it of at least 6 characters, @last or @last-error. With
+    --json the event's line is written as it is stored.
+    """
+    from thence.cli.opened import opened
+
+    voice = current()
+    with opened(voice, log) as replica:
+        found = replica.find(event)
+        if is_json:
+            voice.line(found.line)
+            return
+        known = {other.event_id: other for other in replica.read()}
+    causes = [
+        replica.vocabulary.sentence(known[cause]) if cause in known else f"{cause}, not in this log"
+        for cause in found.caused_by
+    ]
+    from thence.cli.render import page
+
+    voice.say(page(found, replica.vocabulary, causes, voice.width))

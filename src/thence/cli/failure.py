@@ -1,0 +1,116 @@
+"""An error as a user meets it: an exit code, three lines on stderr, one JSON object."""
+
+import sys
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import click
+
+from thence.cli.render import plain
+from thence.cli.voice import Voice
+from thence.errors import (
+    AmbiguousId,
+    CyclicDependencyError,
+    EventNotFound,
+    NotALog,
+    OutcomeUnknown,
+    ScenarioError,
+    ThenceError,
+)
+
+FAILED = 1
+MISUSED = 2
+DAMAGED = 3
+NOT_FOUND = 4
+UNKNOWN = 5
+
+_CODES: tuple[tuple[type[ThenceError], int], ...] = (
+    (EventNotFound, NOT_FOUND),
+    (NotALog, NOT_FOUND),
+    (AmbiguousId, MISUSED),
+    (ScenarioError, MISUSED),
+    (CyclicDependencyError, DAMAGED),
+    (OutcomeUnknown, UNKNOWN),
+)
+_MEANT = " Did you mean "
+
+
+class Failure(NamedTuple):
+    """What failed, why, what to do next; `code` is stable, `exit_code` the process's."""
+
+    exit_code: int
+    code: str
+    message: str
+    cause: str
+    hint: str
+
+
+def explained(error: Exception, voice: Voice) -> int:
+    """Tells an error and returns the exit code.
+
+    Three lines go to stderr; under --json stdout gets `{"error": …}` as well, so that who
+    reads it always finds JSON.
+    """
+    if isinstance(error, click.exceptions.Exit):
+        return error.exit_code
+    failure = failure_of(error)
+    if voice.is_json:
+        told = {key: value for key, value in failure._asdict().items() if key != "exit_code"}
+        voice.json({"error": told})
+        sys.stdout.flush()
+    if voice.is_debug:
+        import traceback
+
+        traceback.print_exception(error)
+    if isinstance(error, ScenarioError) and len(error.problems) > 1:
+        click.echo("\n".join(map(problem_line, error.problems)), err=True)
+    lines = [f"thence: {failure.message}", f"  why:  {failure.cause}", f"  next: {failure.hint}"]
+    click.echo("\n".join(map(plain, lines)), err=True)
+    return failure.exit_code
+
+
+def problem_line(problem: Mapping[str, object]) -> str:
+    """Writes a scenario's problem as compilers do: file, line, key, what, hint."""
+    place = f"{problem['file']}:{problem['line']}" if problem["line"] else problem["file"]
+    key = f"{problem['key']}: " if problem["key"] else ""
+    hint = f" ({problem['hint']})" if problem["hint"] else ""
+    return plain(f"{place}: {key}{problem['message']}{hint}")
+
+
+def failure_of(error: Exception) -> Failure:
+    """Returns what an error means to a user."""
+    if isinstance(error, ThenceError):
+        code = next((code for kind, code in _CODES if isinstance(error, kind)), FAILED)
+        cause = error.cause or "nothing more is known"
+        return Failure(code, error.code, error.message, cause, error.hint or _more())
+    if isinstance(error, click.ClickException):
+        return _misuse(error)
+    if isinstance(error, OSError):
+        place = f" {error.filename}" if error.filename else ""
+        cause = error.strerror or str(error)
+        hint = "check the path and its permissions"
+        return Failure(FAILED, "os_error", f"could not use{place or ' the system'}", cause, hint)
+    cause = f"{type(error).__name__}: {error}"
+    return Failure(FAILED, "internal_error", "failed unexpectedly", cause, _more())
+
+
+def _more() -> str:
+    return "run it again with --debug for the traceback"
+
+
+def _misuse(error: click.ClickException) -> Failure:
+    """Explains wrong arguments by the usage of the command they were given to."""
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    said = error.format_message()
+    message, _, meant = said.partition(_MEANT)
+    if isinstance(error, click.NoSuchOption):
+        message = f"No such option '{error.option_name}'"
+        meant = f"'{error.possibilities[0]}'?" if error.possibilities else ""
+    path = context.command_path if context else "thence"
+    hint = f"`{path} --help` tells all of it"
+    if meant:
+        hint = f"did you mean {meant}"
+    usage = context.get_usage().removeprefix("Usage: ") if context else path
+    cause = "it is used like this: " + " ".join(usage.split())
+    message = message.strip().rstrip(".")
+    return Failure(MISUSED, "usage", message[:1].lower() + message[1:], cause, hint)

@@ -1,0 +1,60 @@
+"""What all commands have in common: help, the nearest name, the options of talk and log."""
+
+import difflib
+from collections.abc import Callable
+from typing import TypeVar
+
+import click
+
+from thence.cli.voice import Voice
+
+_F = TypeVar("_F", bound=Callable[..., object])
+
+HELP_NAMES = {"help_option_names": ["-h", "--help"]}
+
+
+class Commands(click.Group):
+    """A group that suggests the nearest name for a command it lacks."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Returns the command that the arguments begin with; raises UsageError."""
+        name = args[0]
+        known = self.list_commands(ctx)
+        if name in known or name.startswith("-"):
+            return super().resolve_command(ctx, args)
+        nearest = difflib.get_close_matches(name, known, n=1)
+        meant = f" Did you mean '{nearest[0]}'?" if nearest else ""
+        raise click.UsageError(f"No such command '{name}'.{meant}", ctx)
+
+
+def talks(command: _F) -> _F:
+    """Gives a command -q, -v and --debug, which the Voice keeps."""
+    for names, attribute, text in (
+        (("--debug",), "is_debug", "Show the traceback of an error."),
+        (("-v", "--verbose"), "is_verbose", "Tell more."),
+        (("-q", "--quiet"), "is_quiet", "Tell nothing but results and errors."),
+    ):
+        command = click.option(
+            *names, attribute, is_flag=True, expose_value=False, callback=_keep, help=text
+        )(command)
+    return command
+
+
+def _keep(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+    voice = context.find_object(Voice)
+    if value and voice is not None:
+        setattr(voice, str(parameter.name), True)
+
+
+log_option = click.option(
+    "--log",
+    "log",
+    metavar="LOG",
+    help="The log: its folder, one of its files, or a run's id. Else THENCE_LOG, this folder"
+    " if it is a log, or the newest run under ./output.",
+)
+json_option = click.option(
+    "--json", "is_json", is_flag=True, help="Write JSON to stdout, and nothing else."
+)

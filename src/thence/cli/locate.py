@@ -1,0 +1,96 @@
+"""Which log a command is about.
+
+It is what `--log` names, else THENCE_LOG, else this folder if it is a log, else the newest
+run under ./output, which is told on stderr. A log is named by its folder, by one of its
+files, or by the id of a run.
+"""
+
+from pathlib import Path
+
+from thence.cli.voice import Voice
+from thence.errors import NotALog
+from thence.log.disk import OS_DISK
+from thence.log.segment import own_folder, segments
+
+_SHOWN_RUNS_MAX = 3
+
+
+def is_log(folder: Path) -> bool:
+    """Tells whether a folder holds a log: a segment, or what was made for one."""
+    return (own_folder(folder) / "log.json").is_file() or bool(segments(OS_DISK, folder))
+
+
+def runs(root: Path) -> list[Path]:
+    """Lists the logs in a folder, the newest first: by when they were made."""
+    try:
+        found = [folder for folder in root.iterdir() if folder.is_dir() and is_log(folder)]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return sorted(found, key=lambda folder: (_made_ns(folder), folder.name), reverse=True)
+
+
+def named_log(voice: Voice, log: str | None) -> str | None:
+    """Returns what the user calls the log, None if no name was given."""
+    return log or voice.settings.log
+
+
+def find_log(voice: Voice, log: str | None, *, create: bool = False) -> Path:
+    """Returns the folder of the log; raises NotALog with the places that were looked at.
+
+    With `create` a named log may be missing: its folder is returned all the same.
+    """
+    name = named_log(voice, log)
+    if name is not None:
+        return _named(voice, name, create)
+    here = Path()
+    if is_log(here):
+        return here
+    root = Path(voice.settings.runs)
+    found = runs(root)
+    if found:
+        voice.note(f"log: {found[0]} (the newest run)")
+        return found[0]
+    raise NotALog(
+        "could not find a log",
+        cause=f"this folder is none ({here.absolute()}), and {root.absolute()} holds no runs",
+        hint="name one with --log, or make one: thence append --log FOLDER note text=hello",
+    )
+
+
+def _named(voice: Voice, name: str, create: bool) -> Path:
+    path = Path(name)
+    run = Path(voice.settings.runs) / name
+    if path.is_dir() and is_log(path):
+        return path
+    if path.is_file():
+        for folder in path.parents[:2]:
+            if is_log(folder):
+                return folder
+    if not path.is_absolute() and ".." not in path.parts and is_log(run):
+        return run
+    if create and not path.is_file():
+        return path
+    raise _no_log(path, run)
+
+
+def _no_log(path: Path, run: Path) -> NotALog:
+    inside = [str(folder) for folder in runs(path)] if path.is_dir() else []
+    if inside:
+        cause = f"it is no log itself, but holds {len(inside)}"
+        hint = "name one of them: " + ", ".join(inside[:_SHOWN_RUNS_MAX])
+    elif path.exists():
+        cause = "there is no events.jsonl"
+        hint = "`thence append --log FOLDER TYPE` makes a new log"
+    else:
+        cause = f"there is neither {path} nor a run {run}"
+        hint = "`thence sim list` lists the runs"
+    return NotALog("could not find the log", place=path, cause=cause, hint=hint)
+
+
+def _made_ns(folder: Path) -> int:
+    for path in (own_folder(folder) / "log.json", *segments(OS_DISK, folder)):
+        try:
+            return path.stat().st_mtime_ns
+        except OSError:
+            continue
+    return 0

@@ -1,0 +1,72 @@
+"""A log opened for one command, with what stands in it beside events told on stderr."""
+
+import shlex
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from thence.cli.locate import find_log
+from thence.cli.voice import Voice
+from thence.core.codec import BadLine, has_valid_crc, parse
+from thence.log.disk import OS_DISK
+from thence.log.reader import raw_lines
+from thence.replica import Replica, open_replica
+
+
+@contextmanager
+def opened(voice: Voice, log: str | None) -> Iterator[Replica]:
+    """Opens the log that a command reads, and closes it.
+
+    Lines that are passed over because they are damaged or unfinished are counted.
+    """
+    with open_replica(find_log(voice, log), create=False) as replica:
+        _tell_passed_over(voice, replica, log)
+        yield replica
+
+
+def command(words: str, log: str | None) -> str:
+    """Writes a command to type next, in the form that works here: program, words, log."""
+    named = f" --log {shlex.quote(log)}" if log else ""
+    return f"{program()} {words}{named}"
+
+
+def program() -> str:
+    """Returns how a shell in this folder calls this very program."""
+    import shutil
+
+    called = Path(sys.argv[0])
+    if called.name != "thence" or not called.is_file():
+        return f"{_nearest(Path(sys.executable))} -m thence"
+    found = shutil.which("thence")
+    if found is not None and Path(found).resolve() == called.resolve():
+        return "thence"
+    return _nearest(called)
+
+
+def _nearest(path: Path) -> str:
+    """Writes a program's path from this folder if it lies below, else whole."""
+    whole = path.absolute()
+    try:
+        return shlex.quote(str(whole.relative_to(Path.cwd())))
+    except ValueError:
+        return shlex.quote(str(whole))
+
+
+def _tell_passed_over(voice: Voice, replica: Replica, log: str | None) -> None:
+    if voice.is_quiet:
+        return
+    damaged = torn = 0
+    for _, _, line, is_whole in raw_lines(OS_DISK, replica.folder):
+        if is_whole and has_valid_crc(line):
+            continue
+        if not is_whole:
+            torn += 1
+        elif isinstance(parse(line, replica.vocabulary), BadLine):
+            damaged += 1
+    if damaged:
+        lines = "line is" if damaged == 1 else "lines are"
+        where = command("verify", log)
+        voice.note(f"{damaged} damaged {lines} passed over; `{where}` tells where")
+    if torn:
+        voice.note("the last line is unfinished and passed over")

@@ -1,0 +1,164 @@
+"""Events drawn as text: one line, a page, a list of sentences."""
+
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from thence.core.event import Event
+    from thence.core.vocabulary import Vocabulary
+
+COLOURS: Mapping[str, str] = {
+    "MILESTONE": "blue",
+    "DECISION": "cyan",
+    "ACTION": "green",
+    "STATE": "magenta",
+    "DETAIL": "bright_black",
+    "SYSTEM": "yellow",
+}
+_NAME_COLUMNS_MAX = 18
+_INDENT = 2
+
+
+def plain(text: str) -> str:
+    """Writes out what a terminal would obey: control characters, direction marks."""
+    if text.isprintable():
+        return text
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text
+    )
+
+
+def clipped(text: str, columns: int) -> str:
+    """Cuts a text to so many columns and marks the cut."""
+    return text if len(text) <= columns else text[: max(columns - 1, 0)] + "…"
+
+
+def wrapped(text: str, width: int, first: str = "", rest: str | None = None) -> str:
+    """Breaks a paragraph into lines; `first` and `rest` stand before them."""
+    return textwrap.fill(
+        plain(text),
+        width,
+        initial_indent=first,
+        subsequent_indent=" " * len(first) if rest is None else rest,
+        break_on_hyphens=False,
+    )
+
+
+def counted(number: int, noun: str) -> str:
+    """Writes a number with its noun: 1 event, 2,000 events."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def numbered(
+    sentences: Sequence[str], width: int, head: int, tail: int, left_out: str
+) -> Iterator[str]:
+    """Yields sentences as numbered paragraphs, with a line in place of a long middle.
+
+    The first `head` and the last `tail` are kept; `left_out` says what is with the others,
+    behind their number.
+    """
+    hidden = range(head, len(sentences) - tail)
+    digits = len(str(len(sentences)))
+    for index, sentence in enumerate(sentences):
+        if len(hidden) < 2 or index not in hidden:
+            yield wrapped(sentence, width, f"{' ' * _INDENT}{index + 1:>{digits}}  ")
+        elif index == hidden.start:
+            first = f"{' ' * _INDENT}{'…':>{digits}}  "
+            yield wrapped(f"{len(hidden)} more{left_out}", width, first)
+
+
+class Lines:
+    """Draws events as lines of columns: time, turn, type, who, sentence with short id.
+
+    The columns are as wide as these events need. `width` cuts each line, None leaves it.
+    """
+
+    def __init__(
+        self, events: Sequence["Event"], vocabulary: "Vocabulary", width: int | None
+    ) -> None:
+        self._vocabulary = vocabulary
+        self._width = width
+        days = {event.timestamp[:10] for event in events}
+        self._time = slice(11, 23) if len(days) < 2 else slice(5, 19)
+        self._type = _columns(event.event_type for event in events)
+        self._who = _columns(event.actor or "" for event in events)
+        turns = [event.turn_number for event in events if event.turn_number is not None]
+        self._turn = len(str(max(turns))) if turns else 0
+
+    def line(self, event: "Event") -> str:
+        """Returns one event's line."""
+        import click
+
+        time = event.timestamp[self._time].replace("T", " ").rstrip("Z")
+        turn = "" if event.turn_number is None else str(event.turn_number)
+        kind = plain(clipped(event.event_type, self._type))
+        head = f"{plain(time):{self._time.stop - self._time.start}}  "
+        head += f"{turn:>{self._turn}}  " if self._turn else ""
+        column = f"{kind:{self._type}}  "
+        who = f"{plain(clipped(event.actor or '', self._who)):{self._who}}  " if self._who else ""
+        sentence = self._sentence(event, self._width and self._width - len(head + column + who))
+        colour = COLOURS.get(event.event_type)
+        return head + click.style(column, fg=colour) + who + sentence
+
+    def _sentence(self, event: "Event", room: int | None) -> str:
+        """Says what happened without repeating the columns; a cut leaves the id whole."""
+        text, bracket, short = self._vocabulary.sentence(event).rpartition(" [")
+        text = text.removeprefix(f"In turn {event.turn_number} ")
+        if event.actor:
+            text = text.removeprefix(f"{event.actor} ").removeprefix(f"{event.actor}: ")
+        text = plain(text)
+        if room is not None:
+            text = clipped(text, max(room - len(bracket + short), 8))
+        return text + bracket + short
+
+
+def _columns(words: Iterator[str]) -> int:
+    return min(max(map(len, words), default=0), _NAME_COLUMNS_MAX)
+
+
+def page(event: "Event", vocabulary: "Vocabulary", causes: Sequence[str], width: int) -> str:
+    """Returns all that one event holds, readably; `causes` are those it names, told."""
+    shown = {
+        key: value
+        for key, value in event.members.items()
+        if key not in (vocabulary.payload_key, "caused_by")
+    }
+    digits = max(map(len, shown))
+    lines = [wrapped(vocabulary.sentence(event), width), ""]
+    lines += [f"  {key:{digits}}  {_value(value)}" for key, value in shown.items()]
+    if causes:
+        lines += ["", "caused by"]
+        lines += [wrapped(cause, width, "  ", "    ") for cause in causes]
+    if event.payload:
+        lines += ["", vocabulary.payload_key, *_tree(event.payload, 1)]
+    if event.is_foreign:
+        lines += ["", "Another tool wrote this line: nothing verifies it."]
+    return "\n".join(lines)
+
+
+def _tree(value: Mapping[str, Any], depth: int) -> Iterator[str]:
+    """Yields a map as indented lines, the maps in it below their names."""
+    indent = "  " * depth
+    digits = max((len(plain(key)) for key in value), default=0)
+    for key, item in value.items():
+        if isinstance(item, Mapping) and item:
+            yield f"{indent}{plain(key)}"
+            yield from _tree(item, depth + 1)
+        else:
+            yield f"{indent}{plain(key):{digits}}  {_value(item)}"
+
+
+def _value(value: object) -> str:
+    if isinstance(value, str):
+        return plain(value)
+    import msgspec
+
+    return plain(msgspec.json.encode(_bare(value)).decode())
+
+
+def _bare(value: object) -> object:
+    """Returns a frozen JSON value as one that the encoder takes."""
+    if isinstance(value, Mapping):
+        return {key: _bare(item) for key, item in value.items()}
+    return [_bare(item) for item in value] if isinstance(value, tuple) else value

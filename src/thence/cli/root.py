@@ -1,0 +1,94 @@
+"""The group `thence`: which commands there are, each imported when it is called."""
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import ClassVar
+
+import click
+
+from thence.cli.failure import explained
+from thence.cli.groups import HELP_NAMES, Commands, talks
+from thence.cli.voice import Voice
+from thence.settings import from_environment
+
+EXAMPLE = """\b
+Example:
+  thence demo
+  thence why @last"""
+
+
+class LazyCommands(Commands):
+    """Commands that are known by name and one line, and imported when one is asked for."""
+
+    # name: the module that holds the command of that name, and its line in the help
+    table: ClassVar[dict[str, tuple[str, str]]] = {
+        "append": ("append", "Append one event, durable when the command ends."),
+        "demo": ("demo", "Run a simulation of traders, then show what can be asked."),
+        "effects": ("causes", "Tell what followed from an event."),
+        "log": ("events", "List events in total order, one line each."),
+        "show": ("events", "Show all that one event holds."),
+        "sim": ("sim", "Run simulations and look at their runs."),
+        "verify": ("verify", "Check every line of a log; nothing is changed."),
+        "version": ("version", "Tell the versions of thence and Python."),
+        "why": ("causes", "Tell why an event happened, root first."),
+    }
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Returns the names of the commands."""
+        return list(self.table)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Imports a command; None if there is none of this name."""
+        if cmd_name not in self.table:
+            return None
+        module = import_module(f"thence.cli.{self.table[cmd_name][0]}")
+        command = getattr(module, f"{cmd_name}_command")
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Lists the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in self.table.items()])
+
+
+@click.group(
+    "thence",
+    cls=LazyCommands,
+    context_settings=HELP_NAMES,
+    invoke_without_command=True,
+    epilog=EXAMPLE,
+)
+@click.option("--version", "is_version", is_flag=True, help="Tell the version.")
+@talks
+@click.pass_context
+def root(context: click.Context, is_version: bool) -> None:
+    """Record what many agents did, durably, and ask why."""
+    if is_version:
+        from thence import __version__
+
+        click.echo(f"thence {__version__}")
+    elif context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command and returns its exit code; errors are told in three lines."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    voice = Voice(from_environment(os.environ), given)
+    try:
+        colour = False if voice.settings.is_colourless else None
+        with root.make_context("thence", given, obj=voice, color=colour) as context:
+            code = root.invoke(context)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the interpreter flushes once more
+        return 0
+    except (KeyboardInterrupt, click.Abort):
+        voice.interrupted()
+        raise KeyboardInterrupt from None
+    except Exception as error:  # door: a user gets three lines, never a traceback unasked
+        return explained(error, voice)
+    return code if isinstance(code, int) else 0

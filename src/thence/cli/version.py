@@ -1,0 +1,27 @@
+"""The command `version`."""
+
+import click
+
+from thence.cli.groups import HELP_NAMES, json_option, talks
+from thence.cli.voice import current
+
+_EXAMPLE = """\b
+Example:
+  thence version --json"""
+
+
+@click.command("version", context_settings=HELP_NAMES, epilog=_EXAMPLE)
+@json_option
+@talks
+def version_command(is_json: bool) -> None:
+    """Tell the versions of thence and Python."""
+    import platform
+
+    from thence import __version__
+
+    voice = current()
+    python, system = platform.python_version(), platform.platform()
+    if is_json:
+        voice.json({"version": __version__, "python": python, "platform": system})
+    else:
+        voice.say(f"thence {__version__} (Python {python}, {system})")

@@ -1,0 +1,45 @@
+"""What flags and the environment say about how thence is used, in one frozen object.
+
+It is read once, at the door (`thence.cli`), and handed on as plain arguments: nobody
+inside reads the environment. A flag goes before THENCE_*, and that before the default.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+ROOT = "output"
+
+
+class Settings(NamedTuple):
+    """What a user has set; None where nothing was said."""
+
+    log: str | None = None
+    actor: str | None = None
+    root: str | None = None
+    columns: int | None = None
+    is_colourless: bool = False
+    is_dumb: bool = False
+
+    @property
+    def runs(self) -> str:
+        """The folder that runs are written into and looked for in."""
+        return self.root or ROOT
+
+
+def from_environment(environ: Mapping[str, str]) -> Settings:
+    """Reads THENCE_LOG, THENCE_ACTOR, THENCE_ROOT, NO_COLOR, TERM and COLUMNS.
+
+    An empty variable counts as unset. NO_COLOR follows no-color.org, and a dumb terminal
+    gets no colour either.
+    """
+    columns = environ.get("COLUMNS", "")
+    width = int(columns) if columns.isascii() and columns.isdigit() and len(columns) < 5 else 0
+    is_dumb = environ.get("TERM") in ("dumb", "unknown")
+    return Settings(
+        log=environ.get("THENCE_LOG") or None,
+        actor=environ.get("THENCE_ACTOR") or None,
+        root=environ.get("THENCE_ROOT") or None,
+        columns=width or None,
+        is_colourless=bool(environ.get("NO_COLOR")) or is_dumb,
+        is_dumb=is_dumb,
+    )

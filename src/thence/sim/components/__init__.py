@@ -1,0 +1,1 @@
+"""Agents, engines and validators that come with thence."""

@@ -1,0 +1,67 @@
+"""What never changes in the trade network: markets, licences, distances."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from thence.sim.config import SimulationConfig
+from thence.sim.spatial import Network
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Market:
+    """Where one good changes hands.
+
+    At `usual_stock` a unit costs `base_price`, and the place makes so many units a turn, or
+    uses them up if `makes` is negative; it makes less, or uses more, when there is plenty.
+    """
+
+    place: str
+    good: str
+    base_price: float
+    makes: int
+    usual_stock: int = 20
+
+    def price(self, stock: int) -> float:
+        """Returns the price at a stock: twice the base when empty, half at twice the usual."""
+        price: float = self.base_price * 2.0 ** (1 - stock / self.usual_stock)
+        return round(price, 2)
+
+    def made(self, stock: int, chance: float) -> int:
+        """Returns the units made in a turn, or used up below 0; `chance` from 0 to 1 rounds."""
+        plenty = stock / self.usual_stock
+        amount = self.makes * (max(0.0, 2 - plenty) if self.makes > 0 else plenty)
+        return int(amount + chance) if amount > 0 else -int(-amount + chance)
+
+
+class TradeMap:
+    """The markets by place and good, who is licensed in each, and the ways between places."""
+
+    def __init__(self, config: SimulationConfig, markets: Iterable[Market]) -> None:
+        self.network = Network(config.spatial)
+        self.markets = {(market.place, market.good): market for market in markets}
+        self.traders = {
+            agent.name: tuple(agent.params["goods"])
+            for agent in config.agents
+            if {"goods", "places"} <= agent.params.keys()
+        }
+        self.licensed: dict[tuple[str, str], list[str]] = {key: [] for key in self.markets}
+        for agent in config.agents:
+            for place in agent.params.get("places", ()):
+                for good in agent.params.get("goods", ()):
+                    if (place, good) in self.licensed:
+                        self.licensed[place, good].append(agent.name)
+
+    def has(self, place: str, good: str) -> bool:
+        """Whether a good is traded at a place."""
+        return (place, good) in self.markets
+
+    def share(self, place: str, good: str, amount: int) -> int:
+        """Returns what one licensed trader may take of an amount in one turn."""
+        return amount // max(1, len(self.licensed[place, good]))
+
+    def distance(self, origin: str, destination: str) -> int:
+        """Returns the turns of travel between two places; ValueError if no way leads there."""
+        turns = self.network.distance(origin, destination)
+        if turns is None:
+            raise ValueError(f"no way leads from {origin} to {destination}")
+        return turns

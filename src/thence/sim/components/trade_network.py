@@ -1,0 +1,154 @@
+"""The engine of the trade network: orders are filled, stocks move, prices answer.
+
+Each rule reads what matters to the one variable it writes and always writes it, also when
+it stays the same, so that a trader who did not come is a cause too. A market is touched by
+its licensed traders alone, which keeps causes few.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from thence.sim.actions import Action
+from thence.sim.components.trade_markets import Market, TradeMap
+from thence.sim.components.trade_order import Order, parse
+from thence.sim.config import SimulationConfig
+from thence.sim.engine import BaseEngine
+from thence.sim.state import State
+from thence.sim.views import View
+
+_STOCK_MAX = 120
+
+
+class TradeNetwork(BaseEngine):
+    """Moves traders, goods, money and prices.
+
+    `meal_price` is what one turn's provisions cost.
+    """
+
+    facts: TradeMap
+
+    def __init__(
+        self,
+        config: SimulationConfig,
+        *,
+        markets: Sequence[Market],
+        meal_price: float = 1.0,
+    ) -> None:
+        super().__init__(config)
+        self.meal_price = meal_price
+        self.facts = TradeMap(config, markets)
+
+    def initialize_state(self, state: State) -> State:
+        """Returns the state with each price as the stock makes it, everyone at rest."""
+        changes: dict[tuple[str, str], object] = {}
+        for (place, good), market in self.facts.markets.items():
+            stock = state.place(place)[f"stock_{good}"]
+            changes[f"place/{place}", f"price_{good}"] = market.price(stock)
+        for trader in self.facts.traders:
+            here = state.agent(trader)["location"]
+            changes[f"agent/{trader}", "order"] = Order("rest", here, until=0).text
+        return state.replace(changes)
+
+    def reach(self, agent: str) -> Iterable[tuple[str, str]]:
+        """Returns the one variable that a trader's action changes: its order."""
+        return ((f"agent/{agent}", "order"),)
+
+    def apply_action(self, view: View, action: Action) -> None:
+        """Makes the action the standing order of its trader."""
+        order = msgspec.convert({"verb": action.action_type, **action.payload}, Order)
+        view.agent(action.agent_id)["order"] = order.text
+
+    def apply_engine_rules(self, view: View) -> None:
+        """Fills orders, settles them, then lets markets answer."""
+        for trader, goods in self.facts.traders.items():
+            self._fill(view, trader)
+            self._pay(view, trader)
+            for good in goods:
+                self._load(view, trader, good)
+            self._eat(view, trader)
+            self._move(view, trader)
+        for market in self.facts.markets.values():
+            self._trade(view, market)
+            self._price(view, market)
+
+    def _fill(self, view: View, trader: str) -> None:
+        """Finds how much of a standing order can be had: units, or provisions."""
+        own = view.agent(trader)
+        with view.rule("fill"):
+            order = parse(own["order"])
+            own.set_within("filled", self._available(view, trader, order))
+
+    def _available(self, view: View, trader: str, order: Order) -> int:
+        own = view.agent(trader)
+        if order.verb == "restock":
+            meals = int(own["money"] / self.meal_price)
+            return min(order.amount, meals)
+        if not (order.is_trade and self.facts.has(order.place, order.good)):
+            return 0
+        market = view.place(order.place)
+        stock: int = market[f"stock_{order.good}"]
+        if order.verb == "sell":
+            held: int = own[order.good]
+            room = self.facts.share(order.place, order.good, _STOCK_MAX - stock)
+            return min(order.amount, held, room)
+        price: float = market[f"price_{order.good}"]
+        share = self.facts.share(order.place, order.good, stock)
+        affordable = int(own["money"] / price)
+        return min(order.amount, share, affordable)
+
+    def _pay(self, view: View, trader: str) -> None:
+        own = view.agent(trader)
+        with view.rule("pay"):
+            order, cost = parse(own["order"]), 0.0
+            if order.verb == "restock":
+                cost = own["filled"] * self.meal_price
+            elif order.is_trade and self.facts.has(order.place, order.good):
+                price = view.place(order.place)[f"price_{order.good}"]
+                cost = own["filled"] * price * (1 if order.verb == "buy" else -1)
+            own.set_within("money", round(own["money"] - cost, 2))
+
+    def _load(self, view: View, trader: str, good: str) -> None:
+        own = view.agent(trader)
+        with view.rule("load"):
+            order, change = parse(own["order"]), 0
+            if order.is_trade and order.good == good:
+                change = own["filled"] * (1 if order.verb == "buy" else -1)
+            own.set_within(good, own[good] + change)
+
+    def _eat(self, view: View, trader: str) -> None:
+        own = view.agent(trader)
+        with view.rule("eat"):
+            bought = own["filled"] if parse(own["order"]).verb == "restock" else 0
+            own.set_within("provisions", max(0, own["provisions"] - 1) + bought)
+
+    def _move(self, view: View, trader: str) -> None:
+        own = view.agent(trader)
+        with view.rule("move"):
+            own["location"] = parse(own["order"]).whereabouts(view.turn)
+
+    def _trade(self, view: View, market: Market) -> None:
+        """Takes what was bought from a market's stock, adds what was sold or made."""
+        here, name = view.place(market.place), f"stock_{market.good}"
+        with view.rule("trade"):
+            sold = 0
+            for trader in self.facts.licensed[market.place, market.good]:
+                own = view.agent(trader)
+                order = parse(own["order"])
+                if order.is_for(market.place, market.good):
+                    sold += own["filled"] * (1 if order.verb == "sell" else -1)
+            stock = here[name]
+            chance = view.random(f"make/{market.place}/{market.good}").random()
+            here.set_within(name, stock + sold + market.made(stock, chance))
+
+    def _price(self, view: View, market: Market) -> None:
+        here = view.place(market.place)
+        with view.rule("price"):
+            stock = here[f"stock_{market.good}"]
+            here[f"price_{market.good}"] = market.price(stock)
+            view.explain(
+                f"place/{market.place}",
+                f"price_{market.good}",
+                "price_of_stock",
+                {"stock": stock, "usual_stock": market.usual_stock, "base": market.base_price},
+            )

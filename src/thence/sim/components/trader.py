@@ -1,0 +1,149 @@
+"""A trader who carries goods from where they are cheap to where they are dear.
+
+It decides by what it observes alone and reads no more than it needs: its own order, place,
+provisions and goods, and the prices at the places it holds a licence for.
+"""
+
+from collections.abc import Sequence
+
+from thence.sim.actions import Action, Rejection
+from thence.sim.agents import BaseAgent
+from thence.sim.components.trade_markets import TradeMap
+from thence.sim.components.trade_order import ON_THE_ROAD, Order, parse
+from thence.sim.views import Observation
+
+_LOW_PROVISIONS = 2
+_FULL_PROVISIONS = 8
+
+
+class Trader(BaseAgent):
+    """Trades `goods` at `places`, `lot` units at a time.
+
+    `margin` is the least it wants to earn with a unit; a turn of travel is worth
+    `turn_cost` to it.
+    """
+
+    remembers = False
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        goods: Sequence[str],
+        places: Sequence[str],
+        lot: int = 4,
+        margin: float = 0.5,
+        turn_cost: float = 0.3,
+    ) -> None:
+        super().__init__(name)
+        self.goods = tuple(goods)
+        self.places = tuple(places)
+        self.lot = lot
+        self.margin = margin
+        self.turn_cost = turn_cost
+
+    def decide_action(self, observation: Observation) -> Action | None:
+        """Returns the next order; None on the road."""
+        if parse(observation["order"]).until > observation.turn:
+            return None
+        here: str = observation["location"]
+        if here == ON_THE_ROAD:
+            return None
+        if observation.rejections:
+            return self._give_way(observation, here, observation.rejections[-1])
+        if observation["provisions"] <= _LOW_PROVISIONS:
+            return self._restock(here, _FULL_PROVISIONS)
+        for good in self.goods:
+            held = observation[good]
+            if held:
+                return self._sell(observation, here, good, held)
+        return self._buy(observation, here)
+
+    def _sell(self, observation: Observation, here: str, good: str, held: int) -> Action:
+        """Sells here, or travels to where a unit earns more."""
+        trade_map: TradeMap = observation.facts
+        earnings = {
+            place: _price(observation, place, good)
+            - self.turn_cost * trade_map.distance(here, place)
+            for place in self.places
+            if trade_map.has(place, good)
+        }
+        best = max(earnings, key=lambda place: (earnings[place], place))
+        if best != here:
+            return _travel(trade_map, here, best, observation.turn, f"to sell {held} {good}")
+        return _trade(Order("sell", here, min(held, self.lot), good), earnings[here])
+
+    def _buy(self, observation: Observation, here: str) -> Action:
+        """Buys what earns most elsewhere, or goes where something does."""
+        trade_map: TradeMap = observation.facts
+        choices = []
+        for good in self.goods:
+            prices = {
+                place: _price(observation, place, good)
+                for place in self.places
+                if trade_map.has(place, good)
+            }
+            for source, cost in prices.items():
+                for target, value in prices.items():
+                    if source != target:
+                        turns = trade_map.distance(here, source)
+                        turns += trade_map.distance(source, target)
+                        earned = value - cost - self.turn_cost * turns
+                        choices.append((round(earned, 4), source, target, good, cost))
+        earned, source, target, good, cost = max(choices)
+        if earned < self.margin:
+            return _rest(here, observation.turn + 2)
+        if source != here:
+            return _travel(trade_map, here, source, observation.turn, f"to buy {good}")
+        wanted = self.lot + observation.random("haggle").randint(0, 2)
+        amount = min(wanted, int(observation["money"] / cost))
+        if not amount:
+            return _rest(here, observation.turn + 2)
+        return _trade(Order("buy", here, amount, good), cost, f", to sell at {target}")
+
+    def _restock(self, here: str, amount: int) -> Action:
+        order = Order("restock", here, amount)
+        return _ordered(order, "restock", order.text)
+
+    def _give_way(self, observation: Observation, here: str, refused: Rejection) -> Action:
+        """Asks for less, buys provisions for the road, or rests."""
+        facts, payload = refused.verdict.facts, refused.action.payload
+        at_most = facts.get("at_most", 0)
+        if isinstance(at_most, int) and at_most > 0:
+            order = Order(refused.action.action_type, here, at_most, str(payload["good"]))
+            return _trade(order, _price(observation, here, order.good))
+        if "provisions_needed" in facts:
+            return self._restock(here, _FULL_PROVISIONS)
+        return _rest(here, observation.turn + 2)
+
+
+def _price(observation: Observation, place: str, good: str) -> float:
+    price: float = observation.place(place)[f"price_{good}"]
+    return price
+
+
+def _trade(order: Order, price: float, purpose: str = "") -> Action:
+    return _ordered(order, "trade", f"{order.text} for {price:.2f} each{purpose}")
+
+
+def _travel(trade_map: TradeMap, here: str, to: str, turn: int, purpose: str) -> Action:
+    turns = trade_map.distance(here, to)
+    order = Order("travel", to, until=turn + turns)
+    unit = "turn" if turns == 1 else "turns"
+    return _ordered(order, "travel", f"travel to {to}, {turns} {unit}, {purpose}")
+
+
+def _rest(here: str, until: int) -> Action:
+    order = Order("rest", here, until=until)
+    return _ordered(order, "rest", order.text)
+
+
+def _ordered(order: Order, decision_type: str, words: str) -> Action:
+    fields: dict[str, object] = {"place": order.place}
+    if order.good:
+        fields["good"] = order.good
+    if order.amount:
+        fields["amount"] = order.amount
+    if order.until:
+        fields["until"] = order.until
+    return Action(order.verb, fields, decision=words, decision_type=decision_type)

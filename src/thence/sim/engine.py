@@ -1,0 +1,81 @@
+"""The base of every engine."""
+
+import inspect
+from collections.abc import Awaitable, Iterable, Sequence
+from typing import Any, final
+
+from thence.sim.actions import Action
+from thence.sim.config import SimulationConfig
+from thence.sim.state import State
+from thence.sim.turn import Turn
+from thence.sim.views import RecordedState, View, Writes
+
+
+class BaseEngine:
+    """The rules of a simulated world; every method that a child overrides may be `async`.
+
+    Keyword parameters of a child's `__init__` are the keys that `engine` in the scenario may
+    have besides `type`. State belongs into variables: what an engine keeps on itself between
+    calls has no causes.
+    """
+
+    facts: Any = None
+    """What never changes in this world, such as a map; every observation shows it."""
+
+    def __init__(self, config: SimulationConfig | None = None) -> None:
+        self.config = config
+
+    def initialize_state(self, state: State) -> State | Awaitable[State]:
+        """Returns the state before the first turn, made of the scenario's values."""
+        return state
+
+    def apply_actions(
+        self, state: RecordedState, actions: Sequence[Action], writes: Writes
+    ) -> State | Awaitable[State | None] | None:
+        """Applies the actions of a turn, one by one, through `apply_action`.
+
+        A child may do it otherwise: `with writes.action(action) as view:` gives the view in
+        which changes are known to come from that action. Where it returns a state instead,
+        each difference is put down to all actions of the turn, with a warning.
+        """
+        if inspect.iscoroutinefunction(self.apply_action):
+            return self._apply_each(actions, writes)
+        for action in actions:
+            with writes.action(action) as view:
+                self.apply_action(view, action)
+        return None
+
+    def apply_action(self, view: View, action: Action) -> Awaitable[None] | None:
+        """Changes, through the view, what one action changes."""
+        return None
+
+    def apply_engine_rules(self, view: View) -> State | Awaitable[State | None] | None:
+        """Changes, through the view, what the world does by itself once a turn.
+
+        `with view.rule("price"):` keeps the causes of one rule apart from those of others.
+        """
+        return None
+
+    def check_termination(self, state: RecordedState) -> str | Awaitable[str | None] | None:
+        """Returns why the simulation is over after this turn, or None to go on."""
+        return None
+
+    def reach(self, agent: str) -> Iterable[tuple[str, str]] | None:
+        """Returns the variables, by (scope, name), that an action of this agent may change.
+
+        When the agent does nothing, or does something else, they depend on that too. None
+        means all of its own variables.
+        """
+        return None
+
+    @final
+    async def run_turn(self, turn: Turn) -> State:
+        """Plays one turn and tells of it; returns the state after it."""
+        return await turn.play(self)
+
+    async def _apply_each(self, actions: Sequence[Action], writes: Writes) -> None:
+        for action in actions:
+            with writes.action(action) as view:
+                pending = self.apply_action(view, action)
+                if pending is not None:
+                    await pending

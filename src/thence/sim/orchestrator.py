@@ -1,0 +1,324 @@
+"""The run of a simulation with its folder: settings, events, result.
+
+A failing component ends its run, never the program: the log says what failed, and the
+result does. After Ctrl-C the log is drained first.
+"""
+
+import asyncio
+import traceback
+import weakref
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import msgspec
+
+from thence.errors import ThenceError
+from thence.sim.agents import BaseAgent
+from thence.sim.casting import cast_of
+from thence.sim.config import EventSettings, SimulationConfig
+from thence.sim.engine import BaseEngine
+from thence.sim.events import VerbosityLevel
+from thence.sim.result import RunResult, Status, TurnProgress
+from thence.sim.run_folder import count_events, make_run_folder, write_json
+from thence.sim.simulation import Simulation
+from thence.sim.state import State
+from thence.sim.validator import BaseValidator
+from thence.sim.writer import EventWriter, WriteMode
+
+_ENDS = (KeyboardInterrupt, SystemExit, asyncio.CancelledError)
+
+
+class SimulationOrchestrator:
+    """One run of a scenario, which may be given as configuration, mapping, path or name.
+
+    Its folder is made at once: `<output_root>/<run_id>/` with config.json, events.jsonl
+    and, in the end, result.json. Arguments win over the scenario. `on_turn` is called after
+    each turn. Raises ScenarioError. A run happens once; for another make another one. Only
+    a run that is stepped through and left before its end needs `close()` or `with`.
+    """
+
+    def __init__(
+        self,
+        config: SimulationConfig | Mapping[str, Any] | str | Path,
+        *,
+        output_root: str | Path | None = None,
+        run_id: str | None = None,
+        agents: Sequence[BaseAgent] | None = None,
+        engine: BaseEngine | None = None,
+        validator: BaseValidator | None = None,
+        verbosity: VerbosityLevel | str | None = None,
+        mode: WriteMode | str | None = None,
+        max_file_size: int | None = None,
+        max_queue_size: int | None = None,
+        on_full: Literal["drop", "block"] | None = None,
+        on_turn: Callable[[TurnProgress], None] | None = None,
+    ) -> None:
+        self.config = _config(config)
+        settings = _merged(
+            self.config.events,
+            output_root=None if output_root is None else str(output_root),
+            verbosity=None if verbosity is None else _level(verbosity).name,
+            mode=None if mode is None else WriteMode(mode).value,
+            max_file_size=max_file_size,
+            max_queue_size=max_queue_size,
+            on_full=on_full,
+        )
+        self._components = cast_of(self.config, agents, engine, validator)
+        name = self.config.simulation.name
+        self.output_dir = make_run_folder(Path(settings.output_root), name, run_id)
+        self.run_id = self.output_dir.name
+        self.result: RunResult | None = None
+        self._on_turn = on_turn
+        self._simulation: Simulation | None = None
+        self._runner: asyncio.Runner | None = None
+        write_json(self.output_dir / "config.json", _as_json(self.config, settings, self.run_id))
+        self.event_writer = EventWriter(
+            self.output_dir,
+            self.run_id,
+            verbosity=_level(settings.verbosity),
+            max_queue_size=settings.max_queue_size,
+            max_file_size=settings.max_file_size,
+            mode=settings.mode,
+            on_full=settings.on_full,
+        )
+
+    @property
+    def agents(self) -> tuple[BaseAgent, ...]:
+        """The agents of this run."""
+        return self._components.agents
+
+    @property
+    def engine(self) -> BaseEngine:
+        """The engine of this run."""
+        return self._components.engine
+
+    @property
+    def validator(self) -> BaseValidator:
+        """The validator of this run."""
+        return self._components.validator
+
+    @property
+    def history(self) -> list[State]:
+        """The states so far: before the first turn, then after each."""
+        return self._simulation.history if self._simulation else []
+
+    def run(
+        self, *, alter: Mapping[str, object] | None = None
+    ) -> RunResult | Coroutine[Any, Any, RunResult]:
+        """Plays the run to its end: blocks in plain code, is awaited in a running loop.
+
+        `alter` maps steps to changes: None leaves a DECISION or ACTION out, any other value
+        is what the STATE of that step sets. Ctrl-C gives a result with status interrupted.
+        """
+        coroutine = self.run_async(alter=alter)
+        if _in_loop():
+            return coroutine
+        self._blocking(coroutine)
+        assert self.result is not None, "a run that ends has a result"
+        return self.result
+
+    async def run_async(self, *, alter: Mapping[str, object] | None = None) -> RunResult:
+        """Plays the run to its end; when cancelled it drains the log and is cancelled."""
+        self._begin(alter)
+        while self.result is None:
+            await self._play_turn()
+        return self.result
+
+    def step(self) -> bool | Coroutine[Any, Any, bool]:
+        """Plays one turn and tells whether the run goes on; `result` is there when it does not.
+
+        As `run`, it blocks in plain code and is awaited in a running loop.
+        """
+        coroutine = self._step_async()
+        if _in_loop():
+            return coroutine
+        self._blocking(coroutine)
+        return self.result is None
+
+    def close(self) -> None:
+        """Ends a run that was stepped through and left; after its end it does nothing."""
+        if self._simulation is not None and self.result is None:
+            self._interrupt(self._simulation, "closed before its end")
+        self.event_writer.close()
+        self._close_loop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    async def _step_async(self) -> bool:
+        if self._simulation is None:
+            self._begin(None)
+        if self.result is None:
+            await self._play_turn()
+        return self.result is None
+
+    def _begin(self, alter: Mapping[str, object] | None) -> None:
+        if self.result is not None or (self._simulation and alter):
+            raise ThenceError(
+                "run",
+                place=self.run_id,
+                cause="this run has begun" if self.result is None else "this run has ended",
+                hint="make another SimulationOrchestrator",
+            )
+        if self._simulation is None:
+            self._simulation = Simulation(
+                self.config,
+                self._components,
+                self.event_writer.emit,
+                simulation_id=self.run_id,
+                alter=alter,
+            )
+
+    async def _play_turn(self) -> None:
+        """Plays a turn; a failure or an interruption ends the run in good order."""
+        simulation = self._simulation
+        assert simulation is not None, "begun before it is played"
+        try:
+            await simulation.play_turn()
+            self._tell_progress(simulation)
+            await asyncio.sleep(0)  # here a Ctrl-C or a cancellation comes in
+            if simulation.reason:
+                simulation.end(f"completed: {simulation.reason}")
+                await self.event_writer.stop()
+                self._close(simulation, "completed", simulation.reason)
+        except _ENDS:
+            self._interrupt(simulation, "interrupted")
+            raise
+        except Exception as error:  # door: a failing component ends its run, not the program
+            self._fail(simulation, error)
+
+    def _interrupt(self, simulation: Simulation, reason: str) -> None:
+        simulation.end(reason)
+        self.event_writer.close()
+        self._close(simulation, "interrupted", reason)
+
+    def _fail(self, simulation: Simulation, error: Exception) -> None:
+        told = _told(error)
+        simulation.record.failed(told)
+        simulation.end(f"failed: {told}")
+        self.event_writer.close()
+        self._close(simulation, "failed", "a component failed", told)
+
+    def _close(
+        self, simulation: Simulation, status: Status, reason: str, error: str | None = None
+    ) -> None:
+        _warn_of_unmet(simulation, status)
+        self.result = RunResult(
+            run_id=self.run_id,
+            status=status,
+            turns=max(0, len(simulation.history) - 1),
+            reason=reason,
+            events=count_events(self.output_dir),
+            dropped=self.event_writer.dropped_count,
+            failed=self.event_writer.failed_count,
+            output_dir=self.output_dir,
+            final_state=simulation.history[-1].as_dict() if simulation.history else {},
+            error=error,
+        )
+        write_json(self.output_dir / "result.json", self.result.to_dict())
+
+    def _tell_progress(self, simulation: Simulation) -> None:
+        if self._on_turn is not None:
+            self._on_turn(
+                TurnProgress(
+                    run_id=self.run_id,
+                    turn=simulation.record.turn,
+                    max_turns=self.config.simulation.max_turns,
+                    counts=dict(simulation.record.counts),
+                )
+            )
+
+    def _blocking(self, coroutine: Coroutine[Any, Any, object]) -> None:
+        """Runs a coroutine in a loop of this run's own, kept from step to step.
+
+        A KeyboardInterrupt is over once the run has ended by it in good order.
+        """
+        if self._runner is None:
+            self._runner = asyncio.Runner()
+            self._finalizer = weakref.finalize(self, self._runner.close)
+        try:
+            self._runner.run(coroutine)
+        except KeyboardInterrupt:
+            if self.result is None:
+                raise
+        finally:
+            if self.result is not None:
+                self._close_loop()
+
+    def _close_loop(self) -> None:
+        if self._runner is not None:
+            self._finalizer()
+            self._runner = None
+
+
+Orchestrator = SimulationOrchestrator
+
+
+def _config(given: SimulationConfig | Mapping[str, Any] | str | Path) -> SimulationConfig:
+    if isinstance(given, SimulationConfig):
+        return given
+    if isinstance(given, Mapping):
+        return SimulationConfig.from_mapping(given)
+    return SimulationConfig.from_file(given)
+
+
+def _merged(settings: EventSettings, **given: Any) -> EventSettings:
+    """Returns the settings of the scenario, with those of the constructor over them."""
+    chosen = {name: value for name, value in given.items() if value is not None}
+    return msgspec.structs.replace(settings, **chosen)
+
+
+def _level(verbosity: VerbosityLevel | str) -> VerbosityLevel:
+    try:
+        if isinstance(verbosity, str):
+            return VerbosityLevel[verbosity.upper()]
+        return VerbosityLevel(verbosity)
+    except (KeyError, ValueError) as error:
+        names = ", ".join(level.name for level in VerbosityLevel)
+        raise ThenceError(
+            "set the verbosity", place=repr(verbosity), cause="it is no level", hint=names
+        ) from error
+
+
+def _as_json(config: SimulationConfig, settings: EventSettings, run_id: str) -> dict[str, Any]:
+    """Returns what config.json holds: the scenario as given, and the settings in force."""
+    source = str(config.source) if config.source else None
+    events = msgspec.to_builtins(settings)
+    return {"run_id": run_id, "source": source, "events": events, "scenario": dict(config.given)}
+
+
+def _in_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def _told(error: Exception) -> str:
+    """Returns an error in one line: which component, what, and where in its code."""
+    who = next(iter(getattr(error, "__notes__", ())), "the run")
+    what = str(error) if isinstance(error, ThenceError) else f"{type(error).__name__}: {error}"
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+    return f"{who} failed: {what}{where}"
+
+
+def _warn_of_unmet(simulation: Simulation, status: Status) -> None:
+    """Tells of alterations that no event of a whole run took."""
+    if status == "completed" and simulation.record.unmet:
+        import structlog
+
+        structlog.get_logger("thence.sim").warning(
+            "alteration_not_met", steps=sorted(simulation.record.unmet)
+        )

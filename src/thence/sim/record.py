@@ -1,0 +1,274 @@
+"""The events of a run, each with its step and its causes.
+
+`step` is `<turn>.<phase>.<agent>.<ordinal>`. No ordinal counts events: it is the index of a
+decision among its agent's, or the index of a variable, so that leaving one event out
+renames no other.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+
+from thence.sim.actions import Action, Verdict
+from thence.sim.events import (
+    ActionEvent,
+    DecisionEvent,
+    DetailEvent,
+    Event,
+    MilestoneEvent,
+    StateEvent,
+    SystemEvent,
+)
+from thence.sim.ledger import Lineage
+from thence.sim.variables import Variable
+
+Emit = Callable[[Event], object]
+NOBODY = "-"
+
+
+class Record:
+    """Tells `emit` what happens in a run, as it happens.
+
+    `alter` maps the step of a DECISION or ACTION to None, which leaves it out, and the step
+    of a STATE to the value it takes instead; `unmet` are the steps of it that did not occur.
+    """
+
+    def __init__(self, simulation_id: str, emit: Emit, alter: Mapping[str, object]) -> None:
+        self.simulation_id = simulation_id
+        self.turn = 0
+        self.turn_id = ""
+        self.counts: dict[str, int] = {}
+        self.unmet = set(alter)
+        self._emit = emit
+        self._alter = alter
+        self.start_id = self._milestone("simulation_start", "0.start.-.0", (), begins=True)
+        self.lineage = Lineage(self.start_id)
+        self._last_end_id = self.start_id
+        self._is_gated = False
+        self._steps: dict[str, int] = {}
+
+    def begin_turn(self, causes: Iterable[str]) -> None:
+        """Opens the next turn; `causes` are what decided that the run goes on."""
+        self.turn += 1
+        self._steps.clear()
+        self.lineage.turn_over()
+        named = tuple(dict.fromkeys((self._last_end_id, *causes)))
+        self._is_gated = self._is_gated or len(named) > 1
+        self.turn_id = self._milestone(
+            "turn_start", f"{self.turn}.turn_start.-.0", named, begins=True
+        )
+        self.lineage.note(self.turn_id, named)
+
+    def end_turn(self) -> None:
+        """Closes the turn."""
+        self._last_end_id = self._milestone(
+            "turn_end", f"{self.turn}.turn_end.-.0", (self.turn_id,), ends=self.turn_id
+        )
+        self.turn_id = ""
+
+    def end_run(self, outcome: str, causes: Iterable[str] = ()) -> None:
+        """Closes the run, in the middle of a turn too; `outcome` says how it ended."""
+        named = tuple(dict.fromkeys((self.turn_id or self._last_end_id, *causes)))
+        self._milestone(
+            "simulation_end",
+            f"{self.turn}.end.-.0",
+            named,
+            ends=self.start_id,
+            description=outcome,
+        )
+
+    def failed(self, error: str) -> str:
+        """Tells, at every verbosity, that the run can't go on."""
+        return self._system(
+            "run_failed", "failure", f"{self.turn}.failed.-.0", self._here(), {"error": error}
+        )
+
+    def decision(
+        self, action: Action, attempt: int, ordinal: int, causes: Iterable[str]
+    ) -> str | None:
+        """Tells of a decision; None if it is altered away."""
+        step = self._step(_phase("decide", attempt), action.agent_id, ordinal)
+        if self._is_left_out(step):
+            return None
+        return self._tell(
+            DecisionEvent(
+                simulation_id=self.simulation_id,
+                turn_number=self.turn,
+                agent_id=action.agent_id,
+                decision_type=action.decision_type or action.action_type,
+                old_value=action.instead_of,
+                new_value=action.new_value,
+                caused_by=tuple(dict.fromkeys((self.turn_id, *causes))),
+                step=step,
+            )
+        )
+
+    def action(
+        self, action: Action, attempt: int, ordinal: int, causes: Iterable[str]
+    ) -> str | None:
+        """Tells of an action that may happen; None if it is altered away."""
+        step = self._step(_phase("act", attempt), action.agent_id, ordinal)
+        if self._is_left_out(step):
+            return None
+        return self._tell(
+            ActionEvent(
+                simulation_id=self.simulation_id,
+                turn_number=self.turn,
+                agent_id=action.agent_id,
+                action_type=action.action_type,
+                action_payload=dict(action.payload),
+                caused_by=tuple(dict.fromkeys(causes)),
+                step=step,
+            )
+        )
+
+    def rejected(
+        self, action: Action, attempt: int, ordinal: int, verdict: Verdict, causes: Iterable[str]
+    ) -> str:
+        """Tells that an action was refused, with the reason."""
+        return self._system(
+            "action_rejected",
+            "failure",
+            self._step(_phase("reject", attempt), action.agent_id, ordinal),
+            tuple(dict.fromkeys(causes)),
+            {
+                "action_type": action.action_type,
+                "action_payload": dict(action.payload),
+                "reason": verdict.reason,
+                **verdict.facts,
+            },
+            agent_id=action.agent_id,
+            retry_count=attempt,
+        )
+
+    def retried(self, agent: str, attempt: int, causes: Iterable[str]) -> str:
+        """Tells that an agent is asked once more."""
+        step = self._step(_phase("retry", attempt), agent, 0)
+        return self._system(
+            "action_retried", "retry", step, tuple(causes), {}, agent_id=agent, retry_count=attempt
+        )
+
+    def state_step(self, phase: str, agent: str, variable: Variable) -> str:
+        """Returns the step of the next change of a variable in a phase of this turn.
+
+        A phase that changes it again gets a number: `price`, `price~2`.
+        """
+        step = self._step(phase, agent, variable.index)
+        again = self._steps[step] = self._steps.get(step, 0) + 1
+        return step if again == 1 else self._step(f"{phase}~{again}", agent, variable.index)
+
+    def altered(self, step: str, value: object) -> object:
+        """Returns the value that a STATE takes: its own, or what `alter` gives it."""
+        if step not in self._alter:
+            return value
+        self.unmet.discard(step)
+        return self._alter[step]
+
+    def state(
+        self, variable: Variable, old: object, new: object, step: str, causes: Iterable[str]
+    ) -> str:
+        """Tells that a variable changed."""
+        return self._tell(
+            StateEvent(
+                simulation_id=self.simulation_id,
+                turn_number=self.turn,
+                variable_name=variable.declared.name,
+                old_value=old,
+                new_value=new,
+                scope=variable.scope,
+                caused_by=self._rooted(causes),
+                step=step,
+            )
+        )
+
+    def detail(
+        self, calculation: str, values: Mapping[str, object], step: str, causes: Iterable[str]
+    ) -> str:
+        """Tells how a value was found."""
+        return self._tell(
+            DetailEvent(
+                simulation_id=self.simulation_id,
+                turn_number=self.turn,
+                calculation_type=calculation,
+                intermediate_values=dict(values),
+                caused_by=self._rooted(causes),
+                step=step,
+            )
+        )
+
+    def _rooted(self, causes: Iterable[str]) -> tuple[str, ...]:
+        """Returns the causes; with the turn, if it is the only one or depends on values itself."""
+        named = dict.fromkeys(causes)
+        named.pop(self.start_id, None)
+        if self._is_gated or not named:
+            named[self.turn_id] = None
+        return tuple(named)
+
+    def _here(self) -> tuple[str, ...]:
+        return (self.turn_id or self._last_end_id,)
+
+    def _step(self, phase: str, agent: str, ordinal: int) -> str:
+        return f"{self.turn}.{phase}.{agent}.{ordinal}"
+
+    def _is_left_out(self, step: str) -> bool:
+        self.unmet.discard(step)
+        return step in self._alter
+
+    def _milestone(
+        self,
+        kind: str,
+        step: str,
+        causes: tuple[str, ...],
+        *,
+        begins: bool = False,
+        ends: str | None = None,
+        description: str | None = None,
+    ) -> str:
+        event = MilestoneEvent(
+            simulation_id=self.simulation_id,
+            turn_number=self.turn,
+            milestone_type=kind,
+            caused_by=causes,
+            step=step,
+            begins=begins,
+            ends=ends,
+            description=description,
+        )
+        return self._count(event)
+
+    def _system(
+        self,
+        kind: str,
+        status: str,
+        step: str,
+        causes: tuple[str, ...],
+        facts: Mapping[str, object],
+        *,
+        agent_id: str | None = None,
+        retry_count: int = 0,
+    ) -> str:
+        return self._tell(
+            SystemEvent(
+                simulation_id=self.simulation_id,
+                turn_number=self.turn,
+                error_type=kind,
+                status=status,
+                retry_count=retry_count,
+                extra=dict(facts),
+                agent_id=agent_id,
+                caused_by=causes,
+                step=step,
+            )
+        )
+
+    def _tell(self, event: Event) -> str:
+        self.lineage.note(event.event_id, event.caused_by)
+        return self._count(event)
+
+    def _count(self, event: Event) -> str:
+        kind = event.event_type
+        self.counts[kind] = self.counts.get(kind, 0) + 1
+        self._emit(event)
+        return event.event_id
+
+
+def _phase(name: str, attempt: int) -> str:
+    return f"{name}{attempt}" if attempt else name

@@ -1,0 +1,88 @@
+"""The folder of a run: made for it alone, never outside the output root."""
+
+import json
+import os
+import re
+import secrets
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from thence.errors import ThenceError
+
+_RUN_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+_RUN_ID_CHARACTERS_MAX = 200
+_ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
+_TRIES_MAX = 100
+_CHUNK_BYTES = 1 << 20
+
+
+def make_run_folder(root: Path, name: str, run_id: str | None = None) -> Path:
+    """Makes the folder of a new run under the root and returns it; its name is the run id.
+
+    Raises ThenceError if a given run id is taken or can't be the name of a folder.
+    """
+    if run_id is not None:
+        return _made(root, run_id)
+    now = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    for _ in range(_TRIES_MAX):
+        end = "".join(secrets.choice(_ALPHABET) for _ in range(6))
+        candidate = f"{name}-{now}-{end}"
+        if not (root / candidate).exists():
+            try:
+                return _made(root, candidate)
+            except FileExistsError:
+                continue
+    raise ThenceError("make a run folder", place=root, cause=f"{_TRIES_MAX} names were taken")
+
+
+def write_json(path: Path, data: Mapping[str, Any]) -> None:
+    """Writes a JSON file whole: a reader finds the old content or the new one."""
+    part = path.with_name(f".{path.name}.part")
+    with part.open("w", encoding="utf-8") as file:
+        json.dump(data, file, indent=2, ensure_ascii=False, default=repr)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+
+
+def count_events(folder: Path) -> int:
+    """Returns how many lines the files of a run hold."""
+    count = 0
+    for path in folder.glob("events*.jsonl"):
+        with path.open("rb") as file:
+            while chunk := file.read(_CHUNK_BYTES):
+                count += chunk.count(b"\n")
+    return count
+
+
+def _made(root: Path, run_id: str) -> Path:
+    if not _RUN_ID.fullmatch(run_id) or len(run_id) > _RUN_ID_CHARACTERS_MAX:
+        raise ThenceError(
+            "make a run folder",
+            place=repr(run_id),
+            cause="a run id has letters, digits, '_', '-' and '.' only",
+            hint="choose another run id",
+        )
+    root.mkdir(parents=True, exist_ok=True)
+    folder = root / run_id
+    try:
+        folder.mkdir()
+    except FileExistsError as error:
+        raise RunIdTaken(folder) from error
+    (folder / "checkpoints").mkdir()
+    return folder
+
+
+class RunIdTaken(ThenceError, FileExistsError):
+    """A run folder is there already."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(
+            "make a run folder",
+            place=folder,
+            cause="it is there already",
+            hint="choose another run id, or leave it out",
+        )

@@ -1,0 +1,97 @@
+"""Finding and reading the file of a scenario."""
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from thence.sim.scenario_problems import Problems, Source, nearest
+
+SUFFIXES = (".yaml", ".yml")
+
+
+def found(path: str | Path) -> Path:
+    """Returns the file of a path, or of a shipped scenario's bare name."""
+    given = Path(path)
+    if given.is_file():
+        return given
+    if given.name == str(path):
+        for shipped in shipped_files():
+            if given.name in (shipped.stem, shipped.name):
+                return shipped
+    what = "this is a folder" if given.is_dir() else "there is no such file"
+    names = [shipped.stem for shipped in shipped_files()]
+    problems = Problems(Source(str(path)))
+    problems.add_at(0, "", what, nearest(given.stem, names, "shipped scenario"))
+    problems.raise_any()
+    raise AssertionError("unreachable")
+
+
+def shipped_files() -> list[Path]:
+    """Returns the scenarios that come with thence: in the wheel, or in a source checkout."""
+    package = Path(str(files("thence")))
+    folders = (package / "scenarios", package.parents[1] / "scenarios")
+    return next((sorted(folder.glob("*.yaml")) for folder in folders if folder.is_dir()), [])
+
+
+def parsed(path: Path) -> tuple[dict[str, Any], Source]:
+    """Returns what a YAML file holds with the line of each value.
+
+    Raises ScenarioError with line and column where it is not YAML.
+    """
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+    problems = Problems(Source(str(path)))
+    try:
+        text = path.read_text(encoding="utf-8")
+        node = YAML(typ="rt").load(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
+        what = (error.problem or error.context or "is not YAML").splitlines()[0]
+        problems.add_at(line, "", f"not YAML at column {column}: {what}", "correct the YAML there")
+    except (YAMLError, UnicodeDecodeError, OSError) as error:
+        problems.add_at(0, "", f"can't be read: {error}", "a scenario is a YAML file in UTF-8")
+    problems.raise_any()
+    lines: dict[tuple[str | int, ...], int] = {}
+    data = _plain(node, (), lines)
+    if not isinstance(data, dict):
+        problems.add_at(1, "", "a scenario is a map of sections", "begin with simulation:")
+        problems.raise_any()
+    return data, Source(str(path), lines)
+
+
+def _plain(node: Any, path: tuple[str | int, ...], lines: dict[Any, int]) -> Any:
+    """Returns plain dicts, lists and scalars, noting the line of each."""
+    if isinstance(node, dict):
+        for key in node:
+            lines[*path, str(key)] = _line_of_key(node, key)
+        return {str(key): _plain(value, (*path, str(key)), lines) for key, value in node.items()}
+    if isinstance(node, list):
+        for index in range(len(node)):
+            lines[*path, index] = _line_of_item(node, index)
+        return [_plain(value, (*path, index), lines) for index, value in enumerate(node)]
+    return _scalar(node)
+
+
+def _line_of_key(node: Any, key: object) -> int:
+    try:
+        return int(node.lc.key(key)[0]) + 1
+    except (AttributeError, KeyError, TypeError):
+        return int(node.lc.line) + 1
+
+
+def _line_of_item(node: Any, index: int) -> int:
+    try:
+        return int(node.lc.item(index)[0]) + 1
+    except (AttributeError, KeyError, TypeError):
+        return int(node.lc.line) + 1
+
+
+def _scalar(node: Any) -> Any:
+    if isinstance(node, bool) or node is None:
+        return node
+    for kind in (int, float, str):
+        if isinstance(node, kind):
+            return kind(node)
+    return bool(node) if type(node).__name__ == "ScalarBoolean" else str(node)

@@ -1,0 +1,131 @@
+"""The run of a simulation in memory, without a file.
+
+Events go to the `emit` that it is given: the orchestrator passes that of an EventWriter, a
+program that wants no file passes `list.append` or its own function.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from thence.sim.agents import BaseAgent
+from thence.sim.concurrency import settled
+from thence.sim.config import SimulationConfig, TerminationSettings
+from thence.sim.engine import BaseEngine
+from thence.sim.ledger import Ledger
+from thence.sim.record import Emit, Record
+from thence.sim.state import State
+from thence.sim.turn import Cast, Turn
+from thence.sim.validator import BaseValidator
+from thence.sim.views import RecordedState
+
+
+class Components(msgspec.Struct, frozen=True):
+    """The objects that take part in a run; each run needs its own."""
+
+    agents: tuple[BaseAgent, ...]
+    engine: BaseEngine
+    validator: BaseValidator
+
+
+class Simulation:
+    """One run, turn by turn.
+
+    `history[n]` is the state after turn n, `history[0]` the one before the first. `reason`
+    is why the run is over, empty while it goes on.
+    """
+
+    def __init__(
+        self,
+        config: SimulationConfig,
+        components: Components,
+        emit: Emit,
+        *,
+        simulation_id: str = "simulation",
+        alter: Mapping[str, object] | None = None,
+    ) -> None:
+        self.config = config
+        self.components = components
+        self.record = Record(simulation_id, emit, alter or {})
+        self.history: list[State] = []
+        self.reason = ""
+        self._reads: Sequence[str] = ()
+        self._is_ended = False
+        self._ledger: Ledger
+        self._cast: Cast
+
+    async def run(self, turns_max: int | None = None) -> State:
+        """Plays until the run is over, or for so many turns; returns the last state."""
+        while not self.reason and (turns_max is None or self.record.turn < turns_max):
+            await self.play_turn()
+        if self.reason:
+            self.end(f"completed: {self.reason}")
+        return self.history[-1]
+
+    async def play_turn(self) -> State:
+        """Plays the next turn and finds out whether it was the last."""
+        if not self.history:
+            await self._start()
+        self.record.begin_turn(self._reads)
+        state = await self.components.engine.run_turn(Turn(self._cast, self._ledger, self.record))
+        self.record.end_turn()
+        self.history.append(state)
+        await self._check_termination()
+        return state
+
+    def end(self, outcome: str) -> None:
+        """Tells that the run is over, once."""
+        if not self._is_ended:
+            self._is_ended = True
+            self.record.end_run(outcome, self._reads)
+
+    async def _start(self) -> None:
+        table = self.config.table([agent.name for agent in self.components.agents])
+        given = State(table, table.defaults()).replace(self.config.initial_values())
+        engine = self.components.engine
+        first = await settled("the engine, initializing", lambda: engine.initialize_state(given))
+        self._ledger = Ledger(table, first, self.record.lineage, engine.facts)
+        self._cast = Cast(
+            agents=self.components.agents,
+            validator=self.components.validator,
+            retries=self.config.retries,
+            seed=self.config.simulation.seed,
+            reach={agent.name: self._reach(agent.name) for agent in self.components.agents},
+            memory={},
+        )
+        self.history.append(self._ledger.state(0))
+
+    def _reach(self, agent: str) -> tuple[int, ...]:
+        table = self._ledger.table
+        named = self.components.engine.reach(agent)
+        if named is None:
+            return table.of_scope(f"agent/{agent}")
+        return tuple(table.index(scope, name) for scope, name in named)
+
+    async def _check_termination(self) -> None:
+        """Asks the engine, then the scenario; what they read decides on the next turn."""
+        settings = self.config.simulation
+        state = RecordedState(self._ledger, self.record.turn, settings.seed)
+        engine = self.components.engine
+        reason = await settled(
+            "the engine, checking termination", lambda: engine.check_termination(state)
+        )
+        for condition in settings.termination:
+            reason = reason or _met(condition, state)
+        if not reason and self.record.turn >= settings.max_turns:
+            reason = f"max_turns {settings.max_turns} reached"
+        self._reads = tuple(state.causes)
+        self.reason = reason or ""
+
+
+def _met(condition: TerminationSettings, state: RecordedState) -> str:
+    value: Any = state.get(condition.scope, condition.variable)
+    subject = f"{condition.scope}/{condition.variable}"
+    if condition.above is not None and value > condition.above:
+        return f"{subject} is above {condition.above:g}"
+    if condition.below is not None and value < condition.below:
+        return f"{subject} is below {condition.below:g}"
+    if condition.equals is not None and value == condition.equals:
+        return f"{subject} is {condition.equals}"
+    return ""

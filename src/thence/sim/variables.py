@@ -1,0 +1,175 @@
+"""The variables of a simulation, each with a fixed index.
+
+A variable belongs to a scope: `global`, `place/<name>` or `agent/<name>`. Its index is its
+place in the scenario's list of variables and never changes during a run; the `step` of an
+event that changes it is made from that index.
+"""
+
+import copy
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Literal
+
+import msgspec
+
+from thence.errors import ThenceError
+
+GLOBAL = "global"
+Kind = Literal["float", "int", "bool", "categorical", "str", "list", "dict"]
+_PYTHON_TYPES: dict[str, tuple[type, ...]] = {
+    "float": (float, int),
+    "int": (int,),
+    "bool": (bool,),
+    "categorical": (str,),
+    "str": (str,),
+    "list": (list, tuple),
+    "dict": (Mapping,),
+}
+
+
+class Declaration(msgspec.Struct, frozen=True, kw_only=True):
+    """What a scenario says of one variable, before it belongs to anyone.
+
+    `minimum` and `maximum` bound a float or int and the length of a list, inclusive;
+    `choices` are the values of a categorical one.
+    """
+
+    name: str
+    kind: Kind
+    default: object
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: tuple[str, ...] = ()
+
+    def fault(self, value: object) -> str:
+        """Tells why this variable can't hold a value; the empty text if it can."""
+        expected = _PYTHON_TYPES[self.kind]
+        if not isinstance(value, expected) or (isinstance(value, bool) and self.kind != "bool"):
+            return f"needs {_article(self.kind)}, not {value!r}"
+        if self.kind == "categorical" and value not in self.choices:
+            return f"knows no {value!r}, only {', '.join(self.choices)}"
+        return self._fault_of_bounds(value)
+
+    def nearest(self, value: float) -> float:
+        """Returns the number within the bounds that is nearest to this one."""
+        if self.maximum is not None and value > self.maximum:
+            value = self.maximum
+        if self.minimum is not None and value < self.minimum:
+            value = self.minimum
+        return int(value) if self.kind == "int" else float(value)
+
+    def _fault_of_bounds(self, value: object) -> str:
+        if isinstance(value, list | tuple):
+            size: float = len(value)
+        elif self.kind in ("float", "int") and isinstance(value, int | float):
+            size = value
+        else:
+            return ""
+        if self.minimum is not None and not size >= self.minimum:
+            return f"can't be {value!r}, its minimum is {self.minimum:g}"
+        if self.maximum is not None and not size <= self.maximum:
+            return f"can't be {value!r}, its maximum is {self.maximum:g}"
+        return ""
+
+
+class Variable(msgspec.Struct, frozen=True):
+    """One variable of one owner."""
+
+    index: int
+    scope: str
+    declared: Declaration
+
+    @property
+    def subject(self) -> str:
+        """The subject of its STATE events: scope and name."""
+        return f"{self.scope}/{self.declared.name}"
+
+    def checked(self, value: object) -> object:
+        """Returns the value as it is kept: floats as float, lists and maps as own copies.
+
+        Raises ThenceError if the variable can't hold it.
+        """
+        fault = self.declared.fault(value)
+        if fault:
+            raise ThenceError(
+                "set",
+                place=self.subject,
+                cause=f"it {fault}",
+                hint="keep the value within the bounds of state_variables",
+            )
+        if self.declared.kind == "float":
+            return float(value)  # type: ignore[arg-type]
+        return own_copy(value)
+
+
+class VariableTable:
+    """All variables of a run, found by index or by scope and name."""
+
+    def __init__(
+        self,
+        *,
+        global_vars: Iterable[Declaration] = (),
+        place_vars: Iterable[Declaration] = (),
+        agent_vars: Iterable[Declaration] = (),
+        places: Iterable[str] = (),
+        agents: Iterable[str] = (),
+    ) -> None:
+        per_place, per_agent = tuple(place_vars), tuple(agent_vars)
+        owned = [(GLOBAL, declared) for declared in global_vars]
+        owned += [(f"place/{name}", declared) for name in places for declared in per_place]
+        owned += [(f"agent/{name}", declared) for name in agents for declared in per_agent]
+        self._variables = tuple(
+            Variable(index, scope, declared) for index, (scope, declared) in enumerate(owned)
+        )
+        self._indices = {(v.scope, v.declared.name): v.index for v in self._variables}
+        self._by_scope: dict[str, list[int]] = {}
+        for variable in self._variables:
+            self._by_scope.setdefault(variable.scope, []).append(variable.index)
+
+    def __len__(self) -> int:
+        return len(self._variables)
+
+    def __iter__(self) -> Iterator[Variable]:
+        return iter(self._variables)
+
+    def __getitem__(self, index: int) -> Variable:
+        return self._variables[index]
+
+    def index(self, scope: str, name: str) -> int:
+        """Returns the index of a variable; ThenceError names the nearest one if it is unknown."""
+        try:
+            return self._indices[scope, name]
+        except KeyError:
+            raise self._unknown(scope, name) from None
+
+    def of_scope(self, scope: str) -> tuple[int, ...]:
+        """Returns the indices of all variables of one owner."""
+        return tuple(self._by_scope.get(scope, ()))
+
+    def scopes(self) -> tuple[str, ...]:
+        """Returns the owners of variables, in the order of the indices."""
+        return tuple(self._by_scope)
+
+    def defaults(self) -> tuple[object, ...]:
+        """Returns each variable's default, in the order of the indices."""
+        return tuple(variable.checked(variable.declared.default) for variable in self)
+
+    def _unknown(self, scope: str, name: str) -> ThenceError:
+        import difflib
+
+        known = [variable.subject for variable in self]
+        nearest = difflib.get_close_matches(f"{scope}/{name}", known, 1, 0)
+        return ThenceError(
+            "find the variable",
+            place=f"{scope}/{name}",
+            cause="the scenario declares no such one",
+            hint=f"the nearest is {nearest[0]}" if nearest else "declare it in state_variables",
+        )
+
+
+def own_copy(value: object) -> object:
+    """Returns a value that nobody else can change."""
+    return copy.deepcopy(value) if isinstance(value, list | tuple | Mapping) else value
+
+
+def _article(kind: str) -> str:
+    return f"an {kind}" if kind == "int" else f"a {kind}"

@@ -1,0 +1,78 @@
+"""The installed command as a user has it: a process with arguments, streams and an exit code."""
+
+import ctypes
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+THENCE = Path(sys.executable).parent / "thence"
+_PR_CAPBSET_DROP = 24
+_CAP_DAC_OVERRIDE = 1
+_CAP_DAC_READ_SEARCH = 2
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What a command left: its exit code and its two streams."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+    @property
+    def lines(self) -> list[str]:
+        return self.out.splitlines()
+
+
+def environment(**extra: str) -> dict[str, str]:
+    """The tests' environment without what a developer may have set for thence or colour."""
+    mine = ("THENCE_", "NO_COLOR", "TERM", "COLUMNS", "FORCE_COLOR", "LC_ALL")
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(mine)}
+    return kept | {"TERM": "xterm-256color", **extra}
+
+
+def thence(
+    *arguments: object,
+    cwd: Path,
+    env: Mapping[str, str] | None = None,
+    stdin: bytes = b"",
+    obeys_permissions: bool = False,
+) -> Ended:
+    """Run the command to its end."""
+    done = subprocess.run(
+        [THENCE, *map(str, arguments)],
+        cwd=cwd,
+        env=environment(**(env or {})),
+        input=stdin,
+        capture_output=True,
+        check=False,
+        timeout=100,
+        preexec_fn=drop_override if obeys_permissions else None,
+    )
+    return Ended(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+def drop_override() -> None:
+    """Let a child that runs as root be refused like anybody else."""
+    if sys.platform == "linux" and os.geteuid() == 0:
+        for power in (_CAP_DAC_OVERRIDE, _CAP_DAC_READ_SEARCH):
+            ctypes.CDLL(None).prctl(_PR_CAPBSET_DROP, power, 0, 0, 0)
+
+
+def is_three_lines(err: str) -> bool:
+    """Tell whether an error reads as what, why and next step."""
+    lines = err.splitlines()
+    starts = ("thence: ", "  why:  ", "  next: ")
+    return len(lines) >= 3 and all(
+        line.startswith(start) and len(line) > len(start)
+        for line, start in zip(lines[-3:], starts, strict=True)
+    )

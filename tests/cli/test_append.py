@@ -1,0 +1,131 @@
+import json
+
+import pytest
+from tests.cli.installed import is_three_lines, thence
+
+
+def append(tmp_path, *arguments, **options):
+    return thence("append", "--log", "log", *arguments, cwd=tmp_path, **options)
+
+
+def last(tmp_path):
+    return thence("show", "@last", "--log", "log", "--json", cwd=tmp_path).json
+
+
+def test_append_makes_a_named_log_and_writes_the_id(tmp_path):
+    ended = append(tmp_path, "order.placed", "amount=12")
+    assert (ended.code, ended.err) == (0, "")
+    assert last(tmp_path)["event_id"] == ended.out.strip()
+
+
+def test_append_makes_the_log_that_the_environment_names(tmp_path):
+    ended = thence("append", "note", cwd=tmp_path, env={"THENCE_LOG": "log"})
+    assert ended.code == 0
+    assert last(tmp_path)["event_type"] == "note"
+
+
+def test_append_makes_no_log_that_nobody_named(tmp_path):
+    ended = thence("append", "note", cwd=tmp_path)
+    assert ended.code == 4
+    assert is_three_lines(ended.err)
+    assert not list(tmp_path.iterdir())
+
+
+def test_json_tells_id_and_numbers(tmp_path):
+    append(tmp_path, "note")
+    told = append(tmp_path, "note", "--json").json
+    assert told == {"event_id": last(tmp_path)["event_id"], "seq": 2, "lamport_clock": 2}
+
+
+def test_values_are_json_where_they_parse_and_else_text(tmp_path):
+    pairs = ("a=12", 'b="12"', "c=true", "d=[1,2]", "e=two words", "f=x=y", "g=", "h=007", "i=NaN")
+    assert append(tmp_path, "note", *pairs).code == 0
+    assert last(tmp_path)["payload"] == {
+        "a": 12,
+        "b": "12",
+        "c": True,
+        "d": [1, 2],
+        "e": "two words",
+        "f": "x=y",
+        "g": "",
+        "h": "007",
+        "i": "NaN",
+    }
+
+
+def test_payload_comes_from_the_option_from_stdin_and_from_pairs(tmp_path):
+    append(tmp_path, "note", "--payload", '{"a": 1}', "b=2")
+    assert last(tmp_path)["payload"] == {"a": 1, "b": 2}
+    append(tmp_path, "note", "--payload", "-", stdin='{"text": "é"}'.encode())
+    assert last(tmp_path)["payload"] == {"text": "é"}
+
+
+def test_words_and_causes_are_kept(tmp_path):
+    first = append(tmp_path, "first").out.strip()
+    second = append(tmp_path, "second").out.strip()
+    words = ("--subject", "order/1", "--actor", "ada", "--stream", "nightly")
+    append(tmp_path, "third", *words, "--caused-by", first[:20], "--caused-by", "@last")
+    event = last(tmp_path)
+    assert event["caused_by"] == [first, second]
+    assert (event["subject"], event["actor"], event["stream"]) == ("order/1", "ada", "nightly")
+
+
+def test_actor_comes_from_the_environment_unless_the_flag_names_one(tmp_path):
+    env = {"THENCE_ACTOR": "ada"}
+    append(tmp_path, "note", env=env)
+    assert last(tmp_path)["actor"] == "ada"
+    append(tmp_path, "note", "--actor", "ben", env=env)
+    assert last(tmp_path)["actor"] == "ben"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["a=1", "a=2"], "'a' is given twice"),
+        (["a=1", "--payload", '{"a": 2}'], "--payload too"),
+        (["amount"], "'amount' is no KEY=VALUE"),
+        (["=1"], "'=1' is no KEY=VALUE"),
+        (["--payload", "{"], "--payload is no JSON"),
+        (["--payload", "[1]"], "no object"),
+    ],
+)
+def test_misuse_is_refused_and_nothing_is_made(tmp_path, arguments, said):
+    ended = append(tmp_path, "note", *arguments)
+    assert ended.code == 2
+    assert said in ended.err
+    assert is_three_lines(ended.err)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("data", [b"\xff{", b"[" * 100_000, b"x" * (3 * 1024 * 1024)])
+def test_bytes_that_are_no_payload_are_refused(tmp_path, data):
+    ended = append(tmp_path, "note", "--payload", "-", stdin=data)
+    assert ended.code == 2
+    assert is_three_lines(ended.err)
+
+
+def test_payload_over_the_limit_is_refused_by_its_limit(tmp_path):
+    data = json.dumps({"text": "x" * (1024 * 1024)}).encode()
+    ended = append(tmp_path, "note", "--payload", "-", "--json", stdin=data)
+    assert ended.code == 1
+    assert ended.json["error"]["code"] == "event_too_large"
+
+
+def test_huge_payload_under_the_limit_is_kept_and_shown(tmp_path):
+    data = json.dumps({"text": "x" * 1_000_000}).encode()
+    assert append(tmp_path, "note", "--payload", "-", stdin=data).code == 0
+    assert len(last(tmp_path)["payload"]["text"]) == 1_000_000
+    assert "x" * 1_000_000 in thence("show", "@last", "--log", "log", cwd=tmp_path).out
+
+
+def test_unknown_cause_is_not_found_and_nothing_is_appended(tmp_path):
+    append(tmp_path, "note")
+    ended = append(tmp_path, "note", "--caused-by", "01ZZZZZZ")
+    assert ended.code == 4
+    assert len(thence("log", "--log", "log", cwd=tmp_path).lines) == 1
+
+
+def test_text_that_utf8_cant_hold_is_refused(tmp_path):
+    ended = append(tmp_path, "note", b"a=\xff".decode("utf-8", "surrogateescape"))
+    assert ended.code in (1, 2)
+    assert is_three_lines(ended.err)

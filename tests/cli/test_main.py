@@ -1,0 +1,179 @@
+import os
+import signal
+import subprocess
+import sys
+
+import click
+import pytest
+from tests.cli.installed import THENCE, environment, is_three_lines, thence
+
+from thence.cli.root import root
+
+MORE_THAN_A_PIPE_HOLDS = 1024 * 1024
+HEAVY = ("structlog", "ruamel", "pydantic", "rich", "asyncio", "thence.sim")
+
+
+def every_command(command, path=()):
+    yield path
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            yield from every_command(command.get_command(context, name), (*path, name))
+
+
+COMMANDS = list(every_command(root))
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=lambda path: " ".join(("thence", *path)))
+def test_every_command_helps_in_both_spellings_with_an_example(tmp_path, path):
+    long, short = (thence(*path, option, cwd=tmp_path) for option in ("--help", "-h"))
+    assert long == short
+    assert (long.code, long.err) == (0, "")
+    _, heading, example = long.out.partition("Example:\n")
+    assert heading
+    assert f"thence {' '.join(path)}".strip() in example
+    assert max(map(len, long.lines)) <= 80
+
+
+def test_list_of_commands_says_what_each_command_says_of_itself():
+    context = click.Context(root)
+    for name, (_, line) in root.table.items():
+        command = root.get_command(context, name)
+        assert (command.help or "").splitlines()[0] == line
+
+
+def test_thence_alone_helps(tmp_path):
+    assert thence(cwd=tmp_path) == thence("--help", cwd=tmp_path)
+
+
+def test_version_is_told_as_text_and_as_json(tmp_path):
+    told = thence("version", "--json", cwd=tmp_path).json
+    assert list(told) == ["version", "python", "platform"]
+    assert thence("version", cwd=tmp_path).out.startswith(f"thence {told['version']} (Python ")
+    assert thence("--version", cwd=tmp_path).out == f"thence {told['version']}\n"
+
+
+def test_unknown_command_names_the_nearest(tmp_path):
+    ended = thence("verfy", cwd=tmp_path)
+    assert (ended.code, ended.out) == (2, "")
+    assert is_three_lines(ended.err)
+    assert "did you mean 'verify'?" in ended.err
+
+
+def test_unknown_option_names_the_nearest(tmp_path):
+    ended = thence("log", "--limt", "3", cwd=tmp_path)
+    assert ended.code == 2
+    assert is_three_lines(ended.err)
+    assert "did you mean '--limit'?" in ended.err
+
+
+def test_missing_argument_shows_the_usage(tmp_path):
+    ended = thence("why", cwd=tmp_path)
+    assert ended.code == 2
+    assert "thence why [OPTIONS] EVENT" in ended.err
+
+
+def test_misuse_under_json_is_json(tmp_path):
+    ended = thence("verfy", "--json", cwd=tmp_path)
+    assert ended.code == 2
+    assert list(ended.json["error"]) == ["code", "message", "cause", "hint"]
+    assert ended.json["error"]["code"] == "usage"
+
+
+def test_error_has_a_traceback_with_debug_only(tmp_path):
+    plain = thence("why", "@last", cwd=tmp_path)
+    assert is_three_lines(plain.err)
+    assert "Traceback" not in plain.err
+    debug = thence("why", "@last", "--debug", cwd=tmp_path)
+    assert "Traceback" in debug.err
+    assert debug.code == plain.code == 4
+
+
+def test_error_under_json_is_one_object_on_stdout(tmp_path, orders):
+    ended = thence("show", "01ZZZZZZZZ", "--log", "orders", "--json", cwd=tmp_path)
+    assert ended.code == 4
+    assert ended.json["error"]["code"] == "event_not_found"
+    assert is_three_lines(ended.err)
+
+
+def test_bug_of_ours_is_told_in_three_lines(tmp_path):
+    script = (
+        "import sys; from thence.cli import root, version\n"
+        "version.version_command.callback = lambda **_: 1 / 0\n"
+        "sys.exit(root.run(['version', '--json']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert done.returncode == 1
+    assert is_three_lines(done.stderr)
+    assert '"code":"internal_error"' in done.stdout
+
+
+def test_module_is_the_command(tmp_path, orders):
+    by_module = subprocess.run(
+        [sys.executable, "-m", "thence", "log", "--log", "orders"],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert by_module.stdout == thence("log", "--log", "orders", cwd=tmp_path).out
+
+
+def test_closed_pipe_is_quiet(tmp_path):
+    line = '{{"event_id":"{:026}","event_type":"note"}}\n'
+    text = "".join(line.format(number) for number in range(20_000))
+    (tmp_path / "events.jsonl").write_text(text)
+    for arguments in ("log", "log --json"):
+        done = subprocess.run(
+            ["bash", "-c", f"set -o pipefail; '{THENCE}' {arguments} | head -1"],
+            cwd=tmp_path,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        assert len(done.stdout.splitlines()) == 1
+
+
+def test_ctrl_c_ends_quietly_with_130(tmp_path):
+    started = subprocess.Popen(
+        [THENCE, "append", "note", "--payload", "-", "--log", "new"],
+        cwd=tmp_path,
+        env=environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert started.stdin
+    started.stdin.write("x" * MORE_THAN_A_PIPE_HOLDS)  # returns when the command reads
+    started.stdin.flush()
+    os.kill(started.pid, signal.SIGINT)
+    out, err = started.communicate(timeout=30)
+    assert (started.returncode, out) == (130, "")
+    assert err.strip() == "interrupted"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["append", "--log", "new", "note"], ["why", "@last", "--log", "orders"]],
+    ids=["help", "append", "why"],
+)
+def test_cold_start_imports_no_guest(tmp_path, orders, arguments):
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "thence", *arguments],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "click" in imported
+    assert not {name for name in imported for heavy in HEAVY if f"{name}.".startswith(f"{heavy}.")}
+    if arguments == ["--help"]:
+        assert "msgspec" not in imported

@@ -1,0 +1,207 @@
+"""What each event names as its causes, in worlds small enough to know the answer."""
+
+import pytest
+import structlog
+from tests.sim.toys import Adder, Doer, add, always, causes, config, played
+
+from thence.errors import ThenceError
+from thence.sim.actions import Action, Verdict
+from thence.sim.engine import BaseEngine
+from thence.sim.validator import BaseValidator
+
+pytestmark = pytest.mark.promise("O6")
+
+
+def watching(name, of):
+    """An agent that adds one if another agent's x is above 1."""
+    return Doer(name, lambda seen: add() if seen.agent(of)["x"] > 1 else None)
+
+
+def test_decision_names_its_turn_and_what_the_agent_read():
+    ada = Doer("ada", always(add()))
+    ben = watching("ben", of="ada")
+    events, _ = played(config(turns=3), [ada, ben])
+    assert causes(events, "3.decide.ben.0") == {"3.turn_start.-.0", "2.apply0.ada.1"}
+    assert causes(events, "3.decide.ada.0") == {"3.turn_start.-.0"}
+
+
+def test_decision_on_what_never_changed_names_the_start():
+    ben = Doer("ben", lambda seen: add() if seen["x"] == 0 else None)
+    events, _ = played(config(turns=1), [ben])
+    assert causes(events, "1.decide.ben.0") == {"1.turn_start.-.0", "0.start.-.0"}
+
+
+def test_action_names_its_decision_and_what_the_validator_read():
+    class Careful(BaseValidator):
+        def validate_action(self, action, state):
+            return Verdict(state.agent("ada")["x"] < 100)
+
+    events, _ = played(config(turns=2), [Doer("ada", always(add()))], validator=Careful())
+    assert causes(events, "2.act.ada.0") == {"2.decide.ada.0", "1.apply0.ada.1"}
+
+
+def test_state_names_its_action_and_what_its_call_read():
+    events, _ = played(config(turns=2), [Doer("ada", always(add()))])
+    assert causes(events, "2.apply0.ada.1") == {"2.act.ada.0", "1.apply0.ada.1"}
+
+
+def test_rule_names_what_it_read_and_not_what_another_rule_read():
+    class Two(Adder):
+        def apply_engine_rules(self, view):
+            with view.rule("sum"):
+                view.world["sum"] = view.agent("ada")["x"]
+            with view.rule("copy"):
+                view.world["copy"] = view.agent("ben")["x"]
+
+    given = config(
+        turns=2, global_vars=({"name": "sum", "type": "int"}, {"name": "copy", "type": "int"})
+    )
+    agents = [Doer("ada", always(add())), Doer("ben", always(add()))]
+    events, _ = played(given, agents, Two())
+    assert causes(events, "1.sum.-.0") == {"1.apply0.ada.2"}
+    assert causes(events, "1.copy.-.1") == {"1.apply0.ben.3"}
+
+
+def test_state_names_whose_old_value_it_tells():
+    class Overwriting(BaseEngine):
+        def apply_engine_rules(self, view):
+            with view.rule("clock"):
+                view.world["sum"] = view.turn
+
+    events, _ = played(config(turns=2), [], Overwriting())
+    assert causes(events, "1.clock.-.0") == {"1.turn_start.-.0"}
+    assert causes(events, "2.clock.-.0") == {"1.clock.-.0"}
+
+
+def test_rule_that_leaves_a_value_as_it_is_lends_its_causes():
+    class Capped(Adder):
+        def apply_engine_rules(self, view):
+            with view.rule("cap"):
+                view.world["sum"] = min(1, view.agent("ada")["x"])
+
+    ben = Doer("ben", lambda seen: add(seen.world["sum"]))
+    events, _ = played(config(turns=4), [Doer("ada", always(add())), ben], Capped())
+    assert "3.cap.-.0" not in events
+    assert causes(events, "4.decide.ben.0") == {"4.turn_start.-.0", "3.apply0.ada.1"}
+
+
+def test_rule_that_may_write_lends_its_causes_when_it_does_not():
+    class Alarm(Adder):
+        def apply_engine_rules(self, view):
+            with view.rule("alarm", may_change=[("global", "sum")]):
+                if view.agent("ada")["x"] > 100:
+                    view.world["sum"] = 1
+
+    ben = Doer("ben", lambda seen: add(seen.world["sum"]))
+    events, _ = played(config(turns=2), [Doer("ada", always(add())), ben], Alarm())
+    assert causes(events, "2.decide.ben.0") == {"2.turn_start.-.0", "1.apply0.ada.1"}
+
+
+def test_silent_agent_leaves_behind_why_it_was_silent():
+    ada = Doer("ada", always(add()))
+    ben = Doer("ben", lambda seen: None if seen.agent("ada")["x"] else add())
+    cleo = Doer("cleo", lambda seen: add(seen.agent("ben")["x"]))
+    events, _ = played(config(turns=3), [ada, ben, cleo])
+    assert "2.decide.ben.0" not in events
+    assert causes(events, "3.decide.cleo.0") == {
+        "3.turn_start.-.0",
+        "1.apply0.ben.2",
+        "1.apply0.ada.1",
+    }
+
+
+def test_refused_agent_leaves_its_rejection_behind():
+    class Never(BaseValidator):
+        def validate_action(self, action, state):
+            return Verdict(action.agent_id != "ben", "not ben")
+
+    cleo = Doer("cleo", lambda seen: add(seen.agent("ben")["x"]))
+    events, _ = played(config(turns=2), [Doer("ben", always(add())), cleo], validator=Never())
+    assert events["1.reject.ben.0"].details["reason"] == "not ben"
+    assert "1.act.ben.0" not in events
+    assert causes(events, "2.decide.cleo.0") == {"2.turn_start.-.0", "1.reject.ben.0"}
+
+
+@pytest.mark.promise("O5")
+def test_retry_names_the_rejection_and_its_decision_names_the_retry():
+    class Small(BaseValidator):
+        def validate_action(self, action, state):
+            return Verdict(action.payload["amount"] == 1, "too much", {"at_most": 1})
+
+    def answer(seen):
+        return add(seen.rejections[-1].verdict.facts["at_most"] if seen.rejections else 9)
+
+    given = config(turns=1, validator={"retries": 1})
+    events, simulation = played(given, [Doer("ada", answer)], validator=Small())
+    assert events["1.reject.ada.0"].error_type == "action_rejected"
+    assert events["1.retry1.ada.0"].error_type == "action_retried"
+    assert causes(events, "1.reject.ada.0") == {"1.decide.ada.0"}
+    assert causes(events, "1.retry1.ada.0") == {"1.reject.ada.0"}
+    assert causes(events, "1.decide1.ada.0") == {"1.turn_start.-.0", "1.retry1.ada.0"}
+    assert simulation.history[-1].agent("ada")["x"] == 1
+
+
+def test_agent_that_remembers_names_its_earlier_decision():
+    memory = []
+
+    def answer(seen):
+        memory.append(seen.agent("ben")["x"])
+        return add(memory[0] + 1)
+
+    events, _ = played(
+        config(turns=2), [Doer("ada", answer, remembers=True), Doer("ben", always(add()))]
+    )
+    assert "1.decide.ada.0" in causes(events, "2.decide.ada.0")
+
+
+def test_change_outside_a_view_is_put_down_to_all_actions_with_a_warning():
+    class Rough(BaseEngine):
+        def apply_actions(self, state, actions, writes):
+            return state.replace({("global", "sum"): len(actions)})
+
+    agents = [Doer("ada", always(add())), Doer("ben", always(add()))]
+    with structlog.testing.capture_logs() as told:
+        events, simulation = played(config(turns=1), agents, Rough())
+    assert causes(events, "1.apply-unrecorded.-.0") == {"1.act.ada.0", "1.act.ben.0"}
+    assert simulation.history[-1].world["sum"] == 2
+    assert [record["event"] for record in told] == ["state_changed_outside_view"]
+
+
+def test_turn_that_depends_on_a_value_names_it():
+    given = config(
+        turns=9,
+        simulation={
+            "name": "toy",
+            "max_turns": 9,
+            "termination": [{"variable": "x", "scope": "agent/ada", "above": 1}],
+        },
+    )
+    events, simulation = played(given, [Doer("ada", always(add()))])
+    assert simulation.reason == "agent/ada/x is above 1"
+    assert causes(events, "2.turn_start.-.0") == {"1.turn_end.-.0", "1.apply0.ada.1"}
+    assert causes(events, "2.end.-.0") == {"2.turn_end.-.0", "2.apply0.ada.1"}
+
+
+def test_only_the_start_has_no_cause():
+    events, _ = played(config(turns=3), [Doer("ada", always(add()))])
+    assert [step for step, event in events.items() if not event.caused_by] == ["0.start.-.0"]
+
+
+def test_action_that_the_engine_made_itself_is_put_down_to_all_of_the_turn():
+    class Inventive(Adder):
+        def apply_actions(self, state, actions, writes):
+            with writes.action(Action("rain")) as view:
+                view.world["sum"] = 1
+
+    agents = [Doer("ada", always(add())), Doer("ben", always(add()))]
+    events, _ = played(config(turns=1), agents, Inventive())
+    assert causes(events, "1.apply.-.0") == {"1.act.ada.0", "1.act.ben.0"}
+
+
+def test_engine_that_returns_something_else_is_told_what_to_return():
+    class Wrong(BaseEngine):
+        def apply_actions(self, state, actions, writes):
+            return {"sum": 1}
+
+    with pytest.raises(ThenceError, match="returned dict, not a State"):
+        played(config(turns=1), [], Wrong())

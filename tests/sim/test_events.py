@@ -1,0 +1,146 @@
+"""Events of a simulation: what they hold, what they refuse."""
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+
+from thence.sim import (
+    ActionEvent,
+    DecisionEvent,
+    DetailEvent,
+    Event,
+    MilestoneEvent,
+    StateEvent,
+    SystemEvent,
+    VerbosityLevel,
+    create_action_event,
+    create_decision_event,
+    create_detail_event,
+    create_milestone_event,
+    create_state_event,
+    create_system_event,
+)
+
+TYPED = [
+    create_milestone_event("run", 1, "turn_start"),
+    create_decision_event("run", 1, "ada", "trade", None, "sell 3 grain"),
+    create_action_event("run", 1, "ada", "sell", {"good": "grain", "amount": 3}),
+    create_state_event("run", 1, "grain", 5, 2, "agent/ada"),
+    create_detail_event("run", 1, "price", {"supply": 4}),
+    create_system_event("run", 1, "timeout", "retry", 2),
+]
+
+
+@pytest.mark.promise("E1")
+def test_an_event_has_the_promised_fields() -> None:
+    event = Event(event_type="note", simulation_id="run", details={"a": 1})
+    assert set(event.to_dict()) == {
+        "event_id",
+        "timestamp",
+        "turn_number",
+        "event_type",
+        "simulation_id",
+        "details",
+    }
+    assert event.turn_number == 0
+    assert datetime.fromisoformat(event.timestamp).utcoffset() == timedelta(0)
+    assert len(event.timestamp) == len("2026-11-20T07:13:00.123456Z")
+
+
+@pytest.mark.promise("E1")
+def test_data_is_another_name_for_details() -> None:
+    event = Event(event_type="note", data={"a": 1})
+    assert event.details == {"a": 1}
+    assert Event.from_dict({"event_type": "note", "data": {"a": 1}}).details == {"a": 1}
+
+
+@pytest.mark.promise("E1")
+def test_a_long_description_is_cut_and_flagged() -> None:
+    event = Event(event_type="note", description="x" * 501)
+    assert event.description == "x" * 500
+    assert event.repairs == ({"path": "description", "was": "501 characters"},)
+    assert Event(event_type="note", description="x" * 500).repairs == ()
+
+
+@pytest.mark.promise("E1")
+def test_causes_are_events_or_ids() -> None:
+    cause = TYPED[0]
+    event = Event(event_type="note", caused_by=[cause, "other", cause.event_id])
+    assert event.caused_by == (cause.event_id, "other")
+
+
+@pytest.mark.promise("E1")
+def test_an_aware_datetime_becomes_utc_text() -> None:
+    moment = datetime(2026, 11, 20, 9, 13, 0, 5, tzinfo=timezone(timedelta(hours=2)))
+    event = Event(event_type="note", timestamp=moment)  # type: ignore[arg-type]
+    assert event.timestamp == "2026-11-20T07:13:00.000005Z"
+
+
+@pytest.mark.promise("E2")
+@pytest.mark.parametrize("event", TYPED, ids=lambda event: event.event_type)
+def test_typed_fields_lie_in_details_and_round_trip(event: Event) -> None:
+    assert set(type(event).fields) <= set(event.details)
+    for name in type(event).fields:
+        assert getattr(event, name) == event.details[name]
+    again = Event.from_dict(event.to_dict())
+    assert type(again) is type(event)
+    assert again == event
+    assert f'"event_id":"{event.event_id}"' in event.to_json()
+
+
+@pytest.mark.promise("E2")
+@pytest.mark.parametrize(
+    ("kind", "field", "values"),
+    [
+        (MilestoneEvent, "milestone_type", {"milestone_type": "lunch"}),
+        (MilestoneEvent, "agent_id", {"milestone_type": "turn_start", "agent_id": "ada"}),
+        (DecisionEvent, "agent_id", {"decision_type": "trade"}),
+        (DecisionEvent, "decision_type", {"agent_id": "ada", "decision_type": 3}),
+        (ActionEvent, "agent_id", {"action_type": "sell"}),
+        (ActionEvent, "action_payload", {**TYPED[2].details, "agent_id": "a", "action_payload": 7}),
+        (StateEvent, "variable_name", {"scope": "global"}),
+        (StateEvent, "scope", {"variable_name": "grain", "scope": None}),
+        (DetailEvent, "intermediate_values", {"calculation_type": "x", "intermediate_values": 1}),
+        (SystemEvent, "status", {"error_type": "x", "status": "meh"}),
+        (SystemEvent, "retry_count", {"error_type": "x", "status": "retry", "retry_count": -1}),
+        (ActionEvent, "turn_number", {"agent_id": "a", "action_type": "b", "turn_number": -1}),
+        (ActionEvent, "turn_number", {"agent_id": "a", "action_type": "b", "turn_number": True}),
+        (ActionEvent, "event_type", {"agent_id": "a", "action_type": "b", "event_type": "STATE"}),
+        (ActionEvent, "caused_by", {"agent_id": "a", "action_type": "b", "caused_by": "01J"}),
+        (ActionEvent, "event_id", {"agent_id": "a", "action_type": "b", "event_id": 'a"b'}),
+        (ActionEvent, "timestamp", {"agent_id": "a", "action_type": "b", "timestamp": "noon"}),
+    ],
+)
+def test_a_wrong_value_raises_a_value_error_that_names_the_field(
+    kind: type[Event], field: str, values: dict[str, object]
+) -> None:
+    with pytest.raises(ValueError, match=f"field {field}"):
+        kind(simulation_id="run", **values)  # type: ignore[arg-type]
+
+
+def test_a_line_whose_details_fit_no_type_is_read_as_a_plain_event() -> None:
+    event = Event.from_dict({"event_type": "ACTION", "details": {"free": 1}})
+    assert type(event) is Event
+    assert event.details == {"free": 1}
+
+
+def test_events_are_frozen() -> None:
+    with pytest.raises(AttributeError):
+        TYPED[0].turn_number = 7  # type: ignore[misc]
+
+
+@pytest.mark.promise("E3")
+def test_builders_fill_id_and_time() -> None:
+    before = datetime.now(UTC)
+    event = create_milestone_event("run", 3, "turn_end")
+    assert len(event.event_id) == 26
+    assert before - timedelta(milliseconds=1) <= datetime.fromisoformat(event.timestamp)
+    assert event.event_id < create_milestone_event("run", 3, "turn_end").event_id
+
+
+@pytest.mark.promise("E4")
+def test_levels_hold_those_before_them_and_action_is_the_default() -> None:
+    order = [kind.level for kind in (MilestoneEvent, DecisionEvent, ActionEvent, StateEvent)]
+    assert order == sorted(order) == [1, 2, 3, 4]
+    assert DetailEvent.level == SystemEvent.level == VerbosityLevel.DETAIL
+    assert Event.level < VerbosityLevel.MILESTONE

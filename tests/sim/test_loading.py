@@ -1,0 +1,98 @@
+"""A type in a scenario names a shipped class, an entry point, a module's or a file's."""
+
+import pytest
+from tests.sim.toys import lines
+
+from thence.errors import ScenarioError
+from thence.sim import SimulationConfig, SimulationOrchestrator
+from thence.sim.agents import BaseAgent
+from thence.sim.casting import cast_of
+from thence.sim.components.trader import Trader
+
+FILE = """
+from thence.sim import Action, BaseAgent, BaseEngine
+
+class Greeter(BaseAgent):
+    def __init__(self, name, *, words: str = "hello", times: int = 1):
+        super().__init__(name)
+        if times > 3:
+            raise ValueError("nobody greets more than 3 times")
+        self.words = words
+
+    def decide_action(self, observation):
+        return Action("greet", {"words": self.words})
+
+class Free(BaseAgent):
+    def __init__(self, name, **anything):
+        super().__init__(name)
+        self.anything = anything
+"""
+
+
+def scenario(folder, agent):
+    (folder / "greeter.py").write_text(FILE)
+    path = folder / "s.yaml"
+    path.write_text(f"simulation: {{name: hi, max_turns: 1}}\nagents:\n  - {agent}\n")
+    return path
+
+
+def test_class_of_a_file_beside_the_scenario(tmp_path):
+    path = scenario(tmp_path, "{name: ada, type: './greeter.py:Greeter', words: hi}")
+    result = SimulationOrchestrator(path, output_root=tmp_path / "out").run()
+    (action,) = [each for each in lines(result.output_dir) if each["event_type"] == "ACTION"]
+    assert action["details"]["action_payload"] == {"words": "hi"}
+
+
+def test_keys_of_a_users_class_are_checked(tmp_path):
+    path = scenario(tmp_path, "{name: ada, type: './greeter.py:Greeter', word: hi, times: x}")
+    with pytest.raises(ScenarioError) as caught:
+        SimulationConfig.from_file(path)
+    assert [(each["line"], each["key"], each["hint"]) for each in caught.value.problems] == [
+        (3, "agents[0].times", ""),
+        (3, "agents[0].word", "the nearest known is words"),
+    ]
+
+
+def test_class_that_takes_anything_takes_any_key(tmp_path):
+    path = scenario(tmp_path, "{name: ada, type: './greeter.py:Free', colour: red}")
+    (ada,) = cast_of(SimulationConfig.from_file(path)).agents
+    assert ada.anything == {"colour": "red"}
+
+
+def test_class_that_refuses_its_parameters_is_a_problem_of_the_scenario(tmp_path):
+    path = scenario(tmp_path, "{name: ada, type: './greeter.py:Greeter', times: 4}")
+    with pytest.raises(ScenarioError, match="nobody greets more than 3 times"):
+        SimulationOrchestrator(path, output_root=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_file_that_fails_when_imported_is_a_problem_of_the_scenario(tmp_path):
+    (tmp_path / "broken.py").write_text("1 / 0")
+    path = scenario(tmp_path, "{name: ada, type: './broken.py:X'}")
+    with pytest.raises(ScenarioError, match="can't be imported: division by zero"):
+        SimulationConfig.from_file(path)
+
+
+def test_entry_point_is_a_name(tmp_path, monkeypatch):
+    folder = tmp_path / "greeters-1.0.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: greeters\nVersion: 1.0\n")
+    target = "thence.sim.components.trader:Trader"
+    (folder / "entry_points.txt").write_text(f"[thence.agents]\nhawker = {target}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    path = scenario(tmp_path, "{name: ada, type: hawker, goods: [], places: []}")
+    (ada,) = cast_of(SimulationConfig.from_file(path)).agents
+    assert type(ada) is Trader
+
+
+def test_class_of_a_module(tmp_path):
+    path = scenario(tmp_path, "{name: ada, type: 'thence.sim.agents:BaseAgent'}")
+    (ada,) = cast_of(SimulationConfig.from_file(path)).agents
+    assert type(ada) is BaseAgent
+
+
+@pytest.mark.parametrize("names", [["ada", "ada"], ["-"], ["a b"], [None]])
+def test_agents_given_as_objects_need_names_of_their_own(names):
+    given = SimulationConfig.from_mapping({"simulation": {"name": "x"}})
+    with pytest.raises(ScenarioError):
+        cast_of(given, agents=[BaseAgent(name) for name in names])

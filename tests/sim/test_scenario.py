@@ -1,0 +1,263 @@
+"""A scenario is read whole, or every problem of it is told with its line."""
+
+from pathlib import Path
+
+import pytest
+from tests.sim.toys import SCENARIO
+
+from thence.errors import ScenarioError
+from thence.sim.config import SimulationConfig
+
+GOOD = """\
+simulation:
+  name: small
+  max_turns: 5
+state_variables:
+  global_vars:
+    - {name: season, type: categorical, choices: [dry, wet]}
+  agent_vars:
+    - {name: money, type: float, default: 3, min: 0, max: 10}
+    - {name: location, type: str}
+spatial:
+  places:
+    - {name: Mill}
+    - {name: Abbey}
+  roads:
+    - {between: [Mill, Abbey], turns: 2}
+agents:
+  - {name: ada, type: trader, initial_location: Mill, goods: [grain], places: [Mill]}
+"""
+
+
+@pytest.fixture
+def problems(tmp_path):
+    """Returns the problems of the good scenario with one text replaced by another."""
+
+    def found(old="", new="", text=GOOD):
+        assert old in text
+        path = tmp_path / "scenario.yaml"
+        path.write_text(text.replace(old, new, 1))
+        with pytest.raises(ScenarioError) as caught:
+            SimulationConfig.from_file(path)
+        for problem in caught.value.problems:
+            assert problem.keys() == {"file", "line", "key", "message", "hint"}
+            assert problem["file"] == str(path)
+        return caught.value.problems
+
+    return found
+
+
+def short(problem):
+    return problem["line"], problem["key"], problem["message"]
+
+
+def test_scenario_is_read_from_a_file(tmp_path):
+    path = tmp_path / "scenario.yaml"
+    path.write_text(GOOD)
+    read = SimulationConfig.from_file(path)
+    assert (read.simulation.name, read.simulation.max_turns, read.source) == ("small", 5, path)
+    assert read.agents[0].initial == {"location": "Mill"}
+    assert read.agents[0].params == {"goods": ["grain"], "places": ["Mill"]}
+    table = read.table(["ada"])
+    assert [variable.subject for variable in table] == [
+        "global/season",
+        "agent/ada/money",
+        "agent/ada/location",
+    ]
+    assert table.defaults() == ("dry", 3.0, "")
+
+
+def test_count_makes_numbered_agents():
+    read = SimulationConfig.from_mapping(
+        {
+            "simulation": {"name": "x"},
+            "agents": [
+                {"name": "ada", "type": "trader", "count": 3, "goods": [], "places": []},
+            ],
+        }
+    )
+    assert [agent.name for agent in read.agents] == ["ada-1", "ada-2", "ada-3"]
+
+
+@pytest.mark.promise("O2")
+@pytest.mark.parametrize("name", [SCENARIO, f"{SCENARIO}.yaml"])
+def test_bare_name_finds_the_shipped_scenario(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    read = SimulationConfig.from_file(name)
+    assert read.simulation.name == "spatial-trade-network"
+    assert len(read.spatial.places) >= 6
+    assert len(read.agents) >= 8
+
+
+@pytest.mark.promise("O8")
+@pytest.mark.parametrize(
+    ("old", "new", "line", "key", "nearest"),
+    [
+        ("  max_turns: 5", "  max_turnz: 5", 3, "simulation.max_turnz", "max_turns"),
+        ("agents:", "agent:", 16, "agent", "agents"),
+        ("max: 10", "maximum: 10", 8, "state_variables.agent_vars[0].maximum", "max"),
+        ("turns: 2", "turn: 2", 15, "spatial.roads[0].turn", "turns"),
+        ("{name: Mill}", "{nam: x, name: Mill}", 12, "spatial.places[0].nam", "name"),
+        ("goods: [grain]", "goods: [], god: []", 17, "agents[0].god", "goods"),
+        (
+            "goods: [grain]",
+            "goods: [], initial_loc: x",
+            17,
+            "agents[0].initial_loc",
+            "initial_location",
+        ),
+        (
+            "agents:",
+            "engine: {type: trade_network, markets: [{plac: x}]}\nagents:",
+            16,
+            "engine.markets[0].plac",
+            "place",
+        ),
+        ("agents:", "validator: {retrys: 1}\nagents:", 16, "validator.retrys", "retries"),
+        ("agents:", "events: {verbose: x}\nagents:", 16, "events.verbose", "verbosity"),
+    ],
+)
+def test_unknown_key_is_refused_with_the_nearest_known_one(problems, old, new, line, key, nearest):
+    found = [problem for problem in problems(old, new) if problem["key"] == key]
+    assert short(found[0]) == (line, key, "this key is not known")
+    assert found[0]["hint"] == f"the nearest known is {nearest}"
+
+
+@pytest.mark.promise("O8")
+@pytest.mark.parametrize("key", ["llm", "observability", "logging"])
+def test_section_that_nothing_reads_is_unknown(problems, key):
+    assert problems(text=GOOD + f"{key}: {{}}\n")[0]["key"] == key
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "key", "message"),
+    [
+        ("max_turns: 5", "max_turns: five", 3, "simulation.max_turns",
+         "should be a valid integer, not 'five'"),
+        ("max_turns: 5", "max_turns: 0", 3, "simulation.max_turns",
+         "should be greater than or equal to 1, not 0"),
+        ("name: small", "name: ../up", 2, "simulation.name", "'../up' is no name"),
+        ("name: small", "seed: 1", 1, "simulation.name", "this key is missing"),
+        ("type: float", "type: flot", 8, "state_variables.agent_vars[0].type",
+         "should be 'float', 'int', 'bool', 'categorical', 'str', 'list' or 'dict', not 'flot'"),
+        ("min: 0", "min: 20", 8, "state_variables.agent_vars[0].min", "20 is above max 10"),
+        ("default: 3", "default: 30", 8, "state_variables.agent_vars[0].default",
+         "money can't be 30, its maximum is 10"),
+        ("default: 3", "default: much", 8, "state_variables.agent_vars[0].default",
+         "money needs a float, not 'much'"),
+        ("{name: location, type: str}", "{name: location, type: str, min: 1}", 9,
+         "state_variables.agent_vars[1].min", "a str variable has no bounds"),
+        (", choices: [dry, wet]", "", 6, "state_variables.global_vars[0].type",
+         "a categorical variable, and no other, has choices"),
+        ("name: location", "name: money", 9, "state_variables.agent_vars[1].name",
+         "the name 'money' stands twice"),
+        ("{name: Abbey}", "{name: Mill}", 13, "spatial.places[1].name",
+         "the name 'Mill' stands twice"),
+        ("[Mill, Abbey]", "[Mill, Aby]", 15, "spatial.roads[0].between[1]",
+         "there is no place 'Aby'"),
+        ("initial_location: Mill", "initial_location: Mil", 17, "agents[0].initial_location",
+         "there is no place 'Mil'"),
+        ("initial_location: Mill", "initial: {mony: 1}", 17, "agents[0].initial.mony",
+         "there is no variable 'mony'"),
+        ("initial_location: Mill", "initial: {money: 11}", 17, "agents[0].initial.money",
+         "money can't be 11, its maximum is 10"),
+        ("name: ada", "name: '-'", 17, "agents[0].name", "a name can't be just '-'"),
+        ("name: ada", "name: a da", 17, "agents[0].name", "'a da' is no name"),
+        ("goods: [grain]", "goods: grain", 17, "agents[0].goods", "should be a list, not 'grain'"),
+        ("goods: [grain], ", "", 17, "agents[0].goods", "this key is missing"),
+        ("type: trader", "type: tradr", 17, "agents[0].type", "there is no agent type 'tradr'"),
+        ("type: trader", "type: nowhere:X", 17, "agents[0].type",
+         "nowhere can't be imported: No module named 'nowhere'"),
+        ("type: trader", "type: json:Nothing", 17, "agents[0].type", "json has no class Nothing"),
+        ("type: trader", "type: json:JSONDecoder", 17, "agents[0].type",
+         "JSONDecoder is not a BaseAgent"),
+        ("agents:", "engine: {type: trad_network}\nagents:", 16, "engine.type",
+         "there is no engine type 'trad_network'"),
+        ("agents:", "validator: {type: trade}\nagents:", 16, "validator.type",
+         "there is no validator type 'trade'"),
+        ("agents:", "events: {mode: slow}\nagents:", 16, "events.mode",
+         "should be 'async' or 'sync', not 'slow'"),
+    ],
+)  # fmt: skip
+@pytest.mark.promise("O8")
+def test_wrong_value_is_told_with_its_line(problems, old, new, line, key, message):
+    assert (line, key, message) in [short(problem) for problem in problems(old, new)]
+
+
+def test_type_that_does_not_exist_is_told_with_the_nearest(problems):
+    assert problems("type: trader", "type: tradr")[0]["hint"] == "the nearest agent type is trader"
+
+
+def test_termination_on_an_unknown_variable_is_refused(problems):
+    new = "  termination: [{variable: seson, equals: dry}]\nstate_variables:"
+    (problem,) = problems("state_variables:", new)
+    assert short(problem) == (
+        4,
+        "simulation.termination[0].variable",
+        "there is no variable global/seson",
+    )
+    assert problem["hint"] == "the nearest variable is global/season"
+
+
+@pytest.mark.promise("O8")
+def test_all_problems_are_told_at_once_in_the_order_of_lines(problems):
+    text = GOOD.replace("max_turns", "turns").replace("min: 0", "min: 20")
+    text = text.replace("[Mill, Abbey]", "[Mill, Aby]").replace("goods: [grain]", "goods: 3")
+    assert [problem["line"] for problem in problems(text=text)] == [3, 8, 8, 15, 17]
+
+
+def test_one_problem_is_not_told_twice_under_other_names(problems):
+    (problem,) = problems("type: str}", "type: text}")
+    assert problem["key"] == "state_variables.agent_vars[1].type"
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "message"),
+    [
+        ("simulation:\n  name: x\n max: 1\n", 3, "not YAML at column 2"),
+        ("simulation: {name: x\n", 2, "not YAML at column 1"),
+        ("simulation: {name: x}\nsimulation: {name: y}\n", 2, "found duplicate key"),
+        ("- simulation\n", 1, "a scenario is a map of sections"),
+        ("", 1, "a scenario is a map of sections"),
+        ("simulation: !!python/object:os.system {}\n", 1, "this key is missing"),
+    ],
+)
+def test_file_that_holds_no_scenario_says_where(problems, text, line, message):
+    problem = problems(text=text)[0]
+    assert problem["line"] == line
+    assert message in problem["message"]
+
+
+def test_file_that_is_not_text_is_refused(tmp_path):
+    path = tmp_path / "s.yaml"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ScenarioError, match="can't be read"):
+        SimulationConfig.from_file(path)
+
+
+def test_missing_file_is_told_with_the_nearest_shipped_scenario():
+    with pytest.raises(ScenarioError, match="there is no such file") as caught:
+        SimulationConfig.from_file("spatial_trade")
+    assert caught.value.problems[0]["hint"] == f"the nearest shipped scenario is {SCENARIO}"
+
+
+def test_folder_is_no_scenario(tmp_path):
+    with pytest.raises(ScenarioError, match="this is a folder"):
+        SimulationConfig.from_file(tmp_path)
+
+
+def test_problem_of_a_mapping_has_no_file_and_no_line():
+    with pytest.raises(ScenarioError, match="given as a mapping") as caught:
+        SimulationConfig.from_mapping({"simulation": {"name": "x", "turns": 1}})
+    assert caught.value.problems[0]["line"] == 0
+
+
+def test_anchors_and_other_yaml_are_plain_values(tmp_path):
+    path = Path(tmp_path / "s.yaml")
+    path.write_text(
+        "simulation: {name: &n small, seed: 0x10, max_turns: 1_0}\n"
+        "agents: [{name: *n, type: trader, goods: [], places: []}]\n"
+    )
+    read = SimulationConfig.from_file(path)
+    assert (read.simulation.seed, read.agents[0].name) == (16, "small")
+    assert type(read.given["simulation"]["name"]) is str

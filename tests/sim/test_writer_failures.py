@@ -1,0 +1,150 @@
+"""The event writer on disks that refuse, with payloads that JSON can't hold."""
+
+from pathlib import Path
+
+import pytest
+import structlog
+from tests.disks import FullDisk, LyingDisk
+from tests.sim.written import action, lines, notices, numbers
+
+import thence
+from thence.errors import ThenceError
+from thence.sim import EventWriter, create_action_event
+
+
+@pytest.mark.promise("W10")
+def test_sync_on_a_full_disk_answers_false_counts_and_tells_later(tmp_path: Path) -> None:
+    disk = FullDisk()
+    writer = EventWriter(tmp_path, "run", mode="sync", disk=disk)
+    assert writer.emit(action(0))
+    disk.is_full = True
+    refused = [action(1), action(2)]
+    with structlog.testing.capture_logs() as records:
+        assert [writer.emit(event) for event in refused] == [False, False]
+    assert writer.failed_count == 2
+    failed = [(r["event_id"], r["mode"]) for r in records if r["event"] == "event_writer_failed"]
+    assert failed == [(event.event_id, "sync") for event in refused]
+    disk.is_full = False
+    assert writer.emit(action(3, caused_by=refused))
+    writer.close()
+    assert numbers(tmp_path) == [0, 3]
+    (notice,) = notices(tmp_path, "write_failed")
+    assert notice["count"] == 2
+    assert "caused_by" not in lines(tmp_path)[-1]
+
+
+@pytest.mark.promise("W10")
+def test_async_keeps_what_a_full_disk_refused_and_tries_again(tmp_path: Path) -> None:
+    disk = FullDisk()
+    writer = EventWriter(tmp_path, "run", disk=disk, max_queue_size=50)
+    writer.emit(action(0))
+    writer.flush()
+    disk.is_full = True
+    with structlog.testing.capture_logs() as records:
+        answers = [writer.emit(action(n)) for n in range(1, 101)]
+        while not [r for r in records if r["event"] == "event_writer_refused"]:
+            pass
+        answers += [writer.emit(action(n)) for n in range(101, 201)]
+    assert answers.count(True) < 200
+    assert answers.count(False) == writer.dropped_count
+    disk.is_full = False
+    assert writer.close(timeout=30) is True
+    assert writer.failed_count == 0
+    kept = [0, *(n for n, taken in enumerate(answers, 1) if taken)]
+    assert numbers(tmp_path) == kept
+    assert sum(int(str(n["count"])) for n in notices(tmp_path, "write_failed")) >= 1
+    with thence.open(tmp_path) as log:
+        assert log.verify().ok
+
+
+@pytest.mark.promise("W10")
+def test_what_is_unwritten_at_the_end_is_counted_once(tmp_path: Path) -> None:
+    disk = FullDisk()
+    writer = EventWriter(tmp_path, "run", disk=disk)
+    disk.is_full = True
+    for number in range(20):
+        writer.emit(action(number))
+    assert writer.close(timeout=0.1) is False
+    while not writer.close(timeout=5) and writer.failed_count == 0:
+        pass
+    assert writer.failed_count == 20
+    assert writer.close() is False
+    assert writer.failed_count == 20
+
+
+@pytest.mark.promise("W10")
+def test_a_failed_sync_never_turns_into_true_in_sync_mode(tmp_path: Path) -> None:
+    disk = LyingDisk()
+    writer = EventWriter(tmp_path, "run", mode="sync", disk=disk)
+    assert writer.emit(action(0))
+    disk.is_broken = True
+    assert writer.emit(action(1)) is False
+    disk.is_broken = False
+    assert writer.emit(action(2)) is False
+    writer.close()
+    assert writer.failed_count == 2
+
+
+@pytest.mark.promise("W10")
+def test_a_failed_sync_counts_what_was_queued_as_failed(tmp_path: Path) -> None:
+    disk = LyingDisk()
+    writer = EventWriter(tmp_path, "run", disk=disk)
+    writer.emit(action(0))
+    writer.flush()
+    disk.is_broken = True
+    writer.emit(action(1))
+    with pytest.raises(ThenceError):
+        writer.flush()
+    disk.is_broken = False
+    writer.emit(action(2))
+    assert writer.close() is False
+    assert writer.failed_count == 2
+
+
+@pytest.mark.promise("W10")
+def test_what_json_cannot_hold_is_repaired_and_each_repair_named(tmp_path: Path) -> None:
+    cycle: list[object] = [1]
+    cycle.append(cycle)
+    payload = {
+        "nan": float("nan"),
+        "inf": [float("-inf")],
+        "set": {3, 1, 2},
+        "object": Path("x"),
+        "cycle": cycle,
+        "surrogate": "a\ud800",
+        "fine": {"n": 1.5},
+    }
+    writer = EventWriter(tmp_path, "run", mode="sync")
+    assert writer.emit(create_action_event("run", 1, "ada", "x", payload))
+    (line,) = lines(tmp_path)
+    details = line["details"]
+    assert isinstance(details, dict)
+    assert details["action_payload"] == {
+        "nan": "NaN",
+        "inf": ["-Infinity"],
+        "set": [1, 2, 3],
+        "object": "PosixPath('x')",
+        "cycle": [1, "<cycle>"],
+        "surrogate": "a\\ud800",
+        "fine": {"n": 1.5},
+    }
+    repairs = line["repairs"]
+    assert isinstance(repairs, list)
+    assert [repair["path"] for repair in repairs] == [
+        "details.action_payload.nan",
+        "details.action_payload.inf[0]",
+        "details.action_payload.set",
+        "details.action_payload.object",
+        "details.action_payload.cycle[1]",
+        "details.action_payload.surrogate",
+    ]
+
+
+@pytest.mark.promise("W10")
+@pytest.mark.parametrize("payload", [{"t": "x" * 2_000_000}, {"l": list(range(500_000))}])
+def test_an_event_of_2_mb_is_cut_and_says_so(tmp_path: Path, payload: dict[str, object]) -> None:
+    writer = EventWriter(tmp_path, "run", mode="sync")
+    assert writer.emit(create_action_event("run", 1, "ada", "x", payload))
+    (line,) = lines(tmp_path)
+    assert (tmp_path / "events.jsonl").stat().st_size < 2**20
+    assert line["repairs"]

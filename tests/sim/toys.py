@@ -1,0 +1,94 @@
+"""Small worlds for tests: a mapping instead of a file, agents of a line."""
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from thence.sim.actions import Action
+from thence.sim.agents import BaseAgent
+from thence.sim.config import SimulationConfig
+from thence.sim.engine import BaseEngine
+from thence.sim.events import Event
+from thence.sim.simulation import Components, Simulation
+from thence.sim.validator import BaseValidator
+
+SCENARIO = "spatial_trade_network"
+
+
+def config(
+    *,
+    turns: int = 3,
+    agent_vars: Sequence[Mapping[str, Any]] = ({"name": "x", "type": "int"},),
+    global_vars: Sequence[Mapping[str, Any]] = ({"name": "sum", "type": "int"},),
+    **sections: Any,
+) -> SimulationConfig:
+    """Returns a scenario of few turns, of which any section may be given."""
+    return SimulationConfig.from_mapping(
+        {
+            "simulation": {"name": "toy", "max_turns": turns, "seed": 1},
+            "state_variables": {
+                "agent_vars": list(map(dict, agent_vars)),
+                "global_vars": list(map(dict, global_vars)),
+            },
+            **sections,
+        }
+    )
+
+
+class Doer(BaseAgent):
+    """Answers with what a function makes of the observation."""
+
+    def __init__(self, name: str, answer: Callable[[Any], Any], remembers: bool = False) -> None:
+        super().__init__(name)
+        self.answer = answer
+        self.remembers = remembers
+
+    def decide_action(self, observation: Any) -> Any:
+        return self.answer(observation)
+
+
+class Adder(BaseEngine):
+    """`add` adds to the agent's own x; each turn the sum of all x becomes the world's."""
+
+    def apply_action(self, view: Any, action: Action) -> None:
+        own = view.agent(action.agent_id)
+        own["x"] = own["x"] + action.payload["amount"]
+
+
+def add(amount: int = 1) -> Action:
+    return Action("add", {"amount": amount})
+
+
+def always(action: Any) -> Callable[[Any], Any]:
+    return lambda observation: action
+
+
+def played(
+    given: SimulationConfig,
+    agents: Sequence[BaseAgent],
+    engine: BaseEngine | None = None,
+    validator: BaseValidator | None = None,
+    alter: Mapping[str, object] | None = None,
+) -> tuple[dict[str, Event], Simulation]:
+    """Runs components in memory; returns the events by step, and the simulation."""
+    events: list[Event] = []
+    parts = Components(tuple(agents), engine or Adder(), validator or BaseValidator())
+    simulation = Simulation(given, parts, events.append, alter=alter)
+    asyncio.run(simulation.run())
+    by_step = {event.step: event for event in events}
+    assert len(by_step) == len(events), "a step stands once"
+    return by_step, simulation
+
+
+def causes(events: Mapping[str, Event], step: str) -> set[str]:
+    """Returns the steps of the events that an event names."""
+    steps = {event.event_id: event.step for event in events.values()}
+    return {steps[cause] for cause in events[step].caused_by}
+
+
+def lines(folder: Path) -> list[dict[str, Any]]:
+    """Returns the events in the files of a run, oldest first."""
+    files = [*sorted(folder.glob("events_*.jsonl")), folder / "events.jsonl"]
+    return [json.loads(line) for file in files for line in file.read_bytes().splitlines()]

@@ -1,0 +1,166 @@
+"""Measuring whether causes are true: alter a seeded run, look whether an effect changes.
+
+`python -m tests.sim.truth 2000` prints the figures of so many samples.
+"""
+
+import asyncio
+import random
+import sys
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from statistics import median
+
+import msgspec
+
+from thence.sim.casting import cast_of
+from thence.sim.config import SimulationConfig
+from thence.sim.events import Event
+from thence.sim.simulation import Simulation
+
+ALTERABLE = ("STATE", "DECISION", "ACTION")
+ALTERATIONS_MAX = 8
+
+
+def played(
+    config: SimulationConfig,
+    alter: Mapping[str, object] | None = None,
+    turns_max: int | None = None,
+) -> list[Event]:
+    """Runs a scenario in memory and returns its events."""
+    events: list[Event] = []
+    simulation = Simulation(config, cast_of(config), events.append, alter=alter)
+    asyncio.run(simulation.run(turns_max))
+    return events
+
+
+class Run:
+    """A seeded run of a scenario, with the questions that the test of truth asks of it."""
+
+    def __init__(self, config: SimulationConfig, seed: int) -> None:
+        settings = msgspec.structs.replace(config.simulation, seed=seed)
+        self.config = msgspec.structs.replace(config, simulation=settings)
+        self.events = played(self.config)
+        self.by_id = {event.event_id: event for event in self.events}
+        self.position = {event.event_id: at for at, event in enumerate(self.events)}
+        self._table = self.config.table([agent.name for agent in self.config.agents])
+
+    @cached_property
+    def direct_pairs(self) -> list[tuple[Event, Event]]:
+        """Each effect with each alterable event that it names as cause."""
+        return [
+            (effect, self.by_id[cause])
+            for effect in self.events
+            for cause in effect.caused_by
+            if self.by_id[cause].event_type in ALTERABLE
+        ]
+
+    @cached_property
+    def _values_seen(self) -> dict[tuple[str, str], list[object]]:
+        seen: dict[tuple[str, str], list[object]] = {}
+        for event in self.events:
+            if event.event_type == "STATE":
+                values = seen.setdefault((event.scope, event.variable_name), [])
+                values += [v for v in (event.old_value, event.new_value) if v not in values]
+        return seen
+
+    def cone(self, effect: Event) -> set[str]:
+        """Returns the ids of all causes of an effect."""
+        found: set[str] = set()
+        open_ends = list(effect.caused_by)
+        while open_ends:
+            event_id = open_ends.pop()
+            if event_id not in found:
+                found.add(event_id)
+                open_ends += self.by_id[event_id].caused_by
+        return found
+
+    def outsiders(self, effect: Event) -> list[Event]:
+        """Returns the alterable events before an effect that are no causes of it."""
+        cone = self.cone(effect)
+        return [
+            event
+            for event in self.events[: self.position[effect.event_id]]
+            if event.event_type in ALTERABLE and event.event_id not in cone
+        ]
+
+    def alterations(self, event: Event, rng: random.Random) -> list[object]:
+        """Returns up to eight changes of an event.
+
+        A DECISION or ACTION is left out. A number gets its bounds and random values between
+        them, any other variable values that it had in this run, in random order.
+        """
+        if event.event_type != "STATE":
+            return [None]
+        declared = self._table[self._table.index(event.scope, event.variable_name)].declared
+        low, high = declared.minimum, declared.maximum
+        values: list[object]
+        if declared.kind == "int":
+            values = [int(low), int(high)]
+            values += [rng.randint(int(low), int(high)) for _ in range(ALTERATIONS_MAX)]
+        elif declared.kind == "float":
+            values = [float(low), float(high)]
+            values += [round(rng.uniform(low, high), 2) for _ in range(ALTERATIONS_MAX)]
+        else:
+            values = list(self._values_seen[event.scope, event.variable_name])
+            rng.shuffle(values)
+        other = [value for value in values if value != event.new_value]
+        return list(dict.fromkeys(other))[:ALTERATIONS_MAX]
+
+    def is_changed(self, effect: Event, cause: Event, value: object) -> bool:
+        """Tells whether an effect is absent or different once a cause is altered."""
+        events = played(self.config, {cause.step: value}, effect.turn_number)
+        altered = {event.step: event for event in events}.get(effect.step)
+        return altered is None or altered.details != effect.details
+
+
+def sampled_outsiders(
+    run: Run, rng: random.Random, samples: int
+) -> list[tuple[Event, Event, object]]:
+    """Returns the effects that changed although what was altered is none of their causes."""
+    wrong = []
+    taken = 0
+    while taken < samples:
+        effect = rng.choice(run.events)
+        outsiders = run.outsiders(effect)
+        if not outsiders:
+            continue
+        taken += 1
+        event = rng.choice(outsiders)
+        value = rng.choice(run.alterations(event, rng))
+        if run.is_changed(effect, event, value):
+            wrong.append((effect, event, value))
+    return wrong
+
+
+def sampled_causes(run: Run, rng: random.Random, samples: int) -> list[tuple[Event, Event]]:
+    """Returns the pairs of effect and direct cause where no alteration changed the effect."""
+    return [
+        (effect, cause)
+        for effect, cause in rng.choices(run.direct_pairs, k=samples)
+        if not any(run.is_changed(effect, cause, value) for value in run.alterations(cause, rng))
+    ]
+
+
+def causes_named(run: Run) -> float:
+    """Returns how many causes the median event names."""
+    return median(len(event.caused_by) for event in run.events)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Prints the figures of runs with fresh seeds."""
+    samples = int(arguments[0]) if arguments else 200
+    seed = int(arguments[1]) if len(arguments) > 1 else random.SystemRandom().getrandbits(32)
+    rng = random.Random(seed)
+    config = SimulationConfig.from_file("spatial_trade_network")
+    run = Run(config, rng.getrandbits(32))
+    wrong = sampled_outsiders(run, rng, samples)
+    idle = sampled_causes(run, rng, samples)
+    print(f"seed {seed}: {len(run.events)} events, {causes_named(run)} causes the median event")
+    print(f"{len(wrong)} of {samples} effects changed without a cause being altered")
+    print(f"{samples - len(idle)} of {samples} effects changed with a direct cause")
+    for effect, event, value in wrong:
+        print(f"  {effect.step} {effect.details} changed by {event.step} = {value!r}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

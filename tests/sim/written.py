@@ -1,0 +1,28 @@
+"""What the tests of the event writer emit, and how they read what was written."""
+
+import json
+from pathlib import Path
+
+from thence.sim import Event, create_action_event
+
+
+def action(number: int = 0, **more: object) -> Event:
+    return create_action_event("run", number, "ada", "move", {"number": number}, **more)  # type: ignore[arg-type]
+
+
+def lines(folder: Path) -> list[dict[str, object]]:
+    found = []
+    for path in [*sorted(folder.glob("events_*.jsonl")), folder / "events.jsonl"]:
+        text = path.read_bytes()
+        assert text.endswith(b"\n")
+        found += [json.loads(line) for line in text.splitlines()]
+    return found
+
+
+def numbers(folder: Path) -> list[object]:
+    return [line["turn_number"] for line in lines(folder) if line["event_type"] == "ACTION"]
+
+
+def notices(folder: Path, error_type: str) -> list[dict[str, object]]:
+    found = [line["details"] for line in lines(folder) if line["event_type"] == "SYSTEM"]
+    return [d for d in found if isinstance(d, dict) and d["error_type"] == error_type]
