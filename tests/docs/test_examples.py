@@ -1,0 +1,43 @@
+"""The Python examples of README and docs run, in a folder of their own."""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PYTHON = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
+
+
+def examples(page: Path) -> list[str]:
+    """Return the Python examples of a page, in order."""
+    return PYTHON.findall(page.read_text("utf-8"))
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if examples(page)], ids=lambda page: page.name
+)
+def test_the_examples_of_a_page_run_one_after_the_other(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {"__name__": "example"}
+    for example in examples(page):
+        exec(compile(example, f"{page.name} in {os.getcwd()}", "exec"), names)
+    assert any(tmp_path.rglob("events.jsonl"))
+
+
+def test_the_quickstart_shows_what_its_question_really_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = ROOT / "docs" / "quickstart.md"
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    for example in examples(page)[:3]:
+        exec(example, names)
+    shown = re.search(r"^```\n(shop: .*?)^```", page.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    assert shown is not None
+    without_ids = re.compile(r"\[\w{18}\]")
+    assert without_ids.sub("[id]", capsys.readouterr().out) == without_ids.sub("[id]", shown[1])
