@@ -66,13 +66,20 @@ def _made(root: Path, run_id: str) -> Path:
             cause="a run id has letters, digits, '_', '-' and '.' only",
             hint="choose another run id",
         )
-    root.mkdir(parents=True, exist_ok=True)
     folder = root / run_id
     try:
+        root.mkdir(parents=True, exist_ok=True)
         folder.mkdir()
-    except FileExistsError as error:
-        raise RunIdTaken(folder) from error
-    (folder / "checkpoints").mkdir()
+        (folder / "checkpoints").mkdir()
+    except OSError as error:
+        if isinstance(error, FileExistsError) and folder.is_dir():
+            raise RunIdTaken(folder) from error
+        raise ThenceError(
+            "make a run folder",
+            place=folder,
+            cause=error.strerror or error,
+            hint="choose an output root that can be written",
+        ) from error
     return folder
 
 
