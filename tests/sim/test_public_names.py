@@ -7,10 +7,33 @@ import pytest
 
 import thence.sim
 
-NAMES = """EventWriter WriteMode VerbosityLevel Event MilestoneEvent DecisionEvent ActionEvent
-StateEvent DetailEvent SystemEvent SimulationOrchestrator Orchestrator SimulationConfig RunResult
-BaseAgent BaseEngine BaseValidator Action Verdict create_milestone_event create_decision_event
-create_action_event create_state_event create_detail_event create_system_event""".split()
+NAMES = [
+    "EventWriter",
+    "WriteMode",
+    "VerbosityLevel",
+    "Event",
+    "MilestoneEvent",
+    "DecisionEvent",
+    "ActionEvent",
+    "StateEvent",
+    "DetailEvent",
+    "SystemEvent",
+    "SimulationOrchestrator",
+    "Orchestrator",
+    "SimulationConfig",
+    "RunResult",
+    "BaseAgent",
+    "BaseEngine",
+    "BaseValidator",
+    "Action",
+    "Verdict",
+    "create_milestone_event",
+    "create_decision_event",
+    "create_action_event",
+    "create_state_event",
+    "create_detail_event",
+    "create_system_event",
+]
 
 
 @pytest.mark.promise("P2")
