@@ -18,6 +18,7 @@ class Settings(NamedTuple):
     root: str | None = None
     columns: int | None = None
     is_colourless: bool = False
+    is_dumb: bool = False
 
     @property
     def runs(self) -> str:
@@ -33,10 +34,12 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
     """
     columns = environ.get("COLUMNS", "")
     width = int(columns) if columns.isascii() and columns.isdigit() and len(columns) < 5 else 0
+    is_dumb = environ.get("TERM") in ("dumb", "unknown")
     return Settings(
         log=environ.get("THENCE_LOG") or None,
         actor=environ.get("THENCE_ACTOR") or None,
         root=environ.get("THENCE_ROOT") or None,
         columns=width or None,
-        is_colourless=bool(environ.get("NO_COLOR")) or environ.get("TERM") == "dumb",
+        is_colourless=bool(environ.get("NO_COLOR")) or is_dumb,
+        is_dumb=is_dumb,
     )

@@ -128,15 +128,8 @@ def _say_effects(voice: Voice, answer: "Effects", told: str, log: str | None) ->
 
 def _say_sentences(voice: Voice, sentences: tuple[str, ...], whole: str) -> None:
     """Writes sentences with numbers, the middle of many left out and counted."""
-    from thence.cli.render import elided, numbered, wrapped
+    from thence.cli.render import numbered
 
-    hidden = elided(len(sentences), HEAD_SENTENCES, TAIL_SENTENCES)
-    if voice.is_verbose or not hidden:
-        for line in numbered(sentences, voice.width):
-            voice.say(line)
-        return
-    for line in numbered(sentences[: hidden.start], voice.width):
-        voice.say(line)
-    voice.say(wrapped(f"… {len(hidden)} more: {whole}", voice.width, "  "))
-    for line in numbered(sentences[hidden.stop :], voice.width, hidden.stop + 1):
+    head = len(sentences) if voice.is_verbose else HEAD_SENTENCES
+    for line in numbered(sentences, voice.width, head, TAIL_SENTENCES, f": {whole}"):
         voice.say(line)

@@ -1,6 +1,7 @@
 """An error as a user meets it: an exit code, three lines on stderr, one JSON object."""
 
 import sys
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import click
@@ -61,9 +62,19 @@ def explained(error: Exception, voice: Voice) -> int:
         import traceback
 
         traceback.print_exception(error)
+    if isinstance(error, ScenarioError) and len(error.problems) > 1:
+        click.echo("\n".join(map(problem_line, error.problems)), err=True)
     lines = [f"thence: {failure.message}", f"  why:  {failure.cause}", f"  next: {failure.hint}"]
     click.echo("\n".join(map(plain, lines)), err=True)
     return failure.exit_code
+
+
+def problem_line(problem: Mapping[str, object]) -> str:
+    """Writes a scenario's problem as compilers do: file, line, key, what, hint."""
+    place = f"{problem['file']}:{problem['line']}" if problem["line"] else problem["file"]
+    key = f"{problem['key']}: " if problem["key"] else ""
+    hint = f" ({problem['hint']})" if problem["hint"] else ""
+    return plain(f"{place}: {key}{problem['message']}{hint}")
 
 
 def failure_of(error: Exception) -> Failure:

@@ -5,19 +5,20 @@ it. The codes: 0 done, 1 failed, 2 usage or bad scenario, 3 damage found, 4 not 
 5 outcome unknown, 130 after Ctrl-C. A closed pipe is quiet and counts as done.
 """
 
-import sys
 from collections.abc import Sequence
-from typing import NoReturn
 
 INTERRUPTED = 130
 
 
-def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Runs one command, by default that of the process, and exits with its code."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command, by default that of the process, and returns its exit code."""
+    import signal
+
     try:
         from thence.cli.root import run
 
-        code = run(arguments)
+        return run(arguments)
     except KeyboardInterrupt:
-        code = INTERRUPTED
-    sys.exit(code)
+        return INTERRUPTED
+    finally:  # all is written: a Ctrl-C during the interpreter's own end needs no traceback
+        signal.signal(signal.SIGINT, signal.SIG_DFL)

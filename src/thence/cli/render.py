@@ -50,17 +50,22 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
-def numbered(sentences: Sequence[str], width: int, start: int = 1) -> Iterator[str]:
-    """Yields sentences as numbered paragraphs."""
-    digits = len(str(start + len(sentences) - 1))
-    for number, sentence in enumerate(sentences, start):
-        yield wrapped(sentence, width, f"{' ' * _INDENT}{number:>{digits}}  ")
+def numbered(
+    sentences: Sequence[str], width: int, head: int, tail: int, left_out: str
+) -> Iterator[str]:
+    """Yields sentences as numbered paragraphs, with a line in place of a long middle.
 
-
-def elided(count: int, head: int, tail: int) -> range:
-    """Returns which of `count` items to leave out of the middle, if more than one must go."""
-    hidden = range(head, count - tail)
-    return hidden if len(hidden) > 1 else range(0)
+    The first `head` and the last `tail` are kept; `left_out` says what is with the others,
+    behind their number.
+    """
+    hidden = range(head, len(sentences) - tail)
+    digits = len(str(len(sentences)))
+    for index, sentence in enumerate(sentences):
+        if len(hidden) < 2 or index not in hidden:
+            yield wrapped(sentence, width, f"{' ' * _INDENT}{index + 1:>{digits}}  ")
+        elif index == hidden.start:
+            first = f"{' ' * _INDENT}{'…':>{digits}}  "
+            yield wrapped(f"{len(hidden)} more{left_out}", width, first)
 
 
 class Lines:

@@ -25,9 +25,11 @@ class LazyCommands(Commands):
     # name: the module that holds the command of that name, and its line in the help
     table: ClassVar[dict[str, tuple[str, str]]] = {
         "append": ("append", "Append one event, durable when the command ends."),
+        "demo": ("demo", "Run a simulation of traders, then show what can be asked."),
         "effects": ("causes", "Tell what followed from an event."),
         "log": ("events", "List events in total order, one line each."),
         "show": ("events", "Show all that one event holds."),
+        "sim": ("sim", "Run simulations and look at their runs."),
         "verify": ("verify", "Check every line of a log; nothing is changed."),
         "version": ("version", "Tell the versions of thence and Python."),
         "why": ("causes", "Tell why an event happened, root first."),

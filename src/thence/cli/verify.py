@@ -41,8 +41,8 @@ def verify_command(log: str | None, is_json: bool) -> int:
                 "ok": found.ok,
                 "events": found.events,
                 "unverified": found.unverified,
-                "damage": [_as_json(finding) for finding in found.damage],
-                "notes": [_as_json(finding) for finding in found.notes],
+                "damage": [as_json(finding) for finding in found.damage],
+                "notes": [as_json(finding) for finding in found.notes],
             }
         )
     else:
@@ -50,7 +50,8 @@ def verify_command(log: str | None, is_json: bool) -> int:
     return 0 if found.ok else DAMAGED
 
 
-def _as_json(finding: "Finding") -> dict[str, object]:
+def as_json(finding: "Finding") -> dict[str, object]:
+    """Returns a finding as JSON values."""
     told: dict[str, object] = {
         "code": finding.code,
         "file": finding.file,

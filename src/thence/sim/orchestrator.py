@@ -170,7 +170,7 @@ class SimulationOrchestrator:
     def _begin(self, alter: Mapping[str, object] | None) -> None:
         if self.result is not None or (self._simulation and alter):
             raise ThenceError(
-                "run",
+                "could not run",
                 place=self.run_id,
                 cause="this run has begun" if self.result is None else "this run has ended",
                 hint="make another SimulationOrchestrator",
@@ -294,7 +294,7 @@ def _level(verbosity: VerbosityLevel | str) -> VerbosityLevel:
     except (KeyError, ValueError) as error:
         names = ", ".join(level.name for level in VerbosityLevel)
         raise ThenceError(
-            "set the verbosity", place=repr(verbosity), cause="it is no level", hint=names
+            "could not set the verbosity", place=repr(verbosity), cause="it is no level", hint=names
         ) from error
 
 

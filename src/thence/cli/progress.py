@@ -1,0 +1,69 @@
+"""The progress of a run on stderr: a bar on a terminal, else a line now and then."""
+
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from thence.cli.running import Show
+from thence.cli.voice import Voice
+
+if TYPE_CHECKING:
+    from thence.sim.result import TurnProgress
+    from thence.sim.state import State
+
+LINES_MAX = 10
+
+
+def is_drawn(voice: Voice) -> bool:
+    """Tells whether stderr is a terminal that can redraw what stands on it."""
+    return sys.stderr.isatty() and not voice.is_quiet and not voice.settings.is_dumb
+
+
+@contextmanager
+def progress(voice: Voice) -> Iterator[Show]:
+    """Gives what is called after each turn."""
+    if voice.is_quiet:
+        yield lambda turn, state: None
+    elif is_drawn(voice):
+        with bar(voice) as show:
+            yield show
+    else:
+        yield lambda turn, state: tell(voice, turn)
+
+
+def tell(voice: Voice, turn: "TurnProgress") -> None:
+    """Writes one line at most ten times a run."""
+    every = max(1, -(-turn.max_turns // LINES_MAX))
+    if turn.turn % every == 0 or turn.turn == turn.max_turns:
+        voice.note(f"turn {turn.turn} of {turn.max_turns}: {told(turn.counts)}")
+
+
+def told(counts: Mapping[str, int]) -> str:
+    """Writes how much was decided, done and changed so far, whether it is recorded or not."""
+    kinds = {"DECISION": "decisions", "ACTION": "actions", "STATE": "changes"}
+    return ", ".join(f"{counts.get(kind, 0):,} {noun}" for kind, noun in kinds.items())
+
+
+@contextmanager
+def bar(voice: Voice) -> Iterator[Show]:
+    """Draws a bar with the turns and the events so far."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    console = Console(stderr=True, no_color=voice.settings.is_colourless, highlight=False)
+    columns = (
+        TextColumn("turn"),
+        MofNCompleteColumn(),
+        BarColumn(bar_width=24),
+        TextColumn("{task.fields[told]}"),
+    )
+    with Progress(*columns, console=console) as drawn:
+        task = drawn.add_task("", total=None, told="")
+
+        def show(turn: "TurnProgress", state: "State") -> None:
+            del state
+            counts = told(turn.counts)
+            drawn.update(task, total=turn.max_turns, completed=turn.turn, told=counts)
+
+        yield show

@@ -1,0 +1,127 @@
+"""The runs in a folder: one entry each for a list, one summary for a look."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from thence.cli.locate import runs
+from thence.cli.render import counted, plain, wrapped
+from thence.cli.verify import as_json
+from thence.log.disk import OS_DISK
+from thence.log.segment import segments
+from thence.replica import open_replica
+
+UNFINISHED = "unfinished"
+_BAR_COLUMNS = 30
+_NOTICES_SHOWN_MAX = 10
+
+
+def run_folders(root: Path) -> Iterator[Path]:
+    """Yields the folders of simulations' runs, the newest first."""
+    for folder in runs(root):
+        if (folder / "config.json").is_file() or _vocabulary(folder) == "sim":
+            yield folder
+
+
+def run_entry(folder: Path) -> dict[str, object]:
+    """Returns what a list tells of a run."""
+    from thence.sim.run_folder import count_events
+
+    result = _read(folder / "result.json")
+    return {
+        "run_id": folder.name,
+        "name": run_name(folder),
+        "status": result.get("status", UNFINISHED),
+        "events": count_events(folder),
+    }
+
+
+def run_name(folder: Path) -> str:
+    """Returns the name in a run's scenario, else its folder's."""
+    scenario = _read(folder / "config.json").get("scenario")
+    section = scenario.get("simulation") if isinstance(scenario, dict) else None
+    return str((section if isinstance(section, dict) else {}).get("name", folder.name))
+
+
+def summary(folder: Path) -> dict[str, Any]:
+    """Reads all of a run and returns what there is to say of it as JSON values."""
+    result = _read(folder / "result.json")
+    with open_replica(folder, create=False) as log:
+        events = log.events()
+        checked = log.verify()
+        notices = [log.vocabulary.sentence(e) for e in events if log.vocabulary.is_notice(e)]
+    return {
+        "run_id": folder.name,
+        "name": run_name(folder),
+        "status": result.get("status", UNFINISHED),
+        "reason": result.get("reason"),
+        "error": result.get("error"),
+        "turns": max((event.turn_number or 0 for event in events), default=0),
+        "events": len(events),
+        "by_type": counts(event.event_type for event in events),
+        "by_actor": counts(event.actor for event in events if event.actor),
+        "first": events[0].timestamp if events else None,
+        "last": events[-1].timestamp if events else None,
+        "files": [
+            {"file": path.name, "bytes": path.stat().st_size} for path in segments(OS_DISK, folder)
+        ],
+        "notices": notices,
+        "damage": [as_json(finding) for finding in checked.damage],
+    }
+
+
+def drawn_summary(told: Mapping[str, Any], folder: str, width: int) -> str:
+    """Draws a summary as text."""
+    why = told["error"] or told["reason"]
+    lines = [
+        wrapped(told["run_id"], width),
+        wrapped(told["status"] + (f": {why}" if why else ""), width, "  "),
+        f"  {counted(told['turns'], 'turn')}, {counted(told['events'], 'event')}",
+    ]
+    if told["first"]:
+        lines.append(plain(f"  {told['first']} to {told['last']}"))
+    lines += ["", "by type", *bars(told["by_type"])]
+    if told["by_actor"]:
+        lines += ["", "by agent", *bars(told["by_actor"])]
+    lines += ["", f"files in {plain(folder)}"]
+    lines += [f"  {file['file']}  {file['bytes']:,} bytes" for file in told["files"]]
+    if told["notices"]:
+        lines += ["", "noted by the log"]
+        shown = told["notices"][-_NOTICES_SHOWN_MAX:]
+        lines += [wrapped(notice, width, "  ", "    ") for notice in shown]
+    damage = counted(len(told["damage"]), "finding") + " of damage: thence verify tells where"
+    lines += ["", damage if told["damage"] else "no damage"]
+    return "\n".join(lines)
+
+
+def bars(numbers: Mapping[str, int]) -> list[str]:
+    """Draws counts as lines with bars."""
+    names = {plain(name): count for name, count in numbers.items()}
+    longest, most = max(map(len, names)), max(names.values())
+    digits = len(f"{most:,}")
+    return [
+        f"  {name:{longest}}  {count:>{digits},}  {'▇' * max(1, count * _BAR_COLUMNS // most)}"
+        for name, count in names.items()
+    ]
+
+
+def counts(words: Iterable[str]) -> dict[str, int]:
+    """Counts words, the most frequent first."""
+    found: dict[str, int] = {}
+    for word in words:
+        found[word] = found.get(word, 0) + 1
+    return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _vocabulary(folder: Path) -> str | None:
+    return _read(folder / ".thence" / "log.json").get("vocabulary")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Reads a JSON object that the run wrote; empty where there is none."""
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,178 @@
+import os
+import pty
+import re
+import shlex
+import signal
+import subprocess
+import time
+
+import pytest
+from tests.cli.installed import THENCE, environment, thence
+
+ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+@pytest.fixture(scope="module")
+def toured(tmp_path_factory):
+    """A folder in which the demo was run into a pipe, and what it said."""
+    folder = tmp_path_factory.mktemp("toured")
+    return folder, thence("demo", cwd=folder)
+
+
+def test_demo_ends_with_a_tour(toured):
+    _, ended = toured
+    assert ended.code == 0
+    parts = ("What happened", "What was recorded", "Where it lies", "Why did", "What to type next")
+    places = [ended.out.find(part) for part in parts]
+    assert -1 not in places
+    assert places == sorted(places)
+
+
+def test_no_line_of_the_demo_is_wider_than_80_columns(toured):
+    _, ended = toured
+    for line in (*ended.lines, *ended.err.splitlines()):
+        assert len(line) <= 80, line
+    assert "\x1b" not in ended.out + ended.err
+
+
+def test_tour_counts_what_the_log_holds(toured):
+    folder, ended = toured
+    told = thence("sim", "show", "--json", cwd=folder).json
+    assert f"What was recorded: {told['events']:,} events" in ended.out
+    for name, count in told["by_type"].items():
+        assert re.search(rf"^  {name} +{count:,} ", ended.out, re.MULTILINE)
+
+
+def test_tour_names_the_files_that_are_there(toured):
+    folder, ended = toured
+    (run,) = (folder / "output").iterdir()
+    assert f"  output/{run.name}\n" in ended.out
+    for name in ("events.jsonl", "config.json", "result.json"):
+        assert f"{(run / name).stat().st_size:,} bytes" in ended.out
+
+
+def test_tour_answers_why_a_late_trade_happened_over_several_turns(toured):
+    folder, ended = toured
+    answer = ended.out.partition("Why did")[2].partition("What to type next")[0]
+    asked = re.match(r" (\w+) (buy|sell) (\d+) (\w+) at (\w+) in turn (\d+)\?", answer)
+    assert asked
+    assert int(asked[6]) >= 28
+    told = re.findall(r"\[(\w{18})\]", answer)
+    assert len(told) == 11
+    trade = thence("show", told[-1], "--json", cwd=folder).json
+    wanted = {"place": asked[5], "good": asked[4], "amount": int(asked[3])}
+    assert trade["agent_id"] == asked[1]
+    assert trade["details"] == {"action_type": asked[2], "action_payload": wanted}
+    assert len(set(re.findall(r"[Ii]n turn (\d+)", answer))) >= 3
+
+
+def test_commands_of_the_tour_work_when_pasted(toured):
+    folder, ended = toured
+    typed = ended.out.partition("What to type next\n")[2]
+    commands = re.findall(r"^  (?!#)(\S*thence.*(?:\\\n.*)?)$", typed, re.MULTILINE)
+    assert len(commands) == 4
+    for command in commands[:3]:
+        done = subprocess.run(
+            ["sh", "-c", command], cwd=folder, env=environment(), capture_output=True, check=False
+        )
+        assert (done.returncode, bool(done.stdout)) == (0, True), command
+
+
+def test_tour_names_the_run_where_it_would_not_be_found(tmp_path):
+    ended = thence("demo", cwd=tmp_path, env={"THENCE_LOG": str(tmp_path / "other")})
+    (run,) = (tmp_path / "output").iterdir()
+    assert ended.out.count(f"--log output/{run.name}") == 3
+    assert max(map(len, ended.lines)) <= 80
+
+
+def on_terminal(cwd, *arguments, columns=80, interrupt=None, **env):
+    """Run the command on a terminal of its own; return its exit code and what it showed."""
+    pid, terminal = pty.fork()
+    if not pid:
+        os.chdir(cwd)
+        size = {"COLUMNS": str(columns), "LINES": "40"}
+        os.execve(THENCE, [str(THENCE), *arguments], environment(**size, **env))
+    shown = b""
+    while True:
+        try:
+            block = os.read(terminal, 65536)
+        except OSError:
+            break
+        if not block:
+            break
+        shown += block
+        if interrupt and interrupt in shown:
+            os.write(terminal, b"\x03")
+            interrupt = None
+    os.close(terminal)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), shown.decode()
+
+
+def test_markets_are_shown_live_on_a_terminal(tmp_path):
+    code, shown = on_terminal(tmp_path, "demo", "--pace", "0")
+    assert code == 0
+    assert "turn 20 of 40" in shown
+    assert "Saltmere" in shown
+    assert "What to type next" in shown
+    text = ESCAPES.sub("", shown).replace("\r\n", "\n")
+    assert max(len(line) for part in text.split("\r") for line in part.split("\n")) <= 80
+
+
+def test_colour_is_left_out_where_it_is_not_wanted(tmp_path):
+    for number, env in enumerate(({"NO_COLOR": "1"}, {"TERM": "dumb"})):
+        code, shown = on_terminal(tmp_path, "demo", "--pace", "0", THENCE_ROOT=f"{number}", **env)
+        assert code == 0
+        assert not re.search(r"\x1b\[[0-9;]*3[0-9]m", shown)
+    assert "\x1b" not in shown
+
+
+def test_narrow_terminal_gets_its_tour(tmp_path):
+    code, shown = on_terminal(tmp_path, "demo", "--pace", "0", columns=30)
+    assert code == 0
+    assert "What to type next" in shown
+
+
+def test_ctrl_c_on_a_terminal_ends_the_demo_in_good_order(tmp_path):
+    code, shown = on_terminal(tmp_path, "demo", interrupt=b"turn 5 of 40")
+    assert code == 130
+    assert "interrupted" in shown
+    assert "Traceback" not in shown
+    assert shown.rfind("\x1b[?25h") > shown.rfind("\x1b[?25l")
+    assert thence("verify", cwd=tmp_path).code == 0
+
+
+def test_ctrl_c_at_any_time_is_quiet_and_leaves_a_whole_log(tmp_path):
+    for step in range(12):
+        started = subprocess.Popen(
+            [THENCE, "demo"],
+            cwd=tmp_path,
+            env=environment(THENCE_ROOT=f"root-{step}"),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        time.sleep(0.1 + step * 0.06)
+        started.send_signal(signal.SIGINT)
+        out, err = started.communicate(timeout=60)
+        assert started.returncode in (0, 130, -signal.SIGINT), err
+        assert "Traceback" not in err + out
+        for log in (tmp_path / f"root-{step}").glob("*/events.jsonl"):
+            assert thence("verify", "--log", log, cwd=tmp_path).code == 0
+
+
+def test_log_on_a_terminal_shows_the_last_events_cut_to_its_width(toured):
+    folder, _ = toured
+    code, shown = on_terminal(folder, "log", columns=70)
+    lines = ESCAPES.sub("", shown).replace("\r\n", "\n").splitlines()
+    assert code == 0
+    assert len(lines) == 52
+    assert "the last 50 of" in lines[-1]
+    assert all(len(line) <= 70 for line in lines[1:-1])
+    assert all(re.search(r"\[\w{18}\]$", line) for line in lines[1:-1])
+
+
+def test_command_with_a_space_in_its_log_is_quoted(tmp_path):
+    thence("append", "note", "--log", "my notes", cwd=tmp_path)
+    out = thence("why", "@last", "--log", "my notes", cwd=tmp_path).out
+    typed = out.rpartition("next: ")[2].strip()
+    assert shlex.split(typed)[-1] == "my notes"

@@ -1,0 +1,244 @@
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.cli.installed import THENCE, environment, is_three_lines, thence
+from tests.cli.scenarios import counting
+
+SHIPPED = "spatial_trade_network"
+
+
+def run(cwd, *arguments, **options):
+    return thence("sim", "run", *arguments, cwd=cwd, **options)
+
+
+def only_run(root):
+    (folder,) = root.iterdir()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A folder in which the shipped scenario was run for a few turns."""
+    folder = tmp_path_factory.mktemp("finished")
+    assert run(folder, SHIPPED, "--turns", "8", "-q").code == 0
+    return folder
+
+
+def test_run_leaves_its_folder_and_ends_in_one_line(tmp_path):
+    ended = run(tmp_path, SHIPPED, "--turns", "8")
+    folder = only_run(tmp_path / "output")
+    names = {path.name for path in folder.iterdir()}
+    assert names == {".thence", "checkpoints", "config.json", "events.jsonl", "result.json"}
+    events = len((folder / "events.jsonl").read_text().splitlines())
+    told = f"run {folder.name} completed: 8 turns, {events} events, output/{folder.name}\n"
+    assert (ended.code, ended.out) == (0, told)
+    assert "turn 8 of 8" in ended.err
+    assert "\x1b" not in ended.err
+
+
+def test_module_of_the_simulation_runs_a_scenario_too(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "thence.sim", SHIPPED, "--turns", "2"],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0
+    assert done.stdout.startswith("run ")
+    assert only_run(tmp_path / "output").is_dir()
+
+
+def test_run_as_json_is_result_json_and_nothing_else(tmp_path):
+    ended = run(tmp_path, SHIPPED, "--turns", "2", "--json")
+    folder = only_run(tmp_path / "output")
+    assert ended.json == json.loads((folder / "result.json").read_text())
+
+
+def test_options_go_before_the_scenario_and_stand_in_config_json(tmp_path):
+    options = ("--seed", "3", "--turns", "2", "--verbosity", "decision", "--mode", "sync")
+    assert run(tmp_path, SHIPPED, *options, "--output-root", "runs").code == 0
+    folder = only_run(tmp_path / "runs")
+    config = json.loads((folder / "config.json").read_text())
+    simulation = config["scenario"]["simulation"]
+    assert (simulation["seed"], simulation["max_turns"]) == (3, 2)
+    assert (config["events"]["verbosity"], config["events"]["mode"]) == ("DECISION", "sync")
+    listed = thence("log", "--log", folder, "--json", cwd=tmp_path).lines
+    types = {json.loads(line)["event_type"] for line in listed}
+    assert types == {"MILESTONE", "DECISION"}
+
+
+def test_seed_decides_what_happens(tmp_path):
+    for seed, root in ((3, "a"), (3, "b"), (4, "c")):
+        run(tmp_path, SHIPPED, "--turns", "6", "--seed", seed, "--output-root", root)
+    states = [
+        json.loads((only_run(tmp_path / root) / "result.json").read_text())["final_state"]
+        for root in "abc"
+    ]
+    assert states[0] == states[1] != states[2]
+
+
+def test_root_of_runs_comes_from_the_environment(tmp_path):
+    env = {"THENCE_ROOT": "elsewhere"}
+    assert run(tmp_path, SHIPPED, "--turns", "1", env=env).code == 0
+    assert len(thence("sim", "list", "--json", cwd=tmp_path, env=env).json["runs"]) == 1
+
+
+def test_failing_component_ends_the_run_with_its_error_and_code_1(tmp_path):
+    ended = run(tmp_path, counting(tmp_path, engine="Broken"))
+    assert ended.code == 1
+    assert is_three_lines(ended.err)
+    assert "the wheel came off" in ended.err
+    assert ended.out.split()[2] == "failed:"
+    told = thence("show", "@last-error", "--json", cwd=tmp_path).json
+    assert told["details"]["error_type"] == "run_failed"
+    as_json = run(tmp_path, "counting.yaml", "--json")
+    assert (as_json.code, as_json.json["status"]) == (1, "failed")
+
+
+def test_scenario_with_problems_is_refused_with_all_of_them(tmp_path):
+    path = counting(tmp_path)
+    path.write_text(path.read_text().replace("max_turns", "max_turn").replace("engine:", "engin:"))
+    ended = run(tmp_path, path)
+    assert (ended.code, ended.out) == (2, "")
+    assert f"{path}:2: simulation.max_turn: this key is not known" in ended.err
+    assert is_three_lines(ended.err)
+    assert not (tmp_path / "output").exists()
+    assert run(tmp_path, path, "--json").json["error"]["code"] == "scenario_error"
+
+
+def test_missing_scenario_names_the_nearest(tmp_path):
+    ended = run(tmp_path, "spatial_trade")
+    assert ended.code == 2
+    assert SHIPPED in ended.err
+
+
+def test_validate_tells_each_problem_with_file_line_and_key(tmp_path):
+    path = counting(tmp_path)
+    good = thence("sim", "validate", path.name, cwd=tmp_path)
+    assert (good.code, good.out) == (0, "ok: counting, 1 agent, at most 5 turns\n")
+    path.write_text(path.read_text().replace("max_turns", "max_turn"))
+    ended = thence("sim", "validate", path.name, "--json", cwd=tmp_path)
+    assert (ended.code, ended.json["ok"]) == (2, False)
+    (problem,) = ended.json["problems"]
+    assert set(problem) == {"file", "line", "key", "message", "hint"}
+    assert (problem["line"], problem["key"]) == (2, "simulation.max_turn")
+    text = thence("sim", "validate", path.name, cwd=tmp_path)
+    assert text.code == 2
+    assert text.out.startswith("counting.yaml:2: simulation.max_turn: ")
+    assert not (tmp_path / "output").exists()
+
+
+def test_validate_of_a_good_scenario_as_json(tmp_path):
+    ended = thence("sim", "validate", SHIPPED, "--json", cwd=tmp_path)
+    assert (ended.code, ended.json) == (0, {"ok": True, "problems": []})
+
+
+def test_list_names_runs_newest_first_and_leaves_other_logs_out(tmp_path):
+    scenario = counting(tmp_path)
+    assert thence("sim", "list", cwd=tmp_path).err.startswith("no runs in output")
+    run(tmp_path, scenario)
+    run(tmp_path, counting(tmp_path, engine="Broken"))
+    thence("append", "note", "--log", "output/notes", cwd=tmp_path)
+    runs = thence("sim", "list", "--json", cwd=tmp_path).json["runs"]
+    assert [entry["status"] for entry in runs] == ["failed", "completed"]
+    assert all(list(entry) == ["run_id", "name", "status", "events"] for entry in runs)
+    assert {entry["name"] for entry in runs} == {"counting"}
+    assert len(thence("sim", "list", cwd=tmp_path).lines) == 2
+
+
+def test_run_without_a_result_is_listed_as_unfinished(finished, tmp_path):
+    folder = tmp_path / "output" / "killed"
+    shutil.copytree(only_run(finished / "output"), folder)
+    (folder / "result.json").unlink()
+    (entry,) = thence("sim", "list", "--json", cwd=tmp_path).json["runs"]
+    assert (entry["run_id"], entry["status"]) == ("killed", "unfinished")
+
+
+def test_show_sums_up_a_run(finished):
+    told = thence("sim", "show", "--json", cwd=finished).json
+    assert (told["status"], told["turns"], told["damage"]) == ("completed", 8, [])
+    assert sum(told["by_type"].values()) == told["events"]
+    assert len(told["by_actor"]) >= 8
+    assert told["files"][0]["file"] == "events.jsonl"
+    text = thence("sim", "show", told["run_id"], cwd=finished)
+    assert text.code == 0
+    assert f"8 turns, {told['events']:,} events" in text.out
+    assert max(map(len, text.lines)) <= 80
+
+
+def test_show_tells_notices_and_damage(finished, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(only_run(finished / "output"), folder)
+    path = folder / "events.jsonl"
+    path.write_bytes(path.read_bytes().replace(b'"turn_number":2', b'"turn_number":9', 1) + b"{")
+    assert thence("append", "NOTE", "--log", "run", cwd=tmp_path).code == 0
+    told = thence("sim", "show", "run", "--json", cwd=tmp_path).json
+    assert "log recovered" in told["notices"][0]
+    assert [finding["code"] for finding in told["damage"]] == ["bad_checksum", "events_lost"]
+    text = thence("sim", "show", "run", cwd=tmp_path).out
+    assert "noted by the log" in text
+    assert "2 findings of damage" in text
+
+
+def test_show_of_a_run_that_is_not_there_is_not_found(tmp_path):
+    assert thence("sim", "show", "nothing", cwd=tmp_path).code == 4
+
+
+def test_event_appended_to_a_run_joins_that_run(finished, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(only_run(finished / "output"), folder)
+    appended = thence("append", "NOTE", "--log", "run", "text=seen", cwd=tmp_path)
+    event = thence("show", appended.out.strip(), "--log", "run", "--json", cwd=tmp_path).json
+    assert (event["simulation_id"], event["details"]) == ("run", {"text": "seen"})
+
+
+def test_ctrl_c_ends_a_run_in_good_order_with_130(tmp_path):
+    scenario = counting(tmp_path, turns=1_000_000)
+    started = subprocess.Popen(
+        [THENCE, "sim", "run", scenario, "--json"],
+        cwd=tmp_path,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not any((tmp_path / "output").glob("*/events.jsonl")):
+        assert started.poll() is None
+    os.kill(started.pid, signal.SIGINT)
+    out, err = started.communicate(timeout=60)
+    result = json.loads(out)
+    assert (started.returncode, result["status"]) == (130, "interrupted")
+    assert "Traceback" not in err
+    folder = tmp_path / result["output_dir"]
+    assert thence("verify", "--log", folder, cwd=tmp_path).code == 0
+    last = thence("show", "@last", "--log", folder, "--json", cwd=tmp_path).json
+    assert last["details"]["milestone_type"] == "simulation_end"
+
+
+def test_root_that_cant_be_written_is_refused_clearly(tmp_path):
+    tmp_path.chmod(0o555)
+    ended = run(tmp_path, SHIPPED, "--turns", "1", obeys_permissions=True)
+    tmp_path.chmod(0o755)
+    assert ended.code == 1
+    assert is_three_lines(ended.err)
+    assert "Permission denied" in ended.err
+
+
+def test_records_of_the_simulation_go_to_stderr(tmp_path):
+    ended = run(tmp_path, SHIPPED, "--turns", "1", "-v", "--json")
+    assert ended.json["status"] == "completed"
+    assert "event_writer_stopped" in ended.err
+    assert "event_writer" not in run(tmp_path, SHIPPED, "--turns", "1").err
+
+
+def test_source_of_a_scenario_is_told_in_config_json(finished):
+    config = json.loads((only_run(finished / "output") / "config.json").read_text())
+    assert Path(config["source"]).name == f"{SHIPPED}.yaml"
