@@ -199,10 +199,15 @@ class Turn:
         )
         actions = [action for action, _, _ in taken]
         before = self._ledger.state(self.number)
+        self._leave_silences()  # others' actions may read what a silent agent might have changed
         result = await settled(
             "the engine, applying actions", partial(rules.apply_actions, state, actions, writes)
         )
         self._take_over(before, result, "apply")
+        self._leave_silences()  # and it might have changed it after they did
+
+    def _leave_silences(self) -> None:
+        """Makes what a silent agent might have changed depend on why it is silent."""
         for name, causes in self._silence.items():
             for index in self._cast.reach.get(name, ()):
                 self._ledger.lend(index, causes)
