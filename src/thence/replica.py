@@ -18,7 +18,7 @@ from thence.core.codec import Draft, Members, draft, parse
 from thence.core.event import Event
 from thence.core.joining import join
 from thence.core.order import totally_ordered
-from thence.core.payload import is_plain, refuse
+from thence.core.payload import is_plain, refuse, repair
 from thence.core.vocabulary import Vocabulary
 from thence.errors import AmbiguousId, EventNotFound, InvalidEvent
 from thence.log import reader
@@ -63,7 +63,8 @@ class NoticeMaker:
 
     def __call__(self, kind: str, facts: Mapping[str, Any], causes: Sequence[str] = ()) -> Draft:
         """Returns the draft of a notice of a kind, such as "recovered"."""
-        event_type, members = self._vocabulary.notice(kind, facts, self._context)
+        told, _ = repair(facts)  # a path or an error's text need be no UTF-8
+        event_type, members = self._vocabulary.notice(kind, told, self._context)
         return draft(Members(new_id(), event_type, 1, now(), causes, **members))
 
     def joined(self, causes: Sequence[str]) -> Draft:

@@ -21,10 +21,12 @@ def given():
     return SimulationConfig.from_file(SCENARIO)
 
 
-@pytest.fixture(scope="module", params=[7, random.SystemRandom().getrandbits(32)])
+@pytest.fixture(scope="module", params=["shipped seed", "fresh seed"])
 def run(given, request):
-    print(f"seed {request.param}")
-    return Run(given, request.param)
+    is_fresh = request.param == "fresh seed"
+    seed = random.SystemRandom().getrandbits(32) if is_fresh else given.simulation.seed
+    print(f"seed {seed}")
+    return Run(given, seed)
 
 
 @pytest.mark.promise("O2")

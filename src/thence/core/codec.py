@@ -84,6 +84,13 @@ class Draft(msgspec.Struct, frozen=True, gc=False):
     tail: bytes
 
 
+class _Name(msgspec.Struct):
+    event_id: str
+
+
+_decode_name = msgspec.json.Decoder(_Name).decode
+
+
 class BadLine(NamedTuple):
     """Bytes between two newlines that are no event, with the stable code of the reason."""
 
@@ -167,11 +174,23 @@ def numbers(line: bytes) -> tuple[str, int, int] | None:
     return (found[1].decode(), int(found[2]), int(found[3])) if found else None
 
 
+def is_ours(line: bytes) -> bool:
+    """Tells whether a log wrote a line, by what is left of it if it is damaged."""
+    has_crc = line[-CRC_BYTES:].startswith(b',"crc":"') and line.endswith(b'"}')
+    return has_crc or b"\0" in line or _NUMBERS.match(line) is not None
+
+
 def event_id_of(line: bytes) -> bytes:
-    """Reads the event_id off a line of ours by its place; of others returns the line itself."""
-    if not line.startswith(_LINE_START):
+    """Reads the event_id off a line of ours by its place, off others by decoding them.
+
+    Of a line without one it returns the line itself.
+    """
+    if line.startswith(_LINE_START) and line[39:40] == b'"':
+        return line[13:39]
+    try:
+        return _decode_name(line).event_id.encode()
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return line
-    return line[len(_LINE_START) : line.find(b'"', len(_LINE_START))]
 
 
 def essence(line: bytes) -> bytes:

@@ -14,7 +14,7 @@ log says how many were refused. After a sync that failed nothing is written any 
 
 import sys
 from collections import deque
-from threading import Lock, Thread
+from threading import Lock, Thread, current_thread
 from typing import Literal
 
 from thence.core.codec import Draft
@@ -59,12 +59,12 @@ class Committer:
         self._bound = bound
         self._on_full = on_full
         self._tell = tell
-        self.dropped_count = 0
-        self.failed_count = 0
         self._begin()
 
     def _begin(self) -> None:
         """Makes what a forked child must have of its own: queue, mutexes, thread."""
+        self.dropped_count = 0
+        self.failed_count = 0
         self._queue: deque[Item] = deque()
         self._batch: list[Item] = []
         self._lead = Lock()
@@ -124,6 +124,8 @@ class Committer:
         """
         if self._is_closed:
             raise closed(self._writer.folder)
+        if self._gap is not None and draft is not None:
+            self._queue_gap(draft.event_id)
         waiting = Waiting(draft)
         if self._lead.acquire(blocking=False):
             try:
@@ -169,14 +171,17 @@ class Committer:
                 self._deadline_ns = monotonic_ns() + int(timeout_s * 1e9)
         if is_first and self._gap is not None:
             self._queue_gap(None)
-        if self._thread is None and not self._has_ended:
-            self._run()
-        elif self._thread is not None:
+        thread = self._thread
+        if thread is current_thread():  # the garbage collector came by there: it drains on
+            return False
+        if thread is not None:
             self._wakeup.open()
-            self._thread.join(timeout_s)
-            if self._thread.is_alive():
+            thread.join(timeout_s)
+            if thread.is_alive():
                 self._tell("remaining", {"count": self.queued})
                 return False
+        if not self._has_ended:
+            self._run()
         return not self.failed_count
 
     def _wake(self) -> None:
@@ -200,7 +205,7 @@ class Committer:
                 continue
             with self._lead:
                 self._batch += self._take()
-                self._parking.let_in(len(self._batch))
+                self._parking.let_in(self._bound - len(self._queue) - self._held)
                 self._batch = self._commit(self._batch, WAIT_S)
                 self._held = len(self._batch)
         self._end()
@@ -244,10 +249,10 @@ class Committer:
                 self._writer.sync()
             except OutcomeUnknown as unknown:
                 lines, error = [], unknown
+        if notices and len(lines) >= len(notices):
+            self._tell("resumed", {"count": self._refused.count})
+            self._refused = Refused()
         if error is None:
-            if notices:
-                self._tell("resumed", {"count": self._refused.count})
-                self._refused = Refused()
             answer(items, lines[len(notices) :])
             return []
         return self._refuse(items, lines[len(notices) :], error)

@@ -55,6 +55,12 @@ class Disk:
         """Writes with one call; returns how many bytes went out, maybe fewer than given."""
         return os.write(descriptor, data)
 
+    def write_all(self, descriptor: int, data: bytes) -> None:
+        """Writes all of it, with as many calls as it takes."""
+        written = 0
+        while written < len(data):
+            written += self.write(descriptor, data[written:])
+
     def read_at(self, descriptor: int, offset: int, size: int) -> bytes:
         """Reads at most `size` bytes at an offset; fewer at the end of the file."""
         return os.pread(descriptor, size, offset)
@@ -90,7 +96,7 @@ class Disk:
         """
         try:
             found = os.stat(path)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         return FileId(found.st_dev, found.st_ino), found.st_size
 
@@ -114,7 +120,7 @@ class Disk:
         """Lists the names in a folder, sorted; an absent folder has none."""
         try:
             return sorted(os.listdir(folder))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return []
 
     def is_folder(self, path: Path) -> bool:
@@ -145,10 +151,11 @@ class Disk:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         descriptor = os.open(path, flags, 0o644)
         try:
-            written = 0
-            while written < len(data):
-                written += self.write(descriptor, data[written:])
+            self.write_all(descriptor, data)
             os.fsync(descriptor)
+        except OSError:
+            self.unlink(path)
+            raise
         finally:
             os.close(descriptor)
 

@@ -91,7 +91,7 @@ def node_id(disk: Disk, folder: Path) -> str:
         file, _ = disk.file_id(descriptor)
         identity = Identity(digest[:12], machine_id(), file.inode)
         disk.truncate(descriptor, 0)
-        disk.write(descriptor, msgspec.json.encode(identity) + b"\n")
+        disk.write_all(descriptor, msgspec.json.encode(identity) + b"\n")
         disk.sync_data(descriptor)
     finally:
         disk.close(descriptor)

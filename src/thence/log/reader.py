@@ -2,18 +2,18 @@
 
 Reading changes nothing and takes no lock. Segments are listed again until no new one
 appears, so that a rotation in between loses nothing. One event_id is served once: of lines
-that differ in more than seq, lamport_clock and crc the one that sorts first as bytes.
+that differ the one that sorts first as bytes, in the place of the first.
 """
 
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from thence.core.codec import BadLine, essence, event_id_of, parse
+from thence.core.codec import BadLine, event_id_of, parse
 from thence.core.event import Event
 from thence.core.vocabulary import Vocabulary
 from thence.log.disk import READ_BYTES, Disk, FileId
-from thence.log.segment import segments
+from thence.log.segment import current_path, older_names
 
 
 class Line(NamedTuple):
@@ -37,15 +37,23 @@ class _Cursor:
         self.name = name
         self._disk = disk
         self._descriptor = descriptor
+        self.file, _ = disk.file_id(descriptor)
         self._offset = 0
         self._carry = b""
 
     def lines(self) -> Iterator[tuple[str, int, bytes, bool]]:
-        """Yields the lines up to the last newline that is there now; empty ones are passed over."""
-        while block := self._disk.read_at(
-            self._descriptor, self._offset + len(self._carry), READ_BYTES
-        ):
-            *lines, self._carry = (self._carry + block).split(b"\n")
+        """Yields the lines up to the last newline that is there now; empty ones are passed over.
+
+        A line is read again from its start until its newline is there: what stood behind
+        the last newline may have been cut and written over in between.
+        """
+        size = READ_BYTES
+        while True:
+            block = self._disk.read_at(self._descriptor, self._offset, size)
+            *lines, self._carry = block.split(b"\n")
+            if not lines and len(block) < size:
+                return
+            size = READ_BYTES if lines else size * 2
             for line in lines:
                 offset = self._offset
                 self._offset += len(line) + 1
@@ -86,16 +94,36 @@ def raw_lines(disk: Disk, folder: Path) -> Iterator[tuple[str, int, bytes, bool]
 
 
 def _open_next(disk: Disk, folder: Path, seen: set[FileId]) -> _Cursor | None:
-    for path in segments(disk, folder):
-        try:
-            descriptor = disk.open_read(path)
-        except FileNotFoundError:  # renamed by a rotation: the next listing has it
-            return _open_next(disk, folder, seen)
-        file, _ = disk.file_id(descriptor)
-        if file not in seen:
-            seen.add(file)
-            return _Cursor(disk, path.name, descriptor)
-        disk.close(descriptor)
+    """Opens the first segment not seen yet.
+
+    The current one is opened before the older ones are listed: so the list holds every
+    segment that was rotated before it.
+    """
+    current = _open_unseen(disk, current_path(folder), seen)
+    for name in older_names(disk, folder):
+        older = _open_unseen(disk, folder / name, seen)
+        if older is not None:
+            if current is not None:
+                current.close()
+            current = older
+            break
+    if current is not None:
+        seen.add(current.file)
+    return current
+
+
+def _open_unseen(disk: Disk, path: Path, seen: set[FileId]) -> _Cursor | None:
+    there = disk.path_id(str(path))
+    if there is None or there[0] in seen:
+        return None
+    try:
+        descriptor = disk.open_read(path)
+    except FileNotFoundError:  # renamed by a rotation in between: it is listed as older now
+        return None
+    cursor = _Cursor(disk, path.name, descriptor)
+    if cursor.file not in seen:
+        return cursor
+    cursor.close()
     return None
 
 
@@ -121,11 +149,13 @@ def events(disk: Disk, folder: Path, vocabulary: Vocabulary) -> Iterator[Event]:
 
 
 def _contested(disk: Disk, folder: Path, vocabulary: Vocabulary) -> dict[str, Event]:
-    """Finds the ids with more than one content, and for each the event to serve."""
+    """Finds the ids with more than one line, and for each the event to serve."""
     seen: set[bytes] = set()
     repeated: set[bytes] = set()
-    for _, _, line, _ in raw_lines(disk, folder):
+    for _, _, line, is_whole in raw_lines(disk, folder):
         event_id = event_id_of(line)
+        if not is_whole:
+            continue
         if event_id in seen:
             repeated.add(event_id)
         seen.add(event_id)
@@ -134,10 +164,8 @@ def _contested(disk: Disk, folder: Path, vocabulary: Vocabulary) -> dict[str, Ev
     contents: dict[str, list[Event]] = {}
     for line_ in lines(disk, folder, vocabulary):
         event = line_.content
-        if isinstance(event, Event) and event_id_of(line_.data) in repeated:
+        if isinstance(event, Event) and line_.is_whole and event_id_of(line_.data) in repeated:
             contents.setdefault(event.event_id, []).append(event)
     return {
-        event_id: min(found, key=lambda event: event.line)
-        for event_id, found in contents.items()
-        if len({essence(event.line) for event in found}) > 1
+        event_id: min(found, key=lambda event: event.line) for event_id, found in contents.items()
     }

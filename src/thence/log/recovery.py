@@ -2,20 +2,23 @@
 
 A whole, valid event that lacks only its newline is kept. Anything else behind the last
 newline is copied to `.thence/quarantine/`, synced, and cut. Nothing before the last
-newline is touched. All of it happens under the append lock.
+newline is touched. The copy is called `….torn.untold` until a notice of it is durable, so
+that a second kill can't keep it from being told. All of it happens under the append lock.
 """
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from thence.core.codec import BadLine, has_valid_crc, numbers, parse
+from thence.core.codec import BadLine, has_valid_crc, is_ours, numbers, parse
 from thence.core.vocabulary import Vocabulary
 from thence.log.disk import Disk
 from thence.log.process import new_id
 from thence.log.segment import own_folder
 
 _BLOCK_BYTES = 256 * 1024
+_UNTOLD = re.compile(r"(?P<file>.+)-(?P<offset>\d+)-[0-9A-Z]{26}\.torn\.untold")
 
 
 class Numbers(NamedTuple):
@@ -43,32 +46,53 @@ def lines_backwards(disk: Disk, descriptor: int, start: int, end: int) -> Iterat
 
 def recover_tail(
     disk: Disk, descriptor: int, segment: Path, size: int, vocabulary: Vocabulary
-) -> dict[str, object] | None:
-    """Makes a segment of `size` bytes end in a newline.
-
-    Returns the facts for a notice if bytes were moved aside, else None.
-    """
+) -> bool:
+    """Makes a segment of `size` bytes end in a newline; True if bytes were moved aside."""
     rest = next(lines_backwards(disk, descriptor, 0, size))
     if not rest:
-        return None
+        return False
     if not isinstance(parse(rest, vocabulary), BadLine):
         disk.write(descriptor, b"\n")
-        return None
+        return False
     offset = size - len(rest)
     quarantine = own_folder(segment.parent) / "quarantine"
     disk.make_folder(quarantine)
-    name = f"{segment.name}-{offset}-{new_id()}.torn"
-    disk.write_new(quarantine / name, rest)
+    disk.write_new(quarantine / f"{segment.name}-{offset}-{new_id()}.torn.untold", rest)
     disk.sync_folder(quarantine)
     disk.sync_folder(quarantine.parent)
     disk.truncate(descriptor, offset)
     disk.sync_data(descriptor)
-    return {
-        "file": segment.name,
-        "offset": offset,
-        "bytes": len(rest),
-        "quarantine": f".thence/quarantine/{name}",
-    }
+    return True
+
+
+def untold(disk: Disk, folder: Path) -> Iterator[tuple[Path, dict[str, object]]]:
+    """Yields each file in quarantine that no notice tells of yet, with the notice's facts.
+
+    Whoever has made the notice durable calls `mark_told`.
+    """
+    quarantine = own_folder(folder) / "quarantine"
+    for name in disk.names(quarantine):
+        found = _UNTOLD.fullmatch(name)
+        there = disk.path_id(str(quarantine / name))
+        if found is not None and there is not None:
+            yield (
+                quarantine / name,
+                {
+                    "file": found["file"],
+                    "offset": int(found["offset"]),
+                    "bytes": there[1],
+                    "quarantine": f".thence/quarantine/{_told(quarantine / name).name}",
+                },
+            )
+
+
+def mark_told(disk: Disk, path: Path) -> None:
+    """Gives a file in quarantine the name that its notice tells."""
+    disk.rename(path, _told(path))
+
+
+def _told(path: Path) -> Path:
+    return path.with_name(path.name.removesuffix(".untold"))
 
 
 def last_numbers(disk: Disk, descriptor: int, start: int, end: int, node_id: str) -> Numbers | None:
@@ -82,10 +106,9 @@ def last_numbers(disk: Disk, descriptor: int, start: int, end: int, node_id: str
     damaged = 0
     for position, line in enumerate(lines_backwards(disk, descriptor, start, end)):
         found = numbers(line)
-        if found is None:
-            continue
-        if not has_valid_crc(line):
-            damaged += position > 0  # what follows the last newline was never acknowledged
+        if found is None or not has_valid_crc(line):
+            # what follows the last newline was never acknowledged
+            damaged += position > 0 and is_ours(line)
             continue
         lamport_clock = max(lamport_clock, found[2])
         if found[0] == node_id:

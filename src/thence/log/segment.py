@@ -53,7 +53,11 @@ def rotated_name(wall_ns: int, names: list[str]) -> str:
     microsecond after the newest name if the clock stands before that.
     """
     moment = datetime.fromtimestamp(wall_ns // 1000 / 1_000_000, UTC)
-    if names:
-        newest = datetime.strptime(names[-1], _FORMAT).replace(tzinfo=UTC)
+    for name in reversed(names):
+        try:
+            newest = datetime.strptime(name, _FORMAT).replace(tzinfo=UTC)
+        except ValueError:  # no rotation gave a file this name: there is no such day
+            continue
         moment = max(moment, newest + timedelta(microseconds=1))
+        break
     return moment.strftime(_FORMAT)

@@ -21,7 +21,7 @@ from thence.errors import (
 from thence.log.disk import DENIED_ERRNOS, FULL_ERRNOS, NOWHERE, Disk, wall_ns
 from thence.log.identity import node_id
 from thence.log.lock import WAIT_S, AppendLock
-from thence.log.recovery import last_numbers, recover_tail
+from thence.log.recovery import last_numbers, mark_told, recover_tail, untold
 from thence.log.segment import (
     FILE_BYTES_MAX,
     current_path,
@@ -71,6 +71,7 @@ class SegmentWriter:
         self._file = NOWHERE
         self._size = 0
         self._whole = False
+        self._has_told = False
         self._is_opened = False
         self._node = ""
         self._stamp = stamper("")
@@ -106,8 +107,8 @@ class SegmentWriter:
             return Written([], self._closed_for_good())
         lines: list[bytes] = []
         try:
-            self._lock.acquire(timeout_s)
             try:
+                self._lock.acquire(timeout_s)
                 self._settle()
                 self._write_all(drafts, lines)
             finally:
@@ -163,11 +164,19 @@ class SegmentWriter:
         else:
             self._catch_up(self._size if there[1] >= self._size else 0)
         descriptor = self._require_open()
-        facts = recover_tail(self._disk, descriptor, self._path, self._size, self._vocabulary)
+        if recover_tail(self._disk, descriptor, self._path, self._size, self._vocabulary):
+            self._has_told = False
         _, self._size = self._disk.file_id(descriptor)
+        if not self._has_told:
+            self._tell_recoveries()
         self._whole = True
-        if facts is not None:
+
+    def _tell_recoveries(self) -> None:
+        for path, facts in untold(self._disk, self._folder):
             self._write_all([self._notice("recovered", facts)], [])
+            self._sync(self._require_open())
+            mark_told(self._disk, path)
+        self._has_told = True
 
     def _open(self) -> None:
         if self._descriptor is not None:
@@ -178,7 +187,7 @@ class SegmentWriter:
             self._stamp = stamper(self._node)
         self._descriptor = self._disk.open_append(self._path)
         self._is_opened = True
-        self._whole = False
+        self._whole = self._has_told = False
         if self._disk.file_id(self._descriptor)[1] == 0:
             self._disk.sync_folder(self._folder)
         if not self._catch_up(0):
@@ -267,9 +276,14 @@ class SegmentWriter:
         self._disk.rename(self._path, self._folder / name)
         self._descriptor = None
         self._disk.close(descriptor)
-        self._descriptor = self._disk.open_append(self._path)
-        self._file, self._size = self._disk.file_id(self._descriptor)
-        self._disk.sync_folder(self._folder)
+        fresh = self._disk.open_append(self._path)
+        try:
+            self._disk.sync_folder(self._folder)
+        except OSError:  # the next append opens it again, which syncs the folder
+            self._disk.close(fresh)
+            raise
+        self._descriptor = fresh
+        self._file, self._size = self._disk.file_id(fresh)
         self._rotated.append(name)
 
     def _tell_rotations(self) -> None:

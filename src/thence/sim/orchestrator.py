@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
 import msgspec
 
@@ -27,6 +27,7 @@ from thence.sim.state import State
 from thence.sim.validator import BaseValidator
 from thence.sim.writer import EventWriter, WriteMode
 
+_S = TypeVar("_S", bound=msgspec.Struct)
 _ENDS = (KeyboardInterrupt, SystemExit, asyncio.CancelledError)
 
 
@@ -48,6 +49,8 @@ class SimulationOrchestrator:
         agents: Sequence[BaseAgent] | None = None,
         engine: BaseEngine | None = None,
         validator: BaseValidator | None = None,
+        seed: int | None = None,
+        max_turns: int | None = None,
         verbosity: VerbosityLevel | str | None = None,
         mode: WriteMode | str | None = None,
         max_file_size: int | None = None,
@@ -55,9 +58,11 @@ class SimulationOrchestrator:
         on_full: Literal["drop", "block"] | None = None,
         on_turn: Callable[[TurnProgress], None] | None = None,
     ) -> None:
-        self.config = _config(config)
+        read = _config(config)
+        simulation = _merged(read.simulation, seed=seed, max_turns=max_turns)
+        self.config = msgspec.structs.replace(read, simulation=simulation)
         settings = _merged(
-            self.config.events,
+            read.events,
             output_root=None if output_root is None else str(output_root),
             verbosity=None if verbosity is None else _level(verbosity).name,
             mode=None if mode is None else WriteMode(mode).value,
@@ -165,7 +170,7 @@ class SimulationOrchestrator:
     def _begin(self, alter: Mapping[str, object] | None) -> None:
         if self.result is not None or (self._simulation and alter):
             raise ThenceError(
-                "run",
+                "could not run",
                 place=self.run_id,
                 cause="this run has begun" if self.result is None else "this run has ended",
                 hint="make another SimulationOrchestrator",
@@ -225,7 +230,10 @@ class SimulationOrchestrator:
             final_state=simulation.history[-1].as_dict() if simulation.history else {},
             error=error,
         )
-        write_json(self.output_dir / "result.json", self.result.to_dict())
+        try:
+            write_json(self.output_dir / "result.json", self.result.to_dict())
+        except OSError as failure:
+            _warn("result_not_written", folder=str(self.output_dir), cause=str(failure))
 
     def _tell_progress(self, simulation: Simulation) -> None:
         if self._on_turn is not None:
@@ -272,7 +280,7 @@ def _config(given: SimulationConfig | Mapping[str, Any] | str | Path) -> Simulat
     return SimulationConfig.from_file(given)
 
 
-def _merged(settings: EventSettings, **given: Any) -> EventSettings:
+def _merged(settings: _S, **given: Any) -> _S:
     """Returns the settings of the scenario, with those of the constructor over them."""
     chosen = {name: value for name, value in given.items() if value is not None}
     return msgspec.structs.replace(settings, **chosen)
@@ -286,15 +294,20 @@ def _level(verbosity: VerbosityLevel | str) -> VerbosityLevel:
     except (KeyError, ValueError) as error:
         names = ", ".join(level.name for level in VerbosityLevel)
         raise ThenceError(
-            "set the verbosity", place=repr(verbosity), cause="it is no level", hint=names
+            "could not set the verbosity", place=repr(verbosity), cause="it is no level", hint=names
         ) from error
 
 
 def _as_json(config: SimulationConfig, settings: EventSettings, run_id: str) -> dict[str, Any]:
     """Returns what config.json holds: the scenario as given, and the settings in force."""
     source = str(config.source) if config.source else None
-    events = msgspec.to_builtins(settings)
-    return {"run_id": run_id, "source": source, "events": events, "scenario": dict(config.given)}
+    return {
+        "run_id": run_id,
+        "source": source,
+        "simulation": msgspec.to_builtins(config.simulation),
+        "events": msgspec.to_builtins(settings),
+        "scenario": dict(config.given),
+    }
 
 
 def _in_loop() -> bool:
@@ -317,8 +330,10 @@ def _told(error: Exception) -> str:
 def _warn_of_unmet(simulation: Simulation, status: Status) -> None:
     """Tells of alterations that no event of a whole run took."""
     if status == "completed" and simulation.record.unmet:
-        import structlog
+        _warn("alteration_not_met", steps=sorted(simulation.record.unmet))
 
-        structlog.get_logger("thence.sim").warning(
-            "alteration_not_met", steps=sorted(simulation.record.unmet)
-        )
+
+def _warn(event: str, **facts: object) -> None:
+    import structlog
+
+    structlog.get_logger("thence.sim").warning(event, **facts)

@@ -222,7 +222,7 @@ class Turn:
             return
         if not isinstance(result, State):
             raise ThenceError(
-                "take over the state",
+                "could not take over the state",
                 place=f"of turn {self.number}",
                 cause=f"the engine returned {type(result).__name__}, not a State or None",
                 hint="change variables through the view, or return state.replace(…)",
@@ -243,7 +243,7 @@ def _as_actions(name: str, answer: Decision) -> Sequence[Action]:
     for action in actions:
         if not isinstance(action, Action):
             raise ThenceError(
-                "take the decision",
+                "could not take the decision",
                 place=f"of agent {name}",
                 cause=f"it returned {type(action).__name__}",
                 hint="decide_action returns an Action, a list of them, or None",

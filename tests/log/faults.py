@@ -1,0 +1,123 @@
+"""Disks that fail the way real ones do: everything reaches the real disk until the fault."""
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+from threading import Event as Signal
+
+from thence.log.disk import Disk
+from thence.log.segment import CURRENT
+
+WAIT_S = 20.0
+
+
+class ShortDisk(Disk):
+    """Writes at most a few bytes with one call, as the system may."""
+
+    def __init__(self, bytes_max: int) -> None:
+        self.bytes_max = bytes_max
+
+    def write(self, descriptor: int, data: bytes) -> int:
+        return super().write(descriptor, data[: self.bytes_max])
+
+
+class FailingDisk(Disk):
+    """Fails chosen calls: `faults` maps a method's name to what it raises, or to None."""
+
+    def __init__(self, **faults: OSError | None) -> None:
+        self.faults = faults
+
+    def _check(self, name: str) -> None:
+        fault = self.faults.get(name)
+        if fault is not None:
+            raise fault
+
+    def write(self, descriptor: int, data: bytes) -> int:
+        self._check("write")
+        return super().write(descriptor, data)
+
+    def sync_data(self, descriptor: int) -> None:
+        self._check("sync_data")
+        super().sync_data(descriptor)
+
+    def sync_folder(self, folder: Path) -> None:
+        self._check("sync_folder")
+        super().sync_folder(folder)
+
+    def truncate(self, descriptor: int, size: int) -> None:
+        self._check("truncate")
+        super().truncate(descriptor, size)
+
+    def rename(self, old: Path, new: Path) -> None:
+        self._check("rename")
+        super().rename(old, new)
+
+    def open_append(self, path: Path) -> int:
+        self._check("open_append")
+        return super().open_append(path)
+
+
+class SmallDisk(Disk):
+    """Holds so many bytes in the current segment; then half a write goes out, then none."""
+
+    def __init__(self, room: int) -> None:
+        self.room = room
+
+    def write(self, descriptor: int, data: bytes) -> int:
+        if Path(os.readlink(f"/proc/self/fd/{descriptor}")).name != CURRENT:
+            return super().write(descriptor, data)
+        left = self.room - os.fstat(descriptor).st_size
+        if left <= 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return super().write(descriptor, data[:left])
+
+
+class GatedDisk(Disk):
+    """Stops in every sync until it is let through; says when it has arrived there."""
+
+    def __init__(self) -> None:
+        self.arrived = Signal()
+        self.gate = Signal()
+
+    def sync_data(self, descriptor: int) -> None:
+        self.arrived.set()
+        assert self.gate.wait(WAIT_S)
+        super().sync_data(descriptor)
+
+
+class WatchedDisk(Disk):
+    """Calls back around what it does, so that a test can step in between."""
+
+    def __init__(self) -> None:
+        self.before: dict[str, Callable[[], None]] = {}
+        self.calls: list[str] = []
+
+    def _call(self, name: str) -> None:
+        self.calls.append(name)
+        self.before.get(name, lambda: None)()
+
+    def write(self, descriptor: int, data: bytes) -> int:
+        self._call("write")
+        return super().write(descriptor, data)
+
+    def sync_data(self, descriptor: int) -> None:
+        self._call("sync_data")
+        super().sync_data(descriptor)
+
+    def unlock(self, descriptor: int) -> None:
+        self._call("unlock")
+        super().unlock(descriptor)
+
+    def names(self, folder: Path) -> list[str]:
+        found = super().names(folder)
+        self._call("names")
+        return found
+
+    def rename(self, old: Path, new: Path) -> None:
+        self._call("rename")
+        super().rename(old, new)
+
+    def sync_folder(self, folder: Path) -> None:
+        self._call("sync_folder")
+        super().sync_folder(folder)

@@ -1,0 +1,59 @@
+"""Real processes for tests: another Python that runs a text of code, watched from outside."""
+
+import os
+import subprocess
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+WAIT_S = 60.0
+
+
+def started(code: str, *arguments: object) -> subprocess.Popen[str]:
+    """Start a Python that runs the code with arguments in sys.argv; its pipes are text."""
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def ran(code: str, *arguments: object, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run the code to its end; what it printed is in the result."""
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=WAIT_S,
+    )
+    assert not check or done.returncode == 0, done.stderr
+    return done
+
+
+def in_child(work: Callable[[], None]) -> None:
+    """Fork, run the work in the child, and fail if it failed there."""
+    process = os.fork()
+    if process == 0:
+        status = 1
+        try:
+            work()
+            status = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0
+
+
+def lines(folder: Path) -> list[bytes]:
+    """Read all whole lines of a log's files, oldest file first."""
+    found: list[bytes] = []
+    names = sorted(folder.glob("events_*.jsonl"))
+    for path in [*names, folder / "events.jsonl"]:
+        data = path.read_bytes() if path.exists() else b""
+        assert not data or data.endswith(b"\n"), f"{path} ends in half a line"
+        found += data.splitlines()
+    return found

@@ -1,0 +1,396 @@
+"""The queue of a log: first in, first out; full means wait or count; nothing is lost unsaid."""
+
+import errno
+import gc
+import threading
+from threading import Event as Signal
+from threading import Thread
+
+import pytest
+from tests.log.faults import WAIT_S, FailingDisk, GatedDisk, SmallDisk, WatchedDisk
+from tests.log.processes import lines
+
+import thence
+from thence.core.vocabulary import PLAIN
+from thence.errors import InvalidEvent, LogFull, OutcomeUnknown, WriterClosed
+from thence.log.disk import OS_DISK, Disk
+from thence.log.identity import node_id
+from thence.replica import Replica
+
+FULL = OSError(errno.ENOSPC, "No space left on device")
+
+
+def prepared(folder):
+    """Make the log and its identity, so that the next sync is that of an event."""
+    thence.open(folder)
+    node_id(OS_DISK, folder)
+
+
+@pytest.fixture(autouse=True)
+def identity(tmp_path):
+    prepared(tmp_path)
+
+
+class Told:
+    """What a log tells while it works; a word can be waited for."""
+
+    def __init__(self):
+        self.words = []
+        self._changed = threading.Condition()
+
+    def __call__(self, word, facts):
+        with self._changed:
+            self.words.append((word, facts))
+            self._changed.notify_all()
+
+    def wait_for(self, word, count=1):
+        with self._changed:
+            assert self._changed.wait_for(lambda: len(self.all(word)) >= count, WAIT_S)
+
+    def all(self, word):
+        return [facts for told, facts in self.words if told == word]
+
+
+def types(folder):
+    return [event.event_type for event in thence.open(folder).read()]
+
+
+def held(tmp_path, **options):
+    """Open a log whose thread stands in its first sync, one event written and not yet durable."""
+    disk, told = GatedDisk(), Told()
+    log = Replica(tmp_path, PLAIN, disk=disk, tell=told, **options)
+    log.emit("first")
+    assert disk.arrived.wait(WAIT_S)
+    return log, disk, told
+
+
+def test_emitted_and_appended_events_stand_in_the_order_of_their_calls(tmp_path):
+    with thence.open(tmp_path) as log:
+        for number in range(300):
+            if number % 7:
+                log.emit("t", {"n": number})
+            else:
+                log.append("t", {"n": number})
+        log.flush()
+        assert [event.payload["n"] for event in log.read()] == list(range(300))
+
+
+@pytest.mark.promise("P1")
+def test_flush_returns_when_what_was_emitted_is_in_the_file(tmp_path):
+    with thence.open(tmp_path) as log:
+        for number in range(2_000):
+            log.emit("t", {"n": number})
+        log.flush()
+        assert len(lines(tmp_path)) == 2_000
+        log.flush()
+        assert len(lines(tmp_path)) == 2_000
+
+
+def test_many_threads_share_syncs_and_keep_their_own_order(tmp_path):
+    disk = WatchedDisk()
+    with Replica(tmp_path, PLAIN, disk=disk) as log:
+
+        def work(name):
+            for number in range(150):
+                assert log.append("t", {"n": number}, actor=name).payload["n"] == number
+
+        threads = [Thread(target=work, args=(name,)) for name in "abcdefgh"]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        events = list(log.read())
+    assert [event.seq for event in events] == list(range(1, 1_201))
+    for name in "abcdefgh":
+        assert [e.payload["n"] for e in events if e.actor == name] == list(range(150))
+    assert disk.calls.count("sync_data") < 1_200
+
+
+def test_append_that_waits_too_long_in_the_queue_is_unknown_and_written_all_the_same(tmp_path):
+    log, disk, _ = held(tmp_path)
+    with pytest.raises(OutcomeUnknown, match="could not confirm"):
+        log.append("second", timeout_s=0.01)
+    disk.gate.set()
+    log.flush()
+    assert types(tmp_path) == ["first", "second"]
+    log.close()
+
+
+@pytest.mark.promise("W5")
+def test_full_queue_drops_the_newest_counts_them_and_the_log_tells_between_what(tmp_path):
+    log, disk, told = held(tmp_path, max_queue_size=5, on_full="drop")
+    ids = [log.emit("t", {"n": number}) for number in range(12)]
+    assert log.committer.dropped_count == 7
+    assert [facts["event_id"] for facts in told.all("dropped")] == [ids[5]]
+    disk.gate.set()
+    log.flush()
+    after = log.emit("after")
+    log.close()
+    events = list(thence.open(tmp_path).read())
+    assert [e.payload["n"] for e in events if e.event_type == "t"] == [0, 1, 2, 3, 4]
+    (notice,) = [event for event in events if event.event_type == "log.events_dropped"]
+    assert notice.payload["count"] == 7
+    assert notice.payload["after_event_id"] == ids[4]
+    assert notice.payload["before_event_id"] in (after, None)
+    assert events[-1].event_type == "after"
+    assert types(tmp_path)[-2] == "log.events_dropped"
+
+
+@pytest.mark.promise("W5")
+def test_each_gap_has_its_own_notice_and_the_counts_add_up(tmp_path):
+    log, disk, told = held(tmp_path, max_queue_size=100, on_full="drop")
+    taken: list[str] = []
+
+    def work():
+        for number in range(2_000):
+            log.emit("t", {"n": number})
+
+    threads = [Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    disk.gate.set()
+    for thread in threads:
+        thread.join()
+    dropped = log.committer.dropped_count
+    log.close()
+    events = list(thence.open(tmp_path).read())
+    taken = [event for event in events if event.event_type == "t"]
+    notices = [event for event in events if event.event_type == "log.events_dropped"]
+    assert len(taken) + dropped == 8_000
+    assert sum(event.payload["count"] for event in notices) == dropped
+    assert len(told.all("dropped")) == (dropped > 0)
+    present = {event.event_id for event in events}
+    for notice in notices:
+        for key in ("after_event_id", "before_event_id"):
+            assert notice.payload[key] is None or notice.payload[key] in present
+
+
+def test_drops_are_told_before_the_next_append_and_by_close(tmp_path):
+    log, disk, _ = held(tmp_path, max_queue_size=1, on_full="drop")
+    log.emit("kept")
+    log.emit("dropped")
+    disk.gate.set()
+    appended = log.append("next")
+    log.close()
+    assert types(tmp_path) == ["first", "kept", "log.events_dropped", "next"]
+    notice = list(thence.open(tmp_path).read())[2]
+    assert notice.payload["before_event_id"] == appended.event_id
+
+    other = tmp_path / "other"
+    prepared(other)
+    log, disk, _ = held(other, max_queue_size=1, on_full="drop")
+    log.emit("kept")
+    log.emit("dropped")
+    disk.gate.set()
+    log.close()
+    assert types(other) == ["first", "kept", "log.events_dropped"]
+
+
+@pytest.mark.promise("W5")
+def test_full_queue_that_blocks_loses_nothing_and_keeps_each_producers_order(tmp_path):
+    log = Replica(tmp_path, PLAIN, max_queue_size=3, on_full="block")
+
+    def work(name):
+        for number in range(120):
+            log.emit("t", {"n": number}, actor=name)
+
+    threads = [Thread(target=work, args=(str(name),)) for name in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    log.close()
+    assert log.committer.dropped_count == 0
+    events = list(thence.open(tmp_path).read())
+    assert len(events) == 12 * 120
+    for name in range(12):
+        assert [e.payload["n"] for e in events if e.actor == str(name)] == list(range(120))
+
+
+@pytest.mark.promise("W10")
+def test_refused_batch_is_kept_told_once_and_written_when_there_is_room(tmp_path):
+    disk, told = FailingDisk(write=FULL), Told()
+    log = Replica(tmp_path, PLAIN, disk=FailingDisk(), tell=told)
+    log.append("zeroth")
+    log._writer._disk = disk
+    ids = [log.emit("t", {"n": number}) for number in range(3)]
+    told.wait_for("refused")
+    with pytest.raises(LogFull):
+        log.append("refused for good")
+    disk.faults.clear()
+    log.flush()
+    assert log.close()
+    events = list(thence.open(tmp_path).read())
+    assert [e.event_type for e in events] == ["zeroth", "log.write_failed", "t", "t", "t"]
+    assert [e.event_id for e in events][2:] == ids
+    assert events[1].payload["count"] == 4
+    assert sorted(i for facts in told.all("refused") for i in facts["event_ids"]) == ids
+    assert [facts["count"] for facts in told.all("resumed")] == [4]
+    assert log.committer.failed_count == 0
+
+
+@pytest.mark.promise("W10")
+def test_disk_with_room_for_the_notice_alone_gets_it_once(tmp_path):
+    disk, told = SmallDisk(0), Told()
+    log = Replica(tmp_path, PLAIN, disk=disk, tell=told)
+    log.emit("large", {"text": "x" * 5_000})
+    told.wait_for("refused")
+    disk.room = 2_000
+    told.wait_for("resumed")
+    for _ in range(2):  # each flush is one more try
+        with pytest.raises(LogFull):
+            log.flush()
+    disk.room = 10**6
+    log.flush()
+    log.close()
+    events = list(thence.open(tmp_path).read())
+    notices = [event for event in events if event.event_type == "log.write_failed"]
+    assert events[-1].event_type == "large"
+    assert [notice.payload["count"] for notice in notices] == [1, 2][: len(notices)]
+    assert len(notices) <= 2
+
+
+@pytest.mark.promise("W10")
+def test_what_is_unwritten_at_the_end_is_counted_once(tmp_path):
+    disk, told = FailingDisk(write=FULL), Told()
+    log = Replica(tmp_path, PLAIN, disk=disk, tell=told)
+    ids = [log.emit("t") for _ in range(4)]
+    assert not log.close(timeout_s=0)
+    if log.committer.is_running:
+        log.committer._thread.join(WAIT_S)
+    assert not log.close()
+    assert log.committer.failed_count == 4
+    assert [event_id for facts in told.all("lost") for event_id in facts["event_ids"]] == ids
+
+
+def test_failed_sync_loses_what_was_queued_and_says_so(tmp_path):
+    disk, told = FailingDisk(sync_data=OSError(errno.EIO, "device error")), Told()
+    log = Replica(tmp_path, PLAIN, disk=disk, tell=told)
+    log.emit("t")
+    told.wait_for("lost")
+    with pytest.raises(Exception, match="earlier sync"):
+        log.append("u")
+    assert log.committer.failed_count == 1
+    assert not log.close()
+
+
+def test_bound_holds_for_those_who_block_while_the_disk_refuses(tmp_path):
+    disk, told = FailingDisk(write=FULL), Told()
+    log = Replica(tmp_path, PLAIN, disk=disk, tell=told, max_queue_size=4)
+    producers = [Thread(target=lambda: [log.emit("t") for _ in range(6)]) for _ in range(3)]
+    for producer in producers:
+        producer.start()
+    told.wait_for("refused", 2)
+    for _ in range(30):  # each is one more try of the refused batch
+        with pytest.raises(LogFull):
+            log.append("u")
+    assert log.committer.queued <= 4 + 4 + len(producers)
+    disk.faults.clear()
+    for producer in producers:
+        producer.join(WAIT_S)
+        assert not producer.is_alive()
+    assert log.close()
+    assert types(tmp_path).count("t") == 18
+
+
+@pytest.mark.promise("W6")
+def test_close_on_a_slow_disk_returns_false_and_drains_on(tmp_path):
+    log, disk, told = held(tmp_path)
+    for _ in range(5):
+        log.emit("t")
+    assert log.close(timeout_s=0.01) is False
+    assert told.all("remaining")[0]["count"] >= 5
+    with pytest.raises(WriterClosed):
+        log.emit("late")
+    disk.gate.set()
+    assert log.close(WAIT_S) is True
+    assert types(tmp_path) == ["first", *["t"] * 5]
+
+
+@pytest.mark.promise("P1")
+def test_log_is_closed_once_and_takes_nothing_after(tmp_path):
+    log = thence.open(tmp_path)
+    log.emit("a")
+    assert log.close()
+    assert log.close()
+    for use in (lambda: log.append("b"), lambda: log.emit("b"), log.flush):
+        with pytest.raises(WriterClosed, match="closed before"):
+            use()
+    assert types(tmp_path) == ["a"]
+    assert not log.committer.is_running
+
+
+def test_producers_that_wait_are_told_when_the_log_is_closed(tmp_path):
+    log, disk, _ = held(tmp_path, max_queue_size=1)
+    log.emit("second")
+    outcomes: list[str] = []
+    started = Signal()
+
+    def work():
+        started.set()
+        try:
+            log.emit("third")
+            outcomes.append("taken")
+        except WriterClosed:
+            outcomes.append("closed")
+
+    thread = Thread(target=work)
+    thread.start()
+    assert started.wait(WAIT_S)
+    log.close(timeout_s=0.01)
+    disk.gate.set()
+    thread.join(WAIT_S)
+    assert log.close()
+    assert outcomes in (["taken"], ["closed"])
+    assert types(tmp_path) == ["first", "second", "third"][: 3 if outcomes == ["taken"] else 2]
+
+
+def test_collector_that_comes_by_in_the_thread_itself_closes_and_drains(tmp_path):
+    class Collecting(Disk):
+        def sync_data(self, descriptor):
+            super().sync_data(descriptor)
+            arrived.set()
+            assert gate.wait(WAIT_S)
+            gc.collect()
+
+    arrived, gate = Signal(), Signal()
+    gc.disable()
+    try:
+        log = Replica(tmp_path, PLAIN, disk=Collecting())
+        circle = [log]
+        circle.append(circle)
+        log.emit("a")
+        assert arrived.wait(WAIT_S)
+        log.emit("b")
+        committer = log.committer
+        del log, circle
+        gate.set()
+        committer._thread.join(WAIT_S)
+    finally:
+        gc.enable()
+    assert types(tmp_path) == ["a", "b"]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_close_drains_what_a_thread_that_died_left(tmp_path):
+    def tell(word, facts):
+        if not told:
+            told.append(word)
+            raise RuntimeError("a broken log handler")
+
+    told: list[str] = []
+    log = Replica(tmp_path, PLAIN, max_file_size=10, tell=tell)
+    log.emit("a")
+    log.flush()
+    log.emit("b")
+    log.committer._thread.join(WAIT_S)
+    log.emit("c")
+    assert log.close()
+    assert told == ["rotated"]
+    assert set(types(tmp_path)) == {"a", "b", "c"}
+
+
+@pytest.mark.parametrize("options", [{"max_queue_size": 0}, {"on_full": "x"}, {"max_file_size": 0}])
+def test_options_out_of_range_are_refused(tmp_path, options):
+    with pytest.raises(InvalidEvent, match="max_queue_size"):
+        Replica(tmp_path, PLAIN, **options)

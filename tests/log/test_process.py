@@ -1,0 +1,150 @@
+"""A fork in the middle: parent and child both go on, nothing is doubled, nothing is lost."""
+
+import os
+from threading import Thread
+
+import pytest
+from tests.log.faults import WAIT_S, GatedDisk
+from tests.log.processes import in_child, lines
+
+import thence
+from thence.core.codec import numbers
+from thence.core.ids import is_ulid
+from thence.core.vocabulary import PLAIN
+from thence.log.disk import OS_DISK
+from thence.log.identity import node_id
+from thence.log.process import new_id, now
+from thence.replica import Replica
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+
+
+def told(folder):
+    found = list(thence.open(folder).read())
+    assert thence.open(folder).verify().findings == ()
+    assert [numbers(line)[1] for line in lines(folder)] == list(range(1, len(found) + 1))
+    return [event.event_type for event in found]
+
+
+@pytest.mark.promise("P1")
+def test_parent_and_child_both_append(tmp_path):
+    log = thence.open(tmp_path)
+    log.append("before")
+
+    def child():
+        for _ in range(20):
+            log.append("child")
+        log.emit("child's last")
+        log.close()
+
+    in_child(child)
+    for _ in range(20):
+        log.append("parent")
+    assert told(tmp_path) == ["before", *["child"] * 20, "child's last", *["parent"] * 20]
+
+
+@pytest.mark.promise("P1")
+def test_queue_of_the_parent_is_not_doubled_by_a_fork_while_the_thread_is_busy(tmp_path):
+    thence.open(tmp_path)
+    node_id(OS_DISK, tmp_path)
+    disk = GatedDisk()
+    log = Replica(tmp_path, PLAIN, disk=disk)
+    log.emit("busy")
+    assert disk.arrived.wait(WAIT_S)
+    for _ in range(50):
+        log.emit("parent")
+
+    def child():
+        disk.gate.set()
+        assert log.committer.queued == 0
+        assert not log.committer.is_running
+        log.emit("child")
+        log.append("child")
+        assert log.close()
+
+    in_child(child)
+    disk.gate.set()
+    assert log.close()
+    assert told(tmp_path) == ["busy", "child", "child", *["parent"] * 50]
+
+
+@pytest.mark.promise("W9")
+@pytest.mark.xdist_group("heavy")
+def test_children_of_a_busy_parent_with_threads_append_beside_it(tmp_path):
+    log = thence.open(tmp_path)
+    is_over = False
+
+    def work():
+        while not is_over:
+            log.emit("parent")
+            log.append("parent")
+
+    threads = [Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+
+    def child():
+        for _ in range(10):
+            log.emit("child")
+            log.append("child")
+        log.close()
+
+    for _ in range(8):
+        in_child(child)
+    is_over = True
+    for thread in threads:
+        thread.join()
+    log.close()
+    found = told(tmp_path)
+    assert found.count("child") == 8 * 20
+    assert found.count("parent") + found.count("child") == len(found)
+
+
+def test_child_counts_anew_and_leaves_the_files_of_its_parent_open(tmp_path):
+    log = thence.open(tmp_path)
+    log.append("before")
+    log.committer.failed_count = log.committer.dropped_count = 7
+
+    def child():
+        assert (log.committer.failed_count, log.committer.dropped_count) == (0, 0)
+        assert log._writer._descriptor is None
+        assert log.close()
+
+    in_child(child)
+    descriptor = log._writer._descriptor
+    assert os.fstat(descriptor).st_size == (tmp_path / "events.jsonl").stat().st_size
+    assert log.committer.failed_count == 7
+    log.append("after")
+    log.close()
+
+
+def test_log_closed_before_a_fork_stays_closed_in_the_child(tmp_path):
+    log = thence.open(tmp_path)
+    log.close()
+
+    def child():
+        with pytest.raises(thence.errors.WriterClosed):
+            log.append("t")
+
+    in_child(child)
+
+
+@pytest.mark.promise("E3")
+def test_ids_of_a_child_are_others_than_those_of_its_parent():
+    new_id()
+    reading, writing = os.pipe()
+    in_child(lambda: os.write(writing, "".join(new_id() for _ in range(100)).encode()))
+    os.close(writing)
+    text = os.read(reading, 10_000).decode()
+    os.close(reading)
+    theirs = [text[start : start + 26] for start in range(0, len(text), 26)]
+    mine = [new_id() for _ in range(100)]
+    assert len({*theirs, *mine}) == 200
+    assert all(map(is_ulid, theirs))
+    assert theirs == sorted(theirs)
+    assert {event_id[-8:] for event_id in theirs}.isdisjoint({i[-8:] for i in mine})
+
+
+def test_now_is_a_time_for_people():
+    assert len(now()) == 27
+    assert now().endswith("Z")

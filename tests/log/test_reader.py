@@ -1,0 +1,181 @@
+"""A log read back: the same events in the same total order, whatever the files look like."""
+
+import random
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.events import causal_graphs, event_of, line_of
+from tests.log.faults import WatchedDisk
+from tests.log.processes import started
+
+import thence
+from thence.core.order import totally_ordered
+from thence.core.vocabulary import PLAIN
+from thence.log import reader
+from thence.log.disk import OS_DISK
+from thence.replica import Replica
+
+NAMES = [f"events_2026-11-20_07-13-05-{number:06}.jsonl" for number in range(8)]
+
+
+def read(folder):
+    return list(reader.events(OS_DISK, folder, PLAIN))
+
+
+def written(folder: Path, parts: list[list[bytes]]) -> Path:
+    """Write the parts as a log's files, the last one as the current."""
+    for name, part in zip(NAMES, parts[:-1], strict=False):
+        (folder / name).write_bytes(b"".join(part))
+    if parts:
+        (folder / "events.jsonl").write_bytes(b"".join(parts[-1]))
+    return folder
+
+
+foreign = st.builds(
+    lambda name, text, gap: b'{%b"event_id":%b"%b","a":"%b"}\n' % (gap, gap, name, text),
+    st.sampled_from([b"x", b"short", b"0" * 26, b"0" * 30]),
+    st.sampled_from([b"1", b"2"]),
+    st.sampled_from([b"", b" "]),
+)
+renumbered = st.integers(1, 50).map(
+    lambda number: line_of({"same": 1}, event_id="7" * 26, seq=number, lamport_clock=number)
+)
+rivals = st.integers(1, 5).map(lambda n: line_of({"other": n}, event_id="6" * 26))
+bad = st.sampled_from([b"\0\0\n", b"hello\n", b"\n", line_of()[9:], b'{"event_id":"x","seq":1}\n'])
+
+
+@pytest.mark.promise("L5")
+@settings(max_examples=80)
+@given(causal_graphs(), st.lists(foreign | renumbered | rivals | bad, max_size=8), st.data())
+def test_files_in_any_order_or_twice_read_as_the_same_events_in_the_same_total_order(
+    tmp_path_factory, events, others, data
+):
+    every = [event.line + b"\n" for event in events] + others
+    every = data.draw(st.permutations(every))
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(every)), max_size=4)))
+    parts = [every[a:b] for a, b in pairwise([0, *cuts, len(every)])]
+    once = read(written(tmp_path_factory.mktemp("once"), parts))
+    shuffled = data.draw(st.permutations([*parts, data.draw(st.sampled_from(parts))]))
+    again = read(written(tmp_path_factory.mktemp("again"), shuffled))
+    assert totally_ordered(again) == totally_ordered(once)
+    assert len({event.event_id for event in once}) == len(once)
+    assert {event.line for event in once} >= {event.line for event in events}
+
+
+def test_arrival_order_is_older_files_by_name_then_the_current_one_then_lines(tmp_path):
+    parts = [[line_of(), line_of()], [line_of()], [line_of(), line_of()]]
+    found = read(written(tmp_path, parts))
+    assert [event.line + b"\n" for event in found] == [line for part in parts for line in part]
+
+
+def test_unfinished_last_line_is_no_event_until_its_newline_is_there(tmp_path):
+    whole, cut = line_of(), line_of()[:-1]
+    written(tmp_path, [[whole, cut]])
+    assert len(read(tmp_path)) == 1
+    last = list(reader.lines(OS_DISK, tmp_path, PLAIN))[-1]
+    assert (last.is_whole, last.offset, last.data) == (False, len(whole), cut)
+    written(tmp_path, [[whole, cut, b"\n"]])
+    assert len(read(tmp_path)) == 2
+
+
+def test_places_of_lines_are_their_bytes_in_the_file(tmp_path):
+    chance = random.Random(5)
+    parts = [line_of({"a": "é" * chance.randrange(300_000)}) for _ in range(9)]
+    parts.insert(4, b"x" * 3_000_000 + b"\n")
+    written(tmp_path, [[*parts[:5], b"\n", *parts[5:]]])
+    data = (tmp_path / "events.jsonl").read_bytes()
+    found = list(reader.lines(OS_DISK, tmp_path, PLAIN))
+    assert [line.data + b"\n" for line in found] == parts
+    for line in found:
+        assert data[line.offset : line.offset + len(line.data)] == line.data
+        assert line.file == "events.jsonl"
+
+
+def test_hard_link_of_a_segment_is_the_same_file(tmp_path):
+    written(tmp_path, [[line_of()], [line_of()]])
+    (tmp_path / NAMES[5]).hardlink_to(tmp_path / NAMES[0])
+    assert len(list(reader.lines(OS_DISK, tmp_path, PLAIN))) == 2
+
+
+def test_folder_without_segments_has_no_events(tmp_path):
+    assert read(tmp_path) == []
+    assert read(tmp_path / "gone") == []
+
+
+@pytest.mark.promise("W8")
+@pytest.mark.parametrize("call", range(1, 12))
+def test_rotation_between_any_two_looks_at_the_folder_keeps_events_and_order(tmp_path, call):
+    log = Replica(tmp_path, PLAIN, max_file_size=600)
+    for _ in range(8):
+        log.append("t")
+
+    class Stepping(WatchedDisk):
+        looks = 0
+
+        def look(self):
+            self.looks += 1
+            if self.looks == call:
+                for _ in range(8):
+                    log.append("t")
+
+        def names(self, folder):
+            self.look()
+            return super().names(folder)
+
+        def path_id(self, path):
+            self.look()
+            return super().path_id(path)
+
+        def open_read(self, path):
+            self.look()
+            return super().open_read(path)
+
+    disk = Stepping()
+    seqs = [event_of(line).seq for _, _, line, _ in reader.raw_lines(disk, tmp_path)]
+    assert disk.looks > call
+    assert seqs == list(range(1, len(seqs) + 1))
+    assert len(seqs) >= 8
+    log.close()
+
+
+def test_tail_that_is_cut_and_written_over_while_it_is_read_hides_no_event(tmp_path):
+    log = thence.open(tmp_path)
+    log.append("a")
+    path = tmp_path / "events.jsonl"
+    with path.open("ab") as file:
+        file.write(b'{"event_id":"torn')
+    lines = reader.raw_lines(OS_DISK, tmp_path)
+    next(lines)
+    with thence.open(tmp_path) as other:  # moves the half line aside, writes over it
+        other.append("b")
+    types = [event_of(line).event_type for _, _, line, _ in lines]
+    assert types == ["log.recovered", "b"]
+
+
+WRITE = """
+import sys
+from pathlib import Path
+from thence.core.vocabulary import PLAIN
+from thence.replica import Replica
+with Replica(Path(sys.argv[1]), PLAIN, max_file_size=1500) as log:
+    for n in range(int(sys.argv[2])):
+        print(log.append("t", {"n": n}).seq, flush=True)
+"""
+
+
+@pytest.mark.promise("W8")
+@pytest.mark.xdist_group("heavy")
+def test_reader_beside_a_rotating_writer_loses_nothing(tmp_path):
+    writer = started(WRITE, tmp_path, 150)
+    passes = 0
+    for acknowledged in writer.stdout:
+        seqs = [event.seq for event in read(tmp_path)]
+        assert seqs == list(range(1, len(seqs) + 1))
+        assert len(seqs) >= int(acknowledged)
+        passes += 1
+    assert passes == 150
+    assert writer.wait() == 0
+    writer.communicate()

@@ -1,0 +1,415 @@
+"""The end of a log: numbers without a gap, rotation without a loss, broken writes taken back."""
+
+import errno
+import os
+from itertools import pairwise
+
+import pytest
+from tests.log.faults import FailingDisk, ShortDisk, SmallDisk, WatchedDisk
+from tests.log.processes import lines, ran, started
+
+import thence
+from thence.core.codec import numbers
+from thence.core.vocabulary import PLAIN
+from thence.errors import AppendFailed, LogFull, LogReadOnly, OutcomeUnknown
+from thence.log.disk import OS_DISK
+from thence.log.segment import older_names
+from thence.replica import Replica
+
+TEN_THOUSAND = """
+import sys, thence
+from thence.core.vocabulary import PLAIN
+from thence.replica import Replica
+folder, name, count, limit = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+with Replica(thence.open(folder).folder, PLAIN, max_file_size=limit) as log:
+    print(flush=True)
+    sys.stdin.readline()
+    for n in range(count):
+        if n % 100:
+            log.emit("worked", {"who": name, "n": n})
+        else:
+            log.append("worked", {"who": name, "n": n})
+"""
+
+
+def race(folder, count, limit):
+    """Let two processes append at once; return the lines they left."""
+    thence.open(folder)
+    writers = [started(TEN_THOUSAND, folder, name, count, limit) for name in "ab"]
+    for writer in writers:
+        writer.stdout.readline()
+    for writer in writers:
+        writer.stdin.write("\n")
+        writer.stdin.flush()
+    for writer in writers:
+        _, problems = writer.communicate()
+        assert writer.returncode == 0, problems
+        assert not problems
+    found = lines(folder)
+    stamps = [numbers(line) for line in found]
+    assert len({stamp[0] for stamp in stamps}) == 1
+    assert [stamp[1] for stamp in stamps] == list(range(1, 2 * count + 1))
+    assert [stamp[2] for stamp in stamps] == list(range(1, 2 * count + 1))
+    assert thence.open(folder).verify().findings == ()
+    told = [(event.payload["who"], event.payload["n"]) for event in thence.open(folder).read()]
+    for name in "ab":
+        assert [n for who, n in told if who == name] == list(range(count))
+    return found
+
+
+@pytest.mark.promise("W9")
+@pytest.mark.xdist_group("heavy")
+def test_two_processes_append_ten_thousand_times_each_without_a_gap(tmp_path):
+    race(tmp_path, 10_000, 500 * 1024 * 1024)
+    assert older_names(OS_DISK, tmp_path) == []
+
+
+@pytest.mark.promise("W8", "W9")
+@pytest.mark.xdist_group("heavy")
+def test_two_processes_that_rotate_at_once_lose_and_double_nothing(tmp_path):
+    limit = 20_000
+    found = race(tmp_path, 1_000, limit)
+    names = older_names(OS_DISK, tmp_path)
+    assert len(names) >= sum(map(len, found)) // (2 * limit)
+    longest = max(map(len, found)) + 1
+    for name in names:
+        assert limit <= (tmp_path / name).stat().st_size < limit + longest
+
+
+@pytest.mark.promise("W8")
+def test_full_segment_is_rotated_before_the_next_event(tmp_path):
+    with Replica(tmp_path, PLAIN, max_file_size=1_000) as log:
+        for number in range(40):
+            log.emit("t", {"n": number})
+        log.flush()
+        assert log.current_size == log.current_file.stat().st_size
+    names = older_names(OS_DISK, tmp_path)
+    assert names == sorted(set(names))
+    sizes = [(tmp_path / name).stat().st_size for name in names]
+    longest = max(map(len, lines(tmp_path))) + 1
+    assert all(1_000 <= size < 1_000 + longest for size in sizes)
+    events = list(thence.open(tmp_path).read())
+    assert [event.payload["n"] for event in events] == list(range(40))
+    assert [event.seq for event in events] == list(range(1, 41))
+
+
+@pytest.mark.promise("W8")
+def test_restart_counts_the_bytes_that_are_there(tmp_path):
+    for expected in (0, 0, 0, 0, 1):
+        with Replica(tmp_path, PLAIN, max_file_size=700) as log:
+            path = tmp_path / "events.jsonl"
+            assert log.current_size == (path.stat().st_size if path.exists() else 0)
+            log.append("t")
+        assert len(older_names(OS_DISK, tmp_path)) == expected
+    assert [event.seq for event in thence.open(tmp_path).read()] == [1, 2, 3, 4, 5]
+
+
+def test_event_larger_than_the_limit_stands_alone_in_its_segment(tmp_path):
+    with Replica(tmp_path, PLAIN, max_file_size=10) as log:
+        for _ in range(3):
+            log.append("t", {"a": "x" * 100})
+    assert len(older_names(OS_DISK, tmp_path)) == 2
+
+
+def test_old_segment_is_on_the_device_before_its_name_changes(tmp_path):
+    disk = WatchedDisk()
+    with Replica(tmp_path, PLAIN, max_file_size=10, disk=disk) as log:
+        log.append("a")
+        disk.calls.clear()
+        log.append("b")
+    names = ["sync_data", "names", "rename", "sync_folder", "write", "unlock", "sync_data"]
+    assert [name for name in disk.calls if name in names][:7] == names
+
+
+def test_lock_is_given_back_before_the_sync(tmp_path):
+    disk = WatchedDisk()
+    with Replica(tmp_path, PLAIN, disk=disk) as log:
+        log.append("a")
+        disk.calls.clear()
+        log.append("b")
+        assert disk.calls == ["write", "unlock", "sync_data"]
+
+
+@pytest.mark.parametrize("bytes_max", [1, 7, 100])
+def test_short_writes_are_gone_on_with(tmp_path, bytes_max):
+    with Replica(tmp_path, PLAIN, disk=ShortDisk(bytes_max), max_file_size=900) as log:
+        for number in range(5):
+            log.append("t", {"n": number})
+    assert [event.payload["n"] for event in thence.open(tmp_path).read()] == [0, 1, 2, 3, 4]
+    assert thence.open(tmp_path).verify().findings == ()
+
+
+def filled(log, text=""):
+    """Append until the disk is full; return how many it took, and the error."""
+    for number in range(1_000):
+        try:
+            log.append("t", {"n": number, "text": text})
+        except LogFull as error:
+            return number, error
+    pytest.fail("the disk took everything")
+
+
+@pytest.mark.promise("W10")
+def test_full_disk_refuses_and_leaves_whole_lines_and_goes_on_when_there_is_room(tmp_path):
+    disk = SmallDisk(1_000)
+    with Replica(tmp_path, PLAIN, disk=disk) as log:
+        taken, error = filled(log)
+        assert error.recoverable
+        assert error.cause == "No space left on device"
+        assert len(lines(tmp_path)) == taken
+        with pytest.raises(LogFull):
+            log.append("refused too")
+        assert len(lines(tmp_path)) == taken
+        disk.room = 10**6
+        assert log.append("back").seq == taken + 2
+    events = list(thence.open(tmp_path).read())
+    (notice,) = [event for event in events if event.event_type == "log.write_failed"]
+    assert notice.payload["count"] == 2
+    assert "No space left" in notice.payload["reason"]
+    assert thence.open(tmp_path).verify().findings == ()
+
+
+@pytest.mark.promise("W10")
+def test_file_size_limit_of_the_process_is_a_full_log(tmp_path):
+    done = ran(
+        """
+import resource, signal, sys, thence
+from thence.errors import LogFull
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+log = thence.open(sys.argv[1])
+log.append("first")
+hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+taken = 1
+try:
+    while True:
+        log.append("more", {"n": taken})
+        taken += 1
+except LogFull as error:
+    print(taken, error.cause)
+resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+print(log.append("back").seq)
+""",
+        tmp_path,
+    )
+    (taken, reason), seq = done.stdout.splitlines()[0].split(" ", 1), done.stdout.splitlines()[1]
+    assert reason == os.strerror(errno.EFBIG)
+    assert int(seq) == int(taken) + 2
+    types = [event.event_type for event in thence.open(tmp_path).read()]
+    assert types[-2:] == ["log.write_failed", "back"]
+    assert thence.open(tmp_path).verify().findings == ()
+
+
+@pytest.fixture
+def small_filesystem(tmp_path):
+    """A filesystem of one mebibyte, where this user may mount one."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mounted = os.system(f"mount -t tmpfs -o size=1m tmpfs {folder} 2>/dev/null") == 0
+    yield folder if mounted else None
+    if mounted:
+        assert os.system(f"umount {folder}") == 0
+
+
+@pytest.mark.promise("W10")
+def test_full_filesystem_refuses_and_takes_again_when_there_is_room(small_filesystem):
+    if small_filesystem is None:
+        return  # this user may mount nothing: the file size limit stands for it above
+    ballast = small_filesystem / "ballast"
+    ballast.write_bytes(b"x" * 700_000)
+    with thence.open(small_filesystem) as log:
+        taken, _ = filled(log, "x" * 10_000)
+        assert 5 < taken < 60
+        assert len(lines(small_filesystem)) == taken
+        ballast.unlink()
+        assert log.append("back").seq == taken + 2
+        assert log.verify().findings == ()
+
+
+def test_write_that_fails_half_way_is_cut_and_one_that_can_not_be_cut_is_unknown(tmp_path):
+    class Broken(FailingDisk):
+        def write(self, descriptor, data):
+            if "now" not in self.faults:
+                return super().write(descriptor, data)
+            if not self.faults["now"]:
+                self.faults["now"] = OSError(errno.EIO, "device error")
+                return super().write(descriptor, data[:20])
+            raise self.faults["now"]
+
+    disk = Broken()
+    with Replica(tmp_path, PLAIN, disk=disk) as log:
+        log.append("a")
+        disk.faults["now"] = None
+        with pytest.raises(AppendFailed, match="device error"):
+            log.append("b")
+        assert len(lines(tmp_path)) == 1
+        disk.faults |= {"now": None, "truncate": OSError(errno.EIO, "stuck")}
+        with pytest.raises(OutcomeUnknown, match="stuck"):
+            log.append("c")
+        assert not (tmp_path / "events.jsonl").read_bytes().endswith(b"\n")
+        disk.faults.clear()
+        log.append("d")
+        assert log.verify().ok
+    types = [event.event_type for event in thence.open(tmp_path).read()]
+    assert types == ["a", "log.recovered", "log.write_failed", "d"]
+
+
+def test_sync_that_fails_is_unknown_and_this_opening_writes_no_more(tmp_path):
+    disk = FailingDisk()
+    with Replica(tmp_path, PLAIN, disk=disk) as log:
+        log.append("a")
+        disk.faults["sync_data"] = OSError(errno.EIO, "device error")
+        with pytest.raises(OutcomeUnknown, match="device error") as caught:
+            log.append("b")
+        assert not caught.value.recoverable
+        size = (tmp_path / "events.jsonl").stat().st_size
+        disk.faults.clear()
+        for _ in range(2):
+            with pytest.raises(LogReadOnly, match="earlier sync"):
+                log.append("c")
+        assert (tmp_path / "events.jsonl").stat().st_size == size
+    with thence.open(tmp_path) as log:
+        log.append("d")
+        assert log.verify().findings == ()
+
+
+def test_sync_that_fails_at_a_rotation_leaves_the_file_its_name(tmp_path):
+    disk = FailingDisk()
+    with Replica(tmp_path, PLAIN, disk=disk, max_file_size=10) as log:
+        log.append("a")
+        disk.faults["sync_data"] = OSError(errno.EIO, "device error")
+        with pytest.raises(OutcomeUnknown):
+            log.append("b")
+    assert older_names(OS_DISK, tmp_path) == []
+
+
+@pytest.mark.parametrize("call", ["rename", "open_append", "sync_folder"])
+def test_rotation_that_fails_is_tried_again(tmp_path, call):
+    disk = FailingDisk()
+    with Replica(tmp_path, PLAIN, disk=disk, max_file_size=10) as log:
+        log.append("a")
+        disk.faults[call] = OSError(errno.ENOSPC, "No space left on device")
+        for _ in range(2):
+            with pytest.raises(LogFull):
+                log.append("b")
+        assert len(list(log.read())) == 1
+        disk.faults.clear()
+        log.append("c")
+        assert log.verify().findings == ()
+    types = [event.event_type for event in thence.open(tmp_path).read()]
+    assert types == ["a", "log.write_failed", "c"]
+
+
+def test_folder_that_could_not_be_synced_is_synced_before_the_next_event(tmp_path):
+    class Forgetful(FailingDisk):
+        synced = 0
+
+        def sync_folder(self, folder):
+            super().sync_folder(folder)
+            self.synced += folder == tmp_path
+
+    disk = Forgetful()
+    with Replica(tmp_path, PLAIN, disk=disk, max_file_size=10) as log:
+        log.append("a")
+        disk.faults["sync_folder"] = OSError(errno.EIO, "device error")
+        with pytest.raises(AppendFailed):
+            log.append("b")
+        disk.faults.clear()
+        before = disk.synced
+        log.append("c")
+        assert disk.synced > before
+
+
+def test_file_of_another_writer_is_read_on_from_and_its_rotation_followed(tmp_path):
+    first = Replica(tmp_path, PLAIN, max_file_size=600)
+    second = Replica(tmp_path, PLAIN, max_file_size=600)
+    seqs = [log.append("t").seq for _ in range(10) for log in (first, second)]
+    assert seqs == list(range(1, 21))
+    first.close()
+    second.close()
+    stamps = [numbers(line) for line in lines(tmp_path)]
+    assert all(after[1] == before[1] + 1 for before, after in pairwise(stamps))
+
+
+@pytest.mark.parametrize("change", ["unlink", "rename", "truncate"])
+def test_file_changed_under_an_opening_never_makes_numbers_repeat(tmp_path, change):
+    path = tmp_path / "events.jsonl"
+    with thence.open(tmp_path) as log:
+        log.append("a")
+        half = path.stat().st_size
+        log.append("b")
+        if change == "unlink":
+            path.unlink()
+        elif change == "rename":
+            path.rename(tmp_path / "events_2026-01-01_00-00-00-000000.jsonl")
+        else:
+            os.truncate(path, half)
+        assert log.append("c").seq == 3
+
+
+def test_numbers_go_on_behind_rotated_segments_after_a_restart(tmp_path):
+    with Replica(tmp_path, PLAIN, max_file_size=10) as log:
+        log.append("a")
+        log.append("b")
+    (tmp_path / "events.jsonl").rename(tmp_path / "events_2999-01-01_00-00-00-000000.jsonl")
+    assert thence.open(tmp_path).append("c").seq == 3
+    # a clock set back gives names behind the newest all the same
+    with Replica(tmp_path, PLAIN, max_file_size=10) as log:
+        log.append("d")
+        log.append("e")
+    assert older_names(OS_DISK, tmp_path)[-1] > "events_2999-01-01_00-00-00-000000.jsonl"
+    assert [event.seq for event in thence.open(tmp_path).read()] == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.promise("P1")
+def test_folder_without_the_right_to_write_is_read_only(tmp_path_factory):
+    if os.getuid():
+        return  # only root can hand a folder to nobody
+    folder = tmp_path_factory.mktemp("readonly")
+    for above in (folder, *folder.parents[:-2]):
+        above.chmod(0o755)
+    with thence.open(folder) as log:
+        log.append("a")
+    done = ran(
+        """
+import os, sys
+import thence
+from thence.errors import LogReadOnly
+os.setgid(65534); os.setuid(65534)
+log = thence.open(sys.argv[1])
+print([event.event_type for event in log.read()], log.verify().ok)
+try:
+    log.append("b")
+except LogReadOnly as error:
+    print(error)
+try:
+    thence.open(os.path.join(sys.argv[1], "new"))
+except LogReadOnly as error:
+    print(error)
+""",
+        folder,
+    )
+    read, append, made = done.stdout.splitlines()
+    assert read == "['a'] True"
+    assert "could not append to" in append
+    assert "Permission denied" in append
+    assert "Permission denied" in made
+
+
+def test_interrupt_at_the_lock_gives_it_back(tmp_path):
+    class Interrupting(WatchedDisk):
+        def path_id(self, path):
+            if self.is_due and path.name == "lock":
+                self.is_due = False
+                raise KeyboardInterrupt
+            return super().path_id(path)
+
+    disk = Interrupting()
+    disk.is_due = False
+    log = Replica(tmp_path, PLAIN, disk=disk)
+    log.append("a")
+    disk.is_due = True
+    with pytest.raises(KeyboardInterrupt):
+        log.append("b")
+    assert thence.open(tmp_path).append("c", timeout_s=0.01).seq == 2
+    assert log.append("d").seq == 3
