@@ -5,6 +5,7 @@
     │   └── EventTooLarge              its line would pass 1 MiB
     ├── ScenarioError (ValueError)     a scenario file has problems, each with its line
     ├── CyclicDependencyError (ValueError)  events name each other as causes in a circle
+    ├── RunIdTaken (FileExistsError)   a run of this id has a folder already
     ├── EventNotFound (LookupError)    no event has this id
     ├── AmbiguousId (LookupError)      more than one event begins with this prefix
     ├── NotALog                        the path holds no log
@@ -83,6 +84,10 @@ class ScenarioError(ThenceError, ValueError):
 
 class CyclicDependencyError(ThenceError, ValueError):
     """Events name each other as causes in a circle, so that they have no order."""
+
+
+class RunIdTaken(ThenceError, FileExistsError):
+    """A run of this id has a folder already."""
 
 
 class EventNotFound(ThenceError, LookupError):

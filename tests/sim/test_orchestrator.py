@@ -177,6 +177,11 @@ class TestRunFolder:
             orchestrator(root, run_id=run_id)
         assert [path.name for path in tmp_path.iterdir()] in ([], ["root"])
 
+    def test_output_root_that_is_no_folder_is_told(self, tmp_path):
+        (tmp_path / "file").write_text("")
+        with pytest.raises(ThenceError, match="make a run folder"):
+            orchestrator(tmp_path / "file")
+
 
 @pytest.mark.promise("O4")
 class TestMilestones:
@@ -269,6 +274,12 @@ class TestSettings:
         assert result.output_dir.parent == tmp_path / "here"
         assert len(list(result.output_dir.glob("events_*.jsonl"))) > 1
         assert len(lines(result.output_dir)) == result.events
+
+    def test_seed_and_turns_are_those_of_the_constructor(self, tmp_path):
+        run = orchestrator(tmp_path, seed=5, max_turns=2)
+        assert run.run().turns == 2
+        held = json.loads((run.output_dir / "config.json").read_text())["simulation"]
+        assert (held["seed"], held["max_turns"]) == (5, 2)
 
     def test_unknown_verbosity_is_refused(self, tmp_path):
         with pytest.raises(ThenceError, match="it is no level"):

@@ -46,7 +46,7 @@ def _made(config: SimulationConfig, kind: Any, type_: str, params: Any, name: st
         place = str(config.source or "given as a mapping")
         problem = {"file": place, "line": 0, "key": name, "message": str(error), "hint": ""}
         raise ScenarioError(
-            f"make {name} of type {type_}", place=place, cause=error, problems=[problem]
+            f"could not make {name} of type {type_}", place=place, cause=error, problems=[problem]
         ) from error
 
 
@@ -58,10 +58,12 @@ def _check_names(agents: Sequence[BaseAgent]) -> None:
         name = getattr(agent, "name", None)
         if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_-]+", name) or name == "-":
             raise ScenarioError(
-                "take the agents",
+                "could not take the agents",
                 cause=f"{name!r} is no name for an agent",
                 hint="names have letters, digits, '_' and '-'; call super().__init__(name)",
             )
         if name in seen:
-            raise ScenarioError("take the agents", cause=f"the name {name!r} stands twice")
+            raise ScenarioError(
+                "could not take the agents", cause=f"the name {name!r} stands twice"
+            )
         seen.add(name)

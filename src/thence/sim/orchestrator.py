@@ -17,11 +17,12 @@ import msgspec
 from thence.errors import ThenceError
 from thence.sim.agents import BaseAgent
 from thence.sim.casting import cast_of
-from thence.sim.config import EventSettings, SimulationConfig
+from thence.sim.config import SimulationConfig
 from thence.sim.engine import BaseEngine
 from thence.sim.events import VerbosityLevel
 from thence.sim.result import RunResult, Status, TurnProgress
 from thence.sim.run_folder import count_events, make_run_folder, write_json
+from thence.sim.run_settings import in_force, level_of, merged, read_config
 from thence.sim.simulation import Simulation
 from thence.sim.state import State
 from thence.sim.validator import BaseValidator
@@ -48,6 +49,8 @@ class SimulationOrchestrator:
         agents: Sequence[BaseAgent] | None = None,
         engine: BaseEngine | None = None,
         validator: BaseValidator | None = None,
+        seed: int | None = None,
+        max_turns: int | None = None,
         verbosity: VerbosityLevel | str | None = None,
         mode: WriteMode | str | None = None,
         max_file_size: int | None = None,
@@ -55,11 +58,13 @@ class SimulationOrchestrator:
         on_full: Literal["drop", "block"] | None = None,
         on_turn: Callable[[TurnProgress], None] | None = None,
     ) -> None:
-        self.config = _config(config)
-        settings = _merged(
-            self.config.events,
+        read = read_config(config)
+        simulation = merged(read.simulation, seed=seed, max_turns=max_turns)
+        self.config = msgspec.structs.replace(read, simulation=simulation)
+        settings = merged(
+            read.events,
             output_root=None if output_root is None else str(output_root),
-            verbosity=None if verbosity is None else _level(verbosity).name,
+            verbosity=None if verbosity is None else level_of(verbosity).name,
             mode=None if mode is None else WriteMode(mode).value,
             max_file_size=max_file_size,
             max_queue_size=max_queue_size,
@@ -73,11 +78,11 @@ class SimulationOrchestrator:
         self._on_turn = on_turn
         self._simulation: Simulation | None = None
         self._runner: asyncio.Runner | None = None
-        write_json(self.output_dir / "config.json", _as_json(self.config, settings, self.run_id))
+        write_json(self.output_dir / "config.json", in_force(self.config, settings, self.run_id))
         self.event_writer = EventWriter(
             self.output_dir,
             self.run_id,
-            verbosity=_level(settings.verbosity),
+            verbosity=level_of(settings.verbosity),
             max_queue_size=settings.max_queue_size,
             max_file_size=settings.max_file_size,
             mode=settings.mode,
@@ -165,7 +170,7 @@ class SimulationOrchestrator:
     def _begin(self, alter: Mapping[str, object] | None) -> None:
         if self.result is not None or (self._simulation and alter):
             raise ThenceError(
-                "run",
+                "could not run",
                 place=self.run_id,
                 cause="this run has begun" if self.result is None else "this run has ended",
                 hint="make another SimulationOrchestrator",
@@ -225,7 +230,10 @@ class SimulationOrchestrator:
             final_state=simulation.history[-1].as_dict() if simulation.history else {},
             error=error,
         )
-        write_json(self.output_dir / "result.json", self.result.to_dict())
+        try:
+            write_json(self.output_dir / "result.json", self.result.to_dict())
+        except OSError as failure:
+            _warn("result_not_written", folder=str(self.output_dir), cause=str(failure))
 
     def _tell_progress(self, simulation: Simulation) -> None:
         if self._on_turn is not None:
@@ -264,39 +272,6 @@ class SimulationOrchestrator:
 Orchestrator = SimulationOrchestrator
 
 
-def _config(given: SimulationConfig | Mapping[str, Any] | str | Path) -> SimulationConfig:
-    if isinstance(given, SimulationConfig):
-        return given
-    if isinstance(given, Mapping):
-        return SimulationConfig.from_mapping(given)
-    return SimulationConfig.from_file(given)
-
-
-def _merged(settings: EventSettings, **given: Any) -> EventSettings:
-    """Returns the settings of the scenario, with those of the constructor over them."""
-    chosen = {name: value for name, value in given.items() if value is not None}
-    return msgspec.structs.replace(settings, **chosen)
-
-
-def _level(verbosity: VerbosityLevel | str) -> VerbosityLevel:
-    try:
-        if isinstance(verbosity, str):
-            return VerbosityLevel[verbosity.upper()]
-        return VerbosityLevel(verbosity)
-    except (KeyError, ValueError) as error:
-        names = ", ".join(level.name for level in VerbosityLevel)
-        raise ThenceError(
-            "set the verbosity", place=repr(verbosity), cause="it is no level", hint=names
-        ) from error
-
-
-def _as_json(config: SimulationConfig, settings: EventSettings, run_id: str) -> dict[str, Any]:
-    """Returns what config.json holds: the scenario as given, and the settings in force."""
-    source = str(config.source) if config.source else None
-    events = msgspec.to_builtins(settings)
-    return {"run_id": run_id, "source": source, "events": events, "scenario": dict(config.given)}
-
-
 def _in_loop() -> bool:
     try:
         asyncio.get_running_loop()
@@ -317,8 +292,10 @@ def _told(error: Exception) -> str:
 def _warn_of_unmet(simulation: Simulation, status: Status) -> None:
     """Tells of alterations that no event of a whole run took."""
     if status == "completed" and simulation.record.unmet:
-        import structlog
+        _warn("alteration_not_met", steps=sorted(simulation.record.unmet))
 
-        structlog.get_logger("thence.sim").warning(
-            "alteration_not_met", steps=sorted(simulation.record.unmet)
-        )
+
+def _warn(event: str, **facts: object) -> None:
+    import structlog
+
+    structlog.get_logger("thence.sim").warning(event, **facts)

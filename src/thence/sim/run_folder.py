@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from thence.errors import ThenceError
+from thence.errors import RunIdTaken, ThenceError
 
 _RUN_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _RUN_ID_CHARACTERS_MAX = 200
@@ -34,7 +34,9 @@ def make_run_folder(root: Path, name: str, run_id: str | None = None) -> Path:
                 return _made(root, candidate)
             except FileExistsError:
                 continue
-    raise ThenceError("make a run folder", place=root, cause=f"{_TRIES_MAX} names were taken")
+    raise ThenceError(
+        "could not make a run folder", place=root, cause=f"{_TRIES_MAX} names were taken"
+    )
 
 
 def write_json(path: Path, data: Mapping[str, Any]) -> None:
@@ -61,28 +63,28 @@ def count_events(folder: Path) -> int:
 def _made(root: Path, run_id: str) -> Path:
     if not _RUN_ID.fullmatch(run_id) or len(run_id) > _RUN_ID_CHARACTERS_MAX:
         raise ThenceError(
-            "make a run folder",
+            "could not make a run folder",
             place=repr(run_id),
             cause="a run id has letters, digits, '_', '-' and '.' only",
             hint="choose another run id",
         )
-    root.mkdir(parents=True, exist_ok=True)
     folder = root / run_id
     try:
+        root.mkdir(parents=True, exist_ok=True)
         folder.mkdir()
-    except FileExistsError as error:
-        raise RunIdTaken(folder) from error
-    (folder / "checkpoints").mkdir()
-    return folder
-
-
-class RunIdTaken(ThenceError, FileExistsError):
-    """A run folder is there already."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(
-            "make a run folder",
+        (folder / "checkpoints").mkdir()
+    except OSError as error:
+        if isinstance(error, FileExistsError) and folder.is_dir():
+            raise RunIdTaken(
+                "could not make a run folder",
+                place=folder,
+                cause="it is there already",
+                hint="choose another run id, or leave it out",
+            ) from error
+        raise ThenceError(
+            "could not make a run folder",
             place=folder,
-            cause="it is there already",
-            hint="choose another run id, or leave it out",
-        )
+            cause=error.strerror or error,
+            hint="choose an output root that can be written",
+        ) from error
+    return folder

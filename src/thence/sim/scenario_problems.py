@@ -95,7 +95,7 @@ class Problems:
         key = f"{first['key']}: " if first["key"] else ""
         more = f", and {len(found) - 1} more" if len(found) > 1 else ""
         raise ScenarioError(
-            "read the scenario",
+            "could not read the scenario",
             place=self._source.file or "given as a mapping",
             cause=f"{line}{key}{first['message']}{more}",
             hint=str(first["hint"]),

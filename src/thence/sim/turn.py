@@ -199,10 +199,15 @@ class Turn:
         )
         actions = [action for action, _, _ in taken]
         before = self._ledger.state(self.number)
+        self._leave_silences()  # others' actions may read what a silent agent might have changed
         result = await settled(
             "the engine, applying actions", partial(rules.apply_actions, state, actions, writes)
         )
         self._take_over(before, result, "apply")
+        self._leave_silences()  # and it might have changed it after they did
+
+    def _leave_silences(self) -> None:
+        """Makes what a silent agent might have changed depend on why it is silent."""
         for name, causes in self._silence.items():
             for index in self._cast.reach.get(name, ()):
                 self._ledger.lend(index, causes)
@@ -222,7 +227,7 @@ class Turn:
             return
         if not isinstance(result, State):
             raise ThenceError(
-                "take over the state",
+                "could not take over the state",
                 place=f"of turn {self.number}",
                 cause=f"the engine returned {type(result).__name__}, not a State or None",
                 hint="change variables through the view, or return state.replace(…)",
@@ -243,7 +248,7 @@ def _as_actions(name: str, answer: Decision) -> Sequence[Action]:
     for action in actions:
         if not isinstance(action, Action):
             raise ThenceError(
-                "take the decision",
+                "could not take the decision",
                 place=f"of agent {name}",
                 cause=f"it returned {type(action).__name__}",
                 hint="decide_action returns an Action, a list of them, or None",

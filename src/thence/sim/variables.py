@@ -91,7 +91,7 @@ class Variable(msgspec.Struct, frozen=True):
         fault = self.declared.fault(value)
         if fault:
             raise ThenceError(
-                "set",
+                "could not set",
                 place=self.subject,
                 cause=f"it {fault}",
                 hint="keep the value within the bounds of state_variables",
@@ -159,7 +159,7 @@ class VariableTable:
         known = [variable.subject for variable in self]
         nearest = difflib.get_close_matches(f"{scope}/{name}", known, 1, 0)
         return ThenceError(
-            "find the variable",
+            "could not find the variable",
             place=f"{scope}/{name}",
             cause="the scenario declares no such one",
             hint=f"the nearest is {nearest[0]}" if nearest else "declare it in state_variables",
