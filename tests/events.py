@@ -50,7 +50,7 @@ def drafted(
     timestamp: str = WHEN,
 ) -> Draft:
     """Drafts an event of these members."""
-    return draft(Members(event_id, event_type, 1, timestamp, causes, **members))
+    return draft(Members(event_id, event_type, 1, timestamp, tuple(causes), **members))
 
 
 def stamped(item: Draft, seq: int, lamport_clock: int, node_id: str = NODE) -> bytes:
