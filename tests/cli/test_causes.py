@@ -65,7 +65,7 @@ def test_long_answer_is_shown_without_its_middle_but_never_in_json(
     arguments = (command, long_chain[at], "--log", "long")
     ended = thence(*arguments, cwd=tmp_path)
     sentences = 40 if command == "why" else 39
-    assert f"… {sentences - 14} more: " in ended.out
+    assert f" …  {sentences - 14} more: " in ended.out
     assert max(map(len, ended.lines[:-1])) <= 80
     whole = thence(*arguments, "-v", cwd=tmp_path).out
     assert all(event_id[:18] in whole for event_id in long_chain)

@@ -78,3 +78,17 @@ def test_reading_makes_nothing(tmp_path):
     for command in (["log"], ["verify"], ["why", "@last"]):
         assert thence(*command, "--log", "new", cwd=tmp_path).code == 4
     assert not list(tmp_path.iterdir())
+
+
+def test_empty_name_of_a_log_is_refused(runs):
+    ended = thence("append", "note", "--log", "", cwd=runs)
+    assert ended.code == 2
+    assert is_three_lines(ended.err)
+
+
+def test_run_that_may_not_be_entered_hides_no_other(runs):
+    folder = runs / "output" / "newer"
+    folder.chmod(0)
+    ended = thence("show", "@last", "--json", cwd=runs, obeys_permissions=True)
+    folder.chmod(0o755)
+    assert text_of(ended) == "older"

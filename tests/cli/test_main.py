@@ -139,6 +139,49 @@ def test_closed_pipe_is_quiet(tmp_path):
         assert len(done.stdout.splitlines()) == 1
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="/dev/full")
+@pytest.mark.parametrize(
+    "arguments", ["log --log orders", "log --log orders --json", "nonsense --json"]
+)
+def test_stdout_that_takes_no_more_is_told_once(tmp_path, orders, arguments):
+    done = subprocess.run(
+        ["sh", "-c", f"'{THENCE}' {arguments} > /dev/full"],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == (2 if "nonsense" in arguments else 1)
+    assert is_three_lines(done.stderr)
+    assert len(done.stderr.splitlines()) == 3
+
+
+def test_closed_stdout_is_no_failure(tmp_path, orders):
+    done = subprocess.run(
+        ["sh", "-c", f"'{THENCE}' log --log orders >&-"],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_windows_is_told_of_wsl(tmp_path):
+    script = (
+        "import sys; from thence.cli.root import run\n"
+        "sys.platform = 'win32'; sys.exit(run(['log', '--log', 'orders']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert done.returncode == 1
+    assert is_three_lines(done.stderr)
+    assert "WSL" in done.stderr
+
+
 def test_ctrl_c_ends_quietly_with_130(tmp_path):
     started = subprocess.Popen(
         [THENCE, "append", "note", "--payload", "-", "--log", "new"],

@@ -30,6 +30,7 @@ def finished(tmp_path_factory):
     return folder
 
 
+@pytest.mark.promise("O2")
 def test_run_leaves_its_folder_and_ends_in_one_line(tmp_path):
     ended = run(tmp_path, SHIPPED, "--turns", "8")
     folder = only_run(tmp_path / "output")
@@ -42,6 +43,7 @@ def test_run_leaves_its_folder_and_ends_in_one_line(tmp_path):
     assert "\x1b" not in ended.err
 
 
+@pytest.mark.promise("O2")
 def test_module_of_the_simulation_runs_a_scenario_too(tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "thence.sim", SHIPPED, "--turns", "2"],
@@ -186,6 +188,13 @@ def test_show_tells_notices_and_damage(finished, tmp_path):
     text = thence("sim", "show", "run", cwd=tmp_path).out
     assert "noted by the log" in text
     assert "2 findings of damage" in text
+
+
+def test_show_of_another_log_says_that_it_is_no_run(tmp_path):
+    thence("append", "note", "--log", "notes", cwd=tmp_path)
+    ended = thence("sim", "show", "notes", cwd=tmp_path)
+    assert ended.code == 4
+    assert "plain log" in ended.err
 
 
 def test_show_of_a_run_that_is_not_there_is_not_found(tmp_path):

@@ -1,6 +1,5 @@
 """An error as a user meets it: an exit code, three lines on stderr, one JSON object."""
 
-import sys
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -56,8 +55,11 @@ def explained(error: Exception, voice: Voice) -> int:
     failure = failure_of(error)
     if voice.is_json:
         told = {key: value for key, value in failure._asdict().items() if key != "exit_code"}
-        voice.json({"error": told})
-        sys.stdout.flush()
+        try:
+            voice.json({"error": told})
+            voice.flush()
+        except OSError:  # it is stdout that failed
+            voice.give_up_stdout()
     if voice.is_debug:
         import traceback
 
@@ -86,10 +88,10 @@ def failure_of(error: Exception) -> Failure:
     if isinstance(error, click.ClickException):
         return _misuse(error)
     if isinstance(error, OSError):
-        place = f" {error.filename}" if error.filename else ""
+        message = f"could not use {error.filename}" if error.filename else "could not read or write"
         cause = error.strerror or str(error)
-        hint = "check the path and its permissions"
-        return Failure(FAILED, "os_error", f"could not use{place or ' the system'}", cause, hint)
+        hint = "check the path, its permissions and the room on the disk"
+        return Failure(FAILED, "os_error", message, cause, hint)
     cause = f"{type(error).__name__}: {error}"
     return Failure(FAILED, "internal_error", "failed unexpectedly", cause, _more())
 

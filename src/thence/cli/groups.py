@@ -1,6 +1,5 @@
 """What all commands have in common: help, the nearest name, the options of talk and log."""
 
-import difflib
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -24,6 +23,8 @@ class Commands(click.Group):
         known = self.list_commands(ctx)
         if name in known or name.startswith("-"):
             return super().resolve_command(ctx, args)
+        import difflib
+
         nearest = difflib.get_close_matches(name, known, n=1)
         meant = f" Did you mean '{nearest[0]}'?" if nearest else ""
         raise click.UsageError(f"No such command '{name}'.{meant}", ctx)
@@ -48,10 +49,18 @@ def _keep(context: click.Context, parameter: click.Parameter, value: bool) -> No
         setattr(voice, str(parameter.name), True)
 
 
+def _named(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """Refuses an empty name: it is a variable of a script that was never set."""
+    if value == "":
+        raise click.BadParameter("it names nothing", context, parameter)
+    return value
+
+
 log_option = click.option(
     "--log",
     "log",
     metavar="LOG",
+    callback=_named,
     help="The log: its folder, one of its files, or a run's id. Else THENCE_LOG, this folder"
     " if it is a log, or the newest run under ./output.",
 )

@@ -23,7 +23,7 @@ def is_log(folder: Path) -> bool:
 def runs(root: Path) -> list[Path]:
     """Lists the logs in a folder, the newest first: by when they were made."""
     try:
-        found = [folder for folder in root.iterdir() if folder.is_dir() and is_log(folder)]
+        found = [folder for folder in root.iterdir() if _is_readable_log(folder)]
     except (FileNotFoundError, NotADirectoryError):
         return []
     return sorted(found, key=lambda folder: (_made_ns(folder), folder.name), reverse=True)
@@ -85,6 +85,14 @@ def _no_log(path: Path, run: Path) -> NotALog:
         cause = f"there is neither {path} nor a run {run}"
         hint = "`thence sim list` lists the runs"
     return NotALog("could not find the log", place=path, cause=cause, hint=hint)
+
+
+def _is_readable_log(folder: Path) -> bool:
+    """Tells whether a folder holds a log; one that may not be entered hides no other."""
+    try:
+        return folder.is_dir() and is_log(folder)
+    except PermissionError:
+        return False
 
 
 def _made_ns(folder: Path) -> int:

@@ -11,6 +11,7 @@ import click
 from thence.cli.failure import explained
 from thence.cli.groups import HELP_NAMES, Commands, talks
 from thence.cli.voice import Voice
+from thence.errors import UnsupportedPlatform
 from thence.settings import from_environment
 
 EXAMPLE = """\b
@@ -72,19 +73,27 @@ def root(context: click.Context, is_version: bool) -> None:
         click.echo(f"thence {__version__}")
     elif context.invoked_subcommand is None:
         click.echo(context.get_help())
+    elif sys.platform == "win32" and context.invoked_subcommand != "version":
+        raise UnsupportedPlatform(
+            "could not run thence",
+            cause="Windows has no flock and no fdatasync",
+            hint="run it under WSL",
+        )
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Runs a command and returns its exit code; errors are told in three lines."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    if sys.stdout is None:  # the caller closed it
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
     voice = Voice(from_environment(os.environ), given)
     try:
         colour = False if voice.settings.is_colourless else None
         with root.make_context("thence", given, obj=voice, color=colour) as context:
             code = root.invoke(context)
-        sys.stdout.flush()
+        voice.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the interpreter flushes once more
+        voice.give_up_stdout()
         return 0
     except (KeyboardInterrupt, click.Abort):
         voice.interrupted()

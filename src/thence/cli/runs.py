@@ -8,6 +8,7 @@ from typing import Any
 from thence.cli.locate import runs
 from thence.cli.render import counted, plain, wrapped
 from thence.cli.verify import as_json
+from thence.errors import NotALog
 from thence.log.disk import OS_DISK
 from thence.log.segment import segments
 from thence.replica import open_replica
@@ -45,9 +46,19 @@ def run_name(folder: Path) -> str:
 
 
 def summary(folder: Path) -> dict[str, Any]:
-    """Reads all of a run and returns what there is to say of it as JSON values."""
+    """Reads all of a run and returns what there is to say of it as JSON values.
+
+    Raises NotALog for a log of another host.
+    """
     result = _read(folder / "result.json")
     with open_replica(folder, create=False) as log:
+        if log.vocabulary.name != "sim":
+            raise NotALog(
+                "could not sum up",
+                place=folder,
+                cause=f"it is a {log.vocabulary.name} log, no simulation's run",
+                hint="`thence sim list` lists the runs, `thence log` the events of any log",
+            )
         events = log.events()
         checked = log.verify()
         notices = [log.vocabulary.sentence(e) for e in events if log.vocabulary.is_notice(e)]

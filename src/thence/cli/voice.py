@@ -69,10 +69,22 @@ class Voice:
     def interrupted(self) -> None:
         """Tells that Ctrl-C ended the command; the pipe may be gone as well."""
         try:
-            sys.stdout.flush()
+            self.flush()
             click.echo("interrupted", err=True)
         except OSError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            return
+
+    def flush(self) -> None:
+        """Writes out what was said; raises OSError where stdout takes no more."""
+        try:
+            sys.stdout.flush()
+        except OSError:
+            self.give_up_stdout()
+            raise
+
+    def give_up_stdout(self) -> None:
+        """Lets what stdout did not take go nowhere: the interpreter flushes once more."""
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def current() -> Voice:
