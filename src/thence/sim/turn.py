@@ -155,6 +155,7 @@ class Turn:
                 for p, state in zip(proposals, states, strict=True)
             ]
         )
+        _check_verdicts(verdicts)
         return [
             (verdict, tuple(state.causes)) for verdict, state in zip(verdicts, states, strict=True)
         ]
@@ -258,6 +259,17 @@ def _as_actions(name: str, answer: Decision) -> Sequence[Action]:
                 hint="decide_action returns an Action with a map as payload, a list, or None",
             )
     return cast(Sequence[Action], actions)
+
+
+def _check_verdicts(verdicts: Iterable[object]) -> None:
+    for verdict in verdicts:
+        if not isinstance(verdict, Verdict):
+            raise ThenceError(
+                "could not take the verdict",
+                place="of the validator",
+                cause=f"it returned {verdict!r:.60}",
+                hint="validate_action returns Verdict.accept() or Verdict.reject(reason)",
+            )
 
 
 def _warn_of_unrecorded(ledger: Ledger, turn: int, changed: Sequence[int]) -> None:
