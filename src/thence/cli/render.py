@@ -16,6 +16,7 @@ COLOURS: Mapping[str, str] = {
     "DETAIL": "bright_black",
     "SYSTEM": "yellow",
 }
+NARROW_COLUMNS = 100
 _NAME_COLUMNS_MAX = 18
 _INDENT = 2
 
@@ -71,7 +72,8 @@ def numbered(
 class Lines:
     """Draws events as lines of columns: time, turn, type, who, sentence with short id.
 
-    The columns are as wide as these events need. `width` cuts each line, None leaves it.
+    The columns are as wide as these events need. `width` cuts each line, None leaves it; a
+    narrow one gets whole seconds and single spaces.
     """
 
     def __init__(
@@ -80,7 +82,9 @@ class Lines:
         self._vocabulary = vocabulary
         self._width = width
         days = {event.timestamp[:10] for event in events}
-        self._time = slice(11, 23) if len(days) < 2 else slice(5, 19)
+        is_narrow = width is not None and width < NARROW_COLUMNS
+        self._gap = " " if is_narrow else "  "
+        self._time = slice(11, 19 if is_narrow else 23) if len(days) < 2 else slice(5, 19)
         self._type = _columns(event.event_type for event in events)
         self._who = _columns(event.actor or "" for event in events)
         turns = [event.turn_number for event in events if event.turn_number is not None]
@@ -90,23 +94,30 @@ class Lines:
         """Returns one event's line."""
         import click
 
-        time = event.timestamp[self._time].replace("T", " ").rstrip("Z")
+        gap = self._gap
+        time = plain(event.timestamp[self._time].replace("T", " ").rstrip("Z"))
         turn = "" if event.turn_number is None else str(event.turn_number)
         kind = plain(clipped(event.event_type, self._type))
-        head = f"{plain(time):{self._time.stop - self._time.start}}  "
-        head += f"{turn:>{self._turn}}  " if self._turn else ""
-        column = f"{kind:{self._type}}  "
-        who = f"{plain(clipped(event.actor or '', self._who)):{self._who}}  " if self._who else ""
+        head = f"{time:{self._time.stop - self._time.start}}{gap}"
+        head += f"{turn:>{self._turn}}{gap}" if self._turn else ""
+        column = f"{kind:{self._type}}{gap}"
+        actor = plain(clipped(event.actor or "", self._who))
+        who = f"{actor:{self._who}}{gap}" if self._who else ""
         sentence = self._sentence(event, self._width and self._width - len(head + column + who))
         colour = COLOURS.get(event.event_type)
         return head + click.style(column, fg=colour) + who + sentence
 
     def _sentence(self, event: "Event", room: int | None) -> str:
         """Says what happened without repeating the columns; a cut leaves the id whole."""
+        from thence.core.sentences import shown
+
         text, bracket, short = self._vocabulary.sentence(event).rpartition(" [")
         text = text.removeprefix(f"In turn {event.turn_number} ")
         if event.actor:
             text = text.removeprefix(f"{event.actor} ").removeprefix(f"{event.actor}: ")
+        if event.event_type == "STATE" and event.subject:
+            old, new = (shown(event.payload.get(f"{which}_value")) for which in ("old", "new"))
+            text = f"{event.subject} {old} → {new}"
         text = plain(text)
         if room is not None:
             text = clipped(text, max(room - len(bracket + short), 8))
