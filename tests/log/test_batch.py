@@ -3,16 +3,15 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.events import WHEN, new_id
+from tests.events import drafted, new_id
 
-from thence.core.codec import draft
 from thence.errors import AppendFailed, InvalidEvent
 from thence.log.batch import Refused, Waiting, answer, drafts_of, split
 
 items = st.sampled_from(["emitted", "appended", "flush"]).map(
     lambda kind: {
-        "emitted": lambda: draft(new_id(), "t", WHEN, {}),
-        "appended": lambda: Waiting(draft(new_id(), "t", WHEN, {})),
+        "emitted": lambda: drafted(new_id(), "t", {}),
+        "appended": lambda: Waiting(drafted(new_id(), "t", {})),
         "flush": lambda: Waiting(None),
     }[kind]()
 )
@@ -50,7 +49,7 @@ def test_notice_is_owed_only_when_something_was_refused():
     refused = Refused()
     assert refused.notices(lambda kind, facts: pytest.fail("nothing to tell")) == []
     refused.count, refused.error = 3, InvalidEvent("no")
-    made = draft(new_id(), "t", WHEN, {})
+    made = drafted(new_id(), "t", {})
     told = []
     assert refused.notices(lambda *facts: told.append(facts) or made) == [made]
     assert told == [("write_failed", {"count": 3, "reason": "no"})]

@@ -205,3 +205,30 @@ def test_engine_that_returns_something_else_is_told_what_to_return():
 
     with pytest.raises(ThenceError, match="returned dict, not a State"):
         played(config(turns=1), [], Wrong())
+
+
+def test_silence_is_a_cause_of_what_others_do_in_the_same_turn():
+    cleo = Doer("cleo", lambda seen: None if seen.world["sum"] else add())
+    dov = Doer("dov", always(add()))
+
+    class CopyingCleo(Adder):
+        def apply_action(self, view, action):
+            if action.agent_id == "dov":
+                view.world["sum"] = view.agent("cleo")["x"] + view.turn
+
+    events, _ = played(config(turns=2), [cleo, dov], CopyingCleo())
+    assert "1.apply0.dov.0" in causes(events, "2.apply0.dov.0")
+    assert "2.decide.cleo.0" not in events
+
+
+def test_state_that_an_engine_reads_for_all_actions_is_a_cause_of_all_changes():
+    class Weather(Adder):
+        def apply_actions(self, state, actions, writes):
+            factor = 2 if state.agent("ben")["x"] else 1
+            for action in actions:
+                with writes.action(action) as view:
+                    view.agent(action.agent_id)["x"] = action.payload["amount"] * factor
+
+    agents = [Doer("ada", always(add())), Doer("ben", always(add()))]
+    events, _ = played(config(turns=2), agents, Weather())
+    assert "1.apply0.ben.2" in causes(events, "2.apply0.ada.1")

@@ -21,7 +21,7 @@ LINE_BYTES_MAX = 1024 * 1024
 CAUSES_MAX = 32
 CRC_BYTES = 18
 # node_id, seq and lamport_clock at their longest, the CRC and the newline
-NUMBERS_BYTES_MAX = 100
+_NUMBERS_BYTES_MAX = 100
 
 _NUMBERS = re.compile(
     rb'\{"event_id":"[^"\\]*","event_type":"(?:[^"\\]|\\.)*","event_version":\d+,'
@@ -118,7 +118,7 @@ def draft(members: Members) -> Draft:
             cause=error,
             hint="pass text, finite numbers, booleans, None, lists and maps",
         ) from error
-    if len(data) - 1 > LINE_BYTES_MAX - NUMBERS_BYTES_MAX:  # its brace closes the line
+    if len(data) - 1 > LINE_BYTES_MAX - _NUMBERS_BYTES_MAX:  # its brace closes the line
         raise EventTooLarge(
             "could not store the event",
             place=members.event_id,

@@ -17,7 +17,6 @@ INT_MIN, INT_MAX = -(2**63), 2**64 - 1
 REPAIRS_MAX = 100
 _PLAIN_DEPTH_MAX = 4
 _PLAIN = frozenset((str, bool, type(None)))
-_TEXT = frozenset((str,))
 
 Repair = dict[str, str]
 
@@ -35,13 +34,13 @@ def is_plain(mapping: Mapping[str, Any], depth: int = 0) -> bool:
 
     Lone surrogates are not looked for: the encoder itself refuses them.
     """
-    if type(mapping) is not dict or not _TEXT.issuperset(map(type, mapping)):
+    if type(mapping) is not dict:
         return False
-    if _PLAIN.issuperset(map(type, mapping.values())):
-        return True
-    for value in mapping.values():
+    for key, value in mapping.items():
         kind = type(value)
-        if kind in _PLAIN:
+        if type(key) is not str:
+            return False
+        if kind is str or kind is bool or value is None:
             continue
         if kind is int:
             if not INT_MIN <= value <= INT_MAX:

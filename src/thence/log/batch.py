@@ -1,7 +1,7 @@
 """What lies in the queue of a log, and how the outcome of a write is handed out to it."""
 
-from collections.abc import Iterable
 from pathlib import Path
+from typing import cast
 
 from thence.core.codec import Draft
 from thence.errors import AppendFailed, ThenceError, WriterClosed
@@ -29,6 +29,7 @@ class Waiting:
 
 
 Item = Draft | Waiting
+_DRAFTS_ALONE = {Draft}
 
 
 class Refused:
@@ -45,8 +46,10 @@ class Refused:
         return [notice("write_failed", {"count": self.count, "reason": str(self.error)})]
 
 
-def drafts_of(items: Iterable[Item]) -> list[Draft]:
+def drafts_of(items: list[Item]) -> list[Draft]:
     """Returns the events among the items, in order."""
+    if set(map(type, items)) == _DRAFTS_ALONE:
+        return cast(list[Draft], items)
     drafts = [item.draft if isinstance(item, Waiting) else item for item in items]
     return [draft for draft in drafts if draft is not None]
 

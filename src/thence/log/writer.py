@@ -6,10 +6,11 @@ promises that a line it has returned from `write` stands whole in the file, and 
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from thence.core.codec import NUMBERS_BYTES_MAX, Draft, stamper
+from thence.core.codec import Draft, stamper
 from thence.core.vocabulary import Vocabulary
 from thence.errors import (
     AppendFailed,
@@ -220,14 +221,13 @@ class SegmentWriter:
 
     def _write_all(self, drafts: Sequence[Draft], lines: list[bytes]) -> None:
         """Stamps and writes, a new segment whenever one is due; extends `lines` as it goes."""
-        rest = drafts
-        while rest:
+        stamped = self._stamp(drafts, self._seq + 1, self._lamport_clock + 1)
+        while stamped:
             if self._size >= self._file_bytes_max:
                 self._rotate()
-            count = fitting(rest, self._file_bytes_max - self._size)
-            stamped = self._stamp(rest[:count], self._seq + 1, self._lamport_clock + 1)
-            self._write_lines(stamped, lines)
-            rest = rest[count:]
+            count = fitting(stamped, self._file_bytes_max - self._size)
+            self._write_lines(stamped[:count], lines)
+            stamped = stamped[count:]
 
     def _write_lines(self, stamped: list[bytes], lines: list[bytes]) -> None:
         descriptor = self._require_open()
@@ -316,18 +316,9 @@ class SegmentWriter:
         )
 
 
-def fitting(drafts: Sequence[Draft], room_bytes: int) -> int:
-    """Returns how many drafts may be written at once: at least one, then while there is room.
-
-    A line is reckoned with the longest numbers, so that a segment is never more than one
-    event over its limit; what is left of the room is filled by the next turns.
-    """
-    least = sum(len(item.head) + len(item.tail) for item in drafts)
-    if least + NUMBERS_BYTES_MAX * len(drafts) < room_bytes:
-        return len(drafts)
-    size_bytes = 0
-    for count, item in enumerate(drafts, 1):
-        size_bytes += len(item.head) + len(item.tail) + NUMBERS_BYTES_MAX
-        if size_bytes >= room_bytes:
-            return count
-    return len(drafts)
+def fitting(lines: Sequence[bytes], room_bytes: int) -> int:
+    """Returns how many lines go into a segment: up to the one that fills it."""
+    if sum(map(len, lines)) < room_bytes:
+        return len(lines)
+    sizes = accumulate(map(len, lines))
+    return next(count for count, size_bytes in enumerate(sizes, 1) if size_bytes >= room_bytes)

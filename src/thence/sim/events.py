@@ -144,7 +144,7 @@ class DecisionEvent(Event, kw_only=True, frozen=True):
     new_value: Any = None
 
     def __post_init__(self) -> None:
-        _need_texts(self, "agent_id", "decision_type")
+        _need_texts(self.agent_id, self.decision_type, ("agent_id", "decision_type"))
         details = {
             "decision_type": self.decision_type,
             "old_value": self.old_value,
@@ -166,10 +166,11 @@ class ActionEvent(Event, kw_only=True, frozen=True):
     action_payload: dict[str, Any] = {}
 
     def __post_init__(self) -> None:
-        _need_texts(self, "agent_id", "action_type")
-        if type(self.action_payload) is not dict and not isinstance(self.action_payload, Mapping):
-            raise wrong("action_payload", self.action_payload, "a map of names to values")
-        details = {"action_type": self.action_type, "action_payload": self.action_payload}
+        payload = self.action_payload
+        _need_texts(self.agent_id, self.action_type, ("agent_id", "action_type"))
+        if type(payload) is not dict and not isinstance(payload, Mapping):
+            raise wrong("action_payload", payload, "a map of names to values")
+        details = {"action_type": self.action_type, "action_payload": payload}
         _set_details(self, details, "ACTION")
 
     def is_plain(self) -> bool:
@@ -188,7 +189,7 @@ class StateEvent(Event, kw_only=True, frozen=True):
     scope: str = "global"
 
     def __post_init__(self) -> None:
-        _need_texts(self, "variable_name", "scope")
+        _need_texts(self.variable_name, self.scope, ("variable_name", "scope"))
         details = {
             "variable_name": self.variable_name,
             "old_value": self.old_value,
@@ -211,7 +212,7 @@ class DetailEvent(Event, kw_only=True, frozen=True):
     intermediate_values: dict[str, Any] = {}
 
     def __post_init__(self) -> None:
-        _need_texts(self, "calculation_type")
+        _need_texts(self.calculation_type, "-", ("calculation_type", ""))
         if not isinstance(self.intermediate_values, Mapping):
             raise wrong("intermediate_values", self.intermediate_values, "a map")
         details = {
@@ -233,7 +234,7 @@ class SystemEvent(Event, kw_only=True, frozen=True):
     extra: dict[str, Any] = {}
 
     def __post_init__(self) -> None:
-        _need_texts(self, "error_type")
+        _need_texts(self.error_type, "-", ("error_type", ""))
         if self.status not in STATUSES:
             raise wrong("status", self.status, _one_of(STATUSES))
         if type(self.retry_count) is not int or self.retry_count < 0:
@@ -284,16 +285,17 @@ def wrong(field: str, value: object, wanted: str) -> InvalidEvent:
 def _set_details(event: Event, details: dict[str, Any], event_type: str) -> None:
     if event.event_type != event_type:
         raise wrong("event_type", event.event_type, event_type)
-    if not isinstance(event.simulation_id, str):
-        raise wrong("simulation_id", event.simulation_id, "a text")
     force_setattr(event, "details", details)
     _check(event)
 
 
 def _check(event: Event) -> None:
     """Checks what all events share; fills in id and time; makes caused_by ids."""
-    if type(event.turn_number) is not int or event.turn_number < 0:
-        raise wrong("turn_number", event.turn_number, "an integer from 0")
+    turn_number = event.turn_number
+    if type(turn_number) is not int or turn_number < 0:
+        raise wrong("turn_number", turn_number, "an integer from 0")
+    if type(event.simulation_id) is not str:
+        raise wrong("simulation_id", event.simulation_id, "a text")
     if event.caused_by != ():
         force_setattr(event, "caused_by", _ids(event.caused_by))
     if event.event_id == "":
@@ -330,11 +332,11 @@ def _cut_description(event: Event, description: str) -> None:
         force_setattr(event, "repairs", (*event.repairs, cut))
 
 
-def _need_texts(event: Event, *fields: str) -> None:
-    for field in fields:
-        value = getattr(event, field)
-        if type(value) is not str or not value:
-            raise wrong(field, value, "a text that is not empty")
+def _need_texts(first: Any, second: Any, fields: tuple[str, str]) -> None:
+    if type(first) is not str or not first:
+        raise wrong(fields[0], first, "a text that is not empty")
+    if type(second) is not str or not second:
+        raise wrong(fields[1], second, "a text that is not empty")
 
 
 def _one_of(choices: Iterable[str]) -> str:

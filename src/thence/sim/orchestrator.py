@@ -10,24 +10,24 @@ import weakref
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, Self
 
 import msgspec
 
 from thence.errors import ThenceError
 from thence.sim.agents import BaseAgent
 from thence.sim.casting import cast_of
-from thence.sim.config import EventSettings, SimulationConfig
+from thence.sim.config import SimulationConfig
 from thence.sim.engine import BaseEngine
 from thence.sim.events import VerbosityLevel
 from thence.sim.result import RunResult, Status, TurnProgress
 from thence.sim.run_folder import count_events, make_run_folder, write_json
+from thence.sim.run_settings import in_force, level_of, merged, read_config
 from thence.sim.simulation import Simulation
 from thence.sim.state import State
 from thence.sim.validator import BaseValidator
 from thence.sim.writer import EventWriter, WriteMode
 
-_S = TypeVar("_S", bound=msgspec.Struct)
 _ENDS = (KeyboardInterrupt, SystemExit, asyncio.CancelledError)
 
 
@@ -58,13 +58,13 @@ class SimulationOrchestrator:
         on_full: Literal["drop", "block"] | None = None,
         on_turn: Callable[[TurnProgress], None] | None = None,
     ) -> None:
-        read = _config(config)
-        simulation = _merged(read.simulation, seed=seed, max_turns=max_turns)
+        read = read_config(config)
+        simulation = merged(read.simulation, seed=seed, max_turns=max_turns)
         self.config = msgspec.structs.replace(read, simulation=simulation)
-        settings = _merged(
+        settings = merged(
             read.events,
             output_root=None if output_root is None else str(output_root),
-            verbosity=None if verbosity is None else _level(verbosity).name,
+            verbosity=None if verbosity is None else level_of(verbosity).name,
             mode=None if mode is None else WriteMode(mode).value,
             max_file_size=max_file_size,
             max_queue_size=max_queue_size,
@@ -78,11 +78,11 @@ class SimulationOrchestrator:
         self._on_turn = on_turn
         self._simulation: Simulation | None = None
         self._runner: asyncio.Runner | None = None
-        write_json(self.output_dir / "config.json", _as_json(self.config, settings, self.run_id))
+        write_json(self.output_dir / "config.json", in_force(self.config, settings, self.run_id))
         self.event_writer = EventWriter(
             self.output_dir,
             self.run_id,
-            verbosity=_level(settings.verbosity),
+            verbosity=level_of(settings.verbosity),
             max_queue_size=settings.max_queue_size,
             max_file_size=settings.max_file_size,
             mode=settings.mode,
@@ -270,44 +270,6 @@ class SimulationOrchestrator:
 
 
 Orchestrator = SimulationOrchestrator
-
-
-def _config(given: SimulationConfig | Mapping[str, Any] | str | Path) -> SimulationConfig:
-    if isinstance(given, SimulationConfig):
-        return given
-    if isinstance(given, Mapping):
-        return SimulationConfig.from_mapping(given)
-    return SimulationConfig.from_file(given)
-
-
-def _merged(settings: _S, **given: Any) -> _S:
-    """Returns the settings of the scenario, with those of the constructor over them."""
-    chosen = {name: value for name, value in given.items() if value is not None}
-    return msgspec.structs.replace(settings, **chosen)
-
-
-def _level(verbosity: VerbosityLevel | str) -> VerbosityLevel:
-    try:
-        if isinstance(verbosity, str):
-            return VerbosityLevel[verbosity.upper()]
-        return VerbosityLevel(verbosity)
-    except (KeyError, ValueError) as error:
-        names = ", ".join(level.name for level in VerbosityLevel)
-        raise ThenceError(
-            "could not set the verbosity", place=repr(verbosity), cause="it is no level", hint=names
-        ) from error
-
-
-def _as_json(config: SimulationConfig, settings: EventSettings, run_id: str) -> dict[str, Any]:
-    """Returns what config.json holds: the scenario as given, and the settings in force."""
-    source = str(config.source) if config.source else None
-    return {
-        "run_id": run_id,
-        "source": source,
-        "simulation": msgspec.to_builtins(config.simulation),
-        "events": msgspec.to_builtins(settings),
-        "scenario": dict(config.given),
-    }
 
 
 def _in_loop() -> bool:

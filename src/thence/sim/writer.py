@@ -81,9 +81,10 @@ class EventWriter:
         )
         self._committer = self._replica.committer
         self._level = int(self.verbosity)
-        self._is_sync = self.mode is WriteMode.SYNC
+        self._take = self._append if self.mode is WriteMode.SYNC else self._committer.put
         self._lending = Lending()
         self._lending_lock = Lock()
+        self._has_lent = False
         self._failed_count = 0
         self._is_started = False
         self._is_stopped = False
@@ -121,23 +122,21 @@ class EventWriter:
         True when it is queued, False when it was dropped. An event that the verbosity
         leaves out gives True and touches neither queue nor file. Raises WriterClosed.
         """
-        if self._is_stopped:
-            raise closed(self._replica.folder)
-        if not self._is_started:
+        if not self._is_started or self._is_stopped:
             self._begin()
-        causes = event.caused_by + current_causes()
+        causes = event.caused_by
+        if surrounding := current_causes():
+            causes += surrounding
         if event.level > self._level and not _is_notice(event):
             self._lend(event.event_id, causes)
             return True
         self._context["turn_number"] = event.turn_number
         if not event.simulation_id:
             event = _named(event, self.simulation_id)
-        if self._lending.is_empty and len(causes) <= CAUSES_MAX:
-            drafts = [draft_of(event, causes)]
+        if self._has_lent or len(causes) > CAUSES_MAX:
+            is_taken = self._emit_resolved(event, causes)
         else:
-            drafts = self._resolved(event, causes)
-        for draft in drafts:
-            is_taken = self._write(draft) if self._is_sync else self._committer.put(draft)
+            is_taken = self._take(draft_of(event, causes))
         if not is_taken:
             self._lend(event.event_id, causes)
         return is_taken
@@ -146,7 +145,7 @@ class EventWriter:
         """Starts the thread of ASYNC mode; the first emit does it too. SYNC: nothing."""
         if not self._is_started:
             self._begin()
-        if not self._is_sync:
+        if self.mode is WriteMode.ASYNC:
             self._committer.start()
 
     async def stop(self, timeout: float = STOP_S) -> bool:  # noqa: ASYNC109 the promised name
@@ -199,11 +198,13 @@ class EventWriter:
         await self.stop()
 
     def _begin(self) -> None:
+        if self._is_stopped:
+            raise closed(self._replica.folder)
         self._is_started = True
         facts = {"file": str(self.current_file), "verbosity": self.verbosity.name}
         self._records("started", facts)
 
-    def _write(self, draft: Draft) -> bool:
+    def _append(self, draft: Draft) -> bool:
         try:
             self._committer.append(draft, _APPEND_S)
         except ThenceError as error:
@@ -215,14 +216,17 @@ class EventWriter:
     def _lend(self, event_id: str, causes: tuple[str, ...]) -> None:
         with self._lending_lock:
             self._lending.lend(event_id, causes)
+            self._has_lent = True
 
-    def _resolved(self, event: Event, causes: tuple[str, ...]) -> list[Draft]:
-        """Returns the event with written causes only, behind the notices that they need."""
+    def _emit_resolved(self, event: Event, causes: tuple[str, ...]) -> bool:
+        """Takes the event with written causes only, behind the notices that they need."""
         with self._lending_lock:
             written = self._lending.resolve(causes)
             self._lending.note_written(event.event_id, written)
         notices, named = join(written, self._replica.notice.joined)
-        return [*notices, draft_of(event, named)]
+        for notice in notices:
+            self._take(notice)
+        return self._take(draft_of(event, named))
 
 
 def _is_notice(event: Event) -> bool:

@@ -1,0 +1,107 @@
+"""Writers killed at random instants: nothing acknowledged is lost, every recovery is told."""
+
+import json
+import random
+from collections.abc import Iterator
+
+import pytest
+from tests.crash.campaign import Campaign, campaign
+from tests.crash.evidence import problems, tail
+
+import thence
+from thence.core.vocabulary import PLAIN
+from thence.replica import Replica
+
+KILLS = 30
+TORN = b'{"event_id":"01J'
+
+pytestmark = [pytest.mark.xdist_group("kills"), pytest.mark.timeout(300)]
+
+
+@pytest.mark.promise("W3", "W9", "W12")
+@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("vocabulary", ["plain", "sim"])
+def test_no_kill_loses_what_was_acknowledged(tmp_path, vocabulary, processes):
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    found, seen = campaign(tmp_path, vocabulary, seed, KILLS, processes)
+    print(dict(seen))
+    assert not found, "\n".join(found)
+    assert seen["kills"] >= KILLS
+    assert seen["events"] > KILLS
+    assert seen["files"] > 1
+
+
+def test_harness_notices_a_writer_that_acknowledges_too_early(tmp_path):
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    lying = Campaign(tmp_path, "plain", random.Random(seed))
+    rounds = (lying.kill(1, kinds=("lie",)) for _ in range(20))
+    found = next(filter(None, rounds), [])
+    assert any("was acknowledged and is lost" in problem for problem in found)
+
+
+@pytest.fixture
+def recovered(tmp_path) -> Iterator[tuple]:
+    """A log of several files whose torn tail was recovered, and the ids in it."""
+    with Replica(tmp_path, PLAIN, max_file_size=600) as log:
+        for number in range(6):
+            log.append("t", {"n": number})
+    with (tmp_path / "events.jsonl").open("ab") as file:
+        file.write(TORN)
+    running = Campaign(tmp_path, "plain", random.Random(1))
+    assert tail(tmp_path)[1] == TORN
+    assert running.judged() == []
+    assert running.seen["torn"] == 1
+    ids = {event.event_id for event in thence.open(tmp_path).read()}
+    assert problems(tmp_path, ids) == []
+    return tmp_path, ids
+
+
+def test_harness_notices_a_lost_event(recovered):
+    folder, ids = recovered
+    assert problems(folder, {*ids, "0" * 26}) == [f"{'0' * 26} was acknowledged and is lost"]
+    path = min(folder.glob("events_*.jsonl"))
+    path.write_bytes(path.read_bytes().split(b"\n", 1)[1])
+    found = " ".join(problems(folder, ids))
+    assert "lost" in found
+    assert "seq has a gap" in found
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        (lambda data: data.replace(b"\n", b"", 1), "a line that is no event"),
+        (lambda data: data[:-1], "ends in half a line"),
+        (lambda data: data + data.split(b"\n")[0] + b"\n", "stands 2 times"),
+        (lambda data: data[:50] + bytes([data[50] ^ 1]) + data[51:], "a line that is no event"),
+        (lambda data: b"\n".join([*data.split(b"\n")[1::-1], b""]), "gap, a repetition or a step"),
+    ],
+)
+def test_harness_notices_a_damaged_log(recovered, spoil, told):
+    folder, ids = recovered
+    path = min(folder.glob("events_*.jsonl"))
+    path.write_bytes(spoil(path.read_bytes()))
+    assert any(told in problem for problem in problems(folder, ids))
+
+
+def test_harness_notices_a_recovery_that_is_not_told(recovered):
+    folder, ids = recovered
+    (kept,) = (folder / ".thence/quarantine").iterdir()
+    (folder / ".thence/quarantine/other.torn").write_bytes(b"")
+    assert any("untold" in problem for problem in problems(folder, ids))
+    kept.write_bytes(TORN + b"x")
+    assert any("its notice says" in problem for problem in problems(folder, ids))
+    kept.unlink()
+    assert any("which is gone" in problem for problem in problems(folder, ids))
+
+
+def test_harness_notices_a_tail_that_no_notice_tells_of(recovered):
+    folder, _ = recovered
+    running = Campaign(folder, "plain", random.Random(1))
+    assert running.misses(5, b"abc", 0) == ["nothing tells of the 3 torn bytes at 5"]
+    (kept,) = (folder / ".thence/quarantine").iterdir()
+    offset = json.loads(kept.name.split("-")[1])
+    assert running.misses(offset, TORN, 0) == []
+    kept.write_bytes(TORN[::-1])
+    assert running.misses(offset, TORN, 0) == ["quarantine holds other bytes than were torn"]

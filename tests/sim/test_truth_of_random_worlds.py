@@ -1,0 +1,170 @@
+"""Causes are true in worlds that nobody designed to make them so.
+
+Each seed makes a world of agents, rules and a validator that read, write, refuse, remember
+and end the run on conditions of their own. An event is altered; what does not have it among
+its causes must stay as it was.
+"""
+
+import asyncio
+import random
+
+import pytest
+from tests.sim.toys import Doer, add, config
+
+from thence.sim.actions import Action, Verdict
+from thence.sim.engine import BaseEngine
+from thence.sim.simulation import Components, Simulation
+from thence.sim.validator import BaseValidator
+
+AGENTS = ("ada", "ben", "cleo")
+WORLD = ("a", "b", "c", "d")
+OWN = ("x", "y")
+TURNS = 6
+TOP = 9
+SAMPLES = 40
+
+pytestmark = pytest.mark.promise("O6")
+
+
+class Habit:
+    """A fixed way to walk through variables: which are read depends on what was read."""
+
+    def __init__(self, rng, own=None):
+        self.own = own
+        subjects = [("global", name) for name in WORLD]
+        subjects += [(f"agent/{agent}", name) for agent in AGENTS for name in OWN]
+        self.steps = [(rng.choice(subjects), rng.randint(2, 3)) for _ in range(4)]
+        self.start = rng.randint(0, TOP)
+
+    def value(self, view):
+        """Returns a number made of what it read; about half of the variables are skipped."""
+        total = self.start
+        for (scope, name), divisor in self.steps:
+            if total % divisor:
+                total += view.get(scope, name) + 1
+            else:
+                total += 1
+        return total % (TOP + 1)
+
+
+def agent_of(name, rng):
+    habit, kind = Habit(rng), rng.choice(["plain", "several", "remembers"])
+    memory = [0]
+
+    def answer(seen):
+        value = habit.value(seen)
+        if kind == "remembers":
+            value, memory[0] = (value + memory[0]) % (TOP + 1), value
+        if seen.rejections:
+            value += 1 + seen.rejections[-1].verdict.facts["read"]
+        if value % 3 == 0:
+            return None
+        if kind == "several" and value % 2:
+            return [add(value), Action("skip", {"amount": value})]
+        return add(value)
+
+    return Doer(name, answer, remembers=kind == "remembers")
+
+
+class RandomValidator(BaseValidator):
+    def __init__(self, rng):
+        super().__init__()
+        self.habit = Habit(rng)
+
+    def validate_action(self, action, state):
+        read = self.habit.value(state)
+        return Verdict((read + action.payload["amount"]) % 3 != 0, "unlucky", {"read": read})
+
+
+class RandomEngine(BaseEngine):
+    """Rules write on conditions, and say what they may change; actions change own variables."""
+
+    def __init__(self, rng):
+        super().__init__()
+        self.acting = {name: Habit(rng) for name in AGENTS}
+        self.rules = [
+            (f"rule{number}", Habit(rng), rng.sample(WORLD, 2), rng.randint(2, 4))
+            for number in range(4)
+        ]
+        self.ending = Habit(rng) if rng.random() < 0.3 else None
+
+    def apply_action(self, view, action):
+        own, value = view.agent(action.agent_id), self.acting[action.agent_id].value(view)
+        if value % 2:
+            own["x"] = (value + action.payload["amount"]) % (TOP + 1)
+        if action.action_type == "add" and value % 3:
+            own["y"] = value
+
+    def apply_engine_rules(self, view):
+        for name, habit, (first, second), divisor in self.rules:
+            with view.rule(name, may_change=[("global", first), ("global", second)]):
+                value = habit.value(view)
+                if value % divisor:
+                    view.world[first] = value
+                    if value % 2:
+                        view.world[second] = (value + view.world[second]) % (TOP + 1)
+
+    def check_termination(self, state):
+        return "ended" if self.ending and self.ending.value(state) == state.turn else None
+
+
+def played(seed, alter=None):
+    rng = random.Random(f"world {seed}")
+    number = {"type": "int", "min": 0, "max": TOP}
+    given = config(
+        turns=TURNS,
+        global_vars=[{"name": name, **number} for name in WORLD],
+        agent_vars=[{"name": name, **number} for name in OWN],
+        validator={"retries": rng.randint(0, 2)},
+    )
+    agents = tuple(agent_of(name, rng) for name in AGENTS)
+    events = []
+    parts = Components(agents, RandomEngine(rng), RandomValidator(rng))
+    asyncio.run(Simulation(given, parts, events.append, alter=alter).run())
+    return events
+
+
+def cone(events, effect):
+    by_id = {event.event_id: event for event in events}
+    found, open_ends = set(), list(effect.caused_by)
+    while open_ends:
+        event_id = open_ends.pop()
+        if event_id not in found:
+            found.add(event_id)
+            open_ends += by_id[event_id].caused_by
+    return found
+
+
+def wrong_causes(seed):
+    """Alters events of one world; returns what changed without having them as causes."""
+    rng = random.Random(f"samples {seed}")
+    events = played(seed)
+    alterable = [each for each in events if each.event_type in ("STATE", "DECISION", "ACTION")]
+    wrong = []
+    for event in rng.sample(alterable, min(SAMPLES, len(alterable))):
+        is_state = event.event_type == "STATE"
+        value = (
+            rng.choice([v for v in range(TOP + 1) if v != event.new_value]) if is_state else None
+        )
+        altered = {each.step: each.details for each in played(seed, {event.step: value})}
+        for effect in events:
+            is_changed = effect is not event and altered.get(effect.step) != effect.details
+            if is_changed and event.event_id not in cone(events, effect):
+                wrong.append((event.step, value, effect.step))
+    return wrong
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_nothing_changes_without_a_cause_in_any_world(part):
+    first = random.SystemRandom().getrandbits(32)
+    for seed in range(first, first + 15):
+        wrong = wrong_causes(seed)
+        assert not wrong, f"world {seed}: altered event, value, changed event: {wrong[:5]}"
+
+
+def test_worlds_are_lively():
+    kinds = [each.event_type for seed in range(20) for each in played(seed)]
+    steps = [each.step for seed in range(20) for each in played(seed)]
+    assert min(kinds.count(kind) for kind in ("STATE", "DECISION", "ACTION", "SYSTEM")) > 100
+    assert any(".decide2." in step for step in steps)
+    assert any(step.endswith("end.-.0") and not step.startswith(f"{TURNS}.") for step in steps)

@@ -1,0 +1,261 @@
+"""One folder's log, opened: appended, read back, asked why; drained at every end."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from types import MappingProxyType
+
+import pytest
+from tests.events import line_of
+from tests.log.processes import ran
+
+import thence
+from thence.core.codec import CAUSES_MAX
+from thence.core.ids import is_ulid
+from thence.core.vocabulary import PLAIN, SIM
+from thence.errors import AmbiguousId, EventNotFound, EventTooLarge, InvalidEvent
+from thence.log.disk import OS_DISK
+from thence.replica import NoticeMaker, Replica
+
+
+@pytest.fixture
+def log(tmp_path):
+    with thence.open(tmp_path) as opened:
+        yield opened
+
+
+@pytest.mark.promise("P1")
+def test_appended_event_is_what_was_said_and_what_is_in_the_file(log, tmp_path):
+    before = datetime.now(UTC)
+    event = log.append("refund.begun", {"n": 1, "é": [None]}, subject="o/1", actor="w", stream="s")
+    assert is_ulid(event.event_id)
+    assert (event.event_type, event.subject, event.actor) == ("refund.begun", "o/1", "w")
+    assert (event.stream, event.seq, event.lamport_clock) == ("s", 1, 1)
+    assert before <= datetime.fromisoformat(event.timestamp) <= datetime.now(UTC)
+    assert json.loads((tmp_path / "events.jsonl").read_bytes())["payload"] == {"n": 1, "é": [None]}
+    assert log.get(event.event_id) == event
+    assert list(log.read()) == [event]
+    bare = log.append("t")
+    assert (bare.payload, bare.subject, bare.actor, bare.stream) == ({}, None, None, None)
+
+
+@pytest.mark.promise("P1")
+def test_payload_of_an_event_can_be_appended_again(log):
+    first = log.append("a", {"m": {"list": [{"deep": 1}]}, "text": "é"})
+    second = log.append("b", first.payload)
+    assert isinstance(second.payload, MappingProxyType)
+    assert second.payload == first.payload
+
+
+@pytest.mark.promise("P1")
+def test_payload_is_taken_as_it_is_when_it_is_emitted(log):
+    payload = {"list": [1]}
+    event_id = log.emit("t", payload)
+    payload["list"].append(2)
+    log.flush()
+    assert log.get(event_id).payload == {"list": (1,)}
+
+
+def test_read_goes_on_behind_an_event(log):
+    events = [log.append("t", {"n": n}) for n in range(4)]
+    assert list(log.read(after=events[1])) == events[2:]
+    assert list(log.read(after=events[3].event_id)) == []
+    with pytest.raises(EventNotFound, match="no event of the log"):
+        list(log.read(after="0" * 26))
+
+
+@pytest.mark.promise("P1")
+def test_why_goes_back_to_the_root_and_effects_forward(log):
+    root = log.append("order.placed", subject="order/1")
+    step = log.append("order.paid", caused_by=[root])
+    other = log.append("unrelated")
+    last = log.append("order.shipped", caused_by=[step.event_id])
+    why = log.why(last)
+    assert why.chain == (root, step, last)
+    assert why.cone == ((step, 1), (root, 2))
+    assert len(why.sentences) == 3
+    for sentence, event in zip(why.sentences, why.chain, strict=True):
+        assert sentence.endswith("]")
+        assert sentence[sentence.rindex("[") + 1 : -1] == event.event_id[:18]
+        assert log.find(event.event_id[:18]) == event
+    effects = log.effects(root.event_id)
+    assert effects.cone == ((step, 1), (last, 2))
+    assert log.effects(other).cone == ()
+    assert not why.truncated
+    assert not effects.truncated
+    for ask in (log.why, log.effects, log.get):
+        with pytest.raises(EventNotFound):
+            ask("0" * 26)
+
+
+@pytest.mark.promise("O6")
+def test_more_than_32_causes_are_gathered_by_notices(log):
+    causes = [log.append("t") for _ in range(CAUSES_MAX + 1)]
+    event = log.append("joined", caused_by=causes)
+    notices = [event for event in log.read() if event.event_type == "log.joined"]
+    assert event.caused_by == tuple(notice.event_id for notice in notices)
+    assert [notice.payload["count"] for notice in notices] == [32, 1]
+    assert {cause for cause, _ in log.why(event).cone} == {*causes, *notices}
+    emitted = log.emit("joined", caused_by=causes)
+    log.flush()
+    assert len(log.get(emitted).caused_by) == 2
+    assert log.verify().findings == ()
+
+
+def test_events_come_in_total_order(log, tmp_path):
+    foreign = b'{"event_id":"x","timestamp":"9"}\n'
+    other = line_of(node_id="f" * 12, lamport_clock=1)
+    (tmp_path / "events.jsonl").write_bytes(other + foreign)
+    mine = [log.append("t") for _ in range(2)]
+    assert [event.lamport_clock for event in mine] == [2, 3]
+    assert [event.lamport_clock for event in log.events()] == [0, 1, 2, 3]
+
+
+def test_event_is_found_by_id_prefix_and_last(log):
+    first, second = log.append("a"), log.append("b.failed")
+    third = log.append("c")
+    assert log.find(first.event_id) == first
+    assert log.find(second.event_id[:18].lower()) == second
+    assert log.find("@last") == third
+    assert log.find("@last-error") == second
+    with pytest.raises(AmbiguousId, match="3 events begin with it"):
+        log.find(first.event_id[:6])
+    with pytest.raises(AmbiguousId, match="at least 6"):
+        log.find("01")
+    with pytest.raises(EventNotFound):
+        log.find("0" * 26)
+
+
+def test_last_of_an_empty_log_is_not_found(log):
+    for text in ("@last", "@last-error"):
+        with pytest.raises(EventNotFound):
+            log.find(text)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "place"),
+    [
+        (("",), "event_type"),
+        ((7,), "event_type"),
+        (("t", [1]), "payload"),
+        (("t", {"a": {1}}), "payload.a"),
+        (("t", {"a": float("nan")}), "payload.a"),
+        (("t", {"a": 2**70}), "payload.a"),
+    ],
+)
+def test_what_can_not_be_stored_is_refused_before_a_number_is_taken(log, arguments, place):
+    for call in (log.append, log.emit):
+        with pytest.raises(InvalidEvent) as caught:
+            call(*arguments)
+        assert caught.value.place == f"field {place}"
+    assert log.append("next").seq == 1
+
+
+@pytest.mark.parametrize("field", ["subject", "actor", "stream"])
+@pytest.mark.parametrize("value", [7, b"x", "\ud800"])
+def test_words_that_are_no_text_are_refused(log, field, value):
+    with pytest.raises(InvalidEvent):
+        log.append("t", **{field: value})
+    with pytest.raises(InvalidEvent):
+        log.append("t\ud800")
+    assert list(log.read()) == []
+
+
+def test_circle_and_two_mebibytes_are_refused(log):
+    circle: dict = {}
+    circle["self"] = circle
+    with pytest.raises(InvalidEvent, match="64 levels"):
+        log.append("t", circle)
+    with pytest.raises(EventTooLarge):
+        log.append("t", {"text": "x" * 2 * 1024 * 1024})
+    with pytest.raises(EventTooLarge):
+        log.emit("t", {"text": "x" * 2 * 1024 * 1024})
+    assert log.append("next").seq == 1
+
+
+def test_simulation_has_no_subject_of_its_own(tmp_path):
+    with thence.open(tmp_path, "sim") as log:
+        with pytest.raises(InvalidEvent, match="subject"):
+            log.append("t", subject="x")
+        assert log.append("t", {"a": 1}, actor="ada", stream="run").members["details"] == {"a": 1}
+
+
+@pytest.mark.parametrize("vocabulary", [PLAIN, SIM])
+def test_notices_are_events_of_their_host(vocabulary):
+    context = {"simulation_id": "run", "turn_number": 4} if vocabulary is SIM else {}
+    notice = NoticeMaker(vocabulary, context)
+    for kind in ("recovered", "joined", "events_dropped", "write_failed"):
+        made = notice(kind, {"reason": "é\udc80", "count": 1})
+        assert b"count" in made.tail
+        assert b"\\\\udc80" in made.tail
+        assert (b'"turn_number":4' in made.tail) == (vocabulary is SIM)
+
+
+def test_log_in_a_folder_whose_name_is_no_utf_8_tells_its_failures(tmp_path):
+    folder = Path(str(tmp_path) + "/\udcff")
+    with thence.open(folder) as log:
+        log.append("a")
+        (folder / "events.jsonl").unlink()
+        (folder / "events.jsonl").mkdir()
+        with pytest.raises(thence.errors.ThenceError):
+            log.append("b")
+        (folder / "events.jsonl").rmdir()
+        log.append("c")
+        assert [event.event_type for event in log.read()] == ["log.write_failed", "c"]
+
+
+def test_current_file_and_its_size_are_known_before_the_first_append(tmp_path):
+    assert Replica(tmp_path, PLAIN).current_size == 0
+    with thence.open(tmp_path) as log:
+        log.append("t")
+    log = Replica(tmp_path, PLAIN, disk=OS_DISK)
+    assert log.current_file == tmp_path / "events.jsonl"
+    assert log.current_size == log.current_file.stat().st_size
+
+
+ENDS = {
+    "end of the interpreter": "log.emit('last')",
+    "unhandled exception": "log.emit('last'); raise RuntimeError('unhandled')",
+    "sys.exit": "log.emit('last'); sys.exit(3)",
+    "exit in a thread": (
+        "t = threading.Thread(target=lambda: log.emit('last')); t.start(); t.join()"
+    ),
+    "garbage collection": "log.emit('last'); del log; print('gone', flush=True)",
+    "garbage collection of a circle": (
+        "log.emit('last'); c = [log]; c.append(c); del log, c; gc.collect()"
+    ),
+    "atexit": "atexit.register(lambda: log.emit('last'))",
+}
+
+
+@pytest.mark.promise("W6")
+@pytest.mark.parametrize("end", ENDS)
+def test_what_was_emitted_is_drained_at_every_end(tmp_path, end):
+    code = f"""
+import atexit, gc, sys, threading
+import thence
+log = thence.open(sys.argv[1])
+for n in range(500):
+    log.emit("t", {{"n": n}})
+{ENDS[end]}
+"""
+    done = ran(code, tmp_path, check=False)
+    assert done.returncode == {"unhandled exception": 1, "sys.exit": 3}.get(end, 0)
+    assert ("Traceback" in done.stderr) == (end == "unhandled exception"), done.stderr
+    events = list(thence.open(tmp_path).read())
+    assert [event.payload["n"] for event in events[:-1]] == list(range(500))
+    assert events[-1].event_type == "last"
+
+
+@pytest.mark.promise("W6")
+def test_interrupted_program_drains(tmp_path):
+    code = """
+import os, signal, sys, thence
+log = thence.open(sys.argv[1])
+log.emit("t")
+os.kill(os.getpid(), signal.SIGINT)
+log.emit("never")
+"""
+    done = ran(code, tmp_path, check=False)
+    assert "KeyboardInterrupt" in done.stderr
+    assert [event.event_type for event in thence.open(tmp_path).read()] == ["t"]
