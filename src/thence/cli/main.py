@@ -1,8 +1,8 @@
 """The door of the command `thence`: it runs a command and turns its end into an exit code.
 
 Nothing that takes time is imported at its start, so that Ctrl-C ends the command quietly
-at any moment of it. The codes: 0 done, 1 failed, 2 usage or bad scenario, 3 damage found, 4 not found,
-5 outcome unknown, 130 after Ctrl-C. A closed pipe is quiet and counts as done.
+at any moment of it. The codes: 0 done, 1 failed, 2 usage or bad scenario, 3 damage found,
+4 not found, 5 outcome unknown, 130 after Ctrl-C. A closed pipe is quiet and counts as done.
 """
 
 import sys
