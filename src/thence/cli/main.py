@@ -30,10 +30,11 @@ def main(arguments: list[str] | None = None) -> int:
 def _interrupt_again(dropped: "sys.UnraisableHookArgs") -> None:
     """Raises a Ctrl-C again that came while a callback ran whose errors Python drops."""
     if isinstance(dropped.exc_value, KeyboardInterrupt):
-        import _thread
-        from threading import Timer
+        import signal
+        from threading import Timer, main_thread
 
-        timer = Timer(_AGAIN_S, _thread.interrupt_main)  # later: not inside this callback
+        # later: not inside this callback
+        timer = Timer(_AGAIN_S, signal.pthread_kill, (main_thread().ident, signal.SIGINT))
         timer.daemon = True
         timer.start()
     else:

@@ -17,6 +17,7 @@ COLOURS: Mapping[str, str] = {
     "SYSTEM": "yellow",
 }
 NARROW_COLUMNS = 100
+SENTENCE_CHARACTERS_MAX = 400
 _NAME_COLUMNS_MAX = 18
 _INDENT = 2
 
@@ -33,6 +34,12 @@ def plain(text: str) -> str:
 def clipped(text: str, columns: int) -> str:
     """Cuts a text to so many columns and marks the cut."""
     return text if len(text) <= columns else text[: max(columns - 1, 0)] + "…"
+
+
+def brief(sentence: str) -> str:
+    """Cuts an endless sentence and leaves the short id at its end whole."""
+    text, bracket, short = sentence.rpartition(" [")
+    return clipped(text, SENTENCE_CHARACTERS_MAX) + bracket + short
 
 
 def wrapped(text: str, width: int, first: str = "", rest: str | None = None) -> str:
@@ -63,7 +70,7 @@ def numbered(
     digits = len(str(len(sentences)))
     for index, sentence in enumerate(sentences):
         if len(hidden) < 2 or index not in hidden:
-            yield wrapped(sentence, width, f"{' ' * _INDENT}{index + 1:>{digits}}  ")
+            yield wrapped(brief(sentence), width, f"{' ' * _INDENT}{index + 1:>{digits}}  ")
         elif index == hidden.start:
             first = f"{' ' * _INDENT}{'…':>{digits}}  "
             yield wrapped(f"{len(hidden)} more{left_out}", width, first)
@@ -118,9 +125,8 @@ class Lines:
         if event.event_type == "STATE" and event.subject:
             old, new = (shown(event.payload.get(f"{which}_value")) for which in ("old", "new"))
             text = f"{event.subject} {old} → {new}"
-        text = plain(text)
-        if room is not None:
-            text = clipped(text, max(room - len(bracket + short), 8))
+        room = SENTENCE_CHARACTERS_MAX if room is None else max(room - len(bracket + short), 8)
+        text = clipped(plain(clipped(text, SENTENCE_CHARACTERS_MAX)), room)
         return text + bracket + short
 
 
@@ -136,11 +142,11 @@ def page(event: "Event", vocabulary: "Vocabulary", causes: Sequence[str], width:
         if key not in (vocabulary.payload_key, "caused_by")
     }
     digits = max(map(len, shown))
-    lines = [wrapped(vocabulary.sentence(event), width), ""]
+    lines = [wrapped(brief(vocabulary.sentence(event)), width), ""]
     lines += [f"  {key:{digits}}  {_value(value)}" for key, value in shown.items()]
     if causes:
         lines += ["", "caused by"]
-        lines += [wrapped(cause, width, "  ", "    ") for cause in causes]
+        lines += [wrapped(brief(cause), width, "  ", "    ") for cause in causes]
     if event.payload:
         lines += ["", vocabulary.payload_key, *_tree(event.payload, 1)]
     if event.is_foreign:
