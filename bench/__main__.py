@@ -7,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import durable, queued
+from bench import durable, emission, queued
 from bench.rounds import measure, ratio, spread
 
 MOVED_MAX = 2.0
@@ -71,6 +71,18 @@ def paced_rows(place: Path) -> None:
     print(f"    the maximum: {largest:,.0f} µs")
 
 
+def emission_rows(place: Path) -> None:
+    """O10: what emission costs a simulation, each event counted, synced to disk."""
+    contenders = {
+        mode: lambda folder, mode=mode: emission.cost_us(folder, mode) for mode in ("async", "sync")
+    }
+    figures = measure(contenders, place)
+    for mode, target_us in (("async", 20), ("sync", 1000)):
+        found = statistics.median(figures[mode])
+        name = f"an event in a simulation, {mode}, with less without"
+        row(name, f"{found:.1f} µs", f"{target_us} µs", found <= target_us)
+
+
 def main() -> None:
     """Runs all benchmarks below the present folder."""
     place = Path(tempfile.mkdtemp(prefix=".bench-", dir=Path.cwd()))
@@ -84,6 +96,7 @@ def main() -> None:
         durable_rows(place)
         queued_rows(place)
         paced_rows(place)
+        emission_rows(place)
     finally:
         import shutil
 

@@ -1,7 +1,6 @@
 """A durable, causally ordered event log: what many agents did, and why."""
 
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False  # as typing has it, without its import
 if TYPE_CHECKING:
     from thence.context import because
     from thence.replica import open_replica as open  # the name users expect: thence.open(path)

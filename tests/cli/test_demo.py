@@ -4,6 +4,7 @@ import re
 import shlex
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
@@ -85,12 +86,12 @@ def test_tour_names_the_run_where_it_would_not_be_found(tmp_path):
     assert max(map(len, ended.lines)) <= 80
 
 
-def on_terminal(cwd, *arguments, columns=80, interrupt=None, **env):
+def on_terminal(cwd, *arguments, columns: int | None = 80, interrupt=None, **env):
     """Run the command on a terminal of its own; return its exit code and what it showed."""
     pid, terminal = pty.fork()
     if not pid:
         os.chdir(cwd)
-        size = {"COLUMNS": str(columns), "LINES": "40"}
+        size = {"COLUMNS": str(columns), "LINES": "40"} if columns else {}
         os.execve(THENCE, [str(THENCE), *arguments], environment(**size, **env))
     shown = b""
     while True:
@@ -142,22 +143,36 @@ def test_ctrl_c_on_a_terminal_ends_the_demo_in_good_order(tmp_path):
 
 
 def test_ctrl_c_at_any_time_is_quiet_and_leaves_a_whole_log(tmp_path):
+    door = "import sys; print('ready', flush=True)\nfrom thence.cli.main import main\n"
     for step in range(12):
         started = subprocess.Popen(
-            [THENCE, "demo"],
+            [sys.executable, "-c", f"{door}sys.exit(main(['demo']))"],
             cwd=tmp_path,
             env=environment(THENCE_ROOT=f"root-{step}"),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
-        time.sleep(0.1 + step * 0.06)
+        assert started.stdout
+        assert started.stdout.readline() == "ready\n"
+        time.sleep(0.02 + step * 0.07)  # the moment is what the test varies
         started.send_signal(signal.SIGINT)
         out, err = started.communicate(timeout=60)
         assert started.returncode in (0, 130, -signal.SIGINT), err
         assert "Traceback" not in err + out
         for log in (tmp_path / f"root-{step}").glob("*/events.jsonl"):
             assert thence("verify", "--log", log, cwd=tmp_path).code == 0
+
+
+def test_run_of_a_scenario_draws_a_bar_on_a_terminal(tmp_path):
+    scenario = "spatial_trade_network"
+    code, shown = on_terminal(tmp_path, "sim", "run", scenario, "--turns", "9", columns=None)
+    text = ESCAPES.sub("", shown)
+    assert code == 0
+    assert "9/9" in text
+    assert "completed: 9 turns" in text
+    quiet = on_terminal(tmp_path, "sim", "run", scenario, "--turns", "2", "-q")
+    assert len(quiet[1].splitlines()) == 1
 
 
 def test_log_on_a_terminal_shows_the_last_events_cut_to_its_width(toured):
@@ -169,6 +184,13 @@ def test_log_on_a_terminal_shows_the_last_events_cut_to_its_width(toured):
     assert "the last 50 of" in lines[-1]
     assert all(len(line) <= 70 for line in lines[1:-1])
     assert all(re.search(r"\[\w{18}\]$", line) for line in lines[1:-1])
+
+
+def test_colour_of_events_follows_the_terminal_and_no_color(toured):
+    folder, _ = toured
+    assert "\x1b[35mSTATE" in on_terminal(folder, "log", columns=None)[1]
+    assert "\x1b" not in on_terminal(folder, "log", columns=None, NO_COLOR="1")[1]
+    assert "\x1b" not in thence("log", cwd=folder).out
 
 
 def test_command_with_a_space_in_its_log_is_quoted(tmp_path):

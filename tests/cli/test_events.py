@@ -93,6 +93,19 @@ def test_what_a_terminal_would_obey_is_written_out(tmp_path):
     assert len(thence("log", cwd=tmp_path).lines) == 1
 
 
+def test_endless_words_are_cut_in_sentences_and_never_in_json(tmp_path):
+    with package.open(tmp_path / "log") as log:
+        first = log.append("x" * 100_000)
+        second = log.append("note", caused_by=[first])
+    for command in ("log", "why", "show", "effects"):
+        event = [] if command == "log" else [second.event_id]
+        ended = thence(command, *event, "--log", "log", cwd=tmp_path)
+        assert len(ended.out) < 2_000, command
+        if command in ("log", "why", "show"):
+            assert first.event_id[:18] in ended.out
+    assert thence("log", "--log", "log", "--json", cwd=tmp_path).lines[0] == first.line.decode()
+
+
 def test_locale_that_lacks_the_characters_gets_them_escaped(tmp_path):
     with package.open(tmp_path / "log") as log:
         log.append("note", subject="prix →")

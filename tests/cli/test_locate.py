@@ -92,3 +92,13 @@ def test_run_that_may_not_be_entered_hides_no_other(runs):
     ended = thence("show", "@last", "--json", cwd=runs, obeys_permissions=True)
     folder.chmod(0o755)
     assert text_of(ended) == "older"
+
+
+def test_file_that_is_no_part_of_a_log_and_folder_without_one_are_not_found(runs):
+    (runs / "notes.txt").write_text("hello")
+    (runs / "bare").mkdir()
+    for name in ("notes.txt", "bare"):
+        ended = thence("log", "--log", name, cwd=runs)
+        assert ended.code == 4
+        assert "there is no events.jsonl" in ended.err
+    assert thence("append", "note", "--log", "notes.txt", cwd=runs).code == 4

@@ -201,6 +201,25 @@ def test_ctrl_c_ends_quietly_with_130(tmp_path):
     assert err.strip() == "interrupted"
 
 
+def test_ctrl_c_that_a_callback_swallowed_comes_again(tmp_path):
+    script = (
+        "import sys, time; from thence.cli import main, version\n"
+        "class Callback:\n    def __del__(self): raise KeyboardInterrupt\n"
+        "def work(**_):\n    Callback()\n    time.sleep(60)\n"
+        "version.version_command.callback = work\n"
+        "sys.exit(main.main(['version']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        timeout=30,
+    )
+    assert (done.returncode, done.stderr.strip()) == (130, "interrupted")
+
+
 @pytest.mark.parametrize(
     "arguments",
     [["--help"], ["append", "--log", "new", "note"], ["why", "@last", "--log", "orders"]],

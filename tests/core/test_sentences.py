@@ -72,6 +72,6 @@ def test_plain_event_is_told_by_actor_type_and_subject():
 
 
 def test_long_values_are_cut():
-    assert shown("x" * 48) == "x" * 48
-    assert shown("x" * 49) == "x" * 47 + "…"
-    assert len(shown(list(range(100)))) == 48
+    assert shown("x" * 64) == "x" * 64
+    assert shown("x" * 65) == "x" * 63 + "…"
+    assert len(shown(list(range(100)))) == 64

@@ -117,3 +117,11 @@ def test_one_failing_coroutine_is_named_when_all_have_ended():
         played(config(turns=1), [Doer("ada", fails), Doer("ben", ends)])
     assert caught.value.__notes__ == ["agent ada"]
     assert ended == ["ben"]
+
+
+def test_coroutines_are_given_up_when_another_agent_fails_at_once():
+    def fails(observation):
+        raise OSError("gone")
+
+    with pytest.raises(OSError, match="gone"):
+        played(config(turns=1), [Doer("ada", awaited(add())), Doer("ben", fails)])

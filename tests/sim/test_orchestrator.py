@@ -14,7 +14,7 @@ import pytest
 from tests.sim.toys import SCENARIO, Adder, Doer, add, always, config, lines
 
 from thence.errors import ThenceError
-from thence.sim import Orchestrator, SimulationOrchestrator, VerbosityLevel, WriteMode
+from thence.sim import Action, Orchestrator, SimulationOrchestrator, VerbosityLevel, WriteMode
 from thence.sim.validator import BaseValidator
 
 
@@ -242,13 +242,29 @@ class TestMilestones:
         result = orchestrator(tmp_path, validator=Broken()).run()
         assert result.error.startswith("the validator failed: KeyError: 'x'")
 
+    @pytest.mark.parametrize("answer", [True, None])
+    def test_answer_that_is_no_verdict_ends_the_run_and_says_so(self, tmp_path, answer):
+        validator = BaseValidator()
+        validator.validate_action = lambda action, state: answer
+        result = orchestrator(tmp_path, validator=validator).run()
+        assert f"could not take the verdict of the validator: it returned {answer}" in result.error
+
     def test_value_out_of_bounds_ends_the_run_and_says_so(self, tmp_path):
         run = orchestrator(tmp_path, [Doer("ada", lambda seen: add("many"))])
         assert "TypeError" in run.run().error
 
-    def test_answer_that_is_no_action_ends_the_run_and_says_so(self, tmp_path):
-        result = orchestrator(tmp_path, [Doer("ada", always(["sell"]))]).run()
-        assert "take the decision of agent ada: it returned str" in result.error
+    @pytest.mark.parametrize("answer", ["sell", ["sell"], 3, {"a": 1}, Action("add", None)])
+    def test_answer_that_is_no_action_ends_the_run_and_says_so(self, tmp_path, answer):
+        result = orchestrator(tmp_path, [Doer("ada", always(answer))]).run()
+        assert "could not take the decision of agent ada: it returned" in result.error
+
+    def test_payload_that_json_cannot_hold_is_repaired_and_the_run_goes_on(self, tmp_path):
+        odd = Action("add", {"amount": 1, "why": {"b", "a"}, "odds": float("nan")})
+        result = orchestrator(tmp_path, [Doer("ada", always(odd))]).run()
+        assert (result.status, result.failed) == ("completed", 0)
+        (action, *_) = [each for each in lines(result.output_dir) if each["event_type"] == "ACTION"]
+        assert action["details"]["action_payload"]["why"] == ["a", "b"]
+        assert len(action["repairs"]) == 2
 
 
 @pytest.mark.promise("O8")

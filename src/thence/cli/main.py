@@ -1,24 +1,41 @@
 """The door of the command `thence`: it runs a command and turns its end into an exit code.
 
-Nothing is imported at its start, so that Ctrl-C ends the command quietly at any moment of
-it. The codes: 0 done, 1 failed, 2 usage or bad scenario, 3 damage found, 4 not found,
-5 outcome unknown, 130 after Ctrl-C. A closed pipe is quiet and counts as done.
+Nothing that takes time is imported at its start, so that Ctrl-C ends the command quietly
+at any moment of it. The codes: 0 done, 1 failed, 2 usage or bad scenario, 3 damage found,
+4 not found, 5 outcome unknown, 130 after Ctrl-C. A closed pipe is quiet and counts as done.
 """
 
-from collections.abc import Sequence
+import sys
 
 INTERRUPTED = 130
+_AGAIN_S = 0.02
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: list[str] | None = None) -> int:
     """Runs one command, by default that of the process, and returns its exit code."""
-    import signal
-
     try:
+        import signal
+
+        sys.unraisablehook = _interrupt_again
         from thence.cli.root import run
 
-        return run(arguments)
+        code = run(arguments)
+        # All is written: a Ctrl-C during the interpreter's own end needs no traceback.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        return code
     except KeyboardInterrupt:
         return INTERRUPTED
-    finally:  # all is written: a Ctrl-C during the interpreter's own end needs no traceback
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def _interrupt_again(dropped: "sys.UnraisableHookArgs") -> None:
+    """Raises a Ctrl-C again that came while a callback ran whose errors Python drops."""
+    if isinstance(dropped.exc_value, KeyboardInterrupt):
+        import signal
+        from threading import Timer, main_thread
+
+        # later: not inside this callback
+        timer = Timer(_AGAIN_S, signal.pthread_kill, (main_thread().ident, signal.SIGINT))
+        timer.daemon = True
+        timer.start()
+    else:
+        sys.__unraisablehook__(dropped)

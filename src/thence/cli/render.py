@@ -16,6 +16,8 @@ COLOURS: Mapping[str, str] = {
     "DETAIL": "bright_black",
     "SYSTEM": "yellow",
 }
+NARROW_COLUMNS = 100
+SENTENCE_CHARACTERS_MAX = 400
 _NAME_COLUMNS_MAX = 18
 _INDENT = 2
 
@@ -32,6 +34,12 @@ def plain(text: str) -> str:
 def clipped(text: str, columns: int) -> str:
     """Cuts a text to so many columns and marks the cut."""
     return text if len(text) <= columns else text[: max(columns - 1, 0)] + "…"
+
+
+def brief(sentence: str) -> str:
+    """Cuts an endless sentence and leaves the short id at its end whole."""
+    text, bracket, short = sentence.rpartition(" [")
+    return clipped(text, SENTENCE_CHARACTERS_MAX) + bracket + short
 
 
 def wrapped(text: str, width: int, first: str = "", rest: str | None = None) -> str:
@@ -62,7 +70,7 @@ def numbered(
     digits = len(str(len(sentences)))
     for index, sentence in enumerate(sentences):
         if len(hidden) < 2 or index not in hidden:
-            yield wrapped(sentence, width, f"{' ' * _INDENT}{index + 1:>{digits}}  ")
+            yield wrapped(brief(sentence), width, f"{' ' * _INDENT}{index + 1:>{digits}}  ")
         elif index == hidden.start:
             first = f"{' ' * _INDENT}{'…':>{digits}}  "
             yield wrapped(f"{len(hidden)} more{left_out}", width, first)
@@ -71,7 +79,8 @@ def numbered(
 class Lines:
     """Draws events as lines of columns: time, turn, type, who, sentence with short id.
 
-    The columns are as wide as these events need. `width` cuts each line, None leaves it.
+    The columns are as wide as these events need. `width` cuts each line, None leaves it; a
+    narrow one gets whole seconds and single spaces.
     """
 
     def __init__(
@@ -80,7 +89,9 @@ class Lines:
         self._vocabulary = vocabulary
         self._width = width
         days = {event.timestamp[:10] for event in events}
-        self._time = slice(11, 23) if len(days) < 2 else slice(5, 19)
+        is_narrow = width is not None and width < NARROW_COLUMNS
+        self._gap = " " if is_narrow else "  "
+        self._time = slice(11, 19 if is_narrow else 23) if len(days) < 2 else slice(5, 19)
         self._type = _columns(event.event_type for event in events)
         self._who = _columns(event.actor or "" for event in events)
         turns = [event.turn_number for event in events if event.turn_number is not None]
@@ -90,26 +101,32 @@ class Lines:
         """Returns one event's line."""
         import click
 
-        time = event.timestamp[self._time].replace("T", " ").rstrip("Z")
+        gap = self._gap
+        time = plain(event.timestamp[self._time].replace("T", " ").rstrip("Z"))
         turn = "" if event.turn_number is None else str(event.turn_number)
         kind = plain(clipped(event.event_type, self._type))
-        head = f"{plain(time):{self._time.stop - self._time.start}}  "
-        head += f"{turn:>{self._turn}}  " if self._turn else ""
-        column = f"{kind:{self._type}}  "
-        who = f"{plain(clipped(event.actor or '', self._who)):{self._who}}  " if self._who else ""
+        head = f"{time:{self._time.stop - self._time.start}}{gap}"
+        head += f"{turn:>{self._turn}}{gap}" if self._turn else ""
+        column = f"{kind:{self._type}}{gap}"
+        actor = plain(clipped(event.actor or "", self._who))
+        who = f"{actor:{self._who}}{gap}" if self._who else ""
         sentence = self._sentence(event, self._width and self._width - len(head + column + who))
         colour = COLOURS.get(event.event_type)
         return head + click.style(column, fg=colour) + who + sentence
 
     def _sentence(self, event: "Event", room: int | None) -> str:
         """Says what happened without repeating the columns; a cut leaves the id whole."""
+        from thence.core.sentences import shown
+
         text, bracket, short = self._vocabulary.sentence(event).rpartition(" [")
         text = text.removeprefix(f"In turn {event.turn_number} ")
         if event.actor:
             text = text.removeprefix(f"{event.actor} ").removeprefix(f"{event.actor}: ")
-        text = plain(text)
-        if room is not None:
-            text = clipped(text, max(room - len(bracket + short), 8))
+        if event.event_type == "STATE" and event.subject:
+            old, new = (shown(event.payload.get(f"{which}_value")) for which in ("old", "new"))
+            text = f"{event.subject} {old} → {new}"
+        room = SENTENCE_CHARACTERS_MAX if room is None else max(room - len(bracket + short), 8)
+        text = clipped(plain(clipped(text, SENTENCE_CHARACTERS_MAX)), room)
         return text + bracket + short
 
 
@@ -125,11 +142,11 @@ def page(event: "Event", vocabulary: "Vocabulary", causes: Sequence[str], width:
         if key not in (vocabulary.payload_key, "caused_by")
     }
     digits = max(map(len, shown))
-    lines = [wrapped(vocabulary.sentence(event), width), ""]
+    lines = [wrapped(brief(vocabulary.sentence(event)), width), ""]
     lines += [f"  {key:{digits}}  {_value(value)}" for key, value in shown.items()]
     if causes:
         lines += ["", "caused by"]
-        lines += [wrapped(cause, width, "  ", "    ") for cause in causes]
+        lines += [wrapped(brief(cause), width, "  ", "    ") for cause in causes]
     if event.payload:
         lines += ["", vocabulary.payload_key, *_tree(event.payload, 1)]
     if event.is_foreign:

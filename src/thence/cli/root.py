@@ -2,7 +2,6 @@
 
 import os
 import sys
-from collections.abc import Sequence
 from importlib import import_module
 from typing import ClassVar
 
@@ -81,7 +80,7 @@ def root(context: click.Context, is_version: bool) -> None:
         )
 
 
-def run(arguments: Sequence[str] | None = None) -> int:
+def run(arguments: list[str] | None = None) -> int:
     """Runs a command and returns its exit code; errors are told in three lines."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     if sys.stdout is None:  # the caller closed it

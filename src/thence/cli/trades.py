@@ -68,7 +68,7 @@ def trades(events: Sequence[Event]) -> Trades:
 
 
 def telling_trade(events: Sequence[Event]) -> Event | None:
-    """Chooses a late trade whose nearest causes tell most: many turns, several traders."""
+    """Chooses a late trade whose nearest causes tell most of trading: trades, prices, traders."""
     last = max((event.turn_number or 0 for event in events), default=0)
     known = {event.event_id: event for event in events}
     late = [e for e in events if _is_trade(e) and (e.turn_number or 0) >= last * _LATE]
@@ -76,8 +76,8 @@ def telling_trade(events: Sequence[Event]) -> Event | None:
     def weight(event: Event) -> tuple[int, int, str]:
         links = chain(event, known)[-TAIL_LINKS:]
         actors = {link.actor for link in links if link.actor}
-        turns = {link.turn_number for link in links}
-        return (len(actors), len(turns), event.event_id)
+        told = sum(_is_trade(link) or _is_price(link) for link in links)
+        return (told + len(actors), len({link.turn_number for link in links}), event.event_id)
 
     return max(late, key=weight, default=None)
 
@@ -94,6 +94,10 @@ def question(event: Event) -> str:
 
 def _is_trade(event: Event) -> bool:
     return event.event_type == "ACTION" and event.payload.get("action_type") in ("buy", "sell")
+
+
+def _is_price(event: Event) -> bool:
+    return (event.subject or "").split("/")[-1].startswith("price_")
 
 
 def _owners(subjects: Iterable[str], scope: str) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from thence.core.event import Event
 
 # time and counter, without the noise: enough to name an event among those of its process
 SHORT_ID_CHARACTERS = 18
-_VALUE_CHARACTERS_MAX = 48
+_VALUE_CHARACTERS_MAX = 64
 
 
 def short_id(event_id: str) -> str:

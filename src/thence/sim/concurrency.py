@@ -2,7 +2,7 @@
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar, cast
 
@@ -26,13 +26,14 @@ async def together(calls: Sequence[tuple[str, Callable[[], T | Awaitable[T]]]]) 
     raised when all have ended.
     """
     answers: list[object] = []
-    waiting: list[int] = []
-    for who, call in calls:
-        with blamed(who):
-            answer = call()
-        if inspect.isawaitable(answer):
-            waiting.append(len(answers))
-        answers.append(answer)
+    try:
+        for who, call in calls:
+            with blamed(who):
+                answers.append(call())
+    except BaseException:
+        _give_up(answers)
+        raise
+    waiting = [at for at, answer in enumerate(answers) if inspect.isawaitable(answer)]
     if waiting:
         gate = asyncio.Semaphore(CONCURRENT_MAX)
         ended = await asyncio.gather(
@@ -54,6 +55,13 @@ def blamed(who: str) -> Iterator[None]:
     except Exception as error:
         error.add_note(who)
         raise
+
+
+def _give_up(answers: Iterable[object]) -> None:
+    """Closes coroutines that nobody will await."""
+    for answer in answers:
+        if inspect.iscoroutine(answer):
+            answer.close()
 
 
 async def _through(gate: asyncio.Semaphore, waiting: Awaitable[T], who: str) -> T:

@@ -64,7 +64,7 @@ class BaseEngine:
         """Returns the variables, by (scope, name), that an action of this agent may change.
 
         When the agent does nothing, or does something else, they depend on that too. None
-        means all of its own variables.
+        means all of its own variables: an engine whose actions change others' says so here.
         """
         return None
 

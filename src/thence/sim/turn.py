@@ -7,7 +7,7 @@ that a silent or refused agent might have changed depend on its silence from the
 
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Protocol
+from typing import Protocol, cast
 
 import msgspec
 
@@ -155,6 +155,7 @@ class Turn:
                 for p, state in zip(proposals, states, strict=True)
             ]
         )
+        _check_verdicts(verdicts)
         return [
             (verdict, tuple(state.causes)) for verdict, state in zip(verdicts, states, strict=True)
         ]
@@ -244,16 +245,31 @@ class Turn:
 
 
 def _as_actions(name: str, answer: Decision) -> Sequence[Action]:
-    actions = () if answer is None else (answer,) if isinstance(answer, Action) else tuple(answer)
+    """Returns what an agent answered as a list; ThenceError if it is nothing of the kind."""
+    if answer is None or isinstance(answer, Action):
+        actions: Sequence[object] = () if answer is None else (answer,)
+    else:
+        actions = tuple(answer) if isinstance(answer, Iterable) else (answer,)
     for action in actions:
-        if not isinstance(action, Action):
+        if not isinstance(action, Action) or not isinstance(action.payload, Mapping):
             raise ThenceError(
                 "could not take the decision",
                 place=f"of agent {name}",
-                cause=f"it returned {type(action).__name__}",
-                hint="decide_action returns an Action, a list of them, or None",
+                cause=f"it returned {action!r:.60}",
+                hint="decide_action returns an Action with a map as payload, a list, or None",
             )
-    return actions
+    return cast(Sequence[Action], actions)
+
+
+def _check_verdicts(verdicts: Iterable[object]) -> None:
+    for verdict in verdicts:
+        if not isinstance(verdict, Verdict):
+            raise ThenceError(
+                "could not take the verdict",
+                place="of the validator",
+                cause=f"it returned {verdict!r:.60}",
+                hint="validate_action returns Verdict.accept() or Verdict.reject(reason)",
+            )
 
 
 def _warn_of_unrecorded(ledger: Ledger, turn: int, changed: Sequence[int]) -> None:

@@ -15,6 +15,7 @@ from thence.errors import ThenceError
 
 GLOBAL = "global"
 Kind = Literal["float", "int", "bool", "categorical", "str", "list", "dict"]
+_UNCHANGEABLE = frozenset((float, int, bool, str))
 _PYTHON_TYPES: dict[str, tuple[type, ...]] = {
     "float": (float, int),
     "int": (int,),
@@ -168,6 +169,8 @@ class VariableTable:
 
 def own_copy(value: object) -> object:
     """Returns a value that nobody else can change."""
+    if type(value) in _UNCHANGEABLE:
+        return value
     return copy.deepcopy(value) if isinstance(value, list | tuple | Mapping) else value
 
 

@@ -54,7 +54,8 @@ class Reads:
     def get(self, scope: str, name: str) -> Any:
         """Returns a variable's value; ThenceError if there is no such variable."""
         index = self._ledger.table.index(scope, name)
-        self.causes.update(dict.fromkeys(self._ledger.provenance[index]))
+        for cause in self._ledger.provenance[index]:
+            self.causes[cause] = None
         return own_copy(self._ledger.values[index])
 
     def set(self, scope: str, name: str, value: object) -> None:
@@ -149,7 +150,9 @@ class View(Reads):
         for call in reversed(self._calls):
             if index in call.writes:
                 return own_copy(call.writes[index])
-        self._calls[-1].reads.update(dict.fromkeys(self._ledger.provenance[index]))
+        reads = self._calls[-1].reads
+        for cause in self._ledger.provenance[index]:
+            reads[cause] = None
         return own_copy(self._ledger.values[index])
 
     def set(self, scope: str, name: str, value: object) -> None:

@@ -14,6 +14,7 @@ from thence.sim.views import Observation
 
 _LOW_PROVISIONS = 2
 _FULL_PROVISIONS = 8
+_PURSE = 8.0  # kept back from trade, so that no trader is stranded without provisions
 
 
 class Trader(BaseAgent):
@@ -51,7 +52,7 @@ class Trader(BaseAgent):
             return None
         if observation.rejections:
             return self._give_way(observation, here, observation.rejections[-1])
-        if observation["provisions"] <= _LOW_PROVISIONS:
+        if observation["provisions"] <= _LOW_PROVISIONS and observation["money"] >= 1:
             return self._restock(here, _FULL_PROVISIONS)
         for good in self.goods:
             held = observation[good]
@@ -96,8 +97,8 @@ class Trader(BaseAgent):
         if source != here:
             return _travel(trade_map, here, source, observation.turn, f"to buy {good}")
         wanted = self.lot + observation.random("haggle").randint(0, 2)
-        amount = min(wanted, int(observation["money"] / cost))
-        if not amount:
+        amount = min(wanted, int((observation["money"] - _PURSE) / cost))
+        if amount < 1:
             return _rest(here, observation.turn + 2)
         return _trade(Order("buy", here, amount, good), cost, f", to sell at {target}")
 

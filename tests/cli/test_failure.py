@@ -1,0 +1,65 @@
+import click
+import pytest
+from tests.cli.installed import is_three_lines
+
+from thence import errors
+from thence.cli.failure import explained, failure_of, problem_line
+from thence.cli.voice import Voice
+from thence.settings import Settings
+
+EXIT_CODES = {
+    "InvalidEvent": 1,
+    "EventTooLarge": 1,
+    "LogBusy": 1,
+    "LogReadOnly": 1,
+    "LogFull": 1,
+    "AppendFailed": 1,
+    "WriterClosed": 1,
+    "VocabularyMismatch": 1,
+    "UnsupportedPlatform": 1,
+    "RunIdTaken": 1,
+    "AmbiguousId": 2,
+    "ScenarioError": 2,
+    "CyclicDependencyError": 3,
+    "EventNotFound": 4,
+    "NotALog": 4,
+    "OutcomeUnknown": 5,
+}
+
+
+def every_error(kind=errors.ThenceError):
+    for child in kind.__subclasses__():
+        if child.__module__ == "thence.errors":
+            yield child
+            yield from every_error(child)
+
+
+def test_every_error_has_its_exit_code():
+    found = {kind.__name__: failure_of(kind("could not do it")).exit_code for kind in every_error()}
+    assert found == EXIT_CODES
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        errors.ThenceError("could not do it"),
+        errors.LogFull("could not append", place="x", cause="no space\nleft", hint="make room"),
+        OSError(5, "Input/output error", "events.jsonl"),
+        OSError("odd"),
+        RuntimeError("a bug"),
+        click.UsageError("wrong"),
+        click.ClickException("odd"),
+    ],
+)
+def test_every_error_is_told_in_three_lines(capfd, error):
+    assert explained(error, Voice(Settings())) in (1, 2)
+    err = capfd.readouterr().err
+    assert is_three_lines(err)
+    assert len(err.splitlines()) == 3
+
+
+def test_problem_of_a_scenario_is_told_as_compilers_do():
+    problem = {"file": "a.yaml", "line": 3, "key": "engine.typ", "message": "no", "hint": "type"}
+    assert problem_line(problem) == "a.yaml:3: engine.typ: no (type)"
+    bare = {"file": "a.yaml", "line": 0, "key": "", "message": "there is no such file", "hint": ""}
+    assert problem_line(bare) == "a.yaml: there is no such file"
