@@ -65,7 +65,7 @@ class NoticeMaker:
         """Returns the draft of a notice of a kind, such as "recovered"."""
         told, _ = repair(facts)  # a path or an error's text need be no UTF-8
         event_type, members = self._vocabulary.notice(kind, told, self._context)
-        return draft(Members(new_id(), event_type, 1, now(), causes, **members))
+        return draft(Members(new_id(), event_type, 1, now(), tuple(causes), **members))
 
     def joined(self, causes: Sequence[str]) -> Draft:
         """Returns the notice that stands for up to 32 causes."""

@@ -60,10 +60,10 @@ class Members(msgspec.Struct, omit_defaults=True, gc=False):
     event_type: str
     event_version: int
     timestamp: str
-    caused_by: Sequence[str] = ()
+    caused_by: tuple[str, ...] = ()
     begins: bool = False
     ends: str | None = None
-    repairs: Sequence[Mapping[str, str]] = ()
+    repairs: tuple[Mapping[str, str], ...] = ()
     simulation_id: str | None = None
     turn_number: int | None = None
     agent_id: str | None = None

@@ -1,6 +1,5 @@
 """A simulation's event made a draft: never refused, whatever it holds, every repair named."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from thence.core.codec import Draft, Members, draft
@@ -14,7 +13,7 @@ _LAST_CUT_CHARACTERS = 10_000
 _OWN = ("ends", "simulation_id", "agent_id", "description", "step", "details")
 
 
-def draft_of(event: Event, causes: Sequence[str]) -> Draft:
+def draft_of(event: Event, causes: tuple[str, ...]) -> Draft:
     """Encodes an event with the causes to name; what JSON can't hold is repaired.
 
     What would pass 1 MiB has its long texts cut, ever shorter, until it fits.
@@ -44,7 +43,7 @@ def draft_of(event: Event, causes: Sequence[str]) -> Draft:
     return _repaired(event, causes)
 
 
-def _repaired(event: Event, causes: Sequence[str]) -> Draft:
+def _repaired(event: Event, causes: tuple[str, ...]) -> Draft:
     event_type, _ = repair(event.event_type)
     own = {name: value for name in _OWN if (value := getattr(event, name))}
     own, found = repair(own)
@@ -66,7 +65,7 @@ def _draft(
     event_type: str,
     own: dict[str, Any],
     repairs: list[Repair],
-    causes: Sequence[str],
+    causes: tuple[str, ...],
 ) -> Draft:
     return draft(
         Members(
@@ -76,7 +75,7 @@ def _draft(
             event.timestamp,
             causes,
             begins=event.begins,
-            repairs=repairs[:REPAIRS_MAX],
+            repairs=tuple(repairs[:REPAIRS_MAX]),
             turn_number=event.turn_number,
             **own,
         )
