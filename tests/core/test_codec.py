@@ -216,3 +216,9 @@ def test_line_over_one_mebibyte_is_refused_and_the_longest_one_fits():
     assert len(line) == codec.LINE_BYTES_MAX
     with pytest.raises(EventTooLarge):
         of_length(longest + 1)
+
+
+def test_no_member_stands_empty_in_a_line():
+    line = line_of({"kept": [], "also": {}, "and": None})
+    assert json.loads(line)["payload"] == {"kept": [], "also": {}, "and": None}
+    assert not json.loads(line).keys() & {"caused_by", "repairs", "begins", "ends"}
