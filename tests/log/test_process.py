@@ -1,6 +1,7 @@
 """A fork in the middle: parent and child both go on, nothing is doubled, nothing is lost."""
 
 import os
+from threading import Event as Signal
 from threading import Thread
 
 import pytest
@@ -11,7 +12,8 @@ import thence
 from thence.core.codec import numbers
 from thence.core.ids import is_ulid
 from thence.core.vocabulary import PLAIN
-from thence.log.disk import OS_DISK
+from thence.errors import LogBusy
+from thence.log.disk import OS_DISK, Disk
 from thence.log.identity import node_id
 from thence.log.process import new_id, now
 from thence.replica import Replica
@@ -66,6 +68,30 @@ def test_queue_of_the_parent_is_not_doubled_by_a_fork_while_the_thread_is_busy(t
     disk.gate.set()
     assert log.close()
     assert told(tmp_path) == ["busy", "child", "child", *["parent"] * 50]
+
+
+@pytest.mark.promise("W9")
+def test_fork_leaves_the_append_lock_with_the_parent_that_holds_it(tmp_path):
+    class Writing(Disk):
+        def write(self, descriptor, data):
+            if is_gated:
+                arrived.set()
+                assert gate.wait(WAIT_S)
+            return super().write(descriptor, data)
+
+    arrived, gate = Signal(), Signal()
+    is_gated = False
+    log = Replica(tmp_path, PLAIN, disk=Writing())
+    log.append("before")
+    is_gated = True
+    log.emit("held")
+    assert arrived.wait(WAIT_S)
+    in_child(lambda: None)
+    with pytest.raises(LogBusy, match=f"process {os.getpid()}"):
+        thence.open(tmp_path).append("other", timeout_s=0.05)
+    gate.set()
+    assert log.close()
+    assert told(tmp_path) == ["before", "held"]
 
 
 @pytest.mark.promise("W9")

@@ -110,7 +110,7 @@ def test_folder_without_segments_has_no_events(tmp_path):
 @pytest.mark.parametrize("call", range(1, 12))
 def test_rotation_between_any_two_looks_at_the_folder_keeps_events_and_order(tmp_path, call):
     log = Replica(tmp_path, PLAIN, max_file_size=600)
-    for _ in range(8):
+    for _ in range(6):  # the current file has room for more: a reader must look again
         log.append("t")
 
     class Stepping(WatchedDisk):
@@ -138,7 +138,7 @@ def test_rotation_between_any_two_looks_at_the_folder_keeps_events_and_order(tmp
     seqs = [event_of(line).seq for _, _, line, _ in reader.raw_lines(disk, tmp_path)]
     assert disk.looks > call
     assert seqs == list(range(1, len(seqs) + 1))
-    assert len(seqs) >= 8
+    assert len(seqs) >= 6
     log.close()
 
 
