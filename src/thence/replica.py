@@ -5,7 +5,6 @@ from threads, and after a fork the child has an opening of its own. Reading take
 and writes nothing.
 """
 
-import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -211,7 +210,8 @@ class Replica:
                 hint="give more of the id",
             )
         else:
-            found = [event for event in events if event.event_id.startswith(text.upper())]
+            beginnings = (text, text.upper())
+            found = [event for event in events if event.event_id.startswith(beginnings)]
         if not found:
             raise _not_found(self.folder, text)
         if len(found) > 1:
@@ -307,5 +307,7 @@ def _not_found(folder: Path, text: str) -> EventNotFound:
 
 
 def _warn(word: str, facts: Mapping[str, Any]) -> None:
+    import logging  # seldom needed, and not cheap at the start of a command
+
     level = logging.INFO if word in ("rotated", "resumed") else logging.WARNING
     logging.getLogger("thence").log(level, "%s: %s", word, dict(facts))

@@ -31,6 +31,7 @@ def test_append_makes_no_log_that_nobody_named(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.promise("P6")
 def test_json_tells_id_and_numbers(tmp_path):
     append(tmp_path, "note")
     told = append(tmp_path, "note", "--json").json

@@ -22,6 +22,7 @@ def test_why_tells_the_chain_root_first_each_with_its_short_id(tmp_path, orders)
     assert f"thence effects {orders[2]} --log orders" in ended.out
 
 
+@pytest.mark.promise("P6")
 def test_why_as_json(tmp_path, orders):
     told = thence("why", orders[2], "--log", "orders", "--json", cwd=tmp_path).json
     assert list(told) == ["event_id", "sentences", "chain", "causes", "truncated"]
@@ -36,6 +37,7 @@ def test_why_as_json(tmp_path, orders):
     assert len(told["sentences"]) == 3
 
 
+@pytest.mark.promise("P6")
 def test_effects_as_json_and_as_text(tmp_path, orders):
     told = thence("effects", orders[0], "--log", "orders", "--json", cwd=tmp_path).json
     assert list(told) == ["event_id", "sentences", "effects", "truncated"]

@@ -20,6 +20,7 @@ def toured(tmp_path_factory):
     return folder, thence("demo", cwd=folder)
 
 
+@pytest.mark.promise("P6")
 def test_demo_ends_with_a_tour(toured):
     _, ended = toured
     assert ended.code == 0

@@ -18,6 +18,7 @@ def test_log_lists_one_line_an_event_with_time_type_who_and_short_id(tmp_path, o
     assert [line[-19:-1] for line in lines] == [event_id[:18] for event_id in orders]
 
 
+@pytest.mark.promise("P6")
 def test_log_as_json_is_the_stored_lines(tmp_path, orders):
     assert thence("log", "--log", "orders", "--json", cwd=tmp_path).lines == stored(tmp_path)
 

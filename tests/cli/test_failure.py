@@ -34,6 +34,7 @@ def every_error(kind=errors.ThenceError):
             yield from every_error(child)
 
 
+@pytest.mark.promise("P6")
 def test_every_error_has_its_exit_code():
     found = {kind.__name__: failure_of(kind("could not do it")).exit_code for kind in every_error()}
     assert found == EXIT_CODES

@@ -24,6 +24,7 @@ def every_command(command, path=()):
 COMMANDS = list(every_command(root))
 
 
+@pytest.mark.promise("P6")
 @pytest.mark.parametrize("path", COMMANDS, ids=lambda path: " ".join(("thence", *path)))
 def test_every_command_helps_in_both_spellings_with_an_example(tmp_path, path):
     long, short = (thence(*path, option, cwd=tmp_path) for option in ("--help", "-h"))
@@ -89,6 +90,7 @@ def test_error_has_a_traceback_with_debug_only(tmp_path):
     assert debug.code == plain.code == 4
 
 
+@pytest.mark.promise("P6")
 def test_error_under_json_is_one_object_on_stdout(tmp_path, orders):
     ended = thence("show", "01ZZZZZZZZ", "--log", "orders", "--json", cwd=tmp_path)
     assert ended.code == 4
@@ -169,6 +171,7 @@ def test_closed_stdout_is_no_failure(tmp_path, orders):
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.promise("P7")
 def test_windows_is_told_of_wsl(tmp_path):
     script = (
         "import sys; from thence.cli.root import run\n"
@@ -220,6 +223,7 @@ def test_ctrl_c_that_a_callback_swallowed_comes_again(tmp_path):
     assert (done.returncode, done.stderr.strip()) == (130, "interrupted")
 
 
+@pytest.mark.promise("P7")
 @pytest.mark.parametrize(
     "arguments",
     [["--help"], ["append", "--log", "new", "note"], ["why", "@last", "--log", "orders"]],

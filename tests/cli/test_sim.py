@@ -58,6 +58,7 @@ def test_module_of_the_simulation_runs_a_scenario_too(tmp_path):
     assert only_run(tmp_path / "output").is_dir()
 
 
+@pytest.mark.promise("P6")
 def test_run_as_json_is_result_json_and_nothing_else(tmp_path):
     ended = run(tmp_path, SHIPPED, "--turns", "2", "--json")
     folder = only_run(tmp_path / "output")
@@ -93,6 +94,7 @@ def test_root_of_runs_comes_from_the_environment(tmp_path):
     assert len(thence("sim", "list", "--json", cwd=tmp_path, env=env).json["runs"]) == 1
 
 
+@pytest.mark.promise("O4")
 def test_failing_component_ends_the_run_with_its_error_and_code_1(tmp_path):
     ended = run(tmp_path, counting(tmp_path, engine="Broken"))
     assert ended.code == 1
@@ -105,6 +107,7 @@ def test_failing_component_ends_the_run_with_its_error_and_code_1(tmp_path):
     assert (as_json.code, as_json.json["status"]) == (1, "failed")
 
 
+@pytest.mark.promise("O8")
 def test_scenario_with_problems_is_refused_with_all_of_them(tmp_path):
     path = counting(tmp_path)
     path.write_text(path.read_text().replace("max_turns", "max_turn").replace("engine:", "engin:"))
@@ -122,6 +125,7 @@ def test_missing_scenario_names_the_nearest(tmp_path):
     assert SHIPPED in ended.err
 
 
+@pytest.mark.promise("P6")
 def test_validate_tells_each_problem_with_file_line_and_key(tmp_path):
     path = counting(tmp_path)
     good = thence("sim", "validate", path.name, cwd=tmp_path)
@@ -143,6 +147,7 @@ def test_validate_of_a_good_scenario_as_json(tmp_path):
     assert (ended.code, ended.json) == (0, {"ok": True, "problems": []})
 
 
+@pytest.mark.promise("P6")
 def test_list_names_runs_newest_first_and_leaves_other_logs_out(tmp_path):
     scenario = counting(tmp_path)
     assert thence("sim", "list", cwd=tmp_path).err.startswith("no runs in output")

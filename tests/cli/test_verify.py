@@ -23,6 +23,7 @@ def test_whole_log_is_ok(tmp_path, orders):
     )
 
 
+@pytest.mark.promise("P6")
 def test_changed_byte_is_damage_with_its_place_and_exit_code_3(tmp_path, orders):
     change(tmp_path, lambda data: data.replace(b'"amount":12', b'"amount":13', 1))
     ended = verify(tmp_path)
@@ -46,6 +47,7 @@ def test_other_commands_pass_damage_over_and_say_so(tmp_path, orders):
     assert thence("log", "--log", "orders", "-q", cwd=tmp_path).err == ""
 
 
+@pytest.mark.promise("W12")
 def test_torn_tail_is_noted_and_the_next_append_moves_it_aside(tmp_path, orders):
     change(tmp_path, lambda data: data[:-30])
     ended = verify(tmp_path)

@@ -7,8 +7,6 @@ Methods raise what the system raises, OSError above all; meaning is given elsewh
 import errno
 import fcntl
 import os
-import secrets
-import socket
 import stat as stat_bits
 import sys
 import time
@@ -194,7 +192,7 @@ OS_DISK = Disk()
 
 def noise_bits(bits: int) -> int:
     """Returns random bits from the operating system."""
-    return secrets.randbits(bits)
+    return int.from_bytes(os.urandom((bits + 7) // 8), "big") >> (-bits % 8)
 
 
 def process_id() -> int:
@@ -204,7 +202,7 @@ def process_id() -> int:
 
 def host_name() -> str:
     """Returns the name of this host."""
-    return socket.gethostname()
+    return os.uname().nodename
 
 
 def user_name() -> str:

@@ -5,7 +5,6 @@ the node_id, 12 hex digits of sha256(host name, user, nonce), with the machine i
 inode of that file itself, by which a copy can be told from the original.
 """
 
-from hashlib import sha256
 from pathlib import Path
 from typing import TypeVar
 
@@ -83,6 +82,8 @@ def node_id(disk: Disk, folder: Path) -> str:
     known = _read(disk, path, Identity)
     if known is not None:
         return known.node_id
+    from hashlib import sha256  # 4 ms of import, needed once in a log's life
+
     nonce = f"{noise_bits(128):032x}"
     digest = sha256(f"{host_name()}\n{user_name()}\n{nonce}".encode()).hexdigest()
     draft = path.with_name(f"identity.json.{process_id()}")

@@ -296,6 +296,6 @@ def _warn_of_unmet(simulation: Simulation, status: Status) -> None:
 
 
 def _warn(event: str, **facts: object) -> None:
-    import structlog
+    from thence.sim.records import logger
 
-    structlog.get_logger("thence.sim").warning(event, **facts)
+    logger().warning(event, **facts)

@@ -1,4 +1,4 @@
-"""Our own log records about an event writer, written with structlog.
+"""Our own log records about simulations and their event writers, written with structlog.
 
 A program that has configured structlog gets them its way. Else they go to the standard
 library's logger `thence.sim`, which shows warnings on stderr and nothing on stdout.
@@ -29,18 +29,21 @@ class Records:
 
     def __call__(self, word: str, facts: Mapping[str, Any]) -> None:
         """Writes one record, such as ("rotated", {"file": …})."""
-        import structlog
-
-        if structlog.is_configured():
-            logger = structlog.get_logger("thence.sim")
-        else:
-            logger = structlog.wrap_logger(
-                logging.getLogger("thence.sim"),
-                processors=[structlog.processors.KeyValueRenderer(key_order=["event"])],
-                wrapper_class=structlog.stdlib.BoundLogger,
-            )
         told = {key: _told(value) for key, value in facts.items()}
-        getattr(logger, _LEVELS[word])(f"event_writer_{word}", **told, **self._always)
+        getattr(logger(), _LEVELS[word])(f"event_writer_{word}", **told, **self._always)
+
+
+def logger() -> Any:
+    """Returns the logger that a record of a simulation goes to now."""
+    import structlog
+
+    if structlog.is_configured():
+        return structlog.get_logger("thence.sim")
+    return structlog.wrap_logger(
+        logging.getLogger("thence.sim"),
+        processors=[structlog.processors.KeyValueRenderer(key_order=["event"])],
+        wrapper_class=structlog.stdlib.BoundLogger,
+    )
 
 
 def _told(value: object) -> object:

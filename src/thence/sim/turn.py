@@ -273,9 +273,9 @@ def _check_verdicts(verdicts: Iterable[object]) -> None:
 
 
 def _warn_of_unrecorded(ledger: Ledger, turn: int, changed: Sequence[int]) -> None:
-    import structlog
+    from thence.sim.records import logger
 
-    structlog.get_logger("thence.sim").warning(
+    logger().warning(
         "state_changed_outside_view",
         turn=turn,
         variables=[ledger.table[index].subject for index in changed],
