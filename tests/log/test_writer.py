@@ -5,7 +5,7 @@ import os
 from itertools import pairwise
 
 import pytest
-from tests.log.faults import FailingDisk, ShortDisk, SmallDisk, WatchedDisk
+from tests.log.faults import WAIT_S, FailingDisk, GatedDisk, ShortDisk, SmallDisk, WatchedDisk
 from tests.log.processes import lines, ran
 
 import thence
@@ -19,13 +19,22 @@ from thence.replica import Replica
 
 @pytest.mark.promise("W8")
 def test_full_segment_is_rotated_before_the_next_event(tmp_path):
-    with Replica(tmp_path, PLAIN, max_file_size=1_000) as log:
-        for number in range(40):
+    disk = GatedDisk()
+    disk.gate.set()
+    with Replica(tmp_path, PLAIN, max_file_size=1_000, disk=disk) as log:
+        log.append("t", {"n": 0})
+        disk.gate.clear()
+        disk.arrived.clear()
+        log.emit("t", {"n": 1})
+        assert disk.arrived.wait(WAIT_S)
+        for number in range(2, 40):  # one batch, for the thread stands in its sync
             log.emit("t", {"n": number})
+        disk.gate.set()
         log.flush()
         assert log.current_size == log.current_file.stat().st_size
     names = older_names(OS_DISK, tmp_path)
     assert names == sorted(set(names))
+    assert len(names) >= 5
     sizes = [(tmp_path / name).stat().st_size for name in names]
     longest = max(map(len, lines(tmp_path))) + 1
     assert all(1_000 <= size < 1_000 + longest for size in sizes)
