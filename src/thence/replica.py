@@ -13,7 +13,7 @@ from weakref import finalize
 
 from thence.context import Cause, current_causes, id_of
 from thence.core import answer
-from thence.core.codec import Draft, Members, draft, parse
+from thence.core.codec import CAUSES_MAX, Draft, Members, draft
 from thence.core.event import Event
 from thence.core.joining import join
 from thence.core.order import totally_ordered
@@ -135,13 +135,10 @@ class Replica:
         Raises InvalidEvent, EventTooLarge, LogBusy, LogFull, LogReadOnly, AppendFailed (it
         was not appended), OutcomeUnknown (it may have been), WriterClosed.
         """
-        drafts = self._draft(event_type, payload, subject, actor, stream, caused_by)
-        line = b""
-        for item in drafts:
-            line = self.committer.append(item, timeout_s)
-        event = parse(line[:-1], self.vocabulary)
-        assert isinstance(event, Event)
-        return event
+        *notices, item = self._draft(event_type, payload, subject, actor, stream, caused_by)
+        for notice in notices:
+            self.committer.append(notice, timeout_s)
+        return Event(self.committer.append(item, timeout_s)[:-1], None, self.vocabulary)
 
     def emit(
         self,
@@ -272,7 +269,8 @@ class Replica:
         caused_by: Iterable[Cause],
     ) -> list[Draft]:
         """Returns the event's draft, behind the notices that its causes need."""
-        self.prepare()
+        if not self._is_prepared:
+            self.prepare()
         members = self.vocabulary.members(stream, subject, actor, payload)
         if not isinstance(event_type, str) or not event_type:
             raise InvalidEvent(
@@ -286,8 +284,10 @@ class Replica:
         causes = current_causes()
         if caused_by:
             causes = tuple(dict.fromkeys((*map(id_of, caused_by), *causes)))
-        notices, named = join(causes, self.notice.joined)
-        return [*notices, draft(Members(new_id(), event_type, 1, now(), named, **members))]
+        notices: list[Draft] = []
+        if len(causes) > CAUSES_MAX:
+            notices, causes = join(causes, self.notice.joined)
+        return [*notices, draft(Members(new_id(), event_type, 1, now(), causes, **members))]
 
     def _among(self, events: list[Event], event: Cause) -> Event:
         wanted = id_of(event)

@@ -13,7 +13,7 @@ from zlib import crc32
 import msgspec
 
 from thence.core.clock import CLOCK_MAX
-from thence.core.event import Event, Header
+from thence.core.event import Event, Header, decode_header
 from thence.core.vocabulary import Vocabulary
 from thence.errors import EventTooLarge, InvalidEvent
 
@@ -32,7 +32,6 @@ _TIMESTAMP_BYTES = len(_TIMESTAMP) + len('2026-11-20T07:13:00.123456Z"')
 _LINE_START = b'{"event_id":"'
 _ID = re.compile(r"[0-9A-Za-z_.:-]{1,128}", re.ASCII)
 _TEXT = frozenset((str,))
-_decode_header = msgspec.json.Decoder(Header).decode
 _decode = msgspec.json.Decoder().decode
 
 
@@ -209,7 +208,7 @@ def parse(line: bytes, vocabulary: Vocabulary) -> Event | BadLine:
     """
     if has_valid_crc(line):
         try:
-            header = _decode_header(line)
+            header = decode_header(line)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             return BadLine("not_an_event", f"the checksum fits, the members don't: {error}")
         if header.seq < 1 or not 1 <= header.lamport_clock <= CLOCK_MAX:

@@ -36,6 +36,9 @@ class Header(msgspec.Struct, frozen=True, gc=False):
     step: str | None = None
 
 
+decode_header = msgspec.json.Decoder(Header).decode
+
+
 class Reading(Protocol):
     """How a host's events are read: `core.vocabulary.Vocabulary` without its notices."""
 
@@ -64,13 +67,20 @@ class Event:
     proxies, lists are tuples. Keys that this version doesn't know survive in `line`.
     """
 
-    __slots__ = ("_members", "header", "line", "vocabulary")
+    __slots__ = ("_header", "_members", "line", "vocabulary")
 
-    def __init__(self, line: bytes, header: Header, vocabulary: Reading) -> None:
+    def __init__(self, line: bytes, header: Header | None, vocabulary: Reading) -> None:
         self.line = line
-        self.header = header
         self.vocabulary = vocabulary
+        self._header = header
         self._members: Mapping[str, Any] | None = None
+
+    @property
+    def header(self) -> Header:
+        """The typed members; of an event just written they are decoded when first asked for."""
+        if self._header is None:
+            self._header = decode_header(self.line)
+        return self._header
 
     @property
     def event_id(self) -> str:

@@ -126,16 +126,15 @@ class Committer:
             raise closed(self._writer.folder)
         if self._gap is not None and draft is not None:
             self._queue_gap(draft.event_id)
-        waiting = Waiting(draft)
         if self._lead.acquire(blocking=False):
             try:
                 if not self._queue and not self._batch:
-                    self._commit([waiting], timeout_s)
-                    return waiting.result()
+                    return self._commit_alone(draft, timeout_s)
             finally:
                 self._lead.release()
                 if self._queue:
                     self._wake()
+        waiting = Waiting(draft)
         self._queue.append(waiting)
         self._wake()
         if not waiting.gate.wait(timeout_s):
@@ -239,6 +238,26 @@ class Committer:
             size_bytes += sum(len(item.tail) for item in some)
             taken += some
         return taken
+
+    def _commit_alone(self, draft: Draft | None, timeout_s: float) -> bytes:
+        """Does for one event, in the thread of its caller, what `_commit` does for many."""
+        if draft is None:
+            return b""
+        if self._refused.count:
+            waiting = Waiting(draft)
+            self._commit([waiting], timeout_s)
+            return waiting.result()
+        lines, error = self._writer.write((draft,), timeout_s)
+        if error is None:
+            try:
+                self._writer.sync()
+            except OutcomeUnknown as unknown:
+                error = unknown
+            else:
+                return lines[0]
+        self._refused.count = 1
+        self._refused.error = error
+        raise error
 
     def _commit(self, items: list[Item], timeout_s: float) -> list[Item]:
         """Writes and syncs items, answers those who wait, returns the refused to be kept."""

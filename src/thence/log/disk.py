@@ -12,7 +12,6 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 READ_BYTES = 1024 * 1024
 # what a full disk, a quota or RLIMIT_FSIZE answers
@@ -24,14 +23,9 @@ wall_ns = time.time_ns
 pause = time.sleep
 
 
-class FileId(NamedTuple):
-    """What makes a file the same file whatever its name."""
-
-    device: int
-    inode: int
-
-
-NOWHERE = FileId(0, 0)
+# what makes a file the same file whatever its name: its device and inode
+FileId = tuple[int, int]
+NOWHERE: FileId = (0, 0)
 
 
 class Disk:
@@ -85,7 +79,7 @@ class Disk:
     def file_id(self, descriptor: int) -> tuple[FileId, int]:
         """Returns what an open file is, with its size in bytes."""
         found = os.fstat(descriptor)
-        return FileId(found.st_dev, found.st_ino), found.st_size
+        return (found.st_dev, found.st_ino), found.st_size
 
     def path_id(self, path: str) -> tuple[FileId, int] | None:
         """Returns what stands at a path, with its size in bytes; None if nothing does.
@@ -96,7 +90,7 @@ class Disk:
             found = os.stat(path)
         except (FileNotFoundError, NotADirectoryError):
             return None
-        return FileId(found.st_dev, found.st_ino), found.st_size
+        return (found.st_dev, found.st_ino), found.st_size
 
     def rename(self, old: Path, new: Path) -> None:
         """Gives a file another name, in place of a file that has it."""

@@ -89,8 +89,8 @@ def node_id(disk: Disk, folder: Path) -> str:
     draft = path.with_name(f"identity.json.{process_id()}")
     descriptor = disk.open_append(draft)
     try:
-        file, _ = disk.file_id(descriptor)
-        identity = Identity(digest[:12], machine_id(), file.inode)
+        (_, inode), _ = disk.file_id(descriptor)
+        identity = Identity(digest[:12], machine_id(), inode)
         disk.truncate(descriptor, 0)
         disk.write_all(descriptor, msgspec.json.encode(identity) + b"\n")
         disk.sync_data(descriptor)

@@ -27,18 +27,13 @@ class AppendLock:
 
     def acquire(self, timeout_s: float = WAIT_S) -> None:
         """Takes the lock within the timeout, else raises LogBusy that names the holder."""
+        if self._try():
+            return
         deadline_ns = monotonic_ns() + int(timeout_s * 1e9)
         delay_s = _PAUSE_MIN_S
-        while True:
-            descriptor = self._open()
-            if self._disk.try_lock(descriptor):
-                if self._is_current():
-                    return
-                self.release()
-                self.close()
-                continue
+        while not self._try():
             if monotonic_ns() >= deadline_ns:
-                holder = self._disk.lock_holder(descriptor)
+                holder = self._disk.lock_holder(self._open())
                 raise LogBusy(
                     "could not append to",
                     place=self._path.parent.parent,
@@ -64,6 +59,15 @@ class AppendLock:
             self._descriptor = self._disk.open_lock(self._path)
             self._file, _ = self._disk.file_id(self._descriptor)
         return self._descriptor
+
+    def _try(self) -> bool:
+        """Takes the lock if it is free, on the file that stands at the path now."""
+        while self._disk.try_lock(self._open()):
+            if self._is_current():
+                return True
+            self.release()
+            self.close()
+        return False
 
     def _is_current(self) -> bool:
         there = self._disk.path_id(self._path_text)

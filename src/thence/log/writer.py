@@ -114,7 +114,8 @@ class SegmentWriter:
                 self._write_all(drafts, lines)
             finally:
                 self._lock.release()
-                self._tell_rotations()
+                if self._rotated:
+                    self._tell_rotations()
         except OSError as error:
             return Written(lines, self._failure(error))
         except ThenceError as error:
@@ -239,17 +240,17 @@ class SegmentWriter:
             while written < len(data):
                 written += self._disk.write(descriptor, data[written:] if written else data)
         except OSError:
-            kept = self._cut(descriptor, start, data[:written])
-            self._count(stamped[:kept], lines)
+            kept = stamped[: self._cut(descriptor, start, data[:written])]
+            self._count(kept, sum(map(len, kept)), lines)
             raise
-        self._count(stamped, lines)
+        self._count(stamped, len(data), lines)
         self._whole = True
 
-    def _count(self, stamped: list[bytes], lines: list[bytes]) -> None:
+    def _count(self, stamped: list[bytes], size: int, lines: list[bytes]) -> None:
         lines += stamped
         self._seq += len(stamped)
         self._lamport_clock += len(stamped)
-        self._size += sum(map(len, stamped))
+        self._size += size
 
     def _cut(self, descriptor: int, start: int, written: bytes) -> int:
         """Cuts what follows the last whole line of a broken write; returns the lines kept."""
