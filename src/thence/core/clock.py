@@ -48,9 +48,8 @@ def _millisecond(millisecond: int) -> str:
 
 def timestamp(wall_ns: int) -> str:
     """Writes a wall time in nanoseconds since 1970 as UTC ISO 8601 with 6 digits and Z."""
-    microsecond = wall_ns // 1000
-    millisecond = microsecond // 1000
-    return _millisecond(millisecond) + _ENDINGS[microsecond - millisecond * 1000]
+    millisecond = wall_ns // 1_000_000
+    return _millisecond(millisecond) + _ENDINGS[wall_ns // 1000 - millisecond * 1000]
 
 
 def timestamp_of(moment: datetime) -> str:

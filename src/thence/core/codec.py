@@ -23,6 +23,8 @@ CRC_BYTES = 18
 # node_id, seq and lamport_clock at their longest, the CRC and the newline
 _NUMBERS_BYTES_MAX = 100
 
+_DATA_BYTES_MAX = LINE_BYTES_MAX - _NUMBERS_BYTES_MAX + 1  # its brace closes the line
+
 _NUMBERS = re.compile(
     rb'\{"event_id":"[^"\\]*","event_type":"(?:[^"\\]|\\.)*","event_version":\d+,'
     rb'"timestamp":"[^"\\]*","node_id":"([0-9a-f]{12})","seq":(\d+),"lamport_clock":(\d+)'
@@ -104,7 +106,7 @@ def draft(members: Members) -> Draft:
     that would spoil the line; EventTooLarge over 1 MiB.
     """
     event_id = members.event_id
-    if not (event_id.isalnum() and event_id.isascii()) and not _ID.fullmatch(event_id):
+    if not event_id.isalnum() and not _ID.fullmatch(event_id):
         raise _spoils("event_id", event_id)
     if members.caused_by and not _TEXT.issuperset(map(type, members.caused_by)):
         raise _spoils("caused_by", members.caused_by)
@@ -117,7 +119,7 @@ def draft(members: Members) -> Draft:
             cause=error,
             hint="pass text, finite numbers, booleans, None, lists and maps",
         ) from error
-    if len(data) - 1 > LINE_BYTES_MAX - _NUMBERS_BYTES_MAX:  # its brace closes the line
+    if len(data) > _DATA_BYTES_MAX:
         raise EventTooLarge(
             "could not store the event",
             place=members.event_id,
@@ -126,7 +128,7 @@ def draft(members: Members) -> Draft:
         )
     # a quote inside a text is escaped, so the first such bytes are the member itself
     end = data.index(_TIMESTAMP) + _TIMESTAMP_BYTES
-    if data[end - 2 : end] != b'Z"':
+    if data[end - 1 : end] != b'"':
         raise _spoils("timestamp", members.timestamp)
     return Draft(members.event_id, data[:end], data[end:-1])
 

@@ -77,7 +77,7 @@ class Committer:
         self._has_ended = False
         self._deadline_ns = 0
         self._gap: Gap | None = None
-        self._last_id: str | None = None
+        self._last: Draft | None = None
         self._held = 0
         self._refused = Refused()
 
@@ -102,13 +102,14 @@ class Committer:
         """Queues an event; False if it was dropped. Takes no lock unless the queue is full."""
         if self._is_closed:
             raise closed(self._writer.folder)
-        waiting = len(self._queue)
+        queue = self._queue
+        waiting = len(queue)
         if waiting + self._held >= self._bound and not self._make_room(draft):
             return False
         if self._gap is not None:
             self._queue_gap(draft.event_id)
-        self._last_id = draft.event_id
-        self._queue.append(draft)
+        self._last = draft
+        queue.append(draft)
         if self._is_sleeping or self._thread is None or self._has_ended:
             self._wake()
         if waiting >= _YIELD_FROM and not waiting & _YIELD_MASK:
@@ -317,7 +318,7 @@ class Committer:
                 raise closed(self._writer.folder)
             return True
         with self._state:
-            self._gap = self._gap or Gap(self._last_id)
+            self._gap = self._gap or Gap(self._last.event_id if self._last else None)
             self._gap.count += 1
             self.dropped_count += 1
             is_first = self.dropped_count == 1

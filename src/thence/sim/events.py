@@ -67,13 +67,12 @@ class Event(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     timestamp: str = ""
 
     def __post_init__(self) -> None:
-        if self.data is not None:
-            force_setattr(self, "details", self.data)
-        if not isinstance(self.details, Mapping):
-            raise wrong("details", self.details, "a map of names to values")
+        details = self.details if self.data is None else self.data
+        if not isinstance(details, Mapping):
+            raise wrong("details", details, "a map of names to values")
         if not isinstance(self.event_type, str) or not self.event_type:
             raise wrong("event_type", self.event_type, "a text such as ACTION")
-        _check(self)
+        _complete(self, details, self.event_type)
 
     def is_plain(self) -> bool:
         """Tells quickly that what the user gave can be encoded as it is; False when unsure."""
@@ -127,7 +126,7 @@ class MilestoneEvent(Event, kw_only=True, frozen=True):
             raise wrong("milestone_type", self.milestone_type, _one_of(MILESTONES))
         if self.agent_id is not None:
             raise wrong("agent_id", self.agent_id, "absent from a milestone")
-        _set_details(self, {"milestone_type": self.milestone_type}, "MILESTONE")
+        _complete(self, {"milestone_type": self.milestone_type}, "MILESTONE")
 
     def is_plain(self) -> bool:
         return True
@@ -150,7 +149,7 @@ class DecisionEvent(Event, kw_only=True, frozen=True):
             "old_value": self.old_value,
             "new_value": self.new_value,
         }
-        _set_details(self, details, "DECISION")
+        _complete(self, details, "DECISION")
 
     def is_plain(self) -> bool:
         return is_scalar(self.old_value) and is_scalar(self.new_value)
@@ -166,12 +165,13 @@ class ActionEvent(Event, kw_only=True, frozen=True):
     action_payload: dict[str, Any] = {}
 
     def __post_init__(self) -> None:
-        payload = self.action_payload
-        _need_texts(self.agent_id, self.action_type, ("agent_id", "action_type"))
+        agent_id, action_type, payload = self.agent_id, self.action_type, self.action_payload
+        if not (agent_id and action_type and type(agent_id) is type(action_type) is str):
+            _need_texts(agent_id, action_type, ("agent_id", "action_type"))
         if type(payload) is not dict and not isinstance(payload, Mapping):
             raise wrong("action_payload", payload, "a map of names to values")
-        details = {"action_type": self.action_type, "action_payload": payload}
-        _set_details(self, details, "ACTION")
+        details = {"action_type": action_type, "action_payload": payload}
+        _complete(self, details, "ACTION")
 
     def is_plain(self) -> bool:
         return is_plain(self.action_payload)
@@ -196,7 +196,7 @@ class StateEvent(Event, kw_only=True, frozen=True):
             "new_value": self.new_value,
             "scope": self.scope,
         }
-        _set_details(self, details, "STATE")
+        _complete(self, details, "STATE")
 
     def is_plain(self) -> bool:
         return is_scalar(self.old_value) and is_scalar(self.new_value)
@@ -219,7 +219,7 @@ class DetailEvent(Event, kw_only=True, frozen=True):
             "calculation_type": self.calculation_type,
             "intermediate_values": self.intermediate_values,
         }
-        _set_details(self, details, "DETAIL")
+        _complete(self, details, "DETAIL")
 
 
 class SystemEvent(Event, kw_only=True, frozen=True):
@@ -245,7 +245,7 @@ class SystemEvent(Event, kw_only=True, frozen=True):
             "retry_count": self.retry_count,
             **self.extra,
         }
-        _set_details(self, details, "SYSTEM")
+        _complete(self, details, "SYSTEM")
 
 
 TYPED: Mapping[str, type[Event]] = {
@@ -282,32 +282,34 @@ def wrong(field: str, value: object, wanted: str) -> InvalidEvent:
     )
 
 
-def _set_details(event: Event, details: dict[str, Any], event_type: str) -> None:
-    if event.event_type != event_type:
-        raise wrong("event_type", event.event_type, event_type)
-    force_setattr(event, "details", details)
-    _check(event)
-
-
-def _check(event: Event) -> None:
-    """Checks what all events share; fills in id and time; makes caused_by ids."""
+def _complete(event: Event, details: dict[str, Any], event_type: str) -> None:
+    """Checks what all events share; fills in details, id and time; makes caused_by ids."""
     turn_number = event.turn_number
     if type(turn_number) is not int or turn_number < 0:
         raise wrong("turn_number", turn_number, "an integer from 0")
+    if event.event_type != event_type:
+        raise wrong("event_type", event.event_type, event_type)
     if type(event.simulation_id) is not str:
         raise wrong("simulation_id", event.simulation_id, "a text")
+    force_setattr(event, "details", details)
     if event.caused_by != ():
         force_setattr(event, "caused_by", _ids(event.caused_by))
-    if event.event_id == "":
+    if not event.event_id and not event.timestamp:
         force_setattr(event, "event_id", new_id())
-    elif not isinstance(event.event_id, str) or not _ID.fullmatch(event.event_id):
-        raise wrong("event_id", event.event_id, "an id such as create_action_event makes")
-    if event.timestamp == "":
         force_setattr(event, "timestamp", now())
     else:
-        force_setattr(event, "timestamp", _timestamp(event.timestamp))
+        _check_given(event)
     if event.description is not None:
         _cut_description(event, event.description)
+
+
+def _check_given(event: Event) -> None:
+    """Checks an id or a time that the caller gave, fills in the other."""
+    event_id = event.event_id or new_id()
+    if not isinstance(event_id, str) or not _ID.fullmatch(event_id):
+        raise wrong("event_id", event_id, "an id such as create_action_event makes")
+    force_setattr(event, "event_id", event_id)
+    force_setattr(event, "timestamp", _timestamp(event.timestamp) if event.timestamp else now())
 
 
 def _ids(causes: Iterable[Cause]) -> tuple[str, ...]:
