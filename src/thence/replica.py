@@ -101,7 +101,7 @@ class Replica:
         self.vocabulary = vocabulary
         self._disk = disk
         self.notice = NoticeMaker(vocabulary, context or {})
-        tell = tell or _warn
+        tell = guarded(tell or _warn)
         self._writer = SegmentWriter(disk, folder, vocabulary, self.notice, tell, max_file_size)
         self.committer = Committer(self._writer, self.notice, max_queue_size, on_full, tell)
         self._is_prepared = False
@@ -304,6 +304,18 @@ def _not_found(folder: Path, text: str) -> EventNotFound:
         cause=f"no event of the log {folder} has this id",
         hint="`thence log` lists the events",
     )
+
+
+def guarded(tell: Tell) -> Tell:
+    """Returns a `tell` that never raises: no log record may stop the writing of events."""
+
+    def told(word: str, facts: Mapping[str, Any]) -> None:
+        try:
+            tell(word, facts)
+        except Exception as error:  # door: a processor of the user's may raise anything
+            _warn("record_failed", {"record": word, "error": repr(error)})
+
+    return told
 
 
 def _warn(word: str, facts: Mapping[str, Any]) -> None:

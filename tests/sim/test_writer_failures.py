@@ -1,5 +1,6 @@
 """The event writer on disks that refuse, with payloads that JSON can't hold."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from tests.disks import FullDisk, LyingDisk
 from tests.sim.written import action, lines, notices, numbers
 
 import thence
-from thence.errors import ThenceError
+from thence.errors import LogFull, ThenceError
 from thence.sim import EventWriter, create_action_event
 
 
@@ -148,3 +149,34 @@ def test_an_event_of_2_mb_is_cut_and_says_so(tmp_path: Path, payload: dict[str, 
     (line,) = lines(tmp_path)
     assert (tmp_path / "events.jsonl").stat().st_size < 2**20
     assert line["repairs"]
+
+
+def test_a_log_record_that_raises_never_stops_the_writing(tmp_path: Path) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("a processor of the user's")
+
+    disk = FullDisk()
+    structlog.configure(processors=[broken])
+    try:
+        writer = EventWriter(tmp_path, "run", disk=disk)
+        disk.is_full = True
+        writer.emit(action(1))
+        with pytest.raises(LogFull):
+            writer.flush()
+        disk.is_full = False
+        assert writer.close(30)
+    finally:
+        structlog.reset_defaults()
+    assert numbers(tmp_path) == [1]
+
+
+def test_a_forked_child_counts_its_own_failures(tmp_path: Path) -> None:
+    disk = FullDisk()
+    writer = EventWriter(tmp_path, "run", mode="sync", disk=disk)
+    disk.is_full = True
+    assert not writer.emit(action(1))
+    child = os.fork()
+    if child == 0:
+        os._exit(writer.failed_count)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert writer.failed_count == 1

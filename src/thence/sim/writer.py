@@ -25,7 +25,7 @@ from thence.log.disk import OS_DISK, Disk
 from thence.log.opening import opened_vocabulary
 from thence.log.process import watch_forks
 from thence.log.segment import FILE_BYTES_MAX
-from thence.replica import QUEUE_EVENTS_MAX, Replica
+from thence.replica import QUEUE_EVENTS_MAX, Replica, guarded
 from thence.sim.encoding import draft_of
 from thence.sim.events import Event, SystemEvent, VerbosityLevel
 from thence.sim.records import Records
@@ -66,7 +66,7 @@ class EventWriter:
         self.mode = WriteMode(mode)
         self.simulation_id = simulation_id
         self.verbosity = VerbosityLevel(verbosity)
-        self._records = Records(self.mode.value, simulation_id)
+        self._records = guarded(Records(self.mode.value, simulation_id))
         self._context: dict[str, Any] = {"simulation_id": simulation_id, "turn_number": 0}
         folder = Path(output_dir)
         self._replica = Replica(
@@ -173,6 +173,7 @@ class EventWriter:
     def after_fork(self) -> None:
         """Makes what a forked child must have of its own."""
         self._lending_lock = Lock()
+        self._failed_count = 0
 
     def __enter__(self) -> "EventWriter":
         return self
