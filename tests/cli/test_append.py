@@ -98,7 +98,11 @@ def test_misuse_is_refused_and_nothing_is_made(tmp_path, arguments, said):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("data", [b"\xff{", b"[" * 100_000, b"x" * (3 * 1024 * 1024)])
+@pytest.mark.parametrize(
+    "data",
+    [b"\xff{", b"[" * 100_000, b"x" * (3 * 1024 * 1024)],
+    ids=["no UTF-8", "deep", "3 MiB"],
+)
 def test_bytes_that_are_no_payload_are_refused(tmp_path, data):
     ended = append(tmp_path, "note", "--payload", "-", stdin=data)
     assert ended.code == 2
