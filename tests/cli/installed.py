@@ -34,8 +34,8 @@ class Ended:
 
 
 def environment(**extra: str) -> dict[str, str]:
-    """The tests' environment without what a developer may have set for thence or colour."""
-    mine = ("THENCE_", "NO_COLOR", "TERM", "COLUMNS", "FORCE_COLOR", "LC_ALL")
+    """The tests' environment without what a developer may have set for thence, Python or colour."""
+    mine = ("THENCE_", "PYTHON", "NO_COLOR", "TERM", "COLUMNS", "FORCE_COLOR", "LC_ALL")
     kept = {key: value for key, value in os.environ.items() if not key.startswith(mine)}
     return kept | {"TERM": "xterm-256color", **extra}
 

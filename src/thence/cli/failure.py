@@ -57,9 +57,12 @@ def explained(error: Exception, voice: Voice) -> int:
         told = {key: value for key, value in failure._asdict().items() if key != "exit_code"}
         try:
             voice.json({"error": told})
-            voice.flush()
         except OSError:  # it is stdout that failed
             voice.give_up_stdout()
+    try:
+        voice.flush()
+    except OSError:  # told below, if it is not what is told anyway
+        voice.give_up_stdout()
     if voice.is_debug:
         import traceback
 
