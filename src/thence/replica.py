@@ -18,6 +18,7 @@ from thence.core.event import Event
 from thence.core.joining import join
 from thence.core.order import totally_ordered
 from thence.core.payload import is_plain, refuse, repair
+from thence.core.position import Position
 from thence.core.vocabulary import Vocabulary
 from thence.errors import AmbiguousId, EventNotFound, InvalidEvent
 from thence.log import reader
@@ -164,13 +165,17 @@ class Replica:
         """Returns when everything emitted before is durable; raises what prevents it."""
         self.committer.append(None, timeout_s)
 
-    def read(self, after: Cause | None = None) -> Iterator[Event]:
-        """Yields each event once, in arrival order, from behind the event `after`.
+    def read(self, after: Cause | Position | None = None) -> Iterator[Event]:
+        """Yields each event once, in arrival order: those behind `after`.
 
-        Bad bytes and an unfinished last line are passed over. Raises EventNotFound when
-        the log ends without `after`.
+        `after` is an event, its id, or a Position, whose events are left out. Bad bytes and
+        an unfinished last line are passed over. Raises EventNotFound when the log ends
+        without the event `after`.
         """
         events = reader.events(self._disk, self.folder, self.vocabulary)
+        if isinstance(after, Position):
+            yield from (event for event in events if not after.holds(event))
+            return
         if after is not None:
             wanted = id_of(after)
             if not any(event.event_id == wanted for event in events):

@@ -1,0 +1,59 @@
+"""How far a follower has read a log: per node the numbers it holds.
+
+A position tells by number, not by place in a file: it stays true when segments rotate, and
+when another node's events arrive out of order. Foreign events have no numbers; their ids
+are kept beside them.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from thence.core.event import Event
+
+Intervals = tuple[tuple[int, int], ...]
+
+
+class Position(msgspec.Struct, frozen=True):
+    """A set of events: `intervals` are (first, last) seqs per node, in order, apart.
+
+    The empty position is before the first event. `msgspec.json` encodes and decodes it.
+    """
+
+    intervals: Mapping[str, Intervals] = {}
+    foreign: frozenset[str] = frozenset()
+
+    def holds(self, event: Event) -> bool:
+        """Tells whether an event is among those read."""
+        if event.is_foreign:
+            return event.event_id in self.foreign
+        known = self.intervals.get(event.node_id, ())
+        at = bisect_right(known, (event.seq, event.seq)) - 1
+        inside = at >= 0 and known[at][0] <= event.seq <= known[at][1]
+        begun = at + 1 < len(known) and known[at + 1][0] == event.seq
+        return inside or begun
+
+    def after(self, events: Iterable[Event]) -> "Position":
+        """Returns the position of who has read these events too, in any order."""
+        foreign = set(self.foreign)
+        numbers: dict[str, list[tuple[int, int]]] = {
+            node_id: list(known) for node_id, known in self.intervals.items()
+        }
+        for event in events:
+            if event.is_foreign:
+                foreign.add(event.event_id)
+            else:
+                numbers.setdefault(event.node_id, []).append((event.seq, event.seq))
+        joined = {node_id: _joined(found) for node_id, found in numbers.items()}
+        return Position(joined, frozenset(foreign))
+
+
+def _joined(intervals: list[tuple[int, int]]) -> Intervals:
+    joined: list[tuple[int, int]] = []
+    for first, last in sorted(intervals):
+        if joined and first <= joined[-1][1] + 1:
+            joined[-1] = (joined[-1][0], max(joined[-1][1], last))
+        else:
+            joined.append((first, last))
+    return tuple(joined)

@@ -1,0 +1,50 @@
+"""Positions: which events a follower has read, by number."""
+
+from itertools import pairwise
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.events import NODE, OTHER_NODE, line_of
+
+import thence
+from thence.core.codec import parse
+from thence.core.event import Event
+from thence.core.position import Position
+from thence.core.vocabulary import PLAIN
+
+
+def event_of(node_id: str, seq: int) -> Event:
+    event = parse(line_of(node_id=node_id, seq=seq)[:-1], PLAIN)
+    assert isinstance(event, Event)
+    return event
+
+
+numbers = st.sets(st.tuples(st.sampled_from([NODE, OTHER_NODE]), st.integers(1, 30)), max_size=40)
+
+
+@given(read=numbers, more=numbers, asked=numbers)
+def test_position_holds_just_what_was_read_in_any_order(read, more, asked):
+    position = Position().after(event_of(*each) for each in read)
+    position = position.after(event_of(*each) for each in more)
+    for each in asked | read | more:
+        assert position.holds(event_of(*each)) == (each in read | more)
+    for intervals in position.intervals.values():
+        for (_, last), (first, _) in pairwise(intervals):
+            assert last + 1 < first
+    assert msgspec.json.decode(msgspec.json.encode(position), type=Position) == position
+
+
+@pytest.mark.promise("P1")
+def test_read_goes_on_behind_a_position(tmp_path):
+    with thence.open(tmp_path) as log:
+        first = [log.append("t", {"n": n}) for n in range(5)]
+        with (tmp_path / "events.jsonl").open("ab") as file:
+            file.write(b'{"event_id":"theirs","event_type":"x"}\n')
+        position = Position().after(log.read())
+        assert list(log.read(after=position)) == []
+        last = log.append("t", {"n": 5})
+        assert list(log.read(after=position)) == [last]
+        assert list(log.read(after=Position().after(first[1:]))) != [last]
+        assert [e.seq for e in log.read(after=Position().after(first[1:]))] == [1, 0, 6]
