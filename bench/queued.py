@@ -13,7 +13,7 @@ import structlog
 from bench.rounds import per_second
 from thence.sim import ActionEvent, EventWriter
 
-EVENTS = 100_000
+EVENTS = 300_000
 PRODUCERS = 100
 PACED_EVENTS = 200_000
 PAUSE_NS = 10_000

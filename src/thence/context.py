@@ -35,9 +35,8 @@ def id_of(cause: Cause) -> str:
     return event_id
 
 
-def current_causes() -> tuple[str, ...]:
-    """Returns the ids that the surrounding `because` blocks name, the innermost block's."""
-    return _causes.get()
+# returns the ids that the innermost `because` block names; the bare method, as each emit calls it
+current_causes = _causes.get
 
 
 @contextmanager

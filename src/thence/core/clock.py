@@ -3,6 +3,7 @@
 L. Lamport, "Time, Clocks, and the Ordering of Events in a Distributed System", 1978.
 """
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
 
@@ -50,6 +51,26 @@ def timestamp(wall_ns: int) -> str:
     """Writes a wall time in nanoseconds since 1970 as UTC ISO 8601 with 6 digits and Z."""
     millisecond = wall_ns // 1_000_000
     return _millisecond(millisecond) + _ENDINGS[wall_ns // 1000 - millisecond * 1000]
+
+
+def timestamps(wall_ns: Callable[[], int]) -> Callable[[], str]:
+    """Returns the function that writes the present time of a clock as `timestamp` does.
+
+    What it keeps between calls is a cache of the last millisecond's text.
+    """
+    last = (-1, "")
+
+    def now() -> str:
+        nonlocal last
+        ns = wall_ns()
+        millisecond = ns // 1_000_000
+        known, text = last
+        if known != millisecond:
+            text = _millisecond(millisecond)
+            last = (millisecond, text)
+        return text + _ENDINGS[ns // 1000 - millisecond * 1000]
+
+    return now
 
 
 def timestamp_of(moment: datetime) -> str:

@@ -54,7 +54,8 @@ _encode = msgspec.json.Encoder(enc_hook=_plain).encode
 class Members(msgspec.Struct, omit_defaults=True, gc=False):
     """All that a host says in an event, in file order; absent members stay out of the line.
 
-    The payload must have passed `core.payload`. Of `payload` and `details` one is used.
+    The payload must have passed `core.payload`. A simulation ends in `details`, a
+    plain log in `payload`.
     """
 
     event_id: str
@@ -70,11 +71,11 @@ class Members(msgspec.Struct, omit_defaults=True, gc=False):
     agent_id: str | None = None
     description: str | None = None
     step: str | None = None
+    details: Mapping[str, Any] | None = None
     stream: str | None = None
     subject: str | None = None
     actor: str | None = None
     payload: Mapping[str, Any] | None = None
-    details: Mapping[str, Any] | None = None
 
 
 class Draft(msgspec.Struct, frozen=True, gc=False):

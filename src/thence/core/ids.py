@@ -25,25 +25,21 @@ def id_source(wall_ns: int, monotonic_ns: Callable[[], int], noise: int) -> Call
     sees another's half-way only computes again.
     """
     base_ns = wall_ns - monotonic_ns()
-    ending = _base32(noise & (1 << 40) - 1, 8)
+    noise_text = _base32(noise & (1 << 40) - 1, 8)
+    endings = tuple(pair + noise_text for pair in _PAIRS)
     next_number = count().__next__
-    millisecond = (-1, "")
-    thousand = (-1, "")
+    beginning = (-1, -1, "")
 
     def new_id() -> str:
-        nonlocal millisecond, thousand
+        nonlocal beginning
         ms = (base_ns + monotonic_ns()) // _NS_PER_MS
         number = next_number()
-        known, prefix = millisecond
-        if known != ms:
-            prefix = _base32(ms, 10)
-            millisecond = (ms, prefix)
-        high, middle = thousand
-        if high != number >> 10:
-            high = number >> 10
-            middle = _base32(high, 6)
-            thousand = (high, middle)
-        return prefix + middle + _PAIRS[number & 1023] + ending
+        known_ms, known_thousand, text = beginning
+        thousand = number >> 10
+        if known_ms != ms or known_thousand != thousand:
+            text = _base32(ms, 10) + _base32(thousand, 6)
+            beginning = (ms, thousand, text)
+        return text + endings[number & 1023]
 
     return new_id
 

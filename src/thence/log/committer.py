@@ -236,7 +236,7 @@ class Committer:
         size_bytes = 0
         while queue and len(taken) < BATCH_EVENTS_MAX and size_bytes < BATCH_BYTES_MAX:
             some = [pop() for _ in range(min(len(queue), _TAKE_EVENTS))]
-            size_bytes += sum(len(item.tail) for item in some)
+            size_bytes += sum([len(item.tail) for item in some])
             taken += some
         return taken
 

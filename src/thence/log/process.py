@@ -5,7 +5,7 @@ from threading import Lock
 from typing import ClassVar, Protocol
 from weakref import WeakSet
 
-from thence.core.clock import timestamp
+from thence.core.clock import timestamps
 from thence.core.ids import id_source
 from thence.log.disk import monotonic_ns, noise_bits, on_fork, wall_ns
 
@@ -54,6 +54,5 @@ def watch_forks(log: Forked) -> None:
     _Process.open_logs.add(log)
 
 
-def now() -> str:
-    """Returns the wall time as UTC ISO 8601 with microseconds, for people."""
-    return timestamp(wall_ns())
+# the wall time as UTC ISO 8601 with microseconds, for people
+now = timestamps(wall_ns)

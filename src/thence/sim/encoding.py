@@ -35,7 +35,7 @@ def draft_of(event: Event, causes: tuple[str, ...]) -> Draft:
                     event.agent_id or None,
                     event.description or None,
                     event.step or None,
-                    details=event.details or None,
+                    event.details or None,
                 )
             )
         except InvalidEvent:  # repaired below
