@@ -40,11 +40,13 @@ def is_plain(mapping: Mapping[str, Any], depth: int = 0) -> bool:
         kind = type(value)
         if type(key) is not str:
             return False
-        if kind is str or kind is bool or value is None:
+        if kind is str:
             continue
         if kind is int:
             if not INT_MIN <= value <= INT_MAX:
                 return False
+        elif kind is bool or value is None:
+            continue
         elif kind is float:
             if not math.isfinite(value):
                 return False

@@ -40,7 +40,7 @@ class VerbosityLevel(IntEnum):
     DETAIL = 5
 
 
-class Event(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
+class Event(msgspec.Struct, kw_only=True, frozen=True, gc=False):
     """One event of a simulation. `data` is another name for `details`.
 
     `turn_number` counts from 0, `timestamp` is UTC in ISO 8601 with microseconds (an aware
@@ -113,7 +113,7 @@ class Event(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
         return cls(**known)
 
 
-class MilestoneEvent(Event, kw_only=True, frozen=True):
+class MilestoneEvent(Event, kw_only=True, frozen=True, gc=False):
     """A point in a run: the start or end of the run, a turn, a phase. It has no agent."""
 
     level: ClassVar[int] = VerbosityLevel.MILESTONE
@@ -132,7 +132,7 @@ class MilestoneEvent(Event, kw_only=True, frozen=True):
         return True
 
 
-class DecisionEvent(Event, kw_only=True, frozen=True):
+class DecisionEvent(Event, kw_only=True, frozen=True, gc=False):
     """What an agent chose."""
 
     level: ClassVar[int] = VerbosityLevel.DECISION
@@ -155,7 +155,7 @@ class DecisionEvent(Event, kw_only=True, frozen=True):
         return is_scalar(self.old_value) and is_scalar(self.new_value)
 
 
-class ActionEvent(Event, kw_only=True, frozen=True):
+class ActionEvent(Event, kw_only=True, frozen=True, gc=False):
     """What an agent did, after it was found valid."""
 
     level: ClassVar[int] = VerbosityLevel.ACTION
@@ -177,7 +177,7 @@ class ActionEvent(Event, kw_only=True, frozen=True):
         return is_plain(self.action_payload)
 
 
-class StateEvent(Event, kw_only=True, frozen=True):
+class StateEvent(Event, kw_only=True, frozen=True, gc=False):
     """A variable that changed. `scope` says whose: global, agent/<name>, place/<name>."""
 
     level: ClassVar[int] = VerbosityLevel.STATE
@@ -202,7 +202,7 @@ class StateEvent(Event, kw_only=True, frozen=True):
         return is_scalar(self.old_value) and is_scalar(self.new_value)
 
 
-class DetailEvent(Event, kw_only=True, frozen=True):
+class DetailEvent(Event, kw_only=True, frozen=True, gc=False):
     """How a value came about."""
 
     level: ClassVar[int] = VerbosityLevel.DETAIL
@@ -222,7 +222,7 @@ class DetailEvent(Event, kw_only=True, frozen=True):
         _complete(self, details, "DETAIL")
 
 
-class SystemEvent(Event, kw_only=True, frozen=True):
+class SystemEvent(Event, kw_only=True, frozen=True, gc=False):
     """What befell the machinery: an error, a retry, a notice. `extra` adds facts to details."""
 
     level: ClassVar[int] = VerbosityLevel.DETAIL
