@@ -25,13 +25,12 @@ from thence.log import reader
 from thence.log.committer import Committer, OnFull
 from thence.log.disk import OS_DISK, Disk
 from thence.log.opening import opened_vocabulary, prepare
-from thence.log.process import new_id, now, watch_forks
+from thence.log.process import CLOSE_S, new_id, now, watch_forks
 from thence.log.segment import FILE_BYTES_MAX, current_path
 from thence.log.verify import Verification, verify
 from thence.log.writer import SegmentWriter, Tell
 
 QUEUE_EVENTS_MAX = 10_000
-CLOSE_S = 10.0
 PREFIX_CHARACTERS_MIN = 6
 
 

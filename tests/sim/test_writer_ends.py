@@ -42,3 +42,51 @@ def test_the_writer_drains_at(tmp_path: Path, ending: str) -> None:
         written = [event.turn_number for event in log.read()]
         assert written == list(range(500))
         assert log.verify().ok
+
+
+WORKER = """
+import multiprocessing, sys
+from thence.sim import EventWriter, create_action_event
+
+def emit(writer):
+    for number in range(500):
+        assert writer.emit(create_action_event("run", number, "ada", "move"))
+
+def work(folder):
+    kept.append(EventWriter(folder, "run"))
+    emit(kept[0])
+
+kept = []
+if __name__ == "__main__":
+    context = multiprocessing.get_context(sys.argv[2])
+    if sys.argv[3] == "inherited":
+        kept.append(EventWriter(sys.argv[1], "run"))
+        child = context.Process(target=lambda: emit(kept[0]))
+    else:
+        child = context.Process(target=work, args=(sys.argv[1],))
+    child.start()
+    child.join()
+    assert child.exitcode == 0
+"""
+
+
+@pytest.mark.promise("W6")
+@pytest.mark.parametrize(
+    ("method", "writer"),
+    [("fork", "its own"), ("fork", "inherited"), ("spawn", "its own"), ("forkserver", "its own")],
+)
+def test_the_writer_drains_at_the_end_of_a_multiprocessing_child(
+    tmp_path: Path, method: str, writer: str
+) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(WORKER)
+    folder = tmp_path / "run"
+    ended = subprocess.run(
+        [sys.executable, program, folder, method, writer],
+        capture_output=True,
+        timeout=60,
+        text=True,
+    )
+    assert ended.returncode == 0, ended.stderr
+    with thence.open(folder, create=False) as log:
+        assert [event.turn_number for event in log.read()] == list(range(500))

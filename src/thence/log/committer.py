@@ -23,6 +23,7 @@ from thence.log.batch import Item, Refused, Waiting, answer, closed, drafts_of, 
 from thence.log.disk import monotonic_ns, yield_processor
 from thence.log.gate import Gate, Parking
 from thence.log.lock import WAIT_S
+from thence.log.process import at_worker_end
 from thence.log.writer import Notice, SegmentWriter, Tell
 
 OnFull = Literal["drop", "block"]
@@ -157,6 +158,7 @@ class Committer:
                 except RuntimeError:  # the interpreter is ending: close drains the queue
                     return
                 self._thread = thread
+                at_worker_end(self)
 
     def close(self, timeout_s: float) -> bool:
         """Writes and syncs what is queued, then closes; True when all of it is on the device.

@@ -1,13 +1,17 @@
 """What a process has once and a forked child anew: its ids, its view of the open logs."""
 
+import sys
 from collections.abc import Callable
 from threading import Lock
 from typing import ClassVar, Protocol
-from weakref import WeakSet
+from weakref import WeakSet, ref
 
 from thence.core.clock import timestamps
 from thence.core.ids import id_source
 from thence.log.disk import monotonic_ns, noise_bits, on_fork, wall_ns
+
+CLOSE_S = 10.0
+_WORKER_END_PRIORITY = 100
 
 
 class Forked(Protocol):
@@ -15,6 +19,14 @@ class Forked(Protocol):
 
     def after_fork(self) -> None:
         """Called in the child, before anything else runs there."""
+        ...
+
+
+class Drained(Protocol):
+    """What must be closed before its process ends."""
+
+    def close(self, timeout_s: float) -> bool:
+        """Writes what is queued, within so many seconds."""
         ...
 
 
@@ -52,6 +64,24 @@ def new_id() -> str:
 def watch_forks(log: Forked) -> None:
     """Has an open log told in every child that a fork makes, as long as it lives."""
     _Process.open_logs.add(log)
+
+
+def at_worker_end(log: Drained) -> None:
+    """Has an open log closed when this process ends, if multiprocessing started it.
+
+    Such a process ends without the callbacks of `atexit`, and so without finalizers.
+    """
+    multiprocessing = sys.modules.get("multiprocessing")
+    if multiprocessing is not None and multiprocessing.parent_process() is not None:
+        from multiprocessing.util import Finalize
+
+        Finalize(None, _drain, args=(ref(log),), exitpriority=_WORKER_END_PRIORITY)
+
+
+def _drain(log: ref[Drained]) -> None:
+    found = log()
+    if found is not None:
+        found.close(CLOSE_S)
 
 
 # the wall time as UTC ISO 8601 with microseconds, for people
