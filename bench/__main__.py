@@ -7,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import durable, emission, queued
+from bench import coldstart, durable, emission, parts, queued
 from bench.rounds import measure, ratio, spread
 
 MOVED_MAX = 2.0
@@ -36,12 +36,15 @@ def rates(figures: dict[str, list[float]]) -> None:
 
 def durable_rows(place: Path) -> None:
     """Row 1: a durable append against the raw loop."""
-    figures = measure(durable.CONTENDERS, place, rounds=7)
+    contenders = {**durable.CONTENDERS, "the same system calls, flat": parts.flat_loop}
+    figures = measure(contenders, place, rounds=7)
     moved = spread(figures["raw loop"])
     found = ratio(figures, "append", "raw loop")
     row("durable append, 1 thread / raw append + fdatasync", f"{found:.2f}", "0.9", found >= 0.9)
     found = ratio(figures, "sync emit", "raw loop")
     print(f"    SYNC emit of a typed event / raw append + fdatasync: {found:.2f}")
+    found = ratio(figures, "the same system calls, flat", "raw loop")
+    print(f"    a flat loop of an append's system calls / raw append + fdatasync: {found:.2f}")
     rates(figures)
     if moved > MOVED_MAX:
         print(f"    the disk's own limit moved by {moved:.1f}x: discard this row, run again")
@@ -83,6 +86,21 @@ def emission_rows(place: Path) -> None:
         row(name, f"{found:.1f} µs", f"{target_us} µs", found <= target_us)
 
 
+def coldstart_rows(place: Path) -> None:
+    """Cold starts against a Python that does nothing."""
+    figures = coldstart.figures(place)
+    for name, target in (("--help", 6), ("append", 7), ("why", 10)):
+        found = ratio(figures, name, "python -c pass")
+        row(f"cold thence {name} / python -c pass", f"{found:.1f}", f"{target}", found <= target)
+
+
+def part_rows(place: Path) -> None:
+    """What explains a target that is missed."""
+    print("\nwhere the time goes, in µs")
+    for name, found in {**parts.append_rows(place), **parts.event_rows(place)}.items():
+        print(f"    {name:<54} {found:>8.2f}")
+
+
 def main() -> None:
     """Runs all benchmarks below the present folder."""
     place = Path(tempfile.mkdtemp(prefix=".bench-", dir=Path.cwd()))
@@ -97,6 +115,8 @@ def main() -> None:
         queued_rows(place)
         paced_rows(place)
         emission_rows(place)
+        coldstart_rows(place)
+        part_rows(place)
     finally:
         import shutil
 

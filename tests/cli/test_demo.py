@@ -199,3 +199,37 @@ def test_command_with_a_space_in_its_log_is_quoted(tmp_path):
     out = thence("why", "@last", "--log", "my notes", cwd=tmp_path).out
     typed = out.rpartition("next: ")[2].strip()
     assert shlex.split(typed)[-1] == "my notes"
+
+
+ALONE = """
+import sys
+
+def watch(event, arguments):
+    if event in ("socket.connect", "socket.getaddrinfo", "socket.sendto"):
+        raise SystemExit(f"it reached for the network: {event} {arguments}")
+
+sys.addaudithook(watch)
+sys.argv = ["thence", *sys.argv[1:]]
+from thence.cli.main import main
+
+if "--reach" in sys.argv:
+    import socket
+
+    socket.getaddrinfo("localhost", 1)
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize(("arguments", "said"), [([], ""), (["--reach"], "the network")])
+def test_demo_needs_no_network(tmp_path, arguments, said):
+    done = subprocess.run(
+        [sys.executable, "-c", ALONE, "demo", "--pace", "0", *arguments],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == (1 if said else 0)
+    assert said in done.stderr

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thence.core.clock import CLOCK_MAX, LamportClock, timestamp, timestamp_of
+from thence.core.clock import CLOCK_MAX, LamportClock, timestamp_of, timestamps
 from thence.errors import InvalidEvent
 
 
@@ -38,7 +38,7 @@ def test_value_outside_the_range_is_refused(value):
 def test_both_ways_to_write_a_time_agree(moment):
     micros = (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
     written = timestamp_of(moment)
-    assert timestamp(micros * 1000 + 999) == written
+    assert timestamps(lambda: micros * 1000 + 999)() == written
     assert datetime.fromisoformat(written) == moment
     assert len(written) == 27
 
@@ -51,3 +51,12 @@ def test_time_of_another_zone_is_written_in_utc():
 def test_time_without_a_zone_is_refused():
     with pytest.raises(InvalidEvent, match="no time zone"):
         timestamp_of(datetime(2026, 11, 20))  # noqa: DTZ001
+
+
+@given(st.lists(st.integers(0, 10**13), min_size=1))
+def test_clock_that_jumps_is_written_as_it_stands(nanoseconds):
+    remaining = iter(nanoseconds)
+    write = timestamps(lambda: next(remaining))
+    for ns in nanoseconds:
+        moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=ns // 1000)
+        assert write() == timestamp_of(moment)

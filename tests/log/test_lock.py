@@ -54,6 +54,8 @@ def test_lock_of_a_killed_holder_is_free(tmp_path):
     holder.communicate()
     lock = AppendLock(OS_DISK, tmp_path / "lock")
     lock.acquire(0)
+    with pytest.raises(LogBusy):
+        AppendLock(OS_DISK, tmp_path / "lock").acquire(0)
     lock.close()
 
 
@@ -78,9 +80,12 @@ def test_release_and_close_without_the_lock_do_nothing(tmp_path):
     lock = AppendLock(OS_DISK, tmp_path / "lock")
     lock.release()
     lock.close()
+    assert not (tmp_path / "lock").exists()
     lock.acquire(0)
     lock.close()
     lock.close()
+    AppendLock(OS_DISK, tmp_path / "lock").acquire(0)
+    assert (tmp_path / "lock").exists()
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")

@@ -241,6 +241,20 @@ def test_causes_that_were_never_written_are_replaced_by_theirs(tmp_path: Path) -
 
 
 @pytest.mark.promise("O6")
+def test_events_inside_because_name_its_causes_beside_their_own(tmp_path: Path) -> None:
+    writer = EventWriter(tmp_path, "run", mode="sync")
+    first, second = action(1), action(2)
+    for event in (first, second):
+        writer.emit(event)
+    with thence.because(first):
+        writer.emit(action(3))
+        writer.emit(action(4, caused_by=[second]))
+    writer.close()
+    named = [line.get("caused_by") for line in lines(tmp_path)]
+    assert named == [None, None, [first.event_id], [second.event_id, first.event_id]]
+
+
+@pytest.mark.promise("O6")
 def test_more_than_32_causes_are_gathered_by_notices(tmp_path: Path) -> None:
     writer = EventWriter(tmp_path, "run", mode="sync")
     causes = [action(n) for n in range(100)]

@@ -5,7 +5,6 @@ L. Lamport, "Time, Clocks, and the Ordering of Events in a Distributed System", 
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import lru_cache
 
 from thence.errors import InvalidEvent
 
@@ -41,22 +40,16 @@ class LamportClock:
         return self.tick()
 
 
-@lru_cache(maxsize=64)
 def _millisecond(millisecond: int) -> str:
     second, rest = divmod(millisecond, 1000)
     return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{rest:03d}"
 
 
-def timestamp(wall_ns: int) -> str:
-    """Writes a wall time in nanoseconds since 1970 as UTC ISO 8601 with 6 digits and Z."""
-    millisecond = wall_ns // 1_000_000
-    return _millisecond(millisecond) + _ENDINGS[wall_ns // 1000 - millisecond * 1000]
-
-
 def timestamps(wall_ns: Callable[[], int]) -> Callable[[], str]:
-    """Returns the function that writes the present time of a clock as `timestamp` does.
+    """Returns the function that writes a clock's present time: UTC ISO 8601, 6 digits, Z.
 
-    What it keeps between calls is a cache of the last millisecond's text.
+    The clock gives nanoseconds since 1970. What is kept between calls is a cache of the
+    last millisecond's text.
     """
     last = (-1, "")
 

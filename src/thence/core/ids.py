@@ -49,14 +49,6 @@ def is_ulid(text: str) -> bool:
     return len(text) == LENGTH and text[0] <= "7" and _DIGITS.issuperset(text)
 
 
-def milliseconds(event_id: str) -> int:
-    """Returns the milliseconds since 1970 that a ULID holds, for people, never for order."""
-    value = 0
-    for character in event_id[:10]:
-        value = value << 5 | _ALPHABET.index(character)
-    return value
-
-
 def _base32(value: int, width: int) -> str:
     text = ""
     for _ in range(width):

@@ -32,11 +32,6 @@ def older_names(disk: Disk, folder: Path) -> list[str]:
     return [name for name in disk.names(folder) if _OLDER.fullmatch(name)]
 
 
-def is_segment(name: str) -> bool:
-    """Tells whether a file name is that of a segment."""
-    return name == CURRENT or _OLDER.fullmatch(name) is not None
-
-
 def segments(disk: Disk, folder: Path) -> list[Path]:
     """Lists the segments of a log in arrival order."""
     paths = [folder / name for name in older_names(disk, folder)]

@@ -1,7 +1,6 @@
 """Places, joined by roads that take turns to travel."""
 
 import heapq
-from collections.abc import Iterable
 
 from thence.sim.config import SpatialSettings
 
@@ -23,10 +22,6 @@ class Network:
         if origin not in self._distances:
             self._distances[origin] = self._from(origin)
         return self._distances[origin].get(destination)
-
-    def neighbours(self, place: str) -> Iterable[str]:
-        """Returns the places that a road joins with this one, in the scenario's order."""
-        return [name for name in self.places if name in self._roads[place]]
 
     def _from(self, origin: str) -> dict[str, int]:
         """Returns the distances from one place (Dijkstra 1959)."""

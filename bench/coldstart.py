@@ -1,0 +1,32 @@
+"""How long a command takes from nothing, beside a Python that does nothing."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+PROGRAM = Path(sys.executable).parent / "thence"
+ROUNDS = 15
+
+
+def _seconds(command: list[str], folder: Path) -> float:
+    start = time.perf_counter()
+    subprocess.run(command, cwd=folder, stdout=subprocess.DEVNULL, check=True)
+    return time.perf_counter() - start
+
+
+def figures(folder: Path) -> dict[str, list[float]]:
+    """Returns seconds of each command, each round all in turn, after a round not counted."""
+    commands = {
+        "python -c pass": [sys.executable, "-c", "pass"],
+        "--help": [str(PROGRAM), "--help"],
+        "append": [str(PROGRAM), "append", "--log", "log", "note", "text=hello"],
+        "why": [str(PROGRAM), "why", "@last", "--log", "log"],
+    }
+    found: dict[str, list[float]] = {name: [] for name in commands}
+    for number in range(ROUNDS + 1):
+        for name, command in commands.items():
+            seconds = _seconds(command, folder)
+            if number:
+                found[name].append(seconds)
+    return found
