@@ -15,7 +15,8 @@ from thence.core.ids import is_ulid
 from thence.core.vocabulary import PLAIN, SIM
 from thence.errors import AmbiguousId, EventNotFound, EventTooLarge, InvalidEvent
 from thence.log.disk import OS_DISK
-from thence.replica import NoticeMaker, Replica
+from thence.log.notice import NoticeMaker
+from thence.replica import Replica
 
 
 @pytest.fixture

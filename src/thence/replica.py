@@ -5,7 +5,7 @@ from threads, and after a fork the child has an opening of its own. Reading take
 and writes nothing.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -16,14 +16,16 @@ from thence.core import answer
 from thence.core.codec import CAUSES_MAX, Draft, Members, draft
 from thence.core.event import Event
 from thence.core.joining import join
+from thence.core.lookup import named, not_found
 from thence.core.order import totally_ordered
-from thence.core.payload import is_plain, refuse, repair
+from thence.core.payload import is_plain, refuse
 from thence.core.position import Position
 from thence.core.vocabulary import Vocabulary
-from thence.errors import AmbiguousId, EventNotFound, InvalidEvent
+from thence.errors import InvalidEvent
 from thence.log import reader
 from thence.log.committer import Committer, OnFull
 from thence.log.disk import OS_DISK, Disk
+from thence.log.notice import NoticeMaker, guarded, warn
 from thence.log.opening import opened_vocabulary, prepare
 from thence.log.process import CLOSE_S, new_id, now, watch_forks
 from thence.log.segment import FILE_BYTES_MAX, current_path
@@ -31,7 +33,6 @@ from thence.log.verify import Verification, verify
 from thence.log.writer import SegmentWriter, Tell
 
 QUEUE_EVENTS_MAX = 10_000
-PREFIX_CHARACTERS_MIN = 6
 
 
 def open_replica(
@@ -51,24 +52,6 @@ def open_replica(
     folder = Path(path)
     found = opened_vocabulary(OS_DISK, folder, vocabulary, create)
     return Replica(folder, found, max_queue_size=max_queue_size, on_full=on_full)
-
-
-class NoticeMaker:
-    """Drafts what a log says about itself; `context` holds the opener's own members."""
-
-    def __init__(self, vocabulary: Vocabulary, context: Mapping[str, Any]) -> None:
-        self._vocabulary = vocabulary
-        self._context = context
-
-    def __call__(self, kind: str, facts: Mapping[str, Any], causes: Sequence[str] = ()) -> Draft:
-        """Returns the draft of a notice of a kind, such as "recovered"."""
-        told, _ = repair(facts)  # a path or an error's text need be no UTF-8
-        event_type, members = self._vocabulary.notice(kind, told, self._context)
-        return draft(Members(new_id(), event_type, 1, now(), tuple(causes), **members))
-
-    def joined(self, causes: Sequence[str]) -> Draft:
-        """Returns the notice that stands for up to 32 causes."""
-        return self("joined", {"count": len(causes)}, causes)
 
 
 class Replica:
@@ -101,7 +84,7 @@ class Replica:
         self.vocabulary = vocabulary
         self._disk = disk
         self.notice = NoticeMaker(vocabulary, context or {})
-        tell = guarded(tell or _warn)
+        tell = guarded(tell or warn)
         self._writer = SegmentWriter(disk, folder, vocabulary, self.notice, tell, max_file_size)
         self.committer = Committer(self._writer, self.notice, max_queue_size, on_full, tell)
         self._is_prepared = False
@@ -178,7 +161,7 @@ class Replica:
         if after is not None:
             wanted = id_of(after)
             if not any(event.event_id == wanted for event in events):
-                raise _not_found(self.folder, wanted)
+                raise not_found(self.folder, wanted)
         yield from events
 
     def events(self) -> list[Event]:
@@ -190,7 +173,7 @@ class Replica:
         for event in self.read():
             if event.event_id == event_id:
                 return event
-        raise _not_found(self.folder, event_id)
+        raise not_found(self.folder, event_id)
 
     def find(self, text: str) -> Event:
         """Returns the event that a text names.
@@ -198,31 +181,7 @@ class Replica:
         It is an id, an unambiguous prefix of at least 6 characters, "@last", or
         "@last-error". Raises EventNotFound, AmbiguousId.
         """
-        events = self.events()
-        if text == "@last":
-            found = events[-1:]
-        elif text == "@last-error":
-            found = [event for event in events if self.vocabulary.is_error(event)][-1:]
-        elif len(text) < PREFIX_CHARACTERS_MIN:
-            raise AmbiguousId(
-                "could not look up",
-                place=text,
-                cause=f"a prefix has at least {PREFIX_CHARACTERS_MIN} characters",
-                hint="give more of the id",
-            )
-        else:
-            beginnings = (text, text.upper())
-            found = [event for event in events if event.event_id.startswith(beginnings)]
-        if not found:
-            raise _not_found(self.folder, text)
-        if len(found) > 1:
-            raise AmbiguousId(
-                "could not look up",
-                place=text,
-                cause=f"{len(found)} events begin with it",
-                hint=f"give more of the id, such as {found[0].event_id}",
-            )
-        return found[0]
+        return named(text, self.events(), self.vocabulary, self.folder)
 
     def why(self, event: Cause) -> answer.Why:
         """Says why an event happened: its chain and cone of causes, told in sentences."""
@@ -298,32 +257,4 @@ class Replica:
         for candidate in events:
             if candidate.event_id == wanted:
                 return candidate
-        raise _not_found(self.folder, wanted)
-
-
-def _not_found(folder: Path, text: str) -> EventNotFound:
-    return EventNotFound(
-        "could not find the event",
-        place=text,
-        cause=f"no event of the log {folder} has this id",
-        hint="`thence log` lists the events",
-    )
-
-
-def guarded(tell: Tell) -> Tell:
-    """Returns a `tell` that never raises: no log record may stop the writing of events."""
-
-    def told(word: str, facts: Mapping[str, Any]) -> None:
-        try:
-            tell(word, facts)
-        except Exception as error:  # door: a processor of the user's may raise anything
-            _warn("record_failed", {"record": word, "error": repr(error)})
-
-    return told
-
-
-def _warn(word: str, facts: Mapping[str, Any]) -> None:
-    import logging  # seldom needed, and not cheap at the start of a command
-
-    level = logging.INFO if word in ("rotated", "resumed") else logging.WARNING
-    logging.getLogger("thence").log(level, "%s: %s", word, dict(facts))
+        raise not_found(self.folder, wanted)

@@ -95,6 +95,10 @@ class Vocabulary:
 # What a notice is called: `log.<kind>` in a plain log, an error_type in a simulation.
 NOTICE_ERROR_TYPES: Mapping[str, str] = {
     "recovered": "log_recovered",
+    "gap": "log_gap",
+    "torn": "log_torn",
+    "node_changed": "log_node_changed",
+    "segment_suspect": "log_segment_suspect",
     "joined": "causes_joined",
     "events_dropped": "events_dropped",
     "write_failed": "write_failed",

@@ -22,10 +22,11 @@ from thence.errors import ThenceError
 from thence.log.batch import closed
 from thence.log.committer import OnFull
 from thence.log.disk import OS_DISK, Disk
+from thence.log.notice import guarded
 from thence.log.opening import opened_vocabulary
 from thence.log.process import watch_forks
 from thence.log.segment import FILE_BYTES_MAX
-from thence.replica import QUEUE_EVENTS_MAX, Replica, guarded
+from thence.replica import QUEUE_EVENTS_MAX, Replica
 from thence.sim.encoding import draft_of
 from thence.sim.events import Event, SystemEvent, VerbosityLevel
 from thence.sim.records import Records
