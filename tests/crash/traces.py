@@ -16,6 +16,7 @@ from tests.crash.simulated_disk import EMPTY, Image, Moment, SimulatedDisk
 from thence.core.event import Event
 from thence.core.vocabulary import PLAIN
 from thence.errors import LogBusy, LogFull
+from thence.log.identity import known_node_id, read_info
 from thence.log.opening import opened_vocabulary
 from thence.log.segment import FILE_BYTES_MAX, current_path
 from thence.replica import Replica
@@ -31,7 +32,8 @@ class Trace(NamedTuple):
 
     `acknowledged` are lines, each with the number of the moment from which on it must
     survive. `written` are all lines that were ever whole in a file. `kept` are bytes that
-    stood in the log from the start and may be moved aside, not lost.
+    stood in the log from the start and may be moved aside, not lost. `identity` is the log's
+    id and its node's; both must survive from that moment on.
     """
 
     name: str
@@ -40,6 +42,8 @@ class Trace(NamedTuple):
     acknowledged: list[tuple[int, bytes]]
     written: frozenset[bytes]
     kept: bytes
+    identity: tuple[str, str]
+    identified_at: int
 
 
 def quiet(word: str, facts: object) -> None:
@@ -121,7 +125,17 @@ def played(
     scene.acknowledged += [(0, line) for line in needed]
     play(scene)
     lines = frozenset(line for moment in disk.moments for line in lines_of(moment))
-    return Trace(name, limit, disk.moments, scene.acknowledged, lines, kept)
+    first = min((at for at, _ in scene.acknowledged if at), default=len(disk.moments))
+    identity = identity_of(disk)
+    if identity == identity_of(SimulatedDisk(image)):
+        first = 0
+    return Trace(name, limit, disk.moments, scene.acknowledged, lines, kept, identity, first)
+
+
+def identity_of(disk: SimulatedDisk) -> tuple[str, str]:
+    """Return the ids of log and node, empty if they are not known."""
+    info = read_info(disk, FOLDER)
+    return info.log_id if info else "", known_node_id(disk, FOLDER)
 
 
 def opened_to_read(image: Image) -> Replica:
