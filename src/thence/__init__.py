@@ -3,10 +3,11 @@
 TYPE_CHECKING = False  # as typing has it, without its import
 if TYPE_CHECKING:
     from thence.context import because
+    from thence.core.guard import Unchanged
     from thence.replica import open_replica as open  # the name users expect: thence.open(path)
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "because", "open"]
+__all__ = ["Unchanged", "__version__", "because", "open"]
 
 
 def __getattr__(name: str) -> object:
@@ -15,6 +16,10 @@ def __getattr__(name: str) -> object:
         from thence.context import because
 
         return because
+    if name == "Unchanged":
+        from thence.core.guard import Unchanged
+
+        return Unchanged
     if name == "open":
         from thence.replica import open_replica
 

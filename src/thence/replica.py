@@ -5,24 +5,28 @@ from threads, and after a fork the child has an opening of its own. Reading take
 and writes nothing.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, cast
 from weakref import finalize
 
 from thence.context import Cause, current_causes, id_of
 from thence.core import answer
 from thence.core.codec import CAUSES_MAX, Draft, Members, draft
 from thence.core.event import Event
+from thence.core.guard import Unchanged
 from thence.core.joining import join
 from thence.core.lookup import named, not_found
 from thence.core.order import totally_ordered
 from thence.core.payload import is_plain, refuse
 from thence.core.position import Position
 from thence.core.vocabulary import Vocabulary
-from thence.errors import InvalidEvent
+from thence.errors import InvalidEvent, OutcomeUnknown
 from thence.log import reader
+from thence.log.admission import Condition
+from thence.log.batch import Waiting
 from thence.log.committer import Committer, OnFull
 from thence.log.disk import OS_DISK, Disk
 from thence.log.notice import NoticeMaker, guarded, warn
@@ -33,6 +37,7 @@ from thence.log.verify import Verification, verify
 from thence.log.writer import SegmentWriter, Tell
 
 QUEUE_EVENTS_MAX = 10_000
+_ARGUMENTS = frozenset(("event_type", "payload", "subject", "actor", "stream", "caused_by"))
 
 
 def open_replica(
@@ -110,18 +115,84 @@ class Replica:
         actor: str | None = None,
         stream: str | None = None,
         caused_by: Iterable[Cause] = (),
+        event_id: str | None = None,
+        guard: Unchanged | None = None,
         timeout_s: float = 30,
     ) -> Event:
         """Appends an event and returns it once it is durable, with all queued before it.
 
         `caused_by` takes events or ids; those of surrounding `because` blocks are added.
-        Raises InvalidEvent, EventTooLarge, LogBusy, LogFull, LogReadOnly, AppendFailed (it
-        was not appended), OutcomeUnknown (it may have been), WriterClosed.
+        With an `event_id` that the log holds, the stored event is returned if it says the
+        same. With a `guard`, nothing is appended if an event that it watches for has come
+        in. Raises InvalidEvent, EventTooLarge, LogBusy, LogFull, LogReadOnly, AppendFailed,
+        HeadsMoved, IdReused (it was not appended), OutcomeUnknown (it may have been;
+        `retry()` is safe), WriterClosed.
         """
-        *notices, item = self._draft(event_type, payload, subject, actor, stream, caused_by)
-        for notice in notices:
-            self.committer.append(notice, timeout_s)
-        return Event(self.committer.append(item, timeout_s)[:-1], None, self.vocabulary)
+        drafts = self._draft(event_type, payload, subject, actor, stream, caused_by, event_id)
+        try:
+            if guard is None and event_id is None and len(drafts) == 1:
+                line = self.committer.append(drafts[0], timeout_s)
+            else:
+                condition = Condition(guard, event_id is not None)
+                line = self.committer.append_all(drafts, timeout_s, condition)[-1]
+        except OutcomeUnknown as unknown:
+            raise self._with_retry(unknown, drafts, self._last) from unknown.__cause__
+        return Event(line[:-1], None, self.vocabulary)
+
+    def append_many(
+        self, events: Iterable[Mapping[str, Any]], *, timeout_s: float = 30
+    ) -> list[Event]:
+        """Appends events in one piece, with one sync, and returns them once they are durable.
+
+        Each is a mapping of what `append` takes: event_type, and payload, subject, actor,
+        stream, caused_by. Nothing stands between them. Raises what `append` raises; when
+        that is LogFull or AppendFailed, the first of them may stand, whole.
+        """
+        drafts: list[Draft] = []
+        places: list[int] = []
+        for members in events:
+            drafts += self._draft(**_arguments(members))
+            places.append(len(drafts) - 1)
+
+        def chosen(lines: list[bytes]) -> list[Event]:
+            return [Event(lines[place][:-1], None, self.vocabulary) for place in places]
+
+        try:
+            return chosen(self.committer.append_all(drafts, timeout_s))
+        except OutcomeUnknown as unknown:
+            raise self._with_retry(unknown, drafts, chosen) from unknown.__cause__
+
+    async def append_async(
+        self,
+        event_type: str,
+        payload: Mapping[str, Any] | None = None,
+        *,
+        subject: str | None = None,
+        actor: str | None = None,
+        stream: str | None = None,
+        caused_by: Iterable[Cause] = (),
+        event_id: str | None = None,
+        guard: Unchanged | None = None,
+    ) -> Event:
+        """Does what `append` does for a task, without holding up its event loop.
+
+        Tasks that append at the same time share a sync. A task that is cancelled while it
+        waits leaves its event queued: it will be written all the same.
+        """
+        from asyncio import get_running_loop  # dear at the start of a command
+
+        drafts = self._draft(event_type, payload, subject, actor, stream, caused_by, event_id)
+        condition = None
+        if guard is not None or event_id is not None:
+            condition = Condition(guard, event_id is not None)
+        future = get_running_loop().create_future()
+        waiting = Waiting(drafts, condition, future)
+        self.committer.join(waiting)
+        await future
+        try:
+            return self._last(waiting.result())
+        except OutcomeUnknown as unknown:
+            raise self._with_retry(unknown, drafts, self._last) from unknown.__cause__
 
     def emit(
         self,
@@ -145,7 +216,7 @@ class Replica:
 
     def flush(self, timeout_s: float = 30) -> None:
         """Returns when everything emitted before is durable; raises what prevents it."""
-        self.committer.append(None, timeout_s)
+        self.committer.append_all((), timeout_s)
 
     def read(self, after: Cause | Position | None = None) -> Iterator[Event]:
         """Yields each event once, in arrival order: those behind `after`.
@@ -225,11 +296,12 @@ class Replica:
     def _draft(
         self,
         event_type: str,
-        payload: Mapping[str, Any] | None,
-        subject: str | None,
-        actor: str | None,
-        stream: str | None,
-        caused_by: Iterable[Cause],
+        payload: Mapping[str, Any] | None = None,
+        subject: str | None = None,
+        actor: str | None = None,
+        stream: str | None = None,
+        caused_by: Iterable[Cause] = (),
+        event_id: str | None = None,
     ) -> list[Draft]:
         """Returns the event's draft, behind the notices that its causes need."""
         if not self._is_prepared:
@@ -250,7 +322,30 @@ class Replica:
         notices: list[Draft] = []
         if len(causes) > CAUSES_MAX:
             notices, causes = join(causes, self.notice.joined)
-        return [*notices, draft(Members(new_id(), event_type, 1, now(), causes, **members))]
+        if event_id is None:
+            event_id = new_id()
+        return [*notices, draft(Members(event_id, event_type, 1, now(), causes, **members))]
+
+    def _last(self, lines: list[bytes]) -> Event:
+        return Event(lines[-1][:-1], None, self.vocabulary)
+
+    def _with_retry(
+        self,
+        unknown: OutcomeUnknown,
+        drafts: list[Draft],
+        shape: Callable[[list[bytes]], object],
+    ) -> OutcomeUnknown:
+        """Gives the error the way to make these events durable after all."""
+        again = unknown.resume or partial(self.committer.retry, drafts)
+
+        def resume() -> object:
+            try:
+                return shape(cast(list[bytes], again()))
+            except OutcomeUnknown as another:
+                raise self._with_retry(another, drafts, shape) from another.__cause__
+
+        unknown.resume = resume
+        return unknown
 
     def _among(self, events: list[Event], event: Cause) -> Event:
         wanted = id_of(event)
@@ -258,3 +353,15 @@ class Replica:
             if candidate.event_id == wanted:
                 return candidate
         raise not_found(self.folder, wanted)
+
+
+def _arguments(members: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns one event of many as arguments; raises InvalidEvent that names what is wrong."""
+    if isinstance(members, Mapping) and "event_type" in members and members.keys() <= _ARGUMENTS:
+        return dict(members)
+    raise InvalidEvent(
+        "could not store one event of many",
+        place=f"{members!r:.80}",
+        cause="it is no mapping of event_type and what else append takes",
+        hint=f"pass mappings with the keys {', '.join(sorted(_ARGUMENTS))}",
+    )
