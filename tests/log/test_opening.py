@@ -1,8 +1,11 @@
 """A path taken for a log: which vocabulary, made or refused."""
 
 import errno
+from pathlib import Path
 
 import pytest
+from tests.crash.crash_states import Crashes
+from tests.crash.simulated_disk import SimulatedDisk
 from tests.events import line_of
 from tests.log.faults import FailingDisk
 
@@ -21,6 +24,34 @@ def test_new_log_is_plain_and_keeps_what_it_was_made_for(tmp_path):
         thence.open(tmp_path / "b", "plain")
     with pytest.raises(VocabularyMismatch, match="no vocabulary 'sym'"):
         thence.open(tmp_path / "b", "sym")
+
+
+def test_names_above_a_new_log_are_on_the_device_before_it_is_there():
+    disk = SimulatedDisk()
+    disk.make_folder(Path("/there"))  # by another process that has not synced it yet
+    folders = [Path("/there"), Path("/new/logs/one")]
+    for folder in folders:
+        opened_vocabulary(disk, folder, None, create=True)
+    left = SimulatedDisk(Crashes(disk.moment()).worst())
+    assert [left.names(folder / ".thence") for folder in folders] == [["log.json"]] * 2
+
+
+def test_parent_that_can_not_be_synced_stops_no_log(tmp_path):
+    class Disk(FailingDisk):
+        def sync_folder(self, folder):
+            if folder == tmp_path:
+                super().sync_folder(folder)
+
+    (tmp_path / "a").mkdir()
+    for number in (errno.EACCES, errno.EINVAL):
+        disk = Disk(sync_folder=OSError(number, "no"))
+        assert opened_vocabulary(disk, tmp_path / "a", None, create=True) is PLAIN
+        with pytest.raises((LogReadOnly, NotALog)):
+            opened_vocabulary(disk, tmp_path / f"b{number}", None, create=True)
+    with pytest.raises(NotALog):
+        opened_vocabulary(
+            Disk(sync_folder=OSError(errno.EIO, "no")), tmp_path / "a" / "b", None, create=True
+        )
 
 
 @pytest.mark.parametrize(

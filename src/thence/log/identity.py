@@ -53,6 +53,7 @@ def make_info(disk: Disk, folder: Path, vocabulary: str) -> LogInfo:
     """Makes `.thence/log.json`, or returns what another process made first."""
     path = own_folder(folder) / "log.json"
     disk.make_folder(path.parent)
+    disk.sync_folder(folder)  # whoever finds log.json can rely on the names above it
     info = LogInfo(FORMAT, new_id(), vocabulary)
     draft = path.with_name(f"log.json.{process_id()}.{noise_bits(32):08x}")
     disk.write_new(draft, msgspec.json.encode(info) + b"\n")
@@ -63,7 +64,6 @@ def make_info(disk: Disk, folder: Path, vocabulary: str) -> LogInfo:
     finally:
         disk.unlink(draft)
     disk.sync_folder(path.parent)
-    disk.sync_folder(folder)
     return info
 
 

@@ -1,5 +1,6 @@
 """A path taken for a log: which folder, which vocabulary, made if it is not there."""
 
+import errno
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -57,7 +58,7 @@ def prepare(disk: Disk, folder: Path, vocabulary: Vocabulary) -> None:
     if read_info(disk, folder) is not None:
         return
     try:
-        disk.make_folder(folder)
+        make_durable(disk, folder)
         make_info(disk, folder, vocabulary.name)
     except OSError as error:
         if disk.is_folder(folder) and segments(disk, folder):
@@ -69,6 +70,26 @@ def prepare(disk: Disk, folder: Path, vocabulary: Vocabulary) -> None:
             cause=error.strerror or error,
             hint="choose a folder that this user may write to",
         ) from error
+
+
+def make_durable(disk: Disk, folder: Path) -> None:
+    """Makes a folder with its parents; returns when their names are on the device.
+
+    The name of each is synced before anything is made in it, also if another process has
+    just made it: a log that lies synced in a folder without a name is lost with it.
+    """
+    missing = []
+    while not disk.is_folder(folder) and folder != folder.parent:
+        missing.append(folder)
+        folder = folder.parent
+    try:
+        disk.sync_folder(folder.parent)
+    except OSError as error:  # it was there, in one that can't be read or has no such sync
+        if error.errno not in (*DENIED_ERRNOS, errno.EINVAL):
+            raise
+    for made in reversed(missing):
+        disk.make_folder(made)
+        disk.sync_folder(made.parent)
 
 
 def no_log(folder: Path) -> NotALog:

@@ -1,0 +1,30 @@
+"""The real disk and the simulated one keep the same contract."""
+
+from pathlib import Path
+
+import pytest
+from tests.contracts.disk import DiskContract
+from tests.crash.simulated_disk import SimulatedDisk
+
+from thence.log.disk import OS_DISK
+
+
+class TestRealDisk(DiskContract):
+    @pytest.fixture
+    def disk(self):
+        return OS_DISK
+
+    @pytest.fixture
+    def place(self, tmp_path):
+        return tmp_path
+
+
+class TestSimulatedDisk(DiskContract):
+    @pytest.fixture
+    def disk(self):
+        return SimulatedDisk()
+
+    @pytest.fixture
+    def place(self, disk):
+        disk.make_folder(Path("/disk/logs"))
+        return Path("/disk/logs")

@@ -1,0 +1,340 @@
+"""A whole filesystem in memory that remembers what no sync has covered yet.
+
+It stands wherever a `Disk` may stand. Every file keeps the contents that it has had since
+its last sync, every folder the changes of its names since then: from these
+`tests.crash.crash_states` makes what a power cut may leave. A file that has lost its last
+name lives on for those who have it open. Folders are never renamed and never removed.
+"""
+
+import errno
+import os
+from collections.abc import Callable, Mapping
+from itertools import count
+from pathlib import Path
+from threading import RLock
+from typing import NamedTuple
+
+from thence.log.disk import Disk, FileId
+
+ROOT = 1
+_DEVICE = 77
+
+# the contents of a file since its last sync: the first is on the device, the last is now
+Versions = tuple[bytes, ...]
+Names = Mapping[str, int]
+# what one call did to the names of one folder: each name with its file, or None if it went
+Change = tuple[tuple[str, int | None], ...]
+
+
+class Folder(NamedTuple):
+    """The names in a folder: on the device, since then, now. None of these maps is changed."""
+
+    durable: Names
+    pending: tuple[Change, ...]
+    names: Names
+
+
+class Image(NamedTuple):
+    """All that is on a device: files by number, folders by path."""
+
+    files: Mapping[int, bytes]
+    folders: Mapping[str, tuple[int, Names]]
+
+
+class Moment(NamedTuple):
+    """A disk after one of its calls: what is on the device, what is under way to it."""
+
+    call: str
+    files: Mapping[int, Versions]
+    mapped: frozenset[int]
+    folders: Mapping[str, tuple[int, Folder]]
+
+
+class _Open:
+    """An open file description."""
+
+    __slots__ = ("file", "is_writable")
+
+    def __init__(self, file: int, is_writable: bool) -> None:
+        self.file = file
+        self.is_writable = is_writable
+
+
+EMPTY = Image({}, {"/": (ROOT, {})})
+
+
+def _error(number: int, path: object = None) -> OSError:
+    return OSError(number, os.strerror(number), str(path) if path is not None else None)
+
+
+class SimulatedDisk(Disk):
+    """Files in memory. `moments` holds the disk after each call that changed it, if recorded.
+
+    `before` is called with the name of each such call before it is made; it may make others,
+    as another process would.
+    """
+
+    def __init__(self, image: Image = EMPTY, is_recording: bool = False) -> None:
+        self.before: Callable[[str], None] | None = None
+        self.moments: list[Moment] = []
+        self._is_recording = is_recording
+        self._mutex = RLock()
+        self._files: dict[int, Versions] = {n: (data,) for n, data in image.files.items()}
+        self._folders = {
+            path: (number, Folder(names, (), names))
+            for path, (number, names) in image.folders.items()
+        }
+        taken = [*self._files, *(number for number, _ in self._folders.values())]
+        self._numbers = count(max(taken) + 1)
+        self._descriptors = count(1000)
+        self._open: dict[int, _Open] = {}
+        self._locks: dict[int, int] = {}
+        self._mapped: dict[int, bytearray] = {}
+        if is_recording:
+            self.moments.append(self.moment("begin"))
+
+    def moment(self, call: str = "") -> Moment:
+        """Return the disk as it is now."""
+        self._absorb()
+        return Moment(call, dict(self._files), frozenset(self._mapped), dict(self._folders))
+
+    def open_append(self, path: Path) -> int:
+        return self._opened_file(path, True)
+
+    def open_lock(self, path: Path) -> int:
+        return self._opened_file(path, True)
+
+    def open_read(self, path: Path) -> int:
+        with self._mutex:
+            return self._descriptor(self._file_at(path), False)
+
+    def close(self, descriptor: int) -> None:
+        with self._mutex:
+            opened = self._opened(descriptor)
+            del self._open[descriptor]
+            if self._locks.get(opened.file) == descriptor:
+                del self._locks[opened.file]
+
+    def write(self, descriptor: int, data: bytes) -> int:
+        self._begin("write")
+        with self._mutex:
+            file = self._opened(descriptor, True).file
+            self._change(file, self._files[file][-1] + data)
+            self._done("write")
+        return len(data)
+
+    def read_at(self, descriptor: int, offset: int, size: int) -> bytes:
+        if self._mapped:
+            self._absorb()
+        return self._files[self._opened(descriptor).file][-1][offset : offset + size]
+
+    def sync_data(self, descriptor: int) -> None:
+        self._begin("sync_data")
+        with self._mutex:
+            file = self._opened(descriptor).file
+            self._absorb()
+            self._files[file] = self._files[file][-1:]
+            self._done("sync_data")
+
+    def sync_folder(self, folder: Path) -> None:
+        self._begin("sync_folder")
+        with self._mutex:
+            number, found = self._folder_at(str(folder))
+            self._folders[str(folder)] = (number, Folder(found.names, (), found.names))
+            self._done("sync_folder")
+
+    def truncate(self, descriptor: int, size: int) -> None:
+        self._begin("truncate")
+        with self._mutex:
+            opened = self._opened(descriptor)
+            if not opened.is_writable:
+                raise _error(errno.EINVAL)
+            self._change(opened.file, self._files[opened.file][-1][:size].ljust(size, b"\0"))
+            self._done("truncate")
+
+    def file_id(self, descriptor: int) -> tuple[FileId, int]:
+        return self._id(self._opened(descriptor).file)
+
+    def path_id(self, path: str) -> tuple[FileId, int] | None:
+        if path in self._folders:
+            return (_DEVICE, self._folders[path][0]), 4096
+        folder, _, name = path.rpartition("/")
+        found = self._folders.get(folder or "/")
+        file = found[1].names.get(name) if found is not None else None
+        return self._id(file) if file is not None else None
+
+    def rename(self, old: Path, new: Path) -> None:
+        self._begin("rename")
+        with self._mutex:
+            file = self._file_at(old)
+            there = self.path_id(str(new))
+            if str(new) in self._folders:
+                raise _error(errno.EISDIR, new)
+            if there is not None and there[0][1] == file:
+                return  # two names of one file: both stay
+            if old.parent == new.parent:
+                self._rename(str(old.parent), ((old.name, None), (new.name, file)))
+            else:
+                self._rename(str(new.parent), ((new.name, file),))
+                self._rename(str(old.parent), ((old.name, None),))
+            self._done("rename")
+
+    def link(self, old: Path, new: Path) -> None:
+        self._begin("link")
+        with self._mutex:
+            file = self._file_at(old)
+            if self.path_id(str(new)) is not None:
+                raise _error(errno.EEXIST, new)
+            self._rename(str(new.parent), ((new.name, file),))
+            self._done("link")
+
+    def unlink(self, path: Path) -> None:
+        self._begin("unlink")
+        with self._mutex:
+            self._file_at(path)
+            self._rename(str(path.parent), ((path.name, None),))
+            self._done("unlink")
+
+    def make_folder(self, folder: Path) -> None:
+        for path in (*reversed(folder.parents), folder):
+            if str(path) not in self._folders:
+                self._begin("make_folder")
+                with self._mutex:
+                    self._make_one(path, errno.EEXIST if path == folder else errno.ENOTDIR)
+
+    def names(self, folder: Path) -> list[str]:
+        found = self._folders.get(str(folder))
+        return sorted(found[1].names) if found is not None else []
+
+    def is_folder(self, path: Path) -> bool:
+        return str(path) in self._folders
+
+    def write_new(self, path: Path, data: bytes) -> None:
+        self._begin("create")
+        with self._mutex:
+            if self.path_id(str(path)) is not None:
+                raise _error(errno.EEXIST, path)
+            descriptor = self._descriptor(self._create(path), True)
+        try:
+            self.write_all(descriptor, data)
+            self.sync_data(descriptor)
+        except OSError:
+            self.unlink(path)
+            raise
+        finally:
+            self.close(descriptor)
+
+    def try_lock(self, descriptor: int) -> bool:
+        with self._mutex:
+            file = self._opened(descriptor).file
+            return self._locks.setdefault(file, descriptor) == descriptor
+
+    def unlock(self, descriptor: int) -> None:
+        with self._mutex:
+            file = self._opened(descriptor).file
+            if self._locks.get(file) == descriptor:
+                del self._locks[file]
+
+    def lock_holder(self, descriptor: int) -> str:
+        is_locked = self._opened(descriptor).file in self._locks
+        return f"process {os.getpid()}" if is_locked else "another process"
+
+    def map_words(self, descriptor: int, count: int) -> memoryview:
+        """Map the first words of a file; what is stored there is a write that nobody syncs."""
+        with self._mutex:
+            file = self._opened(descriptor, True).file
+            if file not in self._mapped:
+                self._mapped[file] = bytearray(self._files[file][-1][: count * 8])
+            return memoryview(self._mapped[file]).cast("Q")
+
+    def unmap(self, words: memoryview) -> None:
+        """Give a mapping back; what was stored stays in the file."""
+        self._absorb()
+        words.release()
+
+    def _begin(self, call: str) -> None:
+        if self.before is not None:
+            self.before(call)
+
+    def _done(self, call: str) -> None:
+        if self._is_recording:
+            self.moments.append(self.moment(call))
+
+    def _absorb(self) -> None:
+        """Take over what was stored into mapped pages since the last look."""
+        for file, page in self._mapped.items():
+            now = self._files[file][-1]
+            stored = bytes(page)[: len(now)] + now[len(page) :]
+            if stored != now:
+                self._files[file] += (stored,)
+
+    def _change(self, file: int, data: bytes) -> None:
+        self._files[file] += (data,)
+        page = self._mapped.get(file)
+        if page is not None:
+            page[:] = data[: len(page)].ljust(len(page), b"\0")
+
+    def _rename(self, folder: str, change: Change) -> None:
+        number, (durable, pending, names) = self._folder_at(folder)
+        changed = {**names, **dict(change)}
+        kept = {name: file for name, file in changed.items() if file is not None}
+        self._folders[folder] = (number, Folder(durable, (*pending, change), kept))
+
+    def _create(self, path: Path) -> int:
+        file = next(self._numbers)
+        self._rename(str(path.parent), ((path.name, file),))
+        self._files[file] = (b"",)
+        self._done("create")
+        return file
+
+    def _make_one(self, path: Path, if_file: int) -> None:
+        if str(path) in self._folders:
+            return
+        if self.path_id(str(path)) is not None:
+            raise _error(if_file, path)
+        number = next(self._numbers)
+        self._rename(str(path.parent), ((path.name, number),))
+        self._folders[str(path)] = (number, Folder({}, (), {}))
+        self._done("make_folder")
+
+    def _opened_file(self, path: Path, is_writable: bool) -> int:
+        if self.path_id(str(path)) is None:
+            self._begin("create")
+        with self._mutex:
+            if self.path_id(str(path)) is None:
+                file = self._create(path)
+            else:
+                file = self._file_at(path, errno.EISDIR)
+            return self._descriptor(file, is_writable)
+
+    def _descriptor(self, file: int, is_writable: bool) -> int:
+        descriptor = next(self._descriptors)
+        self._open[descriptor] = _Open(file, is_writable)
+        return descriptor
+
+    def _opened(self, descriptor: int, for_writing: bool = False) -> _Open:
+        opened = self._open.get(descriptor)
+        if opened is None or (for_writing and not opened.is_writable):
+            raise _error(errno.EBADF)
+        return opened
+
+    def _id(self, file: int) -> tuple[FileId, int]:
+        return (_DEVICE, file), len(self._files[file][-1])
+
+    def _file_at(self, path: Path, if_folder: int = errno.EISDIR) -> int:
+        if str(path) in self._folders:
+            raise _error(if_folder, path)
+        _, folder = self._folder_at(str(path.parent))
+        file = folder.names.get(path.name)
+        if file is None:
+            raise _error(errno.ENOENT, path)
+        return file
+
+    def _folder_at(self, path: str) -> tuple[int, Folder]:
+        found = self._folders.get(path)
+        if found is not None:
+            return found
+        for ancestor in (Path(path), *Path(path).parents):
+            if str(ancestor) not in self._folders and self.path_id(str(ancestor)) is not None:
+                raise _error(errno.ENOTDIR, path)
+        raise _error(errno.ENOENT, path)
