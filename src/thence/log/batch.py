@@ -54,6 +54,13 @@ def drafts_of(items: list[Item]) -> list[Draft]:
     return [draft for draft in drafts if draft is not None]
 
 
+def emitted(items: list[Item]) -> list[Draft]:
+    """Returns the events among the items that nobody waits for, in order."""
+    if set(map(type, items)) == _DRAFTS_ALONE:
+        return cast(list[Draft], items)
+    return [item for item in items if not isinstance(item, Waiting)]
+
+
 def split(items: list[Item], durable: int) -> tuple[list[Item], list[Item]]:
     """Parts items behind the first `durable` events; a flush belongs to what it waits for."""
     count = 0

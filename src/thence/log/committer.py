@@ -19,7 +19,7 @@ from typing import Literal
 
 from thence.core.codec import Draft
 from thence.errors import OutcomeUnknown, ThenceError
-from thence.log.batch import Item, Refused, Waiting, answer, closed, drafts_of, split
+from thence.log.batch import Item, Refused, Waiting, answer, closed, drafts_of, emitted, split
 from thence.log.disk import monotonic_ns, yield_processor
 from thence.log.gate import Gate, Parking
 from thence.log.lock import WAIT_S
@@ -60,6 +60,7 @@ class Committer:
         self._bound = bound
         self._on_full = on_full
         self._tell = tell
+        self._page = writer.page
         self._begin()
 
     def _begin(self) -> None:
@@ -110,6 +111,7 @@ class Committer:
         if self._gap is not None:
             self._queue_gap(draft.event_id)
         self._last = draft
+        self._page.accept()
         queue.append(draft)
         if self._is_sleeping or self._thread is None or self._has_ended:
             self._wake()
@@ -265,6 +267,9 @@ class Committer:
     def _commit(self, items: list[Item], timeout_s: float) -> list[Item]:
         """Writes and syncs items, answers those who wait, returns the refused to be kept."""
         notices = self._refused.notices(self._notice)
+        own = emitted(items)
+        if own:
+            self._page.intend(len(own), own[0].event_id)
         lines, error = self._writer.write(notices + drafts_of(items), timeout_s)
         if lines:
             try:
@@ -275,6 +280,7 @@ class Committer:
             self._tell("resumed", {"count": self._refused.count})
             self._refused = Refused()
         if error is None:
+            self._page.commit(len(own))
             answer(items, lines[len(notices) :])
             return []
         return self._refuse(items, lines[len(notices) :], error)
@@ -282,6 +288,7 @@ class Committer:
     def _refuse(self, items: list[Item], lines: list[bytes], error: ThenceError) -> list[Item]:
         """Parts the items of a broken batch: written, told of the error, kept for a retry."""
         durable, rest = split(items, len(lines))
+        self._page.commit(len(emitted(durable)))
         answer(durable, lines)
         kept: list[Item] = []
         for item in rest:
@@ -305,6 +312,7 @@ class Committer:
     def _lose(self, items: list[Item], error: ThenceError | None) -> None:
         lost = [draft.event_id for draft in drafts_of(items)]
         if lost:
+            self._page.commit(len(lost))
             self.failed_count += len(lost)
             self._tell("lost", {"event_ids": lost, "error": error})
 
@@ -337,4 +345,5 @@ class Committer:
                 "after_event_id": gap.after_event_id,
                 "before_event_id": before_event_id,
             }
+            self._page.accept()
             self._queue.append(self._notice("events_dropped", facts))

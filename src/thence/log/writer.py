@@ -30,6 +30,7 @@ from thence.log.segment import (
     own_folder,
     rotated_name,
 )
+from thence.log.state import StatePage
 
 Notice = Callable[[str, Mapping[str, Any]], Draft]
 Tell = Callable[[str, Mapping[str, Any]], None]
@@ -46,7 +47,8 @@ class SegmentWriter:
     """Appends to the current segment of one log.
 
     `notice` makes the draft of a notice; `tell` hears of rotations. `current_size` is the
-    size of the current segment in bytes as far as this process knows.
+    size of the current segment in bytes as far as this process knows; `page` tells the next
+    opening how far this one got.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class SegmentWriter:
         tell: Tell,
         file_bytes_max: int = FILE_BYTES_MAX,
     ) -> None:
+        self.page = StatePage(disk, folder)
         self._disk = disk
         self._folder = folder
         self._path = current_path(folder)
@@ -132,8 +135,10 @@ class SegmentWriter:
             self._sync(self._descriptor)
 
     def _sync(self, descriptor: int) -> None:
+        file, size = self._file, self._size
         try:
             self._disk.sync_data(descriptor)
+            self.page.durable(file, size)
         except OSError as error:
             self._poison = OutcomeUnknown(
                 "could not sync the events just written to",
@@ -145,6 +150,7 @@ class SegmentWriter:
 
     def close(self) -> None:
         """Closes the files. A later write opens them again."""
+        self.page.end()
         self._lock.close()
         if self._descriptor is not None:
             descriptor, self._descriptor = self._descriptor, None
@@ -153,6 +159,7 @@ class SegmentWriter:
 
     def after_fork(self) -> None:
         """Closes the parent's files in a child and makes the lock anew, unlocking nothing."""
+        self.page.after_fork()
         self.close()
         self._whole = False
 
@@ -188,6 +195,7 @@ class SegmentWriter:
             self._node = node_id(self._disk, self._folder)
             self._stamp = stamper(self._node)
         self._descriptor = self._disk.open_append(self._path)
+        self.page.begin()
         self._is_opened = True
         self._whole = self._has_told = False
         if self._disk.file_id(self._descriptor)[1] == 0:
@@ -199,6 +207,7 @@ class SegmentWriter:
         """Takes over numbers from what stands behind an offset; False if none of ours does."""
         descriptor = self._require_open()
         self._file, self._size = self._disk.file_id(descriptor)
+        self.page.seen(self._file, self._size)
         self._whole = False
         return self._take_over(descriptor, offset, self._size)
 
@@ -234,6 +243,7 @@ class SegmentWriter:
         descriptor = self._require_open()
         data = b"".join(stamped)
         start = self._size
+        self.page.writing(start)
         self._whole = False
         written = 0
         try:
@@ -285,6 +295,7 @@ class SegmentWriter:
             raise
         self._descriptor = fresh
         self._file, self._size = self._disk.file_id(fresh)
+        self.page.seen(self._file, self._size)
         self._rotated.append(name)
 
     def _tell_rotations(self) -> None:
