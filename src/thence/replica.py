@@ -32,6 +32,7 @@ from thence.log.disk import OS_DISK, Disk
 from thence.log.notice import NoticeMaker, guarded, warn
 from thence.log.opening import opened_vocabulary, prepare
 from thence.log.process import CLOSE_S, new_id, now, watch_forks
+from thence.log.retrying import retried
 from thence.log.segment import FILE_BYTES_MAX, current_path
 from thence.log.verify import Verification, verify
 from thence.log.writer import SegmentWriter, Tell
@@ -336,7 +337,7 @@ class Replica:
         shape: Callable[[list[bytes]], object],
     ) -> OutcomeUnknown:
         """Gives the error the way to make these events durable after all."""
-        again = unknown.resume or partial(self.committer.retry, drafts)
+        again = unknown.resume or partial(retried, self._writer, drafts)
 
         def resume() -> object:
             try:

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
-from tests.log.faults import FailingDisk
+from tests.log.faults import WAIT_S, FailingDisk, GatedDisk
 
 import thence
 from thence.core.vocabulary import PLAIN
@@ -74,18 +74,25 @@ def test_segment_whose_sync_failed_is_set_aside_and_its_unsafe_end_copied(tmp_pa
     assert [word for word, _ in told] == ["rotated", "suspect"]
 
 
-def test_lines_of_other_processes_behind_the_last_sync_go_over_too(tmp_path):
-    disk = OnceBrokenDisk()
-    log, _ = opened(tmp_path, disk)
-    with log, thence.open(tmp_path) as other:
+def test_lines_of_others_behind_the_last_sync_go_over_too(tmp_path):
+    class Behind(OnceBrokenDisk):
+        def sync_data(self, descriptor):
+            if self.failures:
+                other.emit("theirs")  # stands in the file, not yet synced
+                assert slow.arrived.wait(WAIT_S)
+            super().sync_data(descriptor)
+
+    ours, slow = Behind(), GatedDisk()
+    log, _ = opened(tmp_path, ours)
+    with log, opened(tmp_path, slow)[0] as other:
         log.append("a")
+        ours.failures = 1
+        log.append("ours")
+        kept = b"\n".join(lines_of(tmp_path / "events.jsonl"))
+        slow.gate.set()
         other.append("b")
-        disk.failures = 1
-        log.append("c")
-        other.append("d")
-    assert types(tmp_path) == ["a", "b", "c", "log.segment_suspect", "d"]
-    kept = b"\n".join(lines_of(tmp_path / "events.jsonl"))
-    assert b'"event_type":"b"' in kept
+    assert kept.count(b'"event_type":"theirs"') == kept.count(b'"event_type":"ours"') == 1
+    assert types(tmp_path) == ["a", "ours", "theirs", "log.segment_suspect", "b"]
     assert thence.open(tmp_path).verify().ok
 
 

@@ -123,6 +123,13 @@ def drafts_of(items: list[Item]) -> list[Draft]:
     return drafts
 
 
+def emitted(items: list[Item]) -> list[Draft]:
+    """Returns the events among the items that nobody waits for, in order."""
+    if set(map(type, items)) == _DRAFTS_ALONE:
+        return cast(list[Draft], items)
+    return [item for item in items if not isinstance(item, Waiting)]
+
+
 def conditions_of(items: Iterable[Item], place: int) -> dict[int, Condition]:
     """Returns the conditions of the items' events by their place, the first at `place`."""
     conditions: dict[int, Condition] = {}

@@ -30,6 +30,7 @@ from thence.log.batch import (
     closed,
     conditions_of,
     drafts_of,
+    emitted,
     split,
 )
 from thence.log.disk import monotonic_ns, yield_processor
@@ -37,7 +38,6 @@ from thence.log.drops import Drops
 from thence.log.gate import Gate, Parking
 from thence.log.lock import WAIT_S
 from thence.log.process import at_worker_end
-from thence.log.refusal import still_unknown
 from thence.log.writer import Notice, SegmentWriter, Tell
 
 OnFull = Literal["drop", "block"]
@@ -66,6 +66,7 @@ class Committer:
         self._bound = bound
         self._on_full = on_full
         self._tell = tell
+        self._page = writer.page
         self._begin()
 
     def _begin(self) -> None:
@@ -115,8 +116,9 @@ class Committer:
         if waiting + self._held >= self._bound and not self._make_room(draft):
             return False
         if self.drops.gap is not None:
-            queue += self.drops.close_gap(draft.event_id)
+            self._queue_gap(draft.event_id)
         self._last = draft
+        self._page.accept()
         queue.append(draft)
         if self._is_sleeping or self._thread is None or self._has_ended:
             self._wake()
@@ -162,23 +164,9 @@ class Committer:
         if self._is_closed:
             raise closed(self._writer.folder)
         if self.drops.gap is not None and waiting.drafts:
-            self._queue += self.drops.close_gap(waiting.drafts[0].event_id)
+            self._queue_gap(waiting.drafts[0].event_id)
         self._queue.append(waiting)
         self._wake()
-
-    def retry(self, drafts: Sequence[Draft]) -> list[bytes]:
-        """Makes events durable once whose outcome is unknown, by a writer of their own."""
-        writer = self._writer.successor()
-        waiting = Waiting(drafts)
-        named = dict.fromkeys(range(len(drafts)), Condition(is_named=True))
-        try:
-            waiting.outcomes, error = writer.write(drafts, WAIT_S, named)
-            writer.sync(waiting.outcomes)
-        finally:
-            writer.close()
-        if error is not None:
-            raise still_unknown(self._writer.folder, error) from error
-        return waiting.result()
 
     def _may_lead(self) -> bool:
         """Takes the lead if it is free and nothing is queued, for a thread that commits itself."""
@@ -245,7 +233,7 @@ class Committer:
             if is_first:
                 self._deadline_ns = monotonic_ns() + int(timeout_s * 1e9)
         if is_first:
-            self._queue += self.drops.close_gap(None)
+            self._queue_gap(None)
         thread = self._thread
         if thread is current_thread():  # the garbage collector came by there: it drains on
             return False
@@ -336,6 +324,9 @@ class Committer:
     def _commit(self, items: list[Item], timeout_s: float) -> list[Item]:
         """Writes and syncs items, answers those who wait, returns the refused to be kept."""
         notices = self._refused.notices(self._notice)
+        own = emitted(items)
+        if own:
+            self._page.intend(len(own), own[0].event_id)
         drafts = notices + drafts_of(items)
         conditions = conditions_of(items, len(notices))
         outcomes, error = self._writer.write(drafts, timeout_s, conditions)
@@ -349,6 +340,7 @@ class Committer:
             self._refused = Refused()
         del outcomes[: len(notices)]
         if error is None:
+            self._page.commit(len(own))
             answer(items, outcomes, None)
             return []
         return self._refuse(items, outcomes, error)
@@ -356,6 +348,7 @@ class Committer:
     def _refuse(self, items: list[Item], outcomes: list[Outcome], error: ThenceError) -> list[Item]:
         """Parts the items of a broken batch: written, told of the error, kept for a retry."""
         done, rest = split(items, len(outcomes))
+        self._page.commit(len(emitted(done)))
         answer(done, outcomes, None)
         waiting = [item for item in rest if isinstance(item, Waiting)]
         answer(waiting, outcomes[len(drafts_of(done)) :], error)
@@ -375,6 +368,7 @@ class Committer:
     def _lose(self, items: list[Item], error: ThenceError | None) -> None:
         lost = [draft.event_id for draft in drafts_of(items)]
         if lost:
+            self._page.commit(len(lost))
             self.failed_count += len(lost)
             self._tell("lost", {"event_ids": lost, "error": error})
 
@@ -392,3 +386,8 @@ class Committer:
         if self.drops.add(self._last):
             self._tell("dropped", {"event_id": draft.event_id})
         return False
+
+    def _queue_gap(self, before_event_id: str | None) -> None:
+        for notice in self.drops.close_gap(before_event_id):
+            self._page.accept()
+            self._queue.append(notice)

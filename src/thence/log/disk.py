@@ -167,6 +167,53 @@ class Disk:
         """Gives a flock back."""
         fcntl.flock(descriptor, fcntl.LOCK_UN)
 
+    def map_words(self, descriptor: int, count: int) -> memoryview:
+        """Maps the first so many 8-byte words of an open file, shared with other processes.
+
+        The mapping lasts as long as somebody refers to it. The file must be that long, and
+        stay so: touching what was cut off kills the process (SIGBUS).
+        """
+        from mmap import mmap  # readers never need it
+
+        return memoryview(mmap(descriptor, count * 8)).cast("Q")
+
+    def boot(self) -> int:
+        """Returns a number for this boot of the machine, 0 where none is known."""
+        try:
+            text = self.read_whole(Path("/proc/sys/kernel/random/boot_id"))
+            return int((text or b"").replace(b"-", b"")[:16], 16)
+        except (OSError, ValueError):
+            return 0
+
+    def process_start(self, process: int) -> int | None:
+        """Returns when a process began, in ticks since the boot; None if it is no more.
+
+        0 where the system does not say. One that has ended is no more, waited for or not.
+        """
+        try:
+            stat = self.read_whole(Path(f"/proc/{process}/stat"))
+        except ProcessLookupError:  # it ended while the file was read
+            return None
+        except OSError:
+            stat = b""
+        if stat:
+            words = stat[stat.rindex(b")") + 1 :].split()
+            return None if words[0] in (b"Z", b"X") else int(words[19])
+        try:
+            os.kill(process, 0)
+        except ProcessLookupError:
+            return None
+        except OSError:  # it is another user's
+            return 0
+        return 0
+
+    def process_space(self) -> int:
+        """Returns the inode of this process's namespace of numbers, 0 where there is none."""
+        try:
+            return os.stat("/proc/self/ns/pid").st_ino
+        except OSError:
+            return 0
+
     def lock_holder(self, descriptor: int) -> str:
         """Names the process that holds a flock, as well as the system tells."""
         inode = os.fstat(descriptor).st_ino

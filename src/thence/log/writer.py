@@ -30,6 +30,7 @@ from thence.log.segment import (
     current_path,
     own_folder,
 )
+from thence.log.state import StatePage
 from thence.log.suspect import copy_lines, stand_behind
 
 Notice = Callable[[str, Mapping[str, Any]], Draft]
@@ -51,7 +52,8 @@ class SegmentWriter:
     """Appends to the current segment of one log.
 
     `notice` makes the draft of a notice; `tell` hears of rotations. `suspect` is a segment
-    whose sync has failed: if it is still the current one, it is set aside first.
+    whose sync has failed: if it is still the current one, it is set aside first. `page`
+    tells the next opening how far this one got.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class SegmentWriter:
         file_bytes_max: int = FILE_BYTES_MAX,
         suspect: FileId = NOWHERE,
     ) -> None:
+        self.page = StatePage(disk, folder)
         self._disk = disk
         self._folder = folder
         self._path = current_path(folder)
@@ -82,7 +85,6 @@ class SegmentWriter:
         self._has_told = False
         self._is_opened = False
         self.numbers = Numbering(disk, folder)
-        self._durable = 0
         self._poison: OutcomeUnknown | None = None
 
     @property
@@ -143,7 +145,7 @@ class SegmentWriter:
         they stand in the next segment, synced; where that can't be done OutcomeUnknown is
         raised, and this opening takes no more appends.
         """
-        descriptor, size = self._descriptor, self._size
+        descriptor, file, size = self._descriptor, self._file, self._size
         if descriptor is None:
             return
         try:
@@ -151,7 +153,7 @@ class SegmentWriter:
         except OSError as error:
             self._save(written, error)
         else:
-            self._durable = size
+            self.page.durable(file, size)
 
     def successor(self) -> "SegmentWriter":
         """Returns a writer to try with once more what this one could not finish."""
@@ -167,6 +169,7 @@ class SegmentWriter:
 
     def close(self) -> None:
         """Closes the files. A later write opens them again."""
+        self.page.end()
         self._lock.close()
         if self._descriptor is not None:
             descriptor, self._descriptor = self._descriptor, None
@@ -175,6 +178,7 @@ class SegmentWriter:
 
     def after_fork(self) -> None:
         """Closes the parent's files in a child and makes the lock anew, unlocking nothing."""
+        self.page.after_fork()
         self.close()
         self._whole = False
 
@@ -212,6 +216,7 @@ class SegmentWriter:
         if not self.numbers.node_id:
             self.numbers.begin(node_id(self._disk, self._folder))
         self._descriptor = self._disk.open_append(self._path)
+        self.page.begin()
         self._is_opened = True
         self._whole = self._has_told = False
         if self._disk.file_id(self._descriptor)[1] == 0:
@@ -223,6 +228,7 @@ class SegmentWriter:
         """Takes over numbers from what stands behind an offset; False if none of ours does."""
         descriptor = self._require_open()
         self._file, self._size = self._disk.file_id(descriptor)
+        self.page.seen(self._file, self._size)
         self._whole = False
         return self.numbers.read(descriptor, offset, self._size)
 
@@ -261,6 +267,7 @@ class SegmentWriter:
         descriptor = self._require_open()
         data = b"".join(stamped)
         start = self._size
+        self.page.writing(start)
         self._whole = False
         written = 0
         try:
@@ -310,8 +317,8 @@ class SegmentWriter:
         self._begun(name)
 
     def _begun(self, name: str) -> None:
-        self._durable = 0
         self._file, self._size = self._disk.file_id(self._require_open())
+        self.page.seen(self._file, self._size)
         self._untold.append(("rotated", {"file": name}))
 
     def _sync_under_lock(self) -> None:
@@ -328,6 +335,7 @@ class SegmentWriter:
                 self._lock.acquire()
                 there = self._disk.path_id(self._path_text)
                 if there is not None and there[0] == suspect:
+                    self._catch_up(self._size)
                     self._set_aside(error)
                 else:  # another process has set it aside
                     self._settle()
@@ -344,13 +352,14 @@ class SegmentWriter:
 
     def _set_aside(self, error: OSError) -> None:
         """Gives the segment whose sync failed an older one's name and copies its unsafe end."""
-        suspect, start = self._require_open(), self._durable
+        suspect, start = self._require_open(), self.page.durable_offset(self._file)
         self._suspect = self._file
         try:
             name, self._descriptor = begin_next(self._disk, self._folder, wall_ns())
-            end = copy_lines(self._disk, suspect, start, self._descriptor)
-            self._disk.close(suspect)
             self._begun(name)
+            end = copy_lines(self._disk, suspect, start, self._require_open())
+            self._disk.close(suspect)
+            _, self._size = self._disk.file_id(self._require_open())
             facts = {"file": name, "offset": start, "bytes": end - start}
             told = [self._notice("segment_suspect", facts)]
             # not in yet another segment, whose sync might fail again, and so on for ever
@@ -358,7 +367,8 @@ class SegmentWriter:
             self._disk.sync_data(self._require_open())
         except OSError as failure:
             raise self._poisoned(error) from failure
-        self._durable, self._suspect = self._size, NOWHERE
+        self.page.durable(self._file, self._size)
+        self._suspect = NOWHERE
         self._untold.append(("suspect", {**facts, "error": error}))
 
     def _poisoned(self, error: OSError) -> OutcomeUnknown:
