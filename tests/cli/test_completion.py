@@ -33,6 +33,7 @@ def in_bash(tmp_path, words):
     return done.stdout.split()
 
 
+@pytest.mark.promise("P6")
 @pytest.mark.parametrize(
     ("words", "completed"),
     [

@@ -30,6 +30,7 @@ class LazyCommands(Commands):
         "append": ("append", "Append one event, durable when the command ends."),
         "completion": ("completion", "Write the script that completes thence in a shell."),
         "demo": ("demo", "Run a simulation of traders, then show what can be asked."),
+        "doctor": ("doctor", "Check the machine, the folder, and the state of a log."),
         "effects": ("causes", "Tell what followed from an event."),
         "last": ("last", "Tell the last event, and what was open when the log ended."),
         "log": ("events", "List events in total order, one line each."),
