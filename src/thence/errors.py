@@ -53,7 +53,7 @@ class ThenceError(Exception):
     @property
     def code(self) -> str:
         """The stable name of this kind of error: its class in snake_case."""
-        return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(self).__name__).lower()
+        return re.sub(r"(?<!^)(?=[A-Z])", "_", type(self).__name__).lower()
 
 
 class InvalidEvent(ThenceError, ValueError):

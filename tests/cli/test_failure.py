@@ -40,6 +40,12 @@ def test_every_error_has_its_exit_code():
     assert found == EXIT_CODES
 
 
+def test_code_of_an_error_is_its_name_in_words():
+    codes = {kind("could not do it").code for kind in every_error()}
+    assert {"not_a_log", "log_full", "cyclic_dependency_error"} < codes
+    assert len(codes) == len(EXIT_CODES)
+
+
 @pytest.mark.parametrize(
     "error",
     [
