@@ -33,6 +33,7 @@ from thence.log.verify import Verification, verify
 from thence.log.writer import SegmentWriter, Tell
 
 QUEUE_EVENTS_MAX = 10_000
+_STEP_S = 30.0
 
 
 def open_replica(
@@ -122,6 +123,30 @@ class Replica:
         for notice in notices:
             self.committer.append(notice, timeout_s)
         return Event(self.committer.append(item, timeout_s)[:-1], None, self.vocabulary)
+
+    def append_step(
+        self,
+        event_type: str,
+        payload: Mapping[str, Any] | None = None,
+        *,
+        subject: str | None = None,
+        actor: str | None = None,
+        stream: str | None = None,
+        ends: str | None = None,
+        caused_by: Iterable[Cause] = (),
+    ) -> Event:
+        """Appends the begin of something that lasts, or the end of what the event `ends` began.
+
+        `thence.step` calls it. In a simulation's log the stream is the run, the folder's
+        name, where none is given. Raises what `append` raises.
+        """
+        if stream is None and self.vocabulary.mark:
+            stream = self.folder.absolute().name
+        words = (subject, actor, stream, caused_by)
+        *notices, item = self._draft(event_type, payload, *words, ends is None, ends)
+        for notice in notices:
+            self.committer.append(notice, _STEP_S)
+        return Event(self.committer.append(item, _STEP_S)[:-1], None, self.vocabulary)
 
     def emit(
         self,
@@ -230,6 +255,8 @@ class Replica:
         actor: str | None,
         stream: str | None,
         caused_by: Iterable[Cause],
+        begins: bool = False,
+        ends: str | None = None,
     ) -> list[Draft]:
         """Returns the event's draft, behind the notices that its causes need."""
         if not self._is_prepared:
@@ -250,7 +277,8 @@ class Replica:
         notices: list[Draft] = []
         if len(causes) > CAUSES_MAX:
             notices, causes = join(causes, self.notice.joined)
-        return [*notices, draft(Members(new_id(), event_type, 1, now(), causes, **members))]
+        made = Members(new_id(), event_type, 1, now(), causes, begins, ends, **members)
+        return [*notices, draft(made)]
 
     def _among(self, events: list[Event], event: Cause) -> Event:
         wanted = id_of(event)
