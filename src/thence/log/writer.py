@@ -31,6 +31,7 @@ from thence.log.segment import (
     rotated_name,
 )
 
+CLOCK_AHEAD_MAX = 2**40
 Notice = Callable[[str, Mapping[str, Any]], Draft]
 Tell = Callable[[str, Mapping[str, Any]], None]
 
@@ -78,6 +79,8 @@ class SegmentWriter:
         self._stamp = stamper("")
         self._seq = 0
         self._lamport_clock = 0
+        self._received: list[int] = []
+        self._unbelieved: list[int] = []
         self._poison: OutcomeUnknown | None = None
 
     @property
@@ -116,11 +119,21 @@ class SegmentWriter:
                 self._lock.release()
                 if self._rotated:
                     self._tell_rotations()
+                if self._unbelieved:
+                    self._tell_unbelieved()
         except OSError as error:
             return Written(lines, self._failure(error))
         except ThenceError as error:
             return Written([] if self._poison else lines, error)
         return Written(lines, None)
+
+    def witness(self, lamport_clock: int) -> None:
+        """Has all that is written from now on carry a larger clock than one from elsewhere.
+
+        One that is more than 2^40 ahead of this log is told and not taken over. Any thread
+        may call it.
+        """
+        self._received.append(lamport_clock)
 
     def sync(self) -> None:
         """Returns when all that was written is on the device.
@@ -222,6 +235,8 @@ class SegmentWriter:
 
     def _write_all(self, drafts: Sequence[Draft], lines: list[bytes]) -> None:
         """Stamps and writes, a new segment whenever one is due; extends `lines` as it goes."""
+        if self._received:
+            self._take_received()
         stamped = self._stamp(drafts, self._seq + 1, self._lamport_clock + 1)
         while stamped:
             if self._size >= self._file_bytes_max:
@@ -229,6 +244,15 @@ class SegmentWriter:
             count = fitting(stamped, self._file_bytes_max - self._size)
             self._write_lines(stamped[:count], lines)
             stamped = stamped[count:]
+
+    def _take_received(self) -> None:
+        own = self._lamport_clock
+        while self._received:
+            clock = self._received.pop()
+            if clock > own + CLOCK_AHEAD_MAX:
+                self._unbelieved.append(clock)
+            else:
+                self._lamport_clock = max(self._lamport_clock, clock)
 
     def _write_lines(self, stamped: list[bytes], lines: list[bytes]) -> None:
         descriptor = self._require_open()
@@ -290,6 +314,10 @@ class SegmentWriter:
     def _tell_rotations(self) -> None:
         while self._rotated:
             self._tell("rotated", {"file": self._rotated.pop(0)})
+
+    def _tell_unbelieved(self) -> None:
+        while self._unbelieved:
+            self._tell("clock_ignored", {"lamport_clock": self._unbelieved.pop(0)})
 
     def _require_open(self) -> int:
         assert self._descriptor is not None
