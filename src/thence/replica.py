@@ -5,22 +5,19 @@ from threads, and after a fork the child has an opening of its own. Reading take
 and writes nothing.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import partial
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, cast
+from typing import Any
 from weakref import finalize
 
 from thence.context import Cause, current_causes, id_of
 from thence.core import answer
-from thence.core.codec import CAUSES_MAX, Draft, Members, draft
+from thence.core.codec import Draft
 from thence.core.event import Event
 from thence.core.guard import Unchanged
-from thence.core.joining import join
 from thence.core.lookup import named, not_found
 from thence.core.order import totally_ordered
-from thence.core.payload import is_plain, refuse
 from thence.core.position import Position
 from thence.core.vocabulary import Vocabulary
 from thence.errors import InvalidEvent, OutcomeUnknown
@@ -29,16 +26,17 @@ from thence.log.admission import Condition
 from thence.log.batch import Waiting
 from thence.log.committer import Committer, OnFull
 from thence.log.disk import OS_DISK, Disk
+from thence.log.drafting import Drafting, arguments
 from thence.log.notice import NoticeMaker, guarded, warn
 from thence.log.opening import opened_vocabulary, prepare
-from thence.log.process import CLOSE_S, new_id, now, watch_forks
-from thence.log.retrying import retried
+from thence.log.process import CLOSE_S, watch_forks
+from thence.log.retrying import retriable
 from thence.log.segment import FILE_BYTES_MAX, current_path
 from thence.log.verify import Verification, verify
 from thence.log.writer import SegmentWriter, Tell
 
 QUEUE_EVENTS_MAX = 10_000
-_ARGUMENTS = frozenset(("event_type", "payload", "subject", "actor", "stream", "caused_by"))
+_STEP_S = 30.0
 
 
 def open_replica(
@@ -93,6 +91,7 @@ class Replica:
         tell = guarded(tell or warn)
         self._writer = SegmentWriter(disk, folder, vocabulary, self.notice, tell, max_file_size)
         self.committer = Committer(self._writer, self.notice, max_queue_size, on_full, tell)
+        self._drafting = Drafting(vocabulary, self.notice)
         self._is_prepared = False
         watch_forks(self.committer)
         self._closing = finalize(self, self.committer.close, CLOSE_S)
@@ -129,7 +128,8 @@ class Replica:
         HeadsMoved, IdReused (it was not appended), OutcomeUnknown (it may have been;
         `retry()` is safe), WriterClosed.
         """
-        drafts = self._draft(event_type, payload, subject, actor, stream, caused_by, event_id)
+        words = (subject, actor, stream)
+        drafts = self._draft(event_type, payload, words, caused_by, event_id)
         try:
             if guard is None and event_id is None and len(drafts) == 1:
                 line = self.committer.append(drafts[0], timeout_s)
@@ -137,7 +137,7 @@ class Replica:
                 condition = Condition(guard, event_id is not None)
                 line = self.committer.append_all(drafts, timeout_s, condition)[-1]
         except OutcomeUnknown as unknown:
-            raise self._with_retry(unknown, drafts, self._last) from unknown.__cause__
+            raise retriable(unknown, self._writer, drafts, self._last) from unknown.__cause__
         return Event(line[:-1], None, self.vocabulary)
 
     def append_many(
@@ -152,7 +152,7 @@ class Replica:
         drafts: list[Draft] = []
         places: list[int] = []
         for members in events:
-            drafts += self._draft(**_arguments(members))
+            drafts += self._draft_one(**arguments(members))
             places.append(len(drafts) - 1)
 
         def chosen(lines: list[bytes]) -> list[Event]:
@@ -161,7 +161,7 @@ class Replica:
         try:
             return chosen(self.committer.append_all(drafts, timeout_s))
         except OutcomeUnknown as unknown:
-            raise self._with_retry(unknown, drafts, chosen) from unknown.__cause__
+            raise retriable(unknown, self._writer, drafts, chosen) from unknown.__cause__
 
     async def append_async(
         self,
@@ -182,7 +182,8 @@ class Replica:
         """
         from asyncio import get_running_loop  # dear at the start of a command
 
-        drafts = self._draft(event_type, payload, subject, actor, stream, caused_by, event_id)
+        words = (subject, actor, stream)
+        drafts = self._draft(event_type, payload, words, caused_by, event_id)
         condition = None
         if guard is not None or event_id is not None:
             condition = Condition(guard, event_id is not None)
@@ -193,7 +194,29 @@ class Replica:
         try:
             return self._last(waiting.result())
         except OutcomeUnknown as unknown:
-            raise self._with_retry(unknown, drafts, self._last) from unknown.__cause__
+            raise retriable(unknown, self._writer, drafts, self._last) from unknown.__cause__
+
+    def append_step(
+        self,
+        event_type: str,
+        payload: Mapping[str, Any] | None = None,
+        *,
+        subject: str | None = None,
+        actor: str | None = None,
+        stream: str | None = None,
+        ends: str | None = None,
+        caused_by: Iterable[Cause] = (),
+    ) -> Event:
+        """Appends the begin of something that lasts, or the end of what the event `ends` began.
+
+        `thence.step` calls it. In a simulation's log the stream is the run, the folder's
+        name, where none is given. Raises what `append` raises.
+        """
+        if stream is None and self.vocabulary.mark:
+            stream = self.folder.absolute().name
+        words = (subject, actor, stream)
+        drafts = self._draft(event_type, payload, words, caused_by, None, ends is None, ends)
+        return self._last(self.committer.append_all(drafts, _STEP_S))
 
     def emit(
         self,
@@ -210,7 +233,7 @@ class Replica:
         The payload is taken as it is now. A full queue blocks, or drops the event, as
         `open` was told. Raises InvalidEvent, EventTooLarge, WriterClosed.
         """
-        drafts = self._draft(event_type, payload, subject, actor, stream, caused_by)
+        drafts = self._draft(event_type, payload, (subject, actor, stream), caused_by)
         for item in drafts:
             self.committer.put(item)
         return drafts[-1].event_id
@@ -297,56 +320,34 @@ class Replica:
     def _draft(
         self,
         event_type: str,
+        payload: Mapping[str, Any] | None,
+        words: tuple[str | None, str | None, str | None],
+        caused_by: Iterable[Cause],
+        event_id: str | None = None,
+        begins: bool = False,
+        ends: str | None = None,
+    ) -> list[Draft]:
+        """Drafts an event, with the causes that the surrounding code names."""
+        if not self._is_prepared:
+            self.prepare()
+        causes = current_causes()
+        if caused_by:
+            causes = tuple(dict.fromkeys((*map(id_of, caused_by), *causes)))
+        return self._drafting.draft(event_type, payload, words, causes, event_id, begins, ends)
+
+    def _draft_one(
+        self,
+        event_type: str,
         payload: Mapping[str, Any] | None = None,
         subject: str | None = None,
         actor: str | None = None,
         stream: str | None = None,
         caused_by: Iterable[Cause] = (),
-        event_id: str | None = None,
     ) -> list[Draft]:
-        """Returns the event's draft, behind the notices that its causes need."""
-        if not self._is_prepared:
-            self.prepare()
-        members = self.vocabulary.members(stream, subject, actor, payload)
-        if not isinstance(event_type, str) or not event_type:
-            raise InvalidEvent(
-                "could not store the event",
-                place="field event_type",
-                cause=f"{event_type!r} is no text",
-                hint="pass a name such as order.placed",
-            )
-        if payload and not is_plain(payload):
-            refuse(payload)
-        causes = current_causes()
-        if caused_by:
-            causes = tuple(dict.fromkeys((*map(id_of, caused_by), *causes)))
-        notices: list[Draft] = []
-        if len(causes) > CAUSES_MAX:
-            notices, causes = join(causes, self.notice.joined)
-        if event_id is None:
-            event_id = new_id()
-        return [*notices, draft(Members(event_id, event_type, 1, now(), causes, **members))]
+        return self._draft(event_type, payload, (subject, actor, stream), caused_by)
 
     def _last(self, lines: list[bytes]) -> Event:
         return Event(lines[-1][:-1], None, self.vocabulary)
-
-    def _with_retry(
-        self,
-        unknown: OutcomeUnknown,
-        drafts: list[Draft],
-        shape: Callable[[list[bytes]], object],
-    ) -> OutcomeUnknown:
-        """Gives the error the way to make these events durable after all."""
-        again = unknown.resume or partial(retried, self._writer, drafts)
-
-        def resume() -> object:
-            try:
-                return shape(cast(list[bytes], again()))
-            except OutcomeUnknown as another:
-                raise self._with_retry(another, drafts, shape) from another.__cause__
-
-        unknown.resume = resume
-        return unknown
 
     def _among(self, events: list[Event], event: Cause) -> Event:
         wanted = id_of(event)
@@ -354,15 +355,3 @@ class Replica:
             if candidate.event_id == wanted:
                 return candidate
         raise not_found(self.folder, wanted)
-
-
-def _arguments(members: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns one event of many as arguments; raises InvalidEvent that names what is wrong."""
-    if isinstance(members, Mapping) and "event_type" in members and members.keys() <= _ARGUMENTS:
-        return dict(members)
-    raise InvalidEvent(
-        "could not store one event of many",
-        place=f"{members!r:.80}",
-        cause="it is no mapping of event_type and what else append takes",
-        hint=f"pass mappings with the keys {', '.join(sorted(_ARGUMENTS))}",
-    )

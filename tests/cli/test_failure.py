@@ -23,6 +23,8 @@ EXIT_CODES = {
     "CyclicDependencyError": 3,
     "EventNotFound": 4,
     "NotALog": 4,
+    "HeadsMoved": 1,
+    "IdReused": 1,
     "OutcomeUnknown": 5,
 }
 

@@ -1,8 +1,10 @@
 """Events whose outcome is unknown, made durable after all."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import cast
 
 from thence.core.codec import Draft
+from thence.errors import OutcomeUnknown
 from thence.log.admission import Condition
 from thence.log.batch import Waiting
 from thence.log.lock import WAIT_S
@@ -27,3 +29,22 @@ def retried(writer: SegmentWriter, drafts: Sequence[Draft]) -> list[bytes]:
     if error is not None:
         raise still_unknown(writer.folder, error) from error
     return waiting.result()
+
+
+def retriable(
+    unknown: OutcomeUnknown,
+    writer: SegmentWriter,
+    drafts: Sequence[Draft],
+    shape: Callable[[list[bytes]], object],
+) -> OutcomeUnknown:
+    """Gives an error the way to make its events durable; `shape` makes lines a result."""
+    again = unknown.resume or (lambda: retried(writer, drafts))
+
+    def resume() -> object:
+        try:
+            return shape(cast(list[bytes], again()))
+        except OutcomeUnknown as another:
+            raise retriable(another, writer, drafts, shape) from another.__cause__
+
+    unknown.resume = resume
+    return unknown

@@ -130,7 +130,7 @@ class SegmentWriter:
                     self._write_all(drafts, outcomes)
             finally:
                 self._lock.release()
-                if self._untold:
+                if self._untold or self.numbers.unbelieved:
                     self._tell_untold()
         except OSError as error:
             return Written(outcomes, refusal(self._path, error))
@@ -376,6 +376,8 @@ class SegmentWriter:
         return self._poison
 
     def _tell_untold(self) -> None:
+        while self.numbers.unbelieved:
+            self._tell("clock_ignored", {"lamport_clock": self.numbers.unbelieved.pop()})
         while self._untold:
             self._tell(*self._untold.pop(0))
 
