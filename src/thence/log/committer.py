@@ -134,8 +134,7 @@ class Committer:
         """
         if self._may_lead():
             try:
-                if not self._queue and not self._batch:  # still, now that nobody else leads
-                    return self._commit_alone(draft, timeout_s)
+                return self._commit_alone(draft, timeout_s)
             finally:
                 self._stop_leading()
         return self._wait(Waiting((draft,)), timeout_s)[0]
@@ -151,10 +150,9 @@ class Committer:
         waiting = Waiting(drafts, condition)
         if self._may_lead():
             try:
-                if not self._queue and not self._batch:
-                    if drafts:
-                        self._commit([waiting], timeout_s)
-                    return waiting.result()
+                if drafts:
+                    self._commit([waiting], timeout_s)
+                return waiting.result()
             finally:
                 self._stop_leading()
         return self._wait(waiting, timeout_s)
@@ -172,8 +170,6 @@ class Committer:
         """Takes the lead if it is free and nothing is queued, for a thread that commits itself."""
         if self._is_closed:
             raise closed(self._writer.folder)
-        if self._queue or self._batch or self.drops.gap or self._refused.count:
-            return False
         if not self._lead.acquire(blocking=False):
             return False
         if self._is_leading:  # in a signal handler, amid a commit of this very thread
@@ -184,6 +180,9 @@ class Committer:
                 cause="this thread is amid an append that a signal handler has interrupted",
                 hint="use emit in a signal handler: it only queues",
             )
+        if self._queue or self._batch or self.drops.gap or self._refused.count:
+            self._lead.release()
+            return False
         self._is_leading = True
         return True
 
