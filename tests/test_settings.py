@@ -13,7 +13,9 @@ def test_variables_are_read_and_empty_ones_count_as_unset():
     settings = from_environment({name: f"my {field}" for name, field in names.items()})
     assert (settings.log, settings.actor, settings.root) == ("my log", "my actor", "my root")
     assert settings.runs == "my root"
-    assert from_environment(dict.fromkeys([*names, "NO_COLOR", "COLUMNS"], "")) == Settings()
+    others = ("NO_COLOR", "COLUMNS", "_THENCE_COMPLETE")
+    assert from_environment(dict.fromkeys([*names, *others], "")) == Settings()
+    assert from_environment({"_THENCE_COMPLETE": "zsh_complete"}).completing == "zsh_complete"
 
 
 @pytest.mark.parametrize(

@@ -2,19 +2,24 @@
 
 TYPE_CHECKING = False  # as typing has it, without its import
 if TYPE_CHECKING:
-    from thence.context import because
+    from thence.context import because, step
+    from thence.core.guard import Unchanged
     from thence.replica import open_replica as open  # the name users expect: thence.open(path)
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "because", "open"]
+__all__ = ["Unchanged", "__version__", "because", "open", "step"]
 
 
 def __getattr__(name: str) -> object:
     """Imports a public name when it is first asked for, so that commands start quickly."""
-    if name == "because":
-        from thence.context import because
+    if name in ("because", "step"):
+        from thence.context import because, step
 
-        return because
+        return because if name == "because" else step
+    if name == "Unchanged":
+        from thence.core.guard import Unchanged
+
+        return Unchanged
     if name == "open":
         from thence.replica import open_replica
 

@@ -13,6 +13,8 @@
     ├── WriterClosed                   the log or writer was closed before this call
     ├── LogBusy                        another process holds the append lock
     ├── LogReadOnly                    this opening can't write
+    ├── HeadsMoved                     what a guard watches has changed, nothing was appended
+    ├── IdReused                       the event_id stands for another event already
     ├── AppendFailed                   the write failed, nothing was appended
     │   └── LogFull                    the disk took no more, nothing was appended
     ├── OutcomeUnknown                 the event may be there or not
@@ -23,7 +25,7 @@ Each error says what was tried (`operation`), on what (`place`), why it failed
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 
 class ThenceError(Exception):
@@ -51,7 +53,7 @@ class ThenceError(Exception):
     @property
     def code(self) -> str:
         """The stable name of this kind of error: its class in snake_case."""
-        return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(self).__name__).lower()
+        return re.sub(r"(?<!^)(?=[A-Z])", "_", type(self).__name__).lower()
 
 
 class InvalidEvent(ThenceError, ValueError):
@@ -120,6 +122,16 @@ class LogReadOnly(ThenceError):
     """This opening of a log can't write: no permission, or an earlier sync failed."""
 
 
+class HeadsMoved(ThenceError):
+    """An event that the append's guard watches for has come in between; nothing was appended."""
+
+    recoverable = True
+
+
+class IdReused(ThenceError):
+    """The event_id given stands for an event with another content; nothing was appended."""
+
+
 class AppendFailed(ThenceError):
     """A write failed and was taken back whole: the event was not appended."""
 
@@ -132,6 +144,20 @@ class LogFull(AppendFailed):
 
 class OutcomeUnknown(ThenceError):
     """The event may be in the log or not: the write or its sync failed half-way."""
+
+    recoverable = True
+    # set by whoever raises it: makes what was tried durable, and returns it
+    resume: Callable[[], object] | None = None
+
+    def retry(self) -> object:
+        """Makes the event durable once and returns what the failed call would have returned.
+
+        An event that is in the log is synced; else it is appended with new numbers. Raises
+        what prevents it, OutcomeUnknown again too, which can be tried again.
+        """
+        if self.resume is None:
+            raise self
+        return self.resume()
 
 
 class UnsupportedPlatform(ThenceError):

@@ -13,26 +13,30 @@ from weakref import finalize
 
 from thence.context import Cause, current_causes, id_of
 from thence.core import answer
-from thence.core.codec import CAUSES_MAX, Draft, Members, draft
+from thence.core.codec import Draft
 from thence.core.event import Event
-from thence.core.joining import join
+from thence.core.guard import Unchanged
 from thence.core.lookup import named, not_found
 from thence.core.order import totally_ordered
-from thence.core.payload import is_plain, refuse
 from thence.core.position import Position
 from thence.core.vocabulary import Vocabulary
-from thence.errors import InvalidEvent
+from thence.errors import InvalidEvent, OutcomeUnknown
 from thence.log import reader
+from thence.log.admission import Condition
+from thence.log.batch import Waiting
 from thence.log.committer import Committer, OnFull
 from thence.log.disk import OS_DISK, Disk
+from thence.log.drafting import Drafting, arguments
 from thence.log.notice import NoticeMaker, guarded, warn
 from thence.log.opening import opened_vocabulary, prepare
-from thence.log.process import CLOSE_S, new_id, now, watch_forks
+from thence.log.process import CLOSE_S, watch_forks
+from thence.log.retrying import retriable
 from thence.log.segment import FILE_BYTES_MAX, current_path
 from thence.log.verify import Verification, verify
 from thence.log.writer import SegmentWriter, Tell
 
 QUEUE_EVENTS_MAX = 10_000
+_STEP_S = 30.0
 
 
 def open_replica(
@@ -87,6 +91,7 @@ class Replica:
         tell = guarded(tell or warn)
         self._writer = SegmentWriter(disk, folder, vocabulary, self.notice, tell, max_file_size)
         self.committer = Committer(self._writer, self.notice, max_queue_size, on_full, tell)
+        self._drafting = Drafting(vocabulary, self.notice)
         self._is_prepared = False
         watch_forks(self.committer)
         self._closing = finalize(self, self.committer.close, CLOSE_S)
@@ -110,18 +115,108 @@ class Replica:
         actor: str | None = None,
         stream: str | None = None,
         caused_by: Iterable[Cause] = (),
+        event_id: str | None = None,
+        guard: Unchanged | None = None,
         timeout_s: float = 30,
     ) -> Event:
         """Appends an event and returns it once it is durable, with all queued before it.
 
         `caused_by` takes events or ids; those of surrounding `because` blocks are added.
-        Raises InvalidEvent, EventTooLarge, LogBusy, LogFull, LogReadOnly, AppendFailed (it
-        was not appended), OutcomeUnknown (it may have been), WriterClosed.
+        With an `event_id` that the log holds, the stored event is returned if it says the
+        same. With a `guard`, nothing is appended if an event that it watches for has come
+        in. Raises InvalidEvent, EventTooLarge, LogBusy, LogFull, LogReadOnly, AppendFailed,
+        HeadsMoved, IdReused (it was not appended), OutcomeUnknown (it may have been;
+        `retry()` is safe), WriterClosed.
         """
-        *notices, item = self._draft(event_type, payload, subject, actor, stream, caused_by)
-        for notice in notices:
-            self.committer.append(notice, timeout_s)
-        return Event(self.committer.append(item, timeout_s)[:-1], None, self.vocabulary)
+        words = (subject, actor, stream)
+        drafts = self._draft(event_type, payload, words, caused_by, event_id)
+        try:
+            if guard is None and event_id is None and len(drafts) == 1:
+                line = self.committer.append(drafts[0], timeout_s)
+            else:
+                condition = Condition(guard, event_id is not None)
+                line = self.committer.append_all(drafts, timeout_s, condition)[-1]
+        except OutcomeUnknown as unknown:
+            raise retriable(unknown, self._writer, drafts, self._last) from unknown.__cause__
+        return Event(line[:-1], None, self.vocabulary)
+
+    def append_many(
+        self, events: Iterable[Mapping[str, Any]], *, timeout_s: float = 30
+    ) -> list[Event]:
+        """Appends events in one piece, with one sync, and returns them once they are durable.
+
+        Each is a mapping of what `append` takes: event_type, and payload, subject, actor,
+        stream, caused_by. Nothing stands between them. Raises what `append` raises; when
+        that is LogFull or AppendFailed, the first of them may stand, whole.
+        """
+        drafts: list[Draft] = []
+        places: list[int] = []
+        for members in events:
+            drafts += self._draft_one(**arguments(members))
+            places.append(len(drafts) - 1)
+
+        def chosen(lines: list[bytes]) -> list[Event]:
+            return [Event(lines[place][:-1], None, self.vocabulary) for place in places]
+
+        try:
+            return chosen(self.committer.append_all(drafts, timeout_s))
+        except OutcomeUnknown as unknown:
+            raise retriable(unknown, self._writer, drafts, chosen) from unknown.__cause__
+
+    async def append_async(
+        self,
+        event_type: str,
+        payload: Mapping[str, Any] | None = None,
+        *,
+        subject: str | None = None,
+        actor: str | None = None,
+        stream: str | None = None,
+        caused_by: Iterable[Cause] = (),
+        event_id: str | None = None,
+        guard: Unchanged | None = None,
+    ) -> Event:
+        """Does what `append` does for a task, without holding up its event loop.
+
+        Tasks that append at the same time share a sync. A task that is cancelled while it
+        waits leaves its event queued: it will be written all the same.
+        """
+        from asyncio import get_running_loop  # dear at the start of a command
+
+        words = (subject, actor, stream)
+        drafts = self._draft(event_type, payload, words, caused_by, event_id)
+        condition = None
+        if guard is not None or event_id is not None:
+            condition = Condition(guard, event_id is not None)
+        future = get_running_loop().create_future()
+        waiting = Waiting(drafts, condition, future)
+        self.committer.join(waiting)
+        await future
+        try:
+            return self._last(waiting.result())
+        except OutcomeUnknown as unknown:
+            raise retriable(unknown, self._writer, drafts, self._last) from unknown.__cause__
+
+    def append_step(
+        self,
+        event_type: str,
+        payload: Mapping[str, Any] | None = None,
+        *,
+        subject: str | None = None,
+        actor: str | None = None,
+        stream: str | None = None,
+        ends: str | None = None,
+        caused_by: Iterable[Cause] = (),
+    ) -> Event:
+        """Appends the begin of something that lasts, or the end of what the event `ends` began.
+
+        `thence.step` calls it. In a simulation's log the stream is the run, the folder's
+        name, where none is given. Raises what `append` raises.
+        """
+        if stream is None and self.vocabulary.mark:
+            stream = self.folder.absolute().name
+        words = (subject, actor, stream)
+        drafts = self._draft(event_type, payload, words, caused_by, None, ends is None, ends)
+        return self._last(self.committer.append_all(drafts, _STEP_S))
 
     def emit(
         self,
@@ -138,14 +233,14 @@ class Replica:
         The payload is taken as it is now. A full queue blocks, or drops the event, as
         `open` was told. Raises InvalidEvent, EventTooLarge, WriterClosed.
         """
-        drafts = self._draft(event_type, payload, subject, actor, stream, caused_by)
+        drafts = self._draft(event_type, payload, (subject, actor, stream), caused_by)
         for item in drafts:
             self.committer.put(item)
         return drafts[-1].event_id
 
     def flush(self, timeout_s: float = 30) -> None:
         """Returns when everything emitted before is durable; raises what prevents it."""
-        self.committer.append(None, timeout_s)
+        self.committer.append_all((), timeout_s)
 
     def read(self, after: Cause | Position | None = None) -> Iterator[Event]:
         """Yields each event once, in arrival order: those behind `after`.
@@ -226,31 +321,33 @@ class Replica:
         self,
         event_type: str,
         payload: Mapping[str, Any] | None,
-        subject: str | None,
-        actor: str | None,
-        stream: str | None,
+        words: tuple[str | None, str | None, str | None],
         caused_by: Iterable[Cause],
+        event_id: str | None = None,
+        begins: bool = False,
+        ends: str | None = None,
     ) -> list[Draft]:
-        """Returns the event's draft, behind the notices that its causes need."""
+        """Drafts an event, with the causes that the surrounding code names."""
         if not self._is_prepared:
             self.prepare()
-        members = self.vocabulary.members(stream, subject, actor, payload)
-        if not isinstance(event_type, str) or not event_type:
-            raise InvalidEvent(
-                "could not store the event",
-                place="field event_type",
-                cause=f"{event_type!r} is no text",
-                hint="pass a name such as order.placed",
-            )
-        if payload and not is_plain(payload):
-            refuse(payload)
         causes = current_causes()
         if caused_by:
             causes = tuple(dict.fromkeys((*map(id_of, caused_by), *causes)))
-        notices: list[Draft] = []
-        if len(causes) > CAUSES_MAX:
-            notices, causes = join(causes, self.notice.joined)
-        return [*notices, draft(Members(new_id(), event_type, 1, now(), causes, **members))]
+        return self._drafting.draft(event_type, payload, words, causes, event_id, begins, ends)
+
+    def _draft_one(
+        self,
+        event_type: str,
+        payload: Mapping[str, Any] | None = None,
+        subject: str | None = None,
+        actor: str | None = None,
+        stream: str | None = None,
+        caused_by: Iterable[Cause] = (),
+    ) -> list[Draft]:
+        return self._draft(event_type, payload, (subject, actor, stream), caused_by)
+
+    def _last(self, lines: list[bytes]) -> Event:
+        return Event(lines[-1][:-1], None, self.vocabulary)
 
     def _among(self, events: list[Event], event: Cause) -> Event:
         wanted = id_of(event)

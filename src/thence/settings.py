@@ -19,6 +19,7 @@ class Settings(NamedTuple):
     columns: int | None = None
     is_colourless: bool = False
     is_dumb: bool = False
+    completing: str | None = None
 
     @property
     def runs(self) -> str:
@@ -27,10 +28,10 @@ class Settings(NamedTuple):
 
 
 def from_environment(environ: Mapping[str, str]) -> Settings:
-    """Reads THENCE_LOG, THENCE_ACTOR, THENCE_ROOT, NO_COLOR, TERM and COLUMNS.
+    """Reads THENCE_LOG, THENCE_ACTOR, THENCE_ROOT, NO_COLOR, TERM, COLUMNS and _THENCE_COMPLETE.
 
     An empty variable counts as unset. NO_COLOR follows no-color.org, and a dumb terminal
-    gets no colour either.
+    gets no colour either. The last is set by the script of `thence completion`.
     """
     columns = environ.get("COLUMNS", "")
     width = int(columns) if columns.isascii() and columns.isdigit() and len(columns) < 5 else 0
@@ -42,4 +43,5 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
         columns=width or None,
         is_colourless=bool(environ.get("NO_COLOR")) or is_dumb,
         is_dumb=is_dumb,
+        completing=environ.get("_THENCE_COMPLETE") or None,
     )

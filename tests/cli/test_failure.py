@@ -23,6 +23,8 @@ EXIT_CODES = {
     "CyclicDependencyError": 3,
     "EventNotFound": 4,
     "NotALog": 4,
+    "HeadsMoved": 1,
+    "IdReused": 1,
     "OutcomeUnknown": 5,
 }
 
@@ -38,6 +40,12 @@ def every_error(kind=errors.ThenceError):
 def test_every_error_has_its_exit_code():
     found = {kind.__name__: failure_of(kind("could not do it")).exit_code for kind in every_error()}
     assert found == EXIT_CODES
+
+
+def test_code_of_an_error_is_its_name_in_words():
+    codes = {kind("could not do it").code for kind in every_error()}
+    assert {"not_a_log", "log_full", "cyclic_dependency_error"} < codes
+    assert len(codes) == len(EXIT_CODES)
 
 
 @pytest.mark.parametrize(

@@ -120,7 +120,7 @@ def test_append_that_waits_too_long_in_the_queue_is_unknown_and_written_all_the_
 def test_full_queue_drops_the_newest_counts_them_and_the_log_tells_between_what(tmp_path):
     log, disk, told = held(tmp_path, max_queue_size=5, on_full="drop")
     ids = [log.emit("t", {"n": number}) for number in range(12)]
-    assert log.committer.dropped_count == 7
+    assert log.committer.drops.count == 7
     assert [facts["event_id"] for facts in told.all("dropped")] == [ids[5]]
     disk.gate.set()
     log.flush()
@@ -151,7 +151,7 @@ def test_each_gap_has_its_own_notice_and_the_counts_add_up(tmp_path):
     disk.gate.set()
     for thread in threads:
         thread.join()
-    dropped = log.committer.dropped_count
+    dropped = log.committer.drops.count
     log.close()
     events = list(thence.open(tmp_path).read())
     taken = [event for event in events if event.event_type == "t"]
@@ -200,7 +200,7 @@ def test_full_queue_that_blocks_loses_nothing_and_keeps_each_producers_order(tmp
     for thread in threads:
         thread.join()
     log.close()
-    assert log.committer.dropped_count == 0
+    assert log.committer.drops.count == 0
     events = list(thence.open(tmp_path).read())
     assert len(events) == 12 * 120
     for name in range(12):

@@ -129,10 +129,10 @@ def test_children_of_a_busy_parent_with_threads_append_beside_it(tmp_path):
 def test_child_counts_anew_and_leaves_the_files_of_its_parent_open(tmp_path):
     log = thence.open(tmp_path)
     log.append("before")
-    log.committer.failed_count = log.committer.dropped_count = 7
+    log.committer.failed_count = log.committer.drops.count = 7
 
     def child():
-        assert (log.committer.failed_count, log.committer.dropped_count) == (0, 0)
+        assert (log.committer.failed_count, log.committer.drops.count) == (0, 0)
         assert log._writer._descriptor is None
         assert log.close()
 

@@ -11,7 +11,7 @@ from tests.log.processes import lines, ran
 import thence
 from thence.core.codec import numbers
 from thence.core.vocabulary import PLAIN
-from thence.errors import AppendFailed, LogFull, LogReadOnly, OutcomeUnknown
+from thence.errors import AppendFailed, LogFull, OutcomeUnknown
 from thence.log.disk import OS_DISK
 from thence.log.segment import older_names
 from thence.replica import Replica
@@ -202,35 +202,6 @@ def test_write_that_fails_half_way_is_cut_and_one_that_can_not_be_cut_is_unknown
         assert log.verify().ok
     types = [event.event_type for event in thence.open(tmp_path).read()]
     assert types == ["a", "log.recovered", "log.write_failed", "d"]
-
-
-def test_sync_that_fails_is_unknown_and_this_opening_writes_no_more(tmp_path):
-    disk = FailingDisk()
-    with Replica(tmp_path, PLAIN, disk=disk) as log:
-        log.append("a")
-        disk.faults["sync_data"] = OSError(errno.EIO, "device error")
-        with pytest.raises(OutcomeUnknown, match="device error") as caught:
-            log.append("b")
-        assert not caught.value.recoverable
-        size = (tmp_path / "events.jsonl").stat().st_size
-        disk.faults.clear()
-        for _ in range(2):
-            with pytest.raises(LogReadOnly, match="earlier sync"):
-                log.append("c")
-        assert (tmp_path / "events.jsonl").stat().st_size == size
-    with thence.open(tmp_path) as log:
-        log.append("d")
-        assert log.verify().findings == ()
-
-
-def test_sync_that_fails_at_a_rotation_leaves_the_file_its_name(tmp_path):
-    disk = FailingDisk()
-    with Replica(tmp_path, PLAIN, disk=disk, max_file_size=10) as log:
-        log.append("a")
-        disk.faults["sync_data"] = OSError(errno.EIO, "device error")
-        with pytest.raises(OutcomeUnknown):
-            log.append("b")
-    assert older_names(OS_DISK, tmp_path) == []
 
 
 @pytest.mark.parametrize("call", ["rename", "open_append", "sync_folder"])

@@ -1,11 +1,14 @@
 """What all commands have in common: help, the nearest name, the options of talk and log."""
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 from thence.cli.voice import Voice
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 _F = TypeVar("_F", bound=Callable[..., object])
 
@@ -21,7 +24,7 @@ class Commands(click.Group):
         """Returns the command that the arguments begin with; raises UsageError."""
         name = args[0]
         known = self.list_commands(ctx)
-        if name in known or name.startswith("-"):
+        if name in known or name.startswith("-") or ctx.resilient_parsing:
             return super().resolve_command(ctx, args)
         import difflib
 
@@ -56,11 +59,21 @@ def _named(context: click.Context, parameter: click.Parameter, value: str | None
     return value
 
 
+def _paths(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> "list[CompletionItem]":
+    """Has the shell complete the path of a folder or file."""
+    from click.shell_completion import CompletionItem
+
+    return [CompletionItem(incomplete, type="file")]
+
+
 log_option = click.option(
     "--log",
     "log",
     metavar="LOG",
     callback=_named,
+    shell_complete=_paths,
     help="The log: its folder, one of its files, or a run's id. Else THENCE_LOG, this folder"
     " if it is a log, or the newest run under ./output.",
 )

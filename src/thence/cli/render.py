@@ -19,6 +19,7 @@ COLOURS: Mapping[str, str] = {
 NARROW_COLUMNS = 100
 SENTENCE_CHARACTERS_MAX = 400
 _NAME_COLUMNS_MAX = 18
+_BAR_COLUMNS = 30
 _INDENT = 2
 
 
@@ -56,6 +57,17 @@ def wrapped(text: str, width: int, first: str = "", rest: str | None = None) -> 
 def counted(number: int, noun: str) -> str:
     """Writes a number with its noun: 1 event, 2,000 events."""
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def bars(numbers: Mapping[str, int]) -> list[str]:
+    """Draws counts as lines with bars."""
+    names = {plain(name): count for name, count in numbers.items()}
+    longest, most = max(map(len, names)), max(names.values())
+    digits = len(f"{most:,}")
+    return [
+        f"  {name:{longest}}  {count:>{digits},}  {'▇' * max(1, count * _BAR_COLUMNS // most)}"
+        for name, count in names.items()
+    ]
 
 
 def numbered(

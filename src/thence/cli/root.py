@@ -3,7 +3,7 @@
 import os
 import sys
 from importlib import import_module
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import click
 
@@ -12,6 +12,9 @@ from thence.cli.groups import HELP_NAMES, Commands, talks
 from thence.cli.voice import Voice
 from thence.errors import UnsupportedPlatform
 from thence.settings import from_environment
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 EXAMPLE = """\b
 Example:
@@ -25,11 +28,15 @@ class LazyCommands(Commands):
     # name: the module that holds the command of that name, and its line in the help
     table: ClassVar[dict[str, tuple[str, str]]] = {
         "append": ("append", "Append one event, durable when the command ends."),
+        "completion": ("completion", "Write the script that completes thence in a shell."),
         "demo": ("demo", "Run a simulation of traders, then show what can be asked."),
+        "doctor": ("doctor", "Check the machine, the folder, and the state of a log."),
         "effects": ("causes", "Tell what followed from an event."),
+        "last": ("last", "Tell the last event, and what was open when the log ended."),
         "log": ("events", "List events in total order, one line each."),
         "show": ("events", "Show all that one event holds."),
         "sim": ("sim", "Run simulations and look at their runs."),
+        "stats": ("stats", "Count the events of a log: by type, by actor, by node."),
         "verify": ("verify", "Check every line of a log; nothing is changed."),
         "version": ("version", "Tell the versions of thence and Python."),
         "why": ("causes", "Tell why an event happened, root first."),
@@ -47,6 +54,17 @@ class LazyCommands(Commands):
         command = getattr(module, f"{cmd_name}_command")
         assert isinstance(command, click.Command)
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> "list[CompletionItem]":
+        """Completes names without importing the commands, and the options."""
+        from click.shell_completion import CompletionItem
+
+        names = [
+            CompletionItem(name, help=line)
+            for name, (_, line) in self.table.items()
+            if name.startswith(incomplete)
+        ]
+        return names + click.Command.shell_complete(self, ctx, incomplete)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Lists the commands without importing them."""
@@ -87,6 +105,10 @@ def run(arguments: list[str] | None = None) -> int:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
     voice = Voice(from_environment(os.environ), given)
     try:
+        if voice.settings.completing is not None:
+            from thence.cli.completion import answered
+
+            return answered(root, voice.settings.completing)
         colour = False if voice.settings.is_colourless else None
         with root.make_context("thence", given, obj=voice, color=colour) as context:
             code = root.invoke(context)

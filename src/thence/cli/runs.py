@@ -1,20 +1,21 @@
 """The runs in a folder: one entry each for a list, one summary for a look."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from thence.cli.locate import runs
-from thence.cli.render import counted, plain, wrapped
+from thence.cli.render import bars, counted, plain, wrapped
 from thence.cli.verify import as_json
+from thence.core.tally import falling
 from thence.errors import NotALog
 from thence.log.disk import OS_DISK
 from thence.log.segment import segments
 from thence.replica import open_replica
 
 UNFINISHED = "unfinished"
-_BAR_COLUMNS = 30
 _NOTICES_SHOWN_MAX = 10
 
 
@@ -70,8 +71,8 @@ def summary(folder: Path) -> dict[str, Any]:
         "error": result.get("error"),
         "turns": max((event.turn_number or 0 for event in events), default=0),
         "events": len(events),
-        "by_type": counts(event.event_type for event in events),
-        "by_actor": counts(event.actor for event in events if event.actor),
+        "by_type": falling(Counter(event.event_type for event in events)),
+        "by_actor": falling(Counter(event.actor for event in events if event.actor)),
         "first": events[0].timestamp if events else None,
         "last": events[-1].timestamp if events else None,
         "files": [
@@ -104,25 +105,6 @@ def drawn_summary(told: Mapping[str, Any], folder: str, width: int) -> str:
     damage = counted(len(told["damage"]), "finding") + " of damage: thence verify tells where"
     lines += ["", damage if told["damage"] else "no damage"]
     return "\n".join(lines)
-
-
-def bars(numbers: Mapping[str, int]) -> list[str]:
-    """Draws counts as lines with bars."""
-    names = {plain(name): count for name, count in numbers.items()}
-    longest, most = max(map(len, names)), max(names.values())
-    digits = len(f"{most:,}")
-    return [
-        f"  {name:{longest}}  {count:>{digits},}  {'▇' * max(1, count * _BAR_COLUMNS // most)}"
-        for name, count in names.items()
-    ]
-
-
-def counts(words: Iterable[str]) -> dict[str, int]:
-    """Counts words, the most frequent first."""
-    found: dict[str, int] = {}
-    for word in words:
-        found[word] = found.get(word, 0) + 1
-    return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
 
 
 def _vocabulary(folder: Path) -> str | None:

@@ -5,6 +5,7 @@ pipe, without.
 """
 
 import shlex
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,11 +13,11 @@ from typing import TYPE_CHECKING
 import click
 
 from thence.cli.opened import program
-from thence.cli.render import counted, numbered, plain, wrapped
-from thence.cli.runs import bars, counts
+from thence.cli.render import bars, counted, numbered, plain, wrapped
 from thence.cli.trades import TAIL_LINKS, Trades, question, telling_trade, trades
 from thence.core.answer import why
 from thence.core.sentences import short_id
+from thence.core.tally import falling
 from thence.replica import open_replica
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def _happened(found: Trades) -> Iterator[str]:
 
 def _events(events: Sequence["Event"]) -> Iterator[str]:
     yield _heading(f"What was recorded: {counted(len(events), 'event')}")
-    yield from bars(counts(event.event_type for event in events))
+    yield from bars(falling(Counter(event.event_type for event in events)))
 
 
 def _files(folder: Path) -> Iterator[str]:

@@ -107,7 +107,8 @@ def draft(members: Members) -> Draft:
     that would spoil the line; EventTooLarge over 1 MiB.
     """
     event_id = members.event_id
-    if not event_id.isalnum() and not _ID.fullmatch(event_id):
+    is_usual = isinstance(event_id, str) and len(event_id) == 26 and event_id.isascii()
+    if not (is_usual and event_id.isalnum()) and not _is_id(event_id):
         raise _spoils("event_id", event_id)
     if members.caused_by and not _TEXT.issuperset(map(type, members.caused_by)):
         raise _spoils("caused_by", members.caused_by)
@@ -132,6 +133,10 @@ def draft(members: Members) -> Draft:
     if data[end - 1 : end] != b'"':
         raise _spoils("timestamp", members.timestamp)
     return Draft(members.event_id, data[:end], data[end:-1])
+
+
+def _is_id(event_id: object) -> bool:
+    return isinstance(event_id, str) and _ID.fullmatch(event_id) is not None
 
 
 def _spoils(field: str, value: object) -> InvalidEvent:
@@ -161,6 +166,11 @@ def stamper(node_id: str) -> Callable[[Sequence[Draft], int, int], list[bytes]]:
     return stamp
 
 
+def unnumbered(item: Draft, vocabulary: Vocabulary) -> Event:
+    """Returns the event that a draft will be, as yet without numbers."""
+    return Event(item.head + item.tail + b"}", None, vocabulary)
+
+
 def has_valid_crc(line: bytes) -> bool:
     """Tells whether a line without its newline ends in the CRC-32 of what stands before."""
     return line[-CRC_BYTES:] == b',"crc":"%08x"}' % crc32(line[:-CRC_BYTES])
@@ -183,12 +193,14 @@ def is_ours(line: bytes) -> bool:
 
 
 def event_id_of(line: bytes) -> bytes:
-    """Reads the event_id off a line of ours by its place, off others by decoding them.
+    """Reads the event_id off a line that begins with it, off others by decoding them.
 
     Of a line without one it returns the line itself.
     """
-    if line.startswith(_LINE_START) and line[39:40] == b'"':
-        return line[13:39]
+    if line.startswith(_LINE_START):
+        event_id = line[13 : line.find(b'"', 13)]
+        if b"\\" not in event_id:
+            return event_id
     try:
         return _decode_name(line).event_id.encode()
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):

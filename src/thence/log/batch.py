@@ -1,31 +1,95 @@
 """What lies in the queue of a log, and how the outcome of a write is handed out to it."""
 
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice, pairwise
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from thence.core.codec import Draft
 from thence.errors import AppendFailed, ThenceError, WriterClosed
+from thence.log.admission import Condition
 from thence.log.gate import Gate
 from thence.log.writer import Notice
 
+if TYPE_CHECKING:
+    from asyncio import Future
+
+Outcome = bytes | ThenceError
+
 
 class Waiting:
-    """An append whose caller waits at a gate; without a draft, a flush."""
+    """Events whose caller waits: a thread at a gate, or a task for its future.
 
-    __slots__ = ("draft", "error", "gate", "line", "tail")
+    Without drafts it is a flush. Threads are let go one after the other: each opens the
+    gate of the next, for a hundred that wake at once would fight for the interpreter.
+    """
 
-    def __init__(self, draft: Draft | None) -> None:
-        self.draft = draft
-        self.tail = draft.tail if draft else b""
+    __slots__ = (
+        "condition",
+        "drafts",
+        "error",
+        "following",
+        "future",
+        "gate",
+        "is_gone",
+        "is_open",
+        "outcomes",
+        "tail",
+    )
+
+    def __init__(
+        self,
+        drafts: Sequence[Draft] = (),
+        condition: Condition | None = None,
+        future: "Future[None] | None" = None,
+    ) -> None:
+        self.drafts = drafts
+        self.condition = condition
+        self.future = future
+        self.tail = drafts[0].tail if len(drafts) == 1 else b"".join([d.tail for d in drafts])
         self.gate = Gate()
-        self.line = b""
+        self.is_open = False
+        self.is_gone = False
+        self.following: Waiting | None = None
+        self.outcomes: Sequence[Outcome] = ()
         self.error: ThenceError | None = None
 
-    def result(self) -> bytes:
-        """Returns the line, or raises what kept it from being written."""
+    def wait(self, timeout_s: float) -> bool:
+        """Waits in the caller's thread; False when `timeout_s` seconds passed first."""
+        self.is_gone = False
+        try:
+            return self.is_open or self.gate.wait(timeout_s) or self.is_open
+        finally:
+            self.is_gone = True
+            if self.is_open:
+                self._let_the_next_go()
+
+    def let_go(self) -> None:
+        """Ends the wait of a thread, or of those behind it if it has left."""
+        self.is_open = True
+        self.gate.open()
+        if self.is_gone:
+            self._let_the_next_go()
+
+    def _let_the_next_go(self) -> None:
+        following = self.following
+        while following is not None:
+            following.is_open = True
+            following.gate.open()
+            if not following.is_gone:
+                return
+            following = following.following
+
+    def result(self) -> list[bytes]:
+        """Returns the lines, or raises what kept one of them from being written."""
+        lines: list[bytes] = []
+        for outcome in self.outcomes:
+            if isinstance(outcome, ThenceError):
+                raise outcome
+            lines.append(outcome)
         if self.error is not None:
             raise self.error
-        return self.line
+        return lines
 
 
 Item = Draft | Waiting
@@ -50,32 +114,87 @@ def drafts_of(items: list[Item]) -> list[Draft]:
     """Returns the events among the items, in order."""
     if set(map(type, items)) == _DRAFTS_ALONE:
         return cast(list[Draft], items)
-    drafts = [item.draft if isinstance(item, Waiting) else item for item in items]
-    return [draft for draft in drafts if draft is not None]
+    drafts: list[Draft] = []
+    for item in items:
+        if isinstance(item, Waiting):
+            drafts += item.drafts
+        else:
+            drafts.append(item)
+    return drafts
 
 
-def split(items: list[Item], durable: int) -> tuple[list[Item], list[Item]]:
-    """Parts items behind the first `durable` events; a flush belongs to what it waits for."""
-    count = 0
+def emitted(items: list[Item]) -> list[Draft]:
+    """Returns the events among the items that nobody waits for, in order."""
+    if set(map(type, items)) == _DRAFTS_ALONE:
+        return cast(list[Draft], items)
+    return [item for item in items if not isinstance(item, Waiting)]
+
+
+def conditions_of(items: Iterable[Item], place: int) -> dict[int, Condition]:
+    """Returns the conditions of the items' events by their place, the first at `place`."""
+    conditions: dict[int, Condition] = {}
+    for item in items:
+        if isinstance(item, Waiting):
+            if item.condition is not None:
+                conditions[place + len(item.drafts) - 1] = item.condition
+            place += len(item.drafts)
+        else:
+            place += 1
+    return conditions
+
+
+def split(items: list[Item], count: int) -> tuple[list[Item], list[Item]]:
+    """Parts items behind those whose events are all among the first `count`.
+
+    A flush belongs to what it waits for.
+    """
     for position, item in enumerate(items):
-        if count == durable and (not isinstance(item, Waiting) or item.draft is not None):
+        count -= len(item.drafts) if isinstance(item, Waiting) else 1
+        if count < 0:
             return items[:position], items[position:]
-        count += not isinstance(item, Waiting) or item.draft is not None
     return items, []
 
 
-def answer(items: list[Item], lines: list[bytes]) -> None:
-    """Gives those who wait their lines and lets them go on."""
-    if Waiting not in set(map(type, items)):
+def answer(items: Sequence[Item], outcomes: Iterable[Outcome], error: ThenceError | None) -> None:
+    """Gives those who wait their outcomes, with the error if there is one, and lets them go."""
+    if _DRAFTS_ALONE.issuperset(map(type, items)):
         return
-    remaining = iter(lines)
+    remaining = iter(outcomes)
+    threads: list[Waiting] = []
+    tasks: list[Waiting] = []
     for item in items:
         if isinstance(item, Waiting):
-            if item.draft is not None:
-                item.line = next(remaining)
-            item.gate.open()
+            item.outcomes = list(islice(remaining, len(item.drafts)))
+            item.error = error
+            (threads if item.future is None else tasks).append(item)
         else:
-            next(remaining)
+            next(remaining, None)
+    for one, following in pairwise(threads):
+        one.following = following
+    if threads:
+        threads[0].let_go()
+    if tasks:
+        _resolve_all(tasks)
+
+
+def _resolve_all(tasks: Sequence[Waiting]) -> None:
+    """Ends the waits of tasks with one call into each of their loops."""
+    by_loop: dict[object, tuple[Callable[..., object], list[Future[None]]]] = {}
+    for item in tasks:
+        assert item.future is not None
+        loop = item.future.get_loop()
+        by_loop.setdefault(loop, (loop.call_soon_threadsafe, []))[1].append(item.future)
+    for call, futures in by_loop.values():
+        try:
+            call(_resolve, futures)
+        except RuntimeError:  # the loop was closed: nobody waits there any more
+            continue
+
+
+def _resolve(futures: Sequence["Future[None]"]) -> None:
+    for future in futures:
+        if not future.done():
+            future.set_result(None)
 
 
 def closed(folder: Path) -> WriterClosed:

@@ -14,13 +14,27 @@ log says how many were refused. After a sync that failed nothing is written any 
 
 import sys
 from collections import deque
-from threading import Lock, Thread, current_thread
-from typing import Literal
+from collections.abc import Sequence
+from threading import RLock, Thread, current_thread
+from typing import Literal, cast
 
 from thence.core.codec import Draft
-from thence.errors import OutcomeUnknown, ThenceError
-from thence.log.batch import Item, Refused, Waiting, answer, closed, drafts_of, split
+from thence.errors import LogBusy, OutcomeUnknown, ThenceError
+from thence.log.admission import Condition
+from thence.log.batch import (
+    Item,
+    Outcome,
+    Refused,
+    Waiting,
+    answer,
+    closed,
+    conditions_of,
+    drafts_of,
+    emitted,
+    split,
+)
 from thence.log.disk import monotonic_ns, yield_processor
+from thence.log.drops import Drops
 from thence.log.gate import Gate, Parking
 from thence.log.lock import WAIT_S
 from thence.log.process import at_worker_end
@@ -36,20 +50,12 @@ _YIELD_FROM = 1_024
 _YIELD_MASK = 127
 
 
-class Gap:
-    """Events dropped in a row, between two that were taken."""
-
-    def __init__(self, after_event_id: str | None) -> None:
-        self.after_event_id = after_event_id
-        self.count = 0
-
-
 class Committer:
     """Queue and thread of one open log.
 
     `bound` is how many events may wait; `on_full` says what happens to one more. `tell` is
     called with a word and facts when something is dropped, refused, lost or resumed, from
-    whatever thread notices it. `dropped_count` and `failed_count` are exact.
+    whatever thread notices it. `drops` and `failed_count` are exact.
     """
 
     def __init__(
@@ -60,16 +66,19 @@ class Committer:
         self._bound = bound
         self._on_full = on_full
         self._tell = tell
+        self._page = writer.page
         self._begin()
 
     def _begin(self) -> None:
         """Makes what a forked child must have of its own: queue, mutexes, thread."""
-        self.dropped_count = 0
+        self.drops = Drops(self._notice)
         self.failed_count = 0
         self._queue: deque[Item] = deque()
         self._batch: list[Item] = []
-        self._lead = Lock()
-        self._state = Lock()
+        # taken again by a signal handler that interrupts their holder
+        self._lead = RLock()
+        self._state = RLock()
+        self._is_leading = False
         self._wakeup = Gate()
         self._parking = Parking()
         self._thread: Thread | None = None
@@ -77,7 +86,6 @@ class Committer:
         self._is_closed = False
         self._has_ended = False
         self._deadline_ns = 0
-        self._gap: Gap | None = None
         self._last: Draft | None = None
         self._held = 0
         self._refused = Refused()
@@ -107,9 +115,10 @@ class Committer:
         waiting = len(queue)
         if waiting + self._held >= self._bound and not self._make_room(draft):
             return False
-        if self._gap is not None:
+        if self.drops.gap is not None:
             self._queue_gap(draft.event_id)
         self._last = draft
+        self._page.accept()
         queue.append(draft)
         if self._is_sleeping or self._thread is None or self._has_ended:
             self._wake()
@@ -117,36 +126,87 @@ class Committer:
             yield_processor()
         return True
 
-    def append(self, draft: Draft | None, timeout_s: float) -> bytes:
+    def append(self, draft: Draft, timeout_s: float) -> bytes:
         """Returns the event's line once it is on the device, with all queued before it.
 
-        Without a draft it only waits for what was queued before, and returns no bytes.
         Raises what kept the event from being written; OutcomeUnknown when `timeout_s`
         seconds passed in the queue, where it still stands.
         """
+        if self._may_lead():
+            try:
+                return self._commit_alone(draft, timeout_s)
+            finally:
+                self._stop_leading()
+        return self._wait(Waiting((draft,)), timeout_s)[0]
+
+    def append_all(
+        self, drafts: Sequence[Draft], timeout_s: float, condition: Condition | None = None
+    ) -> list[bytes]:
+        """Does for several events, written in one piece, what `append` does for one.
+
+        The condition is that of the last. Without events it waits for what was queued
+        before, and returns no lines.
+        """
+        waiting = Waiting(drafts, condition)
+        if self._may_lead():
+            try:
+                if drafts:
+                    self._commit([waiting], timeout_s)
+                return waiting.result()
+            finally:
+                self._stop_leading()
+        return self._wait(waiting, timeout_s)
+
+    def join(self, waiting: Waiting) -> None:
+        """Queues events whose caller waits by itself."""
         if self._is_closed:
             raise closed(self._writer.folder)
-        if self._gap is not None and draft is not None:
-            self._queue_gap(draft.event_id)
-        if self._lead.acquire(blocking=False):
-            try:
-                if not self._queue and not self._batch:
-                    return self._commit_alone(draft, timeout_s)
-            finally:
-                self._lead.release()
-                if self._queue:
-                    self._wake()
-        waiting = Waiting(draft)
+        if self.drops.gap is not None and waiting.drafts:
+            self._queue_gap(waiting.drafts[0].event_id)
         self._queue.append(waiting)
         self._wake()
-        if not waiting.gate.wait(timeout_s):
-            raise OutcomeUnknown(
-                "could not confirm an append to",
+
+    def _may_lead(self) -> bool:
+        """Takes the lead if it is free and nothing is queued, for a thread that commits itself."""
+        if self._is_closed:
+            raise closed(self._writer.folder)
+        if not self._lead.acquire(blocking=False):
+            return False
+        if self._is_leading:  # in a signal handler, amid a commit of this very thread
+            self._lead.release()
+            raise LogBusy(
+                "could not append to",
                 place=self._writer.folder,
-                cause=f"it waited {timeout_s:g} s among {self.queued} queued events",
-                hint="the event is still queued; flush() waits for it",
+                cause="this thread is amid an append that a signal handler has interrupted",
+                hint="use emit in a signal handler: it only queues",
             )
-        return waiting.result()
+        if self._queue or self._batch or self.drops.gap or self._refused.count:
+            self._lead.release()
+            return False
+        self._is_leading = True
+        return True
+
+    def _stop_leading(self) -> None:
+        self._is_leading = False
+        self._lead.release()
+        if self._queue:
+            self._wake()
+
+    def _wait(self, waiting: Waiting, timeout_s: float) -> list[bytes]:
+        self.join(waiting)
+        return self._wait_on(waiting, timeout_s)
+
+    def _wait_on(self, waiting: Waiting, timeout_s: float) -> list[bytes]:
+        if waiting.wait(timeout_s):
+            return waiting.result()
+        unknown = OutcomeUnknown(
+            "could not confirm an append to",
+            place=self._writer.folder,
+            cause=f"it waited {timeout_s:g} s among {self.queued} queued events",
+            hint="the event is still queued; retry() or flush() waits for it",
+        )
+        unknown.resume = lambda: self._wait_on(waiting, timeout_s)
+        raise unknown
 
     def start(self) -> None:
         """Starts the thread if it does not run yet."""
@@ -171,7 +231,7 @@ class Committer:
             self._is_closed = True
             if is_first:
                 self._deadline_ns = monotonic_ns() + int(timeout_s * 1e9)
-        if is_first and self._gap is not None:
+        if is_first:
             self._queue_gap(None)
         thread = self._thread
         if thread is current_thread():  # the garbage collector came by there: it drains on
@@ -206,10 +266,14 @@ class Committer:
                 self._sleep()
                 continue
             with self._lead:
-                self._batch += self._take()
-                self._parking.let_in(self._bound - len(self._queue) - self._held)
-                self._batch = self._commit(self._batch, WAIT_S)
-                self._held = len(self._batch)
+                self._is_leading = True
+                try:
+                    self._batch += self._take()
+                    self._parking.let_in(self._bound - len(self._queue) - self._held)
+                    self._batch = self._commit(self._batch, WAIT_S)
+                    self._held = len(self._batch)
+                finally:
+                    self._is_leading = False
         self._end()
 
     def _sleep(self) -> None:
@@ -242,22 +306,16 @@ class Committer:
             taken += some
         return taken
 
-    def _commit_alone(self, draft: Draft | None, timeout_s: float) -> bytes:
+    def _commit_alone(self, draft: Draft, timeout_s: float) -> bytes:
         """Does for one event, in the thread of its caller, what `_commit` does for many."""
-        if draft is None:
-            return b""
-        if self._refused.count:
-            waiting = Waiting(draft)
-            self._commit([waiting], timeout_s)
-            return waiting.result()
-        lines, error = self._writer.write((draft,), timeout_s)
+        outcomes, error = self._writer.write((draft,), timeout_s)
         if error is None:
             try:
-                self._writer.sync()
+                self._writer.sync(outcomes)
             except OutcomeUnknown as unknown:
                 error = unknown
             else:
-                return lines[0]
+                return cast(list[bytes], outcomes)[0]
         self._refused.count = 1
         self._refused.error = error
         raise error
@@ -265,34 +323,38 @@ class Committer:
     def _commit(self, items: list[Item], timeout_s: float) -> list[Item]:
         """Writes and syncs items, answers those who wait, returns the refused to be kept."""
         notices = self._refused.notices(self._notice)
-        lines, error = self._writer.write(notices + drafts_of(items), timeout_s)
-        if lines:
+        own = emitted(items)
+        if own:
+            self._page.intend(len(own), own[0].event_id)
+        drafts = notices + drafts_of(items)
+        conditions = conditions_of(items, len(notices))
+        outcomes, error = self._writer.write(drafts, timeout_s, conditions)
+        if outcomes:
             try:
-                self._writer.sync()
+                self._writer.sync(outcomes)
             except OutcomeUnknown as unknown:
-                lines, error = [], unknown
-        if notices and len(lines) >= len(notices):
+                outcomes, error = [], unknown
+        if notices and len(outcomes) >= len(notices):
             self._tell("resumed", {"count": self._refused.count})
             self._refused = Refused()
+        del outcomes[: len(notices)]
         if error is None:
-            answer(items, lines[len(notices) :])
+            self._page.commit(len(own))
+            answer(items, outcomes, None)
             return []
-        return self._refuse(items, lines[len(notices) :], error)
+        return self._refuse(items, outcomes, error)
 
-    def _refuse(self, items: list[Item], lines: list[bytes], error: ThenceError) -> list[Item]:
+    def _refuse(self, items: list[Item], outcomes: list[Outcome], error: ThenceError) -> list[Item]:
         """Parts the items of a broken batch: written, told of the error, kept for a retry."""
-        durable, rest = split(items, len(lines))
-        answer(durable, lines)
-        kept: list[Item] = []
-        for item in rest:
-            if isinstance(item, Waiting):
-                item.error = error
-                item.gate.open()
-                self._refused.count += item.draft is not None
-            else:
-                kept.append(item)
+        done, rest = split(items, len(outcomes))
+        self._page.commit(len(emitted(done)))
+        answer(done, outcomes, None)
+        waiting = [item for item in rest if isinstance(item, Waiting)]
+        answer(waiting, outcomes[len(drafts_of(done)) :], error)
+        self._refused.count += sum(len(item.drafts) - len(item.outcomes) for item in waiting)
         self._refused.error = error
-        held = max(0, self._held - len(durable))
+        kept: list[Item] = [item for item in rest if not isinstance(item, Waiting)]
+        held = max(0, self._held - len(done))
         self._refused.count += len(kept) - held
         fresh = drafts_of(kept)[held:]
         if fresh:
@@ -305,6 +367,7 @@ class Committer:
     def _lose(self, items: list[Item], error: ThenceError | None) -> None:
         lost = [draft.event_id for draft in drafts_of(items)]
         if lost:
+            self._page.commit(len(lost))
             self.failed_count += len(lost)
             self._tell("lost", {"event_ids": lost, "error": error})
 
@@ -319,22 +382,11 @@ class Committer:
             if self._has_ended:
                 raise closed(self._writer.folder)
             return True
-        with self._state:
-            self._gap = self._gap or Gap(self._last.event_id if self._last else None)
-            self._gap.count += 1
-            self.dropped_count += 1
-            is_first = self.dropped_count == 1
-        if is_first:
+        if self.drops.add(self._last):
             self._tell("dropped", {"event_id": draft.event_id})
         return False
 
     def _queue_gap(self, before_event_id: str | None) -> None:
-        with self._state:
-            gap, self._gap = self._gap, None
-        if gap is not None:
-            facts = {
-                "count": gap.count,
-                "after_event_id": gap.after_event_id,
-                "before_event_id": before_event_id,
-            }
-            self._queue.append(self._notice("events_dropped", facts))
+        for notice in self.drops.close_gap(before_event_id):
+            self._page.accept()
+            self._queue.append(notice)

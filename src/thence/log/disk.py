@@ -7,6 +7,7 @@ Methods raise what the system raises, OSError above all; meaning is given elsewh
 import errno
 import fcntl
 import os
+import re
 import stat as stat_bits
 import sys
 import time
@@ -22,6 +23,8 @@ monotonic_ns = time.monotonic_ns
 wall_ns = time.time_ns
 pause = time.sleep
 
+# how the system writes blanks, tabs, newlines and backslashes in its table of mounts
+_OCTAL = re.compile(rb"\\([0-7]{3})")
 
 # what makes a file the same file whatever its name: its device and inode
 FileId = tuple[int, int]
@@ -167,6 +170,69 @@ class Disk:
         """Gives a flock back."""
         fcntl.flock(descriptor, fcntl.LOCK_UN)
 
+    def map_words(self, descriptor: int, count: int) -> memoryview:
+        """Maps the first so many 8-byte words of an open file, shared with other processes.
+
+        The mapping lasts as long as somebody refers to it. The file must be that long, and
+        stay so: touching what was cut off kills the process (SIGBUS).
+        """
+        from mmap import mmap  # readers never need it
+
+        return memoryview(mmap(descriptor, count * 8)).cast("Q")
+
+    def boot(self) -> int:
+        """Returns a number for this boot of the machine, 0 where none is known."""
+        try:
+            text = self.read_whole(Path("/proc/sys/kernel/random/boot_id"))
+            return int((text or b"").replace(b"-", b"")[:16], 16)
+        except (OSError, ValueError):
+            return 0
+
+    def process_start(self, process: int) -> int | None:
+        """Returns when a process began, in ticks since the boot; None if it is no more.
+
+        0 where the system does not say. One that has ended is no more, waited for or not.
+        """
+        try:
+            stat = self.read_whole(Path(f"/proc/{process}/stat"))
+        except ProcessLookupError:  # it ended while the file was read
+            return None
+        except OSError:
+            stat = b""
+        if stat:
+            words = stat[stat.rindex(b")") + 1 :].split()
+            return None if words[0] in (b"Z", b"X") else int(words[19])
+        try:
+            os.kill(process, 0)
+        except ProcessLookupError:
+            return None
+        except OSError:  # it is another user's
+            return 0
+        return 0
+
+    def process_space(self) -> int:
+        """Returns the inode of this process's namespace of numbers, 0 where there is none."""
+        try:
+            return os.stat("/proc/self/ns/pid").st_ino
+        except OSError:
+            return 0
+
+    def room(self, folder: Path) -> tuple[int, int | None]:
+        """Returns how many bytes and files this user may still add; None: files uncounted."""
+        found = os.statvfs(folder)
+        return found.f_bavail * found.f_frsize, found.f_favail if found.f_files else None
+
+    def filesystem(self, folder: Path) -> str:
+        """Names the type of the filesystem that a folder lies on; empty where none is told."""
+        whole = os.fsencode(os.path.realpath(folder))
+        found, longest = b"", 0
+        for line in (self.read_whole(Path("/proc/self/mountinfo")) or b"").splitlines():
+            mounted, _, kind = line.partition(b" - ")
+            point = _OCTAL.sub(_byte, mounted.split()[4]).rstrip(b"/") + b"/"
+            if (whole + b"/").startswith(point) and len(point) >= longest:
+                found, longest = kind.split()[0], len(point)
+        return found.decode("ascii", "replace")
+
     def lock_holder(self, descriptor: int) -> str:
         """Names the process that holds a flock, as well as the system tells."""
         inode = os.fstat(descriptor).st_ino
@@ -182,6 +248,10 @@ class Disk:
 
 
 OS_DISK = Disk()
+
+
+def _byte(code: re.Match[bytes]) -> bytes:
+    return bytes((int(code[1], 8),))
 
 
 def noise_bits(bits: int) -> int:
@@ -211,6 +281,14 @@ def machine_id() -> str:
         if text:
             return text.decode("ascii", "replace").strip()
     return ""
+
+
+def file_bytes_max() -> int | None:
+    """Returns how large a file this process may write, None if it may write any."""
+    from resource import RLIM_INFINITY, RLIMIT_FSIZE, getrlimit  # `thence doctor` asks, no other
+
+    limit, _ = getrlimit(RLIMIT_FSIZE)
+    return None if limit == RLIM_INFINITY else limit
 
 
 def yield_processor() -> None:

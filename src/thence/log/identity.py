@@ -73,6 +73,19 @@ def known_node_id(disk: Disk, folder: Path) -> str:
     return known.node_id if known else ""
 
 
+def is_own(disk: Disk, folder: Path) -> bool | None:
+    """Tells whether the identity was made here: not on another machine, not copied.
+
+    None if nothing was written under this log's identity yet.
+    """
+    path = own_folder(folder) / "identity.json"
+    known = _read(disk, path, Identity)
+    there = disk.path_id(str(path))
+    if known is None or there is None:
+        return None
+    return known.machine_id == machine_id() and known.inode == there[0][1]
+
+
 def node_id(disk: Disk, folder: Path) -> str:
     """Returns the id under which this log is written, made on first use.
 

@@ -47,7 +47,10 @@ def lines_backwards(disk: Disk, descriptor: int, start: int, end: int) -> Iterat
 def recover_tail(
     disk: Disk, descriptor: int, segment: Path, size: int, vocabulary: Vocabulary
 ) -> bool:
-    """Makes a segment of `size` bytes end in a newline; True if bytes were moved aside."""
+    """Makes a segment of `size` bytes end in a newline; True if bytes were moved aside.
+
+    Then the caller has to sync the segment.
+    """
     rest = next(lines_backwards(disk, descriptor, 0, size))
     if not rest:
         return False
@@ -61,7 +64,6 @@ def recover_tail(
     disk.sync_folder(quarantine)
     disk.sync_folder(quarantine.parent)
     disk.truncate(descriptor, offset)
-    disk.sync_data(descriptor)
     return True
 
 

@@ -41,6 +41,23 @@ def segments(disk: Disk, folder: Path) -> list[Path]:
     return paths
 
 
+def begin_next(disk: Disk, folder: Path, wall_ns: int) -> tuple[str, int]:
+    """Makes the current segment an older one and begins an empty one, its name on the device.
+
+    Returns the older one's name and the descriptor of the new one. Call it under the append
+    lock.
+    """
+    name = rotated_name(wall_ns, older_names(disk, folder))
+    disk.rename(current_path(folder), folder / name)
+    fresh = disk.open_append(current_path(folder))
+    try:
+        disk.sync_folder(folder)
+    except OSError:  # the next append opens it again, which syncs the folder
+        disk.close(fresh)
+        raise
+    return name, fresh
+
+
 def rotated_name(wall_ns: int, names: list[str]) -> str:
     """Returns the name for the current segment when it becomes an older one.
 

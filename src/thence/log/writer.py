@@ -3,6 +3,10 @@
 One `SegmentWriter` belongs to one open log; its caller lets one thread at a time in. It
 promises that a line it has returned from `write` stands whole in the file, and after
 `sync` on the device, with all lines before it. It does not queue, wait or try again.
+
+A sync that failed is never tried again, for a second one would lie. The segment is set
+aside as suspect: it gets an older one's name, and all of it that is not known to be on the
+device is copied to the next segment.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -10,43 +14,46 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from thence.core.codec import Draft, stamper
+from thence.core.codec import Draft
 from thence.core.vocabulary import Vocabulary
-from thence.errors import (
-    AppendFailed,
-    LogFull,
-    LogReadOnly,
-    OutcomeUnknown,
-    ThenceError,
-)
-from thence.log.disk import DENIED_ERRNOS, FULL_ERRNOS, NOWHERE, Disk, wall_ns
+from thence.errors import OutcomeUnknown, ThenceError
+from thence.log.admission import Condition, Known, merged, verdicts
+from thence.log.disk import NOWHERE, Disk, FileId, wall_ns
 from thence.log.identity import node_id
 from thence.log.lock import WAIT_S, AppendLock
-from thence.log.recovery import last_numbers, mark_told, recover_tail, untold
+from thence.log.numbering import Numbering
+from thence.log.recovery import mark_told, recover_tail, untold
+from thence.log.refusal import closed_for_good, refusal, uncut, unsynced
 from thence.log.segment import (
     FILE_BYTES_MAX,
+    begin_next,
     current_path,
-    older_names,
     own_folder,
-    rotated_name,
 )
+from thence.log.state import StatePage
+from thence.log.suspect import copy_lines, stand_behind
 
 Notice = Callable[[str, Mapping[str, Any]], Draft]
 Tell = Callable[[str, Mapping[str, Any]], None]
+NO_CONDITIONS: Mapping[int, Condition] = {}
 
 
 class Written(NamedTuple):
-    """The lines that stand in the file, in order, and why the rest of the batch doesn't."""
+    """What became of a batch, in order, up to where an error ended it.
 
-    lines: list[bytes]
+    An outcome is the line that stands in the file, or why its condition was not met.
+    """
+
+    outcomes: list[bytes | ThenceError]
     error: ThenceError | None
 
 
 class SegmentWriter:
     """Appends to the current segment of one log.
 
-    `notice` makes the draft of a notice; `tell` hears of rotations. `current_size` is the
-    size of the current segment in bytes as far as this process knows.
+    `notice` makes the draft of a notice; `tell` hears of rotations. `suspect` is a segment
+    whose sync has failed: if it is still the current one, it is set aside first. `page`
+    tells the next opening how far this one got.
     """
 
     def __init__(
@@ -57,7 +64,9 @@ class SegmentWriter:
         notice: Notice,
         tell: Tell,
         file_bytes_max: int = FILE_BYTES_MAX,
+        suspect: FileId = NOWHERE,
     ) -> None:
+        self.page = StatePage(disk, folder)
         self._disk = disk
         self._folder = folder
         self._path = current_path(folder)
@@ -65,8 +74,9 @@ class SegmentWriter:
         self._vocabulary = vocabulary
         self._notice = notice
         self._tell = tell
-        self._rotated: list[str] = []
+        self._untold: list[tuple[str, dict[str, Any]]] = []
         self._file_bytes_max = file_bytes_max
+        self._suspect = suspect
         self._lock = AppendLock(disk, own_folder(folder) / "lock")
         self._descriptor: int | None = None
         self._file = NOWHERE
@@ -74,10 +84,7 @@ class SegmentWriter:
         self._whole = False
         self._has_told = False
         self._is_opened = False
-        self._node = ""
-        self._stamp = stamper("")
-        self._seq = 0
-        self._lamport_clock = 0
+        self.numbers = Numbering(disk, folder)
         self._poison: OutcomeUnknown | None = None
 
     @property
@@ -98,53 +105,71 @@ class SegmentWriter:
             return there[1] if there is not None else 0
         return self._size
 
-    def write(self, drafts: Sequence[Draft], timeout_s: float = WAIT_S) -> Written:
+    def write(
+        self,
+        drafts: Sequence[Draft],
+        timeout_s: float = WAIT_S,
+        conditions: Mapping[int, Condition] = NO_CONDITIONS,
+    ) -> Written:
         """Writes a batch in order and returns what stands of it; not synced yet.
 
-        The lock is waited for up to `timeout_s` seconds. Raises nothing of ThenceError's
-        tree: an error, LogBusy too, is in the result beside the lines written before it.
+        The lock is waited for up to `timeout_s` seconds. `conditions` are by place in the
+        batch. Raises nothing of ThenceError's tree: an error, LogBusy too, is in the result
+        beside the lines written before it.
         """
         if self._poison is not None:
-            return Written([], self._closed_for_good())
-        lines: list[bytes] = []
+            return Written([], closed_for_good(self._path))
+        outcomes: list[bytes | ThenceError] = []
         try:
             try:
                 self._lock.acquire(timeout_s)
                 self._settle()
-                self._write_all(drafts, lines)
+                if conditions:
+                    self._write_some(drafts, conditions, outcomes)
+                else:
+                    self._write_all(drafts, outcomes)
             finally:
                 self._lock.release()
-                if self._rotated:
-                    self._tell_rotations()
+                if self._untold or self.numbers.unbelieved:
+                    self._tell_untold()
         except OSError as error:
-            return Written(lines, self._failure(error))
+            return Written(outcomes, refusal(self._path, error))
         except ThenceError as error:
-            return Written([] if self._poison else lines, error)
-        return Written(lines, None)
+            return Written([] if self._poison else outcomes, error)
+        return Written(outcomes, None)
 
-    def sync(self) -> None:
+    def sync(self, written: Sequence[bytes | ThenceError] = ()) -> None:
         """Returns when all that was written is on the device.
 
-        A failed sync is never tried again, for a second one would lie: OutcomeUnknown, and
-        this opening takes no more appends.
+        `written` are the outcomes that the caller will acknowledge. After a failed sync
+        they stand in the next segment, synced; where that can't be done OutcomeUnknown is
+        raised, and this opening takes no more appends.
         """
-        if self._descriptor is not None:
-            self._sync(self._descriptor)
-
-    def _sync(self, descriptor: int) -> None:
+        descriptor, file, size = self._descriptor, self._file, self._size
+        if descriptor is None:
+            return
         try:
             self._disk.sync_data(descriptor)
         except OSError as error:
-            self._poison = OutcomeUnknown(
-                "could not sync the events just written to",
-                place=self._path,
-                cause=error.strerror or error,
-                hint="check the device; open the log again to see which events it holds",
-            )
-            raise self._poison from error
+            self._save(written, error)
+        else:
+            self.page.durable(file, size)
+
+    def successor(self) -> "SegmentWriter":
+        """Returns a writer to try with once more what this one could not finish."""
+        return SegmentWriter(
+            self._disk,
+            self._folder,
+            self._vocabulary,
+            self._notice,
+            self._tell,
+            self._file_bytes_max,
+            self._suspect,
+        )
 
     def close(self) -> None:
         """Closes the files. A later write opens them again."""
+        self.page.end()
         self._lock.close()
         if self._descriptor is not None:
             descriptor, self._descriptor = self._descriptor, None
@@ -153,6 +178,7 @@ class SegmentWriter:
 
     def after_fork(self) -> None:
         """Closes the parent's files in a child and makes the lock anew, unlocking nothing."""
+        self.page.after_fork()
         self.close()
         self._whole = False
 
@@ -165,10 +191,13 @@ class SegmentWriter:
             return
         else:
             self._catch_up(self._size if there[1] >= self._size else 0)
+        if self._file == self._suspect:
+            self._set_aside(OSError("an earlier sync of it failed"))
         descriptor = self._require_open()
         if recover_tail(self._disk, descriptor, self._path, self._size, self._vocabulary):
             self._has_told = False
-        _, self._size = self._disk.file_id(descriptor)
+            self._sync_under_lock()
+        _, self._size = self._disk.file_id(self._require_open())
         if not self._has_told:
             self._tell_recoveries()
         self._whole = True
@@ -176,7 +205,7 @@ class SegmentWriter:
     def _tell_recoveries(self) -> None:
         for path, facts in untold(self._disk, self._folder):
             self._write_all([self._notice("recovered", facts)], [])
-            self._sync(self._require_open())
+            self._sync_under_lock()
             mark_told(self._disk, path)
         self._has_told = True
 
@@ -184,56 +213,61 @@ class SegmentWriter:
         if self._descriptor is not None:
             descriptor, self._descriptor = self._descriptor, None
             self._disk.close(descriptor)
-        if not self._node:
-            self._node = node_id(self._disk, self._folder)
-            self._stamp = stamper(self._node)
+        if not self.numbers.node_id:
+            self.numbers.begin(node_id(self._disk, self._folder))
         self._descriptor = self._disk.open_append(self._path)
+        self.page.begin()
         self._is_opened = True
         self._whole = self._has_told = False
         if self._disk.file_id(self._descriptor)[1] == 0:
             self._disk.sync_folder(self._folder)
         if not self._catch_up(0):
-            self._read_older()
+            self.numbers.read_older()
 
     def _catch_up(self, offset: int) -> bool:
         """Takes over numbers from what stands behind an offset; False if none of ours does."""
         descriptor = self._require_open()
         self._file, self._size = self._disk.file_id(descriptor)
+        self.page.seen(self._file, self._size)
         self._whole = False
-        return self._take_over(descriptor, offset, self._size)
+        return self.numbers.read(descriptor, offset, self._size)
 
-    def _read_older(self) -> None:
-        for name in reversed(older_names(self._disk, self._folder)):
-            descriptor = self._disk.open_read(self._folder / name)
-            try:
-                _, size = self._disk.file_id(descriptor)
-                if self._take_over(descriptor, 0, size):
-                    return
-            finally:
-                self._disk.close(descriptor)
+    def _write_some(
+        self,
+        drafts: Sequence[Draft],
+        conditions: Mapping[int, Condition],
+        outcomes: list[bytes | ThenceError],
+    ) -> None:
+        """Writes what its conditions let in; an id that is known stands for its stored line."""
+        where = (self._disk, self._folder, self.numbers.node_id, self._vocabulary)
+        found = verdicts(*where, drafts, conditions)
+        lines: list[bytes | ThenceError] = []
+        try:
+            self._write_all([d for d, v in zip(drafts, found, strict=True) if v is None], lines)
+            for verdict in found:
+                if isinstance(verdict, Known) and not verdict.is_current and self._suspect[1]:
+                    self._write_again(verdict.line)  # where it stands may be suspect
+        finally:
+            outcomes += merged(found, lines)
 
-    def _take_over(self, descriptor: int, start: int, end: int) -> bool:
-        found = last_numbers(self._disk, descriptor, start, end, self._node)
-        if found is None:
-            return False
-        self._seq = max(self._seq, found.seq)
-        self._lamport_clock = max(self._lamport_clock, found.lamport_clock)
-        return found.seq > 0
-
-    def _write_all(self, drafts: Sequence[Draft], lines: list[bytes]) -> None:
+    def _write_all(self, drafts: Sequence[Draft], lines: list[bytes | ThenceError]) -> None:
         """Stamps and writes, a new segment whenever one is due; extends `lines` as it goes."""
-        stamped = self._stamp(drafts, self._seq + 1, self._lamport_clock + 1)
+        stamped = self.numbers.stamp(drafts)
         while stamped:
             if self._size >= self._file_bytes_max:
+                seq = self.numbers.seq
                 self._rotate()
+                if self.numbers.seq != seq:  # a notice took the number
+                    stamped = self.numbers.stamp(drafts[len(drafts) - len(stamped) :])
             count = fitting(stamped, self._file_bytes_max - self._size)
             self._write_lines(stamped[:count], lines)
             stamped = stamped[count:]
 
-    def _write_lines(self, stamped: list[bytes], lines: list[bytes]) -> None:
+    def _write_lines(self, stamped: list[bytes], lines: list[bytes | ThenceError]) -> None:
         descriptor = self._require_open()
         data = b"".join(stamped)
         start = self._size
+        self.page.writing(start)
         self._whole = False
         written = 0
         try:
@@ -246,11 +280,17 @@ class SegmentWriter:
         self._count(stamped, len(data), lines)
         self._whole = True
 
-    def _count(self, stamped: list[bytes], size: int, lines: list[bytes]) -> None:
+    def _count(self, stamped: list[bytes], size: int, lines: list[bytes | ThenceError]) -> None:
         lines += stamped
-        self._seq += len(stamped)
-        self._lamport_clock += len(stamped)
+        self.numbers.count(len(stamped))
         self._size += size
+
+    def _write_again(self, line: bytes) -> None:
+        """Writes a line that stands in an older segment already; readers serve it once."""
+        self._whole = False
+        self._disk.write_all(self._require_open(), line)
+        self._size += len(line)
+        self._whole = True
 
     def _cut(self, descriptor: int, start: int, written: bytes) -> int:
         """Cuts what follows the last whole line of a broken write; returns the lines kept."""
@@ -261,60 +301,89 @@ class SegmentWriter:
                     raise OSError("somebody else wrote behind it without the lock")
                 self._disk.truncate(descriptor, start + whole)
             except OSError as error:
-                raise OutcomeUnknown(
-                    "could not take back half a line at the end of",
-                    place=self._path,
-                    cause=error.strerror or error,
-                    hint="open the log again: the next append moves the half line aside",
-                ) from error
+                raise uncut(self._path, error) from error
         return written.count(b"\n")
 
     def _rotate(self) -> None:
         """Makes the current segment an older one, all of it on the device first."""
         descriptor = self._require_open()
-        self._sync(descriptor)
-        name = rotated_name(wall_ns(), older_names(self._disk, self._folder))
-        self._disk.rename(self._path, self._folder / name)
-        self._descriptor = None
-        self._disk.close(descriptor)
-        fresh = self._disk.open_append(self._path)
         try:
-            self._disk.sync_folder(self._folder)
-        except OSError:  # the next append opens it again, which syncs the folder
-            self._disk.close(fresh)
-            raise
-        self._descriptor = fresh
-        self._file, self._size = self._disk.file_id(fresh)
-        self._rotated.append(name)
+            self._disk.sync_data(descriptor)
+        except OSError as error:
+            self._set_aside(error)
+            return
+        name, self._descriptor = begin_next(self._disk, self._folder, wall_ns())
+        self._disk.close(descriptor)
+        self._begun(name)
 
-    def _tell_rotations(self) -> None:
-        while self._rotated:
-            self._tell("rotated", {"file": self._rotated.pop(0)})
+    def _begun(self, name: str) -> None:
+        self._file, self._size = self._disk.file_id(self._require_open())
+        self.page.seen(self._file, self._size)
+        self._untold.append(("rotated", {"file": name}))
+
+    def _sync_under_lock(self) -> None:
+        try:
+            self._disk.sync_data(self._require_open())
+        except OSError as error:
+            self._set_aside(error)
+
+    def _save(self, written: Sequence[bytes | ThenceError], error: OSError) -> None:
+        """Brings what a failed sync left in doubt to the device in the next segment."""
+        suspect = self._suspect = self._file
+        try:
+            try:
+                self._lock.acquire()
+                there = self._disk.path_id(self._path_text)
+                if there is not None and there[0] == suspect:
+                    self._catch_up(self._size)
+                    self._set_aside(error)
+                else:  # another process has set it aside
+                    self._settle()
+                    lines = [line for line in written if isinstance(line, bytes)]
+                    if not stand_behind(self._disk, self._folder, lines, suspect):
+                        raise error
+                    self._disk.sync_data(self._require_open())
+                    self._suspect = NOWHERE
+            finally:
+                self._lock.release()
+                self._tell_untold()
+        except (OSError, ThenceError) as failure:
+            raise self._poisoned(error) from failure
+
+    def _set_aside(self, error: OSError) -> None:
+        """Gives the segment whose sync failed an older one's name and copies its unsafe end."""
+        suspect, start = self._require_open(), self.page.durable_offset(self._file)
+        self._suspect = self._file
+        try:
+            name, self._descriptor = begin_next(self._disk, self._folder, wall_ns())
+            self._begun(name)
+            end = copy_lines(self._disk, suspect, start, self._require_open())
+            self._disk.close(suspect)
+            _, self._size = self._disk.file_id(self._require_open())
+            facts = {"file": name, "offset": start, "bytes": end - start}
+            told = [self._notice("segment_suspect", facts)]
+            # not in yet another segment, whose sync might fail again, and so on for ever
+            self._write_lines(self.numbers.stamp(told), [])
+            self._disk.sync_data(self._require_open())
+        except OSError as failure:
+            raise self._poisoned(error) from failure
+        self.page.durable(self._file, self._size)
+        self._suspect = NOWHERE
+        self._untold.append(("suspect", {**facts, "error": error}))
+
+    def _poisoned(self, error: OSError) -> OutcomeUnknown:
+        self._poison = unsynced(self._path, error)
+        return self._poison
+
+    def _tell_untold(self) -> None:
+        while self.numbers.unbelieved:
+            self._tell("clock_ignored", {"lamport_clock": self.numbers.unbelieved.pop()})
+        while self._untold:
+            self._tell(*self._untold.pop(0))
 
     def _require_open(self) -> int:
         assert self._descriptor is not None
         return self._descriptor
-
-    def _failure(self, error: OSError) -> ThenceError:
-        kind: type[ThenceError] = AppendFailed
-        hint = "check the device, then try again"
-        if error.errno in FULL_ERRNOS:
-            kind, hint = LogFull, "free some space, then try again"
-        elif error.errno in DENIED_ERRNOS:
-            kind, hint = LogReadOnly, "give this user the right to write there"
-        failure = kind(
-            "could not append to", place=self._path, cause=error.strerror or error, hint=hint
-        )
-        failure.__cause__ = error
-        return failure
-
-    def _closed_for_good(self) -> ThenceError:
-        return LogReadOnly(
-            "could not append to",
-            place=self._path,
-            cause="an earlier sync of it failed, so nothing more is written by this opening",
-            hint="check the device, then open the log again",
-        )
 
 
 def fitting(lines: Sequence[bytes], room_bytes: int) -> int:

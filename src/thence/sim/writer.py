@@ -94,7 +94,7 @@ class EventWriter:
     @property
     def dropped_count(self) -> int:
         """How many events a full queue dropped."""
-        return self._committer.dropped_count
+        return self._committer.drops.count
 
     @property
     def failed_count(self) -> int:

@@ -1,0 +1,145 @@
+"""The command `doctor`: whether this machine, this folder and this log are fit for use."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from thence.cli.groups import HELP_NAMES, json_option, log_option, talks
+from thence.cli.voice import Voice, current
+
+if TYPE_CHECKING:
+    from thence.log.health import Check
+
+PYTHON_MIN = (3, 11)
+PACKAGES = ("msgspec", "click", "rich", "structlog", "ruamel.yaml", "pydantic")
+_ANEW = "install thence anew: pip install --force-reinstall thence"
+_NAME_COLUMNS = 10
+_EXAMPLE = """\b
+Example:
+  thence doctor --log output/my-run"""
+
+
+@click.command("doctor", context_settings=HELP_NAMES, epilog=_EXAMPLE)
+@log_option
+@json_option
+@talks
+def doctor_command(log: str | None, is_json: bool) -> int:
+    """Check the machine, the folder, and the state of a log.
+
+    Without a log it looks at this folder. One small file is written to try the disk, and
+    removed; a log that can only be read is looked at all the same. Exit code 0: all is ok;
+    1: a check fails; 3: there is damage. `thence verify` reads every line.
+    """
+    from thence.cli.failure import DAMAGED, FAILED
+
+    voice = current()
+    folder, is_log = _place(voice, log)
+    checks = [*machine_checks(), *_folder_checks(folder, is_log)]
+    is_ok = all(check.ok for check in checks)
+    if is_json:
+        told = [
+            {"name": check.name, "ok": check.ok, "detail": check.detail, "hint": check.hint}
+            for check in checks
+        ]
+        # not by msgspec, which may be what is broken
+        text = json.dumps({"ok": is_ok, "checks": told}, ensure_ascii=False, separators=(",", ":"))
+        voice.line(text.encode("utf-8", "backslashreplace"))
+    else:
+        _say(voice, checks, folder, is_log)
+    if any(check.is_damage for check in checks):
+        return DAMAGED
+    return 0 if is_ok else FAILED
+
+
+def machine_checks() -> "list[Check]":
+    """Looks at Python, the platform, and the packages of the base install."""
+    import platform
+    import sys
+
+    from thence.log.health import Check
+
+    wanted = ".".join(map(str, PYTHON_MIN))
+    is_tried = sys.platform in ("linux", "darwin")
+    return [
+        Check(
+            "python",
+            sys.version_info >= PYTHON_MIN,
+            f"{platform.python_version()} in {sys.prefix}",
+            "" if sys.version_info >= PYTHON_MIN else f"thence needs Python {wanted} or later",
+        ),
+        Check(
+            "platform",
+            is_tried,
+            platform.platform(),
+            "" if is_tried else "thence is made and tested for Linux and macOS",
+        ),
+        _packages(),
+    ]
+
+
+def _packages() -> "Check":
+    """Imports what the base install holds."""
+    from importlib import import_module, metadata
+
+    from thence import __version__
+    from thence.log.health import Check
+
+    found, broken = [f"thence {__version__}"], []
+    for name in PACKAGES:
+        try:
+            import_module(name)
+            found.append(f"{name} {metadata.version(name)}")
+        except ImportError as error:
+            broken.append(f"{name} ({error})")
+    if not broken:
+        return Check("packages", True, ", ".join(found))
+    return Check("packages", False, f"can't be imported: {', '.join(broken)}", _ANEW)
+
+
+def _folder_checks(folder: Path, is_log: bool) -> "list[Check]":
+    from thence.log.disk import OS_DISK, wall_ns
+    from thence.log.health import Check, clock, folder_checks
+
+    checks = folder_checks(OS_DISK, folder)
+    if not is_log:
+        return [*checks, clock(wall_ns(), "")]
+    try:
+        from thence.log.condition import log_checks
+    except ImportError as error:  # told above, too
+        return [*checks, Check("log", False, f"it was not looked at: {error}", _ANEW)]
+    return [*checks, *log_checks(OS_DISK, folder)]
+
+
+def _place(voice: Voice, log: str | None) -> tuple[Path, bool]:
+    """Returns the folder to look at, and whether it holds a log."""
+    from thence.cli.locate import find_log, named_log
+    from thence.errors import NotALog
+
+    try:
+        return find_log(voice, log), True
+    except NotALog:
+        if named_log(voice, log) is not None:
+            raise
+        return Path(), False
+
+
+def _say(voice: Voice, checks: "list[Check]", folder: Path, is_log: bool) -> None:
+    from thence.cli.render import counted, plain, wrapped
+
+    for check in checks:
+        mark, colour = ("ok    ", "green") if check.ok else ("not ok", "red")
+        margin = f"{mark}  {check.name:{_NAME_COLUMNS}}  "
+        text = wrapped(check.detail, voice.width, margin)
+        voice.say(click.style(mark, fg=colour) + text[len(mark) :])
+        if check.hint:
+            voice.say(wrapped(f"next: {check.hint}", voice.width, " " * len(margin)))
+    failed = sum(not check.ok for check in checks)
+    where = f"the log {folder}" if is_log else "this folder, which is no log"
+    result = (
+        f"not ok: {failed} of {counted(len(checks), 'check')}"
+        if failed
+        else (f"ok: {counted(len(checks), 'check')}")
+    )
+    voice.say(plain(f"{result}, on {where}"))

@@ -1,0 +1,91 @@
+"""The command `last`: what happened last, and what was open when the log ended."""
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from thence.cli.groups import HELP_NAMES, json_option, log_option, talks
+from thence.cli.voice import Voice, current
+
+if TYPE_CHECKING:
+    from thence.core.ending import Ending
+    from thence.core.event import Event
+    from thence.core.vocabulary import Vocabulary
+
+OPEN_SHOWN_MAX = 20
+_UNITS = (("d", 86_400), ("h", 3_600), ("min", 60))
+_EXAMPLE = """\b
+Example:
+  thence last --log output/my-run"""
+
+
+@click.command("last", context_settings=HELP_NAMES, epilog=_EXAMPLE)
+@log_option
+@json_option
+@talks
+def last_command(log: str | None, is_json: bool) -> None:
+    """Tell the last event, and what was open when the log ended.
+
+    Open is what an event began and no event ended: the turn that a killed simulation was
+    in, a step that never returned. How long before the last event it began is told with
+    it.
+    """
+    from thence.cli.opened import opened
+    from thence.core.ending import ending
+
+    voice = current()
+    with opened(voice, log) as replica:
+        found = ending(replica.read())
+    if is_json:
+        import msgspec
+
+        last = None if found.last is None else msgspec.Raw(found.last.line)
+        still_open = [msgspec.Raw(event.line) for event in found.still_open]
+        voice.json({"last": last, "open": still_open})
+    elif found.last is None:
+        voice.note("no events")
+    else:
+        _say(voice, found, found.last, replica.vocabulary)
+
+
+def _say(voice: Voice, found: "Ending", last: "Event", vocabulary: "Vocabulary") -> None:
+    from thence.cli.render import brief, counted, wrapped
+
+    told = f"last event: {brief(vocabulary.sentence(last))}"
+    voice.say(wrapped(f"{told}, {last.timestamp or 'at no known time'}", voice.width, "", "  "))
+    hidden = 0 if voice.is_verbose else max(len(found.still_open) - OPEN_SHOWN_MAX, 0)
+    if hidden:
+        voice.say(f"still open: {counted(hidden, 'older one')}; -v shows all")
+    for event in found.still_open[hidden:]:
+        told = f"still open: {brief(vocabulary.sentence(event))}{_begun(event, last)}"
+        voice.say(wrapped(told, voice.width, "", "  "))
+    if not found.still_open:
+        voice.say("nothing was left open")
+
+
+def _begun(event: "Event", last: "Event") -> str:
+    """Says when something began, seen from the last event; nothing where no clock tells."""
+    if event is last:
+        return ", with which the log ends"
+    try:
+        moments = [datetime.fromisoformat(at.timestamp) for at in (event, last)]
+        seconds = (moments[1] - moments[0]).total_seconds()
+    except (ValueError, TypeError):  # another tool's time, or none
+        return ""
+    return f", begun {span(seconds)} before" if seconds >= 0 else f", begun {event.timestamp}"
+
+
+def span(seconds: float) -> str:
+    """Writes a time that went by in its two largest units: 3 h 20 min, 1.5 s, 20 ms."""
+    if seconds < 1:
+        return f"{seconds * 1000:.3g} ms"
+    if seconds < 60:
+        return f"{seconds:.3g} s"
+    rest = int(seconds)
+    parts: list[str] = []
+    for unit, size in (*_UNITS, ("s", 1)):
+        number, rest = divmod(rest, size)
+        if number or parts:
+            parts.append(f"{number:,} {unit}")
+    return " ".join(parts[:2])

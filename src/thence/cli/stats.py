@@ -1,0 +1,96 @@
+"""The command `stats`: the events of a log counted."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from thence.cli.groups import HELP_NAMES, json_option, log_option, talks
+from thence.cli.voice import Voice, current
+
+if TYPE_CHECKING:
+    from thence.core.event import Event
+    from thence.core.tally import Tally
+
+NAMES_SHOWN_MAX = 20
+_EXAMPLE = """\b
+Example:
+  thence stats --log output/my-run --json"""
+
+
+@click.command("stats", context_settings=HELP_NAMES, epilog=_EXAMPLE)
+@log_option
+@json_option
+@talks
+def stats_command(log: str | None, is_json: bool) -> None:
+    """Count the events of a log: by type, by actor, by node.
+
+    An event is counted once, as `thence log` lists it. Lines that are passed over because
+    they are damaged, and events that nothing verifies, are told.
+    """
+    from thence.cli.opened import opened
+    from thence.core.tally import tallied
+
+    voice = current()
+    with opened(voice, log) as replica:
+        found = tallied(replica.read())
+    sizes = _sizes(replica.folder)
+    if is_json:
+        if found.unverified:
+            voice.note(f"{found.unverified:,} of the events are unverified")
+        voice.json(
+            {
+                "events": found.events,
+                "by_type": found.by_type,
+                "by_actor": found.by_actor,
+                "nodes": found.nodes,
+                "first": _place(found.first),
+                "last": _place(found.last),
+                "bytes": sum(sizes),
+            }
+        )
+    else:
+        _say(voice, found, sizes, str(replica.folder))
+
+
+def _sizes(folder: Path) -> list[int]:
+    from thence.log.disk import OS_DISK
+    from thence.log.segment import segments
+
+    found = (OS_DISK.path_id(str(path)) for path in segments(OS_DISK, folder))
+    return [there[1] for there in found if there is not None]
+
+
+def _place(event: "Event | None") -> dict[str, str] | None:
+    if event is None:
+        return None
+    return {"event_id": event.event_id, "timestamp": event.timestamp}
+
+
+def _say(voice: Voice, found: "Tally", sizes: list[int], folder: str) -> None:
+    from thence.cli.render import counted, plain
+    from thence.core.sentences import short_id
+
+    foreign = f", {found.unverified:,} of them unverified" if found.unverified else ""
+    voice.say(plain(f"{counted(found.events, 'event')}{foreign} in {folder}"))
+    voice.say(f"  {counted(sum(sizes), 'byte')} in {counted(len(sizes), 'file')}")
+    for word, event in (("first", found.first), ("last ", found.last)):
+        if event is not None:
+            voice.say(plain(f"  {word}  {event.timestamp}  [{short_id(event.event_id)}]"))
+    _say_counts(voice, "type", found.by_type)
+    _say_counts(voice, "actor", found.by_actor)
+    _say_counts(voice, "node", found.nodes)
+
+
+def _say_counts(voice: Voice, word: str, counts: Mapping[str, int]) -> None:
+    from thence.cli.render import bars, counted
+
+    if not counts:
+        return
+    names = list(counts) if voice.is_verbose else list(counts)[:NAMES_SHOWN_MAX]
+    lines = bars({name: counts[name] for name in names})
+    voice.say("\n".join(("", f"by {word}", *lines)))
+    if len(names) < len(counts):
+        more = len(counts) - len(names)
+        voice.say(f"  {counted(more, f'more {word}')}; -v shows all")

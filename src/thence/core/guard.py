@@ -1,0 +1,50 @@
+"""A guard on an append: what must not have happened since its caller looked."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from thence.core.event import Event
+from thence.core.position import Position
+from thence.errors import InvalidEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Unchanged:
+    """Holds as long as no event behind a position is about certain subjects.
+
+    `since` is what the caller has read, up to its last event in arrival order. `subjects`
+    are compared with the event's subject; `types`, when given, narrow it to events of these
+    types. It is data: the log judges it under the append lock, against the file and against
+    what is written just before in the same batch.
+    """
+
+    since: Position
+    subjects: Collection[str]
+    types: Collection[str] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("subjects", "types"):
+            if isinstance(getattr(self, name), str):
+                raise InvalidEvent(
+                    "could not guard the append",
+                    place=f"field {name}",
+                    cause="a text is no collection of texts",
+                    hint=f"pass {name}={{{getattr(self, name)!r}}}",
+                )
+
+    def is_broken_by(self, event: Event) -> bool:
+        """Tells whether an event behind the position is one that must not be there."""
+        if event.subject not in self.subjects or (
+            self.types and event.event_type not in self.types
+        ):
+            return False
+        return not self.since.holds(event)
+
+    def reaches_back_to(self, event: Event, node_id: str) -> bool:
+        """Tells whether all that stands before an event in the file of a node is surely held.
+
+        That is so for an event of this node that is held along with all numbers below it.
+        """
+        known = self.since.intervals.get(node_id, ())
+        is_own = event.node_id == node_id and event.seq > 0
+        return is_own and bool(known) and known[0][0] == 1 and known[0][1] >= event.seq

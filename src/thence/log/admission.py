@@ -1,0 +1,163 @@
+"""Conditional appends judged under the append lock, before any number is taken.
+
+A guarded event is refused when its guard no longer holds; an event whose id its caller
+chose is not appended again when the log holds it. The journal is read backwards from its
+end, as far as it takes.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from thence.core.codec import Draft, event_id_of, parse, unnumbered
+from thence.core.event import Event
+from thence.core.guard import Unchanged
+from thence.core.vocabulary import Vocabulary
+from thence.errors import HeadsMoved, IdReused, ThenceError
+from thence.log.disk import Disk
+from thence.log.recovery import lines_backwards
+from thence.log.segment import segments
+
+
+class Condition(NamedTuple):
+    """What an event needs to be appended: an unbroken guard, an id that is not there yet."""
+
+    guard: Unchanged | None = None
+    is_named: bool = False
+
+
+class Known(NamedTuple):
+    """The stored line of an event that need not be appended, newline included.
+
+    `is_current` tells whether it stands in the segment that is appended to.
+    """
+
+    line: bytes
+    is_current: bool
+
+
+class Same(NamedTuple):
+    """An event that stands earlier in its own batch, at this place."""
+
+    place: int
+
+
+Verdict = Known | Same | ThenceError | None
+
+
+def verdicts(
+    disk: Disk,
+    folder: Path,
+    node_id: str,
+    vocabulary: Vocabulary,
+    drafts: Sequence[Draft],
+    conditions: Mapping[int, Condition],
+) -> list[Verdict]:
+    """Judges a batch in its order; None lets an event in. `conditions` are by place."""
+    judge = _Judge(disk, folder, node_id, vocabulary)
+    for place, draft in enumerate(drafts):
+        judge.take(place, draft, conditions.get(place))
+    return judge.found
+
+
+def merged(
+    found: Sequence[Verdict], lines: Sequence[bytes | ThenceError]
+) -> list[bytes | ThenceError]:
+    """Returns the outcomes of a batch, up to the first event let in that was not written."""
+    fresh = iter(lines)
+    outcomes: list[bytes | ThenceError] = []
+    for verdict in found:
+        outcome: bytes | ThenceError | None
+        if isinstance(verdict, Known):
+            outcome = verdict.line
+        elif isinstance(verdict, Same):
+            outcome = outcomes[verdict.place]
+        else:
+            outcome = verdict or next(fresh, None)
+        if outcome is None:
+            break
+        outcomes.append(outcome)
+    return outcomes
+
+
+class _Judge:
+    """One batch under judgement, with what was let in of it so far."""
+
+    def __init__(self, disk: Disk, folder: Path, node_id: str, vocabulary: Vocabulary) -> None:
+        self._disk = disk
+        self._folder = folder
+        self._node_id = node_id
+        self._vocabulary = vocabulary
+        self._admitted: dict[int, Event] = {}
+        self.found: list[Verdict] = []
+
+    def take(self, place: int, draft: Draft, condition: Condition | None) -> None:
+        event = unnumbered(draft, self._vocabulary)
+        verdict: Verdict = None
+        if condition is not None and condition.is_named:
+            verdict = self._known(event)
+        if verdict is None and condition is not None and condition.guard is not None:
+            verdict = self._moved(condition.guard)
+        if verdict is None:
+            self._admitted[place] = event
+        self.found.append(verdict)
+
+    def _known(self, event: Event) -> Verdict:
+        for place, earlier in self._admitted.items():
+            if earlier.event_id == event.event_id:
+                return Same(place) if earlier.says_the_same_as(event) else self._reused(event)
+        wanted = event.event_id.encode()
+        for line, is_current in lines_of_the_log(self._disk, self._folder):
+            if wanted in line and event_id_of(line) == wanted:
+                stored = parse(line, self._vocabulary)
+                if isinstance(stored, Event) and not stored.is_foreign:
+                    if stored.says_the_same_as(event):
+                        return Known(line + b"\n", is_current)
+                    return self._reused(event)
+        return None
+
+    def _moved(self, guard: Unchanged) -> ThenceError | None:
+        for earlier in self._admitted.values():
+            if guard.is_broken_by(earlier):
+                return self._heads_moved(earlier)
+        for line, _ in lines_of_the_log(self._disk, self._folder):
+            event = parse(line, self._vocabulary)
+            if not isinstance(event, Event):
+                continue
+            if guard.reaches_back_to(event, self._node_id):
+                return None
+            if guard.is_broken_by(event):
+                return self._heads_moved(event)
+        return None
+
+    def _heads_moved(self, event: Event) -> HeadsMoved:
+        return HeadsMoved(
+            "could not append to",
+            place=self._folder,
+            cause=f"{event.event_type} {event.event_id} about {event.subject} came in between",
+            hint="read the log again, decide again, then append with a new guard",
+        )
+
+    def _reused(self, event: Event) -> IdReused:
+        return IdReused(
+            "could not append to",
+            place=self._folder,
+            cause=f"the id {event.event_id} stands for an event with another content",
+            hint="leave event_id out for a new event, or pass the same content for a retry",
+        )
+
+
+def lines_of_the_log(disk: Disk, folder: Path) -> Iterator[tuple[bytes, bool]]:
+    """Yields the whole lines of a log, the last first, and whether each is in the last segment.
+
+    Call it under the append lock, with the end of the log whole.
+    """
+    for number, path in enumerate(reversed(segments(disk, folder))):
+        descriptor = disk.open_read(path)
+        try:
+            _, size = disk.file_id(descriptor)
+            for place, line in enumerate(lines_backwards(disk, descriptor, 0, size)):
+                if place and line:
+                    yield line, number == 0
+        finally:
+            disk.close(descriptor)

@@ -1,0 +1,68 @@
+"""What a host says of an event, made a draft: checked, encoded, its causes gathered."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from thence.core.codec import CAUSES_MAX, Draft, Members, draft
+from thence.core.joining import join
+from thence.core.payload import is_plain, refuse
+from thence.core.vocabulary import Vocabulary
+from thence.errors import InvalidEvent
+from thence.log.notice import NoticeMaker
+from thence.log.process import new_id, now
+
+ARGUMENTS = frozenset(("event_type", "payload", "subject", "actor", "stream", "caused_by"))
+
+
+class Drafting:
+    """Drafts the events of one open log."""
+
+    def __init__(self, vocabulary: Vocabulary, notice: NoticeMaker) -> None:
+        self._vocabulary = vocabulary
+        self._notice = notice
+
+    def draft(
+        self,
+        event_type: str,
+        payload: Mapping[str, Any] | None,
+        words: tuple[str | None, str | None, str | None],
+        causes: Iterable[str],
+        event_id: str | None = None,
+        begins: bool = False,
+        ends: str | None = None,
+    ) -> list[Draft]:
+        """Returns the event's draft, behind the notices that its causes need.
+
+        `words` are subject, actor and stream. Raises InvalidEvent, EventTooLarge.
+        """
+        subject, actor, stream = words
+        members = self._vocabulary.members(stream, subject, actor, payload)
+        if not isinstance(event_type, str) or not event_type:
+            raise InvalidEvent(
+                "could not store the event",
+                place="field event_type",
+                cause=f"{event_type!r} is no text",
+                hint="pass a name such as order.placed",
+            )
+        if payload and not is_plain(payload):
+            refuse(payload)
+        causes = tuple(causes)
+        notices: list[Draft] = []
+        if len(causes) > CAUSES_MAX:
+            notices, causes = join(causes, self._notice.joined)
+        if event_id is None:
+            event_id = new_id()
+        made = Members(event_id, event_type, 1, now(), causes, begins, ends, **members)
+        return [*notices, draft(made)]
+
+
+def arguments(members: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns one event of many as arguments; raises InvalidEvent that names what is wrong."""
+    if isinstance(members, Mapping) and "event_type" in members and members.keys() <= ARGUMENTS:
+        return dict(members)
+    raise InvalidEvent(
+        "could not store one event of many",
+        place=f"{members!r:.80}",
+        cause="it is no mapping of event_type and what else append takes",
+        hint=f"pass mappings with the keys {', '.join(sorted(ARGUMENTS))}",
+    )

@@ -1,0 +1,81 @@
+"""The numbers that a log gives out next: seq and lamport_clock, under one node_id.
+
+They are taken from what stands in the segments, nowhere else: what was read is taken over,
+what was written is counted, and a clock from elsewhere is witnessed.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from thence.core.codec import Draft, stamper
+from thence.log.disk import Disk
+from thence.log.recovery import last_numbers
+from thence.log.segment import older_names
+
+CLOCK_AHEAD_MAX = 2**40
+
+
+class Numbering:
+    """The last numbers of one open log, as far as its writer has read and written."""
+
+    def __init__(self, disk: Disk, folder: Path) -> None:
+        self._disk = disk
+        self._folder = folder
+        self._stamp = stamper("")
+        self._lamport_clock = 0
+        self._received: list[int] = []
+        self.node_id = ""
+        self.seq = 0
+        self.unbelieved: list[int] = []
+
+    def begin(self, node_id: str) -> None:
+        """Has all that is stamped from now on be of this node."""
+        self.node_id = node_id
+        self._stamp = stamper(node_id)
+
+    def stamp(self, drafts: Sequence[Draft]) -> list[bytes]:
+        """Returns the lines of events that will be written next; `count` counts them then."""
+        if self._received:
+            self._take_received()
+        return self._stamp(drafts, self.seq + 1, self._lamport_clock + 1)
+
+    def count(self, written: int) -> None:
+        """Takes the numbers of so many events as given out."""
+        self.seq += written
+        self._lamport_clock += written
+
+    def witness(self, lamport_clock: int) -> None:
+        """Has all that is written from now on carry a larger clock than one from elsewhere.
+
+        One that is more than 2^40 ahead of this log is not taken over but put with the
+        `unbelieved`. Any thread may call it.
+        """
+        self._received.append(lamport_clock)
+
+    def _take_received(self) -> None:
+        own = self._lamport_clock
+        while self._received:
+            clock = self._received.pop()
+            if clock > own + CLOCK_AHEAD_MAX:
+                self.unbelieved.append(clock)
+            else:
+                self._lamport_clock = max(self._lamport_clock, clock)
+
+    def read(self, descriptor: int, start: int, end: int) -> bool:
+        """Takes over what stands between two offsets; False if none of it is of this node."""
+        found = last_numbers(self._disk, descriptor, start, end, self.node_id)
+        if found is None:
+            return False
+        self.seq = max(self.seq, found.seq)
+        self._lamport_clock = max(self._lamport_clock, found.lamport_clock)
+        return found.seq > 0
+
+    def read_older(self) -> None:
+        """Takes over what stands in the older segments, back to the last event of this node."""
+        for name in reversed(older_names(self._disk, self._folder)):
+            descriptor = self._disk.open_read(self._folder / name)
+            try:
+                if self.read(descriptor, 0, self._disk.file_id(descriptor)[1]):
+                    return
+            finally:
+                self._disk.close(descriptor)

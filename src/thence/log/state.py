@@ -1,0 +1,338 @@
+"""The state page of a log: how far each process that appends has got, for the next opening.
+
+`.thence/state` is one page of 8-byte words, mapped by every opening that appends, never
+synced and never needed: whatever is wrong with it, there is no page and appending goes on.
+A header is followed by 31 slots, one for each opening: who it is, how many emitted events
+it has accepted and committed, which batch it is writing, how far a file is on the device.
+What outlives a process tells the next opening what its end has lost; `log/unclean` reads it.
+
+A slot is taken under a `flock` of the page that nobody waits for. Its words are written by
+its owner alone, without a lock.
+"""
+
+import sys
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+from threading import Lock, get_ident
+from typing import NamedTuple
+from zlib import crc32
+
+from thence.log.disk import Disk, FileId, process_id
+from thence.log.segment import own_folder
+
+PAGE_BYTES = 4096
+SLOTS = 31
+MAGIC = int.from_bytes(b"thence\0p", "little")
+VERSION = 1
+_SLOT_WORDS = 16
+_WORDS = PAGE_BYTES // 8
+_HEADER_BYTES = 24
+_MAGIC, _VERSION, _BOOT = range(3)
+_PID, _START, _SPACE, _SLOT_BOOT, _ACCEPTED, _COMMITTED, _SHARED = range(7)
+_TARGET, _BATCH_OFFSET, _BATCH_NAME = range(7, 10)
+# file, offset, check; twice, in turns: a kill between two words leaves the other one
+_DURABLE = (10, 13)
+_UNKNOWN_BOOT = 1
+_MASK = 2**64 - 1
+
+
+class Slot(NamedTuple):
+    """What one process, dead or alive, has left in the page.
+
+    `target` is what `committed` becomes with the batch that was being written, `batch_name`
+    the fingerprint of that batch's first emitted event, looked for from `batch_offset` on.
+    """
+
+    number: int
+    process: int
+    boot: int
+    accepted: int
+    committed: int
+    is_shared: bool
+    target: int
+    batch_offset: int
+    batch_name: int
+
+
+class StatePage:
+    """This opening's slot in the page of its log, and what the other slots say.
+
+    One producer's `accept` counts exactly. When several threads call it the slot says so,
+    and the count is about right. No method raises for the page's sake.
+    """
+
+    def __init__(self, disk: Disk, folder: Path) -> None:
+        self._disk = disk
+        self._path = own_folder(folder) / "state"
+        self.accept: Callable[[], None] = self._accept_early
+        self._accepted = 0
+        self._committed = 0
+        self._own_boot = 0
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        self._words: memoryview | None = None
+        self._base = 0
+        self._taking = Lock()
+        self._attempts = 0
+        self._is_hopeless = False
+        self._producer = 0
+        self._is_shared = False
+        self._intended = 0
+        self._name = 0
+        self._turn = 0
+
+    @property
+    def is_mapped(self) -> bool:
+        """Whether this opening has a slot."""
+        return self._words is not None
+
+    @property
+    def boot(self) -> int:
+        """This boot of the machine, as slots name it."""
+        if not self._own_boot:
+            self._own_boot = self._disk.boot() or _UNKNOWN_BOOT
+        return self._own_boot
+
+    @property
+    def is_boot_known(self) -> bool:
+        """Whether one boot of this machine can be told from another."""
+        return self.boot != _UNKNOWN_BOOT
+
+    @property
+    def settled_boot(self) -> int:
+        """The boot in which an opening last looked at all slots; 0 for a page made anew."""
+        return self._words[_BOOT] if self._words is not None else 0
+
+    def begin(self) -> None:
+        """Takes a slot if there is none yet and one can be had at once; else tries later."""
+        if self._words is not None or self._is_hopeless:
+            return
+        self._attempts += 1
+        if self._attempts & self._attempts - 1 or not self._taking.acquire(blocking=False):
+            return  # the 1st, 2nd, 4th, 8th … call tries
+        try:
+            self._take()
+        except (OSError, ValueError):  # ValueError: somebody has cut the file short
+            self._give_up()
+        finally:
+            self._taking.release()
+
+    def intend(self, emitted: int, event_id: str) -> None:
+        """Says that the next write holds so many emitted events, the first with this id."""
+        self._intended = emitted
+        self._name = fingerprint(event_id.encode())
+
+    def writing(self, offset: int) -> None:
+        """Says at which offset the write begins that was announced, if one was."""
+        if self._intended and self._words is not None:
+            words, base = self._words, self._base
+            words[base + _BATCH_OFFSET] = offset
+            words[base + _BATCH_NAME] = self._name
+            words[base + _TARGET] = self._committed + self._intended
+        self._intended = 0
+
+    def commit(self, count: int) -> None:
+        """Says that so many emitted events are durable, or told as failed."""
+        self._committed += count
+        self.begin()
+        if self._words is not None:
+            self._words[self._base + _COMMITTED] = self._committed
+
+    def durable(self, file: FileId, offset: int) -> None:
+        """Says that all of a file up to an offset is on the device."""
+        if self._words is None:
+            self.begin()
+            if self._words is None:
+                return
+        words, at = self._words, self._base + _DURABLE[self._turn]
+        self._turn ^= 1
+        words[at] = _file_word(file)
+        words[at + 1] = offset
+        words[at + 2] = crc32(words[at : at + 2])
+
+    def durable_offset(self, file: FileId) -> int:
+        """Returns up to where a file is known to be on the device, 0 if nothing is known."""
+        wanted = _file_word(file)
+        return max((offset for _, name, offset in self._durables() if name == wanted), default=0)
+
+    def seen(self, file: FileId, size: int) -> None:
+        """Voids what is said of a file beyond its size: another file had this number before."""
+        wanted = _file_word(file)
+        for at, name, offset in self._durables():
+            if name == wanted and offset > size and self._words is not None:
+                self._words[at + 2] = 0
+
+    def knows_files(self) -> bool:
+        """Tells whether any slot says anything of any file."""
+        return any(offset for _, _, offset in self._durables())
+
+    def dead(self) -> list[Slot]:
+        """Lists the slots of openings that have ended without freeing them."""
+        boot, space = self.boot, self._disk.process_space()
+        return [
+            slot
+            for slot, start, slot_space in self._taken()
+            if slot.boot != boot or (slot_space == space and not self._is_alive(slot, start))
+        ]
+
+    def settle(self, dead: list[Slot]) -> None:
+        """Frees the slots of the dead, when what they tell is durable in the log."""
+        if self._words is None:
+            return
+        for slot in dead:
+            self._words[_base_of(slot.number)] = 0
+        self._words[_BOOT] = self.boot
+
+    def end(self) -> None:
+        """Frees the slot; its durable words stay. A later `begin` takes another."""
+        words, base = self._words, self._base
+        self.accept = self._accept_early
+        accepted = words[base + _ACCEPTED] if words is not None else self._accepted
+        self._begin_anew()
+        self._accepted = accepted
+        if words is not None:
+            words[base] = 0
+
+    def after_fork(self) -> None:
+        """Forgets the parent's slot and counts, in a child."""
+        self.accept = self._accept_early
+        self._accepted = self._committed = 0
+        self._begin_anew()
+
+    def _accept_early(self) -> None:
+        """Counts an event while there is no slot, and tries to take one."""
+        thread = get_ident()
+        self._is_shared = self._is_shared or self._producer not in (0, thread)
+        self._producer = thread
+        self._accepted += 1
+        self.begin()
+        if self._words is not None and self._is_shared:
+            self._words[self._base + _SHARED] = 1
+
+    def _counting(self, words: memoryview, base: int) -> Callable[[], None]:
+        """Returns the `accept` of a slot: a few words at hand, no attribute looked up."""
+        next_number = count(self._accepted + 1).__next__
+        accepted, shared = base + _ACCEPTED, base + _SHARED
+        producer = self._producer
+        thread = get_ident
+
+        def accept() -> None:
+            nonlocal producer
+            words[accepted] = next_number()
+            if thread() != producer:
+                if producer:
+                    words[shared] = 1
+                producer = thread()
+
+        return accept
+
+    def _take(self) -> None:
+        descriptor = self._disk.open_lock(self._path)
+        try:
+            if self._disk.try_lock(descriptor):
+                try:
+                    self._take_locked(descriptor)
+                finally:
+                    self._disk.unlock(descriptor)  # a mapping would keep the lock
+        finally:
+            self._disk.close(descriptor)
+
+    def _take_locked(self, descriptor: int) -> None:
+        _, size = self._disk.file_id(descriptor)
+        header = self._disk.read_at(descriptor, 0, _HEADER_BYTES)
+        if size != PAGE_BYTES or int.from_bytes(header[:8], sys.byteorder) != MAGIC:
+            self._make(descriptor, size)
+        elif int.from_bytes(header[8:16], sys.byteorder) != VERSION:
+            self._give_up()
+            return
+        words = self._disk.map_words(descriptor, _WORDS)
+        for index in range(SLOTS):
+            base = _base_of(index)
+            if not words[base + _PID]:
+                self._fill(words, base)
+                return
+
+    def _fill(self, words: memoryview, base: int) -> None:
+        process = process_id()
+        words[base + _START] = self._disk.process_start(process) or 0
+        words[base + _SPACE] = self._disk.process_space()
+        words[base + _SLOT_BOOT] = self.boot
+        words[base + _ACCEPTED] = self._accepted
+        words[base + _COMMITTED] = self._committed
+        words[base + _SHARED] = self._is_shared
+        words[base + _TARGET] = 0
+        words[base + _PID] = process
+        self._base = base
+        self._words = words
+        self.accept = self._counting(words, base)
+
+    def _give_up(self) -> None:
+        self._is_hopeless = True
+        self.accept = _nothing
+
+    def _make(self, descriptor: int, size: int) -> None:
+        """Makes the page anew in place; real bytes, for a hole might find no room later.
+
+        It is never shorter than a page on the way: another process may have it mapped.
+        """
+        page = memoryview(bytearray(PAGE_BYTES)).cast("Q")
+        page[_MAGIC], page[_VERSION] = MAGIC, VERSION
+        self._disk.write_all(descriptor, page.tobytes())
+        if size > PAGE_BYTES:
+            self._disk.truncate(descriptor, PAGE_BYTES)
+
+    def _taken(self) -> Iterator[tuple[Slot, int, int]]:
+        """Yields each slot that has an owner, with the owner's start and namespace."""
+        if self._words is None:
+            return
+        for index in range(SLOTS):
+            base = _base_of(index)
+            words = self._words[base : base + _SLOT_WORDS].tolist()
+            if words[_PID]:
+                slot = Slot(
+                    index,
+                    words[_PID],
+                    words[_SLOT_BOOT],
+                    words[_ACCEPTED],
+                    words[_COMMITTED],
+                    bool(words[_SHARED]),
+                    *words[_TARGET : _BATCH_NAME + 1],
+                )
+                yield slot, words[_START], words[_SPACE]
+
+    def _is_alive(self, slot: Slot, start: int) -> bool:
+        if slot.process >= 2**31:
+            return False
+        found = self._disk.process_start(slot.process)
+        return found is not None and (not found or not start or found == start)
+
+    def _durables(self) -> Iterator[tuple[int, int, int]]:
+        """Yields where each valid durable triple stands, its file word and its offset."""
+        if self._words is None:
+            return
+        for index in range(SLOTS):
+            for place in _DURABLE:
+                at = _base_of(index) + place
+                file, offset, check = self._words[at : at + 3].tolist()
+                if check and check == crc32(self._words[at : at + 2]):
+                    yield at, file, offset
+
+
+def fingerprint(event_id: bytes) -> int:
+    """Returns a number that tells an event's id from others, never 0."""
+    return crc32(event_id) | 1 << 32
+
+
+def _nothing() -> None:
+    """Counts no event, where there can be no page."""
+
+
+def _base_of(index: int) -> int:
+    return (index + 1) * _SLOT_WORDS
+
+
+def _file_word(file: FileId) -> int:
+    device, inode = file
+    return (device * 0x9E3779B97F4A7C15 ^ inode) & _MASK

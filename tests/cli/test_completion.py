@@ -1,0 +1,114 @@
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+from tests.cli.installed import THENCE, environment, is_three_lines, thence
+
+SOURCED = 'eval "$(thence completion bash)"\n'
+ASKED = """
+COMP_WORDS=({words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); COMPREPLY=()
+_thence_completion thence
+printf '%s\\n' "${{COMPREPLY[@]}}"
+"""
+
+
+def with_thence():
+    return environment(PATH=f"{THENCE.parent}:{os.environ['PATH']}")
+
+
+def in_bash(tmp_path, words):
+    """Source the script in a real bash and ask for what completes the words."""
+    done = subprocess.run(
+        ["bash", "--norc", "-c", SOURCED + ASKED.format(words=words)],
+        cwd=tmp_path,
+        env=with_thence(),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert done.stderr == ""
+    return done.stdout.split()
+
+
+@pytest.mark.promise("P6")
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        ("thence ver", ["verify", "version"]),
+        ("thence wh", ["why"]),
+        ("thence verify --js", ["--json"]),
+        ("thence sim l", ["list"]),
+        ("thence sim run --verb", ["--verbosity", "--verbose"]),
+        ("thence sim run --mode ''", ["async", "sync"]),
+        ("thence completion ''", ["bash", "zsh", "fish"]),
+        ("thence nonsense ver", ["verify", "version"]),
+        ("thence log --nonsense --js", ["--json"]),
+        ("thence log zzz", []),
+    ],
+)
+def test_bash_completes_commands_options_and_choices(tmp_path, words, completed):
+    assert in_bash(tmp_path, words) == completed
+
+
+def test_bash_completes_the_path_of_a_log(tmp_path):
+    """Compopt works while bash completes only, so the answer is asked for itself."""
+    asked = environment(
+        _THENCE_COMPLETE="bash_complete", COMP_WORDS="thence log --log out", COMP_CWORD="3"
+    )
+    done = subprocess.run([THENCE], env=asked, cwd=tmp_path, capture_output=True, check=True)
+    assert (done.stdout, done.stderr) == (b"file,out\n", b"")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_script_is_written_as_text_and_as_json(tmp_path, shell):
+    text = thence("completion", shell, cwd=tmp_path)
+    assert (text.code, text.err) == (0, "")
+    assert f"_THENCE_COMPLETE={shell}_complete" in text.out
+    told = thence("completion", shell, "--json", cwd=tmp_path).json
+    assert list(told) == ["shell", "script"]
+    assert (told["shell"], told["script"].strip()) == (shell, text.out.strip())
+    if shutil.which(shell):
+        checked = subprocess.run([shell, "-n"], input=text.out, text=True, check=False)
+        assert checked.returncode == 0
+
+
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_other_shells_are_answered_in_their_own_form(tmp_path, shell):
+    asked = environment(
+        _THENCE_COMPLETE=f"{shell}_complete",
+        COMP_WORDS="thence ver",
+        COMP_CWORD="1" if shell == "zsh" else "ver",
+    )
+    done = subprocess.run([THENCE], env=asked, cwd=tmp_path, capture_output=True, check=True)
+    assert done.stderr == b""
+    for told in (b"verify", b"version", b"Check every line of a log"):
+        assert told in done.stdout
+
+
+def test_names_complete_without_importing_the_commands(tmp_path):
+    script = (
+        "import sys; from thence.cli.root import run; run([])\n"
+        "print(*(name for name in sys.modules if name.startswith('thence.')), file=sys.stderr)"
+    )
+    asked = environment(_THENCE_COMPLETE="bash_complete", COMP_WORDS="thence ", COMP_CWORD="1")
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=asked, cwd=tmp_path, capture_output=True, check=True
+    )
+    assert b"plain,why" in done.stdout
+    assert not {b"thence.cli.verify", b"thence.replica", b"thence.sim"} & set(done.stderr.split())
+
+
+def test_question_in_an_unknown_form_gets_nothing(tmp_path):
+    for instruction in ("powershell_complete", "bash_source", "nonsense"):
+        ended = thence("version", cwd=tmp_path, env={"_THENCE_COMPLETE": instruction})
+        assert (ended.code, ended.out, ended.err) == (1, "", "")
+
+
+def test_unknown_shell_is_misuse(tmp_path):
+    ended = thence("completion", "tcsh", cwd=tmp_path)
+    assert (ended.code, ended.out) == (2, "")
+    assert is_three_lines(ended.err)
+    assert "'bash', 'zsh', 'fish'" in ended.err

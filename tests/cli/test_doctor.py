@@ -1,0 +1,336 @@
+"""The doctor never lies: each check is seen in both outcomes, on the real thing where one is."""
+
+import json
+import os
+import re
+import resource
+import shutil
+import subprocess
+import sys
+from importlib import metadata
+
+import pytest
+from tests.cli.installed import THENCE, Ended, environment, is_three_lines, thence
+from tests.events import drafted, new_id, stamped
+from tests.log.processes import started
+
+import thence as package
+from thence.cli.doctor import PACKAGES
+
+ON_MACHINE = ["python", "platform", "packages"]
+ON_FOLDER = ["filesystem", "space", "file_limit", "writable", "locks", "sync", "append", "links"]
+ON_LOG = ["log", "segments", "tail", "quarantine", "identity", "lock", "clock"]
+HOLD = """
+import fcntl, sys
+lock = open(sys.argv[1], "a")
+fcntl.flock(lock, fcntl.LOCK_EX)
+print("held", flush=True)
+sys.stdin.read()
+"""
+SMALL = """
+set -e
+mount -t tmpfs -o size=96k none small
+cp -r orders small/
+rm small/orders/.thence/identity.json  # it is a copy's
+"$@" doctor --log small/orders --json > before.json || true
+head -c 1000000 /dev/zero > small/filling 2> /dev/null || true
+"$@" doctor --log small/orders --json > full.json
+"""
+
+
+def doctor(cwd, *arguments, **options):
+    ended = thence("doctor", "--log", "orders", "--json", *arguments, cwd=cwd, **options)
+    assert ended.err == ""
+    return ended
+
+
+def by_name(ended):
+    told = ended.json if isinstance(ended, Ended) else ended
+    assert list(told) == ["ok", "checks"]
+    assert all(list(check) == ["name", "ok", "detail", "hint"] for check in told["checks"])
+    assert told["ok"] == all(check["ok"] for check in told["checks"])
+    return {check["name"]: check for check in told["checks"]}
+
+
+def failing(ended):
+    """Return what is not ok, in order; each must say what to do."""
+    checks = by_name(ended).values()
+    assert all(bool(check["hint"]) != check["ok"] for check in checks)
+    return [check["name"] for check in checks if not check["ok"]]
+
+
+def state(folder):
+    """All that lies in a folder, with its bytes."""
+    return {path: path.read_bytes() if path.is_file() else b"" for path in folder.rglob("*")}
+
+
+@pytest.mark.promise("P6")
+def test_sound_log_is_ok_and_left_as_it_was(tmp_path, orders):
+    before = state(tmp_path)
+    ended = doctor(tmp_path)
+    checks = by_name(ended)
+    assert list(checks) == ON_MACHINE + ON_FOLDER + ON_LOG
+    assert (ended.code, failing(ended)) == (0, [])
+    assert state(tmp_path) == before
+    assert checks["log"]["detail"].startswith("plain log 01")
+    assert checks["tail"]["detail"] == f"the newest line [{orders[-1][:18]}] is whole"
+    size = (tmp_path / "orders" / "events.jsonl").stat().st_size
+    assert checks["segments"]["detail"] == f"1 with {size:,} bytes"
+    assert checks["lock"]["detail"] == "free"
+    for name in PACKAGES:
+        assert f"{name} {metadata.version(name)}" in checks["packages"]["detail"]
+
+
+@pytest.mark.promise("P6")
+def test_text_is_a_line_a_check_with_a_hint_under_each_that_fails(tmp_path, orders):
+    fine = thence("doctor", "--log", "orders", cwd=tmp_path)
+    assert (fine.code, fine.err) == (0, "")
+    assert "\x1b" not in fine.out
+    assert max(map(len, fine.lines)) <= 80
+    for name in ON_MACHINE + ON_FOLDER + ON_LOG:
+        assert len(re.findall(rf"^ok      {name:<10}  \S", fine.out, re.MULTILINE)) == 1
+    assert fine.lines[-1] == "ok: 18 checks, on the log orders"
+    with (tmp_path / "orders" / "events.jsonl").open("ab") as file:
+        file.write(b'{"event_id":"torn')
+    torn = thence("doctor", "--log", "orders", cwd=tmp_path)
+    assert torn.code == 1
+    assert (
+        "\nnot ok  tail        the last line of events.jsonl is unfinished, 17 bytes\n" in torn.out
+    )
+    assert "\n                    next: the next append moves it aside" in torn.out
+    assert torn.lines[-1] == "not ok: 1 of 18 checks, on the log orders"
+
+
+def test_folder_without_a_log_is_looked_at(tmp_path):
+    ended = thence("doctor", "--json", cwd=tmp_path)
+    assert ended.code == 0
+    assert list(by_name(ended)) == [*ON_MACHINE, *ON_FOLDER, "clock"]
+    assert not list(tmp_path.iterdir())
+    text = thence("doctor", cwd=tmp_path)
+    assert text.lines[-1] == "ok: 12 checks, on this folder, which is no log"
+
+
+def test_log_that_was_named_and_is_not_there_is_an_error(tmp_path):
+    ended = thence("doctor", "--log", "orders", "--json", cwd=tmp_path)
+    assert ended.code == 4
+    assert ended.json["error"]["code"] == "not_a_log"
+    assert is_three_lines(ended.err)
+
+
+def test_log_of_a_simulation_and_one_without_its_own_folder_are_looked_at(tmp_path, orders):
+    shutil.rmtree(tmp_path / "orders" / ".thence")
+    checks = by_name(doctor(tmp_path))
+    assert checks["log"]["detail"].startswith("plain log without .thence/log.json")
+    assert checks["identity"]["detail"].startswith("none yet")
+    assert checks["lock"]["detail"] == "nobody has appended yet"
+    assert not (tmp_path / "orders" / ".thence").exists()
+    package.open(tmp_path / "run", vocabulary="sim").close()
+    assert "sim log" in thence("doctor", "--log", "run", cwd=tmp_path).out
+
+
+def test_log_that_can_only_be_read_is_looked_at(tmp_path, orders):
+    folder = tmp_path / "orders"
+    paths = [folder, *folder.rglob("*")]
+    for path in paths:
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    try:
+        ended = doctor(tmp_path, obeys_permissions=True)
+    finally:
+        for path in paths:
+            path.chmod(0o755)
+    assert (ended.code, failing(ended)) == (1, ["writable"])
+    checks = by_name(ended)
+    assert checks["writable"]["detail"].startswith("Permission denied: orders/events.jsonl")
+    assert set(ON_LOG) <= set(checks)
+    assert not {"locks", "sync", "append", "links"} & set(checks)
+
+
+@pytest.mark.parametrize("name", [".thence", "events.jsonl"])
+def test_what_may_not_be_read_is_told(tmp_path, orders, name):
+    path = tmp_path / "orders" / name
+    path.chmod(0)
+    ended = thence("doctor", "--log", "orders", "--json", cwd=tmp_path, obeys_permissions=True)
+    path.chmod(0o755)
+    assert ended.code == 1
+    assert f"orders/{name}" in ended.out
+
+
+@pytest.mark.parametrize(("kib", "fails"), [(100, ["file_limit"]), (0, ["file_limit", "writable"])])
+def test_limit_on_the_size_of_files_is_told(tmp_path, orders, kib, fails):
+    limited = subprocess.run(
+        [THENCE, "doctor", "--log", "orders", "--json"],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (kib * 1024, kib * 1024)),
+    )
+    assert (limited.returncode, limited.stderr) == (1, b"")
+    assert failing(json.loads(limited.stdout)) == fails
+
+
+def test_full_disk_is_told(tmp_path, orders):
+    """A small tmpfs is filled; where none may be mounted, the room of no file is as full."""
+    (tmp_path / "small").mkdir()
+    words = ["unshare", "--mount", "--map-root-user", "sh", "-c", SMALL, "sh", str(THENCE)]
+    tried = subprocess.run(words, cwd=tmp_path, env=environment(), capture_output=True, check=False)
+    if (tmp_path / "full.json").exists():
+        assert tried.returncode == 1
+        before = json.loads((tmp_path / "before.json").read_text())
+        assert failing(before) == ["space"]
+        assert by_name(before)["filesystem"]["detail"].startswith("tmpfs: in memory")
+        full = json.loads((tmp_path / "full.json").read_text())
+        fails = ["space", "writable"]
+    else:
+        words = ["sh", "-c", 'ulimit -f 0; "$@" doctor --log orders --json', "sh", str(THENCE)]
+        full = json.loads(subprocess.run(words, cwd=tmp_path, capture_output=True).stdout)
+        fails = ["file_limit", "writable"]
+    assert failing(full) == fails
+    assert by_name(full)["writable"]["hint"].startswith("make room")
+
+
+def test_torn_tail_is_told_until_an_append_moves_it_aside(tmp_path, orders):
+    path = tmp_path / "orders" / "events.jsonl"
+    path.write_bytes(path.read_bytes()[:-30])
+    assert (doctor(tmp_path).code, failing(doctor(tmp_path))) == (1, ["tail"])
+    assert thence("append", "note", "--log", "orders", cwd=tmp_path).code == 0
+    ended = doctor(tmp_path)
+    assert (ended.code, failing(ended)) == (0, [])
+    assert by_name(ended)["quarantine"]["detail"] == "1 moved aside and told"
+
+
+def test_what_was_moved_aside_and_not_told_is_told(tmp_path, orders):
+    path = tmp_path / "orders" / "events.jsonl"
+    path.write_bytes(path.read_bytes()[:-30])
+    thence("append", "note", "--log", "orders", cwd=tmp_path)
+    (moved,) = (tmp_path / "orders" / ".thence" / "quarantine").iterdir()
+    moved.rename(f"{moved}.untold")
+    ended = doctor(tmp_path)
+    assert (ended.code, failing(ended)) == (1, ["quarantine"])
+    assert "1 of 1 moved aside" in by_name(ended)["quarantine"]["detail"]
+
+
+def test_damaged_newest_line_is_damage(tmp_path, orders):
+    path = tmp_path / "orders" / "events.jsonl"
+    path.write_bytes(path.read_bytes().replace(b"unrelated", b"unrelatex"))
+    ended = doctor(tmp_path)
+    assert (ended.code, failing(ended)) == (3, ["tail"])
+    assert "(bad_checksum)" in by_name(ended)["tail"]["detail"]
+
+
+def test_damage_further_back_is_left_to_verify(tmp_path, orders):
+    path = tmp_path / "orders" / "events.jsonl"
+    path.write_bytes(path.read_bytes().replace(b'"amount":12', b'"amount":13', 1))
+    assert doctor(tmp_path).code == 0
+    assert thence("verify", "--log", "orders", cwd=tmp_path).code == 3
+
+
+@pytest.mark.parametrize(("name", "check"), [("identity.json", "identity"), ("log.json", "log")])
+def test_small_file_with_other_content_is_damage(tmp_path, orders, name, check):
+    (tmp_path / "orders" / ".thence" / name).write_text("{nonsense")
+    ended = doctor(tmp_path)
+    assert (ended.code, failing(ended)) == (3, [check])
+    assert f"orders/.thence/{name}" in by_name(ended)[check]["detail"]
+
+
+def test_log_of_a_later_format_is_no_damage(tmp_path, orders):
+    (tmp_path / "orders" / ".thence" / "log.json").write_text(
+        '{"format":9,"log_id":"x","vocabulary":"plain"}'
+    )
+    ended = doctor(tmp_path)
+    assert (ended.code, failing(ended)) == (1, ["log"])
+    assert by_name(ended)["log"]["hint"] == "use a newer thence"
+
+
+def test_identity_that_was_copied_is_told(tmp_path, orders):
+    shutil.copytree(tmp_path / "orders", tmp_path / "copy")
+    ended = thence("doctor", "--log", "copy", "--json", cwd=tmp_path)
+    assert (ended.code, failing(ended)) == (1, ["identity"])
+    assert failing(doctor(tmp_path)) == []
+
+
+def test_lock_that_another_process_holds_is_told_with_its_number(tmp_path, orders):
+    holder = started(HOLD, tmp_path / "orders" / ".thence" / "lock")
+    try:
+        assert holder.stdout
+        assert holder.stdout.readline() == "held\n"
+        ended = doctor(tmp_path)
+        assert (ended.code, failing(ended)) == (1, ["lock"])
+        detail = by_name(ended)["lock"]["detail"]
+        assert detail.startswith((f"process {holder.pid} has", "another process has"))
+        if sys.platform == "linux":
+            assert str(holder.pid) in detail
+    finally:
+        holder.communicate()
+    assert failing(doctor(tmp_path)) == []
+
+
+def test_clock_behind_the_newest_event_is_noted_and_a_year_behind_not_ok(tmp_path):
+    folder = tmp_path / "orders"
+    folder.mkdir()
+    for year, code in ((2098, 1), (2001, 0)):
+        when = f"{year}-01-01T00:00:00.000000Z"
+        line = stamped(drafted(new_id(), "note", {}, timestamp=when), 1, 1)
+        (folder / "events.jsonl").write_bytes(line)
+        ended = doctor(tmp_path)
+        assert (ended.code, failing(ended)) == (code, ["clock"] if code else [])
+        assert ("which is to come" in by_name(ended)["clock"]["detail"]) == bool(code)
+
+
+@pytest.mark.parametrize(
+    ("name", "fails"), [("structlog", ["packages"]), ("msgspec", ["packages", "log"])]
+)
+def test_package_that_cant_be_imported_is_told(tmp_path, orders, name, fails):
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / f"{name}.py").write_text("raise ImportError('of another Python')")
+    ended = doctor(tmp_path, env={"PYTHONPATH": str(tmp_path / "broken")})
+    assert (ended.code, failing(ended)) == (1, fails)
+    assert f"{name} (of another Python)" in by_name(ended)["packages"]["detail"]
+
+
+def test_packages_are_those_of_the_base_install():
+    required = [line for line in metadata.requires("thence") or () if "extra ==" not in line]
+    names = {re.split(r"[^\w.-]", line)[0].replace("-", ".") for line in required}
+    assert names == set(PACKAGES)
+
+
+@pytest.mark.parametrize(
+    ("change", "name", "told"),
+    [
+        ("sys.platform = 'freebsd15'", "platform", "Linux and macOS"),
+        ("sys.version_info = (3, 10, 4)", "python", "3.11 or later"),
+    ],
+)
+def test_python_and_platform_that_nobody_tried_are_told(tmp_path, change, name, told):
+    script = (
+        "import sys, platform, thence.log.condition, thence.log.health, rich, structlog\n"
+        "import pydantic, ruamel.yaml; from thence.cli.root import run\n"
+        f"{change}\nsys.exit(run(['doctor', '--json']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, check=False
+    )
+    assert done.returncode == 1, done.stderr
+    told_all = json.loads(done.stdout)
+    assert failing(told_all) == [name]
+    assert told in by_name(told_all)[name]["hint"]
+
+
+def test_doctor_looks_while_others_write(tmp_path, orders):
+    writer = started(
+        "import sys, thence\n"
+        "with thence.open(sys.argv[1]) as log:\n"
+        "    print(log.append('ready').seq, flush=True)\n"
+        "    for number in range(400): log.append('busy', {'text': 'x' * 5000})\n",
+        tmp_path / "orders",
+    )
+    with writer:
+        assert writer.stdout
+        writer.stdout.readline()
+        looks = 0
+        while writer.poll() is None or not looks:
+            assert failing(doctor(tmp_path)) == []
+            looks += 1
+    assert writer.returncode == 0
+    assert thence("verify", "--log", "orders", cwd=tmp_path).code == 0
+    assert not [name for name in os.listdir(tmp_path / "orders" / ".thence") if "doctor" in name]

@@ -1,0 +1,150 @@
+import json
+import signal
+
+import pytest
+from tests.cli.installed import thence
+from tests.cli.scenarios import counting
+from tests.events import drafted, new_id, stamped
+
+import thence as package
+from thence.cli.last import OPEN_SHOWN_MAX, span
+
+DEADLY = """
+import os, signal
+from parts import Counter as Harmless
+
+
+class Counter(Harmless):
+    def apply_engine_rules(self, view):
+        if view.turn == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def write(folder, *parts):
+    """Write events given as name, seconds after the first, and members."""
+    folder.mkdir()
+    lines = []
+    for number, (kind, seconds, members) in enumerate(parts, 1):
+        minutes, rest = divmod(seconds, 60)
+        when = f"2026-11-20T07:{minutes:02.0f}:{rest:09.6f}Z"
+        event_id = members.pop("event_id", None) or new_id()
+        lines.append(stamped(drafted(event_id, kind, members, timestamp=when), number, number))
+    (folder / "events.jsonl").write_bytes(b"".join(lines))
+
+
+def last(cwd, *arguments):
+    return thence("last", "--log", "orders", *arguments, cwd=cwd)
+
+
+def test_log_with_nothing_open_says_so(tmp_path, orders):
+    ended = last(tmp_path)
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.lines[0].startswith(f"last event: note [{orders[3][:18]}], 20")
+    assert ended.lines[-1] == "nothing was left open"
+
+
+@pytest.mark.promise("P6")
+def test_json_is_the_last_event_and_the_open_ones_as_stored(tmp_path):
+    begun = new_id()
+    write(
+        tmp_path / "orders",
+        ("refund.begun", 0, {"begins": True, "event_id": begun, "subject": "order/881"}),
+        ("pay.begun", 1, {"begins": True}),
+        ("refund.ended", 2, {"ends": begun}),
+    )
+    lines = (tmp_path / "orders" / "events.jsonl").read_text().splitlines()
+    ended = last(tmp_path, "--json")
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out == f'{{"last":{lines[2]},"open":[{lines[1]}]}}\n'
+
+
+def test_open_events_are_told_with_how_long_before_the_end_they_began(tmp_path):
+    write(
+        tmp_path / "orders",
+        ("night.begun", 0, {"begins": True}),
+        ("refund.begun", 90, {"begins": True, "subject": "order/881"}),
+        ("note", 91.5, {}),
+    )
+    first, second = last(tmp_path).lines[1:]
+    assert first.startswith("still open: night.begun [")
+    assert first.endswith("], begun 1 min 31 s before")
+    assert second.startswith("still open: refund.begun on order/881 [")
+    assert second.endswith("], begun 1.5 s before")
+
+
+def test_clock_that_was_set_back_is_not_taken_for_a_span(tmp_path):
+    write(tmp_path / "orders", ("night.begun", 9, {"begins": True}), ("note", 0, {}))
+    assert last(tmp_path).lines[1].endswith("], begun 2026-11-20T07:00:09.000000Z")
+
+
+def test_event_that_is_last_and_open_is_both(tmp_path):
+    write(tmp_path / "orders", ("night.begun", 0, {"begins": True}))
+    assert last(tmp_path).lines[1].endswith("], with which the log ends")
+
+
+def test_many_open_events_are_cut_to_the_newest_and_counted(tmp_path):
+    many = [("begun", number, {"begins": True}) for number in range(OPEN_SHOWN_MAX + 3)]
+    write(tmp_path / "orders", *many)
+    lines = last(tmp_path).lines
+    assert len(lines) == OPEN_SHOWN_MAX + 2
+    assert lines[1] == "still open: 3 older ones; -v shows all"
+    assert len(last(tmp_path, "-v").lines) == OPEN_SHOWN_MAX + 4
+    assert len(last(tmp_path, "--json").json["open"]) == OPEN_SHOWN_MAX + 3
+
+
+def test_empty_log_has_no_last_event(tmp_path):
+    package.open(tmp_path / "orders").close()
+    ended = last(tmp_path)
+    assert (ended.code, ended.out, ended.err) == (0, "", "no events\n")
+    assert last(tmp_path, "--json").json == {"last": None, "open": []}
+
+
+def test_times_that_another_tool_wrote_hurt_nothing(tmp_path):
+    (tmp_path / "orders").mkdir()
+    (tmp_path / "orders" / "events.jsonl").write_text(
+        '{"event_id":"a","event_type":"begun","timestamp":"2026","begins":true}\n'
+        '{"event_id":"b","event_type":"note","timestamp":"noon"}\n'
+    )
+    ended = last(tmp_path)
+    assert ended.code == 0
+    assert ended.lines == ["last event: note [b], noon", "still open: begun [a]"]
+
+
+def test_killed_simulation_shows_the_turn_that_it_was_in(tmp_path):
+    path = counting(tmp_path)
+    (tmp_path / "deadly.py").write_text(
+        f"import sys\nsys.path.insert(0, {str(tmp_path)!r})\n{DEADLY}"
+    )
+    path.write_text(path.read_text().replace("./parts.py:Counter", "./deadly.py:Counter"))
+    run = thence("sim", "run", path, "--mode", "sync", cwd=tmp_path)
+    assert run.code == -signal.SIGKILL
+    still_open = thence("last", "--json", cwd=tmp_path).json["open"]
+    kinds = [(event["turn_number"], event["details"]["milestone_type"]) for event in still_open]
+    assert kinds == [(0, "simulation_start"), (3, "turn_start")]
+    assert "still open: Turn 3 began [" in thence("last", cwd=tmp_path).out
+
+
+def test_finished_simulation_leaves_nothing_open(tmp_path):
+    assert thence("sim", "run", counting(tmp_path), cwd=tmp_path).code == 0
+    told = thence("last", "--json", cwd=tmp_path).json
+    assert told["last"]["details"]["milestone_type"] == "simulation_end"
+    assert told["open"] == []
+    log = thence("log", "--json", cwd=tmp_path).lines
+    assert told["last"] == json.loads(log[-1])
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [
+        (0, "0 ms"),
+        (0.0204, "20.4 ms"),
+        (1.5, "1.5 s"),
+        (59.99, "60 s"),
+        (60, "1 min 0 s"),
+        (3_725, "1 h 2 min"),
+        (86_400 * 400, "400 d 0 h"),
+    ],
+)
+def test_spans_are_told_in_two_units(seconds, told):
+    assert span(seconds) == told

@@ -1,0 +1,80 @@
+import pytest
+from tests.cli.installed import thence
+
+import thence as package
+from thence.cli.stats import NAMES_SHOWN_MAX
+from thence.sim import Event, EventWriter
+
+
+def stats(cwd, *arguments):
+    return thence("stats", "--log", "orders", *arguments, cwd=cwd)
+
+
+@pytest.mark.promise("P6")
+def test_json_counts_events_by_type_actor_and_node(tmp_path, orders):
+    ended = stats(tmp_path, "--json")
+    assert (ended.code, ended.err) == (0, "")
+    told = ended.json
+    assert list(told) == ["events", "by_type", "by_actor", "nodes", "first", "last", "bytes"]
+    assert told["events"] == 4
+    assert told["by_type"] == {"note": 1, "order.failed": 1, "order.paid": 1, "order.placed": 1}
+    assert told["by_actor"] == {"ada": 1, "ben": 1}
+    ((node, count),) = told["nodes"].items()
+    assert (len(node), count) == (12, 4)
+    assert told["bytes"] == (tmp_path / "orders" / "events.jsonl").stat().st_size
+    shown = thence("show", orders[0], "--log", "orders", "--json", cwd=tmp_path).json
+    assert told["first"] == {"event_id": orders[0], "timestamp": shown["timestamp"]}
+    assert told["last"]["event_id"] == orders[3]
+
+
+def test_text_tells_the_same_with_bars(tmp_path, orders):
+    out = stats(tmp_path).out
+    size = (tmp_path / "orders" / "events.jsonl").stat().st_size
+    assert out.startswith(f"4 events in orders\n  {size:,} bytes in 1 file\n  first  20")
+    for told in ("\nby type\n", "\nby actor\n  ada  1  ▇", "\nby node\n", f"[{orders[3][:18]}]"):
+        assert told in out
+
+
+def test_lines_are_counted_as_log_lists_them_and_what_is_passed_over_is_told(tmp_path, orders):
+    path = tmp_path / "orders" / "events.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    foreign = b'{"event_id":"FROM-ANOTHER-TOOL","event_type":"note"}\n'
+    changed = lines[1].replace(b'"amount":12', b'"amount":13')
+    path.write_bytes(b"".join([lines[0], changed, *lines[2:], foreign, lines[0]]) + b'{"torn":')
+    ended = stats(tmp_path, "--json")
+    assert ended.json["events"] == 4
+    assert len(thence("log", "--log", "orders", "--json", cwd=tmp_path).lines) == 4
+    assert ended.json["first"] == {"event_id": "FROM-ANOTHER-TOOL", "timestamp": ""}
+    for told in ("1 damaged line is", "the last line is unfinished", "1 of the events"):
+        assert told in ended.err
+    text = stats(tmp_path)
+    assert "4 events, 1 of them unverified in orders" in text.out
+    assert "1 damaged line is passed over" in text.err
+
+
+def test_all_segments_count(tmp_path):
+    folder = tmp_path / "orders"
+    with EventWriter(folder, "many", max_file_size=2_000) as writer:
+        for number in range(40):
+            writer.emit(Event(event_type="NOTE", turn_number=number))
+    assert len(list(folder.glob("events*.jsonl"))) > 2
+    told = stats(tmp_path, "--json").json
+    assert told["events"] == 40
+    assert told["bytes"] == sum(path.stat().st_size for path in folder.glob("events*.jsonl"))
+
+
+def test_empty_log_counts_nothing(tmp_path):
+    package.open(tmp_path / "orders").close()
+    told = stats(tmp_path, "--json").json
+    assert (told["events"], told["by_type"], told["first"], told["bytes"]) == (0, {}, None, 0)
+    assert stats(tmp_path).out == "0 events in orders\n  0 bytes in 0 files\n"
+
+
+def test_many_names_are_cut_and_counted(tmp_path):
+    with package.open(tmp_path / "orders") as log:
+        for number in range(NAMES_SHOWN_MAX + 2):
+            log.emit(f"kind.{number}")
+    out = stats(tmp_path).out
+    assert "2 more types; -v shows all" in out
+    assert out.count("kind.") == NAMES_SHOWN_MAX
+    assert stats(tmp_path, "-v").out.count("kind.") == NAMES_SHOWN_MAX + 2

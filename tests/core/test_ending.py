@@ -1,0 +1,59 @@
+"""What is open when a log ends: begun by an event, and ended by none."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.events import drafted, event_of, new_id, stamped
+
+from thence.core.ending import Ending, ending
+
+
+def lasting(*parts):
+    """Make events from names: "+a" begins a, "-a" ends it, anything else is by the way."""
+    ids = {part[1:]: new_id() for part in parts if part[0] == "+"}
+    events = []
+    for number, part in enumerate(parts, 1):
+        members = {"begins": True} if part[0] == "+" else {}
+        if part[0] == "-":
+            members = {"ends": ids.get(part[1:], "an event elsewhere")}
+        event_id = ids[part[1:]] if part[0] == "+" else new_id()
+        events.append(event_of(stamped(drafted(event_id, part, members), number, number)))
+    return events
+
+
+def types(events):
+    return [event.event_type for event in events]
+
+
+def test_no_events_end_in_nothing():
+    assert ending([]) == Ending(None, ())
+
+
+def test_begun_and_not_ended_is_open_in_total_order():
+    events = lasting("+run", "+turn", "note", "-turn", "+second", "note")
+    last, still_open = ending(events)
+    assert last == events[-1]
+    assert types(still_open) == ["+run", "+second"]
+
+
+def test_what_was_ended_is_not_open():
+    assert ending(lasting("+run", "+turn", "-turn", "-run")).still_open == ()
+
+
+def test_end_of_what_was_never_begun_leaves_nothing_open():
+    assert types(ending(lasting("-elsewhere", "+run")).still_open) == ["+run"]
+
+
+@given(
+    st.lists(st.sampled_from(["+a", "+b", "+c", "-a", "-b", "-d", "note"]), unique=True),
+    st.randoms(use_true_random=False),
+)
+def test_order_of_reading_changes_nothing(parts, chance):
+    events = lasting(*parts)
+    shuffled = list(events)
+    chance.shuffle(shuffled)
+    found = ending(shuffled)
+    assert found == ending(events)
+    ended = {f"+{part[1:]}" for part in parts if part[0] == "-"}
+    assert types(found.still_open) == [
+        part for part in parts if part[0] == "+" and part not in ended
+    ]

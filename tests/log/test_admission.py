@@ -1,0 +1,165 @@
+"""Appends that depend on what the log holds: guards, and ids that their caller chose."""
+
+import threading
+
+import pytest
+from tests.log.faults import WAIT_S, GatedDisk
+
+import thence
+from thence.core.guard import Unchanged
+from thence.core.position import Position
+from thence.core.vocabulary import PLAIN
+from thence.errors import HeadsMoved, IdReused, InvalidEvent
+from thence.replica import Replica
+
+
+@pytest.fixture
+def log(tmp_path):
+    with thence.open(tmp_path) as opened:
+        yield opened
+
+
+def lines_of(path):
+    return path.read_bytes().splitlines()
+
+
+def seen(log):
+    return Position().after(log.read())
+
+
+@pytest.mark.promise("P1")
+def test_guard_refuses_when_the_subject_has_moved(log):
+    log.append("claimed", subject="WP01")
+    guard = Unchanged(seen(log), {"WP01"})
+    log.append("noted", subject="WP02")
+    log.append("done", subject="WP01", guard=guard)
+    size = log.current_size
+    with pytest.raises(HeadsMoved, match="about WP01 came in between") as caught:
+        log.append("done", subject="WP01", guard=guard)
+    assert caught.value.recoverable
+    assert log.current_size == size
+    assert log.append("done", subject="WP01", guard=Unchanged(seen(log), {"WP01"})).seq == 4
+
+
+def test_guard_watches_only_the_types_that_it_names(log):
+    guard = Unchanged(seen(log), {"WP01"}, {"claimed"})
+    log.append("noted", subject="WP01")
+    log.append("claimed", subject="WP01", guard=guard)
+    with pytest.raises(HeadsMoved):
+        log.append("claimed", subject="WP01", guard=guard)
+
+
+def test_guard_sees_events_in_older_segments_and_of_other_openings(tmp_path):
+    with Replica(tmp_path, PLAIN, max_file_size=200) as log, thence.open(tmp_path) as other:
+        guard = Unchanged(seen(log), ["WP01"])
+        other.append("claimed", subject="WP01")
+        for _ in range(5):
+            log.append("filler", {"text": "x" * 200})
+        with pytest.raises(HeadsMoved):
+            log.append("claimed", subject="WP01", guard=guard)
+
+
+def test_guard_of_a_position_with_holes_is_judged_by_the_whole_log(log):
+    first = log.append("claimed", subject="WP01")
+    later = log.append("other", subject="WP02")
+    guard = Unchanged(Position().after([later]), {"WP01"})
+    with pytest.raises(HeadsMoved, match=first.event_id):
+        log.append("claimed", subject="WP01", guard=guard)
+
+
+def test_guard_sees_foreign_lines(log):
+    log.append("a")
+    guard = Unchanged(seen(log), {"WP01"})
+    with log.current_file.open("ab") as file:
+        file.write(b'{"event_id":"x1","event_type":"claimed","subject":"WP01"}\n')
+    with pytest.raises(HeadsMoved, match="x1"):
+        log.append("claimed", subject="WP01", guard=guard)
+
+
+@pytest.mark.promise("P1")
+def test_of_threads_with_the_same_guard_one_comes_in(tmp_path):
+    disk = GatedDisk()
+    with Replica(tmp_path, PLAIN, disk=disk) as log:
+        guard = Unchanged(Position(), {"WP01"})
+        outcomes = []
+
+        def claim(name):
+            try:
+                log.append("claimed", {"by": name}, subject="WP01", guard=guard)
+                outcomes.append("in")
+            except HeadsMoved:
+                outcomes.append("out")
+
+        log.emit("first")  # holds the thread in its sync, so that the claims share a batch
+        assert disk.arrived.wait(WAIT_S)
+        threads = [threading.Thread(target=claim, args=(n,)) for n in range(8)]
+        for thread in threads:
+            thread.start()
+        while log.committer.queued < 8 + 1:
+            threading.Event().wait(0.001)
+        disk.gate.set()
+        for thread in threads:
+            thread.join(WAIT_S)
+    assert sorted(outcomes) == ["in"] + ["out"] * 7
+    assert [event.event_type for event in log.read()] == ["first", "claimed"]
+    assert log.verify().ok
+
+
+@pytest.mark.promise("P1")
+def test_known_id_with_the_same_content_returns_the_stored_event(log):
+    first = log.append("paid", {"amount": 3}, subject="order/1", event_id="order-1-paid")
+    log.append("other")
+    again = log.append("paid", {"amount": 3}, subject="order/1", event_id="order-1-paid")
+    assert again == first
+    with pytest.raises(IdReused, match="order-1-paid"):
+        log.append("paid", {"amount": 4}, subject="order/1", event_id="order-1-paid")
+    assert [event.seq for event in log.read()] == [1, 2]
+
+
+def test_known_id_is_found_in_older_segments(tmp_path):
+    with Replica(tmp_path, PLAIN, max_file_size=10) as log:
+        first = log.append("paid", event_id="once")
+        for _ in range(3):
+            log.append("other")
+        assert log.append("paid", event_id="once") == first
+    assert len(list(log.read())) == 4
+
+
+def test_same_id_twice_in_one_batch_is_written_once(tmp_path):
+    disk = GatedDisk()
+    with Replica(tmp_path, PLAIN, disk=disk) as log:
+        log.emit("first")
+        assert disk.arrived.wait(WAIT_S)
+        found = []
+
+        def append(amount):
+            try:
+                found.append(log.append("paid", {"amount": amount}, event_id="once"))
+            except IdReused:
+                found.append(None)
+
+        threads = [threading.Thread(target=append, args=(n,)) for n in (1, 1, 1, 2)]
+        for thread in threads:
+            thread.start()
+            count = 2 + threads.index(thread)
+            while log.committer.queued < count:
+                threading.Event().wait(0.001)
+        disk.gate.set()
+        for thread in threads:
+            thread.join(WAIT_S)
+    assert found.count(None) == 1
+    assert len({event.line for event in found if event}) == 1
+    assert len(lines_of(log.current_file)) == 2
+
+
+@pytest.mark.parametrize("event_id", ["", "a b", 'a"b', "é" * 26, "x" * 200, 7], ids=range(6))
+def test_id_that_would_spoil_the_line_is_refused(log, event_id):
+    with pytest.raises(InvalidEvent):
+        log.append("paid", event_id=event_id)
+    assert list(log.read()) == []
+
+
+@pytest.mark.parametrize("field", ["subjects", "types"])
+def test_guard_refuses_a_text_where_it_takes_texts(field):
+    with pytest.raises(InvalidEvent, match=field):
+        Unchanged(**{"since": Position(), "subjects": {"a"}, field: "WP01"})

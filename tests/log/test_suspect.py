@@ -1,0 +1,208 @@
+"""A sync that fails: the segment is set aside, its unsafe end stands in the next one."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+from tests.log.faults import WAIT_S, FailingDisk, GatedDisk
+
+import thence
+from thence.core.vocabulary import PLAIN
+from thence.errors import LogReadOnly, OutcomeUnknown
+from thence.log.disk import OS_DISK, Disk
+from thence.log.segment import older_names
+from thence.replica import Replica
+
+BROKEN = OSError(errno.EIO, "device error")
+
+
+class OnceBrokenDisk(Disk):
+    """Fails so many syncs, notes what each sync found in the file."""
+
+    def __init__(self):
+        self.failures = 0
+        self.synced = []
+
+    def sync_data(self, descriptor):
+        if self.failures:
+            self.failures -= 1
+            raise BROKEN
+        super().sync_data(descriptor)
+        self.synced.append((os.fstat(descriptor).st_ino, os.fstat(descriptor).st_size))
+
+
+def lines_of(path):
+    return path.read_bytes().splitlines()
+
+
+def types(folder):
+    return [event.event_type for event in thence.open(folder, create=False).read()]
+
+
+def opened(folder, disk, **options):
+    told = []
+    return Replica(folder, PLAIN, disk=disk, tell=lambda *fact: told.append(fact), **options), told
+
+
+@pytest.mark.promise("W10")
+def test_segment_whose_sync_failed_is_set_aside_and_its_unsafe_end_copied(tmp_path):
+    disk = OnceBrokenDisk()
+    log, told = opened(tmp_path, disk)
+    with log:
+        first = log.append("a")
+        disk.failures = 1
+        second = log.append("b")
+        third = log.append("c")
+        (older,) = older_names(OS_DISK, tmp_path)
+        assert lines_of(tmp_path / older) == [first.line, second.line]
+        kept, notice, after = lines_of(tmp_path / "events.jsonl")
+        assert (kept, after) == (second.line, third.line)
+        assert b"log.segment_suspect" in notice
+        assert log.verify().ok
+    current = (tmp_path / "events.jsonl").stat()
+    assert disk.synced[-1] == (current.st_ino, current.st_size)
+    assert [event.event_type for event in thence.open(tmp_path).read()] == [
+        "a",
+        "b",
+        "log.segment_suspect",
+        "c",
+    ]
+    (facts,) = (e.payload for e in log.read() if e.event_type == "log.segment_suspect")
+    at = len(first.line) + 1
+    assert dict(facts) == {"file": older, "offset": at, "bytes": len(second.line) + 1}
+    assert [word for word, _ in told] == ["rotated", "suspect"]
+
+
+def test_lines_of_others_behind_the_last_sync_go_over_too(tmp_path):
+    class Behind(OnceBrokenDisk):
+        def sync_data(self, descriptor):
+            if self.failures:
+                other.emit("theirs")  # stands in the file, not yet synced
+                assert slow.arrived.wait(WAIT_S)
+            super().sync_data(descriptor)
+
+    ours, slow = Behind(), GatedDisk()
+    log, _ = opened(tmp_path, ours)
+    with log, opened(tmp_path, slow)[0] as other:
+        log.append("a")
+        ours.failures = 1
+        log.append("ours")
+        kept = b"\n".join(lines_of(tmp_path / "events.jsonl"))
+        slow.gate.set()
+        other.append("b")
+    assert kept.count(b'"event_type":"theirs"') == kept.count(b'"event_type":"ours"') == 1
+    assert types(tmp_path) == ["a", "ours", "theirs", "log.segment_suspect", "b"]
+    assert thence.open(tmp_path).verify().ok
+
+
+def test_another_whose_sync_failed_too_finds_its_events_in_the_next_segment(tmp_path):
+    class Turns(OnceBrokenDisk):
+        other = None
+
+        def sync_data(self, descriptor):
+            if self.other is not None:  # it fails, and sets the segment aside, before us
+                other, self.other = self.other, None
+                theirs.failures = 1
+                other.append("theirs")
+                self.failures = 1
+            super().sync_data(descriptor)
+
+    ours, theirs = Turns(), OnceBrokenDisk()
+    log, _ = opened(tmp_path, ours)
+    with log, opened(tmp_path, theirs)[0] as other:
+        other.append("a")
+        log.append("b")
+        ours.other = other
+        log.append("ours")
+        assert len(older_names(OS_DISK, tmp_path)) == 1
+    assert types(tmp_path) == ["a", "b", "ours", "theirs", "log.segment_suspect"]
+    assert b'"event_type":"ours"' in b"\n".join(lines_of(tmp_path / "events.jsonl"))
+
+
+@pytest.mark.promise("W10")
+def test_sync_that_nothing_makes_good_is_unknown_and_this_opening_writes_no_more(tmp_path):
+    disk = FailingDisk()
+    with Replica(tmp_path, PLAIN, disk=disk) as log:
+        log.append("a")
+        disk.faults["sync_data"] = BROKEN
+        with pytest.raises(OutcomeUnknown, match="device error") as caught:
+            log.append("b")
+        assert caught.value.recoverable
+        disk.faults.clear()
+        for _ in range(2):
+            with pytest.raises(LogReadOnly, match="earlier sync"):
+                log.append("c")
+    with thence.open(tmp_path) as log:
+        log.append("d")
+        assert log.verify().ok
+
+
+@pytest.mark.promise("P1")
+@pytest.mark.parametrize("call", ["sync_data", "rename", "open_append", "sync_folder"])
+def test_retry_makes_an_unknown_event_durable_once(tmp_path, call):
+    disk = FailingDisk()
+    with Replica(tmp_path, PLAIN, disk=disk) as log:
+        log.append("a")
+        disk.faults |= {"sync_data": BROKEN, call: BROKEN}
+        with pytest.raises(OutcomeUnknown) as caught:
+            log.append("b", {"n": 1})
+        with pytest.raises(OutcomeUnknown) as again:
+            caught.value.retry()
+        disk.faults.clear()
+        event = again.value.retry()
+        assert event.payload["n"] == 1
+        assert caught.value.retry() == event
+    found = [e for e in thence.open(tmp_path).read() if e.event_type == "b"]
+    assert found == [event]
+    assert event.line in lines_of(tmp_path / "events.jsonl")
+    assert thence.open(tmp_path).verify().ok
+
+
+def test_sync_that_fails_at_a_rotation_sets_the_segment_aside(tmp_path):
+    disk = OnceBrokenDisk()
+    log, _ = opened(tmp_path, disk, max_file_size=10)
+    with log:
+        log.append("a")
+        disk.failures = 1
+        log.append("b")
+        assert log.verify().ok
+    assert types(tmp_path) == ["a", "log.segment_suspect", "b"]
+
+
+def test_rotation_on_a_device_that_syncs_nothing_ends(tmp_path):
+    disk = FailingDisk()
+    with Replica(tmp_path, PLAIN, disk=disk, max_file_size=10) as log:
+        log.append("a")
+        disk.faults["sync_data"] = BROKEN
+        with pytest.raises(OutcomeUnknown):
+            log.append("b")
+        assert len(older_names(OS_DISK, tmp_path)) == 1
+
+
+def test_half_a_line_stays_in_the_suspect_segment(tmp_path):
+    disk = OnceBrokenDisk()
+    log, _ = opened(tmp_path, disk)
+    with log:
+        log.append("a")
+        with Path(tmp_path, "events.jsonl").open("ab") as file:
+            file.write(b'{"event_id":"01J')
+        disk.failures = 1  # the sync of the recovery, which has cut
+        log.append("b")
+    assert types(tmp_path)[0] == "a"
+    assert types(tmp_path)[-1] == "b"
+    assert {"log.recovered", "log.segment_suspect"} <= set(types(tmp_path))
+
+
+@pytest.mark.promise("W10")
+def test_emitted_events_survive_a_sync_that_fails(tmp_path):
+    disk = OnceBrokenDisk()
+    log, _ = opened(tmp_path, disk)
+    with log:
+        log.append("a")
+        disk.failures = 1
+        for _ in range(100):
+            log.emit("e")
+        log.flush()
+        assert log.committer.failed_count == 0
+    assert types(tmp_path).count("e") == 100

@@ -1,0 +1,390 @@
+"""A step is told when it begins and when it ends, however it ends."""
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+
+import pytest
+from tests.log.faults import FailingDisk
+from tests.log.processes import ran
+
+import thence
+from thence.context import MESSAGE_CHARACTERS_MAX, current_causes
+from thence.core.codec import CAUSES_MAX
+from thence.core.vocabulary import PLAIN
+from thence.errors import EventTooLarge, InvalidEvent, LogFull, ThenceError, WriterClosed
+from thence.replica import Replica
+
+
+@pytest.fixture
+def log(tmp_path):
+    with thence.open(tmp_path) as opened:
+        yield opened
+
+
+def types(log):
+    return [event.event_type for event in log.read()]
+
+
+@pytest.mark.promise("P1")
+def test_step_is_begun_before_its_body_and_ended_after_it(log):
+    words = {"subject": "order/881", "actor": "worker-3", "stream": "nightly"}
+    before = log.append("asked")
+    with thence.because(before), thence.step("refund", log=log, **words, amount=12) as begun:
+        assert list(log.read())[-1] == begun
+        inside = log.append("money.sent")
+    ended = list(log.read())[-1]
+    assert types(log) == ["asked", "refund.begun", "money.sent", "refund.ended"]
+    assert (begun.begins, begun.ends, begun.caused_by) == (True, None, (before.event_id,))
+    assert begun.payload == {"amount": 12}
+    assert inside.caused_by == (begun.event_id,)
+    assert (ended.begins, ended.ends, ended.caused_by) == (
+        False,
+        begun.event_id,
+        (begun.event_id,),
+    )
+    for event in (begun, ended):
+        assert (event.subject, event.actor, event.stream) == tuple(words.values())
+    assert current_causes() == ()
+    assert log.verify().findings == ()
+
+
+class Unspeakable(Exception):
+    def __str__(self):
+        raise RuntimeError("no words")
+
+
+ERRORS = [
+    (ValueError("no stock"), "ValueError", "no stock"),
+    (KeyboardInterrupt(), "KeyboardInterrupt", ""),
+    (SystemExit(3), "SystemExit", "3"),
+    (asyncio.CancelledError("late"), "CancelledError", "late"),
+    (GeneratorExit(), "GeneratorExit", ""),
+    (ThenceError("could not", cause="é\0"), "ThenceError", "could not: é\0"),
+    (OSError("path \udcff"), "OSError", "path \\udcff"),
+    (Unspeakable(), "Unspeakable", ""),
+    (ValueError("x" * 2_000_000), "ValueError", "x" * MESSAGE_CHARACTERS_MAX),
+]
+
+
+@pytest.mark.promise("P1")
+@pytest.mark.parametrize(("error", "kind", "message"), ERRORS, ids=lambda value: str(type(value)))
+def test_error_is_told_and_goes_on_unchanged(log, error, kind, message):
+    with pytest.raises(type(error)) as caught, thence.step("refund", log=log) as begun:
+        raise error
+    assert caught.value is error
+    failed = list(log.read())[-1]
+    assert (failed.event_type, failed.ends) == ("refund.failed", begun.event_id)
+    assert failed.payload == {"error_type": kind, "error_message": message}
+    assert log.find("@last-error") == failed
+    assert current_causes() == ()
+
+
+@pytest.mark.promise("P1", "O6")
+def test_steps_nest_in_the_log_of_the_one_around(log):
+    with thence.step("order", log=log) as order:
+        with thence.step("pay") as pay:
+            pass
+        with pytest.raises(OSError), thence.step("ship") as ship:  # noqa: PT011
+            raise OSError
+        log.append("noted")
+    by_type = {event.event_type: event for event in log.read()}
+    assert pay.caused_by == ship.caused_by == by_type["noted"].caused_by == (order.event_id,)
+    ends = [by_type[name].event_id for name in ("pay.ended", "ship.failed")]
+    assert by_type["order.ended"].caused_by == (order.event_id, *ends)
+
+
+def test_why_a_step_failed_leads_to_the_step_inside_it_that_failed(log):
+    with pytest.raises(ZeroDivisionError), thence.step("order", log=log), thence.step("pay"):
+        _ = 1 / 0
+    told = [event.event_type for event in log.why(log.find("@last-error")).chain]
+    assert told == ["order.begun", "pay.begun", "pay.failed", "order.failed"]
+
+
+def test_end_names_the_last_of_very_many_steps_inside(log):
+    with thence.step("order", log=log) as begun:
+        for _ in range(CAUSES_MAX + 5):
+            with thence.step("pay"):
+                pass
+    ended = list(log.read())[-1]
+    last = [event.event_id for event in log.read() if event.event_type == "pay.ended"]
+    assert ended.caused_by == (begun.event_id, *last[1 - CAUSES_MAX :])
+    assert not any(event.event_type == "log.joined" for event in log.read())
+
+
+def test_step_in_another_log_is_no_cause_of_the_end_here(log, tmp_path):
+    with thence.open(tmp_path / "other") as other:
+        with thence.step("order", log=log) as order, thence.step("pay", log=other) as pay:
+            assert log.append("noted").caused_by == (pay.event_id,)
+        assert list(log.read())[-1].caused_by == (order.event_id,)
+        assert types(other) == ["pay.begun", "pay.ended"]
+
+
+def test_step_without_a_log_says_what_to_pass(log):
+    with pytest.raises(InvalidEvent, match="no log is known") as caught, thence.step("refund"):
+        pass
+    assert "thence.open" in caught.value.hint
+    for wrong in ("folder", 7, lambda: "folder"):
+        with pytest.raises(InvalidEvent, match="no open log"), thence.step("x", log=wrong):
+            pass
+    assert types(log) == []
+
+
+@pytest.mark.parametrize("key", ["caused_by", "payload", "event_id", "ends", "guard", "timeout_s"])
+def test_words_of_append_are_no_keys_of_the_payload(log, key):
+    with pytest.raises(InvalidEvent, match=f"{key} is a word of append"):
+        thence.step("refund", log=log, **{key: 1})
+
+
+def test_any_other_key_is_a_key_of_the_payload(log):
+    with thence.step("refund", log=log, name="ada", self=1, function="f") as begun:
+        pass
+    assert begun.payload == {"name": "ada", "self": 1, "function": "f"}
+
+
+@pytest.mark.parametrize("name", ["", 7, b"x"])
+def test_name_is_a_text(log, name):
+    with pytest.raises(InvalidEvent, match="is no name"):
+        thence.step(name, log=log)
+    with pytest.raises(InvalidEvent, match="it has no name"), thence.step(log=log):
+        pass
+
+
+def test_step_that_is_taken_is_not_taken_again_before_it_ends(log):
+    refund = thence.step("refund", log=log)
+    with refund, pytest.raises(InvalidEvent, match="taken already"), refund:
+        pass
+    with refund:
+        pass
+    assert types(log) == ["refund.begun", "refund.ended"] * 2
+
+
+def test_body_does_not_run_when_the_begin_can_not_be_stored(log):
+    for payload, error in (({"a": {1}}, InvalidEvent), ({"a": "x" * 2**21}, EventTooLarge)):
+        with pytest.raises(error), thence.step("refund", log=log, **payload):
+            pytest.fail("the body ran")
+    assert types(log) == []
+    assert current_causes() == ()
+
+
+def test_end_that_can_not_be_stored_is_raised_unless_an_error_passes(tmp_path, caplog):
+    disk = FailingDisk()
+    log = Replica(tmp_path, PLAIN, disk=disk)
+    log.prepare()
+    full = OSError(28, "No space left on device")
+    with pytest.raises(LogFull), thence.step("refund", log=log):
+        disk.faults = {"write": full}
+    assert current_causes() == ()
+    disk.faults = {}
+
+    def fail():
+        disk.faults = {"write": full}
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError), thence.step("refund", log=log) as begun:
+        fail()
+    assert begun.event_id in caplog.text
+    assert "step_not_ended" in caplog.text
+    disk.faults = {}
+    log.close()
+    with pytest.raises(WriterClosed), thence.step("refund", log=log):
+        pass
+
+
+@pytest.mark.promise("P1")
+def test_function_is_a_step_with_each_call(log):
+    @thence.step("refund", log=lambda: log, subject="order/1")
+    def refund(amount, *, note=""):
+        """Pays back."""
+        return paid(amount), note
+
+    @thence.step
+    def paid(amount):
+        return amount + 1
+
+    assert refund(1, note="n") == (2, "n")
+    assert refund.__doc__ == "Pays back."
+    with pytest.raises(TypeError):
+        refund("a")
+    begun, inner = ["refund.begun", "paid.begun"], ["paid.ended", "refund.ended"]
+    failed = ["paid.failed", "refund.failed"]
+    assert types(log) == begun + inner + begun + failed
+    with pytest.raises(InvalidEvent, match="no log is known"):
+        paid(1)
+
+
+@pytest.mark.promise("P1")
+def test_async_function_is_a_step_until_it_is_awaited(log):
+    @thence.step(log=log)
+    async def refund(amount):
+        async with thence.step("pay") as pay:
+            await asyncio.sleep(0)
+            assert log.append("noted").caused_by == (pay.event_id,)
+        return amount
+
+    assert asyncio.run(refund(7)) == 7
+    assert types(log) == ["refund.begun", "pay.begun", "noted", "pay.ended", "refund.ended"]
+    assert log.verify().findings == ()
+
+
+@pytest.mark.promise("O6")
+def test_tasks_beside_each_other_have_steps_of_their_own(log):
+    async def work(number):
+        async with thence.step("work", n=number) as begun:
+            await asyncio.sleep(0)
+            return begun, await asyncio.to_thread(lambda: log.append("done", {"n": number}))
+
+    async def all_of_them():
+        async with thence.step("all", log=log) as outer:
+            return outer, await asyncio.gather(*map(work, range(20)))
+
+    outer, found = asyncio.run(all_of_them())
+    for begun, done in found:
+        assert done.caused_by == (begun.event_id,)
+        assert done.payload == begun.payload
+        assert begun.caused_by == (outer.event_id,)
+    assert len(list(log.read())[-1].caused_by) == 21
+
+
+class Held(FailingDisk):
+    """Keeps each sync waiting until it is let go."""
+
+    def __init__(self):
+        super().__init__()
+        self.reached, self.gate = threading.Event(), threading.Event()
+
+    def sync_data(self, descriptor):
+        self.reached.set()
+        assert self.gate.wait(30)
+        super().sync_data(descriptor)
+
+
+@pytest.mark.parametrize("moment", ["begin", "body", "end"])
+def test_cancelled_task_ends_its_step(tmp_path, moment):
+    disk = Held()
+    log = Replica(tmp_path, PLAIN, disk=disk)
+    log.prepare()
+    inside = asyncio.Event()
+    going_on = asyncio.Event()
+
+    async def work():
+        async with thence.step("work", log=log):
+            inside.set()
+            await going_on.wait()
+
+    async def cancel():
+        task = asyncio.create_task(work())
+        if moment != "begin":
+            disk.gate.set()
+            await inside.wait()
+        disk.reached.clear()
+        if moment == "end":
+            disk.gate.clear()
+            going_on.set()
+        if moment != "body":
+            await asyncio.to_thread(disk.reached.wait, 30)
+        task.cancel()
+        await asyncio.sleep(0)
+        disk.gate.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(cancel())
+    assert types(log) == ["work.begun", "work.ended" if moment == "end" else "work.failed"]
+    log.close()
+
+
+def test_error_of_a_begin_that_is_awaited_is_raised(tmp_path):
+    async def work():
+        async with thence.step("work", log=log):
+            pytest.fail("the body ran")
+
+    log = thence.open(tmp_path)
+    log.close()
+    with pytest.raises(WriterClosed):
+        asyncio.run(work())
+
+
+@pytest.mark.promise("O6")
+def test_threads_carry_a_step_when_they_are_given_the_context(log):
+    @thence.step
+    def inner():
+        return log.append("noted").caused_by
+
+    with ThreadPoolExecutor(4) as pool, thence.step("outer", log=log) as outer:
+        futures = [pool.submit(copy_context().run, inner) for _ in range(8)]
+        assert len({future.result() for future in futures}) == 8
+        assert pool.submit(log.append, "apart").result().caused_by == ()
+    begun = [event for event in log.read() if event.event_type == "inner.begun"]
+    assert {event.caused_by for event in begun} == {(outer.event_id,)}
+
+
+def test_what_is_no_function_is_no_step(log):
+    def numbers():
+        yield 1
+
+    async def later():
+        yield 1
+
+    for function in (numbers, later):
+        with pytest.raises(InvalidEvent, match="it is a generator"):
+            thence.step(function)
+    for wrong in (int, staticmethod(numbers), classmethod(numbers)):
+        with pytest.raises(InvalidEvent, match="is no function"):
+            thence.step("x", log=log)(wrong)
+
+
+def test_step_around_a_generator_that_is_dropped_ends(log):
+    def numbers():
+        with thence.step("count", log=log):
+            yield 1
+
+    stream = numbers()
+    copy_context().run(next, stream)
+    stream.close()
+    assert types(log) == ["count.begun", "count.failed"]
+
+
+def test_step_in_a_simulations_log_belongs_to_the_run(tmp_path):
+    with thence.open(tmp_path / "run-1", "sim") as log:
+        with thence.step("consult", log=log, actor="ada", model="m") as begun:
+            pass
+        assert begun.members["details"] == {"model": "m"}
+        for event in log.read():
+            assert (event.simulation_id, event.members["agent_id"]) == ("run-1", "ada")
+        with pytest.raises(InvalidEvent, match="subject"), thence.step("x", log=log, subject="s"):
+            pass
+        assert log.verify().findings == ()
+
+
+def test_forked_child_does_not_end_its_parents_step(log):
+    parent = os.getpid()
+    try:
+        with thence.step("work", log=log):
+            child = os.fork()
+            if child == 0:
+                log.append("child")
+                sys.exit(0)
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    except SystemExit:
+        os._exit(0)
+    finally:
+        if os.getpid() != parent:
+            os._exit(1)
+    assert types(log) == ["work.begun", "child", "work.ended"]
+
+
+def test_interrupted_and_ended_programs_end_their_steps(tmp_path):
+    code = """
+import os, signal, sys, thence
+with thence.open(sys.argv[1]) as log, thence.step("work", log=log):
+    {end}
+"""
+    for end in (f"os.kill(os.getpid(), {int(signal.SIGINT)})", "sys.exit(0)"):
+        ran(code.format(end=end), tmp_path, check=False)
+    failed = [event.payload for event in thence.open(tmp_path).read() if event.ends]
+    assert [facts["error_type"] for facts in failed] == ["KeyboardInterrupt", "SystemExit"]
