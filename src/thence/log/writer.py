@@ -80,7 +80,7 @@ class SegmentWriter:
         self._lock = AppendLock(disk, own_folder(folder) / "lock")
         self._descriptor: int | None = None
         self._file = NOWHERE
-        self._size = 0
+        self._size = self._safe = 0
         self._whole = False
         self._has_told = False
         self._is_opened = False
@@ -153,6 +153,7 @@ class SegmentWriter:
         except OSError as error:
             self._save(written, error)
         else:
+            self._safe = size
             self.page.durable(file, size)
 
     def successor(self) -> "SegmentWriter":
@@ -221,8 +222,8 @@ class SegmentWriter:
         self._whole = self._has_told = False
         if self._disk.file_id(self._descriptor)[1] == 0:
             self._disk.sync_folder(self._folder)
-        if not self._catch_up(0):
-            self.numbers.read_older()
+        self.numbers.read_older(self._catch_up(0))
+        self._safe = self.page.durable_offset(self._file)
 
     def _catch_up(self, offset: int) -> bool:
         """Takes over numbers from what stands behind an offset; False if none of ours does."""
@@ -318,6 +319,7 @@ class SegmentWriter:
 
     def _begun(self, name: str) -> None:
         self._file, self._size = self._disk.file_id(self._require_open())
+        self._safe = 0
         self.page.seen(self._file, self._size)
         self._untold.append(("rotated", {"file": name}))
 
@@ -352,7 +354,8 @@ class SegmentWriter:
 
     def _set_aside(self, error: OSError) -> None:
         """Gives the segment whose sync failed an older one's name and copies its unsafe end."""
-        suspect, start = self._require_open(), self.page.durable_offset(self._file)
+        # who opened it after the failure is told nothing of it, and believes more to be safe
+        suspect, start = self._require_open(), self._safe
         self._suspect = self._file
         try:
             name, self._descriptor = begin_next(self._disk, self._folder, wall_ns())
@@ -367,6 +370,7 @@ class SegmentWriter:
             self._disk.sync_data(self._require_open())
         except OSError as failure:
             raise self._poisoned(error) from failure
+        self._safe = self._size
         self.page.durable(self._file, self._size)
         self._suspect = NOWHERE
         self._untold.append(("suspect", {**facts, "error": error}))
