@@ -52,6 +52,10 @@ class Opening:
         """Opens the log and tells its vocabulary."""
         self._vocabulary = opened_vocabulary(self._disk, self._folder, None, create=False)
         info = read_info(self._disk, self._folder)
+        path = own_folder(self._folder) / "log.json"
+        if info is None and self._disk.path_id(str(path)) is not None:
+            hint = "the next opening that appends makes it anew"
+            return Check("log", False, f"{path} can't be read", hint, is_damage=True)
         known = f"log {info.log_id}" if info else "log without .thence/log.json, which appends make"
         return Check("log", True, f"{self._vocabulary.name} {known}")
 
@@ -144,8 +148,12 @@ def _identity(disk: Disk, folder: Path) -> Check:
         return Check("identity", True, "none yet: the first append makes one")
     if own:
         return Check("identity", True, f"node {node_id}")
+    path = own_folder(folder) / "identity.json"
+    if not node_id:
+        hint = "the next append makes a new one, and tells so in the log"
+        return Check("identity", False, f"{path} can't be read", hint, is_damage=True)
     detail = f"node {node_id} is that of the log from which this one was copied or moved"
-    hint = "if the other one goes on, remove .thence/identity.json here: appends make a new one"
+    hint = "the next append takes a node of its own, and tells so in the log"
     return Check("identity", False, detail, hint)
 
 
