@@ -1,5 +1,6 @@
 """A log read back: the same events in the same total order, whatever the files look like."""
 
+import errno
 import random
 from itertools import pairwise
 from pathlib import Path
@@ -9,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.events import causal_graphs, event_of, line_of
 from tests.log.faults import WatchedDisk
-from tests.log.processes import started
+from tests.log.processes import descriptors, started
 
 import thence
 from thence.core.order import totally_ordered
 from thence.core.vocabulary import PLAIN
 from thence.log import reader
-from thence.log.disk import OS_DISK
+from thence.log.disk import OS_DISK, Disk
 from thence.replica import Replica
 
 NAMES = [f"events_2026-11-20_07-13-05-{number:06}.jsonl" for number in range(8)]
@@ -180,3 +181,27 @@ def test_reader_beside_a_rotating_writer_loses_nothing(tmp_path):
     assert passes == 150
     assert writer.wait() == 0
     writer.communicate()
+
+
+@pytest.mark.parametrize("call", ["file_id", "names", "path_id", "open_read", "read_at"])
+def test_reading_that_fails_leaves_no_descriptor(tmp_path, call):
+    class Failing(Disk):
+        def __init__(self, struck):
+            self.left = struck
+
+    def failing(disk, *arguments):
+        disk.left -= 1
+        if not disk.left:
+            raise OSError(errno.EIO, "device error")
+        return getattr(Disk, call)(disk, *arguments)
+
+    setattr(Failing, call, failing)
+    written(tmp_path, [[line_of()], [line_of()], [line_of()]])
+    for struck in range(1, 100):
+        disk = Failing(struck)
+        try:
+            assert len(list(reader.events(disk, tmp_path, PLAIN))) == 3
+            break
+        except OSError:
+            assert descriptors(tmp_path) == []
+    assert struck > 2

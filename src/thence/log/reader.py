@@ -6,6 +6,7 @@ that differ the one that sorts first as bytes, in the place of the first.
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -66,7 +67,11 @@ class _Cursor:
             yield self.name, self._offset, self._carry, False
 
     def close(self) -> None:
-        self._disk.close(self._descriptor)
+        """Closes the segment, once: its number may be another file's by then."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            with suppress(OSError):  # nothing was written to it
+                self._disk.close(descriptor)
 
 
 def raw_lines(disk: Disk, folder: Path) -> Iterator[tuple[str, int, bytes, bool]]:
@@ -77,6 +82,7 @@ def raw_lines(disk: Disk, folder: Path) -> Iterator[tuple[str, int, bytes, bool]
     """
     seen: set[FileId] = set()
     current: _Cursor | None = None
+    following: _Cursor | None = None
     try:
         while True:
             following = _open_next(disk, folder, seen)
@@ -89,8 +95,9 @@ def raw_lines(disk: Disk, folder: Path) -> Iterator[tuple[str, int, bytes, bool]
                 return
             yield from current.lines()
     finally:
-        if current is not None:
-            current.close()
+        for cursor in (current, following):
+            if cursor is not None:
+                cursor.close()
 
 
 def _open_next(disk: Disk, folder: Path, seen: set[FileId]) -> _Cursor | None:
@@ -100,13 +107,17 @@ def _open_next(disk: Disk, folder: Path, seen: set[FileId]) -> _Cursor | None:
     segment that was rotated before it.
     """
     current = _open_unseen(disk, current_path(folder), seen)
-    for name in older_names(disk, folder):
-        older = _open_unseen(disk, folder / name, seen)
-        if older is not None:
-            if current is not None:
-                current.close()
-            current = older
-            break
+    try:
+        unseen = (_open_unseen(disk, folder / name, seen) for name in older_names(disk, folder))
+        older = next(filter(None, unseen), None)
+    except OSError:
+        if current is not None:
+            current.close()
+        raise
+    if older is not None:
+        if current is not None:
+            current.close()
+        current = older
     if current is not None:
         seen.add(current.file)
     return current
@@ -120,7 +131,11 @@ def _open_unseen(disk: Disk, path: Path, seen: set[FileId]) -> _Cursor | None:
         descriptor = disk.open_read(path)
     except FileNotFoundError:  # renamed by a rotation in between: it is listed as older now
         return None
-    cursor = _Cursor(disk, path.name, descriptor)
+    try:
+        cursor = _Cursor(disk, path.name, descriptor)
+    except OSError:
+        disk.close(descriptor)
+        raise
     if cursor.file not in seen:
         return cursor
     cursor.close()
