@@ -27,13 +27,14 @@ from thence.log.batch import Waiting
 from thence.log.committer import Committer, OnFull
 from thence.log.disk import OS_DISK, Disk
 from thence.log.drafting import Drafting, arguments
+from thence.log.findings import Verification
 from thence.log.notice import NoticeMaker, guarded, warn
 from thence.log.opening import opened_vocabulary, prepare
 from thence.log.process import CLOSE_S, watch_forks
 from thence.log.reading import reading
 from thence.log.retrying import retriable
 from thence.log.segment import FILE_BYTES_MAX, current_path
-from thence.log.verify import Verification, verify
+from thence.log.verify import verify
 from thence.log.writer import SegmentWriter, Tell
 
 QUEUE_EVENTS_MAX = 10_000
