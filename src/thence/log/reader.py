@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 from thence.core.codec import BadLine, event_id_of, parse
 from thence.core.event import Event
+from thence.core.lookup import not_found
+from thence.core.position import Position
 from thence.core.vocabulary import Vocabulary
 from thence.log.disk import READ_BYTES, Disk, FileId
 from thence.log.segment import current_path, older_names
@@ -146,6 +148,22 @@ def events(disk: Disk, folder: Path, vocabulary: Vocabulary) -> Iterator[Event]:
             continue
         served.add(event.event_id)
         yield contested.get(event.event_id, event)
+
+
+def events_after(
+    disk: Disk, folder: Path, vocabulary: Vocabulary, after: Position | str | None
+) -> Iterator[Event]:
+    """Yields the events behind a position, or behind the event of an id.
+
+    Raises EventNotFound when the log ends without that event.
+    """
+    found = events(disk, folder, vocabulary)
+    if isinstance(after, Position):
+        yield from (event for event in found if not after.holds(event))
+        return
+    if after is not None and not any(event.event_id == after for event in found):
+        raise not_found(folder, after)
+    yield from found
 
 
 def _contested(disk: Disk, folder: Path, vocabulary: Vocabulary) -> dict[str, Event]:

@@ -3,7 +3,8 @@
 Findings have a severity. *damaged*: bytes that are no event, ids with two contents, numbers
 given twice, clocks that go back. *lost*: a hole in the numbers of this log's own node. Both
 make the log not ok. *torn*: an unfinished last line, which the next append moves aside.
-*absent*: a hole in another node's numbers. *noted*: causes that stand nowhere in this log.
+*absent*: a hole in another node's numbers. *noted*: causes that stand nowhere in this log,
+and that no event says to lie in another.
 """
 
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from typing import Literal
 
 from thence.core.codec import BadLine, essence
 from thence.core.event import Event
+from thence.core.handing import handed
 from thence.core.vocabulary import Vocabulary
 from thence.log.disk import Disk
 from thence.log.identity import known_node_id
@@ -80,6 +82,7 @@ class _Check:
     clocks: dict[str, int] = field(default_factory=dict)
     numbers: dict[str, set[int]] = field(default_factory=dict)
     named: dict[str, Finding] = field(default_factory=dict)
+    elsewhere: set[str] = field(default_factory=set)
 
     def line(self, line: Line) -> None:
         content = line.content
@@ -94,6 +97,9 @@ class _Check:
             self._order(line, content)
         else:
             self.numbers.setdefault(content.node_id, set()).add(content.seq)
+        if content.external_causes:
+            known = map(handed, content.external_causes)
+            self.elsewhere.update(cause.event_id for cause in known if cause)
         for cause in content.caused_by:
             if cause not in self.named:
                 reason = f"event {content.event_id} names the cause {cause}, which is not here"
@@ -142,7 +148,8 @@ class _Check:
         self.findings.append(finding)
 
     def causes(self) -> None:
-        self.findings += [f for cause, f in self.named.items() if cause not in self.contents]
+        known = self.contents.keys() | self.elsewhere
+        self.findings += [found for cause, found in self.named.items() if cause not in known]
 
     def _at(
         self, line: Line, code: str, severity: Severity, reason: str, event: Event | None = None
