@@ -7,6 +7,7 @@ and writes nothing.
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from threading import Event as Signal
 from types import TracebackType
 from typing import Any
 from weakref import finalize
@@ -18,7 +19,7 @@ from thence.core.event import Event
 from thence.core.guard import Unchanged
 from thence.core.handing import VARIABLE, HandedCause, handed, unfit_cause
 from thence.core.lookup import among, named
-from thence.core.order import totally_ordered
+from thence.core.order import heads, totally_ordered
 from thence.core.position import Position
 from thence.core.vocabulary import Vocabulary
 from thence.errors import InvalidEvent, OutcomeUnknown
@@ -28,6 +29,7 @@ from thence.log.batch import Waiting
 from thence.log.committer import Committer, OnFull
 from thence.log.disk import OS_DISK, Disk, variable
 from thence.log.drafting import Drafting, arguments
+from thence.log.follower import follow
 from thence.log.identity import read_info
 from thence.log.notice import NoticeMaker, guarded, warn
 from thence.log.opening import opened_vocabulary, prepare
@@ -287,6 +289,34 @@ class Replica:
         """
         behind = after if after is None or isinstance(after, Position) else id_of(after)
         return reader.events_after(self._disk, self.folder, self.vocabulary, behind)
+
+    def follow(
+        self,
+        after: Cause | Position | None = None,
+        stop: Signal | None = None,
+        *,
+        sync: bool = False,
+    ) -> Iterator[Event]:
+        """Yields each event once, in arrival order, and goes on as any process appends more.
+
+        It begins at the log's start, or behind `after` as `read` does, and ends within 0.2 s
+        when `stop` is set. With `sync` an event is on the device when it is yielded: ask for
+        it before events leave for elsewhere or are acted on. Raises EventNotFound,
+        OutcomeUnknown.
+        """
+        behind = after if after is None or isinstance(after, Position) else id_of(after)
+        return follow(self._disk, self.folder, self.vocabulary, behind, stop or Signal(), sync)
+
+    def position(self) -> Position:
+        """Returns the position behind all events that are there now, durable or not.
+
+        Take it before reading what depends on it: what arrives meanwhile is then behind it.
+        """
+        return reader.position(self._disk, self.folder, self.vocabulary)
+
+    def heads(self, subject: str) -> tuple[Event, ...]:
+        """Returns the events on a subject that caused no other event on it, in total order."""
+        return heads(subject, self.read())
 
     def events(self) -> list[Event]:
         """Returns all events in total order."""

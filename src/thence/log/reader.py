@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from thence.core.codec import BadLine, event_id_of, parse
+from thence.core.codec import BadLine, event_id_of, has_valid_crc, numbers, parse
 from thence.core.event import Event
 from thence.core.lookup import not_found
 from thence.core.position import Position
@@ -164,6 +164,27 @@ def events_after(
     if after is not None and not any(event.event_id == after for event in found):
         raise not_found(folder, after)
     yield from found
+
+
+def position(disk: Disk, folder: Path, vocabulary: Vocabulary) -> Position:
+    """Returns the position behind all events that are there; few of them are decoded."""
+    own: list[tuple[str, int]] = []
+    foreign: list[str] = []
+    for _, _, line, is_whole in raw_lines(disk, folder):
+        found = numbers(line)
+        if not is_whole:
+            continue
+        if found is not None and has_valid_crc(line):
+            own.append(found[:2])
+            continue
+        event = parse(line, vocabulary)
+        if isinstance(event, BadLine):
+            continue
+        if event.is_foreign:
+            foreign.append(event.event_id)
+        else:
+            own.append((event.node_id, event.seq))
+    return Position().with_numbers(own, foreign)
 
 
 def _contested(disk: Disk, folder: Path, vocabulary: Vocabulary) -> dict[str, Event]:
