@@ -7,17 +7,19 @@ and writes nothing.
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from threading import Event as Signal
 from types import TracebackType
 from typing import Any
 from weakref import finalize
 
-from thence.context import Cause, current_causes, id_of
+from thence.context import Cause, Origin, current_causes, id_of
 from thence.core import answer
 from thence.core.codec import Draft
 from thence.core.event import Event
 from thence.core.guard import Unchanged
-from thence.core.lookup import named, not_found
-from thence.core.order import totally_ordered
+from thence.core.handing import VARIABLE, HandedCause, handed, unfit_cause
+from thence.core.lookup import among, named
+from thence.core.order import heads, totally_ordered
 from thence.core.position import Position
 from thence.core.vocabulary import Vocabulary
 from thence.errors import InvalidEvent, OutcomeUnknown
@@ -25,14 +27,17 @@ from thence.log import reader
 from thence.log.admission import Condition
 from thence.log.batch import Waiting
 from thence.log.committer import Committer, OnFull
-from thence.log.disk import OS_DISK, Disk
+from thence.log.disk import OS_DISK, Disk, variable
 from thence.log.drafting import Drafting, arguments
 from thence.log.findings import Verification
+from thence.log.follower import follow
+from thence.log.identity import read_info
 from thence.log.notice import NoticeMaker, guarded, warn
 from thence.log.opening import opened_vocabulary, prepare
 from thence.log.process import CLOSE_S, watch_forks
 from thence.log.reading import reading
 from thence.log.retrying import retriable
+from thence.log.search import durable_event
 from thence.log.segment import FILE_BYTES_MAX, current_path
 from thence.log.verify import verify
 from thence.log.writer import SegmentWriter, Tell
@@ -52,12 +57,15 @@ def open_replica(
 
     `vocabulary` is "plain", "sim" or a Vocabulary; None takes the log's own, plain for a
     new one. At most `max_queue_size` emitted events wait for the disk; then `emit` blocks,
-    or with `on_full="drop"` drops, counts and tells. Raises NotALog, VocabularyMismatch,
-    LogReadOnly, ReadFailed, and AppendFailed when the disk didn't take a new log.
+    or with `on_full="drop"` drops, counts and tells. The cause that THENCE_CAUSE names, as
+    another process made it by `environment`, is around all that this opening appends, as a
+    `because` block would be. Raises NotALog, VocabularyMismatch, LogReadOnly,
+    ReadFailed, and AppendFailed when the disk didn't take a new log.
     """
     folder = Path(path)
     found = opened_vocabulary(OS_DISK, folder, vocabulary, create)
-    return Replica(folder, found, max_queue_size=max_queue_size, on_full=on_full)
+    given = variable(VARIABLE)
+    return Replica(folder, found, max_queue_size=max_queue_size, on_full=on_full, received=given)
 
 
 class Replica:
@@ -77,6 +85,7 @@ class Replica:
         max_file_size: int = FILE_BYTES_MAX,
         tell: Tell | None = None,
         context: Mapping[str, Any] | None = None,
+        received: str | None = None,
         disk: Disk = OS_DISK,
     ) -> None:
         if on_full not in ("block", "drop") or max_queue_size < 1 or max_file_size < 1:
@@ -95,8 +104,18 @@ class Replica:
         self.committer = Committer(self._writer, self.notice, max_queue_size, on_full, tell)
         self._drafting = Drafting(vocabulary, self.notice)
         self._is_prepared = False
+        self._log_id: str | None = None
+        self._origin = Origin(received, self._writer.numbers.witness)
         watch_forks(self.committer)
         self._closing = finalize(self, self.committer.close, CLOSE_S)
+
+    @property
+    def log_id(self) -> str | None:
+        """The id of the log, which stays when its folder moves; None while it has none."""
+        if self._log_id is None:
+            info = read_info(self._disk, self.folder)
+            self._log_id = info.log_id if info is not None else None
+        return self._log_id
 
     @property
     def current_file(self) -> Path:
@@ -244,6 +263,26 @@ class Replica:
         """Returns when everything emitted before is durable; raises what prevents it."""
         self.committer.append_all((), timeout_s)
 
+    def environment(self, event: Cause) -> dict[str, str]:
+        """Returns the variable by which another process names an event as cause of its own.
+
+        `subprocess.run(…, env={**os.environ, **log.environment(event)})`: there `thence.open`
+        and `thence append` find it. The event is durable first, what was emitted too.
+        Raises EventNotFound, InvalidEvent, and what `flush` raises.
+        """
+        self.flush()
+        self.prepare()
+        event_id = id_of(event)
+        found = durable_event(self._disk, self.folder, self.vocabulary, event_id)
+        cause = self.handed(found)
+        if cause is None:
+            raise unfit_cause(event_id)
+        return {VARIABLE: cause.text}
+
+    def handed(self, event: Event) -> HandedCause | None:
+        """Returns an event of this log as a cause for other logs; None if it can't be one."""
+        return handed(f"{event.event_id}@{event.lamport_clock}@{self.log_id}")
+
     def read(self, after: Cause | Position | None = None) -> Iterator[Event]:
         """Yields each event once, in arrival order: those behind `after`.
 
@@ -251,16 +290,40 @@ class Replica:
         an unfinished last line are passed over. Raises EventNotFound when the log ends
         without the event `after`, ReadFailed when the disk fails.
         """
+        behind = after if after is None or isinstance(after, Position) else id_of(after)
         with reading(self.folder):
-            events = reader.events(self._disk, self.folder, self.vocabulary)
-            if isinstance(after, Position):
-                yield from (event for event in events if not after.holds(event))
-                return
-            if after is not None:
-                wanted = id_of(after)
-                if not any(event.event_id == wanted for event in events):
-                    raise not_found(self.folder, wanted)
-            yield from events
+            yield from reader.events_after(self._disk, self.folder, self.vocabulary, behind)
+
+    def follow(
+        self,
+        after: Cause | Position | None = None,
+        stop: Signal | None = None,
+        *,
+        sync: bool = False,
+    ) -> Iterator[Event]:
+        """Yields each event once, in arrival order, and goes on as any process appends more.
+
+        It begins at the log's start, or behind `after` as `read` does, and ends within 0.2 s
+        when `stop` is set. With `sync` an event is on the device when it is yielded: ask for
+        it before events leave for elsewhere or are acted on. Raises EventNotFound,
+        OutcomeUnknown, ReadFailed.
+        """
+        behind = after if after is None or isinstance(after, Position) else id_of(after)
+        where = (self._disk, self.folder, self.vocabulary)
+        with reading(self.folder):
+            yield from follow(*where, behind, stop or Signal(), sync)
+
+    def position(self) -> Position:
+        """Returns the position behind all events that are there now, durable or not.
+
+        Take it before reading what depends on it: what arrives meanwhile is then behind it.
+        """
+        with reading(self.folder):
+            return reader.position(self._disk, self.folder, self.vocabulary)
+
+    def heads(self, subject: str) -> tuple[Event, ...]:
+        """Returns the events on a subject that caused no other event on it, in total order."""
+        return heads(subject, self.read())
 
     def events(self) -> list[Event]:
         """Returns all events in total order."""
@@ -268,10 +331,7 @@ class Replica:
 
     def get(self, event_id: str) -> Event:
         """Returns the event of an id; raises EventNotFound."""
-        for event in self.read():
-            if event.event_id == event_id:
-                return event
-        raise not_found(self.folder, event_id)
+        return among(self.read(), event_id, self.folder)
 
     def find(self, text: str) -> Event:
         """Returns the event that a text names.
@@ -284,12 +344,12 @@ class Replica:
     def why(self, event: Cause) -> answer.Why:
         """Says why an event happened: its chain and cone of causes, told in sentences."""
         events = self.events()
-        return answer.why(self._among(events, event), events, self.vocabulary)
+        return answer.why(among(events, id_of(event), self.folder), events, self.vocabulary)
 
     def effects(self, event: Cause) -> answer.Effects:
         """Says what followed from an event: its cone of effects, told in sentences."""
         events = self.events()
-        return answer.effects(self._among(events, event), events, self.vocabulary)
+        return answer.effects(among(events, id_of(event), self.folder), events, self.vocabulary)
 
     def verify(self) -> Verification:
         """Checks every line of the log and changes nothing. Raises ReadFailed."""
@@ -308,6 +368,7 @@ class Replica:
         """Makes `.thence/` where an older or foreign log lacks it; appends call it."""
         if not self._is_prepared:
             prepare(self._disk, self.folder, self.vocabulary)
+            self._origin.tell_malformed()
             self._is_prepared = True
 
     def __enter__(self) -> "Replica":
@@ -334,10 +395,12 @@ class Replica:
         """Drafts an event, with the causes that the surrounding code names."""
         if not self._is_prepared:
             self.prepare()
-        causes = current_causes()
+        causes = current_causes() or self._origin.causes
         if caused_by:
             causes = tuple(dict.fromkeys((*map(id_of, caused_by), *causes)))
-        return self._drafting.draft(event_type, payload, words, causes, event_id, begins, ends)
+        external = self._origin.external(causes, self) if causes else ()
+        lasting = (begins, ends)
+        return self._drafting.draft(event_type, payload, words, causes, event_id, lasting, external)
 
     def _draft_one(
         self,
@@ -352,10 +415,3 @@ class Replica:
 
     def _last(self, lines: list[bytes]) -> Event:
         return Event(lines[-1][:-1], None, self.vocabulary)
-
-    def _among(self, events: list[Event], event: Cause) -> Event:
-        wanted = id_of(event)
-        for candidate in events:
-            if candidate.event_id == wanted:
-                return candidate
-        raise not_found(self.folder, wanted)

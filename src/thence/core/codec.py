@@ -72,6 +72,7 @@ class Members(msgspec.Struct, omit_defaults=True, gc=False):
     event_version: int
     timestamp: str
     caused_by: tuple[str, ...] = ()
+    external_causes: tuple[str, ...] = ()
     begins: bool = False
     ends: str | None = None
     repairs: tuple[Mapping[str, str], ...] = ()

@@ -28,6 +28,7 @@ class Header(msgspec.Struct, frozen=True, gc=False):
     lamport_clock: int = 0
     caused_by: tuple[str, ...] = ()
     inferred_causes: tuple[str, ...] = ()
+    external_causes: tuple[str, ...] = ()
     begins: bool = False
     ends: str | None = None
     stream: str | None = None
@@ -123,6 +124,11 @@ class Event:
     def caused_by(self) -> tuple[str, ...]:
         """The ids of the causes that were recorded where they happened."""
         return self.header.caused_by
+
+    @property
+    def external_causes(self) -> tuple[str, ...]:
+        """Those of the causes that lie in other logs, as `core.handing` writes them."""
+        return self.header.external_causes
 
     @property
     def begins(self) -> bool:

@@ -273,6 +273,11 @@ def process_id() -> int:
     return os.getpid()
 
 
+def variable(name: str) -> str | None:
+    """Returns an environment variable of this process; an empty one counts as unset."""
+    return os.environ.get(name) or None
+
+
 def host_name() -> str:
     """Returns the name of this host."""
     return os.uname().nodename

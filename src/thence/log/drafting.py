@@ -28,12 +28,14 @@ class Drafting:
         words: tuple[str | None, str | None, str | None],
         causes: Iterable[str],
         event_id: str | None = None,
-        begins: bool = False,
-        ends: str | None = None,
+        lasting: tuple[bool, str | None] = (False, None),
+        external: tuple[str, ...] = (),
     ) -> list[Draft]:
         """Returns the event's draft, behind the notices that its causes need.
 
-        `words` are subject, actor and stream. Raises InvalidEvent, EventTooLarge.
+        `words` are subject, actor and stream; `lasting` is what the event begins and ends;
+        `external` are the causes in other logs, as `core.handing` writes them. Raises
+        InvalidEvent, EventTooLarge.
         """
         subject, actor, stream = words
         members = self._vocabulary.members(stream, subject, actor, payload)
@@ -52,7 +54,7 @@ class Drafting:
             notices, causes = join(causes, self._notice.joined)
         if event_id is None:
             event_id = new_id()
-        made = Members(event_id, event_type, 1, now(), causes, begins, ends, **members)
+        made = Members(event_id, event_type, 1, now(), causes, external, *lasting, **members)
         return [*notices, draft(made)]
 
 

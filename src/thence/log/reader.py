@@ -11,9 +11,19 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from thence.core.codec import LINE_BYTES_MAX, LINE_START, BadLine, is_framed, parse
+from thence.core.codec import (
+    LINE_BYTES_MAX,
+    LINE_START,
+    BadLine,
+    has_valid_crc,
+    is_framed,
+    numbers,
+    parse,
+)
 from thence.core.event import Event
 from thence.core.healing import pieces
+from thence.core.lookup import not_found
+from thence.core.position import Position
 from thence.core.vocabulary import Vocabulary
 from thence.log.disk import READ_BYTES, Disk, FileId
 from thence.log.segment import current_path, older_names
@@ -53,7 +63,7 @@ class Block(NamedTuple):
     length: int = 0
 
 
-class _Cursor:
+class Cursor:
     """How far one open segment has been read."""
 
     def __init__(self, disk: Disk, name: str, descriptor: int) -> None:
@@ -133,8 +143,8 @@ def blocks(disk: Disk, folder: Path) -> Iterator[Block]:
     rotation is read first.
     """
     seen: set[FileId] = set()
-    current: _Cursor | None = None
-    following: _Cursor | None = None
+    current: Cursor | None = None
+    following: Cursor | None = None
     try:
         while True:
             following = _open_next(disk, folder, seen)
@@ -152,7 +162,7 @@ def blocks(disk: Disk, folder: Path) -> Iterator[Block]:
                 cursor.close()
 
 
-def _open_next(disk: Disk, folder: Path, seen: set[FileId]) -> _Cursor | None:
+def _open_next(disk: Disk, folder: Path, seen: set[FileId]) -> Cursor | None:
     """Opens the first segment not seen yet.
 
     The current one is opened before the older ones are listed: so the list holds every
@@ -175,7 +185,7 @@ def _open_next(disk: Disk, folder: Path, seen: set[FileId]) -> _Cursor | None:
     return current
 
 
-def _open_unseen(disk: Disk, path: Path, seen: set[FileId]) -> _Cursor | None:
+def _open_unseen(disk: Disk, path: Path, seen: set[FileId]) -> Cursor | None:
     there = disk.path_id(str(path))
     if there is None or there[0] in seen:
         return None
@@ -184,7 +194,7 @@ def _open_unseen(disk: Disk, path: Path, seen: set[FileId]) -> _Cursor | None:
     except FileNotFoundError:  # renamed by a rotation in between: it is listed as older now
         return None
     try:
-        cursor = _Cursor(disk, path.name, descriptor)
+        cursor = Cursor(disk, path.name, descriptor)
     except OSError:
         disk.close(descriptor)
         raise
@@ -237,6 +247,43 @@ def events(disk: Disk, folder: Path, vocabulary: Vocabulary) -> Iterator[Event]:
 def rank(event: Event) -> tuple[bool, bytes]:
     """Returns by what, of several lines of one id, the one to serve comes first."""
     return event.is_foreign, event.line
+
+
+def events_after(
+    disk: Disk, folder: Path, vocabulary: Vocabulary, after: Position | str | None
+) -> Iterator[Event]:
+    """Yields the events behind a position, or behind the event of an id.
+
+    Raises EventNotFound when the log ends without that event.
+    """
+    found = events(disk, folder, vocabulary)
+    if isinstance(after, Position):
+        yield from (event for event in found if not after.holds(event))
+        return
+    if after is not None and not any(event.event_id == after for event in found):
+        raise not_found(folder, after)
+    yield from found
+
+
+def position(disk: Disk, folder: Path, vocabulary: Vocabulary) -> Position:
+    """Returns the position behind all events that are there; few of them are decoded."""
+    own: list[tuple[str, int]] = []
+    foreign: list[str] = []
+    for _, _, line, is_whole in raw_lines(disk, folder):
+        found = numbers(line)
+        if not is_whole:
+            continue
+        if found is not None and has_valid_crc(line):
+            own.append(found[:2])
+            continue
+        event = parse(line, vocabulary)
+        if isinstance(event, BadLine):
+            continue
+        if event.is_foreign:
+            foreign.append(event.event_id)
+        else:
+            own.append((event.node_id, event.seq))
+    return Position().with_numbers(own, foreign)
 
 
 def _contested(disk: Disk, folder: Path, vocabulary: Vocabulary) -> dict[str, Event]:

@@ -4,7 +4,8 @@ A finding's severity comes from its code. *damaged*: bytes that are no event, id
 contents, numbers given twice, clocks that go back. *lost*: a hole in the numbers of this
 log's own nodes. Both make the log not ok. *torn*: an unfinished last line, which the next
 append moves aside, and what a notice of this log tells of. *absent*: a hole in another
-node's numbers. *noted*: causes that stand nowhere in this log.
+node's numbers. *noted*: causes that stand nowhere in this log, and
+that no event says to lie in another.
 """
 
 from collections.abc import Sequence
@@ -24,6 +25,7 @@ from thence.core.codec import (
     is_too_deep,
 )
 from thence.core.event import Event
+from thence.core.handing import handed
 from thence.core.vocabulary import Vocabulary
 from thence.log.disk import Disk
 from thence.log.findings import FINDINGS_MAX, Finding, Verification
@@ -66,6 +68,7 @@ class _Check:
         self._folded: dict[tuple[str, str], int] = {}
         # causes not seen yet, with the line that named them first
         self._awaited: dict[str, tuple[str, int, int, str]] = {}
+        self._elsewhere: set[str] = set()
         self.repeated: set[str] = set()
         self._contents: dict[str, bytes] = {}
 
@@ -163,6 +166,9 @@ class _Check:
             self._told.hear(event, line.file, line.offset, older)
 
     def _causes(self, line: Line, event: Event) -> None:
+        if event.external_causes:
+            known = map(handed, event.external_causes)
+            self._elsewhere.update(cause.event_id for cause in known if cause)
         for cause in event.caused_by:
             if cause not in self._ids and cause not in self._awaited:
                 place = (line.file, line.offset, line.length, event.event_id)
@@ -184,7 +190,7 @@ class _Check:
         places = {name: place for place, name in enumerate(self._files)}
         found = [self._judged(finding) for finding in self._findings]
         for cause, (file, offset, length, event_id) in self._awaited.items():
-            if cause not in self._ids:
+            if cause not in self._ids and cause not in self._elsewhere:
                 reason = f"event {event_id} names the cause {cause}, which is not here"
                 found.append(Finding("cause_missing", reason, file, offset, length))
         found.sort(key=lambda finding: (places[finding.file], finding.offset))
