@@ -225,9 +225,18 @@ def test_damage_further_back_is_left_to_verify(tmp_path, orders):
     assert thence("verify", "--log", "orders", cwd=tmp_path).code == 3
 
 
-@pytest.mark.parametrize(("name", "check"), [("identity.json", "identity"), ("log.json", "log")])
-def test_small_file_with_other_content_is_damage(tmp_path, orders, name, check):
-    (tmp_path / "orders" / ".thence" / name).write_text("{nonsense")
+@pytest.mark.parametrize(
+    ("name", "check", "content"),
+    [
+        ("identity.json", "identity", b"{nonsense"),
+        ("identity.json", "identity", b'{"node_id":"\xff\xfe"}'),
+        ("identity.json", "identity", b""),
+        ("log.json", "log", b"{nonsense"),
+        ("log.json", "log", b""),
+    ],
+)
+def test_small_file_with_other_content_is_damage(tmp_path, orders, name, check, content):
+    (tmp_path / "orders" / ".thence" / name).write_bytes(content)
     ended = doctor(tmp_path)
     assert (ended.code, failing(ended)) == (3, [check])
     assert f"orders/.thence/{name}" in by_name(ended)[check]["detail"]

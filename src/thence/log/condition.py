@@ -12,7 +12,7 @@ from thence.core.sentences import short_id
 from thence.core.vocabulary import PLAIN, Vocabulary
 from thence.log.disk import Disk, monotonic_ns, pause, wall_ns
 from thence.log.health import Check, checked, clock
-from thence.log.identity import is_own, known_node_id, read_info
+from thence.log.identity import read_info, standing
 from thence.log.opening import opened_vocabulary
 from thence.log.recovery import lines_backwards
 from thence.log.segment import own_folder, segments
@@ -52,6 +52,11 @@ class Opening:
         """Opens the log and tells its vocabulary."""
         self._vocabulary = opened_vocabulary(self._disk, self._folder, None, create=False)
         info = read_info(self._disk, self._folder)
+        path = own_folder(self._folder) / "log.json"
+        if info is None and self._disk.path_id(str(path)) is not None:
+            hint = "restore it from a backup; the events beside it are untouched"
+            detail = f"{path}: the file is not what thence wrote"
+            return Check("log", False, detail, hint, is_damage=True)
         known = f"log {info.log_id}" if info else "log without .thence/log.json, which appends make"
         return Check("log", True, f"{self._vocabulary.name} {known}")
 
@@ -138,13 +143,12 @@ def _segments(disk: Disk, folder: Path) -> Check:
 
 
 def _identity(disk: Disk, folder: Path) -> Check:
-    node_id = known_node_id(disk, folder)
-    own = is_own(disk, folder)
-    if own is None:
+    known = standing(disk, folder)
+    if known is None:
         return Check("identity", True, "none yet: the first append makes one")
-    if own:
-        return Check("identity", True, f"node {node_id}")
-    detail = f"node {node_id} is that of the log from which this one was copied or moved"
+    if known.is_own:
+        return Check("identity", True, f"node {known.node_id}")
+    detail = f"node {known.node_id} is that of the log from which this one was copied or moved"
     hint = "if the other one goes on, remove .thence/identity.json here: appends make a new one"
     return Check("identity", False, detail, hint)
 

@@ -6,7 +6,7 @@ inode of that file itself, by which a copy can be told from the original.
 """
 
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
@@ -73,19 +73,6 @@ def known_node_id(disk: Disk, folder: Path) -> str:
     return known.node_id if known else ""
 
 
-def is_own(disk: Disk, folder: Path) -> bool | None:
-    """Tells whether the identity was made here: not on another machine, not copied.
-
-    None if nothing was written under this log's identity yet.
-    """
-    path = own_folder(folder) / "identity.json"
-    known = _read(disk, path, Identity)
-    there = disk.path_id(str(path))
-    if known is None or there is None:
-        return None
-    return known.machine_id == machine_id() and known.inode == there[0][1]
-
-
 def node_id(disk: Disk, folder: Path) -> str:
     """Returns the id under which this log is written, made on first use.
 
@@ -127,3 +114,33 @@ def _read(disk: Disk, path: Path, kind: type[_T]) -> _T | None:
             cause=f"the file is not what thence wrote: {error}",
             hint="restore it from a backup; the events beside it are untouched",
         ) from error
+
+
+class Standing(NamedTuple):
+    """Under which id a log was written last, and whether that was in this folder."""
+
+    node_id: str
+    is_own: bool
+
+
+def standing(disk: Disk, folder: Path) -> Standing | None:
+    """Returns how the identity stands as it lies there, None if there is none yet.
+
+    It is not its own in a copy, or on another machine. Raises NotALog where the file holds
+    something else than thence wrote.
+    """
+    path = own_folder(folder) / "identity.json"
+    there, data = disk.path_id(str(path)), disk.read_whole(path)
+    if there is None or data is None:
+        return None
+    try:
+        known = msgspec.json.decode(data, type=Identity)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise NotALog(
+            "could not tell who writes the log",
+            place=path,
+            cause=f"the file is not what thence wrote: {error}",
+            hint="restore it from a backup; the events beside it are untouched",
+        ) from error
+    is_here = known.machine_id == machine_id() or "" in (known.machine_id, machine_id())
+    return Standing(known.node_id, is_here and known.inode == there[0][1])
