@@ -19,7 +19,7 @@ from thence.cli.doctor import PACKAGES
 
 ON_MACHINE = ["python", "platform", "packages"]
 ON_FOLDER = ["filesystem", "space", "file_limit", "writable", "locks", "sync", "append", "links"]
-ON_LOG = ["log", "segments", "tail", "quarantine", "identity", "lock", "clock"]
+ON_LOG = ["log", "segments", "tail", "quarantine", "identity", "state", "lock", "clock"]
 HOLD = """
 import fcntl, sys
 lock = open(sys.argv[1], "a")
@@ -89,7 +89,7 @@ def test_text_is_a_line_a_check_with_a_hint_under_each_that_fails(tmp_path, orde
     assert max(map(len, fine.lines)) <= 80
     for name in ON_MACHINE + ON_FOLDER + ON_LOG:
         assert len(re.findall(rf"^ok      {name:<10}  \S", fine.out, re.MULTILINE)) == 1
-    assert fine.lines[-1] == "ok: 18 checks, on the log orders"
+    assert fine.lines[-1] == "ok: 19 checks, on the log orders"
     with (tmp_path / "orders" / "events.jsonl").open("ab") as file:
         file.write(b'{"event_id":"torn')
     torn = thence("doctor", "--log", "orders", cwd=tmp_path)
@@ -98,7 +98,7 @@ def test_text_is_a_line_a_check_with_a_hint_under_each_that_fails(tmp_path, orde
         "\nnot ok  tail        the last line of events.jsonl is unfinished, 17 bytes\n" in torn.out
     )
     assert "\n                    next: the next append moves it aside" in torn.out
-    assert torn.lines[-1] == "not ok: 1 of 18 checks, on the log orders"
+    assert torn.lines[-1] == "not ok: 1 of 19 checks, on the log orders"
 
 
 def test_folder_without_a_log_is_looked_at(tmp_path):
@@ -271,6 +271,49 @@ def test_lock_that_another_process_holds_is_told_with_its_number(tmp_path, order
             assert str(holder.pid) in detail
     finally:
         holder.communicate()
+    assert failing(doctor(tmp_path)) == []
+
+
+EMIT = """
+import os, signal, sys, thence
+log = thence.open(sys.argv[1])
+for number in range(3): log.emit("queued")
+if sys.argv[2] == "dies":
+    os.kill(os.getpid(), signal.SIGKILL)
+log.flush()
+print("open", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_process_that_died_with_queued_events_is_told(tmp_path, orders):
+    holder = started(HOLD, tmp_path / "orders" / ".thence" / "lock")  # so that none is written
+    with holder:
+        assert holder.stdout
+        holder.stdout.readline()
+        died = started(EMIT, tmp_path / "orders", "dies")
+        died.communicate()
+    ended = doctor(tmp_path)
+    assert (ended.code, failing(ended)) == (1, ["state"])
+    detail = by_name(ended)["state"]["detail"]
+    assert detail.startswith(f"none open for appending, 1 ({died.pid}) ended without closing; ")
+    assert "of queued events 3 are not known" in detail
+
+
+def test_processes_that_have_the_log_open_are_told(tmp_path, orders):
+    assert by_name(doctor(tmp_path))["state"]["detail"] == "none open for appending"
+    with started(EMIT, tmp_path / "orders", "lives") as writer:
+        assert writer.stdout
+        writer.stdout.readline()
+        checks = by_name(doctor(tmp_path))
+    assert checks["state"]["detail"] == f"1 ({writer.pid}) open for appending"
+    assert checks["lock"]["detail"] == "free"
+
+
+def test_page_of_nonsense_is_told_and_no_damage(tmp_path, orders):
+    (tmp_path / "orders" / ".thence" / "state").write_bytes(b"nonsense")
+    assert (doctor(tmp_path).code, failing(doctor(tmp_path))) == (1, ["state"])
+    assert thence("append", "note", "--log", "orders", cwd=tmp_path).code == 0
     assert failing(doctor(tmp_path)) == []
 
 

@@ -177,6 +177,22 @@ class StatePage:
             if slot.boot != boot or (slot_space == space and not self._is_alive(slot, start))
         ]
 
+    def living(self) -> list[Slot]:
+        """Lists the slots of openings that go on."""
+        dead = self.dead()
+        return [slot for slot, _, _ in self._taken() if slot not in dead]
+
+    def look(self) -> bool:
+        """Takes over what the page says now, for `dead` and `living`; takes no slot.
+
+        False where there is no page that this version reads. The words are a copy that can't
+        be written, so this page is of no other use.
+        """
+        words = memoryview(self._disk.read_whole(self._path) or b"")
+        if len(words) == PAGE_BYTES and words.cast("Q")[:2].tolist() == [MAGIC, VERSION]:
+            self._words = words.cast("Q")
+        return self._words is not None
+
     def settle(self, dead: list[Slot]) -> None:
         """Frees the slots of the dead, when what they tell is durable in the log."""
         if self._words is None:
