@@ -59,6 +59,16 @@ def failing(ended):
     return [check["name"] for check in checks if not check["ok"]]
 
 
+def noted_by_an_append(cwd, log):
+    """Append, hold that the doctor finds all in order then, and return what the log noted."""
+    before = len(thence("log", "--log", log, "--json", cwd=cwd).lines)
+    assert thence("append", "note", "--log", log, cwd=cwd).code == 0
+    assert thence("doctor", "--log", log, cwd=cwd).code == 0
+    lines = thence("log", "--log", log, "--json", cwd=cwd).lines[before:]
+    assert json.loads(lines[-1])["event_type"] == "note"
+    return [json.loads(line)["event_type"] for line in lines[:-1]]
+
+
 def state(folder):
     """All that lies in a folder, with its bytes."""
     return {path: path.read_bytes() if path.is_file() else b"" for path in folder.rglob("*")}
@@ -224,20 +234,21 @@ def test_damage_further_back_is_left_to_verify(tmp_path, orders):
 
 
 @pytest.mark.parametrize(
-    ("name", "check", "content"),
+    ("name", "check", "content", "noted"),
     [
-        ("identity.json", "identity", b"{nonsense"),
-        ("identity.json", "identity", b'{"node_id":"\xff\xfe"}'),
-        ("identity.json", "identity", b""),
-        ("log.json", "log", b"{nonsense"),
-        ("log.json", "log", b""),
+        ("identity.json", "identity", b"{nonsense", ["log.node_changed"]),
+        ("identity.json", "identity", b'{"node_id":"\xff\xfe"}', ["log.node_changed"]),
+        ("identity.json", "identity", b"", ["log.node_changed"]),
+        ("log.json", "log", b"{nonsense", []),
+        ("log.json", "log", b"", []),
     ],
 )
-def test_small_file_with_other_content_is_damage(tmp_path, orders, name, check, content):
+def test_small_file_with_other_content_is_damage(tmp_path, orders, name, check, content, noted):
     (tmp_path / "orders" / ".thence" / name).write_bytes(content)
     ended = doctor(tmp_path)
     assert (ended.code, failing(ended)) == (3, [check])
     assert f"orders/.thence/{name}" in by_name(ended)[check]["detail"]
+    assert noted_by_an_append(tmp_path, "orders") == noted
 
 
 def test_log_of_a_later_format_is_no_damage(tmp_path, orders):
@@ -254,6 +265,7 @@ def test_identity_that_was_copied_is_told(tmp_path, orders):
     ended = thence("doctor", "--log", "copy", "--json", cwd=tmp_path)
     assert (ended.code, failing(ended)) == (1, ["identity"])
     assert failing(doctor(tmp_path)) == []
+    assert noted_by_an_append(tmp_path, "copy") == ["log.node_changed"]
 
 
 def test_lock_that_another_process_holds_is_told_with_its_number(tmp_path, orders):
@@ -296,6 +308,7 @@ def test_process_that_died_with_queued_events_is_told(tmp_path, orders):
     detail = by_name(ended)["state"]["detail"]
     assert detail.startswith(f"none open for appending, 1 ({died.pid}) ended without closing; ")
     assert "of queued events 3 are not known" in detail
+    assert noted_by_an_append(tmp_path, "orders") == ["log.gap"]
 
 
 def test_processes_that_have_the_log_open_are_told(tmp_path, orders):

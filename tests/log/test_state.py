@@ -163,7 +163,7 @@ def test_spoilt_page_is_made_anew(folder, spoilt):
     path.write_bytes(spoilt)
     page = page_of(folder)
     assert page.is_mapped
-    assert page.settled_boot == 0
+    assert page.settled_mark == 0
     assert path.stat().st_size == PAGE_BYTES
 
 
@@ -227,7 +227,7 @@ def test_dead_is_who_has_ended_waited_for_or_not(folder):
     assert page.dead() == [slot]
     page.settle([slot])
     assert page.dead() == []
-    assert page.settled_boot == page.boot
+    assert page.settled_mark == page.mark
 
 
 def test_process_of_the_same_number_that_began_later_is_another(folder):

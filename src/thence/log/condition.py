@@ -12,7 +12,7 @@ from thence.core.sentences import short_id
 from thence.core.vocabulary import PLAIN, Vocabulary
 from thence.log.disk import Disk, monotonic_ns, pause, wall_ns
 from thence.log.health import Check, checked, clock
-from thence.log.identity import read_info, standing
+from thence.log.identity import is_own, known_node_id, read_info
 from thence.log.opening import opened_vocabulary
 from thence.log.recovery import lines_backwards
 from thence.log.segment import own_folder, segments
@@ -56,9 +56,8 @@ class Opening:
         info = read_info(self._disk, self._folder)
         path = own_folder(self._folder) / "log.json"
         if info is None and self._disk.path_id(str(path)) is not None:
-            hint = "restore it from a backup; the events beside it are untouched"
-            detail = f"{path}: the file is not what thence wrote"
-            return Check("log", False, detail, hint, is_damage=True)
+            hint = "the next opening that appends makes it anew"
+            return Check("log", False, f"{path} can't be read", hint, is_damage=True)
         known = f"log {info.log_id}" if info else "log without .thence/log.json, which appends make"
         return Check("log", True, f"{self._vocabulary.name} {known}")
 
@@ -149,7 +148,7 @@ def _state(disk: Disk, folder: Path) -> Check:
     lost = sum(max(slot.accepted - slot.committed, 0) for slot in dead)
     if lost:
         detail += f"; of queued events {lost:,} are not known to be written"
-        return Check("state", False, detail, "the next append tells in the log what was lost")
+        return Check("state", False, detail, "the next append tells in the log if any was lost")
     return Check("state", True, detail)
 
 
@@ -169,13 +168,18 @@ def _segments(disk: Disk, folder: Path) -> Check:
 
 
 def _identity(disk: Disk, folder: Path) -> Check:
-    known = standing(disk, folder)
-    if known is None:
+    node_id = known_node_id(disk, folder)
+    own = is_own(disk, folder)
+    if own is None:
         return Check("identity", True, "none yet: the first append makes one")
-    if known.is_own:
-        return Check("identity", True, f"node {known.node_id}")
-    detail = f"node {known.node_id} is that of the log from which this one was copied or moved"
-    hint = "if the other one goes on, remove .thence/identity.json here: appends make a new one"
+    if own:
+        return Check("identity", True, f"node {node_id}")
+    path = own_folder(folder) / "identity.json"
+    if not node_id:
+        hint = "the next append makes a new one, and tells so in the log"
+        return Check("identity", False, f"{path} can't be read", hint, is_damage=True)
+    detail = f"node {node_id} is that of the log from which this one was copied or moved"
+    hint = "the next append takes a node of its own, and tells so in the log"
     return Check("identity", False, detail, hint)
 
 

@@ -18,6 +18,7 @@ READ_BYTES = 1024 * 1024
 # what a full disk, a quota or RLIMIT_FSIZE answers
 FULL_ERRNOS = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 DENIED_ERRNOS = frozenset((errno.EACCES, errno.EPERM, errno.EROFS))
+_GET_VERSION = 0x80087601  # Linux: FS_IOC_GETVERSION
 
 monotonic_ns = time.monotonic_ns
 wall_ns = time.time_ns
@@ -169,6 +170,14 @@ class Disk:
     def unlock(self, descriptor: int) -> None:
         """Gives a flock back."""
         fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+    def generation(self, descriptor: int) -> int:
+        """Returns what tells a file from another that had its inode before, 0 if unknown."""
+        try:
+            answer = fcntl.ioctl(descriptor, _GET_VERSION, bytes(8))
+        except OSError:  # this filesystem keeps none
+            return 0
+        return int.from_bytes(answer[:4], sys.byteorder)
 
     def map_words(self, descriptor: int, count: int) -> memoryview:
         """Maps the first so many 8-byte words of an open file, shared with other processes.

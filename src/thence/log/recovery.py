@@ -15,6 +15,7 @@ from thence.core.codec import BadLine, has_valid_crc, is_ours, numbers, parse
 from thence.core.vocabulary import Vocabulary
 from thence.log.disk import Disk
 from thence.log.process import new_id
+from thence.log.refusal import uncut
 from thence.log.segment import own_folder
 
 _BLOCK_BYTES = 256 * 1024
@@ -65,6 +66,22 @@ def recover_tail(
     disk.sync_folder(quarantine.parent)
     disk.truncate(descriptor, offset)
     return True
+
+
+def cut_back(disk: Disk, descriptor: int, path: Path, start: int, written: bytes) -> int:
+    """Cuts what follows the last whole line of a broken write; returns the lines kept.
+
+    `written` went out at the offset `start`. Raises OutcomeUnknown.
+    """
+    whole = written.rfind(b"\n") + 1
+    if whole < len(written):
+        try:
+            if disk.file_id(descriptor)[1] != start + len(written):
+                raise OSError("somebody else wrote behind it without the lock")
+            disk.truncate(descriptor, start + whole)
+        except OSError as error:
+            raise uncut(path, error) from error
+    return written.count(b"\n")
 
 
 def untold(disk: Disk, folder: Path) -> Iterator[tuple[Path, dict[str, object]]]:

@@ -10,7 +10,6 @@ device is copied to the next segment.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,19 +18,21 @@ from thence.core.vocabulary import Vocabulary
 from thence.errors import OutcomeUnknown, ThenceError
 from thence.log.admission import Condition, Known, merged, verdicts
 from thence.log.disk import NOWHERE, Disk, FileId, wall_ns
-from thence.log.identity import node_id
 from thence.log.lock import WAIT_S, AppendLock
 from thence.log.numbering import Numbering
-from thence.log.recovery import mark_told, recover_tail, untold
-from thence.log.refusal import closed_for_good, refusal, uncut, unsynced
+from thence.log.recovery import cut_back, mark_told, recover_tail, untold
+from thence.log.refusal import closed_for_good, refusal, unsynced
 from thence.log.segment import (
+    CURRENT,
     FILE_BYTES_MAX,
     begin_next,
     current_path,
+    fitting,
     own_folder,
 )
 from thence.log.state import StatePage
 from thence.log.suspect import copy_lines, stand_behind
+from thence.log.unclean import Aftermath
 
 Notice = Callable[[str, Mapping[str, Any]], Draft]
 Tell = Callable[[str, Mapping[str, Any]], None]
@@ -84,6 +85,7 @@ class SegmentWriter:
         self._whole = False
         self._has_told = False
         self._is_opened = False
+        self._aftermath = Aftermath(disk, folder, vocabulary, self.page)
         self.numbers = Numbering(disk, folder)
         self._poison: OutcomeUnknown | None = None
 
@@ -198,9 +200,25 @@ class SegmentWriter:
             self._has_told = False
             self._sync_under_lock()
         _, self._size = self._disk.file_id(self._require_open())
+        if not self._aftermath.is_settled:
+            self._tell_aftermath()
         if not self._has_told:
             self._tell_recoveries()
         self._whole = True
+
+    def _tell_aftermath(self) -> None:
+        """Tells what the ends of other openings have left."""
+        renamed = ""
+        for kind, facts in self._aftermath.notices(self.numbers.seq):
+            if self._size >= self._file_bytes_max:
+                self._rotate()
+                renamed = renamed or self._untold[-1][1]["file"]
+            if renamed and facts.get("file") == CURRENT:
+                facts["file"] = renamed
+            self._write_all([self._notice(kind, facts)], [])
+        if self._aftermath.has_notices:
+            self._sync_under_lock()
+        self._aftermath.settle()
 
     def _tell_recoveries(self) -> None:
         for path, facts in untold(self._disk, self._folder):
@@ -214,15 +232,21 @@ class SegmentWriter:
             descriptor, self._descriptor = self._descriptor, None
             self._disk.close(descriptor)
         if not self.numbers.node_id:
-            self.numbers.begin(node_id(self._disk, self._folder))
+            self.numbers.begin(*self._aftermath.begin())
         self._descriptor = self._disk.open_append(self._path)
         self.page.begin()
         self._is_opened = True
         self._whole = self._has_told = False
         if self._disk.file_id(self._descriptor)[1] == 0:
             self._disk.sync_folder(self._folder)
-        if not self._catch_up(0):
-            self.numbers.read_older()
+        try:
+            if not self._catch_up(0):
+                self.numbers.read_older()
+        except OSError:
+            self._file = NOWHERE  # the next append looks at all of it again
+            raise
+        finally:
+            self.numbers.forerunner = ""
 
     def _catch_up(self, offset: int) -> bool:
         """Takes over numbers from what stands behind an offset; False if none of ours does."""
@@ -274,7 +298,7 @@ class SegmentWriter:
             while written < len(data):
                 written += self._disk.write(descriptor, data[written:] if written else data)
         except OSError:
-            kept = stamped[: self._cut(descriptor, start, data[:written])]
+            kept = stamped[: cut_back(self._disk, descriptor, self._path, start, data[:written])]
             self._count(kept, sum(map(len, kept)), lines)
             raise
         self._count(stamped, len(data), lines)
@@ -291,18 +315,6 @@ class SegmentWriter:
         self._disk.write_all(self._require_open(), line)
         self._size += len(line)
         self._whole = True
-
-    def _cut(self, descriptor: int, start: int, written: bytes) -> int:
-        """Cuts what follows the last whole line of a broken write; returns the lines kept."""
-        whole = written.rfind(b"\n") + 1
-        if whole < len(written):
-            try:
-                if self._disk.file_id(descriptor)[1] != start + len(written):
-                    raise OSError("somebody else wrote behind it without the lock")
-                self._disk.truncate(descriptor, start + whole)
-            except OSError as error:
-                raise uncut(self._path, error) from error
-        return written.count(b"\n")
 
     def _rotate(self) -> None:
         """Makes the current segment an older one, all of it on the device first."""
@@ -384,11 +396,3 @@ class SegmentWriter:
     def _require_open(self) -> int:
         assert self._descriptor is not None
         return self._descriptor
-
-
-def fitting(lines: Sequence[bytes], room_bytes: int) -> int:
-    """Returns how many lines go into a segment: up to the one that fills it."""
-    if sum(map(len, lines)) < room_bytes:
-        return len(lines)
-    sizes = accumulate(map(len, lines))
-    return next(count for count, size_bytes in enumerate(sizes, 1) if size_bytes >= room_bytes)
