@@ -13,6 +13,7 @@
     ├── WriterClosed                   the log or writer was closed before this call
     ├── LogBusy                        another process holds the append lock
     ├── LogReadOnly                    this opening can't write
+    ├── ReadFailed                     the disk didn't give back what the log holds
     ├── HeadsMoved                     what a guard watches has changed, nothing was appended
     ├── IdReused                       the event_id stands for another event already
     ├── AppendFailed                   the write failed, nothing was appended
@@ -120,6 +121,12 @@ class LogBusy(ThenceError):
 
 class LogReadOnly(ThenceError):
     """This opening of a log can't write: no permission, or an earlier sync failed."""
+
+
+class ReadFailed(ThenceError):
+    """A call that reads the log failed: what it would have shown may be incomplete."""
+
+    recoverable = True
 
 
 class HeadsMoved(ThenceError):

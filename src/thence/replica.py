@@ -27,12 +27,14 @@ from thence.log.batch import Waiting
 from thence.log.committer import Committer, OnFull
 from thence.log.disk import OS_DISK, Disk
 from thence.log.drafting import Drafting, arguments
+from thence.log.findings import Verification
 from thence.log.notice import NoticeMaker, guarded, warn
 from thence.log.opening import opened_vocabulary, prepare
 from thence.log.process import CLOSE_S, watch_forks
+from thence.log.reading import reading
 from thence.log.retrying import retriable
 from thence.log.segment import FILE_BYTES_MAX, current_path
-from thence.log.verify import Verification, verify
+from thence.log.verify import verify
 from thence.log.writer import SegmentWriter, Tell
 
 QUEUE_EVENTS_MAX = 10_000
@@ -51,7 +53,7 @@ def open_replica(
     `vocabulary` is "plain", "sim" or a Vocabulary; None takes the log's own, plain for a
     new one. At most `max_queue_size` emitted events wait for the disk; then `emit` blocks,
     or with `on_full="drop"` drops, counts and tells. Raises NotALog, VocabularyMismatch,
-    LogReadOnly.
+    LogReadOnly, ReadFailed, and AppendFailed when the disk didn't take a new log.
     """
     folder = Path(path)
     found = opened_vocabulary(OS_DISK, folder, vocabulary, create)
@@ -247,17 +249,18 @@ class Replica:
 
         `after` is an event, its id, or a Position, whose events are left out. Bad bytes and
         an unfinished last line are passed over. Raises EventNotFound when the log ends
-        without the event `after`.
+        without the event `after`, ReadFailed when the disk fails.
         """
-        events = reader.events(self._disk, self.folder, self.vocabulary)
-        if isinstance(after, Position):
-            yield from (event for event in events if not after.holds(event))
-            return
-        if after is not None:
-            wanted = id_of(after)
-            if not any(event.event_id == wanted for event in events):
-                raise not_found(self.folder, wanted)
-        yield from events
+        with reading(self.folder):
+            events = reader.events(self._disk, self.folder, self.vocabulary)
+            if isinstance(after, Position):
+                yield from (event for event in events if not after.holds(event))
+                return
+            if after is not None:
+                wanted = id_of(after)
+                if not any(event.event_id == wanted for event in events):
+                    raise not_found(self.folder, wanted)
+            yield from events
 
     def events(self) -> list[Event]:
         """Returns all events in total order."""
@@ -289,8 +292,9 @@ class Replica:
         return answer.effects(self._among(events, event), events, self.vocabulary)
 
     def verify(self) -> Verification:
-        """Checks every line of the log and changes nothing."""
-        return verify(self._disk, self.folder, self.vocabulary)
+        """Checks every line of the log and changes nothing. Raises ReadFailed."""
+        with reading(self.folder):
+            return verify(self._disk, self.folder, self.vocabulary)
 
     def close(self, timeout_s: float = CLOSE_S) -> bool:
         """Writes and syncs what was emitted, then closes; again does nothing.

@@ -8,9 +8,10 @@ from thence.cli.groups import HELP_NAMES, json_option, log_option, talks
 from thence.cli.voice import Voice, current
 
 if TYPE_CHECKING:
-    from thence.log.verify import Finding, Verification
+    from thence.log.findings import Finding, Verification
 
 FINDINGS_SHOWN_MAX = 20
+PAGE = "docs/reference/findings.md"
 _EXAMPLE = """\b
 Example:
   thence verify --log output/my-run"""
@@ -59,6 +60,8 @@ def as_json(finding: "Finding") -> dict[str, object]:
         "length": finding.length,
         "reason": finding.reason,
     }
+    if finding.count > 1:
+        told |= {"count": finding.count}
     if finding.node_id is not None:
         told |= {"node_id": finding.node_id, "seq": finding.seq}
     return told
@@ -74,8 +77,9 @@ def _say(voice: Voice, found: "Verification", folder: str) -> None:
     if found.ok:
         voice.say(plain(f"ok: {events}{foreign}, no damage in {folder}"))
         return
-    damage = counted(len(found.damage), "finding")
+    damage = counted(sum(finding.count for finding in found.damage), "finding")
     voice.say(plain(f"not ok: {events}{foreign}, {damage} of damage in {folder}"))
+    voice.note(f"what each code means and what to do: {PAGE}")
 
 
 def _say_findings(voice: Voice, findings: "tuple[Finding, ...]", word: str) -> None:
@@ -84,7 +88,8 @@ def _say_findings(voice: Voice, findings: "tuple[Finding, ...]", word: str) -> N
     shown = findings if voice.is_verbose else findings[:FINDINGS_SHOWN_MAX]
     for finding in shown:
         place = f"{finding.file} at byte {finding.offset:,}: " if finding.file else ""
-        text = f"{word}: {place}{finding.reason} ({finding.code})"
+        many = f" ({finding.count:,} times)" if finding.file and finding.count > 1 else ""
+        text = f"{word}: {place}{finding.reason}{many} ({finding.code})"
         voice.say(wrapped(text, voice.width, "", "    "))
     if len(shown) < len(findings):
         voice.say(f"{word}: {counted(len(findings) - len(shown), 'more finding')}; -v shows all")

@@ -10,6 +10,7 @@ device is copied to the next segment.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -176,7 +177,7 @@ class SegmentWriter:
         if self._descriptor is not None:
             descriptor, self._descriptor = self._descriptor, None
             self._file = NOWHERE
-            self._disk.close(descriptor)
+            self._close(descriptor)
 
     def after_fork(self) -> None:
         """Closes the parent's files in a child and makes the lock anew, unlocking nothing."""
@@ -230,7 +231,7 @@ class SegmentWriter:
     def _open(self) -> None:
         if self._descriptor is not None:
             descriptor, self._descriptor = self._descriptor, None
-            self._disk.close(descriptor)
+            self._close(descriptor)
         if not self.numbers.node_id:
             self.numbers.begin(*self._aftermath.begin())
         self._descriptor = self._disk.open_append(self._path)
@@ -240,21 +241,21 @@ class SegmentWriter:
         if self._disk.file_id(self._descriptor)[1] == 0:
             self._disk.sync_folder(self._folder)
         try:
-            if not self._catch_up(0):
-                self.numbers.read_older()
-        except OSError:
-            self._file = NOWHERE  # the next append looks at all of it again
-            raise
+            self._catch_up(0)
         finally:
             self.numbers.forerunner = ""
 
-    def _catch_up(self, offset: int) -> bool:
-        """Takes over numbers from what stands behind an offset; False if none of ours does."""
+    def _catch_up(self, offset: int) -> None:
+        """Takes over numbers from what stands behind an offset, 0 for all that there is."""
         descriptor = self._require_open()
-        self._file, self._size = self._disk.file_id(descriptor)
-        self.page.seen(self._file, self._size)
+        file, size = self._disk.file_id(descriptor)
+        self._file = NOWHERE  # it is opened anew unless its numbers can be read
         self._whole = False
-        return self.numbers.read(descriptor, offset, self._size)
+        is_ours = self.numbers.read(descriptor, offset, size)
+        if not is_ours and offset == 0:
+            self.numbers.read_older()
+        self._file, self._size = file, size
+        self.page.seen(file, size)
 
     def _write_some(
         self,
@@ -325,7 +326,7 @@ class SegmentWriter:
             self._set_aside(error)
             return
         name, self._descriptor = begin_next(self._disk, self._folder, wall_ns())
-        self._disk.close(descriptor)
+        self._close(descriptor)
         self._begun(name)
 
     def _begun(self, name: str) -> None:
@@ -368,9 +369,11 @@ class SegmentWriter:
         self._suspect = self._file
         try:
             name, self._descriptor = begin_next(self._disk, self._folder, wall_ns())
-            self._begun(name)
-            end = copy_lines(self._disk, suspect, start, self._require_open())
-            self._disk.close(suspect)
+            try:
+                self._begun(name)
+                end = copy_lines(self._disk, suspect, start, self._require_open())
+            finally:
+                self._close(suspect)
             _, self._size = self._disk.file_id(self._require_open())
             facts = {"file": name, "offset": start, "bytes": end - start}
             told = [self._notice("segment_suspect", facts)]
@@ -392,6 +395,10 @@ class SegmentWriter:
             self._tell("clock_ignored", {"lamport_clock": self.numbers.unbelieved.pop()})
         while self._untold:
             self._tell(*self._untold.pop(0))
+
+    def _close(self, descriptor: int) -> None:
+        with suppress(OSError):  # it is closed all the same; what matters was synced before
+            self._disk.close(descriptor)
 
     def _require_open(self) -> int:
         assert self._descriptor is not None
