@@ -20,6 +20,7 @@ NARROW_COLUMNS = 100
 SENTENCE_CHARACTERS_MAX = 400
 _NAME_COLUMNS_MAX = 18
 _BAR_COLUMNS = 30
+_BAR_NAME_COLUMNS_MAX = 36
 _INDENT = 2
 
 
@@ -60,13 +61,13 @@ def counted(number: int, noun: str) -> str:
 
 
 def bars(numbers: Mapping[str, int]) -> list[str]:
-    """Draws counts as lines with bars."""
-    names = {plain(name): count for name, count in numbers.items()}
-    longest, most = max(map(len, names)), max(names.values())
+    """Draws counts as lines with bars; names of any length and content keep a line each."""
+    names = [clipped(plain(name), _BAR_NAME_COLUMNS_MAX) for name in numbers]
+    longest, most = max(map(len, names)), max(numbers.values())
     digits = len(f"{most:,}")
     return [
         f"  {name:{longest}}  {count:>{digits},}  {'▇' * max(1, count * _BAR_COLUMNS // most)}"
-        for name, count in names.items()
+        for name, count in zip(names, numbers.values(), strict=True)
     ]
 
 

@@ -181,6 +181,27 @@ class StatePage:
             if slot.mark != self._mark or (slot_space == space and not self._is_alive(slot, start))
         ]
 
+    def living(self) -> list[Slot]:
+        """Lists the slots of openings that go on."""
+        dead = self.dead()
+        return [slot for slot, _, _ in self._taken() if slot not in dead]
+
+    def look(self) -> bool:
+        """Takes over what the page says now, for `dead` and `living`; takes no slot.
+
+        False where there is no page that this version reads. The words are a copy that can't
+        be written, so this page is of no other use.
+        """
+        there = self._disk.path_id(str(self._path))
+        words = memoryview(self._disk.read_whole(self._path) or b"")
+        if there is None or len(words) != PAGE_BYTES:
+            return False
+        if words.cast("Q")[:2].tolist() != [MAGIC, VERSION]:
+            return False
+        self._remember_boot(there[0])
+        self._words = words.cast("Q")
+        return True
+
     def settle(self, dead: list[Slot]) -> None:
         """Frees the slots of the dead, when what they tell is durable in the log."""
         if self._words is None:
@@ -244,7 +265,7 @@ class StatePage:
             self._disk.close(descriptor)
 
     def _take_locked(self, descriptor: int) -> None:
-        (_, inode), size = self._disk.file_id(descriptor)
+        file, size = self._disk.file_id(descriptor)
         header = self._disk.read_at(descriptor, 0, _HEADER_BYTES)
         if size != PAGE_BYTES or int.from_bytes(header[:8], sys.byteorder) != MAGIC:
             self._make(descriptor, size)
@@ -252,14 +273,17 @@ class StatePage:
             self._give_up()
             return
         words = self._disk.map_words(descriptor, _WORDS)
-        boot = self._disk.boot()
-        self._is_boot_known = boot > 0
-        self._mark = (boot ^ inode * _ODD) & _MASK or 1
+        self._remember_boot(file)
         for index in range(SLOTS):
             base = _base_of(index)
             if not words[base + _PID]:
                 self._fill(words, base)
                 return
+
+    def _remember_boot(self, file: FileId) -> None:
+        boot = self._disk.boot()
+        self._is_boot_known = boot > 0
+        self._mark = (boot ^ file[1] * _ODD) & _MASK or 1
 
     def _fill(self, words: memoryview, base: int) -> None:
         process = process_id()
