@@ -31,7 +31,7 @@ documentation, data=ordered and delayed allocation (zero-length and zero-filled 
 """
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice, pairwise, product
 from math import prod
 
@@ -43,78 +43,62 @@ _CHANGES_MAX = 12
 
 
 class Crashes:
-    """The states that a power cut may leave of one moment; `count` is how many choices it has."""
+    """The states that a power cut may leave of one moment; `count` is how many choices it has.
 
-    def __init__(self, moment: Moment) -> None:
+    With `block_bytes` of a page only the states are meant in which pages go as a whole.
+    """
+
+    def __init__(self, moment: Moment, block_bytes: int = SECTOR_BYTES) -> None:
         self._moment = moment
-        self._folders = {
-            path: (number, folder_states(folder))
-            for path, (number, folder) in moment.folders.items()
-        }
+        self._names = [folder_states(folder) for _, folder in moment.folders.values()]
         self._files = {
-            number: (
-                mapped_contents(versions)
-                if number in moment.mapped
-                else Contents(versions, SECTOR_BYTES)
-            )
+            number: mapped_contents(versions)
+            if number in moment.mapped
+            else Contents(versions, block_bytes)
             for number, versions in moment.files.items()
             if len(versions) > 1
         }
-        self._paged = {
-            number: Contents(versions, PAGE_BYTES)
-            for number, versions in moment.files.items()
-            if len(versions) > 1 and number not in moment.mapped
-        }
-        self._settled = {n: v[0] for n, v in moment.files.items() if len(v) == 1}
-        self.count = prod(len(states) for _, states in self._folders.values()) * prod(
-            found.count for found in self._files.values()
-        )
+        self.count = prod(map(len, self._names)) * prod(f.count for f in self._files.values())
 
     def every(self) -> Iterator[Image]:
         """Yield each state; some may come more than once."""
-        numbers = list(self._files)
-        folders = [states for _, states in self._folders.values()]
         contents = [list(found.every()) for found in self._files.values()]
-        for names in product(*folders):
+        for names in product(*self._names):
             for chosen in product(*contents):
-                yield self._image(names, dict(zip(numbers, chosen, strict=True)))
+                yield image_of(self._moment, names, dict(zip(self._files, chosen, strict=True)))
 
     def some(self, chance: random.Random) -> Image:
         """Return one state: each part as it was, as it is, or anything in between."""
-        names = [states[_leaning(len(states), chance)] for _, states in self._folders.values()]
-        contents = {}
-        for number, found in self._files.items():
-            paged = self._paged.get(number)
-            chosen = paged if paged is not None and chance.random() < 0.3 else found
-            contents[number] = chosen.some(chance)
-        return self._image(names, contents)
+        names = [states[_leaning(len(states), chance)] for states in self._names]
+        contents = {number: found.some(chance) for number, found in self._files.items()}
+        return image_of(self._moment, names, contents)
 
-    def worst(self) -> Image:
-        """Return the state in which only what was synced is there."""
-        return self._image(
-            [found.durable for _, found in self._moment.folders.values()],
-            {number: self._moment.files[number][0] for number in self._files},
-        )
 
-    def _image(self, chosen: Sequence[Names], contents: dict[int, bytes]) -> Image:
-        by_number = {
-            number: (path, names)
-            for (path, (number, _)), names in zip(self._folders.items(), chosen, strict=True)
-        }
-        folders: dict[str, tuple[int, Names]] = {}
-        files: dict[int, bytes] = {}
-        waiting = [ROOT]
-        while waiting:
-            number = waiting.pop()
-            path, names = by_number[number]
-            folders[path] = (number, names)
-            for found in names.values():
-                if found in by_number:
-                    waiting.append(found)
-                else:
-                    data = contents.get(found)
-                    files[found] = self._settled[found] if data is None else data
-        return Image(files, folders)
+def worst(moment: Moment) -> Image:
+    """Return the state in which only what was synced is there."""
+    return image_of(moment, [folder.durable for _, folder in moment.folders.values()], {})
+
+
+def image_of(moment: Moment, chosen: Sequence[Names], contents: Mapping[int, bytes]) -> Image:
+    """Return what can be reached by name; a file without a chosen content is as last synced."""
+    by_number = {
+        number: (path, names)
+        for (path, (number, _)), names in zip(moment.folders.items(), chosen, strict=True)
+    }
+    folders: dict[str, tuple[int, Names]] = {}
+    files: dict[int, bytes] = {}
+    waiting = [ROOT]
+    while waiting:
+        number = waiting.pop()
+        path, names = by_number[number]
+        folders[path] = (number, names)
+        for found in names.values():
+            if found in by_number:
+                waiting.append(found)
+            else:
+                data = contents.get(found)
+                files[found] = moment.files[found][0] if data is None else data
+    return Image(files, folders)
 
 
 class Contents:

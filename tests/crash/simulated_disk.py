@@ -63,6 +63,12 @@ class _Open:
 EMPTY = Image({}, {"/": (ROOT, {})})
 
 
+def parted(path: object) -> tuple[str, str]:
+    """Part a path into its folder and its name."""
+    folder, _, name = str(path).rpartition("/")
+    return folder or "/", name
+
+
 def _error(number: int, path: object = None) -> OSError:
     return OSError(number, os.strerror(number), str(path) if path is not None else None)
 
@@ -71,11 +77,12 @@ class SimulatedDisk(Disk):
     """Files in memory. `moments` holds the disk after each call that changed it, if recorded.
 
     `before` is called with the name of each such call before it is made; it may make others,
-    as another process would.
+    as another process would. `room` is how many bytes still fit on the disk, None for any.
     """
 
     def __init__(self, image: Image = EMPTY, is_recording: bool = False) -> None:
         self.before: Callable[[str], None] | None = None
+        self.room: int | None = None
         self.moments: list[Moment] = []
         self._is_recording = is_recording
         self._mutex = RLock()
@@ -98,6 +105,21 @@ class SimulatedDisk(Disk):
         self._absorb()
         return Moment(call, dict(self._files), frozenset(self._mapped), dict(self._folders))
 
+    @property
+    def is_locked(self) -> bool:
+        """Whether anybody holds a lock."""
+        return bool(self._locks)
+
+    def paths_of(self, descriptor: int) -> list[str]:
+        """List the paths of an open file."""
+        file = self._opened(descriptor).file
+        return [
+            f"{path.rstrip('/')}/{name}"
+            for path, (_, folder) in self._folders.items()
+            for name, number in folder.names.items()
+            if number == file
+        ]
+
     def open_append(self, path: Path) -> int:
         return self._opened_file(path, True)
 
@@ -119,6 +141,11 @@ class SimulatedDisk(Disk):
         self._begin("write")
         with self._mutex:
             file = self._opened(descriptor, True).file
+            if self.room is not None:
+                if not self.room:
+                    raise _error(errno.ENOSPC)
+                data = data[: self.room]
+                self.room -= len(data)
             self._change(file, self._files[file][-1] + data)
             self._done("write")
         return len(data)
@@ -158,8 +185,8 @@ class SimulatedDisk(Disk):
     def path_id(self, path: str) -> tuple[FileId, int] | None:
         if path in self._folders:
             return (_DEVICE, self._folders[path][0]), 4096
-        folder, _, name = path.rpartition("/")
-        found = self._folders.get(folder or "/")
+        folder, name = parted(path)
+        found = self._folders.get(folder)
         file = found[1].names.get(name) if found is not None else None
         return self._id(file) if file is not None else None
 
@@ -172,11 +199,12 @@ class SimulatedDisk(Disk):
                 raise _error(errno.EISDIR, new)
             if there is not None and there[0][1] == file:
                 return  # two names of one file: both stay
-            if old.parent == new.parent:
-                self._rename(str(old.parent), ((old.name, None), (new.name, file)))
+            (was_in, old_name), (folder, new_name) = parted(old), parted(new)
+            if was_in == folder:
+                self._rename(folder, ((old_name, None), (new_name, file)))
             else:
-                self._rename(str(new.parent), ((new.name, file),))
-                self._rename(str(old.parent), ((old.name, None),))
+                self._rename(folder, ((new_name, file),))
+                self._rename(was_in, ((old_name, None),))
             self._done("rename")
 
     def link(self, old: Path, new: Path) -> None:
@@ -185,14 +213,16 @@ class SimulatedDisk(Disk):
             file = self._file_at(old)
             if self.path_id(str(new)) is not None:
                 raise _error(errno.EEXIST, new)
-            self._rename(str(new.parent), ((new.name, file),))
+            folder, name = parted(new)
+            self._rename(folder, ((name, file),))
             self._done("link")
 
     def unlink(self, path: Path) -> None:
         self._begin("unlink")
         with self._mutex:
             self._file_at(path)
-            self._rename(str(path.parent), ((path.name, None),))
+            folder, name = parted(path)
+            self._rename(folder, ((name, None),))
             self._done("unlink")
 
     def make_folder(self, folder: Path) -> None:
@@ -282,7 +312,8 @@ class SimulatedDisk(Disk):
 
     def _create(self, path: Path) -> int:
         file = next(self._numbers)
-        self._rename(str(path.parent), ((path.name, file),))
+        folder, name = parted(path)
+        self._rename(folder, ((name, file),))
         self._files[file] = (b"",)
         self._done("create")
         return file
@@ -293,7 +324,8 @@ class SimulatedDisk(Disk):
         if self.path_id(str(path)) is not None:
             raise _error(if_file, path)
         number = next(self._numbers)
-        self._rename(str(path.parent), ((path.name, number),))
+        folder, name = parted(path)
+        self._rename(folder, ((name, number),))
         self._folders[str(path)] = (number, Folder({}, (), {}))
         self._done("make_folder")
 
@@ -301,10 +333,8 @@ class SimulatedDisk(Disk):
         if self.path_id(str(path)) is None:
             self._begin("create")
         with self._mutex:
-            if self.path_id(str(path)) is None:
-                file = self._create(path)
-            else:
-                file = self._file_at(path, errno.EISDIR)
+            is_new = self.path_id(str(path)) is None
+            file = self._create(path) if is_new else self._file_at(path)
             return self._descriptor(file, is_writable)
 
     def _descriptor(self, file: int, is_writable: bool) -> int:
@@ -321,11 +351,12 @@ class SimulatedDisk(Disk):
     def _id(self, file: int) -> tuple[FileId, int]:
         return (_DEVICE, file), len(self._files[file][-1])
 
-    def _file_at(self, path: Path, if_folder: int = errno.EISDIR) -> int:
+    def _file_at(self, path: Path) -> int:
+        place, name = parted(path)
+        _, folder = self._folder_at(place)
+        file = folder.names.get(name)
         if str(path) in self._folders:
-            raise _error(if_folder, path)
-        _, folder = self._folder_at(str(path.parent))
-        file = folder.names.get(path.name)
+            raise _error(errno.EISDIR, path)
         if file is None:
             raise _error(errno.ENOENT, path)
         return file

@@ -4,7 +4,7 @@ import errno
 from pathlib import Path
 
 import pytest
-from tests.crash.crash_states import Crashes
+from tests.crash.crash_states import worst
 from tests.crash.simulated_disk import SimulatedDisk
 from tests.events import line_of
 from tests.log.faults import FailingDisk
@@ -41,7 +41,7 @@ def test_names_above_a_new_log_are_on_the_device_before_it_is_there():
     folders = [Path("/there"), Path("/new/logs/one")]
     for folder in folders:
         opened_vocabulary(disk, folder, None, create=True)
-    left = SimulatedDisk(Crashes(disk.moment()).worst())
+    left = SimulatedDisk(worst(disk.moment()))
     assert [left.names(folder / ".thence") for folder in folders] == [["log.json"]] * 2
 
 

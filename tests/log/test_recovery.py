@@ -8,6 +8,9 @@ import shutil
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.crash.crash_states import worst
+from tests.crash.simulated_disk import SimulatedDisk
+from tests.crash.traces import log_of, opened
 from tests.events import NODE, OTHER_NODE, line_of
 from tests.log.faults import FailingDisk
 from tests.log.processes import lines
@@ -189,6 +192,16 @@ def test_recovery_is_told_after_a_kill_between_the_cut_and_its_notice(log):
         "quarantine": f".thence/quarantine/{name}",
     }
     assert sorted(os.listdir(quarantine)) == [name, "notes.untold"]
+
+
+def test_recovery_is_not_told_again_after_a_power_cut():
+    disk = SimulatedDisk(log_of(2, b"half"))
+    with opened(disk) as log:
+        log.append("first")
+    left = SimulatedDisk(worst(disk.moment()))
+    with opened(left) as log:
+        log.append("next")
+        assert [event.event_type for event in log.read()][2:] == ["log.recovered", "first", "next"]
 
 
 def test_file_is_told_by_its_name(tmp_path):

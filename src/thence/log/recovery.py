@@ -106,8 +106,9 @@ def untold(disk: Disk, folder: Path) -> Iterator[tuple[Path, dict[str, object]]]
 
 
 def mark_told(disk: Disk, path: Path) -> None:
-    """Gives a file in quarantine the name that its notice tells."""
+    """Gives a file in quarantine the name that its notice tells, on the device too."""
     disk.rename(path, _told(path))
+    disk.sync_folder(path.parent)  # else a power cut has it told again
 
 
 def _told(path: Path) -> Path:

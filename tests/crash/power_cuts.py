@@ -1,0 +1,247 @@
+"""Power cuts by the million: after each one the log is opened again and judged.
+
+`python -m tests.crash.power_cuts STATES [SEED]` goes on until so many states were judged.
+"""
+
+import random
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from tests.crash import traces
+from tests.crash.crash_states import PAGE_BYTES, Crashes, worst
+from tests.crash.repertoire import wanderings
+from tests.crash.simulated_disk import Image, Moment, SimulatedDisk
+from tests.crash.traces import FOLDER, Trace, opened
+
+from thence.core.event import Event
+from thence.errors import ThenceError
+from thence.log.disk import Disk
+from thence.log.segment import own_folder
+
+# a trace with at most so many ways to cut the power is visited whole
+WAYS_MAX = 5_000
+SAMPLES = 200
+NESTED_EVERY = 16
+PROBLEMS_MAX = 10
+PART_STATES = 50_000
+
+
+class Outcome(NamedTuple):
+    """What a log was found to be after a power cut: what it served, who it is."""
+
+    problems: list[str]
+    served: list[Event]
+    identity: tuple[str, str]
+
+
+class Verdict:
+    """What was found in one trace after another; `seen` counts what was done."""
+
+    def __init__(self, seed: int = 0) -> None:
+        self.chance = random.Random(seed)
+        self.seen: Counter[str] = Counter()
+        self.problems: list[str] = []
+
+    def judge(self, trace: Trace, samples: int = SAMPLES) -> "Verdict":
+        """Cut the power at every call of a trace, in every way or in many; judge each."""
+        known: dict[tuple[object, ...], Outcome] = {}
+        moments = [Crashes(moment) for moment in trace.moments]
+        is_whole = sum(crashes.count for crashes in moments) <= WAYS_MAX
+        self.seen["traces"] += 1
+        self.seen["whole traces"] += is_whole
+        for at, (moment, crashes) in enumerate(zip(trace.moments, moments, strict=True)):
+            needed = [line for since, line in trace.acknowledged if since <= at]
+            for image in self._images(moment, crashes, is_whole, samples):
+                self.seen["visited"] += 1
+                key = key_of(image)
+                if key not in known:
+                    known[key] = self._judged(image, trace)
+                    self.seen["judged"] += 1
+                outcome = known[key]
+                found = outcome.problems + missing(needed, outcome.served)
+                if needed and at >= trace.identified_at:
+                    found += another(trace.identity, outcome.identity)
+                if found:
+                    self._report(trace, at, found, image)
+                    if len(self.problems) >= PROBLEMS_MAX:
+                        return self
+        return self
+
+    def _images(
+        self, moment: Moment, crashes: Crashes, is_whole: bool, samples: int
+    ) -> Iterator[Image]:
+        if is_whole or crashes.count <= samples:
+            yield from crashes.every()
+            return
+        paged = Crashes(moment, PAGE_BYTES)
+        if paged.count <= samples:
+            yield from paged.every()
+        yield worst(moment)
+        for number in range(samples):
+            yield (crashes if number % 4 else paged).some(self.chance)
+
+    def _judged(self, image: Image, trace: Trace) -> Outcome:
+        is_nested = self.seen["judged"] % NESTED_EVERY == 0
+        disk = SimulatedDisk(image, is_recording=is_nested)
+        outcome = after_crash(disk, trace)
+        if is_nested and not outcome.problems:
+            moment = self.chance.choice(disk.moments)
+            again = SimulatedDisk(Crashes(moment).some(self.chance))
+            lines = [event.line for event in outcome.served]
+            fresh = {line for moment in disk.moments for line in traces.lines_of(moment)}
+            second = after_crash(again, trace._replace(written=trace.written | fresh))
+            outcome.problems.extend(
+                f"cut again in recovery: {text}"
+                for text in second.problems + missing(lines, second.served)
+            )
+            self.seen["cut again"] += 1
+        return outcome
+
+    def _report(self, trace: Trace, at: int, found: list[str], image: Image) -> None:
+        call = trace.moments[at].call
+        self.problems += [f"{trace.name}, after call {at} ({call}): {text}" for text in found]
+
+
+def key_of(image: Image) -> tuple[object, ...]:
+    """Return what tells one state from another."""
+    return (
+        tuple(sorted(image.files.items())),
+        tuple((path, number, *names.items()) for path, (number, names) in image.folders.items()),
+    )
+
+
+def after_crash(disk: SimulatedDisk, trace: Trace) -> Outcome:
+    """Open a log again, append to it, cut the power, read it: nothing may be wrong."""
+    served: list[Event] = []
+    identity = ("", "")
+    try:
+        identity = traces.identity_of(disk)
+        log = opened(disk, trace.limit)
+        served = list(log.read())
+        appended = log.append("after")
+        left = SimulatedDisk(worst(disk.moment()))
+        log.close()
+        again = opened(left, trace.limit)
+        later = list(again.read())
+        found = [*problems(served, later, appended, trace), *untold(left, later)]
+        found += wrong(again)
+        if trace.kept and not any(trace.kept in data for data in settled_files(left)):
+            found.append("bytes that were moved aside are gone")
+        if told(later):
+            last = again.append("once more")
+            if last.lamport_clock != later[-1].lamport_clock + 1:
+                found.append("a recovery is told again")
+        again.close()
+    except ThenceError as error:
+        found = [f"it does not open: {error}"]
+    return Outcome(found, served, identity)
+
+
+def settled_files(disk: SimulatedDisk) -> Iterator[bytes]:
+    for versions in disk.moment().files.values():
+        yield versions[-1]
+
+
+def problems(
+    served: list[Event], later: list[Event], appended: Event, trace: Trace
+) -> Iterator[str]:
+    """Compare what was served before and after the next append with what was ever written."""
+    written = trace.written
+    for event in served:
+        if event.line not in written:
+            yield f"a line is served that nobody wrote: {event.line!r}"
+    lines = [event.line for event in later]
+    if not lines or lines[-1] != appended.line:
+        yield "the next append is not the last event after one more power cut"
+    if missing([event.line for event in served], later):
+        yield "what was served after the power cut is gone after the next append"
+    numbers: dict[tuple[str, int], str] = {}
+    clock = 0
+    for event in later:
+        known = numbers.setdefault((event.node_id, event.seq), event.event_id)
+        if known != event.event_id and not event.is_foreign:
+            yield f"the number {event.seq} stands for two events"
+        if event.lamport_clock <= clock and not event.is_foreign:
+            yield f"the clock goes back from {clock} to {event.lamport_clock}"
+        clock = max(clock, event.lamport_clock)
+        is_notice = event.event_type.startswith("log.")
+        if event.line not in written and not is_notice and event.line != appended.line:
+            yield f"a line appears that nobody wrote: {event.line!r}"
+
+
+def missing(needed: list[bytes], served: list[Event]) -> list[str]:
+    """Tell what was acknowledged and is not served, or not in the order of its numbers."""
+    there = {event.line for event in served}
+    return [f"acknowledged and lost: {line!r}" for line in needed if line not in there]
+
+
+def another(was: tuple[str, str], is_now: tuple[str, str]) -> list[str]:
+    """Tell whether the log or its node is no longer the one under which it was written."""
+    pairs = zip(("log_id", "node_id"), was, is_now, strict=True)
+    return [f"the {key} was {a!r}, is {b!r}" for key, a, b in pairs if a != b]
+
+
+def untold(disk: Disk, later: list[Event]) -> Iterator[str]:
+    """Tell what was moved aside without a notice, and notices of what is not there."""
+    quarantine = own_folder(FOLDER) / "quarantine"
+    there = {
+        name.removesuffix(".untold"): len(disk.read_whole(quarantine / name) or b"")
+        for name in disk.names(quarantine)
+    }
+    names = dict(told(later))
+    for name in names.keys() - there.keys():
+        yield f"a notice tells of {name}, which is gone"
+    for name in there.keys() - names.keys():
+        yield f"{name} lies in quarantine untold"
+    for name in names.keys() & there.keys():
+        if names[name] != there[name]:
+            yield f"{name} has {there[name]} bytes, its notice says {names[name]}"
+
+
+def told(events: list[Event]) -> list[tuple[str, int]]:
+    """List what the notices of recoveries tell: a name in quarantine, its size."""
+    return [
+        (str(event.payload["quarantine"]).rpartition("/")[2], int(str(event.payload["bytes"])))
+        for event in events
+        if event.event_type == "log.recovered"
+    ]
+
+
+def wrong(log: traces.Replica) -> list[str]:
+    """Tell what verify finds that no power cut may cause."""
+    codes = {"two_contents", "number_repeated", "clock_back", "torn_tail"}
+    return [f.reason for f in log.verify().findings if f.code in codes]
+
+
+def run(states: int, seed: int) -> Verdict:
+    """Judge random traces until so many states were judged or a problem was found."""
+    verdict = Verdict(seed)
+    for trace in wanderings(verdict.chance):
+        verdict.judge(trace)
+        if verdict.problems or verdict.seen["judged"] >= states:
+            break
+    return verdict
+
+
+def soak(states: int, seed: int) -> int:
+    """Judge so many states, in parts whose seeds are printed."""
+    chance = random.Random(seed)
+    done = 0
+    while done < states:
+        part = chance.randrange(2**32)
+        verdict = run(min(states - done, PART_STATES), part)
+        done += verdict.seen["judged"]
+        print(f"seed {part}: {dict(verdict.seen)}, {done} in all", flush=True)
+        if verdict.problems:
+            print("\n".join(verdict.problems))
+            return 1
+    return 0
+
+
+if __name__ == "__main__":
+    wanted = int(sys.argv[1])
+    chosen = int(sys.argv[2]) if len(sys.argv) > 2 else random.randrange(2**32)
+    print(f"seed {chosen}")
+    sys.exit(soak(wanted, chosen))

@@ -1,0 +1,121 @@
+"""The traces that power is cut in: the named ones, and any number of random ones."""
+
+import random
+from collections.abc import Callable, Iterator
+
+from tests.crash.crash_states import Crashes
+from tests.crash.simulated_disk import Image, SimulatedDisk
+from tests.crash.traces import (
+    FOLDER,
+    Play,
+    Trace,
+    appends,
+    batch,
+    fails_and_goes_on,
+    home,
+    intruded,
+    log_of,
+    only_opens,
+    opened,
+    played,
+    settled,
+    two_writers,
+    wandering,
+)
+
+from thence.log.segment import current_path
+
+TORN = b'{"event_id":"01J0000000'
+SMALL_LIMIT = 700  # bytes, two or three events
+GENERATIONS = 3
+
+
+def made_only() -> Image:
+    """A disk with a log that has its log.json and nothing else."""
+    disk = SimulatedDisk(home())
+    opened(disk).close()
+    return settled(disk)
+
+
+def foreign() -> Image:
+    """A disk with a file of another tool's lines, and nothing of ours."""
+    disk = SimulatedDisk(home())
+    disk.make_folder(FOLDER)
+    descriptor = disk.open_append(current_path(FOLDER))
+    disk.write(descriptor, b'{"event_id":"a"}\n{"event_id":"b"}\n')
+    disk.close(descriptor)
+    return settled(disk)
+
+
+def unfinished() -> Image:
+    """A disk with a log whose last event lacks its newline."""
+    image = log_of(3)
+    number = image.folders[str(FOLDER)][1]["events.jsonl"]
+    return image._replace(files={**image.files, number: image.files[number][:-1]})
+
+
+NAMED: dict[str, tuple[Callable[[], Image], Play, dict[str, object]]] = {
+    "a log is made": (home, only_opens, {}),
+    "a log is made and written": (home, appends(2), {}),
+    "the first event": (made_only, appends(1), {}),
+    "one event": (lambda: log_of(2), appends(1), {}),
+    "four events": (lambda: log_of(2), appends(4, 200), {}),
+    "a batch": (lambda: log_of(2), batch(5), {}),
+    "a long batch": (lambda: log_of(2), batch(10, 120), {}),
+    "a long line": (lambda: log_of(1), appends(1, 9_000), {}),
+    "a rotation": (lambda: log_of(2), appends(2, 100), {"limit": SMALL_LIMIT}),
+    "a rotation in a batch": (lambda: log_of(1), batch(5, 60), {"limit": SMALL_LIMIT}),
+    "a rotation at each event": (lambda: log_of(1, limit=1), appends(2), {"limit": 1}),
+    "a torn tail": (lambda: log_of(2, TORN), appends(2), {"kept": TORN}),
+    "a tail of zeros": (lambda: log_of(2, bytes(600)), appends(1), {"kept": bytes(600)}),
+    "a tail without its newline": (unfinished, appends(2), {}),
+    "bad bytes with a newline": (lambda: log_of(2, TORN + b"\n"), appends(2), {"kept": TORN}),
+    "a foreign log": (foreign, appends(2), {}),
+    "a full disk": (lambda: log_of(2), fails_and_goes_on, {}),
+    "two writers": (lambda: log_of(2), two_writers, {}),
+    "two writers of a new log": (home, two_writers, {}),
+    "two writers and rotations": (lambda: log_of(1), two_writers, {"limit": SMALL_LIMIT}),
+}
+# those in which another opening steps in before each call in turn
+INTRUDED = (
+    "a log is made and written",
+    "the first event",
+    "four events",
+    "a rotation",
+    "a rotation in a batch",
+    "a rotation at each event",
+    "a torn tail",
+    "a tail without its newline",
+    "a full disk",
+)
+
+
+def named(name: str) -> Trace:
+    """Play a named trace."""
+    image, play, options = NAMED[name]
+    return played(name, play, image(), **options)  # type: ignore[arg-type]
+
+
+def intruded_ones(name: str) -> Iterator[Trace]:
+    """Play a named trace once for each of its calls, with another writer right before it."""
+    image, play, options = NAMED[name]
+    for number in range(1, len(named(name).moments)):
+        told = f"{name}, another writer before call {number}"
+        yield played(told, intruded(play, number), image(), **options)  # type: ignore[arg-type]
+
+
+def wanderings(chance: random.Random) -> Iterator[Trace]:
+    """Play random traces for ever; each few go on where the power was cut in the last."""
+    while True:
+        image = chance.choice((home, made_only, lambda: log_of(2)))()
+        needed: list[bytes] = []
+        limit = chance.choices((1, SMALL_LIMIT, 2_000, 1_000_000), (1, 4, 6, 9))[0]
+        for generation in range(GENERATIONS):
+            name = f"wandering, generation {generation}, limit {limit}"
+            trace = played(
+                name, wandering(chance), image, limit=limit, chance=chance, needed=needed
+            )
+            yield trace
+            at = chance.randrange(len(trace.moments))
+            image = Crashes(trace.moments[at]).some(chance)
+            needed = [line for since, line in trace.acknowledged if since <= at]

@@ -1,0 +1,136 @@
+"""No power cut loses what was acknowledged, or makes an event of what nobody wrote."""
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.crash.power_cuts import Verdict, run
+from tests.crash.repertoire import INTRUDED, NAMED, intruded_ones, named
+from tests.crash.simulated_disk import Image, SimulatedDisk
+from tests.crash.traces import FOLDER, lines_of, played
+
+from thence.log.segment import current_path, own_folder
+
+STATES = 100_000
+PARTS = 8
+# traces with no longer line are visited whole
+LINE_BYTES_MAX = 2_000
+
+
+@pytest.mark.promise("W13")
+@pytest.mark.parametrize("name", NAMED)
+def test_no_way_to_cut_the_power_breaks_the_log(name):
+    trace = named(name)
+    verdict = Verdict().judge(trace)
+    print(dict(verdict.seen))
+    assert not verdict.problems, "\n".join(verdict.problems)
+    longest = max(len(line) for moment in trace.moments for line in lines_of(moment))
+    assert verdict.seen["whole traces"] or longest > LINE_BYTES_MAX
+
+
+@pytest.mark.promise("W13")
+@pytest.mark.parametrize("name", INTRUDED)
+def test_no_other_writer_in_between_breaks_it_either(name):
+    verdict = Verdict()
+    for trace in intruded_ones(name):
+        verdict.judge(trace)
+    print(dict(verdict.seen))
+    assert not verdict.problems, "\n".join(verdict.problems)
+    assert verdict.seen["whole traces"] == verdict.seen["traces"]
+
+
+@pytest.mark.promise("W13")
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("part", range(PARTS))
+def test_no_power_cut_in_random_traces_breaks_it(part):
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    verdict = run(STATES // PARTS, seed)
+    print(dict(verdict.seen))
+    assert not verdict.problems, "\n".join(verdict.problems)
+    assert verdict.seen["judged"] >= STATES // PARTS
+
+
+class ForgetfulDisk(SimulatedDisk):
+    """Leaves out the syncs of one kind, as a broken writer would.
+
+    `forgets` is told each sync by its call, the path, and whether the append lock is held.
+    """
+
+    def __init__(self, image: Image, forgets: Callable[[str, str, bool], bool]) -> None:
+        super().__init__(image, is_recording=True)
+        self._forgets = forgets
+
+    def sync_data(self, descriptor: int) -> None:
+        paths = self.paths_of(descriptor)
+        if not self._forgets("sync_data", paths[0] if paths else "", self.is_locked):
+            super().sync_data(descriptor)
+
+    def sync_folder(self, folder: Path) -> None:
+        if not self._forgets("sync_folder", str(folder), self.is_locked):
+            super().sync_folder(folder)
+
+
+EVENTS = str(current_path(FOLDER))
+OWN = str(own_folder(FOLDER))
+BROKEN = {
+    "acknowledges before it syncs": (
+        "one event",
+        lambda call, path, locked: path == EVENTS and not locked,
+    ),
+    "acknowledges a batch before it syncs": (
+        "a long batch",
+        lambda call, path, locked: path == EVENTS and not locked,
+    ),
+    "makes a file and syncs no name": (
+        "the first event",
+        lambda call, path, _: path == str(FOLDER),
+    ),
+    "rotates and syncs no name": ("a rotation", lambda call, path, _: path == str(FOLDER)),
+    "rotates before it syncs the file": (
+        "a rotation in a batch",
+        lambda call, path, locked: path == EVENTS and locked,
+    ),
+    "makes a log in a folder without a synced name": (
+        "a log is made and written",
+        lambda call, path, _: path == str(FOLDER.parent),
+    ),
+    "links log.json before its content is synced": (
+        "a log is made",
+        lambda call, path, _: call == "sync_data" and path.startswith(f"{OWN}/log.json"),
+    ),
+    "forgets the names of log.json and identity.json": (
+        "a log is made and written",
+        lambda call, path, _: path == OWN,
+    ),
+    "names identity.json before its content is synced": (
+        "the first event",
+        lambda call, path, _: path.startswith(f"{OWN}/identity.json"),
+    ),
+    "cuts a tail before its copy is synced": (
+        "a torn tail",
+        lambda call, path, _: call == "sync_data" and "/quarantine/" in path,
+    ),
+    "cuts a tail before the name of its copy is synced": (
+        "a torn tail",
+        lambda call, path, _: path.endswith("/quarantine"),
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_harness_notices_a_writer_that(kind):
+    name, forgets = BROKEN[kind]
+    image, play, options = NAMED[name]
+    start = image()
+    trace = played(name, play, start, disk=ForgetfulDisk(start, forgets), **options)
+    assert len(trace.moments) < len(named(name).moments), "nothing was left out"
+    assert Verdict().judge(trace).problems
+
+
+def test_harness_notices_events_that_nobody_wrote():
+    trace = named("one event")
+    assert Verdict().judge(trace._replace(written=frozenset())).problems
+    lost = trace._replace(acknowledged=[(0, b"x")])
+    assert any("acknowledged and lost" in text for text in Verdict().judge(lost).problems)

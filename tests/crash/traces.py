@@ -1,0 +1,282 @@
+"""What writers do before the power goes, played once, every call to the disk remembered.
+
+A trace is a function that acts on a `Scene`. Played, it is a `Trace`: the disk after every
+call that changed it, and what had been acknowledged by then.
+"""
+
+import random
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from threading import Event as Signal
+from typing import Any, NamedTuple
+
+from tests.crash.simulated_disk import EMPTY, Image, Moment, SimulatedDisk
+
+from thence.core.event import Event
+from thence.core.vocabulary import PLAIN
+from thence.errors import LogBusy, LogFull
+from thence.log.identity import known_node_id, read_info
+from thence.log.opening import opened_vocabulary
+from thence.log.segment import FILE_BYTES_MAX, current_path
+from thence.replica import Replica
+
+FOLDER = Path("/disk/logs/one")
+HOME = Path("/disk")
+WAIT_S = 30.0
+Words = dict[str, Any]
+
+
+class Trace(NamedTuple):
+    """A trace as it was played.
+
+    `acknowledged` are lines, each with the number of the moment from which on it must
+    survive. `written` are all lines that were ever whole in a file. `kept` are bytes that
+    stood in the log from the start and may be moved aside, not lost. `identity` is the log's
+    id and its node's; both must survive from that moment on.
+    """
+
+    name: str
+    limit: int
+    moments: list[Moment]
+    acknowledged: list[tuple[int, bytes]]
+    written: frozenset[bytes]
+    kept: bytes
+    identity: tuple[str, str]
+    identified_at: int
+
+
+def quiet(word: str, facts: object) -> None:
+    """Hear what a log tells and say nothing."""
+
+
+def opened(disk: SimulatedDisk, limit: int = FILE_BYTES_MAX) -> Replica:
+    """Open the log on a simulated disk as `thence.open` does on the real one."""
+    vocabulary = opened_vocabulary(disk, FOLDER, PLAIN, True)
+    return Replica(FOLDER, vocabulary, disk=disk, max_file_size=limit, tell=quiet)
+
+
+class Scene:
+    """A disk with writers at work; remembers what they were told is durable."""
+
+    def __init__(self, disk: SimulatedDisk, limit: int, chance: random.Random) -> None:
+        self.disk = disk
+        self.limit = limit
+        self.chance = chance
+        self.acknowledged: list[tuple[int, bytes]] = []
+        self._count = 0
+
+    def open(self) -> Replica:
+        return opened(self.disk, self.limit)
+
+    def append(self, log: Replica, size: int = 10, timeout_s: float = 30) -> None:
+        """Append one event with so much payload; it is acknowledged when the call returns."""
+        self._note(log.append("worked", self._payload(size), timeout_s=timeout_s))
+
+    def batch(self, log: Replica, count: int, size: int = 10) -> None:
+        """Emit so many events, all but the first of which are written at once; flush."""
+        arrived, gate = Signal(), Signal()
+
+        def hold(call: str) -> None:
+            if call == "write":
+                arrived.set()
+                assert gate.wait(WAIT_S)
+
+        self.disk.before = hold
+        ids = {log.emit("worked", self._payload(size))}
+        assert arrived.wait(WAIT_S)
+        ids.update(log.emit("worked", self._payload(size)) for _ in range(count - 1))
+        self.disk.before = None
+        gate.set()
+        log.flush()
+        for event in log.read():
+            if event.event_id in ids:
+                self._note(event)
+
+    def _payload(self, size: int) -> Words:
+        self._count += 1
+        return {"n": self._count, "text": "x" * size}
+
+    def _note(self, event: Event) -> None:
+        self.acknowledged.append((len(self.disk.moments) - 1, event.line))
+
+
+Play = Callable[[Scene], None]
+
+
+def played(
+    name: str,
+    play: Play,
+    image: Image,
+    *,
+    limit: int = FILE_BYTES_MAX,
+    chance: random.Random | None = None,
+    kept: bytes = b"",
+    needed: Iterable[bytes] = (),
+    disk: SimulatedDisk | None = None,
+) -> Trace:
+    """Play a trace on a disk that holds an image.
+
+    What can be read there is on the device, and must stay; `needed` lines must be there too.
+    """
+    disk = disk or SimulatedDisk(image, is_recording=True)
+    scene = Scene(disk, limit, chance or random.Random(0))
+    scene.acknowledged += [(0, event.line) for event in opened_to_read(image).read()]
+    scene.acknowledged += [(0, line) for line in needed]
+    play(scene)
+    lines = frozenset(line for moment in disk.moments for line in lines_of(moment))
+    first = min((at for at, _ in scene.acknowledged if at), default=len(disk.moments))
+    identity = identity_of(disk)
+    if identity == identity_of(SimulatedDisk(image)):
+        first = 0
+    return Trace(name, limit, disk.moments, scene.acknowledged, lines, kept, identity, first)
+
+
+def identity_of(disk: SimulatedDisk) -> tuple[str, str]:
+    """Return the ids of log and node, empty if they are not known."""
+    info = read_info(disk, FOLDER)
+    return info.log_id if info else "", known_node_id(disk, FOLDER)
+
+
+def opened_to_read(image: Image) -> Replica:
+    """Open the log of an image for reading."""
+    return Replica(FOLDER, PLAIN, disk=SimulatedDisk(image), tell=quiet)
+
+
+def lines_of(moment: Moment) -> Iterator[bytes]:
+    """Yield all that stands between newlines in the files of a moment."""
+    for versions in moment.files.values():
+        yield from versions[-1].split(b"\n")
+
+
+def home() -> Image:
+    """A disk with nothing but the folder of a user's logs."""
+    disk = SimulatedDisk(EMPTY)
+    disk.make_folder(HOME)
+    return settled(disk)
+
+
+def settled(disk: SimulatedDisk) -> Image:
+    """Everything on a disk, as it is once all of it is synced."""
+    moment = disk.moment()
+    return Image(
+        {number: versions[-1] for number, versions in moment.files.items()},
+        {path: (number, folder.names) for path, (number, folder) in moment.folders.items()},
+    )
+
+
+def log_of(count: int, tail: bytes = b"", limit: int = FILE_BYTES_MAX, size: int = 10) -> Image:
+    """A disk with a log of so many events, closed in order, and bytes behind them."""
+    disk = SimulatedDisk(home())
+    with opened(disk, limit) as log:
+        for number in range(count):
+            log.append("worked", {"n": -number, "text": "x" * size})
+    descriptor = disk.open_append(current_path(FOLDER))
+    disk.write(descriptor, tail)
+    disk.close(descriptor)
+    return settled(disk)
+
+
+def appends(count: int, size: int = 10) -> Play:
+    """One writer appends so many events one by one."""
+
+    def play(scene: Scene) -> None:
+        with scene.open() as log:
+            for _ in range(count):
+                scene.append(log, size)
+
+    return play
+
+
+def batch(count: int, size: int = 10) -> Play:
+    """One writer emits so many events and flushes."""
+
+    def play(scene: Scene) -> None:
+        with scene.open() as log:
+            scene.batch(log, count, size)
+
+    return play
+
+
+def only_opens(scene: Scene) -> None:
+    """Make a log, write nothing."""
+    scene.open().close()
+
+
+def fails_and_goes_on(scene: Scene) -> None:
+    """The disk fills up in the middle of a line, then has room again."""
+    with scene.open() as log:
+        scene.append(log)
+        scene.disk.room = 100
+        with suppress(LogFull):
+            scene.append(log, 700)
+        scene.disk.room = None
+        scene.append(log)
+
+
+def two_writers(scene: Scene) -> None:
+    """Two openings append in turn; the second once more whenever the first is in a sync."""
+    with scene.open() as first, scene.open() as second:
+        scene.append(second)
+        for _ in range(2):
+            interleaved(scene, second, "sync_data", 1)
+            scene.append(first)
+            scene.append(second)
+
+
+def interleaved(scene: Scene, other: Replica, call: str, number: int) -> None:
+    """Have another opening append right before the n-th call of a name, or of any name."""
+    left = [number]
+
+    def step_in(made: str) -> None:
+        if call in ("any", made):
+            left[0] -= 1
+            if left[0] == 0:
+                scene.disk.before = None
+                with suppress(LogBusy):
+                    scene.append(other, timeout_s=0)
+
+    scene.disk.before = step_in
+
+
+def intruded(play: Play, number: int) -> Play:
+    """Another opening appends to the same log right before the n-th call of a trace."""
+
+    def both(scene: Scene) -> None:
+        other = Replica(FOLDER, PLAIN, disk=scene.disk, max_file_size=scene.limit, tell=quiet)
+        interleaved(scene, other, "any", number)
+        play(scene)
+        scene.disk.before = None
+        other.close()
+
+    return both
+
+
+def wandering(chance: random.Random) -> Play:
+    """A few writers do anything in any order."""
+
+    def play(scene: Scene) -> None:
+        logs = [scene.open()]
+        for _ in range(chance.randrange(1, 5)):
+            kind = chance.random()
+            size = chance.choice((0, 10, 100, 400, 900, 5000))
+            log = chance.choice(logs)
+            if kind < 0.5:
+                scene.append(log, size)
+            elif kind < 0.65:
+                scene.batch(log, chance.randrange(1, 6), size)
+            elif kind < 0.75:
+                logs.append(scene.open())
+            elif kind < 0.85:
+                logs.append(scene.open())
+                interleaved(scene, logs[-1], "any", chance.randrange(1, 6))
+                scene.append(log, size)
+                scene.disk.before = None
+            else:
+                log.close()
+                logs.remove(log)
+                logs.append(scene.open())
+        for log in logs:
+            log.close()
+
+    return play
