@@ -7,7 +7,7 @@ WORKERS ?= 2
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench peers coverage lock clean
+.PHONY: help setup demo test soak check bench peers coverage lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -20,6 +20,9 @@ demo: setup ## see it work
 
 test: setup ## the tests, on the installed wheel, in random order
 	@$(PYTEST) --ignore=tests/house -n $(WORKERS) --dist loadgroup $(ARGS)
+
+soak: setup ## the tests that take hours: kills, leaks; ARGS=leaks runs one part
+	@$(VENV)/python -m tests.crash.soak $(ARGS)
 
 check: setup ## style, types, imports, the rules of the house
 	@$(VENV)/ruff check .
