@@ -106,7 +106,7 @@ def tasks(job: Job) -> None:
 
     async def work() -> None:
         for _ in range(EVENTS_MAX):
-            event = await asyncio.to_thread(log.append, "worked", job.payload())
+            event = await log.append_async("worked", job.payload())
             job.tell("=", [event.event_id])
 
     async def all_at_once() -> None:
