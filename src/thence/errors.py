@@ -19,6 +19,7 @@
     ├── AppendFailed                   the write failed, nothing was appended
     │   └── LogFull                    the disk took no more, nothing was appended
     ├── OutcomeUnknown                 the event may be there or not
+    ├── ProgramFailed                  a program under test did not do what the test asks
     └── UnsupportedPlatform            this operating system can't keep the promise
 
 Each error says what was tried (`operation`), on what (`place`), why it failed
@@ -165,6 +166,10 @@ class OutcomeUnknown(ThenceError):
         if self.resume is None:
             raise self
         return self.resume()
+
+
+class ProgramFailed(ThenceError):
+    """A program under test could not be started, or did not do what the test asks of it."""
 
 
 class UnsupportedPlatform(ThenceError):

@@ -28,6 +28,7 @@ class LazyCommands(Commands):
     # name: the module that holds the command of that name, and its line in the help
     table: ClassVar[dict[str, tuple[str, str]]] = {
         "append": ("append", "Append one event, durable when the command ends."),
+        "bench": ("bench", "Put any program that logs to the test."),
         "completion": ("completion", "Write the script that completes thence in a shell."),
         "demo": ("demo", "Run a simulation of traders, then show what can be asked."),
         "doctor": ("doctor", "Check the machine, the folder, and the state of a log."),
