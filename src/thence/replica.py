@@ -28,7 +28,7 @@ from thence.log.admission import Condition
 from thence.log.batch import Waiting
 from thence.log.committer import Committer, OnFull
 from thence.log.disk import OS_DISK, Disk, variable
-from thence.log.drafting import Drafting, arguments
+from thence.log.drafting import Drafting, Words, said
 from thence.log.findings import Verification
 from thence.log.follower import follow
 from thence.log.identity import read_info
@@ -57,10 +57,9 @@ def open_replica(
 
     `vocabulary` is "plain", "sim" or a Vocabulary; None takes the log's own, plain for a
     new one. At most `max_queue_size` emitted events wait for the disk; then `emit` blocks,
-    or with `on_full="drop"` drops, counts and tells. The cause that THENCE_CAUSE names, as
-    another process made it by `environment`, is around all that this opening appends, as a
-    `because` block would be. Raises NotALog, VocabularyMismatch, LogReadOnly,
-    ReadFailed, and AppendFailed when the disk didn't take a new log.
+    or with `on_full="drop"` drops, counts and tells. The cause that THENCE_CAUSE names (see
+    `environment`) is around all appends, as a `because` block would be. Raises NotALog,
+    VocabularyMismatch, LogReadOnly, ReadFailed, and AppendFailed for a new log.
     """
     folder = Path(path)
     found = opened_vocabulary(OS_DISK, folder, vocabulary, create)
@@ -153,13 +152,11 @@ class Replica:
         drafts = self._draft(event_type, payload, words, caused_by, event_id)
         try:
             if guard is None and event_id is None and len(drafts) == 1:
-                line = self.committer.append(drafts[0], timeout_s)
-            else:
-                condition = Condition(guard, event_id is not None)
-                line = self.committer.append_all(drafts, timeout_s, condition)[-1]
+                return self._last([self.committer.append(drafts[0], timeout_s)])
+            condition = Condition.of(guard, event_id)
+            return self._last(self.committer.append_all(drafts, timeout_s, condition))
         except OutcomeUnknown as unknown:
             raise retriable(unknown, self._writer, drafts, self._last) from unknown.__cause__
-        return Event(line[:-1], None, self.vocabulary)
 
     def append_many(
         self, events: Iterable[Mapping[str, Any]], *, timeout_s: float = 30
@@ -173,7 +170,7 @@ class Replica:
         drafts: list[Draft] = []
         places: list[int] = []
         for members in events:
-            drafts += self._draft_one(**arguments(members))
+            drafts += self._draft(*said(members))
             places.append(len(drafts) - 1)
 
         def chosen(lines: list[bytes]) -> list[Event]:
@@ -205,11 +202,8 @@ class Replica:
 
         words = (subject, actor, stream)
         drafts = self._draft(event_type, payload, words, caused_by, event_id)
-        condition = None
-        if guard is not None or event_id is not None:
-            condition = Condition(guard, event_id is not None)
         future = get_running_loop().create_future()
-        waiting = Waiting(drafts, condition, future)
+        waiting = Waiting(drafts, Condition.of(guard, event_id), future)
         self.committer.join(waiting)
         await future
         try:
@@ -386,7 +380,7 @@ class Replica:
         self,
         event_type: str,
         payload: Mapping[str, Any] | None,
-        words: tuple[str | None, str | None, str | None],
+        words: Words,
         caused_by: Iterable[Cause],
         event_id: str | None = None,
         begins: bool = False,
@@ -401,17 +395,6 @@ class Replica:
         external = self._origin.external(causes, self) if causes else ()
         lasting = (begins, ends)
         return self._drafting.draft(event_type, payload, words, causes, event_id, lasting, external)
-
-    def _draft_one(
-        self,
-        event_type: str,
-        payload: Mapping[str, Any] | None = None,
-        subject: str | None = None,
-        actor: str | None = None,
-        stream: str | None = None,
-        caused_by: Iterable[Cause] = (),
-    ) -> list[Draft]:
-        return self._draft(event_type, payload, (subject, actor, stream), caused_by)
 
     def _last(self, lines: list[bytes]) -> Event:
         return Event(lines[-1][:-1], None, self.vocabulary)

@@ -268,27 +268,6 @@ def test_file_changed_under_an_opening_never_makes_numbers_repeat(tmp_path, chan
         assert log.append("c").seq == 3
 
 
-def test_older_segment_that_could_not_be_read_is_read_before_the_next_number(tmp_path):
-    with thence.open(tmp_path) as log:
-        log.append("a")
-    (tmp_path / "events.jsonl").rename(tmp_path / "events_2026-01-01_00-00-00-000000.jsonl")
-
-    class Unreadable(FailingDisk):
-        def open_read(self, path):
-            if path.name.startswith("events_"):
-                self._check("open_read")
-            return super().open_read(path)
-
-    disk = Unreadable(open_read=OSError(errno.EIO, "device error"))
-    with Replica(tmp_path, PLAIN, disk=disk) as log:
-        for _ in range(2):
-            with pytest.raises(AppendFailed, match="device error"):
-                log.append("b")
-        disk.faults.clear()
-        assert log.append("c").seq > 1
-    assert thence.open(tmp_path).verify().findings == ()
-
-
 def test_numbers_go_on_behind_rotated_segments_after_a_restart(tmp_path):
     with Replica(tmp_path, PLAIN, max_file_size=10) as log:
         log.append("a")

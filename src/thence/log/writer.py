@@ -68,6 +68,7 @@ class SegmentWriter:
         file_bytes_max: int = FILE_BYTES_MAX,
         suspect: FileId = NOWHERE,
     ) -> None:
+        self._arguments = (disk, folder, vocabulary, notice, tell, file_bytes_max)
         self.page = StatePage(disk, folder)
         self._disk = disk
         self._folder = folder
@@ -160,15 +161,7 @@ class SegmentWriter:
 
     def successor(self) -> "SegmentWriter":
         """Returns a writer to try with once more what this one could not finish."""
-        return SegmentWriter(
-            self._disk,
-            self._folder,
-            self._vocabulary,
-            self._notice,
-            self._tell,
-            self._file_bytes_max,
-            self._suspect,
-        )
+        return SegmentWriter(*self._arguments, self._suspect)
 
     def close(self) -> None:
         """Closes the files. A later write opens them again."""
