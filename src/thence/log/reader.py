@@ -66,12 +66,12 @@ class Block(NamedTuple):
 class Cursor:
     """How far one open segment has been read."""
 
-    def __init__(self, disk: Disk, name: str, descriptor: int) -> None:
+    def __init__(self, disk: Disk, name: str, descriptor: int, offset: int = 0) -> None:
         self.name = name
         self._disk = disk
         self._descriptor = descriptor
         self.file, _ = disk.file_id(descriptor)
-        self._offset = 0
+        self._offset = offset
         self._rest: Block | None = None
 
     def blocks(self) -> Iterator[Block]:
@@ -160,6 +160,15 @@ def blocks(disk: Disk, folder: Path) -> Iterator[Block]:
         for cursor in (current, following):
             if cursor is not None:
                 cursor.close()
+
+
+def blocks_of(disk: Disk, path: Path, offset: int = 0) -> Iterator[Block]:
+    """Yields the whole lines of one segment, from one that begins at an offset on."""
+    descriptor = disk.open_read(path)
+    try:
+        yield from Cursor(disk, path.name, descriptor, offset).blocks()
+    finally:
+        disk.close(descriptor)
 
 
 def _open_next(disk: Disk, folder: Path, seen: set[FileId]) -> Cursor | None:

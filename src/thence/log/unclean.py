@@ -11,20 +11,23 @@ from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from thence.core.codec import BadLine, event_id_of, has_valid_crc, numbers, parse
+from thence.core.codec import event_id_of, has_valid_crc, have_valid_crcs, numbers
 from thence.core.event import Event
-from thence.core.vocabulary import NOTICE_ERROR_TYPES, PLAIN, Vocabulary
-from thence.log.disk import READ_BYTES, Disk
+from thence.core.vocabulary import PLAIN, Vocabulary
+from thence.log.disk import Disk
 from thence.log.identity import Own, identify
+from thence.log.reader import blocks_of, lines_of
 from thence.log.recovery import lines_backwards
 from thence.log.segment import CURRENT, current_path, segments
 from thence.log.state import Slot, StatePage, file_word, fingerprint
+from thence.log.told import REGION_KINDS, Told
 
 TORN_NOTICES_MAX = 100
 _NOISE_BYTES = 8
 # a batch is looked for behind the notices that were written with it
 _SEARCH_LINES = 1_024
-_KINDS = ("torn", "segment_suspect")
+# what editors and version control do to a file
+_NEVER_BY_CRASH = frozenset(("line_ending", "byte_order_mark", "lines_joined"))
 
 
 class Unclean(NamedTuple):
@@ -123,6 +126,8 @@ def findings(
     if not page.is_mapped:
         return Unclean(notices, [])
     dead = page.dead()
+    if own.is_copy:  # they are the original's, and so is what they lost
+        return Unclean(notices, dead)
     # a log that holds nothing of ours has nothing to tell
     is_page_new = not page.settled_mark and own.is_known and (seq > 0 or own.is_new)
     if not (dead or is_page_new or page.settled_mark not in (0, page.mark)):
@@ -130,15 +135,13 @@ def findings(
     stretches = scope(disk, folder, page)
     scan = Scan(disk, folder, own, seq)
     regions = scan.regions(stretches)
-    if not own.is_copy:
-        has_news = bool(page.durable_offsets()) and scan.has_lines
-        if is_page_new or (not dead and page.settled_mark and has_news):
-            notices.append(("gap", _unknown(None)))
-        lost = [_lost(disk, folder, page, slot) for slot in dead]
-        notices += [("gap", facts) for facts in lost if facts is not None]
+    has_news = bool(page.durable_offsets()) and (scan.has_own or bool(regions))
+    if is_page_new or (not dead and page.settled_mark and has_news):
+        notices.append(("gap", _unknown(None)))
+    lost = [_lost(disk, folder, page, slot) for slot in dead]
+    notices += [("gap", facts) for facts in lost if facts is not None]
     if regions:
-        told = list(_told(disk, stretches, vocabulary))
-        regions = [region for region in regions if not _is_told(region, told)]
+        regions = _untold(disk, stretches, vocabulary, own, regions)
     notices += [("torn", region.facts()) for region in _few(regions)]
     return Unclean(notices, dead)
 
@@ -167,12 +170,13 @@ class Scan:
     """One pass over stretches of a log: where bytes are bad, which own numbers lie there."""
 
     def __init__(self, disk: Disk, folder: Path, own: Own, seq: int) -> None:
-        self.has_lines = False
+        self.has_own = False
         self._disk = disk
         self._folder = folder
         self._nodes = own.identity.node_ids
         self._end = (own.identity.node_id, seq + 1)
         self._is_tracking = False
+        self._is_in_region = False
         self._before: tuple[str, int] | None = None
         self._found: list[Region] = []
         self._pending: list[Region] = []
@@ -180,36 +184,39 @@ class Scan:
     def regions(self, stretches: list[Stretch]) -> list[Region]:
         """Returns the regions of bad bytes, in arrival order."""
         for path, start in stretches:
-            is_bad_before = False
-            for offset, line in lines_from(self._disk, path, start):
-                if has_valid_crc(line):
-                    self.has_lines = True
-                    is_bad_before = False
-                    if self._is_tracking:
-                        self._good(line)
-                elif isinstance(bad := parse(line, PLAIN), BadLine):
-                    self._bad(path, offset, len(line), bad.code, is_bad_before)
-                    is_bad_before = True
-                else:
-                    is_bad_before = False
+            self._is_in_region = False
+            for block in blocks_of(self._disk, path, start):
+                lines = block.data.split(b"\n")
+                if have_valid_crcs(lines):
+                    self._good(lines)
+                    continue
+                for line in lines_of(block, PLAIN):
+                    if isinstance(line.content, Event):
+                        self._good([line.data])
+                    elif line.length and line.content.code not in _NEVER_BY_CRASH:
+                        self._bad(path, line.offset, line.length, line.content.code)
         self._close(self._end)
         return self._found
 
-    def _bad(self, path: Path, offset: int, length: int, code: str, is_bad_before: bool) -> None:
-        if is_bad_before:
+    def _bad(self, path: Path, offset: int, length: int, code: str) -> None:
+        if self._is_in_region:
             region = self._pending[-1]
             self._pending[-1] = region._replace(length=offset + length - region.offset)
             return
         if not self._is_tracking:
             self._is_tracking = True
             self._before = self._own_before(path, offset)
+        self._is_in_region = True
         self._pending.append(Region(path.name, offset, length, code))
 
-    def _good(self, line: bytes) -> None:
-        own = self._own(line)
-        if own is not None:
-            self._close(own)
-            self._before = own
+    def _good(self, lines: list[bytes]) -> None:
+        self.has_own = self.has_own or any(map(self._own, lines))
+        self._is_in_region = False
+        if self._is_tracking:
+            first = next(filter(None, map(self._own, lines)), None)
+            if first is not None:
+                self._close(first)
+                self._before = next(filter(None, map(self._own, reversed(lines))))
 
     def _close(self, after: tuple[str, int]) -> None:
         """Ends the open regions: between the last own event and this one numbers are missing."""
@@ -243,21 +250,12 @@ class Scan:
 
 def lines_from(disk: Disk, path: Path, offset: int) -> Iterator[tuple[int, bytes]]:
     """Yields the whole lines of a segment from an offset on, with theirs; empty ones not."""
-    descriptor = disk.open_read(path)
-    try:
-        size = READ_BYTES
-        while True:
-            block = disk.read_at(descriptor, offset, size)
-            *lines, _ = block.split(b"\n")
-            if not lines and len(block) < size:
-                return
-            size = READ_BYTES if lines else size * 2
-            for line in lines:
-                if line:
-                    yield offset, line
-                offset += len(line) + 1
-    finally:
-        disk.close(descriptor)
+    for block in blocks_of(disk, path, offset):
+        start = block.offset
+        for line in block.data.split(b"\n"):
+            if line:
+                yield start, line
+            start += len(line) + 1
 
 
 def _unknown(process: int | None) -> dict[str, Any]:
@@ -308,32 +306,22 @@ def _counted(disk: Disk, stretches: list[Stretch], count_max: int) -> int:
     return count
 
 
-def _told(
-    disk: Disk, stretches: list[Stretch], vocabulary: Vocabulary
-) -> Iterator[tuple[str, int, int]]:
-    """Yields the regions that notices in these stretches tell of: file, start, end."""
+def _untold(
+    disk: Disk, stretches: list[Stretch], vocabulary: Vocabulary, own: Own, regions: list[Region]
+) -> list[Region]:
+    """Leaves out the regions that notices behind them tell of."""
+    identity = own.identity
+    told = Told(vocabulary, frozenset(identity.earlier) if own.is_new else identity.node_ids)
+    older: str | None = None
     for path, start in stretches:
-        for _, line in lines_from(disk, path, start):
-            if not any(kind.encode() in line for kind in _KINDS):
+        for block in blocks_of(disk, path, start):
+            if not any(kind.encode() in block.data for kind in REGION_KINDS):
                 continue
-            event = parse(line, vocabulary)
-            if isinstance(event, BadLine) or not any(_is(event, kind) for kind in _KINDS):
-                continue
-            file, offset, length = map(event.payload.get, ("file", "offset", "bytes"))
-            if isinstance(offset, int) and isinstance(length, int):
-                yield path.name if file == CURRENT else str(file), offset, offset + length
-
-
-def _is(event: Event, kind: str) -> bool:
-    error_type = event.payload.get("error_type")
-    return event.event_type == f"log.{kind}" or error_type == NOTICE_ERROR_TYPES[kind]
-
-
-def _is_told(region: Region, told: list[tuple[str, int, int]]) -> bool:
-    end = region.offset + region.length
-    return any(
-        file == region.file and start <= region.offset and end <= stop for file, start, stop in told
-    )
+            for line in lines_of(block, vocabulary):
+                if isinstance(line.content, Event):
+                    told.hear(line.content, path.name, line.offset, older)
+        older = path.name
+    return [region for region in regions if not told.holds(*region[:3])]
 
 
 def _few(regions: list[Region]) -> list[Region]:
