@@ -73,12 +73,12 @@ def test_causes_in_other_logs_are_external_and_their_clocks_witnessed(tmp_path):
     first, other, third = (thence.open(tmp_path / name) for name in ("log", "other", "third"))
     begun, built, tested = (next(iter(log.read())) for log in (first, other, third))
     assert (built.caused_by, tested.caused_by) == ((begun.event_id,), (built.event_id,))
-    assert built.external_causes == (first.handed(begun).text,)
-    assert handed(tested.external_causes[0]) == (built.event_id, 2, other.log_id)
+    assert built.external_causes == (first.environment(begun)["THENCE_CAUSE"],)
+    assert handed(tested.external_causes[0]) == (built.event_id, 2, other.origin.log_id)
     assert (begun.lamport_clock, built.lamport_clock, tested.lamport_clock) == (1, 2, 3)
     assert [log.verify().findings for log in (first, other, third)] == [()] * 3
     shown = command("show", "@last", "--log", "other", cwd=tmp_path).out
-    assert f"{begun.event_id}, in log {first.log_id}" in shown
+    assert f"{begun.event_id}, in log {first.origin.log_id}" in shown
 
 
 @pytest.mark.promise("O6")
@@ -102,7 +102,7 @@ def test_append_tells_the_variable_for_the_shell_and_for_programs(tmp_path):
     assert handed(told["THENCE_CAUSE"]) == (
         told["event_id"],
         2,
-        thence.open(tmp_path / "log").log_id,
+        thence.open(tmp_path / "log").origin.log_id,
     )
     assert handed(said.removeprefix("THENCE_CAUSE=")).lamport_clock == 1
 
@@ -159,9 +159,13 @@ def test_step_in_another_log_is_an_external_cause(tmp_path):
             with thence.step("inner", log=b) as inner:
                 inside = a.append("t")
             noted = b.append("t")
-        assert inner.external_causes == noted.external_causes == (a.handed(outer).text,)
+        assert (
+            inner.external_causes
+            == noted.external_causes
+            == (a.environment(outer)["THENCE_CAUSE"],)
+        )
         assert (outer.lamport_clock, inner.lamport_clock) == (10, 11)
-        assert inside.external_causes == (b.handed(inner).text,)
+        assert inside.external_causes == (b.environment(inner)["THENCE_CAUSE"],)
         assert inside.lamport_clock > inner.lamport_clock
         assert a.verify().findings == b.verify().findings == ()
 
@@ -169,7 +173,7 @@ def test_step_in_another_log_is_an_external_cause(tmp_path):
 def test_emitted_event_is_durable_when_it_is_handed_on(log):
     event_id = log.emit("t")
     text = log.environment(event_id)["THENCE_CAUSE"]
-    assert handed(text) == HandedCause(event_id, 1, log.log_id)
+    assert handed(text) == HandedCause(event_id, 1, log.origin.log_id)
     assert log.environment(log.get(event_id)) == {"THENCE_CAUSE": text}
 
 
@@ -223,4 +227,6 @@ def test_async_step_hands_on_in_tasks_and_threads(log, tmp_path):
 
     for begun, inside in asyncio.run(both()):
         assert log.get(inside).caused_by == (begun,)
-    assert json.loads((log.folder / ".thence" / "log.json").read_text())["log_id"] == log.log_id
+    assert (
+        json.loads((log.folder / ".thence" / "log.json").read_text())["log_id"] == log.origin.log_id
+    )

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 from thence.core.event import Event
 from thence.core.handing import VARIABLE, HandedCause, handed
 from thence.errors import InvalidEvent
+from thence.log.identity import LogInfo
 from thence.log.notice import warn
 
 _causes: ContextVar[tuple[str, ...]] = ContextVar("thence_causes", default=())
@@ -67,10 +68,7 @@ def because(*causes: Cause) -> Iterator[None]:
 class StepLog(Protocol):
     """An open log, as a step needs it: a Replica."""
 
-    @property
-    def log_id(self) -> str | None:
-        """The id of the log."""
-        ...
+    origin: "Origin"
 
     def append_step(
         self,
@@ -84,10 +82,6 @@ class StepLog(Protocol):
         caused_by: Iterable[Cause] = (),
     ) -> Event:
         """Appends the begin of a step, or the end of the one that the event `ends` began."""
-        ...
-
-    def handed(self, event: Event) -> HandedCause | None:
-        """Returns an event of this log as a cause for other logs."""
         ...
 
 
@@ -117,18 +111,33 @@ def inside(step: OpenStep) -> Iterator[None]:
 
 
 class Origin:
-    """What was handed on to one open log: the cause that `received` is, begins in other logs.
+    """What an open log takes from other processes and logs, and hands on to them.
 
-    `causes` are around all that the log appends. `witness` takes a clock that the next
-    events must pass.
+    `causes` are around all that it appends: the cause that `received` is. `witness` takes a
+    clock that the next events must pass, `info` tells the id of the log.
     """
 
-    def __init__(self, received: str | None, witness: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        received: str | None,
+        witness: Callable[[int], None],
+        info: Callable[[], LogInfo | None],
+    ) -> None:
         self._received = handed(received) if received else None
         self._malformed = received if self._received is None else None
         self.causes = (self._received.event_id,) if self._received is not None else ()
         self._witness = witness
         self._witnessed = -1
+        self._info = info
+        self._log_id: str | None = None
+
+    @property
+    def log_id(self) -> str | None:
+        """The id of the log, which stays when its folder moves; None while it has none."""
+        if self._log_id is None:
+            info = self._info()
+            self._log_id = info.log_id if info is not None else None
+        return self._log_id
 
     def tell_malformed(self) -> None:
         """Warns, once, of a received cause that is none."""
@@ -136,16 +145,28 @@ class Origin:
         if malformed:
             warn("cause_ignored", {VARIABLE: malformed, "form": "ID@CLOCK@LOG_ID"})
 
-    def external(self, causes: tuple[str, ...], log: StepLog) -> tuple[str, ...]:
+    def environment(self, event: Event) -> dict[str, str]:
+        """Returns the variable that hands an event of this log on; raises InvalidEvent."""
+        cause = self._handed(event)
+        if cause is None:
+            raise InvalidEvent(
+                "could not hand on the event",
+                place=event.event_id,
+                cause="its log has no id and can't be given one, or its own id is out of form",
+                hint="give this user the right to write to the log's folder",
+            )
+        return {VARIABLE: cause.text}
+
+    def external(self, causes: tuple[str, ...]) -> tuple[str, ...]:
         """Witnesses those of an event's causes that were handed on.
 
         Returns, as texts, those that lie in other logs than the event's own.
         """
         step = open_step.get()
-        is_inside = step is None or step.log is log
+        is_inside = step is None or step.log.origin is self
         if self._received is None and is_inside:
             return ()
-        around = None if step is None or is_inside else step.log.handed(step.begun)
+        around = None if step is None or is_inside else step.log.origin._handed(step.begun)
         external = []
         for cause in (self._received, around):
             if cause is None or cause.event_id not in causes:
@@ -153,6 +174,9 @@ class Origin:
             if cause.lamport_clock > self._witnessed:
                 self._witness(cause.lamport_clock)
                 self._witnessed = cause.lamport_clock
-            if cause.log_id != log.log_id:
+            if cause.log_id != self.log_id:
                 external.append(cause.text)
         return tuple(external)
+
+    def _handed(self, event: Event) -> HandedCause | None:
+        return handed(f"{event.event_id}@{event.lamport_clock}@{self.log_id}")

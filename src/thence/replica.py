@@ -6,6 +6,7 @@ and writes nothing.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from threading import Event as Signal
 from types import TracebackType
@@ -17,7 +18,7 @@ from thence.core import answer
 from thence.core.codec import Draft
 from thence.core.event import Event
 from thence.core.guard import Unchanged
-from thence.core.handing import VARIABLE, HandedCause, handed, unfit_cause
+from thence.core.handing import VARIABLE
 from thence.core.lookup import among, named
 from thence.core.order import heads, totally_ordered
 from thence.core.position import Position
@@ -103,18 +104,10 @@ class Replica:
         self.committer = Committer(self._writer, self.notice, max_queue_size, on_full, tell)
         self._drafting = Drafting(vocabulary, self.notice)
         self._is_prepared = False
-        self._log_id: str | None = None
-        self._origin = Origin(received, self._writer.numbers.witness)
+        info = partial(read_info, disk, folder)
+        self.origin = Origin(received, self._writer.numbers.witness, info)
         watch_forks(self.committer)
         self._closing = finalize(self, self.committer.close, CLOSE_S)
-
-    @property
-    def log_id(self) -> str | None:
-        """The id of the log, which stays when its folder moves; None while it has none."""
-        if self._log_id is None:
-            info = read_info(self._disk, self.folder)
-            self._log_id = info.log_id if info is not None else None
-        return self._log_id
 
     @property
     def current_file(self) -> Path:
@@ -266,16 +259,8 @@ class Replica:
         """
         self.flush()
         self.prepare()
-        event_id = id_of(event)
-        found = durable_event(self._disk, self.folder, self.vocabulary, event_id)
-        cause = self.handed(found)
-        if cause is None:
-            raise unfit_cause(event_id)
-        return {VARIABLE: cause.text}
-
-    def handed(self, event: Event) -> HandedCause | None:
-        """Returns an event of this log as a cause for other logs; None if it can't be one."""
-        return handed(f"{event.event_id}@{event.lamport_clock}@{self.log_id}")
+        found = durable_event(self._disk, self.folder, self.vocabulary, id_of(event))
+        return self.origin.environment(found)
 
     def read(self, after: Cause | Position | None = None) -> Iterator[Event]:
         """Yields each event once, in arrival order: those behind `after`.
@@ -362,7 +347,7 @@ class Replica:
         """Makes `.thence/` where an older or foreign log lacks it; appends call it."""
         if not self._is_prepared:
             prepare(self._disk, self.folder, self.vocabulary)
-            self._origin.tell_malformed()
+            self.origin.tell_malformed()
             self._is_prepared = True
 
     def __enter__(self) -> "Replica":
@@ -389,10 +374,10 @@ class Replica:
         """Drafts an event, with the causes that the surrounding code names."""
         if not self._is_prepared:
             self.prepare()
-        causes = current_causes() or self._origin.causes
+        causes = current_causes() or self.origin.causes
         if caused_by:
             causes = tuple(dict.fromkeys((*map(id_of, caused_by), *causes)))
-        external = self._origin.external(causes, self) if causes else ()
+        external = self.origin.external(causes) if causes else ()
         lasting = (begins, ends)
         return self._drafting.draft(event_type, payload, words, causes, event_id, lasting, external)
 

@@ -8,7 +8,6 @@ import re
 from typing import NamedTuple
 
 from thence.core.clock import CLOCK_MAX
-from thence.errors import InvalidEvent
 
 VARIABLE = "THENCE_CAUSE"
 _FORM = re.compile(
@@ -35,13 +34,3 @@ def handed(text: str) -> HandedCause | None:
     if found is None or int(found["clock"]) > CLOCK_MAX:
         return None
     return HandedCause(found["event_id"], int(found["clock"]), found["log_id"])
-
-
-def unfit_cause(event_id: str) -> InvalidEvent:
-    """Returns the error for an event that can't be handed on."""
-    return InvalidEvent(
-        "could not hand on the event",
-        place=event_id,
-        cause="its log has no id and can't be given one, or its own id is out of form",
-        hint="give this user the right to write to the log's folder",
-    )
