@@ -117,7 +117,7 @@ def lock(disk: Disk, folder: Path) -> Check:
     """Tells whether the append lock can be had; a writer holds it for moments only."""
     path = own_folder(folder) / "lock"
     if disk.path_id(str(path)) is None:
-        return Check("lock", True, "nobody has appended yet")
+        return Check("lock", True, "no lock file yet: the first append makes it")
     descriptor = disk.open_read(path)
     try:
         deadline_ns = monotonic_ns() + int(LOCK_WAIT_S * 1e9)
@@ -136,7 +136,7 @@ def lock(disk: Disk, folder: Path) -> Check:
 def _state(disk: Disk, folder: Path) -> Check:
     path = own_folder(folder) / "state"
     if disk.path_id(str(path)) is None:
-        return Check("state", True, "no page: nobody has appended yet")
+        return Check("state", True, "no page yet: the first append makes it")
     page = StatePage(disk, folder)
     if not page.look():
         hint = "the next append makes it anew, or goes on without it"
