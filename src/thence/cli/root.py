@@ -38,7 +38,7 @@ class LazyCommands(Commands):
         "show": ("events", "Show all that one event holds."),
         "sim": ("sim", "Run simulations and look at their runs."),
         "stats": ("stats", "Count the events of a log: by type, by actor, by node."),
-        "verify": ("verify", "Check every line of a log; nothing is changed."),
+        "verify": ("verify", "Check every line of a log, and repair it if asked to."),
         "version": ("version", "Tell the versions of thence and Python."),
         "why": ("causes", "Tell why an event happened, root first."),
     }

@@ -29,10 +29,9 @@ from thence.core.handing import handed
 from thence.core.vocabulary import Vocabulary
 from thence.log.disk import Disk
 from thence.log.findings import FINDINGS_MAX, Finding, Verification
-from thence.log.identity import known_node_id
 from thence.log.reader import Block, Line, blocks, lines, lines_of
 from thence.log.stretches import Stretches, without
-from thence.log.told import Told
+from thence.log.told import Told, own_nodes
 
 # one of these in each line of a segment is one change of the whole segment
 _WHOLESALE = frozenset(("line_ending",))
@@ -40,8 +39,7 @@ _WHOLESALE = frozenset(("line_ending",))
 
 def verify(disk: Disk, folder: Path, vocabulary: Vocabulary) -> Verification:
     """Reads the whole log and returns what it found, in file order, holes last."""
-    node_id = known_node_id(disk, folder)
-    check = _Check(vocabulary, frozenset((node_id,)) if node_id else frozenset())
+    check = _Check(vocabulary, own_nodes(disk, folder))
     for block in blocks(disk, folder):
         check.block(block)
     if check.repeated:
