@@ -99,7 +99,7 @@ class Replica:
         self.vocabulary = vocabulary
         self._disk = disk
         self.notice = NoticeMaker(vocabulary, context or {})
-        tell = guarded(tell or warn)
+        self._tell = tell = guarded(tell or warn)
         self._writer = SegmentWriter(disk, folder, vocabulary, self.notice, tell, max_file_size)
         self.committer = Committer(self._writer, self.notice, max_queue_size, on_full, tell)
         self._drafting = Drafting(vocabulary, self.notice)
@@ -334,6 +334,22 @@ class Replica:
         """Checks every line of the log and changes nothing. Raises ReadFailed."""
         with reading(self.folder):
             return verify(self._disk, self.folder, self.vocabulary)
+
+    def repair(self, timeout_s: float = 30) -> Verification:
+        """Heals what verify finds in the log's bytes, and returns what it finds then.
+
+        Events that stand untouched beside other bytes are freed of them; bad bytes are moved
+        to `.thence/quarantine/`, and a notice tells of each region. No line that is an event
+        is changed. The append lock is waited for up to `timeout_s` seconds. Raises LogBusy,
+        LogFull, LogReadOnly, AppendFailed, OutcomeUnknown.
+        """
+        from thence.log.repair import repair  # needed once in a log's life
+
+        self.prepare()
+        self.flush(timeout_s)
+        writer = SegmentWriter(self._disk, self.folder, self.vocabulary, self.notice, self._tell)
+        repair(self._disk, self.folder, self.vocabulary, writer, self.notice, timeout_s)
+        return self.verify()
 
     def close(self, timeout_s: float = CLOSE_S) -> bool:
         """Writes and syncs what was emitted, then closes; again does nothing.

@@ -12,6 +12,7 @@ import stat as stat_bits
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 READ_BYTES = 1024 * 1024
@@ -103,6 +104,13 @@ class Disk:
     def link(self, old: Path, new: Path) -> None:
         """Gives a file a second name; FileExistsError if it is taken."""
         os.link(old, new)
+
+    def copy_access(self, source: int, target: int) -> None:
+        """Gives an open file the mode, and where it may the owner, of another."""
+        found = os.fstat(source)
+        os.fchmod(target, stat_bits.S_IMODE(found.st_mode))
+        with suppress(PermissionError):
+            os.fchown(target, found.st_uid, found.st_gid)
 
     def unlink(self, path: Path) -> None:
         """Takes a name away."""

@@ -19,6 +19,7 @@ SEVERITIES: Mapping[str, Severity] = {
     "line_ending": "damaged",
     "byte_order_mark": "damaged",
     "stray_bytes": "damaged",
+    "newline_lost": "damaged",
     "two_contents": "damaged",
     "number_repeated": "damaged",
     "clock_back": "damaged",
@@ -29,6 +30,16 @@ SEVERITIES: Mapping[str, Severity] = {
     "events_absent": "absent",
     "cause_missing": "noted",
 }
+# what a repair puts in the place of such bytes
+HEALS: Mapping[str, bytes] = {
+    "lines_joined": b"\n",
+    "newline_lost": b"\n",
+    "line_ending": b"",
+    "byte_order_mark": b"",
+    "stray_bytes": b"",
+}
+# what a repair moves to quarantine
+MOVED = frozenset(("bad_checksum", "not_json", "not_an_event", "too_long"))
 # from so many findings on, those of one code in one segment are one with a count
 FINDINGS_MAX = 10_000
 
@@ -53,6 +64,13 @@ class Finding:
     def severity(self) -> Severity:
         """How bad it is: damaged and lost make a log not ok."""
         return SEVERITIES[self.code]
+
+    @property
+    def action(self) -> Literal["heal", "quarantine"] | None:
+        """What a repair does about it, None if it can do nothing or needs not."""
+        if self.code in HEALS:
+            return "heal"
+        return "quarantine" if self.code in MOVED else None
 
 
 @dataclass(frozen=True, slots=True)

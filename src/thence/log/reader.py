@@ -26,10 +26,12 @@ from thence.core.lookup import not_found
 from thence.core.position import Position
 from thence.core.vocabulary import Vocabulary
 from thence.log.disk import READ_BYTES, Disk, FileId
-from thence.log.segment import current_path, older_names
+from thence.log.findings import HEALS
+from thence.log.segment import CURRENT, current_path, older_names
 
 # what is kept of a line that is too long to be an event
 OVERLONG_BYTES = 64 * 1024
+_NEWLINE_LOST = BadLine("newline_lost", "the last line of an older segment lost its newline")
 _TOO_LONG = BadLine("too_long", f"more than {LINE_BYTES_MAX} bytes without a newline")
 
 
@@ -222,19 +224,46 @@ def lines(disk: Disk, folder: Path, vocabulary: Vocabulary) -> Iterator[Line]:
         yield from lines_of(block, vocabulary)
 
 
+def segment_lines(disk: Disk, path: Path, vocabulary: Vocabulary) -> Iterator[Line]:
+    """Yields every line of one segment as it stands now."""
+    cursor = _Cursor(disk, path.name, disk.open_read(path))
+    try:
+        for block in cursor.blocks():
+            yield from lines_of(block, vocabulary)
+        for block in cursor.rest():
+            yield from lines_of(block, vocabulary)
+    finally:
+        cursor.close()
+
+
 def lines_of(block: Block, vocabulary: Vocabulary) -> Iterator[Line]:
-    """Yields the lines of a block with what they are."""
-    name, offset, whole, is_whole, length = block
-    for line in whole.split(b"\n"):
-        content = parse(line, vocabulary)
-        size = length or len(line)
-        if size != len(line):
-            yield Line(name, offset, line, _TOO_LONG, is_whole, size)
-        elif isinstance(content, Event) or not is_whole:
-            yield Line(name, offset, line, content, is_whole, size)
+    """Yields the lines of a block with what they are.
+
+    Nothing follows the end of an older segment: its last line is whole without a newline.
+    """
+    if not block.is_whole and block.file == CURRENT:
+        content = _TOO_LONG if block.length > len(block.data) else parse(block.data, vocabulary)
+        yield Line(block.file, block.offset, block.data, content, False, block.length)
+        return
+    last = None
+    for last in _whole_lines(block, vocabulary):
+        yield last
+    if block.is_whole or last is None:
+        return
+    if isinstance(last.content, Event) or last.content.code in HEALS:
+        yield Line(block.file, last.offset + last.length, b"", _NEWLINE_LOST, True, 0)
+
+
+def _whole_lines(block: Block, vocabulary: Vocabulary) -> Iterator[Line]:
+    offset = block.offset
+    for line in block.data.split(b"\n"):
+        size = block.length or len(line)
+        content = parse(line, vocabulary) if size == len(line) else _TOO_LONG
+        if isinstance(content, Event) or size > len(line):
+            yield Line(block.file, offset, line, content, True, size)
         elif line:
             for start, data, part in pieces(line, vocabulary):
-                yield Line(name, offset + start, data, part, is_whole, len(data))
+                yield Line(block.file, offset + start, data, part, True, len(data))
         offset += size + 1
 
 

@@ -19,7 +19,9 @@ from thence.log.refusal import uncut
 from thence.log.segment import own_folder
 
 _BLOCK_BYTES = 256 * 1024
-_UNTOLD = re.compile(r"(?P<file>.+)-(?P<offset>\d+)-[0-9A-Z]{26}\.torn\.untold")
+_UNTOLD = re.compile(
+    r"(?P<file>.+)-(?P<offset>\d+)-[0-9A-Z]{26}(-(?P<first>\d+)-(?P<last>\d+))?\.torn\.untold"
+)
 
 
 class Numbers(NamedTuple):
@@ -94,15 +96,15 @@ def untold(disk: Disk, folder: Path) -> Iterator[tuple[Path, dict[str, object]]]
         found = _UNTOLD.fullmatch(name)
         there = disk.path_id(str(quarantine / name))
         if found is not None and there is not None:
-            yield (
-                quarantine / name,
-                {
-                    "file": found["file"],
-                    "offset": int(found["offset"]),
-                    "bytes": there[1],
-                    "quarantine": f".thence/quarantine/{_told(quarantine / name).name}",
-                },
-            )
+            facts: dict[str, object] = {
+                "file": found["file"],
+                "offset": int(found["offset"]),
+                "bytes": there[1],
+                "quarantine": f".thence/quarantine/{_told(quarantine / name).name}",
+            }
+            if found["first"] is not None:
+                facts |= {"first_seq": int(found["first"]), "last_seq": int(found["last"])}
+            yield quarantine / name, facts
 
 
 def mark_told(disk: Disk, path: Path) -> None:

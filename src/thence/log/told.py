@@ -5,7 +5,7 @@ another node, excuses nothing.
 """
 
 from collections.abc import Container, Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from thence.core.event import Event
 from thence.core.vocabulary import Vocabulary
@@ -13,14 +13,6 @@ from thence.log.segment import CURRENT
 
 REGION_KINDS = frozenset(("torn", "segment_suspect"))
 _NUMBER_KINDS = frozenset(("torn", "recovered"))
-
-
-class Region(NamedTuple):
-    """Bytes of one segment, from a beginning up to an end."""
-
-    file: str
-    start: int
-    end: int
 
 
 class Told:
@@ -51,6 +43,8 @@ class Told:
         facts = event.payload
         if kind in REGION_KINDS:
             self._region(facts, file, offset, older)
+        elif facts.get("rewritten") is True:
+            self._regions.pop(file if facts.get("file") == CURRENT else str(facts.get("file")), 0)
         if kind in _NUMBER_KINDS:
             first, last = _number(facts, "first_seq"), _number(facts, "last_seq")
             if first and last:
