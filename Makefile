@@ -21,7 +21,7 @@ demo: setup ## see it work
 test: setup ## the tests, on the installed wheel, in random order
 	@$(PYTEST) --ignore=tests/house -n $(WORKERS) --dist loadgroup $(ARGS)
 
-soak: setup ## the tests that take hours: kills, leaks; ARGS=leaks runs one part
+soak: setup ## the attacks that take hours; ARGS=kills runs one part of tests/crash/soak.py
 	@$(VENV)/python -m tests.crash.soak $(ARGS)
 
 check: setup ## style, types, imports, the rules of the house

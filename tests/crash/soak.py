@@ -12,11 +12,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 KILLS = 10_000
+POWER_CUTS = 10_000_000
 LEAKS_S = 600
 
 # one line a part, in the order in which they run
 PARTS: dict[str, tuple[str, ...]] = {
     "kills": ("tests.crash.campaign", str(KILLS)),
+    "power": ("tests.crash.power_cuts", str(POWER_CUTS)),
     "leaks": ("tests.crash.leaks", str(LEAKS_S)),
 }
 
