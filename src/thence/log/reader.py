@@ -226,7 +226,7 @@ def lines(disk: Disk, folder: Path, vocabulary: Vocabulary) -> Iterator[Line]:
 
 def segment_lines(disk: Disk, path: Path, vocabulary: Vocabulary) -> Iterator[Line]:
     """Yields every line of one segment as it stands now."""
-    cursor = _Cursor(disk, path.name, disk.open_read(path))
+    cursor = Cursor(disk, path.name, disk.open_read(path))
     try:
         for block in cursor.blocks():
             yield from lines_of(block, vocabulary)
