@@ -223,7 +223,7 @@ class Replica:
         if stream is None and self.vocabulary.mark:
             stream = self.folder.absolute().name
         words = (subject, actor, stream)
-        drafts = self._draft(event_type, payload, words, caused_by, None, ends is None, ends)
+        drafts = self._draft(event_type, payload, words, caused_by, None, (ends is None, ends))
         return self._last(self.committer.append_all(drafts, _STEP_S))
 
     def emit(
@@ -384,8 +384,7 @@ class Replica:
         words: Words,
         caused_by: Iterable[Cause],
         event_id: str | None = None,
-        begins: bool = False,
-        ends: str | None = None,
+        lasting: tuple[bool, str | None] = (False, None),
     ) -> list[Draft]:
         """Drafts an event, with the causes that the surrounding code names."""
         if not self._is_prepared:
@@ -394,7 +393,6 @@ class Replica:
         if caused_by:
             causes = tuple(dict.fromkeys((*map(id_of, caused_by), *causes)))
         external = self.origin.external(causes) if causes else ()
-        lasting = (begins, ends)
         return self._drafting.draft(event_type, payload, words, causes, event_id, lasting, external)
 
     def _last(self, lines: list[bytes]) -> Event:
