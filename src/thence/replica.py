@@ -30,6 +30,7 @@ from thence.log.batch import Waiting
 from thence.log.committer import Committer, OnFull
 from thence.log.disk import OS_DISK, Disk, variable
 from thence.log.drafting import Drafting, Words, said
+from thence.log.durability import Durability, durability_on
 from thence.log.findings import Verification
 from thence.log.follower import follow
 from thence.log.identity import read_info
@@ -118,6 +119,11 @@ class Replica:
     def current_size(self) -> int:
         """Its size in bytes, as far as this process has written or seen it."""
         return self._writer.current_size
+
+    @property
+    def durability(self) -> Durability:
+        """What its filesystem makes of a sync: "synced", "unproven" (network) or "memory"."""
+        return durability_on(self._disk.filesystem(self.folder))
 
     def append(
         self,

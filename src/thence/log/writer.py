@@ -19,6 +19,7 @@ from thence.core.vocabulary import Vocabulary
 from thence.errors import OutcomeUnknown, ThenceError
 from thence.log.admission import Condition, Known, merged, verdicts
 from thence.log.disk import NOWHERE, Disk, FileId, wall_ns
+from thence.log.durability import warnings
 from thence.log.lock import WAIT_S, AppendLock
 from thence.log.numbering import Numbering
 from thence.log.recovery import cut_back, mark_told, recover_tail, untold
@@ -227,6 +228,7 @@ class SegmentWriter:
             self._close(descriptor)
         if not self.numbers.node_id:
             self.numbers.begin(*self._aftermath.begin())
+            self._untold += warnings(self._disk, self._folder)
         self._descriptor = self._disk.open_append(self._path)
         self.page.begin()
         self._is_opened = True
