@@ -44,9 +44,10 @@ def found(line):
         (FOREIGN + A, [FOREIGN, "lines_joined", A]),
         (A + B[:-9], [A, "bad_checksum"]),
         (A + b"garbage", [A, "not_json"]),
+        (b"X" + A, ["stray_bytes", A]),
         (A + b"XX" + B, [A, "bad_checksum"]),
     ],
-    ids=range(18),
+    ids=range(19),
 )
 def test_events_are_found_beside_what_an_editor_or_a_crash_put_there(line, expected):
     assert found(line) == expected

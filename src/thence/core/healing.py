@@ -28,7 +28,7 @@ _STRAY = {
     b"\r": BadLine("line_ending", "a carriage return stands before the line's newline"),
     _MARK: BadLine("byte_order_mark", "a byte order mark stands before the event"),
 }
-_PADDED = BadLine("stray_bytes", "zeros or blanks stand beside an event that is whole")
+_PADDED = BadLine("stray_bytes", "bytes of no event stand beside one that is whole")
 
 
 class Piece(NamedTuple):
@@ -56,8 +56,7 @@ def pieces(line: bytes, vocabulary: Vocabulary) -> list[Piece]:
 
 def _taken_apart(line: bytes, vocabulary: Vocabulary) -> Iterator[Piece]:
     start = 0
-    event = _event_at(line, start, vocabulary)
-    while event is not None:
+    while (event := _event_near(line, start, vocabulary)) is not None:
         between = line[start : event.offset]
         if start:
             yield Piece(start, between, _JOINED)
@@ -65,15 +64,19 @@ def _taken_apart(line: bytes, vocabulary: Vocabulary) -> Iterator[Piece]:
             yield Piece(start, between, _STRAY.get(between, _PADDED))
         yield event
         start = event.offset + len(event.data)
-        event = _event_at(line, start, vocabulary)
-        if event is None and line.startswith(LINE_START, start + 1):
-            # one byte stands where the newline was
-            event = _event_at(line, start + 1, vocabulary)
     rest = line[start:]
     if rest.strip(_BLANKS):
         yield Piece(start, rest, parse(rest, vocabulary))
     elif rest:
         yield Piece(start, rest, _STRAY.get(rest, _PADDED))
+
+
+def _event_near(line: bytes, start: int, vocabulary: Vocabulary) -> Piece | None:
+    """Finds the event that begins at a place, or behind one byte that a newline became."""
+    found = _event_at(line, start, vocabulary)
+    if found is None and line.startswith(LINE_START, start + 1):
+        found = _event_at(line, start + 1, vocabulary)
+    return found
 
 
 def _event_at(line: bytes, start: int, vocabulary: Vocabulary) -> Piece | None:

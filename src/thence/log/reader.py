@@ -314,13 +314,13 @@ def position(disk: Disk, folder: Path, vocabulary: Vocabulary) -> Position:
         if found is not None and has_valid_crc(line):
             own.append(found[:2])
             continue
-        event = parse(line, vocabulary)
-        if isinstance(event, BadLine):
-            continue
-        if event.is_foreign:
-            foreign.append(event.event_id)
-        else:
-            own.append((event.node_id, event.seq))
+        for _, _, event in pieces(line, vocabulary):
+            if isinstance(event, BadLine):
+                continue
+            if event.is_foreign:
+                foreign.append(event.event_id)
+            else:
+                own.append((event.node_id, event.seq))
     return Position().with_numbers(own, foreign)
 
 

@@ -34,6 +34,8 @@ from thence.log.reader import Block, Line, blocks, lines, lines_of
 from thence.log.stretches import Stretches, without
 from thence.log.told import Told
 
+_KEPT = "the last line lacks its newline; the next append puts it there"
+_ASIDE = "the last line was never finished; the next append moves it aside"
 # one of these in each line of a segment is one change of the whole segment
 _WHOLESALE = frozenset(("line_ending",))
 
@@ -123,8 +125,12 @@ class _Check:
 
     def _line(self, line: Line) -> None:
         event = line.content
+        if not line.is_whole:
+            is_event = isinstance(event, Event)
+            self._add(self._at(line, "torn_tail", _KEPT if is_event else _ASIDE))
+            return
         if isinstance(event, BadLine):
-            self._bad(line, event)
+            self._add(self._at(line, event.code, event.reason))
             return
         is_first = event.event_id not in self._ids
         self._ids.add(event.event_id)
@@ -138,13 +144,6 @@ class _Check:
             self._order(line, event, is_first)
             self._hear(line, event)
         self._causes(line, event)
-
-    def _bad(self, line: Line, bad: BadLine) -> None:
-        if line.is_whole:
-            self._add(self._at(line, bad.code, bad.reason))
-        else:
-            reason = "the last line was never finished; the next append moves it aside"
-            self._add(self._at(line, "torn_tail", reason))
 
     def _order(self, line: Line, event: Event, is_first: bool) -> None:
         node = self._nodes.setdefault(event.node_id, Stretches())
@@ -176,7 +175,7 @@ class _Check:
     def compare(self, line: Line) -> None:
         """Compares, in a second pass, what the lines of an id that came twice say."""
         event = line.content
-        if isinstance(event, BadLine) or event.event_id not in self.repeated:
+        if isinstance(event, BadLine) or event.event_id not in self.repeated or not line.is_whole:
             return
         said = content(event.line)
         known = self._contents.setdefault(event.event_id, said)
