@@ -7,7 +7,7 @@ WORKERS ?= 2
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench coverage lock clean
+.PHONY: help setup demo test soak check bench peers coverage lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -21,6 +21,9 @@ demo: setup ## see it work
 test: setup ## the tests, on the installed wheel, in random order
 	@$(PYTEST) --ignore=tests/house -n $(WORKERS) --dist loadgroup $(ARGS)
 
+soak: setup ## the attacks that take hours; ARGS=kills runs one part of tests/crash/soak.py
+	@$(VENV)/python -m tests.crash.soak $(ARGS)
+
 check: setup ## style, types, imports, the rules of the house
 	@$(VENV)/ruff check .
 	@$(VENV)/ruff format --check .
@@ -31,16 +34,27 @@ check: setup ## style, types, imports, the rules of the house
 bench: setup ## the measurements
 	@$(VENV)/python -m bench
 
+peers: setup .venv-bench/ready ## what other loggers keep of what they acknowledged, when killed
+	@$(VENV)/python -m bench.kill $(ARGS)
+
+.venv-bench/ready: requirements-bench.lock
+	@echo "making .venv-bench with other loggers" >&2
+	@rm -rf .venv-bench
+	@$(VENV)/python -m venv .venv-bench
+	@.venv-bench/bin/pip install --quiet --disable-pip-version-check --require-hashes \
+		--requirement requirements-bench.lock
+	@touch $@
+
 coverage: setup ## the tests again, with the branches they reach; log and core 95 %, all 90 %
 	@$(PYTEST) --ignore=tests/house -n $(WORKERS) --dist loadgroup --cov --cov-report= $(ARGS)
 	@$(VENV)/coverage report --fail-under=90
 	@$(VENV)/coverage report --format=total --include='*/thence/core/*,*/thence/log/*' \
 		--fail-under=95
 
-lock: ## renew requirements.lock
+lock: ## renew requirements.lock and requirements-bench.lock
 	@sh tools/lock.sh
 
 clean: ## remove what these targets made
-	rm -rf .venv dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-bench dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	rm -f .coverage .coverage.*
 	find src tests tools -name __pycache__ -type d -prune -exec rm -rf {} +

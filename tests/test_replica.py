@@ -12,6 +12,7 @@ from tests.log.processes import ran
 import thence
 from thence.core.codec import CAUSES_MAX
 from thence.core.ids import is_ulid
+from thence.core.position import Position
 from thence.core.vocabulary import PLAIN, SIM
 from thence.errors import AmbiguousId, EventNotFound, EventTooLarge, InvalidEvent
 from thence.log.disk import OS_DISK
@@ -101,6 +102,37 @@ def test_more_than_32_causes_are_gathered_by_notices(log):
     log.flush()
     assert len(log.get(emitted).caused_by) == 2
     assert log.verify().findings == ()
+
+
+@pytest.mark.promise("P1")
+def test_heads_of_a_subject_are_its_last_events_that_know_nothing_of_each_other(log):
+    first = log.append("a", subject="order/1")
+    between = log.append("b", subject="order/2", caused_by=[first])
+    left = log.append("c", subject="order/1", caused_by=[between])
+    right = log.append("d", subject="order/1", caused_by=[first])
+    log.append("e", caused_by=[left, right])
+    assert log.heads("order/1") == (left, right)
+    assert log.heads("order/2") == (between,)
+    assert log.heads("order/3") == ()
+
+
+@pytest.mark.promise("P1")
+def test_position_is_behind_all_that_is_there(log, tmp_path):
+    assert log.position() == Position()
+    for number in range(5):
+        log.append("t", {"n": number})
+    path = tmp_path / "events.jsonl"
+    other = line_of(node_id="f" * 12, seq=7)
+    damaged = line_of(node_id="f" * 12, seq=8).replace(b"noted", b"noded")
+    with path.open("ab") as file:
+        file.write(b'{"event_id":"theirs"}\n' + damaged + other + b"bad\n" + line_of(seq=99)[:-1])
+    position = log.position()
+    assert position == Position().after(log.read())
+    assert list(log.read(after=position)) == []
+    assert position.foreign == {"theirs"}
+    assert position.intervals["f" * 12] == ((7, 7),)
+    last = log.append("t")
+    assert list(log.read(after=position))[-1] == last
 
 
 def test_events_come_in_total_order(log, tmp_path):

@@ -1,39 +1,21 @@
 """What the surrounding code says of all events appended inside it: their causes, their step.
 
-`because` names causes. A `step` is something that lasts: its begin is appended before its
-body runs and is the cause of all inside; its end is appended when the body is left, however
-that happens. Both live in context variables, so they reach asyncio tasks begun inside, and
-threads that were given the context (contextvars.copy_context).
+It lives in context variables: so it reaches asyncio tasks begun inside, and threads that
+were given the context (contextvars.copy_context). Around all of it lies the cause that
+another process handed on.
 """
 
-import inspect
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from contextvars import ContextVar, Token
-from functools import wraps
-from types import TracebackType
-from typing import (
-    Any,
-    NamedTuple,
-    ParamSpec,
-    Protocol,
-    TypedDict,
-    TypeVar,
-    cast,
-    overload,
-    runtime_checkable,
-)
+from contextvars import ContextVar
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-from thence.core.codec import CAUSES_MAX
 from thence.core.event import Event
-from thence.errors import InvalidEvent, ThenceError
-from thence.log.disk import process_id
+from thence.core.handing import VARIABLE, HandedCause, handed
+from thence.errors import InvalidEvent
+from thence.log.identity import LogInfo
 from thence.log.notice import warn
-
-MESSAGE_CHARACTERS_MAX = 2_000
-_P = ParamSpec("_P")
-_R = TypeVar("_R")
 
 _causes: ContextVar[tuple[str, ...]] = ContextVar("thence_causes", default=())
 
@@ -72,7 +54,8 @@ def because(*causes: Cause) -> Iterator[None]:
     """Names these events as causes of all that is appended inside the block.
 
     It reaches asyncio tasks begun inside it, and threads that were given its context
-    (contextvars.copy_context). An inner block replaces the causes of an outer one.
+    (contextvars.copy_context). An inner block replaces the causes of an outer one. Without
+    any event it names none, or what THENCE_CAUSE names.
     """
     token = _causes.set(tuple(id_of(cause) for cause in causes))
     try:
@@ -84,6 +67,8 @@ def because(*causes: Cause) -> Iterator[None]:
 @runtime_checkable
 class StepLog(Protocol):
     """An open log, as a step needs it: a Replica."""
+
+    origin: "Origin"
 
     def append_step(
         self,
@@ -100,275 +85,98 @@ class StepLog(Protocol):
         ...
 
 
-class _Open(NamedTuple):
+class OpenStep(NamedTuple):
     """A step that has begun: its log, the ends of steps inside it, whose process it is."""
 
     log: StepLog
     begun: Event
     inner: deque[str]
-    outer: "_Open | None"
+    outer: "OpenStep | None"
     process: int
 
 
-_open: ContextVar[_Open | None] = ContextVar("thence_step", default=None)
+open_step: ContextVar[OpenStep | None] = ContextVar("thence_step", default=None)
 
 
-class _Words(TypedDict):
-    """What the begin and the end of a step have in common."""
-
-    subject: str | None
-    actor: str | None
-    stream: str | None
-
-
-LogOfStep = StepLog | Callable[[], StepLog]
-# words of `append` that a payload given as keywords must not take for its own
-_NO_PAYLOAD = frozenset(
-    ("begins", "caused_by", "ends", "event_id", "event_type", "guard", "payload", "timeout_s")
-)
+@contextmanager
+def inside(step: OpenStep) -> Iterator[None]:
+    """Makes a step the innermost one, and its begin the cause of all in the block."""
+    around, causes = open_step.set(step), _causes.set((step.begun.event_id,))
+    try:
+        yield
+    finally:
+        with suppress(ValueError):  # a generator that is closed in another context
+            _causes.reset(causes)
+            open_step.reset(around)
 
 
-class Step:
-    """Something that lasts: a context manager, sync and async, or a decorator.
+class Origin:
+    """What an open log takes from other processes and logs, and hands on to them.
 
-    As a context manager it gives the event that began it. `thence.step` makes one.
+    `causes` are around all that it appends: the cause that `received` is. `witness` takes a
+    clock that the next events must pass, `info` tells the id of the log.
     """
 
     def __init__(
         self,
-        name: str | None,
-        log: LogOfStep | None,
-        words: _Words,
-        payload: Mapping[str, Any],
+        received: str | None,
+        witness: Callable[[int], None],
+        info: Callable[[], LogInfo | None],
     ) -> None:
-        clashing = sorted(_NO_PAYLOAD.intersection(payload))
-        if clashing:
-            raise _refused(
-                name,
-                f"{clashing[0]} is a word of append that a step has no use for",
-                "give the payload's key another name; causes go into `with thence.because(…)`",
+        self._received = handed(received) if received else None
+        self._malformed = received if self._received is None else None
+        self.causes = (self._received.event_id,) if self._received is not None else ()
+        self._witness = witness
+        self._witnessed = -1
+        self._info = info
+        self._log_id: str | None = None
+
+    @property
+    def log_id(self) -> str | None:
+        """The id of the log, which stays when its folder moves; None while it has none."""
+        if self._log_id is None:
+            info = self._info()
+            self._log_id = info.log_id if info is not None else None
+        return self._log_id
+
+    def tell_malformed(self) -> None:
+        """Warns, once, of a received cause that is none."""
+        malformed, self._malformed = self._malformed, None
+        if malformed:
+            warn("cause_ignored", {VARIABLE: malformed, "form": "ID@CLOCK@LOG_ID"})
+
+    def environment(self, event: Event) -> dict[str, str]:
+        """Returns the variable that hands an event of this log on; raises InvalidEvent."""
+        cause = self._handed(event)
+        if cause is None:
+            raise InvalidEvent(
+                "could not hand on the event",
+                place=event.event_id,
+                cause="its log has no id and can't be given one, or its own id is out of form",
+                hint="give this user the right to write to the log's folder",
             )
-        if name is not None and (not isinstance(name, str) or not name):
-            raise _refused(name, f"{name!r:.80} is no name", "pass a name such as refund")
-        self._name = name
-        self._log = log
-        self._words = words
-        self._payload = payload
-        self._tokens: tuple[Token[_Open | None], Token[tuple[str, ...]]] | None = None
-        self._step: _Open | None = None
+        return {VARIABLE: cause.text}
 
-    def __enter__(self) -> Event:
-        return self._enter(self._begin())
+    def external(self, causes: tuple[str, ...]) -> tuple[str, ...]:
+        """Witnesses those of an event's causes that were handed on.
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        try:
-            self._end(error)
-        finally:
-            self._leave()
-
-    async def __aenter__(self) -> Event:
-        step, cancelled = await _in_thread(self._begin)
-        begun = self._enter(step)
-        if cancelled is not None:
-            await self.__aexit__(type(cancelled), cancelled, None)
-            raise cancelled
-        return begun
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        try:
-            _, cancelled = await _in_thread(lambda: self._end(error))
-        finally:
-            self._leave()
-        if cancelled is not None and error is None:
-            raise cancelled
-
-    def __call__(self, function: Callable[_P, _R]) -> Callable[_P, _R]:
-        """Returns the function as a step that is taken anew with each call."""
-        name = self._name or getattr(function, "__name__", None)
-        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-            raise _refused(
-                name,
-                "it is a generator: its body runs between the lines of whoever iterates",
-                "put `with thence.step(…)` around the loop that uses it",
-            )
-        if not callable(function) or isinstance(function, type | staticmethod | classmethod):
-            raise _refused(
-                name,
-                f"{function!r:.80} is no function",
-                "decorate a function; under @staticmethod and @classmethod, not above",
-            )
-
-        def fresh() -> Step:
-            return Step(name, self._log, self._words, self._payload)
-
-        if inspect.iscoroutinefunction(function):
-
-            @wraps(function)
-            async def awaited(*args: _P.args, **kwargs: _P.kwargs) -> object:
-                async with fresh():
-                    return await cast(Awaitable[object], function(*args, **kwargs))
-
-            return cast(Callable[_P, _R], awaited)
-
-        @wraps(function)
-        def called(*args: _P.args, **kwargs: _P.kwargs) -> _R:
-            with fresh():
-                return function(*args, **kwargs)
-
-        return called
-
-    def _begin(self) -> _Open:
-        if self._name is None:
-            raise _refused(None, "it has no name", 'pass one: `with thence.step("refund"):`')
-        if self._step is not None:
-            raise _refused(self._name, "it is being taken already", "call thence.step once more")
-        outer = _open.get()
-        log = self._found_log(outer)
-        begun = log.append_step(f"{self._name}.begun", self._payload, **self._words)
-        return _Open(log, begun, deque(maxlen=CAUSES_MAX - 1), outer, process_id())
-
-    def _found_log(self, outer: _Open | None) -> StepLog:
-        log = self._log
-        if log is None:
-            if outer is None:
-                hint = "pass log=, what thence.open(path) returned, here or to a step around it"
-                raise _refused(self._name, "no log is known here", hint)
-            return outer.log
-        found: object = log if isinstance(log, StepLog) or not callable(log) else log()
-        if not isinstance(found, StepLog):
-            hint = "pass what thence.open(path) returned, or a function that returns it"
-            raise _refused(self._name, f"log={found!r:.80} is no open log", hint)
-        return found
-
-    def _enter(self, step: _Open) -> Event:
-        self._step = step
-        self._tokens = (_open.set(step), _causes.set((step.begun.event_id,)))
-        return step.begun
-
-    def _end(self, error: BaseException | None) -> None:
-        """Appends the end, unless this is a forked child: the step is its parent's.
-
-        The end names the begin, and the last ends of steps inside this one.
+        Returns, as texts, those that lie in other logs than the event's own.
         """
-        step = self._step
-        if step is None or step.process != process_id():
-            return
-        word, payload = ("ended", None) if error is None else ("failed", _told(error))
-        begun = step.begun.event_id
-        try:
-            with because(begun):
-                ended = step.log.append_step(
-                    f"{self._name}.{word}",
-                    payload,
-                    **self._words,
-                    ends=begun,
-                    caused_by=(begun, *step.inner),
-                )
-        except ThenceError as failure:
-            if error is None:
-                raise
-            # the error of the body goes on; what the log could not be told is told here
-            warn("step_not_ended", {"event_id": begun, "error": failure})
-        else:
-            if step.outer is not None and step.outer.log is step.log:
-                step.outer.inner.append(ended.event_id)
+        step = open_step.get()
+        is_inside = step is None or step.log.origin is self
+        if self._received is None and is_inside:
+            return ()
+        around = None if step is None or is_inside else step.log.origin._handed(step.begun)
+        external = []
+        for cause in (self._received, around):
+            if cause is None or cause.event_id not in causes:
+                continue
+            if cause.lamport_clock > self._witnessed:
+                self._witness(cause.lamport_clock)
+                self._witnessed = cause.lamport_clock
+            if cause.log_id != self.log_id:
+                external.append(cause.text)
+        return tuple(external)
 
-    def _leave(self) -> None:
-        self._step = None
-        if self._tokens is not None:
-            (outer, causes), self._tokens = self._tokens, None
-            with suppress(ValueError):  # a generator that is closed in another context
-                _causes.reset(causes)
-                _open.reset(outer)
-
-
-@overload
-def step(name: Callable[_P, _R], /) -> Callable[_P, _R]: ...
-
-
-@overload
-def step(
-    name: str | None = None,
-    /,
-    *,
-    log: LogOfStep | None = None,
-    subject: str | None = None,
-    actor: str | None = None,
-    stream: str | None = None,
-    **payload: Any,
-) -> Step: ...
-
-
-def step(
-    name: str | Callable[_P, _R] | None = None,
-    /,
-    *,
-    log: LogOfStep | None = None,
-    subject: str | None = None,
-    actor: str | None = None,
-    stream: str | None = None,
-    **payload: Any,
-) -> Step | Callable[_P, _R]:
-    """Records something that lasts: its begin, its end, and the begin as cause of all inside.
-
-    `with thence.step("refund", log=log, amount=12):` appends `refund.begun` with the payload
-    before the body runs; after it `refund.ended`, or `refund.failed` with the error's type
-    and message, and the error goes on unchanged. Each is durable when the next line runs.
-    `log` is an open log, or a function that returns one; without it the log of the step
-    around is taken. Begin and end have the same subject, actor and stream. `async with` does
-    the same and lets other tasks run meanwhile.
-
-    `@thence.step`, `@thence.step("refund", log=log)` decorate a function, async or not; its
-    own name is the step's where none is given. Generators are refused. Raises InvalidEvent,
-    and what `append` raises; when the end can't be appended while an error passes, the
-    error passes and a warning tells it.
-    """
-    words = _Words(subject=subject, actor=actor, stream=stream)
-    if callable(name):
-        return Step(None, log, words, payload)(name)
-    return Step(name, log, words, payload)
-
-
-async def _in_thread(work: Callable[[], _R]) -> tuple[_R, BaseException | None]:
-    """Runs blocking work to its end beside the event loop, and returns what it returns.
-
-    A cancellation meanwhile does not stop it: it is returned beside.
-    """
-    import asyncio  # a program that is here has imported it
-
-    cancelled: BaseException | None = None
-    running = asyncio.ensure_future(asyncio.to_thread(work))
-    while not running.done():
-        try:
-            await asyncio.wait((running,))
-        except asyncio.CancelledError as error:
-            cancelled = error
-    failure = running.exception()
-    if cancelled is not None and failure is not None:
-        raise cancelled from failure
-    return running.result(), cancelled
-
-
-def _told(error: BaseException) -> dict[str, str]:
-    """Returns what the log keeps of an error: its type and its message, as UTF-8 can hold it."""
-    try:
-        message = str(error)
-    except Exception:  # door: an error of the user's that can't even tell itself
-        message = ""
-    message = message[:MESSAGE_CHARACTERS_MAX].encode("utf-8", "backslashreplace").decode()
-    return {"error_type": type(error).__name__, "error_message": message}
-
-
-def _refused(name: object, cause: str, hint: str) -> InvalidEvent:
-    place = f"step {name}" if name else "the step"
-    return InvalidEvent("could not take", place=place, cause=cause, hint=hint)
+    def _handed(self, event: Event) -> HandedCause | None:
+        return handed(f"{event.event_id}@{event.lamport_clock}@{self.log_id}")

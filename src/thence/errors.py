@@ -13,11 +13,13 @@
     ├── WriterClosed                   the log or writer was closed before this call
     ├── LogBusy                        another process holds the append lock
     ├── LogReadOnly                    this opening can't write
+    ├── ReadFailed                     the disk didn't give back what the log holds
     ├── HeadsMoved                     what a guard watches has changed, nothing was appended
     ├── IdReused                       the event_id stands for another event already
     ├── AppendFailed                   the write failed, nothing was appended
     │   └── LogFull                    the disk took no more, nothing was appended
     ├── OutcomeUnknown                 the event may be there or not
+    ├── ProgramFailed                  a program under test did not do what the test asks
     └── UnsupportedPlatform            this operating system can't keep the promise
 
 Each error says what was tried (`operation`), on what (`place`), why it failed
@@ -122,6 +124,12 @@ class LogReadOnly(ThenceError):
     """This opening of a log can't write: no permission, or an earlier sync failed."""
 
 
+class ReadFailed(ThenceError):
+    """A call that reads the log failed: what it would have shown may be incomplete."""
+
+    recoverable = True
+
+
 class HeadsMoved(ThenceError):
     """An event that the append's guard watches for has come in between; nothing was appended."""
 
@@ -158,6 +166,10 @@ class OutcomeUnknown(ThenceError):
         if self.resume is None:
             raise self
         return self.resume()
+
+
+class ProgramFailed(ThenceError):
+    """A program under test could not be started, or did not do what the test asks of it."""
 
 
 class UnsupportedPlatform(ThenceError):

@@ -6,18 +6,21 @@ and writes nothing.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
+from threading import Event as Signal
 from types import TracebackType
 from typing import Any
 from weakref import finalize
 
-from thence.context import Cause, current_causes, id_of
+from thence.context import Cause, Origin, current_causes, id_of
 from thence.core import answer
 from thence.core.codec import Draft
 from thence.core.event import Event
 from thence.core.guard import Unchanged
-from thence.core.lookup import named, not_found
-from thence.core.order import totally_ordered
+from thence.core.handing import VARIABLE
+from thence.core.lookup import among, named
+from thence.core.order import heads, totally_ordered
 from thence.core.position import Position
 from thence.core.vocabulary import Vocabulary
 from thence.errors import InvalidEvent, OutcomeUnknown
@@ -25,14 +28,20 @@ from thence.log import reader
 from thence.log.admission import Condition
 from thence.log.batch import Waiting
 from thence.log.committer import Committer, OnFull
-from thence.log.disk import OS_DISK, Disk
-from thence.log.drafting import Drafting, arguments
+from thence.log.disk import OS_DISK, Disk, variable
+from thence.log.drafting import Drafting, Words, said
+from thence.log.durability import Durability, durability_on
+from thence.log.findings import Verification
+from thence.log.follower import follow
+from thence.log.identity import read_info
 from thence.log.notice import NoticeMaker, guarded, warn
 from thence.log.opening import opened_vocabulary, prepare
 from thence.log.process import CLOSE_S, watch_forks
+from thence.log.reading import reading
 from thence.log.retrying import retriable
+from thence.log.search import durable_event
 from thence.log.segment import FILE_BYTES_MAX, current_path
-from thence.log.verify import Verification, verify
+from thence.log.verify import verify
 from thence.log.writer import SegmentWriter, Tell
 
 QUEUE_EVENTS_MAX = 10_000
@@ -50,12 +59,14 @@ def open_replica(
 
     `vocabulary` is "plain", "sim" or a Vocabulary; None takes the log's own, plain for a
     new one. At most `max_queue_size` emitted events wait for the disk; then `emit` blocks,
-    or with `on_full="drop"` drops, counts and tells. Raises NotALog, VocabularyMismatch,
-    LogReadOnly.
+    or with `on_full="drop"` drops, counts and tells. The cause that THENCE_CAUSE names (see
+    `environment`) is around all appends, as a `because` block would be. Raises NotALog,
+    VocabularyMismatch, LogReadOnly, ReadFailed, and AppendFailed for a new log.
     """
     folder = Path(path)
     found = opened_vocabulary(OS_DISK, folder, vocabulary, create)
-    return Replica(folder, found, max_queue_size=max_queue_size, on_full=on_full)
+    given = variable(VARIABLE)
+    return Replica(folder, found, max_queue_size=max_queue_size, on_full=on_full, received=given)
 
 
 class Replica:
@@ -75,6 +86,7 @@ class Replica:
         max_file_size: int = FILE_BYTES_MAX,
         tell: Tell | None = None,
         context: Mapping[str, Any] | None = None,
+        received: str | None = None,
         disk: Disk = OS_DISK,
     ) -> None:
         if on_full not in ("block", "drop") or max_queue_size < 1 or max_file_size < 1:
@@ -88,11 +100,13 @@ class Replica:
         self.vocabulary = vocabulary
         self._disk = disk
         self.notice = NoticeMaker(vocabulary, context or {})
-        tell = guarded(tell or warn)
+        self._tell = tell = guarded(tell or warn)
         self._writer = SegmentWriter(disk, folder, vocabulary, self.notice, tell, max_file_size)
         self.committer = Committer(self._writer, self.notice, max_queue_size, on_full, tell)
         self._drafting = Drafting(vocabulary, self.notice)
         self._is_prepared = False
+        info = partial(read_info, disk, folder)
+        self.origin = Origin(received, self._writer.numbers.witness, info)
         watch_forks(self.committer)
         self._closing = finalize(self, self.committer.close, CLOSE_S)
 
@@ -105,6 +119,11 @@ class Replica:
     def current_size(self) -> int:
         """Its size in bytes, as far as this process has written or seen it."""
         return self._writer.current_size
+
+    @property
+    def durability(self) -> Durability:
+        """What its filesystem makes of a sync: "synced", "unproven" (network) or "memory"."""
+        return durability_on(self._disk.filesystem(self.folder))
 
     def append(
         self,
@@ -132,13 +151,11 @@ class Replica:
         drafts = self._draft(event_type, payload, words, caused_by, event_id)
         try:
             if guard is None and event_id is None and len(drafts) == 1:
-                line = self.committer.append(drafts[0], timeout_s)
-            else:
-                condition = Condition(guard, event_id is not None)
-                line = self.committer.append_all(drafts, timeout_s, condition)[-1]
+                return self._last([self.committer.append(drafts[0], timeout_s)])
+            condition = Condition.of(guard, event_id)
+            return self._last(self.committer.append_all(drafts, timeout_s, condition))
         except OutcomeUnknown as unknown:
             raise retriable(unknown, self._writer, drafts, self._last) from unknown.__cause__
-        return Event(line[:-1], None, self.vocabulary)
 
     def append_many(
         self, events: Iterable[Mapping[str, Any]], *, timeout_s: float = 30
@@ -152,7 +169,7 @@ class Replica:
         drafts: list[Draft] = []
         places: list[int] = []
         for members in events:
-            drafts += self._draft_one(**arguments(members))
+            drafts += self._draft(*said(members))
             places.append(len(drafts) - 1)
 
         def chosen(lines: list[bytes]) -> list[Event]:
@@ -184,11 +201,8 @@ class Replica:
 
         words = (subject, actor, stream)
         drafts = self._draft(event_type, payload, words, caused_by, event_id)
-        condition = None
-        if guard is not None or event_id is not None:
-            condition = Condition(guard, event_id is not None)
         future = get_running_loop().create_future()
-        waiting = Waiting(drafts, condition, future)
+        waiting = Waiting(drafts, Condition.of(guard, event_id), future)
         self.committer.join(waiting)
         await future
         try:
@@ -215,7 +229,7 @@ class Replica:
         if stream is None and self.vocabulary.mark:
             stream = self.folder.absolute().name
         words = (subject, actor, stream)
-        drafts = self._draft(event_type, payload, words, caused_by, None, ends is None, ends)
+        drafts = self._draft(event_type, payload, words, caused_by, None, (ends is None, ends))
         return self._last(self.committer.append_all(drafts, _STEP_S))
 
     def emit(
@@ -242,22 +256,59 @@ class Replica:
         """Returns when everything emitted before is durable; raises what prevents it."""
         self.committer.append_all((), timeout_s)
 
+    def environment(self, event: Cause) -> dict[str, str]:
+        """Returns the variable by which another process names an event as cause of its own.
+
+        `subprocess.run(…, env={**os.environ, **log.environment(event)})`: there `thence.open`
+        and `thence append` find it. The event is durable first, what was emitted too.
+        Raises EventNotFound, InvalidEvent, and what `flush` raises.
+        """
+        self.flush()
+        self.prepare()
+        found = durable_event(self._disk, self.folder, self.vocabulary, id_of(event))
+        return self.origin.environment(found)
+
     def read(self, after: Cause | Position | None = None) -> Iterator[Event]:
         """Yields each event once, in arrival order: those behind `after`.
 
         `after` is an event, its id, or a Position, whose events are left out. Bad bytes and
         an unfinished last line are passed over. Raises EventNotFound when the log ends
-        without the event `after`.
+        without the event `after`, ReadFailed when the disk fails.
         """
-        events = reader.events(self._disk, self.folder, self.vocabulary)
-        if isinstance(after, Position):
-            yield from (event for event in events if not after.holds(event))
-            return
-        if after is not None:
-            wanted = id_of(after)
-            if not any(event.event_id == wanted for event in events):
-                raise not_found(self.folder, wanted)
-        yield from events
+        behind = after if after is None or isinstance(after, Position) else id_of(after)
+        with reading(self.folder):
+            yield from reader.events_after(self._disk, self.folder, self.vocabulary, behind)
+
+    def follow(
+        self,
+        after: Cause | Position | None = None,
+        stop: Signal | None = None,
+        *,
+        sync: bool = False,
+    ) -> Iterator[Event]:
+        """Yields each event once, in arrival order, and goes on as any process appends more.
+
+        It begins at the log's start, or behind `after` as `read` does, and ends within 0.2 s
+        when `stop` is set. With `sync` an event is on the device when it is yielded: ask for
+        it before events leave for elsewhere or are acted on. Raises EventNotFound,
+        OutcomeUnknown, ReadFailed.
+        """
+        behind = after if after is None or isinstance(after, Position) else id_of(after)
+        where = (self._disk, self.folder, self.vocabulary)
+        with reading(self.folder):
+            yield from follow(*where, behind, stop or Signal(), sync)
+
+    def position(self) -> Position:
+        """Returns the position behind all events that are there now, durable or not.
+
+        Take it before reading what depends on it: what arrives meanwhile is then behind it.
+        """
+        with reading(self.folder):
+            return reader.position(self._disk, self.folder, self.vocabulary)
+
+    def heads(self, subject: str) -> tuple[Event, ...]:
+        """Returns the events on a subject that caused no other event on it, in total order."""
+        return heads(subject, self.read())
 
     def events(self) -> list[Event]:
         """Returns all events in total order."""
@@ -265,10 +316,7 @@ class Replica:
 
     def get(self, event_id: str) -> Event:
         """Returns the event of an id; raises EventNotFound."""
-        for event in self.read():
-            if event.event_id == event_id:
-                return event
-        raise not_found(self.folder, event_id)
+        return among(self.read(), event_id, self.folder)
 
     def find(self, text: str) -> Event:
         """Returns the event that a text names.
@@ -281,16 +329,33 @@ class Replica:
     def why(self, event: Cause) -> answer.Why:
         """Says why an event happened: its chain and cone of causes, told in sentences."""
         events = self.events()
-        return answer.why(self._among(events, event), events, self.vocabulary)
+        return answer.why(among(events, id_of(event), self.folder), events, self.vocabulary)
 
     def effects(self, event: Cause) -> answer.Effects:
         """Says what followed from an event: its cone of effects, told in sentences."""
         events = self.events()
-        return answer.effects(self._among(events, event), events, self.vocabulary)
+        return answer.effects(among(events, id_of(event), self.folder), events, self.vocabulary)
 
     def verify(self) -> Verification:
-        """Checks every line of the log and changes nothing."""
-        return verify(self._disk, self.folder, self.vocabulary)
+        """Checks every line of the log and changes nothing. Raises ReadFailed."""
+        with reading(self.folder):
+            return verify(self._disk, self.folder, self.vocabulary)
+
+    def repair(self, timeout_s: float = 30) -> Verification:
+        """Heals what verify finds in the log's bytes, and returns what it finds then.
+
+        Events that stand untouched beside other bytes are freed of them; bad bytes are moved
+        to `.thence/quarantine/`, and a notice tells of each region. No line that is an event
+        is changed. The append lock is waited for up to `timeout_s` seconds. Raises LogBusy,
+        LogFull, LogReadOnly, AppendFailed, OutcomeUnknown.
+        """
+        from thence.log.repair import repair  # needed once in a log's life
+
+        self.prepare()
+        self.flush(timeout_s)
+        writer = SegmentWriter(self._disk, self.folder, self.vocabulary, self.notice, self._tell)
+        repair(self._disk, self.folder, self.vocabulary, writer, self.notice, timeout_s)
+        return self.verify()
 
     def close(self, timeout_s: float = CLOSE_S) -> bool:
         """Writes and syncs what was emitted, then closes; again does nothing.
@@ -304,6 +369,7 @@ class Replica:
         """Makes `.thence/` where an older or foreign log lacks it; appends call it."""
         if not self._is_prepared:
             prepare(self._disk, self.folder, self.vocabulary)
+            self.origin.tell_malformed()
             self._is_prepared = True
 
     def __enter__(self) -> "Replica":
@@ -321,37 +387,19 @@ class Replica:
         self,
         event_type: str,
         payload: Mapping[str, Any] | None,
-        words: tuple[str | None, str | None, str | None],
+        words: Words,
         caused_by: Iterable[Cause],
         event_id: str | None = None,
-        begins: bool = False,
-        ends: str | None = None,
+        lasting: tuple[bool, str | None] = (False, None),
     ) -> list[Draft]:
         """Drafts an event, with the causes that the surrounding code names."""
         if not self._is_prepared:
             self.prepare()
-        causes = current_causes()
+        causes = current_causes() or self.origin.causes
         if caused_by:
             causes = tuple(dict.fromkeys((*map(id_of, caused_by), *causes)))
-        return self._drafting.draft(event_type, payload, words, causes, event_id, begins, ends)
-
-    def _draft_one(
-        self,
-        event_type: str,
-        payload: Mapping[str, Any] | None = None,
-        subject: str | None = None,
-        actor: str | None = None,
-        stream: str | None = None,
-        caused_by: Iterable[Cause] = (),
-    ) -> list[Draft]:
-        return self._draft(event_type, payload, (subject, actor, stream), caused_by)
+        external = self.origin.external(causes) if causes else ()
+        return self._drafting.draft(event_type, payload, words, causes, event_id, lasting, external)
 
     def _last(self, lines: list[bytes]) -> Event:
         return Event(lines[-1][:-1], None, self.vocabulary)
-
-    def _among(self, events: list[Event], event: Cause) -> Event:
-        wanted = id_of(event)
-        for candidate in events:
-            if candidate.event_id == wanted:
-                return candidate
-        raise not_found(self.folder, wanted)

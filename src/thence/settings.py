@@ -2,6 +2,7 @@
 
 It is read once, at the door (`thence.cli`), and handed on as plain arguments: nobody
 inside reads the environment. A flag goes before THENCE_*, and that before the default.
+THENCE_CAUSE is no setting: it belongs to events, and `thence.open` takes it.
 """
 
 from collections.abc import Mapping

@@ -19,7 +19,7 @@ from thence.cli.doctor import PACKAGES
 
 ON_MACHINE = ["python", "platform", "packages"]
 ON_FOLDER = ["filesystem", "space", "file_limit", "writable", "locks", "sync", "append", "links"]
-ON_LOG = ["log", "segments", "tail", "quarantine", "identity", "lock", "clock"]
+ON_LOG = ["log", "segments", "tail", "quarantine", "identity", "state", "lock", "clock"]
 HOLD = """
 import fcntl, sys
 lock = open(sys.argv[1], "a")
@@ -59,6 +59,16 @@ def failing(ended):
     return [check["name"] for check in checks if not check["ok"]]
 
 
+def noted_by_an_append(cwd, log):
+    """Append, hold that the doctor finds all in order then, and return what the log noted."""
+    before = len(thence("log", "--log", log, "--json", cwd=cwd).lines)
+    assert thence("append", "note", "--log", log, cwd=cwd).code == 0
+    assert thence("doctor", "--log", log, cwd=cwd).code == 0
+    lines = thence("log", "--log", log, "--json", cwd=cwd).lines[before:]
+    assert json.loads(lines[-1])["event_type"] == "note"
+    return [json.loads(line)["event_type"] for line in lines[:-1]]
+
+
 def state(folder):
     """All that lies in a folder, with its bytes."""
     return {path: path.read_bytes() if path.is_file() else b"" for path in folder.rglob("*")}
@@ -89,7 +99,7 @@ def test_text_is_a_line_a_check_with_a_hint_under_each_that_fails(tmp_path, orde
     assert max(map(len, fine.lines)) <= 80
     for name in ON_MACHINE + ON_FOLDER + ON_LOG:
         assert len(re.findall(rf"^ok      {name:<10}  \S", fine.out, re.MULTILINE)) == 1
-    assert fine.lines[-1] == "ok: 18 checks, on the log orders"
+    assert fine.lines[-1] == "ok: 19 checks, on the log orders; `thence verify` reads every line"
     with (tmp_path / "orders" / "events.jsonl").open("ab") as file:
         file.write(b'{"event_id":"torn')
     torn = thence("doctor", "--log", "orders", cwd=tmp_path)
@@ -98,7 +108,7 @@ def test_text_is_a_line_a_check_with_a_hint_under_each_that_fails(tmp_path, orde
         "\nnot ok  tail        the last line of events.jsonl is unfinished, 17 bytes\n" in torn.out
     )
     assert "\n                    next: the next append moves it aside" in torn.out
-    assert torn.lines[-1] == "not ok: 1 of 18 checks, on the log orders"
+    assert torn.lines[-1].startswith("not ok: 1 of 19 checks, on the log orders; ")
 
 
 def test_folder_without_a_log_is_looked_at(tmp_path):
@@ -107,7 +117,7 @@ def test_folder_without_a_log_is_looked_at(tmp_path):
     assert list(by_name(ended)) == [*ON_MACHINE, *ON_FOLDER, "clock"]
     assert not list(tmp_path.iterdir())
     text = thence("doctor", cwd=tmp_path)
-    assert text.lines[-1] == "ok: 12 checks, on this folder, which is no log"
+    assert text.lines[-1] == "ok: 12 checks, on this folder"
 
 
 def test_log_that_was_named_and_is_not_there_is_an_error(tmp_path):
@@ -122,7 +132,7 @@ def test_log_of_a_simulation_and_one_without_its_own_folder_are_looked_at(tmp_pa
     checks = by_name(doctor(tmp_path))
     assert checks["log"]["detail"].startswith("plain log without .thence/log.json")
     assert checks["identity"]["detail"].startswith("none yet")
-    assert checks["lock"]["detail"] == "nobody has appended yet"
+    assert checks["lock"]["detail"].startswith("no lock file yet")
     assert not (tmp_path / "orders" / ".thence").exists()
     package.open(tmp_path / "run", vocabulary="sim").close()
     assert "sim log" in thence("doctor", "--log", "run", cwd=tmp_path).out
@@ -170,23 +180,21 @@ def test_limit_on_the_size_of_files_is_told(tmp_path, orders, kib, fails):
 
 
 def test_full_disk_is_told(tmp_path, orders):
-    """A small tmpfs is filled; where none may be mounted, the room of no file is as full."""
+    """A small tmpfs is filled; where none may be mounted, a limit of no bytes is as full."""
     (tmp_path / "small").mkdir()
-    words = ["unshare", "--mount", "--map-root-user", "sh", "-c", SMALL, "sh", str(THENCE)]
-    tried = subprocess.run(words, cwd=tmp_path, env=environment(), capture_output=True, check=False)
+    alone = ["unshare", "--mount", "--map-root-user"] if shutil.which("unshare") else ["false"]
+    ran = {"cwd": tmp_path, "env": environment(), "capture_output": True, "check": False}
+    subprocess.run([*alone, "sh", "-c", SMALL, "sh", str(THENCE)], **ran)
     if (tmp_path / "full.json").exists():
-        assert tried.returncode == 1
         before = json.loads((tmp_path / "before.json").read_text())
         assert failing(before) == ["space"]
         assert by_name(before)["filesystem"]["detail"].startswith("tmpfs: in memory")
-        full = json.loads((tmp_path / "full.json").read_text())
-        fails = ["space", "writable"]
+        full, fails = (tmp_path / "full.json").read_text(), ["space", "writable"]
     else:
-        words = ["sh", "-c", 'ulimit -f 0; "$@" doctor --log orders --json', "sh", str(THENCE)]
-        full = json.loads(subprocess.run(words, cwd=tmp_path, capture_output=True).stdout)
-        fails = ["file_limit", "writable"]
-    assert failing(full) == fails
-    assert by_name(full)["writable"]["hint"].startswith("make room")
+        limited = ["sh", "-c", 'ulimit -f 0; "$@" doctor --log orders --json', "sh", str(THENCE)]
+        full, fails = subprocess.run(limited, **ran).stdout, ["file_limit", "writable"]
+    assert failing(json.loads(full)) == fails
+    assert by_name(json.loads(full))["writable"]["hint"].startswith("make room")
 
 
 def test_torn_tail_is_told_until_an_append_moves_it_aside(tmp_path, orders):
@@ -225,12 +233,22 @@ def test_damage_further_back_is_left_to_verify(tmp_path, orders):
     assert thence("verify", "--log", "orders", cwd=tmp_path).code == 3
 
 
-@pytest.mark.parametrize(("name", "check"), [("identity.json", "identity"), ("log.json", "log")])
-def test_small_file_with_other_content_is_damage(tmp_path, orders, name, check):
-    (tmp_path / "orders" / ".thence" / name).write_text("{nonsense")
+@pytest.mark.parametrize(
+    ("name", "check", "content", "noted"),
+    [
+        ("identity.json", "identity", b"{nonsense", ["log.node_changed"]),
+        ("identity.json", "identity", b'{"node_id":"\xff\xfe"}', ["log.node_changed"]),
+        ("identity.json", "identity", b"", ["log.node_changed"]),
+        ("log.json", "log", b"{nonsense", []),
+        ("log.json", "log", b"", []),
+    ],
+)
+def test_small_file_with_other_content_is_damage(tmp_path, orders, name, check, content, noted):
+    (tmp_path / "orders" / ".thence" / name).write_bytes(content)
     ended = doctor(tmp_path)
     assert (ended.code, failing(ended)) == (3, [check])
     assert f"orders/.thence/{name}" in by_name(ended)[check]["detail"]
+    assert noted_by_an_append(tmp_path, "orders") == noted
 
 
 def test_log_of_a_later_format_is_no_damage(tmp_path, orders):
@@ -247,6 +265,7 @@ def test_identity_that_was_copied_is_told(tmp_path, orders):
     ended = thence("doctor", "--log", "copy", "--json", cwd=tmp_path)
     assert (ended.code, failing(ended)) == (1, ["identity"])
     assert failing(doctor(tmp_path)) == []
+    assert noted_by_an_append(tmp_path, "copy") == ["log.node_changed"]
 
 
 def test_lock_that_another_process_holds_is_told_with_its_number(tmp_path, orders):
@@ -262,6 +281,50 @@ def test_lock_that_another_process_holds_is_told_with_its_number(tmp_path, order
             assert str(holder.pid) in detail
     finally:
         holder.communicate()
+    assert failing(doctor(tmp_path)) == []
+
+
+EMIT = """
+import os, signal, sys, thence
+log = thence.open(sys.argv[1])
+for number in range(3): log.emit("queued")
+if sys.argv[2] == "dies":
+    os.kill(os.getpid(), signal.SIGKILL)
+log.flush()
+print("open", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_process_that_died_with_queued_events_is_told(tmp_path, orders):
+    holder = started(HOLD, tmp_path / "orders" / ".thence" / "lock")  # so that none is written
+    with holder:
+        assert holder.stdout
+        holder.stdout.readline()
+        died = started(EMIT, tmp_path / "orders", "dies")
+        died.communicate()
+    ended = doctor(tmp_path)
+    assert (ended.code, failing(ended)) == (1, ["state"])
+    detail = by_name(ended)["state"]["detail"]
+    assert detail.startswith(f"none open for appending, 1 ({died.pid}) ended without closing; ")
+    assert "of queued events 3 are not known" in detail
+    assert noted_by_an_append(tmp_path, "orders") == ["log.gap"]
+
+
+def test_processes_that_have_the_log_open_are_told(tmp_path, orders):
+    assert by_name(doctor(tmp_path))["state"]["detail"] == "none open for appending"
+    with started(EMIT, tmp_path / "orders", "lives") as writer:
+        assert writer.stdout
+        writer.stdout.readline()
+        checks = by_name(doctor(tmp_path))
+    assert checks["state"]["detail"] == f"1 ({writer.pid}) open for appending"
+    assert checks["lock"]["detail"] == "free"
+
+
+def test_page_of_nonsense_is_told_and_no_damage(tmp_path, orders):
+    (tmp_path / "orders" / ".thence" / "state").write_bytes(b"nonsense")
+    assert (doctor(tmp_path).code, failing(doctor(tmp_path))) == (1, ["state"])
+    assert thence("append", "note", "--log", "orders", cwd=tmp_path).code == 0
     assert failing(doctor(tmp_path)) == []
 
 

@@ -12,6 +12,7 @@ EXIT_CODES = {
     "EventTooLarge": 1,
     "LogBusy": 1,
     "LogReadOnly": 1,
+    "ReadFailed": 1,
     "LogFull": 1,
     "AppendFailed": 1,
     "WriterClosed": 1,

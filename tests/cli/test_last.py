@@ -5,6 +5,7 @@ import pytest
 from tests.cli.installed import thence
 from tests.cli.scenarios import counting
 from tests.events import drafted, new_id, stamped
+from tests.log.processes import ran
 
 import thence as package
 from thence.cli.last import OPEN_SHOWN_MAX, span
@@ -80,7 +81,7 @@ def test_clock_that_was_set_back_is_not_taken_for_a_span(tmp_path):
 
 def test_event_that_is_last_and_open_is_both(tmp_path):
     write(tmp_path / "orders", ("night.begun", 0, {"begins": True}))
-    assert last(tmp_path).lines[1].endswith("], with which the log ends")
+    assert last(tmp_path).lines[1].endswith("], the last event")
 
 
 def test_many_open_events_are_cut_to_the_newest_and_counted(tmp_path):
@@ -123,6 +124,27 @@ def test_killed_simulation_shows_the_turn_that_it_was_in(tmp_path):
     kinds = [(event["turn_number"], event["details"]["milestone_type"]) for event in still_open]
     assert kinds == [(0, "simulation_start"), (3, "turn_start")]
     assert "still open: Turn 3 began [" in thence("last", cwd=tmp_path).out
+
+
+def test_step_that_never_returned_is_open_and_one_that_failed_is_not(tmp_path):
+    died = ran(
+        "import os, signal, sys, thence\n"
+        "log = thence.open(sys.argv[1])\n"
+        "with thence.step('night', log=log):\n"
+        "    try:\n"
+        "        with thence.step('pay'): raise KeyError('card')\n"
+        "    except KeyError: pass\n"
+        "    with thence.step('refund', subject='order/881'):\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n",
+        tmp_path / "orders",
+        check=False,
+    )
+    assert died.returncode == -signal.SIGKILL
+    lines = last(tmp_path).lines
+    assert lines[0].startswith("last event: refund.begun on order/881 [")
+    still_open = [line for line in lines if line.startswith("still open: ")]
+    assert [line.split()[2] for line in still_open] == ["night.begun", "refund.begun"]
+    assert still_open[-1].endswith("], the last event")
 
 
 def test_finished_simulation_leaves_nothing_open(tmp_path):

@@ -188,7 +188,7 @@ def test_show_tells_notices_and_damage(finished, tmp_path):
     path.write_bytes(path.read_bytes().replace(b'"turn_number":2', b'"turn_number":9', 1) + b"{")
     assert thence("append", "NOTE", "--log", "run", cwd=tmp_path).code == 0
     told = thence("sim", "show", "run", "--json", cwd=tmp_path).json
-    assert "log recovered" in told["notices"][0]
+    assert any("log recovered" in sentence for sentence in told["notices"])
     assert [finding["code"] for finding in told["damage"]] == ["bad_checksum", "events_lost"]
     text = thence("sim", "show", "run", cwd=tmp_path).out
     assert "noted by the log" in text

@@ -78,3 +78,15 @@ def test_many_names_are_cut_and_counted(tmp_path):
     assert "2 more types; -v shows all" in out
     assert out.count("kind.") == NAMES_SHOWN_MAX
     assert stats(tmp_path, "-v").out.count("kind.") == NAMES_SHOWN_MAX + 2
+
+
+def test_names_of_any_kind_keep_a_line_each(tmp_path):
+    names = ["a\nb", "a\\nb", "\u202eevil", "x" * 5_000]
+    with package.open(tmp_path / "orders") as log:
+        for name in names:
+            log.append(name)
+    lines = stats(tmp_path).out.partition("by type\n")[2].splitlines()[: len(names)]
+    assert all(line.count("▇") == 30 for line in lines)
+    assert max(map(len, lines)) < 80
+    assert sum(line.startswith("  a\\nb ") for line in lines) == 2
+    assert stats(tmp_path, "--json").json["by_type"] == dict.fromkeys(sorted(names), 1)

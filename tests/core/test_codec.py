@@ -79,9 +79,10 @@ def test_numbers_id_and_essence_are_read_off_the_bytes(payload, causes):
     made = drafted(event_id, 'a"\\b', {"payload": payload}, causes)
     first, second = stamped(made, 1, 2), stamped(made, 77, 888)
     assert codec.numbers(second) == (NODE, 77, 888)
-    assert codec.event_id_of(first) == event_id.encode()
-    assert codec.essence(first[:-1]) == codec.essence(second[:-1])
-    assert codec.essence(first[:-1]) != codec.essence(line_of(payload)[:-1])
+    assert codec.is_framed(first[:-1])
+    assert first[13:39] == event_id.encode()
+    assert codec.content(first[:-1]) == codec.content(second[:-1])
+    assert codec.content(first[:-1]) != codec.content(line_of(payload)[:-1])
 
 
 @pytest.mark.promise("W12")

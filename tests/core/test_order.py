@@ -6,11 +6,12 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.events import causal_graphs, event_of, line_of, ulids
+from tests.events import causal_graphs, drafted, event_of, line_of, stamped, ulids
 
 from thence.core.order import (
     chain,
     downstream,
+    heads,
     topological_sort,
     total_order_key,
     totally_ordered,
@@ -132,6 +133,28 @@ def test_chain_goes_from_a_root_to_the_event_by_the_latest_cause(events):
         for cause, effect in pairwise(links):
             latest = max((known[name] for name in effect.caused_by), key=total_order_key)
             assert cause == latest
+
+
+def on_subject(event, subject):
+    members = {"subject": subject} if subject else {}
+    made = drafted(event.event_id, "t", members, event.caused_by)
+    return event_of(stamped(made, event.seq, event.lamport_clock, event.node_id))
+
+
+@pytest.mark.promise("P1")
+@given(causal_graphs(), st.data())
+def test_heads_are_what_caused_nothing_else_on_the_subject(events, data):
+    subjects = st.sampled_from(["a", "b", None])
+    events = [on_subject(event, data.draw(subjects)) for event in events]
+    known = {event.event_id: event for event in events}
+    for subject in ("a", "b"):
+        on = [event for event in events if event.subject == subject]
+        causes = {event.event_id: reached(event, known) for event in on}
+        expected = {e for e in on if not any(e.event_id in theirs for theirs in causes.values())}
+        found = heads(subject, data.draw(st.permutations(events)))
+        assert list(found) == totally_ordered(expected)
+        assert bool(found) == bool(on)
+    assert heads("c", events) == ()
 
 
 def test_chain_passes_through_a_milestone_only_where_nothing_else_is_named():

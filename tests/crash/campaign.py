@@ -8,15 +8,17 @@ import multiprocessing
 import os
 import random
 import select
+import statistics
 import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.crash.evidence import events, is_valid, problems, recovery, tail
+from tests.crash.evidence import Notice, events, is_valid, notices, problems, tail
 from tests.crash.writing import Life, write
 
 import thence
@@ -27,19 +29,36 @@ ACKNOWLEDGED_MAX = 25
 DELAY_S_MAX = 0.004
 CALLS_MAX = 120
 WRITES_MAX = 30
-FILE_BYTES = (1_500, 6_000, 500 * 1024 * 1024)
-KINDS = {"plain": ("append", "emit"), "sim": ("sync", "async")}
+FILE_BYTES = (1_500, 20_000, 500 * 1024 * 1024)
+LINE_BYTES = (400, 5_000, 200_000)
+PROCESSES = (1, 2, 3, 4, 6, 8)
+KILLS_OF_A_LOG = 25
+FIRST_WRITE_S_MAX = 0.05
+SYNCS_OF_A_FIRST_WRITE = 8
+STATE_PAGE = ".thence/state"
+KINDS = {
+    "plain": ("append", "threads", "tasks", "emit", "count"),
+    "sim": ("sync", "sync threads", "async", "async tasks"),
+}
 
 
 @dataclass
 class Campaign:
-    """Kills over one folder: what was acknowledged so far, and what was seen."""
+    """Kills over one folder: what was acknowledged so far, and what was seen.
+
+    `first_writes_s` are the seconds that each reopening took until its first event was durable,
+    `syncs_s` those that the disk took for one sync right behind it; `told` is how many notices
+    stood in the log when it was last judged.
+    """
 
     folder: Path
     vocabulary: str
     chance: random.Random
     acknowledged: set[str] = field(default_factory=set)
     seen: Counter[str] = field(default_factory=Counter)
+    first_writes_s: list[float] = field(default_factory=list)
+    syncs_s: list[float] = field(default_factory=list)
+    told: int = 0
 
     def kill(self, processes: int, kinds: tuple[str, ...] = ()) -> list[str]:
         """Let so many processes write at once, kill each, judge what they leave."""
@@ -49,9 +68,12 @@ class Campaign:
             for victim in victims:
                 victim.watch()
         for victim in victims:
-            self.acknowledged |= victim.ended()
+            victim.end()
+            self.acknowledged |= victim.acknowledged
+            self.seen[victim.life.kind] += 1
         self.seen["kills"] += processes
-        return [f"{problem}, after {lives}" for problem in self.judged()]
+        found = self.judged(victims)
+        return [f"{problem}, after {lives}" for problem in found]
 
     def life(self, kinds: tuple[str, ...]) -> Life:
         """Draw how a process writes, and whether it dies from outside, at a call or writing."""
@@ -59,48 +81,75 @@ class Campaign:
         return Life(
             kind=self.chance.choice(kinds),
             seed=self.chance.randrange(2**32),
+            line_bytes_max=self.chance.choice(LINE_BYTES),
             file_bytes_max=self.chance.choice(FILE_BYTES),
             dies_at=self.chance.randrange(1, calls_max) if calls_max else 0,
             dies_writing=calls_max == WRITES_MAX,
         )
 
-    def judged(self) -> list[str]:
+    def judged(self, victims: Sequence["Victim"] = ()) -> list[str]:
         """Open the log with its next writer, append one event, and judge all of it."""
         offset, torn = tail(self.folder)
-        told = [recovery(members) for _, members in events(self.folder) if members]
+        start = time.perf_counter()
         with thence.open(self.folder, self.vocabulary) as log:
             first = log.append("reopened", caused_by=())
+            self.first_writes_s.append(time.perf_counter() - start)
+            self.syncs_s.append(sync_s(self.folder / ".sync"))
             self.acknowledged.add(first.event_id)
             checked = log.verify()
+        lines = events(self.folder)
+        new = notices(lines)[self.told :]
+        self.told += len(new)
         found = [f"verify: {finding}" for finding in checked.findings]
-        found += problems(self.folder, self.acknowledged)
+        found += problems(self.folder, self.acknowledged, lines)
         self.seen["events"] = len(self.acknowledged)
         if torn and not is_valid(torn):
             self.seen["torn"] += 1
-            found += self.misses(offset, torn, len(told))
+            found += self.misses(offset, torn, new)
         elif torn:
             self.seen["lacked only a newline"] += 1
         self.seen["files"] = len(list(self.folder.glob("events*.jsonl")))
+        present = {members["event_id"] for _, members in lines if members}
+        for victim in filter(Victim.has_counted, victims):
+            lost = len(victim.accepted - present)
+            found += self.miscounts(victim.process_id, lost, new)
         return found
 
-    def misses(self, offset: int, torn: bytes, told_before: int) -> list[str]:
+    def misses(self, offset: int, torn: bytes, new: list[Notice]) -> list[str]:
         """Look for the notice of a torn tail that was there before the reopening."""
-        notices = [recovery(members) for _, members in events(self.folder) if members]
-        for facts in filter(None, notices[told_before:]):
-            if (facts["offset"], facts["bytes"]) == (offset, len(torn)):
+        for kind, facts in new:
+            if kind == "recovered" and (facts["offset"], facts["bytes"]) == (offset, len(torn)):
                 kept = (self.folder / facts["quarantine"]).read_bytes()
                 return [] if kept == torn else ["quarantine holds other bytes than were torn"]
         return [f"nothing tells of the {len(torn)} torn bytes at {offset}"]
 
+    def miscounts(self, process: int, lost: int, new: list[Notice]) -> list[str]:
+        """Compare how many queued events a killed process lost with what is told of it."""
+        if not (self.folder / STATE_PAGE).exists():  # without the page nobody can count
+            return []
+        self.seen["queued events lost"] += lost
+        gaps = [facts for kind, facts in new if kind == "gap" and facts["process"] == process]
+        told = [(facts["count"], facts["is_exact"], facts["reason"]) for facts in gaps]
+        if told == ([(lost, True, "killed")] if lost else []):
+            return []
+        return [f"process {process} lost {lost} queued events, told are {told}"]
+
 
 class Victim:
-    """One writing process, with the end of its ledger, and the instant at which it dies."""
+    """One writing process, with the end of its ledger, and the instant at which it dies.
+
+    `acknowledged` and `accepted` are the ids that it told of, known once it has ended.
+    """
 
     def __init__(self, folder: Path, life: Life, chance: random.Random) -> None:
         context = context_of_writers()
+        self.life = life
+        self.acknowledged: set[str] = set()
+        self.accepted: set[str] = set()
         self._ledger, theirs = context.Pipe(duplex=False)
         self._process = context.Process(target=write, args=(str(folder), life, theirs))
         self._process.start()
+        self.process_id: int = self._process.pid
         theirs.close()
         self._heard = b""
         self._wanted = chance.randrange(ACKNOWLEDGED_MAX)
@@ -117,19 +166,25 @@ class Victim:
             heard = os.read(self._ledger.fileno(), 65_536)
             self._heard += heard
             self.is_watched = bool(heard)
-        assert time.monotonic() < self._deadline_s, "the writer neither wrote nor died"
-        if not self._dies_itself and self._heard.count(b"\n") >= self._wanted:
+        assert time.monotonic() < self._deadline_s, f"neither wrote nor died: {self.life}"
+        if not self._dies_itself and self._heard.count(b"=") >= self._wanted:
             self._process.kill()
 
-    def ended(self) -> set[str]:
-        """Wait for its end by SIGKILL; return every id that it acknowledged."""
+    def end(self) -> None:
+        """Wait for its end by SIGKILL; take every id that it told of."""
         self._process.join(LIFE_S_MAX)
-        assert self._process.exitcode == -9, f"the writer ended with {self._process.exitcode}"
+        code = self._process.exitcode
+        assert code == -9, f"the writer ended with {code}: {self.life}"
         self._ledger.close()
         self._process.close()
-        *ids, rest = self._heard.decode().split("\n")
+        *lines, rest = self._heard.decode().split("\n")
         assert not rest
-        return set(ids)
+        self.acknowledged = {line[1:] for line in lines if line[0] == "="}
+        self.accepted = {line[1:] for line in lines if line[0] == "+"}
+
+    def has_counted(self) -> bool:
+        """Tell whether it is known exactly what it had accepted: it died after telling."""
+        return self.life.kind == "count" and self._dies_itself
 
 
 def context_of_writers() -> Any:
@@ -142,34 +197,64 @@ def context_of_writers() -> Any:
 
 def campaign(
     folder: Path, vocabulary: str, seed: int, kills: int, processes: int
-) -> tuple[list[str], Counter[str]]:
+) -> tuple[list[str], Campaign]:
     """Kill so many writers in rounds of so many at once; stop at the first problem."""
     running = Campaign(folder, vocabulary, random.Random(seed))
     found: list[str] = []
     while not found and running.seen["kills"] < kills:
         found = running.kill(processes)
-    return found, running.seen
+    return found, running
+
+
+def sync_s(path: Path) -> float:
+    """Measure what a sync of one page takes, for first writes are as slow as the disk is."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT)
+    start = time.perf_counter()
+    os.pwrite(descriptor, b"x" * 4096, 0)
+    os.fdatasync(descriptor)
+    found = time.perf_counter() - start
+    os.close(descriptor)
+    return found
+
+
+def timing(first_writes_s: list[float], syncs_s: list[float]) -> str:
+    """Say how long the first writes after a kill took."""
+    p50, largest = statistics.median(first_writes_s) * 1000, max(first_writes_s) * 1000
+    beside = statistics.median(syncs_s) * 1000
+    told = f"first write after a kill: p50 {p50:.1f} ms, at most {largest:.1f} ms"
+    return f"{told}; one sync of the disk beside it: p50 {beside:.2f} ms"
+
+
+def is_prompt(running: Campaign) -> bool:
+    """Tell whether half of the first writes took 50 ms at most, beside what the disk takes."""
+    disk_s = SYNCS_OF_A_FIRST_WRITE * statistics.median(running.syncs_s)
+    return statistics.median(running.first_writes_s) <= FIRST_WRITE_S_MAX + disk_s
 
 
 def soak(kills: int, seed: int) -> int:
     """Run campaigns of every kind until so many processes were killed."""
     chance = random.Random(seed)
-    done = 0
-    while done < kills:
-        vocabulary, processes = chance.choice(["plain", "sim"]), chance.choice([1, 2, 3])
+    seen: Counter[str] = Counter()
+    first_writes_s: list[float] = []
+    syncs_s: list[float] = []
+    while seen["kills"] < kills:
+        vocabulary, processes = chance.choice(["plain", "sim"]), chance.choice(PROCESSES)
         with tempfile.TemporaryDirectory() as folder:
             part = chance.randrange(2**32)
-            found, seen = campaign(Path(folder), vocabulary, part, min(kills, 50), processes)
-        print(f"seed {part} {vocabulary} {processes}: {dict(seen)}", flush=True)
+            found, one = campaign(Path(folder), vocabulary, part, KILLS_OF_A_LOG, processes)
+        seen += one.seen
+        first_writes_s += one.first_writes_s
+        syncs_s += one.syncs_s
         if found:
+            print(f"seed {part} {vocabulary} {processes}: {dict(one.seen)}")
             print("\n".join(found))
             return 1
-        done += seen["kills"]
+    print(f"{dict(seen)}\n{timing(first_writes_s, syncs_s)}", flush=True)
     return 0
 
 
 if __name__ == "__main__":
     wanted = int(sys.argv[1])
     chosen = int(sys.argv[2]) if len(sys.argv) > 2 else random.randrange(2**32)
-    print(f"seed {chosen}")
+    print(f"seed {chosen}", flush=True)
     sys.exit(soak(wanted, chosen))

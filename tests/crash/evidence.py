@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import Any
 from zlib import crc32
 
+Line = tuple[str, dict[str, Any] | None]
+Notice = tuple[str, dict[str, Any]]
 CRC_BYTES = 18
+KINDS = ("recovered", "gap")
 
 
 def files(folder: Path) -> list[Path]:
@@ -34,8 +37,12 @@ def is_valid(line: bytes) -> bool:
     return line[-CRC_BYTES:] == b',"crc":"%08x"}' % crc32(line[:-CRC_BYTES])
 
 
-def events(folder: Path) -> Iterator[tuple[str, dict[str, Any] | None]]:
-    """Yield the place of each whole line, with its members or None if it is bad."""
+def events(folder: Path) -> list[Line]:
+    """Return the place of each whole line, with its members or None if it is bad."""
+    return list(_events(folder))
+
+
+def _events(folder: Path) -> Iterator[Line]:
     for path in files(folder):
         offset = 0
         for line in path.read_bytes().split(b"\n")[:-1]:
@@ -44,11 +51,16 @@ def events(folder: Path) -> Iterator[tuple[str, dict[str, Any] | None]]:
             yield place, json.loads(line) if is_valid(line) else None
 
 
-def problems(folder: Path, acknowledged: Collection[str]) -> list[str]:
-    """Judge a log that is whole again: its next writer has appended to it."""
+def problems(
+    folder: Path, acknowledged: Collection[str], lines: list[Line] | None = None
+) -> list[str]:
+    """Judge a log that is whole again: its next writer has appended to it.
+
+    `lines` are its events, for who has read them already.
+    """
     found: list[str] = []
     good: list[dict[str, Any]] = []
-    for place, members in events(folder):
+    for place, members in events(folder) if lines is None else lines:
         if members is None:
             found.append(f"{place}: a line that is no event")
         else:
@@ -75,9 +87,13 @@ def untold(folder: Path, good: list[dict[str, Any]]) -> list[str]:
     quarantine = folder / ".thence/quarantine"
     there = {path.name: path.stat().st_size for path in quarantine.glob("*")}
     told = {}
-    for facts in filter(None, map(recovery, good)):
-        told[Path(facts["quarantine"]).name] = facts["bytes"]
-    found = [f"{name} lies in quarantine untold" for name in there.keys() - told.keys()]
+    found = []
+    for kind, facts in filter(None, map(notice, good)):
+        if kind == "recovered":
+            told[Path(facts["quarantine"]).name] = facts["bytes"]
+        elif kind not in KINDS:
+            found.append(f"a notice tells of {kind}, which no kill brings about")
+    found += [f"{name} lies in quarantine untold" for name in there.keys() - told.keys()]
     found += [f"a notice tells of {name}, which is gone" for name in told.keys() - there.keys()]
     for name in told.keys() & there.keys():
         if told[name] != there[name]:
@@ -85,9 +101,16 @@ def untold(folder: Path, good: list[dict[str, Any]]) -> list[str]:
     return found
 
 
-def recovery(members: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the facts of a notice of a recovery, None of any other event."""
-    if members["event_type"] == "log.recovered":
-        return dict(members["payload"])
+def notices(lines: list[Line]) -> list[Notice]:
+    """Return what a log tells of itself, in order: of which kind, with its facts."""
+    return [told for _, members in lines if members and (told := notice(members))]
+
+
+def notice(members: dict[str, Any]) -> Notice | None:
+    """Return the kind of a notice with its facts, None of any other event."""
+    event_type = members["event_type"]
+    if event_type.startswith("log."):
+        return event_type.removeprefix("log."), dict(members.get("payload", {}))
     details = members.get("details", {})
-    return dict(details) if details.get("error_type") == "log_recovered" else None
+    error_type = details.get("error_type", "") if event_type == "SYSTEM" else ""
+    return (error_type.removeprefix("log_"), dict(details)) if error_type else None

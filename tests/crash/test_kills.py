@@ -3,33 +3,45 @@
 import json
 import random
 from collections.abc import Iterator
+from threading import Event
 
 import pytest
-from tests.crash.campaign import Campaign, campaign
-from tests.crash.evidence import problems, tail
+from tests.crash.campaign import (
+    KILLS_OF_A_LOG,
+    PROCESSES,
+    STATE_PAGE,
+    Campaign,
+    campaign,
+    is_prompt,
+    timing,
+)
+from tests.crash.evidence import events, notices, problems, tail
+from tests.crash.hands import Job
 
 import thence
 from thence.core.vocabulary import PLAIN
+from thence.log.disk import OS_DISK
 from thence.replica import Replica
 
-KILLS = 30
 TORN = b'{"event_id":"01J'
 
 pytestmark = [pytest.mark.xdist_group("kills"), pytest.mark.timeout(300)]
 
 
 @pytest.mark.promise("W3", "W9", "W12")
-@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("processes", PROCESSES)
 @pytest.mark.parametrize("vocabulary", ["plain", "sim"])
 def test_no_kill_loses_what_was_acknowledged(tmp_path, vocabulary, processes):
     seed = random.randrange(2**32)
     print(f"seed {seed}")
-    found, seen = campaign(tmp_path, vocabulary, seed, KILLS, processes)
-    print(dict(seen))
+    found, running = campaign(tmp_path, vocabulary, seed, KILLS_OF_A_LOG, processes)
+    seen = running.seen
+    print(dict(seen), timing(running.first_writes_s, running.syncs_s))
     assert not found, "\n".join(found)
-    assert seen["kills"] >= KILLS
-    assert seen["events"] > KILLS
+    assert seen["kills"] >= KILLS_OF_A_LOG
+    assert seen["events"] > KILLS_OF_A_LOG
     assert seen["files"] > 1
+    assert is_prompt(running)
 
 
 def test_harness_notices_a_writer_that_acknowledges_too_early(tmp_path):
@@ -99,9 +111,39 @@ def test_harness_notices_a_recovery_that_is_not_told(recovered):
 def test_harness_notices_a_tail_that_no_notice_tells_of(recovered):
     folder, _ = recovered
     running = Campaign(folder, "plain", random.Random(1))
-    assert running.misses(5, b"abc", 0) == ["nothing tells of the 3 torn bytes at 5"]
+    told = notices(events(folder))
+    assert running.misses(5, b"abc", told) == ["nothing tells of the 3 torn bytes at 5"]
     (kept,) = (folder / ".thence/quarantine").iterdir()
     offset = json.loads(kept.name.split("-")[1])
-    assert running.misses(offset, TORN, 0) == []
+    assert running.misses(offset, TORN, told) == []
     kept.write_bytes(TORN[::-1])
-    assert running.misses(offset, TORN, 0) == ["quarantine holds other bytes than were torn"]
+    assert running.misses(offset, TORN, told) == ["quarantine holds other bytes than were torn"]
+
+
+def test_harness_notices_lost_events_that_are_counted_wrongly_or_not_at_all(tmp_path):
+    running = Campaign(tmp_path, "plain", random.Random(1))
+    gap = {"count": 3, "is_exact": True, "reason": "killed", "process": 7}
+    assert not running.miscounts(7, 3, [])
+    (tmp_path / STATE_PAGE).parent.mkdir()
+    (tmp_path / STATE_PAGE).write_bytes(b"")
+    assert not running.miscounts(7, 3, [("gap", gap)])
+    assert not running.miscounts(7, 0, [("gap", gap | {"process": 8})])
+    for lost, told in ((3, []), (2, [gap]), (0, [gap]), (3, [gap, gap])):
+        assert running.miscounts(7, lost, [("gap", facts) for facts in told])
+    assert running.miscounts(7, 3, [("gap", gap | {"is_exact": False})])
+
+
+def test_harness_notices_what_no_kill_brings_about(recovered):
+    folder, ids = recovered
+    with Replica(folder, PLAIN) as log:
+        ids.add(log.append("log.torn", {"file": "events.jsonl", "offset": 0, "bytes": 9}).event_id)
+    assert problems(folder, ids) == ["a notice tells of torn, which no kill brings about"]
+
+
+def test_lines_of_killed_writers_are_short_and_long(tmp_path):
+    chance = random.Random(1)
+    job = Job(tmp_path, 10**9, 200_000, OS_DISK, chance, lambda mark, ids: None, Event())
+    with job.replica() as log:
+        sizes = [len(log.append("worked", job.payload()).line) for _ in range(200)]
+    assert min(sizes) < 400
+    assert 100_000 < max(sizes) < 201_000

@@ -1,14 +1,22 @@
 """What the import contract can't say: the front door, the settings, what a room may bring in."""
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 
 from tests.house.tree import Module, modules, parsed
 
-ROOMS_WITHOUT_GUESTS = {"errors", "core", "log", "replica", "context"}
+ROOMS_WITHOUT_GUESTS = {"errors", "core", "log", "replica", "context", "steps"}
 GUESTS = {"thence", "msgspec"}
 CLI_GUESTS_AT_START = GUESTS | {"click"}
+READERS_OF_VARIABLES = (
+    "src/thence/cli/",
+    "src/thence/server/app.py",
+    "src/thence/log/disk.py",
+    "src/thence/settings.py",
+    "src/thence/replica.py",
+)
 READERS_OF_SETTINGS = ("src/thence/cli/", "src/thence/server/app.py", "src/thence/settings.py")
 
 
@@ -41,6 +49,16 @@ def reads_settings(module: Module) -> list[str]:
     return [f"{module.path}: settings are read at the door"] if is_named else []
 
 
+def reads_variables(module: Module) -> list[str]:
+    """Find who asks for variables of the environment; thence.open is a program's door."""
+    if module.path.startswith(READERS_OF_VARIABLES):
+        return []
+    names = [f"{name}.{part}" for _, name, taken in imports(module) for part in ["", *taken]]
+    asks = [name for name in names if name == "thence.log.disk.variable"]
+    asks += re.findall(r"\b(?:os\.)?(?:environb?|getenv)\b", module.text)
+    return [f"{module.path}: reads the environment, which is for the doors"] if asks else []
+
+
 def brings_guests(module: Module) -> list[str]:
     """Find packages that a room may not import, or, for cli, not at its start."""
     allowed, seen = None, imports(module)
@@ -71,7 +89,7 @@ def start(syntax: ast.Module) -> Iterator[ast.AST]:
 
 
 def test_rooms_keep_to_their_doors_and_guests():
-    rules = (enters_by_the_front_door, reads_settings, brings_guests)
+    rules = (enters_by_the_front_door, reads_settings, reads_variables, brings_guests)
     inside = [module for module in modules("src") if module.path != "src/thence/__init__.py"]
     found = [line for module in inside for rule in rules for line in rule(module)]
     assert not found, "\n".join(found)
@@ -94,6 +112,18 @@ def test_settings_are_found_in_every_form():
         assert reads_settings(sample("log/a.py", text))
         assert not reads_settings(sample("cli/a.py", text))
     assert reads_settings(sample("log/a.py", "from thence import settings"))
+
+
+def test_variables_are_found_in_every_form():
+    for text in (
+        "from thence.log.disk import OS_DISK, variable",
+        "import os\nos.environ['A']",
+        "from os import environ",
+        "import os\nos.getenv('A')",
+    ):
+        assert reads_variables(sample("sim/a.py", text))
+        assert not reads_variables(sample("cli/a.py", text))
+    assert not reads_variables(sample("log/a.py", "from thence.log.disk import Disk"))
 
 
 def test_guests_are_found():

@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 from tests.house.tree import ROOT, texts
 
 # Written in pieces, for this file is scanned too.
@@ -37,8 +38,9 @@ def test_scan_lets_rooms_and_addresses_be():
     assert not findings("a", "src/thence/work/events.py and https://example.org/home/x, ~/work/x")
 
 
-def test_lock_has_hashes_and_no_host():
-    lock = (ROOT / "requirements.lock").read_text()
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-bench.lock"])
+def test_lock_has_hashes_and_no_host(name):
+    lock = (ROOT / name).read_text()
     assert "://" not in lock
     pins = [line for line in lock.splitlines() if re.match(r"[a-z0-9]", line)]
     assert pins

@@ -57,3 +57,14 @@ def lines(folder: Path) -> list[bytes]:
         assert not data or data.endswith(b"\n"), f"{path} ends in half a line"
         found += data.splitlines()
     return found
+
+
+def descriptors(folder: Path) -> list[str]:
+    """List the files below a folder that this process holds open."""
+    held = []
+    for descriptor in os.listdir("/proc/self/fd"):
+        try:
+            held.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        except FileNotFoundError:  # it was the one that listed them
+            continue
+    return [path for path in held if path.startswith(f"{folder}/")]

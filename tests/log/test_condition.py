@@ -21,7 +21,7 @@ def segment(folder, *lines, name="events.jsonl"):
 def test_whole_log_is_in_order(tmp_path):
     segment(tmp_path, line_of(), line_of(seq=2, lamport_clock=2))
     checks = looked_at(tmp_path)
-    names = ["log", "segments", "tail", "quarantine", "identity", "lock", "clock"]
+    names = ["log", "segments", "tail", "quarantine", "identity", "state", "lock", "clock"]
     assert list(checks) == names
     assert all(check.ok for check in checks.values())
     assert sorted(path.name for path in tmp_path.iterdir()) == ["events.jsonl"]

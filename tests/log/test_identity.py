@@ -3,6 +3,8 @@
 import errno
 import json
 import os
+import shutil
+import subprocess
 
 import pytest
 from tests.log.faults import FailingDisk, ShortDisk
@@ -13,7 +15,14 @@ from thence.core.ids import is_ulid
 from thence.core.vocabulary import PLAIN
 from thence.errors import AppendFailed, NotALog
 from thence.log.disk import OS_DISK
-from thence.log.identity import known_node_id, make_info, node_id, read_info
+from thence.log.identity import (
+    identify,
+    known_node_id,
+    known_node_ids,
+    make_info,
+    node_id,
+    read_info,
+)
 from thence.replica import Replica
 
 
@@ -25,7 +34,7 @@ def test_log_says_what_it_is_and_who_writes_it(tmp_path):
     assert is_ulid(info["log_id"])
     identity = tmp_path / ".thence/identity.json"
     said = json.loads(identity.read_bytes())
-    assert said.keys() == {"node_id", "machine_id", "inode"}
+    assert said.keys() - {"generation"} == {"node_id", "machine_id", "inode"}
     assert len(said["node_id"]) == 12
     assert int(said["node_id"], 16) >= 0
     assert said["inode"] == identity.stat().st_ino
@@ -61,17 +70,167 @@ def test_identity_that_could_not_be_written_is_made_later(tmp_path):
     assert known_node_id(OS_DISK, tmp_path)
 
 
-@pytest.mark.parametrize("name", ["log.json", "identity.json"])
-@pytest.mark.parametrize("text", [b"", b"{", b"[]", b'{"format":"x"}', b"\xff"])
-def test_spoilt_file_is_named_and_the_events_are_left(tmp_path, name, text):
+@pytest.mark.parametrize("text", [b"[]", b'{"format":"x"}'])
+def test_log_json_that_says_something_else_is_named_and_the_events_are_left(tmp_path, text):
     with thence.open(tmp_path) as log:
         log.append("t")
     before = (tmp_path / "events.jsonl").read_bytes()
-    (tmp_path / ".thence" / name).write_bytes(text)
-    with pytest.raises(NotALog) as caught, thence.open(tmp_path) as log:
-        log.append("t")
-    assert name in caught.value.place
+    (tmp_path / ".thence/log.json").write_bytes(text)
+    with pytest.raises(NotALog) as caught:
+        thence.open(tmp_path)
+    assert "log.json" in caught.value.place
     assert (tmp_path / "events.jsonl").read_bytes() == before
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b'{"format":1,"lo', b"\xff", b"\0" * 70])
+@pytest.mark.parametrize("vocabulary", ["plain", "sim"])
+def test_spoilt_log_json_is_made_anew_and_kept(tmp_path, text, vocabulary):
+    members = {"stream": "run"} if vocabulary == "sim" else {}
+    with thence.open(tmp_path, vocabulary) as log:
+        log.append("t", **members)
+    path = tmp_path / ".thence/log.json"
+    path.write_bytes(text)
+    assert thence.open(tmp_path, create=False).vocabulary.name == vocabulary
+    assert path.read_bytes() == text
+    with thence.open(tmp_path) as log:
+        assert log.vocabulary.name == vocabulary
+        assert log.append("t", **members).seq == 2
+    assert is_ulid(json.loads(path.read_bytes())["log_id"])
+    assert (tmp_path / ".thence/log.json.spoilt").read_bytes() == text
+    assert [name for name in os.listdir(tmp_path / ".thence") if name.startswith("log.json.")] == [
+        "log.json.spoilt"
+    ]
+
+
+def changes(folder):
+    """Read the notices of changes of identity, as old, new and reason."""
+    return [
+        (event.payload.get("old_node_id"), event.payload["new_node_id"], event.payload["reason"])
+        for event in thence.open(folder).read()
+        if event.event_type == "log.node_changed"
+    ]
+
+
+def pairs(folder):
+    return {(event.node_id, event.seq): event.event_id for event in thence.open(folder).read()}
+
+
+@pytest.fixture
+def original(tmp_path):
+    folder = tmp_path / "original"
+    with thence.open(folder) as log:
+        for _ in range(3):
+            log.append("t")
+    return folder
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"[]", b'{"format":"x"}', b"\xff", b"\0" * 70])
+def test_spoilt_identity_gives_way_to_a_new_one_and_is_told(original, text):
+    old = known_node_id(OS_DISK, original)
+    (original / ".thence/identity.json").write_bytes(text)
+    assert known_node_id(OS_DISK, original) == ""
+    with thence.open(original) as log:
+        event = log.append("next")
+    assert (event.seq, event.lamport_clock) == (2, 5)
+    assert event.node_id != old
+    assert changes(original) == [(None, event.node_id, "identity.json was spoilt")]
+
+
+@pytest.mark.parametrize("command", [["cp", "-r"], ["cp", "-a"], ["tar"]])
+def test_copy_beside_its_original_never_writes_under_the_same_number(original, tmp_path, command):
+    copy = tmp_path / "copy"
+    if command == ["tar"]:
+        archive = tmp_path / "a.tar"
+        subprocess.run(["tar", "-C", original, "-cf", archive, "."], check=True)
+        copy.mkdir()
+        subprocess.run(["tar", "-C", copy, "-xf", archive], check=True)
+    else:
+        subprocess.run([*command, original, copy], check=True)
+    old = known_node_id(OS_DISK, original)
+    for _ in range(2):
+        for folder in (copy, original):
+            with thence.open(folder) as log:
+                log.append("both")
+    event = list(thence.open(copy).read())[-1]
+    assert (event.seq, event.lamport_clock) == (3, 6)
+    assert changes(copy) == [(old, event.node_id, "copied or restored")]
+    assert changes(original) == []
+    assert known_node_ids(OS_DISK, copy) == {old, event.node_id}
+    here, there = pairs(original), pairs(copy)
+    assert all(here[key] == there[key] for key in here.keys() & there.keys())
+    assert len(here.keys() & there.keys()) == 3
+    assert thence.open(copy).verify().findings == ()
+
+
+def test_restored_folder_in_place_of_a_deleted_one_is_known_by_its_generation(original, tmp_path):
+    archive = tmp_path / "a.tar"
+    subprocess.run(["tar", "-C", original, "-cf", archive, "."], check=True)
+    thence.open(original).append("since the backup")
+    inode = (original / ".thence/identity.json").stat().st_ino
+    shutil.rmtree(original)
+    original.mkdir()
+    subprocess.run(["tar", "-C", original, "-xf", archive], check=True)
+    path = original / ".thence/identity.json"
+    # as if the new file had got the old one's number, which happens
+    path.write_bytes(
+        path.read_bytes().replace(b'"inode":%d' % inode, b'"inode":%d' % path.stat().st_ino)
+    )
+    descriptor = OS_DISK.open_read(path)
+    keeps_generations = OS_DISK.generation(descriptor) > 0
+    OS_DISK.close(descriptor)
+    thence.open(original).append("next")
+    assert len(changes(original)) == keeps_generations
+
+
+def test_renamed_folder_stays_itself(original, tmp_path):
+    old = known_node_id(OS_DISK, original)
+    moved = original.rename(tmp_path / "elsewhere")
+    with thence.open(moved) as log:
+        event = log.append("t")
+    assert (event.node_id, event.seq) == (old, 4)
+    assert changes(moved) == []
+
+
+def test_folder_on_another_machine_gets_another_node(original):
+    path = original / ".thence/identity.json"
+    said = json.loads(path.read_bytes())
+    if not said["machine_id"]:
+        return  # this machine has no name to compare
+    path.write_bytes(json.dumps(said | {"machine_id": "another"}).encode())
+    thence.open(original).append("t")
+    assert changes(original) == [
+        (said["node_id"], known_node_id(OS_DISK, original), "on another machine")
+    ]
+    path.write_bytes(path.read_bytes().replace(said["machine_id"].encode(), b""))
+    thence.open(original).append("t")
+    assert len(changes(original)) == 1
+
+
+def test_change_of_identity_is_told_after_a_kill_before_its_notice(original, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(original, copy)
+    own = identify(OS_DISK, copy)
+    assert own.is_copy
+    assert changes(copy) == []
+    for _ in range(2):
+        with thence.open(copy) as log:
+            log.append("t")
+        assert [new for _, new, _ in changes(copy)] == [own.identity.node_id]
+
+
+def test_copies_of_copies_keep_all_ids_as_their_own(original, tmp_path):
+    ids = [known_node_id(OS_DISK, original)]
+    folder = original
+    for number in range(3):
+        folder = shutil.copytree(folder, tmp_path / str(number))
+        with thence.open(folder) as log:
+            log.append("t")
+        ids.append(known_node_id(OS_DISK, folder))
+    assert known_node_ids(OS_DISK, folder) == set(ids)
+    assert len(set(ids)) == 4
+    assert [new for _, new, _ in changes(folder)] == ids[1:]
+    clocks = [event.lamport_clock for event in thence.open(folder).read()]
+    assert clocks == list(range(1, 10))
 
 
 def test_log_of_a_later_format_is_refused(tmp_path):

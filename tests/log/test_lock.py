@@ -1,5 +1,6 @@
 """The append lock: one writer at a time, a wait with an end, a holder with a name."""
 
+import errno
 import os
 
 import pytest
@@ -7,7 +8,7 @@ from tests.log.processes import in_child, started
 
 import thence
 from thence.errors import LogBusy
-from thence.log.disk import OS_DISK
+from thence.log.disk import OS_DISK, Disk
 from thence.log.lock import AppendLock
 
 HOLD = """
@@ -99,3 +100,23 @@ def test_child_that_closes_its_files_leaves_the_lock_of_its_parent_alone(tmp_pat
     other.acquire(0)
     for each in (lock, other):
         each.close()
+
+
+def test_lock_that_the_system_will_not_give_back_is_given_back_by_closing_it(tmp_path):
+    class Stubborn(Disk):
+        def unlock(self, descriptor):
+            raise OSError(errno.EIO, "device error")
+
+        def close(self, descriptor):
+            super().close(descriptor)
+            raise OSError(errno.EIO, "device error")
+
+    lock = AppendLock(Stubborn(), tmp_path / "lock")
+    other = AppendLock(OS_DISK, tmp_path / "lock")
+    for _ in range(2):
+        lock.acquire(0)
+        lock.release()
+        other.acquire(0)
+        other.release()
+    lock.close()
+    other.close()

@@ -8,12 +8,21 @@ from tests.crash.crash_states import worst
 from tests.crash.simulated_disk import SimulatedDisk
 from tests.events import line_of
 from tests.log.faults import FailingDisk
+from tests.log.processes import descriptors
 
 import thence
 from thence.core.vocabulary import PLAIN
-from thence.errors import LogReadOnly, NotALog, VocabularyMismatch
-from thence.log.disk import OS_DISK
+from thence.errors import (
+    AppendFailed,
+    LogFull,
+    LogReadOnly,
+    NotALog,
+    ReadFailed,
+    VocabularyMismatch,
+)
+from thence.log.disk import OS_DISK, Disk
 from thence.log.opening import opened_vocabulary
+from thence.replica import Replica
 
 
 def test_new_log_is_plain_and_keeps_what_it_was_made_for(tmp_path):
@@ -48,7 +57,7 @@ def test_parent_that_can_not_be_synced_stops_no_log(tmp_path):
         assert opened_vocabulary(disk, tmp_path / "a", None, create=True) is PLAIN
         with pytest.raises((LogReadOnly, NotALog)):
             opened_vocabulary(disk, tmp_path / f"b{number}", None, create=True)
-    with pytest.raises(NotALog):
+    with pytest.raises(AppendFailed):
         opened_vocabulary(
             Disk(sync_folder=OSError(errno.EIO, "no")), tmp_path / "a" / "b", None, create=True
         )
@@ -84,7 +93,7 @@ def test_opening_without_create_makes_nothing(tmp_path):
 
 def test_file_in_the_way_is_told(tmp_path):
     (tmp_path / "a").write_text("x")
-    with pytest.raises(NotALog, match="could not make a log"):
+    with pytest.raises(NotALog, match=r"could not make a log"):
         thence.open(tmp_path / "a")
     with pytest.raises(NotALog):
         thence.open(tmp_path / "a" / "b")
@@ -106,3 +115,56 @@ def test_folder_that_may_not_be_written_is_read_only(tmp_path):
         opened_vocabulary(denied, tmp_path / "new", None, create=True)
     (tmp_path / "events.jsonl").write_bytes(line_of())
     assert opened_vocabulary(denied, tmp_path, None, create=True) is PLAIN
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (errno.ENOSPC, LogFull),
+        (errno.EDQUOT, LogFull),
+        (errno.EROFS, LogReadOnly),
+        (errno.EIO, AppendFailed),
+        (errno.ENOTDIR, NotALog),
+    ],
+)
+def test_log_that_can_not_be_made_is_told_by_what_the_disk_answered(tmp_path, code, kind):
+    failing = FailingDisk(write=OSError(code, "as said"))
+    with pytest.raises(kind, match=r"could not make a log in .*: as said") as caught:
+        opened_vocabulary(failing, tmp_path / "new", None, create=True)
+    assert type(caught.value) is kind
+    assert caught.value.__cause__ is failing.faults["write"]
+
+
+def test_log_without_a_folder_of_its_own_is_read_on_a_full_disk_and_says_why_it_takes_no_more(
+    tmp_path,
+):
+    (tmp_path / "events.jsonl").write_bytes(line_of())
+    failing = FailingDisk(write=OSError(errno.ENOSPC, "full"))
+    found = opened_vocabulary(failing, tmp_path, None, create=True)
+    with Replica(tmp_path, found, disk=failing) as log:
+        assert len(list(log.read())) == 1
+        for _ in range(2):
+            with pytest.raises(LogFull, match=r"could not make a log in"):
+                log.append("refused")
+        failing.faults.clear()
+        assert log.append("taken").seq == 1
+
+
+def test_disk_that_can_not_read_is_told_as_such(tmp_path):
+    class Unreadable(Disk):
+        def __init__(self, code):
+            self.error = OSError(code, "as said")
+
+        def read_at(self, descriptor, offset, size):
+            raise self.error
+
+    thence.open(tmp_path).append("a")
+    for code, hint in ((errno.EIO, "try again"), (errno.EACCES, "right to read")):
+        log = Replica(tmp_path, PLAIN, disk=Unreadable(code))
+        for reading in (log.verify, log.events, lambda log=log: log.get("x")):
+            with pytest.raises(ReadFailed, match=r"could not read the log .*: as said") as caught:
+                reading()
+            assert hint in caught.value.hint
+        with pytest.raises(ReadFailed):
+            opened_vocabulary(Unreadable(code), tmp_path, None, create=True)
+        assert descriptors(tmp_path) == []

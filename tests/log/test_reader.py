@@ -1,5 +1,6 @@
 """A log read back: the same events in the same total order, whatever the files look like."""
 
+import errno
 import random
 from itertools import pairwise
 from pathlib import Path
@@ -9,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.events import causal_graphs, event_of, line_of
 from tests.log.faults import WatchedDisk
-from tests.log.processes import started
+from tests.log.processes import descriptors, started
 
 import thence
 from thence.core.order import totally_ordered
 from thence.core.vocabulary import PLAIN
 from thence.log import reader
-from thence.log.disk import OS_DISK
+from thence.log.disk import OS_DISK, Disk
 from thence.replica import Replica
 
 NAMES = [f"events_2026-11-20_07-13-05-{number:06}.jsonl" for number in range(8)]
@@ -89,10 +90,58 @@ def test_places_of_lines_are_their_bytes_in_the_file(tmp_path):
     written(tmp_path, [[*parts[:5], b"\n", *parts[5:]]])
     data = (tmp_path / "events.jsonl").read_bytes()
     found = list(reader.lines(OS_DISK, tmp_path, PLAIN))
-    assert [line.data + b"\n" for line in found] == parts
+    assert [data[line.offset : line.offset + line.length] + b"\n" for line in found] == parts
     for line in found:
-        assert data[line.offset : line.offset + len(line.data)] == line.data
+        assert data[line.offset :].startswith(line.data)
         assert line.file == "events.jsonl"
+    assert [len(line.data) < line.length for line in found] == [n == 4 for n in range(10)]
+
+
+def test_line_too_long_for_an_event_is_measured_and_not_kept(tmp_path):
+    before, after = line_of(), line_of()
+    written(tmp_path, [[before, b"x" * 9_000_000 + b"\n", after, b"y" * 5_000_000]])
+    found = list(reader.lines(OS_DISK, tmp_path, PLAIN))
+    assert [line.length for line in found] == [
+        len(before) - 1,
+        9_000_000,
+        len(after) - 1,
+        5_000_000,
+    ]
+    assert [getattr(line.content, "code", "") for line in found] == ["", "too_long", "", "too_long"]
+    assert [line.is_whole for line in found] == [True, True, True, False]
+    assert max(len(line.data) for line in found) == reader.OVERLONG_BYTES
+    assert [event.line + b"\n" for event in read(tmp_path)] == [before, after]
+
+
+def test_largest_event_is_read(tmp_path):
+    event = line_of({"a": "x" * (1024 * 1024 - 300)})
+    written(tmp_path, [[line_of(), event, line_of()]])
+    assert read(tmp_path)[1].line + b"\n" == event
+
+
+def test_joined_lines_are_both_served_where_the_first_verifies(tmp_path):
+    first, second, third = line_of(), line_of(), line_of()
+    written(tmp_path, [[first[:-1], second, third]])
+    assert [event.line + b"\n" for event in read(tmp_path)] == [first, second, third]
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        b'{"event_id":"%b","event_type":"a"}\n',
+        b'{"event_type":"a", "event_id":"%b"}\n',
+        b'{"event_id":"00000000000000000000000000","event_id":"%b"}\n',
+        b'{"event_id":"%b","z":1}',
+    ],
+)
+@pytest.mark.parametrize("comes_first", [True, False])
+def test_foreign_line_never_hides_a_verified_event_of_its_id(tmp_path, form, comes_first):
+    event = line_of(event_type="zzz")
+    foreign = form % event[13:39]
+    lines = [foreign, line_of(), event] if comes_first else [event, foreign, line_of()]
+    written(tmp_path, [lines])
+    assert event in [event.line + b"\n" for event in read(tmp_path)]
+    assert foreign.strip() not in [event.line for event in read(tmp_path)]
 
 
 def test_hard_link_of_a_segment_is_the_same_file(tmp_path):
@@ -180,3 +229,27 @@ def test_reader_beside_a_rotating_writer_loses_nothing(tmp_path):
     assert passes == 150
     assert writer.wait() == 0
     writer.communicate()
+
+
+@pytest.mark.parametrize("call", ["file_id", "names", "path_id", "open_read", "read_at"])
+def test_reading_that_fails_leaves_no_descriptor(tmp_path, call):
+    class Failing(Disk):
+        def __init__(self, struck):
+            self.left = struck
+
+    def failing(disk, *arguments):
+        disk.left -= 1
+        if not disk.left:
+            raise OSError(errno.EIO, "device error")
+        return getattr(Disk, call)(disk, *arguments)
+
+    setattr(Failing, call, failing)
+    written(tmp_path, [[line_of()], [line_of()], [line_of()]])
+    for struck in range(1, 100):
+        disk = Failing(struck)
+        try:
+            assert len(list(reader.events(disk, tmp_path, PLAIN))) == 3
+            break
+        except OSError:
+            assert descriptors(tmp_path) == []
+    assert struck > 2

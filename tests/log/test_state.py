@@ -163,7 +163,7 @@ def test_spoilt_page_is_made_anew(folder, spoilt):
     path.write_bytes(spoilt)
     page = page_of(folder)
     assert page.is_mapped
-    assert page.settled_boot == 0
+    assert page.settled_mark == 0
     assert path.stat().st_size == PAGE_BYTES
 
 
@@ -227,7 +227,7 @@ def test_dead_is_who_has_ended_waited_for_or_not(folder):
     assert page.dead() == [slot]
     page.settle([slot])
     assert page.dead() == []
-    assert page.settled_boot == page.boot
+    assert page.settled_mark == page.mark
 
 
 def test_process_of_the_same_number_that_began_later_is_another(folder):
@@ -276,3 +276,24 @@ def test_what_the_system_says_of_processes(tmp_path):
     assert Silent().boot() == 0
     assert Silent().process_start(os.getpid()) == 0
     assert Silent().process_start(2**22 + 1) is None
+
+
+def test_page_is_looked_at_without_taking_a_slot(folder):
+    assert not StatePage(OS_DISK, folder).look()
+    assert not (folder / ".thence/state").exists()
+    page = page_of(folder)
+    page.accept()
+    bytes_then = (folder / ".thence/state").read_bytes()
+    other = StatePage(OS_DISK, folder)
+    assert other.look()
+    assert [(slot.process, slot.accepted) for slot in other.living()] == [(os.getpid(), 1)]
+    assert other.dead() == []
+    with pytest.raises(TypeError):
+        other._words[0] = 1
+    assert (folder / ".thence/state").read_bytes() == bytes_then
+
+
+@pytest.mark.parametrize("content", [b"", b"x" * PAGE_BYTES, b"x" * 2 * PAGE_BYTES])
+def test_what_is_no_page_is_not_looked_at(folder, content):
+    (folder / ".thence/state").write_bytes(content)
+    assert not StatePage(OS_DISK, folder).look()

@@ -6,13 +6,13 @@ from itertools import pairwise
 
 import pytest
 from tests.log.faults import WAIT_S, FailingDisk, GatedDisk, ShortDisk, SmallDisk, WatchedDisk
-from tests.log.processes import lines, ran
+from tests.log.processes import descriptors, lines, ran
 
 import thence
 from thence.core.codec import numbers
 from thence.core.vocabulary import PLAIN
 from thence.errors import AppendFailed, LogFull, OutcomeUnknown
-from thence.log.disk import OS_DISK
+from thence.log.disk import OS_DISK, Disk
 from thence.log.segment import older_names
 from thence.replica import Replica
 
@@ -335,3 +335,58 @@ def test_interrupt_at_the_lock_gives_it_back(tmp_path):
         log.append("b")
     assert thence.open(tmp_path).append("c", timeout_s=0.01).seq == 2
     assert log.append("d").seq == 3
+
+
+@pytest.mark.parametrize("files", [1, 3])
+@pytest.mark.parametrize("call", ["read_at", "open_read", "file_id", "names", "open_append"])
+def test_numbers_that_could_not_be_read_are_read_before_the_next_event(tmp_path, call, files):
+    class Failing(Disk):
+        left = 0
+
+    def failing(disk, *arguments):
+        disk.left -= 1
+        if disk.left == 0:
+            raise OSError(errno.EIO, "device error")
+        return getattr(Disk, call)(disk, *arguments)
+
+    setattr(Failing, call, failing)
+    for _ in range(files):
+        with Replica(tmp_path, PLAIN, max_file_size=10) as log:
+            log.append("t")
+    count = files
+    for struck in range(1, 100):
+        disk = Failing()
+        with Replica(tmp_path, PLAIN, disk=disk) as log:
+            log.prepare()
+            disk.left = struck
+            refused = 0
+            try:
+                log.append("t")
+                count += 1
+            except AppendFailed:
+                refused = 1
+                count = log.append("t").seq
+                assert count == len(list(log.read()))  # behind the notices
+        if not refused and disk.left > 0:
+            break
+    assert struck > 1
+    assert thence.open(tmp_path).verify().findings == ()
+
+
+def test_file_that_can_not_be_closed_is_closed_all_the_same(tmp_path):
+    class Failing(Disk):
+        def close(self, descriptor):
+            super().close(descriptor)
+            raise OSError(errno.EIO, "device error")
+
+    with Replica(tmp_path, PLAIN, disk=OS_DISK) as log:
+        log.append("t")
+    log = Replica(tmp_path, PLAIN, disk=FailingDisk(), max_file_size=10)
+    log.append("t")
+    log._writer._disk = Failing()
+    log.append("t")
+    log.emit("t")
+    assert log.close()
+    assert not log.committer.is_running
+    assert descriptors(tmp_path) == []
+    assert [event.seq for event in thence.open(tmp_path).read()] == [1, 2, 3, 4]

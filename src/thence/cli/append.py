@@ -33,6 +33,12 @@ Example:
     metavar="EVENT",
     help="A cause: an id, a prefix of it, @last or @last-error; repeatable.",
 )
+@click.option(
+    "--env",
+    "is_env",
+    is_flag=True,
+    help="Write THENCE_CAUSE=… instead of the id, for export: what follows is caused by it.",
+)
 @log_option
 @json_option
 @talks
@@ -41,6 +47,7 @@ def append_command(
     pairs: tuple[str, ...],
     payload: str | None,
     causes: tuple[str, ...],
+    is_env: bool,
     log: str | None,
     is_json: bool,
     **words: str | None,
@@ -48,7 +55,8 @@ def append_command(
     """Append one event, durable when the command ends.
 
     A VALUE is JSON if it parses as JSON (12, true, [1,2], "12"), else text. The new event's
-    id is written to stdout. A log named by --log or THENCE_LOG is made if it is missing.
+    id is written to stdout. A log named by --log or THENCE_LOG is made if it is missing. The
+    cause that THENCE_CAUSE hands on is added.
     """
     from thence.cli.locate import find_log, named_log
     from thence.replica import open_replica
@@ -66,9 +74,12 @@ def append_command(
             stream=words["stream"] or _run_of(replica),
             caused_by=named,
         )
+        handed_on = replica.environment(event) if is_env else {}
     if is_json:
         numbers = {"seq": event.seq, "lamport_clock": event.lamport_clock}
-        voice.json({"event_id": event.event_id, **numbers})
+        voice.json({"event_id": event.event_id, **numbers, **handed_on})
+    elif handed_on:
+        voice.say("\n".join(f"{name}={value}" for name, value in handed_on.items()))
     else:
         voice.say(event.event_id)
 

@@ -136,10 +136,7 @@ def _say(voice: Voice, checks: "list[Check]", folder: Path, is_log: bool) -> Non
         if check.hint:
             voice.say(wrapped(f"next: {check.hint}", voice.width, " " * len(margin)))
     failed = sum(not check.ok for check in checks)
-    where = f"the log {folder}" if is_log else "this folder, which is no log"
-    result = (
-        f"not ok: {failed} of {counted(len(checks), 'check')}"
-        if failed
-        else (f"ok: {counted(len(checks), 'check')}")
-    )
+    result = counted(len(checks), "check")
+    result = f"not ok: {failed} of {result}" if failed else f"ok: {result}"
+    where = f"the log {folder}; `thence verify` reads every line" if is_log else "this folder"
     voice.say(plain(f"{result}, on {where}"))

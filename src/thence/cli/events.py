@@ -68,6 +68,7 @@ def show_command(event: str, log: str | None, is_json: bool) -> None:
     --json the event's line is written as it is stored.
     """
     from thence.cli.opened import opened
+    from thence.core.handing import handed
 
     voice = current()
     with opened(voice, log) as replica:
@@ -76,8 +77,11 @@ def show_command(event: str, log: str | None, is_json: bool) -> None:
             voice.line(found.line)
             return
         known = {other.event_id: other for other in replica.read()}
+    away = {cause.event_id: cause for cause in map(handed, found.external_causes) if cause}
     causes = [
-        replica.vocabulary.sentence(known[cause]) if cause in known else f"{cause}, not in this log"
+        replica.vocabulary.sentence(known[cause])
+        if cause in known
+        else f"{cause}, {f'in log {away[cause].log_id}' if cause in away else 'not in this log'}"
         for cause in found.caused_by
     ]
     from thence.cli.render import page

@@ -67,7 +67,7 @@ def _say(voice: Voice, found: "Ending", last: "Event", vocabulary: "Vocabulary")
 def _begun(event: "Event", last: "Event") -> str:
     """Says when something began, seen from the last event; nothing where no clock tells."""
     if event is last:
-        return ", with which the log ends"
+        return ", the last event"
     try:
         moments = [datetime.fromisoformat(at.timestamp) for at in (event, last)]
         seconds = (moments[1] - moments[0]).total_seconds()

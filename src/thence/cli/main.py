@@ -31,11 +31,9 @@ def _interrupt_again(dropped: "sys.UnraisableHookArgs") -> None:
     """Raises a Ctrl-C again that came while a callback ran whose errors Python drops."""
     if isinstance(dropped.exc_value, KeyboardInterrupt):
         import signal
-        from threading import Timer, main_thread
 
-        # later: not inside this callback
-        timer = Timer(_AGAIN_S, signal.pthread_kill, (main_thread().ident, signal.SIGINT))
-        timer.daemon = True
-        timer.start()
+        # later: not inside this callback; by the system: to start a thread here takes too long
+        signal.signal(signal.SIGALRM, signal.default_int_handler)
+        signal.setitimer(signal.ITIMER_REAL, _AGAIN_S)
     else:
         sys.__unraisablehook__(dropped)

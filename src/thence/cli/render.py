@@ -20,6 +20,7 @@ NARROW_COLUMNS = 100
 SENTENCE_CHARACTERS_MAX = 400
 _NAME_COLUMNS_MAX = 18
 _BAR_COLUMNS = 30
+_BAR_NAME_COLUMNS_MAX = 36
 _INDENT = 2
 
 
@@ -60,13 +61,13 @@ def counted(number: int, noun: str) -> str:
 
 
 def bars(numbers: Mapping[str, int]) -> list[str]:
-    """Draws counts as lines with bars."""
-    names = {plain(name): count for name, count in numbers.items()}
-    longest, most = max(map(len, names)), max(names.values())
+    """Draws counts as lines with bars; names of any length and content keep a line each."""
+    names = [clipped(plain(name), _BAR_NAME_COLUMNS_MAX) for name in numbers]
+    longest, most = max(map(len, names)), max(numbers.values())
     digits = len(f"{most:,}")
     return [
         f"  {name:{longest}}  {count:>{digits},}  {'▇' * max(1, count * _BAR_COLUMNS // most)}"
-        for name, count in names.items()
+        for name, count in zip(names, numbers.values(), strict=True)
     ]
 
 
@@ -91,8 +92,8 @@ def numbered(
 class Lines:
     """Draws events as lines of columns: time, turn, type, who, sentence with short id.
 
-    The columns are as wide as these events need. `width` cuts each line, None leaves it; a
-    narrow one gets whole seconds and single spaces.
+    The columns are as wide as these events need, and those that `fit` adds. `width` cuts
+    each line, None leaves it; a narrow one gets whole seconds and single spaces.
     """
 
     def __init__(
@@ -100,14 +101,24 @@ class Lines:
     ) -> None:
         self._vocabulary = vocabulary
         self._width = width
-        days = {event.timestamp[:10] for event in events}
         is_narrow = width is not None and width < NARROW_COLUMNS
         self._gap = " " if is_narrow else "  "
-        self._time = slice(11, 19 if is_narrow else 23) if len(days) < 2 else slice(5, 19)
-        self._type = _columns(event.event_type for event in events)
-        self._who = _columns(event.actor or "" for event in events)
-        turns = [event.turn_number for event in events if event.turn_number is not None]
-        self._turn = len(str(max(turns))) if turns else 0
+        self._time = slice(11, 19 if is_narrow else 23)
+        self._day: str | None = None
+        self._type = self._who = self._turn = 0
+        for event in events:
+            self.fit(event)
+
+    def fit(self, event: "Event") -> None:
+        """Makes the columns wide enough for one more event; a second day shows the days."""
+        day = event.timestamp[:10]
+        if self._day not in (None, day):
+            self._time = slice(5, 19)
+        self._day = day
+        self._type = max(self._type, min(len(event.event_type), _NAME_COLUMNS_MAX))
+        self._who = max(self._who, min(len(event.actor or ""), _NAME_COLUMNS_MAX))
+        if event.turn_number is not None:
+            self._turn = max(self._turn, len(str(event.turn_number)))
 
     def line(self, event: "Event") -> str:
         """Returns one event's line."""
@@ -140,10 +151,6 @@ class Lines:
         room = SENTENCE_CHARACTERS_MAX if room is None else max(room - len(bracket + short), 8)
         text = clipped(plain(clipped(text, SENTENCE_CHARACTERS_MAX)), room)
         return text + bracket + short
-
-
-def _columns(words: Iterator[str]) -> int:
-    return min(max(map(len, words), default=0), _NAME_COLUMNS_MAX)
 
 
 def page(event: "Event", vocabulary: "Vocabulary", causes: Sequence[str], width: int) -> str:

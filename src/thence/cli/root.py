@@ -28,6 +28,7 @@ class LazyCommands(Commands):
     # name: the module that holds the command of that name, and its line in the help
     table: ClassVar[dict[str, tuple[str, str]]] = {
         "append": ("append", "Append one event, durable when the command ends."),
+        "bench": ("bench", "Put any program that logs to the test."),
         "completion": ("completion", "Write the script that completes thence in a shell."),
         "demo": ("demo", "Run a simulation of traders, then show what can be asked."),
         "doctor": ("doctor", "Check the machine, the folder, and the state of a log."),
@@ -37,7 +38,8 @@ class LazyCommands(Commands):
         "show": ("events", "Show all that one event holds."),
         "sim": ("sim", "Run simulations and look at their runs."),
         "stats": ("stats", "Count the events of a log: by type, by actor, by node."),
-        "verify": ("verify", "Check every line of a log; nothing is changed."),
+        "tail": ("tail", "Show the last events in the order of their arrival, and follow."),
+        "verify": ("verify", "Check every line of a log, and repair it if asked to."),
         "version": ("version", "Tell the versions of thence and Python."),
         "why": ("causes", "Tell why an event happened, root first."),
     }

@@ -8,46 +8,107 @@ from thence.cli.groups import HELP_NAMES, json_option, log_option, talks
 from thence.cli.voice import Voice, current
 
 if TYPE_CHECKING:
-    from thence.log.verify import Finding, Verification
+    from thence.log.findings import Finding, Verification
 
 FINDINGS_SHOWN_MAX = 20
+PAGE = "docs/reference/findings.md"
 _EXAMPLE = """\b
 Example:
   thence verify --log output/my-run"""
 
 
 @click.command("verify", context_settings=HELP_NAMES, epilog=_EXAMPLE)
+@click.option(
+    "--repair",
+    "is_repair",
+    is_flag=True,
+    help="Show what a repair would do, and do it after a yes on a terminal.",
+)
+@click.option("--dry-run", "is_dry", is_flag=True, help="With --repair: only show it.")
+@click.option("--yes", "is_yes", is_flag=True, help="With --repair: do it without asking.")
 @log_option
 @json_option
 @talks
-def verify_command(log: str | None, is_json: bool) -> int:
-    """Check every line of a log; nothing is changed.
+def verify_command(
+    is_repair: bool, is_dry: bool, is_yes: bool, log: str | None, is_json: bool
+) -> int:
+    """Check every line of a log; without --repair nothing is changed.
 
     Exit code 0: whole; 3: bytes are damaged or events of this log are lost. What is worth
     knowing and no damage (an unfinished last line, lines of other tools, gaps in the
-    numbers of other nodes) is noted.
+    numbers of other nodes) is noted. A repair changes no event: it frees events of bytes
+    around them, and moves bytes that are none to .thence/quarantine/.
     """
     from thence.cli.failure import DAMAGED
     from thence.cli.locate import find_log
     from thence.replica import open_replica
 
+    if (is_dry or is_yes) and not is_repair:
+        raise click.UsageError("--dry-run and --yes go with --repair")
+    if is_dry and is_yes:
+        raise click.UsageError("--dry-run and --yes exclude each other")
     voice = current()
     folder = find_log(voice, log)
     with open_replica(folder, create=False) as replica:
         found = replica.verify()
+        repairs = _repairs(found) if is_repair else ()
+        is_done = bool(repairs) and not is_dry and (is_yes or _agreed(voice, repairs, is_json))
+        after = replica.repair() if is_done else found
     if is_json:
-        voice.json(
-            {
-                "ok": found.ok,
-                "events": found.events,
-                "unverified": found.unverified,
-                "damage": [as_json(finding) for finding in found.damage],
-                "notes": [as_json(finding) for finding in found.notes],
-            }
-        )
+        told = {"repairs": list(map(_as_repair, repairs)), "repaired": is_done}
+        voice.json(_told(after) | (told if is_repair else {}))
     else:
-        _say(voice, found, str(folder))
-    return 0 if found.ok else DAMAGED
+        if is_repair:
+            _say_repairs(voice, repairs, is_done)
+        _say(voice, after, str(folder))
+        if repairs and not is_done:
+            voice.note("nothing was changed; --repair --yes does it")
+    return 0 if after.ok else DAMAGED
+
+
+def _told(found: "Verification") -> dict[str, object]:
+    return {
+        "ok": found.ok,
+        "events": found.events,
+        "unverified": found.unverified,
+        "damage": [as_json(finding) for finding in found.damage],
+        "notes": [as_json(finding) for finding in found.notes],
+    }
+
+
+def _repairs(found: "Verification") -> "tuple[Finding, ...]":
+    return tuple(finding for finding in found.damage if finding.action is not None)
+
+
+def _as_repair(finding: "Finding") -> dict[str, object]:
+    told = {key: as_json(finding)[key] for key in ("file", "offset", "length")}
+    return told | {"action": finding.action}
+
+
+def _agreed(voice: Voice, repairs: "tuple[Finding, ...]", is_json: bool) -> bool:
+    """Asks on a terminal whether to go on; elsewhere the answer is no."""
+    import sys
+
+    if is_json or not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return False
+    _say_repairs(voice, repairs, is_done=False)
+    return click.confirm("Do it?")
+
+
+def _say_repairs(voice: Voice, repairs: "tuple[Finding, ...]", is_done: bool) -> None:
+    from thence.cli.render import counted, wrapped
+
+    words = ("healed", "moved to quarantine") if is_done else ("to heal", "to quarantine")
+    shown = repairs if voice.is_verbose else repairs[:FINDINGS_SHOWN_MAX]
+    for finding in shown:
+        word = words[finding.action == "quarantine"]
+        size = counted(finding.length, "byte")
+        text = f"{word}: {finding.file} at byte {finding.offset:,}, {size} ({finding.code})"
+        voice.say(wrapped(text, voice.width, "", "    "))
+    if len(shown) < len(repairs):
+        voice.say(f"{counted(len(repairs) - len(shown), 'more repair')}; -v shows all")
+    if not repairs:
+        voice.say("nothing to repair")
 
 
 def as_json(finding: "Finding") -> dict[str, object]:
@@ -59,6 +120,8 @@ def as_json(finding: "Finding") -> dict[str, object]:
         "length": finding.length,
         "reason": finding.reason,
     }
+    if finding.count > 1:
+        told |= {"count": finding.count}
     if finding.node_id is not None:
         told |= {"node_id": finding.node_id, "seq": finding.seq}
     return told
@@ -74,8 +137,9 @@ def _say(voice: Voice, found: "Verification", folder: str) -> None:
     if found.ok:
         voice.say(plain(f"ok: {events}{foreign}, no damage in {folder}"))
         return
-    damage = counted(len(found.damage), "finding")
+    damage = counted(sum(finding.count for finding in found.damage), "finding")
     voice.say(plain(f"not ok: {events}{foreign}, {damage} of damage in {folder}"))
+    voice.note(f"what each code means and what to do: {PAGE}")
 
 
 def _say_findings(voice: Voice, findings: "tuple[Finding, ...]", word: str) -> None:
@@ -84,7 +148,8 @@ def _say_findings(voice: Voice, findings: "tuple[Finding, ...]", word: str) -> N
     shown = findings if voice.is_verbose else findings[:FINDINGS_SHOWN_MAX]
     for finding in shown:
         place = f"{finding.file} at byte {finding.offset:,}: " if finding.file else ""
-        text = f"{word}: {place}{finding.reason} ({finding.code})"
+        many = f" ({finding.count:,} times)" if finding.file and finding.count > 1 else ""
+        text = f"{word}: {place}{finding.reason}{many} ({finding.code})"
         voice.say(wrapped(text, voice.width, "", "    "))
     if len(shown) < len(findings):
         voice.say(f"{word}: {counted(len(findings) - len(shown), 'more finding')}; -v shows all")

@@ -13,13 +13,23 @@ from zlib import crc32
 import msgspec
 
 from thence.core.clock import CLOCK_MAX
-from thence.core.event import Event, Header, decode_header
+from thence.core.event import (
+    LINE_DEPTH_MAX,
+    Event,
+    Header,
+    decode_header,
+    decoded,
+    is_deep,
+)
 from thence.core.vocabulary import Vocabulary
 from thence.errors import EventTooLarge, InvalidEvent
 
 LINE_BYTES_MAX = 1024 * 1024
 CAUSES_MAX = 32
 CRC_BYTES = 18
+# a level of nesting takes two bytes at least
+DEEP_BYTES_MIN = 2 * LINE_DEPTH_MAX
+_DEEP = f"it is nested deeper than {LINE_DEPTH_MAX} levels"
 # node_id, seq and lamport_clock at their longest, the CRC and the newline
 _NUMBERS_BYTES_MAX = 100
 
@@ -31,10 +41,9 @@ _NUMBERS = re.compile(
 )
 _TIMESTAMP = b',"timestamp":"'
 _TIMESTAMP_BYTES = len(_TIMESTAMP) + len('2026-11-20T07:13:00.123456Z"')
-_LINE_START = b'{"event_id":"'
+LINE_START = b'{"event_id":"'
 _ID = re.compile(r"[0-9A-Za-z_.:-]{1,128}", re.ASCII)
 _TEXT = frozenset((str,))
-_decode = msgspec.json.Decoder().decode
 
 
 def _plain(value: Any) -> Any:
@@ -63,6 +72,7 @@ class Members(msgspec.Struct, omit_defaults=True, gc=False):
     event_version: int
     timestamp: str
     caused_by: tuple[str, ...] = ()
+    external_causes: tuple[str, ...] = ()
     begins: bool = False
     ends: str | None = None
     repairs: tuple[Mapping[str, str], ...] = ()
@@ -91,6 +101,20 @@ class _Name(msgspec.Struct):
 
 
 _decode_name = msgspec.json.Decoder(_Name).decode
+
+
+class Essence(msgspec.Struct, gc=False):
+    """What a line with a fitting checksum must hold, and in these types, to be an event."""
+
+    event_id: str
+    event_type: str
+    seq: int
+    lamport_clock: int
+    node_id: str = ""
+    caused_by: tuple[str, ...] = ()
+
+
+decode_essence = msgspec.json.Decoder(Essence).decode
 
 
 class BadLine(NamedTuple):
@@ -176,6 +200,13 @@ def has_valid_crc(line: bytes) -> bool:
     return line[-CRC_BYTES:] == b',"crc":"%08x"}' % crc32(line[:-CRC_BYTES])
 
 
+def have_valid_crcs(lines: Sequence[bytes]) -> bool:
+    """Tells whether all of many lines end in a fitting checksum, faster than one by one."""
+    ends = b"".join([line[-CRC_BYTES:] for line in lines])
+    checksums = tuple(map(crc32, [line[:-CRC_BYTES] for line in lines]))
+    return ends == b',"crc":"%08x"}' * len(lines) % checksums
+
+
 def numbers(line: bytes) -> tuple[str, int, int] | None:
     """Reads node_id, seq and lamport_clock off a line of ours without decoding it.
 
@@ -197,7 +228,7 @@ def event_id_of(line: bytes) -> bytes:
 
     Of a line without one it returns the line itself.
     """
-    if line.startswith(_LINE_START):
+    if line.startswith(LINE_START):
         event_id = line[13 : line.find(b'"', 13)]
         if b"\\" not in event_id:
             return event_id
@@ -207,8 +238,16 @@ def event_id_of(line: bytes) -> bytes:
         return line
 
 
-def essence(line: bytes) -> bytes:
-    """Returns a line of ours without seq, lamport_clock and crc: what makes it that event."""
+def is_framed(line: bytes) -> bool:
+    """Tells whether a line has the form of ours where id and checksum stand.
+
+    Its id is then `line[13:39]`. A line of another tool never ends in this way.
+    """
+    return line[39:40] == b'"' and line[-18:-10] == b',"crc":"' and line.startswith(LINE_START)
+
+
+def content(line: bytes) -> bytes:
+    """Returns a line of ours without seq, lamport_clock and crc: what was said in it."""
     found = _NUMBERS.match(line)
     if found is None:
         return line
@@ -218,30 +257,65 @@ def essence(line: bytes) -> bytes:
 def parse(line: bytes, vocabulary: Vocabulary) -> Event | BadLine:
     """Reads one line without its newline.
 
-    A line with a valid CRC is an event. A JSON object with an event_id and neither seq nor
-    crc is a foreign event. Anything else is a BadLine.
+    A line with a valid CRC is an event, if its `Essence` fits. A JSON object with an
+    event_id and neither seq nor crc is a foreign event. Anything else is a BadLine.
     """
     if has_valid_crc(line):
         try:
-            header = decode_header(line)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            header = _header(line)
+        except (ValueError, RecursionError) as error:
             return BadLine("not_an_event", f"the checksum fits, the members don't: {error}")
         if header.seq < 1 or not 1 <= header.lamport_clock <= CLOCK_MAX:
             return BadLine("not_an_event", "the checksum fits, seq or lamport_clock doesn't")
+        if is_too_deep(line):
+            return BadLine("not_an_event", _DEEP)
         return Event(line, header, vocabulary)
     return _foreign(line, vocabulary)
 
 
-def _foreign(line: bytes, vocabulary: Vocabulary) -> Event | BadLine:
+def _header(line: bytes) -> Header:
+    """Decodes a line's header; raises ValueError if what makes it an event is not there.
+
+    A host's member that is not of its type counts as absent: the event was appended.
+    """
+    if not line.isascii():
+        line.decode()  # the decoder does not look at the texts that it passes over
     try:
-        members = _decode(line)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return decode_header(line)
+    except msgspec.ValidationError:
+        found = decode_essence(line)
+        known = {name: getattr(found, name) for name in found.__struct_fields__}
+        return msgspec.structs.replace(_lenient_header(decoded(line)), **known)
+
+
+def is_too_deep(line: bytes) -> bool:
+    """Tells whether a line that decodes to a header is nested deeper than any may be.
+
+    The header's decoder passes over what it doesn't need, however deep.
+    """
+    if len(line) < DEEP_BYTES_MIN or line.count(b"[") + line.count(b"{") < LINE_DEPTH_MAX:
+        return False
+    try:
+        return is_deep(decoded(line))
+    except (ValueError, RecursionError):
+        return True
+
+
+def _foreign(line: bytes, vocabulary: Vocabulary) -> Event | BadLine:
+    if len(line) >= LINE_BYTES_MAX:
+        return BadLine("too_long", f"the line is longer than {LINE_BYTES_MAX} bytes")
+    try:
+        members = decoded(line)
+        deep = is_deep(members)
+    except (ValueError, RecursionError):
         code = "bad_checksum" if b'"seq":' in line[:400] else "not_json"
         return BadLine(code, "the line is no JSON: it was cut, changed, or written by no log")
     if not isinstance(members, dict) or not isinstance(members.get("event_id"), str):
         return BadLine("not_an_event", "the line is JSON without an event_id")
     if "seq" in members or "crc" in members:
         return BadLine("bad_checksum", "the bytes don't match the line's checksum")
+    if deep:
+        return BadLine("not_an_event", _DEEP)
     return Event(line, _lenient_header(members), vocabulary)
 
 

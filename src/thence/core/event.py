@@ -1,12 +1,16 @@
 """An event as it was stored: its line, the decoded header, the payload on demand."""
 
 from collections.abc import Mapping
+from math import isfinite
 from types import MappingProxyType
 from typing import Any, Protocol
 
 import msgspec
 
 OrderKey = tuple[int, str, str, str, bytes]
+
+# how deep a stored line may be nested; what thence writes stays well below
+LINE_DEPTH_MAX = 200
 
 _decode = msgspec.json.Decoder().decode
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
@@ -24,6 +28,7 @@ class Header(msgspec.Struct, frozen=True, gc=False):
     lamport_clock: int = 0
     caused_by: tuple[str, ...] = ()
     inferred_causes: tuple[str, ...] = ()
+    external_causes: tuple[str, ...] = ()
     begins: bool = False
     ends: str | None = None
     stream: str | None = None
@@ -121,6 +126,11 @@ class Event:
         return self.header.caused_by
 
     @property
+    def external_causes(self) -> tuple[str, ...]:
+        """Those of the causes that lie in other logs, as `core.handing` writes them."""
+        return self.header.external_causes
+
+    @property
     def begins(self) -> bool:
         """Whether the event begins something that lasts."""
         return self.header.begins
@@ -169,7 +179,7 @@ class Event:
     def members(self) -> Mapping[str, Any]:
         """All members of the line, read-only, in the line's order."""
         if self._members is None:
-            self._members = frozen(_decode(self.line))
+            self._members = frozen(decoded(self.line))
         return self._members
 
     @property
@@ -210,6 +220,47 @@ class Event:
 
 def _said(members: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in members.items() if key not in _STAMPED}
+
+
+def decoded(line: bytes) -> Any:
+    """Decodes a line whole; raises msgspec's errors for what is no JSON.
+
+    A number that Python can't hold, such as 1e400, stands as the text of its digits.
+    """
+    try:
+        return _decode(line)
+    except msgspec.ValidationError:  # it is JSON; json.loads lets us say what a number becomes
+        import json
+
+        return json.loads(line, parse_float=_float, parse_int=_int)
+
+
+def _float(digits: str) -> float | str:
+    value = float(digits)
+    return value if isfinite(value) else digits
+
+
+def _int(digits: str) -> int | str:
+    try:
+        return int(digits)
+    except ValueError:  # over the interpreter's limit of digits
+        return digits
+
+
+def is_deep(value: Any) -> bool:
+    """Tells whether a JSON value is nested deeper than any line may be."""
+    level = [value]
+    for _ in range(LINE_DEPTH_MAX):
+        inner: list[Any] = []
+        for item in level:
+            if isinstance(item, dict):
+                inner += item.values()
+            elif isinstance(item, list):
+                inner += item
+        if not inner:
+            return False
+        level = inner
+    return True
 
 
 def frozen(value: Any) -> Any:

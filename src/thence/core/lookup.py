@@ -1,6 +1,6 @@
 """An event named by a text: its id, a beginning of it, or a word for a place in the log."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from thence.core.event import Event
 from thence.core.vocabulary import Vocabulary
@@ -39,6 +39,14 @@ def named(text: str, events: Sequence[Event], vocabulary: Vocabulary, place: obj
             hint=f"give more of the id, such as {found[0].event_id}",
         )
     return found[0]
+
+
+def among(events: Iterable[Event], event_id: str, place: object) -> Event:
+    """Returns the event of an id; raises EventNotFound."""
+    for event in events:
+        if event.event_id == event_id:
+            return event
+    raise not_found(place, event_id)
 
 
 def not_found(place: object, text: str) -> EventNotFound:

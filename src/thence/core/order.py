@@ -118,6 +118,23 @@ def _cone(event: Event, neighbours: Neighbours, limit: int) -> tuple[Cone, bool]
     return tuple(cone), False
 
 
+def heads(subject: str, events: Iterable[Event]) -> tuple[Event, ...]:
+    """Returns the events on a subject that caused no other event on it, in total order.
+
+    Causes that lie between, on other subjects, count. All events of the log are needed.
+    """
+    known = {event.event_id: event for event in totally_ordered(events)}
+    on = [event for event in known.values() if event.subject == subject]
+    passed: set[str] = set()
+    stack = [cause for event in on for cause in event.caused_by]
+    while stack:
+        cause = stack.pop()
+        if cause in known and cause not in passed:
+            passed.add(cause)
+            stack += known[cause].caused_by
+    return tuple(event for event in on if event.event_id not in passed)
+
+
 def chain(event: Event, events: Mapping[str, Event]) -> tuple[Event, ...]:
     """Returns one line of causes from a root to the event, the root first.
 

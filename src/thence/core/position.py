@@ -36,17 +36,30 @@ class Position(msgspec.Struct, frozen=True):
 
     def after(self, events: Iterable[Event]) -> "Position":
         """Returns the position of who has read these events too, in any order."""
-        foreign = set(self.foreign)
-        numbers: dict[str, list[tuple[int, int]]] = {
-            node_id: list(known) for node_id, known in self.intervals.items()
-        }
+        numbers = []
+        foreign = []
         for event in events:
             if event.is_foreign:
-                foreign.add(event.event_id)
+                foreign.append(event.event_id)
             else:
-                numbers.setdefault(event.node_id, []).append((event.seq, event.seq))
-        joined = {node_id: _joined(found) for node_id, found in numbers.items()}
-        return Position(joined, frozenset(foreign))
+                numbers.append((event.node_id, event.seq))
+        return self.with_numbers(numbers, foreign)
+
+    def with_numbers(
+        self, numbers: Iterable[tuple[str, int]], foreign: Iterable[str] = ()
+    ) -> "Position":
+        """Returns the position of who has read these too, as (node_id, seq), in any order."""
+        found: dict[str, list[tuple[int, int]]] = {
+            node_id: list(known) for node_id, known in self.intervals.items()
+        }
+        for node_id, seq in numbers:
+            known = found.setdefault(node_id, [])
+            if known and known[-1][1] + 1 == seq:
+                known[-1] = (known[-1][0], seq)
+            else:
+                known.append((seq, seq))
+        joined = {node_id: _joined(known) for node_id, known in found.items()}
+        return Position(joined, self.foreign.union(foreign))
 
 
 def _joined(intervals: list[tuple[int, int]]) -> Intervals:

@@ -83,6 +83,16 @@ class Vocabulary:
         details = {"error_type": name, "status": "warning", "retry_count": 0, **facts}
         return self.notice_type, {**context, self.payload_key: details}
 
+    def notice_kind(self, event: Event) -> str | None:
+        """Returns the kind of a notice, such as "recovered"; None for what is no notice."""
+        if self.notice_type is None:
+            kind = event.event_type.removeprefix("log.")
+            return kind if kind != event.event_type and kind in NOTICE_ERROR_TYPES else None
+        if event.event_type != self.notice_type:
+            return None
+        told = event.payload.get("error_type")
+        return next((kind for kind, name in NOTICE_ERROR_TYPES.items() if name == told), None)
+
     def is_notice(self, event: Event) -> bool:
         """Tells whether the log, not its host, wrote the event about itself."""
         if self.notice_type is None:

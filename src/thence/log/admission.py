@@ -25,6 +25,13 @@ class Condition(NamedTuple):
     guard: Unchanged | None = None
     is_named: bool = False
 
+    @classmethod
+    def of(cls, guard: Unchanged | None, event_id: str | None) -> "Condition | None":
+        """Returns the condition that a guard and a chosen id make, None without both."""
+        if guard is None and event_id is None:
+            return None
+        return cls(guard, event_id is not None)
+
 
 class Known(NamedTuple):
     """The stored line of an event that need not be appended, newline included.

@@ -16,6 +16,7 @@ from thence.log.identity import is_own, known_node_id, read_info
 from thence.log.opening import opened_vocabulary
 from thence.log.recovery import lines_backwards
 from thence.log.segment import own_folder, segments
+from thence.log.state import Slot, StatePage
 
 LOCK_WAIT_S = 1.0
 _LOOKS = 3
@@ -33,6 +34,7 @@ def log_checks(disk: Disk, folder: Path) -> list[Check]:
         ("tail", opening.tail),
         ("quarantine", lambda: _quarantine(disk, folder)),
         ("identity", lambda: _identity(disk, folder)),
+        ("state", lambda: _state(disk, folder)),
         ("lock", lambda: lock(disk, folder)),
         ("clock", opening.clock),
     ]
@@ -52,6 +54,10 @@ class Opening:
         """Opens the log and tells its vocabulary."""
         self._vocabulary = opened_vocabulary(self._disk, self._folder, None, create=False)
         info = read_info(self._disk, self._folder)
+        path = own_folder(self._folder) / "log.json"
+        if info is None and self._disk.path_id(str(path)) is not None:
+            hint = "the next opening that appends makes it anew"
+            return Check("log", False, f"{path} can't be read", hint, is_damage=True)
         known = f"log {info.log_id}" if info else "log without .thence/log.json, which appends make"
         return Check("log", True, f"{self._vocabulary.name} {known}")
 
@@ -111,7 +117,7 @@ def lock(disk: Disk, folder: Path) -> Check:
     """Tells whether the append lock can be had; a writer holds it for moments only."""
     path = own_folder(folder) / "lock"
     if disk.path_id(str(path)) is None:
-        return Check("lock", True, "nobody has appended yet")
+        return Check("lock", True, "no lock file yet: the first append makes it")
     descriptor = disk.open_read(path)
     try:
         deadline_ns = monotonic_ns() + int(LOCK_WAIT_S * 1e9)
@@ -125,6 +131,30 @@ def lock(disk: Disk, folder: Path) -> Check:
     finally:
         disk.close(descriptor)
     return Check("lock", True, "free")
+
+
+def _state(disk: Disk, folder: Path) -> Check:
+    path = own_folder(folder) / "state"
+    if disk.path_id(str(path)) is None:
+        return Check("state", True, "no page yet: the first append makes it")
+    page = StatePage(disk, folder)
+    if not page.look():
+        hint = "the next append makes it anew, or goes on without it"
+        return Check("state", False, "the page is not one that this version writes", hint)
+    living, dead = page.living(), page.dead()
+    detail = f"{_processes(living)} open for appending"
+    if dead:
+        detail += f", {_processes(dead)} ended without closing"
+    lost = sum(max(slot.accepted - slot.committed, 0) for slot in dead)
+    if lost:
+        detail += f"; of queued events {lost:,} are not known to be written"
+        return Check("state", False, detail, "the next append tells in the log if any was lost")
+    return Check("state", True, detail)
+
+
+def _processes(slots: list[Slot]) -> str:
+    numbers = ", ".join(str(slot.process) for slot in slots)
+    return f"{len(slots)} ({numbers})" if slots else "none"
 
 
 def _segments(disk: Disk, folder: Path) -> Check:
@@ -144,8 +174,12 @@ def _identity(disk: Disk, folder: Path) -> Check:
         return Check("identity", True, "none yet: the first append makes one")
     if own:
         return Check("identity", True, f"node {node_id}")
+    path = own_folder(folder) / "identity.json"
+    if not node_id:
+        hint = "the next append makes a new one, and tells so in the log"
+        return Check("identity", False, f"{path} can't be read", hint, is_damage=True)
     detail = f"node {node_id} is that of the log from which this one was copied or moved"
-    hint = "if the other one goes on, remove .thence/identity.json here: appends make a new one"
+    hint = "the next append takes a node of its own, and tells so in the log"
     return Check("identity", False, detail, hint)
 
 

@@ -12,12 +12,14 @@ import stat as stat_bits
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 READ_BYTES = 1024 * 1024
 # what a full disk, a quota or RLIMIT_FSIZE answers
 FULL_ERRNOS = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 DENIED_ERRNOS = frozenset((errno.EACCES, errno.EPERM, errno.EROFS))
+_GET_VERSION = 0x80087601  # Linux: FS_IOC_GETVERSION
 
 monotonic_ns = time.monotonic_ns
 wall_ns = time.time_ns
@@ -103,6 +105,13 @@ class Disk:
         """Gives a file a second name; FileExistsError if it is taken."""
         os.link(old, new)
 
+    def copy_access(self, source: int, target: int) -> None:
+        """Gives an open file the mode, and where it may the owner, of another."""
+        found = os.fstat(source)
+        os.fchmod(target, stat_bits.S_IMODE(found.st_mode))
+        with suppress(PermissionError):
+            os.fchown(target, found.st_uid, found.st_gid)
+
     def unlink(self, path: Path) -> None:
         """Takes a name away."""
         os.unlink(path)
@@ -169,6 +178,14 @@ class Disk:
     def unlock(self, descriptor: int) -> None:
         """Gives a flock back."""
         fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+    def generation(self, descriptor: int) -> int:
+        """Returns what tells a file from another that had its inode before, 0 if unknown."""
+        try:
+            answer = fcntl.ioctl(descriptor, _GET_VERSION, bytes(8))
+        except OSError:  # this filesystem keeps none
+            return 0
+        return int.from_bytes(answer[:4], sys.byteorder)
 
     def map_words(self, descriptor: int, count: int) -> memoryview:
         """Maps the first so many 8-byte words of an open file, shared with other processes.
@@ -262,6 +279,11 @@ def noise_bits(bits: int) -> int:
 def process_id() -> int:
     """Returns the number of this process, another one after a fork."""
     return os.getpid()
+
+
+def variable(name: str) -> str | None:
+    """Returns an environment variable of this process; an empty one counts as unset."""
+    return os.environ.get(name) or None
 
 
 def host_name() -> str:

@@ -11,7 +11,9 @@ from thence.errors import InvalidEvent
 from thence.log.notice import NoticeMaker
 from thence.log.process import new_id, now
 
-ARGUMENTS = frozenset(("event_type", "payload", "subject", "actor", "stream", "caused_by"))
+# subject, actor and stream
+Words = tuple[str | None, str | None, str | None]
+_ARGUMENTS = frozenset(("event_type", "payload", "subject", "actor", "stream", "caused_by"))
 
 
 class Drafting:
@@ -25,15 +27,17 @@ class Drafting:
         self,
         event_type: str,
         payload: Mapping[str, Any] | None,
-        words: tuple[str | None, str | None, str | None],
+        words: Words,
         causes: Iterable[str],
         event_id: str | None = None,
-        begins: bool = False,
-        ends: str | None = None,
+        lasting: tuple[bool, str | None] = (False, None),
+        external: tuple[str, ...] = (),
     ) -> list[Draft]:
         """Returns the event's draft, behind the notices that its causes need.
 
-        `words` are subject, actor and stream. Raises InvalidEvent, EventTooLarge.
+        `words` are subject, actor and stream; `lasting` is what the event begins and ends;
+        `external` are the causes in other logs, as `core.handing` writes them. Raises
+        InvalidEvent, EventTooLarge.
         """
         subject, actor, stream = words
         members = self._vocabulary.members(stream, subject, actor, payload)
@@ -52,17 +56,22 @@ class Drafting:
             notices, causes = join(causes, self._notice.joined)
         if event_id is None:
             event_id = new_id()
-        made = Members(event_id, event_type, 1, now(), causes, begins, ends, **members)
+        made = Members(event_id, event_type, 1, now(), causes, external, *lasting, **members)
         return [*notices, draft(made)]
 
 
-def arguments(members: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns one event of many as arguments; raises InvalidEvent that names what is wrong."""
-    if isinstance(members, Mapping) and "event_type" in members and members.keys() <= ARGUMENTS:
-        return dict(members)
+def said(members: Mapping[str, Any]) -> tuple[str, Mapping[str, Any] | None, Words, Any]:
+    """Returns event_type, payload, words and causes of one event of many.
+
+    Raises InvalidEvent that names what is wrong.
+    """
+    if isinstance(members, Mapping) and "event_type" in members and members.keys() <= _ARGUMENTS:
+        words = (members.get("subject"), members.get("actor"), members.get("stream"))
+        causes = members.get("caused_by", ())
+        return members["event_type"], members.get("payload"), words, causes
     raise InvalidEvent(
         "could not store one event of many",
         place=f"{members!r:.80}",
         cause="it is no mapping of event_type and what else append takes",
-        hint=f"pass mappings with the keys {', '.join(sorted(ARGUMENTS))}",
+        hint=f"pass mappings with the keys {', '.join(sorted(_ARGUMENTS))}",
     )

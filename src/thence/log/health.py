@@ -19,6 +19,7 @@ from thence.log.disk import (
     noise_bits,
     process_id,
 )
+from thence.log.durability import durability_on
 from thence.log.segment import FILE_BYTES_MAX, current_path, own_folder
 
 ROOM_BYTES_MIN = 100 * 1024 * 1024
@@ -29,10 +30,6 @@ _FILE_BYTES_WANTED = FILE_BYTES_MAX + 1024 * 1024  # one event more than the lim
 _SYNCS = 5
 _BLOCK = b"thence doctor tries this disk\n" * 136
 _FULL = "make room, or raise what limits this user (quota, ulimit -f)"
-_MEMORY = frozenset(("tmpfs", "ramfs", "devtmpfs"))
-_NETWORK = frozenset(
-    ("nfs", "nfs4", "cifs", "smb2", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "lustre")
-) | frozenset(("beegfs", "gpfs", "fuse.sshfs", "fuse.s3fs", "fuse.rclone", "fuse.glusterfs"))
 
 
 class Check(NamedTuple):
@@ -83,11 +80,11 @@ def reason(error: OSError) -> str:
 def filesystem(disk: Disk, folder: Path) -> Check:
     """Tells the type of the filesystem; on one over the network durability is unproven."""
     kind = disk.filesystem(folder)
-    if kind in _NETWORK:
+    if durability_on(kind) == "unproven":
         detail = f"{kind}, a filesystem over the network: durability is unproven there"
         hint = "keep the log on a local disk"
         return Check("filesystem", False, detail, hint)
-    if kind in _MEMORY:
+    if durability_on(kind) == "memory":
         detail = f"{kind}: in memory, nothing in it survives the machine's end"
         return Check("filesystem", True, detail)
     return Check("filesystem", True, kind or "this system doesn't tell its type")

@@ -2,21 +2,26 @@
 
 `.thence/log.json` is made once and decides the vocabulary. `.thence/identity.json` holds
 the node_id, 12 hex digits of sha256(host name, user, nonce), with the machine id and the
-inode of that file itself, by which a copy can be told from the original.
+inode of that file itself, by which a copy can be told from the original: it gets a node_id
+of its own, and the ones before stay listed.
 """
 
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple
 
 import msgspec
 
 from thence.errors import NotALog
 from thence.log.disk import Disk, host_name, machine_id, noise_bits, process_id, user_name
+from thence.log.lock import AppendLock
 from thence.log.process import new_id
 from thence.log.segment import own_folder
 
 FORMAT = 1
-_T = TypeVar("_T")
+EARLIER_MAX = 1_000
+_COPIED = "copied or restored"
+_ELSEWHERE = "on another machine"
+_SPOILT = "identity.json was spoilt"
 
 
 class LogInfo(msgspec.Struct, frozen=True):
@@ -27,19 +32,71 @@ class LogInfo(msgspec.Struct, frozen=True):
     vocabulary: str
 
 
-class Identity(msgspec.Struct, frozen=True):
-    """What `.thence/identity.json` says."""
+class Identity(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What `.thence/identity.json` says.
+
+    Inode and generation are those of the file itself: a copy has others. `earlier` are the
+    ids under which the log was written before, the last one at the end; `reason` is why
+    that changed.
+    """
 
     node_id: str
     machine_id: str
     inode: int
+    generation: int = 0
+    earlier: tuple[str, ...] = ()
+    reason: str = ""
+
+    @property
+    def node_ids(self) -> frozenset[str]:
+        """All ids that are this log's own, now or before."""
+        return frozenset((self.node_id, *self.earlier))
+
+
+class Own(NamedTuple):
+    """Who an opening writes as.
+
+    `is_known` says that the log had an identity before, `is_new` that this opening has
+    given it another one, `is_copy` that it is the copy of a folder.
+    """
+
+    identity: Identity
+    is_known: bool
+    is_new: bool
+    is_copy: bool
+
+    @property
+    def forerunner(self) -> str:
+        """The node before this one, if this opening has changed it."""
+        return self.identity.earlier[-1] if self.is_new and self.identity.earlier else ""
+
+    def change(self) -> dict[str, str | None]:
+        """Returns what a notice says of the change of identity."""
+        earlier = self.identity.earlier
+        return {
+            "old_node_id": earlier[-1] if earlier else None,
+            "new_node_id": self.identity.node_id,
+            "reason": self.identity.reason,
+        }
 
 
 def read_info(disk: Disk, folder: Path) -> LogInfo | None:
-    """Returns what the log says of itself, None if it says nothing yet."""
+    """Returns what the log says of itself, None if it says nothing yet or no more.
+
+    A file that is empty or no JSON was spoilt by a crash or a bad disk: the log is known by
+    its events then. Raises NotALog for one that says something else.
+    """
     path = own_folder(folder) / "log.json"
-    info = _read(disk, path, LogInfo)
-    if info is not None and info.format != FORMAT:
+    data = disk.read_whole(path)
+    if data is None:
+        return None
+    try:
+        info = msgspec.json.decode(data, type=LogInfo)
+    except msgspec.ValidationError as error:
+        raise _unfit(path, f"the file is not what thence wrote: {error}") from error
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+    if info.format != FORMAT:
         raise NotALog(
             "could not open the log",
             place=folder,
@@ -50,7 +107,10 @@ def read_info(disk: Disk, folder: Path) -> LogInfo | None:
 
 
 def make_info(disk: Disk, folder: Path, vocabulary: str) -> LogInfo:
-    """Makes `.thence/log.json`, or returns what another process made first."""
+    """Makes `.thence/log.json`, or returns what another process made first.
+
+    One that was spoilt gives way and is kept as `log.json.spoilt`.
+    """
     path = own_folder(folder) / "log.json"
     disk.make_folder(path.parent)
     disk.sync_folder(folder)  # whoever finds log.json can rely on the names above it
@@ -60,41 +120,94 @@ def make_info(disk: Disk, folder: Path, vocabulary: str) -> LogInfo:
     try:
         disk.link(draft, path)
     except FileExistsError:
-        return read_info(disk, folder) or info
+        return read_info(disk, folder) or _heal_info(disk, folder, draft, info)
     finally:
         disk.unlink(draft)
     disk.sync_folder(path.parent)
     return info
 
 
+def _heal_info(disk: Disk, folder: Path, draft: Path, info: LogInfo) -> LogInfo:
+    """Puts a spoilt `log.json` aside under the append lock, so that one process does it."""
+    path = own_folder(folder) / "log.json"
+    lock = AppendLock(disk, own_folder(folder) / "lock")
+    try:
+        lock.acquire()
+        known = read_info(disk, folder)
+        if known is not None:
+            return known
+        disk.rename(path, path.with_name("log.json.spoilt"))
+        disk.link(draft, path)
+        disk.sync_folder(path.parent)
+    finally:
+        lock.release()
+        lock.close()
+    return info
+
+
 def known_node_id(disk: Disk, folder: Path) -> str:
-    """Returns the id under which this log is written, empty if nothing was written yet."""
-    known = _read(disk, own_folder(folder) / "identity.json", Identity)
+    """Returns the id under which this log is written, empty if none is known."""
+    known = _read_identity(disk, folder)
     return known.node_id if known else ""
 
 
-def is_own(disk: Disk, folder: Path) -> bool | None:
-    """Tells whether the identity was made here: not on another machine, not copied.
+def known_node_ids(disk: Disk, folder: Path) -> frozenset[str]:
+    """Returns all ids under which this log was ever written, as far as they are known."""
+    known = _read_identity(disk, folder)
+    return known.node_ids if known else frozenset()
 
-    None if nothing was written under this log's identity yet.
+
+def is_own(disk: Disk, folder: Path) -> bool | None:
+    """Tells whether the next append goes on under the node that wrote before.
+
+    False in a copy, on another machine, and where the identity can't be read; None if
+    nothing was written under this log's identity yet.
+    """
+    found = _inode(disk, own_folder(folder) / "identity.json")
+    if found is None:
+        return None
+    known = _read_identity(disk, folder)
+    return known is not None and not _change(known, found)
+
+
+def identify(disk: Disk, folder: Path) -> Own:
+    """Returns who writes this log; a new node on first use, in a copy, on another machine.
+
+    So a copy and its original never write under one id. Call it under the append lock, so
+    that two processes make one identity. A file that can't be read is made anew.
     """
     path = own_folder(folder) / "identity.json"
-    known = _read(disk, path, Identity)
-    there = disk.path_id(str(path))
-    if known is None or there is None:
-        return None
-    return known.machine_id == machine_id() and known.inode == there[0][1]
+    found = _inode(disk, path)
+    if found is None:
+        return Own(_make_identity(disk, path), is_known=False, is_new=True, is_copy=False)
+    known = _read_identity(disk, folder)
+    if known is None:
+        made = _make_identity(disk, path, reason=_SPOILT)
+        return Own(made, is_known=True, is_new=True, is_copy=False)
+    reason = _change(known, found)
+    if not reason:
+        return Own(known, is_known=True, is_new=False, is_copy=False)
+    earlier = (*known.earlier, known.node_id)[-EARLIER_MAX:]
+    made = _make_identity(disk, path, earlier, reason)
+    return Own(made, is_known=True, is_new=True, is_copy=reason == _COPIED)
 
 
 def node_id(disk: Disk, folder: Path) -> str:
-    """Returns the id under which this log is written, made on first use.
+    """Returns the id under which this log is written from now on, as `identify` finds it."""
+    return identify(disk, folder).identity.node_id
 
-    Call it under the append lock, so that two processes make one identity.
-    """
-    path = own_folder(folder) / "identity.json"
-    known = _read(disk, path, Identity)
-    if known is not None:
-        return known.node_id
+
+def _change(known: Identity, found: tuple[int, int]) -> str:
+    """Returns why a log needs another node, nothing if it needs none."""
+    if found[0] != known.inode or 0 != known.generation != found[1]:
+        return _COPIED
+    machine = machine_id()
+    return _ELSEWHERE if "" != known.machine_id != machine != "" else ""
+
+
+def _make_identity(
+    disk: Disk, path: Path, earlier: tuple[str, ...] = (), reason: str = ""
+) -> Identity:
     from hashlib import sha256  # 4 ms of import, needed once in a log's life
 
     nonce = f"{noise_bits(128):032x}"
@@ -103,7 +216,8 @@ def node_id(disk: Disk, folder: Path) -> str:
     descriptor = disk.open_append(draft)
     try:
         (_, inode), _ = disk.file_id(descriptor)
-        identity = Identity(digest[:12], machine_id(), inode)
+        made = (digest[:12], machine_id(), inode, disk.generation(descriptor))
+        identity = Identity(*made, earlier, reason)
         disk.truncate(descriptor, 0)
         disk.write_all(descriptor, msgspec.json.encode(identity) + b"\n")
         disk.sync_data(descriptor)
@@ -111,19 +225,33 @@ def node_id(disk: Disk, folder: Path) -> str:
         disk.close(descriptor)
     disk.rename(draft, path)
     disk.sync_folder(path.parent)
-    return identity.node_id
+    return identity
 
 
-def _read(disk: Disk, path: Path, kind: type[_T]) -> _T | None:
-    data = disk.read_whole(path)
-    if data is None:
+def _inode(disk: Disk, path: Path) -> tuple[int, int] | None:
+    try:
+        descriptor = disk.open_read(path)
+    except FileNotFoundError:
         return None
     try:
-        return msgspec.json.decode(data, type=kind)
-    except msgspec.MsgspecError as error:
-        raise NotALog(
-            "could not open the log",
-            place=path,
-            cause=f"the file is not what thence wrote: {error}",
-            hint="restore it from a backup; the events beside it are untouched",
-        ) from error
+        (_, inode), _ = disk.file_id(descriptor)
+        return inode, disk.generation(descriptor)
+    finally:
+        disk.close(descriptor)
+
+
+def _read_identity(disk: Disk, folder: Path) -> Identity | None:
+    data = disk.read_whole(own_folder(folder) / "identity.json")
+    try:
+        return msgspec.json.decode(data or b"", type=Identity)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+
+
+def _unfit(path: Path, cause: str) -> NotALog:
+    return NotALog(
+        "could not open the log",
+        place=path,
+        cause=cause,
+        hint="restore it from a backup; the events beside it are untouched",
+    )

@@ -5,6 +5,7 @@ the file closes. The file is never deleted by us; if somebody else does, the pat
 tells, and the lock is taken again on the new file.
 """
 
+from contextlib import suppress
 from pathlib import Path
 
 from thence.errors import LogBusy
@@ -44,15 +45,22 @@ class AppendLock:
             delay_s = min(delay_s * 2, _PAUSE_MAX_S)
 
     def release(self) -> None:
-        """Gives the lock back; without it does nothing."""
+        """Gives the lock back; without it does nothing. It never fails.
+
+        Where the system refuses, the file is closed, which gives the lock back too.
+        """
         if self._descriptor is not None:
-            self._disk.unlock(self._descriptor)
+            try:
+                self._disk.unlock(self._descriptor)
+            except OSError:
+                self.close()
 
     def close(self) -> None:
         """Closes the lock file. In a forked child this leaves the parent's lock alone."""
         if self._descriptor is not None:
             descriptor, self._descriptor = self._descriptor, None
-            self._disk.close(descriptor)
+            with suppress(OSError):  # it is closed all the same, and nothing was written to it
+                self._disk.close(descriptor)
 
     def _open(self) -> int:
         if self._descriptor is None:

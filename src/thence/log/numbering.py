@@ -16,7 +16,11 @@ CLOCK_AHEAD_MAX = 2**40
 
 
 class Numbering:
-    """The last numbers of one open log, as far as its writer has read and written."""
+    """The last numbers of one open log, as far as its writer has read and written.
+
+    A node that was made just now has no event yet. While its `forerunner` is named, only
+    the clock is read, back to that node's last event.
+    """
 
     def __init__(self, disk: Disk, folder: Path) -> None:
         self._disk = disk
@@ -25,12 +29,14 @@ class Numbering:
         self._lamport_clock = 0
         self._received: list[int] = []
         self.node_id = ""
+        self.forerunner = ""
         self.seq = 0
         self.unbelieved: list[int] = []
 
-    def begin(self, node_id: str) -> None:
+    def begin(self, node_id: str, forerunner: str = "") -> None:
         """Has all that is stamped from now on be of this node."""
         self.node_id = node_id
+        self.forerunner = forerunner
         self._stamp = stamper(node_id)
 
     def stamp(self, drafts: Sequence[Draft]) -> list[bytes]:
@@ -63,10 +69,12 @@ class Numbering:
 
     def read(self, descriptor: int, start: int, end: int) -> bool:
         """Takes over what stands between two offsets; False if none of it is of this node."""
-        found = last_numbers(self._disk, descriptor, start, end, self.node_id)
+        node_id = self.forerunner or self.node_id
+        found = last_numbers(self._disk, descriptor, start, end, node_id)
         if found is None:
             return False
-        self.seq = max(self.seq, found.seq)
+        if not self.forerunner:
+            self.seq = max(self.seq, found.seq)
         self._lamport_clock = max(self._lamport_clock, found.lamport_clock)
         return found.seq > 0
 

@@ -9,15 +9,24 @@ from thence.core.codec import parse
 from thence.core.event import Event
 from thence.core.vocabulary import PLAIN, VOCABULARIES, Vocabulary
 from thence.errors import (
+    AppendFailed,
+    LogFull,
     LogReadOnly,
     NotALog,
+    ThenceError,
     UnsupportedPlatform,
     VocabularyMismatch,
 )
-from thence.log.disk import DENIED_ERRNOS, Disk
+from thence.log.disk import DENIED_ERRNOS, FULL_ERRNOS, Disk
 from thence.log.identity import make_info, read_info
 from thence.log.reader import raw_lines
+from thence.log.reading import reading
 from thence.log.segment import segments
+
+# what a path answers that can't be a folder
+_NO_PLACE_ERRNOS = frozenset(
+    (errno.ENOTDIR, errno.EEXIST, errno.ENOENT, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL)
+)
 
 
 def opened_vocabulary(
@@ -26,7 +35,8 @@ def opened_vocabulary(
     """Returns the vocabulary of the log in a folder.
 
     `asked` is what the opener wants, None to take what is there. With `create` a missing
-    log is made, with its folder. Raises NotALog, VocabularyMismatch, LogReadOnly.
+    log is made, with its folder. Raises NotALog, VocabularyMismatch, LogReadOnly,
+    ReadFailed, and AppendFailed when the disk didn't take the new log.
     """
     if sys.platform == "win32":
         raise UnsupportedPlatform(
@@ -36,9 +46,11 @@ def opened_vocabulary(
             hint="run thence under WSL",
         )
     wanted = _named(asked)
-    found = _found(disk, folder)
+    with reading(folder):
+        found = _found(disk, folder)
+        is_missing = found is None and not create and not _is_there(disk, folder)
     if found is None:
-        if not create and not (disk.is_folder(folder) and segments(disk, folder)):
+        if is_missing:
             raise no_log(folder)
         found = wanted or PLAIN
     if wanted is not None and wanted.name != found.name:
@@ -49,26 +61,29 @@ def opened_vocabulary(
             hint=f"open it with vocabulary={found.name!r}, or choose another folder",
         )
     if create:
-        prepare(disk, folder, wanted or found)
+        try:
+            prepare(disk, folder, wanted or found)
+        except (AppendFailed, LogReadOnly):
+            with reading(folder):
+                if not _is_there(disk, folder):
+                    raise
+            # a log that can only be read; its appends will say why
     return wanted or found
 
 
 def prepare(disk: Disk, folder: Path, vocabulary: Vocabulary) -> None:
-    """Makes the log's folder and `.thence/log.json` where they are missing."""
-    if read_info(disk, folder) is not None:
-        return
+    """Makes the log's folder and `.thence/log.json` where they are missing.
+
+    Raises what an append raises, NotALog too where no folder can be.
+    """
     try:
-        make_durable(disk, folder)
-        make_info(disk, folder, vocabulary.name)
+        if read_info(disk, folder) is None:
+            make_durable(disk, folder)
+            make_info(disk, folder, vocabulary.name)
     except OSError as error:
-        if disk.is_folder(folder) and segments(disk, folder):
-            return  # a log that can only be read; its appends will say why
-        kind = LogReadOnly if error.errno in DENIED_ERRNOS else NotALog
+        kind, hint = _meaning(error)
         raise kind(
-            "could not make a log in",
-            place=folder,
-            cause=error.strerror or error,
-            hint="choose a folder that this user may write to",
+            "could not make a log in", place=folder, cause=error.strerror or error, hint=hint
         ) from error
 
 
@@ -90,6 +105,21 @@ def make_durable(disk: Disk, folder: Path) -> None:
     for made in reversed(missing):
         disk.make_folder(made)
         disk.sync_folder(made.parent)
+
+
+def _is_there(disk: Disk, folder: Path) -> bool:
+    return disk.is_folder(folder) and bool(segments(disk, folder))
+
+
+def _meaning(error: OSError) -> tuple[type[ThenceError], str]:
+    """Returns what the making of a log that failed is, and what to do about it."""
+    if error.errno in DENIED_ERRNOS:
+        return LogReadOnly, "choose a folder that this user may write to"
+    if error.errno in FULL_ERRNOS:
+        return LogFull, "free some space, then try again"
+    if error.errno in _NO_PLACE_ERRNOS:
+        return NotALog, "choose a folder that this user may write to"
+    return AppendFailed, "check the device, then try again"
 
 
 def no_log(folder: Path) -> NotALog:

@@ -15,10 +15,13 @@ from thence.core.codec import BadLine, has_valid_crc, is_ours, numbers, parse
 from thence.core.vocabulary import Vocabulary
 from thence.log.disk import Disk
 from thence.log.process import new_id
+from thence.log.refusal import uncut
 from thence.log.segment import own_folder
 
 _BLOCK_BYTES = 256 * 1024
-_UNTOLD = re.compile(r"(?P<file>.+)-(?P<offset>\d+)-[0-9A-Z]{26}\.torn\.untold")
+_UNTOLD = re.compile(
+    r"(?P<file>.+)-(?P<offset>\d+)-[0-9A-Z]{26}(-(?P<first>\d+)-(?P<last>\d+))?\.torn\.untold"
+)
 
 
 class Numbers(NamedTuple):
@@ -67,6 +70,22 @@ def recover_tail(
     return True
 
 
+def cut_back(disk: Disk, descriptor: int, path: Path, start: int, written: bytes) -> int:
+    """Cuts what follows the last whole line of a broken write; returns the lines kept.
+
+    `written` went out at the offset `start`. Raises OutcomeUnknown.
+    """
+    whole = written.rfind(b"\n") + 1
+    if whole < len(written):
+        try:
+            if disk.file_id(descriptor)[1] != start + len(written):
+                raise OSError("somebody else wrote behind it without the lock")
+            disk.truncate(descriptor, start + whole)
+        except OSError as error:
+            raise uncut(path, error) from error
+    return written.count(b"\n")
+
+
 def untold(disk: Disk, folder: Path) -> Iterator[tuple[Path, dict[str, object]]]:
     """Yields each file in quarantine that no notice tells of yet, with the notice's facts.
 
@@ -77,15 +96,15 @@ def untold(disk: Disk, folder: Path) -> Iterator[tuple[Path, dict[str, object]]]
         found = _UNTOLD.fullmatch(name)
         there = disk.path_id(str(quarantine / name))
         if found is not None and there is not None:
-            yield (
-                quarantine / name,
-                {
-                    "file": found["file"],
-                    "offset": int(found["offset"]),
-                    "bytes": there[1],
-                    "quarantine": f".thence/quarantine/{_told(quarantine / name).name}",
-                },
-            )
+            facts: dict[str, object] = {
+                "file": found["file"],
+                "offset": int(found["offset"]),
+                "bytes": there[1],
+                "quarantine": f".thence/quarantine/{_told(quarantine / name).name}",
+            }
+            if found["first"] is not None:
+                facts |= {"first_seq": int(found["first"]), "last_seq": int(found["last"])}
+            yield quarantine / name, facts
 
 
 def mark_told(disk: Disk, path: Path) -> None:

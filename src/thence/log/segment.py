@@ -6,7 +6,9 @@ the newest name there is. Arrival order is: older segments by name, then the cur
 """
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import accumulate
 from pathlib import Path
 
 from thence.log.disk import Disk
@@ -73,3 +75,11 @@ def rotated_name(wall_ns: int, names: list[str]) -> str:
         moment = max(moment, newest + timedelta(microseconds=1))
         break
     return moment.strftime(_FORMAT)
+
+
+def fitting(lines: Sequence[bytes], room_bytes: int) -> int:
+    """Returns how many lines go into a segment: up to the one that fills it."""
+    if sum(map(len, lines)) < room_bytes:
+        return len(lines)
+    sizes = accumulate(map(len, lines))
+    return next(count for count, size_bytes in enumerate(sizes, 1) if size_bytes >= room_bytes)

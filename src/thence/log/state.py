@@ -18,7 +18,7 @@ from threading import Lock, get_ident
 from typing import NamedTuple
 from zlib import crc32
 
-from thence.log.disk import Disk, FileId, process_id
+from thence.log.disk import NOWHERE, Disk, FileId, process_id
 from thence.log.segment import own_folder
 
 PAGE_BYTES = 4096
@@ -28,13 +28,13 @@ VERSION = 1
 _SLOT_WORDS = 16
 _WORDS = PAGE_BYTES // 8
 _HEADER_BYTES = 24
-_MAGIC, _VERSION, _BOOT = range(3)
-_PID, _START, _SPACE, _SLOT_BOOT, _ACCEPTED, _COMMITTED, _SHARED = range(7)
+_MAGIC, _VERSION, _SETTLED = range(3)
+_PID, _START, _SPACE, _MARK, _ACCEPTED, _COMMITTED, _SHARED = range(7)
 _TARGET, _BATCH_OFFSET, _BATCH_NAME = range(7, 10)
 # file, offset, check; twice, in turns: a kill between two words leaves the other one
 _DURABLE = (10, 13)
-_UNKNOWN_BOOT = 1
 _MASK = 2**64 - 1
+_ODD = 0x9E3779B97F4A7C15  # spreads small numbers over a word
 
 
 class Slot(NamedTuple):
@@ -46,7 +46,7 @@ class Slot(NamedTuple):
 
     number: int
     process: int
-    boot: int
+    mark: int
     accepted: int
     committed: int
     is_shared: bool
@@ -68,7 +68,8 @@ class StatePage:
         self.accept: Callable[[], None] = self._accept_early
         self._accepted = 0
         self._committed = 0
-        self._own_boot = 0
+        self._mark = 0
+        self._is_boot_known = False
         self._begin_anew()
 
     def _begin_anew(self) -> None:
@@ -82,6 +83,7 @@ class StatePage:
         self._intended = 0
         self._name = 0
         self._turn = 0
+        self._safe = (NOWHERE, 0)
 
     @property
     def is_mapped(self) -> bool:
@@ -89,21 +91,19 @@ class StatePage:
         return self._words is not None
 
     @property
-    def boot(self) -> int:
-        """This boot of the machine, as slots name it."""
-        if not self._own_boot:
-            self._own_boot = self._disk.boot() or _UNKNOWN_BOOT
-        return self._own_boot
-
-    @property
     def is_boot_known(self) -> bool:
         """Whether one boot of this machine can be told from another."""
-        return self.boot != _UNKNOWN_BOOT
+        return self._is_boot_known
 
     @property
-    def settled_boot(self) -> int:
-        """The boot in which an opening last looked at all slots; 0 for a page made anew."""
-        return self._words[_BOOT] if self._words is not None else 0
+    def mark(self) -> int:
+        """A number for this boot and this very file, by which slots of others are known."""
+        return self._mark
+
+    @property
+    def settled_mark(self) -> int:
+        """The mark under which an opening last looked at all slots; 0 for a page made anew."""
+        return self._words[_SETTLED] if self._words is not None else 0
 
     def begin(self) -> None:
         """Takes a slot if there is none yet and one can be had at once; else tries later."""
@@ -142,40 +142,78 @@ class StatePage:
 
     def durable(self, file: FileId, offset: int) -> None:
         """Says that all of a file up to an offset is on the device."""
+        self._safe = (file, offset)
         if self._words is None:
             self.begin()
             if self._words is None:
                 return
         words, at = self._words, self._base + _DURABLE[self._turn]
         self._turn ^= 1
-        words[at] = _file_word(file)
+        words[at] = file_word(file)
         words[at + 1] = offset
         words[at + 2] = crc32(words[at : at + 2])
 
     def durable_offset(self, file: FileId) -> int:
         """Returns up to where a file is known to be on the device, 0 if nothing is known."""
-        wanted = _file_word(file)
-        return max((offset for _, name, offset in self._durables() if name == wanted), default=0)
+        return self.durable_offsets().get(file_word(file), 0)
+
+    def durable_offsets(self) -> dict[int, int]:
+        """Returns the highest offset known of each file, by the file's word."""
+        found: dict[int, int] = {}
+        for _, file, offset in self._durables():
+            found[file] = max(offset, found.get(file, 0))
+        return found
+
+    def safe_offset(self, file: FileId) -> int:
+        """Returns up to where a file is on the device by what this opening has synced itself.
+
+        What it has not, it believes as it stood in the page when the file was first seen. A
+        later word of others may be wrong once a sync has failed: who opened the file after
+        that is told nothing, and its own sync returns without the pages given up.
+        """
+        return self._safe[1] if self._safe[0] == file else 0
 
     def seen(self, file: FileId, size: int) -> None:
         """Voids what is said of a file beyond its size: another file had this number before."""
-        wanted = _file_word(file)
+        wanted = file_word(file)
         for at, name, offset in self._durables():
             if name == wanted and offset > size and self._words is not None:
                 self._words[at + 2] = 0
-
-    def knows_files(self) -> bool:
-        """Tells whether any slot says anything of any file."""
-        return any(offset for _, _, offset in self._durables())
+        if self._safe[0] != file or self._safe[1] > size:
+            self._safe = (file, self.durable_offset(file))
 
     def dead(self) -> list[Slot]:
-        """Lists the slots of openings that have ended without freeing them."""
-        boot, space = self.boot, self._disk.process_space()
+        """Lists the slots of openings that have ended without freeing them.
+
+        A process in another namespace can't be judged, so it counts as alive.
+        """
+        space = self._disk.process_space()
         return [
             slot
             for slot, start, slot_space in self._taken()
-            if slot.boot != boot or (slot_space == space and not self._is_alive(slot, start))
+            if slot.mark != self._mark or (slot_space == space and not self._is_alive(slot, start))
         ]
+
+    def living(self) -> list[Slot]:
+        """Lists the slots of openings that go on."""
+        dead = self.dead()
+        return [slot for slot, _, _ in self._taken() if slot not in dead]
+
+    def look(self) -> bool:
+        """Takes over what the page says now, for `dead` and `living`; takes no slot.
+
+        False where there is no page that this version reads. The words are a copy that can't
+        be written, so this page is of no other use.
+        """
+        there = self._disk.path_id(str(self._path))
+        words = memoryview(self._disk.read_whole(self._path) or b"")
+        if there is None or len(words) != PAGE_BYTES:
+            return False
+        if words.cast("Q")[:2].tolist() != [MAGIC, VERSION]:
+            return False
+        self._remember_boot(there[0])
+        self._words = words.cast("Q")
+        return True
 
     def settle(self, dead: list[Slot]) -> None:
         """Frees the slots of the dead, when what they tell is durable in the log."""
@@ -183,7 +221,7 @@ class StatePage:
             return
         for slot in dead:
             self._words[_base_of(slot.number)] = 0
-        self._words[_BOOT] = self.boot
+        self._words[_SETTLED] = self._mark
 
     def end(self) -> None:
         """Frees the slot; its durable words stay. A later `begin` takes another."""
@@ -240,7 +278,7 @@ class StatePage:
             self._disk.close(descriptor)
 
     def _take_locked(self, descriptor: int) -> None:
-        _, size = self._disk.file_id(descriptor)
+        file, size = self._disk.file_id(descriptor)
         header = self._disk.read_at(descriptor, 0, _HEADER_BYTES)
         if size != PAGE_BYTES or int.from_bytes(header[:8], sys.byteorder) != MAGIC:
             self._make(descriptor, size)
@@ -248,17 +286,23 @@ class StatePage:
             self._give_up()
             return
         words = self._disk.map_words(descriptor, _WORDS)
+        self._remember_boot(file)
         for index in range(SLOTS):
             base = _base_of(index)
             if not words[base + _PID]:
                 self._fill(words, base)
                 return
 
+    def _remember_boot(self, file: FileId) -> None:
+        boot = self._disk.boot()
+        self._is_boot_known = boot > 0
+        self._mark = (boot ^ file[1] * _ODD) & _MASK or 1
+
     def _fill(self, words: memoryview, base: int) -> None:
         process = process_id()
         words[base + _START] = self._disk.process_start(process) or 0
         words[base + _SPACE] = self._disk.process_space()
-        words[base + _SLOT_BOOT] = self.boot
+        words[base + _MARK] = self._mark
         words[base + _ACCEPTED] = self._accepted
         words[base + _COMMITTED] = self._committed
         words[base + _SHARED] = self._is_shared
@@ -294,7 +338,7 @@ class StatePage:
                 slot = Slot(
                     index,
                     words[_PID],
-                    words[_SLOT_BOOT],
+                    words[_MARK],
                     words[_ACCEPTED],
                     words[_COMMITTED],
                     bool(words[_SHARED]),
@@ -333,6 +377,7 @@ def _base_of(index: int) -> int:
     return (index + 1) * _SLOT_WORDS
 
 
-def _file_word(file: FileId) -> int:
+def file_word(file: FileId) -> int:
+    """Returns the number by which the page names a file."""
     device, inode = file
-    return (device * 0x9E3779B97F4A7C15 ^ inode) & _MASK
+    return (device * _ODD ^ inode) & _MASK

@@ -1,159 +1,262 @@
 """A whole log checked line by line; nothing is changed.
 
-Findings have a severity. *damaged*: bytes that are no event, ids with two contents, numbers
-given twice, clocks that go back. *lost*: a hole in the numbers of this log's own node. Both
-make the log not ok. *torn*: an unfinished last line, which the next append moves aside.
-*absent*: a hole in another node's numbers. *noted*: causes that stand nowhere in this log.
+A finding's severity comes from its code. *damaged*: bytes that are no event, ids with two
+contents, numbers given twice, clocks that go back. *lost*: a hole in the numbers of this
+log's own nodes. Both make the log not ok. *torn*: an unfinished last line, which the next
+append moves aside, and what a notice of this log tells of. *absent*: a hole in another
+node's numbers. *noted*: causes that stand nowhere in this log, and
+that no event says to lie in another.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import chain, islice
+from operator import lt
 from pathlib import Path
-from typing import Literal
 
-from thence.core.codec import BadLine, essence
+from thence.core.clock import CLOCK_MAX
+from thence.core.codec import (
+    DEEP_BYTES_MIN,
+    BadLine,
+    Essence,
+    content,
+    decode_essence,
+    have_valid_crcs,
+    is_too_deep,
+)
 from thence.core.event import Event
+from thence.core.handing import handed
 from thence.core.vocabulary import Vocabulary
 from thence.log.disk import Disk
-from thence.log.identity import known_node_id
-from thence.log.reader import Line, lines
+from thence.log.findings import FINDINGS_MAX, Finding, Verification
+from thence.log.identity import known_node_ids
+from thence.log.reader import Block, Line, blocks, lines, lines_of
+from thence.log.stretches import Stretches, without
+from thence.log.told import Told
 
-Severity = Literal["damaged", "lost", "torn", "absent", "noted"]
-_FAILING: frozenset[Severity] = frozenset(("damaged", "lost"))
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that verify found. `code` is stable; offset and length are in bytes."""
-
-    code: str
-    severity: Severity
-    reason: str
-    file: str = ""
-    offset: int = 0
-    length: int = 0
-    node_id: str | None = None
-    seq: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Verification:
-    """What verify found: how many events, how many of them unverified, what is wrong."""
-
-    events: int
-    unverified: int
-    findings: tuple[Finding, ...]
-
-    @property
-    def ok(self) -> bool:
-        """Whether nothing is damaged or lost."""
-        return not self.damage
-
-    @property
-    def damage(self) -> tuple[Finding, ...]:
-        """The findings that make the log not ok."""
-        return tuple(f for f in self.findings if f.severity in _FAILING)
-
-    @property
-    def notes(self) -> tuple[Finding, ...]:
-        """The findings that are worth knowing and no damage."""
-        return tuple(f for f in self.findings if f.severity not in _FAILING)
+_KEPT = "the last line lacks its newline; the next append puts it there"
+_ASIDE = "the last line was never finished; the next append moves it aside"
+# one of these in each line of a segment is one change of the whole segment
+_WHOLESALE = frozenset(("line_ending",))
 
 
 def verify(disk: Disk, folder: Path, vocabulary: Vocabulary) -> Verification:
     """Reads the whole log and returns what it found, in file order, holes last."""
-    check = _Check(known_node_id(disk, folder))
-    for line in lines(disk, folder, vocabulary):
-        check.line(line)
-    check.holes()
-    check.causes()
-    return Verification(len(check.contents), check.unverified, tuple(check.findings))
+    check = _Check(vocabulary, known_node_ids(disk, folder))
+    for block in blocks(disk, folder):
+        check.block(block)
+    if check.repeated:
+        for line in lines(disk, folder, vocabulary):
+            check.compare(line)
+    return check.concluded()
 
 
-@dataclass(slots=True)
 class _Check:
-    """One pass over a log: what it must remember to judge the lines that follow."""
+    """One pass over a log: what it must remember to judge the lines that follow.
 
-    own_node: str
-    unverified: int = 0
-    findings: list[Finding] = field(default_factory=list)
-    contents: dict[str, bytes] = field(default_factory=dict)
-    clocks: dict[str, int] = field(default_factory=dict)
-    numbers: dict[str, set[int]] = field(default_factory=dict)
-    named: dict[str, Finding] = field(default_factory=dict)
+    A block in which nothing is odd is checked as a whole; any other line by line.
+    """
 
-    def line(self, line: Line) -> None:
-        content = line.content
-        if isinstance(content, BadLine):
-            self._bad(line, content)
+    def __init__(self, vocabulary: Vocabulary, own: frozenset[str]) -> None:
+        self._vocabulary = vocabulary
+        self._own = own
+        self._told = Told(vocabulary, own)
+        self._files: list[str] = []
+        self._ids: set[str] = set()
+        self._foreign: set[str] = set()
+        self._nodes: dict[str, Stretches] = {}
+        self._findings: list[Finding] = []
+        self._folded: dict[tuple[str, str], int] = {}
+        # causes not seen yet, with the line that named them first
+        self._awaited: dict[str, tuple[str, int, int, str]] = {}
+        self._elsewhere: set[str] = set()
+        self.repeated: set[str] = set()
+        self._contents: dict[str, bytes] = {}
+
+    def block(self, block: Block) -> None:
+        """Checks the lines of a block, which come after those of the blocks before."""
+        if block.file not in self._files[-1:]:
+            self._files.append(block.file)
+        found = _essences(block)
+        if found is None or not self._takes(found):
+            for line in lines_of(block, self._vocabulary):
+                self._line(line)
             return
-        is_first = content.event_id not in self.contents
-        self._identity(line, content)
-        if content.is_foreign:
-            self.unverified += is_first
-        elif is_first:
-            self._order(line, content)
+        if self._told.may_tell({essence.event_type for essence in found}):
+            for line in lines_of(block, self._vocabulary):
+                if isinstance(line.content, Event):
+                    self._hear(line, line.content)
+        if self._unseen(found):
+            for line in lines_of(block, self._vocabulary):
+                if isinstance(line.content, Event):
+                    self._causes(line, line.content)
+
+    def _takes(self, found: Sequence[Essence]) -> bool:
+        """Takes events in all of whose ids are new, of one node, in the order of its numbers.
+
+        It takes all of them or none.
+        """
+        ids = {essence.event_id for essence in found}
+        if len(ids) < len(found) or not self._ids.isdisjoint(ids):
+            return False
+        node_id = found[0].node_id
+        if len({essence.node_id for essence in found}) > 1:
+            return False
+        node = self._nodes.setdefault(node_id, Stretches())
+        first, count = found[0].seq, len(found)
+        clocks = [essence.lamport_clock for essence in found]
+        if (
+            first <= node.last
+            or clocks[0] <= node.clock
+            or clocks[-1] > CLOCK_MAX
+            or [essence.seq for essence in found] != list(range(first, first + count))
+            or not all(map(lt, clocks, islice(clocks, 1, None)))
+        ):
+            return False
+        self._ids |= ids
+        node.extend(first, first + count - 1)
+        node.clock = clocks[-1]
+        return True
+
+    def _unseen(self, found: Sequence[Essence]) -> bool:
+        """Tells whether these events name causes that no event had so far."""
+        named = chain.from_iterable([essence.caused_by for essence in found])
+        return not self._ids.issuperset(named)
+
+    def _line(self, line: Line) -> None:
+        event = line.content
+        if not line.is_whole:
+            is_event = isinstance(event, Event)
+            self._add(self._at(line, "torn_tail", _KEPT if is_event else _ASIDE))
+            return
+        if isinstance(event, BadLine):
+            self._add(self._at(line, event.code, event.reason))
+            return
+        is_first = event.event_id not in self._ids
+        self._ids.add(event.event_id)
+        if not is_first:
+            self.repeated.add(event.event_id)
+        if event.is_foreign:
+            if is_first:
+                self._foreign.add(event.event_id)
         else:
-            self.numbers.setdefault(content.node_id, set()).add(content.seq)
-        for cause in content.caused_by:
-            if cause not in self.named:
-                reason = f"event {content.event_id} names the cause {cause}, which is not here"
-                self.named[cause] = self._at(line, "cause_missing", "noted", reason)
+            self._foreign.discard(event.event_id)
+            self._order(line, event, is_first)
+            self._hear(line, event)
+        self._causes(line, event)
 
-    def _bad(self, line: Line, bad: BadLine) -> None:
-        if line.is_whole:
-            self.findings.append(self._at(line, bad.code, "damaged", bad.reason))
-        else:
-            reason = "the last line was never finished; the next append moves it aside"
-            self.findings.append(self._at(line, "torn_tail", "torn", reason))
-
-    def _identity(self, line: Line, event: Event) -> None:
-        content = essence(event.line)
-        known = self.contents.setdefault(event.event_id, content)
-        if known != content:
-            reason = f"the id {event.event_id} stands for two different events"
-            self.findings.append(self._at(line, "two_contents", "damaged", reason, event))
-
-    def _order(self, line: Line, event: Event) -> None:
-        numbers = self.numbers.setdefault(event.node_id, set())
-        if event.seq in numbers:
+    def _order(self, line: Line, event: Event, is_first: bool) -> None:
+        node = self._nodes.setdefault(event.node_id, Stretches())
+        is_new = node.add(event.seq)
+        if not is_first:
+            return
+        if not is_new:
             reason = f"the number {event.seq} of node {event.node_id} is given twice"
-            self.findings.append(self._at(line, "number_repeated", "damaged", reason, event))
-        numbers.add(event.seq)
-        clock = self.clocks.get(event.node_id, 0)
-        if event.lamport_clock <= clock:
-            reason = f"the clock goes back from {clock} to {event.lamport_clock}"
-            self.findings.append(self._at(line, "clock_back", "damaged", reason, event))
-        self.clocks[event.node_id] = max(clock, event.lamport_clock)
+            self._add(self._at(line, "number_repeated", reason, event))
+        if event.lamport_clock <= node.clock:
+            reason = f"the clock goes back from {node.clock} to {event.lamport_clock}"
+            self._add(self._at(line, "clock_back", reason, event))
+        node.clock = max(node.clock, event.lamport_clock)
 
-    def holes(self) -> None:
-        for node_id, numbers in sorted(self.numbers.items()):
-            is_own = node_id == self.own_node
-            expected = 1
-            for seq in sorted(numbers):
-                if seq > expected:
-                    self._hole(node_id, expected, seq - 1, is_own)
-                expected = seq + 1
+    def _hear(self, line: Line, event: Event) -> None:
+        if self._told.may_tell((event.event_type,)):
+            older = self._files[-2] if len(self._files) > 1 else None
+            self._told.hear(event, line.file, line.offset, older)
 
-    def _hole(self, node_id: str, first: int, last: int, is_own: bool) -> None:
-        count = last - first + 1
-        reason = f"{count} event(s) of node {node_id} are missing, numbers {first} to {last}"
-        severity: Severity = "lost" if is_own else "absent"
-        finding = Finding(f"events_{severity}", severity, reason, node_id=node_id, seq=first)
-        self.findings.append(finding)
+    def _causes(self, line: Line, event: Event) -> None:
+        if event.external_causes:
+            known = map(handed, event.external_causes)
+            self._elsewhere.update(cause.event_id for cause in known if cause)
+        for cause in event.caused_by:
+            if cause not in self._ids and cause not in self._awaited:
+                place = (line.file, line.offset, line.length, event.event_id)
+                self._awaited[cause] = place
 
-    def causes(self) -> None:
-        self.findings += [f for cause, f in self.named.items() if cause not in self.contents]
+    def compare(self, line: Line) -> None:
+        """Compares, in a second pass, what the lines of an id that came twice say."""
+        event = line.content
+        if isinstance(event, BadLine) or event.event_id not in self.repeated or not line.is_whole:
+            return
+        said = content(event.line)
+        known = self._contents.setdefault(event.event_id, said)
+        if known != said:
+            reason = f"the id {event.event_id} stands for two different events"
+            self._add(self._at(line, "two_contents", reason, event))
 
-    def _at(
-        self, line: Line, code: str, severity: Severity, reason: str, event: Event | None = None
-    ) -> Finding:
+    def concluded(self) -> Verification:
+        """Returns what was found, after all lines were given."""
+        places = {name: place for place, name in enumerate(self._files)}
+        found = [self._judged(finding) for finding in self._findings]
+        for cause, (file, offset, length, event_id) in self._awaited.items():
+            if cause not in self._ids and cause not in self._elsewhere:
+                reason = f"event {event_id} names the cause {cause}, which is not here"
+                found.append(Finding("cause_missing", reason, file, offset, length))
+        found.sort(key=lambda finding: (places[finding.file], finding.offset))
+        found += [
+            finding
+            for node_id, node in sorted(self._nodes.items())
+            for hole in node.holes()
+            for finding in self._hole(node_id, hole)
+        ]
+        return Verification(len(self._ids), len(self._foreign), tuple(found))
+
+    def _judged(self, finding: Finding) -> Finding:
+        """Returns a finding as it counts once all notices are known."""
+        is_region = finding.node_id is None and finding.code != "torn_tail"
+        if is_region and self._told.holds(finding.file, finding.offset, finding.length):
+            reason = f"a notice of this log tells of it: {finding.reason}"
+            return replace(finding, code="region_told", reason=reason)
+        return finding
+
+    def _hole(self, node_id: str, hole: tuple[int, int]) -> list[Finding]:
+        if node_id not in self._own:
+            return [_missing("events_absent", node_id, hole)]
+        told = self._told.numbers.get(node_id, ())
+        lost = list(without(hole, told))
+        found = [_missing("events_lost", node_id, part) for part in lost]
+        return found + [_missing("events_told", node_id, part) for part in without(hole, lost)]
+
+    def _add(self, finding: Finding) -> None:
+        """Keeps a finding; where there are endless ones of a kind, one with their count."""
+        kind = (finding.code, finding.file)
+        place = self._folded.get(kind)
+        if place is not None:
+            known = self._findings[place]
+            length = finding.offset + finding.length - known.offset
+            self._findings[place] = replace(known, length=length, count=known.count + 1)
+            return
+        if finding.code in _WHOLESALE or len(self._findings) >= FINDINGS_MAX:
+            self._folded[kind] = len(self._findings)
+        self._findings.append(finding)
+
+    def _at(self, line: Line, code: str, reason: str, event: Event | None = None) -> Finding:
         return Finding(
             code,
-            severity,
             reason,
             line.file,
             line.offset,
-            len(line.data),
+            line.length,
             event.node_id if event else None,
             event.seq if event else None,
         )
+
+
+def _essences(block: Block) -> list[Essence] | None:
+    """Decodes the lines of a block if each is a verified event of ours, else None."""
+    found = block.data.split(b"\n")
+    if not block.is_whole or block.length or not have_valid_crcs(found):
+        return None
+    if max(map(len, found)) > DEEP_BYTES_MIN and any(map(is_too_deep, found)):
+        return None
+    try:
+        block.data.decode()
+        return list(map(decode_essence, found))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _missing(code: str, node_id: str, hole: tuple[int, int]) -> Finding:
+    first, last = hole
+    count = last - first + 1
+    reason = f"{count} event(s) of node {node_id} are missing, numbers {first} to {last}"
+    return Finding(code, reason, node_id=node_id, seq=first, count=count)

@@ -10,7 +10,7 @@ device is copied to the next segment.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from itertools import accumulate
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,19 +19,22 @@ from thence.core.vocabulary import Vocabulary
 from thence.errors import OutcomeUnknown, ThenceError
 from thence.log.admission import Condition, Known, merged, verdicts
 from thence.log.disk import NOWHERE, Disk, FileId, wall_ns
-from thence.log.identity import node_id
+from thence.log.durability import warnings
 from thence.log.lock import WAIT_S, AppendLock
 from thence.log.numbering import Numbering
-from thence.log.recovery import mark_told, recover_tail, untold
-from thence.log.refusal import closed_for_good, refusal, uncut, unsynced
+from thence.log.recovery import cut_back, mark_told, recover_tail, untold
+from thence.log.refusal import closed_for_good, refusal, unsynced
 from thence.log.segment import (
+    CURRENT,
     FILE_BYTES_MAX,
     begin_next,
     current_path,
+    fitting,
     own_folder,
 )
 from thence.log.state import StatePage
 from thence.log.suspect import copy_lines, stand_behind
+from thence.log.unclean import Aftermath
 
 Notice = Callable[[str, Mapping[str, Any]], Draft]
 Tell = Callable[[str, Mapping[str, Any]], None]
@@ -66,6 +69,7 @@ class SegmentWriter:
         file_bytes_max: int = FILE_BYTES_MAX,
         suspect: FileId = NOWHERE,
     ) -> None:
+        self._arguments = (disk, folder, vocabulary, notice, tell, file_bytes_max)
         self.page = StatePage(disk, folder)
         self._disk = disk
         self._folder = folder
@@ -80,10 +84,11 @@ class SegmentWriter:
         self._lock = AppendLock(disk, own_folder(folder) / "lock")
         self._descriptor: int | None = None
         self._file = NOWHERE
-        self._size = self._safe = 0
+        self._size = 0
         self._whole = False
         self._has_told = False
         self._is_opened = False
+        self._aftermath = Aftermath(disk, folder, vocabulary, self.page)
         self.numbers = Numbering(disk, folder)
         self._poison: OutcomeUnknown | None = None
 
@@ -153,20 +158,11 @@ class SegmentWriter:
         except OSError as error:
             self._save(written, error)
         else:
-            self._safe = size
             self.page.durable(file, size)
 
     def successor(self) -> "SegmentWriter":
         """Returns a writer to try with once more what this one could not finish."""
-        return SegmentWriter(
-            self._disk,
-            self._folder,
-            self._vocabulary,
-            self._notice,
-            self._tell,
-            self._file_bytes_max,
-            self._suspect,
-        )
+        return SegmentWriter(*self._arguments, self._suspect)
 
     def close(self) -> None:
         """Closes the files. A later write opens them again."""
@@ -175,7 +171,7 @@ class SegmentWriter:
         if self._descriptor is not None:
             descriptor, self._descriptor = self._descriptor, None
             self._file = NOWHERE
-            self._disk.close(descriptor)
+            self._close(descriptor)
 
     def after_fork(self) -> None:
         """Closes the parent's files in a child and makes the lock anew, unlocking nothing."""
@@ -199,9 +195,25 @@ class SegmentWriter:
             self._has_told = False
             self._sync_under_lock()
         _, self._size = self._disk.file_id(self._require_open())
+        if not self._aftermath.is_settled:
+            self._tell_aftermath()
         if not self._has_told:
             self._tell_recoveries()
         self._whole = True
+
+    def _tell_aftermath(self) -> None:
+        """Tells what the ends of other openings have left."""
+        renamed = ""
+        for kind, facts in self._aftermath.notices(self.numbers.seq):
+            if self._size >= self._file_bytes_max:
+                self._rotate()
+                renamed = renamed or self._untold[-1][1]["file"]
+            if renamed and facts.get("file") == CURRENT:
+                facts["file"] = renamed
+            self._write_all([self._notice(kind, facts)], [])
+        if self._aftermath.has_notices:
+            self._sync_under_lock()
+        self._aftermath.settle()
 
     def _tell_recoveries(self) -> None:
         for path, facts in untold(self._disk, self._folder):
@@ -213,25 +225,32 @@ class SegmentWriter:
     def _open(self) -> None:
         if self._descriptor is not None:
             descriptor, self._descriptor = self._descriptor, None
-            self._disk.close(descriptor)
+            self._close(descriptor)
         if not self.numbers.node_id:
-            self.numbers.begin(node_id(self._disk, self._folder))
+            self.numbers.begin(*self._aftermath.begin())
+            self._untold += warnings(self._disk, self._folder)
         self._descriptor = self._disk.open_append(self._path)
         self.page.begin()
         self._is_opened = True
         self._whole = self._has_told = False
         if self._disk.file_id(self._descriptor)[1] == 0:
             self._disk.sync_folder(self._folder)
-        self.numbers.read_older(self._catch_up(0))
-        self._safe = self.page.durable_offset(self._file)
+        try:
+            self._catch_up(0)
+        finally:
+            self.numbers.forerunner = ""
 
-    def _catch_up(self, offset: int) -> bool:
-        """Takes over numbers from what stands behind an offset; False if none of ours does."""
+    def _catch_up(self, offset: int) -> None:
+        """Takes over numbers from what stands behind an offset, 0 for all that there is."""
         descriptor = self._require_open()
-        self._file, self._size = self._disk.file_id(descriptor)
-        self.page.seen(self._file, self._size)
+        file, size = self._disk.file_id(descriptor)
+        self._file = NOWHERE  # it is opened anew unless its numbers can be read
         self._whole = False
-        return self.numbers.read(descriptor, offset, self._size)
+        is_ours = self.numbers.read(descriptor, offset, size)
+        if offset == 0:
+            self.numbers.read_older(is_ours)
+        self._file, self._size = file, size
+        self.page.seen(file, size)
 
     def _write_some(
         self,
@@ -275,7 +294,7 @@ class SegmentWriter:
             while written < len(data):
                 written += self._disk.write(descriptor, data[written:] if written else data)
         except OSError:
-            kept = stamped[: self._cut(descriptor, start, data[:written])]
+            kept = stamped[: cut_back(self._disk, descriptor, self._path, start, data[:written])]
             self._count(kept, sum(map(len, kept)), lines)
             raise
         self._count(stamped, len(data), lines)
@@ -293,18 +312,6 @@ class SegmentWriter:
         self._size += len(line)
         self._whole = True
 
-    def _cut(self, descriptor: int, start: int, written: bytes) -> int:
-        """Cuts what follows the last whole line of a broken write; returns the lines kept."""
-        whole = written.rfind(b"\n") + 1
-        if whole < len(written):
-            try:
-                if self._disk.file_id(descriptor)[1] != start + len(written):
-                    raise OSError("somebody else wrote behind it without the lock")
-                self._disk.truncate(descriptor, start + whole)
-            except OSError as error:
-                raise uncut(self._path, error) from error
-        return written.count(b"\n")
-
     def _rotate(self) -> None:
         """Makes the current segment an older one, all of it on the device first."""
         descriptor = self._require_open()
@@ -314,12 +321,11 @@ class SegmentWriter:
             self._set_aside(error)
             return
         name, self._descriptor = begin_next(self._disk, self._folder, wall_ns())
-        self._disk.close(descriptor)
+        self._close(descriptor)
         self._begun(name)
 
     def _begun(self, name: str) -> None:
         self._file, self._size = self._disk.file_id(self._require_open())
-        self._safe = 0
         self.page.seen(self._file, self._size)
         self._untold.append(("rotated", {"file": name}))
 
@@ -354,14 +360,15 @@ class SegmentWriter:
 
     def _set_aside(self, error: OSError) -> None:
         """Gives the segment whose sync failed an older one's name and copies its unsafe end."""
-        # who opened it after the failure is told nothing of it, and believes more to be safe
-        suspect, start = self._require_open(), self._safe
+        suspect, start = self._require_open(), self.page.safe_offset(self._file)
         self._suspect = self._file
         try:
             name, self._descriptor = begin_next(self._disk, self._folder, wall_ns())
-            self._begun(name)
-            end = copy_lines(self._disk, suspect, start, self._require_open())
-            self._disk.close(suspect)
+            try:
+                self._begun(name)
+                end = copy_lines(self._disk, suspect, start, self._require_open())
+            finally:
+                self._close(suspect)
             _, self._size = self._disk.file_id(self._require_open())
             facts = {"file": name, "offset": start, "bytes": end - start}
             told = [self._notice("segment_suspect", facts)]
@@ -370,7 +377,6 @@ class SegmentWriter:
             self._disk.sync_data(self._require_open())
         except OSError as failure:
             raise self._poisoned(error) from failure
-        self._safe = self._size
         self.page.durable(self._file, self._size)
         self._suspect = NOWHERE
         self._untold.append(("suspect", {**facts, "error": error}))
@@ -385,14 +391,10 @@ class SegmentWriter:
         while self._untold:
             self._tell(*self._untold.pop(0))
 
+    def _close(self, descriptor: int) -> None:
+        with suppress(OSError):  # it is closed all the same; what matters was synced before
+            self._disk.close(descriptor)
+
     def _require_open(self) -> int:
         assert self._descriptor is not None
         return self._descriptor
-
-
-def fitting(lines: Sequence[bytes], room_bytes: int) -> int:
-    """Returns how many lines go into a segment: up to the one that fills it."""
-    if sum(map(len, lines)) < room_bytes:
-        return len(lines)
-    sizes = accumulate(map(len, lines))
-    return next(count for count, size_bytes in enumerate(sizes, 1) if size_bytes >= room_bytes)

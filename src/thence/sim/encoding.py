@@ -27,6 +27,7 @@ def draft_of(event: Event, causes: tuple[str, ...]) -> Draft:
                     1,
                     event.timestamp,
                     causes,
+                    (),
                     event.begins,
                     event.ends,
                     event.repairs,

@@ -13,7 +13,7 @@ from threading import Lock
 from types import TracebackType
 from typing import Any
 
-from thence.context import current_causes
+from thence.context import Cause, current_causes, id_of
 from thence.core.codec import CAUSES_MAX, Draft
 from thence.core.joining import join
 from thence.core.lending import Lending
@@ -170,6 +170,16 @@ class EventWriter:
     def flush(self, timeout: float = _APPEND_S) -> None:
         """Returns when everything emitted before is on the device; raises what prevents it."""
         self._replica.flush(timeout)
+
+    def environment(self, event: Cause) -> dict[str, str]:
+        """Returns the variable by which another process names an event as cause of its own.
+
+        The event is durable first. For one that was not written the last of the events
+        stands that it would have named. Raises EventNotFound if there is none.
+        """
+        with self._lending_lock:
+            written = self._lending.resolve((id_of(event),))
+        return self._replica.environment(max(written, default=event))
 
     def after_fork(self) -> None:
         """Makes what a forked child must have of its own."""

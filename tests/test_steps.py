@@ -13,11 +13,12 @@ from tests.log.faults import FailingDisk
 from tests.log.processes import ran
 
 import thence
-from thence.context import MESSAGE_CHARACTERS_MAX, current_causes
+from thence.context import current_causes
 from thence.core.codec import CAUSES_MAX
 from thence.core.vocabulary import PLAIN
 from thence.errors import EventTooLarge, InvalidEvent, LogFull, ThenceError, WriterClosed
 from thence.replica import Replica
+from thence.steps import MESSAGE_CHARACTERS_MAX
 
 
 @pytest.fixture

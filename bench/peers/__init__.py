@@ -1,0 +1,1 @@
+"""Small programs for `thence bench kill`, each logging with one logger."""

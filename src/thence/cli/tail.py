@@ -1,0 +1,121 @@
+"""The command `tail`: the last events as they arrived, and those that come."""
+
+import os
+import stat
+import sys
+from collections.abc import Callable
+from threading import Event as Signal
+from threading import Thread
+from typing import TYPE_CHECKING
+
+import click
+
+from thence.cli.groups import HELP_NAMES, json_option, log_option, talks
+from thence.cli.main import INTERRUPTED
+from thence.cli.voice import Voice, current
+
+if TYPE_CHECKING:
+    from thence.core.event import Event
+    from thence.log.follower import Follower
+    from thence.replica import Replica
+
+TAIL_EVENTS = 10
+_EXAMPLE = """\b
+Example:
+  thence tail -f --log orders"""
+
+
+@click.command("tail", context_settings=HELP_NAMES, epilog=_EXAMPLE)
+@click.option(
+    "-n",
+    "--lines",
+    "count",
+    type=click.IntRange(min=0),
+    default=TAIL_EVENTS,
+    show_default=True,
+    metavar="N",
+    help="The last N events.",
+)
+@click.option("-f", "--follow", "is_live", is_flag=True, help="Go on with new ones until Ctrl-C.")
+@log_option
+@json_option
+@talks
+def tail_command(count: int, is_live: bool, log: str | None, is_json: bool) -> None:
+    """Show the last events in the order of their arrival, and follow.
+
+    The lines are those of `thence log`; with --json they are those of the file. Following
+    goes on over rotations, and ends when whoever reads the output goes away.
+    """
+    try:
+        _tail(current(), count, is_live, log, is_json)
+    except KeyboardInterrupt:
+        if is_live:  # the usual end of it, so there is nothing to tell
+            raise click.exceptions.Exit(INTERRUPTED) from None
+        raise
+
+
+def _tail(voice: Voice, count: int, is_live: bool, log: str | None, is_json: bool) -> None:
+    from thence.cli.locate import find_log
+    from thence.log.disk import OS_DISK
+    from thence.log.follower import Follower
+    from thence.replica import open_replica
+
+    with (
+        open_replica(find_log(voice, log), create=False) as replica,
+        Follower(OS_DISK, replica.folder, replica.vocabulary) as follower,
+    ):
+        follower.skip_to_last(count)
+        events = list(follower.events())
+        show = _shower(voice, replica, events, is_json)
+        for event in events:
+            show(event)
+        if is_live:
+            _follow(voice, follower, show)
+        elif not events and count:
+            voice.note("no events")
+
+
+def _shower(
+    voice: Voice, replica: "Replica", events: "list[Event]", is_json: bool
+) -> "Callable[[Event], None]":
+    """Returns what shows an event: its stored line, or one with columns that widen."""
+    if is_json:
+        return lambda event: voice.line(event.line)
+    from thence.cli.render import Lines
+
+    lines = Lines(events, replica.vocabulary, voice.columns)
+
+    def show(event: "Event") -> None:
+        lines.fit(event)
+        voice.say(lines.line(event))
+
+    return show
+
+
+def _follow(voice: Voice, follower: "Follower", show: "Callable[[Event], None]") -> None:
+    """Shows events as they come, each at once, until nobody reads them."""
+    voice.flush()
+    stop = Signal()
+    _stop_when_unread(stop)
+    while follower.wait(stop):
+        for event in follower.events():
+            show(event)
+            voice.flush()
+
+
+def _stop_when_unread(stop: Signal) -> None:
+    """Sets `stop` when nobody reads the pipe any more, also while there is nothing to write."""
+    descriptor = sys.stdout.fileno()
+    kind = os.fstat(descriptor).st_mode
+    if not (stat.S_ISFIFO(kind) or stat.S_ISSOCK(kind)):
+        return
+
+    def watch() -> None:
+        import select
+
+        poll = select.poll()
+        poll.register(descriptor, 0)  # errors and the other end's closing are always told
+        poll.poll()
+        stop.set()
+
+    Thread(target=watch, name="thence-tail", daemon=True).start()

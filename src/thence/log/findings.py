@@ -1,0 +1,97 @@
+"""What verify can find in a log: each code with its severity.
+
+docs/reference/findings.md tells of each code what it means and what to do.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+Severity = Literal["damaged", "lost", "torn", "absent", "noted"]
+_FAILING: frozenset[Severity] = frozenset(("damaged", "lost"))
+
+SEVERITIES: Mapping[str, Severity] = {
+    "bad_checksum": "damaged",
+    "not_json": "damaged",
+    "not_an_event": "damaged",
+    "too_long": "damaged",
+    "lines_joined": "damaged",
+    "line_ending": "damaged",
+    "byte_order_mark": "damaged",
+    "stray_bytes": "damaged",
+    "newline_lost": "damaged",
+    "two_contents": "damaged",
+    "number_repeated": "damaged",
+    "clock_back": "damaged",
+    "events_lost": "lost",
+    "events_told": "torn",
+    "region_told": "torn",
+    "torn_tail": "torn",
+    "events_absent": "absent",
+    "cause_missing": "noted",
+}
+# what a repair puts in the place of such bytes
+HEALS: Mapping[str, bytes] = {
+    "lines_joined": b"\n",
+    "newline_lost": b"\n",
+    "line_ending": b"",
+    "byte_order_mark": b"",
+    "stray_bytes": b"",
+}
+# what a repair moves to quarantine
+MOVED = frozenset(("bad_checksum", "not_json", "not_an_event", "too_long"))
+# from so many findings on, those of one code in one segment are one with a count
+FINDINGS_MAX = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that verify found. `code` is stable; offset and length are in bytes.
+
+    `count` is more than 1 where one finding stands for many lines.
+    """
+
+    code: str
+    reason: str
+    file: str = ""
+    offset: int = 0
+    length: int = 0
+    node_id: str | None = None
+    seq: int | None = None
+    count: int = 1
+
+    @property
+    def severity(self) -> Severity:
+        """How bad it is: damaged and lost make a log not ok."""
+        return SEVERITIES[self.code]
+
+    @property
+    def action(self) -> Literal["heal", "quarantine"] | None:
+        """What a repair does about it, None if it can do nothing or needs not."""
+        if self.code in HEALS:
+            return "heal"
+        return "quarantine" if self.code in MOVED else None
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What verify found: how many events, how many of them unverified, what is wrong."""
+
+    events: int
+    unverified: int
+    findings: tuple[Finding, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is damaged or lost."""
+        return not self.damage
+
+    @property
+    def damage(self) -> tuple[Finding, ...]:
+        """The findings that make the log not ok."""
+        return tuple(f for f in self.findings if f.severity in _FAILING)
+
+    @property
+    def notes(self) -> tuple[Finding, ...]:
+        """The findings that are worth knowing and no damage."""
+        return tuple(f for f in self.findings if f.severity not in _FAILING)

@@ -1,0 +1,25 @@
+"""What a reader tells its caller when the disk fails it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from thence.errors import ReadFailed
+from thence.log.disk import DENIED_ERRNOS
+
+
+@contextmanager
+def reading(folder: Path) -> Iterator[None]:
+    """Gives a system's error the form of ReadFailed, for whatever is read inside."""
+    try:
+        yield
+    except OSError as error:
+        hint = "check the device, then try again"
+        if error.errno in DENIED_ERRNOS:
+            hint = "give this user the right to read there"
+        raise ReadFailed(
+            "could not read the log",
+            place=error.filename or folder,
+            cause=error.strerror or error,
+            hint=hint,
+        ) from error

@@ -1,0 +1,59 @@
+"""An event looked for from the end of a log backwards, and made sure of."""
+
+from pathlib import Path
+
+from thence.core.codec import BadLine, event_id_of, parse
+from thence.core.event import Event
+from thence.core.lookup import not_found
+from thence.core.vocabulary import Vocabulary
+from thence.errors import OutcomeUnknown
+from thence.log.disk import Disk
+from thence.log.recovery import lines_backwards
+from thence.log.segment import current_path, older_names
+
+
+def durable_event(disk: Disk, folder: Path, vocabulary: Vocabulary, event_id: str) -> Event:
+    """Returns the event of the newest line of an id once it is on the device.
+
+    Whoever wrote the line may not have synced it yet. Older segments were, before they got
+    their names. Raises EventNotFound, and OutcomeUnknown when the sync fails.
+    """
+    paths = [current_path(folder)]
+    while paths:
+        path = paths.pop()
+        try:
+            descriptor = disk.open_read(path)
+        except (FileNotFoundError, NotADirectoryError):
+            descriptor = None
+        if path.name == current_path(folder).name:
+            # listed after the current one is open: so a rotation in between hides nothing
+            paths = [folder / name for name in older_names(disk, folder)]
+        if descriptor is None:
+            continue
+        try:
+            found = _newest(disk, descriptor, vocabulary, event_id)
+            if found is not None:
+                disk.sync_data(descriptor)
+                return found
+        except OSError as error:
+            raise OutcomeUnknown(
+                "could not make sure of the event",
+                place=event_id,
+                cause=error.strerror or error,
+                hint="check the device; the event may be lost with the next power cut",
+            ) from error
+        finally:
+            disk.close(descriptor)
+    raise not_found(folder, event_id)
+
+
+def _newest(disk: Disk, descriptor: int, vocabulary: Vocabulary, event_id: str) -> Event | None:
+    wanted = event_id.encode("utf-8", "replace")
+    lines = lines_backwards(disk, descriptor, 0, disk.file_id(descriptor)[1])
+    next(lines)  # what follows the last newline is no event yet
+    for line in lines:
+        if event_id_of(line) == wanted:
+            event = parse(line, vocabulary)
+            if not isinstance(event, BadLine):
+                return event
+    return None

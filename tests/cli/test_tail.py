@@ -1,0 +1,123 @@
+"""The end of a log as it grows: what arrived last, then each event at once."""
+
+import json
+import os
+import signal
+import subprocess
+from contextlib import contextmanager
+
+import pytest
+from tests.cli.installed import THENCE, environment, thence
+from tests.log.processes import started
+
+import thence as package
+from thence.core.vocabulary import PLAIN
+from thence.replica import Replica
+
+WAIT_S = 30
+
+
+@contextmanager
+def following(tmp_path, *arguments):
+    tail = subprocess.Popen(
+        [THENCE, "tail", "-f", *arguments],
+        cwd=tmp_path,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield tail
+    finally:
+        tail.kill()
+        tail.communicate()
+
+
+def interrupted(tail):
+    os.kill(tail.pid, signal.SIGINT)
+    out, err = tail.communicate(timeout=WAIT_S)
+    return tail.returncode, out, err
+
+
+def test_tail_shows_the_last_events_as_they_arrived(tmp_path, orders):
+    stored = (tmp_path / "orders" / "events.jsonl").read_text().splitlines()
+    listed = thence("log", "--log", "orders", cwd=tmp_path).lines
+    ended = thence("tail", "--log", "orders", cwd=tmp_path)
+    assert (ended.code, ended.err, ended.lines) == (0, "", listed)
+    for count in (0, 1, 3, 99):
+        asked = ("tail", "-n", count, "--log", "orders", "--json")
+        assert thence(*asked, cwd=tmp_path).lines == (stored[-count:] if count else [])
+    with (tmp_path / "orders" / "events.jsonl").open("a") as file:
+        file.write('{"event_id":"foreign"}\nbad\n{"event_id":"unfinished"}')
+    asked = ("tail", "-n", 2, "--log", "orders", "--json")
+    assert thence(*asked, cwd=tmp_path).lines == [stored[-1], '{"event_id":"foreign"}']
+
+
+def test_tail_of_an_empty_log_says_so(tmp_path):
+    package.open(tmp_path / "empty").close()
+    ended = thence("tail", "--log", "empty", cwd=tmp_path)
+    assert (ended.code, ended.out, ended.err) == (0, "", "no events\n")
+    assert thence("tail", "--log", "gone", cwd=tmp_path).code == 4
+
+
+WRITE = """
+import sys
+from pathlib import Path
+from thence.core.vocabulary import PLAIN
+from thence.replica import Replica
+with Replica(Path(sys.argv[1]), PLAIN, max_file_size=2000) as log:
+    for n in range(100):
+        log.append("t", {"n": n})
+"""
+
+
+@pytest.mark.promise("P6")
+def test_events_of_another_process_are_followed_over_rotations(tmp_path):
+    with package.open(tmp_path / "log") as log:
+        first = log.append("first")
+    with following(tmp_path, "-n", "1", "--json", "--log", "log") as tail:
+        assert tail.stdout.readline() == first.line.decode() + "\n"
+        writer = started(WRITE, tmp_path / "log")
+        numbers = [json.loads(tail.stdout.readline())["payload"]["n"] for _ in range(100)]
+        assert numbers == list(range(100))
+        assert interrupted(tail) == (130, "", "")
+        writer.communicate(timeout=WAIT_S)
+    assert len(list((tmp_path / "log").glob("*.jsonl"))) > 5
+
+
+def test_lines_are_written_one_by_one_in_columns_that_widen(tmp_path):
+    with package.open(tmp_path / "log") as log:
+        log.append("short")
+        with following(tmp_path, "--log", "log") as tail:
+            assert tail.stdout.readline().split()[1] == "short"
+            log.append("a.longer.type", actor="ada", subject="order/1")
+            assert tail.stdout.readline().split()[1:3] == ["a.longer.type", "ada"]
+            log.append("short", actor="ben")
+            line = tail.stdout.readline()
+            assert line.split()[1:3] == ["short", "ben"]
+            assert line.index("ben") == len("08:55:52.114  a.longer.type  ")
+            assert interrupted(tail) == (130, "", "")
+
+
+def test_reader_that_goes_ends_it_quietly_even_when_nothing_comes(tmp_path):
+    with Replica(tmp_path / "log", PLAIN) as log:
+        for _ in range(3):
+            log.append("t")
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; '{THENCE}' tail -f --log log | head -1"],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=WAIT_S,
+    )
+    assert (done.returncode, done.stderr, len(done.stdout.splitlines())) == (0, "", 1)
+
+
+def test_ctrl_c_in_a_terminal_ends_the_whole_pipe(tmp_path, orders):
+    with following(tmp_path, "--log", "orders") as tail:
+        lines = [tail.stdout.readline() for _ in range(4)]
+        assert all(lines)
+        assert interrupted(tail) == (130, "", "")

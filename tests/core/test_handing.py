@@ -1,0 +1,52 @@
+"""A cause as one text: read back as it was written, or not at all."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.events import ulids
+
+from thence.core.clock import CLOCK_MAX
+from thence.core.handing import HandedCause, handed
+
+
+@pytest.mark.promise("O6")
+@given(ulids | st.from_regex(r"[a-z_.:-]{1,128}", fullmatch=True), st.integers(0, CLOCK_MAX), ulids)
+def test_handed_cause_is_read_back(event_id, clock, log_id):
+    cause = HandedCause(event_id, clock, log_id)
+    assert handed(cause.text) == cause
+
+
+LOG = "0" * 26
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "@",
+        f"@1@{LOG}",
+        f"a@1@{LOG[1:]}",
+        f"a@1@{LOG}\n",
+        f"a\n@1@{LOG}",
+        f"a@@{LOG}",
+        f"a@-1@{LOG}",
+        f"a@1.0@{LOG}",
+        f"a@²@{LOG}",
+        f"a@{CLOCK_MAX + 1}@{LOG}",
+        f"a@{'9' * 5000}@{LOG}",
+        f"{'a' * 129}@1@{LOG}",
+        f"é@1@{LOG}",
+        f"\udcff@1@{LOG}",
+        f'"@1@{LOG}',
+        f"a@1@{LOG}@",
+        f"a@1@{LOG.lower()}é",
+    ],
+)
+def test_anything_else_is_no_cause(text):
+    assert handed(text) is None
+
+
+@given(st.text())
+def test_no_text_breaks_it(text):
+    found = handed(text)
+    assert found is None or found.text.startswith(found.event_id)

@@ -1,0 +1,90 @@
+"""Events found beside damage: whole ones only, byte for byte, and none inside of another."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.events import line_of, payloads
+
+from thence.core.codec import BadLine
+from thence.core.event import Event
+from thence.core.healing import pieces
+from thence.core.vocabulary import PLAIN
+
+A, B, C = (line_of({"n": n, "text": "é ü"}, seq=n, lamport_clock=n)[:-1] for n in (1, 2, 3))
+FOREIGN = b'{"event_id":"theirs","note":1}'
+MARK = b"\xef\xbb\xbf"
+
+
+def found(line):
+    """Return the events' bytes and the codes of what stands between, in order."""
+    parts = pieces(line, PLAIN)
+    assert b"".join(part.data for part in parts) == line
+    for part in parts:
+        assert line[part.offset : part.offset + len(part.data)] == part.data
+    return [part.data if isinstance(part.content, Event) else part.content.code for part in parts]
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (A, [A]),
+        (FOREIGN, [FOREIGN]),
+        (A + b"\r", [A, "line_ending"]),
+        (MARK + A, ["byte_order_mark", A]),
+        (MARK + FOREIGN, ["byte_order_mark", FOREIGN]),
+        (b"\0" * 9 + A, ["stray_bytes", A]),
+        (A + b"\0" * 9, [A, "stray_bytes"]),
+        (b"  " + A + b" \r", ["stray_bytes", A, "stray_bytes"]),
+        (A + B, [A, "lines_joined", B]),
+        (A + b"X" + B, [A, "lines_joined", B]),
+        (A + b"\r" + B + b"\r", [A, "lines_joined", B, "line_ending"]),
+        (A + b"\0\0\0" + B, [A, "lines_joined", B]),
+        (A + B + C, [A, "lines_joined", B, "lines_joined", C]),
+        (A + FOREIGN, [A, "lines_joined", FOREIGN]),
+        (FOREIGN + A, [FOREIGN, "lines_joined", A]),
+        (A + B[:-9], [A, "bad_checksum"]),
+        (A + b"garbage", [A, "not_json"]),
+        (b"X" + A, ["stray_bytes", A]),
+        (A + b"XX" + B, [A, "bad_checksum"]),
+    ],
+    ids=range(19),
+)
+def test_events_are_found_beside_what_an_editor_or_a_crash_put_there(line, expected):
+    assert found(line) == expected
+
+
+@pytest.mark.parametrize(
+    "line", [b"", b"\0" * 99, MARK, A[:50], A[:50] + B, b"garbage" + A, A[1:], b"{}" + A, b"\r"]
+)
+def test_line_that_begins_with_no_event_is_bad_as_a_whole(line):
+    (part,) = pieces(line, PLAIN)
+    assert (part.offset, part.data) == (0, line)
+    assert isinstance(part.content, BadLine)
+
+
+@given(payloads, st.integers(0, 400))
+def test_event_inside_of_a_cut_event_is_never_served(payload, place):
+    import msgspec
+
+    inner = line_of(payload, seq=7)[:-1]
+    outer = line_of({"was": msgspec.json.decode(inner), "crc": "00000000"}, seq=8)[:-1]
+    cut = outer[: outer.index(b"}", outer.index(b',"crc"')) + 1]
+    assert cut.endswith(inner)
+    if not cut.startswith(inner, place):
+        assert inner not in found(cut[place:])
+    for line in (cut, outer[:-1] + b"x", cut + A):
+        assert inner not in found(line)
+
+
+def test_checksum_of_a_part_is_no_event():
+    from zlib import crc32
+
+    start = b'{"event_id":"x","event_type":"t","seq":1,"lamport_clock":1,"payload":{"a":1'
+    line = start + b',"crc":"%08x"}' % crc32(start) + b"}"
+    (part,) = pieces(line, PLAIN)
+    assert isinstance(part.content, BadLine)
+
+
+def test_many_joined_events_are_all_found_in_reasonable_time():
+    lines = [line_of({"n": n})[:-1] for n in range(3000)]
+    assert [part.data for part in pieces(b"".join(lines), PLAIN)][::2] == lines

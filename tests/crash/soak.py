@@ -1,0 +1,49 @@
+"""Every way of attack for as long as it takes to trust a release: `make soak`.
+
+Each part is a command that anybody can run alone; it prints its seed and closing figures and
+exits with another code than 0 if a promise was broken. `python -m tests.crash.soak [PART …]`
+runs them all, or those named, and goes on behind one that failed.
+"""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+KILLS = 10_000
+POWER_CUTS = 10_000_000
+LEAKS_S = 600
+
+# one line a part, in the order in which they run
+PARTS: dict[str, tuple[str, ...]] = {
+    "kills": ("tests.crash.campaign", str(KILLS)),
+    "power": ("tests.crash.power_cuts", str(POWER_CUTS)),
+    "leaks": ("tests.crash.leaks", str(LEAKS_S)),
+}
+
+
+def run(name: str) -> bool:
+    """Run one part to its end; tell how long it took and how it ended."""
+    module, *arguments = PARTS[name]
+    print(f"== {name}: python -m {module} {' '.join(arguments)}", flush=True)
+    start_s = time.monotonic()
+    done = subprocess.run([sys.executable, "-m", module, *arguments], cwd=ROOT, check=False)
+    word = "kept" if done.returncode == 0 else f"BROKEN (exit code {done.returncode})"
+    print(f"== {name}: {word}, {time.monotonic() - start_s:.0f} s\n", flush=True)
+    return done.returncode == 0
+
+
+def main(names: list[str]) -> int:
+    """Run parts; 1 if one was broken, 2 if one is unknown."""
+    unknown = [name for name in names if name not in PARTS]
+    if unknown:
+        print(f"no part {', '.join(unknown)}; there are {', '.join(PARTS)}", file=sys.stderr)
+        return 2
+    broken = [name for name in names or PARTS if not run(name)]
+    print(f"broken: {', '.join(broken)}" if broken else "all promises were kept")
+    return 1 if broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

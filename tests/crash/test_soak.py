@@ -1,0 +1,26 @@
+"""The soak runs each part to its end, and fails when one of them does."""
+
+from importlib.util import find_spec
+
+from tests.crash import soak
+
+
+def test_parts_are_modules_that_are_there():
+    assert all(find_spec(module) for module, *_ in soak.PARTS.values())
+
+
+def test_soak_goes_on_behind_a_broken_part_and_tells_of_it(monkeypatch, capfd):
+    parts = {"bad": ("tests.crash.no_such_part",), "good": ("this",)}
+    monkeypatch.setattr(soak, "PARTS", parts)
+    assert soak.main([]) == 1
+    told = capfd.readouterr().out
+    assert "bad: BROKEN (exit code 1)" in told
+    assert "good: kept" in told
+    assert told.endswith("broken: bad\n")
+    assert soak.main(["good"]) == 0
+    assert capfd.readouterr().out.endswith("all promises were kept\n")
+
+
+def test_part_that_is_not_there_is_named(capfd):
+    assert soak.main(["kills", "storms"]) == 2
+    assert "no part storms; there are kills" in capfd.readouterr().err

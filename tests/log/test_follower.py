@@ -1,0 +1,368 @@
+"""A growing log followed: every event once, in arrival order, whatever happens to its files."""
+
+import os
+import random
+import shutil
+from itertools import islice
+from threading import Event as Signal
+from threading import Thread
+from time import monotonic
+
+import pytest
+from tests.disks import LyingDisk
+from tests.events import event_of, line_of
+from tests.log.faults import WAIT_S, WatchedDisk
+from tests.log.processes import in_child, started
+
+import thence
+from thence.core.position import Position
+from thence.core.vocabulary import PLAIN
+from thence.errors import EventNotFound, OutcomeUnknown
+from thence.log.disk import OS_DISK
+from thence.log.follower import Follower
+from thence.replica import Replica
+
+
+@pytest.fixture
+def follower(tmp_path):
+    with Follower(OS_DISK, tmp_path, PLAIN) as made:
+        yield made
+
+
+def ids(events):
+    return [event.event_id for event in events]
+
+
+def waited(follower):
+    """Wait for news as long as a test may take, and return what came."""
+    stop = Signal()
+    guard = Thread(target=lambda: stop.wait(WAIT_S) or stop.set(), daemon=True)
+    guard.start()
+    assert follower.wait(stop)
+    stop.set()
+    guard.join()
+    return list(follower.events())
+
+
+@pytest.mark.promise("P1")
+def test_events_of_any_opening_come_in_arrival_order_each_once(tmp_path):
+    stop = Signal()
+    with thence.open(tmp_path) as log, thence.open(tmp_path) as other:
+        stream = log.follow(stop=stop)
+        for number in range(40):
+            event = (log, other)[number % 2].append("t", {"n": number})
+            assert next(stream) == event
+        stop.set()
+        assert list(stream) == []
+
+
+WRITE = """
+import sys
+from pathlib import Path
+from thence.core.vocabulary import PLAIN
+from thence.replica import Replica
+with Replica(Path(sys.argv[1]), PLAIN, max_file_size=2000) as log:
+    for n in range(300):
+        log.append("t", {"writer": sys.argv[2], "n": n})
+"""
+
+
+@pytest.mark.promise("P1")
+@pytest.mark.xdist_group("heavy")
+def test_events_of_rotating_processes_are_followed_and_resumed_anywhere(tmp_path):
+    seed = random.randrange(2**32)
+    print("seed", seed)
+    chance = random.Random(seed)
+    writers = [started(WRITE, tmp_path, name) for name in "ab"]
+    log = Replica(tmp_path, PLAIN)
+    position, seen = Position(), []
+    while len(seen) < 600:
+        after = chance.choice([position, seen[-1] if seen else None])
+        for event in islice(log.follow(after=after), chance.randrange(1, 60)):
+            seen.append(event)
+            position = position.after([event])
+            if len(seen) == 600:
+                break
+    for writer in writers:
+        _, err = writer.communicate(timeout=WAIT_S)
+        assert writer.returncode == 0, err
+    assert seen == list(log.read())
+    assert [event.seq for event in seen] == list(range(1, 601))
+    for name in "ab":
+        assert [e.payload["n"] for e in seen if e.payload["writer"] == name] == list(range(300))
+    assert len(list(tmp_path.glob("events_*.jsonl"))) > 10
+
+
+@pytest.mark.promise("P1")
+def test_follow_begins_behind_an_event_an_id_or_a_position(tmp_path):
+    with thence.open(tmp_path) as log:
+        events = [log.append("t") for _ in range(4)]
+        for after in (events[1], events[1].event_id, Position().after(events[:2])):
+            assert list(islice(log.follow(after=after), 2)) == events[2:]
+        assert list(islice(log.follow(), 4)) == events
+        with pytest.raises(EventNotFound):
+            next(log.follow(after="0" * 26))
+
+
+@pytest.mark.promise("P1")
+def test_follow_ends_soon_after_stop_is_set(tmp_path):
+    took = []
+    for _ in range(5):
+        stop, going = Signal(), Signal()
+        with thence.open(tmp_path) as log:
+            log.append("t")
+
+            def work(log=log, stop=stop, going=going):
+                for _ in log.follow(stop=stop):
+                    going.set()
+
+            thread = Thread(target=work)
+            thread.start()
+            assert going.wait(WAIT_S)
+            begun = monotonic()
+            stop.set()
+            thread.join(WAIT_S)
+            took.append(monotonic() - begun)
+    assert min(took) < 0.2
+
+
+def test_backlog_does_not_delay_the_stop(tmp_path):
+    (tmp_path / "events.jsonl").write_bytes(b"".join(line_of(seq=n + 1) for n in range(50)))
+    stop = Signal()
+    stream = Replica(tmp_path, PLAIN).follow(stop=stop)
+    next(stream)
+    stop.set()
+    assert list(stream) == []
+
+
+def test_foreign_lines_are_served_and_bad_bytes_passed_over(tmp_path, follower):
+    foreign, own = b'{"event_id":"theirs"}\n', line_of()
+    (tmp_path / "events.jsonl").write_bytes(b"\0\0\n\n" + foreign + b"hello\n" + own + own)
+    assert list(follower.events()) == [event_of(foreign), event_of(own)]
+
+
+def test_log_may_begin_to_exist_later(tmp_path):
+    folder = tmp_path / "deep" / "log"
+    with Follower(OS_DISK, folder, PLAIN) as follower:
+        assert list(follower.events()) == []
+        with thence.open(folder) as log:
+            first = log.append("t")
+            assert waited(follower) == [first]
+
+
+@pytest.mark.parametrize("cut", [1, 12, 60])
+def test_half_a_line_is_served_when_it_is_whole(tmp_path, follower, cut):
+    path = tmp_path / "events.jsonl"
+    first, second = line_of(), line_of({"n": 1})
+    path.write_bytes(first + second[:cut])
+    assert ids(follower.events()) == [event_of(first).event_id]
+    assert list(follower.events()) == []
+    with path.open("ab") as file:
+        file.write(second[cut:])
+    assert waited(follower) == [event_of(second)]
+
+
+def test_torn_tail_that_is_cut_and_written_over_is_read_right(tmp_path, follower):
+    with thence.open(tmp_path) as log:
+        log.append("a")
+    path = tmp_path / "events.jsonl"
+    with path.open("ab") as file:
+        file.write(b'{"event_id":"torn')
+    assert len(list(follower.events())) == 1
+    with thence.open(tmp_path) as log:
+        log.append("b")
+    assert [event.event_type for event in waited(follower)] == ["log.recovered", "b"]
+
+
+def test_torn_tail_written_over_to_the_same_size_is_read_right(tmp_path, follower):
+    path = tmp_path / "events.jsonl"
+    first, second = line_of(), line_of()
+    path.write_bytes(first + b"x" * len(second))
+    assert len(list(follower.events())) == 1
+    with path.open("r+b") as file:
+        file.seek(len(first))
+        file.write(second)
+    assert waited(follower) == [event_of(second)]
+
+
+def test_folder_that_is_deleted_and_made_again_is_followed_on(tmp_path):
+    folder = tmp_path / "log"
+    with Follower(OS_DISK, folder, PLAIN) as follower:
+        for _ in range(3):
+            with thence.open(folder) as log:
+                events = [log.append("t") for _ in range(3)]
+            assert waited(follower) == events
+            shutil.rmtree(folder)
+            assert list(follower.events()) == []
+
+
+def test_follower_reads_what_stood_in_a_deleted_file_and_goes_on_in_the_next(tmp_path, follower):
+    path = tmp_path / "events.jsonl"
+    log = thence.open(tmp_path)
+    first = log.append("t")
+    assert list(follower.events()) == [first]
+    second = log.append("t")
+    path.unlink()
+    assert waited(follower) == [second]
+    third = log.append("t")
+    assert waited(follower) == [third]
+    shutil.rmtree(tmp_path / ".thence")
+    assert list(follower.events()) == []
+    log.close()
+
+
+def test_follower_starts_again_in_a_file_that_was_cut_in_place(tmp_path, follower):
+    path = tmp_path / "events.jsonl"
+    lines = [line_of(seq=n + 1, lamport_clock=n + 1) for n in range(4)]
+    path.write_bytes(b"".join(lines[:3]))
+    assert len(list(follower.events())) == 3
+    os.truncate(path, 0)
+    with path.open("ab") as file:
+        file.write(lines[3])
+    assert waited(follower) == [event_of(lines[3])]
+    replacement = path.with_name("new")
+    replacement.write_bytes(b"".join(lines) + b'{"event_id":"theirs"}\n')
+    replacement.rename(path)
+    assert ids(waited(follower)) == ["theirs"]
+
+
+def test_inode_of_a_deleted_segment_may_be_that_of_a_new_one(tmp_path):
+    numbers = {}
+
+    class Recycling(WatchedDisk):
+        """Gives each file the number of the last but one, which is gone by then."""
+
+        def _given(self, found):
+            if found is None:
+                return None
+            file, size = found
+            return numbers.setdefault(file, (1, len(numbers) % 2)), size
+
+        def path_id(self, path):
+            return self._given(super().path_id(path))
+
+        def file_id(self, descriptor):
+            return self._given(super().file_id(descriptor))
+
+    log = Replica(tmp_path, PLAIN, max_file_size=200)
+    seen = []
+    with Follower(Recycling(), tmp_path, PLAIN) as follower:
+        for number in range(12):
+            event = log.append("t", {"n": number})
+            for path in sorted(tmp_path.glob("events_*.jsonl"))[:-1]:
+                path.rename(path.with_suffix(".gone"))
+            seen += follower.events()
+            assert seen[-1] == event, number
+    assert [event.payload["n"] for event in seen] == list(range(12))
+
+
+@pytest.mark.parametrize("call", range(1, 14))
+def test_rotation_between_any_two_looks_at_the_folder_loses_nothing(tmp_path, call):
+    log = Replica(tmp_path, PLAIN, max_file_size=600)
+    for _ in range(6):
+        log.append("t")
+
+    class Stepping(WatchedDisk):
+        looks = 0
+
+        def look(self):
+            self.looks += 1
+            if self.looks == call:
+                for _ in range(8):
+                    log.append("t")
+
+        def names(self, folder):
+            self.look()
+            return super().names(folder)
+
+        def path_id(self, path):
+            self.look()
+            return super().path_id(path)
+
+        def open_read(self, path):
+            self.look()
+            return super().open_read(path)
+
+    disk = Stepping()
+    with Follower(disk, tmp_path, PLAIN) as follower:
+        seqs = [event.seq for event in follower.events()]
+        seqs += [event.seq for event in follower.events()]
+    assert seqs == list(range(1, len(seqs) + 1))
+    assert len(seqs) >= (14 if disk.looks >= call else 6)
+    log.close()
+
+
+def test_with_sync_no_event_is_served_before_it_is_on_the_device(tmp_path):
+    disk = WatchedDisk()
+    lines = [line_of({"n": n}, seq=n + 1, lamport_clock=n + 1) for n in range(3)]
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(lines[0] + lines[1])
+    log = Replica(tmp_path, PLAIN, disk=disk)
+    stream = log.follow(sync=True)
+    assert disk.calls == []
+    assert next(stream) == event_of(lines[0])
+    assert disk.calls.count("sync_data") == 1
+    assert next(stream) == event_of(lines[1])
+    with path.open("ab") as file:
+        file.write(lines[2])
+    assert next(stream) == event_of(lines[2])
+    assert disk.calls.count("sync_data") == 2
+    next(log.follow())
+    assert disk.calls.count("sync_data") == 2
+    lying = LyingDisk()
+    lying.is_broken = True
+    with pytest.raises(OutcomeUnknown, match="just read from"):
+        next(Replica(tmp_path, PLAIN, disk=lying).follow(sync=True))
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 7, 8, 20])
+def test_follower_can_begin_at_the_last_events(tmp_path, count):
+    with Replica(tmp_path, PLAIN, max_file_size=700) as log:
+        events = [log.append("t", {"n": n}) for n in range(8)]
+        with (tmp_path / "events.jsonl").open("ab") as file:
+            file.write(b"bad\n\n")
+        with Follower(OS_DISK, tmp_path, PLAIN) as follower:
+            follower.skip_to_last(count)
+            assert list(follower.events()) == (events[-count:] if count else [])
+            more = [log.append("t", {"n": n}) for n in range(8, 14)]
+            assert list(follower.events()) == more
+    with Follower(OS_DISK, tmp_path / "gone", PLAIN) as follower:
+        follower.skip_to_last(count)
+        assert list(follower.events()) == []
+
+
+def test_follower_at_the_last_events_waits_for_an_unfinished_line(tmp_path, follower):
+    whole, unfinished = line_of(), line_of()
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(whole + unfinished[:-1])
+    follower.skip_to_last(0)
+    assert list(follower.events()) == []
+    path.write_bytes(whole + unfinished)
+    assert waited(follower) == [event_of(unfinished)]
+
+
+def test_forked_child_follows_beside_its_parent(tmp_path):
+    log = thence.open(tmp_path)
+    stream = log.follow()
+    first = log.append("t")
+    assert next(stream) == first
+
+    def child():
+        assert next(log.follow()) == first
+        log.append("child")
+
+    in_child(child)
+    assert next(stream).event_type == "child"
+    log.close()
+
+
+def test_abandoned_follower_leaves_no_file_open(tmp_path):
+    with Replica(tmp_path, PLAIN, max_file_size=200) as log:
+        for _ in range(4):
+            log.append("t")
+        before = len(os.listdir("/proc/self/fd"))
+        for taken in range(1, 5):
+            stream = log.follow()
+            list(islice(stream, taken))
+            stream.close()
+        assert len(os.listdir("/proc/self/fd")) == before

@@ -1,0 +1,147 @@
+"""Bad bytes with events behind them, found after an unclean end, are told once and stay."""
+
+import json
+import shutil
+
+from tests.log.aftermath import appended, filled, told, unclean, zeroed
+
+import thence
+from thence.core.vocabulary import PLAIN
+from thence.log.disk import OS_DISK
+from thence.log.state import StatePage
+from thence.log.unclean import TORN_NOTICES_MAX, lines_from
+from thence.replica import Replica
+
+
+def test_page_of_zeros_inside_is_told_once_with_the_numbers_missing_there(tmp_path):
+    data = filled(tmp_path)
+    zeroed(tmp_path, 4096, 4096)
+    start = data.rindex(b"\n", 0, 4096) + 1
+    end = data.index(b"\n", 8192)
+    first = data[:start].count(b"\n") + 1
+    last = data[:end].count(b"\n") + 1
+    for _ in range(3):
+        appended(tmp_path)
+        unclean(tmp_path)
+    (facts,) = told(tmp_path, "torn")
+    assert facts == {
+        "file": "events.jsonl",
+        "offset": start,
+        "bytes": end - start,
+        "reason": "bad_checksum",
+        "first_seq": first,
+        "last_seq": last,
+    }
+    after = (tmp_path / "events.jsonl").read_bytes()
+    assert after[: len(data)] == data[:4096] + b"\0" * 4096 + data[8192:]
+
+
+def test_regions_are_told_apart_and_joined_where_no_event_is_between(tmp_path):
+    lines = filled(tmp_path).splitlines(keepends=True)
+    for number in (0, 3, 4, 9, 59):
+        lines[number] = b"#" + lines[number][1:]
+    (tmp_path / "events.jsonl").write_bytes(b"".join(lines))
+    appended(tmp_path)
+    found = [(f["first_seq"], f["last_seq"]) for f in told(tmp_path, "torn")]
+    assert found == [(1, 1), (4, 5), (10, 10), (60, 60)]
+    assert [event.seq for event in thence.open(tmp_path).read()][-1] == 65
+
+
+def test_what_is_durable_is_not_read_again(tmp_path):
+    data = filled(tmp_path)
+    page = StatePage(OS_DISK, tmp_path)
+    page.begin()
+    half = data.index(b"\n", len(data) // 2) + 1
+    page.durable(OS_DISK.path_id(str(tmp_path / "events.jsonl"))[0], half)
+    page.end()
+    zeroed(tmp_path, half - 20, 5)
+    zeroed(tmp_path, half + 20, 5)
+    appended(tmp_path)
+    (facts,) = told(tmp_path, "torn")
+    assert facts["offset"] == half
+
+
+def test_newer_segments_than_the_one_the_page_knows_are_read_too(tmp_path):
+    data = filled(tmp_path)
+    older = tmp_path / "events_2026-01-01_00-00-00-000000.jsonl"
+    oldest = tmp_path / "events_2025-01-01_00-00-00-000000.jsonl"
+    (tmp_path / "events.jsonl").rename(older)
+    for path in (oldest, tmp_path / "events.jsonl"):
+        shutil.copy(older, path)
+    page = StatePage(OS_DISK, tmp_path)
+    page.begin()
+    page.durable(OS_DISK.path_id(str(older))[0], data.index(b"\n", 9000) + 1)
+    page.end()
+    for path in (oldest, older, tmp_path / "events.jsonl"):
+        spoilt = bytearray(path.read_bytes())
+        spoilt[100] = spoilt[10_100] = 0
+        path.write_bytes(spoilt)
+    appended(tmp_path)
+    found = [(facts["file"], facts["offset"] < 200) for facts in told(tmp_path, "torn")]
+    assert found == [(older.name, False), ("events.jsonl", True), ("events.jsonl", False)]
+
+
+def test_many_regions_are_joined_behind_the_hundredth(tmp_path):
+    lines = filled(tmp_path, 500).splitlines(keepends=True)
+    for number in range(1, 500, 2):
+        lines[number] = b"#" + lines[number][1:]
+    (tmp_path / "events.jsonl").write_bytes(b"".join(lines))
+    appended(tmp_path)
+    facts = told(tmp_path, "torn")
+    assert len(facts) == TORN_NOTICES_MAX + 1
+    assert facts[-1]["regions"] == 250 - TORN_NOTICES_MAX
+    assert (facts[-2]["last_seq"], facts[-1]["first_seq"], facts[-1]["last_seq"]) == (200, 202, 500)
+    unclean(tmp_path)
+    appended(tmp_path)
+    assert len(told(tmp_path, "torn")) == TORN_NOTICES_MAX + 1
+
+
+def test_region_in_a_segment_that_is_full_is_told_under_its_new_name(tmp_path):
+    lines = filled(tmp_path).splitlines(keepends=True)
+    for number in range(5):
+        lines[number * 2] = b"#" + lines[number * 2][1:]
+    (tmp_path / "events.jsonl").write_bytes(b"".join(lines))
+    size = (tmp_path / "events.jsonl").stat().st_size
+    with Replica(tmp_path, PLAIN, max_file_size=size + 600) as log:
+        log.append("next")
+    regions = set()
+    for path in tmp_path.glob("events*.jsonl"):
+        for _, line in lines_from(OS_DISK, path, 0):
+            if b'"log.torn"' in line:
+                facts = json.loads(line)["payload"]
+                file = path.name if facts["file"] == "events.jsonl" else facts["file"]
+                regions.add((file, (tmp_path / file).read_bytes()[facts["offset"]]))
+    assert len({file for file, _ in regions}) == 1
+    assert {byte for _, byte in regions} == {ord("#")}
+    unclean(tmp_path)
+    appended(tmp_path)
+    assert len(told(tmp_path, "torn")) == 5
+
+
+def test_region_of_a_suspect_segment_is_not_told_again(tmp_path):
+    data = filled(tmp_path)
+    with thence.open(tmp_path) as log:
+        log.committer.append(
+            log.notice("segment_suspect", {"file": "events.jsonl", "offset": 0, "bytes": 9000}), 9
+        )
+    zeroed(tmp_path, 4096, 10)
+    zeroed(tmp_path, data.index(b"\n", 12_000) + 30, 10)
+    unclean(tmp_path)
+    appended(tmp_path)
+    (facts,) = told(tmp_path, "torn")
+    assert facts["offset"] > 12_000
+
+
+def test_sim_log_tells_in_its_own_words(tmp_path):
+    with thence.open(tmp_path, "sim") as log:
+        for _ in range(3):
+            log.append("t", {"text": "x" * 50}, stream="run")
+    unclean(tmp_path)
+    zeroed(tmp_path, 20, 10)
+    for _ in range(2):
+        with thence.open(tmp_path) as log:
+            log.append("t", stream="run")
+        unclean(tmp_path)
+    found = [e for e in thence.open(tmp_path).read() if e.event_type == "SYSTEM"]
+    assert [event.payload["error_type"] for event in found] == ["log_torn"]
+    assert (found[0].payload["first_seq"], found[0].payload["last_seq"]) == (1, 1)
