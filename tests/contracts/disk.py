@@ -5,6 +5,8 @@ folder on that disk.
 """
 
 import errno
+import os
+import sys
 
 import pytest
 
@@ -32,6 +34,49 @@ class DiskContract:
             disk.sync_data(descriptor)
             disk.close(descriptor)
         assert content(disk, place / "a") == b"onetwothree"
+
+    def test_a_lock_file_is_written_in_place(self, disk, place):
+        disk.write_new(place / "lock", b"12345")
+        first, second = (disk.open_lock(place / "lock") for _ in range(2))
+        disk.write(first, b"ab")
+        disk.write(first, b"c")
+        disk.write(second, b"x")
+        assert content(disk, place / "lock") == b"xbc45"
+        for descriptor in (first, second):
+            disk.close(descriptor)
+
+    def test_mapped_words_are_the_bytes_of_the_file(self, disk, place):
+        disk.write_new(place / "page", (7).to_bytes(8, sys.byteorder) * 512)
+        descriptors = [disk.open_lock(place / "page") for _ in range(2)]
+        first, second = (disk.map_words(descriptor, 512) for descriptor in descriptors)
+        assert first.tolist() == [7] * 512
+        first[3] = 2**64 - 1
+        assert second[3] == 2**64 - 1
+        assert content(disk, place / "page")[24:32] == b"\xff" * 8
+        disk.write(descriptors[0], (9).to_bytes(8, sys.byteorder))
+        assert second[0] == 9
+        for descriptor in descriptors:
+            disk.close(descriptor)
+        first[1] = 5
+        assert second[1] == 5
+
+    def test_a_process_that_lives_has_begun_once(self, disk, place):
+        own = disk.process_start(os.getpid())
+        assert own is not None
+        assert disk.process_start(os.getpid()) == own
+        assert disk.process_start(2**31 - 1) is None
+        assert disk.process_space() == disk.process_space()
+        assert disk.boot() == disk.boot()
+        assert disk.room(place)[0] > 0
+        assert disk.filesystem(place)
+
+    def test_generation_stays_with_the_file(self, disk, place):
+        disk.write_new(place / "a", b"1")
+        opened = disk.open_read(place / "a")
+        before = disk.generation(opened)
+        disk.rename(place / "a", place / "b")
+        assert disk.generation(opened) == before
+        disk.close(opened)
 
     def test_a_cut_takes_the_end_away_and_lengthens_with_zeros(self, disk, place):
         opened = disk.open_append(place / "a")

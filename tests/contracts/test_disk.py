@@ -6,7 +6,7 @@ import pytest
 from tests.contracts.disk import DiskContract
 from tests.crash.simulated_disk import SimulatedDisk
 
-from thence.log.disk import OS_DISK
+from thence.log.disk import OS_DISK, Disk
 
 
 class TestRealDisk(DiskContract):
@@ -28,3 +28,10 @@ class TestSimulatedDisk(DiskContract):
     def place(self, disk):
         disk.make_folder(Path("/disk/logs"))
         return Path("/disk/logs")
+
+
+def test_simulated_disk_reaches_the_system_with_no_call():
+    own = {name for name in vars(SimulatedDisk) if not name.startswith("_")}
+    built_on_others = {"write_all", "read_whole"}
+    calls = {name for name in vars(Disk) if not name.startswith("_")}
+    assert calls - own == built_on_others

@@ -58,13 +58,14 @@ class Moment(NamedTuple):
 
 
 class _Open:
-    """An open file description."""
+    """An open file description. `position` is where the next write goes, None for the end."""
 
-    __slots__ = ("file", "is_writable")
+    __slots__ = ("file", "is_writable", "position")
 
-    def __init__(self, file: int, is_writable: bool) -> None:
+    def __init__(self, file: int, is_writable: bool, position: int | None = None) -> None:
         self.file = file
         self.is_writable = is_writable
+        self.position = position
 
 
 EMPTY = Image({}, {"/": (ROOT, {})})
@@ -144,10 +145,10 @@ class SimulatedDisk(Disk):
         ]
 
     def open_append(self, path: Path) -> int:
-        return self._opened_file(path, True)
+        return self._opened_file(path, None)
 
     def open_lock(self, path: Path) -> int:
-        return self._opened_file(path, True)
+        return self._opened_file(path, 0)
 
     def open_read(self, path: Path) -> int:
         with self._mutex:
@@ -163,13 +164,21 @@ class SimulatedDisk(Disk):
     def write(self, descriptor: int, data: bytes) -> int:
         self._begin("write")
         with self._mutex:
-            file = self._opened(descriptor, True).file
+            opened = self._opened(descriptor, True)
             if self.bytes_left is not None:
                 if not self.bytes_left:
                     raise _error(errno.ENOSPC)
                 data = data[: self.bytes_left]
                 self.bytes_left -= len(data)
-            self._change(file, self._files[file][-1] + data)
+            if self._mapped:
+                self._absorb()
+            now = self._files[opened.file][-1]
+            if opened.position is None:
+                now += data
+            else:
+                at, opened.position = opened.position, opened.position + len(data)
+                now = now[:at].ljust(at, b"\0") + data + now[opened.position :]
+            self._change(opened.file, now)
             self._done("write")
         return len(data)
 
@@ -246,6 +255,10 @@ class SimulatedDisk(Disk):
             folder, name = parted(new)
             self._rename(folder, ((name, file),))
             self._done("link")
+
+    def copy_access(self, source: int, target: int) -> None:
+        self._opened(source)
+        self._opened(target)
 
     def unlink(self, path: Path) -> None:
         self._begin("unlink")
@@ -402,17 +415,17 @@ class SimulatedDisk(Disk):
         self._folders[str(path)] = (number, Folder({}, (), {}))
         self._done("make_folder")
 
-    def _opened_file(self, path: Path, is_writable: bool) -> int:
+    def _opened_file(self, path: Path, position: int | None) -> int:
         if self.path_id(str(path)) is None:
             self._begin("create")
         with self._mutex:
             is_new = self.path_id(str(path)) is None
             file = self._create(path) if is_new else self._file_at(path)
-            return self._descriptor(file, is_writable)
+            return self._descriptor(file, True, position)
 
-    def _descriptor(self, file: int, is_writable: bool) -> int:
+    def _descriptor(self, file: int, is_writable: bool, position: int | None = None) -> int:
         descriptor = next(self._descriptors)
-        self._open[descriptor] = _Open(file, is_writable)
+        self._open[descriptor] = _Open(file, is_writable, position)
         return descriptor
 
     def _opened(self, descriptor: int, for_writing: bool = False) -> _Open:
