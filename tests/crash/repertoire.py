@@ -11,6 +11,7 @@ from tests.crash.traces import (
     Trace,
     appends,
     batch,
+    failing,
     fails_and_goes_on,
     home,
     intruded,
@@ -72,6 +73,11 @@ NAMED: dict[str, tuple[Callable[[], Image], Play, dict[str, object]]] = {
     "bad bytes with a newline": (lambda: log_of(2, TORN + b"\n"), appends(2), {"kept": TORN}),
     "a foreign log": (foreign, appends(2), {}),
     "a full disk": (lambda: log_of(2), fails_and_goes_on, {}),
+    "a sync that fails": (lambda: log_of(2), failing(1), {}),
+    "a sync that fails of a long line": (lambda: log_of(2), failing(1, 5_000), {}),
+    "syncs that fail": (lambda: log_of(2), failing(2), {}),
+    "syncs that all fail": (lambda: log_of(2), failing(100), {}),
+    "a sync that fails at a rotation": (lambda: log_of(1), failing(1), {"limit": SMALL_LIMIT}),
     "two writers": (lambda: log_of(2), two_writers, {}),
     "two writers of a new log": (home, two_writers, {}),
     "two writers and rotations": (lambda: log_of(1), two_writers, {"limit": SMALL_LIMIT}),
@@ -87,6 +93,10 @@ INTRUDED = (
     "a torn tail",
     "a tail without its newline",
     "a full disk",
+    "a sync that fails",
+    "a sync that fails of a long line",
+    "syncs that all fail",
+    "a sync that fails at a rotation",
 )
 
 

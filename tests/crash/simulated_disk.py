@@ -4,6 +4,11 @@ It stands wherever a `Disk` may stand. Every file keeps the contents that it has
 its last sync, every folder the changes of its names since then: from these
 `tests.crash.crash_states` makes what a power cut may leave. A file that has lost its last
 name lives on for those who have it open. Folders are never renamed and never removed.
+
+A sync that fails does what Linux does: what was under way counts as clean, so that a later
+sync returns without it, unless its page was written again; whoever else had the file open
+is told at their next sync, whoever opens it later never (Rebello et al., "Can Applications
+Recover from fsync Failures?", ATC 2020).
 """
 
 import errno
@@ -17,7 +22,9 @@ from typing import NamedTuple
 from thence.log.disk import Disk, FileId
 
 ROOT = 1
+PAGE_BYTES = 4096
 _DEVICE = 77
+_boots = count(1)
 
 # the contents of a file since its last sync: the first is on the device, the last is now
 Versions = tuple[bytes, ...]
@@ -69,6 +76,16 @@ def parted(path: object) -> tuple[str, str]:
     return folder or "/", name
 
 
+def _without_pages(before: bytes, then: bytes, now: bytes) -> bytes:
+    """Return a content of now in which each page is as before that was not written since then."""
+    pages = []
+    for at in range(0, len(now), PAGE_BYTES):
+        page = slice(at, min(at + PAGE_BYTES, len(now)))
+        is_rewritten = then[page] != now[page]
+        pages.append(now[page] if is_rewritten else before[page].ljust(len(now[page]), b"\0"))
+    return b"".join(pages)
+
+
 def _error(number: int, path: object = None) -> OSError:
     return OSError(number, os.strerror(number), str(path) if path is not None else None)
 
@@ -77,12 +94,15 @@ class SimulatedDisk(Disk):
     """Files in memory. `moments` holds the disk after each call that changed it, if recorded.
 
     `before` is called with the name of each such call before it is made; it may make others,
-    as another process would. `room` is how many bytes still fit on the disk, None for any.
+    as another process would. `bytes_left` is how many bytes still fit on the disk, None for
+    any. So many of the next syncs of data fail as `failing` says.
     """
 
     def __init__(self, image: Image = EMPTY, is_recording: bool = False) -> None:
         self.before: Callable[[str], None] | None = None
-        self.room: int | None = None
+        self.bytes_left: int | None = None
+        self.failing = 0
+        self.has_failed = False
         self.moments: list[Moment] = []
         self._is_recording = is_recording
         self._mutex = RLock()
@@ -97,6 +117,9 @@ class SimulatedDisk(Disk):
         self._open: dict[int, _Open] = {}
         self._locks: dict[int, int] = {}
         self._mapped: dict[int, bytearray] = {}
+        self._unsafe: dict[int, list[tuple[Versions, bytes]]] = {}
+        self._owed: set[int] = set()
+        self._boot = next(_boots)
         if is_recording:
             self.moments.append(self.moment("begin"))
 
@@ -141,11 +164,11 @@ class SimulatedDisk(Disk):
         self._begin("write")
         with self._mutex:
             file = self._opened(descriptor, True).file
-            if self.room is not None:
-                if not self.room:
+            if self.bytes_left is not None:
+                if not self.bytes_left:
                     raise _error(errno.ENOSPC)
-                data = data[: self.room]
-                self.room -= len(data)
+                data = data[: self.bytes_left]
+                self.bytes_left -= len(data)
             self._change(file, self._files[file][-1] + data)
             self._done("write")
         return len(data)
@@ -160,8 +183,15 @@ class SimulatedDisk(Disk):
         with self._mutex:
             file = self._opened(descriptor).file
             self._absorb()
-            self._files[file] = self._files[file][-1:]
-            self._done("sync_data")
+            has_failed = self.failing > 0 or descriptor in self._owed
+            if has_failed:
+                self._fail(file, descriptor)
+            else:
+                self._files[file] = self._synced(file)
+                self._done("sync_data")
+        if has_failed:
+            self._begin("failed")
+            raise _error(errno.EIO)
 
     def sync_folder(self, folder: Path) -> None:
         self._begin("sync_folder")
@@ -281,6 +311,49 @@ class SimulatedDisk(Disk):
         """Give a mapping back; what was stored stays in the file."""
         self._absorb()
         words.release()
+
+    def generation(self, descriptor: int) -> int:
+        return self._opened(descriptor).file
+
+    def boot(self) -> int:
+        return self._boot
+
+    def process_start(self, process: int) -> int | None:
+        return 1 if process == os.getpid() else None
+
+    def process_space(self) -> int:
+        return 1
+
+    def room(self, folder: Path) -> tuple[int, int | None]:
+        return 2**40 if self.bytes_left is None else self.bytes_left, None
+
+    def filesystem(self, folder: Path) -> str:
+        return "simulated"
+
+    def _fail(self, file: int, descriptor: int) -> None:
+        if descriptor in self._owed:
+            self._owed.discard(descriptor)
+            return
+        self.failing -= 1
+        self.has_failed = True
+        self._owed |= {
+            other
+            for other, opened in self._open.items()
+            if opened.file == file and other != descriptor
+        }
+        *under_way, now = self._files[file]
+        if under_way:
+            self._unsafe.setdefault(file, []).append((tuple(under_way), now))
+
+    def _synced(self, file: int) -> Versions:
+        """Return what a sync leaves under way: nothing, or what a failed one has given up."""
+        now = self._files[file][-1]
+        left = [
+            _without_pages(before, then, now)
+            for versions, then in self._unsafe.get(file, ())
+            for before in versions
+        ]
+        return (*left, now)
 
     def _begin(self, call: str) -> None:
         if self.before is not None:

@@ -15,7 +15,7 @@ from tests.crash.simulated_disk import EMPTY, Image, Moment, SimulatedDisk
 
 from thence.core.event import Event
 from thence.core.vocabulary import PLAIN
-from thence.errors import LogBusy, LogFull
+from thence.errors import LogBusy, LogFull, LogReadOnly, OutcomeUnknown
 from thence.log.identity import known_node_id, read_info
 from thence.log.opening import opened_vocabulary
 from thence.log.segment import FILE_BYTES_MAX, current_path
@@ -33,7 +33,8 @@ class Trace(NamedTuple):
     `acknowledged` are lines, each with the number of the moment from which on it must
     survive. `written` are all lines that were ever whole in a file. `kept` are bytes that
     stood in the log from the start and may be moved aside, not lost. `identity` is the log's
-    id and its node's; both must survive from that moment on.
+    id and its node's; both must survive from `identified_at` on. `has_failed` says that a
+    sync failed, so that lines may stand again, and late, in a later segment.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Trace(NamedTuple):
     kept: bytes
     identity: tuple[str, str]
     identified_at: int
+    has_failed: bool
 
 
 def quiet(word: str, facts: object) -> None:
@@ -129,7 +131,8 @@ def played(
     identity = identity_of(disk)
     if identity == identity_of(SimulatedDisk(image)):
         first = 0
-    return Trace(name, limit, disk.moments, scene.acknowledged, lines, kept, identity, first)
+    told = scene.acknowledged
+    return Trace(name, limit, disk.moments, told, lines, kept, identity, first, disk.has_failed)
 
 
 def identity_of(disk: SimulatedDisk) -> tuple[str, str]:
@@ -207,11 +210,29 @@ def fails_and_goes_on(scene: Scene) -> None:
     """The disk fills up in the middle of a line, then has room again."""
     with scene.open() as log:
         scene.append(log)
-        scene.disk.room = 100
+        scene.disk.bytes_left = 100
         with suppress(LogFull):
             scene.append(log, 700)
-        scene.disk.room = None
+        scene.disk.bytes_left = None
         scene.append(log)
+
+
+def failing(count: int, size: int = 10) -> Play:
+    """So many syncs fail in a row, between appends that succeed."""
+
+    def play(scene: Scene) -> None:
+        with scene.open() as log:
+            scene.append(log, size)
+            scene.disk.failing = count
+            with suppress(OutcomeUnknown):
+                scene.append(log, size)
+            with suppress(OutcomeUnknown, LogReadOnly):
+                scene.append(log, size)
+        scene.disk.failing = 0
+        with scene.open() as log:
+            scene.append(log, size)
+
+    return play
 
 
 def two_writers(scene: Scene) -> None:
@@ -233,7 +254,7 @@ def interleaved(scene: Scene, other: Replica, call: str, number: int) -> None:
             left[0] -= 1
             if left[0] == 0:
                 scene.disk.before = None
-                with suppress(LogBusy):
+                with suppress(LogBusy, LogReadOnly, OutcomeUnknown):
                     scene.append(other, timeout_s=0)
 
     scene.disk.before = step_in

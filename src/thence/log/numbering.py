@@ -7,7 +7,7 @@ what was written is counted, and a clock from elsewhere is witnessed.
 from collections.abc import Sequence
 from pathlib import Path
 
-from thence.core.codec import Draft, stamper
+from thence.core.codec import LINE_BYTES_MAX, Draft, stamper
 from thence.log.disk import Disk
 from thence.log.recovery import last_numbers
 from thence.log.segment import older_names
@@ -78,12 +78,18 @@ class Numbering:
         self._lamport_clock = max(self._lamport_clock, found.lamport_clock)
         return found.seq > 0
 
-    def read_older(self) -> None:
-        """Takes over what stands in the older segments, back to the last event of this node."""
+    def read_older(self, is_known: bool) -> None:
+        """Takes over what stands in the older segments, back to the last event of this node.
+
+        If one `is_known` from the current segment, only the end of the newest one is read:
+        its numbers are larger if a crash cut its copy into the current one short.
+        """
         for name in reversed(older_names(self._disk, self._folder)):
             descriptor = self._disk.open_read(self._folder / name)
             try:
-                if self.read(descriptor, 0, self._disk.file_id(descriptor)[1]):
+                _, size = self._disk.file_id(descriptor)
+                start = max(0, size - 2 * LINE_BYTES_MAX) if is_known else 0
+                if self.read(descriptor, start, size) or is_known:
                     return
             finally:
                 self._disk.close(descriptor)

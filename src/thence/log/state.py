@@ -18,7 +18,7 @@ from threading import Lock, get_ident
 from typing import NamedTuple
 from zlib import crc32
 
-from thence.log.disk import Disk, FileId, process_id
+from thence.log.disk import NOWHERE, Disk, FileId, process_id
 from thence.log.segment import own_folder
 
 PAGE_BYTES = 4096
@@ -83,6 +83,7 @@ class StatePage:
         self._intended = 0
         self._name = 0
         self._turn = 0
+        self._safe = (NOWHERE, 0)
 
     @property
     def is_mapped(self) -> bool:
@@ -141,6 +142,7 @@ class StatePage:
 
     def durable(self, file: FileId, offset: int) -> None:
         """Says that all of a file up to an offset is on the device."""
+        self._safe = (file, offset)
         if self._words is None:
             self.begin()
             if self._words is None:
@@ -162,12 +164,23 @@ class StatePage:
             found[file] = max(offset, found.get(file, 0))
         return found
 
+    def safe_offset(self, file: FileId) -> int:
+        """Returns up to where a file is on the device by what this opening has synced itself.
+
+        What it has not, it believes as it stood in the page when the file was first seen. A
+        later word of others may be wrong once a sync has failed: who opened the file after
+        that is told nothing, and its own sync returns without the pages given up.
+        """
+        return self._safe[1] if self._safe[0] == file else 0
+
     def seen(self, file: FileId, size: int) -> None:
         """Voids what is said of a file beyond its size: another file had this number before."""
         wanted = file_word(file)
         for at, name, offset in self._durables():
             if name == wanted and offset > size and self._words is not None:
                 self._words[at + 2] = 0
+        if self._safe[0] != file or self._safe[1] > size:
+            self._safe = (file, self.durable_offset(file))
 
     def dead(self) -> list[Slot]:
         """Lists the slots of openings that have ended without freeing them.

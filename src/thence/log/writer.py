@@ -259,8 +259,8 @@ class SegmentWriter:
         self._file = NOWHERE  # it is opened anew unless its numbers can be read
         self._whole = False
         is_ours = self.numbers.read(descriptor, offset, size)
-        if not is_ours and offset == 0:
-            self.numbers.read_older()
+        if offset == 0:
+            self.numbers.read_older(is_ours)
         self._file, self._size = file, size
         self.page.seen(file, size)
 
@@ -366,7 +366,7 @@ class SegmentWriter:
 
     def _set_aside(self, error: OSError) -> None:
         """Gives the segment whose sync failed an older one's name and copies its unsafe end."""
-        suspect, start = self._require_open(), self.page.durable_offset(self._file)
+        suspect, start = self._require_open(), self.page.safe_offset(self._file)
         self._suspect = self._file
         try:
             name, self._descriptor = begin_next(self._disk, self.folder, wall_ns())
