@@ -213,11 +213,8 @@ class Replica:
     def append_step(
         self,
         event_type: str,
-        payload: Mapping[str, Any] | None = None,
-        *,
-        subject: str | None = None,
-        actor: str | None = None,
-        stream: str | None = None,
+        payload: Mapping[str, Any] | None,
+        words: Words,
         ends: str | None = None,
         caused_by: Iterable[Cause] = (),
     ) -> Event:
@@ -226,9 +223,8 @@ class Replica:
         `thence.step` calls it. In a simulation's log the stream is the run, the folder's
         name, where none is given. Raises what `append` raises.
         """
-        if stream is None and self.vocabulary.mark:
-            stream = self.folder.absolute().name
-        words = (subject, actor, stream)
+        if words[2] is None and self.vocabulary.mark:
+            words = (*words[:2], self.folder.absolute().name)
         drafts = self._draft(event_type, payload, words, caused_by, None, (ends is None, ends))
         return self._last(self.committer.append_all(drafts, _STEP_S))
 
@@ -299,10 +295,7 @@ class Replica:
             yield from follow(*where, behind, stop or Signal(), sync)
 
     def position(self) -> Position:
-        """Returns the position behind all events that are there now, durable or not.
-
-        Take it before reading what depends on it: what arrives meanwhile is then behind it.
-        """
+        """Returns the position behind all that is there; take it before what depends on it."""
         with reading(self.folder):
             return reader.position(self._disk, self.folder, self.vocabulary)
 

@@ -305,9 +305,9 @@ def position(disk: Disk, folder: Path, vocabulary: Vocabulary) -> Position:
     """Returns the position behind all events that are there; few of them are decoded."""
     own: list[tuple[str, int]] = []
     foreign: list[str] = []
-    for _, _, line, is_whole in raw_lines(disk, folder):
+    for name, _, line, is_whole in raw_lines(disk, folder):
         found = numbers(line)
-        if not is_whole:
+        if not is_whole and name == CURRENT:
             continue
         if found is not None and has_valid_crc(line):
             own.append(found[:2])
