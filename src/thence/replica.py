@@ -23,7 +23,7 @@ from thence.core.lookup import among, named
 from thence.core.order import heads, totally_ordered
 from thence.core.position import Position
 from thence.core.vocabulary import Vocabulary
-from thence.errors import InvalidEvent, OutcomeUnknown
+from thence.errors import OutcomeUnknown
 from thence.log import reader
 from thence.log.admission import Condition
 from thence.log.batch import Waiting
@@ -35,7 +35,7 @@ from thence.log.findings import Verification
 from thence.log.follower import follow
 from thence.log.identity import read_info
 from thence.log.notice import NoticeMaker, guarded, warn
-from thence.log.opening import opened_vocabulary, prepare
+from thence.log.opening import check_bounds, opened_vocabulary, prepare
 from thence.log.process import CLOSE_S, watch_forks
 from thence.log.reading import reading
 from thence.log.retrying import retriable
@@ -89,13 +89,7 @@ class Replica:
         received: str | None = None,
         disk: Disk = OS_DISK,
     ) -> None:
-        if on_full not in ("block", "drop") or max_queue_size < 1 or max_file_size < 1:
-            raise InvalidEvent(
-                "could not open the log",
-                place=folder,
-                cause="max_queue_size and max_file_size are at least 1, on_full block or drop",
-                hint="correct the argument",
-            )
+        check_bounds(folder, on_full, max_queue_size, max_file_size)
         self.folder = folder
         self.vocabulary = vocabulary
         self._disk = disk
@@ -105,8 +99,9 @@ class Replica:
         self.committer = Committer(self._writer, self.notice, max_queue_size, on_full, tell)
         self._drafting = Drafting(vocabulary, self.notice)
         self._is_prepared = False
-        info = partial(read_info, disk, folder)
-        self.origin = Origin(received, self._writer.numbers.witness, info)
+        self.origin = Origin(
+            received, self._writer.numbers.witness, partial(read_info, disk, folder)
+        )
         watch_forks(self.committer)
         self._closing = finalize(self, self.committer.close, CLOSE_S)
 
