@@ -72,8 +72,7 @@ def open_replica(
 class Replica:
     """An open log. Use `thence.open`; close it, or use it as a context manager.
 
-    What was emitted and not yet written is written at `close`, at garbage collection and
-    at the interpreter's end.
+    What was emitted is written at the latest at `close`, garbage collection or exit.
     """
 
     def __init__(
@@ -99,9 +98,8 @@ class Replica:
         self.committer = Committer(self._writer, self.notice, max_queue_size, on_full, tell)
         self._drafting = Drafting(vocabulary, self.notice)
         self._is_prepared = False
-        self.origin = Origin(
-            received, self._writer.numbers.witness, partial(read_info, disk, folder)
-        )
+        witness = self._writer.numbers.witness
+        self.origin = Origin(received, witness, partial(read_info, disk, folder))
         watch_forks(self.committer)
         self._closing = finalize(self, self.committer.close, CLOSE_S)
 
