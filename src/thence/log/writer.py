@@ -17,6 +17,7 @@ from thence.core.codec import Draft
 from thence.core.vocabulary import Vocabulary
 from thence.errors import OutcomeUnknown, ThenceError
 from thence.log.admission import Condition, Known, merged, verdicts
+from thence.log.aftermath import Aftermath
 from thence.log.disk import NOWHERE, Disk, FileId, wall_ns
 from thence.log.durability import warnings
 from thence.log.lock import WAIT_S, AppendLock
@@ -33,7 +34,6 @@ from thence.log.segment import (
 )
 from thence.log.state import StatePage
 from thence.log.suspect import copy_lines, stand_behind
-from thence.log.unclean import Aftermath
 
 Notice = Callable[[str, Mapping[str, Any]], Draft]
 Tell = Callable[[str, Mapping[str, Any]], None]
@@ -262,7 +262,7 @@ class SegmentWriter:
         if offset == 0:
             self.numbers.read_older(is_ours)
         self._file, self._size = file, size
-        self.page.seen(file, size)
+        self.page.seen(file, size, has_grown=offset > 0)
 
     def _write_some(
         self,
