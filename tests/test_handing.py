@@ -230,3 +230,18 @@ def test_async_step_hands_on_in_tasks_and_threads(log, tmp_path):
     assert (
         json.loads((log.folder / ".thence" / "log.json").read_text())["log_id"] == log.origin.log_id
     )
+
+
+def test_other_tools_can_not_spoil_a_log_with_causes_elsewhere(log):
+    log.append("t")
+    lines = [
+        b'{"event_id":"a","caused_by":["x"],"external_causes":7}',
+        b'{"event_id":"b","caused_by":["y"],"external_causes":["nonsense","y@1@short"]}',
+        b'{"event_id":"c","caused_by":["z"],"external_causes":["z@1@%b"]}' % LOG.encode(),
+    ]
+    with (log.folder / "events.jsonl").open("ab") as file:
+        file.write(b"\n".join(lines) + b"\n")
+    assert [event.event_id for event in log.read()][1:] == ["a", "b", "c"]
+    codes = [finding.code for finding in log.verify().findings]
+    assert codes.count("cause_missing") == 2
+    assert log.verify().ok

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 from thence.core.event import Event
 from thence.core.handing import VARIABLE, HandedCause, handed
 from thence.errors import InvalidEvent
+from thence.log.drafting import Words
 from thence.log.identity import LogInfo
 from thence.log.notice import warn
 
@@ -73,11 +74,8 @@ class StepLog(Protocol):
     def append_step(
         self,
         event_type: str,
-        payload: Mapping[str, Any] | None = None,
-        *,
-        subject: str | None = None,
-        actor: str | None = None,
-        stream: str | None = None,
+        payload: Mapping[str, Any] | None,
+        words: Words,
         ends: str | None = None,
         caused_by: Iterable[Cause] = (),
     ) -> Event:

@@ -23,7 +23,7 @@ from thence.core.lookup import among, named
 from thence.core.order import heads, totally_ordered
 from thence.core.position import Position
 from thence.core.vocabulary import Vocabulary
-from thence.errors import InvalidEvent, OutcomeUnknown
+from thence.errors import OutcomeUnknown
 from thence.log import reader
 from thence.log.admission import Condition
 from thence.log.batch import Waiting
@@ -35,7 +35,7 @@ from thence.log.findings import Verification
 from thence.log.follower import follow
 from thence.log.identity import read_info
 from thence.log.notice import NoticeMaker, guarded, warn
-from thence.log.opening import opened_vocabulary, prepare
+from thence.log.opening import check_bounds, opened_vocabulary, prepare
 from thence.log.process import CLOSE_S, watch_forks
 from thence.log.reading import reading
 from thence.log.retrying import retriable
@@ -72,8 +72,7 @@ def open_replica(
 class Replica:
     """An open log. Use `thence.open`; close it, or use it as a context manager.
 
-    What was emitted and not yet written is written at `close`, at garbage collection and
-    at the interpreter's end.
+    What was emitted is written at the latest at `close`, garbage collection or exit.
     """
 
     def __init__(
@@ -89,13 +88,7 @@ class Replica:
         received: str | None = None,
         disk: Disk = OS_DISK,
     ) -> None:
-        if on_full not in ("block", "drop") or max_queue_size < 1 or max_file_size < 1:
-            raise InvalidEvent(
-                "could not open the log",
-                place=folder,
-                cause="max_queue_size and max_file_size are at least 1, on_full block or drop",
-                hint="correct the argument",
-            )
+        check_bounds(folder, on_full, max_queue_size, max_file_size)
         self.folder = folder
         self.vocabulary = vocabulary
         self._disk = disk
@@ -105,8 +98,8 @@ class Replica:
         self.committer = Committer(self._writer, self.notice, max_queue_size, on_full, tell)
         self._drafting = Drafting(vocabulary, self.notice)
         self._is_prepared = False
-        info = partial(read_info, disk, folder)
-        self.origin = Origin(received, self._writer.numbers.witness, info)
+        witness = self._writer.numbers.witness
+        self.origin = Origin(received, witness, partial(read_info, disk, folder))
         watch_forks(self.committer)
         self._closing = finalize(self, self.committer.close, CLOSE_S)
 
@@ -213,11 +206,8 @@ class Replica:
     def append_step(
         self,
         event_type: str,
-        payload: Mapping[str, Any] | None = None,
-        *,
-        subject: str | None = None,
-        actor: str | None = None,
-        stream: str | None = None,
+        payload: Mapping[str, Any] | None,
+        words: Words,
         ends: str | None = None,
         caused_by: Iterable[Cause] = (),
     ) -> Event:
@@ -226,9 +216,8 @@ class Replica:
         `thence.step` calls it. In a simulation's log the stream is the run, the folder's
         name, where none is given. Raises what `append` raises.
         """
-        if stream is None and self.vocabulary.mark:
-            stream = self.folder.absolute().name
-        words = (subject, actor, stream)
+        if words[2] is None and self.vocabulary.mark:
+            words = (*words[:2], self.folder.absolute().name)
         drafts = self._draft(event_type, payload, words, caused_by, None, (ends is None, ends))
         return self._last(self.committer.append_all(drafts, _STEP_S))
 
@@ -299,10 +288,7 @@ class Replica:
             yield from follow(*where, behind, stop or Signal(), sync)
 
     def position(self) -> Position:
-        """Returns the position behind all events that are there now, durable or not.
-
-        Take it before reading what depends on it: what arrives meanwhile is then behind it.
-        """
+        """Returns the position behind all that is there; take it before what depends on it."""
         with reading(self.folder):
             return reader.position(self._disk, self.folder, self.vocabulary)
 

@@ -10,26 +10,19 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager
 from functools import wraps
 from types import TracebackType
-from typing import Any, ParamSpec, TypedDict, TypeVar, cast, overload
+from typing import Any, ParamSpec, TypeVar, cast, overload
 
 from thence.context import OpenStep, StepLog, because, inside, open_step
 from thence.core.codec import CAUSES_MAX
 from thence.core.event import Event
 from thence.errors import InvalidEvent, ThenceError
 from thence.log.disk import process_id
+from thence.log.drafting import Words
 from thence.log.notice import warn
 
 MESSAGE_CHARACTERS_MAX = 2_000
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
-
-
-class _Words(TypedDict):
-    """What the begin and the end of a step have in common."""
-
-    subject: str | None
-    actor: str | None
-    stream: str | None
 
 
 LogOfStep = StepLog | Callable[[], StepLog]
@@ -49,7 +42,7 @@ class Step:
         self,
         name: str | None,
         log: LogOfStep | None,
-        words: _Words,
+        words: Words,
         payload: Mapping[str, Any],
     ) -> None:
         clashing = sorted(_NO_PAYLOAD.intersection(payload))
@@ -145,7 +138,7 @@ class Step:
             raise _refused(self._name, "it is being taken already", "call thence.step once more")
         outer = open_step.get()
         log = self._found_log(outer)
-        begun = log.append_step(f"{self._name}.begun", self._payload, **self._words)
+        begun = log.append_step(f"{self._name}.begun", self._payload, self._words)
         return OpenStep(log, begun, deque(maxlen=CAUSES_MAX - 1), outer, process_id())
 
     def _found_log(self, outer: OpenStep | None) -> StepLog:
@@ -182,9 +175,9 @@ class Step:
                 ended = step.log.append_step(
                     f"{self._name}.{word}",
                     payload,
-                    **self._words,
-                    ends=begun,
-                    caused_by=(begun, *step.inner),
+                    self._words,
+                    begun,
+                    (begun, *step.inner),
                 )
         except ThenceError as failure:
             if error is None:
@@ -243,7 +236,7 @@ def step(
     and what `append` raises; when the end can't be appended while an error passes, the
     error passes and a warning tells it.
     """
-    words = _Words(subject=subject, actor=actor, stream=stream)
+    words = (subject, actor, stream)
     if callable(name):
         return Step(None, log, words, payload)(name)
     return Step(name, log, words, payload)

@@ -6,6 +6,7 @@ import random
 import threading
 
 import pytest
+from msgspec.structs import replace
 from tests.log.faults import FailingDisk
 from tests.log.processes import in_child, ran, started
 
@@ -71,6 +72,19 @@ def test_slot_is_freed_at_the_end_and_what_is_durable_stays(folder):
     assert other.durable_offset(FILE) == 100
     other.seen(FILE, 0)
     assert other.durable_offset(FILE) == 0
+
+
+def test_file_that_was_cut_is_not_durable_beyond_its_end(tmp_path):
+    path = tmp_path / "events.jsonl"
+    with thence.open(tmp_path) as log:
+        log.append("a")
+        half = path.stat().st_size
+        log.append("b")
+        page, file = log._writer.page, OS_DISK.path_id(str(path))[0]
+        assert page.durable_offset(file) == path.stat().st_size
+        os.truncate(path, half)
+        log._writer._settle()
+        assert page.durable_offset(file) <= half
 
 
 @pytest.mark.parametrize("word", range(10, 16))
@@ -236,7 +250,7 @@ def test_process_of_the_same_number_that_began_later_is_another(folder):
     (slot,) = page.dead()
     base = (slot.number + 1) * 16
     page._words[base] = os.getpid()
-    assert page.dead() == [slot._replace(process=os.getpid())]
+    assert page.dead() == [replace(slot, process=os.getpid())]
     page._words[base + 1] = OS_DISK.process_start(os.getpid())
     assert page.dead() == []
 

@@ -2,8 +2,11 @@
 
 import errno
 import os
+import random
 import shutil
 import signal
+import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -15,11 +18,11 @@ from tests.log.processes import started
 import thence
 from thence.core.vocabulary import PLAIN
 from thence.errors import AppendFailed
+from thence.log.aftermath import Aftermath
 from thence.log.disk import OS_DISK, Disk
-from thence.log.identity import identify, known_node_id
+from thence.log.identity import known_node_id
 from thence.log.segment import older_names
 from thence.log.state import StatePage
-from thence.log.unclean import findings
 from thence.replica import Replica
 
 
@@ -83,6 +86,61 @@ def test_the_living_are_not_told(tmp_path):
     process.communicate()
     appended(tmp_path)
     assert [facts["count"] for facts in told(tmp_path)] == [6]
+
+
+ROUNDS = 8
+BUSY = """
+import os, sys
+import thence
+log = thence.open(sys.argv[1])
+noted = os.open(sys.argv[2], os.O_RDWR | os.O_CREAT)
+batch = int(sys.argv[3])
+number = 0
+while True:
+    log.emit("t", {"number": number})
+    number += 1
+    os.pwrite(noted, b"%12d" % number, 0)
+    if number == 1:
+        print(flush=True)
+    if not number % batch:
+        log.append("between")
+"""
+
+
+def test_killed_at_any_moment_says_exactly_how_many(tmp_path):
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    for number in range(ROUNDS):
+        folder, noted = tmp_path / str(number), tmp_path / f"{number}.noted"
+        process = started(BUSY, folder, noted, chance.choice([3, 50, 1_000, 10**9]))
+        process.stdout.readline()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(chance.random() * 0.3)
+        process.kill()
+        process.communicate()
+        appended(folder)
+        events = list(thence.open(folder).read())
+        kept = [event.payload["number"] for event in events if event.event_type == "t"]
+        assert kept == list(range(len(kept)))
+        lost = sum(facts["count"] for facts in told(folder))
+        assert all(facts["is_exact"] for facts in told(folder))
+        # the kill may come between an emit and the note of it
+        assert len(kept) + lost - int(noted.read_bytes()) in (0, 1)
+
+
+def test_killed_before_anything_was_written_says_how_many(tmp_path):
+    code = """
+import os, signal, sys, thence
+log = thence.open(sys.argv[1])
+log.committer._lead.acquire()
+for n in range(5):
+    log.emit("t")
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    started(code, tmp_path).communicate()
+    appended(tmp_path)
+    assert [facts["count"] for facts in told(tmp_path)] == [5]
 
 
 def test_killed_with_nothing_queued_is_not_told(tmp_path):
@@ -250,10 +308,10 @@ def test_clean_log_is_not_read(tmp_path):
             assert path.suffix != ".jsonl"
             return super().open_read(path)
 
-    disk = Unread()
-    page = StatePage(disk, tmp_path)
-    page.begin()
-    own = identify(disk, tmp_path)
-    assert findings(disk, tmp_path, page, own, PLAIN, 61) == ([], [])
-    assert own.identity.node_id == known_node_id(OS_DISK, tmp_path)
+    page = StatePage(Unread(), tmp_path)
+    found = Aftermath(Unread(), tmp_path, PLAIN, page)
+    assert found.begin() == (known_node_id(OS_DISK, tmp_path), "")
+    assert found.notices(61) == []
+    found.settle()
+    assert found.is_settled
     page.end()

@@ -308,17 +308,19 @@ class Committer:
 
     def _commit_alone(self, draft: Draft, timeout_s: float) -> bytes:
         """Does for one event, in the thread of its caller, what `_commit` does for many."""
-        outcomes, error = self._writer.write((draft,), timeout_s)
-        if error is None:
-            try:
-                self._writer.sync(outcomes)
-            except OutcomeUnknown as unknown:
-                error = unknown
-            else:
-                return cast(list[bytes], outcomes)[0]
-        self._refused.count = 1
-        self._refused.error = error
-        raise error
+        try:
+            line = self._writer.write_one(draft)
+            if line is None:
+                outcomes, error = self._writer.write((draft,), timeout_s)
+                if error is not None:
+                    raise error
+                line = cast(list[bytes], outcomes)[0]
+            self._writer.sync((line,))
+        except ThenceError as error:
+            self._refused.count = 1
+            self._refused.error = error
+            raise
+        return line
 
     def _commit(self, items: list[Item], timeout_s: float) -> list[Item]:
         """Writes and syncs items, answers those who wait, returns the refused to be kept."""

@@ -6,6 +6,7 @@ unfinished one is read again from its start, as recovery may cut it and write ov
 """
 
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from threading import Event as Signal
 from types import TracebackType
@@ -114,13 +115,15 @@ class Follower:
 
     def skip_to_last(self, count: int) -> None:
         """Passes over all but the last so many events; for a follower that has served none."""
-        current = self._opened(current_path(self._folder))
+        # opened before the older ones are listed: so a rotation in between hides nothing
+        self._following = self._opened(current_path(self._folder))
         names = older_names(self._disk, self._folder)
         paths = [self._folder / name for name in names]
         for path in [None, *reversed(paths)]:
-            cursor = current if path is None else self._opened(path)
+            cursor = self._following if path is None else self._opened(path)
             if cursor is None:
                 continue
+            self._following = None
             self.close()
             self._cursor = cursor
             count = cursor.skip_to_last(count, self._vocabulary)
@@ -168,7 +171,7 @@ class Follower:
     def _new_lines(self, cursor: LiveCursor) -> Iterator[Line]:
         self._read_bytes = cursor.size
         cursor.check()
-        for block in cursor.blocks():
+        for block in chain(cursor.blocks(), cursor.rest()):
             if self._is_durable:
                 self._sync(cursor, block.offset + len(block.data))
             for line in lines_of(block, self._vocabulary):
@@ -200,13 +203,17 @@ class Follower:
         segment that was rotated before it.
         """
         current = self._opened(current_path(self._folder))
-        for name in older_names(self._disk, self._folder):
-            older = self._opened(self._folder / name)
-            if older is not None:
-                if current is not None:
-                    current.close()
-                return older
-        return current
+        try:
+            names = older_names(self._disk, self._folder)
+            unread = (self._opened(self._folder / name) for name in names)
+            older = next(filter(None, unread), None)
+        except OSError:
+            if current is not None:
+                current.close()
+            raise
+        if older is not None and current is not None:
+            current.close()
+        return older or current
 
     def _opened(self, path: Path) -> LiveCursor | None:
         """Opens a segment unless it is read now or was left.
@@ -220,13 +227,18 @@ class Follower:
         if path.name != CURRENT and self._left.get(there[0], ("",))[0] == path.name:
             return None
         try:
-            cursor = LiveCursor(self._disk, path.name, self._disk.open_read(path))
+            descriptor = self._disk.open_read(path)
         except FileNotFoundError:  # renamed by a rotation in between: it is listed as older now
             return None
-        if self._is_known(cursor):
-            cursor.close()
-            return None
-        return cursor
+        try:
+            cursor = LiveCursor(self._disk, path.name, descriptor)
+            if not self._is_known(cursor):
+                return cursor
+        except OSError:
+            self._disk.close(descriptor)
+            raise
+        cursor.close()
+        return None
 
     def _is_known(self, cursor: LiveCursor) -> bool:
         if self._cursor is not None and self._cursor.file == cursor.file:

@@ -7,7 +7,6 @@ of its own, and the ones before stay listed.
 """
 
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 
@@ -53,7 +52,7 @@ class Identity(msgspec.Struct, frozen=True, omit_defaults=True):
         return frozenset((self.node_id, *self.earlier))
 
 
-class Own(NamedTuple):
+class Own(msgspec.Struct, frozen=True):
     """Who an opening writes as.
 
     `is_known` says that the log had an identity before, `is_new` that this opening has
@@ -69,6 +68,10 @@ class Own(NamedTuple):
     def forerunner(self) -> str:
         """The node before this one, if this opening has changed it."""
         return self.identity.earlier[-1] if self.is_new and self.identity.earlier else ""
+
+    def has_written(self, seq: int) -> bool:
+        """Whether the log held own events before; `seq` is the own node's last number."""
+        return self.is_known and (seq > 0 or self.is_new)
 
     def change(self) -> dict[str, str | None]:
         """Returns what a notice says of the change of identity."""

@@ -5,15 +5,20 @@ the file closes. The file is never deleted by us; if somebody else does, the pat
 tells, and the lock is taken again on the new file.
 """
 
-from contextlib import suppress
+from itertools import count
 from pathlib import Path
 
 from thence.errors import LogBusy
 from thence.log.disk import NOWHERE, Disk, monotonic_ns, pause
 
 WAIT_S = 30.0
+# who holds it is gone in microseconds: yield first, then pause a little, then, when something
+# must have stopped the holder, longer
+_YIELDS = 16
 _PAUSE_MIN_S = 0.00005
-_PAUSE_MAX_S = 0.005
+_PAUSE_MAX_S = 0.0004
+_PAUSE_LONG_S = 0.005
+_LONG_NS = 100_000_000
 
 
 class AppendLock:
@@ -30,10 +35,13 @@ class AppendLock:
         """Takes the lock within the timeout, else raises LogBusy that names the holder."""
         if self._try():
             return
-        deadline_ns = monotonic_ns() + int(timeout_s * 1e9)
-        delay_s = _PAUSE_MIN_S
-        while not self._try():
-            if monotonic_ns() >= deadline_ns:
+        start_ns = monotonic_ns()
+        delay_s = 0.0
+        for attempt in count():
+            if self._try():
+                return
+            waited_ns = monotonic_ns() - start_ns
+            if waited_ns >= timeout_s * 1e9:
                 holder = self._disk.lock_holder(self._open())
                 raise LogBusy(
                     "could not append to",
@@ -41,8 +49,21 @@ class AppendLock:
                     cause=f"{holder} has held the append lock for {timeout_s:g} s",
                     hint="wait for that process or end it, then try again",
                 )
+            if attempt >= _YIELDS:
+                longest_s = _PAUSE_MAX_S if waited_ns < _LONG_NS else _PAUSE_LONG_S
+                delay_s = min(max(delay_s * 2, _PAUSE_MIN_S), longest_s)
             pause(delay_s)
-            delay_s = min(delay_s * 2, _PAUSE_MAX_S)
+
+    def take(self) -> bool:
+        """Takes the lock if it is open, free, and the one that stands at the path."""
+        descriptor = self._descriptor
+        if descriptor is None or not self._disk.try_lock(descriptor):
+            return False
+        there = self._disk.path_id(self._path_text)
+        if there is not None and there[0] == self._file:
+            return True
+        self.release()
+        return False
 
     def release(self) -> None:
         """Gives the lock back; without it does nothing. It never fails.
@@ -59,8 +80,7 @@ class AppendLock:
         """Closes the lock file. In a forked child this leaves the parent's lock alone."""
         if self._descriptor is not None:
             descriptor, self._descriptor = self._descriptor, None
-            with suppress(OSError):  # it is closed all the same, and nothing was written to it
-                self._disk.close(descriptor)
+            self._disk.let_go(descriptor)
 
     def _open(self) -> int:
         if self._descriptor is None:

@@ -10,6 +10,7 @@ from thence.core.event import Event
 from thence.core.vocabulary import PLAIN, VOCABULARIES, Vocabulary
 from thence.errors import (
     AppendFailed,
+    InvalidEvent,
     LogFull,
     LogReadOnly,
     NotALog,
@@ -120,6 +121,17 @@ def _meaning(error: OSError) -> tuple[type[ThenceError], str]:
     if error.errno in _NO_PLACE_ERRNOS:
         return NotALog, "choose a folder that this user may write to"
     return AppendFailed, "check the device, then try again"
+
+
+def check_bounds(folder: Path, on_full: str, queue_size: int, file_size: int) -> None:
+    """Raises InvalidEvent for bounds that no log can be opened with."""
+    if on_full not in ("block", "drop") or queue_size < 1 or file_size < 1:
+        raise InvalidEvent(
+            "could not open the log",
+            place=folder,
+            cause="max_queue_size and max_file_size are at least 1, on_full block or drop",
+            hint="correct the argument",
+        )
 
 
 def no_log(folder: Path) -> NotALog:

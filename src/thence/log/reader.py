@@ -7,7 +7,6 @@ bytes, in the place of the first.
 """
 
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -122,8 +121,7 @@ class Cursor:
         """Closes the segment, once: its number may be another file's by then."""
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
-            with suppress(OSError):  # nothing was written to it
-                self._disk.close(descriptor)
+            self._disk.let_go(descriptor)
 
 
 def raw_lines(disk: Disk, folder: Path) -> Iterator[tuple[str, int, bytes, bool]]:
@@ -307,9 +305,9 @@ def position(disk: Disk, folder: Path, vocabulary: Vocabulary) -> Position:
     """Returns the position behind all events that are there; few of them are decoded."""
     own: list[tuple[str, int]] = []
     foreign: list[str] = []
-    for _, _, line, is_whole in raw_lines(disk, folder):
+    for name, _, line, is_whole in raw_lines(disk, folder):
         found = numbers(line)
-        if not is_whole:
+        if not is_whole and name == CURRENT:
             continue
         if found is not None and has_valid_crc(line):
             own.append(found[:2])

@@ -1,6 +1,6 @@
 """What a killed writer left at the end of a segment, set right before the next append.
 
-A whole, valid event that lacks only its newline is kept. Anything else behind the last
+Whole, valid events that lack only a newline are kept. Anything else behind the last
 newline is copied to `.thence/quarantine/`, synced, and cut. Nothing before the last
 newline is touched. The copy is called `….torn.untold` until a notice of it is durable, so
 that a second kill can't keep it from being told. All of it happens under the append lock.
@@ -11,9 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from thence.core.codec import BadLine, has_valid_crc, is_ours, numbers, parse
+from thence.core.codec import LINE_BYTES_MAX, has_valid_crc, is_ours, numbers
+from thence.core.event import Event
+from thence.core.healing import pieces
 from thence.core.vocabulary import Vocabulary
-from thence.log.disk import Disk
+from thence.log.disk import READ_BYTES, Disk
 from thence.log.process import new_id
 from thence.log.refusal import uncut
 from thence.log.segment import own_folder
@@ -31,20 +33,35 @@ class Numbers(NamedTuple):
     lamport_clock: int
 
 
-def lines_backwards(disk: Disk, descriptor: int, start: int, end: int) -> Iterator[bytes]:
+def lines_backwards(
+    disk: Disk, descriptor: int, start: int, end: int, bytes_max: int | None = None
+) -> Iterator[bytes]:
     """Yields the lines between two offsets from the last to the first, without newlines.
 
     `start` must be the beginning of a line. What follows the last newline comes first,
-    empty when the file ends in one.
+    empty when the file ends in one. A line of more than `bytes_max` bytes comes empty.
     """
-    carry = b""
+    parts: list[bytes] = []
+    length = 0
     while end > start:
         offset = max(start, end - _BLOCK_BYTES)
-        block = disk.read_at(descriptor, offset, end - offset) + carry
-        carry, *lines = block.split(b"\n")
-        yield from reversed(lines)
+        first, *lines = disk.read_at(descriptor, offset, end - offset).split(b"\n")
+        if lines:
+            lines[-1] = _joined(lines[-1], parts, length, bytes_max)
+            yield from reversed(lines)
+            parts, length = [], 0
+        length += len(first)
+        if bytes_max is None or length <= bytes_max:
+            parts.append(first)
         end = offset
-    yield carry
+    yield _joined(b"", parts, length, bytes_max)
+
+
+def _joined(first: bytes, parts: list[bytes], length: int, bytes_max: int | None) -> bytes:
+    """Puts a line together from its parts, the last one first."""
+    if bytes_max is not None and length + len(first) > bytes_max:
+        return b""
+    return b"".join([first, *reversed(parts)])
 
 
 def recover_tail(
@@ -54,20 +71,56 @@ def recover_tail(
 
     Then the caller has to sync the segment.
     """
-    rest = next(lines_backwards(disk, descriptor, 0, size))
-    if not rest:
+    offset = _tail(disk, descriptor, size)
+    if offset == size:
         return False
-    if not isinstance(parse(rest, vocabulary), BadLine):
+    kept = 0
+    if size - offset < LINE_BYTES_MAX:
+        for piece in pieces(disk.read_at(descriptor, offset, size - offset), vocabulary):
+            if isinstance(piece.content, Event):
+                kept = piece.offset + len(piece.data)
+    offset += kept
+    if offset < size:
+        _quarantine(disk, descriptor, segment, offset, size)
+        disk.truncate(descriptor, offset)
+    if kept:
         disk.write(descriptor, b"\n")
-        return False
-    offset = size - len(rest)
+    return offset < size
+
+
+def _tail(disk: Disk, descriptor: int, end: int) -> int:
+    """Returns the offset behind the last newline before an end."""
+    while end > 0:
+        offset = max(0, end - _BLOCK_BYTES)
+        place = disk.read_at(descriptor, offset, end - offset).rfind(b"\n")
+        if place >= 0:
+            return offset + place + 1
+        end = offset
+    return 0
+
+
+def _quarantine(disk: Disk, descriptor: int, segment: Path, start: int, end: int) -> None:
     quarantine = own_folder(segment.parent) / "quarantine"
     disk.make_folder(quarantine)
-    disk.write_new(quarantine / f"{segment.name}-{offset}-{new_id()}.torn.untold", rest)
+    name = f"{segment.name}-{start}-{new_id()}.torn.untold"
+    copy_aside(disk, descriptor, start, end, quarantine / name)
     disk.sync_folder(quarantine)
     disk.sync_folder(quarantine.parent)
-    disk.truncate(descriptor, offset)
-    return True
+
+
+def copy_aside(disk: Disk, source: int, start: int, end: int, path: Path) -> None:
+    """Copies a stretch of an open file, or what of it is there, to a new file, synced."""
+    target = disk.open_append(path)
+    try:
+        while start < end and (data := disk.read_at(source, start, min(READ_BYTES, end - start))):
+            disk.write_all(target, data)
+            start += len(data)
+        disk.sync_data(target)
+    except OSError:
+        disk.unlink(path)
+        raise
+    finally:
+        disk.close(target)
 
 
 def cut_back(disk: Disk, descriptor: int, path: Path, start: int, written: bytes) -> int:
@@ -126,7 +179,7 @@ def last_numbers(disk: Disk, descriptor: int, start: int, end: int, node_id: str
     """
     lamport_clock = 0
     damaged = 0
-    for position, line in enumerate(lines_backwards(disk, descriptor, start, end)):
+    for position, line in enumerate(lines_backwards(disk, descriptor, start, end, LINE_BYTES_MAX)):
         found = numbers(line)
         if found is None or not has_valid_crc(line):
             # what follows the last newline was never acknowledged

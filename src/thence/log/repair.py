@@ -23,6 +23,7 @@ from thence.log.identity import known_node_ids
 from thence.log.lock import WAIT_S, AppendLock
 from thence.log.process import new_id
 from thence.log.reader import Line, lines, segment_lines
+from thence.log.recovery import copy_aside
 from thence.log.refusal import refusal
 from thence.log.segment import CURRENT, own_folder, segments
 from thence.log.told import Told
@@ -75,10 +76,11 @@ def repair(
     and a next repair goes on.
     """
     try:
+        # what this opening tells now is to be repaired all the same
+        told = _told(disk, folder, vocabulary, known_node_ids(disk, folder))
         # an unfinished last line is recovered first, as by any append
         _check(writer.write([], timeout_s).error)
         own = known_node_ids(disk, folder)
-        told = _told(disk, folder, vocabulary, own)
         lock = AppendLock(disk, own_folder(folder) / "lock")
         try:
             lock.acquire(timeout_s)
@@ -240,11 +242,6 @@ def _quarantine(disk: Disk, source: int, plan: _Plan, quarantine: Path) -> None:
     for region in plan.regions:
         numbers = "-{}-{}".format(*region.numbers) if region.numbers else ""
         name = f"{plan.path.name}-{region.start}-{new_id()}{numbers}.torn.untold"
-        target = disk.open_append(quarantine / name)
-        try:
-            _copy(disk, source, region.start, region.end, target)
-            disk.sync_data(target)
-        finally:
-            disk.close(target)
+        copy_aside(disk, source, region.start, region.end, quarantine / name)
     disk.sync_folder(quarantine)
     disk.sync_folder(quarantine.parent)

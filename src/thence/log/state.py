@@ -15,8 +15,9 @@ from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
 from threading import Lock, get_ident
-from typing import NamedTuple
 from zlib import crc32
+
+import msgspec
 
 from thence.log.disk import NOWHERE, Disk, FileId, process_id
 from thence.log.segment import own_folder
@@ -37,7 +38,7 @@ _MASK = 2**64 - 1
 _ODD = 0x9E3779B97F4A7C15  # spreads small numbers over a word
 
 
-class Slot(NamedTuple):
+class Slot(msgspec.Struct, frozen=True):
     """What one process, dead or alive, has left in the page.
 
     `target` is what `committed` becomes with the batch that was being written, `batch_name`
@@ -173,8 +174,13 @@ class StatePage:
         """
         return self._safe[1] if self._safe[0] == file else 0
 
-    def seen(self, file: FileId, size: int) -> None:
-        """Voids what is said of a file beyond its size: another file had this number before."""
+    def seen(self, file: FileId, size: int, has_grown: bool = False) -> None:
+        """Voids what is said of a file beyond its size: another file had this number before.
+
+        One that is known and has only grown is not looked up.
+        """
+        if has_grown:
+            return
         wanted = file_word(file)
         for at, name, offset in self._durables():
             if name == wanted and offset > size and self._words is not None:

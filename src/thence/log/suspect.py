@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from pathlib import Path
 
+from thence.errors import ThenceError
 from thence.log.disk import READ_BYTES, Disk, FileId
 from thence.log.segment import segments
 
@@ -22,9 +23,11 @@ def copy_lines(disk: Disk, source: int, start: int, target: int) -> int:
     return start + len(carry)
 
 
-def stand_behind(disk: Disk, folder: Path, lines: Collection[bytes], file: FileId) -> bool:
-    """Tells whether all these lines, newlines included, stand in segments newer than a file."""
-    missing = set(lines)
+def stand_behind(
+    disk: Disk, folder: Path, written: Collection[bytes | ThenceError], file: FileId
+) -> bool:
+    """Tells whether the lines of a batch, newlines included, stand in segments behind a file."""
+    missing = {line for line in written if isinstance(line, bytes)}
     for path in reversed(segments(disk, folder)):
         descriptor = disk.open_read(path)
         try:

@@ -6,7 +6,7 @@ of bad bytes is named. Bad bytes stay in place, and a region is told once. All o
 happens under the append lock, when the tail is whole. A log that was closed is not read.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,29 +15,20 @@ from thence.core.codec import event_id_of, has_valid_crc, have_valid_crcs, numbe
 from thence.core.event import Event
 from thence.core.vocabulary import PLAIN, Vocabulary
 from thence.log.disk import Disk
-from thence.log.identity import Own, identify
+from thence.log.identity import Own
 from thence.log.reader import blocks_of, lines_of
 from thence.log.recovery import lines_backwards
 from thence.log.segment import CURRENT, current_path, segments
 from thence.log.state import Slot, StatePage, file_word, fingerprint
 from thence.log.told import REGION_KINDS, Told
 
+Notice = tuple[str, dict[str, Any]]
 TORN_NOTICES_MAX = 100
 _NOISE_BYTES = 8
 # a batch is looked for behind the notices that were written with it
 _SEARCH_LINES = 1_024
 # what editors and version control do to a file
 _NEVER_BY_CRASH = frozenset(("line_ending", "byte_order_mark", "lines_joined"))
-
-
-class Unclean(NamedTuple):
-    """The notices to write, as kind and facts, and the slots to free when they are durable.
-
-    In the facts `events.jsonl` means the segment that the notice stands in.
-    """
-
-    notices: list[tuple[str, dict[str, Any]]]
-    dead: list[Slot]
 
 
 class Stretch(NamedTuple):
@@ -73,77 +64,33 @@ class Region(NamedTuple):
         return facts
 
 
-class Aftermath:
-    """What one opening has to tell of the ends of others, until it has been told."""
-
-    def __init__(self, disk: Disk, folder: Path, vocabulary: Vocabulary, page: StatePage) -> None:
-        self.is_settled = False
-        self._disk = disk
-        self._folder = folder
-        self._vocabulary = vocabulary
-        self._page = page
-        self._own: Own | None = None
-        self._found: Unclean | None = None
-
-    @property
-    def has_notices(self) -> bool:
-        """Whether there is something to tell."""
-        return bool(self._found and self._found.notices)
-
-    def begin(self) -> tuple[str, str]:
-        """Finds out who writes; returns its node_id and that of its forerunner, if it has one."""
-        self._own = identify(self._disk, self._folder)
-        return self._own.identity.node_id, self._own.forerunner
-
-    def notices(self, seq: int) -> list[tuple[str, dict[str, Any]]]:
-        """Returns the notices to write; none when the disk refuses to be read."""
-        assert self._own is not None
-        self._page.begin()
-        where = (self._disk, self._folder, self._page)
-        try:
-            self._found = findings(*where, self._own, self._vocabulary, seq)
-        except OSError:  # nothing is told now, and nothing forgotten
-            self._found = None
-        return self._found.notices if self._found else []
-
-    def settle(self) -> None:
-        """Frees the slots of the dead: what they had to tell is durable."""
-        if self._found is not None:
-            self._page.settle(self._found.dead)
-            self.is_settled = self._page.is_mapped
-
-
 def findings(
-    disk: Disk, folder: Path, page: StatePage, own: Own, vocabulary: Vocabulary, seq: int
-) -> Unclean:
-    """Looks at what the ends of other openings have left.
+    disk: Disk,
+    folder: Path,
+    page: StatePage,
+    own: Own,
+    vocabulary: Vocabulary,
+    seq: int,
+    dead: Sequence[Slot],
+) -> list[Notice]:
+    """Returns the notices of what other openings' ends have left, as kind and facts.
 
-    `seq` is the highest number given under the own node so far. Raises OSError.
+    `dead` are their slots, `seq` is the highest number given under the own node so far. In
+    the facts `events.jsonl` means the segment that the notice stands in. Raises OSError.
     """
-    notices: list[tuple[str, dict[str, Any]]] = []
-    if own.identity.reason and not seq:
-        notices.append(("node_changed", own.change()))
-    if not page.is_mapped:
-        return Unclean(notices, [])
-    dead = page.dead()
-    if own.is_copy:  # they are the original's, and so is what they lost
-        return Unclean(notices, dead)
-    # a log that holds nothing of ours has nothing to tell
-    is_page_new = not page.settled_mark and own.is_known and (seq > 0 or own.is_new)
-    if not (dead or is_page_new or page.settled_mark not in (0, page.mark)):
-        return Unclean(notices, [])
     stretches = scope(disk, folder, page)
     scan = Scan(disk, folder, own, seq)
     regions = scan.regions(stretches)
+    notices: list[Notice] = []
     has_news = bool(page.durable_offsets()) and (scan.has_own or bool(regions))
-    if is_page_new or (not dead and page.settled_mark and has_news):
+    is_page_new = not page.settled_mark and own.has_written(seq)
+    if is_page_new or (page.settled_mark and not dead and has_news):
         notices.append(("gap", _unknown(None)))
     lost = [_lost(disk, folder, page, slot) for slot in dead]
     notices += [("gap", facts) for facts in lost if facts is not None]
     if regions:
         regions = _untold(disk, stretches, vocabulary, own, regions)
-    notices += [("torn", region.facts()) for region in _few(regions)]
-    return Unclean(notices, dead)
+    return notices + [("torn", region.facts()) for region in _few(regions)]
 
 
 def scope(disk: Disk, folder: Path, page: StatePage) -> list[Stretch]:

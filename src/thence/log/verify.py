@@ -28,7 +28,7 @@ from thence.core.event import Event
 from thence.core.handing import handed
 from thence.core.vocabulary import Vocabulary
 from thence.log.disk import Disk
-from thence.log.findings import FINDINGS_MAX, Finding, Verification
+from thence.log.findings import FINDINGS_MAX, MOVED, Finding, Verification
 from thence.log.identity import known_node_ids
 from thence.log.reader import Block, Line, blocks, lines, lines_of
 from thence.log.stretches import Stretches, without
@@ -202,8 +202,7 @@ class _Check:
 
     def _judged(self, finding: Finding) -> Finding:
         """Returns a finding as it counts once all notices are known."""
-        is_region = finding.node_id is None and finding.code != "torn_tail"
-        if is_region and self._told.holds(finding.file, finding.offset, finding.length):
+        if finding.code in MOVED and self._told.holds(finding.file, finding.offset, finding.length):
             reason = f"a notice of this log tells of it: {finding.reason}"
             return replace(finding, code="region_told", reason=reason)
         return finding

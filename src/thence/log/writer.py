@@ -10,7 +10,6 @@ device is copied to the next segment.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +17,7 @@ from thence.core.codec import Draft
 from thence.core.vocabulary import Vocabulary
 from thence.errors import OutcomeUnknown, ThenceError
 from thence.log.admission import Condition, Known, merged, verdicts
+from thence.log.aftermath import Aftermath
 from thence.log.disk import NOWHERE, Disk, FileId, wall_ns
 from thence.log.durability import warnings
 from thence.log.lock import WAIT_S, AppendLock
@@ -34,7 +34,6 @@ from thence.log.segment import (
 )
 from thence.log.state import StatePage
 from thence.log.suspect import copy_lines, stand_behind
-from thence.log.unclean import Aftermath
 
 Notice = Callable[[str, Mapping[str, Any]], Draft]
 Tell = Callable[[str, Mapping[str, Any]], None]
@@ -72,7 +71,7 @@ class SegmentWriter:
         self._arguments = (disk, folder, vocabulary, notice, tell, file_bytes_max)
         self.page = StatePage(disk, folder)
         self._disk = disk
-        self._folder = folder
+        self.folder = folder
         self._path = current_path(folder)
         self._path_text = str(self._path)
         self._vocabulary = vocabulary
@@ -87,15 +86,9 @@ class SegmentWriter:
         self._size = 0
         self._whole = False
         self._has_told = False
-        self._is_opened = False
         self._aftermath = Aftermath(disk, folder, vocabulary, self.page)
         self.numbers = Numbering(disk, folder)
         self._poison: OutcomeUnknown | None = None
-
-    @property
-    def folder(self) -> Path:
-        """The folder of the log."""
-        return self._folder
 
     @property
     def is_poisoned(self) -> bool:
@@ -104,8 +97,8 @@ class SegmentWriter:
 
     @property
     def current_size(self) -> int:
-        """Bytes in the current segment, as of this process's last append or, before, as found."""
-        if self._descriptor is None and not self._is_opened:
+        """Bytes in the current segment, as of this process's last append or, unopened, as found."""
+        if self._descriptor is None:
             there = self._disk.path_id(self._path_text)
             return there[1] if there is not None else 0
         return self._size
@@ -143,6 +136,26 @@ class SegmentWriter:
             return Written([] if self._poison else outcomes, error)
         return Written(outcomes, None)
 
+    def write_one(self, draft: Draft) -> bytes | None:
+        """Does for one event what `write` does for many, when the way is clear.
+
+        None means that it is not, and nothing was written. Raises what the disk does.
+        """
+        if not self._whole or self._poison is not None or self._size >= self._file_bytes_max:
+            return None
+        lines: list[bytes | ThenceError] = []
+        try:
+            here = (self._file, self._size)
+            if not self._lock.take() or self._disk.path_id(self._path_text) != here:
+                return None
+            line = self.numbers.stamp((draft,))
+            self._write_lines(line, lines)
+            return line[0]
+        except OSError as error:
+            raise refusal(self._path, error) from error
+        finally:
+            self._lock.release()
+
     def sync(self, written: Sequence[bytes | ThenceError] = ()) -> None:
         """Returns when all that was written is on the device.
 
@@ -171,7 +184,7 @@ class SegmentWriter:
         if self._descriptor is not None:
             descriptor, self._descriptor = self._descriptor, None
             self._file = NOWHERE
-            self._close(descriptor)
+            self._disk.let_go(descriptor)
 
     def after_fork(self) -> None:
         """Closes the parent's files in a child and makes the lock anew, unlocking nothing."""
@@ -216,7 +229,7 @@ class SegmentWriter:
         self._aftermath.settle()
 
     def _tell_recoveries(self) -> None:
-        for path, facts in untold(self._disk, self._folder):
+        for path, facts in untold(self._disk, self.folder):
             self._write_all([self._notice("recovered", facts)], [])
             self._sync_under_lock()
             mark_told(self._disk, path)
@@ -225,16 +238,15 @@ class SegmentWriter:
     def _open(self) -> None:
         if self._descriptor is not None:
             descriptor, self._descriptor = self._descriptor, None
-            self._close(descriptor)
+            self._disk.let_go(descriptor)
         if not self.numbers.node_id:
             self.numbers.begin(*self._aftermath.begin())
-            self._untold += warnings(self._disk, self._folder)
+            self._untold += warnings(self._disk, self.folder)
         self._descriptor = self._disk.open_append(self._path)
         self.page.begin()
-        self._is_opened = True
         self._whole = self._has_told = False
         if self._disk.file_id(self._descriptor)[1] == 0:
-            self._disk.sync_folder(self._folder)
+            self._disk.sync_folder(self.folder)
         try:
             self._catch_up(0)
         finally:
@@ -250,7 +262,7 @@ class SegmentWriter:
         if offset == 0:
             self.numbers.read_older(is_ours)
         self._file, self._size = file, size
-        self.page.seen(file, size)
+        self.page.seen(file, size, has_grown=offset > 0)
 
     def _write_some(
         self,
@@ -259,14 +271,15 @@ class SegmentWriter:
         outcomes: list[bytes | ThenceError],
     ) -> None:
         """Writes what its conditions let in; an id that is known stands for its stored line."""
-        where = (self._disk, self._folder, self.numbers.node_id, self._vocabulary)
+        where = (self._disk, self.folder, self.numbers.node_id, self._vocabulary)
         found = verdicts(*where, drafts, conditions)
         lines: list[bytes | ThenceError] = []
         try:
             self._write_all([d for d, v in zip(drafts, found, strict=True) if v is None], lines)
             for verdict in found:
                 if isinstance(verdict, Known) and not verdict.is_current and self._suspect[1]:
-                    self._write_again(verdict.line)  # where it stands may be suspect
+                    self._whole = False  # where it stands may be suspect
+                    self._disk.write_all(self._require_open(), verdict.line)
         finally:
             outcomes += merged(found, lines)
 
@@ -305,13 +318,6 @@ class SegmentWriter:
         self.numbers.count(len(stamped))
         self._size += size
 
-    def _write_again(self, line: bytes) -> None:
-        """Writes a line that stands in an older segment already; readers serve it once."""
-        self._whole = False
-        self._disk.write_all(self._require_open(), line)
-        self._size += len(line)
-        self._whole = True
-
     def _rotate(self) -> None:
         """Makes the current segment an older one, all of it on the device first."""
         descriptor = self._require_open()
@@ -320,8 +326,8 @@ class SegmentWriter:
         except OSError as error:
             self._set_aside(error)
             return
-        name, self._descriptor = begin_next(self._disk, self._folder, wall_ns())
-        self._close(descriptor)
+        name, self._descriptor = begin_next(self._disk, self.folder, wall_ns())
+        self._disk.let_go(descriptor)
         self._begun(name)
 
     def _begun(self, name: str) -> None:
@@ -347,8 +353,7 @@ class SegmentWriter:
                     self._set_aside(error)
                 else:  # another process has set it aside
                     self._settle()
-                    lines = [line for line in written if isinstance(line, bytes)]
-                    if not stand_behind(self._disk, self._folder, lines, suspect):
+                    if not stand_behind(self._disk, self.folder, written, suspect):
                         raise error
                     self._disk.sync_data(self._require_open())
                     self._suspect = NOWHERE
@@ -356,19 +361,20 @@ class SegmentWriter:
                 self._lock.release()
                 self._tell_untold()
         except (OSError, ThenceError) as failure:
-            raise self._poisoned(error) from failure
+            self._poison = unsynced(self._path, error)
+            raise self._poison from failure
 
     def _set_aside(self, error: OSError) -> None:
         """Gives the segment whose sync failed an older one's name and copies its unsafe end."""
         suspect, start = self._require_open(), self.page.safe_offset(self._file)
         self._suspect = self._file
         try:
-            name, self._descriptor = begin_next(self._disk, self._folder, wall_ns())
+            name, self._descriptor = begin_next(self._disk, self.folder, wall_ns())
             try:
                 self._begun(name)
                 end = copy_lines(self._disk, suspect, start, self._require_open())
             finally:
-                self._close(suspect)
+                self._disk.let_go(suspect)
             _, self._size = self._disk.file_id(self._require_open())
             facts = {"file": name, "offset": start, "bytes": end - start}
             told = [self._notice("segment_suspect", facts)]
@@ -376,24 +382,17 @@ class SegmentWriter:
             self._write_lines(self.numbers.stamp(told), [])
             self._disk.sync_data(self._require_open())
         except OSError as failure:
-            raise self._poisoned(error) from failure
+            self._poison = unsynced(self._path, error)
+            raise self._poison from failure
         self.page.durable(self._file, self._size)
         self._suspect = NOWHERE
         self._untold.append(("suspect", {**facts, "error": error}))
-
-    def _poisoned(self, error: OSError) -> OutcomeUnknown:
-        self._poison = unsynced(self._path, error)
-        return self._poison
 
     def _tell_untold(self) -> None:
         while self.numbers.unbelieved:
             self._tell("clock_ignored", {"lamport_clock": self.numbers.unbelieved.pop()})
         while self._untold:
             self._tell(*self._untold.pop(0))
-
-    def _close(self, descriptor: int) -> None:
-        with suppress(OSError):  # it is closed all the same; what matters was synced before
-            self._disk.close(descriptor)
 
     def _require_open(self) -> int:
         assert self._descriptor is not None
