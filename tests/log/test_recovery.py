@@ -194,6 +194,20 @@ def test_recovery_is_told_after_a_kill_between_the_cut_and_its_notice(log):
     assert sorted(os.listdir(quarantine)) == [name, "notes.untold"]
 
 
+def test_numbers_go_on_behind_an_event_that_stands_beside_stray_bytes(log):
+    path = log / "events.jsonl"
+    with thence.open(log) as opened:
+        opened.append("third")
+        whole = path.read_bytes()
+        lines = whole.splitlines(keepends=True)
+        assert opened.append("fourth").seq == 4
+    path.write_bytes(whole[: -len(lines[-1])] + bytes(300) + lines[-1])
+    after = thence.open(log)
+    assert [event.event_type for event in after.read()] == ["first", "second", "third"]
+    with after:
+        assert after.append("next").seq == 4
+
+
 def test_recovery_is_not_told_again_after_a_power_cut():
     disk = SimulatedDisk(log_of(2, b"half"))
     with opened(disk) as log:
@@ -201,7 +215,12 @@ def test_recovery_is_not_told_again_after_a_power_cut():
     left = SimulatedDisk(worst(disk.moment()))
     with opened(left) as log:
         log.append("next")
-        assert [event.event_type for event in log.read()][2:] == ["log.recovered", "first", "next"]
+        types = [event.event_type for event in log.read()]
+        assert [kind for kind in types if kind != "log.gap"][2:] == [
+            "log.recovered",
+            "first",
+            "next",
+        ]
 
 
 def test_file_is_told_by_its_name(tmp_path):

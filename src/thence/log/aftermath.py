@@ -43,7 +43,7 @@ class Aftermath:
             found.append(("node_changed", own.change()))
         page.begin()
         self._dead = page.dead() if page.is_mapped else None
-        if self._dead is not None and self._is_unclean(own, seq):
+        if self._dead is not None and self._is_unclean(own):
             from thence.log.unclean import findings  # seldom needed
 
             where = (self._disk, self._folder, page)
@@ -60,12 +60,13 @@ class Aftermath:
             self._page.settle(self._dead)
             self.is_settled = True
 
-    def _is_unclean(self, own: Own, seq: int) -> bool:
+    def _is_unclean(self, own: Own) -> bool:
         if own.is_copy:  # the slots are the original's, and so is what they lost
             return False
         if self._dead:
             return True
         if self._page.settled_mark:
             return self._page.settled_mark != self._page.mark
-        # a page made anew: a log that holds nothing of ours has nothing to tell
-        return own.has_written(seq)
+        # a page made anew: a log that nobody here wrote to has nothing to tell; of one that
+        # somebody did, its very first line may be spoilt
+        return own.is_known

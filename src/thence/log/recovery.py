@@ -14,7 +14,7 @@ from typing import NamedTuple
 from thence.core.codec import LINE_BYTES_MAX, has_valid_crc, is_ours, numbers
 from thence.core.event import Event
 from thence.core.healing import pieces
-from thence.core.vocabulary import Vocabulary
+from thence.core.vocabulary import PLAIN, Vocabulary
 from thence.log.disk import READ_BYTES, Disk
 from thence.log.process import new_id
 from thence.log.refusal import uncut
@@ -181,11 +181,24 @@ def last_numbers(disk: Disk, descriptor: int, start: int, end: int, node_id: str
     damaged = 0
     for position, line in enumerate(lines_backwards(disk, descriptor, start, end, LINE_BYTES_MAX)):
         found = numbers(line)
-        if found is None or not has_valid_crc(line):
+        if found is not None and has_valid_crc(line):
+            events = [found]
+        else:
             # what follows the last newline was never acknowledged
-            damaged += position > 0 and is_ours(line)
-            continue
-        lamport_clock = max(lamport_clock, found[2])
-        if found[0] == node_id:
-            return Numbers(found[1] + damaged, lamport_clock + damaged)
+            events = _inside(line) if position > 0 and is_ours(line) else []
+            damaged += position > 0 and not events and is_ours(line)
+        for node, seq, clock in events:
+            lamport_clock = max(lamport_clock, clock)
+            if node == node_id:
+                return Numbers(seq + damaged, lamport_clock + damaged)
     return Numbers(0, lamport_clock) if lamport_clock else None
+
+
+def _inside(line: bytes) -> list[tuple[str, int, int]]:
+    """Returns the numbers of the events that stand untouched in a bad line, the last first."""
+    found = [piece.content for piece in pieces(line, PLAIN)]
+    return [
+        (event.node_id, event.seq, event.lamport_clock)
+        for event in reversed(found)
+        if isinstance(event, Event) and not event.is_foreign
+    ]
