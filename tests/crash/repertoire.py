@@ -121,9 +121,16 @@ def wanderings(chance: random.Random) -> Iterator[Trace]:
         needed: list[bytes] = []
         limit = chance.choices((1, SMALL_LIMIT, 2_000, 1_000_000), (1, 4, 6, 9))[0]
         for generation in range(GENERATIONS):
+            is_again = generation > 0
             name = f"wandering, generation {generation}, limit {limit}"
             trace = played(
-                name, wandering(chance), image, limit=limit, chance=chance, needed=needed
+                name,
+                wandering(chance),
+                image,
+                limit=limit,
+                chance=chance,
+                needed=needed,
+                is_again=is_again,
             )
             yield trace
             at = chance.randrange(len(trace.moments))

@@ -35,8 +35,8 @@ class Trace(NamedTuple):
     survive. `written` are all lines that were ever whole in a file. `kept` are bytes that
     stood in the log from the start and may be moved aside, not lost. `identity` is the log's
     id and its node's; both must survive from `identified_at` on. `has_failed` says that a
-    sync failed, so that lines may stand again, and late, in a later segment, or that the
-    power was cut before.
+    sync failed, so that lines may stand again, and late, in a later segment; `is_again` that
+    the power had been cut before.
     """
 
     name: str
@@ -48,6 +48,7 @@ class Trace(NamedTuple):
     identity: tuple[str, str]
     identified_at: int
     has_failed: bool
+    is_again: bool
 
 
 def quiet(word: str, facts: object) -> None:
@@ -118,6 +119,7 @@ def played(
     chance: random.Random | None = None,
     kept: bytes = b"",
     needed: Iterable[bytes] = (),
+    is_again: bool = False,
     disk: SimulatedDisk | None = None,
 ) -> Trace:
     """Play a trace on a disk that holds an image.
@@ -135,7 +137,9 @@ def played(
     if identity == identity_of(SimulatedDisk(image)):
         first = 0
     told = scene.acknowledged
-    return Trace(name, limit, disk.moments, told, lines, kept, identity, first, disk.has_failed)
+    return Trace(
+        name, limit, disk.moments, told, lines, kept, identity, first, disk.has_failed, is_again
+    )
 
 
 def identity_of(disk: SimulatedDisk) -> tuple[str, str]:
