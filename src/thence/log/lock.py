@@ -84,7 +84,14 @@ class AppendLock:
 
     def _open(self) -> int:
         if self._descriptor is None:
-            self._descriptor = self._disk.open_lock(self._path)
+            try:
+                self._descriptor = self._disk.open_lock(self._path)
+            except FileNotFoundError:
+                if not self._disk.is_folder(self._path.parent.parent):
+                    raise
+                # somebody deleted `.thence/` while the log was open
+                self._disk.make_folder(self._path.parent)
+                self._descriptor = self._disk.open_lock(self._path)
             self._file, _ = self._disk.file_id(self._descriptor)
         return self._descriptor
 
