@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.crash import sweep
-from tests.crash.faulty import METHODS, Fault, FaultyDisk, Span, faults
+from tests.crash.faulty import METHODS, NEVER_FAILS, Fault, FaultyDisk, Span, faults
 from tests.crash.promised import Run
 from tests.crash.scenes import SCENES, Scene, append, some
 from tests.crash.sweep import counted, judge, quick
@@ -17,7 +17,7 @@ from thence.errors import AppendFailed, LogFull
 from thence.log.disk import Disk
 
 RUNS = 24  # of each scene
-NOT_SWEPT = {"filesystem", "room"}  # a doctor asks for them, no log that is used
+NOT_SWEPT = {"copy_access", "filesystem", "room"} | NEVER_FAILS  # of the doctor and repair
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning"),

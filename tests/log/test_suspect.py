@@ -183,13 +183,16 @@ def test_rotation_on_a_device_that_syncs_nothing_ends(tmp_path):
 
 
 def test_half_a_line_stays_in_the_suspect_segment(tmp_path):
-    disk = OnceBrokenDisk()
-    log, _ = opened(tmp_path, disk)
+    class BrokenAfterTheCut(OnceBrokenDisk):
+        def truncate(self, descriptor, size):
+            super().truncate(descriptor, size)
+            self.failures = 1
+
+    log, _ = opened(tmp_path, BrokenAfterTheCut())
     with log:
         log.append("a")
         with Path(tmp_path, "events.jsonl").open("ab") as file:
             file.write(b'{"event_id":"01J')
-        disk.failures = 1  # the sync of the recovery, which has cut
         log.append("b")
     assert types(tmp_path)[0] == "a"
     assert types(tmp_path)[-1] == "b"
