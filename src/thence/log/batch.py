@@ -1,6 +1,7 @@
 """What lies in the queue of a log, and how the outcome of a write is handed out to it."""
 
 from collections.abc import Callable, Iterable, Sequence
+from copy import copy
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -88,7 +89,7 @@ class Waiting:
                 raise outcome
             lines.append(outcome)
         if self.error is not None:
-            raise self.error
+            raise copy(self.error) from self.error.__cause__  # others of the batch share it
         return lines
 
 

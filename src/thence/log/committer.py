@@ -88,6 +88,7 @@ class Committer:
         self._deadline_ns = 0
         self._last: Draft | None = None
         self._held = 0
+        self._doubtful = ""
         self._refused = Refused()
 
     def after_fork(self) -> None:
@@ -330,6 +331,8 @@ class Committer:
             self._page.intend(len(own), own[0].event_id)
         drafts = notices + drafts_of(items)
         conditions = conditions_of(items, len(notices))
+        if items and isinstance(items[0], Draft) and items[0].event_id == self._doubtful:
+            conditions[len(notices)] = Condition(is_named=True)
         outcomes, error = self._writer.write(drafts, timeout_s, conditions)
         if outcomes:
             try:
@@ -356,6 +359,8 @@ class Committer:
         self._refused.count += sum(len(item.drafts) - len(item.outcomes) for item in waiting)
         self._refused.error = error
         kept: list[Item] = [item for item in rest if not isinstance(item, Waiting)]
+        if kept and rest[0] is kept[0] and isinstance(error, OutcomeUnknown):
+            self._doubtful = drafts_of(kept)[0].event_id  # its line may yet be found whole
         held = max(0, self._held - len(done))
         self._refused.count += len(kept) - held
         fresh = drafts_of(kept)[held:]

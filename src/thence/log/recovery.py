@@ -127,8 +127,8 @@ def copy_aside(disk: Disk, source: int, start: int, end: int, path: Path) -> Non
         disk.close(target)
 
 
-def cut_back(disk: Disk, descriptor: int, path: Path, start: int, written: bytes) -> int:
-    """Cuts what follows the last whole line of a broken write; returns the lines kept.
+def cut_back(disk: Disk, descriptor: int, path: Path, start: int, written: bytes) -> None:
+    """Cuts what follows the last whole line of a broken write.
 
     `written` went out at the offset `start`. Raises OutcomeUnknown.
     """
@@ -140,7 +140,6 @@ def cut_back(disk: Disk, descriptor: int, path: Path, start: int, written: bytes
             disk.truncate(descriptor, start + whole)
         except OSError as error:
             raise uncut(path, error) from error
-    return written.count(b"\n")
 
 
 def untold(disk: Disk, folder: Path) -> Iterator[tuple[Path, dict[str, object]]]:
