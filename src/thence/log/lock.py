@@ -68,13 +68,17 @@ class AppendLock:
     def release(self) -> None:
         """Gives the lock back; without it does nothing. It never fails.
 
-        Where the system refuses, the file is closed, which gives the lock back too.
+        Where the system refuses, or a signal handler raises in between, the file is closed,
+        which gives the lock back too.
         """
         if self._descriptor is not None:
             try:
                 self._disk.unlock(self._descriptor)
             except OSError:
                 self.close()
+            except BaseException:
+                self.close()
+                raise
 
     def close(self) -> None:
         """Closes the lock file. In a forked child this leaves the parent's lock alone."""
