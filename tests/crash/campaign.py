@@ -64,9 +64,13 @@ class Campaign:
         """Let so many processes write at once, kill each, judge what they leave."""
         lives = [self.life(kinds or KINDS[self.vocabulary]) for _ in range(processes)]
         victims = [Victim(self.folder, life, self.chance) for life in lives]
-        while any(victim.is_watched for victim in victims):
+        try:
+            while any(victim.is_watched for victim in victims):
+                for victim in victims:
+                    victim.watch()
+        finally:
             for victim in victims:
-                victim.watch()
+                victim.kill()
         for victim in victims:
             victim.end()
             self.acknowledged |= victim.acknowledged
@@ -168,7 +172,11 @@ class Victim:
             self.is_watched = bool(heard)
         assert time.monotonic() < self._deadline_s, f"neither wrote nor died: {self.life}"
         if not self._dies_itself and self._heard.count(b"=") >= self._wanted:
-            self._process.kill()
+            self.kill()
+
+    def kill(self) -> None:
+        """Kill it, if it has not done so itself."""
+        self._process.kill()
 
     def end(self) -> None:
         """Wait for its end by SIGKILL; take every id that it told of."""
