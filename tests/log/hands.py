@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import thence
+from thence.core.event import Event
 from thence.core.vocabulary import PLAIN
 from thence.log.disk import OS_DISK
 from thence.log.verify import verify

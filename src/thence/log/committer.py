@@ -178,8 +178,7 @@ class Committer:
     def _may_lead(self, thread: int) -> bool:
         """Tells whether a thread may commit itself: nobody does, and nothing is queued.
 
-        Whoever leads holds `_lead` by a `with` of its own and is named in `_leader`: so no
-        signal handler that raises can leave the lead taken.
+        Who leads holds `_lead` by a `with`, so that no signal handler leaves it taken.
         """
         if self._is_closed:
             raise closed(self._writer.folder)
