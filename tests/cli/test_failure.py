@@ -26,6 +26,7 @@ EXIT_CODES = {
     "NotALog": 4,
     "HeadsMoved": 1,
     "IdReused": 1,
+    "ProgramFailed": 1,
     "OutcomeUnknown": 5,
 }
 

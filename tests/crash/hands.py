@@ -125,9 +125,12 @@ def emit(job: Job) -> None:
 
 
 def count(job: Job) -> None:
-    """Emit a few and tell of them, then let the writing thread go on, and perhaps die."""
+    """Emit a few and tell of them, then let the writing thread go on, and perhaps die.
+
+    The first append opens the log, so that no call of the emitting thread is left to die at.
+    """
     log = job.replica()
-    log.prepare()
+    job.tell("=", [log.append("begun").event_id])
     for _ in range(EVENTS_MAX):
         job.may_die.clear()
         ids = [log.emit("worked", job.payload()) for _ in job.some()]

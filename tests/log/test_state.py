@@ -147,6 +147,20 @@ class Unopened(Disk):
         return super().open_lock(path)
 
 
+def test_page_that_was_busy_while_events_were_emitted_is_taken_when_the_log_is_opened(folder):
+    descriptor = OS_DISK.open_lock(folder / ".thence/state")
+    assert OS_DISK.try_lock(descriptor)
+    page = StatePage(OS_DISK, folder)
+    for _ in range(12):
+        page.accept()
+    OS_DISK.close(descriptor)
+    page.begin()
+    assert page.is_mapped
+    (slot,) = page.living()
+    assert slot.accepted == 12
+    page.end()
+
+
 @pytest.mark.parametrize("disk", [Unmapped(), Unopened()])
 def test_without_a_page_appending_goes_on(tmp_path, disk):
     for _ in range(2):

@@ -1,8 +1,10 @@
 """A sync that fails: the segment is set aside, its unsafe end stands in the next one."""
 
+import asyncio
 import errno
 import os
 from pathlib import Path
+from threading import Event as Signal
 
 import pytest
 from tests.log.faults import WAIT_S, FailingDisk, GatedDisk
@@ -181,13 +183,16 @@ def test_rotation_on_a_device_that_syncs_nothing_ends(tmp_path):
 
 
 def test_half_a_line_stays_in_the_suspect_segment(tmp_path):
-    disk = OnceBrokenDisk()
-    log, _ = opened(tmp_path, disk)
+    class BrokenAfterTheCut(OnceBrokenDisk):
+        def truncate(self, descriptor, size):
+            super().truncate(descriptor, size)
+            self.failures = 1
+
+    log, _ = opened(tmp_path, BrokenAfterTheCut())
     with log:
         log.append("a")
         with Path(tmp_path, "events.jsonl").open("ab") as file:
             file.write(b'{"event_id":"01J')
-        disk.failures = 1  # the sync of the recovery, which has cut
         log.append("b")
     assert types(tmp_path)[0] == "a"
     assert types(tmp_path)[-1] == "b"
@@ -206,3 +211,138 @@ def test_emitted_events_survive_a_sync_that_fails(tmp_path):
         log.flush()
         assert log.committer.failed_count == 0
     assert types(tmp_path).count("e") == 100
+
+
+def test_segment_whose_sync_failed_twice_is_copied_on_before_a_retry_trusts_it(tmp_path):
+    disk = OnceBrokenDisk()
+    log, _ = opened(tmp_path, disk)
+    with log:
+        log.append("a")
+        disk.failures = 2  # that of the next segment too, which holds the copy by then
+        with pytest.raises(OutcomeUnknown) as caught:
+            log.append("b")
+        tried = (tmp_path / "events.jsonl").stat().st_ino
+        disk.synced.clear()
+        event = caught.value.retry()
+    current = tmp_path / "events.jsonl"
+    assert event.line in lines_of(current)
+    assert current.stat().st_ino != tried
+    assert disk.synced[-1] == (current.stat().st_ino, current.stat().st_size)
+    with thence.open(tmp_path) as again:
+        assert again.append("c").seq == 5  # behind two notices
+        assert again.verify().ok
+
+
+@pytest.mark.parametrize("call", ["file_id", "write_all", "read_at"])
+def test_numbers_go_on_behind_a_copy_that_broke_off_and_was_retried(tmp_path, call):
+    class Breaking(OnceBrokenDisk):
+        breaks = False
+
+    def breaking(disk, *arguments):
+        if disk.breaks and disk.failures == 0:
+            raise BROKEN
+        return getattr(Disk, call)(disk, *arguments)
+
+    setattr(Breaking, call, breaking)
+    disk = Breaking()
+    log, _ = opened(tmp_path, disk)
+    with log:
+        log.append("a")
+        disk.failures, disk.breaks = 1, True
+        with pytest.raises(OutcomeUnknown) as caught:
+            log.append_many([{"event_type": "b"}, {"event_type": "c"}])
+        disk.breaks = False
+        made = caught.value.retry()
+        assert [event.event_type for event in made] == ["b", "c"]
+    with thence.open(tmp_path) as again:
+        again.append("d")
+        assert again.verify().ok
+        seqs = sorted(event.seq for event in again.read())
+        assert seqs == list(range(1, len(seqs) + 1))
+
+
+def test_numbers_are_read_behind_a_copy_that_a_kill_cut_short(tmp_path):
+    with thence.open(tmp_path) as log:
+        made = [log.append("t") for _ in range(4)]
+    (tmp_path / "events.jsonl").rename(tmp_path / "events_2026-01-01_00-00-00-000000.jsonl")
+    (tmp_path / "events.jsonl").write_bytes(made[2].line + b"\n")
+    with thence.open(tmp_path) as again:
+        assert again.append("next").seq >= 5
+        assert again.verify().ok
+
+
+def test_appends_that_share_a_failed_sync_are_retried_each_for_itself(tmp_path):
+    class Slow(FailingDisk):
+        arrived, gate = Signal(), Signal()
+
+        def sync_data(self, descriptor):
+            if "sync_data" in self.faults and not self.arrived.is_set():
+                self.arrived.set()
+                assert self.gate.wait(WAIT_S)
+                Disk.sync_data(self, descriptor)
+            else:
+                super().sync_data(descriptor)
+
+    async def appended():
+        names = "bcd"
+        waiting = [asyncio.create_task(log.append_async("t", {"name": n})) for n in names]
+        await asyncio.sleep(0)  # all of them stand in the queue
+        disk.gate.set()
+        found = await asyncio.gather(*waiting, return_exceptions=True)
+        return list(zip(names, found, strict=True))
+
+    disk = Slow()
+    log, _ = opened(tmp_path, disk)
+    log.append("a")
+    disk.faults["sync_data"] = BROKEN
+    log.emit("held")
+    assert disk.arrived.wait(WAIT_S)
+    outcomes = asyncio.run(appended())
+    disk.faults.clear()
+    assert [type(error) for _, error in outcomes] == [OutcomeUnknown] * 3
+    for name, error in outcomes:
+        assert error.retry().payload["name"] == name
+    log.close()
+    assert types(tmp_path).count("t") == 3
+    assert thence.open(tmp_path).verify().ok
+
+
+@pytest.mark.parametrize("went_out", ["whole lines and a half one", "all but the last newline"])
+def test_queued_events_whose_broken_write_could_not_be_taken_back_stand_once(tmp_path, went_out):
+    class HalfWay(FailingDisk):
+        arrived, gate = Signal(), Signal()
+        has_broken = False
+
+        def write(self, descriptor, data):
+            if b'"n":2' in data and not self.has_broken:
+                self.has_broken = True
+                self.faults |= {"write": BROKEN, "truncate": BROKEN}
+                end = len(data) // 2 if went_out.startswith("whole") else len(data) - 1
+                return Disk.write(self, descriptor, data[:end])
+            return super().write(descriptor, data)
+
+        def sync_data(self, descriptor):
+            self.arrived.set()
+            assert self.gate.wait(WAIT_S)
+            super().sync_data(descriptor)
+
+    disk = HalfWay()
+    disk.gate.set()
+    log, told = opened(tmp_path, disk)
+    log.append("a")
+    disk.gate.clear()
+    disk.arrived.clear()
+    log.emit("t", {"n": 0})
+    assert disk.arrived.wait(WAIT_S)
+    for number in (1, 2):
+        log.emit("t", {"n": number})
+    disk.gate.set()
+    while "refused" not in [word for word, _ in told]:
+        assert log.committer.is_running
+    disk.faults.clear()
+    assert log.close()
+    events = list(thence.open(tmp_path).read())
+    assert [event.payload["n"] for event in events if event.event_type == "t"] == [0, 1, 2]
+    names = [line.split(b'"')[3] for line in lines_of(tmp_path / "events.jsonl")]
+    assert len(names) == len(set(names))
+    assert thence.open(tmp_path).verify().ok

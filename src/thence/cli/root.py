@@ -39,7 +39,7 @@ class LazyCommands(Commands):
         "sim": ("sim", "Run simulations and look at their runs."),
         "stats": ("stats", "Count the events of a log: by type, by actor, by node."),
         "tail": ("tail", "Show the last events in the order of their arrival, and follow."),
-        "verify": ("verify", "Check every line of a log, and repair it if asked to."),
+        "verify": ("verify", "Check every line of a log; without --repair nothing is changed."),
         "version": ("version", "Tell the versions of thence and Python."),
         "why": ("causes", "Tell why an event happened, root first."),
     }

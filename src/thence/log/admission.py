@@ -36,10 +36,12 @@ class Condition(NamedTuple):
 class Known(NamedTuple):
     """The stored line of an event that need not be appended, newline included.
 
-    `is_current` tells whether it stands in the segment that is appended to.
+    It stands at an offset of a file; `is_current` tells whether that is appended to.
     """
 
     line: bytes
+    file: str
+    offset: int
     is_current: bool
 
 
@@ -47,6 +49,16 @@ class Same(NamedTuple):
     """An event that stands earlier in its own batch, at this place."""
 
     place: int
+
+
+class Written(NamedTuple):
+    """What became of a batch, in order, up to where an error ended it.
+
+    An outcome is the line that stands in the file, or why its condition was not met.
+    """
+
+    outcomes: list[bytes | ThenceError]
+    error: ThenceError | None
 
 
 Verdict = Known | Same | ThenceError | None
@@ -114,12 +126,12 @@ class _Judge:
             if earlier.event_id == event.event_id:
                 return Same(place) if earlier.says_the_same_as(event) else self._reused(event)
         wanted = event.event_id.encode()
-        for line, is_current in lines_of_the_log(self._disk, self._folder):
+        for line, file, offset, is_current in lines_of_the_log(self._disk, self._folder):
             if wanted in line and event_id_of(line) == wanted:
                 stored = parse(line, self._vocabulary)
                 if isinstance(stored, Event) and not stored.is_foreign:
                     if stored.says_the_same_as(event):
-                        return Known(line + b"\n", is_current)
+                        return Known(line + b"\n", file, offset, is_current)
                     return self._reused(event)
         return None
 
@@ -127,7 +139,7 @@ class _Judge:
         for earlier in self._admitted.values():
             if guard.is_broken_by(earlier):
                 return self._heads_moved(earlier)
-        for line, _ in lines_of_the_log(self._disk, self._folder):
+        for line, *_ in lines_of_the_log(self._disk, self._folder):
             event = parse(line, self._vocabulary)
             if not isinstance(event, Event):
                 continue
@@ -154,17 +166,20 @@ class _Judge:
         )
 
 
-def lines_of_the_log(disk: Disk, folder: Path) -> Iterator[tuple[bytes, bool]]:
-    """Yields the whole lines of a log, the last first, and whether each is in the last segment.
+def lines_of_the_log(disk: Disk, folder: Path) -> Iterator[tuple[bytes, str, int, bool]]:
+    """Yields the whole lines of a log, the last first.
 
-    Call it under the append lock, with the end of the log whole.
+    With each come its file, its offset, and whether that is the last segment. Call it under
+    the append lock, with the end of the log whole.
     """
     for number, path in enumerate(reversed(segments(disk, folder))):
         descriptor = disk.open_read(path)
         try:
             _, size = disk.file_id(descriptor)
+            end = size + 1
             for place, line in enumerate(lines_backwards(disk, descriptor, 0, size)):
+                end -= len(line) + 1
                 if place and line:
-                    yield line, number == 0
+                    yield line, path.name, end, number == 0
         finally:
-            disk.close(descriptor)
+            disk.let_go(descriptor)  # the collector may be who ends this

@@ -1,8 +1,10 @@
 """What lies in the queue of a log, and how the outcome of a write is handed out to it."""
 
 from collections.abc import Callable, Iterable, Sequence
+from copy import copy
 from itertools import islice, pairwise
 from pathlib import Path
+from threading import get_ident
 from typing import TYPE_CHECKING, cast
 
 from thence.core.codec import Draft
@@ -35,6 +37,7 @@ class Waiting:
         "is_open",
         "outcomes",
         "tail",
+        "thread",
     )
 
     def __init__(
@@ -47,22 +50,27 @@ class Waiting:
         self.condition = condition
         self.future = future
         self.tail = drafts[0].tail if len(drafts) == 1 else b"".join([d.tail for d in drafts])
+        self.thread = get_ident()
         self.gate = Gate()
         self.is_open = False
-        self.is_gone = False
+        self.is_gone = True  # until it waits: an exception may come in between
         self.following: Waiting | None = None
         self.outcomes: Sequence[Outcome] = ()
         self.error: ThenceError | None = None
 
     def wait(self, timeout_s: float) -> bool:
         """Waits in the caller's thread; False when `timeout_s` seconds passed first."""
-        self.is_gone = False
         try:
+            self.is_gone = False
             return self.is_open or self.gate.wait(timeout_s) or self.is_open
         finally:
             self.is_gone = True
             if self.is_open:
-                self._let_the_next_go()
+                try:
+                    self._let_the_next_go()
+                except BaseException:  # a signal handler raised amid it
+                    self._let_the_next_go()
+                    raise
 
     def let_go(self) -> None:
         """Ends the wait of a thread, or of those behind it if it has left."""
@@ -88,7 +96,7 @@ class Waiting:
                 raise outcome
             lines.append(outcome)
         if self.error is not None:
-            raise self.error
+            raise copy(self.error) from self.error.__cause__  # others of the batch share it
         return lines
 
 
@@ -169,10 +177,13 @@ def answer(items: Sequence[Item], outcomes: Iterable[Outcome], error: ThenceErro
             (threads if item.future is None else tasks).append(item)
         else:
             next(remaining, None)
-    for one, following in pairwise(threads):
-        one.following = following
-    if threads:
-        threads[0].let_go()
+    # a wait in a signal handler, inside another of its thread, would keep that one from passing on
+    if len({item.thread for item in threads}) == len(threads):
+        for one, following in pairwise(threads):
+            one.following = following
+        del threads[1:]
+    for item in threads:
+        item.let_go()
     if tasks:
         _resolve_all(tasks)
 

@@ -15,7 +15,7 @@ log says how many were refused. After a sync that failed nothing is written any 
 import sys
 from collections import deque
 from collections.abc import Sequence
-from threading import RLock, Thread, current_thread
+from threading import RLock, Thread, current_thread, get_ident
 from typing import Literal, cast
 
 from thence.core.codec import Draft
@@ -78,7 +78,7 @@ class Committer:
         # taken again by a signal handler that interrupts their holder
         self._lead = RLock()
         self._state = RLock()
-        self._is_leading = False
+        self._leader = 0
         self._wakeup = Gate()
         self._parking = Parking()
         self._thread: Thread | None = None
@@ -88,6 +88,7 @@ class Committer:
         self._deadline_ns = 0
         self._last: Draft | None = None
         self._held = 0
+        self._doubtful = ""
         self._refused = Refused()
 
     def after_fork(self) -> None:
@@ -132,11 +133,15 @@ class Committer:
         Raises what kept the event from being written; OutcomeUnknown when `timeout_s`
         seconds passed in the queue, where it still stands.
         """
-        if self._may_lead():
-            try:
-                return self._commit_alone(draft, timeout_s)
-            finally:
-                self._stop_leading()
+        thread = get_ident()
+        if self._may_lead(thread) and not self._leader:  # no call between: the lock is free
+            with self._lead:
+                self._leader = thread
+                try:
+                    if self._has_nothing_before():
+                        return self._commit_alone(draft, timeout_s)
+                finally:
+                    self._leader = 0
         return self._wait(Waiting((draft,)), timeout_s)[0]
 
     def append_all(
@@ -148,13 +153,17 @@ class Committer:
         before, and returns no lines.
         """
         waiting = Waiting(drafts, condition)
-        if self._may_lead():
-            try:
-                if drafts:
-                    self._commit([waiting], timeout_s)
-                return waiting.result()
-            finally:
-                self._stop_leading()
+        thread = get_ident()
+        if self._may_lead(thread) and not self._leader:  # as in append
+            with self._lead:
+                self._leader = thread
+                try:
+                    if self._has_nothing_before():
+                        if drafts:
+                            self._commit([waiting], timeout_s)
+                        return waiting.result()
+                finally:
+                    self._leader = 0
         return self._wait(waiting, timeout_s)
 
     def join(self, waiting: Waiting) -> None:
@@ -166,31 +175,24 @@ class Committer:
         self._queue.append(waiting)
         self._wake()
 
-    def _may_lead(self) -> bool:
-        """Takes the lead if it is free and nothing is queued, for a thread that commits itself."""
+    def _may_lead(self, thread: int) -> bool:
+        """Tells whether a thread may commit itself: nobody does, and nothing is queued.
+
+        Who leads holds `_lead` by a `with`, so that no signal handler leaves it taken.
+        """
         if self._is_closed:
             raise closed(self._writer.folder)
-        if not self._lead.acquire(blocking=False):
-            return False
-        if self._is_leading:  # in a signal handler, amid a commit of this very thread
-            self._lead.release()
+        if self._leader == thread:  # in a signal handler, amid a commit of this very thread
             raise LogBusy(
                 "could not append to",
                 place=self._writer.folder,
                 cause="this thread is amid an append that a signal handler has interrupted",
                 hint="use emit in a signal handler: it only queues",
             )
-        if self._queue or self._batch or self.drops.gap or self._refused.count:
-            self._lead.release()
-            return False
-        self._is_leading = True
-        return True
+        return not self._leader and self._has_nothing_before()
 
-    def _stop_leading(self) -> None:
-        self._is_leading = False
-        self._lead.release()
-        if self._queue:
-            self._wake()
+    def _has_nothing_before(self) -> bool:
+        return not (self._queue or self._batch or self.drops.gap or self._refused.count)
 
     def _wait(self, waiting: Waiting, timeout_s: float) -> list[bytes]:
         self.join(waiting)
@@ -266,14 +268,14 @@ class Committer:
                 self._sleep()
                 continue
             with self._lead:
-                self._is_leading = True
+                self._leader = get_ident()
                 try:
                     self._batch += self._take()
                     self._parking.let_in(self._bound - len(self._queue) - self._held)
                     self._batch = self._commit(self._batch, WAIT_S)
                     self._held = len(self._batch)
                 finally:
-                    self._is_leading = False
+                    self._leader = 0
         self._end()
 
     def _sleep(self) -> None:
@@ -330,6 +332,8 @@ class Committer:
             self._page.intend(len(own), own[0].event_id)
         drafts = notices + drafts_of(items)
         conditions = conditions_of(items, len(notices))
+        if items and isinstance(items[0], Draft) and items[0].event_id == self._doubtful:
+            conditions[len(notices)] = Condition(is_named=True)
         outcomes, error = self._writer.write(drafts, timeout_s, conditions)
         if outcomes:
             try:
@@ -356,6 +360,8 @@ class Committer:
         self._refused.count += sum(len(item.drafts) - len(item.outcomes) for item in waiting)
         self._refused.error = error
         kept: list[Item] = [item for item in rest if not isinstance(item, Waiting)]
+        if kept and rest[0] is kept[0] and isinstance(error, OutcomeUnknown):
+            self._doubtful = drafts_of(kept)[0].event_id  # its line may yet be found whole
         held = max(0, self._held - len(done))
         self._refused.count += len(kept) - held
         fresh = drafts_of(kept)[held:]

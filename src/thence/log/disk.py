@@ -38,11 +38,11 @@ class Disk:
 
     def open_append(self, path: Path) -> int:
         """Opens for reading and appending, made if missing; returns the descriptor."""
-        return os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        return _opened(path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
 
     def open_read(self, path: Path) -> int:
         """Opens for reading; returns the descriptor."""
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        return _opened(path, os.O_RDONLY)
 
     def close(self, descriptor: int) -> None:
         """Closes a descriptor."""
@@ -267,6 +267,15 @@ class Disk:
             if "FLOCK" in words and words[-3].endswith(f":{inode}"):
                 return f"process {words[-4]}"
         return "another process"
+
+
+def _opened(path: Path, flags: int) -> int:
+    """Opens a regular file; a pipe would keep whoever opens it waiting, and keeps no bytes."""
+    descriptor = os.open(path, flags | os.O_CLOEXEC | os.O_NONBLOCK, 0o644)
+    if stat_bits.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    raise OSError(errno.EINVAL, "it is no regular file", str(path))
 
 
 OS_DISK = Disk()

@@ -68,13 +68,17 @@ class AppendLock:
     def release(self) -> None:
         """Gives the lock back; without it does nothing. It never fails.
 
-        Where the system refuses, the file is closed, which gives the lock back too.
+        Where the system refuses, or a signal handler raises in between, the file is closed,
+        which gives the lock back too.
         """
         if self._descriptor is not None:
             try:
                 self._disk.unlock(self._descriptor)
             except OSError:
                 self.close()
+            except BaseException:
+                self.close()
+                raise
 
     def close(self) -> None:
         """Closes the lock file. In a forked child this leaves the parent's lock alone."""
@@ -84,7 +88,14 @@ class AppendLock:
 
     def _open(self) -> int:
         if self._descriptor is None:
-            self._descriptor = self._disk.open_lock(self._path)
+            try:
+                self._descriptor = self._disk.open_lock(self._path)
+            except FileNotFoundError:
+                if not self._disk.is_folder(self._path.parent.parent):
+                    raise
+                # somebody deleted `.thence/` while the log was open
+                self._disk.make_folder(self._path.parent)
+                self._descriptor = self._disk.open_lock(self._path)
             self._file, _ = self._disk.file_id(self._descriptor)
         return self._descriptor
 

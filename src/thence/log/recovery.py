@@ -16,6 +16,7 @@ from thence.core.event import Event
 from thence.core.healing import pieces
 from thence.core.vocabulary import PLAIN, Vocabulary
 from thence.log.disk import READ_BYTES, Disk
+from thence.log.findings import MOVED
 from thence.log.process import new_id
 from thence.log.refusal import uncut
 from thence.log.segment import own_folder
@@ -103,7 +104,10 @@ def _quarantine(disk: Disk, descriptor: int, segment: Path, start: int, end: int
     quarantine = own_folder(segment.parent) / "quarantine"
     disk.make_folder(quarantine)
     name = f"{segment.name}-{start}-{new_id()}.torn.untold"
-    copy_aside(disk, descriptor, start, end, quarantine / name)
+    if end - start < LINE_BYTES_MAX:
+        disk.write_new(quarantine / name, disk.read_at(descriptor, start, end - start))
+    else:
+        copy_aside(disk, descriptor, start, end, quarantine / name)
     disk.sync_folder(quarantine)
     disk.sync_folder(quarantine.parent)
 
@@ -123,8 +127,8 @@ def copy_aside(disk: Disk, source: int, start: int, end: int, path: Path) -> Non
         disk.close(target)
 
 
-def cut_back(disk: Disk, descriptor: int, path: Path, start: int, written: bytes) -> int:
-    """Cuts what follows the last whole line of a broken write; returns the lines kept.
+def cut_back(disk: Disk, descriptor: int, path: Path, start: int, written: bytes) -> None:
+    """Cuts what follows the last whole line of a broken write.
 
     `written` went out at the offset `start`. Raises OutcomeUnknown.
     """
@@ -136,7 +140,6 @@ def cut_back(disk: Disk, descriptor: int, path: Path, start: int, written: bytes
             disk.truncate(descriptor, start + whole)
         except OSError as error:
             raise uncut(path, error) from error
-    return written.count(b"\n")
 
 
 def untold(disk: Disk, folder: Path) -> Iterator[tuple[Path, dict[str, object]]]:
@@ -173,32 +176,35 @@ def _told(path: Path) -> Path:
 def last_numbers(disk: Disk, descriptor: int, start: int, end: int, node_id: str) -> Numbers | None:
     """Reads the numbers to go on from off the lines between two offsets.
 
-    It goes back to the last valid line of this node; before that line every clock was
-    smaller. A damaged line after it keeps its number: one is left out for each. Returns
-    None if the range holds no line of this node.
+    It goes back to the last valid line of this node that follows a smaller one: so lines
+    that somebody moved or wrote again at the end are seen through. A damaged line behind it
+    keeps its number: one is left out for each. Returns None if the range holds no line of
+    this node.
     """
-    lamport_clock = 0
-    damaged = 0
-    for position, line in enumerate(lines_backwards(disk, descriptor, start, end, LINE_BYTES_MAX)):
-        found = numbers(line)
-        if found is not None and has_valid_crc(line):
-            events = [found]
-        else:
-            # what follows the last newline was never acknowledged
-            events = _inside(line) if position > 0 and is_ours(line) else []
-            damaged += position > 0 and not events and is_ours(line)
-        for node, seq, clock in events:
-            lamport_clock = max(lamport_clock, clock)
-            if node == node_id:
-                return Numbers(seq + damaged, lamport_clock + damaged)
-    return Numbers(0, lamport_clock) if lamport_clock else None
+    lamport_clock = damaged = seq = after = 0
+    for position, whole in enumerate(lines_backwards(disk, descriptor, start, end, LINE_BYTES_MAX)):
+        for line in _parts_backwards(whole):
+            found = numbers(line)
+            if found is None or not has_valid_crc(line):
+                # what follows the last newline was never acknowledged
+                damaged += not after and position > 0 and is_ours(line)
+                continue
+            lamport_clock = max(lamport_clock, found[2])
+            if found[0] == node_id:
+                seq = max(seq, found[1])
+                if found[1] < after or found[1] == 1:
+                    return Numbers(seq + damaged, lamport_clock + damaged)
+                after = found[1]
+    return Numbers(seq + damaged, lamport_clock + damaged) if lamport_clock else None
 
 
-def _inside(line: bytes) -> list[tuple[str, int, int]]:
-    """Returns the numbers of the events that stand untouched in a bad line, the last first."""
-    found = [piece.content for piece in pieces(line, PLAIN)]
-    return [
-        (event.node_id, event.seq, event.lamport_clock)
-        for event in reversed(found)
-        if isinstance(event, Event) and not event.is_foreign
+def _parts_backwards(line: bytes) -> list[bytes]:
+    """Returns the events of a line, and what is bad in it, from the last to the first."""
+    if has_valid_crc(line):
+        return [line]
+    found = [
+        data
+        for _, data, content in pieces(line, PLAIN)
+        if isinstance(content, Event) or content.code in MOVED
     ]
+    return found[::-1]

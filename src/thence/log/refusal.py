@@ -14,7 +14,8 @@ def refusal(path: Path, error: OSError) -> ThenceError:
         kind, hint = LogFull, "free some space, then try again"
     elif error.errno in DENIED_ERRNOS:
         kind, hint = LogReadOnly, "give this user the right to write there"
-    failure = kind("could not append to", place=path, cause=error.strerror or error, hint=hint)
+    place = error.filename or path
+    failure = kind("could not append to", place=place, cause=error.strerror or error, hint=hint)
     failure.__cause__ = error
     return failure
 

@@ -4,12 +4,14 @@ from collections.abc import Callable, Sequence
 from typing import cast
 
 from thence.core.codec import Draft
-from thence.errors import OutcomeUnknown
+from thence.errors import AppendFailed, LogBusy, LogReadOnly, OutcomeUnknown
 from thence.log.admission import Condition
 from thence.log.batch import Waiting
 from thence.log.lock import WAIT_S
 from thence.log.refusal import still_unknown
 from thence.log.writer import SegmentWriter
+
+NOT_APPENDED = (AppendFailed, LogBusy, LogReadOnly)
 
 
 def retried(writer: SegmentWriter, drafts: Sequence[Draft]) -> list[bytes]:
@@ -42,7 +44,10 @@ def retriable(
 
     def resume() -> object:
         try:
-            return shape(cast(list[bytes], again()))
+            try:
+                return shape(cast(list[bytes], again()))
+            except NOT_APPENDED:  # it was refused while it waited in the queue
+                return shape(retried(writer, drafts))
         except OutcomeUnknown as another:
             raise retriable(another, writer, drafts, shape) from another.__cause__
 

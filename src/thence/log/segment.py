@@ -16,6 +16,7 @@ from thence.log.disk import Disk
 CURRENT = "events.jsonl"
 FILE_BYTES_MAX = 500 * 1024 * 1024
 _FORMAT = "events_%Y-%m-%d_%H-%M-%S-%f.jsonl"
+_STEP = timedelta(microseconds=1)
 _OLDER = re.compile(r"events_\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d-\d{6}\.jsonl")
 
 
@@ -69,10 +70,10 @@ def rotated_name(wall_ns: int, names: list[str]) -> str:
     moment = datetime.fromtimestamp(wall_ns // 1000 / 1_000_000, UTC)
     for name in reversed(names):
         try:
-            newest = datetime.strptime(name, _FORMAT).replace(tzinfo=UTC)
-        except ValueError:  # no rotation gave a file this name: there is no such day
-            continue
-        moment = max(moment, newest + timedelta(microseconds=1))
+            behind = datetime.strptime(name, _FORMAT).replace(tzinfo=UTC) + _STEP
+        except (ValueError, OverflowError):
+            continue  # no rotation gave a file this name: there is no such day, or none behind
+        moment = max(moment, behind)
         break
     return moment.strftime(_FORMAT)
 

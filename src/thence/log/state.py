@@ -107,18 +107,21 @@ class StatePage:
         return self._words[_SETTLED] if self._words is not None else 0
 
     def begin(self) -> None:
-        """Takes a slot if there is none yet and one can be had at once; else tries later."""
-        if self._words is not None or self._is_hopeless:
+        """Takes a slot if there is none yet and one can be had at once."""
+        if self._words is not None or self._is_hopeless or not self._taking.acquire(blocking=False):
             return
-        self._attempts += 1
-        if self._attempts & self._attempts - 1 or not self._taking.acquire(blocking=False):
-            return  # the 1st, 2nd, 4th, 8th … call tries
         try:
             self._take()
         except (OSError, ValueError):  # ValueError: somebody has cut the file short
             self._give_up()
         finally:
             self._taking.release()
+
+    def _begin_seldom(self) -> None:
+        """Does so at the 1st, 2nd, 4th, 8th … call: to try costs more than an event may."""
+        self._attempts += 1
+        if not self._attempts & self._attempts - 1:
+            self.begin()
 
     def intend(self, emitted: int, event_id: str) -> None:
         """Says that the next write holds so many emitted events, the first with this id."""
@@ -137,7 +140,7 @@ class StatePage:
     def commit(self, count: int) -> None:
         """Says that so many emitted events are durable, or told as failed."""
         self._committed += count
-        self.begin()
+        self._begin_seldom()
         if self._words is not None:
             self._words[self._base + _COMMITTED] = self._committed
 
@@ -145,7 +148,7 @@ class StatePage:
         """Says that all of a file up to an offset is on the device."""
         self._safe = (file, offset)
         if self._words is None:
-            self.begin()
+            self._begin_seldom()
             if self._words is None:
                 return
         words, at = self._words, self._base + _DURABLE[self._turn]
@@ -251,7 +254,7 @@ class StatePage:
         self._is_shared = self._is_shared or self._producer not in (0, thread)
         self._producer = thread
         self._accepted += 1
-        self.begin()
+        self._begin_seldom()
         if self._words is not None and self._is_shared:
             self._words[self._base + _SHARED] = 1
 

@@ -1,9 +1,10 @@
 """A segment whose sync failed: what of it goes over to the next one."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from thence.errors import ThenceError
+from thence.log.admission import Known
 from thence.log.disk import READ_BYTES, Disk, FileId
 from thence.log.segment import segments
 
@@ -39,3 +40,19 @@ def stand_behind(
         finally:
             disk.close(descriptor)
     return not missing
+
+
+def write_again(disk: Disk, descriptor: int, known: Sequence[Known]) -> int:
+    """Writes stored lines at the end of another segment; returns how many bytes they are."""
+    data = b"".join(stored.line for stored in known)
+    disk.write_all(descriptor, data)
+    return len(data)
+
+
+def regions(known: Sequence[Known]) -> Iterator[dict[str, object]]:
+    """Yields the facts of a notice for each file that holds some of these lines."""
+    for file in dict.fromkeys(stored.file for stored in known):
+        there = [stored for stored in known if stored.file == file]
+        offset = min(stored.offset for stored in there)
+        end = max(stored.offset + len(stored.line) for stored in there)
+        yield {"file": file, "offset": offset, "bytes": end - offset}

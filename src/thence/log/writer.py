@@ -11,12 +11,12 @@ device is copied to the next segment.
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from thence.core.codec import Draft
 from thence.core.vocabulary import Vocabulary
 from thence.errors import OutcomeUnknown, ThenceError
-from thence.log.admission import Condition, Known, merged, verdicts
+from thence.log.admission import Condition, Known, Written, merged, verdicts
 from thence.log.aftermath import Aftermath
 from thence.log.disk import NOWHERE, Disk, FileId, wall_ns
 from thence.log.durability import warnings
@@ -33,21 +33,11 @@ from thence.log.segment import (
     own_folder,
 )
 from thence.log.state import StatePage
-from thence.log.suspect import copy_lines, stand_behind
+from thence.log.suspect import copy_lines, regions, stand_behind, write_again
 
 Notice = Callable[[str, Mapping[str, Any]], Draft]
 Tell = Callable[[str, Mapping[str, Any]], None]
 NO_CONDITIONS: Mapping[int, Condition] = {}
-
-
-class Written(NamedTuple):
-    """What became of a batch, in order, up to where an error ended it.
-
-    An outcome is the line that stands in the file, or why its condition was not met.
-    """
-
-    outcomes: list[bytes | ThenceError]
-    error: ThenceError | None
 
 
 class SegmentWriter:
@@ -276,10 +266,13 @@ class SegmentWriter:
         lines: list[bytes | ThenceError] = []
         try:
             self._write_all([d for d, v in zip(drafts, found, strict=True) if v is None], lines)
-            for verdict in found:
-                if isinstance(verdict, Known) and not verdict.is_current and self._suspect[1]:
-                    self._whole = False  # where it stands may be suspect
-                    self._disk.write_all(self._require_open(), verdict.line)
+            older = [v for v in found if isinstance(v, Known) and not v.is_current]
+            if older and self._suspect[1]:  # where they stand may be suspect
+                self._whole = False
+                self._size += write_again(self._disk, self._require_open(), older)
+                # behind them, for the last line of a segment has its highest number
+                told = [self._notice("segment_suspect", facts) for facts in regions(older)]
+                self._write_lines(self.numbers.stamp(told), [])
         finally:
             outcomes += merged(found, lines)
 
@@ -307,8 +300,9 @@ class SegmentWriter:
             while written < len(data):
                 written += self._disk.write(descriptor, data[written:] if written else data)
         except OSError:
-            kept = stamped[: cut_back(self._disk, descriptor, self._path, start, data[:written])]
+            kept = stamped[: data.count(b"\n", 0, written)]  # they stand, cut or not
             self._count(kept, sum(map(len, kept)), lines)
+            cut_back(self._disk, descriptor, self._path, start, data[:written])
             raise
         self._count(stamped, len(data), lines)
         self._whole = True
@@ -355,6 +349,7 @@ class SegmentWriter:
                     self._settle()
                     if not stand_behind(self._disk, self.folder, written, suspect):
                         raise error
+                    self._suspect = self._file
                     self._disk.sync_data(self._require_open())
                     self._suspect = NOWHERE
             finally:
@@ -380,6 +375,7 @@ class SegmentWriter:
             told = [self._notice("segment_suspect", facts)]
             # not in yet another segment, whose sync might fail again, and so on for ever
             self._write_lines(self.numbers.stamp(told), [])
+            self._suspect = self._file  # it is the one in doubt if this sync fails too
             self._disk.sync_data(self._require_open())
         except OSError as failure:
             self._poison = unsynced(self._path, error)

@@ -1,0 +1,257 @@
+"""What a log promised while its disk failed, noted verb by verb.
+
+A scene of the sweep works through the verbs of its `Run`: an event was acknowledged, refused,
+or left open. Whatever else comes out of a verb is a problem.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.crash.faulty import FaultyDisk
+
+from thence.core.event import Event
+from thence.errors import (
+    AppendFailed,
+    HeadsMoved,
+    LogBusy,
+    LogFull,
+    LogReadOnly,
+    OutcomeUnknown,
+    ReadFailed,
+    ThenceError,
+)
+from thence.log.disk import DENIED_ERRNOS, FULL_ERRNOS
+from thence.log.opening import opened_vocabulary
+from thence.log.segment import FILE_BYTES_MAX
+from thence.replica import Replica
+from thence.sim.builders import create_action_event
+from thence.sim.writer import EventWriter, WriteMode
+
+CLOSE_S = 0.1
+
+# The errors that each verb may raise besides LogFull, which a full disk must give.
+_APPEND = (AppendFailed, LogReadOnly, OutcomeUnknown)
+RIGHT: dict[str, tuple[type[ThenceError], ...]] = {
+    "open": (ReadFailed, AppendFailed),
+    "append": _APPEND,
+    "append to a taken log": (*_APPEND, LogBusy),
+    "append with a guard": (*_APPEND, HeadsMoved),
+    "flush": _APPEND,
+    "read": (ReadFailed,),
+}
+
+
+@dataclass
+class Run:
+    """One run of a scene on one disk: what was promised, and what went wrong at once."""
+
+    folder: Path
+    disk: FaultyDisk
+    kept: dict[int, str] = field(default_factory=dict)
+    refused: dict[int, ThenceError] = field(default_factory=dict)
+    unknown: dict[int, OutcomeUnknown] = field(default_factory=dict)
+    queued: dict[int, str] = field(default_factory=dict)
+    pieces: list[tuple[list[int], ThenceError]] = field(default_factory=list)
+    answers: list[bool] = field(default_factory=list)  # of a SYNC writer, in order
+    problems: list[str] = field(default_factory=list)
+    log: Replica | None = None
+    writer: EventWriter | None = None
+    is_drained: bool | None = None
+    elsewhere: set[int] = field(default_factory=set)  # acknowledged in another process
+    is_struck_elsewhere: bool = False
+
+    @property
+    def is_poisoned(self) -> bool:
+        """Whether a failed sync could not be made good, so that the opening writes no more."""
+        opened = self.log or (self.writer._replica if self.writer else None)
+        return opened is not None and opened._writer.is_poisoned
+
+    @property
+    def has_failed_sync(self) -> bool:
+        """Whether a sync failed, so that what stands in a file may still count as failed."""
+        return bool(self.disk.failed["sync_data"])
+
+    @contextmanager
+    def allowed(self, verb: str) -> Iterator[None]:
+        """Let the right errors of a verb through; note every other one as a problem."""
+        try:
+            yield
+        except ThenceError as error:
+            if wrong := self.misfit(verb, error):
+                self.problems.append(f"{verb} raised {error!r}: {wrong}")
+            raise
+        except Exception as error:
+            self.problems.append(f"{verb} raised a bare {error!r} from {origin(error)}")
+
+    def misfit(self, verb: str, error: ThenceError) -> str:
+        """Say why an error is not the right one, nothing if it is."""
+        if not isinstance(error, RIGHT[verb]):
+            return "it is none that this verb raises"
+        root = root_of(error)
+        if isinstance(error, AppendFailed) and root is not None:
+            is_full = root.errno in FULL_ERRNOS
+            if is_full != isinstance(error, LogFull):
+                return f"errno {root.errno} is {'' if is_full else 'not '}a full disk"
+            if root.errno in DENIED_ERRNOS:
+                return "there was no right to write"
+        if not error.hint:
+            return "it gives no hint"
+        return ""
+
+    def open(self, limit: int = FILE_BYTES_MAX, create: bool = True) -> None:
+        """Open the log as `thence.open` does; without one, the scene ends here."""
+        with self.ending("open"):
+            found = opened_vocabulary(self.disk, self.folder, None, create)
+            self.log = Replica(self.folder, found, max_file_size=limit, tell=silent, disk=self.disk)
+
+    def open_writer(self, mode: WriteMode) -> None:
+        """Open an event writer; without one, the scene ends here."""
+        with self.ending("open"):
+            self.writer = EventWriter(self.folder, "run", mode=mode, disk=self.disk)
+
+    @contextmanager
+    def ending(self, verb: str) -> Iterator[None]:
+        before = len(self.problems)
+        try:
+            with self.allowed(verb):
+                yield
+        except ThenceError as error:
+            raise Ended from error
+        if len(self.problems) > before:
+            raise Ended
+
+    def append(self, number: int, verb: str = "append", **more: Any) -> None:
+        """Append an event of this number; note what the log says of it."""
+        assert self.log is not None
+        try:
+            with self.allowed(verb):
+                self.keep([number], self.log.append("worked", {"n": number}, **more))
+        except OutcomeUnknown as error:
+            self.unknown[number] = error
+        except ThenceError as error:
+            self.refused[number] = error
+
+    def append_many(self, numbers: list[int]) -> None:
+        """Append events in one piece; of those refused the first may stand."""
+        assert self.log is not None
+        events = [{"event_type": "worked", "payload": {"n": number}} for number in numbers]
+        try:
+            with self.allowed("append"):
+                found = self.log.append_many(events)
+                self.keep(numbers, found)
+        except OutcomeUnknown as error:
+            self.unknown |= dict.fromkeys(numbers, error)
+        except ThenceError as error:
+            self.pieces.append((numbers, error))
+
+    async def append_async(self, number: int) -> None:
+        """Append an event of this number from a task."""
+        assert self.log is not None
+        try:
+            with self.allowed("append"):
+                event = await self.log.append_async("worked", {"n": number})
+                self.kept[number] = event.event_id
+        except OutcomeUnknown as error:
+            self.unknown[number] = error
+        except ThenceError as error:
+            self.refused[number] = error
+
+    def keep(self, numbers: list[int], found: object) -> None:
+        """Note what an append or a retry of it returned."""
+        events = found if isinstance(found, list) else [found]
+        for number, event in zip(numbers, events, strict=True):
+            assert isinstance(event, Event)
+            assert event.payload["n"] == number
+            self.kept[number] = event.event_id
+
+    def retry(self) -> None:
+        """Retry what was left open, on a disk that is well again: it must succeed."""
+        for error in dict.fromkeys(self.unknown.values()):
+            numbers = [number for number, e in self.unknown.items() if e is error]
+            try:
+                with self.allowed("append"):
+                    self.keep(numbers, error.retry())
+            except ThenceError as failure:
+                self.problems.append(f"the disk is well again, and retry() raised {failure!r}")
+
+    def emit(self, number: int) -> None:
+        """Emit an event of this number into the queue."""
+        assert self.log is not None
+        try:
+            with self.allowed("append"):
+                self.queued[number] = self.log.emit("worked", {"n": number})
+        except ThenceError as error:
+            self.refused[number] = error
+
+    def tell(self, number: int) -> None:
+        """Emit an event of this number by the event writer."""
+        assert self.writer is not None
+        event = create_action_event("run", number, "ada", "worked")
+        with self.allowed("append"):
+            answer = self.writer.emit(event)
+            if self.writer.mode is WriteMode.ASYNC:
+                self.queued[number] = event.event_id
+            else:
+                self.answers.append(answer)
+                if answer:
+                    self.kept[number] = event.event_id
+
+    def flush(self) -> None:
+        """Flush; all that is queued is promised when it returns."""
+        opened = self.log or self.writer
+        assert opened is not None
+        before = dict(self.queued)
+        try:
+            with self.allowed("flush"):
+                opened.flush()
+                self.kept |= before
+        except ThenceError:
+            return
+
+    def close(self, timeout_s: float = CLOSE_S) -> None:
+        """Close; True promises all that was queued."""
+        with self.allowed("append"):
+            if self.log is not None:
+                self.is_drained = self.log.close(timeout_s)
+            elif self.writer is not None:
+                self.is_drained = self.writer.close(timeout_s)
+
+    def look(self, work: Callable[[Replica], Any]) -> None:
+        """Read in some way; whole events or an error must come of it."""
+        assert self.log is not None
+        try:
+            with self.allowed("read"):
+                work(self.log)
+        except ThenceError:
+            return
+
+
+class Ended(Exception):
+    """There is no log to go on with."""
+
+
+def silent(word: str, facts: object) -> None:
+    """Tell nobody."""
+
+
+def root_of(error: BaseException) -> OSError | None:
+    """Return the system's error that an error comes from."""
+    found: BaseException | None = error
+    while found is not None and not isinstance(found, OSError):
+        found = found.__cause__
+    return found
+
+
+def origin(error: BaseException) -> str:
+    """Name the last places of ours that an error came through."""
+    places = []
+    trace = error.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        if "thence" in code.co_filename:
+            places.append(f"{Path(code.co_filename).name}:{trace.tb_lineno} {code.co_name}")
+        trace = trace.tb_next
+    return " > ".join(places[-4:])

@@ -1,0 +1,146 @@
+"""Files of a log that are deleted, replaced, or not what their names say: nothing hangs."""
+
+import os
+import shutil
+
+import pytest
+from tests.cli.installed import is_three_lines
+from tests.cli.installed import thence as command
+from tests.log.hands import COUNT, append_after, codes, current, made, numbers, rewrite
+from tests.log.processes import ran
+
+import thence
+from thence.core.vocabulary import PLAIN
+from thence.errors import ThenceError
+from thence.log.disk import OS_DISK
+from thence.log.lock import AppendLock
+from thence.replica import Replica
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return made(tmp_path / "log")
+
+
+def test_current_file_that_is_deleted_while_a_writer_is_open_is_made_again(folder):
+    with thence.open(folder) as log:
+        log.append("before")
+        current(folder).unlink()
+        appended = log.append("after")
+        assert list(log.read()) == [appended]
+        (finding,) = log.verify().findings
+        assert (finding.code, finding.count) == ("events_lost", COUNT + 1)
+
+
+def test_lock_file_that_is_deleted_is_made_again(folder):
+    with thence.open(folder) as log:
+        log.append("a")
+        (folder / ".thence" / "lock").unlink()
+        log.append("b")
+        with thence.open(folder) as other:
+            other.append("c")
+        log.append("d")
+    assert codes(folder) == []
+
+
+def test_lock_file_deleted_while_another_process_holds_it_tears_no_line(folder):
+    held = AppendLock(OS_DISK, folder / ".thence" / "lock")
+    held.acquire()
+    (folder / ".thence" / "lock").unlink()
+    code = """
+import sys, thence
+with thence.open(sys.argv[1]) as log:
+    log.append("theirs")
+"""
+    ran(code, folder)
+    held.release()
+    held.close()
+    append_after(folder)
+    assert codes(folder) == []
+
+
+def test_own_folder_that_is_deleted_while_a_writer_is_open(folder):
+    with thence.open(folder) as log:
+        log.append("before")
+        shutil.rmtree(folder / ".thence")
+        appended = log.append("after")
+        assert appended in list(log.read())
+    assert len({e.seq for e in thence.open(folder).read()}) == COUNT + 2
+    append_after(folder)
+
+
+def test_own_folder_that_is_deleted_while_closed(folder):
+    shutil.rmtree(folder / ".thence")
+    assert numbers(folder) == list(range(COUNT))
+    append_after(folder)
+    assert numbers(folder) == list(range(COUNT))
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "dangling link", "loop"])
+def test_thing_in_the_place_of_the_current_file_is_refused_and_nothing_hangs(folder, kind):
+    path = current(folder)
+    path.rename(folder / "aside")
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("nowhere" if kind == "dangling link" else "events.jsonl")
+    for words in (["verify"], ["log"], ["append", "note"], ["doctor"]):
+        ended = command(*words, "--log", "log", cwd=folder.parent)
+        assert ended.code in (0, 1, 3, 4), words
+        assert "Traceback" not in ended.err
+        if ended.code in (1, 4) and words != ["doctor"]:
+            assert is_three_lines(ended.err), ended.err
+    if kind in ("folder", "pipe", "loop"):
+        with pytest.raises(ThenceError):
+            thence.open(folder).append("t")
+
+
+def test_link_to_the_current_file_is_followed(folder):
+    current(folder).rename(folder / "elsewhere")
+    current(folder).symlink_to("elsewhere")
+    append_after(folder)
+    assert numbers(folder) == list(range(COUNT))
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe"])
+def test_thing_with_the_name_of_an_older_segment_is_refused_by_name(folder, kind):
+    path = folder / "events_2020-01-01_00-00-00-000000.jsonl"
+    path.mkdir() if kind == "folder" else os.mkfifo(path)
+    for words in (["verify"], ["log"], ["append", "note"]):
+        ended = command(*words, "--log", "log", cwd=folder.parent)
+        assert ended.code == 1
+        assert path.name in ended.err
+        assert is_three_lines(ended.err)
+
+
+@pytest.mark.parametrize("name", ["9999-12-31_23-59-59-999999", "2026-13-45_99-99-99-000000"])
+def test_segment_with_a_name_that_no_rotation_gave_is_read_and_hinders_no_rotation(folder, name):
+    foreign = b'{"event_id":"theirs","payload":{"n":99}}\n'
+    (folder / f"events_{name}.jsonl").write_bytes(foreign)
+    assert numbers(folder) == [99, *range(COUNT)]
+    with Replica(folder, PLAIN, max_file_size=10) as log:
+        appended = [log.append("after") for _ in range(3)]
+        assert set(appended) <= set(log.read())
+        assert codes(folder) == []
+    assert (folder / f"events_{name}.jsonl").read_bytes() == foreign
+
+
+def test_empty_file_is_an_empty_log(folder):
+    rewrite(folder)
+    assert codes(folder) == []
+    assert command("log", "--log", "log", cwd=folder.parent).code == 0
+    append_after(folder)
+
+
+def test_right_to_read_taken_away_is_told_by_every_command(folder):
+    current(folder).chmod(0)
+    try:
+        for words in (["verify"], ["log"], ["append", "note"]):
+            ended = command(*words, "--log", "log", cwd=folder.parent, obeys_permissions=True)
+            assert ended.code == 1
+            assert is_three_lines(ended.err)
+    finally:
+        current(folder).chmod(0o644)
+    append_after(folder)
