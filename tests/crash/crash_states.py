@@ -35,10 +35,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice, pairwise, product
 from math import prod
 
-from tests.crash.simulated_disk import ROOT, Change, Folder, Image, Moment, Names, Versions
+from tests.crash.images import ROOT, Change, Folder, Image, Moment, Names, Versions
 
 SECTOR_BYTES = 512
-PAGE_BYTES = 4096
 _CHANGES_MAX = 12
 
 

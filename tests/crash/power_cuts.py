@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from tests.crash import traces
-from tests.crash.crash_states import PAGE_BYTES, Crashes, worst
+from tests.crash.crash_states import Crashes, worst
+from tests.crash.images import PAGE_BYTES, Image, Moment
 from tests.crash.repertoire import wanderings
-from tests.crash.simulated_disk import Image, Moment, SimulatedDisk
+from tests.crash.simulated_disk import SimulatedDisk
 from tests.crash.traces import FOLDER, Trace, opened
 
 from thence.core.event import Event
@@ -50,11 +51,11 @@ class Verdict:
         self.seen: Counter[str] = Counter()
         self.problems: list[str] = []
 
-    def judge(self, trace: Trace, samples: int = SAMPLES) -> "Verdict":
+    def judge(self, trace: Trace, samples: int = SAMPLES, ways_max: int = WAYS_MAX) -> "Verdict":
         """Cut the power at every call of a trace, in every way or in many; judge each."""
         known: dict[tuple[object, ...], Outcome] = {}
         moments = [Crashes(moment) for moment in trace.moments]
-        is_whole = sum(crashes.count for crashes in moments) <= WAYS_MAX
+        is_whole = sum(crashes.count for crashes in moments) <= ways_max
         self.seen["traces"] += 1
         self.seen["whole traces"] += is_whole
         for at, (moment, crashes) in enumerate(zip(trace.moments, moments, strict=True)):

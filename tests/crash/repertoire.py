@@ -4,7 +4,8 @@ import random
 from collections.abc import Callable, Iterator
 
 from tests.crash.crash_states import Crashes
-from tests.crash.simulated_disk import Image, SimulatedDisk
+from tests.crash.images import Image
+from tests.crash.simulated_disk import SimulatedDisk
 from tests.crash.traces import (
     FOLDER,
     Play,
@@ -28,7 +29,7 @@ from thence.log.segment import current_path
 
 TORN = b'{"event_id":"01J0000000'
 SMALL_LIMIT = 700  # bytes, two or three events
-GENERATIONS = 3
+GENERATIONS = 2
 
 
 def made_only() -> Image:
@@ -119,7 +120,7 @@ def wanderings(chance: random.Random) -> Iterator[Trace]:
     while True:
         image = chance.choice((home, made_only, lambda: log_of(2)))()
         needed: list[bytes] = []
-        limit = chance.choices((1, SMALL_LIMIT, 2_000, 1_000_000), (1, 4, 6, 9))[0]
+        limit = chance.choices((1, SMALL_LIMIT, 2_000, 1_000_000), (1, 2, 5, 14))[0]
         for generation in range(GENERATIONS):
             is_again = generation > 0
             name = f"wandering, generation {generation}, limit {limit}"

@@ -13,78 +13,27 @@ Recover from fsync Failures?", ATC 2020).
 
 import errno
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 from threading import RLock
-from typing import NamedTuple
+
+from tests.crash.images import (
+    EMPTY,
+    Change,
+    Folder,
+    Image,
+    Moment,
+    OpenFile,
+    Versions,
+    parted,
+    without_pages,
+)
 
 from thence.log.disk import Disk, FileId
 
-ROOT = 1
-PAGE_BYTES = 4096
 _DEVICE = 77
 _boots = count(1)
-
-# the contents of a file since its last sync: the first is on the device, the last is now
-Versions = tuple[bytes, ...]
-Names = Mapping[str, int]
-# what one call did to the names of one folder: each name with its file, or None if it went
-Change = tuple[tuple[str, int | None], ...]
-
-
-class Folder(NamedTuple):
-    """The names in a folder: on the device, since then, now. None of these maps is changed."""
-
-    durable: Names
-    pending: tuple[Change, ...]
-    names: Names
-
-
-class Image(NamedTuple):
-    """All that is on a device: files by number, folders by path."""
-
-    files: Mapping[int, bytes]
-    folders: Mapping[str, tuple[int, Names]]
-
-
-class Moment(NamedTuple):
-    """A disk after one of its calls: what is on the device, what is under way to it."""
-
-    call: str
-    files: Mapping[int, Versions]
-    mapped: frozenset[int]
-    folders: Mapping[str, tuple[int, Folder]]
-
-
-class _Open:
-    """An open file description. `position` is where the next write goes, None for the end."""
-
-    __slots__ = ("file", "is_writable", "position")
-
-    def __init__(self, file: int, is_writable: bool, position: int | None = None) -> None:
-        self.file = file
-        self.is_writable = is_writable
-        self.position = position
-
-
-EMPTY = Image({}, {"/": (ROOT, {})})
-
-
-def parted(path: object) -> tuple[str, str]:
-    """Part a path into its folder and its name."""
-    folder, _, name = str(path).rpartition("/")
-    return folder or "/", name
-
-
-def _without_pages(before: bytes, then: bytes, now: bytes) -> bytes:
-    """Return a content of now in which each page is as before that was not written since then."""
-    pages = []
-    for at in range(0, len(now), PAGE_BYTES):
-        page = slice(at, min(at + PAGE_BYTES, len(now)))
-        is_rewritten = then[page] != now[page]
-        pages.append(now[page] if is_rewritten else before[page].ljust(len(now[page]), b"\0"))
-    return b"".join(pages)
 
 
 def _error(number: int, path: object = None) -> OSError:
@@ -115,7 +64,7 @@ class SimulatedDisk(Disk):
         taken = [*self._files, *(number for number, _ in self._folders.values())]
         self._numbers = count(max(taken) + 1)
         self._descriptors = count(1000)
-        self._open: dict[int, _Open] = {}
+        self._open: dict[int, OpenFile] = {}
         self._locks: dict[int, int] = {}
         self._mapped: dict[int, bytearray] = {}
         self._unsafe: dict[int, list[tuple[Versions, bytes]]] = {}
@@ -362,7 +311,7 @@ class SimulatedDisk(Disk):
         """Return what a sync leaves under way: nothing, or what a failed one has given up."""
         now = self._files[file][-1]
         left = [
-            _without_pages(before, then, now)
+            without_pages(before, then, now)
             for versions, then in self._unsafe.get(file, ())
             for before in versions
         ]
@@ -425,10 +374,10 @@ class SimulatedDisk(Disk):
 
     def _descriptor(self, file: int, is_writable: bool, position: int | None = None) -> int:
         descriptor = next(self._descriptors)
-        self._open[descriptor] = _Open(file, is_writable, position)
+        self._open[descriptor] = OpenFile(file, is_writable, position)
         return descriptor
 
-    def _opened(self, descriptor: int, for_writing: bool = False) -> _Open:
+    def _opened(self, descriptor: int, for_writing: bool = False) -> OpenFile:
         opened = self._open.get(descriptor)
         if opened is None or (for_writing and not opened.is_writable):
             raise _error(errno.EBADF)

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 from tests.crash.crash_states import (
-    PAGE_BYTES,
     SECTOR_BYTES,
     Contents,
     Crashes,
     folder_states,
     worst,
 )
-from tests.crash.simulated_disk import Folder, Image, SimulatedDisk
+from tests.crash.images import PAGE_BYTES, Folder, Image
+from tests.crash.simulated_disk import SimulatedDisk
 
 PLACE = Path("/")
 OLD, NEW = b"o" * 600, b"n" * 1000

@@ -12,7 +12,8 @@ from threading import Event as Signal
 from threading import current_thread
 from typing import Any, NamedTuple
 
-from tests.crash.simulated_disk import EMPTY, Image, Moment, SimulatedDisk
+from tests.crash.images import EMPTY, Image, Moment
+from tests.crash.simulated_disk import SimulatedDisk
 
 from thence.core.event import Event
 from thence.core.vocabulary import PLAIN
@@ -285,7 +286,7 @@ def wandering(chance: random.Random) -> Play:
 
     def play(scene: Scene) -> None:
         logs = [scene.open()]
-        for _ in range(chance.randrange(1, 5)):
+        for _ in range(chance.randrange(1, 4)):
             kind = chance.random()
             size = chance.choice((0, 10, 100, 400, 900, 5000))
             log = chance.choice(logs)

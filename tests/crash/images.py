@@ -1,0 +1,67 @@
+"""What lies on a disk: its image, its folders, its files under way, at one moment."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+ROOT = 1
+PAGE_BYTES = 4096
+
+# the contents of a file since its last sync: the first is on the device, the last is now
+Versions = tuple[bytes, ...]
+Names = Mapping[str, int]
+# what one call did to the names of one folder: each name with its file, or None if it went
+Change = tuple[tuple[str, int | None], ...]
+
+
+class Folder(NamedTuple):
+    """The names in a folder: on the device, since then, now. None of these maps is changed."""
+
+    durable: Names
+    pending: tuple[Change, ...]
+    names: Names
+
+
+class Image(NamedTuple):
+    """All that is on a device: files by number, folders by path."""
+
+    files: Mapping[int, bytes]
+    folders: Mapping[str, tuple[int, Names]]
+
+
+class Moment(NamedTuple):
+    """A disk after one of its calls: what is on the device, what is under way to it."""
+
+    call: str
+    files: Mapping[int, Versions]
+    mapped: frozenset[int]
+    folders: Mapping[str, tuple[int, Folder]]
+
+
+class OpenFile:
+    """An open file description. `position` is where the next write goes, None for the end."""
+
+    __slots__ = ("file", "is_writable", "position")
+
+    def __init__(self, file: int, is_writable: bool, position: int | None = None) -> None:
+        self.file = file
+        self.is_writable = is_writable
+        self.position = position
+
+
+EMPTY = Image({}, {"/": (ROOT, {})})
+
+
+def parted(path: object) -> tuple[str, str]:
+    """Part a path into its folder and its name."""
+    folder, _, name = str(path).rpartition("/")
+    return folder or "/", name
+
+
+def without_pages(before: bytes, then: bytes, now: bytes) -> bytes:
+    """Return a content of now in which each page is as before that was not written since then."""
+    pages = []
+    for at in range(0, len(now), PAGE_BYTES):
+        page = slice(at, min(at + PAGE_BYTES, len(now)))
+        is_rewritten = then[page] != now[page]
+        pages.append(now[page] if is_rewritten else before[page].ljust(len(now[page]), b"\0"))
+    return b"".join(pages)
