@@ -1,5 +1,6 @@
 """What lies on a disk: its image, its folders, its files under way, at one moment."""
 
+import os
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -65,3 +66,8 @@ def without_pages(before: bytes, then: bytes, now: bytes) -> bytes:
         is_rewritten = then[page] != now[page]
         pages.append(now[page] if is_rewritten else before[page].ljust(len(now[page]), b"\0"))
     return b"".join(pages)
+
+
+def failure(number: int, path: object = None) -> OSError:
+    """Return what the system raises, by its number."""
+    return OSError(number, os.strerror(number), str(path) if path is not None else None)

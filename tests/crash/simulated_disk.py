@@ -36,10 +36,6 @@ _DEVICE = 77
 _boots = count(1)
 
 
-def _error(number: int, path: object = None) -> OSError:
-    return OSError(number, os.strerror(number), str(path) if path is not None else None)
-
-
 class SimulatedDisk(Disk):
     """Files in memory. `moments` holds the disk after each call that changed it, if recorded.
 
@@ -116,11 +112,10 @@ class SimulatedDisk(Disk):
             opened = self._opened(descriptor, True)
             if self.bytes_left is not None:
                 if not self.bytes_left:
-                    raise _error(errno.ENOSPC)
+                    raise failure(errno.ENOSPC)
                 data = data[: self.bytes_left]
                 self.bytes_left -= len(data)
-            if self._mapped:
-                self._absorb()
+            self._absorb()
             now = self._files[opened.file][-1]
             if opened.position is None:
                 now += data
@@ -149,7 +144,7 @@ class SimulatedDisk(Disk):
                 self._done("sync_data")
         if has_failed:
             self._begin("failed")
-            raise _error(errno.EIO)
+            raise failure(errno.EIO)
 
     def sync_folder(self, folder: Path) -> None:
         self._begin("sync_folder")
@@ -163,7 +158,7 @@ class SimulatedDisk(Disk):
         with self._mutex:
             opened = self._opened(descriptor)
             if not opened.is_writable:
-                raise _error(errno.EINVAL)
+                raise failure(errno.EINVAL)
             self._change(opened.file, self._files[opened.file][-1][:size].ljust(size, b"\0"))
             self._done("truncate")
 
@@ -184,7 +179,7 @@ class SimulatedDisk(Disk):
             file = self._file_at(old)
             there = self.path_id(str(new))
             if str(new) in self._folders:
-                raise _error(errno.EISDIR, new)
+                raise failure(errno.EISDIR, new)
             if there is not None and there[0][1] == file:
                 return  # two names of one file: both stay
             (was_in, old_name), (folder, new_name) = parted(old), parted(new)
@@ -200,7 +195,7 @@ class SimulatedDisk(Disk):
         with self._mutex:
             file = self._file_at(old)
             if self.path_id(str(new)) is not None:
-                raise _error(errno.EEXIST, new)
+                raise failure(errno.EEXIST, new)
             folder, name = parted(new)
             self._rename(folder, ((name, file),))
             self._done("link")
@@ -235,7 +230,7 @@ class SimulatedDisk(Disk):
         self._begin("create")
         with self._mutex:
             if self.path_id(str(path)) is not None:
-                raise _error(errno.EEXIST, path)
+                raise failure(errno.EEXIST, path)
             descriptor = self._descriptor(self._create(path), True)
         try:
             self.write_all(descriptor, data)
@@ -357,7 +352,7 @@ class SimulatedDisk(Disk):
         if str(path) in self._folders:
             return
         if self.path_id(str(path)) is not None:
-            raise _error(if_file, path)
+            raise failure(if_file, path)
         number = next(self._numbers)
         folder, name = parted(path)
         self._rename(folder, ((name, number),))
@@ -380,7 +375,7 @@ class SimulatedDisk(Disk):
     def _opened(self, descriptor: int, for_writing: bool = False) -> OpenFile:
         opened = self._open.get(descriptor)
         if opened is None or (for_writing and not opened.is_writable):
-            raise _error(errno.EBADF)
+            raise failure(errno.EBADF)
         return opened
 
     def _id(self, file: int) -> tuple[FileId, int]:
@@ -391,9 +386,9 @@ class SimulatedDisk(Disk):
         _, folder = self._folder_at(place)
         file = folder.names.get(name)
         if str(path) in self._folders:
-            raise _error(errno.EISDIR, path)
+            raise failure(errno.EISDIR, path)
         if file is None:
-            raise _error(errno.ENOENT, path)
+            raise failure(errno.ENOENT, path)
         return file
 
     def _folder_at(self, path: str) -> tuple[int, Folder]:
@@ -402,5 +397,5 @@ class SimulatedDisk(Disk):
             return found
         for ancestor in (Path(path), *Path(path).parents):
             if str(ancestor) not in self._folders and self.path_id(str(ancestor)) is not None:
-                raise _error(errno.ENOTDIR, path)
-        raise _error(errno.ENOENT, path)
+                raise failure(errno.ENOTDIR, path)
+        raise failure(errno.ENOENT, path)
