@@ -7,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import coldstart, durable, emission, parts, queued
+from bench import coldstart, durable, emission, parts, queued, verifying
 from bench.rounds import measure, ratio, spread
 
 MOVED_MAX = 2.0
@@ -94,6 +94,28 @@ def coldstart_rows(place: Path) -> None:
         row(f"cold thence {name} / python -c pass", f"{found:.1f}", f"{target}", found <= target)
 
 
+def verifying_rows(place: Path) -> None:
+    """Row 10: verify against a typed decode of the same file."""
+    with tempfile.TemporaryDirectory(dir=place) as folder:
+        bytes_each = verifying.made(Path(folder)) / verifying.EVENTS
+    figures = measure(verifying.CONTENDERS, place)
+    found = ratio(figures, "verify", "typed decode")
+    row("verify / typed decode of the same file", f"{found:.2f}", "0.6", found >= 0.6)
+    speed = {name: statistics.median(each) * bytes_each / 1e6 for name, each in figures.items()}
+    found = speed["verify"]
+    row("verify", f"{found:.0f} MB/s", "300 MB/s", found >= 300)
+    for name, each in speed.items():
+        print(f"    {name:<30} {each:>12,.0f} MB/s, events of {bytes_each:.0f} bytes")
+    with tempfile.TemporaryDirectory(dir=place) as folder:
+        memory = verifying.memory_mb(Path(folder))
+    row(
+        "memory of a process that verifies 1,000,000 events",
+        f"{memory:.0f} MB",
+        "150 MB",
+        memory <= 150,
+    )
+
+
 def part_rows(place: Path) -> None:
     """What explains a target that is missed."""
     print("\nwhere the time goes, in µs")
@@ -115,6 +137,7 @@ def main() -> None:
         queued_rows(place)
         paced_rows(place)
         emission_rows(place)
+        verifying_rows(place)
         coldstart_rows(place)
         part_rows(place)
     finally:
