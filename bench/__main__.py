@@ -7,8 +7,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import coldstart, durable, emission, parts, queued
-from bench.rounds import measure, ratio, spread
+from bench import coldstart, contended, durable, emission, opening, parts, queued, verifying
+from bench.rounds import Contender, measure, ratio, spread
 
 MOVED_MAX = 2.0
 
@@ -48,6 +48,58 @@ def durable_rows(place: Path) -> None:
     rates(figures)
     if moved > MOVED_MAX:
         print(f"    the disk's own limit moved by {moved:.1f}x: discard this row, run again")
+
+
+def contended_rows(place: Path) -> None:
+    """Rows 2, 3, 4 and 7: threads, tasks, processes, and an append beside a busy emitter."""
+    held = "one lock over write + sync"
+    for count, target in ((8, 3.2), (32, 7)):
+        pair = {"ours": contended.threads(count), held: contended.one_lock(count)}
+        compared(place, pair, f"durable, {count} threads / {held}", target)
+    many = {f"{count} tasks": contended.tasks(count) for count in (8, 128, 1_000)}
+    figures = measure({"blocking": contended.blocking, **many}, place)
+    for name, target in zip(many, (4, 25, 38), strict=True):
+        found = ratio(figures, name, "blocking")
+        row(f"durable, {name} / blocking append", f"{found:.1f}", f"{target}", found >= target)
+    rates(figures)
+    held = "flock held over fdatasync"
+    for each, target in ((1, 2.5), (8, 7)):
+        pair = {"ours": contended.processes(8, each), held: contended.locked_processes(8)}
+        compared(place, pair, f"durable, 8 processes x {each} thread(s) / {held}", target)
+    pair = {"beside": contended.beside_an_emitter, "alone": contended.alone}
+    found = ratio(measure(pair, place), "beside", "alone")
+    row("append beside one busy emitter, p50 / alone", f"{found:.1f}", "10", found <= 10)
+
+
+def compared(place: Path, pair: dict[str, Contender], name: str, target: float) -> None:
+    """Measures two contenders and prints the row of their ratio."""
+    one, other = pair
+    figures = measure(pair, place)
+    found = ratio(figures, one, other)
+    row(name, f"{found:.1f}", f"{target}", found >= target)
+    rates(figures)
+
+
+def latency_rows(place: Path) -> None:
+    """How long one durable append takes under load, the slowest ones too."""
+    for count in (1, 8, 32):
+        with tempfile.TemporaryDirectory(dir=place) as folder:
+            calls = sorted(contended.latencies(Path(folder), count))
+        parts_ = {"p50": 0.5, "p99": 0.99, "p99.99": 0.9999}
+        told = [f"{name} {calls[int(len(calls) * at)] * 1e3:.2f}" for name, at in parts_.items()]
+        told.append(f"max {calls[-1] * 1e3:.2f}")
+        print(f"    append, {count} thread(s), {len(calls)} calls, in ms: {', '.join(told)}")
+
+
+def opening_rows(place: Path) -> None:
+    """Row 11: a log of 1 GB opened."""
+    with tempfile.TemporaryDirectory(dir=place) as folder:
+        opening.written(Path(folder))
+        found = opening.after_a_close(Path(folder))
+        row("open a clean 1 GB log and append", f"{found * 1e3:.1f} ms", "100 ms", found <= 0.1)
+        found, longest = opening.after_a_kill(Path(folder))
+        row("the same after a kill", f"{found * 1e3:.1f} ms", "50 ms", found <= 0.05)
+        print(f"    the longest: {longest * 1e3:.1f} ms")
 
 
 def queued_rows(place: Path) -> None:
@@ -94,6 +146,28 @@ def coldstart_rows(place: Path) -> None:
         row(f"cold thence {name} / python -c pass", f"{found:.1f}", f"{target}", found <= target)
 
 
+def verifying_rows(place: Path) -> None:
+    """Row 10: verify against a typed decode of the same file."""
+    with tempfile.TemporaryDirectory(dir=place) as folder:
+        bytes_each = verifying.made(Path(folder)) / verifying.EVENTS
+    figures = measure(verifying.CONTENDERS, place)
+    found = ratio(figures, "verify", "typed decode")
+    row("verify / typed decode of the same file", f"{found:.2f}", "0.6", found >= 0.6)
+    speed = {name: statistics.median(each) * bytes_each / 1e6 for name, each in figures.items()}
+    found = speed["verify"]
+    row("verify", f"{found:.0f} MB/s", "300 MB/s", found >= 300)
+    for name, each in speed.items():
+        print(f"    {name:<30} {each:>12,.0f} MB/s, events of {bytes_each:.0f} bytes")
+    with tempfile.TemporaryDirectory(dir=place) as folder:
+        memory = verifying.memory_mb(Path(folder))
+    row(
+        "memory of a process that verifies 1,000,000 events",
+        f"{memory:.0f} MB",
+        "150 MB",
+        memory <= 150,
+    )
+
+
 def part_rows(place: Path) -> None:
     """What explains a target that is missed."""
     print("\nwhere the time goes, in µs")
@@ -112,9 +186,13 @@ def main() -> None:
     print(f"{'':<58} {'measured':>12} {'target':>10}")
     try:
         durable_rows(place)
+        contended_rows(place)
+        latency_rows(place)
         queued_rows(place)
         paced_rows(place)
         emission_rows(place)
+        verifying_rows(place)
+        opening_rows(place)
         coldstart_rows(place)
         part_rows(place)
     finally:

@@ -1,67 +1,89 @@
-"""A small log that other people's hands reach, and what must hold after the next append."""
+"""Hands that append to one log at once, each numbering its own events, and who judges them."""
 
+import asyncio
+import os
+import traceback
+from collections.abc import Callable, Mapping
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
+from threading import Thread
+
+from tests.log.faults import WAIT_S
+from tests.log.processes import lines
 
 import thence
-from thence.core.event import Event
+from thence.core.codec import numbers
 from thence.core.vocabulary import PLAIN
-from thence.log.disk import OS_DISK
-from thence.log.verify import verify
+from thence.replica import Replica
 
-COUNT = 6
+FILE_BYTES = 40_000
 
 
-def made(folder: Path) -> Path:
-    """Make a log of six events, closed."""
+def opened(folder: Path) -> Replica:
+    return Replica(folder, PLAIN, max_file_size=FILE_BYTES)
+
+
+def append(log: Replica, hand: str, count: int) -> None:
+    """Append and emit in turns; return when all of it is durable."""
+    for n in range(count):
+        if n % 3:
+            log.emit("t", {"hand": hand, "n": n})
+        else:
+            log.append("t", {"hand": hand, "n": n})
+    log.flush()
+
+
+async def append_in_tasks(log: Replica, hand: str, tasks: int, count: int) -> None:
+    async def work(name: str) -> None:
+        for n in range(count):
+            event = await log.append_async("t", {"hand": name, "n": n})
+            assert event.payload == {"hand": name, "n": n}
+
+    await asyncio.gather(*(work(f"{hand}/task {task}") for task in range(tasks)))
+
+
+def in_process(folder: Path, hand: str, count: int, start: Barrier) -> None:
+    """What another process does: an opening of its own, closed at the end."""
+    start.wait(WAIT_S)
+    with opened(folder) as log:
+        append(log, hand, count)
+
+
+def in_threads(work: Callable[[str], None], hands: list[str]) -> list[Thread]:
+    threads = [Thread(target=work, args=(hand,), name=hand) for hand in hands]
+    for thread in threads:
+        thread.start()
+    return threads
+
+
+def forked(work: Callable[[], None]) -> int:
+    """Fork and do the work in the child; `ended_well` waits for it."""
+    process = os.fork()
+    if process:
+        return process
+    status = 1
+    try:
+        work()
+        status = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(status)
+
+
+def ended_well(process: int) -> bool:
+    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0
+
+
+def judged(folder: Path, hands: Mapping[str, int]) -> None:
+    """Check that each hand's events stand there once, in its order, and all numbers in a row."""
+    stamps = [numbers(line) for line in lines(folder)]
+    assert len({stamp[0] for stamp in stamps if stamp}) == 1
+    for place in (1, 2):
+        assert [stamp[place] for stamp in stamps if stamp] == list(range(1, len(stamps) + 1))
+    found: dict[str, list[int]] = {}
     with thence.open(folder) as log:
-        for n in range(COUNT):
-            log.append("noted", {"n": n, "text": "é 鱼"})
-    return folder
-
-
-def current(folder: Path) -> Path:
-    """Return the segment that is appended to."""
-    return folder / "events.jsonl"
-
-
-def lines_in(folder: Path) -> list[bytes]:
-    """Return its lines, newlines included."""
-    return current(folder).read_bytes().splitlines(keepends=True)
-
-
-def rewrite(folder: Path, *parts: bytes) -> None:
-    """Give it another content, as an editor does."""
-    current(folder).write_bytes(b"".join(parts))
-
-
-def codes(folder: Path) -> list[str]:
-    """Return the codes of all that verify finds."""
-    return [finding.code for finding in verify(OS_DISK, folder, PLAIN).findings]
-
-
-def numbers(folder: Path) -> list[int]:
-    """Return the numbers that the events served hold in their payload."""
-    return [event.payload["n"] for event in thence.open(folder).read() if "n" in event.payload]
-
-
-def append_after(folder: Path) -> Event:
-    """Append in a new opening: every byte from before is there, or in quarantine."""
-    before = current(folder).read_bytes()
-    served = [event.line for event in thence.open(folder).read()]
-    with thence.open(folder) as log:
-        appended = log.append("after")
-        log.append("after")
-    after = current(folder).read_bytes()
-    whole = before.rfind(b"\n") + 1
-    aside = b"".join(path.read_bytes() for path in folder.glob(".thence/quarantine/*"))
-    if not after.startswith(before):
-        assert after.startswith(before[:whole])
-        tails = (before[whole:end] for end in range(len(before), whole - 1, -1))
-        kept = next(tail for tail in tails if after.startswith(tail, whole))
-        assert before[whole + len(kept) :] in aside
-    events = list(thence.open(folder).read())
-    assert [event.line for event in events][: len(served)] == served
-    assert appended in events
-    given = [(event.node_id, event.seq) for event in events if event.seq]
-    assert len(set(given)) == len(given)
-    return appended
+        assert log.verify().findings == ()
+        for event in log.read():
+            found.setdefault(event.payload["hand"], []).append(event.payload["n"])
+    assert found == {hand: list(range(count)) for hand, count in hands.items()}

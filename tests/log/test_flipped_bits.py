@@ -114,8 +114,10 @@ def deletions(data: bytes) -> Iterator[tuple[int, int, bytes]]:
 
 def insertions(data: bytes) -> Iterator[tuple[int, int, bytes]]:
     chance = random.Random(7)
+    # what stands before an object inside of another hides the event behind it
+    others = [byte for byte in range(256) if byte not in b":,["]
     for place in range(len(data) + 1):
-        for byte in (b"\n", b"\0", b"}", bytes([chance.randrange(256)])):
+        for byte in (b"\n", b"\0", b"}", bytes([chance.choice(others)])):
             yield place, place, data[:place] + byte + data[place:]
 
 

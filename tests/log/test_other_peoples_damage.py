@@ -10,7 +10,7 @@ import subprocess
 
 import pytest
 from tests.events import line_of
-from tests.log.hands import COUNT, append_after, codes, current, lines_in, made, numbers, rewrite
+from tests.log.damaged import COUNT, append_after, codes, current, lines_in, made, numbers, rewrite
 from tests.log.processes import ran, started
 
 import thence

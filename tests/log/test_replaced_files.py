@@ -6,7 +6,7 @@ import shutil
 import pytest
 from tests.cli.installed import is_three_lines
 from tests.cli.installed import thence as command
-from tests.log.hands import COUNT, append_after, codes, current, made, numbers, rewrite
+from tests.log.damaged import COUNT, append_after, codes, current, made, numbers, rewrite
 from tests.log.processes import ran
 
 import thence

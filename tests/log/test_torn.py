@@ -36,6 +36,18 @@ def test_page_of_zeros_inside_is_told_once_with_the_numbers_missing_there(tmp_pa
     assert after[: len(data)] == data[:4096] + b"\0" * 4096 + data[8192:]
 
 
+def test_first_event_of_all_is_told_when_it_is_torn_and_the_page_is_gone(tmp_path):
+    appended(tmp_path)
+    size = (tmp_path / "events.jsonl").stat().st_size
+    zeroed(tmp_path, 0, size - 1)
+    (tmp_path / ".thence/state").unlink()
+    appended(tmp_path)
+    assert [(facts["offset"], facts["bytes"]) for facts in told(tmp_path, "torn")] == [
+        (0, size - 1)
+    ]
+    assert told(tmp_path) == []
+
+
 def test_regions_are_told_apart_and_joined_where_no_event_is_between(tmp_path):
     lines = filled(tmp_path).splitlines(keepends=True)
     for number in (0, 3, 4, 9, 59):

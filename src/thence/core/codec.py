@@ -6,7 +6,9 @@ and says of bad bytes why they are bad. The format is told in docs/formats/segme
 """
 
 import re
+from array import array
 from collections.abc import Callable, Mapping, Sequence
+from sys import byteorder
 from typing import Any, NamedTuple
 from zlib import crc32
 
@@ -203,8 +205,14 @@ def has_valid_crc(line: bytes) -> bool:
 def have_valid_crcs(lines: Sequence[bytes]) -> bool:
     """Tells whether all of many lines end in a fitting checksum, faster than one by one."""
     ends = b"".join([line[-CRC_BYTES:] for line in lines])
-    checksums = tuple(map(crc32, [line[:-CRC_BYTES] for line in lines]))
-    return ends == b',"crc":"%08x"}' * len(lines) % checksums
+    checksums = array("I", [crc32(line[:-CRC_BYTES]) for line in lines])
+    if byteorder == "little":
+        checksums.byteswap()
+    digits = checksums.tobytes().hex().encode()
+    expected = bytearray(b',"crc":"00000000"}' * len(lines))
+    for place in range(8):  # all first digits, all second ones, ...
+        expected[8 + place :: CRC_BYTES] = digits[place::8]
+    return ends == expected
 
 
 def numbers(line: bytes) -> tuple[str, int, int] | None:
@@ -271,6 +279,24 @@ def parse(line: bytes, vocabulary: Vocabulary) -> Event | BadLine:
             return BadLine("not_an_event", _DEEP)
         return Event(line, header, vocabulary)
     return _foreign(line, vocabulary)
+
+
+def parsed(data: bytes, lines: Sequence[bytes], vocabulary: Vocabulary) -> list[Event] | None:
+    """Reads many lines whose checksums fit, faster than `parse` one by one.
+
+    `data` is the lines with what stands between them. Returns None if any is no event, or
+    has a member of a wrong type.
+    """
+    try:
+        data.decode()
+        headers = list(map(decode_header, lines))
+    except (ValueError, RecursionError):
+        return None
+    if max(map(len, lines)) >= DEEP_BYTES_MIN and any(map(is_too_deep, lines)):
+        return None
+    if not all(head.seq > 0 and 0 < head.lamport_clock <= CLOCK_MAX for head in headers):
+        return None
+    return [Event(line, head, vocabulary) for line, head in zip(lines, headers, strict=True)]
 
 
 def _header(line: bytes) -> Header:

@@ -18,6 +18,8 @@ from thence.core.vocabulary import Vocabulary
 # how many beginnings of an event are tried as the end of another tool's line before it
 _FOREIGN_ENDS_MAX = 8
 
+# what stands before an object that is part of another one
+_BEFORE_INNER = (b":", b",", b"[")
 _BLANKS = b"\0\t\r "
 _BEFORE = re.compile(rb"(?:\xef\xbb\xbf|[\0\t\r ])*")
 _CRC = re.compile(rb',"crc":"[0-9a-f]{8}"\}')
@@ -74,7 +76,8 @@ def _taken_apart(line: bytes, vocabulary: Vocabulary) -> Iterator[Piece]:
 def _event_near(line: bytes, start: int, vocabulary: Vocabulary) -> Piece | None:
     """Finds the event that begins at a place, or behind one byte that a newline became."""
     found = _event_at(line, start, vocabulary)
-    if found is None and line.startswith(LINE_START, start + 1):
+    is_inner = line[start : start + 1] in _BEFORE_INNER
+    if found is None and not is_inner and line.startswith(LINE_START, start + 1):
         found = _event_at(line, start + 1, vocabulary)
     return found
 

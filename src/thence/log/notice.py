@@ -35,7 +35,10 @@ def guarded(tell: Tell) -> Tell:
         try:
             tell(word, facts)
         except Exception as error:  # door: a processor of the user's may raise anything
-            warn("record_failed", {"record": word, "error": repr(error)})
+            try:
+                warn("record_failed", {"record": word, "error": repr(error)})
+            except Exception:  # door: out of descriptors, not even logging can be imported
+                return
 
     return told
 

@@ -37,6 +37,7 @@ class Numbering:
         """Has all that is stamped from now on be of this node."""
         self.node_id = node_id
         self.forerunner = forerunner
+        self.seq = 0
         self._stamp = stamper(node_id)
 
     def stamp(self, drafts: Sequence[Draft]) -> list[bytes]:

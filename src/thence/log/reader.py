@@ -15,9 +15,11 @@ from thence.core.codec import (
     LINE_START,
     BadLine,
     has_valid_crc,
+    have_valid_crcs,
     is_framed,
     numbers,
     parse,
+    parsed,
 )
 from thence.core.event import Event
 from thence.core.healing import pieces
@@ -272,12 +274,23 @@ def events(disk: Disk, folder: Path, vocabulary: Vocabulary) -> Iterator[Event]:
     """
     contested = _contested(disk, folder, vocabulary)
     served: set[str] = set()
-    for line in lines(disk, folder, vocabulary):
-        event = line.content
-        if isinstance(event, BadLine) or not line.is_whole or event.event_id in served:
-            continue
-        served.add(event.event_id)
-        yield contested.get(event.event_id, event) if contested else event
+    for block in blocks(disk, folder):
+        for event in _events_of(block, vocabulary):
+            event_id = event.event_id
+            if event_id not in served:
+                served.add(event_id)
+                yield contested.get(event_id, event) if contested else event
+
+
+def _events_of(block: Block, vocabulary: Vocabulary) -> list[Event]:
+    """Returns the events of a block; where all lines are ours they are decoded at once."""
+    found = block.data.split(b"\n")
+    if block.is_whole and not block.length and have_valid_crcs(found):
+        events = parsed(block.data, found, vocabulary)
+        if events is not None:
+            return events
+    contents = [line.content for line in lines_of(block, vocabulary) if line.is_whole]
+    return [content for content in contents if isinstance(content, Event)]
 
 
 def rank(event: Event) -> tuple[bool, bytes]:
@@ -356,5 +369,4 @@ def _ids(block: Block, vocabulary: Vocabulary) -> list[bytes]:
     found = block.data.split(b"\n")
     if block.data.count(LINE_START) == len(found) and all(map(is_framed, found)):
         return [line[13:39] for line in found]
-    contents = (line.content for line in lines_of(block, vocabulary) if line.is_whole)
-    return [event.event_id.encode() for event in contents if isinstance(event, Event)]
+    return [event.event_id.encode() for event in _events_of(block, vocabulary)]

@@ -63,6 +63,7 @@ class _Check:
         self._told = Told(vocabulary, own)
         self._files: list[str] = []
         self._ids: set[str] = set()
+        self._largest_id = ""
         self._foreign: set[str] = set()
         self._nodes: dict[str, Stretches] = {}
         self._findings: list[Finding] = []
@@ -96,8 +97,8 @@ class _Check:
 
         It takes all of them or none.
         """
-        ids = {essence.event_id for essence in found}
-        if len(ids) < len(found) or not self._ids.isdisjoint(ids):
+        ids = [essence.event_id for essence in found]
+        if not self._are_new(ids):
             return False
         node_id = found[0].node_id
         if len({essence.node_id for essence in found}) > 1:
@@ -113,10 +114,20 @@ class _Check:
             or not all(map(lt, clocks, islice(clocks, 1, None)))
         ):
             return False
-        self._ids |= ids
+        self._ids.update(ids)
         node.extend(first, first + count - 1)
         node.clock = clocks[-1]
         return True
+
+    def _are_new(self, ids: list[str]) -> bool:
+        """Tells whether no id came before and none comes twice among them."""
+        largest = self._largest_id
+        if ids[0] > largest and all(map(lt, ids, islice(ids, 1, None))):
+            self._largest_id = ids[-1]
+            return True  # as a rule they grow
+        self._largest_id = max(largest, *ids)
+        fresh = set(ids)
+        return len(fresh) == len(ids) and self._ids.isdisjoint(fresh)
 
     def _unseen(self, found: Sequence[Essence]) -> bool:
         """Tells whether these events name causes that no event had so far."""
@@ -134,6 +145,7 @@ class _Check:
             return
         is_first = event.event_id not in self._ids
         self._ids.add(event.event_id)
+        self._largest_id = max(self._largest_id, event.event_id)
         if not is_first:
             self.repeated.add(event.event_id)
         if event.is_foreign:

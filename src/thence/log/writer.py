@@ -20,6 +20,7 @@ from thence.log.admission import Condition, Known, Written, merged, verdicts
 from thence.log.aftermath import Aftermath
 from thence.log.disk import NOWHERE, Disk, FileId, wall_ns
 from thence.log.durability import warnings
+from thence.log.identity import known_node_id
 from thence.log.lock import WAIT_S, AppendLock
 from thence.log.numbering import Numbering
 from thence.log.recovery import cut_back, mark_told, recover_tail, untold
@@ -229,7 +230,8 @@ class SegmentWriter:
         if self._descriptor is not None:
             descriptor, self._descriptor = self._descriptor, None
             self._disk.let_go(descriptor)
-        if not self.numbers.node_id:
+        known = known_node_id(self._disk, self.folder)
+        if not known or known != self.numbers.node_id:  # the first time, or another log is here now
             self.numbers.begin(*self._aftermath.begin())
             self._untold += warnings(self._disk, self.folder)
         self._descriptor = self._disk.open_append(self._path)

@@ -28,6 +28,8 @@ class Records:
     """The log records of one writer; each carries its mode and simulation_id."""
 
     def __init__(self, mode: str, simulation_id: str) -> None:
+        import structlog  # noqa: F401 not first in a thread: a fork amid it would bind the child
+
         self._always = {"mode": mode, "simulation_id": simulation_id}
 
     def __call__(self, word: str, facts: Mapping[str, Any]) -> None:
