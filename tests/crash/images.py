@@ -58,6 +58,16 @@ def parted(path: object) -> tuple[str, str]:
     return folder or "/", name
 
 
+def paths_of(moment: Moment, file: int) -> list[str]:
+    """List the paths of a file."""
+    return [
+        f"{path.rstrip('/')}/{name}"
+        for path, (_, folder) in moment.folders.items()
+        for name, number in folder.names.items()
+        if number == file
+    ]
+
+
 def without_pages(before: bytes, then: bytes, now: bytes) -> bytes:
     """Return a content of now in which each page is as before that was not written since then."""
     pages = []

@@ -26,6 +26,7 @@ from tests.crash.images import (
     Moment,
     OpenFile,
     Versions,
+    failure,
     parted,
     without_pages,
 )
@@ -78,16 +79,6 @@ class SimulatedDisk(Disk):
     def is_locked(self) -> bool:
         """Whether anybody holds a lock."""
         return bool(self._locks)
-
-    def paths_of(self, descriptor: int) -> list[str]:
-        """List the paths of an open file."""
-        file = self._opened(descriptor).file
-        return [
-            f"{path.rstrip('/')}/{name}"
-            for path, (_, folder) in self._folders.items()
-            for name, number in folder.names.items()
-            if number == file
-        ]
 
     def open_append(self, path: Path) -> int:
         return self._opened_file(path, None)

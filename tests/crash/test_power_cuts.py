@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.crash.images import Image
+from tests.crash.images import Image, paths_of
 from tests.crash.power_cuts import Verdict, run
 from tests.crash.repertoire import INTRUDED, NAMED, intruded_ones, named
 from tests.crash.simulated_disk import SimulatedDisk
@@ -64,7 +64,7 @@ class ForgetfulDisk(SimulatedDisk):
         self._forgets = forgets
 
     def sync_data(self, descriptor: int) -> None:
-        paths = self.paths_of(descriptor)
+        paths = paths_of(self.moment(), self.file_id(descriptor)[0][1])
         if not self._forgets("sync_data", paths[0] if paths else "", self.is_locked):
             super().sync_data(descriptor)
 
