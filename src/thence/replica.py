@@ -33,11 +33,11 @@ from thence.log.drafting import Drafting, Words, said
 from thence.log.durability import Durability, durability_on
 from thence.log.findings import Verification
 from thence.log.follower import follow
-from thence.log.identity import read_info
 from thence.log.notice import NoticeMaker, guarded, warn
-from thence.log.opening import check_bounds, opened_vocabulary, prepare
+from thence.log.opening import check_bounds, known_info, opened_vocabulary, prepare
 from thence.log.process import CLOSE_S, watch_forks
 from thence.log.reading import reading
+from thence.log.refusal import closed_for_good
 from thence.log.retrying import retriable
 from thence.log.search import durable_event
 from thence.log.segment import FILE_BYTES_MAX, current_path
@@ -99,7 +99,7 @@ class Replica:
         self._drafting = Drafting(vocabulary, self.notice)
         self._is_prepared = False
         witness = self._writer.numbers.witness
-        self.origin = Origin(received, witness, partial(read_info, disk, folder))
+        self.origin = Origin(received, witness, partial(known_info, disk, folder))
         watch_forks(self.committer)
         self._closing = finalize(self, self.committer.close, CLOSE_S)
 
@@ -244,13 +244,15 @@ class Replica:
     def flush(self, timeout_s: float = 30) -> None:
         """Returns when everything emitted before is durable; raises what prevents it."""
         self.committer.append_all((), timeout_s)
+        if self.committer.failed_count:
+            raise closed_for_good(self.current_file)
 
     def environment(self, event: Cause) -> dict[str, str]:
         """Returns the variable by which another process names an event as cause of its own.
 
         `subprocess.run(…, env={**os.environ, **log.environment(event)})`: there `thence.open`
         and `thence append` find it. The event is durable first, what was emitted too.
-        Raises EventNotFound, InvalidEvent, and what `flush` raises.
+        Raises EventNotFound, InvalidEvent, ReadFailed, and what `flush` raises.
         """
         self.flush()
         self.prepare()

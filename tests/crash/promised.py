@@ -41,6 +41,8 @@ RIGHT: dict[str, tuple[type[ThenceError], ...]] = {
     "append with a guard": (*_APPEND, HeadsMoved),
     "flush": _APPEND,
     "read": (ReadFailed,),
+    "follow durably": (ReadFailed, OutcomeUnknown),
+    "hand on": (*_APPEND, ReadFailed),
 }
 
 
@@ -219,11 +221,11 @@ class Run:
             elif self.writer is not None:
                 self.is_drained = self.writer.close(timeout_s)
 
-    def look(self, work: Callable[[Replica], Any]) -> None:
+    def look(self, work: Callable[[Replica], Any], verb: str = "read") -> None:
         """Read in some way; whole events or an error must come of it."""
         assert self.log is not None
         try:
-            with self.allowed("read"):
+            with self.allowed(verb):
                 work(self.log)
         except ThenceError:
             return

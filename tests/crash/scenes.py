@@ -8,6 +8,7 @@ import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event as Signal
 from threading import Thread
 from typing import Any
 
@@ -208,6 +209,30 @@ def read(run: Run) -> None:
     run.look(lambda log: log.why(next(log.read())))
 
 
+def follow(run: Run) -> None:
+    run.open()
+
+    def three(log: Replica, sync: bool) -> None:
+        stop = Signal()
+        for number, _ in enumerate(log.follow(stop=stop, sync=sync), 1):
+            if number == 3:
+                stop.set()
+
+    run.look(lambda log: three(log, sync=False))
+    run.look(lambda log: three(log, sync=True), "follow durably")
+    run.look(lambda log: log.position())
+    run.look(lambda log: log.heads("a"))
+
+
+def hand_on(run: Run) -> None:
+    """Name an event to another process, which needs it durable."""
+    run.open()
+    run.append(0)
+    run.emit(1)
+    last = run.queued.get(1) or run.kept.get(-1, "")
+    run.look(lambda log: log.environment(last), "hand on")
+
+
 def close_idle(run: Run) -> None:
     run.log = Replica(run.folder, PLAIN, tell=silent, disk=run.disk)
     run.append(0)
@@ -313,6 +338,8 @@ SCENES = {
     "a log without its folder": Scene(append, adopted),
     "opening for reading": Scene(open_only, some),
     "reading": Scene(read, torn),
+    "following": Scene(follow, torn),
+    "handing on": Scene(hand_on, some),
     "close": Scene(close_idle, some, arms_itself=True),
     "close with a queue": Scene(close_queued, some, arms_itself=True),
     "append_many": Scene(append_many, some),

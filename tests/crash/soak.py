@@ -20,6 +20,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "kills": ("tests.crash.campaign", str(KILLS)),
     "power": ("tests.crash.power_cuts", str(POWER_CUTS)),
     "leaks": ("tests.crash.leaks", str(LEAKS_S)),
+    "faults": ("tests.crash.sweep",),
 }
 
 

@@ -70,13 +70,15 @@ def go_on(run: Run, fault: Fault | None) -> None:
         run.disk.heal()
     run.disk.is_doomed = False
     is_well = run.disk.is_well
-    if run.log is None:
-        return
-    if is_well:
-        run.retry()
-    run.append(GOES_ON)
+    if run.writer is not None:
+        run.tell(GOES_ON)
+    elif run.log is not None:
+        if is_well:
+            run.retry()
+        run.append(GOES_ON)
     may_end = run.is_poisoned and sum(run.disk.failed.values()) > 1
-    if is_well and GOES_ON not in run.kept and not may_end:
+    is_taken = GOES_ON in run.kept or GOES_ON in run.queued
+    if is_well and not is_taken and not may_end:
         error = run.refused.get(GOES_ON) or run.unknown.get(GOES_ON)
         run.problems.append(f"the disk is well again, not so the log: {error!r}")
 
@@ -117,7 +119,7 @@ def judged(run: Run, vocabulary: str) -> list[str]:
         if event_id not in served
     ]
     found += misnumbered(good) + repeated(run) + unrefused(run, good) + mistold(run, good)
-    return found + counts(run, served)
+    return found + counts(run, served, good)
 
 
 def left_behind(folder: Path) -> list[str]:
@@ -233,7 +235,7 @@ def unrefused(run: Run, good: list[dict[str, Any]]) -> list[str]:
     ]
 
 
-def counts(run: Run, served: Counter[str]) -> list[str]:
+def counts(run: Run, served: Counter[str], good: list[dict[str, Any]]) -> list[str]:
     """Check what close answered and what was counted against what is there."""
     opened = run.log.committer if run.log else run.writer
     if opened is None:
@@ -248,6 +250,10 @@ def counts(run: Run, served: Counter[str]) -> list[str]:
     if run.answers:
         if failed != run.answers.count(False):
             found.append(f"failed_count is {failed}, answers {run.answers}")
+        told = sum(facts["count"] for kind, facts in notices(good) if kind == "write_failed")
+        owed = "".join(map(str, map(int, run.answers))).rstrip("0").count("0")
+        if told != owed:
+            found.append(f"notices tell of {told} refused, answers {run.answers}")
     elif not len(missing) <= failed <= len(run.queued):
         found.append(f"failed_count is {failed}, {len(missing)} of {len(run.queued)} are missing")
     elif failed > len(missing) and not run.has_failed_sync:

@@ -5,9 +5,10 @@ import errno
 import pytest
 from tests.disks import CountingDisk, LyingDisk
 from tests.events import event_of, line_of
+from tests.log.processes import descriptors
 
 from thence.core.vocabulary import PLAIN
-from thence.errors import EventNotFound, OutcomeUnknown
+from thence.errors import EventNotFound, OutcomeUnknown, ReadFailed
 from thence.log.disk import OS_DISK, Disk
 from thence.log.search import durable_event
 from thence.replica import Replica
@@ -73,3 +74,20 @@ def test_rotation_while_looking_hides_nothing(tmp_path):
 
     assert found(tmp_path, event.event_id, Rotating()) == event
     log.close()
+
+
+@pytest.mark.parametrize("call", ["open_read", "names", "read_at", "file_id", "close"])
+def test_event_that_can_not_be_looked_for_is_told_and_leaves_no_descriptor(tmp_path, call):
+    class Failing(Disk):
+        pass
+
+    def failing(disk, *arguments):
+        if call == "close":
+            Disk.close(disk, *arguments)
+        raise OSError(errno.EIO, "device error")
+
+    setattr(Failing, call, failing)
+    (tmp_path / "events.jsonl").write_bytes(line_of())
+    with pytest.raises((ReadFailed, OutcomeUnknown, EventNotFound)):
+        found(tmp_path, "0" * 26, Failing())
+    assert descriptors(tmp_path) == []

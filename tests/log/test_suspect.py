@@ -346,3 +346,21 @@ def test_queued_events_whose_broken_write_could_not_be_taken_back_stand_once(tmp
     names = [line.split(b'"')[3] for line in lines_of(tmp_path / "events.jsonl")]
     assert len(names) == len(set(names))
     assert thence.open(tmp_path).verify().ok
+
+
+@pytest.mark.promise("P1")
+def test_flush_never_returns_when_what_was_emitted_is_lost(tmp_path):
+    disk = FailingDisk()
+    log, told = opened(tmp_path, disk)
+    log.append("a")
+    disk.faults["sync_data"] = BROKEN
+    with pytest.raises(OutcomeUnknown):
+        log.append("b")
+    log.emit("c")
+    while "lost" not in [word for word, _ in told]:  # nothing is queued behind it any more
+        assert log.committer.is_running
+    for _ in range(2):
+        with pytest.raises(LogReadOnly, match="earlier sync"):
+            log.flush()
+    assert log.committer.failed_count == 1
+    assert not log.close()

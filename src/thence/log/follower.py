@@ -235,7 +235,7 @@ class Follower:
             if not self._is_known(cursor):
                 return cursor
         except OSError:
-            self._disk.close(descriptor)
+            self._disk.let_go(descriptor)
             raise
         cursor.close()
         return None

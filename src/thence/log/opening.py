@@ -19,7 +19,7 @@ from thence.errors import (
     VocabularyMismatch,
 )
 from thence.log.disk import DENIED_ERRNOS, FULL_ERRNOS, Disk
-from thence.log.identity import make_info, read_info
+from thence.log.identity import LogInfo, make_info, read_info
 from thence.log.reader import raw_lines
 from thence.log.reading import reading
 from thence.log.segment import segments
@@ -70,6 +70,12 @@ def opened_vocabulary(
                     raise
             # a log that can only be read; its appends will say why
     return wanted or found
+
+
+def known_info(disk: Disk, folder: Path) -> LogInfo | None:
+    """Returns what a log says of itself, None if it says nothing; raises ReadFailed too."""
+    with reading(folder):
+        return read_info(disk, folder)
 
 
 def prepare(disk: Disk, folder: Path, vocabulary: Vocabulary) -> None:

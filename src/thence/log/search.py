@@ -8,6 +8,7 @@ from thence.core.lookup import not_found
 from thence.core.vocabulary import Vocabulary
 from thence.errors import OutcomeUnknown
 from thence.log.disk import Disk
+from thence.log.reading import reading
 from thence.log.recovery import lines_backwards
 from thence.log.segment import current_path, older_names
 
@@ -16,21 +17,20 @@ def durable_event(disk: Disk, folder: Path, vocabulary: Vocabulary, event_id: st
     """Returns the event of the newest line of an id once it is on the device.
 
     Whoever wrote the line may not have synced it yet. Older segments were, before they got
-    their names. Raises EventNotFound, and OutcomeUnknown when the sync fails.
+    their names. Raises EventNotFound, ReadFailed, and OutcomeUnknown when
+    it can't be made sure of.
     """
     paths = [current_path(folder)]
     while paths:
         path = paths.pop()
+        with reading(folder):
+            descriptor = _opened(disk, path)
         try:
-            descriptor = disk.open_read(path)
-        except (FileNotFoundError, NotADirectoryError):
-            descriptor = None
-        if path.name == current_path(folder).name:
-            # listed after the current one is open: so a rotation in between hides nothing
-            paths = [folder / name for name in older_names(disk, folder)]
-        if descriptor is None:
-            continue
-        try:
+            if path.name == current_path(folder).name:
+                # listed after the current one is open: so a rotation in between hides nothing
+                paths = [folder / name for name in older_names(disk, folder)]
+            if descriptor is None:
+                continue
             found = _newest(disk, descriptor, vocabulary, event_id)
             if found is not None:
                 disk.sync_data(descriptor)
@@ -43,8 +43,16 @@ def durable_event(disk: Disk, folder: Path, vocabulary: Vocabulary, event_id: st
                 hint="check the device; the event may be lost with the next power cut",
             ) from error
         finally:
-            disk.close(descriptor)
+            if descriptor is not None:
+                disk.let_go(descriptor)
     raise not_found(folder, event_id)
+
+
+def _opened(disk: Disk, path: Path) -> int | None:
+    try:
+        return disk.open_read(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
 
 
 def _newest(disk: Disk, descriptor: int, vocabulary: Vocabulary, event_id: str) -> Event | None:
