@@ -173,7 +173,8 @@ class Committer:
         if self.drops.gap is not None and waiting.drafts:
             self._queue_gap(waiting.drafts[0].event_id)
         self._queue.append(waiting)
-        self._wake()
+        if self._is_sleeping or self._thread is None or self._has_ended:
+            self._wake()
 
     def _may_lead(self, thread: int) -> bool:
         """Tells whether a thread may commit itself: nobody does, and nothing is queued.
