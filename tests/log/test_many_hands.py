@@ -16,7 +16,7 @@ from tests.log.hands import (
     judged,
     opened,
 )
-from tests.log.processes import started
+from tests.log.processes import ran, started
 
 import thence
 from thence.core.guard import Unchanged
@@ -108,6 +108,38 @@ def test_children_of_a_full_queue_begin_with_an_empty_one(tmp_path):
     hands = {"parent": 500, "multiprocessing": 21}
     hands |= {f"thread {n}": 1 for n in range(4)} | {f"forked {n}": 21 for n in range(3)}
     judged(tmp_path, hands)
+
+
+FORKING = """
+import os, signal, sys, thence
+from thence.core.vocabulary import PLAIN
+from thence.replica import Replica
+assert "logging" not in sys.modules
+log = Replica(thence.open(sys.argv[1]).folder, PLAIN, max_file_size=10)
+log.append("parent")
+log.emit("parent")  # the thread imports what rotating and telling need
+children = []
+for _ in range(20):
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)  # the end of one that is bound
+        log.append("child")
+        log.append("child")
+        os._exit(0 if log.close() else 1)
+    children.append(child)
+assert all(os.waitpid(child, 0)[1] == 0 for child in children)
+assert log.close()
+"""
+
+
+@pytest.mark.promise("P1")
+def test_children_forked_while_the_thread_imports_are_not_bound(tmp_path):
+    for n in range(8):
+        ran(FORKING, tmp_path / str(n))
+        with thence.open(tmp_path / str(n)) as log:
+            told = sorted(event.event_type for event in log.read())
+            assert told == ["child"] * 40 + ["parent"] * 2
+            assert log.verify().findings == ()
 
 
 CLAIMING = """

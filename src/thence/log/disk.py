@@ -332,6 +332,6 @@ def yield_processor() -> None:
     time.sleep(0)
 
 
-def on_fork(child: Callable[[], None]) -> None:
-    """Has a function called in every child that a fork makes."""
-    os.register_at_fork(after_in_child=child)
+def on_fork(before: Callable[[], None], child: Callable[[], None]) -> None:
+    """Has functions called before each fork, and in the child that it makes."""
+    os.register_at_fork(before=before, after_in_child=child)

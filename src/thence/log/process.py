@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from threading import Lock
 from typing import ClassVar, Protocol
 from weakref import WeakSet, ref
@@ -12,6 +13,7 @@ from thence.log.disk import monotonic_ns, noise_bits, on_fork, wall_ns
 
 CLOSE_S = 10.0
 _WORKER_END_PRIORITY = 100
+_LATE = ("_strptime", "hashlib", "logging", "mmap", "thence.log.unclean")
 
 
 class Forked(Protocol):
@@ -52,7 +54,16 @@ class _Process:
             log.after_fork()
 
 
-on_fork(_Process.forget)
+def _import_late() -> None:
+    """Imports what the log imports late, unless it is there.
+
+    A child forked while another thread is amid an import would wait for it for ever.
+    """
+    for name in _LATE:
+        import_module(name)
+
+
+on_fork(_import_late, _Process.forget)
 
 
 def new_id() -> str:
