@@ -142,7 +142,8 @@ class Committer:
                         return self._commit_alone(draft, timeout_s)
                 finally:
                     self._leader = 0
-        return self._wait(Waiting((draft,)), timeout_s)[0]
+        self.join(waiting := Waiting((draft,)))
+        return self._wait_on(waiting, timeout_s)[0]
 
     def append_all(
         self, drafts: Sequence[Draft], timeout_s: float, condition: Condition | None = None
@@ -164,7 +165,8 @@ class Committer:
                         return waiting.result()
                 finally:
                     self._leader = 0
-        return self._wait(waiting, timeout_s)
+        self.join(waiting)
+        return self._wait_on(waiting, timeout_s)
 
     def join(self, waiting: Waiting) -> None:
         """Queues events whose caller waits by itself."""
@@ -194,10 +196,6 @@ class Committer:
 
     def _has_nothing_before(self) -> bool:
         return not (self._queue or self._batch or self.drops.gap or self._refused.count)
-
-    def _wait(self, waiting: Waiting, timeout_s: float) -> list[bytes]:
-        self.join(waiting)
-        return self._wait_on(waiting, timeout_s)
 
     def _wait_on(self, waiting: Waiting, timeout_s: float) -> list[bytes]:
         if waiting.wait(timeout_s):
