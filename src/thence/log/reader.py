@@ -6,6 +6,7 @@ that differ a verified one before those of other tools, of these the one that so
 bytes, in the place of the first.
 """
 
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -145,11 +146,12 @@ def blocks(disk: Disk, folder: Path) -> Iterator[Block]:
     rotation is read first.
     """
     seen: set[FileId] = set()
+    listed: deque[str] = deque()
     current: Cursor | None = None
     following: Cursor | None = None
     try:
         while True:
-            following = _open_next(disk, folder, seen)
+            following = _open_next(disk, folder, seen, listed)
             if current is not None:
                 yield from current.blocks()
                 yield from current.rest()
@@ -173,16 +175,19 @@ def blocks_of(disk: Disk, path: Path, offset: int = 0) -> Iterator[Block]:
         disk.close(descriptor)
 
 
-def _open_next(disk: Disk, folder: Path, seen: set[FileId]) -> Cursor | None:
-    """Opens the first segment not seen yet.
+def _open_next(disk: Disk, folder: Path, seen: set[FileId], listed: deque[str]) -> Cursor | None:
+    """Opens the first segment not seen yet; `listed` are older ones still to be looked at.
 
-    The current one is opened before the older ones are listed: so the list holds every
-    segment that was rotated before it.
+    When none is left the current one is opened before the older ones are listed again: so
+    the list holds every segment that was rotated before it.
     """
+    older = _open_listed(disk, folder, seen, listed)
+    if older is not None:
+        return older
     current = _open_unseen(disk, current_path(folder), seen)
     try:
-        unseen = (_open_unseen(disk, folder / name, seen) for name in older_names(disk, folder))
-        older = next(filter(None, unseen), None)
+        listed += older_names(disk, folder)
+        older = _open_listed(disk, folder, seen, listed)
     except OSError:
         if current is not None:
             current.close()
@@ -190,10 +195,19 @@ def _open_next(disk: Disk, folder: Path, seen: set[FileId]) -> Cursor | None:
     if older is not None:
         if current is not None:
             current.close()
-        current = older
+        return older
     if current is not None:
         seen.add(current.file)
     return current
+
+
+def _open_listed(disk: Disk, folder: Path, seen: set[FileId], listed: deque[str]) -> Cursor | None:
+    while listed:
+        found = _open_unseen(disk, folder / listed.popleft(), seen)
+        if found is not None:
+            seen.add(found.file)
+            return found
+    return None
 
 
 def _open_unseen(disk: Disk, path: Path, seen: set[FileId]) -> Cursor | None:
