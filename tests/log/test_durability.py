@@ -4,6 +4,7 @@ import logging
 import os
 
 import pytest
+import structlog
 
 import thence
 from thence.core.vocabulary import PLAIN, SIM
@@ -45,6 +46,7 @@ def test_reading_there_warns_of_nothing(tmp_path, caplog):
 
 
 def test_simulation_is_warned_in_its_own_records(tmp_path, caplog):
+    structlog.reset_defaults()  # another test may have left it configured
     with EventWriter(tmp_path, "run", disk=On("nfs")) as writer:
         writer.emit(MilestoneEvent(simulation_id="run", milestone_type="turn_start"))
     assert any("event_writer_unproven" in record.getMessage() for record in caplog.records)
