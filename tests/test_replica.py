@@ -292,3 +292,9 @@ log.emit("never")
     done = ran(code, tmp_path, check=False)
     assert "KeyboardInterrupt" in done.stderr
     assert [event.event_type for event in thence.open(tmp_path).read()] == ["t"]
+
+
+@pytest.mark.parametrize("options", [{"max_queue_size": 0}, {"on_full": "x"}, {"max_file_size": 0}])
+def test_options_out_of_range_are_refused(tmp_path, options):
+    with pytest.raises(InvalidEvent, match="max_queue_size"):
+        Replica(tmp_path, PLAIN, **options)

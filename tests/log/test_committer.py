@@ -12,7 +12,7 @@ from tests.log.processes import lines
 
 import thence
 from thence.core.vocabulary import PLAIN
-from thence.errors import InvalidEvent, LogFull, OutcomeUnknown, WriterClosed
+from thence.errors import LogFull, OutcomeUnknown, WriterClosed
 from thence.log.disk import OS_DISK, Disk
 from thence.log.identity import node_id
 from thence.replica import Replica
@@ -394,9 +394,3 @@ def test_close_drains_what_a_thread_that_died_left(tmp_path):
     log.emit("c")
     assert log.close()
     assert types(tmp_path) == ["a", "b", "c"]
-
-
-@pytest.mark.parametrize("options", [{"max_queue_size": 0}, {"on_full": "x"}, {"max_file_size": 0}])
-def test_options_out_of_range_are_refused(tmp_path, options):
-    with pytest.raises(InvalidEvent, match="max_queue_size"):
-        Replica(tmp_path, PLAIN, **options)
