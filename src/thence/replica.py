@@ -10,14 +10,12 @@ from functools import partial
 from pathlib import Path
 from threading import Event as Signal
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import finalize
 
 from thence.context import Cause, Origin, current_causes, id_of
-from thence.core import answer
 from thence.core.codec import Draft
 from thence.core.event import Event
-from thence.core.guard import Unchanged
 from thence.core.handing import VARIABLE
 from thence.core.lookup import among, named
 from thence.core.order import heads, totally_ordered
@@ -31,18 +29,19 @@ from thence.log.committer import Committer, OnFull
 from thence.log.disk import OS_DISK, Disk, variable
 from thence.log.drafting import Drafting, Words, said
 from thence.log.durability import Durability, durability_on
-from thence.log.findings import Verification
-from thence.log.follower import follow
 from thence.log.notice import NoticeMaker, guarded, warn
 from thence.log.opening import check_bounds, known_info, opened_vocabulary, prepare
 from thence.log.process import CLOSE_S, watch_forks
 from thence.log.reading import reading
 from thence.log.refusal import closed_for_good
 from thence.log.retrying import retriable
-from thence.log.search import durable_event
 from thence.log.segment import FILE_BYTES_MAX, current_path
-from thence.log.verify import verify
 from thence.log.writer import SegmentWriter, Tell
+
+if TYPE_CHECKING:
+    from thence.core.answer import Effects, Why
+    from thence.core.guard import Unchanged
+    from thence.log.findings import Verification
 
 QUEUE_EVENTS_MAX = 10_000
 _STEP_S = 30.0
@@ -128,7 +127,7 @@ class Replica:
         stream: str | None = None,
         caused_by: Iterable[Cause] = (),
         event_id: str | None = None,
-        guard: Unchanged | None = None,
+        guard: "Unchanged | None" = None,
         timeout_s: float = 30,
     ) -> Event:
         """Appends an event and returns it once it is durable, with all queued before it.
@@ -183,7 +182,7 @@ class Replica:
         stream: str | None = None,
         caused_by: Iterable[Cause] = (),
         event_id: str | None = None,
-        guard: Unchanged | None = None,
+        guard: "Unchanged | None" = None,
     ) -> Event:
         """Does what `append` does for a task, without holding up its event loop.
 
@@ -254,6 +253,8 @@ class Replica:
         and `thence append` find it. The event is durable first, what was emitted too.
         Raises EventNotFound, InvalidEvent, ReadFailed, and what `flush` raises.
         """
+        from thence.log.search import durable_event
+
         self.flush()
         self.prepare()
         found = durable_event(self._disk, self.folder, self.vocabulary, id_of(event))
@@ -280,10 +281,11 @@ class Replica:
         """Yields each event once, in arrival order, and goes on as any process appends more.
 
         It begins at the log's start, or behind `after` as `read` does, and ends within 0.2 s
-        when `stop` is set. With `sync` an event is on the device when it is yielded: ask for
-        it before events leave for elsewhere or are acted on. Raises EventNotFound,
-        OutcomeUnknown, ReadFailed.
+        when `stop` is set. With `sync` an event is on the device when it is yielded, as who
+        acts on it needs it. Raises EventNotFound, OutcomeUnknown, ReadFailed.
         """
+        from thence.log.follower import follow
+
         behind = after if after is None or isinstance(after, Position) else id_of(after)
         where = (self._disk, self.folder, self.vocabulary)
         with reading(self.folder):
@@ -314,28 +316,33 @@ class Replica:
         """
         return named(text, self.events(), self.vocabulary, self.folder)
 
-    def why(self, event: Cause) -> answer.Why:
+    def why(self, event: Cause) -> "Why":
         """Says why an event happened: its chain and cone of causes, told in sentences."""
-        events = self.events()
-        return answer.why(among(events, id_of(event), self.folder), events, self.vocabulary)
+        from thence.core.answer import why
 
-    def effects(self, event: Cause) -> answer.Effects:
+        events = self.events()
+        return why(among(events, id_of(event), self.folder), events, self.vocabulary)
+
+    def effects(self, event: Cause) -> "Effects":
         """Says what followed from an event: its cone of effects, told in sentences."""
-        events = self.events()
-        return answer.effects(among(events, id_of(event), self.folder), events, self.vocabulary)
+        from thence.core.answer import effects
 
-    def verify(self) -> Verification:
+        events = self.events()
+        return effects(among(events, id_of(event), self.folder), events, self.vocabulary)
+
+    def verify(self) -> "Verification":
         """Checks every line of the log and changes nothing. Raises ReadFailed."""
+        from thence.log.verify import verify
+
         with reading(self.folder):
             return verify(self._disk, self.folder, self.vocabulary)
 
-    def repair(self, timeout_s: float = 30) -> Verification:
+    def repair(self, timeout_s: float = 30) -> "Verification":
         """Heals what verify finds in the log's bytes, and returns what it finds then.
 
         Events that stand untouched beside other bytes are freed of them; bad bytes are moved
-        to `.thence/quarantine/`, and a notice tells of each region. No line that is an event
-        is changed. The append lock is waited for up to `timeout_s` seconds. Raises LogBusy,
-        LogFull, LogReadOnly, AppendFailed, OutcomeUnknown.
+        to `.thence/quarantine/`, and a notice tells of each region. No event is changed. Raises
+        what `append` raises.
         """
         from thence.log.repair import repair  # needed once in a log's life
 

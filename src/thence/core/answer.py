@@ -1,15 +1,15 @@
 """The answers to "why did this happen?" and "what followed from it?"."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from thence.core.event import Event
 from thence.core.order import CONE_EVENTS_MAX, Cone, chain, downstream, upstream
 from thence.core.vocabulary import Vocabulary
 
 
-@dataclass(frozen=True, slots=True)
-class Why:
+class Why(msgspec.Struct, frozen=True):
     """The causes of an event.
 
     `chain` is one line of causes, the root first and the event last; `sentences` tell it,
@@ -24,8 +24,7 @@ class Why:
     truncated: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Effects:
+class Effects(msgspec.Struct, frozen=True):
     """The effects of an event, as `Why` holds its causes, one sentence for each."""
 
     event: Event

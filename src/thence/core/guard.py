@@ -1,15 +1,15 @@
 """A guard on an append: what must not have happened since its caller looked."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+
+import msgspec
 
 from thence.core.event import Event
 from thence.core.position import Position
 from thence.errors import InvalidEvent
 
 
-@dataclass(frozen=True, slots=True)
-class Unchanged:
+class Unchanged(msgspec.Struct, frozen=True):
     """Holds as long as no event behind a position is about certain subjects.
 
     `since` is what the caller has read, up to its last event in arrival order. `subjects`

@@ -6,8 +6,9 @@ and SIM are data here, so that any command opens any log; a program may pass its
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from thence.core.event import Event
 from thence.core.sentences import SIM_SENTENCES, sentence
@@ -16,8 +17,7 @@ from thence.errors import InvalidEvent
 Text = Callable[[Event], str | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Vocabulary:
+class Vocabulary(msgspec.Struct, frozen=True):
     """The words of one host.
 
     The `..._key` fields name the member that holds each word, None where the host has no
@@ -36,7 +36,7 @@ class Vocabulary:
     actor_of: Text
     mark: str = ""
     notice_type: str | None = None
-    sentences: Mapping[str, Callable[[Event], str]] = field(default_factory=dict)
+    sentences: Mapping[str, Callable[[Event], str]] = msgspec.field(default_factory=dict)
 
     def sentence(self, event: Event) -> str:
         """Says in one sentence what happened, ending in the event's short id."""

@@ -7,26 +7,28 @@ end, as far as it takes.
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from thence.core.codec import Draft, event_id_of, parse, unnumbered
 from thence.core.event import Event
-from thence.core.guard import Unchanged
 from thence.core.vocabulary import Vocabulary
 from thence.errors import HeadsMoved, IdReused, ThenceError
 from thence.log.disk import Disk
 from thence.log.recovery import lines_backwards
 from thence.log.segment import segments
 
+if TYPE_CHECKING:
+    from thence.core.guard import Unchanged
+
 
 class Condition(NamedTuple):
     """What an event needs to be appended: an unbroken guard, an id that is not there yet."""
 
-    guard: Unchanged | None = None
+    guard: "Unchanged | None" = None
     is_named: bool = False
 
     @classmethod
-    def of(cls, guard: Unchanged | None, event_id: str | None) -> "Condition | None":
+    def of(cls, guard: "Unchanged | None", event_id: str | None) -> "Condition | None":
         """Returns the condition that a guard and a chosen id make, None without both."""
         if guard is None and event_id is None:
             return None
@@ -135,7 +137,7 @@ class _Judge:
                     return self._reused(event)
         return None
 
-    def _moved(self, guard: Unchanged) -> ThenceError | None:
+    def _moved(self, guard: "Unchanged") -> ThenceError | None:
         for earlier in self._admitted.values():
             if guard.is_broken_by(earlier):
                 return self._heads_moved(earlier)

@@ -4,8 +4,9 @@ docs/reference/findings.md tells of each code what it means and what to do.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 Severity = Literal["damaged", "lost", "torn", "absent", "noted"]
 _FAILING: frozenset[Severity] = frozenset(("damaged", "lost"))
@@ -44,8 +45,7 @@ MOVED = frozenset(("bad_checksum", "not_json", "not_an_event", "too_long"))
 FINDINGS_MAX = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(msgspec.Struct, frozen=True):
     """One thing that verify found. `code` is stable; offset and length are in bytes.
 
     `count` is more than 1 where one finding stands for many lines.
@@ -73,8 +73,7 @@ class Finding:
         return "quarantine" if self.code in MOVED else None
 
 
-@dataclass(frozen=True, slots=True)
-class Verification:
+class Verification(msgspec.Struct, frozen=True):
     """What verify found: how many events, how many of them unverified, what is wrong."""
 
     events: int

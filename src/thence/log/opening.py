@@ -2,8 +2,9 @@
 
 import errno
 import sys
-from dataclasses import replace
 from pathlib import Path
+
+import msgspec
 
 from thence.core.codec import parse
 from thence.core.event import Event
@@ -166,7 +167,9 @@ def _found(disk: Disk, folder: Path) -> Vocabulary | None:
     """Tells a log's vocabulary by its log.json, else by its first whole line."""
     info = read_info(disk, folder)
     if info is not None:
-        return VOCABULARIES.get(info.vocabulary) or replace(PLAIN, name=info.vocabulary)
+        return VOCABULARIES.get(info.vocabulary) or msgspec.structs.replace(
+            PLAIN, name=info.vocabulary
+        )
     for _, _, line, is_whole in raw_lines(disk, folder):
         first = parse(line, PLAIN)
         if not is_whole or not isinstance(first, Event):

@@ -9,10 +9,11 @@ that no event says to lie in another.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import chain, islice
 from operator import lt
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from thence.core.clock import CLOCK_MAX
 from thence.core.codec import (
