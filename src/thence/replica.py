@@ -196,11 +196,13 @@ class Replica:
         future = get_running_loop().create_future()
         waiting = Waiting(drafts, Condition.of(guard, event_id), future)
         self.committer.join(waiting)
-        await future
         try:
+            await future
             return self._last(waiting.result())
         except OutcomeUnknown as unknown:
             raise retriable(unknown, self._writer, drafts, self._last) from unknown.__cause__
+        finally:
+            self.committer.callers.leave()
 
     def append_step(
         self,

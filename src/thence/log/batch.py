@@ -1,5 +1,6 @@
 """What lies in the queue of a log, and how the outcome of a write is handed out to it."""
 
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from copy import copy
 from itertools import islice, pairwise
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from asyncio import Future
 
 Outcome = bytes | ThenceError
+BATCH_EVENTS_MAX = 8_192
+BATCH_BYTES_MAX = 8 * 1024 * 1024
+_TAKE_EVENTS = 512
 
 
 class Waiting:
@@ -116,6 +120,18 @@ class Refused:
         if not self.count:
             return []
         return [notice("write_failed", {"count": self.count, "reason": str(self.error)})]
+
+
+def taken(queue: deque[Item]) -> list[Item]:
+    """Takes all that is queued, up to 8,192 events or about 8 MiB."""
+    pop = queue.popleft
+    found: list[Item] = []
+    size_bytes = 0
+    while queue and len(found) < BATCH_EVENTS_MAX and size_bytes < BATCH_BYTES_MAX:
+        some = [pop() for _ in range(min(len(queue), _TAKE_EVENTS))]
+        size_bytes += sum([len(item.tail) for item in some])
+        found += some
+    return found
 
 
 def drafts_of(items: list[Item]) -> list[Draft]:

@@ -32,22 +32,23 @@ from thence.log.batch import (
     drafts_of,
     emitted,
     split,
+    taken,
 )
-from thence.log.disk import monotonic_ns, yield_processor
+from thence.log.disk import monotonic_ns, pause, yield_processor
 from thence.log.drops import Drops
-from thence.log.gate import Gate, Parking
+from thence.log.gate import Callers, Gate, Parking
 from thence.log.lock import WAIT_S
 from thence.log.process import at_worker_end
 from thence.log.writer import Notice, SegmentWriter, Tell
 
 OnFull = Literal["drop", "block"]
-BATCH_EVENTS_MAX = 8_192
-BATCH_BYTES_MAX = 8 * 1024 * 1024
 RETRY_S = 1.0
 _IDLE_S = 5.0
-_TAKE_EVENTS = 512
 _YIELD_FROM = 1_024
 _YIELD_MASK = 127
+# while somebody waits, who emits without a pause lets go of the interpreter
+_AWAITED_MASK = 15
+_AWAITED_S = 0.000001
 
 
 class Committer:
@@ -88,6 +89,7 @@ class Committer:
         self._deadline_ns = 0
         self._last: Draft | None = None
         self._held = 0
+        self.callers = Callers()
         self._doubtful = ""
         self._refused = Refused()
 
@@ -123,7 +125,9 @@ class Committer:
         queue.append(draft)
         if self._is_sleeping or self._thread is None or self._has_ended:
             self._wake()
-        if waiting >= _YIELD_FROM and not waiting & _YIELD_MASK:
+        if self.callers.left < self.callers.came and not waiting & _AWAITED_MASK:
+            pause(_AWAITED_S)
+        elif waiting >= _YIELD_FROM and not waiting & _YIELD_MASK:
             yield_processor()
         return True
 
@@ -169,11 +173,12 @@ class Committer:
         return self._wait_on(waiting, timeout_s)
 
     def join(self, waiting: Waiting) -> None:
-        """Queues events whose caller waits by itself."""
+        """Queues events whose caller waits, then leaves `callers`."""
         if self._is_closed:
             raise closed(self._writer.folder)
         if self.drops.gap is not None and waiting.drafts:
             self._queue_gap(waiting.drafts[0].event_id)
+        self.callers.come()
         self._queue.append(waiting)
         if self._is_sleeping or self._thread is None or self._has_ended:
             self._wake()
@@ -198,8 +203,11 @@ class Committer:
         return not (self._queue or self._batch or self.drops.gap or self._refused.count)
 
     def _wait_on(self, waiting: Waiting, timeout_s: float) -> list[bytes]:
-        if waiting.wait(timeout_s):
-            return waiting.result()
+        try:
+            if waiting.wait(timeout_s):
+                return waiting.result()
+        finally:
+            self.callers.leave()
         unknown = OutcomeUnknown(
             "could not confirm an append to",
             place=self._writer.folder,
@@ -269,7 +277,7 @@ class Committer:
             with self._lead:
                 self._leader = get_ident()
                 try:
-                    self._batch += self._take()
+                    self._batch += taken(self._queue)
                     self._parking.let_in(self._bound - len(self._queue) - self._held)
                     self._batch = self._commit(self._batch, WAIT_S)
                     self._held = len(self._batch)
@@ -294,18 +302,6 @@ class Committer:
         self._parking.let_in(sys.maxsize)
         if self._queue:
             self._run()
-
-    def _take(self) -> list[Item]:
-        """Takes all that is queued, up to 8,192 events or about 8 MiB."""
-        queue = self._queue
-        pop = queue.popleft
-        taken: list[Item] = []
-        size_bytes = 0
-        while queue and len(taken) < BATCH_EVENTS_MAX and size_bytes < BATCH_BYTES_MAX:
-            some = [pop() for _ in range(min(len(queue), _TAKE_EVENTS))]
-            size_bytes += sum([len(item.tail) for item in some])
-            taken += some
-        return taken
 
     def _commit_alone(self, draft: Draft, timeout_s: float) -> bytes:
         """Does for one event, in the thread of its caller, what `_commit` does for many."""

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable
+from itertools import count
 from threading import Lock
 
 
@@ -25,6 +26,24 @@ class Gate:
     def wait(self, timeout_s: float | None) -> bool:
         """Waits until the gate opens; False when `timeout_s` seconds passed first."""
         return self._lock.acquire(timeout=-1 if timeout_s is None else max(timeout_s, 0))
+
+
+class Callers:
+    """Those who wait for an append, counted as they come and leave, without a lock."""
+
+    __slots__ = ("_comings", "_leavings", "came", "left")
+
+    def __init__(self) -> None:
+        self.came = self.left = 0
+        self._comings, self._leavings = count(1), count(1)
+
+    def come(self) -> None:
+        """Counts one who begins to wait."""
+        self.came = next(self._comings)
+
+    def leave(self) -> None:
+        """Counts one who waits no more."""
+        self.left = next(self._leavings)
 
 
 class Parking:

@@ -183,7 +183,7 @@ def last_numbers(disk: Disk, descriptor: int, start: int, end: int, node_id: str
     """
     lamport_clock = damaged = seq = after = 0
     for position, whole in enumerate(lines_backwards(disk, descriptor, start, end, LINE_BYTES_MAX)):
-        for line in _parts_backwards(whole):
+        for line in _parts_backwards(whole) if whole else ():
             found = numbers(line)
             if found is None or not has_valid_crc(line):
                 # what follows the last newline was never acknowledged

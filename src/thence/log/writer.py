@@ -102,9 +102,8 @@ class SegmentWriter:
     ) -> Written:
         """Writes a batch in order and returns what stands of it; not synced yet.
 
-        The lock is waited for up to `timeout_s` seconds. `conditions` are by place in the
-        batch. Raises nothing of ThenceError's tree: an error, LogBusy too, is in the result
-        beside the lines written before it.
+        The lock is waited for up to `timeout_s` seconds. `conditions` are by place. An error,
+        LogBusy too, is not raised but in the result, beside the lines written before it.
         """
         if self._poison is not None:
             return Written([], closed_for_good(self._path))
@@ -128,17 +127,17 @@ class SegmentWriter:
         return Written(outcomes, None)
 
     def write_one(self, draft: Draft) -> bytes | None:
-        """Does for one event what `write` does for many, when the way is clear.
-
-        None means that it is not, and nothing was written. Raises what the disk does.
-        """
+        """Does for one event what `write` does for many; None if the lock is not free now."""
         if not self._whole or self._poison is not None or self._size >= self._file_bytes_max:
             return None
         lines: list[bytes | ThenceError] = []
         try:
-            here = (self._file, self._size)
-            if not self._lock.take() or self._disk.path_id(self._path_text) != here:
+            if not self._lock.take():
                 return None
+            if self._disk.path_id(self._path_text) != (self._file, self._size):
+                self._settle()
+                if self._size >= self._file_bytes_max:
+                    return None
             line = self.numbers.stamp((draft,))
             self._write_lines(line, lines)
             return line[0]
@@ -146,6 +145,8 @@ class SegmentWriter:
             raise refusal(self._path, error) from error
         finally:
             self._lock.release()
+            if self._untold or self.numbers.unbelieved:
+                self._tell_untold()
 
     def sync(self, written: Sequence[bytes | ThenceError] = ()) -> None:
         """Returns when all that was written is on the device.
@@ -195,10 +196,11 @@ class SegmentWriter:
         if self._file == self._suspect:
             self._set_aside(OSError("an earlier sync of it failed"))
         descriptor = self._require_open()
-        if recover_tail(self._disk, descriptor, self._path, self._size, self._vocabulary):
-            self._has_told = False
-            self._sync_under_lock()
-        _, self._size = self._disk.file_id(self._require_open())
+        if self._size and self._disk.read_at(descriptor, self._size - 1, 1) != b"\n":
+            if recover_tail(self._disk, descriptor, self._path, self._size, self._vocabulary):
+                self._has_told = False
+                self._sync_under_lock()
+            _, self._size = self._disk.file_id(self._require_open())
         if not self._aftermath.is_settled:
             self._tell_aftermath()
         if not self._has_told:
