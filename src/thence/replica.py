@@ -136,8 +136,7 @@ class Replica:
         With an `event_id` that the log holds, the stored event is returned if it says the
         same. With a `guard`, nothing is appended if an event that it watches for has come
         in. Raises InvalidEvent, EventTooLarge, LogBusy, LogFull, LogReadOnly, AppendFailed,
-        HeadsMoved, IdReused (it was not appended), OutcomeUnknown (it may have been;
-        `retry()` is safe), WriterClosed.
+        HeadsMoved, IdReused (it was not appended), OutcomeUnknown (then retry()), WriterClosed.
         """
         words = (subject, actor, stream)
         drafts = self._draft(event_type, payload, words, caused_by, event_id)
@@ -186,10 +185,10 @@ class Replica:
     ) -> Event:
         """Does what `append` does for a task, without holding up its event loop.
 
-        Tasks that append at the same time share a sync. A task that is cancelled while it
-        waits leaves its event queued: it will be written all the same.
+        Tasks that append at the same time share a sync. One that is cancelled leaves its
+        event queued, to be written all the same.
         """
-        from asyncio import get_running_loop  # dear at the start of a command
+        from asyncio import get_running_loop
 
         words = (subject, actor, stream)
         drafts = self._draft(event_type, payload, words, caused_by, event_id)
@@ -265,9 +264,8 @@ class Replica:
     def read(self, after: Cause | Position | None = None) -> Iterator[Event]:
         """Yields each event once, in arrival order: those behind `after`.
 
-        `after` is an event, its id, or a Position, whose events are left out. Bad bytes and
-        an unfinished last line are passed over. Raises EventNotFound when the log ends
-        without the event `after`, ReadFailed when the disk fails.
+        `after` is an event, its id, or a Position. Bad bytes and an unfinished last line are
+        passed over. Raises EventNotFound when `after` is not there, ReadFailed.
         """
         behind = after if after is None or isinstance(after, Position) else id_of(after)
         with reading(self.folder):

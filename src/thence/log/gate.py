@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable
 from itertools import count
-from threading import Lock
+from threading import Lock, RLock
 
 
 class Gate:
@@ -50,7 +50,7 @@ class Parking:
     """Callers that wait for room in a queue, let in first come, first served."""
 
     def __init__(self) -> None:
-        self._lock = Lock()
+        self._lock = RLock()  # a signal handler may emit amid a wait
         self._gates: deque[Gate] = deque()
 
     @property

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable
 from importlib import import_module
-from threading import Lock
+from threading import RLock
 from typing import ClassVar, Protocol
 from weakref import WeakSet, ref
 
@@ -37,19 +37,19 @@ class _Process:
 
     open_logs: ClassVar[WeakSet[Forked]] = WeakSet()
     source: Callable[[], str] | None = None
-    making = Lock()
+    making = RLock()
 
     @classmethod
     def ids(cls) -> Callable[[], str]:
         with cls.making:
-            if cls.source is None:
-                cls.source = id_source(wall_ns(), monotonic_ns, noise_bits(40))
+            made = cls.source or id_source(wall_ns(), monotonic_ns, noise_bits(40))
+            cls.source = cls.source or made  # a signal handler may have come first
             return cls.source
 
     @classmethod
     def forget(cls) -> None:
         cls.source = None
-        cls.making = Lock()
+        cls.making = RLock()
         for log in list(cls.open_logs):
             log.after_fork()
 

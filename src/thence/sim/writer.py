@@ -9,7 +9,7 @@ counted, and told by a notice in the log itself as soon as the disk takes writes
 import asyncio
 from enum import StrEnum
 from pathlib import Path
-from threading import Lock
+from threading import RLock
 from types import TracebackType
 from typing import Any
 
@@ -84,7 +84,7 @@ class EventWriter:
         self._level = int(self.verbosity)
         self._take = self._append if self.mode is WriteMode.SYNC else self._committer.put
         self._lending = Lending()
-        self._lending_lock = Lock()
+        self._lending_lock = RLock()
         self._has_lent = False
         self._failed_count = 0
         self._is_started = False
@@ -183,7 +183,7 @@ class EventWriter:
 
     def after_fork(self) -> None:
         """Makes what a forked child must have of its own."""
-        self._lending_lock = Lock()
+        self._lending_lock = RLock()
         self._failed_count = 0
 
     def __enter__(self) -> "EventWriter":
