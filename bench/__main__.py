@@ -160,12 +160,7 @@ def verifying_rows(place: Path) -> None:
         print(f"    {name:<30} {each:>12,.0f} MB/s, events of {bytes_each:.0f} bytes")
     with tempfile.TemporaryDirectory(dir=place) as folder:
         memory = verifying.memory_mb(Path(folder))
-    row(
-        "memory of a process that verifies 1,000,000 events",
-        f"{memory:.0f} MB",
-        "150 MB",
-        memory <= 150,
-    )
+    print(f"    a process that verifies 1,000,000 events takes {memory:.0f} MB")
 
 
 def part_rows(place: Path) -> None:
