@@ -158,7 +158,8 @@ def test_command_that_names_no_program_is_misuse(tmp_path, command):
 
 def test_ctrl_c_kills_the_program_and_leaves_nothing(tmp_path):
     program = tmp_path / "program.py"
-    program.write_text(f"{HEAD}os.mkfifo(r'{tmp_path}/fifo')\nopen(r'{tmp_path}/fifo', 'w')\n")
+    os.mkfifo(tmp_path / "fifo")
+    program.write_text(f"{HEAD}open(r'{tmp_path}/fifo', 'w')\nsignal.pause()\n")
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     started = subprocess.Popen(
@@ -168,6 +169,7 @@ def test_ctrl_c_kills_the_program_and_leaves_nothing(tmp_path):
     )
     assert started.stderr
     assert started.stderr.readline().startswith(b"killing 100 times")
+    (tmp_path / "fifo").read_bytes()  # until the program runs
     os.kill(started.pid, signal.SIGINT)
     _, err = started.communicate(timeout=30)
     assert (started.returncode, err.strip()) == (130, b"interrupted")
