@@ -7,7 +7,17 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import coldstart, contended, durable, emission, opening, parts, queued, verifying
+from bench import (
+    coldstart,
+    contended,
+    durable,
+    emission,
+    handovers,
+    opening,
+    parts,
+    queued,
+    verifying,
+)
 from bench.rounds import Contender, measure, ratio, spread
 
 MOVED_MAX = 2.0
@@ -168,6 +178,14 @@ def part_rows(place: Path) -> None:
     print("\nwhere the time goes, in µs")
     for name, found in {**parts.append_rows(place), **parts.event_rows(place)}.items():
         print(f"    {name:<54} {found:>8.2f}")
+    print(
+        f"    {'two threads wake each other, there and back':<54} {handovers.handover_us():>8.2f}"
+    )
+    found = handovers.in_turns_us(place / "turns")
+    print(f"    {'an append without its sync, another in between':<54} {found:>8.2f}")
+    print("\neight bare processes with fdatasync behind the lock, events/s")
+    for name, each in handovers.bare_processes(place).items():
+        print(f"    one that {name:<45} {each:>8,.0f}")
 
 
 def main() -> None:

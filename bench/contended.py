@@ -123,7 +123,7 @@ def _locked_worker(folder: str, line: bytes, share: int, start: Barrier, end: Ba
     end.wait(WAIT_S)
 
 
-def _timed(worker: Callable[..., None], count: int, arguments: tuple[object, ...]) -> float:
+def timed(worker: Callable[..., None], count: int, arguments: tuple[object, ...]) -> float:
     """Runs so many processes; returns the seconds between their common start and end."""
     context = multiprocessing.get_context("fork")
     start, end = context.Barrier(count + 1), context.Barrier(count + 1)
@@ -145,7 +145,7 @@ def processes(count: int, threads_each: int) -> Contender:
     def contender(folder: Path) -> float:
         thence.open(folder).close()
         share = PROCESS_EVENTS // (count * threads_each)
-        seconds = _timed(_worker, count, (str(folder), threads_each, share))
+        seconds = timed(_worker, count, (str(folder), threads_each, share))
         return share * count * threads_each / seconds
 
     return contender
@@ -157,7 +157,7 @@ def locked_processes(count: int) -> Contender:
     def contender(folder: Path) -> float:
         line = _line(folder)
         share = BLOCKING_EVENTS // count
-        return share * count / _timed(_locked_worker, count, (str(folder), line, share))
+        return share * count / timed(_locked_worker, count, (str(folder), line, share))
 
     return contender
 
