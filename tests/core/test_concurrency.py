@@ -86,13 +86,27 @@ def test_drawn_events_are_concurrent_with_what_lies_beside_them(name, beside):
 )
 def test_drawn_events_share_their_latest_common_causes(one, other, shared):
     events = graph(*TWO_BRANCHES)
-    assert names(events, common_causes(events[one], events[other], events.values())) == shared
-    assert names(events, common_causes(events[other], events[one], events.values())) == shared
+    assert names(events, common_causes([events[one], events[other]], events.values())) == shared
+    assert names(events, common_causes([events[other], events[one]], events.values())) == shared
+
+
+def test_several_events_share_what_all_of_them_go_back_to():
+    events = graph("a1", "a2 < a1", "b1 < a1", "a3 < a2 b1", "b2 < b1", "b3 < a2", "a4")
+    every = list(events.values())
+
+    def shared(*named):
+        return names(events, common_causes([events[name] for name in named], every))
+
+    assert shared("a3", "b2") == "b1"
+    assert shared("a3", "b3") == "a2"
+    assert shared("a3", "b2", "b3") == "a1"
+    assert shared("a3", "b2", "a4") == ""
+    assert shared("a3") == "a3"
 
 
 def test_two_events_may_have_several_latest_common_causes():
     events = graph("a1", "a2 < a1", "a3 < a1", "b1 < a2 a3", "b2 < a3 a2 a1")
-    assert names(events, common_causes(events["b1"], events["b2"], events.values())) == "a2 a3"
+    assert names(events, common_causes([events["b1"], events["b2"]], events.values())) == "a2 a3"
 
 
 @pytest.mark.parametrize(
@@ -126,16 +140,16 @@ def test_cut_leaves_out_numbers_that_have_not_arrived_and_keeps_ids_of_foreign_l
 def test_causes_that_have_not_arrived_are_passed_over():
     events = graph("a1 < " + "9" * 26, "b1 < " + "9" * 26)
     assert names(events, concurrent_with(events["a1"], events.values())) == "b1"
-    assert common_causes(events["a1"], events["b1"], events.values()) == ()
+    assert common_causes([events["a1"], events["b1"]], events.values()) == ()
 
 
 def test_foreign_lines_in_a_circle_cause_each_other_and_stand_together():
     events = graph("f1 < f3", "f2 < f1", "f3 < f2", "f4", "a1 < f2", "a2 < f3", "a3 < a3 f4")
     every = list(events.values())
     assert names(events, concurrent_with(events["f1"], every)) == "f4 a3"
-    assert names(events, common_causes(events["a1"], events["a2"], every)) == "f1 f2 f3"
-    assert names(events, common_causes(events["f1"], events["a1"], every)) == "f1 f2 f3"
-    assert names(events, common_causes(events["a3"], events["a3"], every)) == "a3"
+    assert names(events, common_causes([events["a1"], events["a2"]], every)) == "f1 f2 f3"
+    assert names(events, common_causes([events["f1"], events["a1"]], every)) == "f1 f2 f3"
+    assert names(events, common_causes([events["a3"], events["a3"]], every)) == "a3"
     assert not is_concurrent(events["f1"], events["f2"], every)
     assert len(causal_cut(events["f1"], every).foreign) == 3
 
@@ -193,8 +207,8 @@ def test_common_causes_are_shared_unordered_and_pass_on_all_that_is_shared(event
     known = {event.event_id: event for event in events}
     roots = {event: causes_of(event, known) | {event.event_id} for event in events}
     for one, other in combinations(events, 2):
-        found = common_causes(one, other, chance.sample(events, len(events)))
-        assert found == common_causes(other, one, events)
+        found = common_causes([one, other], chance.sample(events, len(events)))
+        assert found == common_causes([other, one], events)
         assert list(found) == totally_ordered(found)
         shared = roots[one] & roots[other]
         assert set().union(*(roots[event] for event in found)) == shared
@@ -244,6 +258,6 @@ def test_long_chain_has_its_answers_without_recursion():
     events = graph(*drawn)
     every = list(events.values())
     assert topological_sort(every) == every
-    assert common_causes(every[-1], every[100], every) == (every[100],)
+    assert common_causes([every[-1], every[100]], every) == (every[100],)
     assert concurrent_with(every[7], every) == ()
     assert causal_cut(every[200], every).intervals == {NODES["a"]: ((1, 201),)}

@@ -6,7 +6,7 @@ is then a cause of the others. All functions are pure, and take events in any in
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from thence.core.event import Event
 from thence.core.order import causes_of, downstream, totally_ordered
@@ -25,26 +25,23 @@ def concurrent_with(event: Event, events: Iterable[Event]) -> tuple[Event, ...]:
     return tuple(other for other in known.values() if other.event_id not in related)
 
 
-def common_causes(a: Event, b: Event, events: Iterable[Event]) -> tuple[Event, ...]:
-    """Returns the latest events that two events both go back to, in total order.
+def common_causes(named: Collection[Event], events: Iterable[Event]) -> tuple[Event, ...]:
+    """Returns the latest events that all the named ones go back to, in total order.
 
     An event goes back to itself too: of an event and its effect the event is what they share.
     The latest are those that caused no other common one, save one that caused them as well.
     """
-    known = {event.event_id: event for event in totally_ordered([*events, a, b])}
-    shared = _roots(a, known) & _roots(b, known)
+    known = {event.event_id: event for event in totally_ordered([*events, *named])}
+    roots = [causes_of(event, known) | {event.event_id} for event in named]
+    shared = set[str].intersection(*roots)
     causes = {event_id: causes_of(known[event_id], known) for event_id in shared}
     surpassed = {
         cause
         for effect in shared
         for cause in causes[effect]
-        if effect not in causes[cause] and effect != cause
+        if effect != cause and effect not in causes[cause]
     }
     return tuple(event for event in known.values() if event.event_id in shared - surpassed)
-
-
-def _roots(event: Event, known: dict[str, Event]) -> set[str]:
-    return causes_of(event, known) | {event.event_id}
 
 
 def causal_cut(event: Event, events: Iterable[Event]) -> Position:

@@ -11,6 +11,10 @@ from thence.core.event import Event, OrderKey
 from thence.errors import CyclicDependencyError
 
 CONE_EVENTS_MAX = 10_000
+# an event behind as many causes as a cone holds: where a chain is cut, the cone is too
+CHAIN_EVENTS_MAX = CONE_EVENTS_MAX + 1
+# what a chain passes through only where nothing else is named
+MILESTONE = "MILESTONE"
 
 Cone = tuple[tuple[Event, int], ...]
 Neighbours = Callable[[Event], Iterable[Event]]
@@ -166,20 +170,24 @@ def heads(subject: str, events: Iterable[Event]) -> tuple[Event, ...]:
     return tuple(event for event in on if event.event_id not in passed)
 
 
-def chain(event: Event, events: Mapping[str, Event]) -> tuple[Event, ...]:
+def chain(
+    event: Event, events: Mapping[str, Event], limit: int = CHAIN_EVENTS_MAX
+) -> tuple[Event, ...]:
     """Returns one line of causes from a root to the event, the root first.
 
     It goes back by the cause that is latest in total order, through a milestone only where
-    nothing else is named.
+    nothing else is named. Of a line longer than the limit it is the end that is nearest to
+    the event.
     """
     links = [event]
     seen = {event.event_id}
-    while True:
+    while len(links) < limit:
         named = [events[cause] for cause in links[-1].caused_by if cause in events]
         named = [cause for cause in named if cause.event_id not in seen]
-        telling = [cause for cause in named if cause.event_type != "MILESTONE"]
+        telling = [cause for cause in named if cause.event_type != MILESTONE]
         if not named:
-            return tuple(reversed(links))
+            break
         link = max(telling or named, key=total_order_key)
         seen.add(link.event_id)
         links.append(link)
+    return tuple(reversed(links))
