@@ -51,7 +51,7 @@ def reads_settings(module: Module) -> list[str]:
 
 
 def reads_variables(module: Module) -> list[str]:
-    """Find who asks for variables of the environment; thence.open and EventWriter are a program's doors."""
+    """Find who asks for environment variables; programs have two doors here."""
     if module.path.startswith(READERS_OF_VARIABLES):
         return []
     names = [f"{name}.{part}" for _, name, taken in imports(module) for part in ["", *taken]]
