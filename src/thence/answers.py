@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from threading import Event as Signal
 from typing import TYPE_CHECKING
+from weakref import finalize
 
 from thence.context import Cause, id_of
 from thence.core.event import Event
@@ -19,10 +20,15 @@ from thence.core.vocabulary import Vocabulary
 from thence.log import reader
 from thence.log.disk import Disk
 from thence.log.reading import reading
+from thence.log.segment import own_folder, segments
 
 if TYPE_CHECKING:
     from thence.core.answer import Concurrent, Effects, Why
+    from thence.index.database import Index
     from thence.log.findings import Verification
+
+# a log of fewer bytes, about 12,000 events, is read whole unless it has an index already
+INDEXED_BYTES_MIN = 4 * 1024 * 1024
 
 
 class Answers:
@@ -32,6 +38,8 @@ class Answers:
         self._disk = disk
         self._folder = folder
         self._vocabulary = vocabulary
+        self._opened: dict[Path, Index] = {}
+        finalize(self, _close, self._opened)
 
     def read(self, after: Cause | Position | None = None) -> Iterator[Event]:
         """Yields each event once, in arrival order: those behind `after`."""
@@ -61,41 +69,78 @@ class Answers:
 
     def heads(self, subject: str) -> tuple[Event, ...]:
         """Returns the events on a subject that caused no other event on it, in total order."""
-        return heads(subject, self.read())
+        index = self.index()
+        if index is None:
+            return heads(subject, self.read())
+        from thence.index import causality
+
+        return causality.heads(index, subject)
 
     def get(self, event_id: str) -> Event:
         """Returns the event of an id; raises EventNotFound."""
-        return among(self.read(), event_id, self._folder)
+        index = self.index()
+        if index is None:
+            return among(self.read(), event_id, self._folder)
+        from thence.index import lookup
+
+        return lookup.get(index, event_id)
 
     def find(self, text: str) -> Event:
         """Returns the event that a text names; raises EventNotFound, AmbiguousId."""
-        return named(text, self.events(), self._vocabulary, self._folder)
+        index = self.index()
+        if index is None:
+            return named(text, self.events(), self._vocabulary, self._folder)
+        from thence.index import lookup
+
+        return lookup.find(index, text, self._vocabulary)
 
     def why(self, event: Cause) -> "Why":
         """Says why an event happened; raises EventNotFound."""
-        from thence.core.answer import why
+        index = self.index()
+        if index is None:
+            from thence.core.answer import why
 
-        return why(*self._among_all(event), self._vocabulary)
+            return why(*self._among_all(event), self._vocabulary)
+        from thence.index import causality
+
+        return causality.why(index, id_of(event), self._vocabulary)
 
     def effects(self, event: Cause) -> "Effects":
         """Says what followed from an event; raises EventNotFound."""
-        from thence.core.answer import effects
+        index = self.index()
+        if index is None:
+            from thence.core.answer import effects
 
-        return effects(*self._among_all(event), self._vocabulary)
+            return effects(*self._among_all(event), self._vocabulary)
+        from thence.index import causality
+
+        return causality.effects(index, id_of(event), self._vocabulary)
 
     def concurrent_with(self, event: Cause, limit: int) -> "Concurrent":
         """Says what neither caused an event nor was caused by it; raises EventNotFound."""
-        from thence.core.answer import concurrent
+        index = self.index()
+        if index is None:
+            from thence.core.answer import concurrent
 
-        return concurrent(*self._among_all(event), limit)
+            return concurrent(*self._among_all(event), limit)
+        from thence.index import causality
+
+        return causality.concurrent(index, id_of(event), limit)
 
     def common_cause(self, *named: Cause) -> Event | None:
         """Returns the latest event that all of these go back to; raises EventNotFound."""
-        from thence.core.concurrency import common_causes
+        index = self.index()
+        if index is None:
+            from thence.core.concurrency import common_causes
 
-        events = self.events()
-        found = [among(events, id_of(event), self._folder) for event in named]
-        return max(common_causes(found, events), key=lambda event: event.order_key, default=None)
+            events = self.events()
+            chosen = [among(events, id_of(event), self._folder) for event in named]
+            found = common_causes(chosen, events)
+        else:
+            from thence.index import causality
+
+            found = causality.common_causes(index, [id_of(event) for event in named])
+        return found[-1] if found else None
 
     def verify(self) -> "Verification":
         """Checks every line of the log and changes nothing. Raises ReadFailed."""
@@ -104,6 +149,37 @@ class Answers:
         with reading(self._folder):
             return verify(self._disk, self._folder, self._vocabulary)
 
+    def index(self) -> "Index | None":
+        """Returns the index by which this log is answered, None while it is read instead.
+
+        A log is answered by its index if it has one, or from 4 MiB on.
+        """
+        index = self._opened.get(self._folder)
+        if index is None and self._is_indexed():
+            from thence.index.database import Index
+
+            made = Index(self._disk, self._folder, self._vocabulary)
+            # of threads that come at once one makes the index of all, without a lock to fork with
+            index = self._opened.setdefault(self._folder, made)
+        return index
+
+    def close(self) -> None:
+        """Closes the index, if one was opened; a later question opens it again."""
+        _close(self._opened)
+
+    def _is_indexed(self) -> bool:
+        with reading(self._folder):
+            if self._disk.path_id(str(own_folder(self._folder) / "index.db")) is not None:
+                return True
+            paths = segments(self._disk, self._folder)
+            sizes = (self._disk.path_id(str(path)) for path in paths)
+            return sum(there[1] for there in sizes if there) >= INDEXED_BYTES_MIN
+
     def _among_all(self, event: Cause) -> tuple[Event, list[Event]]:
         events = self.events()
         return among(events, id_of(event), self._folder), events
+
+
+def _close(opened: "dict[Path, Index]") -> None:
+    while opened:
+        opened.popitem()[1].close()

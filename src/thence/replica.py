@@ -351,6 +351,7 @@ class Replica:
         True when all of it is durable. After `timeout_s` seconds it returns False.
         """
         self._closing.detach()
+        self._answers.close()
         return self.committer.close(timeout_s)
 
     def prepare(self) -> None:

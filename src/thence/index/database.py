@@ -5,10 +5,11 @@ again. Events are read from the segments, by the places that the index tells.
 """
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock, local
+from typing import TypeVar
 
 from thence.core.codec import BadLine, parse
 from thence.core.event import Event
@@ -23,6 +24,7 @@ _PAUSE_S = 0.005
 
 # segment, offset, length of an event, as rows of the index hold them
 Extent = tuple[int, int, int]
+Answer = TypeVar("Answer")
 
 
 class Index:
@@ -53,6 +55,12 @@ class Index:
             connection = self._connection()
             connection.execute("PRAGMA user_version = 0")
             Builder(self._disk, self._folder, self._vocabulary, connection).catch_up()
+
+    def answer(self, work: Callable[[sqlite3.Connection], Answer]) -> Answer:
+        """Returns what a function makes of a connection that sees the log as it is now."""
+        self.freshen()
+        with self.reading() as connection:
+            return work(connection)
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
