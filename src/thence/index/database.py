@@ -22,8 +22,8 @@ from thence.log.segment import own_folder
 WAIT_S = 10.0
 _PAUSE_S = 0.005
 
-# segment, offset, length of an event, as rows of the index hold them
-Extent = tuple[int, int, int]
+# segment, offset, length of an event, as rows of the index hold them, and its id if it is given
+Extent = tuple[int, int, int] | tuple[int, int, int, str]
 Answer = TypeVar("Answer")
 
 
@@ -78,7 +78,7 @@ class Index:
         opened: dict[int, int] = {}
         events = []
         try:
-            for segment, offset, length in extents:
+            for segment, offset, length, *_ in extents:
                 if segment not in opened:
                     opened[segment] = self._disk.open_read(self._folder / names[segment])
                 line = self._disk.read_at(opened[segment], offset, length)
@@ -90,6 +90,10 @@ class Index:
             for descriptor in opened.values():
                 self._disk.let_go(descriptor)
         return events
+
+    def lines(self, connection: sqlite3.Connection, extents: Iterable[Extent]) -> list[bytes]:
+        """Reads the bytes of events."""
+        return [event.line for event in self.fetch(connection, extents)]
 
     def close(self) -> None:
         """Closes the connections of all threads."""
