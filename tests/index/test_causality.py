@@ -8,11 +8,12 @@ from tempfile import TemporaryDirectory
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.events import line_of
+from tests.events import drafted, event_of, line_of, stamped
 from tests.index.worlds import MISSING, SUBJECTS, arrivals, indexed
 
 from thence.core import answer, concurrency, order
 from thence.core.lookup import named
+from thence.core.position import Position
 from thence.core.vocabulary import PLAIN
 from thence.errors import AmbiguousId, EventNotFound
 from thence.index import causality, lookup
@@ -94,6 +95,28 @@ def test_cuts_and_heads_of_the_index_are_those_of_core(batches):
         for subject in (*SUBJECTS, "nobody's", "\ud800"):
             if subject is not None:
                 assert causality.heads(index, subject) == order.heads(subject, events)
+
+
+def test_event_that_led_to_another_by_way_of_other_subjects_is_no_head():
+    ids = [f"{number:026d}" for number in range(4)]
+    subjects = ["a", None, "a", "a"]
+    causes = [[], ids[:1], ids[1:2], []]
+    batch = [
+        stamped(drafted(event_id, "t", {"subject": subject} if subject else {}, named), n, n)
+        for n, (event_id, subject, named) in enumerate(zip(ids, subjects, causes, strict=True), 1)
+    ]
+    with world([batch]) as (index, _):
+        assert [event.event_id for event in causality.heads(index, "a")] == ids[2:]
+
+
+def test_cut_holds_what_earlier_numbers_need_that_stand_later_in_the_total_order():
+    """After a failed sync the lines of two openings can stand out of the order of clocks."""
+    need = line_of(node_id="b" * 12, lamport_clock=1)
+    second = line_of(node_id="a" * 12, seq=2, lamport_clock=3)
+    first = line_of(node_id="a" * 12, seq=1, lamport_clock=9, causes=[event_of(need).event_id])
+    with world([[need, first, second]]) as (index, _):
+        found = causality.causal_cut(index, event_of(second).event_id)
+    assert found == Position({"a" * 12: ((1, 2),), "b" * 12: ((1, 1),)})
 
 
 def asked(ask):
