@@ -93,7 +93,8 @@ def _say(voice: Voice, found: "Difference", logs: tuple[_Log, _Log]) -> None:
         _say_divergence(voice, found.first, logs)
     notices = found.notices_a + found.notices_b
     if notices:
-        voice.note(f"{counted(notices, 'notice')} of the logs themselves not compared")
+        are = "is" if notices == 1 else "are"
+        voice.note(f"{counted(notices, 'notice')} of the logs themselves {are} not compared")
 
 
 def _say_types(voice: Voice, found: "Difference") -> None:
