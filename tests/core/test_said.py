@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.events import event_of, json_values, line_of, new_id, payloads
 
-from thence.core.said import contrast, is_same, said
+from thence.core.said import contrast, is_same
 
 
 def foreign(payload, **members):
     line = {"event_id": new_id(), "event_type": "note", "payload": payload, **members}
-    return said(event_of(json.dumps(line).encode()))
+    return event_of(json.dumps(line).encode())
 
 
 def paths(a, b):
@@ -21,7 +21,7 @@ def paths(a, b):
 
 @given(payloads, payloads)
 def test_two_events_are_the_same_where_nothing_in_them_is_in_contrast(a, b):
-    one, two = (said(event_of(line_of(payload))) for payload in (a, b))
+    one, two = ((event_of(line_of(payload))) for payload in (a, b))
     is_equal = json.dumps(a, sort_keys=True) == json.dumps(b, sort_keys=True)
     assert is_same(one, two) == is_equal
     assert bool(contrast(one, two)) == (not is_equal)
@@ -29,10 +29,10 @@ def test_two_events_are_the_same_where_nothing_in_them_is_in_contrast(a, b):
 
 @given(payloads)
 def test_order_of_keys_and_spaces_are_no_difference(payload):
-    ours = said(event_of(line_of(payload, event_type="note")))
+    ours = event_of(line_of(payload, event_type="note"))
     turned = dict(reversed(payload.items()))
     line = json.dumps({"payload": turned, "event_type": "note", "event_id": "abcdef"}, indent=1)
-    theirs = said(event_of(line.replace("\n", " ").encode()))
+    theirs = event_of(line.replace("\n", " ").encode())
     if all(not isinstance(value, float) or value == value for value in payload.values()):
         assert is_same(ours, theirs)
         assert paths(ours, theirs) == []
@@ -59,7 +59,7 @@ def test_paths_lead_to_the_deepest_places_that_differ(a, b, expected):
 
 
 def test_absent_and_empty_payload_say_the_same():
-    absent = said(event_of(b'{"event_id":"abcdef","event_type":"note"}'))
+    absent = event_of(b'{"event_id":"abcdef","event_type":"note"}')
     assert is_same(absent, foreign({}))
     assert paths(absent, foreign({"n": 1})) == ["payload.n"]
 
@@ -81,7 +81,7 @@ def test_payload_with_what_no_number_holds_is_compared_by_its_text():
         b'{"event_id":"aaaaaa","event_type":"note","payload":{"n":%s}}' % n
         for n in (b"1e400", b"1e400", b"2e400", b"1" * 400)
     ]
-    one, same, other, long = (said(event_of(line)) for line in lines)
+    one, same, other, long = ((event_of(line)) for line in lines)
     assert is_same(one, same)
     assert paths(one, other) == ["payload.n"]
     assert paths(one, long) == ["payload.n"]

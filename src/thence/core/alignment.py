@@ -10,7 +10,8 @@ by total order. So the result depends on no order of the input.
 from collections import defaultdict, deque
 from collections.abc import Callable, Hashable, Mapping, Sequence
 
-from thence.core.said import Said, canonical, members
+from thence.core.event import Event
+from thence.core.said import bodies, canonical, members
 from thence.core.side import Side
 
 ALONE = -1
@@ -22,9 +23,8 @@ def aligned(a: Side, b: Side) -> list[int]:
     pairs = _Pairs(a, b)
     theirs = _steps(b)
     for step, x in _steps(a).items():
-        y = theirs.get(step)
-        if y is not None:
-            pairs.join(x, y)
+        if step in theirs:
+            pairs.join(x, theirs[step])
     pairs.join_by_content()
     return pairs.of_a
 
@@ -37,9 +37,9 @@ class _Pairs:
     """
 
     def __init__(self, a: Side, b: Side) -> None:
-        self.of_a = [ALONE] * len(a.said)
-        self.of_b = self.names_b = [ALONE] * len(b.said)
-        self.names_a = [ALONE] * len(a.said)
+        self.of_a = [ALONE] * len(a.headers)
+        self.of_b = self.names_b = [ALONE] * len(b.headers)
+        self.names_a = [ALONE] * len(a.headers)
         self._a, self._b = a, b
         self._contents = _Contents()
         self._ahead: tuple[list[int], list[int]] | None = None
@@ -56,7 +56,7 @@ class _Pairs:
         and when their level comes all their causes have been looked at.
         """
         a, b = self._a, self._b
-        in_a, in_b = (any(each.step is None for each in of.said) for of in (a, b))
+        in_a, in_b = (any(each.step is None for each in of.headers) for of in (a, b))
         levels = zip(_levels(a, self.of_a, in_b), _levels(b, self.of_b, in_a), strict=False)
         for mine, theirs in levels:
             right = self._alike(b, theirs, self.names_b)
@@ -74,20 +74,20 @@ class _Pairs:
     ) -> Mapping[Hashable, list[int]]:
         """Groups events whose causes all have a partner."""
         groups: dict[Hashable, list[int]] = {}
-        number, all_said, all_causes = self._contents.number, of.said, of.causes
+        number, events, all_causes = self._contents.number, of.events, of.causes
         for place in level:
             causes = frozenset([names[cause] for cause in all_causes[place]])
             if ALONE not in causes:
-                groups.setdefault((number(all_said[place]), causes), []).append(place)
+                groups.setdefault((number(events[place]), causes), []).append(place)
         return groups
 
     def _may(self, x: int, y: int) -> bool:
         """Tells whether two events may be one by content: not both have a step."""
-        return self._a.said[x].step is None or self._b.said[y].step is None
+        return self._a.headers[x].step is None or self._b.headers[y].step is None
 
     def _join_alike(self, xs: Sequence[int], ys: Sequence[int]) -> None:
         """Joins of many events that are alike those that fit best."""
-        a, b = self._a.said, self._b.said
+        a, b = self._a.headers, self._b.headers
         ahead_a, ahead_b = self._ahead = self._ahead or self._what_they_led_to()
         for stepped_a, stepped_b in ((False, False), (False, True), (True, False)):
             left = [x for x in xs if (a[x].step is not None) is stepped_a]
@@ -112,11 +112,11 @@ class _Pairs:
         found: list[list[int]] = []
         for of in (self._a, self._b):
             effects = _effects_of(of.causes)
-            ahead = [0] * len(of.said)
+            ahead = [0] * len(of.headers)
             for place in reversed(of.order):
-                each = of.said[place]
                 led_to = tuple(sorted([ahead[effect] for effect in effects[place]]))
-                key = (self._contents.number(each), members(each), led_to)
+                content = self._contents.number(of.events[place])
+                key = (content, members(of.headers[place]), led_to)
                 ahead[place] = numbers.setdefault(key, len(numbers))
             found.append(ahead)
         return found[0], found[1]
@@ -129,13 +129,14 @@ class _Contents:
         self._numbers: dict[Hashable, int] = {}
         self._known: dict[Hashable, int] = {}
 
-    def number(self, of: Said) -> int:
+    def number(self, event: Event) -> int:
         """Returns the number of what an event says."""
-        raw = (of.event_type, of.subject, bytes(of.details), bytes(of.payload))
+        said, header = bodies(event), event.header
+        raw = (header.event_type, header.subject, bytes(said.details), bytes(said.payload))
         number = self._known.get(raw)
         if number is None:
-            bodies = canonical(of.details, "details"), canonical(of.payload, "payload")
-            key = (of.event_type, of.subject, *bodies)
+            told = canonical(said.details, "details"), canonical(said.payload, "payload")
+            key = (header.event_type, header.subject, *told)
             number = self._known[raw] = self._numbers.setdefault(key, len(self._numbers))
         return number
 
@@ -144,7 +145,7 @@ def _steps(of: Side) -> dict[Hashable, int]:
     """Returns the place of each step; of one that comes again it is counted."""
     found: dict[Hashable, int] = {}
     again: dict[str, int] = {}
-    for place, each in enumerate(of.said):
+    for place, each in enumerate(of.headers):
         step = each.step
         if step is None:
             continue
@@ -161,7 +162,7 @@ def _levels(of: Side, partners: Sequence[int], with_steps: bool) -> list[list[in
 
     Those that have a step are among them only if asked for.
     """
-    height = [0] * len(of.said)
+    height = [0] * len(of.headers)
     levels: list[list[int]] = []
     for place in of.order:
         if partners[place] != ALONE:
@@ -171,7 +172,7 @@ def _levels(of: Side, partners: Sequence[int], with_steps: bool) -> list[list[in
             if height[cause] > level:
                 level = height[cause]
         height[place] = level + 1
-        if with_steps or of.said[place].step is None:
+        if with_steps or of.headers[place].step is None:
             levels += [[] for _ in range(level + 1 - len(levels))]
             levels[level].append(place)
     return levels

@@ -13,7 +13,7 @@ import msgspec
 
 from thence.core.alignment import ALONE, aligned
 from thence.core.event import Event
-from thence.core.said import Differing, contrast, is_same, said
+from thence.core.said import Differing, contrast, is_same, members
 from thence.core.side import Side, side
 
 # of each kind of difference the JSON holds so many, the earliest
@@ -81,7 +81,7 @@ def difference(a: Iterable[Event], b: Iterable[Event]) -> Difference:
     for x, y in enumerate(of_a):
         if y != ALONE:
             of_b[y] = x
-            if not is_same(left.said[x], right.said[y]):
+            if not _is_same_pair(left, x, right, y):
                 changed.append((x, y))
     one = _Half.of(left, of_a, [x for x, _ in changed])
     two = _Half.of(right, of_b, [y for _, y in changed])
@@ -112,7 +112,7 @@ def as_json(found: Difference, limit: int = DIFFERENCES_MAX) -> dict[str, object
         "notices_b": found.notices_b,
         "first": found.first and _divergence_json(found.first),
         "changed_events": [
-            {"a": _line(x), "b": _line(y), "differs": contrast(said(x), said(y))}
+            {"a": _line(x), "b": _line(y), "differs": contrast(x, y)}
             for x, y in found.changed[:limit]
         ],
         "only_a_events": list(map(_line, found.only_a[:limit])),
@@ -156,6 +156,14 @@ class _Half(NamedTuple):
         return None
 
 
+def _is_same_pair(a: Side, x: int, b: Side, y: int) -> bool:
+    """Tells whether two partners say the same; of those without a step much is known."""
+    one, two = a.headers[x], b.headers[y]
+    if one.step is None or two.step is None:
+        return members(one) == members(two)
+    return is_same(a.events[x], b.events[y])
+
+
 def _first(a: _Half, b: _Half) -> Divergence | None:
     """Finds where two logs part first."""
     in_a, in_b = a.begins(b), b.begins(a)
@@ -177,7 +185,7 @@ def _other(place: int, mine: _Half, other: _Half) -> int | None:
     partner = mine.partners[place]
     if partner != ALONE:
         return partner
-    told, theirs = mine.side.said[place], other.side.said
+    told, theirs = mine.side.headers[place], other.side.headers
     causes = {mine.partners[cause] for cause in mine.side.causes[place]}
     fitting = [
         at
@@ -194,7 +202,7 @@ def _other(place: int, mine: _Half, other: _Half) -> int | None:
 def _divergence(x: int | None, y: int | None, a: _Half, b: _Half) -> Divergence:
     differs: tuple[Differing, ...] = ()
     if x is not None and y is not None:
-        differs = contrast(a.side.said[x], b.side.said[y])
+        differs = contrast(a.side.events[x], b.side.events[y])
     return Divergence(
         a=None if x is None else a.side.events[x],
         b=None if y is None else b.side.events[y],

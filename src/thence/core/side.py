@@ -8,9 +8,8 @@ circle the causes that close it are passed over, walking back from its first eve
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from thence.core.event import Event
+from thence.core.event import Event, Header
 from thence.core.order import totally_ordered
-from thence.core.said import Said, said
 from thence.core.vocabulary import Vocabulary
 
 _Causes = Sequence[Sequence[int]]
@@ -24,7 +23,7 @@ class Side(NamedTuple):
     """
 
     events: Sequence[Event]
-    said: Sequence[Said]
+    headers: Sequence[Header]
     causes: _Causes
     order: Sequence[int]
     notices: int
@@ -33,60 +32,60 @@ class Side(NamedTuple):
 def side(events: Iterable[Event]) -> Side:
     """Lays out the events of one log, given in any order."""
     found = list(events)
-    told = list(map(said, found))
-    if not _is_in_order(told):
+    headers = [event.header for event in found]
+    if not _is_in_order(headers):
         found = totally_ordered(found)
-        told = list(map(said, found))
-    notices = _notices(found, told)
+        headers = [event.header for event in found]
+    notices = _notices(found, headers)
     if notices:
-        kept = [place for place, each in enumerate(told) if each.event_id not in notices]
-        found, told = [found[place] for place in kept], [told[place] for place in kept]
-    causes, is_forward = _causes(told, notices)
+        kept = [place for place, head in enumerate(headers) if head.event_id not in notices]
+        found, headers = [found[place] for place in kept], [headers[place] for place in kept]
+    causes, is_forward = _causes(headers, notices)
     if is_forward:
-        return Side(found, told, causes, range(len(told)), len(notices))
-    return Side(found, told, *_without_circles(causes), len(notices))
+        return Side(found, headers, causes, range(len(headers)), len(notices))
+    return Side(found, headers, *_without_circles(causes), len(notices))
 
 
-def _is_in_order(told: Sequence[Said]) -> bool:
+def _is_in_order(headers: Sequence[Header]) -> bool:
     """Tells quickly that events stand in total order, each id once; False when unsure."""
     clock = 0
-    for each in told:
-        if not each.seq or each.lamport_clock <= clock:
+    for head in headers:
+        if not head.seq or head.lamport_clock <= clock:
             return False
-        clock = each.lamport_clock
-    return len({each.event_id for each in told}) == len(told)
+        clock = head.lamport_clock
+    return len({head.event_id for head in headers}) == len(headers)
 
 
-def _notices(events: Sequence[Event], told: Sequence[Said]) -> dict[str, tuple[str, ...]]:
+def _notices(events: Sequence[Event], headers: Sequence[Header]) -> dict[str, tuple[str, ...]]:
     """Returns the ids of the notices among events, with the causes that each names."""
     words = events[0].vocabulary if events else None
     if not isinstance(words, Vocabulary):
         return {}
     kind = words.notice_type
     return {
-        each.event_id: each.caused_by
-        for event, each in zip(events, told, strict=True)
-        if (each.event_type == kind if kind else each.event_type.startswith("log."))
+        head.event_id: head.caused_by
+        for event, head in zip(events, headers, strict=True)
+        if (head.event_type == kind if kind else head.event_type.startswith("log."))
         and words.notice_kind(event) is not None
     }
 
 
 def _causes(
-    told: Sequence[Said], notices: Mapping[str, tuple[str, ...]]
+    headers: Sequence[Header], notices: Mapping[str, tuple[str, ...]]
 ) -> tuple[list[Sequence[int]], bool]:
     """Returns the places of each event's causes, and whether all stand before it."""
     places: dict[str, int] = {}
     causes: list[Sequence[int]] = []
     missing: list[tuple[int, Sequence[str]]] = []
-    for place, each in enumerate(told):
-        named: Sequence[str] = each.caused_by
+    for place, head in enumerate(headers):
+        named: Sequence[str] = head.caused_by
         if notices and not notices.keys().isdisjoint(named):
             named = _beyond(named, notices)
         known = [places[cause] for cause in named if cause in places]
         if len(known) < len(named):
             missing.append((place, named))
         causes.append(known)
-        places[each.event_id] = place
+        places[head.event_id] = place
     is_forward = True
     for place, named in missing:
         known = [places[cause] for cause in named if cause in places]
