@@ -2,11 +2,22 @@
 
 import json
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.events import event_of, json_values, line_of, new_id, payloads
+from tests.events import (
+    NODE,
+    drafted,
+    event_of,
+    json_values,
+    line_of,
+    new_id,
+    payloads,
+    stamped,
+)
 
+from thence.core.difference import as_json, difference
 from thence.core.said import contrast, is_same
 
 
@@ -91,3 +102,42 @@ def test_payload_with_what_no_number_holds_is_compared_by_its_text():
 def test_payload_that_is_no_map_is_compared_whole(a, b):
     is_equal = json.dumps(a, sort_keys=True) == json.dumps(b, sort_keys=True)
     assert is_same(foreign(a), foreign(b)) == is_equal
+
+
+sim_members = st.fixed_dictionaries(
+    {"simulation_id": st.sampled_from(["one", "another"]), "turn_number": st.integers(0, 1)},
+    optional={
+        "agent_id": st.sampled_from(["ada", "ben"]),
+        "description": st.sampled_from(["it went on", ',"turn_number":0', '\\",\\"crc'])
+        | st.none(),
+        "begins": st.booleans(),
+        "details": st.dictionaries(
+            st.sampled_from(["latency_ms", "cost", "turn_number", "n"]), st.integers(0, 1)
+        ),
+    },
+)
+
+
+@given(sim_members, sim_members, st.integers(1, 2), st.integers(1, 2))
+def test_lines_of_simulations_are_the_same_where_all_that_is_compared_is(a, b, seq_a, seq_b):
+    one, two = (
+        event_of(stamped(drafted(new_id(), "STATE", given), seq, seq, NODE))
+        for given, seq in ((a, seq_a), (b, seq_b))
+    )
+
+    def compared(members):
+        details = members.get("details", {})
+        told = {name: details[name] for name in details if name in ("turn_number", "n")}
+        whole = {"begins": False, "description": None} | members | {"details": told}
+        return {name: value for name, value in whole.items() if name != "simulation_id"}
+
+    assert is_same(one, two) == (compared(a) == compared(b))
+    assert is_same(one, two) == (contrast(one, two) == ())
+
+
+def test_integer_of_any_length_is_shown_and_told_as_json():
+    one, two = (foreign({"n": 10**n, "list": [10**n]}) for n in (30, 40))
+    found = difference([one], [two])
+    assert [each.path for each in found.first.differs] == ["payload.n", "payload.list.0"]
+    told = json.loads(msgspec.json.encode(as_json(found)))
+    assert told["first"]["differs"][0]["path"] == "payload.n"

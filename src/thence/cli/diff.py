@@ -38,11 +38,12 @@ class _Log(NamedTuple):
 @json_option
 @talks
 def diff_command(a: str, b: str, is_json: bool) -> int:
-    """Tell where two logs part: the first divergence, its causes, how much followed.
+    """Tell where two logs part, and what came of it.
 
-    A and B are logs: a folder, one of its files, or a run's id. Events are the same by their
-    step where both have one, else by type, subject, payload and causes. Exit code 0 says that
-    the logs say the same, 3 that they differ.
+    A and B are logs: a folder, one of its files, or a run's id. The first divergence is told
+    with its causes in both, and how many later events follow from it. Events are known by
+    their step where both have one, else by type, subject, payload and causes. Exit code 0
+    says that the logs say the same, 3 that they differ.
     """
     import gc
 
