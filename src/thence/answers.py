@@ -8,7 +8,8 @@ Reading takes no lock of the log, and of a small one it writes nothing.
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Event as Signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
+from weakref import finalize
 
 from thence.context import Cause, id_of
 from thence.core.event import Event
@@ -17,12 +18,22 @@ from thence.core.order import heads, totally_ordered
 from thence.core.position import Position
 from thence.core.vocabulary import Vocabulary
 from thence.log import reader
-from thence.log.disk import Disk
+from thence.log.disk import Disk, process_id
+from thence.log.opening import known_info
 from thence.log.reading import reading
+from thence.log.segment import own_folder, segments
 
 if TYPE_CHECKING:
     from thence.core.answer import Concurrent, Effects, Why
+    from thence.index.database import Index
+    from thence.index.page import Keys, Page, Paging
     from thence.log.findings import Verification
+
+# a log of this size is answered by an index, a smaller one only if it has one
+INDEXED_BYTES_MIN = 4 * 1024 * 1024
+LIMIT_EVENTS = 1_000
+
+After = Cause | Position | None
 
 
 class Answers:
@@ -32,16 +43,67 @@ class Answers:
         self._disk = disk
         self._folder = folder
         self._vocabulary = vocabulary
+        self._opened: dict[int, Index] = {}  # by process: a forked child has its own
+        self._closing = finalize(self, _close, self._opened)
 
-    def read(self, after: Cause | Position | None = None) -> Iterator[Event]:
+    def index(self) -> "Index | None":
+        """Returns the index, up to date, where the log is large or has one; else None."""
+        with reading(self._folder):
+            is_there = self._disk.path_id(str(own_folder(self._folder) / "index.db")) is not None
+            if not is_there and self._size_bytes() < INDEXED_BYTES_MIN:
+                return None
+            index = self._index()
+            index.freshen()
+            return index
+
+    def rebuild(self) -> int:
+        """Makes the index again, also of a small log; returns how many events it holds."""
+        from thence.core.filter import Filter
+        from thence.index.query import count
+
+        with reading(self._folder):
+            index = self._index()
+            index.rebuild()
+            return count(index, Filter())
+
+    def query(
+        self,
+        *,
+        limit: int = LIMIT_EVENTS,
+        offset: int = 0,
+        cursor: str | None = None,
+        descending: bool = False,
+        **keys: "Unpack[Keys]",
+    ) -> "Page":
+        """Returns a page of the events that match; raises InvalidFilter, InvalidCursor."""
+        from thence.core.filter import Filter
+        from thence.index import listing, query
+
+        filter = Filter.of(**keys)
+        paging: Paging = {
+            "limit": limit,
+            "offset": offset,
+            "cursor": cursor,
+            "descending": descending,
+        }
+        info = known_info(self._disk, self._folder)
+        log_id = info.log_id if info else ""
+        index = self.index()
+        if index is None:
+            return listing.listed(self.read(), filter, log_id, **paging)
+        return query.page(index, filter, log_id, **paging)
+
+    def close(self) -> None:
+        """Closes the index; another question opens it again."""
+        _close(self._opened)
+
+    def read(self, after: After = None) -> Iterator[Event]:
         """Yields each event once, in arrival order: those behind `after`."""
         behind = after if after is None or isinstance(after, Position) else id_of(after)
         with reading(self._folder):
             yield from reader.events_after(self._disk, self._folder, self._vocabulary, behind)
 
-    def follow(
-        self, after: Cause | Position | None, stop: Signal | None, sync: bool
-    ) -> Iterator[Event]:
+    def follow(self, after: After, stop: Signal | None, sync: bool) -> Iterator[Event]:
         """Yields what `read` yields, and goes on as the log grows, until `stop` is set."""
         from thence.log.follower import follow
 
@@ -104,6 +166,24 @@ class Answers:
         with reading(self._folder):
             return verify(self._disk, self._folder, self._vocabulary)
 
+    def _index(self) -> "Index":
+        from thence.index.database import Index
+
+        known = self._opened.get(process_id())
+        made = Index(self._disk, self._folder, self._vocabulary)
+        return known or self._opened.setdefault(process_id(), made)
+
+    def _size_bytes(self) -> int:
+        found = [self._disk.path_id(str(path)) for path in segments(self._disk, self._folder)]
+        return sum(there[1] for there in found if there is not None)
+
     def _among_all(self, event: Cause) -> tuple[Event, list[Event]]:
         events = self.events()
         return among(events, id_of(event), self._folder), events
+
+
+def _close(opened: "dict[int, Index]") -> None:
+    """Closes this process's index; one that was open at a fork is the parent's."""
+    index = opened.pop(process_id(), None)
+    if index is not None:
+        index.close()

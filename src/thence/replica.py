@@ -9,11 +9,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from threading import Event as Signal
-from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 from weakref import finalize
 
-from thence.answers import Answers
+from thence.answers import After, Answers
 from thence.context import Cause, Origin, current_causes, id_of
 from thence.core.codec import Draft
 from thence.core.event import Event
@@ -39,6 +38,7 @@ from thence.log.writer import SegmentWriter, Tell
 if TYPE_CHECKING:
     from thence.core.answer import Concurrent, Effects, Why
     from thence.core.guard import Unchanged
+    from thence.index.page import Asked, Page
     from thence.log.findings import Verification
 
 QUEUE_EVENTS_MAX = 10_000
@@ -260,7 +260,7 @@ class Replica:
         found = durable_event(self._disk, self.folder, self.vocabulary, id_of(event))
         return self.origin.environment(found)
 
-    def read(self, after: Cause | Position | None = None) -> Iterator[Event]:
+    def read(self, after: After = None) -> Iterator[Event]:
         """Yields each event once, in arrival order: those behind `after`.
 
         `after` is an event, its id, or a Position. Bad bytes and an unfinished last line are
@@ -269,11 +269,7 @@ class Replica:
         return self._answers.read(after)
 
     def follow(
-        self,
-        after: Cause | Position | None = None,
-        stop: Signal | None = None,
-        *,
-        sync: bool = False,
+        self, after: After = None, stop: Signal | None = None, *, sync: bool = False
     ) -> Iterator[Event]:
         """Yields each event once, in arrival order, and goes on as any process appends more.
 
@@ -307,6 +303,16 @@ class Replica:
         """
         return self._answers.find(text)
 
+    def query(self, **asked: "Unpack[Asked]") -> "Page":
+        """Returns a page of the events that match a filter, in total order.
+
+        type, actor, subject, stream, since, until, turn and where are the keys of
+        `core.filter`; each may be left out. `limit` (1,000) and `offset` (0) choose the page,
+        or `cursor`, the `next_cursor` of the page before; `descending` begins at the end.
+        Raises InvalidFilter, InvalidCursor, ReadFailed.
+        """
+        return self._answers.query(**asked)
+
     def why(self, event: Cause) -> "Why":
         """Says why an event happened: its chain and cone of causes, told in sentences."""
         return self._answers.why(event)
@@ -330,6 +336,10 @@ class Replica:
         """Checks every line of the log and changes nothing. Raises ReadFailed."""
         return self._answers.verify()
 
+    def rebuild(self) -> int:
+        """Makes the index again; returns how many events it holds. Raises ReadFailed."""
+        return self._answers.rebuild()
+
     def repair(self, timeout_s: float = 30) -> "Verification":
         """Heals what verify finds in the log's bytes, and returns what it finds then.
 
@@ -351,6 +361,7 @@ class Replica:
         True when all of it is durable. After `timeout_s` seconds it returns False.
         """
         self._closing.detach()
+        self._answers.close()
         return self.committer.close(timeout_s)
 
     def prepare(self) -> None:
@@ -363,12 +374,7 @@ class Replica:
     def __enter__(self) -> "Replica":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _draft(

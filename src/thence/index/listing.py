@@ -5,29 +5,26 @@ It holds all events of the log in memory while it works.
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
+from typing import Unpack
 
 from thence.core.event import Event
 from thence.core.filter import Filter
 from thence.index.cursor import key_of
-from thence.index.page import LIMIT_EVENTS, Page, Wanted
+from thence.index.page import Page, Paging, Wanted
 
 
 def listed(
     events: Iterable[Event],
     filter: Filter,
-    *,
-    limit: int = LIMIT_EVENTS,
-    offset: int = 0,
-    cursor: str | None = None,
-    descending: bool = False,
     log_id: str = "",
+    **paging: Unpack[Paging],
 ) -> Page:
     """Returns a page of those events that match, as `index.query.page` does.
 
     The events come in arrival order, each once, as `log.reader.events` yields them. Raises
     InvalidFilter, InvalidCursor.
     """
-    wanted = Wanted.of(filter, limit, offset, cursor, descending, log_id)
+    wanted = Wanted.of(filter, log_id, **paging)
     arrived = list(events)
     snapshot = wanted.mark.snapshot if wanted.mark else len(arrived)
     found = [event for event in arrived[:snapshot] if filter.matches(event)]
@@ -35,9 +32,9 @@ def listed(
     begin = wanted.offset
     if wanted.mark is not None:
         begin = bisect_right(found, wanted.mark.last, key=key_of)
-        if descending:  # the mark's own event, if it is there still, stands before `begin`
+        if wanted.descending:  # the mark's own event, if it is there still, stands before `begin`
             begin = len(found) - bisect_left(found, wanted.mark.last, key=key_of)
-    if descending:
+    if wanted.descending:
         found.reverse()
     total = wanted.mark.total if wanted.mark else len(found)
     return wanted.page(found[begin : begin + wanted.room(total)], snapshot, total)

@@ -4,10 +4,10 @@ What is asked for, and how a page is cut, is the same whether an index answers o
 reading of the log.
 """
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypedDict, Unpack
 
 from thence.core.event import Event
-from thence.core.filter import Filter
+from thence.core.filter import Filter, Names, Time, Turns
 from thence.errors import InvalidFilter
 from thence.index.cursor import Mark, key_of, mark_of, question_of
 
@@ -16,6 +16,32 @@ if TYPE_CHECKING:
 
 LIMIT_EVENTS = 1_000
 NUMBER_MAX = 2**63 - 1
+
+
+class Keys(TypedDict, total=False):
+    """The keys of a filter, as `Filter.of` takes them."""
+
+    type: Names
+    actor: Names
+    subject: Names
+    stream: Names
+    since: Time
+    until: Time
+    turn: Turns
+    where: Names
+
+
+class Paging(TypedDict, total=False):
+    """Which page is asked for: the first events, unless an offset or a cursor is given."""
+
+    limit: int
+    offset: int
+    cursor: str | None
+    descending: bool
+
+
+class Asked(Keys, Paging, total=False):
+    """A filter and a page of its answer, as `Replica.query` takes them."""
 
 
 class Page(NamedTuple):
@@ -55,16 +81,10 @@ class Wanted(NamedTuple):
     descending: bool
 
     @classmethod
-    def of(
-        cls,
-        filter: Filter,
-        limit: int,
-        offset: int,
-        cursor: str | None,
-        descending: bool,
-        log_id: str,
-    ) -> "Wanted":
+    def of(cls, filter: Filter, log_id: str, **paging: Unpack[Paging]) -> "Wanted":
         """Reads what is asked for; raises InvalidFilter, InvalidCursor."""
+        limit, offset = paging.get("limit", LIMIT_EVENTS), paging.get("offset", 0)
+        cursor, descending = paging.get("cursor"), paging.get("descending", False)
         _check("limit", limit, 1)
         _check("offset", offset, 0)
         question = question_of(filter, descending, log_id)

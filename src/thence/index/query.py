@@ -6,14 +6,17 @@ once and kept in the cursor. What `where` asks is judged on the events themselve
 a time, over what the columns leave.
 """
 
+import json
 import sqlite3
 from collections.abc import Iterator
+from typing import Unpack
 
 from thence.core.event import Event
 from thence.core.filter import Filter
 from thence.index.cursor import Key
 from thence.index.database import Extent, Index
-from thence.index.page import LIMIT_EVENTS, Page, Wanted
+from thence.index.lookup import events_at
+from thence.index.page import Page, Paging, Wanted
 from thence.index.selection import NUMBER_MAX, Selection, selection
 from thence.index.stretch import Stretch, stretch, tallied
 
@@ -24,12 +27,8 @@ BATCH_BYTES = 4 * 1024 * 1024
 def page(
     index: Index,
     filter: Filter,
-    *,
-    limit: int = LIMIT_EVENTS,
-    offset: int = 0,
-    cursor: str | None = None,
-    descending: bool = False,
     log_id: str = "",
+    **paging: Unpack[Paging],
 ) -> Page:
     """Returns a page of the events that match, from what the index holds now.
 
@@ -37,7 +36,7 @@ def page(
     out the cursor; then it shows what had arrived at the first page. `log_id` marks the
     cursors. Raises InvalidFilter, InvalidCursor, ReadFailed.
     """
-    wanted = Wanted.of(filter, limit, offset, cursor, descending, log_id)
+    wanted = Wanted.of(filter, log_id, **paging)
     with index.reading() as connection:
         newest = _newest(connection)
         asked = selection(connection, filter)
@@ -51,7 +50,7 @@ def page(
             total, events = _judged_page(index, connection, whole, filter, wanted)
         else:
             total = wanted.mark.total if wanted.mark else _total(connection, whole, asked)
-            events = _fetched(index, connection, _places(connection, whole, wanted, total))
+            events = _events(index, connection, whole, wanted, total)
     return wanted.page(events, newest, total)
 
 
@@ -125,40 +124,16 @@ def _key(lamport: int, seq: int, stamp: str | None, event_id: str, node: str) ->
     return lamport, *own, event_id.encode()
 
 
-def _places(
-    connection: sqlite3.Connection, whole: Stretch, wanted: Wanted, total: int
-) -> list[int]:
-    """Returns the places of a page."""
-    skipped = wanted.offset
-    room = wanted.room(total)
-    if skipped and whole.known_count is not None:
-        whole, skipped = whole.behind(skipped, wanted.descending), 0
-    return _asked(connection, whole, wanted.descending, room, skipped)
-
-
-def _asked(
-    connection: sqlite3.Connection, whole: Stretch, descending: bool, limit: int, offset: int
-) -> list[int]:
-    values = {"limit": limit, "offset": offset}
-    return [row[0] for row in connection.execute(whole.sql(descending), values)]
-
-
-def _fetched(index: Index, connection: sqlite3.Connection, places: list[int]) -> list[Event]:
-    """Reads the events that stand at places, in their order."""
-    events: list[Event] = []
-    for begin in range(0, len(places), BATCH_EVENTS):
-        some = places[begin : begin + BATCH_EVENTS]
-        extents = _extents(connection, some)
-        events += index.fetch(connection, [extents[place] for place in some])
-    return events
-
-
-def _extents(connection: sqlite3.Connection, places: list[int]) -> dict[int, Extent]:
-    listed = ", ".join(map(str, places))
-    rows = connection.execute(
-        f"SELECT place, segment, offset, length FROM events WHERE place IN ({listed})"
-    )
-    return {row[0]: row[1:] for row in rows}
+def _events(
+    index: Index, connection: sqlite3.Connection, whole: Stretch, wanted: Wanted, total: int
+) -> list[Event]:
+    """Reads the events of a page."""
+    offset = wanted.offset
+    if offset and whole.known_count is not None:
+        whole, offset = whole.behind(offset, wanted.descending), 0
+    values = {"limit": wanted.room(total), "offset": offset}
+    places = connection.execute(whole.sql(wanted.descending), values)
+    return events_at(index, connection, [place for (place,) in places])
 
 
 def _judged_page(
@@ -182,21 +157,26 @@ def _judged(
 ) -> Iterator[Event]:
     """Yields those candidates, in order, for which all that `where` asks holds."""
     values = {"limit": NUMBER_MAX, "offset": 0}
-    candidates = connection.execute(whole.sql(descending), values)
-    while places := [row[0] for row in candidates.fetchmany(BATCH_EVENTS)]:
-        for batch in _batches(_extents(connection, places), places):
+    places = connection.execute(whole.sql(descending), values)
+    while some := [place for (place,) in places.fetchmany(BATCH_EVENTS)]:
+        for batch in _batches(connection, some):
             for event in index.fetch(connection, batch):
                 if all(comparison.matches(event) for comparison in filter.where):
                     yield event
 
 
-def _batches(extents: dict[int, Extent], places: list[int]) -> Iterator[list[Extent]]:
-    """Yields the extents at places, in order, so many at a time as memory should hold."""
+def _batches(connection: sqlite3.Connection, places: list[int]) -> Iterator[list[Extent]]:
+    """Yields where the events at places lie, so many at a time as memory should hold."""
+    extents = connection.execute(
+        "SELECT segment, offset, length FROM json_each(:places)"
+        " CROSS JOIN events ON place = value ORDER BY key",
+        {"places": json.dumps(places)},
+    )
     batch: list[Extent] = []
     size_bytes = 0
-    for place in places:
-        batch.append(extents[place])
-        size_bytes += extents[place][2]
+    for extent in extents:
+        batch.append(extent)
+        size_bytes += extent[2]
         if size_bytes >= BATCH_BYTES:
             yield batch
             batch, size_bytes = [], 0

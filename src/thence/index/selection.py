@@ -37,10 +37,16 @@ class Selection(NamedTuple):
             {key: span for key, span in self.spans.items() if key != column},
         )
 
+    def condition(self, column: str) -> str:
+        """Returns what is asked of one column, as SQL."""
+        if column in self.names:
+            return f"{column} IN ({listed_ids(self.names[column])})"
+        first, last = self.spans[column]
+        return f"{column} BETWEEN {first} AND {last}"
+
     def conditions(self) -> list[str]:
         """Returns the conditions as SQL that leads SQLite to no index."""
-        named = [f"+{column} IN ({listed_ids(ids)})" for column, ids in self.names.items()]
-        return named + [f"+{column} BETWEEN {a} AND {b}" for column, (a, b) in self.spans.items()]
+        return [f"+{self.condition(column)}" for column in self.columns]
 
 
 def selection(connection: sqlite3.Connection, filter: Filter) -> Selection | None:

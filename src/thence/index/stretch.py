@@ -72,24 +72,18 @@ class Stretch(NamedTuple):
 
     def _parts(self) -> list[str]:
         """Returns table and conditions of questions that together find each event once."""
-        conditions = [f"place BETWEEN {self.first} AND {self.last}"]
-        if self.snapshot is not None:
-            conditions.append(f"arrival <= {self.snapshot}")
+        places = f"place BETWEEN {self.first} AND {self.last}"
+        rest = [] if self.snapshot is None else [f"arrival <= {self.snapshot}"]
         if self.lead is None:
-            conditions += self.selection.conditions()
+            conditions = [places, *self.selection.conditions(), *rest]
             return [f"events NOT INDEXED WHERE {' AND '.join(conditions)}"]
-        conditions += self.selection.without(self.lead).conditions()
-        rest = " AND ".join(conditions)
-        return [f"events WHERE {lead} AND {rest}" for lead in self._leads(self.lead)]
-
-    def _leads(self, column: str) -> list[str]:
-        names = self.selection.names.get(column)
-        if names is None:
-            first, last = self.selection.spans[column]
-            return [f"{column} BETWEEN {first} AND {last}"]
-        if len(names) > MERGED_NAMES_MAX:
-            return [f"{column} IN ({listed_ids(names)})"]
-        return [f"{column} = {name}" for name in names]  # in order each, and merged by SQLite
+        rest += self.selection.without(self.lead).conditions()
+        names = self.selection.names.get(self.lead, ())
+        if 0 < len(names) <= MERGED_NAMES_MAX:  # in order each, and merged by SQLite
+            leads = [f"{self.lead} = {name} AND {places}" for name in names]
+        else:
+            leads = [f"{self.selection.condition(self.lead)} AND +{places}"]
+        return [f"events WHERE {' AND '.join([lead, *rest])}" for lead in leads]
 
 
 def stretch(
@@ -131,14 +125,10 @@ def _size(
 ) -> int:
     """Counts the events that one condition leaves; it is `newest` where that takes too long."""
     if column in selection.names:
-        ids = selection.names[column]
-        exact = tallied(connection, {column: ids})
+        exact = tallied(connection, {column: selection.names[column]})
         if exact is not None:
             return exact
-        condition = f"{column} IN ({listed_ids(ids)})"
-    else:
-        first, last = selection.spans[column]
-        condition = f"{column} BETWEEN {first} AND {last}"
+    condition = selection.condition(column)
     some = f"SELECT 1 FROM events WHERE {condition} LIMIT {most + 1}"
     found = int(connection.execute(f"SELECT count(*) FROM ({some})").fetchone()[0])
     return found if found <= most else newest
@@ -146,10 +136,9 @@ def _size(
 
 def _narrowed(connection: sqlite3.Connection, whole: Stretch, column: str) -> Stretch:
     """Bounds a stretch by the places of a span, which then needn't be asked if it has no gap."""
-    first, last = whole.selection.spans[column]
     count, low, high = connection.execute(
-        f"SELECT count(*), min(place), max(place) FROM events"
-        f" WHERE {column} BETWEEN {first} AND {last}"
+        "SELECT count(*), min(place), max(place) FROM events"
+        f" WHERE {whole.selection.condition(column)}"
     ).fetchone()
     if not count:
         return whole._replace(last=0)
