@@ -38,20 +38,7 @@ def page(
     """
     wanted = Wanted.of(filter, log_id, **paging)
     with index.reading() as connection:
-        newest = _newest(connection)
-        asked = selection(connection, filter)
-        if asked is None:
-            return wanted.page([], newest, 0)
-        is_counted = wanted.mark is None
-        whole = stretch(connection, asked, newest, is_counted)
-        if wanted.mark is not None:
-            whole = _behind(connection, whole, wanted, newest)
-        if filter.where:
-            total, events = _judged_page(index, connection, whole, filter, wanted)
-        else:
-            total = wanted.mark.total if wanted.mark else _total(connection, whole, asked)
-            events = _events(index, connection, whole, wanted, total)
-    return wanted.page(events, newest, total)
+        return _page(index, connection, filter, wanted)
 
 
 def count(index: Index, filter: Filter) -> int:
@@ -64,6 +51,22 @@ def count(index: Index, filter: Filter) -> int:
         if not filter.where:
             return _total(connection, whole, asked)
         return sum(1 for _ in _judged(index, connection, whole, filter, False))
+
+
+def _page(index: Index, connection: sqlite3.Connection, filter: Filter, wanted: Wanted) -> Page:
+    newest = _newest(connection)
+    asked = selection(connection, filter)
+    if asked is None:
+        return wanted.page([], newest, 0)
+    whole = stretch(connection, asked, newest, is_counted=wanted.mark is None)
+    if wanted.mark is not None:
+        whole = _behind(connection, whole, wanted, newest)
+    if filter.where:
+        total, events = _judged_page(index, connection, whole, filter, wanted)
+    else:
+        total = wanted.mark.total if wanted.mark else _total(connection, whole, asked)
+        events = _events(index, connection, whole, wanted, total)
+    return wanted.page(events, newest, total)
 
 
 def _newest(connection: sqlite3.Connection) -> int:
