@@ -1,0 +1,61 @@
+-- The index of one log. It holds no bodies: where events lie, and what they are asked for by.
+-- All of it can be made again from the segments, so nothing here is ever migrated.
+
+CREATE TABLE meta (key TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
+
+-- nodes, types, streams, subjects, actors: each text once
+CREATE TABLE names (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);
+
+-- how far each segment has been read, and by what it is known again when it was renamed
+CREATE TABLE segments (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL,
+    device INTEGER NOT NULL,
+    inode INTEGER NOT NULL,
+    beginning BLOB NOT NULL,
+    read_bytes INTEGER NOT NULL,
+    last_bytes BLOB NOT NULL, -- the last bytes that were read, which must still stand there
+    bad_lines INTEGER NOT NULL
+);
+
+-- place is the total order; arrival the order in the files, from 1
+CREATE TABLE events (
+    place INTEGER PRIMARY KEY,
+    arrival INTEGER NOT NULL,
+    event_id TEXT NOT NULL,
+    node INTEGER NOT NULL,
+    seq INTEGER NOT NULL, -- 0: another tool's line
+    lamport INTEGER NOT NULL,
+    stamp TEXT, -- the timestamp, by which such a line is ordered
+    type INTEGER NOT NULL,
+    stream INTEGER,
+    subject INTEGER,
+    actor INTEGER,
+    turn INTEGER,
+    time INTEGER, -- microseconds since 1970, UTC
+    segment INTEGER NOT NULL,
+    offset INTEGER NOT NULL,
+    length INTEGER NOT NULL
+);
+
+-- recorded causes, by the places of both
+CREATE TABLE causes (
+    child INTEGER NOT NULL, parent INTEGER NOT NULL, PRIMARY KEY (child, parent)
+) WITHOUT ROWID;
+
+-- causes that are named and not here (yet)
+CREATE TABLE waiting (
+    parent_id TEXT NOT NULL, child INTEGER NOT NULL, PRIMARY KEY (parent_id, child)
+) WITHOUT ROWID;
+
+-- how many events there are of each type and actor
+CREATE TABLE tallies (
+    type INTEGER NOT NULL, actor INTEGER NOT NULL, events INTEGER NOT NULL,
+    PRIMARY KEY (type, actor)
+) WITHOUT ROWID;
+
+-- the first bad lines of the log, told where an event would be served
+CREATE TABLE damage (
+    segment INTEGER NOT NULL, offset INTEGER NOT NULL, length INTEGER NOT NULL,
+    code TEXT NOT NULL, reason TEXT NOT NULL, PRIMARY KEY (segment, offset)
+) WITHOUT ROWID;
