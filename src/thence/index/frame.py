@@ -24,9 +24,10 @@ def frame(events: Sequence[Event]) -> "pandas.DataFrame":
     except ImportError as error:
         hint = "pip install 'thence[tables]'"
         raise ExtraMissing("could not make a data frame", cause=error, hint=hint) from error
-    made = pandas.DataFrame.from_records([row_of(event) for event in events], columns=COLUMNS)
+    rows = [row_of(event) for event in events]
+    made = pandas.DataFrame.from_records(rows, columns=COLUMNS)
     times = [microseconds(event.timestamp) for event in events]
     made["timestamp"] = pandas.to_datetime(pandas.array(times, "Int64"), unit="us", utc=True)
-    made["turn"] = pandas.array([event.turn_number for event in events], "Int64")
+    made["turn"] = pandas.array([row.turn for row in rows], "Int64")
     made["payload"] = [event.payload for event in events]
     return made
