@@ -18,7 +18,7 @@ from thence.core.order import heads, totally_ordered
 from thence.core.position import Position
 from thence.core.vocabulary import Vocabulary
 from thence.log import reader
-from thence.log.disk import Disk, process_id
+from thence.log.disk import Disk, cache_folder
 from thence.log.opening import known_info
 from thence.log.reading import reading
 from thence.log.segment import own_folder, segments
@@ -43,28 +43,24 @@ class Answers:
         self._disk = disk
         self._folder = folder
         self._vocabulary = vocabulary
-        self._opened: dict[int, Index] = {}  # by process: a forked child has its own
-        self._closing = finalize(self, _close, self._opened)
+        self._opened: list[Index] = []
+        finalize(self, _close, self._opened)
 
     def index(self) -> "Index | None":
-        """Returns the index, up to date, where the log is large or has one; else None."""
+        """Returns the index that answers where the log is large or has one; else None."""
         with reading(self._folder):
             is_there = self._disk.path_id(str(own_folder(self._folder) / "index.db")) is not None
-            if not is_there and self._size_bytes() < INDEXED_BYTES_MIN:
-                return None
-            index = self._index()
-            index.freshen()
-            return index
+            is_large = is_there or self._size_bytes() >= INDEXED_BYTES_MIN
+        return self._index() if is_large else None
 
     def rebuild(self) -> int:
         """Makes the index again, also of a small log; returns how many events it holds."""
         from thence.core.filter import Filter
         from thence.index.query import count
 
-        with reading(self._folder):
-            index = self._index()
-            index.rebuild()
-            return count(index, Filter())
+        index = self._index()
+        index.rebuild()
+        return count(index, Filter())
 
     def query(
         self,
@@ -169,9 +165,10 @@ class Answers:
     def _index(self) -> "Index":
         from thence.index.database import Index
 
-        known = self._opened.get(process_id())
-        made = Index(self._disk, self._folder, self._vocabulary)
-        return known or self._opened.setdefault(process_id(), made)
+        if not self._opened:  # two threads may both make one: the first is used
+            cache = cache_folder()
+            self._opened.append(Index(self._disk, self._folder, self._vocabulary, cache))
+        return self._opened[0]
 
     def _size_bytes(self) -> int:
         found = [self._disk.path_id(str(path)) for path in segments(self._disk, self._folder)]
@@ -182,8 +179,6 @@ class Answers:
         return among(events, id_of(event), self._folder), events
 
 
-def _close(opened: "dict[int, Index]") -> None:
-    """Closes this process's index; one that was open at a fork is the parent's."""
-    index = opened.pop(process_id(), None)
-    if index is not None:
-        index.close()
+def _close(opened: "list[Index]") -> None:
+    while opened:
+        opened.pop().close()

@@ -17,7 +17,7 @@ def writer_of(form: str, file: IO[bytes]) -> Iterator[Write]:
 
     Raises ExtraMissing where pyarrow is.
     """
-    with (_parquet(file) if form == "parquet" else _csv(file)) as write:
+    with _parquet(file) if form == "parquet" else _csv(file) as write:
         yield write
 
 
@@ -32,14 +32,11 @@ def _csv(file: IO[bytes]) -> Iterator[Write]:
 
     def write(events: Sequence[Event]) -> None:
         for event in events:
-            row = row_of(event)
-            rows.writerow(
-                row._replace(
-                    caused_by=" ".join(row.caused_by),
-                    inferred_causes=" ".join(row.inferred_causes),
-                    verified="true" if row.verified else "false",
-                )
-            )
+            row = row_of(event)._asdict()
+            for name in ("caused_by", "inferred_causes"):
+                row[name] = " ".join(row[name])
+            row["verified"] = "true" if row["verified"] else "false"
+            rows.writerow(row.values())
 
     try:
         rows.writerow(COLUMNS)

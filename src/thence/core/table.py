@@ -1,11 +1,11 @@
 """An event as a row of a table: the columns that frames and exported files have."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
-from thence.core.event import Event
+from thence.core.event import Event, decoded
 
 INTEGER_MAX = 2**63 - 1
 
@@ -61,7 +61,7 @@ def row_of(event: Event) -> Row:
         not event.is_foreign,
         _payload(event),
     )
-    return _storable(row) if event.is_foreign else row
+    return Row(*map(_storable, row)) if event.is_foreign else row
 
 
 def _bounded(number: int | None) -> int | None:
@@ -70,15 +70,19 @@ def _bounded(number: int | None) -> int | None:
 
 def _payload(event: Event) -> str:
     """Returns the payload's own bytes, so that no number changes on its way."""
-    raw = _decode_members(event.line).get(event.vocabulary.payload_key)
-    text = "" if raw is None else bytes(raw).decode()
+    key = event.vocabulary.payload_key
+    try:
+        raw = _decode_members(event.line).get(key)
+        text = "" if raw is None else bytes(raw).decode()
+    except msgspec.MsgspecError:  # half a character stands in it
+        import json
+
+        text = json.dumps(decoded(event.line).get(key))
     return text if text.startswith("{") else "{}"
 
 
-def _storable(row: Row) -> Row:
-    texts = {name: value for name, value in row._asdict().items() if isinstance(value, str)}
-    return row._replace(
-        **{
-            name: text.encode("utf-8", "backslashreplace").decode() for name, text in texts.items()
-        }
-    )
+def _storable(value: Any) -> Any:
+    """Writes text of another tool so that UTF-8 can hold it."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    return tuple(map(_storable, value)) if isinstance(value, tuple) else value
