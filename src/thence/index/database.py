@@ -10,7 +10,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from threading import RLock
 from typing import ClassVar, TypeVar
-from weakref import WeakSet
+from weakref import WeakSet, finalize
 
 from thence.core.event import Event
 from thence.core.vocabulary import Vocabulary
@@ -48,6 +48,7 @@ class Index:
         self._idle: list[tuple[sqlite3.Connection, Files]] = []
         self._lent = 0
         _Opened.indexes.add(self)
+        finalize(self, _let_go, self._keeper, self._idle)
 
     @property
     def folder(self) -> Path:
@@ -136,7 +137,7 @@ class Index:
         if writer is not None:
             _Opened.abandoned.append(writer)
         self._mutex = RLock()
-        self._idle = []
+        self._idle.clear()
         self._lent = 0
         if is_shared:
             self._keeper.stay_in_memory()
@@ -204,9 +205,7 @@ class Index:
             connection.close()
 
     def _drop_idle(self) -> None:
-        while self._idle:
-            with suppress(sqlite3.Error):
-                self._idle.pop()[0].close()
+        _drop(self._idle)
 
     def _doubt(self, failure: Exception, earlier: Exception | None) -> None:
         with self._mutex:
@@ -244,6 +243,18 @@ class _Opened:
 
 
 on_fork(_Opened.before_fork, _Opened.after_fork)
+
+
+def _drop(idle: list[tuple[sqlite3.Connection, Files]]) -> None:
+    while idle:
+        with suppress(sqlite3.Error):
+            idle.pop()[0].close()
+
+
+def _let_go(keeper: Keeper, idle: list[tuple[sqlite3.Connection, Files]]) -> None:
+    """Closes what an index that nobody has any more left open, or the process at its end."""
+    _drop(idle)
+    keeper.let_go()
 
 
 def _begun(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:

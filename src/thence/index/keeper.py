@@ -17,7 +17,7 @@ from thence.index.builder import Builder
 from thence.index.known import Known, Present, Stale, known_segments, matched, present
 from thence.index.loading import load
 from thence.index.seat import Busy, Files, Seat
-from thence.log.disk import NOWHERE, Disk
+from thence.log.disk import NOTHING, NOWHERE, Disk, FileState
 from thence.log.identity import read_info
 from thence.log.reading import reading
 
@@ -50,6 +50,7 @@ class Keeper:
         self._log_id = ""
         self._writer: sqlite3.Connection | None = None
         self._files: Files = (None, None, None)
+        self._state: FileState | None = None
         self._seen: tuple[Present, ...] | None = None
         self._uncopied = 0
 
@@ -103,7 +104,7 @@ class Keeper:
         seat = self.seat
         if seat is not None and self._writer is not None:
             with suppress(Busy, OSError, sqlite3.Error), seat.locked(0.0):
-                if seat.seal().file == seat.files()[0] and self._files == seat.files():
+                if seat.seal().state == seat.state() and self._files == seat.files():
                     self._copy(seat, "TRUNCATE")
         self._let_go()
 
@@ -119,8 +120,9 @@ class Keeper:
 
     def _is_fresh(self) -> bool:
         seat = self.seat
-        there = seat.files() if seat is not None else self._files
-        return there == self._files and present(self._disk, self._folder) == self._seen
+        if seat is not None and (seat.files() != self._files or seat.state() != self._state):
+            return False
+        return present(self._disk, self._folder) == self._seen
 
     def _let_go(self) -> None:
         writer, self._writer = self._writer, None
@@ -182,10 +184,10 @@ class Keeper:
 
     def _is_trusted(self, seat: Seat) -> bool:
         """Tells whether the database is the one that the seal names, and this log's."""
-        seal, files = seat.seal(), seat.files()
-        if files[0] is None or files[0] != seal.file:
+        seal, files, state = seat.seal(), seat.files(), seat.state()
+        if state is None or state.file != seal.state.file:
             return False
-        if seal.wal not in (NOWHERE, files[1]):
+        if state != seal.state if seal.wal == NOWHERE else files[1] != seal.wal:
             return False
         if self._writer is None or files != self._files:
             self._let_go()
@@ -248,8 +250,10 @@ class Keeper:
         beat = seat.beat if seat is not None else _nothing
         builder = Builder(self._disk, self._folder, self._vocabulary, self.writer)
         commits = builder.catch_up(there, fitting, beat)
-        if seat is not None and commits:
-            self._sealed(seat, commits)
+        if seat is not None:
+            if commits:
+                self._sealed(seat, commits)
+            self._state = seat.state()
         self._seen = there
 
     def _has_outgrown(self, there: tuple[Present, ...], known: list[Known]) -> bool:
@@ -273,7 +277,7 @@ class Keeper:
         wal = seat.files()[1]
         seat.set_seal(seat.seal()._replace(wal=wal or NOWHERE))
         self.writer.execute(f"PRAGMA wal_checkpoint({kind})")
-        seat.set_seal(seat.seal()._replace(wal=NOWHERE))
+        seat.set_seal(seat.seal()._replace(state=seat.state() or NOTHING, wal=NOWHERE))
         self._uncopied = 0
 
     def _in_memory(self) -> None:

@@ -91,7 +91,23 @@ def matched(
         if not _stands(disk, folder / segment.name, one, segment.state):
             return None
         found[segment.state.file] = one
-    return found
+    return found if _is_in_order(found, there) else None
+
+
+def _is_in_order(found: dict[FileId, Known], there: tuple[Present, ...]) -> bool:
+    """Tells whether all that is unread comes behind all that was read, as it was read."""
+    last_id = 0
+    has_unread = False
+    for segment in there:
+        known = found.get(segment.state.file)
+        if known is None:
+            has_unread = True
+        elif has_unread or known.id < last_id:
+            return False
+        else:
+            last_id = known.id
+            has_unread = segment.state.size > known.read_bytes
+    return True
 
 
 def _stands(disk: Disk, path: Path, known: Known, now: FileState) -> bool:

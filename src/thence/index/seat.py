@@ -11,13 +11,23 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from thence.log.disk import NOWHERE, Disk, FileId, monotonic_ns, noise_bits, pause, process_id
+from thence.log.disk import (
+    NOTHING,
+    NOWHERE,
+    Disk,
+    FileId,
+    FileState,
+    monotonic_ns,
+    noise_bits,
+    pause,
+    process_id,
+)
 
 _NAME = "index.db"
 _PAUSE_MIN_S = 0.0005
 _PAUSE_MAX_S = 0.02
 _LOOKS_BETWEEN = 10
-_SEAL_BYTES = 128
+_SEAL_BYTES = 192
 
 # the database, its log of changes, what its users share
 Files = tuple[FileId | None, FileId | None, FileId | None]
@@ -28,13 +38,13 @@ class Busy(Exception):
 
 
 class Seal(NamedTuple):
-    """What may be relied on: the database of this file, with at least so many commits.
+    """What may be relied on: the database in this state, with at least so many commits.
 
     While `wal` is a file, the database may hold half of what stands there: only with that
     file beside it can it be trusted.
     """
 
-    file: FileId = NOWHERE
+    state: FileState = NOTHING
     commits: int = 0
     wal: FileId = NOWHERE
     beat: int = 0
@@ -51,6 +61,10 @@ class Seat:
         self._paths = [str(self.path) + ending for ending in ("", "-wal", "-shm")]
         self._descriptor = -1
         self._seal = Seal()
+
+    def state(self) -> FileState | None:
+        """Returns what the database is now; nobody writes to it but under the lock."""
+        return self._disk.path_state(self._paths[0])
 
     def files(self) -> Files:
         """Returns which files stand there now."""
@@ -76,7 +90,9 @@ class Seat:
     def set_seal(self, seal: Seal) -> None:
         """Writes the seal; call it under the lock."""
         self._seal = seal
-        text = " ".join(map(str, (*seal.file, seal.commits, *seal.wal, seal.beat)))
+        text = " ".join(
+            map(str, (*seal.state.file, *seal.state[1:], seal.commits, *seal.wal, seal.beat))
+        )
         os.pwrite(self._descriptor, text.ljust(_SEAL_BYTES - 1).encode() + b"\n", 0)
 
     def beat(self) -> None:
@@ -99,7 +115,6 @@ class Seat:
         descriptor = self._disk.open_read(draft)
         try:
             self._disk.sync_data(descriptor)
-            file, _ = self._disk.file_id(descriptor)
         finally:
             self._disk.let_go(descriptor)
         self.set_seal(Seal(beat=self._seal.beat + 1))
@@ -107,7 +122,9 @@ class Seat:
             with suppress(FileNotFoundError):
                 self._disk.unlink(Path(path))
         self._disk.rename(draft, self.path)
-        self.set_seal(Seal(file, beat=self._seal.beat))
+        state = self._disk.path_state(self._paths[0])
+        if state is not None:
+            self.set_seal(Seal(state, beat=self._seal.beat))
 
     def _lock(self, timeout_s: float) -> int:
         start_ns = monotonic_ns()
@@ -140,7 +157,9 @@ class Seat:
     def _read_seal(self) -> Seal:
         text = self._disk.read_at(self._descriptor, 0, _SEAL_BYTES)
         try:
-            device, inode, commits, wal_device, wal_inode, beat = map(int, text.split())
+            device, inode, size, changed_ns, commits, *wal, beat = map(int, text.split())
+            wal_device, wal_inode = wal
         except ValueError:
             return Seal()
-        return Seal((device, inode), commits, (wal_device, wal_inode), beat)
+        state = FileState((device, inode), size, changed_ns)
+        return Seal(state, commits, (wal_device, wal_inode), beat)

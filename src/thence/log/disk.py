@@ -45,6 +45,9 @@ class FileState(NamedTuple):
     changed_ns: int
 
 
+NOTHING = FileState(NOWHERE, 0, 0)
+
+
 class Disk:
     """The calls that reach files; one instance serves any number of logs and threads."""
 
