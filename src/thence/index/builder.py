@@ -68,14 +68,16 @@ class Builder:
         self._db.execute("BEGIN IMMEDIATE")
         try:
             with closing(Intake(self._disk, self._folder, segment, before, self._db)) as intake:
-                for found in intake.taken(self._vocabulary):
-                    self._add(found, intake.id)
-                    intake.note(self._db, found.bad)
+                for block in intake.blocks(self._vocabulary):
+                    for found in block:
+                        self._add(found, intake.id)
+                        intake.note_damage(self._db, found.bad)
+                    intake.note(self._db)
                     commit(self._db)
                     commits += 1
                     beat()
                     self._db.execute("BEGIN IMMEDIATE")
-                intake.note(self._db, ())
+                intake.note(self._db)
             commit(self._db)
             return commits
         except BaseException:

@@ -48,11 +48,12 @@ def load(
     loading = _Loading(connection)
     for segment in present(disk, folder):
         with closing(Intake(disk, folder, segment, None, connection)) as intake:
-            for found in intake.taken(vocabulary):
-                loading.add(found, intake.id)
-                intake.note_damage(connection, found.bad)
+            for block in intake.blocks(vocabulary):
+                for found in block:
+                    loading.add(found, intake.id)
+                    intake.note_damage(connection, found.bad)
                 beat()
-            intake.note(connection, ())
+            intake.note(connection)
     with closing(Lines(disk, folder, connection)) as lines:
         loading.settle(lines, vocabulary)
 

@@ -5,7 +5,7 @@ text that no UTF-8 can write with its escapes, so that no line can break a build
 """
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import accumulate
 from operator import add
@@ -20,6 +20,8 @@ from thence.log.reader import Block, lines_of
 INTEGER_MAX = 2**63 - 1
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+# so few that they stay in the processor's cache from one step to the next
+_LINES_TOGETHER = 512
 _OWN_LENGTH = len("2026-11-20T07:13:00.123456Z")
 _SECONDS_KEPT_MAX = 4_096
 _NAMES_KEPT_MAX = 65_536
@@ -52,16 +54,27 @@ class Taken(NamedTuple):
     bad: Sequence[Bad] = ()
 
 
-def taken(block: Block, vocabulary: Vocabulary) -> Taken:
-    """Reads a block; where all lines are ours they are decoded at once."""
+def taken(block: Block, vocabulary: Vocabulary) -> Iterator[Taken]:
+    """Reads a block, some lines at a time; where all of them are ours they are decoded at once."""
+    if not block.is_whole or block.length:
+        yield _one_by_one(block, vocabulary)
+        return
     lines = block.data.split(b"\n")
-    if block.is_whole and not block.length and have_valid_crcs(lines):
-        found = entries(block.data, lines, vocabulary)
-        if found is not None:
-            sizes = list(map(len, lines))
-            starts = list(accumulate(map((1).__add__, sizes), initial=block.offset))
-            return Taken(found, starts[:-1], sizes)
-    single: list[Entry] = []
+    offset = block.offset
+    for at in range(0, len(lines), _LINES_TOGETHER):
+        part = lines[at : at + _LINES_TOGETHER]
+        sizes = list(map(len, part))
+        starts = list(accumulate(map((1).__add__, sizes), initial=offset))
+        found = entries(part, vocabulary) if have_valid_crcs(part) else None
+        if found is None:
+            yield _one_by_one(Block(block.file, offset, b"\n".join(part)), vocabulary)
+        else:
+            yield Taken(found, starts[:-1], sizes)
+        offset = starts[-1]
+
+
+def _one_by_one(block: Block, vocabulary: Vocabulary) -> Taken:
+    found: list[Entry] = []
     offsets: list[int] = []
     lengths: list[int] = []
     bad: list[Bad] = []
@@ -69,12 +82,12 @@ def taken(block: Block, vocabulary: Vocabulary) -> Taken:
         if not line.is_whole:
             continue
         if isinstance(line.content, Event):
-            single.append(_storable(entry_of(line.content)))
+            found.append(_storable(entry_of(line.content)))
             offsets.append(line.offset)
             lengths.append(line.length)
         else:
             bad.append(Bad(line.content, line.offset, line.length))
-    return Taken(single, offsets, lengths, bad)
+    return Taken(found, offsets, lengths, bad)
 
 
 def _storable(entry: Entry) -> Entry:
