@@ -70,8 +70,8 @@ _DECODE: dict[str, Any] = {
 _READABLE = {vocabulary.name: vocabulary for vocabulary in (PLAIN, SIM)}
 
 
-def entries(data: bytes, lines: Sequence[bytes], vocabulary: Vocabulary) -> Sequence[Entry] | None:
-    """Reads many lines whose checksums fit; `data` is the lines with what stands between.
+def entries(lines: Sequence[bytes], vocabulary: Vocabulary) -> Sequence[Entry] | None:
+    """Reads many lines whose checksums fit.
 
     Returns None if any is no event, or has a member of a wrong type, or if the vocabulary is
     a program's own.
@@ -79,13 +79,14 @@ def entries(data: bytes, lines: Sequence[bytes], vocabulary: Vocabulary) -> Sequ
     if _READABLE.get(vocabulary.name) is not vocabulary:
         return None
     try:
-        data.decode()
+        b"".join(lines).decode()  # the decoder does not look at the texts that it passes over
         found = list(map(_DECODE[vocabulary.name], lines))
     except (ValueError, RecursionError):
         return None
     if max(map(len, lines)) >= DEEP_BYTES_MIN and any(map(is_too_deep, lines)):
         return None
-    if not all(entry.seq > 0 and 0 < entry.lamport_clock <= CLOCK_MAX for entry in found):
+    clocks = [entry.lamport_clock for entry in found]
+    if min([entry.seq for entry in found]) < 1 or min(clocks) < 1 or max(clocks) > CLOCK_MAX:
         return None
     return found
 

@@ -17,7 +17,7 @@ from thence.index.known import Known, Present
 from thence.index.lines import Lines
 from thence.index.places import STRIDE as STRIDE
 from thence.index.places import given, last, move, renumber
-from thence.index.rows import Key, Names, Row, Taken, Times, keys_of, rows_of
+from thence.index.rows import Key, Names, Row, Taken, Times, columns_of, keys_of
 from thence.log.disk import Disk, FileId
 from thence.log.reader import rank
 
@@ -68,14 +68,16 @@ class Builder:
         self._db.execute("BEGIN IMMEDIATE")
         try:
             with closing(Intake(self._disk, self._folder, segment, before, self._db)) as intake:
-                for found in intake.taken(self._vocabulary):
-                    self._add(found, intake.id)
-                    intake.note(self._db, found.bad)
+                for block in intake.blocks(self._vocabulary):
+                    for found in block:
+                        self._add(found, intake.id)
+                        intake.note_damage(self._db, found.bad)
+                    intake.note(self._db)
                     commit(self._db)
                     commits += 1
                     beat()
                     self._db.execute("BEGIN IMMEDIATE")
-                intake.note(self._db, ())
+                intake.note(self._db)
             commit(self._db)
             return commits
         except BaseException:
@@ -91,7 +93,8 @@ class Builder:
         ids = [entry.event_id for entry in those]
         causes = {cause for entry in those for cause in entry.caused_by}
         places = self._places_of(causes.union(ids))
-        rows = list(rows_of(found, segment, self._names, self._times))
+        columns = columns_of(found, segment, self._names, self._times)
+        rows: list[Row] = list(zip(*columns, strict=True))
         seen = {event_id for event_id in ids if event_id in places}
         fresh: list[int] = []
         repeated: list[int] = []

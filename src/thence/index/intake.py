@@ -45,7 +45,7 @@ class Intake:
             raise Stale("a segment has another name by now")
         self.id = known.id if known else self._begin(connection)
 
-    def taken(self, vocabulary: Vocabulary) -> Iterator[Taken]:
+    def blocks(self, vocabulary: Vocabulary) -> Iterator[Iterator[Taken]]:
         """Yields what is there, a block at a time; `note` what has been put into the tables."""
         for block in self._cursor.blocks():
             yield self._read(block, vocabulary)
@@ -53,9 +53,8 @@ class Intake:
             if self._segment.name != CURRENT:  # nothing follows there: it is a line
                 yield self._read(block, vocabulary)
 
-    def note(self, connection: sqlite3.Connection, bad: Sequence[Bad]) -> None:
-        """Puts down how far the segment has been read, and its bad lines of the last block."""
-        self.note_damage(connection, bad)
+    def note(self, connection: sqlite3.Connection) -> None:
+        """Puts down how far the segment has been read."""
         state = self._state()
         connection.execute(
             "UPDATE segments SET name = :name, device = :device, inode = :inode, size = :size,"
@@ -98,8 +97,7 @@ class Intake:
         """Closes the segment."""
         self._cursor.close()
 
-    def _read(self, block: Block, vocabulary: Vocabulary) -> Taken:
-        found = taken(block, vocabulary)
+    def _read(self, block: Block, vocabulary: Vocabulary) -> Iterator[Taken]:
         data = block.data
         end = block.offset + (block.length or len(data))
         if end > block.offset + len(data):  # of an overlong line only its beginning came
@@ -112,7 +110,7 @@ class Intake:
             self._checksum = crc32(b"\n", self._checksum)
             self._last = (self._last + b"\n")[-LAST_BYTES:]
             self._end += 1
-        return found
+        return taken(block, vocabulary)
 
     def _sum_up(self, end: int) -> None:
         """Reads on to an offset for the checksum alone."""
