@@ -3,6 +3,7 @@
     ThenceError
     ├── InvalidEvent (ValueError)      the event can't be stored as it is
     │   └── EventTooLarge              its line would pass 1 MiB
+    ├── InvalidFilter (ValueError)     a filter can't be read; its key and column
     ├── ScenarioError (ValueError)     a scenario file has problems, each with its line
     ├── CyclicDependencyError (ValueError)  events name each other as causes in a circle
     ├── RunIdTaken (FileExistsError)   a run of this id has a folder already
@@ -64,6 +65,28 @@ class InvalidEvent(ThenceError, ValueError):
 
 class EventTooLarge(InvalidEvent):
     """An event's line would be longer than 1 MiB."""
+
+
+class InvalidFilter(ThenceError, ValueError):
+    """A filter can't be read.
+
+    `key` names the part of it, such as "turn" or "where"; `column` counts characters from 1
+    and is 0 where the part is wrong as a whole.
+    """
+
+    def __init__(
+        self,
+        operation: str,
+        *,
+        key: str = "",
+        column: int = 0,
+        cause: object = "",
+        hint: str = "",
+    ) -> None:
+        place = f"{key}, column {column}" if column else key
+        super().__init__(operation, place=place, cause=cause, hint=hint)
+        self.key = key
+        self.column = column
 
 
 class ScenarioError(ThenceError, ValueError):

@@ -20,6 +20,7 @@ EXIT_CODES = {
     "UnsupportedPlatform": 1,
     "RunIdTaken": 1,
     "AmbiguousId": 2,
+    "InvalidFilter": 2,
     "ScenarioError": 2,
     "CyclicDependencyError": 3,
     "EventNotFound": 4,

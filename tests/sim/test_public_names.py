@@ -12,6 +12,7 @@ NAMES = [
     "WriteMode",
     "VerbosityLevel",
     "Event",
+    "EventFilter",
     "MilestoneEvent",
     "DecisionEvent",
     "ActionEvent",

@@ -75,7 +75,7 @@ def _refuse(value: Any, path: str, depth: int) -> None:
         )
     if isinstance(value, Mapping):
         for key, item in value.items():
-            if not isinstance(key, str) or not _is_utf8(key):
+            if not isinstance(key, str) or not is_utf8(key):
                 _refuse(key, f"{path}: key {key!r}", DEPTH_MAX + 1)
             _refuse(item, f"{path}.{key}", depth + 1)
     elif isinstance(value, (list, tuple)):
@@ -90,7 +90,7 @@ def _fault(value: Any, depth: int) -> str:
     if value is None or isinstance(value, (bool, Mapping, list, tuple)):
         return ""
     if isinstance(value, str):
-        return "" if _is_utf8(value) else "it holds a lone surrogate, which is no text"
+        return "" if is_utf8(value) else "it holds a lone surrogate, which is no text"
     if isinstance(value, int):
         return "" if INT_MIN <= value <= INT_MAX else "the integer needs more than 64 bits"
     if isinstance(value, float):
@@ -154,7 +154,7 @@ class _Repair:
         return repaired
 
     def _text(self, value: str, path: str) -> str:
-        if _is_utf8(value):
+        if is_utf8(value):
             return str.__str__(value)
         escaped = value.encode("utf-8", "backslashreplace").decode("utf-8")
         self.repairs.append({"path": path, "was": "a lone surrogate"})
@@ -207,7 +207,8 @@ def shorten(value: Any, characters_max: int, path: str = "") -> tuple[Any, list[
     return value, []
 
 
-def _is_utf8(text: str) -> bool:
+def is_utf8(text: str) -> bool:
+    """Tells whether a text can be stored: it holds no lone surrogate."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:

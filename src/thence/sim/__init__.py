@@ -12,6 +12,7 @@ from thence.sim.builders import (
 )
 from thence.sim.config import SimulationConfig
 from thence.sim.engine import BaseEngine
+from thence.sim.event_filter import EventFilter
 from thence.sim.events import (
     ActionEvent,
     DecisionEvent,
@@ -36,6 +37,7 @@ __all__ = [
     "DecisionEvent",
     "DetailEvent",
     "Event",
+    "EventFilter",
     "EventWriter",
     "MilestoneEvent",
     "Orchestrator",

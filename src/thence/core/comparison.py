@@ -1,0 +1,127 @@
+"""What a filter asks of one value that an event holds: where it stands, what it must be."""
+
+from collections.abc import Callable, Mapping
+from operator import ge, gt, le, lt
+from types import MappingProxyType
+from typing import Any, Protocol
+
+import msgspec
+
+OPERATORS = ("=", "!=", "<", "<=", ">", ">=", "~")
+_ORDER: Mapping[str, Callable[[Any, Any], bool]] = {"<": lt, "<=": le, ">": gt, ">=": ge}
+
+# types as they come out of a line, frozen or not
+_MAPS = (MappingProxyType, dict)
+_LISTS = (tuple, list)
+_NUMBERS = frozenset((int, float))
+
+Scalar = str | int | float | bool | None
+
+
+class Told(Protocol):
+    """An event as a filter sees it: `core.event.Event`, or what is shown like one."""
+
+    @property
+    def event_type(self) -> str:
+        """The event's type."""
+        ...
+
+    @property
+    def actor(self) -> str | None:
+        """Who did it."""
+        ...
+
+    @property
+    def subject(self) -> str | None:
+        """What the event is about."""
+        ...
+
+    @property
+    def stream(self) -> str | None:
+        """What groups it with others."""
+        ...
+
+    @property
+    def turn_number(self) -> int | None:
+        """The turn of a simulation."""
+        ...
+
+    @property
+    def timestamp(self) -> str:
+        """When it happened."""
+        ...
+
+    @property
+    def members(self) -> Mapping[str, Any]:
+        """All members of its line."""
+        ...
+
+    @property
+    def payload(self) -> Mapping[str, Any]:
+        """What the host said."""
+        ...
+
+
+class Comparison(msgspec.Struct, frozen=True):
+    """One `path op value`: `op` is one of = != < <= > >= ~, `value` a JSON scalar.
+
+    A path holds names, and integers where it takes an element of a list. Its first name is
+    a word that all hosts share (stream, subject, actor, payload), else a member of the line,
+    else a name in the payload.
+    """
+
+    path: tuple[str | int, ...]
+    op: str
+    value: Scalar
+
+    def matches(self, event: Told) -> bool:
+        """Tells whether something stands at the path that compares as asked."""
+        found, rest = _first(event, self.path)
+        for part in rest:
+            if isinstance(part, str):
+                if not isinstance(found, _MAPS) or part not in found:
+                    return False
+                found = found[part]
+            elif isinstance(found, _LISTS) and -len(found) <= part < len(found):
+                found = found[part]
+            else:
+                return False
+        return found is not _MISSING and compares(found, self.op, self.value)
+
+
+_MISSING = object()
+
+
+def _first(event: Told, path: tuple[str | int, ...]) -> tuple[object, tuple[str | int, ...]]:
+    """Returns what the first name of a path means, with the rest of the path."""
+    name = str(path[0])
+    if name == "payload":
+        return event.payload, path[1:]
+    if name in ("actor", "subject", "stream"):
+        found = getattr(event, name)
+        return (_MISSING if found is None else found), path[1:]
+    members = event.members
+    if name in members:
+        return members[name], path[1:]
+    return event.payload.get(name, _MISSING), path[1:]
+
+
+def compares(found: object, op: str, value: Scalar) -> bool:
+    """Tells whether a JSON value compares with a scalar as an operator asks.
+
+    Values of two kinds are never equal, so that != holds for them; numbers are one kind,
+    true and false another. Order is between two numbers or two texts (by code point) only.
+    ~ finds a text in a text, or as an element of a list.
+    """
+    if op == "~":
+        if isinstance(found, str):
+            return isinstance(value, str) and value in found
+        return isinstance(found, _LISTS) and any(compares(item, "=", value) for item in found)
+    kind = type(found)
+    if kind is not type(value) and not (kind in _NUMBERS and type(value) in _NUMBERS):
+        return op == "!="
+    if op == "=":
+        return bool(found == value)
+    if op == "!=":
+        return bool(found != value)
+    return (kind is str or kind in _NUMBERS) and _ORDER[op](found, value)

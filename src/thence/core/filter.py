@@ -1,0 +1,204 @@
+"""Which events a reader asks for: by type, actor, subject, stream, time, turn or content.
+
+`Filter.of` takes what people and programs write, text wherever it comes from a command line or
+a URL. `Filter.matches` is slow, obvious, and what the index is held to.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime
+from itertools import islice
+
+import msgspec
+
+from thence.core.comparison import Comparison, Told
+from thence.core.payload import is_utf8
+from thence.core.times import microseconds, moment, span
+from thence.core.where import COMPARISONS_MAX, parse
+from thence.errors import InvalidFilter
+
+NAMES_MAX = 1000
+TURN_MAX = 2**63 - 1
+_TURN_DIGITS_MAX = len(str(TURN_MAX))
+_TURN_HINT = "write a number from 0, such as 5, or a range: 3..7, 3.. or ..7"
+
+Names = str | Iterable[str] | None
+Time = str | date | None
+Turns = int | str | Sequence[int | str | None] | None
+
+
+class Filter(msgspec.Struct, frozen=True, kw_only=True):
+    """What an event must be to be shown: each part that is given must hold.
+
+    Of the names in one part any will do; an empty part asks for nothing. Times are
+    microseconds since 1970 UTC, turns are counted from 0; both ends are inclusive, None is
+    open.
+    """
+
+    types: tuple[str, ...] = ()
+    actors: tuple[str, ...] = ()
+    subjects: tuple[str, ...] = ()
+    streams: tuple[str, ...] = ()
+    since: int | None = None
+    until: int | None = None
+    turn_first: int | None = None
+    turn_last: int | None = None
+    where: tuple[Comparison, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        type: Names = None,
+        actor: Names = None,
+        subject: Names = None,
+        stream: Names = None,
+        since: Time = None,
+        until: Time = None,
+        turn: Turns = None,
+        where: Names = None,
+    ) -> "Filter":
+        """Reads a filter; raises InvalidFilter that names the part that can't be read.
+
+        Names are a text or several. Times are a date, an aware datetime or ISO 8601 text;
+        one that is written less exactly, as a date is, stands for all of it. A turn is a
+        number, "3..7", "3..", "..7" or a pair. `where` is in the language of `core.where`;
+        of several texts all must hold.
+        """
+        first, last = _turns(turn)
+        made = cls(
+            types=names("type", type),
+            actors=names("actor", actor),
+            subjects=names("subject", subject),
+            streams=names("stream", stream),
+            since=first_moment("since", since),
+            until=last_moment("until", until),
+            turn_first=first,
+            turn_last=last,
+            where=_comparisons(where),
+        )
+        if made.since is not None and made.until is not None and made.since > made.until:
+            raise invalid("until", "it is earlier than since", "exchange the two")
+        return made
+
+    def matches(self, event: Told) -> bool:
+        """Tells whether an event is asked for; one without what a part asks about is not."""
+        if self.types and event.event_type not in self.types:
+            return False
+        if self.actors and event.actor not in self.actors:
+            return False
+        if self.subjects and event.subject not in self.subjects:
+            return False
+        if self.streams and event.stream not in self.streams:
+            return False
+        if self.turn_first is not None or self.turn_last is not None:
+            turn = event.turn_number
+            if turn is None or not _is_within(turn, self.turn_first, self.turn_last):
+                return False
+        if self.since is not None or self.until is not None:
+            time = microseconds(event.timestamp)
+            if time is None or not _is_within(time, self.since, self.until):
+                return False
+        return all(comparison.matches(event) for comparison in self.where)
+
+
+def _is_within(value: int, first: int | None, last: int | None) -> bool:
+    return (first is None or value >= first) and (last is None or value <= last)
+
+
+def names(key: str, given: Names) -> tuple[str, ...]:
+    """Reads one text or several, each kept once; raises InvalidFilter naming the key."""
+    if given is None:
+        return ()
+    several = (given,) if isinstance(given, str) else given
+    try:
+        found = list(islice(several, NAMES_MAX + 1))
+    except TypeError as error:
+        raise invalid(key, f"{shown(given)} is no text", "pass a text, or several") from error
+    for name in found:
+        if not isinstance(name, str):
+            raise invalid(key, f"{shown(name)} is no text", "pass a text, or several")
+        if not name or not is_utf8(name):
+            cause = "a lone surrogate is no character" if name else "an empty text names nothing"
+            raise invalid(key, cause, "leave it out to ask for all")
+    if len(found) > NAMES_MAX:
+        raise invalid(key, f"it holds more than {NAMES_MAX:,} texts", "ask in several steps")
+    return tuple(dict.fromkeys(found))
+
+
+def _comparisons(given: Names) -> tuple[Comparison, ...]:
+    found: list[Comparison] = []
+    for text in names("where", given):
+        found += parse(text)
+        if len(found) > COMPARISONS_MAX:
+            cause = f"there are more than {COMPARISONS_MAX} comparisons in all"
+            raise invalid("where", cause, "ask in several steps")
+    return tuple(found)
+
+
+def first_moment(key: str, given: Time) -> int | None:
+    """Returns the first microsecond of a time; raises InvalidFilter naming the key."""
+    return None if given is None else _stretch(key, given)[0]
+
+
+def last_moment(key: str, given: Time) -> int | None:
+    """Returns the last microsecond of a time; raises InvalidFilter naming the key."""
+    return None if given is None else _stretch(key, given)[1]
+
+
+def _stretch(key: str, given: str | date) -> tuple[int, int]:
+    if isinstance(given, datetime):
+        if given.utcoffset() is None:
+            cause = f"{given.isoformat()} has no time zone"
+            raise invalid(key, cause, "pass an aware datetime, such as datetime.now(timezone.utc)")
+        return moment(given), moment(given)
+    if isinstance(given, date):
+        given = given.isoformat()
+    found = span(given.strip()) if isinstance(given, str) else None
+    if found is None:
+        hint = "write it as 2026-11-20, 2026-11-20T07:13:00Z or 2026-11-20T09:13:00+02:00"
+        if isinstance(given, str) and span(given.strip().replace(" ", "+")):
+            hint += "; in a URL + is written %2B"
+        raise invalid(key, f"{shown(given)} is no time", hint)
+    return found
+
+
+def turn(key: str, given: object) -> int:
+    """Reads the number of a turn; raises InvalidFilter naming the key."""
+    if isinstance(given, str):
+        text = given.strip()
+        is_number = text.isascii() and text.isdigit() and len(text) <= _TURN_DIGITS_MAX
+        given = int(text) if is_number else given
+    if type(given) is not int or not 0 <= given <= TURN_MAX:
+        raise invalid(key, f"{shown(given)} is not an integer from 0 to 2^63-1", _TURN_HINT)
+    return given
+
+
+def _turns(given: Turns) -> tuple[int | None, int | None]:
+    """Reads one turn or a range of turns; an end that is left out is open."""
+    if given is None:
+        return None, None
+    if isinstance(given, str) and ".." in given:
+        before, _, behind = given.partition("..")
+        given = (before.strip() or None, behind.strip() or None)
+    if not isinstance(given, (tuple, list)):
+        one = turn("turn", given)
+        return one, one
+    if len(given) != 2 or given[0] is given[1] is None:
+        raise invalid("turn", f"{shown(given)} is no range", _TURN_HINT)
+    first, last = (None if end is None else turn("turn", end) for end in given)
+    if first is not None and last is not None and first > last:
+        raise invalid("turn", f"no turn is from {first} to {last}", "exchange the two")
+    return first, last
+
+
+def invalid(key: str, cause: str, hint: str) -> InvalidFilter:
+    """Returns the error for a part of a filter that can't be read."""
+    return InvalidFilter("could not read the filter's", key=key, cause=cause, hint=hint)
+
+
+def shown(value: object) -> str:
+    """Writes a wrong value as Python does, cut where it is long."""
+    try:
+        return f"{value!r:.80}"
+    except ValueError:  # an integer in it is over the interpreter's limit of digits
+        return f"this {type(value).__name__}"

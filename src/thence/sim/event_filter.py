@@ -1,0 +1,106 @@
+"""Which events of a run a reader asks for, in the words of a simulation.
+
+An `EventFilter` is a page of what `core.filter.Filter` finds: the same rules for names, times
+and turns, beside a limit and an offset.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import date
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import msgspec
+from msgspec.structs import force_setattr
+
+from thence.core import event as stored
+from thence.core.filter import Filter, first_moment, invalid, last_moment, names, shown, turn
+from thence.sim.events import Event
+
+LIMIT_MAX = 10_000
+OFFSET_MAX = 2**63 - 1
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+class EventFilter(msgspec.Struct, kw_only=True, frozen=True, dict=True):
+    """What an event of a simulation must be to be shown; each part that is given must hold.
+
+    Times are ISO 8601 text, a date or an aware datetime; a date stands for its whole day.
+    Of the types, and of the agents, any will do; an empty list asks for nothing. Both ends
+    are inclusive; when they are crossed nothing matches. A wrong value raises a ValueError
+    (InvalidFilter) that names the field: `limit` is 1 to 10,000, `offset` and turns are
+    from 0.
+    """
+
+    start_timestamp: str | date | None = None
+    end_timestamp: str | date | None = None
+    event_types: Iterable[str] | None = None
+    agent_ids: Iterable[str] | None = None
+    turn_start: int | None = None
+    turn_end: int | None = None
+    limit: int = 1000
+    offset: int = 0
+
+    def __post_init__(self) -> None:
+        for field in ("event_types", "agent_ids"):
+            given = getattr(self, field)
+            if given is not None:
+                force_setattr(self, field, names(field, given))
+        _check_within("limit", self.limit, 1, LIMIT_MAX)
+        _check_within("offset", self.offset, 0, OFFSET_MAX)
+        _ = self.filter  # refuses what can't be read
+
+    @cached_property
+    def filter(self) -> Filter:
+        """The same question without its page, in the words of all hosts."""
+        return Filter(
+            types=names("event_types", self.event_types),
+            actors=names("agent_ids", self.agent_ids),
+            since=first_moment("start_timestamp", self.start_timestamp),
+            until=last_moment("end_timestamp", self.end_timestamp),
+            turn_first=_turn("turn_start", self.turn_start),
+            turn_last=_turn("turn_end", self.turn_end),
+        )
+
+    def matches(self, event: Event | stored.Event | Mapping[str, Any]) -> bool:
+        """Tells whether an event is asked for; limit and offset are the page's business.
+
+        It takes an event that a simulation builds, one that was stored, or the members of
+        a line.
+        """
+        return self.filter.matches(event if isinstance(event, stored.Event) else _seen(event))
+
+
+class _Seen(NamedTuple):
+    """What a filter sees of an event that is no stored one; None where it says nothing."""
+
+    event_type: str
+    actor: str | None
+    turn_number: int | None
+    timestamp: str
+    subject: str | None = None
+    stream: str | None = None
+    members: Mapping[str, Any] = _NOTHING
+    payload: Mapping[str, Any] = _NOTHING
+
+
+def _seen(event: Event | Mapping[str, Any]) -> _Seen:
+    if isinstance(event, Event):
+        return _Seen(event.event_type, event.agent_id, event.turn_number, event.timestamp)
+    turn_number, timestamp = event.get("turn_number"), event.get("timestamp")
+    return _Seen(
+        event_type=event.get("event_type", ""),
+        actor=event.get("agent_id"),
+        turn_number=turn_number if type(turn_number) is int else None,
+        timestamp=timestamp if isinstance(timestamp, str) else "",
+    )
+
+
+def _turn(field: str, given: int | None) -> int | None:
+    return None if given is None else turn(field, given)
+
+
+def _check_within(field: str, value: object, least: int, most: int) -> None:
+    if type(value) is not int or not least <= value <= most:
+        wanted = f"an integer from {least}" + (f" to {most:,}" if most == LIMIT_MAX else "")
+        raise invalid(field, f"{shown(value)} is not {wanted}", f"pass {wanted} as {field}")

@@ -1,0 +1,291 @@
+"""A filter shows what a plain model of it shows, alone and combined, and refuses the rest."""
+
+import json
+from datetime import UTC, date, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.events import texts
+
+from thence.core.codec import parse as parse_line
+from thence.core.filter import NAMES_MAX, TURN_MAX, Filter
+from thence.core.vocabulary import PLAIN, SIM
+from thence.core.where import parse
+from thence.errors import InvalidFilter
+
+NAMES = ("ada", "ben", "A", "a b", "é", "")
+DAY = datetime(2026, 11, 20, tzinfo=UTC)
+STAMPS = [
+    "2026-11-19T23:59:59.999999Z",
+    "2026-11-20T00:00:00.000000Z",
+    "2026-11-20T00:30:00+01:00",
+    "2026-11-20T07:13:00.123456Z",
+    "2026-11-20T23:59:59.999999Z",
+    "2026-11-21",
+    "soon",
+    "",
+]
+names = st.sampled_from(NAMES)
+
+
+@st.composite
+def lines(draw, vocabulary):
+    """Draws the members of a foreign line, some of them absent."""
+    keys = (vocabulary.stream_key, vocabulary.subject_key, vocabulary.actor_key)
+    drawn = {key: draw(st.none() | names) for key in keys if key}
+    drawn["turn_number"] = draw(st.none() | st.integers(0, 5))
+    drawn["timestamp"] = draw(st.sampled_from(STAMPS))
+    drawn[vocabulary.payload_key] = {"n": draw(st.integers(0, 3))}
+    kept = {key: value for key, value in drawn.items() if value is not None}
+    return {"event_id": "x", "event_type": draw(names), **kept}
+
+
+ends = st.sampled_from(
+    ["2026-11-20", "2026-11-19T23:59", "2026-11-20T00:00:00Z", "2026-11-20T08:13:00.123+01:00"]
+)
+parts = st.fixed_dictionaries(
+    {},
+    optional={
+        "type": st.lists(names.filter(bool), max_size=2) | names.filter(bool),
+        "actor": st.lists(names.filter(bool), max_size=2),
+        "subject": st.lists(names.filter(bool), max_size=2),
+        "stream": st.lists(names.filter(bool), max_size=2),
+        "since": ends,
+        "until": ends,
+        "turn": st.integers(0, 6) | st.tuples(st.integers(0, 2), st.integers(2, 6) | st.none()),
+        "where": st.sampled_from(["n > 1", "n = 2 and event_type != ada"]),
+    },
+)
+
+
+def shows(line, vocabulary, asked):
+    """Tells whether a line is asked for, from its members and the words of the question."""
+    keys = {
+        "type": "event_type",
+        "actor": vocabulary.actor_key,
+        "subject": vocabulary.subject_key,
+        "stream": vocabulary.stream_key,
+    }
+    reasons = []
+    for word, key in keys.items():
+        wanted = asked.get(word) or []
+        wanted = [wanted] if isinstance(wanted, str) else wanted
+        reasons.append(not wanted or (key is not None and line.get(key) in wanted))
+    if "turn" in asked:
+        turn = asked["turn"]
+        low, high = turn if isinstance(turn, tuple) else (turn, turn)
+        has = line.get("turn_number")
+        reasons.append(has in range(low, 1000 if high is None else high + 1))
+    stretches = {  # what each end stands for, by hand
+        "2026-11-20": (DAY, timedelta(days=1)),
+        "2026-11-19T23:59": (DAY - timedelta(minutes=1), timedelta(minutes=1)),
+        "2026-11-20T00:00:00Z": (DAY, timedelta(seconds=1)),
+        "2026-11-20T08:13:00.123+01:00": (
+            DAY + timedelta(hours=7, minutes=13, milliseconds=123),
+            timedelta(milliseconds=1),
+        ),
+    }
+    moments = dict(
+        zip(
+            STAMPS[:6],
+            (
+                DAY - timedelta(microseconds=1),
+                DAY,
+                DAY - timedelta(minutes=30),
+                DAY + timedelta(hours=7, minutes=13, microseconds=123456),
+                DAY + timedelta(days=1) - timedelta(microseconds=1),
+                DAY + timedelta(days=1),
+            ),
+            strict=True,
+        )
+    )
+    when = moments.get(line["timestamp"])
+    if "since" in asked:
+        reasons.append(when is not None and when >= stretches[asked["since"]][0])
+    if "until" in asked:
+        begin, length = stretches[asked["until"]]
+        reasons.append(when is not None and when < begin + length)
+    n = line[vocabulary.payload_key]["n"]
+    if asked.get("where") == "n > 1":
+        reasons.append(n in (2, 3))
+    elif "where" in asked:
+        reasons.append(n == 2 and line["event_type"] != "ada")
+    return all(reasons)
+
+
+@pytest.mark.parametrize("vocabulary", [PLAIN, SIM], ids=["plain", "sim"])
+@given(st.data(), parts)
+def test_filter_shows_what_the_model_shows(vocabulary, data, asked):
+    line = data.draw(lines(vocabulary))
+    event = parse_line(json.dumps(line).encode(), vocabulary)
+    try:
+        asking = Filter.of(**asked)
+    except InvalidFilter as error:
+        assert error.key == "until", error  # noqa: PT017
+        assert asked["since"] != asked["until"]
+        return
+    assert asking.matches(event) is shows(line, vocabulary, asked)
+    combined = [Filter.of(**{key: value}) for key, value in asked.items()]
+    assert asking.matches(event) is all(one.matches(event) for one in combined)
+
+
+def test_empty_filter_shows_everything():
+    event = parse_line(b'{"event_id":"x","event_type":"y"}', PLAIN)
+    for asking in (Filter(), Filter.of(), Filter.of(type=[], actor=(), where=[])):
+        assert asking == Filter()
+        assert asking.matches(event)
+
+
+def test_subject_of_a_simulation_is_asked_for_as_it_is_told():
+    line = {"event_id": "x", "event_type": "STATE", "simulation_id": "r", "turn_number": 1}
+    line["details"] = {"scope": "global", "variable_name": "grain"}
+    event = parse_line(json.dumps(line).encode(), SIM)
+    assert Filter.of(subject="global/grain").matches(event)
+    assert not Filter.of(subject="grain").matches(event)
+
+
+@pytest.mark.parametrize(
+    ("given", "first", "last"),
+    [
+        (5, 5, 5),
+        ("5", 5, 5),
+        ("3..7", 3, 7),
+        (" 3 .. 7 ", 3, 7),
+        ("3..", 3, None),
+        ("..7", None, 7),
+        ((3, 7), 3, 7),
+        (("3", "7"), 3, 7),
+        ([None, 7], None, 7),
+        ((3, None), 3, None),
+        ("0..0", 0, 0),
+        (f"..{TURN_MAX}", None, TURN_MAX),
+    ],
+)
+def test_turns_are_read_from_numbers_texts_and_pairs(given, first, last):
+    asking = Filter.of(turn=given)
+    assert (asking.turn_first, asking.turn_last) == (first, last)
+
+
+def test_times_are_read_from_text_dates_and_datetimes():
+    day = 1_795_132_800_000_000
+    assert Filter.of(since="2026-11-20").since == Filter.of(since=date(2026, 11, 20)).since == day
+    assert Filter.of(until="2026-11-20").until == day + 86_400_000_000 - 1
+    assert Filter.of(until=date(2026, 11, 20)) == Filter.of(until="2026-11-20")
+    when = datetime(2026, 11, 20, 2, tzinfo=timezone(timedelta(hours=2)))
+    assert Filter.of(since=when, until=when) == Filter(since=day, until=day)
+    assert Filter.of(since=" 2026-11-20T02:00+02:00 ").since == day
+
+
+def test_what_a_query_string_holds_is_all_text():
+    asking = Filter.of(
+        type=["A", "B", "A"],
+        actor="ada",
+        since="2026-11-20",
+        until="2026-11-20T07:13:00Z",
+        turn="3..7",
+        where="payload.amount > 10",
+    )
+    assert asking.types == ("A", "B")
+    assert asking.actors == ("ada",)
+    assert (asking.turn_first, asking.turn_last) == (3, 7)
+    assert asking.where == parse("payload.amount > 10")
+    typed = Filter.of(
+        type=("A", "B"),
+        actor=["ada"],
+        since=date(2026, 11, 20),
+        until="2026-11-20 07:13:00",
+        turn=(3, 7),
+        where=["payload.amount > 10"],
+    )
+    assert asking == typed
+    assert hash(asking) == hash(typed)
+
+
+def test_as_many_names_as_are_allowed_are_all_asked_for():
+    many = [str(n) for n in range(NAMES_MAX)]
+    assert Filter.of(type=many).types == tuple(many)
+
+
+def test_several_where_must_all_hold():
+    assert Filter.of(where=["a = 1", "b = 2"]) == Filter.of(where="a = 1 and b = 2")
+
+
+@pytest.mark.parametrize(
+    ("asked", "cause", "hint"),
+    [
+        ({"type": ""}, "an empty text names nothing", "leave it out"),
+        ({"actor": ["ada", ""]}, "an empty text names nothing", ""),
+        ({"subject": "\ud800"}, "lone surrogate", ""),
+        ({"stream": 5}, "5 is no text", "a text, or several"),
+        ({"stream": [None]}, "None is no text", ""),
+        ({"type": b"A"}, "65 is no text", ""),
+        ({"type": [str(n) for n in range(NAMES_MAX + 1)]}, "more than 1,000 texts", ""),
+        ({"type": ["A"] * (NAMES_MAX + 1)}, "more than 1,000 texts", ""),
+        ({"where": [f"a = {n} and b = 1" for n in range(51)]}, "more than 100 comparisons", ""),
+        ({"type": [["A"]]}, "['A'] is no text", ""),
+        ({"where": ""}, "an empty text", ""),
+        ({"where": 7}, "7 is no text", ""),
+        ({"since": ""}, "'' is no time", "2026-11-20"),
+        ({"since": "yesterday"}, "'yesterday' is no time", "2026-11-20T07:13:00Z"),
+        ({"until": 5}, "5 is no time", ""),
+        ({"since": True}, "True is no time", ""),
+        ({"since": "2026-11-20T07:13:00 02:00"}, "is no time", "in a URL + is written %2B"),
+        ({"since": datetime.fromisoformat("2026-11-20T07:13")}, "no time zone", "timezone.utc"),
+        ({"since": "2026-11-21", "until": "2026-11-20"}, "earlier than since", "exchange"),
+        ({"turn": ""}, "'' is not an integer from 0", "3..7"),
+        ({"turn": ".."}, "no range", "3..7"),
+        ({"turn": "-1"}, "'-1' is not an integer from 0", ""),
+        ({"turn": -1}, "-1 is not an integer from 0", ""),
+        ({"turn": "3-7"}, "'3-7' is not an integer", "3..7"),
+        ({"turn": "3..x"}, "'x' is not an integer", ""),
+        ({"turn": "3...7"}, "'.7' is not an integer", ""),
+        ({"turn": "1e3"}, "'1e3' is not an integer", ""),
+        ({"turn": "٣"}, "is not an integer", ""),
+        ({"turn": 3.0}, "3.0 is not an integer", ""),
+        ({"turn": True}, "True is not an integer", ""),
+        ({"turn": "7..3"}, "no turn is from 7 to 3", "exchange"),
+        ({"turn": (1, 2, 3)}, "(1, 2, 3) is no range", ""),
+        ({"turn": ()}, "() is no range", ""),
+        ({"turn": (None, None)}, "no range", ""),
+        ({"turn": str(TURN_MAX + 1)}, "is not an integer", ""),
+        ({"turn": "9" * 10_000}, "is not an integer", ""),
+        ({"turn": 10**5_000}, "this int is not an integer from 0 to 2^63-1", ""),
+        ({"turn": (1, 2, 10**5_000)}, "this tuple is no range", ""),
+        ({"type": [[10**5_000]]}, "this list is no text", ""),
+    ],
+)
+def test_what_is_no_filter_is_refused_with_its_key_reason_and_what_to_write(asked, cause, hint):
+    with pytest.raises(InvalidFilter) as caught:
+        Filter.of(**asked)
+    error = caught.value
+    assert (error.key, error.column) == ([*asked][-1], 0)
+    assert cause in error.cause
+    assert hint in error.hint
+    assert error.code == "invalid_filter"
+    assert len(str(error)) < 200
+
+
+KEYS = ("type", "actor", "subject", "stream", "since", "until", "turn", "where")
+odd = st.sampled_from(["9" * 400, "1e400", "NaN", "\x00", "..", "2026-11-20T99", "[" * 5_000, None])
+anything = (
+    texts
+    | odd
+    | st.integers()
+    | st.floats()
+    | st.datetimes()
+    | st.binary(max_size=5)
+    | st.lists(texts | odd | st.integers(), max_size=3)
+)
+
+
+@given(st.fixed_dictionaries({}, optional=dict.fromkeys(KEYS, anything)))
+def test_anything_at_all_is_a_filter_or_refused_as_one(asked):
+    event = parse_line(b'{"event_id":"x","event_type":"y","timestamp":"2026-11-20"}', PLAIN)
+    try:
+        asking = Filter.of(**asked)
+    except InvalidFilter as error:
+        assert error.key in asked  # noqa: PT017
+    else:
+        assert asking.matches(event) in (True, False)
+        assert all(name.encode() for name in (*asking.types, *asking.actors))
