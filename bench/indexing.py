@@ -1,4 +1,4 @@
-"""How fast an index is made and followed, how large it is, beside what SQLite needs for its rows."""
+"""How fast an index is made and followed, how large it is, beside SQLite with the same rows."""
 
 import sqlite3
 import subprocess

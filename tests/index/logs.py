@@ -1,7 +1,9 @@
 """Logs for the index's tests: written line by line, and what an index of them must say."""
 
+import os
+import traceback
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +52,7 @@ def told(index: Index) -> dict[str, Any]:
         assert [at for (at,) in rows("SELECT arrival FROM events ORDER BY arrival")] == list(
             range(1, len(places) + 1)
         )
+        assert rows("SELECT value FROM meta WHERE key = 'events'") == [(len(places),)]
         is_dense = places == [STRIDE * (n + 1) for n in range(len(places))]
         assert not places or (places[-1] == STRIDE * len(places)) == is_dense
         return {
@@ -102,6 +105,21 @@ def due(folder: Path, vocabulary: Vocabulary = PLAIN) -> dict[str, Any]:
         "tallies": Counter((event.event_type, event.actor or "") for event in events),
         "bad": sum(not isinstance(line.content, Event) for line in lines),
     }
+
+
+def in_child(work: Callable[[], object]) -> None:
+    """Does something in a forked child, which must come to its end."""
+    child = os.fork()
+    if not child:
+        code = 1
+        try:
+            work()
+            code = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(code)
+    assert os.waitpid(child, 0)[1] == 0
 
 
 def fits(index: Index, folder: Path, vocabulary: Vocabulary = PLAIN) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from tests.events import line_of
-from tests.index.logs import add, fits, index_of, told
+from tests.index.logs import add, fits, in_child, index_of, told
 
 from thence.core.order import totally_ordered
 from thence.errors import ReadFailed
@@ -115,13 +115,13 @@ def test_a_child_has_connections_of_its_own_and_leaves_its_parents_alone(log: Re
     with index_of(log.folder) as index:
         index.freshen()
         with index.reading() as connection:
-            child = os.fork()
-            if not child:
+
+            def ask() -> None:
                 add(log.folder, [line_of()])
                 fits(index, log.folder)
                 index.close()
-                os._exit(0)
-            assert os.waitpid(child, 0)[1] == 0
+
+            in_child(ask)
             assert connection.execute("SELECT count(*) FROM events").fetchone() == (1,)
         fits(index, log.folder)
 

@@ -1,6 +1,7 @@
 """Whatever is done to the files of an index, or under it to the log, its answers are right."""
 
 import os
+import resource
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.events import line_of
-from tests.index.logs import add, fits, index_of, rotate, told
+from tests.index.logs import add, fits, in_child, index_of, rotate, told
 
 from thence.core.vocabulary import PLAIN
 from thence.index.database import Index
@@ -137,15 +138,14 @@ def test_an_index_harmed_while_it_is_open_answers_right(folder: Path, harm: Harm
 
 
 def test_a_log_of_changes_that_was_lost_with_its_process_is_missed(folder: Path) -> None:
-    child = os.fork()
-    if not child:
-        index = index_of(folder)
-        index.freshen()
+    index = index_of(folder)
+
+    def follow() -> None:
         for _ in range(5):
             add(folder, [line_of()])
             index.freshen()
-        os._exit(0)
-    assert os.waitpid(child, 0)[1] == 0
+
+    in_child(follow)
     database = folder / ".thence" / "index.db"
     assert wal(database).stat().st_size
     wal(database).unlink()
@@ -252,6 +252,33 @@ def test_a_cache_that_cant_be_written_either_is_passed_over(folder: Path, tmp_pa
     (folder / ".thence" / "index.lock").mkdir()
     (tmp_path / "cache").write_bytes(b"")
     with index_of(folder, cache=tmp_path / "cache") as index:
+        fits(index, folder)
+
+
+def test_a_full_disk_keeps_the_index_in_memory(folder: Path) -> None:
+    add(folder, [line_of() for _ in range(2_000)])
+
+    def index_within_limits() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+        fits(index_of(folder), folder)
+
+    in_child(index_within_limits)
+    assert not list((folder / ".thence").glob("index.db*"))
+    with index_of(folder) as index:
+        fits(index, folder)
+
+
+def test_a_database_that_another_program_has_locked_is_left_to_it(folder: Path) -> None:
+    with index_of(folder) as index:
+        index.freshen()
+    database = folder / ".thence" / "index.db"
+    other = sqlite3.connect(database, isolation_level=None)
+    other.execute("PRAGMA locking_mode = EXCLUSIVE")
+    other.execute("BEGIN EXCLUSIVE")
+    with index_of(folder) as index:
+        fits(index, folder)
+    other.close()
+    with index_of(folder) as index:
         fits(index, folder)
 
 

@@ -35,8 +35,8 @@ class Entry(msgspec.Struct, gc=False):
 class _Change(msgspec.Struct, gc=False):
     """What a STATE event is about."""
 
-    scope: str = ""
-    variable_name: str = ""
+    scope: str | int | float | bool | None = None
+    variable_name: str | int | float | bool | None = None
 
 
 class _SimEntry(msgspec.Struct, gc=False, rename={"stream": "simulation_id", "actor": "agent_id"}):

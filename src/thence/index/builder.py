@@ -31,7 +31,7 @@ _INSERT = f"INSERT INTO events VALUES ({', '.join('?' * 16)})"
 
 
 class Builder:
-    """One run of the builder over one connection."""
+    """The builder over one connection; after a failure it knows no names: take another one."""
 
     def __init__(
         self, disk: Disk, folder: Path, vocabulary: Vocabulary, connection: sqlite3.Connection
@@ -64,11 +64,13 @@ class Builder:
         return commits
 
     def _take(self, segment: Present, before: Known | None, beat: Callable[[], None]) -> int:
-        commits = 1
+        commits = 0
         self._db.execute("BEGIN IMMEDIATE")
         try:
             with closing(Intake(self._disk, self._folder, segment, before, self._db)) as intake:
                 for block in intake.blocks(self._vocabulary):
+                    if not self._db.in_transaction:
+                        self._db.execute("BEGIN IMMEDIATE")
                     for found in block:
                         self._add(found, intake.id)
                         intake.note_damage(self._db, found.bad)
@@ -76,9 +78,12 @@ class Builder:
                     commit(self._db)
                     commits += 1
                     beat()
-                    self._db.execute("BEGIN IMMEDIATE")
-                intake.note(self._db)
-            commit(self._db)
+                if not commits or not intake.is_at_end:
+                    if not self._db.in_transaction:
+                        self._db.execute("BEGIN IMMEDIATE")
+                    intake.note(self._db)
+                    commit(self._db)
+                    commits += 1
             return commits
         except BaseException:
             if self._db.in_transaction:
@@ -110,7 +115,11 @@ class Builder:
         keys = keys_of(those)
         order = sorted(range(len(keys)), key=keys.__getitem__)
         due = self._due([keys[at] for at in order], places)
-        arrival = self._db.execute("SELECT max(arrival) FROM events").fetchone()[0] or 0
+        count = "SELECT value FROM meta WHERE key = 'events'"
+        arrival: int = self._db.execute(count).fetchone()[0]
+        self._db.execute(
+            "UPDATE meta SET value = value + :count WHERE key = 'events'", {"count": len(rows)}
+        )
         own: dict[int, int] = dict(zip(order, due, strict=True))
         for at, entry in enumerate(those):
             places[entry.event_id] = own[at]

@@ -53,6 +53,11 @@ class Intake:
             if self._segment.name != CURRENT:  # nothing follows there: it is a line
                 yield self._read(block, vocabulary)
 
+    @property
+    def is_at_end(self) -> bool:
+        """Whether all that was there is read."""
+        return self._segment.state.size == self._end
+
     def note(self, connection: sqlite3.Connection) -> None:
         """Puts down how far the segment has been read."""
         state = self._state()

@@ -23,7 +23,7 @@ from thence.log.reading import reading
 
 SCHEMA_VERSION = 1
 WAIT_S = 10.0
-BUSY_S = 10.0
+BUSY_S = 2.0
 # where SQLite's shared memory does not reach other hosts, or nowhere
 _FAR = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "lustre", "fuse.sshfs")
 _LOOKS_MAX = 5
@@ -49,6 +49,7 @@ class Keeper:
         self._is_distrusted = False
         self._log_id = ""
         self._writer: sqlite3.Connection | None = None
+        self._builder: Builder | None = None
         self._files: Files = (None, None, None)
         self._state: FileState | None = None
         self._seen: tuple[Present, ...] | None = None
@@ -111,7 +112,7 @@ class Keeper:
     def forget(self) -> sqlite3.Connection | None:
         """Forgets the connection without closing it: in a forked child it is the parent's."""
         writer, self._writer = self._writer, None
-        self._seen = None
+        self._builder = self._seen = None
         return writer
 
     def stay_in_memory(self) -> None:
@@ -126,7 +127,7 @@ class Keeper:
 
     def _let_go(self) -> None:
         writer, self._writer = self._writer, None
-        self._seen = None
+        self._builder = self._seen = None
         if writer is not None:
             with suppress(sqlite3.Error):
                 writer.close()
@@ -234,7 +235,8 @@ class Keeper:
         connection.execute("BEGIN")
         beat = seat.beat if seat is not None else _nothing
         load(self._disk, self._folder, self._vocabulary, connection, beat)
-        named = {**self._name(), "commits": 0}
+        count = connection.execute("SELECT count(*) FROM events").fetchone()[0]
+        named = {**self._name(), "commits": 0, "events": count}
         connection.executemany("INSERT INTO meta VALUES (?, ?)", named.items())
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         connection.execute("COMMIT")
@@ -248,8 +250,11 @@ class Keeper:
             self._is_distrusted = True
             raise Stale("the segments are others")
         beat = seat.beat if seat is not None else _nothing
-        builder = Builder(self._disk, self._folder, self._vocabulary, self.writer)
+        builder, self._builder = self._builder, None
+        if builder is None:
+            builder = Builder(self._disk, self._folder, self._vocabulary, self.writer)
         commits = builder.catch_up(there, fitting, beat)
+        self._builder = builder
         if seat is not None:
             if commits:
                 self._sealed(seat, commits)
@@ -281,6 +286,7 @@ class Keeper:
         self._uncopied = 0
 
     def _in_memory(self) -> None:
+        cause: Exception | None = None
         for _ in range(_LOOKS_MAX):
             try:
                 if self._writer is None or self._is_distrusted:
@@ -293,14 +299,12 @@ class Keeper:
                 self._files = (None, None, None)
                 self._catch_up(None)
                 return
-            except Stale:
-                continue
+            except (Stale, sqlite3.Error) as error:
+                self._is_distrusted = True
+                cause = error
         raise ReadFailed(
-            "could not index the log",
-            place=self._folder,
-            cause="its segments never stood still",
-            hint="try again",
-        )
+            "could not index the log", place=self._folder, cause=cause, hint="try again"
+        ) from cause
 
 
 def opened(path: Path) -> sqlite3.Connection:

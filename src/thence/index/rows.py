@@ -24,7 +24,7 @@ _MICROSECOND = timedelta(microseconds=1)
 _LINES_TOGETHER = 512
 _OWN_LENGTH = len("2026-11-20T07:13:00.123456Z")
 _SECONDS_KEPT_MAX = 4_096
-_NAMES_KEPT_MAX = 65_536
+_NAMES_KEPT_MAX = 16_384
 _NAMELESS: dict[str | None, int | None] = {None: None, "": 0}
 
 # lamport, node and event_id; of another tool's line 0, no node and its timestamp first
