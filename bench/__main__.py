@@ -13,6 +13,7 @@ from bench import (
     durable,
     emission,
     handovers,
+    indexing,
     opening,
     parts,
     queued,
@@ -173,6 +174,27 @@ def verifying_rows(place: Path) -> None:
     print(f"    a process that verifies 1,000,000 events takes {memory:.0f} MB")
 
 
+def indexing_rows(place: Path) -> None:
+    """Rows 9 and 13: an index made, followed and weighed."""
+    figures = measure(indexing.CONTENDERS, place)
+    found = ratio(figures, "rebuild", "executemany")
+    row("index rebuild / executemany of the same rows", f"{found:.2f}", "0.8", found >= 0.8)
+    rates(figures)
+    with tempfile.TemporaryDirectory(dir=place) as folder:
+        log, index = indexing.bytes_each(Path(folder))
+    found = (log + index) / log
+    row("bytes on disk, index included / JSON of the event", f"{found:.2f}", "1.9", found <= 1.9)
+    print(f"    an event of {log:.0f} bytes has {index:.0f} bytes of index")
+    rates(measure({"followed, 100 events at a time": indexing.followed}, place))
+    for name, unit, measured in (
+        ("a freshening with nothing new", "µs", indexing.idle_us),
+        ("a warm index opened, its first answer", "ms", indexing.warm_ms),
+        ("a process that indexes 1,000,000 events", "MB", indexing.memory_mb),
+    ):
+        with tempfile.TemporaryDirectory(dir=place) as folder:
+            print(f"    {name}: {measured(Path(folder)):.1f} {unit}")
+
+
 def part_rows(place: Path) -> None:
     """What explains a target that is missed."""
     print("\nwhere the time goes, in µs")
@@ -205,6 +227,7 @@ def main() -> None:
         paced_rows(place)
         emission_rows(place)
         verifying_rows(place)
+        indexing_rows(place)
         opening_rows(place)
         coldstart_rows(place)
         part_rows(place)

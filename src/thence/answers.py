@@ -8,7 +8,7 @@ Reading takes no lock of the log, and of a small one it writes nothing.
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Event as Signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 from weakref import finalize
 
 from thence.context import Cause, id_of
@@ -18,17 +18,22 @@ from thence.core.order import heads, totally_ordered
 from thence.core.position import Position
 from thence.core.vocabulary import Vocabulary
 from thence.log import reader
-from thence.log.disk import Disk
+from thence.log.disk import Disk, cache_folder
+from thence.log.opening import known_info
 from thence.log.reading import reading
 from thence.log.segment import own_folder, segments
 
 if TYPE_CHECKING:
     from thence.core.answer import Concurrent, Effects, Why
     from thence.index.database import Index
+    from thence.index.page import Keys, Page, Paging
     from thence.log.findings import Verification
 
 # a log of fewer bytes, about 12,000 events, is read whole unless it has an index already
 INDEXED_BYTES_MIN = 4 * 1024 * 1024
+LIMIT_EVENTS = 1_000
+
+After = Cause | Position | None
 
 
 class Answers:
@@ -41,15 +46,13 @@ class Answers:
         self._opened: dict[Path, Index] = {}
         finalize(self, _close, self._opened)
 
-    def read(self, after: Cause | Position | None = None) -> Iterator[Event]:
+    def read(self, after: After = None) -> Iterator[Event]:
         """Yields each event once, in arrival order: those behind `after`."""
         behind = after if after is None or isinstance(after, Position) else id_of(after)
         with reading(self._folder):
             yield from reader.events_after(self._disk, self._folder, self._vocabulary, behind)
 
-    def follow(
-        self, after: Cause | Position | None, stop: Signal | None, sync: bool
-    ) -> Iterator[Event]:
+    def follow(self, after: After, stop: Signal | None, sync: bool) -> Iterator[Event]:
         """Yields what `read` yields, and goes on as the log grows, until `stop` is set."""
         from thence.log.follower import follow
 
@@ -156,16 +159,55 @@ class Answers:
         """
         index = self._opened.get(self._folder)
         if index is None and self._is_indexed():
-            from thence.index.database import Index
-
-            made = Index(self._disk, self._folder, self._vocabulary)
-            # of threads that come at once one makes the index of all, without a lock to fork with
-            index = self._opened.setdefault(self._folder, made)
+            index = self._index()
         return index
+
+    def rebuild(self) -> int:
+        """Makes the index again, also of a small log; returns how many events it holds."""
+        from thence.core.filter import Filter
+        from thence.index.query import count
+
+        index = self._index()
+        index.rebuild()
+        return count(index, Filter())
+
+    def query(
+        self,
+        *,
+        limit: int = LIMIT_EVENTS,
+        offset: int = 0,
+        cursor: str | None = None,
+        descending: bool = False,
+        **keys: "Unpack[Keys]",
+    ) -> "Page":
+        """Returns a page of the events that match; raises InvalidFilter, InvalidCursor."""
+        from thence.core.filter import Filter
+        from thence.index import listing, query
+
+        filter = Filter.of(**keys)
+        paging: Paging = {
+            "limit": limit,
+            "offset": offset,
+            "cursor": cursor,
+            "descending": descending,
+        }
+        info = known_info(self._disk, self._folder)
+        log_id = info.log_id if info else ""
+        index = self.index()
+        if index is None:
+            return listing.listed(self.read(), filter, log_id, **paging)
+        return query.page(index, filter, log_id, **paging)
 
     def close(self) -> None:
         """Closes the index, if one was opened; a later question opens it again."""
         _close(self._opened)
+
+    def _index(self) -> "Index":
+        from thence.index.database import Index
+
+        made = Index(self._disk, self._folder, self._vocabulary, cache_folder())
+        # of threads that come at once one makes the index of all, without a lock to fork with
+        return self._opened.setdefault(self._folder, made)
 
     def _is_indexed(self) -> bool:
         with reading(self._folder):

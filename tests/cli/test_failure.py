@@ -21,6 +21,8 @@ EXIT_CODES = {
     "RunIdTaken": 1,
     "AmbiguousId": 2,
     "InvalidFilter": 2,
+    "InvalidCursor": 2,
+    "ExtraMissing": 1,
     "ScenarioError": 2,
     "CyclicDependencyError": 3,
     "EventNotFound": 4,

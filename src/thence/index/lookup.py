@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from thence.core.event import Event
 from thence.core.lookup import ambiguous, beginnings, not_found
 from thence.core.vocabulary import Vocabulary
-from thence.index.database import Extent, Index
+from thence.index.database import Index
+from thence.index.lines import Extent
 
 # how many events are read at once where each is looked at, the latest first
 _READ_EVENTS_MIN = 64

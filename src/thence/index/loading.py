@@ -1,0 +1,213 @@
+"""An index made from nothing: rows loaded in arrival order, all else behind that, in bulk.
+
+Memory stays bounded: causes are found among the events read last, the others by a join.
+Where events came out of order, or an id has several lines, the tables are written once more.
+"""
+
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
+from itertools import chain, groupby, islice
+from operator import itemgetter, lt
+from pathlib import Path
+from typing import Any
+
+from thence.core.entry import Entry
+from thence.core.vocabulary import Vocabulary
+from thence.index.intake import Intake
+from thence.index.known import present
+from thence.index.lines import Lines
+from thence.index.places import ORDER, STRIDE, rewrite, statements
+from thence.index.rows import Key, Names, Taken, Times, columns_of, keys_of
+from thence.log.disk import Disk
+from thence.log.reader import rank
+
+RECENT_EVENTS = 8_192
+
+# how many values one statement takes; SQLite before 3.32 allows no more than 999
+_VALUES_MAX = 800
+# of the columns of a row
+_TYPE, _ACTOR = 5, 8
+
+
+def load(
+    disk: Disk,
+    folder: Path,
+    vocabulary: Vocabulary,
+    connection: sqlite3.Connection,
+    beat: Callable[[], None],
+) -> None:
+    """Fills an empty database with what the segments of a log hold; `beat` tells that it goes on.
+
+    Raises Stale when a segment was renamed meanwhile: then begin again.
+    """
+    for statement in statements("schema.sql"):
+        connection.execute(statement)
+    connection.execute("INSERT INTO names VALUES (0, '')")
+    loading = _Loading(connection)
+    for segment in present(disk, folder):
+        with closing(Intake(disk, folder, segment, None, connection)) as intake:
+            for block in intake.blocks(vocabulary):
+                for found in block:
+                    loading.add(found, intake.id)
+                    intake.note_damage(connection, found.bad)
+                beat()
+            intake.note(connection)
+    with closing(Lines(disk, folder, connection)) as lines:
+        loading.settle(lines, vocabulary)
+
+
+class _Loading:
+    """The tables while they are filled, and what is known of the events read last."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._db = connection
+        self._names = Names(connection)
+        self._times = Times()
+        self._tallies: Counter[tuple[int | None, int | None]] = Counter()
+        self._count = 0
+        self._recent: dict[str, int] = {}
+        self._last: Key = (-1, "", "", "")
+        self._is_sorted = True
+        connection.execute("CREATE TEMP TABLE unfound (parent_id TEXT, child INTEGER)")
+
+    def add(self, found: Taken, segment: int) -> None:
+        """Adds the rows of a block, behind those that are there."""
+        those = found.entries
+        if not those:
+            return
+        self._look_at_order(those)
+        first = self._count + 1
+        self._count += len(those)
+        arrivals = range(first, self._count + 1)
+        places = range(first * STRIDE, self._count * STRIDE + 1, STRIDE)
+        columns = columns_of(found, segment, self._names, self._times)
+        self._tallies.update(zip(columns[_TYPE], columns[_ACTOR], strict=True))
+        rows = zip(places, arrivals, *columns, strict=True)
+        self._insert("INSERT INTO events VALUES", 2 + len(columns), rows)
+        self._link(columns[0], [entry.caused_by for entry in those], places)
+
+    def _look_at_order(self, those: Sequence[Entry]) -> None:
+        if not self._is_sorted:
+            return
+        clocks = [self._last[0], *[entry.lamport_clock for entry in those]]
+        if all(map(lt, clocks, clocks[1:])):
+            self._last = keys_of(those[-1:])[0]
+            return
+        keys = [self._last, *keys_of(those)]
+        self._is_sorted = all(map(lt, keys, keys[1:]))
+        self._last = keys[-1]
+
+    def _link(
+        self, ids: Sequence[str], named: Sequence[tuple[str, ...]], places: Sequence[int]
+    ) -> None:
+        """Notes who names whom; whom the events read last don't hold is looked for later."""
+        recent = self._recent
+        if len(recent) > 2 * RECENT_EVENTS:
+            recent = self._recent = dict(islice(recent.items(), RECENT_EVENTS, None))
+        recent.update(zip(ids, places, strict=True))
+        children = [place for place, causes in zip(places, named, strict=True) for _ in causes]
+        causes = list(chain.from_iterable(named))
+        parents = list(map(recent.get, causes))
+        if None in parents:
+            triples = list(zip(children, causes, parents, strict=True))
+            children = [child for child, _, parent in triples if parent is not None]
+            parents = [parent for parent in parents if parent is not None]
+            unfound = [(cause, child) for child, cause, parent in triples if parent is None]
+            self._db.executemany("INSERT INTO unfound VALUES (?, ?)", unfound)
+        pairs = zip(children, parents, strict=True)
+        self._insert("INSERT OR IGNORE INTO causes VALUES", 2, pairs)
+
+    def _insert(self, command: str, width: int, rows: Iterable[tuple[Any, ...]]) -> None:
+        """Inserts many rows with each statement, which takes a third less time."""
+        values = chain.from_iterable(rows)
+        row = f"({', '.join('?' * width)})"
+        together = _VALUES_MAX // width
+        many = f"{command} {', '.join([row] * together)}"
+        while part := tuple(islice(values, width * together)):
+            if len(part) < width * together:
+                many = f"{command} {', '.join([row] * (len(part) // width))}"
+            self._db.execute(many, part)
+
+    def settle(self, lines: Lines, vocabulary: Vocabulary) -> None:
+        """Makes order, unique ids, causes and indexes of what was loaded."""
+        self._db.execute("INSERT OR IGNORE INTO waiting SELECT parent_id, child FROM unfound")
+        self._db.execute("DROP TABLE temp.unfound")
+        if not self._is_unique() or not self._is_sorted:
+            self._db.execute("CREATE INDEX IF NOT EXISTS event_ids ON events (event_id)")
+            self._sort_out(lines, vocabulary)
+        for statement in statements("indexes.sql"):
+            if "INDEX effects" not in statement:
+                self._db.execute(statement.replace(" INDEX ", " INDEX IF NOT EXISTS "))
+        self._db.execute(
+            "INSERT OR IGNORE INTO causes SELECT child, place FROM waiting"
+            " JOIN events ON event_id = parent_id"
+        )
+        self._db.execute(
+            "DELETE FROM waiting WHERE parent_id IN (SELECT event_id FROM events JOIN waiting"
+            " ON event_id = parent_id)"
+        )
+        for statement in statements("indexes.sql"):
+            if "INDEX effects" in statement:
+                self._db.execute(statement)
+        self._db.executemany(
+            "INSERT INTO tallies VALUES (?, ?, ?)"
+            " ON CONFLICT DO UPDATE SET events = events + excluded.events",
+            [(type, actor or 0, count) for (type, actor), count in self._tallies.items() if count],
+        )
+
+    def _is_unique(self) -> bool:
+        """Makes the index of ids, unless one has several lines."""
+        try:
+            self._db.execute("CREATE UNIQUE INDEX event_ids ON events (event_id)")
+        except sqlite3.IntegrityError:
+            return False
+        return True
+
+    def _sort_out(self, lines: Lines, vocabulary: Vocabulary) -> None:
+        """Writes the tables anew in total order, each id with the line that is served."""
+        self._db.execute("CREATE TEMP TABLE losers (place INTEGER PRIMARY KEY, winner INTEGER)")
+        self._judge(lines, vocabulary)
+        self._db.execute(
+            "CREATE TEMP TABLE moved (place INTEGER PRIMARY KEY, due INTEGER, is_served INTEGER)"
+        )
+        self._db.execute(
+            f"INSERT INTO moved SELECT place, row_number() OVER (ORDER BY {ORDER}) * :stride, 1"
+            " FROM events WHERE place NOT IN (SELECT place FROM losers)",
+            {"stride": STRIDE},
+        )
+        self._db.execute(
+            "INSERT INTO moved SELECT losers.place, due, 0 FROM losers"
+            " JOIN moved ON moved.place = winner"
+        )
+        self._db.execute("DROP INDEX event_ids")
+        rewrite(self._db)
+        self._db.execute("DROP TABLE temp.losers")
+
+    def _judge(self, lines: Lines, vocabulary: Vocabulary) -> None:
+        """Finds which of the lines of one id is served; it takes the arrival of the first."""
+        self._db.execute("CREATE TEMP TABLE winners (place INTEGER PRIMARY KEY, arrival INTEGER)")
+        repeated = self._db.execute(
+            "SELECT event_id, place, arrival, type, actor, segment, offset, length FROM events"
+            " WHERE event_id IN"
+            " (SELECT event_id FROM events GROUP BY event_id HAVING count(*) > 1)"
+            " ORDER BY event_id, arrival"
+        )
+        for _, rows in groupby(repeated, key=itemgetter(0)):
+            several = list(rows)
+            ranks = [
+                rank(event) for event in lines.events((row[5:] for row in several), vocabulary)
+            ]
+            winner = several.pop(ranks.index(min(ranks)))
+            self._tallies.subtract((row[3], row[4]) for row in several)
+            self._db.executemany(
+                "INSERT INTO losers VALUES (?, ?)", [(row[1], winner[1]) for row in several]
+            )
+            first = min(winner[2], several[0][2])
+            self._db.execute("INSERT INTO winners VALUES (?, ?)", (winner[1], first))
+        self._db.execute(
+            "UPDATE events SET arrival = winners.arrival FROM winners"
+            " WHERE winners.place = events.place"
+        )
+        self._db.execute("DROP TABLE temp.winners")

@@ -1,0 +1,29 @@
+"""Times and texts as an index keeps them."""
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from thence.index.rows import Times, microseconds, storable
+
+USUAL = st.datetimes().map(lambda moment: moment.isoformat(timespec="microseconds") + "Z")
+
+
+@given(st.lists(USUAL | st.text(max_size=30), max_size=4))
+@example(["2026-11-20T07:13:00.123456Z", "2026-11-20T07:13:00,123456Z"])
+@example(["2026-11-20T07:13:00.12345éZ"])
+@example(["2026-11-20T07:13:00.+12345Z"])
+@example(["2026-11-20T07:13:00.123456+"])
+@example(["2026-13-20T07:13:00.123456Z"])
+def test_many_times_are_read_as_each_alone(timestamps: list[str]) -> None:
+    times = Times()
+    for _ in range(2):
+        found = times.of(timestamps)
+        assert found == [microseconds(timestamp) for timestamp in timestamps]
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"), [("a\x00é", "a\x00é"), ("\ud800x", "\\ud800x"), ("", "")]
+)
+def test_a_text_that_no_utf8_holds_stands_as_its_escape(text: str, kept: str) -> None:
+    assert storable(text) == kept
