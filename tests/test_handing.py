@@ -15,7 +15,13 @@ from tests.sim.toys import Doer, add, config
 import thence
 from thence.core.handing import HandedCause, handed
 from thence.errors import EventNotFound, InvalidEvent
-from thence.sim import SimulationOrchestrator
+from thence.sim import (
+    EventWriter,
+    SimulationOrchestrator,
+    VerbosityLevel,
+    create_milestone_event,
+    create_state_event,
+)
 
 LOG = "0" * 26
 STATE_STEP = "1.act.ada.0"
@@ -208,6 +214,50 @@ def test_subprocess_of_an_agent_names_what_the_agent_read(tmp_path, verbosity):
         assert causes[0].step == "0.start.-.0"
         assert causes[1].step == ("1.turn_start.-.0" if verbosity == "MILESTONE" else STATE_STEP)
         assert log.verify().findings == ()
+
+
+@pytest.mark.promise("O6")
+@pytest.mark.parametrize("verbosity", ["MILESTONE", "STATE"])
+def test_a_run_is_caused_by_what_another_process_handed_on(log, tmp_path, monkeypatch, verbosity):
+    for _ in range(7):
+        asked = log.append("asked")
+    handed_on = log.environment(asked)["THENCE_CAUSE"]
+    with_cause(monkeypatch, handed_on)
+    orchestrator = SimulationOrchestrator(
+        config(turns=1, events={"verbosity": verbosity}),
+        output_root=tmp_path,
+        agents=[Doer("ada", lambda observation: add())],
+    )
+    assert orchestrator.run().error is None
+    with thence.open(orchestrator.output_dir) as run:
+        start, *later = run.read()
+        assert start.caused_by == (asked.event_id,)
+        assert start.external_causes == (handed_on,)
+        assert start.lamport_clock > asked.lamport_clock
+        assert all(event.caused_by and not event.external_causes for event in later)
+
+
+@pytest.mark.promise("O6")
+def test_a_filtered_event_lends_what_another_process_handed_on(log, tmp_path, monkeypatch):
+    asked = log.append("asked")
+    with_cause(monkeypatch, log.environment(asked)["THENCE_CAUSE"])
+    with EventWriter(tmp_path / "run", "run", VerbosityLevel.MILESTONE, mode="sync") as writer:
+        unwritten = create_state_event("run", 1, "x", 1, 2)
+        assert writer.emit(unwritten)
+        assert writer.emit(
+            create_milestone_event("run", 1, "turn_end", caused_by=[unwritten.event_id])
+        )
+    with thence.open(tmp_path / "run") as run:
+        (event,) = run.read()
+    assert event.caused_by == (asked.event_id,)
+    assert len(event.external_causes) == 1
+
+
+def test_an_event_writer_warns_of_a_cause_that_is_none(tmp_path, monkeypatch, caplog):
+    with_cause(monkeypatch, "nonsense")
+    with EventWriter(tmp_path / "run", "run", mode="sync") as writer:
+        assert writer.emit(create_milestone_event("run", 1, "turn_end"))
+    assert "cause_ignored" in caplog.text
 
 
 def test_async_step_hands_on_in_tasks_and_threads(log, tmp_path):

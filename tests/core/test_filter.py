@@ -201,6 +201,11 @@ def test_what_a_query_string_holds_is_all_text():
     assert hash(asking) == hash(typed)
 
 
+def test_as_many_names_as_are_allowed_are_all_asked_for():
+    many = [str(n) for n in range(NAMES_MAX)]
+    assert Filter.of(type=many).types == tuple(many)
+
+
 def test_several_where_must_all_hold():
     assert Filter.of(where=["a = 1", "b = 2"]) == Filter.of(where="a = 1 and b = 2")
 
@@ -214,7 +219,10 @@ def test_several_where_must_all_hold():
         ({"stream": 5}, "5 is no text", "a text, or several"),
         ({"stream": [None]}, "None is no text", ""),
         ({"type": b"A"}, "65 is no text", ""),
-        ({"type": [str(n) for n in range(NAMES_MAX + 1)]}, "more than 1,000 names", ""),
+        ({"type": [str(n) for n in range(NAMES_MAX + 1)]}, "more than 1,000 texts", ""),
+        ({"type": ["A"] * (NAMES_MAX + 1)}, "more than 1,000 texts", ""),
+        ({"where": [f"a = {n} and b = 1" for n in range(51)]}, "more than 100 comparisons", ""),
+        ({"type": [["A"]]}, "['A'] is no text", ""),
         ({"where": ""}, "an empty text", ""),
         ({"where": 7}, "7 is no text", ""),
         ({"since": ""}, "'' is no time", "2026-11-20"),
@@ -241,7 +249,9 @@ def test_several_where_must_all_hold():
         ({"turn": (None, None)}, "no range", ""),
         ({"turn": str(TURN_MAX + 1)}, "is not an integer", ""),
         ({"turn": "9" * 10_000}, "is not an integer", ""),
-        ({"turn": 10**5_000}, "an integer of 16610 bits is not", ""),
+        ({"turn": 10**5_000}, "this int is not an integer from 0 to 2^63-1", ""),
+        ({"turn": (1, 2, 10**5_000)}, "this tuple is no range", ""),
+        ({"type": [[10**5_000]]}, "this list is no text", ""),
     ],
 )
 def test_what_is_no_filter_is_refused_with_its_key_reason_and_what_to_write(asked, cause, hint):

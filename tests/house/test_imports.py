@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from tests.house.tree import Module, modules, parsed
 
-ROOMS_WITHOUT_GUESTS = {"errors", "core", "log", "replica", "context", "steps"}
+ROOMS_WITHOUT_GUESTS = {"errors", "core", "log", "answers", "replica", "context", "steps"}
 GUESTS = {"thence", "msgspec"}
 CLI_GUESTS_AT_START = GUESTS | {"click"}
 READERS_OF_VARIABLES = (
@@ -16,6 +16,7 @@ READERS_OF_VARIABLES = (
     "src/thence/log/disk.py",
     "src/thence/settings.py",
     "src/thence/replica.py",
+    "src/thence/sim/writer.py",
 )
 READERS_OF_SETTINGS = ("src/thence/cli/", "src/thence/server/app.py", "src/thence/settings.py")
 
@@ -50,7 +51,7 @@ def reads_settings(module: Module) -> list[str]:
 
 
 def reads_variables(module: Module) -> list[str]:
-    """Find who asks for variables of the environment; thence.open is a program's door."""
+    """Find who asks for environment variables; programs have two doors here."""
     if module.path.startswith(READERS_OF_VARIABLES):
         return []
     names = [f"{name}.{part}" for _, name, taken in imports(module) for part in ["", *taken]]

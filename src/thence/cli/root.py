@@ -35,6 +35,7 @@ class LazyCommands(Commands):
         "effects": ("causes", "Tell what followed from an event."),
         "last": ("last", "Tell the last event, and what was open when the log ended."),
         "log": ("events", "List events in total order, one line each."),
+        "query": ("query", "List the events that a filter asks for, a page at a time."),
         "serve": ("serve", "Answer questions about logs over HTTP, on this machine."),
         "show": ("events", "Show all that one event holds."),
         "sim": ("sim", "Run simulations and look at their runs."),

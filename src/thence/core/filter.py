@@ -13,7 +13,7 @@ import msgspec
 from thence.core.comparison import Comparison, Told
 from thence.core.payload import is_utf8
 from thence.core.times import microseconds, moment, span
-from thence.core.where import parse
+from thence.core.where import COMPARISONS_MAX, parse
 from thence.errors import InvalidFilter
 
 NAMES_MAX = 1000
@@ -74,7 +74,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
             until=last_moment("until", until),
             turn_first=first,
             turn_last=last,
-            where=tuple(found for text in names("where", where) for found in parse(text)),
+            where=_comparisons(where),
         )
         if made.since is not None and made.until is not None and made.since > made.until:
             raise invalid("until", "it is earlier than since", "exchange the two")
@@ -111,7 +111,7 @@ def names(key: str, given: Names) -> tuple[str, ...]:
         return ()
     several = (given,) if isinstance(given, str) else given
     try:
-        found = tuple(dict.fromkeys(islice(several, NAMES_MAX + 1)))
+        found = list(islice(several, NAMES_MAX + 1))
     except TypeError as error:
         raise invalid(key, f"{shown(given)} is no text", "pass a text, or several") from error
     for name in found:
@@ -121,8 +121,18 @@ def names(key: str, given: Names) -> tuple[str, ...]:
             cause = "a lone surrogate is no character" if name else "an empty text names nothing"
             raise invalid(key, cause, "leave it out to ask for all")
     if len(found) > NAMES_MAX:
-        raise invalid(key, f"it holds more than {NAMES_MAX:,} names", "ask in several steps")
-    return found
+        raise invalid(key, f"it holds more than {NAMES_MAX:,} texts", "ask in several steps")
+    return tuple(dict.fromkeys(found))
+
+
+def _comparisons(given: Names) -> tuple[Comparison, ...]:
+    found: list[Comparison] = []
+    for text in names("where", given):
+        found += parse(text)
+        if len(found) > COMPARISONS_MAX:
+            cause = f"there are more than {COMPARISONS_MAX} comparisons in all"
+            raise invalid("where", cause, "ask in several steps")
+    return tuple(found)
 
 
 def first_moment(key: str, given: Time) -> int | None:
@@ -159,7 +169,7 @@ def turn(key: str, given: object) -> int:
         is_number = text.isascii() and text.isdigit() and len(text) <= _TURN_DIGITS_MAX
         given = int(text) if is_number else given
     if type(given) is not int or not 0 <= given <= TURN_MAX:
-        raise invalid(key, f"{shown(given)} is not an integer from 0", _TURN_HINT)
+        raise invalid(key, f"{shown(given)} is not an integer from 0 to 2^63-1", _TURN_HINT)
     return given
 
 
@@ -183,11 +193,12 @@ def _turns(given: Turns) -> tuple[int | None, int | None]:
 
 def invalid(key: str, cause: str, hint: str) -> InvalidFilter:
     """Returns the error for a part of a filter that can't be read."""
-    return InvalidFilter("could not read the filter", key=key, cause=cause, hint=hint)
+    return InvalidFilter("could not read the filter's", key=key, cause=cause, hint=hint)
 
 
 def shown(value: object) -> str:
     """Writes a wrong value as Python does, cut where it is long."""
-    if isinstance(value, int) and value.bit_length() > 128:
-        return f"an integer of {value.bit_length()} bits"
-    return f"{value!r:.80}"
+    try:
+        return f"{value!r:.80}"
+    except ValueError:  # an integer in it is over the interpreter's limit of digits
+        return f"this {type(value).__name__}"

@@ -244,5 +244,9 @@ def _clipped(text: str) -> str:
 
 def _refuse(at: int, cause: str, hint: str = "") -> NoReturn:
     raise InvalidFilter(
-        "could not read the filter", key="where", column=at + 1, cause=cause, hint=hint or _EXAMPLE
+        "could not read the filter's",
+        key="where",
+        column=at + 1,
+        cause=cause,
+        hint=hint or _EXAMPLE,
     )

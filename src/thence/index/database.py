@@ -37,6 +37,11 @@ class Index:
         self._threads = local()
         self._opened: list[sqlite3.Connection] = []
 
+    @property
+    def folder(self) -> Path:
+        """The folder of the log."""
+        return self._folder
+
     def freshen(self) -> None:
         """Takes in what the log holds by now; waits for another process that does so."""
         with self._mutex, self._lock():

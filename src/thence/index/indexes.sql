@@ -7,3 +7,5 @@ CREATE INDEX actors ON events (actor) WHERE actor IS NOT NULL;
 CREATE INDEX turns ON events (turn) WHERE turn IS NOT NULL;
 CREATE INDEX times ON events (time);
 CREATE INDEX effects ON causes (parent, child);
+-- none where clocks are true: then a cause stands before its effects
+CREATE INDEX backward ON causes (child) WHERE parent >= child;

@@ -13,9 +13,10 @@ _LAST_CUT_CHARACTERS = 10_000
 _OWN = ("ends", "simulation_id", "agent_id", "description", "step", "details")
 
 
-def draft_of(event: Event, causes: tuple[str, ...]) -> Draft:
+def draft_of(event: Event, causes: tuple[str, ...], external: tuple[str, ...] = ()) -> Draft:
     """Encodes an event with the causes to name; what JSON can't hold is repaired.
 
+    `external` are those that lie in other logs, as `core.handing` writes them.
     What would pass 1 MiB has its long texts cut, ever shorter, until it fits.
     """
     if event.is_plain():
@@ -27,7 +28,7 @@ def draft_of(event: Event, causes: tuple[str, ...]) -> Draft:
                     1,
                     event.timestamp,
                     causes,
-                    (),
+                    external,
                     event.begins,
                     event.ends,
                     event.repairs,
@@ -41,10 +42,10 @@ def draft_of(event: Event, causes: tuple[str, ...]) -> Draft:
             )
         except InvalidEvent:  # repaired below
             pass
-    return _repaired(event, causes)
+    return _repaired(event, causes, external)
 
 
-def _repaired(event: Event, causes: tuple[str, ...]) -> Draft:
+def _repaired(event: Event, causes: tuple[str, ...], external: tuple[str, ...]) -> Draft:
     event_type, _ = repair(event.event_type)
     own = {name: value for name in _OWN if (value := getattr(event, name))}
     own, found = repair(own)
@@ -52,13 +53,13 @@ def _repaired(event: Event, causes: tuple[str, ...]) -> Draft:
     for characters_max in (0, *_CUTS_CHARACTERS):
         cut, cuts = shorten(own, characters_max) if characters_max else (own, [])
         try:
-            return _draft(event, event_type, cut, repairs + cuts, causes)
+            return _draft(event, event_type, cut, repairs + cuts, causes, external)
         except EventTooLarge:
             continue
     text = str(own.pop("details", ""))
     own["details"] = {"cut": text[:_LAST_CUT_CHARACTERS]}
     repairs = [*event.repairs, {"path": "details", "was": f"{len(text)} characters"}]
-    return _draft(event, event_type[: _CUTS_CHARACTERS[-1]], own, repairs, causes)
+    return _draft(event, event_type[: _CUTS_CHARACTERS[-1]], own, repairs, causes, external)
 
 
 def _draft(
@@ -67,6 +68,7 @@ def _draft(
     own: dict[str, Any],
     repairs: list[Repair],
     causes: tuple[str, ...],
+    external: tuple[str, ...],
 ) -> Draft:
     return draft(
         Members(
@@ -75,6 +77,7 @@ def _draft(
             1,
             event.timestamp,
             causes,
+            external,
             begins=event.begins,
             repairs=tuple(repairs[:REPAIRS_MAX]),
             turn_number=event.turn_number,

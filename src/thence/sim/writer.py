@@ -15,13 +15,14 @@ from typing import Any
 
 from thence.context import Cause, current_causes, id_of
 from thence.core.codec import CAUSES_MAX, Draft
+from thence.core.handing import VARIABLE
 from thence.core.joining import join
 from thence.core.lending import Lending
 from thence.core.vocabulary import NOTICE_ERROR_TYPES, SIM
 from thence.errors import ThenceError
 from thence.log.batch import closed
 from thence.log.committer import OnFull
-from thence.log.disk import OS_DISK, Disk
+from thence.log.disk import OS_DISK, Disk, variable
 from thence.log.notice import guarded
 from thence.log.opening import opened_vocabulary
 from thence.log.process import watch_forks
@@ -78,8 +79,10 @@ class EventWriter:
             max_file_size=max_file_size,
             tell=self._records,
             context=self._context,
+            received=variable(VARIABLE),
             disk=disk,
         )
+        self._origin = self._replica.origin
         self._committer = self._replica.committer
         self._level = int(self.verbosity)
         self._take = self._append if self.mode is WriteMode.SYNC else self._committer.put
@@ -126,7 +129,7 @@ class EventWriter:
         if not self._is_started or self._is_stopped:
             self._begin()
         causes = event.caused_by
-        if surrounding := current_causes():
+        if surrounding := current_causes() or (() if causes else self._origin.causes):
             causes += surrounding
         if event.level > self._level and not _is_notice(event):
             self._lend(event.event_id, causes)
@@ -137,7 +140,8 @@ class EventWriter:
         if self._has_lent or len(causes) > CAUSES_MAX:
             is_taken = self._emit_resolved(event, causes)
         else:
-            is_taken = self._take(draft_of(event, causes))
+            external = self._origin.external(causes) if surrounding else ()
+            is_taken = self._take(draft_of(event, causes, external))
         if not is_taken:
             self._lend(event.event_id, causes)
         return is_taken
@@ -213,6 +217,7 @@ class EventWriter:
         if self._is_stopped:
             raise closed(self._replica.folder)
         self._is_started = True
+        self._origin.tell_malformed()
         facts = {"file": str(self.current_file), "verbosity": self.verbosity.name}
         self._records("started", facts)
 
@@ -238,7 +243,7 @@ class EventWriter:
         notices, named = join(written, self._replica.notice.joined)
         for notice in notices:
             self._take(notice)
-        return self._take(draft_of(event, named))
+        return self._take(draft_of(event, named, self._origin.external(named)))
 
 
 def _is_notice(event: Event) -> bool:

@@ -1,0 +1,92 @@
+"""The command `query`: the events that a filter asks for, a page at a time."""
+
+import shlex
+from typing import TYPE_CHECKING
+
+import click
+
+from thence.cli.filtering import Asked, Given, filtered, keys
+from thence.cli.groups import HELP_NAMES, json_option, log_option, talks
+from thence.cli.voice import Voice, current
+
+if TYPE_CHECKING:
+    from thence.index.page import Page
+
+PAGE_EVENTS = 1000
+PAGE_EVENTS_MAX = 10_000
+SCREEN_EVENTS = 50
+_EXAMPLE = """\b
+Example:
+  thence query --type order.failed --where 'amount > 10 and reason ~ stock'"""
+
+
+@click.command("query", context_settings=HELP_NAMES, epilog=_EXAMPLE)
+@filtered
+@click.option(
+    "--limit",
+    type=click.IntRange(1, PAGE_EVENTS_MAX),
+    metavar="N",
+    help=f"At most N events. On a terminal {SCREEN_EVENTS}, else {PAGE_EVENTS}.",
+)
+@click.option("--cursor", metavar="CURSOR", help="Go on behind the page that told this cursor.")
+@log_option
+@json_option
+@talks
+def query_command(
+    limit: int | None,
+    cursor: str | None,
+    log: str | None,
+    is_json: bool,
+    **asked: Given,
+) -> None:
+    """List the events that a filter asks for, a page at a time.
+
+    An event is listed when it fits every option that is given; of a repeated one any will
+    do, of --where all. The events stand in total order, as in `thence log`. When there are
+    more, what to type for the next page is told.
+    """
+    import msgspec
+
+    from thence.cli.opened import opened
+    from thence.cli.render import Lines
+
+    voice = current()
+    if limit is None:
+        limit = PAGE_EVENTS if is_json or voice.columns is None else SCREEN_EVENTS
+    with opened(voice, log) as replica:
+        page = replica.query(**keys(asked), limit=limit, cursor=cursor)
+    if is_json:
+        voice.json(
+            {
+                "events": [msgspec.Raw(event.line) for event in page.events],
+                "total": page.total,
+                "has_more": page.has_more,
+                "next_cursor": page.next_cursor,
+            }
+        )
+        return
+    lines = Lines(page.events, replica.vocabulary, voice.columns)
+    for event in page.events:
+        voice.say(lines.line(event))
+    _tell_rest(voice, page, f"query {_options(asked)}--limit {limit}", log)
+
+
+def _tell_rest(voice: Voice, page: "Page", words: str, log: str | None) -> None:
+    """Tells on stderr that nothing was found, or how to see the rest."""
+    from thence.cli.opened import command
+    from thence.cli.render import counted, plain
+
+    if not page.events:
+        voice.note("no events")
+    elif page.next_cursor is not None:
+        again = command(f"{words} --cursor {shlex.quote(page.next_cursor)}", log)
+        voice.note(plain(f"{len(page.events):,} of {counted(page.total, 'event')}; next: {again}"))
+
+
+def _options(asked: Asked) -> str:
+    """Writes what was asked as options for a shell."""
+    words = ""
+    for key, given in asked.items():
+        texts = (given,) if isinstance(given, str) else given or ()
+        words += "".join(f"--{key} {shlex.quote(text)} " for text in texts)
+    return words

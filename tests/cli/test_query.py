@@ -1,0 +1,176 @@
+import json
+import os
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from tests.cli.installed import THENCE, is_three_lines, thence
+
+import thence as package
+
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "commands.md"
+# the log that the page shows, as another tool would have written it
+ORDERS = [
+    ("01M7W2P5C00000000144WCNZH3", "order.placed", "35.552", {"amount": 12}),
+    ("01M7W2P5FM00000000HXX9C0P8", "order.paid", "35.668", {"amount": 12}),
+    ("01M7W2P5K500000000D6WC9JSJ", "order.failed", "35.781", {"reason": "no stock"}),
+    ("01M7W2P5R200000000D6WC9JSJ", "order.returned", "52.114", {}),
+]
+MORE = {
+    "order.placed": {"subject": "order/881", "actor": "ada"},
+    "order.paid": {"actor": "ben"},
+    "order.returned": {"stream": "nightly"},
+}
+TURNS = [
+    ("01M7W2P5Z000000001D6WC9JSJ", "35.900", 2, "ada", "wait"),
+    ("01M7W2P60000000001D6WC9JSJ", "36.000", 3, "ada", "sell 3 grain"),
+    ("01M7W2P64000000001D6WC9JSJ", "36.100", 3, "ben", "wait"),
+    ("01M7W2P6Z800000001D6WC9JSJ", "37.000", 4, "ada", "wait"),
+    ("01M7W2P7Z800000001D6WC9JSJ", "38.000", 5, "ada", "wait"),
+]
+
+
+def query(cwd, *arguments):
+    return thence("query", "--log", "orders", *arguments, cwd=cwd)
+
+
+def ids(ended):
+    assert (ended.code, ended.err) == (0, ""), ended
+    return [line[-19:-1] for line in ended.lines]
+
+
+@pytest.fixture
+def shown(tmp_path):
+    """The logs that the page asks."""
+    lines = [
+        {
+            "event_id": event_id,
+            "event_type": kind,
+            "timestamp": f"2026-11-20T08:55:{second}000Z",
+            **MORE.get(kind, {}),
+            "payload": payload,
+        }
+        for event_id, kind, second, payload in ORDERS
+    ]
+    turns = [
+        {
+            "event_id": event_id,
+            "event_type": "DECISION",
+            "timestamp": f"2026-11-20T08:55:{second}000Z",
+            "simulation_id": "run-1",
+            "turn_number": turn,
+            "agent_id": agent,
+            "details": {"decision_type": "trade", "old_value": None, "new_value": chosen},
+        }
+        for event_id, second, turn, agent, chosen in TURNS
+    ]
+    for folder, held in (("orders", lines), ("output/run-1", turns)):
+        (tmp_path / folder).mkdir(parents=True)
+        text = "".join(json.dumps(line) + "\n" for line in held)
+        (tmp_path / folder / "events.jsonl").write_text(text)
+    return tmp_path
+
+
+def examples():
+    """Yields each command of the page's section with what the page shows of its streams."""
+    _, _, section = PAGE.read_text("utf-8").partition("## `thence query`\n")
+    section = section.partition("\n## ")[0]
+    for block in re.findall(r"^```\n(.*?)^```", section, re.DOTALL | re.MULTILINE):
+        for example in block.removeprefix("$ ").split("\n$ "):
+            words, _, output = example.partition("\n")
+            yield words, output.rstrip("\n")
+
+
+def test_page_shows_what_the_command_says_and_has_an_example_of_each_option(shown):
+    cursor, options = "", set()
+    env = {"PATH": f"{THENCE.parent}:{os.environ['PATH']}"}
+    for words, output in examples():
+        arguments = shlex.split(words.replace("…", cursor))[1:]
+        ended = thence(*arguments, cwd=shown, env=env)
+        told = (ended.out + ended.err).rstrip("\n")
+        cursors = re.findall(r"--cursor (\S+)", told)
+        cursor = cursors[0] if cursors else cursor
+        assert re.sub(r"--cursor \S+", "--cursor …", told) == output, words
+        assert is_three_lines(ended.err) is (ended.code != 0), words
+        options |= {word for word in arguments if word.startswith("--")}
+    keys = "log type actor subject stream since until turn where limit cursor json"
+    assert options == {f"--{key}" for key in keys.split()}
+
+
+def test_json_is_one_page_with_the_stored_lines(tmp_path, orders):
+    stored = (tmp_path / "orders" / "events.jsonl").read_text().splitlines()
+    ended = query(tmp_path, "--json")
+    assert (ended.code, ended.err) == (0, "")
+    rest = '"total":4,"has_more":false,"next_cursor":null'
+    assert ended.out == f'{{"events":[{",".join(stored)}],{rest}}}\n'
+
+
+def test_pages_are_disjoint_and_complete(tmp_path, orders):
+    found, cursor = [], []
+    for page in range(3):
+        told = query(tmp_path, "--limit", 2, "--json", "--where", "event_type != x", *cursor).json
+        assert told["total"] == 4
+        found += [event["event_id"] for event in told["events"]]
+        assert told["has_more"] is (page == 0)
+        if told["next_cursor"] is None:
+            break
+        cursor = ["--cursor", told["next_cursor"]]
+    assert found == orders
+
+
+def test_options_alone_and_combined(tmp_path, orders):
+    first, paid, failed, note = (event_id[:18] for event_id in orders)
+    for arguments, found in (
+        (["--type", "note"], [note]),
+        (["--type", "note", "--type", "order.paid"], [paid, note]),
+        (["--actor", "ada", "--actor", "ben"], [first, paid]),
+        (["--subject", "order/881"], [first]),
+        (["--since", "2020-01-01"], [first, paid, failed, note]),
+        (["--where", "amount = 12", "--where", "actor != ada"], [paid]),
+        (["--type", "order.paid", "--actor", "ben", "--where", "amount > 1"], [paid]),
+    ):
+        assert ids(query(tmp_path, *arguments)) == found, arguments
+
+
+def test_nothing_found_is_said_and_is_no_failure(tmp_path, orders):
+    for arguments in (["--until", "2020-01-01"], ["--turn", "1"], ["--stream", "x"]):
+        ended = query(tmp_path, *arguments)
+        assert (ended.code, ended.out, ended.err) == (0, "", "no events\n")
+        assert query(tmp_path, *arguments, "-q").err == ""
+
+
+@pytest.mark.promise("P6")
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--where", "amount >"], "where, column 9"),
+        (["--where", "amount > 1e400"], "where, column 10"),
+        (["--turn", "3-7"], "turn"),
+        (["--since", "yesterday"], "since"),
+        (["--type", ""], "type"),
+        (["--until", "2026-11-20T07:13:00 02:00"], "until"),
+        (["--cursor", "nonsense"], "cursor"),
+        (["--limit", "0"], "--limit"),
+        (["--limit", "10001"], "--limit"),
+    ],
+)
+def test_what_is_no_filter_is_wrong_usage(tmp_path, orders, arguments, told):
+    ended = query(tmp_path, *arguments, "--json")
+    assert ended.code == 2
+    assert is_three_lines(ended.err)
+    assert told in ended.json["error"]["message"]
+    assert query(tmp_path, *arguments).out == ""
+
+
+def test_next_page_is_told_as_a_command_whatever_was_asked(tmp_path):
+    odd = 'it\'s "odd" $HOME'
+    with package.open(tmp_path / "orders") as log:
+        for _ in range(3):
+            log.append(odd, actor=odd)
+    asked = ["--type", odd, "--actor", odd, "--where", "lamport_clock > 0", "--limit", "2"]
+    told = query(tmp_path, *asked).err
+    assert told.startswith("2 of 3 events; next: ")
+    again = shlex.split(told.partition("next: ")[2])
+    ended = thence(*again[again.index("query") :], cwd=tmp_path)
+    assert len(ids(ended)) == 1
