@@ -8,7 +8,8 @@ from starlette.responses import Response
 
 from thence.core.answer import Why
 from thence.core.event import Event
-from thence.server.answers import Causality, Page
+from thence.index.page import Page
+from thence.server.questions import Causality
 
 JSON = "application/json"
 NDJSON = "application/x-ndjson"

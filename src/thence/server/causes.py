@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
-from thence.server import answers
+from thence.server import questions
 from thence.server.bodies import causality_body, event_body, why_body
 from thence.server.models import Causality, StoredEvent, WhyAnswer
 from thence.server.parameters import Asked, CausalityAsked
@@ -26,7 +26,7 @@ def causes_of(kind: Literal["simulations", "logs"]) -> APIRouter:
     ) -> Response:
         """Returns one event as it is stored."""
         return await served(request).ask(
-            id, lambda replica: event_body(answers.event(replica, event_id)), is_simulation
+            id, lambda log: event_body(questions.event(log, event_id)), is_simulation
         )
 
     @router.get("/{id}/causality/{event_id}", response_model=Causality)
@@ -36,7 +36,7 @@ def causes_of(kind: Literal["simulations", "logs"]) -> APIRouter:
         """Returns what caused an event and what it caused, nearest first."""
         return await served(request).ask(
             id,
-            lambda replica: causality_body(answers.causality(replica, event_id, asked.depth)),
+            lambda log: causality_body(questions.causality(log, event_id, asked.depth)),
             is_simulation,
         )
 
@@ -46,7 +46,7 @@ def causes_of(kind: Literal["simulations", "logs"]) -> APIRouter:
     ) -> Response:
         """Says why an event happened: one line of causes, root first, and in sentences."""
         return await served(request).ask(
-            id, lambda replica: why_body(answers.why(replica, event_id)), is_simulation
+            id, lambda log: why_body(questions.why(log, event_id)), is_simulation
         )
 
     return router

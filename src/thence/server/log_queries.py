@@ -6,7 +6,7 @@ import msgspec
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from thence.server import answers
+from thence.server import questions
 from thence.server.bodies import answer, page_body
 from thence.server.models import EventsPage, LogList, LogSummary
 from thence.server.parameters import Asked, LogAsked, LogPage
@@ -40,7 +40,7 @@ async def events(request: Request, id: str, asked: Annotated[LogPage, Query()]) 
     if wants_lines(request) and not asked.is_page:
         return await all_lines(here, id, wanted, False)
     page = (asked.limit, asked.offset, asked.cursor)
-    return await here.ask(id, lambda log: page_body(answers.page(log, wanted, *page)), False)
+    return await here.ask(id, lambda log: page_body(questions.page(log, wanted, *page)), False)
 
 
 @router.get("/{id}/events.ndjson", response_class=Response, responses=NDJSON_RESPONSE)
@@ -62,7 +62,7 @@ def _entry(here: Served, found: FoundLog) -> dict[str, Any] | None:
 
 
 def _summary(here: Served, found: FoundLog) -> dict[str, Any]:
-    summary = msgspec.structs.asdict(here.summaries.of(found))
+    summary: dict[str, Any] = msgspec.to_builtins(here.summaries.of(found))
     del summary["turns"]
     return _named(found) | {"event_count": summary.pop("events")} | summary
 

@@ -6,7 +6,7 @@ import msgspec
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from thence.server import answers
+from thence.server import questions
 from thence.server.bodies import answer, page_body
 from thence.server.models import EventsPage, SimulationList, SimulationSummary
 from thence.server.parameters import Asked, SimulationAsked, SimulationPage
@@ -41,7 +41,7 @@ async def events(request: Request, id: str, asked: Annotated[SimulationPage, Que
     if wants_lines(request) and not asked.is_page:
         return await all_lines(here, id, wanted, True)
     page = (asked.limit, asked.offset, asked.cursor)
-    return await here.ask(id, lambda log: page_body(answers.page(log, wanted, *page)), True)
+    return await here.ask(id, lambda log: page_body(questions.page(log, wanted, *page)), True)
 
 
 @router.get("/{id}/events.ndjson", response_class=Response, responses=NDJSON_RESPONSE)
@@ -71,7 +71,7 @@ def _entry(here: Served, found: FoundLog) -> dict[str, Any] | None:
 
 def _summary(here: Served, found: FoundLog) -> dict[str, Any]:
     run = recorded(here.root, found)
-    summary = msgspec.structs.asdict(here.summaries.of(found))
+    summary: dict[str, Any] = msgspec.to_builtins(here.summaries.of(found))
     count = summary.pop("events")
     return {
         "id": found.id,

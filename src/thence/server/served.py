@@ -7,8 +7,7 @@ from typing import TypeVar
 from starlette.requests import Request
 
 from thence.errors import NotALog, ReadFailed
-from thence.replica import Replica
-from thence.server.logs import Logs
+from thence.server.logs import Logs, OpenLog
 from thence.server.root import FoundLog, Root
 from thence.server.scan import Scan
 from thence.server.summaries import Summaries
@@ -23,12 +22,12 @@ class Served:
     def __init__(self, root: Root) -> None:
         self.root = root
         self.logs = Logs()
-        self.summaries = Summaries()
+        self.summaries = Summaries(self.logs)
         self.scan = Scan(root, self.summaries)
         self.workers = Workers()
         self.closing = Signal()
 
-    async def ask(self, log_id: str, work: Callable[[Replica], T], is_simulation: bool) -> T:
+    async def ask(self, log_id: str, work: Callable[[OpenLog], T], is_simulation: bool) -> T:
         """Returns what the work finds in a log, in a thread.
 
         Raises NotALog for a log that isn't there, or for one that is no simulation where
@@ -36,8 +35,8 @@ class Served:
         """
 
         def asked(found: FoundLog) -> T:
-            with self.logs.using(found) as replica:
-                return work(replica)
+            with self.logs.using(found) as log:
+                return work(log)
 
         return await self.look(log_id, asked, is_simulation)
 

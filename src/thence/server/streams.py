@@ -7,7 +7,7 @@ from starlette.responses import Response, StreamingResponse
 
 from thence.core.event import Event
 from thence.core.filter import Filter
-from thence.server import answers
+from thence.server import questions
 from thence.server.bodies import NDJSON, lines_of
 from thence.server.root import FoundLog
 from thence.server.served import Served
@@ -43,5 +43,5 @@ async def _sent(served: Served, batches: Iterator[Batch], batch: Batch) -> Async
 
 def _batches(served: Served, found: FoundLog, asked: Filter) -> Iterator[Batch]:
     """Yields the events; the log stays open in between only as long as others ask for it."""
-    with served.logs.using(found) as replica:
-        yield from answers.every_page(replica, asked)
+    with served.logs.using(found) as log:
+        yield from questions.every_page(log, asked)
