@@ -59,6 +59,10 @@ def _named(context: click.Context, parameter: click.Parameter, value: str | None
     return value
 
 
+def _given(context: click.Context, parameter: click.Parameter, value: str) -> str:
+    return _named(context, parameter, value) or ""
+
+
 def _paths(
     context: click.Context, parameter: click.Parameter, incomplete: str
 ) -> "list[CompletionItem]":
@@ -77,6 +81,13 @@ log_option = click.option(
     help="The log: its folder, one of its files, or a run's id. Else THENCE_LOG, this folder"
     " if it is a log, or the newest run under ./output.",
 )
+
+
+def log_argument(name: str) -> Callable[[_F], _F]:
+    """Gives a command an argument that names a log as --log does."""
+    return click.argument(name, metavar=name.upper(), callback=_given, shell_complete=_paths)
+
+
 json_option = click.option(
     "--json", "is_json", is_flag=True, help="Write JSON to stdout, and nothing else."
 )

@@ -31,6 +31,7 @@ class LazyCommands(Commands):
         "bench": ("bench", "Put any program that logs to the test."),
         "completion": ("completion", "Write the script that completes thence in a shell."),
         "demo": ("demo", "Run a simulation of traders, then show what can be asked."),
+        "diff": ("diff", "Tell where two logs part, and what came of it."),
         "doctor": ("doctor", "Check the machine, the folder, and the state of a log."),
         "effects": ("causes", "Tell what followed from an event."),
         "last": ("last", "Tell the last event, and what was open when the log ended."),

@@ -288,7 +288,8 @@ def parsed(data: bytes, lines: Sequence[bytes], vocabulary: Vocabulary) -> list[
     has a member of a wrong type.
     """
     try:
-        data.decode()
+        if not data.isascii():
+            data.decode()
         headers = list(map(decode_header, lines))
     except (ValueError, RecursionError):
         return None

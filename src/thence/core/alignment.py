@@ -1,0 +1,187 @@
+"""Two logs laid side by side: which event of one is which of the other.
+
+Where both events have a `step` they are one when it is the same; of a step that a log holds
+several times the n-th is the n-th. Any other two are one when they have the same type, subject
+and payload, and the causes of one are, each by each, the causes of the other. Of several that
+are alike those are paired first that led to the same, then those with the same members, then
+by total order. So the result depends on no order of the input.
+"""
+
+from collections import defaultdict, deque
+from collections.abc import Callable, Hashable, Mapping, Sequence
+
+from thence.core.event import Event
+from thence.core.said import bodies, canonical, members
+from thence.core.side import Side
+
+ALONE = -1
+_Key = Callable[[int], Hashable]
+
+
+def aligned(a: Side, b: Side) -> list[int]:
+    """Returns for each event of A its partner's place in B, ALONE for one without."""
+    pairs = _Pairs(a, b)
+    theirs = _steps(b)
+    for step, x in _steps(a).items():
+        if step in theirs:
+            pairs.join(x, theirs[step])
+    pairs.join_by_content()
+    return pairs.of_a
+
+
+class _Pairs:
+    """The pairs found so far, and how the rest is found.
+
+    `of_a` and `of_b` tell each event's partner. `names_a` and `names_b` call a pair the same
+    in both logs: by its place in A.
+    """
+
+    def __init__(self, a: Side, b: Side) -> None:
+        self.of_a = [ALONE] * len(a.headers)
+        self.of_b = self.names_b = [ALONE] * len(b.headers)
+        self.names_a = [ALONE] * len(a.headers)
+        self._a, self._b = a, b
+        self._contents = _Contents()
+        self._ahead: tuple[list[int], list[int]] | None = None
+
+    def join(self, x: int, y: int) -> None:
+        """Makes two events a pair."""
+        self.of_a[x] = y
+        self.of_b[y] = self.names_a[x] = x
+
+    def join_by_content(self) -> None:
+        """Joins what is the same in type, subject, payload and paired causes.
+
+        It goes level by level: two such events stand equally far from what has no causes,
+        and when their level comes all their causes have been looked at.
+        """
+        a, b = self._a, self._b
+        in_a, in_b = (any(each.step is None for each in of.headers) for of in (a, b))
+        levels = zip(_levels(a, self.of_a, in_b), _levels(b, self.of_b, in_a), strict=False)
+        for mine, theirs in levels:
+            right = self._alike(b, theirs, self.names_b)
+            for content, xs in self._alike(a, mine, self.names_a).items():
+                ys = right.get(content)
+                if ys is None:
+                    continue
+                if len(xs) == len(ys) == 1 and self._may(xs[0], ys[0]):
+                    self.join(xs[0], ys[0])
+                else:
+                    self._join_alike(xs, ys)
+
+    def _alike(
+        self, of: Side, level: Sequence[int], names: Sequence[int]
+    ) -> Mapping[Hashable, list[int]]:
+        """Groups events whose causes all have a partner."""
+        groups: dict[Hashable, list[int]] = {}
+        number, events, all_causes = self._contents.number, of.events, of.causes
+        for place in level:
+            causes = frozenset([names[cause] for cause in all_causes[place]])
+            if ALONE not in causes:
+                groups.setdefault((number(events[place]), causes), []).append(place)
+        return groups
+
+    def _may(self, x: int, y: int) -> bool:
+        """Tells whether two events may be one by content: not both have a step."""
+        return self._a.headers[x].step is None or self._b.headers[y].step is None
+
+    def _join_alike(self, xs: Sequence[int], ys: Sequence[int]) -> None:
+        """Joins of many events that are alike those that fit best."""
+        a, b = self._a.headers, self._b.headers
+        ahead_a, ahead_b = self._ahead = self._ahead or self._what_they_led_to()
+        for stepped_a, stepped_b in ((False, False), (False, True), (True, False)):
+            left = [x for x in xs if (a[x].step is not None) is stepped_a]
+            right = [y for y in ys if (b[y].step is not None) is stepped_b]
+            self._join_by(ahead_a.__getitem__, ahead_b.__getitem__, left, right)
+            self._join_by(lambda x: members(a[x]), lambda y: members(b[y]), left, right)
+            self._join_by(lambda x: None, lambda y: None, left, right)
+
+    def _join_by(self, key_a: _Key, key_b: _Key, xs: Sequence[int], ys: Sequence[int]) -> None:
+        """Joins those that share a key and have no partner yet, in total order."""
+        waiting: defaultdict[Hashable, deque[int]] = defaultdict(deque)
+        for y in ys:
+            if self.of_b[y] == ALONE:
+                waiting[key_b(y)].append(y)
+        for x in xs:
+            if self.of_a[x] == ALONE and (fitting := waiting.get(key_a(x))):
+                self.join(x, fitting.popleft())
+
+    def _what_they_led_to(self) -> tuple[list[int], list[int]]:
+        """Numbers all events so that those share one that say and led to the same."""
+        numbers: dict[Hashable, int] = {}
+        found: list[list[int]] = []
+        for of in (self._a, self._b):
+            effects = _effects_of(of.causes)
+            ahead = [0] * len(of.headers)
+            for place in reversed(of.order):
+                led_to = tuple(sorted([ahead[effect] for effect in effects[place]]))
+                content = self._contents.number(of.events[place])
+                key = (content, members(of.headers[place]), led_to)
+                ahead[place] = numbers.setdefault(key, len(numbers))
+            found.append(ahead)
+        return found[0], found[1]
+
+
+class _Contents:
+    """Numbers for what events say: two events share one if type, subject and payload agree."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[Hashable, int] = {}
+        self._known: dict[Hashable, int] = {}
+
+    def number(self, event: Event) -> int:
+        """Returns the number of what an event says."""
+        said, header = bodies(event), event.header
+        raw = (header.event_type, header.subject, bytes(said.details), bytes(said.payload))
+        number = self._known.get(raw)
+        if number is None:
+            told = canonical(said.details, "details"), canonical(said.payload, "payload")
+            key = (header.event_type, header.subject, *told)
+            number = self._known[raw] = self._numbers.setdefault(key, len(self._numbers))
+        return number
+
+
+def _steps(of: Side) -> dict[Hashable, int]:
+    """Returns the place of each step; of one that comes again it is counted."""
+    found: dict[Hashable, int] = {}
+    again: dict[str, int] = {}
+    for place, each in enumerate(of.headers):
+        step = each.step
+        if step is None:
+            continue
+        if step in found:
+            again[step] = again.get(step, 1) + 1
+            found[step, again[step]] = place
+        else:
+            found[step] = place
+    return found
+
+
+def _levels(of: Side, partners: Sequence[int], with_steps: bool) -> list[list[int]]:
+    """Returns the places without a partner, by how far they stand from those that have one.
+
+    Those that have a step are among them only if asked for.
+    """
+    height = [0] * len(of.headers)
+    levels: list[list[int]] = []
+    for place in of.order:
+        if partners[place] != ALONE:
+            continue
+        level = 0
+        for cause in of.causes[place]:
+            if height[cause] > level:
+                level = height[cause]
+        height[place] = level + 1
+        if with_steps or of.headers[place].step is None:
+            levels += [[] for _ in range(level + 1 - len(levels))]
+            levels[level].append(place)
+    return levels
+
+
+def _effects_of(causes: Sequence[Sequence[int]]) -> list[list[int]]:
+    """Returns for each place those of the events that name it as cause."""
+    effects: list[list[int]] = [[] for _ in causes]
+    for place, named in enumerate(causes):
+        for cause in named:
+            effects[cause].append(place)
+    return effects

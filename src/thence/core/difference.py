@@ -1,0 +1,268 @@
+"""Two logs compared: what is in both, what changed, and where they first part.
+
+An event *differs* if it has no partner in the other log (`core.alignment` pairs them), or one
+that does not say the same (`core.said`). The first divergence is one that nothing different
+led to, in neither log; of several the one with the fewest same events before it in its own
+log's total order, in A if that is equal. All functions are pure.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from thence.core.alignment import ALONE, aligned
+from thence.core.event import Event
+from thence.core.said import Differing, contrast, is_same, members
+from thence.core.side import Side, side
+
+# of each kind of difference the JSON holds so many, the earliest
+DIFFERENCES_MAX = 1_000
+
+
+class Cause(msgspec.Struct, frozen=True):
+    """A cause on one side of a divergence.
+
+    `other` is its partner in the other log, None if it has none; `is_changed` says that the
+    two differ, `is_shared` that the partner is a cause of the other side's event too.
+    """
+
+    event: Event
+    other: Event | None
+    is_changed: bool
+    is_shared: bool
+
+
+class Divergence(msgspec.Struct, frozen=True):
+    """Where two logs part: the event on each side, None where a log has none.
+
+    Without a partner by alignment the event of the other side is the one of the same type
+    and subject that has the same causes. `differs` are the places in which the two differ;
+    `causes_a` and `causes_b` what each names; `follow_a` and `follow_b` count all later
+    events that follow from each.
+    """
+
+    a: Event | None
+    b: Event | None
+    differs: tuple[Differing, ...]
+    causes_a: tuple[Cause, ...]
+    causes_b: tuple[Cause, ...]
+    follow_a: int
+    follow_b: int
+
+
+class Difference(msgspec.Struct, frozen=True):
+    """What two logs have in common and what not, all in total order.
+
+    `aligned` are all pairs, `changed` those of them whose events do not say the same,
+    `only_a` and `only_b` the events without a partner. Notices are counted alone.
+    """
+
+    aligned: tuple[tuple[Event, Event], ...]
+    changed: tuple[tuple[Event, Event], ...]
+    only_a: tuple[Event, ...]
+    only_b: tuple[Event, ...]
+    first: Divergence | None
+    notices_a: int
+    notices_b: int
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the two logs say the same."""
+        return self.first is None
+
+
+def difference(a: Iterable[Event], b: Iterable[Event]) -> Difference:
+    """Compares the events of two logs, each given in any order."""
+    left, right = side(a), side(b)
+    of_a = aligned(left, right)
+    of_b = [ALONE] * len(right.events)
+    changed: list[tuple[int, int]] = []
+    for x, y in enumerate(of_a):
+        if y != ALONE:
+            of_b[y] = x
+            if not _is_same_pair(left, x, right, y):
+                changed.append((x, y))
+    one = _Half.of(left, of_a, [x for x, _ in changed])
+    two = _Half.of(right, of_b, [y for _, y in changed])
+    return Difference(
+        aligned=tuple((left.events[x], right.events[y]) for x, y in enumerate(of_a) if y != ALONE),
+        changed=tuple((left.events[x], right.events[y]) for x, y in changed),
+        only_a=one.alone(),
+        only_b=two.alone(),
+        first=_first(one, two),
+        notices_a=left.notices,
+        notices_b=right.notices,
+    )
+
+
+def as_json(found: Difference, limit: int = DIFFERENCES_MAX) -> dict[str, object]:
+    """Returns a difference as an object for JSON, its events as the lines that are stored.
+
+    Numbers say how many events there are of each kind; of each kind at most `limit` are
+    told, and `truncated` says that there are more.
+    """
+    kinds = (found.changed, found.only_a, found.only_b)
+    return {
+        "same": len(found.aligned) - len(found.changed),
+        "changed": len(found.changed),
+        "only_a": len(found.only_a),
+        "only_b": len(found.only_b),
+        "notices_a": found.notices_a,
+        "notices_b": found.notices_b,
+        "first": found.first and _divergence_json(found.first),
+        "changed_events": [
+            {"a": _line(x), "b": _line(y), "differs": contrast(x, y)}
+            for x, y in found.changed[:limit]
+        ],
+        "only_a_events": list(map(_line, found.only_a[:limit])),
+        "only_b_events": list(map(_line, found.only_b[:limit])),
+        "truncated": any(len(kind) > limit for kind in kinds),
+    }
+
+
+class _Half(NamedTuple):
+    """One log with what the comparison found.
+
+    `partners` are places in the other log; `differing` are the places of events that differ,
+    `led_to` those of events that something different led to.
+    """
+
+    side: Side
+    partners: Sequence[int]
+    differing: set[int]
+    led_to: set[int]
+
+    @staticmethod
+    def of(laid: Side, partners: Sequence[int], changed: Iterable[int]) -> "_Half":
+        """Marks what differs, and what follows from it."""
+        differing = {place for place, partner in enumerate(partners) if partner == ALONE}
+        differing.update(changed)
+        return _Half(laid, partners, differing, _effects(differing, laid))
+
+    def alone(self) -> tuple[Event, ...]:
+        """Returns the events without a partner."""
+        return tuple(
+            event
+            for event, partner in zip(self.side.events, self.partners, strict=True)
+            if partner == ALONE
+        )
+
+    def begins(self, other: "_Half") -> tuple[int, int] | None:
+        """Returns the earliest place that nothing different led to, and the same before it."""
+        for before, place in enumerate(sorted(self.differing)):
+            if place not in self.led_to and self.partners[place] not in other.led_to:
+                return place - before, place
+        return None
+
+
+def _is_same_pair(a: Side, x: int, b: Side, y: int) -> bool:
+    """Tells whether two partners say the same; of those without a step much is known."""
+    one, two = a.headers[x], b.headers[y]
+    if one.step is None or two.step is None:
+        return members(one) == members(two)
+    return is_same(a.events[x], b.events[y])
+
+
+def _first(a: _Half, b: _Half) -> Divergence | None:
+    """Finds where two logs part first."""
+    in_a, in_b = a.begins(b), b.begins(a)
+    if in_a is None and in_b is None:  # each difference follows from one in the other log
+        in_a, in_b = ((0, min(half.differing)) if half.differing else None for half in (a, b))
+    if in_a is not None and (in_b is None or in_a[0] <= in_b[0]):
+        x: int | None = in_a[1]
+        y = _other(in_a[1], a, b)
+    elif in_b is not None:
+        y = in_b[1]
+        x = _other(in_b[1], b, a)
+    else:
+        return None
+    return _divergence(x, y, a, b)
+
+
+def _other(place: int, mine: _Half, other: _Half) -> int | None:
+    """Returns the place of the event to set against one: its partner, or one in its stead."""
+    partner = mine.partners[place]
+    if partner != ALONE:
+        return partner
+    told, theirs = mine.side.headers[place], other.side.headers
+    causes = {mine.partners[cause] for cause in mine.side.causes[place]}
+    fitting = [
+        at
+        for at in sorted(other.differing)
+        if other.partners[at] == ALONE
+        and theirs[at].event_type == told.event_type
+        and theirs[at].subject == told.subject
+        and (theirs[at].step is None or told.step is None)
+        and set(other.side.causes[at]) == causes
+    ]
+    return min(fitting, key=lambda at: theirs[at].actor != told.actor, default=None)
+
+
+def _divergence(x: int | None, y: int | None, a: _Half, b: _Half) -> Divergence:
+    differs: tuple[Differing, ...] = ()
+    if x is not None and y is not None:
+        differs = contrast(a.side.events[x], b.side.events[y])
+    return Divergence(
+        a=None if x is None else a.side.events[x],
+        b=None if y is None else b.side.events[y],
+        differs=differs,
+        causes_a=() if x is None else _causes(x, y, a, b),
+        causes_b=() if y is None else _causes(y, x, b, a),
+        follow_a=0 if x is None else len(_effects({x}, a.side) - {x}),
+        follow_b=0 if y is None else len(_effects({y}, b.side) - {y}),
+    )
+
+
+def _causes(place: int, across: int | None, mine: _Half, other: _Half) -> tuple[Cause, ...]:
+    """Returns the causes of an event, set against those of the event `across`."""
+    theirs = set() if across is None else set(other.side.causes[across])
+    found = []
+    for cause in sorted(set(mine.side.causes[place])):
+        partner = mine.partners[cause]
+        found.append(
+            Cause(
+                event=mine.side.events[cause],
+                other=None if partner == ALONE else other.side.events[partner],
+                is_changed=partner != ALONE and cause in mine.differing,
+                is_shared=partner in theirs,
+            )
+        )
+    return tuple(found)
+
+
+def _effects(places: set[int], of: Side) -> set[int]:
+    """Returns the places of all effects of events, near and far."""
+    found: set[int] = set()
+    reached = set(places)
+    causes = of.causes
+    for place in of.order if places else ():
+        if not reached.isdisjoint(causes[place]):
+            reached.add(place)
+            found.add(place)
+    return found
+
+
+def _divergence_json(found: Divergence) -> dict[str, object]:
+    return {
+        "a": found.a and _line(found.a),
+        "b": found.b and _line(found.b),
+        "differs": found.differs,
+        "causes_a": list(map(_cause_json, found.causes_a)),
+        "causes_b": list(map(_cause_json, found.causes_b)),
+        "follow_a": found.follow_a,
+        "follow_b": found.follow_b,
+    }
+
+
+def _cause_json(cause: Cause) -> dict[str, object]:
+    return {
+        "event": _line(cause.event),
+        "other": cause.other and cause.other.event_id,
+        "changed": cause.is_changed,
+        "shared": cause.is_shared,
+    }
+
+
+def _line(event: Event) -> msgspec.Raw:
+    return msgspec.Raw(event.line)

@@ -1,0 +1,212 @@
+import json
+from contextlib import redirect_stderr
+from io import StringIO
+
+import pytest
+from tests.cli.installed import thence
+from tests.cli.scenarios import counting
+
+import thence as package
+from thence.sim import SimulationOrchestrator
+
+SHIPPED = "spatial_trade_network"
+TURNS = 6
+
+
+def ran(folder, *arguments):
+    """Run the shipped scenario by the installed command and return the run's folder."""
+    ended = thence("sim", "run", SHIPPED, "--turns", TURNS, "--json", *arguments, cwd=folder)
+    assert ended.code == 0, ended.err
+    return ended.json["output_dir"]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """A folder with runs of the shipped scenario, and what each is called."""
+    folder = tmp_path_factory.mktemp("runs")
+    named = {
+        "one": ran(folder, "--seed", "1", "--verbosity", "STATE"),
+        "same": ran(folder, "--seed", "1", "--verbosity", "STATE", "--mode", "sync"),
+        "other": ran(folder, "--seed", "2", "--verbosity", "STATE"),
+        "fewer": ran(folder, "--seed", "1", "--verbosity", "DECISION"),
+    }
+    return folder, named
+
+
+def diff(runs, a, b, *arguments):
+    folder, named = runs
+    return thence("diff", named.get(a, a), named.get(b, b), *arguments, cwd=folder)
+
+
+def test_runs_of_one_seed_say_the_same(runs):
+    ended = diff(runs, "one", "same")
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out.startswith("A and B say the same: ")
+    assert diff(runs, "one", "one").code == 0
+
+
+@pytest.mark.promise("P6")
+def test_json_of_two_runs_that_say_the_same(runs):
+    ended = diff(runs, "one", "same", "--json")
+    assert ended.code == 0
+    told = ended.json
+    assert list(told) == [
+        "same",
+        "changed",
+        "only_a",
+        "only_b",
+        "notices_a",
+        "notices_b",
+        "first",
+        "changed_events",
+        "only_a_events",
+        "only_b_events",
+        "truncated",
+    ]
+    assert told["same"] > 100
+    assert told["first"] is None
+    assert not any(told[key] for key in list(told)[1:])
+
+
+def test_another_seed_parts_where_nothing_different_led_to_it(runs):
+    folder, named = runs
+    ended = diff(runs, "one", "other", "--json")
+    assert (ended.code, ended.err) == (3, "")
+    first = ended.json["first"]
+    assert first["a"]["step"] == first["b"]["step"]
+    assert first["differs"]
+    for side, log in (("a", "one"), ("b", "other")):
+        effects = thence(
+            "effects", first[side]["event_id"], "--log", named[log], "--json", cwd=folder
+        ).json["effects"]
+        assert first[f"follow_{side}"] == len(effects)
+        assert all(not cause["changed"] for cause in first[f"causes_{side}"])
+
+
+def test_text_tells_counts_divergence_causes_and_what_to_type_next(runs):
+    folder, named = runs
+    ended = diff(runs, "one", "other")
+    assert ended.code == 3
+    told = diff(runs, "one", "other", "--json").json
+    first = told["first"]
+    assert ended.out.startswith(f"{told['same']} events the same in A and B, ")
+    for side in ("a", "b"):
+        assert f"  {side.upper()}  " in ended.out
+        assert first[side]["event_id"][:18] in ended.out
+        assert f"{first[f'follow_{side}']:,} later event" in ended.out
+    assert f"  {first['differs'][0]['path']}: " in ended.out
+    assert max(map(len, ended.lines[:-2])) <= 80
+    commands = [line.removeprefix("next: ").strip() for line in ended.lines[-2:]]
+    for line, side, log in zip(commands, ("a", "b"), ("one", "other"), strict=True):
+        words = line.split()
+        assert words[-4:] == ["why", first[side]["event_id"], "--log", named[log]]
+        assert thence(*words[-4:], cwd=folder).code == 0
+
+
+def test_run_that_tells_more_holds_all_of_the_other_and_what_is_missing_is_named(runs):
+    ended = diff(runs, "fewer", "one", "--json")
+    told = ended.json
+    assert ended.code == 3
+    assert (told["changed"], told["only_a"]) == (0, 0)
+    assert {event["event_type"] for event in told["only_b_events"]} == {"ACTION", "STATE"}
+    assert told["first"]["a"] is None
+    ended = diff(runs, "one", "fewer")
+    assert "B holds no ACTION, STATE" in ended.err
+    assert "  B  no such event\n" in ended.out
+
+
+def test_altered_decision_is_the_first_divergence(tmp_path):
+    scenario = counting(tmp_path)
+    for name, alter in (("plain", None), ("altered", {"2.decide.ada.0": None})):
+        orchestrator = SimulationOrchestrator(scenario, output_root=tmp_path, run_id=name)
+        with redirect_stderr(StringIO()):
+            orchestrator.run(alter=alter)
+    told = thence("diff", "plain", "altered", "--json", cwd=tmp_path).json
+    first = told["first"]
+    assert (first["a"]["step"], first["b"]) == ("2.decide.ada.0", None)
+    steps = [event["step"] for event in told["only_a_events"]]
+    assert steps == ["2.decide.ada.0", "2.act.ada.0", "2.apply0.ada.0"]
+    changed = [each["a"]["step"] for each in told["changed_events"]]
+    assert changed == [f"{turn}.apply0.ada.0" for turn in (3, 4, 5)]
+    assert first["follow_a"] > len(steps) + len(changed) - 1
+
+
+def test_plain_logs_are_compared_by_content_and_causes(tmp_path, orders):
+    with package.open(tmp_path / "other") as log:
+        log.append("note", {"text": "unrelated"}, actor="cleo")
+        placed = log.append("order.placed", {"amount": 13}, subject="order/881", actor="ada")
+        log.append("order.paid", {"amount": 12}, actor="ben", caused_by=[placed])
+    ended = thence("diff", "orders", "other", cwd=tmp_path)
+    assert ended.code == 3
+    assert ended.out.startswith(
+        "0 events the same in A and B, 1 changed, 3 only in A, 2 only in B.\n"
+    )
+    assert "  payload.amount: 12 in A, 13 in B\n" in ended.out
+    assert "It names no cause: it is a root." in ended.out
+    assert "From it follow 2 later events in A, 1 later event in B." in ended.out
+    assert "'thence" not in ended.out
+
+
+def test_damaged_and_foreign_lines_are_told_and_passed_over_as_by_every_command(tmp_path, orders):
+    path = tmp_path / "orders" / "events.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    other = tmp_path / "other"
+    other.mkdir()
+    foreign = b'{"event_id":"aaaaaa","event_type":"seen","caused_by":["bbbbbb"]}\n'
+    circle = b'{"event_id":"bbbbbb","event_type":"seen","caused_by":["aaaaaa"]}\n'
+    damaged = lines[0].replace(b"placed", b"plucked")
+    (other / "events.jsonl").write_bytes(
+        b"".join([*lines, damaged, foreign, circle, lines[1][:50]])
+    )
+    ended = thence("diff", "orders", "other/events.jsonl", "--json", cwd=tmp_path)
+    assert ended.code == 3
+    assert "1 damaged line is passed over" in ended.err
+    assert "the last line is unfinished" in ended.err
+    assert [event["event_id"] for event in ended.json["only_b_events"]] == ["aaaaaa", "bbbbbb"]
+    assert thence("diff", "other", "other", "-q", cwd=tmp_path).code == 0
+
+
+def test_notices_are_not_compared_but_told_on_stderr(tmp_path, orders):
+    whole = (tmp_path / "orders" / "events.jsonl").read_bytes()
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "events.jsonl").write_bytes(whole + b'{"event_id":"01')
+    for folder in ("orders", "other"):
+        assert thence("append", "note", "--log", folder, cwd=tmp_path).code == 0
+    ended = thence("diff", "orders", "other", cwd=tmp_path)
+    assert (ended.code, ended.out) == (0, "A and B say the same: 5 events.\n")
+    notices = thence("diff", "orders", "other", "--json", cwd=tmp_path).json["notices_b"]
+    assert notices == 1
+    assert ended.err == "1 notice of the logs themselves is not compared\n"
+
+
+def test_empty_logs_say_the_same(tmp_path):
+    for name in ("a", "b"):
+        package.open(tmp_path / name).close()
+        (tmp_path / name / "events.jsonl").touch()
+    ended = thence("diff", "a", "b", cwd=tmp_path)
+    assert (ended.code, ended.out) == (0, "A and B say the same: 0 events.\n")
+
+
+def test_log_that_is_not_there_is_told_and_names_are_needed(tmp_path, orders):
+    ended = thence("diff", "orders", "nowhere", "--json", cwd=tmp_path)
+    assert ended.code == 4
+    assert json.loads(ended.out)["error"]["code"] == "not_a_log"
+    assert thence("diff", "orders", cwd=tmp_path).code == 2
+    assert thence("diff", "orders", "", cwd=tmp_path).code == 2
+
+
+def test_long_lists_are_cut_and_counted_and_shown_with_v(tmp_path):
+    for name, number in (("a", 1), ("b", 2)):
+        with package.open(tmp_path / name) as log:
+            causes = [log.append("cause", {"n": n}) for n in range(15)]
+            payload = {f"key{n:02}": number for n in range(20)} | {"\x1b[2J": "x" * 5_000 * number}
+            log.append("effect", payload, caused_by=causes)
+    out = thence("diff", "a", "b", cwd=tmp_path).out
+    assert "11 more places; -v shows all" in out
+    assert "5 more causes; -v shows all" in out
+    whole = thence("diff", "a", "b", "-v", cwd=tmp_path).out
+    assert "key19" in whole
+    assert "more" not in whole
+    assert "\x1b" not in whole
+    assert len(whole) < 5_000

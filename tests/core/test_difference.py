@@ -1,0 +1,235 @@
+"""What two logs have in common and where they part, held to plain, slow means."""
+
+import json
+
+import msgspec
+from hypothesis import given
+from tests.core.twins import (
+    Told,
+    all_words,
+    causes_of,
+    effects_of,
+    log_of,
+    reached,
+    tolds,
+    twins,
+)
+from tests.events import drafted, event_of, line_of, new_id, stamped
+
+from thence.core.alignment import ALONE, aligned
+from thence.core.codec import parse
+from thence.core.difference import as_json, difference
+from thence.core.side import side
+from thence.core.vocabulary import SIM
+
+
+def differing(a, b, partner):
+    """Finds the ids of one log whose event has no partner that says the same."""
+    known = {event.event_id: event for event in b}
+    return {
+        event.event_id
+        for event in a
+        if event.event_id not in partner
+        or all_words(event)[:-1] != all_words(known[partner[event.event_id]])[:-1]
+    }
+
+
+def begins(log, odd, others_odd, partner, causes, others_causes):
+    """Finds the first event that nothing different led to, with how many same ones before."""
+    same = 0
+    for event in log:
+        mine = event.event_id
+        if mine not in odd:
+            same += 1
+            continue
+        theirs = partner.get(mine)
+        led = theirs is not None and reached_odd(theirs, others_causes, others_odd)
+        if not led and not reached_odd(mine, causes, odd):
+            return same, mine
+    return None
+
+
+def reached_odd(event_id, causes, odd):
+    found, stack = set(), list(causes[event_id])
+    while stack:
+        cause = stack.pop()
+        if cause not in found:
+            found.add(cause)
+            stack += causes[cause]
+    return bool(found & odd)
+
+
+@given(twins(with_steps=True))
+def test_difference_is_that_of_plain_slow_means(logs):
+    a, b = logs
+    left, right = side(a), side(b)
+    partners = aligned(left, right)
+    of_a = {
+        x.event_id: right.events[y].event_id
+        for x, y in zip(left.events, partners, strict=True)
+        if y != ALONE
+    }
+    of_b = {y: x for x, y in of_a.items()}
+    odd_a, odd_b = differing(a, b, of_a), differing(b, a, of_b)
+    found = difference(a, b)
+    assert [(x.event_id, y.event_id) for x, y in found.aligned] == list(of_a.items())
+    assert [x.event_id for x in found.only_a] == [e.event_id for e in a if e.event_id not in of_a]
+    assert [y.event_id for y in found.only_b] == [e.event_id for e in b if e.event_id not in of_b]
+    assert {x.event_id for x, _ in found.changed} == odd_a & of_a.keys()
+    assert found.is_empty == (not odd_a and not odd_b)
+    if found.first is None:
+        return
+    causes_a, causes_b = causes_of(a), causes_of(b)
+    in_a = begins(a, odd_a, odd_b, of_a, causes_a, causes_b)
+    in_b = begins(b, odd_b, odd_a, of_b, causes_b, causes_a)
+    first = found.first
+    if in_a is not None and (in_b is None or in_a[0] <= in_b[0]):
+        assert first.a.event_id == in_a[1]
+    elif in_b is not None:
+        assert first.b.event_id == in_b[1]
+    for event, log, follow in ((first.a, a, first.follow_a), (first.b, b, first.follow_b)):
+        assert follow == (0 if event is None else len(reached(event, effects_of(log))))
+    if first.a is not None and first.a.event_id in of_a:
+        assert first.b.event_id == of_a[first.a.event_id]
+    for causes, event, known in (
+        (first.causes_a, first.a, causes_a),
+        (first.causes_b, first.b, causes_b),
+    ):
+        named = set() if event is None else set(known[event.event_id])
+        assert {cause.event.event_id for cause in causes} == named
+
+
+@given(tolds(with_steps=True))
+def test_log_differs_neither_from_itself_nor_from_a_copy(told):
+    a = log_of(told)
+    for b in (a, log_of(told)):
+        found = difference(a, b)
+        assert found.is_empty
+        assert found.aligned == tuple(zip(a, b, strict=True))
+        assert not found.changed + found.only_a + found.only_b
+
+
+def test_empty_logs_say_the_same_and_an_empty_one_lacks_all():
+    assert difference([], []).is_empty
+    told = log_of([Told("p", 0), Told("p", 1, (0,))])
+    found = difference(iter(told), iter(()))
+    assert (found.first.a, found.first.b) == (told[0], None)
+    assert (found.first.follow_a, found.first.follow_b) == (1, 0)
+    assert difference([], told).first.b == told[0]
+
+
+def test_first_divergence_is_the_one_that_led_to_the_others_whatever_its_place():
+    told = [Told("p", 0), Told("p", 1), Told("p", 2, (0,)), Told("p", 3, (1,))]
+    changed = [Told("p", 0), Told("p", 7), Told("p", 2, (0,)), Told("p", 3, (1,))]
+    a, b = log_of(told), log_of(changed, [0, 2, 1, 3])
+    first = difference(a, b).first
+    assert (first.a, first.b) == (a[1], b[2])
+    assert [(each.path, each.a, each.b) for each in first.differs] == [("payload.n", 1, 7)]
+    assert (first.follow_a, first.follow_b) == (1, 1)
+
+
+def test_event_on_the_other_side_is_that_of_equal_type_subject_and_causes_first_of_its_actor():
+    a = log_of([Told("p", 0), Told("q", 0, (0,), "s", "ada")])
+    others = [Told("q", 1, (), "s"), Told("q", 1, (0,)), Told("q", 1, (0,), "s", "ben")]
+    b = log_of([Told("p", 0), *others, Told("q", 2, (0,), "s", "ada")])
+    first = difference(a, b).first
+    assert first.a == a[1]
+    assert first.b == b[4]
+    assert difference(a, b[:3]).first.b is None
+
+
+def test_causes_say_what_the_other_log_has_of_them():
+    step = [f"1.{name}.-.0" for name in "abcde"]
+    a = log_of(
+        [
+            Told("p", 0, step=step[0]),
+            Told("p", 0, step=step[1]),
+            Told("p", 0, step=step[2]),
+            Told("p", 0, (0, 1), step=step[4]),
+        ]
+    )
+    b = log_of(
+        [
+            Told("p", 0, step=step[0]),
+            Told("p", 0, step=step[1]),
+            Told("p", 0, step=step[2]),
+            Told("p", 9, (0, 2), step=step[4]),
+        ]
+    )
+    first = difference(a, b).first
+    told = [
+        (cause.event, cause.other, cause.is_changed, cause.is_shared) for cause in first.causes_a
+    ]
+    assert told == [(a[0], b[0], False, True), (a[1], b[1], False, False)]
+    assert [cause.is_shared for cause in first.causes_b] == [True, False]
+
+
+def test_differences_that_follow_from_each_other_across_the_logs_still_have_a_first():
+    one, two = "1.a.-.0", "1.b.-.0"
+    a = log_of([Told("p", 0, step=one), Told("p", 0, (0,), step=two)])
+    b = log_of([Told("p", 1, step=two), Told("p", 1, (0,), step=one)])
+    first = difference(a, b).first
+    assert (first.a, first.b) == (a[0], b[1])
+
+
+def test_causes_that_differ_are_no_difference_of_the_event():
+    a = log_of([Told("p", 0, step="1.a.-.0"), Told("p", 0, (0,), step="1.b.-.0")])
+    b = log_of([Told("p", 0, step="1.a.-.0"), Told("p", 0, (), step="1.b.-.0")])
+    assert difference(a, b).is_empty
+
+
+def sim_line(number, step, details, causes=(), event_type="STATE"):
+    members = {"simulation_id": f"run-{number}", "turn_number": 1, "step": step}
+    made = drafted(new_id(), event_type, {**members, "details": details}, causes)
+    return parse(stamped(made, number, number)[:-1], SIM)
+
+
+def test_latency_and_cost_of_details_are_no_difference_and_those_of_payloads_are():
+    a = [sim_line(1, "1.a.-.0", {"text": "yes", "latency_ms": 3, "cost": 1})]
+    b = [sim_line(2, "1.a.-.0", {"text": "yes", "latency_ms": 4, "cost_usd": 2})]
+    assert difference(a, b).is_empty
+    inside = [sim_line(2, "1.a.-.0", {"text": "yes", "order": {"cost": 2}})]
+    assert [each.path for each in difference(a, inside).first.differs] == ["details.order"]
+    plain = [event_of(line_of({"cost": n})) for n in (1, 2)]
+    assert [each.path for each in difference(plain[:1], plain[1:]).first.differs] == [
+        "payload.cost"
+    ]
+
+
+def test_notices_are_counted_and_their_causes_stand_for_them():
+    root = sim_line(1, "1.a.-.0", {"n": 0})
+    joined = sim_line(
+        2, None, {"error_type": "causes_joined", "status": "warning"}, [root.event_id], "SYSTEM"
+    )
+    effect = sim_line(3, "1.b.-.0", {"n": 1}, [joined.event_id])
+    failed = sim_line(4, "1.failed.-.0", {"error_type": "run_failed"}, [effect.event_id], "SYSTEM")
+    found = difference([root, joined, effect], [sim_line(1, "1.a.-.0", {"n": 5})])
+    assert (found.notices_a, found.notices_b) == (1, 0)
+    assert (found.first.a, found.first.follow_a) == (root, 1)
+    assert difference([root, joined], [root]).is_empty
+    assert difference([root, effect, failed], [root, effect]).first.a == failed
+
+
+def test_json_holds_the_stored_lines_and_no_more_than_its_limit():
+    a = log_of([Told("p", n) for n in range(5)])
+    b = log_of([Told("p", 0, actor="ada"), Told("q", 1)])
+    found = difference(a, b)
+    told = json.loads(msgspec.json.encode(as_json(found, limit=2)))
+    assert {key: told[key] for key in ("same", "changed", "only_a", "only_b")} == {
+        "same": 0,
+        "changed": 1,
+        "only_a": 4,
+        "only_b": 1,
+    }
+    assert told["changed_events"] == [
+        {
+            "a": json.loads(a[0].line),
+            "b": json.loads(b[0].line),
+            "differs": [{"path": "actor", "b": "ada"}],
+        }
+    ]
+    assert told["only_a_events"] == [json.loads(event.line) for event in a[1:3]]
+    assert told["truncated"] is True
+    assert told["first"]["follow_a"] == 0
+    assert json.loads(msgspec.json.encode(as_json(found)))["truncated"] is False
+    assert as_json(difference([], []))["first"] is None
