@@ -18,7 +18,7 @@ from thence.core.order import heads, totally_ordered
 from thence.core.position import Position
 from thence.core.vocabulary import Vocabulary
 from thence.log import reader
-from thence.log.disk import Disk, process_id
+from thence.log.disk import Disk, cache_folder
 from thence.log.opening import known_info
 from thence.log.reading import reading
 from thence.log.segment import own_folder, segments
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from thence.index.page import Keys, Page, Paging
     from thence.log.findings import Verification
 
-# a log of this size is answered by an index, a smaller one only if it has one
+# a log of fewer bytes, about 12,000 events, is read whole unless it has an index already
 INDEXED_BYTES_MIN = 4 * 1024 * 1024
 LIMIT_EVENTS = 1_000
 
@@ -43,28 +43,133 @@ class Answers:
         self._disk = disk
         self._folder = folder
         self._vocabulary = vocabulary
-        self._opened: dict[int, Index] = {}  # by process: a forked child has its own
-        self._closing = finalize(self, _close, self._opened)
+        self._opened: dict[Path, Index] = {}
+        finalize(self, _close, self._opened)
+
+    def read(self, after: After = None) -> Iterator[Event]:
+        """Yields each event once, in arrival order: those behind `after`."""
+        behind = after if after is None or isinstance(after, Position) else id_of(after)
+        with reading(self._folder):
+            yield from reader.events_after(self._disk, self._folder, self._vocabulary, behind)
+
+    def follow(self, after: After, stop: Signal | None, sync: bool) -> Iterator[Event]:
+        """Yields what `read` yields, and goes on as the log grows, until `stop` is set."""
+        from thence.log.follower import follow
+
+        behind = after if after is None or isinstance(after, Position) else id_of(after)
+        where = (self._disk, self._folder, self._vocabulary)
+        with reading(self._folder):
+            yield from follow(*where, behind, stop or Signal(), sync)
+
+    def events(self) -> list[Event]:
+        """Returns all events in total order."""
+        return totally_ordered(self.read())
+
+    def position(self) -> Position:
+        """Returns the position behind all that is there."""
+        with reading(self._folder):
+            return reader.position(self._disk, self._folder, self._vocabulary)
+
+    def heads(self, subject: str) -> tuple[Event, ...]:
+        """Returns the events on a subject that caused no other event on it, in total order."""
+        index = self.index()
+        if index is None:
+            return heads(subject, self.read())
+        from thence.index import causality
+
+        return causality.heads(index, subject)
+
+    def get(self, event_id: str) -> Event:
+        """Returns the event of an id; raises EventNotFound."""
+        index = self.index()
+        if index is None:
+            return among(self.read(), event_id, self._folder)
+        from thence.index import lookup
+
+        return lookup.get(index, event_id)
+
+    def find(self, text: str) -> Event:
+        """Returns the event that a text names; raises EventNotFound, AmbiguousId."""
+        index = self.index()
+        if index is None:
+            return named(text, self.events(), self._vocabulary, self._folder)
+        from thence.index import lookup
+
+        return lookup.find(index, text, self._vocabulary)
+
+    def why(self, event: Cause) -> "Why":
+        """Says why an event happened; raises EventNotFound."""
+        index = self.index()
+        if index is None:
+            from thence.core.answer import why
+
+            return why(*self._among_all(event), self._vocabulary)
+        from thence.index import causality
+
+        return causality.why(index, id_of(event), self._vocabulary)
+
+    def effects(self, event: Cause) -> "Effects":
+        """Says what followed from an event; raises EventNotFound."""
+        index = self.index()
+        if index is None:
+            from thence.core.answer import effects
+
+            return effects(*self._among_all(event), self._vocabulary)
+        from thence.index import causality
+
+        return causality.effects(index, id_of(event), self._vocabulary)
+
+    def concurrent_with(self, event: Cause, limit: int) -> "Concurrent":
+        """Says what neither caused an event nor was caused by it; raises EventNotFound."""
+        index = self.index()
+        if index is None:
+            from thence.core.answer import concurrent
+
+            return concurrent(*self._among_all(event), limit)
+        from thence.index import causality
+
+        return causality.concurrent(index, id_of(event), limit)
+
+    def common_cause(self, *named: Cause) -> Event | None:
+        """Returns the latest event that all of these go back to; raises EventNotFound."""
+        index = self.index()
+        if index is None:
+            from thence.core.concurrency import common_causes
+
+            events = self.events()
+            chosen = [among(events, id_of(event), self._folder) for event in named]
+            found = common_causes(chosen, events)
+        else:
+            from thence.index import causality
+
+            found = causality.common_causes(index, [id_of(event) for event in named])
+        return found[-1] if found else None
+
+    def verify(self) -> "Verification":
+        """Checks every line of the log and changes nothing. Raises ReadFailed."""
+        from thence.log.verify import verify
+
+        with reading(self._folder):
+            return verify(self._disk, self._folder, self._vocabulary)
 
     def index(self) -> "Index | None":
-        """Returns the index, up to date, where the log is large or has one; else None."""
-        with reading(self._folder):
-            is_there = self._disk.path_id(str(own_folder(self._folder) / "index.db")) is not None
-            if not is_there and self._size_bytes() < INDEXED_BYTES_MIN:
-                return None
+        """Returns the index by which this log is answered, None while it is read instead.
+
+        A log is answered by its index if it has one, or from 4 MiB on.
+        """
+        index = self._opened.get(self._folder)
+        if index is None and self._is_indexed():
             index = self._index()
-            index.freshen()
-            return index
+        return index
 
     def rebuild(self) -> int:
         """Makes the index again, also of a small log; returns how many events it holds."""
         from thence.core.filter import Filter
         from thence.index.query import count
 
-        with reading(self._folder):
-            index = self._index()
-            index.rebuild()
-            return count(index, Filter())
+        index = self._index()
+        index.rebuild()
+        return count(index, Filter())
 
     def query(
         self,
@@ -94,96 +199,29 @@ class Answers:
         return query.page(index, filter, log_id, **paging)
 
     def close(self) -> None:
-        """Closes the index; another question opens it again."""
+        """Closes the index, if one was opened; a later question opens it again."""
         _close(self._opened)
-
-    def read(self, after: After = None) -> Iterator[Event]:
-        """Yields each event once, in arrival order: those behind `after`."""
-        behind = after if after is None or isinstance(after, Position) else id_of(after)
-        with reading(self._folder):
-            yield from reader.events_after(self._disk, self._folder, self._vocabulary, behind)
-
-    def follow(self, after: After, stop: Signal | None, sync: bool) -> Iterator[Event]:
-        """Yields what `read` yields, and goes on as the log grows, until `stop` is set."""
-        from thence.log.follower import follow
-
-        behind = after if after is None or isinstance(after, Position) else id_of(after)
-        where = (self._disk, self._folder, self._vocabulary)
-        with reading(self._folder):
-            yield from follow(*where, behind, stop or Signal(), sync)
-
-    def events(self) -> list[Event]:
-        """Returns all events in total order."""
-        return totally_ordered(self.read())
-
-    def position(self) -> Position:
-        """Returns the position behind all that is there."""
-        with reading(self._folder):
-            return reader.position(self._disk, self._folder, self._vocabulary)
-
-    def heads(self, subject: str) -> tuple[Event, ...]:
-        """Returns the events on a subject that caused no other event on it, in total order."""
-        return heads(subject, self.read())
-
-    def get(self, event_id: str) -> Event:
-        """Returns the event of an id; raises EventNotFound."""
-        return among(self.read(), event_id, self._folder)
-
-    def find(self, text: str) -> Event:
-        """Returns the event that a text names; raises EventNotFound, AmbiguousId."""
-        return named(text, self.events(), self._vocabulary, self._folder)
-
-    def why(self, event: Cause) -> "Why":
-        """Says why an event happened; raises EventNotFound."""
-        from thence.core.answer import why
-
-        return why(*self._among_all(event), self._vocabulary)
-
-    def effects(self, event: Cause) -> "Effects":
-        """Says what followed from an event; raises EventNotFound."""
-        from thence.core.answer import effects
-
-        return effects(*self._among_all(event), self._vocabulary)
-
-    def concurrent_with(self, event: Cause, limit: int) -> "Concurrent":
-        """Says what neither caused an event nor was caused by it; raises EventNotFound."""
-        from thence.core.answer import concurrent
-
-        return concurrent(*self._among_all(event), limit)
-
-    def common_cause(self, *named: Cause) -> Event | None:
-        """Returns the latest event that all of these go back to; raises EventNotFound."""
-        from thence.core.concurrency import common_causes
-
-        events = self.events()
-        found = [among(events, id_of(event), self._folder) for event in named]
-        return max(common_causes(found, events), key=lambda event: event.order_key, default=None)
-
-    def verify(self) -> "Verification":
-        """Checks every line of the log and changes nothing. Raises ReadFailed."""
-        from thence.log.verify import verify
-
-        with reading(self._folder):
-            return verify(self._disk, self._folder, self._vocabulary)
 
     def _index(self) -> "Index":
         from thence.index.database import Index
 
-        known = self._opened.get(process_id())
-        made = Index(self._disk, self._folder, self._vocabulary)
-        return known or self._opened.setdefault(process_id(), made)
+        made = Index(self._disk, self._folder, self._vocabulary, cache_folder())
+        # of threads that come at once one makes the index of all, without a lock to fork with
+        return self._opened.setdefault(self._folder, made)
 
-    def _size_bytes(self) -> int:
-        found = [self._disk.path_id(str(path)) for path in segments(self._disk, self._folder)]
-        return sum(there[1] for there in found if there is not None)
+    def _is_indexed(self) -> bool:
+        with reading(self._folder):
+            if self._disk.path_id(str(own_folder(self._folder) / "index.db")) is not None:
+                return True
+            paths = segments(self._disk, self._folder)
+            sizes = (self._disk.path_id(str(path)) for path in paths)
+            return sum(there[1] for there in sizes if there) >= INDEXED_BYTES_MIN
 
     def _among_all(self, event: Cause) -> tuple[Event, list[Event]]:
         events = self.events()
         return among(events, id_of(event), self._folder), events
 
 
-def _close(opened: "dict[int, Index]") -> None:
-    """Closes this process's index; one that was open at a fork is the parent's."""
-    index = opened.pop(process_id(), None)
-    if index is not None:
-        index.close()
+def _close(opened: "dict[Path, Index]") -> None:
+    while opened:
+        opened.popitem()[1].close()

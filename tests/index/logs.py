@@ -1,96 +1,111 @@
-"""Logs and filters drawn at random, and what a slow reading of a log answers."""
+"""Logs for the index's tests: written line by line, and what an index of them must say."""
 
-import json
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
-
-from hypothesis import strategies as st
-from tests.events import NODE, OTHER_NODE, drafted, new_id, stamped
+from typing import Any
 
 from thence.core.event import Event
-from thence.core.filter import Comparison, Filter
 from thence.core.order import totally_ordered
-from thence.core.vocabulary import PLAIN
+from thence.core.vocabulary import PLAIN, Vocabulary
+from thence.index.database import Index
+from thence.index.places import STRIDE
+from thence.log import reader
 from thence.log.disk import OS_DISK
-from thence.log.reader import events
-
-TYPES = ["a", "b", "c.d", "é"]
-ACTORS = ["ada", "ben", None]
-SUBJECTS = ["o/1", "o/2", None]
-STREAMS = ["s", "t", None]
-SECONDS = range(10)
-_TIMES = [f"2026-11-20T07:13:0{second}.000000Z" for second in SECONDS]
-_BEGIN_US = 1_795_158_780_000_000
+from thence.log.segment import CURRENT
 
 
-@st.composite
-def lines(draw: st.DrawFn, count_max: int = 30) -> list[bytes]:
-    """Draws lines of two nodes and of another tool, in an order that no clock follows."""
-    drawn: list[bytes] = []
-    for seq in range(1, draw(st.integers(0, count_max)) + 1):
-        node = draw(st.sampled_from([NODE, OTHER_NODE, ""]))
-        kind, time = draw(st.sampled_from(TYPES)), draw(st.sampled_from(_TIMES))
-        members = {
-            "stream": draw(st.sampled_from(STREAMS)),
-            "subject": draw(st.sampled_from(SUBJECTS)),
-            "actor": draw(st.sampled_from(ACTORS)),
-            "turn_number": draw(st.sampled_from([None, 0, 1, 2, 3])),
-            "payload": {"n": draw(st.integers(0, 5))},
+def index_of(folder: Path, vocabulary: Vocabulary = PLAIN, cache: Path | None = None) -> Index:
+    return Index(OS_DISK, folder, vocabulary, cache)
+
+
+def add(folder: Path, lines: Iterable[bytes]) -> None:
+    """Appends bytes as they are to the current segment."""
+    folder.mkdir(exist_ok=True)
+    with (folder / CURRENT).open("ab") as segment:
+        segment.write(b"".join(lines))
+
+
+def rotate(folder: Path, number: int) -> None:
+    """Makes the current segment an older one."""
+    if (folder / CURRENT).exists():
+        (folder / CURRENT).rename(folder / f"events_2026-11-20_07-13-00-{number:06}.jsonl")
+
+
+def read(folder: Path, vocabulary: Vocabulary = PLAIN) -> list[Event]:
+    return list(reader.events(OS_DISK, folder, vocabulary))
+
+
+def told(index: Index) -> dict[str, Any]:
+    """Returns all that an index says of its log, in words that do not depend on its numbers."""
+
+    def ask(connection: Any) -> dict[str, Any]:
+        def rows(sql: str) -> list[Any]:
+            return connection.execute(sql).fetchall()
+
+        extents = rows("SELECT segment, offset, length, event_id FROM events ORDER BY place")
+        places = [place for (place,) in rows("SELECT place FROM events ORDER BY place")]
+        assert places == sorted(set(places))
+        assert all(place > 0 for place in places)
+        assert [at for (at,) in rows("SELECT arrival FROM events ORDER BY arrival")] == list(
+            range(1, len(places) + 1)
+        )
+        is_dense = places == [STRIDE * (n + 1) for n in range(len(places))]
+        assert not places or (places[-1] == STRIDE * len(places)) == is_dense
+        return {
+            "lines": [event.line for event in index.fetch(connection, extents)],
+            "arrivals": [row[0] for row in rows("SELECT event_id FROM events ORDER BY arrival")],
+            "causes": set(
+                rows(
+                    "SELECT child.event_id, parent.event_id FROM causes"
+                    " JOIN events child ON child.place = causes.child"
+                    " JOIN events parent ON parent.place = causes.parent"
+                )
+            ),
+            "cause rows": rows("SELECT count(*) FROM causes")[0][0],
+            "waiting": set(
+                rows("SELECT event_id, parent_id FROM waiting JOIN events ON events.place = child")
+            ),
+            "rows": rows(
+                "SELECT event_id, (SELECT text FROM names WHERE id = node), seq, lamport, stamp,"
+                " (SELECT text FROM names WHERE id = type),"
+                " (SELECT text FROM names WHERE id = stream),"
+                " (SELECT text FROM names WHERE id = subject),"
+                " (SELECT text FROM names WHERE id = actor), turn, time FROM events ORDER BY place"
+            ),
+            "tallies": {
+                (type_, actor): count
+                for type_, actor, count in rows(
+                    "SELECT one.text, other.text, events FROM tallies JOIN names one ON"
+                    " one.id = type JOIN names other ON other.id = actor WHERE events"
+                )
+            },
+            "bad": rows("SELECT coalesce(sum(bad_lines), 0) FROM segments")[0][0],
         }
-        members = {key: value for key, value in members.items() if value is not None}
-        if node:
-            lamport_clock = draw(st.integers(1, 40))
-            made = drafted(new_id(), kind, members, timestamp=time)
-            drawn.append(stamped(made, seq, lamport_clock, node))
-            continue
-        time = draw(st.sampled_from([time, "", "yesterday", f"{time[:-1]}+01:00"]))
-        foreign = {"event_id": new_id(), "event_type": kind, "timestamp": time, **members}
-        drawn.append(json.dumps(foreign).encode() + b"\n")
-        if draw(st.booleans()):
-            drawn.append(draw(st.sampled_from(drawn)))  # an id a second time
-    return drawn
+
+    return index.answer(ask)
 
 
-def _some(values: list[str] | list[str | None]) -> st.SearchStrategy[tuple[str, ...]]:
-    known = [value for value in values if value]
-    return st.just(()) | st.lists(st.sampled_from([*known, "nobody"]), max_size=3).map(tuple)
+def due(folder: Path, vocabulary: Vocabulary = PLAIN) -> dict[str, Any]:
+    """Returns what an index of a log has to say, by a plain reading of it."""
+    events = read(folder, vocabulary)
+    ids = {event.event_id for event in events}
+    pairs = {(event.event_id, cause) for event in events for cause in event.caused_by}
+    causes = {pair for pair in pairs if pair[1] in ids}
+    lines = [line for line in reader.lines(OS_DISK, folder, vocabulary) if line.is_whole]
+    return {
+        "lines": [event.line for event in totally_ordered(events)],
+        "arrivals": [event.event_id for event in events],
+        "causes": causes,
+        "cause rows": len(causes),
+        "waiting": pairs - causes,
+        "tallies": Counter((event.event_type, event.actor or "") for event in events),
+        "bad": sum(not isinstance(line.content, Event) for line in lines),
+    }
 
 
-_times = st.none() | st.integers(-1, 10).map(lambda second: _BEGIN_US + second * 1_000_000)
-_turns = st.none() | st.integers(0, 4)
-_comparisons = st.builds(
-    Comparison,
-    st.sampled_from([("payload", "n"), ("n",), ("actor",), ("gone",)]),
-    st.sampled_from(["=", "!=", "<", ">=", "~"]),
-    st.integers(0, 5) | st.just("ada"),
-)
-filters = st.builds(
-    Filter,
-    types=_some(TYPES),
-    actors=_some(ACTORS),
-    subjects=_some(SUBJECTS),
-    streams=_some(STREAMS),
-    since=_times,
-    until=_times,
-    turn_first=_turns,
-    turn_last=_turns,
-    where=st.just(()) | st.lists(_comparisons, max_size=2).map(tuple),
-)
-
-
-def write(folder: Path, lines: list[bytes], rotated: int = 0) -> None:
-    """Appends lines to a log as another program does, the first `rotated` in an older segment."""
-    if rotated:
-        (folder / "events_2026-01-01_00-00-00-000000.jsonl").write_bytes(b"".join(lines[:rotated]))
-    with (folder / "events.jsonl").open("ab") as segment:
-        segment.write(b"".join(lines[rotated:]))
-
-
-def read(folder: Path) -> list[Event]:
-    """Returns the events of a log in arrival order, as a reader serves them."""
-    return list(events(OS_DISK, folder, PLAIN))
-
-
-def matching(arrived: list[Event], filter: Filter, descending: bool = False) -> list[Event]:
-    """Returns what a filter asks for, by the slow and obvious way."""
-    found = [event for event in totally_ordered(arrived) if filter.matches(event)]
-    return found[::-1] if descending else found
+def fits(index: Index, folder: Path, vocabulary: Vocabulary = PLAIN) -> None:
+    """Asserts that an index says what a plain reading of the log says."""
+    found, expected = told(index), due(folder, vocabulary)
+    assert found["lines"] == expected["lines"]
+    assert {key: found[key] for key in expected} == expected

@@ -6,7 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.events import line_of
 from tests.index.worlds import MISSING, SUBJECTS, arrivals, indexed
@@ -19,7 +19,7 @@ from thence.index import causality, lookup
 from thence.log.disk import OS_DISK
 from thence.log.reader import events as read
 
-on_disk = settings(deadline=None, max_examples=60)
+on_disk = settings(deadline=None, max_examples=40)
 
 
 @contextmanager

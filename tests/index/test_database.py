@@ -1,20 +1,50 @@
-"""The index of one log: it holds what the log holds, whatever happens to its file."""
+"""The index of one log, opened: asked from threads and processes, forked, killed, stopped."""
 
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
+from tests.events import line_of
+from tests.index.logs import add, fits, index_of, told
+
 from thence.core.order import totally_ordered
+from thence.errors import ReadFailed
 from thence.index.database import Index
 from thence.log.disk import OS_DISK
 from thence.replica import Replica, open_replica
+
+# a process that follows a log with its index, for ever, and says so
+FOLLOWER = """
+import sys
+from pathlib import Path
+from thence.core.vocabulary import PLAIN
+from thence.index.database import Index
+from thence.log.disk import OS_DISK
+index = Index(OS_DISK, Path(sys.argv[1]), PLAIN)
+while True:
+    index.freshen()
+    print(index.answer(lambda db: db.execute("SELECT count(*) FROM events").fetchone())[0])
+"""
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Iterator[Replica]:
+    with open_replica(tmp_path / "log") as found:
+        yield found
 
 
 def indexed(log: Replica) -> list[bytes]:
     """Returns the lines that the index of a log finds, in total order."""
     with Index(OS_DISK, log.folder, log.vocabulary) as index:
-        index.freshen()
-        with index.reading() as connection:
-            places = "SELECT segment, offset, length FROM events ORDER BY place"
-            return [event.line for event in index.fetch(connection, connection.execute(places))]
+        found: list[bytes] = told(index)["lines"]
+        return found
 
 
 def written(log: Replica) -> list[bytes]:
@@ -22,28 +52,176 @@ def written(log: Replica) -> list[bytes]:
     return [event.line for event in totally_ordered(log.read())]
 
 
-def test_an_index_holds_what_the_log_holds_and_follows_it(tmp_path: Path) -> None:
-    with open_replica(tmp_path / "log") as log:
-        first = log.append("a", {"n": 1})
-        assert indexed(log) == written(log) == [first.line]
-        log.append("b", caused_by=[first])
-        assert indexed(log) == written(log)
+def following(folder: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", FOLLOWER, str(folder)], stdout=subprocess.PIPE, text=True
+    )
 
 
-def test_a_deleted_index_is_made_again(tmp_path: Path) -> None:
-    with open_replica(tmp_path / "log") as log:
-        log.append_many([{"event_type": "a"}, {"event_type": "b"}])
-        indexed(log)
-        (log.folder / ".thence" / "index.db").unlink()
-        assert indexed(log) == written(log)
+def ended(follower: subprocess.Popen[str]) -> None:
+    with follower:
+        follower.kill()
 
 
-def test_a_line_without_a_clock_stands_before_all_others(tmp_path: Path) -> None:
-    with open_replica(tmp_path / "log") as log:
-        log.append("a")
-        indexed(log)
-        with log.current_file.open("ab") as segment:
-            segment.write(b'{"event_id":"other","event_type":"x"}\n')
+def test_an_index_holds_what_the_log_holds_and_follows_it(log: Replica) -> None:
+    first = log.append("a", {"n": 1})
+    assert indexed(log) == written(log) == [first.line]
+    log.append("b", caused_by=[first])
+    assert indexed(log) == written(log)
+
+
+def test_nothing_new_is_seen_without_opening_the_database(log: Replica) -> None:
+    log.append("a")
+    with index_of(log.folder) as index:
+        index.freshen()
+        database = log.folder / ".thence" / "index.db"
+        before = database.stat()
+        start = time.perf_counter()
+        for _ in range(1_000):
+            index.freshen()
+        assert time.perf_counter() - start < 2  # that is 2 ms each: no page is read, no lock taken
+        assert database.stat().st_mtime_ns == before.st_mtime_ns
+
+
+def test_one_reading_sees_one_state(log: Replica) -> None:
+    log.append("a")
+    with index_of(log.folder) as index, index.reading() as connection:
+        count = "SELECT count(*) FROM events"
+        assert connection.execute(count).fetchone() == (1,)
         log.append("b")
-        assert indexed(log) == written(log)
-        assert b"other" in indexed(log)[0]
+        index.freshen()
+        assert connection.execute(count).fetchone() == (1,)
+        with index.reading() as another:
+            assert another.execute(count).fetchone() == (2,)
+
+
+def test_threads_ask_at_once_while_the_log_grows(log: Replica) -> None:
+    with index_of(log.folder) as index, ThreadPoolExecutor(8) as pool:
+
+        def ask(number: int) -> bool:
+            event = log.append("a", {"n": number})
+            find = "SELECT segment, offset, length, event_id FROM events WHERE event_id = ?"
+            found = index.answer(
+                lambda db: index.fetch(db, db.execute(find, (event.event_id,)).fetchall())
+            )
+            return found == [event]
+
+        assert all(pool.map(ask, range(200)))
+        fits(index, log.folder)
+
+
+def test_a_child_has_connections_of_its_own_and_leaves_its_parents_alone(log: Replica) -> None:
+    log.append("a")
+    with index_of(log.folder) as index:
+        index.freshen()
+        with index.reading() as connection:
+            child = os.fork()
+            if not child:
+                add(log.folder, [line_of()])
+                fits(index, log.folder)
+                index.close()
+                os._exit(0)
+            assert os.waitpid(child, 0)[1] == 0
+            assert connection.execute("SELECT count(*) FROM events").fetchone() == (1,)
+        fits(index, log.folder)
+
+
+def test_what_a_reading_raises_is_the_callers_own(log: Replica) -> None:
+    with index_of(log.folder) as index:
+        with pytest.raises(LookupError), index.reading():
+            raise LookupError
+        with pytest.raises(LookupError):
+            index.answer(lambda _: {}["no"])
+        with pytest.raises(ReadFailed), index.reading() as connection:
+            connection.execute("SELECT * FROM nowhere")
+        fits(index, log.folder)
+
+
+def test_a_line_that_is_not_where_it_was_is_looked_for_anew(log: Replica) -> None:
+    """The segment changes between the look at it and the reading of its lines."""
+    for number in range(3):
+        log.append("a", {"n": number})
+    find = "SELECT segment, offset, length, event_id FROM events ORDER BY place"
+    asked = 0
+    with index_of(log.folder) as index:
+
+        def work(connection):
+            nonlocal asked
+            asked += 1
+            if asked == 1:
+                lines = log.current_file.read_bytes().splitlines(keepends=True)
+                log.current_file.write_bytes(b"".join(lines[1:] + lines[:1]))
+            return index.fetch(connection, connection.execute(find).fetchall())
+
+        assert [event.line for event in index.answer(work)] == written(log)
+        assert asked == 2
+
+
+def test_lines_come_without_being_decoded_and_are_checked(log: Replica) -> None:
+    for number in range(3):
+        log.append("a", {"n": number})
+    add(log.folder, [b'{"event_id":"x","event_type":"y"}\n'])
+    find = "SELECT segment, offset, length, event_id FROM events ORDER BY place"
+    with index_of(log.folder) as index:
+        assert index.answer(lambda db: index.lines(db, db.execute(find))) == written(log)
+        with index.reading() as connection:
+            extents = connection.execute(find).fetchall()
+            wrong = [(*extents[1][:3], extents[2][3])]
+            for ask in (index.lines, index.fetch):
+                with pytest.raises(ReadFailed), index.reading() as other:
+                    ask(other, wrong)
+
+
+def test_a_builder_that_was_stopped_is_not_waited_for_for_ever(log: Replica) -> None:
+    log.append("a")
+    follower = following(log.folder)
+    try:
+        assert follower.stdout
+        follower.stdout.readline()
+        lock = OS_DISK.open_lock(log.folder / ".thence" / "index.lock")
+        stopped = False
+        while not stopped:  # until it is stopped with the lock in its hands
+            follower.send_signal(signal.SIGSTOP)
+            os.waitid(os.P_PID, follower.pid, os.WSTOPPED | os.WNOWAIT)
+            stopped = not OS_DISK.try_lock(lock)
+            if not stopped:
+                OS_DISK.unlock(lock)
+                log.append("b")
+                follower.send_signal(signal.SIGCONT)
+                follower.stdout.readline()
+        os.close(lock)
+        with index_of(log.folder) as index:
+            index.freshen(timeout_s=0.1)
+            fits(index, log.folder)
+            follower.send_signal(signal.SIGCONT)
+            follower.stdout.readline()
+            ended(follower)
+            log.append("c")
+            fits(index, log.folder)
+            with index_of(log.folder) as another:
+                fits(another, log.folder)
+    finally:
+        ended(follower)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_an_index_survives_the_killing_of_its_builder(tmp_path: Path, seed: int) -> None:
+    chance = random.Random(seed)
+    print(f"seed {seed}")
+    with open_replica(tmp_path / "log") as log:
+        for _ in range(8):
+            log.append_many([{"event_type": "a"}] * chance.randrange(1, 3_000))
+            followers = [following(log.folder) for _ in range(2)]
+            for _ in range(chance.randrange(1, 30)):
+                log.append_many([{"event_type": "b"}] * chance.randrange(1, 300))
+                if chance.random() < 0.1:
+                    name = f"events_2026-11-20_07-13-00-{chance.randrange(10**6):06}.jsonl"
+                    log.current_file.rename(log.folder / name)
+            time.sleep(chance.random() * 0.3)  # a kill at any instant
+            for follower in followers:
+                ended(follower)
+            if chance.random() < 0.3:
+                wal = log.folder / ".thence" / "index.db-wal"
+                wal.unlink(missing_ok=True)
+            with index_of(log.folder) as index:
+                fits(index, log.folder)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.index.logs import filters, lines, matching, read, write
+from tests.index.asked import filters, lines, matching, read, write
 from tests.log.processes import ran
 
 from thence.core.event import Event

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.index.logs import filters, lines, matching, read, write
+from tests.index.asked import filters, lines, matching, read, write
 
 from thence.core.filter import Filter
 from thence.core.vocabulary import PLAIN

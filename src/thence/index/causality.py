@@ -1,9 +1,10 @@
 """Causes and effects answered by an index: what `core.order` says, of any number of events.
 
-Each answer is of one state of the index; whoever asks freshens it first. `core.order` and
-`core.concurrency` are the slow truth that a test holds these to.
+Each answer is of the log as it is then. `core.order` and `core.concurrency` are the slow
+truth that a test holds these to.
 """
 
+import sqlite3
 from collections.abc import Sequence
 
 from thence.core.answer import Concurrent, Effects, Why
@@ -29,11 +30,14 @@ def cone(
     At one distance the total order decides; the event is not among them. With a `depth` only
     those of at most this distance are looked for. Raises EventNotFound.
     """
-    with index.reading() as connection:
+
+    def work(connection: sqlite3.Connection) -> tuple[Cone, bool]:
         place = place_of(index, connection, event_id)
         distances, truncated = links.cone(connection, place, direction, depth, limit)
         events = events_at(index, connection, distances)
         return tuple(zip(events, distances.values(), strict=True)), truncated
+
+    return index.answer(work)
 
 
 def chain(index: Index, event_id: str, limit: int = CHAIN_EVENTS_MAX) -> tuple[Event, ...]:
@@ -41,33 +45,42 @@ def chain(index: Index, event_id: str, limit: int = CHAIN_EVENTS_MAX) -> tuple[E
 
     Of a line longer than the limit it is the end at the event. Raises EventNotFound.
     """
-    with index.reading() as connection:
+
+    def work(connection: sqlite3.Connection) -> tuple[Event, ...]:
         place = place_of(index, connection, event_id)
         found = links.chain(connection, place, MILESTONE, limit)
         return tuple(events_at(index, connection, found))
 
+    return index.answer(work)
+
 
 def why(index: Index, event_id: str, vocabulary: Vocabulary) -> Why:
     """Finds the causes of an event; raises EventNotFound."""
-    with index.reading() as connection:
+
+    def work(connection: sqlite3.Connection) -> Why:
         place = place_of(index, connection, event_id)
         line = links.chain(connection, place, MILESTONE, CHAIN_EVENTS_MAX)
         distances, truncated = links.cone(connection, place, "upstream", None, CONE_EVENTS_MAX)
         places = list({**distances, **dict.fromkeys(line)})
         found = dict(zip(places, events_at(index, connection, places), strict=True))
-    told = tuple(found[link] for link in line)
-    near = tuple((found[cause], distance) for cause, distance in distances.items())
-    return Why(told[-1], told, near, tuple(map(vocabulary.sentence, told)), truncated)
+        told = tuple(found[link] for link in line)
+        near = tuple((found[cause], distance) for cause, distance in distances.items())
+        return Why(told[-1], told, near, tuple(map(vocabulary.sentence, told)), truncated)
+
+    return index.answer(work)
 
 
 def effects(index: Index, event_id: str, vocabulary: Vocabulary) -> Effects:
     """Finds the effects of an event; raises EventNotFound."""
-    with index.reading() as connection:
+
+    def work(connection: sqlite3.Connection) -> Effects:
         place = place_of(index, connection, event_id)
         distances, truncated = links.cone(connection, place, "downstream", None, CONE_EVENTS_MAX)
         event, *found = events_at(index, connection, [place, *distances])
-    near = tuple(zip(found, distances.values(), strict=True))
-    return Effects(event, near, tuple(map(vocabulary.sentence, found)), truncated)
+        near = tuple(zip(found, distances.values(), strict=True))
+        return Effects(event, near, tuple(map(vocabulary.sentence, found)), truncated)
+
+    return index.answer(work)
 
 
 def concurrent(index: Index, event_id: str, limit: int = CONE_EVENTS_MAX) -> Concurrent:
@@ -75,19 +88,22 @@ def concurrent(index: Index, event_id: str, limit: int = CONE_EVENTS_MAX) -> Con
 
     Raises EventNotFound.
     """
-    with index.reading() as connection:
+
+    def work(connection: sqlite3.Connection) -> Concurrent:
         place = place_of(index, connection, event_id)
         related = links.reached(connection, [place], "upstream")
         related |= links.reached(connection, [place], "downstream")
         related.add(place)
-        beside: list[int] = []
+        others: list[int] = []
         for (other,) in connection.execute("SELECT place FROM events ORDER BY place"):
             if other not in related:
-                beside.append(other)
-                if len(beside) > limit:
+                others.append(other)
+                if len(others) > limit:
                     break
-        event, *found = events_at(index, connection, [place, *beside[:limit]])
-        return Concurrent(event, tuple(found), len(beside) > limit)
+        event, *found = events_at(index, connection, [place, *others[:limit]])
+        return Concurrent(event, tuple(found), len(others) > limit)
+
+    return index.answer(work)
 
 
 def common_causes(index: Index, event_ids: Sequence[str]) -> tuple[Event, ...]:
@@ -95,10 +111,12 @@ def common_causes(index: Index, event_ids: Sequence[str]) -> tuple[Event, ...]:
 
     Raises EventNotFound.
     """
-    with index.reading() as connection:
+
+    def work(connection: sqlite3.Connection) -> tuple[Event, ...]:
         places = [place_of(index, connection, event_id) for event_id in event_ids]
-        found = sharing.latest_shared(connection, places)
-        return tuple(events_at(index, connection, found))
+        return tuple(events_at(index, connection, sharing.latest_shared(connection, places)))
+
+    return index.answer(work)
 
 
 def causal_cut(index: Index, event_id: str) -> Position:
@@ -107,18 +125,25 @@ def causal_cut(index: Index, event_id: str) -> Position:
     It goes through the whole index once, and again only where clocks are not true. Raises
     EventNotFound.
     """
-    with index.reading() as connection:
+
+    def work(connection: sqlite3.Connection) -> Position:
         return cut.causal_cut(connection, place_of(index, connection, event_id))
+
+    return index.answer(work)
 
 
 def heads(index: Index, subject: str) -> tuple[Event, ...]:
     """Returns the events on a subject that caused no other event on it, in total order."""
+    if not is_storable(subject):
+        return ()
     on_subject = (
         "SELECT place FROM events"
         " WHERE subject = (SELECT id FROM names WHERE text = :subject) ORDER BY place"
     )
-    if not is_storable(subject):
-        return ()
-    with index.reading() as connection:
-        on = [place for (place,) in connection.execute(on_subject, {"subject": subject})]
+
+    def work(connection: sqlite3.Connection) -> tuple[Event, ...]:
+        found = connection.execute(on_subject, {"subject": subject})
+        on = [place for (place,) in found]
         return tuple(events_at(index, connection, links.ends(connection, on)))
+
+    return index.answer(work)

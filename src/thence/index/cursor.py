@@ -43,7 +43,8 @@ class Mark(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=T
     def cursor(self) -> str:
         """The mark as text."""
         data = _encode(self)
-        return urlsafe_b64encode(data + crc32(data).to_bytes(_CRC_BYTES, "big")).decode()
+        data += crc32(data).to_bytes(_CRC_BYTES, "big")
+        return urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -55,7 +56,7 @@ def mark_of(cursor: str, question: bytes) -> Mark:
     try:
         if len(cursor) > CURSOR_CHARACTERS_MAX:
             raise ValueError("no cursor is as long as this")
-        data = b64decode(cursor, altchars=b"-_", validate=True)
+        data = b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         mark = _decode(data[:-_CRC_BYTES])
         if mark.cursor != cursor:
             raise ValueError("the checksum does not fit")

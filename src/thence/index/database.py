@@ -5,90 +5,142 @@ again. Events are read from the segments, by the places that the index tells.
 """
 
 import sqlite3
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from threading import Lock, local
+from threading import RLock
+from typing import ClassVar, TypeVar
+from weakref import WeakSet, finalize
 
-from thence.core.codec import BadLine, parse
 from thence.core.event import Event
 from thence.core.vocabulary import Vocabulary
 from thence.errors import ReadFailed
-from thence.index.builder import Builder
-from thence.log.disk import Disk, pause
+from thence.index.keeper import WAIT_S, Keeper, opened
+from thence.index.known import Stale
+from thence.index.lines import Extent, Lines
+from thence.index.seat import Files
+from thence.log.disk import Disk, on_fork
+from thence.log.reading import reading
 from thence.log.segment import own_folder
 
-WAIT_S = 10.0
-_PAUSE_S = 0.005
+_TRIES_MAX = 3
+_IDLE_MAX = 8
+_FORK_WAIT_S = 1.0
 
-# segment, offset, length of an event, as rows of the index hold them
-Extent = tuple[int, int, int]
+Answer = TypeVar("Answer")
 
 
 class Index:
-    """Use it as a context manager, or close it. Safe from threads."""
+    """Use it as a context manager, or close it. Safe from threads and after a fork.
 
-    def __init__(self, disk: Disk, folder: Path, vocabulary: Vocabulary) -> None:
+    `cache` is the user's cache folder: there the index of a log lies that can't be written
+    to; without one, and where that can't be written either, it is kept in memory.
+    """
+
+    def __init__(
+        self, disk: Disk, folder: Path, vocabulary: Vocabulary, cache: Path | None = None
+    ) -> None:
         self._disk = disk
         self._folder = folder
         self._vocabulary = vocabulary
-        self._path = own_folder(folder) / "index.db"
-        self._mutex = Lock()
-        self._threads = local()
-        self._opened: list[sqlite3.Connection] = []
+        self._mutex = RLock()
+        self._keeper = Keeper(disk, folder, vocabulary, own_folder(folder), cache)
+        self._idle: list[tuple[sqlite3.Connection, Files]] = []
+        self._lent = 0
+        _Opened.indexes.add(self)
+        finalize(self, _let_go, self._keeper, self._idle)
 
     @property
     def folder(self) -> Path:
         """The folder of the log."""
         return self._folder
 
-    def freshen(self) -> None:
-        """Takes in what the log holds by now; waits for another process that does so."""
-        with self._mutex, self._lock():
-            Builder(self._disk, self._folder, self._vocabulary, self._connection()).catch_up()
+    def freshen(self, timeout_s: float = WAIT_S) -> None:
+        """Takes in what the log holds by now.
+
+        Whoever else does so is waited for while they get on; if they don't for so many
+        seconds, the index is kept elsewhere. Raises ReadFailed where the log can't be read.
+        """
+        with self._mutex:
+            self._keeper.freshen(timeout_s)
 
     def rebuild(self) -> None:
         """Makes the index again from the segments."""
-        with self._mutex, self._lock():
-            connection = self._connection()
-            connection.execute("PRAGMA user_version = 0")
-            Builder(self._disk, self._folder, self._vocabulary, connection).catch_up()
+        with self._mutex:
+            self._keeper.distrust()
+            self._keeper.freshen(WAIT_S)
+
+    def answer(self, work: Callable[[sqlite3.Connection], Answer]) -> Answer:
+        """Returns what a function makes of a connection that sees the log as it is now.
+
+        The function may be called again: when its answer came from an index that turned
+        out not to fit, which is then made again. Raises ReadFailed.
+        """
+        error: Exception | None = None
+        for _ in range(_TRIES_MAX):
+            self.freshen()
+            try:
+                with self._snapshot() as connection:
+                    return work(connection)
+            except (Stale, sqlite3.DatabaseError) as failure:
+                self._doubt(failure, error)
+                error = failure
+        raise self._unreadable(error) from error
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """Gives a connection that sees one state of the index throughout."""
-        connection = self._connection()
-        connection.execute("BEGIN")
+        """Gives a connection that sees one state of the index throughout.
+
+        Where the index breaks meanwhile ReadFailed is raised, and the next freshening makes
+        it again; `answer` does so by itself.
+        """
+        if not self._keeper.is_open:
+            self.freshen()
         try:
-            yield connection
-        finally:
-            connection.execute("ROLLBACK")
+            with self._snapshot() as connection:
+                yield connection
+        except (Stale, sqlite3.DatabaseError) as error:
+            self._doubt(error, error)
+            raise self._unreadable(error) from error
 
     def fetch(self, connection: sqlite3.Connection, extents: Iterable[Extent]) -> list[Event]:
         """Reads events from the segments, in the order of their extents."""
-        names = dict(connection.execute("SELECT id, name FROM segments").fetchall())
-        opened: dict[int, int] = {}
-        events = []
-        try:
-            for segment, offset, length in extents:
-                if segment not in opened:
-                    opened[segment] = self._disk.open_read(self._folder / names[segment])
-                line = self._disk.read_at(opened[segment], offset, length)
-                event = parse(line, self._vocabulary)
-                if isinstance(event, BadLine):
-                    raise ReadFailed("could not read an event from", place=self._folder)
-                events.append(event)
-        finally:
-            for descriptor in opened.values():
-                self._disk.let_go(descriptor)
-        return events
+        with closing(Lines(self._disk, self._folder, connection)) as lines, reading(self._folder):
+            return list(lines.events(extents, self._vocabulary))
+
+    def lines(self, connection: sqlite3.Connection, extents: Iterable[Extent]) -> list[bytes]:
+        """Reads the bytes of events, their checksums or ids compared, without decoding them."""
+        with closing(Lines(self._disk, self._folder, connection)) as lines, reading(self._folder):
+            return list(lines.lines(extents))
 
     def close(self) -> None:
-        """Closes the connections of all threads."""
+        """Closes the connections; who reads still keeps theirs until they have done."""
         with self._mutex:
-            while self._opened:
-                self._opened.pop().close()
-            self._threads = local()
+            self._drop_idle()
+            self._keeper.let_go()
+
+    def before_fork(self) -> None:
+        """Closes what nobody uses: SQLite's locks are not a child's, though it thinks so."""
+        if self._mutex.acquire(timeout=_FORK_WAIT_S):
+            try:
+                self._drop_idle()
+                if not self._lent:
+                    self._keeper.let_go()
+            finally:
+                self._mutex.release()
+
+    def after_fork(self) -> None:
+        """Forgets, in a child, what is its parent's."""
+        is_shared = bool(self._lent) or self._keeper.is_open
+        _Opened.abandoned += [connection for connection, _ in self._idle]
+        writer = self._keeper.forget()
+        if writer is not None:
+            _Opened.abandoned.append(writer)
+        self._mutex = RLock()
+        self._idle.clear()
+        self._lent = 0
+        if is_shared:
+            self._keeper.stay_in_memory()
 
     def __enter__(self) -> "Index":
         return self
@@ -96,27 +148,120 @@ class Index:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _connection(self) -> sqlite3.Connection:
-        """Returns this thread's connection."""
-        known: sqlite3.Connection | None = getattr(self._threads, "connection", None)
-        if known is None:
-            known = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
-            known.execute("PRAGMA journal_mode = WAL")
-            known.execute("PRAGMA synchronous = NORMAL")
-            self._threads.connection = known
-            self._opened.append(known)
-        return known
-
     @contextmanager
-    def _lock(self) -> Iterator[None]:
-        descriptor = self._disk.open_lock(own_folder(self._folder) / "index.lock")
+    def _snapshot(self) -> Iterator[sqlite3.Connection]:
+        with self._mutex:
+            if self._keeper.seat is None:
+                yield from _begun(self._keeper.writer)
+                return
+            connection, files = self._taken()
+            self._lent += 1
+        is_sound = False
         try:
-            waited_s = 0.0
-            while not self._disk.try_lock(descriptor):
-                if waited_s > WAIT_S:
-                    raise ReadFailed("could not read the index of", place=self._folder)
-                pause(_PAUSE_S)
-                waited_s += _PAUSE_S
-            yield
+            yield from _begun(connection)
+            is_sound = self._is_sound(files)
         finally:
-            self._disk.let_go(descriptor)
+            self._give_back(connection, files)
+        if not is_sound:
+            raise Stale("what its users share is another's by now")
+
+    def _taken(self) -> tuple[sqlite3.Connection, Files]:
+        """Takes an idle connection to the files that are trusted, or opens one."""
+        seat, files = self._keeper.seat, self._keeper.files
+        assert seat is not None
+        while self._idle:
+            connection, its_files = self._idle.pop()
+            if its_files == files:
+                return connection, files
+            connection.close()
+        connection = opened(seat.path)
+        try:
+            connection.execute("SELECT 1 FROM meta").fetchone()
+            if seat.files() != files:
+                raise Stale("the index is another by now")
+        except BaseException:
+            connection.close()
+            raise
+        return connection, files
+
+    def _is_sound(self, files: Files) -> bool:
+        """Whether what was read is one state: nobody else wrote where it was read from.
+
+        A database that was replaced lives on for who has it open.
+        """
+        seat = self._keeper.seat
+        if seat is None:
+            return True
+        now = seat.files()
+        return now[0] != files[0] or now == files
+
+    def _give_back(self, connection: sqlite3.Connection, files: Files) -> None:
+        with self._mutex:
+            self._lent = max(0, self._lent - 1)
+            if len(self._idle) < _IDLE_MAX and files == self._keeper.files:
+                self._idle.append((connection, files))
+                return
+        with suppress(sqlite3.Error):
+            connection.close()
+
+    def _drop_idle(self) -> None:
+        _drop(self._idle)
+
+    def _doubt(self, failure: Exception, earlier: Exception | None) -> None:
+        with self._mutex:
+            self._drop_idle()
+            if earlier is None and isinstance(failure, Stale):
+                self._keeper.look_again()
+            else:
+                self._keeper.distrust()
+
+    def _unreadable(self, error: Exception | None) -> ReadFailed:
+        return ReadFailed(
+            "could not read the index of",
+            place=self._folder,
+            cause=error or "",
+            hint="try again: it is made again from the log",
+        )
+
+
+class _Opened:
+    """The indexes of this process, which forks must be told of."""
+
+    indexes: ClassVar[WeakSet[Index]] = WeakSet()
+    # the connections of a parent, which its child must not close
+    abandoned: ClassVar[list[sqlite3.Connection]] = []
+
+    @classmethod
+    def before_fork(cls) -> None:
+        for index in list(cls.indexes):
+            index.before_fork()
+
+    @classmethod
+    def after_fork(cls) -> None:
+        for index in list(cls.indexes):
+            index.after_fork()
+
+
+on_fork(_Opened.before_fork, _Opened.after_fork)
+
+
+def _drop(idle: list[tuple[sqlite3.Connection, Files]]) -> None:
+    while idle:
+        with suppress(sqlite3.Error):
+            idle.pop()[0].close()
+
+
+def _let_go(keeper: Keeper, idle: list[tuple[sqlite3.Connection, Files]]) -> None:
+    """Closes what an index that nobody has any more left open, or the process at its end."""
+    _drop(idle)
+    keeper.let_go()
+
+
+def _begun(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    connection.execute("BEGIN")
+    try:
+        connection.execute("SELECT 1 FROM meta").fetchone()
+        yield connection
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")

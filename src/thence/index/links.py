@@ -7,26 +7,16 @@ same, for it goes to a place once.
 
 import json
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Literal
 
 Direction = Literal["upstream", "downstream"]
 
-# how many places a walk reads ahead: few at first, as most walks are short, then more
-_AHEAD_PLACES_MIN = 64
-_AHEAD_PLACES_MAX = 8_192
+# a layer of so few places is asked for place by place
+_FEW_PLACES = 3
 
 _LOWEST = -(2**63)
 _ENDS = {"upstream": ("child", "parent"), "downstream": ("parent", "child")}
-_AHEAD = """
-    WITH RECURSIVE ahead (place) AS (
-        SELECT value FROM json_each(:places)
-        UNION
-        SELECT {far} FROM ahead CROSS JOIN causes ON {near} = ahead.place
-        LIMIT :number
-    )
-    SELECT place, {far} FROM ahead LEFT JOIN causes ON {near} = place
-"""
 _REACHED = """
     WITH RECURSIVE reached (place) AS (
         SELECT causes.{far} FROM json_each(:places) CROSS JOIN causes
@@ -39,32 +29,17 @@ _REACHED = """
 """
 
 
-class Links:
-    """The direct causes, or the direct effects, of events, read as a walk comes to them."""
-
-    def __init__(self, connection: sqlite3.Connection, direction: Direction) -> None:
-        near, far = _ENDS[direction]
-        self._connection = connection
-        self._ahead = _AHEAD.format(near=near, far=far)
-        self._number = _AHEAD_PLACES_MIN
-        self._known: dict[int, list[int]] = {}
-
-    def of(self, places: Sequence[int]) -> Iterator[list[int]]:
-        """Yields for each place the places one step away, reading ahead if one isn't known."""
-        missing = [place for place in places if place not in self._known]
-        if missing:
-            self._read(missing)
-        return map(self._known.__getitem__, places)
-
-    def _read(self, missing: Sequence[int]) -> None:
-        given = {"places": json.dumps(missing), "number": len(missing) + self._number}
-        found: dict[int, list[int]] = {}
-        for place, other in self._connection.execute(self._ahead, given):
-            linked = found.setdefault(place, [])
-            if other is not None:
-                linked.append(other)
-        self._known.update(found)
-        self._number = min(2 * self._number, _AHEAD_PLACES_MAX)
+def beside(connection: sqlite3.Connection, places: Sequence[int], direction: Direction) -> set[int]:
+    """Returns the places that are one step away from any of some places."""
+    near, far = _ENDS[direction]
+    if len(places) <= _FEW_PLACES:
+        sql = f"SELECT {far} FROM causes WHERE {near} = ?"
+        rows = [row for place in places for row in connection.execute(sql, (place,)).fetchall()]
+    else:
+        # json_each has a column of the name parent too
+        sql = f"SELECT causes.{far} FROM json_each(?) CROSS JOIN causes ON causes.{near} = value"
+        rows = connection.execute(sql, (json.dumps(places),)).fetchall()
+    return {place for (place,) in rows}
 
 
 def cone(
@@ -74,14 +49,13 @@ def cone(
 
     At one distance the total order decides; `core.order.upstream` tells the rest.
     """
-    links = Links(connection, direction)
     distances: dict[int, int] = {}
     layer = [place]
     seen = {place}
     distance = 0
     while layer and distance != depth:
         distance += 1
-        found = set[int]().union(*links.of(layer)) - seen
+        found = beside(connection, layer, direction) - seen
         seen |= found
         layer = sorted(found)
         room = limit - len(distances)
@@ -158,7 +132,6 @@ def chain(connection: sqlite3.Connection, place: int, avoided_type: str, limit: 
 
 def causes_within(connection: sqlite3.Connection, places: Collection[int]) -> dict[int, list[int]]:
     """Returns the direct causes of each of some places, those of them that are among these."""
-    # json_each has a column of the name parent too
     sql = "SELECT child, causes.parent FROM json_each(:places) CROSS JOIN causes ON child = value"
     found: dict[int, list[int]] = {place: [] for place in places}
     for child, parent in connection.execute(sql, {"places": json.dumps(list(places))}):

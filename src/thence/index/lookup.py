@@ -16,8 +16,9 @@ _READ_EVENTS_MAX = 4_096
 
 def get(index: Index, event_id: str) -> Event:
     """Returns the event of an id; raises EventNotFound."""
-    with index.reading() as connection:
-        return event_at(index, connection, place_of(index, connection, event_id))
+    return index.answer(
+        lambda connection: event_at(index, connection, place_of(index, connection, event_id))
+    )
 
 
 def find(index: Index, text: str, vocabulary: Vocabulary) -> Event:
@@ -25,15 +26,19 @@ def find(index: Index, text: str, vocabulary: Vocabulary) -> Event:
 
     Raises EventNotFound, AmbiguousId. "@last-error" reads the events from the last one back.
     """
-    with index.reading() as connection:
-        if text == "@last":
-            found = connection.execute("SELECT max(place) FROM events").fetchone()[0]
-            if found is None:
-                raise not_found(index.folder, text)
-            return event_at(index, connection, found)
+
+    def work(connection: sqlite3.Connection) -> Event:
         if text == "@last-error":
             return _last_error(index, connection, vocabulary)
-        return event_at(index, connection, _begun(index, connection, text))
+        if text == "@last":
+            place = connection.execute("SELECT max(place) FROM events").fetchone()[0]
+        else:
+            place = _begun(index, connection, text)
+        if place is None:
+            raise not_found(index.folder, text)
+        return event_at(index, connection, place)
+
+    return index.answer(work)
 
 
 def place_of(index: Index, connection: sqlite3.Connection, event_id: str) -> int:

@@ -64,7 +64,8 @@ class Overview(NamedTuple):
 
 def overview(index: Index, damage_max: int) -> Overview:
     """Returns what the index tells as it is now; raises ReadFailed."""
-    with index.reading() as connection:
+
+    def work(connection: sqlite3.Connection) -> Overview:
         by_type = _counts(connection, _TYPES)
         ends = connection.execute("SELECT min(place), max(place) FROM events").fetchone()
         earliest = connection.execute(_EARLIEST).fetchone() or ends[:1]
@@ -84,6 +85,8 @@ def overview(index: Index, damage_max: int) -> Overview:
             damage=tuple(BadBytes(*row) for row in damage),
             read_bytes=dict(connection.execute("SELECT name, read_bytes FROM segments")),
         )
+
+    return index.answer(work)
 
 
 def _counts(connection: sqlite3.Connection, sql: str) -> dict[str, int]:

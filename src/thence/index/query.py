@@ -14,7 +14,8 @@ from typing import Unpack
 from thence.core.event import Event
 from thence.core.filter import Filter
 from thence.index.cursor import Key
-from thence.index.database import Extent, Index
+from thence.index.database import Index
+from thence.index.lines import Extent
 from thence.index.lookup import events_at
 from thence.index.page import Page, Paging, Wanted
 from thence.index.selection import NUMBER_MAX, Selection, selection
@@ -30,27 +31,29 @@ def page(
     log_id: str = "",
     **paging: Unpack[Paging],
 ) -> Page:
-    """Returns a page of the events that match, from what the index holds now.
+    """Returns a page of the events that match, from what the log holds now.
 
     It begins `offset` events behind the first one that matches, or behind the page that gave
     out the cursor; then it shows what had arrived at the first page. `log_id` marks the
     cursors. Raises InvalidFilter, InvalidCursor, ReadFailed.
     """
     wanted = Wanted.of(filter, log_id, **paging)
-    with index.reading() as connection:
-        return _page(index, connection, filter, wanted)
+    return index.answer(lambda connection: _page(index, connection, filter, wanted))
 
 
 def count(index: Index, filter: Filter) -> int:
-    """Counts the events that match, in what the index holds now. Raises ReadFailed."""
-    with index.reading() as connection:
-        asked = selection(connection, filter)
-        if asked is None:
-            return 0
-        whole = stretch(connection, asked, _newest(connection), is_counted=True)
-        if not filter.where:
-            return _total(connection, whole, asked)
-        return sum(1 for _ in _judged(index, connection, whole, filter, False))
+    """Counts the events that match, in what the log holds now. Raises ReadFailed."""
+    return index.answer(lambda connection: _count(index, connection, filter))
+
+
+def _count(index: Index, connection: sqlite3.Connection, filter: Filter) -> int:
+    asked = selection(connection, filter)
+    if asked is None:
+        return 0
+    whole = stretch(connection, asked, _newest(connection), is_counted=True)
+    if not filter.where:
+        return _total(connection, whole, asked)
+    return sum(1 for _ in _judged(index, connection, whole, filter, False))
 
 
 def _page(index: Index, connection: sqlite3.Connection, filter: Filter, wanted: Wanted) -> Page:

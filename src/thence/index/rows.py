@@ -1,29 +1,33 @@
-"""A row of the index for each event of a block of lines."""
+"""The rows of an index for the lines of a segment, block by block.
 
-from collections.abc import Iterator
-from datetime import UTC, datetime
+What is decoded is `core.entry`'s. Numbers beyond what SQLite holds stand at its bounds, and
+text that no UTF-8 can write with its escapes, so that no line can break a build.
+"""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from itertools import accumulate
 from typing import NamedTuple
 
-from thence.core.codec import BadLine, have_valid_crcs, parsed
-from thence.core.event import Event, OrderKey
+from thence.core.codec import BadLine, have_valid_crcs
+from thence.core.entry import Entry, entries, entry_of
+from thence.core.event import Event
 from thence.core.vocabulary import Vocabulary
 from thence.log.reader import Block, lines_of
 
+INTEGER_MAX = 2**63 - 1
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_SECONDS_KEPT_MAX = 4_096
+_NAMES_KEPT_MAX = 65_536
+_NAMELESS: dict[str | None, int | None] = {None: None, "": 0}
 
-
-class Found(NamedTuple):
-    """An event, where in its segment its bytes lie."""
-
-    event: Event
-    offset: int
-    length: int
-
-    @property
-    def order_key(self) -> OrderKey:
-        """Its place in the total order."""
-        return self.event.order_key
+# lamport, node and event_id; of another tool's line 0, no node and its timestamp first
+Key = tuple[int, str, str, str]
+# event_id to time in the columns of `events`, with where the line lies
+Row = tuple[str, int, int, int, str | None, int, int | None, int | None, int | None, int | None,
+            int | None, int, int, int]  # fmt: skip
 
 
 class Bad(NamedTuple):
@@ -34,23 +38,146 @@ class Bad(NamedTuple):
     length: int
 
 
-def found_in(block: Block, vocabulary: Vocabulary) -> Iterator[Found | Bad]:
-    """Yields what stands in a block; where all lines are ours they are decoded at once."""
+class Taken(NamedTuple):
+    """What stands in a block: entries, each with where its line lies, and bad bytes."""
+
+    entries: Sequence[Entry]
+    offsets: Sequence[int]
+    lengths: Sequence[int]
+    bad: Sequence[Bad] = ()
+
+
+def taken(block: Block, vocabulary: Vocabulary) -> Taken:
+    """Reads a block; where all lines are ours they are decoded at once."""
     lines = block.data.split(b"\n")
     if block.is_whole and not block.length and have_valid_crcs(lines):
-        events = parsed(block.data, lines, vocabulary)
-        if events is not None:
+        found = entries(block.data, lines, vocabulary)
+        if found is not None:
             sizes = [len(line) for line in lines]
-            starts = accumulate((size + 1 for size in sizes), initial=block.offset)
-            yield from map(Found, events, starts, sizes)
-            return
+            return Taken(found, list(accumulate(sizes, _behind, initial=block.offset)), sizes)
+    single: list[Entry] = []
+    offsets: list[int] = []
+    lengths: list[int] = []
+    bad: list[Bad] = []
     for line in lines_of(block, vocabulary):
         if not line.is_whole:
             continue
         if isinstance(line.content, Event):
-            yield Found(line.content, line.offset, line.length)
+            single.append(_storable(entry_of(line.content)))
+            offsets.append(line.offset)
+            lengths.append(line.length)
         else:
-            yield Bad(line.content, line.offset, line.length)
+            bad.append(Bad(line.content, line.offset, line.length))
+    return Taken(single, offsets, lengths, bad)
+
+
+def _behind(offset: int, size: int) -> int:
+    return offset + size + 1
+
+
+def _storable(entry: Entry) -> Entry:
+    entry.event_id = storable(entry.event_id)
+    entry.timestamp = storable(entry.timestamp)
+    entry.caused_by = tuple(map(storable, entry.caused_by))
+    return entry
+
+
+def storable(text: str) -> str:
+    """Returns a text that UTF-8 can hold: a lone surrogate stands as its escape."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "backslashreplace").decode()
+    return text
+
+
+def keys_of(found: Sequence[Entry]) -> list[Key]:
+    """Returns by what the events stand in the total order."""
+    return [
+        (entry.lamport_clock, entry.node_id, entry.event_id, "")
+        if entry.seq
+        else (0, "", entry.timestamp, entry.event_id)
+        for entry in found
+    ]
+
+
+class Names(dict[str | None, int | None]):
+    """The numbers of names; a new one is put into the table. Those used last are kept."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        super().__init__(_NAMELESS)
+        self._db = connection
+
+    def __missing__(self, text: str) -> int:
+        if len(self) >= _NAMES_KEPT_MAX:
+            self.clear()
+            self.update(_NAMELESS)
+        clean = {"text": storable(text)}
+        known = self._db.execute("SELECT id FROM names WHERE text = :text", clean).fetchone()
+        if known is not None:
+            number: int = known[0]
+        else:
+            made = self._db.execute("INSERT INTO names (text) VALUES (:text)", clean).lastrowid
+            assert made is not None
+            number = made
+        self[text] = number
+        return number
+
+
+class Times:
+    """Timestamps as microseconds since 1970; the last seconds that were read are kept."""
+
+    def __init__(self) -> None:
+        self._seconds: dict[str, int | None] = {}
+
+    def of(self, timestamp: str) -> int | None:
+        """Returns a timestamp's moment, None where it is none."""
+        digits = timestamp[20:26]
+        if len(timestamp) != 27 or not (digits.isdecimal() and timestamp.isascii()):
+            return microseconds(timestamp)
+        second = timestamp[:20]
+        if second not in self._seconds:
+            if len(self._seconds) >= _SECONDS_KEPT_MAX:
+                self._seconds.clear()
+            is_usual = second[19] == "." and timestamp[26] == "Z"
+            self._seconds[second] = microseconds(f"{second}000000Z") if is_usual else None
+        base = self._seconds[second]
+        if base is None or timestamp[26] != "Z":
+            return microseconds(timestamp)
+        return base + int(digits)
+
+
+def rows_of(found: Taken, segment: int, names: Names, times: Times) -> Iterator[Row]:
+    """Returns the rows of entries, without place and arrival."""
+    those = found.entries
+    time_of = times.of
+    return zip(
+        [entry.event_id for entry in those],
+        [names[entry.node_id] for entry in those],
+        _bounded([entry.seq for entry in those]),
+        [entry.lamport_clock for entry in those],
+        [None if entry.seq else entry.timestamp for entry in those],
+        [names[entry.event_type] for entry in those],
+        [names[entry.stream] for entry in those],
+        [names[entry.subject] for entry in those],
+        [names[entry.actor] for entry in those],
+        _bounded([entry.turn_number for entry in those]),
+        [time_of(entry.timestamp) for entry in those],
+        [segment] * len(those),
+        found.offsets,
+        found.lengths,
+        strict=False,  # one offset more: the end
+    )
+
+
+def _bounded(numbers: list[int | None] | list[int]) -> list[int | None]:
+    present = [number for number in numbers if number is not None]
+    if not present or (max(present) <= INTEGER_MAX and min(present) >= -INTEGER_MAX):
+        return list(numbers)
+    return [
+        None if number is None else max(-INTEGER_MAX, min(number, INTEGER_MAX))
+        for number in numbers
+    ]
 
 
 def microseconds(timestamp: str) -> int | None:
@@ -61,5 +188,4 @@ def microseconds(timestamp: str) -> int | None:
         return None
     if moment.tzinfo is None:
         return None
-    passed = moment - _EPOCH
-    return (passed.days * 86_400 + passed.seconds) * 1_000_000 + passed.microseconds
+    return (moment - _EPOCH) // _MICROSECOND

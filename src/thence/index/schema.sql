@@ -1,9 +1,10 @@
 -- The index of one log. It holds no bodies: where events lie, and what they are asked for by.
 -- All of it can be made again from the segments, so nothing here is ever migrated.
 
+-- log_id, vocabulary; commits: how often it was written to
 CREATE TABLE meta (key TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
 
--- nodes, types, streams, subjects, actors: each text once
+-- nodes, types, streams, subjects, actors: each text once; 0 is the empty one
 CREATE TABLE names (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);
 
 -- how far each segment has been read, and by what it is known again when it was renamed
@@ -12,13 +13,16 @@ CREATE TABLE segments (
     name TEXT NOT NULL,
     device INTEGER NOT NULL,
     inode INTEGER NOT NULL,
+    size INTEGER NOT NULL, -- what it had when it was read, with an unfinished line
+    changed_ns INTEGER NOT NULL, -- when it was last written to by then
     beginning BLOB NOT NULL,
     read_bytes INTEGER NOT NULL,
     last_bytes BLOB NOT NULL, -- the last bytes that were read, which must still stand there
+    checksum INTEGER NOT NULL, -- CRC-32 of all bytes that were read
     bad_lines INTEGER NOT NULL
 );
 
--- place is the total order; arrival the order in the files, from 1
+-- place is the total order; arrival the order in the files, 1 to the number of events
 CREATE TABLE events (
     place INTEGER PRIMARY KEY,
     arrival INTEGER NOT NULL,
@@ -48,7 +52,7 @@ CREATE TABLE waiting (
     parent_id TEXT NOT NULL, child INTEGER NOT NULL, PRIMARY KEY (parent_id, child)
 ) WITHOUT ROWID;
 
--- how many events there are of each type and actor
+-- how many events there are of each type and actor; actor 0: none, or the empty one
 CREATE TABLE tallies (
     type INTEGER NOT NULL, actor INTEGER NOT NULL, events INTEGER NOT NULL,
     PRIMARY KEY (type, actor)

@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from thence.index.builder import STRIDE
+from thence.index.places import STRIDE
 from thence.index.selection import Ids, Selection, listed_ids
 
 MERGED_NAMES_MAX = 24

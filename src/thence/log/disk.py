@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 READ_BYTES = 1024 * 1024
 # what a full disk, a quota or RLIMIT_FSIZE answers
@@ -31,6 +32,20 @@ _OCTAL = re.compile(rb"\\([0-7]{3})")
 # what makes a file the same file whatever its name: its device and inode
 FileId = tuple[int, int]
 NOWHERE: FileId = (0, 0)
+
+
+class FileState(NamedTuple):
+    """What tells a file as it was from the same one written to since.
+
+    `changed_ns` is its mtime, which its filesystem may keep in steps of milliseconds.
+    """
+
+    file: FileId
+    size: int
+    changed_ns: int
+
+
+NOTHING = FileState(NOWHERE, 0, 0)
 
 
 class Disk:
@@ -101,6 +116,14 @@ class Disk:
         except (FileNotFoundError, NotADirectoryError):
             return None
         return (found.st_dev, found.st_ino), found.st_size
+
+    def path_state(self, path: str) -> FileState | None:
+        """Returns what stands at a path as it is now; None if nothing does."""
+        try:
+            found = os.stat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return FileState((found.st_dev, found.st_ino), found.st_size, found.st_mtime_ns)
 
     def rename(self, old: Path, new: Path) -> None:
         """Gives a file another name, in place of a file that has it."""
@@ -298,6 +321,14 @@ def process_id() -> int:
 def variable(name: str) -> str | None:
     """Returns an environment variable of this process; an empty one counts as unset."""
     return os.environ.get(name) or None
+
+
+def cache_folder() -> Path | None:
+    """Returns where this user's programs keep what can be made again; None if it isn't known."""
+    given, home = variable("XDG_CACHE_HOME"), variable("HOME")
+    if given is None and home is None:
+        return None
+    return Path(given) / "thence" if given else Path(home or "", ".cache", "thence")
 
 
 def host_name() -> str:

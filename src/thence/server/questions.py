@@ -67,8 +67,7 @@ def every_page(log: OpenLog, asked: Filter) -> Iterator[tuple[Event, ...]]:
 
 def event(log: OpenLog, event_id: str) -> Event:
     """Returns the event of an id; raises EventNotFound, ReadFailed."""
-    index = log.answers.index()
-    return log.answers.get(event_id) if index is None else lookup.get(index, event_id)
+    return log.answers.get(event_id)
 
 
 def causality(log: OpenLog, event_id: str, depth: int) -> Causality:
@@ -93,7 +92,4 @@ def causality(log: OpenLog, event_id: str, depth: int) -> Causality:
 
 def why(log: OpenLog, event_id: str) -> Why:
     """Says why an event happened; raises EventNotFound, ReadFailed."""
-    index = log.answers.index()
-    if index is None:
-        return log.answers.why(event_id)
-    return indexed.why(index, event_id, log.vocabulary)
+    return log.answers.why(event_id)

@@ -1,0 +1,146 @@
+"""What a segment holds behind what an index has read of it, taken in block by block."""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from zlib import crc32
+
+from thence.core.vocabulary import Vocabulary
+from thence.index.known import BEGINNING_BYTES, LAST_BYTES, Known, Present, Stale
+from thence.index.rows import Bad, Taken, taken
+from thence.log.disk import READ_BYTES, Disk, FileState
+from thence.log.reader import Block, Cursor
+from thence.log.segment import CURRENT
+
+DAMAGE_KEPT_MAX = 1_000
+
+
+class Intake:
+    """One segment, open: how far it has been read. Close it.
+
+    Raises Stale where it has another name by now.
+    """
+
+    def __init__(
+        self,
+        disk: Disk,
+        folder: Path,
+        segment: Present,
+        known: Known | None,
+        connection: sqlite3.Connection,
+    ) -> None:
+        self._disk = disk
+        self._path = folder / segment.name
+        self._segment = segment
+        try:
+            self._descriptor = disk.open_read(self._path)
+        except FileNotFoundError as error:
+            raise Stale("a segment has another name by now") from error
+        self._end = known.read_bytes if known else 0
+        self._last = known.last_bytes if known else b""
+        self._checksum = known.checksum if known else 0
+        self._cursor = Cursor(disk, segment.name, self._descriptor, self._end)
+        if self._cursor.file != segment.state.file:
+            self._cursor.close()
+            raise Stale("a segment has another name by now")
+        self.id = known.id if known else self._begin(connection)
+
+    def taken(self, vocabulary: Vocabulary) -> Iterator[Taken]:
+        """Yields what is there, a block at a time; `note` what has been put into the tables."""
+        for block in self._cursor.blocks():
+            yield self._read(block, vocabulary)
+        for block in self._cursor.rest():
+            if self._segment.name != CURRENT:  # nothing follows there: it is a line
+                yield self._read(block, vocabulary)
+
+    def note(self, connection: sqlite3.Connection, bad: Sequence[Bad]) -> None:
+        """Puts down how far the segment has been read, and its bad lines of the last block."""
+        self.note_damage(connection, bad)
+        state = self._state()
+        connection.execute(
+            "UPDATE segments SET name = :name, device = :device, inode = :inode, size = :size,"
+            " changed_ns = :changed_ns, beginning = :beginning, read_bytes = :end,"
+            " last_bytes = :last, checksum = :checksum WHERE id = :id",
+            {
+                "name": self._segment.name,
+                "device": state.file[0],
+                "inode": state.file[1],
+                "size": state.size,
+                "changed_ns": state.changed_ns,
+                "beginning": self._disk.read_at(
+                    self._descriptor, 0, min(BEGINNING_BYTES, self._end)
+                ),
+                "end": self._end,
+                "last": self._last,
+                "checksum": self._checksum,
+                "id": self.id,
+            },
+        )
+
+    def note_damage(self, connection: sqlite3.Connection, bad: Sequence[Bad]) -> None:
+        """Puts down bad lines: their number, and the first of the log with what they are."""
+        if not bad:
+            return
+        count = {"count": len(bad), "id": self.id}
+        connection.execute(
+            "UPDATE segments SET bad_lines = bad_lines + :count WHERE id = :id", count
+        )
+        kept = connection.execute("SELECT count(*) FROM damage").fetchone()[0]
+        connection.executemany(
+            "INSERT OR IGNORE INTO damage VALUES (?, ?, ?, ?, ?)",
+            [
+                (self.id, found.offset, found.length, *found.content)
+                for found in bad[: max(0, DAMAGE_KEPT_MAX - kept)]
+            ],
+        )
+
+    def close(self) -> None:
+        """Closes the segment."""
+        self._cursor.close()
+
+    def _read(self, block: Block, vocabulary: Vocabulary) -> Taken:
+        found = taken(block, vocabulary)
+        data = block.data
+        end = block.offset + (block.length or len(data))
+        if end > block.offset + len(data):  # of an overlong line only its beginning came
+            self._sum_up(end)
+        else:
+            self._checksum = crc32(data, self._checksum)
+            self._last = data[-LAST_BYTES:]
+        self._end = end
+        if block.is_whole:
+            self._checksum = crc32(b"\n", self._checksum)
+            self._last = (self._last + b"\n")[-LAST_BYTES:]
+            self._end += 1
+        return found
+
+    def _sum_up(self, end: int) -> None:
+        """Reads on to an offset for the checksum alone."""
+        offset = self._end
+        while offset < end:
+            data = self._disk.read_at(self._descriptor, offset, min(READ_BYTES, end - offset))
+            if not data:
+                break
+            self._checksum = crc32(data, self._checksum)
+            self._last = (self._last + data)[-LAST_BYTES:]
+            offset += len(data)
+
+    def _state(self) -> FileState:
+        """Returns what the segment was when it was read to its end."""
+        now = self._disk.path_state(str(self._path))
+        is_read = now is not None and now.file == self._cursor.file and now.size == self._end
+        return now if now is not None and is_read else self._segment.state
+
+    def _begin(self, connection: sqlite3.Connection) -> int:
+        made = connection.execute(
+            "INSERT INTO segments (name, device, inode, size, changed_ns, beginning, read_bytes,"
+            " last_bytes, checksum, bad_lines)"
+            " VALUES (:name, :device, :inode, 0, 0, x'', 0, x'', 0, 0)",
+            {
+                "name": self._segment.name,
+                "device": self._segment.state.file[0],
+                "inode": self._segment.state.file[1],
+            },
+        )
+        assert made.lastrowid is not None
+        return made.lastrowid

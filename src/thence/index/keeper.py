@@ -1,0 +1,322 @@
+"""Who keeps the index of one log up to date: at home, else in a cache folder, else in memory.
+
+Nothing is trusted that a seal, the log and the segments do not agree with: it is made again
+from the segments, under another name, and put in place whole. Who can't write to a seat, or
+waits in vain for its lock, goes on to the next.
+"""
+
+import os
+import sqlite3
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import quote_from_bytes
+
+from thence.core.vocabulary import Vocabulary
+from thence.errors import ReadFailed
+from thence.index.builder import Builder
+from thence.index.known import Known, Present, Stale, known_segments, matched, present
+from thence.index.loading import load
+from thence.index.seat import Busy, Files, Seat
+from thence.log.disk import NOTHING, NOWHERE, Disk, FileState
+from thence.log.identity import read_info
+from thence.log.reading import reading
+
+SCHEMA_VERSION = 1
+WAIT_S = 10.0
+BUSY_S = 10.0
+# where SQLite's shared memory does not reach other hosts, or nowhere
+_FAR = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "lustre", "fuse.sshfs")
+_LOOKS_MAX = 5
+_COMMITS_UNCOPIED_MAX = 256
+# a log that has grown by more than this, and more than it was, is read anew in bulk
+_GROWTH_BYTES = 32 * 1024 * 1024
+
+
+class Keeper:
+    """The one writer of an index in this process; the caller sees to it that it is alone."""
+
+    def __init__(
+        self, disk: Disk, folder: Path, vocabulary: Vocabulary, home: Path, cache: Path | None
+    ) -> None:
+        self._disk = disk
+        self._folder = folder
+        self._vocabulary = vocabulary
+        self._home = home
+        self._cache = cache
+        self._seats: list[Seat] | None = None
+        self._at = 0
+        self._is_home_busy = False
+        self._is_distrusted = False
+        self._log_id = ""
+        self._writer: sqlite3.Connection | None = None
+        self._files: Files = (None, None, None)
+        self._state: FileState | None = None
+        self._seen: tuple[Present, ...] | None = None
+        self._uncopied = 0
+
+    @property
+    def seat(self) -> Seat | None:
+        """Where the index lies; None for memory."""
+        seats = self._seats or ()
+        return seats[self._at] if self._at < len(seats) else None
+
+    @property
+    def files(self) -> Files:
+        """The files that were trusted last."""
+        return self._files
+
+    @property
+    def writer(self) -> sqlite3.Connection:
+        """The connection that writes: the only one to an index in memory."""
+        assert self._writer is not None
+        return self._writer
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there was a freshening, and nothing was let go since."""
+        return self._writer is not None
+
+    def freshen(self, timeout_s: float) -> None:
+        """Sees to it that the index holds what the log holds by now."""
+        with reading(self._folder):
+            if self._seen is not None and self._is_fresh():
+                return
+            self._choose_seats()
+            if self._at and self._is_home_busy and self._tried(0, 0.0):
+                return
+            while True:
+                if self._tried(self._at, timeout_s):
+                    return
+                self._let_go()
+                self._at += 1
+
+    def look_again(self) -> None:
+        """Has the next freshening look at everything, however it seems."""
+        self._seen = None
+
+    def distrust(self) -> None:
+        """Has the next freshening make the index again."""
+        self._seen = None
+        self._is_distrusted = True
+
+    def let_go(self) -> None:
+        """Closes the connection, with all that it wrote copied into the database."""
+        seat = self.seat
+        if seat is not None and self._writer is not None:
+            with suppress(Busy, OSError, sqlite3.Error), seat.locked(0.0):
+                if seat.seal().state == seat.state() and self._files == seat.files():
+                    self._copy(seat, "TRUNCATE")
+        self._let_go()
+
+    def forget(self) -> sqlite3.Connection | None:
+        """Forgets the connection without closing it: in a forked child it is the parent's."""
+        writer, self._writer = self._writer, None
+        self._seen = None
+        return writer
+
+    def stay_in_memory(self) -> None:
+        """Keeps to memory from now on."""
+        self._seats, self._at, self._is_home_busy = [], 0, False
+
+    def _is_fresh(self) -> bool:
+        seat = self.seat
+        if seat is not None and (seat.files() != self._files or seat.state() != self._state):
+            return False
+        return present(self._disk, self._folder) == self._seen
+
+    def _let_go(self) -> None:
+        writer, self._writer = self._writer, None
+        self._seen = None
+        if writer is not None:
+            with suppress(sqlite3.Error):
+                writer.close()
+
+    def _choose_seats(self) -> None:
+        if self._seats is not None:
+            return
+        info = read_info(self._disk, self._folder)
+        self._log_id = info.log_id if info else ""
+        self._seats = []
+        if self._disk.filesystem(self._folder) not in _FAR:
+            self._seats.append(Seat(self._disk, self._home))
+        if self._cache is not None and self._log_id:
+            self._seats.append(Seat(self._disk, self._cache / self._log_id))
+
+    def _tried(self, at: int, timeout_s: float) -> bool:
+        """Brings the index in one seat up to date; False if that seat can't be used now."""
+        seats = self._seats or []
+        if at >= len(seats):
+            self._in_memory()
+            return True
+        try:
+            self._make_folder(seats[at])
+            with seats[at].locked(timeout_s):
+                self._settle(seats[at])
+        except (Busy, OSError, sqlite3.Error) as error:
+            if at == 0:
+                self._is_home_busy = isinstance(error, Busy)
+            return False
+        self._at = at
+        return True
+
+    def _make_folder(self, seat: Seat) -> None:
+        if seat.folder == self._home and not self._disk.is_folder(self._folder):
+            raise FileNotFoundError(f"{self._folder} is gone")
+        self._disk.make_folder(seat.folder)
+
+    def _settle(self, seat: Seat) -> None:
+        """Makes the index of a seat fit the log, whatever it is; the lock is held."""
+        has_failed = False
+        for _ in range(_LOOKS_MAX):
+            try:
+                if self._is_distrusted or not self._is_trusted(seat):
+                    self._rebuild(seat)
+                self._catch_up(seat)
+                self._is_distrusted = False
+                return
+            except Stale:
+                continue
+            except sqlite3.Error:
+                if has_failed:
+                    raise
+                has_failed = self._is_distrusted = True
+        raise Busy  # the segments never stood still
+
+    def _is_trusted(self, seat: Seat) -> bool:
+        """Tells whether the database is the one that the seal names, and this log's."""
+        seal, files, state = seat.seal(), seat.files(), seat.state()
+        if state is None or state.file != seal.state.file:
+            return False
+        if state != seal.state if seal.wal == NOWHERE else files[1] != seal.wal:
+            return False
+        if self._writer is None or files != self._files:
+            self._let_go()
+            self._writer = opened(seat.path)
+        meta = _meta(self._writer)
+        self._files = seat.files()
+        if self._files[0] != files[0]:
+            return False
+        if seal.wal != NOWHERE:
+            self._copy(seat, "PASSIVE")
+        return meta == {**meta, **self._name()} and int(meta.get("commits", -1)) >= seal.commits
+
+    def _name(self) -> dict[str, str | int]:
+        return {
+            "schema": SCHEMA_VERSION,
+            "log_id": self._log_id,
+            "vocabulary": self._vocabulary.name,
+        }
+
+    def _rebuild(self, seat: Seat) -> None:
+        self._let_go()
+        seat.clear()
+        draft = seat.draft()
+        try:
+            connection = sqlite3.connect(draft, isolation_level=None)
+            try:
+                for pragma in ("journal_mode = OFF", "synchronous = OFF", "cache_size = -16384"):
+                    connection.execute(f"PRAGMA {pragma}")
+                self._fill(connection, seat)
+                connection.execute("PRAGMA journal_mode = WAL")
+            finally:
+                connection.close()
+            seat.put(draft)
+        except BaseException:
+            for ending in ("", "-wal", "-shm", "-journal"):
+                with suppress(OSError):
+                    self._disk.unlink(Path(f"{draft}{ending}"))
+            raise
+        self._is_distrusted = False
+        if not self._is_trusted(seat):
+            raise Stale("somebody took it away")
+
+    def _fill(self, connection: sqlite3.Connection, seat: Seat | None) -> None:
+        connection.execute("BEGIN")
+        beat = seat.beat if seat is not None else _nothing
+        load(self._disk, self._folder, self._vocabulary, connection, beat)
+        named = {**self._name(), "commits": 0}
+        connection.executemany("INSERT INTO meta VALUES (?, ?)", named.items())
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        connection.execute("COMMIT")
+
+    def _catch_up(self, seat: Seat | None) -> None:
+        """Takes in what the segments hold beyond the index; Stale if it does not fit them."""
+        there = present(self._disk, self._folder)
+        known = known_segments(self.writer)
+        fitting = matched(self._disk, self._folder, known, there)
+        if fitting is None or self._has_outgrown(there, known):
+            self._is_distrusted = True
+            raise Stale("the segments are others")
+        beat = seat.beat if seat is not None else _nothing
+        builder = Builder(self._disk, self._folder, self._vocabulary, self.writer)
+        commits = builder.catch_up(there, fitting, beat)
+        if seat is not None:
+            if commits:
+                self._sealed(seat, commits)
+            self._state = seat.state()
+        self._seen = there
+
+    def _has_outgrown(self, there: tuple[Present, ...], known: list[Known]) -> bool:
+        """Whether making the index again is faster than adding to it."""
+        read_bytes = sum(segment.read_bytes for segment in known)
+        size = sum(segment.state.size for segment in there)
+        return size - read_bytes > max(_GROWTH_BYTES, read_bytes)
+
+    def _sealed(self, seat: Seat, commits: int) -> None:
+        total = int(_meta(self.writer)["commits"])
+        seat.set_seal(seat.seal()._replace(commits=total))
+        self._uncopied += commits
+        if self._uncopied >= _COMMITS_UNCOPIED_MAX:
+            self._copy(seat, "PASSIVE")
+
+    def _copy(self, seat: Seat, kind: str) -> None:
+        """Copies what was written from the log of changes into the database.
+
+        While that is under way the database is good only with that log beside it.
+        """
+        wal = seat.files()[1]
+        seat.set_seal(seat.seal()._replace(wal=wal or NOWHERE))
+        self.writer.execute(f"PRAGMA wal_checkpoint({kind})")
+        seat.set_seal(seat.seal()._replace(state=seat.state() or NOTHING, wal=NOWHERE))
+        self._uncopied = 0
+
+    def _in_memory(self) -> None:
+        for _ in range(_LOOKS_MAX):
+            try:
+                if self._writer is None or self._is_distrusted:
+                    self._let_go()
+                    self._writer = sqlite3.connect(
+                        ":memory:", isolation_level=None, check_same_thread=False
+                    )
+                    self._fill(self._writer, None)
+                    self._is_distrusted = False
+                self._files = (None, None, None)
+                self._catch_up(None)
+                return
+            except Stale:
+                continue
+        raise ReadFailed(
+            "could not index the log",
+            place=self._folder,
+            cause="its segments never stood still",
+            hint="try again",
+        )
+
+
+def opened(path: Path) -> sqlite3.Connection:
+    """Opens a database that is there, for any thread."""
+    name = f"file:{quote_from_bytes(os.fsencode(path))}?mode=rw"
+    connection = sqlite3.connect(
+        name, uri=True, isolation_level=None, check_same_thread=False, timeout=BUSY_S
+    )
+    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute("PRAGMA wal_autocheckpoint = 0")
+    return connection
+
+
+def _meta(connection: sqlite3.Connection) -> dict[str, str | int]:
+    return dict(connection.execute("SELECT key, value FROM meta").fetchall())
+
+
+def _nothing() -> None:
+    """Nobody waits."""
