@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
+from typing import Literal
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
@@ -12,6 +13,7 @@ from starlette.middleware.cors import CORSMiddleware
 from thence.server import health, log_queries, queries
 from thence.server.auth import Auth
 from thence.server.causes import causes_of
+from thence.server.diffs import diffs_of
 from thence.server.errors import tell_errors
 from thence.server.headers import Headers
 from thence.server.hosts import Hosts
@@ -19,6 +21,7 @@ from thence.server.root import Root
 from thence.server.served import Served
 from thence.settings import from_environment
 
+KINDS: tuple[Literal["simulations", "logs"], ...] = ("simulations", "logs")
 _DESCRIPTION = "What many agents did, and why: the events of simulations and other logs."
 
 
@@ -52,8 +55,9 @@ def create_app(
     tell_errors(app)
     for router in (health.router, queries.router, log_queries.router):
         app.include_router(router)
-    app.include_router(causes_of("simulations"))
-    app.include_router(causes_of("logs"))
+    for kind in KINDS:
+        app.include_router(causes_of(kind))
+        app.include_router(diffs_of(kind))
     if token is not None:
         app.add_middleware(Auth, token=token)
     if cors_origins:

@@ -154,6 +154,59 @@ class WhyAnswer(BaseModel):
     truncated: bool
 
 
+class Differing(BaseModel):
+    """A place in an event where two differ; a side that lacks it is left out."""
+
+    path: str
+    a: Any = None
+    b: Any = None
+
+
+class DivergenceCause(BaseModel):
+    """A cause on one side: its partner on the other, and whether the two differ."""
+
+    event: StoredEvent
+    other: str | None
+    changed: bool
+    shared: bool = Field(description="The partner is a cause of the other side's event too.")
+
+
+class Divergence(BaseModel):
+    """Where two logs part; null for the side that has no such event."""
+
+    a: StoredEvent | None
+    b: StoredEvent | None
+    differs: list[Differing]
+    causes_a: list[DivergenceCause]
+    causes_b: list[DivergenceCause]
+    follow_a: int = Field(ge=0, description="How many later events follow from it.")
+    follow_b: int = Field(ge=0)
+
+
+class ChangedEvent(BaseModel):
+    """An event that is in both logs and does not say the same."""
+
+    a: StoredEvent
+    b: StoredEvent
+    differs: list[Differing]
+
+
+class DiffAnswer(BaseModel):
+    """Two logs compared: how many events of each kind, and the first 1,000 of those."""
+
+    same: int = Field(ge=0)
+    changed: int = Field(ge=0)
+    only_a: int = Field(ge=0)
+    only_b: int = Field(ge=0)
+    notices_a: int = Field(ge=0, description="What the log wrote of itself is not compared.")
+    notices_b: int = Field(ge=0)
+    first: Divergence | None
+    changed_events: list[ChangedEvent]
+    only_a_events: list[StoredEvent]
+    only_b_events: list[StoredEvent]
+    truncated: bool
+
+
 class Health(BaseModel):
     """How the server is, and what it knows of its logs by now."""
 
