@@ -7,18 +7,20 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import Response
 
 from thence.server import health, log_queries, queries
 from thence.server.auth import Auth
+from thence.server.bodies import answer
 from thence.server.causes import causes_of
 from thence.server.diffs import diffs_of
 from thence.server.errors import tell_errors
 from thence.server.headers import Headers
 from thence.server.hosts import Hosts
 from thence.server.root import Root
-from thence.server.served import Served
+from thence.server.served import Served, served
 from thence.settings import from_environment
 
 KINDS: tuple[Literal["simulations", "logs"], ...] = ("simulations", "logs")
@@ -46,6 +48,7 @@ def create_app(
         title="thence",
         version=version("thence"),
         description=_DESCRIPTION,
+        openapi_url=None,  # its own route would make the document on the event loop
         docs_url=None,  # these pages load scripts from elsewhere
         redoc_url=None,
         redirect_slashes=False,
@@ -58,6 +61,7 @@ def create_app(
     for kind in KINDS:
         app.include_router(causes_of(kind))
         app.include_router(diffs_of(kind))
+    app.add_api_route("/openapi.json", _document, include_in_schema=False)
     if token is not None:
         app.add_middleware(Auth, token=token)
     if cors_origins:
@@ -82,3 +86,9 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
     finally:
         here.close()
+
+
+async def _document(request: Request) -> Response:
+    """Returns the OpenAPI document of the app."""
+    app: FastAPI = request.app
+    return answer(await served(request).workers.run(app.openapi))
