@@ -23,6 +23,7 @@
     ├── OutcomeUnknown                 the event may be there or not
     ├── ProgramFailed                  a program under test did not do what the test asks
     ├── ExtraMissing (ImportError)     a package is not installed that an extra brings
+    ├── PortTaken                      no port that was asked for is free
     └── UnsupportedPlatform            this operating system can't keep the promise
 
 Each error says what was tried (`operation`), on what (`place`), why it failed
@@ -203,6 +204,10 @@ class ProgramFailed(ThenceError):
 
 class ExtraMissing(ThenceError, ImportError):
     """A package is not installed; the hint is the line that installs it with its extra."""
+
+
+class PortTaken(ThenceError):
+    """A server can't listen where it was told to; nothing was served."""
 
 
 class UnsupportedPlatform(ThenceError):

@@ -23,6 +23,7 @@ EXIT_CODES = {
     "InvalidFilter": 2,
     "InvalidCursor": 2,
     "ExtraMissing": 1,
+    "PortTaken": 1,
     "ScenarioError": 2,
     "CyclicDependencyError": 3,
     "EventNotFound": 4,
