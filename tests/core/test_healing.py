@@ -88,3 +88,23 @@ def test_checksum_of_a_part_is_no_event():
 def test_many_joined_events_are_all_found_in_reasonable_time():
     lines = [line_of({"n": n})[:-1] for n in range(3000)]
     assert [part.data for part in pieces(b"".join(lines), PLAIN)][::2] == lines
+
+
+def test_reason_for_each_part_is_told():
+    def reasons(line):
+        return [p.content.reason for p in pieces(line, PLAIN) if isinstance(p.content, BadLine)]
+
+    assert reasons(A + B) == ["the newline between two events is gone; both are whole"]
+    assert reasons(A + b"\r") == ["a carriage return stands before the line's newline"]
+    assert reasons(MARK + A) == ["a byte order mark stands before the event"]
+    assert reasons(b"\0" + A) == ["bytes of no event stand beside one that is whole"]
+
+
+@pytest.mark.parametrize("before", [b":", b",", b"["])
+def test_event_behind_what_stands_before_a_part_is_taken_for_a_part(before):
+    assert found(A + before + B)[0] == A
+    assert B not in found(A + before + B)
+
+
+def test_events_of_other_tools_that_lack_their_newlines_are_served():
+    assert found(FOREIGN + FOREIGN + A) == [FOREIGN, "lines_joined", FOREIGN, "lines_joined", A]

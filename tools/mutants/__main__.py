@@ -69,12 +69,12 @@ class Run:
         """Put each mutant that is not killed yet to the tests that take so long."""
         for mutant in self.mutants.values():
             outcome = self.outcome(mutant)
-            if outcome == KILLED or (outcome is not None and not again):
+            if outcome == KILLED or (outcome in (SURVIVED, TIMEOUT) and not again):
                 continue
             tests = self.tests_for(mutant, longer_s, up_to_s)
             if tests:
                 yield Task(mutant.name, tests)
-            elif outcome is None:
+            elif outcome not in (SURVIVED, TIMEOUT):
                 self.kept[mutant.module].exit_code_by_key[mutant.name] = EXIT_CODES[NO_TESTS]
 
     def tests_for(self, mutant: Mutant, longer_s: float, up_to_s: float) -> list[tuple[str, float]]:

@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 
 import pytest
 from mutmut.mutation.trampoline import set_mutant_under_test
-from tools.mutants.bearing import OPTIONS
+from tools.mutants.bearing import OPTIONS, SameDraws
 from tools.mutants.copy import COPY, import_from
 
 KILLED, SURVIVED, TIMEOUT, NO_TESTS = "killed", "survived", "timeout", "no tests"
@@ -70,7 +70,7 @@ def judge(
     quiet = os.open(os.devnull, os.O_RDWR)
     os.dup2(quiet, 1)
     try:
-        code = pytest.main([*OPTIONS, "--timeout=0", *files], plugins=[loop])
+        code = pytest.main([*OPTIONS, "--timeout=0", *files], plugins=[SameDraws(), loop])
     finally:
         os.dup2(out, 1)
     if code != 0 or not loop.is_done:
@@ -87,16 +87,6 @@ class Loop:
         self.is_done = False
         self.items: dict[str, pytest.Item] = {}
         self.failed = False
-
-    def pytest_configure(self) -> None:
-        """Have random tests draw the same examples for each mutant; show, not shrink, a failure."""
-        from hypothesis import Phase, settings
-
-        phases = (Phase.explicit, Phase.generate)
-        settings.register_profile(
-            "mutants", phases=phases, derandomize=True, database=None, deadline=None
-        )
-        settings.load_profile("mutants")
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Fork a child for each task, as many at once as there are workers."""
