@@ -1,5 +1,6 @@
 """Lamport's clock only grows; wall time is written for people."""
 
+import time
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -83,3 +84,14 @@ def test_times_within_a_millisecond_differ_in_their_last_digits():
     moments = iter([1_000_999, 1_001_000, 1_999_999, 2_000_000])
     write = timestamps(lambda: next(moments))
     assert [write()[-7:] for _ in range(4)] == ["001000Z", "001001Z", "001999Z", "002000Z"]
+
+
+def test_time_is_written_in_utc_wherever_the_machine_stands(monkeypatch):
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        assert timestamps(lambda: 0)() == "1970-01-01T00:00:00.000000Z"
+        assert timestamp_of(datetime(1970, 1, 1, tzinfo=UTC)) == "1970-01-01T00:00:00.000000Z"
+    finally:
+        monkeypatch.undo()
+        time.tzset()

@@ -249,3 +249,19 @@ def test_id_of_another_form_may_be_chosen(event_id):
 def test_id_that_no_command_could_name_is_refused(event_id):
     with pytest.raises(InvalidEvent):
         draft(Members(event_id, "t", 1, WHEN))
+
+
+def test_bytes_that_are_no_text_spoil_a_line_wherever_they_stand():
+    for member in (b',"payload":{"a":"\xff"}', b',"actor":"\xff"'):
+        assert isinstance(parse(sealed(NUMBERED + member), PLAIN), BadLine)
+
+
+def test_many_lines_are_read_by_the_words_of_their_host():
+    line = stamped(drafted(new_id(), "t", {"agent_id": "ada", "details": {"n": 1}}), 1, 1)[:-1]
+    for event in (*(parsed(line, [line], SIM) or ()), parse(line, SIM)):
+        assert isinstance(event, Event)
+        assert (event.actor, event.payload) == ("ada", {"n": 1})
+
+
+def test_empty_id_of_another_tool_is_read_as_it_stands():
+    assert codec.event_id_of(b'{"event_id":"","note":"x"}') == b""

@@ -108,3 +108,7 @@ def test_payload_that_says_nothing_is_read_only_too():
     assert event.is_foreign
     with pytest.raises(AttributeError):
         event.payload.update(x=1)
+
+
+def test_many_events_hash_apart():
+    assert len({hash(event_of(line_of({"n": n}))) for n in range(99)}) > 90

@@ -3,12 +3,12 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.events import line_of, payloads
+from tests.events import drafted, line_of, payloads, stamped
 
 from thence.core.codec import BadLine
 from thence.core.event import Event
 from thence.core.healing import pieces
-from thence.core.vocabulary import PLAIN
+from thence.core.vocabulary import PLAIN, SIM
 
 A, B, C = (line_of({"n": n, "text": "é ü"}, seq=n, lamport_clock=n)[:-1] for n in (1, 2, 3))
 FOREIGN = b'{"event_id":"theirs","note":1}'
@@ -108,3 +108,25 @@ def test_event_behind_what_stands_before_a_part_is_taken_for_a_part(before):
 
 def test_events_of_other_tools_that_lack_their_newlines_are_served():
     assert found(FOREIGN + FOREIGN + A) == [FOREIGN, "lines_joined", FOREIGN, "lines_joined", A]
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda line: line,
+        lambda line: line + b"\r",
+        lambda line: MARK + line,
+        lambda line: A + line,
+        lambda line: A + b"X" + line,
+        lambda line: line + A,
+        lambda line: b"\0" + line + B,
+    ],
+)
+@pytest.mark.parametrize("is_ours", [True, False])
+def test_event_found_is_read_by_the_words_of_its_host(wrap, is_ours):
+    made = drafted("0" * 26, "STATE", {"agent_id": "ada", "details": {"n": 1}})
+    theirs = b'{"event_id":"theirs","agent_id":"ada","details":{"n":1}}'
+    line = stamped(made, 1, 1)[:-1] if is_ours else theirs
+    read = [p.content for p in pieces(wrap(line), SIM) if p.data.strip(b"\r") == line]
+    assert [event.actor for event in read if isinstance(event, Event)] == ["ada"]
+    assert [dict(event.payload) for event in read if isinstance(event, Event)] == [{"n": 1}]

@@ -2,8 +2,8 @@
 
 Each test is run once on the sources as they are, and what it entered is noted with the time it
 took. A test that fails so, or has the limit of a test broken, is left out, which the table
-tells. What was noted is kept in mutants/bearing-<room>.json until the sources change; a test file that
-changed is run again alone.
+tells. What was noted is kept in mutants/bearing-<room>.json until the sources change; a test file
+that changed is run again alone.
 """
 
 import hashlib
@@ -35,6 +35,7 @@ OPTIONS = (
     "--timeout=120",
     f"--deselect={HALF_A_MINUTE}",
 )
+
 # which tests a room is put to: its own, and those beside it that are quick
 PLACES = {
     "core": ("tests/core", "tests/golden"),
