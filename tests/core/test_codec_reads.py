@@ -194,10 +194,11 @@ NODE_OF_HEAD = json.loads(HEAD + b"}")["node_id"]
 
 def test_foreign_members_of_a_fitting_type_are_kept():
     members = {"event_id": "x", "timestamp": "t", "actor": 7, "stream": "s", "caused_by": ["c"]}
+    members["description"] = "d"
     event = parse(json.dumps(members).encode(), PLAIN)
     assert isinstance(event, Event)
     assert (event.event_type, event.timestamp, event.stream) == ("unknown", "t", "s")
-    assert (event.actor, event.caused_by) == (None, ("c",))
+    assert (event.actor, event.caused_by, event.description) == (None, ("c",), "d")
     typed = parse(b'{"event_id":"x","event_type":"t","node_id":"n","lamport_clock":9}', PLAIN)
     assert isinstance(typed, Event)
     assert (typed.event_type, typed.node_id, typed.lamport_clock) == ("t", "", 0)

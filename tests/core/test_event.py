@@ -94,7 +94,16 @@ def test_number_that_python_can_not_hold_stands_as_its_digits():
     assert dict(event.payload) == {"f": "1e400", "i": digits, "n": -1500.0, "m": 7}
 
 
-@pytest.mark.parametrize("wrap", [lambda v: [0, v], lambda v: {"a": 0, "b": v}])
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda v: [0, v],
+        lambda v: [v, [0]],
+        lambda v: {"a": 0, "b": v},
+        lambda v: {"a": v, "b": {"c": 0}},
+        lambda v: [[], v, {}],
+    ],
+)
 def test_value_is_deep_beyond_two_hundred_levels(wrap):
     value: Any = 1
     for _ in range(LINE_DEPTH_MAX - 1):

@@ -240,3 +240,13 @@ def test_event_beside_a_circle_of_causes_of_its_own_is_a_root():
     known = {first: one, second: two}
     assert upstream(one, known) == (((two, 1),), False)
     assert downstream(one, known.values()) == (((two, 1),), False)
+
+
+def test_chain_that_runs_into_a_circle_ends():
+    first, second = "0" * 25 + "1", "0" * 25 + "2"
+    one = event_of(line_of(event_id=first, causes=[second]))
+    two = event_of(line_of(event_id=second, causes=[first], lamport_clock=2, seq=2))
+    last = event_of(line_of(causes=[second], lamport_clock=3, seq=3))
+    known = {event.event_id: event for event in (one, two, last)}
+    assert chain(last, known) == (one, two, last)
+    assert upstream(last, known) == (((two, 1), (one, 2)), False)
