@@ -98,9 +98,9 @@ def test_number_that_python_can_not_hold_stands_as_its_digits():
     "wrap",
     [
         lambda v: [0, v],
-        lambda v: [v, [0]],
+        lambda v: [v, []],
         lambda v: {"a": 0, "b": v},
-        lambda v: {"a": v, "b": {"c": 0}},
+        lambda v: {"a": v, "b": {}},
         lambda v: [[], v, {}],
     ],
 )

@@ -354,3 +354,32 @@ def test_texts_are_cut_beyond_the_length_with_their_paths():
         {"path": "details.a[1][0]", "was": "6 characters"},
         {"path": "details.b", "was": "7 characters"},
     ]
+
+
+@pytest.mark.parametrize("fine", ["x", 1, True, None, 1.5, {}])
+def test_map_is_not_plain_for_what_stands_behind_what_is_fine(fine):
+    assert not is_plain({"a": fine, "b": [1]})
+    assert not is_plain({"a": fine, "b": fine, "c": math.nan})
+
+
+def test_truth_stays_truth():
+    repaired, repairs = repair({"yes": True, "no": False, "none": None, "in": [True, {False}]})
+    assert [repaired["yes"], repaired["no"]] == [True, False]
+    kinds = [repaired["yes"], repaired["no"], *repaired["in"][1], repaired["in"][0]]
+    assert [type(item) for item in kinds] == [bool] * 4
+    assert repairs == [{"path": "in[1]", "was": "set"}]
+
+
+def test_repair_inside_of_what_is_repaired_has_its_path():
+    class Odd:
+        def __repr__(self) -> str:
+            return "odd \udc80"
+
+    repaired, repairs = repair({"a": {math.nan}, "b": Odd()})
+    assert repaired == {"a": ["NaN"], "b": "odd \\udc80"}
+    assert repairs == [
+        {"path": "a", "was": "the number NaN"},
+        {"path": "a", "was": "set"},
+        {"path": "b", "was": "a lone surrogate"},
+        {"path": "b", "was": "Odd"},
+    ]

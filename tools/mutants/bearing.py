@@ -28,6 +28,7 @@ HALF_A_MINUTE = (
 OPTIONS = (
     "-q",
     "-s",
+    "--tb=native",
     "-p",
     "no:randomly",
     "-p",
