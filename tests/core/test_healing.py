@@ -130,3 +130,14 @@ def test_event_found_is_read_by_the_words_of_its_host(wrap, is_ours):
     read = [p.content for p in pieces(wrap(line), SIM) if p.data.strip(b"\r") == line]
     assert [event.actor for event in read if isinstance(event, Event)] == ["ada"]
     assert [dict(event.payload) for event in read if isinstance(event, Event)] == [{"n": 1}]
+
+
+def test_event_that_holds_what_looks_like_a_checksum_is_found_whole():
+    held = line_of({"was": [{"n": n, "crc": f"0000000{n}"} for n in range(3)]}, seq=4)[:-1]
+    assert found(held + A) == [held, "lines_joined", A]
+    assert found(A + held + B) == [A, "lines_joined", held, "lines_joined", B]
+
+
+def test_zeros_behind_an_event_of_another_tool_are_no_part_of_it():
+    assert found(FOREIGN + b"\0\0") == [FOREIGN, "stray_bytes"]
+    assert found(A + FOREIGN + b"\0 \r") == [A, "lines_joined", FOREIGN, "stray_bytes"]

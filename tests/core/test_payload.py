@@ -362,6 +362,15 @@ def test_map_is_not_plain_for_what_stands_behind_what_is_fine(fine):
     assert not is_plain({"a": fine, "b": fine, "c": math.nan})
 
 
+def test_texts_of_a_set_are_in_their_own_order():
+    assert repair({"b'", "a"})[0] == ["a", "b'"]
+
+
+def test_repair_of_a_key_has_the_path_of_its_map():
+    expected = [{"path": "a", "was": "a lone surrogate"}]
+    assert repair({"a": {"\udc80": 1}}) == ({"a": {"\\udc80": 1}}, expected)
+
+
 def test_truth_stays_truth():
     repaired, repairs = repair({"yes": True, "no": False, "none": None, "in": [True, {False}]})
     assert [repaired["yes"], repaired["no"]] == [True, False]

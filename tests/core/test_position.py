@@ -57,6 +57,7 @@ def test_numbers_are_kept_as_intervals_that_lie_apart():
     assert position.with_numbers([(NODE, 4)]).intervals == {NODE: ((1, 5), (8, 8))}
     inside = Position({NODE: ((1, 9),)}).with_numbers([(NODE, 4), (NODE, 5)])
     assert inside.intervals == {NODE: ((1, 9),)}
+    assert inside.with_numbers([(NODE, 8), (NODE, 10)]).intervals == {NODE: ((1, 10),)}
 
 
 def test_event_of_another_tool_is_held_by_its_id():

@@ -65,11 +65,11 @@ class Run:
             words = ", ".join(f"{word or 'to come'} {n}" for word, n in outcomes.items())
             print(f"{mutant.module}: {words}", file=sys.stderr, flush=True)
 
-    def tasks(self, longer_s: float, up_to_s: float, *, again: bool) -> Iterator[Task]:
-        """Put each mutant that is not killed yet to the tests that take so long."""
+    def tasks(self, longer_s: float, up_to_s: float, passed_over: set[str]) -> Iterator[Task]:
+        """Put mutants, but those of some verdicts, to the tests that take so long."""
         for mutant in self.mutants.values():
             outcome = self.outcome(mutant)
-            if outcome == KILLED or (outcome in (SURVIVED, TIMEOUT) and not again):
+            if outcome in passed_over:
                 continue
             tests = self.tests_for(mutant, longer_s, up_to_s)
             if tests:
@@ -139,8 +139,9 @@ def main() -> int:
             run.kept[mutant.module].exit_code_by_key[mutant.name] = None
 
     def passes() -> Iterator[Task]:
-        yield from run.tasks(0.0, QUICK_S_MAX, again=not asked.resume)
-        yield from run.tasks(QUICK_S_MAX, SLOW_S_MAX, again=True)
+        done = {KILLED, SURVIVED, TIMEOUT} if asked.resume else {KILLED}
+        yield from run.tasks(0.0, QUICK_S_MAX, done)
+        yield from run.tasks(QUICK_S_MAX, SLOW_S_MAX, {KILLED, TIMEOUT})
 
     judge(files, passes(), run.keep, asked.workers)
     for data in run.kept.values():
