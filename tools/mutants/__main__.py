@@ -34,8 +34,7 @@ EXIT_CODES = {KILLED: 1, SURVIVED: 0, TIMEOUT: 36, NO_TESTS: 33}
 class Run:
     """The mutants of a run with the verdicts so far."""
 
-    def __init__(self, mutants: list[Mutant], bearing: Bearing, files: list[str]) -> None:
-        self.files = set(files)
+    def __init__(self, mutants: list[Mutant], bearing: Bearing) -> None:
         self.mutants = {mutant.name: mutant for mutant in mutants}
         self.bearing = bearing
         self.kept: dict[str, SourceFileMutationData] = {
@@ -49,8 +48,20 @@ class Run:
         code = self.kept[mutant.module].exit_code_by_key[mutant.name]
         return next((word for word, one in EXIT_CODES.items() if one == code), None)
 
+    def controls(self) -> Iterator[Task]:
+        """Put no mutant at all to each test that has not passed so on the copy yet."""
+        known = {*self.bearing.failed, *self.bearing.passed}
+        for test, took_s in self.bearing.took_s.items():
+            if test not in known and took_s <= SLOW_S_MAX:
+                yield Task("", [(test, PATIENCE_S + PATIENCE_FACTOR * took_s)])
+
     def keep(self, verdict: Verdict) -> None:
         """Keep a verdict; tell now and then how far the run is."""
+        if not verdict.task.mutant:
+            has_passed = verdict.outcome == SURVIVED
+            judged = self.bearing.passed if has_passed else self.bearing.failed
+            judged.append(verdict.task.tests[0][0])
+            return
         mutant = self.mutants[verdict.task.mutant]
         data = self.kept[mutant.module]
         data.exit_code_by_key[mutant.name] = EXIT_CODES[verdict.outcome]
@@ -81,6 +92,7 @@ class Run:
         """Choose tests, the likeliest killers first, up to a sum of seconds."""
         took_s = self.bearing.took_s
         killers = self.killers[mutant.function]
+        passed = set(self.bearing.passed)
         module = PurePath(mutant.module)
 
         def likeliest(test: str) -> tuple[int, int, float]:
@@ -93,9 +105,7 @@ class Run:
         tests = [
             test
             for test in self.bearing.tests_on(mutant.function)
-            if test.split("::")[0] in self.files
-            and longer_s < took_s[test] <= up_to_s
-            and test not in self.bearing.failed
+            if longer_s < took_s[test] <= up_to_s and test in passed
         ]
         chosen: list[tuple[str, float]] = []
         sum_s = 0.0
@@ -133,12 +143,14 @@ def main() -> int:
     if asked.sample < 1:
         mutants = sampled(mutants, asked.sample, asked.seed)
     files = test_files(room)
-    run = Run(mutants, learn(room, asked.workers), files)
+    run = Run(mutants, learn(room, asked.workers))
     if asked.again:
         for mutant in mutants:
             run.kept[mutant.module].exit_code_by_key[mutant.name] = None
 
     def passes() -> Iterator[Task]:
+        yield from run.controls()
+        run.bearing.save(room)
         done = {KILLED, SURVIVED, TIMEOUT} if asked.resume else {KILLED}
         yield from run.tasks(0.0, QUICK_S_MAX, done)
         yield from run.tasks(QUICK_S_MAX, SLOW_S_MAX, {KILLED, TIMEOUT})

@@ -46,13 +46,22 @@ PLACES = {
 
 @dataclass
 class Bearing:
-    """What each test entered, how many seconds it took, which tests are left out."""
+    """What each test entered, how many seconds it took, which tests are left out.
+
+    Those that `passed` did so on the copy, with all mutants asleep; `failed` did not, there or
+    on the sources as they are.
+    """
 
     sources: str = ""
     files: dict[str, str] = field(default_factory=dict)
     entered: dict[str, list[str]] = field(default_factory=dict)
     took_s: dict[str, float] = field(default_factory=dict)
     failed: list[str] = field(default_factory=list)
+    passed: list[str] = field(default_factory=list)
+
+    def save(self, room: str) -> None:
+        """Keep it for the next run."""
+        page_of(room).write_text(json.dumps(vars(self), indent=1))
 
     def tests_on(self, function: str) -> list[str]:
         """List the tests that entered a function."""
@@ -113,7 +122,7 @@ def test_files(room: str) -> list[str]:
 
 def learn(room: str, workers: int) -> Bearing:
     """Load what was noted, after running those tests of a room that have changed since."""
-    page = COPY / f"bearing-{room}.json"
+    page = page_of(room)
     bearing = Bearing(**json.loads(page.read_text())) if page.exists() else Bearing()
     sources = digest(sorted((ROOT / "src").rglob("*.py")))
     if bearing.sources != sources:
@@ -125,14 +134,20 @@ def learn(room: str, workers: int) -> Bearing:
     for kept in (bearing.entered, bearing.took_s):
         for test in [test for test in kept if test.split("::")[0] in stale]:
             del kept[test]
-    bearing.failed = [test for test in bearing.failed if test.split("::")[0] not in stale]
+    for tests in (bearing.failed, bearing.passed):
+        tests[:] = [test for test in tests if test.split("::")[0] not in stale]
     if changed:
         record(bearing, changed, workers)
     bearing.files = {
         name: is_now for name, is_now in bearing.files.items() if name not in stale
     } | files
-    page.write_text(json.dumps(vars(bearing), indent=1))
+    bearing.save(room)
     return bearing
+
+
+def page_of(room: str) -> Path:
+    """Name the file that keeps what was noted."""
+    return COPY / f"bearing-{room}.json"
 
 
 def record(bearing: Bearing, files: list[str], workers: int) -> None:
@@ -165,7 +180,7 @@ def run_and_note(page: Path, files: list[str]) -> NoReturn:
         import_from(ROOT / "src")
         pytest.main([*OPTIONS, *files], plugins=[SameDraws(), Recorder(own, page)])
         page.with_suffix(".json").write_text(json.dumps([own.entered, own.took_s, own.failed]))
-    except BaseException:
+    except BaseException:  # door: the child ends here, and its parent names the page it lacks
         traceback.print_exc()
     finally:
         os._exit(0)
