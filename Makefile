@@ -7,7 +7,7 @@ WORKERS ?= 2
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test soak check bench peers coverage lock clean
+.PHONY: help setup demo test soak check bench peers coverage mutants lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -51,10 +51,21 @@ coverage: setup ## the tests again, with the branches they reach; log and core 9
 	@$(VENV)/coverage report --format=total --include='*/thence/core/*,*/thence/log/*' \
 		--fail-under=95
 
-lock: ## renew requirements.lock and requirements-bench.lock
+mutants: setup .venv-mutants/ready ## which small changes to the code no test notices; ARGS=core, ARGS=log/writer
+	@.venv-mutants/bin/python -m tools.mutants $(ARGS)
+
+.venv-mutants/ready: requirements-mutants.lock
+	@echo "making .venv-mutants with mutmut" >&2
+	@rm -rf .venv-mutants
+	@$(VENV)/python -m venv .venv-mutants
+	@.venv-mutants/bin/pip install --quiet --disable-pip-version-check --require-hashes \
+		--requirement requirements-mutants.lock
+	@touch $@
+
+lock: ## renew the three files of requirements
 	@sh tools/lock.sh
 
 clean: ## remove what these targets made
-	rm -rf .venv .venv-bench dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-bench .venv-mutants mutants dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	rm -f .coverage .coverage.*
 	find src tests tools -name __pycache__ -type d -prune -exec rm -rf {} +

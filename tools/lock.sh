@@ -1,7 +1,7 @@
 #!/bin/sh
-# Renews requirements.lock and requirements-bench.lock from pyproject.toml: for all supported
-# Pythons and systems, with hashes and without the name of any host. uv lives in a throw-away
-# environment.
+# Renews requirements.lock, requirements-bench.lock and requirements-mutants.lock from
+# pyproject.toml: for all supported Pythons and systems, with hashes and without the name of any
+# host. uv lives in a throw-away environment.
 set -eu
 cd "$(dirname "$0")/.."
 place=$(mktemp -d)
@@ -25,3 +25,4 @@ lock() {
 
 lock requirements.lock pyproject.toml --group dev "$@"
 lock requirements-bench.lock --group bench "$@"
+lock requirements-mutants.lock pyproject.toml --group mutants --constraints requirements.lock "$@"

@@ -1,5 +1,6 @@
 """Lamport's clock only grows; wall time is written for people."""
 
+import time
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -60,3 +61,37 @@ def test_clock_that_jumps_is_written_as_it_stands(nanoseconds):
     for ns in nanoseconds:
         moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=ns // 1000)
         assert write() == timestamp_of(moment)
+
+
+def test_first_and_last_value_of_a_clock_can_be_set():
+    assert LamportClock(0).current == 0
+    assert LamportClock(CLOCK_MAX).current == CLOCK_MAX
+
+
+def test_refusals_say_what_was_tried_and_what_to_do():
+    with pytest.raises(InvalidEvent) as caught:
+        LamportClock(-1)
+    assert str(caught.value) == "could not set a Lamport clock: -1 is outside 0 .. 2^53-1"
+    assert caught.value.hint == "pass the clock value of the last event"
+    with pytest.raises(InvalidEvent) as caught:
+        timestamp_of(datetime(2026, 11, 20))  # noqa: DTZ001
+    expected = "could not write the timestamp: 2026-11-20T00:00:00 has no time zone"
+    assert str(caught.value) == expected
+    assert caught.value.hint == "use datetime.now(timezone.utc)"
+
+
+def test_times_within_a_millisecond_differ_in_their_last_digits():
+    moments = iter([1_000_999, 1_001_000, 1_999_999, 2_000_000])
+    write = timestamps(lambda: next(moments))
+    assert [write()[-7:] for _ in range(4)] == ["001000Z", "001001Z", "001999Z", "002000Z"]
+
+
+def test_time_is_written_in_utc_wherever_the_machine_stands(monkeypatch):
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        assert timestamps(lambda: 0)() == "1970-01-01T00:00:00.000000Z"
+        assert timestamp_of(datetime(1970, 1, 1, tzinfo=UTC)) == "1970-01-01T00:00:00.000000Z"
+    finally:
+        monkeypatch.undo()
+        time.tzset()

@@ -57,3 +57,19 @@ def test_order_of_reading_changes_nothing(parts, chance):
     assert types(found.still_open) == [
         part for part in parts if part[0] == "+" and part not in ended
     ]
+
+
+def test_end_that_is_read_before_its_begin_closes_it():
+    events = lasting("+run", "+turn", "-turn")
+    assert types(ending(reversed(events)).still_open) == ["+run"]
+    assert ending(reversed(events)).last == events[-1]
+
+
+def test_event_that_ends_one_thing_may_begin_another():
+    first, second = new_id(), new_id()
+    events = [
+        event_of(stamped(drafted(first, "a", {"begins": True}), 1, 1)),
+        event_of(stamped(drafted(second, "b", {"begins": True, "ends": first}), 2, 2)),
+    ]
+    assert types(ending(events).still_open) == ["b"]
+    assert types(ending(reversed(events)).still_open) == ["b"]

@@ -50,3 +50,9 @@ def test_anything_else_is_no_cause(text):
 def test_no_text_breaks_it(text):
     found = handed(text)
     assert found is None or found.text.startswith(found.event_id)
+
+
+def test_last_clock_there_is_can_be_handed_on():
+    last = HandedCause("x", CLOCK_MAX, "0" * 26)
+    assert handed(last.text) == last
+    assert handed(HandedCause("x", CLOCK_MAX + 1, "0" * 26).text) is None

@@ -3,12 +3,12 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.events import line_of, payloads
+from tests.events import drafted, line_of, payloads, stamped
 
 from thence.core.codec import BadLine
 from thence.core.event import Event
 from thence.core.healing import pieces
-from thence.core.vocabulary import PLAIN
+from thence.core.vocabulary import PLAIN, SIM
 
 A, B, C = (line_of({"n": n, "text": "é ü"}, seq=n, lamport_clock=n)[:-1] for n in (1, 2, 3))
 FOREIGN = b'{"event_id":"theirs","note":1}'
@@ -88,3 +88,56 @@ def test_checksum_of_a_part_is_no_event():
 def test_many_joined_events_are_all_found_in_reasonable_time():
     lines = [line_of({"n": n})[:-1] for n in range(3000)]
     assert [part.data for part in pieces(b"".join(lines), PLAIN)][::2] == lines
+
+
+def test_reason_for_each_part_is_told():
+    def reasons(line):
+        return [p.content.reason for p in pieces(line, PLAIN) if isinstance(p.content, BadLine)]
+
+    assert reasons(A + B) == ["the newline between two events is gone; both are whole"]
+    assert reasons(A + b"\r") == ["a carriage return stands before the line's newline"]
+    assert reasons(MARK + A) == ["a byte order mark stands before the event"]
+    assert reasons(b"\0" + A) == ["bytes of no event stand beside one that is whole"]
+
+
+@pytest.mark.parametrize("before", [b":", b",", b"["])
+def test_event_behind_what_stands_before_a_part_is_taken_for_a_part(before):
+    assert found(A + before + B)[0] == A
+    assert B not in found(A + before + B)
+
+
+def test_events_of_other_tools_that_lack_their_newlines_are_served():
+    assert found(FOREIGN + FOREIGN + A) == [FOREIGN, "lines_joined", FOREIGN, "lines_joined", A]
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda line: line,
+        lambda line: line + b"\r",
+        lambda line: MARK + line,
+        lambda line: A + line,
+        lambda line: A + b"X" + line,
+        lambda line: line + A,
+        lambda line: b"\0" + line + B,
+    ],
+)
+@pytest.mark.parametrize("is_ours", [True, False])
+def test_event_found_is_read_by_the_words_of_its_host(wrap, is_ours):
+    made = drafted("0" * 26, "STATE", {"agent_id": "ada", "details": {"n": 1}})
+    theirs = b'{"event_id":"theirs","agent_id":"ada","details":{"n":1}}'
+    line = stamped(made, 1, 1)[:-1] if is_ours else theirs
+    read = [p.content for p in pieces(wrap(line), SIM) if p.data.strip(b"\r") == line]
+    assert [event.actor for event in read if isinstance(event, Event)] == ["ada"]
+    assert [dict(event.payload) for event in read if isinstance(event, Event)] == [{"n": 1}]
+
+
+def test_event_that_holds_what_looks_like_a_checksum_is_found_whole():
+    held = line_of({"was": [{"n": n, "crc": f"0000000{n}"} for n in range(3)]}, seq=4)[:-1]
+    assert found(held + A) == [held, "lines_joined", A]
+    assert found(A + held + B) == [A, "lines_joined", held, "lines_joined", B]
+
+
+def test_zeros_behind_an_event_of_another_tool_are_no_part_of_it():
+    assert found(FOREIGN + b"\0\0") == [FOREIGN, "stray_bytes"]
+    assert found(A + FOREIGN + b"\0 \r") == [A, "lines_joined", FOREIGN, "stray_bytes"]

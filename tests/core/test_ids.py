@@ -104,3 +104,20 @@ def test_counter_goes_on_past_its_lower_digits():
 )
 def test_other_texts_are_no_ulids(text):
     assert not is_ulid(text)
+
+
+def test_time_of_an_id_is_the_wall_time_at_the_start_with_what_has_passed_since():
+    passed = iter([7_000_000, 7_000_000, 9_999_999])
+    source = id_source(NOW_NS, lambda: next(passed), noise=7)
+    start_ms = NOW_NS // 1_000_000
+    assert [ULID.from_str(source()).milliseconds for _ in range(2)] == [start_ms, start_ms + 3]
+
+
+def test_noise_has_forty_bits():
+    source = id_source(NOW_NS, lambda: 0, noise=2**40 + 5)
+    assert int(ULID.from_str(source())) & (1 << 40) - 1 == 5
+
+
+@pytest.mark.parametrize("text", ["0" * 26, "7" + "Z" * 25, "01KAG0QV3J0000000144SGTKJP"])
+def test_first_and_last_ulid_are_ulids(text):
+    assert is_ulid(text)

@@ -83,3 +83,45 @@ def test_many_causes_are_cut_down_to_those_that_no_other_implies():
     assert lending.resolve(chain[:CAUSES_MAX]) == tuple(chain[:CAUSES_MAX])
     apart = [f"a{number:04}" for number in range(40)]
     assert lending.resolve([*chain, *apart]) == (chain[-1], *apart)
+
+
+def test_as_many_are_remembered_as_told():
+    lending = Lending(remembered_max=2)
+    for name in ("a", "b", "c"):
+        lending.lend(name, [f"cause of {name}"])
+    assert lending.resolve(["a"]) == ("a",)
+    for name in ("d", "e", "f"):
+        lending.note_written(name, ())
+    assert lending.resolve(["b", "c"]) == ("cause of b", "cause of c")
+
+
+def test_direct_causes_of_the_oldest_written_events_are_forgotten_too():
+    many = tuple(f"{number:04}" for number in range(CAUSES_MAX))
+    implied = Lending(remembered_max=2)
+    implied.note_written("a", many[:1])
+    implied.note_written("b", ())
+    assert implied.resolve([*many, "a"]) == (*many[1:], "a")
+    implied.note_written("c", ())
+    assert implied.resolve([*many, "a"]) == (*many, "a")
+
+
+def test_causes_behind_the_oldest_one_named_are_not_looked_at():
+    lending = Lending()
+    named = [f"b{number:04}" for number in range(CAUSES_MAX + 1)]
+    lending.note_written("a", (named[0],))
+    lending.note_written(named[1], ("a",))
+    assert lending.resolve(named) == tuple(named)
+    lending.note_written("c", (named[0],))
+    lending.note_written(named[1], ("c",))
+    assert lending.resolve(named) == tuple(named[1:])
+
+
+def test_search_for_implied_causes_ends_after_four_thousand_steps():
+    lending = Lending()
+    chain = [f"{number:06}" for number in range(6_000)]
+    for before, event in pairwise(chain):
+        lending.note_written(event, (before,))
+    apart = [f"a{number:04}" for number in range(CAUSES_MAX)]
+    near, far = chain[-4_000], chain[0]
+    assert far in lending.resolve([far, chain[-1], *apart])
+    assert near not in lending.resolve([near, chain[-1], *apart])

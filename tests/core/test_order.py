@@ -204,3 +204,61 @@ def test_foreign_lines_sort_before_all_others_by_time_then_id_then_bytes():
         event_of(b'{"event_id":"c","timestamp":"2"}'),
     ]
     assert totally_ordered([own, *reversed(foreign)]) == [*foreign, own]
+
+
+def test_circle_is_told_by_an_event_of_it_with_what_to_do():
+    event_id = "0" * 26
+    with pytest.raises(CyclicDependencyError) as caught:
+        topological_sort([event_of(line_of(event_id=event_id, causes=[event_id]))])
+    assert str(caught.value) == (
+        f"could not order the events {event_id}: "
+        "it is a cause of itself, through the events that it names"
+    )
+    assert caught.value.hint == "leave out one of the causes that close the circle"
+
+
+@given(causal_graphs())
+def test_distance_is_the_shortest_way_and_ties_stand_in_total_order(events):
+    known = {event.event_id: event for event in events}
+    for event in events:
+        layer, distance, expected = {event.event_id}, 0, {}
+        while layer:
+            distance += 1
+            named = {cause for member in layer for cause in known[member].caused_by}
+            layer = named - expected.keys()
+            expected |= dict.fromkeys(layer, distance)
+        cone, _ = upstream(event, known)
+        assert {member.event_id: distance for member, distance in cone} == expected
+        assert list(cone) == sorted(cone, key=lambda part: (part[1], total_order_key(part[0])))
+        down, is_cut = downstream(event, events)
+        assert not is_cut
+        assert list(down) == sorted(down, key=lambda part: (part[1], total_order_key(part[0])))
+        few, is_cut = downstream(event, events, limit=2)
+        assert (few, is_cut) == (down[:2], len(down) > 2)
+
+
+def test_cause_that_is_not_there_is_passed_over():
+    event = event_of(line_of(causes=["0" * 26]))
+    assert topological_sort([event]) == [event]
+    assert upstream(event, {event.event_id: event}) == ((), False)
+    assert chain(event, {event.event_id: event}) == (event,)
+    assert heads("a", [on_subject(event, "a")]) == (on_subject(event, "a"),)
+
+
+def test_event_beside_a_circle_of_causes_of_its_own_is_a_root():
+    first, second = "0" * 25 + "1", "0" * 25 + "2"
+    one = event_of(line_of(event_id=first, causes=[second]))
+    two = event_of(line_of(event_id=second, causes=[first], lamport_clock=2, seq=2))
+    known = {first: one, second: two}
+    assert upstream(one, known) == (((two, 1),), False)
+    assert downstream(one, known.values()) == (((two, 1),), False)
+
+
+def test_chain_that_runs_into_a_circle_ends():
+    first, second = "0" * 25 + "1", "0" * 25 + "2"
+    one = event_of(line_of(event_id=first, causes=[second]))
+    two = event_of(line_of(event_id=second, causes=[first], lamport_clock=2, seq=2))
+    last = event_of(line_of(causes=[second], lamport_clock=3, seq=3))
+    known = {event.event_id: event for event in (one, two, last)}
+    assert chain(last, known) == (one, two, last)
+    assert upstream(last, known) == (((two, 1), (one, 2)), False)

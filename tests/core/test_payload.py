@@ -15,6 +15,7 @@ from thence.core.payload import (
     DEPTH_MAX,
     REPAIRS_MAX,
     is_plain,
+    is_scalar,
     refuse,
     repair,
     shorten,
@@ -230,3 +231,164 @@ def test_long_texts_are_cut_and_named():
     assert [entry["path"] for entry in cuts] == ["a", "b[0]", "c.d"]
     assert cuts[0]["was"] == "9 characters"
     assert shorten(cut, 5) == (cut, [])
+
+
+@pytest.mark.parametrize(
+    ("value", "cause"),
+    [
+        (math.nan, "nan is no JSON number"),
+        (2**64, "the integer needs more than 64 bits"),
+        ("\udfff", "it holds a lone surrogate, which is no text"),
+        (b"", "a value of type bytes is no JSON"),
+        ({1: 2}, "it is a key that is no text, or nested deeper than 64 levels"),
+    ],
+)
+def test_refusal_says_why_and_what_may_be_passed(value, cause):
+    with pytest.raises(InvalidEvent) as caught:
+        refuse(value)
+    key = ": key 1" if isinstance(value, dict) else ""
+    assert str(caught.value) == f"could not store the event field payload{key}: {cause}"
+    hint = "pass text, finite numbers up to 64 bits, booleans, None, lists and maps"
+    assert caught.value.hint == hint
+
+
+@pytest.mark.parametrize("value", [2**64 - 1, -(2**63), 0.0, -1.5, "", "é", True, None])
+def test_scalar_of_json_needs_no_look_and_no_repair(value):
+    assert is_scalar(value)
+    assert is_plain({"a": value})
+    refuse({"a": value})
+    assert repair({"a": value}) == ({"a": value}, [])
+
+
+@pytest.mark.parametrize(
+    "value", [2**64, -(2**63) - 1, math.nan, math.inf, b"", (), {}, [], object(), Colour.RED]
+)
+def test_value_that_may_need_a_look_is_no_scalar(value):
+    assert not is_scalar(value)
+
+
+def test_map_of_a_kind_of_its_own_is_not_plain():
+    class Kind(dict):  # type: ignore[type-arg]
+        pass
+
+    class Key(str):
+        __slots__ = ()
+
+    for mapping in (Kind(a=1), {Key("a"): 1}, {"a": Kind()}, {"a": Colour.RED}, [("a", 1)]):
+        assert not is_plain(mapping)
+
+
+def test_maps_in_maps_are_plain_to_the_fourth_level():
+    value: Any = {"a": 1}
+    for _ in range(4):
+        value = {"a": value}
+        assert is_plain(value)
+    assert not is_plain({"a": value})
+    assert not is_plain({"first": 1, "then": {"a": {"b": [1]}}, "last": 2})
+
+
+def test_refusal_finds_the_fault_behind_what_is_fine():
+    value = {"a": ["x", (1, {"b": None, "c": [True, object()]})]}
+    with pytest.raises(InvalidEvent) as caught:
+        refuse(value, "details")
+    assert caught.value.place == "field details.a[1][1].c[1]"
+
+
+def test_repairs_are_named_under_the_path_they_were_given():
+    repaired, repairs = repair({"a": {"b": math.nan}, 3: {"c": [math.inf]}}, "details")
+    assert repaired == {"a": {"b": "NaN"}, "3": {"c": ["Infinity"]}}
+    assert repairs == [
+        {"path": "details.a.b", "was": "the number NaN"},
+        {"path": "details", "was": "a key of type int: 3"},
+        {"path": "details.3.c[0]", "was": "the number Infinity"},
+    ]
+    _, many = repair([math.nan] * (REPAIRS_MAX + 1), "details")
+    assert many[-1] == {"path": "details", "was": "1 more repairs"}
+    assert len(repair([math.nan] * REPAIRS_MAX)[1]) == REPAIRS_MAX
+    assert repair([math.nan] * REPAIRS_MAX)[1][-1]["was"] == "the number NaN"
+
+
+@pytest.mark.parametrize(("kind", "name"), [(list, "list"), (tuple, "tuple"), (set, "set")])
+def test_what_lies_too_deep_is_named_by_its_type(kind, name):
+    value: Any = kind()
+    for _ in range(DEPTH_MAX):
+        value = [value]
+    repaired, repairs = repair(value)
+    path = "[0]" * DEPTH_MAX
+    assert repairs == [{"path": path, "was": f"{name} deeper than 64 levels"}]
+    for _ in range(DEPTH_MAX):
+        (repaired,) = repaired
+    assert repaired == f"<{name}>"
+
+
+def test_set_of_all_kinds_is_a_list_of_numbers_then_texts_then_others():
+    repaired, repairs = repair({"b", 2, "a", 1.5, (1, 0), (1,), None, 10, "é", -3})
+    assert repaired == [-3, 1.5, 2, 10, "a", "b", "é", None, [1, 0], [1]]
+    assert repairs == [{"path": "", "was": "set"}]
+
+
+def test_kinds_of_numbers_are_written_as_the_numbers_they_are():
+    class Level(enum.IntEnum):
+        HIGH = 3
+
+    class Ratio(float):
+        pass
+
+    repaired, repairs = repair({"l": Level.HIGH, "r": Ratio(0.5), Level.HIGH: 1})
+    assert repaired == {"l": 3, "r": 0.5, "3": 1}
+    assert [type(item) for item in repaired.values()] == [int, float, int]
+    assert repairs == [{"path": "", "was": "a key of type Level: 3"}]
+
+
+def test_many_keys_of_one_text_all_stay():
+    repaired, _ = repair({1: "a", "1": "b", "1_": "c", (1,): "d"})
+    assert repaired == {"1__": "a", "1": "b", "1_": "c", "(1,)": "d"}
+
+
+def test_texts_are_cut_beyond_the_length_with_their_paths():
+    assert shorten("12345", 5) == ("12345", [])
+    assert shorten("123456", 5, "note") == ("12345", [{"path": "note", "was": "6 characters"}])
+    cut, cuts = shorten({"a": [1, ["123456"]], "b": "1234567"}, 5, "details")
+    assert cut == {"a": [1, ["12345"]], "b": "12345"}
+    assert cuts == [
+        {"path": "details.a[1][0]", "was": "6 characters"},
+        {"path": "details.b", "was": "7 characters"},
+    ]
+
+
+@pytest.mark.parametrize("fine", ["x", 1, True, None, 1.5, {}])
+def test_map_is_not_plain_for_what_stands_behind_what_is_fine(fine):
+    assert not is_plain({"a": fine, "b": [1]})
+    assert not is_plain({"a": fine, "b": fine, "c": math.nan})
+
+
+def test_texts_of_a_set_are_in_their_own_order():
+    assert repair({"b'", "a"})[0] == ["a", "b'"]
+
+
+def test_repair_of_a_key_has_the_path_of_its_map():
+    expected = [{"path": "a", "was": "a lone surrogate"}]
+    assert repair({"a": {"\udc80": 1}}) == ({"a": {"\\udc80": 1}}, expected)
+
+
+def test_truth_stays_truth():
+    repaired, repairs = repair({"yes": True, "no": False, "none": None, "in": [True, {False}]})
+    assert [repaired["yes"], repaired["no"]] == [True, False]
+    kinds = [repaired["yes"], repaired["no"], *repaired["in"][1], repaired["in"][0]]
+    assert [type(item) for item in kinds] == [bool] * 4
+    assert repairs == [{"path": "in[1]", "was": "set"}]
+
+
+def test_repair_inside_of_what_is_repaired_has_its_path():
+    class Odd:
+        def __repr__(self) -> str:
+            return "odd \udc80"
+
+    repaired, repairs = repair({"a": {math.nan}, "b": Odd()})
+    assert repaired == {"a": ["NaN"], "b": "odd \\udc80"}
+    assert repairs == [
+        {"path": "a", "was": "the number NaN"},
+        {"path": "a", "was": "set"},
+        {"path": "b", "was": "a lone surrogate"},
+        {"path": "b", "was": "Odd"},
+    ]

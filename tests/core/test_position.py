@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.events import NODE, OTHER_NODE, line_of
+from tests.events import event_of as event
 
 import thence
 from thence.core.codec import parse
@@ -48,3 +49,22 @@ def test_read_goes_on_behind_a_position(tmp_path):
         assert list(log.read(after=position)) == [last]
         assert list(log.read(after=Position().after(first[1:]))) != [last]
         assert [e.seq for e in log.read(after=Position().after(first[1:]))] == [1, 0, 6]
+
+
+def test_numbers_are_kept_as_intervals_that_lie_apart():
+    position = Position().with_numbers([(NODE, 5), (NODE, 3), (NODE, 1), (NODE, 2), (NODE, 8)])
+    assert position.intervals == {NODE: ((1, 3), (5, 5), (8, 8))}
+    assert position.with_numbers([(NODE, 4)]).intervals == {NODE: ((1, 5), (8, 8))}
+    inside = Position({NODE: ((1, 9),)}).with_numbers([(NODE, 4), (NODE, 5)])
+    assert inside.intervals == {NODE: ((1, 9),)}
+    assert inside.with_numbers([(NODE, 8), (NODE, 10)]).intervals == {NODE: ((1, 10),)}
+
+
+def test_event_of_another_tool_is_held_by_its_id():
+    theirs = [event(b'{"event_id":"a"}'), event(b'{"event_id":"b"}')]
+    position = Position().after(theirs[:1])
+    assert position.foreign == {"a"}
+    assert [position.holds(each) for each in theirs] == [True, False]
+    assert position.with_numbers([], ["b"]).foreign == {"a", "b"}
+    assert position.with_numbers([(NODE, 1)]).foreign == {"a"}
+    assert not Position().holds(event_of(OTHER_NODE, 1))

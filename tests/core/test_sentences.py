@@ -75,3 +75,43 @@ def test_long_values_are_cut():
     assert shown("x" * 64) == "x" * 64
     assert shown("x" * 65) == "x" * 63 + "…"
     assert len(shown(list(range(100)))) == 64
+
+
+@pytest.mark.parametrize(
+    ("event_type", "details", "members", "sentence"),
+    [
+        ("MILESTONE", {}, {}, "In turn 5 a milestone was reached"),
+        ("MILESTONE", {"milestone_type": "turn_start"}, {"turn_number": None}, "Turn 0 began"),
+        ("DECISION", {}, {"agent_id": "ada"}, "In turn 5 ada decided: nothing"),
+        ("ACTION", {}, {"agent_id": "ada"}, "In turn 5 ada did None"),
+        (
+            "STATE",
+            {
+                "scope": "world",
+                "variable_name": "rain",
+                "old_value": True,
+                "new_value": [1.25, "x"],
+            },
+            {},
+            "In turn 5 world/rain went from True to 1.25, x",
+        ),
+        ("SYSTEM", {}, {}, "In turn 5 the system noted note"),
+        (
+            "SYSTEM",
+            {"error_type": "a_b_c"},
+            {"description": "so it was"},
+            "In turn 5 the system noted a b c: so it was",
+        ),
+        ("OTHER", {}, {"description": "Rain fell."}, "Rain fell."),
+    ],
+)
+def test_event_that_says_little_is_told_all_the_same(event_type, details, members, sentence):
+    assert said(event_type, details, **members) == f"{sentence} [{short_id(ID)}]"
+
+
+def test_values_are_shown_as_a_reader_would_write_them():
+    assert shown(None) == "nothing"
+    assert shown(1234567.0) == "1.235e+06"
+    assert shown({"a": {"b": None}, "c": (1, 2)}) == "a b nothing, c 1, 2"
+    assert shown([]) == shown({}) == ""
+    assert shown(list("x" * 40)) == ", ".join("x" * 40)[:63] + "…"

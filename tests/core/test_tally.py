@@ -43,3 +43,11 @@ def test_first_and_last_are_those_of_the_total_order(events, chance):
 
 def test_equal_counts_fall_by_name():
     assert list(falling({"b": 1, "c": 2, "a": 1})) == ["c", "a", "b"]
+
+
+def test_events_of_one_type_and_node_are_counted_one_by_one():
+    events = [event_of(stamped(drafted(new_id(), "t", {"actor": "ada"}), n, n)) for n in (1, 2, 3)]
+    found = tallied(events)
+    assert (found.events, found.by_type, found.by_actor) == (3, {"t": 3}, {"ada": 3})
+    assert (found.nodes, found.unverified) == ({NODE: 3}, 0)
+    assert (found.first, found.last) == (events[0], events[-1])

@@ -1,5 +1,6 @@
 """What a host calls things: its keys, its notices, its errors."""
 
+import msgspec
 import pytest
 from tests.events import drafted, stamped
 
@@ -66,3 +67,78 @@ def test_subject_of_a_state_is_its_scope_and_variable():
     assert state.subject == "agent/ada/money"
     assert read(SIM, "ACTION", {"scope": "agent/ada", "variable_name": "money"}).subject is None
     assert read(SIM, "STATE", {"scope": "agent/ada"}).subject is None
+
+
+@pytest.mark.parametrize("kind", NOTICE_ERROR_TYPES)
+@pytest.mark.parametrize("vocabulary", VOCABULARIES.values())
+def test_notice_is_known_by_its_kind(vocabulary, kind):
+    event_type, members = vocabulary.notice(kind, {"count": 1}, {})
+    event = read(vocabulary, event_type, members[vocabulary.payload_key])
+    assert vocabulary.notice_kind(event) == kind
+
+
+def test_what_is_no_notice_has_no_kind():
+    assert PLAIN.notice_kind(read(PLAIN, "recovered", {})) is None
+    assert PLAIN.notice_kind(read(PLAIN, "log.other", {})) is None
+    assert SIM.notice_kind(read(SIM, "SYSTEM", {"error_type": "action_rejected"})) is None
+    assert SIM.notice_kind(read(SIM, "ACTION", {"error_type": "log_gap"})) is None
+
+
+def test_notice_holds_its_facts_and_what_its_opener_says():
+    context = {"simulation_id": "run", "turn_number": 3}
+    assert PLAIN.notice("gap", {"lost": 2}, {"actor": "till"}) == (
+        "log.gap",
+        {"actor": "till", "payload": {"lost": 2}},
+    )
+    details = {"error_type": "log_gap", "status": "warning", "retry_count": 0, "lost": 2}
+    assert SIM.notice("gap", {"lost": 2}, context) == ("SYSTEM", {**context, "details": details})
+    _, members = SIM.notice("gap", {"status": "failure"}, {})
+    assert members["details"]["status"] == "failure"
+
+
+def test_run_that_failed_is_a_notice_of_the_log():
+    assert SIM.is_notice(read(SIM, "SYSTEM", {"error_type": "run_failed"}))
+    assert SIM.notice_kind(read(SIM, "SYSTEM", {"error_type": "run_failed"})) is None
+
+
+def test_failure_is_told_by_the_end_of_a_type():
+    assert PLAIN.is_error(read(PLAIN, "disk.error", {}))
+    for event_type in ("failed", "x.failed.again", "error"):
+        assert not PLAIN.is_error(read(PLAIN, event_type, {"error_type": ""}))
+
+
+@pytest.mark.parametrize(
+    ("vocabulary", "members", "told"),
+    [
+        (PLAIN, (7, None, None, None), "stream: 7 is no text"),
+        (PLAIN, (None, "", None, None), "subject: '' is no text"),
+        (PLAIN, (None, None, ["a"], None), "actor: ['a'] is no text"),
+        (PLAIN, (None, None, None, [1]), "payload: a list maps no names to values"),
+        (PLAIN, ("x", None, "y", 1), "payload: a int maps no names to values"),
+        (PLAIN, ([0] * 99, None, None, None), f"stream: {repr([0] * 99)[:80]} is no text"),
+        (SIM, (None, "o", None, None), "subject: events of this host have no subject of their own"),
+    ],
+)
+def test_member_that_does_not_fit_is_told_by_its_field(vocabulary, members, told):
+    with pytest.raises(InvalidEvent) as caught:
+        vocabulary.members(*members)
+    assert str(caught.value) == f"could not store the event field {told}"
+    assert caught.value.hint == "leave it out, or pass what the field holds"
+
+
+@pytest.mark.parametrize("missing", ["stream_key", "subject_key", "actor_key"])
+def test_word_that_a_host_lacks_is_told_by_its_name(missing):
+    word = missing.removesuffix("_key")
+    host = msgspec.structs.replace(PLAIN, **{missing: None})
+    words = {"stream": None, "subject": None, "actor": None, "payload": None} | {word: "x"}
+    with pytest.raises(InvalidEvent, match=f"field {word}: .* have no {word} of their own"):
+        host.members(**words)
+    assert host.members(**(words | {word: None})) == {}
+
+
+def test_words_of_a_host_are_read_off_its_members():
+    made = drafted("0" * 26, "t", {"stream": "s", "subject": "o", "actor": "a"})
+    event = parse(stamped(made, 1, 1)[:-1], PLAIN)
+    assert (event.stream, event.subject, event.actor) == ("s", "o", "a")
+    sim = parse(stamped(made, 1, 1)[:-1], SIM)
+    assert (sim.stream, sim.subject, sim.actor) == (None, None, None)

@@ -1,0 +1,58 @@
+"""The answers to why something happened, with what followed from it."""
+
+from tests.events import drafted, event_of, stamped
+
+from thence.core.answer import effects, why
+from thence.core.order import CONE_EVENTS_MAX
+from thence.core.vocabulary import PLAIN
+
+
+def made(number, *causes, actor="ada"):
+    members = {"actor": actor}
+    item = drafted(f"{number:026}", "noted", members, [f"{cause:026}" for cause in causes])
+    return event_of(stamped(item, number, number))
+
+
+ORDERED, PAID, SENT, BESIDE = EVENTS = [
+    made(1, actor="shop"),
+    made(2, 1, actor="till"),
+    made(3, 2, actor="van"),
+    made(4),
+]
+
+
+def said(event):
+    return PLAIN.sentence(event)
+
+
+def test_why_tells_the_causes_from_the_root_to_the_event():
+    answer = why(SENT, EVENTS, PLAIN)
+    assert answer.event == SENT
+    assert answer.chain == (ORDERED, PAID, SENT)
+    assert answer.cone == ((PAID, 1), (ORDERED, 2))
+    assert answer.sentences == (said(ORDERED), said(PAID), said(SENT))
+    assert not answer.truncated
+
+
+def test_effects_are_told_nearest_first():
+    answer = effects(ORDERED, EVENTS, PLAIN)
+    assert answer.event == ORDERED
+    assert answer.cone == ((PAID, 1), (SENT, 2))
+    assert answer.sentences == (said(PAID), said(SENT))
+    assert not answer.truncated
+
+
+def test_cones_are_cut_beyond_ten_thousand_events():
+    chain = [made(1), *(made(number, number - 1) for number in range(2, CONE_EVENTS_MAX + 3))]
+    for answer, nearest in (
+        (why(chain[-1], chain, PLAIN), chain[-2]),
+        (
+            effects(chain[0], chain, PLAIN),
+            chain[1],
+        ),
+    ):
+        assert answer.truncated
+        assert len(answer.cone) == CONE_EVENTS_MAX
+        assert answer.cone[0] == (nearest, 1)
+    assert not why(chain[-2], chain, PLAIN).truncated
+    assert not effects(chain[1], chain, PLAIN).truncated

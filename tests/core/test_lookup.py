@@ -1,0 +1,78 @@
+"""An event named by a text: found, or told why not."""
+
+import pytest
+from tests.events import drafted, event_of, stamped
+
+from thence.core.lookup import among, named
+from thence.core.vocabulary import PLAIN
+from thence.errors import AmbiguousId, EventNotFound
+
+IDS = ("01KAG0QV3J0000000144SGTKJP", "01KAG0QV3J0000000244SGTKJP", "01KAG0QV3K0000000144SGTKJP")
+
+
+def log(*types):
+    """Make events of these types in total order."""
+    return [
+        event_of(stamped(drafted(event_id, event_type, {}), number, number))
+        for number, (event_id, event_type) in enumerate(zip(IDS, types, strict=False), 1)
+    ]
+
+
+EVENTS = log("noted", "refund.failed", "noted")
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        (IDS[1], 1),
+        (IDS[2][:10], 2),
+        (IDS[2][:10].lower(), 2),
+        ("@last", 2),
+        ("@last-error", 1),
+    ],
+)
+def test_event_is_found_by_id_beginning_or_place(text, number):
+    assert named(text, EVENTS, PLAIN, "orders") == EVENTS[number]
+
+
+def test_six_characters_are_enough_where_no_other_event_begins_so():
+    assert named(IDS[0][:6], EVENTS[:1], PLAIN, "orders") == EVENTS[0]
+
+
+def test_latest_of_many_errors_is_the_last_error():
+    events = log("a.failed", "b.failed", "noted")
+    assert named("@last-error", events, PLAIN, "orders") == events[1]
+
+
+def test_text_is_a_beginning_and_no_part_of_an_id():
+    with pytest.raises(EventNotFound):
+        named(IDS[0][1:], EVENTS, PLAIN, "orders")
+
+
+def test_short_beginning_is_refused_though_it_fits():
+    with pytest.raises(AmbiguousId) as caught:
+        named("01KAG", EVENTS[:1], PLAIN, "orders")
+    assert str(caught.value) == "could not look up 01KAG: a prefix has at least 6 characters"
+    assert caught.value.hint == "give more of the id"
+
+
+def test_beginning_of_many_ids_is_told_with_one_to_choose():
+    with pytest.raises(AmbiguousId) as caught:
+        named("01KAG0QV3J", EVENTS, PLAIN, "orders")
+    assert str(caught.value) == "could not look up 01KAG0QV3J: 2 events begin with it"
+    assert caught.value.hint == f"give more of the id, such as {IDS[0]}"
+
+
+@pytest.mark.parametrize("text", ["@last", "@last-error", IDS[0]])
+def test_nothing_is_found_in_an_empty_log(text):
+    with pytest.raises(EventNotFound) as caught:
+        named(text, [], PLAIN, "orders")
+    expected = f"could not find the event {text}: no event of the log orders has this id"
+    assert str(caught.value) == expected
+    assert caught.value.hint == "`thence log` lists the events"
+
+
+def test_event_of_an_id_is_found_among_others_by_its_whole_id_alone():
+    assert among(iter(EVENTS), IDS[1], "orders") == EVENTS[1]
+    with pytest.raises(EventNotFound, match=f"{IDS[1][:20]}: no event of the log orders"):
+        among(EVENTS, IDS[1][:20], "orders")
