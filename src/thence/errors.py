@@ -4,6 +4,7 @@
     ├── InvalidEvent (ValueError)      the event can't be stored as it is
     │   └── EventTooLarge              its line would pass 1 MiB
     ├── InvalidFilter (ValueError)     a filter can't be read; its key and column
+    ├── InvalidCursor (ValueError)     a cursor is none, or belongs to another question
     ├── ScenarioError (ValueError)     a scenario file has problems, each with its line
     ├── CyclicDependencyError (ValueError)  events name each other as causes in a circle
     ├── RunIdTaken (FileExistsError)   a run of this id has a folder already
@@ -21,6 +22,8 @@
     │   └── LogFull                    the disk took no more, nothing was appended
     ├── OutcomeUnknown                 the event may be there or not
     ├── ProgramFailed                  a program under test did not do what the test asks
+    ├── ExtraMissing (ImportError)     a package is not installed that an extra brings
+    ├── PortTaken                      no port that was asked for is free
     └── UnsupportedPlatform            this operating system can't keep the promise
 
 Each error says what was tried (`operation`), on what (`place`), why it failed
@@ -87,6 +90,10 @@ class InvalidFilter(ThenceError, ValueError):
         super().__init__(operation, place=place, cause=cause, hint=hint)
         self.key = key
         self.column = column
+
+
+class InvalidCursor(ThenceError, ValueError):
+    """A cursor is none, or one that another question or log gave out."""
 
 
 class ScenarioError(ThenceError, ValueError):
@@ -193,6 +200,14 @@ class OutcomeUnknown(ThenceError):
 
 class ProgramFailed(ThenceError):
     """A program under test could not be started, or did not do what the test asks of it."""
+
+
+class ExtraMissing(ThenceError, ImportError):
+    """A package is not installed; the hint is the line that installs it with its extra."""
+
+
+class PortTaken(ThenceError):
+    """A server can't listen where it was told to; nothing was served."""
 
 
 class UnsupportedPlatform(ThenceError):

@@ -9,20 +9,18 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from threading import Event as Signal
-from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 from weakref import finalize
 
+from thence.answers import After, Answers
 from thence.context import Cause, Origin, current_causes, id_of
 from thence.core.codec import Draft
 from thence.core.event import Event
 from thence.core.handing import VARIABLE
-from thence.core.lookup import among, named
-from thence.core.order import heads, totally_ordered
+from thence.core.order import CONE_EVENTS_MAX
 from thence.core.position import Position
 from thence.core.vocabulary import Vocabulary
 from thence.errors import OutcomeUnknown
-from thence.log import reader
 from thence.log.admission import Condition
 from thence.log.batch import Waiting
 from thence.log.committer import Committer, OnFull
@@ -32,15 +30,15 @@ from thence.log.durability import Durability, durability_on
 from thence.log.notice import NoticeMaker, guarded, warn
 from thence.log.opening import check_bounds, known_info, opened_vocabulary, prepare
 from thence.log.process import CLOSE_S, watch_forks
-from thence.log.reading import reading
 from thence.log.refusal import closed_for_good
 from thence.log.retrying import retriable
 from thence.log.segment import FILE_BYTES_MAX, current_path
 from thence.log.writer import SegmentWriter, Tell
 
 if TYPE_CHECKING:
-    from thence.core.answer import Effects, Why
+    from thence.core.answer import Concurrent, Effects, Why
     from thence.core.guard import Unchanged
+    from thence.index.page import Asked, Page
     from thence.log.findings import Verification
 
 QUEUE_EVENTS_MAX = 10_000
@@ -91,6 +89,7 @@ class Replica:
         self.folder = folder
         self.vocabulary = vocabulary
         self._disk = disk
+        self.answers = Answers(disk, folder, vocabulary)
         self.notice = NoticeMaker(vocabulary, context or {})
         self._tell = tell = guarded(tell or warn)
         self._writer = SegmentWriter(disk, folder, vocabulary, self.notice, tell, max_file_size)
@@ -261,22 +260,16 @@ class Replica:
         found = durable_event(self._disk, self.folder, self.vocabulary, id_of(event))
         return self.origin.environment(found)
 
-    def read(self, after: Cause | Position | None = None) -> Iterator[Event]:
+    def read(self, after: After = None) -> Iterator[Event]:
         """Yields each event once, in arrival order: those behind `after`.
 
         `after` is an event, its id, or a Position. Bad bytes and an unfinished last line are
         passed over. Raises EventNotFound when `after` is not there, ReadFailed.
         """
-        behind = after if after is None or isinstance(after, Position) else id_of(after)
-        with reading(self.folder):
-            yield from reader.events_after(self._disk, self.folder, self.vocabulary, behind)
+        return self.answers.read(after)
 
     def follow(
-        self,
-        after: Cause | Position | None = None,
-        stop: Signal | None = None,
-        *,
-        sync: bool = False,
+        self, after: After = None, stop: Signal | None = None, *, sync: bool = False
     ) -> Iterator[Event]:
         """Yields each event once, in arrival order, and goes on as any process appends more.
 
@@ -284,29 +277,23 @@ class Replica:
         when `stop` is set. With `sync` an event is on the device when it is yielded, as who
         acts on it needs it. Raises EventNotFound, OutcomeUnknown, ReadFailed.
         """
-        from thence.log.follower import follow
-
-        behind = after if after is None or isinstance(after, Position) else id_of(after)
-        where = (self._disk, self.folder, self.vocabulary)
-        with reading(self.folder):
-            yield from follow(*where, behind, stop or Signal(), sync)
+        return self.answers.follow(after, stop, sync)
 
     def position(self) -> Position:
         """Returns the position behind all that is there; take it before what depends on it."""
-        with reading(self.folder):
-            return reader.position(self._disk, self.folder, self.vocabulary)
+        return self.answers.position()
 
     def heads(self, subject: str) -> tuple[Event, ...]:
         """Returns the events on a subject that caused no other event on it, in total order."""
-        return heads(subject, self.read())
+        return self.answers.heads(subject)
 
     def events(self) -> list[Event]:
         """Returns all events in total order."""
-        return totally_ordered(self.read())
+        return self.answers.events()
 
     def get(self, event_id: str) -> Event:
         """Returns the event of an id; raises EventNotFound."""
-        return among(self.read(), event_id, self.folder)
+        return self.answers.get(event_id)
 
     def find(self, text: str) -> Event:
         """Returns the event that a text names.
@@ -314,28 +301,44 @@ class Replica:
         It is an id, an unambiguous prefix of at least 6 characters, "@last", or
         "@last-error". Raises EventNotFound, AmbiguousId.
         """
-        return named(text, self.events(), self.vocabulary, self.folder)
+        return self.answers.find(text)
+
+    def query(self, **asked: "Unpack[Asked]") -> "Page":
+        """Returns a page of the events that match a filter, in total order.
+
+        type, actor, subject, stream, since, until, turn and where are the keys of
+        `core.filter`; each may be left out. `limit` (1,000) and `offset` (0) choose the page,
+        or `cursor`, the `next_cursor` of the page before; `descending` begins at the end.
+        Raises InvalidFilter, InvalidCursor, ReadFailed.
+        """
+        return self.answers.query(**asked)
 
     def why(self, event: Cause) -> "Why":
         """Says why an event happened: its chain and cone of causes, told in sentences."""
-        from thence.core.answer import why
-
-        events = self.events()
-        return why(among(events, id_of(event), self.folder), events, self.vocabulary)
+        return self.answers.why(event)
 
     def effects(self, event: Cause) -> "Effects":
         """Says what followed from an event: its cone of effects, told in sentences."""
-        from thence.core.answer import effects
+        return self.answers.effects(event)
 
-        events = self.events()
-        return effects(among(events, id_of(event), self.folder), events, self.vocabulary)
+    def concurrent_with(self, event: Cause, limit: int = CONE_EVENTS_MAX) -> "Concurrent":
+        """Says which events neither caused an event nor were caused by it, the first ones."""
+        return self.answers.concurrent_with(event, limit)
+
+    def common_cause(self, a: Cause, b: Cause, *more: Cause) -> Event | None:
+        """Returns the latest event that all of these go back to, None if they share none.
+
+        Of an event and its effect it is the event. Raises EventNotFound.
+        """
+        return self.answers.common_cause(a, b, *more)
 
     def verify(self) -> "Verification":
         """Checks every line of the log and changes nothing. Raises ReadFailed."""
-        from thence.log.verify import verify
+        return self.answers.verify()
 
-        with reading(self.folder):
-            return verify(self._disk, self.folder, self.vocabulary)
+    def rebuild(self) -> int:
+        """Makes the index again; returns how many events it holds. Raises ReadFailed."""
+        return self.answers.rebuild()
 
     def repair(self, timeout_s: float = 30) -> "Verification":
         """Heals what verify finds in the log's bytes, and returns what it finds then.
@@ -358,6 +361,7 @@ class Replica:
         True when all of it is durable. After `timeout_s` seconds it returns False.
         """
         self._closing.detach()
+        self.answers.close()
         return self.committer.close(timeout_s)
 
     def prepare(self) -> None:
@@ -370,12 +374,7 @@ class Replica:
     def __enter__(self) -> "Replica":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _draft(

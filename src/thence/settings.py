@@ -17,6 +17,7 @@ class Settings(NamedTuple):
     log: str | None = None
     actor: str | None = None
     root: str | None = None
+    token: str | None = None
     columns: int | None = None
     is_colourless: bool = False
     is_dumb: bool = False
@@ -29,7 +30,7 @@ class Settings(NamedTuple):
 
 
 def from_environment(environ: Mapping[str, str]) -> Settings:
-    """Reads THENCE_LOG, THENCE_ACTOR, THENCE_ROOT, NO_COLOR, TERM, COLUMNS and _THENCE_COMPLETE.
+    """Reads THENCE_LOG, _ACTOR, _ROOT, _TOKEN, NO_COLOR, TERM, COLUMNS and _THENCE_COMPLETE.
 
     An empty variable counts as unset. NO_COLOR follows no-color.org, and a dumb terminal
     gets no colour either. The last is set by the script of `thence completion`.
@@ -41,6 +42,7 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
         log=environ.get("THENCE_LOG") or None,
         actor=environ.get("THENCE_ACTOR") or None,
         root=environ.get("THENCE_ROOT") or None,
+        token=environ.get("THENCE_TOKEN") or None,
         columns=width or None,
         is_colourless=bool(environ.get("NO_COLOR")) or is_dumb,
         is_dumb=is_dumb,

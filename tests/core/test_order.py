@@ -135,6 +135,18 @@ def test_chain_goes_from_a_root_to_the_event_by_the_latest_cause(events):
             assert cause == latest
 
 
+def test_chain_longer_than_its_limit_is_cut_at_the_far_end():
+    events, last = [], []
+    for number in range(1, 8):
+        event = event_of(line_of(seq=number, lamport_clock=number, causes=last))
+        last = [event.event_id]
+        events.append(event)
+    known = {event.event_id: event for event in events}
+    assert chain(events[-1], known, limit=7) == tuple(events)
+    assert chain(events[-1], known, limit=3) == tuple(events[-3:])
+    assert chain(events[-1], known, limit=1) == (events[-1],)
+
+
 def on_subject(event, subject):
     members = {"subject": subject} if subject else {}
     made = drafted(event.event_id, "t", members, event.caused_by)

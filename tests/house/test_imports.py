@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from tests.house.tree import Module, modules, parsed
 
-ROOMS_WITHOUT_GUESTS = {"errors", "core", "log", "replica", "context", "steps"}
+ROOMS_WITHOUT_GUESTS = {"errors", "core", "log", "answers", "replica", "context", "steps"}
 GUESTS = {"thence", "msgspec"}
 CLI_GUESTS_AT_START = GUESTS | {"click"}
 READERS_OF_VARIABLES = (

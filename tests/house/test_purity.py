@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from tests.house.test_imports import imports
 from tests.house.tree import Module, modules, parsed
 
-ROOMS = {"core", "log", "replica", "context", "steps"}
+ROOMS = {"core", "log", "answers", "replica", "context", "steps"}
 DISK = "src/thence/log/disk.py"
 DISK_MODULES = {"os", "fcntl", "mmap", "shutil", "tempfile", "io", "glob", "subprocess"}
 DISK_CALLS = {"open", "io.open"}

@@ -149,8 +149,8 @@ def test_a_log_of_changes_that_was_lost_with_its_process_is_missed(folder: Path)
     database = folder / ".thence" / "index.db"
     assert wal(database).stat().st_size
     wal(database).unlink()
-    with index_of(folder) as index:
-        fits(index, folder)
+    with index_of(folder) as another:
+        fits(another, folder)
 
 
 def same_size(path: Path) -> None:

@@ -35,7 +35,7 @@ def stats_command(log: str | None, is_json: bool) -> None:
     voice = current()
     with opened(voice, log) as replica:
         found = tallied(replica.read())
-    sizes = _sizes(replica.folder)
+    sizes = segment_sizes(replica.folder)
     if is_json:
         if found.unverified:
             voice.note(f"{found.unverified:,} of the events are unverified")
@@ -54,7 +54,8 @@ def stats_command(log: str | None, is_json: bool) -> None:
         _say(voice, found, sizes, str(replica.folder))
 
 
-def _sizes(folder: Path) -> list[int]:
+def segment_sizes(folder: Path) -> list[int]:
+    """Returns how many bytes each segment of a log has."""
     from thence.log.disk import OS_DISK
     from thence.log.segment import segments
 

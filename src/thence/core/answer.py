@@ -1,9 +1,10 @@
-"""The answers to "why did this happen?" and "what followed from it?"."""
+"""The answers to "why did this happen?", "what followed?", "what went on beside it?"."""
 
 from collections.abc import Sequence
 
 import msgspec
 
+from thence.core.concurrency import concurrent_with
 from thence.core.event import Event
 from thence.core.order import CONE_EVENTS_MAX, Cone, chain, downstream, upstream
 from thence.core.vocabulary import Vocabulary
@@ -14,7 +15,7 @@ class Why(msgspec.Struct, frozen=True):
 
     `chain` is one line of causes, the root first and the event last; `sentences` tell it,
     each ending in an event's short id; `cone` holds all causes with their distance, nearest
-    first, at most 10,000 of them, else it is `truncated`.
+    first. At most the 10,000 nearest causes are in either; `truncated` tells of more.
     """
 
     event: Event
@@ -33,6 +34,17 @@ class Effects(msgspec.Struct, frozen=True):
     truncated: bool
 
 
+class Concurrent(msgspec.Struct, frozen=True):
+    """What neither caused an event nor was caused by it, in total order.
+
+    `events` holds the first ones, as many as were asked for; `truncated` tells of more.
+    """
+
+    event: Event
+    events: tuple[Event, ...]
+    truncated: bool
+
+
 def why(event: Event, events: Sequence[Event], vocabulary: Vocabulary) -> Why:
     """Finds the causes of an event among the events of its log."""
     known = {other.event_id: other for other in events}
@@ -46,3 +58,9 @@ def effects(event: Event, events: Sequence[Event], vocabulary: Vocabulary) -> Ef
     cone, truncated = downstream(event, events, CONE_EVENTS_MAX)
     told = tuple(vocabulary.sentence(effect) for effect, _ in cone)
     return Effects(event, cone, told, truncated)
+
+
+def concurrent(event: Event, events: Sequence[Event], limit: int) -> Concurrent:
+    """Finds what neither caused an event nor was caused by it, among the events of its log."""
+    found = concurrent_with(event, events)
+    return Concurrent(event, found[:limit], len(found) > limit)

@@ -19,26 +19,26 @@ def named(text: str, events: Sequence[Event], vocabulary: Vocabulary, place: obj
         found = list(events[-1:])
     elif text == "@last-error":
         found = [event for event in events if vocabulary.is_error(event)][-1:]
-    elif len(text) < PREFIX_CHARACTERS_MIN:
+    else:
+        begun = beginnings(text)
+        found = [event for event in events if event.event_id.startswith(begun)]
+    if not found:
+        raise not_found(place, text)
+    if len(found) > 1:
+        raise ambiguous(text, len(found), found[0].event_id)
+    return found[0]
+
+
+def beginnings(text: str) -> tuple[str, str]:
+    """Returns how an id that a text names may begin; raises AmbiguousId for too short a text."""
+    if len(text) < PREFIX_CHARACTERS_MIN:
         raise AmbiguousId(
             "could not look up",
             place=text,
             cause=f"a prefix has at least {PREFIX_CHARACTERS_MIN} characters",
             hint="give more of the id",
         )
-    else:
-        beginnings = (text, text.upper())
-        found = [event for event in events if event.event_id.startswith(beginnings)]
-    if not found:
-        raise not_found(place, text)
-    if len(found) > 1:
-        raise AmbiguousId(
-            "could not look up",
-            place=text,
-            cause=f"{len(found)} events begin with it",
-            hint=f"give more of the id, such as {found[0].event_id}",
-        )
-    return found[0]
+    return text, text.upper()
 
 
 def among(events: Iterable[Event], event_id: str, place: object) -> Event:
@@ -56,4 +56,14 @@ def not_found(place: object, text: str) -> EventNotFound:
         place=text,
         cause=f"no event of the log {place} has this id",
         hint="`thence log` lists the events",
+    )
+
+
+def ambiguous(text: str, count: int, first_id: str) -> AmbiguousId:
+    """Returns the error for a text by which several ids begin, one of them the given."""
+    return AmbiguousId(
+        "could not look up",
+        place=text,
+        cause=f"{count} events begin with it",
+        hint=f"give more of the id, such as {first_id}",
     )

@@ -11,6 +11,10 @@ from thence.core.event import Event, OrderKey
 from thence.errors import CyclicDependencyError
 
 CONE_EVENTS_MAX = 10_000
+# an event behind as many causes as a cone holds: where a chain is cut, the cone is too
+CHAIN_EVENTS_MAX = CONE_EVENTS_MAX + 1
+# what a chain passes through only where nothing else is named
+MILESTONE = "MILESTONE"
 
 Cone = tuple[tuple[Event, int], ...]
 Neighbours = Callable[[Event], Iterable[Event]]
@@ -74,36 +78,44 @@ def _circle(event_id: str) -> CyclicDependencyError:
 
 
 def upstream(
-    event: Event, events: Mapping[str, Event], limit: int = CONE_EVENTS_MAX
+    event: Event,
+    events: Mapping[str, Event],
+    limit: int = CONE_EVENTS_MAX,
+    depth: int | None = None,
 ) -> tuple[Cone, bool]:
-    """Returns all causes with their distance, nearest first, and whether any was cut off.
+    """Returns the causes with their distance, nearest first, and whether the limit cut any off.
 
-    At one distance the total order decides. The event itself is not among them.
+    The distance is the number of steps on the shortest way; with a `depth` only causes of at
+    most this distance are looked for. At one distance the total order decides. Causes that
+    are not among the events are passed over, and the event itself is not among its causes.
     """
 
     def causes(of: Event) -> Iterable[Event]:
         return [events[cause] for cause in of.caused_by if cause in events]
 
-    return _cone(event, causes, limit)
+    return _cone(event, causes, limit, depth)
 
 
 def downstream(
-    event: Event, events: Iterable[Event], limit: int = CONE_EVENTS_MAX
+    event: Event,
+    events: Iterable[Event],
+    limit: int = CONE_EVENTS_MAX,
+    depth: int | None = None,
 ) -> tuple[Cone, bool]:
-    """Returns all effects with their distance, nearest first, and whether any was cut off."""
+    """Returns the effects with their distance, as `upstream` returns the causes."""
     effects: dict[str, list[Event]] = {}
-    for candidate in events:
+    for candidate in totally_ordered(events):
         for cause in candidate.caused_by:
             effects.setdefault(cause, []).append(candidate)
-    return _cone(event, lambda of: effects.get(of.event_id, ()), limit)
+    return _cone(event, lambda of: effects.get(of.event_id, ()), limit, depth)
 
 
-def _cone(event: Event, neighbours: Neighbours, limit: int) -> tuple[Cone, bool]:
+def _cone(event: Event, neighbours: Neighbours, limit: int, depth: int | None) -> tuple[Cone, bool]:
     seen = {event.event_id}
     cone: list[tuple[Event, int]] = []
     layer: Sequence[Event] = [event]
     distance = 0
-    while layer:
+    while layer and distance != depth:
         distance += 1
         found: dict[str, Event] = {}
         for member in layer:
@@ -116,6 +128,29 @@ def _cone(event: Event, neighbours: Neighbours, limit: int) -> tuple[Cone, bool]
         if len(cone) > limit:
             return tuple(cone[:limit]), True
     return tuple(cone), False
+
+
+def is_concurrent(a: Event, b: Event, among: Iterable[Event] | None = None) -> bool:
+    """Tells whether neither of two events caused the other; no event is concurrent to itself.
+
+    The causes are looked for among the given events. Without them it is an approximation:
+    equal clocks, and neither names the other. Equal clocks exclude a cause where all events
+    carry true ones, but most concurrent events have different clocks: a Lamport number alone
+    never tells caused from concurrent.
+    """
+    if a.event_id == b.event_id:
+        return False
+    if among is None:
+        is_named = a.event_id in b.caused_by or b.event_id in a.caused_by
+        return a.lamport_clock == b.lamport_clock and not is_named
+    known = {event.event_id: event for event in totally_ordered([*among, a, b])}
+    return b.event_id not in causes_of(a, known) and a.event_id not in causes_of(b, known)
+
+
+def causes_of(event: Event, events: Mapping[str, Event]) -> set[str]:
+    """Returns the ids of all causes of an event among the events, however many."""
+    cone, _ = upstream(event, events, limit=len(events))
+    return {cause.event_id for cause, _ in cone}
 
 
 def heads(subject: str, events: Iterable[Event]) -> tuple[Event, ...]:
@@ -135,20 +170,24 @@ def heads(subject: str, events: Iterable[Event]) -> tuple[Event, ...]:
     return tuple(event for event in on if event.event_id not in passed)
 
 
-def chain(event: Event, events: Mapping[str, Event]) -> tuple[Event, ...]:
+def chain(
+    event: Event, events: Mapping[str, Event], limit: int = CHAIN_EVENTS_MAX
+) -> tuple[Event, ...]:
     """Returns one line of causes from a root to the event, the root first.
 
     It goes back by the cause that is latest in total order, through a milestone only where
-    nothing else is named.
+    nothing else is named. Of a line longer than the limit it is the end that is nearest to
+    the event.
     """
     links = [event]
     seen = {event.event_id}
-    while True:
+    while len(links) < limit:
         named = [events[cause] for cause in links[-1].caused_by if cause in events]
         named = [cause for cause in named if cause.event_id not in seen]
-        telling = [cause for cause in named if cause.event_type != "MILESTONE"]
+        telling = [cause for cause in named if cause.event_type != MILESTONE]
         if not named:
-            return tuple(reversed(links))
+            break
         link = max(telling or named, key=total_order_key)
         seen.add(link.event_id)
         links.append(link)
+    return tuple(reversed(links))

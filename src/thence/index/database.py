@@ -50,6 +50,11 @@ class Index:
         _Opened.indexes.add(self)
         finalize(self, _let_go, self._keeper, self._idle)
 
+    @property
+    def folder(self) -> Path:
+        """The folder of the log."""
+        return self._folder
+
     def freshen(self, timeout_s: float = WAIT_S) -> None:
         """Takes in what the log holds by now.
 

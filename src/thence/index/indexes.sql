@@ -8,3 +8,5 @@ CREATE INDEX turns ON events (turn) WHERE turn IS NOT NULL;
 CREATE INDEX times ON events (time);
 CREATE INDEX waiters ON waiting (child);
 CREATE INDEX effects ON causes (parent, child);
+-- none where clocks are true: then a cause stands before its effects
+CREATE INDEX backward ON causes (child) WHERE parent >= child;

@@ -323,6 +323,14 @@ def variable(name: str) -> str | None:
     return os.environ.get(name) or None
 
 
+def cache_folder() -> Path | None:
+    """Returns where this user's programs keep what can be made again; None if it isn't known."""
+    given, home = variable("XDG_CACHE_HOME"), variable("HOME")
+    if given is None and home is None:
+        return None
+    return Path(given) / "thence" if given else Path(home or "", ".cache", "thence")
+
+
 def host_name() -> str:
     """Returns the name of this host."""
     return os.uname().nodename

@@ -1,0 +1,227 @@
+"""The reading side of one opened log: its events, and what is asked about them.
+
+A small log is answered by reading it whole. A large one, or one that has an index already,
+is answered by its index, which is brought up to date first; the answers are the same.
+Reading takes no lock of the log, and of a small one it writes nothing.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Event as Signal
+from typing import TYPE_CHECKING, Unpack
+from weakref import finalize
+
+from thence.context import Cause, id_of
+from thence.core.event import Event
+from thence.core.lookup import among, named
+from thence.core.order import heads, totally_ordered
+from thence.core.position import Position
+from thence.core.vocabulary import Vocabulary
+from thence.log import reader
+from thence.log.disk import Disk, cache_folder
+from thence.log.opening import known_info
+from thence.log.reading import reading
+from thence.log.segment import own_folder, segments
+
+if TYPE_CHECKING:
+    from thence.core.answer import Concurrent, Effects, Why
+    from thence.index.database import Index
+    from thence.index.page import Keys, Page, Paging
+    from thence.log.findings import Verification
+
+# a log of fewer bytes, about 12,000 events, is read whole unless it has an index already
+INDEXED_BYTES_MIN = 4 * 1024 * 1024
+LIMIT_EVENTS = 1_000
+
+After = Cause | Position | None
+
+
+class Answers:
+    """Reads the log in a folder, each time as it is then. Safe from threads."""
+
+    def __init__(self, disk: Disk, folder: Path, vocabulary: Vocabulary) -> None:
+        self._disk = disk
+        self._folder = folder
+        self._vocabulary = vocabulary
+        self._opened: dict[Path, Index] = {}
+        finalize(self, _close, self._opened)
+
+    def read(self, after: After = None) -> Iterator[Event]:
+        """Yields each event once, in arrival order: those behind `after`."""
+        behind = after if after is None or isinstance(after, Position) else id_of(after)
+        with reading(self._folder):
+            yield from reader.events_after(self._disk, self._folder, self._vocabulary, behind)
+
+    def follow(self, after: After, stop: Signal | None, sync: bool) -> Iterator[Event]:
+        """Yields what `read` yields, and goes on as the log grows, until `stop` is set."""
+        from thence.log.follower import follow
+
+        behind = after if after is None or isinstance(after, Position) else id_of(after)
+        where = (self._disk, self._folder, self._vocabulary)
+        with reading(self._folder):
+            yield from follow(*where, behind, stop or Signal(), sync)
+
+    def events(self) -> list[Event]:
+        """Returns all events in total order."""
+        return totally_ordered(self.read())
+
+    def position(self) -> Position:
+        """Returns the position behind all that is there."""
+        with reading(self._folder):
+            return reader.position(self._disk, self._folder, self._vocabulary)
+
+    def heads(self, subject: str) -> tuple[Event, ...]:
+        """Returns the events on a subject that caused no other event on it, in total order."""
+        index = self.index()
+        if index is None:
+            return heads(subject, self.read())
+        from thence.index import causality
+
+        return causality.heads(index, subject)
+
+    def get(self, event_id: str) -> Event:
+        """Returns the event of an id; raises EventNotFound."""
+        index = self.index()
+        if index is None:
+            return among(self.read(), event_id, self._folder)
+        from thence.index import lookup
+
+        return lookup.get(index, event_id)
+
+    def find(self, text: str) -> Event:
+        """Returns the event that a text names; raises EventNotFound, AmbiguousId."""
+        index = self.index()
+        if index is None:
+            return named(text, self.events(), self._vocabulary, self._folder)
+        from thence.index import lookup
+
+        return lookup.find(index, text, self._vocabulary)
+
+    def why(self, event: Cause) -> "Why":
+        """Says why an event happened; raises EventNotFound."""
+        index = self.index()
+        if index is None:
+            from thence.core.answer import why
+
+            return why(*self._among_all(event), self._vocabulary)
+        from thence.index import causality
+
+        return causality.why(index, id_of(event), self._vocabulary)
+
+    def effects(self, event: Cause) -> "Effects":
+        """Says what followed from an event; raises EventNotFound."""
+        index = self.index()
+        if index is None:
+            from thence.core.answer import effects
+
+            return effects(*self._among_all(event), self._vocabulary)
+        from thence.index import causality
+
+        return causality.effects(index, id_of(event), self._vocabulary)
+
+    def concurrent_with(self, event: Cause, limit: int) -> "Concurrent":
+        """Says what neither caused an event nor was caused by it; raises EventNotFound."""
+        index = self.index()
+        if index is None:
+            from thence.core.answer import concurrent
+
+            return concurrent(*self._among_all(event), limit)
+        from thence.index import causality
+
+        return causality.concurrent(index, id_of(event), limit)
+
+    def common_cause(self, *named: Cause) -> Event | None:
+        """Returns the latest event that all of these go back to; raises EventNotFound."""
+        index = self.index()
+        if index is None:
+            from thence.core.concurrency import common_causes
+
+            events = self.events()
+            chosen = [among(events, id_of(event), self._folder) for event in named]
+            found = common_causes(chosen, events)
+        else:
+            from thence.index import causality
+
+            found = causality.common_causes(index, [id_of(event) for event in named])
+        return found[-1] if found else None
+
+    def verify(self) -> "Verification":
+        """Checks every line of the log and changes nothing. Raises ReadFailed."""
+        from thence.log.verify import verify
+
+        with reading(self._folder):
+            return verify(self._disk, self._folder, self._vocabulary)
+
+    def index(self) -> "Index | None":
+        """Returns the index by which this log is answered, None while it is read instead.
+
+        A log is answered by its index if it has one, or from 4 MiB on.
+        """
+        index = self._opened.get(self._folder)
+        if index is None and self._is_indexed():
+            index = self._index()
+        return index
+
+    def rebuild(self) -> int:
+        """Makes the index again, also of a small log; returns how many events it holds."""
+        from thence.core.filter import Filter
+        from thence.index.query import count
+
+        index = self._index()
+        index.rebuild()
+        return count(index, Filter())
+
+    def query(
+        self,
+        *,
+        limit: int = LIMIT_EVENTS,
+        offset: int = 0,
+        cursor: str | None = None,
+        descending: bool = False,
+        **keys: "Unpack[Keys]",
+    ) -> "Page":
+        """Returns a page of the events that match; raises InvalidFilter, InvalidCursor."""
+        from thence.core.filter import Filter
+        from thence.index import listing, query
+
+        filter = Filter.of(**keys)
+        paging: Paging = {
+            "limit": limit,
+            "offset": offset,
+            "cursor": cursor,
+            "descending": descending,
+        }
+        info = known_info(self._disk, self._folder)
+        log_id = info.log_id if info else ""
+        index = self.index()
+        if index is None:
+            return listing.listed(self.read(), filter, log_id, **paging)
+        return query.page(index, filter, log_id, **paging)
+
+    def close(self) -> None:
+        """Closes the index, if one was opened; a later question opens it again."""
+        _close(self._opened)
+
+    def _index(self) -> "Index":
+        from thence.index.database import Index
+
+        made = Index(self._disk, self._folder, self._vocabulary, cache_folder())
+        # of threads that come at once one makes the index of all, without a lock to fork with
+        return self._opened.setdefault(self._folder, made)
+
+    def _is_indexed(self) -> bool:
+        with reading(self._folder):
+            if self._disk.path_id(str(own_folder(self._folder) / "index.db")) is not None:
+                return True
+            paths = segments(self._disk, self._folder)
+            sizes = (self._disk.path_id(str(path)) for path in paths)
+            return sum(there[1] for there in sizes if there) >= INDEXED_BYTES_MIN
+
+    def _among_all(self, event: Cause) -> tuple[Event, list[Event]]:
+        events = self.events()
+        return among(events, id_of(event), self._folder), events
+
+
+def _close(opened: "dict[Path, Index]") -> None:
+    while opened:
+        opened.popitem()[1].close()

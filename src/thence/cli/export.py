@@ -1,0 +1,114 @@
+"""The command `export`: events as a table, CSV or Parquet."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+import click
+
+from thence.cli.filtering import Asked, Given, filtered, keys
+from thence.cli.groups import HELP_NAMES, json_option, log_option, talks
+from thence.cli.voice import current
+
+if TYPE_CHECKING:
+    from thence.core.event import Event
+    from thence.replica import Replica
+
+# how many events are held at once, and in how many bytes of lines they should stand
+HELD_EVENTS_MAX = 1_000
+HELD_BYTES = 4 * 1024 * 1024
+_FIRST_EVENTS = 32
+_EXAMPLE = """\b
+Example:
+  thence export --csv --type order.failed -o failed.csv"""
+
+
+@click.command("export", context_settings=HELP_NAMES, epilog=_EXAMPLE)
+@click.option("--csv", "form", flag_value="csv", help="Write comma-separated text in UTF-8.")
+@click.option("--parquet", "form", flag_value="parquet", help="Write Apache Parquet.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="The file to write or replace; it is whole or not there. Else stdout.",
+)
+@filtered
+@log_option
+@json_option
+@talks
+def export_command(
+    form: str | None, output: Path | None, log: str | None, is_json: bool, **asked: Given
+) -> None:
+    """Write events as a table, CSV or Parquet.
+
+    A row is an event that fits every option that is given, as in `thence query`, in total
+    order. What is appended meanwhile is left out. However many there are, few are held in
+    memory at once.
+    """
+    from thence.cli.render import counted, plain
+    from thence.cli.tables import writer_of
+    from thence.replica import open_replica
+
+    if form is None:
+        raise click.UsageError("one of --csv and --parquet is needed")
+    if output is None and is_json:
+        raise click.UsageError("--json goes with --output: stdout holds the table")
+    if output is None and form == "parquet" and sys.stdout.isatty():
+        raise click.UsageError("a terminal shows no Parquet; name a file with --output")
+    from thence.cli.locate import find_log
+
+    voice = current()
+    rows = 0
+    with (
+        open_replica(find_log(voice, log), create=False) as replica,
+        _opened(output) as file,
+        writer_of(form, file) as write,
+    ):
+        for events in _held(replica, asked):
+            write(events)
+            rows += len(events)
+    if is_json and output is not None:
+        voice.json({"rows": rows, "file": str(output), "bytes": output.stat().st_size})
+    else:
+        voice.note(plain(f"{counted(rows, 'row')}" + (f" in {output}" if output else "")))
+
+
+def _held(replica: "Replica", asked: Asked) -> "Iterator[tuple[Event, ...]]":
+    """Yields the events that are asked for, so many at a time as memory should hold."""
+    limit, cursor = _FIRST_EVENTS, None
+    while True:
+        page = replica.query(**keys(asked), limit=limit, cursor=cursor)
+        yield page.events
+        cursor = page.next_cursor
+        if cursor is None:
+            return
+        size = sum(len(event.line) for event in page.events)
+        limit = max(1, min(HELD_EVENTS_MAX, HELD_BYTES * limit // size))
+
+
+@contextmanager
+def _opened(path: Path | None) -> Iterator[IO[bytes]]:
+    """Gives stdout, or a file that takes its name when all of it is on the device."""
+    if path is None:
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    if path.exists() and not path.is_file():  # a pipe or device keeps its name
+        with path.open("wb") as file:
+            yield file
+        return
+    path = path.resolve()
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,45 @@
+"""The options of commands that ask for events by a filter."""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, TypeVar, cast
+
+import click
+
+if TYPE_CHECKING:
+    from thence.index.page import Keys
+
+_F = TypeVar("_F", bound=Callable[..., object])
+
+# what an option was given: texts where it may be repeated
+Given = str | tuple[str, ...] | None
+# what was asked, by the key of `core.filter`
+Asked = Mapping[str, Given]
+
+
+def filtered(command: _F) -> _F:
+    """Gives a command an option for each key of a filter; it gets them by keyword."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def keys(asked: Asked) -> "Keys":
+    """Returns what was asked as `Replica.query` takes it, which reads it."""
+    return cast("Keys", asked)
+
+
+_OPTIONS = (
+    click.option("--type", multiple=True, metavar="TYPE", help="Of this type; repeatable."),
+    click.option("--actor", multiple=True, metavar="ACTOR", help="Done by this actor; repeatable."),
+    click.option("--subject", multiple=True, metavar="SUBJECT", help="About this; repeatable."),
+    click.option("--stream", multiple=True, metavar="STREAM", help="In this stream; repeatable."),
+    click.option("--since", metavar="TIME", help="From this time on, such as 2026-11-20T07:13."),
+    click.option("--until", metavar="TIME", help="Up to this time; a date includes its whole day."),
+    click.option("--turn", metavar="TURNS", help="Of these turns: 5, 3..7, 3.. or ..7."),
+    click.option(
+        "--where",
+        multiple=True,
+        metavar="TEXT",
+        help="That say this: PATH OP VALUE, joined by and; OP is one of = != < <= > >= ~.",
+    ),
+)

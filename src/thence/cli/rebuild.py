@@ -1,0 +1,40 @@
+"""The command `rebuild`: the index of a log made again."""
+
+from time import monotonic
+
+import click
+
+from thence.cli.groups import HELP_NAMES, json_option, log_option, talks
+from thence.cli.voice import current
+
+_EXAMPLE = """\b
+Example:
+  thence rebuild --log output/my-run"""
+
+
+@click.command("rebuild", context_settings=HELP_NAMES, epilog=_EXAMPLE)
+@log_option
+@json_option
+@talks
+def rebuild_command(log: str | None, is_json: bool) -> None:
+    """Make the index of a log again from its lines.
+
+    It is never needed: an index that is missing, damaged or old is made again by whoever
+    asks. A small log is read without one, until it has one.
+    """
+    from thence.cli.locate import find_log
+    from thence.cli.render import counted, plain
+    from thence.cli.stats import segment_sizes
+    from thence.replica import open_replica
+
+    voice = current()
+    with open_replica(find_log(voice, log), create=False) as replica:
+        size = sum(segment_sizes(replica.folder))
+        voice.note(plain(f"reading {counted(size, 'byte')} of {replica.folder}"))
+        begin = monotonic()
+        events = replica.rebuild()
+        seconds = monotonic() - begin
+    if is_json:
+        voice.json({"events": events, "bytes": size, "seconds": round(seconds, 3)})
+    else:
+        voice.say(f"indexed {counted(events, 'event')} in {seconds:.1f} s")

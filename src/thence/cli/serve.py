@@ -1,0 +1,101 @@
+"""The command `serve`: a folder of logs, answered for over HTTP on this machine."""
+
+import os
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import click
+
+from thence.cli.groups import HELP_NAMES, json_option, talks
+from thence.cli.main import INTERRUPTED
+from thence.cli.voice import Voice, current
+from thence.errors import ExtraMissing, NotALog
+
+_PORT_MAX = 65_535
+_EXAMPLE = """\b
+Example:
+  thence serve output
+  curl http://127.0.0.1:8377/simulations"""
+
+
+@click.command("serve", context_settings=HELP_NAMES, epilog=_EXAMPLE)
+@click.argument("root", required=False)
+@click.option(
+    "--port",
+    type=click.IntRange(0, _PORT_MAX),
+    help="This port, 0 for any; else 8377 or the next free one.",
+)
+@click.option(
+    "--token",
+    metavar="TOKEN",
+    help="Answer only to who shows this token; else THENCE_TOKEN, which others don't see.",
+)
+@json_option
+@talks
+def serve_command(root: str | None, port: int | None, token: str | None, is_json: bool) -> None:
+    """Answer questions about the logs in a folder over HTTP, on this machine alone.
+
+    ROOT is a folder of runs and other logs, or a log; else THENCE_ROOT, else ./output. The
+    address is the first line on stdout. Ctrl-C ends it at once.
+    """
+    voice = current()
+    try:
+        _serve(voice, Path(root or voice.settings.runs), port, token)
+    except KeyboardInterrupt:  # the usual end of it, so there is nothing to tell
+        _end(voice, INTERRUPTED)
+    except SystemExit as ended:
+        _end(voice, ended.code if isinstance(ended.code, int) else 0)
+
+
+def _serve(voice: Voice, root: Path, port: int | None, token: str | None) -> None:
+    from thence import __version__
+    from thence.server import running
+
+    _check(root)
+    token = _token(voice, token)
+    running.end_on_sigterm()
+    listener = running.listening(port)
+    address = f"http://{running.HOST}:{listener.getsockname()[1]}"
+    if voice.is_json:
+        voice.json({"url": address, "root": str(root.absolute())})
+    else:
+        voice.say(address)
+    voice.flush()
+    shown = ' -H "Authorization: Bearer $THENCE_TOKEN"' if token else ""
+    voice.note(f"serving {root.absolute()}; try: curl{shown} {address}/simulations")
+    voice.note("Ctrl-C ends it")
+    running.serve(listener, root, token, __version__)
+
+
+def _check(root: Path) -> None:
+    """Raises what would keep the server from its work before it says a word."""
+    for package in ("fastapi", "uvicorn"):
+        if find_spec(package) is None:
+            raise ExtraMissing(
+                "could not start the server",
+                cause=f"{package} is not installed",
+                hint="pip install 'thence[server]'",
+            )
+    if not root.is_dir():
+        raise NotALog(
+            "could not serve",
+            place=root,
+            cause="there is no such folder",
+            hint="name the folder of the runs or logs: thence serve FOLDER",
+        )
+
+
+def _token(voice: Voice, given: str | None) -> str | None:
+    """Returns the token that is asked for; an empty one is a variable that was never set."""
+    token = given if given is not None else voice.settings.token
+    if token == "":
+        raise click.BadParameter("it is empty", param_hint="--token")
+    return token
+
+
+def _end(voice: Voice, code: int) -> None:
+    """Ends the process at once, whatever questions are still being answered in its threads."""
+    voice.flush()
+    sys.stderr.flush()
+    os._exit(code)

@@ -1,0 +1,88 @@
+"""An event as a row of a table: the columns that frames and exported files have."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from thence.core.event import Event, decoded
+
+INTEGER_MAX = 2**63 - 1
+
+
+class Row(NamedTuple):
+    """One event; the fields are the columns, in their order.
+
+    Of a line of another tool `node_id` is empty, `seq` and `lamport_clock` are 0, `verified`
+    is False. `turn` and `seq` are at most 64 bits wide. `payload` is JSON as it was stored,
+    "{}" where the event has none.
+    """
+
+    event_id: str
+    event_type: str
+    timestamp: str
+    node_id: str
+    seq: int
+    lamport_clock: int
+    stream: str | None
+    subject: str | None
+    actor: str | None
+    turn: int | None
+    step: str | None
+    description: str | None
+    caused_by: Sequence[str]
+    inferred_causes: Sequence[str]
+    verified: bool
+    payload: str
+
+
+COLUMNS = Row._fields
+_decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+
+def row_of(event: Event) -> Row:
+    """Returns an event's row; text that UTF-8 can't hold stands as its escape."""
+    header = event.header
+    row = Row(
+        header.event_id,
+        header.event_type,
+        header.timestamp,
+        header.node_id,
+        min(header.seq, INTEGER_MAX),
+        header.lamport_clock,
+        event.stream,
+        event.subject,
+        event.actor,
+        _bounded(header.turn_number),
+        header.step,
+        header.description,
+        header.caused_by,
+        header.inferred_causes,
+        not event.is_foreign,
+        _payload(event),
+    )
+    return Row(*map(_storable, row)) if event.is_foreign else row
+
+
+def _bounded(number: int | None) -> int | None:
+    return None if number is None else max(-INTEGER_MAX, min(number, INTEGER_MAX))
+
+
+def _payload(event: Event) -> str:
+    """Returns the payload's own bytes, so that no number changes on its way."""
+    key = event.vocabulary.payload_key
+    try:
+        raw = _decode_members(event.line).get(key)
+        text = "" if raw is None else bytes(raw).decode()
+    except msgspec.MsgspecError:  # half a character stands in it
+        import json
+
+        text = json.dumps(decoded(event.line).get(key))
+    return text if text.startswith("{") else "{}"
+
+
+def _storable(value: Any) -> Any:
+    """Writes text of another tool so that UTF-8 can hold it."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    return tuple(map(_storable, value)) if isinstance(value, tuple) else value

@@ -1,0 +1,170 @@
+"""Causes and effects answered by an index: what `core.order` says, of any number of events.
+
+Each answer is of the log as it is then. `core.order` and `core.concurrency` are the slow
+truth that a test holds these to.
+"""
+
+import sqlite3
+from collections.abc import Sequence
+
+from thence.core.answer import Concurrent, Effects, Why
+from thence.core.event import Event
+from thence.core.order import CHAIN_EVENTS_MAX, CONE_EVENTS_MAX, MILESTONE, Cone
+from thence.core.position import Position
+from thence.core.vocabulary import Vocabulary
+from thence.index import cut, links, sharing
+from thence.index.database import Index
+from thence.index.links import Direction
+from thence.index.lookup import events_at, is_storable, lines_at, place_of
+
+
+def cone(
+    index: Index,
+    event_id: str,
+    direction: Direction,
+    depth: int | None = None,
+    limit: int = CONE_EVENTS_MAX,
+) -> tuple[Cone, bool]:
+    """Returns causes or effects with their distance, nearest first, and whether any was cut off.
+
+    At one distance the total order decides; the event is not among them. With a `depth` only
+    those of at most this distance are looked for. Raises EventNotFound.
+    """
+
+    def work(connection: sqlite3.Connection) -> tuple[Cone, bool]:
+        place = place_of(index, connection, event_id)
+        distances, truncated = links.cone(connection, place, direction, depth, limit)
+        events = events_at(index, connection, distances)
+        return tuple(zip(events, distances.values(), strict=True)), truncated
+
+    return index.answer(work)
+
+
+def cone_lines(
+    index: Index,
+    event_id: str,
+    direction: Direction,
+    depth: int | None = None,
+    limit: int = CONE_EVENTS_MAX,
+) -> tuple[tuple[tuple[bytes, int], ...], bool]:
+    """Returns what `cone` does, with the stored bytes of each event, which is not decoded.
+
+    For whoever hands them on as they are: it takes half as long. Raises EventNotFound.
+    """
+
+    def work(connection: sqlite3.Connection) -> tuple[tuple[tuple[bytes, int], ...], bool]:
+        place = place_of(index, connection, event_id)
+        distances, truncated = links.cone(connection, place, direction, depth, limit)
+        lines = lines_at(index, connection, distances)
+        return tuple(zip(lines, distances.values(), strict=True)), truncated
+
+    return index.answer(work)
+
+
+def chain(index: Index, event_id: str, limit: int = CHAIN_EVENTS_MAX) -> tuple[Event, ...]:
+    """Returns one line of causes from a root to the event, the root first.
+
+    Of a line longer than the limit it is the end at the event. Raises EventNotFound.
+    """
+
+    def work(connection: sqlite3.Connection) -> tuple[Event, ...]:
+        place = place_of(index, connection, event_id)
+        found = links.chain(connection, place, MILESTONE, limit)
+        return tuple(events_at(index, connection, found))
+
+    return index.answer(work)
+
+
+def why(index: Index, event_id: str, vocabulary: Vocabulary) -> Why:
+    """Finds the causes of an event; raises EventNotFound."""
+
+    def work(connection: sqlite3.Connection) -> Why:
+        place = place_of(index, connection, event_id)
+        line = links.chain(connection, place, MILESTONE, CHAIN_EVENTS_MAX)
+        distances, truncated = links.cone(connection, place, "upstream", None, CONE_EVENTS_MAX)
+        places = list({**distances, **dict.fromkeys(line)})
+        found = dict(zip(places, events_at(index, connection, places), strict=True))
+        told = tuple(found[link] for link in line)
+        near = tuple((found[cause], distance) for cause, distance in distances.items())
+        return Why(told[-1], told, near, tuple(map(vocabulary.sentence, told)), truncated)
+
+    return index.answer(work)
+
+
+def effects(index: Index, event_id: str, vocabulary: Vocabulary) -> Effects:
+    """Finds the effects of an event; raises EventNotFound."""
+
+    def work(connection: sqlite3.Connection) -> Effects:
+        place = place_of(index, connection, event_id)
+        distances, truncated = links.cone(connection, place, "downstream", None, CONE_EVENTS_MAX)
+        event, *found = events_at(index, connection, [place, *distances])
+        near = tuple(zip(found, distances.values(), strict=True))
+        return Effects(event, near, tuple(map(vocabulary.sentence, found)), truncated)
+
+    return index.answer(work)
+
+
+def concurrent(index: Index, event_id: str, limit: int = CONE_EVENTS_MAX) -> Concurrent:
+    """Finds the first events that neither caused an event nor were caused by it.
+
+    Raises EventNotFound.
+    """
+
+    def work(connection: sqlite3.Connection) -> Concurrent:
+        place = place_of(index, connection, event_id)
+        related = links.reached(connection, [place], "upstream")
+        related |= links.reached(connection, [place], "downstream")
+        related.add(place)
+        others: list[int] = []
+        for (other,) in connection.execute("SELECT place FROM events ORDER BY place"):
+            if other not in related:
+                others.append(other)
+                if len(others) > limit:
+                    break
+        event, *found = events_at(index, connection, [place, *others[:limit]])
+        return Concurrent(event, tuple(found), len(others) > limit)
+
+    return index.answer(work)
+
+
+def common_causes(index: Index, event_ids: Sequence[str]) -> tuple[Event, ...]:
+    """Returns the latest events that all of these go back to, in total order.
+
+    Raises EventNotFound.
+    """
+
+    def work(connection: sqlite3.Connection) -> tuple[Event, ...]:
+        places = [place_of(index, connection, event_id) for event_id in event_ids]
+        return tuple(events_at(index, connection, sharing.latest_shared(connection, places)))
+
+    return index.answer(work)
+
+
+def causal_cut(index: Index, event_id: str) -> Position:
+    """Returns the smallest past of an event that is closed under *precedes*, itself included.
+
+    It goes through the whole index once, and again only where clocks are not true. Raises
+    EventNotFound.
+    """
+
+    def work(connection: sqlite3.Connection) -> Position:
+        return cut.causal_cut(connection, place_of(index, connection, event_id))
+
+    return index.answer(work)
+
+
+def heads(index: Index, subject: str) -> tuple[Event, ...]:
+    """Returns the events on a subject that caused no other event on it, in total order."""
+    if not is_storable(subject):
+        return ()
+    on_subject = (
+        "SELECT place FROM events"
+        " WHERE subject = (SELECT id FROM names WHERE text = :subject) ORDER BY place"
+    )
+
+    def work(connection: sqlite3.Connection) -> tuple[Event, ...]:
+        found = connection.execute(on_subject, {"subject": subject})
+        on = [place for (place,) in found]
+        return tuple(events_at(index, connection, links.ends(connection, on)))
+
+    return index.answer(work)

@@ -1,0 +1,140 @@
+"""Links between causes and effects, walked by the places of an index.
+
+Places are in total order, so that smaller is earlier. Lines of other tools carry no clock:
+they may stand before their causes, and name each other in a circle. Every walk ends all the
+same, for it goes to a place once.
+"""
+
+import json
+import sqlite3
+from collections.abc import Collection, Iterable, Sequence
+from typing import Literal
+
+Direction = Literal["upstream", "downstream"]
+
+# a layer of so few places is asked for place by place
+_FEW_PLACES = 3
+
+_LOWEST = -(2**63)
+_ENDS = {"upstream": ("child", "parent"), "downstream": ("parent", "child")}
+_REACHED = """
+    WITH RECURSIVE reached (place) AS (
+        SELECT causes.{far} FROM json_each(:places) CROSS JOIN causes
+            ON causes.{near} = value AND causes.{far} >= :floor
+        UNION
+        SELECT {far} FROM reached CROSS JOIN causes
+            ON {near} = reached.place AND {far} >= :floor
+    )
+    SELECT place FROM reached
+"""
+
+
+def beside(connection: sqlite3.Connection, places: Sequence[int], direction: Direction) -> set[int]:
+    """Returns the places that are one step away from any of some places."""
+    near, far = _ENDS[direction]
+    if len(places) <= _FEW_PLACES:
+        sql = f"SELECT {far} FROM causes WHERE {near} = ?"
+        rows = [row for place in places for row in connection.execute(sql, (place,)).fetchall()]
+    else:
+        # json_each has a column of the name parent too
+        sql = f"SELECT causes.{far} FROM json_each(?) CROSS JOIN causes ON causes.{near} = value"
+        rows = connection.execute(sql, (json.dumps(places),)).fetchall()
+    return {place for (place,) in rows}
+
+
+def cone(
+    connection: sqlite3.Connection, place: int, direction: Direction, depth: int | None, limit: int
+) -> tuple[dict[int, int], bool]:
+    """Returns the distance of each place in a cone, nearest first, and whether it was cut off.
+
+    At one distance the total order decides; `core.order.upstream` tells the rest.
+    """
+    distances: dict[int, int] = {}
+    layer = [place]
+    seen = {place}
+    distance = 0
+    while layer and distance != depth:
+        distance += 1
+        found = beside(connection, layer, direction) - seen
+        seen |= found
+        layer = sorted(found)
+        room = limit - len(distances)
+        distances.update(dict.fromkeys(layer[:room], distance))
+        if len(layer) > room:
+            return distances, True
+    return distances, False
+
+
+def reached(
+    connection: sqlite3.Connection,
+    places: Iterable[int],
+    direction: Direction,
+    floor: int = _LOWEST,
+) -> set[int]:
+    """Returns all places that steps from some places lead to, none of them below the floor.
+
+    A place to start from is among them only if a step leads back to it.
+    """
+    near, far = _ENDS[direction]
+    given = {"places": json.dumps(list(places)), "floor": floor}
+    found = connection.execute(_REACHED.format(near=near, far=far), given)
+    return {place for (place,) in found}
+
+
+def is_forward(connection: sqlite3.Connection) -> bool:
+    """Tells whether every cause stands before its effects, as it does where clocks are true."""
+    backward = "SELECT 1 FROM causes WHERE parent >= child LIMIT 1"
+    return connection.execute(backward).fetchone() is None
+
+
+def ends(connection: sqlite3.Connection, places: Sequence[int]) -> list[int]:
+    """Returns those of some places, in total order, that no steps lead to from any of them.
+
+    Most are led to by one step. Where every cause stands before its effects, the rest of the
+    search ends at the first place that is still in question.
+    """
+    one_step = (
+        "SELECT causes.parent FROM json_each(:places) CROSS JOIN causes ON child = value"
+        " WHERE causes.parent IN (SELECT value FROM json_each(:places))"
+    )
+    passed = {place for (place,) in connection.execute(one_step, {"places": json.dumps(places)})}
+    open_places = [place for place in places if place not in passed]
+    if not open_places:
+        return []
+    if not is_forward(connection):
+        passed |= reached(connection, places, "upstream")
+    else:
+        first = min(open_places)
+        later = [place for place in places if place > first]
+        passed |= reached(connection, later, "upstream", first)
+    return sorted(place for place in open_places if place not in passed)
+
+
+def chain(connection: sqlite3.Connection, place: int, avoided_type: str, limit: int) -> list[int]:
+    """Returns one line of causes that ends at a place, as `core.order.chain` goes back.
+
+    It passes through an event of the avoided type only where nothing else is named.
+    """
+    back = (
+        "SELECT parent FROM causes JOIN events ON place = parent WHERE child = :child"
+        " ORDER BY type = (SELECT id FROM names WHERE text = :avoided), parent DESC"
+    )
+    links = {place: None}
+    while len(links) < limit:
+        named = connection.execute(back, {"child": place, "avoided": avoided_type})
+        before = next((cause for (cause,) in named if cause not in links), None)
+        if before is None:
+            break
+        links[before] = None
+        place = before
+    return list(reversed(links))
+
+
+def causes_within(connection: sqlite3.Connection, places: Collection[int]) -> dict[int, list[int]]:
+    """Returns the direct causes of each of some places, those of them that are among these."""
+    sql = "SELECT child, causes.parent FROM json_each(:places) CROSS JOIN causes ON child = value"
+    found: dict[int, list[int]] = {place: [] for place in places}
+    for child, parent in connection.execute(sql, {"places": json.dumps(list(places))}):
+        if parent in found:
+            found[child].append(parent)
+    return found

@@ -1,0 +1,126 @@
+"""Events looked up in an index: by id, by a text that names one, by place."""
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+
+from thence.core.event import Event
+from thence.core.lookup import ambiguous, beginnings, not_found
+from thence.core.vocabulary import Vocabulary
+from thence.index.database import Index
+from thence.index.lines import Extent
+
+# how many events are read at once where each is looked at, the latest first
+_READ_EVENTS_MIN = 64
+_READ_EVENTS_MAX = 4_096
+
+
+def get(index: Index, event_id: str) -> Event:
+    """Returns the event of an id; raises EventNotFound."""
+    return index.answer(
+        lambda connection: event_at(index, connection, place_of(index, connection, event_id))
+    )
+
+
+def find(index: Index, text: str, vocabulary: Vocabulary) -> Event:
+    """Returns the event that a text names, as `core.lookup.named` says.
+
+    Raises EventNotFound, AmbiguousId. "@last-error" reads the events from the last one back.
+    """
+
+    def work(connection: sqlite3.Connection) -> Event:
+        if text == "@last-error":
+            return _last_error(index, connection, vocabulary)
+        if text == "@last":
+            place = connection.execute("SELECT max(place) FROM events").fetchone()[0]
+        else:
+            place = _begun(index, connection, text)
+        if place is None:
+            raise not_found(index.folder, text)
+        return event_at(index, connection, place)
+
+    return index.answer(work)
+
+
+def place_of(index: Index, connection: sqlite3.Connection, event_id: str) -> int:
+    """Returns the place of an event; raises EventNotFound."""
+    if is_storable(event_id):
+        sql = "SELECT place FROM events WHERE event_id = :event_id"
+        found = connection.execute(sql, {"event_id": event_id}).fetchone()
+        if found is not None:
+            place: int = found[0]
+            return place
+    raise not_found(index.folder, event_id)
+
+
+def event_at(index: Index, connection: sqlite3.Connection, place: int) -> Event:
+    """Returns the event at a place."""
+    return events_at(index, connection, [place])[0]
+
+
+def events_at(index: Index, connection: sqlite3.Connection, places: Iterable[int]) -> list[Event]:
+    """Returns the events at places, in the order of these; they are read in the log's order."""
+    wanted = list(places)
+    in_order = sorted(set(wanted))
+    events = index.fetch(connection, _extents(connection, in_order))
+    found = dict(zip(in_order, events, strict=True))
+    return [found[place] for place in wanted]
+
+
+def lines_at(index: Index, connection: sqlite3.Connection, places: Iterable[int]) -> list[bytes]:
+    """Returns the stored bytes of the events at places, as `events_at` returns these."""
+    wanted = list(places)
+    in_order = sorted(set(wanted))
+    lines = index.lines(connection, _extents(connection, in_order))
+    found = dict(zip(in_order, lines, strict=True))
+    return [found[place] for place in wanted]
+
+
+def _extents(connection: sqlite3.Connection, places: Sequence[int]) -> Iterator[Extent]:
+    sql = (
+        "SELECT segment, offset, length, event_id FROM json_each(:places)"
+        " CROSS JOIN events ON place = value ORDER BY key"
+    )
+    return connection.execute(sql, {"places": json.dumps(places)})
+
+
+def _begun(index: Index, connection: sqlite3.Connection, text: str) -> int:
+    """Returns the place of the one event whose id begins with a text."""
+    begun = [text for text in beginnings(text) if is_storable(text)]
+    # in bytes: no text goes on with 0xff, so that the end is behind all that begin so
+    sql = (
+        "SELECT place, event_id FROM events WHERE event_id >= :begin"
+        " AND event_id < :begin || CAST(x'ff' AS TEXT) ORDER BY place"
+    )
+    found: dict[int, str] = {}
+    for begin in begun:
+        found.update(connection.execute(sql, {"begin": begin}))
+    if not found:
+        raise not_found(index.folder, text)
+    first = min(found)
+    if len(found) > 1:
+        raise ambiguous(text, len(found), found[first])
+    return first
+
+
+def _last_error(index: Index, connection: sqlite3.Connection, vocabulary: Vocabulary) -> Event:
+    behind = "SELECT place FROM events WHERE place < :end ORDER BY place DESC LIMIT :number"
+    end, number = 2**63 - 1, _READ_EVENTS_MIN
+    while True:
+        found = connection.execute(behind, {"end": end, "number": number})
+        places = [place for (place,) in found]
+        if not places:
+            raise not_found(index.folder, "@last-error")
+        for event in events_at(index, connection, places):
+            if vocabulary.is_error(event):
+                return event
+        end, number = places[-1], min(2 * number, _READ_EVENTS_MAX)
+
+
+def is_storable(text: str) -> bool:
+    """Tells whether a text can be an id: no event's id holds half a surrogate pair."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,97 @@
+"""What an index tells of a log as a whole: counts, ends, what is damaged."""
+
+import sqlite3
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import msgspec
+
+from thence.core.event import Event
+from thence.core.tally import falling
+from thence.index.database import Index
+from thence.index.lookup import events_at
+
+_TYPES = """
+    SELECT coalesce(text, ''), sum(events) FROM tallies LEFT JOIN names ON id = type GROUP BY type
+"""
+_ACTORS = """
+    SELECT text, sum(events) FROM tallies JOIN names ON id = actor WHERE text != '' GROUP BY actor
+"""
+# other tools' events have no clock and stand first
+_UNVERIFIED = """
+    SELECT count(*) FROM events
+    WHERE place < coalesce((SELECT min(place) FROM events WHERE seq != 0), 9223372036854775807)
+"""
+_EARLIEST = """
+    SELECT place FROM events WHERE time = (SELECT min(time) FROM events) ORDER BY place LIMIT 1
+"""
+_DAMAGE = """
+    SELECT segments.name, offset, length, code, reason
+    FROM damage JOIN segments ON segments.id = damage.segment
+    ORDER BY segments.name = 'events.jsonl', segments.name, offset LIMIT :limit
+"""
+
+
+class BadBytes(msgspec.Struct, frozen=True):
+    """Bytes of a file that are no event."""
+
+    file: str
+    offset: int
+    length: int
+    code: str
+    reason: str
+
+
+class Overview(NamedTuple):
+    """The counts of a log, the ends of its total order, the first of its bad lines.
+
+    `earliest` is the event with the earliest time, `read_bytes` how far each segment was
+    read, by its name.
+    """
+
+    events: int
+    unverified: int
+    turns: int
+    by_type: Mapping[str, int]
+    by_actor: Mapping[str, int]
+    first: Event | None
+    last: Event | None
+    earliest: Event | None
+    bad_lines: int
+    damage: tuple[BadBytes, ...]
+    read_bytes: Mapping[str, int]
+
+
+def overview(index: Index, damage_max: int) -> Overview:
+    """Returns what the index tells as it is now; raises ReadFailed."""
+
+    def work(connection: sqlite3.Connection) -> Overview:
+        by_type = _counts(connection, _TYPES)
+        ends = connection.execute("SELECT min(place), max(place) FROM events").fetchone()
+        earliest = connection.execute(_EARLIEST).fetchone() or ends[:1]
+        places = [*ends, *earliest] if ends[0] is not None else []
+        first, last, start = events_at(index, connection, places) or (None, None, None)
+        damage = connection.execute(_DAMAGE, {"limit": damage_max})
+        return Overview(
+            events=sum(by_type.values()),
+            unverified=_number(connection, _UNVERIFIED),
+            turns=_number(connection, "SELECT max(turn) FROM events"),
+            by_type=by_type,
+            by_actor=_counts(connection, _ACTORS),
+            first=first,
+            last=last,
+            earliest=start,
+            bad_lines=_number(connection, "SELECT sum(bad_lines) FROM segments"),
+            damage=tuple(BadBytes(*row) for row in damage),
+            read_bytes=dict(connection.execute("SELECT name, read_bytes FROM segments")),
+        )
+
+    return index.answer(work)
+
+
+def _counts(connection: sqlite3.Connection, sql: str) -> dict[str, int]:
+    return falling({text: int(events) for text, events in connection.execute(sql) if events})
+
+
+def _number(connection: sqlite3.Connection, sql: str) -> int:
+    return int(connection.execute(sql).fetchone()[0] or 0)

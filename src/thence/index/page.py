@@ -1,0 +1,127 @@
+"""A page of an answer: some of the events that match a filter, in total order.
+
+What is asked for, and how a page is cut, is the same whether an index answers or a plain
+reading of the log.
+"""
+
+from typing import TYPE_CHECKING, NamedTuple, TypedDict, Unpack
+
+from thence.core.event import Event
+from thence.core.filter import Filter, Names, Time, Turns
+from thence.errors import InvalidFilter
+from thence.index.cursor import Mark, key_of, mark_of, question_of
+
+if TYPE_CHECKING:
+    import pandas
+
+LIMIT_EVENTS = 1_000
+NUMBER_MAX = 2**63 - 1
+
+
+class Keys(TypedDict, total=False):
+    """The keys of a filter, as `Filter.of` takes them."""
+
+    type: Names
+    actor: Names
+    subject: Names
+    stream: Names
+    since: Time
+    until: Time
+    turn: Turns
+    where: Names
+
+
+class Paging(TypedDict, total=False):
+    """Which page is asked for: the first events, unless an offset or a cursor is given."""
+
+    limit: int
+    offset: int
+    cursor: str | None
+    descending: bool
+
+
+class Asked(Keys, Paging, total=False):
+    """A filter and a page of its answer, as `Replica.query` takes them."""
+
+
+class Page(NamedTuple):
+    """Events that match a filter, in total order.
+
+    `total` counts all that match, before paging, as of the first page. `next_cursor` asks
+    for the page behind this one; it is None on the last.
+    """
+
+    events: tuple[Event, ...]
+    total: int
+    has_more: bool
+    next_cursor: str | None
+
+    def df(self) -> "pandas.DataFrame":
+        """Returns the events as a pandas DataFrame with the columns of `thence.core.table`.
+
+        Times are UTC; one that can't be read is NaT. Raises ExtraMissing without pandas,
+        which `pip install 'thence[tables]'` brings.
+        """
+        from thence.index.frame import frame
+
+        return frame(self.events)
+
+
+class Wanted(NamedTuple):
+    """Which page of an answer is asked for.
+
+    `mark` is where the page before ended; None for one that counts its offset from the
+    beginning.
+    """
+
+    question: bytes
+    limit: int
+    offset: int
+    mark: Mark | None
+    descending: bool
+
+    @classmethod
+    def of(cls, filter: Filter, log_id: str, **paging: Unpack[Paging]) -> "Wanted":
+        """Reads what is asked for; raises InvalidFilter, InvalidCursor."""
+        limit, offset = paging.get("limit", LIMIT_EVENTS), paging.get("offset", 0)
+        cursor, descending = paging.get("cursor"), paging.get("descending", False)
+        _check("limit", limit, 1)
+        _check("offset", offset, 0)
+        question = question_of(filter, descending, log_id)
+        if cursor is None:
+            return cls(question, limit, offset, None, descending)
+        if offset:
+            raise _unfit("offset", "a cursor tells already where the page begins")
+        return cls(question, limit, 0, mark_of(cursor, question), descending)
+
+    def room(self, total: int) -> int:
+        """Returns how many events the page may hold at most; `total` is that of the answer."""
+        return max(0, min(self.limit, total - self.served))
+
+    @property
+    def served(self) -> int:
+        """How many events of the answer stand before the page."""
+        return self.mark.served if self.mark else self.offset
+
+    def page(self, events: list[Event], snapshot: int, total: int) -> Page:
+        """Makes the page of its events; the snapshot is its own if it is the first one.
+
+        Fewer events than there was room for mean that some have gone: then it is the last.
+        """
+        if self.mark is not None:
+            snapshot, total = self.mark.snapshot, self.mark.total
+        served = self.served + len(events)
+        if served >= total or len(events) < self.limit:
+            return Page(tuple(events), total, False, None)
+        mark = Mark(self.question, snapshot, total, served, key_of(events[-1]))
+        return Page(tuple(events), total, True, mark.cursor)
+
+
+def _check(key: str, value: int, least: int) -> None:
+    if type(value) is not int or not least <= value <= NUMBER_MAX:
+        raise _unfit(key, f"{value!r:.80} is not an integer from {least}")
+
+
+def _unfit(key: str, cause: str) -> InvalidFilter:
+    hint = f"leave {key} out, or pass an integer that fits"
+    return InvalidFilter("could not read the filter", key=key, cause=cause, hint=hint)

@@ -1,0 +1,189 @@
+"""Questions to an index: a page of the events that match a filter, and how many there are.
+
+The cost of a page does not depend on the size of the log: it is found from where the page
+before ended, or by arithmetic, or in the index of a column. A total is tallied, or counted
+once and kept in the cursor. What `where` asks is judged on the events themselves, a batch at
+a time, over what the columns leave.
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from typing import Unpack
+
+from thence.core.event import Event
+from thence.core.filter import Filter
+from thence.index.cursor import Key
+from thence.index.database import Index
+from thence.index.judging import judge
+from thence.index.lines import Extent
+from thence.index.lookup import events_at
+from thence.index.page import Page, Paging, Wanted
+from thence.index.selection import NUMBER_MAX, Selection, selection
+from thence.index.stretch import Stretch, stretch, tallied
+
+BATCH_EVENTS = 1_000
+BATCH_BYTES = 4 * 1024 * 1024
+
+
+def page(
+    index: Index,
+    filter: Filter,
+    log_id: str = "",
+    **paging: Unpack[Paging],
+) -> Page:
+    """Returns a page of the events that match, from what the log holds now.
+
+    It begins `offset` events behind the first one that matches, or behind the page that gave
+    out the cursor; then it shows what had arrived at the first page. `log_id` marks the
+    cursors. Raises InvalidFilter, InvalidCursor, ReadFailed.
+    """
+    wanted = Wanted.of(filter, log_id, **paging)
+    return index.answer(lambda connection: _page(index, connection, filter, wanted))
+
+
+def count(index: Index, filter: Filter) -> int:
+    """Counts the events that match, in what the log holds now. Raises ReadFailed."""
+    return index.answer(lambda connection: _count(index, connection, filter))
+
+
+def _count(index: Index, connection: sqlite3.Connection, filter: Filter) -> int:
+    asked = selection(connection, filter)
+    if asked is None:
+        return 0
+    whole = stretch(connection, asked, _newest(connection), is_counted=True)
+    if not filter.where:
+        return _total(connection, whole, asked)
+    return sum(1 for _ in _judged(index, connection, whole, filter, False))
+
+
+def _page(index: Index, connection: sqlite3.Connection, filter: Filter, wanted: Wanted) -> Page:
+    newest = _newest(connection)
+    asked = selection(connection, filter)
+    if asked is None:
+        return wanted.page([], newest, 0)
+    whole = stretch(connection, asked, newest, is_counted=wanted.mark is None)
+    if wanted.mark is not None:
+        whole = _behind(connection, whole, wanted, newest)
+    if filter.where:
+        total, events = _judged_page(index, connection, whole, filter, wanted)
+    else:
+        total = wanted.mark.total if wanted.mark else _total(connection, whole, asked)
+        events = _events(index, connection, whole, wanted, total)
+    return wanted.page(events, newest, total)
+
+
+def _newest(connection: sqlite3.Connection) -> int:
+    """Returns the highest arrival, which is how many events there are."""
+    found = tallied(connection, {})
+    assert found is not None
+    return found
+
+
+def _total(connection: sqlite3.Connection, whole: Stretch, asked: Selection) -> int:
+    """Counts the events of a stretch, which is all of what is asked."""
+    known = tallied(connection, asked.names) if not asked.spans else None
+    if known is None:
+        known = whole.known_count
+    if known is not None:
+        return known
+    columns = whole.selection.columns
+    if len(columns) == 1:  # its index holds all that is asked
+        whole = whole._replace(lead=columns[0])
+    return int(connection.execute(whole.count_sql()).fetchone()[0])
+
+
+def _behind(connection: sqlite3.Connection, whole: Stretch, wanted: Wanted, newest: int) -> Stretch:
+    """Returns what of a stretch stands behind the last page, as of the first one."""
+    assert wanted.mark is not None
+    place, is_there = _place_of(connection, wanted.mark.last, whole.last)
+    if wanted.descending:
+        whole = whole._replace(last=place - 1 if is_there else place)
+    else:
+        whole = whole._replace(first=place + 1)
+    snapshot = wanted.mark.snapshot
+    return whole if snapshot >= newest else whole._replace(snapshot=snapshot)
+
+
+def _place_of(connection: sqlite3.Connection, key: Key, last: int) -> tuple[int, bool]:
+    """Returns the last place up to a key, and whether the event of this very key stands there.
+
+    Places are in the order of keys, so that it is found by halving.
+    """
+    low, high, is_there = 0, last, False
+    while low < high:
+        middle = (low + high + 1) // 2
+        row = connection.execute(
+            "SELECT place, lamport, seq, stamp, event_id, names.text AS node FROM events"
+            " JOIN names ON names.id = node WHERE place >= :middle ORDER BY place LIMIT 1",
+            {"middle": middle},
+        ).fetchone()
+        found = _key(*row[1:]) if row else None
+        if found is None or found > key:
+            high = middle - 1
+        else:
+            low, is_there = row[0], found == key
+    return low, is_there
+
+
+def _key(lamport: int, seq: int, stamp: str | None, event_id: str, node: str) -> Key:
+    own = (node.encode(), b"") if seq else (b"", (stamp or "").encode())
+    return lamport, *own, event_id.encode()
+
+
+def _events(
+    index: Index, connection: sqlite3.Connection, whole: Stretch, wanted: Wanted, total: int
+) -> list[Event]:
+    """Reads the events of a page."""
+    offset = wanted.offset
+    if offset and whole.known_count is not None:
+        whole, offset = whole.behind(offset, wanted.descending), 0
+    values = {"limit": wanted.room(total), "offset": offset}
+    places = connection.execute(whole.sql(wanted.descending), values)
+    return events_at(index, connection, [place for (place,) in places])
+
+
+def _judged_page(
+    index: Index, connection: sqlite3.Connection, whole: Stretch, filter: Filter, wanted: Wanted
+) -> tuple[int, list[Event]]:
+    """Returns the total and the events of a page whose candidates have to be read."""
+    events: list[Event] = []
+    found = 0
+    room = wanted.room(NUMBER_MAX if wanted.mark is None else wanted.mark.total)
+    for event in _judged(index, connection, whole, filter, wanted.descending):
+        found += 1
+        if wanted.offset < found and len(events) < room:
+            events.append(event)
+        if wanted.mark is not None and len(events) == room:
+            break
+    return found, events
+
+
+def _judged(
+    index: Index, connection: sqlite3.Connection, whole: Stretch, filter: Filter, descending: bool
+) -> Iterator[Event]:
+    """Yields those candidates, in order, for which all that `where` asks holds."""
+    holds = judge(filter.where)
+    values = {"limit": NUMBER_MAX, "offset": 0}
+    places = connection.execute(whole.sql(descending), values)
+    while some := [place for (place,) in places.fetchmany(BATCH_EVENTS)]:
+        for batch in _batches(connection, some):
+            yield from (event for event in index.fetch(connection, batch) if holds(event))
+
+
+def _batches(connection: sqlite3.Connection, places: list[int]) -> Iterator[list[Extent]]:
+    """Yields where the events at places lie, so many at a time as memory should hold."""
+    extents = connection.execute(
+        "SELECT segment, offset, length FROM json_each(:places)"
+        " CROSS JOIN events ON place = value ORDER BY key",
+        {"places": json.dumps(places)},
+    )
+    batch: list[Extent] = []
+    size_bytes = 0
+    for extent in extents:
+        batch.append(extent)
+        size_bytes += extent[2]
+        if size_bytes >= BATCH_BYTES:
+            yield batch
+            batch, size_bytes = [], 0
+    yield batch

@@ -1,0 +1,84 @@
+"""A filter in the words of one index: numbers for names, values from first to last."""
+
+import sqlite3
+from typing import NamedTuple
+
+from thence.core.filter import Filter
+
+NUMBER_MIN, NUMBER_MAX = -(2**63), 2**63 - 1
+
+Ids = tuple[int, ...]
+Span = tuple[int, int]
+
+
+class Selection(NamedTuple):
+    """What a filter asks of the columns of the index, by column: all of it but `where`.
+
+    `names` are numbers of names, of which any will do; `spans` are first and last values.
+    """
+
+    names: dict[str, Ids]
+    spans: dict[str, Span]
+
+    @property
+    def is_open(self) -> bool:
+        """Whether every event is selected."""
+        return not self.names and not self.spans
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of which something is asked."""
+        return (*self.names, *self.spans)
+
+    def without(self, column: str) -> "Selection":
+        """Returns the selection that asks nothing of one column."""
+        return Selection(
+            {key: ids for key, ids in self.names.items() if key != column},
+            {key: span for key, span in self.spans.items() if key != column},
+        )
+
+    def condition(self, column: str) -> str:
+        """Returns what is asked of one column, as SQL."""
+        if column in self.names:
+            return f"{column} IN ({listed_ids(self.names[column])})"
+        first, last = self.spans[column]
+        return f"{column} BETWEEN {first} AND {last}"
+
+    def conditions(self) -> list[str]:
+        """Returns the conditions as SQL that leads SQLite to no index."""
+        return [f"+{self.condition(column)}" for column in self.columns]
+
+
+def selection(connection: sqlite3.Connection, filter: Filter) -> Selection | None:
+    """Returns what a filter selects of an index; None where it can't be any event."""
+    named = {
+        "type": filter.types,
+        "actor": filter.actors,
+        "subject": filter.subjects,
+        "stream": filter.streams,
+    }
+    ids = {column: _ids(connection, names) for column, names in named.items() if names}
+    if not all(ids.values()):
+        return None
+    bounds = {
+        "turn": (filter.turn_first, filter.turn_last),
+        "time": (filter.since, filter.until),
+    }
+    spans = {
+        column: (NUMBER_MIN if first is None else first, NUMBER_MAX if last is None else last)
+        for column, (first, last) in bounds.items()
+        if first is not None or last is not None
+    }
+    return Selection(ids, spans)
+
+
+def _ids(connection: sqlite3.Connection, names: tuple[str, ...]) -> Ids:
+    """Returns the numbers of those names that the index knows, each once."""
+    number = "SELECT id FROM names WHERE text = ?"
+    rows = [connection.execute(number, (name,)).fetchone() for name in dict.fromkeys(names)]
+    return tuple(row[0] for row in rows if row is not None)
+
+
+def listed_ids(ids: Ids) -> str:
+    """Returns numbers as SQL lists them."""
+    return ", ".join(map(str, ids))

@@ -1,0 +1,1 @@
+"""The query API over a folder of logs."""

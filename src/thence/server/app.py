@@ -1,0 +1,94 @@
+"""The app: the query API over one folder of logs, for any ASGI server."""
+
+import os
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal
+
+from fastapi import FastAPI, Request
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import Response
+
+from thence.server import health, log_queries, queries
+from thence.server.auth import Auth
+from thence.server.bodies import answer
+from thence.server.causes import causes_of
+from thence.server.diffs import diffs_of
+from thence.server.errors import tell_errors
+from thence.server.headers import Headers
+from thence.server.hosts import Hosts
+from thence.server.root import Root
+from thence.server.served import Served, served
+from thence.settings import from_environment
+
+KINDS: tuple[Literal["simulations", "logs"], ...] = ("simulations", "logs")
+_DESCRIPTION = "What many agents did, and why: the events of simulations and other logs."
+
+
+def create_app(
+    root: str | Path | None = None,
+    *,
+    allowed_hosts: Collection[str] | None = None,
+    cors_origins: Collection[str] = (),
+    token: str | None = None,
+) -> FastAPI:
+    """Returns an app that serves the logs in a folder; nothing in it is written but indexes.
+
+    `root` is THENCE_ROOT or "output" where it is None; it may be a log itself, and may be
+    made later. Hosts are left to the caller unless `allowed_hosts` names those that are
+    answered, without ports. Pages of `cors_origins` may read the answers in a browser.
+    With a `token` every path but /health wants it. Raises ValueError for an empty token.
+    """
+    if token is not None and not token:
+        raise ValueError("token is empty: pass None to have none")
+    found = Root(root if root is not None else from_environment(os.environ).runs)
+    app = FastAPI(
+        title="thence",
+        version=version("thence"),
+        description=_DESCRIPTION,
+        openapi_url=None,  # its own route would make the document on the event loop
+        docs_url=None,  # these pages load scripts from elsewhere
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=_lifespan,
+    )
+    app.state.served = Served(found)
+    tell_errors(app)
+    for router in (health.router, queries.router, log_queries.router):
+        app.include_router(router)
+    for kind in KINDS:
+        app.include_router(causes_of(kind))
+        app.include_router(diffs_of(kind))
+    app.add_api_route("/openapi.json", _document, include_in_schema=False)
+    if token is not None:
+        app.add_middleware(Auth, token=token)
+    if cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(cors_origins),
+            allow_methods=["GET"],
+            allow_headers=["Authorization", "Last-Event-ID"],
+        )
+    app.add_middleware(Headers)
+    if allowed_hosts is not None:
+        app.add_middleware(Hosts, allowed=allowed_hosts)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Looks at the logs while the app is served, and closes them at its end."""
+    here: Served = app.state.served
+    here.scan.start()
+    try:
+        yield
+    finally:
+        here.close()
+
+
+async def _document(request: Request) -> Response:
+    """Returns the OpenAPI document of the app."""
+    app: FastAPI = request.app
+    return answer(await served(request).workers.run(app.openapi))

@@ -1,0 +1,82 @@
+"""The token: who may ask, where one was set.
+
+Programs send `Authorization: Bearer TOKEN`. A browser, which can't, opens any page once with
+`?token=TOKEN` and is sent on to the same page without it, so that the token stays in no
+history, log or referrer; from then on a cookie that scripts can't read speaks for it. The
+cookie holds a digest that leads nowhere else, and no other site's page can have it sent.
+/health is open to all: it tells numbers, no names.
+"""
+
+from hashlib import sha256
+from hmac import compare_digest
+from urllib.parse import parse_qsl, quote, urlencode
+
+from starlette.requests import cookie_parser
+from starlette.responses import RedirectResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from thence.server.errors import problem
+
+OPEN_PATHS = frozenset(("/health",))
+_PARAMETER = "token"
+
+
+class Auth:
+    """Lets through who shows the token."""
+
+    def __init__(self, app: ASGIApp, token: str) -> None:
+        self._app = app
+        self._token = token.encode()
+        self._digest = sha256(b"thence cookie\0" + self._token).hexdigest()
+        # several servers on one host have one jar of cookies
+        self._cookie = f"thence_{sha256(self._digest.encode()).hexdigest()[:8]}"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Lets a request through, sends a browser on, or answers with 401."""
+        if scope["type"] != "http" or scope["path"] in OPEN_PATHS:
+            await self._app(scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        if self._has_header(headers) or self._has_cookie(headers):
+            await self._app(scope, receive, send)
+        elif scope["method"] == "GET" and self._has_parameter(scope["query_string"]):
+            await self._sent_on(scope)(scope, receive, send)
+        else:
+            await _unauthorized()(scope, receive, send)
+
+    def _has_header(self, headers: dict[bytes, bytes]) -> bool:
+        kind, _, token = headers.get(b"authorization", b"").partition(b" ")
+        return kind.lower() == b"bearer" and compare_digest(token.strip(), self._token)
+
+    def _has_cookie(self, headers: dict[bytes, bytes]) -> bool:
+        cookies = cookie_parser(headers.get(b"cookie", b"").decode("latin-1"))
+        return compare_digest(cookies.get(self._cookie, "").encode(), self._digest.encode())
+
+    def _has_parameter(self, query: bytes) -> bool:
+        given = [value for key, value in _parameters(query) if key == _PARAMETER]
+        return len(given) == 1 and compare_digest(
+            given[0].encode(errors="surrogateescape"), self._token
+        )
+
+    def _sent_on(self, scope: Scope) -> RedirectResponse:
+        """Returns the way to the same page without the token, with the cookie."""
+        rest = [pair for pair in _parameters(scope["query_string"]) if pair[0] != _PARAMETER]
+        # a path never begins with two slashes: that would be another host
+        path = "/" + quote(scope["path"].lstrip("/"))
+        answer = RedirectResponse(path + ("?" + urlencode(rest) if rest else ""), 303)
+        is_secure = scope.get("scheme") == "https"
+        answer.set_cookie(
+            self._cookie, self._digest, httponly=True, samesite="strict", secure=is_secure
+        )
+        answer.headers["Cache-Control"] = "no-store"
+        answer.headers["Referrer-Policy"] = "no-referrer"
+        return answer
+
+
+def _parameters(query: bytes) -> list[tuple[str, str]]:
+    return parse_qsl(query.decode("latin-1"), keep_blank_values=True, errors="surrogateescape")
+
+
+def _unauthorized() -> ASGIApp:
+    message = "send the header Authorization: Bearer TOKEN with the token of this server"
+    return problem(401, "unauthorized", message, {"WWW-Authenticate": "Bearer"})

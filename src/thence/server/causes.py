@@ -1,0 +1,52 @@
+"""The routes about one event: its line, its causes and effects, why it happened."""
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Path, Query, Request
+from starlette.responses import Response
+
+from thence.server import questions
+from thence.server.bodies import causality_body, event_body, why_body
+from thence.server.models import Causality, StoredEvent, WhyAnswer
+from thence.server.parameters import Asked, CausalityAsked
+from thence.server.problems import RESPONSES
+from thence.server.served import served
+
+EventId = Annotated[str, Path(description="The id of an event of this log.")]
+
+
+def causes_of(kind: Literal["simulations", "logs"]) -> APIRouter:
+    """Returns the routes for the events of simulations, or of any logs."""
+    router = APIRouter(prefix=f"/{kind}", tags=[kind], responses=RESPONSES)
+    is_simulation = kind == "simulations"
+
+    @router.get("/{id}/events/{event_id}", response_model=StoredEvent)
+    async def event(
+        request: Request, id: str, event_id: EventId, asked: Annotated[Asked, Query()]
+    ) -> Response:
+        """Returns one event as it is stored."""
+        return await served(request).ask(
+            id, lambda log: event_body(questions.event(log, event_id)), is_simulation
+        )
+
+    @router.get("/{id}/causality/{event_id}", response_model=Causality)
+    async def causality(
+        request: Request, id: str, event_id: EventId, asked: Annotated[CausalityAsked, Query()]
+    ) -> Response:
+        """Returns what caused an event and what it caused, nearest first."""
+        return await served(request).ask(
+            id,
+            lambda log: causality_body(questions.causality(log, event_id, asked.depth)),
+            is_simulation,
+        )
+
+    @router.get("/{id}/why/{event_id}", response_model=WhyAnswer)
+    async def why(
+        request: Request, id: str, event_id: EventId, asked: Annotated[Asked, Query()]
+    ) -> Response:
+        """Says why an event happened: one line of causes, root first, and in sentences."""
+        return await served(request).ask(
+            id, lambda log: why_body(questions.why(log, event_id)), is_simulation
+        )
+
+    return router

@@ -1,0 +1,65 @@
+"""The route that compares two logs: where they part, and what came of it."""
+
+from collections.abc import Sequence
+from threading import Lock
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Path, Query, Request
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from thence.core.difference import as_json, difference
+from thence.core.event import Event
+from thence.log.disk import OS_DISK
+from thence.log.intact import intact_events
+from thence.log.reading import reading
+from thence.server.bodies import answer
+from thence.server.logs import OpenLog
+from thence.server.models import DiffAnswer
+from thence.server.parameters import Asked
+from thence.server.problems import RESPONSES
+from thence.server.root import FoundLog
+from thence.server.served import Served, served
+from thence.server.summaries import size_bytes
+
+# both logs are held in memory, about ten bytes for each of theirs
+LOG_BYTES_MAX = 64 * 1024 * 1024
+_one_at_a_time = Lock()
+
+
+def diffs_of(kind: Literal["simulations", "logs"]) -> APIRouter:
+    """Returns the route that compares two simulations, or any two logs."""
+    router = APIRouter(prefix=f"/{kind}", tags=[kind], responses=RESPONSES)
+    is_simulation = kind == "simulations"
+
+    @router.get("/{id}/diff/{other}", response_model=DiffAnswer)
+    async def diff(
+        request: Request,
+        id: str,
+        other: Annotated[str, Path(description="The id of the one to compare it with.")],
+        asked: Annotated[Asked, Query()],
+    ) -> Response:
+        """Tells where two logs part: the first divergence, its causes, how much followed."""
+        here = served(request)
+
+        def compared(found: FoundLog) -> Response:
+            return answer(_compared(here, found, here.find(other, is_simulation)))
+
+        return await here.look(id, compared, is_simulation)
+
+    return router
+
+
+def _compared(here: Served, a: FoundLog, b: FoundLog) -> dict[str, Any]:
+    for found in (a, b):
+        if size_bytes(found) > LOG_BYTES_MAX:
+            limit = f"{LOG_BYTES_MAX // 1024**2} MiB"
+            raise HTTPException(422, f"{found.id} is over {limit}: use the command thence diff")
+    with _one_at_a_time, here.logs.using(a) as left, here.logs.using(b) as right:
+        return as_json(difference(_events(left), _events(right)))
+
+
+def _events(log: OpenLog) -> Sequence[Event]:
+    with reading(log.folder):
+        whole = intact_events(OS_DISK, log.folder, log.vocabulary)
+    return whole if whole is not None else log.answers.events()

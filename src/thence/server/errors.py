@@ -1,0 +1,109 @@
+"""Every error as a client meets it: `{code, message}`, never a page, never a traceback.
+
+What a file or a client may hold is never the server's failure: a code of its own tells it.
+"""
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from http import HTTPStatus
+from sqlite3 import Error as SqliteError
+from typing import Any, cast
+
+import msgspec
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from thence.errors import (
+    AmbiguousId,
+    EventNotFound,
+    InvalidCursor,
+    InvalidFilter,
+    NotALog,
+    ThenceError,
+    VocabularyMismatch,
+)
+
+MESSAGE_CHARACTERS_MAX = 500
+_NAME_CHARACTERS_MAX = 100
+
+_CODES: Mapping[int, str] = {
+    401: "unauthorized",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    503: "unavailable",
+}
+
+
+def problem(
+    status: int, code: str, message: str, headers: Mapping[str, str] | None = None
+) -> Response:
+    """Returns the answer that tells an error."""
+    told = {"code": code, "message": message[:MESSAGE_CHARACTERS_MAX]}
+    return Response(msgspec.json.encode(told), status, headers, "application/json")
+
+
+def tell_errors(app: FastAPI) -> None:
+    """Has an app tell all its errors in one form."""
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    for kind in (ThenceError, OSError, SqliteError):
+        app.add_exception_handler(kind, _failed)
+    app.add_exception_handler(Exception, _unforeseen)
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    """Tells what the framework refuses: no such path, no such method."""
+    refused = cast("HTTPException", error)
+    code = _CODES.get(refused.status_code, "invalid_parameter")
+    message = str(refused.detail)
+    if message == HTTPStatus(refused.status_code).phrase:
+        message = f"{message}: {request.method} {request.url.path}; see /openapi.json"
+    return problem(refused.status_code, code, message, refused.headers)
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    """Tells the first parameter that can't be read."""
+    first: dict[str, Any] = cast("RequestValidationError", error).errors()[0]
+    name = ".".join(str(part) for part in first["loc"][1:]) or "the request"
+    said = str(first["msg"]).removeprefix("Value error, ")
+    if first["type"] == "extra_forbidden":
+        said = f"there is no such parameter{_nearest(request, name)}"
+    return problem(422, "invalid_parameter", f"{name[:_NAME_CHARACTERS_MAX]}: {said}")
+
+
+def _nearest(request: Request, name: str) -> str:
+    """Returns which parameter of the route may be meant."""
+    models = [
+        field.field_info.annotation for field in request.scope["route"].dependant.query_params
+    ]
+    known = [key for model in models for key in getattr(model, "model_fields", ())]
+    close = get_close_matches(name[:_NAME_CHARACTERS_MAX], known, n=1)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    """Tells what a question to a log came to."""
+    is_simulation = request.url.path.startswith("/simulations")
+    if isinstance(error, EventNotFound):
+        log_id = request.path_params.get("id", "")
+        return problem(404, "event_not_found", f"no event of {log_id} has the id {error.place}")
+    if isinstance(error, NotALog | VocabularyMismatch):
+        code = "simulation_not_found" if is_simulation else "not_found"
+        kind = "simulation" if is_simulation else "log"
+        return problem(404, code, f"there is no {kind} {error.place}")
+    if isinstance(error, InvalidFilter | InvalidCursor | AmbiguousId):
+        code = "invalid_cursor" if isinstance(error, InvalidCursor) else "invalid_parameter"
+        message = f"{error}; {error.hint}" if error.hint else str(error)
+        return problem(422, code, message)
+    what = error.operation if isinstance(error, ThenceError) else "could not read the log"
+    why = getattr(error, "cause", "") or getattr(error, "strerror", None) or type(error).__name__
+    return problem(503, "unavailable", f"{what}: {why}", {"Retry-After": "1"})
+
+
+async def _unforeseen(request: Request, error: Exception) -> Response:
+    """Tells a fault of ours without its inside; the server's own log gets that."""
+    return problem(500, "unavailable", "the server failed; its log tells how")

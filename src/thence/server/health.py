@@ -1,0 +1,29 @@
+"""The route that tells how the server is, answered from memory."""
+
+from typing import Annotated
+
+import msgspec
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from thence.server.bodies import answer
+from thence.server.models import Health, Problem
+from thence.server.parameters import Asked
+from thence.server.served import served
+
+router = APIRouter(tags=["health"], responses={422: {"model": Problem}})
+
+
+@router.get("/health", response_model=Health)
+async def health(request: Request, asked: Annotated[Asked, Query()]) -> Response:
+    """Says that the server answers, and what it knows of its logs; no file is touched."""
+    here = served(request)
+    return answer(
+        {
+            "status": "ok",
+            "version": request.app.version,
+            **msgspec.structs.asdict(here.summaries.totals()),
+            "skipped_logs": here.scan.skipped,
+            "unread_logs": here.scan.unread,
+        }
+    )

@@ -1,0 +1,71 @@
+"""The routes over the events of any log, filtered by the words that all hosts share."""
+
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from thence.server import questions
+from thence.server.bodies import answer, page_body
+from thence.server.models import EventsPage, LogList, LogSummary
+from thence.server.parameters import Asked, LogAsked, LogPage
+from thence.server.problems import NDJSON_RESPONSE, RESPONSES
+from thence.server.root import FoundLog
+from thence.server.served import Served, served
+from thence.server.streams import all_lines, wants_lines
+
+router = APIRouter(prefix="/logs", tags=["logs"], responses=RESPONSES)
+
+
+@router.get("", response_model=LogList)
+async def logs(request: Request, asked: Annotated[Asked, Query()]) -> Response:
+    """Lists the logs under the root that are no simulations, by id."""
+    here = served(request)
+    return answer({"logs": await here.workers.run(lambda: _entries(here))})
+
+
+@router.get("/{id}", response_model=LogSummary)
+async def log(request: Request, id: str, asked: Annotated[Asked, Query()]) -> Response:
+    """Sums up a log: its events and what is damaged."""
+    here = served(request)
+    return answer(await here.look(id, lambda found: _summary(here, found), False))
+
+
+@router.get("/{id}/events", response_model=EventsPage, responses=NDJSON_RESPONSE)
+async def events(request: Request, id: str, asked: Annotated[LogPage, Query()]) -> Response:
+    """Returns a page of events in total order; all of them as lines for application/x-ndjson."""
+    here, wanted = served(request), asked.filter()
+    asked.checked()
+    if wants_lines(request) and not asked.is_page:
+        return await all_lines(here, id, wanted, False)
+    page = (asked.limit, asked.offset, asked.cursor)
+    return await here.ask(id, lambda log: page_body(questions.page(log, wanted, *page)), False)
+
+
+@router.get("/{id}/events.ndjson", response_class=Response, responses=NDJSON_RESPONSE)
+async def event_lines(request: Request, id: str, asked: Annotated[LogAsked, Query()]) -> Response:
+    """Returns all events that match as lines, in memory that doesn't grow with the log."""
+    return await all_lines(served(request), id, asked.filter(), False)
+
+
+def _entries(here: Served) -> list[dict[str, Any]]:
+    found = [log for log in here.root.logs() if log is not None and not log.is_simulation]
+    return [entry for log in found if (entry := _entry(here, log))]
+
+
+def _entry(here: Served, found: FoundLog) -> dict[str, Any] | None:
+    summary = here.summaries.readable(found)
+    if summary is None:
+        return None
+    return _named(found) | {"start_time": summary.start_time, "event_count": summary.events}
+
+
+def _summary(here: Served, found: FoundLog) -> dict[str, Any]:
+    summary: dict[str, Any] = msgspec.to_builtins(here.summaries.of(found))
+    del summary["turns"]
+    return _named(found) | {"event_count": summary.pop("events")} | summary
+
+
+def _named(found: FoundLog) -> dict[str, Any]:
+    return {"id": found.id, "name": found.id, "vocabulary": found.vocabulary.name}

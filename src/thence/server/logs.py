@@ -1,0 +1,83 @@
+"""The logs of a root that are open, a bounded number of them.
+
+Whoever asks gets a log for as long as the question takes; the ones asked for last stay open.
+A folder that another has taken the place of is opened anew.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Lock
+
+from thence.answers import Answers
+from thence.core.vocabulary import Vocabulary
+from thence.log.disk import NOWHERE, OS_DISK, FileId
+from thence.server.root import FoundLog
+
+OPEN_MAX = 16
+
+# what must be the same for an open log to be the one in the folder as it is now
+_Key = tuple[str, FileId, str]
+
+
+class OpenLog:
+    """A log that is read: where it lies, whose words it speaks, what answers for it."""
+
+    def __init__(self, folder: Path, vocabulary: Vocabulary) -> None:
+        self.folder = folder
+        self.vocabulary = vocabulary
+        self.answers = Answers(OS_DISK, folder, vocabulary)
+        self.users = 0
+
+
+class Logs:
+    """Open logs; safe from threads."""
+
+    def __init__(self, open_max: int = OPEN_MAX) -> None:
+        self._open_max = open_max
+        self._mutex = Lock()
+        self._opened: OrderedDict[_Key, OpenLog] = OrderedDict()
+
+    @contextmanager
+    def using(self, found: FoundLog, is_kept: bool = True) -> Iterator[OpenLog]:
+        """Gives a log, which stays open until the block ends, and longer if it `is_kept`."""
+        there = OS_DISK.path_id(str(found.folder))
+        key = (str(found.folder), there[0] if there else NOWHERE, found.vocabulary.name)
+        with self._mutex:
+            log = self._opened.get(key)
+            if log is None:
+                log = OpenLog(found.folder, found.vocabulary)
+                if is_kept:
+                    self._opened[key] = log
+            if is_kept:
+                self._opened.move_to_end(key)
+            log.users += 1
+            idle = self._idle()
+        _close(idle)
+        try:
+            yield log
+        finally:
+            with self._mutex:
+                log.users -= 1
+                is_kept = self._opened.get(key) is log
+            if not is_kept:
+                _close([log])
+
+    def close(self) -> None:
+        """Closes all of them."""
+        with self._mutex:
+            every = list(self._opened.values())
+            self._opened.clear()
+        _close(every)
+
+    def _idle(self) -> list[OpenLog]:
+        """Takes out what is over the bound, longest unasked first; what is in use stays."""
+        over = len(self._opened) - self._open_max
+        keys = [key for key, log in self._opened.items() if not log.users][: max(over, 0)]
+        return [self._opened.pop(key) for key in keys]
+
+
+def _close(logs: list[OpenLog]) -> None:
+    for log in logs:
+        log.answers.close()

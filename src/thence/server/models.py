@@ -1,0 +1,222 @@
+"""The shapes of the answers, as the OpenAPI document tells them.
+
+The answers themselves are written as bytes, events as the lines that are stored; the tests
+hold them to these shapes.
+"""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Code = Literal[
+    "simulation_not_found",
+    "event_not_found",
+    "not_found",
+    "method_not_allowed",
+    "invalid_parameter",
+    "invalid_cursor",
+    "unauthorized",
+    "forbidden",
+    "unavailable",
+]
+
+
+class Problem(BaseModel):
+    """An error: a stable code, and what to know about it in words."""
+
+    code: Code
+    message: str
+
+
+class StoredEvent(BaseModel):
+    """An event: its line as it is stored. What else the line holds stands in it too."""
+
+    model_config = ConfigDict(extra="allow")
+
+    event_id: str
+    event_type: str
+    event_version: int = 1
+    timestamp: str = Field("", description="UTC, ISO 8601; for people, it orders nothing.")
+    node_id: str = Field("", description="Who wrote it; missing where nothing verifies the line.")
+    seq: int = 0
+    lamport_clock: int = 0
+    caused_by: list[str] = Field([], description="The ids of its recorded causes.")
+    simulation_id: str | None = None
+    turn_number: int | None = None
+    agent_id: str | None = None
+    description: str | None = None
+    step: str | None = None
+    stream: str | None = None
+    subject: str | None = None
+    actor: str | None = None
+    details: Any = None
+    payload: Any = None
+
+
+class EventsPage(BaseModel):
+    """A page of events in total order."""
+
+    events: list[StoredEvent]
+    total: int = Field(ge=0, description="How many events match, before paging.")
+    has_more: bool
+    next_cursor: str | None = Field(description="Asks for the next page; null on the last one.")
+
+
+class SimulationEntry(BaseModel):
+    """A simulation in a list."""
+
+    id: str
+    name: str
+    start_time: str | None = Field(description="The time of its earliest event.")
+    event_count: int = Field(ge=0)
+
+
+class SimulationList(BaseModel):
+    """The simulations under the root."""
+
+    simulations: list[SimulationEntry]
+
+
+class LogEntry(SimulationEntry):
+    """A log in a list."""
+
+    vocabulary: str = Field(description="Whose words it speaks, such as plain.")
+
+
+class LogList(BaseModel):
+    """The logs under the root that are no simulations."""
+
+    logs: list[LogEntry]
+
+
+class DamageFound(BaseModel):
+    """Bytes of a file that are no event."""
+
+    file: str
+    offset: int = Field(ge=0)
+    length: int = Field(ge=0)
+    code: str
+    reason: str
+
+
+class Moment(BaseModel):
+    """An event by its id and time."""
+
+    event_id: str
+    timestamp: str
+
+
+class LogSummary(LogEntry):
+    """What there is to say of a log."""
+
+    by_type: dict[str, int]
+    by_actor: dict[str, int]
+    first: Moment | None = Field(description="The first event in total order.")
+    last: Moment | None
+    unverified: int = Field(ge=0, description="Events that another tool wrote.")
+    damaged_lines: int = Field(ge=0, description="Lines that are passed over.")
+    damage: list[DamageFound] = Field(description="The first of them.")
+
+
+class SimulationSummary(LogSummary):
+    """What there is to say of a simulation."""
+
+    turns: int = Field(ge=0, description="The number of the last turn.")
+    status: str = Field(description="completed, failed, interrupted, or unfinished.")
+    reason: str | None
+    error: str | None
+
+
+class Causality(BaseModel):
+    """The causes and effects of an event, nearest first, 10,000 each at most."""
+
+    event_id: str
+    event: StoredEvent
+    upstream: list[StoredEvent]
+    downstream: list[StoredEvent]
+    truncated: bool
+
+
+class Cause(BaseModel):
+    """A cause by its id; `depth` is its distance."""
+
+    event_id: str
+    depth: int = Field(ge=1)
+
+
+class WhyAnswer(BaseModel):
+    """Why an event happened: one line of causes, root first, also told in sentences."""
+
+    event_id: str
+    sentences: list[str]
+    chain: list[StoredEvent]
+    causes: list[Cause]
+    truncated: bool
+
+
+class Differing(BaseModel):
+    """A place in an event where two differ; a side that lacks it is left out."""
+
+    path: str
+    a: Any = None
+    b: Any = None
+
+
+class DivergenceCause(BaseModel):
+    """A cause on one side: its partner on the other, and whether the two differ."""
+
+    event: StoredEvent
+    other: str | None
+    changed: bool
+    shared: bool = Field(description="The partner is a cause of the other side's event too.")
+
+
+class Divergence(BaseModel):
+    """Where two logs part; null for the side that has no such event."""
+
+    a: StoredEvent | None
+    b: StoredEvent | None
+    differs: list[Differing]
+    causes_a: list[DivergenceCause]
+    causes_b: list[DivergenceCause]
+    follow_a: int = Field(ge=0, description="How many later events follow from it.")
+    follow_b: int = Field(ge=0)
+
+
+class ChangedEvent(BaseModel):
+    """An event that is in both logs and does not say the same."""
+
+    a: StoredEvent
+    b: StoredEvent
+    differs: list[Differing]
+
+
+class DiffAnswer(BaseModel):
+    """Two logs compared: how many events of each kind, and the first 1,000 of those."""
+
+    same: int = Field(ge=0)
+    changed: int = Field(ge=0)
+    only_a: int = Field(ge=0)
+    only_b: int = Field(ge=0)
+    notices_a: int = Field(ge=0, description="What the log wrote of itself is not compared.")
+    notices_b: int = Field(ge=0)
+    first: Divergence | None
+    changed_events: list[ChangedEvent]
+    only_a_events: list[StoredEvent]
+    only_b_events: list[StoredEvent]
+    truncated: bool
+
+
+class Health(BaseModel):
+    """How the server is, and what it knows of its logs by now."""
+
+    status: Literal["ok"]
+    version: str
+    simulations: int = Field(ge=0)
+    logs: int = Field(ge=0, description="Those that are no simulations.")
+    events: int = Field(ge=0)
+    unverified: int = Field(ge=0)
+    damaged_lines: int = Field(ge=0, description="Lines that are passed over, of all logs.")
+    damaged_logs: int = Field(ge=0)
+    skipped_logs: int = Field(ge=0, description="Folders with a log that can't be served.")
+    unread_logs: int = Field(ge=0, description="Logs that were not read yet.")

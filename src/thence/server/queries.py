@@ -1,0 +1,85 @@
+"""The routes over the events of simulations, filtered by the names that simulations use."""
+
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from thence.server import questions
+from thence.server.bodies import answer, page_body
+from thence.server.models import EventsPage, SimulationList, SimulationSummary
+from thence.server.parameters import Asked, SimulationAsked, SimulationPage
+from thence.server.problems import NDJSON_RESPONSE, RESPONSES
+from thence.server.root import FoundLog
+from thence.server.run_record import recorded
+from thence.server.served import Served, served
+from thence.server.streams import all_lines, wants_lines
+
+router = APIRouter(prefix="/simulations", tags=["simulations"], responses=RESPONSES)
+
+
+@router.get("", response_model=SimulationList)
+async def simulations(request: Request, asked: Annotated[Asked, Query()]) -> Response:
+    """Lists the simulations under the root, by id."""
+    here = served(request)
+    return answer({"simulations": await here.workers.run(lambda: _entries(here))})
+
+
+@router.get("/{id}", response_model=SimulationSummary)
+async def simulation(request: Request, id: str, asked: Annotated[Asked, Query()]) -> Response:
+    """Sums up a simulation: its events, how it ended, what is damaged."""
+    here = served(request)
+    return answer(await here.look(id, lambda found: _summary(here, found), True))
+
+
+@router.get("/{id}/events", response_model=EventsPage, responses=NDJSON_RESPONSE)
+async def events(request: Request, id: str, asked: Annotated[SimulationPage, Query()]) -> Response:
+    """Returns a page of events in total order; all of them as lines for application/x-ndjson."""
+    here, wanted = served(request), asked.filter()
+    asked.checked()
+    if wants_lines(request) and not asked.is_page:
+        return await all_lines(here, id, wanted, True)
+    page = (asked.limit, asked.offset, asked.cursor)
+    return await here.ask(id, lambda log: page_body(questions.page(log, wanted, *page)), True)
+
+
+@router.get("/{id}/events.ndjson", response_class=Response, responses=NDJSON_RESPONSE)
+async def event_lines(
+    request: Request, id: str, asked: Annotated[SimulationAsked, Query()]
+) -> Response:
+    """Returns all events that match as lines, in memory that doesn't grow with the run."""
+    return await all_lines(served(request), id, asked.filter(), True)
+
+
+def _entries(here: Served) -> list[dict[str, Any]]:
+    found = [log for log in here.root.logs() if log is not None and log.is_simulation]
+    return [entry for log in found if (entry := _entry(here, log))]
+
+
+def _entry(here: Served, found: FoundLog) -> dict[str, Any] | None:
+    summary = here.summaries.readable(found)
+    if summary is None:
+        return None
+    return {
+        "id": found.id,
+        "name": recorded(here.root, found).name,
+        "start_time": summary.start_time,
+        "event_count": summary.events,
+    }
+
+
+def _summary(here: Served, found: FoundLog) -> dict[str, Any]:
+    run = recorded(here.root, found)
+    summary: dict[str, Any] = msgspec.to_builtins(here.summaries.of(found))
+    count = summary.pop("events")
+    return {
+        "id": found.id,
+        "name": run.name,
+        "vocabulary": found.vocabulary.name,
+        "event_count": count,
+        "status": run.status,
+        "reason": run.reason,
+        "error": run.error,
+        **summary,
+    }

@@ -1,0 +1,44 @@
+"""What a run says of itself beside its events: config.json and result.json."""
+
+from typing import Any
+
+import msgspec
+
+from thence.server.root import FoundLog, Root
+
+UNFINISHED = "unfinished"
+FILE_BYTES_MAX = 16 * 1024 * 1024
+
+
+class RunRecord(msgspec.Struct, frozen=True):
+    """A run's name and how it ended; a run without a result is unfinished."""
+
+    name: str
+    status: str = UNFINISHED
+    reason: str | None = None
+    error: str | None = None
+
+
+def recorded(root: Root, found: FoundLog) -> RunRecord:
+    """Reads what a run's own files say, as far as they are there and fit to be read."""
+    scenario = _object(root, found, "config.json").get("scenario")
+    section = scenario.get("simulation") if isinstance(scenario, dict) else None
+    result = _object(root, found, "result.json")
+    return RunRecord(
+        name=_text(section.get("name") if isinstance(section, dict) else None) or found.id,
+        status=_text(result.get("status")) or UNFINISHED,
+        reason=_text(result.get("reason")),
+        error=_text(result.get("error")),
+    )
+
+
+def _object(root: Root, found: FoundLog, name: str) -> dict[str, Any]:
+    try:
+        value = msgspec.json.decode(root.read(found.folder, name, FILE_BYTES_MAX) or b"{}")
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None

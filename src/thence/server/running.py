@@ -1,0 +1,121 @@
+"""A server on this machine's own address, from the first connection to a signal.
+
+It listens before anything heavy is imported. Who connects in that time is not refused: /health
+is answered at once, all else as soon as the app is there.
+"""
+
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from thence.errors import PortTaken
+from thence.server.early import Early
+from thence.server.loopback import LOOPBACK
+
+if TYPE_CHECKING:
+    from uvicorn import Server
+
+HOST = "127.0.0.1"
+PORT = 8377
+PORTS_TRIED_MAX = 100
+_BACKLOG = 1024
+_KEEP_ALIVE_S = 30
+# how long a thread that answers a slow question may keep the interpreter from the others
+_SWITCH_S = 0.0005
+
+
+def listening(port: int | None = None) -> socket.socket:
+    """Returns a socket that listens on 127.0.0.1, by default on 8377 or the next free port.
+
+    A port that is named is that one or none, 0 is any. Raises PortTaken.
+    """
+    ports = range(PORT, PORT + PORTS_TRIED_MAX) if port is None else (port,)
+    for number in ports:
+        # by this protocol asyncio knows that it may send small answers without delay
+        made = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            made.bind((HOST, number))
+            made.listen(_BACKLOG)
+        except OSError as error:
+            made.close()
+            cause = error.strerror or str(error)
+        else:
+            return made
+    tried = f"{HOST}:{ports[0]}" if len(ports) == 1 else f"{HOST}:{ports[0]} to {ports[-1]}"
+    hint = "name another with --port, or leave it out to take the next free one"
+    raise PortTaken("could not listen on", place=tried, cause=cause, hint=hint)
+
+
+def serve(listener: socket.socket, root: Path, token: str | None, version: str) -> None:
+    """Answers on a listening socket until SIGINT or SIGTERM, then ends at once.
+
+    Requests that run get a tenth of a second more, streams too. The signal is raised again at
+    the end, for the handler that was there before.
+    """
+    sys.setswitchinterval(_SWITCH_S)
+    early = Early(listener, version)
+    early.start()
+    _server(root, token, early).run(sockets=[listener])
+
+
+def _server(root: Path, token: str | None, early: Early) -> "Server":
+    import asyncio
+    import logging
+
+    from uvicorn import Config, Server
+
+    from thence.server.app import create_app
+
+    app = create_app(root, allowed_hosts=LOOPBACK, token=token)
+    config = Config(
+        app,
+        loop="asyncio",
+        http="h11",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,  # it would tell the token of a first visit
+        server_header=False,
+        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_graceful_shutdown=0,
+    )
+
+    class Ending(Server):
+        """A server that takes over from the early answers, and ends without a word."""
+
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            """Begins to answer, first those who wait already."""
+            waiting = early.stop()
+            await super().startup(sockets)
+            loop = asyncio.get_running_loop()
+            for connection in waiting:
+                with suppress(OSError):  # it went away meanwhile
+                    await loop.connect_accepted_socket(self._protocol, connection)
+
+        def _protocol(self) -> asyncio.Protocol:
+            make: Callable[..., asyncio.Protocol] = config.http_protocol_class
+            state = self.lifespan.state
+            return make(config=config, server_state=self.server_state, app_state=state)
+
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            """Begins the end, and tells the streams."""
+            app.state.served.closing.set()
+            logging.getLogger("uvicorn.error").disabled = True
+            super().handle_exit(sig, frame)
+
+    return Ending(config)
+
+
+def end_on_sigterm() -> None:
+    """Has SIGTERM end the process as a success, once the server is down."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        sys.exit(0)
+
+    signal.signal(signal.SIGTERM, end)

@@ -1,0 +1,74 @@
+"""All that one app serves from: the root, its open logs, what is known of them, the threads."""
+
+from collections.abc import Callable
+from threading import Event as Signal
+from typing import TypeVar
+
+from starlette.requests import Request
+
+from thence.errors import NotALog, ReadFailed
+from thence.server.logs import Logs, OpenLog
+from thence.server.root import FoundLog, Root
+from thence.server.scan import Scan
+from thence.server.summaries import Summaries
+from thence.server.workers import Workers
+
+T = TypeVar("T")
+
+
+class Served:
+    """What the routes of an app share. `closing` is set when the server is about to end."""
+
+    def __init__(self, root: Root) -> None:
+        self.root = root
+        self.logs = Logs()
+        self.summaries = Summaries(self.logs)
+        self.scan = Scan(root, self.summaries)
+        self.workers = Workers()
+        self.closing = Signal()
+
+    async def ask(self, log_id: str, work: Callable[[OpenLog], T], is_simulation: bool) -> T:
+        """Returns what the work finds in a log, in a thread.
+
+        Raises NotALog for a log that isn't there, or for one that is no simulation where
+        one is asked for, and what the work raises.
+        """
+
+        def asked(found: FoundLog) -> T:
+            with self.logs.using(found) as log:
+                return work(log)
+
+        return await self.look(log_id, asked, is_simulation)
+
+    async def look(self, log_id: str, work: Callable[[FoundLog], T], is_simulation: bool) -> T:
+        """Returns what the work makes of where a log lies, as `ask` does."""
+
+        def looked() -> T:
+            found = self.find(log_id, is_simulation)
+            try:
+                return work(found)
+            except (OSError, ReadFailed):
+                self.find(log_id, is_simulation)  # is it gone?
+                raise
+
+        return await self.workers.run(looked)
+
+    def find(self, log_id: str, is_simulation: bool) -> FoundLog:
+        """Returns where a log lies; raises NotALog."""
+        found = self.root.find(log_id)
+        if is_simulation and not found.is_simulation:
+            raise NotALog("could not find", place=repr(log_id), cause="it is no simulation")
+        return found
+
+    def close(self) -> None:
+        """Stops the scan and closes the logs."""
+        self.closing.set()
+        self.scan.stop()
+        self.logs.close()
+
+
+def served(request: Request) -> Served:
+    """Returns what the app of a request serves from."""
+    found = request.app.state.served
+    assert isinstance(found, Served)
+    return found

@@ -1,0 +1,263 @@
+"""What events share by their causes: graphs drawn by hand, and the laws on random ones."""
+
+from itertools import combinations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.events import causal_graphs, event_of, line_of
+
+from thence.core.concurrency import causal_cut, common_causes, concurrent_with
+from thence.core.order import (
+    causes_of,
+    downstream,
+    is_concurrent,
+    topological_sort,
+    totally_ordered,
+    upstream,
+)
+from thence.core.position import Position
+
+NODES = {"a": "a" * 12, "b": "b" * 12, "f": ""}
+
+
+def graph(*drawn):
+    """Make events from lines such as "b2 < a1 b1": node, seq, the events it names.
+
+    Clocks follow the order of the lines; the node f is another tool, which numbers nothing.
+    """
+    ids = {text.split()[0]: f"{n:026d}" for n, text in enumerate(drawn, start=1)}
+    made = {}
+    for clock, text in enumerate(drawn, start=1):
+        name, *named = text.replace("<", " ").split()
+        causes = [ids.get(cause, cause) for cause in named]
+        if name[0] == "f":
+            causes_json = str(causes).replace("'", '"')
+            line = f'{{"event_id":"{ids[name]}","caused_by":{causes_json}}}'.encode()
+        else:
+            line = line_of(
+                event_id=ids[name],
+                node_id=NODES[name[0]],
+                seq=int(name[1:]),
+                lamport_clock=clock,
+                causes=causes,
+            )
+        made[name] = event_of(line)
+    return made
+
+
+# a request is worked off by two nodes and answered by one of them; a3 lies beside all that
+TWO_BRANCHES = ("a1", "a2 < a1", "b1 < a1", "b2 < b1", "a3", "a4 < a2 b2", "b3 < b2")
+
+
+def names(events, found):
+    """Say which of the drawn events were found, in the order found."""
+    known = {event: name for name, event in events.items()}
+    return " ".join(known[event] for event in found)
+
+
+@pytest.mark.parametrize(
+    ("name", "beside"),
+    [
+        ("a1", "a3"),
+        ("a2", "b1 b2 a3 b3"),
+        ("b1", "a2 a3"),
+        ("b2", "a2 a3"),
+        ("a3", "a1 a2 b1 b2 a4 b3"),
+        ("a4", "a3 b3"),
+        ("b3", "a2 a3 a4"),
+    ],
+)
+def test_drawn_events_are_concurrent_with_what_lies_beside_them(name, beside):
+    events = graph(*TWO_BRANCHES)
+    assert names(events, concurrent_with(events[name], events.values())) == beside
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "shared"),
+    [
+        ("a2", "b1", "a1"),
+        ("a4", "b3", "b2"),
+        ("a2", "a4", "a2"),
+        ("a4", "a4", "a4"),
+        ("a3", "a4", ""),
+        ("a1", "b3", "a1"),
+    ],
+)
+def test_drawn_events_share_their_latest_common_causes(one, other, shared):
+    events = graph(*TWO_BRANCHES)
+    assert names(events, common_causes([events[one], events[other]], events.values())) == shared
+    assert names(events, common_causes([events[other], events[one]], events.values())) == shared
+
+
+def test_several_events_share_what_all_of_them_go_back_to():
+    events = graph("a1", "a2 < a1", "b1 < a1", "a3 < a2 b1", "b2 < b1", "b3 < a2", "a4")
+    every = list(events.values())
+
+    def shared(*named):
+        return names(events, common_causes([events[name] for name in named], every))
+
+    assert shared("a3", "b2") == "b1"
+    assert shared("a3", "b3") == "a2"
+    assert shared("a3", "b2", "b3") == "a1"
+    assert shared("a3", "b2", "a4") == ""
+    assert shared("a3") == "a3"
+
+
+def test_two_events_may_have_several_latest_common_causes():
+    events = graph("a1", "a2 < a1", "a3 < a1", "b1 < a2 a3", "b2 < a3 a2 a1")
+    assert names(events, common_causes([events["b1"], events["b2"]], events.values())) == "a2 a3"
+
+
+@pytest.mark.parametrize(
+    ("name", "a", "b"),
+    [("a1", 1, 0), ("a2", 2, 0), ("b1", 1, 1), ("a3", 3, 0), ("a4", 4, 2), ("b3", 1, 3)],
+)
+def test_drawn_cuts_hold_causes_and_what_their_nodes_wrote_before(name, a, b):
+    events = graph(*TWO_BRANCHES)
+    expected = {NODES[node]: ((1, last),) for node, last in (("a", a), ("b", b)) if last}
+    assert causal_cut(events[name], events.values()) == Position(expected)
+
+
+def test_cut_holds_what_a_cause_of_an_earlier_event_of_the_node_needs():
+    events = graph("b1", "b2", "a1 < b2", "a2", "b3 < a2")
+    assert causal_cut(events["a2"], events.values()) == Position(
+        {NODES["a"]: ((1, 2),), NODES["b"]: ((1, 2),)}
+    )
+    assert causal_cut(events["b3"], events.values()).intervals[NODES["b"]] == ((1, 3),)
+
+
+def test_cut_leaves_out_numbers_that_have_not_arrived_and_keeps_ids_of_foreign_lines():
+    events = graph("f1", "f2 < f1", "a1", "a3 < f2", "a4")
+    cut = causal_cut(events["a4"], events.values())
+    assert cut.intervals == {NODES["a"]: ((1, 1), (3, 4))}
+    assert cut.foreign == {events["f1"].event_id, events["f2"].event_id}
+    assert causal_cut(events["f1"], events.values()) == Position(
+        {}, frozenset([events["f1"].event_id])
+    )
+
+
+def test_causes_that_have_not_arrived_are_passed_over():
+    events = graph("a1 < " + "9" * 26, "b1 < " + "9" * 26)
+    assert names(events, concurrent_with(events["a1"], events.values())) == "b1"
+    assert common_causes([events["a1"], events["b1"]], events.values()) == ()
+
+
+def test_foreign_lines_in_a_circle_cause_each_other_and_stand_together():
+    events = graph("f1 < f3", "f2 < f1", "f3 < f2", "f4", "a1 < f2", "a2 < f3", "a3 < a3 f4")
+    every = list(events.values())
+    assert names(events, concurrent_with(events["f1"], every)) == "f4 a3"
+    assert names(events, common_causes([events["a1"], events["a2"]], every)) == "f1 f2 f3"
+    assert names(events, common_causes([events["f1"], events["a1"]], every)) == "f1 f2 f3"
+    assert names(events, common_causes([events["a3"], events["a3"]], every)) == "a3"
+    assert not is_concurrent(events["f1"], events["f2"], every)
+    assert len(causal_cut(events["f1"], every).foreign) == 3
+
+
+@pytest.mark.promise("L5")
+def test_concurrent_is_told_by_causes_among_events_or_by_equal_clocks():
+    events = graph("a1", "a2", "b1 < a1", "b2 < b1")
+    every = list(events.values())
+    assert not is_concurrent(events["a1"], events["b2"], every)
+    assert is_concurrent(events["a2"], events["b2"], every)
+    # what links them is not among the events
+    assert is_concurrent(events["a1"], events["b2"], [events["a1"]])
+    # a direct cause needs no others
+    assert not is_concurrent(events["a1"], events["b1"], [])
+    assert not is_concurrent(events["b1"], events["a1"], [])
+    # the approximation: other clocks are taken for an order
+    assert not is_concurrent(events["a2"], events["b2"])
+    one, other = (event_of(line_of(node_id=NODES[node], lamport_clock=7)) for node in "ab")
+    naming = event_of(line_of(lamport_clock=7, seq=2, causes=[one.event_id]))
+    assert is_concurrent(one, other)
+    assert not is_concurrent(one, one)
+    assert not is_concurrent(one, naming)
+    assert not is_concurrent(naming, one)
+
+
+@pytest.mark.promise("L5")
+@given(causal_graphs(), st.randoms(use_true_random=False))
+def test_concurrent_is_symmetric_and_apart_from_both_cones(events, chance):
+    known = {event.event_id: event for event in events}
+    beside = {event: concurrent_with(event, events) for event in events}
+    for event, others in beside.items():
+        up = {cause for cause, _ in upstream(event, known)[0]}
+        down = {effect for effect, _ in downstream(event, events)[0]}
+        assert up.isdisjoint(down)
+        assert set(others) == set(events) - up - down - {event}
+        assert list(others) == totally_ordered(others)
+        shuffled = [*events, *events[:3]]
+        chance.shuffle(shuffled)
+        assert concurrent_with(event, shuffled) == others
+    for one, other in combinations(events, 2):
+        assert (one in beside[other]) == (other in beside[one])
+        assert is_concurrent(one, other, events) == (one in beside[other])
+        assert is_concurrent(other, one, events) == (one in beside[other])
+
+
+@given(causal_graphs())
+def test_equal_clocks_of_true_ones_are_never_caused(events):
+    for one, other in combinations(events, 2):
+        if is_concurrent(one, other):
+            assert is_concurrent(one, other, events)
+
+
+@given(causal_graphs(), st.randoms(use_true_random=False))
+def test_common_causes_are_shared_unordered_and_pass_on_all_that_is_shared(events, chance):
+    known = {event.event_id: event for event in events}
+    roots = {event: causes_of(event, known) | {event.event_id} for event in events}
+    for one, other in combinations(events, 2):
+        found = common_causes([one, other], chance.sample(events, len(events)))
+        assert found == common_causes([other, one], events)
+        assert list(found) == totally_ordered(found)
+        shared = roots[one] & roots[other]
+        assert set().union(*(roots[event] for event in found)) == shared
+        for a, b in combinations(found, 2):
+            assert is_concurrent(a, b, events)
+        if one.event_id in roots[other]:
+            assert found == (one,)
+
+
+@given(causal_graphs(), st.randoms(use_true_random=False))
+def test_cut_is_the_smallest_that_is_closed_under_precedes(events, chance):
+    for event in events:
+        cut = causal_cut(event, chance.sample(events, len(events)))
+        inside = [other for other in events if cut.holds(other)]
+        assert event in inside
+        for member in inside:
+            for other in events:
+                is_earlier = other.node_id == member.node_id and other.seq < member.seq
+                if is_earlier or other.event_id in member.caused_by:
+                    assert other in inside
+        # nothing but the event itself stands at the end of it: the rest precedes something
+        for member in inside:
+            followed = any(
+                member.event_id in other.caused_by
+                or (other.node_id == member.node_id and other.seq > member.seq)
+                for other in inside
+            )
+            assert followed or member == event
+
+
+@given(causal_graphs(), st.integers(0, 4))
+def test_cone_of_a_depth_is_the_near_part_of_the_whole(events, depth):
+    known = {event.event_id: event for event in events}
+    for event in events:
+        whole, _ = upstream(event, known)
+        near, is_cut = upstream(event, known, depth=depth)
+        assert near == tuple((cause, distance) for cause, distance in whole if distance <= depth)
+        assert not is_cut
+        whole, _ = downstream(event, events)
+        near, is_cut = downstream(event, events, depth=depth)
+        assert near == tuple((effect, distance) for effect, distance in whole if distance <= depth)
+        assert not is_cut
+
+
+def test_long_chain_has_its_answers_without_recursion():
+    drawn = ["a1", *(f"a{n} < a{n - 1}" for n in range(2, 300))]
+    events = graph(*drawn)
+    every = list(events.values())
+    assert topological_sort(every) == every
+    assert common_causes([every[-1], every[100]], every) == (every[100],)
+    assert concurrent_with(every[7], every) == ()
+    assert causal_cut(every[200], every).intervals == {NODES["a"]: ((1, 201),)}

@@ -1,0 +1,96 @@
+"""Logs and filters drawn at random, and what a slow reading of a log answers."""
+
+import json
+from pathlib import Path
+
+from hypothesis import strategies as st
+from tests.events import NODE, OTHER_NODE, drafted, new_id, stamped
+
+from thence.core.event import Event
+from thence.core.filter import Comparison, Filter
+from thence.core.order import totally_ordered
+from thence.core.vocabulary import PLAIN
+from thence.log.disk import OS_DISK
+from thence.log.reader import events
+
+TYPES = ["a", "b", "c.d", "é"]
+ACTORS = ["ada", "ben", None]
+SUBJECTS = ["o/1", "o/2", None]
+STREAMS = ["s", "t", None]
+SECONDS = range(10)
+_TIMES = [f"2026-11-20T07:13:0{second}.000000Z" for second in SECONDS]
+_BEGIN_US = 1_795_158_780_000_000
+
+
+@st.composite
+def lines(draw: st.DrawFn, count_max: int = 30) -> list[bytes]:
+    """Draws lines of two nodes and of another tool, in an order that no clock follows."""
+    drawn: list[bytes] = []
+    for seq in range(1, draw(st.integers(0, count_max)) + 1):
+        node = draw(st.sampled_from([NODE, OTHER_NODE, ""]))
+        kind, time = draw(st.sampled_from(TYPES)), draw(st.sampled_from(_TIMES))
+        members = {
+            "stream": draw(st.sampled_from(STREAMS)),
+            "subject": draw(st.sampled_from(SUBJECTS)),
+            "actor": draw(st.sampled_from(ACTORS)),
+            "turn_number": draw(st.sampled_from([None, 0, 1, 2, 3])),
+            "payload": {"n": draw(st.integers(0, 5))},
+        }
+        members = {key: value for key, value in members.items() if value is not None}
+        if node:
+            lamport_clock = draw(st.integers(1, 40))
+            made = drafted(new_id(), kind, members, timestamp=time)
+            drawn.append(stamped(made, seq, lamport_clock, node))
+            continue
+        time = draw(st.sampled_from([time, "", "yesterday", f"{time[:-1]}+01:00"]))
+        foreign = {"event_id": new_id(), "event_type": kind, "timestamp": time, **members}
+        drawn.append(json.dumps(foreign).encode() + b"\n")
+        if draw(st.booleans()):
+            drawn.append(draw(st.sampled_from(drawn)))  # an id a second time
+    return drawn
+
+
+def _some(values: list[str] | list[str | None]) -> st.SearchStrategy[tuple[str, ...]]:
+    known = [value for value in values if value]
+    return st.just(()) | st.lists(st.sampled_from([*known, "nobody"]), max_size=3).map(tuple)
+
+
+_times = st.none() | st.integers(-1, 10).map(lambda second: _BEGIN_US + second * 1_000_000)
+_turns = st.none() | st.integers(0, 4)
+_comparisons = st.builds(
+    Comparison,
+    st.sampled_from([("payload", "n"), ("n",), ("actor",), ("gone",)]),
+    st.sampled_from(["=", "!=", "<", ">=", "~"]),
+    st.integers(0, 5) | st.just("ada"),
+)
+filters = st.builds(
+    Filter,
+    types=_some(TYPES),
+    actors=_some(ACTORS),
+    subjects=_some(SUBJECTS),
+    streams=_some(STREAMS),
+    since=_times,
+    until=_times,
+    turn_first=_turns,
+    turn_last=_turns,
+    where=st.just(()) | st.lists(_comparisons, max_size=2).map(tuple),
+)
+
+
+def write(folder: Path, lines: list[bytes], rotated: int = 0) -> None:
+    """Appends lines to a log as another program does, the first `rotated` in an older segment."""
+    if rotated:
+        (folder / "events_2026-01-01_00-00-00-000000.jsonl").write_bytes(b"".join(lines[:rotated]))
+    with (folder / "events.jsonl").open("ab") as segment:
+        segment.write(b"".join(lines[rotated:]))
+
+
+def read(folder: Path) -> list[Event]:
+    """Returns the events of a log in arrival order, as a reader serves them."""
+    return list(events(OS_DISK, folder, PLAIN))
+
+
+def matching(arrived: list[Event], filter: Filter, descending: bool = False) -> list[Event]:
+    """Returns what a filter asks for, by the slow and obvious way."""
+    found = [event for event in totally_ordered(arrived) if filter.matches(event)]
+    return found[::-1] if descending else found

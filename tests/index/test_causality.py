@@ -1,0 +1,198 @@
+"""What the index says of causes is what the plain algorithms of core say."""
+
+import random
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.events import drafted, event_of, line_of, stamped
+from tests.index.worlds import MISSING, SUBJECTS, arrivals, indexed
+
+from thence.core import answer, concurrency, order
+from thence.core.lookup import named
+from thence.core.position import Position
+from thence.core.vocabulary import PLAIN
+from thence.errors import AmbiguousId, EventNotFound
+from thence.index import causality, lookup
+from thence.log.disk import OS_DISK
+from thence.log.reader import events as read
+
+on_disk = settings(deadline=None, max_examples=40)
+
+
+@contextmanager
+def world(batches):
+    """Open the index of a log with these lines, beside its events in total order."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        with indexed(folder, batches) as index:
+            yield index, order.totally_ordered(read(OS_DISK, folder, PLAIN))
+
+
+@on_disk
+@given(arrivals())
+def test_cones_of_the_index_are_those_of_core(batches):
+    with world(batches) as (index, events):
+        known = {event.event_id: event for event in events}
+        for event in events:
+            event_id = event.event_id
+            for limit, depth in ((10_000, None), (10_000, 0), (10_000, 2), (3, None), (2, 1)):
+                found = causality.cone(index, event_id, "upstream", depth, limit)
+                assert found == order.upstream(event, known, limit, depth)
+                found = causality.cone(index, event_id, "downstream", depth, limit)
+                assert found == order.downstream(event, events, limit, depth)
+                lines, is_cut = causality.cone_lines(index, event_id, "downstream", depth, limit)
+                assert lines == tuple((effect.line, distance) for effect, distance in found[0])
+                assert is_cut == found[1]
+
+
+@on_disk
+@given(arrivals())
+def test_why_and_effects_of_the_index_are_those_of_core(batches):
+    with world(batches) as (index, events):
+        known = {event.event_id: event for event in events}
+        for event in events:
+            event_id = event.event_id
+            assert causality.why(index, event_id, PLAIN) == answer.why(event, events, PLAIN)
+            assert causality.effects(index, event_id, PLAIN) == answer.effects(event, events, PLAIN)
+            for limit in (1, 2, 10_000):
+                found = causality.chain(index, event_id, limit)
+                assert found == order.chain(event, known, limit)
+
+
+@on_disk
+@given(arrivals())
+def test_what_is_concurrent_by_the_index_is_so_in_core(batches):
+    with world(batches) as (index, events):
+        for event in events:
+            for limit in (0, 2, 10_000):
+                found = causality.concurrent(index, event.event_id, limit)
+                assert found == answer.concurrent(event, events, limit)
+
+
+@on_disk
+@given(arrivals(), st.data())
+def test_common_causes_of_the_index_are_those_of_core(batches, data):
+    with world(batches) as (index, events):
+        if not events:
+            return
+        some = st.lists(st.sampled_from(events), min_size=1, max_size=4)
+        for chosen in [*([a, b] for a in events for b in events), data.draw(some)]:
+            found = causality.common_causes(index, [event.event_id for event in chosen])
+            assert found == concurrency.common_causes(chosen, events)
+
+
+@on_disk
+@given(arrivals())
+def test_cuts_and_heads_of_the_index_are_those_of_core(batches):
+    with world(batches) as (index, events):
+        for event in events:
+            found = causality.causal_cut(index, event.event_id)
+            assert found == concurrency.causal_cut(event, events)
+        for subject in (*SUBJECTS, "nobody's", "\ud800"):
+            if subject is not None:
+                assert causality.heads(index, subject) == order.heads(subject, events)
+
+
+def test_event_that_led_to_another_by_way_of_other_subjects_is_no_head():
+    ids = [f"{number:026d}" for number in range(4)]
+    subjects = ["a", None, "a", "a"]
+    causes = [[], ids[:1], ids[1:2], []]
+    batch = [
+        stamped(drafted(event_id, "t", {"subject": subject} if subject else {}, named), n, n)
+        for n, (event_id, subject, named) in enumerate(zip(ids, subjects, causes, strict=True), 1)
+    ]
+    with world([batch]) as (index, _):
+        assert [event.event_id for event in causality.heads(index, "a")] == ids[2:]
+
+
+def test_cut_holds_what_earlier_numbers_need_that_stand_later_in_the_total_order():
+    """After a failed sync the lines of two openings can stand out of the order of clocks."""
+    need = line_of(node_id="b" * 12, lamport_clock=1)
+    second = line_of(node_id="a" * 12, seq=2, lamport_clock=3)
+    first = line_of(node_id="a" * 12, seq=1, lamport_clock=9, causes=[event_of(need).event_id])
+    with world([[need, first, second]]) as (index, _):
+        found = causality.causal_cut(index, event_of(second).event_id)
+    assert found == Position({"a" * 12: ((1, 2),), "b" * 12: ((1, 1),)})
+
+
+def asked(ask):
+    """Return what a lookup finds, or the error that it raises."""
+    try:
+        return ask()
+    except (AmbiguousId, EventNotFound) as error:
+        return type(error), str(error)
+
+
+@on_disk
+@given(arrivals(), st.data())
+def test_what_a_text_names_by_the_index_is_what_it_names_in_core(batches, data):
+    with world(batches) as (index, events):
+        texts = ["@last", "@last-error", "", "12345", MISSING, "\ud800" * 7, "%" * 7]
+        for event in events:
+            size = data.draw(st.integers(6, 26))
+            texts += [event.event_id, event.event_id[:size], event.event_id[:size].lower()]
+        for text in texts:
+            found = asked(lambda text=text: lookup.find(index, text, PLAIN))
+            assert found == asked(lambda text=text: named(text, events, PLAIN, index.folder))
+        for event in events:
+            assert lookup.get(index, event.event_id) == event
+        with pytest.raises(EventNotFound):
+            lookup.get(index, MISSING)
+
+
+def test_ids_of_other_tools_are_found_by_their_beginning_whatever_they_hold():
+    ids = ["order:", "order:\U0010ffff", "order:\U0010ffff\U0010ffff", "orders", "ORDER:1", "é" * 8]
+    batch = [f'{{"event_id":"{event_id}"}}\n'.encode() for event_id in ids]
+    with world([batch]) as (index, events):
+        for text in (*ids, "order:\U0010ffff"[:7], "éééééé", "Order:"):
+            found = asked(lambda text=text: lookup.find(index, text, PLAIN))
+            assert found == asked(lambda text=text: named(text, events, PLAIN, index.folder))
+
+
+def test_answers_about_an_event_that_is_not_there_say_so():
+    with world([[line_of()]]) as (index, _):
+        for ask in (
+            lambda: causality.cone(index, MISSING, "upstream"),
+            lambda: causality.chain(index, MISSING),
+            lambda: causality.why(index, MISSING, PLAIN),
+            lambda: causality.effects(index, MISSING, PLAIN),
+            lambda: causality.concurrent(index, MISSING),
+            lambda: causality.common_causes(index, [MISSING]),
+            lambda: causality.causal_cut(index, MISSING),
+        ):
+            with pytest.raises(EventNotFound, match="no event of the log"):
+                ask()
+
+
+def grown(seed, events, reach, causes):
+    """Make the lines of a log whose events name some of those shortly before them."""
+    chance = random.Random(seed)
+    ids = [f"{number:026d}" for number in range(events)]
+    lines = []
+    for number, event_id in enumerate(ids):
+        before = ids[max(0, number - reach) : number]
+        named_ids = chance.sample(before, min(len(before), chance.randint(0, causes)))
+        lines.append(
+            line_of(event_id=event_id, seq=number + 1, lamport_clock=number + 1, causes=named_ids)
+        )
+    return lines
+
+
+@pytest.mark.parametrize(("reach", "causes"), [(1, 1), (3, 3), (500, 2), (3_000, 3)])
+def test_walks_through_many_layers_find_what_core_finds(reach, causes):
+    """Longer than what is read ahead, so that a walk reads many times."""
+    lines = grown(20261120 + reach, 3_000, reach, causes)
+    with world([lines]) as (index, events):
+        known = {event.event_id: event for event in events}
+        for event in (events[0], events[1_700], events[-1]):
+            event_id = event.event_id
+            assert causality.cone(index, event_id, "upstream") == order.upstream(event, known)
+            found = causality.cone(index, event_id, "downstream")
+            assert found == order.downstream(event, events)
+            assert causality.chain(index, event_id) == order.chain(event, known)
+            found = causality.concurrent(index, event_id)
+            assert found == answer.concurrent(event, events, 10_000)

@@ -1,0 +1,239 @@
+"""Pages of an answer: the index tells what a slow reading of the log tells."""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.index.asked import filters, lines, matching, read, write
+from tests.log.processes import ran
+
+from thence.core.event import Event
+from thence.core.filter import Filter
+from thence.core.vocabulary import PLAIN
+from thence.errors import InvalidCursor, InvalidFilter
+from thence.index.database import Index
+from thence.index.listing import counted, listed
+from thence.index.page import Page
+from thence.index.query import count, page
+from thence.log.disk import OS_DISK
+from thence.replica import open_replica
+
+ALL = Filter()
+Ask = Callable[..., Page]
+
+
+@contextmanager
+def log_of(drawn: list[bytes], rotated: int = 0) -> Iterator[tuple[Path, Index]]:
+    """Writes a log into a folder of its own, with its index opened."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / ".thence").mkdir()
+        write(folder, drawn, rotated)
+        with Index(OS_DISK, folder, PLAIN) as index:
+            index.freshen()
+            yield folder, index
+
+
+def both(folder: Path, index: Index) -> list[Ask]:
+    """Returns the two ways to ask: the index, and a reading of the log."""
+    return [
+        lambda filter, **paging: page(index, filter, **paging),
+        lambda filter, **paging: listed(read(folder), filter, **paging),
+    ]
+
+
+def all_pages(ask: Ask, filter: Filter, **paging: object) -> Iterator[Page]:
+    """Yields a page, then those to which cursors lead; the next one is asked for when it is."""
+    found = ask(filter, **paging)
+    yield found
+    paging.pop("offset", None)
+    while found.next_cursor is not None:
+        found = ask(filter, **paging, cursor=found.next_cursor)
+        yield found
+
+
+@pytest.mark.promise("Q2")
+@settings(max_examples=150, deadline=None)
+@given(
+    drawn=lines(),
+    filter=filters,
+    rotated=st.integers(0, 12),
+    limit=st.integers(1, 12),
+    offset=st.integers(0, 12),
+    descending=st.booleans(),
+)
+def test_every_filter_and_page_tells_what_a_slow_reading_tells(
+    drawn, filter, rotated, limit, offset, descending
+):
+    with log_of(drawn, rotated) as (folder, index):
+        due = matching(read(folder), filter, descending)
+        assert count(index, filter) == counted(read(folder), filter) == len(due)
+        asked = {"limit": limit, "offset": offset, "descending": descending}
+        for ask in both(folder, index):
+            found = ask(filter, **asked)
+            assert list(found.events) == due[offset : offset + limit]
+            assert found.total == len(due)
+            assert found.has_more == (found.next_cursor is not None)
+            assert found.has_more == (offset + limit < len(due))
+        assert both(folder, index)[0](filter, **asked) == both(folder, index)[1](filter, **asked)
+
+
+@pytest.mark.promise("Q2")
+@settings(max_examples=150, deadline=None)
+@given(
+    drawn=st.lists(lines(12), min_size=1, max_size=4),
+    filter=filters,
+    limit=st.integers(1, 8),
+    descending=st.booleans(),
+    data=st.data(),
+)
+def test_pages_of_a_growing_log_are_disjoint_and_complete(drawn, filter, limit, descending, data):
+    first, *later = drawn
+    with log_of(first) as (folder, index):
+        due = matching(read(folder), filter, descending)
+        ways = both(folder, index)
+
+        def ask(asked: Filter, **paging: object) -> Page:
+            return data.draw(st.sampled_from(ways))(asked, **paging)
+
+        found: list[Event] = []
+        for turned in all_pages(ask, filter, limit=limit, descending=descending):
+            assert turned.total == len(due)
+            found += turned.events
+            if later:
+                write(folder, later.pop())
+                index.freshen()
+            if data.draw(st.booleans()):
+                index.rebuild()
+        assert found == due
+
+
+@pytest.mark.promise("Q2")
+def test_pages_go_on_while_another_process_appends(tmp_path):
+    code = """
+import sys, thence
+with thence.open(sys.argv[1]) as log:
+    log.append_many([{"event_type": sys.argv[2], "payload": {"n": n}} for n in range(50)])
+"""
+    ran(code, tmp_path, "a")
+    with Index(OS_DISK, tmp_path, PLAIN) as index:
+        index.freshen()
+        due = matching(read(tmp_path), ALL)
+        found: list[Event] = []
+        for turned in all_pages(lambda *a, **k: page(index, *a, **k), ALL, limit=20):
+            found += turned.events
+            ran(code, tmp_path, "b")
+            index.freshen()
+        assert found == due
+        assert count(index, ALL) == 50 * 4
+
+
+@pytest.mark.promise("Q2")
+@settings(max_examples=60, deadline=None)
+@given(drawn=lines(20), gone=st.integers(0, 19), limit=st.integers(1, 8), data=st.data())
+def test_pages_go_on_behind_an_event_that_is_gone(drawn, gone, limit, data):
+    descending = data.draw(st.booleans())
+    with log_of(drawn) as (folder, index):
+        for ask in both(folder, index):
+            before = ask(ALL, limit=limit, descending=descending)
+            if before.next_cursor is None:
+                return
+            last = before.events[-1].event_id.encode()
+            (folder / "events.jsonl").write_bytes(
+                b"".join(line for line in drawn if last not in line)
+            )
+            index.freshen()
+            due = matching(read(folder), ALL, descending)
+            key = before.events[-1].order_key
+            rest = [event for event in due if (event.order_key > key) != descending]
+            found = ask(ALL, limit=limit, descending=descending, cursor=before.next_cursor)
+            room = before.total - limit
+            assert list(found.events) == rest[: min(limit, room)]
+            (folder / "events.jsonl").write_bytes(b"".join(drawn))
+            index.freshen()
+
+
+@pytest.fixture
+def pages(tmp_path: Path) -> Iterator[Ask]:
+    """Asks the index of a log of nine events."""
+    with open_replica(tmp_path / "log") as log:
+        log.append_many([{"event_type": "abc"[n % 3], "payload": {"n": n}} for n in range(9)])
+    with Index(OS_DISK, tmp_path / "log", PLAIN) as index:
+        index.freshen()
+        yield lambda filter=ALL, **paging: page(index, filter, **paging)
+
+
+@pytest.mark.parametrize("cursor", ["", "x", "AAAA", "é", "a b", "=", "A" * 10_000, "\ud800"])
+def test_garbage_is_no_cursor(pages, cursor):
+    with pytest.raises(InvalidCursor, match="it is no cursor"):
+        pages(cursor=cursor)
+
+
+def test_cursor_with_one_changed_character_is_none(pages):
+    cursor = pages(limit=2).next_cursor
+    for place, was in enumerate(cursor):
+        changed = cursor[:place] + ("A" if was != "A" else "B") + cursor[place + 1 :]
+        with pytest.raises(InvalidCursor):
+            pages(cursor=changed)
+    with pytest.raises(InvalidCursor):
+        pages(cursor=cursor[:-1])
+
+
+def test_cursor_fits_its_own_question_alone(pages):
+    cursor = pages(Filter(types=("a",)), limit=1, log_id="one").next_cursor
+    assert pages(Filter(types=("a",)), cursor=cursor, log_id="one").total == 3
+    for filter, paging in (
+        (ALL, {"log_id": "one"}),
+        (Filter(types=("b",)), {"log_id": "one"}),
+        (Filter(types=("a",)), {"log_id": "one", "descending": True}),
+        (Filter(types=("a",)), {"log_id": "another"}),
+    ):
+        with pytest.raises(InvalidCursor, match="another filter, order or log"):
+            pages(filter, cursor=cursor, **paging)
+
+
+@pytest.mark.parametrize(
+    ("paging", "key"),
+    [
+        ({"limit": 0}, "limit"),
+        ({"limit": True}, "limit"),
+        ({"limit": 2**63}, "limit"),
+        ({"limit": "7"}, "limit"),
+        ({"offset": -1}, "offset"),
+        ({"offset": 2**63}, "offset"),
+        ({"offset": 1.0}, "offset"),
+    ],
+)
+def test_paging_that_makes_no_sense_is_named(pages, paging, key):
+    with pytest.raises(InvalidFilter) as caught:
+        pages(**paging)
+    assert caught.value.key == key
+
+
+def test_cursor_and_offset_exclude_each_other(pages):
+    cursor = pages(limit=2).next_cursor
+    with pytest.raises(InvalidFilter, match="already where the page begins"):
+        pages(cursor=cursor, offset=1)
+
+
+def test_widest_page_holds_everything(pages):
+    found = pages(limit=2**63 - 1)
+    assert (len(found.events), found.has_more, found.next_cursor) == (9, False, None)
+    assert pages(offset=2**63 - 1).events == ()
+    assert pages(offset=2**63 - 1).total == 9
+
+
+def test_where_of_a_large_log_is_judged_in_batches(tmp_path):
+    payloads = [{"n": n, "text": "x" * 100_000} for n in range(100)]
+    with open_replica(tmp_path) as log:
+        log.append_many([{"event_type": "a", "payload": payload} for payload in payloads])
+    with Index(OS_DISK, tmp_path, PLAIN) as index:
+        index.freshen()
+        filter = Filter.of(where="n >= 40 and n < 70")
+        found = page(index, filter, limit=10, offset=15)
+        assert [event.payload["n"] for event in found.events] == list(range(55, 65))
+        assert found.total == count(index, filter) == 30

@@ -1,0 +1,71 @@
+"""Runs and logs for the server to find, with events in which every filter finds something."""
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import thence
+from thence.core.event import Event
+from thence.replica import open_replica
+from thence.sim import Event as SimEvent
+from thence.sim import EventWriter, VerbosityLevel, create_milestone_event
+
+TYPES = ("ACTION", "DECISION", "STATE", "auction.closed")
+AGENTS = ("ada", "ben", "wéi", None)
+
+
+def make_run(root: Path, name: str, count: int = 60, seed: int = 7) -> Path:
+    """Writes a run of events that name earlier ones as causes."""
+    folder = root / name
+    chance = random.Random(seed)
+    earlier: list[str] = []
+    with EventWriter(folder, name, verbosity=VerbosityLevel.DETAIL) as writer:
+        for number in range(count):
+            if number == 0:
+                event: Any = create_milestone_event(name, 0, "simulation_start")
+            else:
+                event = SimEvent(
+                    event_type=chance.choice(TYPES),
+                    simulation_id=name,
+                    turn_number=number // 7,
+                    agent_id=chance.choice(AGENTS),
+                    caused_by=tuple(sorted(chance.sample(earlier, min(len(earlier), 2)))),
+                    details={"number": number, "text": "naïve \u2028"},
+                )
+            assert writer.emit(event)
+            earlier.append(event.event_id)
+    return folder
+
+
+def make_orders(root: Path, name: str = "orders") -> list[str]:
+    """Writes a log that is no simulation: placed, paid, failed because of both, and one apart."""
+    with thence.open(root / name) as log:
+        placed = log.append("order.placed", {"amount": 12}, subject="order/881", actor="ada")
+        paid = log.append("order.paid", {"amount": 12}, actor="ben", caused_by=[placed])
+        failed = log.append("order.failed", {"reason": "no stock"}, caused_by=[placed, paid])
+        apart = log.append("note", {"text": "unrelated"}, stream="night")
+    return [event.event_id for event in (placed, paid, failed, apart)]
+
+
+def stored(folder: Path) -> list[Event]:
+    """All events of a log in total order, read by the library."""
+    with open_replica(folder, create=False) as replica:
+        return replica.events()
+
+
+def lines(events: list[Event]) -> list[Any]:
+    return [json.loads(event.line) for event in events]
+
+
+def foreign(number: int, **members: object) -> bytes:
+    """The line of a simulation's event that another tool wrote."""
+    told = {
+        "event_id": f"other-{number:04}",
+        "event_type": "ACTION",
+        "timestamp": f"2026-11-20T07:13:{number % 60:02}.000000Z",
+        "simulation_id": "other",
+        "turn_number": number,
+        **members,
+    }
+    return json.dumps(told).encode() + b"\n"

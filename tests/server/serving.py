@@ -1,0 +1,99 @@
+"""A server as a user has it: a process on a port of its own, asked over HTTP."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+from tests.cli.installed import THENCE, environment
+
+ENDS_S = 10
+
+_APP = """
+import socket, sys, json
+import uvicorn
+from thence.server.app import create_app
+
+root, options = sys.argv[1], json.loads(sys.argv[2])
+listener = socket.create_server(("127.0.0.1", 0))
+print(json.dumps({"url": f"http://127.0.0.1:{listener.getsockname()[1]}"}), flush=True)
+config = uvicorn.Config(create_app(root, **options), log_level="error")
+uvicorn.Server(config).run(sockets=[listener])
+"""
+
+
+class Serving:
+    """A running server and a client of it."""
+
+    def __init__(self, process: subprocess.Popen[bytes], url: str) -> None:
+        self.process = process
+        self.url = url
+        self.client = httpx2.Client(base_url=url, timeout=60)
+
+    def get(self, path: str, **options: Any) -> httpx2.Response:
+        return self.client.get(path, **options)
+
+    def json(self, path: str, **params: Any) -> Any:
+        """The answer to a request that must succeed."""
+        answer = self.get(path, params=params)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def code(self, path: str, **params: Any) -> tuple[int, str]:
+        """The status and the code of a request that must fail, in the one form of errors."""
+        answer = self.get(path, params=params)
+        told = answer.json()
+        assert set(told) == {"code", "message"}
+        assert told["message"]
+        return answer.status_code, told["code"]
+
+    def pages(self, path: str, **params: Any) -> Iterator[dict[str, Any]]:
+        """The pages from the first to the last, by cursor."""
+        page = self.json(path, **params)
+        yield page
+        while page["has_more"]:
+            page = self.json(path, **params, cursor=page["next_cursor"])
+            yield page
+
+
+@contextmanager
+def serving(root: Path, *arguments: object, **env: str) -> Iterator[Serving]:
+    """Runs the command `thence serve` on any free port."""
+    argv = [THENCE, "serve", root, "--json"]
+    argv += [] if "--port" in arguments else ["--port", 0]
+    with _running([*map(str, argv), *map(str, arguments)], env) as made:
+        yield made
+
+
+@contextmanager
+def app_serving(root: Path | None, **options: object) -> Iterator[Serving]:
+    """Serves `create_app` by uvicorn in a process of its own."""
+    argv = [sys.executable, "-c", _APP, str(root), json.dumps(options)]
+    with _running(argv, {}) as made:
+        yield made
+
+
+@contextmanager
+def _running(argv: list[str], env: dict[str, str]) -> Iterator[Serving]:
+    process = subprocess.Popen(argv, stdout=subprocess.PIPE, env=environment(**env))
+    assert process.stdout is not None
+    try:
+        first = process.stdout.readline()
+        assert first, "the server ended before it said where it is"
+        made = Serving(process, json.loads(first)["url"])
+        with made.client:
+            yield made
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(ENDS_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        process.stdout.close()

@@ -1,0 +1,54 @@
+"""Causes and effects over HTTP, held to the plain algorithms."""
+
+import random
+
+import pytest
+from tests.server.conftest import Shop
+from tests.server.runs import lines, stored
+
+from thence.core.answer import why
+from thence.core.order import downstream, upstream
+from thence.core.vocabulary import SIM
+
+
+@pytest.mark.promise("Q4")
+def test_cones_are_those_of_the_model_at_every_depth(shop: Shop) -> None:
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    events = stored(shop.root / "first")
+    known = {event.event_id: event for event in events}
+    for event in [events[0], events[-1], *chance.sample(events, 6)]:
+        for depth in (None, 1, 2, 20):
+            asked = {} if depth is None else {"depth": depth}
+            told = shop.server.json(f"/simulations/first/causality/{event.event_id}", **asked)
+            up = [cause for cause, far in upstream(event, known)[0] if far <= (depth or 5)]
+            down = [effect for effect, far in downstream(event, events)[0] if far <= (depth or 5)]
+            assert told == {
+                "event_id": event.event_id,
+                "event": lines([event])[0],
+                "upstream": lines(up),
+                "downstream": lines(down),
+                "truncated": False,
+            }
+
+
+@pytest.mark.promise("Q4")
+def test_why_is_told_as_data_and_in_sentences(shop: Shop) -> None:
+    events = stored(shop.root / "first")
+    model = why(events[-1], events, SIM)
+    told = shop.server.json(f"/simulations/first/why/{events[-1].event_id}")
+    assert told["sentences"] == list(model.sentences)
+    assert told["chain"] == lines(list(model.chain))
+    assert told["causes"] == [
+        {"event_id": cause.event_id, "depth": depth} for cause, depth in model.cone
+    ]
+    assert (told["event_id"], told["truncated"]) == (events[-1].event_id, False)
+
+
+@pytest.mark.promise("Q4", "Q5")
+@pytest.mark.parametrize("depth", ["0", "21", "-1", "x", "1.5", ""])
+def test_depth_out_of_bounds_is_refused(shop: Shop, depth: str) -> None:
+    event = stored(shop.root / "first")[0]
+    path = f"/simulations/first/causality/{event.event_id}"
+    assert shop.server.code(path, depth=depth) == (422, "invalid_parameter")

@@ -1,0 +1,44 @@
+"""Two logs compared over HTTP, as the library compares them."""
+
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+from tests.server.conftest import Shop
+from tests.server.runs import stored
+from tests.server.serving import serving
+
+from thence.core.difference import as_json, difference
+from thence.sim import EventWriter, VerbosityLevel, create_state_event
+
+
+def test_difference_is_that_of_the_library(shop: Shop) -> None:
+    told = shop.server.json("/simulations/first/diff/second")
+    model = difference(stored(shop.root / "first"), stored(shop.root / "second"))
+    assert told == json.loads(msgspec.json.encode(as_json(model)))
+    assert told["first"] is not None
+    same = shop.server.json("/simulations/first/diff/first")
+    assert (same["same"], same["first"]) == (60, None)
+
+
+def test_first_divergence_is_told_with_what_differs(tmp_path: Path) -> None:
+    for name, last in (("a", 3), ("b", 4)):
+        with EventWriter(tmp_path / name, "run", verbosity=VerbosityLevel.STATE) as writer:
+            event = create_state_event("run", 0, "grain", 1, 2, "ada")
+            writer.emit(event)
+            writer.emit(create_state_event("run", 1, "grain", 2, last, "ada", caused_by=[event]))
+    with serving(tmp_path) as server:
+        told = server.json("/simulations/a/diff/b")
+        assert told["first"]["differs"] or told["only_a"] == told["only_b"] == 1
+        assert told["same"] == 1
+
+
+@pytest.mark.promise("Q5")
+def test_other_that_is_not_there_is_told(shop: Shop) -> None:
+    missing = (404, "simulation_not_found")
+    assert shop.server.code("/simulations/first/diff/none") == missing
+    assert shop.server.code("/simulations/none/diff/first") == missing
+    assert shop.server.code("/simulations/first/diff/orders") == missing
+    assert shop.server.code("/simulations/first/diff/..%2f..") == (404, "not_found")
+    assert shop.server.json("/logs/orders/diff/first")["same"] == 0

@@ -1,0 +1,180 @@
+"""Files that change while they are read: they grow, are rotated, torn, foreign, gone."""
+
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from tests.cli.installed import environment
+from tests.server.runs import foreign, lines, make_run, stored
+from tests.server.serving import Serving, serving
+
+from thence.replica import open_replica
+from thence.sim import EventWriter, create_action_event
+
+WRITER = """
+import sys
+from thence.sim import EventWriter, create_action_event
+
+folder, count = sys.argv[1], int(sys.argv[2])
+with EventWriter(folder, "run", max_file_size=40_000, on_full="block") as writer:
+    for number in range(count):
+        writer.emit(create_action_event("run", number, "ada", "move", {"number": number}))
+        if number == 50:
+            print("going", flush=True)
+            sys.stdin.readline()
+"""
+
+
+@pytest.fixture
+def server(tmp_path: Path):
+    with serving(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture(params=["read", "indexed"])
+def settled(request: pytest.FixtureRequest):
+    """What makes a log's index, or leaves a small one without."""
+
+    def settle(folder: Path) -> None:
+        if request.param == "indexed":
+            with open_replica(folder, create=False) as log:
+                log.rebuild()
+
+    return settle
+
+
+@pytest.mark.promise("Q2", "Q6")
+def test_run_that_another_process_writes_pages_cleanly(
+    server: Serving, tmp_path: Path, settled
+) -> None:
+    folder = tmp_path / "run"
+    argv = [sys.executable, "-c", WRITER, str(folder), "2000"]
+    piped = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(argv, env=environment(), **piped) as writer:
+        assert writer.stdout.readline() == b"going\n"
+        path = "/simulations/run/events"
+        while server.get(path).status_code == 404 or server.json(path)["total"] < 40:
+            pass
+        settled(folder)
+        page = server.json(path, limit=5)
+        total, events = page["total"], page["events"]
+        writer.stdin.write(b"\n")
+        writer.stdin.flush()
+        while page["has_more"]:
+            page = server.json(path, limit=5, cursor=page["next_cursor"])
+            assert page["total"] == total
+            events += page["events"]
+        assert writer.wait() == 0
+    assert len(list(folder.glob("events_*.jsonl"))) > 3
+    assert events == lines(stored(folder))[:total]
+    grown = [event for page in server.pages(path, limit=700) for event in page["events"]]
+    assert grown == lines(stored(folder))
+    assert len(grown) == 2000
+    listed = server.json("/simulations")["simulations"]
+    assert [(entry["id"], entry["event_count"]) for entry in listed] == [("run", 2000)]
+
+
+@pytest.mark.promise("Q5")
+def test_bad_lines_are_passed_over_and_told(server: Serving, tmp_path: Path, settled) -> None:
+    folder = make_run(tmp_path, "run", count=4)
+    settled(folder)
+    whole = lines(stored(folder))
+    bad = [b"\xff\xfe\x00", b"{", b"[]", b"null", b'{"event_id":1}', b"x" * 3_000_000, b"[" * 9_000]
+    with (folder / "events.jsonl").open("ab") as file:
+        for number, line in enumerate(bad):
+            file.write(line + b"\n" + foreign(number))
+        file.write(b'{"event_id":"torn","event_ty')
+    page = server.json("/simulations/run/events")
+    assert page["total"] == 4 + len(bad)
+    assert [event for event in page["events"] if "crc" in event] == whole
+    told = server.json("/simulations/run")
+    assert (told["event_count"], told["unverified"]) == (4 + len(bad), len(bad))
+    assert told["damaged_lines"] == len(bad) + 1
+    assert server.json("/health")["damaged_lines"] == len(bad) + 1
+
+
+@pytest.mark.promise("Q5")
+def test_torn_tail_is_an_event_once_it_is_whole(server: Serving, tmp_path: Path, settled) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    torn = foreign(2)
+    (folder / "events.jsonl").write_bytes(foreign(1) + torn[:-20])
+    settled(folder)
+    path = "/simulations/run/events"
+    assert server.json(path)["total"] == 1
+    assert server.json("/simulations/run")["damaged_lines"] == 1
+    with (folder / "events.jsonl").open("ab") as file:
+        file.write(torn[-20:])
+    assert server.json(path)["total"] == 2
+    assert server.json("/simulations/run")["damaged_lines"] == 0
+
+
+@pytest.mark.promise("Q5")
+def test_nothing_in_a_file_is_a_failure_of_the_server(server: Serving, tmp_path: Path) -> None:
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "events.jsonl").write_bytes(foreign(1, turn_number=2**70, agent_id=7))
+    (tmp_path / "config" / "config.json").write_bytes(b'{"scenario": {"simulation": [1]}}')
+    (tmp_path / "config" / "result.json").write_bytes(b"[" * 100_000)
+    odd = tmp_path / "odd"
+    (odd / ".thence").mkdir(parents=True)
+    (odd / ".thence" / "log.json").write_bytes(b'{"format": 99, "log_id": 1}')
+    (odd / "events.jsonl").write_bytes(foreign(1))
+    for name in ("config", "odd"):
+        for path in ("", "/events", "/events/x", "/why/x", "/causality/x", "/events.ndjson"):
+            assert server.get(f"/simulations/{name}{path}").status_code in (200, 404)
+    assert server.get("/simulations").status_code == 200
+
+
+@pytest.mark.promise("Q5")
+def test_run_that_is_deleted_is_not_found_and_comes_back(server: Serving, tmp_path: Path) -> None:
+    folder = make_run(tmp_path, "run", count=4)
+    assert server.json("/simulations/run/events")["total"] == 4
+    shutil.rmtree(folder)
+    assert server.code("/simulations/run/events") == (404, "simulation_not_found")
+    assert server.json("/simulations")["simulations"] == []
+    make_run(tmp_path, "run", count=6)
+    assert server.json("/simulations/run/events")["total"] == 6
+    assert server.json("/simulations/run")["event_count"] == 6
+
+
+@pytest.mark.promise("Q5")
+def test_runs_that_come_and_go_while_they_are_asked_for_never_fail_the_server(
+    server: Serving, tmp_path: Path
+) -> None:
+    done = threading.Event()
+
+    def churn() -> None:
+        while not done.is_set():
+            folder = make_run(tmp_path, "run", count=5)
+            with EventWriter(folder, "run", max_file_size=300) as writer:
+                for number in range(5):
+                    writer.emit(create_action_event("run", number, "ada", "move", {}))
+            shutil.rmtree(folder)
+
+    churning = threading.Thread(target=churn)
+    churning.start()
+    try:
+        seen = set()
+        for _ in range(40):
+            for path in ("/simulations", "/simulations/run", "/simulations/run/events"):
+                answer = server.get(path)
+                assert answer.status_code in (200, 404, 503), answer.text
+                seen.add(answer.status_code)
+    finally:
+        done.set()
+        churning.join()
+    assert 200 in seen
+
+
+@pytest.mark.promise("Q6")
+def test_rotated_files_are_one_simulation(server: Serving, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    with EventWriter(folder, "run", max_file_size=1_000) as writer:
+        for number in range(30):
+            writer.emit(create_action_event("run", number, "ada", "move", {"number": number}))
+    assert len(list(folder.glob("events_*.jsonl"))) > 3
+    found = server.json("/simulations/run/events", turn_start=3, turn_end=25)
+    assert [event["turn_number"] for event in found["events"]] == list(range(3, 26))

@@ -1,0 +1,85 @@
+"""Logs that are no simulation over HTTP, in the words that all hosts share."""
+
+from typing import Any
+
+import pytest
+from tests.server.conftest import Shop
+from tests.server.runs import lines, stored
+
+from thence.core.filter import Filter
+
+PATH = "/logs/orders/events"
+
+
+def test_logs_are_listed_apart_from_simulations(shop: Shop) -> None:
+    listed = shop.server.json("/logs")["logs"]
+    assert [(entry["id"], entry["vocabulary"], entry["event_count"]) for entry in listed] == [
+        ("orders", "plain", 4)
+    ]
+    assert shop.server.code("/simulations/orders") == (404, "simulation_not_found")
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {},
+        {"type": ["order.paid", "note"]},
+        {"actor": "ada"},
+        {"subject": "order/881"},
+        {"stream": "night"},
+        {"since": "1999-01-01"},
+        {"until": "1999-01-01"},
+        {"where": "payload.amount >= 12"},
+        {"where": ["amount = 12", "actor = ben"]},
+        {"where": 'reason ~ "stock"', "type": "order.failed"},
+    ],
+)
+def test_each_filter_gives_what_the_model_gives(shop: Shop, asked: dict[str, Any]) -> None:
+    wanted = Filter.of(**asked)
+    found = [event for event in stored(shop.root / "orders") if wanted.matches(event)]
+    page = shop.server.json(PATH, **asked)
+    assert (page["events"], page["total"]) == (lines(found), len(found))
+
+
+def test_simulation_can_be_asked_in_the_same_words(shop: Shop) -> None:
+    wanted = Filter.of(where="details.number > 50", turn="7..")
+    found = [event for event in stored(shop.root / "first") if wanted.matches(event)]
+    page = shop.server.json("/logs/first/events", where="details.number > 50", turn="7..")
+    assert found
+    assert page["events"] == lines(found)
+
+
+def test_causes_of_a_log_are_told(shop: Shop) -> None:
+    placed, paid, failed, _ = shop.orders
+    told = shop.server.json(f"/logs/orders/causality/{paid}")
+    assert [event["event_id"] for event in told["upstream"]] == [placed]
+    assert [event["event_id"] for event in told["downstream"]] == [failed]
+    assert len(shop.server.json(f"/logs/orders/why/{failed}")["chain"]) == 3
+    assert shop.server.json(f"/logs/orders/events/{paid}")["event_id"] == paid
+
+
+def test_lines_and_summary_of_a_log(shop: Shop) -> None:
+    events = stored(shop.root / "orders")
+    whole = b"".join(event.line + b"\n" for event in events)
+    assert shop.server.get(f"{PATH}.ndjson").content == whole
+    told = shop.server.json("/logs/orders")
+    assert told["by_actor"] == {"ada": 1, "ben": 1}
+    assert "turns" not in told
+
+
+@pytest.mark.promise("Q5")
+@pytest.mark.parametrize(
+    ("asked", "named"),
+    [
+        ({"where": "amount >"}, "where"),
+        ({"turn": "7..3"}, "turn"),
+        ({"since": "yesterday?"}, "since"),
+        ({"type": ""}, "type"),
+        ({"typ": "note"}, "did you mean type"),
+        ({"event_types": "note"}, "event_types"),
+    ],
+)
+def test_wrong_filter_is_named(shop: Shop, asked: dict[str, str], named: str) -> None:
+    answer = shop.server.get(PATH, params=asked)
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_parameter")
+    assert named in answer.json()["message"]

@@ -1,0 +1,163 @@
+"""The events of a simulation over HTTP: each filter, paging, lists, summaries."""
+
+import random
+from typing import Any
+
+import pytest
+from tests.server.conftest import Shop
+from tests.server.runs import AGENTS, TYPES, lines, stored
+
+from thence.sim import EventFilter
+
+PATH = "/simulations/first/events"
+
+
+def expected(shop: Shop, **asked: Any) -> list[Any]:
+    wanted = EventFilter(**asked)
+    return lines([event for event in stored(shop.root / "first") if wanted.matches(event)])
+
+
+def times(shop: Shop) -> list[str]:
+    return [event.timestamp for event in stored(shop.root / "first")]
+
+
+@pytest.mark.promise("Q1")
+def test_simulations_are_listed_with_name_start_and_count(shop):
+    listed = {entry["id"]: entry for entry in shop.server.json("/simulations")["simulations"]}
+    assert set(listed) == {"first", "second", "hurt"}
+    events = stored(shop.root / "first")
+    assert listed["first"] == {
+        "id": "first",
+        "name": "first",
+        "start_time": min(event.timestamp for event in events),
+        "event_count": len(events),
+    }
+    for log_id, entry in listed.items():
+        assert entry["event_count"] == shop.server.json(f"/simulations/{log_id}/events")["total"]
+
+
+@pytest.mark.promise("Q2")
+def test_events_come_as_stored_in_total_order(shop):
+    page = shop.server.json(PATH)
+    assert page["events"] == expected(shop)
+    assert (page["total"], page["has_more"], page["next_cursor"]) == (60, False, None)
+
+
+@pytest.mark.promise("Q2", "E5")
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"event_types": ["ACTION"]},
+        {"event_types": ["ACTION", "auction.closed"]},
+        {"event_types": ["nothing"]},
+        {"agent_ids": ["ada"]},
+        {"agent_ids": ["wéi", "ben"]},
+        {"turn_start": 3},
+        {"turn_end": 3},
+        {"turn_start": 2, "turn_end": 2},
+        {"turn_start": 5, "turn_end": 2},
+        {"start_timestamp": "1999-01-01"},
+        {"end_timestamp": "1999-01-01T00:00:00Z"},
+    ],
+)
+def test_each_filter_gives_what_the_model_gives(shop, asked):
+    assert shop.server.json(PATH, **asked)["events"] == expected(shop, **asked)
+
+
+@pytest.mark.promise("Q2", "E5")
+def test_filters_combined_give_what_the_model_gives(shop):
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    moments = times(shop)
+    for _ in range(60):
+        asked: dict[str, Any] = {}
+        if chance.random() < 0.5:
+            asked["event_types"] = chance.sample(TYPES, chance.randrange(1, 4))
+        if chance.random() < 0.5:
+            asked["agent_ids"] = chance.sample([name for name in AGENTS if name], 2)
+        if chance.random() < 0.4:
+            asked["turn_start"] = chance.randrange(9)
+        if chance.random() < 0.4:
+            asked["turn_end"] = chance.randrange(9)
+        if chance.random() < 0.4:
+            asked["start_timestamp"] = chance.choice(moments)
+        if chance.random() < 0.4:
+            asked["end_timestamp"] = chance.choice(moments)
+        limit, offset = chance.randrange(1, 70), chance.randrange(60)
+        found = expected(shop, **asked)
+        page = shop.server.json(PATH, **asked, limit=limit, offset=offset)
+        assert page["events"] == found[offset : offset + limit], asked
+        assert page["total"] == len(found)
+        assert page["has_more"] == (offset + limit < len(found))
+
+
+@pytest.mark.promise("Q2")
+@pytest.mark.parametrize("limit", [1, 7, 59, 60, 10_000])
+def test_pages_by_cursor_and_by_offset_are_disjoint_and_complete(shop, limit):
+    whole = expected(shop)
+    by_cursor = [e for page in shop.server.pages(PATH, limit=limit) for e in page["events"]]
+    by_offset = [
+        event
+        for offset in range(0, 60, limit)
+        for event in shop.server.json(PATH, limit=limit, offset=offset)["events"]
+    ]
+    assert by_cursor == by_offset == whole
+
+
+@pytest.mark.promise("Q2")
+def test_cursor_pages_within_its_filter(shop):
+    asked = {"event_types": ["ACTION", "STATE"], "turn_start": 2}
+    pages = list(shop.server.pages(PATH, limit=3, **asked))
+    assert [event for page in pages for event in page["events"]] == expected(shop, **asked)
+    assert len({page["total"] for page in pages}) == 1
+
+
+@pytest.mark.promise("Q3")
+def test_one_event_comes_as_stored(shop):
+    for event in stored(shop.root / "first")[::13]:
+        answer = shop.server.get(f"{PATH}/{event.event_id}")
+        assert answer.content == event.line
+
+
+@pytest.mark.promise("Q2")
+def test_whole_run_comes_as_lines(shop):
+    whole = b"".join(event.line + b"\n" for event in stored(shop.root / "first"))
+    answer = shop.server.get(f"{PATH}.ndjson")
+    assert answer.headers["content-type"].startswith("application/x-ndjson")
+    assert answer.content == whole
+    accepting = {"Accept": "application/x-ndjson"}
+    assert shop.server.get(PATH, headers=accepting).content == whole
+
+
+@pytest.mark.promise("Q2")
+def test_lines_are_filtered_as_pages_are(shop):
+    found = shop.server.get(f"{PATH}.ndjson", params={"agent_ids": "ada"}).content
+    wanted = EventFilter(agent_ids=["ada"])
+    events = [event for event in stored(shop.root / "first") if wanted.matches(event)]
+    assert found == b"".join(event.line + b"\n" for event in events)
+
+
+@pytest.mark.promise("Q5")
+def test_summary_tells_what_a_run_holds_and_what_is_damaged(shop):
+    told = shop.server.json("/simulations/hurt")
+    assert (told["event_count"], told["unverified"], told["damaged_lines"]) == (2, 2, 4)
+    assert [found["offset"] for found in told["damage"]] == sorted(
+        found["offset"] for found in told["damage"]
+    )
+    assert {found["file"] for found in told["damage"]} == {"events.jsonl"}
+    whole = shop.server.json("/simulations/first")
+    assert (whole["damaged_lines"], whole["damage"], whole["turns"]) == (0, [], 8)
+    assert sum(whole["by_type"].values()) == 60
+    assert whole["first"]["event_id"] == stored(shop.root / "first")[0].event_id
+    assert whole["status"] == "unfinished"
+
+
+@pytest.mark.promise("Q5")
+def test_health_tells_what_is_damaged(shop):
+    shop.server.json("/simulations")  # by now all were looked at
+    shop.server.json("/logs")
+    told = shop.server.json("/health")
+    assert told["status"] == "ok"
+    assert (told["simulations"], told["logs"]) == (3, 1)
+    assert (told["damaged_lines"], told["damaged_logs"], told["unverified"]) == (4, 1, 2)

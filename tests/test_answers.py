@@ -1,0 +1,126 @@
+"""What an opened log answers: the same by reading it whole and by its index."""
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+import thence
+from thence.answers import INDEXED_BYTES_MIN
+from thence.core.answer import Concurrent
+from thence.core.vocabulary import PLAIN
+from thence.errors import EventNotFound
+from thence.index.database import Index
+from thence.log.disk import OS_DISK
+
+
+@pytest.fixture
+def log(tmp_path):
+    with thence.open(tmp_path) as opened:
+        yield opened
+
+
+@pytest.mark.promise("P1")
+def test_log_tells_what_went_on_beside_an_event(log):
+    order = log.append("order.placed")
+    paid = log.append("order.paid", caused_by=[order])
+    packed = log.append("order.packed", caused_by=[order])
+    other = log.append("unrelated")
+    shipped = log.append("order.shipped", caused_by=[paid, packed])
+    assert log.concurrent_with(paid) == Concurrent(paid, (packed, other), False)
+    assert log.concurrent_with(paid.event_id, limit=1) == Concurrent(paid, (packed,), True)
+    assert log.concurrent_with(shipped).events == (other,)
+    with pytest.raises(EventNotFound):
+        log.concurrent_with("0" * 26)
+
+
+@pytest.mark.promise("P1")
+def test_log_tells_the_latest_cause_that_events_share(log):
+    order = log.append("order.placed")
+    paid = log.append("order.paid", caused_by=[order])
+    packed = log.append("order.packed", caused_by=[paid])
+    billed = log.append("order.billed", caused_by=[paid])
+    noted = log.append("order.noted", caused_by=[order])
+    other = log.append("unrelated")
+    assert log.common_cause(packed, billed) == paid
+    assert log.common_cause(packed.event_id, noted) == order
+    assert log.common_cause(packed, billed, noted) == order
+    assert log.common_cause(paid, billed) == paid
+    assert log.common_cause(packed, other) is None
+    with pytest.raises(EventNotFound):
+        log.common_cause(packed, "0" * 26)
+
+
+def asked(log, events):
+    """Ask a log everything, and return all that it answers."""
+    answers = [log.find("@last"), log.find("@last-error"), log.heads("order/1"), log.heads("x")]
+    for event in events:
+        found = log.concurrent_with(event, limit=3)
+        answers += [log.get(event.event_id), log.find(event.event_id[:24]), log.why(event)]
+        answers += [log.effects(event.event_id), found, log.common_cause(event, events[-1])]
+        answers.append(log.common_cause(events[0], event, events[2]))
+    for ask in (log.get, log.find, log.why, log.effects, log.concurrent_with):
+        with pytest.raises(EventNotFound, match="no event of the log") as raised:
+            ask("0" * 26)
+        answers.append(str(raised.value))
+    return answers
+
+
+@pytest.mark.promise("P1")
+def test_log_answers_by_its_index_what_it_answers_by_being_read(log, tmp_path):
+    first = log.append("order.placed", subject="order/1")
+    events = [first]
+    for number in range(20):
+        causes = events[-3::2] if number % 4 else []
+        kind = "order.failed" if number == 7 else "order.noted"
+        subject = "order/1" if number % 3 else None
+        events.append(log.append(kind, {"n": number}, subject=subject, caused_by=causes))
+    read = asked(log, events)
+    assert not (tmp_path / ".thence" / "index.db").exists()
+    with Index(OS_DISK, tmp_path, PLAIN) as index:
+        index.freshen()
+    assert asked(log, events) == read
+    later = log.append("order.closed", subject="order/1", caused_by=[first])
+    assert log.why(later).chain == (first, later)
+    assert log.heads("order/1")[-1] == later
+
+
+def test_large_log_is_given_an_index_by_the_first_question(log, tmp_path):
+    size = INDEXED_BYTES_MIN // 100
+    events = [{"event_type": "t", "payload": {"text": "x" * size}} for _ in range(101)]
+    appended = log.append_many(events[:50])
+    assert log.get(appended[7].event_id) == appended[7]
+    assert not (tmp_path / ".thence" / "index.db").exists()
+    appended += log.append_many(events[50:])
+    assert log.get(appended[77].event_id) == appended[77]
+    assert (tmp_path / ".thence" / "index.db").exists()
+    log.close()
+    assert log.find("@last") == appended[-1]
+
+
+def test_threads_that_ask_at_once_share_an_index(log):
+    events = [log.append("t", caused_by=[])]
+    for _ in range(30):
+        events.append(log.append("t", caused_by=events[-1:]))
+    with Index(OS_DISK, log.folder, PLAIN) as index:
+        index.freshen()
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(log.why, events))
+    assert [len(why.chain) for why in found] == list(range(1, 32))
+
+
+def test_small_log_is_answered_without_sqlite(tmp_path):
+    source = """
+import sys
+import thence
+
+with thence.open(sys.argv[1]) as log:
+    first = log.append("a")
+    log.why(log.append("b", caused_by=[first]))
+    log.heads("c")
+print("sqlite3" in sys.modules)
+"""
+    given = [sys.executable, "-c", source, str(tmp_path)]
+    ran = subprocess.run(given, capture_output=True, text=True, check=False)
+    assert (ran.stdout, ran.stderr) == ("False\n", "")
