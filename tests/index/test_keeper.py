@@ -138,12 +138,12 @@ def test_an_index_harmed_while_it_is_open_answers_right(folder: Path, harm: Harm
 
 
 def test_a_log_of_changes_that_was_lost_with_its_process_is_missed(folder: Path) -> None:
-    index = index_of(folder)
+    killed = index_of(folder)
 
     def follow() -> None:
         for _ in range(5):
             add(folder, [line_of()])
-            index.freshen()
+            killed.freshen()
 
     in_child(follow)
     database = folder / ".thence" / "index.db"

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from thence.index.rows import Times, microseconds, storable
+from thence.core.times import microseconds
+from thence.index.rows import Times, storable
 
 USUAL = st.datetimes().map(lambda moment: moment.isoformat(timespec="microseconds") + "Z")
 

@@ -6,7 +6,6 @@ text that no UTF-8 can write with its escapes, so that no line can break a build
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
 from itertools import accumulate
 from operator import add
 from typing import Any, NamedTuple
@@ -14,12 +13,11 @@ from typing import Any, NamedTuple
 from thence.core.codec import BadLine, have_valid_crcs
 from thence.core.entry import Entry, entries, entry_of
 from thence.core.event import Event
+from thence.core.times import microseconds
 from thence.core.vocabulary import Vocabulary
 from thence.log.reader import Block, lines_of
 
 INTEGER_MAX = 2**63 - 1
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 # so few that they stay in the processor's cache from one step to the next
 _LINES_TOGETHER = 512
 _OWN_LENGTH = len("2026-11-20T07:13:00.123456Z")
@@ -207,14 +205,3 @@ def _bounded(numbers: Sequence[int | None]) -> Sequence[int | None]:
         None if number is None else max(-INTEGER_MAX, min(number, INTEGER_MAX))
         for number in numbers
     ]
-
-
-def microseconds(timestamp: str) -> int | None:
-    """Returns a timestamp as microseconds since 1970, None where it is none."""
-    try:
-        moment = datetime.fromisoformat(timestamp)
-    except ValueError:
-        return None
-    if moment.tzinfo is None:
-        return None
-    return (moment - _EPOCH) // _MICROSECOND
