@@ -113,7 +113,10 @@ def test_what_a_log_wrote_is_known_by_what_is_left_of_it():
 def test_form_of_a_line_is_told_by_its_id_and_checksum():
     line = line_of({"a": 1})[:-1]
     assert codec.is_framed(line)
-    for other in (FOREIGN, line[1:], line[:-1], line_of(event_id="x" * 25)[:-1], b"X" + line[1:]):
+    short = line_of(event_id="short", event_type="noted")[:-1]
+    assert short[39:40] == b'"', "else it does not look like an id of 26 characters"
+    others = (FOREIGN, line[1:], line[:-1], line_of(event_id="x" * 25)[:-1], b"X" + line[1:], short)
+    for other in others:
         assert not codec.is_framed(other), other
 
 

@@ -253,3 +253,16 @@ def test_reading_that_fails_leaves_no_descriptor(tmp_path, call):
         except OSError:
             assert descriptors(tmp_path) == []
     assert struck > 2
+
+
+def test_a_short_id_with_two_contents_is_served_once(tmp_path):
+    one = line_of({"n": 1}, event_id="short", event_type="noted")
+    other = line_of({"n": 2}, event_id="short", event_type="added", seq=2, lamport_clock=2)
+    (event,) = read(written(tmp_path, [[one, other]]))
+    assert event.line == min(one, other)[:-1]
+
+
+def test_an_id_that_is_no_text_in_utf_8_is_read_like_any_other(tmp_path):
+    odd = b'{"n":1e400,"event_id":"\\ud800","event_type":"x"}\n'
+    first, second = read(written(tmp_path, [[odd, odd, line_of()]]))
+    assert (first.event_id, second.event_type) == ("\ud800", "noted")

@@ -251,7 +251,8 @@ def is_framed(line: bytes) -> bool:
 
     Its id is then `line[13:39]`. A line of another tool never ends in this way.
     """
-    return line[39:40] == b'"' and line[-18:-10] == b',"crc":"' and line.startswith(LINE_START)
+    is_ours = line[-18:-10] == b',"crc":"' and line.startswith(LINE_START)
+    return is_ours and line.find(b'"', len(LINE_START), 40) == 39
 
 
 def content(line: bytes) -> bytes:

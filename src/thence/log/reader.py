@@ -375,7 +375,7 @@ def _repeated(disk: Disk, folder: Path, vocabulary: Vocabulary) -> set[str]:
                 (repeated if event_id in seen else seen).add(event_id)
         else:
             seen |= fresh
-    return {event_id.decode(errors="replace") for event_id in repeated}
+    return {event_id.decode(errors="surrogatepass") for event_id in repeated}
 
 
 def _ids(block: Block, vocabulary: Vocabulary) -> list[bytes]:
@@ -383,4 +383,6 @@ def _ids(block: Block, vocabulary: Vocabulary) -> list[bytes]:
     found = block.data.split(b"\n")
     if block.data.count(LINE_START) == len(found) and all(map(is_framed, found)):
         return [line[13:39] for line in found]
-    return [event.event_id.encode() for event in _events_of(block, vocabulary)]
+    return [
+        event.event_id.encode(errors="surrogatepass") for event in _events_of(block, vocabulary)
+    ]
