@@ -52,6 +52,11 @@ class OpenFile:
 EMPTY = Image({}, {"/": (ROOT, {})})
 
 
+def put(now: bytes, at: int, data: bytes) -> bytes:
+    """Return a file's bytes with some written over those at an offset."""
+    return now[:at].ljust(at, b"\0") + data + now[at + len(data) :]
+
+
 def parted(path: object) -> tuple[str, str]:
     """Part a path into its folder and its name."""
     folder, _, name = str(path).rpartition("/")

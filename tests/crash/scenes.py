@@ -209,6 +209,21 @@ def read(run: Run) -> None:
     run.look(lambda log: log.why(next(log.read())))
 
 
+def ask(run: Run) -> None:
+    """Ask the index of a log that grows."""
+
+    def answered(log: Replica) -> None:
+        held = {event.event_id for event in log.query().events}
+        if lacking := set(run.kept.values()) - held:
+            run.problems.append(f"the index answers without {lacking}")
+
+    run.open()
+    run.look(lambda log: log.rebuild())
+    for number in (1, 2):
+        run.append(number)
+        run.look(answered)
+
+
 def follow(run: Run) -> None:
     run.open()
 
@@ -339,6 +354,7 @@ SCENES = {
     "opening for reading": Scene(open_only, some),
     "reading": Scene(read, torn),
     "following": Scene(follow, torn),
+    "asking an index": Scene(ask, torn),
     "handing on": Scene(hand_on, some),
     "close": Scene(close_idle, some, arms_itself=True),
     "close with a queue": Scene(close_queued, some, arms_itself=True),

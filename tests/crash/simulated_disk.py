@@ -28,10 +28,11 @@ from tests.crash.images import (
     Versions,
     failure,
     parted,
+    put,
     without_pages,
 )
 
-from thence.log.disk import Disk, FileId
+from thence.log.disk import Disk, FileId, FileState
 
 _DEVICE = 77
 _boots = count(1)
@@ -106,15 +107,17 @@ class SimulatedDisk(Disk):
                     raise failure(errno.ENOSPC)
                 data = data[: self.bytes_left]
                 self.bytes_left -= len(data)
-            self._absorb()
-            now = self._files[opened.file][-1]
-            if opened.position is None:
-                now += data
-            else:
-                at, opened.position = opened.position, opened.position + len(data)
-                now = now[:at].ljust(at, b"\0") + data + now[opened.position :]
-            self._change(opened.file, now)
+            if (at := opened.position) is not None:
+                opened.position = at + len(data)
+            self._put(opened.file, at, data)
             self._done("write")
+        return len(data)
+
+    def write_at(self, descriptor: int, offset: int, data: bytes) -> int:
+        self._begin("write_at")
+        with self._mutex:
+            self._put(self._opened(descriptor, True).file, offset, data)
+            self._done("write_at")
         return len(data)
 
     def read_at(self, descriptor: int, offset: int, size: int) -> bytes:
@@ -161,8 +164,11 @@ class SimulatedDisk(Disk):
             return (_DEVICE, self._folders[path][0]), 4096
         folder, name = parted(path)
         found = self._folders.get(folder)
-        file = found[1].names.get(name) if found is not None else None
-        return self._id(file) if file is not None else None
+        file = found and found[1].names.get(name)
+        return None if file is None else self._id(file)
+
+    def path_state(self, path: str) -> FileState | None:
+        return (found := self.path_id(path)) and FileState(*found, 0)
 
     def rename(self, old: Path, new: Path) -> None:
         self._begin("rename")
@@ -284,11 +290,8 @@ class SimulatedDisk(Disk):
             return
         self.failing -= 1
         self.has_failed = True
-        self._owed |= {
-            other
-            for other, opened in self._open.items()
-            if opened.file == file and other != descriptor
-        }
+        holders = {number for number, opened in self._open.items() if opened.file == file}
+        self._owed |= holders - {descriptor}
         *under_way, now = self._files[file]
         if under_way:
             self._unsafe.setdefault(file, []).append((tuple(under_way), now))
@@ -318,6 +321,11 @@ class SimulatedDisk(Disk):
             stored = bytes(page)[: len(now)] + now[len(page) :]
             if stored != now:
                 self._files[file] += (stored,)
+
+    def _put(self, file: int, at: int | None, data: bytes) -> None:
+        self._absorb()
+        now = self._files[file][-1]
+        self._change(file, put(now, len(now) if at is None else at, data))
 
     def _change(self, file: int, data: bytes) -> None:
         self._files[file] += (data,)

@@ -39,7 +39,10 @@ class LazyCommands(Commands):
         "log": ("events", "List events in total order, one line each."),
         "query": ("query", "List the events that a filter asks for, a page at a time."),
         "rebuild": ("rebuild", "Make the index of a log again from its lines."),
-        "serve": ("serve", "Answer questions about logs over HTTP, on this machine."),
+        "serve": (
+            "serve",
+            "Answer questions about the logs in a folder over HTTP, on this machine alone.",
+        ),
         "show": ("events", "Show all that one event holds."),
         "sim": ("sim", "Run simulations and look at their runs."),
         "stats": ("stats", "Count the events of a log: by type, by actor, by node."),

@@ -61,12 +61,12 @@ class Index:
         Whoever else does so is waited for while they get on; if they don't for so many
         seconds, the index is kept elsewhere. Raises ReadFailed where the log can't be read.
         """
-        with self._mutex:
+        with self._mutex, reading(self._folder):
             self._keeper.freshen(timeout_s)
 
     def rebuild(self) -> None:
         """Makes the index again from the segments."""
-        with self._mutex:
+        with self._mutex, reading(self._folder):
             self._keeper.distrust()
             self._keeper.freshen(WAIT_S)
 
@@ -80,7 +80,7 @@ class Index:
         for _ in range(_TRIES_MAX):
             self.freshen()
             try:
-                with self._snapshot() as connection:
+                with reading(self._folder), self._snapshot() as connection:
                     return work(connection)
             except (Stale, sqlite3.DatabaseError) as failure:
                 self._doubt(failure, error)
@@ -97,7 +97,7 @@ class Index:
         if not self._keeper.is_open:
             self.freshen()
         try:
-            with self._snapshot() as connection:
+            with reading(self._folder), self._snapshot() as connection:
                 yield connection
         except (Stale, sqlite3.DatabaseError) as error:
             self._doubt(error, error)

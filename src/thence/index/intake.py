@@ -39,11 +39,14 @@ class Intake:
         self._end = known.read_bytes if known else 0
         self._last = known.last_bytes if known else b""
         self._checksum = known.checksum if known else 0
-        self._cursor = Cursor(disk, segment.name, self._descriptor, self._end)
-        if self._cursor.file != segment.state.file:
-            self._cursor.close()
-            raise Stale("a segment has another name by now")
-        self.id = known.id if known else self._begin(connection)
+        try:
+            self._cursor = Cursor(disk, segment.name, self._descriptor, self._end)
+            if self._cursor.file != segment.state.file:
+                raise Stale("a segment has another name by now")
+            self.id = known.id if known else self._begin(connection)
+        except BaseException:
+            disk.let_go(self._descriptor)
+            raise
 
     def blocks(self, vocabulary: Vocabulary) -> Iterator[Iterator[Taken]]:
         """Yields what is there, a block at a time; `note` what has been put into the tables."""

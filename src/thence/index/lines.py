@@ -101,10 +101,13 @@ class Lines:
             descriptor = self._disk.open_read(self._folder / name)
         except FileNotFoundError:
             return None
-        if self._disk.file_id(descriptor)[0] == file:
-            return descriptor
-        self._disk.let_go(descriptor)
-        return None
+        is_it = False
+        try:
+            is_it = self._disk.file_id(descriptor)[0] == file
+        finally:
+            if not is_it:
+                self._disk.let_go(descriptor)
+        return descriptor if is_it else None
 
 
 def _stretches(extents: Iterable[Extent]) -> Iterator[list[Extent]]:

@@ -5,7 +5,6 @@ holds the seal: which file the database is, how often it had been written to, wh
 between its files was under way. A database that no seal names is never opened.
 """
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -76,8 +75,8 @@ class Seat:
     def locked(self, timeout_s: float) -> Iterator[None]:
         """Takes the lock; raises Busy if who has it shows no progress for so long."""
         self._descriptor = self._lock(timeout_s)
-        self._seal = self._read_seal()
         try:
+            self._seal = self._read_seal()
             yield
         finally:
             descriptor, self._descriptor = self._descriptor, -1
@@ -93,7 +92,7 @@ class Seat:
         text = " ".join(
             map(str, (*seal.state.file, *seal.state[1:], seal.commits, *seal.wal, seal.beat))
         )
-        os.pwrite(self._descriptor, text.ljust(_SEAL_BYTES - 1).encode() + b"\n", 0)
+        self._disk.write_at(self._descriptor, 0, text.ljust(_SEAL_BYTES - 1).encode() + b"\n")
 
     def beat(self) -> None:
         """Shows to those who wait that the holder of the lock goes on."""

@@ -78,6 +78,10 @@ class Disk:
         while written < len(data):
             written += self.write(descriptor, data[written:])
 
+    def write_at(self, descriptor: int, offset: int, data: bytes) -> int:
+        """Writes over what stands at an offset, with one call; returns how many bytes."""
+        return os.pwrite(descriptor, data, offset)
+
     def read_at(self, descriptor: int, offset: int, size: int) -> bytes:
         """Reads at most `size` bytes at an offset; fewer at the end of the file."""
         return os.pread(descriptor, size, offset)
