@@ -10,13 +10,14 @@ from typing import Literal
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
-from thence.server import health, log_queries, queries
+from thence.server import health, live, log_queries, measured, queries
 from thence.server.auth import Auth
 from thence.server.causes import causes_of
 from thence.server.diffs import diffs_of
 from thence.server.errors import tell_errors
 from thence.server.headers import Headers
 from thence.server.hosts import Hosts
+from thence.server.metrics import Counting
 from thence.server.root import Root
 from thence.server.served import Served
 from thence.settings import from_environment
@@ -53,7 +54,7 @@ def create_app(
     )
     app.state.served = Served(found)
     tell_errors(app)
-    for router in (health.router, queries.router, log_queries.router):
+    for router in (health.router, measured.router, queries.router, log_queries.router, live.router):
         app.include_router(router)
     for kind in KINDS:
         app.include_router(causes_of(kind))
@@ -68,6 +69,7 @@ def create_app(
             allow_headers=["Authorization", "Last-Event-ID"],
         )
     app.add_middleware(Headers)
+    app.add_middleware(Counting, metrics=app.state.served.metrics)
     if allowed_hosts is not None:
         app.add_middleware(Hosts, allowed=allowed_hosts)
     return app

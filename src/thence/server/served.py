@@ -7,7 +7,9 @@ from typing import TypeVar
 from starlette.requests import Request
 
 from thence.errors import NotALog, ReadFailed
+from thence.server.feeds import Feeds
 from thence.server.logs import Logs, OpenLog
+from thence.server.metrics import Metrics
 from thence.server.root import FoundLog, Root
 from thence.server.scan import Scan
 from thence.server.summaries import Summaries
@@ -24,7 +26,9 @@ class Served:
         self.logs = Logs()
         self.summaries = Summaries(self.logs)
         self.scan = Scan(root, self.summaries)
+        self.feeds = Feeds(root, self.logs)
         self.workers = Workers()
+        self.metrics = Metrics()
         self.closing = Signal()
 
     async def ask(self, log_id: str, work: Callable[[OpenLog], T], is_simulation: bool) -> T:
@@ -64,6 +68,7 @@ class Served:
         """Stops the scan and closes the logs."""
         self.closing.set()
         self.scan.stop()
+        self.feeds.close()
         self.logs.close()
 
 
