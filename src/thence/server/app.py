@@ -20,6 +20,7 @@ from thence.server.hosts import Hosts
 from thence.server.metrics import Counting
 from thence.server.root import Root
 from thence.server.served import Served
+from thence.server.web import pages
 from thence.settings import from_environment
 
 KINDS: tuple[Literal["simulations", "logs"], ...] = ("simulations", "logs")
@@ -59,6 +60,7 @@ def create_app(
     for kind in KINDS:
         app.include_router(causes_of(kind))
         app.include_router(diffs_of(kind))
+    app.include_router(pages.router)
     if token is not None:
         app.add_middleware(Auth, token=token)
     if cors_origins:

@@ -7,6 +7,7 @@ from typing import TypeVar
 from starlette.requests import Request
 
 from thence.errors import NotALog, ReadFailed
+from thence.index.page import Page
 from thence.server.feeds import Feeds
 from thence.server.logs import Logs, OpenLog
 from thence.server.metrics import Metrics
@@ -63,6 +64,11 @@ class Served:
         if is_simulation and not found.is_simulation:
             raise NotALog("could not find", place=repr(log_id), cause="it is no simulation")
         return found
+
+    def sent(self, page: Page) -> Page:
+        """Counts the events of a page that is sent, and returns it."""
+        self.metrics.count_events(len(page.events))
+        return page
 
     def close(self) -> None:
         """Stops the scan and closes the logs."""

@@ -1,0 +1,84 @@
+"""The routes of the pages; what fails is told on a page too."""
+
+from collections.abc import Callable, Coroutine
+from sqlite3 import Error as SqliteError
+from typing import Any
+
+import msgspec
+from fastapi import APIRouter, Request
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from thence.errors import ThenceError
+from thence.server.errors import refused
+from thence.server.root import FoundLog
+from thence.server.run_record import recorded
+from thence.server.served import served
+from thence.server.web.asked import question
+from thence.server.web.event import event_page
+from thence.server.web.home import home
+from thence.server.web.layout import problem_page
+from thence.server.web.run import run_page
+
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+class PageRoute(APIRoute):
+    """A route whose errors are pages."""
+
+    def get_route_handler(self) -> Handler:
+        """Returns what answers a request."""
+        handle = super().get_route_handler()
+
+        async def answered(request: Request) -> Response:
+            try:
+                return await handle(request)
+            except (ThenceError, OSError, SqliteError, HTTPException) as error:
+                problem = await refused(request, error)
+                told = msgspec.json.decode(bytes(problem.body))
+                return problem_page(problem.status_code, told["message"])
+
+        return answered
+
+
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
+
+
+@router.get("/")
+async def all_logs(request: Request) -> Response:
+    """Shows the runs and logs under the root."""
+    here = served(request)
+    return await here.workers.run(lambda: home(here))
+
+
+@router.get("/runs/{id}")
+async def run(request: Request, id: str) -> Response:
+    """Shows a run or another log, and a page of its events."""
+    here = served(request)
+    asked = question(request.query_params)
+
+    def work(found: FoundLog) -> Response:
+        summary = here.summaries.of(found)
+        with here.logs.using(found) as log:
+            return run_page(log, found, recorded(here.root, found), summary, asked)
+
+    return await here.look(id, work, False)
+
+
+@router.get("/runs/{id}/events/{event_id:path}")
+async def event(request: Request, id: str, event_id: str) -> Response:
+    """Shows one event."""
+    here = served(request)
+
+    def work(found: FoundLog) -> Response:
+        with here.logs.using(found) as log:
+            return event_page(log, found, event_id)
+
+    return await here.look(id, work, False)
+
+
+@router.get("/runs{rest:path}")
+async def nothing(rest: str) -> Response:
+    """Says that there is no such page."""
+    raise HTTPException(404, "there is no such page")
