@@ -58,7 +58,8 @@ def _table(here: Served, read: list[tuple[FoundLog, Summary]]) -> Html:
 def _row(log: FoundLog, run: RunRecord, summary: Summary) -> Html:
     link = el("a", words(run.name), href=path("runs", log.id))
     beside = el("div", words(log.id), class_="quiet id") if run.name != log.id else None
-    damage = f"{summary.damaged_lines:,} bad lines" if summary.damaged_lines else None
+    bad = summary.damaged_lines
+    damage = f"{bad:,} bad line{'s' if bad > 1 else ''}" if bad else None
     last = summary.last.timestamp if summary.last else None
     return row(
         head_cell(joined(link, beside)),

@@ -9,6 +9,8 @@ from html import escape
 from typing import TypeAlias
 from urllib.parse import quote, urlencode
 
+ADDRESS_CHARACTERS_MAX = 8_000
+
 _VOID = frozenset(("input", "link", "meta", "br"))
 _UNSEEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff"
@@ -44,6 +46,13 @@ def el(name: str, /, *children: Child, **attributes: str | int | bool | None) ->
 def joined(*children: Child) -> Html:
     """Returns what stands one behind the other."""
     return Html("".join(map(_html, children)))
+
+
+def link(content: Child, address: str) -> Html:
+    """Returns a link, or its content alone where no browser would send so long an address."""
+    if len(address) > ADDRESS_CHARACTERS_MAX:
+        return el("span", content)
+    return el("a", content, href=address)
 
 
 def visible(text: str) -> str:

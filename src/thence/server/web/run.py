@@ -14,7 +14,7 @@ from thence.server.summary import Summary
 from thence.server.web.asked import EVENTS, Question, shown_values
 from thence.server.web.home import status
 from thence.server.web.layout import page
-from thence.server.web.markup import Child, Html, cut, el, joined, path
+from thence.server.web.markup import Child, Html, cut, el, joined, link, path
 from thence.server.web.tables import cell, facts, moment, row, table, words
 
 NAMES_SHOWN_MAX = 12
@@ -89,7 +89,7 @@ def _names(found: FoundLog, key: str, counts: Mapping[str, int]) -> Html | None:
     items: list[Child] = [
         el(
             "li",
-            el("a", words(name or "(empty)", 60), href=_filtered(found, key, name)),
+            link(words(name or "(empty)", 60), _filtered(found, key, name)),
             " ",
             el("span", f"{count:,}", class_="quiet"),
         )
@@ -117,7 +117,8 @@ def _damage(summary: Summary) -> Html | None:
         for bad in summary.damage[:DAMAGE_SHOWN_MAX]
     ]
     heads = (("File", ""), ("At byte", "number"), ("Length", "number"), ("Why", "what"))
-    caption = f"{summary.damaged_lines:,} lines are no events and are passed over"
+    are = "lines are no events and are" if summary.damaged_lines > 1 else "line is no event and is"
+    caption = f"{summary.damaged_lines:,} {are} passed over"
     if len(rows) < summary.damaged_lines:
         caption += f"; the first {len(rows)} of them"
     return joined(el("h2", "Damage"), table(caption, heads, rows))
@@ -199,7 +200,7 @@ def _row(log: OpenLog, found: FoundLog, event: Event, is_run: bool) -> Html:
 
 def event_link(found: FoundLog, event: Event, log: OpenLog) -> Html:
     """Returns what an event says, as a link to its page."""
-    return el("a", words(said(event, log)), href=path("runs", found.id, "events", event.event_id))
+    return link(words(said(event, log)), path("runs", found.id, "events", event.event_id))
 
 
 def said(event: Event, log: OpenLog) -> str:
