@@ -89,7 +89,7 @@ class Replica:
         self.folder = folder
         self.vocabulary = vocabulary
         self._disk = disk
-        self._answers = Answers(disk, folder, vocabulary)
+        self.answers = Answers(disk, folder, vocabulary)
         self.notice = NoticeMaker(vocabulary, context or {})
         self._tell = tell = guarded(tell or warn)
         self._writer = SegmentWriter(disk, folder, vocabulary, self.notice, tell, max_file_size)
@@ -266,7 +266,7 @@ class Replica:
         `after` is an event, its id, or a Position. Bad bytes and an unfinished last line are
         passed over. Raises EventNotFound when `after` is not there, ReadFailed.
         """
-        return self._answers.read(after)
+        return self.answers.read(after)
 
     def follow(
         self, after: After = None, stop: Signal | None = None, *, sync: bool = False
@@ -277,23 +277,23 @@ class Replica:
         when `stop` is set. With `sync` an event is on the device when it is yielded, as who
         acts on it needs it. Raises EventNotFound, OutcomeUnknown, ReadFailed.
         """
-        return self._answers.follow(after, stop, sync)
+        return self.answers.follow(after, stop, sync)
 
     def position(self) -> Position:
         """Returns the position behind all that is there; take it before what depends on it."""
-        return self._answers.position()
+        return self.answers.position()
 
     def heads(self, subject: str) -> tuple[Event, ...]:
         """Returns the events on a subject that caused no other event on it, in total order."""
-        return self._answers.heads(subject)
+        return self.answers.heads(subject)
 
     def events(self) -> list[Event]:
         """Returns all events in total order."""
-        return self._answers.events()
+        return self.answers.events()
 
     def get(self, event_id: str) -> Event:
         """Returns the event of an id; raises EventNotFound."""
-        return self._answers.get(event_id)
+        return self.answers.get(event_id)
 
     def find(self, text: str) -> Event:
         """Returns the event that a text names.
@@ -301,7 +301,7 @@ class Replica:
         It is an id, an unambiguous prefix of at least 6 characters, "@last", or
         "@last-error". Raises EventNotFound, AmbiguousId.
         """
-        return self._answers.find(text)
+        return self.answers.find(text)
 
     def query(self, **asked: "Unpack[Asked]") -> "Page":
         """Returns a page of the events that match a filter, in total order.
@@ -311,34 +311,34 @@ class Replica:
         or `cursor`, the `next_cursor` of the page before; `descending` begins at the end.
         Raises InvalidFilter, InvalidCursor, ReadFailed.
         """
-        return self._answers.query(**asked)
+        return self.answers.query(**asked)
 
     def why(self, event: Cause) -> "Why":
         """Says why an event happened: its chain and cone of causes, told in sentences."""
-        return self._answers.why(event)
+        return self.answers.why(event)
 
     def effects(self, event: Cause) -> "Effects":
         """Says what followed from an event: its cone of effects, told in sentences."""
-        return self._answers.effects(event)
+        return self.answers.effects(event)
 
     def concurrent_with(self, event: Cause, limit: int = CONE_EVENTS_MAX) -> "Concurrent":
         """Says which events neither caused an event nor were caused by it, the first ones."""
-        return self._answers.concurrent_with(event, limit)
+        return self.answers.concurrent_with(event, limit)
 
     def common_cause(self, a: Cause, b: Cause, *more: Cause) -> Event | None:
         """Returns the latest event that all of these go back to, None if they share none.
 
         Of an event and its effect it is the event. Raises EventNotFound.
         """
-        return self._answers.common_cause(a, b, *more)
+        return self.answers.common_cause(a, b, *more)
 
     def verify(self) -> "Verification":
         """Checks every line of the log and changes nothing. Raises ReadFailed."""
-        return self._answers.verify()
+        return self.answers.verify()
 
     def rebuild(self) -> int:
         """Makes the index again; returns how many events it holds. Raises ReadFailed."""
-        return self._answers.rebuild()
+        return self.answers.rebuild()
 
     def repair(self, timeout_s: float = 30) -> "Verification":
         """Heals what verify finds in the log's bytes, and returns what it finds then.
@@ -361,7 +361,7 @@ class Replica:
         True when all of it is durable. After `timeout_s` seconds it returns False.
         """
         self._closing.detach()
-        self._answers.close()
+        self.answers.close()
         return self.committer.close(timeout_s)
 
     def prepare(self) -> None:

@@ -1,5 +1,6 @@
 import pytest
 from tests.cli.installed import thence
+from tests.events import line_of
 
 import thence as package
 
@@ -20,6 +21,23 @@ def test_why_tells_the_chain_root_first_each_with_its_short_id(tmp_path, orders)
     assert [line[-19:-1] for line in told] == [event_id[:18] for event_id in orders[:3]]
     assert "2 causes in all" in ended.out
     assert f"thence effects {orders[2]} --log orders" in ended.out
+
+
+def test_line_of_causes_that_goes_back_too_far_is_told_to_begin_at_no_root(tmp_path):
+    """At 10,000 causes all are told; beyond, the nearest."""
+    lines, last = [], ""
+    for number in range(1, 10_003):
+        named = [last] if last else []
+        last = f"{number:026d}"
+        lines.append(line_of(event_id=last, seq=number, lamport_clock=number, causes=named))
+    for events, is_cut in ((10_001, False), (10_002, True)):
+        (tmp_path / "events.jsonl").write_bytes(b"".join(lines[:events]))
+        out = thence("why", "@last", cwd=tmp_path).out
+        assert ("no root" in out) == is_cut
+        assert ("10,000 or more causes in all" in out) == is_cut
+        told = thence("why", "@last", "--json", cwd=tmp_path).json
+        assert (len(told["chain"]), len(told["causes"])) == (10_001, 10_000)
+        assert told["truncated"] == is_cut
 
 
 @pytest.mark.promise("P6")

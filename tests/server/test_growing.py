@@ -11,6 +11,7 @@ from tests.cli.installed import environment
 from tests.server.runs import foreign, lines, make_run, stored
 from tests.server.serving import Serving, serving
 
+from thence.replica import open_replica
 from thence.sim import EventWriter, create_action_event
 
 WRITER = """
@@ -33,8 +34,22 @@ def server(tmp_path: Path):
         yield made
 
 
+@pytest.fixture(params=["read", "indexed"])
+def settled(request: pytest.FixtureRequest):
+    """What makes a log's index, or leaves a small one without."""
+
+    def settle(folder: Path) -> None:
+        if request.param == "indexed":
+            with open_replica(folder, create=False) as log:
+                log.rebuild()
+
+    return settle
+
+
 @pytest.mark.promise("Q2", "Q6")
-def test_run_that_another_process_writes_pages_cleanly(server: Serving, tmp_path: Path) -> None:
+def test_run_that_another_process_writes_pages_cleanly(
+    server: Serving, tmp_path: Path, settled
+) -> None:
     folder = tmp_path / "run"
     argv = [sys.executable, "-c", WRITER, str(folder), "2000"]
     piped = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
@@ -43,6 +58,7 @@ def test_run_that_another_process_writes_pages_cleanly(server: Serving, tmp_path
         path = "/simulations/run/events"
         while server.get(path).status_code == 404 or server.json(path)["total"] < 40:
             pass
+        settled(folder)
         page = server.json(path, limit=5)
         total, events = page["total"], page["events"]
         writer.stdin.write(b"\n")
@@ -62,8 +78,9 @@ def test_run_that_another_process_writes_pages_cleanly(server: Serving, tmp_path
 
 
 @pytest.mark.promise("Q5")
-def test_bad_lines_are_passed_over_and_told(server: Serving, tmp_path: Path) -> None:
+def test_bad_lines_are_passed_over_and_told(server: Serving, tmp_path: Path, settled) -> None:
     folder = make_run(tmp_path, "run", count=4)
+    settled(folder)
     whole = lines(stored(folder))
     bad = [b"\xff\xfe\x00", b"{", b"[]", b"null", b'{"event_id":1}', b"x" * 3_000_000, b"[" * 9_000]
     with (folder / "events.jsonl").open("ab") as file:
@@ -80,11 +97,12 @@ def test_bad_lines_are_passed_over_and_told(server: Serving, tmp_path: Path) -> 
 
 
 @pytest.mark.promise("Q5")
-def test_torn_tail_is_an_event_once_it_is_whole(server: Serving, tmp_path: Path) -> None:
+def test_torn_tail_is_an_event_once_it_is_whole(server: Serving, tmp_path: Path, settled) -> None:
     folder = tmp_path / "run"
     folder.mkdir()
     torn = foreign(2)
     (folder / "events.jsonl").write_bytes(foreign(1) + torn[:-20])
+    settled(folder)
     path = "/simulations/run/events"
     assert server.json(path)["total"] == 1
     assert server.json("/simulations/run")["damaged_lines"] == 1

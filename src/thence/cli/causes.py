@@ -94,6 +94,7 @@ def distances(cone: "Cone") -> list[dict[str, object]]:
 def _say_why(voice: Voice, answer: "Why", log: str | None) -> None:
     from thence.cli.opened import command
     from thence.cli.render import counted
+    from thence.core.order import CHAIN_EVENTS_MAX, CONE_EVENTS_MAX
 
     short = answer.event.event_id
     if len(answer.chain) == 1:
@@ -103,6 +104,10 @@ def _say_why(voice: Voice, answer: "Why", log: str | None) -> None:
         voice.say(f"\n{reason}")
     else:
         _say_sentences(voice, answer.sentences, command(f"why {short} -v", log))
+        if len(answer.chain) == CHAIN_EVENTS_MAX and answer.truncated:
+            voice.say(
+                f"\nThe first of these is no root: causes beyond {CONE_EVENTS_MAX:,} are left out."
+            )
         more = "or more " if answer.truncated else ""
         turns = {event.turn_number for event, _ in answer.cone} - {None}
         over = f", over {len(turns)} turns" if len(turns) > 1 else ""

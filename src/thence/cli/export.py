@@ -97,11 +97,11 @@ def _opened(path: Path | None) -> Iterator[IO[bytes]]:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
-    path = path.resolve()
     if path.exists() and not path.is_file():  # a pipe or device keeps its name
         with path.open("wb") as file:
             yield file
         return
+    path = path.resolve()
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with part.open("xb") as file:

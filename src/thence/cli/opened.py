@@ -56,6 +56,23 @@ def _nearest(path: Path) -> str:
 def _tell_passed_over(voice: Voice, replica: Replica, log: str | None) -> None:
     if voice.is_quiet:
         return
+    index = replica.answers.index()
+    if index is None:
+        damaged, torn = _passed_over(replica)
+    else:
+        from thence.index.passed_over import passed_over
+
+        damaged, torn = passed_over(index)
+    if damaged:
+        lines = "line is" if damaged == 1 else "lines are"
+        where = command("verify", log)
+        voice.note(f"{damaged} damaged {lines} passed over; `{where}` tells where")
+    if torn:
+        voice.note("the last line is unfinished and passed over")
+
+
+def _passed_over(replica: Replica) -> tuple[int, int]:
+    """Counts the damaged and the unfinished lines of a small log by reading them."""
     damaged = torn = 0
     for _, _, line, is_whole in raw_lines(OS_DISK, replica.folder):
         if is_whole and has_valid_crc(line):
@@ -64,9 +81,4 @@ def _tell_passed_over(voice: Voice, replica: Replica, log: str | None) -> None:
             torn += 1
         elif isinstance(parse(line, replica.vocabulary), BadLine):
             damaged += 1
-    if damaged:
-        lines = "line is" if damaged == 1 else "lines are"
-        where = command("verify", log)
-        voice.note(f"{damaged} damaged {lines} passed over; `{where}` tells where")
-    if torn:
-        voice.note("the last line is unfinished and passed over")
+    return damaged, torn

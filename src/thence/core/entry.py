@@ -85,7 +85,8 @@ def entries(data: bytes, lines: Sequence[bytes], vocabulary: Vocabulary) -> Sequ
         return None
     if max(map(len, lines)) >= DEEP_BYTES_MIN and any(map(is_too_deep, lines)):
         return None
-    if not all(entry.seq > 0 and 0 < entry.lamport_clock <= CLOCK_MAX for entry in found):
+    clocks = [entry.lamport_clock for entry in found]
+    if min([entry.seq for entry in found]) < 1 or min(clocks) < 1 or max(clocks) > CLOCK_MAX:
         return None
     return found
 

@@ -17,7 +17,7 @@ from thence.index.known import Known, Present
 from thence.index.lines import Lines
 from thence.index.places import STRIDE as STRIDE
 from thence.index.places import given, last, move, renumber
-from thence.index.rows import Key, Names, Row, Taken, Times, keys_of, rows_of
+from thence.index.rows import Key, Names, Row, Taken, Times, columns_of, keys_of
 from thence.log.disk import Disk, FileId
 from thence.log.reader import rank
 
@@ -91,7 +91,8 @@ class Builder:
         ids = [entry.event_id for entry in those]
         causes = {cause for entry in those for cause in entry.caused_by}
         places = self._places_of(causes.union(ids))
-        rows = list(rows_of(found, segment, self._names, self._times))
+        columns = columns_of(found, segment, self._names, self._times)
+        rows: list[Row] = list(zip(*columns, strict=True))
         seen = {event_id for event_id in ids if event_id in places}
         fresh: list[int] = []
         repeated: list[int] = []

@@ -15,7 +15,7 @@ from thence.core.vocabulary import Vocabulary
 from thence.index import cut, links, sharing
 from thence.index.database import Index
 from thence.index.links import Direction
-from thence.index.lookup import events_at, is_storable, place_of
+from thence.index.lookup import events_at, is_storable, lines_at, place_of
 
 
 def cone(
@@ -36,6 +36,27 @@ def cone(
         distances, truncated = links.cone(connection, place, direction, depth, limit)
         events = events_at(index, connection, distances)
         return tuple(zip(events, distances.values(), strict=True)), truncated
+
+    return index.answer(work)
+
+
+def cone_lines(
+    index: Index,
+    event_id: str,
+    direction: Direction,
+    depth: int | None = None,
+    limit: int = CONE_EVENTS_MAX,
+) -> tuple[tuple[tuple[bytes, int], ...], bool]:
+    """Returns what `cone` does, with the stored bytes of each event, which is not decoded.
+
+    For whoever hands them on as they are: it takes half as long. Raises EventNotFound.
+    """
+
+    def work(connection: sqlite3.Connection) -> tuple[tuple[tuple[bytes, int], ...], bool]:
+        place = place_of(index, connection, event_id)
+        distances, truncated = links.cone(connection, place, direction, depth, limit)
+        lines = lines_at(index, connection, distances)
+        return tuple(zip(lines, distances.values(), strict=True)), truncated
 
     return index.answer(work)
 

@@ -40,29 +40,32 @@ class Lines:
         return data
 
     def lines(self, extents: Iterable[Extent]) -> Iterator[bytes]:
-        """Yields lines, neighbours read at once; their checksums or ids are looked at."""
-        for stretch in _stretches(extents):
-            segment, first = stretch[0][:2]
-            data = self.line(segment, first, stretch[-1][1] + stretch[-1][2] - first)
-            for extent in stretch:
-                at = extent[1] - first
-                line = data[at : at + extent[2]]
-                is_known = len(extent) == 4
-                if not (has_valid_crc(line) or (is_known and line.startswith(b"{"))):
-                    raise Stale("a line is not where it was")
-                if len(extent) == 4 and event_id_of(line) != extent[3].encode():
-                    raise Stale("another event stands in its place")
-                yield line
+        """Yields lines; their checksums or ids are looked at."""
+        for extent, line in self._read(extents):
+            is_known = len(extent) == 4
+            if not (has_valid_crc(line) or (is_known and line.startswith(b"{"))):
+                raise Stale("a line is not where it was")
+            if len(extent) == 4 and event_id_of(line) != extent[3].encode():
+                raise Stale("another event stands in its place")
+            yield line
 
     def events(self, extents: Iterable[Extent], vocabulary: Vocabulary) -> Iterator[Event]:
         """Yields the events whose lines lie there."""
-        for extent in extents:
-            event = parse(self.line(*extent[:3]), vocabulary)
+        for extent, line in self._read(extents):
+            event = parse(line, vocabulary)
             if not isinstance(event, Event):
                 raise Stale("a line is no event any more")
             if len(extent) == 4 and event.event_id != extent[3]:
                 raise Stale("another event stands in its place")
             yield event
+
+    def _read(self, extents: Iterable[Extent]) -> Iterator[tuple[Extent, bytes]]:
+        """Yields extents with their bytes, neighbours read at once."""
+        for stretch in _stretches(extents):
+            segment, first = stretch[0][:2]
+            data = self.line(segment, first, stretch[-1][1] + stretch[-1][2] - first)
+            for extent in stretch:
+                yield extent, data[extent[1] - first : extent[1] - first + extent[2]]
 
     def close(self) -> None:
         """Closes the segments."""

@@ -6,11 +6,12 @@ Where events came out of order, or an id has several lines, the tables are writt
 
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
-from itertools import groupby
+from itertools import chain, groupby, islice
 from operator import itemgetter, lt
 from pathlib import Path
+from typing import Any
 
 from thence.core.entry import Entry
 from thence.core.vocabulary import Vocabulary
@@ -18,13 +19,16 @@ from thence.index.intake import Intake
 from thence.index.known import present
 from thence.index.lines import Lines
 from thence.index.places import ORDER, STRIDE, rewrite, statements
-from thence.index.rows import Key, Names, Taken, Times, keys_of, rows_of
+from thence.index.rows import Key, Names, Taken, Times, columns_of, keys_of
 from thence.log.disk import Disk
 from thence.log.reader import rank
 
-RECENT_EVENTS = 32_768
+RECENT_EVENTS = 8_192
 
-Pairs = list[tuple[int, int]]
+# how many values one statement takes; SQLite before 3.32 allows no more than 999
+_VALUES_MAX = 800
+# of the columns of a row
+_TYPE, _ACTOR = 5, 8
 
 
 def load(
@@ -63,7 +67,6 @@ class _Loading:
         self._tallies: Counter[tuple[int | None, int | None]] = Counter()
         self._count = 0
         self._recent: dict[str, int] = {}
-        self._before: dict[str, int] = {}
         self._last: Key = (-1, "", "", "")
         self._is_sorted = True
         connection.execute("CREATE TEMP TABLE unfound (parent_id TEXT, child INTEGER)")
@@ -78,15 +81,11 @@ class _Loading:
         self._count += len(those)
         arrivals = range(first, self._count + 1)
         places = range(first * STRIDE, self._count * STRIDE + 1, STRIDE)
-        types = [self._names[entry.event_type] for entry in those]
-        actors = [self._names[entry.actor] for entry in those]
-        self._tallies.update(zip(types, actors, strict=True))
-        rows = rows_of(found, segment, self._names, self._times)
-        self._db.executemany(
-            f"INSERT INTO events VALUES ({', '.join('?' * 16)})",
-            [(place, at, *row) for place, at, row in zip(places, arrivals, rows, strict=False)],
-        )
-        self._link(those, places)
+        columns = columns_of(found, segment, self._names, self._times)
+        self._tallies.update(zip(columns[_TYPE], columns[_ACTOR], strict=True))
+        rows = zip(places, arrivals, *columns, strict=True)
+        self._insert("INSERT INTO events VALUES", 2 + len(columns), rows)
+        self._link(columns[0], [entry.caused_by for entry in those], places)
 
     def _look_at_order(self, those: Sequence[Entry]) -> None:
         if not self._is_sorted:
@@ -99,24 +98,36 @@ class _Loading:
         self._is_sorted = all(map(lt, keys, keys[1:]))
         self._last = keys[-1]
 
-    def _link(self, those: Sequence[Entry], places: Sequence[int]) -> None:
+    def _link(
+        self, ids: Sequence[str], named: Sequence[tuple[str, ...]], places: Sequence[int]
+    ) -> None:
         """Notes who names whom; whom the events read last don't hold is looked for later."""
-        recent, before = self._recent, self._before
-        found: Pairs = []
-        unfound: list[tuple[str, int]] = []
-        for entry, place in zip(those, places, strict=True):
-            recent[entry.event_id] = place
-            for cause in entry.caused_by:
-                parent = recent.get(cause) or before.get(cause)
-                if parent:
-                    found.append((place, parent))
-                else:
-                    unfound.append((cause, place))
-        self._db.executemany("INSERT OR IGNORE INTO causes VALUES (?, ?)", found)
-        if unfound:
+        recent = self._recent
+        if len(recent) > 2 * RECENT_EVENTS:
+            recent = self._recent = dict(islice(recent.items(), RECENT_EVENTS, None))
+        recent.update(zip(ids, places, strict=True))
+        children = [place for place, causes in zip(places, named, strict=True) for _ in causes]
+        causes = list(chain.from_iterable(named))
+        parents = list(map(recent.get, causes))
+        if None in parents:
+            triples = list(zip(children, causes, parents, strict=True))
+            children = [child for child, _, parent in triples if parent is not None]
+            parents = [parent for parent in parents if parent is not None]
+            unfound = [(cause, child) for child, cause, parent in triples if parent is None]
             self._db.executemany("INSERT INTO unfound VALUES (?, ?)", unfound)
-        if len(recent) >= RECENT_EVENTS:
-            self._recent, self._before = {}, recent
+        pairs = zip(children, parents, strict=True)
+        self._insert("INSERT OR IGNORE INTO causes VALUES", 2, pairs)
+
+    def _insert(self, command: str, width: int, rows: Iterable[tuple[Any, ...]]) -> None:
+        """Inserts many rows with each statement, which takes a third less time."""
+        values = chain.from_iterable(rows)
+        row = f"({', '.join('?' * width)})"
+        together = _VALUES_MAX // width
+        many = f"{command} {', '.join([row] * together)}"
+        while part := tuple(islice(values, width * together)):
+            if len(part) < width * together:
+                many = f"{command} {', '.join([row] * (len(part) // width))}"
+            self._db.execute(many, part)
 
     def settle(self, lines: Lines, vocabulary: Vocabulary) -> None:
         """Makes order, unique ids, causes and indexes of what was loaded."""

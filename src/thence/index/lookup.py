@@ -2,12 +2,13 @@
 
 import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 
 from thence.core.event import Event
 from thence.core.lookup import ambiguous, beginnings, not_found
 from thence.core.vocabulary import Vocabulary
 from thence.index.database import Index
+from thence.index.lines import Extent
 
 # how many events are read at once where each is looked at, the latest first
 _READ_EVENTS_MIN = 64
@@ -58,13 +59,29 @@ def event_at(index: Index, connection: sqlite3.Connection, place: int) -> Event:
 
 
 def events_at(index: Index, connection: sqlite3.Connection, places: Iterable[int]) -> list[Event]:
-    """Returns the events at places, in the order of these."""
+    """Returns the events at places, in the order of these; they are read in the log's order."""
+    wanted = list(places)
+    in_order = sorted(set(wanted))
+    events = index.fetch(connection, _extents(connection, in_order))
+    found = dict(zip(in_order, events, strict=True))
+    return [found[place] for place in wanted]
+
+
+def lines_at(index: Index, connection: sqlite3.Connection, places: Iterable[int]) -> list[bytes]:
+    """Returns the stored bytes of the events at places, as `events_at` returns these."""
+    wanted = list(places)
+    in_order = sorted(set(wanted))
+    lines = index.lines(connection, _extents(connection, in_order))
+    found = dict(zip(in_order, lines, strict=True))
+    return [found[place] for place in wanted]
+
+
+def _extents(connection: sqlite3.Connection, places: Sequence[int]) -> Iterator[Extent]:
     sql = (
-        "SELECT segment, offset, length FROM json_each(:places)"
+        "SELECT segment, offset, length, event_id FROM json_each(:places)"
         " CROSS JOIN events ON place = value ORDER BY key"
     )
-    extents = connection.execute(sql, {"places": json.dumps(list(places))})
-    return index.fetch(connection, extents)
+    return connection.execute(sql, {"places": json.dumps(places)})
 
 
 def _begun(index: Index, connection: sqlite3.Connection, text: str) -> int:

@@ -15,6 +15,7 @@ from thence.core.event import Event
 from thence.core.filter import Filter
 from thence.index.cursor import Key
 from thence.index.database import Index
+from thence.index.judging import judge
 from thence.index.lines import Extent
 from thence.index.lookup import events_at
 from thence.index.page import Page, Paging, Wanted
@@ -162,13 +163,12 @@ def _judged(
     index: Index, connection: sqlite3.Connection, whole: Stretch, filter: Filter, descending: bool
 ) -> Iterator[Event]:
     """Yields those candidates, in order, for which all that `where` asks holds."""
+    holds = judge(filter.where)
     values = {"limit": NUMBER_MAX, "offset": 0}
     places = connection.execute(whole.sql(descending), values)
     while some := [place for (place,) in places.fetchmany(BATCH_EVENTS)]:
         for batch in _batches(connection, some):
-            for event in index.fetch(connection, batch):
-                if all(comparison.matches(event) for comparison in filter.where):
-                    yield event
+            yield from (event for event in index.fetch(connection, batch) if holds(event))
 
 
 def _batches(connection: sqlite3.Connection, places: list[int]) -> Iterator[list[Extent]]:

@@ -5,10 +5,11 @@ text that no UTF-8 can write with its escapes, so that no line can break a build
 """
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import accumulate
-from typing import NamedTuple
+from operator import add
+from typing import Any, NamedTuple
 
 from thence.core.codec import BadLine, have_valid_crcs
 from thence.core.entry import Entry, entries, entry_of
@@ -19,6 +20,7 @@ from thence.log.reader import Block, lines_of
 INTEGER_MAX = 2**63 - 1
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_OWN_LENGTH = len("2026-11-20T07:13:00.123456Z")
 _SECONDS_KEPT_MAX = 4_096
 _NAMES_KEPT_MAX = 65_536
 _NAMELESS: dict[str | None, int | None] = {None: None, "": 0}
@@ -28,6 +30,9 @@ Key = tuple[int, str, str, str]
 # event_id to time in the columns of `events`, with where the line lies
 Row = tuple[str, int, int, int, str | None, int, int | None, int | None, int | None, int | None,
             int | None, int, int, int]  # fmt: skip
+
+
+Columns = tuple[Sequence[Any], ...]
 
 
 class Bad(NamedTuple):
@@ -53,8 +58,9 @@ def taken(block: Block, vocabulary: Vocabulary) -> Taken:
     if block.is_whole and not block.length and have_valid_crcs(lines):
         found = entries(block.data, lines, vocabulary)
         if found is not None:
-            sizes = [len(line) for line in lines]
-            return Taken(found, list(accumulate(sizes, _behind, initial=block.offset)), sizes)
+            sizes = list(map(len, lines))
+            starts = list(accumulate(map((1).__add__, sizes), initial=block.offset))
+            return Taken(found, starts[:-1], sizes)
     single: list[Entry] = []
     offsets: list[int] = []
     lengths: list[int] = []
@@ -69,10 +75,6 @@ def taken(block: Block, vocabulary: Vocabulary) -> Taken:
         else:
             bad.append(Bad(line.content, line.offset, line.length))
     return Taken(single, offsets, lengths, bad)
-
-
-def _behind(offset: int, size: int) -> int:
-    return offset + size + 1
 
 
 def _storable(entry: Entry) -> Entry:
@@ -125,55 +127,69 @@ class Names(dict[str | None, int | None]):
 
 
 class Times:
-    """Timestamps as microseconds since 1970; the last seconds that were read are kept."""
+    """Timestamps as microseconds since 1970; the seconds that were read last are kept."""
 
     def __init__(self) -> None:
-        self._seconds: dict[str, int | None] = {}
+        self._seconds = _Seconds()
 
-    def of(self, timestamp: str) -> int | None:
-        """Returns a timestamp's moment, None where it is none."""
-        digits = timestamp[20:26]
-        if len(timestamp) != 27 or not (digits.isdecimal() and timestamp.isascii()):
-            return microseconds(timestamp)
-        second = timestamp[:20]
-        if second not in self._seconds:
-            if len(self._seconds) >= _SECONDS_KEPT_MAX:
-                self._seconds.clear()
-            is_usual = second[19] == "." and timestamp[26] == "Z"
-            self._seconds[second] = microseconds(f"{second}000000Z") if is_usual else None
-        base = self._seconds[second]
-        if base is None or timestamp[26] != "Z":
-            return microseconds(timestamp)
-        return base + int(digits)
+    def of(self, timestamps: Sequence[str]) -> list[int | None]:
+        """Returns the moments of timestamps, None for what is none.
+
+        Where all look as we write them, they are read without a look at each.
+        """
+        if set(map(len, timestamps)) == {_OWN_LENGTH}:
+            digits = [timestamp[20:26] for timestamp in timestamps]
+            together = "".join(digits)
+            if (
+                together.isdecimal()
+                and together.isascii()
+                and {timestamp[26] for timestamp in timestamps} == {"Z"}
+            ):
+                bases = [self._seconds[timestamp[:20]] for timestamp in timestamps]
+                if None not in bases:
+                    return list(map(add, bases, map(int, digits)))
+        return [microseconds(timestamp) for timestamp in timestamps]
 
 
-def rows_of(found: Taken, segment: int, names: Names, times: Times) -> Iterator[Row]:
-    """Returns the rows of entries, without place and arrival."""
+class _Seconds(dict[str, int | None]):
+    """The moments at which seconds begin, by their text up to the point."""
+
+    def __missing__(self, second: str) -> int | None:
+        if len(self) >= _SECONDS_KEPT_MAX:
+            self.clear()
+        self[second] = microseconds(f"{second}000000Z") if second.endswith(".") else None
+        return self[second]
+
+
+def columns_of(found: Taken, segment: int, names: Names, times: Times) -> Columns:
+    """Returns the columns of entries, without place and arrival: those of `Row`."""
     those = found.entries
-    time_of = times.of
-    return zip(
+    number = names.__getitem__
+    seqs = [entry.seq for entry in those]
+    stamps = [entry.timestamp for entry in those]
+    nothing = [None] * len(those)
+    return (
         [entry.event_id for entry in those],
-        [names[entry.node_id] for entry in those],
-        _bounded([entry.seq for entry in those]),
+        list(map(number, [entry.node_id for entry in those])),
+        _bounded(seqs),
         [entry.lamport_clock for entry in those],
-        [None if entry.seq else entry.timestamp for entry in those],
-        [names[entry.event_type] for entry in those],
-        [names[entry.stream] for entry in those],
-        [names[entry.subject] for entry in those],
-        [names[entry.actor] for entry in those],
+        nothing if min(seqs) else [None if entry.seq else entry.timestamp for entry in those],
+        list(map(number, [entry.event_type for entry in those])),
+        list(map(number, [entry.stream for entry in those])),
+        list(map(number, [entry.subject for entry in those])),
+        list(map(number, [entry.actor for entry in those])),
         _bounded([entry.turn_number for entry in those]),
-        [time_of(entry.timestamp) for entry in those],
+        times.of(stamps),
         [segment] * len(those),
         found.offsets,
         found.lengths,
-        strict=False,  # one offset more: the end
     )
 
 
-def _bounded(numbers: list[int | None] | list[int]) -> list[int | None]:
-    present = [number for number in numbers if number is not None]
+def _bounded(numbers: Sequence[int | None]) -> Sequence[int | None]:
+    present = [number for number in set(numbers) if number is not None]
     if not present or (max(present) <= INTEGER_MAX and min(present) >= -INTEGER_MAX):
-        return list(numbers)
+        return numbers
     return [
         None if number is None else max(-INTEGER_MAX, min(number, INTEGER_MAX))
         for number in numbers

@@ -7,11 +7,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import Response
 
 from thence.server import health, live, log_queries, measured, queries
 from thence.server.auth import Auth
+from thence.server.bodies import answer
 from thence.server.causes import causes_of
 from thence.server.diffs import diffs_of
 from thence.server.errors import tell_errors
@@ -19,7 +21,7 @@ from thence.server.headers import Headers
 from thence.server.hosts import Hosts
 from thence.server.metrics import Counting
 from thence.server.root import Root
-from thence.server.served import Served
+from thence.server.served import Served, served
 from thence.server.web import pages
 from thence.settings import from_environment
 
@@ -48,6 +50,7 @@ def create_app(
         title="thence",
         version=version("thence"),
         description=_DESCRIPTION,
+        openapi_url=None,  # its own route would make the document on the event loop
         docs_url=None,  # these pages load scripts from elsewhere
         redoc_url=None,
         redirect_slashes=False,
@@ -60,6 +63,7 @@ def create_app(
     for kind in KINDS:
         app.include_router(causes_of(kind))
         app.include_router(diffs_of(kind))
+    app.add_api_route("/openapi.json", _document, include_in_schema=False)
     app.include_router(pages.router)
     if token is not None:
         app.add_middleware(Auth, token=token)
@@ -86,3 +90,9 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
     finally:
         here.close()
+
+
+async def _document(request: Request) -> Response:
+    """Returns the OpenAPI document of the app."""
+    app: FastAPI = request.app
+    return answer(await served(request).workers.run(app.openapi))

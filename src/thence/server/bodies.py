@@ -1,6 +1,6 @@
 """The bodies of answers: JSON in which events stand as the lines that are stored."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -28,7 +28,7 @@ def event_body(event: Event) -> Response:
 def page_body(page: Page) -> Response:
     """Returns a page of events as an answer."""
     told = {"total": page.total, "has_more": page.has_more, "next_cursor": page.next_cursor}
-    return answer({"events": _joined(page.events), **told})
+    return answer({"events": _joined(_lines(page.events)), **told})
 
 
 def causality_body(found: Causality) -> Response:
@@ -53,7 +53,7 @@ def why_body(why: Why) -> Response:
         {
             "event_id": why.event.event_id,
             "sentences": why.sentences,
-            "chain": _joined(why.chain),
+            "chain": _joined(_lines(why.chain)),
             "causes": causes,
             "truncated": why.truncated,
         }
@@ -65,5 +65,9 @@ def lines_of(events: Iterable[Event]) -> bytes:
     return b"".join(event.line + b"\n" for event in events)
 
 
-def _joined(events: Iterable[Event]) -> msgspec.Raw:
-    return msgspec.Raw(b"[" + b",".join(event.line for event in events) + b"]")
+def _lines(events: Iterable[Event]) -> Iterator[bytes]:
+    return (event.line for event in events)
+
+
+def _joined(lines: Iterable[bytes]) -> msgspec.Raw:
+    return msgspec.Raw(b"[" + b",".join(lines) + b"]")

@@ -11,7 +11,7 @@ from thence.core.answer import Why
 from thence.core.event import Event
 from thence.core.filter import Filter
 from thence.core.lookup import among
-from thence.core.order import downstream, upstream
+from thence.core.order import Cone, downstream, upstream
 from thence.index import causality as indexed
 from thence.index import listing, lookup, query
 from thence.index.page import Page, Paging
@@ -23,11 +23,11 @@ STREAM_EVENTS = 1_000
 
 
 class Causality(msgspec.Struct, frozen=True):
-    """An event with its causes and effects up to a distance, nearest first."""
+    """An event with its causes and effects up to a distance, nearest first, as lines."""
 
     event: Event
-    upstream: tuple[Event, ...]
-    downstream: tuple[Event, ...]
+    upstream: tuple[bytes, ...]
+    downstream: tuple[bytes, ...]
     truncated: bool
 
 
@@ -87,18 +87,23 @@ def causality(log: OpenLog, event_id: str, depth: int) -> Causality:
     if index is None:
         events = log.answers.events()
         centre = among(events, event_id, log.folder)
-        causes = upstream(centre, {event.event_id: event for event in events}, depth=depth)
-        effects = downstream(centre, events, depth=depth)
+        known = {event.event_id: event for event in events}
+        causes = _as_lines(upstream(centre, known, depth=depth))
+        effects = _as_lines(downstream(centre, events, depth=depth))
     else:
         centre = lookup.get(index, event_id)
-        causes = indexed.cone(index, event_id, "upstream", depth)
-        effects = indexed.cone(index, event_id, "downstream", depth)
+        causes = indexed.cone_lines(index, event_id, "upstream", depth)
+        effects = indexed.cone_lines(index, event_id, "downstream", depth)
     return Causality(
         event=centre,
-        upstream=tuple(cause for cause, _ in causes[0]),
-        downstream=tuple(effect for effect, _ in effects[0]),
+        upstream=tuple(line for line, _ in causes[0]),
+        downstream=tuple(line for line, _ in effects[0]),
         truncated=causes[1] or effects[1],
     )
+
+
+def _as_lines(found: tuple[Cone, bool]) -> tuple[tuple[tuple[bytes, int], ...], bool]:
+    return tuple((event.line, distance) for event, distance in found[0]), found[1]
 
 
 def why(log: OpenLog, event_id: str) -> Why:

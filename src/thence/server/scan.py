@@ -28,7 +28,12 @@ class Scan:
         self._stop = Signal()
         self._thread: Thread | None = None
         self.skipped = 0
-        self.unread = 0
+        self._unread: set[str] = set()
+
+    @property
+    def unread(self) -> int:
+        """How many logs nobody has looked at yet."""
+        return sum(not self._summaries.has(log_id) for log_id in self._unread)
 
     def start(self) -> None:
         """Starts the thread."""
@@ -47,8 +52,9 @@ class Scan:
 
     def _look(self) -> None:
         """Goes over all logs once."""
-        skipped = unread = 0
+        skipped = 0
         ids: set[str] = set()
+        unread: set[str] = set()
         for found in self._root.logs():
             if self._stop.wait(_BREATH_S):
                 return
@@ -57,12 +63,12 @@ class Scan:
                     skipped += 1
                 elif size_bytes(found) <= LOG_BYTES_MAX:
                     self._summaries.of(found)
-                elif not self._summaries.is_known(found):
-                    unread += 1
+                else:
+                    unread.add(found.id)
             except (OSError, ThenceError):
                 skipped += 1
                 continue
             if found is not None:
                 ids.add(found.id)
         self._summaries.keep_only(ids)
-        self.skipped, self.unread = skipped, unread
+        self.skipped, self._unread = skipped, unread

@@ -61,9 +61,9 @@ class Summaries:
         except ReadFailed:
             return None
 
-    def is_known(self, found: FoundLog) -> bool:
+    def has(self, log_id: str) -> bool:
         """Tells whether a log was looked at, maybe before it changed."""
-        return found.id in self._known
+        return log_id in self._known
 
     def keep_only(self, ids: set[str]) -> None:
         """Forgets the logs that are there no more."""

@@ -10,7 +10,8 @@ from typing import TypeVar
 from anyio import CapacityLimiter, to_thread
 from starlette.exceptions import HTTPException
 
-THREADS = 8
+# more would only share one interpreter among more
+THREADS = 4
 WAITING_MAX = 256
 _RETRY_S = 1
 

@@ -1,0 +1,185 @@
+import csv
+import io
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from pyarrow import parquet
+from tests.cli.installed import THENCE, environment, is_three_lines, thence
+
+import thence as package
+from thence.core.table import COLUMNS
+
+
+def export(cwd, *arguments, **kwargs):
+    return thence("export", "--log", "orders", *arguments, cwd=cwd, **kwargs)
+
+
+def rows(text):
+    return list(csv.DictReader(io.StringIO(text, newline="")))
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.promise("P6")
+def test_csv_has_a_header_and_a_row_for_each_event_in_total_order(tmp_path, orders):
+    ended = export(tmp_path, "--csv")
+    assert (ended.code, ended.err) == (0, "4 rows\n")
+    assert tuple(ended.lines[0].split(",")) == COLUMNS
+    found = rows(ended.out)
+    assert [row["event_id"] for row in found] == orders
+    assert (found[0]["subject"], found[0]["actor"], found[0]["verified"]) == (
+        "order/881",
+        "ada",
+        "true",
+    )
+    assert found[0]["payload"] == '{"amount":12}'
+    assert found[2]["caused_by"] == f"{orders[0]} {orders[1]}"
+    assert export(tmp_path, "--csv", "-q").err == ""
+
+
+def test_csv_keeps_text_as_it_is(tmp_path):
+    odd = 'a "b", c\r\nd\te é=\u2028'
+    with package.open(tmp_path / "orders") as log:
+        log.append("odd", {"text": odd}, subject=odd)
+    ended = subprocess.run(
+        [THENCE, "export", "--log", "orders", "--csv"],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        check=True,
+    )
+    (row,) = rows(ended.stdout.decode())
+    assert row["subject"] == odd
+
+
+@pytest.mark.promise("P6")
+def test_parquet_has_types_and_the_same_rows(tmp_path, orders):
+    ended = export(tmp_path, "--parquet", "-o", "orders.parquet", "--json")
+    size = (tmp_path / "orders.parquet").stat().st_size
+    assert ended.json == {"rows": 4, "file": "orders.parquet", "bytes": size}
+    table = parquet.read_table(tmp_path / "orders.parquet")
+    assert tuple(table.column_names) == COLUMNS
+    kinds = {field.name: str(field.type) for field in table.schema}
+    assert kinds["timestamp"] == "timestamp[us, tz=UTC]"
+    assert (kinds["turn"], kinds["verified"], kinds["caused_by"]) == (
+        "int64",
+        "bool",
+        "list<element: string>",
+    )
+    found = table.to_pylist()
+    assert [row["event_id"] for row in found] == orders
+    assert found[2]["caused_by"] == orders[:2]
+    assert (found[3]["actor"], found[3]["payload"]) == (None, '{"text":"unrelated"}')
+
+
+def test_parquet_goes_through_a_pipe(tmp_path, orders):
+    with (tmp_path / "piped").open("wb") as file:
+        command = [THENCE, "export", "--log", "orders", "--parquet", "--type", "note"]
+        subprocess.run(command, cwd=tmp_path, env=environment(), stdout=file, check=True)
+    assert parquet.read_table(tmp_path / "piped").num_rows == 1
+
+
+def test_filters_are_those_of_query(tmp_path, orders):
+    for arguments, found in (
+        (["--type", "note", "--type", "order.paid"], [orders[1], orders[3]]),
+        (["--where", "amount = 12", "--actor", "ada"], [orders[0]]),
+        (["--until", "2020-01-01"], []),
+    ):
+        ended = export(tmp_path, "--csv", *arguments)
+        assert [row["event_id"] for row in rows(ended.out)] == found
+    assert export(tmp_path, "--csv", "--turn", "x").code == 2
+
+
+def test_file_is_replaced_whole_and_nothing_else_is_left(tmp_path, orders):
+    (tmp_path / "o.csv").write_text("before")
+    (tmp_path / "link.csv").symlink_to("o.csv")
+    assert export(tmp_path, "--csv", "-o", "link.csv").err == "4 rows in link.csv\n"
+    assert len(rows((tmp_path / "o.csv").read_text())) == 4
+    assert (tmp_path / "link.csv").is_symlink()
+    assert names(tmp_path) == ["link.csv", "o.csv", "orders"]
+
+
+def test_file_stays_as_it_was_when_the_export_fails(tmp_path, orders):
+    (tmp_path / "o.csv").write_text("before")
+    failed = export(tmp_path, "--csv", "-o", "o.csv", "--where", "amount >")
+    assert failed.code == 2
+    assert (tmp_path / "o.csv").read_text() == "before"
+    gone = export(tmp_path, "--csv", "-o", "gone/o.csv")
+    assert gone.code == 1
+    assert is_three_lines(gone.err)
+    assert names(tmp_path) == ["o.csv", "orders"]
+
+
+def test_device_keeps_its_name(tmp_path, orders):
+    assert export(tmp_path, "--csv", "-o", "/dev/null").code == 0
+    assert len(rows(export(tmp_path, "--csv", "-q", "-o", "/dev/stdout").out)) == 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ([], "one of --csv and --parquet is needed"),
+        (["--csv", "--json"], "--json goes with --output"),
+        (["--csv", "--limit", "3"], "no such option '--limit'"),
+    ],
+)
+def test_wrong_usage_is_told(tmp_path, orders, arguments, told):
+    ended = export(tmp_path, *arguments)
+    assert ended.code == 2
+    assert told in ended.err
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    """A log of 40 MB in lines of 1 kB, with an index."""
+    folder = tmp_path_factory.mktemp("large")
+    payload = {"text": "x" * 700}
+    with package.open(folder / "orders") as log:
+        for _ in range(10):
+            log.append_many([{"event_type": "bulk", "payload": payload}] * 4_000)
+        log.query()
+    return folder
+
+
+@pytest.mark.promise("Q7")
+def test_memory_does_not_grow_with_the_log(large):
+    code = """
+import resource, subprocess, sys
+subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, check=True)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+"""
+    command = [THENCE, "export", "--log", "orders", "--csv", "-q"]
+
+    def peak_kib(*arguments):
+        run = [sys.executable, "-c", code, *map(str, command), *arguments]
+        return int(subprocess.run(run, cwd=large, capture_output=True, check=True).stdout)
+
+    few = peak_kib("--type", "gone")
+    assert peak_kib() < few + 24 * 1024
+
+
+def test_ctrl_c_leaves_no_part_of_a_file(large):
+    command = [THENCE, "export", "--log", "orders", "--csv", "-o", "o.csv"]
+    with subprocess.Popen(command, cwd=large, env=environment()) as running:
+        while running.poll() is None and len(names(large)) == 1:
+            os.sched_yield()
+        running.send_signal(signal.SIGINT)
+        running.wait()
+    assert names(large) in (["orders"], ["o.csv", "orders"])
+    (large / "o.csv").unlink(missing_ok=True)
+
+
+def test_closed_pipe_is_quiet(large):
+    command = [THENCE, "export", "--log", "orders", "--csv", "-q"]
+    with subprocess.Popen(
+        command, cwd=large, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as running:
+        assert running.stdout.readline().decode().strip() == ",".join(COLUMNS)
+        running.stdout.close()
+        assert running.stderr.read() == b""
+        assert running.wait() == 0

@@ -1,0 +1,58 @@
+import shutil
+
+from tests.server.runs import make_run
+
+from thence.server.logs import Logs
+from thence.server.root import Root
+
+
+def test_logs_asked_for_last_stay_open(tmp_path) -> None:
+    for name in "abc":
+        make_run(tmp_path, name, count=2)
+    root, logs = Root(tmp_path), Logs(open_max=2)
+    opened = {}
+    for name in "abca":
+        with logs.using(root.find(name)) as log:
+            opened.setdefault(name, []).append(log)
+    assert opened["a"][0] is not opened["a"][1]
+    with logs.using(root.find("c")) as log:
+        assert log is opened["c"][0]
+    logs.close()
+
+
+def test_log_in_use_stays_open_over_the_bound(tmp_path) -> None:
+    for name in "abc":
+        make_run(tmp_path, name, count=2)
+    root, logs = Root(tmp_path), Logs(open_max=1)
+    with logs.using(root.find("a")) as a:
+        for name in "bc":
+            with logs.using(root.find(name)):
+                pass
+        with logs.using(root.find("a")) as again:
+            assert again is a
+            assert len(again.answers.events()) == 2
+
+
+def test_folder_in_the_place_of_another_is_opened_anew(tmp_path) -> None:
+    run = make_run(tmp_path, "run", count=2)
+    root, logs = Root(tmp_path), Logs()
+    with logs.using(root.find("run")) as before:
+        assert len(before.answers.events()) == 2
+    run.rename(tmp_path / "moved")
+    make_run(tmp_path, "run", count=5)
+    with logs.using(root.find("run")) as after:
+        assert len(after.answers.events()) == 5
+    shutil.rmtree(run)
+
+
+def test_look_at_many_leaves_what_is_open(tmp_path) -> None:
+    for name in "abc":
+        make_run(tmp_path, name, count=2)
+    root, logs = Root(tmp_path), Logs(open_max=1)
+    with logs.using(root.find("a")) as a:
+        pass
+    for name in "bc":
+        with logs.using(root.find(name), is_kept=False):
+            pass
+    with logs.using(root.find("a")) as again:
+        assert again is a
