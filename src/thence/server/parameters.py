@@ -151,14 +151,11 @@ class Live(Asked):
         Field(description="Begin behind this event. The header, if it is sent, goes before."),
     ] = None
     tail: Annotated[
-        int | SkipJsonSchema[None],
+        Annotated[int, Field(ge=0, le=LIMIT_MAX), _Number] | SkipJsonSchema[None],
         Field(
-            ge=0,
-            le=LIMIT_MAX,
-            description="Begin with the last so many events; 0: with the next one.",
+            description="Begin with the last so many that arrived; 0: with the next one.",
             json_schema_extra=_bare,
         ),
-        _Number,
     ] = None
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from starlette.responses import Response
 
 from thence.core.answer import Why
+from thence.core.codec import parse
 from thence.core.event import Event
 from thence.server import questions
 from thence.server.logs import OpenLog
@@ -37,7 +38,7 @@ def event_page(log: OpenLog, found: FoundLog, event_id: str) -> Response:
         el("h2", "Why"),
         _why(log, found, why),
         el("h2", "Named causes"),
-        _causes(log, found, event, near.upstream),
+        _causes(log, found, event, _events(log, near.upstream)),
         el("h2", "Direct effects"),
         _effects(log, found, near.downstream, near.truncated),
         el("h2", "Stored line"),
@@ -108,11 +109,16 @@ def _causes(log: OpenLog, found: FoundLog, event: Event, there: Sequence[Event])
     return _list(items, "It names none.")
 
 
-def _effects(log: OpenLog, found: FoundLog, there: Sequence[Event], is_more: bool) -> Html:
-    items = sentences(log, found, there[:EVENTS_SHOWN_MAX])
+def _effects(log: OpenLog, found: FoundLog, there: Sequence[bytes], is_more: bool) -> Html:
+    items = sentences(log, found, _events(log, there[:EVENTS_SHOWN_MAX]))
     if is_more or len(there) > EVENTS_SHOWN_MAX:
         items.append(el("li", f"the first {EVENTS_SHOWN_MAX} are shown", class_="quiet"))
     return _list(items, "Nothing names it as a cause.")
+
+
+def _events(log: OpenLog, lines: Sequence[bytes]) -> list[Event]:
+    found = (parse(line, log.vocabulary) for line in lines)
+    return [event for event in found if isinstance(event, Event)]
 
 
 def _list(items: list[Html], empty: str) -> Html:
