@@ -12,6 +12,7 @@ from tests.server.runs import foreign, make_run, stored
 from tests.server.serving import Serving, serving
 
 from thence.server.web.markup import cut, el, path, visible
+from thence.sim import EventWriter, VerbosityLevel, create_action_event
 
 _VOID = {"meta", "link", "input", "br"}
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>&lt;"
@@ -110,27 +111,33 @@ def test_first_page_lists_runs_and_logs(shop: Shop) -> None:
     assert "unfinished" in found.text
 
 
-def test_pages_of_a_run_are_all_of_it_in_total_order(shop: Shop) -> None:
-    make_run(shop.root, "long", count=230)
-    events, address = list[str](), "/runs/long"
-    while address:
-        found = page(shop.server, address)
-        events += [link.rpartition("/")[2] for link in found.links if "/runs/long/events/" in link]
-        further = [each["href"] for each in found.all("a") if each.get("rel") == "next"]
-        address = further[0] if further else ""
-    assert events == [event.event_id for event in stored(shop.root / "long")]
-    newest = page(shop.server, "/runs/long?order=newest&type=&where=")
-    there = [link.rpartition("/")[2] for link in newest.links if "/runs/long/events/" in link]
-    assert there == events[:-101:-1]
+def test_pages_of_a_run_are_all_of_it_in_total_order(tmp_path: Path) -> None:
+    make_run(tmp_path, "long", count=230)
+    wanted = [event.event_id for event in stored(tmp_path / "long")]
+    with serving(tmp_path) as server:
+        events, address = list[str](), "/runs/long"
+        while address:
+            found = page(server, address)
+            events += shown(found, "long")
+            further = [each["href"] for each in found.all("a") if each.get("rel") == "next"]
+            address = further[0] if further else ""
+        assert events == wanted
+        newest = page(server, "/runs/long?order=newest&type=&where=")
+        assert shown(newest, "long") == events[:-101:-1]
+
+
+def shown(found: Parsed, name: str) -> list[str]:
+    """The events that a page of a run links to."""
+    begin = f"/runs/{name}/events/"
+    return [link.removeprefix(begin) for link in found.links if link.startswith(begin)]
 
 
 def test_form_asks_what_the_query_asks(shop: Shop) -> None:
     found = page(shop.server, "/runs/first?type=ACTION&actor=ada&turn=0..8&since=")
     asked = {"type": "ACTION", "actor": "ada", "turn": "0..8"}
     wanted = shop.server.json("/logs/first/events", **asked)["events"]
-    there = [link.rpartition("/")[2] for link in found.links if "/runs/first/events/" in link]
-    assert there == [event["event_id"] for event in wanted]
-    assert there
+    assert shown(found, "first") == [event["event_id"] for event in wanted]
+    assert wanted
     assert {
         field["name"]: field["value"] for field in found.all("input") if field["value"]
     } == asked
@@ -223,3 +230,21 @@ def test_markup_escapes_all_but_itself() -> None:
     )
     assert cut("abc", 3) == "abc"
     assert cut("abcd", 3) == "abc… (4 characters)"
+
+
+def test_two_runs_are_compared(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        with EventWriter(tmp_path / name, "run", verbosity=VerbosityLevel.DETAIL) as writer:
+            for turn in range(3):
+                said = {"number": HOSTILE if (name, turn) == ("two", 1) else turn}
+                step = f"{turn}.act.ada.0"
+                writer.emit(create_action_event("run", turn, "ada", "move", said, step=step))
+    with serving(tmp_path) as server:
+        assert "other" in {field["name"] for field in page(server, "/runs/one").all("select")}
+        sent = server.get("/runs/one/diff", params={"other": "two"})
+        assert (sent.status_code, sent.headers["location"]) == (303, "/runs/one/diff/two")
+        found = page(server, "/runs/one/diff/two")
+        assert HOSTILE in found.text
+        assert len([each for each in found.links if "/events/" in each]) >= 2
+        assert "They say the same." in page(server, "/runs/one/diff/one").text
+        page(server, "/runs/one/diff/none", 404)

@@ -73,7 +73,7 @@ def _writer(event: Event) -> Child:
 
 def _why(log: OpenLog, found: FoundLog, why: Why) -> Html:
     if len(why.chain) < 2:
-        return el("p", "It is a root: it names no cause that is here.", class_="empty")
+        return el("p", "It is a root: it names no cause that is here.", class_="quiet")
     *causes, last = why.chain
     first, near = causes[:-NEAR_SHOWN_MAX], causes[-NEAR_SHOWN_MAX:]
     more = "more than " if why.truncated else ""
@@ -122,12 +122,12 @@ def _events(log: OpenLog, lines: Sequence[bytes]) -> list[Event]:
 
 
 def _list(items: list[Html], empty: str) -> Html:
-    return el("ul", *items, class_="events") if items else el("p", empty, class_="empty")
+    return el("ul", *items, class_="events") if items else el("p", empty, class_="quiet")
 
 
 def _payload(event: Event) -> Html:
     if not event.payload:
-        return el("p", "It holds none.", class_="empty")
+        return el("p", "It holds none.", class_="quiet")
     text = json.dumps(_thawed(event.payload), ensure_ascii=False, indent=2)
     return el("pre", cut(text, JSON_CHARACTERS_MAX), tabindex="0")
 

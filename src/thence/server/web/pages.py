@@ -8,17 +8,20 @@ import msgspec
 from fastapi import APIRouter, Request
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from thence.errors import ThenceError
+from thence.server.diffs import compared
 from thence.server.errors import refused
 from thence.server.root import FoundLog
 from thence.server.run_record import recorded
 from thence.server.served import served
 from thence.server.web.asked import question
+from thence.server.web.diff import diff_page
 from thence.server.web.event import event_page
 from thence.server.web.home import home
 from thence.server.web.layout import problem_page
+from thence.server.web.markup import path
 from thence.server.web.run import run_page
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -61,7 +64,8 @@ async def run(request: Request, id: str) -> Response:
     def work(found: FoundLog) -> Response:
         summary = here.summaries.of(found)
         with here.logs.using(found) as log:
-            return run_page(log, found, recorded(here.root, found), summary, asked)
+            run = recorded(here.root, found)
+            return run_page(log, found, run, summary, asked, here.root.names())
 
     return await here.look(id, work, False)
 
@@ -74,6 +78,25 @@ async def event(request: Request, id: str, event_id: str) -> Response:
     def work(found: FoundLog) -> Response:
         with here.logs.using(found) as log:
             return event_page(log, found, event_id)
+
+    return await here.look(id, work, False)
+
+
+@router.get("/runs/{id}/diff")
+async def chosen(request: Request, id: str) -> Response:
+    """Sends on to the comparison with the run that the form names."""
+    other = request.query_params.get("other", "")
+    return RedirectResponse(path("runs", id, "diff", other) if other else path("runs", id), 303)
+
+
+@router.get("/runs/{id}/diff/{other}")
+async def diff(request: Request, id: str, other: str) -> Response:
+    """Shows where two runs part."""
+    here = served(request)
+
+    def work(found: FoundLog) -> Response:
+        beside = here.find(other, False)
+        return diff_page(found, beside, compared(here, found, beside))
 
     return await here.look(id, work, False)
 

@@ -19,6 +19,7 @@ from thence.server.web.tables import cell, facts, moment, row, table, words
 
 NAMES_SHOWN_MAX = 12
 DAMAGE_SHOWN_MAX = 20
+OTHERS_MAX = 500
 
 _FIELDS = (
     ("type", "Type", ""),
@@ -33,9 +34,17 @@ _FIELDS = (
 
 
 def run_page(
-    log: OpenLog, found: FoundLog, run: RunRecord, summary: Summary, asked: Question
+    log: OpenLog,
+    found: FoundLog,
+    run: RunRecord,
+    summary: Summary,
+    asked: Question,
+    names: Sequence[str],
 ) -> Response:
-    """Returns the page; raises InvalidCursor, ReadFailed."""
+    """Returns the page; `names` are those it may be compared with.
+
+    Raises InvalidCursor, ReadFailed.
+    """
     events = Html()
     if asked.problem is None:
         is_newest = asked.is_newest_first
@@ -50,6 +59,7 @@ def run_page(
         problem,
         _form(found, asked),
         events,
+        _comparison(found, names),
     )
     return page(cut(run.name, 80), *body, trail=(trail(found),), status=422 if problem else 200)
 
@@ -165,6 +175,22 @@ def _field(asked: Question, name: str, label: str, example: str) -> Html:
     ]
     kind = "wide" if name == "where" else None
     return el("div", el("label", label, for_=name), *inputs, class_=kind)
+
+
+def _comparison(found: FoundLog, names: Sequence[str]) -> Html | None:
+    others = [name for name in names if name != found.id][:OTHERS_MAX]
+    if not others:
+        return None
+    options = [el("option", cut(name, 80), value=name) for name in others]
+    choice = el("select", *options, id="other", name="other")
+    form = el(
+        "form",
+        el("div", el("div", el("label", "With", for_="other"), choice), class_="fields"),
+        el("div", el("button", "Compare", type="submit"), class_="do"),
+        method="get",
+        action=path("runs", found.id, "diff"),
+    )
+    return el("details", el("summary", "Compare with another"), form)
 
 
 def _events(log: OpenLog, found: FoundLog, asked: Question, got: Page) -> Html:
