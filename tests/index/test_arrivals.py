@@ -85,8 +85,16 @@ def test_unknown_id_is_told(made) -> None:
             arrivals.between(index, *asked)
 
 
-def test_highest_clock_is_that_of_the_last_event_in_total_order(tmp_path: Path) -> None:
+def test_newest_is_the_event_that_arrived_last_with_the_highest_clock(made, tmp_path) -> None:
+    index, ids = made
+    assert arrivals.newest(index) == (ids[-1], 0)
+
+
+def test_newest_of_an_empty_log_is_none(tmp_path: Path) -> None:
+    with Index(OS_DISK, tmp_path, PLAIN) as index:
+        assert arrivals.newest(index) == (None, 0)
     with open_replica(tmp_path, PLAIN) as log:
         events = [log.append("a") for _ in range(3)]
     with Index(OS_DISK, tmp_path, PLAIN) as index:
-        assert arrivals.highest_clock(index) == max(event.lamport_clock for event in events)
+        last = max(events, key=lambda event: event.lamport_clock)
+        assert arrivals.newest(index) == (last.event_id, last.lamport_clock)

@@ -25,6 +25,8 @@ _KNOWN = """
     SELECT event_id FROM json_each(:ids) CROSS JOIN events ON event_id = value
     WHERE arrival <= :until
 """
+_LAST = "SELECT event_id FROM events ORDER BY arrival DESC LIMIT 1"
+_CLOCK = "SELECT lamport FROM events ORDER BY place DESC LIMIT 1"
 
 
 class Arrived(NamedTuple):
@@ -32,6 +34,13 @@ class Arrived(NamedTuple):
 
     events: tuple[Event, ...]
     has_more: bool
+
+
+class Newest(NamedTuple):
+    """The event that arrived last, None in an empty log, and the highest Lamport clock of all."""
+
+    event_id: str | None
+    clock: int
 
 
 def between(index: Index, after: str | int | None, until: str | None) -> Arrived:
@@ -72,13 +81,13 @@ def known(index: Index, ids: Collection[str], until: str) -> set[str]:
     return index.answer(work)
 
 
-def highest_clock(index: Index) -> int:
-    """Returns the highest Lamport clock of an event, 0 where there is none. Raises ReadFailed."""
-    sql = "SELECT lamport FROM events ORDER BY place DESC LIMIT 1"
+def newest(index: Index) -> Newest:
+    """Returns which event arrived last. Raises ReadFailed."""
 
-    def work(connection: sqlite3.Connection) -> int:
-        row = connection.execute(sql).fetchone()
-        return int(row[0]) if row else 0
+    def work(connection: sqlite3.Connection) -> Newest:
+        last = connection.execute(_LAST).fetchone()
+        clock = connection.execute(_CLOCK).fetchone()
+        return Newest(last[0], clock[0]) if last and clock else Newest(None, 0)
 
     return index.answer(work)
 

@@ -127,22 +127,22 @@ class Feed:
 class _New:
     """What comes into a log from now on, each id once and none that was there before.
 
-    Of a log with an index only the last event is read, and the index is asked whenever an
-    event's clock doesn't say by itself that the event is new.
+    Of a log with an index the lines that are there are not read: the index tells what arrived
+    last. It is asked too whenever an event's clock doesn't say by itself that the event is new.
     """
 
     def __init__(self, log: OpenLog, follower: Follower) -> None:
         self._follower = follower
         self._index = log.answers.index()
         self._clock = 0
-        if self._index is not None:
-            follower.skip_to_last(1)
         self.last: str | None = None
-        for event in follower.events():
-            self.last = event.event_id
+        if self._index is None:
+            for event in follower.events():
+                self.last = event.event_id
+        else:
+            follower.skip_to_last(1)  # before the index looks: what comes between is known to it
+            self.last, self._clock = arrivals.newest(self._index)
         self._first = self.last
-        if self._index is not None:
-            self._clock = arrivals.highest_clock(self._index)
 
     def events(self) -> Iterator[Event]:
         """Yields what has come in by now."""
