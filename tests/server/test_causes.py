@@ -1,10 +1,12 @@
 """Causes and effects over HTTP, held to the plain algorithms."""
 
 import random
+from pathlib import Path
 
 import pytest
 from tests.server.conftest import Shop
-from tests.server.runs import lines, stored
+from tests.server.runs import foreign, lines, stored
+from tests.server.serving import serving
 
 from thence.core.answer import why
 from thence.core.order import downstream, upstream
@@ -52,3 +54,15 @@ def test_depth_out_of_bounds_is_refused(shop: Shop, depth: str) -> None:
     event = stored(shop.root / "first")[0]
     path = f"/simulations/first/causality/{event.event_id}"
     assert shop.server.code(path, depth=depth) == (422, "invalid_parameter")
+
+
+def test_id_with_slashes_of_another_tool_is_found(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    lines = foreign(1, event_id="a/b") + foreign(2, event_id="c/", caused_by=["a/b"])
+    (tmp_path / "run" / "events.jsonl").write_bytes(lines)
+    with serving(tmp_path) as server:
+        assert server.json("/simulations/run/events/a%2Fb")["event_id"] == "a/b"
+        caused = server.json("/simulations/run/causality/c%2F")
+        assert [event["event_id"] for event in caused["upstream"]] == ["a/b"]
+        assert server.json("/simulations/run/why/c%2F")["causes"][0]["event_id"] == "a/b"
+        assert server.code("/simulations/run/events/a") == (404, "event_not_found")

@@ -38,7 +38,7 @@ def test_server_does_what_its_openapi_document_says(shop: Shop) -> None:
         "event_id": [event.event_id for event in stored(shop.root / "first")] + shop.orders,
     }
     played = 0
-    for result in api.get_all_operations():
+    for result in api.exclude(path_regex="/live$").get_all_operations():  # these never end
         operation = result.ok()
         cases = st.one_of(
             operation.as_strategy(),

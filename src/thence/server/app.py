@@ -11,7 +11,7 @@ from fastapi import FastAPI, Request
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 
-from thence.server import health, log_queries, queries
+from thence.server import health, live, log_queries, measured, queries
 from thence.server.auth import Auth
 from thence.server.bodies import answer
 from thence.server.causes import causes_of
@@ -19,8 +19,10 @@ from thence.server.diffs import diffs_of
 from thence.server.errors import tell_errors
 from thence.server.headers import Headers
 from thence.server.hosts import Hosts
+from thence.server.metrics import Counting
 from thence.server.root import Root
 from thence.server.served import Served, served
+from thence.server.web import pages
 from thence.settings import from_environment
 
 KINDS: tuple[Literal["simulations", "logs"], ...] = ("simulations", "logs")
@@ -56,12 +58,13 @@ def create_app(
     )
     app.state.served = Served(found)
     tell_errors(app)
-    for router in (health.router, queries.router, log_queries.router):
+    for router in (health.router, measured.router, queries.router, log_queries.router, live.router):
         app.include_router(router)
     for kind in KINDS:
         app.include_router(causes_of(kind))
         app.include_router(diffs_of(kind))
     app.add_api_route("/openapi.json", _document, include_in_schema=False)
+    app.include_router(pages.router)
     if token is not None:
         app.add_middleware(Auth, token=token)
     if cors_origins:
@@ -72,6 +75,7 @@ def create_app(
             allow_headers=["Authorization", "Last-Event-ID"],
         )
     app.add_middleware(Headers)
+    app.add_middleware(Counting, metrics=app.state.served.metrics)
     if allowed_hosts is not None:
         app.add_middleware(Hosts, allowed=allowed_hosts)
     return app

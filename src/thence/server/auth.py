@@ -42,7 +42,7 @@ class Auth:
         elif scope["method"] == "GET" and self._has_parameter(scope["query_string"]):
             await self._sent_on(scope)(scope, receive, send)
         else:
-            await _unauthorized()(scope, receive, send)
+            await _unauthorized(scope["path"])(scope, receive, send)
 
     def _has_header(self, headers: dict[bytes, bytes]) -> bool:
         kind, _, token = headers.get(b"authorization", b"").partition(b" ")
@@ -77,6 +77,10 @@ def _parameters(query: bytes) -> list[tuple[str, str]]:
     return parse_qsl(query.decode("latin-1"), keep_blank_values=True, errors="surrogateescape")
 
 
-def _unauthorized() -> ASGIApp:
+def _unauthorized(path: str) -> ASGIApp:
+    if path == "/" or path.startswith("/runs/"):
+        from thence.server.web.layout import problem_page
+
+        return problem_page(401, "open this address once with ?token=TOKEN at its end")
     message = "send the header Authorization: Bearer TOKEN with the token of this server"
     return problem(401, "unauthorized", message, {"WWW-Authenticate": "Bearer"})

@@ -20,7 +20,7 @@ def causes_of(kind: Literal["simulations", "logs"]) -> APIRouter:
     router = APIRouter(prefix=f"/{kind}", tags=[kind], responses=RESPONSES)
     is_simulation = kind == "simulations"
 
-    @router.get("/{id}/events/{event_id}", response_model=StoredEvent)
+    @router.get("/{id}/events/{event_id:path}", response_model=StoredEvent)
     async def event(
         request: Request, id: str, event_id: EventId, asked: Annotated[Asked, Query()]
     ) -> Response:
@@ -29,7 +29,7 @@ def causes_of(kind: Literal["simulations", "logs"]) -> APIRouter:
             id, lambda log: event_body(questions.event(log, event_id)), is_simulation
         )
 
-    @router.get("/{id}/causality/{event_id}", response_model=Causality)
+    @router.get("/{id}/causality/{event_id:path}", response_model=Causality)
     async def causality(
         request: Request, id: str, event_id: EventId, asked: Annotated[CausalityAsked, Query()]
     ) -> Response:
@@ -40,7 +40,7 @@ def causes_of(kind: Literal["simulations", "logs"]) -> APIRouter:
             is_simulation,
         )
 
-    @router.get("/{id}/why/{event_id}", response_model=WhyAnswer)
+    @router.get("/{id}/why/{event_id:path}", response_model=WhyAnswer)
     async def why(
         request: Request, id: str, event_id: EventId, asked: Annotated[Asked, Query()]
     ) -> Response:

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from threading import Lock
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Query, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from thence.core.difference import as_json, difference
+from thence.core.difference import Difference, as_json, difference
 from thence.core.event import Event
 from thence.log.disk import OS_DISK
 from thence.log.intact import intact_events
@@ -42,21 +42,22 @@ def diffs_of(kind: Literal["simulations", "logs"]) -> APIRouter:
         """Tells where two logs part: the first divergence, its causes, how much followed."""
         here = served(request)
 
-        def compared(found: FoundLog) -> Response:
-            return answer(_compared(here, found, here.find(other, is_simulation)))
+        def work(found: FoundLog) -> Response:
+            return answer(as_json(compared(here, found, here.find(other, is_simulation))))
 
-        return await here.look(id, compared, is_simulation)
+        return await here.look(id, work, is_simulation)
 
     return router
 
 
-def _compared(here: Served, a: FoundLog, b: FoundLog) -> dict[str, Any]:
+def compared(here: Served, a: FoundLog, b: FoundLog) -> Difference:
+    """Compares two logs, one pair at a time; a log over 64 MiB is refused with 422."""
     for found in (a, b):
         if size_bytes(found) > LOG_BYTES_MAX:
             limit = f"{LOG_BYTES_MAX // 1024**2} MiB"
             raise HTTPException(422, f"{found.id} is over {limit}: use the command thence diff")
     with _one_at_a_time, here.logs.using(a) as left, here.logs.using(b) as right:
-        return as_json(difference(_events(left), _events(right)))
+        return difference(_events(left), _events(right))
 
 
 def _events(log: OpenLog) -> Sequence[Event]:

@@ -55,6 +55,12 @@ def tell_errors(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _unforeseen)
 
 
+async def refused(request: Request, error: Exception) -> Response:
+    """Returns the answer to what a request came to: a refusal, or a failure of a log."""
+    handle = _http if isinstance(error, HTTPException) else _failed
+    return await handle(request, error)
+
+
 async def _http(request: Request, error: Exception) -> Response:
     """Tells what the framework refuses: no such path, no such method."""
     refused = cast("HTTPException", error)

@@ -40,7 +40,9 @@ async def events(request: Request, id: str, asked: Annotated[LogPage, Query()]) 
     if wants_lines(request) and not asked.is_page:
         return await all_lines(here, id, wanted, False)
     page = (asked.limit, asked.offset, asked.cursor)
-    return await here.ask(id, lambda log: page_body(questions.page(log, wanted, *page)), False)
+    return await here.ask(
+        id, lambda log: page_body(here.sent(questions.page(log, wanted, *page))), False
+    )
 
 
 @router.get("/{id}/events.ndjson", response_class=Response, responses=NDJSON_RESPONSE)

@@ -64,6 +64,11 @@ class Logs:
             if not is_kept:
                 _close([log])
 
+    @property
+    def open(self) -> int:
+        """How many are open now."""
+        return len(self._opened)
+
     def close(self) -> None:
         """Closes all of them."""
         with self._mutex:

@@ -141,3 +141,27 @@ class SimulationPage(SimulationAsked, Paging):
 
 class LogPage(LogAsked, Paging):
     """A page of a log's events."""
+
+
+class Live(Asked):
+    """Where a stream begins: behind an event, with the last so many, or with the first."""
+
+    last_event_id: Annotated[
+        _Text,
+        Field(description="Begin behind this event. The header, if it is sent, goes before."),
+    ] = None
+    tail: Annotated[
+        Annotated[int, Field(ge=0, le=LIMIT_MAX), _Number] | SkipJsonSchema[None],
+        Field(
+            description="Begin with the last so many that arrived; 0: with the next one.",
+            json_schema_extra=_bare,
+        ),
+    ] = None
+
+
+class SimulationLive(SimulationAsked, Live):
+    """A stream of a simulation's events."""
+
+
+class LogLive(LogAsked, Live):
+    """A stream of a log's events."""

@@ -14,7 +14,7 @@ from thence.core.lookup import among
 from thence.core.order import Cone, downstream, upstream
 from thence.index import causality as indexed
 from thence.index import listing, lookup, query
-from thence.index.page import Page
+from thence.index.page import Page, Paging
 from thence.log.disk import OS_DISK
 from thence.log.opening import known_info
 from thence.server.logs import OpenLog
@@ -32,17 +32,28 @@ class Causality(msgspec.Struct, frozen=True):
 
 
 def page(
-    log: OpenLog, asked: Filter, limit: int, offset: int = 0, cursor: str | None = None
+    log: OpenLog,
+    asked: Filter,
+    limit: int,
+    offset: int = 0,
+    cursor: str | None = None,
+    descending: bool = False,
 ) -> Page:
     """Returns a page of what matches; raises InvalidCursor, ReadFailed."""
     info = known_info(OS_DISK, log.folder)
     # two folders may hold copies of one log, which go on apart
     log_id = f"{info.log_id if info else ''} {log.folder}"
+    paging: Paging = {
+        "limit": limit,
+        "offset": offset,
+        "cursor": cursor,
+        "descending": descending,
+    }
     index = log.answers.index()
     if index is None:
         events = log.answers.read()
-        return listing.listed(events, asked, log_id, limit=limit, offset=offset, cursor=cursor)
-    return query.page(index, asked, log_id, limit=limit, offset=offset, cursor=cursor)
+        return listing.listed(events, asked, log_id, **paging)
+    return query.page(index, asked, log_id, **paging)
 
 
 def every_page(log: OpenLog, asked: Filter) -> Iterator[tuple[Event, ...]]:

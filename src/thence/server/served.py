@@ -7,7 +7,10 @@ from typing import TypeVar
 from starlette.requests import Request
 
 from thence.errors import NotALog, ReadFailed
+from thence.index.page import Page
+from thence.server.feeds import Feeds
 from thence.server.logs import Logs, OpenLog
+from thence.server.metrics import Metrics
 from thence.server.root import FoundLog, Root
 from thence.server.scan import Scan
 from thence.server.summaries import Summaries
@@ -24,7 +27,9 @@ class Served:
         self.logs = Logs()
         self.summaries = Summaries(self.logs)
         self.scan = Scan(root, self.summaries)
+        self.feeds = Feeds(root, self.logs)
         self.workers = Workers()
+        self.metrics = Metrics()
         self.closing = Signal()
 
     async def ask(self, log_id: str, work: Callable[[OpenLog], T], is_simulation: bool) -> T:
@@ -60,10 +65,16 @@ class Served:
             raise NotALog("could not find", place=repr(log_id), cause="it is no simulation")
         return found
 
+    def sent(self, page: Page) -> Page:
+        """Counts the events of a page that is sent, and returns it."""
+        self.metrics.count_events(len(page.events))
+        return page
+
     def close(self) -> None:
         """Stops the scan and closes the logs."""
         self.closing.set()
         self.scan.stop()
+        self.feeds.close()
         self.logs.close()
 
 

@@ -37,6 +37,7 @@ async def all_lines(served: Served, log_id: str, asked: Filter, is_simulation: b
 
 async def _sent(served: Served, batches: Iterator[Batch], batch: Batch) -> AsyncIterator[bytes]:
     while batch:
+        served.metrics.count_events(len(batch))
         yield lines_of(batch)
         batch = await served.workers.run(lambda: next(batches, ()))
 

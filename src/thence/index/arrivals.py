@@ -1,0 +1,101 @@
+"""Events of an index in the order in which they arrived: what came behind which.
+
+An id keeps the arrival of its first line, whichever of its lines is served.
+"""
+
+import json
+import sqlite3
+from collections.abc import Collection
+from typing import NamedTuple
+
+from thence.core.event import Event
+from thence.core.lookup import not_found
+from thence.index.database import Index
+from thence.index.lines import Extent
+from thence.index.lookup import is_storable
+
+BATCH_EVENTS = 10_000
+BATCH_BYTES = 4 * 1024 * 1024
+
+_BETWEEN = """
+    SELECT length, segment, offset FROM events
+    WHERE arrival > :after AND arrival <= :until ORDER BY arrival LIMIT :limit
+"""
+_KNOWN = """
+    SELECT event_id FROM json_each(:ids) CROSS JOIN events ON event_id = value
+    WHERE arrival <= :until
+"""
+_LAST = "SELECT event_id FROM events ORDER BY arrival DESC LIMIT 1"
+_CLOCK = "SELECT lamport FROM events ORDER BY place DESC LIMIT 1"
+
+
+class Arrived(NamedTuple):
+    """Events in arrival order; `has_more` tells that others stand behind them."""
+
+    events: tuple[Event, ...]
+    has_more: bool
+
+
+class Newest(NamedTuple):
+    """The event that arrived last, None in an empty log, and the highest Lamport clock of all."""
+
+    event_id: str | None
+    clock: int
+
+
+def between(index: Index, after: str | int | None, until: str | None) -> Arrived:
+    """Returns the first events that arrived behind one, up to another and with it.
+
+    A number for `after` asks for the last so many. Nothing is behind an event that arrived
+    later than `until`; None for that is an empty stretch. Raises EventNotFound, ReadFailed.
+    """
+
+    def work(connection: sqlite3.Connection) -> Arrived:
+        last = _arrival(index, connection, until) if until is not None else 0
+        first = max(0, last - after) if isinstance(after, int) else 0
+        if isinstance(after, str):
+            first = _arrival(index, connection, after)
+        if first >= last:
+            return Arrived((), False)
+        asked = {"after": first, "until": last, "limit": BATCH_EVENTS + 1}
+        rows = connection.execute(_BETWEEN, asked).fetchall()
+        size, extents = 0, list[Extent]()
+        for length, segment, offset in rows[:BATCH_EVENTS]:
+            size += length
+            if extents and size > BATCH_BYTES:
+                break
+            extents.append((segment, offset, length))
+        return Arrived(tuple(index.fetch(connection, extents)), len(extents) < len(rows))
+
+    return index.answer(work)
+
+
+def known(index: Index, ids: Collection[str], until: str) -> set[str]:
+    """Returns which of these ids had arrived up to an event. Raises EventNotFound, ReadFailed."""
+
+    def work(connection: sqlite3.Connection) -> set[str]:
+        listed = json.dumps([event_id for event_id in ids if is_storable(event_id)])
+        asked = {"ids": listed, "until": _arrival(index, connection, until)}
+        return {event_id for (event_id,) in connection.execute(_KNOWN, asked)}
+
+    return index.answer(work)
+
+
+def newest(index: Index) -> Newest:
+    """Returns which event arrived last. Raises ReadFailed."""
+
+    def work(connection: sqlite3.Connection) -> Newest:
+        last = connection.execute(_LAST).fetchone()
+        clock = connection.execute(_CLOCK).fetchone()
+        return Newest(last[0], clock[0]) if last and clock else Newest(None, 0)
+
+    return index.answer(work)
+
+
+def _arrival(index: Index, connection: sqlite3.Connection, event_id: str) -> int:
+    if is_storable(event_id):
+        sql = "SELECT arrival FROM events WHERE event_id = :event_id"
+        row = connection.execute(sql, {"event_id": event_id}).fetchone()
+        if row is not None:
+            return int(row[0])
+    raise not_found(index.folder, event_id)

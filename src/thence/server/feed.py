@@ -1,0 +1,156 @@
+"""One log that is followed for all who listen to it, by one thread.
+
+Events are handed on in arrival order, as they are in the files, whether they are on the device
+yet or not. The thread ends when nobody listens any more, when the log is gone or can't be
+read, and after many events: its followers then go on with another one.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from threading import Event as Signal
+from threading import Lock, Thread
+
+from thence.core.event import Event
+from thence.core.filter import Filter
+from thence.errors import ThenceError
+from thence.index import arrivals
+from thence.log.disk import OS_DISK
+from thence.log.follower import Follower
+from thence.log.reading import reading
+from thence.server.frames import framed
+from thence.server.listener import Frame, Listener
+from thence.server.logs import Logs, OpenLog
+from thence.server.root import FoundLog
+
+# a follower remembers every id
+EVENTS_MAX = 200_000
+_BATCH_EVENTS = 500
+
+
+class Feed:
+    """Follows a log from the moment it is started until nobody listens; safe from threads.
+
+    `is_there` tells whether the log is still the one that was found.
+    """
+
+    def __init__(self, logs: Logs, found: FoundLog, is_there: Callable[[], bool]) -> None:
+        self.is_over = False
+        self._logs = logs
+        self._found = found
+        self._is_there = is_there
+        self._mutex = Lock()
+        self._listeners: tuple[Listener, ...] = ()
+        self._last: str | None = None
+        self._error: BaseException | None = None
+        self._begun = Signal()
+        self._stop = Signal()
+        self._thread = Thread(target=self._run, name=f"thence-live-{found.id}", daemon=True)
+
+    def start(self) -> None:
+        """Starts the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Has the thread end; whoever listens still is told."""
+        self._stop.set()
+
+    def enter(self, listener: Listener) -> str | None:
+        """Hands on to a listener what comes from now on.
+
+        Returns the id of the last event that came before, None if the log is empty. Raises
+        what kept the thread from following the log.
+        """
+        self._begun.wait()
+        with self._mutex:
+            if self._error is not None:
+                raise self._error
+            self._listeners += (listener,)
+            if self.is_over:
+                listener.pass_over()
+            return self._last
+
+    def leave(self, listener: Listener) -> None:
+        """Hands nothing more on to a listener."""
+        with self._mutex:
+            self._listeners = tuple(other for other in self._listeners if other is not listener)
+
+    def _run(self) -> None:
+        is_complete = False
+        try:
+            with (
+                self._logs.using(self._found) as log,
+                reading(log.folder),
+                Follower(OS_DISK, log.folder, log.vocabulary) as follower,
+            ):
+                is_complete = self._follow(log, follower)
+        except (OSError, ThenceError) as error:
+            self._error = error
+        finally:
+            with self._mutex:
+                self.is_over = True
+                listeners = self._listeners
+            self._begun.set()
+            for listener in listeners:
+                if is_complete:
+                    listener.pass_over()
+                else:
+                    listener.end()
+
+    def _follow(self, log: OpenLog, follower: Follower) -> bool:
+        """Hands on what comes; returns True when another feed is to go on from here."""
+        new = _New(log, follower)
+        self._last = new.last
+        self._begun.set()
+        count = 0
+        while follower.wait(self._stop) and self._is_there():
+            found = new.events()
+            while batch := list(islice(found, _BATCH_EVENTS)):
+                self._hand_on(batch)
+                count += len(batch)
+            if count >= EVENTS_MAX:
+                return True
+        return False
+
+    def _hand_on(self, batch: Sequence[Event]) -> None:
+        frames = [Frame(event, framed(event)) for event in batch]
+        matching: dict[Filter, Sequence[Frame]] = {Filter(): frames}
+        with self._mutex:
+            self._last = batch[-1].event_id
+            for listener in self._listeners:
+                asked = listener.asked
+                if asked not in matching:
+                    matching[asked] = [frame for frame in frames if asked.matches(frame.event)]
+                if matching[asked]:
+                    listener.offer(matching[asked])
+
+
+class _New:
+    """What comes into a log from now on, each id once and none that was there before.
+
+    Of a log with an index the lines that are there are not read: the index tells what arrived
+    last. It is asked too whenever an event's clock doesn't say by itself that the event is new.
+    """
+
+    def __init__(self, log: OpenLog, follower: Follower) -> None:
+        self._follower = follower
+        self._index = log.answers.index()
+        self._clock = 0
+        self.last: str | None = None
+        if self._index is None:
+            for event in follower.events():
+                self.last = event.event_id
+        else:
+            follower.skip_to_last(1)  # before the index looks: what comes between is known to it
+            self.last, self._clock = arrivals.newest(self._index)
+        self._first = self.last
+
+    def events(self) -> Iterator[Event]:
+        """Yields what has come in by now."""
+        found = self._follower.events()
+        if self._index is None or self._first is None:
+            yield from found
+            return
+        while batch := list(islice(found, _BATCH_EVENTS)):
+            doubtful = [event.event_id for event in batch if event.lamport_clock <= self._clock]
+            known = arrivals.known(self._index, doubtful, self._first) if doubtful else ()
+            yield from (event for event in batch if event.event_id not in known)

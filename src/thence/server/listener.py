@@ -1,0 +1,82 @@
+"""One client that listens to a log: what waits to be sent to it, up to a bound.
+
+The thread that follows the log puts events in, the client's own task in the event loop takes
+them out. A client that takes too little is told so, and goes on by what the log holds.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import NamedTuple
+
+from thence.core.event import Event
+from thence.core.filter import Filter
+
+WAITING_EVENTS_MAX = 2_000
+WAITING_BYTES_MAX = 8 * 1024 * 1024
+
+
+class Frame(NamedTuple):
+    """An event as a stream sends it."""
+
+    event: Event
+    data: bytes
+
+
+class Listener:
+    """What waits for one client; made in its event loop.
+
+    `is_behind` says that events were passed over: they must be read from the log. `is_over`
+    says that nobody follows the log any more, `is_gone` that the client is.
+    """
+
+    def __init__(self, asked: Filter) -> None:
+        self.asked = asked
+        self.is_behind = False
+        self.is_over = False
+        self.is_gone = False
+        self._loop = asyncio.get_running_loop()
+        self._ready = asyncio.Event()
+        self._waiting: deque[Frame] = deque()
+        self._bytes = 0
+
+    def offer(self, frames: Sequence[Frame]) -> None:
+        """Puts events in, from any thread, without waiting."""
+        self._call(frames, False)
+
+    def pass_over(self) -> None:
+        """Tells from any thread that events will be missing."""
+        self._call(None, False)
+
+    def end(self) -> None:
+        """Tells from any thread that nothing comes any more."""
+        self._call((), True)
+
+    async def take(self, wait_s: float) -> Sequence[Frame]:
+        """Returns what waits; nothing when nothing came in that time, or when it ended."""
+        if not (self._waiting or self.is_behind or self.is_over):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await self._ready.wait()
+        taken = tuple(self._waiting)
+        self._waiting.clear()
+        self._bytes = 0
+        self._ready.clear()
+        return taken
+
+    def _call(self, frames: Sequence[Frame] | None, is_over: bool) -> None:
+        with suppress(RuntimeError):  # the loop has ended, and the client with it
+            self._loop.call_soon_threadsafe(self._put, frames, is_over)
+
+    def _put(self, frames: Sequence[Frame] | None, is_over: bool) -> None:
+        self.is_over = self.is_over or is_over
+        self._ready.set()
+        if frames is not None and not self.is_behind:
+            self._waiting.extend(frames)
+            self._bytes += sum(len(frame.data) for frame in frames)
+            if len(self._waiting) <= WAITING_EVENTS_MAX and self._bytes <= WAITING_BYTES_MAX:
+                return
+        if frames is None or not self.is_behind:
+            self.is_behind = True
+            self._waiting.clear()

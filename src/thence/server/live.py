@@ -1,0 +1,82 @@
+"""The routes that tell of events as they come in, as server-sent events.
+
+Events come in the order in which they arrived, each once; the pages show the total order. A
+client resumes by the id of the last event it has. An id that the log lacks is refused: to go
+on from anywhere else would leave a gap or repeat in silence.
+"""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Query, Request
+from starlette.responses import Response
+
+from thence.core.filter import Filter
+from thence.server.arrivals import After
+from thence.server.frames import event_id
+from thence.server.parameters import Live, LogLive, SimulationLive
+from thence.server.problems import LIVE_RESPONSE, RESPONSES
+from thence.server.served import served
+from thence.server.stream import Stream, StreamResponse
+
+router = APIRouter(responses=RESPONSES)
+LastEventId = Annotated[
+    str | None,
+    Header(
+        alias="Last-Event-ID",
+        description="Begin behind this event, as an EventSource that comes back asks.",
+    ),
+]
+
+
+@router.get(
+    "/simulations/{id}/events/live",
+    tags=["simulations"],
+    response_class=Response,
+    responses=LIVE_RESPONSE,
+)
+async def simulation(
+    request: Request,
+    id: str,
+    asked: Annotated[SimulationLive, Query()],
+    last_event_id: LastEventId = None,
+) -> Response:
+    """Tells of a simulation's events as they come in, from the first one on or behind one."""
+    return await _stream(request, id, True, asked.filter(), _after(asked, last_event_id))
+
+
+@router.get(
+    "/logs/{id}/events/live",
+    tags=["logs"],
+    response_class=Response,
+    responses=LIVE_RESPONSE,
+)
+async def log(
+    request: Request,
+    id: str,
+    asked: Annotated[LogLive, Query()],
+    last_event_id: LastEventId = None,
+) -> Response:
+    """Tells of a log's events as they come in, from the first one on or behind one."""
+    return await _stream(request, id, False, asked.filter(), _after(asked, last_event_id))
+
+
+async def _stream(
+    request: Request, log_id: str, is_simulation: bool, asked: Filter, after: After
+) -> Response:
+    stream = Stream(served(request), log_id, is_simulation, asked, after)
+    first = await stream.begin()
+    return StreamResponse(stream, first)
+
+
+def _after(asked: Live, header: str | None) -> After:
+    """Returns where to begin: behind an event if one is named; an empty name is none."""
+    named = event_id(_text(header)) if header else event_id(asked.last_event_id or "")
+    return named or asked.tail
+
+
+def _text(header: str) -> str:
+    """Returns a header as a browser meant it: in UTF-8."""
+    try:
+        return header.encode("latin-1").decode()
+    except UnicodeError:
+        return header

@@ -1,0 +1,28 @@
+"""The route that tells what the server counts of its own work."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from thence.server.metrics import MEDIA_TYPE
+from thence.server.models import Problem
+from thence.server.parameters import Asked
+from thence.server.problems import METRICS_RESPONSE
+from thence.server.served import served
+
+router = APIRouter(tags=["metrics"], responses={401: {"model": Problem}, 422: {"model": Problem}})
+
+
+@router.get("/metrics", response_class=Response, responses=METRICS_RESPONSE)
+async def metrics(request: Request, asked: Annotated[Asked, Query()]) -> Response:
+    """Tells what the server counts, in the text format of Prometheus, from memory."""
+    here = served(request)
+    text = here.metrics.text(
+        {
+            "thence_listeners": ("Open streams of live events.", here.feeds.listeners),
+            "thence_logs_followed": ("Logs that are followed now.", here.feeds.followed),
+            "thence_logs_open": ("Logs that are open now.", here.logs.open),
+        }
+    )
+    return Response(text, media_type=MEDIA_TYPE)

@@ -1,0 +1,136 @@
+"""The events of a log for one client: what is there, then what comes, without gap or repeat.
+
+A client begins to listen before it is told what is there: so nothing falls in between. One
+that takes too little is not waited for; when it can take more it goes on by what the log
+holds. Whatever ends a stream, the client resumes it by the id of the last event it has.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+
+from starlette.exceptions import HTTPException
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from thence.core.event import Event
+from thence.core.filter import Filter
+from thence.errors import ReadFailed, ThenceError
+from thence.log.follower import POLL_S
+from thence.server import arrivals
+from thence.server.arrivals import After
+from thence.server.frames import BEGINNING, HEARTBEAT, MEDIA_TYPE, framed
+from thence.server.listener import Listener
+from thence.server.root import FoundLog
+from thence.server.served import Served
+
+HEARTBEAT_S = 15.0
+_TRIES_MAX = 200
+
+
+class Stream:
+    """One client's stream. Begin it, and leave it at its end."""
+
+    def __init__(
+        self, served: Served, log_id: str, is_simulation: bool, asked: Filter, after: After
+    ) -> None:
+        self._served = served
+        self._log_id = log_id
+        self._is_simulation = is_simulation
+        self._asked = asked
+        self._after = after
+        self._until: str | None = None
+        self._listener = Listener(asked)
+
+    async def begin(self) -> bytes:
+        """Begins to listen; returns the first frames of what is there already.
+
+        Raises NotALog, EventNotFound when the log lacks the event to begin behind, ReadFailed,
+        and 503 where too many wait.
+        """
+        for _ in range(_TRIES_MAX):
+            self._listener = Listener(self._asked)
+            try:
+                data = await self._served.look(self._log_id, self._enter, self._is_simulation)
+            except BaseException:
+                self.leave()
+                raise
+            if data is not None:
+                return data
+            self.leave()
+            await asyncio.sleep(POLL_S)
+        raise ReadFailed("could not follow", place=self._log_id, cause="it is read too slowly")
+
+    def leave(self) -> None:
+        """Ends to listen; it may be called twice."""
+        self._served.feeds.leave(self._listener)
+
+    async def frames(self, first: bytes) -> AsyncIterator[bytes]:
+        """Yields what is there and what comes, until nobody follows the log any more."""
+        yield BEGINNING + first
+        try:
+            while True:
+                while self._after != self._until:
+                    yield await self._served.look(self._log_id, self._more, self._is_simulation)
+                async for data in self._coming():
+                    yield data
+                if not self._listener.is_behind:
+                    return
+                self.leave()
+                yield await self.begin()
+        except (ThenceError, OSError, HTTPException):
+            return  # who comes back is told
+
+    async def _coming(self) -> AsyncIterator[bytes]:
+        """Yields what comes in, until this client is too slow or the log isn't followed."""
+        while not self._listener.is_over:
+            frames = await self._listener.take(HEARTBEAT_S)
+            if frames:
+                self._after = self._until = frames[-1].event.event_id
+                self._served.metrics.count_events(len(frames))
+                yield b"".join(frame.data for frame in frames)
+            elif self._listener.is_behind:
+                return
+            elif not self._listener.is_over:
+                yield HEARTBEAT
+
+    def _enter(self, found: FoundLog) -> bytes | None:
+        """Begins to listen and reads on; None where the log's thread isn't that far yet."""
+        self._until = self._served.feeds.enter(found, self._listener)
+        with self._served.logs.using(found) as log:
+            if isinstance(self._after, str) and not arrivals.is_reached(
+                log, self._after, self._until
+            ):
+                arrivals.between(log, self._after, None)  # it must be there
+                return None
+        return self._more(found)
+
+    def _more(self, found: FoundLog) -> bytes:
+        """Reads on from where the client is, up to where it began to listen."""
+        with self._served.logs.using(found) as log:
+            arrived = arrivals.between(log, self._after, self._until)
+        if arrived.has_more:
+            self._after = arrived.events[-1].event_id
+        else:
+            self._after = self._until
+        return self._framed(arrived.events)
+
+    def _framed(self, events: Iterable[Event]) -> bytes:
+        frames = [framed(event) for event in events if self._asked.matches(event)]
+        self._served.metrics.count_events(len(frames))
+        return b"".join(frames)
+
+
+class StreamResponse(StreamingResponse):
+    """Sends a stream that has begun, and leaves it whatever happens."""
+
+    def __init__(self, stream: Stream, first: bytes) -> None:
+        headers = {"X-Accel-Buffering": "no"}
+        super().__init__(stream.frames(first), headers=headers, media_type=MEDIA_TYPE)
+        self._stream = stream
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Sends it until the client is gone."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._stream.leave()

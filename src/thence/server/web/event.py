@@ -1,0 +1,138 @@
+"""The page of one event: what it holds, why it happened, what followed."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from starlette.responses import Response
+
+from thence.core.answer import Why
+from thence.core.codec import parse
+from thence.core.event import Event
+from thence.server import questions
+from thence.server.logs import OpenLog
+from thence.server.root import FoundLog
+from thence.server.web.layout import page
+from thence.server.web.markup import Child, Html, cut, el, joined, path
+from thence.server.web.run import event_link, said, sentences, trail
+from thence.server.web.tables import facts, moment, words
+
+JSON_CHARACTERS_MAX = 20_000
+CHAIN_SHOWN_MAX = 200
+NEAR_SHOWN_MAX = 10
+EVENTS_SHOWN_MAX = 100
+
+
+def event_page(log: OpenLog, found: FoundLog, event_id: str) -> Response:
+    """Returns the page; raises EventNotFound, ReadFailed."""
+    why = questions.why(log, event_id)
+    near = questions.causality(log, event_id, 1)
+    event = near.event
+    sentence = said(event, log)
+    title = cut(sentence, 80)
+    body = (
+        el("h1", words(sentence)),
+        _facts(found, event),
+        el("h2", "Payload"),
+        _payload(event),
+        el("h2", "Why"),
+        _why(log, found, why),
+        el("h2", "Named causes"),
+        _causes(log, found, event, _events(log, near.upstream)),
+        el("h2", "Direct effects"),
+        _effects(log, found, near.downstream, near.truncated),
+        el("h2", "Stored line"),
+        el("pre", cut(event.line.decode(errors="replace"), JSON_CHARACTERS_MAX), tabindex="0"),
+    )
+    here = el("span", words(event.event_type, 60), aria_current="page")
+    return page(title, *body, trail=(trail(found), here))
+
+
+def _facts(found: FoundLog, event: Event) -> Html:
+    stored = path("logs", found.id, "events", event.event_id)
+    return facts(
+        (
+            ("Id", joined(el("a", words(event.event_id, 100), href=stored, class_="id"))),
+            ("Type", words(event.event_type)),
+            ("Time (UTC)", moment(event.timestamp)),
+            ("Turn", event.turn_number),
+            ("Actor", words(event.actor) if event.actor else None),
+            ("Subject", words(event.subject) if event.subject else None),
+            ("Stream", words(event.stream) if event.stream else None),
+            ("Step", words(event.step) if event.step else None),
+            ("Written by", _writer(event)),
+        )
+    )
+
+
+def _writer(event: Event) -> Child:
+    if event.is_foreign:
+        return "another tool; nothing verifies the line"
+    return joined(el("span", event.node_id, class_="id"), f" as its number {event.seq:,}")
+
+
+def _why(log: OpenLog, found: FoundLog, why: Why) -> Html:
+    if len(why.chain) < 2:
+        return el("p", "It is a root: it names no cause that is here.", class_="quiet")
+    *causes, last = why.chain
+    first, near = causes[:-NEAR_SHOWN_MAX], causes[-NEAR_SHOWN_MAX:]
+    more = "more than " if why.truncated else ""
+    count = f"{more}{len(why.cone):,} in all"
+    told = f"One line of causes, the earliest first, of {count}."
+    items = [el("li", event_link(found, cause, log)) for cause in near]
+    items.append(el("li", words(said(last, log)), aria_current="true"))
+    line = el("ol", *items, class_="why", start=str(len(first) + 1))
+    return joined(el("p", told, class_="quiet"), _earlier(log, found, first), line)
+
+
+def _earlier(log: OpenLog, found: FoundLog, causes: Sequence[Event]) -> Html | None:
+    """Returns the causes further back, folded up; of very many the last ones."""
+    if not causes:
+        return None
+    shown = causes[-CHAIN_SHOWN_MAX:]
+    items = [el("li", event_link(found, cause, log)) for cause in shown]
+    part = f", of which the last {len(shown)} are here" if len(shown) < len(causes) else ""
+    heading = el("summary", f"{len(causes):,} earlier ones{part}")
+    start = str(len(causes) - len(shown) + 1)
+    return el("details", heading, el("ol", *items, class_="why far", start=start))
+
+
+def _causes(log: OpenLog, found: FoundLog, event: Event, there: Sequence[Event]) -> Html:
+    known = {cause.event_id for cause in there}
+    missing = [cause for cause in event.caused_by if cause not in known]
+    items = sentences(log, found, there)
+    items += [el("li", words(cause, 100), " (not in this log)") for cause in missing]
+    items += [el("li", words(cause, 100), " (in another log)") for cause in event.external_causes]
+    items += [
+        el("li", words(cause, 100), " (only concluded)") for cause in event.header.inferred_causes
+    ]
+    return _list(items, "It names none.")
+
+
+def _effects(log: OpenLog, found: FoundLog, there: Sequence[bytes], is_more: bool) -> Html:
+    items = sentences(log, found, _events(log, there[:EVENTS_SHOWN_MAX]))
+    if is_more or len(there) > EVENTS_SHOWN_MAX:
+        items.append(el("li", f"the first {EVENTS_SHOWN_MAX} are shown", class_="quiet"))
+    return _list(items, "Nothing names it as a cause.")
+
+
+def _events(log: OpenLog, lines: Sequence[bytes]) -> list[Event]:
+    found = (parse(line, log.vocabulary) for line in lines)
+    return [event for event in found if isinstance(event, Event)]
+
+
+def _list(items: list[Html], empty: str) -> Html:
+    return el("ul", *items, class_="events") if items else el("p", empty, class_="quiet")
+
+
+def _payload(event: Event) -> Html:
+    if not event.payload:
+        return el("p", "It holds none.", class_="quiet")
+    text = json.dumps(_thawed(event.payload), ensure_ascii=False, indent=2)
+    return el("pre", cut(text, JSON_CHARACTERS_MAX), tabindex="0")
+
+
+def _thawed(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _thawed(item) for key, item in value.items()}
+    return [_thawed(item) for item in value] if isinstance(value, tuple) else value

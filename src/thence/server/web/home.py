@@ -1,0 +1,81 @@
+"""The page of all runs and logs under the root."""
+
+from starlette.responses import Response
+
+from thence.server.root import FoundLog
+from thence.server.run_record import RunRecord, recorded
+from thence.server.served import Served
+from thence.server.summary import Summary
+from thence.server.web.layout import page
+from thence.server.web.markup import Html, el, joined, path
+from thence.server.web.tables import cell, head_cell, moment, row, table, words
+
+LOGS_SHOWN_MAX = 1_000
+
+_HEADS = (
+    ("Run or log", ""),
+    ("Status", "status"),
+    ("Events", "number"),
+    ("Began", ""),
+    ("Last event", ""),
+    ("Damage", ""),
+)
+
+
+def home(here: Served) -> Response:
+    """Returns the page; the logs that were written to last stand first."""
+    found = list(here.root.logs())
+    known = [(log, here.summaries.readable(log)) for log in found if log is not None]
+    read = [(log, summary) for log, summary in known if summary is not None]
+    read.sort(key=lambda pair: _last(pair[1]), reverse=True)
+    unread = len(found) - len(read)
+    told = [
+        el("p", f"{unread} more can't be read.", role="alert") if unread else None,
+        _table(here, read[:LOGS_SHOWN_MAX]) if read else _nothing(),
+    ]
+    if len(read) > LOGS_SHOWN_MAX:
+        told.append(el("p", f"The {LOGS_SHOWN_MAX:,} latest of {len(read):,} are shown."))
+    return page("thence: runs and logs", el("h1", "Runs and logs"), *told)
+
+
+def _nothing() -> Html:
+    return el(
+        "p",
+        "There are no runs or logs here yet. ",
+        el("code", "thence demo"),
+        " makes one; it shows up when this page is loaded again.",
+        class_="empty",
+    )
+
+
+def _table(here: Served, read: list[tuple[FoundLog, Summary]]) -> Html:
+    events = sum(summary.events for _, summary in read)
+    caption = f"{len(read):,} with {events:,} events, the latest first"
+    rows = (_row(log, recorded(here.root, log), summary) for log, summary in read)
+    return table(caption, _HEADS, rows)
+
+
+def _row(log: FoundLog, run: RunRecord, summary: Summary) -> Html:
+    link = el("a", words(run.name), href=path("runs", log.id))
+    beside = el("div", words(log.id), class_="quiet id") if run.name != log.id else None
+    bad = summary.damaged_lines
+    damage = f"{bad:,} bad line{'s' if bad > 1 else ''}" if bad else None
+    last = summary.last.timestamp if summary.last else None
+    return row(
+        head_cell(joined(link, beside)),
+        cell(status(run) if log.is_simulation else "log", "status"),
+        cell(f"{summary.events:,}", "number", "events"),
+        cell(moment(summary.start_time), name="from" if summary.start_time else None),
+        cell(moment(last), name="to" if last else None),
+        cell(damage),
+    )
+
+
+def status(run: RunRecord) -> Html:
+    """Returns how a run ended, in words; the colour says nothing more."""
+    known = run.status if run.status in ("completed", "failed") else None
+    return el("span", words(run.status), class_=f"status-{known}" if known else None)
+
+
+def _last(summary: Summary) -> str:
+    return summary.last.timestamp if summary.last else ""

@@ -1,0 +1,84 @@
+"""HTML made of elements, with every text in it escaped.
+
+What an event holds is a stranger's: it is shown as text, and characters that would show it
+otherwise than it is, such as those that turn the direction of writing, as their escapes.
+"""
+
+import re
+from html import escape
+from typing import TypeAlias
+from urllib.parse import quote, urlencode
+
+ADDRESS_CHARACTERS_MAX = 8_000
+
+_VOID = frozenset(("input", "link", "meta", "br"))
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff"
+    "\ufff9-\ufffb\ud800-\udfff]"
+)
+
+
+class Html(str):
+    """Text that is HTML already."""
+
+    __slots__ = ()
+
+
+Child: TypeAlias = str | int | None
+
+
+def el(name: str, /, *children: Child, **attributes: str | int | bool | None) -> Html:
+    """Returns an element; children that are no Html are escaped, None is left out.
+
+    An underscore in an attribute's name stands for a hyphen, one at its end for nothing. None
+    and False leave the attribute out, True gives it no value.
+    """
+    given = "".join(
+        f" {key.rstrip('_').replace('_', '-')}" + ("" if value is True else f'="{_quoted(value)}"')
+        for key, value in attributes.items()
+        if value is not None and value is not False
+    )
+    if name in _VOID:
+        return Html(f"<{name}{given}>")
+    return Html(f"<{name}{given}>{joined(*children)}</{name}>")
+
+
+def joined(*children: Child) -> Html:
+    """Returns what stands one behind the other."""
+    return Html("".join(map(_html, children)))
+
+
+def link(content: Child, address: str) -> Html:
+    """Returns a link, or its content alone where no browser would send so long an address."""
+    if len(address) > ADDRESS_CHARACTERS_MAX:
+        return el("span", content)
+    return el("a", content, href=address)
+
+
+def visible(text: str) -> str:
+    """Returns a text whose unseen characters stand as their escapes."""
+    return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def cut(text: str, characters_max: int) -> str:
+    """Returns a text, or the beginning of one that is longer, marked as such."""
+    if len(text) <= characters_max:
+        return text
+    return f"{text[:characters_max]}… ({len(text):,} characters)"
+
+
+def path(*parts: str, **query: str | list[str] | None) -> str:
+    """Returns the address of a page from what it is about."""
+    address = "/" + "/".join(quote(part, safe="", errors="surrogatepass") for part in parts if part)
+    asked = {key.rstrip("_"): value for key, value in query.items() if value}
+    return f"{address}?{urlencode(asked, doseq=True)}" if asked else address
+
+
+def _html(child: Child) -> str:
+    if child is None or isinstance(child, Html):
+        return child or ""
+    return escape(visible(str(child)))
+
+
+def _quoted(value: str | int) -> str:
+    return escape(str(value))

@@ -1,0 +1,107 @@
+"""The routes of the pages; what fails is told on a page too."""
+
+from collections.abc import Callable, Coroutine
+from sqlite3 import Error as SqliteError
+from typing import Any
+
+import msgspec
+from fastapi import APIRouter, Request
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+from starlette.responses import RedirectResponse, Response
+
+from thence.errors import ThenceError
+from thence.server.diffs import compared
+from thence.server.errors import refused
+from thence.server.root import FoundLog
+from thence.server.run_record import recorded
+from thence.server.served import served
+from thence.server.web.asked import question
+from thence.server.web.diff import diff_page
+from thence.server.web.event import event_page
+from thence.server.web.home import home
+from thence.server.web.layout import problem_page
+from thence.server.web.markup import path
+from thence.server.web.run import run_page
+
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+class PageRoute(APIRoute):
+    """A route whose errors are pages."""
+
+    def get_route_handler(self) -> Handler:
+        """Returns what answers a request."""
+        handle = super().get_route_handler()
+
+        async def answered(request: Request) -> Response:
+            try:
+                return await handle(request)
+            except (ThenceError, OSError, SqliteError, HTTPException) as error:
+                problem = await refused(request, error)
+                told = msgspec.json.decode(bytes(problem.body))
+                return problem_page(problem.status_code, told["message"])
+
+        return answered
+
+
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
+
+
+@router.get("/")
+async def all_logs(request: Request) -> Response:
+    """Shows the runs and logs under the root."""
+    here = served(request)
+    return await here.workers.run(lambda: home(here))
+
+
+@router.get("/runs/{id}")
+async def run(request: Request, id: str) -> Response:
+    """Shows a run or another log, and a page of its events."""
+    here = served(request)
+    asked = question(request.query_params)
+
+    def work(found: FoundLog) -> Response:
+        summary = here.summaries.of(found)
+        with here.logs.using(found) as log:
+            run = recorded(here.root, found)
+            return run_page(log, found, run, summary, asked, here.root.names())
+
+    return await here.look(id, work, False)
+
+
+@router.get("/runs/{id}/events/{event_id:path}")
+async def event(request: Request, id: str, event_id: str) -> Response:
+    """Shows one event."""
+    here = served(request)
+
+    def work(found: FoundLog) -> Response:
+        with here.logs.using(found) as log:
+            return event_page(log, found, event_id)
+
+    return await here.look(id, work, False)
+
+
+@router.get("/runs/{id}/diff")
+async def chosen(request: Request, id: str) -> Response:
+    """Sends on to the comparison with the run that the form names."""
+    other = request.query_params.get("other", "")
+    return RedirectResponse(path("runs", id, "diff", other) if other else path("runs", id), 303)
+
+
+@router.get("/runs/{id}/diff/{other}")
+async def diff(request: Request, id: str, other: str) -> Response:
+    """Shows where two runs part."""
+    here = served(request)
+
+    def work(found: FoundLog) -> Response:
+        beside = here.find(other, False)
+        return diff_page(found, beside, compared(here, found, beside))
+
+    return await here.look(id, work, False)
+
+
+@router.get("/runs{rest:path}")
+async def nothing(rest: str) -> Response:
+    """Says that there is no such page."""
+    raise HTTPException(404, "there is no such page")

@@ -1,0 +1,252 @@
+"""The page of one run or log: what there is to say of it, and its events in total order."""
+
+from collections.abc import Mapping, Sequence
+
+from starlette.responses import Response
+
+from thence.core.event import Event
+from thence.index.page import Page
+from thence.server import questions
+from thence.server.logs import OpenLog
+from thence.server.root import FoundLog
+from thence.server.run_record import RunRecord
+from thence.server.summary import Summary
+from thence.server.web.asked import EVENTS, Question, shown_values
+from thence.server.web.home import status
+from thence.server.web.layout import page
+from thence.server.web.markup import Child, Html, cut, el, joined, link, path
+from thence.server.web.tables import cell, facts, moment, row, table, words
+
+NAMES_SHOWN_MAX = 12
+DAMAGE_SHOWN_MAX = 20
+OTHERS_MAX = 500
+
+_FIELDS = (
+    ("type", "Type", ""),
+    ("actor", "Actor", ""),
+    ("subject", "Subject", ""),
+    ("stream", "Stream", ""),
+    ("turn", "Turn", "3, 3..7, 3.., ..7"),
+    ("since", "Since (UTC)", "2026-11-20T07:13"),
+    ("until", "Until (UTC)", "2026-11-20"),
+    ("where", "Where", "amount > 10 and reason ~ stock"),
+)
+
+
+def run_page(
+    log: OpenLog,
+    found: FoundLog,
+    run: RunRecord,
+    summary: Summary,
+    asked: Question,
+    names: Sequence[str],
+) -> Response:
+    """Returns the page; `names` are those it may be compared with.
+
+    Raises InvalidCursor, ReadFailed.
+    """
+    events = Html()
+    if asked.problem is None:
+        is_newest = asked.is_newest_first
+        got = questions.page(log, asked.filter, EVENTS, 0, asked.cursor, descending=is_newest)
+        events = _events(log, found, asked, got)
+    problem = el("p", asked.problem, role="alert") if asked.problem else None
+    body = (
+        el("h1", words(run.name)),
+        _summary(found, run, summary),
+        _damage(summary),
+        el("h2", "Events", id="events"),
+        problem,
+        _form(found, asked),
+        events,
+        _comparison(found, names),
+    )
+    return page(cut(run.name, 80), *body, trail=(trail(found),), status=422 if problem else 200)
+
+
+def trail(found: FoundLog) -> Html:
+    """Returns the link to the page of a log."""
+    return el("a", words(found.id, 60), href=path("runs", found.id))
+
+
+def _summary(found: FoundLog, run: RunRecord, summary: Summary) -> Html:
+    is_run = found.is_simulation
+    return facts(
+        (
+            ("Status", status(run) if is_run else None),
+            ("Reason", words(run.reason) if run.reason else None),
+            ("Error", words(run.error) if run.error else None),
+            ("Events", f"{summary.events:,}{_unverified(summary)}"),
+            ("Turns", f"{summary.turns:,}" if is_run else None),
+            ("First", moment(summary.first.timestamp) if summary.first else None),
+            ("Last", moment(summary.last.timestamp) if summary.last else None),
+            ("Types", _names(found, "type", summary.by_type)),
+            ("Actors", _names(found, "actor", summary.by_actor)),
+        )
+    )
+
+
+def _unverified(summary: Summary) -> str:
+    if not summary.unverified:
+        return ""
+    return f", {summary.unverified:,} of them another tool's, which nothing verifies"
+
+
+def _names(found: FoundLog, key: str, counts: Mapping[str, int]) -> Html | None:
+    if not counts:
+        return None
+    shown = list(counts.items())[:NAMES_SHOWN_MAX]
+    items: list[Child] = [
+        el(
+            "li",
+            link(words(name or "(empty)", 60), _filtered(found, key, name)),
+            " ",
+            el("span", f"{count:,}", class_="quiet"),
+        )
+        for name, count in shown
+    ]
+    if len(counts) > len(shown):
+        items.append(el("li", f"and {len(counts) - len(shown):,} more", class_="quiet"))
+    return el("ul", *items, class_="flat")
+
+
+def _filtered(found: FoundLog, key: str, name: str) -> str:
+    return path("runs", found.id, **{key: name}) + "#events"
+
+
+def _damage(summary: Summary) -> Html | None:
+    if not summary.damaged_lines:
+        return None
+    rows = [
+        row(
+            cell(words(bad.file)),
+            cell(f"{bad.offset:,}", "number", "at byte"),
+            cell(f"{bad.length:,}", "number", "length"),
+            cell(words(bad.reason), "what"),
+        )
+        for bad in summary.damage[:DAMAGE_SHOWN_MAX]
+    ]
+    heads = (("File", ""), ("At byte", "number"), ("Length", "number"), ("Why", "what"))
+    are = "lines are no events and are" if summary.damaged_lines > 1 else "line is no event and is"
+    caption = f"{summary.damaged_lines:,} {are} passed over"
+    if len(rows) < summary.damaged_lines:
+        caption += f"; the first {len(rows)} of them"
+    return joined(el("h2", "Damage"), table(caption, heads, rows))
+
+
+def _form(found: FoundLog, asked: Question) -> Html:
+    *fields, where = [_field(asked, *field) for field in _FIELDS]
+    orders = [
+        el("option", text, value=value, selected=asked.is_newest_first == (value == "newest"))
+        for value, text in (("oldest", "Oldest first"), ("newest", "Newest first"))
+    ]
+    choice = el("select", *orders, id="order", name="order")
+    order = el("div", el("label", "Order", for_="order"), choice)
+    form = el(
+        "form",
+        el("div", *fields, order, where, class_="fields"),
+        el(
+            "div",
+            el("button", "Show", type="submit"),
+            el("a", "All events", href=path("runs", found.id)),
+            class_="do",
+        ),
+        method="get",
+        action=path("runs", found.id) + "#events",
+        role="search",
+        aria_label="Filter the events",
+    )
+    return el("details", el("summary", "Filter and order"), form, open=bool(asked.fields))
+
+
+def _field(asked: Question, name: str, label: str, example: str) -> Html:
+    inputs = [
+        el(
+            "input",
+            id=f"{name}{place or ''}",
+            name=name,
+            value=value,
+            placeholder=example or None,
+            autocomplete="off",
+            spellcheck="false",
+            aria_label=label if place else None,
+        )
+        for place, value in enumerate(shown_values(asked, name))
+    ]
+    kind = "wide" if name == "where" else None
+    return el("div", el("label", label, for_=name), *inputs, class_=kind)
+
+
+def _comparison(found: FoundLog, names: Sequence[str]) -> Html | None:
+    others = [name for name in names if name != found.id][:OTHERS_MAX]
+    if not others:
+        return None
+    options = [el("option", cut(name, 80), value=name) for name in others]
+    choice = el("select", *options, id="other", name="other")
+    form = el(
+        "form",
+        el("div", el("div", el("label", "With", for_="other"), choice), class_="fields"),
+        el("div", el("button", "Compare", type="submit"), class_="do"),
+        method="get",
+        action=path("runs", found.id, "diff"),
+    )
+    return el("details", el("summary", "Compare with another"), form)
+
+
+def _events(log: OpenLog, found: FoundLog, asked: Question, got: Page) -> Html:
+    if not got.events:
+        text = "No event matches." if asked.fields else "There are no events yet."
+        return el("p", text, class_="empty")
+    is_run = found.is_simulation
+    heads = [("Time (UTC)", ""), ("Type", "type"), ("Who", "who"), ("What", "what")]
+    if is_run:
+        heads.insert(1, ("Turn", "number"))
+    rows = [_row(log, found, event, is_run) for event in got.events]
+    which = "newest first" if asked.is_newest_first else "in total order"
+    part = f"{len(rows):,} of {got.total:,}" if got.total > len(rows) else f"{got.total:,}"
+    caption = f"{part} events, {which}{_behind(asked)}"
+    return joined(table(caption, heads, rows), _ways(found, asked, got))
+
+
+def _behind(asked: Question) -> str:
+    return ", behind those of the pages before" if asked.cursor else ""
+
+
+def _row(log: OpenLog, found: FoundLog, event: Event, is_run: bool) -> Html:
+    turn = "" if event.turn_number is None else f"{event.turn_number}"
+    cells = [
+        cell(moment(event.timestamp)),
+        cell(turn, "number", "turn" if turn else None) if is_run else None,
+        cell(words(event.event_type, 60), "type"),
+        cell(words(event.actor, 60) if event.actor else None, "who"),
+        cell(event_link(found, event, log), "what"),
+    ]
+    return row(*(each for each in cells if each is not None))
+
+
+def event_link(found: FoundLog, event: Event, log: OpenLog) -> Html:
+    """Returns what an event says, as a link to its page."""
+    return link(words(said(event, log)), path("runs", found.id, "events", event.event_id))
+
+
+def said(event: Event, log: OpenLog) -> str:
+    """Returns what an event says, without the short id at its end."""
+    return log.vocabulary.sentence(event).rpartition(" [")[0]
+
+
+def _ways(found: FoundLog, asked: Question, got: Page) -> Html:
+    links: list[Child] = []
+    if asked.cursor:
+        links.append(el("a", "First page", href=path("runs", found.id, **asked.query())))
+    if got.next_cursor:
+        address = path("runs", found.id, **asked.query(cursor=got.next_cursor))
+        links.append(el("a", "Next page", href=address + "#events", rel="next"))
+    same = {key: value for key, value in asked.query().items() if key != "order"}
+    links.append(el("a", "As JSON", href=path("logs", found.id, "events", **same)))
+    links.append(el("a", "As lines", href=path("logs", found.id, "events.ndjson", **same)))
+    return el("nav", *links, class_="pages", aria_label="Pages of events")
+
+
+def sentences(log: OpenLog, found: FoundLog, events: Sequence[Event]) -> list[Html]:
+    """Returns events as items of a list, each a link."""
+    return [el("li", event_link(found, event, log)) for event in events]

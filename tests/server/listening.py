@@ -1,0 +1,107 @@
+"""A client of server-sent events: it reads frames off a real connection, and comes back."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import httpx2
+from tests.server.serving import Serving
+
+from thence.core.vocabulary import SIM
+from thence.log.disk import OS_DISK
+from thence.log.reader import events
+
+SECONDS_MAX = 60
+
+
+class Heard(NamedTuple):
+    """A frame, with the moment at which it was read."""
+
+    id: str
+    data: bytes
+    moment: float
+
+
+def frames(answer: httpx2.Response, opened: threading.Event | None = None) -> Iterator[Heard]:
+    """The frames of a stream as the HTML standard reads them; comments are passed over."""
+    event_id, data, rest = "", list[bytes](), b""
+    for block in answer.iter_raw():
+        if opened is not None:
+            opened.set()  # the beginning is sent when the server listens
+        *lines, rest = (rest + block).split(b"\n")
+        for line in lines:
+            name, _, value = line.partition(b":")
+            value = value.removeprefix(b" ")
+            if name == b"id":
+                event_id = value.decode()
+            elif name == b"data":
+                data.append(value)
+            elif not line and data:
+                yield Heard(event_id, b"\n".join(data), time.monotonic())
+                data = []
+
+
+def heard(server: Serving, path: str, count: int, **options: object) -> list[Heard]:
+    """The first frames of a stream, which is left then."""
+    found: list[Heard] = []
+    with server.client.stream("GET", path, **options) as answer:
+        assert answer.status_code == 200, answer.read()
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        if count:
+            for frame in frames(answer):
+                found.append(frame)
+                if len(found) == count:
+                    break
+    return found
+
+
+class Listening(threading.Thread):
+    """Listens in a thread until so many events are heard."""
+
+    def __init__(self, url: str, path: str, count: int, **options: object) -> None:
+        super().__init__(daemon=True)
+        self._client = httpx2.Client(base_url=url, timeout=SECONDS_MAX)
+        self._path = path
+        self._count = count
+        self._options = options
+        self.heard: list[Heard] = []
+        self.is_open = threading.Event()
+        self.start()
+
+    def run(self) -> None:
+        with suppress(httpx2.RemoteProtocolError):  # the server has ended
+            self._listen()
+
+    def _listen(self) -> None:
+        with self._client, self._client.stream("GET", self._path, **self._options) as answer:
+            for frame in frames(answer, self.is_open):
+                self.heard.append(frame)
+                if len(self.heard) == self._count:
+                    return
+
+    @property
+    def ids(self) -> list[str]:
+        return [frame.id for frame in self.heard]
+
+
+def arrived(folder: Path) -> list[bytes]:
+    """The lines of a run in the order in which they arrived, read by the library."""
+    return [event.line for event in events(OS_DISK, folder, SIM)]
+
+
+def gauge(server: Serving, name: str) -> float:
+    """What a line of /metrics says now."""
+    text = server.get("/metrics").text
+    return next(
+        float(line.split()[-1]) for line in text.splitlines() if line.startswith(name + " ")
+    )
+
+
+def until(is_so: object, seconds: float = SECONDS_MAX) -> None:
+    """Asks again and again until something holds."""
+    end = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < end, "it never came to hold"

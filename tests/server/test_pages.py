@@ -1,0 +1,250 @@
+"""The pages as a browser gets them: parsed, followed by their links, hostile events in them."""
+
+import json
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import urljoin
+
+import pytest
+from tests.server.conftest import Shop
+from tests.server.runs import foreign, make_run, stored
+from tests.server.serving import Serving, serving
+
+from thence.server.web.markup import cut, el, path, visible
+from thence.sim import EventWriter, VerbosityLevel, create_action_event
+
+_VOID = {"meta", "link", "input", "br"}
+HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>&lt;"
+TURNED = "adm\u202eni\u2066 \u0007 \u200f"
+
+
+class Parsed(HTMLParser):
+    """A page: its elements with their attributes, its text; it must be well formed."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self._open: list[str] = []
+        assert html.startswith("<!doctype html>")
+        self.feed(html)
+        self.close()
+        assert self._open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in _VOID:
+            self._open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self._open[-1:] != ["style"]:
+            self.text += data
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+    @property
+    def links(self) -> list[str]:
+        return [found["href"] for found in self.all("a")]
+
+
+def page(server: Serving, address: str, status: int = 200) -> Parsed:
+    """A page, held to what every page promises."""
+    answer = server.get(address)
+    assert answer.status_code == status, answer.text[:300]
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    policy = answer.headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'; style-src 'sha256-")
+    assert "unsafe" not in policy
+    assert "script-src" not in policy
+    found = Parsed(answer.text)
+    names = {tag for tag, _ in found.elements}
+    assert not names & {"script", "img", "iframe", "object", "base"}
+    assert {"main", "header", "nav", "h1", "title", "footer"} <= names
+    assert found.all("html") == [{"lang": "en"}]
+    assert found.links[0] == "#content"
+    assert [item["id"] for item in found.all("main")] == ["content"]
+    for _, attributes in found.elements:
+        assert not [key for key in attributes if key.startswith("on") or key == "style"]
+    labels = {label["for"] for label in found.all("label")}
+    for field in found.all("input") + found.all("select"):
+        assert field["id"] in labels or field.get("aria-label")
+    assert all(head.get("scope") for head in found.all("th"))
+    return found
+
+
+def walk(server: Serving, pages_max: int = 120) -> Iterator[str]:
+    """All that can be reached from the first page by its links."""
+    seen, next_ones = {"/"}, ["/"]
+    for _ in range(pages_max):
+        if not next_ones:
+            return
+        address = next_ones.pop(0)
+        yield address
+        if not address.startswith("/runs") and address != "/":
+            assert server.get(address).status_code == 200, address
+            continue
+        for link in page(server, address).links:
+            there = urljoin(address, link).partition("#")[0]
+            if there not in seen:
+                seen.add(there)
+                next_ones.append(there)
+
+
+def test_every_link_leads_somewhere(shop: Shop) -> None:
+    reached = list(walk(shop.server))
+    assert {"/", "/runs/first", "/runs/orders", "/openapi.json"} < set(reached)
+    assert len([address for address in reached if "/events/" in address]) > 20
+
+
+def test_first_page_lists_runs_and_logs(shop: Shop) -> None:
+    found = page(shop.server, "/")
+    for name in ("first", "second", "hurt", "orders"):
+        assert f"/runs/{name}" in found.links
+    damaged = shop.server.json("/simulations/hurt")["damaged_lines"]
+    assert damaged > 1
+    assert f"{damaged} bad lines" in found.text
+    assert "unfinished" in found.text
+
+
+def test_pages_of_a_run_are_all_of_it_in_total_order(tmp_path: Path) -> None:
+    make_run(tmp_path, "long", count=230)
+    wanted = [event.event_id for event in stored(tmp_path / "long")]
+    with serving(tmp_path) as server:
+        events, address = list[str](), "/runs/long"
+        while address:
+            found = page(server, address)
+            events += shown(found, "long")
+            further = [each["href"] for each in found.all("a") if each.get("rel") == "next"]
+            address = further[0] if further else ""
+        assert events == wanted
+        newest = page(server, "/runs/long?order=newest&type=&where=")
+        assert shown(newest, "long") == events[:-101:-1]
+
+
+def shown(found: Parsed, name: str) -> list[str]:
+    """The events that a page of a run links to."""
+    begin = f"/runs/{name}/events/"
+    return [link.removeprefix(begin) for link in found.links if link.startswith(begin)]
+
+
+def test_form_asks_what_the_query_asks(shop: Shop) -> None:
+    found = page(shop.server, "/runs/first?type=ACTION&actor=ada&turn=0..8&since=")
+    asked = {"type": "ACTION", "actor": "ada", "turn": "0..8"}
+    wanted = shop.server.json("/logs/first/events", **asked)["events"]
+    assert shown(found, "first") == [event["event_id"] for event in wanted]
+    assert wanted
+    assert {
+        field["name"]: field["value"] for field in found.all("input") if field["value"]
+    } == asked
+    assert "No event matches." in page(shop.server, "/runs/first?type=none").text
+
+
+def test_event_tells_what_it_holds_why_it_happened_and_what_followed(shop: Shop) -> None:
+    placed, paid, failed, apart = shop.orders
+    found = page(shop.server, f"/runs/orders/events/{paid}")
+    assert "order.paid" in found.text
+    assert '"amount": 12' in found.text
+    assert f"/runs/orders/events/{placed}" in found.links
+    assert f"/runs/orders/events/{failed}" in found.links
+    assert stored(shop.root / "orders")[1].line.decode() in found.text
+    alone = page(shop.server, f"/runs/orders/events/{apart}")
+    assert "It is a root" in alone.text
+    assert "Nothing names it as a cause." in alone.text
+
+
+@pytest.mark.promise("Q5")
+def test_errors_are_pages(shop: Shop) -> None:
+    for address in (
+        "/runs/none",
+        "/runs/first/events/none",
+        "/runs/",
+        "/runs/first/other",
+        "/runs",
+    ):
+        found = page(shop.server, address, 404)
+        assert "Not found" in found.text
+        assert "/" in found.links
+    for wrong in ("turn=abc", "where=x", "colour=red", "order=odd", "since=now", "cursor=x"):
+        found = page(shop.server, f"/runs/first?{wrong}", 422)
+        assert [each for _, each in found.elements if each.get("role") == "alert"]
+    for odd in ("..", "%2e%2e", "a%00", "%ff", "x" * 300):
+        assert shop.server.get(f"/runs/{odd}").status_code in (200, 404)
+
+
+def test_what_an_event_holds_is_shown_as_text_and_nothing_else(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    lines = [
+        foreign(1, agent_id=HOSTILE, event_type=HOSTILE, details={HOSTILE: [HOSTILE, None, 1.5]}),
+        foreign(2, agent_id=TURNED, description=TURNED),
+        foreign(3, event_type="T" * 500_000, details={"long": "z" * 500_000}),
+        foreign(4, event_id=f"a/b?#&{HOSTILE}", caused_by=["other-0001", f"gone {HOSTILE}"]),
+        foreign(5, event_id=TURNED, timestamp=HOSTILE, caused_by=[f"a/b?#&{HOSTILE}"]),
+    ]
+    (folder / "events.jsonl").write_bytes(b"".join(lines) + b"\xff<script>\n")
+    (folder / "config.json").write_text(json.dumps({"scenario": {"simulation": {"name": HOSTILE}}}))
+    with serving(tmp_path) as server:
+        assert HOSTILE in page(server, "/").text
+        run = page(server, "/runs/run")
+        assert HOSTILE in run.text
+        events = [link for link in run.links if link.startswith("/runs/run/events/")]
+        assert len(events) == len(lines)
+        for link in events:
+            answer = server.get(link)
+            assert len(answer.content) < 100_000
+            assert not set("\u202e\u2066\u0007\u200f") & set(page(server, link).text)
+        assert visible(TURNED) in page(server, events[1]).text
+        assert page(server, f"/runs/run?actor={HOSTILE}".replace("&", "%26")).all("input")
+        assert [link for link in list(walk(server)) if "a%2Fb" in link]
+
+
+def test_page_without_a_token_says_what_to_do_and_shows_nothing(tmp_path: Path) -> None:
+    make_run(tmp_path, "secret-run", count=2)
+    with serving(tmp_path, "--token", "s3cret") as server:
+        for address in ("/", "/runs/secret-run"):
+            found = page(server, address, 401)
+            assert "secret-run" not in found.text
+            assert "?token=" in found.text
+        assert server.get("/", params={"token": "s3cret"}).status_code == 303
+        assert "/runs/secret-run" in page(server, "/").links
+
+
+def test_empty_root_and_empty_log_say_so(tmp_path: Path) -> None:
+    with serving(tmp_path) as server:
+        assert "There are no runs or logs here yet." in page(server, "/").text
+        (tmp_path / "run").mkdir()
+        (tmp_path / "run" / "events.jsonl").write_bytes(b"")
+        assert "There are no events yet." in page(server, "/runs/run").text
+
+
+def test_markup_escapes_all_but_itself() -> None:
+    made = el("a", "<b>&", el("i", "x"), None, 3, href="\"'<", for_="y", aria_label=None, open=True)
+    assert made == '<a href="&quot;&#x27;&lt;" for="y" open>&lt;b&gt;&amp;<i>x</i>3</a>'
+    assert path("runs", "a/b", "é?", cursor="a b", type_=["x", "y"], none=None) == (
+        "/runs/a%2Fb/%C3%A9%3F?cursor=a+b&type=x&type=y"
+    )
+    assert cut("abc", 3) == "abc"
+    assert cut("abcd", 3) == "abc… (4 characters)"
+
+
+def test_two_runs_are_compared(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        with EventWriter(tmp_path / name, "run", verbosity=VerbosityLevel.DETAIL) as writer:
+            for turn in range(3):
+                said = {"number": HOSTILE if (name, turn) == ("two", 1) else turn}
+                step = f"{turn}.act.ada.0"
+                writer.emit(create_action_event("run", turn, "ada", "move", said, step=step))
+    with serving(tmp_path) as server:
+        assert "other" in {field["name"] for field in page(server, "/runs/one").all("select")}
+        sent = server.get("/runs/one/diff", params={"other": "two"})
+        assert (sent.status_code, sent.headers["location"]) == (303, "/runs/one/diff/two")
+        found = page(server, "/runs/one/diff/two")
+        assert HOSTILE in found.text
+        assert len([each for each in found.links if "/events/" in each]) >= 2
+        assert "They say the same." in page(server, "/runs/one/diff/one").text
+        page(server, "/runs/one/diff/none", 404)

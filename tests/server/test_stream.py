@@ -1,0 +1,140 @@
+"""One stream within a process, where its bounds can be made small."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+from tests.server.listening import arrived, until
+from tests.server.runs import make_run
+
+from thence.core.filter import Filter
+from thence.errors import EventNotFound, NotALog, ReadFailed
+from thence.replica import open_replica
+from thence.server import feed, feeds, listener
+from thence.server.root import Root
+from thence.server.served import Served
+from thence.server.stream import Stream
+from thence.sim import EventWriter, create_action_event
+
+
+@pytest.fixture(params=["read", "indexed"])
+def run(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    folder = make_run(tmp_path, "run", count=5)
+    if request.param == "indexed":
+        with open_replica(folder, create=False) as log:
+            log.rebuild()
+    return folder
+
+
+def append(folder: Path, count: int) -> None:
+    with EventWriter(folder, "run", on_full="block") as writer:
+        for number in range(count):
+            writer.emit(create_action_event("run", number, "ada", "move", {"number": number}))
+
+
+def ids(data: bytes) -> list[str]:
+    return [line[4:].decode() for line in data.split(b"\n") if line.startswith(b"id: ")]
+
+
+def all_ids(folder: Path) -> list[str]:
+    return [json.loads(line)["event_id"] for line in arrived(folder)]
+
+
+async def taken(frames: AsyncIterator[bytes], found: list[str], count: int) -> None:
+    while len(found) < count:
+        found += ids(await anext(frames))
+
+
+def played(folder: Path, work: Callable[[Served, Stream], object]) -> None:
+    """Runs a work with a stream of a run from its first event on."""
+
+    async def play() -> None:
+        here = Served(Root(folder.parent))
+        stream = Stream(here, "run", True, Filter(), None)
+        try:
+            await work(here, stream)
+        finally:
+            stream.leave()
+            here.close()
+        until(lambda: here.feeds.followed == 0, 5)
+
+    asyncio.run(asyncio.wait_for(play(), 60))
+
+
+@pytest.mark.promise("Q9")
+def test_slow_client_goes_on_by_what_the_log_holds(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listener, "WAITING_EVENTS_MAX", 3)
+    behind = 0
+
+    async def work(here: Served, stream: Stream) -> None:
+        nonlocal behind
+        frames, found = stream.frames(await stream.begin()), list[str]()
+        await taken(frames, found, 5)
+        for total in (30, 55, 57):
+            waiting = stream._listener
+            await asyncio.to_thread(append, run, total - len(found))
+            await waiting._ready.wait()
+            await taken(frames, found, total)
+            behind += waiting.is_behind
+        assert found == all_ids(run)
+
+    played(run, work)
+    assert behind >= 1
+
+
+@pytest.mark.promise("Q9")
+def test_feed_that_remembers_much_makes_room_for_another(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed, "EVENTS_MAX", 10)
+
+    async def work(here: Served, stream: Stream) -> None:
+        frames, found = stream.frames(await stream.begin()), list[str]()
+        await taken(frames, found, 5)
+        first = next(iter(here.feeds._feeds.values()))
+        for total in (16, 40, 41):
+            await asyncio.to_thread(append, run, total - len(found))
+            await taken(frames, found, total)
+        assert found == all_ids(run)
+        assert first not in here.feeds._feeds.values()
+
+    played(run, work)
+
+
+def test_too_many_listeners_are_refused(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feeds, "LISTENERS_MAX", 1)
+
+    async def work(here: Served, stream: Stream) -> None:
+        await stream.begin()
+        with pytest.raises(ReadFailed, match="listen already"):
+            await Stream(here, "run", True, Filter(), None).begin()
+        assert here.feeds.listeners == 1
+
+    played(run, work)
+
+
+@pytest.mark.promise("Q9")
+def test_what_is_not_there_is_told_before_the_stream_begins(run: Path) -> None:
+    async def work(here: Served, stream: Stream) -> None:
+        with pytest.raises(EventNotFound):
+            await Stream(here, "run", True, Filter(), "none").begin()
+        with pytest.raises(NotALog):
+            await Stream(here, "other", True, Filter(), None).begin()
+        assert here.feeds.listeners == 0
+
+    played(run, work)
+
+
+@pytest.mark.promise("Q9")
+def test_end_of_the_server_ends_the_stream(run: Path) -> None:
+    async def work(here: Served, stream: Stream) -> None:
+        frames, found = stream.frames(await stream.begin()), list[str]()
+        await taken(frames, found, 5)
+        here.close()
+        assert [data async for data in frames] == []
+
+    played(run, work)

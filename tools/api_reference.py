@@ -1,0 +1,121 @@
+"""Writes docs/reference/api.md, which tells the OpenAPI document in words.
+
+Run it after a change of the routes: `.venv/bin/python tools/api_reference.py`. The house tests
+fail while the page says something else than the document.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from thence.server.app import create_app
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference" / "api.md"
+
+_HEAD = """# The query API
+
+Made from the OpenAPI document, which the server gives at `/openapi.json`: change the routes, then
+run `tools/api_reference.py`. How to ask is told in
+[Query over HTTP](../howto/query-over-http.md).
+
+All requests are `GET`. A parameter that isn't listed is refused, lists are given by repetition.
+The pages for browsers, from `/` and `/runs/{id}` on, are no part of the API.
+
+Every error is a [Problem](#problem): 401 `unauthorized`, 403 `forbidden`, 404
+`simulation_not_found`, `event_not_found` or `not_found`, 405 `method_not_allowed`, 422
+`invalid_parameter` or `invalid_cursor`, 503 `unavailable`.
+"""
+
+
+def reference(document: Mapping[str, Any]) -> str:
+    """Returns the page for an OpenAPI document."""
+    parts = [_HEAD]
+    for path, methods in document["paths"].items():
+        parts.append("\n".join(_route(path, methods["get"])))
+    parts.append("# Shapes\n\nAn event may hold more than is told here: it is its stored line.\n")
+    for name, schema in document["components"]["schemas"].items():
+        parts.append("\n".join(_shape(name, schema)))
+    return "\n".join(parts)
+
+
+def _route(path: str, told: Mapping[str, Any]) -> Iterator[str]:
+    yield f"## `GET {path}`\n"
+    yield f"{told['description']}\n"
+    parameters = told.get("parameters", [])
+    if parameters:
+        yield "| parameter | in | what | |"
+        yield "|---|---|---|---|"
+        yield from (_parameter(item) for item in parameters)
+        yield ""
+    yield f"Answers {_answer(told['responses']['200'])}"
+    yield f"Errors: {', '.join(status for status in told['responses'] if status != '200')}.\n"
+
+
+def _parameter(item: Mapping[str, Any]) -> str:
+    schema = item["schema"]
+    said = item.get("description") or schema.get("description", "")
+    return f"| `{item['name']}` | {item['in']} | {_cell(_type(schema))} | {_cell(said)} |"
+
+
+def _answer(response: Mapping[str, Any]) -> str:
+    kinds = []
+    for media, content in response.get("content", {}).items():
+        schema = content.get("schema", {})
+        shape = f" {_type(schema)}" if "$ref" in schema else ""
+        kinds.append(f"`{media}`{shape}")
+    said = response["description"]
+    text = "" if said == "Successful Response" else f" {said}"
+    return f"{' or '.join(kinds)}.{text}"
+
+
+def _shape(name: str, schema: Mapping[str, Any]) -> Iterator[str]:
+    yield f"## {name}\n"
+    yield f"{schema['description']}\n"
+    yield "| member | what | |"
+    yield "|---|---|---|"
+    for key, member in schema.get("properties", {}).items():
+        said = member.get("description", "")
+        yield f"| `{key}` | {_cell(_type(member))} | {_cell(said)} |"
+    yield ""
+
+
+def _type(schema: Mapping[str, Any]) -> str:
+    if "$ref" in schema:
+        name = schema["$ref"].rpartition("/")[2]
+        return f"[{name}](#{name.lower()})"
+    if "anyOf" in schema:
+        return " or ".join(_type(part) for part in schema["anyOf"])
+    if "enum" in schema:
+        return "one of " + ", ".join(f"`{value}`" for value in schema["enum"])
+    if "const" in schema:
+        return f"`{schema['const']}`"
+    kind = str(schema.get("type", "any JSON"))
+    if kind == "array":
+        return f"list of {_type(schema.get('items', {}))}"
+    if isinstance(schema.get("additionalProperties"), dict):
+        return f"object of {_type(schema['additionalProperties'])}"
+    return kind + _bounds(schema)
+
+
+def _bounds(schema: Mapping[str, Any]) -> str:
+    least, most = schema.get("minimum"), schema.get("maximum")
+    told = ""
+    if least is not None and most is not None:
+        told = f" {least:g} to {int(most)}"
+    elif least is not None:
+        told = f" from {least:g}"
+    default = schema.get("default")
+    return told + (f", else {default}" if default not in (None, "", []) else "")
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.replace("|", "\\|").split())
+
+
+def main() -> None:
+    """Writes the page."""
+    PAGE.write_text(reference(create_app(".").openapi()), "utf-8")
+
+
+if __name__ == "__main__":
+    main()
