@@ -11,6 +11,8 @@ from thence.core.healing import pieces
 from thence.core.vocabulary import PLAIN, SIM
 
 A, B, C = (line_of({"n": n, "text": "é ü"}, seq=n, lamport_clock=n)[:-1] for n in (1, 2, 3))
+# what looks like its end stands inside of it
+CLOSED = line_of({"n": 1, "crc": "00000000"})[:-1]
 FOREIGN = b'{"event_id":"theirs","note":1}'
 MARK = b"\xef\xbb\xbf"
 
@@ -44,10 +46,13 @@ def found(line):
         (FOREIGN + A, [FOREIGN, "lines_joined", A]),
         (A + B[:-9], [A, "bad_checksum"]),
         (A + b"garbage", [A, "not_json"]),
+        (A + B + b"garbage", [A, "lines_joined", B, "not_json"]),
+        (CLOSED + b"garbage", [CLOSED, "not_json"]),
+        (MARK + CLOSED + b"garbage", ["byte_order_mark", CLOSED, "not_json"]),
         (b"X" + A, ["stray_bytes", A]),
         (A + b"XX" + B, [A, "bad_checksum"]),
     ],
-    ids=range(19),
+    ids=range(22),
 )
 def test_events_are_found_beside_what_an_editor_or_a_crash_put_there(line, expected):
     assert found(line) == expected
