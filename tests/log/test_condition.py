@@ -40,7 +40,10 @@ def test_newest_event_is_found_behind_an_empty_segment(tmp_path):
     segment(tmp_path, line_of(event_id="older"), name=older)
     segment(tmp_path)
     assert "[older]" in looked_at(tmp_path)["tail"].detail
-    assert looked_at(tmp_path)["segments"].detail.startswith("2 with ")
+    segment(tmp_path, b"", name="events_2026-01-02_00-00-00-000000.jsonl")
+    assert (
+        looked_at(tmp_path)["segments"].detail == f"3 with {len(line_of(event_id='older'))} bytes"
+    )
 
 
 def test_line_that_lacks_its_newline_only_is_whole(tmp_path):
@@ -89,7 +92,7 @@ def test_log_without_events_has_no_tail(tmp_path):
     segment(tmp_path)
     (tmp_path / ".thence").mkdir()
     (tmp_path / ".thence" / "log.json").write_text('{"format":1,"log_id":"x","vocabulary":"plain"}')
-    assert looked_at(tmp_path)["tail"].detail == "there are no events"
+    assert looked_at(tmp_path)["tail"] == Check("tail", True, "there are no events")
 
 
 @pytest.fixture
@@ -295,3 +298,27 @@ def test_clock_is_held_against_the_newest_event_of_the_log(tmp_path):
     check = looked_at(tmp_path)["clock"]
     assert not check.ok
     assert check.detail.endswith(f"; the newest event is of {to_come}, which is to come")
+
+
+def test_check_that_the_disk_refuses_bears_its_name(written):
+    class Unreadable(Disk):
+        def path_id(self, path):
+            raise OSError("as said")
+
+        def names(self, folder):
+            raise OSError("as said")
+
+        def open_read(self, path):
+            if path.name == "identity.json":
+                raise OSError("as said")
+            return super().open_read(path)
+
+    _, *refused, clock = log_checks(Unreadable(), written)
+    names = ["segments", "tail", "quarantine", "identity", "state", "lock"]
+    assert refused == [Check(name, False, "as said", "let this user read it") for name in names]
+    assert clock.ok
+    (written / ".thence/log.json").write_bytes(b"7")
+    named = looked_at(written)["log"]
+    assert (named.name, named.ok, named.is_damage) == ("log", False, True)
+    assert named.detail.startswith(f"{written / '.thence/log.json'}: the file is not what thence")
+    assert named.hint == "restore it from a backup; the events beside it are untouched"
