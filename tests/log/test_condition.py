@@ -1,5 +1,6 @@
 """A log's condition is told from a few reads, while others may write."""
 
+import errno
 import os
 import shutil
 import time
@@ -322,3 +323,18 @@ def test_check_that_the_disk_refuses_bears_its_name(written):
     assert (named.name, named.ok, named.is_damage) == ("log", False, True)
     assert named.detail.startswith(f"{written / '.thence/log.json'}: the file is not what thence")
     assert named.hint == "restore it from a backup; the events beside it are untouched"
+
+
+@pytest.mark.parametrize("call", ["open_read", "read_at"])
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EIO])
+def test_log_that_can_not_be_read_is_no_damage(written, call, number):
+    class Unread(Disk):
+        pass
+
+    def refuse(*_):
+        raise OSError(number, "as said")
+
+    setattr(Unread, call, refuse)
+    check = looked_at(written, Unread())["log"]
+    assert (check.ok, check.is_damage) == (False, False)
+    assert check.detail == f"{written}: as said"
