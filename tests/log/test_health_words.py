@@ -32,6 +32,13 @@ ELSEWHERE = "keep the log on another filesystem"
 UNTRIED = "locks, syncs and the like were not tried"
 
 
+class RefusedLockDisk(Disk):
+    """Has no locks at all, as a mount without its lock daemon."""
+
+    def try_lock(self, descriptor):
+        raise error(errno.ENOLCK)
+
+
 def test_folder_that_is_fit_is_told_so(tmp_path):
     checks = found(OS_DISK, tmp_path)
     told = [checks[name] for name in ("writable", "locks", "append", "links")]
@@ -64,6 +71,7 @@ def test_folder_that_is_fit_is_told_so(tmp_path):
             "a lock that was given back is still held",
             f"{ELSEWHERE}: two writers would not see each other here",
         ),
+        (RefusedLockDisk(), "locks", "No locks available", ELSEWHERE),
         (FailingDisk(sync_data=error(errno.EIO)), "sync", "Input/output error", ELSEWHERE),
         (FailingDisk(truncate=error(errno.EINVAL)), "append", "Invalid argument", ELSEWHERE),
         (
@@ -97,7 +105,19 @@ def test_folder_that_is_fit_is_told_so(tmp_path):
             "keep the log on a local disk",
         ),
     ],
-    ids=["twice", "never", "kept", "sync", "cut", "over", "links", "full", "denied", "network"],
+    ids=[
+        "twice",
+        "never",
+        "kept",
+        "none",
+        "sync",
+        "cut",
+        "over",
+        "links",
+        "full",
+        "denied",
+        "network",
+    ],
 )
 def test_what_is_lacking_is_told_with_what_to_do(tmp_path, disk, name, detail, hint):
     assert found(disk, tmp_path)[name] == Check(name, False, detail, hint)
@@ -275,3 +295,23 @@ def test_file_that_the_system_names_is_told_with_the_reason():
     assert reason(OSError(errno.EIO, "as said", "/a")) == "as said: /a"
     assert reason(OSError(errno.EIO, "as said")) == "as said"
     assert reason(OSError("numberless")) == "numberless"
+
+
+def test_two_descriptors_append_in_turns(tmp_path):
+    class NotingDisk(Disk):
+        written = ()
+
+        def truncate(self, descriptor, size):
+            super().truncate(descriptor, size)
+            self.written = [descriptor]
+
+        def write(self, descriptor, data):
+            self.written = [*self.written, descriptor]
+            return super().write(descriptor, data)
+
+    disk = NotingDisk()
+    assert found(disk, tmp_path)["append"].ok
+    first, *turns = disk.written
+    assert turns[::2] == [first] * 4
+    assert len({*turns[1::2]} - {first}) == 1
+    assert len(turns) == 8
