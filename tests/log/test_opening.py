@@ -74,6 +74,7 @@ def test_parent_that_can_not_be_synced_stops_no_log(tmp_path):
         (b'{"event_id":"x","simulation_id":"r"}', "plain"),
         (b"\n\n", "plain"),
     ],
+    ids=["marked", "behind garbage", "in the payload", "unfinished", "blank"],
 )
 def test_log_without_its_own_file_is_known_by_its_first_whole_event(tmp_path, line, name):
     (tmp_path / "events.jsonl").write_bytes(line)
