@@ -3,6 +3,7 @@
 import errno
 import os
 import resource
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -202,3 +203,100 @@ def test_room_is_counted_in_bytes_and_files(tmp_path):
     )
     assert abs(free - int(told.stdout.split()[-1])) < 2**33
     assert files is None or files > 0
+
+
+@pytest.mark.parametrize("error", [PermissionError(errno.EACCES, "hidden"), None])
+def test_process_of_which_the_system_tells_nothing_is_asked_by_its_number(error):
+    class Silent(Disk):
+        def read_whole(self, path):
+            if error is not None:
+                raise error
+            return b""
+
+    asked = []
+
+    def heard(*_):
+        asked.append("signal")
+
+    before = signal.signal(signal.SIGHUP, heard)
+    try:
+        assert Silent().process_start(os.getpid()) == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert asked == []
+    assert Silent().process_start(2**22 + 1) is None
+
+
+def test_process_that_ends_while_it_is_looked_at_is_no_more():
+    class Ended(Disk):
+        def read_whole(self, path):
+            assert path == Path("/proc/77/stat")
+            raise ProcessLookupError(errno.ESRCH, "ended")
+
+    assert Ended().process_start(77) is None
+
+
+def test_boot_namespace_and_mounts_are_those_that_the_system_tells():
+    text = Path("/proc/sys/kernel/random/boot_id").read_text()
+    assert f"{OS_DISK.boot():016x}" == text.replace("-", "")[:16]
+    assert OS_DISK.process_space() == Path("/proc/self/ns/pid").stat().st_ino
+    assert OS_DISK.filesystem(Path("/proc")) == "proc"
+
+
+def test_folder_is_made_with_its_parents_once_or_twice(tmp_path):
+    for _ in range(2):
+        OS_DISK.make_folder(tmp_path / "a" / "b")
+    assert OS_DISK.names(tmp_path / "a") == ["b"]
+
+
+def test_descriptor_that_is_closed_already_is_let_go_all_the_same(tmp_path):
+    descriptor = OS_DISK.open_append(tmp_path / "a")
+    held = len(os.listdir("/dev/fd"))
+    OS_DISK.let_go(descriptor)
+    assert len(os.listdir("/dev/fd")) == held - 1
+    OS_DISK.let_go(descriptor)
+
+
+def test_file_opened_for_appending_is_read_and_written_at_its_end_alone(tmp_path):
+    (tmp_path / "a").write_bytes(b"before")
+    descriptor = OS_DISK.open_append(tmp_path / "a")
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    OS_DISK.write_all(descriptor, b" after")
+    assert OS_DISK.read_at(descriptor, 3, 6) == b"ore af"
+    OS_DISK.sync_data(descriptor)
+    OS_DISK.truncate(descriptor, 3)
+    found, size = OS_DISK.file_id(descriptor)
+    stat = (tmp_path / "a").stat()
+    assert (found, size) == ((stat.st_dev, stat.st_ino), 3)
+    OS_DISK.sync_folder(tmp_path)
+    OS_DISK.link(tmp_path / "a", tmp_path / "b")
+    OS_DISK.rename(tmp_path / "a", tmp_path / "c")
+    assert OS_DISK.names(tmp_path) == ["b", "c"]
+    with pytest.raises(NotADirectoryError):
+        OS_DISK.sync_folder(tmp_path / "b")
+    OS_DISK.close(descriptor)
+
+
+def test_words_of_a_file_are_mapped_and_shared(tmp_path):
+    descriptor = OS_DISK.open_append(tmp_path / "a")
+    OS_DISK.write_all(descriptor, bytes(32))
+    words = OS_DISK.map_words(descriptor, 4)
+    assert len(words) == 4
+    words[1] = 2**64 - 1
+    assert (tmp_path / "a").read_bytes() == bytes(8) + b"\xff" * 8 + bytes(16)
+    OS_DISK.close(descriptor)
+
+
+def test_name_of_a_mount_is_read_with_its_blanks_and_tabs(tmp_path):
+    folder = tmp_path / "a b\tc\\d"
+    folder.mkdir()
+    point = str(folder).replace("\\", "\\134").replace(" ", "\\040").replace("\t", "\\011")
+    lines = ["1 2 98:0 / / rw - ext4 x rw", f"1 2 98:0 / {point} rw - x\u00e9fs x rw - y"]
+    disk = ToldDisk("\n".join(lines).encode())
+    assert disk.filesystem(folder) == "x\ufffd\ufffdfs"
+    assert ToldDisk(None).filesystem(folder) == ""
+    assert ToldDisk(lines[0].encode()).filesystem(folder) == "ext4"
+
+
+def test_room_of_a_filesystem_that_counts_no_files_is_told_in_bytes_alone():
+    assert OS_DISK.room(Path("/proc"))[1] is None

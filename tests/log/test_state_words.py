@@ -2,6 +2,7 @@
 
 import os
 import struct
+from threading import Thread
 from zlib import crc32
 
 import pytest
@@ -179,3 +180,112 @@ def test_tries_for_a_slot_grow_rarer(folder):
         page.accept()
         found.append(disk.tries)
     assert found == [1, 2, 2, 3, 3, 3, 3, *[4] * 8, 5, 5]
+
+
+def test_slot_that_another_left_full_of_words_is_begun_anew(folder):
+    page = page_of(folder)
+    thread = Thread(target=page.accept)
+    page.accept()
+    thread.start()
+    thread.join()
+    page.intend(2, "a")
+    page.writing(10)
+    page.commit(1)
+    page.commit(1)
+    (slot,) = taken(page)
+    assert (slot.accepted, slot.committed, slot.is_shared, slot.target) == (2, 2, True, 2)
+    page.end()
+    (slot,) = taken(page_of(folder))
+    assert (slot.accepted, slot.committed, slot.is_shared, slot.target) == (0, 0, False, 0)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_events_accepted_while_there_is_no_slot_are_counted_with_who_gave_them(folder, threads):
+    descriptor = OS_DISK.open_lock(folder / ".thence/state")
+    assert OS_DISK.try_lock(descriptor)
+    page = StatePage(OS_DISK, folder)
+    for _ in range(3):
+        page.accept()
+    for _ in range(threads - 1):
+        thread = Thread(target=page.accept)
+        thread.start()
+        thread.join()
+    page.commit(2)
+    OS_DISK.close(descriptor)
+    page.begin()
+    for _ in range(2):
+        page.accept()
+    (slot,) = taken(page)
+    assert (slot.accepted, slot.committed) == (4 + threads, 2)
+    assert slot.is_shared is (threads > 1)
+    assert words_of(folder)[22] == threads - 1
+
+
+def test_words_without_a_page_are_kept_in_mind_and_harm_nothing(folder):
+    later = struct.pack("=2Q", MAGIC, 2).ljust(PAGE_BYTES, b"\0")
+    (folder / ".thence/state").write_bytes(later)
+    page = page_of(folder)
+    page.begin()
+    page.accept()
+    page.intend(1, "a")
+    page.writing(3)
+    page.durable(FILE, 9)
+    page.commit(1)
+    page.seen(OTHER, 5)
+    assert (page.settled_mark, page.durable_offsets(), page.dead(), page.living()) == (
+        0,
+        {},
+        [],
+        [],
+    )
+    assert page.safe_offset(FILE) == 0
+    page.end()
+    page.accept()
+    assert (folder / ".thence/state").read_bytes() == later
+
+
+def test_start_that_is_not_known_on_one_side_makes_nobody_dead(folder):
+    page, _ = page_of(folder), page_of(folder)
+    start = page._words[33]
+    page._words[33] = 0
+    assert page.dead() == []
+    page._words[33] = start + 1
+    assert [slot.number for slot in page.dead()] == [1]
+    page._words[32] = 2**31 - 1  # the highest number that a process may have: nobody's
+    page._words[33] = 0
+    assert [slot.number for slot in page.dead()] == [1]
+
+    class Untold(Disk):
+        def process_start(self, process):
+            return 0
+
+    other = StatePage(Untold(), folder)
+    assert other.look()
+    assert [slot.process for slot in other.living()] == [os.getpid(), 2**31 - 1]
+    page._words[32] = 2**31
+    assert other.look()
+    assert [slot.process for slot in other.dead()] == [2**31]
+
+
+def test_page_that_is_too_long_is_cut_and_one_of_the_right_size_is_not(folder):
+    class Noting(Disk):
+        sizes = ()
+
+        def truncate(self, descriptor, size):
+            self.sizes = (*self.sizes, size)
+            super().truncate(descriptor, size)
+
+    disk = Noting()
+    for size, sizes in ((PAGE_BYTES, ()), (PAGE_BYTES + 1, (PAGE_BYTES,)), (5, (PAGE_BYTES,))):
+        (folder / ".thence/state").write_bytes(b"x" * size)
+        page = page_of(folder, disk)
+        assert page.is_mapped
+        assert disk.sizes == sizes
+        page.end()
+        assert len(words_of(folder)) == 512
+
+
+def test_two_devices_with_one_inode_are_two_files():
+    assert file_word((0, 5)) == 5
+    assert len({file_word((device, inode)) for device in range(4) for inode in range(4)}) == 16
+    assert all(0 <= file_word((2**63, inode)) < 2**64 for inode in (0, 2**64 - 1))
