@@ -165,11 +165,11 @@ def test_empty_variable_counts_as_unset(monkeypatch):
 
 
 def test_what_can_be_made_again_lies_where_this_user_keeps_such(monkeypatch):
-    monkeypatch.setenv("HOME", "/home/ada")
+    monkeypatch.setenv("HOME", "/people/ada")
     monkeypatch.setenv("XDG_CACHE_HOME", "/caches")
     assert cache_folder() == Path("/caches/thence")
     monkeypatch.delenv("XDG_CACHE_HOME")
-    assert cache_folder() == Path("/home/ada/.cache/thence")
+    assert cache_folder() == Path("/people/ada/.cache/thence")
     monkeypatch.delenv("HOME")
     assert cache_folder() is None
 

@@ -1,6 +1,7 @@
 """What a host says of an event is drafted whole, or refused with what is wrong and where."""
 
 import pytest
+from tests.events import event_of, stamped
 from tests.log.errors import raised
 
 import thence
@@ -93,3 +94,18 @@ def test_one_of_many_that_says_something_else_is_refused_with_the_keys_it_may_ha
         "it is no mapping of event_type and what else append takes",
         f"pass mappings with the keys {KEYS}",
     )
+
+
+def test_draft_says_what_was_given_and_version_one(drafting):
+    (made,) = drafting.draft("t", {"n": 1}, WORDS, ("a", "b"), "own", (True, "begun"))
+    event = event_of(stamped(made, 7, 9))
+    assert (event.event_id, event.event_type) == ("own", "t")
+    assert b'"event_version":1,' in event.line
+    assert (event.subject, event.actor, event.payload) == ("s/1", "ada", {"n": 1})
+    assert (event.caused_by, event.seq, event.lamport_clock) == (("a", "b"), 7, 9)
+    assert b'"begins":true,"ends":"begun"' in event.line
+
+
+def test_stream_is_kept_beside_subject_and_actor(drafting):
+    (made,) = drafting.draft("t", None, (None, None, "run/1"), ())
+    assert event_of(stamped(made, 1, 1)).stream == "run/1"
