@@ -39,7 +39,7 @@ def identity(tmp_path):
 
 def until(is_so):
     """Look again and again until something is so."""
-    for _ in range(int(WAIT_S * 1_000)):
+    for _ in range(3_000):
         if is_so():
             return
         threading.Event().wait(0.001)

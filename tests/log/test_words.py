@@ -91,25 +91,26 @@ def test_what_was_refused_at_the_end_without_an_error_says_why():
 def test_append_that_waited_too_long_says_how_long_among_how_many_and_can_be_waited_for(tmp_path):
     thence.open(tmp_path).append("before")
     disk = GatedDisk()
-    with Replica(tmp_path, PLAIN, disk=disk) as log:
-        log.emit("first")
-        assert disk.arrived.wait(WAIT_S)
-        log.emit("second")
-        with pytest.raises(OutcomeUnknown) as caught:
-            log.append("third", timeout_s=0.02)
-        assert said(caught.value) == (
-            OutcomeUnknown,
-            "could not confirm an append to",
-            str(tmp_path),
-            f"it waited 0.02 s among {log.committer.queued} queued events",
-            "the event is still queued; retry() or flush() waits for it",
-        )
-        again = raised(caught.value.resume)
-        assert again[:3] == (OutcomeUnknown, "could not confirm an append to", str(tmp_path))
-        disk.gate.set()
-        log.flush()
-        third = caught.value.resume()
-        assert list(log.read())[-1] == third
+    log = Replica(tmp_path, PLAIN, disk=disk)  # not closed by a failure, which would wait
+    log.emit("first")
+    assert disk.arrived.wait(WAIT_S)
+    log.emit("second")
+    with pytest.raises(OutcomeUnknown) as caught:
+        log.append("third", timeout_s=0.02)
+    assert said(caught.value) == (
+        OutcomeUnknown,
+        "could not confirm an append to",
+        str(tmp_path),
+        f"it waited 0.02 s among {log.committer.queued} queued events",
+        "the event is still queued; retry() or flush() waits for it",
+    )
+    again = raised(caught.value.resume)
+    assert again[:3] == (OutcomeUnknown, "could not confirm an append to", str(tmp_path))
+    disk.gate.set()
+    log.flush()
+    third = caught.value.resume()
+    assert list(log.read())[-1] == third
+    assert log.close()
 
 
 def test_append_in_a_signal_handler_amid_an_append_says_what_to_use(tmp_path):
