@@ -289,3 +289,20 @@ def test_two_devices_with_one_inode_are_two_files():
     assert file_word((0, 5)) == 5
     assert len({file_word((device, inode)) for device in range(4) for inode in range(4)}) == 16
     assert all(0 <= file_word((2**63, inode)) < 2**64 for inode in (0, 2**64 - 1))
+
+
+def test_page_that_can_not_be_had_is_tried_for_once(folder):
+    class Noting(Disk):
+        opened = 0
+
+        def open_lock(self, path):
+            self.opened += 1
+            raise PermissionError("not yours")
+
+    disk = Noting()
+    page = page_of(folder, disk)
+    for _ in range(9):
+        page.begin()
+        page.accept()
+        page.commit(1)
+    assert disk.opened == 1

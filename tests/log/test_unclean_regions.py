@@ -1,6 +1,5 @@
 """Which bytes an opening finds bad, which numbers it misses there, how it counts what was lost."""
 
-
 import pytest
 from tests.events import NODE, OTHER_NODE, drafted, line_of, stamped
 from tests.log.test_state import page_of
