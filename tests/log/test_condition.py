@@ -1,12 +1,21 @@
 """A log's condition is told from a few reads, while others may write."""
 
+import errno
 import os
+import shutil
 import time
 
-from tests.events import line_of
+import pytest
+from tests.events import drafted, line_of, stamped
 
+import thence
+from thence.core.codec import LINE_BYTES_MAX
+from thence.log import condition
 from thence.log.condition import log_checks
 from thence.log.disk import OS_DISK, Disk
+from thence.log.health import Check
+from thence.log.identity import read_info
+from thence.log.state import StatePage
 
 
 def looked_at(folder, disk=OS_DISK):
@@ -32,7 +41,10 @@ def test_newest_event_is_found_behind_an_empty_segment(tmp_path):
     segment(tmp_path, line_of(event_id="older"), name=older)
     segment(tmp_path)
     assert "[older]" in looked_at(tmp_path)["tail"].detail
-    assert looked_at(tmp_path)["segments"].detail.startswith("2 with ")
+    segment(tmp_path, b"", name="events_2026-01-02_00-00-00-000000.jsonl")
+    assert (
+        looked_at(tmp_path)["segments"].detail == f"3 with {len(line_of(event_id='older'))} bytes"
+    )
 
 
 def test_line_that_lacks_its_newline_only_is_whole(tmp_path):
@@ -81,4 +93,248 @@ def test_log_without_events_has_no_tail(tmp_path):
     segment(tmp_path)
     (tmp_path / ".thence").mkdir()
     (tmp_path / ".thence" / "log.json").write_text('{"format":1,"log_id":"x","vocabulary":"plain"}')
-    assert looked_at(tmp_path)["tail"].detail == "there are no events"
+    assert looked_at(tmp_path)["tail"] == Check("tail", True, "there are no events")
+
+
+@pytest.fixture
+def written(tmp_path):
+    """A log of one event, closed."""
+    with thence.open(tmp_path) as log:
+        log.append("noted", event_id="only-one")
+    return tmp_path
+
+
+def test_each_part_of_a_log_in_order_says_what_is_there(written):
+    log_id = read_info(OS_DISK, written).log_id
+    (event,) = thence.open(written).read()
+    found = log_checks(OS_DISK, written)
+    assert found[:-1] == [
+        Check("log", True, f"plain log {log_id}"),
+        Check("segments", True, f"1 with {len(event.line) + 1:,} bytes"),
+        Check("tail", True, "the newest line [only-one] is whole"),
+        Check("quarantine", True, "empty"),
+        Check("identity", True, f"node {event.node_id}"),
+        Check("state", True, "none open for appending"),
+        Check("lock", True, "free"),
+    ]
+    assert (found[-1].name, found[-1].ok) == ("clock", True)
+
+
+def test_log_that_was_only_copied_there_says_what_the_first_append_will_make(tmp_path):
+    segment(tmp_path, line_of())
+    told = [looked_at(tmp_path)[name] for name in ("log", "quarantine", "identity", "state")]
+    assert [*told, looked_at(tmp_path)["lock"]] == [
+        Check("log", True, "plain log without .thence/log.json, which appends make"),
+        Check("quarantine", True, "empty"),
+        Check("identity", True, "none yet: the first append makes one"),
+        Check("state", True, "no page yet: the first append makes it"),
+        Check("lock", True, "no lock file yet: the first append makes it"),
+    ]
+
+
+def test_spoilt_file_is_told_with_its_path_and_what_the_next_append_does(written):
+    own = written / ".thence"
+    for name in ("log.json", "identity.json"):
+        (own / name).write_bytes(b"{")
+    (own / "state").write_bytes(b"x")
+    found = looked_at(written)
+    assert found["log"] == Check(
+        "log",
+        False,
+        f"{own / 'log.json'} can't be read",
+        "the next opening that appends makes it anew",
+        is_damage=True,
+    )
+    assert found["identity"] == Check(
+        "identity",
+        False,
+        f"{own / 'identity.json'} can't be read",
+        "the next append makes a new one, and tells so in the log",
+        is_damage=True,
+    )
+    assert found["state"] == Check(
+        "state",
+        False,
+        "the page is not one that this version writes",
+        "the next append makes it anew, or goes on without it",
+    )
+
+
+def test_copy_of_a_log_is_told_to_have_the_node_of_another(written, tmp_path_factory):
+    copied = tmp_path_factory.mktemp("copy") / "log"
+    shutil.copytree(written, copied)
+    (event,) = thence.open(written).read()
+    assert looked_at(copied)["identity"] == Check(
+        "identity",
+        False,
+        f"node {event.node_id} is that of the log from which this one was copied or moved",
+        "the next append takes a node of its own, and tells so in the log",
+    )
+
+
+@pytest.mark.parametrize(
+    ("length", "told"),
+    [
+        (2 * LINE_BYTES_MAX - 1, "2,097,151 bytes"),
+        (2 * LINE_BYTES_MAX, "2,097,152 bytes or more"),
+        (2 * LINE_BYTES_MAX + 1, "2,097,152 bytes or more"),
+    ],
+)
+def test_unfinished_line_is_measured_up_to_the_limit_of_two_lines(tmp_path, length, told):
+    segment(tmp_path, b"x" * length, name="events.jsonl")
+    assert condition.Opening(OS_DISK, tmp_path).tail() == Check(
+        "tail",
+        False,
+        f"the last line of events.jsonl is unfinished, {told}",
+        "the next append moves it aside, and tells so in the log",
+    )
+
+
+def test_damaged_newest_line_is_told_with_its_code_and_where_to_look_further(tmp_path):
+    segment(tmp_path, line_of(), line_of(seq=2)[:-4] + b'0}"\n')
+    check = looked_at(tmp_path)["tail"]
+    assert check.detail.startswith("the newest line is damaged: ")
+    assert check[3:] == ("`thence verify` tells all the damage there is", True)
+
+
+def test_whole_line_as_long_as_may_be_is_found_though_only_the_end_is_read(tmp_path):
+    # the read begins amid the first line, whose end is no line of its own
+    first = line_of({"text": "x" * (LINE_BYTES_MAX - 400)})
+    newest = line_of({"text": "x" * (LINE_BYTES_MAX - 400)}, event_id="newest", seq=2)
+    segment(tmp_path, line_of(), first, first, newest)
+    assert looked_at(tmp_path)["tail"].detail == "the newest line [newest] is whole"
+    segment(tmp_path, line_of(), first, newest, b"\n\n")
+    assert looked_at(tmp_path)["tail"].detail == "the newest line [newest] is whole"
+
+
+def test_line_that_stays_unfinished_is_looked_at_three_times(tmp_path):
+    path = segment(tmp_path, line_of()[:-30])
+    opened = []
+
+    class NotingDisk(Disk):
+        def open_read(self, path):
+            opened.append(path)
+            return super().open_read(path)
+
+    opening = condition.Opening(NotingDisk(), tmp_path)
+    assert not opening.tail().ok
+    assert opened == [path] * 3
+
+
+def test_quarantine_counts_what_is_there_and_what_is_not_told(written):
+    folder = written / ".thence/quarantine"
+    folder.mkdir()
+    for name in ("a.torn", "b.torn", "c.torn.untold"):
+        (folder / name).touch()
+    assert looked_at(written)["quarantine"] == Check(
+        "quarantine",
+        False,
+        "1 of 3 moved aside are not told in the log yet",
+        "the next append tells of them",
+    )
+    (folder / "c.torn.untold").unlink()
+    assert looked_at(written)["quarantine"] == Check("quarantine", True, "2 moved aside and told")
+
+
+def test_openings_are_counted_with_their_processes_and_what_the_dead_had_queued(written):
+    pages = [StatePage(OS_DISK, written) for _ in range(4)]
+    for page in pages:
+        page.begin()
+    mine = os.getpid()
+    assert looked_at(written)["state"] == Check(
+        "state", True, f"4 ({mine}, {mine}, {mine}, {mine}) open for appending"
+    )
+    dead = 2**31  # no process has such a number
+    for index, (accepted, committed) in enumerate([(1_507, 3), (2, 2), (1, 5)]):
+        base = 16 * (index + 1)
+        words = pages[index]._words
+        words[base + 4], words[base + 5], words[base] = accepted, committed, dead + index
+    gone = f"1 ({mine}) open for appending, 3 ({dead}, {dead + 1}, {dead + 2}) ended"
+    assert looked_at(written)["state"] == Check(
+        "state",
+        False,
+        f"{gone} without closing; of queued events 1,504 are not known to be written",
+        "the next append tells in the log if any was lost",
+    )
+    pages[0]._words[16 + 5] = 1_506
+    assert "of queued events 1 are not known" in looked_at(written)["state"].detail
+    pages[0]._words[16 + 5] = 1_507
+    assert looked_at(written)["state"] == Check("state", True, f"{gone} without closing")
+    for page in pages:
+        page.end()
+
+
+def test_lock_that_is_held_is_waited_for_then_told_with_its_holder(written):
+    path = written / ".thence/lock"
+    holder = OS_DISK.open_lock(path)
+    assert OS_DISK.try_lock(holder)
+    start = time.monotonic()
+    before = len(os.listdir("/dev/fd"))
+    assert condition.lock(OS_DISK, written) == Check(
+        "lock",
+        False,
+        f"process {os.getpid()} has held the append lock for 1 s",
+        "wait for that process or end it",
+    )
+    assert 1 <= time.monotonic() - start < 5
+
+    class GivenBackDisk(Disk):
+        tries = 0
+
+        def try_lock(self, descriptor):
+            self.tries += 1
+            if self.tries == 3:
+                OS_DISK.unlock(holder)
+            return super().try_lock(descriptor)
+
+    assert condition.lock(GivenBackDisk(), written) == Check("lock", True, "free")
+    assert OS_DISK.try_lock(holder)  # whoever looked has given it back
+    assert len(os.listdir("/dev/fd")) == before
+    OS_DISK.close(holder)
+
+
+def test_clock_is_held_against_the_newest_event_of_the_log(tmp_path):
+    to_come = "9999-11-20T07:13:00.000000Z"
+    segment(tmp_path, stamped(drafted("newest", "noted", {}, timestamp=to_come), 1, 1))
+    check = looked_at(tmp_path)["clock"]
+    assert not check.ok
+    assert check.detail.endswith(f"; the newest event is of {to_come}, which is to come")
+
+
+def test_check_that_the_disk_refuses_bears_its_name(written):
+    class Unreadable(Disk):
+        def path_id(self, path):
+            raise OSError("as said")
+
+        def names(self, folder):
+            raise OSError("as said")
+
+        def open_read(self, path):
+            if path.name == "identity.json":
+                raise OSError("as said")
+            return super().open_read(path)
+
+    _, *refused, clock = log_checks(Unreadable(), written)
+    names = ["segments", "tail", "quarantine", "identity", "state", "lock"]
+    assert refused == [Check(name, False, "as said", "let this user read it") for name in names]
+    assert clock.ok
+    (written / ".thence/log.json").write_bytes(b"7")
+    named = looked_at(written)["log"]
+    assert (named.name, named.ok, named.is_damage) == ("log", False, True)
+    assert named.detail.startswith(f"{written / '.thence/log.json'}: the file is not what thence")
+    assert named.hint == "restore it from a backup; the events beside it are untouched"
+
+
+@pytest.mark.parametrize("call", ["open_read", "read_at"])
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EIO])
+def test_log_that_can_not_be_read_is_no_damage(written, call, number):
+    class Unread(Disk):
+        pass
+
+    def refuse(*_):
+        raise OSError(number, "as said")
+
+    setattr(Unread, call, refuse)
+    check = looked_at(written, Unread())["log"]
+    assert (check.ok, check.is_damage) == (False, False)
+    assert check.detail == f"{written}: as said"

@@ -3,8 +3,10 @@
 import sys
 
 import pytest
+from tests.events import event_of, stamped
 
-from thence.log.notice import guarded, warn
+from thence.core.vocabulary import PLAIN
+from thence.log.notice import NoticeMaker, guarded, warn
 
 
 def broken(word, facts):
@@ -24,3 +26,13 @@ def test_record_that_fails_is_told_by_the_logging_of_the_library(caplog):
     (record,) = caplog.records
     assert "record_failed" in record.message
     assert "a processor of" in record.message
+
+
+def test_notice_is_an_event_with_its_facts_made_fit_and_its_causes():
+    notice = NoticeMaker(PLAIN, {})
+    told = event_of(stamped(notice("gap", {"count": 3, "file": "\udcff"}, ["a", "b"]), 1, 1))
+    assert (told.event_type, told.payload["count"], told.caused_by) == ("log.gap", 3, ("a", "b"))
+    assert b'"event_version":1,' in told.line
+    joined = event_of(stamped(notice.joined(["a", "b"]), 1, 1))
+    assert (joined.event_type, joined.payload) == ("log.joined", {"count": 2})
+    assert joined.caused_by == ("a", "b")

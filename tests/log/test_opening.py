@@ -7,6 +7,7 @@ import pytest
 from tests.crash.crash_states import worst
 from tests.crash.simulated_disk import SimulatedDisk
 from tests.events import line_of
+from tests.log.errors import raised
 from tests.log.faults import FailingDisk
 from tests.log.processes import descriptors
 
@@ -14,6 +15,7 @@ import thence
 from thence.core.vocabulary import PLAIN
 from thence.errors import (
     AppendFailed,
+    InvalidEvent,
     LogFull,
     LogReadOnly,
     NotALog,
@@ -21,7 +23,7 @@ from thence.errors import (
     VocabularyMismatch,
 )
 from thence.log.disk import OS_DISK, Disk
-from thence.log.opening import opened_vocabulary
+from thence.log.opening import check_bounds, known_info, make_durable, opened_vocabulary
 from thence.replica import Replica
 
 
@@ -72,6 +74,7 @@ def test_parent_that_can_not_be_synced_stops_no_log(tmp_path):
         (b'{"event_id":"x","simulation_id":"r"}', "plain"),
         (b"\n\n", "plain"),
     ],
+    ids=["marked", "behind garbage", "in the payload", "unfinished", "blank"],
 )
 def test_log_without_its_own_file_is_known_by_its_first_whole_event(tmp_path, line, name):
     (tmp_path / "events.jsonl").write_bytes(line)
@@ -168,3 +171,116 @@ def test_disk_that_can_not_read_is_told_as_such(tmp_path):
         with pytest.raises(ReadFailed):
             opened_vocabulary(Unreadable(code), tmp_path, None, create=True)
         assert descriptors(tmp_path) == []
+
+
+OPENING = "could not open the log"
+MAKING = "could not make a log in"
+
+
+def test_log_that_is_not_there_or_not_meant_is_told_with_what_to_do(tmp_path):
+    gone, garden = tmp_path / "gone", tmp_path / "garden"
+    assert raised(lambda: thence.open(gone, create=False)) == (
+        NotALog,
+        OPENING,
+        str(gone),
+        "there is no events.jsonl",
+        "check the path; thence.open(path) makes a new log",
+    )
+    thence.open(garden, "sim")
+    assert raised(lambda: thence.open(garden, "plain")) == (
+        VocabularyMismatch,
+        OPENING,
+        str(garden),
+        "it was made for sim, not for plain",
+        "open it with vocabulary='sim', or choose another folder",
+    )
+    found = raised(lambda: thence.open(garden, "sym"))
+    assert found[:4] == (VocabularyMismatch, OPENING, "", "there is no vocabulary 'sym'")
+    assert found.hint.startswith("choose one of ")
+    assert found.hint.endswith(", or pass a Vocabulary")
+    assert "plain, " in found.hint
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "hint"),
+    [
+        (errno.EACCES, LogReadOnly, "choose a folder that this user may write to"),
+        (errno.EFBIG, LogFull, "free some space, then try again"),
+        (errno.ENAMETOOLONG, NotALog, "choose a folder that this user may write to"),
+        (errno.EIO, AppendFailed, "check the device, then try again"),
+        (None, AppendFailed, "check the device, then try again"),
+    ],
+    ids=["denied", "full", "no place", "broken", "numberless"],
+)
+def test_log_that_can_not_be_made_says_where_why_and_what_to_do(tmp_path, code, kind, hint):
+    failing = FailingDisk(write=OSError(code, "as said") if code else OSError("as said"))
+    new = tmp_path / "new"
+    found = raised(lambda: opened_vocabulary(failing, new, None, create=True))
+    assert found == (kind, MAKING, str(new), "as said", hint)
+
+
+@pytest.mark.parametrize(
+    ("on_full", "queue_size", "file_size"),
+    [("wait", 1, 1), ("block", 0, 1), ("drop", 1, 0), ("block", -1, -1)],
+)
+def test_bounds_that_no_log_can_have_are_refused(on_full, queue_size, file_size):
+    assert raised(lambda: check_bounds(Path("/a"), on_full, queue_size, file_size)) == (
+        InvalidEvent,
+        OPENING,
+        "/a",
+        "max_queue_size and max_file_size are at least 1, on_full block or drop",
+        "correct the argument",
+    )
+
+
+@pytest.mark.parametrize("on_full", ["block", "drop"])
+def test_smallest_bounds_are_taken(tmp_path, on_full):
+    check_bounds(tmp_path, on_full, 1, 1)
+    with Replica(tmp_path, PLAIN, max_queue_size=1, max_file_size=1, on_full=on_full) as log:
+        assert [log.append("t").seq for _ in range(3)] == [1, 2, 3]
+
+
+def test_names_are_synced_one_by_one_from_the_outermost_before_anything_lies_in_them(tmp_path):
+    calls = []
+
+    class NotingDisk(Disk):
+        def make_folder(self, folder):
+            calls.append(("make", folder))
+            super().make_folder(folder)
+
+        def sync_folder(self, folder):
+            calls.append(("sync", folder))
+            super().sync_folder(folder)
+
+    a, b = tmp_path / "a", tmp_path / "a/b"
+    make_durable(NotingDisk(), b)
+    assert calls == [
+        ("sync", tmp_path.parent),
+        ("make", a),
+        ("sync", tmp_path),
+        ("make", b),
+        ("sync", a),
+    ]
+    calls.clear()
+    make_durable(NotingDisk(), b)
+    assert calls == [("sync", a)]
+
+
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EPERM, errno.EROFS, errno.EINVAL])
+def test_parent_that_was_there_may_refuse_its_sync(tmp_path, code):
+    make_durable(FailingDisk(sync_folder=OSError(code, "no")), tmp_path)
+    with pytest.raises(OSError, match="no"):
+        make_durable(FailingDisk(sync_folder=OSError(errno.EIO, "no")), tmp_path)
+
+
+def test_what_a_log_says_of_itself_is_read_or_refused_as_reading(tmp_path):
+    assert known_info(OS_DISK, tmp_path) is None
+    thence.open(tmp_path, "sim")
+    assert known_info(OS_DISK, tmp_path).vocabulary == "sim"
+
+    class Broken(Disk):
+        def open_read(self, path):
+            raise OSError(errno.EIO, "as said")
+
+    found = raised(lambda: known_info(Broken(), tmp_path))
+    assert found[:4] == (ReadFailed, "could not read the log", str(tmp_path), "as said")

@@ -103,6 +103,17 @@ def test_whole_event_that_lacks_only_its_newline_is_kept(log):
         b"\xff\xfe",
         b"x" * 600_000,
     ],
+    ids=[
+        "zero",
+        "page of zeros",
+        "more zeros",
+        "half an event",
+        "event in zeros",
+        "first bytes",
+        "text",
+        "no utf-8",
+        "endless text",
+    ],
 )
 def test_any_other_tail_is_moved_aside(log, tail):
     offset = spoil(log, tail)
@@ -110,7 +121,7 @@ def test_any_other_tail_is_moved_aside(log, tail):
     assert_told(log, *notices, offset, tail)
 
 
-@pytest.mark.parametrize("ending", [b"", b"\n"])
+@pytest.mark.parametrize("ending", [b"", b"\n"], ids=["bare", "newline"])
 def test_foreign_last_line_is_kept(log, ending):
     foreign = b'{"event_id": "x", "event_type": "theirs"}'
     spoil(log, foreign + ending)

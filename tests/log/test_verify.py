@@ -55,6 +55,7 @@ SPOILT = line_of(seq=2).replace(b"noted", b"nited")
         (b"\0" * 100 + b"\n", "not_json"),
         (b'{"a":1}\n', "not_an_event"),
     ],
+    ids=["spoilt", "zeros", "no event"],
 )
 def test_bytes_that_are_no_event_are_damaged_and_located(tmp_path, line, code):
     first, third = numbered(1, 2)
@@ -196,6 +197,7 @@ def test_numbers_that_a_notice_names_are_no_loss_and_the_others_are(tmp_path):
         b'{"a":' + b"[" * 4000 + b"]" * 4000 + b"}",
         b'{"a":' + b"[" * 300 + b"]" * 300 + b"}",
     ],
+    ids=["no utf-8", "surrogate", "4,000 deep", "300 deep"],
 )
 def test_line_whose_checksum_fits_and_whose_payload_does_not_decode_is_told(tmp_path, payload):
     line = with_crc(line_of(seq=2, lamport_clock=2)[:-19] + b',"payload":' + payload)

@@ -66,8 +66,8 @@ def checked(name: str, look: Callable[[], Check]) -> Check:
     except OSError as error:
         return Check(name, False, reason(error), "let this user read it")
     except ThenceError as error:
-        # chained is the error of a file that holds something else than thence wrote
-        is_damage = error.__cause__ is not None
+        # chained is what a file that was read holds in place of what thence wrote
+        is_damage = not isinstance(error.__cause__, OSError | None)
         return Check(name, False, f"{error.place}: {error.cause}", error.hint, is_damage)
 
 

@@ -181,7 +181,7 @@ class Scan:
     def _own_before(self, path: Path, offset: int) -> tuple[str, int] | None:
         """Reads back to the last own event before an offset, through older segments too."""
         for older in reversed(segments(self._disk, self._folder)):
-            if older.name > path.name and path.name != CURRENT:
+            if path.name != CURRENT and (older.name == CURRENT or older.name > path.name):
                 continue
             descriptor = self._disk.open_read(older)
             try:

@@ -1,0 +1,226 @@
+"""The committer at its bounds: what fits, who waits, what the state page says meanwhile."""
+
+import errno
+import threading
+from collections import deque
+from threading import Thread
+
+import pytest
+from tests.events import drafted
+from tests.log.faults import WAIT_S, FailingDisk
+from tests.log.test_committer import Told, held, prepared
+
+import thence
+from thence.core.vocabulary import PLAIN
+from thence.errors import AppendFailed, LogFull, OutcomeUnknown
+from thence.log.admission import Condition
+from thence.log.batch import (
+    BATCH_BYTES_MAX,
+    BATCH_EVENTS_MAX,
+    Waiting,
+    answer,
+    conditions_of,
+    drafts_of,
+    emitted,
+    split,
+    taken,
+)
+from thence.log.disk import OS_DISK
+from thence.log.state import StatePage, fingerprint
+from thence.replica import Replica
+
+FULL = OSError(errno.ENOSPC, "as said")
+
+
+@pytest.fixture(autouse=True)
+def identity(tmp_path):
+    prepared(tmp_path)
+
+
+def until(is_so):
+    """Look again and again until something is so."""
+    for _ in range(3_000):
+        if is_so():
+            return
+        threading.Event().wait(0.001)
+    raise AssertionError("it never came so")
+
+
+def test_producer_waits_from_exactly_the_bound_on(tmp_path):
+    log, disk, _ = held(tmp_path, max_queue_size=2)
+    committer = log.committer
+    for _ in range(2):
+        log.emit("t")
+        assert committer._parking.is_empty
+    third = Thread(target=log.emit, args=("third",))
+    third.start()
+    until(lambda: not committer._parking.is_empty)
+    assert len(committer._queue) == 2
+    disk.gate.set()
+    third.join(WAIT_S)
+    assert log.close()
+    assert [event.event_type for event in log.read()] == ["first", "t", "t", "third"]
+
+
+def test_event_beyond_exactly_the_bound_is_dropped(tmp_path):
+    log, disk, told = held(tmp_path, max_queue_size=2, on_full="drop")
+    committer = log.committer
+    assert [committer.put(drafted(f"d{n}", "t", {})) for n in range(4)] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+    assert committer.drops.count == 2
+    assert told.all("dropped") == [{"event_id": "d2"}]
+    disk.gate.set()
+    assert log.close()
+
+
+def test_batch_under_way_stands_in_the_state_page(tmp_path):
+    size = (tmp_path / "events.jsonl").stat().st_size if (tmp_path / "events.jsonl").exists() else 0
+    log, disk, _ = held(tmp_path)
+    (event,) = [event for event in thence.open(tmp_path).read() if event.event_type == "first"]
+    page = StatePage(OS_DISK, tmp_path)
+    assert page.look()
+    (slot,) = page.living()
+    assert (slot.accepted, slot.committed, slot.target, slot.batch_offset) == (1, 0, 1, size)
+    assert slot.batch_name == fingerprint(event.event_id.encode())
+    disk.gate.set()
+    log.flush()
+    assert page.look()
+    assert [(slot.accepted, slot.committed) for slot in page.living()] == [(1, 1)]
+    log.close()
+
+
+def test_thread_is_named_ends_with_the_program_and_starts_when_it_is_needed(tmp_path):
+    log = thence.open(tmp_path)
+    log.append("alone")
+    assert not log.committer.is_running
+    log.emit("t")
+    thread = log.committer._thread
+    assert (thread.name, thread.daemon) == ("thence-committer", True)
+    log.committer.start()
+    assert log.committer._thread is thread
+    log.close()
+    assert not log.committer.is_running
+    log.committer.start()
+    assert log.committer._thread is thread
+
+
+def test_append_goes_behind_what_was_refused_and_its_notice_counts_each_once(tmp_path):
+    disk, told = FailingDisk(), Told()
+    with Replica(tmp_path, PLAIN, disk=disk, tell=told) as log:
+        log.append("zeroth")
+        disk.faults["write"] = FULL
+        for _ in range(2):
+            with pytest.raises(LogFull):
+                log.append("refused")
+        with pytest.raises(LogFull):
+            log.append_many({"event_type": "many"} for _ in range(3))
+        disk.faults.clear()
+        log.append("after")
+        log.append("later")
+        events = list(log.read())
+    types = [event.event_type for event in events]
+    assert types == ["zeroth", "log.write_failed", "after", "later"]
+    (count,) = [facts["count"] for facts in told.all("resumed")]
+    assert events[1].payload["count"] == count == 5
+    assert events[1].payload["reason"].endswith(": as said")
+
+
+def test_flush_waits_as_long_as_it_is_told_and_says_so(tmp_path):
+    log, disk, _ = held(tmp_path)
+    with pytest.raises(OutcomeUnknown, match=r"it waited 0\.01 s among \d queued"):
+        log.committer.append_all((), 0.01)
+    disk.gate.set()
+    assert log.committer.append_all((), WAIT_S) == []
+    assert log.close()
+
+
+def test_close_tells_how_many_remain_and_drains_them(tmp_path):
+    log, disk, told = held(tmp_path)
+    for _ in range(3):
+        log.emit("t")
+    assert log.close(timeout_s=0.01) is False
+    assert told.all("remaining") == [{"count": 4}]
+    disk.gate.set()
+    assert log.close(timeout_s=WAIT_S) is True
+    assert log.committer.queued == 0
+    assert log.committer.failed_count == 0
+
+
+def items(count, size=1):
+    return [drafted(f"id{n}", "t", {"payload": {"x": "x" * size}}) for n in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("queued", "count"),
+    [
+        (0, 0),
+        (1, 1),
+        (513, 513),
+        (BATCH_EVENTS_MAX, BATCH_EVENTS_MAX),
+        (BATCH_EVENTS_MAX + 1, BATCH_EVENTS_MAX),
+        (2 * BATCH_EVENTS_MAX, BATCH_EVENTS_MAX),
+    ],
+)
+def test_turn_takes_so_many_events_and_leaves_the_rest(queued, count):
+    (one,) = items(1)
+    queue = deque([one] * queued)
+    assert len(taken(queue)) == count
+    assert len(queue) == queued - count
+
+
+def test_turn_ends_when_its_bytes_are_many():
+    (large,) = items(1, 20_000)
+    queue = deque([large] * 2_048)
+    found = taken(queue)
+    assert BATCH_BYTES_MAX <= sum(len(item.tail) for item in found) < 2 * BATCH_BYTES_MAX
+    assert len(found) + len(queue) == 2_048
+
+
+def test_items_are_parted_behind_those_that_are_written_whole():
+    one, two, three = items(3)
+    pair, flush = Waiting((one, two)), Waiting()
+    queued = [three, pair, flush, one]
+    assert [split(queued, count) for count in range(5)] == [
+        ([], queued),
+        ([three], queued[1:]),
+        ([three], queued[1:]),
+        ([three, pair, flush], [one]),
+        (queued, []),
+    ]
+    assert drafts_of(queued) == [three, one, two, one]
+    assert emitted(queued) == [three, one]
+    assert pair.tail == one.tail + two.tail
+
+
+def test_conditions_stand_at_the_last_event_of_those_they_came_with():
+    one, two, three = items(3)
+    condition = Condition(is_named=True)
+    queued = [one, Waiting((two, three), condition), Waiting(), two, Waiting((one,), condition)]
+    assert conditions_of(queued, 0) == {2: condition, 4: condition}
+    assert conditions_of(queued, 3) == {5: condition, 7: condition}
+
+
+def test_each_who_waits_gets_the_outcomes_of_its_own_events_and_what_ended_the_batch():
+    one, two, three = items(3)
+    first, flush, last = Waiting((one, two)), Waiting(), Waiting((three, one))
+    refused, broken = AppendFailed("refused"), AppendFailed("broken")
+    answer([first, three, flush, last], [b"1", b"2", b"3", b"4"], broken)
+    assert [(item.outcomes, item.error) for item in (first, flush, last)] == [
+        ([b"1", b"2"], broken),
+        ([], broken),
+        ([b"4"], broken),
+    ]
+    with pytest.raises(AppendFailed, match="broken") as caught:
+        flush.result()
+    assert caught.value is not broken  # others of the batch share it
+    answer([first], [b"1", refused], None)
+    with pytest.raises(AppendFailed, match="refused"):
+        first.result()
+    answer([first], [b"1", b"2"], None)
+    assert first.result() == [b"1", b"2"]
+    assert first.wait(WAIT_S)
+    assert not Waiting((one,)).wait(0.01)

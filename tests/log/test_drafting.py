@@ -1,0 +1,111 @@
+"""What a host says of an event is drafted whole, or refused with what is wrong and where."""
+
+import pytest
+from tests.events import event_of, stamped
+from tests.log.errors import raised
+
+import thence
+from thence.core.codec import CAUSES_MAX
+from thence.core.vocabulary import PLAIN
+from thence.errors import InvalidEvent
+from thence.log.drafting import Drafting, said
+from thence.log.notice import NoticeMaker
+
+WORDS = ("s/1", "ada", None)
+KEYS = "actor, caused_by, event_type, payload, stream, subject"
+
+
+@pytest.fixture
+def drafting():
+    return Drafting(PLAIN, NoticeMaker(PLAIN, {}))
+
+
+@pytest.mark.parametrize("event_type", ["", None, 7, b"a"], ids=repr)
+def test_event_type_that_is_no_text_is_refused(drafting, event_type):
+    assert raised(lambda: drafting.draft(event_type, None, WORDS, ())) == (
+        InvalidEvent,
+        "could not store the event",
+        "field event_type",
+        f"{event_type!r} is no text",
+        "pass a name such as order.placed",
+    )
+
+
+def test_event_appended_alone_or_among_many_stands_in_the_log_with_all_its_words(tmp_path):
+    words = {"subject": "s/1", "actor": "ada"}
+    with thence.open(tmp_path) as log:
+        root = log.append("root")
+        (many,) = log.append_many(
+            [{"event_type": "t", "payload": {"n": 1}, "caused_by": [root.event_id], **words}]
+        )
+        assert [(e.subject, e.actor, e.payload, e.caused_by) for e in (many,)] == [
+            ("s/1", "ada", {"n": 1}, (root.event_id,))
+        ]
+        (bare,) = log.append_many([{"event_type": "t"}])
+        assert (bare.subject, bare.actor, bare.payload) == (None, None, {})
+
+
+def test_id_that_is_given_is_kept_and_none_is_made_anew(drafting):
+    assert drafting.draft("t", None, WORDS, (), "own")[-1].event_id == "own"
+    made = {drafting.draft("t", None, WORDS, ())[-1].event_id for _ in range(3)}
+    assert len(made) == 3
+    assert {len(event_id) for event_id in made} == {26}
+
+
+@pytest.mark.parametrize(
+    ("count", "notices"), [(CAUSES_MAX - 1, 0), (CAUSES_MAX, 0), (CAUSES_MAX + 1, 2)]
+)
+def test_causes_are_gathered_by_notices_from_one_more_than_a_line_names(drafting, count, notices):
+    *before, last = drafting.draft("t", None, WORDS, (f"id{n}" for n in range(count)))
+    assert len(before) == notices
+    assert last.event_id not in {draft.event_id for draft in before}
+
+
+def test_payload_that_json_can_not_hold_is_refused_by_its_path(drafting):
+    given = raised(lambda: drafting.draft("t", {"a": {"b": float("nan")}}, WORDS, ()))
+    assert given.kind is InvalidEvent
+    assert "payload.a.b" in given.place + given.cause
+    assert drafting.draft("t", {}, WORDS, ())[-1].event_id
+
+
+def test_one_of_many_is_taken_apart():
+    everything = {
+        "event_type": "t",
+        "payload": {"n": 1},
+        "subject": "s",
+        "actor": "a",
+        "stream": "r",
+        "caused_by": ["x"],
+    }
+    assert said(everything) == ("t", {"n": 1}, ("s", "a", "r"), ["x"])
+    assert said({"event_type": "t"}) == ("t", None, (None, None, None), ())
+
+
+@pytest.mark.parametrize(
+    "members",
+    [["event_type"], "event_type", {}, {"payload": {}}, {"event_type": "t", "n": "x" * 99}],
+    ids=["list", "text", "empty", "typeless", "unknown key"],
+)
+def test_one_of_many_that_says_something_else_is_refused_with_the_keys_it_may_have(members):
+    assert raised(lambda: said(members)) == (
+        InvalidEvent,
+        "could not store one event of many",
+        repr(members)[:80],
+        "it is no mapping of event_type and what else append takes",
+        f"pass mappings with the keys {KEYS}",
+    )
+
+
+def test_draft_says_what_was_given_and_version_one(drafting):
+    (made,) = drafting.draft("t", {"n": 1}, WORDS, ("a", "b"), "own", (True, "begun"))
+    event = event_of(stamped(made, 7, 9))
+    assert (event.event_id, event.event_type) == ("own", "t")
+    assert b'"event_version":1,' in event.line
+    assert (event.subject, event.actor, event.payload) == ("s/1", "ada", {"n": 1})
+    assert (event.caused_by, event.seq, event.lamport_clock) == (("a", "b"), 7, 9)
+    assert b'"begins":true,"ends":"begun"' in event.line
+
+
+def test_stream_is_kept_beside_subject_and_actor(drafting):
+    (made,) = drafting.draft("t", None, (None, None, "run/1"), ())
+    assert event_of(stamped(made, 1, 1)).stream == "run/1"
