@@ -2,7 +2,7 @@
 
 A `Replica` appends events durably, reads them back, and says why they happened. It is safe
 from threads, and after a fork the child has an opening of its own. Reading takes no lock
-and writes nothing.
+of the log; of a large one it keeps an index (`thence.answers`).
 """
 
 from collections.abc import Iterable, Iterator, Mapping

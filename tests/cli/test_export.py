@@ -112,6 +112,7 @@ def test_file_stays_as_it_was_when_the_export_fails(tmp_path, orders):
     gone = export(tmp_path, "--csv", "-o", "gone/o.csv")
     assert gone.code == 1
     assert is_three_lines(gone.err)
+    assert gone.err.startswith(f"thence: could not use {tmp_path}/gone/o.csv\n")
     assert names(tmp_path) == ["o.csv", "orders"]
 
 
@@ -124,6 +125,7 @@ def test_device_keeps_its_name(tmp_path, orders):
     ("arguments", "told"),
     [
         ([], "one of --csv and --parquet is needed"),
+        (["--csv", "--parquet"], "and no more than one"),
         (["--csv", "--json"], "--json goes with --output"),
         (["--csv", "--limit", "3"], "no such option '--limit'"),
     ],

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.events import OTHER_NODE, line_of
 from tests.index.asked import filters, lines, matching, read, write
 from tests.log.processes import ran
 
@@ -110,6 +111,21 @@ def test_pages_of_a_growing_log_are_disjoint_and_complete(drawn, filter, limit, 
             if data.draw(st.booleans()):
                 index.rebuild()
         assert found == due
+
+
+@pytest.mark.promise("Q2")
+@pytest.mark.parametrize("descending", [False, True])
+@pytest.mark.parametrize("way", [0, 1], ids=["index", "reading"])
+def test_event_that_arrives_late_stands_on_no_page_that_was_begun_before(way, descending):
+    clocks = [1, 10, 20, 30]
+    with log_of([line_of(seq=clock, lamport_clock=clock) for clock in clocks]) as (folder, index):
+        pages = all_pages(both(folder, index)[way], ALL, limit=2, descending=descending)
+        found = list(next(pages).events)
+        write(folder, [line_of(node_id=OTHER_NODE, lamport_clock=clock) for clock in (5, 15, 25)])
+        found += [event for turned in pages for event in turned.events]
+        expected = clocks[::-1] if descending else clocks
+        assert [event.lamport_clock for event in found] == expected
+        assert page(index, ALL).total == 7
 
 
 @pytest.mark.promise("Q2")

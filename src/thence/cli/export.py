@@ -27,8 +27,8 @@ Example:
 
 
 @click.command("export", context_settings=HELP_NAMES, epilog=_EXAMPLE)
-@click.option("--csv", "form", flag_value="csv", help="Write comma-separated text in UTF-8.")
-@click.option("--parquet", "form", flag_value="parquet", help="Write Apache Parquet.")
+@click.option("--csv", "is_csv", is_flag=True, help="Write comma-separated text in UTF-8.")
+@click.option("--parquet", "is_parquet", is_flag=True, help="Write Apache Parquet.")
 @click.option(
     "-o",
     "--output",
@@ -41,7 +41,12 @@ Example:
 @json_option
 @talks
 def export_command(
-    form: str | None, output: Path | None, log: str | None, is_json: bool, **asked: Given
+    is_csv: bool,
+    is_parquet: bool,
+    output: Path | None,
+    log: str | None,
+    is_json: bool,
+    **asked: Given,
 ) -> None:
     """Write events as a table, CSV or Parquet.
 
@@ -53,8 +58,9 @@ def export_command(
     from thence.cli.tables import writer_of
     from thence.replica import open_replica
 
-    if form is None:
-        raise click.UsageError("one of --csv and --parquet is needed")
+    if is_csv == is_parquet:
+        raise click.UsageError("one of --csv and --parquet is needed, and no more than one")
+    form = "csv" if is_csv else "parquet"
     if output is None and is_json:
         raise click.UsageError("--json goes with --output: stdout holds the table")
     if output is None and form == "parquet" and sys.stdout.isatty():
@@ -109,6 +115,8 @@ def _opened(path: Path | None) -> Iterator[IO[bytes]]:
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
-    except BaseException:
+    except BaseException as error:
         part.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename == str(part):
+            error.filename = str(path)  # the name that the user gave
         raise

@@ -43,10 +43,8 @@ def query_command(
 
     An event is listed when it fits every option that is given; of a repeated one any will
     do, of --where all. The events stand in total order, as in `thence log`. When there are
-    more, what to type for the next page is told.
+    more, what to type for the next page is told. With --json the lines are those of the file.
     """
-    import msgspec
-
     from thence.cli.opened import opened
     from thence.cli.render import Lines
 
@@ -56,19 +54,14 @@ def query_command(
     with opened(voice, log) as replica:
         page = replica.query(**keys(asked), limit=limit, cursor=cursor)
     if is_json:
-        voice.json(
-            {
-                "events": [msgspec.Raw(event.line) for event in page.events],
-                "total": page.total,
-                "has_more": page.has_more,
-                "next_cursor": page.next_cursor,
-            }
-        )
-        return
-    lines = Lines(page.events, replica.vocabulary, voice.columns)
-    for event in page.events:
-        voice.say(lines.line(event))
-    _tell_rest(voice, page, f"query {_options(asked)}--limit {limit}", log)
+        for event in page.events:
+            voice.line(event.line)
+    else:
+        lines = Lines(page.events, replica.vocabulary, voice.columns)
+        for event in page.events:
+            voice.say(lines.line(event))
+    form = "--json " if is_json else ""
+    _tell_rest(voice, page, f"query {_options(asked)}{form}--limit {limit}", log)
 
 
 def _tell_rest(voice: Voice, page: "Page", words: str, log: str | None) -> None:
