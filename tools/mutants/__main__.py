@@ -153,7 +153,8 @@ def main() -> int:
         run.bearing.save(room)
         done = {KILLED, SURVIVED, TIMEOUT} if asked.resume else {KILLED}
         yield from run.tasks(0.0, QUICK_S_MAX, done)
-        yield from run.tasks(QUICK_S_MAX, SLOW_S_MAX, {KILLED, TIMEOUT})
+        if not asked.quick:
+            yield from run.tasks(QUICK_S_MAX, SLOW_S_MAX, {KILLED, TIMEOUT})
 
     judge(files, passes(), run.keep, asked.workers)
     for data in run.kept.values():
@@ -164,6 +165,8 @@ def main() -> int:
     print(told_table(outcomes))
     if asked.sample < 1:
         print(f"a sample: {asked.sample:.0%} of each module's mutants, seed {asked.seed}")
+    if asked.quick:
+        print(f"put to tests of at most {QUICK_S_MAX} s alone")
     if run.bearing.failed:
         print(f"left out, for they fail without a mutant: {', '.join(run.bearing.failed)}")
     print(f"survivors with what was altered: {page.relative_to(copy.ROOT)}")
@@ -178,6 +181,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1, help="of the sample")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--again", action="store_true", help="forget all verdicts first")
+    parser.add_argument("--quick", action="store_true", help="leave out the slower tests")
     parser.add_argument("--resume", action="store_true", help="leave those that survived alone")
     return parser.parse_args()
 
