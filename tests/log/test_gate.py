@@ -3,7 +3,7 @@
 from threading import Event as Signal
 from threading import Thread
 
-from thence.log.gate import Gate, Parking
+from thence.log.gate import Callers, Gate, Parking
 
 WAIT_S = 20.0
 
@@ -59,3 +59,43 @@ def test_parking_lets_in_in_order_of_arrival():
     assert parking.is_empty
     parking.wait(lambda: False)
     parking.let_in(7)
+
+
+def test_callers_who_come_and_leave_are_counted():
+    callers = Callers()
+    assert (callers.came, callers.left) == (0, 0)
+    callers.come()
+    callers.come()
+    assert (callers.came, callers.left) == (2, 0)
+    callers.leave()
+    assert (callers.came, callers.left) == (2, 1)
+
+
+def test_parking_with_people_waiting_lets_nobody_pass_them_though_there_is_room():
+    parking = Parking()
+    is_full = True
+    asked: list[bool] = []
+
+    def look():
+        asked.append(is_full)
+        return is_full
+
+    first = Thread(target=parking.wait, args=(look,))
+    first.start()
+    while parking.is_empty:
+        first.join(0.001)
+    is_full = False
+    second = Thread(target=parking.wait, args=(look,))
+    second.start()
+    while len(parking._gates) < 2:
+        second.join(0.001)
+    assert not parking.is_empty
+    assert asked == [True]
+    parking.let_in(1)
+    first.join(WAIT_S)
+    assert not first.is_alive()
+    assert second.is_alive()
+    parking.let_in(9)
+    second.join(WAIT_S)
+    assert not second.is_alive()
+    assert parking.is_empty
