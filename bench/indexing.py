@@ -78,7 +78,7 @@ def rebuilt(folder: Path) -> float:
     connection = _database(folder / "rebuilt.db")
 
     def work() -> None:
-        load(OS_DISK, folder, PLAIN, connection, lambda: None)
+        load(OS_DISK, folder, PLAIN, connection, lambda read_bytes: None)
         connection.execute("COMMIT")
 
     found = per_second(EVENTS, work)
@@ -90,7 +90,7 @@ def executed(folder: Path) -> float:
     """Puts the same rows, prepared, into the same tables, indexes behind; events a second."""
     Growing(folder).grow(EVENTS)
     connection = _database(folder / "rebuilt.db")
-    load(OS_DISK, folder, PLAIN, connection, lambda: None)
+    load(OS_DISK, folder, PLAIN, connection, lambda read_bytes: None)
     tables = ("names", "events", "causes", "tallies")
     rows = {name: connection.execute(f"SELECT * FROM {name}").fetchall() for name in tables}
     connection.close()

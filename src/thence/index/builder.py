@@ -31,7 +31,10 @@ _INSERT = f"INSERT INTO events VALUES ({', '.join('?' * 16)})"
 
 
 class Builder:
-    """The builder over one connection; after a failure it knows no names: take another one."""
+    """The builder over one connection; after a failure it knows no names: take another one.
+
+    `events` is how many it has put into the tables.
+    """
 
     def __init__(
         self, disk: Disk, folder: Path, vocabulary: Vocabulary, connection: sqlite3.Connection
@@ -42,6 +45,7 @@ class Builder:
         self._db = connection
         self._names = Names(connection)
         self._times = Times()
+        self.events = 0
 
     def catch_up(
         self,
@@ -126,6 +130,7 @@ class Builder:
         self._db.executemany(
             _INSERT, [(own[at], arrival + at + 1, *row) for at, row in enumerate(rows)]
         )
+        self.events += len(rows)
         self._tally(rows, 1)
         self._link(those, places)
         self._end_waiting(those, places)

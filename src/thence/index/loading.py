@@ -36,24 +36,27 @@ def load(
     folder: Path,
     vocabulary: Vocabulary,
     connection: sqlite3.Connection,
-    beat: Callable[[], None],
+    beat: Callable[[int], None],
 ) -> None:
-    """Fills an empty database with what the segments of a log hold; `beat` tells that it goes on.
+    """Fills an empty database with what the segments of a log hold.
 
-    Raises Stale when a segment was renamed meanwhile: then begin again.
+    `beat` is told, as it goes on, how many bytes are read so far. Raises Stale when a segment
+    was renamed meanwhile: then begin again.
     """
     for statement in statements("schema.sql"):
         connection.execute(statement)
     connection.execute("INSERT INTO names VALUES (0, '')")
     loading = _Loading(connection)
+    before_bytes = 0
     for segment in present(disk, folder):
         with closing(Intake(disk, folder, segment, None, connection)) as intake:
             for block in intake.blocks(vocabulary):
                 for found in block:
                     loading.add(found, intake.id)
                     intake.note_damage(connection, found.bad)
-                beat()
+                beat(before_bytes + intake.read_bytes)
             intake.note(connection)
+            before_bytes += intake.read_bytes
     with closing(Lines(disk, folder, connection)) as lines:
         loading.settle(lines, vocabulary)
 
