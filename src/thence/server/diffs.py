@@ -21,7 +21,7 @@ from thence.server.root import FoundLog
 from thence.server.served import Served, served
 from thence.server.summaries import size_bytes
 
-# both logs are held in memory, about ten bytes for each of theirs
+# both logs are held in memory, about four bytes for each of theirs: half a gigabyte at most
 LOG_BYTES_MAX = 64 * 1024 * 1024
 _one_at_a_time = Lock()
 
