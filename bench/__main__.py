@@ -10,6 +10,7 @@ from pathlib import Path
 from bench import (
     coldstart,
     contended,
+    differing,
     durable,
     emission,
     handovers,
@@ -195,6 +196,16 @@ def indexing_rows(place: Path) -> None:
             print(f"    {name}: {measured(Path(folder)):.1f} {unit}")
 
 
+def differing_rows(place: Path) -> None:
+    """Two runs of 100,000 events compared, the whole command."""
+    with tempfile.TemporaryDirectory(dir=place) as folder:
+        figures = differing.figures(Path(folder))
+    found = max(each.wall_s for each in figures.values())
+    row("thence diff of two runs of 100,000 events", f"{found:.2f} s", "2 s", found <= 2)
+    for name, each in figures.items():
+        print(f"    {name:<38} {each.wall_s:>6.2f} s, {each.processor_s:.2f} s of the processor")
+
+
 def part_rows(place: Path) -> None:
     """What explains a target that is missed."""
     print("\nwhere the time goes, in µs")
@@ -228,6 +239,7 @@ def main() -> None:
         emission_rows(place)
         verifying_rows(place)
         indexing_rows(place)
+        differing_rows(place)
         opening_rows(place)
         coldstart_rows(place)
         part_rows(place)
