@@ -21,7 +21,7 @@ from thence.log.disk import NOTHING, NOWHERE, Disk, FileState
 from thence.log.identity import read_info
 from thence.log.reading import reading
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 WAIT_S = 10.0
 BUSY_S = 2.0
 # where SQLite's shared memory does not reach other hosts, or nowhere

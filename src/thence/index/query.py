@@ -8,7 +8,7 @@ a time, over what the columns leave.
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Unpack
 
 from thence.core.event import Event
@@ -19,8 +19,9 @@ from thence.index.judging import judge
 from thence.index.lines import Extent
 from thence.index.lookup import events_at
 from thence.index.page import Page, Paging, Wanted
-from thence.index.selection import NUMBER_MAX, Selection, selection
-from thence.index.stretch import Stretch, stretch, tallied
+from thence.index.selection import NUMBER_MAX, selection
+from thence.index.shelves import named
+from thence.index.stretch import Stretch, behind, counts, stretch, tallied
 
 BATCH_EVENTS = 1_000
 BATCH_BYTES = 4 * 1024 * 1024
@@ -51,10 +52,12 @@ def _count(index: Index, connection: sqlite3.Connection, filter: Filter) -> int:
     asked = selection(connection, filter)
     if asked is None:
         return 0
-    whole = stretch(connection, asked, _newest(connection), is_counted=True)
-    if not filter.where:
-        return _total(connection, whole, asked)
-    return sum(1 for _ in _judged(index, connection, whole, filter, False))
+    newest = _newest(connection)
+    whole = stretch(connection, asked, newest)
+    if filter.where:
+        return sum(1 for _ in _judged(index, connection, whole, filter, False))
+    known = _known_total(connection, whole, newest)
+    return known if known is not None else _total(connection, whole, counts(connection, whole))
 
 
 def _page(index: Index, connection: sqlite3.Connection, filter: Filter, wanted: Wanted) -> Page:
@@ -62,31 +65,45 @@ def _page(index: Index, connection: sqlite3.Connection, filter: Filter, wanted: 
     asked = selection(connection, filter)
     if asked is None:
         return wanted.page([], newest, 0)
-    whole = stretch(connection, asked, newest, is_counted=wanted.mark is None)
+    whole = stretch(connection, asked, newest)
     if wanted.mark is not None:
         whole = _behind(connection, whole, wanted, newest)
     if filter.where:
         total, events = _judged_page(index, connection, whole, filter, wanted)
+    elif wanted.mark is not None:
+        total = wanted.mark.total
+        events = _events(index, connection, whole, 0, wanted.room(total), wanted.descending)
     else:
-        total = wanted.mark.total if wanted.mark else _total(connection, whole, asked)
-        events = _events(index, connection, whole, wanted, total)
+        known = _known_total(connection, whole, newest)
+        total, events = _first_page(index, connection, whole, wanted, known)
     return wanted.page(events, newest, total)
 
 
 def _newest(connection: sqlite3.Connection) -> int:
     """Returns the highest arrival, which is how many events there are."""
-    found = tallied(connection, {})
-    assert found is not None
-    return found
+    row = connection.execute("SELECT value FROM meta WHERE key = 'events'").fetchone()
+    return int(row[0])
 
 
-def _total(connection: sqlite3.Connection, whole: Stretch, asked: Selection) -> int:
-    """Counts the events of a stretch, which is all of what is asked."""
-    known = tallied(connection, asked.names) if not asked.spans else None
-    if known is None:
-        known = whole.known_count
-    if known is not None:
-        return known
+def _known_total(connection: sqlite3.Connection, whole: Stretch, newest: int) -> int | None:
+    """Counts the events of all of a selection, where that is known without them."""
+    names, spans = whole.selection
+    if whole.selection.is_open:
+        return newest
+    if spans:
+        return None
+    if len(names) > 1:
+        return tallied(connection, names)
+    ((column, ids),) = names.items()
+    return named(connection, column, ids)
+
+
+def _total(
+    connection: sqlite3.Connection, whole: Stretch, found: Sequence[tuple[int, int]] | None
+) -> int:
+    """Counts the events of all of a selection by its shelves, or one by one."""
+    if found is not None:
+        return sum(events for _, events in found)
     columns = whole.selection.columns
     if len(columns) == 1:  # its index holds all that is asked
         whole = whole._replace(lead=columns[0])
@@ -131,15 +148,33 @@ def _key(lamport: int, seq: int, stamp: str | None, event_id: str, node: str) ->
     return lamport, *own, event_id.encode()
 
 
+def _first_page(
+    index: Index, connection: sqlite3.Connection, whole: Stretch, wanted: Wanted, total: int | None
+) -> tuple[int, list[Event]]:
+    """Returns the total and the events of a page that counts its offset from the beginning."""
+    offset, descending = wanted.offset, wanted.descending
+    is_arithmetic = whole.known_count is not None
+    if total is None or (0 < offset < total and not is_arithmetic):
+        found = counts(connection, whole)
+        total = _total(connection, whole, found) if total is None else total
+        if found is not None and offset:
+            whole, offset = behind(whole, found, offset, descending)
+    elif is_arithmetic:
+        whole, offset = whole.behind(offset, descending), 0
+    return total, _events(index, connection, whole, offset, wanted.room(total), descending)
+
+
 def _events(
-    index: Index, connection: sqlite3.Connection, whole: Stretch, wanted: Wanted, total: int
+    index: Index,
+    connection: sqlite3.Connection,
+    whole: Stretch,
+    offset: int,
+    limit: int,
+    descending: bool,
 ) -> list[Event]:
-    """Reads the events of a page."""
-    offset = wanted.offset
-    if offset and whole.known_count is not None:
-        whole, offset = whole.behind(offset, wanted.descending), 0
-    values = {"limit": wanted.room(total), "offset": offset}
-    places = connection.execute(whole.sql(wanted.descending), values)
+    """Reads so many events of a stretch, behind so many others."""
+    values = {"limit": limit, "offset": offset}
+    places = connection.execute(whole.sql(descending), values)
     return events_at(index, connection, [place for (place,) in places])
 
 

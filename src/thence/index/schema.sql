@@ -58,6 +58,25 @@ CREATE TABLE tallies (
     PRIMARY KEY (type, actor)
 ) WITHOUT ROWID;
 
+-- stretches of 2^23 places: how many events stand there, how many have a turn and a time, and
+-- values that none of them passes
+CREATE TABLE shelves (
+    shelf INTEGER PRIMARY KEY,
+    events INTEGER NOT NULL,
+    turns INTEGER NOT NULL,
+    turn_first INTEGER,
+    turn_last INTEGER,
+    times INTEGER NOT NULL,
+    time_first INTEGER,
+    time_last INTEGER
+);
+
+-- how many events of a type, a stream, an actor stand there: kinds 0, 1, 2
+CREATE TABLE shelf_names (
+    shelf INTEGER NOT NULL, kind INTEGER NOT NULL, name INTEGER NOT NULL, events INTEGER NOT NULL,
+    PRIMARY KEY (shelf, kind, name)
+) WITHOUT ROWID;
+
 -- the first bad lines of the log, told where an event would be served
 CREATE TABLE damage (
     segment INTEGER NOT NULL, offset INTEGER NOT NULL, length INTEGER NOT NULL,
