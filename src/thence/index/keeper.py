@@ -17,7 +17,7 @@ from thence.index.builder import Builder
 from thence.index.known import Known, Present, Stale, known_segments, matched, present
 from thence.index.loading import load
 from thence.index.seat import Busy, Files, Seat
-from thence.log.disk import NOTHING, NOWHERE, Disk, FileState
+from thence.log.disk import NOTHING, NOWHERE, Disk, FileState, noise_bits
 from thence.log.identity import read_info
 from thence.log.reading import reading
 
@@ -236,7 +236,7 @@ class Keeper:
         beat = seat.beat if seat is not None else _nothing
         load(self._disk, self._folder, self._vocabulary, connection, beat)
         count = connection.execute("SELECT count(*) FROM events").fetchone()[0]
-        named = {**self._name(), "commits": 0, "events": count}
+        named = {**self._name(), "made": noise_bits(62), "commits": 0, "events": count}
         connection.executemany("INSERT INTO meta VALUES (?, ?)", named.items())
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         connection.execute("COMMIT")

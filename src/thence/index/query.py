@@ -1,14 +1,15 @@
 """Questions to an index: a page of the events that match a filter, and how many there are.
 
 The cost of a page does not depend on the size of the log: it is found from where the page
-before ended, or by arithmetic, or in the index of a column. A total is tallied, or counted
-once and kept in the cursor. What `where` asks is judged on the events themselves, a batch at
-a time, over what the columns leave.
+before ended, or by arithmetic, or in the index of a column; a total and an offset by what is
+tallied. What `where` asks is judged on the events themselves, a batch at a time, over what
+the columns leave: all of them for a first page, which is remembered until the log has grown.
 """
 
-import json
 import sqlite3
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from itertools import accumulate, islice
 from typing import Unpack
 
 from thence.core.event import Event
@@ -19,12 +20,17 @@ from thence.index.judging import judge
 from thence.index.lines import Extent
 from thence.index.lookup import events_at
 from thence.index.page import Page, Paging, Wanted
+from thence.index.remembered import Found, found, state
 from thence.index.selection import NUMBER_MAX, selection
 from thence.index.shelves import named
 from thence.index.stretch import Stretch, behind, counts, stretch, tallied
 
 BATCH_EVENTS = 1_000
 BATCH_BYTES = 4 * 1024 * 1024
+
+# place, and where the line lies; the id of another tool's line, which has no checksum
+Candidate = tuple[int, int, int, int, str | None]
+_CANDIDATE = "place, segment, offset, length, CASE seq WHEN 0 THEN event_id END"
 
 
 def page(
@@ -55,7 +61,7 @@ def _count(index: Index, connection: sqlite3.Connection, filter: Filter) -> int:
     newest = _newest(connection)
     whole = stretch(connection, asked, newest)
     if filter.where:
-        return sum(1 for _ in _judged(index, connection, whole, filter, False))
+        return _found(index, connection, whole, filter).total
     known = _known_total(connection, whole, newest)
     return known if known is not None else _total(connection, whole, counts(connection, whole))
 
@@ -182,43 +188,60 @@ def _judged_page(
     index: Index, connection: sqlite3.Connection, whole: Stretch, filter: Filter, wanted: Wanted
 ) -> tuple[int, list[Event]]:
     """Returns the total and the events of a page whose candidates have to be read."""
-    events: list[Event] = []
-    found = 0
-    room = wanted.room(NUMBER_MAX if wanted.mark is None else wanted.mark.total)
-    for event in _judged(index, connection, whole, filter, wanted.descending):
-        found += 1
-        if wanted.offset < found and len(events) < room:
-            events.append(event)
-        if wanted.mark is not None and len(events) == room:
-            break
-    return found, events
+    known: Found | None
+    if wanted.mark is None:
+        known = _found(index, connection, whole, filter)
+        total, begin = known.total, wanted.offset
+    else:
+        known = index.remembered.get(state(connection), filter)
+        total, begin = wanted.mark.total, 0
+    room = wanted.room(total)
+    if known is None or known.places is None or whole.snapshot is not None:
+        matching = _matching(index, connection, whole, filter, wanted.descending)
+        places = list(islice(matching, begin, begin + room))
+    else:
+        first, end = (bisect_left(known.places, place) for place in (whole.first, whole.last + 1))
+        those = known.places[first:end]
+        if wanted.descending:
+            those.reverse()
+        places = those[begin : begin + room].tolist()
+    return total, events_at(index, connection, places)
 
 
-def _judged(
+def _found(index: Index, connection: sqlite3.Connection, whole: Stretch, filter: Filter) -> Found:
+    """Finds all that `where` asks for among all candidates, or remembers it."""
+    now = state(connection)
+    known = index.remembered.get(now, filter)
+    if known is None:
+        known = found(_matching(index, connection, whole, filter, False))
+        index.remembered.put(now, filter, known)
+    return known
+
+
+def _matching(
     index: Index, connection: sqlite3.Connection, whole: Stretch, filter: Filter, descending: bool
-) -> Iterator[Event]:
-    """Yields those candidates, in order, for which all that `where` asks holds."""
-    holds = judge(filter.where)
+) -> Iterator[int]:
+    """Yields the places of those candidates, in order, for which all that `where` asks holds."""
+    holds = judge(filter.where, index.vocabulary)
     values = {"limit": NUMBER_MAX, "offset": 0}
-    places = connection.execute(whole.sql(descending), values)
-    while some := [place for (place,) in places.fetchmany(BATCH_EVENTS)]:
-        for batch in _batches(connection, some):
-            yield from (event for event in index.fetch(connection, batch) if holds(event))
+    candidates = connection.execute(whole.sql(descending, _CANDIDATE), values)
+    while some := candidates.fetchmany(BATCH_EVENTS):
+        for batch in _batches(some):
+            lines = index.lines(connection, map(_extent, batch))
+            yield from (row[0] for row, line in zip(batch, lines, strict=True) if holds(line))
 
 
-def _batches(connection: sqlite3.Connection, places: list[int]) -> Iterator[list[Extent]]:
-    """Yields where the events at places lie, so many at a time as memory should hold."""
-    extents = connection.execute(
-        "SELECT segment, offset, length FROM json_each(:places)"
-        " CROSS JOIN events ON place = value ORDER BY key",
-        {"places": json.dumps(places)},
-    )
-    batch: list[Extent] = []
-    size_bytes = 0
-    for extent in extents:
-        batch.append(extent)
-        size_bytes += extent[2]
-        if size_bytes >= BATCH_BYTES:
-            yield batch
-            batch, size_bytes = [], 0
-    yield batch
+def _batches(rows: list[Candidate]) -> Iterator[list[Candidate]]:
+    """Yields candidates, so many at a time as memory should hold their lines."""
+    ends = list(accumulate(row[3] for row in rows))
+    first = 0
+    while first < len(rows):
+        before = ends[first - 1] if first else 0
+        end = max(bisect_left(ends, before + BATCH_BYTES), first + 1)
+        yield rows[first:end]
+        first = end
+
+
+def _extent(row: Candidate) -> Extent:
+    _, segment, offset, length, event_id = row
+    return (segment, offset, length) if event_id is None else (segment, offset, length, event_id)

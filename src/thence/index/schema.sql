@@ -1,7 +1,8 @@
 -- The index of one log. It holds no bodies: where events lie, and what they are asked for by.
 -- All of it can be made again from the segments, so nothing here is ever migrated.
 
--- schema, log_id, vocabulary; events: how many there are; commits: how often it was written to
+-- schema, log_id, vocabulary; made: by chance, another one in each index; events: how many there
+-- are; commits: how often it was written to
 CREATE TABLE meta (key TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
 
 -- nodes, types, streams, subjects, actors: each text once; 0 is the empty one

@@ -63,10 +63,13 @@ class Stretch(NamedTuple):
             return self._replace(last=self.last - skipped * STRIDE)
         return self._replace(first=self.first + skipped * STRIDE)
 
-    def sql(self, descending: bool) -> str:
-        """Returns the question for its places, in order; it takes :limit and :offset."""
+    def sql(self, descending: bool, columns: str = "place") -> str:
+        """Returns the question for its places, in order; it takes :limit and :offset.
+
+        Other columns may stand behind the place.
+        """
         order = "ORDER BY place DESC" if descending else "ORDER BY place"
-        parts = [f"SELECT place FROM {part}" for part in self._parts()]
+        parts = [f"SELECT {columns} FROM {part}" for part in self._parts()]
         return f"{' UNION ALL '.join(parts)} {order} LIMIT :limit OFFSET :offset"
 
     def count_sql(self) -> str:
