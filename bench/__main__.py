@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 from bench import (
+    asking,
     coldstart,
     contended,
     differing,
@@ -206,6 +207,25 @@ def differing_rows(place: Path) -> None:
         print(f"    {name:<38} {each.wall_s:>6.2f} s, {each.processor_s:.2f} s of the processor")
 
 
+def asking_rows(place: Path) -> None:
+    """Row 12: single questions to an index of 1,000,000 events."""
+    with tempfile.TemporaryDirectory(dir=place) as folder, asking.asked(Path(folder)) as index:
+        questions = [
+            *((f"page of 100 {name}", asked, 20) for name, asked in asking.pages(index).items()),
+            ("one event", asking.one_event(index), 2),
+            *((f"cone of 10,000 {name}", asked, 50) for name, asked in asking.cones(index).items()),
+        ]
+        for name, question, target_ms in questions:
+            found = asking.times(index, question)
+            for which, each in (("p50", found.p50), ("p99", found.p99)):
+                told = f"{each:.2f} ms"
+                row(f"{name}, {which}", told, f"{target_ms} ms", each <= target_ms)
+            print(f"    the longest of {asking.ASKED}: {found.longest:.2f} ms")
+        seconds, again_ms = asking.where(index)
+        print(f"    first page of what `where` asks of 142,857 events: {seconds:.2f} s")
+        print(f"    another page of it: {again_ms:.2f} ms")
+
+
 def part_rows(place: Path) -> None:
     """What explains a target that is missed."""
     print("\nwhere the time goes, in µs")
@@ -240,6 +260,7 @@ def main() -> None:
         verifying_rows(place)
         indexing_rows(place)
         differing_rows(place)
+        asking_rows(place)
         opening_rows(place)
         coldstart_rows(place)
         part_rows(place)

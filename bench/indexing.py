@@ -4,6 +4,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from bench.rounds import per_second
@@ -37,11 +38,22 @@ print(next(line.split()[1] for line in lines if line.startswith("VmHWM")))
 """
 
 
-class Growing:
-    """A log of events of about 335 bytes with two causes, a subject and an actor each."""
+def _said(at: int) -> dict[str, str | int]:
+    """Returns what an event says that is not the same in all."""
+    return {"event_type": "trade", "subject": f"order/{at % 1_000}", "actor": f"ada{at % 7}"}
 
-    def __init__(self, folder: Path) -> None:
+
+class Growing:
+    """A log of events of about 335 bytes with two causes, a subject and an actor each.
+
+    `said` tells what the event of a number, counted from 0, says.
+    """
+
+    def __init__(
+        self, folder: Path, said: Callable[[int], Mapping[str, str | int]] = _said
+    ) -> None:
         self._path = current_path(folder)
+        self._said = said
         self._stamp = stamper("3f9ac1d2e4b5")
         self._causes: tuple[str, ...] = ()
         self._count = 0
@@ -53,10 +65,10 @@ class Growing:
             while self._count < end:
                 drafts = []
                 for number in range(min(_DRAFTS, end - self._count)):
-                    at = self._count + number
-                    members = {"subject": f"order/{at % 1_000}", "actor": f"ada{at % 7}"}
+                    members = dict(self._said(self._count + number))
+                    event_type = members.pop("event_type")
                     event = Members(
-                        new_id(), "trade", 1, now(), self._causes, **members, payload=_PAYLOAD
+                        new_id(), event_type, 1, now(), self._causes, **members, payload=_PAYLOAD
                     )
                     drafts.append(draft(event))
                     self._causes = (*self._causes[-1:], event.event_id)

@@ -19,6 +19,7 @@ from thence.index.builds import Builds
 from thence.index.keeper import WAIT_S, Keeper, opened
 from thence.index.known import Stale
 from thence.index.lines import Extent, Lines
+from thence.index.remembered import Remembered
 from thence.index.seat import Files
 from thence.log.disk import Disk, on_fork
 from thence.log.reading import reading
@@ -35,7 +36,7 @@ class Index:
 
     `cache` is the user's cache folder: there the index of a log lies that can't be written
     to; without one, and where that can't be written either, it is kept in memory. What making
-    it costs is added to `builds`.
+    it costs is added to `builds`; what took long to find is `remembered`, until the log has grown.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Index:
         self._keeper = Keeper(disk, folder, vocabulary, cache, builds or Builds())
         self._idle: list[tuple[sqlite3.Connection, Files]] = []
         self._lent = 0
+        self.remembered = Remembered()
         _Opened.indexes.add(self)
         finalize(self, _let_go, self._keeper, self._idle)
 
@@ -60,6 +62,11 @@ class Index:
     def folder(self) -> Path:
         """The folder of the log."""
         return self._folder
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The words of the host whose log it is."""
+        return self._vocabulary
 
     def freshen(self, timeout_s: float = WAIT_S) -> None:
         """Takes in what the log holds by now.

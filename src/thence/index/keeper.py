@@ -19,7 +19,7 @@ from thence.index.builds import Builds
 from thence.index.known import Known, Present, Stale, known_segments, matched, present
 from thence.index.loading import load
 from thence.index.seat import Busy, Files, Seat
-from thence.log.disk import NOTHING, NOWHERE, Disk, FileState, monotonic_ns
+from thence.log.disk import NOTHING, NOWHERE, Disk, FileState, monotonic_ns, noise_bits
 from thence.log.identity import read_info
 from thence.log.reading import reading
 from thence.log.segment import own_folder
@@ -256,7 +256,7 @@ class Keeper:
         connection.execute("BEGIN")
         load(self._disk, self._folder, self._vocabulary, connection, beat)
         count = connection.execute("SELECT count(*) FROM events").fetchone()[0]
-        named = {**self._name(), "commits": 0, "events": count}
+        named = {**self._name(), "made": noise_bits(62), "commits": 0, "events": count}
         connection.executemany("INSERT INTO meta VALUES (?, ?)", named.items())
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         connection.execute("COMMIT")

@@ -20,6 +20,7 @@ from thence.index.known import present
 from thence.index.lines import Lines
 from thence.index.places import ORDER, STRIDE, rewrite, statements
 from thence.index.rows import Key, Names, Taken, Times, columns_of, keys_of
+from thence.index.shelving import Shelving
 from thence.log.disk import Disk
 from thence.log.reader import rank
 
@@ -69,6 +70,7 @@ class _Loading:
         self._names = Names(connection)
         self._times = Times()
         self._tallies: Counter[tuple[int | None, int | None]] = Counter()
+        self._shelving = Shelving(connection)
         self._count = 0
         self._recent: dict[str, int] = {}
         self._last: Key = (-1, "", "", "")
@@ -87,6 +89,7 @@ class _Loading:
         places = range(first * STRIDE, self._count * STRIDE + 1, STRIDE)
         columns = columns_of(found, segment, self._names, self._times)
         self._tallies.update(zip(columns[_TYPE], columns[_ACTOR], strict=True))
+        self._shelving.add(places, columns)
         rows = zip(places, arrivals, *columns, strict=True)
         self._insert("INSERT INTO events VALUES", 2 + len(columns), rows)
         self._link(columns[0], [entry.caused_by for entry in those], places)
@@ -135,6 +138,7 @@ class _Loading:
 
     def settle(self, lines: Lines, vocabulary: Vocabulary) -> None:
         """Makes order, unique ids, causes and indexes of what was loaded."""
+        self._shelving.write()
         self._db.execute("INSERT OR IGNORE INTO waiting SELECT parent_id, child FROM unfound")
         self._db.execute("DROP TABLE temp.unfound")
         if not self._is_unique() or not self._is_sorted:
