@@ -79,7 +79,9 @@ def entries(lines: Sequence[bytes], vocabulary: Vocabulary) -> Sequence[Entry] |
     if _READABLE.get(vocabulary.name) is not vocabulary:
         return None
     try:
-        b"".join(lines).decode()  # the decoder does not look at the texts that it passes over
+        data = b"".join(lines)
+        if not data.isascii():
+            data.decode()  # the decoder does not look at the texts that it passes over
         found = list(map(_DECODE[vocabulary.name], lines))
     except (ValueError, RecursionError):
         return None
