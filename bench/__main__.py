@@ -21,7 +21,7 @@ from bench import (
     queued,
     verifying,
 )
-from bench.rounds import Contender, measure, ratio, spread
+from bench.rounds import ROUNDS, Contender, measure, ratio, spread
 
 MOVED_MAX = 2.0
 
@@ -195,6 +195,18 @@ def indexing_rows(place: Path) -> None:
     ):
         with tempfile.TemporaryDirectory(dir=place) as folder:
             print(f"    {name}: {measured(Path(folder)):.1f} {unit}")
+    rebuild_parts(place)
+
+
+def rebuild_parts(place: Path) -> None:
+    """Where the time of a rebuild goes, beside that of executemany."""
+    print("    a rebuild, in µs of processor time an event")
+    rounds = []
+    for _ in range(ROUNDS):
+        with tempfile.TemporaryDirectory(dir=place) as folder:
+            rounds.append(indexing.rebuild_us(Path(folder)))
+    for name in rounds[0]:
+        print(f"        {name:<38} {statistics.median(each[name] for each in rounds):>8.2f}")
 
 
 def differing_rows(place: Path) -> None:

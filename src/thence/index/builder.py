@@ -17,7 +17,7 @@ from thence.index.known import Known, Present
 from thence.index.lines import Lines
 from thence.index.places import STRIDE as STRIDE
 from thence.index.places import given, last, move, renumber
-from thence.index.rows import Key, Names, Row, Taken, Times, columns_of, keys_of
+from thence.index.rows import NULL, Key, Names, Row, Taken, Times, columns_of, keys_of
 from thence.index.shelving import Shelving
 from thence.log.disk import Disk, FileId
 from thence.log.reader import rank
@@ -194,7 +194,7 @@ class Builder:
         shelving = Shelving(self._db)
         shelving.add(places, list(zip(*rows, strict=True)), sign)
         shelving.write()
-        counted = Counter((row[5], row[8] or 0) for row in rows)
+        counted = Counter((row[5], 0 if row[8] in (None, NULL) else row[8]) for row in rows)
         self._db.executemany(
             "INSERT INTO tallies VALUES (?, ?, ?)"
             " ON CONFLICT DO UPDATE SET events = events + excluded.events",

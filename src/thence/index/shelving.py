@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from thence.index.rows import NULL
+
 # 8,192 events where they stand a stride apart
 SHELF_BITS = 23
 # by which number a column of names is tallied, and where it stands in a row of columns
@@ -80,13 +82,13 @@ class Shelving:
         self._rows.append(tuple(row))
         for kind, at in enumerate(_NAMES):
             for name, count in Counter(columns[at]).items():
-                if name is not None:
+                if name is not None and name is not NULL:
                     self._names[number, kind, name] += sign * count
 
 
 def _spanned(values: Sequence[int | None], sign: int) -> tuple[int | None, ...]:
     """Returns how many values there are, the least and the greatest."""
-    there = [value for value in values if value is not None]
+    there = [value for value in values if value is not None and value is not NULL]
     return (sign * len(there), min(there), max(there)) if there else (0, None, None)
 
 
