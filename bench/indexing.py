@@ -180,7 +180,7 @@ def rebuild_us(folder: Path) -> dict[str, float]:
     connection = _database(folder / "rebuilt.db", Timed)
     assert isinstance(connection, Timed)
     start = time.process_time()
-    load(OS_DISK, folder, PLAIN, connection, lambda: None)
+    load(OS_DISK, folder, PLAIN, connection, lambda read_bytes: None)
     connection.execute("COMMIT")
     whole = time.process_time() - start
     for name, kind in _KINDS.items():
