@@ -169,6 +169,10 @@ class Answers:
             index = self._index()
         return index
 
+    def lacks_index(self) -> bool:
+        """Tells whether the next question will make an index from nothing, which takes seconds."""
+        return self._folder not in self._opened and not self._has_index() and self._is_indexed()
+
     def rebuild(self, on_read: Callable[[int], None] | None = None) -> int:
         """Makes the index again, also of a small log; returns how many events it holds."""
         from thence.core.filter import Filter
@@ -217,12 +221,17 @@ class Answers:
         return self._opened.setdefault(self._folder, made)
 
     def _is_indexed(self) -> bool:
+        if self._has_index():
+            return True
         with reading(self._folder):
-            if self._disk.path_id(str(own_folder(self._folder) / "index.db")) is not None:
-                return True
             paths = segments(self._disk, self._folder)
             sizes = (self._disk.path_id(str(path)) for path in paths)
             return sum(there[1] for there in sizes if there) >= INDEXED_BYTES_MIN
+
+    def _has_index(self) -> bool:
+        with reading(self._folder):
+            path = own_folder(self._folder) / "index.db"
+            return self._disk.path_id(str(path)) is not None
 
     def _among_all(self, event: Cause) -> tuple[Event, list[Event]]:
         events = self.events()

@@ -44,8 +44,7 @@ class Logs:
     @contextmanager
     def using(self, found: FoundLog, is_kept: bool = True) -> Iterator[OpenLog]:
         """Gives a log, which stays open until the block ends, and longer if it `is_kept`."""
-        there = OS_DISK.path_id(str(found.folder))
-        key = (str(found.folder), there[0] if there else NOWHERE, found.vocabulary.name)
+        key = _key(found)
         with self._mutex:
             log = self._opened.get(key)
             if log is None:
@@ -65,6 +64,11 @@ class Logs:
                 is_kept = self._opened.get(key) is log
             if not is_kept:
                 _close([log])
+
+    def lacks_index(self, found: FoundLog) -> bool:
+        """Tells whether the next question to a log makes its index, which takes seconds."""
+        log = self._opened.get(_key(found)) or OpenLog(found.folder, found.vocabulary, self.builds)
+        return log.answers.lacks_index()
 
     @property
     def open(self) -> int:
@@ -88,3 +92,8 @@ class Logs:
 def _close(logs: list[OpenLog]) -> None:
     for log in logs:
         log.answers.close()
+
+
+def _key(found: FoundLog) -> _Key:
+    there = OS_DISK.path_id(str(found.folder))
+    return str(found.folder), there[0] if there else NOWHERE, found.vocabulary.name
