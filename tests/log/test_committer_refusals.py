@@ -1,0 +1,290 @@
+"""A batch that the disk breaks: what is written, told, kept, tried again, lost, and the count."""
+
+import errno
+
+import pytest
+from tests.events import drafted, new_id
+from tests.log.errors import said
+from tests.log.faults import WAIT_S, FillingDisk, GatedDisk
+from tests.log.processes import lines
+from tests.log.test_committer import Told, prepared, types
+
+import thence
+from thence.core.vocabulary import PLAIN
+from thence.errors import AppendFailed, LogFull, LogReadOnly, OutcomeUnknown
+from thence.log import committer as module
+from thence.log.batch import Waiting
+from thence.log.disk import OS_DISK
+from thence.log.state import StatePage
+from thence.replica import Replica
+
+
+@pytest.fixture(autouse=True)
+def identity(tmp_path, monkeypatch):
+    prepared(tmp_path)
+    monkeypatch.setattr(module, "RETRY_S", 10 * WAIT_S)  # the test says when it is tried again
+
+
+@pytest.fixture
+def opened(tmp_path):
+    """Open a log whose thread stands in its first sync: what is queued now is one batch."""
+    gates = []
+
+    def at_its_first_sync(disk):
+        gates.append(disk.gate)
+        told = Told()
+        log = Replica(tmp_path, PLAIN, disk=disk, tell=told)
+        log.emit("first")
+        assert disk.arrived.wait(WAIT_S)
+        return log, told
+
+    yield at_its_first_sync
+    for gate in gates:  # a test that failed leaves nobody in its thread
+        gate.set()
+
+
+def made(types):
+    return [drafted(new_id(), event_type, {}) for event_type in types]
+
+
+def queue(log, *items):
+    for item in items:
+        if isinstance(item, Waiting):
+            log.committer.join(item)
+        else:
+            log.committer.put(item)
+
+
+def try_again(log):
+    """Have what is kept tried again, with what was queued since, as happens each second."""
+    flush = Waiting()
+    log.committer.join(flush)
+    log.committer._wakeup.open()
+    assert flush.wait(WAIT_S)
+    return flush
+
+
+def ids(drafts):
+    return [draft.event_id for draft in drafts]
+
+
+def counts(folder):
+    """Read how many events the page calls accepted and committed."""
+    page = StatePage(OS_DISK, folder)
+    assert page.look()
+    (slot,) = page.living()
+    return slot.accepted, slot.committed
+
+
+def notices(folder):
+    return [
+        event.payload
+        for event in thence.open(folder).read()
+        if event.event_type == "log.write_failed"
+    ]
+
+
+def test_broken_batch_is_parted_into_what_is_written_told_and_kept(tmp_path, opened):
+    disk = FillingDisk()
+    log, told = opened(disk)
+    a, b, c, d, e, f, g = made("abcdefg")
+    one, pair, flush, last = Waiting((b,)), Waiting((d, e)), Waiting(), Waiting((g,))
+    queue(log, a, one, c, pair, f, flush, last)
+    disk.lines_left = 4
+    disk.gate.set()
+    told.wait_for("refused")
+    (refused,) = told.all("refused")
+    error = refused["error"]
+    assert refused == {"event_ids": [f.event_id], "error": error}
+    assert said(error) == (
+        LogFull,
+        "could not append to",
+        str(tmp_path / "events.jsonl"),
+        "as said",
+        "free some space, then try again",
+    )
+    stored = (tmp_path / "events.jsonl").read_bytes().splitlines(keepends=True)
+    assert all(item.wait(WAIT_S) for item in (one, pair, flush, last))
+    assert (one.outcomes, one.error) == ([stored[2]], None)
+    assert (pair.outcomes, pair.error) == ([stored[4]], error)
+    assert (flush.outcomes, flush.error) == ([], error)
+    assert (last.outcomes, last.error) == ([], error)
+    assert counts(tmp_path) == (4, 3)
+    disk.lines_left = None
+    assert try_again(log).result() == []
+    assert told.words == [("refused", refused), ("resumed", {"count": 3})]
+    assert types(tmp_path) == ["first", "a", "b", "c", "d", "log.write_failed", "f"]
+    assert notices(tmp_path) == [{"count": 3, "reason": str(error)}]
+    assert counts(tmp_path) == (4, 4)
+    assert log.close()
+
+
+def test_refusals_in_a_row_count_each_event_once_and_name_the_last_reason(tmp_path, opened):
+    disk = FillingDisk()
+    log, told = opened(disk)
+    a, b, c, d = made("abcd")
+    queue(log, a)
+    disk.lines_left = 0
+    disk.gate.set()
+    told.wait_for("refused")
+    disk.error = OSError(errno.EIO, "said next")
+    pair = Waiting((b, c))
+    queue(log, d, pair)
+    try_again(log)
+    assert pair.error is told.all("refused")[1]["error"]
+    for _ in range(2):
+        assert isinstance(try_again(log).error, AppendFailed)
+    assert [facts["event_ids"] for facts in told.all("refused")] == [ids([a]), ids([d])]
+    assert told.all("resumed") == []
+    assert counts(tmp_path) == (3, 1)
+    disk.lines_left = None
+    try_again(log).result()
+    assert told.all("resumed") == [{"count": 4}]
+    assert types(tmp_path) == ["first", "log.write_failed", "a", "d"]
+    assert notices(tmp_path) == [{"count": 4, "reason": str(pair.error)}]
+    assert str(pair.error).endswith(": said next")
+    assert counts(tmp_path) == (3, 3)
+    assert log.close()
+    assert log.committer.failed_count == 0
+
+
+@pytest.mark.parametrize(
+    ("kept", "queued", "room", "refused", "told_counts"),
+    [
+        ("a", "", 1, "", [1]),
+        ("a", "b", 1, "b", [1, 1]),
+        ("ab", "c", 2, "c", [2, 1]),
+        ("ab", "cd", 3, "cd", [2, 2]),
+        ("a", "bcd", 3, "cd", [1, 2]),
+        ("abc", "d", 2, "d", [3, 1]),
+    ],
+)
+def test_retry_that_is_broken_in_its_turn_tells_of_the_new_ones_alone(
+    tmp_path, opened, kept, queued, room, refused, told_counts
+):
+    disk = FillingDisk()
+    log, told = opened(disk)
+    first, later = made(kept), made(queued)
+    queue(log, *first)
+    disk.lines_left = 0
+    disk.gate.set()
+    told.wait_for("refused")
+    disk.lines_left = room  # the notice is the first to find it
+    queue(log, *later)
+    try_again(log)
+    new = [draft for draft, name in zip(later, queued, strict=True) if name in refused]
+    expected = [ids(first), ids(new)] if new else [ids(first)]
+    assert [facts["event_ids"] for facts in told.all("refused")] == expected
+    disk.lines_left = None
+    try_again(log).result()
+    assert told.all("resumed") == [{"count": count} for count in told_counts]
+    assert [notice["count"] for notice in notices(tmp_path)] == told_counts
+    found = [name for name in types(tmp_path) if name != "log.write_failed"]
+    assert found == ["first", *kept, *queued]
+    assert log.close()
+
+
+def test_sync_that_fails_for_good_loses_the_emitted_and_says_which_by_what(tmp_path, opened):
+    disk = FillingDisk()
+    log, told = opened(disk)
+    a, b, c, d = made("abcd")
+    waiting = Waiting((b,))
+    queue(log, a, waiting, c)
+    disk.syncs_left = 1  # that of the first event
+    disk.gate.set()
+    told.wait_for("lost")
+    (refused,) = told.all("refused")
+    error = refused["error"]
+    assert refused == {"event_ids": ids([a, c]), "error": error}
+    assert told.all("lost") == [refused]
+    assert (type(error), error.cause) == (OutcomeUnknown, "device error")
+    assert waiting.wait(WAIT_S)
+    assert (waiting.outcomes, waiting.error) == ([], error)
+    assert log.committer.failed_count == 2
+    assert counts(tmp_path) == (3, 3)
+    queue(log, d)
+    told.wait_for("lost", 2)
+    last = told.all("lost")[1]
+    assert last == {"event_ids": ids([d]), "error": told.all("refused")[1]["error"]}
+    assert isinstance(last["error"], LogReadOnly)
+    assert log.committer.failed_count == 3
+    assert counts(tmp_path) == (4, 4)
+    assert not log.close()
+    assert log.committer.queued == 0
+    assert len(told.all("lost")) == 2
+
+
+def test_sync_that_fails_for_good_with_callers_alone_loses_nothing_unsaid(tmp_path, opened):
+    disk = FillingDisk()
+    log, told = opened(disk)
+    one, other, late = (Waiting((draft,)) for draft in made("abc"))
+    queue(log, one, other)
+    disk.syncs_left = 1
+    disk.gate.set()
+    for item in (one, other):
+        assert item.wait(WAIT_S)
+        with pytest.raises(OutcomeUnknown):
+            item.result()
+    queue(log, late)
+    assert late.wait(WAIT_S)
+    assert isinstance(late.error, LogReadOnly)
+    assert told.all("refused") == told.all("lost") == []
+    assert log.close()
+
+
+class HalvingDisk(GatedDisk):
+    """While `is_halving` the second line of a write loses its newline, and nothing is cut back."""
+
+    def __init__(self):
+        super().__init__()
+        self.is_halving = False
+        self.is_full = False
+
+    def write(self, descriptor, data):
+        if self.is_full:
+            raise OSError(errno.ENOSPC, "as said")
+        if self.is_halving:
+            self.is_full = True
+            data = data[: data.index(b"\n", data.index(b"\n") + 1)]
+        return super().write(descriptor, data)
+
+    def truncate(self, descriptor, size):
+        if self.is_halving:
+            raise OSError(errno.EIO, "as said")
+        super().truncate(descriptor, size)
+
+
+@pytest.mark.parametrize("waits", ["", "b", "c"])
+def test_line_that_may_be_there_or_not_is_there_once_after_the_retry(tmp_path, opened, waits):
+    disk = HalvingDisk()
+    log, told = opened(disk)
+    for name, draft in zip("abcd", made("abcd"), strict=True):
+        queue(log, Waiting((draft,)) if name in waits else draft)
+    disk.is_halving = True
+    disk.gate.set()
+    told.wait_for("refused")
+    assert type(told.all("refused")[0]["error"]) is OutcomeUnknown
+    disk.is_halving = disk.is_full = False
+    try_again(log).result()
+    found = [name for name in types(tmp_path) if not name.startswith("log.")]
+    assert found == ["first", "a", "b", *(name for name in "cd" if name not in waits)]
+    assert log.close()
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_log_is_not_searched_for_what_was_refused_whole(tmp_path, opened, waits):
+    disk = FillingDisk()
+    log, told = opened(disk)
+    a, b = made("ab")
+    queue(log, *([Waiting((a,))] if waits else [a]), b)
+    disk.lines_left = 0
+    disk.gate.set()
+    told.wait_for("refused")
+    disk.opened.clear()
+    disk.lines_left = None
+    try_again(log).result()
+    queue(log, *made("c"))
+    log.flush()
+    assert disk.opened == []
+    assert len(lines(tmp_path)) == 4 + (not waits)
+    assert log.close()
