@@ -36,6 +36,7 @@ def opened(tmp_path):
         log = Replica(tmp_path, PLAIN, disk=disk, tell=told)
         log.emit("first")
         assert disk.arrived.wait(WAIT_S)
+        log.committer._wakeup.wait(0)  # the start has left it open
         return log, told
 
     yield at_its_first_sync
