@@ -143,12 +143,12 @@ def test_each_who_leaves_lets_the_next_go_and_not_those_behind():
     states = []
 
     def answered():
-        assert not first.is_gone
+        assert first.is_gone is False
         answer(waiting, [b"1", b"2", b"3", b"4"], None)
         states.append([item.is_open for item in waiting])
 
     def first_leaves():
-        assert not second.is_gone
+        assert second.is_gone is False
         assert first.wait(0.25) is True
         states.append([item.is_open for item in waiting])
 

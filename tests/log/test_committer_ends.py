@@ -94,6 +94,13 @@ def test_log_without_a_thread_closes_in_its_callers_and_starts_none_after(tmp_pa
     log.committer.start()
     assert log.committer._thread is None
     assert log.close() is True
+    late = drafted(new_id(), "late", {})
+    for use in (
+        lambda: log.committer.join(Waiting((late,))),
+        lambda: log.committer.put(late),
+        lambda: log.committer.append(late, WAIT_S),
+    ):
+        assert raised(use) == closed_words(tmp_path)
 
 
 def test_close_in_the_thread_itself_leaves_it_to_drain(tmp_path):

@@ -175,6 +175,7 @@ def test_segment_is_opened_once_and_known_after_its_rotation(tmp_path, disk, fol
     path.write_bytes(lines[1])
     assert told(follower.events()) == [1, 2]
     # once to read it, and once more to know it by its beginning
+    assert ("read_at", 0, 256) in disk.calls
     opened = [name for _, name in disk.taken("open_read")]
     assert opened == [CURRENT, OLDEST, CURRENT, OLDEST]
     assert list(follower.events()) == []
@@ -235,6 +236,22 @@ def test_segment_that_can_not_be_looked_at_is_closed_and_the_error_is_the_system
 
     broken = OSError(errno.EIO, "as said")
     (tmp_path / CURRENT).write_bytes(line_of())
+    before = open_files()
+    with pytest.raises(OSError, match="as said") as caught:
+        list(Follower(Failing(), tmp_path, PLAIN).events())
+    assert caught.value is broken
+    assert open_files() == before
+
+
+@pytest.mark.parametrize("has_current", [False, True])
+def test_folder_that_can_not_be_listed_leaves_no_file_open(tmp_path, has_current):
+    class Failing(Disk):
+        def names(self, folder):
+            raise broken
+
+    broken = OSError(errno.EIO, "as said")
+    if has_current:
+        (tmp_path / CURRENT).write_bytes(line_of())
     before = open_files()
     with pytest.raises(OSError, match="as said") as caught:
         list(Follower(Failing(), tmp_path, PLAIN).events())
