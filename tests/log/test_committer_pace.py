@@ -13,7 +13,7 @@ from thence.core.vocabulary import PLAIN
 from thence.errors import LogBusy, OutcomeUnknown
 from thence.log import committer as module
 from thence.log.batch import Waiting
-from thence.log.disk import OS_DISK
+from thence.log.disk import OS_DISK, Disk
 from thence.log.gate import Gate
 from thence.log.lock import AppendLock
 from thence.replica import Replica
@@ -221,4 +221,60 @@ def test_wait_that_is_taken_up_again_ends_with_the_events_line(tmp_path, disk):
     log.flush()
     (line,) = caught.value.resume()
     assert line == (tmp_path / "events.jsonl").read_bytes().splitlines(keepends=True)[1]
+    assert log.close()
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_append_amid_an_append_of_its_own_thread_is_refused_and_hinders_no_later_one(
+    tmp_path, count
+):
+    class Interrupted(Disk):
+        is_armed = False
+
+        def sync_data(self, descriptor):
+            if self.is_armed:  # as by a signal handler
+                self.is_armed = False
+                within.append(raised(lambda: log.committer.append(made(), WAIT_S)))
+                within.append(raised(lambda: log.committer.append_all([made()], WAIT_S)))
+            super().sync_data(descriptor)
+
+    disk, within = Interrupted(), []
+    with Replica(tmp_path, PLAIN, disk=disk) as log:
+        log.append("zeroth")
+        disk.is_armed = True
+        if count == 1:
+            log.committer.append(made("a"), WAIT_S)
+        else:
+            log.committer.append_all([made("a"), made("b")], WAIT_S)
+        assert [(found.kind, found.hint) for found in within] == [
+            (LogBusy, "use emit in a signal handler: it only queues")
+        ] * 2
+        log.append("last")
+        assert not log.committer.is_running
+    assert types(tmp_path) == ["zeroth", *"ab"[:count], "last"]
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_append_amid_an_append_of_another_thread_goes_behind_it(tmp_path, disk, count):
+    log, _ = opened(tmp_path, disk)
+    one, *several = [made(name) for name in ("a", *"bc"[:count])]
+    found = []
+
+    def append(drafts):
+        if count == 1:
+            found.append(log.committer.append(drafts[0], WAIT_S))
+        else:
+            found.extend(log.committer.append_all(drafts, WAIT_S))
+
+    first = Thread(target=append, args=([one],))
+    first.start()
+    assert disk.arrived.wait(WAIT_S)
+    second = Thread(target=append, args=(several,))
+    second.start()
+    until(lambda: log.committer._queue or log.committer.is_running)
+    disk.gate.set()
+    for thread in (first, second):
+        thread.join(WAIT_S)
+    assert len(found) == 1 + count
+    assert types(tmp_path) == ["a", *"bc"[:count]]
     assert log.close()

@@ -1,6 +1,7 @@
 """A batch that the disk breaks: what is written, told, kept, tried again, lost, and the count."""
 
 import errno
+from threading import Thread
 
 import pytest
 from tests.events import drafted, event_of, new_id
@@ -8,6 +9,7 @@ from tests.log.errors import said
 from tests.log.faults import WAIT_S, FillingDisk, GatedDisk
 from tests.log.processes import lines
 from tests.log.test_committer import Told, prepared, types
+from tests.log.test_committer_bounds import until
 
 import thence
 from thence.core.vocabulary import PLAIN
@@ -183,6 +185,39 @@ def test_retry_that_is_broken_in_its_turn_tells_of_the_new_ones_alone(
     found = [name for name in types(tmp_path) if name != "log.write_failed"]
     assert found == ["first", *kept, *queued]
     assert log.close()
+
+
+def test_append_goes_behind_what_is_kept_though_its_notice_is_written(tmp_path, opened):
+    disk = FillingDisk()
+    log, told = opened(disk)
+    kept, appended = made(["kept", "appended"])
+    queue(log, kept)
+    disk.lines_left = 0
+    disk.gate.set()
+    told.wait_for("refused")
+    disk.lines_left = 1
+    try_again(log)
+    assert told.all("resumed") == [{"count": 1}]
+    disk.lines_left = None
+    appender = Thread(target=log.committer.append, args=(appended, WAIT_S))
+    appender.start()
+    until(lambda: log.committer._queue)
+    log.committer._wakeup.open()
+    appender.join(WAIT_S)
+    assert types(tmp_path) == ["first", "log.write_failed", "kept", "appended"]
+    assert log.close()
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_append_goes_behind_what_a_thread_that_died_left_in_the_queue(tmp_path, count):
+    with Replica(tmp_path, PLAIN) as log:
+        left, *appended = made(["left", *"ab"[:count]])
+        log.committer._queue.append(left)
+        if count == 1:
+            log.committer.append(appended[0], WAIT_S)
+        else:
+            log.committer.append_all(appended, WAIT_S)
+        assert types(tmp_path) == ["left", *"ab"[:count]]
 
 
 def test_sync_that_fails_for_good_loses_the_emitted_and_says_which_by_what(tmp_path, opened):
