@@ -14,6 +14,7 @@ from tests.log.test_committer import Told, held, prepared
 import thence
 from thence.core.vocabulary import PLAIN
 from thence.errors import AppendFailed, LogFull, OutcomeUnknown
+from thence.log import batch
 from thence.log import committer as module
 from thence.log.admission import Condition
 from thence.log.batch import (
@@ -202,6 +203,38 @@ def test_as_many_are_let_in_as_fit_beside_what_is_kept_for_a_retry(tmp_path, mon
     assert log.close()
     types = [event.event_type for event in log.read()]
     assert types == ["first", "log.write_failed", "kept", "fits", "fits", *["parked"] * 3]
+
+
+def test_as_many_are_let_in_as_fit_beside_what_a_turn_leaves_queued(tmp_path, monkeypatch):
+    monkeypatch.setattr(batch, "BATCH_EVENTS_MAX", 1)
+    monkeypatch.setattr(batch, "_TAKE_EVENTS", 1)
+    disk = WatchedDisk()
+    log = Replica(tmp_path, PLAIN, disk=disk, max_queue_size=3)
+    committer = log.committer
+    log.append("zeroth")
+    arrived, gate = Signal(), Signal()
+    left = []
+
+    def stand():
+        disk.before["write"] = lambda: left.append(len(committer._parking._gates))
+        arrived.set()
+        assert gate.wait(WAIT_S)
+
+    disk.before["write"] = stand
+    log.emit("first")
+    assert arrived.wait(WAIT_S)
+    for _ in range(3):
+        log.emit("fits")
+    parked = [Thread(target=log.emit, args=("parked",)) for _ in range(3)]
+    for count, thread in enumerate(parked, 1):
+        thread.start()
+        until(lambda count=count: len(committer._parking._gates) == count)
+    gate.set()
+    for thread in parked:
+        thread.join(WAIT_S)
+    assert log.close()
+    assert left[0] == 2  # of the three in the queue one was taken
+    assert len(list(log.read())) == 8
 
 
 def test_producer_that_finds_room_after_all_does_not_wait(tmp_path):

@@ -5,7 +5,7 @@ from threading import Thread
 
 import pytest
 from tests.events import drafted, event_of, new_id
-from tests.log.errors import said
+from tests.log.errors import raised, said
 from tests.log.faults import WAIT_S, FillingDisk, GatedDisk
 from tests.log.processes import lines
 from tests.log.test_committer import Told, prepared, types
@@ -13,7 +13,7 @@ from tests.log.test_committer_bounds import until
 
 import thence
 from thence.core.vocabulary import PLAIN
-from thence.errors import AppendFailed, LogFull, LogReadOnly, OutcomeUnknown
+from thence.errors import AppendFailed, LogBusy, LogFull, LogReadOnly, OutcomeUnknown
 from thence.log import committer as module
 from thence.log.batch import Waiting
 from thence.log.disk import OS_DISK, Disk
@@ -185,6 +185,26 @@ def test_retry_that_is_broken_in_its_turn_tells_of_the_new_ones_alone(
     found = [name for name in types(tmp_path) if name != "log.write_failed"]
     assert found == ["first", *kept, *queued]
     assert log.close()
+
+
+def test_append_by_who_is_told_of_a_refusal_is_refused_itself(tmp_path):
+    def tell(word, facts):
+        told(word, facts)
+        if word == "refused":
+            within.append(raised(lambda: log.append("within", timeout_s=0.01)).kind)
+
+    disk, told, within = FillingDisk(), Told(), []
+    disk.gate.set()
+    log = Replica(tmp_path, PLAIN, disk=disk, tell=tell)
+    log.append("first")
+    disk.lines_left = 0
+    log.emit("kept")
+    told.wait_for("refused")
+    disk.lines_left = None
+    try_again(log)
+    assert within == [LogBusy]
+    assert log.close()
+    assert types(tmp_path) == ["first", "log.write_failed", "kept"]
 
 
 def test_append_goes_behind_what_is_kept_though_its_notice_is_written(tmp_path, opened):
