@@ -93,6 +93,15 @@ def test_segment_that_vanishes_as_the_follower_begins_is_passed_over(tmp_path, d
     assert told(follower.events()) == [3]
 
 
+def test_older_segment_that_vanishes_brings_back_none_of_those_behind_it(tmp_path, disk, follower):
+    lines = numbered(3)
+    for name, line in zip((OLDEST, OLDER, CURRENT), lines, strict=True):
+        (tmp_path / name).write_bytes(line)
+    disk.before["names"] = (tmp_path / OLDEST).unlink
+    follower.skip_to_last(1)
+    assert told(follower.events()) == [3]
+
+
 def test_follow_begins_behind_an_event_and_says_which_it_did_not_find(tmp_path, disk):
     lines = numbered(3)
     (tmp_path / CURRENT).write_bytes(b"".join(lines))

@@ -1,8 +1,7 @@
 import shutil
 
-from tests.server.runs import make_run
+from tests.server.runs import make_large, make_run
 
-from thence.answers import INDEXED_BYTES_MIN
 from thence.server.logs import Logs
 from thence.server.root import Root
 
@@ -62,8 +61,7 @@ def test_look_at_many_leaves_what_is_open(tmp_path) -> None:
 def test_log_that_will_get_its_index_by_the_next_question_is_known(tmp_path) -> None:
     make_run(tmp_path, "small", count=2)
     big = make_run(tmp_path, "big", count=60)
-    current = big / "events.jsonl"
-    current.write_bytes(current.read_bytes() + b"\n" * INDEXED_BYTES_MIN)
+    make_large(big)
     root, logs = Root(tmp_path), Logs()
     assert not logs.lacks_index(root.find("small"))
     assert logs.lacks_index(root.find("big"))

@@ -5,20 +5,20 @@ import threading
 import anyio
 import anyio.lowlevel
 import pytest
-from tests.server.runs import make_run
+from tests.server.runs import LARGE_EVENTS, make_large, make_run
 
-from thence.answers import INDEXED_BYTES_MIN
 from thence.server.root import Root
 from thence.server.served import Served
 from thence.server.workers import THREADS
+
+WAIT_S = 20
 
 
 @pytest.fixture
 def served(tmp_path):
     make_run(tmp_path, "small", count=3)
     for number in range(THREADS + 1):
-        current = make_run(tmp_path, f"big{number}", count=3) / "events.jsonl"
-        current.write_bytes(current.read_bytes() + b"\n" * INDEXED_BYTES_MIN)
+        make_large(make_run(tmp_path, f"big{number}", count=3))
     made = Served(Root(tmp_path))
     yield made
     made.close()
@@ -30,14 +30,15 @@ def test_first_questions_to_many_large_logs_hold_up_no_question_to_another(serve
 
     async def asked() -> None:
         async def ask(log_id: str) -> None:
-            assert await served.look(log_id, lambda found: go.wait(20), True)
+            assert await served.look(log_id, lambda found: go.wait(WAIT_S), True)
 
         async with anyio.create_task_group() as tasks:
             for number in range(THREADS + 1):
                 tasks.start_soon(ask, f"big{number}")
-            tasks.start_soon(served.look_at_all, lambda logs: go.wait(20))
-            await anyio.lowlevel.checkpoint()
+            tasks.start_soon(served.look_at_all, lambda logs: go.wait(WAIT_S))
             with anyio.fail_after(10):
+                while served.workers._slow.statistics().tasks_waiting <= THREADS:
+                    await anyio.sleep(0.001)
                 total = await served.ask("small", lambda log: len(log.answers.events()), True)
             go.set()
         assert total == 3
@@ -51,7 +52,7 @@ def test_all_logs_are_looked_at_at_once_when_they_are_known(served) -> None:
 
     async def asked() -> None:
         first = await served.look_at_all(summed_up)
-        assert first == 3 * (THREADS + 2)
+        assert first == 3 * (THREADS + 2) + LARGE_EVENTS * (THREADS + 1)
         begun_in = await served.look_at_all(lambda logs: threading.get_ident())
         quick = {await served.workers.run(threading.get_ident) for _ in range(20)}
         assert begun_in in quick
