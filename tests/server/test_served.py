@@ -38,7 +38,7 @@ def test_first_questions_to_many_large_logs_hold_up_no_question_to_another(serve
             tasks.start_soon(served.look_at_all, lambda logs: go.wait(WAIT_S))
             with anyio.fail_after(10):
                 while served.workers._slow.statistics().tasks_waiting <= THREADS:
-                    await anyio.sleep(0.001)
+                    await served.workers.run(threading.get_ident)
                 total = await served.ask("small", lambda log: len(log.answers.events()), True)
             go.set()
         assert total == 3
