@@ -168,10 +168,8 @@ def _is_equal(a: object, b: object) -> bool:
 
 def _value(body: msgspec.Raw, name: str) -> Any:
     """Decodes a body, without what is volatile in it."""
-    data = bytes(body)
-    value = decoded(data)
-    is_told = name == "details" and (b'"latency' in data or b'"cost' in data)
-    if is_told and isinstance(value, dict):
+    value = decoded(body)
+    if name == "details" and isinstance(value, dict) and not VOLATILE.isdisjoint(value):
         return {key: item for key, item in value.items() if key not in VOLATILE}
     return value
 

@@ -42,7 +42,9 @@ class Ahead:
     def beside(self, places: Sequence[int]) -> list[int]:
         """Returns the places that are one step away from some places, which are in order."""
         found: list[int] = []
-        for place in places if self._sign > 0 else reversed(places):
+        if len(places) > 1 and self._sign < 0:
+            places = places[::-1]
+        for place in places:
             if not self._first <= place <= self._last:
                 self._go_on(place)
             far = self._known.get(place)

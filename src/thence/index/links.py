@@ -52,7 +52,9 @@ def cone(
         distance += 1
         is_narrow = len(layer) <= _FEW_PLACES
         found = ahead.beside(layer) if is_narrow else beside(connection, layer, direction)
-        layer = sorted({other for other in found if other not in distances})
+        layer = [other for other in found if other not in distances]
+        if len(layer) > 1:
+            layer = sorted(set(layer))
         room = limit + 1 - len(distances)
         is_cut = len(layer) > room
         for other in layer[:room] if is_cut else layer:
