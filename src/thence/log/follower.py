@@ -136,6 +136,10 @@ class Follower:
             if there is not None:  # else it was deleted in between
                 self._left[there[0]] = (path.name, b"")
 
+    def forget(self) -> None:
+        """Forgets the ids served so far: whoever calls it knows another line of one by itself."""
+        self._served.clear()
+
     def close(self) -> None:
         """Closes the files; what is followed on is opened again."""
         for cursor in (self._cursor, self._following):
