@@ -97,6 +97,17 @@ def test_numbers_that_were_read_are_gone_on_from(tmp_path):
     assert next_of(numbering) == [(NODE, 18, 22)]
 
 
+def test_first_event_of_a_node_is_one_of_it(tmp_path):
+    numbering = begun(tmp_path)
+    file_of(tmp_path, "a", line_of())
+    assert read(numbering, tmp_path / "a") is True
+
+
+def test_numbering_that_has_not_begun_has_no_node_and_no_number(tmp_path):
+    numbering = Numbering(OS_DISK, tmp_path)
+    assert (numbering.node_id, numbering.forerunner, numbering.seq) == ("", "", 0)
+
+
 def test_lines_of_another_node_give_the_clock_alone(tmp_path):
     numbering = begun(tmp_path)
     file_of(tmp_path, "a", line_of(seq=6, lamport_clock=9, node_id=OTHER_NODE))

@@ -26,6 +26,7 @@ def test_stretches_are_kept_and_not_numbers():
     stretches.extend(1001, 5000)
     stretches.extend(5003, 9000)
     assert list(stretches.holes()) == [(5001, 5002)]
+    assert (stretches._firsts, stretches._lasts) == ([1, 5003], [5000, 9000])
     assert not stretches.add(4000)
 
 
