@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from heapq import heapify, heappop, heappush
 
+from thence.index.ahead import Ahead
 from thence.index.links import causes_within, is_forward, reached
 
 
@@ -26,7 +27,7 @@ def _painted(connection: sqlite3.Connection, places: Sequence[int]) -> list[int]
     So git finds merge bases: a place that has all colours is shared, and what it hands its
     colours to is surpassed. It ends when only surpassed places are left to go to.
     """
-    causes = "SELECT parent FROM causes WHERE child = ?"
+    links = Ahead(connection, "upstream")
     every = (1 << len(places)) - 1
     surpassed = every + 1
     colours: dict[int, int] = {}
@@ -44,7 +45,7 @@ def _painted(connection: sqlite3.Connection, places: Sequence[int]) -> list[int]
         if colour == every:
             found.append(place)
             colour |= surpassed
-        for (cause,) in connection.execute(causes, (place,)).fetchall():
+        for cause in links.beside((place,)):
             before = colours.get(cause)
             after = colours[cause] = (before or 0) | colour
             if before is None:
