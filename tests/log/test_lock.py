@@ -2,8 +2,11 @@
 
 import errno
 import os
+import time
+from pathlib import Path
 
 import pytest
+from tests.log.faults import WAIT_S
 from tests.log.processes import in_child, started
 
 import thence
@@ -120,3 +123,148 @@ def test_lock_that_the_system_will_not_give_back_is_given_back_by_closing_it(tmp
         other.release()
     lock.close()
     other.close()
+
+
+def test_refusal_names_the_log_the_holder_the_wait_and_the_way_on(tmp_path):
+    (tmp_path / ".thence").mkdir()
+    path = tmp_path / ".thence/lock"
+    holder, lock = (AppendLock(OS_DISK, path) for _ in range(2))
+    holder.acquire()
+    with pytest.raises(LogBusy) as caught:
+        lock.acquire(0.25)
+    busy = caught.value
+    assert busy.operation == "could not append to"
+    assert busy.place == str(tmp_path)
+    assert busy.cause == f"process {os.getpid()} has held the append lock for 0.25 s"
+    assert busy.hint == "wait for that process or end it, then try again"
+    for each in (holder, lock):
+        each.close()
+
+
+def test_wait_lasts_as_long_as_it_is_told_and_not_much_longer(tmp_path):
+    holder, lock = (AppendLock(OS_DISK, tmp_path / "lock") for _ in range(2))
+    holder.acquire()
+    for timeout_s in (0.15, 0.3):
+        begin = time.monotonic()
+        with pytest.raises(LogBusy):
+            lock.acquire(timeout_s)
+        assert timeout_s <= time.monotonic() - begin < timeout_s + WAIT_S
+    for each in (holder, lock):
+        each.close()
+
+
+def test_short_way_takes_only_a_lock_that_is_open_free_and_the_one_at_the_path(tmp_path):
+    path = tmp_path / "lock"
+    lock, other = (AppendLock(OS_DISK, path) for _ in range(2))
+    assert not lock.take()
+    assert not path.exists()
+    lock.acquire(0)
+    lock.release()
+    assert lock.take()
+    assert not other.take()
+    with pytest.raises(LogBusy):
+        other.acquire(0)
+    lock.release()
+    other.acquire(0)
+    assert not lock.take()
+    other.release()
+    path.rename(tmp_path / "moved")
+    assert not lock.take()
+    path.touch()
+    assert not lock.take()
+    # what it had tried is free again, and the long way finds the new file
+    moved = AppendLock(OS_DISK, tmp_path / "moved")
+    moved.acquire(0)
+    moved.release()
+    lock.acquire(0)
+    lock.release()
+    assert lock.take()
+    for each in (lock, other, moved):
+        each.close()
+
+
+def test_folder_deleted_under_an_open_log_is_made_again_and_a_log_that_is_gone_is_not(tmp_path):
+    log = tmp_path / "log"
+    (log / ".thence").mkdir(parents=True)
+    lock = AppendLock(OS_DISK, log / ".thence/lock")
+    (log / ".thence").rmdir()
+    lock.acquire(0)
+    assert (log / ".thence/lock").exists()
+    lock.release()
+    lock.close()
+    (log / ".thence/lock").unlink()
+    (log / ".thence").rmdir()
+    log.rmdir()
+    with pytest.raises(FileNotFoundError):
+        lock.acquire(0)
+    assert not log.exists()
+
+
+def test_interrupted_release_gives_the_lock_back_and_passes_the_interruption_on(tmp_path):
+    class Interrupted(Disk):
+        def unlock(self, descriptor):
+            raise KeyboardInterrupt
+
+    lock, other = (
+        AppendLock(Interrupted(), tmp_path / "lock"),
+        AppendLock(OS_DISK, tmp_path / "lock"),
+    )
+    lock.acquire(0)
+    with pytest.raises(KeyboardInterrupt):
+        lock.release()
+    other.acquire(0)
+    other.close()
+
+
+def test_lock_file_replaced_between_the_lock_and_the_look_is_taken_anew(tmp_path):
+    class Replacing(Disk):
+        locks = 0
+
+        def try_lock(self, descriptor):
+            self.locks += 1
+            if self.locks == 1:
+                Path(tmp_path / "lock").unlink()
+            return super().try_lock(descriptor)
+
+    disk = Replacing()
+    lock, other = AppendLock(disk, tmp_path / "lock"), AppendLock(OS_DISK, tmp_path / "lock")
+    lock.acquire(0)
+    assert disk.locks == 2
+    with pytest.raises(LogBusy):
+        other.acquire(0)
+    for each in (lock, other):
+        each.close()
+
+
+def test_who_waits_pauses_ever_longer_and_never_long(tmp_path, monkeypatch):
+    pauses = []
+
+    class Held(Disk):
+        def try_lock(self, descriptor):
+            return len(pauses) == 40
+
+    monkeypatch.setattr("thence.log.lock.pause", pauses.append)
+    AppendLock(Held(), tmp_path / "lock").acquire()
+    yields = [pause_s for pause_s in pauses if not pause_s]
+    assert len(yields) == 16
+    assert pauses[:16] == yields
+    assert pauses[16:20] == [0.00005, 0.0001, 0.0002, 0.0004]
+    assert set(pauses[20:]) <= {0.0004, 0.005}  # longer where a tenth of a second has passed
+
+
+def test_who_has_waited_for_long_pauses_for_longer(tmp_path, monkeypatch):
+    pauses, now_ns = [], [10**9]
+
+    def clock():
+        now_ns[0] += 10_000_000
+        return now_ns[0]
+
+    class Held(Disk):
+        def try_lock(self, descriptor):
+            return len(pauses) == 60
+
+    monkeypatch.setattr("thence.log.lock.pause", pauses.append)
+    monkeypatch.setattr("thence.log.lock.monotonic_ns", clock)
+    AppendLock(Held(), tmp_path / "lock").acquire(30)
+    assert pauses[16:24] == [0.00005, 0.0001, 0.0002, 0.0004, 0.0008, 0.0016, 0.0032, 0.005]
+    assert set(pauses[24:]) == {0.005}
