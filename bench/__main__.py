@@ -8,8 +8,10 @@ import tempfile
 from pathlib import Path
 
 from bench import (
+    asking,
     coldstart,
     contended,
+    differing,
     durable,
     emission,
     handovers,
@@ -19,7 +21,7 @@ from bench import (
     queued,
     verifying,
 )
-from bench.rounds import Contender, measure, ratio, spread
+from bench.rounds import ROUNDS, Contender, measure, ratio, spread
 
 MOVED_MAX = 2.0
 
@@ -193,6 +195,47 @@ def indexing_rows(place: Path) -> None:
     ):
         with tempfile.TemporaryDirectory(dir=place) as folder:
             print(f"    {name}: {measured(Path(folder)):.1f} {unit}")
+    rebuild_parts(place)
+
+
+def rebuild_parts(place: Path) -> None:
+    """Where the time of a rebuild goes, beside that of executemany."""
+    print("    a rebuild, in µs of processor time an event")
+    rounds = []
+    for _ in range(ROUNDS):
+        with tempfile.TemporaryDirectory(dir=place) as folder:
+            rounds.append(indexing.rebuild_us(Path(folder)))
+    for name in rounds[0]:
+        print(f"        {name:<38} {statistics.median(each[name] for each in rounds):>8.2f}")
+
+
+def differing_rows(place: Path) -> None:
+    """Two runs of 100,000 events compared, the whole command."""
+    with tempfile.TemporaryDirectory(dir=place) as folder:
+        figures = differing.figures(Path(folder))
+    found = max(each.wall_s for each in figures.values())
+    row("thence diff of two runs of 100,000 events", f"{found:.2f} s", "2 s", found <= 2)
+    for name, each in figures.items():
+        print(f"    {name:<38} {each.wall_s:>6.2f} s, {each.processor_s:.2f} s of the processor")
+
+
+def asking_rows(place: Path) -> None:
+    """Row 12: single questions to an index of 1,000,000 events."""
+    with tempfile.TemporaryDirectory(dir=place) as folder, asking.asked(Path(folder)) as index:
+        questions = [
+            *((f"page of 100 {name}", asked, 20) for name, asked in asking.pages(index).items()),
+            ("one event", asking.one_event(index), 2),
+            *((f"cone of 10,000 {name}", asked, 50) for name, asked in asking.cones(index).items()),
+        ]
+        for name, question, target_ms in questions:
+            found = asking.times(index, question)
+            for which, each in (("p50", found.p50), ("p99", found.p99)):
+                told = f"{each:.2f} ms"
+                row(f"{name}, {which}", told, f"{target_ms} ms", each <= target_ms)
+            print(f"    the longest of {asking.ASKED}: {found.longest:.2f} ms")
+        seconds, again_ms = asking.where(index)
+        print(f"    first page of what `where` asks of 142,857 events: {seconds:.2f} s")
+        print(f"    another page of it: {again_ms:.2f} ms")
 
 
 def part_rows(place: Path) -> None:
@@ -228,6 +271,8 @@ def main() -> None:
         emission_rows(place)
         verifying_rows(place)
         indexing_rows(place)
+        differing_rows(place)
+        asking_rows(place)
         opening_rows(place)
         coldstart_rows(place)
         part_rows(place)

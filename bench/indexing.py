@@ -4,16 +4,23 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
+from zlib import crc32
 
 from bench.rounds import per_second
-from thence.core.codec import Members, draft, stamper
+from thence.core.codec import Members, draft, have_valid_crcs, stamper
+from thence.core.entry import entries
 from thence.core.vocabulary import PLAIN
 from thence.index.database import Index
 from thence.index.loading import load
 from thence.index.places import statements
+from thence.index.rows import LINES_TOGETHER, Names, Taken, Times, columns_of
 from thence.log.disk import OS_DISK
 from thence.log.process import new_id, now
+from thence.log.reader import blocks
 from thence.log.segment import current_path, own_folder
 
 EVENTS = 100_000
@@ -23,6 +30,13 @@ BATCH_EVENTS = 100
 _DRAFTS = 10_000
 _PAYLOAD = {"good": "grain", "amount": 3}
 _PRAGMAS = ("journal_mode = OFF", "synchronous = OFF", "cache_size = -16384")
+# of the statements of a build
+_KINDS = {
+    "rows of events": "events",
+    "rows of causes": "causes",
+    "indexes": "indexes",
+    "commit": "commit",
+}
 _MEMORY = """
 import sys
 from pathlib import Path
@@ -37,11 +51,22 @@ print(next(line.split()[1] for line in lines if line.startswith("VmHWM")))
 """
 
 
-class Growing:
-    """A log of events of about 335 bytes with two causes, a subject and an actor each."""
+def _said(at: int) -> dict[str, str | int]:
+    """Returns what an event says that is not the same in all."""
+    return {"event_type": "trade", "subject": f"order/{at % 1_000}", "actor": f"ada{at % 7}"}
 
-    def __init__(self, folder: Path) -> None:
+
+class Growing:
+    """A log of events of about 335 bytes with two causes, a subject and an actor each.
+
+    `said` tells what the event of a number, counted from 0, says.
+    """
+
+    def __init__(
+        self, folder: Path, said: Callable[[int], Mapping[str, str | int]] = _said
+    ) -> None:
         self._path = current_path(folder)
+        self._said = said
         self._stamp = stamper("3f9ac1d2e4b5")
         self._causes: tuple[str, ...] = ()
         self._count = 0
@@ -53,10 +78,10 @@ class Growing:
             while self._count < end:
                 drafts = []
                 for number in range(min(_DRAFTS, end - self._count)):
-                    at = self._count + number
-                    members = {"subject": f"order/{at % 1_000}", "actor": f"ada{at % 7}"}
+                    members = dict(self._said(self._count + number))
+                    event_type = members.pop("event_type")
                     event = Members(
-                        new_id(), "trade", 1, now(), self._causes, **members, payload=_PAYLOAD
+                        new_id(), event_type, 1, now(), self._causes, **members, payload=_PAYLOAD
                     )
                     drafts.append(draft(event))
                     self._causes = (*self._causes[-1:], event.event_id)
@@ -64,8 +89,38 @@ class Growing:
                 self._count += len(drafts)
 
 
-def _database(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, isolation_level=None)
+class Timed(sqlite3.Connection):
+    """A connection that adds up what its statements take, by their kind."""
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self.seconds: defaultdict[str, float] = defaultdict(float)
+
+    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+        start = time.process_time()
+        found = super().execute(sql, parameters)
+        self.seconds[_kind(sql)] += time.process_time() - start
+        return found
+
+    def executemany(self, sql: str, parameters: Any, /) -> sqlite3.Cursor:
+        start = time.process_time()
+        found = super().executemany(sql, parameters)
+        self.seconds[_kind(sql)] += time.process_time() - start
+        return found
+
+
+def _kind(sql: str) -> str:
+    if " INDEX " in sql:
+        return "indexes"
+    if sql == "COMMIT":
+        return "commit"
+    return next((name for name in ("events", "causes") if f" INTO {name} VALUES" in sql), "other")
+
+
+def _database(
+    path: Path, factory: type[sqlite3.Connection] = sqlite3.Connection
+) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, factory=factory)
     for pragma in _PRAGMAS:
         connection.execute(f"PRAGMA {pragma}")
     connection.execute("BEGIN")
@@ -78,7 +133,7 @@ def rebuilt(folder: Path) -> float:
     connection = _database(folder / "rebuilt.db")
 
     def work() -> None:
-        load(OS_DISK, folder, PLAIN, connection, lambda: None)
+        load(OS_DISK, folder, PLAIN, connection, lambda read_bytes: None)
         connection.execute("COMMIT")
 
     found = per_second(EVENTS, work)
@@ -90,28 +145,89 @@ def executed(folder: Path) -> float:
     """Puts the same rows, prepared, into the same tables, indexes behind; events a second."""
     Growing(folder).grow(EVENTS)
     connection = _database(folder / "rebuilt.db")
-    load(OS_DISK, folder, PLAIN, connection, lambda: None)
-    tables = ("names", "events", "causes", "tallies")
-    rows = {name: connection.execute(f"SELECT * FROM {name}").fetchall() for name in tables}
+    load(OS_DISK, folder, PLAIN, connection, lambda read_bytes: None)
+    rows = _rows(connection)
     connection.close()
     connection = _database(folder / "executed.db")
-
-    def work() -> None:
-        for statement in statements("schema.sql"):
-            connection.execute(statement)
-        for name, those in rows.items():
-            marks = ", ".join("?" * len(those[0]))
-            connection.executemany(f"INSERT INTO {name} VALUES ({marks})", those)
-        for statement in statements("indexes.sql"):
-            connection.execute(statement)
-        connection.execute("COMMIT")
-
-    found = per_second(EVENTS, work)
+    found = per_second(EVENTS, lambda: _execute(connection, rows))
     connection.close()
     return found
 
 
+def _rows(connection: sqlite3.Connection) -> dict[str, list[tuple[Any, ...]]]:
+    tables = ("names", "events", "causes", "tallies")
+    return {name: connection.execute(f"SELECT * FROM {name}").fetchall() for name in tables}
+
+
+def _execute(connection: sqlite3.Connection, rows: Mapping[str, list[tuple[Any, ...]]]) -> None:
+    for statement in statements("schema.sql"):
+        connection.execute(statement)
+    for name, those in rows.items():
+        marks = ", ".join("?" * len(those[0]))
+        connection.executemany(f"INSERT INTO {name} VALUES ({marks})", those)
+    for statement in statements("indexes.sql"):
+        connection.execute(statement)
+    connection.execute("COMMIT")
+
+
 CONTENDERS = {"rebuild": rebuilt, "executemany": executed}
+
+
+def rebuild_us(folder: Path) -> dict[str, float]:
+    """Returns where the time of a rebuild goes, and of executemany: processor time, µs an event."""
+    Growing(folder).grow(EVENTS)
+    seconds = _taking_in(folder)
+    connection = _database(folder / "rebuilt.db", Timed)
+    assert isinstance(connection, Timed)
+    start = time.process_time()
+    load(OS_DISK, folder, PLAIN, connection, lambda read_bytes: None)
+    connection.execute("COMMIT")
+    whole = time.process_time() - start
+    for name, kind in _KINDS.items():
+        seconds[name] = connection.seconds[kind]
+    seconds["links, order, counts, the rest"] = whole - sum(seconds.values())
+    rows = _rows(connection)
+    connection.close()
+    connection = _database(folder / "executed.db", Timed)
+    assert isinstance(connection, Timed)
+    _execute(connection, rows)
+    for name, kind in _KINDS.items():
+        seconds[f"executemany: {name}"] = connection.seconds[kind]
+    connection.close()
+    return {name: found / EVENTS * 1e6 for name, found in seconds.items()}
+
+
+def _taking_in(folder: Path) -> dict[str, float]:
+    """Returns what it takes to make columns of lines, in s, step by step as a rebuild does it."""
+    seconds: defaultdict[str, float] = defaultdict(float)
+    connection = _database(folder / "names.db")
+    for statement in statements("schema.sql"):
+        connection.execute(statement)
+    names, times = Names(connection), Times()
+    before = time.process_time()
+
+    def note(name: str) -> None:
+        nonlocal before
+        seconds[name] += time.process_time() - before
+        before = time.process_time()
+
+    for block in blocks(OS_DISK, folder):
+        lines = block.data.split(b"\n")
+        crc32(block.data)
+        note("reading, splitting")
+        for at in range(0, len(lines), LINES_TOGETHER):
+            part = lines[at : at + LINES_TOGETHER]
+            assert have_valid_crcs(part)
+            note("checksums")
+            found = entries(part, PLAIN)
+            assert found is not None
+            note("decoding")
+            columns_of(Taken(found, range(len(part)), range(len(part))), 1, names, times)
+            note("columns: names, times")
+            found = None
+            note("decoding")
+    connection.close()
+    return dict(seconds)
 
 
 def followed(folder: Path) -> float:

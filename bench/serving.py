@@ -2,7 +2,9 @@
 
 A run of a million events is served while a writer appends 5,000 a second. 16 clients ask 10
 times a second each: 70 % pages of 100, 20 % single events, 10 % cones. `/health` is asked
-20 times a second, first with the server at rest.
+20 times a second, first with the server at rest. Then, under the same load, 50 clients listen
+live: to all events of another run, 20 a second, and to the rare ones of the loaded run, 50 a
+second. All events of that one would be 250,000 frames a second.
 """
 
 import asyncio
@@ -17,7 +19,9 @@ import time
 from asyncio import StreamReader, StreamWriter
 from collections import defaultdict
 from pathlib import Path
+from typing import NamedTuple
 
+from bench.listening import LISTENERS, RARE, WITHIN_MS, listening, writing
 from thence.core.codec import Members, draft, stamper
 from thence.core.vocabulary import SIM
 from thence.log.disk import OS_DISK
@@ -33,24 +37,13 @@ REST_S = 15.0
 LOAD_S = 30.0
 HEALTH_EVERY_S = 0.05
 APPENDED_PER_S = 5_000
+QUIET = "quiet"
+QUIET_PER_S = 20
 MEMORY_MB = 150
 SHARES = {"p50": 0.5, "p99": 0.99}
 _DRAFTS = 10_000
 _KEPT_IDS = 2_000
 _TYPES = ("DECISION", "ACTION", "STATE", "STATE", "STATE")
-_WRITER = """
-import sys, time
-from thence.sim import EventWriter, VerbosityLevel, create_state_event
-writer = EventWriter(sys.argv[1], "big", VerbosityLevel.STATE, max_queue_size=100_000)
-due, number = time.monotonic(), 0
-while True:
-    for _ in range(50):
-        number += 1
-        writer.emit(create_state_event("big", 10_001, "x", number - 1, number))
-    due += 50 / int(sys.argv[2])
-    time.sleep(max(0.0, due - time.monotonic()))
-"""
-
 Took = dict[str, list[float]]
 
 
@@ -147,24 +140,46 @@ async def probe(port: int, for_s: float) -> list[float]:
     return took
 
 
-async def measured(port: int, ids: list[str], run: Path) -> tuple[list[float], list[float], Took]:
-    """Returns how long /health took at rest, under load, and all that was asked meanwhile."""
+class Measured(NamedTuple):
+    """What each thing took, in ms: /health at rest, under load, the questions, the live events.
+
+    `heard` tells of listeners to a quiet run, and to the rare events of the loaded one.
+    """
+
+    rest: list[float]
+    load: list[float]
+    took: Took
+    heard: Took
+
+
+async def measured(port: int, ids: list[str], root: Path) -> Measured:
+    """Measures the server at rest, under load, and under load with each kind of listeners."""
     await Client(port).get(f"/simulations/{RUN}/events?limit=1")  # makes the index
     rest = await probe(port, REST_S)
-    writer = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", _WRITER, str(run), str(APPENDED_PER_S), stdout=subprocess.DEVNULL
-    )
     took: Took = defaultdict(list)
-    try:
-        asking = [ask(port, seed, ids, took) for seed in range(CLIENTS)]
-        load, *_ = await asyncio.gather(probe(port, LOAD_S), *asking)
-        if writer.returncode is not None:
-            raise RuntimeError("the writer ended")
-    finally:
-        if writer.returncode is None:
-            writer.kill()
-        await writer.wait()
-    return rest, load, took
+    heard: Took = {}
+    async with writing(root / RUN, RUN, APPENDED_PER_S):
+        load = await under_load(port, ids, took)
+        async with writing(root / QUIET, QUIET, QUIET_PER_S):
+            path = f"/simulations/{QUIET}/events/live?tail=0"
+            heard["of a quiet run"] = await heard_under_load(port, path, ids)
+        path = f"/simulations/{RUN}/events/live?tail=0&event_types={RARE}"
+        heard["of rare events"] = await heard_under_load(port, path, ids)
+    return Measured(rest, load, took, heard)
+
+
+async def under_load(port: int, ids: list[str], took: Took) -> list[float]:
+    """Has the clients ask for some seconds; returns how long /health took meanwhile."""
+    asking = [ask(port, seed, ids, took) for seed in range(CLIENTS)]
+    load, *_ = await asyncio.gather(probe(port, LOAD_S), *asking)
+    return load
+
+
+async def heard_under_load(port: int, path: str, ids: list[str]) -> list[float]:
+    """Has listeners listen while the clients ask; returns how long events were under way."""
+    async with listening(port, path, LISTENERS) as heard:
+        await under_load(port, ids, defaultdict(list))
+        return list(heard)
 
 
 def p(values: list[float], share: float) -> float:
@@ -194,7 +209,7 @@ def main() -> None:
             found = re.search(r"127\.0\.0\.1:(\d+)", told)
             if found is None:
                 raise RuntimeError(told)
-            rest, load, took = asyncio.run(measured(int(found[1]), ids, place / RUN))
+            rest, load, took, heard = asyncio.run(measured(int(found[1]), ids, place))
             memory = peak_mb(server.pid)
         finally:
             server.terminate()
@@ -211,6 +226,12 @@ def main() -> None:
     for kind, times in sorted(took.items()):
         spans = ", ".join(f"{name} {p(times, share):.1f}" for name, share in SHARES.items())
         print(f"{kind}: {len(times)} asked, ms {spans}, the longest {max(times):.1f}")
+    for kind, times in heard.items():
+        found_p95 = p(times, 0.95)
+        verdict = "reached" if found_p95 <= WITHIN_MS else "NOT REACHED"
+        print(f"{LISTENERS} listeners {kind}, {len(times) / LOAD_S:.0f} events sent a second: "
+              f"ms p50 {p(times, 0.5):.1f}, p95 {found_p95:.1f}, the longest {max(times):.1f}; "
+              f"at most {WITHIN_MS} at p95: {verdict}")  # fmt: skip
     asked = sum(map(len, took.values())) / LOAD_S
     print(f"asked {asked:.0f} a second, the log at the end {size / 1e6:.0f} MB")
 

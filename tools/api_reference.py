@@ -18,7 +18,8 @@ Made from the OpenAPI document, which the server gives at `/openapi.json`: chang
 run `tools/api_reference.py`. How to ask is told in
 [Query over HTTP](../howto/query-over-http.md).
 
-All requests are `GET`. A parameter that isn't listed is refused, lists are given by repetition.
+All requests are `GET`; `HEAD` gets what `GET` would, without the body, of a stream too. A parameter
+that isn't listed is refused, lists are given by repetition.
 The pages for browsers, from `/` and `/runs/{id}` on, are no part of the API.
 
 Every error is a [Problem](#problem): 401 `unauthorized`, 403 `forbidden`, 404

@@ -5,7 +5,7 @@ is answered by its index, which is brought up to date first; the answers are the
 Reading takes no lock of the log, and of a small one it writes nothing.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Event as Signal
 from typing import TYPE_CHECKING, Unpack
@@ -25,6 +25,7 @@ from thence.log.segment import own_folder, segments
 
 if TYPE_CHECKING:
     from thence.core.answer import Concurrent, Effects, Why
+    from thence.index.builds import Builds
     from thence.index.database import Index
     from thence.index.page import Keys, Page, Paging
     from thence.log.findings import Verification
@@ -37,10 +38,16 @@ After = Cause | Position | None
 
 
 class Answers:
-    """Reads the log in a folder, each time as it is then. Safe from threads."""
+    """Reads the log in a folder, each time as it is then. Safe from threads.
 
-    def __init__(self, disk: Disk, folder: Path, vocabulary: Vocabulary) -> None:
+    What making its index costs is added to `builds`.
+    """
+
+    def __init__(
+        self, disk: Disk, folder: Path, vocabulary: Vocabulary, builds: "Builds | None" = None
+    ) -> None:
         self._disk = disk
+        self._builds = builds
         self._folder = folder
         self._vocabulary = vocabulary
         self._opened: dict[Path, Index] = {}
@@ -162,13 +169,17 @@ class Answers:
             index = self._index()
         return index
 
-    def rebuild(self) -> int:
+    def lacks_index(self) -> bool:
+        """Tells whether the next question will make an index from nothing, which takes seconds."""
+        return self._folder not in self._opened and not self._has_index() and self._is_indexed()
+
+    def rebuild(self, on_read: Callable[[int], None] | None = None) -> int:
         """Makes the index again, also of a small log; returns how many events it holds."""
         from thence.core.filter import Filter
         from thence.index.query import count
 
         index = self._index()
-        index.rebuild()
+        index.rebuild(on_read)
         return count(index, Filter())
 
     def query(
@@ -205,17 +216,22 @@ class Answers:
     def _index(self) -> "Index":
         from thence.index.database import Index
 
-        made = Index(self._disk, self._folder, self._vocabulary, cache_folder())
+        made = Index(self._disk, self._folder, self._vocabulary, cache_folder(), self._builds)
         # of threads that come at once one makes the index of all, without a lock to fork with
         return self._opened.setdefault(self._folder, made)
 
     def _is_indexed(self) -> bool:
+        if self._has_index():
+            return True
         with reading(self._folder):
-            if self._disk.path_id(str(own_folder(self._folder) / "index.db")) is not None:
-                return True
             paths = segments(self._disk, self._folder)
             sizes = (self._disk.path_id(str(path)) for path in paths)
             return sum(there[1] for there in sizes if there) >= INDEXED_BYTES_MIN
+
+    def _has_index(self) -> bool:
+        with reading(self._folder):
+            path = own_folder(self._folder) / "index.db"
+            return self._disk.path_id(str(path)) is not None
 
     def _among_all(self, event: Cause) -> tuple[Event, list[Event]]:
         events = self.events()

@@ -3,6 +3,8 @@
 import ctypes
 import json
 import os
+import pty
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -59,6 +61,41 @@ def thence(
         preexec_fn=drop_override if obeys_permissions else None,
     )
     return Ended(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+def on_terminal(
+    cwd: Path,
+    *arguments: str,
+    columns: int | None = 80,
+    interrupt: bytes | None = None,
+    out: Path | None = None,
+    **env: str,
+) -> tuple[int, str]:
+    """Run the command on a terminal of its own; return its exit code and what it showed.
+
+    Ctrl-C is typed when what matches `interrupt` is shown. With `out` that file is its stdout.
+    """
+    pid, terminal = pty.fork()
+    if not pid:
+        os.chdir(cwd)
+        if out is not None:
+            os.dup2(os.open(out, os.O_WRONLY | os.O_CREAT), 1)
+        size = {"COLUMNS": str(columns), "LINES": "40"} if columns else {}
+        os.execve(THENCE, [str(THENCE), *arguments], environment(**size, **env))
+    shown = b""
+    while True:
+        try:
+            block = os.read(terminal, 65536)
+        except OSError:
+            break
+        if not block:
+            break
+        shown += block
+        if interrupt and re.search(interrupt, shown):
+            os.write(terminal, b"\x03")
+            interrupt = None
+    os.close(terminal)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), shown.decode()
 
 
 def drop_override() -> None:

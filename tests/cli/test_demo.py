@@ -1,5 +1,3 @@
-import os
-import pty
 import re
 import shlex
 import signal
@@ -8,7 +6,7 @@ import sys
 import time
 
 import pytest
-from tests.cli.installed import THENCE, environment, thence
+from tests.cli.installed import environment, on_terminal, thence
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -85,29 +83,6 @@ def test_tour_names_the_run_where_it_would_not_be_found(tmp_path):
     (run,) = (tmp_path / "output").iterdir()
     assert ended.out.count(f"--log output/{run.name}") == 3
     assert max(map(len, ended.lines)) <= 80
-
-
-def on_terminal(cwd, *arguments, columns: int | None = 80, interrupt=None, **env):
-    """Run the command on a terminal of its own; return its exit code and what it showed."""
-    pid, terminal = pty.fork()
-    if not pid:
-        os.chdir(cwd)
-        size = {"COLUMNS": str(columns), "LINES": "40"} if columns else {}
-        os.execve(THENCE, [str(THENCE), *arguments], environment(**size, **env))
-    shown = b""
-    while True:
-        try:
-            block = os.read(terminal, 65536)
-        except OSError:
-            break
-        if not block:
-            break
-        shown += block
-        if interrupt and interrupt in shown:
-            os.write(terminal, b"\x03")
-            interrupt = None
-    os.close(terminal)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), shown.decode()
 
 
 def test_markets_are_shown_live_on_a_terminal(tmp_path):

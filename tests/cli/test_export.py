@@ -176,6 +176,37 @@ def test_ctrl_c_leaves_no_part_of_a_file(large):
     (large / "o.csv").unlink(missing_ok=True)
 
 
+def test_part_that_a_killed_export_left_is_removed_by_the_next_one_of_that_file(large):
+    command = [THENCE, "export", "--log", "orders", "--csv", "-o"]
+    with subprocess.Popen([*command, "o.csv"], cwd=large, env=environment()) as running:
+        part = f".o.csv.{running.pid}.part"
+        while running.poll() is None and part not in names(large):
+            os.sched_yield()
+        running.kill()
+    assert names(large) == [part, "orders"]
+    assert export(large, "--csv", "--type", "note", "-o", "other.csv").code == 0
+    assert part in names(large)
+    assert export(large, "--csv", "--type", "note", "-o", "o.csv").code == 0
+    assert names(large) == ["o.csv", "orders", "other.csv"]
+    for name in ("o.csv", "other.csv"):
+        (large / name).unlink()
+
+
+def test_part_of_an_export_that_runs_is_left_alone(large):
+    command = [THENCE, "export", "--log", "orders", "--csv", "-q", "-o", "o.csv"]
+    with subprocess.Popen(command, cwd=large, env=environment()) as running:
+        part = large / f".o.csv.{running.pid}.part"
+        while running.poll() is None and not (part.exists() and part.stat().st_size):
+            os.sched_yield()
+        running.send_signal(signal.SIGSTOP)
+        assert export(large, "--csv", "--type", "note", "-o", "o.csv").code == 0
+        assert names(large) == [part.name, "o.csv", "orders"]
+        running.send_signal(signal.SIGCONT)
+    assert running.returncode == 0
+    assert len(rows((large / "o.csv").read_text())) == 40_000
+    (large / "o.csv").unlink()
+
+
 def test_closed_pipe_is_quiet(large):
     command = [THENCE, "export", "--log", "orders", "--csv", "-q"]
     with subprocess.Popen(

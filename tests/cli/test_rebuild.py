@@ -1,5 +1,30 @@
+import json
+from pathlib import Path
+
 import pytest
-from tests.cli.installed import is_three_lines, thence
+from tests.cli.installed import is_three_lines, on_terminal, thence
+
+from thence.core.codec import Members, draft, stamper
+from thence.core.vocabulary import PLAIN
+from thence.log.disk import OS_DISK
+from thence.log.opening import prepare
+from thence.log.process import new_id, now
+from thence.log.segment import current_path
+from thence.replica import open_replica
+
+EVENTS = 40_000
+BAR = b"MB"
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> Path:
+    """A log of 60 MB."""
+    folder = tmp_path / "large"
+    prepare(OS_DISK, folder, PLAIN)
+    payload = {"text": "x" * 1_300}
+    drafts = [draft(Members(new_id(), "noted", 1, now(), payload=payload)) for _ in range(EVENTS)]
+    current_path(folder).write_bytes(b"".join(stamper("3f9ac1d2e4b5")(drafts, 1, 1)))
+    return folder
 
 
 @pytest.mark.promise("P6")
@@ -28,3 +53,35 @@ def test_no_log_is_told(tmp_path):
     ended = thence("rebuild", "--log", "gone", cwd=tmp_path)
     assert ended.code == 4
     assert is_three_lines(ended.err)
+
+
+def test_bytes_read_are_drawn_on_a_terminal_alone(tmp_path, large):
+    code, shown = on_terminal(tmp_path, "rebuild", "--log", "large")
+    assert code == 0
+    assert BAR.decode() in shown
+    assert f"indexed {EVENTS:,} events in " in shown
+    out = tmp_path / "out"
+    code, shown = on_terminal(tmp_path, "rebuild", "--log", "large", "--json", out=out)
+    assert code == 0
+    assert BAR.decode() in shown
+    assert json.loads(out.read_bytes())["events"] == EVENTS
+    for said in (("-q",), ("-q", "--json")):
+        code, shown = on_terminal(tmp_path, "rebuild", "--log", "large", *said)
+        assert (code, BAR.decode() in shown) == (0, False)
+    ended = thence("rebuild", "--log", "large", cwd=tmp_path)
+    assert ended.err.count("\n") == 1
+
+
+def test_ctrl_c_leaves_no_half_index_and_the_next_question_makes_a_whole_one(tmp_path, large):
+    thence("rebuild", "--log", "large", cwd=tmp_path)
+    code, shown = on_terminal(
+        tmp_path, "rebuild", "--log", "large", interrupt=rb"[1-9][0-9.]*/[0-9.]+ MB"
+    )
+    assert code == 130
+    assert "interrupted" in shown
+    assert "Traceback" not in shown
+    assert shown.rfind("\x1b[?25h") > shown.rfind("\x1b[?25l")
+    assert not list(large.glob(".thence/index.db*"))
+    with open_replica(large, create=False) as log:
+        assert log.query(limit=1).total == EVENTS
+    assert (large / ".thence" / "index.db").exists()

@@ -5,6 +5,7 @@ import random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.core.plainly import slowly_paired
 from tests.core.twins import Told, causes_of, log_of, orders, tolds, twins, words
 
 from thence.core.alignment import ALONE, aligned
@@ -15,11 +16,7 @@ def pairs(a, b):
     """Aligns two logs; returns pairs of events."""
     left, right = side(a), side(b)
     partners = aligned(left, right)
-    return [
-        (event, right.events[y])
-        for event, y in zip(left.events, partners, strict=True)
-        if y != ALONE
-    ]
+    return [(left.event_at(x), right.event_at(y)) for x, y in enumerate(partners) if y != ALONE]
 
 
 @given(twins(), st.randoms(use_true_random=False))
@@ -59,6 +56,12 @@ def test_events_that_both_have_a_step_are_paired_by_it_alone(logs):
         common = min(len(mine), len(theirs))
         by_step = [(x, y) for x, y in found if x.step == step == y.step]
         assert by_step == list(zip(mine[:common], theirs[:common], strict=True))
+
+
+@given(twins(with_steps=True))
+def test_pairs_are_those_of_plain_slow_means(logs):
+    a, b = logs
+    assert {(x.event_id, y.event_id) for x, y in pairs(a, b)} == set(slowly_paired(a, b).items())
 
 
 @given(tolds(with_steps=True))

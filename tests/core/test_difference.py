@@ -1,6 +1,7 @@
 """What two logs have in common and where they part, held to plain, slow means."""
 
 import json
+from typing import NamedTuple
 
 import msgspec
 from hypothesis import given
@@ -18,9 +19,35 @@ from tests.events import drafted, event_of, line_of, new_id, stamped
 
 from thence.core.alignment import ALONE, aligned
 from thence.core.codec import parse
-from thence.core.difference import as_json, difference
+from thence.core.difference import Difference, as_json
+from thence.core.difference import difference as of_sides
+from thence.core.event import Event
 from thence.core.side import side
 from thence.core.vocabulary import SIM
+
+
+def difference(a, b):
+    return of_sides(side(a), side(b))
+
+
+class Whole(NamedTuple):
+    """A difference with its events in the place of places."""
+
+    aligned: list[tuple[Event, Event]]
+    changed: list[tuple[Event, Event]]
+    only_a: list[Event]
+    only_b: list[Event]
+
+
+def whole(found: Difference) -> Whole:
+    """Returns the events that a difference tells of."""
+    a, b = found.a.event_at, found.b.event_at
+    return Whole(
+        [(a(x), b(y)) for x, y in found.aligned],
+        [(a(x), b(y)) for x, y in found.changed],
+        list(map(a, found.only_a)),
+        list(map(b, found.only_b)),
+    )
 
 
 def differing(a, b, partner):
@@ -65,17 +92,18 @@ def test_difference_is_that_of_plain_slow_means(logs):
     left, right = side(a), side(b)
     partners = aligned(left, right)
     of_a = {
-        x.event_id: right.events[y].event_id
-        for x, y in zip(left.events, partners, strict=True)
+        left.event_at(x).event_id: right.event_at(y).event_id
+        for x, y in enumerate(partners)
         if y != ALONE
     }
     of_b = {y: x for x, y in of_a.items()}
     odd_a, odd_b = differing(a, b, of_a), differing(b, a, of_b)
     found = difference(a, b)
-    assert [(x.event_id, y.event_id) for x, y in found.aligned] == list(of_a.items())
-    assert [x.event_id for x in found.only_a] == [e.event_id for e in a if e.event_id not in of_a]
-    assert [y.event_id for y in found.only_b] == [e.event_id for e in b if e.event_id not in of_b]
-    assert {x.event_id for x, _ in found.changed} == odd_a & of_a.keys()
+    told = whole(found)
+    assert [(x.event_id, y.event_id) for x, y in told.aligned] == list(of_a.items())
+    assert [x.event_id for x in told.only_a] == [e.event_id for e in a if e.event_id not in of_a]
+    assert [y.event_id for y in told.only_b] == [e.event_id for e in b if e.event_id not in of_b]
+    assert {x.event_id for x, _ in told.changed} == odd_a & of_a.keys()
     assert found.is_empty == (not odd_a and not odd_b)
     if found.first is None:
         return
@@ -105,8 +133,7 @@ def test_log_differs_neither_from_itself_nor_from_a_copy(told):
     for b in (a, log_of(told)):
         found = difference(a, b)
         assert found.is_empty
-        assert found.aligned == tuple(zip(a, b, strict=True))
-        assert not found.changed + found.only_a + found.only_b
+        assert whole(found) == (list(zip(a, b, strict=True)), [], [], [])
 
 
 def test_empty_logs_say_the_same_and_an_empty_one_lacks_all():
@@ -212,7 +239,7 @@ def test_notices_are_counted_and_their_causes_stand_for_them():
     effect = sim_line(3, "1.b.-.0", {"n": 1}, [joined.event_id])
     failed = sim_line(4, "1.failed.-.0", {"error_type": "run_failed"}, [effect.event_id], "SYSTEM")
     found = difference([root, joined, effect], [sim_line(1, "1.a.-.0", {"n": 5})])
-    assert (found.notices_a, found.notices_b) == (1, 0)
+    assert (found.a.notices, found.b.notices) == (1, 0)
     assert (found.first.a, found.first.follow_a) == (root, 1)
     assert difference([root, joined], [root]).is_empty
     assert difference([root, effect, failed], [root, effect]).first.a == failed

@@ -17,13 +17,22 @@ from tests.events import (
     stamped,
 )
 
+from thence.core import said
 from thence.core.difference import as_json, difference
-from thence.core.said import contrast, is_same
+from thence.core.side import side
 
 
 def foreign(payload, **members):
     line = {"event_id": new_id(), "event_type": "note", "payload": payload, **members}
     return event_of(json.dumps(line).encode())
+
+
+def is_same(a, b):
+    return said.is_same(said.said(a), said.said(b))
+
+
+def contrast(a, b):
+    return said.contrast(said.said(a), said.said(b))
 
 
 def paths(a, b):
@@ -137,7 +146,7 @@ def test_lines_of_simulations_are_the_same_where_all_that_is_compared_is(a, b, s
 
 def test_integer_of_any_length_is_shown_and_told_as_json():
     one, two = (foreign({"n": 10**n, "list": [10**n]}) for n in (30, 40))
-    found = difference([one], [two])
+    found = difference(side([one]), side([two]))
     assert [each.path for each in found.first.differs] == ["payload.n", "payload.list.0"]
     told = json.loads(msgspec.json.encode(as_json(found)))
     assert told["first"]["differs"][0]["path"] == "payload.n"

@@ -4,6 +4,7 @@ import json
 
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.core.twins import events_of
 from tests.events import causal_graphs, event_of, line_of
 
 from thence.core.difference import difference
@@ -20,10 +21,10 @@ def foreign(event_id, causes, **members):
 def test_events_are_laid_out_in_total_order_with_the_places_of_their_causes(events, chance):
     chance.shuffle(events)
     laid = side([*events, *events[:3]])
-    assert list(laid.events) == totally_ordered(events)
+    assert events_of(laid) == totally_ordered(events)
     assert laid.notices == 0
-    for event, causes in zip(laid.events, laid.causes, strict=True):
-        assert [laid.events[cause].event_id for cause in causes] == list(event.caused_by)
+    for event, causes in zip(events_of(laid), laid.causes, strict=True):
+        assert [laid.event_at(cause).event_id for cause in causes] == list(event.caused_by)
 
 
 names = st.sampled_from("abcdefgh").map(lambda letter: letter * 6)
@@ -37,18 +38,18 @@ def test_circles_of_causes_in_lines_of_other_tools_are_opened(graph):
     when = {place: at for at, place in enumerate(laid.order)}
     for place, causes in enumerate(laid.causes):
         assert all(when[cause] < when[place] for cause in causes)
-        named = {event.event_id for event in laid.events} & set(laid.events[place].caused_by)
-        kept = {laid.events[cause].event_id for cause in causes}
+        named = {each.event_id for each in laid.said} & set(laid.event_at(place).caused_by)
+        kept = {laid.event_at(cause).event_id for cause in causes}
         assert kept <= named
-    assert difference(events, events).is_empty
+    assert difference(laid, laid).is_empty
 
 
 @given(st.dictionaries(names, st.lists(names, max_size=4)))
 def test_causes_are_all_kept_where_there_is_no_circle(graph):
     graph = {name: [c for c in causes if c > name] for name, causes in graph.items()}
     laid = side([foreign(name, causes) for name, causes in graph.items()])
-    for event, causes in zip(laid.events, laid.causes, strict=True):
-        kept = {laid.events[cause].event_id for cause in causes}
+    for event, causes in zip(events_of(laid), laid.causes, strict=True):
+        kept = {laid.event_at(cause).event_id for cause in causes}
         assert kept == set(event.caused_by) & graph.keys()
 
 
@@ -63,8 +64,8 @@ def test_circle_is_compared_with_a_circle_of_other_ids():
         foreign("yyyyyy", ["xxxxxx"]),
         foreign("zzzzzz", ["yyyyyy"]),
     ]
-    assert difference(a, b).is_empty
-    assert not difference(a, b[:2]).is_empty
+    assert difference(side(a), side(b)).is_empty
+    assert not difference(side(a), side(b[:2])).is_empty
 
 
 def test_notices_are_left_out_and_what_they_name_stands_for_them():
@@ -87,7 +88,7 @@ def test_notices_are_left_out_and_what_they_name_stands_for_them():
     add("log.recovered")
     add("log.of_mine", outer, one)
     laid = side(map(event_of, lines))
-    assert [event.event_type for event in laid.events] == ["note", "note", "log.of_mine"]
+    assert [event.event_type for event in events_of(laid)] == ["note", "note", "log.of_mine"]
     assert laid.notices == 3
     assert sorted(laid.causes[2]) == [0, 1]
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from tests.events import NODE, drafted, event_of, new_id, stamped
 
 from thence.core.event import Event
+from thence.core.side import Side
 
 
 class Told(NamedTuple):
@@ -125,3 +126,8 @@ def causes_of(events: Sequence[Event]) -> dict[str, list[str]]:
 def effects_of(events: Sequence[Event]) -> dict[str, list[str]]:
     """Maps ids to the events that name them."""
     return {e.event_id: [o.event_id for o in events if e.event_id in o.caused_by] for e in events}
+
+
+def events_of(laid: Side) -> list[Event]:
+    """Lists the events of a log that is laid out."""
+    return [laid.event_at(place) for place in range(len(laid.said))]

@@ -4,11 +4,13 @@ import json
 import re
 import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
+import httpx2
 import pytest
-from tests.server.listening import heard
-from tests.server.serving import Serving, serving
+from tests.docs.browsing import browser_at, page_address
+from tests.server.serving import Serving, app_serving, serving
 
 from thence.sim import EventWriter, VerbosityLevel
 from thence.sim.builders import create_action_event, create_decision_event
@@ -65,12 +67,49 @@ def test_python_examples_run(server: Serving, capsys: pytest.CaptureFixture[str]
     assert len(said) == 3
 
 
-def test_address_in_javascript_streams_what_the_example_reads(server: Serving) -> None:
+def script(url: str) -> str:
+    """The example in JavaScript, asking a server of ours."""
     (example,) = examples("js")
-    found = re.search(rf'"{ADDRESS}(.*)"', example)
-    assert found is not None
-    frames = heard(server, found[1], 7)
-    for frame in frames:
-        event = json.loads(frame.data)
-        assert frame.id == event["event_id"]
-        assert (event["agent_id"], event["details"]["new_value"]) == ("ada", "sell 3 grain")
+    assert ADDRESS in example
+    return example.replace(ADDRESS, url)
+
+
+def decided(folder: Path, turn: int) -> list[str]:
+    """Appends a decision, and an action that the example doesn't ask for; what it shall say."""
+    with EventWriter(folder, "demo", verbosity=VerbosityLevel.DETAIL) as writer:
+        decision = create_decision_event("demo", turn, "ben", "trade", None, f"sell {turn}")
+        assert writer.emit(decision)
+        assert writer.emit(create_action_event("demo", turn, "ben", "sell", {"grain": turn}))
+    return [decision.event_id, "ben", f"sell {turn}"]
+
+
+@pytest.mark.promise("Q9")
+def test_javascript_example_hears_each_decision_once_over_a_restart(tmp_path: Path) -> None:
+    run = tmp_path / "root" / "demo"
+    wanted = [decided(run, turn) for turn in range(3)]
+    with page_address() as page, ExitStack() as opened:
+        with app_serving(run.parent, cors_origins=[page.origin]) as server:
+            opened.enter_context(browser_at(page, script(server.url), tmp_path / "profile"))
+            page.wait(len(wanted))
+            wanted.append(decided(run, 3))
+            page.wait(len(wanted))
+            server.process.kill()
+        wanted.append(decided(run, 4))  # while nobody serves
+        port = httpx2.URL(server.url).port
+        with app_serving(run.parent, port=port, cors_origins=[page.origin]):
+            page.wait(len(wanted))
+            wanted.append(decided(run, 5))
+            page.wait(len(wanted))
+    assert page.words == wanted
+
+
+def test_javascript_example_tells_that_a_page_from_elsewhere_is_refused(tmp_path: Path) -> None:
+    run = tmp_path / "root" / "demo"
+    decided(run, 1)
+    with (
+        page_address() as page,
+        app_serving(run.parent, cors_origins=["http://elsewhere.example"]) as server,
+        browser_at(page, script(server.url), tmp_path / "profile"),
+    ):
+        page.wait(1)
+    assert page.words == [["refused: see the answer's code"]]

@@ -1,6 +1,7 @@
 """Logs for the index's tests: written line by line, and what an index of them must say."""
 
 import os
+import sqlite3
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -12,6 +13,7 @@ from thence.core.order import totally_ordered
 from thence.core.vocabulary import PLAIN, Vocabulary
 from thence.index.database import Index
 from thence.index.places import STRIDE
+from thence.index.shelving import SHELF_BITS
 from thence.log import reader
 from thence.log.disk import OS_DISK
 from thence.log.segment import CURRENT
@@ -53,6 +55,7 @@ def told(index: Index) -> dict[str, Any]:
             range(1, len(places) + 1)
         )
         assert rows("SELECT value FROM meta WHERE key = 'events'") == [(len(places),)]
+        shelved(connection)
         is_dense = places == [STRIDE * (n + 1) for n in range(len(places))]
         assert not places or (places[-1] == STRIDE * len(places)) == is_dense
         return {
@@ -87,6 +90,29 @@ def told(index: Index) -> dict[str, Any]:
         }
 
     return index.answer(ask)
+
+
+def shelved(connection: sqlite3.Connection) -> None:
+    """Asserts that what stands on the shelves is tallied as a look at each event tells."""
+    rows = connection.execute(
+        "SELECT place, turn, time, type, stream, actor FROM events"
+    ).fetchall()
+    events: Counter[int] = Counter(row[0] >> SHELF_BITS for row in rows)
+    names: Counter[tuple[int, int, int]] = Counter()
+    for place, _, _, *named in rows:
+        keys = [(place >> SHELF_BITS, kind, name) for kind, name in enumerate(named)]
+        names.update(key for key in keys if key[2] is not None)
+    for at, column in ((1, "turn"), (2, "time")):
+        found = connection.execute(
+            f"SELECT shelf, events, {column}s, {column}_first, {column}_last FROM shelves"
+        ).fetchall()
+        assert {row[0]: row[1] for row in found if row[1]} == events
+        for shelf, _, count, first, last in found:
+            there = [r[at] for r in rows if r[0] >> SHELF_BITS == shelf and r[at] is not None]
+            assert count == len(there)
+            assert all(first <= value <= last for value in there)
+    found = connection.execute("SELECT * FROM shelf_names WHERE events").fetchall()
+    assert {row[:3]: row[3] for row in found} == names
 
 
 def due(folder: Path, vocabulary: Vocabulary = PLAIN) -> dict[str, Any]:

@@ -46,8 +46,8 @@ def test_what_is_judged_by_bytes_is_what_core_says(drawn, more):
     event, comparison = drawn
     comparisons = [comparison, *(other for _, other in more)]
     due = all(other.matches(event) for other in comparisons)
-    assert judge(comparisons)(event) is due
-    assert judge([comparison])(event) is comparison.matches(event)
+    assert judge(comparisons, event.vocabulary)(event.line) is due
+    assert judge([comparison], event.vocabulary)(event.line) is comparison.matches(event)
 
 
 def test_subject_that_a_host_puts_together_is_found():
@@ -56,5 +56,5 @@ def test_subject_that_a_host_puts_together_is_found():
     )
     event = parse(line, SIM)
     assert isinstance(event, Event)
-    assert judge([Comparison(("subject",), "=", "agent/gold")])(event)
-    assert not judge([Comparison(("subject",), "=", "agent/corn")])(event)
+    assert judge([Comparison(("subject",), "=", "agent/gold")], SIM)(line)
+    assert not judge([Comparison(("subject",), "=", "agent/corn")], SIM)(line)

@@ -1,11 +1,14 @@
 """Times and texts as an index keeps them."""
 
+import sqlite3
+from contextlib import closing
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from thence.core.times import microseconds
-from thence.index.rows import Times, storable
+from thence.index.rows import NULL, Times, storable
 
 USUAL = st.datetimes().map(lambda moment: moment.isoformat(timespec="microseconds") + "Z")
 
@@ -19,8 +22,9 @@ USUAL = st.datetimes().map(lambda moment: moment.isoformat(timespec="microsecond
 def test_many_times_are_read_as_each_alone(timestamps: list[str]) -> None:
     times = Times()
     for _ in range(2):
-        found = times.of(timestamps)
-        assert found == [microseconds(timestamp) for timestamp in timestamps]
+        moments = map(microseconds, timestamps)
+        expected = [NULL if moment is None else moment for moment in moments]
+        assert times.of(timestamps) == expected
 
 
 @pytest.mark.parametrize(
@@ -28,3 +32,8 @@ def test_many_times_are_read_as_each_alone(timestamps: list[str]) -> None:
 )
 def test_a_text_that_no_utf8_holds_stands_as_its_escape(text: str, kept: str) -> None:
     assert storable(text) == kept
+
+
+def test_what_is_missing_is_stored_as_null() -> None:
+    with closing(sqlite3.connect(":memory:")) as connection:
+        assert connection.execute("SELECT typeof(?), ?", (NULL, NULL)).fetchone() == ("null", None)

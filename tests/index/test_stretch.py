@@ -1,6 +1,8 @@
 """Stretches of candidates: whatever index leads them, they hold what is selected."""
 
+import sqlite3
 import tempfile
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -11,12 +13,22 @@ from tests.index.asked import filters, lines, matching, read, write
 from thence.core.filter import Filter
 from thence.core.vocabulary import PLAIN
 from thence.index.database import Index
+from thence.index.places import STRIDE
 from thence.index.selection import selection
-from thence.index.stretch import MERGED_NAMES_MAX, Bounds, stretch
+from thence.index.shelving import shelve
+from thence.index.stretch import MERGED_NAMES_MAX, Bounds, behind, counts, stretch
 from thence.log.disk import OS_DISK
 from thence.replica import open_replica
 
-bounds = st.builds(Bounds, st.integers(0, 8), st.integers(0, 8), st.integers(1, 4))
+BITS = 11  # two events that stand a stride apart
+bounds = st.builds(
+    Bounds,
+    st.integers(0, 8),
+    st.integers(0, 8),
+    st.integers(1, 4),
+    st.integers(0, 4),
+    st.just(BITS),
+)
 
 
 @pytest.mark.promise("Q2")
@@ -34,21 +46,36 @@ def test_places_are_those_of_the_events_selected_whatever_leads(drawn, filter, b
             index.freshen()
             arrived = read(folder)
             due = [event.event_id for event in matching(arrived, filter, descending)]
-            with index.reading() as connection:
+            with closing(copied(index)) as connection:
+                shelve(connection, BITS)
                 asked = selection(connection, filter)
                 if asked is None:
                     assert due == []
                     return
-                whole = stretch(connection, asked, len(arrived), data.draw(st.booleans()), bounds)
+                whole = stretch(connection, asked, len(arrived), bounds)
                 ids = dict(connection.execute("SELECT place, event_id FROM events"))
                 assert connection.execute(whole.count_sql()).fetchone()[0] == len(due)
+                found = counts(connection, whole, bounds)
                 values = {"limit": len(drawn), "offset": skipped}
+                if found is not None:
+                    assert sum(events for _, events in found) == len(due)
                 if whole.known_count is not None:
                     assert whole.known_count == len(due)
                     whole = whole.behind(skipped, descending)
                     values["offset"] = 0
+                elif found is not None:
+                    whole, rest = behind(whole, found, skipped, descending, BITS)
+                    values["offset"] = rest
                 rows = connection.execute(whole.sql(descending), values)
                 assert [ids[row[0]] for row in rows] == due[skipped:]
+
+
+def copied(index: Index) -> sqlite3.Connection:
+    """Copies an index into memory, where its shelves may be made narrow."""
+    connection = sqlite3.connect(":memory:")
+    with index.reading() as source:
+        source.backup(connection)
+    return connection
 
 
 def _bare(filter: Filter) -> Filter:
@@ -72,7 +99,7 @@ def plan(index: Index, filter: Filter, bounds: Bounds) -> tuple[str | None, str]
     """Returns which column leads, and what SQLite makes of the question."""
     with index.reading() as connection:
         asked = selection(connection, filter)
-        whole = stretch(connection, asked, 300, True, bounds)
+        whole = stretch(connection, asked, 300, bounds)
         values = {"limit": 10, "offset": 0}
         rows = connection.execute(f"EXPLAIN QUERY PLAN {whole.sql(False)}", values)
         return whole.lead, "\n".join(row[3] for row in rows)
@@ -95,12 +122,26 @@ def test_single_condition_never_touches_the_table(index):
 
 
 @pytest.mark.promise("Q7")
-def test_span_without_a_gap_is_a_stretch_of_places(index):
+def test_span_that_stands_together_is_read_off_its_shelves(index):
     with index.reading() as connection:
         first, last = connection.execute("SELECT min(time), max(time) FROM events").fetchone()
         asked = selection(connection, Filter(since=first, until=last))
-        whole = stretch(connection, asked, 300, True, Bounds(0, 0))
-        assert (whole.lead, whole.selection.is_open, whole.known_count) == (None, True, 300)
+        whole = stretch(connection, asked, 300)
+        assert (whole.lead, whole.first, whole.last) == (None, 1, 300 * STRIDE)
+        assert counts(connection, whole) == [(0, 300)]
+        assert counts(connection, whole, Bounds(looked=0)) == [(0, 300)]
+        before = selection(connection, Filter(until=first - 1))
+        assert stretch(connection, before, 300).last == 0
+
+
+@pytest.mark.promise("Q7")
+def test_few_events_of_a_span_are_found_by_its_index(index):
+    with index.reading() as connection:
+        first = connection.execute("SELECT min(time) FROM events").fetchone()[0]
+        asked = selection(connection, Filter(since=first, until=first))
+        whole = stretch(connection, asked, 300)
+        assert whole.lead == "time"
+        assert counts(connection, whole, Bounds(looked=0)) is None
 
 
 def test_many_names_are_read_off_the_table_or_sorted(index):

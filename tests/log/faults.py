@@ -121,3 +121,34 @@ class WatchedDisk(Disk):
     def sync_folder(self, folder: Path) -> None:
         self._call("sync_folder")
         super().sync_folder(folder)
+
+
+class FillingDisk(GatedDisk):
+    """Gated too; takes so many more whole lines and syncs, None as many as come, then no more."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines_left: int | None = None
+        self.syncs_left: int | None = None
+        self.error = OSError(errno.ENOSPC, "as said")
+        self.opened: list[str] = []
+
+    def write(self, descriptor: int, data: bytes) -> int:
+        if self.lines_left is None:
+            return super().write(descriptor, data)
+        fitting = data.splitlines(keepends=True)[: self.lines_left]
+        if not fitting:
+            raise self.error
+        self.lines_left -= len(fitting)
+        return super().write(descriptor, b"".join(fitting))
+
+    def sync_data(self, descriptor: int) -> None:
+        super().sync_data(descriptor)
+        if self.syncs_left is not None:
+            self.syncs_left -= 1
+            if self.syncs_left < 0:
+                raise OSError(errno.EIO, "device error")
+
+    def open_read(self, path: Path) -> int:
+        self.opened.append(path.name)
+        return super().open_read(path)

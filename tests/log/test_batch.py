@@ -1,13 +1,28 @@
 """What lies in the queue, and how the outcome of a write is handed out."""
 
+import asyncio
+from collections import deque
+from threading import Barrier, Thread, get_ident
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.events import drafted, new_id
+from tests.log.faults import WAIT_S
 
 from thence.errors import AppendFailed, InvalidEvent
 from thence.log.admission import Condition
-from thence.log.batch import Refused, Waiting, answer, conditions_of, drafts_of, split
+from thence.log.batch import (
+    BATCH_BYTES_MAX,
+    Refused,
+    Waiting,
+    answer,
+    conditions_of,
+    drafts_of,
+    split,
+    taken,
+)
+from thence.log.gate import Gate
 
 items = st.sampled_from(["emitted", "appended", "appended together", "flush"]).map(
     lambda kind: {
@@ -87,3 +102,180 @@ def test_notice_is_owed_only_when_something_was_refused():
     told = []
     assert refused.notices(lambda *facts: told.append(facts) or made) == [made]
     assert told == [("write_failed", {"count": 3, "reason": "no"})]
+
+
+def of_threads(count):
+    """Make what so many threads, all alive, would wait by."""
+    found, all_there = [], Barrier(count)
+
+    def make():
+        waiting = Waiting([drafted(new_id(), "t", {})])
+        assert waiting.thread == get_ident()
+        found.append(waiting)
+        all_there.wait(WAIT_S)
+
+    threads = [Thread(target=make) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(WAIT_S)
+    assert len({waiting.thread for waiting in found}) == count
+    return found
+
+
+class At(Gate):
+    """Does something when it is waited at; notes for how long."""
+
+    def __init__(self, act, passed=None):
+        super().__init__()
+        self.act = act
+        self.passed = passed
+        self.asked = []
+
+    def wait(self, timeout_s):
+        self.asked.append(timeout_s)
+        self.act()
+        return super().wait(0) if self.passed is None else self.passed
+
+
+def test_each_who_leaves_lets_the_next_go_and_not_those_behind():
+    first, second, third, fourth = waiting = of_threads(4)
+    states = []
+
+    def answered():
+        assert first.is_gone is False
+        answer(waiting, [b"1", b"2", b"3", b"4"], None)
+        states.append([item.is_open for item in waiting])
+
+    def first_leaves():
+        assert second.is_gone is False
+        assert first.wait(0.25) is True
+        states.append([item.is_open for item in waiting])
+
+    first.gate, second.gate = At(answered), At(first_leaves)
+    assert second.wait(0.5) is True
+    assert (first.gate.asked, second.gate.asked) == ([0.25], [0.5])
+    assert states == [[True, False, False, False], [True, True, False, False]]
+    # nobody waits at the third gate yet, so the fourth is not kept
+    assert third.is_open
+    assert fourth.wait(0)
+    assert third.wait(0)
+
+
+def test_nobody_who_comes_late_or_has_left_holds_up_the_others():
+    for has_left in (False, True):
+        first, second, third = waiting = of_threads(3)
+        if has_left:
+            assert first.wait(0) is False
+        answer(waiting, [b"1", b"2", b"3"], None)
+        assert [item.is_open for item in waiting] == [True] * 3
+        assert all([second.wait(0), third.wait(0), first.wait(0)])
+
+
+def test_waits_of_one_thread_are_all_let_go_at_once():
+    first, second = (Waiting([drafted(new_id(), "t", {})]) for _ in range(2))
+    (other,) = of_threads(1)
+    states = []
+
+    def answered():
+        answer([first, other, second], [b"1", b"2", b"3"], None)
+        states.append((other.is_open, second.is_open))
+
+    first.gate = At(answered)
+    assert first.wait(0)
+    assert states == [(True, True)]
+    assert first.following is None
+
+
+def test_answer_that_comes_as_the_time_runs_out_counts_and_is_passed_on():
+    first, second = waiting = of_threads(2)
+    first.gate = At(lambda: answer(waiting, [b"1", b"2"], None), passed=False)
+    assert first.wait(0.25) is True
+    assert second.is_open
+
+
+def test_handler_that_raises_as_the_next_is_let_go_lets_it_go_all_the_same():
+    class Alarm(BaseException):
+        pass
+
+    class Interrupted(Gate):
+        is_armed = True
+
+        def open(self):
+            if self.is_armed:
+                self.is_armed = False
+                raise Alarm
+            super().open()
+
+    first, second, third = waiting = of_threads(3)
+    first.gate, second.gate = At(lambda: answer(waiting, [b"1", b"2", b"3"], None)), Interrupted()
+    with pytest.raises(Alarm):
+        first.wait(0.25)
+    assert first.is_gone
+    assert second.gate.wait(0)
+    assert third.is_open
+
+
+def test_error_that_several_share_is_raised_as_a_copy_with_its_cause():
+    waiting, cause = Waiting(), OSError("as said")
+    shared = AppendFailed("could not append", place="here", hint="try again")
+    shared.__cause__ = cause
+    answer([waiting], [], shared)
+    with pytest.raises(AppendFailed, match="could not append here") as caught:
+        waiting.result()
+    assert caught.value is not shared
+    assert caught.value.__cause__ is cause
+    assert caught.value.hint == "try again"
+
+
+def test_those_behind_the_last_outcome_get_none():
+    first, last = (Waiting([drafted(new_id(), "t", {})]) for _ in range(2))
+    emitted = drafted(new_id(), "t", {})
+    answer([first, emitted, last], [b"1"], None)
+    assert (first.outcomes, last.outcomes) == ([b"1"], [])
+
+
+def sized(size_bytes):
+    short = len(drafted(new_id(), "t", {"payload": {"x": ""}}).tail)
+    made = drafted(new_id(), "t", {"payload": {"x": "x" * (size_bytes - short)}})
+    assert len(made.tail) == size_bytes
+    return made
+
+
+def test_turn_ends_at_exactly_its_bytes():
+    half, whole = sized(BATCH_BYTES_MAX // 1_024), sized(BATCH_BYTES_MAX // 512)
+    short = sized(BATCH_BYTES_MAX // 512 - 1)
+    assert len(taken(deque([half] * 2_048))) == 1_024
+    assert len(taken(deque([whole] * 2_048))) == 512
+    assert len(taken(deque([short] + [whole] * 2_047))) == 1_024
+
+
+class CountingLoop(asyncio.SelectorEventLoop):
+    """Counts the calls that come from outside."""
+
+    calls = 0
+
+    def call_soon_threadsafe(self, callback, *args, context=None):
+        self.calls += 1
+        return super().call_soon_threadsafe(callback, *args, context=context)
+
+
+def test_tasks_of_a_loop_are_answered_with_one_call_and_a_closed_loop_is_passed_over():
+    closed, one, other = loops = [CountingLoop() for _ in range(3)]
+    thread = Waiting([drafted(new_id(), "t", {})])
+    tasks = [
+        Waiting([drafted(new_id(), "t", {})], None, loop.create_future())
+        for loop in (closed, one, one, other)
+    ]
+    closed.close()
+    tasks[1].future.cancel()
+    answer([*tasks[:2], thread, *tasks[2:]], [b"1", b"2", b"3", b"4", b"5"], None)
+    assert [loop.calls for loop in loops] == [1, 1, 1]
+    assert one.run_until_complete(tasks[2].future) is None
+    assert other.run_until_complete(tasks[3].future) is None
+    assert [task.result() for task in tasks] == [[b"1"], [b"2"], [b"4"], [b"5"]]
+    assert thread.wait(0)
+    assert thread.result() == [b"3"]
+    assert tasks[1].future.cancelled()
+    one.close()
+    other.close()

@@ -3,16 +3,19 @@
 import errno
 import threading
 from collections import deque
-from threading import Thread
+from threading import Event as Signal
+from threading import Semaphore, Thread
 
 import pytest
 from tests.events import drafted
-from tests.log.faults import WAIT_S, FailingDisk
+from tests.log.faults import WAIT_S, FailingDisk, WatchedDisk
 from tests.log.test_committer import Told, held, prepared
 
 import thence
 from thence.core.vocabulary import PLAIN
 from thence.errors import AppendFailed, LogFull, OutcomeUnknown
+from thence.log import batch
+from thence.log import committer as module
 from thence.log.admission import Condition
 from thence.log.batch import (
     BATCH_BYTES_MAX,
@@ -91,6 +94,157 @@ def test_batch_under_way_stands_in_the_state_page(tmp_path):
     assert page.look()
     assert [(slot.accepted, slot.committed) for slot in page.living()] == [(1, 1)]
     log.close()
+
+
+def test_batch_of_several_stands_in_the_state_page_by_its_first_emitted_event(tmp_path):
+    disk = WatchedDisk()
+    log = Replica(tmp_path, PLAIN, disk=disk)
+    waiting, first, last = items(3)
+    slots = []
+
+    def look():
+        slots.append(slot_of(tmp_path))
+        if len(slots) == 1:  # what comes during the first sync is the next batch
+            log.committer.join(Waiting((waiting,)))
+            log.committer.put(first)
+            log.committer.put(last)
+
+    disk.before["sync_data"] = look
+    log.emit("zeroth")
+    until(lambda: len(slots) >= 2)
+    log.flush()
+    size = (tmp_path / "events.jsonl").read_bytes().index(b"\n") + 1
+    assert slots[1][:4] == (3, 1, 3, size)
+    assert slots[1][4] == fingerprint(first.event_id.encode())
+    assert slot_of(tmp_path)[:2] == (3, 3)
+    log.close()
+
+
+def slot_of(folder):
+    page = StatePage(OS_DISK, folder)
+    assert page.look()
+    (slot,) = page.living()
+    return slot.accepted, slot.committed, slot.target, slot.batch_offset, slot.batch_name
+
+
+@pytest.mark.parametrize("ends_by", ["emit", "append", "close"])
+def test_gap_is_told_between_the_events_round_it(tmp_path, ends_by):
+    log, disk, _ = held(tmp_path, max_queue_size=1, on_full="drop")
+    kept = log.emit("kept")
+    for _ in range(2):
+        log.emit("dropped")
+    disk.gate.set()
+    log.flush()
+    before, count = None, 3
+    if ends_by == "emit":
+        before, count = log.emit("after"), 4
+        log.flush()
+    if ends_by == "append":
+        pair = items(2)
+        assert len(log.committer.append_all(pair, WAIT_S)) == 2
+        before = pair[0].event_id
+    if ends_by != "close":
+        assert slot_of(tmp_path)[:2] == (count, count)
+    assert log.close()
+    (notice,) = [e.payload for e in log.read() if e.event_type == "log.events_dropped"]
+    assert notice == {"count": 2, "after_event_id": kept, "before_event_id": before}
+
+
+def test_event_is_dropped_where_what_is_kept_for_a_retry_fills_the_bound(tmp_path):
+    disk, told = FailingDisk(), Told()
+    log = Replica(tmp_path, PLAIN, disk=disk, tell=told, max_queue_size=1, on_full="drop")
+    log.append("first")
+    disk.faults["write"] = FULL
+    log.emit("kept")
+    told.wait_for("refused")
+    until(lambda: log.committer._held == 1)
+    dropped = log.emit("dropped")
+    assert told.all("dropped") == [{"event_id": dropped}]
+    assert not log.close(0)
+
+
+def test_as_many_are_let_in_as_fit_beside_what_is_kept_for_a_retry(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "RETRY_S", 10 * WAIT_S)  # the test says when it is tried again
+    disk = WatchedDisk()
+    log = Replica(tmp_path, PLAIN, disk=disk, max_queue_size=3)
+    committer = log.committer
+    log.append("first")
+    arrived, tries = Semaphore(0), Semaphore(0)
+    healed = Signal()
+
+    def refuse():
+        arrived.release()
+        assert healed.is_set() or tries.acquire(timeout=WAIT_S)
+        if not healed.is_set():
+            raise FULL
+
+    disk.before["write"] = refuse
+    log.emit("kept")
+    assert arrived.acquire(timeout=WAIT_S)
+    committer._wakeup.open()
+    tries.release()
+    assert arrived.acquire(timeout=WAIT_S)  # the thread stands amid its second try
+    assert committer._held == 1
+    for _ in range(2):
+        log.emit("fits")
+    parked = [Thread(target=log.emit, args=("parked",)) for _ in range(3)]
+    for count, thread in enumerate(parked, 1):
+        thread.start()
+        until(lambda count=count: len(committer._parking._gates) == count)
+    tries.release()
+    assert arrived.acquire(timeout=WAIT_S)
+    assert len(committer._parking._gates) == 1
+    until(lambda: len(committer._queue) == 2)
+    healed.set()
+    tries.release()
+    for thread in parked:
+        thread.join(WAIT_S)
+        assert not thread.is_alive()
+    assert log.close()
+    types = [event.event_type for event in log.read()]
+    assert types == ["first", "log.write_failed", "kept", "fits", "fits", *["parked"] * 3]
+
+
+def test_as_many_are_let_in_as_fit_beside_what_a_turn_leaves_queued(tmp_path, monkeypatch):
+    monkeypatch.setattr(batch, "BATCH_EVENTS_MAX", 1)
+    monkeypatch.setattr(batch, "_TAKE_EVENTS", 1)
+    disk = WatchedDisk()
+    log = Replica(tmp_path, PLAIN, disk=disk, max_queue_size=3)
+    committer = log.committer
+    log.append("zeroth")
+    arrived, gate = Signal(), Signal()
+    left = []
+
+    def stand():
+        disk.before["write"] = lambda: left.append(len(committer._parking._gates))
+        arrived.set()
+        assert gate.wait(WAIT_S)
+
+    disk.before["write"] = stand
+    log.emit("first")
+    assert arrived.wait(WAIT_S)
+    for _ in range(3):
+        log.emit("fits")
+    parked = [Thread(target=log.emit, args=("parked",)) for _ in range(3)]
+    for count, thread in enumerate(parked, 1):
+        thread.start()
+        until(lambda count=count: len(committer._parking._gates) == count)
+    gate.set()
+    for thread in parked:
+        thread.join(WAIT_S)
+    assert log.close()
+    assert left[0] == 2  # of the three in the queue one was taken
+    assert len(list(log.read())) == 8
+
+
+def test_producer_that_finds_room_after_all_does_not_wait(tmp_path):
+    log = Replica(tmp_path, PLAIN, max_queue_size=1)
+    (draft,) = items(1)
+    waits = Thread(target=log.committer._make_room, args=(draft,), daemon=True)
+    waits.start()
+    waits.join(WAIT_S)
+    assert not waits.is_alive()
+    assert log.close()
 
 
 def test_thread_is_named_ends_with_the_program_and_starts_when_it_is_needed(tmp_path):

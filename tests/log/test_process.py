@@ -1,6 +1,8 @@
 """A fork in the middle: parent and child both go on, nothing is doubled, nothing is lost."""
 
+import multiprocessing.util
 import os
+from multiprocessing import get_context
 from threading import Event as Signal
 from threading import Thread
 
@@ -15,7 +17,7 @@ from thence.core.vocabulary import PLAIN
 from thence.errors import LogBusy
 from thence.log.disk import OS_DISK, Disk
 from thence.log.identity import node_id
-from thence.log.process import new_id, now
+from thence.log.process import at_worker_end, new_id, now
 from thence.replica import Replica
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
@@ -174,3 +176,41 @@ def test_ids_of_a_child_are_others_than_those_of_its_parent():
 def test_now_is_a_time_for_people():
     assert len(now()) == 27
     assert now().endswith("Z")
+
+
+class Told:
+    """What a process closes at its end: writes to a pipe how long it may take."""
+
+    def __init__(self, pipe):
+        self.pipe = pipe
+
+    def close(self, timeout_s):
+        os.write(self.pipe, f"closed within {timeout_s:g} s".encode())
+        return True
+
+
+@pytest.mark.parametrize("is_dropped", [False, True])
+def test_process_that_multiprocessing_started_closes_its_logs_at_its_end(is_dropped):
+    reading, writing = os.pipe()
+
+    def work():
+        log = Told(writing)
+        at_worker_end(log)
+        if not is_dropped:
+            kept.append(log)
+
+    kept: list[Told] = []
+    child = get_context("fork").Process(target=work)
+    child.start()
+    child.join(WAIT_S)
+    os.close(writing)
+    assert child.exitcode == 0
+    assert os.read(reading, 100) == (b"" if is_dropped else b"closed within 10 s")
+    os.close(reading)
+
+
+def test_process_that_multiprocessing_did_not_start_leaves_that_to_its_own_end():
+    log = Told(-1)
+    before = len(multiprocessing.util._finalizer_registry)
+    at_worker_end(log)
+    assert len(multiprocessing.util._finalizer_registry) == before

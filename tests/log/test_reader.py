@@ -184,7 +184,7 @@ def test_rotation_between_any_two_looks_at_the_folder_keeps_events_and_order(tmp
             return super().open_read(path)
 
     disk = Stepping()
-    seqs = [event_of(line).seq for _, _, line, _ in reader.raw_lines(disk, tmp_path)]
+    seqs = [event_of(line).seq for _, line, _ in reader.raw_lines(disk, tmp_path)]
     assert disk.looks > call
     assert seqs == list(range(1, len(seqs) + 1))
     assert len(seqs) >= 6
@@ -201,7 +201,7 @@ def test_tail_that_is_cut_and_written_over_while_it_is_read_hides_no_event(tmp_p
     next(lines)
     with thence.open(tmp_path) as other:  # moves the half line aside, writes over it
         other.append("b")
-    types = [event_of(line).event_type for _, _, line, _ in lines]
+    types = [event_of(line).event_type for _, line, _ in lines]
     assert types == ["log.recovered", "b"]
 
 

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import thence
+from thence.answers import INDEXED_BYTES_MIN
 from thence.core.event import Event
 from thence.replica import open_replica
 from thence.sim import Event as SimEvent
 from thence.sim import EventWriter, VerbosityLevel, create_milestone_event
 
 TYPES = ("ACTION", "DECISION", "STATE", "auction.closed")
+LARGE_EVENTS = 5
 AGENTS = ("ada", "ben", "wéi", None)
 
 
@@ -36,6 +38,13 @@ def make_run(root: Path, name: str, count: int = 60, seed: int = 7) -> Path:
             assert writer.emit(event)
             earlier.append(event.event_id)
     return folder
+
+
+def make_large(run: Path) -> None:
+    """Lets a run grow to the size from which on a log is asked by an index."""
+    with open_replica(run) as replica:
+        for _ in range(LARGE_EVENTS):
+            replica.append("NOTE", {"text": "x" * (INDEXED_BYTES_MIN // LARGE_EVENTS)})
 
 
 def make_orders(root: Path, name: str = "orders") -> list[str]:

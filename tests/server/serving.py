@@ -19,8 +19,8 @@ import socket, sys, json
 import uvicorn
 from thence.server.app import create_app
 
-root, options = sys.argv[1], json.loads(sys.argv[2])
-listener = socket.create_server(("127.0.0.1", 0))
+root, port, options = sys.argv[1], int(sys.argv[2]), json.loads(sys.argv[3])
+listener = socket.create_server(("127.0.0.1", port))
 print(json.dumps({"url": f"http://127.0.0.1:{listener.getsockname()[1]}"}), flush=True)
 config = uvicorn.Config(create_app(root, **options), log_level="error")
 uvicorn.Server(config).run(sockets=[listener])
@@ -71,9 +71,9 @@ def serving(root: Path, *arguments: object, **env: str) -> Iterator[Serving]:
 
 
 @contextmanager
-def app_serving(root: Path | None, **options: object) -> Iterator[Serving]:
+def app_serving(root: Path | None, port: int = 0, **options: object) -> Iterator[Serving]:
     """Serves `create_app` by uvicorn in a process of its own."""
-    argv = [sys.executable, "-c", _APP, str(root), json.dumps(options)]
+    argv = [sys.executable, "-c", _APP, str(root), str(port), json.dumps(options)]
     with _running(argv, {}) as made:
         yield made
 

@@ -10,12 +10,13 @@ from tests.server.runs import stored
 from tests.server.serving import serving
 
 from thence.core.difference import as_json, difference
+from thence.core.side import side
 from thence.sim import EventWriter, VerbosityLevel, create_state_event
 
 
 def test_difference_is_that_of_the_library(shop: Shop) -> None:
     told = shop.server.json("/simulations/first/diff/second")
-    model = difference(stored(shop.root / "first"), stored(shop.root / "second"))
+    model = difference(*(side(stored(shop.root / name)) for name in ("first", "second")))
     assert told == json.loads(msgspec.json.encode(as_json(model)))
     assert told["first"] is not None
     same = shop.server.json("/simulations/first/diff/first")

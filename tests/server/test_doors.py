@@ -66,6 +66,8 @@ def test_named_origins_and_hosts_are_answered_with_the_token(root: Path) -> None
         asked["Access-Control-Request-Headers"] = "Authorization"
         allowed = server.client.options("/simulations", headers=asked)
         assert allowed.headers["access-control-allow-origin"] == page["Origin"]
+        asked["Access-Control-Request-Method"] = "HEAD"
+        assert server.client.options("/simulations", headers=asked).status_code == 200
         refused = server.get("/simulations", headers=page)
         assert refused.status_code == 401
         assert refused.headers["access-control-allow-origin"] == page["Origin"]

@@ -1,6 +1,6 @@
 import shutil
 
-from tests.server.runs import make_run
+from tests.server.runs import make_large, make_run
 
 from thence.server.logs import Logs
 from thence.server.root import Root
@@ -56,3 +56,19 @@ def test_look_at_many_leaves_what_is_open(tmp_path) -> None:
             pass
     with logs.using(root.find("a")) as again:
         assert again is a
+
+
+def test_log_that_will_get_its_index_by_the_next_question_is_known(tmp_path) -> None:
+    make_run(tmp_path, "small", count=2)
+    big = make_run(tmp_path, "big", count=60)
+    make_large(big)
+    root, logs = Root(tmp_path), Logs()
+    assert not logs.lacks_index(root.find("small"))
+    assert logs.lacks_index(root.find("big"))
+    with logs.using(root.find("big")) as log:
+        assert log.answers.query().total > 50
+    assert not logs.lacks_index(root.find("big"))
+    logs.close()
+    assert not Logs().lacks_index(root.find("big"))
+    (big / ".thence/index.db").unlink()
+    assert Logs().lacks_index(root.find("big"))

@@ -7,6 +7,8 @@ from tests.server.listening import gauge, heard
 from tests.server.runs import make_run
 from tests.server.serving import serving
 
+from thence.server.metrics import Metrics
+
 LINE = re.compile(r'([a-z_]+)(?:\{((?:[a-z]+="(?:[^"\\]|\\.)*",?)*)\})? ([0-9.e+-]+)')
 
 
@@ -44,6 +46,35 @@ def test_requests_events_listeners_and_open_logs_are_counted(tmp_path: Path) -> 
         assert found["thence_events_served_total", ""] == 21
         assert gauge(server, "thence_logs_open") == 1
         assert "none/events" not in answer.text
+
+
+def test_indexes_made_and_what_they_took_in_are_counted(tmp_path: Path) -> None:
+    folder = make_run(tmp_path, "run", count=40)
+    names = ("builds", "events", "build_seconds", "catch_up_seconds")
+    with serving(tmp_path) as server:
+
+        def cost() -> list[float]:
+            return [gauge(server, f"thence_index_{name}_total") for name in names]
+
+        server.json("/simulations/run/events")
+        assert cost() == [0, 0, 0, 0]
+        (folder / ".thence" / "index.db").write_bytes(b"")  # from now on it is to have one
+        server.json("/simulations/run/events")
+        builds, events, build_seconds, catch_up_seconds = cost()
+        assert (builds, events) == (1, 40)
+        assert build_seconds > 0
+        make_run(tmp_path, "run", count=5, seed=8)
+        assert server.json("/simulations/run/events")["total"] == 45
+        assert cost()[:3] == [1, 45, build_seconds]
+        assert cost()[3] > catch_up_seconds
+        text = server.get("/metrics").text
+        assert "# TYPE thence_index_builds_total counter" in text
+        assert "# TYPE thence_logs_open gauge" in text
+
+
+def test_large_counts_are_told_to_the_last_digit() -> None:
+    told = Metrics().text({"thence_index_events_total": ("Events.", 123_456_789)})
+    assert read(told)["thence_index_events_total", ""] == 123_456_789
 
 
 def test_token_is_wanted_and_never_told(tmp_path: Path) -> None:

@@ -77,3 +77,28 @@ def test_document_names_every_route_and_its_errors(shop: Shop) -> None:
     limits = document["paths"]["/simulations/{id}/causality/{event_id}"]["get"]["parameters"]
     depth = next(item["schema"] for item in limits if item["name"] == "depth")
     assert (depth["minimum"], depth["maximum"], depth["default"]) == (1, 20, 5)
+
+
+@pytest.mark.promise("Q8")
+def test_bounds_of_numbers_in_the_document_are_the_bounds(shop: Shop) -> None:
+    paths = shop.server.json("/openapi.json")["paths"]
+    known = {"{id}": "first", "{event_id}": stored(shop.root / "first")[3].event_id}
+    played = set()
+    for path, methods in paths.items():
+        for item in methods["get"].get("parameters", ()):
+            schema, name = item["schema"], item["name"]
+            if schema.get("type") != "integer":
+                continue
+            played.add(name)
+            asked = path
+            for key, value in known.items():
+                asked = asked.replace(key, value)
+            for value, is_taken in (
+                (schema["minimum"], True),
+                (schema["maximum"], True),
+                (schema["minimum"] - 1, False),
+                (schema["maximum"] + 1, False),
+            ):
+                answer = shop.server.client.head(asked, params={name: value})  # streams end too
+                assert answer.status_code == (200 if is_taken else 422), (path, name, value)
+    assert played == {"limit", "offset", "turn_start", "turn_end", "depth", "tail"}

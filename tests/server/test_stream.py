@@ -11,6 +11,7 @@ from tests.server.runs import make_run
 
 from thence.core.filter import Filter
 from thence.errors import EventNotFound, NotALog, ReadFailed
+from thence.log.follower import Follower
 from thence.replica import open_replica
 from thence.server import feed, feeds, listener
 from thence.server.root import Root
@@ -87,22 +88,37 @@ def test_slow_client_goes_on_by_what_the_log_holds(
 
 
 @pytest.mark.promise("Q9")
-def test_feed_that_remembers_much_makes_room_for_another(
+def test_feed_forgets_ids_that_an_index_knows_and_repeats_none(
     run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feed, "EVENTS_MAX", 10)
+    monkeypatch.setattr(feed, "IDS_MAX", 10)
+    remembered: list[int] = []
+    forget = Follower.forget
+
+    def noted(follower: Follower) -> None:
+        remembered.append(len(follower._served))
+        forget(follower)
+
+    monkeypatch.setattr(Follower, "forget", noted)
+    is_indexed = (run / ".thence/index.db").exists()
 
     async def work(here: Served, stream: Stream) -> None:
         frames, found = stream.frames(await stream.begin()), list[str]()
         await taken(frames, found, 5)
-        first = next(iter(here.feeds._feeds.values()))
-        for total in (16, 40, 41):
+        for total in (16, 40, 60):
             await asyncio.to_thread(append, run, total - len(found))
             await taken(frames, found, total)
+            for old in (found[0], found[10], found[-1]):  # another tool's lines of known ids
+                with (run / "events.jsonl").open("a") as file:
+                    file.write(f'{{"event_id":"{old}"}}\n')
+        await asyncio.to_thread(append, run, 1)
+        await taken(frames, found, 61)
         assert found == all_ids(run)
-        assert first not in here.feeds._feeds.values()
+        assert len(here.feeds._feeds) == 1
 
     played(run, work)
+    assert len(remembered) > 1 or not is_indexed
+    assert max(remembered, default=0) < 55
 
 
 def test_too_many_listeners_are_refused(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ import anyio
 import pytest
 from starlette.exceptions import HTTPException
 
-from thence.server.workers import Workers
+from thence.server.workers import Slow, Workers
 
 
 def test_work_is_done_in_a_thread_and_its_error_raised() -> None:
@@ -40,3 +40,46 @@ def test_who_comes_when_too_many_wait_is_refused_at_once() -> None:
     anyio.run(asked)
     assert [error.status_code for error in refused] == [503]
     assert refused[0].headers == {"Retry-After": "1"}
+
+
+def test_slow_work_is_begun_again_where_it_holds_up_nobody() -> None:
+    go = threading.Event()
+    told: list[bool] = []
+
+    def work(is_patient: bool) -> str:
+        told.append(is_patient)
+        if not is_patient:
+            raise Slow
+        assert go.wait(20)
+        return "slow"
+
+    async def asked() -> None:
+        workers = Workers(threads=1)
+        found: list[str] = []
+
+        async def ask() -> None:
+            found.append(await workers.run_patiently(work))
+
+        async with anyio.create_task_group() as tasks:
+            for _ in range(5):
+                tasks.start_soon(ask)
+            with anyio.fail_after(10):
+                assert await workers.run_patiently(lambda is_patient: is_patient) is False
+                assert await workers.run(lambda: "quick") == "quick"
+            assert found == []
+            go.set()
+        assert found == ["slow"] * 5
+
+    anyio.run(asked)
+    assert sorted(told) == [False] * 5 + [True] * 5
+
+
+def test_error_of_slow_work_is_raised() -> None:
+    def work(is_patient: bool) -> None:
+        raise ZeroDivisionError if is_patient else Slow
+
+    async def asked() -> None:
+        with pytest.raises(ZeroDivisionError):
+            await Workers().run_patiently(work)
+
+    anyio.run(asked)

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from thence.core.difference import Cause, Difference, Divergence
-    from thence.core.event import Event
     from thence.core.said import Differing
+    from thence.core.side import Side
     from thence.core.vocabulary import Vocabulary
 
 # of what differs, and of the causes, so many are shown without -v
@@ -51,33 +51,35 @@ def diff_command(a: str, b: str, is_json: bool) -> int:
     from thence.core.difference import as_json, difference
 
     voice = current()
-    gc.disable()  # a million objects are made here, and none is garbage
-    events_a, words_a = _read(voice, a)
-    events_b, words_b = _read(voice, b)
-    found = difference(events_a, events_b)
+    gc.disable()  # millions of objects are made here, and none is garbage
+    side_a, words_a = _read(voice, a)
+    side_b, words_b = _read(voice, b)
+    found = difference(side_a, side_b)
     if is_json:
         voice.json(as_json(found))
     else:
         _say(voice, found, (_Log("A", a, words_a), _Log("B", b, words_b)))
+    voice.keep(found)
     return 0 if found.is_empty else DAMAGED
 
 
-def _read(voice: Voice, log: str) -> "tuple[Sequence[Event], Vocabulary]":
+def _read(voice: Voice, log: str) -> "tuple[Side, Vocabulary]":
     """Reads a log at once; one that asks for a closer look as every command does."""
     from thence.cli.locate import find_log
     from thence.cli.opened import opened
+    from thence.core.side import side
     from thence.log.disk import OS_DISK
-    from thence.log.intact import intact_events
+    from thence.log.intact import intact_side
     from thence.log.reading import reading
     from thence.replica import open_replica
 
     with open_replica(find_log(voice, log), create=False) as replica:
         with reading(replica.folder):
-            events = intact_events(OS_DISK, replica.folder, replica.vocabulary)
-        if events is not None:
-            return events, replica.vocabulary
+            whole = intact_side(OS_DISK, replica.folder, replica.vocabulary)
+        if whole is not None:
+            return whole, replica.vocabulary
     with opened(voice, log) as replica:
-        return list(replica.read()), replica.vocabulary
+        return side(replica.read()), replica.vocabulary
 
 
 def _say(voice: Voice, found: "Difference", logs: tuple[_Log, _Log]) -> None:
@@ -92,7 +94,7 @@ def _say(voice: Voice, found: "Difference", logs: tuple[_Log, _Log]) -> None:
         voice.say(wrapped(text, voice.width))
         _say_types(voice, found)
         _say_divergence(voice, found.first, logs)
-    notices = found.notices_a + found.notices_b
+    notices = found.a.notices + found.b.notices
     if notices:
         are = "is" if notices == 1 else "are"
         voice.note(f"{counted(notices, 'notice')} of the logs themselves {are} not compared")
@@ -103,12 +105,11 @@ def _say_types(voice: Voice, found: "Difference") -> None:
     from thence.cli.render import clipped, counted, plain
     from thence.core.tally import falling
 
-    kinds = (
-        ("changed", [x for x, _ in found.changed]),
-        ("only in A", found.only_a),
-        ("only in B", found.only_b),
-    )
-    tallies = {kind: _types(events) for kind, events in kinds}
+    tallies = {
+        "changed": _types(found.a, [x for x, _ in found.changed]),
+        "only in A": _types(found.a, found.only_a),
+        "only in B": _types(found.b, found.only_b),
+    }
     total: dict[str, int] = {}
     for tally in tallies.values():
         for name, count in tally.items():
@@ -125,10 +126,10 @@ def _say_types(voice: Voice, found: "Difference") -> None:
     _note_missing_types(voice, found, tallies)
 
 
-def _types(events: "Iterable[Event]") -> dict[str, int]:
+def _types(of: "Side", places: "Iterable[int]") -> dict[str, int]:
     from collections import Counter
 
-    return Counter(event.event_type for event in events)
+    return Counter([of.said[place].event_type for place in places])
 
 
 def _note_missing_types(
@@ -137,7 +138,7 @@ def _note_missing_types(
     """Tells of types that one log holds none of: as a rule it told less."""
     from thence.cli.render import plain
 
-    pairs = _types(x for x, _ in found.aligned)
+    pairs = _types(found.a, [x for x, _ in found.aligned])
     for letter, other in (("A", "B"), ("B", "A")):
         there = pairs.keys() | tallies[f"only in {letter}"].keys()
         missing = sorted(tallies[f"only in {other}"].keys() - there)

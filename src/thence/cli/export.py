@@ -1,6 +1,7 @@
 """The command `export`: events as a table, CSV or Parquet."""
 
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -109,14 +110,50 @@ def _opened(path: Path | None) -> Iterator[IO[bytes]]:
         return
     path = path.resolve()
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    _remove_abandoned(path)
     try:
-        with part.open("xb") as file:
+        with _begun(part) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        part.replace(path)
+            part.replace(path)
     except BaseException as error:
         part.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.filename == str(part):
             error.filename = str(path)  # the name that the user gave
         raise
+
+
+def _begun(part: Path) -> IO[bytes]:
+    """Makes a part of a file, locked as long as it is open: so others know that it is in use."""
+    while True:
+        file = part.open("xb")
+        try:
+            _lock(file, is_patient=True)
+            if part.exists():
+                return file
+        except OSError:  # a filesystem without locks: there nobody removes it either
+            return file
+        file.close()  # another export took it for abandoned before it was locked
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Removes the parts of a file whose exports were killed: nobody holds their locks."""
+    name = re.compile(rf"\.{re.escape(path.name)}\.\d+\.part")
+    try:
+        found = [each for each in path.parent.iterdir() if name.fullmatch(each.name)]
+    except OSError:
+        return
+    for part in found:
+        try:
+            with part.open("rb") as file:
+                _lock(file, is_patient=False)
+                part.unlink()
+        except OSError:  # in use, gone by now, or another user's
+            continue
+
+
+def _lock(file: IO[bytes], *, is_patient: bool) -> None:
+    from fcntl import LOCK_EX, LOCK_NB, flock
+
+    flock(file.fileno(), LOCK_EX if is_patient else LOCK_EX | LOCK_NB)

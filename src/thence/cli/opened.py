@@ -74,7 +74,7 @@ def _tell_passed_over(voice: Voice, replica: Replica, log: str | None) -> None:
 def _passed_over(replica: Replica) -> tuple[int, int]:
     """Counts the damaged and the unfinished lines of a small log by reading them."""
     damaged = torn = 0
-    for _, _, line, is_whole in raw_lines(OS_DISK, replica.folder):
+    for _, line, is_whole in raw_lines(OS_DISK, replica.folder):
         if is_whole and has_valid_crc(line):
             continue
         if not is_whole:

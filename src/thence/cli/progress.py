@@ -1,7 +1,10 @@
-"""The progress of a run on stderr: a bar on a terminal, else a line now and then."""
+"""The progress of what takes long, on stderr: a bar on a terminal.
+
+Elsewhere a run tells a line now and then, and what reads a log nothing.
+"""
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -65,5 +68,32 @@ def bar(voice: Voice) -> Iterator[Show]:
             del state
             counts = told(turn.counts)
             drawn.update(task, total=turn.max_turns, completed=turn.turn, told=counts)
+
+        yield show
+
+
+@contextmanager
+def bytes_read(voice: Voice, size_bytes: int) -> Iterator[Callable[[int], None]]:
+    """Gives what is called with how many bytes of a log are read so far."""
+    if not is_drawn(voice):
+        yield lambda read_bytes: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True, no_color=voice.settings.is_colourless, highlight=False)
+    columns = (
+        TextColumn("{task.description}"),
+        DownloadColumn(),
+        BarColumn(bar_width=24),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as drawn:
+        task = drawn.add_task("reading", total=size_bytes)
+
+        def show(read_bytes: int) -> None:
+            is_read = read_bytes >= size_bytes
+            words = "making order" if is_read else "reading"
+            drawn.update(task, completed=read_bytes, description=words)
 
         yield show

@@ -23,6 +23,7 @@ def rebuild_command(log: str | None, is_json: bool) -> None:
     asks. A small log is read without one, until it has one.
     """
     from thence.cli.locate import find_log
+    from thence.cli.progress import bytes_read
     from thence.cli.render import counted, plain
     from thence.cli.stats import segment_sizes
     from thence.replica import open_replica
@@ -32,7 +33,8 @@ def rebuild_command(log: str | None, is_json: bool) -> None:
         size = sum(segment_sizes(replica.folder))
         voice.note(plain(f"reading {counted(size, 'byte')} of {replica.folder}"))
         begin = monotonic()
-        events = replica.rebuild()
+        with bytes_read(voice, size) as show:
+            events = replica.answers.rebuild(show)
         seconds = monotonic() - begin
     if is_json:
         voice.json({"events": events, "bytes": size, "seconds": round(seconds, 3)})

@@ -8,10 +8,9 @@ by total order. So the result depends on no order of the input.
 """
 
 from collections import defaultdict, deque
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 
-from thence.core.event import Event
-from thence.core.said import bodies, canonical, members
+from thence.core.said import Said, canonical, has_same_bodies, members
 from thence.core.side import Side
 
 ALONE = -1
@@ -21,10 +20,7 @@ _Key = Callable[[int], Hashable]
 def aligned(a: Side, b: Side) -> list[int]:
     """Returns for each event of A its partner's place in B, ALONE for one without."""
     pairs = _Pairs(a, b)
-    theirs = _steps(b)
-    for step, x in _steps(a).items():
-        if step in theirs:
-            pairs.join(x, theirs[step])
+    pairs.join_by_step()
     pairs.join_by_content()
     return pairs.of_a
 
@@ -37,9 +33,9 @@ class _Pairs:
     """
 
     def __init__(self, a: Side, b: Side) -> None:
-        self.of_a = [ALONE] * len(a.headers)
-        self.of_b = self.names_b = [ALONE] * len(b.headers)
-        self.names_a = [ALONE] * len(a.headers)
+        self.of_a = [ALONE] * len(a.said)
+        self.of_b = self.names_b = [ALONE] * len(b.said)
+        self.names_a = [ALONE] * len(a.said)
         self._a, self._b = a, b
         self._contents = _Contents()
         self._ahead: tuple[list[int], list[int]] | None = None
@@ -49,45 +45,69 @@ class _Pairs:
         self.of_a[x] = y
         self.of_b[y] = self.names_a[x] = x
 
+    def join_by_step(self) -> None:
+        """Joins what has the same step."""
+        mine, theirs = ([each.step for each in of.said] for of in (self._a, self._b))
+        if mine == theirs:  # as a rule two runs take the same steps in the same order
+            for place, step in enumerate(mine):
+                if step is not None:
+                    self.join(place, place)
+            return
+        found = _counted(theirs)
+        for key, x in _counted(mine).items():
+            if key in found:
+                self.join(x, found[key])
+
     def join_by_content(self) -> None:
         """Joins what is the same in type, subject, payload and paired causes.
 
         It goes level by level: two such events stand equally far from what has no causes,
         and when their level comes all their causes have been looked at.
         """
+        if ALONE not in self.of_a or ALONE not in self.of_b:
+            return
         a, b = self._a, self._b
-        in_a, in_b = (any(each.step is None for each in of.headers) for of in (a, b))
+        in_a, in_b = (any(each.step is None for each in of.said) for of in (a, b))
         levels = zip(_levels(a, self.of_a, in_b), _levels(b, self.of_b, in_a), strict=False)
         for mine, theirs in levels:
-            right = self._alike(b, theirs, self.names_b)
-            for content, xs in self._alike(a, mine, self.names_a).items():
-                ys = right.get(content)
+            right = _alike(b, theirs, self.names_b)
+            for likeness, xs in _alike(a, mine, self.names_a).items():
+                ys = right.get(likeness)
                 if ys is None:
                     continue
-                if len(xs) == len(ys) == 1 and self._may(xs[0], ys[0]):
-                    self.join(xs[0], ys[0])
+                if len(xs) == len(ys) == 1:
+                    x, y = xs[0], ys[0]
+                    if self._may(x, y) and has_same_bodies(a.said[x], b.said[y]):
+                        self.join(x, y)
                 else:
-                    self._join_alike(xs, ys)
+                    self._join_by_bodies(xs, ys)
 
-    def _alike(
-        self, of: Side, level: Sequence[int], names: Sequence[int]
-    ) -> Mapping[Hashable, list[int]]:
-        """Groups events whose causes all have a partner."""
-        groups: dict[Hashable, list[int]] = {}
-        number, events, all_causes = self._contents.number, of.events, of.causes
-        for place in level:
-            causes = frozenset([names[cause] for cause in all_causes[place]])
-            if ALONE not in causes:
-                groups.setdefault((number(events[place]), causes), []).append(place)
+    def _join_by_bodies(self, xs: Sequence[int], ys: Sequence[int]) -> None:
+        """Joins of events that share type, subject and causes those that say the same."""
+        right = self._by_content(self._b, ys)
+        for content, mine in self._by_content(self._a, xs).items():
+            theirs = right.get(content)
+            if theirs is None:
+                continue
+            if len(mine) == len(theirs) == 1 and self._may(mine[0], theirs[0]):
+                self.join(mine[0], theirs[0])
+            else:
+                self._join_alike(mine, theirs)
+
+    def _by_content(self, of: Side, places: Iterable[int]) -> Mapping[int, list[int]]:
+        """Groups events by what they say."""
+        groups: dict[int, list[int]] = {}
+        for place in places:
+            groups.setdefault(self._contents.number(of.said[place]), []).append(place)
         return groups
 
     def _may(self, x: int, y: int) -> bool:
         """Tells whether two events may be one by content: not both have a step."""
-        return self._a.headers[x].step is None or self._b.headers[y].step is None
+        return self._a.said[x].step is None or self._b.said[y].step is None
 
     def _join_alike(self, xs: Sequence[int], ys: Sequence[int]) -> None:
         """Joins of many events that are alike those that fit best."""
-        a, b = self._a.headers, self._b.headers
+        a, b = self._a.said, self._b.said
         ahead_a, ahead_b = self._ahead = self._ahead or self._what_they_led_to()
         for stepped_a, stepped_b in ((False, False), (False, True), (True, False)):
             left = [x for x in xs if (a[x].step is not None) is stepped_a]
@@ -112,11 +132,11 @@ class _Pairs:
         found: list[list[int]] = []
         for of in (self._a, self._b):
             effects = _effects_of(of.causes)
-            ahead = [0] * len(of.headers)
+            ahead = [0] * len(of.said)
             for place in reversed(of.order):
                 led_to = tuple(sorted([ahead[effect] for effect in effects[place]]))
-                content = self._contents.number(of.events[place])
-                key = (content, members(of.headers[place]), led_to)
+                content = self._contents.number(of.said[place])
+                key = (content, members(of.said[place]), led_to)
                 ahead[place] = numbers.setdefault(key, len(numbers))
             found.append(ahead)
         return found[0], found[1]
@@ -129,24 +149,35 @@ class _Contents:
         self._numbers: dict[Hashable, int] = {}
         self._known: dict[Hashable, int] = {}
 
-    def number(self, event: Event) -> int:
+    def number(self, said: Said) -> int:
         """Returns the number of what an event says."""
-        said, header = bodies(event), event.header
-        raw = (header.event_type, header.subject, bytes(said.details), bytes(said.payload))
+        raw = (said.event_type, said.subject, bytes(said.details), bytes(said.payload))
         number = self._known.get(raw)
         if number is None:
             told = canonical(said.details, "details"), canonical(said.payload, "payload")
-            key = (header.event_type, header.subject, *told)
+            key = (said.event_type, said.subject, *told)
             number = self._known[raw] = self._numbers.setdefault(key, len(self._numbers))
         return number
 
 
-def _steps(of: Side) -> dict[Hashable, int]:
+def _alike(of: Side, level: Sequence[int], names: Sequence[int]) -> Mapping[Hashable, list[int]]:
+    """Groups events whose causes all have a partner by these, by type and subject."""
+    groups: dict[Hashable, list[int]] = {}
+    told, all_causes = of.said, of.causes
+    for place in level:
+        causes = [names[cause] for cause in all_causes[place]]
+        if ALONE not in causes:
+            each = told[place]
+            named = causes[0] if len(set(causes)) == 1 else frozenset(causes)
+            groups.setdefault((named, each.event_type, each.subject), []).append(place)
+    return groups
+
+
+def _counted(steps: Sequence[str | None]) -> dict[Hashable, int]:
     """Returns the place of each step; of one that comes again it is counted."""
     found: dict[Hashable, int] = {}
     again: dict[str, int] = {}
-    for place, each in enumerate(of.headers):
-        step = each.step
+    for place, step in enumerate(steps):
         if step is None:
             continue
         if step in found:
@@ -162,7 +193,7 @@ def _levels(of: Side, partners: Sequence[int], with_steps: bool) -> list[list[in
 
     Those that have a step are among them only if asked for.
     """
-    height = [0] * len(of.headers)
+    height = [0] * len(of.said)
     levels: list[list[int]] = []
     for place in of.order:
         if partners[place] != ALONE:
@@ -172,7 +203,7 @@ def _levels(of: Side, partners: Sequence[int], with_steps: bool) -> list[list[in
             if height[cause] > level:
                 level = height[cause]
         height[place] = level + 1
-        if with_steps or of.headers[place].step is None:
+        if with_steps or of.said[place].step is None:
             levels += [[] for _ in range(level + 1 - len(levels))]
             levels[level].append(place)
     return levels

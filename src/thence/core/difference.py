@@ -13,8 +13,8 @@ import msgspec
 
 from thence.core.alignment import ALONE, aligned
 from thence.core.event import Event
-from thence.core.said import Differing, contrast, is_same, members
-from thence.core.side import Side, side
+from thence.core.said import Differing, contrast, is_same
+from thence.core.side import Side
 
 # of each kind of difference the JSON holds so many, the earliest
 DIFFERENCES_MAX = 1_000
@@ -51,20 +51,20 @@ class Divergence(msgspec.Struct, frozen=True):
     follow_b: int
 
 
-class Difference(msgspec.Struct, frozen=True):
-    """What two logs have in common and what not, all in total order.
+class Difference(NamedTuple):
+    """What two logs have in common and what not, as places in A and B, in total order.
 
     `aligned` are all pairs, `changed` those of them whose events do not say the same,
-    `only_a` and `only_b` the events without a partner. Notices are counted alone.
+    `only_a` and `only_b` the events without a partner.
     """
 
-    aligned: tuple[tuple[Event, Event], ...]
-    changed: tuple[tuple[Event, Event], ...]
-    only_a: tuple[Event, ...]
-    only_b: tuple[Event, ...]
+    a: Side
+    b: Side
+    aligned: Sequence[tuple[int, int]]
+    changed: Sequence[tuple[int, int]]
+    only_a: Sequence[int]
+    only_b: Sequence[int]
     first: Divergence | None
-    notices_a: int
-    notices_b: int
 
     @property
     def is_empty(self) -> bool:
@@ -72,28 +72,18 @@ class Difference(msgspec.Struct, frozen=True):
         return self.first is None
 
 
-def difference(a: Iterable[Event], b: Iterable[Event]) -> Difference:
-    """Compares the events of two logs, each given in any order."""
-    left, right = side(a), side(b)
-    of_a = aligned(left, right)
-    of_b = [ALONE] * len(right.events)
-    changed: list[tuple[int, int]] = []
-    for x, y in enumerate(of_a):
-        if y != ALONE:
-            of_b[y] = x
-            if not _is_same_pair(left, x, right, y):
-                changed.append((x, y))
-    one = _Half.of(left, of_a, [x for x, _ in changed])
-    two = _Half.of(right, of_b, [y for _, y in changed])
-    return Difference(
-        aligned=tuple((left.events[x], right.events[y]) for x, y in enumerate(of_a) if y != ALONE),
-        changed=tuple((left.events[x], right.events[y]) for x, y in changed),
-        only_a=one.alone(),
-        only_b=two.alone(),
-        first=_first(one, two),
-        notices_a=left.notices,
-        notices_b=right.notices,
-    )
+def difference(a: Side, b: Side) -> Difference:
+    """Compares two logs."""
+    of_a = aligned(a, b)
+    of_b = [ALONE] * len(b.said)
+    pairs = [(x, y) for x, y in enumerate(of_a) if y != ALONE]
+    for x, y in pairs:
+        of_b[y] = x
+    said_a, said_b = a.said, b.said
+    changed = [(x, y) for x, y in pairs if not is_same(said_a[x], said_b[y])]
+    one = _Half.of(a, of_a, [x for x, _ in changed])
+    two = _Half.of(b, of_b, [y for _, y in changed])
+    return Difference(a, b, pairs, changed, one.alone, two.alone, _first(one, two))
 
 
 def as_json(found: Difference, limit: int = DIFFERENCES_MAX) -> dict[str, object]:
@@ -102,21 +92,26 @@ def as_json(found: Difference, limit: int = DIFFERENCES_MAX) -> dict[str, object
     Numbers say how many events there are of each kind; of each kind at most `limit` are
     told, and `truncated` says that there are more.
     """
+    a, b = found.a, found.b
     kinds = (found.changed, found.only_a, found.only_b)
     return {
         "same": len(found.aligned) - len(found.changed),
         "changed": len(found.changed),
         "only_a": len(found.only_a),
         "only_b": len(found.only_b),
-        "notices_a": found.notices_a,
-        "notices_b": found.notices_b,
+        "notices_a": a.notices,
+        "notices_b": b.notices,
         "first": found.first and _divergence_json(found.first),
         "changed_events": [
-            {"a": _line(x), "b": _line(y), "differs": contrast(x, y)}
+            {
+                "a": _line(a.event_at(x)),
+                "b": _line(b.event_at(y)),
+                "differs": contrast(a.said[x], b.said[y]),
+            }
             for x, y in found.changed[:limit]
         ],
-        "only_a_events": list(map(_line, found.only_a[:limit])),
-        "only_b_events": list(map(_line, found.only_b[:limit])),
+        "only_a_events": [_line(a.event_at(place)) for place in found.only_a[:limit]],
+        "only_b_events": [_line(b.event_at(place)) for place in found.only_b[:limit]],
         "truncated": any(len(kind) > limit for kind in kinds),
     }
 
@@ -124,29 +119,22 @@ def as_json(found: Difference, limit: int = DIFFERENCES_MAX) -> dict[str, object
 class _Half(NamedTuple):
     """One log with what the comparison found.
 
-    `partners` are places in the other log; `differing` are the places of events that differ,
-    `led_to` those of events that something different led to.
+    `partners` are places in the other log; `alone` are the places of events without one,
+    `differing` of all events that differ, `led_to` of those that something different led to.
     """
 
     side: Side
     partners: Sequence[int]
+    alone: Sequence[int]
     differing: set[int]
     led_to: set[int]
 
     @staticmethod
     def of(laid: Side, partners: Sequence[int], changed: Iterable[int]) -> "_Half":
         """Marks what differs, and what follows from it."""
-        differing = {place for place, partner in enumerate(partners) if partner == ALONE}
-        differing.update(changed)
-        return _Half(laid, partners, differing, _effects(differing, laid))
-
-    def alone(self) -> tuple[Event, ...]:
-        """Returns the events without a partner."""
-        return tuple(
-            event
-            for event, partner in zip(self.side.events, self.partners, strict=True)
-            if partner == ALONE
-        )
+        alone = [place for place, partner in enumerate(partners) if partner == ALONE]
+        differing = {*alone, *changed}
+        return _Half(laid, partners, alone, differing, _effects(differing, laid))
 
     def begins(self, other: "_Half") -> tuple[int, int] | None:
         """Returns the earliest place that nothing different led to, and the same before it."""
@@ -154,14 +142,6 @@ class _Half(NamedTuple):
             if place not in self.led_to and self.partners[place] not in other.led_to:
                 return place - before, place
         return None
-
-
-def _is_same_pair(a: Side, x: int, b: Side, y: int) -> bool:
-    """Tells whether two partners say the same; of those without a step much is known."""
-    one, two = a.headers[x], b.headers[y]
-    if one.step is None or two.step is None:
-        return members(one) == members(two)
-    return is_same(a.events[x], b.events[y])
 
 
 def _first(a: _Half, b: _Half) -> Divergence | None:
@@ -185,7 +165,7 @@ def _other(place: int, mine: _Half, other: _Half) -> int | None:
     partner = mine.partners[place]
     if partner != ALONE:
         return partner
-    told, theirs = mine.side.headers[place], other.side.headers
+    told, theirs = mine.side.said[place], other.side.said
     causes = {mine.partners[cause] for cause in mine.side.causes[place]}
     fitting = [
         at
@@ -202,10 +182,10 @@ def _other(place: int, mine: _Half, other: _Half) -> int | None:
 def _divergence(x: int | None, y: int | None, a: _Half, b: _Half) -> Divergence:
     differs: tuple[Differing, ...] = ()
     if x is not None and y is not None:
-        differs = contrast(a.side.events[x], b.side.events[y])
+        differs = contrast(a.side.said[x], b.side.said[y])
     return Divergence(
-        a=None if x is None else a.side.events[x],
-        b=None if y is None else b.side.events[y],
+        a=None if x is None else a.side.event_at(x),
+        b=None if y is None else b.side.event_at(y),
         differs=differs,
         causes_a=() if x is None else _causes(x, y, a, b),
         causes_b=() if y is None else _causes(y, x, b, a),
@@ -222,8 +202,8 @@ def _causes(place: int, across: int | None, mine: _Half, other: _Half) -> tuple[
         partner = mine.partners[cause]
         found.append(
             Cause(
-                event=mine.side.events[cause],
-                other=None if partner == ALONE else other.side.events[partner],
+                event=mine.side.event_at(cause),
+                other=None if partner == ALONE else other.side.event_at(partner),
                 is_changed=partner != ALONE and cause in mine.differing,
                 is_shared=partner in theirs,
             )

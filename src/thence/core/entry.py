@@ -1,8 +1,6 @@
 """What an index keeps of an event, read off its line without the rest.
 
-It decodes the few members that are asked for, and takes a whole block of lines at once. What
-a line is, `core.codec` decides: where a block holds anything but plain events of ours, None is
-returned, and the lines are parsed one by one.
+It decodes the few members that are asked for, and takes a whole block of lines at once.
 """
 
 from collections.abc import Sequence
@@ -10,8 +8,7 @@ from typing import Any
 
 import msgspec
 
-from thence.core.clock import CLOCK_MAX
-from thence.core.codec import DEEP_BYTES_MIN, is_too_deep
+from thence.core.decoding import taken
 from thence.core.event import Event
 from thence.core.vocabulary import PLAIN, SIM, Vocabulary
 
@@ -78,17 +75,7 @@ def entries(lines: Sequence[bytes], vocabulary: Vocabulary) -> Sequence[Entry] |
     """
     if _READABLE.get(vocabulary.name) is not vocabulary:
         return None
-    try:
-        b"".join(lines).decode()  # the decoder does not look at the texts that it passes over
-        found = list(map(_DECODE[vocabulary.name], lines))
-    except (ValueError, RecursionError):
-        return None
-    if max(map(len, lines)) >= DEEP_BYTES_MIN and any(map(is_too_deep, lines)):
-        return None
-    clocks = [entry.lamport_clock for entry in found]
-    if min([entry.seq for entry in found]) < 1 or min(clocks) < 1 or max(clocks) > CLOCK_MAX:
-        return None
-    return found
+    return taken(b"".join(lines), lines, _DECODE[vocabulary.name])
 
 
 def entry_of(event: Event) -> Entry:

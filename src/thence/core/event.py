@@ -222,8 +222,8 @@ def _said(members: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in members.items() if key not in _STAMPED}
 
 
-def decoded(line: bytes) -> Any:
-    """Decodes a line whole; raises msgspec's errors for what is no JSON.
+def decoded(line: bytes | msgspec.Raw) -> Any:
+    """Decodes a line, or a value in it, whole; raises msgspec's errors for what is no JSON.
 
     A number that Python can't hold, such as 1e400, stands as the text of its digits.
     """
@@ -232,7 +232,7 @@ def decoded(line: bytes) -> Any:
     except msgspec.ValidationError:  # it is JSON; json.loads lets us say what a number becomes
         import json
 
-        return json.loads(line, parse_float=_float, parse_int=_int)
+        return json.loads(bytes(line), parse_float=_float, parse_int=_int)
 
 
 def _float(digits: str) -> float | str:

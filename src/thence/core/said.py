@@ -11,19 +11,34 @@ from typing import Any
 
 import msgspec
 
-from thence.core.codec import CRC_BYTES
 from thence.core.event import Event, decoded
 
 # members of `details` that tell how a model answered, not what happened
 VOLATILE = frozenset(("latency", "latency_s", "latency_ms", "cost", "cost_usd"))
-_VOLATILE_BYTES = (b'"latency', b'"cost')
 _NOTHING = msgspec.Raw(b"{}")
 
 
-class Bodies(msgspec.Struct, frozen=True, gc=False):
-    """What the host said in an event: the bytes of `details` and `payload` as they lie there."""
+class Said(msgspec.Struct, frozen=True, gc=False):
+    """What an event says, what it names, and what it is known by, read off its line.
 
+    `details` and `payload` are the bytes of what the host said, as they lie there.
+    """
+
+    event_id: str
+    event_type: str
+    event_version: int = 1
+    node_id: str = ""
+    seq: int = 0
+    lamport_clock: int = 0
+    caused_by: tuple[str, ...] = ()
+    begins: bool = False
+    turn_number: int | None = None
+    agent_id: str | None = None
+    description: str | None = None
+    step: str | None = None
     details: msgspec.Raw = _NOTHING
+    subject: str | None = None
+    actor: str | None = None
     payload: msgspec.Raw = _NOTHING
 
 
@@ -49,21 +64,32 @@ MEMBERS = (
     "description",
     "begins",
 )
-# the members of a header, to be compared with those of another
+# what is compared of an event but its bodies
 members = attrgetter(*MEMBERS)
 _BODIES = ("details", "payload")
-# in a line of ours all that is compared stands from here on, but for three members
-_TURN = b',"turn_number":'
-_decode = msgspec.json.Decoder(Bodies).decode
 _encode = msgspec.json.Encoder(order="sorted").encode
+decode_said = msgspec.json.Decoder(Said).decode
 
 
-def bodies(event: Event) -> Bodies:
-    """Reads what the host said; what is no JSON counts as absent."""
+class _Bodies(msgspec.Struct, frozen=True, gc=False):
+    """What the host said in an event that another tool wrote."""
+
+    details: msgspec.Raw = _NOTHING
+    payload: msgspec.Raw = _NOTHING
+
+
+_decode_bodies = msgspec.json.Decoder(_Bodies).decode
+
+
+def said(event: Event) -> Said:
+    """Reads what an event says; a body that is no JSON counts as absent."""
     try:
-        return _decode(event.line)
+        bodies = _decode_bodies(event.line)
     except (ValueError, RecursionError):
-        return Bodies()
+        bodies = _Bodies()
+    header = event.header
+    known = {name: getattr(header, name) for name in Said.__struct_fields__ if name not in _BODIES}
+    return Said(**known, details=bodies.details, payload=bodies.payload)
 
 
 def canonical(body: msgspec.Raw, name: str) -> bytes:
@@ -79,44 +105,42 @@ def canonical(body: msgspec.Raw, name: str) -> bytes:
         return bytes(body)
 
 
-def is_same(a: Event, b: Event) -> bool:
+def is_same(a: Said, b: Said) -> bool:
     """Tells whether two events say the same."""
-    if _is_same_line(a, b):
+    return members(a) == members(b) and has_same_bodies(a, b)
+
+
+def has_same_bodies(a: Said, b: Said) -> bool:
+    """Tells whether two events agree in what their hosts said."""
+    if a.details == b.details and a.payload == b.payload:
         return True
-    if members(a.header) != members(b.header):
-        return False
-    one, two = bodies(a), bodies(b)
-    return all(
-        canonical(getattr(one, name), name) == canonical(getattr(two, name), name)
-        for name in _BODIES
+    return _is_same_body(a.details, b.details, "details") and (
+        _is_same_body(a.payload, b.payload, "payload")
     )
 
 
-def contrast(a: Event, b: Event) -> tuple[Differing, ...]:
+def contrast(a: Said, b: Said) -> tuple[Differing, ...]:
     """Returns each place where two events differ, in the order of their members."""
     found = [
         Differing(name, _set(x), _set(y))
-        for name, x, y in zip(MEMBERS, members(a.header), members(b.header), strict=True)
+        for name, x, y in zip(MEMBERS, members(a), members(b), strict=True)
         if x != y
     ]
-    one, two = bodies(a), bodies(b)
     for name in _BODIES:
-        found += _apart(name, _shown(getattr(one, name), name), _shown(getattr(two, name), name))
+        found += _apart(name, _shown(getattr(a, name), name), _shown(getattr(b, name), name))
     return tuple(found)
 
 
-def _is_same_line(a: Event, b: Event) -> bool:
-    """Tells quickly that two events of a simulation say the same; False when unsure."""
-    x, y = a.header, b.header
-    if x.event_type != y.event_type or x.begins != y.begins or not (x.seq and y.seq):
-        return False
-    start_a, start_b = a.line.find(_TURN), b.line.find(_TURN)
-    return (
-        start_a > 0
-        and start_b > 0
-        and x.event_version == y.event_version
-        and a.line[start_a:-CRC_BYTES] == b.line[start_b:-CRC_BYTES]
-    )
+def _is_same_body(a: msgspec.Raw, b: msgspec.Raw, name: str) -> bool:
+    """Compares two bodies as `canonical` does, by their values first: that is faster."""
+    if a == b:
+        return True
+    try:
+        if _value(a, name) != _value(b, name):
+            return False
+    except (ValueError, RecursionError):
+        pass
+    return canonical(a, name) == canonical(b, name)
 
 
 def _apart(path: str, a: object, b: object) -> Iterator[Differing]:
@@ -144,10 +168,8 @@ def _is_equal(a: object, b: object) -> bool:
 
 def _value(body: msgspec.Raw, name: str) -> Any:
     """Decodes a body, without what is volatile in it."""
-    data = bytes(body)
-    value = decoded(data)
-    is_told = name == "details" and any(word in data for word in _VOLATILE_BYTES)
-    if is_told and isinstance(value, dict):
+    value = decoded(body)
+    if name == "details" and isinstance(value, dict) and not VOLATILE.isdisjoint(value):
         return {key: item for key, item in value.items() if key not in VOLATILE}
     return value
 

@@ -5,87 +5,104 @@ a log lacks are passed over. Events of other tools may name each other in a circ
 circle the causes that close it are passed over, walking back from its first event.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
+from operator import lt
 from typing import NamedTuple
 
-from thence.core.event import Event, Header
+from thence.core.event import Event, Reading
 from thence.core.order import totally_ordered
+from thence.core.said import Said, said
 from thence.core.vocabulary import Vocabulary
 
 _Causes = Sequence[Sequence[int]]
+_EventAt = Callable[[int], Event]
 
 
 class Side(NamedTuple):
-    """One log: its events in total order, without `notices`, each known by its place there.
+    """One log: what its events say in total order, without `notices`, each known by its place.
 
     `causes` are the places of what each event names; they close no circle. `order` is one in
-    which each place comes after its causes.
+    which each place comes after its causes. `event_at` returns the event of a place.
     """
 
-    events: Sequence[Event]
-    headers: Sequence[Header]
+    said: Sequence[Said]
     causes: _Causes
     order: Sequence[int]
     notices: int
+    event_at: _EventAt
 
 
 def side(events: Iterable[Event]) -> Side:
     """Lays out the events of one log, given in any order."""
     found = list(events)
-    headers = [event.header for event in found]
-    if not _is_in_order(headers):
+    told = list(map(said, found))
+    if not is_in_order(told):
         found = totally_ordered(found)
-        headers = [event.header for event in found]
-    notices = _notices(found, headers)
-    if notices:
-        kept = [place for place, head in enumerate(headers) if head.event_id not in notices]
-        found, headers = [found[place] for place in kept], [headers[place] for place in kept]
-    causes, is_forward = _causes(headers, notices)
-    if is_forward:
-        return Side(found, headers, causes, range(len(headers)), len(notices))
-    return Side(found, headers, *_without_circles(causes), len(notices))
+        told = list(map(said, found))
+    return laid_out(told, found.__getitem__, found[0].vocabulary if found else None)
 
 
-def _is_in_order(headers: Sequence[Header]) -> bool:
+def is_in_order(told: Sequence[Said]) -> bool:
     """Tells quickly that events stand in total order, each id once; False when unsure."""
-    clock = 0
-    for head in headers:
-        if not head.seq or head.lamport_clock <= clock:
-            return False
-        clock = head.lamport_clock
-    return len({head.event_id for head in headers}) == len(headers)
+    clocks = [each.lamport_clock for each in told]
+    return (
+        0 not in [each.seq for each in told]
+        and all(map(lt, clocks, islice(clocks, 1, None)))
+        and len({each.event_id for each in told}) == len(told)
+    )
 
 
-def _notices(events: Sequence[Event], headers: Sequence[Header]) -> dict[str, tuple[str, ...]]:
+def laid_out(told: Sequence[Said], event_at: _EventAt, words: Reading | None) -> Side:
+    """Lays out what events say, given in total order; `event_at` returns the event of each."""
+    notices = _notices(told, event_at, words)
+    if notices:
+        kept = [place for place, each in enumerate(told) if each.event_id not in notices]
+        told, whole = [told[place] for place in kept], event_at
+
+        def event_at(place: int) -> Event:
+            return whole(kept[place])
+
+    causes, is_forward = _causes(told, notices)
+    order: Sequence[int] = range(len(told))
+    if not is_forward:
+        causes, order = _without_circles(causes)
+    return Side(told, causes, order, len(notices), event_at)
+
+
+def _notices(
+    told: Sequence[Said], event_at: _EventAt, words: Reading | None
+) -> dict[str, tuple[str, ...]]:
     """Returns the ids of the notices among events, with the causes that each names."""
-    words = events[0].vocabulary if events else None
     if not isinstance(words, Vocabulary):
         return {}
     kind = words.notice_type
     return {
-        head.event_id: head.caused_by
-        for event, head in zip(events, headers, strict=True)
-        if (head.event_type == kind if kind else head.event_type.startswith("log."))
-        and words.notice_kind(event) is not None
+        each.event_id: each.caused_by
+        for place, each in enumerate(told)
+        if (each.event_type == kind if kind else each.event_type.startswith("log."))
+        and words.notice_kind(event_at(place)) is not None
     }
 
 
 def _causes(
-    headers: Sequence[Header], notices: Mapping[str, tuple[str, ...]]
+    told: Sequence[Said], notices: Mapping[str, tuple[str, ...]]
 ) -> tuple[list[Sequence[int]], bool]:
     """Returns the places of each event's causes, and whether all stand before it."""
     places: dict[str, int] = {}
+    place_of = places.__getitem__
     causes: list[Sequence[int]] = []
     missing: list[tuple[int, Sequence[str]]] = []
-    for place, head in enumerate(headers):
-        named: Sequence[str] = head.caused_by
+    for place, each in enumerate(told):
+        named: Sequence[str] = each.caused_by
         if notices and not notices.keys().isdisjoint(named):
             named = _beyond(named, notices)
-        known = [places[cause] for cause in named if cause in places]
-        if len(known) < len(named):
+        try:
+            causes.append(list(map(place_of, named)))
+        except KeyError:
             missing.append((place, named))
-        causes.append(known)
-        places[head.event_id] = place
+            causes.append([places[cause] for cause in named if cause in places])
+        places[each.event_id] = place
     is_forward = True
     for place, named in missing:
         known = [places[cause] for cause in named if cause in places]

@@ -6,6 +6,7 @@ An id keeps the arrival of its first line, whichever of its lines is served.
 import json
 import sqlite3
 from collections.abc import Collection
+from heapq import merge
 from typing import NamedTuple
 
 from thence.core.event import Event
@@ -13,19 +14,33 @@ from thence.core.lookup import not_found
 from thence.index.database import Index
 from thence.index.lines import Extent
 from thence.index.lookup import is_storable
+from thence.index.places import STRIDE
 
 BATCH_EVENTS = 10_000
 BATCH_BYTES = 4 * 1024 * 1024
 
-_BETWEEN = """
-    SELECT length, segment, offset FROM events
-    WHERE arrival > :after AND arrival <= :until ORDER BY arrival LIMIT :limit
+# those that stand where they would if all had arrived in total order, and the others by an
+# index of their own: so no question reads more rows than it returns
+_REGULAR = f"""
+    SELECT arrival, length, segment, offset FROM events
+    WHERE place > :after * {STRIDE} AND place <= :until * {STRIDE} AND place = arrival * {STRIDE}
+    ORDER BY place
+"""
+_STRAYS = f"""
+    SELECT arrival, length, segment, offset FROM events INDEXED BY strays
+    WHERE arrival > :after AND arrival <= :until AND place <> arrival * {STRIDE}
+    ORDER BY arrival
 """
 _KNOWN = """
     SELECT event_id FROM json_each(:ids) CROSS JOIN events ON event_id = value
     WHERE arrival <= :until
 """
-_LAST = "SELECT event_id FROM events ORDER BY arrival DESC LIMIT 1"
+_COUNT = "SELECT value FROM meta WHERE key = 'events'"
+_LAST = f"""
+    SELECT event_id FROM events WHERE place = :last * {STRIDE} AND arrival = :last
+    UNION ALL SELECT event_id FROM events INDEXED BY strays
+    WHERE arrival = :last AND place <> arrival * {STRIDE}
+"""
 _CLOCK = "SELECT lamport FROM events ORDER BY place DESC LIMIT 1"
 
 
@@ -57,15 +72,16 @@ def between(index: Index, after: str | int | None, until: str | None) -> Arrived
             first = _arrival(index, connection, after)
         if first >= last:
             return Arrived((), False)
-        asked = {"after": first, "until": last, "limit": BATCH_EVENTS + 1}
-        rows = connection.execute(_BETWEEN, asked).fetchall()
+        asked = {"after": first, "until": min(last, first + BATCH_EVENTS)}  # none is left out
+        regular = connection.execute(_REGULAR, asked)
+        strays = connection.execute(_STRAYS, asked)
         size, extents = 0, list[Extent]()
-        for length, segment, offset in rows[:BATCH_EVENTS]:
+        for _, length, segment, offset in merge(regular, strays):
             size += length
             if extents and size > BATCH_BYTES:
                 break
             extents.append((segment, offset, length))
-        return Arrived(tuple(index.fetch(connection, extents)), len(extents) < len(rows))
+        return Arrived(tuple(index.fetch(connection, extents)), first + len(extents) < last)
 
     return index.answer(work)
 
@@ -85,7 +101,8 @@ def newest(index: Index) -> Newest:
     """Returns which event arrived last. Raises ReadFailed."""
 
     def work(connection: sqlite3.Connection) -> Newest:
-        last = connection.execute(_LAST).fetchone()
+        count = connection.execute(_COUNT).fetchone()
+        last = connection.execute(_LAST, {"last": count[0]}).fetchone()
         clock = connection.execute(_CLOCK).fetchone()
         return Newest(last[0], clock[0]) if last and clock else Newest(None, 0)
 

@@ -17,7 +17,8 @@ from thence.index.known import Known, Present
 from thence.index.lines import Lines
 from thence.index.places import STRIDE as STRIDE
 from thence.index.places import given, last, move, renumber
-from thence.index.rows import Key, Names, Row, Taken, Times, columns_of, keys_of
+from thence.index.rows import NULL, Key, Names, Row, Taken, Times, columns_of, keys_of
+from thence.index.shelving import Shelving
 from thence.log.disk import Disk, FileId
 from thence.log.reader import rank
 
@@ -31,7 +32,10 @@ _INSERT = f"INSERT INTO events VALUES ({', '.join('?' * 16)})"
 
 
 class Builder:
-    """The builder over one connection; after a failure it knows no names: take another one."""
+    """The builder over one connection; after a failure it knows no names: take another one.
+
+    `events` is how many it has put into the tables.
+    """
 
     def __init__(
         self, disk: Disk, folder: Path, vocabulary: Vocabulary, connection: sqlite3.Connection
@@ -42,6 +46,7 @@ class Builder:
         self._db = connection
         self._names = Names(connection)
         self._times = Times()
+        self.events = 0
 
     def catch_up(
         self,
@@ -126,7 +131,8 @@ class Builder:
         self._db.executemany(
             _INSERT, [(own[at], arrival + at + 1, *row) for at, row in enumerate(rows)]
         )
-        self._tally(rows, 1)
+        self.events += len(rows)
+        self._tally([own[at] for at in range(len(rows))], rows, 1)
         self._link(those, places)
         self._end_waiting(those, places)
 
@@ -184,8 +190,11 @@ class Builder:
             )
             self._db.execute("DELETE FROM waiting WHERE parent_id = :id", {"id": entry.event_id})
 
-    def _tally(self, rows: Iterable[Row], sign: int) -> None:
-        counted = Counter((row[5], row[8] or 0) for row in rows)
+    def _tally(self, places: Sequence[int], rows: Sequence[Row], sign: int) -> None:
+        shelving = Shelving(self._db)
+        shelving.add(places, list(zip(*rows, strict=True)), sign)
+        shelving.write()
+        counted = Counter((row[5], 0 if row[8] in (None, NULL) else row[8]) for row in rows)
         self._db.executemany(
             "INSERT INTO tallies VALUES (?, ?, ?)"
             " ON CONFLICT DO UPDATE SET events = events + excluded.events",
@@ -195,11 +204,11 @@ class Builder:
     def _contest(self, entry: Entry, row: Row) -> None:
         """Serves another line of an id if it comes before the one that is served."""
         asked = {"id": entry.event_id}
-        served = self._db.execute(
-            "SELECT segment, offset, length, type, actor FROM events WHERE event_id = :id", asked
+        served: Row = self._db.execute(
+            f"SELECT {', '.join(_COLUMNS)} FROM events WHERE event_id = :id", asked
         ).fetchone()
         with closing(Lines(self._disk, self._folder, self._db)) as lines:
-            one, other = lines.events((row[-3:], served[:3]), self._vocabulary)
+            one, other = lines.events((row[-3:], served[-3:]), self._vocabulary)
         if rank(one) >= rank(other):
             return
         places: dict[str, int] = {}
@@ -209,14 +218,11 @@ class Builder:
         ).fetchone()
         self._db.execute("DELETE FROM causes WHERE child = :place", {"place": place})
         self._db.execute("DELETE FROM waiting WHERE child = :place", {"place": place})
-        self._db.execute(
-            "UPDATE tallies SET events = events - 1 WHERE type = :type AND actor = :actor",
-            {"type": served[3], "actor": served[4] or 0},
-        )
+        self._tally([place], [served], -1)
         move(self._db, place, due)
         columns = ", ".join(f"{name} = ?" for name in _COLUMNS)
         self._db.execute(f"UPDATE events SET {columns} WHERE place = ?", [*row, due])
-        self._tally([row], 1)
+        self._tally([due], [row], 1)
         self._link([entry], self._places_of([entry.event_id, *entry.caused_by]))
         end, _ = last(self._db)
         if end % STRIDE == 0:  # with a hole the places must not look as if there were none

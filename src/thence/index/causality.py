@@ -13,8 +13,8 @@ from thence.core.order import CHAIN_EVENTS_MAX, CONE_EVENTS_MAX, MILESTONE, Cone
 from thence.core.position import Position
 from thence.core.vocabulary import Vocabulary
 from thence.index import cut, links, sharing
+from thence.index.ahead import Direction
 from thence.index.database import Index
-from thence.index.links import Direction
 from thence.index.lookup import events_at, is_storable, lines_at, place_of
 
 

@@ -15,13 +15,14 @@ from weakref import WeakSet, finalize
 from thence.core.event import Event
 from thence.core.vocabulary import Vocabulary
 from thence.errors import ReadFailed
+from thence.index.builds import Builds
 from thence.index.keeper import WAIT_S, Keeper, opened
 from thence.index.known import Stale
 from thence.index.lines import Extent, Lines
+from thence.index.remembered import Remembered
 from thence.index.seat import Files
 from thence.log.disk import Disk, on_fork
 from thence.log.reading import reading
-from thence.log.segment import own_folder
 
 _TRIES_MAX = 3
 _IDLE_MAX = 8
@@ -34,19 +35,26 @@ class Index:
     """Use it as a context manager, or close it. Safe from threads and after a fork.
 
     `cache` is the user's cache folder: there the index of a log lies that can't be written
-    to; without one, and where that can't be written either, it is kept in memory.
+    to; without one, and where that can't be written either, it is kept in memory. What making
+    it costs is added to `builds`; what took long to find is `remembered`, until the log has grown.
     """
 
     def __init__(
-        self, disk: Disk, folder: Path, vocabulary: Vocabulary, cache: Path | None = None
+        self,
+        disk: Disk,
+        folder: Path,
+        vocabulary: Vocabulary,
+        cache: Path | None = None,
+        builds: Builds | None = None,
     ) -> None:
         self._disk = disk
         self._folder = folder
         self._vocabulary = vocabulary
         self._mutex = RLock()
-        self._keeper = Keeper(disk, folder, vocabulary, own_folder(folder), cache)
+        self._keeper = Keeper(disk, folder, vocabulary, cache, builds or Builds())
         self._idle: list[tuple[sqlite3.Connection, Files]] = []
         self._lent = 0
+        self.remembered = Remembered()
         _Opened.indexes.add(self)
         finalize(self, _let_go, self._keeper, self._idle)
 
@@ -54,6 +62,11 @@ class Index:
     def folder(self) -> Path:
         """The folder of the log."""
         return self._folder
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The words of the host whose log it is."""
+        return self._vocabulary
 
     def freshen(self, timeout_s: float = WAIT_S) -> None:
         """Takes in what the log holds by now.
@@ -64,11 +77,13 @@ class Index:
         with self._mutex, reading(self._folder):
             self._keeper.freshen(timeout_s)
 
-    def rebuild(self) -> None:
-        """Makes the index again from the segments."""
+    def rebuild(self, on_read: Callable[[int], None] | None = None) -> None:
+        """Makes the index again from the segments.
+
+        `on_read` is told, as it goes on, how many bytes are read so far.
+        """
         with self._mutex, reading(self._folder):
-            self._keeper.distrust()
-            self._keeper.freshen(WAIT_S)
+            self._keeper.rebuild(on_read)
 
     def answer(self, work: Callable[[sqlite3.Connection], Answer]) -> Answer:
         """Returns what a function makes of a connection that sees the log as it is now.

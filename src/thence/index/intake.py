@@ -57,6 +57,11 @@ class Intake:
                 yield self._read(block, vocabulary)
 
     @property
+    def read_bytes(self) -> int:
+        """How far the segment has been read."""
+        return self._end
+
+    @property
     def is_at_end(self) -> bool:
         """Whether all that was there is read."""
         return self._segment.state.size == self._end

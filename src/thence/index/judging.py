@@ -1,52 +1,60 @@
-"""Events judged by what `where` asks, as fast as that can be told from a line.
+"""Lines judged by what `where` asks, as fast as that can be told.
 
-`core.comparison` says what holds. Most lines are refused by their bytes alone, and what has
-to be decoded is looked at once and never frozen.
+`core.comparison` says what holds. Most lines are refused by their bytes alone; of the others
+nothing is made but what comes out of the decoder.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from thence.core.codec import parse
 from thence.core.comparison import Comparison
 from thence.core.event import Event, decoded
+from thence.core.vocabulary import Vocabulary
+from thence.index.known import Stale
 
 # a host may put these together from several members
 _WORDS = ("stream", "subject", "actor")
 
 
-def judge(comparisons: Sequence[Comparison]) -> Callable[[Event], bool]:
-    """Returns the function that tells whether all comparisons hold for an event."""
-    needles = [needle for needle in map(_needle, comparisons) if needle]
+def judge(comparisons: Sequence[Comparison], vocabulary: Vocabulary) -> Callable[[bytes], bool]:
+    """Returns the function that tells whether all comparisons hold for the line of an event."""
+    needles = [needle for comparison in comparisons for needle in _needles(comparison)]
 
-    def holds(event: Event) -> bool:
-        line = event.line
+    def holds(line: bytes) -> bool:
         if needles and b"\\" not in line and any(needle not in line for needle in needles):
             return False
-        seen = _Seen(event)
+        seen = _Seen(line, vocabulary)
         return all(comparison.matches(seen) for comparison in comparisons)
 
     return holds
 
 
-def _needle(comparison: Comparison) -> bytes:
-    """Returns what stands in every line without escapes for which a comparison holds."""
-    value = comparison.value
-    is_found = comparison.op in ("=", "~") and comparison.path[0] not in _WORDS
-    return value.encode() if is_found and isinstance(value, str) else b""
+def _needles(comparison: Comparison) -> Iterator[bytes]:
+    """Yields what stands in every line without escapes for which a comparison holds."""
+    word, *rest = comparison.path
+    if word in _WORDS:
+        return
+    names = [name for name in (rest if word == "payload" else (word, *rest)) if str(name) == name]
+    if names:
+        yield f'"{names[-1]}"'.encode()
+    if comparison.op in ("=", "~") and isinstance(comparison.value, str):
+        yield comparison.value.encode()
 
 
 class _Seen:
-    """An event as a comparison sees it, its members as they come out of the decoder."""
+    """A line as a comparison sees it, its members as they come out of the decoder."""
 
-    __slots__ = ("_event", "members")
+    __slots__ = ("_line", "_vocabulary", "members")
 
-    def __init__(self, event: Event) -> None:
-        self._event = event
-        self.members: Mapping[str, Any] = decoded(event.line)
+    def __init__(self, line: bytes, vocabulary: Vocabulary) -> None:
+        self._line = line
+        self._vocabulary = vocabulary
+        self.members: Mapping[str, Any] = decoded(line)
 
     @property
     def payload(self) -> Mapping[str, Any]:
-        value = self.members.get(self._event.vocabulary.payload_key)
+        value = self.members.get(self._vocabulary.payload_key)
         return value if isinstance(value, dict) else {}
 
     @property
@@ -72,3 +80,10 @@ class _Seen:
     @property
     def actor(self) -> str | None:
         return self._event.actor
+
+    @property
+    def _event(self) -> Event:
+        event = parse(self._line, self._vocabulary)
+        if not isinstance(event, Event):
+            raise Stale("a line is no event any more")
+        return event

@@ -7,6 +7,7 @@ waits in vain for its lock, goes on to the next.
 
 import os
 import sqlite3
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote_from_bytes
@@ -14,14 +15,16 @@ from urllib.parse import quote_from_bytes
 from thence.core.vocabulary import Vocabulary
 from thence.errors import ReadFailed
 from thence.index.builder import Builder
+from thence.index.builds import Builds
 from thence.index.known import Known, Present, Stale, known_segments, matched, present
 from thence.index.loading import load
 from thence.index.seat import Busy, Files, Seat
-from thence.log.disk import NOTHING, NOWHERE, Disk, FileState
+from thence.log.disk import NOTHING, NOWHERE, Disk, FileState, monotonic_ns, noise_bits
 from thence.log.identity import read_info
 from thence.log.reading import reading
+from thence.log.segment import own_folder
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 WAIT_S = 10.0
 BUSY_S = 2.0
 # where SQLite's shared memory does not reach other hosts, or nowhere
@@ -36,13 +39,15 @@ class Keeper:
     """The one writer of an index in this process; the caller sees to it that it is alone."""
 
     def __init__(
-        self, disk: Disk, folder: Path, vocabulary: Vocabulary, home: Path, cache: Path | None
+        self, disk: Disk, folder: Path, vocabulary: Vocabulary, cache: Path | None, builds: Builds
     ) -> None:
         self._disk = disk
         self._folder = folder
         self._vocabulary = vocabulary
-        self._home = home
+        self._home = own_folder(folder)
         self._cache = cache
+        self._builds = builds
+        self._on_read: Callable[[int], None] = _nothing
         self._seats: list[Seat] | None = None
         self._at = 0
         self._is_home_busy = False
@@ -90,6 +95,15 @@ class Keeper:
                     return
                 self._let_go()
                 self._at += 1
+
+    def rebuild(self, on_read: Callable[[int], None] | None) -> None:
+        """Makes the index again; `on_read` is told how many bytes are read so far."""
+        self.distrust()
+        self._on_read = on_read or _nothing
+        try:
+            self.freshen(WAIT_S)
+        finally:
+            self._on_read = _nothing
 
     def look_again(self) -> None:
         """Has the next freshening look at everything, however it seems."""
@@ -232,14 +246,21 @@ class Keeper:
             raise Stale("somebody took it away")
 
     def _fill(self, connection: sqlite3.Connection, seat: Seat | None) -> None:
+        begin_ns = monotonic_ns()
+
+        def beat(read_bytes: int) -> None:
+            if seat is not None:
+                seat.beat()
+            self._on_read(read_bytes)
+
         connection.execute("BEGIN")
-        beat = seat.beat if seat is not None else _nothing
         load(self._disk, self._folder, self._vocabulary, connection, beat)
         count = connection.execute("SELECT count(*) FROM events").fetchone()[0]
-        named = {**self._name(), "commits": 0, "events": count}
+        named = {**self._name(), "made": noise_bits(62), "commits": 0, "events": count}
         connection.executemany("INSERT INTO meta VALUES (?, ?)", named.items())
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         connection.execute("COMMIT")
+        self._builds.add_build(count, (monotonic_ns() - begin_ns) / 1e9)
 
     def _catch_up(self, seat: Seat | None) -> None:
         """Takes in what the segments hold beyond the index; Stale if it does not fit them."""
@@ -253,7 +274,10 @@ class Keeper:
         builder, self._builder = self._builder, None
         if builder is None:
             builder = Builder(self._disk, self._folder, self._vocabulary, self.writer)
+        begin_ns, before = monotonic_ns(), builder.events
         commits = builder.catch_up(there, fitting, beat)
+        if builder.events > before:
+            self._builds.add_catch_up(builder.events - before, (monotonic_ns() - begin_ns) / 1e9)
         self._builder = builder
         if seat is not None:
             if commits:
@@ -322,5 +346,5 @@ def _meta(connection: sqlite3.Connection) -> dict[str, str | int]:
     return dict(connection.execute("SELECT key, value FROM meta").fetchall())
 
 
-def _nothing() -> None:
+def _nothing(read_bytes: int = 0) -> None:
     """Nobody waits."""

@@ -1,10 +1,17 @@
 """Lines of a log by where an index says that they lie, checked when they are read."""
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from thence.core.codec import event_id_of, has_valid_crc, parse
+from thence.core.codec import (
+    LINE_START,
+    event_id_of,
+    has_valid_crc,
+    have_valid_crcs,
+    parse,
+    parsed,
+)
 from thence.core.event import Event
 from thence.core.vocabulary import Vocabulary
 from thence.index.known import Stale
@@ -17,7 +24,9 @@ Extent = tuple[int, int, int] | tuple[int, int, int, str]
 
 # so much that nobody asked for is read with what lies before and behind it
 _GAP_BYTES = 4_096
-_READ_BYTES_MAX = 1024 * 1024
+_READ_BYTES_MAX = 256 * 1024
+_ID_CHARACTERS = 26
+_START_BYTES = len(LINE_START) + _ID_CHARACTERS + 1
 
 
 class Lines:
@@ -41,31 +50,30 @@ class Lines:
 
     def lines(self, extents: Iterable[Extent]) -> Iterator[bytes]:
         """Yields lines; their checksums or ids are looked at."""
-        for extent, line in self._read(extents):
-            is_known = len(extent) == 4
-            if not (has_valid_crc(line) or (is_known and line.startswith(b"{"))):
-                raise Stale("a line is not where it was")
-            if len(extent) == 4 and event_id_of(line) != extent[3].encode():
-                raise Stale("another event stands in its place")
-            yield line
+        for part, _, lines in self._read(extents):
+            if not _are_ours(part, lines):
+                for extent, line in zip(part, lines, strict=True):
+                    _check(extent, line)
+            yield from lines
 
     def events(self, extents: Iterable[Extent], vocabulary: Vocabulary) -> Iterator[Event]:
         """Yields the events whose lines lie there."""
-        for extent, line in self._read(extents):
-            event = parse(line, vocabulary)
-            if not isinstance(event, Event):
-                raise Stale("a line is no event any more")
-            if len(extent) == 4 and event.event_id != extent[3]:
-                raise Stale("another event stands in its place")
-            yield event
+        for part, data, lines in self._read(extents):
+            found = parsed(data, lines, vocabulary) if _are_ours(part, lines) else None
+            if found is None:
+                found = [
+                    _event(extent, line, vocabulary)
+                    for extent, line in zip(part, lines, strict=True)
+                ]
+            yield from found
 
-    def _read(self, extents: Iterable[Extent]) -> Iterator[tuple[Extent, bytes]]:
-        """Yields extents with their bytes, neighbours read at once."""
-        for stretch in _stretches(extents):
-            segment, first = stretch[0][:2]
-            data = self.line(segment, first, stretch[-1][1] + stretch[-1][2] - first)
-            for extent in stretch:
-                yield extent, data[extent[1] - first : extent[1] - first + extent[2]]
+    def _read(self, extents: Iterable[Extent]) -> Iterator[tuple[list[Extent], bytes, list[bytes]]]:
+        """Yields extents that lie close together, all bytes from the first to the last, lines."""
+        for part in _stretches(extents):
+            segment, first = part[0][:2]
+            data = self.line(segment, first, part[-1][1] + part[-1][2] - first)
+            lines = [data[each[1] - first : each[1] - first + each[2]] for each in part]
+            yield part, data, lines
 
     def close(self) -> None:
         """Closes the segments."""
@@ -110,17 +118,50 @@ class Lines:
         return descriptor if is_it else None
 
 
+def _are_ours(extents: Sequence[Extent], lines: Sequence[bytes]) -> bool:
+    """Tells whether lines are those of the extents, as a log writes them, by a look at all."""
+    ids = [extent[3] for extent in extents if len(extent) == 4]
+    if ids and (len(ids) < len(lines) or set(map(len, ids)) != {_ID_CHARACTERS}):
+        return False
+    if ids:
+        starts = b"".join([line[:_START_BYTES] for line in lines])
+        start = LINE_START.decode()
+        if starts != "".join([f'{start}{event_id}"' for event_id in ids]).encode():
+            return False
+    return have_valid_crcs(lines)
+
+
+def _check(extent: Extent, line: bytes) -> None:
+    """Raises Stale for a line that is not that of an extent."""
+    is_known = len(extent) == 4
+    if not (has_valid_crc(line) or (is_known and line.startswith(b"{"))):
+        raise Stale("a line is not where it was")
+    if len(extent) == 4 and event_id_of(line) != extent[3].encode():
+        raise Stale("another event stands in its place")
+
+
+def _event(extent: Extent, line: bytes, vocabulary: Vocabulary) -> Event:
+    """Reads the event of an extent."""
+    event = parse(line, vocabulary)
+    if not isinstance(event, Event):
+        raise Stale("a line is no event any more")
+    if len(extent) == 4 and event.event_id != extent[3]:
+        raise Stale("another event stands in its place")
+    return event
+
+
 def _stretches(extents: Iterable[Extent]) -> Iterator[list[Extent]]:
     """Puts together what lies close behind each other in one segment."""
     stretch: list[Extent] = []
+    segment = first = end = 0
     for extent in extents:
-        if stretch:
-            segment, first = stretch[0][:2]
-            end = stretch[-1][1] + stretch[-1][2]
-            is_near = segment == extent[0] and end <= extent[1] <= end + _GAP_BYTES
-            if not is_near or extent[1] + extent[2] - first > _READ_BYTES_MAX:
+        offset, behind = extent[1], extent[1] + extent[2]
+        is_near = end <= offset <= end + _GAP_BYTES and extent[0] == segment
+        if not is_near or behind - first > _READ_BYTES_MAX:
+            if stretch:
                 yield stretch
-                stretch = []
+            stretch, segment, first = [], extent[0], offset
         stretch.append(extent)
+        end = behind
     if stretch:
         yield stretch

@@ -8,15 +8,13 @@ same, for it goes to a place once.
 import json
 import sqlite3
 from collections.abc import Collection, Iterable, Sequence
-from typing import Literal
 
-Direction = Literal["upstream", "downstream"]
+from thence.index.ahead import ENDS, Ahead, Direction
 
-# a layer of so few places is asked for place by place
+# the steps from so few places are looked up among those read ahead
 _FEW_PLACES = 3
 
 _LOWEST = -(2**63)
-_ENDS = {"upstream": ("child", "parent"), "downstream": ("parent", "child")}
 _REACHED = """
     WITH RECURSIVE reached (place) AS (
         SELECT causes.{far} FROM json_each(:places) CROSS JOIN causes
@@ -31,14 +29,10 @@ _REACHED = """
 
 def beside(connection: sqlite3.Connection, places: Sequence[int], direction: Direction) -> set[int]:
     """Returns the places that are one step away from any of some places."""
-    near, far = _ENDS[direction]
-    if len(places) <= _FEW_PLACES:
-        sql = f"SELECT {far} FROM causes WHERE {near} = ?"
-        rows = [row for place in places for row in connection.execute(sql, (place,)).fetchall()]
-    else:
-        # json_each has a column of the name parent too
-        sql = f"SELECT causes.{far} FROM json_each(?) CROSS JOIN causes ON causes.{near} = value"
-        rows = connection.execute(sql, (json.dumps(places),)).fetchall()
+    near, far = ENDS[direction]
+    # json_each has a column of the name parent too
+    sql = f"SELECT causes.{far} FROM json_each(?) CROSS JOIN causes ON causes.{near} = value"
+    rows = connection.execute(sql, (json.dumps(places),)).fetchall()
     return {place for (place,) in rows}
 
 
@@ -49,20 +43,24 @@ def cone(
 
     At one distance the total order decides; `core.order.upstream` tells the rest.
     """
-    distances: dict[int, int] = {}
+    distances = {place: 0}
     layer = [place]
-    seen = {place}
     distance = 0
-    while layer and distance != depth:
+    is_cut = False
+    ahead = Ahead(connection, direction)
+    while layer and distance != depth and not is_cut:
         distance += 1
-        found = beside(connection, layer, direction) - seen
-        seen |= found
-        layer = sorted(found)
-        room = limit - len(distances)
-        distances.update(dict.fromkeys(layer[:room], distance))
-        if len(layer) > room:
-            return distances, True
-    return distances, False
+        is_narrow = len(layer) <= _FEW_PLACES
+        found = ahead.beside(layer) if is_narrow else beside(connection, layer, direction)
+        layer = [other for other in found if other not in distances]
+        if len(layer) > 1:
+            layer = sorted(set(layer))
+        room = limit + 1 - len(distances)
+        is_cut = len(layer) > room
+        for other in layer[:room] if is_cut else layer:
+            distances[other] = distance
+    del distances[place]
+    return distances, is_cut
 
 
 def reached(
@@ -75,7 +73,7 @@ def reached(
 
     A place to start from is among them only if a step leads back to it.
     """
-    near, far = _ENDS[direction]
+    near, far = ENDS[direction]
     given = {"places": json.dumps(list(places)), "floor": floor}
     found = connection.execute(_REACHED.format(near=near, far=far), given)
     return {place for (place,) in found}

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from importlib.resources import files
 
 from thence.index.rows import Key
+from thence.index.shelving import shelve
 
 STRIDE = 1024
 # what is left free between other tools' lines and ours when either run out of room
@@ -110,7 +111,7 @@ def move(connection: sqlite3.Connection, old: int, new: int) -> None:
 
 
 def rewrite(connection: sqlite3.Connection) -> None:
-    """Writes the tables anew by `moved`: what stands at `place` belongs at `due`.
+    """Writes the tables anew by `moved`, the shelves too: what stands at `place` belongs at `due`.
 
     An event that is not served goes, and who named it names the one served. The indexes
     must not be there.
@@ -138,6 +139,7 @@ def rewrite(connection: sqlite3.Connection) -> None:
     for table in tables:
         connection.execute(f"DROP TABLE old_{table}")
     connection.execute("DROP TABLE temp.moved")
+    shelve(connection)
 
 
 def statements(script: str) -> Iterator[str]:

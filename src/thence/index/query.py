@@ -1,14 +1,15 @@
 """Questions to an index: a page of the events that match a filter, and how many there are.
 
 The cost of a page does not depend on the size of the log: it is found from where the page
-before ended, or by arithmetic, or in the index of a column. A total is tallied, or counted
-once and kept in the cursor. What `where` asks is judged on the events themselves, a batch at
-a time, over what the columns leave.
+before ended, or by arithmetic, or in the index of a column; a total and an offset by what is
+tallied. What `where` asks is judged on the events themselves, a batch at a time, over what
+the columns leave: all of them for a first page, which is remembered until the log has grown.
 """
 
-import json
 import sqlite3
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from itertools import accumulate, islice
 from typing import Unpack
 
 from thence.core.event import Event
@@ -19,11 +20,17 @@ from thence.index.judging import judge
 from thence.index.lines import Extent
 from thence.index.lookup import events_at
 from thence.index.page import Page, Paging, Wanted
-from thence.index.selection import NUMBER_MAX, Selection, selection
-from thence.index.stretch import Stretch, stretch, tallied
+from thence.index.remembered import Found, found, state
+from thence.index.selection import NUMBER_MAX, selection
+from thence.index.shelves import named
+from thence.index.stretch import Stretch, behind, counts, stretch, tallied
 
 BATCH_EVENTS = 1_000
 BATCH_BYTES = 4 * 1024 * 1024
+
+# place, and where the line lies; the id of another tool's line, which has no checksum
+Candidate = tuple[int, int, int, int, str | None]
+_CANDIDATE = "place, segment, offset, length, CASE seq WHEN 0 THEN event_id END"
 
 
 def page(
@@ -51,10 +58,12 @@ def _count(index: Index, connection: sqlite3.Connection, filter: Filter) -> int:
     asked = selection(connection, filter)
     if asked is None:
         return 0
-    whole = stretch(connection, asked, _newest(connection), is_counted=True)
-    if not filter.where:
-        return _total(connection, whole, asked)
-    return sum(1 for _ in _judged(index, connection, whole, filter, False))
+    newest = _newest(connection)
+    whole = stretch(connection, asked, newest)
+    if filter.where:
+        return _found(index, connection, whole, filter).total
+    known = _known_total(connection, whole, newest)
+    return known if known is not None else _total(connection, whole, counts(connection, whole))
 
 
 def _page(index: Index, connection: sqlite3.Connection, filter: Filter, wanted: Wanted) -> Page:
@@ -62,31 +71,45 @@ def _page(index: Index, connection: sqlite3.Connection, filter: Filter, wanted: 
     asked = selection(connection, filter)
     if asked is None:
         return wanted.page([], newest, 0)
-    whole = stretch(connection, asked, newest, is_counted=wanted.mark is None)
+    whole = stretch(connection, asked, newest)
     if wanted.mark is not None:
         whole = _behind(connection, whole, wanted, newest)
     if filter.where:
         total, events = _judged_page(index, connection, whole, filter, wanted)
+    elif wanted.mark is not None:
+        total = wanted.mark.total
+        events = _events(index, connection, whole, 0, wanted.room(total), wanted.descending)
     else:
-        total = wanted.mark.total if wanted.mark else _total(connection, whole, asked)
-        events = _events(index, connection, whole, wanted, total)
+        known = _known_total(connection, whole, newest)
+        total, events = _first_page(index, connection, whole, wanted, known)
     return wanted.page(events, newest, total)
 
 
 def _newest(connection: sqlite3.Connection) -> int:
     """Returns the highest arrival, which is how many events there are."""
-    found = tallied(connection, {})
-    assert found is not None
-    return found
+    row = connection.execute("SELECT value FROM meta WHERE key = 'events'").fetchone()
+    return int(row[0])
 
 
-def _total(connection: sqlite3.Connection, whole: Stretch, asked: Selection) -> int:
-    """Counts the events of a stretch, which is all of what is asked."""
-    known = tallied(connection, asked.names) if not asked.spans else None
-    if known is None:
-        known = whole.known_count
-    if known is not None:
-        return known
+def _known_total(connection: sqlite3.Connection, whole: Stretch, newest: int) -> int | None:
+    """Counts the events of all of a selection, where that is known without them."""
+    names, spans = whole.selection
+    if whole.selection.is_open:
+        return newest
+    if spans:
+        return None
+    if len(names) > 1:
+        return tallied(connection, names)
+    ((column, ids),) = names.items()
+    return named(connection, column, ids)
+
+
+def _total(
+    connection: sqlite3.Connection, whole: Stretch, found: Sequence[tuple[int, int]] | None
+) -> int:
+    """Counts the events of all of a selection by its shelves, or one by one."""
+    if found is not None:
+        return sum(events for _, events in found)
     columns = whole.selection.columns
     if len(columns) == 1:  # its index holds all that is asked
         whole = whole._replace(lead=columns[0])
@@ -131,15 +154,33 @@ def _key(lamport: int, seq: int, stamp: str | None, event_id: str, node: str) ->
     return lamport, *own, event_id.encode()
 
 
+def _first_page(
+    index: Index, connection: sqlite3.Connection, whole: Stretch, wanted: Wanted, total: int | None
+) -> tuple[int, list[Event]]:
+    """Returns the total and the events of a page that counts its offset from the beginning."""
+    offset, descending = wanted.offset, wanted.descending
+    is_arithmetic = whole.known_count is not None
+    if total is None or (0 < offset < total and not is_arithmetic):
+        found = counts(connection, whole)
+        total = _total(connection, whole, found) if total is None else total
+        if found is not None and offset:
+            whole, offset = behind(whole, found, offset, descending)
+    elif is_arithmetic:
+        whole, offset = whole.behind(offset, descending), 0
+    return total, _events(index, connection, whole, offset, wanted.room(total), descending)
+
+
 def _events(
-    index: Index, connection: sqlite3.Connection, whole: Stretch, wanted: Wanted, total: int
+    index: Index,
+    connection: sqlite3.Connection,
+    whole: Stretch,
+    offset: int,
+    limit: int,
+    descending: bool,
 ) -> list[Event]:
-    """Reads the events of a page."""
-    offset = wanted.offset
-    if offset and whole.known_count is not None:
-        whole, offset = whole.behind(offset, wanted.descending), 0
-    values = {"limit": wanted.room(total), "offset": offset}
-    places = connection.execute(whole.sql(wanted.descending), values)
+    """Reads so many events of a stretch, behind so many others."""
+    values = {"limit": limit, "offset": offset}
+    places = connection.execute(whole.sql(descending), values)
     return events_at(index, connection, [place for (place,) in places])
 
 
@@ -147,43 +188,60 @@ def _judged_page(
     index: Index, connection: sqlite3.Connection, whole: Stretch, filter: Filter, wanted: Wanted
 ) -> tuple[int, list[Event]]:
     """Returns the total and the events of a page whose candidates have to be read."""
-    events: list[Event] = []
-    found = 0
-    room = wanted.room(NUMBER_MAX if wanted.mark is None else wanted.mark.total)
-    for event in _judged(index, connection, whole, filter, wanted.descending):
-        found += 1
-        if wanted.offset < found and len(events) < room:
-            events.append(event)
-        if wanted.mark is not None and len(events) == room:
-            break
-    return found, events
+    known: Found | None
+    if wanted.mark is None:
+        known = _found(index, connection, whole, filter)
+        total, begin = known.total, wanted.offset
+    else:
+        known = index.remembered.get(state(connection), filter)
+        total, begin = wanted.mark.total, 0
+    room = wanted.room(total)
+    if known is None or known.places is None or whole.snapshot is not None:
+        matching = _matching(index, connection, whole, filter, wanted.descending)
+        places = list(islice(matching, begin, begin + room))
+    else:
+        first, end = (bisect_left(known.places, place) for place in (whole.first, whole.last + 1))
+        those = known.places[first:end]
+        if wanted.descending:
+            those.reverse()
+        places = those[begin : begin + room].tolist()
+    return total, events_at(index, connection, places)
 
 
-def _judged(
+def _found(index: Index, connection: sqlite3.Connection, whole: Stretch, filter: Filter) -> Found:
+    """Finds all that `where` asks for among all candidates, or remembers it."""
+    now = state(connection)
+    known = index.remembered.get(now, filter)
+    if known is None:
+        known = found(_matching(index, connection, whole, filter, False))
+        index.remembered.put(now, filter, known)
+    return known
+
+
+def _matching(
     index: Index, connection: sqlite3.Connection, whole: Stretch, filter: Filter, descending: bool
-) -> Iterator[Event]:
-    """Yields those candidates, in order, for which all that `where` asks holds."""
-    holds = judge(filter.where)
+) -> Iterator[int]:
+    """Yields the places of those candidates, in order, for which all that `where` asks holds."""
+    holds = judge(filter.where, index.vocabulary)
     values = {"limit": NUMBER_MAX, "offset": 0}
-    places = connection.execute(whole.sql(descending), values)
-    while some := [place for (place,) in places.fetchmany(BATCH_EVENTS)]:
-        for batch in _batches(connection, some):
-            yield from (event for event in index.fetch(connection, batch) if holds(event))
+    candidates = connection.execute(whole.sql(descending, _CANDIDATE), values)
+    while some := candidates.fetchmany(BATCH_EVENTS):
+        for batch in _batches(some):
+            lines = index.lines(connection, map(_extent, batch))
+            yield from (row[0] for row, line in zip(batch, lines, strict=True) if holds(line))
 
 
-def _batches(connection: sqlite3.Connection, places: list[int]) -> Iterator[list[Extent]]:
-    """Yields where the events at places lie, so many at a time as memory should hold."""
-    extents = connection.execute(
-        "SELECT segment, offset, length FROM json_each(:places)"
-        " CROSS JOIN events ON place = value ORDER BY key",
-        {"places": json.dumps(places)},
-    )
-    batch: list[Extent] = []
-    size_bytes = 0
-    for extent in extents:
-        batch.append(extent)
-        size_bytes += extent[2]
-        if size_bytes >= BATCH_BYTES:
-            yield batch
-            batch, size_bytes = [], 0
-    yield batch
+def _batches(rows: list[Candidate]) -> Iterator[list[Candidate]]:
+    """Yields candidates, so many at a time as memory should hold their lines."""
+    ends = list(accumulate(row[3] for row in rows))
+    first = 0
+    while first < len(rows):
+        before = ends[first - 1] if first else 0
+        end = max(bisect_left(ends, before + BATCH_BYTES), first + 1)
+        yield rows[first:end]
+        first = end
+
+
+def _extent(row: Candidate) -> Extent:
+    _, segment, offset, length, event_id = row
+    return (segment, offset, length) if event_id is None else (segment, offset, length, event_id)

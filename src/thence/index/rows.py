@@ -7,8 +7,11 @@ text that no UTF-8 can write with its escapes, so that no line can break a build
 import sqlite3
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
+from math import nan
 from operator import add
 from typing import Any, NamedTuple
+
+import msgspec
 
 from thence.core.codec import BadLine, have_valid_crcs
 from thence.core.entry import Entry, entries, entry_of
@@ -19,18 +22,23 @@ from thence.log.reader import Block, lines_of
 
 INTEGER_MAX = 2**63 - 1
 # so few that they stay in the processor's cache from one step to the next
-_LINES_TOGETHER = 512
+LINES_TOGETHER = 512
+# what SQLite stores as NULL; for None Python looks for an adapter, which takes as long as
+# all other values of a row
+NULL = nan
 _OWN_LENGTH = len("2026-11-20T07:13:00.123456Z")
+_MILLION = 1_000_000
 _SECONDS_KEPT_MAX = 4_096
 _NAMES_KEPT_MAX = 16_384
-_NAMELESS: dict[str | None, int | None] = {None: None, "": 0}
+_NAMELESS: dict[str | None, float] = {None: NULL, "": 0}
+
+_integers = msgspec.json.Decoder(list[int]).decode
 
 # lamport, node and event_id; of another tool's line 0, no node and its timestamp first
 Key = tuple[int, str, str, str]
 # event_id to time in the columns of `events`, with where the line lies
-Row = tuple[str, int, int, int, str | None, int, int | None, int | None, int | None, int | None,
-            int | None, int, int, int]  # fmt: skip
-
+Row = tuple[str, float, int, int, str | float, float, float, float, float, float, float,
+            int, int, int]  # fmt: skip
 
 Columns = tuple[Sequence[Any], ...]
 
@@ -59,8 +67,8 @@ def taken(block: Block, vocabulary: Vocabulary) -> Iterator[Taken]:
         return
     lines = block.data.split(b"\n")
     offset = block.offset
-    for at in range(0, len(lines), _LINES_TOGETHER):
-        part = lines[at : at + _LINES_TOGETHER]
+    for at in range(0, len(lines), LINES_TOGETHER):
+        part = lines[at : at + LINES_TOGETHER]
         sizes = list(map(len, part))
         starts = list(accumulate(map((1).__add__, sizes), initial=offset))
         found = entries(part, vocabulary) if have_valid_crcs(part) else None
@@ -114,7 +122,7 @@ def keys_of(found: Sequence[Entry]) -> list[Key]:
     ]
 
 
-class Names(dict[str | None, int | None]):
+class Names(dict[str | None, float]):
     """The numbers of names; a new one is put into the table. Those used last are kept."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
@@ -143,8 +151,8 @@ class Times:
     def __init__(self) -> None:
         self._seconds = _Seconds()
 
-    def of(self, timestamps: Sequence[str]) -> list[int | None]:
-        """Returns the moments of timestamps, None for what is none.
+    def of(self, timestamps: Sequence[str]) -> Sequence[float]:
+        """Returns the moments of timestamps, NULL for what is none.
 
         Where all look as we write them, they are read without a look at each.
         """
@@ -158,17 +166,20 @@ class Times:
             ):
                 bases = [self._seconds[timestamp[:20]] for timestamp in timestamps]
                 if None not in bases:
-                    return list(map(add, bases, map(int, digits)))
-        return [microseconds(timestamp) for timestamp in timestamps]
+                    # no number of JSON begins with 0: each gets a 1, a million that goes again
+                    return list(map(add, bases, _integers(f"[1{',1'.join(digits)}]")))
+        moments = map(microseconds, timestamps)
+        return [NULL if moment is None else moment for moment in moments]
 
 
 class _Seconds(dict[str, int | None]):
-    """The moments at which seconds begin, by their text up to the point."""
+    """The moments at which seconds begin, by their text up to the point, less the million."""
 
     def __missing__(self, second: str) -> int | None:
         if len(self) >= _SECONDS_KEPT_MAX:
             self.clear()
-        self[second] = microseconds(f"{second}000000Z") if second.endswith(".") else None
+        moment = microseconds(f"{second}000000Z") if second.endswith(".") else None
+        self[second] = None if moment is None else moment - _MILLION
         return self[second]
 
 
@@ -176,32 +187,30 @@ def columns_of(found: Taken, segment: int, names: Names, times: Times) -> Column
     """Returns the columns of entries, without place and arrival: those of `Row`."""
     those = found.entries
     number = names.__getitem__
-    seqs = [entry.seq for entry in those]
-    stamps = [entry.timestamp for entry in those]
-    nothing = [None] * len(those)
     return (
         [entry.event_id for entry in those],
         list(map(number, [entry.node_id for entry in those])),
-        _bounded(seqs),
+        _bounded([entry.seq for entry in those]),
         [entry.lamport_clock for entry in those],
-        nothing if min(seqs) else [None if entry.seq else entry.timestamp for entry in those],
+        [NULL if entry.seq else entry.timestamp for entry in those],
         list(map(number, [entry.event_type for entry in those])),
         list(map(number, [entry.stream for entry in those])),
         list(map(number, [entry.subject for entry in those])),
         list(map(number, [entry.actor for entry in those])),
         _bounded([entry.turn_number for entry in those]),
-        times.of(stamps),
+        times.of([entry.timestamp for entry in those]),
         [segment] * len(those),
         found.offsets,
         found.lengths,
     )
 
 
-def _bounded(numbers: Sequence[int | None]) -> Sequence[int | None]:
-    present = [number for number in set(numbers) if number is not None]
-    if not present or (max(present) <= INTEGER_MAX and min(present) >= -INTEGER_MAX):
-        return numbers
+def _bounded(numbers: Sequence[int | None]) -> Sequence[float]:
+    known = [number for number in numbers if number is not None]
+    is_whole = len(known) == len(numbers)
+    if is_whole and min(known) >= -INTEGER_MAX and max(known) <= INTEGER_MAX:
+        return known
     return [
-        None if number is None else max(-INTEGER_MAX, min(number, INTEGER_MAX))
+        NULL if number is None else max(-INTEGER_MAX, min(number, INTEGER_MAX))
         for number in numbers
     ]

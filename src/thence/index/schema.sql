@@ -1,7 +1,8 @@
 -- The index of one log. It holds no bodies: where events lie, and what they are asked for by.
 -- All of it can be made again from the segments, so nothing here is ever migrated.
 
--- schema, log_id, vocabulary; events: how many there are; commits: how often it was written to
+-- schema, log_id, vocabulary; made: by chance, another one in each index; events: how many there
+-- are; commits: how often it was written to
 CREATE TABLE meta (key TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
 
 -- nodes, types, streams, subjects, actors: each text once; 0 is the empty one
@@ -56,6 +57,25 @@ CREATE TABLE waiting (
 CREATE TABLE tallies (
     type INTEGER NOT NULL, actor INTEGER NOT NULL, events INTEGER NOT NULL,
     PRIMARY KEY (type, actor)
+) WITHOUT ROWID;
+
+-- stretches of 2^23 places: how many events stand there, how many have a turn and a time, and
+-- values that none of them passes
+CREATE TABLE shelves (
+    shelf INTEGER PRIMARY KEY,
+    events INTEGER NOT NULL,
+    turns INTEGER NOT NULL,
+    turn_first INTEGER,
+    turn_last INTEGER,
+    times INTEGER NOT NULL,
+    time_first INTEGER,
+    time_last INTEGER
+);
+
+-- how many events of a type, a stream, an actor stand there: kinds 0, 1, 2
+CREATE TABLE shelf_names (
+    shelf INTEGER NOT NULL, kind INTEGER NOT NULL, name INTEGER NOT NULL, events INTEGER NOT NULL,
+    PRIMARY KEY (shelf, kind, name)
 ) WITHOUT ROWID;
 
 -- the first bad lines of the log, told where an event would be served

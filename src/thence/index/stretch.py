@@ -1,16 +1,17 @@
 """The candidates of an answer: a stretch of places, led by the index that leaves the fewest.
 
-How many events a condition leaves is tallied for types and actors; for others it is counted
-up to a bound. A wide span of times or turns that turns out to be a stretch of places without
-a gap, as it is in most logs, is asked as such from then on.
+How many events a condition leaves is tallied for most names; for subjects it is counted up to
+a bound. A span of times or turns is looked for on those shelves alone where it stands.
 """
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from thence.index.places import STRIDE
 from thence.index.selection import Ids, Selection, listed_ids
+from thence.index.shelves import named, shelves, spread
+from thence.index.shelving import SHELF_BITS
 
 MERGED_NAMES_MAX = 24
 
@@ -19,12 +20,15 @@ class Bounds(NamedTuple):
     """Up to how many events a condition's are counted, and sorted.
 
     The table is read off, not looked up in, where a condition leaves more than one event in
-    `sparse`.
+    `sparse`. Of a span that lies on more than `looked` shelves at random its own index tells
+    more. A shelf holds 2^`bits` places.
     """
 
     counted: int = 50_000
     sorted: int = 10_000
     sparse: int = 4
+    looked: int = 16
+    bits: int = SHELF_BITS
 
 
 USUAL = Bounds()
@@ -59,10 +63,13 @@ class Stretch(NamedTuple):
             return self._replace(last=self.last - skipped * STRIDE)
         return self._replace(first=self.first + skipped * STRIDE)
 
-    def sql(self, descending: bool) -> str:
-        """Returns the question for its places, in order; it takes :limit and :offset."""
+    def sql(self, descending: bool, columns: str = "place") -> str:
+        """Returns the question for its places, in order; it takes :limit and :offset.
+
+        Other columns may stand behind the place.
+        """
         order = "ORDER BY place DESC" if descending else "ORDER BY place"
-        parts = [f"SELECT place FROM {part}" for part in self._parts()]
+        parts = [f"SELECT {columns} FROM {part}" for part in self._parts()]
         return f"{' UNION ALL '.join(parts)} {order} LIMIT :limit OFFSET :offset"
 
     def count_sql(self) -> str:
@@ -90,24 +97,26 @@ def stretch(
     connection: sqlite3.Connection,
     selection: Selection,
     newest: int,
-    is_counted: bool,
     bounds: Bounds = USUAL,
 ) -> Stretch:
-    """Returns the stretch of all events of a selection; `newest` is how many there are.
-
-    With `is_counted` all of them will be looked at, so that wide spans are worth a look of
-    their own.
-    """
+    """Returns the stretch of all events of a selection; `newest` is how many there are."""
     last = connection.execute("SELECT max(place) FROM events").fetchone()[0] or 0
     whole = Stretch(selection, last == newest * STRIDE, 1, last)
-    sizes = {
-        column: _size(connection, selection, column, newest, bounds.counted)
-        for column in selection.columns
-    }
-    if is_counted and min(sizes.values(), default=0) > bounds.counted:
-        for column in selection.spans:
-            whole = _narrowed(connection, whole, column)
-    return whole._replace(lead=_lead(whole.selection, sizes, newest, bounds))
+    sizes: dict[str, int] = {}
+    for column, ids in selection.names.items():
+        size = named(connection, column, ids)
+        if size is None:
+            size = _counted(connection, selection.condition(column), bounds.counted, newest)
+        sizes[column] = size
+    for column, span in selection.spans.items():
+        found = spread(connection, column, span)
+        if found is None:
+            return whole._replace(last=0)
+        first, end = found.first << bounds.bits, (found.last + 1 << bounds.bits) - 1
+        whole = whole._replace(first=max(whole.first, first), last=min(whole.last, end))
+        condition = selection.condition(column)
+        sizes[column] = _counted(connection, condition, bounds.sorted, found.events)
+    return whole._replace(lead=_lead(whole, sizes, newest, bounds))
 
 
 def tallied(connection: sqlite3.Connection, names: Mapping[str, Ids]) -> int | None:
@@ -120,44 +129,72 @@ def tallied(connection: sqlite3.Connection, names: Mapping[str, Ids]) -> int | N
     return int(found[0])
 
 
-def _size(
-    connection: sqlite3.Connection, selection: Selection, column: str, newest: int, most: int
-) -> int:
-    """Counts the events that one condition leaves; it is `newest` where that takes too long."""
-    if column in selection.names:
-        exact = tallied(connection, {column: selection.names[column]})
-        if exact is not None:
-            return exact
-    condition = selection.condition(column)
+def counts(
+    connection: sqlite3.Connection, whole: Stretch, bounds: Bounds = USUAL
+) -> list[tuple[int, int]] | None:
+    """Counts the events of a stretch that is all of a selection, shelf by shelf.
+
+    None where the shelves don't tell, or too little.
+    """
+    found = shelves(connection, whole.selection)
+    if found is None:
+        return None
+    open_shelves = sum(shelf.events is None for shelf in found)
+    if open_shelves > bounds.looked and len(whole.selection.columns) == 1:
+        return None
+    return [
+        (number, _looked(connection, whole, number, bounds) if events is None else events)
+        for number, events in found
+    ]
+
+
+def behind(
+    whole: Stretch,
+    found: Sequence[tuple[int, int]],
+    offset: int,
+    descending: bool,
+    bits: int = SHELF_BITS,
+) -> tuple[Stretch, int]:
+    """Returns what of a stretch stands from one shelf on, and how many to pass over there.
+
+    It is the shelf of the event behind `offset` others; `found` are the counts of its shelves.
+    """
+    for number, events in reversed(found) if descending else found:
+        if offset < events:
+            if descending:
+                return whole._replace(last=min(whole.last, (number + 1 << bits) - 1)), offset
+            return whole._replace(first=max(whole.first, number << bits)), offset
+        offset -= events
+    return whole._replace(last=0), 0
+
+
+def _looked(connection: sqlite3.Connection, whole: Stretch, shelf: int, bounds: Bounds) -> int:
+    """Counts the events on one shelf by looking at each."""
+    first, last = shelf << bounds.bits, (shelf + 1 << bounds.bits) - 1
+    part = whole._replace(first=max(whole.first, first), last=min(whole.last, last), lead=None)
+    return int(connection.execute(part.count_sql()).fetchone()[0])
+
+
+def _counted(connection: sqlite3.Connection, condition: str, most: int, otherwise: int) -> int:
+    """Counts the events that one condition leaves, unless that takes too long."""
     some = f"SELECT 1 FROM events WHERE {condition} LIMIT {most + 1}"
     found = int(connection.execute(f"SELECT count(*) FROM ({some})").fetchone()[0])
-    return found if found <= most else newest
+    return found if found <= most else otherwise
 
 
-def _narrowed(connection: sqlite3.Connection, whole: Stretch, column: str) -> Stretch:
-    """Bounds a stretch by the places of a span, which then needn't be asked if it has no gap."""
-    count, low, high = connection.execute(
-        "SELECT count(*), min(place), max(place) FROM events"
-        f" WHERE {whole.selection.condition(column)}"
-    ).fetchone()
-    if not count:
-        return whole._replace(last=0)
-    bounded = whole._replace(first=max(whole.first, low), last=min(whole.last, high))
-    if whole.is_even and count * STRIDE == high - low + STRIDE:
-        return bounded._replace(selection=whole.selection.without(column))
-    return bounded
-
-
-def _lead(
-    selection: Selection, sizes: Mapping[str, int], newest: int, bounds: Bounds
-) -> str | None:
+def _lead(whole: Stretch, sizes: Mapping[str, int], newest: int, bounds: Bounds) -> str | None:
     """Chooses the column that leaves the fewest, if that beats reading the table."""
+    selection = whole.selection
     is_single = len(selection.columns) == 1
 
     def is_fit(column: str) -> bool:
+        if column in selection.spans:
+            # a span in a narrow stretch of the table stands there in order already
+            room = (whole.last - whole.first) // STRIDE
+            return sizes[column] <= bounds.sorted and sizes[column] * bounds.sparse < room
         if sizes[column] <= bounds.sorted:
             return True
-        merges = len(selection.names.get(column, range(MERGED_NAMES_MAX + 1))) <= MERGED_NAMES_MAX
+        merges = len(selection.names[column]) <= MERGED_NAMES_MAX
         return merges and (is_single or sizes[column] * bounds.sparse < newest)
 
     fit = [column for column in selection.columns if is_fit(column)]

@@ -131,9 +131,14 @@ class Follower:
                 break
         for path in paths:
             there = self._disk.path_id(str(path))
-            if self._cursor is None or there is None or there[0] == self._cursor.file:
+            if self._cursor is None or (there is not None and there[0] == self._cursor.file):
                 break
-            self._left[there[0]] = (path.name, b"")
+            if there is not None:  # else it was deleted in between
+                self._left[there[0]] = (path.name, b"")
+
+    def forget(self) -> None:
+        """Forgets the ids served so far: whoever calls it knows another line of one by itself."""
+        self._served.clear()
 
     def close(self) -> None:
         """Closes the files; what is followed on is opened again."""

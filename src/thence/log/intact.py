@@ -1,28 +1,49 @@
-"""A log in which nothing asks for a closer look, read whole, in one pass."""
+"""A log in which nothing asks for a closer look, laid out for a comparison in one pass."""
 
 from pathlib import Path
 
-from thence.core.codec import have_valid_crcs, parsed
+from thence.core.codec import have_valid_crcs, parse
+from thence.core.decoding import taken
 from thence.core.event import Event
+from thence.core.said import Said, decode_said
+from thence.core.side import Side, is_in_order, laid_out
 from thence.core.vocabulary import Vocabulary
 from thence.log.disk import Disk
 from thence.log.reader import blocks
 
 
-def intact_events(disk: Disk, folder: Path, vocabulary: Vocabulary) -> list[Event] | None:
-    """Returns all events in arrival order, as `log.reader.events` yields them, but faster.
+def intact_side(disk: Disk, folder: Path, vocabulary: Vocabulary) -> Side | None:
+    """Lays out the events that `log.reader.events` yields, as `core.side` does, but faster.
 
-    Returns None where a line is damaged, unfinished, written by another tool, has a member of
-    a wrong type, or an id that another line has too.
+    Returns None where a line is damaged, unfinished, written by another tool, has a member
+    of a wrong type among those that are compared, or an id that another line has too.
     """
-    events: list[Event] = []
+    lines: list[bytes] = []
+    told: list[Said] = []
     for block in blocks(disk, folder):
-        lines = block.data.split(b"\n")
-        if not block.is_whole or block.length or not have_valid_crcs(lines):
+        found = block.data.split(b"\n")
+        if not block.is_whole or block.length or not have_valid_crcs(found):
             return None
-        found = parsed(block.data, lines, vocabulary)
-        if found is None:
+        fresh = taken(block.data, found, decode_said)
+        if fresh is None:
             return None
-        events += found
-    is_once = len({event.header.event_id for event in events}) == len(events)
-    return events if is_once else None
+        lines += found
+        told += fresh
+
+    if not is_in_order(told):
+        if len({each.event_id for each in told}) < len(told):
+            return None
+        places = sorted(range(len(told)), key=lambda place: _order_key(told[place]))
+        lines, told = [lines[place] for place in places], [told[place] for place in places]
+
+    def event_at(place: int) -> Event:
+        event = parse(lines[place], vocabulary)
+        assert isinstance(event, Event)
+        return event
+
+    return laid_out(told, event_at, vocabulary)
+
+
+def _order_key(of: Said) -> tuple[int, str, str]:
+    """Returns the place in the total order of an event of ours."""
+    return of.lamport_clock, of.node_id, of.event_id

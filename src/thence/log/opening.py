@@ -170,7 +170,7 @@ def _found(disk: Disk, folder: Path) -> Vocabulary | None:
         return VOCABULARIES.get(info.vocabulary) or msgspec.structs.replace(
             PLAIN, name=info.vocabulary
         )
-    for _, _, line, is_whole in raw_lines(disk, folder):
+    for _, line, is_whole in raw_lines(disk, folder):
         first = parse(line, PLAIN)
         if not is_whole or not isinstance(first, Event):
             continue

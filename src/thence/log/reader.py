@@ -127,16 +127,15 @@ class Cursor:
             self._disk.let_go(descriptor)
 
 
-def raw_lines(disk: Disk, folder: Path) -> Iterator[tuple[str, int, bytes, bool]]:
-    """Yields file name, offset, bytes and wholeness of each line in arrival order.
+def raw_lines(disk: Disk, folder: Path) -> Iterator[tuple[str, bytes, bool]]:
+    """Yields file name, bytes and wholeness of each line in arrival order.
 
     Empty lines are passed over; of a line too long to be an event only the beginning comes.
     """
-    for name, offset, data, is_whole, length in blocks(disk, folder):
-        for line in data.split(b"\n"):
+    for block in blocks(disk, folder):
+        for line in block.data.split(b"\n"):
             if line:
-                yield name, offset, line, is_whole
-            offset += (length or len(line)) + 1
+                yield block.file, line, block.is_whole
 
 
 def blocks(disk: Disk, folder: Path) -> Iterator[Block]:
@@ -332,7 +331,7 @@ def position(disk: Disk, folder: Path, vocabulary: Vocabulary) -> Position:
     """Returns the position behind all events that are there; few of them are decoded."""
     own: list[tuple[str, int]] = []
     foreign: list[str] = []
-    for name, _, line, is_whole in raw_lines(disk, folder):
+    for name, line, is_whole in raw_lines(disk, folder):
         found = numbers(line)
         if not is_whole and name == CURRENT:
             continue

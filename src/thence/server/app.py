@@ -14,6 +14,7 @@ from starlette.responses import Response
 from thence.server import health, live, log_queries, measured, queries
 from thence.server.auth import Auth
 from thence.server.bodies import answer
+from thence.server.bodiless import Bodiless
 from thence.server.causes import causes_of
 from thence.server.diffs import diffs_of
 from thence.server.errors import tell_errors
@@ -71,13 +72,14 @@ def create_app(
         app.add_middleware(
             CORSMiddleware,
             allow_origins=list(cors_origins),
-            allow_methods=["GET"],
+            allow_methods=["GET", "HEAD"],
             allow_headers=["Authorization", "Last-Event-ID"],
         )
     app.add_middleware(Headers)
     app.add_middleware(Counting, metrics=app.state.served.metrics)
     if allowed_hosts is not None:
         app.add_middleware(Hosts, allowed=allowed_hosts)
+    app.add_middleware(Bodiless)
     return app
 
 

@@ -1,6 +1,5 @@
 """The route that compares two logs: where they part, and what came of it."""
 
-from collections.abc import Sequence
 from threading import Lock
 from typing import Annotated, Literal
 
@@ -9,9 +8,9 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from thence.core.difference import Difference, as_json, difference
-from thence.core.event import Event
+from thence.core.side import Side, side
 from thence.log.disk import OS_DISK
-from thence.log.intact import intact_events
+from thence.log.intact import intact_side
 from thence.log.reading import reading
 from thence.server.bodies import answer
 from thence.server.logs import OpenLog
@@ -22,7 +21,7 @@ from thence.server.root import FoundLog
 from thence.server.served import Served, served
 from thence.server.summaries import size_bytes
 
-# both logs are held in memory, about ten bytes for each of theirs
+# both logs are held in memory, about four bytes for each of theirs: half a gigabyte at most
 LOG_BYTES_MAX = 64 * 1024 * 1024
 _one_at_a_time = Lock()
 
@@ -57,10 +56,10 @@ def compared(here: Served, a: FoundLog, b: FoundLog) -> Difference:
             limit = f"{LOG_BYTES_MAX // 1024**2} MiB"
             raise HTTPException(422, f"{found.id} is over {limit}: use the command thence diff")
     with _one_at_a_time, here.logs.using(a) as left, here.logs.using(b) as right:
-        return difference(_events(left), _events(right))
+        return difference(_side(left), _side(right))
 
 
-def _events(log: OpenLog) -> Sequence[Event]:
+def _side(log: OpenLog) -> Side:
     with reading(log.folder):
-        whole = intact_events(OS_DISK, log.folder, log.vocabulary)
-    return whole if whole is not None else log.answers.events()
+        whole = intact_side(OS_DISK, log.folder, log.vocabulary)
+    return whole if whole is not None else side(log.answers.events())

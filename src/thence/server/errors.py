@@ -68,7 +68,10 @@ async def _http(request: Request, error: Exception) -> Response:
     message = str(refused.detail)
     if message == HTTPStatus(refused.status_code).phrase:
         message = f"{message}: {request.method} {request.url.path}; see /openapi.json"
-    return problem(refused.status_code, code, message, refused.headers)
+    headers = dict(refused.headers or {})
+    if headers.get("Allow") == "GET":
+        headers["Allow"] = "GET, HEAD"  # all that is got is answered without its body too
+    return problem(refused.status_code, code, message, headers)
 
 
 async def _invalid(request: Request, error: Exception) -> Response:

@@ -1,8 +1,8 @@
 """One log that is followed for all who listen to it, by one thread.
 
 Events are handed on in arrival order, as they are in the files, whether they are on the device
-yet or not. The thread ends when nobody listens any more, when the log is gone or can't be
-read, and after many events: its followers then go on with another one.
+yet or not. The thread ends when nobody listens any more, and when the log is gone or can't be
+read.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -22,8 +22,8 @@ from thence.server.listener import Frame, Listener
 from thence.server.logs import Logs, OpenLog
 from thence.server.root import FoundLog
 
-# a follower remembers every id
-EVENTS_MAX = 200_000
+# a follower remembers every id, until so many are better looked up
+IDS_MAX = 50_000
 _BATCH_EVENTS = 500
 
 
@@ -75,14 +75,13 @@ class Feed:
             self._listeners = tuple(other for other in self._listeners if other is not listener)
 
     def _run(self) -> None:
-        is_complete = False
         try:
             with (
                 self._logs.using(self._found) as log,
                 reading(log.folder),
                 Follower(OS_DISK, log.folder, log.vocabulary) as follower,
             ):
-                is_complete = self._follow(log, follower)
+                self._follow(log, follower)
         except (OSError, ThenceError) as error:
             self._error = error
         finally:
@@ -91,13 +90,10 @@ class Feed:
                 listeners = self._listeners
             self._begun.set()
             for listener in listeners:
-                if is_complete:
-                    listener.pass_over()
-                else:
-                    listener.end()
+                listener.end()
 
-    def _follow(self, log: OpenLog, follower: Follower) -> bool:
-        """Hands on what comes; returns True when another feed is to go on from here."""
+    def _follow(self, log: OpenLog, follower: Follower) -> None:
+        """Hands on what comes."""
         new = _New(log, follower)
         self._last = new.last
         self._begun.set()
@@ -107,9 +103,8 @@ class Feed:
             while batch := list(islice(found, _BATCH_EVENTS)):
                 self._hand_on(batch)
                 count += len(batch)
-            if count >= EVENTS_MAX:
-                return True
-        return False
+            if count >= IDS_MAX and new.forget():
+                count = 0
 
     def _hand_on(self, batch: Sequence[Event]) -> None:
         frames = [Frame(event, framed(event)) for event in batch]
@@ -132,25 +127,44 @@ class _New:
     """
 
     def __init__(self, log: OpenLog, follower: Follower) -> None:
+        self._log = log
         self._follower = follower
         self._index = log.answers.index()
-        self._clock = 0
+        self._clock = self._highest = 0
         self.last: str | None = None
         if self._index is None:
             for event in follower.events():
                 self.last = event.event_id
+                self._clock = max(self._clock, event.lamport_clock)
         else:
             follower.skip_to_last(1)  # before the index looks: what comes between is known to it
             self.last, self._clock = arrivals.newest(self._index)
         self._first = self.last
+        self._highest = self._clock
 
     def events(self) -> Iterator[Event]:
         """Yields what has come in by now."""
         found = self._follower.events()
-        if self._index is None or self._first is None:
-            yield from found
-            return
         while batch := list(islice(found, _BATCH_EVENTS)):
-            doubtful = [event.event_id for event in batch if event.lamport_clock <= self._clock]
-            known = arrivals.known(self._index, doubtful, self._first) if doubtful else ()
-            yield from (event for event in batch if event.event_id not in known)
+            fresh = self._unknown(batch)
+            if fresh:
+                self.last = fresh[-1].event_id
+                self._highest = max(self._highest, *[event.lamport_clock for event in fresh])
+            yield from fresh
+
+    def forget(self) -> bool:
+        """Leaves it to the index to know the ids that came so far; False if there is none."""
+        self._index = self._log.answers.index()
+        if self._index is None:
+            return False
+        self._first, self._clock = self.last, self._highest
+        self._follower.forget()
+        return True
+
+    def _unknown(self, batch: Sequence[Event]) -> Sequence[Event]:
+        """Returns those of some events that were not there before."""
+        if self._index is None or self._first is None:
+            return batch
+        doubtful = [event.event_id for event in batch if event.lamport_clock <= self._clock]
+        known = arrivals.known(self._index, doubtful, self._first) if doubtful else ()
+        return [event for event in batch if event.event_id not in known]

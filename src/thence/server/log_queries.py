@@ -1,5 +1,6 @@
 """The routes over the events of any log, filtered by the words that all hosts share."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -22,7 +23,7 @@ router = APIRouter(prefix="/logs", tags=["logs"], responses=RESPONSES)
 async def logs(request: Request, asked: Annotated[Asked, Query()]) -> Response:
     """Lists the logs under the root that are no simulations, by id."""
     here = served(request)
-    return answer({"logs": await here.workers.run(lambda: _entries(here))})
+    return answer({"logs": await here.look_at_all(lambda logs: _entries(here, logs))})
 
 
 @router.get("/{id}", response_model=LogSummary)
@@ -51,8 +52,8 @@ async def event_lines(request: Request, id: str, asked: Annotated[LogAsked, Quer
     return await all_lines(served(request), id, asked.filter(), False)
 
 
-def _entries(here: Served) -> list[dict[str, Any]]:
-    found = [log for log in here.root.logs() if log is not None and not log.is_simulation]
+def _entries(here: Served, logs: Sequence[FoundLog | None]) -> list[dict[str, Any]]:
+    found = [log for log in logs if log is not None and not log.is_simulation]
     return [entry for log in found if (entry := _entry(here, log))]
 
 

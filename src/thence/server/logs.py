@@ -12,6 +12,7 @@ from threading import Lock
 
 from thence.answers import Answers
 from thence.core.vocabulary import Vocabulary
+from thence.index.builds import Builds
 from thence.log.disk import NOWHERE, OS_DISK, FileId
 from thence.server.root import FoundLog
 
@@ -24,17 +25,18 @@ _Key = tuple[str, FileId, str]
 class OpenLog:
     """A log that is read: where it lies, whose words it speaks, what answers for it."""
 
-    def __init__(self, folder: Path, vocabulary: Vocabulary) -> None:
+    def __init__(self, folder: Path, vocabulary: Vocabulary, builds: Builds) -> None:
         self.folder = folder
         self.vocabulary = vocabulary
-        self.answers = Answers(OS_DISK, folder, vocabulary)
+        self.answers = Answers(OS_DISK, folder, vocabulary, builds)
         self.users = 0
 
 
 class Logs:
-    """Open logs; safe from threads."""
+    """Open logs; safe from threads. What making their indexes costs is added to `builds`."""
 
     def __init__(self, open_max: int = OPEN_MAX) -> None:
+        self.builds = Builds()
         self._open_max = open_max
         self._mutex = Lock()
         self._opened: OrderedDict[_Key, OpenLog] = OrderedDict()
@@ -42,12 +44,11 @@ class Logs:
     @contextmanager
     def using(self, found: FoundLog, is_kept: bool = True) -> Iterator[OpenLog]:
         """Gives a log, which stays open until the block ends, and longer if it `is_kept`."""
-        there = OS_DISK.path_id(str(found.folder))
-        key = (str(found.folder), there[0] if there else NOWHERE, found.vocabulary.name)
+        key = _key(found)
         with self._mutex:
             log = self._opened.get(key)
             if log is None:
-                log = OpenLog(found.folder, found.vocabulary)
+                log = OpenLog(found.folder, found.vocabulary, self.builds)
                 if is_kept:
                     self._opened[key] = log
             if is_kept:
@@ -63,6 +64,11 @@ class Logs:
                 is_kept = self._opened.get(key) is log
             if not is_kept:
                 _close([log])
+
+    def lacks_index(self, found: FoundLog) -> bool:
+        """Tells whether the next question to a log makes its index, which takes seconds."""
+        log = self._opened.get(_key(found)) or OpenLog(found.folder, found.vocabulary, self.builds)
+        return log.answers.lacks_index()
 
     @property
     def open(self) -> int:
@@ -86,3 +92,8 @@ class Logs:
 def _close(logs: list[OpenLog]) -> None:
     for log in logs:
         log.answers.close()
+
+
+def _key(found: FoundLog) -> _Key:
+    there = OS_DISK.path_id(str(found.folder))
+    return str(found.folder), there[0] if there else NOWHERE, found.vocabulary.name

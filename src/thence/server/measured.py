@@ -18,8 +18,16 @@ router = APIRouter(tags=["metrics"], responses={401: {"model": Problem}, 422: {"
 async def metrics(request: Request, asked: Annotated[Asked, Query()]) -> Response:
     """Tells what the server counts, in the text format of Prometheus, from memory."""
     here = served(request)
+    cost = here.logs.builds.cost
     text = here.metrics.text(
         {
+            "thence_index_builds_total": ("Indexes made from nothing.", cost.builds),
+            "thence_index_build_seconds_total": ("Time that took.", cost.build_seconds),
+            "thence_index_catch_up_seconds_total": (
+                "Time in which indexes took in what came.",
+                cost.catch_up_seconds,
+            ),
+            "thence_index_events_total": ("Events put into indexes.", cost.events),
             "thence_listeners": ("Open streams of live events.", here.feeds.listeners),
             "thence_logs_followed": ("Logs that are followed now.", here.feeds.followed),
             "thence_logs_open": ("Logs that are open now.", here.logs.open),

@@ -37,12 +37,16 @@ class Metrics:
             self._began[route] += 1
             self._seconds[route] = self._seconds.get(route, 0.0) + seconds
 
-    def text(self, gauges: Mapping[str, tuple[str, float]]) -> str:
-        """Returns all counts, and what is measured now: names with their help and value."""
+    def text(self, others: Mapping[str, tuple[str, float]]) -> str:
+        """Returns all counts, and what others count or measure: names with their help and value.
+
+        What ends in `_total` only grows; else it is a gauge.
+        """
         with self._mutex:
             lines = list(self._lines())
-        for name, (told, value) in gauges.items():
-            lines += [f"# HELP {name} {told}", f"# TYPE {name} gauge", f"{name} {value:g}"]
+        for name, (told, value) in others.items():
+            kind = "counter" if name.endswith("_total") else "gauge"
+            lines += [f"# HELP {name} {told}", f"# TYPE {name} {kind}", f"{name} {round(value, 6)}"]
         return "\n".join(lines) + "\n"
 
     def _lines(self) -> Iterator[str]:

@@ -35,8 +35,10 @@ def _bare(schema: dict[str, Any]) -> None:
 
 _Number = BeforeValidator(_number)
 _Text = Annotated[str | SkipJsonSchema[None], Field(json_schema_extra=_bare)]
+# bounds stand at the integer itself: the schema tells none of a union
 _Turn = Annotated[
-    int | SkipJsonSchema[None], Field(ge=0, le=NUMBER_MAX, json_schema_extra=_bare), _Number
+    Annotated[int, Field(ge=0, le=NUMBER_MAX), _Number] | SkipJsonSchema[None],
+    Field(json_schema_extra=_bare),
 ]
 _Names = list[Annotated[str, Field(min_length=1)]]
 
@@ -91,7 +93,7 @@ class SimulationAsked(Asked):
     end_timestamp: Annotated[_Text, Field(description="ISO 8601, inclusive.")] = None
     event_types: Annotated[_Names, Field(description="Any of these; repeat it for several.")] = []
     agent_ids: Annotated[_Names, Field(description="Any of these; repeat it for several.")] = []
-    turn_start: Annotated[_Turn, Field(description="Inclusive, from 0.")] = None
+    turn_start: Annotated[_Turn, Field(description="Inclusive.")] = None
     turn_end: Annotated[_Turn, Field(description="Inclusive.")] = None
 
     def filter(self) -> Filter:

@@ -1,5 +1,6 @@
 """The routes over the events of simulations, filtered by the names that simulations use."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -23,7 +24,7 @@ router = APIRouter(prefix="/simulations", tags=["simulations"], responses=RESPON
 async def simulations(request: Request, asked: Annotated[Asked, Query()]) -> Response:
     """Lists the simulations under the root, by id."""
     here = served(request)
-    return answer({"simulations": await here.workers.run(lambda: _entries(here))})
+    return answer({"simulations": await here.look_at_all(lambda logs: _entries(here, logs))})
 
 
 @router.get("/{id}", response_model=SimulationSummary)
@@ -54,8 +55,8 @@ async def event_lines(
     return await all_lines(served(request), id, asked.filter(), True)
 
 
-def _entries(here: Served) -> list[dict[str, Any]]:
-    found = [log for log in here.root.logs() if log is not None and log.is_simulation]
+def _entries(here: Served, logs: Sequence[FoundLog | None]) -> list[dict[str, Any]]:
+    found = [log for log in logs if log is not None and log.is_simulation]
     return [entry for log in found if (entry := _entry(here, log))]
 
 

@@ -14,7 +14,7 @@ from thence.server.metrics import Metrics
 from thence.server.root import FoundLog, Root
 from thence.server.scan import Scan
 from thence.server.summaries import Summaries
-from thence.server.workers import Workers
+from thence.server.workers import Slow, Workers
 
 T = TypeVar("T")
 
@@ -48,15 +48,37 @@ class Served:
     async def look(self, log_id: str, work: Callable[[FoundLog], T], is_simulation: bool) -> T:
         """Returns what the work makes of where a log lies, as `ask` does."""
 
-        def looked() -> T:
+        def looked(is_patient: bool) -> T:
             found = self.find(log_id, is_simulation)
             try:
+                if not is_patient and self.logs.lacks_index(found):
+                    raise Slow
                 return work(found)
             except (OSError, ReadFailed):
                 self.find(log_id, is_simulation)  # is it gone?
                 raise
 
-        return await self.workers.run(looked)
+        return await self.workers.run_patiently(looked)
+
+    async def look_at_all(self, work: Callable[[list[FoundLog | None]], T]) -> T:
+        """Returns what the work makes of where all logs lie, None for one that can't be read."""
+
+        def looked(is_patient: bool) -> T:
+            logs = list(self.root.logs())
+            if not is_patient and any(map(self._is_news, filter(None, logs))):
+                raise Slow
+            return work(logs)
+
+        return await self.workers.run_patiently(looked)
+
+    def _is_news(self, found: FoundLog) -> bool:
+        """Tells whether summing up a log would take seconds, for nobody has asked for it yet."""
+        if self.summaries.has(found.id):
+            return False
+        try:
+            return self.logs.lacks_index(found)
+        except ReadFailed:
+            return False
 
     def find(self, log_id: str, is_simulation: bool) -> FoundLog:
         """Returns where a log lies; raises NotALog."""

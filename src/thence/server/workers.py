@@ -1,10 +1,12 @@
 """The threads in which the server's blocking work runs, so that its event loop never waits.
 
 Few threads work and a bounded number of requests wait for one; who comes then is refused with
-503 at once, which is kinder than a wait without end.
+503 at once, which is kinder than a wait without end. What takes seconds has a thread of its own,
+so that quick questions never wait for it.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 from anyio import CapacityLimiter, to_thread
@@ -12,10 +14,15 @@ from starlette.exceptions import HTTPException
 
 # more would only share one interpreter among more
 THREADS = 4
+SLOW_THREADS = 1
 WAITING_MAX = 256
 _RETRY_S = 1
 
 T = TypeVar("T")
+
+
+class Slow(Exception):
+    """Raised by work that finds, before it has begun, that it would take seconds."""
 
 
 class Workers:
@@ -23,6 +30,7 @@ class Workers:
 
     def __init__(self, threads: int = THREADS, waiting_max: int = WAITING_MAX) -> None:
         self._limiter = CapacityLimiter(threads)
+        self._slow = CapacityLimiter(SLOW_THREADS)
         self._inside_max = threads + waiting_max
         self._inside = 0
 
@@ -31,11 +39,24 @@ class Workers:
 
         A caller that is cancelled goes at once; its work ends by itself.
         """
+        return await self._run(work, self._limiter)
+
+    async def run_patiently(self, work: Callable[[bool], T]) -> T:
+        """Does what `run` does for work that may raise Slow, unless it is told to be patient.
+
+        Then it is done again, patiently, where nobody waits for a quick answer.
+        """
+        try:
+            return await self._run(partial(work, False), self._limiter)
+        except Slow:
+            return await self._run(partial(work, True), self._slow)
+
+    async def _run(self, work: Callable[[], T], limiter: CapacityLimiter) -> T:
         if self._inside >= self._inside_max:
             retry = {"Retry-After": str(_RETRY_S)}
             raise HTTPException(503, "too many requests wait already; try again", retry)
         self._inside += 1
         try:
-            return await to_thread.run_sync(work, abandon_on_cancel=True, limiter=self._limiter)
+            return await to_thread.run_sync(work, abandon_on_cancel=True, limiter=limiter)
         finally:
             self._inside -= 1

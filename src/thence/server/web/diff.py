@@ -8,6 +8,7 @@ from starlette.responses import Response
 from thence.core.difference import Difference, Divergence
 from thence.core.event import Event
 from thence.core.said import Differing
+from thence.core.side import Side
 from thence.server.root import FoundLog
 from thence.server.web.layout import page
 from thence.server.web.markup import Child, Html, el, joined, link, path
@@ -20,7 +21,7 @@ PLACES_SHOWN_MAX = 50
 
 def diff_page(a: FoundLog, b: FoundLog, found: Difference) -> Response:
     """Returns the page of a comparison of two logs."""
-    changed = [pair[0] for pair in found.changed]
+    changed = [x for x, _ in found.changed]
     body = (
         el("h1", "Two runs compared"),
         facts(
@@ -34,9 +35,9 @@ def diff_page(a: FoundLog, b: FoundLog, found: Difference) -> Response:
             )
         ),
         _parting(a, b, found.first),
-        _listed("Changed", a, changed),
-        _listed("Only in A", a, found.only_a),
-        _listed("Only in B", b, found.only_b),
+        _listed("Changed", a, changed, found.a),
+        _listed("Only in A", a, found.only_a, found.a),
+        _listed("Only in B", b, found.only_b, found.b),
     )
     here = el("span", "compared with ", words(b.id, 60), aria_current="page")
     return page("Comparison", *body, trail=(trail(a), here))
@@ -78,14 +79,14 @@ def _value(value: object) -> Html:
     return words(value if isinstance(value, str) else msgspec.json.encode(value).decode())
 
 
-def _listed(name: str, log: FoundLog, events: Sequence[Event]) -> Html | None:
-    if not events:
+def _listed(name: str, log: FoundLog, places: Sequence[int], of: Side) -> Html | None:
+    if not places:
         return None
-    items = [el("li", _event(log, event)) for event in events[:EVENTS_SHOWN_MAX]]
-    if len(items) < len(events):
-        items.append(el("li", f"and {len(events) - len(items):,} more", class_="quiet"))
+    items = [el("li", _event(log, of.event_at(place))) for place in places[:EVENTS_SHOWN_MAX]]
+    if len(items) < len(places):
+        items.append(el("li", f"and {len(places) - len(items):,} more", class_="quiet"))
     return el(
-        "details", el("summary", f"{name}: {len(events):,}"), el("ul", *items, class_="events")
+        "details", el("summary", f"{name}: {len(places):,}"), el("ul", *items, class_="events")
     )
 
 

@@ -1,5 +1,7 @@
 """The page of all runs and logs under the root."""
 
+from collections.abc import Sequence
+
 from starlette.responses import Response
 
 from thence.server.root import FoundLog
@@ -22,9 +24,8 @@ _HEADS = (
 )
 
 
-def home(here: Served) -> Response:
+def home(here: Served, found: Sequence[FoundLog | None]) -> Response:
     """Returns the page; the logs that were written to last stand first."""
-    found = list(here.root.logs())
     known = [(log, here.summaries.readable(log)) for log in found if log is not None]
     read = [(log, summary) for log, summary in known if summary is not None]
     read.sort(key=lambda pair: _last(pair[1]), reverse=True)

@@ -52,7 +52,7 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 async def all_logs(request: Request) -> Response:
     """Shows the runs and logs under the root."""
     here = served(request)
-    return await here.workers.run(lambda: home(here))
+    return await here.look_at_all(lambda logs: home(here, logs))
 
 
 @router.get("/runs/{id}")

@@ -1,0 +1,166 @@
+"""How long single questions to an index of 1,000,000 events take."""
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from bench.indexing import Growing
+from thence.core.filter import Filter
+from thence.core.vocabulary import PLAIN
+from thence.index.causality import cone, cone_lines
+from thence.index.database import Index
+from thence.index.lookup import get
+from thence.index.query import page
+from thence.log.disk import OS_DISK
+
+EVENTS = 1_000_000
+EVENTS_A_TURN = 1_000
+PAGE_EVENTS = 100
+CONE_EVENTS = 10_000
+ASKED = 200
+SEED = 20261120
+_TYPES = ("trade", "order", "note")
+_STREAMS = ("a", "b", "c", "d", "e")
+_ACTORS, _SUBJECTS = 7, 1_000
+
+Question = Callable[[Index, random.Random], object]
+
+
+class Times(NamedTuple):
+    """How long a question took that was asked again and again, in ms."""
+
+    p50: float
+    p99: float
+    longest: float
+
+
+def _said(at: int) -> dict[str, str | int]:
+    return {
+        "event_type": _TYPES[at % len(_TYPES)],
+        "stream": _STREAMS[at % len(_STREAMS)],
+        "subject": f"order/{at % _SUBJECTS}",
+        "actor": f"ada{at % _ACTORS}",
+        "turn_number": at // EVENTS_A_TURN,
+    }
+
+
+@contextmanager
+def asked(folder: Path) -> Iterator[Index]:
+    """Writes the log and gives its index, made and up to date."""
+    Growing(folder, _said).grow(EVENTS)
+    with Index(OS_DISK, folder, PLAIN) as index:
+        index.freshen()
+        yield index
+
+
+def times(index: Index, question: Question, count: int = ASKED) -> Times:
+    """Asks a question so many times, each time about something else."""
+    chance = random.Random(SEED)
+    found = []
+    for _ in range(count):
+        start = time.perf_counter()
+        question(index, chance)
+        found.append((time.perf_counter() - start) * 1e3)
+    found.sort()
+    return Times(found[count // 2], found[count * 99 // 100], found[-1])
+
+
+def pages(index: Index) -> dict[str, Question]:
+    """Returns questions for a page of 100, by the words in which they are asked."""
+    moments = _column(index, "time")
+    cursors = _cursors(index)
+    anywhere = _page(lambda _: Filter(), EVENTS)
+
+    def by_cursor(index: Index, chance: random.Random) -> object:
+        return page(index, Filter(), limit=PAGE_EVENTS, cursor=chance.choice(cursors))
+
+    def since_until(chance: random.Random) -> Filter:
+        first, last = sorted(chance.sample(moments, 2))
+        return Filter(since=first, until=last)
+
+    def of_turns(chance: random.Random) -> Filter:
+        first, last = sorted(chance.sample(range(EVENTS // EVENTS_A_TURN), 2))
+        return Filter(turn_first=first, turn_last=last)
+
+    def of_type(chance: random.Random) -> Filter:
+        return Filter(types=(chance.choice(_TYPES),))
+
+    def of_stream(chance: random.Random) -> Filter:
+        return Filter(streams=(chance.choice(_STREAMS),))
+
+    def of_actor(chance: random.Random) -> Filter:
+        return Filter(actors=(f"ada{chance.randrange(_ACTORS)}",))
+
+    def of_subject(chance: random.Random) -> Filter:
+        return Filter(subjects=(f"order/{chance.randrange(_SUBJECTS)}",))
+
+    return {
+        "anywhere": anywhere,
+        "by cursor": by_cursor,
+        "of a type": _page(of_type, EVENTS // len(_TYPES)),
+        "of an actor": _page(of_actor, EVENTS // _ACTORS),
+        "of a stream": _page(of_stream, EVENTS // len(_STREAMS)),
+        "of a subject": _page(of_subject, EVENTS // _SUBJECTS),
+        "of a span of turns": _page(of_turns, EVENTS_A_TURN),
+        "of a span of time": _page(since_until, EVENTS_A_TURN),
+    }
+
+
+def where(index: Index) -> tuple[float, float]:
+    """Asks for a page whose candidates, all events of an actor, have to be read; for another.
+
+    Returns the seconds of the one and the milliseconds of the other.
+    """
+    asked = Filter.of(actor="ada3", where="amount > 2")
+    seconds = []
+    for offset in (0, PAGE_EVENTS):
+        start = time.perf_counter()
+        page(index, asked, limit=PAGE_EVENTS, offset=offset)
+        seconds.append(time.perf_counter() - start)
+    return seconds[0], seconds[1] * 1e3
+
+
+def one_event(index: Index) -> Question:
+    """Returns the question for the event of an id."""
+    ids = _column(index, "event_id")
+    return lambda index, chance: get(index, chance.choice(ids))
+
+
+def cones(index: Index) -> dict[str, Question]:
+    """Returns questions for cones of 10,000 events, by what is made of them."""
+    ids = _column(index, "event_id")
+    middle = ids[len(ids) // 4 : -len(ids) // 4]
+
+    def lines(index: Index, chance: random.Random) -> object:
+        return cone_lines(index, chance.choice(middle), "upstream", limit=CONE_EVENTS)
+
+    def events(index: Index, chance: random.Random) -> object:
+        return cone(index, chance.choice(middle), "upstream", limit=CONE_EVENTS)
+
+    return {"as stored lines": lines, "as events": events}
+
+
+def _page(filter: Callable[[random.Random], Filter], most: int) -> Question:
+    """Returns the question for a page behind fewer events than `most`."""
+
+    def question(index: Index, chance: random.Random) -> object:
+        asked, offset = filter(chance), chance.randrange(most - PAGE_EVENTS)
+        return page(index, asked, limit=PAGE_EVENTS, offset=offset)
+
+    return question
+
+
+def _column(index: Index, column: str) -> list[str]:
+    """Returns a column of every hundredth event."""
+    sql = f"SELECT {column} FROM events WHERE arrival % 100 = 0 ORDER BY place"
+    return [value for (value,) in index.answer(lambda db: db.execute(sql).fetchall())]
+
+
+def _cursors(index: Index) -> list[str]:
+    """Returns what leads to the pages behind some events anywhere in the log."""
+    offsets = range(0, EVENTS - 2 * PAGE_EVENTS, EVENTS // 100)
+    found = [page(index, Filter(), limit=PAGE_EVENTS, offset=offset) for offset in offsets]
+    return [each.next_cursor for each in found if each.next_cursor]

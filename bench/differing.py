@@ -1,0 +1,90 @@
+"""How long `thence diff` of two runs of 100,000 events takes, the whole command."""
+
+import random
+import resource
+import statistics
+import subprocess
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from bench.coldstart import PROGRAM
+from thence.core.codec import Members, draft, stamper
+from thence.core.ids import id_source
+from thence.core.vocabulary import PLAIN, SIM, Vocabulary
+from thence.log.disk import OS_DISK
+from thence.log.opening import prepare
+from thence.log.segment import current_path
+
+EVENTS = 100_000
+ROUNDS = 5
+_WHEN = "2026-11-20T07:13:00.123456Z"
+_CAUSES_MAX = 4
+_REACH = 400
+_DIFFER = 3  # the exit code of two logs that differ
+
+
+def written(folder: Path, words: Vocabulary, run: int, altered: range) -> None:
+    """Writes a run in which each event has up to four causes; `altered` says otherwise."""
+    prepare(OS_DISK, folder, words)
+    new_id = id_source(1_700_000_000_000_000_000, lambda: 0, run)
+    chance = random.Random(1)
+    ids: list[str] = []
+    drafts = []
+    for at in range(EVENTS):
+        reach = min(at, _REACH)
+        back = [chance.randint(1, reach) for _ in range(chance.randint(1, _CAUSES_MAX)) if at]
+        value = -1.0 - at if at in altered else round(chance.random() * 100, 3)
+        said = {"scope": f"agent/ada{at % 100}", "old_value": value, "new_value": value + 1}
+        members: dict[str, object] = {"actor": f"ada{at % 100}", "payload": said}
+        if words is SIM:
+            members = {"simulation_id": f"run-{run}", "turn_number": at // 100, "details": said}
+            members |= {"agent_id": f"ada{at % 100}", "step": f"{at // 100}.apply0.ada.{at % 100}"}
+        causes = tuple(dict.fromkeys(ids[-each] for each in back))
+        ids.append(new_id())
+        drafts.append(draft(Members(ids[-1], "STATE", 1, _WHEN, causes, **members)))  # type: ignore[arg-type]
+    with current_path(folder).open("ab") as file:
+        file.writelines(stamper(f"{run:012x}")(drafts, 1, 1))
+
+
+class Took(NamedTuple):
+    """What a comparison took, in seconds: by the clock, and of the processor."""
+
+    wall_s: float
+    processor_s: float
+
+
+def figures(place: Path) -> Mapping[str, Took]:
+    """Returns the medians of each comparison, each round all in turn."""
+    cases = {
+        "the same": range(0),
+        "from the middle on": range(EVENTS // 2, EVENTS // 2 + 1),
+        "in every event": range(EVENTS),
+    }
+    kinds = {"simulation": SIM, "plain log": PLAIN}
+    for kind, words in kinds.items():
+        written(place / kind / "a", words, 1, range(0))
+        for case, altered in cases.items():
+            written(place / kind / case, words, 2, altered)
+    names = [(kind, case) for kind in kinds for case in cases]
+    found: dict[str, list[Took]] = {f"{kind}, {case}": [] for kind, case in names}
+    for _ in range(ROUNDS):
+        for kind, case in names:
+            expected = 0 if case == "the same" else _DIFFER
+            found[f"{kind}, {case}"].append(_took(place / kind, case, expected))
+    return {
+        name: Took(*(statistics.median(each) for each in zip(*rounds, strict=True)))
+        for name, rounds in found.items()
+    }
+
+
+def _took(folder: Path, case: str, expected: int) -> Took:
+    """Runs the command once."""
+    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    ended = subprocess.run([str(PROGRAM), "diff", "a", case], cwd=folder, stdout=subprocess.DEVNULL)
+    wall_s, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
+    if ended.returncode != expected:
+        raise SystemExit(f"thence diff ended with {ended.returncode}")
+    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Took(wall_s, used)

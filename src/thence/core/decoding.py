@@ -1,0 +1,57 @@
+"""Many lines decoded at once, for the few members that are asked for.
+
+What a line is, `core.codec` decides: where anything but a plain event of ours stands among
+the lines, None is returned, and they are to be parsed one by one.
+"""
+
+from collections.abc import Callable, Sequence
+from itertools import repeat
+from typing import Protocol, TypeVar
+
+from thence.core.clock import CLOCK_MAX
+from thence.core.codec import DEEP_BYTES_MIN, is_too_deep
+from thence.core.event import LINE_DEPTH_MAX
+
+
+class Numbered(Protocol):
+    """What is decoded of a line, its numbers among it."""
+
+    @property
+    def seq(self) -> int:
+        """The number in its node's own journal."""
+        ...
+
+    @property
+    def lamport_clock(self) -> int:
+        """Lamport's logical clock."""
+        ...
+
+
+T = TypeVar("T", bound=Numbered)
+
+
+def taken(data: bytes, lines: Sequence[bytes], decode: Callable[[bytes], T]) -> list[T] | None:
+    """Decodes lines whose checksums fit; `data` is all of them, whatever stands between.
+
+    Returns None if any is no event, or has a member of a wrong type among those decoded.
+    """
+    try:
+        if not data.isascii():
+            data.decode()  # the decoder does not look at the texts that it passes over
+        found = list(map(decode, lines))
+    except (ValueError, RecursionError):
+        return None
+    if _may_be_deep(lines) and any(map(is_too_deep, lines)):
+        return None
+    clocks = [each.lamport_clock for each in found]
+    if min([each.seq for each in found]) < 1 or min(clocks) < 1 or max(clocks) > CLOCK_MAX:
+        return None
+    return found
+
+
+def _may_be_deep(lines: Sequence[bytes]) -> bool:
+    """Tells quickly that no line is nested too deep; True when unsure."""
+    if max(map(len, lines)) < DEEP_BYTES_MIN:
+        return False
+    opened = (max(map(bytes.count, lines, repeat(bracket))) for bracket in (b"[", b"{"))
+    return sum(opened) >= LINE_DEPTH_MAX

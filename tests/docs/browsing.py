@@ -1,0 +1,132 @@
+"""A browser as a reader of the docs has it: Chromium without a window, and a page of one script."""
+
+import json
+import os
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ENDS_S = 10
+SAYS_S = 60
+_NAMES = ("chromium", "chromium-browser", "google-chrome")
+# what the script says is sent home one by one, in order
+_PAGE = """<!doctype html><title>example</title><link rel="icon" href="data:,"><script>
+let sent = Promise.resolve();
+console.log = (...said) => {
+  sent = sent.then(() => fetch("/said", { method: "POST", body: JSON.stringify(said) }));
+};
+</script><script>
+%s
+</script>
+"""
+_OPTIONS = (
+    "--headless",
+    "--disable-dev-shm-usage",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--no-first-run",
+    "--no-default-browser-check",
+)
+
+
+class Said:
+    """An address for a page of one script, and what the script has said by `console.log`."""
+
+    def __init__(self) -> None:
+        self.script = ""
+        self.words: list[Any] = []
+        self._more = threading.Condition()
+        here = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self._answer((_PAGE % here.script).encode())
+
+            def do_POST(self) -> None:
+                size = int(self.headers["Content-Length"])
+                here._add(json.loads(self.rfile.read(size)))
+                self._answer(b"")
+
+            def _answer(self, body: bytes) -> None:
+                self.send_response(200)
+                self.send_header("Content-Type", "text/html; charset=utf-8")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *args: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.origin = f"http://127.0.0.1:{self.server.server_port}"
+
+    def wait(self, count: int) -> None:
+        """Waits until the script has spoken so often."""
+        with self._more:
+            assert self._more.wait_for(lambda: len(self.words) >= count, SAYS_S), self.words
+
+    def _add(self, words: Any) -> None:
+        with self._more:
+            self.words.append(words)
+            self._more.notify_all()
+
+
+@contextmanager
+def page_address() -> Iterator[Said]:
+    """Serves a page at an origin of its own, which is known before the script is."""
+    said = Said()
+    thread = threading.Thread(target=said.server.serve_forever)
+    thread.start()
+    try:
+        yield said
+    finally:
+        said.server.shutdown()
+        thread.join()
+        said.server.server_close()
+
+
+@contextmanager
+def browser_at(said: Said, script: str, profile: Path) -> Iterator[None]:
+    """Has a browser open a page of that script until the block ends."""
+    said.script = script
+    options = [*_OPTIONS, f"--user-data-dir={profile}"]
+    options += ["--no-sandbox"] if os.geteuid() == 0 else []
+    process = subprocess.Popen(
+        [_chromium(), *options, said.origin],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        yield
+    finally:
+        process.terminate()
+        try:
+            process.wait(ENDS_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _chromium() -> str:
+    """Finds a Chromium; as root on Debian it is installed where it is missing."""
+    found = _first(_NAMES)
+    if found is None and os.geteuid() == 0 and shutil.which("apt-get"):
+        for asked in (("update",), ("install", "-y", "--no-install-recommends", "chromium")):
+            subprocess.run(["apt-get", "-qq", *asked], stdout=subprocess.DEVNULL, check=False)
+        found = _first(_NAMES)
+    if found is None:
+        pytest.skip("no Chromium on PATH: install it to run the example in a browser")
+    return found
+
+
+def _first(names: Sequence[str]) -> str | None:
+    return next((path for name in names if (path := shutil.which(name))), None)

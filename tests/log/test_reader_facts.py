@@ -1,0 +1,221 @@
+"""What each question to a reader returns, member for member."""
+
+import pytest
+from tests.events import NODE, OTHER_NODE, event_of, line_of
+
+from thence.core.codec import BadLine
+from thence.core.position import Position
+from thence.core.vocabulary import PLAIN, SIM
+from thence.errors import EventNotFound
+from thence.log import reader
+from thence.log.disk import OS_DISK
+from thence.log.reader import Block
+
+CURRENT = "events.jsonl"
+OLDEST = "events_2026-11-20_07-13-05-000000.jsonl"
+OLDER = "events_2026-11-20_07-13-05-000001.jsonl"
+FOREIGN = b'{"event_id":"theirs","event_type":"a"}\n'
+
+
+def written(folder, *lines, name=CURRENT):
+    (folder / name).write_bytes(b"".join(lines))
+
+
+def own(seq, node_id=NODE):
+    return line_of(seq=seq, lamport_clock=seq, node_id=node_id)
+
+
+def read(folder):
+    return [event.line + b"\n" for event in reader.events(OS_DISK, folder, PLAIN)]
+
+
+def test_raw_lines_come_with_their_file_and_whether_they_are_whole(tmp_path):
+    written(tmp_path, b"a\n", b"\n", b"b\nhalf", name=OLDEST)
+    written(tmp_path, b"c\n", b"rest")
+    assert list(reader.raw_lines(OS_DISK, tmp_path)) == [
+        (OLDEST, b"a", True),
+        (OLDEST, b"b", True),
+        (OLDEST, b"half", False),
+        (CURRENT, b"c", True),
+        (CURRENT, b"rest", False),
+    ]
+
+
+def test_blocks_of_one_segment_begin_where_they_are_asked_to(tmp_path):
+    written(tmp_path, b"first\n", b"second\n", b"rest", name=OLDEST)
+    path = tmp_path / OLDEST
+    assert list(reader.blocks_of(OS_DISK, path)) == [Block(OLDEST, 0, b"first\nsecond")]
+    assert list(reader.blocks_of(OS_DISK, path, 6)) == [Block(OLDEST, 6, b"second")]
+    assert list(reader.blocks_of(OS_DISK, path, 13)) == []
+
+
+def test_overlong_lines_are_blocks_of_their_own(tmp_path):
+    bulk = b"x" * 9_000_000
+    written(tmp_path, b"a\n", bulk, b"\n", b"b\n", bulk)
+    begin = bulk[: reader.OVERLONG_BYTES]
+    blocks = list(reader.blocks(OS_DISK, tmp_path))
+    assert blocks == [
+        Block(CURRENT, 0, b"a"),
+        Block(CURRENT, 2, begin, True, len(bulk)),
+        Block(CURRENT, len(bulk) + 3, b"b"),
+        Block(CURRENT, len(bulk) + 5, begin, False, len(bulk)),
+    ]
+
+
+def test_rest_of_the_current_segment_is_one_line_that_is_not_whole(tmp_path):
+    half = own(1)[:-1]
+    written(tmp_path, own(2), half)
+    *_, line = reader.lines(OS_DISK, tmp_path, SIM)
+    assert (line.file, line.offset, line.data, line.is_whole, line.length) == (
+        CURRENT,
+        len(own(2)),
+        half,
+        False,
+        len(half),
+    )
+    assert line.content.line == half
+    assert line.content.vocabulary is SIM
+
+
+def test_bytes_of_a_line_are_kept_with_what_they_are(tmp_path):
+    whole = own(1)[:-1]
+    written(tmp_path, b"\xef\xbb\xbf", whole, b"\n")
+    mark, event = reader.segment_lines(OS_DISK, tmp_path / CURRENT, SIM)
+    assert (mark.data, mark.offset, mark.length, mark.is_whole) == (b"\xef\xbb\xbf", 0, 3, True)
+    assert mark.content.code == "byte_order_mark"
+    assert (event.data, event.offset, event.length) == (whole, 3, len(whole))
+    assert event.content.vocabulary is SIM
+
+
+@pytest.mark.parametrize("tail", [b"", b"\r", b"\0\0"])
+def test_lost_newline_of_an_older_segment_is_a_place_without_bytes(tmp_path, tail):
+    written(tmp_path, own(1), own(2)[:-1], tail, name=OLDEST)
+    found = list(reader.segment_lines(OS_DISK, tmp_path / OLDEST, PLAIN))
+    size = (tmp_path / OLDEST).stat().st_size
+    lost = found[-1]
+    assert lost.content == BadLine(
+        "newline_lost", "the last line of an older segment lost its newline"
+    )
+    assert (lost.file, lost.offset, lost.data, lost.length) == (OLDEST, size, b"", 0)
+    assert lost.is_whole
+
+
+def test_bad_end_of_an_older_segment_has_lost_no_newline(tmp_path):
+    written(tmp_path, own(1), b"half a li", name=OLDEST)
+    found = list(reader.segment_lines(OS_DISK, tmp_path / OLDEST, PLAIN))
+    assert [line.length for line in found] == [len(own(1)) - 1, 9]
+    assert found[-1].content.code == "not_json"
+
+
+def test_too_long_line_says_how_long_a_line_may_be(tmp_path):
+    written(tmp_path, b"x" * 2_000_000, b"\n")
+    (line,) = reader.lines(OS_DISK, tmp_path, PLAIN)
+    assert line.content == BadLine("too_long", "more than 1048576 bytes without a newline") or (
+        line.content.code == "not_json"  # shorter than what is read at once
+    )
+
+
+def test_events_behind_an_event_or_a_position_come(tmp_path):
+    lines = [own(seq) for seq in range(1, 6)]
+    written(tmp_path, *lines)
+    events = [event_of(line) for line in lines]
+
+    def after(what):
+        return [event.seq for event in reader.events_after(OS_DISK, tmp_path, PLAIN, what)]
+
+    assert after(None) == [1, 2, 3, 4, 5]
+    assert after(events[0].event_id) == [2, 3, 4, 5]
+    assert after(events[2].event_id) == [4, 5]
+    assert after(events[4].event_id) == []
+    assert after(Position().after(events[1:3])) == [1, 4, 5]
+    with pytest.raises(EventNotFound) as caught:
+        after("nobody")
+    assert caught.value.place == "nobody"
+    assert str(tmp_path) in str(caught.value.cause)
+
+
+def test_position_counts_what_is_served(tmp_path):
+    written(tmp_path, b"bad\n", own(1), own(2)[:-1], own(3), FOREIGN, name=OLDEST)
+    written(tmp_path, own(4)[:-1], name=OLDER)
+    changed = own(6).replace(b"noted", b"nited")
+    written(tmp_path, b"\0\0", own(5, OTHER_NODE), b"\n", changed, own(7), own(8)[:-1])
+    expected = Position().with_numbers(
+        [(NODE, 1), (NODE, 2), (NODE, 3), (NODE, 4), (OTHER_NODE, 5), (NODE, 7)], ["theirs"]
+    )
+    assert reader.position(OS_DISK, tmp_path, PLAIN) == expected
+    assert Position().after(reader.events(OS_DISK, tmp_path, PLAIN)) == expected
+
+
+def test_position_of_lines_of_ours_is_read_without_taking_them_apart(tmp_path, monkeypatch):
+    written(tmp_path, own(1), own(2))
+    monkeypatch.setattr(reader, "pieces", None)
+    assert reader.position(OS_DISK, tmp_path, PLAIN) == Position().with_numbers(
+        [(NODE, 1), (NODE, 2)], []
+    )
+
+
+def rivals(*numbers):
+    return [line_of({"n": n}, event_id="Z" * 26, seq=n) for n in numbers]
+
+
+@pytest.mark.parametrize("order", [(1, 2, 3), (3, 2, 1), (2, 3, 1), (2, 1, 3)])
+def test_of_several_contents_of_one_id_the_least_is_served_where_the_first_stands(tmp_path, order):
+    lines = rivals(*order)
+    before, between = own(8), own(9)
+    written(tmp_path, before, lines[0], between, *lines[1:])
+    assert read(tmp_path) == [before, min(lines), between]
+
+
+def test_only_ids_that_come_again_are_looked_at_twice(tmp_path):
+    lines = [own(seq) for seq in range(1, 5)]
+    foreign = b'{"event_id":"Z","event_type":"a"}\n'
+    written(tmp_path, *lines[:2], name=OLDEST)
+    written(tmp_path, lines[2], foreign, lines[1], name=OLDER)
+    written(tmp_path, lines[3], foreign, lines[2])
+    found = reader._repeated(OS_DISK, tmp_path, PLAIN)
+    assert found == {event_of(lines[1]).event_id, event_of(lines[2]).event_id, "Z"}
+    assert read(tmp_path) == [lines[0], lines[1], lines[2], foreign, lines[3]]
+
+
+def test_ids_are_read_off_their_places_where_all_lines_look_like_ours(monkeypatch):
+    lines = [own(1)[:-1], own(2)[:-1]]
+    ids = [event_of(line).event_id.encode() for line in lines]
+    block = Block(CURRENT, 0, b"\n".join(lines))
+    assert reader._ids(block, PLAIN) == ids
+    assert reader._ids(Block(CURRENT, 0, b"\n".join([*lines, b"bad"])), PLAIN) == ids
+    monkeypatch.setattr(reader, "_events_of", None)
+    assert reader._ids(block, PLAIN) == ids
+
+
+def test_lines_of_ours_are_decoded_together_and_others_one_by_one(monkeypatch):
+    lines = [own(1)[:-1], own(2)[:-1]]
+    block = Block(CURRENT, 0, b"\n".join(lines))
+    mixed = Block(CURRENT, 0, b"\n".join([*lines, FOREIGN[:-1]]))
+    assert [event.line for event in reader._events_of(mixed, PLAIN)] == [*lines, FOREIGN[:-1]]
+    monkeypatch.setattr(reader, "lines_of", None)
+    assert [event.line for event in reader._events_of(block, PLAIN)] == lines
+
+
+def test_unfinished_line_is_no_event_though_it_is_whole_but_for_its_newline():
+    block = Block(CURRENT, 0, own(1)[:-1], is_whole=False, length=len(own(1)) - 1)
+    assert reader._events_of(block, PLAIN) == []
+    (event,) = reader._events_of(block._replace(file=OLDEST), PLAIN)
+    assert event.seq == 1
+
+
+def test_cursor_is_closed_once(tmp_path):
+    written(tmp_path, own(1))
+    closed = []
+
+    class Noting(type(OS_DISK)):
+        def let_go(self, descriptor):
+            closed.append(descriptor)
+            super().let_go(descriptor)
+
+    disk = Noting()
+    descriptor = disk.open_read(tmp_path / CURRENT)
+    cursor = reader.Cursor(disk, CURRENT, descriptor)
+    assert list(cursor.rest()) == []
+    cursor.close()
+    cursor.close()
+    assert closed == [descriptor]

@@ -1,0 +1,91 @@
+"""HEAD, beside GET for the same path."""
+
+import asyncio
+
+import httpx2
+import pytest
+from tests.server.conftest import Shop
+from tests.server.listening import gauge, until
+from tests.server.runs import make_run
+from tests.server.serving import serving
+
+from thence.server.app import create_app
+
+LIVE = "/simulations/first/events/live"
+
+
+def paths(shop: Shop) -> list[str]:
+    """One path for each route that ends, pages and errors among them."""
+    placed = shop.orders[0]
+    return [
+        "/",
+        "/runs/first",
+        f"/runs/orders/events/{placed}",
+        "/runs/none",
+        "/health",
+        "/openapi.json",
+        "/simulations",
+        "/simulations/first",
+        "/simulations/first/events?limit=3&event_types=ACTION",
+        "/simulations/first/events?limit=0",
+        "/simulations/first/events.ndjson",
+        "/simulations/first/diff/second",
+        "/simulations/none/events",
+        "/logs",
+        "/logs/orders",
+        "/logs/orders/events",
+        "/logs/orders/events.ndjson",
+        f"/logs/orders/events/{placed}",
+        f"/logs/orders/causality/{placed}?depth=2",
+        f"/logs/orders/why/{placed}",
+        "/logs/orders/events/none",
+        "/nothing",
+    ]
+
+
+@pytest.mark.promise("Q8")
+def test_head_is_answered_as_get_is_without_the_body(shop: Shop) -> None:
+    for path in paths(shop):
+        got, asked = shop.server.get(path), shop.server.client.head(path)
+        assert got.content
+        assert (asked.status_code, asked.content) == (got.status_code, b""), path
+        for answer in (got, asked):
+            answer.headers.pop("date")
+        assert asked.headers == got.headers, path
+    told = shop.server.client.head("/metrics")
+    assert (told.status_code, told.content) == (200, b"")
+
+
+@pytest.mark.promise("Q8")
+def test_head_of_a_stream_is_its_beginning_and_nobody_listens_then(shop: Shop) -> None:
+    asked = shop.server.client.head(LIVE)
+    assert asked.status_code == 200
+    assert asked.headers["content-type"].startswith("text/event-stream")
+    assert shop.server.client.head("/simulations/none/events/live").status_code == 404
+    unknown = shop.server.client.head(LIVE, headers={"Last-Event-ID": "none"})
+    assert unknown.status_code == 404
+    until(lambda: gauge(shop.server, "thence_listeners") == 0)
+
+
+def test_head_wants_the_token_and_takes_it_as_get_does(tmp_path) -> None:
+    make_run(tmp_path, "run", count=3)
+    with serving(tmp_path, "--token", "s3cret") as server:
+        assert server.client.head("/simulations").status_code == 401
+        headers = {"Authorization": "Bearer s3cret"}
+        assert server.client.head("/simulations", headers=headers).status_code == 200
+        assert server.client.head("/", params={"token": "s3cret"}).status_code == 303
+
+
+def test_app_itself_sends_no_body_whatever_serves_it(tmp_path) -> None:
+    make_run(tmp_path, "run", count=3)
+
+    async def asked() -> list[httpx2.Response]:
+        transport = httpx2.ASGITransport(create_app(tmp_path))
+        async with httpx2.AsyncClient(transport=transport, base_url="http://any") as client:
+            return [
+                await client.head(f"/simulations/run/{path}")
+                for path in ("events", "events.ndjson", "events/live")
+            ]
+
+    for answer in asyncio.run(asked()):
+        assert (answer.status_code, answer.content) == (200, b"")
