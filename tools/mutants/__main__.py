@@ -19,12 +19,13 @@ from tools.mutants import copy
 from tools.mutants.bearing import PLACES, Bearing, learn, test_files
 from tools.mutants.copy import Mutant
 from tools.mutants.judging import KILLED, NO_TESTS, SURVIVED, TIMEOUT, Task, Verdict, judge
+from tools.mutants.lines import altered, body_of
 from tools.mutants.table import told_survivors, told_table
 
 # as taken while it is noted what a test enters, some five times as long as without
 QUICK_S_MAX = 1.5
 SLOW_S_MAX = 20.0
-TESTS_S_MAX = 60.0
+TESTS_S_MAX = 40.0
 PATIENCE_S = 10.0
 PATIENCE_FACTOR = 5.0
 TELL_EVERY_S = 15.0
@@ -37,6 +38,7 @@ class Run:
     def __init__(self, mutants: list[Mutant], bearing: Bearing) -> None:
         self.mutants = {mutant.name: mutant for mutant in mutants}
         self.bearing = bearing
+        self.by_line = bearing.by_line()
         self.kept: dict[str, SourceFileMutationData] = {
             module: copy.verdicts_of(module) for module in {each.module for each in mutants}
         }
@@ -88,8 +90,16 @@ class Run:
             elif outcome not in (SURVIVED, TIMEOUT):
                 self.kept[mutant.module].exit_code_by_key[mutant.name] = EXIT_CODES[NO_TESTS]
 
+    def running(self, module: str, lines: set[int]) -> set[str]:
+        """List the tests that run one of some lines in their own process."""
+        return {test for line in lines for test in self.by_line.get((module, line), ())}
+
     def tests_for(self, mutant: Mutant, longer_s: float, up_to_s: float) -> list[tuple[str, float]]:
-        """Choose tests, the likeliest killers first, up to a sum of seconds."""
+        """Choose tests, the likeliest killers first, up to a sum of seconds.
+
+        They are those that run the altered line, and those that enter its function in another
+        process; where the line is not known, all that enter the function.
+        """
         took_s = self.bearing.took_s
         killers = self.killers[mutant.function]
         passed = set(self.bearing.passed)
@@ -102,11 +112,12 @@ class Run:
             )
             return -killers[test], far, took_s[test]
 
-        tests = [
-            test
-            for test in self.bearing.tests_on(mutant.function)
-            if longer_s < took_s[test] <= up_to_s and test in passed
-        ]
+        entering = self.bearing.tests_on(mutant.function)
+        if lines := altered(mutant):
+            running = self.running(mutant.module, lines)
+            inside = self.running(mutant.module, body_of(mutant))
+            entering = [*running, *(test for test in entering if test not in inside)]
+        tests = [test for test in entering if longer_s < took_s[test] <= up_to_s and test in passed]
         chosen: list[tuple[str, float]] = []
         sum_s = 0.0
         for test in sorted(tests, key=likeliest):

@@ -20,11 +20,14 @@ from typing import Any, NoReturn
 import pytest
 from tools.mutants.copy import COPY, ROOT, import_from
 from tools.mutants.first import ENTERED, Notes
+from tools.mutants.lines import Watch
 
 EXAMPLES = 25
 HALF_A_MINUTE = (
     "tests/log/test_committer.py::test_bound_holds_for_those_who_block_while_the_disk_refuses"
 )
+# handlers that interrupt what notes the lines may wait for it for ever
+INTERRUPTING = "tests/log/test_many_hands_signals.py"
 OPTIONS = (
     "-q",
     "-s",
@@ -35,6 +38,7 @@ OPTIONS = (
     "no:cacheprovider",
     "--timeout=120",
     f"--deselect={HALF_A_MINUTE}",
+    f"--deselect={INTERRUPTING}",
 )
 
 # which tests a room is put to: its own, and those beside it that are quick
@@ -48,24 +52,34 @@ PLACES = {
 class Bearing:
     """What each test entered, how many seconds it took, which tests are left out.
 
-    Those that `passed` did so on the copy, with all mutants asleep; `failed` did not, there or
-    on the sources as they are.
+    `ran` holds the lines that a test ran in its own process, by module. Those that `passed` did
+    so on the copy, with all mutants asleep; `failed` did not, there or on the sources as they are.
     """
 
     sources: str = ""
     files: dict[str, str] = field(default_factory=dict)
     entered: dict[str, list[str]] = field(default_factory=dict)
+    ran: dict[str, dict[str, list[int]]] = field(default_factory=dict)
     took_s: dict[str, float] = field(default_factory=dict)
     failed: list[str] = field(default_factory=list)
     passed: list[str] = field(default_factory=list)
 
     def save(self, room: str) -> None:
         """Keep it for the next run."""
-        page_of(room).write_text(json.dumps(vars(self), indent=1))
+        page_of(room).write_text(json.dumps(vars(self)))
 
     def tests_on(self, function: str) -> list[str]:
         """List the tests that entered a function."""
         return [test for test, entered in self.entered.items() if function in entered]
+
+    def by_line(self) -> dict[tuple[str, int], set[str]]:
+        """Turn round which lines each test ran: (module, line) to tests."""
+        found: dict[tuple[str, int], set[str]] = {}
+        for test, modules in self.ran.items():
+            for module, lines in modules.items():
+                for line in lines:
+                    found.setdefault((module, line), set()).add(test)
+        return found
 
 
 class SameDraws:
@@ -90,9 +104,10 @@ class SameDraws:
 class Recorder:
     """A plugin of pytest that fills in a Bearing."""
 
-    def __init__(self, bearing: Bearing, path: Path) -> None:
+    def __init__(self, bearing: Bearing, path: Path, watch: Watch) -> None:
         self.bearing = bearing
         self.path = path
+        self.watch = watch
         self.notes = Notes(str(path), ROOT / "src")
 
     @pytest.hookimpl(wrapper=True)
@@ -100,9 +115,11 @@ class Recorder:
         """Give each test an empty page, keep what it wrote there."""
         self.path.write_text("")
         self.notes.seen.clear()
+        self.watch.turn_to(item.nodeid)
         self.notes.begin()
         done = yield
         sys.setprofile(None)
+        self.watch.turn_to("")
         self.bearing.entered[item.nodeid] = sorted(set(self.path.read_text().split()))
         return done
 
@@ -124,20 +141,21 @@ def learn(room: str, workers: int) -> Bearing:
     """Load what was noted, after running those tests of a room that have changed since."""
     page = page_of(room)
     bearing = Bearing(**json.loads(page.read_text())) if page.exists() else Bearing()
-    sources = digest(sorted((ROOT / "src").rglob("*.py")))
+    noting = [Path(__file__), Path(__file__).with_name("lines.py")]
+    sources = digest([*sorted((ROOT / "src").rglob("*.py")), *noting])
     if bearing.sources != sources:
         bearing = Bearing(sources)
     files = {name: digest([ROOT / name]) for name in test_files(room)}
     changed = [name for name, is_now in files.items() if bearing.files.get(name) != is_now]
     stale = {name for name in bearing.files if not (ROOT / name).exists()}
     stale.update(changed)
-    for kept in (bearing.entered, bearing.took_s):
+    for kept in (bearing.entered, bearing.took_s, bearing.ran):
         for test in [test for test in kept if test.split("::")[0] in stale]:
             del kept[test]
     for tests in (bearing.failed, bearing.passed):
         tests[:] = [test for test in tests if test.split("::")[0] not in stale]
     if changed:
-        record(bearing, changed, workers)
+        record(bearing, room, changed, workers)
     bearing.files = {
         name: is_now for name, is_now in bearing.files.items() if name not in stale
     } | files
@@ -150,7 +168,7 @@ def page_of(room: str) -> Path:
     return COPY / f"bearing-{room}.json"
 
 
-def record(bearing: Bearing, files: list[str], workers: int) -> None:
+def record(bearing: Bearing, room: str, files: list[str], workers: int) -> None:
     """Run test files in processes of their own, which tell what they entered."""
     print(f"running {len(files)} test files to see what they enter", file=sys.stderr)
     with tempfile.TemporaryDirectory() as folder:
@@ -160,26 +178,30 @@ def record(bearing: Bearing, files: list[str], workers: int) -> None:
             page.write_text("")
             child = os.fork()
             if child == 0:
-                run_and_note(page, files[number :: len(pages)])
+                run_and_note(page, room, files[number :: len(pages)])
             children.append(child)
         for child in children:
             os.waitpid(child, 0)
         for page in pages:
-            entered, took_s, failed = json.loads(page.with_suffix(".json").read_text())
+            entered, ran, took_s, failed = json.loads(page.with_suffix(".json").read_text())
             bearing.entered |= entered
+            bearing.ran |= ran
             bearing.took_s |= took_s
             bearing.failed += failed
 
 
-def run_and_note(page: Path, files: list[str]) -> NoReturn:
+def run_and_note(page: Path, room: str, files: list[str]) -> NoReturn:
     """Run test files in this process, write down what they entered, end."""
     os.environ[ENTERED] = str(page)
     os.dup2(os.open(os.devnull, os.O_RDWR), 1)
     own = Bearing()
     try:
+        watch = Watch()
+        watch.begin()
         import_from(ROOT / "src")
-        pytest.main([*OPTIONS, *files], plugins=[SameDraws(), Recorder(own, page)])
-        page.with_suffix(".json").write_text(json.dumps([own.entered, own.took_s, own.failed]))
+        pytest.main([*OPTIONS, *files], plugins=[SameDraws(), Recorder(own, page, watch)])
+        noted = [own.entered, watch.ran(room), own.took_s, own.failed]
+        page.with_suffix(".json").write_text(json.dumps(noted))
     except BaseException:  # door: the child ends here, and its parent names the page it lacks
         traceback.print_exc()
     finally:
