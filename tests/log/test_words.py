@@ -236,3 +236,25 @@ def test_filesystem_on_which_nothing_is_proven_is_warned_of_with_the_folder():
 
     facts = {"folder": "/logs/one", "filesystem": "nfs4"}
     assert warnings(Remote(), Path("/logs/one")) == [("unproven", facts)]
+
+
+def test_lone_append_that_the_disk_refuses_names_the_segment(tmp_path):
+    disk = FailingDisk()
+    with Replica(tmp_path, PLAIN, disk=disk) as log:
+        log.append("before")
+        disk.faults["write"] = BROKEN
+        found = raised(lambda: log.append("t"))
+        assert (found.kind, found.place) == (AppendFailed, str(tmp_path / "events.jsonl"))
+        assert found.cause == "as said"
+        disk.faults.clear()
+
+
+def test_sync_that_nothing_can_make_good_names_the_segment(tmp_path):
+    disk = FailingDisk()
+    log = Replica(tmp_path, PLAIN, disk=disk)
+    log.append("before")
+    disk.faults |= {"sync_data": BROKEN, "rename": BROKEN}
+    found = raised(lambda: log.append("t"))
+    assert (found.kind, found.place) == (OutcomeUnknown, str(tmp_path / "events.jsonl"))
+    disk.faults.clear()
+    log.close()
