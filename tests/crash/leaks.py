@@ -132,21 +132,27 @@ WAYS: tuple[Callable[[Path], None], ...] = (append, rotate, drop, fork, many, si
 
 
 def watch(seconds: float, seed: int) -> tuple[list[str], Counter[str], Held, Held]:
-    """Use logs for so long; return what grew, how often each way was used, first and last."""
+    """Use logs for so long; return what grew, how often each way was used, first and last.
+
+    However slow the machine is, each way is used before the first look, and after it.
+    """
     chance = random.Random(seed)
     used: Counter[str] = Counter()
     start_s = time.monotonic()
-    first = None
-    while (spent_s := time.monotonic() - start_s) < seconds:
-        if first is None and spent_s >= seconds * WARM_UP:
+    first: Held | None = None
+    is_watched = False
+    while (spent_s := time.monotonic() - start_s) < seconds or not is_watched:
+        if first is None and used and spent_s >= seconds * WARM_UP:
             first = held()
+        is_watched = first is not None
         for way in chance.sample(WAYS, len(WAYS)):
             with tempfile.TemporaryDirectory() as folder:
                 way(Path(folder) / "log")
                 gc.collect()
             used[way.__name__] += 1
     last = held()
-    return grown(first or last, last), used, first or last, last
+    assert first is not None
+    return grown(first, last), used, first, last
 
 
 def grown(first: Held, last: Held) -> list[str]:
