@@ -246,6 +246,8 @@ def fits(value, rule):
         return any(fits(value, each) for each in rule["anyOf"])
     if "enum" in rule:
         return value in rule["enum"]
+    if not rule:
+        return True
     kinds = {"string": str, "integer": int, "number": (int, float), "array": list, "object": dict}
     if not isinstance(value, kinds[rule["type"]]) or isinstance(value, bool):
         return False

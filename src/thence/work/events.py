@@ -5,7 +5,6 @@ name. Reading is not done here, and is tolerant: a payload that another program 
 kept and shown as it is. `schema` gives the same rules as JSON Schema, for other programs.
 """
 
-import difflib
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -294,6 +293,8 @@ def _refused(event_type: str, kind: type[_Payload], message: str) -> InvalidEven
 
 
 def _nearest(word: object, known: tuple[str, ...]) -> str:
+    import difflib  # 2 ms, for errors alone
+
     near = difflib.get_close_matches(str(word), known, 1)
     return f"did you mean {near[0]}?" if near else ""
 
