@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from thence.core.codec import Draft, Members, draft, parse, stamper
 from thence.core.event import Event
 from thence.core.ids import id_source
-from thence.core.vocabulary import PLAIN
+from thence.core.vocabulary import PLAIN, Vocabulary
 
 NODE = "3f9ac1d2e4b5"
 OTHER_NODE = "a0b1c2d3e4f5"
@@ -74,9 +74,9 @@ def line_of(
     return stamped(made, seq, lamport_clock, node_id)
 
 
-def event_of(line: bytes) -> Event:
+def event_of(line: bytes, vocabulary: Vocabulary = PLAIN) -> Event:
     """Reads a line, newline or not, that must hold an event."""
-    event = parse(line.rstrip(b"\n"), PLAIN)
+    event = parse(line.rstrip(b"\n"), vocabulary)
     assert isinstance(event, Event), event
     return event
 

@@ -244,3 +244,14 @@ def test_append_in_a_signal_handler_amid_an_append_is_refused_at_once(tmp_path):
     assert len(refused) == 1
     types = [event.event_type for event in log.read()]
     assert types == ["first", "interrupted", "emitted", "emitted", "appended"]
+
+
+def test_event_of_work_names_the_heads_of_its_subject(tmp_path):
+    with thence.open(tmp_path, "work") as log:
+        first = log.append("WPCreated", {}, subject="WP01", stream="001-a")
+        other = log.append("WPCreated", {}, subject="WP01", stream="002-b")
+        second = log.append("WPStatusChanged", {}, subject="WP01", stream="001-a")
+        third = log.append("Noted", {}, subject="WP01", stream="001-a", caused_by=[other, second])
+    assert (first.caused_by, other.caused_by) == ((), ())
+    assert second.caused_by == (first.event_id,)
+    assert third.caused_by == (other.event_id, second.event_id)

@@ -7,6 +7,11 @@
     ├── InvalidCursor (ValueError)     a cursor is none, or belongs to another question
     ├── ScenarioError (ValueError)     a scenario file has problems, each with its line
     ├── CyclicDependencyError (ValueError)  events name each other as causes in a circle
+    ├── WorkError                      a command on work packages could not be done
+    │   ├── NotAProject                the folder belongs to no project
+    │   ├── PlanningError (ValueError) planning files or names have problems, each with its line
+    │   ├── Refused                    a guard does not let this be done; its code and remedy
+    │   └── GitFailed                  git did not do what it was asked
     ├── RunIdTaken (FileExistsError)   a run of this id has a folder already
     ├── EventNotFound (LookupError)    no event has this id
     ├── AmbiguousId (LookupError)      more than one event begins with this prefix
@@ -114,6 +119,53 @@ class ScenarioError(ThenceError, ValueError):
     ) -> None:
         super().__init__(operation, place=place, cause=cause, hint=hint)
         self.problems = tuple(problems)
+
+
+class WorkError(ThenceError):
+    """A command on work packages could not be done; nothing was lost."""
+
+
+class NotAProject(WorkError):
+    """A folder, with those above it, holds no project of work packages."""
+
+
+class PlanningError(WorkError, ValueError):
+    """Planning files or names can't be used; `problems` lists each reason, as ScenarioError's."""
+
+    def __init__(
+        self,
+        operation: str,
+        *,
+        place: object = "",
+        cause: object = "",
+        hint: str = "",
+        problems: Sequence[Mapping[str, object]] = (),
+    ) -> None:
+        super().__init__(operation, place=place, cause=cause, hint=hint)
+        self.problems = tuple(problems)
+
+
+class Refused(WorkError):
+    """A guard does not let this be done as things stand; nothing was changed.
+
+    `guard` is its stable code, such as "subtasks_open"; the hint tells the remedy.
+    """
+
+    def __init__(
+        self,
+        operation: str,
+        *,
+        guard: str = "",
+        place: object = "",
+        cause: object = "",
+        hint: str = "",
+    ) -> None:
+        super().__init__(operation, place=place, cause=cause, hint=hint)
+        self.guard = guard
+
+
+class GitFailed(WorkError):
+    """The program git did not do what it was asked; the cause is in its own words."""
 
 
 class CyclicDependencyError(ThenceError, ValueError):

@@ -28,7 +28,7 @@ from thence.log.disk import OS_DISK, Disk, variable
 from thence.log.drafting import Drafting, Words, said
 from thence.log.durability import Durability, durability_on
 from thence.log.notice import NoticeMaker, guarded, warn
-from thence.log.opening import check_bounds, known_info, opened_vocabulary, prepare
+from thence.log.opening import check_bounds, known_id, known_info, opened_vocabulary, prepare
 from thence.log.process import CLOSE_S, watch_forks
 from thence.log.refusal import closed_for_good
 from thence.log.retrying import retriable
@@ -90,11 +90,11 @@ class Replica:
         self.vocabulary = vocabulary
         self._disk = disk
         self.answers = Answers(disk, folder, vocabulary)
-        self.notice = NoticeMaker(vocabulary, context or {})
+        self.notice = NoticeMaker(vocabulary, context or {}, partial(known_id, disk, folder))
         self._tell = tell = guarded(tell or warn)
         self._writer = SegmentWriter(disk, folder, vocabulary, self.notice, tell, max_file_size)
         self.committer = Committer(self._writer, self.notice, max_queue_size, on_full, tell)
-        self._drafting = Drafting(vocabulary, self.notice)
+        self.drafting = Drafting(vocabulary, self.notice, self.answers.heads)
         self._is_prepared = False
         witness = self._writer.numbers.witness
         self.origin = Origin(received, witness, partial(known_info, disk, folder))
@@ -391,9 +391,9 @@ class Replica:
             self.prepare()
         causes = current_causes() or self.origin.causes
         if caused_by:
-            causes = tuple(dict.fromkeys((*map(id_of, caused_by), *causes)))
+            causes = (*map(id_of, caused_by), *causes)
         external = self.origin.external(causes) if causes else ()
-        return self._drafting.draft(event_type, payload, words, causes, event_id, lasting, external)
+        return self.drafting.draft(event_type, payload, words, causes, event_id, lasting, external)
 
     def _last(self, lines: list[bytes]) -> Event:
         return Event(lines[-1][:-1], None, self.vocabulary)

@@ -52,8 +52,10 @@ def expected(line, path, op, value):
     """Judges a plain event's line, read anew by the standard library."""
     members = json.loads(line)
     payload = members.get("payload", {})
-    words = {"payload": payload, "actor": members.get("actor"), "subject": members.get("subject")}
-    root = {**payload, **members, "payload": payload} | {k: v for k, v in words.items() if v}
+    words = {name: members.get(name) for name in ("actor", "subject", "stream")}
+    root = {**payload, **members, "payload": payload} | words
+    for name in [name for name, held in words.items() if held is None]:
+        del root[name]  # a payload's own "actor" is reached by payload.actor alone
     for here in found_in(root, list(path)):
         same = kind(here) == kind(value)
         if op == "~":

@@ -10,7 +10,7 @@ from tests.events import drafted, event_of, json_values, new_id, payloads, stamp
 from thence.core.codec import parse
 from thence.core.entry import entries, entry_of
 from thence.core.event import Event
-from thence.core.vocabulary import PLAIN, SIM, Vocabulary
+from thence.core.vocabulary import PLAIN, SIM, WORK, Vocabulary
 
 MEMBERS = ("event_id", "event_type", "seq", "lamport_clock", "timestamp", "node_id", "caused_by")
 HOSTS = ("stream", "subject", "actor", "turn_number")
@@ -36,6 +36,15 @@ def test_plain_events(stream: str, subject: str, actor: str, payload: dict[str, 
     line = stamped(drafted(new_id(), "noted", members, [new_id()]), 3, 4)
     assert entries([line[:-1]], PLAIN)
     same(line, PLAIN)
+
+
+@given(texts, texts, texts, texts)
+def test_events_of_work(project: str, feature: str, aggregate: str, actor: str) -> None:
+    keys = ("project_uuid", "feature_slug", "aggregate_id", "actor")
+    members = dict(zip(keys, (project, feature, aggregate, actor), strict=True))
+    line = stamped(drafted(new_id(), "WPCreated", members), 1, 1)
+    assert entries([line[:-1]], WORK)
+    same(line, WORK)
 
 
 @given(json_values, json_values)

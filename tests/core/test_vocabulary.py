@@ -5,7 +5,7 @@ import pytest
 from tests.events import drafted, stamped
 
 from thence.core.codec import parse
-from thence.core.vocabulary import NOTICE_ERROR_TYPES, PLAIN, SIM, VOCABULARIES
+from thence.core.vocabulary import NOTICE_ERROR_TYPES, PLAIN, SIM, VOCABULARIES, WORK
 from thence.errors import InvalidEvent
 
 
@@ -26,6 +26,12 @@ def test_members_go_under_the_keys_of_the_host():
         "agent_id": "ada",
         "details": {"x": 1},
     }
+    assert WORK.members("028-sync", "WP01", "ada", {"x": 1}) == {
+        "feature_slug": "028-sync",
+        "aggregate_id": "WP01",
+        "actor": "ada",
+        "payload": {"x": 1},
+    }
     assert PLAIN.members(None, None, None, None) == PLAIN.members(None, None, None, {}) == {}
 
 
@@ -44,6 +50,29 @@ def test_notices_are_known_again(vocabulary, kind):
     event = read(vocabulary, event_type, members[vocabulary.payload_key])
     assert vocabulary.is_notice(event)
     assert event.payload["count"] == 1
+
+
+@pytest.mark.promise("L10")
+def test_package_of_one_number_is_another_subject_in_each_feature_and_project():
+    keys = ("project_uuid", "feature_slug", "aggregate_id")
+    names = [(project, feature, "WP01") for project in "pq" for feature in ("001-a", "002-b")]
+    about = {work_event(dict(zip(keys, name, strict=True))).subject for name in names}
+    assert about == {"p/001-a/WP01", "p/002-b/WP01", "q/001-a/WP01", "q/002-b/WP01"}
+    assert work_event({"aggregate_id": "WP01"}).subject == "-/-/WP01"
+    assert work_event({"feature_slug": "001-a"}).subject is None
+
+
+@pytest.mark.promise("L2")
+def test_entity_is_read_as_aggregate_in_lines_of_other_tools():
+    line = b'{"event_id":"a","event_type":"t","entity_id":"WP02","entity_type":"WorkPackage"}'
+    event = parse(line, WORK)
+    assert (event.header.aggregate_id, event.header.aggregate_type) == ("WP02", "WorkPackage")
+    both = parse(line[:-1] + b',"aggregate_id":"WP03"}', WORK)
+    assert both.header.aggregate_id == "WP03"
+
+
+def work_event(members):
+    return parse(stamped(drafted("0" * 26, "WPCreated", members), 1, 1)[:-1], WORK)
 
 
 def test_events_of_the_host_are_no_notices():

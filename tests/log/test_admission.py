@@ -10,6 +10,7 @@ from thence.core.guard import Unchanged
 from thence.core.position import Position
 from thence.core.vocabulary import PLAIN
 from thence.errors import HeadsMoved, IdReused, InvalidEvent
+from thence.log.admission import Condition
 from thence.replica import Replica
 
 
@@ -39,6 +40,30 @@ def test_guard_refuses_when_the_subject_has_moved(log):
     assert caught.value.recoverable
     assert log.current_size == size
     assert log.append("done", subject="WP01", guard=Unchanged(seen(log), {"WP01"})).seq == 4
+
+
+def test_guard_of_several_events_lets_in_all_or_none(log):
+    def appended(guard):
+        drafts = [made for name in "abc" for made in log.drafting.made(name, {}, ())]
+        return log.committer.append_all(drafts, WAIT_S, Condition(guard))
+
+    guard = Unchanged(seen(log), {"WP01"})
+    log.append("claimed", subject="WP01")
+    size = log.current_size
+    with pytest.raises(HeadsMoved):
+        appended(guard)
+    assert log.current_size == size
+    appended(Unchanged(seen(log), {"WP01"}))
+    assert [event.event_type for event in log.read()] == ["claimed", "a", "b", "c"]
+
+
+def test_notices_before_a_guarded_event_wait_for_its_guard(log):
+    causes = [log.append("filler").event_id for _ in range(40)]
+    guard = Unchanged(seen(log), {"WP01"})
+    log.append("claimed", subject="WP01")
+    with pytest.raises(HeadsMoved):
+        log.append("done", subject="WP01", caused_by=causes, guard=guard)
+    assert [event.event_type for event in log.read()][-1] == "claimed"
 
 
 def test_guard_watches_only_the_types_that_it_names(log):

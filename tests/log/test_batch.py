@@ -91,7 +91,7 @@ def test_conditions_stand_at_the_last_event_of_their_item():
         Waiting(),
         Waiting([drafted(new_id(), "t", {})]),
     ]
-    assert conditions_of(queue, 5) == {7: condition}
+    assert conditions_of(queue, 5) == {7: condition._replace(span=2)}
 
 
 def test_notice_is_owed_only_when_something_was_refused():

@@ -17,7 +17,7 @@ KEYS = "actor, caused_by, event_type, payload, stream, subject"
 
 @pytest.fixture
 def drafting():
-    return Drafting(PLAIN, NoticeMaker(PLAIN, {}))
+    return Drafting(PLAIN, NoticeMaker(PLAIN, {}), lambda subject: ())
 
 
 @pytest.mark.parametrize("event_type", ["", None, 7, b"a"], ids=repr)

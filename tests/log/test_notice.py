@@ -1,11 +1,13 @@
 """What a log tells its program: a record that can't be written stops no event."""
 
+import json
 import sys
 
 import pytest
 from tests.events import event_of, stamped
 
-from thence.core.vocabulary import PLAIN
+import thence
+from thence.core.vocabulary import PLAIN, WORK
 from thence.log.notice import NoticeMaker, guarded, warn
 
 
@@ -36,3 +38,24 @@ def test_notice_is_an_event_with_its_facts_made_fit_and_its_causes():
     joined = event_of(stamped(notice.joined(["a", "b"]), 1, 1))
     assert (joined.event_type, joined.payload) == ("log.joined", {"count": 2})
     assert joined.caused_by == ("a", "b")
+
+
+def test_notice_of_a_host_whose_events_are_about_something_is_about_the_log(tmp_path):
+    notice = NoticeMaker(WORK, {}, lambda: "01LOG")
+    told = event_of(stamped(notice("torn", {"count": 1}), 1, 1), WORK)
+    assert told.subject == "-/-/01LOG"
+    assert (told.header.aggregate_type, told.actor) == ("Log", "thence")
+    unnamed = event_of(stamped(NoticeMaker(WORK, {})("torn", {}), 1, 1), WORK)
+    assert unnamed.subject is None
+
+
+def test_log_of_work_names_itself_in_its_notices(tmp_path):
+    with thence.open(tmp_path, "work") as log:
+        log.append("WPCreated", {"wp_id": "WP01"}, subject="WP01")
+    with log.current_file.open("ab") as segment:
+        segment.write(b"torn")
+    with thence.open(tmp_path) as log:
+        log.append("WPCreated", {"wp_id": "WP02"}, subject="WP02")
+        (notice,) = [event for event in log.read() if log.vocabulary.is_notice(event)]
+    info = json.loads((tmp_path / ".thence" / "log.json").read_bytes())
+    assert notice.header.aggregate_id == info["log_id"]

@@ -14,7 +14,10 @@ from thence.errors import (
     InvalidCursor,
     InvalidFilter,
     NotALog,
+    NotAProject,
     OutcomeUnknown,
+    PlanningError,
+    Refused,
     ScenarioError,
     ThenceError,
 )
@@ -28,6 +31,8 @@ UNKNOWN = 5
 _CODES: tuple[tuple[type[ThenceError], int], ...] = (
     (EventNotFound, NOT_FOUND),
     (NotALog, NOT_FOUND),
+    (NotAProject, NOT_FOUND),
+    (PlanningError, MISUSED),
     (AmbiguousId, MISUSED),
     (InvalidFilter, MISUSED),
     (InvalidCursor, MISUSED),
@@ -59,6 +64,8 @@ def explained(error: Exception, voice: Voice) -> int:
     failure = failure_of(error)
     if voice.is_json:
         told = {key: value for key, value in failure._asdict().items() if key != "exit_code"}
+        if isinstance(error, Refused):
+            told["guard"] = error.guard
         try:
             voice.json({"error": told})
         except OSError:  # it is stdout that failed
@@ -71,7 +78,7 @@ def explained(error: Exception, voice: Voice) -> int:
         import traceback
 
         traceback.print_exception(error)
-    if isinstance(error, ScenarioError) and len(error.problems) > 1:
+    if isinstance(error, (ScenarioError, PlanningError)) and len(error.problems) > 1:
         click.echo("\n".join(map(problem_line, error.problems)), err=True)
     lines = [f"thence: {failure.message}", f"  why:  {failure.cause}", f"  next: {failure.hint}"]
     click.echo("\n".join(map(plain, lines)), err=True)

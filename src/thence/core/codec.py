@@ -43,6 +43,8 @@ _NUMBERS = re.compile(
 )
 _TIMESTAMP = b',"timestamp":"'
 _TIMESTAMP_BYTES = len(_TIMESTAMP) + len('2026-11-20T07:13:00.123456Z"')
+# what other tools that share the work host's form call its members
+_ALIASES = {"entity_id": "aggregate_id", "entity_type": "aggregate_type"}
 LINE_START = b'{"event_id":"'
 _ID = re.compile(r"[0-9A-Za-z_.:-]{1,128}", re.ASCII)
 _TEXT = frozenset((str,))
@@ -65,8 +67,8 @@ _encode = msgspec.json.Encoder(enc_hook=_plain).encode
 class Members(msgspec.Struct, omit_defaults=True, gc=False):
     """All that a host says in an event, in file order; absent members stay out of the line.
 
-    The payload must have passed `core.payload`. A simulation ends in `details`, a
-    plain log in `payload`.
+    The payload must have passed `core.payload`. A simulation ends in `details`, other hosts
+    in `payload`.
     """
 
     event_id: str
@@ -77,6 +79,10 @@ class Members(msgspec.Struct, omit_defaults=True, gc=False):
     external_causes: tuple[str, ...] = ()
     begins: bool = False
     ends: str | None = None
+    source: str | None = None
+    source_id: str | None = None
+    correlation_id: str | None = None
+    causation_id: str | None = None
     repairs: tuple[Mapping[str, str], ...] = ()
     simulation_id: str | None = None
     turn_number: int | None = None
@@ -86,6 +92,11 @@ class Members(msgspec.Struct, omit_defaults=True, gc=False):
     details: Mapping[str, Any] | None = None
     stream: str | None = None
     subject: str | None = None
+    project_uuid: str | None = None
+    team_slug: str | None = None
+    feature_slug: str | None = None
+    aggregate_type: str | None = None
+    aggregate_id: str | None = None
     actor: str | None = None
     payload: Mapping[str, Any] | None = None
 
@@ -350,6 +361,9 @@ def _foreign(line: bytes, vocabulary: Vocabulary) -> Event | BadLine:
 def _lenient_header(members: dict[str, Any]) -> Header:
     """Keeps of another writer's members those whose types fit, so that none is refused."""
     known: dict[str, Any] = {}
+    for alias, name in _ALIASES.items():
+        if alias in members:
+            members = {name: members[alias], **members}
     for field in msgspec.structs.fields(Header):
         if field.name in members and field.name not in ("node_id", "lamport_clock"):
             try:

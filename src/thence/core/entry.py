@@ -10,7 +10,7 @@ import msgspec
 
 from thence.core.decoding import taken
 from thence.core.event import Event
-from thence.core.vocabulary import PLAIN, SIM, Vocabulary
+from thence.core.vocabulary import PLAIN, SIM, WORK, Vocabulary, work_subject
 
 
 class Entry(msgspec.Struct, gc=False):
@@ -60,11 +60,36 @@ class _SimEntry(msgspec.Struct, gc=False, rename={"stream": "simulation_id", "ac
         return f"{about.scope}/{about.variable_name}"
 
 
+class _WorkEntry(msgspec.Struct, gc=False, rename={"stream": "feature_slug"}):
+    """The members of a work event that are indexed, and those that make its subject."""
+
+    event_id: str
+    event_type: str
+    seq: int
+    lamport_clock: int
+    timestamp: str = ""
+    node_id: str = ""
+    caused_by: tuple[str, ...] = ()
+    stream: str | None = None
+    actor: str | None = None
+    turn_number: int | None = None
+    project_uuid: str | None = None
+    aggregate_id: str | None = None
+
+    @property
+    def subject(self) -> str | None:
+        """What the event is about, told apart by project and feature."""
+        if not self.aggregate_id:
+            return None
+        return work_subject(self.project_uuid, self.stream, self.aggregate_id)
+
+
 _DECODE: dict[str, Any] = {
     PLAIN.name: msgspec.json.Decoder(Entry).decode,
     SIM.name: msgspec.json.Decoder(_SimEntry).decode,
+    WORK.name: msgspec.json.Decoder(_WorkEntry).decode,
 }
-_READABLE = {vocabulary.name: vocabulary for vocabulary in (PLAIN, SIM)}
+_READABLE = {vocabulary.name: vocabulary for vocabulary in (PLAIN, SIM, WORK)}
 
 
 def entries(lines: Sequence[bytes], vocabulary: Vocabulary) -> Sequence[Entry] | None:

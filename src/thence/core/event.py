@@ -39,6 +39,15 @@ class Header(msgspec.Struct, frozen=True, gc=False):
     agent_id: str | None = None
     description: str | None = None
     step: str | None = None
+    source: str | None = None
+    source_id: str | None = None
+    correlation_id: str | None = None
+    causation_id: str | None = None
+    project_uuid: str | None = None
+    team_slug: str | None = None
+    feature_slug: str | None = None
+    aggregate_type: str | None = None
+    aggregate_id: str | None = None
 
 
 decode_header = msgspec.json.Decoder(Header).decode

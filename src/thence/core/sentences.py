@@ -80,6 +80,102 @@ def _system(event: Event) -> str:
     return f"In {_when(event)} the system noted {kind}{who}{note}"
 
 
+def _moved(event: Event) -> str:
+    old = event.payload.get("previous_status") or event.payload.get("old_status") or "nothing"
+    reason = event.payload.get("reason")
+    why = f": {shown(reason)}" if reason else ""
+    new = event.payload.get("new_status")
+    return f"{_who(event)} moved {_what(event)} from {old} to {new}{why}"
+
+
+def _wp_created(event: Event) -> str:
+    needs = event.payload.get("dependencies")
+    after = f", after {shown(needs)}" if needs else ""
+    return f"{_who(event)} planned {_what(event)}, {shown(event.payload.get('title'))}{after}"
+
+
+def _assigned(event: Event) -> str:
+    phase = event.payload.get("phase", "implementation")
+    return f"{_what(event)} was given to {event.payload.get('agent_id')} for {phase}"
+
+
+def _feature_created(event: Event) -> str:
+    count = event.payload.get("wp_count")
+    return f"{_who(event)} cut feature {event.stream} into {shown(count)} work packages"
+
+
+def _feature_completed(event: Event) -> str:
+    return f"Feature {event.stream} was completed"
+
+
+def _history(event: Event) -> str:
+    kind = event.payload.get("entry_type", "note")
+    return f"{_who(event)} left a {kind} on {_what(event)}: {_said(event, 'entry_content')}"
+
+
+def _error(event: Event) -> str:
+    return f"{_who(event)} met an error on {_what(event)}: {_said(event, 'error_message')}"
+
+
+def _dependency(event: Event) -> str:
+    kind = event.payload.get("resolution_type")
+    return f"{event.payload.get('dependency_wp_id')}, which {_what(event)} needs, is {kind}"
+
+
+def _spec(event: Event) -> str:
+    return f"{_who(event)} wrote the spec of {event.stream}, {shown(event.payload.get('title'))}"
+
+
+def _workspace(event: Event) -> str:
+    package = event.payload.get("work_package_id")
+    return f"{_who(event)} made the branch {event.payload.get('branch_name')} for {package}"
+
+
+def _subtask(event: Event) -> str:
+    package = event.payload.get("work_package_id")
+    return f"{_who(event)} ticked {_what(event)} of {package}: {_said(event, 'subtask_text')}"
+
+
+def _gate_created(event: Event) -> str:
+    package = event.payload.get("work_package_id")
+    return f"{_who(event)} set the gate {event.payload.get('gate_type')} before {package}"
+
+
+def _gate_result(event: Event) -> str:
+    old, new = event.payload.get("old_status"), event.payload.get("new_status")
+    return f"{_who(event)} moved gate {event.payload.get('gate_id')} from {old} to {new}"
+
+
+def _who(event: Event) -> str:
+    return event.actor or "somebody"
+
+
+def _what(event: Event) -> str:
+    """Names a package with its feature: its number repeats in every one."""
+    about = event.header.aggregate_id or "something"
+    return about if event.stream in (None, about) else f"{event.stream}/{about}"
+
+
+def _said(event: Event, key: str) -> str:
+    return shown(event.payload.get(key))
+
+
+WORK_SENTENCES: Mapping[str, Callable[[Event], str]] = {
+    "WPStatusChanged": _moved,
+    "WPCreated": _wp_created,
+    "WPAssigned": _assigned,
+    "FeatureCreated": _feature_created,
+    "FeatureCompleted": _feature_completed,
+    "HistoryAdded": _history,
+    "ErrorLogged": _error,
+    "DependencyResolved": _dependency,
+    "SpecCreated": _spec,
+    "WorkspaceCreated": _workspace,
+    "SubtaskCompleted": _subtask,
+    "GateCreated": _gate_created,
+    "GateResultChanged": _gate_result,
+}
+
 SIM_SENTENCES: Mapping[str, Callable[[Event], str]] = {
     "MILESTONE": _milestone,
     "DECISION": _decision,

@@ -1,8 +1,8 @@
 """What a host calls things: the keys of its events, and the words of its notices.
 
 The generic rooms know no host; a Vocabulary tells them which key holds stream, subject,
-actor and payload, how a notice is written, and how one event reads as a sentence. PLAIN
-and SIM are data here, so that any command opens any log; a program may pass its own.
+actor and payload, how a notice is written, and how one event reads as a sentence. PLAIN,
+SIM and WORK are data here, so that any command opens any log; a program may pass its own.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from thence.core.event import Event
-from thence.core.sentences import SIM_SENTENCES, sentence
+from thence.core.sentences import SIM_SENTENCES, WORK_SENTENCES, sentence
 from thence.errors import InvalidEvent
 
 Text = Callable[[Event], str | None]
@@ -23,7 +23,9 @@ class Vocabulary(msgspec.Struct, frozen=True):
     The `..._key` fields name the member that holds each word, None where the host has no
     such member. `mark` is a key that tells its lines from others' when `.thence/log.json`
     is missing. `notice_type` is the event type of notices, or None when each kind has a
-    type of its own, `log.<kind>`.
+    type of its own, `log.<kind>`. `log_key` is the member of a notice that names the log, for
+    the hosts whose every event is about something; `notice_members` stand in all notices.
+    `names_heads` tells whether an event names, beside other causes, the heads of its subject.
     """
 
     name: str
@@ -36,6 +38,9 @@ class Vocabulary(msgspec.Struct, frozen=True):
     actor_of: Text
     mark: str = ""
     notice_type: str | None = None
+    notice_members: Mapping[str, str] = msgspec.field(default_factory=dict)
+    log_key: str | None = None
+    names_heads: bool = False
     sentences: Mapping[str, Callable[[Event], str]] = msgspec.field(default_factory=dict)
 
     def sentence(self, event: Event) -> str:
@@ -78,7 +83,8 @@ class Vocabulary(msgspec.Struct, frozen=True):
         simulation_id and turn_number.
         """
         if self.notice_type is None:
-            return f"log.{kind}", {**context, self.payload_key: dict(facts)}
+            members = {**self.notice_members, **context}
+            return f"log.{kind}", {**members, self.payload_key: dict(facts)}
         name = NOTICE_ERROR_TYPES[kind]
         details = {"error_type": name, "status": "warning", "retry_count": 0, **facts}
         return self.notice_type, {**context, self.payload_key: details}
@@ -148,6 +154,18 @@ def _sim_subject(event: Event) -> str | None:
     return f"{scope}/{variable}" if scope and variable else None
 
 
+def work_subject(project: str | None, feature: str | None, aggregate: str) -> str:
+    """Returns what an event of the work host is about: WP01 repeats in every feature."""
+    return f"{project or '-'}/{feature or '-'}/{aggregate}"
+
+
+def _work_subject(event: Event) -> str | None:
+    header = event.header
+    if not header.aggregate_id:
+        return None
+    return work_subject(header.project_uuid, header.feature_slug, header.aggregate_id)
+
+
 PLAIN = Vocabulary(
     name="plain",
     payload_key="payload",
@@ -173,4 +191,20 @@ SIM = Vocabulary(
     sentences=SIM_SENTENCES,
 )
 
-VOCABULARIES: Mapping[str, Vocabulary] = {PLAIN.name: PLAIN, SIM.name: SIM}
+WORK = Vocabulary(
+    name="work",
+    payload_key="payload",
+    stream_key="feature_slug",
+    subject_key="aggregate_id",
+    actor_key="actor",
+    stream_of=_header("feature_slug"),
+    subject_of=_work_subject,
+    actor_of=_header("actor"),
+    mark="aggregate_id",
+    notice_members={"aggregate_type": "Log", "actor": "thence"},
+    log_key="aggregate_id",
+    names_heads=True,
+    sentences=WORK_SENTENCES,
+)
+
+VOCABULARIES: Mapping[str, Vocabulary] = {host.name: host for host in (PLAIN, SIM, WORK)}

@@ -22,10 +22,15 @@ if TYPE_CHECKING:
 
 
 class Condition(NamedTuple):
-    """What an event needs to be appended: an unbroken guard, an id that is not there yet."""
+    """What an event needs to be appended: an unbroken guard, an id that is not there yet.
+
+    The guard holds for it and those right before it, `span` in all: none of them is
+    appended when it is broken.
+    """
 
     guard: "Unchanged | None" = None
     is_named: bool = False
+    span: int = 1
 
     @classmethod
     def of(cls, guard: "Unchanged | None", event_id: str | None) -> "Condition | None":
@@ -76,8 +81,14 @@ def verdicts(
 ) -> list[Verdict]:
     """Judges a batch in its order; None lets an event in. `conditions` are by place."""
     judge = _Judge(disk, folder, node_id, vocabulary)
+    lasts = {place - known.span + 1: place for place, known in conditions.items()}
+    refusal, last = None, -1
     for place, draft in enumerate(drafts):
-        judge.take(place, draft, conditions.get(place))
+        if place in lasts:
+            last = lasts[place]
+            refusal = judge.refusal(drafts[last], conditions[last])
+        is_named = place == last and conditions[last].is_named
+        judge.take(place, draft, is_named, refusal if place <= last else None)
     return judge.found
 
 
@@ -112,13 +123,19 @@ class _Judge:
         self._admitted: dict[int, Event] = {}
         self.found: list[Verdict] = []
 
-    def take(self, place: int, draft: Draft, condition: Condition | None) -> None:
+    def refusal(self, draft: Draft, condition: Condition) -> ThenceError | None:
+        """Returns why none of the events that end in a draft may be appended."""
+        if condition.guard is None:
+            return None
+        if condition.is_named and self._known(unnumbered(draft, self._vocabulary)) is not None:
+            return None
+        return self._moved(condition.guard)
+
+    def take(self, place: int, draft: Draft, is_named: bool, refusal: ThenceError | None) -> None:
         event = unnumbered(draft, self._vocabulary)
-        verdict: Verdict = None
-        if condition is not None and condition.is_named:
+        verdict: Verdict = refusal
+        if verdict is None and is_named:
             verdict = self._known(event)
-        if verdict is None and condition is not None and condition.guard is not None:
-            verdict = self._moved(condition.guard)
         if verdict is None:
             self._admitted[place] = event
         self.found.append(verdict)

@@ -160,7 +160,8 @@ def conditions_of(items: Iterable[Item], place: int) -> dict[int, Condition]:
     for item in items:
         if isinstance(item, Waiting):
             if item.condition is not None:
-                conditions[place + len(item.drafts) - 1] = item.condition
+                span = len(item.drafts)
+                conditions[place + span - 1] = item.condition._replace(span=span)
             place += len(item.drafts)
         else:
             place += 1

@@ -1,9 +1,10 @@
 """What a host says of an event, made a draft: checked, encoded, its causes gathered."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from thence.core.codec import CAUSES_MAX, Draft, Members, draft
+from thence.core.codec import CAUSES_MAX, Draft, Members, draft, unnumbered
+from thence.core.event import Event
 from thence.core.joining import join
 from thence.core.payload import is_plain, refuse
 from thence.core.vocabulary import Vocabulary
@@ -17,11 +18,17 @@ _ARGUMENTS = frozenset(("event_type", "payload", "subject", "actor", "stream", "
 
 
 class Drafting:
-    """Drafts the events of one open log."""
+    """Drafts the events of one open log; `heads` finds those of a subject, for who names them."""
 
-    def __init__(self, vocabulary: Vocabulary, notice: NoticeMaker) -> None:
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        notice: NoticeMaker,
+        heads: Callable[[str], Iterable[Event]],
+    ) -> None:
         self._vocabulary = vocabulary
         self._notice = notice
+        self._heads = heads
 
     def draft(
         self,
@@ -41,6 +48,21 @@ class Drafting:
         """
         subject, actor, stream = words
         members = self._vocabulary.members(stream, subject, actor, payload)
+        if self._vocabulary.names_heads:
+            causes = (*causes, *self._heads_of(members))
+        return self.made(event_type, members, causes, event_id, lasting, external)
+
+    def made(
+        self,
+        event_type: str,
+        members: Mapping[str, Any],
+        causes: Iterable[str],
+        event_id: str | None = None,
+        lasting: tuple[bool, str | None] = (False, None),
+        external: tuple[str, ...] = (),
+    ) -> list[Draft]:
+        """Does the same for a host that names the members of its events and all causes."""
+        payload = members.get(self._vocabulary.payload_key)
         if not isinstance(event_type, str) or not event_type:
             raise InvalidEvent(
                 "could not store the event",
@@ -50,7 +72,7 @@ class Drafting:
             )
         if payload and not is_plain(payload):
             refuse(payload)
-        causes = tuple(causes)
+        causes = tuple(dict.fromkeys(causes))
         notices: list[Draft] = []
         if len(causes) > CAUSES_MAX:
             notices, causes = join(causes, self._notice.joined)
@@ -58,6 +80,10 @@ class Drafting:
             event_id = new_id()
         made = Members(event_id, event_type, 1, now(), causes, external, *lasting, **members)
         return [*notices, draft(made)]
+
+    def _heads_of(self, members: Mapping[str, Any]) -> list[str]:
+        about = unnumbered(draft(Members("-", "-", 1, now(), **members)), self._vocabulary).subject
+        return [event.event_id for event in self._heads(about)] if about else []
 
 
 def said(members: Mapping[str, Any]) -> tuple[str, Mapping[str, Any] | None, Words, Any]:

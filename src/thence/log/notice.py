@@ -1,6 +1,6 @@
 """What a log says about itself: notices in the log, records for the program that opened it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from thence.core.codec import Draft, Members, draft
@@ -11,16 +11,28 @@ from thence.log.writer import Tell
 
 
 class NoticeMaker:
-    """Drafts what a log says about itself; `context` holds the opener's own members."""
+    """Drafts what a log says about itself; `context` holds the opener's own members.
 
-    def __init__(self, vocabulary: Vocabulary, context: Mapping[str, Any]) -> None:
+    `log_id` tells the id of the log, None while it has none: some hosts name it in a notice.
+    """
+
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        context: Mapping[str, Any],
+        log_id: Callable[[], str | None] = lambda: None,
+    ) -> None:
         self._vocabulary = vocabulary
         self._context = context
+        self._log_id = log_id
 
     def __call__(self, kind: str, facts: Mapping[str, Any], causes: Sequence[str] = ()) -> Draft:
         """Returns the draft of a notice of a kind, such as "recovered"."""
         told, _ = repair(facts)  # a path or an error's text need be no UTF-8
-        event_type, members = self._vocabulary.notice(kind, told, self._context)
+        context = self._context
+        if self._vocabulary.log_key and (log_id := self._log_id()):
+            context = {self._vocabulary.log_key: log_id, **context}
+        event_type, members = self._vocabulary.notice(kind, told, context)
         return draft(Members(new_id(), event_type, 1, now(), tuple(causes), **members))
 
     def joined(self, causes: Sequence[str]) -> Draft:

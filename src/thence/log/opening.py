@@ -79,6 +79,12 @@ def known_info(disk: Disk, folder: Path) -> LogInfo | None:
         return read_info(disk, folder)
 
 
+def known_id(disk: Disk, folder: Path) -> str | None:
+    """Returns the id of a log, None while it has none; raises ReadFailed too."""
+    info = known_info(disk, folder)
+    return info.log_id if info is not None else None
+
+
 def prepare(disk: Disk, folder: Path, vocabulary: Vocabulary) -> None:
     """Makes the log's folder and `.thence/log.json` where they are missing.
 

@@ -31,13 +31,13 @@ def draft_of(event: Event, causes: tuple[str, ...], external: tuple[str, ...] = 
                     external,
                     event.begins,
                     event.ends,
-                    event.repairs,
-                    event.simulation_id,
-                    event.turn_number,
-                    event.agent_id or None,
-                    event.description or None,
-                    event.step or None,
-                    event.details or None,
+                    repairs=event.repairs,
+                    simulation_id=event.simulation_id,
+                    turn_number=event.turn_number,
+                    agent_id=event.agent_id or None,
+                    description=event.description or None,
+                    step=event.step or None,
+                    details=event.details or None,
                 )
             )
         except InvalidEvent:  # repaired below
