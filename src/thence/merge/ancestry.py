@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
-from thence.core.event import Event
+from thence.core.event import Header
 
 # so many chosen events share a sweep: 512 bytes for each event between them
 CHOSEN_MAX = 4096
@@ -19,42 +19,46 @@ CHOSEN_MAX = 4096
 class History(msgspec.Struct, frozen=True):
     """Events so that each stands behind its causes, those of one circle side by side.
 
-    `causes` holds for each the places of its causes, `lacks_causes` whether it names, or goes
-    back to what names, an event that is not held.
+    `ranks` holds for each its place in the total order, `causes` the places of its causes in
+    this one, `lacks_causes` whether it names, or goes back to what names, an event that is
+    not held.
     """
 
-    events: Sequence[Event]
+    ranks: Sequence[int]
     causes: Sequence[Sequence[int]]
     lacks_causes: Sequence[bool]
     has_circles: bool = False
 
 
-def history(ordered: Sequence[Event], twins: Mapping[str, str]) -> History:
+def history(headers: Sequence[Header], twins: Mapping[str, str]) -> History:
     """Links events in total order; who has seen a twin has seen what it is a twin of."""
-    places = {event.event_id: place for place, event in enumerate(ordered)}
-    causes: list[list[int]] = []
+    places = {header.event_id: place for place, header in enumerate(headers)}
+    causes: list[Sequence[int]] = []
     lacks: list[bool] = []
     is_forward = True
-    for place, event in enumerate(ordered):
-        header = event.header
-        held = [places[cause] for cause in header.caused_by if cause in places]
-        is_whole = len(held) == len(header.caused_by) or _is_elsewhere(event, places)
-        if header.event_id in twins:
-            held.append(places[twins[header.event_id]])
+    for place, header in enumerate(headers):
+        held: Sequence[int] = ()
+        is_whole = True
+        if header.caused_by:
+            held = [places[cause] for cause in header.caused_by if cause in places]
+            is_whole = len(held) == len(header.caused_by) or _is_elsewhere(header, places)
+        if twins and header.event_id in twins:
+            held = [*held, places[twins[header.event_id]]]
         causes.append(held)
         lacks.append(not is_whole)
         is_forward = is_forward and (not held or max(held) < place)
-    found = History(ordered, causes, lacks) if is_forward else _sorted(ordered, causes, lacks)
+    ranks = range(len(headers))
+    found = History(ranks, causes, lacks) if is_forward else _sorted(causes, lacks)
     return msgspec.structs.replace(found, lacks_causes=_handed_on(found))
 
 
-def _is_elsewhere(event: Event, places: Mapping[str, int]) -> bool:
+def _is_elsewhere(header: Header, places: Mapping[str, int]) -> bool:
     """Tells whether each cause that is not held lies in another log, by what the event says."""
-    elsewhere = {cause.partition("@")[0] for cause in event.external_causes}
-    return all(cause in places or cause in elsewhere for cause in event.caused_by)
+    elsewhere = {cause.partition("@")[0] for cause in header.external_causes}
+    return all(cause in places or cause in elsewhere for cause in header.caused_by)
 
 
-def _sorted(ordered: Sequence[Event], causes: list[list[int]], lacks: list[bool]) -> History:
+def _sorted(causes: list[Sequence[int]], lacks: Sequence[bool]) -> History:
     order: list[int] = []
     has_circles = False
     for circle in _circles(causes):
@@ -66,7 +70,7 @@ def _sorted(ordered: Sequence[Event], causes: list[list[int]], lacks: list[bool]
                 causes[member] = shared
     place = {old: new for new, old in enumerate(order)}
     return History(
-        [ordered[old] for old in order],
+        order,
         [[place[cause] for cause in causes[old]] for old in order],
         [lacks[old] for old in order],
         has_circles,

@@ -6,16 +6,17 @@ that writes different values at once is one conflict, open until an event comes 
 seen all of it. Everything is told from the events given: two who hold the same see the same.
 """
 
+from bisect import bisect_left
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
-from thence.core.event import Event
-from thence.core.order import total_order_key, totally_ordered
+from thence.core.event import Event, Header
+from thence.core.order import totally_ordered
 from thence.core.vocabulary import Vocabulary
-from thence.merge.ancestry import CHOSEN_MAX, History, history, seen
 from thence.merge.fold import counting
 from thence.merge.policies import Dispute, Slot, SlotOf, slots_of
+from thence.merge.written import Written, swept
 
 
 class Conflict(msgspec.Struct, frozen=True):
@@ -78,20 +79,17 @@ def judged(
 
     Subjects on which each event names the one before cost next to nothing.
     """
-    heads, tangled = _straight(ordered, subjects, twins)
+    headers = [event.header for event in ordered]
+    last, tangled = _straight(headers, subjects, twins)
+    heads: dict[str, tuple[Event, ...]] = {
+        subject: (ordered[rank],) for subject, rank in last.items()
+    }
     if not tangled:
         return Judgement((), heads, frozenset())
-    all_events = history(ordered, twins)
-    subject_of = dict(zip((event.event_id for event in ordered), subjects, strict=True))
-    on: dict[str, list[int]] = {}
-    for place, event in enumerate(all_events.events):
-        subject = subject_of[event.event_id]
-        if subject in tangled and event.event_id not in twins:
-            on.setdefault(subject, []).append(place)
     conflicts: list[Conflict] = []
     beaten: set[str] = set()
-    for subject, written in _swept(all_events, on):
-        heads[subject] = _in_total_order(written.events[n] for n in written.heads())
+    for subject, written in swept(ordered, headers, subjects, tangled, twins):
+        heads[subject] = written.told(written.heads())
         for slot, numbers in _by_slot(written.events, slot_of):
             for stretch in _stretches(written, numbers):
                 if _is_in_dispute(slot, written, stretch):
@@ -103,74 +101,31 @@ def judged(
 
 
 def _straight(
-    ordered: Sequence[Event], subjects: Sequence[str | None], twins: Mapping[str, str]
-) -> tuple[dict[str, tuple[Event, ...]], set[str]]:
-    """Finds each subject's last event, and those on which an event does not name the one before."""
-    last: dict[str, Event] = {}
+    headers: Sequence[Header], subjects: Sequence[str | None], twins: Mapping[str, str]
+) -> tuple[dict[str, int], set[str]]:
+    """Finds each subject's last event, and those on which one does not name the one before."""
+    last: dict[str, int] = {}
     tangled: set[str] = set()
-    for event, subject in zip(ordered, subjects, strict=True):
-        if subject is None or (twins and event.event_id in twins):
+    for rank, (header, subject) in enumerate(zip(headers, subjects, strict=True)):
+        if subject is None or (twins and header.event_id in twins):
             continue
         before = last.get(subject)
-        if before is not None and before.header.event_id not in event.header.caused_by:
+        if before is not None and headers[before].event_id not in header.caused_by:
             tangled.add(subject)
-        last[subject] = event
-    return {subject: (event,) for subject, event in last.items()}, tangled
-
-
-class _Written(msgspec.Struct, frozen=True):
-    """What was written on one subject, in an order that extends causes.
-
-    Bit n of `seen` says that an event goes back to the n-th of them.
-    """
-
-    events: Sequence[Event]
-    seen: Sequence[int]
-    lacks_causes: Sequence[bool]
-
-    def heads(self, among: Sequence[int] | None = None) -> list[int]:
-        """Returns the numbers of those events that none of them, or of some, goes back to."""
-        numbers = range(len(self.events)) if among is None else among
-        passed = 0
-        for number in numbers:
-            passed |= self.seen[number]
-        return [number for number in numbers if not passed >> number & 1]
-
-
-def _swept(events: History, on: Mapping[str, list[int]]) -> Iterator[tuple[str, _Written]]:
-    """Yields what was written on each subject; many subjects share a sweep over the history."""
-    shared: list[list[str]] = []
-    room = 0
-    for subject, places in on.items():
-        if len(places) > room:
-            shared.append([])
-            room = CHOSEN_MAX
-        shared[-1].append(subject)
-        room -= len(places)
-    for subjects in shared:
-        masks = seen(events, [place for subject in subjects for place in on[subject]])
-        first = 0
-        for subject in subjects:
-            places = on[subject]
-            own = (1 << len(places)) - 1
-            yield (
-                subject,
-                _Written(
-                    [events.events[place] for place in places],
-                    [mask >> first & own for mask in masks[first : first + len(places)]],
-                    [events.lacks_causes[place] for place in places],
-                ),
-            )
-            first += len(places)
+        last[subject] = rank
+    return last, tangled
 
 
 def _by_slot(events: Sequence[Event], slot_of: SlotOf) -> Iterable[tuple[Slot, list[int]]]:
     found: dict[str, tuple[Slot, list[int]]] = {}
     for number, event in enumerate(events):
         slot = slot_of(event)
-        if slot is not None and not slot.is_merged:
-            found.setdefault(slot.name, (slot, []))[1].append(number)
-    return found.values()
+        if slot is not None:
+            entry = found.get(slot.name)
+            if entry is None:
+                entry = found[slot.name] = (slot, [])
+            entry[1].append(number)
+    return [entry for entry in found.values() if not entry[0].is_merged]
 
 
 class _Stretch(msgspec.Struct, frozen=True):
@@ -180,7 +135,7 @@ class _Stretch(msgspec.Struct, frozen=True):
     next: int | None
 
 
-def _stretches(written: _Written, numbers: Sequence[int]) -> Iterator[_Stretch]:
+def _stretches(written: Written, numbers: Sequence[int]) -> Iterator[_Stretch]:
     """Yields the stretches of more than one event.
 
     Where events stand behind their causes a stretch lies together: one that has not seen some
@@ -196,15 +151,18 @@ def _stretches(written: _Written, numbers: Sequence[int]) -> Iterator[_Stretch]:
             first = (unseen & -unseen).bit_length() - 1
             while starts[-1] > first:
                 starts.pop()
-    place = {number: index for index, number in enumerate(numbers)}
-    ends = [*starts[1:], None]
-    for start, end in zip(starts, ends, strict=True):
-        members = numbers[place[start] : None if end is None else place[end]]
-        if len(members) > 1:
-            yield _Stretch(members, end)
+    if len(starts) == len(numbers):
+        return
+    ends = [bisect_left(numbers, start) for start in starts[1:]] + [len(numbers)]
+    begin = 0
+    for end in ends:
+        if end - begin > 1:
+            behind = numbers[end] if end < len(numbers) else None
+            yield _Stretch(numbers[begin:end], behind)
+        begin = end
 
 
-def _is_in_dispute(slot: Slot, written: _Written, stretch: _Stretch) -> bool:
+def _is_in_dispute(slot: Slot, written: Written, stretch: _Stretch) -> bool:
     """Tells whether any two that are concurrent write different values."""
     alike: dict[Hashable, int] = {}
     earlier = 0
@@ -218,32 +176,23 @@ def _is_in_dispute(slot: Slot, written: _Written, stretch: _Stretch) -> bool:
 
 
 def _settled(
-    subject: str, slot: Slot, written: _Written, stretch: _Stretch
+    subject: str, slot: Slot, written: Written, stretch: _Stretch
 ) -> tuple[Conflict, list[str]]:
     """Returns a conflict as its slot's policies settle it, and the ids on the side that lost."""
     events, numbers = written.events, stretch.numbers
     number = {events[n].event_id: n for n in numbers}
-
-    def has_seen(one: Event, other: Event) -> bool:
-        return bool(written.seen[number[one.event_id]] >> number[other.event_id] & 1)
-
-    def is_beside(one: Event, other: Event) -> bool:
-        return one != other and not has_seen(one, other) and not has_seen(other, one)
-
     dispute = Dispute(
-        _in_total_order(events[n] for n in numbers),
-        _in_total_order(events[n] for n in written.heads(numbers)),
-        is_beside,
+        written.told(numbers),
+        written.told(written.heads(numbers)),
+        lambda one, other: written.is_beside(number[one.event_id], number[other.event_id]),
     )
     named = ((policy.name, policy.settle(dispute)) for policy in slot.policies)
     rule, winner = next(((name, event) for name, event in named if event), (None, None))
-    lost = []
+    lost: list[str] = []
     if winner is not None:
-        lost = [
-            event.event_id
-            for event in dispute.events
-            if event != winner and not has_seen(winner, event)
-        ]
+        place = number[winner.event_id]
+        side = written.seen[place] | 1 << place
+        lost = [event_id for event_id, n in number.items() if not side >> n & 1]
     conflict = Conflict(
         subject,
         slot.name,
@@ -254,7 +203,3 @@ def _settled(
         None if stretch.next is None else events[stretch.next],
     )
     return conflict, lost
-
-
-def _in_total_order(events: Iterable[Event]) -> tuple[Event, ...]:
-    return tuple(sorted(events, key=total_order_key))

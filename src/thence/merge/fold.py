@@ -16,8 +16,6 @@ from thence.core.order import totally_ordered
 
 State = TypeVar("State")
 
-_SOURCE_ID = b'"source_id"'
-
 
 def fold(events: Iterable[Event], step: Callable[[State, Event], State], start: State) -> State:
     """Returns the state after the events, taken in total order and each once.
@@ -41,15 +39,14 @@ def counting(ordered: Sequence[Event]) -> tuple[list[Event], Mapping[str, str]]:
     The twins map the id of an event that doesn't count to the id of the one that was imported
     from the same place before it.
     """
-    imported: dict[tuple[object, object], str] = {}
+    imported: dict[tuple[str, str], str] = {}
     twins: dict[str, str] = {}
     for event in ordered:
-        if _SOURCE_ID in event.line:
-            source, source_id = event.members.get("source"), event.members.get("source_id")
-            if isinstance(source, str) and isinstance(source_id, str):
-                first = imported.setdefault((source, source_id), event.event_id)
-                if first != event.event_id:
-                    twins[event.event_id] = first
+        header = event.header
+        if header.source is not None and header.source_id is not None:
+            first = imported.setdefault((header.source, header.source_id), header.event_id)
+            if first != header.event_id:
+                twins[header.event_id] = first
     if not twins:
         return list(ordered), twins
     return [event for event in ordered if event.event_id not in twins], twins

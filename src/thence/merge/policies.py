@@ -150,7 +150,7 @@ def _plain_slot(event: Event) -> Slot:
 
 
 def _work_slot(event: Event) -> Slot | None:
-    return WORK_SLOTS.get(event.event_type)
+    return WORK_SLOTS.get(event.header.event_type)
 
 
 def slots_of(vocabulary: Vocabulary) -> SlotOf:
