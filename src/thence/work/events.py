@@ -1,0 +1,304 @@
+"""The events of a project: thirteen types, each with what its payload must hold.
+
+`checked` is strict: a member that is missing, unknown or of another kind is refused by its
+name. Reading is not done here, and is tolerant: a payload that another program wrote is
+kept and shown as it is. `schema` gives the same rules as JSON Schema, for other programs.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from thence.core.payload import refuse
+from thence.core.times import microseconds
+from thence.errors import InvalidEvent
+
+NO_FEATURE = "-"  # the aggregate_id of an error that belongs to no package and no feature
+
+Text = Annotated[str, Meta(min_length=1)]
+WpId = Annotated[str, Meta(pattern="^WP[0-9]{2,4}$")]
+Slug = Annotated[str, Meta(pattern="^[0-9]{3}(-[a-z0-9]+)+$")]
+SubtaskId = Annotated[str, Meta(pattern="^T[0-9]{3,5}$")]
+GateId = Annotated[str, Meta(pattern="^[0-7][0-9A-HJKMNP-TV-Z]{25}$")]
+Moment = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
+Count = Annotated[int, Meta(ge=0)]
+Seconds = Count | Annotated[float, Meta(ge=0)]
+Lane = Literal["planned", "doing", "for_review", "done", "rejected"]
+GateType = Literal["CI_CHECK", "SECURITY_SCAN", "MANUAL_REVIEW", "ARCHITECTURE_REVIEW"]
+GateStatus = Literal["pending", "passed", "failed"]
+
+
+class _Payload(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What one type holds; members with a default may be absent."""
+
+
+class WPStatusChanged(_Payload, frozen=True):
+    """A package went from one lane to another; what it left may be a lane that nobody knows."""
+
+    wp_id: WpId
+    previous_status: Text
+    new_status: Lane
+    changed_by: Text | UnsetType = UNSET
+    feature_slug: Slug | UnsetType = UNSET
+    reason: str | UnsetType = UNSET
+    gate_results: dict[str, Any] | list[Any] | UnsetType = UNSET
+    dependency_status: dict[str, Any] | list[Any] | UnsetType = UNSET
+
+
+class WPCreated(_Payload, frozen=True):
+    """A package was cut out of a feature."""
+
+    wp_id: WpId
+    title: Text
+    feature_slug: Slug
+    dependencies: tuple[WpId, ...] | UnsetType = UNSET
+
+
+class WPAssigned(_Payload, frozen=True):
+    """An agent was given a package; `retry_count` is 0 at the first try."""
+
+    wp_id: WpId
+    agent_id: Text
+    phase: Literal["implementation", "review"]
+    retry_count: Count | UnsetType = UNSET
+
+
+class FeatureCreated(_Payload, frozen=True):
+    """A feature has its packages and the branch that they go to."""
+
+    feature_slug: Slug
+    feature_number: Annotated[str, Meta(pattern="^[0-9]{3}$")]
+    target_branch: Text
+    wp_count: Count
+    created_at: Moment | UnsetType = UNSET
+
+
+class FeatureCompleted(_Payload, frozen=True):
+    """All packages of a feature are done; `total_duration` is in seconds."""
+
+    feature_slug: Slug
+    total_wps: Count
+    completed_at: Moment | UnsetType = UNSET
+    total_duration: Seconds | UnsetType = UNSET
+
+
+class HistoryAdded(_Payload, frozen=True):
+    """Somebody said something about a package."""
+
+    wp_id: WpId
+    entry_type: Literal["note", "review", "error", "comment"]
+    entry_content: Text
+    author: Text | UnsetType = UNSET
+
+
+class ErrorLogged(_Payload, frozen=True):
+    """A command failed or was refused; without `wp_id` the error is the feature's."""
+
+    error_type: Literal["validation", "runtime", "network", "auth", "unknown"]
+    error_message: Text
+    wp_id: WpId | UnsetType = UNSET
+    stack_trace: str | UnsetType = UNSET
+    agent_id: Text | UnsetType = UNSET
+
+
+class DependencyResolved(_Payload, frozen=True):
+    """A package need not wait for another any more."""
+
+    wp_id: WpId
+    dependency_wp_id: WpId
+    resolution_type: Literal["completed", "skipped", "merged"]
+
+
+class SpecCreated(_Payload, frozen=True):
+    """A feature began with its specification; `mission` names the kind of work."""
+
+    feature_slug: Slug
+    title: Text
+    mission: Text
+
+
+class WorkspaceCreated(_Payload, frozen=True):
+    """A package has a worktree and a branch of its own."""
+
+    work_package_id: WpId
+    worktree_path: Text
+    branch_name: Text
+
+
+class SubtaskCompleted(_Payload, frozen=True):
+    """A subtask was ticked; `subtask_index` is its id or the number in it, T001 or 1."""
+
+    work_package_id: WpId
+    subtask_index: SubtaskId | Annotated[int, Meta(ge=0, le=99999)]
+    subtask_text: str
+
+
+class GateCreated(_Payload, frozen=True):
+    """A package is done only when this gate, too, has been passed."""
+
+    work_package_id: WpId
+    gate_type: GateType
+    gate_id: GateId
+
+
+class GateResultChanged(_Payload, frozen=True):
+    """A gate was passed, failed or opened again."""
+
+    gate_id: GateId
+    old_status: Text
+    new_status: GateStatus
+    result_data: dict[str, Any] | UnsetType = UNSET
+
+
+# the payload, the aggregate_type and the member that is the aggregate_id
+_TYPES: Mapping[str, tuple[type[_Payload], str, str]] = {
+    "WPStatusChanged": (WPStatusChanged, "WorkPackage", "wp_id"),
+    "WPCreated": (WPCreated, "WorkPackage", "wp_id"),
+    "WPAssigned": (WPAssigned, "WorkPackage", "wp_id"),
+    "FeatureCreated": (FeatureCreated, "Feature", "feature_slug"),
+    "FeatureCompleted": (FeatureCompleted, "Feature", "feature_slug"),
+    "HistoryAdded": (HistoryAdded, "WorkPackage", "wp_id"),
+    "ErrorLogged": (ErrorLogged, "WorkPackage", "wp_id"),
+    "DependencyResolved": (DependencyResolved, "WorkPackage", "wp_id"),
+    "SpecCreated": (SpecCreated, "FeatureSpec", "feature_slug"),
+    "WorkspaceCreated": (WorkspaceCreated, "Workspace", "work_package_id"),
+    "SubtaskCompleted": (SubtaskCompleted, "Subtask", "subtask_index"),
+    "GateCreated": (GateCreated, "Gate", "gate_id"),
+    "GateResultChanged": (GateResultChanged, "Gate", "gate_id"),
+}
+EVENT_TYPES: tuple[str, ...] = tuple(_TYPES)
+_ALIASES: Mapping[str, Mapping[str, str]] = {"WPStatusChanged": {"old_status": "previous_status"}}
+_MOMENTS = ("created_at", "completed_at")
+_PLACE = re.compile(r" - at `\$\.?([^`]*)`$|field `([^`]*)`$")
+
+
+def checked(event_type: str, payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a payload as it is written: members in the order of the type, aliases replaced.
+
+    None stands for an absent member. Raises InvalidEvent that names the field for a type
+    that is none of the thirteen, and for a member that is missing, unknown or wrong.
+    """
+    kind = _kind(event_type)[0]
+    if not isinstance(payload, Mapping):
+        raise _unfit(event_type, "payload", f"a {type(payload).__name__} is no map", "pass a map")
+    given = _without_aliases(event_type, payload)
+    refuse(given)
+    try:
+        msgspec.convert(given, kind)
+    except msgspec.ValidationError as error:
+        raise _refused(event_type, kind, str(error)) from error
+    _check_beyond_schema(event_type, given)
+    return {name: given[name] for name in kind.__struct_fields__ if name in given}
+
+
+def aggregate_of(
+    event_type: str, payload: Mapping[str, Any], feature_slug: str | None = None
+) -> tuple[str, str]:
+    """Returns aggregate_type and aggregate_id of a checked payload, such as WorkPackage, WP01.
+
+    An error without a package is its feature's, and NO_FEATURE's if there is none. Raises
+    InvalidEvent for a type that is none of the thirteen.
+    """
+    _, aggregate_type, name = _kind(event_type)
+    if event_type == "ErrorLogged" and name not in payload:
+        return "Feature", feature_slug or NO_FEATURE
+    identity = payload[name]
+    return aggregate_type, f"T{identity:03}" if isinstance(identity, int) else str(identity)
+
+
+def schema(event_type: str) -> dict[str, Any]:
+    """Returns the JSON Schema (draft 2020-12) of a type's payload; raises InvalidEvent."""
+    found = msgspec.json.schema(_kind(event_type)[0])
+    inner: dict[str, Any] = found["$defs"][event_type]
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **inner}
+
+
+def _kind(event_type: str) -> tuple[type[_Payload], str, str]:
+    if event_type not in _TYPES:
+        raise InvalidEvent(
+            "could not make the event",
+            place="field event_type",
+            cause=f"{event_type!r:.80} is no type of a project's events",
+            hint=_nearest(event_type, EVENT_TYPES) or f"use one of {', '.join(EVENT_TYPES)}",
+        )
+    return _TYPES[event_type]
+
+
+def _without_aliases(event_type: str, payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the members that are there, each under its own name."""
+    given = {name: value for name, value in payload.items() if value is not None}
+    for alias, name in _ALIASES.get(event_type, {}).items():
+        if alias in given:
+            value = given.pop(alias)
+            if given.setdefault(name, value) != value:
+                cause = f"{alias} is another name of it and says {value!r:.80}"
+                raise _unfit(event_type, name, cause, f"leave {alias} out")
+    return given
+
+
+def _check_beyond_schema(event_type: str, given: Mapping[str, Any]) -> None:
+    """Refuses what a schema can't say, or what Python's reading of it lets pass."""
+    for name, value in given.items():
+        ids = value if name == "dependencies" else (value,)
+        if name in _ONE_LINERS and any(isinstance(each, str) and "\n" in each for each in ids):
+            raise _unfit(event_type, name, "it has a second line", "leave the newline out")
+        if name in _MOMENTS and microseconds(value) is None:
+            hint = "write it like 2026-11-20T07:13:00Z"
+            raise _unfit(event_type, name, f"{value!r:.80} is no time", hint)
+    number = given.get("feature_number")
+    if number is not None and not given["feature_slug"].startswith(number):
+        cause = f"{number} is not the number of {given['feature_slug']}"
+        raise _unfit(event_type, "feature_number", cause, "pass the slug's first three digits")
+
+
+_ONE_LINERS = frozenset(
+    (
+        "wp_id",
+        "work_package_id",
+        "dependency_wp_id",
+        "dependencies",
+        "feature_slug",
+        "feature_number",
+        "subtask_index",
+        "gate_id",
+        "previous_status",
+        "old_status",
+        "target_branch",
+        "branch_name",
+        "worktree_path",
+        "title",
+        "mission",
+        "agent_id",
+        "changed_by",
+        "author",
+    )
+)
+
+
+def _refused(event_type: str, kind: type[_Payload], message: str) -> InvalidEvent:
+    found = _PLACE.search(message)
+    field = (found[1] or found[2] or "payload") if found else "payload"
+    names = kind.__struct_fields__
+    if "unknown field" in message:
+        hint = _nearest(field, names) or f"{event_type} holds {', '.join(names)}"
+        return _unfit(event_type, field, f"{event_type} has no such field", hint)
+    if "missing" in message:
+        return _unfit(event_type, field, "it is missing", f"pass {field}")
+    cause = message[: found.start()] if found else message
+    cause = cause[0].lower() + cause[1:]
+    return _unfit(event_type, field, cause, "see docs/formats/work.md for what it may hold")
+
+
+def _nearest(word: object, known: tuple[str, ...]) -> str:
+    import difflib  # 2 ms, for errors alone
+
+    near = difflib.get_close_matches(str(word), known, 1)
+    return f"did you mean {near[0]}?" if near else ""
+
+
+def _unfit(event_type: str, field: str, cause: str, hint: str) -> InvalidEvent:
+    place = f"{event_type}, field {field}"
+    return InvalidEvent("could not make the event", place=place, cause=cause, hint=hint)

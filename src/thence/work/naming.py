@@ -1,0 +1,175 @@
+"""The names of features, packages, branches and worktrees.
+
+A feature is `028-sync`: three digits and words in kebab case, ASCII alone, so that the same
+name serves as folder, branch and id on every filesystem. Its package `WP01` has the branch
+`028-sync-WP01` and the worktree `.worktrees/028-sync-WP01`. All here is text in, text out.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from pathlib import PurePosixPath
+
+from thence.errors import PlanningError
+
+FEATURES_MAX = 999
+PACKAGES_MAX = 99
+NAME_CHARACTERS_MAX = 50
+WORKTREES = ".worktrees"
+_SLUG = re.compile(r"([0-9]{3})-([a-z0-9]+(?:-[a-z0-9]+)*)")
+_ANY_SLUG = re.compile(r"([0-9]{3})-(.+)")
+_WP = re.compile(r"WP[0-9]{2,4}")
+_GIVEN_WP = re.compile(r"(?:wp)?[ _-]?0*([0-9]{1,4})", re.IGNORECASE)
+_BRANCH = re.compile(r"([0-9]{3}-.+)-(WP[0-9]{2,4})")
+_WORD = re.compile(r"[a-z0-9]+")
+# Latin letters that Unicode doesn't take apart into a letter and its accent
+_LETTERS = str.maketrans(
+    {"ß": "ss", "æ": "ae", "œ": "oe", "ø": "o", "đ": "d", "ð": "d", "ł": "l", "þ": "th", "ı": "i"}
+)
+
+
+def is_slug(text: str) -> bool:
+    """Tells whether a text is a feature's slug as thence makes them, such as 028-sync."""
+    return _SLUG.fullmatch(text) is not None
+
+
+def is_wp_id(text: str) -> bool:
+    """Tells whether a text is a package's id, such as WP01."""
+    return _WP.fullmatch(text) is not None
+
+
+def kebab(title: str) -> str:
+    """Returns a title as words in kebab case, at most 50 characters, cut between words.
+
+    Accents fall away. A title without any Latin letter or digit gives "feature".
+    """
+    apart = unicodedata.normalize("NFKD", title.casefold().translate(_LETTERS))
+    kept = "".join(letter for letter in apart.casefold() if not unicodedata.combining(letter))
+    name = ""
+    for word in _WORD.findall(kept.replace("'", "").replace("’", "")):
+        longer = f"{name}-{word}" if name else word[:NAME_CHARACTERS_MAX]
+        if len(longer) > NAME_CHARACTERS_MAX:
+            break
+        name = longer
+    return name or "feature"
+
+
+def new_slug(title: str, known: Iterable[str]) -> str:
+    """Returns the slug of a new feature: the next free number, the title in kebab case.
+
+    `known` are names that carry numbers: slugs, branches, folders, others too. Raises
+    PlanningError when all numbers are taken.
+    """
+    number = max((number_of(name) for name in known), default=0) + 1
+    if number > FEATURES_MAX:
+        raise PlanningError(
+            "could not name the feature",
+            place=title,
+            cause=f"number {FEATURES_MAX} is taken, and a slug has three digits",
+            hint="move finished features out of kitty-specs",
+        )
+    return f"{number:03}-{kebab(title)}"
+
+
+def number_of(name: str) -> int:
+    """Returns the number that a slug, or a branch of a feature, begins with; 0 if none."""
+    found = _ANY_SLUG.match(name)
+    return int(found[1]) if found else 0
+
+
+def clash(slug: str, known: Iterable[str]) -> str | None:
+    """Returns the known name that a filesystem may take for this one; None if there is none.
+
+    Names clash when they differ in case or in Unicode's form only. A name that is equal is
+    a clash too.
+    """
+    folded = _folded(slug)
+    return next((name for name in known if _folded(name) == folded), None)
+
+
+def resolve(given: str, known: Iterable[str]) -> str:
+    """Returns the slug that a user means by a number, a name, its beginning, or all of it.
+
+    Of `028-event-log` these are 028, 28, event-log, event, 028-ev and 028-event-log, in any
+    case. Raises PlanningError if no feature or more than one is meant.
+    """
+    slugs = sorted(set(known))
+    asked = _folded(given.strip().rstrip("/"))
+    for rule in (_is_whole, _is_number, _is_name, _is_beginning):
+        found = [slug for slug in slugs if rule(asked, _folded(slug))]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise _unresolved(given, f"it may be {', '.join(found)}", "write one of them out")
+    cause = f"the features are {', '.join(slugs)}" if slugs else "there are no features yet"
+    raise _unresolved(given, cause, "name one of them" if slugs else "thence work setup-spec TITLE")
+
+
+def wp_id_of(given: str) -> str:
+    """Returns the id that a user means by WP01, wp1, 01 or 1; raises PlanningError."""
+    if is_wp_id(given):
+        return given
+    found = _GIVEN_WP.fullmatch(given.strip())
+    if found is None:
+        raise PlanningError(
+            "could not find the package",
+            place=repr(given),
+            cause="this is no package's id",
+            hint="ids are WP and two digits, such as WP01",
+        )
+    return f"WP{int(found[1]):02}"
+
+
+def next_wp_id(known: Iterable[str]) -> str:
+    """Returns the id after the highest of those known; raises PlanningError behind WP99."""
+    number = max((int(wp_id[2:]) for wp_id in known if is_wp_id(wp_id)), default=0) + 1
+    if number > PACKAGES_MAX:
+        raise PlanningError(
+            "could not name the package",
+            cause=f"the feature has WP{PACKAGES_MAX} already",
+            hint="begin another feature",
+        )
+    return f"WP{number:02}"
+
+
+def branch_of(slug: str, wp_id: str) -> str:
+    """Returns the branch of a package, such as 028-sync-WP01."""
+    return f"{slug}-{wp_id}"
+
+
+def worktree_of(slug: str, wp_id: str) -> str:
+    """Returns the worktree of a package, from the top of the repository."""
+    return f"{WORKTREES}/{slug}-{wp_id}"
+
+
+def package_of(name: str) -> tuple[str, str] | None:
+    """Returns slug and package id of a branch or of a worktree's path; None for others."""
+    found = _BRANCH.fullmatch(PurePosixPath(name).name)
+    return (found[1], found[2]) if found else None
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
+def _is_whole(asked: str, slug: str) -> bool:
+    return asked == slug
+
+
+def _is_number(asked: str, slug: str) -> bool:
+    return asked.isdecimal() and asked.isascii() and int(asked[:9]) == number_of(slug)
+
+
+def _is_name(asked: str, slug: str) -> bool:
+    found = _ANY_SLUG.fullmatch(slug)
+    return found is not None and asked == found[2]
+
+
+def _is_beginning(asked: str, slug: str) -> bool:
+    found = _ANY_SLUG.fullmatch(slug)
+    is_long = len(asked) > 1
+    return is_long and (slug.startswith(asked) or bool(found and found[2].startswith(asked)))
+
+
+def _unresolved(given: str, cause: str, hint: str) -> PlanningError:
+    return PlanningError("could not find the feature", place=repr(given), cause=cause, hint=hint)

@@ -1,0 +1,154 @@
+"""Which project a folder belongs to, and where its home is.
+
+The home, with the project's journal, lies in the git folder that all worktrees share, where no
+git command looks; without git it lies in `.kittify/.thence/`. A project is named by the
+`project_uuid` of `.kittify/config.yaml`, which is made on first use.
+"""
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+from uuid import uuid4
+
+from thence.errors import GitFailed, NotAProject
+from thence.work.repository import Repository, checkouts, repository
+
+KITTIFY = ".kittify"
+CONFIG = f"{KITTIFY}/config.yaml"
+_HOMES = "thence"
+_UUID = re.compile(
+    rb"^project_uuid:[ \t]*[\"']?"
+    rb"([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})[\"']?[ \t]*(?:#.*)?\r?$",
+    re.MULTILINE,
+)
+
+
+class Project(NamedTuple):
+    """A project, seen from one folder in it.
+
+    `root` is the main working tree, or what stands for it; `here` the one that the folder lies
+    in. `aliases` are other ids that its events may carry: two clones had each made one, and
+    the smallest won. `repo` is None without git.
+    """
+
+    root: Path
+    here: Path
+    uuid: str
+    aliases: tuple[str, ...]
+    home: Path
+    repo: Repository | None
+
+    @property
+    def kittify(self) -> Path:
+        """The folder of the project's own files, in the main working tree."""
+        return self.root / KITTIFY
+
+
+def find_project(folder: Path, *, create: bool = True) -> Project:
+    """Returns the project that a folder belongs to.
+
+    With `create` a git repository that is none yet becomes one: it gets an id in
+    `.kittify/config.yaml`. Raises NotAProject outside of both, and without `create`.
+    """
+    repo = _repository(folder)
+    root = _root_of(repo) if repo else _above(folder)
+    here = (repo.top if repo else None) or root
+    if root is None or here is None:
+        raise _not_a_project(folder)
+    ids = list(_ids((root / CONFIG, here / CONFIG)))
+    homes = repo.common / _HOMES if repo else None
+    if not ids and homes is not None:
+        ids = _known_homes(homes)  # the branch that is checked out lacks the file
+    if not ids:
+        if not create:
+            raise _not_a_project(folder)
+        ids = [_named_anew(root / CONFIG)]
+    uuid, *aliases = sorted(dict.fromkeys(ids))
+    home = root / KITTIFY / ".thence" if homes is None else _home(homes, (uuid, *aliases))
+    return Project(root, here, uuid, tuple(aliases), home, repo)
+
+
+def _repository(folder: Path) -> Repository | None:
+    try:
+        return repository(folder)
+    except GitFailed as error:
+        if "not a git repository" in error.cause or "No such file or directory: git" in error.cause:
+            return None
+        raise
+
+
+def _root_of(repo: Repository) -> Path | None:
+    """Returns the main working tree; of a bare repository that which the user is in."""
+    if repo.git_dir == repo.common:
+        return repo.top
+    if repo.common.name == ".git" and not _is_bare(repo.common):
+        return repo.common.parent
+    return next((tree.path for tree in checkouts(repo) if tree.is_main), repo.top)
+
+
+def _is_bare(common: Path) -> bool:
+    try:
+        return re.search(rb"(?m)^\s*bare\s*=\s*true", (common / "config").read_bytes()) is not None
+    except OSError:
+        return False
+
+
+def _above(folder: Path) -> Path | None:
+    whole = folder.absolute()
+    return next((each for each in (whole, *whole.parents) if (each / KITTIFY).is_dir()), None)
+
+
+def _ids(configs: tuple[Path, ...]) -> Iterator[str]:
+    for path in dict.fromkeys(configs):
+        try:
+            data = path.read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        found = [match.decode().lower() for match in _UUID.findall(data)]
+        if found:
+            yield from found
+            return
+
+
+def _known_homes(homes: Path) -> list[str]:
+    try:
+        return [name for name in os.listdir(homes) if _UUID.match(b"project_uuid: " + name.encode())]
+    except OSError:
+        return []
+
+
+def _home(homes: Path, ids: tuple[str, ...]) -> Path:
+    """Returns the home that is there under any of the project's ids, else that of its own."""
+    return next((homes / name for name in ids if (homes / name).is_dir()), homes / ids[0])
+
+
+def _named_anew(path: Path) -> str:
+    """Gives the project an id; of processes that do it at once one wins."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    line = f"project_uuid: {uuid4()}\n".encode()
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+    try:
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        size = os.fstat(descriptor).st_size
+        found = _UUID.findall(os.pread(descriptor, size, 0))
+        if found:
+            return bytes(found[0]).decode().lower()
+        is_open_line = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+        os.write(descriptor, b"\n" + line if is_open_line else line)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    return line.split()[1].decode()
+
+
+def _not_a_project(folder: Path) -> NotAProject:
+    return NotAProject(
+        "could not find a project at",
+        place=folder.absolute(),
+        cause="neither this folder nor one above it is a git repository or holds .kittify",
+        hint="run `git init` first, or go to the project's folder",
+    )

@@ -1,0 +1,80 @@
+"""The lines of a Markdown file that say something: outside code blocks and comments.
+
+It tells headings from other lines, and no more of Markdown. Lines end at `\\n` alone, so
+that a line's number finds its bytes again; a `\\r` before it belongs to the end.
+"""
+
+import re
+from typing import NamedTuple
+
+_FENCE = re.compile(r" {0,3}(`{3,}|~{3,})(.*)")
+_HEADING = re.compile(r" {0,3}(#{1,6})(?:[ \t]+(.*?))??(?:[ \t]+#+)?[ \t]*")
+_MARKER = re.compile(r"(?:<{7}|>{7})(?: |$)")
+
+
+class Line(NamedTuple):
+    """One line; `number` counts from 1, `level` is that of a heading and 0 for others.
+
+    The text of a heading is without its signs.
+    """
+
+    number: int
+    level: int
+    text: str
+
+
+class Prose(NamedTuple):
+    """The lines of a file, and what is wrong with it: (line, message, hint)."""
+
+    lines: tuple[Line, ...]
+    faults: tuple[tuple[int, str, str], ...]
+
+
+def lines_of(data: bytes) -> Prose:
+    """Reads a Markdown file; what is no UTF-8 is told and replaced.
+
+    Faults are a first line that is no UTF-8, a first merge marker, a code block or comment
+    that never ends.
+    """
+    lines: list[Line] = []
+    faults: dict[str, tuple[int, str, str]] = {}
+    fence, begun = "", 0
+    is_comment = False
+    for number, raw in enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
+        text = raw.removesuffix(b"\r").decode("utf-8", "replace")
+        if "\ufffd" in text and not _is_utf8(raw):
+            faults.setdefault("text", (number, "this is no UTF-8", "save the file as UTF-8"))
+        if _MARKER.match(text):
+            hint = "settle the merge first: git status names the files"
+            faults.setdefault("merge", (number, "this is a merge marker of git", hint))
+        found = _FENCE.fullmatch(text)
+        if is_comment:
+            is_comment = "-->" not in text
+        elif fence:
+            ends = found and found[1].startswith(fence) and not found[2].strip()
+            fence = "" if ends else fence
+        elif found and not (found[1][0] == "`" and "`" in found[2]):
+            fence, begun = found[1], number
+        elif text.rpartition("<!--")[1] and "-->" not in text.rpartition("<!--")[2]:
+            is_comment, begun = True, number
+        else:
+            lines.append(_line(number, text))
+    if fence or is_comment:
+        what = "code block" if fence else "comment"
+        faults["end"] = (begun, f"this {what} never ends", f"end it with {fence or '-->'}")
+    return Prose(tuple(lines), tuple(faults.values()))
+
+
+def _line(number: int, text: str) -> Line:
+    found = _HEADING.fullmatch(text)
+    if found is None:
+        return Line(number, 0, text)
+    return Line(number, len(found[1]), (found[2] or "").strip())
+
+
+def _is_utf8(raw: bytes) -> bool:
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
