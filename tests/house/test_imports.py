@@ -17,6 +17,7 @@ READERS_OF_VARIABLES = (
     "src/thence/settings.py",
     "src/thence/replica.py",
     "src/thence/sim/writer.py",
+    "src/thence/work/git.py",
 )
 READERS_OF_SETTINGS = ("src/thence/cli/", "src/thence/server/app.py", "src/thence/settings.py")
 

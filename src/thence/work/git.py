@@ -1,0 +1,211 @@
+"""The program git, run on one folder as if nobody else had set anything up for it.
+
+Variables that a hook or a user's session gave git are removed, nothing is asked on a terminal,
+hooks, pagers and signing stay off. What git refuses is a GitFailed in git's own words.
+"""
+
+import os
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from thence.errors import GitFailed
+
+TIMEOUT_S = 300.0
+WORDS_MAX = 600
+_END_S = 5.0
+_USAGE = 129  # what git answers to arguments that it doesn't know
+# where the user's configuration stands and who the user is; all other GIT_* belong to a session
+_KEPT = frozenset(
+    (
+        "GIT_CONFIG_GLOBAL",
+        "GIT_CONFIG_SYSTEM",
+        "GIT_CONFIG_NOSYSTEM",
+        "GIT_AUTHOR_NAME",
+        "GIT_AUTHOR_EMAIL",
+        "GIT_COMMITTER_NAME",
+        "GIT_COMMITTER_EMAIL",
+    )
+)
+_OURS = {
+    "LC_ALL": "C",
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_EDITOR": ":",
+    "GIT_OPTIONAL_LOCKS": "0",
+    "GIT_LITERAL_PATHSPECS": "1",
+}
+_SETTINGS = (
+    "core.hooksPath=/dev/null",
+    "core.fsmonitor=false",
+    "commit.gpgSign=false",
+    "gc.auto=0",
+    "maintenance.auto=false",
+    "submodule.recurse=false",
+    "advice.detachedHead=false",
+)
+_START = ("git", *(part for setting in _SETTINGS for part in ("-c", setting)))
+
+Argument = str | bytes | Path
+
+
+class Answer(NamedTuple):
+    """What git said: its exit code, its output, its words on stderr in one line."""
+
+    status: int
+    out: bytes
+    words: str
+
+
+class Git:
+    """The program git in one folder. It holds nothing open and serves any number of threads."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def run(
+        self,
+        *arguments: Argument,
+        stdin: bytes = b"",
+        more: Mapping[str, str] | None = None,
+        doing: str = "",
+        hint: str = "",
+    ) -> bytes:
+        """Runs git and returns its output.
+
+        `more` are variables for this call. Raises GitFailed unless git exits with 0; `doing` is
+        what it then says was tried ("could not make a worktree in").
+        """
+        answer = self.ask(*arguments, stdin=stdin, more=more)
+        if answer.status:
+            raise self.failed(answer, arguments, doing=doing, hint=hint)
+        return answer.out
+
+    def ask(
+        self,
+        *arguments: Argument,
+        stdin: bytes = b"",
+        more: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """Runs git and returns what it said, whatever its exit code.
+
+        Raises GitFailed if there is no git, if the folder is gone, or after TIMEOUT_S.
+        """
+        with self.talking(*arguments, more=more) as process:
+            try:
+                out, words = process.communicate(stdin, timeout=TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                raise self._refused(
+                    f"git {_name(arguments)} took longer than {TIMEOUT_S:g} s",
+                    "see what the machine is busy with, then try again",
+                ) from None
+        return Answer(process.returncode, out, in_one_line(words))
+
+    @contextmanager
+    def talking(
+        self, *arguments: Argument, more: Mapping[str, str] | None = None
+    ) -> Iterator["subprocess.Popen[bytes]"]:
+        """Starts git with three pipes and ends it, at the latest on leaving.
+
+        It is asked to end before it is killed, for a killed git leaves its locks behind.
+        """
+        try:
+            process = subprocess.Popen(
+                [*_START, *arguments],
+                cwd=self.folder,
+                env={**_surroundings(), **(more or {})},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
+        except OSError as error:
+            is_folder = os.path.isdir(self.folder)
+            cause = f"{error.strerror}: git" if is_folder else "there is no such folder"
+            raise self._refused(cause, "install git 2.38 or later" if is_folder else "") from error
+        try:
+            yield process
+        finally:
+            _end(process)
+
+    def failed(
+        self,
+        answer: Answer,
+        arguments: tuple[Argument, ...],
+        *,
+        doing: str = "",
+        hint: str = "",
+    ) -> GitFailed:
+        """Returns the error for an answer, with git's own words as its cause."""
+        if answer.status == _USAGE:
+            hint = "thence needs git 2.38 or later: git --version"
+        elif "dubious ownership" in answer.words:
+            hint = f"git config --global --add safe.directory {self.folder}"
+        is_locked = ".lock': File exists" in answer.words
+        if is_locked and not hint:
+            hint = "wait until the other git command has ended, then try again"
+        cause = answer.words or f"it exited with {answer.status}"
+        return failure(
+            doing or f"git {_name(arguments)} failed in",
+            self.folder,
+            cause,
+            hint,
+            is_passing=is_locked,
+        )
+
+    def _refused(self, cause: str, hint: str) -> GitFailed:
+        return failure("could not run git in", self.folder, cause, hint)
+
+
+def failure(
+    operation: str, place: object, cause: str, hint: str, *, is_passing: bool = False
+) -> GitFailed:
+    """Returns a GitFailed; `is_passing` says that the same can go well a moment later.
+
+    That is `recoverable` in the error: an operation of the user under way, a lock of another git.
+    """
+    error = GitFailed(operation, place=place, cause=cause, hint=hint)
+    error.recoverable = is_passing
+    return error
+
+
+def in_one_line(words: bytes) -> str:
+    """Returns git's words without its hints, its advice and its line ends."""
+    lines = (line.strip() for line in words.decode("utf-8", "replace").splitlines())
+    told = "; ".join(
+        line.removeprefix("fatal: ").removeprefix("error: ")
+        for line in lines
+        if line and not line.startswith(("hint: ", "warning: "))
+    )
+    return told if len(told) <= WORDS_MAX else told[:WORDS_MAX] + "…"
+
+
+def _surroundings() -> dict[str, str]:
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("GIT_") or name in _KEPT
+    }
+    return {**kept, **_OURS}
+
+
+def _name(arguments: tuple[Argument, ...]) -> str:
+    names = (os.fsdecode(argument) for argument in arguments)
+    return next((name for name in names if not name.startswith("-")), "")
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    for pipe in (process.stdin, process.stdout, process.stderr):
+        if pipe is not None:
+            with suppress(OSError):
+                pipe.close()
+    if process.poll() is None:
+        try:
+            process.wait(_END_S)
+        except subprocess.TimeoutExpired:
+            process.terminate()
+            try:
+                process.wait(_END_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()

@@ -1,0 +1,212 @@
+"""What there is to know of a git repository before anything in it is changed."""
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from thence.work.git import Git
+
+HEADS = "refs/heads/"
+_BARE = b"true"
+# a file or folder in a checkout's own git folder, and the operation that keeps it there
+_OPERATIONS = (
+    ("rebase-apply/applying", "am"),
+    ("rebase-apply", "rebase"),
+    ("rebase-merge", "rebase"),
+    ("MERGE_HEAD", "merge"),
+    ("CHERRY_PICK_HEAD", "cherry-pick"),
+    ("REVERT_HEAD", "revert"),
+    ("sequencer", "cherry-pick or revert"),
+    ("BISECT_LOG", "bisect"),
+)
+# where a rebase notes which branches it will move at its end
+_REBASED = ("rebase-merge/head-name", "rebase-apply/head-name", "rebase-merge/update-refs")
+_REMOTE_HEAD = "refs/remotes/origin/HEAD"
+_USUAL_NAMES = ("main", "master", "trunk", "develop")
+
+
+class Repository(NamedTuple):
+    """A repository, seen from one folder in it.
+
+    `top` is the top of the working tree that the folder lies in, None in a bare repository;
+    `common` is the git folder that all its worktrees share, `git_dir` this worktree's own.
+    """
+
+    top: Path | None
+    common: Path
+    git_dir: Path
+    is_bare: bool
+
+    @property
+    def git(self) -> Git:
+        """The program git, where it sees this repository."""
+        return Git(self.top or self.common)
+
+    @property
+    def place(self) -> Path:
+        """The folder to name in messages."""
+        return self.top or self.common
+
+
+class Checkout(NamedTuple):
+    """A working tree of a repository: the main one or a linked worktree.
+
+    `head` is the commit, None before the first; `branch` has no `refs/heads/` and is None when
+    HEAD is detached. `is_missing` says that the folder is gone.
+    """
+
+    path: Path
+    git_dir: Path
+    head: str | None
+    branch: str | None
+    is_main: bool
+    is_missing: bool
+
+
+def repository(folder: Path) -> Repository:
+    """Finds the repository that a folder lies in.
+
+    Raises GitFailed with `git init` as its hint if there is none.
+    """
+    git = Git(folder)
+    asked = ("rev-parse", "--path-format=absolute", "--is-bare-repository")
+    answer = git.ask(*asked, "--git-common-dir", "--git-dir", "--show-toplevel")
+    told = answer.out.split(b"\n")
+    if len(told) < 4:
+        raise git.failed(answer, asked, doing="found no git repository in", hint="git init")
+    common, own = (Path(os.fsdecode(line)) for line in told[1:3])
+    top = Path(os.fsdecode(told[3])) if answer.status == 0 else None
+    return Repository(top, common, own, told[0] == _BARE)
+
+
+def branches(repo: Repository) -> dict[str, str]:
+    """Returns each branch with the commit at its tip."""
+    form = "--format=%(refname) %(objectname)"
+    out = repo.git.run("for-each-ref", form, HEADS, doing="could not list the branches of")
+    found = (line.rpartition(" ") for line in os.fsdecode(out).splitlines())
+    return {ref.removeprefix(HEADS): tip for ref, _, tip in found}
+
+
+def tip(repo: Repository, branch: str) -> str | None:
+    """Returns the commit at a branch's tip; None if there is no such branch."""
+    answer = repo.git.ask("rev-parse", "--verify", "--quiet", f"{HEADS}{branch}^{{commit}}")
+    return answer.out.decode().strip() if answer.status == 0 else None
+
+
+def current_branch(repo: Repository) -> str | None:
+    """Returns the branch that is checked out in this working tree; None if HEAD is detached."""
+    answer = repo.git.ask("symbolic-ref", "--quiet", "HEAD")
+    ref = os.fsdecode(answer.out).strip()
+    return ref.removeprefix(HEADS) if answer.status == 0 and ref.startswith(HEADS) else None
+
+
+def default_branch(repo: Repository) -> str | None:
+    """Returns the branch that others take for the main one; None if nothing tells.
+
+    That is what `origin` says, else the first of main, master, trunk and develop that is there,
+    else the only branch, else the one that the main working tree has checked out.
+    """
+    form = "--format=%(refname) %(symref)"
+    out = repo.git.run("for-each-ref", form, HEADS, _REMOTE_HEAD)
+    told = dict(line.split(" ", 1) for line in os.fsdecode(out).splitlines())
+    remote = told.pop(_REMOTE_HEAD, "").removeprefix("refs/remotes/origin/")
+    names = [ref.removeprefix(HEADS) for ref in told]
+    for name in (remote, *_USUAL_NAMES):
+        if name in names:
+            return name
+    if len(names) == 1:
+        return names[0]
+    return next((each.branch for each in checkouts(repo) if each.is_main), None)
+
+
+def is_ancestor(repo: Repository, older: str, newer: str) -> bool:
+    """Tells whether a commit is in the history of another, or the same."""
+    answer = repo.git.ask("merge-base", "--is-ancestor", older, newer)
+    if answer.status not in {0, 1}:
+        raise repo.git.failed(answer, ("merge-base",))
+    return answer.status == 0
+
+
+def checkouts(repo: Repository) -> tuple[Checkout, ...]:
+    """Returns every working tree of the repository, the main one first; a bare one has none."""
+    arguments = ("worktree", "list", "--porcelain", "-z")
+    out = repo.git.run(*arguments, doing="could not list the worktrees of")
+    linked = dict(_linked(repo.common))
+    entries = (entry.split("\0") for entry in os.fsdecode(out).split("\0\0") if entry)
+    return tuple(
+        _checkout(repo, entry, linked, is_main=number == 0)
+        for number, entry in enumerate(entries)
+        if "bare" not in entry
+    )
+
+
+def checkouts_of(trees: Sequence[Checkout], branch: str) -> tuple[Checkout, ...]:
+    """Returns the working trees that have a branch checked out and whose folder is there."""
+    return tuple(each for each in trees if each.branch == branch and not each.is_missing)
+
+
+def operation_under_way(git_dir: Path) -> str | None:
+    """Returns what somebody has begun in a working tree and not ended, such as "rebase".
+
+    It is one of merge, rebase, am, cherry-pick, revert and bisect, or None.
+    """
+    for name, operation in _OPERATIONS:
+        if os.path.exists(git_dir / name):
+            return operation
+    return None
+
+
+def rebase_of(repo: Repository, branch: str) -> Path | None:
+    """Returns the git folder of a working tree where a branch is being rebased, else None.
+
+    HEAD is detached meanwhile, so that the branch seems free; its ref is moved at the end.
+    """
+    ref = HEADS + branch
+    folders = [repo.common, *(folder for _, folder in _linked(repo.common))]
+    for folder in folders:
+        for name in (
+            "rebase-merge/head-name",
+            "rebase-apply/head-name",
+            "rebase-merge/update-refs",
+        ):
+            try:
+                told = os.fsdecode((folder / name).read_bytes())
+            except OSError:
+                continue
+            if ref in told.splitlines():
+                return folder
+    return None
+
+
+def _linked(common: Path) -> Iterator[tuple[Path, Path]]:
+    """Yields each linked worktree's folder, as git has noted it, with its git folder."""
+    try:
+        names = sorted(os.listdir(common / "worktrees"))
+    except OSError:
+        return
+    for name in names:
+        own = common / "worktrees" / name
+        try:
+            noted = os.fsdecode((own / "gitdir").read_bytes()).rstrip("\n")
+        except OSError:
+            continue
+        yield (own / noted).parent, own
+
+
+def _checkout(
+    repo: Repository, entry: list[str], linked: dict[Path, Path], *, is_main: bool
+) -> Checkout:
+    told = dict(line.partition(" ")[::2] for line in entry)
+    path = Path(told["worktree"])
+    if is_main and repo.git_dir == repo.common and repo.top is not None:
+        path = repo.top  # in a submodule git names the git folder instead
+    head = told.get("HEAD")
+    return Checkout(
+        path=path,
+        git_dir=repo.common if is_main else linked.get(path, repo.common / "worktrees" / path.name),
+        head=head if head and head.strip("0") else None,
+        branch=told["branch"].removeprefix(HEADS) if "branch" in told else None,
+        is_main=is_main,
+        is_missing=not os.path.exists(path / ".git"),
+    )

@@ -1,0 +1,83 @@
+"""Real git repositories for tests, and what git itself says of them."""
+
+import os
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+WAIT_S = 60.0
+NAME = "Ada"
+EMAIL = "ada@example.org"
+
+
+def surroundings() -> dict[str, str]:
+    """Return the variables of a user of whom git knows nothing else."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    return {
+        **kept,
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_EDITOR": "true",
+        "LC_ALL": "C",
+    }
+
+
+def git(folder: Path, *arguments: object, stdin: bytes = b"", check: bool = True) -> str:
+    """Run git as a user does, and return what it printed, without the last line end."""
+    done = subprocess.run(
+        ["git", *map(str, arguments)],
+        cwd=folder,
+        input=stdin,
+        capture_output=True,
+        timeout=WAIT_S,
+        env=surroundings(),
+    )
+    assert not check or done.returncode == 0, os.fsdecode(done.stderr + done.stdout)
+    return os.fsdecode(done.stdout).removesuffix("\n")
+
+
+def make_repository(path: Path, files: Mapping[str, str | bytes] | None = None) -> Path:
+    """Make a repository with one commit on branch main; user.name and user.email are set in it."""
+    path.mkdir(parents=True, exist_ok=True)
+    git(path, "init", "--quiet", "--initial-branch=main")
+    git(path, "config", "user.name", NAME)
+    git(path, "config", "user.email", EMAIL)
+    commit(path, {"README.md": "# a project\n", **(files or {})}, "Begin")
+    return path
+
+
+def write(folder: Path, files: Mapping[str, str | bytes]) -> None:
+    """Write files below a folder."""
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def commit(folder: Path, files: Mapping[str, str | bytes], message: str = "Work on it") -> str:
+    """Write files, commit them as a user does, and return the commit."""
+    write(folder, files)
+    git(folder, "add", "--", *files)
+    git(folder, "commit", "--quiet", "--message", message)
+    return git(folder, "rev-parse", "HEAD")
+
+
+def content(folder: Path, name: str, at: str = "main") -> bytes | None:
+    """Return what a commit or branch holds under a name, None if it holds nothing there."""
+    done = subprocess.run(
+        ["git", "cat-file", "blob", f"{at}:{name}"],
+        cwd=folder,
+        capture_output=True,
+        env=surroundings(),
+    )
+    return done.stdout if done.returncode == 0 else None
+
+
+def patches(folder: Path) -> tuple[str, str]:
+    """Return what is half done and what is staged, as patches without blob names."""
+    drawn = [git(folder, "diff", *more, "--no-ext-diff") for more in ((), ("--cached",))]
+    half_done, staged = (
+        "\n".join(line for line in patch.split("\n") if not line.startswith(("index ", "@@")))
+        for patch in drawn
+    )
+    return half_done, staged

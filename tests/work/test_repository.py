@@ -1,0 +1,183 @@
+"""What is found out of a repository, in every shape that people keep one in."""
+
+from pathlib import Path
+
+import pytest
+from tests.work.repositories import commit, git, make_repository
+
+from thence.errors import GitFailed
+from thence.work.repository import (
+    branches,
+    checkouts,
+    checkouts_of,
+    current_branch,
+    default_branch,
+    is_ancestor,
+    operation_under_way,
+    rebase_of,
+    repository,
+    tip,
+)
+
+
+def test_repository_is_found_from_below_from_a_worktree_and_by_strange_names(tmp_path):
+    top = make_repository(tmp_path / "Über das Projekt")
+    below = top / "a folder" / "ö"
+    below.mkdir(parents=True)
+    git(top, "worktree", "add", "--quiet", "-b", "side", tmp_path / "side wörk")
+    found = repository(below)
+    assert (found.top, found.common, found.git_dir) == (top, top / ".git", top / ".git")
+    linked = repository(tmp_path / "side wörk")
+    assert (linked.top, linked.common) == (tmp_path / "side wörk", top / ".git")
+    assert linked.git_dir.parent == top / ".git/worktrees"
+    assert not found.is_bare
+
+
+def test_folder_without_repository_is_told_with_the_remedy(tmp_path):
+    with pytest.raises(GitFailed, match="not a git repository") as caught:
+        repository(tmp_path)
+    assert caught.value.hint == "git init"
+
+
+def test_bare_repository_has_no_top_and_its_worktrees_are_found(tmp_path):
+    git(make_repository(tmp_path / "origin"), "clone", "--quiet", "--bare", ".", tmp_path / "b.git")
+    bare = repository(tmp_path / "b.git")
+    assert (bare.is_bare, bare.top, bare.common) == (True, None, tmp_path / "b.git")
+    assert bare.place == bare.common
+    assert checkouts(bare) == ()
+    git(bare.common, "worktree", "add", "--quiet", tmp_path / "w", "main")
+    for seen in (bare, repository(tmp_path / "w")):
+        (only,) = checkouts(seen)
+        assert (only.path, only.branch, only.is_main) == (tmp_path / "w", "main", False)
+        assert only.git_dir == bare.common / "worktrees/w"
+
+
+def test_branches_are_given_with_their_tips_and_one_that_is_missing_is_none(tmp_path):
+    top = make_repository(tmp_path)
+    first = git(top, "rev-parse", "HEAD")
+    git(top, "branch", "größe/ä")
+    second = commit(top, {"a": "1"})
+    git(top, "tag", "größe", second)  # a name that means two things
+    repo = repository(top)
+    assert branches(repo) == {"main": second, "größe/ä": first}
+    assert tip(repo, "größe/ä") == first
+    assert tip(repo, "größe") is None
+    assert is_ancestor(repo, first, second)
+    assert not is_ancestor(repo, second, first)
+    with pytest.raises(GitFailed):
+        is_ancestor(repo, "nothing", second)
+
+
+def test_repository_before_its_first_commit_has_no_branch_and_one_checkout(tmp_path):
+    git(tmp_path, "init", "--quiet", "--initial-branch=main")
+    repo = repository(tmp_path)
+    assert branches(repo) == {}
+    (only,) = checkouts(repo)
+    assert (only.path, only.head, only.branch) == (tmp_path, None, "main")
+    assert current_branch(repo) == default_branch(repo) == "main"
+
+
+def test_detached_head_is_on_no_branch(tmp_path):
+    top = make_repository(tmp_path)
+    git(top, "checkout", "--quiet", "--detach")
+    repo = repository(top)
+    assert current_branch(repo) is None
+    assert checkouts(repo)[0].branch is None
+    assert default_branch(repo) == "main"
+
+
+def test_default_branch_is_what_origin_says_then_a_usual_name_then_the_only_one(tmp_path):
+    origin = make_repository(tmp_path / "origin")
+    git(origin, "branch", "--move", "release")
+    git(tmp_path, "clone", "--quiet", "origin", "clone")
+    clone = tmp_path / "clone"
+    assert default_branch(repository(origin)) == "release"
+    git(origin, "branch", "alpha")
+    assert default_branch(repository(origin)) == "release"  # it is the one checked out
+    git(origin, "branch", "master")
+    assert default_branch(repository(origin)) == "master"
+    git(clone, "branch", "main")
+    assert default_branch(repository(clone)) == "release"
+
+
+def test_worktree_whose_folder_is_gone_is_missing_and_counts_for_no_branch(tmp_path):
+    top = make_repository(tmp_path / "top")
+    side = tmp_path / "side"
+    git(top, "worktree", "add", "--quiet", "-b", "side", side)
+    repo = repository(top)
+    assert [each.path for each in checkouts_of(checkouts(repo), "side")] == [side]
+    side.rename(tmp_path / "elsewhere")
+    assert checkouts(repo)[1].is_missing
+    assert checkouts_of(checkouts(repo), "side") == ()
+
+
+def test_branch_checked_out_twice_is_found_twice(tmp_path):
+    top = make_repository(tmp_path / "top")
+    git(top, "worktree", "add", "--quiet", "--force", tmp_path / "again", "main")
+    found = checkouts_of(checkouts(repository(top)), "main")
+    assert [each.path for each in found] == [top, tmp_path / "again"]
+
+
+def test_working_tree_of_a_submodule_is_the_one_that_people_see(tmp_path):
+    make_repository(tmp_path / "part")
+    top = make_repository(tmp_path / "top")
+    add = ("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", tmp_path / "part")
+    git(top, *add, "part")
+    (only,) = checkouts(repository(top / "part"))
+    assert only.path == top / "part"
+    assert only.git_dir == top / ".git/modules/part"
+
+
+def two_that_differ(path: Path) -> Path:
+    top = make_repository(path, {"a": "one\n"})
+    git(top, "branch", "side")
+    commit(top, {"a": "two\n"})
+    git(top, "checkout", "--quiet", "side")
+    commit(top, {"a": "three\n"})
+    return top
+
+
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        (("merge", "main"), "merge"),
+        (("rebase", "main"), "rebase"),
+        (("rebase", "--apply", "main"), "rebase"),
+        (("cherry-pick", "main"), "cherry-pick"),
+        (("revert", "--no-edit", "side~1"), "revert"),
+        (("bisect", "start", "side", "side~1"), "bisect"),
+    ],
+)
+@pytest.mark.parametrize("is_linked", [False, True])
+def test_operation_of_the_user_is_seen_until_it_ends(tmp_path, command, name, is_linked):
+    top = two_that_differ(tmp_path / "top")
+    if name == "revert":
+        commit(top, {"a": "four\n"})
+    if is_linked:
+        git(top, "checkout", "--quiet", "main")
+        git(top, "worktree", "add", "--quiet", tmp_path / "side", "side")
+        top = tmp_path / "side"
+    repo = repository(top)
+    assert operation_under_way(repo.git_dir) is None
+    git(top, *command, check=False)
+    assert operation_under_way(repo.git_dir) == name
+    assert (rebase_of(repo, "side") == repo.git_dir) == (name == "rebase")
+    assert rebase_of(repo, "main") is None
+    git(top, command[0], "reset" if name == "bisect" else "--abort")
+    assert operation_under_way(repo.git_dir) is None
+    assert rebase_of(repo, "side") is None
+
+
+def test_patches_being_applied_are_an_operation(tmp_path):
+    top = two_that_differ(tmp_path)
+    patch = git(top, "format-patch", "--stdout", "-1", "main")
+    git(top, "am", stdin=patch.encode(), check=False)
+    assert operation_under_way(repository(top).git_dir) == "am"
+
+
+def test_branch_that_a_stacked_rebase_will_move_is_in_use(tmp_path):
+    top = two_that_differ(tmp_path)
+    git(top, "branch", "middle")
+    commit(top, {"b": "1\n"})
+    git(top, "rebase", "--update-refs", "main", check=False)
+    assert rebase_of(repository(top), "middle") == top / ".git"
