@@ -6,6 +6,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
+from msgspec.structs import replace
+
 from thence.core.event import Event
 from thence.core.guard import Unchanged
 from thence.core.position import Position
@@ -23,6 +25,7 @@ from thence.work.board import fold
 from thence.work.commits import Commit, commit_on
 from thence.work.daylines import FOLDER, Splice, splices
 from thence.work.emitter import EventEmitter
+from thence.work.existing import as_events, history_in
 from thence.work.naming import resolve
 from thence.work.planning import Planning
 from thence.work.project import find_project
@@ -80,6 +83,21 @@ class Desk:
         self.since = Position().after(events)
         self.board = fold(events, self.project.uuid, self.project.aliases)
         return self.board
+
+    def with_existing(self) -> Board:
+        """Returns the board with the packages that planning files alone tell of."""
+        features = {**self.board.features}
+        for slug in self.planning.slugs():
+            if slug in features and features[slug].created_event:
+                continue
+            told = as_events(history_in(self.planning, slug, None), self.project.uuid)
+            found = fold(told, self.project.uuid).features.get(slug)
+            if found is None:
+                continue
+            known = features.get(slug)
+            packages = {**found.packages, **known.packages} if known else found.packages
+            features[slug] = replace(known or found, packages=dict(sorted(packages.items())))
+        return replace(self.board, features=dict(sorted(features.items())))
 
     def feature(self, given: str | None) -> FeatureState:
         """Returns the feature that is meant: the given one, that of this worktree, the only one.
@@ -178,9 +196,7 @@ class Desk:
         self.said += events
         return events
 
-    def commit(
-        self, branch: str, changes: Mapping[str, Splice], message: str
-    ) -> Commit | None:
+    def commit(self, branch: str, changes: Mapping[str, Splice], message: str) -> Commit | None:
         """Commits planning files on a branch, with all events that it lacks.
 
         Where it can't be made now it is told in `notes`, and the next commit brings it.
