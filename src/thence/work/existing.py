@@ -12,7 +12,7 @@ from thence.core.vocabulary import WORK
 from thence.work.events import aggregate_of
 from thence.work.legacy import Happened, History, history_of
 from thence.work.planning import Planning
-from thence.work.tasks import parse
+from thence.work.tasks import parse as parse_tasks
 
 FOLDER = "tasks"
 
@@ -29,7 +29,7 @@ def history_in(planning: Planning, slug: str, branch: str | None) -> History:
             data = planning.read(branch, f"{folder}/{name}")
             if data is not None:
                 files[f"{folder}/{name}"] = data
-    return history_of(slug, meta, parse(tasks, path) if tasks is not None else None, files)
+    return history_of(slug, meta, parse_tasks(tasks, path) if tasks is not None else None, files)
 
 
 def as_events(history: History, project_uuid: str) -> list[Event]:

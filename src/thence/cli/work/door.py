@@ -65,4 +65,4 @@ def run(
     else:
         for line in result.lines:
             voice.say(line)
-    return 0
+    return result.exit_code
