@@ -83,7 +83,7 @@ def with_field(data: bytes, key: str, value: Scalar, file: str = "") -> bytes:
     if block is None:
         start = 3 if data.startswith(b"\xef\xbb\xbf") else 0
         newline = "\r\n" if b"\r\n" in data[: data.find(b"\n") + 1] else "\n"
-        lines = ("---", f"{key}: {_written(value)}", "---", "")
+        lines = ("---", f"{key}: {written(value)}", "---", "")
         return data[:start] + newline.join(lines).encode() + data[start:]
     reading = _Reading(file, block.yaml)
     values = dict(reading.values())
@@ -96,8 +96,25 @@ def with_field(data: bytes, key: str, value: Scalar, file: str = "") -> bytes:
     except PlanningError:
         is_read_back = False
     if not is_read_back:
-        raise reading.fault(0, f"{key} can't be changed alone", f"set {key}: {_written(value)}")
+        raise reading.fault(0, f"{key} can't be changed alone", f"set {key}: {written(value)}")
     return data[: block.start] + yaml.encode() + data[block.end :]
+
+
+def written(value: Scalar, style: str | None = None) -> str:
+    """Writes a value as YAML on one line, in quotes where they are needed or were before.
+
+    `style` is the quote that was there; a text is in its kind of quotes again.
+    """
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value)
+    if style == "'" and not _CONTROL.search(value):
+        return "'" + value.replace("'", "''") + "'"
+    if style != '"' and _PLAIN.fullmatch(value) and value.lower() not in _WORDS:
+        return value
+    quoted = json.dumps(value, ensure_ascii=False)
+    return _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", quoted)
 
 
 class _Reading:
@@ -129,7 +146,7 @@ class _Reading:
             hint = "write each field on a line of its own"
             raise self.fault(self._root.start_mark.index, "the fields stand in braces", hint)
         indent = " " * (self._root.start_mark.column if self._root is not None else 0)
-        return f"{self._yaml}{indent}{key}: {_written(value)}{newline}"
+        return f"{self._yaml}{indent}{key}: {written(value)}{newline}"
 
     def fault(self, index: int, cause: str, hint: str) -> PlanningError:
         """Returns the error for a place in the YAML, an index of its characters."""
@@ -140,14 +157,14 @@ class _Reading:
     def _replaced(self, key_node: Any, node: Any, value: Scalar) -> str:
         start, end = node.start_mark.index, node.end_mark.index
         if node.id != "scalar":
-            hint = f"make it {_written(value)}"
+            hint = f"make it {written(value)}"
             raise self.fault(start, f"{key_node.value} holds more than one value", hint)
         if start == end:  # nothing was said: the value comes right behind the colon
             colon = self._yaml.find(":", key_node.end_mark.index) + 1
-            return f"{self._yaml[:colon]} {_written(value)}{self._yaml[colon:]}"
+            return f"{self._yaml[:colon]} {written(value)}{self._yaml[colon:]}"
         was = self._yaml[start:end]
         lines_end = was[len(was.rstrip("\r\n")) :]
-        return self._yaml[:start] + _written(value, node.style) + lines_end + self._yaml[end:]
+        return self._yaml[:start] + written(value, node.style) + lines_end + self._yaml[end:]
 
     def _mapping(self) -> Any:
         """Returns the node of the map that the fields are; None where there are none."""
@@ -241,17 +258,3 @@ def _scalar(tag: str, text: str) -> Scalar | float | None:
     except ValueError:  # 028 and 1:30 are texts
         pass
     return text
-
-
-def _written(value: Scalar, style: str | None = None) -> str:
-    """Writes a value as YAML on one line, in quotes where they are needed or were before."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int):
-        return str(value)
-    if style == "'" and not _CONTROL.search(value):
-        return "'" + value.replace("'", "''") + "'"
-    if style != '"' and _PLAIN.fullmatch(value) and value.lower() not in _WORDS:
-        return value
-    quoted = json.dumps(value, ensure_ascii=False)
-    return _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", quoted)
