@@ -14,7 +14,7 @@ from thence.work.refs import BranchMoved, moving
 from thence.work.repository import Checkout, Repository, checkouts, checkouts_of, rebase_of
 
 ATTEMPTS_MAX = 20
-_LOCK = "thence/commits.lock"
+LOCK = "thence/commits.lock"
 
 
 class Author(NamedTuple):
@@ -56,10 +56,10 @@ def commit_on(
     Raises GitFailed with nothing written: `recoverable` if the user is in the middle of an
     operation there, or holds the lock of the index.
     """
-    with held(repo.common / _LOCK):
+    with held(repo.common / LOCK) as lock:
         for _ in range(ATTEMPTS_MAX):
             try:
-                return _attempt(repo, branch, changes, message, author)
+                return _attempt(repo, branch, changes, message, author, lock)
             except BranchMoved as error:
                 words = error.words
     raise failure(
@@ -77,6 +77,7 @@ def _attempt(
     wanted: Mapping[str, Splice],
     message: str,
     author: Author | None,
+    lock: int,
 ) -> Commit | None:
     with objects(repo) as store, ExitStack() as landings:
         found = store.commit(f"refs/heads/{branch}")
@@ -91,7 +92,7 @@ def _attempt(
         trees = _trees(repo, branch, is_new=parent is None)
         landed = []
         for each in trees:
-            landing = Landing(each)
+            landing = Landing(each, lock)
             landings.callback(landing.end)
             landing.begin()
             landing.prepare(store, changes)
