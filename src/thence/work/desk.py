@@ -26,7 +26,7 @@ from thence.work.commits import Commit, commit_on
 from thence.work.daylines import FOLDER, Splice, splices
 from thence.work.emitter import EventEmitter
 from thence.work.existing import as_events, history_in
-from thence.work.naming import resolve
+from thence.work.naming import is_wp_id, resolve, wp_id_of
 from thence.work.planning import Planning
 from thence.work.project import find_project
 from thence.work.refusals import ErrorStore
@@ -63,6 +63,7 @@ class Desk:
         self.pending: ThenceError | None = None
         self.board = Board()
         self.since = Position()
+        self._about: str | None = None
 
     @property
     def repo(self) -> Repository:
@@ -104,6 +105,11 @@ class Desk:
 
         Raises PlanningError that lists the features.
         """
+        found = self._feature(given)
+        self._about = found.slug
+        return found
+
+    def _feature(self, given: str | None) -> FeatureState:
         known = self.board.features
         here = self.planning.feature_here()
         if given is None and here in known:
@@ -274,19 +280,20 @@ class Desk:
     def _tell_failure(self, operation: str, entity: str, error: ThenceError) -> None:
         kind = "validation" if isinstance(error, (Refused, ValueError)) else "runtime"
         reason = f"{error.message}: {error.cause}" if error.cause else error.message
-        feature, _, name = entity.rpartition("/")
+        with suppress(PlanningError):
+            entity = wp_id_of(entity)
         payload = {
             "error_type": kind,
-            "error_message": reason,
-            "wp_id": name if name.startswith("WP") and feature else None,
+            "error_message": f"{operation}: {reason}",
+            "wp_id": entity if self._about and is_wp_id(entity) else None,
             "agent_id": self.actor,
         }
         try:
-            self.say(Said("ErrorLogged", payload, feature or name or None))
+            self.say(Said("ErrorLogged", payload, self._about))
             if isinstance(error, Refused):
                 self.errors.add(
                     error.guard,
-                    entity_id=entity,
+                    entity_id=f"{self._about}/{entity}" if self._about else entity,
                     attempted_operation=operation,
                     reason=reason,
                     context={"remedy": error.hint, "actor": self.actor},

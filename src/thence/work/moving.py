@@ -1,5 +1,7 @@
 """Moving a package on the board: decided by what was read, appended if that still stands."""
 
+from typing import Literal
+
 from msgspec.structs import replace
 
 from thence.core.guard import Unchanged
@@ -16,7 +18,7 @@ from thence.work.tasks import Package, parse
 from thence.work.transitions import DECIDING_TYPES
 from thence.work.transitions import move as decide
 from thence.work.verdict import Facts, Move, Refusal
-from thence.work.worktrees import has_commits, state_of
+from thence.work.worktrees import state_of, uncommitted
 
 
 def move(desk: Desk, slug: str, wp_id: str, to: str, facts: Facts) -> Move:
@@ -51,9 +53,9 @@ def facts_of(
     worktree, commits = None, None
     if desk.project.repo is not None:
         branch = branch_of(feature.slug, wp_id)
-        worktree = state_of(desk.repo, desk.project.root / worktree_of(feature.slug, wp_id))
+        worktree = _worktree(desk, feature.slug, wp_id)
         if tip(desk.repo, branch) is not None:
-            commits = has_commits(desk.repo, branch, desk.target_of(feature))
+            commits = _has_commits(desk, branch, desk.target_of(feature))
     return Facts(
         actor=actor_of(desk, feature, wp_id),
         reason=reason,
@@ -62,6 +64,19 @@ def facts_of(
         has_commits=commits,
         open_subtasks=open_subtasks(desk, feature, wp_id),
     )
+
+
+def _worktree(desk: Desk, slug: str, wp_id: str) -> Literal["clean", "dirty"] | None:
+    path = desk.project.root / worktree_of(slug, wp_id)
+    found = state_of(desk.repo, branch_of(slug, wp_id), path)
+    if found.kind == "moved":
+        return "dirty" if uncommitted(found.path) else "clean"
+    return found.kind if found.kind in ("clean", "dirty") else None
+
+
+def _has_commits(desk: Desk, branch: str, target: str) -> bool:
+    arguments = ("rev-list", "--count", "--max-count=1", branch, f"^{target}", "--")
+    return desk.repo.git.run(*arguments, doing="could not look into").strip() != b"0"
 
 
 def actor_of(desk: Desk, feature: FeatureState, wp_id: str) -> str:

@@ -10,13 +10,10 @@ from thence.work.store import Said
 from thence.work.tasks import Package, Subtask, parse, tick
 
 
-def mark_status(
-    desk: Desk, given: Sequence[str], *, is_done: bool = True, feature: str | None = None
-) -> Result:
-    """Ticks subtasks, or opens them again, and commits tasks.md on the feature's target branch.
+def mark_status(desk: Desk, given: Sequence[str], *, feature: str | None = None) -> Result:
+    """Ticks subtasks, and commits tasks.md on the feature's target branch.
 
-    Each that is ticked is a SubtaskCompleted; one that is opened again a note on its package.
-    Raises PlanningError for a subtask that tasks.md lacks.
+    Each that was open is a SubtaskCompleted. Raises PlanningError for one that tasks.md lacks.
     """
     desk.look()
     found = desk.feature(feature)
@@ -25,25 +22,20 @@ def mark_status(
     data = desk.planning.read(branch, path)
     packages = parse(data, path).packages if data is not None else ()
     chosen = [_found(name.upper(), packages, path) for name in given]
-    changed = [(package, each) for package, each in chosen if each.is_done != is_done]
-    said = [
-        _said(package, each, is_done, found.slug, desk.store.actor) for package, each in changed
-    ]
-    if said:
-        desk.say(*said)
+    changed = [(package, each) for package, each in chosen if not each.is_done]
     commit = None
     if changed:
+        desk.say(*(_said(package, each, found.slug) for package, each in changed))
         ids = [each.id for _, each in changed]
-        word = "done" if is_done else "open again"
-        message = f"{', '.join(ids)} of {found.slug}: {word}"
-        commit = desk.commit(branch, {path: _ticked(ids, is_done, path)}, message)
+        message = f"{', '.join(ids)} of {found.slug}: done"
+        commit = desk.commit(branch, {path: _ticked(ids, path)}, message)
     told = {
         "feature_slug": found.slug,
         "subtasks": [each.id for _, each in chosen],
         "changed": [each.id for _, each in changed],
         "commit": commit.oid if commit else None,
     }
-    lines = [_line(package, each, is_done) for package, each in chosen]
+    lines = [_line(package, each) for package, each in chosen]
     return desk.result(told, lines)
 
 
@@ -61,30 +53,22 @@ def _found(name: str, packages: Sequence[Package], path: str) -> tuple[Package, 
     )
 
 
-def _said(package: Package, each: Subtask, is_done: bool, slug: str, actor: str) -> Said:
-    if is_done:
-        payload = {
-            "work_package_id": package.wp_id,
-            "subtask_index": each.id,
-            "subtask_text": each.text or each.id,
-        }
-        return Said("SubtaskCompleted", payload, slug)
-    note = {
-        "wp_id": package.wp_id,
-        "entry_type": "note",
-        "entry_content": f"{each.id} is open again: {each.text}",
-        "author": actor,
+def _said(package: Package, each: Subtask, slug: str) -> Said:
+    payload = {
+        "work_package_id": package.wp_id,
+        "subtask_index": each.id,
+        "subtask_text": each.text or each.id,
     }
-    return Said("HistoryAdded", note, slug)
+    return Said("SubtaskCompleted", payload, slug)
 
 
-def _ticked(ids: Sequence[str], is_done: bool, path: str) -> Splice:
+def _ticked(ids: Sequence[str], path: str) -> Splice:
     def splice(data: bytes | None) -> bytes | None:
         if data is None:
             return None
         for name in ids:
             try:
-                data = tick(data, name, is_done, path)
+                data = tick(data, name, True, path)
             except PlanningError:  # half-done work of the user's that lacks the box
                 continue
         return data
@@ -92,7 +76,6 @@ def _ticked(ids: Sequence[str], is_done: bool, path: str) -> Splice:
     return splice
 
 
-def _line(package: Package, each: Subtask, is_done: bool) -> str:
-    box = "x" if is_done else " "
-    already = "  (it was already)" if each.is_done == is_done else ""
-    return f"[{box}] {each.id} {each.text}  ({package.wp_id}){already}"
+def _line(package: Package, each: Subtask) -> str:
+    already = "  (it was already)" if each.is_done else ""
+    return f"[x] {each.id} {each.text}  ({package.wp_id}){already}"
