@@ -98,10 +98,11 @@ class EventStore:
         replica = self.replica
         replica.prepare()
         causation_id = new_id() if len(said) > 1 else None
+        before: dict[str, str] = {}
         drafts = [
             draft
             for one in said
-            for draft in replica.drafting.made(*self._members(one, causation_id))
+            for draft in replica.drafting.made(*self._members(one, causation_id, before))
         ]
         wanted = [one.event_id for one in said]
 
@@ -149,7 +150,8 @@ class EventStore:
     ) -> None:
         self.close()
 
-    def _members(self, said: Said, causation_id: str | None) -> _Drafted:
+    def _members(self, said: Said, causation_id: str | None, before: dict[str, str]) -> _Drafted:
+        """Returns what to draft; `before` has the last event of this append by its subject."""
         payload = checked(said.event_type, said.payload)
         aggregate_type, aggregate_id = aggregate_of(said.event_type, payload, said.feature)
         members = {
@@ -164,9 +166,12 @@ class EventStore:
             "actor": said.actor or self.actor,
             "payload": payload,
         }
-        heads = self.replica.heads(self.subject(said.feature, aggregate_id))
+        subject = self.subject(said.feature, aggregate_id)
+        last = before.get(subject)
+        heads = [last] if last else [head.event_id for head in self.replica.heads(subject)]
+        before[subject] = said.event_id
         around = current_causes() or self.replica.origin.causes
-        causes = (*said.caused_by, *around, *(head.event_id for head in heads))
+        causes = (*said.caused_by, *around, *heads)
         external = self.replica.origin.external(causes)
         never: tuple[bool, None] = (False, None)
         return said.event_type, members, causes, said.event_id, never, external, said.timestamp

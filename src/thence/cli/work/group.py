@@ -12,12 +12,14 @@ Example:
 # name: the module that holds the command of that name, and its line in the help
 TABLE = {
     "accept": ("accept", "Move what is reviewed and merged to done."),
+    "add": ("add", "Add a package without a spec."),
     "add-history": ("add_history", "Keep what you have to say about a package."),
     "conflicts": ("conflicts", "Show what clones have written at once and can't both stand."),
     "errors": ("errors", "Show what was refused of late, and what to do about it."),
     "finalize-tasks": ("finalize_tasks", "Make work packages of what tasks.md says."),
     "gate": ("gate", "Set a gate before a package, or tell what it has come to."),
     "implement": ("implement", "Take a package, and make the worktree that it is done in."),
+    "import": ("import_history", "Bring the history in planning files into the log, once."),
     "init": ("init", "Make this repository a project, and tell coding agents how to use it."),
     "mark-status": ("mark_status", "Tick the boxes of subtasks in tasks.md."),
     "move-task": ("move_task", "Move a package to another lane, if its guards let it through."),
