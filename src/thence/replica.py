@@ -92,11 +92,11 @@ class Replica:
         self.answers = Answers(disk, folder, vocabulary)
         self.notice = NoticeMaker(vocabulary, context or {}, partial(known_id, disk, folder))
         self._tell = tell = guarded(tell or warn)
-        self._writer = SegmentWriter(disk, folder, vocabulary, self.notice, tell, max_file_size)
-        self.committer = Committer(self._writer, self.notice, max_queue_size, on_full, tell)
+        self.writer = SegmentWriter(disk, folder, vocabulary, self.notice, tell, max_file_size)
+        self.committer = Committer(self.writer, self.notice, max_queue_size, on_full, tell)
         self.drafting = Drafting(vocabulary, self.notice, self.answers.heads)
         self._is_prepared = False
-        witness = self._writer.numbers.witness
+        witness = self.writer.numbers.witness
         self.origin = Origin(received, witness, partial(known_info, disk, folder))
         watch_forks(self.committer)
         self._closing = finalize(self, self.committer.close, CLOSE_S)
@@ -109,7 +109,7 @@ class Replica:
     @property
     def current_size(self) -> int:
         """Its size in bytes, as far as this process has written or seen it."""
-        return self._writer.current_size
+        return self.writer.current_size
 
     @property
     def durability(self) -> Durability:
@@ -145,7 +145,7 @@ class Replica:
             condition = Condition.of(guard, event_id)
             return self._last(self.committer.append_all(drafts, timeout_s, condition))
         except OutcomeUnknown as unknown:
-            raise retriable(unknown, self._writer, drafts, self._last) from unknown.__cause__
+            raise retriable(unknown, self.writer, drafts, self._last) from unknown.__cause__
 
     def append_many(
         self, events: Iterable[Mapping[str, Any]], *, timeout_s: float = 30
@@ -168,7 +168,7 @@ class Replica:
         try:
             return chosen(self.committer.append_all(drafts, timeout_s))
         except OutcomeUnknown as unknown:
-            raise retriable(unknown, self._writer, drafts, chosen) from unknown.__cause__
+            raise retriable(unknown, self.writer, drafts, chosen) from unknown.__cause__
 
     async def append_async(
         self,
@@ -198,7 +198,7 @@ class Replica:
             await future
             return self._last(waiting.result())
         except OutcomeUnknown as unknown:
-            raise retriable(unknown, self._writer, drafts, self._last) from unknown.__cause__
+            raise retriable(unknown, self.writer, drafts, self._last) from unknown.__cause__
         finally:
             self.committer.callers.leave()
 
@@ -215,7 +215,7 @@ class Replica:
         `thence.step` calls it. In a simulation's log the stream is the run, the folder's
         name, where none is given. Raises what `append` raises.
         """
-        if words[2] is None and self.vocabulary.mark:
+        if words[2] is None and self.vocabulary.is_folder_stream:
             words = (*words[:2], self.folder.absolute().name)
         drafts = self._draft(event_type, payload, words, caused_by, None, (ends is None, ends))
         return self._last(self.committer.append_all(drafts, _STEP_S))

@@ -135,11 +135,11 @@ def test_child_counts_anew_and_leaves_the_files_of_its_parent_open(tmp_path):
 
     def child():
         assert (log.committer.failed_count, log.committer.drops.count) == (0, 0)
-        assert log._writer._descriptor is None
+        assert log.writer._descriptor is None
         assert log.close()
 
     in_child(child)
-    descriptor = log._writer._descriptor
+    descriptor = log.writer._descriptor
     assert os.fstat(descriptor).st_size == (tmp_path / "events.jsonl").stat().st_size
     assert log.committer.failed_count == 7
     log.append("after")

@@ -80,10 +80,10 @@ def test_file_that_was_cut_is_not_durable_beyond_its_end(tmp_path):
         log.append("a")
         half = path.stat().st_size
         log.append("b")
-        page, file = log._writer.page, OS_DISK.path_id(str(path))[0]
+        page, file = log.writer.page, OS_DISK.path_id(str(path))[0]
         assert page.durable_offset(file) == path.stat().st_size
         os.truncate(path, half)
-        log._writer._settle()
+        log.writer._settle()
         assert page.durable_offset(file) <= half
 
 
@@ -208,7 +208,7 @@ def test_forked_child_takes_a_slot_of_its_own(tmp_path):
     with thence.open(tmp_path) as log:
         log.emit("t")
         log.flush()
-        page = log._writer.page
+        page = log.writer.page
 
         def child():
             assert not page.is_mapped

@@ -155,7 +155,7 @@ os.kill(os.getpid(), signal.SIGKILL)
     started(code, tmp_path).communicate()
     with thence.open(tmp_path) as log:
         log.append("t")
-        assert log._writer.page.dead() == []
+        assert log.writer.page.dead() == []
     assert [event.seq for event in thence.open(tmp_path).read()] == [1, 2, 3]
 
 
@@ -166,7 +166,7 @@ def test_events_that_were_told_as_failed_are_not_told_as_lost(tmp_path):
         full.faults["sync_data"] = OSError(errno.EIO, "broken")
         for _ in range(5):
             log.emit("t")
-        page = log._writer.page
+        page = log.writer.page
         log.close()
         assert log.committer.failed_count == 5
         assert page._accepted == page._committed == 5

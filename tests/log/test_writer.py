@@ -383,7 +383,7 @@ def test_file_that_can_not_be_closed_is_closed_all_the_same(tmp_path):
         log.append("t")
     log = Replica(tmp_path, PLAIN, disk=FailingDisk(), max_file_size=10)
     log.append("t")
-    log._writer._disk = Failing()
+    log.writer._disk = Failing()
     log.append("t")
     log.emit("t")
     assert log.close()

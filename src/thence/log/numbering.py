@@ -1,18 +1,24 @@
 """The numbers that a log gives out next: seq and lamport_clock, under one node_id.
 
 They are taken from what stands in the segments, nowhere else: what was read is taken over,
-what was written is counted, and a clock from elsewhere is witnessed.
+what was written is counted, and a clock from elsewhere is witnessed. Lines of other nodes that
+are relayed keep their own numbers; only their clocks count here.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from thence.core.codec import LINE_BYTES_MAX, Draft, stamper
+from thence.core.codec import LINE_BYTES_MAX, Draft, numbers, stamper
 from thence.log.disk import Disk
 from thence.log.recovery import last_numbers
 from thence.log.segment import older_names
 
 CLOCK_AHEAD_MAX = 2**40
+
+
+def relayed(line: bytes) -> Draft:
+    """Returns a whole line of another node as a draft, newline included."""
+    return Draft("", b"", line)
 
 
 class Numbering:
@@ -28,6 +34,8 @@ class Numbering:
         self._stamp = stamper("")
         self._lamport_clock = 0
         self._received: list[int] = []
+        self._relays = False
+        self._uncounted: list[int] = []
         self.node_id = ""
         self.forerunner = ""
         self.seq = 0
@@ -44,12 +52,44 @@ class Numbering:
         """Returns the lines of events that will be written next; `count` counts them then."""
         if self._received:
             self._take_received()
+        if self._relays:
+            return self._stamp_some(drafts)
         return self._stamp(drafts, self.seq + 1, self._lamport_clock + 1)
 
     def count(self, written: int) -> None:
         """Takes the numbers of so many events as given out."""
-        self.seq += written
-        self._lamport_clock += written
+        if not self._relays:
+            self.seq += written
+            self._lamport_clock += written
+            return
+        for clock in self._uncounted[:written]:
+            if clock:  # a relayed line
+                self._lamport_clock = max(self._lamport_clock, clock)
+            else:
+                self.seq += 1
+                self._lamport_clock += 1
+        del self._uncounted[:written]
+
+    def relay(self) -> None:
+        """Has drafts that `relayed` made pass unstamped, among others that are stamped."""
+        self._relays = True
+
+    def _stamp_some(self, drafts: Sequence[Draft]) -> list[bytes]:
+        lines: list[bytes] = []
+        clocks: list[int] = []
+        seq, clock = self.seq, self._lamport_clock
+        for draft in drafts:
+            if draft.head:
+                seq, clock = seq + 1, clock + 1
+                lines += self._stamp((draft,), seq, clock)
+                clocks.append(0)
+            else:
+                lines.append(draft.tail)
+                known = numbers(draft.tail)
+                clocks.append(known[2] if known else 1)
+                clock = max(clock, clocks[-1])
+        self._uncounted = clocks
+        return lines
 
     def witness(self, lamport_clock: int) -> None:
         """Has all that is written from now on carry a larger clock than one from elsewhere.

@@ -160,13 +160,14 @@ class _Check:
 
     def _order(self, line: Line, event: Event, is_first: bool) -> None:
         node = self._nodes.setdefault(event.node_id, Stretches())
+        is_late = event.seq < node.last and event.node_id not in self._own  # relayed later
         is_new = node.add(event.seq)
         if not is_first:
             return
         if not is_new:
             reason = f"the number {event.seq} of node {event.node_id} is given twice"
             self._add(self._at(line, "number_repeated", reason, event))
-        if event.lamport_clock <= node.clock:
+        if event.lamport_clock <= node.clock and not is_late:
             reason = f"the clock goes back from {node.clock} to {event.lamport_clock}"
             self._add(self._at(line, "clock_back", reason, event))
         node.clock = max(node.clock, event.lamport_clock)

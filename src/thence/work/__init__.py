@@ -1,1 +1,17 @@
-"""The office: work packages, done by people and coding agents in git worktrees."""
+"""The work host: features cut into work packages, done by people and agents in git worktrees."""
+
+from thence.work.decorators import with_error_store, with_event_store
+from thence.work.emitter import EventEmitter, Outcome, get_emitter
+from thence.work.refusals import ErrorStore
+from thence.work.store import EventStore, Said
+
+__all__ = [
+    "ErrorStore",
+    "EventEmitter",
+    "EventStore",
+    "Outcome",
+    "Said",
+    "get_emitter",
+    "with_error_store",
+    "with_event_store",
+]

@@ -1,0 +1,82 @@
+"""Events of other nodes put into a log as they stand: verified, once, their clocks witnessed.
+
+A line keeps its numbers and its checksum: it is the same event here as there. What does not
+verify, what is here already, and what no log may believe stays out and is told.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from thence.core.codec import BadLine, parse
+from thence.core.event import Event
+from thence.core.vocabulary import Vocabulary
+from thence.log import reader
+from thence.log.disk import Disk
+from thence.log.identity import known_node_ids
+from thence.log.lock import WAIT_S
+from thence.log.numbering import CLOCK_AHEAD_MAX, relayed
+from thence.log.writer import Notice, SegmentWriter, Tell
+
+
+class Relayed(NamedTuple):
+    """What became of lines: `taken` are in the log and durable, `known` were there before.
+
+    `bad` are no events. `parked` carry a clock more than 2^40 ahead of this log; `ours` carry
+    this log's own node_id, and the log lacks them: it was restored from an old copy.
+    """
+
+    taken: tuple[Event, ...]
+    known: int
+    bad: tuple[tuple[bytes, BadLine], ...]
+    parked: tuple[Event, ...]
+    ours: tuple[Event, ...]
+
+
+def relay(
+    disk: Disk,
+    folder: Path,
+    vocabulary: Vocabulary,
+    lines: Iterable[bytes],
+    notice: Notice,
+    tell: Tell,
+    timeout_s: float = WAIT_S,
+) -> Relayed:
+    """Appends lines of other nodes, without their newlines, that the log lacks.
+
+    It returns when they are durable. The caller sees to it that nobody relays the same lines
+    at once; if somebody does, readers serve them once. Raises what an append raises.
+    """
+    held = {event.event_id: event for event in reader.events(disk, folder, vocabulary)}
+    clock = max((event.lamport_clock for event in held.values()), default=0)
+    own = known_node_ids(disk, folder)
+    taken: dict[str, Event] = {}
+    bad, parked, ours = [], [], []
+    known = 0
+    for line in lines:
+        event = parse(line, vocabulary)
+        if isinstance(event, BadLine):
+            bad.append((line, event))
+        elif event.event_id in held or event.event_id in taken:
+            known += 1
+        elif event.lamport_clock > clock + CLOCK_AHEAD_MAX:
+            parked.append(event)
+        elif event.node_id in own and not event.is_foreign:
+            ours.append(event)
+        else:
+            taken[event.event_id] = event
+    if taken:
+        _write(SegmentWriter(disk, folder, vocabulary, notice, tell), taken.values(), timeout_s)
+    return Relayed(tuple(taken.values()), known, tuple(bad), tuple(parked), tuple(ours))
+
+
+def _write(writer: SegmentWriter, events: Iterable[Event], timeout_s: float) -> None:
+    writer.numbers.relay()
+    try:
+        drafts = [relayed(event.line + b"\n") for event in events]
+        outcomes, error = writer.write(drafts, timeout_s)
+        writer.sync(outcomes)
+        if error is not None:
+            raise error
+    finally:
+        writer.close()

@@ -1,0 +1,15 @@
+"""The court: events in, findings out, equal wherever the same events are held."""
+
+from thence.merge.conflicts import Conflict, find_conflicts
+from thence.merge.crdt import merge_counter, merge_gset
+from thence.merge.fold import fold
+from thence.merge.policies import state_machine_merge
+
+__all__ = [
+    "Conflict",
+    "find_conflicts",
+    "fold",
+    "merge_counter",
+    "merge_gset",
+    "state_machine_merge",
+]

@@ -1,0 +1,205 @@
+"""Conflicts: what was written on one subject at once though it can't all stand.
+
+Events of one subject and slot fall into *stretches*: an event stands in one with each that it
+is concurrent with, and whatever comes behind a stretch was caused by all of it. A stretch
+that writes different values at once is one conflict, open until an event comes that has
+seen all of it. Everything is told from the events given: two who hold the same see the same.
+"""
+
+from bisect import bisect_left
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+
+import msgspec
+
+from thence.core.event import Event, Header
+from thence.core.order import totally_ordered
+from thence.core.vocabulary import Vocabulary
+from thence.merge.fold import counting
+from thence.merge.policies import Dispute, Slot, SlotOf, slots_of
+from thence.merge.written import Written, swept
+
+
+class Conflict(msgspec.Struct, frozen=True):
+    """Events on one subject, in total order, that can't all stand, and the one that does.
+
+    Each of them is concurrent with another of them. `rule` is the name of the policy that
+    settled it, None with `winner` None where none did. It is provisional while a cause that
+    any of the events goes back to isn't held. `resolved_by` is the first event on the slot
+    that has seen all of them; None while the conflict is open.
+    """
+
+    subject: str
+    slot: str
+    events: tuple[Event, ...]
+    rule: str | None
+    winner: Event | None
+    is_provisional: bool
+    resolved_by: Event | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether nobody has gone on with all of the events in sight."""
+        return self.resolved_by is None
+
+
+class Judgement(msgspec.Struct, frozen=True):
+    """What the causes of the events of all subjects say.
+
+    `heads` are the events on each subject that no other event on it goes back to, in total
+    order; `beaten` the ids of events on the side of a conflict that lost.
+    """
+
+    conflicts: tuple[Conflict, ...]
+    heads: Mapping[str, tuple[Event, ...]]
+    beaten: frozenset[str]
+
+
+def find_conflicts(
+    events: Iterable[Event], vocabulary: Vocabulary, slot_of: SlotOf | None = None
+) -> tuple[Conflict, ...]:
+    """Returns all conflicts among the events, resolved ones too, ordered by subject and time.
+
+    The events are all that is held of a log, in any order: causes are followed through events
+    on other subjects. `slot_of` says what an event writes and which policies settle it; as a
+    rule the vocabulary does.
+    """
+    ordered = totally_ordered(events)
+    _, twins = counting(ordered)
+    subjects = [vocabulary.subject_of(event) for event in ordered]
+    return judged(ordered, subjects, slot_of or slots_of(vocabulary), twins).conflicts
+
+
+def judged(
+    ordered: Sequence[Event],
+    subjects: Sequence[str | None],
+    slot_of: SlotOf,
+    twins: Mapping[str, str],
+) -> Judgement:
+    """Judges events in total order, each with its subject; twins don't count (`merge.fold`).
+
+    Subjects on which each event names the one before cost next to nothing.
+    """
+    headers = [event.header for event in ordered]
+    last, tangled = _straight(headers, subjects, twins)
+    heads: dict[str, tuple[Event, ...]] = {
+        subject: (ordered[rank],) for subject, rank in last.items()
+    }
+    if not tangled:
+        return Judgement((), heads, frozenset())
+    conflicts: list[Conflict] = []
+    beaten: set[str] = set()
+    for subject, written in swept(ordered, headers, subjects, tangled, twins):
+        heads[subject] = written.told(written.heads())
+        for slot, numbers in _by_slot(written.events, slot_of):
+            for stretch in _stretches(written, numbers):
+                if _is_in_dispute(slot, written, stretch):
+                    conflict, lost = _settled(subject, slot, written, stretch)
+                    conflicts.append(conflict)
+                    beaten.update(lost)
+    conflicts.sort(key=lambda each: (each.subject, each.slot, each.events[0].order_key))
+    return Judgement(tuple(conflicts), heads, frozenset(beaten))
+
+
+def _straight(
+    headers: Sequence[Header], subjects: Sequence[str | None], twins: Mapping[str, str]
+) -> tuple[dict[str, int], set[str]]:
+    """Finds each subject's last event, and those on which one does not name the one before."""
+    last: dict[str, int] = {}
+    tangled: set[str] = set()
+    for rank, (header, subject) in enumerate(zip(headers, subjects, strict=True)):
+        if subject is None or (twins and header.event_id in twins):
+            continue
+        before = last.get(subject)
+        if before is not None and headers[before].event_id not in header.caused_by:
+            tangled.add(subject)
+        last[subject] = rank
+    return last, tangled
+
+
+def _by_slot(events: Sequence[Event], slot_of: SlotOf) -> Iterable[tuple[Slot, list[int]]]:
+    found: dict[str, tuple[Slot, list[int]]] = {}
+    for number, event in enumerate(events):
+        slot = slot_of(event)
+        if slot is not None:
+            entry = found.get(slot.name)
+            if entry is None:
+                entry = found[slot.name] = (slot, [])
+            entry[1].append(number)
+    return [entry for entry in found.values() if not entry[0].is_merged]
+
+
+class _Stretch(msgspec.Struct, frozen=True):
+    """The numbers of events that were written beside each other, and what came behind first."""
+
+    numbers: Sequence[int]
+    next: int | None
+
+
+def _stretches(written: Written, numbers: Sequence[int]) -> Iterator[_Stretch]:
+    """Yields the stretches of more than one event.
+
+    Where events stand behind their causes a stretch lies together: one that has not seen some
+    earlier event joins all from there on.
+    """
+    starts: list[int] = []
+    earlier = 0
+    for number in numbers:
+        unseen = earlier & ~written.seen[number]
+        earlier |= 1 << number
+        starts.append(number)
+        if unseen:
+            first = (unseen & -unseen).bit_length() - 1
+            while starts[-1] > first:
+                starts.pop()
+    if len(starts) == len(numbers):
+        return
+    ends = [bisect_left(numbers, start) for start in starts[1:]] + [len(numbers)]
+    begin = 0
+    for end in ends:
+        if end - begin > 1:
+            behind = numbers[end] if end < len(numbers) else None
+            yield _Stretch(numbers[begin:end], behind)
+        begin = end
+
+
+def _is_in_dispute(slot: Slot, written: Written, stretch: _Stretch) -> bool:
+    """Tells whether any two that are concurrent write different values."""
+    alike: dict[Hashable, int] = {}
+    earlier = 0
+    for number in stretch.numbers:
+        value = slot.value(written.events[number])
+        if earlier & ~written.seen[number] & ~alike.get(value, 0):
+            return True
+        alike[value] = alike.get(value, 0) | 1 << number
+        earlier |= 1 << number
+    return False
+
+
+def _settled(
+    subject: str, slot: Slot, written: Written, stretch: _Stretch
+) -> tuple[Conflict, list[str]]:
+    """Returns a conflict as its slot's policies settle it, and the ids on the side that lost."""
+    events, numbers = written.events, stretch.numbers
+    number = {events[n].event_id: n for n in numbers}
+    dispute = Dispute(
+        written.told(numbers),
+        written.told(written.heads(numbers)),
+        lambda one, other: written.is_beside(number[one.event_id], number[other.event_id]),
+    )
+    named = ((policy.name, policy.settle(dispute)) for policy in slot.policies)
+    rule, winner = next(((name, event) for name, event in named if event), (None, None))
+    lost: list[str] = []
+    if winner is not None:
+        place = number[winner.event_id]
+        side = written.seen[place] | 1 << place
+        lost = [event_id for event_id, n in number.items() if not side >> n & 1]
+    conflict = Conflict(
+        subject,
+        slot.name,
+        tuple(dispute.events),
+        rule,
+        winner,
+        any(written.lacks_causes[n] for n in numbers),
+        None if stretch.next is None else events[stretch.next],
+    )
+    return conflict, lost

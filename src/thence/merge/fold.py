@@ -1,0 +1,73 @@
+"""Events in any order become one state, the same wherever the same events are held.
+
+Who folds first brings the events into total order, each id once, and of events that were
+imported from the same place (equal `source` and `source_id`) the first alone. So neither the
+order of the input nor how it was split up and doubled on its way changes the result.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from hashlib import sha256
+from typing import TypeVar
+
+import msgspec
+
+from thence.core.event import Event
+from thence.core.order import totally_ordered
+
+State = TypeVar("State")
+
+
+def fold(events: Iterable[Event], step: Callable[[State, Event], State], start: State) -> State:
+    """Returns the state after the events, taken in total order and each once.
+
+    `step` gets the state so far and an event, and returns the next state.
+    """
+    state = start
+    for event in in_order(events):
+        state = step(state, event)
+    return state
+
+
+def in_order(events: Iterable[Event]) -> list[Event]:
+    """Returns the events that count, in total order."""
+    return counting(totally_ordered(events))[0]
+
+
+def counting(ordered: Sequence[Event]) -> tuple[list[Event], Mapping[str, str]]:
+    """Returns which of the events in total order count, and the twins of those that don't.
+
+    The twins map the id of an event that doesn't count to the id of the one that was imported
+    from the same place before it.
+    """
+    imported: dict[tuple[str, str], str] = {}
+    twins: dict[str, str] = {}
+    for event in ordered:
+        header = event.header
+        if header.source is not None and header.source_id is not None:
+            first = imported.setdefault((header.source, header.source_id), header.event_id)
+            if first != header.event_id:
+                twins[header.event_id] = first
+    if not twins:
+        return list(ordered), twins
+    return [event for event in ordered if event.event_id not in twins], twins
+
+
+def digest(state: object) -> str:
+    """Returns the SHA-256 of a state in hex, equal for equal states whatever their maps' order.
+
+    A state is JSON values, sets, Structs, or events, which stand for their id.
+    """
+    return sha256(canonical(state)).hexdigest()
+
+
+def canonical(value: object) -> bytes:
+    """Encodes a value so that equal ones are equal bytes: keys and sets are sorted."""
+    return msgspec.json.encode(value, enc_hook=_plain, order="sorted")
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, Event):
+        return value.event_id
+    raise TypeError(f"a {type(value).__name__} is no part of a state")

@@ -1,0 +1,158 @@
+"""Named rules for what was written at the same time, as data that a host gives.
+
+A host tells of each event which *slot* of its subject it writes: the lane of a package, the
+status of a gate. Two events on one subject and slot, neither caused by the other, that write
+different values can't both stand; the first policy of the slot that names a winner settles
+them. A slot of a policy that merges keeps both.
+"""
+
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+
+import msgspec
+
+from thence.core.event import Event
+from thence.core.order import total_order_key, totally_ordered
+from thence.core.vocabulary import Vocabulary
+from thence.merge.crdt import merge_counter, merge_gset
+from thence.merge.fold import canonical
+
+
+class Dispute(msgspec.Struct, frozen=True):
+    """Events of one slot that were written beside each other, in total order.
+
+    `heads` are those of them that none of them goes back to; `is_beside` tells of two of the
+    events whether neither caused the other.
+    """
+
+    events: Sequence[Event]
+    heads: Sequence[Event]
+    is_beside: Callable[[Event, Event], bool]
+
+
+class Policy(msgspec.Struct, frozen=True):
+    """One named rule: `settle` names the head that stands, or None to leave it to the next.
+
+    A policy with `merge` keeps all events and makes one value of them.
+    """
+
+    name: str
+    settle: Callable[[Dispute], Event | None] = lambda dispute: None
+    merge: Callable[[Iterable[Event]], object] | None = None
+
+
+class Slot(msgspec.Struct, frozen=True):
+    """A part of a subject that events write; two that write equal values can both stand."""
+
+    name: str
+    value: Callable[[Event], Hashable]
+    policies: tuple[Policy, ...]
+
+    @property
+    def is_merged(self) -> bool:
+        """Whether whatever is written beside each other is kept."""
+        return any(policy.merge for policy in self.policies)
+
+
+SlotOf = Callable[[Event], Slot | None]
+
+
+def state_machine_merge(
+    events: Iterable[Event],
+    priority: Mapping[str, int] | Sequence[str],
+    state_key: str = "new_status",
+) -> Event | None:
+    """Returns the event whose state comes first, of several with one state the last in total order.
+
+    `priority` maps states to numbers, the highest wins, or lists them, the first wins; a state
+    it doesn't know is below all others. Events that hold no text under `state_key` are passed
+    over. Of no events none is returned. Events that were caused by each other are not told
+    apart from such that were not: give it the heads.
+    """
+    if not isinstance(priority, Mapping):
+        priority = {state: -rank for rank, state in enumerate(priority)}
+    lowest = min(priority.values(), default=0) - 1
+    winner: tuple[int, Event] | None = None
+    for event in totally_ordered(events):
+        state = event.payload.get(state_key)
+        if isinstance(state, str):
+            rank = priority.get(state, lowest)
+            if winner is None or rank >= winner[0]:
+                winner = (rank, event)
+    return winner and winner[1]
+
+
+def _last(dispute: Dispute) -> Event:
+    return max(dispute.heads or dispute.events, key=total_order_key)
+
+
+def _sent_back(dispute: Dispute) -> Event | None:
+    """Strikes out each done that a send-back stands beside; the last head of the others wins."""
+    done = [head for head in dispute.heads if head.payload.get("new_status") == "done"]
+    if not done:
+        return None
+    returns = [event for event in dispute.events if is_send_back(event)]
+    beaten = [head for head in done if any(dispute.is_beside(back, head) for back in returns)]
+    standing = [head for head in dispute.heads if head not in beaten]
+    return standing[-1] if beaten and standing else None
+
+
+def is_send_back(event: Event) -> bool:
+    """Tells whether an event takes a package out of review, back to work."""
+    previous = event.payload.get("previous_status") or event.payload.get("old_status")
+    return previous == "for_review" and event.payload.get("new_status") in ("doing", "planned")
+
+
+LAST_WRITER = Policy("last_writer", settle=_last)
+SEND_BACK_BEATS_DONE = Policy("send_back_beats_done", settle=_sent_back)
+TAGS_MERGE = Policy("tags_merge", merge=merge_gset)
+COUNTERS_MERGE = Policy("counters_merge", merge=merge_counter)
+POLICIES: Mapping[str, Policy] = {
+    policy.name: policy
+    for policy in (LAST_WRITER, SEND_BACK_BEATS_DONE, TAGS_MERGE, COUNTERS_MERGE)
+}
+
+TAGS = Slot("tags", lambda event: event.event_id, (TAGS_MERGE,))
+COUNTERS = Slot("delta", lambda event: event.event_id, (COUNTERS_MERGE,))
+WHOLE = Slot("", lambda event: (event.event_type, canonical(event.payload)), (LAST_WRITER,))
+
+
+def _lane(event: Event) -> Hashable:
+    """Names the lane written; each claim is one of its kind, for one package has one agent."""
+    lane = event.payload.get("new_status")
+    is_claim = lane == "doing" and not is_send_back(event)
+    return event.event_id if is_claim else canonical(lane)
+
+
+def _fields(*names: str) -> Callable[[Event], Hashable]:
+    return lambda event: tuple(canonical(event.payload.get(name)) for name in names)
+
+
+def _written_last(name: str, *fields: str) -> Slot:
+    return Slot(name, _fields(*fields), (LAST_WRITER,))
+
+
+LANE = Slot("lane", _lane, (SEND_BACK_BEATS_DONE, LAST_WRITER))
+WORK_SLOTS: Mapping[str, Slot] = {
+    "WPStatusChanged": LANE,
+    "WPAssigned": _written_last("agent", "agent_id", "phase"),
+    "WPCreated": _written_last("package", "title", "dependencies"),
+    "FeatureCreated": _written_last("feature", "feature_number", "target_branch"),
+    "SpecCreated": _written_last("spec", "title", "mission"),
+    "GateResultChanged": _written_last("gate", "new_status"),
+}
+
+
+def _plain_slot(event: Event) -> Slot:
+    """Takes what holds tags or a delta for a part of a CRDT, all else for the whole subject."""
+    if "tags" in event.payload:
+        return TAGS
+    return COUNTERS if "delta" in event.payload else WHOLE
+
+
+def _work_slot(event: Event) -> Slot | None:
+    return WORK_SLOTS.get(event.header.event_type)
+
+
+def slots_of(vocabulary: Vocabulary) -> SlotOf:
+    """Returns what each event of a host writes; a host that gives no rules has the plain ones."""
+    return _work_slot if vocabulary.name == "work" else _plain_slot

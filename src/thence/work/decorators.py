@@ -1,0 +1,51 @@
+"""`@with_event_store` and `@with_error_store`: a command gets the stores of its project."""
+
+import inspect
+from collections.abc import Callable
+from functools import wraps
+from typing import TypeVar
+
+from thence.work.refusals import ErrorStore
+from thence.work.store import EventStore
+
+_R = TypeVar("_R")
+
+
+def with_event_store(command: Callable[..., _R]) -> Callable[..., _R]:
+    """Gives a command its project's EventStore as keyword `event_store`, closed at its end.
+
+    The keyword does not show in the command's signature or help. The project is that of the
+    working folder, found from any subdirectory or worktree; a caller may pass a store of its
+    own. The command raises NotAProject outside of a project.
+    """
+
+    @wraps(command)
+    def with_store(*arguments: object, **keywords: object) -> _R:
+        if keywords.get("event_store") is not None:
+            return command(*arguments, **keywords)
+        with EventStore.at() as store:
+            return command(*arguments, **{**keywords, "event_store": store})
+
+    return _hiding("event_store", with_store)
+
+
+def with_error_store(command: Callable[..., _R]) -> Callable[..., _R]:
+    """Gives a command its project's ErrorStore as keyword `error_store`, as above."""
+
+    @wraps(command)
+    def with_store(*arguments: object, **keywords: object) -> _R:
+        keywords.setdefault("error_store", ErrorStore.at())
+        return command(*arguments, **keywords)
+
+    return _hiding("error_store", with_store)
+
+
+def _hiding(name: str, wrapper: Callable[..., _R]) -> Callable[..., _R]:
+    """Takes a parameter out of the signature that tools for commands look at."""
+    shown = inspect.signature(wrapper)
+    kept = [part for part in shown.parameters.values() if part.name != name]
+    wrapper.__signature__ = shown.replace(parameters=kept)  # type: ignore[attr-defined]
+    wrapper.__annotations__ = {
+        key: value for key, value in wrapper.__annotations__.items() if key != name
+    }
+    return wrapper

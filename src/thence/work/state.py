@@ -1,0 +1,129 @@
+"""What a board holds: features, their packages, and what is not settled between clones.
+
+All of it is frozen, made by `work.board.fold` from events alone, and equal wherever the
+same events are held.
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from thence.core.vocabulary import work_subject
+from thence.merge.conflicts import Conflict
+
+PLANNED, DOING, FOR_REVIEW, DONE, REJECTED = "planned", "doing", "for_review", "done", "rejected"
+LANES = (PLANNED, DOING, FOR_REVIEW, DONE, REJECTED)
+# what a gate of a package is when nobody has told its result
+PENDING, PASSED, FAILED = "pending", "passed", "failed"
+
+
+class GateState(msgspec.Struct, frozen=True):
+    """A gate before a package; `status` is pending, passed, failed, or a word nobody knows."""
+
+    gate_id: str
+    gate_type: str
+    status: str = PENDING
+
+    @property
+    def is_passed(self) -> bool:
+        """Whether the gate lets its package be done."""
+        return self.status == PASSED
+
+
+class Workspace(msgspec.Struct, frozen=True):
+    """Where a package is worked on: its branch, and its worktree as it was written."""
+
+    branch: str
+    path: str
+
+
+class HistoryEntry(msgspec.Struct, frozen=True):
+    """Something that was said about a package; `kind` is note, review, error or comment."""
+
+    event_id: str
+    timestamp: str
+    author: str | None
+    kind: str
+    text: str
+
+
+class PackageState(msgspec.Struct, frozen=True, kw_only=True):
+    """A work package; `lane` may be one that nobody knows.
+
+    `agent` is who has it, or had it last, `reviewer` who was given it for review, and `phase`
+    is implementation or review. `resolved` maps dependencies
+    that it need not wait for any more to how that came; `subtasks` maps those that were
+    ticked in the log, `gates` are by their ids. `heads` are the ids of the events on it that
+    no other event on it goes back to, `lane_event` of the one that put it into its lane,
+    `last_event` of the last that counts in total order: errors do not.
+    """
+
+    wp_id: str
+    subject: str
+    title: str = ""
+    lane: str = PLANNED
+    agent: str | None = None
+    reviewer: str | None = None
+    phase: str | None = None
+    retry_count: int = 0
+    dependencies: tuple[str, ...] = ()
+    resolved: Mapping[str, str] = msgspec.field(default_factory=dict)
+    subtasks: Mapping[str, bool] = msgspec.field(default_factory=dict)
+    gates: Mapping[str, GateState] = msgspec.field(default_factory=dict)
+    workspace: Workspace | None = None
+    history: tuple[HistoryEntry, ...] = ()
+    heads: tuple[str, ...] = ()
+    lane_event: str | None = None
+    last_event: str | None = None
+
+
+class FeatureState(msgspec.Struct, frozen=True, kw_only=True):
+    """A feature and its packages by their ids, in order of these.
+
+    `spec_event` and `created_event` are the ids of what told of its spec and of its packages.
+    """
+
+    project_uuid: str | None
+    slug: str
+    number: str = ""
+    title: str = ""
+    mission: str = ""
+    target_branch: str | None = None
+    packages: Mapping[str, PackageState] = msgspec.field(default_factory=dict)
+    is_completed: bool = False
+    spec_event: str | None = None
+    created_event: str | None = None
+
+    def is_about(self, subject: str) -> bool:
+        """Tells whether a subject is one of this feature."""
+        return subject.startswith(work_subject(self.project_uuid, self.slug, ""))
+
+
+class PassedOver(msgspec.Struct, frozen=True):
+    """An event that nothing follows from though its type is known, with the reason."""
+
+    event_id: str
+    event_type: str
+    reason: str
+
+
+class Board(msgspec.Struct, frozen=True):
+    """A project's features, by their slugs.
+
+    A feature of another project, should the log hold any, stands under `<uuid>/<slug>`.
+    `conflicts` are all that ever were, resolved ones too.
+    """
+
+    project_uuid: str | None = None
+    features: Mapping[str, FeatureState] = msgspec.field(default_factory=dict)
+    conflicts: tuple[Conflict, ...] = ()
+    passed_over: tuple[PassedOver, ...] = ()
+
+    def package(self, feature_slug: str, wp_id: str) -> PackageState | None:
+        """Returns a package; None where the board has none of this name."""
+        feature = self.features.get(feature_slug)
+        return feature.packages.get(wp_id) if feature else None
+
+    def open_conflicts(self, subject: str) -> tuple[Conflict, ...]:
+        """Returns the conflicts on a subject that nobody has gone on from with all in sight."""
+        return tuple(each for each in self.conflicts if each.is_open and each.subject == subject)

@@ -1,0 +1,177 @@
+"""The journal of a project, opened for one command: what it appends, and what it has read.
+
+An event names as causes what the command passes, what surrounds it (`thence.because`,
+THENCE_CAUSE), and the heads of what it is about. All events of one store share a
+correlation_id, those of one append with several a causation_id.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Unpack
+
+import msgspec
+
+from thence.context import current_causes
+from thence.core.event import Event
+from thence.core.guard import Unchanged
+from thence.core.vocabulary import WORK, work_subject
+from thence.errors import OutcomeUnknown
+from thence.log.admission import Condition
+from thence.log.process import new_id
+from thence.log.retrying import retriable
+from thence.replica import Replica, open_replica
+from thence.work.clock import write_clock
+from thence.work.events import aggregate_of, checked
+from thence.work.project import Project, find_project
+
+if TYPE_CHECKING:
+    from thence.index.page import Asked, Page
+
+TIMEOUT_S = 30.0
+# what `Drafting.made` takes
+_Drafted = tuple[
+    str, dict[str, Any], Iterable[str], str, tuple[bool, None], tuple[str, ...], str | None
+]
+ACTOR = "user"
+
+
+class Said(msgspec.Struct, frozen=True):
+    """What a command says of one thing that happened; the store adds who, when and why.
+
+    `event_id` is there before the event is written, so that others of the same append can
+    name it. `source` and `source_id` tell where it was imported from, `timestamp`
+    when it happened there.
+    """
+
+    event_type: str
+    payload: Mapping[str, Any]
+    feature: str | None = None
+    caused_by: tuple[str, ...] = ()
+    actor: str | None = None
+    source: str | None = None
+    source_id: str | None = None
+    timestamp: str | None = None
+    event_id: str = msgspec.field(default_factory=new_id)
+
+
+class EventStore:
+    """A project's events. Close it, or use it as a context manager; nothing is made before use.
+
+    `actor` is who does what it appends.
+    """
+
+    def __init__(self, project: Project, *, actor: str = ACTOR) -> None:
+        self.project = project
+        self.actor = actor
+        self.correlation_id = new_id()
+        self._replica: Replica | None = None
+        self._has_appended = False
+
+    @classmethod
+    def at(cls, folder: str | Path = ".", *, actor: str = ACTOR) -> "EventStore":
+        """Returns the store of the project that a folder or worktree belongs to.
+
+        Raises NotAProject, GitFailed.
+        """
+        return cls(find_project(Path(folder)), actor=actor)
+
+    @property
+    def replica(self) -> Replica:
+        """The open journal; opening makes it where it is missing, and raises what `open` does."""
+        if self._replica is None:
+            self._replica = open_replica(self.project.home, WORK)
+        return self._replica
+
+    def subject(self, feature: str | None, aggregate: str) -> str:
+        """Returns what events on a package, a feature or a gate of this project are about."""
+        return work_subject(self.project.uuid, feature, aggregate)
+
+    def append(
+        self, *said: Said, guard: Unchanged | None = None, timeout_s: float = TIMEOUT_S
+    ) -> list[Event]:
+        """Appends events in one piece, all or, where the guard is broken, none; durable then.
+
+        Raises InvalidEvent, and what `Replica.append` raises; `retry()` of an OutcomeUnknown
+        returns the events too.
+        """
+        replica = self.replica
+        replica.prepare()
+        causation_id = new_id() if len(said) > 1 else None
+        before: dict[str, str] = {}
+        drafts = [
+            draft
+            for one in said
+            for draft in replica.drafting.made(*self._members(one, causation_id, before))
+        ]
+        wanted = [one.event_id for one in said]
+
+        def chosen(lines: Sequence[bytes]) -> list[Event]:
+            events = [Event(line[:-1], None, WORK) for line in lines]
+            found = {event.event_id: event for event in events}
+            self._has_appended = True
+            return [found[event_id] for event_id in wanted]
+
+        try:
+            condition = Condition.of(guard, None)
+            return chosen(replica.committer.append_all(drafts, timeout_s, condition))
+        except OutcomeUnknown as unknown:
+            raise retriable(unknown, replica.writer, drafts, chosen) from unknown.__cause__
+
+    def read(self) -> list[Event]:
+        """Returns all events of the project in total order; none where there is no journal."""
+        return self.replica.events() if self.is_there else []
+
+    def query(self, **asked: "Unpack[Asked]") -> "Page":
+        """Returns a page of events, as `Replica.query` does."""
+        return self.replica.query(**asked)
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the project has a journal already."""
+        return self._replica is not None or (self.project.home / "events.jsonl").exists()
+
+    def close(self) -> None:
+        """Closes the journal, and writes `clock.json` if something was appended."""
+        replica, self._replica = self._replica, None
+        if replica is not None:
+            replica.close()
+            if self._has_appended:
+                write_clock(self.project.kittify, replica.current_file)
+
+    def __enter__(self) -> "EventStore":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _members(self, said: Said, causation_id: str | None, before: dict[str, str]) -> _Drafted:
+        """Returns what to draft; `before` has the last event of this append by its subject."""
+        payload = checked(said.event_type, said.payload)
+        aggregate_type, aggregate_id = aggregate_of(said.event_type, payload, said.feature)
+        members = {
+            "source": said.source,
+            "source_id": said.source_id,
+            "correlation_id": self.correlation_id,
+            "causation_id": causation_id,
+            "project_uuid": self.project.uuid,
+            "feature_slug": said.feature,
+            "aggregate_type": aggregate_type,
+            "aggregate_id": aggregate_id,
+            "actor": said.actor or self.actor,
+            "payload": payload,
+        }
+        subject = self.subject(said.feature, aggregate_id)
+        last = before.get(subject)
+        heads = [last] if last else [head.event_id for head in self.replica.heads(subject)]
+        before[subject] = said.event_id
+        around = current_causes() or self.replica.origin.causes
+        causes = (*said.caused_by, *around, *heads)
+        external = self.replica.origin.external(causes)
+        never: tuple[bool, None] = (False, None)
+        return said.event_type, members, causes, said.event_id, never, external, said.timestamp

@@ -1,0 +1,128 @@
+"""Events of other nodes enter a log as they stand, once, and nothing else with them."""
+
+import random
+
+import pytest
+from tests.events import drafted, new_id
+
+import thence
+from thence.core.codec import stamper
+from thence.core.order import total_order_key
+from thence.core.vocabulary import WORK
+from thence.log.disk import OS_DISK
+from thence.log.numbering import CLOCK_AHEAD_MAX
+from thence.log.relaying import relay
+from thence.log.segment import own_folder
+from thence.replica import Replica
+
+OTHER = "0123456789ab"
+
+
+def lines_of(log):
+    return [event.line for event in log.read()]
+
+
+def taken(log, lines, told=None):
+    return relay(OS_DISK, log.folder, WORK, lines, log.notice, told or (lambda word, facts: None))
+
+
+def line_of(seq, clock, event_id=None, event_type="WPCreated"):
+    made = drafted(event_id or new_id(), event_type, {"aggregate_id": "WP01", "payload": {}})
+    return stamper(OTHER)([made], seq, clock)[0][:-1]
+
+
+@pytest.fixture
+def log(tmp_path):
+    with thence.open(tmp_path, "work") as opened:
+        opened.append("WPCreated", {}, subject="WP01")
+        yield opened
+
+
+@pytest.mark.promise("S11")
+def test_line_of_another_node_is_kept_byte_for_byte_and_its_clock_is_witnessed(log):
+    line = line_of(7, 41)
+    result = taken(log, [line])
+    assert [event.line for event in result.taken] == [line]
+    assert lines_of(log)[-1] == line
+    later = log.append("WPCreated", {}, subject="WP02")
+    assert (later.seq, later.lamport_clock) == (2, 42)
+    assert log.verify().ok
+
+
+def test_line_is_taken_once_however_often_it_comes(log):
+    line = line_of(1, 2)
+    assert len(taken(log, [line, line]).taken) == 1
+    again = taken(log, [line])
+    assert (again.taken, again.known) == ((), 1)
+    assert lines_of(log).count(line) == 1
+
+
+def test_line_that_does_not_verify_stays_out_and_is_told(log):
+    line = line_of(1, 2)
+    bent = line.replace(b"WP01", b"WP02")
+    result = taken(log, [bent, b"<<<<<<< ours", line])
+    assert [bad for bad, _ in result.bad] == [bent, b"<<<<<<< ours"]
+    assert [reason.code for _, reason in result.bad] == ["bad_checksum", "not_json"]
+    assert lines_of(log)[1:] == [line]
+
+
+def test_clock_that_no_log_may_believe_is_parked(log):
+    far = line_of(1, CLOCK_AHEAD_MAX + 2)
+    near = line_of(2, CLOCK_AHEAD_MAX + 1)
+    result = taken(log, [far, near])
+    assert [event.line for event in result.parked] == [far]
+    assert [event.line for event in result.taken] == [near]
+
+
+def test_line_under_our_own_name_that_the_log_lacks_is_told(log):
+    own = next(iter(log.read()))
+    made = drafted(new_id(), "WPCreated", {"aggregate_id": "WP01"})
+    line = stamper(own.node_id)([made], 9, 9)[0][:-1]
+    result = taken(log, [line])
+    assert [event.line for event in result.ours] == [line]
+    assert len(lines_of(log)) == 1
+
+
+def test_foreign_line_is_taken_as_unverified(log):
+    line = b'{"event_id":"x1","event_type":"WPCreated","entity_id":"WP03","lamport_clock":90}'
+    assert taken(log, [line]).taken[0].is_foreign
+    assert log.append("WPCreated", {}, subject="WP01").lamport_clock == 2
+    assert log.verify().ok
+
+
+def test_lines_are_taken_behind_what_a_killed_writer_left(log):
+    log.close()
+    with log.current_file.open("ab") as segment:
+        segment.write(b'{"event_id":"torn')
+    line = line_of(1, 5)
+    with thence.open(log.folder) as again:
+        taken(again, [line])
+        kinds = [event.event_type for event in again.read()]
+        numbers = [event.seq for event in again.read() if event.node_id != OTHER]
+        assert kinds == ["WPCreated", "log.recovered", "WPCreated"]
+        assert numbers == [1, 2]
+        assert again.verify().ok
+
+
+def test_lines_that_do_not_fit_into_a_segment_go_into_the_next(tmp_path):
+    seed = random.randrange(2**32)
+    chance = random.Random(seed)
+    lines = [line_of(number, number * 2) for number in range(1, 40)]
+    chance.shuffle(lines)
+    with Replica(tmp_path, WORK, max_file_size=900) as log:
+        log.append("WPCreated", {}, subject="WP01")
+        taken(log, lines[:20])
+        log.append("WPCreated", {}, subject="WP01")
+        taken(log, lines[20:])
+        last = log.append("WPCreated", {}, subject="WP01")
+        events = list(log.read())
+        assert sorted(event.line for event in events if event.node_id == OTHER) == sorted(lines)
+        assert (last.seq, last.lamport_clock) == (3, 79), f"seed {seed}"
+        assert max(events, key=total_order_key).event_id == last.event_id
+        assert log.verify().ok
+
+
+def test_identity_is_not_touched(log):
+    before = (own_folder(log.folder) / "identity.json").read_bytes()
+    taken(log, [line_of(1, 1)])
+    assert (own_folder(log.folder) / "identity.json").read_bytes() == before

@@ -1,0 +1,260 @@
+"""Conflicts are found from causes alone, and settled the same wherever the same is held."""
+
+import time
+from itertools import combinations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.merge.histories import foreign, foreign_graphs, histories, move, on
+from tests.merge.plainly import disputed, has_seen_all, lacks_causes
+
+from thence.core.order import heads, is_concurrent, totally_ordered
+from thence.core.vocabulary import PLAIN, SIM
+from thence.merge import find_conflicts
+from thence.merge.conflicts import judged
+from thence.merge.fold import counting, digest
+from thence.merge.policies import WORK_SLOTS, slots_of
+
+WP01 = "p/028-sync/WP01"
+
+
+def work_slot(event):
+    return WORK_SLOTS.get(event.event_type)
+
+
+def conflicts_of(events):
+    return find_conflicts(events, PLAIN, work_slot)
+
+
+def judgement(events):
+    ordered = totally_ordered(events)
+    _, twins = counting(ordered)
+    return judged(ordered, [event.subject for event in ordered], work_slot, twins)
+
+
+@pytest.mark.promise("L10")
+@given(histories(), st.sampled_from([work_slot, slots_of(PLAIN)]))
+def test_conflicts_hold_each_disputed_pair_and_nothing_without_one(events, slot_of):
+    found = find_conflicts(events, PLAIN, slot_of)
+    pairs = disputed(events, slot_of)
+    told = [{event.event_id for event in conflict.events} for conflict in found]
+    assert all(sum(pair <= ids for ids in told) == 1 for pair in pairs)
+    for conflict, ids in zip(found, told, strict=True):
+        assert any(pair <= ids for pair in pairs)
+        assert list(conflict.events) == totally_ordered(conflict.events)
+        assert {event.subject for event in conflict.events} == {conflict.subject}
+        for event in conflict.events:
+            assert any(is_concurrent(event, other, events) for other in conflict.events)
+        assert conflict.is_provisional == any(
+            lacks_causes(event, events) for event in conflict.events
+        )
+
+
+@pytest.mark.promise("L10")
+@given(histories())
+def test_conflict_is_open_until_an_event_on_the_slot_has_seen_all_of_it(events):
+    for conflict in conflicts_of(events):
+        behind = [
+            event
+            for event in totally_ordered(events)
+            if event.subject == conflict.subject
+            and (slot := work_slot(event)) is not None
+            and slot.name == conflict.slot
+            and has_seen_all(event, conflict.events, events)
+        ]
+        assert conflict.resolved_by == (behind[0] if behind else None)
+        assert conflict.is_open == (not behind)
+
+
+@pytest.mark.promise("L10")
+@pytest.mark.promise("L11")
+@given(histories(), st.randoms(use_true_random=False), st.integers(0, 14))
+def test_equal_events_make_equal_conflicts_in_any_order_and_partition(events, chance, cut):
+    expected = judgement(events)
+    one, other = events[:cut], events[max(0, cut - 3) :]
+    chance.shuffle(one)
+    chance.shuffle(other)
+    assert judgement([*other, *one]) == expected
+    assert digest(judgement([*one, *other])) == digest(expected)
+
+
+@given(histories(), st.integers(0, 14))
+def test_events_that_have_not_arrived_make_a_conflict_provisional(events, missing):
+    held = [event for place, event in enumerate(events) if place != missing]
+    for conflict in conflicts_of(held):
+        assert conflict.is_provisional == any(
+            lacks_causes(event, held) for event in conflict.events
+        )
+
+
+@given(histories())
+def test_heads_are_those_of_the_plain_truth(events):
+    found = judgement(events).heads
+    for subject in {event.subject for event in events} - {None}:
+        assert found[subject] == heads(subject, events)
+
+
+@given(foreign_graphs())
+def test_foreign_events_in_circles_are_judged_like_the_plain_truth(events):
+    found = conflicts_of(events)
+    pairs = disputed(events, work_slot)
+    told = [{event.event_id for event in conflict.events} for conflict in found]
+    assert all(any(pair <= ids for ids in told) for pair in pairs)
+    assert all(any(pair <= ids for pair in pairs) for ids in told)
+    assert all(conflict.winner in conflict.events for conflict in found)
+
+
+@pytest.mark.promise("L14")
+def test_double_claim_between_clones_is_one_conflict_and_the_last_writer_wins():
+    created = on(WP01, {"wp_id": "WP01", "title": "t"}, event_type="WPCreated")
+    ada = move(WP01, "planned", "doing", node="a", clock=2, causes=[created])
+    bob = move(WP01, "planned", "doing", node="b", clock=2, causes=[created])
+    (conflict,) = conflicts_of([bob, created, ada])
+    assert conflict.events == (ada, bob)
+    assert (conflict.rule, conflict.winner) == ("last_writer", bob)
+    assert conflict.is_open
+    assert not conflict.is_provisional
+    gone_on = move(WP01, "doing", "for_review", node="a", clock=3, causes=[ada, bob])
+    (conflict,) = conflicts_of([gone_on, bob, created, ada])
+    assert conflict.resolved_by == gone_on
+
+
+@pytest.mark.promise("L10")
+def test_claims_of_one_number_in_two_features_or_projects_are_no_conflict():
+    subjects = (WP01, "p/029-other/WP01", "q/028-sync/WP01")
+    events = [
+        move(subject, "planned", "doing", node=node)
+        for subject, node in zip(subjects, "abc", strict=True)
+    ]
+    assert conflicts_of(events) == ()
+
+
+@pytest.mark.promise("L10")
+@pytest.mark.parametrize("lane", ["doing", "planned"])
+@pytest.mark.parametrize("key", ["previous_status", "old_status"])
+def test_send_back_beats_a_concurrent_done_though_done_is_later(lane, key):
+    review = move(WP01, "doing", "for_review")
+    back = on(WP01, {key: "for_review", "new_status": lane}, node="a", clock=2, causes=[review])
+    done = move(WP01, "for_review", "done", node="b", clock=9, causes=[review])
+    (conflict,) = conflicts_of([review, back, done])
+    assert (conflict.rule, conflict.winner) == ("send_back_beats_done", back)
+    assert judgement([review, back, done]).beaten == {done.event_id}
+
+
+def test_branch_that_was_sent_back_wins_by_its_latest_event():
+    review = move(WP01, "doing", "for_review")
+    back = move(WP01, "for_review", "doing", node="a", clock=2, causes=[review])
+    again = move(WP01, "doing", "for_review", node="a", clock=3, causes=[back])
+    done = move(WP01, "for_review", "done", node="b", clock=9, causes=[review])
+    (conflict,) = conflicts_of([review, back, again, done])
+    assert (conflict.rule, conflict.winner) == ("send_back_beats_done", again)
+    assert set(conflict.events) == {back, again, done}
+
+
+def test_done_that_has_seen_the_send_back_is_no_conflict():
+    review = move(WP01, "doing", "for_review")
+    back = move(WP01, "for_review", "doing", node="a", clock=2, causes=[review])
+    again = move(WP01, "doing", "for_review", node="a", clock=3, causes=[back])
+    done = move(WP01, "for_review", "done", node="b", clock=9, causes=[again])
+    assert conflicts_of([review, back, again, done]) == ()
+
+
+def test_equal_values_both_stand_and_merged_ones_are_kept():
+    done = [move(WP01, "for_review", "done", node=node) for node in "ab"]
+    assert conflicts_of(done) == ()
+    tags = [on("s", {"tags": [node]}, event_type="tagged", node=node) for node in "ab"]
+    counts = [on("s", {"delta": 2}, event_type="counted", node=node) for node in "ab"]
+    assert find_conflicts([*tags, *counts], PLAIN) == ()
+    noted = [on("s", {"text": node}, event_type="noted", node=node) for node in "ab"]
+    (conflict,) = find_conflicts([*tags, *counts, *noted], PLAIN)
+    assert set(conflict.events) == set(noted)
+
+
+def test_link_through_another_subject_is_a_cause():
+    first = move(WP01, "planned", "doing")
+    between = on("elsewhere", {"x": 1}, event_type="noted", clock=2, causes=[first])
+    last = move(WP01, "doing", "rejected", node="b", clock=3, causes=[between])
+    assert conflicts_of([first, between, last]) == ()
+    (conflict,) = conflicts_of([first, last])  # what links them has not arrived
+    assert conflict.is_provisional
+
+
+def test_cause_in_another_log_is_not_missed():
+    elsewhere = "0" * 25 + "1"
+    first = move(WP01, "planned", "doing")
+    other = move(
+        WP01,
+        "planned",
+        "rejected",
+        node="b",
+        causes=[elsewhere],
+        external_causes=(f"{elsewhere}@4@{'0' * 26}",),
+    )
+    (conflict,) = conflicts_of([first, other])
+    assert not conflict.is_provisional
+
+
+def test_import_of_one_place_in_two_clones_counts_once_and_both_have_seen_it():
+    ids = [f"{number:026d}" for number in range(1, 5)]
+    twice = [
+        foreign(
+            ids[n], source="kitty", source_id="7", subject=WP01, payload={"new_status": "doing"}
+        )
+        for n in (0, 1)
+    ]
+    later = move(WP01, "doing", "for_review", node="b", clock=5, causes=[ids[1]])
+    assert conflicts_of([*twice, later]) == ()
+    assert judgement([*twice, later]).heads[WP01] == (later,)
+
+
+def test_state_of_a_simulation_that_two_wrote_at_once_is_a_conflict():
+    details = {"scope": "global", "variable_name": "price"}
+    events = [
+        foreign(f"{n:026d}", event_type="STATE", details=details | {"new_value": n}) for n in (1, 2)
+    ]
+    events = [type(event)(event.line, event.header, SIM) for event in events]
+    (conflict,) = find_conflicts(events, SIM)
+    assert (conflict.subject, conflict.winner) == ("global/price", events[1])
+
+
+def long_history(is_divided):
+    """Make 10,000 changes of 100 packages, by one node or by two that never met."""
+    events, last = [], {}
+    for number in range(10_000):
+        node = "ab"[number // 5_000] if is_divided else "ab"[number % 2]
+        subject = f"p/028-sync/WP{number % 100:02d}"
+        before = last.get((subject, node) if is_divided else subject)
+        made = move(
+            subject,
+            "planned",
+            "doing",
+            node=node,
+            clock=1 + number % 5_000 if is_divided else 1 + number,
+            causes=[before] if before else [],
+        )
+        last[(subject, node) if is_divided else subject] = made
+        events.append(made)
+    return events
+
+
+@pytest.mark.parametrize(("is_divided", "count"), [(False, 0), (True, 100)])
+def test_conflicts_of_10_000_events_take_little_more_than_their_order(is_divided, count):
+    events = long_history(is_divided)
+    ordering, finding = [], []
+    for _ in range(5):
+        start = time.process_time()
+        totally_ordered(events)
+        ordered = time.process_time()
+        found = conflicts_of(events)
+        finding.append(time.process_time() - ordered)
+        ordering.append(ordered - start)
+        assert len(found) == count
+    assert min(finding) < 20 * min(ordering)
+
+
+def test_pairs_of_conflicts_are_no_more_than_the_stretches_hold():
+    events = [move(WP01, "planned", "doing", node=node) for node in "abc"]
+    (conflict,) = conflicts_of(events)
+    assert len(conflict.events) == 3
+    assert all(is_concurrent(*pair, events) for pair in combinations(conflict.events, 2))
