@@ -110,21 +110,26 @@ def commit_tree(
     git: Git, tree: str, parents: Sequence[str], message: str, author: Author | None = None
 ) -> str:
     """Writes a commit of a tree, on no branch, and returns its id."""
-    names: dict[str, str] = {}
-    if author is not None:
-        for role in ("AUTHOR", "COMMITTER"):
-            names |= {f"GIT_{role}_NAME": author.name, f"GIT_{role}_EMAIL": author.email}
     before = [part for parent in parents for part in ("-p", parent)]
     out = git.run(
         "commit-tree",
         tree,
         *before,
         stdin=message.rstrip("\n").encode("utf-8", "surrogateescape") + b"\n",
-        more=names,
+        more=signature(author),
         doing="could not commit in",
         hint="git config user.name and user.email say who commits",
     )
     return out.decode().strip()
+
+
+def signature(author: Author | None) -> dict[str, str]:
+    """Returns the variables by which git lets somebody commit; none is whom git knows."""
+    if author is None:
+        return {}
+    name, email = ("AUTHOR_NAME", "COMMITTER_NAME"), ("AUTHOR_EMAIL", "COMMITTER_EMAIL")
+    told = {**dict.fromkeys(name, author.name), **dict.fromkeys(email, author.email)}
+    return {f"GIT_{key}": value for key, value in told.items()}
 
 
 def _changes(store: Objects, tree: str | None, wanted: Mapping[str, Splice]) -> list[Change]:

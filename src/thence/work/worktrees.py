@@ -86,8 +86,8 @@ def make(repo: Repository, branch: str, path: Path, base: str | Sequence[str]) -
             if is_new and branch in known:
                 _delete(repo, branch, known[branch])
             _add(repo, branch, path, start if is_new else None, lock)
-            there = _standing(checkouts(repo), branch, path)
-            assert there is not None, "git has just made it"
+            head = start if is_new else known[branch]
+            there = Checkout(path, _git_dir(path), head, branch, is_main=False, is_missing=False)
     _fill(there)
     return Worktree(path, branch, there.head or "", is_new)
 
@@ -226,7 +226,7 @@ def _clear(repo: Repository, branch: str, path: Path) -> None:
         names = os.listdir(path)
         if not names:
             return
-        if names == [".git"] and _leads_nowhere(repo, path / ".git"):
+        if names == [".git"] and (path / ".git").is_file() and _leads_nowhere(repo, path):
             (path / ".git").unlink()
             return
     is_worktree = (path / ".git").is_file()
@@ -238,11 +238,8 @@ def _clear(repo: Repository, branch: str, path: Path) -> None:
     )
 
 
-def _leads_nowhere(repo: Repository, link: Path) -> bool:
-    try:
-        target = Path(os.fsdecode(link.read_bytes()).removeprefix("gitdir: ").rstrip("\n"))
-    except OSError:
-        return False
+def _leads_nowhere(repo: Repository, path: Path) -> bool:
+    target = _git_dir(path)
     return target.parent == repo.common / "worktrees" and not target.exists()
 
 
@@ -318,7 +315,13 @@ def _hide(repo: Repository, path: Path) -> None:
             file.write(b"\n" + line if told and not told.endswith(b"\n") else line)
 
 
+def _git_dir(path: Path) -> Path:
+    return path / os.fsdecode((path / ".git").read_bytes()).removeprefix("gitdir: ").rstrip("\n")
+
+
 def _is_same(path: Path, other: Path) -> bool:
+    if path.name != other.name:
+        return False  # of hundreds of worktrees all but one
     return path == other or os.path.realpath(path) == os.path.realpath(other)
 
 
