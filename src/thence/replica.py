@@ -215,7 +215,7 @@ class Replica:
         `thence.step` calls it. In a simulation's log the stream is the run, the folder's
         name, where none is given. Raises what `append` raises.
         """
-        if words[2] is None and self.vocabulary.mark:
+        if words[2] is None and self.vocabulary.is_folder_stream:
             words = (*words[:2], self.folder.absolute().name)
         drafts = self._draft(event_type, payload, words, caused_by, None, (ends is None, ends))
         return self._last(self.committer.append_all(drafts, _STEP_S))

@@ -86,7 +86,7 @@ def append_command(
 
 def _run_of(replica: "Replica") -> str | None:
     """Returns the run that an event of a simulation's log belongs to: its folder's name."""
-    return replica.folder.absolute().name if replica.vocabulary.mark else None
+    return replica.folder.absolute().name if replica.vocabulary.is_folder_stream else None
 
 
 def merged(pairs: Sequence[str], payload: str | None) -> Mapping[str, Any] | None:

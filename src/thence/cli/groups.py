@@ -1,7 +1,8 @@
 """What all commands have in common: help, the nearest name, the options of talk and log."""
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -31,6 +32,50 @@ class Commands(click.Group):
         nearest = difflib.get_close_matches(name, known, n=1)
         meant = f" Did you mean '{nearest[0]}'?" if nearest else ""
         raise click.UsageError(f"No such command '{name}'.{meant}", ctx)
+
+
+class LazyCommands(Commands):
+    """Commands that are known by name and one line, and imported when one is asked for.
+
+    `table` gives for each name the module of `package` that holds it, and its line in the
+    help. The command is called `<name>_command` there, with underscores for hyphens.
+    """
+
+    def __init__(
+        self, *arguments: Any, table: Mapping[str, tuple[str, str]], package: str, **more: Any
+    ) -> None:
+        super().__init__(*arguments, **more)
+        self.table = table
+        self._package = package
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Returns the names of the commands."""
+        return list(self.table)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Imports a command; None if there is none of this name."""
+        if cmd_name not in self.table:
+            return None
+        module = import_module(f"{self._package}.{self.table[cmd_name][0]}")
+        command = getattr(module, f"{cmd_name.replace('-', '_')}_command")
+        assert isinstance(command, click.Command)
+        return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> "list[CompletionItem]":
+        """Completes names without importing the commands, and the options."""
+        from click.shell_completion import CompletionItem
+
+        names = [
+            CompletionItem(name, help=line)
+            for name, (_, line) in self.table.items()
+            if name.startswith(incomplete)
+        ]
+        return names + click.Command.shell_complete(self, ctx, incomplete)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Lists the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in self.table.items()])
 
 
 def talks(command: _F) -> _F:

@@ -2,19 +2,14 @@
 
 import os
 import sys
-from importlib import import_module
-from typing import TYPE_CHECKING, ClassVar
 
 import click
 
 from thence.cli.failure import explained
-from thence.cli.groups import HELP_NAMES, Commands, talks
+from thence.cli.groups import HELP_NAMES, LazyCommands, talks
 from thence.cli.voice import Voice
 from thence.errors import UnsupportedPlatform
 from thence.settings import from_environment
-
-if TYPE_CHECKING:
-    from click.shell_completion import CompletionItem
 
 EXAMPLE = """\b
 Example:
@@ -22,69 +17,40 @@ Example:
   thence why @last"""
 
 
-class LazyCommands(Commands):
-    """Commands that are known by name and one line, and imported when one is asked for."""
-
-    # name: the module that holds the command of that name, and its line in the help
-    table: ClassVar[dict[str, tuple[str, str]]] = {
-        "append": ("append", "Append one event, durable when the command ends."),
-        "bench": ("bench", "Put any program that logs to the test."),
-        "completion": ("completion", "Write the script that completes thence in a shell."),
-        "demo": ("demo", "Run a simulation of traders, then show what can be asked."),
-        "diff": ("diff", "Tell where two logs part, and what came of it."),
-        "doctor": ("doctor", "Check the machine, the folder, and the state of a log."),
-        "effects": ("causes", "Tell what followed from an event."),
-        "export": ("export", "Write events as a table, CSV or Parquet."),
-        "last": ("last", "Tell the last event, and what was open when the log ended."),
-        "log": ("events", "List events in total order, one line each."),
-        "query": ("query", "List the events that a filter asks for, a page at a time."),
-        "rebuild": ("rebuild", "Make the index of a log again from its lines."),
-        "serve": (
-            "serve",
-            "Answer questions about the logs in a folder over HTTP, on this machine alone.",
-        ),
-        "show": ("events", "Show all that one event holds."),
-        "sim": ("sim", "Run simulations and look at their runs."),
-        "stats": ("stats", "Count the events of a log: by type, by actor, by node."),
-        "tail": ("tail", "Show the last events in the order of their arrival, and follow."),
-        "verify": ("verify", "Check every line of a log; without --repair nothing is changed."),
-        "version": ("version", "Tell the versions of thence and Python."),
-        "why": ("causes", "Tell why an event happened, root first."),
-    }
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Returns the names of the commands."""
-        return list(self.table)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Imports a command; None if there is none of this name."""
-        if cmd_name not in self.table:
-            return None
-        module = import_module(f"thence.cli.{self.table[cmd_name][0]}")
-        command = getattr(module, f"{cmd_name}_command")
-        assert isinstance(command, click.Command)
-        return command
-
-    def shell_complete(self, ctx: click.Context, incomplete: str) -> "list[CompletionItem]":
-        """Completes names without importing the commands, and the options."""
-        from click.shell_completion import CompletionItem
-
-        names = [
-            CompletionItem(name, help=line)
-            for name, (_, line) in self.table.items()
-            if name.startswith(incomplete)
-        ]
-        return names + click.Command.shell_complete(self, ctx, incomplete)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Lists the commands without importing them."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, line) for name, (_, line) in self.table.items()])
+# name: the module that holds the command of that name, and its line in the help
+TABLE = {
+    "append": ("append", "Append one event, durable when the command ends."),
+    "bench": ("bench", "Put any program that logs to the test."),
+    "completion": ("completion", "Write the script that completes thence in a shell."),
+    "demo": ("demo", "Run a simulation of traders, then show what can be asked."),
+    "diff": ("diff", "Tell where two logs part, and what came of it."),
+    "doctor": ("doctor", "Check the machine, the folder, and the state of a log."),
+    "effects": ("causes", "Tell what followed from an event."),
+    "export": ("export", "Write events as a table, CSV or Parquet."),
+    "last": ("last", "Tell the last event, and what was open when the log ended."),
+    "log": ("events", "List events in total order, one line each."),
+    "query": ("query", "List the events that a filter asks for, a page at a time."),
+    "rebuild": ("rebuild", "Make the index of a log again from its lines."),
+    "serve": (
+        "serve",
+        "Answer questions about the logs in a folder over HTTP, on this machine alone.",
+    ),
+    "show": ("events", "Show all that one event holds."),
+    "sim": ("sim", "Run simulations and look at their runs."),
+    "stats": ("stats", "Count the events of a log: by type, by actor, by node."),
+    "tail": ("tail", "Show the last events in the order of their arrival, and follow."),
+    "verify": ("verify", "Check every line of a log; without --repair nothing is changed."),
+    "version": ("version", "Tell the versions of thence and Python."),
+    "why": ("causes", "Tell why an event happened, root first."),
+    "work": ("work.group", "Cut features into work packages, and move them to done."),
+}
 
 
 @click.group(
     "thence",
     cls=LazyCommands,
+    table=TABLE,
+    package="thence.cli",
     context_settings=HELP_NAMES,
     invoke_without_command=True,
     epilog=EXAMPLE,

@@ -25,6 +25,7 @@ class Vocabulary(msgspec.Struct, frozen=True):
     is missing. `notice_type` is the event type of notices, or None when each kind has a
     type of its own, `log.<kind>`. `log_key` is the member of a notice that names the log, for
     the hosts whose every event is about something; `notice_members` stand in all notices.
+    `is_folder_stream` tells whether a log is one stream, called as its folder is.
     `names_heads` tells whether an event names, beside other causes, the heads of its subject.
     """
 
@@ -40,6 +41,7 @@ class Vocabulary(msgspec.Struct, frozen=True):
     notice_type: str | None = None
     notice_members: Mapping[str, str] = msgspec.field(default_factory=dict)
     log_key: str | None = None
+    is_folder_stream: bool = False
     names_heads: bool = False
     sentences: Mapping[str, Callable[[Event], str]] = msgspec.field(default_factory=dict)
 
@@ -187,6 +189,7 @@ SIM = Vocabulary(
     subject_of=_sim_subject,
     actor_of=_header("agent_id"),
     mark="simulation_id",
+    is_folder_stream=True,
     notice_type="SYSTEM",
     sentences=SIM_SENTENCES,
 )

@@ -1,0 +1,47 @@
+"""The group `work`: which commands there are, each imported when it is called."""
+
+import click
+
+from thence.cli.groups import HELP_NAMES, LazyCommands, talks
+
+_EXAMPLE = """\b
+Example:
+  thence work add "Read the spec"
+  thence work status"""
+
+# name: the module that holds the command of that name, and its line in the help
+TABLE = {
+    "accept": ("accept", "Move what is reviewed and merged to done."),
+    "add": ("add", "Add a package without a spec."),
+    "add-history": ("add_history", "Keep what you have to say about a package."),
+    "conflicts": ("conflicts", "Show what clones have written at once and can't both stand."),
+    "errors": ("errors", "Show what was refused of late, and what to do about it."),
+    "finalize-tasks": ("finalize_tasks", "Make work packages of what tasks.md says."),
+    "gate": ("gate", "Set a gate before a package, or tell what it has come to."),
+    "implement": ("implement", "Take a package, and make the worktree that it is done in."),
+    "import": ("import_history", "Bring the history in planning files into the log, once."),
+    "init": ("init", "Make this repository a project, and tell coding agents how to use it."),
+    "mark-status": ("mark_status", "Tick the boxes of subtasks in tasks.md."),
+    "move-task": ("move_task", "Move a package to another lane, if its guards let it through."),
+    "next": ("next", "Take the next package that is ready, so that nobody else does."),
+    "publish": ("publish", "Commit the events that a branch lacks, for others to merge."),
+    "setup-spec": ("setup_spec", "Begin a feature: its folder, its spec, its branch."),
+    "status": ("status", "Show the board: every work package in its lane."),
+}
+
+
+@click.group(
+    "work",
+    cls=LazyCommands,
+    table=TABLE,
+    package="thence.cli.work",
+    context_settings=HELP_NAMES,
+    invoke_without_command=True,
+    epilog=_EXAMPLE,
+)
+@talks
+@click.pass_context
+def work_command(context: click.Context) -> None:
+    """Cut features into work packages, and move them to done."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())

@@ -1,0 +1,37 @@
+"""The command `work setup-spec`."""
+
+import click
+
+from thence.cli.groups import HELP_NAMES
+from thence.cli.work.door import common, run
+
+_EXAMPLE = """\b
+Example:
+  thence work setup-spec "Sync in the background\""""
+
+
+@click.command("setup-spec", context_settings=HELP_NAMES, epilog=_EXAMPLE)
+@click.argument("title")
+@click.option("--mission", default="software-dev", show_default=True, help="The kind of work.")
+@click.option(
+    "--target-branch",
+    metavar="BRANCH",
+    help="Where its packages are merged; else the branch that is checked out.",
+)
+@common
+def setup_spec_command(
+    title: str, mission: str, target_branch: str | None, actor: str | None, is_json: bool
+) -> int:
+    """Begin a feature: its folder, its spec, its branch.
+
+    The folder kitty-specs/NNN-title/ with spec.md, plan.md and meta.json is committed on the
+    feature's target branch. Write the spec, then tasks.md, then run finalize-tasks.
+    """
+    from thence.work.commands.setup_spec import setup_spec
+
+    return run(
+        "setup-spec",
+        "",
+        actor,
+        lambda desk: setup_spec(desk, title, mission=mission, target_branch=target_branch),
+    )

@@ -1,0 +1,74 @@
+"""A move that somebody wants to make, and the matrix that it has to keep to."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from thence.work.state import (
+    DOING,
+    DONE,
+    FOR_REVIEW,
+    PLANNED,
+    REJECTED,
+    Board,
+    FeatureState,
+    PackageState,
+)
+from thence.work.verdict import Facts
+
+# where a package may go from each lane; from a lane that nobody knows it can be rejected
+MATRIX: Mapping[str, tuple[str, ...]] = {
+    PLANNED: (DOING, REJECTED),
+    DOING: (FOR_REVIEW, REJECTED),
+    FOR_REVIEW: (DONE, DOING, PLANNED, REJECTED),
+    DONE: (REJECTED,),
+    REJECTED: (PLANNED,),
+}
+
+
+class Attempt(msgspec.Struct, frozen=True):
+    """A move that somebody wants to make; `is_known` tells whether the board has the package."""
+
+    board: Board
+    feature: FeatureState
+    package: PackageState
+    is_known: bool
+    to: str
+    facts: Facts
+
+    @property
+    def is_send_back(self) -> bool:
+        """Whether it takes the package out of review, back to work."""
+        return self.package.lane == FOR_REVIEW and self.to in (DOING, PLANNED)
+
+    @property
+    def is_claim(self) -> bool:
+        """Whether it begins the work on the package."""
+        return self.to == DOING and not self.is_send_back
+
+    def lane_of(self, wp_id: str) -> str:
+        """Returns the lane of another package of the feature, "unknown" where there is none."""
+        other = self.feature.packages.get(wp_id)
+        return other.lane if other else "unknown"
+
+
+def is_begun_upon(feature: FeatureState, package: PackageState, dependency: str) -> bool:
+    """Tells whether the work on a package can begin on what a dependency has come to.
+
+    One in review is on its branch, which the package's own branch then begins at.
+    """
+    other = feature.packages.get(dependency)
+    is_in_review = other is not None and other.lane == FOR_REVIEW
+    return is_in_review or is_closed(feature, package, dependency)
+
+
+def is_closed(feature: FeatureState, package: PackageState, dependency: str) -> bool:
+    """Tells whether a package need not wait for a dependency: it is done, or was waived.
+
+    Of a package that the board lacks it counts that somebody said so.
+    """
+    other = feature.packages.get(dependency)
+    how = package.resolved.get(dependency)
+    if other is None:
+        return how is not None
+    return other.lane == DONE or how in ("skipped", "merged")

@@ -1,0 +1,119 @@
+"""`thence work finalize-tasks`: makes packages of what tasks.md says."""
+
+from collections.abc import Sequence
+
+from thence.errors import HeadsMoved, PlanningError
+from thence.log.process import new_id
+from thence.work.daylines import Splice
+from thence.work.dependencies import in_order
+from thence.work.desk import ATTEMPTS_MAX, Desk
+from thence.work.package_files import path_of, render
+from thence.work.result import Result
+from thence.work.state import FeatureState
+from thence.work.store import Said
+from thence.work.tasks import Package, packages_of
+
+_TYPES = ("FeatureCreated", "WPCreated")
+_WRITTEN = ("spec.md", "plan.md", "tasks.md", "research.md", "data-model.md", "quickstart.md")
+
+
+def finalize_tasks(desk: Desk, feature: str | None) -> Result:
+    """Tells FeatureCreated and a WPCreated for each package that the board lacks.
+
+    Packages get their files in tasks/; they and the planning files are committed on the
+    feature's target branch. Raises PlanningError with all that is wrong in tasks.md.
+    """
+    for _ in range(ATTEMPTS_MAX):
+        desk.look()
+        found = desk.feature(feature)
+        branch = desk.target_of(found)
+        path = desk.planning.path(found.slug, "tasks.md")
+        data = desk.planning.read(branch, path)
+        if data is None:
+            raise PlanningError(
+                "could not read",
+                place=path,
+                cause="there is no such file",
+                hint="write it: a heading `## Work Package WP01: Title` for each package",
+            )
+        packages = packages_of(data, path)
+        said = _said(found, branch, packages)
+        guard = desk.guard(
+            (found.slug, found.slug),
+            *((found.slug, package.wp_id) for package in packages),
+            types=_TYPES,
+        )
+        try:
+            if said:
+                desk.say(*said, guard=guard)
+            break
+        except HeadsMoved:  # somebody else finalizes it too
+            continue
+    desk.watch(branch)
+    files = _files(desk, found.slug, branch, packages)
+    made = desk.commit(branch, files, f"Packages of {found.slug}")
+    data_told = {
+        "feature_slug": found.slug,
+        "target_branch": branch,
+        "packages": [package.wp_id for package in packages],
+        "commit": made.oid if made else None,
+    }
+    new = sum(one.event_type == "WPCreated" for one in said)
+    lines = [f"feature {found.slug}: {len(packages)} packages, {new} of them new"]
+    lines += [f"  {package.wp_id}  {package.title}{_after(package)}" for package in packages]
+    first = in_order(packages)[0].wp_id
+    lines.append(f"next: thence work implement {first} --feature {found.slug}")
+    return desk.result(data_told, lines)
+
+
+def _said(found: FeatureState, branch: str, packages: Sequence[Package]) -> list[Said]:
+    said = []
+    created = found.created_event
+    if created is None:
+        payload = {
+            "feature_slug": found.slug,
+            "feature_number": found.slug[:3],
+            "target_branch": branch,
+            "wp_count": len(packages),
+        }
+        causes = (found.spec_event,) if found.spec_event else ()
+        created = new_id()
+        said.append(Said("FeatureCreated", payload, found.slug, causes, event_id=created))
+    for package in packages:
+        if package.wp_id in found.packages:
+            continue
+        payload = {
+            "wp_id": package.wp_id,
+            "title": package.title,
+            "feature_slug": found.slug,
+            "dependencies": list(package.dependencies) or None,
+        }
+        said.append(Said("WPCreated", payload, found.slug, (created,)))
+    return said
+
+
+def _files(desk: Desk, slug: str, branch: str, packages: Sequence[Package]) -> dict[str, Splice]:
+    files = {}
+    for name in _WRITTEN:
+        path = desk.planning.path(slug, name)
+        data = desk.planning.read(branch, path)
+        if data is not None:
+            files[path] = _as(data)
+    there = desk.planning.names(branch, desk.planning.path(slug, "tasks"))
+    for package in packages:
+        if not any(name.startswith(f"{package.wp_id}-") for name in there):
+            path = desk.planning.path(slug, path_of(package))
+            files[path] = _new(render(package, slug))
+    return files
+
+
+def _as(data: bytes) -> Splice:
+    return lambda there: data
+
+
+def _new(data: bytes) -> Splice:
+    return lambda there: data if there is None else there
+
+
+def _after(package: Package) -> str:
+    return f", after {', '.join(package.dependencies)}" if package.dependencies else ""

@@ -1,0 +1,83 @@
+"""`thence work setup-spec`: begins a feature with its folder, its spec and its branch."""
+
+import msgspec
+
+from thence.errors import PlanningError
+from thence.log.process import now
+from thence.work.daylines import Splice
+from thence.work.desk import Desk
+from thence.work.locks import held
+from thence.work.naming import new_slug
+from thence.work.planning import Meta
+from thence.work.repository import branches
+from thence.work.result import Result
+from thence.work.store import Said
+
+MISSION = "software-dev"
+_SPEC = """# {title}
+
+## What and why
+
+## How it is accepted
+
+"""
+_PLAN = """# How {slug} is built
+
+"""
+
+
+def setup_spec(
+    desk: Desk, title: str, *, mission: str = MISSION, target_branch: str | None = None
+) -> Result:
+    """Makes the next feature: `kitty-specs/<NNN-slug>/` on its target branch, and SpecCreated.
+
+    Raises PlanningError for a title that is none or a branch that is not there.
+    """
+    if not title.strip():
+        raise PlanningError(
+            "could not begin a feature",
+            cause="its title is empty",
+            hint='thence work setup-spec "Sync in the background"',
+        )
+    branch = desk.branch(target_branch)
+    with held(desk.project.home / "features.lock"):
+        desk.look()
+        known = [*desk.board.features, *desk.planning.slugs(), *_branch_names(desk)]
+        slug = new_slug(title, known)
+        payload = {"feature_slug": slug, "title": title.strip(), "mission": mission}
+        desk.say(Said("SpecCreated", payload, slug))
+        desk.watch(branch)
+        made = desk.commit(
+            branch, _files(desk, slug, title.strip(), mission, branch), f"Spec {slug}"
+        )
+    spec = desk.planning.path(slug, "spec.md")
+    data = {
+        "feature_slug": slug,
+        "target_branch": branch,
+        "spec": spec,
+        "commit": made.oid if made else None,
+    }
+    lines = (
+        f"feature {slug}, to be merged into {branch}",
+        f"next: write {spec} and {desk.planning.path(slug, 'tasks.md')}",
+        f"then: thence work finalize-tasks --feature {slug}",
+    )
+    return desk.result(data, lines)
+
+
+def _branch_names(desk: Desk) -> list[str]:
+    return list(branches(desk.project.repo)) if desk.project.repo else []
+
+
+def _files(desk: Desk, slug: str, title: str, mission: str, branch: str) -> dict[str, Splice]:
+    meta = Meta(slug[:3], slug, title, mission, branch, now())
+    made = {
+        "spec.md": _SPEC.format(title=title),
+        "plan.md": _PLAN.format(slug=slug),
+        "meta.json": msgspec.json.format(msgspec.json.encode(meta), indent=2).decode() + "\n",
+    }
+    return {desk.planning.path(slug, name): _new(text.encode()) for name, text in made.items()}
+
+
+def _new(data: bytes) -> Splice:
+    return lambda there: data if there is None else there

@@ -1,0 +1,140 @@
+"""What clones share of their journals: the day files, read from git's objects.
+
+The files in a working tree are never read, for git moves them under their readers. Read are
+the tips of the default branch and of the features' target branches, each blob once: nothing of
+another branch enters before it is merged there. Lines are verified, and witnessed by the journal.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from thence.core.codec import BadLine
+from thence.core.vocabulary import WORK
+from thence.log.disk import OS_DISK
+from thence.log.notice import warn
+from thence.log.relaying import Relayed, relay
+from thence.replica import Replica
+from thence.work.daylines import FOLDER, is_day_file, lines_in
+from thence.work.locks import held
+from thence.work.objects import Objects, objects
+from thence.work.project import Project
+from thence.work.repository import HEADS, default_branch
+
+_NAME = "taken.json"
+_LOCK = "taking.lock"
+BLOBS_MAX = 50_000
+
+
+class Taken(msgspec.Struct):
+    """What has been read: the blobs, by the tips at which they were seen; `branches` are read."""
+
+    tips: dict[str, str] = {}
+    blobs: set[str] = set()
+    branches: set[str] = set()
+
+
+class TakenIn(NamedTuple):
+    """What a look at the branches brought: new events, and lines that were passed over."""
+
+    events: int = 0
+    bad: tuple[tuple[str, BadLine], ...] = ()
+    parked: int = 0
+    ours: int = 0
+
+
+class _News(NamedTuple):
+    """Lines that were not read before, each with the file that it stands in."""
+
+    tips: dict[str, str]
+    blobs: dict[str, str]
+    lines: dict[bytes, str]
+
+
+def note_branch(project: Project, branch: str) -> None:
+    """Has the day files of a feature's target branch be read from now on."""
+    known = _known(project)
+    if branch not in known.branches:
+        with held(project.home / _LOCK):
+            known = _known(project)
+            known.branches.add(branch)
+            _keep(project, known)
+
+
+def take_in(project: Project, replica: Replica) -> TakenIn:
+    """Takes what others wrote, and is merged, into the journal. Raises what an append raises.
+
+    A branch that stands where it stood costs one process of git, in a repository of any size.
+    """
+    if project.repo is None:
+        return TakenIn()
+    known = _known(project)
+    branches = known.branches | {default_branch(project.repo) or ""} - {""}
+    with objects(project.repo) as store:
+        news = _news(store, known, branches)
+        if not news.tips:
+            return TakenIn()
+        with held(project.home / _LOCK):
+            known = _known(project)
+            news = _news(store, known, branches)
+            told = TakenIn()
+            if news.lines:
+                replica.prepare()
+                where = (OS_DISK, project.home, WORK)
+                told = _told(relay(*where, news.lines, replica.notice, warn), news)
+            _keep(project, _with(known, news))
+    return told
+
+
+def note_commit(project: Project, branch: str, parent: str | None, oid: str) -> None:
+    """Tells that a commit of ours is all that a branch got: it holds nothing new for us."""
+    with held(project.home / _LOCK):
+        known = _known(project)
+        if parent is not None and known.tips.get(branch) == parent:
+            known.tips[branch] = oid
+            _keep(project, known)
+
+
+def _news(store: Objects, known: Taken, branches: Iterable[str]) -> _News:
+    news = _News({}, {}, {})
+    for branch in sorted(branches):
+        found = store.commit(f"{HEADS}{branch}")
+        if found is None or known.tips.get(branch) == found[0]:
+            continue
+        news.tips[branch] = found[0]
+        folder = store.find(found[1], FOLDER)
+        for name, entry in store.tree(folder.oid).items() if folder else ():
+            if not is_day_file(name) or entry.oid in known.blobs or entry.oid in news.blobs:
+                continue
+            news.blobs[entry.oid] = name.decode()
+            for line in lines_in(store.blob(entry.oid)):
+                news.lines.setdefault(line, name.decode())
+    return news
+
+
+def _told(result: Relayed, news: _News) -> TakenIn:
+    bad = tuple((news.lines[line], reason) for line, reason in result.bad)
+    return TakenIn(len(result.taken), bad, len(result.parked), len(result.ours))
+
+
+def _with(known: Taken, news: _News) -> Taken:
+    blobs = known.blobs | set(news.blobs)
+    if len(blobs) > BLOBS_MAX:  # to read one again costs time, nothing else
+        blobs = set(news.blobs)
+    return Taken({**known.tips, **news.tips}, blobs, known.branches)
+
+
+def _known(project: Project) -> Taken:
+    try:
+        return msgspec.json.decode((project.home / _NAME).read_bytes(), type=Taken)
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+        return Taken()
+
+
+def _keep(project: Project, known: Taken) -> None:
+    path: Path = project.home / _NAME
+    draft = path.with_suffix(".new")
+    draft.write_bytes(msgspec.json.encode(known))
+    draft.replace(path)

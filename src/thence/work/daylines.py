@@ -1,0 +1,64 @@
+"""The day files' bytes: which line belongs to which day, and what a file lacks.
+
+A day is the UTC day of an event's own timestamp, so that the same event lies in the same file in
+every clone. Lines stand in the order in which they came; nothing that stands there is changed.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+
+from thence.core.codec import event_id_of
+from thence.core.event import Event
+
+FOLDER = ".kittify/events"
+ATTRIBUTES = f"{FOLDER}/.gitattributes"
+ATTRIBUTES_TEXT = b"*.jsonl merge=union -text\n"
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+# where events go whose timestamp is none
+_NO_DAY = "1970-01-01"
+_NAME = re.compile(rb"[0-9]{4}-[0-9]{2}-[0-9]{2}\.jsonl")
+_MARK = b"\xef\xbb\xbf"
+
+Splice = Callable[[bytes | None], bytes | None]
+
+
+def is_day_file(name: bytes) -> bool:
+    """Tells whether a file of the folder is one of events."""
+    return _NAME.fullmatch(name) is not None
+
+
+def path_of(event: Event) -> str:
+    """Returns the path of an event's day file, from the top of the repository."""
+    found = _DAY.match(event.timestamp)
+    return f"{FOLDER}/{found[0] if found else _NO_DAY}.jsonl"
+
+
+def by_file(events: Iterable[Event]) -> dict[str, list[Event]]:
+    """Returns the events by the path of their day file, in their order."""
+    found: dict[str, list[Event]] = {}
+    for event in events:
+        found.setdefault(path_of(event), []).append(event)
+    return found
+
+
+def lines_in(data: bytes) -> list[bytes]:
+    """Returns the lines of a day file, without what editors put round them."""
+    lines = data.removeprefix(_MARK).split(b"\n")
+    return [bare for line in lines if (bare := line.rstrip(b"\r").strip(b" \t"))]
+
+
+def splices(events: Iterable[Event]) -> Mapping[str, Splice]:
+    """Returns for each day file the function that adds those of the events that it lacks."""
+    return {path: partial(_with_lines, found) for path, found in by_file(events).items()}
+
+
+def _with_lines(events: Sequence[Event], data: bytes | None) -> bytes:
+    held = {event_id_of(line) for line in lines_in(data or b"")}
+    lacking = [event.line for event in events if event.event_id.encode() not in held]
+    if not lacking:
+        return data or b""
+    start = data or b""
+    if start and not start.endswith(b"\n"):
+        start += b"\n"
+    return start + b"\n".join(lacking) + b"\n"

@@ -1,0 +1,302 @@
+"""One command at work in one project: what it has read, what it says, what it commits."""
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+from msgspec.structs import replace
+
+from thence.core.event import Event
+from thence.core.guard import Unchanged
+from thence.core.position import Position
+from thence.errors import (
+    GitFailed,
+    HeadsMoved,
+    InvalidEvent,
+    OutcomeUnknown,
+    PlanningError,
+    Refused,
+    ThenceError,
+)
+from thence.work import dayfiles
+from thence.work.board import fold
+from thence.work.commits import Commit, commit_on
+from thence.work.daylines import FOLDER, Splice, splices
+from thence.work.emitter import EventEmitter
+from thence.work.existing import as_events, history_in
+from thence.work.naming import is_wp_id, resolve, wp_id_of
+from thence.work.planning import Planning
+from thence.work.project import find_project
+from thence.work.refusals import ErrorStore
+from thence.work.repository import Repository, current_branch, tip
+from thence.work.result import Result
+from thence.work.state import Board, FeatureState
+from thence.work.store import ACTOR, EventStore, Said
+
+_R = TypeVar("_R")
+# how often a command decides again when the board changes under it
+ATTEMPTS_MAX = 20
+_ATTRIBUTES = "info/attributes"
+_UNION = f"{FOLDER}/*.jsonl merge=union -text"
+
+
+class Desk:
+    """A project opened for one command. Close it, or use it as a context manager.
+
+    `board` is what the command has looked at; what it appends is guarded by that. `notes` are
+    warnings for its user. `pending` says that the journal could not be written.
+    """
+
+    def __init__(
+        self, folder: str | Path = ".", *, actor: str | None = None, create: bool = True
+    ) -> None:
+        self.project = find_project(Path(folder), create=create)
+        self.actor = actor
+        self.store = EventStore(self.project, actor=actor or ACTOR)
+        self.emitter = EventEmitter(self.store)
+        self.errors = ErrorStore(self.project)
+        self.planning = Planning(self.project)
+        self.notes: list[str] = []
+        self.said: list[Event] = []
+        self.pending: ThenceError | None = None
+        self.board = Board()
+        self.since = Position()
+        self._about: str | None = None
+
+    @property
+    def repo(self) -> Repository:
+        """The project's repository; raises GitFailed without git."""
+        if self.project.repo is None:
+            raise GitFailed(
+                "could not work in",
+                place=self.project.root,
+                cause="this command needs git, and there is no repository",
+                hint="git init",
+            )
+        return self.project.repo
+
+    def look(self) -> Board:
+        """Takes in what others have merged, reads the journal and folds it."""
+        self._take_in()
+        events = self.store.read()
+        self.since = Position().after(events)
+        self.board = fold(events, self.project.uuid, self.project.aliases)
+        return self.board
+
+    def with_existing(self) -> Board:
+        """Returns the board with the packages that planning files alone tell of."""
+        features = {**self.board.features}
+        for slug in self.planning.slugs():
+            if slug in features and features[slug].created_event:
+                continue
+            told = as_events(history_in(self.planning, slug, None), self.project.uuid)
+            found = fold(told, self.project.uuid).features.get(slug)
+            if found is None:
+                continue
+            known = features.get(slug)
+            packages = {**found.packages, **known.packages} if known else found.packages
+            features[slug] = replace(known or found, packages=dict(sorted(packages.items())))
+        return replace(self.board, features=dict(sorted(features.items())))
+
+    def feature(self, given: str | None) -> FeatureState:
+        """Returns the feature that is meant: the given one, that of this worktree, the only one.
+
+        Raises PlanningError that lists the features.
+        """
+        found = self._feature(given)
+        self._about = found.slug
+        return found
+
+    def _feature(self, given: str | None) -> FeatureState:
+        known = self.board.features
+        here = self.planning.feature_here()
+        if given is None and here in known:
+            return known[here]
+        if given is None:
+            left = [slug for slug, each in known.items() if not each.is_completed]
+            if len(left) == 1:
+                return known[left[0]]
+            if left:
+                raise PlanningError(
+                    "could not tell which feature is meant",
+                    cause=f"there are {', '.join(left)}",
+                    hint="name one with --feature",
+                )
+            given = ""
+        return known[resolve(given, known)]
+
+    def branch_here(self) -> str:
+        """Returns the branch of the main working tree, which new features go to.
+
+        Raises GitFailed when HEAD is detached.
+        """
+        found = current_branch(self.repo._replace(top=self.project.root))
+        if found is None:
+            raise GitFailed(
+                "could not tell the branch of",
+                place=self.project.root,
+                cause="HEAD is detached",
+                hint="check a branch out, or name one with --target-branch",
+            )
+        return found
+
+    def branch(self, given: str | None) -> str:
+        """Returns a given branch if it is there, that of the main working tree without one."""
+        if given is None:
+            return self.branch_here()
+        if tip(self.repo, given) is None:
+            raise PlanningError(
+                "could not find the branch",
+                place=given,
+                cause="there is none of this name in the repository",
+                hint=f"git branch {given}",
+            )
+        return given
+
+    def target_of(self, feature: FeatureState) -> str:
+        """Returns the branch that a feature goes to."""
+        if feature.target_branch:
+            return feature.target_branch
+        here = self.branch_here()
+        meta = self.planning.meta(here, feature.slug)
+        return self.branch(meta.target_branch if meta and meta.target_branch else here)
+
+    def watch(self, branch: str) -> None:
+        """Has what others bring to a branch be read from now on."""
+        dayfiles.note_branch(self.project, branch)
+        self.note_attributes()
+
+    def note_attributes(self) -> None:
+        """Has this repository merge day files by line, on branches too that lack the file.
+
+        Where it can't be written, the tracked file does it alone.
+        """
+        path = self.repo.common / _ATTRIBUTES
+        with suppress(OSError):
+            path.parent.mkdir(exist_ok=True)
+            known = path.read_text() if path.exists() else ""
+            if _UNION not in known.splitlines():
+                path.write_text(f"{known.rstrip(chr(10))}\n{_UNION}\n".lstrip("\n"))
+
+    def result(self, data: Mapping[str, Any], lines: Iterable[str]) -> Result:
+        """Returns what this command has done."""
+        events = None if self.pending is not None else tuple(self.said)
+        return Result(events, data, tuple(lines), tuple(self.notes))
+
+    def say(self, *said: Said, guard: Unchanged | None = None) -> list[Event]:
+        """Appends events in one piece.
+
+        Where the journal can't be written nothing is raised: `pending` is set, and the command
+        goes on. Raises HeadsMoved where the guard is broken, InvalidEvent.
+        """
+        try:
+            events = self.store.append(*said, guard=guard)
+        except (HeadsMoved, InvalidEvent):
+            raise
+        except OutcomeUnknown as unknown:
+            events = self._again(unknown)
+        except ThenceError as error:
+            events = self._put_off(error)
+        self.said += events
+        return events
+
+    def commit(self, branch: str, changes: Mapping[str, Splice], message: str) -> Commit | None:
+        """Commits planning files on a branch, with all events that it lacks.
+
+        Where it can't be made now it is told in `notes`, and the next commit brings it.
+        """
+        changed = {**changes, **splices(self.store.read())}
+        try:
+            made = commit_on(self.repo, branch, changed, message)
+        except GitFailed as error:
+            if not error.recoverable:
+                raise
+            self.notes.append(f"nothing was committed on {branch}: {error.cause}; {error.hint}")
+            return None
+        if made is not None:
+            dayfiles.note_commit(self.project, branch, made.parent, made.oid)
+        return made
+
+    def guard(self, *aggregates: tuple[str, str], types: tuple[str, ...] = ()) -> Unchanged:
+        """Returns the guard that what was looked at still stands, for (feature, aggregate)s."""
+        subjects = {self.store.subject(feature, name) for feature, name in aggregates}
+        return Unchanged(self.since, subjects, types)
+
+    def attempt(self, operation: str, entity: str, work: Callable[[], _R]) -> _R:
+        """Does a command's work; what makes it fail is told to the log, refusals to errors/."""
+        try:
+            return work()
+        except ThenceError as error:
+            self._tell_failure(operation, entity, error)
+            raise
+
+    def close(self) -> None:
+        """Closes the journal."""
+        self.store.close()
+
+    def __enter__(self) -> "Desk":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _take_in(self) -> None:
+        if self.project.repo is None:
+            return
+        try:
+            told = dayfiles.take_in(self.project, self.store.replica)
+        except ThenceError as error:
+            self.notes.append(f"what others have merged was not taken in: {error}")
+            return
+        if told.bad:
+            file, reason = told.bad[0]
+            more = f", and {len(told.bad) - 1} more" if len(told.bad) > 1 else ""
+            self.notes.append(f"a line of {file} was passed over: {reason.reason}{more}")
+        if told.parked:
+            self.notes.append(f"{told.parked} event(s) with a clock far ahead were left out")
+        if told.ours:
+            self.notes.append(f"{told.ours} event(s) under our own name are not in our journal")
+
+    def _again(self, unknown: OutcomeUnknown) -> list[Event]:
+        try:
+            events = unknown.retry()
+        except ThenceError as error:
+            return self._put_off(error)
+        assert isinstance(events, list)
+        return events
+
+    def _put_off(self, error: ThenceError) -> list[Event]:
+        self.pending = error
+        self.notes.append(f"the journal could not be written: {error.cause or error}")
+        return []
+
+    def _tell_failure(self, operation: str, entity: str, error: ThenceError) -> None:
+        kind = "validation" if isinstance(error, (Refused, ValueError)) else "runtime"
+        reason = f"{error.message}: {error.cause}" if error.cause else error.message
+        with suppress(PlanningError):
+            entity = wp_id_of(entity)
+        payload = {
+            "error_type": kind,
+            "error_message": f"{operation}: {reason}",
+            "wp_id": entity if self._about and is_wp_id(entity) else None,
+            "agent_id": self.actor,
+        }
+        try:
+            self.say(Said("ErrorLogged", payload, self._about))
+            if isinstance(error, Refused):
+                self.errors.add(
+                    error.guard,
+                    entity_id=f"{self._about}/{entity}" if self._about else entity,
+                    attempted_operation=operation,
+                    reason=reason,
+                    context={"remedy": error.hint, "actor": self.actor},
+                )
+        except (OSError, ThenceError) as failure:
+            self.notes.append(f"the failure could not be told to the log: {failure}")

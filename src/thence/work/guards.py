@@ -1,0 +1,209 @@
+"""The guards of a move: each looks at one thing, and says no by a code that stays the same.
+
+Conditions ask whether this move is this actor's to make, validators whether the work is
+ready for it. What is on the disk or in git comes in as facts.
+"""
+
+from collections.abc import Callable
+
+from thence.work.attempt import MATRIX, Attempt, is_begun_upon, is_closed
+from thence.work.gates import open_gates
+from thence.work.state import (
+    DOING,
+    DONE,
+    FOR_REVIEW,
+    LANES,
+    PLANNED,
+    REJECTED,
+    PackageState,
+)
+from thence.work.verdict import Refusal
+
+Guard = Callable[[Attempt], Refusal | None]
+
+
+def _unknown_lane(attempt: Attempt) -> Refusal | None:
+    if attempt.to in LANES:
+        return None
+    return Refusal(
+        "unknown_lane",
+        f"there is no lane {attempt.to}",
+        f"name one of {', '.join(LANES)}",
+        may_be_forced=False,
+    )
+
+
+def _unknown_package(attempt: Attempt) -> Refusal | None:
+    if attempt.is_known:
+        return None
+    known = ", ".join(attempt.feature.packages)
+    return Refusal(
+        "unknown_package",
+        f"{attempt.feature.slug} has no package {attempt.package.wp_id}",
+        f"name one of {known}" if known else "plan it: `thence work finalize-tasks`",
+        may_be_forced=False,
+    )
+
+
+def _moved_meanwhile(attempt: Attempt) -> Refusal | None:
+    seen, package = attempt.facts.seen_lane, attempt.package
+    if seen is None or seen == package.lane:
+        return None
+    return Refusal(
+        "moved_meanwhile",
+        f"somebody else was faster: {package.wp_id} went from {seen} to {_place(package)}",
+        "look at `thence work status`, then take another package",
+        may_be_forced=False,
+    )
+
+
+def _not_in_lane(attempt: Attempt) -> Refusal | None:
+    package, to = attempt.package, attempt.to
+    if package.lane == to:
+        return Refusal(
+            "not_in_lane",
+            f"{package.wp_id} is already in {_place(package)}",
+            "look at `thence work status`",
+            may_be_forced=False,
+        )
+    if to in MATRIX.get(package.lane, (REJECTED,)):
+        return None
+    sources = " or ".join(lane for lane, goals in MATRIX.items() if to in goals)
+    goals = " or ".join(MATRIX.get(package.lane, (REJECTED,)))
+    return Refusal(
+        "not_in_lane",
+        f"{package.wp_id} is in {_place(package)}, and {to} comes after {sources}",
+        f"from {package.lane} it goes to {goals}",
+    )
+
+
+def _place(package: PackageState) -> str:
+    with_whom = f", with {package.agent}" if package.agent and package.lane == DOING else ""
+    return f"{package.lane}{with_whom}"
+
+
+def _not_its_agent(attempt: Attempt) -> Refusal | None:
+    package, actor = attempt.package, attempt.facts.actor
+    is_review = package.lane == FOR_REVIEW and attempt.to != REJECTED
+    is_work = attempt.is_claim or attempt.to == FOR_REVIEW
+    agent = package.reviewer if is_review else package.agent if is_work else None
+    if agent is None or agent == actor:
+        return None
+    role = "to be reviewed by" if is_review else "the work of"
+    return Refusal(
+        "not_its_agent",
+        f"{package.wp_id} is {role} {agent}, not {actor}",
+        f"leave it to {agent}, or say who you are: --actor {agent}",
+    )
+
+
+def _conflict_provisional(attempt: Attempt) -> Refusal | None:
+    package = attempt.package
+    conflicts = attempt.board.open_conflicts(package.subject)
+    if not any(conflict.is_provisional for conflict in conflicts):
+        return None
+    return Refusal(
+        "conflict_provisional",
+        f"clones wrote on {package.wp_id} at once, and events that led to it are not here yet",
+        "get them by `git pull`, then try again",
+    )
+
+
+def _dependencies_open(attempt: Attempt) -> Refusal | None:
+    if not attempt.is_claim and attempt.to != DONE:
+        return None
+    is_enough = is_begun_upon if attempt.is_claim else is_closed
+    feature, package = attempt.feature, attempt.package
+    missing = [each for each in package.dependencies if not is_enough(feature, package, each)]
+    if not missing:
+        return None
+    told = ", ".join(f"{wp_id} ({attempt.lane_of(wp_id)})" for wp_id in missing)
+    state = "in review" if attempt.is_claim else "done"
+    return Refusal(
+        "dependencies_open",
+        f"{attempt.package.wp_id} needs what is not {state} yet: {told}",
+        "finish these first; `thence work next` names a package that is ready",
+    )
+
+
+def _subtasks_open(attempt: Attempt) -> Refusal | None:
+    if attempt.to != FOR_REVIEW:
+        return None
+    ticked = attempt.package.subtasks
+    missing = [each for each in attempt.facts.open_subtasks if not ticked.get(each)]
+    if not missing:
+        return None
+    return Refusal(
+        "subtasks_open",
+        f"{', '.join(missing)} of {attempt.package.wp_id} not ticked",
+        "do them and tick each: `thence work mark-status`",
+    )
+
+
+def _worktree_dirty(attempt: Attempt) -> Refusal | None:
+    if attempt.to not in (FOR_REVIEW, DONE) or attempt.facts.worktree != "dirty":
+        return None
+    return Refusal(
+        "worktree_dirty",
+        f"the worktree of {attempt.package.wp_id} holds changes that are not committed",
+        "commit them there, or take them back",
+    )
+
+
+def _nothing_committed(attempt: Attempt) -> Refusal | None:
+    if attempt.to != FOR_REVIEW or attempt.facts.has_commits is not False:
+        return None
+    return Refusal(
+        "nothing_committed",
+        f"the branch of {attempt.package.wp_id} holds no commit of its own",
+        "commit the work in its worktree",
+    )
+
+
+def _reason_needed(attempt: Attempt) -> Refusal | None:
+    if attempt.facts.reason.strip():
+        return None
+    if attempt.is_send_back:
+        return reason_missing(f"{attempt.package.wp_id} can't be sent back without feedback")
+    if attempt.package.lane == REJECTED and attempt.to == PLANNED:
+        return reason_missing(
+            f"{attempt.package.wp_id} was rejected, and is planned again by a reason alone"
+        )
+    return None
+
+
+def reason_missing(message: str) -> Refusal:
+    """Returns the refusal of what needs a reason and has none."""
+    return Refusal("reason_missing", message, "say why: --reason TEXT", may_be_forced=False)
+
+
+def _gates_open(attempt: Attempt) -> Refusal | None:
+    if attempt.to != DONE:
+        return None
+    left = open_gates(attempt.package)
+    if not left:
+        return None
+    told = ", ".join(f"{gate.gate_type} ({gate.status})" for gate in left)
+    return Refusal(
+        "gates_open",
+        f"{attempt.package.wp_id} has gates that are not passed: {told}",
+        "pass them: `thence work gate`",
+    )
+
+
+CONDITIONS: tuple[Guard, ...] = (
+    _unknown_lane,
+    _unknown_package,
+    _moved_meanwhile,
+    _not_in_lane,
+    _not_its_agent,
+    _conflict_provisional,
+)
+VALIDATORS: tuple[Guard, ...] = (
+    _dependencies_open,
+    _subtasks_open,
+    _worktree_dirty,
+    _nothing_committed,
+    _reason_needed,
+    _gates_open,
+)

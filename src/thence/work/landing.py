@@ -1,0 +1,338 @@
+"""Bringing a commit into a working tree that has its branch checked out, beside the user's work.
+
+The index gets the same change at the same paths, in a copy that replaces it at the end; a file
+that was as the index had it becomes as the index has it now, and one that the user has changed
+gets the same splice. Everything else stays as it is, and so do both patches of the user.
+"""
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from stat import S_ISREG, S_IXUSR
+from typing import NamedTuple
+
+from thence.errors import GitFailed
+from thence.work.git import Git, failure
+from thence.work.objects import FILE, PROGRAM, Entry, Objects, is_file
+from thence.work.repository import HEADS, Checkout, operation_under_way
+
+Splice = Callable[[bytes | None], bytes | None]
+LOCK_WAIT_S = 1.0
+_MARK = b"a commit of thence\n"  # in the index's lock, to know ours again
+_PAUSE_S = 0.005
+_NO_FILE = b"ref: refs/heads/.invalid"  # what HEAD says where refs are not kept in files
+_OPERATION = "could not commit to the branch checked out in"
+
+
+# how a file looks: inode, size in bytes, time of its last change in ns
+_Seen = tuple[int, int, int]
+
+
+class Change(NamedTuple):
+    """One path of a commit: what the branch had there, what it has now, and how to get there."""
+
+    path: str
+    old: Entry | None
+    new: Entry | None
+    splice: Splice
+
+
+class _Indexed(NamedTuple):
+    entry: Entry
+    flags: str  # as `git ls-files -v` tells them
+    is_merged: bool
+
+
+class _File(NamedTuple):
+    path: Path
+    before: bytes | None
+    after: bytes | None
+    seen: _Seen | None
+    is_dirty: bool
+
+
+class Landing:
+    """One working tree, from the moment its index is locked until it is unlocked.
+
+    Callers hold the repository's lock of commits, whose descriptor they give.
+    """
+
+    def __init__(self, tree: Checkout, lock: int) -> None:
+        self.tree = tree
+        self._git = Git(tree.path, keeps=(lock,))
+        self._index = tree.git_dir / "index"
+        self._lock = tree.git_dir / "index.lock"
+        self._copy = tree.git_dir / f"thence-index-{os.getpid()}-{id(self):x}"
+        self._is_locked = False
+        self._files: list[_File] = []
+
+    def begin(self) -> None:
+        """Locks the index. Raises a passing GitFailed if the user is in the middle of something."""
+        self._take_lock()
+        operation = operation_under_way(self.tree.git_dir)
+        if operation:
+            raise self._busy(
+                f"a {operation} is under way there",
+                f"end it (git status tells how), then try again: git -C {self.tree.path} status",
+            )
+        head = (self.tree.git_dir / "HEAD").read_bytes().strip()
+        ours = os.fsencode(f"ref: {HEADS}{self.tree.branch}")
+        if head not in {ours, _NO_FILE}:
+            raise self._busy("something else was checked out meanwhile", "try again")
+
+    def prepare(self, store: Objects, changes: Sequence[Change]) -> None:
+        """Finds out what becomes of index and files, and makes the index's copy.
+
+        Raises what a splice raises, and GitFailed where the user's index can't take the change;
+        nothing of the user's was touched then.
+        """
+        indexed = self._indexed([change.path for change in changes])
+        lines: list[bytes] = []
+        flagged: list[tuple[str, str]] = []
+        looked_at: list[tuple[Change, _Indexed | None, Entry | None]] = []
+        for change in changes:
+            was = indexed.get(change.path)
+            becomes = self._becomes(store, change, was)
+            looked_at.append((change, was, becomes))
+            if becomes != (was.entry if was else None):
+                lines.append(_line(change.path, becomes, change.new or change.old))
+                if was and becomes and was.flags != "H":
+                    flagged.append((was.flags, change.path))
+        store.store()
+        self._files = self._judged(store, looked_at)
+        if not lines and not self._files:
+            return
+        self._copy_index()
+        self._run("update-index", "-z", "--add", "--index-info", stdin=b"".join(lines))
+        for option, is_meant in _FLAGS:
+            marked = [path for flags, path in flagged if is_meant(flags)]
+            if marked:
+                self._run("update-index", "-z", option, "--stdin", stdin=_names(marked))
+
+    def land(self) -> None:
+        """Writes the files and puts the new index in place; if that fails, nothing changed."""
+        written: list[_File] = []
+        try:
+            for file in self._files:
+                self._check_unchanged(file)
+            for file in self._files:
+                written.append(file)
+                if file.after is None:
+                    file.path.unlink(missing_ok=True)
+                elif file.is_dirty and file.after != file.before:
+                    _replace(file.path, file.after)
+            self._refresh()
+            with suppress(FileNotFoundError):  # there is no copy where nothing is to change
+                os.replace(self._copy, self._index)
+        except BaseException as error:
+            for file in written:
+                _undo(file)
+            if isinstance(error, OSError):
+                raise failure(
+                    "could not write into", self.tree.path, str(error), "make room or rights there"
+                ) from error
+            raise
+
+    def end(self) -> None:
+        """Unlocks the index."""
+        with suppress(OSError):
+            self._copy.unlink(missing_ok=True)
+        if self._is_locked:
+            self._is_locked = False
+            self._lock.unlink(missing_ok=True)
+
+    def _refresh(self) -> None:
+        """Writes the files that are to be as the index has them, and notes how they look."""
+        clean = [file for file in self._files if not file.is_dirty and file.after is not None]
+        if clean:
+            names = _names([os.path.relpath(file.path, self.tree.path) for file in clean])
+            self._run("checkout-index", "-f", "-u", "-q", "-z", "--stdin", stdin=names)
+        if any(file.is_dirty and file.after == file.before for file in self._files):
+            more = {"GIT_INDEX_FILE": os.fspath(self._copy)}
+            self._git.ask("update-index", "-q", "--refresh", more=more)
+
+    def _take_lock(self) -> None:
+        until_s = time.monotonic() + LOCK_WAIT_S
+        while True:
+            try:
+                descriptor = os.open(self._lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+                self._is_locked = True
+                os.write(descriptor, _MARK)
+                os.close(descriptor)
+                return
+            except FileExistsError:
+                if self._is_left_over():
+                    continue
+                if time.monotonic() >= until_s:
+                    raise self._busy(
+                        "its index is locked, so another git command runs there or was killed",
+                        f"wait for it to end; if none runs, remove {self._lock}",
+                    ) from None
+            except OSError as error:
+                raise failure(_OPERATION, self.tree.path, str(error), "see who owns it") from error
+            time.sleep(_PAUSE_S)
+
+    def _is_left_over(self) -> bool:
+        """Removes a lock that a killed command of ours left: the caller's lock keeps others off."""
+        try:
+            if self._lock.read_bytes() != _MARK:
+                return False
+            for left in self.tree.git_dir.glob("thence-index-*"):
+                left.unlink(missing_ok=True)
+            self._lock.unlink(missing_ok=True)
+        except OSError:
+            return False
+        return True
+
+    def _indexed(self, paths: Sequence[str]) -> dict[str, _Indexed]:
+        out = self._git.run("ls-files", "-s", "-v", "-z", "--", *paths)
+        found: dict[str, _Indexed] = {}
+        for line in os.fsdecode(out).split("\0"):
+            if line:
+                told, _, path = line.partition("\t")
+                flags, mode, oid, stage = told.split(" ")
+                found[path] = _Indexed(Entry(mode.encode(), oid), flags, stage == "0")
+        return found
+
+    def _becomes(self, store: Objects, change: Change, was: _Indexed | None) -> Entry | None:
+        if was is None:
+            # the user took it out of the index: it stays out
+            return change.new if change.old is None else None
+        if not was.is_merged:
+            raise self._busy(
+                f"{change.path} has a conflict there", f"git -C {self.tree.path} status"
+            )
+        if was.entry == change.old:
+            return change.new
+        if not is_file(was.entry):
+            raise failure(
+                _OPERATION,
+                self.tree.path,
+                f"{change.path} is staged there as no plain file",
+                f"git -C {self.tree.path} restore --staged {change.path}",
+            )
+        data = change.splice(store.blob(was.entry.oid))
+        return None if data is None else Entry(was.entry.mode, store.put_blob(data))
+
+    def _judged(
+        self, store: Objects, looked_at: Sequence[tuple[Change, _Indexed | None, Entry | None]]
+    ) -> list[_File]:
+        """Tells what becomes of each file: most are as the index has them, or missing."""
+        files: list[_File] = []
+        doubtful: list[tuple[Change, Entry, _File]] = []
+        for change, was, becomes in looked_at:
+            path = self.tree.path / change.path
+            found = self._found(path)
+            after = None if becomes is None else store.blob(becomes.oid)
+            if found is None:
+                is_wanted = was is None and change.old is None and becomes is not None
+                if is_wanted and self._is_free(path):
+                    files.append(_File(path, None, after, None, is_dirty=False))
+                continue
+            data, seen, mode = found
+            file = _File(path, data, after, seen, is_dirty=False)
+            if was is None or mode != was.entry.mode:
+                files.append(self._spliced(change, file))
+            elif data == store.blob(was.entry.oid):
+                files.append(file)
+            else:
+                doubtful.append((change, was.entry, file))
+        if doubtful:
+            named = "".join(f"{change.path}\n" for change, _, _ in doubtful)
+            told = self._git.run("hash-object", "--stdin-paths", stdin=os.fsencode(named))
+            # as git would take it in, with line ends and filters of the user's settings
+            for (change, entry, file), oid in zip(doubtful, told.decode().split(), strict=True):
+                is_clean = oid == entry.oid
+                files.append(file if is_clean else self._spliced(change, file))
+        return files
+
+    def _spliced(self, change: Change, file: _File) -> _File:
+        after = change.splice(file.before)
+        return file._replace(after=file.before if after is None else after, is_dirty=True)
+
+    def _found(self, path: Path) -> tuple[bytes, _Seen, bytes] | None:
+        """Reads a plain file of the working tree; one behind a symbolic link is not in it.
+
+        Returns its bytes, how it looked, and the mode that git sees.
+        """
+        try:
+            found = os.lstat(path)
+            if not S_ISREG(found.st_mode) or not self._is_inside(path):
+                return None
+            seen = (found.st_ino, found.st_size, found.st_mtime_ns)
+            return path.read_bytes(), seen, PROGRAM if found.st_mode & S_IXUSR else FILE
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def _is_inside(self, path: Path) -> bool:
+        inner = os.path.relpath(path.parent, self.tree.path)
+        top = os.path.realpath(self.tree.path)
+        return os.path.realpath(path.parent) == os.path.normpath(os.path.join(top, inner))
+
+    def _is_free(self, path: Path) -> bool:
+        """Tells whether a file can be made without anything having to give way."""
+        if os.path.lexists(path) or not self._is_inside(path):
+            return False
+        return os.path.isdir(next(above for above in path.parents if os.path.lexists(above)))
+
+    def _check_unchanged(self, file: _File) -> None:
+        try:
+            found = os.lstat(file.path)
+            seen = (found.st_ino, found.st_size, found.st_mtime_ns)
+        except (FileNotFoundError, NotADirectoryError):
+            seen = None
+        if seen != file.seen:
+            raise self._busy(f"{file.path} was saved at this moment", "try again")
+
+    def _copy_index(self) -> None:
+        with suppress(FileNotFoundError):  # there is none before the first `git add`
+            # with its time, by which git knows what it has to read again
+            shutil.copy2(self._index, self._copy)
+
+    def _run(self, *arguments: str, stdin: bytes) -> None:
+        self._git.run(*arguments, stdin=stdin, more={"GIT_INDEX_FILE": os.fspath(self._copy)})
+
+    def _busy(self, cause: str, hint: str) -> GitFailed:
+        return failure(_OPERATION, self.tree.path, cause, hint, is_passing=True)
+
+
+def _is_skipped(flags: str) -> bool:
+    return flags.upper() == "S"
+
+
+# what an index entry loses when it is replaced
+_FLAGS = (("--skip-worktree", _is_skipped), ("--assume-unchanged", str.islower))
+
+
+def _line(path: str, entry: Entry | None, other: Entry | None) -> bytes:
+    if entry is None:
+        assert other is not None
+        return b"0 %b\t%b\0" % (b"0" * len(other.oid), os.fsencode(path))
+    return b"%b %b\t%b\0" % (entry.mode, entry.oid.encode(), os.fsencode(path))
+
+
+def _names(paths: Sequence[str]) -> bytes:
+    return b"".join(os.fsencode(path) + b"\0" for path in paths)
+
+
+def _replace(path: Path, data: bytes) -> None:
+    beside = path.with_name(f".{path.name}.thence-{os.getpid()}")
+    try:
+        beside.write_bytes(data)
+        shutil.copymode(path, beside)
+        os.replace(beside, path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+
+
+def _undo(file: _File) -> None:
+    """Puts back what a file held, as far as the disk lets us."""
+    with suppress(OSError):
+        if file.before is None:
+            file.path.unlink(missing_ok=True)
+        elif not file.path.exists() or file.path.read_bytes() != file.before:
+            file.path.write_bytes(file.before)

@@ -1,0 +1,120 @@
+"""The planning files of a project: where they stand, and as what they are read.
+
+They belong to the branch that a feature goes to. Where that is checked out in the main working
+tree its files are read, half-done ones too; elsewhere what the branch holds.
+"""
+
+import os
+from pathlib import Path
+
+import msgspec
+
+from thence.errors import PlanningError
+from thence.work.naming import is_slug, number_of, package_of
+from thence.work.objects import is_file, objects
+from thence.work.project import Project
+from thence.work.repository import HEADS, Repository, checkouts, checkouts_of
+
+SPECS = "kitty-specs"
+
+
+class Meta(msgspec.Struct, frozen=True):
+    """What meta.json says of a feature."""
+
+    feature_number: str = ""
+    slug: str = ""
+    friendly_name: str = ""
+    mission: str = ""
+    target_branch: str = ""
+    created_at: str = ""
+
+
+class Planning:
+    """The planning files of one project."""
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+
+    def path(self, slug: str, name: str = "") -> str:
+        """Returns the path of a feature's file, from the top of the repository."""
+        return f"{SPECS}/{slug}/{name}" if name else f"{SPECS}/{slug}"
+
+    def feature_here(self) -> str:
+        """Returns the feature that the working folder is about, empty if it tells none."""
+        found = package_of(self._project.here.name)
+        if found is not None:
+            return found[0]
+        try:
+            parts = Path.cwd().relative_to(self._project.here).parts
+        except (OSError, ValueError):
+            return ""
+        return parts[1] if len(parts) > 1 and parts[0] == SPECS else ""
+
+    def slugs(self) -> list[str]:
+        """Returns the features that have a folder in the main working tree."""
+        try:
+            names = os.listdir(self._project.root / SPECS)
+        except OSError:
+            return []
+        return sorted(name for name in names if number_of(name) or is_slug(name))
+
+    def read(self, branch: str | None, path: str) -> bytes | None:
+        """Returns a planning file of a feature that goes to a branch; None if it is not there."""
+        repo = self._project.repo
+        folder = self._folder(repo, branch) if repo and branch else self._project.root
+        if folder is not None:
+            try:
+                return (folder / path).read_bytes()
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+            except OSError as error:
+                raise _unreadable(folder / path, error) from error
+        assert repo is not None
+        with objects(repo) as store:
+            found = store.commit(f"{HEADS}{branch}")
+            entry = store.find(found[1], path) if found else None
+            return store.blob(entry.oid) if entry and is_file(entry) else None
+
+    def names(self, branch: str | None, path: str) -> list[str]:
+        """Returns the names in a planning folder, sorted; none if it is not there."""
+        repo = self._project.repo
+        folder = self._folder(repo, branch) if repo and branch else self._project.root
+        if folder is not None:
+            try:
+                return sorted(os.listdir(folder / path))
+            except OSError:
+                return []
+        assert repo is not None
+        with objects(repo) as store:
+            found = store.commit(f"{HEADS}{branch}")
+            entry = store.find(found[1], path) if found else None
+            return sorted(map(os.fsdecode, store.tree(entry.oid))) if entry else []
+
+    def meta(self, branch: str | None, slug: str) -> Meta | None:
+        """Returns what a feature's meta.json says; raises PlanningError if it is no JSON."""
+        path = self.path(slug, "meta.json")
+        data = self.read(branch, path)
+        if data is None:
+            return None
+        try:
+            return msgspec.json.decode(data, type=Meta)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise PlanningError(
+                "could not read",
+                place=path,
+                cause=f"{error}",
+                hint="correct the file, or take it from an earlier commit",
+            ) from error
+
+    def _folder(self, repo: Repository, branch: str | None) -> Path | None:
+        """Returns the working tree that has a branch checked out, the main one first."""
+        if branch is None:
+            return None
+        found = checkouts_of(checkouts(repo), branch)
+        return found[0].path if found else None
+
+
+def _unreadable(path: Path, error: OSError) -> PlanningError:
+    return PlanningError(
+        "could not read", place=path, cause=error.strerror or error, hint="look at the path"
+    )

@@ -1,0 +1,76 @@
+"""What guards look at and what they say: facts in, a move or a refusal out."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import msgspec
+
+from thence.errors import Refused
+
+
+class Facts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a command knows beside the board when it wants to move a package.
+
+    `worktree` is the package's own, None where it has none or nobody looked; `has_commits`
+    whether its branch holds anything beyond its base, None if unknown. `open_subtasks` are
+    those that the planning files show as open. `seen_lane` is the lane that the command saw
+    when it looked for the first time, None on that first look. `exempt` names guards that the
+    command answers for itself, as `merge` does for other people's packages.
+    """
+
+    actor: str
+    reason: str = ""
+    is_forced: bool = False
+    worktree: Literal["clean", "dirty"] | None = None
+    has_commits: bool | None = None
+    open_subtasks: tuple[str, ...] = ()
+    seen_lane: str | None = None
+    exempt: frozenset[str] = frozenset()
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """A guard's no: its stable code, why, and what to do next.
+
+    `may_be_forced` tells whether `--force --reason` overrules it.
+    """
+
+    guard: str
+    message: str
+    remedy: str
+    may_be_forced: bool = True
+
+    def error(self, operation: str, place: str) -> Refused:
+        """Returns the refusal as the error that a command ends with."""
+        forced = " (or overrule it: --force --reason TEXT)" if self.may_be_forced else ""
+        return Refused(
+            operation,
+            guard=self.guard,
+            place=place,
+            cause=self.message,
+            hint=self.remedy + forced,
+        )
+
+
+class FollowUp(msgspec.Struct, frozen=True):
+    """An event to be appended: its type and its payload."""
+
+    event_type: str
+    payload: Mapping[str, Any]
+
+
+class Move(msgspec.Struct, frozen=True, kw_only=True):
+    """A change of lane that every guard lets through, or was made to.
+
+    `payload` is that of its WPStatusChanged, `follow_ups` are appended behind it. `overruled`
+    are the guards that said no to what was forced. `watched` are the subjects that the guards
+    looked at: the move holds as long as no event of `transitions.DECIDING_TYPES` is new there.
+    """
+
+    feature_slug: str
+    wp_id: str
+    previous: str
+    to: str
+    payload: Mapping[str, Any]
+    follow_ups: tuple[FollowUp, ...]
+    overruled: tuple[str, ...]
+    watched: frozenset[str]

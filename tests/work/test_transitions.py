@@ -1,0 +1,139 @@
+"""A move is told whole: its event, what it overruled, what follows, what it rests on."""
+
+import pytest
+from tests.work.told import PROJECT, SLUG, planned
+
+from thence.errors import Refused
+from thence.work.board import fold
+from thence.work.events import checked
+from thence.work.transitions import DECIDING_TYPES, claimable, move
+from thence.work.verdict import Facts, Move
+
+GATE = "01J00000000000000000000000"
+
+
+def moved(clone, wp_id, to, **facts):
+    found = move(fold(clone.events), SLUG, wp_id, to, Facts(**{"actor": "ada", **facts}))
+    assert isinstance(found, Move), found
+    for each in (found, *found.follow_ups):
+        event_type = getattr(each, "event_type", "WPStatusChanged")
+        assert checked(event_type, each.payload) == each.payload
+    return found
+
+
+def test_move_tells_its_event():
+    found = moved(planned(), "WP01", "doing")
+    assert found.payload == {
+        "wp_id": "WP01",
+        "previous_status": "planned",
+        "new_status": "doing",
+        "changed_by": "ada",
+        "feature_slug": SLUG,
+    }
+    assert (found.wp_id, found.previous, found.to) == ("WP01", "planned", "doing")
+    assert (found.overruled, found.follow_ups) == ((), ())
+
+
+def test_claim_tells_how_its_dependencies_stood_and_done_how_its_gates_did():
+    clone = planned(WP02=["WP01"])
+    clone.move("WP01", "planned", "done")
+    assert moved(clone, "WP02", "doing").payload["dependency_status"] == {"WP01": "done"}
+    gate = {"work_package_id": "WP02", "gate_type": "CI_CHECK", "gate_id": GATE}
+    clone.tell("GateCreated", gate)
+    result = {"gate_id": GATE, "old_status": "pending", "new_status": "passed"}
+    clone.tell("GateResultChanged", result)
+    clone.move("WP02", "planned", "for_review")
+    found = moved(clone, "WP02", "done")
+    assert found.payload["gate_results"] == {GATE: "passed"}
+    assert "dependency_status" not in found.payload
+
+
+@pytest.mark.promise("L14")
+def test_move_rests_on_its_package_its_dependencies_and_its_gates():
+    clone = planned(count=3, WP02=["WP01"])
+    clone.tell("GateCreated", {"work_package_id": "WP02", "gate_type": "CI_CHECK", "gate_id": GATE})
+    clone.move("WP01", "planned", "done")
+    names = ("WP01", "WP02", GATE)
+    assert moved(clone, "WP02", "doing").watched == {f"{PROJECT}/{SLUG}/{name}" for name in names}
+    assert not DECIDING_TYPES & {"ErrorLogged", "HistoryAdded"}
+
+
+@pytest.mark.promise("L8")
+def test_force_overrules_with_a_reason_and_tells_what():
+    clone = planned(WP02=["WP01"])
+    found = moved(clone, "WP02", "done", is_forced=True, reason="done by hand")
+    assert found.overruled == ("not_in_lane",)
+    assert found.payload["reason"] == "done by hand"
+    claim = moved(clone, "WP02", "doing", is_forced=True, reason="in parallel")
+    assert claim.overruled == ("dependencies_open",)
+    bare = move(fold(clone.events), SLUG, "WP02", "done", Facts(actor="ada", is_forced=True))
+    assert (bare.guard, bare.may_be_forced) == ("reason_missing", False)
+
+
+@pytest.mark.promise("L8")
+def test_done_ticks_each_package_that_waited_for_it_last():
+    clone = planned(count=4, WP02=["WP01"], WP03=["WP01", "WP02"], WP04=["WP01"])
+    clone.move("WP04", "planned", "rejected")
+    clone.move("WP01", "planned", "for_review")
+    (ticked,) = moved(clone, "WP01", "done").follow_ups
+    assert (ticked.event_type, ticked.payload) == (
+        "DependencyResolved",
+        {"wp_id": "WP02", "dependency_wp_id": "WP01", "resolution_type": "completed"},
+    )
+    clone.move("WP01", "for_review", "done")
+    clone.tell(ticked.event_type, ticked.payload)
+    clone.move("WP02", "planned", "for_review")
+    (ticked,) = moved(clone, "WP02", "done").follow_ups
+    assert ticked.payload["wp_id"] == "WP03"
+
+
+def test_what_was_ticked_once_is_not_ticked_again():
+    clone = planned(WP02=["WP01"])
+    resolved = {"wp_id": "WP02", "dependency_wp_id": "WP01", "resolution_type": "completed"}
+    clone.tell("DependencyResolved", resolved)
+    clone.move("WP01", "planned", "for_review")
+    assert moved(clone, "WP01", "done").follow_ups == ()
+
+
+@pytest.mark.promise("L9")
+def test_send_back_fails_the_reviews_by_hand_and_leaves_other_gates():
+    clone = planned()
+    for last, kind in (("0", "MANUAL_REVIEW"), ("1", "CI_CHECK")):
+        gate = {"work_package_id": "WP01", "gate_type": kind, "gate_id": GATE[:-1] + last}
+        clone.tell("GateCreated", gate)
+    clone.move("WP01", "planned", "for_review")
+    (failed,) = moved(clone, "WP01", "doing", reason="no tests").follow_ups
+    assert (failed.event_type, failed.payload) == (
+        "GateResultChanged",
+        {
+            "gate_id": GATE,
+            "old_status": "pending",
+            "new_status": "failed",
+            "result_data": {"reason": "no tests"},
+        },
+    )
+    clone.tell(failed.event_type, failed.payload)
+    assert moved(clone, "WP01", "doing", reason="no tests").follow_ups == ()
+
+
+def test_claimable_are_the_planned_packages_that_nothing_stands_against():
+    clone = planned(count=4, WP02=["WP01"])
+    clone.move("WP03", "planned", "doing")
+    clone.tell("WPAssigned", {"wp_id": "WP04", "agent_id": "bob", "phase": "implementation"})
+
+    def names(actor):
+        found = claimable(fold(clone.events), SLUG, Facts(actor=actor))
+        return [package.wp_id for package in found]
+
+    assert (names("ada"), names("bob")) == (["WP01"], ["WP01", "WP04"])
+    assert claimable(fold([]), SLUG, Facts(actor="ada")) == ()
+
+
+def test_refusal_is_an_error_with_its_guard_and_remedy():
+    refusal = move(fold(planned().events), SLUG, "WP01", "done", Facts(actor="ada"))
+    error = refusal.error("could not move", "WP01")
+    assert isinstance(error, Refused)
+    assert (error.guard, error.place, error.cause) == ("not_in_lane", "WP01", refusal.message)
+    assert error.hint == f"{refusal.remedy} (or overrule it: --force --reason TEXT)"
+    unknown = move(fold([]), SLUG, "WP01", "done", Facts(actor="ada"))
+    assert "--force" not in unknown.error("could not move", "WP01").hint
