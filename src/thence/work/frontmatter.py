@@ -169,6 +169,9 @@ class _Reading:
         from ruamel.yaml.error import MarkedYAMLError, YAMLError
         from ruamel.yaml.reader import ReaderError
 
+        if directive := re.search(r"^%", self._yaml, re.MULTILINE):
+            hint = "take the line out, or put the value in quotes"
+            raise self.fault(directive.start(), "a directive has no place here", hint)
         try:
             root = YAML(typ="safe", pure=True).compose(self._yaml)
         except MarkedYAMLError as error:
@@ -178,7 +181,8 @@ class _Reading:
         except ReaderError as error:
             cause = f"character {error.character:#06x} has no place in YAML"
             raise self.fault(error.position, cause, "take it out") from error
-        except (YAMLError, ValueError, AssertionError) as error:  # it asserts what files say, too
+        # it looks up, and asserts, what only files say
+        except (YAMLError, ValueError, LookupError, AssertionError) as error:
             cause = (str(error).splitlines() or ["this is no YAML"])[0]
             raise self.fault(0, cause, "correct the YAML there") from error
         except RecursionError as error:
