@@ -3,12 +3,13 @@
 import random
 from collections.abc import Callable, Iterator
 
-from tests.crash.crash_states import Crashes
+from tests.crash.crash_states import SECTOR_BYTES, Crashes
 from tests.crash.images import Image
 from tests.crash.simulated_disk import SimulatedDisk
 from tests.crash.traces import (
     FOLDER,
     Play,
+    Scene,
     Trace,
     appends,
     batch,
@@ -19,6 +20,7 @@ from tests.crash.traces import (
     log_of,
     only_opens,
     opened,
+    opened_to_read,
     played,
     settled,
     two_writers,
@@ -56,6 +58,17 @@ def unfinished() -> Image:
     return image._replace(files={**image.files, number: image.files[number][:-1]})
 
 
+def payload_of(line_bytes: int) -> int:
+    """Return how much payload makes a line of so many bytes, newline included."""
+    (event,) = opened_to_read(log_of(1, size=0)).read()
+    return line_bytes - len(event.line) - 1
+
+
+def sector_lines(scene: Scene) -> None:
+    """A batch of lines of a sector each."""
+    batch(5, payload_of(SECTOR_BYTES))(scene)
+
+
 NAMED: dict[str, tuple[Callable[[], Image], Play, dict[str, object]]] = {
     "a log is made": (home, only_opens, {}),
     "a log is made and written": (home, appends(2), {}),
@@ -64,6 +77,16 @@ NAMED: dict[str, tuple[Callable[[], Image], Play, dict[str, object]]] = {
     "four events": (lambda: log_of(2), appends(4, 200), {}),
     "a batch": (lambda: log_of(2), batch(5), {}),
     "a long batch": (lambda: log_of(2), batch(10, 120), {}),
+    "lines that begin a sector": (
+        lambda: log_of(1, size=payload_of(SECTOR_BYTES)),
+        sector_lines,
+        {},
+    ),
+    "newlines that begin a sector": (
+        lambda: log_of(1, size=payload_of(SECTOR_BYTES + 1)),
+        sector_lines,
+        {},
+    ),
     "a long line": (lambda: log_of(1), appends(1, 9_000), {}),
     "a rotation": (lambda: log_of(2), appends(2, 100), {"limit": SMALL_LIMIT}),
     "a rotation in a batch": (lambda: log_of(1), batch(5, 60), {"limit": SMALL_LIMIT}),
