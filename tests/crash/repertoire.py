@@ -3,24 +3,24 @@
 import random
 from collections.abc import Callable, Iterator
 
-from tests.crash.crash_states import SECTOR_BYTES, Crashes
+from tests.crash.crash_states import Crashes
 from tests.crash.images import Image
 from tests.crash.simulated_disk import SimulatedDisk
 from tests.crash.traces import (
     FOLDER,
     Play,
-    Scene,
     Trace,
     appends,
     batch,
+    batch_of_lines,
     failing,
     fails_and_goes_on,
     home,
     intruded,
     log_of,
+    log_of_line,
     only_opens,
     opened,
-    opened_to_read,
     played,
     settled,
     two_writers,
@@ -58,17 +58,6 @@ def unfinished() -> Image:
     return image._replace(files={**image.files, number: image.files[number][:-1]})
 
 
-def payload_of(line_bytes: int) -> int:
-    """Return how much payload makes a line of so many bytes, newline included."""
-    (event,) = opened_to_read(log_of(1, size=0)).read()
-    return line_bytes - len(event.line) - 1
-
-
-def sector_lines(scene: Scene) -> None:
-    """A batch of lines of a sector each."""
-    batch(5, payload_of(SECTOR_BYTES))(scene)
-
-
 NAMED: dict[str, tuple[Callable[[], Image], Play, dict[str, object]]] = {
     "a log is made": (home, only_opens, {}),
     "a log is made and written": (home, appends(2), {}),
@@ -77,14 +66,15 @@ NAMED: dict[str, tuple[Callable[[], Image], Play, dict[str, object]]] = {
     "four events": (lambda: log_of(2), appends(4, 200), {}),
     "a batch": (lambda: log_of(2), batch(5), {}),
     "a long batch": (lambda: log_of(2), batch(10, 120), {}),
-    "lines that begin a sector": (
-        lambda: log_of(1, size=payload_of(SECTOR_BYTES)),
-        sector_lines,
+    "lines that begin a sector": (lambda: log_of_line(512), batch_of_lines(512, 512, 512, 512), {}),
+    "newlines that begin a sector": (
+        lambda: log_of_line(513),
+        batch_of_lines(512, 512, 512, 512),
         {},
     ),
-    "newlines that begin a sector": (
-        lambda: log_of(1, size=payload_of(SECTOR_BYTES + 1)),
-        sector_lines,
+    "a line with both newlines in one sector": (
+        lambda: log_of_line(512),
+        batch_of_lines(512, 513, 511, 512),
         {},
     ),
     "a long line": (lambda: log_of(1), appends(1, 9_000), {}),
@@ -141,7 +131,7 @@ def intruded_ones(name: str) -> Iterator[Trace]:
 def wanderings(chance: random.Random) -> Iterator[Trace]:
     """Play random traces for ever; each few go on where the power was cut in the last."""
     while True:
-        image = chance.choice((home, made_only, lambda: log_of(2)))()
+        image = chance.choice((home, made_only, lambda: log_of(2), lambda: log_of_line(512)))()
         needed: list[bytes] = []
         limit = chance.choices((1, SMALL_LIMIT, 2_000, 1_000_000), (1, 2, 5, 14))[0]
         for generation in range(GENERATIONS):
