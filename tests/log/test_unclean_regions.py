@@ -107,8 +107,15 @@ def test_last_own_event_is_looked_for_in_older_segments_too(folder):
 
 
 def test_bytes_that_no_crash_leaves_are_no_region(folder):
-    written(folder, own(1), own(2)[:-1] + b"\r\n", b"\xef\xbb\xbf" + own(3), own(4)[:-1] + own(5))
-    assert scanned(folder, ("events.jsonl", 0), seq=5) == []
+    joined = own(4)[:-1] + own(5)[:-1] + b" " + own(6)
+    written(folder, own(1), own(2)[:-1] + b"\r\n", b"\xef\xbb\xbf" + own(3), joined)
+    assert scanned(folder, ("events.jsonl", 0), seq=6) == []
+
+
+def test_zeros_between_two_events_are_a_region(folder):
+    written(folder, own(1)[:-1], b"\0" * 9, own(3))
+    region = Region("events.jsonl", len(own(1)) - 1, 9, "lines_joined", 2, 2)
+    assert scanned(folder, ("events.jsonl", 0), seq=3) == [region]
 
 
 def test_region_tells_only_what_it_knows():

@@ -27,8 +27,8 @@ TORN_NOTICES_MAX = 100
 _NOISE_BYTES = 8
 # a batch is looked for behind the notices that were written with it
 _SEARCH_LINES = 1_024
-# what editors and version control do to a file
-_NEVER_BY_CRASH = frozenset(("line_ending", "byte_order_mark", "lines_joined"))
+# what editors and version control do to a file; only a crash puts zeros there
+_BY_EDITORS = frozenset(("line_ending", "byte_order_mark", "lines_joined"))
 
 
 class Stretch(NamedTuple):
@@ -140,7 +140,7 @@ class Scan:
                 for line in lines_of(block, PLAIN):
                     if isinstance(line.content, Event):
                         self._good([line.data])
-                    elif line.length and line.content.code not in _NEVER_BY_CRASH:
+                    elif line.length and _may_be_torn(line.content.code, line.data):
                         self._bad(path, line.offset, line.length, line.content.code)
         self._close(self._end)
         return self._found
@@ -193,6 +193,10 @@ class Scan:
             finally:
                 self._disk.close(descriptor)
         return None
+
+
+def _may_be_torn(code: str, data: bytes) -> bool:
+    return code not in _BY_EDITORS or not data.strip(b"\0")
 
 
 def lines_from(disk: Disk, path: Path, offset: int) -> Iterator[tuple[int, bytes]]:
