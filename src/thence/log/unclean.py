@@ -228,18 +228,24 @@ def _written(disk: Disk, folder: Path, slot: Slot) -> int:
     """Counts the events of the last batch of a dead process that stand in the log.
 
     It was written at one go, so its lines follow each other; they are known by the noise
-    in their ids, which is that of the process.
+    in their ids, which is that of the process. It stands in no segment older than those that
+    the process had synced before.
     """
     expected = slot.target - slot.committed
     if expected <= 0:
         return 0
     newer: list[Stretch] = []
+    unmet = set(slot.synced)
     for path in reversed(segments(disk, folder)):
         there = disk.path_id(str(path))
         if there is not None and there[1] > slot.batch_offset:
             for offset, line in islice(lines_from(disk, path, slot.batch_offset), _SEARCH_LINES):
                 if fingerprint(event_id_of(line)) == slot.batch_name:
                     return _counted(disk, [Stretch(path, offset), *newer], expected)
+        if there is not None and slot.synced:
+            unmet.discard(file_word(there[0]))
+            if not unmet:
+                return 0
         newer.insert(0, Stretch(path, 0))
     return 0
 
