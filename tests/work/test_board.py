@@ -94,6 +94,9 @@ def test_agent_stays_when_work_is_sent_back_and_goes_when_it_is_planned_again():
     clone.move("WP01", "doing", "for_review", actor="ada")
     clone.move("WP01", "for_review", "doing", changed_by="rev")
     assert package(clone).agent == "ada"
+    back = {"wp_id": "WP01", "old_status": "for_review", "new_status": "doing"}
+    clone.tell("WPStatusChanged", back, actor="rev")
+    assert package(clone).agent == "ada"
     clone.move("WP01", "doing", "planned")
     assert package(clone).agent is None
 
@@ -103,8 +106,10 @@ def test_assignment_names_the_agent_and_a_review_names_the_reviewer():
     given_to = {"wp_id": "WP01", "agent_id": "ada", "phase": "implementation", "retry_count": 2}
     clone.tell("WPAssigned", given_to)
     assert (package(clone).agent, package(clone).retry_count) == ("ada", 2)
-    clone.tell("WPAssigned", {"wp_id": "WP01", "agent_id": "eve", "phase": "review"})
+    review = {"wp_id": "WP01", "agent_id": "eve", "phase": "review", "retry_count": "many"}
+    clone.tell("WPAssigned", review)
     found = package(clone)
+    assert found.retry_count == 0
     assert (found.agent, found.reviewer, found.phase) == ("ada", "eve", "review")
 
 
@@ -113,6 +118,37 @@ def test_dependency_need_not_be_waited_for_once_it_is_resolved():
     kind = {"wp_id": "WP02", "dependency_wp_id": "WP01", "resolution_type": "skipped"}
     clone.tell("DependencyResolved", kind)
     assert package(clone, "WP02").resolved == {"WP01": "skipped"}
+
+
+def test_what_is_told_out_of_order_or_twice_is_shown_in_order_and_once():
+    clone = Clone()
+    created = {"wp_id": "WP02", "title": "t", "feature_slug": SLUG}
+    clone.tell("WPCreated", created | {"dependencies": ["WP09", "WP01", "WP09", "", 7]})
+    clone.tell("WPCreated", {"wp_id": "WP01", "title": "t", "feature_slug": SLUG})
+    for last in ("1", "0"):
+        gate = {"work_package_id": "WP02", "gate_type": "CI_CHECK", "gate_id": GATE[:-1] + last}
+        clone.tell("GateCreated", gate)
+    for wp_id in ("WP09", "WP01"):
+        resolved = {"dependency_wp_id": wp_id, "resolution_type": "merged"}
+        clone.tell("DependencyResolved", {"wp_id": "WP02", **resolved})
+    note = {"wp_id": "WP02", "entry_type": "note", "entry_content": "old", "author": "ada"}
+    for _ in range(2):
+        clone.tell("HistoryAdded", note, source="kitty", source_id="7")
+    feature = fold(clone.events).features[SLUG]
+    assert list(feature.packages) == ["WP01", "WP02"]
+    found = feature.packages["WP02"]
+    assert found.dependencies == ("WP09", "WP01")
+    assert list(found.gates) == [GATE, GATE[:-1] + "1"]
+    assert list(found.resolved) == ["WP01", "WP09"]
+    (entry,) = found.history
+    assert (entry.author, entry.text) == ("ada", "old")
+
+
+def test_number_of_a_feature_is_in_its_slug_where_no_event_says_it():
+    event = work_event("FeatureCreated", {"feature_slug": SLUG})
+    assert fold([event]).features[SLUG].number == "028"
+    bare = work_event("SpecCreated", {"title": "t"}, feature_slug=None, aggregate_id="030-new")
+    assert fold([bare]).features["030-new"].title == "t"
 
 
 @pytest.mark.promise("L2")
@@ -158,6 +194,7 @@ def test_events_under_another_id_of_the_project_belong_to_it():
     board = fold([*clone.events, theirs], PROJECT, [OTHER_PROJECT])
     assert list(board.features) == [SLUG]
     assert board.package(SLUG, "WP01").lane == "doing"
+    assert fold([theirs, *clone.events], aliases=[PROJECT]).project_uuid == OTHER_PROJECT
     ours = work_event("WPStatusChanged", claim, clock=9)
     (conflict,) = fold([*clone.events, theirs, ours], PROJECT, [OTHER_PROJECT]).conflicts
     assert set(conflict.events) == {ours, theirs}
@@ -281,6 +318,22 @@ def test_lane_and_agent_come_from_the_side_that_won():
     ada.move("WP01", "doing", "for_review", actor="ada")
     ada.take_in(bob)
     assert (package(ada).lane, package(ada).agent) == ("for_review", "ada")
+
+
+@pytest.mark.promise("L10")
+def test_conflict_is_shown_with_its_own_feature():
+    claim = {"wp_id": "WP01", "previous_status": "planned", "new_status": "doing"}
+    elsewhere = {"feature_slug": "029-other"}
+    events = [work_event("WPStatusChanged", claim, node=node, **elsewhere) for node in "ab"]
+    # another program names the feature in the payload alone
+    events.append(work_event("WPStatusChanged", claim | {"feature_slug": SLUG}, feature_slug=None))
+    shown = {each["feature_slug"]: each for each in as_json(fold(events))["features"]}
+    assert (len(shown["029-other"]["conflicts"]), shown[SLUG]["conflicts"]) == (1, [])
+    (conflict,) = shown["029-other"]["conflicts"]
+    assert conflict["events"] == [event.event_id for event in events[:2]]
+    third = work_event("WPStatusChanged", claim | elsewhere, feature_slug=None, node="c")
+    (conflict,) = fold([*events, third]).conflicts
+    assert len(conflict.events) == 3
 
 
 @pytest.mark.promise("L10")

@@ -83,6 +83,9 @@ def test_unknown_package_or_lane_is_refused_even_by_force(is_forced):
     found = tried(planned(), "doing", "WP77", is_forced=is_forced)
     assert (found.guard, found.remedy) == ("unknown_package", "name one of WP01, WP02")
     assert refused(planned(), "someday", is_forced=is_forced) == "unknown_lane"
+    facts = Facts(actor="ada", worktree="dirty", has_commits=False, is_forced=is_forced)
+    every = refusals(fold([]), SLUG, "WP77", "for_review", facts)
+    assert [refusal.guard for refusal in every] == ["unknown_package"]
     nowhere = move(fold([]), SLUG, "WP01", "doing", Facts(actor="ada"))
     assert (nowhere.guard, "finalize-tasks" in nowhere.remedy) == ("unknown_package", True)
 
@@ -171,6 +174,9 @@ def test_dependency_that_was_done_and_came_back_is_waited_for_again():
 def test_dependency_on_a_package_that_is_nowhere_is_open():
     clone = planned(WP02=["WP09"])
     assert "WP09 (unknown)" in tried(clone, "doing", "WP02").message
+    resolved = {"wp_id": "WP02", "dependency_wp_id": "WP09", "resolution_type": "completed"}
+    clone.tell("DependencyResolved", resolved)
+    assert refused(clone, "doing", "WP02") is None
 
 
 def test_work_that_is_sent_back_is_not_kept_by_its_dependencies():

@@ -114,15 +114,20 @@ def test_send_back_fails_the_reviews_by_hand_and_leaves_other_gates():
     )
     clone.tell(failed.event_type, failed.payload)
     assert moved(clone, "WP01", "doing", reason="no tests").follow_ups == ()
+    for last in "01":
+        passed = {"gate_id": GATE[:-1] + last, "old_status": "x", "new_status": "passed"}
+        clone.tell("GateResultChanged", passed)
+    assert moved(clone, "WP01", "done").follow_ups == ()
 
 
 def test_claimable_are_the_planned_packages_that_nothing_stands_against():
-    clone = planned(count=4, WP02=["WP01"])
+    clone = planned(count=5, WP02=["WP01"])
     clone.move("WP03", "planned", "doing")
+    clone.move("WP05", "planned", "for_review")
     clone.tell("WPAssigned", {"wp_id": "WP04", "agent_id": "bob", "phase": "implementation"})
 
     def names(actor):
-        found = claimable(fold(clone.events), SLUG, Facts(actor=actor))
+        found = claimable(fold(clone.events), SLUG, Facts(actor=actor, reason="next"))
         return [package.wp_id for package in found]
 
     assert (names("ada"), names("bob")) == (["WP01"], ["WP01", "WP04"])

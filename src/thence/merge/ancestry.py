@@ -36,17 +36,16 @@ def history(headers: Sequence[Header], twins: Mapping[str, str]) -> History:
     causes: list[Sequence[int]] = []
     lacks: list[bool] = []
     is_forward = True
+    find = places.get
     for place, header in enumerate(headers):
-        held: Sequence[int] = ()
-        is_whole = True
-        if header.caused_by:
-            held = [places[cause] for cause in header.caused_by if cause in places]
-            is_whole = len(held) == len(header.caused_by) or _is_elsewhere(header, places)
+        held = tuple([at for at in map(find, header.caused_by) if at is not None])
+        is_whole = len(held) == len(header.caused_by) or _is_elsewhere(header, places)
         if twins and header.event_id in twins:
-            held = [*held, places[twins[header.event_id]]]
+            held = (*held, places[twins[header.event_id]])
         causes.append(held)
         lacks.append(not is_whole)
-        is_forward = is_forward and (not held or max(held) < place)
+        if held and max(held) >= place:
+            is_forward = False
     ranks = range(len(headers))
     found = History(ranks, causes, lacks) if is_forward else _sorted(causes, lacks)
     return msgspec.structs.replace(found, lacks_causes=_handed_on(found))

@@ -192,7 +192,7 @@ def _settled(
     if winner is not None:
         place = number[winner.event_id]
         side = written.seen[place] | 1 << place
-        lost = [event_id for event_id, n in number.items() if not side >> n & 1]
+        lost = [events[n].event_id for n in numbers if not side >> n & 1]
     conflict = Conflict(
         subject,
         slot.name,
