@@ -219,6 +219,8 @@ def test_one_problem_is_not_told_twice_under_other_names(problems):
         ("simulation: {name: x}\nsimulation: {name: y}\n", 2, "found duplicate key"),
         ("- simulation\n", 1, "a scenario is a map of sections"),
         ("", 1, "a scenario is a map of sections"),
+        ("%YAML 1.3\n---\nsimulation: {}\n", 0, "can't be read: version minor part"),
+        ('simulation: "\\U00110000"\n', 0, "can't be read: chr() arg"),
         ("simulation: !!python/object:os.system {}\n", 1, "this key is missing"),
     ],
 )

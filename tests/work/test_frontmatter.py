@@ -1,5 +1,6 @@
 """The fields of a package's file: read, and changed without touching anything else."""
 
+import random
 import subprocess
 import sys
 
@@ -106,7 +107,9 @@ def test_file_without_fields_has_a_body_alone():
         (b"---\n  text\n---\n", "2:3", "these are no fields"),
         (b"---\na: 1\nb: 1\na: 2\n---\n", "4:1", "a stands twice"),
         (b"---\na: &x [*x]\n---\n", "2:4", "it holds itself"),
-        (b"---\na: " + b"[" * 3000 + b"\n---\n", "2:1", "it is nested too deep"),
+        (b"---\na: " + b"[" * 600 + b"\n---\n", "2:1", "it is nested too deep"),
+        (b"---\na: 1\n%YAML 1.3\n---\n", "3:1", "a directive has no place here"),
+        (b'---\na: "\\U00110000"\n---\n', "2:1", "chr() arg not in range"),
         (b"---\na: 1\n...\nb\n---\n", "4:1", "but found another document"),
         (b"---\na: " + b"x" * FIELDS_BYTES_MAX + b"\n---\n", "1:1", "the fields have 65540 bytes"),
     ],
@@ -267,3 +270,36 @@ def test_any_value_reads_back_and_all_other_bytes_stay(before, of_lane, after, v
     end = (tail if of_lane else "") + ("---\r\nlane: body\r\n" if is_crlf else "---\nlane: body\n")
     assert changed.endswith(end)
     assert with_field(changed.encode(), "lane", value) == changed.encode()
+
+
+def test_any_bytes_are_read_and_changed_or_refused():
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    pieces = (b"&x ", b"*x", b"!!int ", b"%YAML 1.3\n", b"? ", b": ", b"- ", b"|", b">+2\n")
+    pieces += (
+        b"{",
+        b"]",
+        b"'",
+        b'"',
+        b"\t",
+        b"\r",
+        b"\n",
+        b"\\U00110000",
+        b"<<: ",
+        b"\x00",
+        b"lane",
+    )
+    outcomes = set()
+    for _ in range(400):
+        data = bytearray(FILE)
+        for _ in range(chance.randrange(1, 4)):
+            start = chance.randrange(4, FILE.index(b"\n---\n", 4))
+            data[start : start + chance.randrange(3)] = chance.choice(pieces)
+        try:
+            changed = with_field(bytes(data), "lane", "for review")
+            assert read(changed, "a.md").text("lane") == "for review"
+            outcomes.add("changed")
+        except PlanningError:
+            outcomes.add("refused")
+    assert outcomes == {"changed", "refused"}

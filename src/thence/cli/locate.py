@@ -1,14 +1,14 @@
 """Which log a command is about.
 
-It is what `--log` names, else THENCE_LOG, else this folder if it is a log, else the newest
-run under ./output, which is told on stderr. A log is named by its folder, by one of its
-files, or by the id of a run.
+It is what `--log` names, else THENCE_LOG, else this folder if it is a log, else the journal of
+the project that this folder belongs to, else the newest run under ./output, which is told on
+stderr. A log is named by its folder, by one of its files, by a project, or by a run's id.
 """
 
 from pathlib import Path
 
 from thence.cli.voice import Voice
-from thence.errors import NotALog
+from thence.errors import NotALog, WorkError
 from thence.log.disk import OS_DISK
 from thence.log.segment import own_folder, segments
 
@@ -45,6 +45,9 @@ def find_log(voice: Voice, log: str | None, *, create: bool = False) -> Path:
     here = Path()
     if is_log(here):
         return here
+    journal = _journal(here)
+    if journal is not None:
+        return journal
     root = Path(voice.settings.runs)
     found = runs(root)
     if found:
@@ -62,6 +65,8 @@ def _named(voice: Voice, name: str, create: bool) -> Path:
     run = Path(voice.settings.runs) / name
     if path.is_dir() and is_log(path):
         return path
+    if path.is_dir() and (journal := _journal(path)) is not None:
+        return journal
     if path.is_file():
         for folder in path.parents[:2]:
             if is_log(folder):
@@ -71,6 +76,20 @@ def _named(voice: Voice, name: str, create: bool) -> Path:
     if create and not path.is_file():
         return path
     raise _no_log(path, run)
+
+
+def _journal(folder: Path) -> Path | None:
+    """Returns the journal of the project that a folder belongs to, if there is one."""
+    whole = folder.absolute()
+    if not any((each / ".kittify").is_dir() for each in (whole, *whole.parents)):
+        return None
+    from thence.work.project import find_project
+
+    try:
+        home = find_project(folder, create=False).home
+    except WorkError:
+        return None
+    return home if is_log(home) else None
 
 
 def _no_log(path: Path, run: Path) -> NotALog:

@@ -60,8 +60,12 @@ class Drafting:
         event_id: str | None = None,
         lasting: tuple[bool, str | None] = (False, None),
         external: tuple[str, ...] = (),
+        timestamp: str | None = None,
     ) -> list[Draft]:
-        """Does the same for a host that names the members of its events and all causes."""
+        """Does the same for a host that names the members of its events and all causes.
+
+        The `timestamp` of what was imported is that of its source.
+        """
         payload = members.get(self._vocabulary.payload_key)
         if not isinstance(event_type, str) or not event_type:
             raise InvalidEvent(
@@ -78,7 +82,9 @@ class Drafting:
             notices, causes = join(causes, self._notice.joined)
         if event_id is None:
             event_id = new_id()
-        made = Members(event_id, event_type, 1, now(), causes, external, *lasting, **members)
+        made = Members(
+            event_id, event_type, 1, timestamp or now(), causes, external, *lasting, **members
+        )
         return [*notices, draft(made)]
 
     def _heads_of(self, members: Mapping[str, Any]) -> list[str]:

@@ -11,11 +11,11 @@ from typing import NamedTuple
 from thence.core.codec import BadLine, parse
 from thence.core.event import Event
 from thence.core.vocabulary import Vocabulary
+from thence.log import reader
 from thence.log.disk import Disk
 from thence.log.identity import known_node_ids
 from thence.log.lock import WAIT_S
 from thence.log.numbering import CLOCK_AHEAD_MAX, relayed
-from thence.log import reader
 from thence.log.writer import Notice, SegmentWriter, Tell
 
 

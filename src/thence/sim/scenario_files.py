@@ -50,7 +50,8 @@ def parsed(path: Path) -> tuple[dict[str, Any], Source]:
         line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
         what = (error.problem or error.context or "is not YAML").splitlines()[0]
         problems.add_at(line, "", f"not YAML at column {column}: {what}", "correct the YAML there")
-    except (YAMLError, UnicodeDecodeError, OSError) as error:
+    # the reader looks up, and asserts, what only files say
+    except (YAMLError, ValueError, LookupError, AssertionError, OSError) as error:
         problems.add_at(0, "", f"can't be read: {error}", "a scenario is a YAML file in UTF-8")
     problems.raise_any()
     lines: dict[tuple[str | int, ...], int] = {}

@@ -9,13 +9,14 @@ _TEXT = """<!-- thence:begin -->
 
 Work is cut into packages (WP01, WP02, ...) that go through planned, doing, for_review and done.
 What happens to them is told to a log that everybody shares, so use the commands below instead of
-editing lanes or boxes by hand. Each command takes `--json`, and `--help` tells the rest.
+editing lanes or boxes by hand. Say who you are: once by `export THENCE_ACTOR=NAME`, or by
+`--actor NAME` with each command. Each also takes `--json`, and `--help` tells the rest.
 
 | to | do |
 |---|---|
 | see the board | `thence work status` |
-| take the next package that is ready | `thence work next --actor NAME --json` |
-| begin a package, in a worktree of its own | `thence work implement WP01 --actor NAME` |
+| take the next package that is ready | `thence work next --json` |
+| begin a package, in a worktree of its own | `thence work implement WP01` |
 | tick a subtask | `thence work mark-status T001` |
 | say what others should know | `thence work add-history WP01 "..."` |
 | hand a package over for review | `thence work move-task WP01 --to for_review` |

@@ -52,6 +52,16 @@ class Attempt(msgspec.Struct, frozen=True):
         return other.lane if other else "unknown"
 
 
+def is_begun_upon(feature: FeatureState, package: PackageState, dependency: str) -> bool:
+    """Tells whether the work on a package can begin on what a dependency has come to.
+
+    One in review is on its branch, which the package's own branch then begins at.
+    """
+    other = feature.packages.get(dependency)
+    is_in_review = other is not None and other.lane == FOR_REVIEW
+    return is_in_review or is_closed(feature, package, dependency)
+
+
 def is_closed(feature: FeatureState, package: PackageState, dependency: str) -> bool:
     """Tells whether a package need not wait for a dependency: it is done, or was waived.
 

@@ -14,7 +14,7 @@ from thence.work.refs import BranchMoved, moving
 from thence.work.repository import Checkout, Repository, checkouts, checkouts_of, rebase_of
 
 ATTEMPTS_MAX = 20
-_LOCK = "thence/commits.lock"
+LOCK = "thence/commits.lock"
 
 
 class Author(NamedTuple):
@@ -56,10 +56,10 @@ def commit_on(
     Raises GitFailed with nothing written: `recoverable` if the user is in the middle of an
     operation there, or holds the lock of the index.
     """
-    with held(repo.common / _LOCK):
+    with held(repo.common / LOCK) as lock:
         for _ in range(ATTEMPTS_MAX):
             try:
-                return _attempt(repo, branch, changes, message, author)
+                return _attempt(repo, branch, changes, message, author, lock)
             except BranchMoved as error:
                 words = error.words
     raise failure(
@@ -77,6 +77,7 @@ def _attempt(
     wanted: Mapping[str, Splice],
     message: str,
     author: Author | None,
+    lock: int,
 ) -> Commit | None:
     with objects(repo) as store, ExitStack() as landings:
         found = store.commit(f"refs/heads/{branch}")
@@ -91,7 +92,7 @@ def _attempt(
         trees = _trees(repo, branch, is_new=parent is None)
         landed = []
         for each in trees:
-            landing = Landing(each)
+            landing = Landing(each, lock)
             landings.callback(landing.end)
             landing.begin()
             landing.prepare(store, changes)
@@ -109,21 +110,26 @@ def commit_tree(
     git: Git, tree: str, parents: Sequence[str], message: str, author: Author | None = None
 ) -> str:
     """Writes a commit of a tree, on no branch, and returns its id."""
-    names: dict[str, str] = {}
-    if author is not None:
-        for role in ("AUTHOR", "COMMITTER"):
-            names |= {f"GIT_{role}_NAME": author.name, f"GIT_{role}_EMAIL": author.email}
     before = [part for parent in parents for part in ("-p", parent)]
     out = git.run(
         "commit-tree",
         tree,
         *before,
         stdin=message.rstrip("\n").encode("utf-8", "surrogateescape") + b"\n",
-        more=names,
+        more=signature(author),
         doing="could not commit in",
         hint="git config user.name and user.email say who commits",
     )
     return out.decode().strip()
+
+
+def signature(author: Author | None) -> dict[str, str]:
+    """Returns the variables by which git lets somebody commit; none is whom git knows."""
+    if author is None:
+        return {}
+    name, email = ("AUTHOR_NAME", "COMMITTER_NAME"), ("AUTHOR_EMAIL", "COMMITTER_EMAIL")
+    told = {**dict.fromkeys(name, author.name), **dict.fromkeys(email, author.email)}
+    return {f"GIT_{key}": value for key, value in told.items()}
 
 
 def _changes(store: Objects, tree: str | None, wanted: Mapping[str, Splice]) -> list[Change]:

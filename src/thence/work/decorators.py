@@ -1,4 +1,4 @@
-"""`@with_event_store` and `@with_error_store`: a command gets the store of the project it runs in."""
+"""`@with_event_store` and `@with_error_store`: a command gets the stores of its project."""
 
 import inspect
 from collections.abc import Callable

@@ -6,6 +6,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
+from msgspec.structs import replace
+
 from thence.core.event import Event
 from thence.core.guard import Unchanged
 from thence.core.position import Position
@@ -23,7 +25,8 @@ from thence.work.board import fold
 from thence.work.commits import Commit, commit_on
 from thence.work.daylines import FOLDER, Splice, splices
 from thence.work.emitter import EventEmitter
-from thence.work.naming import resolve
+from thence.work.existing import as_events, history_in
+from thence.work.naming import is_wp_id, resolve, wp_id_of
 from thence.work.planning import Planning
 from thence.work.project import find_project
 from thence.work.refusals import ErrorStore
@@ -60,6 +63,7 @@ class Desk:
         self.pending: ThenceError | None = None
         self.board = Board()
         self.since = Position()
+        self._about: str | None = None
 
     @property
     def repo(self) -> Repository:
@@ -81,11 +85,31 @@ class Desk:
         self.board = fold(events, self.project.uuid, self.project.aliases)
         return self.board
 
+    def with_existing(self) -> Board:
+        """Returns the board with the packages that planning files alone tell of."""
+        features = {**self.board.features}
+        for slug in self.planning.slugs():
+            if slug in features and features[slug].created_event:
+                continue
+            told = as_events(history_in(self.planning, slug, None), self.project.uuid)
+            found = fold(told, self.project.uuid).features.get(slug)
+            if found is None:
+                continue
+            known = features.get(slug)
+            packages = {**found.packages, **known.packages} if known else found.packages
+            features[slug] = replace(known or found, packages=dict(sorted(packages.items())))
+        return replace(self.board, features=dict(sorted(features.items())))
+
     def feature(self, given: str | None) -> FeatureState:
         """Returns the feature that is meant: the given one, that of this worktree, the only one.
 
         Raises PlanningError that lists the features.
         """
+        found = self._feature(given)
+        self._about = found.slug
+        return found
+
+    def _feature(self, given: str | None) -> FeatureState:
         known = self.board.features
         here = self.planning.feature_here()
         if given is None and here in known:
@@ -139,6 +163,11 @@ class Desk:
         meta = self.planning.meta(here, feature.slug)
         return self.branch(meta.target_branch if meta and meta.target_branch else here)
 
+    def merge_note(self, slug: str) -> Path:
+        """Returns the file that remembers a feature's merge while it is not finished."""
+        self.project.home.mkdir(parents=True, exist_ok=True)
+        return self.project.home / f"merge-{slug}.json"
+
     def watch(self, branch: str) -> None:
         """Has what others bring to a branch be read from now on."""
         dayfiles.note_branch(self.project, branch)
@@ -178,9 +207,7 @@ class Desk:
         self.said += events
         return events
 
-    def commit(
-        self, branch: str, changes: Mapping[str, Splice], message: str
-    ) -> Commit | None:
+    def commit(self, branch: str, changes: Mapping[str, Splice], message: str) -> Commit | None:
         """Commits planning files on a branch, with all events that it lacks.
 
         Where it can't be made now it is told in `notes`, and the next commit brings it.
@@ -258,19 +285,20 @@ class Desk:
     def _tell_failure(self, operation: str, entity: str, error: ThenceError) -> None:
         kind = "validation" if isinstance(error, (Refused, ValueError)) else "runtime"
         reason = f"{error.message}: {error.cause}" if error.cause else error.message
-        feature, _, name = entity.rpartition("/")
+        with suppress(PlanningError):
+            entity = wp_id_of(entity)
         payload = {
             "error_type": kind,
-            "error_message": reason,
-            "wp_id": name if name.startswith("WP") and feature else None,
+            "error_message": f"{operation}: {reason}",
+            "wp_id": entity if self._about and is_wp_id(entity) else None,
             "agent_id": self.actor,
         }
         try:
-            self.say(Said("ErrorLogged", payload, feature or name or None))
+            self.say(Said("ErrorLogged", payload, self._about))
             if isinstance(error, Refused):
                 self.errors.add(
                     error.guard,
-                    entity_id=entity,
+                    entity_id=f"{self._about}/{entity}" if self._about else entity,
                     attempted_operation=operation,
                     reason=reason,
                     context={"remedy": error.hint, "actor": self.actor},

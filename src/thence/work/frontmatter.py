@@ -130,10 +130,7 @@ class _Reading:
         """Returns the fields as plain values."""
         if self._root is None:
             return {}
-        try:
-            found: dict[str, Any] = self._plain(self._root)
-        except RecursionError:
-            raise self.fault(0, "it is nested too deep", "say it in fewer levels") from None
+        found: dict[str, Any] = self._plain(self._root)
         return found
 
     def spliced(self, key: str, value: Scalar, newline: str) -> str:
@@ -172,6 +169,9 @@ class _Reading:
         from ruamel.yaml.error import MarkedYAMLError, YAMLError
         from ruamel.yaml.reader import ReaderError
 
+        if directive := re.search(r"^%", self._yaml, re.MULTILINE):
+            hint = "take the line out, or put the value in quotes"
+            raise self.fault(directive.start(), "a directive has no place here", hint)
         try:
             root = YAML(typ="safe", pure=True).compose(self._yaml)
         except MarkedYAMLError as error:
@@ -181,8 +181,10 @@ class _Reading:
         except ReaderError as error:
             cause = f"character {error.character:#06x} has no place in YAML"
             raise self.fault(error.position, cause, "take it out") from error
-        except (YAMLError, ValueError) as error:
-            raise self.fault(0, str(error).splitlines()[0], "correct the YAML there") from error
+        # it looks up, and asserts, what only files say
+        except (YAMLError, ValueError, LookupError, AssertionError) as error:
+            cause = (str(error).splitlines() or ["this is no YAML"])[0]
+            raise self.fault(0, cause, "correct the YAML there") from error
         except RecursionError as error:
             raise self.fault(0, "it is nested too deep", "say it in fewer levels") from error
         if root is not None and root.id != "mapping":

@@ -59,10 +59,14 @@ class Answer(NamedTuple):
 
 
 class Git:
-    """The program git in one folder. It holds nothing open and serves any number of threads."""
+    """The program git in one folder. It holds nothing open and serves any number of threads.
 
-    def __init__(self, folder: Path) -> None:
+    `keeps` are descriptors that each git it starts holds open too, such as those of locks.
+    """
+
+    def __init__(self, folder: Path, *, keeps: tuple[int, ...] = ()) -> None:
         self.folder = folder
+        self._keeps = keeps
 
     def run(
         self,
@@ -118,6 +122,7 @@ class Git:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
+                pass_fds=self._keeps,
             )
         except OSError as error:
             is_folder = os.path.isdir(self.folder)

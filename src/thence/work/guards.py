@@ -6,7 +6,7 @@ ready for it. What is on the disk or in git comes in as facts.
 
 from collections.abc import Callable
 
-from thence.work.attempt import MATRIX, Attempt, is_closed
+from thence.work.attempt import MATRIX, Attempt, is_begun_upon, is_closed
 from thence.work.gates import open_gates
 from thence.work.state import (
     DOING,
@@ -110,14 +110,18 @@ def _conflict_provisional(attempt: Attempt) -> Refusal | None:
 
 
 def _dependencies_open(attempt: Attempt) -> Refusal | None:
-    needed = attempt.package.dependencies if attempt.is_claim else ()
-    missing = [wp_id for wp_id in needed if not is_closed(attempt.feature, attempt.package, wp_id)]
+    if not attempt.is_claim and attempt.to != DONE:
+        return None
+    is_enough = is_begun_upon if attempt.is_claim else is_closed
+    feature, package = attempt.feature, attempt.package
+    missing = [each for each in package.dependencies if not is_enough(feature, package, each)]
     if not missing:
         return None
     told = ", ".join(f"{wp_id} ({attempt.lane_of(wp_id)})" for wp_id in missing)
+    state = "in review" if attempt.is_claim else "done"
     return Refusal(
         "dependencies_open",
-        f"{attempt.package.wp_id} needs what is not done: {told}",
+        f"{attempt.package.wp_id} needs what is not {state} yet: {told}",
         "finish these first; `thence work next` names a package that is ready",
     )
 

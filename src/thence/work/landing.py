@@ -57,12 +57,12 @@ class _File(NamedTuple):
 class Landing:
     """One working tree, from the moment its index is locked until it is unlocked.
 
-    Callers hold the repository's lock of commits.
+    Callers hold the repository's lock of commits, whose descriptor they give.
     """
 
-    def __init__(self, tree: Checkout) -> None:
+    def __init__(self, tree: Checkout, lock: int) -> None:
         self.tree = tree
-        self._git = Git(tree.path)
+        self._git = Git(tree.path, keeps=(lock,))
         self._index = tree.git_dir / "index"
         self._lock = tree.git_dir / "index.lock"
         self._copy = tree.git_dir / f"thence-index-{os.getpid()}-{id(self):x}"

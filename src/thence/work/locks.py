@@ -19,8 +19,11 @@ _PAUSE_MAX_S = 0.02
 
 
 @contextmanager
-def held(path: Path, wait_s: float = WAIT_S) -> Iterator[None]:
+def held(path: Path, wait_s: float = WAIT_S) -> Iterator[int]:
     """Holds the lock of a file, which is made if missing, with its folder.
+
+    Yields its descriptor. A program that is given it keeps the lock until it has ended too, also
+    when this process is killed.
 
     Raises a GitFailed that can be tried again if somebody else has held it for `wait_s`.
     """
@@ -28,7 +31,7 @@ def held(path: Path, wait_s: float = WAIT_S) -> Iterator[None]:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:
         _take(descriptor, path, wait_s)
-        yield
+        yield descriptor
     finally:
         os.close(descriptor)
 

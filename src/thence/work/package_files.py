@@ -66,10 +66,12 @@ def _moving_on(package: Package, feature_slug: str) -> str:
     ticking = f" Each subtask that is done: `thence work mark-status {subtask} {feature}`."
     return f"""## How to move on
 
-1. `thence work implement {wp_id} {feature}` makes the branch `{branch_of(feature_slug, wp_id)}` \
+1. `export THENCE_ACTOR=NAME`, or `--actor NAME` with each command, says who you are: a package is
+   moved on by who began it.
+2. `thence work implement {wp_id} {feature}` makes the branch `{branch_of(feature_slug, wp_id)}` \
 and the worktree `{worktree_of(feature_slug, wp_id)}`. Work there.
-2. Commit what you did.{ticking if subtask else ""}
-3. `thence work move-task {wp_id} --to for_review {feature}` hands it over for review.
+3. Commit what you did.{ticking if subtask else ""}
+4. `thence work move-task {wp_id} --to for_review {feature}` hands it over for review.
 
 A refused command says which guard stopped it and what to do.
 `thence work status` shows the board."""

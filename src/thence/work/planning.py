@@ -91,7 +91,7 @@ class Planning:
             return sorted(map(os.fsdecode, store.tree(entry.oid))) if entry else []
 
     def meta(self, branch: str | None, slug: str) -> Meta | None:
-        """Returns what a feature's meta.json says; raises PlanningError for one that says nothing."""
+        """Returns what a feature's meta.json says; raises PlanningError if it is no JSON."""
         path = self.path(slug, "meta.json")
         data = self.read(branch, path)
         if data is None:

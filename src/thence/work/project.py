@@ -114,7 +114,9 @@ def _ids(configs: tuple[Path, ...]) -> Iterator[str]:
 
 def _known_homes(homes: Path) -> list[str]:
     try:
-        return [name for name in os.listdir(homes) if _UUID.match(b"project_uuid: " + name.encode())]
+        return [
+            name for name in os.listdir(homes) if _UUID.match(b"project_uuid: " + name.encode())
+        ]
     except OSError:
         return []
 

@@ -13,13 +13,15 @@ class Result(msgspec.Struct, frozen=True):
 
     `events` are what it appended, None if the journal could not be written: then they are
     pending, and the next command makes them good. `data` are its own members of the JSON,
-    `lines` its text, `notes` what goes to stderr beside either.
+    `lines` its text, `notes` what goes to stderr beside either. `exit_code` is not 0 where what was
+    asked for is not there, or where conflicts were found.
     """
 
     events: tuple[Event, ...] | None = ()
     data: Mapping[str, Any] = msgspec.field(default_factory=dict)
     lines: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    exit_code: int = 0
 
     def as_json(self) -> dict[str, Any]:
         """Returns the members of the command's JSON."""

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from thence.index.page import Asked, Page
 
 TIMEOUT_S = 30.0
+# what `Drafting.made` takes
+_Drafted = tuple[
+    str, dict[str, Any], Iterable[str], str, tuple[bool, None], tuple[str, ...], str | None
+]
 ACTOR = "user"
 
 
@@ -36,7 +40,8 @@ class Said(msgspec.Struct, frozen=True):
     """What a command says of one thing that happened; the store adds who, when and why.
 
     `event_id` is there before the event is written, so that others of the same append can
-    name it. `source` and `source_id` tell where it was imported from.
+    name it. `source` and `source_id` tell where it was imported from, `timestamp`
+    when it happened there.
     """
 
     event_type: str
@@ -46,6 +51,7 @@ class Said(msgspec.Struct, frozen=True):
     actor: str | None = None
     source: str | None = None
     source_id: str | None = None
+    timestamp: str | None = None
     event_id: str = msgspec.field(default_factory=new_id)
 
 
@@ -92,10 +98,11 @@ class EventStore:
         replica = self.replica
         replica.prepare()
         causation_id = new_id() if len(said) > 1 else None
+        before: dict[str, str] = {}
         drafts = [
             draft
             for one in said
-            for draft in replica.drafting.made(*self._members(one, causation_id))
+            for draft in replica.drafting.made(*self._members(one, causation_id, before))
         ]
         wanted = [one.event_id for one in said]
 
@@ -143,9 +150,8 @@ class EventStore:
     ) -> None:
         self.close()
 
-    def _members(
-        self, said: Said, causation_id: str | None
-    ) -> tuple[str, dict[str, Any], Iterable[str], str, tuple[bool, None], tuple[str, ...]]:
+    def _members(self, said: Said, causation_id: str | None, before: dict[str, str]) -> _Drafted:
+        """Returns what to draft; `before` has the last event of this append by its subject."""
         payload = checked(said.event_type, said.payload)
         aggregate_type, aggregate_id = aggregate_of(said.event_type, payload, said.feature)
         members = {
@@ -160,8 +166,12 @@ class EventStore:
             "actor": said.actor or self.actor,
             "payload": payload,
         }
-        heads = self.replica.heads(self.subject(said.feature, aggregate_id))
+        subject = self.subject(said.feature, aggregate_id)
+        last = before.get(subject)
+        heads = [last] if last else [head.event_id for head in self.replica.heads(subject)]
+        before[subject] = said.event_id
         around = current_causes() or self.replica.origin.causes
-        causes = (*said.caused_by, *around, *(head.event_id for head in heads))
+        causes = (*said.caused_by, *around, *heads)
         external = self.replica.origin.external(causes)
-        return said.event_type, members, causes, said.event_id, (False, None), external
+        never: tuple[bool, None] = (False, None)
+        return said.event_type, members, causes, said.event_id, never, external, said.timestamp

@@ -23,7 +23,7 @@ actor_option = click.option(
     "--actor", metavar="NAME", help="Who does it; else THENCE_ACTOR, else `user`."
 )
 force_option = click.option(
-    "--force", is_flag=True, help="Pass over the guards that allow it; needs --reason."
+    "--force", "is_forced", is_flag=True, help="Pass over the guards that allow it; needs --reason."
 )
 reason_option = click.option("--reason", metavar="TEXT", help="Why; it is kept in the log.")
 
@@ -65,4 +65,4 @@ def run(
     else:
         for line in result.lines:
             voice.say(line)
-    return 0
+    return result.exit_code

@@ -9,9 +9,23 @@ Example:
   thence work add "Read the spec"
   thence work status"""
 
+# name: the module that holds the command of that name, and its line in the help
 TABLE = {
+    "accept": ("accept", "Move what is reviewed and merged to done."),
+    "add": ("add", "Add a package without a spec."),
+    "add-history": ("add_history", "Keep what you have to say about a package."),
+    "conflicts": ("conflicts", "Show what clones have written at once and can't both stand."),
+    "errors": ("errors", "Show what was refused of late, and what to do about it."),
     "finalize-tasks": ("finalize_tasks", "Make work packages of what tasks.md says."),
+    "gate": ("gate", "Set a gate before a package, or tell what it has come to."),
+    "implement": ("implement", "Take a package, and make the worktree that it is done in."),
+    "import": ("import_history", "Bring the history in planning files into the log, once."),
     "init": ("init", "Make this repository a project, and tell coding agents how to use it."),
+    "mark-status": ("mark_status", "Tick the boxes of subtasks in tasks.md."),
+    "merge": ("merge", "Merge the branches of packages into their feature's target branch."),
+    "move-task": ("move_task", "Move a package to another lane, if its guards let it through."),
+    "next": ("next", "Take the next package that is ready, so that nobody else does."),
+    "publish": ("publish", "Commit the events that a branch lacks, for others to merge."),
     "setup-spec": ("setup_spec", "Begin a feature: its folder, its spec, its branch."),
     "status": ("status", "Show the board: every work package in its lane."),
 }

@@ -21,4 +21,4 @@ def status_command(feature: str | None, actor: str | None, is_json: bool) -> int
     """
     from thence.work.commands.status import status
 
-    return run("status", feature or "", actor, lambda desk: status(desk, feature), create=False)
+    return run("status", "", actor, lambda desk: status(desk, feature), create=False)

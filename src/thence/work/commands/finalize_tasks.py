@@ -92,9 +92,7 @@ def _said(found: FeatureState, branch: str, packages: Sequence[Package]) -> list
     return said
 
 
-def _files(
-    desk: Desk, slug: str, branch: str, packages: Sequence[Package]
-) -> dict[str, Splice]:
+def _files(desk: Desk, slug: str, branch: str, packages: Sequence[Package]) -> dict[str, Splice]:
     files = {}
     for name in _WRITTEN:
         path = desk.planning.path(slug, name)

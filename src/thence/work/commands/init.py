@@ -56,5 +56,3 @@ def _with_lines(data: bytes | None, wanted: bytes) -> bytes:
     if start and not start.endswith(b"\n"):
         start += b"\n"
     return start + b"\n".join(lacking) + b"\n"
-
-

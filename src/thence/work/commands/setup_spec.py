@@ -47,7 +47,9 @@ def setup_spec(
         payload = {"feature_slug": slug, "title": title.strip(), "mission": mission}
         desk.say(Said("SpecCreated", payload, slug))
         desk.watch(branch)
-        made = desk.commit(branch, _files(desk, slug, title.strip(), mission, branch), f"Spec {slug}")
+        made = desk.commit(
+            branch, _files(desk, slug, title.strip(), mission, branch), f"Spec {slug}"
+        )
     spec = desk.planning.path(slug, "spec.md")
     data = {
         "feature_slug": slug,
@@ -57,8 +59,8 @@ def setup_spec(
     }
     lines = (
         f"feature {slug}, to be merged into {branch}",
-        f"next: write {spec} and {desk.planning.path(slug, 'tasks.md')},"
-        f" then thence work finalize-tasks --feature {slug}",
+        f"next: write {spec} and {desk.planning.path(slug, 'tasks.md')}",
+        f"then: thence work finalize-tasks --feature {slug}",
     )
     return desk.result(data, lines)
 

@@ -2,10 +2,9 @@
 
 from collections.abc import Iterator
 
-from thence.work.board import as_json, with_planned
+from thence.work.board import as_json
 from thence.work.desk import Desk
 from thence.work.naming import resolve
-from thence.work.planning import planned_packages
 from thence.work.result import Result
 from thence.work.state import DONE, LANES, Board, FeatureState, PackageState
 
@@ -17,10 +16,8 @@ def status(desk: Desk, feature: str | None) -> Result:
 
     Raises PlanningError for a feature that is not there.
     """
-    board = desk.look()
-    for slug in desk.planning.slugs():
-        if slug not in board.features or not board.features[slug].packages:
-            board = with_planned(board, slug, planned_packages(desk, slug))
+    desk.look()
+    board = desk.with_existing()
     if feature is not None:
         slug = resolve(feature, board.features)
         board = Board(board.project_uuid, {slug: board.features[slug]}, board.conflicts)

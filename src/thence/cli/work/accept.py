@@ -1,0 +1,41 @@
+"""The command `work accept`."""
+
+import click
+
+from thence.cli.groups import HELP_NAMES
+from thence.cli.work.door import common, feature_option, force_option, reason_option, run
+
+_EXAMPLE = """\b
+Example:
+  thence work accept --feature 001"""
+
+
+@click.command("accept", context_settings=HELP_NAMES, epilog=_EXAMPLE)
+@click.argument("packages", metavar="[WP]...", nargs=-1)
+@feature_option
+@force_option
+@reason_option
+@common
+def accept_command(
+    packages: tuple[str, ...],
+    feature: str | None,
+    is_forced: bool,
+    reason: str | None,
+    actor: str | None,
+    is_json: bool,
+) -> int:
+    """Move what is reviewed and merged to done.
+
+    Without packages it looks at all that are in review. Each needs its gates passed, what it
+    depends on done, and its branch merged.
+    """
+    from thence.work.commands.accept import accept
+
+    return run(
+        "accept",
+        "",
+        actor,
+        lambda desk: accept(
+            desk, packages, feature=feature, reason=reason or "", is_forced=is_forced
+        ),
+    )

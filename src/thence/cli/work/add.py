@@ -1,0 +1,35 @@
+"""The command `work add`."""
+
+import click
+
+from thence.cli.groups import HELP_NAMES
+from thence.cli.work.door import common, feature_option, run
+
+_EXAMPLE = """\b
+Example:
+  thence work add "Read the spec again" --owns docs/spec.md"""
+
+
+@click.command("add", context_settings=HELP_NAMES, epilog=_EXAMPLE)
+@click.argument("title")
+@click.option("--owns", multiple=True, metavar="PATH", help="A path that it alone works on.")
+@click.option("--after", multiple=True, metavar="WP", help="A package that it depends on.")
+@feature_option
+@common
+def add_command(
+    title: str,
+    owns: tuple[str, ...],
+    after: tuple[str, ...],
+    feature: str | None,
+    actor: str | None,
+    is_json: bool,
+) -> int:
+    """Add a package without a spec.
+
+    It goes to the feature that is named, else to 000-general, which is made at first use.
+    """
+    from thence.work.commands.add import add
+
+    return run(
+        "add", "", actor, lambda desk: add(desk, title, owns=owns, after=after, feature=feature)
+    )

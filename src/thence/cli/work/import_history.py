@@ -1,0 +1,25 @@
+"""The command `work import`."""
+
+import click
+
+from thence.cli.groups import HELP_NAMES
+from thence.cli.work.door import common, feature_option, run
+
+_EXAMPLE = """\b
+Example:
+  thence work import --dry-run"""
+
+
+@click.command("import", context_settings=HELP_NAMES, epilog=_EXAMPLE)
+@click.option("--dry-run", "is_dry", is_flag=True, help="Tell what would be brought.")
+@feature_option
+@common
+def import_command(is_dry: bool, feature: str | None, actor: str | None, is_json: bool) -> int:
+    """Bring the history in planning files into the log, once.
+
+    Read are the lanes and Activity Log lines of package files, tasks.md, meta.json, and the
+    lines of day files that other tools wrote. What can't be read is told.
+    """
+    from thence.work.commands.import_history import import_history
+
+    return run("import", "", actor, lambda desk: import_history(desk, feature, is_dry=is_dry))

@@ -1,0 +1,45 @@
+"""The command `work move-task`."""
+
+import click
+
+from thence.cli.groups import HELP_NAMES
+from thence.cli.work.door import common, feature_option, force_option, reason_option, run
+
+_EXAMPLE = """\b
+Example:
+  thence work move-task WP01 --to for_review"""
+
+
+@click.command("move-task", context_settings=HELP_NAMES, epilog=_EXAMPLE)
+@click.argument("package", metavar="WP")
+@click.option(
+    "--to", required=True, metavar="LANE", help="planned, doing, for_review, done, rejected."
+)
+@feature_option
+@force_option
+@reason_option
+@common
+def move_task_command(
+    package: str,
+    to: str,
+    feature: str | None,
+    is_forced: bool,
+    reason: str | None,
+    actor: str | None,
+    is_json: bool,
+) -> int:
+    """Move a package to another lane, if its guards let it through.
+
+    A refused move changes nothing and says which guard stood against it, and what to do. The
+    lane in the package's file is committed on the feature's target branch.
+    """
+    from thence.work.commands.move_task import move_task
+
+    return run(
+        "move-task",
+        package,
+        actor,
+        lambda desk: move_task(
+            desk, package, to, feature=feature, reason=reason or "", is_forced=is_forced
+        ),
+    )

@@ -1,0 +1,104 @@
+"""Moving a branch to another commit, with the working trees that have it checked out.
+
+What the user has staged or half done stays, as with `git switch`: a file that both the user and
+the move change keeps everything as it is. Files come first and the branch last, under its lock,
+so that a move that was killed is done again.
+"""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from thence.work.git import Git, failure
+from thence.work.refs import BranchMoved, moving
+from thence.work.repository import (
+    Checkout,
+    Repository,
+    checkouts,
+    checkouts_of,
+    operation_under_way,
+    rebase_of,
+)
+
+
+def free_trees(repo: Repository, branch: str) -> tuple[Checkout, ...]:
+    """Returns the working trees that have a branch checked out.
+
+    Raises a passing GitFailed if the user is in the middle of something with it.
+    """
+    rebased = rebase_of(repo, branch)
+    trees = checkouts_of(checkouts(repo), branch)
+    busy = [(tree.path, operation_under_way(tree.git_dir)) for tree in trees]
+    told = [(os.fspath(path), operation) for path, operation in busy if operation]
+    if rebased is not None:
+        told.insert(0, (os.fspath(rebased), "rebase"))
+    if told:
+        where, operation = told[0]
+        raise failure(
+            f"could not move branch {branch} in",
+            repo.place,
+            f"a {operation} is under way in {where}",
+            "end it (git status tells how), then try again",
+            is_passing=True,
+        )
+    return trees
+
+
+def advance(
+    repo: Repository,
+    branch: str,
+    old: str,
+    new: str,
+    trees: Sequence[Checkout],
+    reason: str,
+    lock: int,
+) -> None:
+    """Moves a branch, and the working trees given, from one commit to another.
+
+    Raises GitFailed, with nothing moved, if a change of the user's is in the way or if the branch
+    does not stand at `old`. `lock` is the descriptor of the repository's lock of commits.
+    """
+    for tree in trees:
+        _try(tree.path, old, new, lock)
+    moved: list[Path] = []
+    where = Git(trees[0].path) if trees else repo.git
+    try:
+        with moving(where, branch, new, old, reason):
+            for tree in trees:
+                carry(tree.path, old, new, lock)
+                moved.append(tree.path)
+    except BranchMoved as error:
+        raise failure(
+            f"could not move branch {branch} in",
+            repo.place,
+            f"somebody else moved it meanwhile: {error.words}",
+            "try again",
+            is_passing=True,
+        ) from None
+    except BaseException:
+        for path in moved:
+            carry(path, new, old, lock)
+        raise
+
+
+def carry(path: Path, old: str, new: str, lock: int) -> None:
+    """Brings a working tree's files and index from one commit to another, beside the user's work.
+
+    What stands at the new commit already stays. Raises GitFailed, with nothing changed, if a
+    change of the user's is in the way.
+    """
+    _read(Git(path, keeps=(lock,)), "-m", old, new)
+
+
+def _try(path: Path, old: str, new: str, lock: int) -> None:
+    git = Git(path, keeps=(lock,))
+    git.ask("update-index", "-q", "--refresh")
+    _read(git, "-nm", old, new)
+
+
+def _read(git: Git, how: str, old: str, new: str) -> None:
+    git.run(
+        *("read-tree", how, "-u", "--no-recurse-submodules", old, new),
+        doing="could not bring the merge into",
+        hint="commit your changes of that file or move them away, then try again",
+    )

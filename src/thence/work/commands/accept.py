@@ -1,0 +1,96 @@
+"""`thence work accept`: moves what is reviewed and merged to done."""
+
+from collections.abc import Sequence
+
+from thence.errors import PlanningError, Refused
+from thence.work.dependencies import in_order
+from thence.work.desk import Desk
+from thence.work.moving import facts_of, lanes, move, package_of
+from thence.work.naming import branch_of, wp_id_of
+from thence.work.repository import branches, is_ancestor
+from thence.work.result import Result
+from thence.work.state import DONE, FOR_REVIEW, FeatureState, PackageState
+
+
+def accept(
+    desk: Desk,
+    given: Sequence[str],
+    *,
+    feature: str | None = None,
+    reason: str = "",
+    is_forced: bool = False,
+) -> Result:
+    """Moves packages from for_review to done, in the order in which they depend on each other.
+
+    Without names all that are in for_review are looked at: those that may be done are moved,
+    and of the rest it is told what stands against it. Named ones that may not be done are
+    Refused, and then nothing is moved before.
+    """
+    desk.look()
+    found = desk.feature(feature)
+    chosen = _chosen(found, [wp_id_of(name) for name in given])
+    accepted: list[str] = []
+    kept: dict[str, str] = {}
+    for package in chosen:
+        try:
+            _check_merged(desk, found, package)
+            facts = facts_of(desk, found, package.wp_id, reason=reason, is_forced=is_forced)
+            move(desk, found.slug, package.wp_id, DONE, facts)
+        except Refused as refused:
+            if given:
+                raise
+            kept[package.wp_id] = f"{refused.cause}; {refused.hint}"
+            continue
+        accepted.append(package.wp_id)
+        desk.look()
+    commit = None
+    if accepted:
+        after = desk.board.features.get(found.slug, found)
+        message = f"Accept {', '.join(accepted)} of {found.slug}"
+        commit = desk.commit(desk.target_of(found), lanes(desk, after), message)
+    data = {
+        "feature_slug": found.slug,
+        "accepted": accepted,
+        "kept": [{"wp_id": wp_id, "reason": why} for wp_id, why in kept.items()],
+        "commit": commit.oid if commit else None,
+    }
+    lines = [f"{wp_id} of {found.slug} is done" for wp_id in accepted]
+    lines += [f"{wp_id} stays in review: {why}" for wp_id, why in kept.items()]
+    left = [each for each in desk.board.features[found.slug].packages.values() if each.lane != DONE]
+    if not left:
+        lines.append(f"all of {found.slug} is done")
+    result = desk.result(data, lines)
+    code = 1 if kept and not accepted else 0
+    return Result(result.events, result.data, result.lines, result.notes, code)
+
+
+def _chosen(feature: FeatureState, given: Sequence[str]) -> tuple[PackageState, ...]:
+    if given:
+        return in_order([package_of(feature, wp_id) for wp_id in given])
+    found = [each for each in feature.packages.values() if each.lane == FOR_REVIEW]
+    if not found:
+        lanes_now = ", ".join(f"{each.wp_id} {each.lane}" for each in feature.packages.values())
+        raise PlanningError(
+            "could not accept",
+            place=feature.slug,
+            cause=f"no package is in for_review: {lanes_now or 'it has none'}",
+            hint="thence work status",
+        )
+    return in_order(found)
+
+
+def _check_merged(desk: Desk, feature: FeatureState, package: PackageState) -> None:
+    """Raises Refused for a package whose branch has commits that were not merged."""
+    if desk.project.repo is None:
+        return
+    branch, target = branch_of(feature.slug, package.wp_id), desk.target_of(feature)
+    tips = branches(desk.repo)
+    if branch not in tips or is_ancestor(desk.repo, tips[branch], tips[target]):
+        return
+    raise Refused(
+        "could not accept",
+        guard="not_merged",
+        place=f"{feature.slug}/{package.wp_id}",
+        cause=f"{branch} has commits that are not in {target}",
+        hint=f"thence work merge --feature {feature.slug}",
+    )

@@ -1,0 +1,28 @@
+"""`thence work add-history`: keeps what somebody has to say about a package."""
+
+from thence.work.desk import Desk
+from thence.work.moving import made_durable, package_of
+from thence.work.naming import wp_id_of
+from thence.work.result import Result
+from thence.work.store import Said
+
+KINDS = ("note", "review", "error", "comment")
+
+
+def add_history(
+    desk: Desk, given: str, text: str, *, kind: str = "note", feature: str | None = None
+) -> Result:
+    """Appends an entry to a package's history. Raises what the append raises, PlanningError."""
+    desk.look()
+    found = desk.feature(feature)
+    package = package_of(found, wp_id_of(given))
+    payload = {
+        "wp_id": package.wp_id,
+        "entry_type": kind,
+        "entry_content": text,
+        "author": desk.store.actor,
+    }
+    desk.say(Said("HistoryAdded", payload, found.slug))
+    made_durable(desk)
+    data = {"feature_slug": found.slug, "wp_id": package.wp_id, "entry_type": kind}
+    return desk.result(data, [f"{kind} on {package.wp_id} of {found.slug} kept"])

@@ -1,0 +1,96 @@
+"""`thence work gate`: sets a gate before a package, and tells what it has come to."""
+
+from thence.core.guard import Unchanged
+from thence.errors import HeadsMoved, PlanningError
+from thence.log.process import new_id
+from thence.work.desk import ATTEMPTS_MAX, Desk
+from thence.work.moving import made_durable, package_of
+from thence.work.naming import wp_id_of
+from thence.work.result import Result
+from thence.work.state import FAILED, PASSED, PENDING, FeatureState, GateState, PackageState
+from thence.work.store import Said
+
+TYPES = ("CI_CHECK", "SECURITY_SCAN", "MANUAL_REVIEW", "ARCHITECTURE_REVIEW")
+RESULTS = (PENDING, PASSED, FAILED)
+_DECIDING = ("GateCreated", "GateResultChanged")
+
+
+def gate(
+    desk: Desk,
+    given: str,
+    gate_type: str,
+    result: str | None = None,
+    *,
+    feature: str | None = None,
+    reason: str = "",
+) -> Result:
+    """Makes a package's gate of a type if it has none, and sets its result if one is given.
+
+    A package is done only when all its gates are passed. Raises what the append raises,
+    PlanningError.
+    """
+    for _ in range(ATTEMPTS_MAX):
+        desk.look()
+        found = desk.feature(feature)
+        package = package_of(found, wp_id_of(given))
+        known = next((each for each in package.gates.values() if each.gate_type == gate_type), None)
+        said, after = _said(found, package, known, gate_type, result, reason)
+        watched = {
+            package.subject,
+            *(desk.store.subject(found.slug, name) for name in package.gates),
+        }
+        try:
+            if said:
+                desk.say(*said, guard=Unchanged(desk.since, watched, _DECIDING))
+            break
+        except HeadsMoved:
+            continue
+    else:
+        raise PlanningError(
+            "could not set the gate",
+            place=f"{given} {gate_type}",
+            cause="the board changed again and again meanwhile",
+            hint="try again",
+        )
+    made_durable(desk)
+    data = {
+        "feature_slug": found.slug,
+        "wp_id": package.wp_id,
+        "gate_id": after.gate_id,
+        "gate_type": gate_type,
+        "status": after.status,
+    }
+    line = f"gate {gate_type} of {package.wp_id}: {after.status}"
+    return desk.result(data, [line])
+
+
+def _said(
+    feature: FeatureState,
+    package: PackageState,
+    known: GateState | None,
+    gate_type: str,
+    result: str | None,
+    reason: str,
+) -> tuple[list[Said], GateState]:
+    said = []
+    causes: tuple[str, ...] = ()
+    if known is None:
+        known = GateState(new_id(), gate_type)
+        payload = {
+            "work_package_id": package.wp_id,
+            "gate_type": gate_type,
+            "gate_id": known.gate_id,
+        }
+        made = Said("GateCreated", payload, feature.slug, package.heads)
+        causes = (made.event_id,)
+        said.append(made)
+    if result is not None and result != known.status:
+        changed = {
+            "gate_id": known.gate_id,
+            "old_status": known.status,
+            "new_status": result,
+            "result_data": {"reason": reason} if reason else None,
+        }
+        said.append(Said("GateResultChanged", changed, feature.slug, causes))
+        known = GateState(known.gate_id, gate_type, result)
+    return said, known

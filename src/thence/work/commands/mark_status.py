@@ -1,0 +1,81 @@
+"""`thence work mark-status`: ticks the boxes of subtasks in tasks.md."""
+
+from collections.abc import Sequence
+
+from thence.errors import PlanningError
+from thence.work.daylines import Splice
+from thence.work.desk import Desk
+from thence.work.result import Result
+from thence.work.store import Said
+from thence.work.tasks import Package, Subtask, parse, tick
+
+
+def mark_status(desk: Desk, given: Sequence[str], *, feature: str | None = None) -> Result:
+    """Ticks subtasks, and commits tasks.md on the feature's target branch.
+
+    Each that was open is a SubtaskCompleted. Raises PlanningError for one that tasks.md lacks.
+    """
+    desk.look()
+    found = desk.feature(feature)
+    branch = desk.target_of(found)
+    path = desk.planning.path(found.slug, "tasks.md")
+    data = desk.planning.read(branch, path)
+    packages = parse(data, path).packages if data is not None else ()
+    chosen = [_found(name.upper(), packages, path) for name in given]
+    changed = [(package, each) for package, each in chosen if not each.is_done]
+    commit = None
+    if changed:
+        desk.say(*(_said(package, each, found.slug) for package, each in changed))
+        ids = [each.id for _, each in changed]
+        message = f"{', '.join(ids)} of {found.slug}: done"
+        commit = desk.commit(branch, {path: _ticked(ids, path)}, message)
+    told = {
+        "feature_slug": found.slug,
+        "subtasks": [each.id for _, each in chosen],
+        "changed": [each.id for _, each in changed],
+        "commit": commit.oid if commit else None,
+    }
+    lines = [_line(package, each) for package, each in chosen]
+    return desk.result(told, lines)
+
+
+def _found(name: str, packages: Sequence[Package], path: str) -> tuple[Package, Subtask]:
+    for package in packages:
+        for each in package.subtasks:
+            if each.id == name:
+                return package, each
+    known = [each.id for package in packages for each in package.subtasks]
+    raise PlanningError(
+        "could not find the subtask",
+        place=name,
+        cause=f"{path} has {', '.join(known) or 'none'}",
+        hint="write it as `- [ ] T001 text` below its package",
+    )
+
+
+def _said(package: Package, each: Subtask, slug: str) -> Said:
+    payload = {
+        "work_package_id": package.wp_id,
+        "subtask_index": each.id,
+        "subtask_text": each.text or each.id,
+    }
+    return Said("SubtaskCompleted", payload, slug)
+
+
+def _ticked(ids: Sequence[str], path: str) -> Splice:
+    def splice(data: bytes | None) -> bytes | None:
+        if data is None:
+            return None
+        for name in ids:
+            try:
+                data = tick(data, name, True, path)
+            except PlanningError:  # half-done work of the user's that lacks the box
+                continue
+        return data
+
+    return splice
+
+
+def _line(package: Package, each: Subtask) -> str:
+    already = "  (it was already)" if each.is_done else ""
+    return f"[x] {each.id} {each.text}  ({package.wp_id}){already}"

@@ -1,0 +1,51 @@
+"""`thence work move-task`: moves a package to another lane, if its guards let it through."""
+
+from thence.work.claims import claimed
+from thence.work.desk import Desk
+from thence.work.moving import facts_of, lanes, move, package_of
+from thence.work.naming import wp_id_of
+from thence.work.result import Result
+from thence.work.state import DOING
+
+
+def move_task(
+    desk: Desk,
+    given: str,
+    to: str,
+    *,
+    feature: str | None = None,
+    reason: str = "",
+    is_forced: bool = False,
+) -> Result:
+    """Moves a package and commits its lane on the feature's target branch.
+
+    Raises Refused with the guard that stands against it, PlanningError.
+    """
+    desk.look()
+    found = desk.feature(feature)
+    wp_id = wp_id_of(given)
+    subject = package_of(found, wp_id).subject
+    with claimed(desk.project.home, subject):
+        facts = facts_of(desk, found, wp_id, reason=reason, is_forced=is_forced)
+        made = move(desk, found.slug, wp_id, to, facts)
+        desk.look()
+        branch = desk.target_of(found)
+        after = desk.board.features.get(found.slug, found)
+        message = f"{wp_id} of {found.slug}: {made.previous} to {to}"
+        commit = desk.commit(branch, lanes(desk, after), message)
+    data = {
+        "feature_slug": found.slug,
+        "wp_id": wp_id,
+        "from": made.previous,
+        "to": to,
+        "overruled": list(made.overruled),
+        "commit": commit.oid if commit else None,
+    }
+    lines = [f"{wp_id} of {found.slug}: {made.previous} -> {to}"]
+    lines += [f"overruled: {guard}" for guard in made.overruled]
+    for each in made.follow_ups:
+        if each.event_type == "DependencyResolved":
+            lines.append(f"{each.payload['wp_id']} can begin now")
+    if to == DOING and made.previous == "planned":
+        lines.append(f"next: thence work implement {wp_id} makes its worktree")
+    return desk.result(data, lines)

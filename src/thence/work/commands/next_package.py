@@ -1,0 +1,63 @@
+"""`thence work next`: takes the next package that is ready, so that nobody else does."""
+
+from thence.errors import Refused
+from thence.work.desk import ATTEMPTS_MAX, Desk
+from thence.work.moving import facts_of, made_durable, move
+from thence.work.result import Result
+from thence.work.state import DOING, PLANNED, FeatureState
+from thence.work.transitions import claimable
+from thence.work.verdict import Facts
+
+NOTHING_READY = 4
+
+
+def next_package(desk: Desk, feature: str | None) -> Result:
+    """Moves the first package that is ready from planned to doing, for the actor.
+
+    Of packages that are ready at once those come first whose feature and number are smaller.
+    With nothing ready the exit code is 4. Raises what the append raises.
+    """
+    for _ in range(ATTEMPTS_MAX):
+        desk.look()
+        chosen = [desk.feature(feature)] if feature else list(desk.board.features.values())
+        for each in chosen:
+            ready = claimable(desk.board, each.slug, Facts(actor=desk.store.actor))
+            if ready:
+                taken = _take(desk, each, ready[0].wp_id)
+                if taken is not None:
+                    return taken
+                break
+        else:
+            return _nothing(desk, chosen)
+    return _nothing(desk, [])
+
+
+def _take(desk: Desk, feature: FeatureState, wp_id: str) -> Result | None:
+    """Takes a package; None if somebody else was faster."""
+    facts = facts_of(desk, feature, wp_id)
+    try:
+        move(desk, feature.slug, wp_id, DOING, facts)
+    except Refused:
+        return None
+    made_durable(desk)
+    package = feature.packages[wp_id]
+    data = {
+        "feature_slug": feature.slug,
+        "package": {"wp_id": wp_id, "title": package.title, "agent": facts.actor},
+    }
+    lines = [
+        f"{wp_id} of {feature.slug} is yours: {package.title}",
+        f"next: thence work implement {wp_id} --feature {feature.slug}",
+    ]
+    return desk.result(data, lines)
+
+
+def _nothing(desk: Desk, features: list[FeatureState]) -> Result:
+    waiting = [
+        f"{package.wp_id} of {feature.slug} waits for {', '.join(package.dependencies)}"
+        for feature in features
+        for package in feature.packages.values()
+        if package.lane == PLANNED and package.dependencies
+    ]
+    result = desk.result({"package": None}, ["nothing is ready", *waiting])
+    return Result(result.events, result.data, result.lines, result.notes, NOTHING_READY)

@@ -1,0 +1,94 @@
+"""What merges of branches would be, found out past every working tree."""
+
+import os
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+from thence.work.commits import Author, commit_tree
+from thence.work.git import failure
+from thence.work.repository import Repository, branches, is_ancestor
+
+_CONFLICTS = 1
+
+
+class Step(NamedTuple):
+    """One branch of a plan.
+
+    "merged": the target has all of it already. "clean": `commit` is the merge. "conflict":
+    `files` are those on which both contradict.
+    """
+
+    branch: str
+    tip: str
+    status: Literal["merged", "clean", "conflict"]
+    commit: str | None = None
+    files: tuple[str, ...] = ()
+
+
+class Plan(NamedTuple):
+    """What merging branches into a target, in this order, would be.
+
+    `begin` is where the target stands, `end` where it would stand after all merges before the
+    first conflict. The merges are there as commits already, on no branch.
+    """
+
+    target: str
+    begin: str
+    end: str
+    steps: tuple[Step, ...]
+
+    @property
+    def conflict(self) -> Step | None:
+        """The first branch that can't be merged, if there is one."""
+        return next((step for step in self.steps if step.status == "conflict"), None)
+
+
+def plan(
+    repo: Repository, target: str, packages: Sequence[str], *, author: Author | None = None
+) -> Plan:
+    """Tries to merge branches into a target one after another, and changes no branch by it.
+
+    Those behind a conflict are tried without the one that conflicts. Raises GitFailed if one of
+    the branches is missing.
+    """
+    known = branches(repo)
+    for name in (target, *packages):
+        if name not in known:
+            cause, hint = f"there is no branch {name}", "git branch"
+            raise failure(f"could not merge into {target} in", repo.place, cause, hint)
+    at = begin = end = known[target]
+    steps: list[Step] = []
+    for name in packages:
+        tip = known[name]
+        if is_ancestor(repo, tip, at):
+            steps.append(Step(name, tip, "merged"))
+            continue
+        tree, files = merged_tree(repo, at, tip)
+        if files:
+            steps.append(Step(name, tip, "conflict", files=files))
+            continue
+        at = commit_tree(repo.git, tree, [at, tip], words(name, target), author)
+        if all(step.status != "conflict" for step in steps):
+            end = at
+        steps.append(Step(name, tip, "clean", at))
+    return Plan(target, begin, end, tuple(steps))
+
+
+def words(branch: str, target: str) -> str:
+    """Returns the message of a merge."""
+    return f"Merge {branch} into {target}"
+
+
+def merged_tree(repo: Repository, ours: str, theirs: str) -> tuple[str, tuple[str, ...]]:
+    """Merges two commits and returns the tree, with the files on which they contradict.
+
+    With conflicts the tree holds their marks. Nothing is changed but for new objects. Raises
+    GitFailed if git can't merge them at all, such as commits without a common history.
+    """
+    arguments = ("merge-tree", "--write-tree", "-z", "--name-only", "--no-messages", ours, theirs)
+    answer = repo.git.ask(*arguments)
+    if answer.status not in {0, _CONFLICTS} or not answer.out:
+        raise repo.git.failed(answer, arguments, doing="could not merge commits in")
+    tree, *names = os.fsdecode(answer.out).split("\0")
+    files = tuple(dict.fromkeys(name for name in names if name))
+    return tree.strip(), files or (("?",) if answer.status == _CONFLICTS else ())

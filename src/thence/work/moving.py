@@ -1,0 +1,188 @@
+"""Moving a package on the board: decided by what was read, appended if that still stands."""
+
+from typing import Literal
+
+from msgspec.structs import replace
+
+from thence.core.guard import Unchanged
+from thence.errors import HeadsMoved, PlanningError, Refused, WorkError
+from thence.log.process import new_id
+from thence.work.daylines import Splice
+from thence.work.desk import ATTEMPTS_MAX, Desk
+from thence.work.frontmatter import read, with_field
+from thence.work.naming import branch_of, worktree_of
+from thence.work.repository import tip
+from thence.work.state import FeatureState, PackageState
+from thence.work.store import Said
+from thence.work.tasks import Package, parse
+from thence.work.transitions import DECIDING_TYPES
+from thence.work.transitions import move as decide
+from thence.work.verdict import Facts, Move, Refusal
+from thence.work.worktrees import state_of, uncommitted
+
+
+def move(desk: Desk, slug: str, wp_id: str, to: str, facts: Facts) -> Move:
+    """Moves a package, and appends what follows from it.
+
+    When others append meanwhile it looks and decides again. Raises Refused with the guard that
+    stands against it.
+    """
+    for _ in range(ATTEMPTS_MAX):
+        found = decide(desk.board, slug, wp_id, to, facts)
+        if isinstance(found, Refusal):
+            raise found.error("could not move", f"{slug}/{wp_id} to {to}")
+        try:
+            desk.say(*_said(found), guard=_guard(desk, found))
+            return found
+        except HeadsMoved:
+            facts = replace(facts, seen_lane=facts.seen_lane or found.previous)
+            desk.look()
+    raise Refused(
+        "could not move",
+        guard="moved_meanwhile",
+        place=f"{slug}/{wp_id}",
+        cause=f"the board changed {ATTEMPTS_MAX} times meanwhile",
+        hint="try again when others have ended",
+    )
+
+
+def facts_of(
+    desk: Desk, feature: FeatureState, wp_id: str, *, reason: str = "", is_forced: bool = False
+) -> Facts:
+    """Returns what planning files, worktree and branch tell about a package."""
+    worktree, commits = None, None
+    if desk.project.repo is not None:
+        branch = branch_of(feature.slug, wp_id)
+        worktree = _worktree(desk, feature.slug, wp_id)
+        if tip(desk.repo, branch) is not None:
+            commits = _has_commits(desk, branch, desk.target_of(feature))
+    return Facts(
+        actor=actor_of(desk, feature, wp_id),
+        reason=reason,
+        is_forced=is_forced,
+        worktree=worktree,
+        has_commits=commits,
+        open_subtasks=open_subtasks(desk, feature, wp_id),
+    )
+
+
+def _worktree(desk: Desk, slug: str, wp_id: str) -> Literal["clean", "dirty"] | None:
+    path = desk.project.root / worktree_of(slug, wp_id)
+    found = state_of(desk.repo, branch_of(slug, wp_id), path)
+    if found.kind == "moved":
+        return "dirty" if uncommitted(found.path) else "clean"
+    return found.kind if found.kind in ("clean", "dirty") else None
+
+
+def _has_commits(desk: Desk, branch: str, target: str) -> bool:
+    arguments = ("rev-list", "--count", "--max-count=1", branch, f"^{target}", "--")
+    return desk.repo.git.run(*arguments, doing="could not look into").strip() != b"0"
+
+
+def actor_of(desk: Desk, feature: FeatureState, wp_id: str) -> str:
+    """Returns who acts: the one that was named, else the agent of the package's file, else user."""
+    if desk.actor:
+        return desk.actor
+    agent = ""
+    if desk.project.repo is not None:
+        _, data = package_file(desk, feature, wp_id)
+        try:
+            agent = read(data, wp_id).text("agent") if data else ""
+        except PlanningError:
+            agent = ""
+    desk.store.actor = agent or desk.store.actor
+    return desk.store.actor
+
+
+def open_subtasks(desk: Desk, feature: FeatureState, wp_id: str) -> tuple[str, ...]:
+    """Returns the subtasks of a package whose boxes are not ticked."""
+    found = planned(desk, feature, wp_id)
+    return tuple(each.id for each in found.subtasks if not each.is_done) if found else ()
+
+
+def planned(desk: Desk, feature: FeatureState, wp_id: str) -> Package | None:
+    """Returns a package as tasks.md tells of it; None if it doesn't."""
+    path = desk.planning.path(feature.slug, "tasks.md")
+    data = desk.planning.read(desk.target_of(feature), path)
+    packages = parse(data, path).packages if data is not None else ()
+    return next((each for each in packages if each.wp_id == wp_id), None)
+
+
+def package_file(desk: Desk, feature: FeatureState, wp_id: str) -> tuple[str, bytes | None]:
+    """Returns path and bytes of a package's file; empty and None if it has none."""
+    branch = desk.target_of(feature)
+    folder = desk.planning.path(feature.slug, "tasks")
+    for name in desk.planning.names(branch, folder):
+        if name.startswith(f"{wp_id}-") or name == f"{wp_id}.md":
+            path = f"{folder}/{name}"
+            return path, desk.planning.read(branch, path)
+    return "", None
+
+
+def lanes(desk: Desk, feature: FeatureState) -> dict[str, Splice]:
+    """Returns the changes by which the files of packages show the lanes that these are in.
+
+    Of a file whose fields can't be read a note is left.
+    """
+    changes: dict[str, Splice] = {}
+    for package in feature.packages.values():
+        path, data = package_file(desk, feature, package.wp_id)
+        if data is None:
+            continue
+        try:
+            if read(data, path).text("lane") == package.lane:
+                continue
+            with_field(data, "lane", package.lane, path)
+        except PlanningError as error:
+            desk.notes.append(f"{error.place}: its lane was not written: {error.cause}")
+            continue
+        changes[path] = _lane_of(package.lane, path)
+    return changes
+
+
+def package_of(feature: FeatureState, wp_id: str) -> PackageState:
+    """Returns a package of the board; raises PlanningError that lists those there are."""
+    found = feature.packages.get(wp_id)
+    if found is None:
+        known = ", ".join(feature.packages) or "none yet"
+        raise PlanningError(
+            "could not find the package",
+            place=f"{feature.slug}/{wp_id}",
+            cause=f"the feature has {known}",
+            hint="thence work status",
+        )
+    return found
+
+
+def made_durable(desk: Desk) -> None:
+    """Raises why the journal could not be written: the event was all that the command does."""
+    if desk.pending is not None:
+        raise desk.pending
+
+
+def _said(found: Move) -> list[Said]:
+    first = new_id()
+    more = [
+        Said(each.event_type, each.payload, found.feature_slug, (first,))
+        for each in found.follow_ups
+    ]
+    return [
+        Said("WPStatusChanged", found.payload, found.feature_slug, event_id=first),
+        *more,
+    ]
+
+
+def _guard(desk: Desk, found: Move) -> Unchanged:
+    return Unchanged(desk.since, found.watched, DECIDING_TYPES)
+
+
+def _lane_of(lane: str, path: str) -> Splice:
+    def splice(data: bytes | None) -> bytes | None:
+        if data is None:
+            return None
+        try:
+            return with_field(data, "lane", lane, path)
+        except WorkError:  # half-done work of the user's that can't be read
+            return data
+
+    return splice

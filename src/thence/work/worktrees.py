@@ -1,0 +1,335 @@
+"""Worktrees for work packages: a branch and a folder of its own for each, made and removed whole.
+
+Making one is two steps: branch and folder under the repository's lock, then the files under a
+lock of the worktree's own. Whatever a killed command left between them is found and completed by
+the next. Nothing uncommitted and nothing unmerged is ever deleted.
+"""
+
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from thence.work.commits import commit_tree
+from thence.work.git import Git, failure
+from thence.work.locks import held
+from thence.work.merges import merged_tree
+from thence.work.repository import (
+    HEADS,
+    Checkout,
+    Repository,
+    branches,
+    checkouts,
+    is_ancestor,
+    operation_under_way,
+)
+
+ATTEMPTS_MAX = 5
+CHANGES_MAX = 20
+_LOCK = "thence/worktrees.lock"
+_MAKING = "could not make a worktree at"
+_REMOVING = "could not remove the worktree"
+_BEGUN = b"initializing"  # why git keeps a worktree locked while it makes it
+
+
+class Worktree(NamedTuple):
+    """A worktree that stands: its folder, its branch, and the commit it began at or stands at.
+
+    `is_new` is True for exactly one of several commands that make the same at once: it made the
+    branch, and may say that the package is its own.
+    """
+
+    path: Path
+    branch: str
+    head: str
+    is_new: bool
+
+
+class WorktreeState(NamedTuple):
+    """What became of a worktree.
+
+    "clean": nothing uncommitted. "dirty": `changes` tells some of what is, as `git status
+    --porcelain` does, or `operation` what is under way. "missing": git knows of none at the path.
+    "moved": the branch is checked out at `path` instead. "foreign": something else stands there,
+    or has another branch checked out, which is `branch`.
+    """
+
+    kind: Literal["clean", "dirty", "missing", "moved", "foreign"]
+    path: Path
+    branch: str | None
+    changes: tuple[str, ...] = ()
+    operation: str | None = None
+
+
+def make(repo: Repository, branch: str, path: Path, base: str | Sequence[str]) -> Worktree:
+    """Makes a branch and a worktree for it at an absolute path, or completes and returns them.
+
+    `base` is a branch or commit to begin at; several are merged, past any working tree. A branch
+    that is there already is checked out with its commits, or begins anew if it has none of its
+    own. Raises GitFailed, with nothing made, if the branch is checked out elsewhere, if something
+    else stands at the path, if names differ in upper and lower case alone, or if the bases
+    contradict each other.
+    """
+    with held(repo.common / _LOCK) as lock:
+        known = branches(repo)
+        _check_name(repo, branch, known)
+        trees = checkouts(repo)
+        there = _standing(trees, branch, path)
+        is_new = False
+        if there is None:
+            _clear(repo, branch, path)
+            start = base_of(repo, base, known)
+            is_new = branch not in known or is_ancestor(repo, known[branch], start)
+            _forget_missing(repo, trees, path)
+            _hide(repo, path)
+            if is_new and branch in known:
+                _delete(repo, branch, known[branch])
+            _add(repo, branch, path, start if is_new else None, lock)
+            head = start if is_new else known[branch]
+            there = Checkout(path, _git_dir(path), head, branch, is_main=False, is_missing=False)
+    _fill(there)
+    return Worktree(path, branch, there.head or "", is_new)
+
+
+def remove(repo: Repository, branch: str, path: Path, into: str) -> None:
+    """Removes a worktree and its branch, if all it holds is committed and in `into`.
+
+    One of them may be gone already. Ignored files go with the folder. Raises GitFailed, with
+    nothing removed, if anything is uncommitted, under way, or not in the branch or commit `into`.
+    """
+    with held(repo.common / _LOCK):
+        tip = branches(repo).get(branch)
+        if tip is not None and not is_ancestor(repo, tip, into):
+            raise failure(
+                _REMOVING,
+                path,
+                f"{branch} has commits that are not in {into}",
+                "merge them first, or remove it yourself: git worktree remove",
+            )
+        state = state_of(repo, branch, path)
+        if state.kind not in {"clean", "missing"}:
+            raise failure(_REMOVING, path, _told(state), "commit or move what is there, or keep it")
+        if state.kind == "clean":
+            _take_away(repo, path)
+        elif not path.exists():
+            _forget_missing(repo, checkouts(repo), path)
+        if tip is not None:
+            _delete(repo, branch, tip)
+
+
+def state_of(repo: Repository, branch: str, path: Path) -> WorktreeState:
+    """Tells what became of the worktree of a branch that was made at a path."""
+    trees = [tree for tree in checkouts(repo) if not tree.is_missing]
+    here = next((tree for tree in trees if _is_same(tree.path, path)), None)
+    elsewhere = next((tree for tree in trees if tree.branch == branch), None)
+    if here is None:
+        if elsewhere is not None:
+            return WorktreeState("moved", elsewhere.path, branch)
+        is_free = not path.exists() or not any(path.iterdir())
+        return WorktreeState("missing" if is_free else "foreign", path, None)
+    operation = operation_under_way(here.git_dir)
+    if here.branch != branch and operation is None:
+        return WorktreeState("foreign", path, here.branch)
+    changes = uncommitted(here.path)
+    kind: Literal["clean", "dirty"] = "dirty" if operation or changes else "clean"
+    return WorktreeState(kind, path, here.branch, changes, operation)
+
+
+def uncommitted(path: Path) -> tuple[str, ...]:
+    """Returns what is not committed in a working tree, untracked files with it; some of it.
+
+    Each is a line of `git status --porcelain`, with at most CHANGES_MAX of them; submodules
+    count when they hold something uncommitted or stand at another commit.
+    """
+    arguments = ("status", "--porcelain", "-z", "--untracked-files=normal", "--no-renames")
+    out = Git(path).run(*arguments, "--ignore-submodules=none", doing="could not look into")
+    return tuple(os.fsdecode(out).split("\0")[:-1][:CHANGES_MAX])
+
+
+def base_of(repo: Repository, base: str | Sequence[str], known: dict[str, str]) -> str:
+    """Returns the commit to begin at: that of the base, or a merge of several.
+
+    The merge belongs to no branch yet. Raises GitFailed that names the files if the bases
+    contradict each other.
+    """
+    names = (base,) if isinstance(base, str) else tuple(dict.fromkeys(base))
+    assert names, "a worktree begins somewhere"
+    tips = [(name, known.get(name) or _commit(repo, name)) for name in names]
+    first, begin = tips[0]
+    for name, tip in tips[1:]:
+        if is_ancestor(repo, tip, begin):
+            continue
+        if is_ancestor(repo, begin, tip):
+            begin = tip
+            continue
+        tree, conflicts = merged_tree(repo, begin, tip)
+        if conflicts:
+            raise failure(
+                f"could not merge {first} and {name} to begin at in",
+                repo.place,
+                f"both change {', '.join(conflicts)}",
+                f"merge one into the other, then try again: git merge {name}",
+            )
+        begin = commit_tree(repo.git, tree, [begin, tip], f"Merge {name} into {first}")
+    return begin
+
+
+def _commit(repo: Repository, name: str) -> str:
+    arguments = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+    answer = repo.git.ask(*arguments)
+    if answer.status:
+        cause = f"there is no branch or commit {name}"
+        raise failure("could not begin at it in", repo.place, cause, "git branch --all")
+    return answer.out.decode().strip()
+
+
+def _check_name(repo: Repository, branch: str, known: dict[str, str]) -> None:
+    if branch in known:
+        return
+    alike = [name for name in known if name.casefold() == branch.casefold()]
+    if alike:
+        raise failure(
+            f"could not make branch {branch} in",
+            repo.place,
+            f"it differs from {alike[0]} in upper and lower case alone",
+            "some disks take both for one: give it another name",
+        )
+    answer = repo.git.ask("check-ref-format", "--branch", branch)
+    if answer.status:
+        cause = answer.words or "git takes no such name for a branch"
+        raise failure(f"could not make branch {branch} in", repo.place, cause, "choose another")
+
+
+def _standing(trees: Sequence[Checkout], branch: str, path: Path) -> Checkout | None:
+    """Finds the worktree; raises GitFailed if branch or path belong to another one."""
+    for tree in trees:
+        if tree.is_missing:
+            continue
+        is_here = _is_same(tree.path, path)
+        if is_here and tree.branch == branch:
+            return tree
+        if tree.branch == branch:
+            cause = f"{branch} is checked out at {tree.path}"
+            raise failure(_MAKING, path, cause, "go on there, or check out another branch there")
+        if is_here:
+            cause = f"{tree.branch or 'no branch'} is checked out there"
+            raise failure(_MAKING, path, cause, f"git -C {path} checkout {branch}")
+    return None
+
+
+def _clear(repo: Repository, branch: str, path: Path) -> None:
+    """Sees to it that nothing stands at a path; takes away only what a killed git began there."""
+    if not os.path.lexists(path):
+        return
+    if path.is_dir() and not path.is_symlink():
+        names = os.listdir(path)
+        if not names:
+            return
+        if names == [".git"] and (path / ".git").is_file() and _leads_nowhere(repo, path):
+            (path / ".git").unlink()
+            return
+    is_worktree = (path / ".git").is_file()
+    raise failure(
+        _MAKING,
+        path,
+        f"something stands there that git does not know as the worktree of {branch}",
+        f"git worktree repair {path}" if is_worktree else "move it away, then try again",
+    )
+
+
+def _leads_nowhere(repo: Repository, path: Path) -> bool:
+    target = _git_dir(path)
+    return target.parent == repo.common / "worktrees" and not target.exists()
+
+
+def _forget_missing(repo: Repository, trees: Sequence[Checkout], path: Path) -> None:
+    """Drops what git has noted of a worktree at this path whose folder is gone."""
+    for tree in trees:
+        if not tree.is_missing or tree.is_main or not _is_same(tree.path, path):
+            continue
+        if tree.branch is None and tree.head is not None:
+            cause = f"its folder is gone, and it stood at {tree.head} on no branch"
+            raise failure(_MAKING, path, cause, f"git branch NAME {tree.head}; git worktree prune")
+        with suppress(FileNotFoundError):
+            if (tree.git_dir / "locked").read_bytes().strip() == _BEGUN:
+                (tree.git_dir / "locked").unlink()
+        repo.git.run("worktree", "remove", "--force", tree.path, doing=f"{_REMOVING} {path} of")
+
+
+def _take_away(repo: Repository, path: Path) -> None:
+    arguments: tuple[str | Path, ...] = ("worktree", "remove", path)
+    answer = repo.git.ask(*arguments)
+    if answer.status and "submodules" in answer.words:
+        # git takes them for a reason by themselves; what they hold was looked at
+        answer = repo.git.ask("worktree", "remove", "--force", path)
+    if answer.status:
+        raise repo.git.failed(answer, arguments, doing=f"{_REMOVING} {path} of")
+
+
+def _delete(repo: Repository, branch: str, tip: str) -> None:
+    ref = f"{HEADS}{branch}"
+    repo.git.run("update-ref", "-d", ref, tip, doing=f"could not delete {branch} in")
+
+
+def _add(repo: Repository, branch: str, path: Path, start: str | None, lock: int) -> None:
+    """Lets git make a worktree without its files, on a new branch if it is told where to start."""
+    git = Git(repo.place, keeps=(lock,))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    what = (path, branch) if start is None else ("--no-track", "-b", branch, path, start)
+    arguments = ("worktree", "add", "--quiet", "--no-checkout", *what)
+    for attempt in range(ATTEMPTS_MAX):
+        answer = git.ask(*arguments)
+        if answer.status == 0:
+            return
+        error = git.failed(answer, arguments, doing=f"{_MAKING} {path} of")
+        if start is not None and "already exists" not in answer.words:
+            # a branch that never had a working tree holds nothing
+            git.ask("update-ref", "-d", f"{HEADS}{branch}", start)
+        if not error.recoverable or attempt == ATTEMPTS_MAX - 1:
+            raise error
+
+
+def _fill(tree: Checkout) -> None:
+    """Checks out the files of a worktree that has none yet; what is there stays."""
+    if (tree.git_dir / "index").exists():
+        return
+    with held(tree.git_dir / "thence.lock") as lock:
+        if not (tree.git_dir / "index").exists():
+            (tree.git_dir / "index.lock").unlink(missing_ok=True)  # of a git that was killed
+            git = Git(tree.path, keeps=(lock,))
+            arguments = ("read-tree", "--reset", "-u", "--no-recurse-submodules", "HEAD")
+            git.run(*arguments, doing="could not check out the files of")
+
+
+def _hide(repo: Repository, path: Path) -> None:
+    """Keeps the folder of worktrees out of `git status` and `git add` of the tree it lies in."""
+    if repo.common.name != ".git" or repo.common.parent not in path.parents:
+        return
+    line = b"/" + os.fsencode(path.parent.relative_to(repo.common.parent)) + b"/\n"
+    exclude = repo.common / "info/exclude"
+    told = exclude.read_bytes() if exclude.exists() else b""
+    if line != b"/./\n" and line not in told.splitlines(keepends=True):
+        exclude.parent.mkdir(exist_ok=True)
+        with exclude.open("ab") as file:
+            file.write(b"\n" + line if told and not told.endswith(b"\n") else line)
+
+
+def _git_dir(path: Path) -> Path:
+    return path / os.fsdecode((path / ".git").read_bytes()).removeprefix("gitdir: ").rstrip("\n")
+
+
+def _is_same(path: Path, other: Path) -> bool:
+    if path.name != other.name:
+        return False  # of hundreds of worktrees all but one
+    return path == other or os.path.realpath(path) == os.path.realpath(other)
+
+
+def _told(state: WorktreeState) -> str:
+    if state.kind == "moved":
+        return f"its branch is checked out at {state.path}"
+    if state.kind == "foreign":
+        return f"{state.branch or 'something else'} is there"
+    if state.operation:
+        return f"a {state.operation} is under way there"
+    return f"it holds uncommitted work: {', '.join(state.changes)}"

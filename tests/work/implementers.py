@@ -1,0 +1,70 @@
+"""Many commands that make worktrees in one repository at once, in threads and processes."""
+
+import multiprocessing
+import threading
+from multiprocessing.queues import Queue
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+
+from tests.work.repositories import WAIT_S, git
+
+from thence.work.repository import branches, checkouts, repository
+from thence.work.worktrees import make
+
+AT_ONCE = 32
+_PROCESSES = 4
+Told = list[tuple[str, bool, str]]
+
+
+def in_process(top: Path, names: list[str], start: Barrier, told: "Queue[Told]") -> None:
+    """Make a worktree for each name, each in a thread of its own, all at once."""
+    found: Told = []
+
+    def work(name: str) -> None:
+        try:
+            worktree = make(repository(top), name, top / ".worktrees" / name, "main")
+            found.append((name, worktree.is_new, ""))
+        except BaseException as error:
+            found.append((name, False, repr(error)))
+
+    threads = [threading.Thread(target=work, args=(name,)) for name in names]
+    start.wait(WAIT_S)
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(WAIT_S)
+    told.put(found)
+
+
+def one_round(top: Path, names: list[str]) -> Told:
+    """Make worktrees of these names from several processes with several threads each."""
+    spawning = multiprocessing.get_context("spawn")
+    start, told = spawning.Barrier(_PROCESSES), spawning.Queue()
+    processes = [
+        spawning.Process(target=in_process, args=(top, names[n::_PROCESSES], start, told))
+        for n in range(_PROCESSES)
+    ]
+    for process in processes:
+        process.start()
+    found = [line for _ in processes for line in told.get(timeout=WAIT_S)]
+    for process in processes:
+        process.join(WAIT_S)
+        assert process.exitcode == 0
+    return found
+
+
+def judged(top: Path, names: set[str], found: Told) -> None:
+    """Check that nothing failed, each was made by exactly one, and every one is whole."""
+    assert not [line for line in found if line[2]], found
+    makers = [name for name, is_new, _ in found if is_new]
+    assert sorted(makers) == sorted(names)
+    repo = repository(top)
+    assert names <= set(branches(repo))
+    standing = {each.branch for each in checkouts(repo) if not each.is_missing}
+    assert names <= standing
+    for name in names:
+        folder = top / ".worktrees" / name
+        assert git(folder, "status", "--porcelain") == ""
+        assert (folder / "README.md").exists()
+        assert not list((repo.common / "worktrees" / name).glob("*.lock.*"))
+        assert not (repo.common / "worktrees" / name / "locked").exists()
