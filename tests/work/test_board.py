@@ -3,6 +3,7 @@
 import json
 import random
 import time
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -13,8 +14,8 @@ from thence.core.codec import parse
 from thence.core.order import heads, totally_ordered
 from thence.core.vocabulary import WORK
 from thence.merge.fold import digest
-from thence.work.board import as_json, fold, with_planned
-from thence.work.state import LANES, PackageState
+from thence.work.board import as_json, fold
+from thence.work.state import LANES
 
 GATE = "01J00000000000000000000000"
 OTHER_PROJECT = "0190a000-0000-7000-8000-000000000002"
@@ -245,6 +246,27 @@ def test_what_says_nothing_usable_is_passed_over_and_told(event_type, payload, r
     assert as_json(board) == before
 
 
+@pytest.mark.promise("L7")
+def test_history_of_a_tool_that_records_no_causes_is_read_in_its_order():
+    way = ("planned", "doing", "for_review", "doing", "for_review", "done")
+    events = []
+    for number, (previous, new) in enumerate(pairwise(way)):
+        told = {
+            "event_id": f"x{number}",
+            "event_type": "WPStatusChanged",
+            "timestamp": f"2026-11-20T07:0{number}:00Z",
+            "feature_slug": SLUG,
+            "entity_id": "WP01",
+            "actor": "ada",
+            "payload": {"wp_id": "WP01", "previous_status": previous, "new_status": new},
+        }
+        events.append(parse(json.dumps(told).encode(), WORK))
+    board = fold(reversed(events))
+    package = board.package(SLUG, "WP01")
+    assert (package.lane, package.agent, package.heads) == ("done", "ada", ("x4",))
+    assert board.conflicts == ()
+
+
 def test_event_without_a_feature_is_passed_over():
     event = work_event("WPStatusChanged", {"wp_id": "WP01", "new_status": "x"}, feature_slug=None)
     (passed,) = fold([event]).passed_over
@@ -269,19 +291,6 @@ def test_gate_result_that_comes_before_its_gate_counts():
         work_event("GateCreated", gate, clock=2, node="b"),
     ]
     assert fold(events).package(SLUG, "WP01").gates[GATE].status == "failed"
-
-
-def test_packages_of_files_without_events_are_planned():
-    clone = planned(count=1)
-    clone.move("WP01", "planned", "doing")
-    files = [
-        PackageState(wp_id=wp_id, subject=f"{PROJECT}/{SLUG}/{wp_id}", title="from the file")
-        for wp_id in ("WP02", "WP01")
-    ]
-    board = with_planned(fold(clone.events), SLUG, files)
-    assert [each.lane for each in board.features[SLUG].packages.values()] == ["doing", "planned"]
-    assert board.package(SLUG, "WP01").title == "Package 1"
-    assert list(with_planned(board, "001-new", files[:1]).features) == ["001-new", SLUG]
 
 
 @pytest.mark.promise("L14")

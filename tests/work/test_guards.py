@@ -145,13 +145,27 @@ def test_conflict_is_passed_by_force_alone_while_a_cause_is_missing():
 
 
 @pytest.mark.promise("L8")
-@pytest.mark.parametrize("lane", ["planned", "doing", "for_review", "rejected"])
-def test_package_waits_until_what_it_needs_is_done(lane):
+@pytest.mark.parametrize("lane", ["planned", "doing", "rejected"])
+def test_package_waits_until_what_it_needs_is_in_review(lane):
     clone = project_in(lane, WP02=["WP01"])
     found = tried(clone, "doing", "WP02")
     assert (found.guard, f"WP01 ({lane})" in found.message) == ("dependencies_open", True)
     assert isinstance(tried(clone, "doing", "WP02", is_forced=True), Move)
-    assert refused(project_in("done", WP02=["WP01"]), "doing", "WP02") is None
+    for ready in ("for_review", "done"):
+        assert refused(project_in(ready, WP02=["WP01"]), "doing", "WP02") is None
+
+
+@pytest.mark.promise("L8")
+@pytest.mark.parametrize("lane", ["planned", "doing", "for_review", "rejected"])
+def test_package_is_not_done_before_what_it_needs(lane):
+    clone = project_in(lane, WP02=["WP01"])
+    clone.move("WP02", "planned", "for_review")
+    found = tried(clone, "done", "WP02")
+    assert (found.guard, f"not done yet: WP01 ({lane})" in found.message) == (
+        "dependencies_open",
+        True,
+    )
+    assert refused(clone, "rejected", "WP02") is None
 
 
 @pytest.mark.parametrize("how", ["skipped", "merged"])

@@ -62,7 +62,7 @@ def test_move_rests_on_its_package_its_dependencies_and_its_gates():
 def test_force_overrules_with_a_reason_and_tells_what():
     clone = planned(WP02=["WP01"])
     found = moved(clone, "WP02", "done", is_forced=True, reason="done by hand")
-    assert found.overruled == ("not_in_lane",)
+    assert found.overruled == ("not_in_lane", "dependencies_open")
     assert found.payload["reason"] == "done by hand"
     claim = moved(clone, "WP02", "doing", is_forced=True, reason="in parallel")
     assert claim.overruled == ("dependencies_open",)
