@@ -77,10 +77,9 @@ def test_who_has_seen_a_twin_has_seen_what_it_is_a_twin_of():
 
 def test_subjects_beyond_one_sweep_are_taken_in_several(monkeypatch):
     events = [on(subject, clock=n) for n, subject in enumerate("aabbbcc", 1)]
-    headers = [event.header for event in events]
     subjects = [event.subject for event in events]
-    whole = dict(swept(events, headers, subjects, {"a", "b", "c"}, {}))
+    whole = dict(swept(events, subjects, {"a", "b", "c"}, (), {}))
     monkeypatch.setattr("thence.merge.written.CHOSEN_MAX", 4)
-    parts = dict(swept(events, headers, subjects, {"a", "b", "c"}, {}))
+    parts = dict(swept(events, subjects, {"a", "b", "c"}, (), {}))
     assert parts == whole
     assert [len(each.events) for each in parts.values()] == [2, 3, 2]

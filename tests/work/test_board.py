@@ -3,6 +3,7 @@
 import json
 import random
 import time
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -13,8 +14,8 @@ from thence.core.codec import parse
 from thence.core.order import heads, totally_ordered
 from thence.core.vocabulary import WORK
 from thence.merge.fold import digest
-from thence.work.board import as_json, fold, with_planned
-from thence.work.state import LANES, PackageState
+from thence.work.board import as_json, fold
+from thence.work.state import LANES
 
 GATE = "01J00000000000000000000000"
 OTHER_PROJECT = "0190a000-0000-7000-8000-000000000002"
@@ -94,6 +95,9 @@ def test_agent_stays_when_work_is_sent_back_and_goes_when_it_is_planned_again():
     clone.move("WP01", "doing", "for_review", actor="ada")
     clone.move("WP01", "for_review", "doing", changed_by="rev")
     assert package(clone).agent == "ada"
+    back = {"wp_id": "WP01", "old_status": "for_review", "new_status": "doing"}
+    clone.tell("WPStatusChanged", back, actor="rev")
+    assert package(clone).agent == "ada"
     clone.move("WP01", "doing", "planned")
     assert package(clone).agent is None
 
@@ -103,8 +107,10 @@ def test_assignment_names_the_agent_and_a_review_names_the_reviewer():
     given_to = {"wp_id": "WP01", "agent_id": "ada", "phase": "implementation", "retry_count": 2}
     clone.tell("WPAssigned", given_to)
     assert (package(clone).agent, package(clone).retry_count) == ("ada", 2)
-    clone.tell("WPAssigned", {"wp_id": "WP01", "agent_id": "eve", "phase": "review"})
+    review = {"wp_id": "WP01", "agent_id": "eve", "phase": "review", "retry_count": "many"}
+    clone.tell("WPAssigned", review)
     found = package(clone)
+    assert found.retry_count == 0
     assert (found.agent, found.reviewer, found.phase) == ("ada", "eve", "review")
 
 
@@ -113,6 +119,37 @@ def test_dependency_need_not_be_waited_for_once_it_is_resolved():
     kind = {"wp_id": "WP02", "dependency_wp_id": "WP01", "resolution_type": "skipped"}
     clone.tell("DependencyResolved", kind)
     assert package(clone, "WP02").resolved == {"WP01": "skipped"}
+
+
+def test_what_is_told_out_of_order_or_twice_is_shown_in_order_and_once():
+    clone = Clone()
+    created = {"wp_id": "WP02", "title": "t", "feature_slug": SLUG}
+    clone.tell("WPCreated", created | {"dependencies": ["WP09", "WP01", "WP09", "", 7]})
+    clone.tell("WPCreated", {"wp_id": "WP01", "title": "t", "feature_slug": SLUG})
+    for last in ("1", "0"):
+        gate = {"work_package_id": "WP02", "gate_type": "CI_CHECK", "gate_id": GATE[:-1] + last}
+        clone.tell("GateCreated", gate)
+    for wp_id in ("WP09", "WP01"):
+        resolved = {"dependency_wp_id": wp_id, "resolution_type": "merged"}
+        clone.tell("DependencyResolved", {"wp_id": "WP02", **resolved})
+    note = {"wp_id": "WP02", "entry_type": "note", "entry_content": "old", "author": "ada"}
+    for _ in range(2):
+        clone.tell("HistoryAdded", note, source="kitty", source_id="7")
+    feature = fold(clone.events).features[SLUG]
+    assert list(feature.packages) == ["WP01", "WP02"]
+    found = feature.packages["WP02"]
+    assert found.dependencies == ("WP09", "WP01")
+    assert list(found.gates) == [GATE, GATE[:-1] + "1"]
+    assert list(found.resolved) == ["WP01", "WP09"]
+    (entry,) = found.history
+    assert (entry.author, entry.text) == ("ada", "old")
+
+
+def test_number_of_a_feature_is_in_its_slug_where_no_event_says_it():
+    event = work_event("FeatureCreated", {"feature_slug": SLUG})
+    assert fold([event]).features[SLUG].number == "028"
+    bare = work_event("SpecCreated", {"title": "t"}, feature_slug=None, aggregate_id="030-new")
+    assert fold([bare]).features["030-new"].title == "t"
 
 
 @pytest.mark.promise("L2")
@@ -158,6 +195,7 @@ def test_events_under_another_id_of_the_project_belong_to_it():
     board = fold([*clone.events, theirs], PROJECT, [OTHER_PROJECT])
     assert list(board.features) == [SLUG]
     assert board.package(SLUG, "WP01").lane == "doing"
+    assert fold([theirs, *clone.events], aliases=[PROJECT]).project_uuid == OTHER_PROJECT
     ours = work_event("WPStatusChanged", claim, clock=9)
     (conflict,) = fold([*clone.events, theirs, ours], PROJECT, [OTHER_PROJECT]).conflicts
     assert set(conflict.events) == {ours, theirs}
@@ -208,6 +246,27 @@ def test_what_says_nothing_usable_is_passed_over_and_told(event_type, payload, r
     assert as_json(board) == before
 
 
+@pytest.mark.promise("L7")
+def test_history_of_a_tool_that_records_no_causes_is_read_in_its_order():
+    way = ("planned", "doing", "for_review", "doing", "for_review", "done")
+    events = []
+    for number, (previous, new) in enumerate(pairwise(way)):
+        told = {
+            "event_id": f"x{number}",
+            "event_type": "WPStatusChanged",
+            "timestamp": f"2026-11-20T07:0{number}:00Z",
+            "feature_slug": SLUG,
+            "entity_id": "WP01",
+            "actor": "ada",
+            "payload": {"wp_id": "WP01", "previous_status": previous, "new_status": new},
+        }
+        events.append(parse(json.dumps(told).encode(), WORK))
+    board = fold(reversed(events))
+    package = board.package(SLUG, "WP01")
+    assert (package.lane, package.agent, package.heads) == ("done", "ada", ("x4",))
+    assert board.conflicts == ()
+
+
 def test_event_without_a_feature_is_passed_over():
     event = work_event("WPStatusChanged", {"wp_id": "WP01", "new_status": "x"}, feature_slug=None)
     (passed,) = fold([event]).passed_over
@@ -232,19 +291,6 @@ def test_gate_result_that_comes_before_its_gate_counts():
         work_event("GateCreated", gate, clock=2, node="b"),
     ]
     assert fold(events).package(SLUG, "WP01").gates[GATE].status == "failed"
-
-
-def test_packages_of_files_without_events_are_planned():
-    clone = planned(count=1)
-    clone.move("WP01", "planned", "doing")
-    files = [
-        PackageState(wp_id=wp_id, subject=f"{PROJECT}/{SLUG}/{wp_id}", title="from the file")
-        for wp_id in ("WP02", "WP01")
-    ]
-    board = with_planned(fold(clone.events), SLUG, files)
-    assert [each.lane for each in board.features[SLUG].packages.values()] == ["doing", "planned"]
-    assert board.package(SLUG, "WP01").title == "Package 1"
-    assert list(with_planned(board, "001-new", files[:1]).features) == ["001-new", SLUG]
 
 
 @pytest.mark.promise("L14")
@@ -281,6 +327,22 @@ def test_lane_and_agent_come_from_the_side_that_won():
     ada.move("WP01", "doing", "for_review", actor="ada")
     ada.take_in(bob)
     assert (package(ada).lane, package(ada).agent) == ("for_review", "ada")
+
+
+@pytest.mark.promise("L10")
+def test_conflict_is_shown_with_its_own_feature():
+    claim = {"wp_id": "WP01", "previous_status": "planned", "new_status": "doing"}
+    elsewhere = {"feature_slug": "029-other"}
+    events = [work_event("WPStatusChanged", claim, node=node, **elsewhere) for node in "ab"]
+    # another program names the feature in the payload alone
+    events.append(work_event("WPStatusChanged", claim | {"feature_slug": SLUG}, feature_slug=None))
+    shown = {each["feature_slug"]: each for each in as_json(fold(events))["features"]}
+    assert (len(shown["029-other"]["conflicts"]), shown[SLUG]["conflicts"]) == (1, [])
+    (conflict,) = shown["029-other"]["conflicts"]
+    assert conflict["events"] == [event.event_id for event in events[:2]]
+    third = work_event("WPStatusChanged", claim | elsewhere, feature_slug=None, node="c")
+    (conflict,) = fold([*events, third]).conflicts
+    assert len(conflict.events) == 3
 
 
 @pytest.mark.promise("L10")
