@@ -38,7 +38,6 @@ def log(tmp_path):
         yield opened
 
 
-@pytest.mark.promise("S11")
 def test_line_of_another_node_is_kept_byte_for_byte_and_its_clock_is_witnessed(log):
     line = line_of(7, 41)
     result = taken(log, [line])

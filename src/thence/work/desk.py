@@ -163,6 +163,11 @@ class Desk:
         meta = self.planning.meta(here, feature.slug)
         return self.branch(meta.target_branch if meta and meta.target_branch else here)
 
+    def merge_note(self, slug: str) -> Path:
+        """Returns the file that remembers a feature's merge while it is not finished."""
+        self.project.home.mkdir(parents=True, exist_ok=True)
+        return self.project.home / f"merge-{slug}.json"
+
     def watch(self, branch: str) -> None:
         """Has what others bring to a branch be read from now on."""
         dayfiles.note_branch(self.project, branch)

@@ -22,6 +22,7 @@ TABLE = {
     "import": ("import_history", "Bring the history in planning files into the log, once."),
     "init": ("init", "Make this repository a project, and tell coding agents how to use it."),
     "mark-status": ("mark_status", "Tick the boxes of subtasks in tasks.md."),
+    "merge": ("merge", "Merge the branches of packages into their feature's target branch."),
     "move-task": ("move_task", "Move a package to another lane, if its guards let it through."),
     "next": ("next", "Take the next package that is ready, so that nobody else does."),
     "publish": ("publish", "Commit the events that a branch lacks, for others to merge."),

@@ -45,15 +45,7 @@ def add(
         path = desk.planning.path(found.slug, "tasks.md")
         data = desk.planning.read(branch, path)
         known = [*found.packages, *(each.wp_id for each in parse(data or b"", path).packages)]
-        dependencies = tuple(map(wp_id_of, after))
-        for wp_id in dependencies:
-            if wp_id not in known:
-                raise PlanningError(
-                    "could not add a package after",
-                    place=wp_id,
-                    cause=f"{found.slug} has {', '.join(found.packages) or 'none yet'}",
-                    hint="thence work status",
-                )
+        dependencies = _dependencies(found, after, known)
         package = Package(
             next_wp_id(known), " ".join(title.split()), owns=tuple(owns), dependencies=dependencies
         )
@@ -85,6 +77,21 @@ def add(
         f"next: thence work implement {package.wp_id} --feature {found.slug}",
     ]
     return desk.result(told, lines)
+
+
+def _dependencies(
+    found: FeatureState, after: Sequence[str], known: Sequence[str]
+) -> tuple[str, ...]:
+    dependencies = tuple(map(wp_id_of, after))
+    for wp_id in dependencies:
+        if wp_id not in known:
+            raise PlanningError(
+                "could not add a package after",
+                place=wp_id,
+                cause=f"{found.slug} has {', '.join(known) or 'none yet'}",
+                hint="thence work status",
+            )
+    return dependencies
 
 
 def _general(desk: Desk) -> FeatureState:

@@ -1,0 +1,57 @@
+"""The command `work merge`."""
+
+import click
+
+from thence.cli.groups import HELP_NAMES
+from thence.cli.work.door import common, feature_option, force_option, reason_option, run
+
+_EXAMPLE = """\b
+Example:
+  thence work merge --feature 001 --dry-run"""
+
+
+@click.command("merge", context_settings=HELP_NAMES, epilog=_EXAMPLE)
+@click.argument("packages", metavar="[WP]...", nargs=-1)
+@click.option("--dry-run", "is_dry", is_flag=True, help="Tell what would be merged.")
+@click.option("--resume", "step", flag_value="resume", help="Go on after a conflict was resolved.")
+@click.option("--abort", "step", flag_value="abort", help="Give up a merge that met a conflict.")
+@feature_option
+@force_option
+@reason_option
+@common
+def merge_command(
+    packages: tuple[str, ...],
+    is_dry: bool,
+    step: str | None,
+    feature: str | None,
+    is_forced: bool,
+    reason: str | None,
+    actor: str | None,
+    is_json: bool,
+) -> int:
+    """Merge the branches of packages into their feature's target branch.
+
+    Without packages it takes all that are in doing or for_review. All are looked at before the
+    first is merged, in the order in which they depend on each other.
+    """
+    from thence.work.commands.merge import abort_merge, merge, resume_merge
+
+    if step is not None and (packages or is_dry):
+        raise click.UsageError(f"--{step} takes neither packages nor --dry-run")
+    if step == "resume":
+        return run("merge --resume", "", actor, lambda desk: resume_merge(desk, feature=feature))
+    if step == "abort":
+        return run("merge --abort", "", actor, lambda desk: abort_merge(desk, feature=feature))
+    return run(
+        "merge",
+        packages[0] if packages else "",
+        actor,
+        lambda desk: merge(
+            desk,
+            packages,
+            feature=feature,
+            reason=reason or "",
+            is_forced=is_forced,
+            is_dry=is_dry,
+        ),
+    )

@@ -1,0 +1,193 @@
+"""`thence work merge`: merges the branches of packages into their feature's target branch."""
+
+from collections.abc import Mapping, Sequence
+
+from msgspec.structs import replace
+
+from thence.errors import GitFailed, PlanningError
+from thence.work.dependencies import in_order
+from thence.work.desk import Desk
+from thence.work.merges import Plan, plan
+from thence.work.merging import Outcome, abort, resume, unfinished
+from thence.work.merging import merge as merge_branches
+from thence.work.moving import facts_of, lanes, move, package_of
+from thence.work.naming import branch_of, wp_id_of
+from thence.work.naming import package_of as named
+from thence.work.repository import branches
+from thence.work.result import Result
+from thence.work.state import DOING, FOR_REVIEW, FeatureState, PackageState
+from thence.work.transitions import refusals
+from thence.work.verdict import Facts
+
+# whoever merges answers for all packages; what was merged needs no further commit
+_EXEMPT = frozenset(("not_its_agent", "nothing_committed"))
+
+
+def merge(
+    desk: Desk,
+    given: Sequence[str],
+    *,
+    feature: str | None = None,
+    reason: str = "",
+    is_forced: bool = False,
+    is_dry: bool = False,
+) -> Result:
+    """Merges packages that are in doing or for_review, in the order of their dependencies.
+
+    All are looked at first, and nothing is merged if one can't be. Those still in doing go to
+    for_review. A conflict is opened in the target's working tree, and told as GitFailed, for
+    `resume_merge` or `abort_merge`. Raises Refused, PlanningError.
+    """
+    desk.look()
+    found = desk.feature(feature)
+    target = desk.target_of(found)
+    chosen = _chosen(desk, found, [wp_id_of(name) for name in given])
+    facts = _validated(desk, found, chosen, reason, is_forced)
+    names = [branch_of(found.slug, package.wp_id) for package in chosen]
+    if is_dry:
+        return _dry(desk, found, plan(desk.repo, target, names))
+    outcome = merge_branches(desk.repo, target, names, desk.merge_note(found.slug))
+    already = [
+        name for name in names if name not in outcome.merged and _was_merged(desk, name, target)
+    ]
+    return _concluded(desk, found, outcome, [*outcome.merged, *already], facts)
+
+
+def resume_merge(desk: Desk, *, feature: str | None = None) -> Result:
+    """Goes on with a merge whose conflict was resolved. Raises GitFailed."""
+    desk.look()
+    found = desk.feature(feature)
+    note = desk.merge_note(found.slug)
+    before = unfinished(note)
+    outcome = resume(desk.repo, note)
+    opened = [before.conflict] if before and before.conflict else []
+    return _concluded(desk, found, outcome, [*opened, *outcome.merged], {})
+
+
+def abort_merge(desk: Desk, *, feature: str | None = None) -> Result:
+    """Gives up a merge: the target stands where it stood before it. Raises GitFailed."""
+    desk.look()
+    found = desk.feature(feature)
+    at = abort(desk.repo, desk.merge_note(found.slug))
+    target = desk.target_of(found)
+    data = {"feature_slug": found.slug, "target_branch": target, "commit": at}
+    return desk.result(data, [f"the merge is given up; {target} is at {at[:12]}"])
+
+
+def _chosen(desk: Desk, feature: FeatureState, given: Sequence[str]) -> tuple[PackageState, ...]:
+    known = branches(desk.repo)
+    if given:
+        return in_order([package_of(feature, wp_id) for wp_id in given])
+    found = [
+        package
+        for package in feature.packages.values()
+        if package.lane in (DOING, FOR_REVIEW) and branch_of(feature.slug, package.wp_id) in known
+    ]
+    if not found:
+        raise PlanningError(
+            "could not merge",
+            place=feature.slug,
+            cause="no package with a branch is in doing or for_review",
+            hint="thence work status",
+        )
+    return in_order(found)
+
+
+def _validated(
+    desk: Desk,
+    feature: FeatureState,
+    chosen: Sequence[PackageState],
+    reason: str,
+    is_forced: bool,
+) -> dict[str, Facts]:
+    """Returns the facts by which each package may be merged; raises Refused for the first not."""
+    found: dict[str, Facts] = {}
+    for package in chosen:
+        facts = facts_of(desk, feature, package.wp_id, reason=reason, is_forced=is_forced)
+        facts = replace(facts, exempt=_EXEMPT)
+        found[package.wp_id] = facts
+        if package.lane != DOING:
+            continue
+        for refusal in refusals(desk.board, feature.slug, package.wp_id, FOR_REVIEW, facts):
+            if not (is_forced and refusal.may_be_forced):
+                raise refusal.error("could not merge", f"{feature.slug}/{package.wp_id}")
+    return found
+
+
+def _dry(desk: Desk, feature: FeatureState, made: Plan) -> Result:
+    steps = [
+        {"branch": step.branch, "status": step.status, "files": list(step.files)}
+        for step in made.steps
+    ]
+    data = {
+        "feature_slug": feature.slug,
+        "target_branch": made.target,
+        "steps": steps,
+        "dry_run": True,
+    }
+    lines = [f"into {made.target}:"]
+    for step in made.steps:
+        files = f": {', '.join(step.files)}" if step.files else ""
+        lines.append(f"  {step.status:<8}  {step.branch}{files}")
+    return desk.result(data, lines)
+
+
+def _concluded(
+    desk: Desk,
+    feature: FeatureState,
+    outcome: Outcome,
+    merged: Sequence[str],
+    facts: Mapping[str, Facts],
+) -> Result:
+    """Moves what was merged to for_review, and commits the lanes; a conflict is GitFailed."""
+    target = desk.target_of(feature)
+    moved = _moved(desk, feature, merged, facts)
+    commit = None
+    if outcome.conflict is None:
+        after = desk.board.features.get(feature.slug, feature)
+        commit = desk.commit(target, lanes(desk, after), f"Merged {feature.slug}")
+    if outcome.conflict is not None:
+        raise GitFailed(
+            "could not merge",
+            place=f"{outcome.conflict.branch} into {target}",
+            cause=f"both changed {', '.join(outcome.conflict.files)}",
+            hint=f"resolve it in {outcome.tree}, git add, then thence work merge --resume"
+            " (or --abort)",
+        )
+    data = {
+        "feature_slug": feature.slug,
+        "target_branch": target,
+        "merged": list(merged),
+        "moved": moved,
+        "merge_commit": outcome.commit,
+        "commit": commit.oid if commit else None,
+    }
+    lines = [f"{name} is merged into {target}" for name in merged] or [f"{target} has it all"]
+    lines += [f"{wp_id} of {feature.slug}: doing -> for_review" for wp_id in moved]
+    lines.append(f"next: thence work accept --feature {feature.slug}")
+    return desk.result(data, lines)
+
+
+def _moved(
+    desk: Desk, feature: FeatureState, merged: Sequence[str], facts: Mapping[str, Facts]
+) -> list[str]:
+    moved = []
+    for name in merged:
+        found = named(name)
+        package = feature.packages.get(found[1]) if found else None
+        if package is None or package.lane != DOING:
+            continue
+        known = facts.get(package.wp_id) or replace(
+            facts_of(desk, feature, package.wp_id), exempt=_EXEMPT
+        )
+        move(desk, feature.slug, package.wp_id, FOR_REVIEW, known)
+        moved.append(package.wp_id)
+        desk.look()
+    return moved
+
+
+def _was_merged(desk: Desk, name: str, target: str) -> bool:
+    """Tells whether a merge brought a branch to the target: a command ended before it told."""
+    tips = branches(desk.repo)
+    out = desk.repo.git.run("rev-list", "--merges", "--parents", target, f"^{tips[name]}", "--")
+    return any(tips[name] in line.split()[2:] for line in out.decode().splitlines())

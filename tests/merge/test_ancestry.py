@@ -1,0 +1,86 @@
+"""What events go back to is what `core.order` says, in one sweep for many."""
+
+from itertools import groupby, pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.merge.histories import foreign, foreign_graphs, histories, on
+from tests.merge.plainly import lacks_causes
+
+from thence.core.order import causes_of, totally_ordered
+from thence.merge.ancestry import history, seen
+from thence.merge.written import swept
+
+
+def laid_out(events):
+    """Lay a history out; return it with the events in its order."""
+    ordered = totally_ordered(events)
+    found = history([event.header for event in ordered], {})
+    return found, [ordered[rank] for rank in found.ranks]
+
+
+def check(events, chosen):
+    """Hold what is found for some places to the plain truth."""
+    found, placed = laid_out(events)
+    known = {event.event_id: event for event in events}
+    for place, mask in zip(chosen, seen(found, chosen), strict=True):
+        causes = causes_of(placed[place], known)
+        for number, other in enumerate(chosen):
+            if other != place:
+                assert bool(mask >> number & 1) == (placed[other].event_id in causes)
+    for place, event in enumerate(placed):
+        assert found.lacks_causes[place] == lacks_causes(event, events)
+
+
+@given(histories(), st.data())
+def test_sweep_finds_what_each_chosen_event_goes_back_to(events, data):
+    held = [event for event in events if data.draw(st.integers(0, 9))]
+    places = st.lists(st.integers(0, len(held) - 1), unique=True) if held else st.just([])
+    check(held, data.draw(places))
+
+
+@given(foreign_graphs(), st.data())
+def test_circles_of_other_tools_go_back_to_all_of_themselves(events, data):
+    held = [event for event in events if data.draw(st.integers(0, 9))]
+    places = st.lists(st.integers(0, len(held) - 1), unique=True) if held else st.just([])
+    check(held, data.draw(places))
+
+
+@given(foreign_graphs())
+def test_events_stand_behind_what_they_go_back_to_and_circles_together(events):
+    found, placed = laid_out(events)
+    known = {event.event_id: event for event in events}
+    past = {event.event_id: causes_of(event, known) for event in placed}
+    ids = list(past)
+    circles = [frozenset(o for o in ids if o in past[n] and n in past[o]) | {n} for n in ids]
+    for place, own in enumerate(ids):
+        assert past[own] <= {*ids[:place], *circles[place]}
+    assert len(list(groupby(circles))) == len(set(circles))
+    assert found.has_circles == any(len(circle) > 1 for circle in circles)
+
+
+def test_long_chain_in_the_wrong_order_is_laid_out_without_recursion():
+    ids = [f"{number:026d}" for number in range(3_000)]
+    events = [foreign(one, [other]) for one, other in pairwise(ids)]
+    found, placed = laid_out(events)
+    assert [event.event_id for event in placed] == ids[-2::-1]
+    assert seen(found, [0, len(events) - 1]) == [0, 1]
+
+
+def test_who_has_seen_a_twin_has_seen_what_it_is_a_twin_of():
+    first, second = on("s", clock=1), on("s", clock=2, node="b")
+    last = on("s", clock=3, causes=[second])
+    headers = [event.header for event in (first, second, last)]
+    assert seen(history(headers, {}), [0, 2]) == [0, 0]
+    assert seen(history(headers, {second.event_id: first.event_id}), [0, 2]) == [0, 1]
+
+
+def test_subjects_beyond_one_sweep_are_taken_in_several(monkeypatch):
+    events = [on(subject, clock=n) for n, subject in enumerate("aabbbcc", 1)]
+    headers = [event.header for event in events]
+    subjects = [event.subject for event in events]
+    whole = dict(swept(events, headers, subjects, {"a", "b", "c"}, {}))
+    monkeypatch.setattr("thence.merge.written.CHOSEN_MAX", 4)
+    parts = dict(swept(events, headers, subjects, {"a", "b", "c"}, {}))
+    assert parts == whole
+    assert [len(each.events) for each in parts.values()] == [2, 3, 2]

@@ -1,0 +1,64 @@
+"""A fold gives one state for one set of events, however they come in."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.merge.histories import foreign, histories, on
+
+from thence.core.order import totally_ordered
+from thence.merge import fold
+from thence.merge.fold import canonical, counting, digest, in_order
+
+
+def told(state, event):
+    """Keep the ids in the order in which they came."""
+    return (*state, event.event_id)
+
+
+@pytest.mark.promise("L11")
+@given(histories(), st.randoms(use_true_random=False), st.integers(0, 14))
+def test_order_partition_and_doubling_do_not_change_the_state(events, chance, cut):
+    expected = fold(events, told, ())
+    assert expected == tuple(event.event_id for event in totally_ordered(events))
+    parts = [events[:cut], events[max(0, cut - 3) :], events[::2]]
+    for part in parts:
+        chance.shuffle(part)
+    chance.shuffle(parts)
+    found = fold((event for part in parts for event in part), told, ())
+    assert found == expected
+    assert digest(found) == digest(expected)
+
+
+@pytest.mark.promise("L11")
+def test_of_events_from_one_place_the_first_in_total_order_counts():
+    place = {"source": "kitty", "source_id": "7"}
+    ours = on("s", {"n": 2}, clock=2, source="kitty", source_id="7")
+    theirs = on("s", {"n": 1}, clock=1, node="b", source="kitty", source_id="7")
+    other = on("s", {"n": 3}, clock=3, source="kitty", source_id="8")
+    elsewhere = on("s", {"n": 4}, clock=4, source="other", source_id="7")
+    half = [on("s", clock=5, source="kitty"), on("s", clock=6, source="kitty")]
+    old = foreign("0" * 26, **place)
+    everything = [ours, other, theirs, elsewhere, *half]
+    assert in_order(everything) == [theirs, other, elsewhere, *half]
+    assert in_order([*everything, old]) == [old, other, elsewhere, *half]
+    kept, twins = counting(totally_ordered([ours, theirs]))
+    assert (kept, twins) == ([theirs], {ours.event_id: theirs.event_id})
+
+
+def test_of_two_lines_of_one_id_the_one_that_sorts_first_counts():
+    lines = [foreign("0" * 26, payload={"n": number}) for number in (2, 1)]
+    assert in_order(lines) == [lines[1]]
+    assert in_order(reversed(lines)) == [lines[1]]
+
+
+def test_equal_states_have_equal_digests_and_others_do_not():
+    assert digest({"a": {1, 2}, "b": [1]}) == digest({"b": (1,), "a": {2, 1}})
+    different = [{"a": [1, 2]}, {"a": [2, 1]}, {"a": "1"}, {"a": 1}, {"b": 1}, {}]
+    assert len({digest(state) for state in different}) == len(different)
+    event = on("s")
+    assert canonical({"last": event}) == b'{"last":"%b"}' % event.event_id.encode()
+
+
+def test_state_that_is_no_json_is_refused():
+    with pytest.raises(TypeError, match="object"):
+        digest({"a": object()})

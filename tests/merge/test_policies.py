@@ -1,0 +1,142 @@
+"""Policies name who stands, whatever order the events come in."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.merge.histories import LANES, histories, move, on
+
+from thence.core.order import total_order_key, totally_ordered
+from thence.core.vocabulary import PLAIN, SIM, WORK
+from thence.merge import state_machine_merge
+from thence.merge.policies import (
+    COUNTERS_MERGE,
+    LAST_WRITER,
+    POLICIES,
+    SEND_BACK_BEATS_DONE,
+    TAGS_MERGE,
+    Dispute,
+    slots_of,
+)
+
+PRIORITY = {"done": 3, "for_review": 2, "doing": 2}
+
+
+@pytest.mark.promise("L5")
+@given(histories(), st.randoms(use_true_random=False))
+def test_state_of_the_highest_priority_wins_and_the_last_of_several(events, chance):
+    known = [event for event in totally_ordered(events) if "new_status" in event.payload]
+    expected = max(
+        known,
+        key=lambda event: (PRIORITY.get(event.payload["new_status"], 0), total_order_key(event)),
+        default=None,
+    )
+    doubled = [*events, *events[:4]]
+    chance.shuffle(doubled)
+    assert state_machine_merge(doubled, PRIORITY) == expected
+
+
+@pytest.mark.promise("P3")
+def test_priority_may_be_a_list_and_the_key_another():
+    events = [on("s", {"state": state}, clock=n) for n, state in enumerate(("b", "a", "c", 7), 1)]
+    assert state_machine_merge(events, ["a", "b"], "state") == events[1]
+    assert state_machine_merge(events, {"c": -5}, state_key="state") == events[2]
+    assert state_machine_merge(events, {}, "state") == events[2]
+    assert state_machine_merge(events, PRIORITY) is None
+    assert state_machine_merge([], PRIORITY) is None
+
+
+def dispute(*events, linked=()):
+    """Make a dispute of heads that are all beside each other, save the linked pairs."""
+    ordered = totally_ordered(events)
+    passed = {cause for cause, _ in linked}
+    heads = [event for event in ordered if event not in passed]
+    return Dispute(ordered, heads, lambda a, b: (a, b) not in linked and (b, a) not in linked)
+
+
+@pytest.mark.promise("L10")
+def test_last_writer_is_the_last_head_in_total_order():
+    events = [move("s", "planned", lane, clock=n) for n, lane in enumerate(LANES, 1)]
+    assert LAST_WRITER.settle(dispute(*reversed(events))) == events[-1]
+    assert LAST_WRITER.settle(Dispute(events, [], lambda a, b: False)) == events[-1]
+
+
+@pytest.mark.promise("L10")
+def test_send_back_says_nothing_where_no_done_stands_beside_it():
+    back = move("s", "for_review", "doing", clock=1)
+    done = move("s", "for_review", "done", clock=2)
+    rejected = move("s", "for_review", "rejected", clock=3)
+    claim = move("s", "planned", "doing", clock=4)
+    assert SEND_BACK_BEATS_DONE.settle(dispute(back, done)) == back
+    assert SEND_BACK_BEATS_DONE.settle(dispute(back, done, rejected)) == rejected
+    assert SEND_BACK_BEATS_DONE.settle(dispute(back, rejected)) is None
+    assert SEND_BACK_BEATS_DONE.settle(dispute(claim, done)) is None
+    seen = dispute(back, done, rejected, linked=[(back, done)])
+    assert SEND_BACK_BEATS_DONE.settle(seen) is None
+
+
+@pytest.mark.promise("L10")
+def test_policies_have_the_names_that_are_shown():
+    assert set(POLICIES) == {
+        "last_writer",
+        "send_back_beats_done",
+        "tags_merge",
+        "counters_merge",
+    }
+    assert all(name == policy.name for name, policy in POLICIES.items())
+
+
+@pytest.mark.promise("L10")
+def test_tags_and_counters_are_merged_by_their_policies():
+    tags = [on("s", {"tags": [tag]}, event_type="tagged") for tag in "ab"]
+    counts = [on("s", {"delta": 2}, event_type="counted", clock=n) for n in (1, 2)]
+    slot_of = slots_of(PLAIN)
+    assert [slot_of(event).policies for event in (tags[0], counts[0])] == [
+        (TAGS_MERGE,),
+        (COUNTERS_MERGE,),
+    ]
+    assert TAGS_MERGE.merge(tags) == {"a", "b"}
+    assert COUNTERS_MERGE.merge(counts) == 4
+    assert slot_of(tags[0]).is_merged
+    assert not slot_of(on("s", {"x": 1})).is_merged
+
+
+@pytest.mark.promise("L14")
+def test_each_claim_is_one_of_its_kind_and_other_lanes_are_equal():
+    slot = slots_of(WORK)(move("s", "planned", "doing"))
+    claims = [move("s", "planned", "doing", node=node) for node in "ab"]
+    backs = [move("s", "for_review", "doing", node=node) for node in "ab"]
+    dones = [move("s", "for_review", "done", node=node) for node in "ab"]
+    assert slot.value(claims[0]) != slot.value(claims[1])
+    assert slot.value(backs[0]) == slot.value(backs[1])
+    assert slot.value(dones[0]) == slot.value(dones[1])
+    assert slot.value(dones[0]) != slot.value(backs[0])
+
+
+@pytest.mark.parametrize(
+    ("event_type", "one", "other", "is_same"),
+    [
+        ("WPAssigned", {"agent_id": "a"}, {"agent_id": "b"}, False),
+        ("WPAssigned", {"phase": "review"}, {"phase": "implementation"}, False),
+        ("WPAssigned", {"agent_id": "a", "retry_count": 1}, {"agent_id": "a"}, True),
+        ("WPCreated", {"title": "a"}, {"title": "b"}, False),
+        ("WPCreated", {"dependencies": ["WP01"]}, {"dependencies": []}, False),
+        ("FeatureCreated", {"target_branch": "a"}, {"target_branch": "b"}, False),
+        ("FeatureCreated", {"wp_count": 1}, {"wp_count": 2}, True),
+        ("SpecCreated", {"title": "a"}, {"title": "b"}, False),
+        ("GateResultChanged", {"new_status": "passed"}, {"new_status": "failed"}, False),
+        ("GateResultChanged", {"old_status": "passed"}, {"old_status": "failed"}, True),
+    ],
+)
+def test_values_of_work_differ_by_what_decides(event_type, one, other, is_same):
+    events = [on("s", payload, event_type=event_type) for payload in (one, other)]
+    slot = slots_of(WORK)(events[0])
+    assert (slot.value(events[0]) == slot.value(events[1])) == is_same
+
+
+@pytest.mark.parametrize("event_type", ["HistoryAdded", "ErrorLogged", "SubtaskCompleted", "odd"])
+def test_what_can_always_stand_side_by_side_writes_no_slot(event_type):
+    assert slots_of(WORK)(on("s", {"x": 1}, event_type=event_type)) is None
+
+
+def test_simulation_has_the_plain_rules():
+    assert slots_of(SIM)(on("s", {"x": 1})) == slots_of(PLAIN)(on("s", {"x": 1}))
