@@ -11,7 +11,7 @@ from tests.work.repositories import commit, content, git, make_repository, patch
 from tests.work.test_commits import DAY, TASKS, committed, is_clean, ticked, with_line
 
 from thence.errors import GitFailed
-from thence.work import landing
+from thence.work import index_lock
 from thence.work.commits import commit_on
 from thence.work.repository import repository
 
@@ -91,7 +91,7 @@ def test_bisect_does_not_keep_its_branch_from_moving(tmp_path):
 
 
 def test_lock_on_the_index_is_told_as_passing_and_left_alone(tmp_path, monkeypatch):
-    monkeypatch.setattr(landing, "LOCK_WAIT_S", 0.05)
+    monkeypatch.setattr(index_lock, "WAIT_S", 0.05)
     top = make_repository(tmp_path, {DAY: "0\n"})
     lock = top / ".git/index.lock"
     lock.touch()

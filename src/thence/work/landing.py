@@ -7,7 +7,6 @@ gets the same splice. Everything else stays as it is, and so do both patches of 
 
 import os
 import shutil
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -16,14 +15,12 @@ from typing import NamedTuple
 
 from thence.errors import GitFailed
 from thence.work.git import Git, failure
+from thence.work.index_lock import IndexLock
 from thence.work.objects import FILE, PROGRAM, Entry, Objects, is_file
 from thence.work.refs import MovedMeanwhile
 from thence.work.repository import HEADS, Checkout, operation_under_way
 
 Splice = Callable[[bytes | None], bytes | None]
-LOCK_WAIT_S = 1.0
-_MARK = b"a commit of thence\n"  # in the index's lock, to know ours again
-_PAUSE_S = 0.005
 _NO_FILE = b"ref: refs/heads/.invalid"  # what HEAD says where refs are not kept in files
 _OPERATION = "could not commit to the branch checked out in"
 
@@ -67,9 +64,8 @@ class Landing:
         self.tree = tree
         self._git = Git(tree.path, keeps=(lock,))
         self._index = tree.git_dir / "index"
-        self._lock = tree.git_dir / "index.lock"
+        self._lock = IndexLock(tree.git_dir, tree.path)
         self._copy = tree.git_dir / "thence-index"
-        self._is_locked = False
         self._was: _Seen | None = None
         self._files: list[_File] = []
 
@@ -107,7 +103,7 @@ class Landing:
         Raises MovedMeanwhile if index or HEAD are not as they were prepared for, and a passing
         GitFailed if the user is in the middle of something.
         """
-        self._take_lock()
+        self._lock.take()
         operation = operation_under_way(self.tree.git_dir)
         if operation:
             raise self._busy(
@@ -152,9 +148,7 @@ class Landing:
         """Unlocks the index."""
         with suppress(OSError):
             self._copy.unlink(missing_ok=True)
-        if self._is_locked:
-            self._is_locked = False
-            self._lock.unlink(missing_ok=True)
+        self._lock.release()
 
     def _refresh(self) -> None:
         """Writes the files that are to be as the index has them, and notes how they look."""
@@ -165,37 +159,6 @@ class Landing:
         if any(file.is_dirty and file.after == file.before for file in self._files):
             more = {"GIT_INDEX_FILE": os.fspath(self._copy)}
             self._git.ask("update-index", "-q", "--refresh", more=more)
-
-    def _take_lock(self) -> None:
-        until_s = time.monotonic() + LOCK_WAIT_S
-        while True:
-            try:
-                descriptor = os.open(self._lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
-                self._is_locked = True
-                os.write(descriptor, _MARK)
-                os.close(descriptor)
-                return
-            except FileExistsError:
-                if self._is_left_over():
-                    continue
-                if time.monotonic() >= until_s:
-                    raise self._busy(
-                        "its index is locked, so another git command runs there or was killed",
-                        f"wait for it to end; if none runs, remove {self._lock}",
-                    ) from None
-            except OSError as error:
-                raise failure(_OPERATION, self.tree.path, str(error), "see who owns it") from error
-            time.sleep(_PAUSE_S)
-
-    def _is_left_over(self) -> bool:
-        """Removes a lock that a killed command of ours left: the caller's lock keeps others off."""
-        try:
-            if self._lock.read_bytes() != _MARK:
-                return False
-            self._lock.unlink(missing_ok=True)
-        except OSError:
-            return False
-        return True
 
     def _indexed(self, paths: Sequence[str]) -> dict[str, _Indexed]:
         out = self._run("ls-files", "-s", "-v", "-z", "--", *paths)
