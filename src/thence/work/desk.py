@@ -25,7 +25,6 @@ from thence.work.board import fold
 from thence.work.commits import Commit, commit_on
 from thence.work.daylines import FOLDER, Splice, splices
 from thence.work.emitter import EventEmitter
-from thence.work.existing import as_events, history_in
 from thence.work.naming import is_wp_id, resolve, wp_id_of
 from thence.work.planning import Planning
 from thence.work.project import find_project
@@ -64,7 +63,8 @@ class Desk:
         self.pending: OSError | ThenceError | None = None
         self._unwritten: list[Said] = []
         self.board = Board()
-        self.since = Position()
+        self._events: list[Event] = []
+        self._since: Position | None = None
         self._about: str | None = None
 
     @property
@@ -79,6 +79,13 @@ class Desk:
             )
         return self.project.repo
 
+    @property
+    def since(self) -> Position:
+        """The position behind all that the board was folded from."""
+        if self._since is None:
+            self._since = Position().after(self._events)
+        return self._since
+
     def look(self) -> Board:
         """Takes in what others have merged, reads the journal and folds it."""
         self._take_in()
@@ -89,10 +96,10 @@ class Desk:
         return self.board
 
     def _read(self) -> list[Event]:
-        events = self.store.read()
-        self.since = Position().after(events)
-        self.board = fold(events, self.project.uuid, self.project.aliases)
-        return events
+        self._events = self.store.arrived()
+        self._since = None
+        self.board = fold(self._events, self.project.uuid, self.project.aliases)
+        return self._events
 
     def _untold(self, events: Sequence[Event]) -> list[Said]:
         """Returns the beginnings of packages whose branch is there though nobody told of it."""
@@ -116,7 +123,12 @@ class Desk:
     def with_existing(self) -> Board:
         """Returns the board with the packages that planning files alone tell of."""
         features = {**self.board.features}
-        for slug in self.planning.slugs():
+        slugs = self.planning.slugs()
+        if all(slug in features and features[slug].created_event for slug in slugs):
+            return self.board
+        from thence.work.existing import as_events, history_in  # seldom needed
+
+        for slug in slugs:
             if slug in features and features[slug].created_event:
                 continue
             told = as_events(history_in(self.planning, slug, None), self.project.uuid)
