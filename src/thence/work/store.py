@@ -122,6 +122,10 @@ class EventStore:
         """Returns all events of the project in total order; none where there is no journal."""
         return self.replica.events() if self.is_there else []
 
+    def arrived(self) -> list[Event]:
+        """Returns the same in order of arrival, for who brings them into order anyhow."""
+        return list(self.replica.read()) if self.is_there else []
+
     def query(self, **asked: "Unpack[Asked]") -> "Page":
         """Returns a page of events, as `Replica.query` does."""
         return self.replica.query(**asked)
