@@ -46,6 +46,14 @@ def test_circles_of_other_tools_go_back_to_all_of_themselves(events, data):
     check(held, data.draw(places))
 
 
+def test_circle_that_begins_before_the_first_chosen_event_goes_back_to_it():
+    ids = [f"{number:026d}" for number in range(3)]
+    events = [foreign(ids[n], [ids[cause]]) for n, cause in enumerate((1, 2, 1))]
+    found, placed = laid_out(events)
+    assert [placed.index(event) for event in events] == [2, 0, 1]
+    assert seen(found, [1, 2]) == [1, 1]
+
+
 @given(foreign_graphs())
 def test_events_stand_behind_what_they_go_back_to_and_circles_together(events):
     found, placed = laid_out(events)

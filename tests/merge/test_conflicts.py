@@ -221,6 +221,10 @@ def test_import_of_one_place_in_two_clones_counts_once_and_both_have_seen_it():
     later = move(WP01, "doing", "for_review", node="b", clock=5, causes=[ids[1]])
     assert conflicts_of([*twice, later]) == ()
     assert judgement([*twice, later]).heads[WP01] == (later,)
+    assert judgement(twice).heads[WP01] == (twice[0],)
+    other = move(WP01, "planned", "rejected", node="c")
+    (conflict,) = conflicts_of([*twice, other])
+    assert set(conflict.events) == {twice[0], other}
 
 
 def test_state_of_a_simulation_that_two_wrote_at_once_is_a_conflict():

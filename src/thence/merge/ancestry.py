@@ -157,7 +157,8 @@ def seen(events: History, chosen: Sequence[int]) -> list[int]:
     if not chosen:
         return []
     numbers = {place: number for number, place in enumerate(chosen)}
-    first, behind = min(chosen), max(chosen) + 1
+    # what stands before the first chosen event goes back to none, unless by a circle
+    first, behind = 0 if events.has_circles else min(chosen), max(chosen) + 1
     masks = [0] * len(events.causes)
     found = [0] * len(chosen)
     for _ in range(1 + events.has_circles):
