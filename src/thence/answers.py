@@ -5,7 +5,7 @@ is answered by its index, which is brought up to date first; the answers are the
 Reading takes no lock of the log, and of a small one it writes nothing.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from threading import Event as Signal
 from typing import TYPE_CHECKING, Unpack
@@ -14,7 +14,7 @@ from weakref import finalize
 from thence.context import Cause, id_of
 from thence.core.event import Event
 from thence.core.lookup import among, named
-from thence.core.order import heads, totally_ordered
+from thence.core.order import heads, heads_of, totally_ordered
 from thence.core.position import Position
 from thence.core.vocabulary import Vocabulary
 from thence.log import reader
@@ -85,6 +85,12 @@ class Answers:
         from thence.index import causality
 
         return causality.heads(index, subject)
+
+    def heads_of(self, subjects: Collection[str]) -> dict[str, tuple[Event, ...]]:
+        """Returns the heads of several subjects, for one reading of a small log."""
+        if self.index() is None:
+            return heads_of(subjects, self.read())
+        return {subject: self.heads(subject) for subject in subjects}
 
     def get(self, event_id: str) -> Event:
         """Returns the event of an id; raises EventNotFound."""

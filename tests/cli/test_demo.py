@@ -28,6 +28,23 @@ def test_demo_ends_with_a_tour(toured):
     assert places == sorted(places)
 
 
+def test_second_tour_takes_a_feature_from_its_spec_to_done(toured):
+    folder, ended = toured
+    told = ended.out.partition("A feature, from its spec to done")[2]
+    board, _, answer = told.partition("Why is it done?")
+    assert re.search(r"^    done +WP01  The outbox$", board, re.MULTILINE)
+    assert re.search(r"^    planned +WP02  The sender  \(after WP01\)$", board, re.MULTILINE)
+    assert "1  you wrote the spec of 001-sync-in-the-background" in answer
+    assert "you moved 001-sync-in-the-background/WP01 from for_review to done" in answer
+    assert [path.name for path in folder.iterdir()] == ["output"], "its repository is gone"
+
+
+def test_demo_does_without_git_and_says_so(tmp_path):
+    ended = thence("demo", "--pace", "0", cwd=tmp_path, env={"PATH": str(tmp_path)})
+    assert ended.code == 0
+    assert "There is no git here" in ended.out
+
+
 def test_no_line_of_the_demo_is_wider_than_80_columns(toured):
     _, ended = toured
     for line in (*ended.lines, *ended.err.splitlines()):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.cli.installed import THENCE, environment, is_three_lines, thence
+from tests.ratios import ratio
 from tests.server.runs import foreign, make_run
 from tests.server.serving import serving
 
@@ -18,6 +19,10 @@ from thence.server.running import PORT, listening
 
 pytestmark = pytest.mark.xdist_group("ports")
 HEALTH_S_MAX = 0.5
+# The time to the first answer in terms of that of the quickest command: 2.1 to 2.4 on a quiet
+# machine, 1.3 on a busy one. With 1,000 runs it may not take longer than with none.
+HEALTH_RATIO_MAX = 3.1
+RUNS_RATIO_MAX = 1.4
 
 
 def started(root: Path, *arguments: str) -> subprocess.Popen[bytes]:
@@ -74,10 +79,13 @@ def test_health_answers_within_half_a_second_of_a_cold_start_on_1000_runs(tmp_pa
     for number in range(1_000):
         (tmp_path / f"run-{number}").mkdir()
         (tmp_path / f"run-{number}" / "events.jsonl").write_bytes(foreign(number))
-    taken_s = [(cold_start_s(tmp_path), version_s(tmp_path)) for _ in range(3)]
-    # a machine that is busy with other things takes its time for any command
-    allowed_s = max(HEALTH_S_MAX, 3 * min(version for _, version in taken_s))
-    assert min(health for health, _ in taken_s) < allowed_s, taken_s
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    found = ratio(lambda: cold_start_s(tmp_path), lambda: version_s(tmp_path), HEALTH_RATIO_MAX)
+    assert found.value < HEALTH_RATIO_MAX
+    assert found.least_s < max(HEALTH_S_MAX, 2 * found.yardstick_s)
+    beside = ratio(lambda: cold_start_s(tmp_path), lambda: cold_start_s(empty), RUNS_RATIO_MAX)
+    assert beside.value < RUNS_RATIO_MAX
 
 
 def cold_start_s(root: Path) -> float:

@@ -83,7 +83,11 @@ def test_long_values_are_cut():
         ("MILESTONE", {}, {}, "In turn 5 a milestone was reached"),
         ("MILESTONE", {"milestone_type": "turn_start"}, {"turn_number": None}, "Turn 0 began"),
         ("DECISION", {}, {"agent_id": "ada"}, "In turn 5 ada decided: nothing"),
-        ("ACTION", {}, {"agent_id": "ada"}, "In turn 5 ada did None"),
+        ("ACTION", {}, {"agent_id": "ada"}, "In turn 5 ada did something"),
+        ("ACTION", {"action_type": "rest"}, {}, "In turn 5 somebody did rest"),
+        ("DECISION", {"new_value": 1}, {}, "In turn 5 somebody decided: 1"),
+        ("STATE", {"new_value": 1}, {}, "In turn 5 something went from nothing to 1"),
+        ("STATE", {"variable_name": "rain"}, {}, "In turn 5 rain went from nothing to nothing"),
         (
             "STATE",
             {

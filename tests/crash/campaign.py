@@ -1,6 +1,7 @@
 """Writers killed at random instants over one folder, again and again, with a ledger outside.
 
-The next writer after each kill is `thence.open`; what it finds is judged by `evidence`.
+The next writer after each kill opens the log anew; what it finds is judged by `evidence`, how
+long it took by `first_writes`.
 `python -m tests.crash.campaign KILLS [SEED]` soaks as long as is wanted.
 """
 
@@ -8,7 +9,6 @@ import multiprocessing
 import os
 import random
 import select
-import statistics
 import sys
 import tempfile
 import time
@@ -19,9 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.crash.evidence import Notice, events, is_valid, notices, problems, tail
+from tests.crash.first_writes import FirstWrite, faults, first_write, timing
 from tests.crash.writing import Life, write
-
-import thence
 
 ROOT = Path(__file__).resolve().parents[2]
 LIFE_S_MAX = 30.0
@@ -33,7 +32,6 @@ FILE_BYTES = (1_500, 20_000, 500 * 1024 * 1024)
 LINE_BYTES = (400, 5_000, 200_000)
 PROCESSES = (1, 2, 3, 4, 6, 8)
 KILLS_OF_A_LOG = 25
-FIRST_WRITE_S_MAX = 0.05
 STATE_PAGE = ".thence/state"
 KINDS = {
     "plain": ("append", "threads", "tasks", "emit", "count"),
@@ -45,9 +43,8 @@ KINDS = {
 class Campaign:
     """Kills over one folder: what was acknowledged so far, and what was seen.
 
-    `first_writes_s` are the seconds that each reopening took until its first event was durable,
-    `work_s` the processor's share of it, `syncs_s` what one sync took right behind it; `told`
-    is how many notices stood in the log when it was last judged.
+    `first_writes` says where the time of each reopening went; `told` is how many notices
+    stood in the log when it was last judged.
     """
 
     folder: Path
@@ -55,9 +52,7 @@ class Campaign:
     chance: random.Random
     acknowledged: set[str] = field(default_factory=set)
     seen: Counter[str] = field(default_factory=Counter)
-    first_writes_s: list[float] = field(default_factory=list)
-    work_s: list[float] = field(default_factory=list)
-    syncs_s: list[float] = field(default_factory=list)
+    first_writes: list[FirstWrite] = field(default_factory=list)
     told: int = 0
 
     def kill(self, processes: int, kinds: tuple[str, ...] = ()) -> list[str]:
@@ -94,13 +89,10 @@ class Campaign:
     def judged(self, victims: Sequence["Victim"] = ()) -> list[str]:
         """Open the log with its next writer, append one event, and judge all of it."""
         offset, torn = tail(self.folder)
-        start, start_of_work = time.perf_counter(), time.thread_time()
-        with thence.open(self.folder, self.vocabulary) as log:
-            first = log.append("reopened", caused_by=())
-            self.first_writes_s.append(time.perf_counter() - start)
-            self.work_s.append(time.thread_time() - start_of_work)
-            self.syncs_s.append(sync_s(self.folder / ".sync"))
-            self.acknowledged.add(first.event_id)
+        log, event_id, took = first_write(self.folder, self.vocabulary)
+        with log:
+            self.first_writes.append(took)
+            self.acknowledged.add(event_id)
             checked = log.verify()
         lines = events(self.folder)
         new = notices(lines)[self.told :]
@@ -171,7 +163,9 @@ class Victim:
             heard = os.read(self._ledger.fileno(), 65_536)
             self._heard += heard
             self.is_watched = bool(heard)
-        assert time.monotonic() < self._deadline_s, f"neither wrote nor died: {self.life}"
+        assert time.monotonic() < self._deadline_s, (
+            f"neither wrote nor died, {standing(self.process_id)}: {self.life}"
+        )
         if not self._dies_itself and self._heard.count(b"=") >= self._wanted:
             self.kill()
 
@@ -196,6 +190,12 @@ class Victim:
         return self.life.kind == "count" and self._dies_itself
 
 
+def standing(process: int) -> str:
+    """Say of a process what its threads wait for in the system, where the system tells."""
+    waits = Path(f"/proc/{process}/task").glob("*/wchan")
+    return "its threads in " + ", ".join(path.read_text() or "?" for path in waits)
+
+
 def context_of_writers() -> Any:
     """Return what starts processes, forked from one clean process that has thence loaded."""
     context = multiprocessing.get_context("forkserver")
@@ -215,53 +215,25 @@ def campaign(
     return found, running
 
 
-def sync_s(path: Path) -> float:
-    """Measure what a sync of one page takes, for first writes are as slow as the disk is."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT)
-    start = time.perf_counter()
-    os.pwrite(descriptor, b"x" * 4096, 0)
-    os.fdatasync(descriptor)
-    found = time.perf_counter() - start
-    os.close(descriptor)
-    return found
-
-
-def timing(first_writes_s: list[float], syncs_s: list[float]) -> str:
-    """Say how long the first writes after a kill took."""
-    p50, largest = statistics.median(first_writes_s) * 1000, max(first_writes_s) * 1000
-    beside = statistics.median(syncs_s) * 1000
-    told = f"first write after a kill: p50 {p50:.1f} ms, at most {largest:.1f} ms"
-    return f"{told}; one sync of the disk beside it: p50 {beside:.2f} ms"
-
-
-def is_prompt(running: Campaign) -> bool:
-    """Tell whether half of the first writes took the processor less than 50 ms.
-
-    The time on the wall is told and not judged: it is as long as disk and machine are busy.
-    """
-    return statistics.median(running.work_s) < FIRST_WRITE_S_MAX
-
-
 def soak(kills: int, seed: int) -> int:
     """Run campaigns of every kind until so many processes were killed."""
     chance = random.Random(seed)
     seen: Counter[str] = Counter()
-    first_writes_s: list[float] = []
-    syncs_s: list[float] = []
+    first_writes: list[FirstWrite] = []
     while seen["kills"] < kills:
         vocabulary, processes = chance.choice(["plain", "sim"]), chance.choice(PROCESSES)
         with tempfile.TemporaryDirectory() as folder:
             part = chance.randrange(2**32)
             found, one = campaign(Path(folder), vocabulary, part, KILLS_OF_A_LOG, processes)
         seen += one.seen
-        first_writes_s += one.first_writes_s
-        syncs_s += one.syncs_s
+        first_writes += one.first_writes
         if found:
             print(f"seed {part} {vocabulary} {processes}: {dict(one.seen)}")
             print("\n".join(found))
             return 1
-    print(f"{dict(seen)}\n{timing(first_writes_s, syncs_s)}", flush=True)
-    return 0
+    slow = faults(first_writes)
+    print("\n".join([str(dict(seen)), timing(first_writes), *slow]), flush=True)
+    return 1 if slow else 0
 
 
 if __name__ == "__main__":

@@ -12,11 +12,13 @@ from tests.crash.traces import (
     Trace,
     appends,
     batch,
+    batch_of_lines,
     failing,
     fails_and_goes_on,
     home,
     intruded,
     log_of,
+    log_of_line,
     only_opens,
     opened,
     played,
@@ -64,6 +66,17 @@ NAMED: dict[str, tuple[Callable[[], Image], Play, dict[str, object]]] = {
     "four events": (lambda: log_of(2), appends(4, 200), {}),
     "a batch": (lambda: log_of(2), batch(5), {}),
     "a long batch": (lambda: log_of(2), batch(10, 120), {}),
+    "lines that begin a sector": (lambda: log_of_line(512), batch_of_lines(512, 512, 512, 512), {}),
+    "newlines that begin a sector": (
+        lambda: log_of_line(513),
+        batch_of_lines(512, 512, 512, 512),
+        {},
+    ),
+    "a line with both newlines in one sector": (
+        lambda: log_of_line(512),
+        batch_of_lines(512, 513, 511, 512),
+        {},
+    ),
     "a long line": (lambda: log_of(1), appends(1, 9_000), {}),
     "a rotation": (lambda: log_of(2), appends(2, 100), {"limit": SMALL_LIMIT}),
     "a rotation in a batch": (lambda: log_of(1), batch(5, 60), {"limit": SMALL_LIMIT}),
@@ -118,7 +131,7 @@ def intruded_ones(name: str) -> Iterator[Trace]:
 def wanderings(chance: random.Random) -> Iterator[Trace]:
     """Play random traces for ever; each few go on where the power was cut in the last."""
     while True:
-        image = chance.choice((home, made_only, lambda: log_of(2)))()
+        image = chance.choice((home, made_only, lambda: log_of(2), lambda: log_of_line(512)))()
         needed: list[bytes] = []
         limit = chance.choices((1, SMALL_LIMIT, 2_000, 1_000_000), (1, 2, 5, 14))[0]
         for generation in range(GENERATIONS):

@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 KILLS = 10_000
 POWER_CUTS = 10_000_000
 LEAKS_S = 600
+WORKTREE_ROUNDS = 100
 
 # one line a part, in the order in which they run
 PARTS: dict[str, tuple[str, ...]] = {
@@ -21,6 +22,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "power": ("tests.crash.power_cuts", str(POWER_CUTS)),
     "leaks": ("tests.crash.leaks", str(LEAKS_S)),
     "faults": ("tests.crash.sweep",),
+    "worktrees": ("tests.work.implementers", str(WORKTREE_ROUNDS)),
 }
 
 

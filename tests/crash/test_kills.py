@@ -12,10 +12,9 @@ from tests.crash.campaign import (
     STATE_PAGE,
     Campaign,
     campaign,
-    is_prompt,
-    timing,
 )
 from tests.crash.evidence import events, notices, problems, tail
+from tests.crash.first_writes import faults, timing
 from tests.crash.hands import Job
 
 import thence
@@ -36,12 +35,13 @@ def test_no_kill_loses_what_was_acknowledged(tmp_path, vocabulary, processes):
     print(f"seed {seed}")
     found, running = campaign(tmp_path, vocabulary, seed, KILLS_OF_A_LOG, processes)
     seen = running.seen
-    print(dict(seen), timing(running.first_writes_s, running.syncs_s))
+    print(dict(seen), timing(running.first_writes))
     assert not found, "\n".join(found)
     assert seen["kills"] >= KILLS_OF_A_LOG
     assert seen["events"] > KILLS_OF_A_LOG
     assert seen["files"] > 1
-    assert is_prompt(running)
+    slow = faults(running.first_writes)
+    assert not slow, "\n".join(slow)
 
 
 def test_harness_notices_a_writer_that_acknowledges_too_early(tmp_path):

@@ -5,13 +5,14 @@ call that changed it, and what had been acknowledged by then.
 """
 
 import random
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from threading import Event as Signal
 from threading import current_thread
 from typing import Any, NamedTuple
 
+from tests.crash.crash_states import SECTOR_BYTES
 from tests.crash.images import EMPTY, Image, Moment
 from tests.crash.simulated_disk import SimulatedDisk
 
@@ -26,6 +27,7 @@ from thence.replica import Replica
 FOLDER = Path("/disk/logs/one")
 HOME = Path("/disk")
 WAIT_S = 30.0
+SECTOR_LINES = (SECTOR_BYTES - 1, SECTOR_BYTES, SECTOR_BYTES + 1)
 Words = dict[str, Any]
 
 
@@ -79,8 +81,8 @@ class Scene:
         """Append one event with so much payload; it is acknowledged when the call returns."""
         self._note(log.append("worked", self._payload(size), timeout_s=timeout_s))
 
-    def batch(self, log: Replica, count: int, size: int = 10) -> None:
-        """Emit so many events, all but the first of which are written at once; flush."""
+    def batch(self, log: Replica, sizes: Sequence[int]) -> None:
+        """Emit events of these sizes, all but the first of which are written at once; flush."""
         arrived, gate = Signal(), Signal()
         caller = current_thread()
 
@@ -90,9 +92,10 @@ class Scene:
                 assert gate.wait(WAIT_S)
 
         self.disk.before = hold
-        ids = {log.emit("worked", self._payload(size))}
+        first, *others = sizes
+        ids = {log.emit("worked", self._payload(first))}
         assert arrived.wait(WAIT_S)
-        ids.update(log.emit("worked", self._payload(size)) for _ in range(count - 1))
+        ids.update(log.emit("worked", self._payload(size)) for size in others)
         self.disk.before = None
         gate.set()
         log.flush()
@@ -204,9 +207,30 @@ def batch(count: int, size: int = 10) -> Play:
 
     def play(scene: Scene) -> None:
         with scene.open() as log:
-            scene.batch(log, count, size)
+            scene.batch(log, [size] * count)
 
     return play
+
+
+def batch_of_lines(*lengths: int) -> Play:
+    """One writer emits events whose lines are of so many bytes, newlines included."""
+
+    def play(scene: Scene) -> None:
+        with scene.open() as log:
+            scene.batch(log, list(map(payload_of, lengths)))
+
+    return play
+
+
+def log_of_line(length: int) -> Image:
+    """A disk with a log of one event whose line is of so many bytes, newline included."""
+    return log_of(1, size=payload_of(length))
+
+
+def payload_of(length: int) -> int:
+    """Return the size of the payload that makes a line of so many bytes, newline included."""
+    (event,) = opened_to_read(log_of(1, size=0)).read()
+    return length - len(event.line) - 1
 
 
 def only_opens(scene: Scene) -> None:
@@ -282,18 +306,20 @@ def intruded(play: Play, number: int) -> Play:
 
 
 def wandering(chance: random.Random) -> Play:
-    """A few writers do anything in any order."""
+    """A few writers do anything in any order; some lines are as long as a sector."""
 
     def play(scene: Scene) -> None:
         logs = [scene.open()]
+        sizes = (0, 10, 100, 400, 900, 5000, *map(payload_of, SECTOR_LINES))
         for _ in range(chance.randrange(1, 4)):
             kind = chance.random()
-            size = chance.choice((0, 10, 100, 400, 900, 5000))
+            size = chance.choice(sizes)
             log = chance.choice(logs)
             if kind < 0.5:
                 scene.append(log, size)
             elif kind < 0.65:
-                scene.batch(log, chance.randrange(1, 6), size)
+                count = chance.randrange(1, 6)
+                scene.batch(log, chance.choice(([size] * count, chance.choices(sizes, k=count))))
             elif kind < 0.75:
                 logs.append(scene.open())
             elif kind < 0.85:

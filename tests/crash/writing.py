@@ -56,14 +56,18 @@ class DeadlyDisk(Disk):
         return 0
 
     def around(self, call: Callable[[], object]) -> object:
-        """Make a call that is no write; die before it or behind it if it is the last."""
+        """Make a call that is no write; if it is the last, die before it or behind it.
+
+        It dies behind one that fails too, as a `link` does when others were quicker.
+        """
         is_last = not self._dies_writing and next(self._calls) == self._dies_at
         if is_last and self._chance.random() < 0.5:
             self.die()
-        result = call()
-        if is_last:
-            self.die()
-        return result
+        try:
+            return call()
+        finally:
+            if is_last:
+                self.die()
 
     def die(self) -> None:
         """Kill this process as the system would: nothing is cleaned up, nothing flushed."""

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from tests.docs.walk import environment, made, masked, walked
 
+pytestmark = pytest.mark.xdist_group("cut_a_feature")
 PAGE = Path(__file__).parents[2] / "docs" / "howto" / "cut-a-feature.md"
 REFUSED = "thence work move-task WP01 --to for_review --actor ada"
 
@@ -18,11 +19,17 @@ def thence(folder, *arguments):
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
+@pytest.fixture(scope="module")
+def walk(tmp_path_factory):
+    """The page's walk, in a repository of its own: the folder, and what was said."""
+    folder = made(tmp_path_factory.mktemp("walk").resolve() / "sync")
+    return folder, walked(PAGE.read_text("utf-8"), folder)
+
+
 @pytest.mark.promise("S1")
 @pytest.mark.promise("P6")
-def test_a_feature_goes_from_its_spec_to_done_as_the_page_shows(tmp_path):
-    folder = made(tmp_path.resolve() / "sync")
-    said = walked(PAGE.read_text("utf-8"), folder)
+def test_a_feature_goes_from_its_spec_to_done_as_the_page_shows(walk):
+    folder, said = walk
     for each in said:
         assert masked(each.said) == masked(each.shown), each.command
     failed = [each.command for each in said if each.status]
@@ -39,9 +46,8 @@ def test_a_feature_goes_from_its_spec_to_done_as_the_page_shows(tmp_path):
 
 
 @pytest.mark.promise("S1")
-def test_each_command_of_the_walk_tells_its_events(tmp_path):
-    folder = made(tmp_path.resolve() / "sync")
-    walked(PAGE.read_text("utf-8"), folder)
+def test_each_command_of_the_walk_tells_its_events(walk):
+    folder, _ = walk
     events = thence(folder, "log", "--json")
     told = [(each["event_type"], each["aggregate_id"], each["actor"]) for each in events]
     slug = "001-sync-in-the-background"

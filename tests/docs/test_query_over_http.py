@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from tests.docs.browsing import browser_at, page_address
+from tests.docs.browsing import MISSING, browser_at, page_address
 from tests.server.serving import Serving, app_serving, serving
 
 from thence.sim import EventWriter, VerbosityLevel
@@ -17,6 +17,7 @@ from thence.sim.builders import create_action_event, create_decision_event
 
 PAGE = (Path(__file__).parents[2] / "docs" / "howto" / "query-over-http.md").read_text("utf-8")
 ADDRESS = "http://127.0.0.1:8377"
+INSTALLS_S = 600
 
 
 def examples(language: str) -> list[str]:
@@ -84,6 +85,8 @@ def decided(folder: Path, turn: int) -> list[str]:
 
 
 @pytest.mark.promise("Q9")
+@pytest.mark.xdist_group("browser")
+@pytest.mark.timeout(INSTALLS_S)
 def test_javascript_example_hears_each_decision_once_over_a_restart(tmp_path: Path) -> None:
     run = tmp_path / "root" / "demo"
     wanted = [decided(run, turn) for turn in range(3)]
@@ -103,6 +106,8 @@ def test_javascript_example_hears_each_decision_once_over_a_restart(tmp_path: Pa
     assert page.words == wanted
 
 
+@pytest.mark.xdist_group("browser")
+@pytest.mark.timeout(INSTALLS_S)
 def test_javascript_example_tells_that_a_page_from_elsewhere_is_refused(tmp_path: Path) -> None:
     run = tmp_path / "root" / "demo"
     decided(run, 1)
@@ -113,3 +118,18 @@ def test_javascript_example_tells_that_a_page_from_elsewhere_is_refused(tmp_path
     ):
         page.wait(1)
     assert page.words == [["refused: see the answer's code"]]
+
+
+def test_browser_that_is_missing_fails_a_test_and_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("tests.docs.browsing._NAMES", ("chromium",))
+    with (
+        pytest.raises(pytest.fail.Exception) as failed,
+        page_address() as page,
+        browser_at(page, "", tmp_path / "profile"),
+    ):
+        pass
+    assert failed.value.msg == MISSING
+    assert "apt-get install chromium" in MISSING

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 BLOCK = re.compile(r"^```(console|markdown) ?(\S*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-HOME = "/home/ada/sync"
+HOME = "~/sync"
 MASKS = (
     (re.compile(r"\[[0-9A-Z]{18}\]"), "[id]"),
     (re.compile(r"\b[0-9A-Z]{26}\b"), "id"),
@@ -109,7 +109,7 @@ def rewritten(page: str, folder: Path) -> str:
     said = iter(walked(page, folder))
 
     def block(match: re.Match[str]) -> str:
-        kind, name, text = match.groups()
+        kind, _, text = match.groups()
         if kind == "markdown":
             return match[0]
         parts = [

@@ -163,6 +163,22 @@ def test_region_that_a_notice_tells_of_makes_no_repair(tmp_path):
     assert not thence.open(tmp_path).verify().ok
 
 
+def test_told_zeros_beside_an_event_go_only_with_other_repairs(tmp_path):
+    lines = made(tmp_path)
+    facts = {"file": "events.jsonl", "offset": len(lines[0]), "bytes": 40}
+    rewritten(tmp_path, lines[0], b"\0" * 40, *lines[1:])
+    with thence.open(tmp_path) as log:
+        log.append("log.torn", facts)
+        before = (tmp_path / "events.jsonl").read_bytes()
+        assert [f.code for f in log.repair().findings] == ["region_told"]
+        assert (tmp_path / "events.jsonl").read_bytes() == before
+        with (tmp_path / "events.jsonl").open("ab") as file:
+            file.write(b"more\n")
+        assert log.repair().findings == ()
+    assert quarantined(tmp_path) == [b"more\n"]
+    assert kept(tmp_path)[: len(lines)] == lines
+
+
 def test_what_no_repair_can_know_is_left(tmp_path):
     event_id = "0" * 26
     lines = [line_of({"n": n}, event_id=event_id, node_id=OTHER_NODE, seq=n) for n in (1, 2)]

@@ -98,6 +98,30 @@ def test_offset_of_a_file_is_believed_as_it_stood_when_it_was_first_seen(folder)
     assert (page.safe_offset(FILE), page.durable_offset(FILE)) == (200, 200)
 
 
+def test_files_of_the_last_two_syncs_are_told_once_both_are_known(folder):
+    page = page_of(folder)
+    page.durable(FILE, 1)
+    (slot,) = taken(page)
+    assert slot.synced == frozenset()
+    page.durable(OTHER, 1)
+    (slot,) = taken(page)
+    assert slot.synced == {file_word(FILE), file_word(OTHER)}
+    page.durable(OTHER, 2)
+    (slot,) = taken(page)
+    assert slot.synced == {file_word(OTHER)}
+
+
+def test_opening_says_of_the_file_that_it_finds_what_is_known_twice(folder):
+    theirs, page = page_of(folder), page_of(folder)
+    page.seen(FILE, 50)
+    assert taken(page)[1].synced == frozenset()
+    theirs.durable(FILE, 40)
+    page.seen(OTHER, 0)
+    page.seen(FILE, 50)
+    assert [slot.synced for slot in taken(page)] == [frozenset(), {file_word(FILE)}]
+    assert page.durable_offset(FILE) == 40
+
+
 def test_slot_that_is_left_and_taken_again_goes_on_counting(folder):
     page = page_of(folder)
     page.accept()

@@ -14,6 +14,7 @@ from thence.core.vocabulary import PLAIN
 from thence.errors import LogReadOnly, OutcomeUnknown
 from thence.log.disk import OS_DISK, Disk
 from thence.log.segment import older_names
+from thence.log.state import StatePage
 from thence.replica import Replica
 
 BROKEN = OSError(errno.EIO, "device error")
@@ -73,7 +74,7 @@ def test_segment_whose_sync_failed_is_set_aside_and_its_unsafe_end_copied(tmp_pa
     (facts,) = (e.payload for e in log.read() if e.event_type == "log.segment_suspect")
     at = len(first.line) + 1
     assert dict(facts) == {"file": older, "offset": at, "bytes": len(second.line) + 1}
-    assert [word for word, _ in told] == ["rotated", "suspect"]
+    assert told == [("rotated", {"file": older}), ("suspect", {**facts, "error": BROKEN})]
 
 
 def test_lines_of_others_behind_the_last_sync_go_over_too(tmp_path):
@@ -228,6 +229,9 @@ def test_segment_whose_sync_failed_twice_is_copied_on_before_a_retry_trusts_it(t
     assert event.line in lines_of(current)
     assert current.stat().st_ino != tried
     assert disk.synced[-1] == (current.stat().st_ino, current.stat().st_size)
+    page = StatePage(OS_DISK, tmp_path)  # which says how far the current segment is durable
+    assert page.look()
+    assert page.durable_offset(OS_DISK.path_id(str(current))[0]) == current.stat().st_size
     with thence.open(tmp_path) as again:
         assert again.append("c").seq == 5  # behind two notices
         assert again.verify().ok

@@ -6,7 +6,7 @@ from tests.log.test_state import page_of
 
 from thence.core.ids import id_source
 from thence.core.vocabulary import PLAIN
-from thence.log.disk import OS_DISK
+from thence.log.disk import OS_DISK, Disk
 from thence.log.identity import Identity, Own
 from thence.log.state import file_word
 from thence.log.unclean import (
@@ -19,6 +19,7 @@ from thence.log.unclean import (
     scope,
 )
 
+OLDEST = "events_2025-12-31_00-00-00-000000.jsonl"
 OLDER = "events_2026-01-01_00-00-00-000000.jsonl"
 NEWER = "events_2026-01-02_00-00-00-000000.jsonl"
 BAD = b'{"event_id":"half\n'
@@ -107,8 +108,15 @@ def test_last_own_event_is_looked_for_in_older_segments_too(folder):
 
 
 def test_bytes_that_no_crash_leaves_are_no_region(folder):
-    written(folder, own(1), own(2)[:-1] + b"\r\n", b"\xef\xbb\xbf" + own(3), own(4)[:-1] + own(5))
-    assert scanned(folder, ("events.jsonl", 0), seq=5) == []
+    joined = own(4)[:-1] + own(5)[:-1] + b" " + own(6)
+    written(folder, own(1), own(2)[:-1] + b"\r\n", b"\xef\xbb\xbf" + own(3), joined)
+    assert scanned(folder, ("events.jsonl", 0), seq=6) == []
+
+
+def test_zeros_between_two_events_are_a_region(folder):
+    written(folder, own(1)[:-1], b"\0" * 9, own(3))
+    region = Region("events.jsonl", len(own(1)) - 1, 9, "lines_joined", 2, 2)
+    assert scanned(folder, ("events.jsonl", 0), seq=3) == [region]
 
 
 def test_region_tells_only_what_it_knows():
@@ -187,9 +195,11 @@ def test_lines_are_found_with_their_offsets_from_any_line_on(folder):
     assert next(lines_from(OS_DISK, path, 4)) == (5, b"three")
 
 
-def dead_slot(folder, batch, accepted, at=0):
+def dead_slot(folder, batch, accepted, at=0, synced=()):
     """Leave a slot of a process that ended amid a batch, which began at an offset."""
     page, mine = page_of(folder), page_of(folder)
+    for path in synced:
+        page.durable(file_of(path), path.stat().st_size)
     for _ in range(accepted):
         page.accept()
     page.intend(len(batch), batch[0])
@@ -220,6 +230,53 @@ def test_lost_are_those_of_the_batch_that_do_not_stand_in_the_log(folder, stood,
     assert [facts for kind, facts in found if kind == "gap"] == [
         {"count": 6 - stood, "is_exact": True, "reason": "killed", "process": 2**31}
     ]
+
+
+class OpenedDisk(Disk):
+    """Notes which files are opened to be read."""
+
+    def __init__(self):
+        self.opened = []
+
+    def open_read(self, path):
+        self.opened.append(path.name)
+        return super().open_read(path)
+
+
+@pytest.mark.parametrize(
+    ("synced", "looked_at"),
+    [
+        ((), [OLDEST, OLDER, NEWER, "events.jsonl"]),
+        ((OLDER,), [OLDEST, OLDER, NEWER, "events.jsonl"]),  # one may be of the batch itself
+        ((OLDER, OLDER), [OLDER, NEWER, "events.jsonl"]),
+        ((OLDER, NEWER), [OLDER, NEWER, "events.jsonl"]),
+        (("events.jsonl", NEWER), [NEWER, "events.jsonl"]),
+        (("events.jsonl", "events.jsonl"), ["events.jsonl"]),
+        ((OLDER, "gone"), [OLDEST, OLDER, NEWER, "events.jsonl"]),
+    ],
+)
+def test_batch_is_looked_for_in_no_segment_older_than_both_last_syncs(folder, synced, looked_at):
+    for seq, name in enumerate((OLDEST, OLDER, NEWER, "events.jsonl"), 1):
+        written(folder, own(seq), name=name)
+    (folder / "gone").write_bytes(b"")
+    disk = OpenedDisk()
+    page, dead = dead_slot(folder, ["never"], 1, synced=[folder / name for name in synced])
+    found = findings(disk, folder, page, SELF, PLAIN, 4, dead)
+    assert [facts["count"] for kind, facts in found if kind == "gap"] == [1]
+    assert disk.opened[-len(looked_at) :] == looked_at[::-1]
+    assert (OLDEST in disk.opened) == (OLDEST in looked_at)
+
+
+def test_batch_that_began_before_the_last_sync_is_found_in_the_older_segment(folder):
+    new_id = id_source(1_700_000_000_000_000_000, lambda: 0, 0xBEEF)
+    batch = [new_id() for _ in range(3)]
+    lines = [line_of(event_id=name, seq=n + 2) for n, name in enumerate(batch)]
+    newer = written(folder, own(1), *lines[:2], name=NEWER)
+    current = written(folder, lines[2])
+    # the process was killed between its sync of the current segment and saying that it committed
+    page, dead = dead_slot(folder, batch, 5, len(own(1)), [newer, current])
+    found = findings(OS_DISK, folder, page, SELF, PLAIN, 9, dead)
+    assert [facts["count"] for kind, facts in found if kind == "gap"] == [2]
 
 
 def test_no_more_than_the_batch_is_counted_though_more_of_its_process_stands_there(folder):

@@ -153,6 +153,19 @@ def test_bad_bytes_that_a_notice_tells_of_are_torn_and_no_damage(tmp_path, kind)
     assert result.ok
 
 
+@pytest.mark.parametrize("kind", ["torn", "segment_suspect"])
+@pytest.mark.parametrize(
+    ("between", "code"), [(b"\n\0\0\0", "stray_bytes"), (b"\0\0\0", "lines_joined")]
+)
+def test_bytes_beside_whole_events_are_told_by_a_notice_as_any(tmp_path, kind, between, code):
+    first, second = numbered(1, 2)
+    facts = {"file": "events.jsonl", "offset": len(first), "bytes": 2}
+    lines = first[:-1], between, second, notice(kind, facts, seq=3)
+    assert [f.code for f in found(tmp_path, *lines).findings] == ["region_told"]
+    untold = notice("recovered", facts, seq=3)
+    assert [f.code for f in found(tmp_path, *lines[:-1], untold).findings] == [code]
+
+
 def test_told_region_keeps_its_segment_when_that_is_rotated(tmp_path):
     first, third = numbered(1, 2)
     facts = {"file": "events.jsonl", "offset": len(first), "bytes": 3}

@@ -107,7 +107,8 @@ def foreign_graphs(draw: st.DrawFn) -> list[Event]:
         foreign(
             event_id,
             draw(st.lists(st.sampled_from(ids), max_size=2, unique=True)),
-            subject="s",
+            subject=draw(st.sampled_from("ss2")),
+            node_id=draw(st.sampled_from(["x", "y", None, 7])),
             payload={"new_status": draw(st.sampled_from(LANES))},
         )
         for event_id in ids

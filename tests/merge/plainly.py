@@ -1,13 +1,31 @@
 """Conflicts by comparing each event with each, over `core.order`: slow, and easy to believe."""
 
+import json
 from collections.abc import Sequence
 from itertools import combinations
+
+from tests.events import event_of
 
 from thence.core.event import Event
 from thence.core.order import causes_of, is_concurrent, totally_ordered
 from thence.merge.policies import SlotOf
 
 Pair = frozenset[str]
+
+
+def in_turn(events: Sequence[Event]) -> list[Event]:
+    """Let each line of another tool that names no cause name the one before it by that tool."""
+    last: dict[tuple[object, ...], str] = {}
+    told = []
+    for event in totally_ordered(events):
+        if event.is_foreign and event.subject is not None:
+            key = (event.subject, str(event.members.get("node_id")))
+            if key in last and not event.caused_by:
+                members = json.loads(event.line) | {"caused_by": [last[key]]}
+                event = event_of(json.dumps(members).encode())
+            last[key] = event.event_id
+        told.append(event)
+    return told
 
 
 def disputed(events: Sequence[Event], slot_of: SlotOf) -> set[Pair]:

@@ -46,6 +46,14 @@ def test_circles_of_other_tools_go_back_to_all_of_themselves(events, data):
     check(held, data.draw(places))
 
 
+def test_circle_that_begins_before_the_first_chosen_event_goes_back_to_it():
+    ids = [f"{number:026d}" for number in range(3)]
+    events = [foreign(ids[n], [ids[cause]]) for n, cause in enumerate((1, 2, 1))]
+    found, placed = laid_out(events)
+    assert [placed.index(event) for event in events] == [2, 0, 1]
+    assert seen(found, [1, 2]) == [1, 1]
+
+
 @given(foreign_graphs())
 def test_events_stand_behind_what_they_go_back_to_and_circles_together(events):
     found, placed = laid_out(events)
@@ -77,10 +85,9 @@ def test_who_has_seen_a_twin_has_seen_what_it_is_a_twin_of():
 
 def test_subjects_beyond_one_sweep_are_taken_in_several(monkeypatch):
     events = [on(subject, clock=n) for n, subject in enumerate("aabbbcc", 1)]
-    headers = [event.header for event in events]
     subjects = [event.subject for event in events]
-    whole = dict(swept(events, headers, subjects, {"a", "b", "c"}, {}))
+    whole = dict(swept(events, subjects, {"a", "b", "c"}, (), {}))
     monkeypatch.setattr("thence.merge.written.CHOSEN_MAX", 4)
-    parts = dict(swept(events, headers, subjects, {"a", "b", "c"}, {}))
+    parts = dict(swept(events, subjects, {"a", "b", "c"}, (), {}))
     assert parts == whole
     assert [len(each.events) for each in parts.values()] == [2, 3, 2]

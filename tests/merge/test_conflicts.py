@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.merge.histories import foreign, foreign_graphs, histories, move, on
-from tests.merge.plainly import disputed, has_seen_all, lacks_causes
+from tests.merge.plainly import disputed, has_seen_all, in_turn, lacks_causes
 
+from thence.core.event import Event
 from thence.core.order import heads, is_concurrent, totally_ordered
 from thence.core.vocabulary import PLAIN, SIM
 from thence.merge import find_conflicts
@@ -98,7 +99,7 @@ def test_heads_are_those_of_the_plain_truth(events):
 @given(foreign_graphs())
 def test_foreign_events_in_circles_are_judged_like_the_plain_truth(events):
     found = conflicts_of(events)
-    pairs = disputed(events, work_slot)
+    pairs = disputed(in_turn(events), work_slot)
     told = [{event.event_id for event in conflict.events} for conflict in found]
     assert all(any(pair <= ids for ids in told) for pair in pairs)
     assert all(any(pair <= ids for pair in pairs) for ids in told)
@@ -150,6 +151,7 @@ def test_branch_that_was_sent_back_wins_by_its_latest_event():
     (conflict,) = conflicts_of([review, back, again, done])
     assert (conflict.rule, conflict.winner) == ("send_back_beats_done", again)
     assert set(conflict.events) == {back, again, done}
+    assert judgement([review, back, again, done]).beaten == {done.event_id}
 
 
 def test_done_that_has_seen_the_send_back_is_no_conflict():
@@ -195,6 +197,19 @@ def test_cause_in_another_log_is_not_missed():
     assert not conflict.is_provisional
 
 
+def test_lines_of_a_tool_that_knows_no_causes_follow_each_other_unless_two_nodes_wrote():
+    lanes = ("doing", "for_review", "done")
+    told = [
+        foreign(f"{n:026d}", subject=WP01, payload={"new_status": lane}, node_id="x")
+        for n, lane in enumerate(lanes)
+    ]
+    assert conflicts_of(told) == ()
+    assert judgement(told).heads[WP01] == (told[-1],)
+    late = foreign("9" * 26, subject=WP01, payload={"new_status": "rejected"}, node_id="y")
+    (conflict,) = conflicts_of([*told, late])
+    assert set(conflict.events) == {*told, late}
+
+
 def test_import_of_one_place_in_two_clones_counts_once_and_both_have_seen_it():
     ids = [f"{number:026d}" for number in range(1, 5)]
     twice = [
@@ -206,14 +221,19 @@ def test_import_of_one_place_in_two_clones_counts_once_and_both_have_seen_it():
     later = move(WP01, "doing", "for_review", node="b", clock=5, causes=[ids[1]])
     assert conflicts_of([*twice, later]) == ()
     assert judgement([*twice, later]).heads[WP01] == (later,)
+    assert judgement(twice).heads[WP01] == (twice[0],)
+    other = move(WP01, "planned", "rejected", node="c")
+    (conflict,) = conflicts_of([*twice, other])
+    assert set(conflict.events) == {twice[0], other}
 
 
 def test_state_of_a_simulation_that_two_wrote_at_once_is_a_conflict():
     details = {"scope": "global", "variable_name": "price"}
-    events = [
-        foreign(f"{n:026d}", event_type="STATE", details=details | {"new_value": n}) for n in (1, 2)
+    told = [
+        foreign(f"{n:026d}", event_type="STATE", node_id=node, details=details | {"new_value": n})
+        for n, node in enumerate("xy")
     ]
-    events = [type(event)(event.line, event.header, SIM) for event in events]
+    events = [Event(event.line, event.header, SIM) for event in told]
     (conflict,) = find_conflicts(events, SIM)
     assert (conflict.subject, conflict.winner) == ("global/price", events[1])
 

@@ -6,11 +6,12 @@ from pathlib import Path
 import msgspec
 import pytest
 from tests.server.conftest import Shop
-from tests.server.runs import stored
+from tests.server.runs import make_run, stored
 from tests.server.serving import serving
 
 from thence.core.difference import as_json, difference
 from thence.core.side import side
+from thence.server.diffs import LOG_BYTES_MAX
 from thence.sim import EventWriter, VerbosityLevel, create_state_event
 
 
@@ -43,3 +44,30 @@ def test_other_that_is_not_there_is_told(shop: Shop) -> None:
     assert shop.server.code("/simulations/first/diff/orders") == missing
     assert shop.server.code("/simulations/first/diff/..%2f..") == (404, "not_found")
     assert shop.server.json("/logs/orders/diff/first")["same"] == 0
+
+
+@pytest.mark.promise("Q5")
+def test_logs_too_large_to_compare_are_refused_on_either_side(tmp_path: Path) -> None:
+    small, large = make_run(tmp_path, "small", 3), make_run(tmp_path, "large", 3)
+    path = large / "events.jsonl"
+    with serving(tmp_path) as server:
+        with path.open("r+b") as file:
+            file.truncate(LOG_BYTES_MAX)  # a hole, which takes no room
+        assert server.get("/simulations/small/diff/large").status_code == 200
+        with path.open("r+b") as file:
+            file.truncate(LOG_BYTES_MAX + 1)
+        for a, b in (("small", "large"), ("large", "small"), ("large", "large")):
+            answer = server.get(f"/simulations/{a}/diff/{b}")
+            told = answer.json()
+            assert (answer.status_code, told["code"]) == (422, "invalid_parameter")
+            assert "large is over 64 MiB" in told["message"]
+            assert "thence diff" in told["message"]
+        other = large / "events_2026-01-01_00-00-00-000000.jsonl"
+        with path.open("r+b") as file:
+            file.truncate(LOG_BYTES_MAX // 2)
+        with other.open("wb") as file:
+            file.truncate(LOG_BYTES_MAX // 2 + 1)
+        assert server.code("/simulations/small/diff/large") == (422, "invalid_parameter")
+        assert server.code("/logs/small/diff/large") == (422, "invalid_parameter")
+        assert server.get("/simulations/small/diff/small").status_code == 200
+    assert small.exists()

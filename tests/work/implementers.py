@@ -1,12 +1,18 @@
-"""Many commands that make worktrees in one repository at once, in threads and processes."""
+"""Many commands that make worktrees in one repository at once, in threads and processes.
+
+`python -m tests.work.implementers 100` does it in a hundred repositories, one after another.
+"""
 
 import multiprocessing
+import sys
+import tempfile
 import threading
+import time
 from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
-from tests.work.repositories import WAIT_S, git
+from tests.work.repositories import WAIT_S, git, make_repository
 
 from thence.work.repository import branches, checkouts, repository
 from thence.work.worktrees import make
@@ -68,3 +74,25 @@ def judged(top: Path, names: set[str], found: Told) -> None:
         assert (folder / "README.md").exists()
         assert not list((repo.common / "worktrees" / name).glob("*.lock.*"))
         assert not (repo.common / "worktrees" / name / "locked").exists()
+
+
+def main(rounds: int) -> None:
+    """Play rounds, each in a repository of its own; stop at the first that is not as it should."""
+    start_s = time.monotonic()
+    for number in range(rounds):
+        with tempfile.TemporaryDirectory() as folder:
+            files = {f"folder/{n}": f"{n}\n" for n in range(50)}
+            top = make_repository(Path(folder) / "project", files)
+            names = [f"028-sync-WP{n:02}" for n in range(AT_ONCE)]
+            found = one_round(top, names)
+            try:
+                judged(top, set(names), found)
+            except AssertionError:
+                print(f"round {number + 1} of {rounds} was not kept", flush=True)
+                raise
+    took_s = time.monotonic() - start_s
+    print(f"{rounds} rounds of {AT_ONCE} worktrees at once, {took_s:.0f} s: none failed")
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

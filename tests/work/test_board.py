@@ -9,14 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.work.told import PROJECT, SLUG, Clone, planned, work_event
 
-from thence.core.codec import parse
 from thence.core.order import heads, totally_ordered
-from thence.core.vocabulary import WORK
 from thence.merge.fold import digest
-from thence.work.board import as_json, fold, with_planned
-from thence.work.state import LANES, PackageState
+from thence.work.board import as_json, fold
+from thence.work.state import LANES
 
-GATE = "01J00000000000000000000000"
 OTHER_PROJECT = "0190a000-0000-7000-8000-000000000002"
 
 
@@ -47,74 +44,6 @@ def test_board_shows_each_package_in_the_lane_that_it_was_last_moved_to():
     assert feature["conflicts"] == []
 
 
-def test_feature_holds_what_its_spec_and_its_plan_said():
-    clone = planned(WP02=["WP01"])
-    board = fold(clone.events)
-    feature = board.features[SLUG]
-    assert (feature.number, feature.title, feature.mission) == ("028", "Sync", "software")
-    assert feature.target_branch == "main"
-    assert feature.spec_event == clone.events[0].event_id
-    assert feature.created_event == clone.events[1].event_id
-    assert feature.packages["WP02"].dependencies == ("WP01",)
-    assert feature.packages["WP02"].title == "Package 2"
-    assert not feature.is_completed
-    clone.tell("FeatureCompleted", {"feature_slug": SLUG, "total_wps": 2})
-    assert fold(clone.events).features[SLUG].is_completed
-
-
-def test_package_holds_what_was_said_of_it():
-    clone = planned()
-    claim = clone.move("WP01", "planned", "doing", changed_by="ada")
-    work = {"work_package_id": "WP01"}
-    clone.tell("WorkspaceCreated", work | {"worktree_path": ".worktrees/x", "branch_name": "x"})
-    clone.tell("SubtaskCompleted", work | {"subtask_index": "T002", "subtask_text": "b"})
-    clone.tell("SubtaskCompleted", work | {"subtask_index": 1, "subtask_text": "a"})
-    clone.tell("GateCreated", work | {"gate_type": "CI_CHECK", "gate_id": GATE})
-    note = clone.tell(
-        "HistoryAdded",
-        {"wp_id": "WP01", "entry_type": "note", "entry_content": "half-way"},
-        actor="ada",
-    )
-    found = package(clone)
-    assert (found.agent, found.phase, found.lane) == ("ada", "implementation", "doing")
-    assert (found.workspace.branch, found.workspace.path) == ("x", ".worktrees/x")
-    assert list(found.subtasks) == ["T001", "T002"]
-    assert (found.gates[GATE].gate_type, found.gates[GATE].status) == ("CI_CHECK", "pending")
-    (entry,) = found.history
-    assert (entry.text, entry.author, entry.kind) == ("half-way", "ada", "note")
-    assert (found.lane_event, found.last_event) == (claim.event_id, note.event_id)
-    assert found.heads == (note.event_id,)
-    clone.tell("GateResultChanged", {"gate_id": GATE, "old_status": "x", "new_status": "passed"})
-    assert package(clone).gates[GATE].is_passed
-
-
-def test_agent_stays_when_work_is_sent_back_and_goes_when_it_is_planned_again():
-    clone = planned()
-    clone.move("WP01", "planned", "doing", actor="ada")
-    clone.move("WP01", "doing", "for_review", actor="ada")
-    clone.move("WP01", "for_review", "doing", changed_by="rev")
-    assert package(clone).agent == "ada"
-    clone.move("WP01", "doing", "planned")
-    assert package(clone).agent is None
-
-
-def test_assignment_names_the_agent_and_a_review_names_the_reviewer():
-    clone = planned()
-    given_to = {"wp_id": "WP01", "agent_id": "ada", "phase": "implementation", "retry_count": 2}
-    clone.tell("WPAssigned", given_to)
-    assert (package(clone).agent, package(clone).retry_count) == ("ada", 2)
-    clone.tell("WPAssigned", {"wp_id": "WP01", "agent_id": "eve", "phase": "review"})
-    found = package(clone)
-    assert (found.agent, found.reviewer, found.phase) == ("ada", "eve", "review")
-
-
-def test_dependency_need_not_be_waited_for_once_it_is_resolved():
-    clone = planned(WP02=["WP01"])
-    kind = {"wp_id": "WP02", "dependency_wp_id": "WP01", "resolution_type": "skipped"}
-    clone.tell("DependencyResolved", kind)
-    assert package(clone, "WP02").resolved == {"WP01": "skipped"}
-
-
 @pytest.mark.promise("L2")
 def test_lanes_that_nobody_knows_are_kept_and_shown():
     clone = planned()
@@ -122,17 +51,6 @@ def test_lanes_that_nobody_knows_are_kept_and_shown():
     (feature,) = as_json(fold(clone.events))["features"]
     assert [each["wp_id"] for each in feature["lanes"]["blocked"]] == ["WP01"]
     assert list(feature["lanes"]) == [*LANES, "blocked"]
-
-
-def test_error_on_a_package_that_is_not_there_makes_none():
-    clone = planned()
-    error = {"wp_id": "WP99", "error_type": "validation", "error_message": "no such package"}
-    clone.tell("ErrorLogged", error)
-    assert package(clone, "WP99") is None
-    before = package(clone).last_event
-    clone.tell("ErrorLogged", error | {"wp_id": "WP01"})
-    assert package(clone).last_event == before
-    assert package(clone).heads == (clone.events[-1].event_id,)
 
 
 @pytest.mark.promise("L10")
@@ -158,93 +76,10 @@ def test_events_under_another_id_of_the_project_belong_to_it():
     board = fold([*clone.events, theirs], PROJECT, [OTHER_PROJECT])
     assert list(board.features) == [SLUG]
     assert board.package(SLUG, "WP01").lane == "doing"
+    assert fold([theirs, *clone.events], aliases=[PROJECT]).project_uuid == OTHER_PROJECT
     ours = work_event("WPStatusChanged", claim, clock=9)
     (conflict,) = fold([*clone.events, theirs, ours], PROJECT, [OTHER_PROJECT]).conflicts
     assert set(conflict.events) == {ours, theirs}
-
-
-@pytest.mark.promise("L2")
-@pytest.mark.parametrize(
-    ("members", "payload"),
-    [
-        ({"feature_slug": None}, {"feature_slug": SLUG, "wp_id": "WP01", "new_status": "doing"}),
-        ({"project_uuid": None}, {"wp_id": "WP01", "new_status": "doing"}),
-        ({"aggregate_id": "WP01"}, {"new_status": "doing", "unheard_of": [1e300]}),
-        ({}, {"wp_id": "WP01", "old_status": ["odd"], "new_status": "doing"}),
-    ],
-)
-def test_events_of_other_programs_are_read_as_they_are(members, payload):
-    clone = planned()
-    event = work_event("WPStatusChanged", payload, clock=9, **members)
-    board = fold([*clone.events, event])
-    assert board.package(SLUG, "WP01").lane == "doing"
-    assert board.passed_over == ()
-
-
-@pytest.mark.parametrize(
-    ("event_type", "payload", "reason"),
-    [
-        ("WPStatusChanged", {"wp_id": "WP01"}, "lane"),
-        ("WPStatusChanged", {"new_status": "done"}, "package"),
-        ("WPStatusChanged", {"wp_id": "WP01", "new_status": 7}, "lane"),
-        ("WPAssigned", {"wp_id": "WP01"}, "agent"),
-        ("WPCreated", {"title": "x"}, "package"),
-        ("HistoryAdded", {"wp_id": "WP01"}, "says nothing"),
-        ("DependencyResolved", {"wp_id": "WP01"}, "dependency"),
-        ("WorkspaceCreated", {"work_package_id": "WP01"}, "branch"),
-        ("SubtaskCompleted", {"subtask_index": "T001"}, "package"),
-        ("GateCreated", {"gate_id": GATE}, "package"),
-        ("GateResultChanged", {"gate_id": GATE}, "result"),
-    ],
-)
-def test_what_says_nothing_usable_is_passed_over_and_told(event_type, payload, reason):
-    clone = planned()
-    before = as_json(fold(clone.events))
-    event = work_event(event_type, payload, clock=9, aggregate_type="Other", aggregate_id="x-1")
-    board = fold([*clone.events, event])
-    (passed,) = board.passed_over
-    assert (passed.event_id, passed.event_type) == (event.event_id, event_type)
-    assert reason in passed.reason
-    assert as_json(board) == before
-
-
-def test_event_without_a_feature_is_passed_over():
-    event = work_event("WPStatusChanged", {"wp_id": "WP01", "new_status": "x"}, feature_slug=None)
-    (passed,) = fold([event]).passed_over
-    assert "feature" in passed.reason
-
-
-def test_payload_that_is_no_map_or_holds_numbers_beyond_python_is_read_leniently():
-    for payload in ("7", '{"wp_id":"WP01","new_status":"doing","x":1e999}'):
-        line = (
-            f'{{"event_id":"x{len(payload)}","event_type":"WPStatusChanged",'
-            f'"feature_slug":"{SLUG}","entity_id":"WP01","payload":{payload}}}'
-        )
-        board = fold([parse(line.encode(), WORK)])
-        assert len(board.passed_over) == (payload == "7")
-
-
-def test_gate_result_that_comes_before_its_gate_counts():
-    gate = {"work_package_id": "WP01", "gate_type": "CI_CHECK", "gate_id": GATE}
-    result = {"gate_id": GATE, "old_status": "pending", "new_status": "failed"}
-    events = [
-        work_event("GateResultChanged", result, clock=1),
-        work_event("GateCreated", gate, clock=2, node="b"),
-    ]
-    assert fold(events).package(SLUG, "WP01").gates[GATE].status == "failed"
-
-
-def test_packages_of_files_without_events_are_planned():
-    clone = planned(count=1)
-    clone.move("WP01", "planned", "doing")
-    files = [
-        PackageState(wp_id=wp_id, subject=f"{PROJECT}/{SLUG}/{wp_id}", title="from the file")
-        for wp_id in ("WP02", "WP01")
-    ]
-    board = with_planned(fold(clone.events), SLUG, files)
-    assert [each.lane for each in board.features[SLUG].packages.values()] == ["doing", "planned"]
-    assert board.package(SLUG, "WP01").title == "Package 1"
-    assert list(with_planned(board, "001-new", files[:1]).features) == ["001-new", SLUG]
 
 
 @pytest.mark.promise("L14")
@@ -281,6 +116,22 @@ def test_lane_and_agent_come_from_the_side_that_won():
     ada.move("WP01", "doing", "for_review", actor="ada")
     ada.take_in(bob)
     assert (package(ada).lane, package(ada).agent) == ("for_review", "ada")
+
+
+@pytest.mark.promise("L10")
+def test_conflict_is_shown_with_its_own_feature():
+    claim = {"wp_id": "WP01", "previous_status": "planned", "new_status": "doing"}
+    elsewhere = {"feature_slug": "029-other"}
+    events = [work_event("WPStatusChanged", claim, node=node, **elsewhere) for node in "ab"]
+    # another program names the feature in the payload alone
+    events.append(work_event("WPStatusChanged", claim | {"feature_slug": SLUG}, feature_slug=None))
+    shown = {each["feature_slug"]: each for each in as_json(fold(events))["features"]}
+    assert (len(shown["029-other"]["conflicts"]), shown[SLUG]["conflicts"]) == (1, [])
+    (conflict,) = shown["029-other"]["conflicts"]
+    assert conflict["events"] == [event.event_id for event in events[:2]]
+    third = work_event("WPStatusChanged", claim | elsewhere, feature_slug=None, node="c")
+    (conflict,) = fold([*events, third]).conflicts
+    assert len(conflict.events) == 3
 
 
 @pytest.mark.promise("L10")

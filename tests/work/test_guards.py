@@ -83,6 +83,9 @@ def test_unknown_package_or_lane_is_refused_even_by_force(is_forced):
     found = tried(planned(), "doing", "WP77", is_forced=is_forced)
     assert (found.guard, found.remedy) == ("unknown_package", "name one of WP01, WP02")
     assert refused(planned(), "someday", is_forced=is_forced) == "unknown_lane"
+    facts = Facts(actor="ada", worktree="dirty", has_commits=False, is_forced=is_forced)
+    every = refusals(fold([]), SLUG, "WP77", "for_review", facts)
+    assert [refusal.guard for refusal in every] == ["unknown_package"]
     nowhere = move(fold([]), SLUG, "WP01", "doing", Facts(actor="ada"))
     assert (nowhere.guard, "finalize-tasks" in nowhere.remedy) == ("unknown_package", True)
 
@@ -142,13 +145,27 @@ def test_conflict_is_passed_by_force_alone_while_a_cause_is_missing():
 
 
 @pytest.mark.promise("L8")
-@pytest.mark.parametrize("lane", ["planned", "doing", "for_review", "rejected"])
-def test_package_waits_until_what_it_needs_is_done(lane):
+@pytest.mark.parametrize("lane", ["planned", "doing", "rejected"])
+def test_package_waits_until_what_it_needs_is_in_review(lane):
     clone = project_in(lane, WP02=["WP01"])
     found = tried(clone, "doing", "WP02")
     assert (found.guard, f"WP01 ({lane})" in found.message) == ("dependencies_open", True)
     assert isinstance(tried(clone, "doing", "WP02", is_forced=True), Move)
-    assert refused(project_in("done", WP02=["WP01"]), "doing", "WP02") is None
+    for ready in ("for_review", "done"):
+        assert refused(project_in(ready, WP02=["WP01"]), "doing", "WP02") is None
+
+
+@pytest.mark.promise("L8")
+@pytest.mark.parametrize("lane", ["planned", "doing", "for_review", "rejected"])
+def test_package_is_not_done_before_what_it_needs(lane):
+    clone = project_in(lane, WP02=["WP01"])
+    clone.move("WP02", "planned", "for_review")
+    found = tried(clone, "done", "WP02")
+    assert (found.guard, f"not done yet: WP01 ({lane})" in found.message) == (
+        "dependencies_open",
+        True,
+    )
+    assert refused(clone, "rejected", "WP02") is None
 
 
 @pytest.mark.parametrize("how", ["skipped", "merged"])
@@ -171,6 +188,9 @@ def test_dependency_that_was_done_and_came_back_is_waited_for_again():
 def test_dependency_on_a_package_that_is_nowhere_is_open():
     clone = planned(WP02=["WP09"])
     assert "WP09 (unknown)" in tried(clone, "doing", "WP02").message
+    resolved = {"wp_id": "WP02", "dependency_wp_id": "WP09", "resolution_type": "completed"}
+    clone.tell("DependencyResolved", resolved)
+    assert refused(clone, "doing", "WP02") is None
 
 
 def test_work_that_is_sent_back_is_not_kept_by_its_dependencies():

@@ -11,7 +11,7 @@ from tests.work.repositories import commit, content, git, make_repository, patch
 from tests.work.test_commits import DAY, TASKS, committed, is_clean, ticked, with_line
 
 from thence.errors import GitFailed
-from thence.work import landing
+from thence.work import index_lock
 from thence.work.commits import commit_on
 from thence.work.repository import repository
 
@@ -48,7 +48,7 @@ def refused(top: Path, why: str, branch: str = "main") -> GitFailed:
     with pytest.raises(GitFailed, match=why) as caught:
         committed(top, {DAY: with_line(b"9\n"), "new": with_line(b"9\n")}, branch)
     assert everything(top) == before
-    assert not list((top / ".git").rglob("thence-index-*"))
+    assert not list((top / ".git").rglob("thence-index*"))
     return caught.value
 
 
@@ -91,7 +91,7 @@ def test_bisect_does_not_keep_its_branch_from_moving(tmp_path):
 
 
 def test_lock_on_the_index_is_told_as_passing_and_left_alone(tmp_path, monkeypatch):
-    monkeypatch.setattr(landing, "LOCK_WAIT_S", 0.05)
+    monkeypatch.setattr(index_lock, "WAIT_S", 0.05)
     top = make_repository(tmp_path, {DAY: "0\n"})
     lock = top / ".git/index.lock"
     lock.touch()
@@ -192,7 +192,7 @@ def test_branch_that_never_stands_still_is_told(tmp_path):
         git(top, "branch", "--force", "main", "HEAD")
         return with_line(b"1\n")(data)
 
-    with pytest.raises(GitFailed, match="it was moved 20 times meanwhile") as caught:
+    with pytest.raises(GitFailed, match="it was moved or changed 20 times meanwhile") as caught:
         committed(top, {DAY: meanwhile})
     assert caught.value.recoverable
     assert content(top, DAY) == b"0\n"

@@ -62,7 +62,7 @@ def test_move_rests_on_its_package_its_dependencies_and_its_gates():
 def test_force_overrules_with_a_reason_and_tells_what():
     clone = planned(WP02=["WP01"])
     found = moved(clone, "WP02", "done", is_forced=True, reason="done by hand")
-    assert found.overruled == ("not_in_lane",)
+    assert found.overruled == ("not_in_lane", "dependencies_open")
     assert found.payload["reason"] == "done by hand"
     claim = moved(clone, "WP02", "doing", is_forced=True, reason="in parallel")
     assert claim.overruled == ("dependencies_open",)
@@ -114,15 +114,20 @@ def test_send_back_fails_the_reviews_by_hand_and_leaves_other_gates():
     )
     clone.tell(failed.event_type, failed.payload)
     assert moved(clone, "WP01", "doing", reason="no tests").follow_ups == ()
+    for last in "01":
+        passed = {"gate_id": GATE[:-1] + last, "old_status": "x", "new_status": "passed"}
+        clone.tell("GateResultChanged", passed)
+    assert moved(clone, "WP01", "done").follow_ups == ()
 
 
 def test_claimable_are_the_planned_packages_that_nothing_stands_against():
-    clone = planned(count=4, WP02=["WP01"])
+    clone = planned(count=5, WP02=["WP01"])
     clone.move("WP03", "planned", "doing")
+    clone.move("WP05", "planned", "for_review")
     clone.tell("WPAssigned", {"wp_id": "WP04", "agent_id": "bob", "phase": "implementation"})
 
     def names(actor):
-        found = claimable(fold(clone.events), SLUG, Facts(actor=actor))
+        found = claimable(fold(clone.events), SLUG, Facts(actor=actor, reason="next"))
         return [package.wp_id for package in found]
 
     assert (names("ada"), names("bob")) == (["WP01"], ["WP01", "WP04"])

@@ -1,4 +1,4 @@
-"""The command `demo`: a simulation of traders, then a tour of what it left."""
+"""The command `demo`: a simulation of traders, a tour of what it left, and one of a feature."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,10 +29,12 @@ Example:
 def demo_command(pace_s: float | None) -> int:
     """Run a simulation of traders, then show what can be asked.
 
-    It needs no network, no model and no setup. The run lies in ./output (or THENCE_ROOT)
-    afterwards, like any other.
+    A second tour takes a feature from its spec to done, in a git repository that is taken away
+    at its end. Neither needs a network, a model or setup. The run lies in ./output (or
+    THENCE_ROOT) afterwards, like any other.
     """
     from thence.cli.tour import tour
+    from thence.cli.work_tour import work_tour
 
     voice = current()
     voice.say(click.style("thence demo", bold=True))
@@ -46,6 +48,7 @@ def demo_command(pace_s: float | None) -> int:
         voice.say(f"\nrun {result.status} after {result.turns} turns\n  {result.output_dir}")
         return ended(voice, result)
     voice.say(tour(result, _is_found(voice, result.output_dir)))
+    work_tour(voice)
     return 0
 
 

@@ -5,7 +5,7 @@ event_id) extends it, because a log gives every event a larger clock than its ca
 (L. Lamport 1978). All functions are pure: events in, events out, in any input order.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from thence.core.event import Event, OrderKey
 from thence.errors import CyclicDependencyError
@@ -158,8 +158,20 @@ def heads(subject: str, events: Iterable[Event]) -> tuple[Event, ...]:
 
     Causes that lie between, on other subjects, count. All events of the log are needed.
     """
+    return heads_of((subject,), events)[subject]
+
+
+def heads_of(subjects: Collection[str], events: Iterable[Event]) -> dict[str, tuple[Event, ...]]:
+    """Returns the heads of several subjects, as `heads` does of one."""
     known = {event.event_id: event for event in totally_ordered(events)}
-    on = [event for event in known.values() if event.subject == subject]
+    found: dict[str, list[Event]] = {subject: [] for subject in subjects}
+    for event in known.values():
+        if event.subject in found:
+            found[event.subject].append(event)
+    return {subject: _heads(on, known) for subject, on in found.items()}
+
+
+def _heads(on: Sequence[Event], known: Mapping[str, Event]) -> tuple[Event, ...]:
     passed: set[str] = set()
     stack = [cause for event in on for cause in event.caused_by]
     while stack:

@@ -46,6 +46,10 @@ def _when(event: Event) -> str:
     return f"turn {event.turn_number or 0}"
 
 
+def _who(event: Event) -> str:
+    return event.actor or "somebody"
+
+
 def _milestone(event: Event) -> str:
     kind = str(event.payload.get("milestone_type", "milestone"))
     if kind.startswith("turn_"):
@@ -59,18 +63,20 @@ def _milestone(event: Event) -> str:
 
 def _decision(event: Event) -> str:
     new = shown(event.payload.get("new_value"))
-    return f"In {_when(event)} {event.actor} decided: {new}"
+    return f"In {_when(event)} {_who(event)} decided: {new}"
 
 
 def _action(event: Event) -> str:
     payload = event.payload.get("action_payload")
     what = f" ({shown(payload)})" if payload else ""
-    return f"In {_when(event)} {event.actor} did {event.payload.get('action_type')}{what}"
+    kind = event.payload.get("action_type") or "something"
+    return f"In {_when(event)} {_who(event)} did {kind}{what}"
 
 
 def _state(event: Event) -> str:
     old, new = shown(event.payload.get("old_value")), shown(event.payload.get("new_value"))
-    return f"In {_when(event)} {event.subject} went from {old} to {new}"
+    what = event.subject or shown(event.payload.get("variable_name") or "something")
+    return f"In {_when(event)} {what} went from {old} to {new}"
 
 
 def _system(event: Event) -> str:

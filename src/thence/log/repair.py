@@ -155,12 +155,11 @@ def _plans(
 
 def _note(plan: _Plan, line: Line, edit: _Edit, told: Told, pending: list[_Region]) -> None:
     """Adds an edit to a plan; what a notice tells of makes no work by itself."""
+    plan.is_due |= not told.holds(line.file, line.offset, line.length)
     if not edit.is_moved:
-        plan.is_due = True
         plan.healed += 1
         plan.healed_bytes += edit.end - edit.start
         return
-    plan.is_due |= not told.holds(line.file, line.offset, line.length)
     if plan.regions and plan.regions[-1].end == edit.start:
         plan.regions[-1].end = edit.end
         return

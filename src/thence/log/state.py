@@ -43,6 +43,7 @@ class Slot(msgspec.Struct, frozen=True):
 
     `target` is what `committed` becomes with the batch that was being written, `batch_name`
     the fingerprint of that batch's first emitted event, looked for from `batch_offset` on.
+    `synced` are the files of its last two syncs, one of which came before it, if both are known.
     """
 
     number: int
@@ -51,6 +52,7 @@ class Slot(msgspec.Struct, frozen=True):
     accepted: int
     committed: int
     is_shared: bool
+    synced: frozenset[int]
     target: int
     batch_offset: int
     batch_name: int
@@ -190,6 +192,8 @@ class StatePage:
                 self._words[at + 2] = 0
         if self._safe[0] != file or self._safe[1] > size:
             self._safe = (file, self.durable_offset(file))
+            for _ in _DURABLE if self._safe[1] else ():  # it writes into no older file than this
+                self.durable(*self._safe)
 
     def dead(self) -> list[Slot]:
         """Lists the slots of openings that have ended without freeing them.
@@ -344,6 +348,7 @@ class StatePage:
             base = _base_of(index)
             words = self._words[base : base + _SLOT_WORDS].tolist()
             if words[_PID]:
+                synced = [file for _, file, _ in self._durables_of(base)]
                 slot = Slot(
                     index,
                     words[_PID],
@@ -351,6 +356,7 @@ class StatePage:
                     words[_ACCEPTED],
                     words[_COMMITTED],
                     bool(words[_SHARED]),
+                    frozenset(synced if len(synced) == len(_DURABLE) else ()),
                     *words[_TARGET : _BATCH_NAME + 1],
                 )
                 yield slot, words[_START], words[_SPACE]
@@ -363,14 +369,16 @@ class StatePage:
 
     def _durables(self) -> Iterator[tuple[int, int, int]]:
         """Yields where each valid durable triple stands, its file word and its offset."""
+        for index in range(SLOTS):
+            yield from self._durables_of(_base_of(index))
+
+    def _durables_of(self, base: int) -> Iterator[tuple[int, int, int]]:
         if self._words is None:
             return
-        for index in range(SLOTS):
-            for place in _DURABLE:
-                at = _base_of(index) + place
-                file, offset, check = self._words[at : at + 3].tolist()
-                if check and check == crc32(self._words[at : at + 2]):
-                    yield at, file, offset
+        for at in (base + place for place in _DURABLE):
+            file, offset, check = self._words[at : at + 3].tolist()
+            if check and check == crc32(self._words[at : at + 2]):
+                yield at, file, offset
 
 
 def fingerprint(event_id: bytes) -> int:

@@ -27,8 +27,8 @@ TORN_NOTICES_MAX = 100
 _NOISE_BYTES = 8
 # a batch is looked for behind the notices that were written with it
 _SEARCH_LINES = 1_024
-# what editors and version control do to a file
-_NEVER_BY_CRASH = frozenset(("line_ending", "byte_order_mark", "lines_joined"))
+# what editors and version control do to a file; only a crash puts zeros there
+_BY_EDITORS = frozenset(("line_ending", "byte_order_mark", "lines_joined"))
 
 
 class Stretch(NamedTuple):
@@ -140,7 +140,7 @@ class Scan:
                 for line in lines_of(block, PLAIN):
                     if isinstance(line.content, Event):
                         self._good([line.data])
-                    elif line.length and line.content.code not in _NEVER_BY_CRASH:
+                    elif line.length and _may_be_torn(line.content.code, line.data):
                         self._bad(path, line.offset, line.length, line.content.code)
         self._close(self._end)
         return self._found
@@ -195,6 +195,10 @@ class Scan:
         return None
 
 
+def _may_be_torn(code: str, data: bytes) -> bool:
+    return code not in _BY_EDITORS or not data.strip(b"\0")
+
+
 def lines_from(disk: Disk, path: Path, offset: int) -> Iterator[tuple[int, bytes]]:
     """Yields the whole lines of a segment from an offset on, with theirs; empty ones not."""
     for block in blocks_of(disk, path, offset):
@@ -224,18 +228,24 @@ def _written(disk: Disk, folder: Path, slot: Slot) -> int:
     """Counts the events of the last batch of a dead process that stand in the log.
 
     It was written at one go, so its lines follow each other; they are known by the noise
-    in their ids, which is that of the process.
+    in their ids, which is that of the process. It stands in no segment older than those that
+    the process had synced before.
     """
     expected = slot.target - slot.committed
     if expected <= 0:
         return 0
     newer: list[Stretch] = []
+    unmet = set(slot.synced)
     for path in reversed(segments(disk, folder)):
         there = disk.path_id(str(path))
         if there is not None and there[1] > slot.batch_offset:
             for offset, line in islice(lines_from(disk, path, slot.batch_offset), _SEARCH_LINES):
                 if fingerprint(event_id_of(line)) == slot.batch_name:
                     return _counted(disk, [Stretch(path, offset), *newer], expected)
+        if there is not None and slot.synced:
+            unmet.discard(file_word(there[0]))
+            if not unmet:
+                return 0
         newer.insert(0, Stretch(path, 0))
     return 0
 

@@ -29,7 +29,7 @@ from thence.core.event import Event
 from thence.core.handing import handed
 from thence.core.vocabulary import Vocabulary
 from thence.log.disk import Disk
-from thence.log.findings import FINDINGS_MAX, MOVED, Finding, Verification
+from thence.log.findings import FINDINGS_MAX, Finding, Verification
 from thence.log.identity import known_node_ids
 from thence.log.reader import Block, Line, blocks, lines, lines_of
 from thence.log.stretches import Stretches, without
@@ -216,7 +216,8 @@ class _Check:
 
     def _judged(self, finding: Finding) -> Finding:
         """Returns a finding as it counts once all notices are known."""
-        if finding.code in MOVED and self._told.holds(finding.file, finding.offset, finding.length):
+        place = finding.file, finding.offset, finding.length
+        if finding.action is not None and self._told.holds(*place):
             reason = f"a notice of this log tells of it: {finding.reason}"
             return replace(finding, code="region_told", reason=reason)
         return finding

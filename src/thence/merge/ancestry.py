@@ -4,16 +4,28 @@ Caused is reachable over `caused_by` alone, as in `core.order`, through events t
 chosen too. Chosen events are numbered; what an event goes back to is a number whose bit n
 says whether the n-th is among its causes. Lines of other tools may stand before their causes
 and name each other in a circle: each of a circle is then a cause of all of it.
+
+Most other tools record no causes at all. Of lines that one of them wrote on one subject each
+that names none counts as behind the one before it: `in_turn` tells these.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
-from thence.core.event import Header
+from thence.core.event import Event, Header
 
 # so many chosen events share a sweep: 512 bytes for each event between them
 CHOSEN_MAX = 4096
+
+
+class _Writer(msgspec.Struct):
+    """Who wrote a line of another tool; anything may stand there."""
+
+    node_id: object = None
+
+
+_decode_writer = msgspec.json.Decoder(_Writer).decode
 
 
 class History(msgspec.Struct, frozen=True):
@@ -30,23 +42,40 @@ class History(msgspec.Struct, frozen=True):
     has_circles: bool = False
 
 
-def history(headers: Sequence[Header], twins: Mapping[str, str]) -> History:
-    """Links events in total order; who has seen a twin has seen what it is a twin of."""
+def in_turn(ordered: Sequence[Event], subjects: Sequence[str | None]) -> dict[str, str]:
+    """Maps lines of other tools that name no causes to the line before, by their ids.
+
+    Before is in total order, on the same subject, and by the same `node_id`, if it has one.
+    """
+    found: dict[str, str] = {}
+    last: dict[tuple[str, object], str] = {}
+    for event, subject in zip(ordered, subjects, strict=True):
+        header = event.header
+        if header.seq or subject is None:
+            continue
+        key = (subject, _decode_writer(event.line).node_id)
+        if key in last and not header.caused_by:
+            found[header.event_id] = last[key]
+        last[key] = header.event_id
+    return found
+
+
+def history(headers: Sequence[Header], beside: Mapping[str, str]) -> History:
+    """Links events in total order, by what they name and by one more cause for some."""
     places = {header.event_id: place for place, header in enumerate(headers)}
     causes: list[Sequence[int]] = []
     lacks: list[bool] = []
     is_forward = True
+    find = places.get
     for place, header in enumerate(headers):
-        held: Sequence[int] = ()
-        is_whole = True
-        if header.caused_by:
-            held = [places[cause] for cause in header.caused_by if cause in places]
-            is_whole = len(held) == len(header.caused_by) or _is_elsewhere(header, places)
-        if twins and header.event_id in twins:
-            held = [*held, places[twins[header.event_id]]]
+        held = tuple([at for at in map(find, header.caused_by) if at is not None])
+        is_whole = len(held) == len(header.caused_by) or _is_elsewhere(header, places)
+        if beside and header.event_id in beside:
+            held = (*held, places[beside[header.event_id]])
         causes.append(held)
         lacks.append(not is_whole)
-        is_forward = is_forward and (not held or max(held) < place)
+        if held and max(held) >= place:
+            is_forward = False
     ranks = range(len(headers))
     found = History(ranks, causes, lacks) if is_forward else _sorted(causes, lacks)
     return msgspec.structs.replace(found, lacks_causes=_handed_on(found))
@@ -128,7 +157,8 @@ def seen(events: History, chosen: Sequence[int]) -> list[int]:
     if not chosen:
         return []
     numbers = {place: number for number, place in enumerate(chosen)}
-    first, behind = min(chosen), max(chosen) + 1
+    # what stands before the first chosen event goes back to none, unless by a circle
+    first, behind = 0 if events.has_circles else min(chosen), max(chosen) + 1
     masks = [0] * len(events.causes)
     found = [0] * len(chosen)
     for _ in range(1 + events.has_circles):

@@ -7,13 +7,14 @@ seen all of it. Everything is told from the events given: two who hold the same 
 """
 
 from bisect import bisect_left
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
 from thence.core.event import Event, Header
 from thence.core.order import totally_ordered
 from thence.core.vocabulary import Vocabulary
+from thence.merge.ancestry import in_turn
 from thence.merge.fold import counting
 from thence.merge.policies import Dispute, Slot, SlotOf, slots_of
 from thence.merge.written import Written, swept
@@ -80,7 +81,8 @@ def judged(
     Subjects on which each event names the one before cost next to nothing.
     """
     headers = [event.header for event in ordered]
-    last, tangled = _straight(headers, subjects, twins)
+    beside = {**in_turn(ordered, subjects), **twins}
+    last, tangled = _straight(headers, subjects, twins, beside)
     heads: dict[str, tuple[Event, ...]] = {
         subject: (ordered[rank],) for subject, rank in last.items()
     }
@@ -88,7 +90,7 @@ def judged(
         return Judgement((), heads, frozenset())
     conflicts: list[Conflict] = []
     beaten: set[str] = set()
-    for subject, written in swept(ordered, headers, subjects, tangled, twins):
+    for subject, written in swept(ordered, subjects, tangled, twins, beside):
         heads[subject] = written.told(written.heads())
         for slot, numbers in _by_slot(written.events, slot_of):
             for stretch in _stretches(written, numbers):
@@ -101,7 +103,10 @@ def judged(
 
 
 def _straight(
-    headers: Sequence[Header], subjects: Sequence[str | None], twins: Mapping[str, str]
+    headers: Sequence[Header],
+    subjects: Sequence[str | None],
+    twins: Mapping[str, str],
+    beside: Mapping[str, str],
 ) -> tuple[dict[str, int], set[str]]:
     """Finds each subject's last event, and those on which one does not name the one before."""
     last: dict[str, int] = {}
@@ -110,8 +115,10 @@ def _straight(
         if subject is None or (twins and header.event_id in twins):
             continue
         before = last.get(subject)
-        if before is not None and headers[before].event_id not in header.caused_by:
-            tangled.add(subject)
+        if before is not None:
+            name = headers[before].event_id
+            if name not in header.caused_by and beside.get(header.event_id) != name:
+                tangled.add(subject)
         last[subject] = rank
     return last, tangled
 
@@ -163,16 +170,13 @@ def _stretches(written: Written, numbers: Sequence[int]) -> Iterator[_Stretch]:
 
 
 def _is_in_dispute(slot: Slot, written: Written, stretch: _Stretch) -> bool:
-    """Tells whether any two that are concurrent write different values."""
-    alike: dict[Hashable, int] = {}
-    earlier = 0
-    for number in stretch.numbers:
-        value = slot.value(written.events[number])
-        if earlier & ~written.seen[number] & ~alike.get(value, 0):
-            return True
-        alike[value] = alike.get(value, 0) | 1 << number
-        earlier |= 1 << number
-    return False
+    """Tells whether any two that are concurrent write different values.
+
+    If all that are concurrent wrote the same, so did all: they hang together by that.
+    """
+    values = (slot.value(written.events[number]) for number in stretch.numbers)
+    first = next(values)
+    return any(value != first for value in values)
 
 
 def _settled(
@@ -192,7 +196,7 @@ def _settled(
     if winner is not None:
         place = number[winner.event_id]
         side = written.seen[place] | 1 << place
-        lost = [event_id for event_id, n in number.items() if not side >> n & 1]
+        lost = [events[n].event_id for n in numbers if not side >> n & 1]
     conflict = Conflict(
         subject,
         slot.name,

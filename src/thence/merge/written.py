@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
-from thence.core.event import Event, Header
+from thence.core.event import Event
 from thence.merge.ancestry import CHOSEN_MAX, history, seen
 
 
@@ -46,13 +46,17 @@ class Written(msgspec.Struct, frozen=True):
 
 def swept(
     ordered: Sequence[Event],
-    headers: Sequence[Header],
     subjects: Sequence[str | None],
     tangled: Collection[str],
-    twins: Mapping[str, str],
+    twins: Collection[str],
+    beside: Mapping[str, str],
 ) -> Iterator[tuple[str, Written]]:
-    """Yields what was written on each tangled subject; many share a sweep over the history."""
-    events = history(headers, twins)
+    """Yields what was written on each tangled subject; many share a sweep over the history.
+
+    Twins are left out; `beside` holds causes that the events don't name (`merge.ancestry`).
+    """
+    headers = [event.header for event in ordered]
+    events = history(headers, beside)
     on: dict[str, list[int]] = {subject: [] for subject in sorted(tangled)}
     for place, rank in enumerate(events.ranks):
         subject = subjects[rank]

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from thence.work.git import Git, failure
-from thence.work.refs import BranchMoved, moving
+from thence.work.refs import MovedMeanwhile, move
 from thence.work.repository import (
     Checkout,
     Repository,
@@ -63,11 +63,13 @@ def advance(
     moved: list[Path] = []
     where = Git(trees[0].path) if trees else repo.git
     try:
-        with moving(where, branch, new, old, reason):
+        with move(where, branch, reason) as ref:
+            ref.prepare(new, old)
             for tree in trees:
                 carry(tree.path, old, new, lock)
                 moved.append(tree.path)
-    except BranchMoved as error:
+            ref.commit()
+    except MovedMeanwhile as error:
         raise failure(
             f"could not move branch {branch} in",
             repo.place,

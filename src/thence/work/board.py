@@ -5,11 +5,9 @@ Where clones wrote at once the policies of `merge.policies` say what stands; wha
 that lost wrote changes no lane, no agent and no gate, and stays in the log.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from types import MappingProxyType
 from typing import Any
-
-from msgspec.structs import replace
 
 from thence.core.event import Event
 from thence.core.order import totally_ordered
@@ -180,17 +178,3 @@ def conflict_json(conflict: Conflict) -> dict[str, Any]:
         "winner": conflict.winner.event_id if conflict.winner else None,
         "provisional": conflict.is_provisional,
     }
-
-
-def with_planned(board: Board, feature_slug: str, planned: Sequence[PackageState]) -> Board:
-    """Adds packages that planning files tell of and that no event names: they are planned.
-
-    What the board knows already stays as it is. A feature that it lacks is added too.
-    """
-    feature = board.features.get(feature_slug) or FeatureState(
-        project_uuid=board.project_uuid, slug=feature_slug, number=feature_slug[:3]
-    )
-    packages = {each.wp_id: each for each in planned} | dict(feature.packages)
-    grown = replace(feature, packages=MappingProxyType(dict(sorted(packages.items()))))
-    features = {**board.features, feature_slug: grown}
-    return replace(board, features=MappingProxyType(dict(sorted(features.items()))))

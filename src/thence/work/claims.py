@@ -46,9 +46,12 @@ def is_held(home: Path, subject: str) -> bool:
 
 def _taken(home: Path, subject: str) -> int | None:
     folder = home / _FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
     name = sha256(subject.encode()).hexdigest()[:_NAME_CHARACTERS]
-    descriptor = os.open(folder / name, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder / name, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError:  # a home that can't be written keeps nobody from their work
+        return os.open(os.devnull, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

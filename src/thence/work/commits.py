@@ -10,7 +10,7 @@ from thence.work.git import Git, failure
 from thence.work.landing import Change, Landing, Splice
 from thence.work.locks import held
 from thence.work.objects import FILE, Entry, Objects, is_file, objects
-from thence.work.refs import BranchMoved, moving
+from thence.work.refs import MovedMeanwhile, move
 from thence.work.repository import Checkout, Repository, checkouts, checkouts_of, rebase_of
 
 ATTEMPTS_MAX = 20
@@ -60,12 +60,12 @@ def commit_on(
         for _ in range(ATTEMPTS_MAX):
             try:
                 return _attempt(repo, branch, changes, message, author, lock)
-            except BranchMoved as error:
+            except MovedMeanwhile as error:
                 words = error.words
     raise failure(
         f"could not commit to {branch} in",
         repo.place,
-        f"it was moved {ATTEMPTS_MAX} times meanwhile: {words}",
+        f"it was moved or changed {ATTEMPTS_MAX} times meanwhile: {words}",
         "see which program moves it, then try again",
         is_passing=True,
     )
@@ -90,17 +90,19 @@ def _attempt(
         store.store()
         oid = commit_tree(repo.git, new_tree, [parent] if parent else [], message, author)
         trees = _trees(repo, branch, is_new=parent is None)
-        landed = []
-        for each in trees:
-            landing = Landing(each, lock)
+        landed = [Landing(each, lock) for each in trees]
+        for landing in landed:
             landings.callback(landing.end)
-            landing.begin()
             landing.prepare(store, changes)
-            landed.append(landing)
         where = Git(trees[0].path) if trees else repo.git
-        with moving(where, branch, oid, parent, f"commit: {_subject(message)}"):
-            for landing in landed:
-                landing.land()
+        ref = landings.enter_context(move(where, branch, f"commit: {_subject(message)}"))
+        # from here on other git commands are kept off the index, for some milliseconds
+        for landing in landed:
+            landing.begin()
+        ref.prepare(oid, parent)
+        for landing in landed:
+            landing.land()
+        ref.commit()
     return Commit(
         oid, parent, tuple(change.path for change in changes), tuple(each.path for each in trees)
     )

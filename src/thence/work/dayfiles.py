@@ -5,7 +5,8 @@ the tips of the default branch and of the features' target branches, each blob o
 another branch enters before it is merged there. Lines are verified, and witnessed by the journal.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,6 +27,8 @@ from thence.work.repository import HEADS, default_branch
 _NAME = "taken.json"
 _LOCK = "taking.lock"
 BLOBS_MAX = 50_000
+# branches, with where they stood, if that is known, and where they stand
+Moves = Mapping[str, tuple[str | None, str]]
 
 
 class Taken(msgspec.Struct):
@@ -54,19 +57,25 @@ class _News(NamedTuple):
 
 
 def note_branch(project: Project, branch: str) -> None:
-    """Has the day files of a feature's target branch be read from now on."""
+    """Has the day files of a feature's target branch be read from now on, if it can be noted."""
     known = _known(project)
     if branch not in known.branches:
-        with held(project.home / _LOCK):
+        with suppress(OSError), held(project.home / _LOCK):
             known = _known(project)
             known.branches.add(branch)
             _keep(project, known)
 
 
-def take_in(project: Project, replica: Replica) -> TakenIn:
+def take_in(
+    project: Project,
+    replica: Callable[[], Replica],
+    on_moved: Callable[[Moves], None] = lambda moves: None,
+) -> TakenIn:
     """Takes what others wrote, and is merged, into the journal. Raises what an append raises.
 
-    A branch that stands where it stood costs one process of git, in a repository of any size.
+    `replica` opens the journal, if there is anything to take. `on_moved` gets the branches that
+    moved; only behind it is it noted where they stand. A branch that stands where it stood costs
+    two processes of git, in a repository of any size.
     """
     if project.repo is None:
         return TakenIn()
@@ -81,16 +90,18 @@ def take_in(project: Project, replica: Replica) -> TakenIn:
             news = _news(store, known, branches)
             told = TakenIn()
             if news.lines:
-                replica.prepare()
+                journal = replica()
+                journal.prepare()
                 where = (OS_DISK, project.home, WORK)
-                told = _told(relay(*where, news.lines, replica.notice, warn), news)
+                told = _told(relay(*where, news.lines, journal.notice, warn), news)
+            on_moved({name: (known.tips.get(name), at) for name, at in news.tips.items()})
             _keep(project, _with(known, news))
     return told
 
 
 def note_commit(project: Project, branch: str, parent: str | None, oid: str) -> None:
     """Tells that a commit of ours is all that a branch got: it holds nothing new for us."""
-    with held(project.home / _LOCK):
+    with suppress(OSError), held(project.home / _LOCK):
         known = _known(project)
         if parent is not None and known.tips.get(branch) == parent:
             known.tips[branch] = oid

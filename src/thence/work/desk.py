@@ -1,6 +1,6 @@
 """One command at work in one project: what it has read, what it says, what it commits."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -25,14 +25,14 @@ from thence.work.board import fold
 from thence.work.commits import Commit, commit_on
 from thence.work.daylines import FOLDER, Splice, splices
 from thence.work.emitter import EventEmitter
-from thence.work.existing import as_events, history_in
 from thence.work.naming import is_wp_id, resolve, wp_id_of
 from thence.work.planning import Planning
 from thence.work.project import find_project
+from thence.work.recovering import made_good, pending_in, untold_branches, with_pending
 from thence.work.refusals import ErrorStore
-from thence.work.repository import Repository, current_branch, tip
+from thence.work.repository import Repository, branches, current_branch, tip
 from thence.work.result import Result
-from thence.work.state import Board, FeatureState
+from thence.work.state import PLANNED, Board, FeatureState
 from thence.work.store import ACTOR, EventStore, Said
 
 _R = TypeVar("_R")
@@ -60,9 +60,11 @@ class Desk:
         self.planning = Planning(self.project)
         self.notes: list[str] = []
         self.said: list[Event] = []
-        self.pending: ThenceError | None = None
+        self.pending: OSError | ThenceError | None = None
+        self._unwritten: list[Said] = []
         self.board = Board()
-        self.since = Position()
+        self._events: list[Event] = []
+        self._since: Position | None = None
         self._about: str | None = None
 
     @property
@@ -77,18 +79,56 @@ class Desk:
             )
         return self.project.repo
 
+    @property
+    def since(self) -> Position:
+        """The position behind all that the board was folded from."""
+        if self._since is None:
+            self._since = Position().after(self._events)
+        return self._since
+
     def look(self) -> Board:
         """Takes in what others have merged, reads the journal and folds it."""
         self._take_in()
-        events = self.store.read()
-        self.since = Position().after(events)
-        self.board = fold(events, self.project.uuid, self.project.aliases)
+        events = self._read()
+        untold = self._untold(events)
+        if untold and self.say(*untold):
+            self._read()
         return self.board
+
+    def _read(self) -> list[Event]:
+        self._events = self.store.arrived()
+        self._since = None
+        self.board = fold(self._events, self.project.uuid, self.project.aliases)
+        return self._events
+
+    def _untold(self, events: Sequence[Event]) -> list[Said]:
+        """Returns the beginnings of packages whose branch is there though nobody told of it."""
+        packages = (p for each in self.board.features.values() for p in each.packages.values())
+        if self.project.repo is None or all(
+            package.lane != PLANNED or package.workspace for package in packages
+        ):
+            return []
+        said = untold_branches(self.board, events, list(branches(self.project.repo)), ACTOR)
+        return [] if self.pending else said
+
+    def _make_good(self, moves: dayfiles.Moves) -> None:
+        """Appends what earlier commands could not tell, and left in the commits of branches."""
+        repo = self.repo
+        waiting = [one for old, new in moves.values() for one in pending_in(repo, old, new)]
+        said = made_good(waiting, self.store.read()) if waiting else []
+        if said:
+            self.said += self.store.append(*said)
+            self.notes.append(f"{len(said)} event(s) that could not be written are made good")
 
     def with_existing(self) -> Board:
         """Returns the board with the packages that planning files alone tell of."""
         features = {**self.board.features}
-        for slug in self.planning.slugs():
+        slugs = self.planning.slugs()
+        if all(slug in features and features[slug].created_event for slug in slugs):
+            return self.board
+        from thence.work.existing import as_events, history_in  # seldom needed
+
+        for slug in slugs:
             if slug in features and features[slug].created_event:
                 continue
             told = as_events(history_in(self.planning, slug), self.project.uuid)
@@ -182,8 +222,14 @@ class Desk:
 
     def merge_note(self, slug: str) -> Path:
         """Returns the file that remembers a feature's merge while it is not finished."""
-        self.project.home.mkdir(parents=True, exist_ok=True)
-        return self.project.home / f"merge-{slug}.json"
+        return self.shared / f"merge-{self.project.uuid}-{slug}.json"
+
+    @property
+    def shared(self) -> Path:
+        """The folder of locks and notes that a home which can't be written does not take along."""
+        folder = self.project.repo.common / "thence" if self.project.repo else self.project.home
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
 
     def watch(self, branch: str) -> None:
         """Has what others bring to a branch be read from now on."""
@@ -219,8 +265,10 @@ class Desk:
             raise
         except OutcomeUnknown as unknown:
             events = self._again(unknown)
-        except ThenceError as error:
+        except (OSError, ThenceError) as error:
             events = self._put_off(error)
+        if not events:
+            self._unwritten += said
         self.said += events
         return events
 
@@ -230,6 +278,7 @@ class Desk:
         Where it can't be made now it is told in `notes`, and the next commit brings it.
         """
         changed = {**changes, **splices(self.store.read())}
+        message = with_pending(message, self._unwritten, self.store.actor)
         try:
             made = commit_on(self.repo, branch, changed, message)
         except GitFailed as error:
@@ -237,7 +286,9 @@ class Desk:
                 raise
             self.notes.append(f"nothing was committed on {branch}: {error.cause}; {error.hint}")
             return None
-        if made is not None:
+        if made is not None and self._unwritten:
+            self._unwritten.clear()  # the next command finds them in this commit
+        elif made is not None:
             dayfiles.note_commit(self.project, branch, made.parent, made.oid)
         return made
 
@@ -273,8 +324,8 @@ class Desk:
         if self.project.repo is None:
             return
         try:
-            told = dayfiles.take_in(self.project, self.store.replica)
-        except ThenceError as error:
+            told = dayfiles.take_in(self.project, lambda: self.store.replica, self._make_good)
+        except (OSError, ThenceError) as error:
             self.notes.append(f"what others have merged was not taken in: {error}")
             return
         if told.bad:
@@ -294,9 +345,11 @@ class Desk:
         assert isinstance(events, list)
         return events
 
-    def _put_off(self, error: ThenceError) -> list[Event]:
+    def _put_off(self, error: OSError | ThenceError) -> list[Event]:
+        if self.pending is None:
+            cause = error.cause if isinstance(error, ThenceError) else error.strerror
+            self.notes.append(f"the journal could not be written: {cause or error}")
         self.pending = error
-        self.notes.append(f"the journal could not be written: {error.cause or error}")
         return []
 
     def _tell_failure(self, operation: str, entity: str, error: ThenceError) -> None:

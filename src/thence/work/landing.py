@@ -7,7 +7,6 @@ gets the same splice. Everything else stays as it is, and so do both patches of 
 
 import os
 import shutil
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -16,13 +15,12 @@ from typing import NamedTuple
 
 from thence.errors import GitFailed
 from thence.work.git import Git, failure
+from thence.work.index_lock import IndexLock
 from thence.work.objects import FILE, PROGRAM, Entry, Objects, is_file
+from thence.work.refs import MovedMeanwhile
 from thence.work.repository import HEADS, Checkout, operation_under_way
 
 Splice = Callable[[bytes | None], bytes | None]
-LOCK_WAIT_S = 1.0
-_MARK = b"a commit of thence\n"  # in the index's lock, to know ours again
-_PAUSE_S = 0.005
 _NO_FILE = b"ref: refs/heads/.invalid"  # what HEAD says where refs are not kept in files
 _OPERATION = "could not commit to the branch checked out in"
 
@@ -55,7 +53,9 @@ class _File(NamedTuple):
 
 
 class Landing:
-    """One working tree, from the moment its index is locked until it is unlocked.
+    """One working tree, in which a commit is prepared, begun, landed, and ended in any case.
+
+    All that takes long is prepared before the index is locked, and looked at again after.
 
     Callers hold the repository's lock of commits, whose descriptor they give.
     """
@@ -64,24 +64,10 @@ class Landing:
         self.tree = tree
         self._git = Git(tree.path, keeps=(lock,))
         self._index = tree.git_dir / "index"
-        self._lock = tree.git_dir / "index.lock"
-        self._copy = tree.git_dir / f"thence-index-{os.getpid()}-{id(self):x}"
-        self._is_locked = False
+        self._lock = IndexLock(tree.git_dir, tree.path)
+        self._copy = tree.git_dir / "thence-index"
+        self._was: _Seen | None = None
         self._files: list[_File] = []
-
-    def begin(self) -> None:
-        """Locks the index. Raises a passing GitFailed if the user is in the middle of something."""
-        self._take_lock()
-        operation = operation_under_way(self.tree.git_dir)
-        if operation:
-            raise self._busy(
-                f"a {operation} is under way there",
-                f"end it (git status tells how), then try again: git -C {self.tree.path} status",
-            )
-        head = (self.tree.git_dir / "HEAD").read_bytes().strip()
-        ours = os.fsencode(f"ref: {HEADS}{self.tree.branch}")
-        if head not in {ours, _NO_FILE}:
-            raise self._busy("something else was checked out meanwhile", "try again")
 
     def prepare(self, store: Objects, changes: Sequence[Change]) -> None:
         """Finds out what becomes of index and files, and makes the index's copy.
@@ -89,6 +75,7 @@ class Landing:
         Raises what a splice raises, and GitFailed where the user's index can't take the change;
         nothing of the user's was touched then.
         """
+        self._copy_index()
         indexed = self._indexed([change.path for change in changes])
         lines: list[bytes] = []
         flagged: list[tuple[str, str]] = []
@@ -103,17 +90,38 @@ class Landing:
                     flagged.append((was.flags, change.path))
         store.store()
         self._files = self._judged(store, looked_at)
-        if not lines and not self._files:
-            return
-        self._copy_index()
-        self._run("update-index", "-z", "--add", "--index-info", stdin=b"".join(lines))
+        if lines:
+            self._run("update-index", "-z", "--add", "--index-info", stdin=b"".join(lines))
         for option, is_meant in _FLAGS:
             marked = [path for flags, path in flagged if is_meant(flags)]
             if marked:
                 self._run("update-index", "-z", option, "--stdin", stdin=_names(marked))
 
+    def begin(self) -> None:
+        """Locks the index.
+
+        Raises MovedMeanwhile if index or HEAD are not as they were prepared for, and a passing
+        GitFailed if the user is in the middle of something.
+        """
+        self._lock.take()
+        operation = operation_under_way(self.tree.git_dir)
+        if operation:
+            raise self._busy(
+                f"a {operation} is under way there",
+                f"end it (git status tells how), then try again: git -C {self.tree.path} status",
+            )
+        head = (self.tree.git_dir / "HEAD").read_bytes().strip()
+        ours = os.fsencode(f"ref: {HEADS}{self.tree.branch}")
+        if head not in {ours, _NO_FILE}:
+            raise MovedMeanwhile("something else was checked out")
+        if _seen(self._index) != self._was:
+            raise MovedMeanwhile("the index changed")
+
     def land(self) -> None:
-        """Writes the files and puts the new index in place; if that fails, nothing changed."""
+        """Writes the files and puts the new index in place; if that fails, nothing changed.
+
+        Raises MovedMeanwhile if a file is not as it was prepared for.
+        """
         written: list[_File] = []
         try:
             for file in self._files:
@@ -125,7 +133,7 @@ class Landing:
                 elif file.is_dirty and file.after != file.before:
                     _replace(file.path, file.after)
             self._refresh()
-            with suppress(FileNotFoundError):  # there is no copy where nothing is to change
+            with suppress(FileNotFoundError):  # there is none in a repository without files
                 os.replace(self._copy, self._index)
         except BaseException as error:
             for file in written:
@@ -140,9 +148,7 @@ class Landing:
         """Unlocks the index."""
         with suppress(OSError):
             self._copy.unlink(missing_ok=True)
-        if self._is_locked:
-            self._is_locked = False
-            self._lock.unlink(missing_ok=True)
+        self._lock.release()
 
     def _refresh(self) -> None:
         """Writes the files that are to be as the index has them, and notes how they look."""
@@ -154,41 +160,8 @@ class Landing:
             more = {"GIT_INDEX_FILE": os.fspath(self._copy)}
             self._git.ask("update-index", "-q", "--refresh", more=more)
 
-    def _take_lock(self) -> None:
-        until_s = time.monotonic() + LOCK_WAIT_S
-        while True:
-            try:
-                descriptor = os.open(self._lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
-                self._is_locked = True
-                os.write(descriptor, _MARK)
-                os.close(descriptor)
-                return
-            except FileExistsError:
-                if self._is_left_over():
-                    continue
-                if time.monotonic() >= until_s:
-                    raise self._busy(
-                        "its index is locked, so another git command runs there or was killed",
-                        f"wait for it to end; if none runs, remove {self._lock}",
-                    ) from None
-            except OSError as error:
-                raise failure(_OPERATION, self.tree.path, str(error), "see who owns it") from error
-            time.sleep(_PAUSE_S)
-
-    def _is_left_over(self) -> bool:
-        """Removes a lock that a killed command of ours left: the caller's lock keeps others off."""
-        try:
-            if self._lock.read_bytes() != _MARK:
-                return False
-            for left in self.tree.git_dir.glob("thence-index-*"):
-                left.unlink(missing_ok=True)
-            self._lock.unlink(missing_ok=True)
-        except OSError:
-            return False
-        return True
-
     def _indexed(self, paths: Sequence[str]) -> dict[str, _Indexed]:
-        out = self._git.run("ls-files", "-s", "-v", "-z", "--", *paths)
+        out = self._run("ls-files", "-s", "-v", "-z", "--", *paths)
         found: dict[str, _Indexed] = {}
         for line in os.fsdecode(out).split("\0"):
             if line:
@@ -259,10 +232,9 @@ class Landing:
         Returns its bytes, how it looked, and the mode that git sees.
         """
         try:
-            found = os.lstat(path)
-            if not S_ISREG(found.st_mode) or not self._is_inside(path):
+            found, seen = os.lstat(path), _seen(path)
+            if seen is None or not S_ISREG(found.st_mode) or not self._is_inside(path):
                 return None
-            seen = (found.st_ino, found.st_size, found.st_mtime_ns)
             return path.read_bytes(), seen, PROGRAM if found.st_mode & S_IXUSR else FILE
         except (FileNotFoundError, NotADirectoryError):
             return None
@@ -279,21 +251,20 @@ class Landing:
         return os.path.isdir(next(above for above in path.parents if os.path.lexists(above)))
 
     def _check_unchanged(self, file: _File) -> None:
-        try:
-            found = os.lstat(file.path)
-            seen = (found.st_ino, found.st_size, found.st_mtime_ns)
-        except (FileNotFoundError, NotADirectoryError):
-            seen = None
-        if seen != file.seen:
-            raise self._busy(f"{file.path} was saved at this moment", "try again")
+        if _seen(file.path) != file.seen:
+            raise MovedMeanwhile(f"{file.path} changed")
 
     def _copy_index(self) -> None:
+        for left in (self._copy, self._copy.with_name("thence-index.lock")):
+            left.unlink(missing_ok=True)  # by a command that was killed
+        self._was = _seen(self._index)
         with suppress(FileNotFoundError):  # there is none before the first `git add`
             # with its time, by which git knows what it has to read again
             shutil.copy2(self._index, self._copy)
 
-    def _run(self, *arguments: str, stdin: bytes) -> None:
-        self._git.run(*arguments, stdin=stdin, more={"GIT_INDEX_FILE": os.fspath(self._copy)})
+    def _run(self, *arguments: str, stdin: bytes = b"") -> bytes:
+        more = {"GIT_INDEX_FILE": os.fspath(self._copy)}
+        return self._git.run(*arguments, stdin=stdin, more=more)
 
     def _busy(self, cause: str, hint: str) -> GitFailed:
         return failure(_OPERATION, self.tree.path, cause, hint, is_passing=True)
@@ -305,6 +276,14 @@ def _is_skipped(flags: str) -> bool:
 
 # what an index entry loses when it is replaced
 _FLAGS = (("--skip-worktree", _is_skipped), ("--assume-unchanged", str.islower))
+
+
+def _seen(path: Path) -> _Seen | None:
+    try:
+        found = os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _line(path: str, entry: Entry | None, other: Entry | None) -> bytes:

@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
-from uuid import uuid4
 
 from thence.errors import GitFailed, NotAProject, PlanningError
 from thence.work.repository import Repository, checkouts, repository
@@ -147,12 +146,13 @@ def _home(homes: Path, ids: tuple[str, ...]) -> Path:
 
 def _named_anew(path: Path) -> str:
     """Gives the project an id; of processes that do it at once one wins."""
+    import fcntl
+    from uuid import uuid4  # 10 ms of import, needed once in a project's life
+
     path.parent.mkdir(parents=True, exist_ok=True)
     line = f"project_uuid: {uuid4()}\n".encode()
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
     try:
-        import fcntl
-
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         size = os.fstat(descriptor).st_size
         found = _UUID.findall(os.pread(descriptor, size, 0))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 import msgspec
 
 from thence.context import current_causes
+from thence.core.codec import Draft
 from thence.core.event import Event
 from thence.core.guard import Unchanged
 from thence.core.vocabulary import WORK, work_subject
@@ -29,10 +30,7 @@ if TYPE_CHECKING:
     from thence.index.page import Asked, Page
 
 TIMEOUT_S = 30.0
-# what `Drafting.made` takes
-_Drafted = tuple[
-    str, dict[str, Any], Iterable[str], str, tuple[bool, None], tuple[str, ...], str | None
-]
+_NEVER: tuple[bool, None] = (False, None)
 ACTOR = "user"
 
 
@@ -98,12 +96,19 @@ class EventStore:
         replica = self.replica
         replica.prepare()
         causation_id = new_id() if len(said) > 1 else None
-        before: dict[str, str] = {}
-        drafts = [
-            draft
-            for one in said
-            for draft in replica.drafting.made(*self._members(one, causation_id, before))
+        made = [self._members(one, causation_id) for one in said]
+        subjects = [
+            work_subject(self.project.uuid, one.feature, members["aggregate_id"])
+            for one, members in zip(said, made, strict=True)
         ]
+        heads = self._heads(subjects)
+        drafts: list[Draft] = []
+        for one, members, subject in zip(said, made, subjects, strict=True):
+            causes = (*one.caused_by, *self._around(), *heads[subject])
+            external = replica.origin.external(causes)
+            drafting = (one.event_type, members, causes, one.event_id, _NEVER, external)
+            drafts += replica.drafting.made(*drafting, one.timestamp)
+            heads[subject] = (one.event_id,)
         wanted = [one.event_id for one in said]
 
         def chosen(lines: Sequence[bytes]) -> list[Event]:
@@ -121,6 +126,10 @@ class EventStore:
     def read(self) -> list[Event]:
         """Returns all events of the project in total order; none where there is no journal."""
         return self.replica.events() if self.is_there else []
+
+    def arrived(self) -> list[Event]:
+        """Returns the same in order of arrival, for who brings them into order anyhow."""
+        return list(self.replica.read()) if self.is_there else []
 
     def query(self, **asked: "Unpack[Asked]") -> "Page":
         """Returns a page of events, as `Replica.query` does."""
@@ -150,11 +159,10 @@ class EventStore:
     ) -> None:
         self.close()
 
-    def _members(self, said: Said, causation_id: str | None, before: dict[str, str]) -> _Drafted:
-        """Returns what to draft; `before` has the last event of this append by its subject."""
+    def _members(self, said: Said, causation_id: str | None) -> dict[str, Any]:
         payload = checked(said.event_type, said.payload)
         aggregate_type, aggregate_id = aggregate_of(said.event_type, payload, said.feature)
-        members = {
+        return {
             "source": said.source,
             "source_id": said.source_id,
             "correlation_id": self.correlation_id,
@@ -166,12 +174,10 @@ class EventStore:
             "actor": said.actor or self.actor,
             "payload": payload,
         }
-        subject = self.subject(said.feature, aggregate_id)
-        last = before.get(subject)
-        heads = [last] if last else [head.event_id for head in self.replica.heads(subject)]
-        before[subject] = said.event_id
-        around = current_causes() or self.replica.origin.causes
-        causes = (*said.caused_by, *around, *heads)
-        external = self.replica.origin.external(causes)
-        never: tuple[bool, None] = (False, None)
-        return said.event_type, members, causes, said.event_id, never, external, said.timestamp
+
+    def _heads(self, subjects: Iterable[str]) -> dict[str, tuple[str, ...]]:
+        found = self.replica.answers.heads_of(set(subjects))
+        return {about: tuple(head.event_id for head in heads) for about, heads in found.items()}
+
+    def _around(self) -> tuple[str, ...]:
+        return current_causes() or self.replica.origin.causes

@@ -68,7 +68,7 @@ def _row(log: FoundLog, run: RunRecord, summary: Summary) -> Html:
         cell(f"{summary.events:,}", "number", "events"),
         cell(moment(summary.start_time), name="from" if summary.start_time else None),
         cell(moment(last), name="to" if last else None),
-        cell(damage),
+        cell(damage, "damage"),
     )
 
 

@@ -43,8 +43,7 @@ def import_history(desk: Desk, feature: str | None, *, is_dry: bool = False) -> 
     told, and left where it is. A second time brings nothing, and so do features that were begun
     here. Raises what the append raises.
     """
-    desk.project.home.mkdir(parents=True, exist_ok=True)
-    with held(desk.project.home / "import.lock"):
+    with held(desk.shared / "import.lock"):
         taken = _day_files(desk, is_dry)
         desk.look()
         events = desk.store.read()

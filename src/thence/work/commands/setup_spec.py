@@ -40,7 +40,7 @@ def setup_spec(
             hint='thence work setup-spec "Sync in the background"',
         )
     branch = desk.branch(target_branch)
-    with held(desk.project.home / "features.lock"):
+    with held(desk.shared / "features.lock"):
         desk.look()
         known = [*desk.board.features, *desk.planning.slugs(), *_branch_names(desk)]
         slug = new_slug(title, known)

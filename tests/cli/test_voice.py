@@ -1,0 +1,32 @@
+"""How a command speaks, in what its streams do not show."""
+
+import subprocess
+import sys
+
+import pytest
+from tests.cli.installed import environment
+
+KEEPING = """
+import sys
+from thence.cli.voice import Voice
+from thence.settings import Settings
+
+class Told:
+    def __del__(self):
+        print("freed", flush=True)
+
+def command():
+    told = Told()
+    if "kept" in sys.argv:
+        Voice(Settings()).keep({"deep": [told]})
+
+command()
+print("ended", flush=True)
+"""
+
+
+@pytest.mark.parametrize(("how", "said"), [("kept", "ended"), ("let go", "freed\nended")])
+def test_value_that_is_kept_is_never_freed(how, said):
+    argv = [sys.executable, "-c", KEEPING, how]
+    done = subprocess.run(argv, env=environment(), capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == said

@@ -1,0 +1,60 @@
+"""Locks of a repository: one holder at a time, until it or the program it started has ended."""
+
+import subprocess
+import threading
+
+import pytest
+from tests.log.processes import started
+from tests.work.repositories import WAIT_S
+
+from thence.errors import GitFailed
+from thence.work.locks import held
+
+HOLD = """
+import subprocess, sys
+from pathlib import Path
+from thence.work.locks import held
+
+with held(Path(sys.argv[1])) as lock:
+    child = subprocess.Popen(["sleep", "60"], pass_fds=(lock,) if sys.argv[2] == "with" else ())
+    print(child.pid, flush=True)
+    sys.stdin.readline()
+"""
+
+
+def test_threads_hold_it_one_after_another(tmp_path):
+    count = tmp_path / "count"
+    count.write_text("0")
+
+    def work() -> None:
+        for _ in range(20):
+            with held(tmp_path / "deep/lock"):
+                count.write_text(str(int(count.read_text()) + 1))
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(WAIT_S)
+    assert count.read_text() == "160"
+
+
+@pytest.mark.parametrize("child", ["with", "without"])
+def test_lock_of_a_killed_holder_is_free_when_what_it_gave_it_to_has_ended(tmp_path, child):
+    process = started(HOLD, tmp_path / "lock", child)
+    sleeper = int(process.stdout.readline())
+    with (
+        pytest.raises(GitFailed, match=r"has held it for 0\.01 s") as caught,
+        held(tmp_path / "lock", 0.01),
+    ):
+        pass
+    assert caught.value.recoverable
+    process.kill()
+    process.wait()
+    if child == "with":
+        with pytest.raises(GitFailed), held(tmp_path / "lock", 0.01):
+            pass
+    subprocess.run(["kill", str(sleeper)], check=True)
+    process.communicate()
+    with held(tmp_path / "lock", WAIT_S):
+        pass

@@ -1,0 +1,131 @@
+"""A journal that can't be written keeps nobody from their work, and nothing is lost by it."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from tests.cli.installed import thence
+from tests.work.repositories import make_repository
+
+SLUG = "001-sync"
+TASKS = b"""# Tasks
+
+## Work Package WP01: The outbox
+
+### Included Subtasks
+- [ ] T001 Keep it
+
+## Work Package WP02: The sender
+
+### Dependencies
+- Depends on WP01
+"""
+
+
+@pytest.fixture
+def project(tmp_path):
+    folder = make_repository(tmp_path / "sync")
+    work(folder, "init")
+    work(folder, "setup-spec", "Sync")
+    (folder / "kitty-specs" / SLUG / "tasks.md").write_bytes(TASKS)
+    work(folder, "finalize-tasks")
+    return folder
+
+
+def work(folder, *arguments, **more):
+    ended = thence("work", *arguments, "--json", cwd=folder, **more)
+    return ended, json.loads(ended.out)
+
+
+def home_of(folder) -> Path:
+    (home,) = [path for path in (folder / ".git" / "thence").iterdir() if path.is_dir()]
+    return home
+
+
+class Unwritable:
+    """Takes the right to write from a journal for a while."""
+
+    def __init__(self, folder: Path) -> None:
+        self._paths = [home_of(folder), *home_of(folder).rglob("*")]
+        self._modes = [path.stat().st_mode for path in self._paths]
+
+    def __enter__(self) -> None:
+        for path, mode in zip(self._paths, self._modes, strict=True):
+            path.chmod(mode & ~0o222)
+
+    def __exit__(self, *_: object) -> None:
+        for path, mode in zip(self._paths, self._modes, strict=True):
+            path.chmod(mode)
+
+
+def events_of(folder):
+    ended = thence("log", "--json", cwd=folder)
+    return [json.loads(line) for line in ended.out.splitlines()]
+
+
+@pytest.mark.promise("S2")
+def test_commands_do_their_work_without_the_journal_and_it_is_told_later(project):
+    before = len(events_of(project))
+    with Unwritable(project):
+        ended, told = work(project, "mark-status", "T001", obeys_permissions=True)
+        assert (ended.code, told["ok"], told["events"]) == (0, True, "pending")
+        assert "the journal could not be written" in ended.err
+        assert len(ended.out.splitlines()) == 1
+        assert b"- [x] T001" in (project / "kitty-specs" / SLUG / "tasks.md").read_bytes()
+        ended, told = work(project, "implement", "WP01", obeys_permissions=True)
+        assert (ended.code, told["events"]) == (0, "pending")
+        assert (project / ".worktrees" / f"{SLUG}-WP01" / ".git").exists()
+        assert len(events_of(project)) == before
+    ended, _ = work(project, "status")
+    assert "made good" in ended.err
+    fresh = events_of(project)[before:]
+    assert [(event["event_type"], event["aggregate_id"]) for event in fresh] == [
+        ("SubtaskCompleted", "T001"),
+        ("WPStatusChanged", "WP01"),
+        ("WorkspaceCreated", "WP01"),
+    ]
+    assert {event["source"] for event in fresh} == {"recovered"}
+    work(project, "status")
+    assert len(events_of(project)) == before + 3, "once"
+
+
+@pytest.mark.promise("S2")
+def test_spec_and_packages_made_without_a_journal_keep_their_causes(project):
+    before = len(events_of(project))
+    with Unwritable(project):
+        ended, told = work(project, "setup-spec", "Backup", obeys_permissions=True)
+        assert (ended.code, told["events"]) == (0, "pending")
+    work(project, "status")
+    (spec,) = events_of(project)[before:]
+    assert (spec["event_type"], spec["payload"]["title"]) == ("SpecCreated", "Backup")
+    (project / "kitty-specs" / "002-backup" / "tasks.md").write_bytes(TASKS)
+    with Unwritable(project):
+        ended, told = work(project, "finalize-tasks", "--feature", "2", obeys_permissions=True)
+        assert (ended.code, told["events"]) == (0, "pending")
+    work(project, "status")
+    cut, first, second = events_of(project)[before + 1 :]
+    assert cut["caused_by"] == [spec["event_id"]]
+    assert first["caused_by"] == second["caused_by"] == [cut["event_id"]]
+
+
+@pytest.mark.promise("S2")
+@pytest.mark.parametrize(
+    "command", [("add-history", "WP01", "a note"), ("gate", "WP01", "CI_CHECK"), ("next",)]
+)
+def test_command_that_does_nothing_but_tell_fails_when_it_can_not(project, command):
+    before = events_of(project)
+    with Unwritable(project):
+        ended, told = work(project, *command, obeys_permissions=True)
+    assert ended.code == 1
+    assert told["error"]["code"] in ("log_read_only", "append_failed")
+    assert events_of(project) == before
+
+
+@pytest.mark.promise("S2")
+def test_guard_refuses_all_the_same(project):
+    head = os.listdir(project / ".git" / "refs" / "heads")
+    with Unwritable(project):
+        ended, told = work(project, "move-task", "WP02", "--to", "doing", obeys_permissions=True)
+    assert (ended.code, told["error"]["guard"]) == (1, "dependencies_open")
+    assert os.listdir(project / ".git" / "refs" / "heads") == head

@@ -1,0 +1,224 @@
+"""Each event changes what it is about, as far as it says anything that can be used."""
+
+import json
+from itertools import pairwise
+
+import pytest
+from tests.work.told import SLUG, Clone, planned, work_event
+
+from thence.core.codec import parse
+from thence.core.vocabulary import WORK
+from thence.work.board import as_json, fold
+
+GATE = "01J00000000000000000000000"
+
+
+def package(clone, wp_id="WP01"):
+    return fold(clone.events).package(SLUG, wp_id)
+
+
+def test_feature_holds_what_its_spec_and_its_plan_said():
+    clone = planned(WP02=["WP01"])
+    board = fold(clone.events)
+    feature = board.features[SLUG]
+    assert (feature.number, feature.title, feature.mission) == ("028", "Sync", "software")
+    assert feature.target_branch == "main"
+    assert feature.spec_event == clone.events[0].event_id
+    assert feature.created_event == clone.events[1].event_id
+    assert feature.packages["WP02"].dependencies == ("WP01",)
+    assert feature.packages["WP02"].title == "Package 2"
+    assert not feature.is_completed
+    clone.tell("FeatureCompleted", {"feature_slug": SLUG, "total_wps": 2})
+    assert fold(clone.events).features[SLUG].is_completed
+
+
+def test_package_holds_what_was_said_of_it():
+    clone = planned()
+    claim = clone.move("WP01", "planned", "doing", changed_by="ada")
+    work = {"work_package_id": "WP01"}
+    clone.tell("WorkspaceCreated", work | {"worktree_path": ".worktrees/x", "branch_name": "x"})
+    clone.tell("SubtaskCompleted", work | {"subtask_index": "T002", "subtask_text": "b"})
+    clone.tell("SubtaskCompleted", work | {"subtask_index": 1, "subtask_text": "a"})
+    clone.tell("GateCreated", work | {"gate_type": "CI_CHECK", "gate_id": GATE})
+    note = clone.tell(
+        "HistoryAdded",
+        {"wp_id": "WP01", "entry_type": "note", "entry_content": "half-way"},
+        actor="ada",
+    )
+    found = package(clone)
+    assert (found.agent, found.phase, found.lane) == ("ada", "implementation", "doing")
+    assert (found.workspace.branch, found.workspace.path) == ("x", ".worktrees/x")
+    assert list(found.subtasks) == ["T001", "T002"]
+    assert (found.gates[GATE].gate_type, found.gates[GATE].status) == ("CI_CHECK", "pending")
+    (entry,) = found.history
+    assert (entry.text, entry.author, entry.kind) == ("half-way", "ada", "note")
+    assert (found.lane_event, found.last_event) == (claim.event_id, note.event_id)
+    assert found.heads == (note.event_id,)
+    clone.tell("GateResultChanged", {"gate_id": GATE, "old_status": "x", "new_status": "passed"})
+    assert package(clone).gates[GATE].is_passed
+
+
+def test_agent_stays_when_work_is_sent_back_and_goes_when_it_is_planned_again():
+    clone = planned()
+    clone.move("WP01", "planned", "doing", actor="ada")
+    clone.move("WP01", "doing", "for_review", actor="ada")
+    clone.move("WP01", "for_review", "doing", changed_by="rev")
+    assert package(clone).agent == "ada"
+    back = {"wp_id": "WP01", "old_status": "for_review", "new_status": "doing"}
+    clone.tell("WPStatusChanged", back, actor="rev")
+    assert package(clone).agent == "ada"
+    clone.move("WP01", "doing", "planned")
+    assert package(clone).agent is None
+
+
+def test_assignment_names_the_agent_and_a_review_names_the_reviewer():
+    clone = planned()
+    given_to = {"wp_id": "WP01", "agent_id": "ada", "phase": "implementation", "retry_count": 2}
+    clone.tell("WPAssigned", given_to)
+    assert (package(clone).agent, package(clone).retry_count) == ("ada", 2)
+    review = {"wp_id": "WP01", "agent_id": "eve", "phase": "review", "retry_count": "many"}
+    clone.tell("WPAssigned", review)
+    found = package(clone)
+    assert found.retry_count == 0
+    assert (found.agent, found.reviewer, found.phase) == ("ada", "eve", "review")
+
+
+def test_dependency_need_not_be_waited_for_once_it_is_resolved():
+    clone = planned(WP02=["WP01"])
+    kind = {"wp_id": "WP02", "dependency_wp_id": "WP01", "resolution_type": "skipped"}
+    clone.tell("DependencyResolved", kind)
+    assert package(clone, "WP02").resolved == {"WP01": "skipped"}
+
+
+def test_what_is_told_out_of_order_or_twice_is_shown_in_order_and_once():
+    clone = Clone()
+    created = {"wp_id": "WP02", "title": "t", "feature_slug": SLUG}
+    clone.tell("WPCreated", created | {"dependencies": ["WP09", "WP01", "WP09", "", 7]})
+    clone.tell("WPCreated", {"wp_id": "WP01", "title": "t", "feature_slug": SLUG})
+    for last in ("1", "0"):
+        gate = {"work_package_id": "WP02", "gate_type": "CI_CHECK", "gate_id": GATE[:-1] + last}
+        clone.tell("GateCreated", gate)
+    for wp_id in ("WP09", "WP01"):
+        resolved = {"dependency_wp_id": wp_id, "resolution_type": "merged"}
+        clone.tell("DependencyResolved", {"wp_id": "WP02", **resolved})
+    note = {"wp_id": "WP02", "entry_type": "note", "entry_content": "old", "author": "ada"}
+    for _ in range(2):
+        clone.tell("HistoryAdded", note, source="kitty", source_id="7")
+    feature = fold(clone.events).features[SLUG]
+    assert list(feature.packages) == ["WP01", "WP02"]
+    found = feature.packages["WP02"]
+    assert found.dependencies == ("WP09", "WP01")
+    assert list(found.gates) == [GATE, GATE[:-1] + "1"]
+    assert list(found.resolved) == ["WP01", "WP09"]
+    (entry,) = found.history
+    assert (entry.author, entry.text) == ("ada", "old")
+
+
+def test_number_of_a_feature_is_in_its_slug_where_no_event_says_it():
+    event = work_event("FeatureCreated", {"feature_slug": SLUG})
+    assert fold([event]).features[SLUG].number == "028"
+    bare = work_event("SpecCreated", {"title": "t"}, feature_slug=None, aggregate_id="030-new")
+    assert fold([bare]).features["030-new"].title == "t"
+
+
+def test_error_on_a_package_that_is_not_there_makes_none():
+    clone = planned()
+    error = {"wp_id": "WP99", "error_type": "validation", "error_message": "no such package"}
+    clone.tell("ErrorLogged", error)
+    assert package(clone, "WP99") is None
+    before = package(clone).last_event
+    clone.tell("ErrorLogged", error | {"wp_id": "WP01"})
+    assert package(clone).last_event == before
+    assert package(clone).heads == (clone.events[-1].event_id,)
+
+
+@pytest.mark.promise("L2")
+@pytest.mark.parametrize(
+    ("members", "payload"),
+    [
+        ({"feature_slug": None}, {"feature_slug": SLUG, "wp_id": "WP01", "new_status": "doing"}),
+        ({"project_uuid": None}, {"wp_id": "WP01", "new_status": "doing"}),
+        ({"aggregate_id": "WP01"}, {"new_status": "doing", "unheard_of": [1e300]}),
+        ({}, {"wp_id": "WP01", "old_status": ["odd"], "new_status": "doing"}),
+    ],
+)
+def test_events_of_other_programs_are_read_as_they_are(members, payload):
+    clone = planned()
+    event = work_event("WPStatusChanged", payload, clock=9, **members)
+    board = fold([*clone.events, event])
+    assert board.package(SLUG, "WP01").lane == "doing"
+    assert board.passed_over == ()
+
+
+@pytest.mark.parametrize(
+    ("event_type", "payload", "reason"),
+    [
+        ("WPStatusChanged", {"wp_id": "WP01"}, "lane"),
+        ("WPStatusChanged", {"new_status": "done"}, "package"),
+        ("WPStatusChanged", {"wp_id": "WP01", "new_status": 7}, "lane"),
+        ("WPAssigned", {"wp_id": "WP01"}, "agent"),
+        ("WPCreated", {"title": "x"}, "package"),
+        ("HistoryAdded", {"wp_id": "WP01"}, "says nothing"),
+        ("DependencyResolved", {"wp_id": "WP01"}, "dependency"),
+        ("WorkspaceCreated", {"work_package_id": "WP01"}, "branch"),
+        ("SubtaskCompleted", {"subtask_index": "T001"}, "package"),
+        ("GateCreated", {"gate_id": GATE}, "package"),
+        ("GateResultChanged", {"gate_id": GATE}, "result"),
+    ],
+)
+def test_what_says_nothing_usable_is_passed_over_and_told(event_type, payload, reason):
+    clone = planned()
+    before = as_json(fold(clone.events))
+    event = work_event(event_type, payload, clock=9, aggregate_type="Other", aggregate_id="x-1")
+    board = fold([*clone.events, event])
+    (passed,) = board.passed_over
+    assert (passed.event_id, passed.event_type) == (event.event_id, event_type)
+    assert reason in passed.reason
+    assert as_json(board) == before
+
+
+@pytest.mark.promise("L7")
+def test_history_of_a_tool_that_records_no_causes_is_read_in_its_order():
+    way = ("planned", "doing", "for_review", "doing", "for_review", "done")
+    events = []
+    for number, (previous, new) in enumerate(pairwise(way)):
+        told = {
+            "event_id": f"x{number}",
+            "event_type": "WPStatusChanged",
+            "timestamp": f"2026-11-20T07:0{number}:00Z",
+            "feature_slug": SLUG,
+            "entity_id": "WP01",
+            "actor": "ada",
+            "payload": {"wp_id": "WP01", "previous_status": previous, "new_status": new},
+        }
+        events.append(parse(json.dumps(told).encode(), WORK))
+    board = fold(reversed(events))
+    package = board.package(SLUG, "WP01")
+    assert (package.lane, package.agent, package.heads) == ("done", "ada", ("x4",))
+    assert board.conflicts == ()
+
+
+def test_event_without_a_feature_is_passed_over():
+    event = work_event("WPStatusChanged", {"wp_id": "WP01", "new_status": "x"}, feature_slug=None)
+    (passed,) = fold([event]).passed_over
+    assert "feature" in passed.reason
+
+
+def test_payload_that_is_no_map_or_holds_numbers_beyond_python_is_read_leniently():
+    for payload in ("7", '{"wp_id":"WP01","new_status":"doing","x":1e999}'):
+        line = (
+            f'{{"event_id":"x{len(payload)}","event_type":"WPStatusChanged",'
+            f'"feature_slug":"{SLUG}","entity_id":"WP01","payload":{payload}}}'
+        )
+        board = fold([parse(line.encode(), WORK)])
+        assert len(board.passed_over) == (payload == "7")
+
+
+def test_gate_result_that_comes_before_its_gate_counts():
+    gate = {"work_package_id": "WP01", "gate_type": "CI_CHECK", "gate_id": GATE}
+    result = {"gate_id": GATE, "old_status": "pending", "new_status": "failed"}
+    events = [
+        work_event("GateResultChanged", result, clock=1),
+        work_event("GateCreated", gate, clock=2, node="b"),
+    ]
+    assert fold(events).package(SLUG, "WP01").gates[GATE].status == "failed"
