@@ -8,6 +8,7 @@ git command looks; without git it lies in `.kittify/.thence/`. A project is name
 import os
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +24,8 @@ _UUID = re.compile(
     re.MULTILINE,
 )
 _NAMED = re.compile(rb"^(?:\xef\xbb\xbf)?project_uuid:[ \t]*([^\r\n]*)", re.MULTILINE)
+_EXCLUDE = "info/exclude"
+_DERIVED = (b".kittify/clock.json", b".kittify/errors/", b".kittify/events/index.db*")
 # folders that tell that somebody keeps a project here
 _TRACES = (KITTIFY, "kitty-specs")
 
@@ -71,6 +74,8 @@ def find_project(folder: Path, *, create: bool = True) -> Project:
         ids = [_named_anew(root / CONFIG)]
     uuid, *aliases = sorted(dict.fromkeys(ids))
     home = root / KITTIFY / ".thence" if homes is None else _home(homes, (uuid, *aliases))
+    if repo is not None and not home.is_dir():
+        _exclude(repo.common / _EXCLUDE)
     return Project(root, here, uuid, tuple(aliases), home, repo)
 
 
@@ -115,6 +120,17 @@ def _ids(configs: tuple[Path, ...]) -> Iterator[str]:
             yield from found
             return
         _refuse_name(path, data)
+
+
+def _exclude(path: Path) -> None:
+    """Has git pass over what is derived, in projects that have no .gitignore for it yet."""
+    with suppress(OSError):
+        known = path.read_bytes().splitlines() if path.exists() else []
+        lacking = [line for line in _DERIVED if line not in known]
+        if lacking:
+            path.parent.mkdir(exist_ok=True)
+            with path.open("ab") as file:
+                file.write(b"\n".join((b"# thence", *lacking, b"")))
 
 
 def _refuse_name(path: Path, data: bytes) -> None:

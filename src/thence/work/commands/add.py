@@ -111,7 +111,8 @@ def _refuse_misread(package: Package, data: bytes | None, path: str) -> None:
     is_read = read and (read.dependencies, read.owns) == (package.dependencies, package.owns)
     if is_read and not fresh:
         return
-    problem = next(iter((*fresh, *made.problems)), None)
+    told = fresh or made.problems
+    problem = told[-1] if told else None  # behind what never ends nothing else is read
     raise PlanningError(
         "could not add a package to",
         place=f"{path}:{problem.line}" if problem else path,
