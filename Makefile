@@ -31,8 +31,8 @@ check: setup ## style, types, imports, the rules of the house
 	@$(VENV)/lint-imports
 	@$(PYTEST) tests/house $(ARGS)
 
-bench: setup ## the measurements
-	@$(VENV)/python -m bench
+bench: setup ## the measurements; ARGS=working runs one part
+	@$(VENV)/python -m bench $(ARGS)
 
 peers: setup .venv-bench/ready ## what other loggers keep of what they acknowledged, when killed
 	@$(VENV)/python -m bench.kill $(ARGS)

@@ -1,4 +1,7 @@
-"""Prints every figure with its target: measured, target, reached or not."""
+"""Prints every figure with its target: measured, target, reached or not.
+
+`python -m bench working coldstart` prints the parts that are named.
+"""
 
 import os
 import platform
@@ -20,6 +23,7 @@ from bench import (
     parts,
     queued,
     verifying,
+    working,
 )
 from bench.rounds import ROUNDS, Contender, measure, ratio, spread
 
@@ -154,7 +158,7 @@ def emission_rows(place: Path) -> None:
 def coldstart_rows(place: Path) -> None:
     """Cold starts against a Python that does nothing."""
     figures = coldstart.figures(place)
-    for name, target in (("--help", 6), ("append", 7), ("why", 10)):
+    for name, target in (("--help", 6), ("append", 7), ("why", 10), ("work status", 14)):
         found = ratio(figures, name, "python -c pass")
         row(f"cold thence {name} / python -c pass", f"{found:.1f}", f"{target}", found <= target)
 
@@ -238,6 +242,29 @@ def asking_rows(place: Path) -> None:
         print(f"    another page of it: {again_ms:.2f} ms")
 
 
+def working_rows(place: Path) -> None:
+    """L12, L13 and the board: what a project's journal answers."""
+    with tempfile.TemporaryDirectory(dir=place) as folder:
+        top = Path(folder)
+        small, usual, large = (
+            working.project(top / name, events)
+            for name, events in (("small", 1_000), ("usual", 10_000), ("large", 100_000))
+        )
+        found = working.board_s(small) * 1e3
+        row("board from 1,000 events", f"{found:.1f} ms", "50 ms", found <= 50)
+        found = working.status_s(top / "usual") * 1e3
+        row("cold thence work status, 10,000 events", f"{found:.0f} ms", "300 ms", found <= 300)
+        for name, store in (("10,000", usual), ("100,000", large)):
+            calls = working.append_s(store)
+            for which, at in (("p50", 0.5), ("p99", 0.99)):
+                found = calls[int(len(calls) * at)] * 1e3
+                told = f"append with its index, {name} events, {which}"
+                row(told, f"{found:.1f} ms", "15 ms", found <= 15)
+        for name, seconds in working.filters_s(large).items():
+            found = seconds * 1e3
+            row(f"page by {name}, 100,000 events", f"{found:.2f} ms", "10 ms", found <= 10)
+
+
 def part_rows(place: Path) -> None:
     """What explains a target that is missed."""
     print("\nwhere the time goes, in µs")
@@ -253,8 +280,28 @@ def part_rows(place: Path) -> None:
         print(f"    one that {name:<45} {each:>8,.0f}")
 
 
-def main() -> None:
-    """Runs all benchmarks below the present folder."""
+ROWS = {
+    "durable": durable_rows,
+    "contended": contended_rows,
+    "latency": latency_rows,
+    "queued": queued_rows,
+    "paced": paced_rows,
+    "emission": emission_rows,
+    "verifying": verifying_rows,
+    "indexing": indexing_rows,
+    "differing": differing_rows,
+    "asking": asking_rows,
+    "opening": opening_rows,
+    "coldstart": coldstart_rows,
+    "working": working_rows,
+    "parts": part_rows,
+}
+
+
+def main(names: list[str]) -> None:
+    """Runs all benchmarks, or those named, below the present folder."""
+    if unknown := sorted({*names} - {*ROWS}):
+        sys.exit(f"no part {', '.join(unknown)}; there are {', '.join(ROWS)}")
     place = Path(tempfile.mkdtemp(prefix=".bench-", dir=Path.cwd()))
     where = device(place)
     print(f"Python {platform.python_version()}, {os.cpu_count()} cores, {where}")
@@ -263,19 +310,8 @@ def main() -> None:
         sys.exit("a tmpfs keeps nothing: run this on a real filesystem")
     print(f"{'':<58} {'measured':>12} {'target':>10}")
     try:
-        durable_rows(place)
-        contended_rows(place)
-        latency_rows(place)
-        queued_rows(place)
-        paced_rows(place)
-        emission_rows(place)
-        verifying_rows(place)
-        indexing_rows(place)
-        differing_rows(place)
-        asking_rows(place)
-        opening_rows(place)
-        coldstart_rows(place)
-        part_rows(place)
+        for name in names or ROWS:
+            ROWS[name](place)
     finally:
         import shutil
 
@@ -283,4 +319,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

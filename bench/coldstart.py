@@ -5,6 +5,8 @@ import sys
 import time
 from pathlib import Path
 
+from bench import working
+
 PROGRAM = Path(sys.executable).parent / "thence"
 ROUNDS = 15
 
@@ -22,11 +24,14 @@ def figures(folder: Path) -> dict[str, list[float]]:
         "--help": [str(PROGRAM), "--help"],
         "append": [str(PROGRAM), "append", "--log", "log", "note", "text=hello"],
         "why": [str(PROGRAM), "why", "@last", "--log", "log"],
+        "work status": [str(PROGRAM), "work", "status"],
     }
+    working.project(folder / "project", 1_000).close()
+    places = {"work status": folder / "project"}
     found: dict[str, list[float]] = {name: [] for name in commands}
     for number in range(ROUNDS + 1):
         for name, command in commands.items():
-            seconds = _seconds(command, folder)
+            seconds = _seconds(command, places.get(name, folder))
             if number:
                 found[name].append(seconds)
     return found

@@ -152,10 +152,6 @@ def _gate_result(event: Event) -> str:
     return f"{_who(event)} moved gate {event.payload.get('gate_id')} from {old} to {new}"
 
 
-def _who(event: Event) -> str:
-    return event.actor or "somebody"
-
-
 def _what(event: Event) -> str:
     """Names a package with its feature: its number repeats in every one."""
     about = event.header.aggregate_id or "something"

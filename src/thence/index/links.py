@@ -91,11 +91,9 @@ def ends(connection: sqlite3.Connection, places: Sequence[int]) -> list[int]:
     Most are led to by one step. Where every cause stands before its effects, the rest of the
     search ends at the first place that is still in question.
     """
-    one_step = (
-        "SELECT causes.parent FROM json_each(:places) CROSS JOIN causes ON child = value"
-        " WHERE causes.parent IN (SELECT value FROM json_each(:places))"
-    )
-    passed = {place for (place,) in connection.execute(one_step, {"places": json.dumps(places)})}
+    one_step = "SELECT causes.parent FROM json_each(:places) CROSS JOIN causes ON child = value"
+    found = connection.execute(one_step, {"places": json.dumps(places)})
+    passed = {place for (place,) in found}.intersection(places)
     open_places = [place for place in places if place not in passed]
     if not open_places:
         return []
