@@ -20,7 +20,7 @@ from thence.log.relaying import Relayed, relay
 from thence.replica import Replica
 from thence.work.daylines import FOLDER, is_day_file, lines_in
 from thence.work.locks import held
-from thence.work.objects import Objects, objects
+from thence.work.objects import Objects, is_folder, objects
 from thence.work.project import Project
 from thence.work.repository import HEADS, default_branch
 
@@ -116,7 +116,8 @@ def _news(store: Objects, known: Taken, branches: Iterable[str]) -> _News:
             continue
         news.tips[branch] = found[0]
         folder = store.find(found[1], FOLDER)
-        for name, entry in store.tree(folder.oid).items() if folder else ():
+        there = store.tree(folder.oid) if folder and is_folder(folder) else {}
+        for name, entry in there.items():
             if not is_day_file(name) or entry.oid in known.blobs or entry.oid in news.blobs:
                 continue
             news.blobs[entry.oid] = name.decode()

@@ -131,7 +131,7 @@ class Desk:
         for slug in slugs:
             if slug in features and features[slug].created_event:
                 continue
-            told = as_events(history_in(self.planning, slug, None), self.project.uuid)
+            told = as_events(history_in(self.planning, slug), self.project.uuid)
             found = fold(told, self.project.uuid).features.get(slug)
             if found is None:
                 continue
@@ -164,8 +164,25 @@ class Desk:
                     cause=f"there are {', '.join(left)}",
                     hint="name one with --feature",
                 )
-            given = ""
-        return known[resolve(given, known)]
+            raise PlanningError(
+                "could not tell which feature is meant",
+                cause="there is none that is not completed",
+                hint=f"thence work {'import' if self.not_imported() else 'setup-spec TITLE'}",
+            )
+        try:
+            return known[resolve(given, known)]
+        except PlanningError:
+            slug = resolve(given, [*known, *self.not_imported()])
+            raise PlanningError(
+                "could not use the feature",
+                place=slug,
+                cause="its planning files were never brought into the log",
+                hint=f"thence work import --feature {slug}",
+            ) from None
+
+    def not_imported(self) -> list[str]:
+        """Returns the features that have planning files, and nothing in the log."""
+        return [slug for slug in self.planning.slugs() if slug not in self.board.features]
 
     def branch_here(self) -> str:
         """Returns the branch of the main working tree, which new features go to.
@@ -178,7 +195,7 @@ class Desk:
                 "could not tell the branch of",
                 place=self.project.root,
                 cause="HEAD is detached",
-                hint="check a branch out, or name one with --target-branch",
+                hint="check a branch out: git switch BRANCH",
             )
         return found
 
@@ -201,7 +218,7 @@ class Desk:
             return feature.target_branch
         here = self.branch_here()
         meta = self.planning.meta(here, feature.slug)
-        return self.branch(meta.target_branch if meta and meta.target_branch else here)
+        return self.branch(meta.target_branch) if meta and meta.target_branch else here
 
     def merge_note(self, slug: str) -> Path:
         """Returns the file that remembers a feature's merge while it is not finished."""

@@ -4,37 +4,75 @@ Their board is folded from events that no log holds: those that `thence work imp
 write. So what is shown before an import is what stands after it.
 """
 
+import os
+from collections.abc import Iterator
+
 import msgspec
 
 from thence.core.codec import parse
 from thence.core.event import Event
 from thence.core.vocabulary import WORK
+from thence.errors import PlanningError
 from thence.work.events import aggregate_of
-from thence.work.legacy import Happened, History, history_of
+from thence.work.legacy import LANES, Happened, History, Unread, history_of
 from thence.work.planning import Planning
 from thence.work.tasks import parse as parse_tasks
 
 FOLDER = "tasks"
+_ENDING = ".md"
 
 
-def history_in(planning: Planning, slug: str, branch: str | None) -> History:
-    """Reads what the planning files of a feature tell, and what of them can't be read."""
-    meta = planning.read(branch, planning.path(slug, "meta.json"))
+def history_in(planning: Planning, slug: str) -> History:
+    """Reads what the planning files of a feature tell, and what of them can't be read.
+
+    They are those of the main working tree. The file of a package lies in tasks/ or, as it was
+    done once, in a folder there that is named after its lane.
+    """
+    unread: list[Unread] = []
+
+    def read(path: str) -> bytes | None:
+        try:
+            return planning.read(None, path)
+        except PlanningError as error:
+            unread.append(Unread(_shown(path), 0, error.cause))
+            return None
+
+    meta = read(planning.path(slug, "meta.json"))
     path = planning.path(slug, "tasks.md")
-    tasks = planning.read(branch, path)
-    folder = planning.path(slug, FOLDER)
+    tasks = read(path)
     files = {}
+    for name, lane in package_files(planning, None, slug):
+        data = read(name)
+        if data is not None:
+            files[_shown(name)] = data
+            if lane and lane not in LANES:
+                unread.append(Unread(_shown(name), 0, f"nobody knows the lane {lane!r:.80}"))
+    parsed = parse_tasks(tasks, path) if tasks is not None else None
+    found = history_of(slug, meta, parsed, files, planning.branch_of(slug))
+    return History(found.happened, tuple(sorted((*found.unread, *unread))))
+
+
+def package_files(planning: Planning, branch: str | None, slug: str) -> Iterator[tuple[str, str]]:
+    """Yields the paths below a feature's tasks/ that end in .md, each with the folder in it."""
+    folder = planning.path(slug, FOLDER)
     for name in planning.names(branch, folder):
-        if name.endswith(".md"):
-            data = planning.read(branch, f"{folder}/{name}")
-            if data is not None:
-                files[f"{folder}/{name}"] = data
-    return history_of(slug, meta, parse_tasks(tasks, path) if tasks is not None else None, files)
+        path = f"{folder}/{name}"
+        if name.endswith(_ENDING):
+            yield path, ""
+            continue
+        for inner in planning.names(branch, path):
+            if inner.endswith(_ENDING):
+                yield f"{path}/{inner}", name
 
 
 def as_events(history: History, project_uuid: str) -> list[Event]:
     """Returns what happened as events that are in no log: foreign ones, in their order."""
     return [_event(one, number, project_uuid) for number, one in enumerate(history.happened)]
+
+
+def _shown(path: str) -> str:
+    """Returns a path as text; what of it is no UTF-8 is replaced."""
+    return os.fsencode(path).decode("utf-8", "replace")
 
 
 def _event(one: Happened, number: int, project_uuid: str) -> Event:

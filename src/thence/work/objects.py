@@ -203,6 +203,11 @@ def is_file(entry: Entry) -> bool:
     return entry.mode in {FILE, PROGRAM}
 
 
+def is_folder(entry: Entry) -> bool:
+    """Tells whether an entry is a folder, whose tree can be read."""
+    return entry.mode == _FOLDER
+
+
 def _folded(name: bytes) -> str:
     return os.fsdecode(name).casefold()
 

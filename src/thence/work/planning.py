@@ -11,11 +11,19 @@ import msgspec
 
 from thence.errors import PlanningError
 from thence.work.naming import is_slug, number_of, package_of
-from thence.work.objects import is_file, objects
+from thence.work.objects import is_file, is_folder, objects
 from thence.work.project import Project
-from thence.work.repository import HEADS, Repository, checkouts, checkouts_of
+from thence.work.repository import (
+    HEADS,
+    Repository,
+    checkouts,
+    checkouts_of,
+    current_branch,
+    default_branch,
+)
 
 SPECS = "kitty-specs"
+_USUAL = "main"
 
 
 class Meta(msgspec.Struct, frozen=True):
@@ -58,6 +66,19 @@ class Planning:
             return []
         return sorted(name for name in names if number_of(name) or is_slug(name))
 
+    def branch_of(self, slug: str) -> str:
+        """Returns the branch that a feature goes to whose files name none.
+
+        It is the default branch if that has them, else the one that is checked out.
+        """
+        repo = self._project.repo
+        if repo is None:
+            return _USUAL
+        default, here = default_branch(repo), current_branch(repo._replace(top=self._project.root))
+        if default and (default == here or self.names(default, self.path(slug))):
+            return default
+        return here or default or _USUAL
+
     def read(self, branch: str | None, path: str) -> bytes | None:
         """Returns a planning file of a feature that goes to a branch; None if it is not there."""
         repo = self._project.repo
@@ -88,7 +109,9 @@ class Planning:
         with objects(repo) as store:
             found = store.commit(f"{HEADS}{branch}")
             entry = store.find(found[1], path) if found else None
-            return sorted(map(os.fsdecode, store.tree(entry.oid))) if entry else []
+            if entry is None or not is_folder(entry):
+                return []
+            return sorted(map(os.fsdecode, store.tree(entry.oid)))
 
     def meta(self, branch: str | None, slug: str) -> Meta | None:
         """Returns what a feature's meta.json says; raises PlanningError if it is no JSON."""

@@ -8,20 +8,26 @@ git command looks; without git it lies in `.kittify/.thence/`. A project is name
 import os
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from thence.errors import GitFailed, NotAProject
+from thence.errors import GitFailed, NotAProject, PlanningError
 from thence.work.repository import Repository, checkouts, repository
 
 KITTIFY = ".kittify"
 CONFIG = f"{KITTIFY}/config.yaml"
 _HOMES = "thence"
 _UUID = re.compile(
-    rb"^project_uuid:[ \t]*[\"']?"
+    rb"^(?:\xef\xbb\xbf)?project_uuid:[ \t]*[\"']?"
     rb"([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})[\"']?[ \t]*(?:#.*)?\r?$",
     re.MULTILINE,
 )
+_NAMED = re.compile(rb"^(?:\xef\xbb\xbf)?project_uuid:[ \t]*([^\r\n]*)", re.MULTILINE)
+_EXCLUDE = "info/exclude"
+_DERIVED = (b".kittify/clock.json", b".kittify/errors/", b".kittify/events/index.db*")
+# folders that tell that somebody keeps a project here
+_TRACES = (KITTIFY, "kitty-specs")
 
 
 class Project(NamedTuple):
@@ -48,24 +54,28 @@ class Project(NamedTuple):
 def find_project(folder: Path, *, create: bool = True) -> Project:
     """Returns the project that a folder belongs to.
 
-    With `create` a git repository that is none yet becomes one: it gets an id in
-    `.kittify/config.yaml`. Raises NotAProject outside of both, and without `create`.
+    A git repository that is none yet becomes one: it gets an id in `.kittify/config.yaml`.
+    Without `create` it does only if others keep planning files or events in it. Raises
+    NotAProject elsewhere, and PlanningError for an id that is none.
     """
     repo = _repository(folder)
     root = _root_of(repo) if repo else _above(folder)
     here = (repo.top if repo else None) or root
     if root is None or here is None:
-        raise _not_a_project(folder)
+        raise _not_a_project(folder, repo)
     ids = list(_ids((root / CONFIG, here / CONFIG)))
     homes = repo.common / _HOMES if repo else None
     if not ids and homes is not None:
         ids = _known_homes(homes)  # the branch that is checked out lacks the file
     if not ids:
-        if not create:
-            raise _not_a_project(folder)
+        is_kept = any((tree / name).is_dir() for tree in (root, here) for name in _TRACES)
+        if not create and not is_kept:
+            raise _not_a_project(folder, repo)
         ids = [_named_anew(root / CONFIG)]
     uuid, *aliases = sorted(dict.fromkeys(ids))
     home = root / KITTIFY / ".thence" if homes is None else _home(homes, (uuid, *aliases))
+    if repo is not None and not home.is_dir():
+        _exclude(repo.common / _EXCLUDE)
     return Project(root, here, uuid, tuple(aliases), home, repo)
 
 
@@ -109,6 +119,31 @@ def _ids(configs: tuple[Path, ...]) -> Iterator[str]:
         if found:
             yield from found
             return
+        _refuse_name(path, data)
+
+
+def _exclude(path: Path) -> None:
+    """Has git pass over what is derived, in projects that have no .gitignore for it yet."""
+    with suppress(OSError):
+        known = path.read_bytes().splitlines() if path.exists() else []
+        lacking = [line for line in _DERIVED if line not in known]
+        if lacking:
+            path.parent.mkdir(exist_ok=True)
+            with path.open("ab") as file:
+                file.write(b"\n".join((b"# thence", *lacking, b"")))
+
+
+def _refuse_name(path: Path, data: bytes) -> None:
+    """Raises PlanningError if what should name the project is no id: another would split it."""
+    named = _NAMED.search(data)
+    if named is not None:
+        line = data.count(b"\n", 0, named.start()) + 1
+        raise PlanningError(
+            "could not read the project's id in",
+            place=f"{path}:{line}",
+            cause=f"{named[1].decode('utf-8', 'replace')!r:.80} is no UUID",
+            hint="put the id back that git has of it, or take the line out to get a new one",
+        )
 
 
 def _known_homes(homes: Path) -> list[str]:
@@ -147,10 +182,15 @@ def _named_anew(path: Path) -> str:
     return line.split()[1].decode()
 
 
-def _not_a_project(folder: Path) -> NotAProject:
-    return NotAProject(
-        "could not find a project at",
-        place=folder.absolute(),
-        cause="neither this folder nor one above it is a git repository or holds .kittify",
-        hint="run `git init` first, or go to the project's folder",
-    )
+def _not_a_project(folder: Path, repo: Repository | None) -> NotAProject:
+    if repo is None:
+        cause = "neither this folder nor one above it is a git repository or holds .kittify"
+        hint = "run `git init` first, or go to the project's folder"
+    elif repo.top is None:
+        cause = "no working tree is here: the repository is bare, or this is its git folder"
+        hint = "go to a working tree of it, or make one: git worktree add PATH BRANCH"
+    else:
+        cause = "no project was begun in this repository"
+        hint = "thence work init"
+    where = folder.absolute()
+    return NotAProject("could not find a project at", place=where, cause=cause, hint=hint)

@@ -1,15 +1,15 @@
 """`thence work add`: makes a package without a spec."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
-from thence.core.guard import Unchanged
 from thence.errors import HeadsMoved, PlanningError, Refused
 from thence.log.process import new_id, now
 from thence.work.daylines import Splice
 from thence.work.desk import ATTEMPTS_MAX, Desk
-from thence.work.naming import next_wp_id, wp_id_of
+from thence.work.existing import package_files
+from thence.work.naming import is_wp_id, next_wp_id, wp_id_of
 from thence.work.package_files import path_of, render
 from thence.work.planning import Meta
 from thence.work.result import Result
@@ -20,7 +20,7 @@ from thence.work.tasks import Package, parse
 # the feature of packages that belong to none
 GENERAL = "000-general"
 _TITLE = "General"
-_TYPES = ("FeatureCreated", "WPCreated")
+_GUARDED_TYPES = ("FeatureCreated", "WPCreated")
 
 
 def add(
@@ -36,47 +36,95 @@ def add(
     It gets a section in tasks.md and a file, committed on the target branch. `owns` are paths
     that it alone works on, `after` the packages that it depends on. Raises PlanningError.
     """
-    if not title.strip():
-        raise PlanningError("could not add a package", cause="its title is empty", hint="name it")
+    title = " ".join(title.split())
+    if not title:
+        raise PlanningError(
+            "could not add a package",
+            cause="its title is empty",
+            hint='thence work add "what is to be done"',
+        )
+    found, package = _added(desk, feature, Package("", title, owns=_paths(owns)), after)
+    branch = desk.target_of(found)
+    desk.watch(branch)
+    message = f"Add {package.wp_id}: {title}"
+    made = desk.commit(branch, _files(desk, found, package, branch), message)
+    told = {
+        "feature_slug": found.slug,
+        "wp_id": package.wp_id,
+        "title": title,
+        "commit": made.oid if made else None,
+    }
+    lines = [
+        f"{package.wp_id} of {found.slug}: {title}",
+        f"next: thence work implement {package.wp_id} --feature {found.slug}",
+    ]
+    return desk.result(told, lines)
+
+
+def _added(
+    desk: Desk, feature: str | None, wanted: Package, after: Sequence[str]
+) -> tuple[FeatureState, Package]:
+    """Tells that the package was made, under an id that nobody else takes meanwhile."""
     for _ in range(ATTEMPTS_MAX):
         desk.look()
         found = desk.feature(feature) if feature else _general(desk)
         branch = desk.target_of(found)
         path = desk.planning.path(found.slug, "tasks.md")
         data = desk.planning.read(branch, path)
-        known = [*found.packages, *(each.wp_id for each in parse(data or b"", path).packages)]
-        dependencies = _dependencies(found, after, known)
-        package = Package(
-            next_wp_id(known), " ".join(title.split()), owns=tuple(owns), dependencies=dependencies
+        known = _known(desk, found, branch, data)
+        package = wanted._replace(
+            wp_id=next_wp_id(known), dependencies=_dependencies(found, after, known)
+        )
+        _refuse_misread(package, data, path)
+        guard = desk.guard(
+            (found.slug, found.slug), (found.slug, package.wp_id), types=_GUARDED_TYPES
         )
         try:
-            desk.say(*_said(found, package, branch), guard=_guard(desk, found))
-            break
+            desk.say(*_said(found, package, branch), guard=guard)
         except HeadsMoved:
             continue
-    else:
-        raise Refused(
-            "could not add a package to",
-            guard="moved_meanwhile",
-            place=found.slug,
-            cause="others added packages again and again meanwhile",
-            hint="try again",
-        )
-    desk.watch(branch)
-    made = desk.commit(
-        branch, _files(desk, found, package, branch), f"Add {package.wp_id}: {title}"
+        return found, package
+    raise Refused(
+        "could not add a package to",
+        guard="moved_meanwhile",
+        place=found.slug,
+        cause="others added packages again and again meanwhile",
+        hint="try again",
     )
-    told = {
-        "feature_slug": found.slug,
-        "wp_id": package.wp_id,
-        "title": package.title,
-        "commit": made.oid if made else None,
-    }
-    lines = [
-        f"{package.wp_id} of {found.slug}: {package.title}",
-        f"next: thence work implement {package.wp_id} --feature {found.slug}",
-    ]
-    return desk.result(told, lines)
+
+
+def _known(desk: Desk, found: FeatureState, branch: str, data: bytes | None) -> list[str]:
+    """Returns the ids that are taken: on the board, in tasks.md, by a file."""
+    planned = (each.wp_id for each in parse(data or b"", "").packages)
+    paths = (path for path, _ in package_files(desk.planning, branch, found.slug))
+    files = (path.rpartition("/")[2].partition("-")[0].removesuffix(".md") for path in paths)
+    taken = dict.fromkeys((*found.packages, *planned, *files))
+    return sorted(wp_id for wp_id in taken if is_wp_id(wp_id))
+
+
+def _refuse_misread(package: Package, data: bytes | None, path: str) -> None:
+    """Raises PlanningError if tasks.md with the package's section would not tell of it."""
+    made = parse(_with_section(package)(data), path)
+    read = next((each for each in made.packages if each.wp_id == package.wp_id), None)
+    before = {each.message for each in parse(data, path).problems} if data else set()
+    fresh = [each for each in made.problems if each.message not in before]
+    is_read = read and (read.dependencies, read.owns) == (package.dependencies, package.owns)
+    if is_read and not fresh:
+        return
+    told = fresh or made.problems
+    problem = told[-1] if told else None  # behind what never ends nothing else is read
+    raise PlanningError(
+        "could not add a package to",
+        place=f"{path}:{problem.line}" if problem else path,
+        cause=problem.message if problem else "its section would be read otherwise",
+        hint=problem.hint if problem and not fresh else "choose plainer words for title and paths",
+    )
+
+
+def _paths(owns: Sequence[str]) -> tuple[str, ...]:
+    """Returns paths as a line of tasks.md, where commas part them, gives them back."""
+    parts = (" ".join(part.strip(" `\t\r\n").split()) for each in owns for part in each.split(","))
+    return tuple(dict.fromkeys(part for part in parts if part))
 
 
 def _dependencies(
@@ -97,11 +145,6 @@ def _dependencies(
 def _general(desk: Desk) -> FeatureState:
     known = desk.board.features.get(GENERAL)
     return known or FeatureState(project_uuid=desk.project.uuid, slug=GENERAL, title=_TITLE)
-
-
-def _guard(desk: Desk, found: FeatureState) -> Unchanged:
-    names = {found.slug, next_wp_id(found.packages)}
-    return desk.guard(*((found.slug, name) for name in names), types=_TYPES)
 
 
 def _said(found: FeatureState, package: Package, branch: str) -> list[Said]:
@@ -139,20 +182,22 @@ def _files(desk: Desk, found: FeatureState, package: Package, branch: str) -> di
     return files
 
 
-def _with_section(package: Package) -> Splice:
+def _with_section(package: Package) -> Callable[[bytes | None], bytes]:
     needs = f"Depends on {', '.join(package.dependencies)}" if package.dependencies else "None"
     lines = [f"## Work Package {package.wp_id}: {package.title}", ""]
     if package.owns:
         lines += [f"**Owns**: {', '.join(package.owns)}", ""]
     lines += ["### Dependencies", f"- {needs}", ""]
-    section = "\n".join(lines).encode()
 
     def splice(data: bytes | None) -> bytes:
         if not data:
-            return b"# Tasks\n\n" + section
+            return "\n".join(["# Tasks", "", *lines]).encode()
         if any(each.wp_id == package.wp_id for each in parse(data, "tasks.md").packages):
             return data
-        gap = b"" if data.endswith(b"\n\n") else b"\n" if data.endswith(b"\n") else b"\n\n"
+        newline = "\r\n" if b"\r\n" in data else "\n"
+        section = newline.join(lines).encode()
+        end = newline.encode()
+        gap = b"" if data.endswith(end * 2) else end if data.endswith(b"\n") else end * 2
         return data + gap + section
 
     return splice

@@ -1,15 +1,21 @@
 """`thence work import`: brings what planning files and other tools tell into the log, once."""
 
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from thence.core.codec import BadLine, parse
 from thence.core.event import Event
-from thence.errors import PlanningError
+from thence.core.vocabulary import WORK
 from thence.log.disk import OS_DISK
 from thence.log.notice import warn
 from thence.log.process import new_id
-from thence.log.relaying import Relayed, relay
+from thence.log.relaying import relay
 from thence.work.daylines import FOLDER, is_day_file, lines_in
 from thence.work.desk import Desk
 from thence.work.existing import history_in
-from thence.work.legacy import Happened, History
+from thence.work.legacy import Happened, Unread
 from thence.work.locks import held
 from thence.work.moving import made_durable
 from thence.work.naming import resolve
@@ -19,6 +25,15 @@ from thence.work.store import Said
 _SHOWN_MAX = 20
 # what tells that a feature was begun here, so that its files tell nothing new
 _BEGUN = ("SpecCreated", "FeatureCreated", "WPCreated")
+_FAR_AHEAD = "its clock is further ahead than any log gets"
+_OURS = "it says that this journal wrote it, and the journal lacks it"
+
+
+class _DayFiles(NamedTuple):
+    """How many lines of day files were taken over, and which could not be read."""
+
+    lines: int
+    unread: list[Unread]
 
 
 def import_history(desk: Desk, feature: str | None, *, is_dry: bool = False) -> Result:
@@ -37,7 +52,7 @@ def import_history(desk: Desk, feature: str | None, *, is_dry: bool = False) -> 
             event.stream for event in events if event.event_type in _BEGUN and not _source(event)
         }
         slugs = [slug for slug in _chosen(desk, feature) if slug not in own]
-        histories = {slug: history_in(desk.planning, slug, None) for slug in slugs}
+        histories = {slug: history_in(desk.planning, slug) for slug in slugs}
         brought: dict[str, int] = {}
         for slug, history in histories.items():
             fresh = [one for one in history.happened if (one.source, one.source_id) not in known]
@@ -45,21 +60,16 @@ def import_history(desk: Desk, feature: str | None, *, is_dry: bool = False) -> 
             if fresh and not is_dry:
                 desk.say(*_said(desk, slug, fresh))
                 made_durable(desk)
-    unread = [
-        {"file": each.file, "line": each.line, "reason": each.reason}
-        for history in histories.values()
-        for each in history.unread
-    ]
-    lines_taken = len(taken.taken) if taken else 0
-    bad = len(taken.bad) if taken else 0
+    unread = [each for history in histories.values() for each in history.unread]
+    unread += taken.unread
     data = {
         "features": brought,
-        "lines": lines_taken,
-        "unread": unread,
-        "bad_lines": bad,
+        "lines": taken.lines,
+        "unread": [each._asdict() for each in unread],
+        "bad_lines": len(taken.unread),
         "dry_run": is_dry,
     }
-    return desk.result(data, _lines(brought, lines_taken, bad, histories, is_dry))
+    return desk.result(data, _lines(brought, taken.lines, unread, is_dry))
 
 
 def _source(event: Event) -> str | None:
@@ -67,21 +77,21 @@ def _source(event: Event) -> str | None:
 
 
 def _lines(
-    brought: dict[str, int],
-    lines_taken: int,
-    bad: int,
-    histories: dict[str, History],
-    is_dry: bool,
+    brought: dict[str, int], lines_taken: int, unread: Sequence[Unread], is_dry: bool
 ) -> list[str]:
     word = "would bring" if is_dry else "brought"
     lines = [f"{slug}: {word} {count} events" for slug, count in brought.items()]
-    if lines_taken or bad:
-        lines.append(f"day files: {word} {lines_taken} lines, {bad} could not be read")
-    unread = [each for history in histories.values() for each in history.unread]
-    lines += [f"not read: {each.file}:{each.line}: {each.reason}" for each in unread[:_SHOWN_MAX]]
+    if lines_taken:
+        lines.append(f"day files: {word} {lines_taken} lines")
+    lines = lines or ["there is no history to bring"]
+    lines += [f"not read: {_place(each)}: {each.reason}" for each in unread[:_SHOWN_MAX]]
     if len(unread) > _SHOWN_MAX:
         lines.append(f"not read: {len(unread) - _SHOWN_MAX} more; --json tells all")
-    return lines or ["there is no history to bring"]
+    return lines
+
+
+def _place(each: Unread) -> str:
+    return f"{each.file}:{each.line}" if each.line else each.file
 
 
 def _chosen(desk: Desk, feature: str | None) -> list[str]:
@@ -91,24 +101,44 @@ def _chosen(desk: Desk, feature: str | None) -> list[str]:
     return [resolve(feature, known)]
 
 
-def _day_files(desk: Desk, is_dry: bool) -> Relayed | None:
-    folder = desk.project.root / FOLDER
-    try:
-        names = sorted(path for path in folder.iterdir() if is_day_file(path.name.encode()))
-    except OSError:
-        return None
-    try:
-        lines = [line for path in names for line in lines_in(path.read_bytes())]
-    except OSError as error:
-        raise PlanningError(
-            "could not read", place=folder, cause=error.strerror or error, hint="look at the path"
-        ) from error
-    if is_dry or not lines:
-        return None
+def _day_files(desk: Desk, is_dry: bool) -> _DayFiles:
+    """Takes over what the journal lacks of the working tree's day files."""
+    unread: list[Unread] = []
+    places = _places(desk.project.root / FOLDER, unread)
+    if is_dry or not places:
+        held = {event.event_id for event in desk.store.read()}
+        parsed = [(line, parse(line, WORK)) for line in places]
+        lines = {each.event_id for _, each in parsed if isinstance(each, Event)} - held
+        bad = [(line, each) for line, each in parsed if isinstance(each, BadLine)]
+        unread += [Unread(*places[line], each.reason) for line, each in bad]
+        return _DayFiles(len(lines), unread)
     replica = desk.store.replica
     replica.prepare()
     where = (OS_DISK, desk.project.home, replica.vocabulary)
-    return relay(*where, lines, replica.notice, warn)
+    made = relay(*where, places, replica.notice, warn)
+    unread += [Unread(*places[line], each.reason) for line, each in made.bad]
+    unread += [Unread(*places[each.line], _FAR_AHEAD) for each in made.parked]
+    unread += [Unread(*places[each.line], _OURS) for each in made.ours]
+    return _DayFiles(len(made.taken), sorted(unread))
+
+
+def _places(folder: Path, unread: list[Unread]) -> dict[bytes, tuple[str, int]]:
+    """Returns each line of the day files with the file and number at which it stands first."""
+    places: dict[bytes, tuple[str, int]] = {}
+    try:
+        names = sorted(name for name in os.listdir(folder) if is_day_file(os.fsencode(name)))
+    except OSError:
+        return places
+    for name in names:
+        try:
+            data = (folder / name).read_bytes()
+        except OSError as error:
+            unread.append(Unread(f"{FOLDER}/{name}", 0, error.strerror or str(error)))
+            continue
+        for number, raw in enumerate(data.split(b"\n"), 1):
+            for line in lines_in(raw):
+                places.setdefault(line, (f"{FOLDER}/{name}", number))
+    return places
 
 
 def _said(desk: Desk, slug: str, fresh: list[Happened]) -> list[Said]:

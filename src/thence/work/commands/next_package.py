@@ -2,7 +2,7 @@
 
 from thence.errors import Refused
 from thence.work.desk import ATTEMPTS_MAX, Desk
-from thence.work.moving import facts_of, made_durable, move
+from thence.work.moving import actor_of, made_durable, move
 from thence.work.result import Result
 from thence.work.state import DOING, PLANNED, FeatureState
 from thence.work.transitions import claimable
@@ -15,7 +15,8 @@ def next_package(desk: Desk, feature: str | None) -> Result:
     """Moves the first package that is ready from planned to doing, for the actor.
 
     Of packages that are ready at once those come first whose feature and number are smaller.
-    With nothing ready the exit code is 4. Raises what the append raises.
+    With nothing ready the exit code is 4. Raises Refused if others are faster again and again, and
+    what the append raises.
     """
     for _ in range(ATTEMPTS_MAX):
         desk.look()
@@ -29,12 +30,17 @@ def next_package(desk: Desk, feature: str | None) -> Result:
                 break
         else:
             return _nothing(desk, chosen)
-    return _nothing(desk, [])
+    raise Refused(
+        "could not take a package",
+        guard="moved_meanwhile",
+        cause=f"others were faster {ATTEMPTS_MAX} times",
+        hint="try again",
+    )
 
 
 def _take(desk: Desk, feature: FeatureState, wp_id: str) -> Result | None:
     """Takes a package; None if somebody else was faster."""
-    facts = facts_of(desk, feature, wp_id)
+    facts = Facts(actor=actor_of(desk, feature, wp_id))
     try:
         move(desk, feature.slug, wp_id, DOING, facts)
     except Refused:
@@ -59,5 +65,8 @@ def _nothing(desk: Desk, features: list[FeatureState]) -> Result:
         for package in feature.packages.values()
         if package.lane == PLANNED and package.dependencies
     ]
+    left = desk.not_imported()
+    if left:
+        waiting.append(f"not in the log yet: {', '.join(left)}; next: thence work import")
     result = desk.result({"package": None}, ["nothing is ready", *waiting])
     return Result(result.events, result.data, result.lines, result.notes, NOTHING_READY)

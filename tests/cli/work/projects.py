@@ -1,0 +1,84 @@
+"""Projects in which the installed commands of `thence work` are run, and what these leave."""
+
+from pathlib import Path
+
+from tests.cli.installed import Ended, is_three_lines, thence
+from tests.work.repositories import git, make_repository
+
+from thence.errors import ThenceError
+from thence.work.project import find_project
+from thence.work.store import EventStore
+
+SLUG = "001-sync"
+FOLDER = f"kitty-specs/{SLUG}"
+TASKS = """# Tasks
+
+## Work Package WP01: First
+
+- [ ] T001 Write
+
+## Work Package WP02: Second
+
+### Dependencies
+- Depends on WP01
+"""
+
+
+def work(folder: Path, *arguments: object) -> Ended:
+    """Run a command of `thence work` to its end."""
+    return thence("work", *arguments, cwd=folder)
+
+
+def done(folder: Path, *arguments: object) -> Ended:
+    """Run a command that has to succeed."""
+    ended = work(folder, *arguments)
+    assert ended.code == 0, ended.err
+    return ended
+
+
+def project(path: Path) -> Path:
+    """Make a repository that is a project, with nothing to do."""
+    repo = make_repository(path)
+    done(repo, "init")
+    return repo
+
+
+def planned(path: Path, tasks: str | bytes | None = TASKS) -> Path:
+    """Make a project with a feature whose tasks.md is written and not finalized."""
+    repo = project(path)
+    done(repo, "setup-spec", "Sync")
+    if tasks is not None:
+        data = tasks.encode() if isinstance(tasks, str) else tasks
+        (repo / FOLDER / "tasks.md").write_bytes(data)
+    return repo
+
+
+def left(folder: Path) -> tuple[str, ...]:
+    """Return what git and the journal hold; the journal without what it says of failures."""
+    refs = git(folder, "for-each-ref", "--format=%(refname) %(objectname)")
+    files = git(folder, "status", "--porcelain", check=False)
+    patch = git(folder, "diff", "--no-ext-diff", check=False)
+    try:
+        with EventStore(find_project(folder, create=False)) as store:
+            events = [each for each in store.read() if each.event_type != "ErrorLogged"]
+    except (ThenceError, OSError):  # what is refused may be the project itself
+        events = []
+    return (refs, files, patch, *(event.line.decode() for event in events))
+
+
+def refused(folder: Path, *arguments: object, code: int = 2) -> dict[str, str]:
+    """Run a command that has to fail, and return its error.
+
+    It fails in the same way with --json and without, and leaves git and journal as they were.
+    """
+    before = left(folder)
+    plain = work(folder, *arguments)
+    assert (plain.code, plain.out) == (code, ""), plain
+    assert is_three_lines(plain.err), plain.err
+    ended = work(folder, *arguments, "--json")
+    assert ended.code == code
+    assert is_three_lines(ended.err), ended.err
+    assert left(folder) == before
+    assert list(ended.json) == ["error"]
+    error: dict[str, str] = ended.json["error"]
+    return error

@@ -1,0 +1,367 @@
+"""What is wrong in files, names and repositories: told in three lines, and nothing is changed."""
+
+import json
+
+import pytest
+from tests.cli.installed import is_three_lines, thence
+from tests.cli.work.projects import FOLDER, SLUG, TASKS, done, left, planned, refused, work
+from tests.work.existing_projects import DAY, foreign_line, moved
+from tests.work.repositories import commit, content, git, make_repository, write
+
+pytestmark = [pytest.mark.promise("P6"), pytest.mark.xdist_group("bad_input")]
+ONE = "00000000-0000-4000-8000-000000000001"
+TWO = "ffffffff-0000-4000-8000-000000000002"
+CONFIG = ".kittify/config.yaml"
+CLOCK = ".kittify/clock.json"
+
+
+@pytest.fixture(scope="module")
+def feature(tmp_path_factory):
+    """A project with a feature whose tasks.md the tests write anew."""
+    return planned(tmp_path_factory.mktemp("feature") / "r", None)
+
+
+@pytest.fixture(scope="module")
+def finalized(tmp_path_factory):
+    """A project with two packages that nothing is to become of."""
+    repo = planned(tmp_path_factory.mktemp("finalized") / "r")
+    done(repo, "finalize-tasks")
+    return repo
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "cause"),
+    [
+        ("# Tasks\n\nWe shall see.\n", 1, "no heading begins a work package"),
+        ("", 1, "no heading begins a work package"),
+        (f"{TASKS}\n## Work Package WP01: Again\n", 12, "WP01 stands twice, first in line 3"),
+        (f"{TASKS}\n## Work Package WPX: Odd\n", 12, "'WPX' is no package's id"),
+        (f"{TASKS}- Depends on WP09\n", 11, "WP02 depends on WP09, which is not there"),
+        (
+            TASKS.replace("- [ ] T001 Write", "**Dependencies**: WP02"),
+            5,
+            "packages wait for each other: WP01 → WP02 → WP01",
+        ),
+        (f"{TASKS}<<<<<<< HEAD\n", 11, "this is a merge marker of git"),
+        (
+            f"{TASKS}## Work Package WP03: Third\n- [ ] T001 Twice\n",
+            12,
+            "T001 stands twice, first in line 5",
+        ),
+    ],
+)
+def test_tasks_md_that_can_not_be_used_is_told_with_its_line(feature, text, line, cause):
+    (feature / FOLDER / "tasks.md").write_text(text)
+    error = refused(feature, "finalize-tasks")
+    assert error["code"] == "planning_error"
+    assert error["message"] == f"could not use the planning file {FOLDER}/tasks.md:{line}"
+    assert error["cause"] == cause
+    assert work(feature, "status").code == 0
+
+
+def test_tasks_md_that_is_no_utf_8_is_told_with_its_line(feature):
+    (feature / FOLDER / "tasks.md").write_bytes(TASKS.encode() + b"\xff\n")
+    assert refused(feature, "finalize-tasks")["message"].endswith("tasks.md:11")
+
+
+def test_all_that_is_wrong_is_told_before_the_three_lines(feature):
+    wrong = "\n## Work Package WP01: Again\n\n## Work Package WPX: Odd\n"
+    (feature / FOLDER / "tasks.md").write_text(TASKS + wrong)
+    lines = work(feature, "finalize-tasks").err.splitlines()
+    assert [line.split(": ")[0] for line in lines[:2]] == [
+        f"{FOLDER}/tasks.md:12",
+        f"{FOLDER}/tasks.md:14",
+    ]
+    assert len(lines) == 5
+
+
+def test_tasks_md_that_is_missing_or_a_folder_is_told(feature):
+    path = feature / FOLDER / "tasks.md"
+    path.unlink(missing_ok=True)
+    assert refused(feature, "finalize-tasks")["cause"] == "there is no such file"
+    path.mkdir()
+    assert refused(feature, "finalize-tasks")["cause"] == "Is a directory"
+    path.rmdir()
+
+
+def test_tasks_md_with_a_mark_and_crlf_is_read(tmp_path):
+    data = b"\xef\xbb\xbf" + TASKS.encode().replace(b"\n", b"\r\n")
+    repo = planned(tmp_path / "r", data)
+    assert done(repo, "finalize-tasks", "--json").json["packages"] == ["WP01", "WP02"]
+    done(repo, "mark-status", "T001")
+    assert content(repo, f"{FOLDER}/tasks.md") == data.replace(b"[ ]", b"[x]")
+
+
+def test_broken_yaml_is_told_with_line_and_column_and_the_move_goes_on(tmp_path):
+    repo = planned(tmp_path / "r")
+    done(repo, "finalize-tasks")
+    path = f"{FOLDER}/tasks/WP01-first.md"
+    broken = content(repo, path).replace(b"lane: planned", b"lane: [planned")
+    commit(repo, {path: broken})
+    ended = done(repo, "move-task", "WP01", "--to", "rejected", "--reason", "no", "--json")
+    assert ended.json["to"] == "rejected"
+    assert ended.err.startswith(f"note: {path}:6:13: its lane was not written: ")
+    assert content(repo, path) == broken
+    done(repo, "implement", "WP02", "--force", "--reason", "alone")
+    (feature,) = done(repo, "status", "--json").json["features"]
+    assert [each["wp_id"] for each in feature["lanes"]["rejected"]] == ["WP01"]
+
+
+def test_file_of_a_package_that_vanished_is_missed_by_nobody_and_made_anew(tmp_path):
+    repo = planned(tmp_path / "r")
+    done(repo, "finalize-tasks")
+    path = f"{FOLDER}/tasks/WP01-first.md"
+    made = content(repo, path)
+    git(repo, "rm", "--quiet", path)
+    git(repo, "commit", "--quiet", "--message", "Lose it")
+    assert done(repo, "move-task", "WP01", "--to", "rejected", "--reason", "no").err == ""
+    assert done(repo, "move-task", "WP01", "--to", "planned", "--reason", "yes").err == ""
+    assert content(repo, path) is None
+    done(repo, "finalize-tasks")
+    assert content(repo, path) == made
+
+
+@pytest.mark.promise("L8")
+def test_lane_that_nobody_knows_is_refused_and_never_forced(finalized):
+    told = ("move-task", "WP01", "--to", "parked")
+    for options in ((), ("--force", "--reason", "because")):
+        error = refused(finalized, *told, *options, code=1)
+        assert (error["code"], error["guard"]) == ("refused", "unknown_lane")
+        assert error["hint"] == "name one of planned, doing, for_review, done, rejected"
+
+
+@pytest.mark.promise("L7")
+def test_lane_that_another_tool_named_is_shown_and_can_be_left(tmp_path):
+    lines = (
+        foreign_line(1, "WPCreated", {"wp_id": "WP01", "title": "A", "feature_slug": "030-log"}),
+        moved(2, "planned", "parked"),
+    )
+    repo = make_repository(tmp_path / "r", {DAY: "\n".join(lines)})
+    shown = done(repo, "status").lines
+    assert shown[1].split() == ["parked", "WP01", "A"]
+    (feature,) = done(repo, "status", "--json").json["features"]
+    assert [each["wp_id"] for each in feature["lanes"]["parked"]] == ["WP01"]
+    assert refused(repo, "implement", "WP01", code=1)["guard"] == "not_in_lane"
+    done(repo, "move-task", "WP01", "--to", "rejected", "--reason", "nobody parks here")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "cause"),
+    [
+        (("implement", "WP77"), "the feature has WP01, WP02"),
+        (("move-task", "77", "--to", "done"), "the feature has WP01, WP02"),
+        (("add-history", "WP77", "note"), "the feature has WP01, WP02"),
+        (("implement", "first"), "this is no package's id"),
+        (("implement", ""), "this is no package's id"),
+        (("status", "--feature", "old"), f"the features are {SLUG}"),
+        (("next", "--feature", "7"), f"the features are {SLUG}"),
+        (("import", "--feature", "7"), f"the features are {SLUG}"),
+        (("accept", "--feature", ""), f"the features are {SLUG}"),
+        (("mark-status", "T777"), f"{FOLDER}/tasks.md has T001"),
+        (("mark-status", ""), f"{FOLDER}/tasks.md has T001"),
+        (("setup-spec", ""), "its title is empty"),
+        (("setup-spec", " \t"), "its title is empty"),
+        (("setup-spec", "x", "--target-branch", "gone"), "there is none of this name"),
+    ],
+)
+def test_name_of_nothing_is_refused_and_the_names_there_are_told(finalized, arguments, cause):
+    error = refused(finalized, *arguments)
+    assert error["code"] == "planning_error"
+    assert error["cause"].startswith(cause)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "\0\xff",
+        "[1, 2]",
+        '{"value": -5, "node_id": "x", "last_updated": ""}',
+        '{"value": 1000000000000000, "node_id": "x", "last_updated": "2099-01-01T00:00:00Z"}',
+        '{"value": 1e99}',
+    ],
+)
+def test_clock_file_that_is_wrong_changes_no_number_and_is_written_anew(finalized, text):
+    (finalized / CLOCK).write_text(text)
+    _noted(finalized)
+    assert json.loads((finalized / CLOCK).read_text())["value"] == _clocks(finalized)[-1]
+
+
+def test_clock_file_that_can_not_be_written_keeps_nobody_from_work(finalized):
+    path = finalized / CLOCK
+    path.unlink(missing_ok=True)
+    path.mkdir()
+    _noted(finalized)
+    assert list(path.iterdir()) == []
+    path.rmdir()
+    path.write_text("old")
+    path.chmod(0o444)
+    path.parent.chmod(0o555)
+    try:
+        _noted(finalized)
+    finally:
+        path.parent.chmod(0o755)
+    assert path.read_text() == "old"
+    assert [each.name for each in path.parent.iterdir() if each.name.startswith(".clock")] == []
+
+
+def _noted(repo):
+    """Append one event, and see that its number follows."""
+    before = _clocks(repo)
+    ended = thence("work", "add-history", "WP01", "a note", cwd=repo, obeys_permissions=True)
+    assert (ended.code, ended.err) == (0, "")
+    assert _clocks(repo) == [*before, before[-1] + 1]
+
+
+def _clocks(repo):
+    return [json.loads(line)["lamport_clock"] for line in thence("log", "--json", cwd=repo).lines]
+
+
+def test_day_file_that_hands_went_through_is_read_line_by_line(tmp_path):
+    repo = planned(tmp_path / "r")
+    done(repo, "finalize-tasks")
+    ((day, good),) = _day_files(repo)
+    lines = [b"<<<<<<< HEAD", *good.splitlines(), b"=======", b">>>>>>> theirs", b"", b"{}", b"no"]
+    spoilt = b"\xef\xbb\xbf" + b"\r\n".join([*lines, moved(1, "doing", "done").encode()])
+    commit(repo, {f".kittify/events/{day}": spoilt}, "Merge by hand")
+    before = left(repo)[3:]
+
+    ended = done(repo, "status", "--json")
+    assert ended.err.startswith(f"note: a line of {day} was passed over: ")
+    assert ended.err.endswith(", and 4 more\n")
+    slugs = [each["feature_slug"] for each in ended.json["features"]]
+    assert slugs == [SLUG, "030-log"], "the line of the other tool is taken in"
+    assert left(repo)[3:] != before
+    assert done(repo, "status").err == "", "it is told once"
+
+    done(repo, "mark-status", "T001", "--feature", "1")
+    now = dict(_day_files(repo))[day]
+    assert now.startswith(spoilt), "what stands there stays"
+    assert now.count(b'"SubtaskCompleted"') == 1
+    assert thence("verify", cwd=repo).code == 0
+    git(tmp_path, "clone", "--quiet", repo, "clone")
+    ours, theirs = (done(each, "status", "--json").json for each in (repo, tmp_path / "clone"))
+    assert ours["features"] == theirs["features"]
+
+
+def _day_files(repo):
+    names = git(repo, "ls-tree", "--name-only", "main:.kittify/events").splitlines()
+    return [
+        (name, content(repo, f".kittify/events/{name}"))
+        for name in names
+        if name.endswith(".jsonl")
+    ]
+
+
+@pytest.mark.parametrize("command", [("status",), ("init",), ("add", "x"), ("next",), ("import",)])
+def test_folder_without_git_is_no_project(tmp_path, command):
+    ended = work(tmp_path, *command, "--json")
+    assert ended.code == 4
+    assert is_three_lines(ended.err)
+    assert ended.json["error"]["code"] == "not_a_project"
+    assert "run `git init` first" in ended.json["error"]["hint"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_bare_repository_and_git_folder_have_no_working_tree(tmp_path):
+    bare = tmp_path / "bare.git"
+    bare.mkdir()
+    git(bare, "init", "--quiet", "--bare")
+    repo = make_repository(tmp_path / "r")
+    for folder in (bare, repo / ".git"):
+        before = sorted(folder.rglob("*"))
+        for command in (("status",), ("init",), ("add", "x")):
+            error = refused_there(folder, *command)
+            assert error["cause"].startswith("no working tree is here")
+        assert sorted(folder.rglob("*")) == before
+
+
+def refused_there(folder, *arguments):
+    """Run a command where no project is, and return its error."""
+    ended = work(folder, *arguments, "--json")
+    assert ended.code == 4
+    assert is_three_lines(ended.err)
+    error = ended.json["error"]
+    assert error["code"] == "not_a_project"
+    return error
+
+
+def test_repository_in_which_no_project_was_begun_is_left_alone_by_who_only_looks(tmp_path):
+    repo = make_repository(tmp_path / "r")
+    for command in ("status", "errors", "conflicts"):
+        assert refused_there(repo, command)["hint"] == "thence work init"
+    assert git(repo, "status", "--porcelain", "--ignored") == ""
+    assert not (repo / ".git" / "thence").exists()
+
+
+def test_repository_without_a_commit_gets_its_first(tmp_path):
+    repo = tmp_path / "r"
+    repo.mkdir()
+    git(repo, "init", "--quiet", "--initial-branch", "main")
+    git(repo, "config", "user.name", "Ada")
+    git(repo, "config", "user.email", "ada@example.org")
+    assert done(repo, "add", "First", "--json").json["commit"]
+    done(repo, "implement", "WP01")
+    assert (repo / ".worktrees" / "000-general-WP01" / "kitty-specs").is_dir()
+
+
+def test_detached_head_stops_only_who_needs_a_branch(finalized):
+    git(finalized, "checkout", "--quiet", "--detach")
+    try:
+        for command in (("init",), ("setup-spec", "New"), ("publish",)):
+            error = refused(finalized, *command, code=1)
+            assert (error["code"], error["cause"]) == ("git_failed", "HEAD is detached")
+        assert done(finalized, "add", "More", "--feature", "1", "--json").json["commit"]
+        assert git(finalized, "status", "--porcelain") == ""
+    finally:
+        git(finalized, "checkout", "--quiet", "main")
+
+
+@pytest.mark.parametrize(
+    ("text", "uuid"),
+    [
+        (f"{{{{{{ : [\nproject_uuid: {ONE}\n", ONE),
+        (f"project_uuid: {TWO}\nproject_uuid: '{ONE.upper()}' # mine\n", ONE),
+        (f"<<<<<<< a\nproject_uuid: {TWO}\n=======\nproject_uuid: {ONE}\n>>>>>>> b\n", ONE),
+        (f"\ufeffproject_uuid: {ONE}\r\n", ONE),
+        ("{{{ : [", None),
+    ],
+)
+def test_project_keeps_the_smallest_id_whatever_else_stands_in_its_config(tmp_path, text, uuid):
+    repo = make_repository(tmp_path / "r")
+    write(repo, {CONFIG: text})
+    done(repo, "add", "x")
+    (feature,) = done(repo, "status", "--json").json["features"]
+    assert feature["project_uuid"] == uuid or uuid is None
+    after = (repo / CONFIG).read_bytes()
+    assert after == text.encode() if uuid else after.startswith(text.encode())
+    (again,) = done(repo, "status", "--json").json["features"]
+    assert again == feature
+
+
+def test_project_shows_what_was_written_under_its_other_id(tmp_path):
+    repo = make_repository(tmp_path / "r")
+    write(repo, {CONFIG: f"project_uuid: {TWO}\n"})
+    done(repo, "add", "x")
+    write(repo, {CONFIG: f"project_uuid: {TWO}\nproject_uuid: {ONE}\n"})
+    done(repo, "add", "y")
+    (feature,) = done(repo, "status", "--json").json["features"]
+    assert feature["project_uuid"] == ONE
+    assert [each["title"] for each in feature["lanes"]["planned"]] == ["x", "y"]
+
+
+def test_id_that_is_none_is_told_with_its_line(tmp_path):
+    repo = make_repository(tmp_path / "r")
+    write(repo, {CONFIG: "name: sync\nproject_uuid: sync\n"})
+    for command in (("status",), ("add", "x")):
+        error = refused(repo, *command)
+        assert error["code"] == "planning_error"
+        assert error["message"].endswith(f"{CONFIG}:2")
+        assert error["cause"] == "'sync' is no UUID"
+
+
+def test_config_that_is_a_folder_is_told(tmp_path):
+    repo = make_repository(tmp_path / "r")
+    (repo / CONFIG).mkdir(parents=True)
+    error = refused(repo, "status", code=1)
+    assert (error["code"], error["cause"]) == ("os_error", "Is a directory")

@@ -1,0 +1,175 @@
+"""`work import`: old history comes into the log once, and what could not be read is told."""
+
+import json
+
+import pytest
+from tests.work.existing_projects import (
+    DAY,
+    FOLDER,
+    SLUG,
+    existing,
+    foreign_line,
+    moved,
+)
+from tests.work.repositories import commit, git, make_repository, write
+
+from thence.work.commands.add import add
+from thence.work.commands.import_history import import_history
+from thence.work.commands.publish import publish
+from thence.work.commands.setup_spec import setup_spec
+from thence.work.commands.status import status
+from thence.work.desk import Desk
+
+CONFIG = "project_uuid: 00000000-0000-4000-8000-000000000001\n"
+BROKEN = "---\nwork_package_id: WP01\nlane: [doing\n---\n"
+
+
+def imported(repo, **options):
+    """Import, and return what the command says with --json."""
+    with Desk(repo) as desk:
+        return import_history(desk, None, **options).as_json()
+
+
+def events(repo):
+    """Return the events of the log, in total order."""
+    with Desk(repo) as desk:
+        return desk.store.read()
+
+
+def lane(repo, slug, wp_id="WP01"):
+    """Return the lane of a package as the board shows it."""
+    with Desk(repo) as desk:
+        return desk.look().features[slug].packages[wp_id].lane
+
+
+def test_history_comes_in_once_with_its_source(tmp_path):
+    repo = existing(tmp_path / "r")
+    first = imported(repo)
+    assert first["features"] == {SLUG: len(events(repo))}
+    assert {event.header.source for event in events(repo)} == {"kitty-specs"}
+    keys = [event.header.source_id for event in events(repo)]
+    assert len(set(keys)) == len(keys)
+    moves = [
+        (event.timestamp, event.header.actor, event.payload["new_status"])
+        for event in events(repo)
+        if event.event_type == "WPStatusChanged" and event.payload["wp_id"] == "WP01"
+    ]
+    assert moves == [
+        ("2025-11-20T11:00:00.000000Z", "ada", "doing"),
+        ("2025-11-20T13:00:00.000000Z", "bob", "for_review"),
+    ]
+
+    again = imported(repo)
+    assert again["features"] == {SLUG: 0}
+    assert again["events"] == []
+    assert [event.header.source_id for event in events(repo)] == keys
+
+
+def test_line_that_was_added_since_comes_in_at_the_next_import(tmp_path):
+    repo = existing(tmp_path / "r")
+    imported(repo)
+    path = repo / FOLDER / "tasks" / "WP01-first.md"
+    path.write_text(path.read_text() + "- 2025-11-21T09:00:00Z – bob – lane=for_review – Fine\n")
+    assert imported(repo)["features"] == {SLUG: 1}
+    assert events(repo)[-1].payload["entry_content"] == "Fine"
+
+
+def test_dry_run_tells_the_same_and_appends_nothing(tmp_path):
+    lines = "\n".join((moved(1, "planned", "doing"), "not json"))
+    repo = existing(tmp_path / "r")
+    write(repo, {DAY: lines})
+    would = imported(repo, is_dry=True)
+    assert events(repo) == []
+    did = imported(repo)
+    keys = ("features", "lines", "unread", "bad_lines")
+    assert [would[key] for key in keys] == [did[key] for key in keys]
+
+
+def test_feature_that_was_begun_here_brings_nothing(tmp_path):
+    repo = make_repository(tmp_path / "r")
+    with Desk(repo) as desk:
+        setup_spec(desk, "Sync of logs")
+        add(desk, "By hand")
+    before = events(repo)
+    assert imported(repo)["features"] == {}
+    assert events(repo) == before
+
+
+def test_what_could_not_be_read_is_told_with_file_and_line(tmp_path):
+    repo = existing(tmp_path / "r")
+    day = "\r\n".join(("\ufeff<<<<<<< HEAD", moved(1, "planned", "doing"), "=======", '{"a": 1}'))
+    log = "## Activity Log\n- a bullet without a time\n- 2025-11-20T10:00:00Z – x – lane=odd – y\n"
+    write(
+        repo,
+        {
+            f"{FOLDER}/meta.json": "{",
+            f"{FOLDER}/tasks/WP01-first.md": BROKEN,
+            f"{FOLDER}/tasks/WP03-third.md": log,
+            f"{FOLDER}/tasks.md": "# no headings\n",
+            DAY: day,
+        },
+    )
+    with Desk(repo) as desk:
+        result = import_history(desk, None)
+    unread = [(each["file"], each["line"]) for each in result.data["unread"]]
+    assert unread == [
+        (f"{FOLDER}/meta.json", 1),
+        (f"{FOLDER}/tasks.md", 1),
+        (f"{FOLDER}/tasks/WP01-first.md", 4),
+        (f"{FOLDER}/tasks/WP03-third.md", 2),
+        (f"{FOLDER}/tasks/WP03-third.md", 3),
+        (DAY, 1),
+        (DAY, 3),
+        (DAY, 4),
+    ]
+    assert f"not read: {DAY}:4: the line is JSON without an event_id" in result.lines
+    assert lane(repo, SLUG, "WP02") == "doing", "the rest is brought"
+    assert lane(repo, "030-log") == "doing"
+
+
+@pytest.mark.promise("L2")
+def test_lines_of_other_tools_are_taken_as_they_are_and_once(tmp_path):
+    lines = [
+        foreign_line(1, "WPCreated", {"wp_id": "WP01", "title": "A", "feature_slug": "030-log"}),
+        moved(2, "planned", "doing"),
+        foreign_line(3, "SomethingElse", {"deep": {"er": None}}),
+        moved(4, "doing", "parked"),
+    ]
+    repo = make_repository(tmp_path / "r")
+    write(repo, {DAY: "\n".join(lines) + "\n"})
+    assert imported(repo)["lines"] == 4
+    assert imported(repo)["lines"] == 0
+    assert [event.line.decode() for event in events(repo)] == lines
+    assert lane(repo, "030-log") == "parked"
+
+
+@pytest.mark.promise("L2")
+def test_lines_that_are_committed_are_shown_without_an_import(tmp_path):
+    repo = make_repository(tmp_path / "r", {DAY: moved(1, "planned", "parked") + "\n"})
+    with Desk(repo, create=False) as desk:
+        (feature,) = status(desk, None).data["features"]
+    assert feature["lanes"]["parked"][0]["wp_id"] == "WP01"
+    assert imported(repo)["lines"] == 0
+
+
+def test_clones_that_import_the_same_history_show_one_board(tmp_path):
+    ours = existing(tmp_path / "ours")
+    commit(ours, {".kittify/config.yaml": CONFIG})
+    git(tmp_path, "clone", "--quiet", ours, "theirs")
+    theirs = tmp_path / "theirs"
+    git(theirs, "config", "user.name", "Bob")
+    git(theirs, "config", "user.email", "bob@example.org")
+    boards = []
+    for repo in (theirs, ours):
+        imported(repo)
+        with Desk(repo) as desk:
+            desk.watch("main")
+            publish(desk, None)
+    git(ours, "pull", "--quiet", "--no-rebase", "--no-edit", theirs, "main")
+    git(theirs, "pull", "--quiet", "--ff-only", ours, "main")
+    for repo in (ours, theirs):
+        with Desk(repo) as desk:
+            boards.append(json.dumps(status(desk, None).data["features"]))
+    assert boards[0] == boards[1]
+    assert json.loads(boards[0])[0]["conflicts"] == []
+    assert lane(ours, SLUG) == "for_review"
