@@ -25,6 +25,7 @@ from thence.replica import Replica, open_replica
 from thence.work.clock import write_clock
 from thence.work.events import aggregate_of, checked
 from thence.work.index_link import show_index
+from thence.work.plain import write_day_files
 from thence.work.project import Project, find_project
 
 if TYPE_CHECKING:
@@ -147,6 +148,8 @@ class EventStore:
         if replica is not None:
             if self._has_appended:
                 show_index(self.project.kittify, replica)
+                if self.project.repo is None:
+                    write_day_files(self.project.root, replica.events())
             replica.close()
             if self._has_appended:
                 write_clock(self.project.kittify, replica.current_file)
