@@ -212,7 +212,7 @@ def test_refused_batch_is_kept_told_once_and_written_when_there_is_room(tmp_path
     disk, told = FailingDisk(write=FULL), Told()
     log = Replica(tmp_path, PLAIN, disk=FailingDisk(), tell=told)
     log.append("zeroth")
-    log._writer._disk = disk
+    log.writer._disk = disk
     ids = [log.emit("t", {"n": number}) for number in range(3)]
     told.wait_for("refused")
     with pytest.raises(LogFull):

@@ -146,14 +146,14 @@ def test_put_that_close_overtakes_is_written_by_who_put_it(tmp_path, has_thread)
     if has_thread:
         log.emit("second")
         log.flush()
-    accept = log._writer.page.accept
+    accept = log.writer.page.accept
 
     def overtaken():
         accept()
-        log._writer.page.accept = accept
+        log.writer.page.accept = accept
         assert log.close() is True
 
-    log._writer.page.accept = overtaken  # as by a signal handler that closes
+    log.writer.page.accept = overtaken  # as by a signal handler that closes
     log.committer.put(drafted(new_id(), "last", {}))
     assert types(tmp_path) == ["first", *["second"] * has_thread, "last"]
     assert log.committer.queued == 0
