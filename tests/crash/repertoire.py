@@ -133,6 +133,8 @@ def wanderings(chance: random.Random) -> Iterator[Trace]:
     while True:
         image = chance.choice((home, made_only, lambda: log_of(2), lambda: log_of_line(512)))()
         needed: list[bytes] = []
+        # what a cut left may stand beside zeros, on one line with them, and is served all the same
+        written: frozenset[bytes] = frozenset()
         limit = chance.choices((1, SMALL_LIMIT, 2_000, 1_000_000), (1, 2, 5, 14))[0]
         for generation in range(GENERATIONS):
             is_again = generation > 0
@@ -146,7 +148,8 @@ def wanderings(chance: random.Random) -> Iterator[Trace]:
                 needed=needed,
                 is_again=is_again,
             )
-            yield trace
+            written |= trace.written
+            yield trace._replace(written=written)
             at = chance.randrange(len(trace.moments))
             image = Crashes(trace.moments[at]).some(chance)
             needed = [line for since, line in trace.acknowledged if since <= at]

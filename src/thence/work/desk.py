@@ -321,7 +321,7 @@ class Desk:
         self.close()
 
     def _take_in(self) -> None:
-        if self.project.repo is None:
+        if self.project.repo is None or not self.project.uuid:
             return
         try:
             told = dayfiles.take_in(self.project, lambda: self.store.replica, self._make_good)

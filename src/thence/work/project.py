@@ -18,6 +18,7 @@ from thence.work.repository import Repository, checkouts, repository
 KITTIFY = ".kittify"
 CONFIG = f"{KITTIFY}/config.yaml"
 _HOMES = "thence"
+_NOBODY = "none"
 _UUID = re.compile(
     rb"^(?:\xef\xbb\xbf)?project_uuid:[ \t]*[\"']?"
     rb"([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})[\"']?[ \t]*(?:#.*)?\r?$",
@@ -55,8 +56,9 @@ def find_project(folder: Path, *, create: bool = True) -> Project:
     """Returns the project that a folder belongs to.
 
     A git repository that is none yet becomes one: it gets an id in `.kittify/config.yaml`.
-    Without `create` it does only if others keep planning files or events in it. Raises
-    NotAProject elsewhere, and PlanningError for an id that is none.
+    Without `create` it does only if others keep planning files or events in it; else what is
+    returned has no id, and nothing is there. Raises NotAProject elsewhere, and PlanningError for
+    an id that is none.
     """
     repo = _repository(folder)
     root = _root_of(repo) if repo else _above(folder)
@@ -70,7 +72,9 @@ def find_project(folder: Path, *, create: bool = True) -> Project:
     if not ids:
         is_kept = any((tree / name).is_dir() for tree in (root, here) for name in _TRACES)
         if not create and not is_kept:
-            raise _not_a_project(folder, repo)
+            if homes is None:
+                raise _not_a_project(folder, repo)
+            return Project(root, here, "", (), homes / _NOBODY, repo)
         ids = [_named_anew(root / CONFIG)]
     uuid, *aliases = sorted(dict.fromkeys(ids))
     home = root / KITTIFY / ".thence" if homes is None else _home(homes, (uuid, *aliases))
@@ -190,7 +194,7 @@ def _not_a_project(folder: Path, repo: Repository | None) -> NotAProject:
         cause = "no working tree is here: the repository is bare, or this is its git folder"
         hint = "go to a working tree of it, or make one: git worktree add PATH BRANCH"
     else:
-        cause = "no project was begun in this repository"
+        cause = "there is no project"
         hint = "thence work init"
     where = folder.absolute()
     return NotAProject("could not find a project at", place=where, cause=cause, hint=hint)

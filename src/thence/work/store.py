@@ -24,6 +24,8 @@ from thence.log.retrying import retriable
 from thence.replica import Replica, open_replica
 from thence.work.clock import write_clock
 from thence.work.events import aggregate_of, checked
+from thence.work.index_link import show_index
+from thence.work.plain import write_day_files
 from thence.work.project import Project, find_project
 
 if TYPE_CHECKING:
@@ -141,9 +143,13 @@ class EventStore:
         return self._replica is not None or (self.project.home / "events.jsonl").exists()
 
     def close(self) -> None:
-        """Closes the journal, and writes `clock.json` if something was appended."""
+        """Closes the journal; clock and index follow what was appended."""
         replica, self._replica = self._replica, None
         if replica is not None:
+            if self._has_appended:
+                show_index(self.project.kittify, replica)
+                if self.project.repo is None:
+                    write_day_files(self.project.root, replica.events())
             replica.close()
             if self._has_appended:
                 write_clock(self.project.kittify, replica.current_file)
