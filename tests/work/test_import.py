@@ -6,15 +6,18 @@ import pytest
 from tests.work.existing_projects import (
     DAY,
     FOLDER,
+    SECOND,
     SLUG,
     existing,
     foreign_line,
     moved,
 )
-from tests.work.repositories import commit, git, make_repository, write
+from tests.work.repositories import commit, content, git, make_repository, write
 
 from thence.work.commands.add import add
+from thence.work.commands.finalize_tasks import finalize_tasks
 from thence.work.commands.import_history import import_history
+from thence.work.commands.move_task import move_task
 from thence.work.commands.publish import publish
 from thence.work.commands.setup_spec import setup_spec
 from thence.work.commands.status import status
@@ -125,6 +128,18 @@ def test_what_could_not_be_read_is_told_with_file_and_line(tmp_path):
     assert f"not read: {DAY}:4: the line is JSON without an event_id" in result.lines
     assert lane(repo, SLUG, "WP02") == "doing", "the rest is brought"
     assert lane(repo, "030-log") == "doing"
+
+
+def test_file_in_the_folder_of_a_lane_is_gone_on_with(tmp_path):
+    repo = existing(tmp_path / "r")
+    imported(repo)
+    path = f"{FOLDER}/tasks/doing/WP02-second.md"
+    with Desk(repo, actor="ben") as desk:
+        finalize_tasks(desk, SLUG)
+        move_task(desk, "WP02", "rejected", feature=SLUG, reason="not needed")
+    assert content(repo, path) == SECOND.replace("\n---\n", "\nlane: rejected\n---\n").encode()
+    made = git(repo, "ls-tree", "-r", "--name-only", "main", f"{FOLDER}/tasks").splitlines()
+    assert [each for each in made if "WP02" in each] == [path]
 
 
 @pytest.mark.promise("L2")

@@ -15,7 +15,6 @@ from thence.core.vocabulary import WORK, work_subject
 from thence.merge.conflicts import Conflict, Judgement, judged
 from thence.merge.fold import counting
 from thence.merge.policies import slots_of
-from thence.work.foreign import linked
 from thence.work.replay import STEPS, Feature, Package, Told, said, text
 from thence.work.state import (
     DONE,
@@ -39,12 +38,11 @@ def fold(
     it the smallest id among the events is taken. Events without one belong to the project.
     """
     ordered = totally_ordered(events)
+    counted, twins = counting(ordered)
     if project_uuid is None:
         named = {event.header.project_uuid for event in ordered} - {None, *aliases}
         project_uuid = min(filter(None, named), default=None)
     replay = _Replay(project_uuid, {*aliases, None})
-    ordered = linked(ordered, replay.subject_of)
-    counted, twins = counting(ordered)
     judgement = judged(ordered, list(map(replay.subject_of, ordered)), slots_of(WORK), twins)
     for event in counted:
         replay.take(event, event.header.event_id in judgement.beaten)

@@ -5,7 +5,6 @@ write. So what is shown before an import is what stands after it.
 """
 
 import os
-from collections.abc import Iterator
 
 import msgspec
 
@@ -17,9 +16,6 @@ from thence.work.events import aggregate_of
 from thence.work.legacy import LANES, Happened, History, Unread, history_of
 from thence.work.planning import Planning
 from thence.work.tasks import parse as parse_tasks
-
-FOLDER = "tasks"
-_ENDING = ".md"
 
 
 def history_in(planning: Planning, slug: str) -> History:
@@ -41,7 +37,7 @@ def history_in(planning: Planning, slug: str) -> History:
     path = planning.path(slug, "tasks.md")
     tasks = read(path)
     files = {}
-    for name, lane in package_files(planning, None, slug):
+    for name, lane in planning.package_files(None, slug):
         data = read(name)
         if data is not None:
             files[_shown(name)] = data
@@ -50,19 +46,6 @@ def history_in(planning: Planning, slug: str) -> History:
     parsed = parse_tasks(tasks, path) if tasks is not None else None
     found = history_of(slug, meta, parsed, files, planning.branch_of(slug))
     return History(found.happened, tuple(sorted((*found.unread, *unread))))
-
-
-def package_files(planning: Planning, branch: str | None, slug: str) -> Iterator[tuple[str, str]]:
-    """Yields the paths below a feature's tasks/ that end in .md, each with the folder in it."""
-    folder = planning.path(slug, FOLDER)
-    for name in planning.names(branch, folder):
-        path = f"{folder}/{name}"
-        if name.endswith(_ENDING):
-            yield path, ""
-            continue
-        for inner in planning.names(branch, path):
-            if inner.endswith(_ENDING):
-                yield f"{path}/{inner}", name
 
 
 def as_events(history: History, project_uuid: str) -> list[Event]:

@@ -11,6 +11,7 @@ from thence.work.daylines import Splice
 from thence.work.desk import ATTEMPTS_MAX, Desk
 from thence.work.frontmatter import read, with_field
 from thence.work.naming import branch_of, worktree_of
+from thence.work.package_files import is_file_of
 from thence.work.repository import tip
 from thence.work.state import FeatureState, PackageState
 from thence.work.store import Said
@@ -111,10 +112,8 @@ def planned(desk: Desk, feature: FeatureState, wp_id: str) -> Package | None:
 def package_file(desk: Desk, feature: FeatureState, wp_id: str) -> tuple[str, bytes | None]:
     """Returns path and bytes of a package's file; empty and None if it has none."""
     branch = desk.target_of(feature)
-    folder = desk.planning.path(feature.slug, "tasks")
-    for name in desk.planning.names(branch, folder):
-        if name.startswith(f"{wp_id}-") or name == f"{wp_id}.md":
-            path = f"{folder}/{name}"
+    for path, _ in desk.planning.package_files(branch, feature.slug):
+        if is_file_of(wp_id, path):
             return path, desk.planning.read(branch, path)
     return "", None
 

@@ -12,6 +12,12 @@ def path_of(package: Package) -> str:
     return f"{FOLDER}/{package.wp_id}-{kebab(package.title)}.md"
 
 
+def is_file_of(wp_id: str, path: str) -> bool:
+    """Tells whether a path, in whatever folder, is that of a package's file."""
+    name = path.rpartition("/")[2]
+    return name.startswith(f"{wp_id}-") or name == f"{wp_id}.md"
+
+
 def render(package: Package, feature_slug: str) -> bytes:
     """Returns the file of a package in lane planned: its fields, what to do, how to move on.
 

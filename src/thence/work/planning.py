@@ -5,6 +5,8 @@ tree its files are read, half-done ones too; elsewhere what the branch holds.
 """
 
 import os
+from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 
 import msgspec
@@ -23,6 +25,8 @@ from thence.work.repository import (
 )
 
 SPECS = "kitty-specs"
+_PACKAGES = "tasks"
+_ENDING = ".md"
 _USUAL = "main"
 
 
@@ -71,10 +75,7 @@ class Planning:
 
         It is the default branch if that has them, else the one that is checked out.
         """
-        repo = self._project.repo
-        if repo is None:
-            return _USUAL
-        default, here = default_branch(repo), current_branch(repo._replace(top=self._project.root))
+        default, here = self._branches
         if default and (default == here or self.names(default, self.path(slug))):
             return default
         return here or default or _USUAL
@@ -113,6 +114,21 @@ class Planning:
                 return []
             return sorted(map(os.fsdecode, store.tree(entry.oid)))
 
+    def package_files(self, branch: str | None, slug: str) -> Iterator[tuple[str, str]]:
+        """Yields the paths below a feature's tasks/ that end in .md, each with the folder in it.
+
+        Such a folder is named after a lane, as other tools keep them.
+        """
+        folder = self.path(slug, _PACKAGES)
+        for name in self.names(branch, folder):
+            path = f"{folder}/{name}"
+            if name.endswith(_ENDING):
+                yield path, ""
+                continue
+            for inner in self.names(branch, path):
+                if inner.endswith(_ENDING):
+                    yield f"{path}/{inner}", name
+
     def meta(self, branch: str | None, slug: str) -> Meta | None:
         """Returns what a feature's meta.json says; raises PlanningError if it is no JSON."""
         path = self.path(slug, "meta.json")
@@ -128,6 +144,14 @@ class Planning:
                 cause=f"{error}",
                 hint="correct the file, or take it from an earlier commit",
             ) from error
+
+    @cached_property
+    def _branches(self) -> tuple[str | None, str | None]:
+        """The default branch, and the one that the main working tree has checked out."""
+        repo = self._project.repo
+        if repo is None:
+            return None, None
+        return default_branch(repo), current_branch(repo._replace(top=self._project.root))
 
     def _folder(self, repo: Repository, branch: str | None) -> Path | None:
         """Returns the working tree that has a branch checked out, the main one first."""

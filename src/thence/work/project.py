@@ -190,11 +190,8 @@ def _not_a_project(folder: Path, repo: Repository | None) -> NotAProject:
     if repo is None:
         cause = "neither this folder nor one above it is a git repository or holds .kittify"
         hint = "run `git init` first, or go to the project's folder"
-    elif repo.top is None:
+    else:
         cause = "no working tree is here: the repository is bare, or this is its git folder"
         hint = "go to a working tree of it, or make one: git worktree add PATH BRANCH"
-    else:
-        cause = "there is no project"
-        hint = "thence work init"
     where = folder.absolute()
     return NotAProject("could not find a project at", place=where, cause=cause, hint=hint)

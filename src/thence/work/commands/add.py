@@ -8,7 +8,6 @@ from thence.errors import HeadsMoved, PlanningError, Refused
 from thence.log.process import new_id, now
 from thence.work.daylines import Splice
 from thence.work.desk import ATTEMPTS_MAX, Desk
-from thence.work.existing import package_files
 from thence.work.naming import is_wp_id, next_wp_id, wp_id_of
 from thence.work.package_files import path_of, render
 from thence.work.planning import Meta
@@ -96,7 +95,7 @@ def _added(
 def _known(desk: Desk, found: FeatureState, branch: str, data: bytes | None) -> list[str]:
     """Returns the ids that are taken: on the board, in tasks.md, by a file."""
     planned = (each.wp_id for each in parse(data or b"", "").packages)
-    paths = (path for path, _ in package_files(desk.planning, branch, found.slug))
+    paths = (path for path, _ in desk.planning.package_files(branch, found.slug))
     files = (path.rpartition("/")[2].partition("-")[0].removesuffix(".md") for path in paths)
     taken = dict.fromkeys((*found.packages, *planned, *files))
     return sorted(wp_id for wp_id in taken if is_wp_id(wp_id))

@@ -7,7 +7,7 @@ from thence.log.process import new_id
 from thence.work.daylines import Splice
 from thence.work.dependencies import in_order
 from thence.work.desk import ATTEMPTS_MAX, Desk
-from thence.work.package_files import path_of, render
+from thence.work.package_files import is_file_of, path_of, render
 from thence.work.result import Result
 from thence.work.state import FeatureState
 from thence.work.store import Said
@@ -99,9 +99,9 @@ def _files(desk: Desk, slug: str, branch: str, packages: Sequence[Package]) -> d
         data = desk.planning.read(branch, path)
         if data is not None:
             files[path] = _as(data)
-    there = desk.planning.names(branch, desk.planning.path(slug, "tasks"))
+    there = [path for path, _ in desk.planning.package_files(branch, slug)]
     for package in packages:
-        if not any(name.startswith(f"{package.wp_id}-") for name in there):
+        if not any(is_file_of(package.wp_id, path) for path in there):
             path = desk.planning.path(slug, path_of(package))
             files[path] = _new(render(package, slug))
     return files
