@@ -1,9 +1,9 @@
 """`@with_event_store` and `@with_error_store`: a command gets the stores of its project."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import wraps
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from thence.work.refusals import ErrorStore
 from thence.work.store import EventStore
@@ -26,6 +26,15 @@ def with_event_store(command: Callable[..., _R]) -> Callable[..., _R]:
         with EventStore.at() as store:
             return command(*arguments, **{**keywords, "event_store": store})
 
+    @wraps(command)
+    async def with_store_until_it_ends(*arguments: object, **keywords: object) -> object:
+        if keywords.get("event_store") is not None:
+            return await _awaited(command(*arguments, **keywords))
+        with EventStore.at() as store:
+            return await _awaited(command(*arguments, **{**keywords, "event_store": store}))
+
+    if inspect.iscoroutinefunction(command):
+        return _hiding("event_store", cast(Callable[..., _R], with_store_until_it_ends))
     return _hiding("event_store", with_store)
 
 
@@ -38,6 +47,10 @@ def with_error_store(command: Callable[..., _R]) -> Callable[..., _R]:
         return command(*arguments, **keywords)
 
     return _hiding("error_store", with_store)
+
+
+async def _awaited(result: object) -> object:
+    return await cast(Awaitable[object], result)
 
 
 def _hiding(name: str, wrapper: Callable[..., _R]) -> Callable[..., _R]:

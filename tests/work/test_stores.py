@@ -1,0 +1,274 @@
+"""A project's journal as its programs meet it: the store, its decorators, refusals, the clock."""
+
+import asyncio
+import inspect
+import json
+import os
+import subprocess
+import sys
+
+import click
+import pytest
+from click.testing import CliRunner
+from tests.work.repositories import git, make_repository
+
+import thence
+from thence.context import VARIABLE
+from thence.core.guard import Unchanged
+from thence.errors import HeadsMoved, InvalidEvent, NotAProject
+from thence.work import ErrorStore, EventStore, Said, with_error_store, with_event_store
+from thence.work.clock import read_clock
+
+SLUG = "001-sync"
+
+
+def note(text="a note", wp_id="WP01", **more):
+    payload = {"wp_id": wp_id, "entry_type": "note", "entry_content": text}
+    return Said("HistoryAdded", payload, SLUG, **more)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return make_repository(tmp_path / "sync")
+
+
+@pytest.fixture
+def store(folder):
+    with EventStore.at(folder) as opened:
+        yield opened
+
+
+@pytest.mark.promise("P4")
+def test_all_folders_and_worktrees_of_a_project_share_one_journal(folder, tmp_path):
+    (folder / "deep" / "inner").mkdir(parents=True)
+    tree = tmp_path / "tree é"
+    git(folder, "worktree", "add", "--quiet", "--detach", tree)
+    for place in (folder, folder / "deep" / "inner", tree):
+        with EventStore.at(place) as store:
+            store.append(note(str(place)))
+            home = store.project.home
+    with EventStore.at(folder) as store:
+        assert [event.payload["entry_content"] for event in store.read()] == [
+            str(folder),
+            str(folder / "deep" / "inner"),
+            str(tree),
+        ]
+        assert store.project.home == home
+        assert home.parent == folder / ".git" / "thence"
+
+
+@pytest.mark.promise("P4")
+def test_events_of_a_store_share_a_correlation_and_those_of_an_append_a_causation(store):
+    (alone,) = store.append(note())
+    pair = store.append(note(), note(wp_id="WP02"))
+    correlations = {event.header.correlation_id for event in (alone, *pair)}
+    assert correlations == {store.correlation_id}
+    assert alone.header.causation_id is None
+    assert len({event.header.causation_id for event in pair}) == 1
+    assert pair[0].header.causation_id is not None
+
+
+def test_event_names_what_it_is_told_what_is_around_and_the_heads_of_its_subject(store):
+    (spec,) = store.append(note("spec", "WP09"))
+    (around,) = store.append(note("around", "WP08"))
+    (first,) = store.append(note("first"))
+    with thence.because(around):
+        second, third = store.append(note("second", caused_by=(spec.event_id,)), note("third"))
+    assert second.caused_by == (spec.event_id, around.event_id, first.event_id)
+    assert third.caused_by == (around.event_id, second.event_id)
+
+
+def test_cause_of_another_process_is_around_all_that_a_store_appends(store, folder):
+    (cause,) = store.append(note("cause", "WP07"))
+    handed = store.replica.environment(cause)
+    program = (
+        "from tests.work.test_stores import note\n"
+        "from thence.work import EventStore\n"
+        "with EventStore.at('.') as store: store.append(note('effect'))\n"
+    )
+    root = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
+    env = {**os.environ, **handed, "PYTHONPATH": root}
+    assert VARIABLE in handed
+    subprocess.run([sys.executable, "-c", program], cwd=folder, env=env, check=True)
+    assert store.read()[-1].caused_by == (cause.event_id,)
+
+
+def test_guard_refuses_all_that_is_appended_with_it(store):
+    store.append(note())
+    since = store.replica.position()
+    guard = Unchanged(since, {store.subject(SLUG, "WP01")})
+    store.append(note("meanwhile"))
+    with pytest.raises(HeadsMoved):
+        store.append(note("x", "WP02"), note("y", "WP03"), guard=guard)
+    assert len(store.read()) == 2
+
+
+@pytest.mark.promise("L2")
+def test_event_that_is_none_is_refused_whole(store):
+    with pytest.raises(InvalidEvent, match="entry_type"):
+        store.append(note(), Said("HistoryAdded", {"wp_id": "WP01", "entry_content": "x"}, SLUG))
+    assert store.read() == []
+
+
+def test_store_that_is_only_read_makes_no_journal(folder):
+    with EventStore.at(folder) as store:
+        assert store.read() == []
+        assert not store.is_there
+        assert not store.project.home.exists()
+
+
+@pytest.mark.promise("L6")
+def test_command_gets_its_store_without_showing_it(folder, tmp_path, monkeypatch):
+    @click.command()
+    @click.argument("text")
+    @with_event_store
+    def keep(text, event_store):
+        """Keep a note."""
+        event_store.append(note(text))
+
+    tree = tmp_path / "tree"
+    git(folder, "worktree", "add", "--quiet", "--detach", tree)
+    (folder / "inner").mkdir()
+    for place in (folder, folder / "inner", tree):
+        monkeypatch.chdir(place)
+        done = CliRunner().invoke(keep, [place.name], catch_exceptions=False)
+        assert done.exit_code == 0
+    helped = CliRunner().invoke(keep, ["--help"]).output
+    assert "store" not in helped
+    assert "Keep a note." in helped
+    with EventStore.at(folder) as store:
+        kept = [event.payload["entry_content"] for event in store.read()]
+    assert kept == ["sync", "inner", "tree"]
+
+
+@pytest.mark.promise("L6")
+def test_stores_are_hidden_from_signatures_and_callers_may_pass_their_own(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+
+    @with_error_store
+    @with_event_store
+    def command(name: str, *, event_store: EventStore, error_store: ErrorStore) -> tuple:
+        return name, event_store, error_store
+
+    assert list(inspect.signature(command).parameters) == ["name"]
+    own = EventStore.at(folder)
+    assert command("x", event_store=own)[:2] == ("x", own)
+    name, given, errors = command("x")
+    assert (name, given.project.root) == ("x", folder)
+    assert isinstance(errors, ErrorStore)
+
+
+@pytest.mark.promise("L6")
+def test_async_command_has_its_store_until_it_has_ended(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+
+    @with_event_store
+    async def command(*, event_store):
+        await asyncio.sleep(0)
+        return event_store.append(note())[0].event_id
+
+    made = asyncio.run(command())
+    assert inspect.iscoroutinefunction(command)
+    assert read_clock(folder / ".kittify").value == 1, "it was closed behind the command"
+    with EventStore.at(folder) as store:
+        assert [event.event_id for event in store.read()] == [made]
+
+
+@pytest.mark.promise("L6")
+def test_command_outside_of_a_project_says_so(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(NotAProject):
+        with_event_store(lambda event_store: None)()
+
+
+@pytest.mark.promise("L8")
+def test_refusals_are_lines_of_their_day_the_newest_first(folder):
+    errors = ErrorStore.at(folder)
+    for number in range(3):
+        errors.add(
+            "subtasks_open",
+            entity_id=f"{SLUG}/WP0{number}",
+            attempted_operation="move-task",
+            reason="T001 is open",
+            context={"remedy": "tick it"},
+        )
+    (day,) = (folder / ".kittify" / "errors").iterdir()
+    with day.open("ab") as file:
+        file.write(b"another program's line\n")
+    found = errors.recent(2)
+    assert [record.entity_id for record in found] == [f"{SLUG}/WP02", f"{SLUG}/WP01"]
+    assert day.name == f"{found[0].timestamp[:10]}.jsonl"
+    assert set(json.loads(day.read_bytes().splitlines()[0])) == {
+        "error_id",
+        "error_type",
+        "entity_id",
+        "attempted_operation",
+        "reason",
+        "timestamp",
+        "context",
+    }
+
+
+def test_reason_of_any_length_makes_one_line(folder):
+    errors = ErrorStore.at(folder)
+    errors.add("x", entity_id="y", attempted_operation="z", reason="é\n" * 100_000)
+    (day,) = (folder / ".kittify" / "errors").iterdir()
+    assert day.read_bytes().count(b"\n") == 1
+    assert errors.recent()[0].reason.startswith("é\n")
+
+
+@pytest.mark.promise("L4")
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        None,
+        b"",
+        b"no JSON",
+        b'{"value":-5,"node_id":"0123456789ab","last_updated":"x"}',
+        b'{"value":9007199254740991,"node_id":"0123456789ab","last_updated":"2027-01-01"}',
+    ],
+    ids=["lost", "empty", "corrupt", "negative", "far ahead"],
+)
+def test_clock_goes_on_from_the_journal_whatever_stands_in_its_file(folder, spoilt):
+    path = folder / ".kittify" / "clock.json"
+    with EventStore.at(folder) as store:
+        (first,) = store.append(note())
+    assert (first.lamport_clock, first.seq) == (1, 1)
+    assert read_clock(folder / ".kittify").value == 1
+    path.unlink() if spoilt is None else path.write_bytes(spoilt)
+    with EventStore.at(folder) as store:
+        (second,) = store.append(note())
+    assert (second.lamport_clock, second.seq) == (2, 2)
+    told = read_clock(folder / ".kittify")
+    assert (told.value, told.node_id) == (2, second.node_id)
+
+
+@pytest.mark.promise("L4")
+def test_folder_in_the_place_of_the_clock_changes_nothing(folder):
+    (folder / ".kittify" / "clock.json").mkdir(parents=True)
+    with EventStore.at(folder) as store:
+        store.append(note())
+    with EventStore.at(folder) as store:
+        assert store.append(note())[0].lamport_clock == 2
+
+
+@pytest.mark.promise("L4")
+def test_clock_holds_the_last_value_of_commands_that_end_at_once(folder):
+    program = (
+        "import sys\n"
+        "from tests.work.test_stores import note\n"
+        "from thence.work import EventStore\n"
+        "with EventStore.at('.') as store:\n"
+        "    for number in range(20): store.append(note(str(number)))\n"
+    )
+    root = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
+    env = {**os.environ, "PYTHONPATH": root}
+    EventStore.at(folder).close()
+    running = [
+        subprocess.Popen([sys.executable, "-c", program], cwd=folder, env=env) for _ in range(4)
+    ]
+    assert [process.wait(60) for process in running] == [0] * 4
+    with EventStore.at(folder) as store:
+        clocks = [event.lamport_clock for event in store.read()]
+    assert clocks == list(range(1, 81))
+    assert read_clock(folder / ".kittify").value == 80
