@@ -1,5 +1,6 @@
 """What is found out of a repository, in every shape that people keep one in."""
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -181,3 +182,14 @@ def test_branch_that_a_stacked_rebase_will_move_is_in_use(tmp_path):
     commit(top, {"b": "1\n"})
     git(top, "rebase", "--update-refs", "main", check=False)
     assert rebase_of(repository(top), "middle") == top / ".git"
+
+
+def test_worktree_that_is_just_being_made_is_waited_for(tmp_path):
+    folder = make_repository(tmp_path / "r")
+    git(folder, "worktree", "add", "--quiet", "--detach", tmp_path / "tree")
+    told = folder / ".git" / "worktrees" / "tree" / "commondir"
+    hidden = told.with_name("hidden")
+    told.rename(hidden)
+    told.write_bytes(b"")  # as `git worktree add` leaves it for a moment
+    threading.Timer(0.1, lambda: hidden.replace(told)).start()
+    assert len(checkouts(repository(folder))) == 2

@@ -90,9 +90,7 @@ class Desk:
         """Takes in what others have merged, reads the journal and folds it."""
         self._take_in()
         events = self._read()
-        untold = self._untold(events)
-        if untold and self.say(*untold):
-            self._read()
+        self._tell_untold(events)
         return self.board
 
     def _read(self) -> list[Event]:
@@ -101,15 +99,25 @@ class Desk:
         self.board = fold(self._events, self.project.uuid, self.project.aliases)
         return self._events
 
-    def _untold(self, events: Sequence[Event]) -> list[Said]:
-        """Returns the beginnings of packages whose branch is there though nobody told of it."""
+    def _tell_untold(self, events: Sequence[Event]) -> None:
+        """Tells the beginnings of packages whose branch is there though nobody told of it.
+
+        A branch is made after its beginning was told: so the branches are listed before the
+        journal is read that decides.
+        """
         packages = (p for each in self.board.features.values() for p in each.packages.values())
         if self.project.repo is None or all(
             package.lane != PLANNED or package.workspace for package in packages
         ):
-            return []
-        said = untold_branches(self.board, events, list(branches(self.project.repo)), ACTOR)
-        return [] if self.pending else said
+            return
+        names = list(branches(self.project.repo))
+        if not untold_branches(self.board, events, names, ACTOR):
+            return
+        said = untold_branches(self.board, self._read(), names, ACTOR)
+        subjects = {self.store.subject(one.feature, one.payload["wp_id"]) for one in said[::2]}
+        with suppress(HeadsMoved):
+            if said and self.say(*said, guard=Unchanged(self.since, subjects)):
+                self._read()
 
     def _make_good(self, moves: dayfiles.Moves) -> None:
         """Appends what earlier commands could not tell, and left in the commits of branches."""
@@ -183,6 +191,15 @@ class Desk:
     def not_imported(self) -> list[str]:
         """Returns the features that have planning files, and nothing in the log."""
         return [slug for slug in self.planning.slugs() if slug not in self.board.features]
+
+    def check_committer(self) -> None:
+        """Raises GitFailed if git knows nobody who commits: better before anything is told."""
+        if self.project.repo is not None:
+            doing, hint = (
+                "could not commit in",
+                "git config user.name and user.email say who commits",
+            )
+            self.repo.git.run("var", "GIT_COMMITTER_IDENT", doing=doing, hint=hint)
 
     def branch_here(self) -> str:
         """Returns the branch of the main working tree, which new features go to.

@@ -1,6 +1,7 @@
 """What there is to know of a git repository before anything in it is changed."""
 
 import os
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -8,6 +9,8 @@ from typing import NamedTuple
 from thence.work.git import Git
 
 HEADS = "refs/heads/"
+_LISTINGS_MAX = 100
+_PAUSE_S = 0.01
 _BARE = b"true"
 # a file or folder in a checkout's own git folder, and the operation that keeps it there
 _OPERATIONS = (
@@ -130,8 +133,7 @@ def is_ancestor(repo: Repository, older: str, newer: str) -> bool:
 
 def checkouts(repo: Repository) -> tuple[Checkout, ...]:
     """Returns every working tree of the repository, the main one first; a bare one has none."""
-    arguments = ("worktree", "list", "--porcelain", "-z")
-    out = repo.git.run(*arguments, doing="could not list the worktrees of")
+    out = _listed(repo)
     linked = dict(_linked(repo.common))
     entries = (entry.split("\0") for entry in os.fsdecode(out).split("\0\0") if entry)
     return tuple(
@@ -139,6 +141,22 @@ def checkouts(repo: Repository) -> tuple[Checkout, ...]:
         for number, entry in enumerate(entries)
         if "bare" not in entry
     )
+
+
+def _listed(repo: Repository) -> bytes:
+    """Returns the worktrees as git lists them; one that is being made is waited for.
+
+    Git gives up on a worktree whose folder it finds half made, or half taken away.
+    """
+    arguments = ("worktree", "list", "--porcelain", "-z")
+    for _ in range(_LISTINGS_MAX):
+        answer = repo.git.ask(*arguments)
+        if answer.status == 0 or "failed to read" not in answer.words:
+            break
+        time.sleep(_PAUSE_S)
+    if answer.status:
+        raise repo.git.failed(answer, arguments, doing="could not list the worktrees of")
+    return answer.out
 
 
 def checkouts_of(trees: Sequence[Checkout], branch: str) -> tuple[Checkout, ...]:

@@ -42,6 +42,7 @@ def add(
             cause="its title is empty",
             hint='thence work add "what is to be done"',
         )
+    desk.check_committer()
     found, package = _added(desk, feature, Package("", title, owns=_paths(owns)), after)
     branch = desk.target_of(found)
     desk.watch(branch)

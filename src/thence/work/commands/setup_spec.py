@@ -39,6 +39,7 @@ def setup_spec(
             cause="its title is empty",
             hint='thence work setup-spec "Sync in the background"',
         )
+    desk.check_committer()
     branch = desk.branch(target_branch)
     with held(desk.shared / "features.lock"):
         desk.look()

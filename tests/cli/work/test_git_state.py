@@ -1,0 +1,184 @@
+"""What the user has staged and half done is the same before and after each command."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from tests.cli.installed import THENCE, environment, thence
+from tests.cli.work.test_guards import SLUG, TASKS, done, work
+from tests.work.repositories import commit, git, make_repository
+
+ROUNDS = 12
+
+
+@pytest.fixture
+def project(tmp_path):
+    folder = make_repository(tmp_path / "sync é", {"a.txt": "a\n", "b.txt": "b\n"})
+    done(folder, "init")
+    done(folder, "setup-spec", "Sync")
+    (folder / "kitty-specs" / SLUG / "tasks.md").write_bytes(TASKS)
+    done(folder, "finalize-tasks")
+    return folder
+
+
+def patches(folder):
+    return git(folder, "diff"), git(folder, "diff", "--cached")
+
+
+def test_staged_and_half_done_work_stays_through_a_whole_feature(project):
+    (project / "a.txt").write_text("staged\n")
+    git(project, "add", "a.txt")
+    (project / "a.txt").write_text("staged, and half done\n")
+    (project / "b.txt").write_text("half done\n")
+    (project / "new.txt").write_text("staged anew\n")
+    git(project, "add", "new.txt")
+    (project / "loose.txt").write_text("never added\n")
+    before = patches(project)
+    worktree = Path(done(project, "implement", "WP01")["worktree"])
+    commit(worktree, {"outbox.py": "kept\n"})
+    for command in (
+        ("mark-status", "T001"),
+        ("move-task", "WP01", "--to", "for_review"),
+        ("add", "One more"),
+        ("merge", "WP01"),
+        ("accept", "WP01"),
+        ("publish",),
+    ):
+        done(project, *command, *(() if command[0] == "publish" else ("--feature", SLUG)))
+        assert patches(project) == before, command
+    assert (project / "loose.txt").read_text() == "never added\n"
+    assert (project / "outbox.py").read_text() == "kept\n"
+
+
+def test_operation_of_the_user_is_waited_for_and_the_event_is_kept(project):
+    git(project, "checkout", "--quiet", "-b", "side")
+    commit(project, {"a.txt": "side\n"})
+    git(project, "checkout", "--quiet", "main")
+    commit(project, {"a.txt": "main\n"})
+    git(project, "merge", "side", check=False)
+    tip = git(project, "rev-parse", "main")
+    ended, told = work(project, "move-task", "WP03", "--to", "doing")
+    assert (ended.code, told["commit"]) == (0, None)
+    assert "a merge is under way" in ended.err
+    assert git(project, "rev-parse", "main") == tip
+    git(project, "merge", "--abort")
+    assert done(project, "publish")["commit"]
+    path = next((project / ".kittify" / "events").glob("*.jsonl"))
+    assert told["events"][0] in path.read_text()
+
+
+def test_hook_that_tells_something_does_it_from_within_git(project):
+    worktree = Path(done(project, "implement", "WP01", "--actor", "ada")["worktree"])
+    hook = project / ".git" / "hooks" / "post-commit"
+    hook.write_text(f"#!/bin/sh\nexec '{THENCE}' work add-history WP01 'it was committed' -q\n")
+    hook.chmod(0o755)
+    commit(worktree, {"outbox.py": "kept\n"})
+    events = thence("log", "--type", "HistoryAdded", "--json", cwd=project).out.splitlines()
+    assert [json.loads(line)["payload"]["entry_content"] for line in events] == ["it was committed"]
+    done(project, "mark-status", "T001")
+    events = thence("log", "--type", "HistoryAdded", "--json", cwd=project).out.splitlines()
+    assert len(events) == 1, "commits of ours run no hooks"
+
+
+@pytest.mark.promise("L14")
+def test_of_many_who_begin_one_package_at_once_one_gets_it(project):
+    running = [
+        subprocess.Popen(
+            [THENCE, "work", "implement", "WP01", "--actor", f"agent-{number}", "--json"],
+            cwd=project,
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        for number in range(6)
+    ]
+    told = [json.loads(process.communicate(timeout=100)[0]) for process in running]
+    assert sorted(process.returncode for process in running) == [0, 1, 1, 1, 1, 1]
+    guards = {each["error"]["guard"] for each in told if "error" in each}
+    assert guards <= {"moved_meanwhile", "not_in_lane", "not_its_agent"}
+    events = thence("log", "--type", "WPStatusChanged", "--json", cwd=project).out.splitlines()
+    assert len(events) == 1
+
+
+def test_thirty_two_packages_are_begun_at_once_each_in_its_worktree(project):
+    tasks = "".join(f"## Work Package WP{number:02}: Part {number}\n\n" for number in range(1, 33))
+    done(project, "setup-spec", "Many")
+    (project / "kitty-specs" / "002-many" / "tasks.md").write_text(tasks)
+    done(project, "finalize-tasks", "--feature", "2")
+    running = [
+        subprocess.Popen(
+            [THENCE, "work", "implement", f"WP{number:02}", "--feature", "2", "--json"],
+            cwd=project,
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        for number in range(1, 33)
+    ]
+    told = [json.loads(process.communicate(timeout=100)[0]) for process in running]
+    assert [each["error"] for each in told if "error" in each] == []
+    for number in range(1, 33):
+        name = f"002-many-WP{number:02}"
+        worktree = project / ".worktrees" / name
+        assert git(worktree, "branch", "--show-current") == name
+        assert git(worktree, "status", "--porcelain") == ""
+    board = done(project, "status", "--feature", "2")["features"][0]
+    assert len(board["lanes"]["doing"]) == 32
+
+
+def test_nobody_to_commit_as_is_told_before_anything_is_begun(project):
+    git(project, "config", "--unset", "user.name")
+    git(project, "config", "user.useConfigOnly", "true")
+    events = thence("log", "--json", cwd=project).out
+    nobody = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_AUTHOR_NAME": "", "GIT_COMMITTER_NAME": ""}
+    for command in (("setup-spec", "More"), ("add", "More")):
+        ended = thence("work", *command, "--json", cwd=project, env=nobody)
+        assert ended.code == 1
+        assert "user.name" in ended.json["error"]["hint"]
+    begun = thence("log", "--json", cwd=project).out.removeprefix(events).splitlines()
+    assert {json.loads(line)["event_type"] for line in begun} == {"ErrorLogged"}
+
+
+def test_command_killed_at_any_moment_is_made_whole_by_the_next(project, tmp_path):
+    seed = random.randrange(2**32)
+    chance = random.Random(seed)
+    for number in range(ROUNDS):
+        folder = shutil.copytree(project, tmp_path / f"round-{number}", symlinks=True)
+        worktree = folder / ".worktrees" / f"{SLUG}-WP01"
+        killed(folder, chance, "implement", "WP01", "--actor", "ada")
+        done(folder, "implement", "WP01", "--actor", "ada")
+        assert git(worktree, "branch", "--show-current") == f"{SLUG}-WP01", f"seed {seed}"
+        commit(worktree, {"outbox.py": "kept\n"})
+        killed(folder, chance, "mark-status", "T001", "--actor", "ada")
+        done(folder, "mark-status", "T001", "--actor", "ada")
+        killed(folder, chance, "merge", "WP01", "--actor", "ada")
+        done(folder, "merge", "WP01", "--actor", "ada")
+        done(folder, "accept", "WP01")
+        (feature,) = done(folder, "status")["features"]
+        assert [each["wp_id"] for each in feature["lanes"]["done"]] == ["WP01"], f"seed {seed}"
+        assert (folder / "outbox.py").read_text() == "kept\n"
+        assert b"- [x] T001" in (folder / "kitty-specs" / SLUG / "tasks.md").read_bytes()
+        assert git(folder, "status", "--porcelain") == "", f"seed {seed}"
+        assert thence("verify", cwd=folder).code == 0
+        shutil.rmtree(folder)
+
+
+def killed(folder, chance, *arguments):
+    """Start a command and kill it, with what it started, at some moment of its life."""
+    process = subprocess.Popen(
+        [THENCE, "work", *arguments],
+        cwd=folder,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    time.sleep(chance.uniform(0.05, 0.5))
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
