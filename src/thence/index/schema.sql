@@ -2,7 +2,8 @@
 -- All of it can be made again from the segments, so nothing here is ever migrated.
 
 -- schema, log_id, vocabulary; made: by chance, another one in each index; events: how many there
--- are; commits: how often it was written to
+-- are; commits: how often it was written to; moves: how often events that were there got other
+-- places or lines
 CREATE TABLE meta (key TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
 
 -- nodes, types, streams, subjects, actors: each text once; 0 is the empty one
