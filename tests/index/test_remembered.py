@@ -1,16 +1,13 @@
 """What `where` has found is told again, with what has arrived since."""
 
 import os
-import tempfile
 from array import array
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from tests.events import OTHER_NODE, line_of, new_id
-from tests.index.asked import filters, lines, matching, read
+from tests.index.asked import matching, read
 from tests.index.logs import add, index_of
 
 from thence.core.filter import Filter
@@ -170,51 +167,3 @@ def test_answer_of_fewer_events_takes_the_place_of_none_of_more():
     assert remembered.get(State(1, 1, 9), ASKED) == found([1, 2], 9)
     assert remembered.get(State(1, 1, 10), ASKED) == found([1, 2], 9)
     assert remembered.get(State(1, 1, 8), ASKED) is None  # its reader sees fewer than were found
-
-
-@pytest.mark.promise("Q7")
-@pytest.mark.parametrize(
-    "line",
-    [
-        line_of({"n": 9}, seq=50, lamport_clock=99),
-        line_of({"n": 9}, node_id=OTHER_NODE, lamport_clock=7),
-    ],
-    ids=["behind all", "between others"],
-)
-def test_first_page_of_a_log_that_has_grown_reads_only_what_arrived(log, line):
-    index, folder = log
-    first = page(index, ASKED, limit=4)
-    # lines in the middle break, unseen: whoever read them again would find fewer events
-    segment = folder / "events.jsonl"
-    all_lines = segment.read_bytes().splitlines(keepends=True)
-    broken = [each.replace(b'"n":', b'"m":') for each in all_lines[10:30]]
-    segment.write_bytes(b"".join([*all_lines[:10], *broken, *all_lines[30:]]))
-    add(folder, [line])
-    grown = page(index, ASKED, limit=4, offset=17)
-    assert grown.total == count(index, ASKED) == 21
-    assert page(index, ASKED, limit=2, cursor=first.next_cursor, descending=False).total == 20
-    index.remembered = Remembered()
-    assert count(index, ASKED) == 11
-
-
-@pytest.mark.promise("Q2")
-@settings(max_examples=100, deadline=None)
-@given(
-    drawn=st.lists(lines(12), min_size=2, max_size=6),
-    filter=filters,
-    limit=st.integers(1, 8),
-    descending=st.booleans(),
-)
-def test_answers_remembered_while_a_log_grows_are_those_of_a_reading(
-    drawn, filter, limit, descending
-):
-    asked = filter if filter.where else ASKED
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        with index_of(folder) as index:
-            for some in drawn:
-                add(folder, some)
-                due = matching(read(folder), asked, descending)
-                first = page(index, asked, limit=limit, descending=descending)
-                assert list(first.events) == due[:limit]
-                assert first.total == count(index, asked) == len(due)
