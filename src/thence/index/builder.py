@@ -205,6 +205,12 @@ class Builder:
             " ON CONFLICT DO UPDATE SET events = events + excluded.events",
             [(*key, sign * count) for key, count in counted.items()],
         )
+        subjects = Counter(row[7] for row in rows if row[7] is not None and row[7] is not NULL)
+        self._db.executemany(
+            "INSERT INTO subject_tallies VALUES (?, ?)"
+            " ON CONFLICT DO UPDATE SET events = events + excluded.events",
+            [(subject, sign * count) for subject, count in subjects.items()],
+        )
 
     def _contest(self, entry: Entry, row: Row) -> None:
         """Serves another line of an id if it comes before the one that is served."""

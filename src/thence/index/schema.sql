@@ -60,6 +60,9 @@ CREATE TABLE tallies (
     PRIMARY KEY (type, actor)
 ) WITHOUT ROWID;
 
+-- how many events there are of each subject
+CREATE TABLE subject_tallies (subject INTEGER PRIMARY KEY, events INTEGER NOT NULL);
+
 -- stretches of 2^23 places: how many events stand there, how many have a turn and a time, and
 -- values that none of them passes
 CREATE TABLE shelves (
@@ -77,6 +80,12 @@ CREATE TABLE shelves (
 CREATE TABLE shelf_names (
     shelf INTEGER NOT NULL, kind INTEGER NOT NULL, name INTEGER NOT NULL, events INTEGER NOT NULL,
     PRIMARY KEY (shelf, kind, name)
+) WITHOUT ROWID;
+
+-- how many events of a type and an actor stand there; none without an actor
+CREATE TABLE shelf_pairs (
+    shelf INTEGER NOT NULL, type INTEGER NOT NULL, actor INTEGER NOT NULL, events INTEGER NOT NULL,
+    PRIMARY KEY (shelf, type, actor)
 ) WITHOUT ROWID;
 
 -- the first bad lines of the log, told where an event would be served
