@@ -86,6 +86,12 @@ def told(index: Index) -> dict[str, Any]:
                     " one.id = type JOIN names other ON other.id = actor WHERE events"
                 )
             },
+            "subjects": dict(
+                rows(
+                    "SELECT text, events FROM subject_tallies JOIN names ON id = subject"
+                    " WHERE events"
+                )
+            ),
             "bad": rows("SELECT coalesce(sum(bad_lines), 0) FROM segments")[0][0],
         }
 
@@ -113,6 +119,9 @@ def shelved(connection: sqlite3.Connection) -> None:
             assert all(first <= value <= last for value in there)
     found = connection.execute("SELECT * FROM shelf_names WHERE events").fetchall()
     assert {row[:3]: row[3] for row in found} == names
+    pairs = Counter((row[0] >> SHELF_BITS, row[3], row[5]) for row in rows if row[5] is not None)
+    found = connection.execute("SELECT * FROM shelf_pairs WHERE events").fetchall()
+    assert {row[:3]: row[3] for row in found} == pairs
 
 
 def due(folder: Path, vocabulary: Vocabulary = PLAIN) -> dict[str, Any]:
@@ -129,6 +138,7 @@ def due(folder: Path, vocabulary: Vocabulary = PLAIN) -> dict[str, Any]:
         "cause rows": len(causes),
         "waiting": pairs - causes,
         "tallies": Counter((event.event_type, event.actor or "") for event in events),
+        "subjects": Counter(event.subject for event in events if event.subject is not None),
         "bad": sum(not isinstance(line.content, Event) for line in lines),
     }
 

@@ -241,15 +241,3 @@ def test_widest_page_holds_everything(pages):
     assert (len(found.events), found.has_more, found.next_cursor) == (9, False, None)
     assert pages(offset=2**63 - 1).events == ()
     assert pages(offset=2**63 - 1).total == 9
-
-
-def test_where_of_a_large_log_is_judged_in_batches(tmp_path):
-    payloads = [{"n": n, "text": "x" * 100_000} for n in range(100)]
-    with open_replica(tmp_path) as log:
-        log.append_many([{"event_type": "a", "payload": payload} for payload in payloads])
-    with Index(OS_DISK, tmp_path, PLAIN) as index:
-        index.freshen()
-        filter = Filter.of(where="n >= 40 and n < 70")
-        found = page(index, filter, limit=10, offset=15)
-        assert [event.payload["n"] for event in found.events] == list(range(55, 65))
-        assert found.total == count(index, filter) == 30

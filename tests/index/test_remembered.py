@@ -1,6 +1,7 @@
-"""What `where` has found is told again only while nothing has changed."""
+"""What `where` has found is told again, with what has arrived since."""
 
 import os
+from array import array
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,15 @@ from tests.index.logs import add, index_of
 from thence.core.filter import Filter
 from thence.index.database import Index
 from thence.index.query import count, page
-from thence.index.remembered import ANSWERS_MAX, PLACES_MAX, Remembered, found
+from thence.index.remembered import (
+    ANSWERS_MAX,
+    PLACES_MAX,
+    Found,
+    Remembered,
+    State,
+    found,
+    state,
+)
 
 ASKED = Filter.of(where="n > 3")
 
@@ -102,8 +111,20 @@ def test_second_page_reads_no_more_than_its_own_events(log):
 
 
 def test_places_beyond_the_bound_are_counted_and_not_kept():
-    assert found(range(PLACES_MAX)).places is not None
-    assert found(range(PLACES_MAX + 1)) == (PLACES_MAX + 1, None)
+    assert found(range(PLACES_MAX), 1).places is not None
+    assert found(range(PLACES_MAX + 1), 1) == (PLACES_MAX + 1, None, 1)
+    most = found(range(PLACES_MAX - 1), 1).grown([PLACES_MAX], 2)
+    assert most.places is not None
+    assert most.grown([PLACES_MAX + 1], 3) == (PLACES_MAX + 1, None, 3)
+    assert most.grown([7, 8], 3).grown([9], 4) == (PLACES_MAX + 3, None, 4)
+
+
+def test_places_that_come_behind_or_between_others_are_kept_in_order():
+    first = found([10, 20], 5)
+    assert first.grown([30, 40], 7) == (4, array("q", [10, 20, 30, 40]), 7)
+    assert first.grown([30, 15, 5], 8) == (5, array("q", [5, 10, 15, 20, 30]), 8)
+    assert found([], 5).grown([3, 1], 6) == (2, array("q", [1, 3]), 6)
+    assert first == (2, array("q", [10, 20]), 5)
 
 
 @pytest.mark.promise("Q2")
@@ -112,8 +133,9 @@ def test_pages_of_more_places_than_are_kept_are_found_by_reading(tmp_path):
     with index_of(tmp_path / "log") as index:
         add(tmp_path / "log", [line_of(seq=at, lamport_clock=at) for at in range(1, 31)])
         whole = page(index, asked)
-        (key,) = index.remembered._answers
-        index.remembered.put(*key, found(range(PLACES_MAX + 1))._replace(total=30))
+        now = index.answer(state)
+        index.remembered = Remembered()
+        index.remembered.put(now, asked, Found(30, None, 30))
         for descending in (False, True):
             turned = whole.events[::-1] if descending else whole.events
             behind = page(index, asked, offset=7, limit=5, descending=descending)
@@ -121,14 +143,27 @@ def test_pages_of_more_places_than_are_kept_are_found_by_reading(tmp_path):
             cursor = behind.next_cursor
             last = page(index, asked, cursor=cursor, limit=99, descending=descending)
             assert last.events == turned[12:]
+        add(tmp_path / "log", [line_of(seq=99, lamport_clock=99)])
+        assert count(index, asked) == 31
 
 
-def test_answers_of_another_state_and_the_oldest_are_forgotten():
+def test_answers_whose_places_are_others_by_now_and_the_oldest_are_forgotten():
     remembered = Remembered()
+    now = State(1, 1, 9)
     for turn in range(ANSWERS_MAX + 3):
-        remembered.put((1, 1), Filter(turn_first=turn), found([turn]))
-    known = [remembered.get((1, 1), Filter(turn_first=turn)) for turn in range(ANSWERS_MAX + 3)]
+        remembered.put(now, Filter(turn_first=turn), found([turn], 9))
+    known = [remembered.get(now, Filter(turn_first=turn)) for turn in range(ANSWERS_MAX + 3)]
     assert [each is None for each in known] == [True] * 3 + [False] * ANSWERS_MAX
-    remembered.put((1, 2), ASKED, found([]))
-    assert remembered.get((1, 1), Filter(turn_first=9)) is None
-    assert remembered.get((1, 2), ASKED) == (0, found([]).places)
+    assert remembered.get(State(2, 1, 9), Filter(turn_first=9)) is None
+    remembered.put(State(1, 2, 9), ASKED, found([], 9))
+    assert remembered.get(now, Filter(turn_first=9)) is None
+    assert remembered.get(State(1, 2, 9), ASKED) == (0, array("q"), 9)
+
+
+def test_answer_of_fewer_events_takes_the_place_of_none_of_more():
+    remembered = Remembered()
+    remembered.put(State(1, 1, 9), ASKED, found([1, 2], 9))
+    remembered.put(State(1, 1, 8), ASKED, found([1], 8))
+    assert remembered.get(State(1, 1, 9), ASKED) == found([1, 2], 9)
+    assert remembered.get(State(1, 1, 10), ASKED) == found([1, 2], 9)
+    assert remembered.get(State(1, 1, 8), ASKED) is None  # its reader sees fewer than were found

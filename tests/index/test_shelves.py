@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,6 @@ from tests.index.logs import add, fits, index_of
 
 from thence.core.filter import Filter
 from thence.index.database import Index
-from thence.index.page import Page
 from thence.index.places import STRIDE
 from thence.index.query import count, page
 from thence.index.shelving import SHELF_BITS
@@ -229,8 +229,32 @@ def test_page_takes_no_more_steps_of_a_log_four_times_as_long(tmp_path):
         assert long - short < 6 * SHELF_EVENTS, (name, short, long)
 
 
-def steps(index: Index, ask: Callable[[], Page]) -> int:
-    """Returns how many hundred steps SQLite takes for a page, times a hundred."""
+@pytest.mark.promise("Q7")
+def test_totals_take_no_more_steps_of_a_log_four_times_as_long(tmp_path):
+    subject = Filter(subjects=("o/2",))
+    pair = Filter(types=("b",), actors=("eve", "ben"))
+    folder = tmp_path / "log"
+    spanned = Filter(types=pair.types, actors=pair.actors, turn_first=3)
+    taken = []
+    with index_of(folder) as index:
+        for first, end in ((0, EVENTS), (EVENTS, 4 * EVENTS)):
+            add(folder, lines(first, end))
+            index.freshen()
+            ways = (
+                partial(page, index, subject, limit=100),
+                partial(count, index, spanned),
+                partial(page, index, pair, limit=100, offset=end // 6),
+            )
+            taken.append([steps(index, way) for way in ways])
+    of_subject, of_span, of_pair = (long - short for short, long in zip(*taken, strict=True))
+    assert of_subject < SHELF_EVENTS // 4
+    # at the ends of a span events are looked at; how many lie between makes hardly a difference
+    assert of_span < 6 * SHELF_EVENTS
+    assert of_pair < 6 * SHELF_EVENTS
+
+
+def steps(index: Index, ask: Callable[[], object]) -> int:
+    """Returns how many hundred steps SQLite takes for an answer, times a hundred."""
     done = 0
 
     def step() -> None:

@@ -141,10 +141,15 @@ class Builder:
         due = given(self._db, keys)
         if due is None:
             renumber(self._db, len(keys))
+            self._moved()
             places |= self._places_of(places)
             due = given(self._db, keys)
             assert due is not None
         return due
+
+    def _moved(self) -> None:
+        """Notes that events which were there stand elsewhere, or are served otherwise, by now."""
+        self._db.execute("UPDATE meta SET value = value + 1 WHERE key = 'moves'")
 
     def _places_of(self, ids: Iterable[str]) -> dict[str, int]:
         """Finds where the events of some ids stand; an id that isn't there is left out."""
@@ -200,6 +205,12 @@ class Builder:
             " ON CONFLICT DO UPDATE SET events = events + excluded.events",
             [(*key, sign * count) for key, count in counted.items()],
         )
+        subjects = Counter(row[7] for row in rows if row[7] is not None and row[7] is not NULL)
+        self._db.executemany(
+            "INSERT INTO subject_tallies VALUES (?, ?)"
+            " ON CONFLICT DO UPDATE SET events = events + excluded.events",
+            [(subject, sign * count) for subject, count in subjects.items()],
+        )
 
     def _contest(self, entry: Entry, row: Row) -> None:
         """Serves another line of an id if it comes before the one that is served."""
@@ -219,6 +230,7 @@ class Builder:
         self._db.execute("DELETE FROM causes WHERE child = :place", {"place": place})
         self._db.execute("DELETE FROM waiting WHERE child = :place", {"place": place})
         self._tally([place], [served], -1)
+        self._moved()
         move(self._db, place, due)
         columns = ", ".join(f"{name} = ?" for name in _COLUMNS)
         self._db.execute(f"UPDATE events SET {columns} WHERE place = ?", [*row, due])

@@ -36,7 +36,7 @@ class Index:
 
     `cache` is the user's cache folder: there the index of a log lies that can't be written
     to; without one, and where that can't be written either, it is kept in memory. What making
-    it costs is added to `builds`; what took long to find is `remembered`, until the log has grown.
+    it costs is added to `builds`; what took long to find is `remembered`.
     """
 
     def __init__(

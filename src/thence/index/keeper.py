@@ -24,7 +24,7 @@ from thence.log.identity import read_info
 from thence.log.reading import reading
 from thence.log.segment import own_folder
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 WAIT_S = 10.0
 BUSY_S = 2.0
 # where SQLite's shared memory does not reach other hosts, or nowhere
@@ -256,7 +256,8 @@ class Keeper:
         connection.execute("BEGIN")
         load(self._disk, self._folder, self._vocabulary, connection, beat)
         count = connection.execute("SELECT count(*) FROM events").fetchone()[0]
-        named = {**self._name(), "made": noise_bits(62), "commits": 0, "events": count}
+        named = {**self._name(), "made": noise_bits(62), "commits": 0, "moves": 0}
+        named["events"] = count
         connection.executemany("INSERT INTO meta VALUES (?, ?)", named.items())
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         connection.execute("COMMIT")

@@ -166,6 +166,10 @@ class _Loading:
         for statement in statements("indexes.sql"):
             if "INDEX effects" in statement:
                 self._db.execute(statement)
+        self._db.execute(
+            "INSERT INTO subject_tallies SELECT subject, count(*) FROM events"
+            " WHERE subject IS NOT NULL GROUP BY subject"
+        )
         self._db.executemany(
             "INSERT INTO tallies VALUES (?, ?, ?)"
             " ON CONFLICT DO UPDATE SET events = events + excluded.events",

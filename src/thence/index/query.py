@@ -2,35 +2,23 @@
 
 The cost of a page does not depend on the size of the log: it is found from where the page
 before ended, or by arithmetic, or in the index of a column; a total and an offset by what is
-tallied. What `where` asks is judged on the events themselves, a batch at a time, over what
-the columns leave: all of them for a first page, which is remembered until the log has grown.
+tallied. What `where` asks is found by reading events, and remembered.
 """
 
 import sqlite3
-from bisect import bisect_left
-from collections.abc import Iterator, Sequence
-from itertools import accumulate, islice
+from collections.abc import Sequence
 from typing import Unpack
 
 from thence.core.event import Event
 from thence.core.filter import Filter
 from thence.index.cursor import Key
 from thence.index.database import Index
-from thence.index.judging import judge
-from thence.index.lines import Extent
 from thence.index.lookup import events_at
+from thence.index.matching import matched, some_matched
 from thence.index.page import Page, Paging, Wanted
-from thence.index.remembered import Found, found, state
-from thence.index.selection import NUMBER_MAX, selection
+from thence.index.selection import selection
 from thence.index.shelves import named
 from thence.index.stretch import Stretch, behind, counts, stretch, tallied
-
-BATCH_EVENTS = 1_000
-BATCH_BYTES = 4 * 1024 * 1024
-
-# place, and where the line lies; the id of another tool's line, which has no checksum
-Candidate = tuple[int, int, int, int, str | None]
-_CANDIDATE = "place, segment, offset, length, CASE seq WHEN 0 THEN event_id END"
 
 
 def page(
@@ -61,7 +49,7 @@ def _count(index: Index, connection: sqlite3.Connection, filter: Filter) -> int:
     newest = _newest(connection)
     whole = stretch(connection, asked, newest)
     if filter.where:
-        return _found(index, connection, whole, filter).total
+        return matched(index, connection, whole, filter).total
     known = _known_total(connection, whole, newest)
     return known if known is not None else _total(connection, whole, counts(connection, whole))
 
@@ -75,7 +63,8 @@ def _page(index: Index, connection: sqlite3.Connection, filter: Filter, wanted: 
     if wanted.mark is not None:
         whole = _behind(connection, whole, wanted, newest)
     if filter.where:
-        total, events = _judged_page(index, connection, whole, filter, wanted)
+        total, places = some_matched(index, connection, whole, filter, wanted)
+        events = events_at(index, connection, places)
     elif wanted.mark is not None:
         total = wanted.mark.total
         events = _events(index, connection, whole, 0, wanted.room(total), wanted.descending)
@@ -182,66 +171,3 @@ def _events(
     values = {"limit": limit, "offset": offset}
     places = connection.execute(whole.sql(descending), values)
     return events_at(index, connection, [place for (place,) in places])
-
-
-def _judged_page(
-    index: Index, connection: sqlite3.Connection, whole: Stretch, filter: Filter, wanted: Wanted
-) -> tuple[int, list[Event]]:
-    """Returns the total and the events of a page whose candidates have to be read."""
-    known: Found | None
-    if wanted.mark is None:
-        known = _found(index, connection, whole, filter)
-        total, begin = known.total, wanted.offset
-    else:
-        known = index.remembered.get(state(connection), filter)
-        total, begin = wanted.mark.total, 0
-    room = wanted.room(total)
-    if known is None or known.places is None or whole.snapshot is not None:
-        matching = _matching(index, connection, whole, filter, wanted.descending)
-        places = list(islice(matching, begin, begin + room))
-    else:
-        first, end = (bisect_left(known.places, place) for place in (whole.first, whole.last + 1))
-        those = known.places[first:end]
-        if wanted.descending:
-            those.reverse()
-        places = those[begin : begin + room].tolist()
-    return total, events_at(index, connection, places)
-
-
-def _found(index: Index, connection: sqlite3.Connection, whole: Stretch, filter: Filter) -> Found:
-    """Finds all that `where` asks for among all candidates, or remembers it."""
-    now = state(connection)
-    known = index.remembered.get(now, filter)
-    if known is None:
-        known = found(_matching(index, connection, whole, filter, False))
-        index.remembered.put(now, filter, known)
-    return known
-
-
-def _matching(
-    index: Index, connection: sqlite3.Connection, whole: Stretch, filter: Filter, descending: bool
-) -> Iterator[int]:
-    """Yields the places of those candidates, in order, for which all that `where` asks holds."""
-    holds = judge(filter.where, index.vocabulary)
-    values = {"limit": NUMBER_MAX, "offset": 0}
-    candidates = connection.execute(whole.sql(descending, _CANDIDATE), values)
-    while some := candidates.fetchmany(BATCH_EVENTS):
-        for batch in _batches(some):
-            lines = index.lines(connection, map(_extent, batch))
-            yield from (row[0] for row, line in zip(batch, lines, strict=True) if holds(line))
-
-
-def _batches(rows: list[Candidate]) -> Iterator[list[Candidate]]:
-    """Yields candidates, so many at a time as memory should hold their lines."""
-    ends = list(accumulate(row[3] for row in rows))
-    first = 0
-    while first < len(rows):
-        before = ends[first - 1] if first else 0
-        end = max(bisect_left(ends, before + BATCH_BYTES), first + 1)
-        yield rows[first:end]
-        first = end
-
-
-def _extent(row: Candidate) -> Extent:
-    _, segment, offset, length, event_id = row
-    return (segment, offset, length) if event_id is None else (segment, offset, length, event_id)

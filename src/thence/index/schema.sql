@@ -2,7 +2,8 @@
 -- All of it can be made again from the segments, so nothing here is ever migrated.
 
 -- schema, log_id, vocabulary; made: by chance, another one in each index; events: how many there
--- are; commits: how often it was written to
+-- are; commits: how often it was written to; moves: how often events that were there got other
+-- places or lines
 CREATE TABLE meta (key TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
 
 -- nodes, types, streams, subjects, actors: each text once; 0 is the empty one
@@ -59,6 +60,9 @@ CREATE TABLE tallies (
     PRIMARY KEY (type, actor)
 ) WITHOUT ROWID;
 
+-- how many events there are of each subject
+CREATE TABLE subject_tallies (subject INTEGER PRIMARY KEY, events INTEGER NOT NULL);
+
 -- stretches of 2^23 places: how many events stand there, how many have a turn and a time, and
 -- values that none of them passes
 CREATE TABLE shelves (
@@ -76,6 +80,12 @@ CREATE TABLE shelves (
 CREATE TABLE shelf_names (
     shelf INTEGER NOT NULL, kind INTEGER NOT NULL, name INTEGER NOT NULL, events INTEGER NOT NULL,
     PRIMARY KEY (shelf, kind, name)
+) WITHOUT ROWID;
+
+-- how many events of a type and an actor stand there; none without an actor
+CREATE TABLE shelf_pairs (
+    shelf INTEGER NOT NULL, type INTEGER NOT NULL, actor INTEGER NOT NULL, events INTEGER NOT NULL,
+    PRIMARY KEY (shelf, type, actor)
 ) WITHOUT ROWID;
 
 -- the first bad lines of the log, told where an event would be served

@@ -39,24 +39,29 @@ def spread(connection: sqlite3.Connection, column: str, span: Span) -> Spread | 
     return None if first is None else Spread(first, last, int(events))
 
 
-def named(connection: sqlite3.Connection, column: str, ids: Ids) -> int | None:
-    """Counts the events of some names; None for a column that is not tallied."""
-    if column not in KINDS:
-        return None
-    sql = f"SELECT total(shelf_names.events) FROM {_of_names(column, ids)}"
+def named(connection: sqlite3.Connection, column: str, ids: Ids) -> int:
+    """Counts the events of some names in one column, by what is tallied."""
+    if column in KINDS:
+        sql = f"SELECT total(shelf_names.events) FROM {_of_names(column, ids)}"
+    else:
+        sql = f"SELECT total(events) FROM subject_tallies WHERE subject IN ({listed_ids(ids)})"
     return int(connection.execute(sql).fetchone()[0])
 
 
 def shelves(connection: sqlite3.Connection, selection: Selection) -> list[Shelf] | None:
     """Returns the shelves on which selected events may stand, in order.
 
-    None where the shelves don't tell: of subjects, of names in two columns.
+    None where the shelves don't tell: of subjects, of names in two columns unless these are
+    types and actors.
     """
     names, spans = selection.names, selection.spans
-    if len(names) > 1 or not KINDS.keys() >= names.keys():
-        return None
     table, count = "shelves", "shelves.events"
-    for column, ids in names.items():
+    if names.keys() == {"type", "actor"}:
+        table, count = _of_pairs(names["type"], names["actor"]), "sum(shelf_pairs.events)"
+    elif len(names) > 1 or not KINDS.keys() >= names.keys():
+        return None
+    elif names:
+        ((column, ids),) = names.items()
         table, count = _of_names(column, ids), "sum(shelf_names.events)"
     overlaps = [_overlaps(column, span) for column, span in spans.items()]
     is_all = [f"{column}_first >= {first} AND {column}_last <= {last}"
@@ -83,4 +88,14 @@ def _of_names(column: str, ids: Ids) -> str:
     return (
         "shelves CROSS JOIN shelf_names ON shelf_names.shelf = shelves.shelf"
         f" AND kind = {KINDS[column]} WHERE {name} IN ({listed_ids(ids)})"
+    )
+
+
+def _of_pairs(types: Ids, actors: Ids) -> str:
+    """Returns the shelves with their tallies of types by some actors, as SQL."""
+    actor = "actor" if len(types) * len(actors) <= _NAMES_MAX else "+actor"
+    type = "type" if len(types) <= _NAMES_MAX else "+type"
+    return (
+        "shelves CROSS JOIN shelf_pairs ON shelf_pairs.shelf = shelves.shelf"
+        f" WHERE {type} IN ({listed_ids(types)}) AND {actor} IN ({listed_ids(actors)})"
     )

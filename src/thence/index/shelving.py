@@ -17,6 +17,7 @@ SHELF_BITS = 23
 # by which number a column of names is tallied, and where it stands in a row of columns
 KINDS = {"type": 0, "stream": 1, "actor": 2}
 _NAMES = (5, 6, 8)
+_PAIR = (5, 8)  # type and actor, tallied together too
 _SPANS = (9, 10)
 
 _TOGETHER = 4_096
@@ -41,6 +42,10 @@ _ADD_NAMES = """
     INSERT INTO shelf_names VALUES (?, ?, ?, ?)
     ON CONFLICT DO UPDATE SET events = events + excluded.events
 """
+_ADD_PAIRS = """
+    INSERT INTO shelf_pairs VALUES (?, ?, ?, ?)
+    ON CONFLICT DO UPDATE SET events = events + excluded.events
+"""
 _ALL = """
     SELECT place, 0, 0, 0, 0, 0, type, stream, 0, actor, turn, time FROM events ORDER BY place
 """
@@ -54,6 +59,7 @@ class Shelving:
         self._bits = bits
         self._rows: list[tuple[int | None, ...]] = []
         self._names: Counter[tuple[int, int, int]] = Counter()
+        self._pairs: Counter[tuple[int, int, int]] = Counter()
 
     def add(self, places: Sequence[int], columns: Sequence[Sequence[Any]], sign: int = 1) -> None:
         """Counts events at places, in the columns of a `Row`; with the sign -1 they have gone."""
@@ -64,16 +70,17 @@ class Shelving:
             for number in dict.fromkeys(numbers):
                 at = [index for index, other in enumerate(numbers) if other == number]
                 self._put(number, [[column[index] for index in at] for column in columns], sign)
-        if len(self._rows) + len(self._names) > _KEPT_MAX:
+        if len(self._rows) + len(self._names) + len(self._pairs) > _KEPT_MAX:
             self.write()
 
     def write(self) -> None:
         """Adds what was counted to the tables."""
         self._db.executemany(_ADD, self._rows)
-        counts = ((*key, count) for key, count in self._names.items() if count)
-        self._db.executemany(_ADD_NAMES, counts)
+        for sql, counted in ((_ADD_NAMES, self._names), (_ADD_PAIRS, self._pairs)):
+            counts = ((*key, count) for key, count in counted.items() if count)
+            self._db.executemany(sql, counts)
+            counted.clear()
         self._rows.clear()
-        self._names.clear()
 
     def _put(self, number: int, columns: Sequence[Sequence[Any]], sign: int) -> None:
         row: list[int | None] = [number, sign * len(columns[0])]
@@ -84,6 +91,10 @@ class Shelving:
             for name, count in Counter(columns[at]).items():
                 if name is not None and name is not NULL:
                     self._names[number, kind, name] += sign * count
+        pairs = zip(*(columns[at] for at in _PAIR), strict=True)
+        for (one, other), count in Counter(pairs).items():
+            if other is not None and other is not NULL:
+                self._pairs[number, one, other] += sign * count
 
 
 def _spanned(values: Sequence[int | None], sign: int) -> tuple[int | None, ...]:
@@ -96,6 +107,7 @@ def shelve(connection: sqlite3.Connection, bits: int = SHELF_BITS) -> None:
     """Tallies all events anew."""
     connection.execute("DELETE FROM shelves")
     connection.execute("DELETE FROM shelf_names")
+    connection.execute("DELETE FROM shelf_pairs")
     shelving = Shelving(connection, bits)
     rows = connection.execute(_ALL)
     while some := rows.fetchmany(_TOGETHER):

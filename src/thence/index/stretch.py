@@ -1,7 +1,7 @@
 """The candidates of an answer: a stretch of places, led by the index that leaves the fewest.
 
-How many events a condition leaves is tallied for most names; for subjects it is counted up to
-a bound. A span of times or turns is looked for on those shelves alone where it stands.
+How many events a name leaves is tallied. A span of times or turns is looked for on those shelves
+alone where it stands.
 """
 
 import sqlite3
@@ -17,14 +17,13 @@ MERGED_NAMES_MAX = 24
 
 
 class Bounds(NamedTuple):
-    """Up to how many events a condition's are counted, and sorted.
+    """Up to how many events a condition's are sorted.
 
     The table is read off, not looked up in, where a condition leaves more than one event in
     `sparse`. Of a span that lies on more than `looked` shelves at random its own index tells
     more. A shelf holds 2^`bits` places.
     """
 
-    counted: int = 50_000
     sorted: int = 10_000
     sparse: int = 4
     looked: int = 16
@@ -104,10 +103,7 @@ def stretch(
     whole = Stretch(selection, last == newest * STRIDE, 1, last)
     sizes: dict[str, int] = {}
     for column, ids in selection.names.items():
-        size = named(connection, column, ids)
-        if size is None:
-            size = _counted(connection, selection.condition(column), bounds.counted, newest)
-        sizes[column] = size
+        sizes[column] = named(connection, column, ids)
     for column, span in selection.spans.items():
         found = spread(connection, column, span)
         if found is None:
@@ -171,7 +167,10 @@ def behind(
 def _looked(connection: sqlite3.Connection, whole: Stretch, shelf: int, bounds: Bounds) -> int:
     """Counts the events on one shelf by looking at each."""
     first, last = shelf << bounds.bits, (shelf + 1 << bounds.bits) - 1
-    part = whole._replace(first=max(whole.first, first), last=min(whole.last, last), lead=None)
+    names = len(whole.selection.names.get(whole.lead or "", ()))
+    # other leads would be gone through from one end to the other
+    lead = whole.lead if 0 < names <= MERGED_NAMES_MAX else None
+    part = whole._replace(first=max(whole.first, first), last=min(whole.last, last), lead=lead)
     return int(connection.execute(part.count_sql()).fetchone()[0])
 
 
