@@ -141,6 +141,7 @@ def _concluded(
 ) -> Result:
     """Moves what was merged to for_review, and commits the lanes; a conflict is GitFailed."""
     target = desk.target_of(feature)
+    merged = list(dict.fromkeys(merged))  # a resumed merge names what it began with again
     moved = _moved(desk, feature, merged, facts)
     commit = None
     if outcome.conflict is None:
@@ -157,7 +158,7 @@ def _concluded(
     data = {
         "feature_slug": feature.slug,
         "target_branch": target,
-        "merged": list(merged),
+        "merged": merged,
         "moved": moved,
         "merge_commit": outcome.commit,
         "commit": commit.oid if commit else None,

@@ -1,0 +1,90 @@
+"""A merge that meets a conflict is opened for the user, gone on with, or given up."""
+
+import json
+from pathlib import Path
+
+import pytest
+from tests.cli.installed import thence
+from tests.cli.work.test_guards import SLUG, TASKS, done, work
+from tests.work.repositories import commit, git, make_repository
+
+
+@pytest.fixture
+def project(tmp_path):
+    """WP01 and WP03 change the same line; both are on their branches."""
+    folder = make_repository(tmp_path / "sync", {"shared.txt": "as it was\n"})
+    done(folder, "init")
+    done(folder, "setup-spec", "Sync")
+    (folder / "kitty-specs" / SLUG / "tasks.md").write_bytes(TASKS)
+    done(folder, "finalize-tasks")
+    for wp_id in ("WP01", "WP03"):
+        worktree = Path(done(folder, "implement", wp_id)["worktree"])
+        commit(worktree, {"shared.txt": f"as {wp_id} has it\n"})
+    done(folder, "mark-status", "T001")
+    return folder
+
+
+def lanes(folder):
+    (feature,) = done(folder, "status")["features"]
+    return {package["wp_id"]: lane for lane, held in feature["lanes"].items() for package in held}
+
+
+def test_dry_run_tells_the_conflict_and_changes_nothing(project):
+    before = git(project, "for-each-ref"), lanes(project)
+    told = done(project, "merge", "--dry-run")
+    assert [(step["branch"], step["status"], step["files"]) for step in told["steps"]] == [
+        (f"{SLUG}-WP01", "clean", []),
+        (f"{SLUG}-WP03", "conflict", ["shared.txt"]),
+    ]
+    assert (git(project, "for-each-ref"), lanes(project)) == before
+
+
+def test_conflict_is_resolved_and_the_merge_gone_on_with(project):
+    ended, told = work(project, "merge")
+    assert (ended.code, told["error"]["code"]) == (1, "git_failed")
+    assert "shared.txt" in told["error"]["cause"]
+    assert "--resume" in told["error"]["hint"]
+    assert lanes(project) == {"WP01": "for_review", "WP02": "planned", "WP03": "doing"}
+    ended, told = work(project, "merge", "--resume")
+    assert ended.code == 1, "the file still has conflicts"
+    (project / "shared.txt").write_text("as both have it\n")
+    git(project, "add", "shared.txt")
+    told = done(project, "merge", "--resume")
+    assert told["moved"] == ["WP03"]
+    assert lanes(project)["WP03"] == "for_review"
+    assert git(project, "status", "--porcelain") == ""
+    assert done(project, "accept")["accepted"] == ["WP01", "WP03"]
+    assert (project / "shared.txt").read_text() == "as both have it\n"
+
+
+def test_merge_is_given_up_and_the_target_stands_where_it_stood(project):
+    before = git(project, "rev-parse", "main")
+    assert work(project, "merge")[0].code == 1
+    told = done(project, "merge", "--abort")
+    assert told["commit"] == git(project, "rev-parse", "main")
+    assert (project / "shared.txt").read_text() == "as it was\n"
+    assert git(project, "merge-base", "--is-ancestor", before, "main", check=False) == ""
+    assert git(project, "branch", "--list", f"{SLUG}-WP0[13]").count(SLUG) == 2
+    ended, told = work(project, "merge", "--abort")
+    assert (ended.code, told["error"]["cause"]) == (1, "there is no merge to abort")
+
+
+def test_work_of_the_users_in_the_way_is_told_and_left(project):
+    (project / "shared.txt").write_text("half done\n")
+    ended, told = work(project, "merge", "WP01")
+    assert ended.code == 1
+    assert told["error"]["code"] == "git_failed"
+    assert (project / "shared.txt").read_text() == "half done\n"
+    assert lanes(project)["WP01"] == "doing"
+    failures = thence("log", "--type", "ErrorLogged", "--json", cwd=project).out.splitlines()
+    assert json.loads(failures[-1])["payload"]["error_type"] == "runtime"
+
+
+def test_target_that_is_checked_out_elsewhere_gets_the_merge_there(project, tmp_path):
+    git(project, "checkout", "--quiet", "-b", "aside")
+    git(project, "worktree", "add", "--quiet", tmp_path / "main-tree", "main")
+    assert done(project, "merge", "WP01")["moved"] == ["WP01"]
+    assert (tmp_path / "main-tree" / "shared.txt").read_text() == "as WP01 has it\n"
+    assert git(tmp_path / "main-tree", "status", "--porcelain") == ""
+    assert (project / "shared.txt").read_text() == "as it was\n"
+    assert git(project, "status", "--porcelain") == ""
