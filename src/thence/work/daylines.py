@@ -62,3 +62,15 @@ def _with_lines(events: Sequence[Event], data: bytes | None) -> bytes:
     if start and not start.endswith(b"\n"):
         start += b"\n"
     return start + b"\n".join(lacking) + b"\n"
+
+
+def with_lines(data: bytes | None, wanted: bytes) -> bytes:
+    """Returns a file with the lines that it lacks at its end."""
+    held = {line.strip() for line in (data or b"").splitlines()}
+    lacking = [line for line in wanted.splitlines() if line not in held]
+    if not lacking:
+        return data or b""
+    start = data or b""
+    if start and not start.endswith(b"\n"):
+        start += b"\n"
+    return start + b"\n".join(lacking) + b"\n"

@@ -23,9 +23,10 @@ from thence.errors import (
 from thence.work import dayfiles
 from thence.work.board import fold
 from thence.work.commits import Commit, commit_on
-from thence.work.daylines import FOLDER, Splice, splices
+from thence.work.daylines import Splice, splices
 from thence.work.emitter import EventEmitter
 from thence.work.naming import is_wp_id, resolve, wp_id_of
+from thence.work.own_files import note_attributes, own_files
 from thence.work.planning import Planning
 from thence.work.project import find_project
 from thence.work.recovering import made_good, pending_in, untold_branches, with_pending
@@ -38,8 +39,6 @@ from thence.work.store import ACTOR, EventStore, Said
 _R = TypeVar("_R")
 # how often a command decides again when the board changes under it
 ATTEMPTS_MAX = 20
-_ATTRIBUTES = "info/attributes"
-_UNION = f"{FOLDER}/*.jsonl merge=union -text"
 
 
 class Desk:
@@ -251,19 +250,7 @@ class Desk:
     def watch(self, branch: str) -> None:
         """Has what others bring to a branch be read from now on."""
         dayfiles.note_branch(self.project, branch)
-        self.note_attributes()
-
-    def note_attributes(self) -> None:
-        """Has this repository merge day files by line, on branches too that lack the file.
-
-        Where it can't be written, the tracked file does it alone.
-        """
-        path = self.repo.common / _ATTRIBUTES
-        with suppress(OSError):
-            path.parent.mkdir(exist_ok=True)
-            known = path.read_text() if path.exists() else ""
-            if _UNION not in known.splitlines():
-                path.write_text(f"{known.rstrip(chr(10))}\n{_UNION}\n".lstrip("\n"))
+        note_attributes(self.repo)
 
     def result(self, data: Mapping[str, Any], lines: Iterable[str]) -> Result:
         """Returns what this command has done."""
@@ -294,7 +281,7 @@ class Desk:
 
         Where it can't be made now it is told in `notes`, and the next commit brings it.
         """
-        changed = {**changes, **splices(self.store.read())}
+        changed = {**own_files(self.project), **changes, **splices(self.store.read())}
         message = with_pending(message, self._unwritten, self.store.actor)
         try:
             made = commit_on(self.repo, branch, changed, message)

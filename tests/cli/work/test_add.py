@@ -3,8 +3,9 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from tests.cli.installed import thence
 from tests.cli.work.projects import FOLDER, done, planned, project, refused, work
-from tests.work.repositories import commit, content, git
+from tests.work.repositories import commit, content, git, make_repository
 
 from thence.work.tasks import parse
 
@@ -98,3 +99,16 @@ def test_all_that_are_added_at_once_get_ids_of_their_own(tmp_path):
     files = git(repo, "ls-tree", "--name-only", f"main:{GENERAL}/tasks").splitlines()
     assert sorted(name[:4] for name in files) == sorted(added)
     assert git(repo, "status", "--porcelain") == ""
+
+
+def test_first_package_brings_along_what_makes_a_clone_the_same_project(tmp_path):
+    repo = make_repository(tmp_path / "r")
+    assert thence("work", "add", "First", cwd=repo).code == 0
+    assert git(repo, "status", "--porcelain") == ""
+    git(tmp_path, "clone", "--quiet", repo, tmp_path / "clone")
+    boards = [
+        thence("work", "status", "--json", cwd=each).json for each in (repo, tmp_path / "clone")
+    ]
+    assert boards[0]["features"] == boards[1]["features"] != []
+    names = git(repo, "ls-files", ".kittify").splitlines()
+    assert {".kittify/config.yaml", ".kittify/events/.gitattributes"} < set(names)

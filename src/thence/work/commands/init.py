@@ -1,9 +1,10 @@
 """`thence work init`: makes a repository a project, and tells coding agents how to use it."""
 
 from thence.work.agents_md import with_section
-from thence.work.daylines import ATTRIBUTES, ATTRIBUTES_TEXT
+from thence.work.daylines import with_lines
 from thence.work.desk import Desk
-from thence.work.project import CONFIG, KITTIFY
+from thence.work.own_files import note_attributes
+from thence.work.project import KITTIFY
 from thence.work.result import Result
 
 _IGNORED = f"{KITTIFY}/.gitignore"
@@ -19,17 +20,14 @@ def init(desk: Desk) -> Result:
 
     A second time it adds what is missing. Raises GitFailed, PlanningError.
     """
-    config = (desk.project.root / CONFIG).read_bytes()
     changes = {
-        CONFIG: lambda data: config if data is None else data,
-        ATTRIBUTES: lambda data: _with_lines(data, ATTRIBUTES_TEXT),
-        _CONFIG_ATTRIBUTES: lambda data: _with_lines(data, _CONFIG_ATTRIBUTES_TEXT),
-        _IGNORED: lambda data: _with_lines(data, _IGNORED_TEXT),
-        ".gitignore": lambda data: _with_lines(data, _WORKTREES),
+        _CONFIG_ATTRIBUTES: lambda data: with_lines(data, _CONFIG_ATTRIBUTES_TEXT),
+        _IGNORED: lambda data: with_lines(data, _IGNORED_TEXT),
+        ".gitignore": lambda data: with_lines(data, _WORKTREES),
         _AGENTS: with_section,
     }
     branch = desk.branch_here()
-    desk.note_attributes()
+    note_attributes(desk.repo)
     made = desk.commit(branch, changes, "Make this repository a thence project")
     data = {
         "project_uuid": desk.project.uuid,
@@ -44,15 +42,3 @@ def init(desk: Desk) -> Result:
         lines.append("all of it was there already")
     lines.append('next: thence work setup-spec "what the feature is"')
     return desk.result(data, lines)
-
-
-def _with_lines(data: bytes | None, wanted: bytes) -> bytes:
-    """Returns a file with the lines that it lacks at its end."""
-    held = {line.strip() for line in (data or b"").splitlines()}
-    lacking = [line for line in wanted.splitlines() if line not in held]
-    if not lacking:
-        return data or b""
-    start = data or b""
-    if start and not start.endswith(b"\n"):
-        start += b"\n"
-    return start + b"\n".join(lacking) + b"\n"
