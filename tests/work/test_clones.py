@@ -129,6 +129,29 @@ def test_index_answers_for_what_a_merge_brought_without_being_told(clones, tmp_p
         assert store.query(subject=store.subject(SLUG, "WP01"), limit=1).total == EVENTS / 10 + 1
 
 
+@pytest.mark.promise("L11")
+def test_branch_that_a_feature_goes_to_is_read_in_every_clone(tmp_path):
+    origin = make_repository(tmp_path / "origin")
+    with Desk(origin) as desk:
+        init(desk)
+    git(origin, "branch", "release")
+    with Desk(origin) as desk:
+        setup_spec(desk, "Sync", target_branch="release")
+    (origin / "kitty-specs" / SLUG).mkdir(parents=True)
+    git(origin, "checkout", "--quiet", "release")
+    (origin / "kitty-specs" / SLUG / "tasks.md").write_text(TASKS)
+    with Desk(origin) as desk:
+        finalize_tasks(desk, None)
+    with Desk(origin) as desk:
+        publish(desk, "main")
+    assert thence("work", "move-task", "WP01", "--to", "doing", cwd=origin).code == 0
+    git(origin, "checkout", "--quiet", "main")
+    other = clone(origin, tmp_path / "other")
+    git(other, "branch", "release", "origin/release")
+    assert board_of(other) == board_of(origin)
+    assert b'"doing": [{"wp_id": "WP01"' in board_of(other)
+
+
 @pytest.mark.promise("L10")
 def test_package_that_two_clones_took_at_once_is_a_conflict_shown_alike(tmp_path):
     origin = make_repository(tmp_path / "origin")

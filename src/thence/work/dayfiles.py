@@ -56,14 +56,19 @@ class _News(NamedTuple):
     lines: dict[bytes, str]
 
 
-def note_branch(project: Project, branch: str) -> None:
-    """Has the day files of a feature's target branch be read from now on, if it can be noted."""
-    known = _known(project)
-    if branch not in known.branches:
-        with suppress(OSError), held(project.home / _LOCK):
-            known = _known(project)
-            known.branches.add(branch)
-            _keep(project, known)
+def note_branches(project: Project, branches: set[str]) -> bool:
+    """Has the day files of features' target branches be read from now on.
+
+    Tells whether any of them is new, and could be noted.
+    """
+    if branches <= _known(project).branches:
+        return False
+    with suppress(OSError), held(project.home / _LOCK):
+        known = _known(project)
+        known.branches |= branches
+        _keep(project, known)
+        return True
+    return False
 
 
 def take_in(

@@ -89,6 +89,10 @@ class Desk:
         """Takes in what others have merged, reads the journal and folds it."""
         self._take_in()
         events = self._read()
+        targets = {each.target_branch or "" for each in self.board.features.values()} - {""}
+        if self.project.repo and dayfiles.note_branches(self.project, targets):
+            self._take_in()
+            events = self._read()
         self._tell_untold(events)
         return self.board
 
@@ -249,7 +253,7 @@ class Desk:
 
     def watch(self, branch: str) -> None:
         """Has what others bring to a branch be read from now on."""
-        dayfiles.note_branch(self.project, branch)
+        dayfiles.note_branches(self.project, {branch})
         note_attributes(self.repo)
 
     def result(self, data: Mapping[str, Any], lines: Iterable[str]) -> Result:
