@@ -6,6 +6,7 @@ the next. Nothing uncommitted and nothing unmerged is ever deleted.
 """
 
 import os
+import shutil
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -212,10 +213,22 @@ def _standing(trees: Sequence[Checkout], branch: str, path: Path) -> Checkout | 
         if tree.branch == branch:
             cause = f"{branch} is checked out at {tree.path}"
             raise failure(_MAKING, path, cause, "go on there, or check out another branch there")
+        if is_here and _is_half_made(tree):
+            (path / ".git").unlink()
+            shutil.rmtree(tree.git_dir)
+            continue
         if is_here:
             cause = f"{tree.branch or 'no branch'} is checked out there"
             raise failure(_MAKING, path, cause, f"git -C {path} checkout {branch}")
     return None
+
+
+def _is_half_made(tree: Checkout) -> bool:
+    """Tells whether git was killed before it had set a worktree's branch: it holds nothing."""
+    note = tree.git_dir / "locked"
+    is_begun = note.is_file() and note.read_bytes().strip() == _BEGUN
+    has_index = (tree.git_dir / "index").exists()
+    return tree.branch is None and is_begun and not has_index and os.listdir(tree.path) == [".git"]
 
 
 def _clear(repo: Repository, branch: str, path: Path) -> None:

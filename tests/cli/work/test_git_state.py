@@ -2,19 +2,13 @@
 
 import json
 import os
-import random
-import shutil
-import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 from tests.cli.installed import THENCE, environment, thence
 from tests.cli.work.test_guards import SLUG, TASKS, done, work
 from tests.work.repositories import commit, git, make_repository
-
-ROUNDS = 12
 
 
 @pytest.fixture
@@ -143,42 +137,3 @@ def test_nobody_to_commit_as_is_told_before_anything_is_begun(project):
         assert "user.name" in ended.json["error"]["hint"]
     begun = thence("log", "--json", cwd=project).out.removeprefix(events).splitlines()
     assert {json.loads(line)["event_type"] for line in begun} == {"ErrorLogged"}
-
-
-def test_command_killed_at_any_moment_is_made_whole_by_the_next(project, tmp_path):
-    seed = random.randrange(2**32)
-    chance = random.Random(seed)
-    for number in range(ROUNDS):
-        folder = shutil.copytree(project, tmp_path / f"round-{number}", symlinks=True)
-        worktree = folder / ".worktrees" / f"{SLUG}-WP01"
-        killed(folder, chance, "implement", "WP01", "--actor", "ada")
-        done(folder, "implement", "WP01", "--actor", "ada")
-        assert git(worktree, "branch", "--show-current") == f"{SLUG}-WP01", f"seed {seed}"
-        commit(worktree, {"outbox.py": "kept\n"})
-        killed(folder, chance, "mark-status", "T001", "--actor", "ada")
-        done(folder, "mark-status", "T001", "--actor", "ada")
-        killed(folder, chance, "merge", "WP01", "--actor", "ada")
-        done(folder, "merge", "WP01", "--actor", "ada")
-        done(folder, "accept", "WP01")
-        (feature,) = done(folder, "status")["features"]
-        assert [each["wp_id"] for each in feature["lanes"]["done"]] == ["WP01"], f"seed {seed}"
-        assert (folder / "outbox.py").read_text() == "kept\n"
-        assert b"- [x] T001" in (folder / "kitty-specs" / SLUG / "tasks.md").read_bytes()
-        assert git(folder, "status", "--porcelain") == "", f"seed {seed}"
-        assert thence("verify", cwd=folder).code == 0
-        shutil.rmtree(folder)
-
-
-def killed(folder, chance, *arguments):
-    """Start a command and kill it, with what it started, at some moment of its life."""
-    process = subprocess.Popen(
-        [THENCE, "work", *arguments],
-        cwd=folder,
-        env=environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    time.sleep(chance.uniform(0.05, 0.5))
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
