@@ -20,6 +20,7 @@ from bench import (
     handovers,
     indexing,
     opening,
+    orchestrating,
     parts,
     queued,
     verifying,
@@ -161,6 +162,9 @@ def coldstart_rows(place: Path) -> None:
     for name, target in (("--help", 6), ("append", 7), ("why", 10), ("work status", 14)):
         found = ratio(figures, name, "python -c pass")
         row(f"cold thence {name} / python -c pass", f"{found:.1f}", f"{target}", found <= target)
+    nothing = statistics.median(figures["python -c pass"]) * 1e3
+    found = ratio(figures, coldstart.LIBRARIES, "python -c pass")
+    print(f"    `pass` takes {nothing:.1f} ms and `{coldstart.LIBRARIES}` {found:.1f} times")
 
 
 def verifying_rows(place: Path) -> None:
@@ -240,6 +244,9 @@ def asking_rows(place: Path) -> None:
         seconds, again_ms = asking.where(index)
         print(f"    first page of what `where` asks of 142,857 events: {seconds:.2f} s")
         print(f"    another page of it: {again_ms:.2f} ms")
+        print("    of the processor take, in ms:")
+        for name, ms in {**asking.totals(index), **asking.everything(index)}.items():
+            print(f"    {name:<50} {ms:.2f}")
 
 
 def working_rows(place: Path) -> None:
@@ -263,6 +270,16 @@ def working_rows(place: Path) -> None:
         for name, seconds in working.filters_s(large).items():
             found = seconds * 1e3
             row(f"page by {name}, 100,000 events", f"{found:.2f} ms", "10 ms", found <= 10)
+
+
+def orchestrating_rows(place: Path) -> None:
+    """Eight idle agents: what their orchestrator takes by itself."""
+    with tempfile.TemporaryDirectory(dir=place) as folder:
+        found = orchestrating.cost(Path(folder))
+    told = f"{found.core_percent:.2f} %"
+    row("orchestrator of 8 idle agents, of one core", told, "2 %", found.core_percent <= 2)
+    print(f"    the same, its git commands among it: {found.with_git_percent:.2f} %")
+    row("the same, most memory", f"{found.peak_mb:.0f} MB", "60 MB", found.peak_mb <= 60)
 
 
 def part_rows(place: Path) -> None:
@@ -294,6 +311,7 @@ ROWS = {
     "opening": opening_rows,
     "coldstart": coldstart_rows,
     "working": working_rows,
+    "orchestrating": orchestrating_rows,
     "parts": part_rows,
 }
 

@@ -1,6 +1,7 @@
 """How long single questions to an index of 1,000,000 events take."""
 
 import random
+import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,10 +11,10 @@ from typing import NamedTuple
 from bench.indexing import Growing
 from thence.core.filter import Filter
 from thence.core.vocabulary import PLAIN
-from thence.index.causality import cone, cone_lines
+from thence.index.causality import causal_cut, common_causes, concurrent, cone, cone_lines
 from thence.index.database import Index
 from thence.index.lookup import get
-from thence.index.query import page
+from thence.index.query import count, page
 from thence.log.disk import OS_DISK
 
 EVENTS = 1_000_000
@@ -141,6 +142,46 @@ def cones(index: Index) -> dict[str, Question]:
         return cone(index, chance.choice(middle), "upstream", limit=CONE_EVENTS)
 
     return {"as stored lines": lines, "as events": events}
+
+
+def totals(index: Index) -> dict[str, float]:
+    """Returns what totals take, in ms of processor time, by what is counted."""
+    last = EVENTS // EVENTS_A_TURN
+    asked = {
+        "a span of turns": Filter(turn_first=last // 10, turn_last=last * 9 // 10),
+        "a type in a stream": Filter(types=_TYPES[:1], streams=_STREAMS[:1]),
+        "an actor in a stream": Filter(actors=("ada1",), streams=_STREAMS[:1]),
+        "a type on a subject": Filter(types=_TYPES[:1], subjects=("order/1",)),
+    }
+    return {
+        name: _processor_ms(lambda filter=filter: count(index, filter), 9)
+        for name, filter in asked.items()
+    }
+
+
+def everything(index: Index) -> dict[str, float]:
+    """Returns what questions take whose answer rests on all links, in ms of processor time."""
+    ids = _column(index, "event_id")
+    first, middle, last = ids[0], ids[len(ids) // 2], ids[-1]
+    asked: dict[str, Callable[[], object]] = {
+        "what an event shares with one 500,000 earlier": lambda: common_causes(
+            index, [last, middle]
+        ),
+        "what the last shares with one of the first": lambda: common_causes(index, [last, first]),
+        "what is concurrent with one in the middle": lambda: concurrent(index, middle),
+        "the causal cut of one in the middle": lambda: causal_cut(index, middle),
+    }
+    return {name: _processor_ms(ask, 3) for name, ask in asked.items()}
+
+
+def _processor_ms(ask: Callable[[], object], times_asked: int) -> float:
+    """Returns the median of what an answer takes of the processor, in ms."""
+    found = []
+    for _ in range(times_asked):
+        start = time.process_time()
+        ask()
+        found.append((time.process_time() - start) * 1e3)
+    return statistics.median(found)
 
 
 def _page(filter: Callable[[random.Random], Filter], most: int) -> Question:

@@ -9,6 +9,7 @@ from bench import working
 
 PROGRAM = Path(sys.executable).parent / "thence"
 ROUNDS = 15
+LIBRARIES = "import click, msgspec, pathlib"  # what no command does without
 
 
 def _seconds(command: list[str], folder: Path) -> float:
@@ -21,6 +22,7 @@ def figures(folder: Path) -> dict[str, list[float]]:
     """Returns seconds of each command, each round all in turn, after a round not counted."""
     commands = {
         "python -c pass": [sys.executable, "-c", "pass"],
+        LIBRARIES: [sys.executable, "-c", LIBRARIES],
         "--help": [str(PROGRAM), "--help"],
         "append": [str(PROGRAM), "append", "--log", "log", "note", "text=hello"],
         "why": [str(PROGRAM), "why", "@last", "--log", "log"],

@@ -68,9 +68,14 @@ class Answers:
         with reading(self._folder):
             yield from follow(*where, behind, stop or Signal(), sync)
 
+    def arrived(self) -> list[Event]:
+        """Returns all events in arrival order."""
+        with reading(self._folder):
+            return reader.all_events(self._disk, self._folder, self._vocabulary)
+
     def events(self) -> list[Event]:
         """Returns all events in total order."""
-        return totally_ordered(self.read())
+        return totally_ordered(self.arrived())
 
     def position(self) -> Position:
         """Returns the position behind all that is there."""

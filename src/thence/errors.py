@@ -165,7 +165,12 @@ class Refused(WorkError):
 
 
 class GitFailed(WorkError):
-    """The program git did not do what it was asked; the cause is in its own words."""
+    """The program git did not do what it was asked; the cause is in its own words.
+
+    `was_killed` says that it ended by a signal, and so may have left locks behind.
+    """
+
+    was_killed = False
 
 
 class CyclicDependencyError(ThenceError, ValueError):

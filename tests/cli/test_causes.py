@@ -1,5 +1,5 @@
 import pytest
-from tests.cli.installed import thence
+from tests.cli.warm import warm
 from tests.events import line_of
 
 import thence as package
@@ -15,7 +15,7 @@ def long_chain(tmp_path):
 
 
 def test_why_tells_the_chain_root_first_each_with_its_short_id(tmp_path, orders):
-    ended = thence("why", orders[2], "--log", "orders", cwd=tmp_path)
+    ended = warm("why", orders[2], "--log", "orders", cwd=tmp_path)
     assert ended.code == 0
     told = [line for line in ended.lines if line.endswith("]")]
     assert [line[-19:-1] for line in told] == [event_id[:18] for event_id in orders[:3]]
@@ -32,17 +32,17 @@ def test_line_of_causes_that_goes_back_too_far_is_told_to_begin_at_no_root(tmp_p
         lines.append(line_of(event_id=last, seq=number, lamport_clock=number, causes=named))
     for events, is_cut in ((10_001, False), (10_002, True)):
         (tmp_path / "events.jsonl").write_bytes(b"".join(lines[:events]))
-        out = thence("why", "@last", cwd=tmp_path).out
+        out = warm("why", "@last", cwd=tmp_path).out
         assert ("no root" in out) == is_cut
         assert ("10,000 or more causes in all" in out) == is_cut
-        told = thence("why", "@last", "--json", cwd=tmp_path).json
+        told = warm("why", "@last", "--json", cwd=tmp_path).json
         assert (len(told["chain"]), len(told["causes"])) == (10_001, 10_000)
         assert told["truncated"] == is_cut
 
 
 @pytest.mark.promise("P6")
 def test_why_as_json(tmp_path, orders):
-    told = thence("why", orders[2], "--log", "orders", "--json", cwd=tmp_path).json
+    told = warm("why", orders[2], "--log", "orders", "--json", cwd=tmp_path).json
     assert list(told) == ["event_id", "sentences", "chain", "causes", "truncated"]
     assert told["event_id"] == orders[2]
     assert [event["event_id"] for event in told["chain"]] == orders[:3]
@@ -57,25 +57,25 @@ def test_why_as_json(tmp_path, orders):
 
 @pytest.mark.promise("P6")
 def test_effects_as_json_and_as_text(tmp_path, orders):
-    told = thence("effects", orders[0], "--log", "orders", "--json", cwd=tmp_path).json
+    told = warm("effects", orders[0], "--log", "orders", "--json", cwd=tmp_path).json
     assert list(told) == ["event_id", "sentences", "effects", "truncated"]
     assert [effect["event_id"] for effect in told["effects"]] == orders[1:3]
-    out = thence("effects", orders[0], "--log", "orders", cwd=tmp_path).out
+    out = warm("effects", orders[0], "--log", "orders", cwd=tmp_path).out
     assert "2 effects in all" in out
     assert orders[2][:18] in out
 
 
 def test_event_apart_is_a_root_without_effects(tmp_path, orders):
-    assert "it is a root" in thence("why", orders[3], "--log", "orders", cwd=tmp_path).out
-    assert "Nothing followed" in thence("effects", orders[3], "--log", "orders", cwd=tmp_path).out
+    assert "it is a root" in warm("why", orders[3], "--log", "orders", cwd=tmp_path).out
+    assert "Nothing followed" in warm("effects", orders[3], "--log", "orders", cwd=tmp_path).out
 
 
 def test_cause_that_the_log_lacks_is_counted(tmp_path):
     (tmp_path / "events.jsonl").write_text(
         '{"event_id":"aaaaaa","event_type":"note","caused_by":["elsewhere"]}\n'
     )
-    assert "1 cause named, none in this log" in thence("why", "@last", cwd=tmp_path).out
-    assert "elsewhere, not in this log" in thence("show", "@last", cwd=tmp_path).out
+    assert "1 cause named, none in this log" in warm("why", "@last", cwd=tmp_path).out
+    assert "elsewhere, not in this log" in warm("show", "@last", cwd=tmp_path).out
 
 
 @pytest.mark.parametrize(("command", "at"), [("why", -1), ("effects", 0)])
@@ -83,13 +83,13 @@ def test_long_answer_is_shown_without_its_middle_but_never_in_json(
     tmp_path, long_chain, command, at
 ):
     arguments = (command, long_chain[at], "--log", "long")
-    ended = thence(*arguments, cwd=tmp_path)
+    ended = warm(*arguments, cwd=tmp_path)
     sentences = 40 if command == "why" else 39
     assert f" …  {sentences - 14} more: " in ended.out
     assert max(map(len, ended.lines[:-1])) <= 80
-    whole = thence(*arguments, "-v", cwd=tmp_path).out
+    whole = warm(*arguments, "-v", cwd=tmp_path).out
     assert all(event_id[:18] in whole for event_id in long_chain)
-    assert len(thence(*arguments, "--json", cwd=tmp_path).json["sentences"]) == sentences
+    assert len(warm(*arguments, "--json", cwd=tmp_path).json["sentences"]) == sentences
 
 
 def test_causes_that_go_in_a_circle_still_get_an_answer(tmp_path):
@@ -98,4 +98,4 @@ def test_causes_that_go_in_a_circle_still_get_an_answer(tmp_path):
         '{"event_id":"bbbbbb","event_type":"note","caused_by":["aaaaaa"]}\n'
     )
     for command in ("why", "effects"):
-        assert thence(command, "@last", "--json", cwd=tmp_path).code == 0
+        assert warm(command, "@last", "--json", cwd=tmp_path).code == 0

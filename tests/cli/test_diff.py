@@ -3,8 +3,8 @@ from contextlib import redirect_stderr
 from io import StringIO
 
 import pytest
-from tests.cli.installed import thence
 from tests.cli.scenarios import counting
+from tests.cli.warm import warm
 
 import thence as package
 from thence.sim import SimulationOrchestrator
@@ -15,7 +15,7 @@ TURNS = 6
 
 def ran(folder, *arguments):
     """Run the shipped scenario by the installed command and return the run's folder."""
-    ended = thence("sim", "run", SHIPPED, "--turns", TURNS, "--json", *arguments, cwd=folder)
+    ended = warm("sim", "run", SHIPPED, "--turns", TURNS, "--json", *arguments, cwd=folder)
     assert ended.code == 0, ended.err
     return ended.json["output_dir"]
 
@@ -35,7 +35,7 @@ def runs(tmp_path_factory):
 
 def diff(runs, a, b, *arguments):
     folder, named = runs
-    return thence("diff", named.get(a, a), named.get(b, b), *arguments, cwd=folder)
+    return warm("diff", named.get(a, a), named.get(b, b), *arguments, cwd=folder)
 
 
 def test_runs_of_one_seed_say_the_same(runs):
@@ -76,7 +76,7 @@ def test_another_seed_parts_where_nothing_different_led_to_it(runs):
     assert first["a"]["step"] == first["b"]["step"]
     assert first["differs"]
     for side, log in (("a", "one"), ("b", "other")):
-        effects = thence(
+        effects = warm(
             "effects", first[side]["event_id"], "--log", named[log], "--json", cwd=folder
         ).json["effects"]
         assert first[f"follow_{side}"] == len(effects)
@@ -100,7 +100,7 @@ def test_text_tells_counts_divergence_causes_and_what_to_type_next(runs):
     for line, side, log in zip(commands, ("a", "b"), ("one", "other"), strict=True):
         words = line.split()
         assert words[-4:] == ["why", first[side]["event_id"], "--log", named[log]]
-        assert thence(*words[-4:], cwd=folder).code == 0
+        assert warm(*words[-4:], cwd=folder).code == 0
 
 
 def test_run_that_tells_more_holds_all_of_the_other_and_what_is_missing_is_named(runs):
@@ -121,7 +121,7 @@ def test_altered_decision_is_the_first_divergence(tmp_path):
         orchestrator = SimulationOrchestrator(scenario, output_root=tmp_path, run_id=name)
         with redirect_stderr(StringIO()):
             orchestrator.run(alter=alter)
-    told = thence("diff", "plain", "altered", "--json", cwd=tmp_path).json
+    told = warm("diff", "plain", "altered", "--json", cwd=tmp_path).json
     first = told["first"]
     assert (first["a"]["step"], first["b"]) == ("2.decide.ada.0", None)
     steps = [event["step"] for event in told["only_a_events"]]
@@ -136,7 +136,7 @@ def test_plain_logs_are_compared_by_content_and_causes(tmp_path, orders):
         log.append("note", {"text": "unrelated"}, actor="cleo")
         placed = log.append("order.placed", {"amount": 13}, subject="order/881", actor="ada")
         log.append("order.paid", {"amount": 12}, actor="ben", caused_by=[placed])
-    ended = thence("diff", "orders", "other", cwd=tmp_path)
+    ended = warm("diff", "orders", "other", cwd=tmp_path)
     assert ended.code == 3
     assert ended.out.startswith(
         "0 events the same in A and B, 1 changed, 3 only in A, 2 only in B.\n"
@@ -158,12 +158,12 @@ def test_damaged_and_foreign_lines_are_told_and_passed_over_as_by_every_command(
     (other / "events.jsonl").write_bytes(
         b"".join([*lines, damaged, foreign, circle, lines[1][:50]])
     )
-    ended = thence("diff", "orders", "other/events.jsonl", "--json", cwd=tmp_path)
+    ended = warm("diff", "orders", "other/events.jsonl", "--json", cwd=tmp_path)
     assert ended.code == 3
     assert "1 damaged line is passed over" in ended.err
     assert "the last line is unfinished" in ended.err
     assert [event["event_id"] for event in ended.json["only_b_events"]] == ["aaaaaa", "bbbbbb"]
-    assert thence("diff", "other", "other", "-q", cwd=tmp_path).code == 0
+    assert warm("diff", "other", "other", "-q", cwd=tmp_path).code == 0
 
 
 def test_notices_are_not_compared_but_told_on_stderr(tmp_path, orders):
@@ -172,10 +172,10 @@ def test_notices_are_not_compared_but_told_on_stderr(tmp_path, orders):
     other.mkdir()
     (other / "events.jsonl").write_bytes(whole + b'{"event_id":"01')
     for folder in ("orders", "other"):
-        assert thence("append", "note", "--log", folder, cwd=tmp_path).code == 0
-    ended = thence("diff", "orders", "other", cwd=tmp_path)
+        assert warm("append", "note", "--log", folder, cwd=tmp_path).code == 0
+    ended = warm("diff", "orders", "other", cwd=tmp_path)
     assert (ended.code, ended.out) == (0, "A and B say the same: 5 events.\n")
-    notices = thence("diff", "orders", "other", "--json", cwd=tmp_path).json["notices_b"]
+    notices = warm("diff", "orders", "other", "--json", cwd=tmp_path).json["notices_b"]
     assert notices == 1
     assert ended.err == "1 notice of the logs themselves is not compared\n"
 
@@ -184,16 +184,16 @@ def test_empty_logs_say_the_same(tmp_path):
     for name in ("a", "b"):
         package.open(tmp_path / name).close()
         (tmp_path / name / "events.jsonl").touch()
-    ended = thence("diff", "a", "b", cwd=tmp_path)
+    ended = warm("diff", "a", "b", cwd=tmp_path)
     assert (ended.code, ended.out) == (0, "A and B say the same: 0 events.\n")
 
 
 def test_log_that_is_not_there_is_told_and_names_are_needed(tmp_path, orders):
-    ended = thence("diff", "orders", "nowhere", "--json", cwd=tmp_path)
+    ended = warm("diff", "orders", "nowhere", "--json", cwd=tmp_path)
     assert ended.code == 4
     assert json.loads(ended.out)["error"]["code"] == "not_a_log"
-    assert thence("diff", "orders", cwd=tmp_path).code == 2
-    assert thence("diff", "orders", "", cwd=tmp_path).code == 2
+    assert warm("diff", "orders", cwd=tmp_path).code == 2
+    assert warm("diff", "orders", "", cwd=tmp_path).code == 2
 
 
 def test_long_lists_are_cut_and_counted_and_shown_with_v(tmp_path):
@@ -202,10 +202,10 @@ def test_long_lists_are_cut_and_counted_and_shown_with_v(tmp_path):
             causes = [log.append("cause", {"n": n}) for n in range(15)]
             payload = {f"key{n:02}": number for n in range(20)} | {"\x1b[2J": "x" * 5_000 * number}
             log.append("effect", payload, caused_by=causes)
-    out = thence("diff", "a", "b", cwd=tmp_path).out
+    out = warm("diff", "a", "b", cwd=tmp_path).out
     assert "11 more places; -v shows all" in out
     assert "5 more causes; -v shows all" in out
-    whole = thence("diff", "a", "b", "-v", cwd=tmp_path).out
+    whole = warm("diff", "a", "b", "-v", cwd=tmp_path).out
     assert "key19" in whole
     assert "more" not in whole
     assert "\x1b" not in whole

@@ -2,6 +2,7 @@ import json
 
 import pytest
 from tests.cli.installed import is_three_lines, thence
+from tests.cli.warm import warm
 
 import thence as package
 
@@ -11,7 +12,7 @@ def stored(tmp_path):
 
 
 def test_log_lists_one_line_an_event_with_time_type_who_and_short_id(tmp_path, orders):
-    lines = thence("log", "--log", "orders", cwd=tmp_path).lines
+    lines = warm("log", "--log", "orders", cwd=tmp_path).lines
     assert len(lines) == 4
     assert lines[0].split()[1:3] == ["order.placed", "ada"]
     assert "on order/881" in lines[0]
@@ -20,24 +21,24 @@ def test_log_lists_one_line_an_event_with_time_type_who_and_short_id(tmp_path, o
 
 @pytest.mark.promise("P6")
 def test_log_as_json_is_the_stored_lines(tmp_path, orders):
-    assert thence("log", "--log", "orders", "--json", cwd=tmp_path).lines == stored(tmp_path)
+    assert warm("log", "--log", "orders", "--json", cwd=tmp_path).lines == stored(tmp_path)
 
 
 def test_log_keeps_to_type_and_limit_and_says_what_it_left_out(tmp_path, orders):
-    ended = thence("log", "--log", "orders", "--limit", "2", cwd=tmp_path)
+    ended = warm("log", "--log", "orders", "--limit", "2", cwd=tmp_path)
     assert [line[-19:-1] for line in ended.lines] == [event_id[:18] for event_id in orders[2:]]
     assert "the last 2 of 4 events" in ended.err
     types = ("--type", "note", "--type", "order.paid")
-    assert len(thence("log", "--log", "orders", *types, cwd=tmp_path).lines) == 2
-    assert len(thence("log", "--log", "orders", "--limit", "0", cwd=tmp_path).lines) == 4
+    assert len(warm("log", "--log", "orders", *types, cwd=tmp_path).lines) == 2
+    assert len(warm("log", "--log", "orders", "--limit", "0", cwd=tmp_path).lines) == 4
 
 
 def test_empty_log_lists_nothing_and_says_so(tmp_path):
     package.open(tmp_path / "empty").close()
-    ended = thence("log", "--log", "empty", cwd=tmp_path)
+    ended = warm("log", "--log", "empty", cwd=tmp_path)
     assert (ended.code, ended.out, ended.err) == (0, "", "no events\n")
-    assert thence("show", "@last", "--log", "empty", cwd=tmp_path).code == 4
-    assert thence("verify", "--log", "empty", cwd=tmp_path).code == 0
+    assert warm("show", "@last", "--log", "empty", cwd=tmp_path).code == 4
+    assert warm("verify", "--log", "empty", cwd=tmp_path).code == 0
 
 
 def test_log_of_several_days_shows_the_day(tmp_path):
@@ -45,38 +46,38 @@ def test_log_of_several_days_shows_the_day(tmp_path):
         '{"event_id":"a","event_type":"note","timestamp":"2026-01-01T10:00:00Z"}\n'
         '{"event_id":"b","event_type":"note","timestamp":"2026-01-02T10:00:00Z"}\n'
     )
-    assert thence("log", cwd=tmp_path).lines[1].startswith("01-02 10:00:00  note")
+    assert warm("log", cwd=tmp_path).lines[1].startswith("01-02 10:00:00  note")
 
 
 def test_show_tells_all_of_an_event_and_as_json_its_line(tmp_path, orders):
-    out = thence("show", orders[2], "--log", "orders", cwd=tmp_path).out
+    out = warm("show", orders[2], "--log", "orders", cwd=tmp_path).out
     for told in (orders[2], "no stock", "order.placed", "order.paid", "lamport_clock"):
         assert told in out
-    by_json = thence("show", orders[2], "--log", "orders", "--json", cwd=tmp_path)
+    by_json = warm("show", orders[2], "--log", "orders", "--json", cwd=tmp_path)
     assert by_json.out == stored(tmp_path)[2] + "\n"
 
 
 @pytest.mark.parametrize("length", [26, 18])
 def test_event_is_named_by_id_or_prefix_in_any_case(tmp_path, orders, length):
-    ended = thence("show", orders[1][:length].lower(), "--log", "orders", "--json", cwd=tmp_path)
+    ended = warm("show", orders[1][:length].lower(), "--log", "orders", "--json", cwd=tmp_path)
     assert ended.json["event_id"] == orders[1]
 
 
 def test_event_is_named_by_last_and_last_error(tmp_path, orders):
     for name, event_id in (("@last", orders[3]), ("@last-error", orders[2])):
-        ended = thence("show", name, "--log", "orders", "--json", cwd=tmp_path)
+        ended = warm("show", name, "--log", "orders", "--json", cwd=tmp_path)
         assert ended.json["event_id"] == event_id
 
 
 @pytest.mark.parametrize("prefix_length", [3, 6])
 def test_ambiguous_prefix_is_refused(tmp_path, orders, prefix_length):
-    ended = thence("show", orders[0][:prefix_length], "--log", "orders", "--json", cwd=tmp_path)
+    ended = warm("show", orders[0][:prefix_length], "--log", "orders", "--json", cwd=tmp_path)
     assert ended.code == 2
     assert ended.json["error"]["code"] == "ambiguous_id"
 
 
 def test_unknown_event_is_not_found(tmp_path, orders):
-    ended = thence("show", "01ZZZZZZZZ", "--log", "orders", cwd=tmp_path)
+    ended = warm("show", "01ZZZZZZZZ", "--log", "orders", cwd=tmp_path)
     assert ended.code == 4
     assert is_three_lines(ended.err)
 
@@ -88,10 +89,10 @@ def test_what_a_terminal_would_obey_is_written_out(tmp_path):
     )
     (tmp_path / "events.jsonl").write_text(line + "\n")
     for command in (["log"], ["show", "@last"], ["why", "@last"], ["effects", "@last"]):
-        out = thence(*command, cwd=tmp_path).out
+        out = warm(*command, cwd=tmp_path).out
         assert not set(out) & set("\x1b\x07\u202e\u009b"), command
         assert "\\x1b" in out
-    assert len(thence("log", cwd=tmp_path).lines) == 1
+    assert len(warm("log", cwd=tmp_path).lines) == 1
 
 
 def test_endless_words_are_cut_in_sentences_and_never_in_json(tmp_path):
@@ -100,11 +101,11 @@ def test_endless_words_are_cut_in_sentences_and_never_in_json(tmp_path):
         second = log.append("note", caused_by=[first])
     for command in ("log", "why", "show", "effects"):
         event = [] if command == "log" else [second.event_id]
-        ended = thence(command, *event, "--log", "log", cwd=tmp_path)
+        ended = warm(command, *event, "--log", "log", cwd=tmp_path)
         assert len(ended.out) < 2_000, command
         if command in ("log", "why", "show"):
             assert first.event_id[:18] in ended.out
-    assert thence("log", "--log", "log", "--json", cwd=tmp_path).lines[0] == first.line.decode()
+    assert warm("log", "--log", "log", "--json", cwd=tmp_path).lines[0] == first.line.decode()
 
 
 def test_locale_that_lacks_the_characters_gets_them_escaped(tmp_path):

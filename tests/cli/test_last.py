@@ -2,8 +2,8 @@ import json
 import signal
 
 import pytest
-from tests.cli.installed import thence
 from tests.cli.scenarios import counting
+from tests.cli.warm import warm
 from tests.events import drafted, new_id, stamped
 from tests.log.processes import ran
 
@@ -35,7 +35,7 @@ def write(folder, *parts):
 
 
 def last(cwd, *arguments):
-    return thence("last", "--log", "orders", *arguments, cwd=cwd)
+    return warm("last", "--log", "orders", *arguments, cwd=cwd)
 
 
 def test_log_with_nothing_open_says_so(tmp_path, orders):
@@ -118,12 +118,12 @@ def test_killed_simulation_shows_the_turn_that_it_was_in(tmp_path):
         f"import sys\nsys.path.insert(0, {str(tmp_path)!r})\n{DEADLY}"
     )
     path.write_text(path.read_text().replace("./parts.py:Counter", "./deadly.py:Counter"))
-    run = thence("sim", "run", path, "--mode", "sync", cwd=tmp_path)
+    run = warm("sim", "run", path, "--mode", "sync", cwd=tmp_path)
     assert run.code == -signal.SIGKILL
-    still_open = thence("last", "--json", cwd=tmp_path).json["open"]
+    still_open = warm("last", "--json", cwd=tmp_path).json["open"]
     kinds = [(event["turn_number"], event["details"]["milestone_type"]) for event in still_open]
     assert kinds == [(0, "simulation_start"), (3, "turn_start")]
-    assert "still open: Turn 3 began [" in thence("last", cwd=tmp_path).out
+    assert "still open: Turn 3 began [" in warm("last", cwd=tmp_path).out
 
 
 def test_step_that_never_returned_is_open_and_one_that_failed_is_not(tmp_path):
@@ -148,11 +148,11 @@ def test_step_that_never_returned_is_open_and_one_that_failed_is_not(tmp_path):
 
 
 def test_finished_simulation_leaves_nothing_open(tmp_path):
-    assert thence("sim", "run", counting(tmp_path), cwd=tmp_path).code == 0
-    told = thence("last", "--json", cwd=tmp_path).json
+    assert warm("sim", "run", counting(tmp_path), cwd=tmp_path).code == 0
+    told = warm("last", "--json", cwd=tmp_path).json
     assert told["last"]["details"]["milestone_type"] == "simulation_end"
     assert told["open"] == []
-    log = thence("log", "--json", cwd=tmp_path).lines
+    log = warm("log", "--json", cwd=tmp_path).lines
     assert told["last"] == json.loads(log[-1])
 
 

@@ -2,6 +2,7 @@ import os
 
 import pytest
 from tests.cli.installed import is_three_lines, thence
+from tests.cli.warm import warm
 
 import thence as package
 
@@ -25,10 +26,10 @@ def runs(tmp_path):
 
 
 def test_newest_run_is_taken_and_named_on_stderr(runs):
-    ended = thence("show", "@last", "--json", cwd=runs)
+    ended = warm("show", "@last", "--json", cwd=runs)
     assert text_of(ended) == "newer"
     assert ended.err == "log: output/newer (the newest run)\n"
-    assert thence("show", "@last", "--json", "-q", cwd=runs).err == ""
+    assert warm("show", "@last", "--json", "-q", cwd=runs).err == ""
 
 
 @pytest.mark.parametrize(
@@ -36,25 +37,25 @@ def test_newest_run_is_taken_and_named_on_stderr(runs):
     ["older", "output/older", "output/older/events.jsonl", "output/older/.thence/log.json"],
 )
 def test_log_is_named_by_run_folder_or_one_of_its_files(runs, name):
-    assert text_of(thence("show", "@last", "--json", "--log", name, cwd=runs)) == "older"
+    assert text_of(warm("show", "@last", "--json", "--log", name, cwd=runs)) == "older"
 
 
 def test_flag_goes_before_environment_and_that_before_this_folder(runs):
     here, env = runs / "output" / "newer", {"THENCE_LOG": str(runs / "output" / "older")}
-    assert text_of(thence("show", "@last", "--json", cwd=here)) == "newer"
-    assert text_of(thence("show", "@last", "--json", cwd=here, env=env)) == "older"
-    by_flag = thence("show", "@last", "--json", "--log", ".", cwd=here, env=env)
+    assert text_of(warm("show", "@last", "--json", cwd=here)) == "newer"
+    assert text_of(warm("show", "@last", "--json", cwd=here, env=env)) == "older"
+    by_flag = warm("show", "@last", "--json", "--log", ".", cwd=here, env=env)
     assert text_of(by_flag) == "newer"
 
 
 def test_root_of_runs_is_taken_from_the_environment(runs):
     env = {"THENCE_ROOT": "elsewhere"}
     run_of(runs / "elsewhere", "third", "third", 3_000)
-    assert text_of(thence("show", "@last", "--json", cwd=runs, env=env)) == "third"
+    assert text_of(warm("show", "@last", "--json", cwd=runs, env=env)) == "third"
 
 
 def test_without_a_log_the_places_looked_at_are_named(tmp_path):
-    ended = thence("log", cwd=tmp_path)
+    ended = warm("log", cwd=tmp_path)
     assert ended.code == 4
     assert is_three_lines(ended.err)
     assert str(tmp_path) in ended.err
@@ -62,7 +63,7 @@ def test_without_a_log_the_places_looked_at_are_named(tmp_path):
 
 
 def test_folder_of_runs_names_the_runs_in_it(runs):
-    ended = thence("log", "--log", "output", cwd=runs)
+    ended = warm("log", "--log", "output", cwd=runs)
     assert ended.code == 4
     assert "output/newer, output/older" in ended.err
 
@@ -70,18 +71,18 @@ def test_folder_of_runs_names_the_runs_in_it(runs):
 @pytest.mark.parametrize("name", ["nowhere", "../output/older", "output/older/nothing", ""])
 def test_name_without_a_log_is_not_found(runs, name):
     (runs / "inside").mkdir()
-    ended = thence("show", "@last", "--log", name or "inside", cwd=runs / "inside")
+    ended = warm("show", "@last", "--log", name or "inside", cwd=runs / "inside")
     assert ended.code == (0 if name == "../output/older" else 4)
 
 
 def test_reading_makes_nothing(tmp_path):
     for command in (["log"], ["verify"], ["why", "@last"]):
-        assert thence(*command, "--log", "new", cwd=tmp_path).code == 4
+        assert warm(*command, "--log", "new", cwd=tmp_path).code == 4
     assert not list(tmp_path.iterdir())
 
 
 def test_empty_name_of_a_log_is_refused(runs):
-    ended = thence("append", "note", "--log", "", cwd=runs)
+    ended = warm("append", "note", "--log", "", cwd=runs)
     assert ended.code == 2
     assert is_three_lines(ended.err)
 
@@ -98,7 +99,7 @@ def test_file_that_is_no_part_of_a_log_and_folder_without_one_are_not_found(runs
     (runs / "notes.txt").write_text("hello")
     (runs / "bare").mkdir()
     for name in ("notes.txt", "bare"):
-        ended = thence("log", "--log", name, cwd=runs)
+        ended = warm("log", "--log", name, cwd=runs)
         assert ended.code == 4
         assert "there is no events.jsonl" in ended.err
-    assert thence("append", "note", "--log", "notes.txt", cwd=runs).code == 4
+    assert warm("append", "note", "--log", "notes.txt", cwd=runs).code == 4

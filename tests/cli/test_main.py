@@ -141,22 +141,48 @@ def test_closed_pipe_is_quiet(tmp_path):
         assert len(done.stdout.splitlines()) == 1
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="/dev/full")
 @pytest.mark.parametrize(
-    "arguments", ["log --log orders", "log --log orders --json", "nonsense --json"]
+    ("limit", "to"),
+    [
+        ("true", "1< /dev/null"),
+        ("ulimit -f 0", "> taken"),
+        ("export PYTHONUNBUFFERED=1", "1< /dev/null"),
+    ],
+    ids=["not to be written", "no room", "unbuffered"],
 )
-def test_stdout_that_takes_no_more_is_told_once(tmp_path, orders, arguments):
+@pytest.mark.parametrize(
+    "arguments",
+    ["log --log orders", "log --log orders --json", "show --log orders @last", "nonsense --json"],
+)
+def test_stdout_that_takes_no_more_is_named_and_told_once(tmp_path, orders, arguments, limit, to):
     done = subprocess.run(
-        ["sh", "-c", f"'{THENCE}' {arguments} > /dev/full"],
+        ["sh", "-c", f"{limit}; '{THENCE}' {arguments} {to}"],
         cwd=tmp_path,
         env=environment(),
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode == (2 if "nonsense" in arguments else 1)
+    is_misuse = "nonsense" in arguments
+    assert done.returncode == (2 if is_misuse else 1)
     assert is_three_lines(done.stderr)
     assert len(done.stderr.splitlines()) == 3
+    assert ("could not write to stdout" in done.stderr) is not is_misuse
+
+
+def test_output_that_is_more_than_stdout_takes_at_once_is_told_with_its_name(tmp_path):
+    line = '{{"event_id":"{:026}","event_type":"note"}}\n'
+    (tmp_path / "events.jsonl").write_text("".join(map(line.format, range(20_000))))
+    done = subprocess.run(
+        ["sh", "-c", f"ulimit -f 8; '{THENCE}' log --json > taken"],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("thence: could not write to stdout\n  why:  File too large\n")
 
 
 def test_closed_stdout_is_no_failure(tmp_path, orders):

@@ -5,7 +5,8 @@ import shlex
 from pathlib import Path
 
 import pytest
-from tests.cli.installed import THENCE, is_three_lines, thence
+from tests.cli.installed import THENCE, is_three_lines
+from tests.cli.warm import warm
 
 import thence as package
 
@@ -32,7 +33,7 @@ TURNS = [
 
 
 def query(cwd, *arguments):
-    return thence("query", "--log", "orders", *arguments, cwd=cwd)
+    return warm("query", "--log", "orders", *arguments, cwd=cwd)
 
 
 def ids(ended):
@@ -87,7 +88,7 @@ def test_page_shows_what_the_command_says_and_has_an_example_of_each_option(show
     env = {"PATH": f"{THENCE.parent}:{os.environ['PATH']}"}
     for words, output in examples():
         arguments = shlex.split(words.replace("…", cursor))[1:]
-        ended = thence(*arguments, cwd=shown, env=env)
+        ended = warm(*arguments, cwd=shown, env=env)
         told = (ended.out + ended.err).rstrip("\n")
         cursors = re.findall(r"--cursor (\S+)", told)
         cursor = cursors[0] if cursors else cursor
@@ -111,7 +112,7 @@ def test_pages_are_disjoint_and_complete(tmp_path, orders):
     first = query(tmp_path, *asked)
     assert first.err.startswith("2 of 4 events; next: ")
     again = shlex.split(first.err.partition("next: ")[2])
-    second = thence(*again[again.index("query") :], cwd=tmp_path)
+    second = warm(*again[again.index("query") :], cwd=tmp_path)
     assert (second.code, second.err) == (0, "")
     found = [json.loads(line)["event_id"] for line in first.lines + second.lines]
     assert found == orders
@@ -170,5 +171,5 @@ def test_next_page_is_told_as_a_command_whatever_was_asked(tmp_path):
     told = query(tmp_path, *asked).err
     assert told.startswith("2 of 3 events; next: ")
     again = shlex.split(told.partition("next: ")[2])
-    ended = thence(*again[again.index("query") :], cwd=tmp_path)
+    ended = warm(*again[again.index("query") :], cwd=tmp_path)
     assert len(ids(ended)) == 1

@@ -2,7 +2,8 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.cli.installed import is_three_lines, on_terminal, thence
+from tests.cli.installed import is_three_lines, on_terminal
+from tests.cli.warm import warm
 
 from thence.core.codec import Members, draft, stamper
 from thence.core.vocabulary import PLAIN
@@ -30,11 +31,11 @@ def large(tmp_path: Path) -> Path:
 @pytest.mark.promise("P6")
 def test_rebuild_tells_how_much_it_indexed(tmp_path, orders):
     size = (tmp_path / "orders" / "events.jsonl").stat().st_size
-    ended = thence("rebuild", "--log", "orders", cwd=tmp_path)
+    ended = warm("rebuild", "--log", "orders", cwd=tmp_path)
     assert ended.code == 0
     assert ended.out.startswith("indexed 4 events in ")
     assert ended.err == f"reading {size:,} bytes of orders\n"
-    told = thence("rebuild", "--log", "orders", "--json", "-q", cwd=tmp_path)
+    told = warm("rebuild", "--log", "orders", "--json", "-q", cwd=tmp_path)
     assert (told.code, told.err) == (0, "")
     assert told.json["events"] == 4
     assert told.json["bytes"] == size
@@ -42,15 +43,15 @@ def test_rebuild_tells_how_much_it_indexed(tmp_path, orders):
 
 
 def test_damaged_index_is_made_again(tmp_path, orders):
-    thence("rebuild", "--log", "orders", cwd=tmp_path)
+    warm("rebuild", "--log", "orders", cwd=tmp_path)
     index = tmp_path / "orders" / ".thence" / "index.db"
     index.write_bytes(b"x" * 10_000)
-    assert thence("rebuild", "--log", "orders", cwd=tmp_path).code == 0
-    assert len(thence("query", "--log", "orders", cwd=tmp_path).lines) == 4
+    assert warm("rebuild", "--log", "orders", cwd=tmp_path).code == 0
+    assert len(warm("query", "--log", "orders", cwd=tmp_path).lines) == 4
 
 
 def test_no_log_is_told(tmp_path):
-    ended = thence("rebuild", "--log", "gone", cwd=tmp_path)
+    ended = warm("rebuild", "--log", "gone", cwd=tmp_path)
     assert ended.code == 4
     assert is_three_lines(ended.err)
 
@@ -68,12 +69,12 @@ def test_bytes_read_are_drawn_on_a_terminal_alone(tmp_path, large):
     for said in (("-q",), ("-q", "--json")):
         code, shown = on_terminal(tmp_path, "rebuild", "--log", "large", *said)
         assert (code, BAR.decode() in shown) == (0, False)
-    ended = thence("rebuild", "--log", "large", cwd=tmp_path)
+    ended = warm("rebuild", "--log", "large", cwd=tmp_path)
     assert ended.err.count("\n") == 1
 
 
 def test_ctrl_c_leaves_no_half_index_and_the_next_question_makes_a_whole_one(tmp_path, large):
-    thence("rebuild", "--log", "large", cwd=tmp_path)
+    warm("rebuild", "--log", "large", cwd=tmp_path)
     code, shown = on_terminal(
         tmp_path, "rebuild", "--log", "large", interrupt=rb"[1-9][0-9.]*/[0-9.]+ MB"
     )

@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 from tests.cli.installed import THENCE, environment, is_three_lines, thence
 from tests.cli.scenarios import counting
+from tests.cli.warm import warm
 
 SHIPPED = "spatial_trade_network"
 
 
 def run(cwd, *arguments, **options):
-    return thence("sim", "run", *arguments, cwd=cwd, **options)
+    start = thence if options.get("obeys_permissions") else warm
+    return start("sim", "run", *arguments, cwd=cwd, **options)
 
 
 def only_run(root):
@@ -73,7 +75,7 @@ def test_options_go_before_the_scenario_and_stand_in_config_json(tmp_path):
     simulation = config["scenario"]["simulation"]
     assert (simulation["seed"], simulation["max_turns"]) == (3, 2)
     assert (config["events"]["verbosity"], config["events"]["mode"]) == ("DECISION", "sync")
-    listed = thence("log", "--log", folder, "--json", cwd=tmp_path).lines
+    listed = warm("log", "--log", folder, "--json", cwd=tmp_path).lines
     types = {json.loads(line)["event_type"] for line in listed}
     assert types == {"MILESTONE", "DECISION"}
 
@@ -91,7 +93,7 @@ def test_seed_decides_what_happens(tmp_path):
 def test_root_of_runs_comes_from_the_environment(tmp_path):
     env = {"THENCE_ROOT": "elsewhere"}
     assert run(tmp_path, SHIPPED, "--turns", "1", env=env).code == 0
-    assert len(thence("sim", "list", "--json", cwd=tmp_path, env=env).json["runs"]) == 1
+    assert len(warm("sim", "list", "--json", cwd=tmp_path, env=env).json["runs"]) == 1
 
 
 @pytest.mark.promise("O4")
@@ -101,7 +103,7 @@ def test_failing_component_ends_the_run_with_its_error_and_code_1(tmp_path):
     assert is_three_lines(ended.err)
     assert "the wheel came off" in ended.err
     assert ended.out.split()[2] == "failed:"
-    told = thence("show", "@last-error", "--json", cwd=tmp_path).json
+    told = warm("show", "@last-error", "--json", cwd=tmp_path).json
     assert told["details"]["error_type"] == "run_failed"
     as_json = run(tmp_path, "counting.yaml", "--json")
     assert (as_json.code, as_json.json["status"]) == (1, "failed")
@@ -128,54 +130,54 @@ def test_missing_scenario_names_the_nearest(tmp_path):
 @pytest.mark.promise("P6")
 def test_validate_tells_each_problem_with_file_line_and_key(tmp_path):
     path = counting(tmp_path)
-    good = thence("sim", "validate", path.name, cwd=tmp_path)
+    good = warm("sim", "validate", path.name, cwd=tmp_path)
     assert (good.code, good.out) == (0, "ok: counting, 1 agent, at most 5 turns\n")
     path.write_text(path.read_text().replace("max_turns", "max_turn"))
-    ended = thence("sim", "validate", path.name, "--json", cwd=tmp_path)
+    ended = warm("sim", "validate", path.name, "--json", cwd=tmp_path)
     assert (ended.code, ended.json["ok"]) == (2, False)
     (problem,) = ended.json["problems"]
     assert set(problem) == {"file", "line", "key", "message", "hint"}
     assert (problem["line"], problem["key"]) == (2, "simulation.max_turn")
-    text = thence("sim", "validate", path.name, cwd=tmp_path)
+    text = warm("sim", "validate", path.name, cwd=tmp_path)
     assert text.code == 2
     assert text.out.startswith("counting.yaml:2: simulation.max_turn: ")
     assert not (tmp_path / "output").exists()
 
 
 def test_validate_of_a_good_scenario_as_json(tmp_path):
-    ended = thence("sim", "validate", SHIPPED, "--json", cwd=tmp_path)
+    ended = warm("sim", "validate", SHIPPED, "--json", cwd=tmp_path)
     assert (ended.code, ended.json) == (0, {"ok": True, "problems": []})
 
 
 @pytest.mark.promise("P6")
 def test_list_names_runs_newest_first_and_leaves_other_logs_out(tmp_path):
     scenario = counting(tmp_path)
-    assert thence("sim", "list", cwd=tmp_path).err.startswith("no runs in output")
+    assert warm("sim", "list", cwd=tmp_path).err.startswith("no runs in output")
     run(tmp_path, scenario)
     run(tmp_path, counting(tmp_path, engine="Broken"))
-    thence("append", "note", "--log", "output/notes", cwd=tmp_path)
-    runs = thence("sim", "list", "--json", cwd=tmp_path).json["runs"]
+    warm("append", "note", "--log", "output/notes", cwd=tmp_path)
+    runs = warm("sim", "list", "--json", cwd=tmp_path).json["runs"]
     assert [entry["status"] for entry in runs] == ["failed", "completed"]
     assert all(list(entry) == ["run_id", "name", "status", "events"] for entry in runs)
     assert {entry["name"] for entry in runs} == {"counting"}
-    assert len(thence("sim", "list", cwd=tmp_path).lines) == 2
+    assert len(warm("sim", "list", cwd=tmp_path).lines) == 2
 
 
 def test_run_without_a_result_is_listed_as_unfinished(finished, tmp_path):
     folder = tmp_path / "output" / "killed"
     shutil.copytree(only_run(finished / "output"), folder)
     (folder / "result.json").unlink()
-    (entry,) = thence("sim", "list", "--json", cwd=tmp_path).json["runs"]
+    (entry,) = warm("sim", "list", "--json", cwd=tmp_path).json["runs"]
     assert (entry["run_id"], entry["status"]) == ("killed", "unfinished")
 
 
 def test_show_sums_up_a_run(finished):
-    told = thence("sim", "show", "--json", cwd=finished).json
+    told = warm("sim", "show", "--json", cwd=finished).json
     assert (told["status"], told["turns"], told["damage"]) == ("completed", 8, [])
     assert sum(told["by_type"].values()) == told["events"]
     assert len(told["by_actor"]) >= 8
     assert told["files"][0]["file"] == "events.jsonl"
-    text = thence("sim", "show", told["run_id"], cwd=finished)
+    text = warm("sim", "show", told["run_id"], cwd=finished)
     assert text.code == 0
     assert f"8 turns, {told['events']:,} events" in text.out
     assert max(map(len, text.lines)) <= 80
@@ -186,31 +188,31 @@ def test_show_tells_notices_and_damage(finished, tmp_path):
     shutil.copytree(only_run(finished / "output"), folder)
     path = folder / "events.jsonl"
     path.write_bytes(path.read_bytes().replace(b'"turn_number":2', b'"turn_number":9', 1) + b"{")
-    assert thence("append", "NOTE", "--log", "run", cwd=tmp_path).code == 0
-    told = thence("sim", "show", "run", "--json", cwd=tmp_path).json
+    assert warm("append", "NOTE", "--log", "run", cwd=tmp_path).code == 0
+    told = warm("sim", "show", "run", "--json", cwd=tmp_path).json
     assert any("log recovered" in sentence for sentence in told["notices"])
     assert [finding["code"] for finding in told["damage"]] == ["bad_checksum", "events_lost"]
-    text = thence("sim", "show", "run", cwd=tmp_path).out
+    text = warm("sim", "show", "run", cwd=tmp_path).out
     assert "noted by the log" in text
     assert "2 findings of damage" in text
 
 
 def test_show_of_another_log_says_that_it_is_no_run(tmp_path):
-    thence("append", "note", "--log", "notes", cwd=tmp_path)
-    ended = thence("sim", "show", "notes", cwd=tmp_path)
+    warm("append", "note", "--log", "notes", cwd=tmp_path)
+    ended = warm("sim", "show", "notes", cwd=tmp_path)
     assert ended.code == 4
     assert "plain log" in ended.err
 
 
 def test_show_of_a_run_that_is_not_there_is_not_found(tmp_path):
-    assert thence("sim", "show", "nothing", cwd=tmp_path).code == 4
+    assert warm("sim", "show", "nothing", cwd=tmp_path).code == 4
 
 
 def test_event_appended_to_a_run_joins_that_run(finished, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(only_run(finished / "output"), folder)
-    appended = thence("append", "NOTE", "--log", "run", "text=seen", cwd=tmp_path)
-    event = thence("show", appended.out.strip(), "--log", "run", "--json", cwd=tmp_path).json
+    appended = warm("append", "NOTE", "--log", "run", "text=seen", cwd=tmp_path)
+    event = warm("show", appended.out.strip(), "--log", "run", "--json", cwd=tmp_path).json
     assert (event["simulation_id"], event["details"]) == ("run", {"text": "seen"})
 
 
@@ -232,8 +234,8 @@ def test_ctrl_c_ends_a_run_in_good_order_with_130(tmp_path):
     assert (started.returncode, result["status"]) == (130, "interrupted")
     assert "Traceback" not in err
     folder = tmp_path / result["output_dir"]
-    assert thence("verify", "--log", folder, cwd=tmp_path).code == 0
-    last = thence("show", "@last", "--log", folder, "--json", cwd=tmp_path).json
+    assert warm("verify", "--log", folder, cwd=tmp_path).code == 0
+    last = warm("show", "@last", "--log", folder, "--json", cwd=tmp_path).json
     assert last["details"]["milestone_type"] == "simulation_end"
 
 

@@ -1,5 +1,5 @@
 import pytest
-from tests.cli.installed import thence
+from tests.cli.warm import warm
 
 import thence as package
 from thence.cli.stats import NAMES_SHOWN_MAX
@@ -7,7 +7,7 @@ from thence.sim import Event, EventWriter
 
 
 def stats(cwd, *arguments):
-    return thence("stats", "--log", "orders", *arguments, cwd=cwd)
+    return warm("stats", "--log", "orders", *arguments, cwd=cwd)
 
 
 @pytest.mark.promise("P6")
@@ -22,7 +22,7 @@ def test_json_counts_events_by_type_actor_and_node(tmp_path, orders):
     ((node, count),) = told["nodes"].items()
     assert (len(node), count) == (12, 4)
     assert told["bytes"] == (tmp_path / "orders" / "events.jsonl").stat().st_size
-    shown = thence("show", orders[0], "--log", "orders", "--json", cwd=tmp_path).json
+    shown = warm("show", orders[0], "--log", "orders", "--json", cwd=tmp_path).json
     assert told["first"] == {"event_id": orders[0], "timestamp": shown["timestamp"]}
     assert told["last"]["event_id"] == orders[3]
 
@@ -43,7 +43,7 @@ def test_lines_are_counted_as_log_lists_them_and_what_is_passed_over_is_told(tmp
     path.write_bytes(b"".join([lines[0], changed, *lines[2:], foreign, lines[0]]) + b'{"torn":')
     ended = stats(tmp_path, "--json")
     assert ended.json["events"] == 4
-    assert len(thence("log", "--log", "orders", "--json", cwd=tmp_path).lines) == 4
+    assert len(warm("log", "--log", "orders", "--json", cwd=tmp_path).lines) == 4
     assert ended.json["first"] == {"event_id": "FROM-ANOTHER-TOOL", "timestamp": ""}
     for told in ("1 damaged line is", "the last line is unfinished", "1 of the events"):
         assert told in ended.err

@@ -3,6 +3,7 @@ import shutil
 
 import pytest
 from tests.cli.installed import is_three_lines, thence
+from tests.cli.warm import warm
 
 
 def change(tmp_path, change_bytes):
@@ -11,14 +12,14 @@ def change(tmp_path, change_bytes):
 
 
 def verify(tmp_path):
-    return thence("verify", "--log", "orders", "--json", cwd=tmp_path)
+    return warm("verify", "--log", "orders", "--json", cwd=tmp_path)
 
 
 def test_whole_log_is_ok(tmp_path, orders):
     ended = verify(tmp_path)
     assert ended.code == 0
     assert ended.json == {"ok": True, "events": 4, "unverified": 0, "damage": [], "notes": []}
-    assert thence("verify", "--log", "orders", cwd=tmp_path).out == (
+    assert warm("verify", "--log", "orders", cwd=tmp_path).out == (
         "ok: 4 events, no damage in orders\n"
     )
 
@@ -33,18 +34,18 @@ def test_changed_byte_is_damage_with_its_place_and_exit_code_3(tmp_path, orders)
     assert set(found[0]) == {"code", "file", "offset", "length", "reason"}
     assert (found[0]["file"], found[0]["offset"]) == ("events.jsonl", 0)
     assert (found[1]["seq"], len(found[1]["node_id"])) == (1, 12)
-    text = thence("verify", "--log", "orders", cwd=tmp_path)
+    text = warm("verify", "--log", "orders", cwd=tmp_path)
     assert text.code == 3
     assert "events.jsonl at byte 0" in text.out
 
 
 def test_other_commands_pass_damage_over_and_say_so(tmp_path, orders):
     change(tmp_path, lambda data: data.replace(b'"amount":12', b'"amount":13', 1))
-    ended = thence("log", "--log", "orders", cwd=tmp_path)
+    ended = warm("log", "--log", "orders", cwd=tmp_path)
     assert ended.code == 0
     assert len(ended.lines) == 3
     assert "1 damaged line is passed over" in ended.err
-    assert thence("log", "--log", "orders", "-q", cwd=tmp_path).err == ""
+    assert warm("log", "--log", "orders", "-q", cwd=tmp_path).err == ""
 
 
 @pytest.mark.promise("W12")
@@ -53,9 +54,9 @@ def test_torn_tail_is_noted_and_the_next_append_moves_it_aside(tmp_path, orders)
     ended = verify(tmp_path)
     assert ended.code == 0
     assert [note["code"] for note in ended.json["notes"]] == ["torn_tail"]
-    assert "unfinished" in thence("log", "--log", "orders", cwd=tmp_path).err
-    assert thence("append", "note", "--log", "orders", cwd=tmp_path).code == 0
-    types = [line.split()[1] for line in thence("log", "--log", "orders", cwd=tmp_path).lines]
+    assert "unfinished" in warm("log", "--log", "orders", cwd=tmp_path).err
+    assert warm("append", "note", "--log", "orders", cwd=tmp_path).code == 0
+    types = [line.split()[1] for line in warm("log", "--log", "orders", cwd=tmp_path).lines]
     assert types[-2:] == ["log.recovered", "note"]
 
 
@@ -63,8 +64,8 @@ def test_lines_of_other_tools_are_served_as_unverified(tmp_path, orders):
     foreign = '{"event_id":"FROM-ANOTHER-TOOL","event_type":"note","payload":{"n":1}}\n'
     change(tmp_path, lambda data: data + foreign.encode())
     assert (verify(tmp_path).code, verify(tmp_path).json["unverified"]) == (0, 1)
-    assert "1 of them unverified" in thence("verify", "--log", "orders", cwd=tmp_path).out
-    shown = thence("show", "FROM-ANOTHER-TOOL", "--log", "orders", cwd=tmp_path)
+    assert "1 of them unverified" in warm("verify", "--log", "orders", cwd=tmp_path).out
+    shown = warm("show", "FROM-ANOTHER-TOOL", "--log", "orders", cwd=tmp_path)
     assert shown.code == 0
     assert "nothing verifies it" in shown.out
 
@@ -76,7 +77,7 @@ def test_bytes_that_are_no_event_hurt_no_command(tmp_path, orders, bad):
     change(tmp_path, lambda data: bad + b"\n" + data)
     assert verify(tmp_path).code == 3
     for command in (["log"], ["why", "@last"], ["effects", "@last"], ["show", "@last"]):
-        ended = thence(*command, "--log", "orders", cwd=tmp_path)
+        ended = warm(*command, "--log", "orders", cwd=tmp_path)
         assert ended.code == 0, ended.err
 
 
@@ -84,7 +85,7 @@ def test_log_of_a_later_format_is_refused_clearly(tmp_path, orders):
     (tmp_path / "orders" / ".thence" / "log.json").write_text(
         '{"format":9,"log_id":"x","vocabulary":"plain"}'
     )
-    ended = thence("log", "--log", "orders", cwd=tmp_path)
+    ended = warm("log", "--log", "orders", cwd=tmp_path)
     assert ended.code == 4
     assert "use a newer thence" in ended.err
 
@@ -120,7 +121,7 @@ def test_file_that_cant_be_read_is_told_with_its_name(tmp_path, orders):
 
 def test_log_without_its_own_folder_is_read(tmp_path, orders):
     shutil.rmtree(tmp_path / "orders" / ".thence")
-    assert thence("verify", "--log", "orders", cwd=tmp_path).code == 0
+    assert warm("verify", "--log", "orders", cwd=tmp_path).code == 0
     assert not os.path.exists(tmp_path / "orders" / ".thence")
 
 
@@ -134,7 +135,7 @@ def spoil(tmp_path):
 
 
 def repair(tmp_path, *arguments):
-    return thence("verify", "--repair", "--log", "orders", *arguments, cwd=tmp_path)
+    return warm("verify", "--repair", "--log", "orders", *arguments, cwd=tmp_path)
 
 
 @pytest.mark.parametrize("arguments", [(), ("--dry-run",)])
@@ -191,11 +192,11 @@ def test_repair_of_a_folder_that_may_not_be_written_is_refused(tmp_path, orders)
     "arguments", [["--yes"], ["--dry-run"], ["--repair", "--yes", "--dry-run"]]
 )
 def test_flags_of_a_repair_that_make_no_sense_are_refused(tmp_path, orders, arguments):
-    ended = thence("verify", "--log", "orders", *arguments, cwd=tmp_path)
+    ended = warm("verify", "--log", "orders", *arguments, cwd=tmp_path)
     assert ended.code == 2
     assert is_three_lines(ended.err)
 
 
 def test_text_of_damage_names_the_page_of_the_codes(tmp_path, orders):
     spoil(tmp_path)
-    assert "docs/reference/findings.md" in thence("verify", "--log", "orders", cwd=tmp_path).err
+    assert "docs/reference/findings.md" in warm("verify", "--log", "orders", cwd=tmp_path).err

@@ -1,7 +1,9 @@
 """What lies on a disk: its image, its folders, its files under way, at one moment."""
 
+import errno
 import os
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 ROOT = 1
@@ -63,10 +65,25 @@ def parted(path: object) -> tuple[str, str]:
     return folder or "/", name
 
 
+def joined(folder: str, name: str) -> str:
+    """Return the path of a name in a folder."""
+    return f"{folder}/{name}" if folder != "/" else f"/{name}"
+
+
+def paths_in(image: Image) -> dict[str, int]:
+    """Return the files of an image by their paths."""
+    return {
+        joined(path, name): number
+        for path, (_, names) in image.folders.items()
+        for name, number in names.items()
+        if number in image.files
+    }
+
+
 def paths_of(moment: Moment, file: int) -> list[str]:
     """List the paths of a file."""
     return [
-        f"{path.rstrip('/')}/{name}"
+        joined(path, name)
         for path, (_, folder) in moment.folders.items()
         for name, number in folder.names.items()
         if number == file
@@ -81,6 +98,14 @@ def without_pages(before: bytes, then: bytes, now: bytes) -> bytes:
         is_rewritten = then[page] != now[page]
         pages.append(now[page] if is_rewritten else before[page].ljust(len(now[page]), b"\0"))
     return b"".join(pages)
+
+
+def absence(path: str, folders: Container[str], files: Container[str]) -> OSError:
+    """Return what the system raises for a path where no file stands, or no folder."""
+    if path in folders:
+        return failure(errno.EISDIR, path)
+    is_below_file = any(str(place) in files for place in (Path(path), *Path(path).parents))
+    return failure(errno.ENOTDIR if is_below_file else errno.ENOENT, path)
 
 
 def failure(number: int, path: object = None) -> OSError:

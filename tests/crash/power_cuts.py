@@ -1,12 +1,15 @@
 """Power cuts by the million: after each one the log is opened again and judged.
 
-`python -m tests.crash.power_cuts STATES [SEED]` goes on until so many states were judged.
+`python -m tests.crash.power_cuts STATES [SEED [WORKERS]]` goes on until so many states were
+judged, in parts of 50,000, as many parts at once as there are workers.
 """
 
 import random
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack
+from multiprocessing import get_context
 from typing import NamedTuple
 
 from tests.crash import traces
@@ -98,7 +101,7 @@ class Verdict:
             moment = self.chance.choice(disk.moments)
             again = SimulatedDisk(Crashes(moment).some(self.chance))
             lines = [event.line for event in outcome.served]
-            fresh = {line for moment in disk.moments for line in traces.lines_of(moment)}
+            fresh = set(traces.lines_in(disk.moments))
             second = after_crash(
                 again, trace._replace(written=trace.written | fresh, is_again=True)
             )
@@ -249,23 +252,49 @@ def run(states: int, seed: int) -> Verdict:
     return verdict
 
 
-def soak(states: int, seed: int) -> int:
-    """Judge so many states, in parts whose seeds are printed."""
+class Part(NamedTuple):
+    """So many states of a soak, judged by one process; who knows the seed can repeat it."""
+
+    states: int
+    seed: int
+
+
+# a part, what was done in it, its problems
+Judged = tuple[Part, Counter[str], list[str]]
+
+
+def parts(states: int, seed: int) -> Iterator[Part]:
+    """Part so many states, each part with a seed of its own."""
     chance = random.Random(seed)
+    for begun in range(0, states, PART_STATES):
+        yield Part(min(states - begun, PART_STATES), chance.randrange(2**32))
+
+
+def judged(part: Part) -> Judged:
+    """Judge one part; return what was found in it."""
+    verdict = run(*part)
+    return part, verdict.seen, verdict.problems
+
+
+def soak(states: int, seed: int, workers: int = 1) -> int:
+    """Judge so many states in parts whose seeds are printed, so many parts at once."""
     done = 0
-    while done < states:
-        part = chance.randrange(2**32)
-        verdict = run(min(states - done, PART_STATES), part)
-        done += verdict.seen["judged"]
-        print(f"seed {part}: {dict(verdict.seen)}, {done} in all", flush=True)
-        if verdict.problems:
-            print("\n".join(verdict.problems))
-            return 1
+    found: Iterator[Judged] = map(judged, parts(states, seed))
+    with ExitStack() as stack:
+        if workers > 1:
+            pool = stack.enter_context(get_context("spawn").Pool(workers))
+            found = pool.imap_unordered(judged, parts(states, seed))
+        for part, seen, problems in found:
+            done += seen["judged"]
+            print(f"seed {part.seed}: {dict(seen)}, {done} in all", flush=True)
+            if problems:
+                print("\n".join(problems))
+                return 1
     return 0
 
 
 if __name__ == "__main__":
     wanted = int(sys.argv[1])
     chosen = int(sys.argv[2]) if len(sys.argv) > 2 else random.randrange(2**32)
-    print(f"seed {chosen}")
-    sys.exit(soak(wanted, chosen))
+    print(f"seed {chosen}", flush=True)
+    sys.exit(soak(wanted, chosen, int(sys.argv[3]) if len(sys.argv) > 3 else 1))

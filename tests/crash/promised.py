@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from tests.crash.faulty import FaultyDisk
@@ -64,6 +65,7 @@ class Run:
     is_drained: bool | None = None
     elsewhere: set[int] = field(default_factory=set)  # acknowledged in another process
     is_struck_elsewhere: bool = False
+    strangers: list[Thread] = field(default_factory=list)  # that ran before, of other tests
 
     @property
     def is_poisoned(self) -> bool:

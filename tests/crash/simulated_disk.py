@@ -26,8 +26,11 @@ from tests.crash.images import (
     Moment,
     OpenFile,
     Versions,
+    absence,
     failure,
+    joined,
     parted,
+    paths_in,
     put,
     without_pages,
 )
@@ -59,7 +62,8 @@ class SimulatedDisk(Disk):
             path: (number, Folder(names, (), names))
             for path, (number, names) in image.folders.items()
         }
-        taken = [*self._files, *(number for number, _ in self._folders.values())]
+        self._paths = paths_in(image)
+        taken = [*image.files, *(number for number, _ in image.folders.values())]
         self._numbers = count(max(taken) + 1)
         self._descriptors = count(1000)
         self._open: dict[int, OpenFile] = {}
@@ -88,15 +92,13 @@ class SimulatedDisk(Disk):
         return self._opened_file(path, 0)
 
     def open_read(self, path: Path) -> int:
-        with self._mutex:
-            return self._descriptor(self._file_at(path), False)
+        return self._descriptor(self._file_at(path), False)
 
     def close(self, descriptor: int) -> None:
-        with self._mutex:
-            opened = self._opened(descriptor)
-            del self._open[descriptor]
-            if self._locks.get(opened.file) == descriptor:
-                del self._locks[opened.file]
+        opened = self._opened(descriptor)
+        del self._open[descriptor]
+        if self._locks.get(opened.file) == descriptor:
+            del self._locks[opened.file]
 
     def write(self, descriptor: int, data: bytes) -> int:
         self._begin("write")
@@ -160,12 +162,11 @@ class SimulatedDisk(Disk):
         return self._id(self._opened(descriptor).file)
 
     def path_id(self, path: str) -> tuple[FileId, int] | None:
-        if path in self._folders:
-            return (_DEVICE, self._folders[path][0]), 4096
-        folder, name = parted(path)
-        found = self._folders.get(folder)
-        file = found and found[1].names.get(name)
-        return None if file is None else self._id(file)
+        file = self._paths.get(path)
+        if file is not None:
+            return self._id(file)
+        found = self._folders.get(path)
+        return ((_DEVICE, found[0]), 4096) if found is not None else None
 
     def path_state(self, path: str) -> FileState | None:
         return (found := self.path_id(path)) and FileState(*found, 0)
@@ -210,6 +211,8 @@ class SimulatedDisk(Disk):
             self._done("unlink")
 
     def make_folder(self, folder: Path) -> None:
+        if str(folder) in self._folders:
+            return
         for path in (*reversed(folder.parents), folder):
             if str(path) not in self._folders:
                 self._begin("make_folder")
@@ -318,8 +321,7 @@ class SimulatedDisk(Disk):
         """Take over what was stored into mapped pages since the last look."""
         for file, page in self._mapped.items():
             now = self._files[file][-1]
-            stored = bytes(page)[: len(now)] + now[len(page) :]
-            if stored != now:
+            if page != now and (stored := bytes(page)[: len(now)] + now[len(page) :]) != now:
                 self._files[file] += (stored,)
 
     def _put(self, file: int, at: int | None, data: bytes) -> None:
@@ -338,12 +340,17 @@ class SimulatedDisk(Disk):
         changed = {**names, **dict(change)}
         kept = {name: file for name, file in changed.items() if file is not None}
         self._folders[folder] = (number, Folder(durable, (*pending, change), kept))
+        for name, file in change:
+            self._paths.pop(joined(folder, name), None)
+            if file in self._files:
+                self._paths[joined(folder, name)] = file
 
     def _create(self, path: Path) -> int:
         file = next(self._numbers)
-        folder, name = parted(path)
-        self._rename(folder, ((name, file),))
+        folder, name = parted(str(path))
+        self._folder_at(folder)
         self._files[file] = (b"",)
+        self._rename(folder, ((name, file),))
         self._done("create")
         return file
 
@@ -381,20 +388,12 @@ class SimulatedDisk(Disk):
         return (_DEVICE, file), len(self._files[file][-1])
 
     def _file_at(self, path: Path) -> int:
-        place, name = parted(path)
-        _, folder = self._folder_at(place)
-        file = folder.names.get(name)
-        if str(path) in self._folders:
-            raise failure(errno.EISDIR, path)
+        file = self._paths.get(str(path))
         if file is None:
-            raise failure(errno.ENOENT, path)
+            raise absence(str(path), self._folders, self._paths)
         return file
 
     def _folder_at(self, path: str) -> tuple[int, Folder]:
-        found = self._folders.get(path)
-        if found is not None:
-            return found
-        for ancestor in (Path(path), *Path(path).parents):
-            if str(ancestor) not in self._folders and self.path_id(str(ancestor)) is not None:
-                raise failure(errno.ENOTDIR, path)
-        raise failure(errno.ENOENT, path)
+        if path not in self._folders:
+            raise absence(path, self._folders, self._paths)
+        return self._folders[path]

@@ -15,6 +15,7 @@ KILLS = 10_000
 POWER_CUTS = 10_000_000
 LEAKS_S = 600
 WORKTREE_ROUNDS = 100
+FAULTS = 1_000
 
 # one line a part, in the order in which they run
 PARTS: dict[str, tuple[str, ...]] = {
@@ -22,6 +23,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "power": ("tests.crash.power_cuts", str(POWER_CUTS)),
     "leaks": ("tests.crash.leaks", str(LEAKS_S)),
     "faults": ("tests.crash.sweep",),
+    "orchestra": ("tests.work.chaos", str(FAULTS)),
     "worktrees": ("tests.work.implementers", str(WORKTREE_ROUNDS)),
 }
 

@@ -14,7 +14,7 @@ import threading
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,7 +42,7 @@ KINDS = ("recovered", "write_failed", "segment_suspect")
 def played(scene: Scene, fault: Fault | None, folder: Path, disk: FaultyDisk) -> Run:
     """Play a scene with one fault, to its end and on a disk that is well again."""
     scene.prepare(folder)
-    run = Run(folder, disk)
+    run = Run(folder, disk, strangers=ours())
     run.kept |= {-position: e for position, e in enumerate(ids(folder), 1)}
     if not scene.arms_itself:
         run.disk.arm()
@@ -54,7 +54,7 @@ def played(scene: Scene, fault: Fault | None, folder: Path, disk: FaultyDisk) ->
         pass
     run.close()
     run.disk.heal()
-    wait_for_threads()
+    wait_for_threads(run)
     if run.log or run.writer:
         run.close(THREAD_S)
     return run
@@ -87,18 +87,20 @@ def ids(folder: Path) -> list[str]:
     return [members["event_id"] for _, members in events(folder) if members]
 
 
-def ours() -> list[Thread]:
-    return [thread for thread in threading.enumerate() if thread.name.startswith("thence")]
+def ours(strangers: Collection[Thread] = ()) -> list[Thread]:
+    """List the threads of thence, but those that another test has left and nobody collected."""
+    running = [thread for thread in threading.enumerate() if thread.name.startswith("thence")]
+    return [thread for thread in running if thread not in strangers]
 
 
-def wait_for_threads() -> None:
-    for thread in ours():
+def wait_for_threads(run: Run) -> None:
+    for thread in ours(run.strangers):
         thread.join(THREAD_S)
 
 
 def judged(run: Run, vocabulary: str) -> list[str]:
     """Tell every promise that a run broke."""
-    found = [*run.problems, *left_behind(run.folder), *undurable(run)]
+    found = [*run.problems, *left_behind(run), *undurable(run)]
     for place, members in events(run.folder):
         if members is None:
             found.append(f"{place}: a line that is no event")
@@ -122,9 +124,10 @@ def judged(run: Run, vocabulary: str) -> list[str]:
     return found + counts(run, served, good)
 
 
-def left_behind(folder: Path) -> list[str]:
+def left_behind(run: Run) -> list[str]:
     """Look for what a closed log still holds: descriptors, maps, threads."""
-    found = [f"the thread {thread.name} is left" for thread in ours()]
+    folder = run.folder
+    found = [f"the thread {thread.name} is left" for thread in ours(run.strangers)]
     for descriptor in os.listdir("/proc/self/fd"):
         try:
             target = os.readlink(f"/proc/self/fd/{descriptor}")

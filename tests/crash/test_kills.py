@@ -131,6 +131,10 @@ def test_harness_notices_lost_events_that_are_counted_wrongly_or_not_at_all(tmp_
     for lost, told in ((3, []), (2, [gap]), (0, [gap]), (3, [gap, gap])):
         assert running.miscounts(7, lost, [("gap", facts) for facts in told])
     assert running.miscounts(7, 3, [("gap", gap | {"is_exact": False})])
+    assert not running.miscounts(7, 3, [("gap", gap)] * 2, killed=2)  # who told it first was killed
+    assert running.miscounts(7, 3, [("gap", gap)] * 3, killed=2)
+    assert running.miscounts(7, 3, [("gap", gap), ("gap", gap | {"count": 4})], killed=2)
+    assert running.miscounts(7, 0, [("gap", gap | {"count": 0})] * 2, killed=2)
 
 
 def test_harness_notices_what_no_kill_brings_about(recovered):

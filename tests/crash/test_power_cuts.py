@@ -5,8 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.crash import power_cuts
 from tests.crash.images import Image, paths_of
-from tests.crash.power_cuts import Verdict, run
+from tests.crash.power_cuts import Verdict, parts, run, soak
 from tests.crash.repertoire import INTRUDED, NAMED, intruded_ones, named
 from tests.crash.simulated_disk import SimulatedDisk
 from tests.crash.traces import FOLDER, lines_of, played
@@ -31,6 +32,7 @@ def test_no_way_to_cut_the_power_breaks_the_log(name):
 
 
 @pytest.mark.promise("W13")
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", INTRUDED)
 def test_no_other_writer_in_between_breaks_it_either(name):
     verdict = Verdict()
@@ -135,3 +137,39 @@ def test_harness_notices_events_that_nobody_wrote():
     assert Verdict().judge(trace._replace(written=frozenset())).problems
     lost = trace._replace(acknowledged=[(0, b"x")])
     assert any("acknowledged and lost" in text for text in Verdict().judge(lost).problems)
+
+
+def test_soak_is_parted_and_its_seed_repeats_the_parts(monkeypatch):
+    monkeypatch.setattr(power_cuts, "PART_STATES", 50)
+    found = list(parts(120, 7))
+    assert [part.states for part in found] == [50, 50, 20]
+    assert len({part.seed for part in found}) == 3
+    assert list(parts(120, 7)) == found
+    assert list(parts(120, 8)) != found
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_soak_tells_each_part_with_its_seed(workers, monkeypatch, capfd):
+    monkeypatch.setattr(power_cuts, "PART_STATES", 20)
+    assert soak(60, 7, workers) == 0
+    told = capfd.readouterr().out.splitlines()
+    assert {line.split(":")[0] for line in told} == {f"seed {seed}" for _, seed in parts(60, 7)}
+    done = [int(line.rpartition(", ")[2].removesuffix(" in all")) for line in told]
+    assert done == sorted(done)
+    assert done[-1] >= 60
+
+
+def test_soak_ends_at_the_first_part_with_a_problem(monkeypatch, capfd):
+    def broken(states, seed):
+        verdict = Verdict(seed)
+        verdict.seen["judged"] = states
+        verdict.problems = ["acknowledged and lost"] if seed == second.seed else []
+        return verdict
+
+    monkeypatch.setattr(power_cuts, "PART_STATES", 20)
+    _, second, third = parts(60, 7)
+    monkeypatch.setattr(power_cuts, "run", broken)
+    assert soak(60, 7) == 1
+    told = capfd.readouterr().out
+    assert told.endswith("40 in all\nacknowledged and lost\n")
+    assert str(third.seed) not in told

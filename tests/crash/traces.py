@@ -7,6 +7,7 @@ call that changed it, and what had been acknowledged by then.
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from threading import Event as Signal
 from threading import current_thread
@@ -14,6 +15,7 @@ from typing import Any, NamedTuple
 
 from tests.crash.crash_states import SECTOR_BYTES
 from tests.crash.images import EMPTY, Image, Moment
+from tests.crash.places import Place
 from tests.crash.simulated_disk import SimulatedDisk
 
 from thence.core.event import Event
@@ -24,7 +26,7 @@ from thence.log.opening import opened_vocabulary
 from thence.log.segment import FILE_BYTES_MAX, current_path
 from thence.replica import Replica
 
-FOLDER = Path("/disk/logs/one")
+FOLDER = Place("/disk/logs/one")
 HOME = Path("/disk")
 WAIT_S = 30.0
 SECTOR_LINES = (SECTOR_BYTES - 1, SECTOR_BYTES, SECTOR_BYTES + 1)
@@ -135,7 +137,7 @@ def played(
     scene.acknowledged += [(0, event.line) for event in opened_to_read(image).read()]
     scene.acknowledged += [(0, line) for line in needed]
     play(scene)
-    lines = frozenset(line for moment in disk.moments for line in lines_of(moment))
+    lines = frozenset(lines_in(disk.moments))
     first = min((at for at, _ in scene.acknowledged if at), default=len(disk.moments))
     identity = identity_of(disk)
     if identity == identity_of(SimulatedDisk(image)):
@@ -161,6 +163,13 @@ def lines_of(moment: Moment) -> Iterator[bytes]:
     """Yield all that stands between newlines in the files of a moment."""
     for versions in moment.files.values():
         yield from versions[-1].split(b"\n")
+
+
+def lines_in(moments: Iterable[Moment]) -> Iterator[bytes]:
+    """Yield what stood between newlines at any of these moments; each content is parted once."""
+    contents = {versions[-1] for moment in moments for versions in moment.files.values()}
+    for data in contents:
+        yield from data.split(b"\n")
 
 
 def home() -> Image:
@@ -227,6 +236,7 @@ def log_of_line(length: int) -> Image:
     return log_of(1, size=payload_of(length))
 
 
+@cache
 def payload_of(length: int) -> int:
     """Return the size of the payload that makes a line of so many bytes, newline included."""
     (event,) = opened_to_read(log_of(1, size=0)).read()

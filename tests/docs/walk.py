@@ -12,8 +12,9 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
-BLOCK = re.compile(r"^```(console|markdown) ?(\S*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+BLOCK = re.compile(r"^```(console|markdown|sh|yaml) ?(\S*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 HOME = "~/sync"
+STAND_INS = Path(__file__).parent / "stand_ins"
 MASKS = (
     (re.compile(r"\[[0-9A-Z]{18}\]"), "[id]"),
     (re.compile(r"\b[0-9A-Z]{26}\b"), "id"),
@@ -21,6 +22,8 @@ MASKS = (
     (re.compile(r"^[0-9a-f]{7,12}(?= )", re.MULTILINE), "commit"),
     (re.compile(r"\b\d{4}-\d\d-\d\d\b"), "day"),
     (re.compile(r"(next: thence effects) \w+"), r"\1 id"),
+    (re.compile(r"\(\d+\.\d s\)"), "(seconds)"),
+    (re.compile(r"\b\d\d:\d\d:\d\d(\.\d+)?"), "time"),
 )
 
 
@@ -51,8 +54,9 @@ def walked(page: str, folder: Path) -> list[Said]:
     here = str(folder)
     said: list[Said] = []
     for kind, name, text in BLOCK.findall(page):
-        if kind == "markdown":
+        if kind != "console":
             if name:
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 (folder / name).write_text(text)
             continue
         for command, shown in commands(text):
@@ -100,8 +104,8 @@ def environment() -> dict[str, str]:
     kept = {
         key: value for key, value in os.environ.items() if not key.startswith(("GIT_", "THENCE"))
     }
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return {**kept, "PATH": path, "NO_COLOR": "1"}
+    path = (os.fspath(Path(sys.executable).parent), os.fspath(STAND_INS), os.environ["PATH"])
+    return {**kept, "PATH": os.pathsep.join(path), "NO_COLOR": "1"}
 
 
 def rewritten(page: str, folder: Path) -> str:
@@ -110,7 +114,7 @@ def rewritten(page: str, folder: Path) -> str:
 
     def block(match: re.Match[str]) -> str:
         kind, _, text = match.groups()
-        if kind == "markdown":
+        if kind != "console":
             return match[0]
         parts = [
             f"$ {each.command}\n{each.said}" for _, each in zip(commands(text), said, strict=False)

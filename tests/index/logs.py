@@ -13,7 +13,9 @@ from thence.core.order import totally_ordered
 from thence.core.vocabulary import PLAIN, Vocabulary
 from thence.index.database import Index
 from thence.index.places import STRIDE
+from thence.index.rows import INTEGER_MAX
 from thence.index.shelving import SHELF_BITS
+from thence.index.tallies import TURNS_TOGETHER
 from thence.log import reader
 from thence.log.disk import OS_DISK
 from thence.log.segment import CURRENT
@@ -92,6 +94,7 @@ def told(index: Index) -> dict[str, Any]:
                     " WHERE events"
                 )
             ),
+            "turns": {row[:2]: row[2] for row in rows("SELECT * FROM turn_tallies WHERE events")},
             "bad": rows("SELECT coalesce(sum(bad_lines), 0) FROM segments")[0][0],
         }
 
@@ -119,15 +122,21 @@ def shelved(connection: sqlite3.Connection) -> None:
             assert all(first <= value <= last for value in there)
     found = connection.execute("SELECT * FROM shelf_names WHERE events").fetchall()
     assert {row[:3]: row[3] for row in found} == names
-    pairs = Counter((row[0] >> SHELF_BITS, row[3], row[5]) for row in rows if row[5] is not None)
+    pairs = Counter(
+        (row[0] >> SHELF_BITS, kind, row[one], row[other])
+        for row in rows
+        for kind, (one, other) in enumerate([(3, 5), (3, 4), (4, 5)])
+        if row[one] is not None and row[other] is not None
+    )
     found = connection.execute("SELECT * FROM shelf_pairs WHERE events").fetchall()
-    assert {row[:3]: row[3] for row in found} == pairs
+    assert {row[:4]: row[4] for row in found} == pairs
 
 
 def due(folder: Path, vocabulary: Vocabulary = PLAIN) -> dict[str, Any]:
     """Returns what an index of a log has to say, by a plain reading of it."""
     events = read(folder, vocabulary)
     ids = {event.event_id for event in events}
+    turns = [bounded(event.turn_number) for event in events if event.turn_number is not None]
     pairs = {(event.event_id, cause) for event in events for cause in event.caused_by}
     causes = {pair for pair in pairs if pair[1] in ids}
     lines = [line for line in reader.lines(OS_DISK, folder, vocabulary) if line.is_whole]
@@ -139,8 +148,18 @@ def due(folder: Path, vocabulary: Vocabulary = PLAIN) -> dict[str, Any]:
         "waiting": pairs - causes,
         "tallies": Counter((event.event_type, event.actor or "") for event in events),
         "subjects": Counter(event.subject for event in events if event.subject is not None),
+        "turns": Counter(
+            (together, turn // together * together)
+            for turn in turns
+            for together in (1, TURNS_TOGETHER)
+        ),
         "bad": sum(not isinstance(line.content, Event) for line in lines),
     }
+
+
+def bounded(number: int) -> int:
+    """Returns a number as an index holds it."""
+    return max(-INTEGER_MAX, min(number, INTEGER_MAX))
 
 
 def in_child(work: Callable[[], object]) -> None:

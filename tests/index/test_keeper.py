@@ -292,3 +292,20 @@ def test_nothing_there_is_an_empty_index(tmp_path: Path) -> None:
     with index_of(tmp_path / "nowhere") as index:
         assert told(index)["lines"] == []
     assert not (tmp_path / "nowhere").exists()
+
+
+@pytest.mark.parametrize(("events", "steps", "copied_by"), [(1, 260, 65), (500, 30, 6)])
+def test_log_of_changes_is_copied_before_it_grows_long(
+    tmp_path: Path, events: int, steps: int, copied_by: int
+) -> None:
+    """Who asks waits for a copy: one of many large batches took 20 ms."""
+    database = tmp_path / "log" / ".thence" / "index.db"
+    sizes = []
+    add(tmp_path / "log", [line_of()])
+    with index_of(tmp_path / "log") as index:
+        index.freshen()
+        for _ in range(steps):
+            add(tmp_path / "log", [line_of() for _ in range(events)])
+            index.freshen()
+            sizes.append(wal(database).stat().st_size)
+    assert 0 < sizes[-1] < 2 * sizes[copied_by - 1]

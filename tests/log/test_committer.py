@@ -13,6 +13,7 @@ from tests.log.processes import lines
 import thence
 from thence.core.vocabulary import PLAIN
 from thence.errors import LogFull, OutcomeUnknown, WriterClosed
+from thence.log import committer as module
 from thence.log.disk import OS_DISK, Disk
 from thence.log.identity import node_id
 from thence.replica import Replica
@@ -274,7 +275,8 @@ def test_failed_sync_loses_what_was_queued_and_says_so(tmp_path):
     assert not log.close()
 
 
-def test_bound_holds_for_those_who_block_while_the_disk_refuses(tmp_path):
+def test_bound_holds_for_those_who_block_while_the_disk_refuses(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "RETRY_S", 0.01)  # an append waits for the next try
     disk, told = FailingDisk(write=FULL), Told()
     log = Replica(tmp_path, PLAIN, disk=disk, tell=told, max_queue_size=4)
     producers = [Thread(target=lambda: [log.emit("t") for _ in range(6)]) for _ in range(3)]

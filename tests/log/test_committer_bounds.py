@@ -29,7 +29,7 @@ from thence.log.batch import (
     taken,
 )
 from thence.log.disk import OS_DISK
-from thence.log.state import StatePage, fingerprint
+from thence.log.state import SHORT, StatePage, file_word, fingerprint
 from thence.replica import Replica
 
 FULL = OSError(errno.ENOSPC, "as said")
@@ -89,6 +89,8 @@ def test_batch_under_way_stands_in_the_state_page(tmp_path):
     (slot,) = page.living()
     assert (slot.accepted, slot.committed, slot.target, slot.batch_offset) == (1, 0, 1, size)
     assert slot.batch_name == fingerprint(event.event_id.encode())
+    (file, _) = OS_DISK.path_id(str(tmp_path / "events.jsonl"))
+    assert slot.batch_file == file_word(file) & SHORT
     disk.gate.set()
     log.flush()
     assert page.look()

@@ -135,7 +135,7 @@ assert log.close()
 @pytest.mark.promise("P1")
 def test_children_forked_while_the_thread_imports_are_not_bound(tmp_path):
     for n in range(8):
-        ran(FORKING, tmp_path / str(n))
+        assert not ran(FORKING, tmp_path / str(n)).stderr
         with thence.open(tmp_path / str(n)) as log:
             told = sorted(event.event_type for event in log.read())
             assert told == ["child"] * 40 + ["parent"] * 2

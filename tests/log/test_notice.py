@@ -1,10 +1,17 @@
 """What a log tells its program: a record that can't be written stops no event."""
 
 import json
+import logging
+import signal
 import sys
+import threading
+import time
+from contextvars import ContextVar
 
 import pytest
 from tests.events import event_of, stamped
+from tests.log.faults import WAIT_S
+from tests.log.processes import ran
 
 import thence
 from thence.core.vocabulary import PLAIN, WORK
@@ -28,6 +35,87 @@ def test_record_that_fails_is_told_by_the_logging_of_the_library(caplog):
     (record,) = caplog.records
     assert "record_failed" in record.message
     assert "a processor of" in record.message
+
+
+class Amid(logging.Handler):
+    """A handler of records that a signal meets when it has taken its lock."""
+
+    def __init__(self):
+        super().__init__()
+        self.records = []
+
+    def acquire(self):
+        super().acquire()
+        signal.raise_signal(signal.SIGUSR1)
+
+    def emit(self, record):
+        self.records.append(record)
+
+
+@pytest.mark.promise("P1")
+@pytest.mark.parametrize("tell", [warn, guarded(warn)])
+def test_record_that_a_raising_signal_handler_breaks_into_keeps_no_later_one_waiting(tell):
+    def ring(*_):
+        raise KeyboardInterrupt
+
+    def interrupted():
+        tell("torn", {"n": 1})
+        time.sleep(WAIT_S)  # at the latest here the handler is called
+
+    before = signal.signal(signal.SIGUSR1, ring)
+    amid, logger = Amid(), logging.getLogger("thence")
+    logger.addHandler(amid)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            interrupted()
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+        later = threading.Thread(target=tell, args=("torn", {"n": 2}), daemon=True)
+        later.start()
+        later.join(WAIT_S)
+        assert not later.is_alive()
+    finally:
+        logger.removeHandler(amid)
+        signal.signal(signal.SIGUSR1, before)
+    assert sorted(record.args[1]["n"] for record in amid.records) == [1, 2]
+
+
+def test_record_waits_only_a_second_for_a_lock_that_who_tells_it_holds(monkeypatch):
+    amid = Amid()
+    logger = logging.getLogger("thence")
+    monkeypatch.setattr(signal, "raise_signal", lambda _: None)
+    logger.addHandler(amid)
+    try:
+        with amid.lock:
+            warn("torn", {"n": 1})
+            assert not amid.records
+        until_s = time.monotonic() + WAIT_S
+        while not amid.records:
+            assert time.monotonic() < until_s
+            time.sleep(0.001)
+    finally:
+        logger.removeHandler(amid)
+
+
+def test_record_has_the_context_of_who_tells_it():
+    said = ContextVar("said", default="nothing")
+    said.set("something")
+    found = []
+    guarded(lambda word, facts: found.append((word, facts, said.get())))("torn", {"n": 1})
+    assert found == [("torn", {"n": 1}, "something")]
+
+
+@pytest.mark.parametrize("imported", ["", "logging"])
+def test_program_without_logging_sees_the_same_on_stderr_as_one_that_has_not_set_it_up(imported):
+    code = f"""
+import sys {imported and ", " + imported}
+from thence.log.notice import warn
+warn("torn", {{"file": "ä"}})
+warn("rotated", {{"file": "b"}})
+print("logging" in sys.modules)
+"""
+    done = ran(code)
+    assert done.stderr == "torn: {'file': 'ä'}\n"
+    assert done.stdout.strip() == str(bool(imported))
 
 
 def test_notice_is_an_event_with_its_facts_made_fit_and_its_causes():

@@ -73,13 +73,43 @@ def test_clock_that_no_log_may_believe_is_parked(log):
     assert [event.line for event in result.taken] == [near]
 
 
-def test_line_under_our_own_name_that_the_log_lacks_is_told(log):
+def own_line(log, seq, clock):
     own = next(iter(log.read()))
-    made = drafted(new_id(), "WPCreated", {"aggregate_id": "WP01"})
-    line = stamper(own.node_id)([made], 9, 9)[0][:-1]
-    result = taken(log, [line])
-    assert [event.line for event in result.ours] == [line]
-    assert len(lines_of(log)) == 1
+    made = drafted(new_id(), "WPCreated", {"aggregate_id": "WP01", "payload": {}})
+    return stamper(own.node_id)([made], seq, clock)[0][:-1]
+
+
+def test_lines_of_our_own_that_the_log_lost_come_back_in_order_under_another_node(log):
+    lines = [own_line(log, 3, 3), own_line(log, 2, 2), line_of(1, 9)]
+    result = taken(log, [*lines, lines[0]])
+    assert [event.line for event in result.ours] == [lines[0], lines[1]]
+    assert result.twice == ()
+    assert [line for line in lines_of(log) if line in lines] == [lines[2], lines[1], lines[0]]
+    with thence.open(log.folder) as opened:
+        later = opened.append("WPCreated", {}, subject="WP02")
+    assert later.node_id not in {event.node_id for event in result.taken}
+    assert later.lamport_clock > 9
+    again = taken(log, lines)
+    assert (again.taken, again.ours, again.known) == ((), (), 3)
+    assert log.verify().ok
+
+
+def test_lines_of_our_own_that_come_late_are_no_damage(log):
+    lines = [own_line(log, number, number) for number in (2, 3, 4)]
+    for line in reversed(lines):
+        taken(log, [line])
+    assert [line for line in lines_of(log) if line in lines] == lines[::-1]
+    assert log.verify().ok
+
+
+def test_events_with_one_number_are_both_kept_and_told_once(log):
+    mine = log.append("WPCreated", {}, subject="WP02")
+    ours, theirs = own_line(log, mine.seq, 5), [line_of(1, 6), line_of(1, 7)]
+    result = taken(log, [ours, *theirs])
+    assert [event.line for event in result.twice] == [theirs[1], ours]
+    assert {mine.line, ours, *theirs} <= set(lines_of(log))
+    assert taken(log, [ours, *theirs]).twice == ()
+    assert [each.code for each in log.verify().damage] == ["number_repeated"] * 2
 
 
 def test_foreign_line_is_taken_as_unverified(log):

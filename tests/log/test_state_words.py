@@ -9,7 +9,15 @@ import pytest
 from tests.log.test_state import page_of, taken
 
 from thence.log.disk import OS_DISK, Disk
-from thence.log.state import MAGIC, PAGE_BYTES, SLOTS, StatePage, file_word, fingerprint
+from thence.log.state import (
+    MAGIC,
+    PAGE_BYTES,
+    SHORT,
+    SLOTS,
+    StatePage,
+    file_word,
+    fingerprint,
+)
 
 FILE = (7, 8)
 OTHER = (7, 9)
@@ -31,7 +39,7 @@ def test_slot_says_who_it_is_and_how_far_it_has_got(folder):
         page.accept()
     page.commit(1)
     page.intend(2, "first-of-batch")
-    page.writing(77)
+    page.writing(77, FILE)
     header, slot = words_of(folder)[:3], words_of(folder)[16:26]
     assert header == (int.from_bytes(b"thence\0p", "little"), 1, 0)
     assert slot == (
@@ -44,7 +52,7 @@ def test_slot_says_who_it_is_and_how_far_it_has_got(folder):
         0,
         3,
         77,
-        fingerprint(b"first-of-batch"),
+        fingerprint(b"first-of-batch") + file_word(FILE) % 2**31 * 2**33,
     )
     assert fingerprint(b"first-of-batch") == crc32(b"first-of-batch") + 2**32
 
@@ -58,11 +66,13 @@ def test_write_that_was_not_announced_says_nothing(folder):
     page.writing(98)
     (slot,) = taken(page)
     assert (slot.target, slot.batch_offset, slot.batch_name) == (2, 10, fingerprint(b"a"))
+    assert slot.batch_file == 0
     page.commit(2)
     page.intend(5, "c")
-    page.writing(20)
+    page.writing(20, FILE)
     (slot,) = taken(page)
     assert (slot.target, slot.batch_offset, slot.batch_name) == (7, 20, fingerprint(b"c"))
+    assert slot.batch_file == file_word(FILE) & SHORT
 
 
 def test_durable_words_are_written_in_turns_and_the_highest_counts(folder):

@@ -1,5 +1,7 @@
 """Which bytes an opening finds bad, which numbers it misses there, how it counts what was lost."""
 
+from collections import Counter
+
 import pytest
 from tests.events import NODE, OTHER_NODE, drafted, line_of, stamped
 from tests.log.test_state import page_of
@@ -14,6 +16,7 @@ from thence.log.unclean import (
     Region,
     Scan,
     Stretch,
+    _counts,
     findings,
     lines_from,
     scope,
@@ -195,15 +198,15 @@ def test_lines_are_found_with_their_offsets_from_any_line_on(folder):
     assert next(lines_from(OS_DISK, path, 4)) == (5, b"three")
 
 
-def dead_slot(folder, batch, accepted, at=0, synced=()):
-    """Leave a slot of a process that ended amid a batch, which began at an offset."""
+def dead_slot(folder, batch, accepted, at=0, synced=(), within=None):
+    """Leave a slot of a process that ended amid a batch, which began at an offset of a file."""
     page, mine = page_of(folder), page_of(folder)
     for path in synced:
         page.durable(file_of(path), path.stat().st_size)
     for _ in range(accepted):
         page.accept()
     page.intend(len(batch), batch[0])
-    page.writing(at)
+    page.writing(at, *([file_of(within)] if within else []))
     page._words[16] = 2**31
     mine.settle([])
     return mine, mine.dead()
@@ -267,6 +270,36 @@ def test_batch_is_looked_for_in_no_segment_older_than_both_last_syncs(folder, sy
     assert (OLDEST in disk.opened) == (OLDEST in looked_at)
 
 
+@pytest.mark.parametrize("is_written", [True, False])
+@pytest.mark.parametrize("name", [OLDEST, NEWER, "events.jsonl"])
+def test_batch_is_looked_for_in_its_file_alone(folder, name, is_written):
+    for seq, each in enumerate((OLDEST, OLDER, NEWER, "events.jsonl"), 1):
+        written(folder, own(seq), name=each)
+    new_id = id_source(1_700_000_000_000_000_000, lambda: 0, 0xBEEF)
+    batch = [new_id(), new_id()]
+    lines = [line_of(event_id=event_id) for event_id in batch]
+    path = written(folder, own(9), *lines[:is_written], line_of(), name=name)
+    disk = OpenedDisk()
+    page, dead = dead_slot(folder, batch, 2, len(own(9)), within=path)
+    assert _counts(disk, folder, dead, True) == (Counter({dead[0]: 1} if is_written else {}), [])
+    assert disk.opened[0] == name
+    assert len(disk.opened) == 1 + is_written  # to count it
+    found = findings(OS_DISK, folder, page, SELF, PLAIN, 9, dead)
+    assert [facts["count"] for kind, facts in found if kind == "gap"] == [2 - is_written]
+
+
+def test_batch_whose_file_is_gone_is_looked_for_elsewhere(folder):
+    new_id = id_source(1_700_000_000_000_000_000, lambda: 0, 0xBEEF)
+    batch = [new_id(), new_id()]
+    path = written(folder, own(1), line_of(event_id=batch[0]), name=NEWER)
+    page, dead = dead_slot(folder, batch, 2, len(own(1)), within=path)
+    copy = folder / OLDER
+    copy.write_bytes(path.read_bytes())
+    path.unlink()
+    found = findings(OS_DISK, folder, page, SELF, PLAIN, 9, dead)
+    assert [facts["count"] for kind, facts in found if kind == "gap"] == [1]
+
+
 def test_batch_that_began_before_the_last_sync_is_found_in_the_older_segment(folder):
     new_id = id_source(1_700_000_000_000_000_000, lambda: 0, 0xBEEF)
     batch = [new_id() for _ in range(3)]
@@ -277,6 +310,50 @@ def test_batch_that_began_before_the_last_sync_is_found_in_the_older_segment(fol
     page, dead = dead_slot(folder, batch, 5, len(own(1)), [newer, current])
     found = findings(OS_DISK, folder, page, SELF, PLAIN, 9, dead)
     assert [facts["count"] for kind, facts in found if kind == "gap"] == [2]
+
+
+def test_last_batches_of_all_the_dead_are_looked_for_in_one_pass(folder):
+    """Eight that died at once made the next opening read 17 MB eight times."""
+    noises = range(6)
+    sources = [id_source(1_700_000_000_000_000_000, lambda: 0, noise) for noise in noises]
+    batches = [[new_id(), new_id()] for new_id in sources]
+    for number, name in enumerate((OLDEST, OLDER, NEWER)):
+        two = batches[2 * number] + batches[2 * number + 1][:1]  # of every other one a half
+        written(folder, own(1), *(line_of(event_id=event_id) for event_id in two), name=name)
+    written(folder, own(9))
+    mine = page_of(folder)
+    for number, batch in enumerate([*batches, ["never"]]):
+        page = page_of(folder)
+        for _ in range(4):
+            page.accept()
+        page.intend(2, batch[0])
+        page.writing(len(own(1)) if number % 2 else 0)
+        page._words[page._base] = 2**31 + number
+    mine.settle([])
+    disk = OpenedDisk()
+    found = findings(disk, folder, mine, SELF, PLAIN, 9, mine.dead())
+    lost = {facts["process"] - 2**31: facts["count"] for kind, facts in found if kind == "gap"}
+    assert lost == {0: 2, 1: 3, 2: 2, 3: 3, 4: 2, 5: 3, 6: 4}
+    of_batches = 2 * 3  # each stood in an older file, and its end was looked for there
+    assert len(disk.opened) <= 4 + of_batches + 4  # the scan for bad bytes reads all as well
+
+
+def test_batches_far_apart_in_one_segment_are_both_found(folder):
+    new_id = id_source(1_700_000_000_000_000_000, lambda: 0, 0xBEEF)
+    first, second = new_id(), new_id()
+    lines = [own(n) for n in range(1, 4_001)]
+    lines[1_000], lines[3_900] = line_of(event_id=first), line_of(event_id=second)
+    written(folder, *lines)
+    mine = page_of(folder)
+    for event_id, line in ((first, 0), (second, 3_000)):
+        page = page_of(folder)
+        page.accept()
+        page.intend(1, event_id)
+        page.writing(sum(map(len, lines[:line])))
+        page._words[page._base] = 2**31
+    mine.settle([])
+    assert len(mine.dead()) == 2
+    assert findings(OS_DISK, folder, mine, SELF, PLAIN, 4_000, mine.dead()) == []
 
 
 def test_no_more_than_the_batch_is_counted_though_more_of_its_process_stands_there(folder):

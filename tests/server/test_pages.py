@@ -1,6 +1,7 @@
 """The pages as a browser gets them: parsed, followed by their links, hostile events in them."""
 
 import json
+import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -109,6 +110,9 @@ def test_first_page_lists_runs_and_logs(shop: Shop) -> None:
     assert damaged > 1
     assert f"{damaged} bad lines" in found.text
     assert "unfinished" in found.text
+    assert re.search(r"3 runs, 1 log, [\d,]+ events; the latest first", found.text)
+    for told in (found, page(shop.server, "/runs/first")):
+        assert "Last event (UTC)" in told.text
 
 
 def test_pages_of_a_run_are_all_of_it_in_total_order(tmp_path: Path) -> None:

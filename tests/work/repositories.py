@@ -1,8 +1,12 @@
 """Real git repositories for tests, and what git itself says of them."""
 
+import atexit
 import os
+import shutil
 import subprocess
+import tempfile
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 WAIT_S = 60.0
@@ -37,13 +41,38 @@ def git(folder: Path, *arguments: object, stdin: bytes = b"", check: bool = True
 
 
 def make_repository(path: Path, files: Mapping[str, str | bytes] | None = None) -> Path:
-    """Make a repository with one commit on branch main; user.name and user.email are set in it."""
-    path.mkdir(parents=True, exist_ok=True)
+    """Make a repository with one commit on branch main; user.name and user.email are set in it.
+
+    Git makes the first with these files; the others are copies of that one.
+    """
+    first = _first(tuple(sorted((files or {}).items())))
+    shutil.copytree(first, path, symlinks=True, dirs_exist_ok=True)
+    git(path, "update-index", "-q", "--refresh")
+    return path
+
+
+@cache
+def _first(files: tuple[tuple[str, str | bytes], ...]) -> Path:
+    path = _firsts() / str(len(list(_firsts().iterdir())))
+    path.mkdir()
     git(path, "init", "--quiet", "--initial-branch=main")
     git(path, "config", "user.name", NAME)
     git(path, "config", "user.email", EMAIL)
-    commit(path, {"README.md": "# a project\n", **(files or {})}, "Begin")
+    commit(path, {"README.md": "# a project\n", **dict(files)}, "Begin")
     return path
+
+
+@cache
+def _firsts() -> Path:
+    """Make the folder of what is copied; it goes when the tests have ended."""
+    folder, owner = Path(tempfile.mkdtemp(prefix="repositories-")), os.getpid()
+
+    def remove() -> None:
+        if os.getpid() == owner:  # not where a test has forked
+            shutil.rmtree(folder, ignore_errors=True)
+
+    atexit.register(remove)
+    return folder
 
 
 def write(folder: Path, files: Mapping[str, str | bytes]) -> None:

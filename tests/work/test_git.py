@@ -83,6 +83,7 @@ def test_git_that_takes_too_long_is_ended_and_leaves_no_lock(tmp_path, monkeypat
     with pytest.raises(GitFailed, match=r"git add took longer than 0\.5 s"):
         Git(repo).run("add", "a.slow")
     assert not (repo / ".git/index.lock").exists()
+    os.close(os.open(pipe, os.O_RDWR))  # the end of the filter, which no git ends
 
 
 def test_lock_of_another_git_is_told_as_passing(tmp_path):

@@ -11,8 +11,9 @@ from tests.work.repositories import commit, content, git, make_repository, patch
 
 from thence.errors import GitFailed
 from thence.work.commits import Author
+from thence.work.cut_off import Unfinished, unfinished
 from thence.work.merges import plan
-from thence.work.merging import Unfinished, abort, merge, resume, unfinished
+from thence.work.merging import abort, merge, resume
 from thence.work.repository import branches, operation_under_way, repository
 from thence.work.worktrees import make
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thence.errors import PlanningError
+from thence.errors import PlanningError, Refused
 from thence.work.naming import (
     branch_of,
     clash,
@@ -125,8 +125,9 @@ def test_feature_that_another_tool_named_is_found():
     ],
 )
 def test_feature_that_is_none_or_many_is_refused_with_those_there_are(given_name, known, cause):
-    with pytest.raises(PlanningError) as caught:
+    with pytest.raises(Refused) as caught:
         resolve(given_name, known)
+    assert caught.value.guard == "unknown_feature"
     assert caught.value.cause.startswith(cause)
     assert caught.value.hint
 
@@ -149,8 +150,9 @@ def test_package_keeps_the_id_that_it_has():
 @pytest.mark.parametrize("text", ["", "WP", "WPX", "T001", "1.5", "-1x", "WP01x", "12345"])
 def test_other_text_is_no_package(text):
     assert not is_wp_id(text)
-    with pytest.raises(PlanningError, match="no package's id"):
+    with pytest.raises(Refused, match="no package's id") as caught:
         wp_id_of(text)
+    assert caught.value.guard == "unknown_package"
 
 
 def test_next_package_has_the_number_after_the_highest():

@@ -1,6 +1,8 @@
 """Objects are named and written as git names and writes them."""
 
 import hashlib
+import os
+import shutil
 
 import pytest
 from tests.work.repositories import commit, content, git, make_repository
@@ -29,6 +31,22 @@ def test_files_and_trees_are_what_git_itself_makes_of_them(tmp_path, algorithm):
         assert store.put_tree(None, entries) == git(tmp_path, "rev-parse", "HEAD^{tree}")
         for oid, name in ((entry.oid, path) for path, entry in entries.items()):
             assert oid == git(tmp_path, "rev-parse", f"HEAD:{name}")
+
+
+def test_answer_of_a_git_that_was_killed_is_never_taken_for_a_whole_one(tmp_path, monkeypatch):
+    repo = make_repository(tmp_path / "r", {"a": "1\n", "b": "2\n"})
+    tree = git(repo, "rev-parse", "HEAD^{tree}")
+    with objects(repository(repo)) as store:
+        entries = sum(len(b"100644 %b\0" % name) + 20 for name in store.tree(tree))
+    program, real = tmp_path / "git", shutil.which("git")
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    for size in range(len(f"{tree} tree {entries}\n") + entries + 1):
+        cut = f'head --lines 1 | {real} "$@" | head --bytes {size}'
+        whole = f'exec {real} "$@"'
+        program.write_text(f"#!/bin/sh\ncase $* in *cat-file*) {cut};; *) {whole};; esac\n")
+        program.chmod(0o755)
+        with objects(repository(repo)) as store, pytest.raises(GitFailed):
+            store.tree(tree)
 
 
 @pytest.mark.parametrize("algorithm", ["sha1", "sha256"])

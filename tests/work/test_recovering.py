@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests.cli.installed import thence
-from tests.work.repositories import make_repository
+from tests.work.repositories import git, make_repository
 
 SLUG = "001-sync"
 TASKS = b"""# Tasks
@@ -88,6 +88,43 @@ def test_commands_do_their_work_without_the_journal_and_it_is_told_later(project
     assert {event["source"] for event in fresh} == {"recovered"}
     work(project, "status")
     assert len(events_of(project)) == before + 3, "once"
+
+
+@pytest.mark.promise("S2")
+def test_event_whose_commit_would_change_nothing_is_told_later_all_the_same(project):
+    before = len(events_of(project))
+    tip = git(project, "rev-parse", "main")
+    with Unwritable(project):
+        command = ("move-task", "WP01", "--to", "doing", "--actor", "ada")
+        ended, told = work(project, *command, obeys_permissions=True)
+        assert (ended.code, told["events"], told["commit"]) == (0, "pending", None)
+        ended, _ = work(project, "status", obeys_permissions=True)
+        assert ended.code == 0
+    assert git(project, "rev-parse", "main") == tip
+    ended, told = work(project, "status")
+    assert "1 event(s) that could not be written are made good" in ended.err
+    (moved,) = events_of(project)[before:]
+    assert (moved["actor"], moved["source"]) == ("ada", "recovered")
+    assert moved["payload"]["new_status"] == "doing"
+    assert [each["wp_id"] for each in told["features"][0]["lanes"]["doing"]] == ["WP01"]
+    work(project, "publish")
+    assert len(events_of(project)) == before + 1, "once"
+
+
+@pytest.mark.promise("S2")
+def test_move_that_can_be_kept_nowhere_fails(project):
+    before = events_of(project)
+    shared = project / ".git" / "thence"
+    with Unwritable(project):
+        shared.chmod(0o555)
+        (shared / "commits.lock").touch()
+        try:
+            command = ("move-task", "WP01", "--to", "doing")
+            ended, told = work(project, *command, obeys_permissions=True)
+        finally:
+            shared.chmod(0o755)
+    assert (ended.code, list(told)) == (1, ["error"])
+    assert events_of(project) == before
 
 
 @pytest.mark.promise("S2")

@@ -159,6 +159,30 @@ def test_stores_are_hidden_from_signatures_and_callers_may_pass_their_own(folder
 
 
 @pytest.mark.promise("L6")
+@pytest.mark.parametrize(
+    ("decorator", "store", "keyword"),
+    [
+        (with_event_store, EventStore, "event_store"),
+        (with_error_store, ErrorStore, "error_store"),
+    ],
+)
+def test_project_is_looked_for_only_by_a_command_that_is_given_no_store(
+    decorator, store, keyword, folder, tmp_path, monkeypatch
+):
+    @decorator
+    def command(**given):
+        return given[keyword]
+
+    own = store.at(folder)
+    monkeypatch.chdir(tmp_path)
+    assert command(**{keyword: own}) is own
+    with pytest.raises(NotAProject):
+        command(**{keyword: None})
+    monkeypatch.chdir(folder)
+    assert isinstance(command(**{keyword: None}), store)
+
+
+@pytest.mark.promise("L6")
 def test_async_command_has_its_store_until_it_has_ended(folder, monkeypatch):
     monkeypatch.chdir(folder)
 
@@ -207,6 +231,35 @@ def test_refusals_are_lines_of_their_day_the_newest_first(folder):
         "timestamp",
         "context",
     }
+
+
+@pytest.mark.promise("L8")
+def test_file_of_refusals_that_can_not_be_read_is_passed_over_and_told(folder):
+    errors = ErrorStore.at(folder)
+    kept = errors.add("x", entity_id="y", attempted_operation="z", reason="r")
+    kittify = folder / ".kittify" / "errors"
+    (kittify / "2025-01-01.jsonl").mkdir()
+    os.mkfifo(kittify / "2025-01-02.jsonl")
+    (kittify / "2025-01-03.jsonl").symlink_to("gone")
+    (kittify / "2025-01-04.jsonl").write_bytes(b'\xff\xfe{"error_id":"\xff"}\n\x00\n[]\n')
+    told = []
+    assert errors.recent(tell=told.append) == [kept]
+    assert told == [
+        ".kittify/errors/2025-01-03.jsonl was passed over: No such file or directory",
+        ".kittify/errors/2025-01-02.jsonl was passed over: it is no file",
+        ".kittify/errors/2025-01-01.jsonl was passed over: Is a directory",
+    ]
+    assert errors.recent() == [kept]
+
+
+@pytest.mark.parametrize("made", ["file", "nothing"])
+def test_folder_of_refusals_that_is_none_is_told_if_something_is_there(folder, made):
+    errors = ErrorStore.at(folder)
+    if made == "file":
+        (folder / ".kittify" / "errors").write_text("no folder")
+    told = []
+    assert errors.recent(tell=told.append) == []
+    assert told == [".kittify/errors was not read: Not a directory"][: made == "file"]
 
 
 def test_reason_of_any_length_makes_one_line(folder):

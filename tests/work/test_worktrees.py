@@ -80,6 +80,7 @@ def test_what_a_killed_command_left_is_completed(repo, what):
         shutil.rmtree(place(repo))
         (own / "locked").write_text("initializing\n")
         (own / "index").unlink()
+        (repo.common / "thence/worktrees.making").write_bytes(os.fsencode(place(repo)))
     elif what == "before the note":
         shutil.rmtree(own)
         shutil.rmtree(place(repo) / "a")

@@ -1,6 +1,7 @@
 """An error as a user meets it: an exit code, three lines on stderr, one JSON object."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import NamedTuple
 
 import click
@@ -40,6 +41,7 @@ _CODES: tuple[tuple[type[ThenceError], int], ...] = (
     (CyclicDependencyError, DAMAGED),
     (OutcomeUnknown, UNKNOWN),
 )
+_STDOUT = "see where it goes: a full disk, or a place that can't be written"
 _MEANT = " Did you mean "
 
 
@@ -61,7 +63,11 @@ def explained(error: Exception, voice: Voice) -> int:
     """
     if isinstance(error, click.exceptions.Exit):
         return error.exit_code
+    with suppress(OSError):  # then it is stdout that failed
+        voice.flush()
     failure = failure_of(error)
+    if voice.has_lost_stdout and isinstance(error, OSError) and not error.filename:
+        failure = failure._replace(message="could not write to stdout", hint=_STDOUT)
     if voice.is_json:
         told = {key: value for key, value in failure._asdict().items() if key != "exit_code"}
         if isinstance(error, Refused):
@@ -128,5 +134,5 @@ def _misuse(error: click.ClickException) -> Failure:
         hint = f"did you mean {meant}"
     usage = context.get_usage().removeprefix("Usage: ") if context else path
     cause = "it is used like this: " + " ".join(usage.split())
-    message = message.strip().rstrip(".")
+    message = " ".join(message.split()).rstrip(".")
     return Failure(MISUSED, "usage", message[:1].lower() + message[1:], cause, hint)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 _F = TypeVar("_F", bound=Callable[..., object])
+_V = TypeVar("_V")
 
 HELP_NAMES = {"help_option_names": ["-h", "--help"]}
 
@@ -97,15 +98,15 @@ def _keep(context: click.Context, parameter: click.Parameter, value: bool) -> No
         setattr(voice, str(parameter.name), True)
 
 
-def _named(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+def named(context: click.Context, parameter: click.Parameter, value: _V) -> _V:
     """Refuses an empty name: it is a variable of a script that was never set."""
-    if value == "":
+    if value == "" or (isinstance(value, tuple) and "" in value):
         raise click.BadParameter("it names nothing", context, parameter)
     return value
 
 
 def _given(context: click.Context, parameter: click.Parameter, value: str) -> str:
-    return _named(context, parameter, value) or ""
+    return named(context, parameter, value) or ""
 
 
 def _paths(
@@ -121,7 +122,7 @@ log_option = click.option(
     "--log",
     "log",
     metavar="LOG",
-    callback=_named,
+    callback=named,
     shell_complete=_paths,
     help="The log: its folder, one of its files, or a run's id. Else THENCE_LOG, this folder"
     " if it is a log, or the newest run under ./output.",

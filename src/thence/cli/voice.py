@@ -26,6 +26,7 @@ class Voice:
         self.is_debug = "--debug" in arguments
         self.is_quiet = False
         self.is_verbose = False
+        self.has_lost_stdout = False
         for stream in (sys.stdout, sys.stderr):
             if hasattr(stream, "reconfigure"):
                 stream.reconfigure(errors="backslashreplace")
@@ -49,7 +50,11 @@ class Voice:
 
     def say(self, text: str = "") -> None:
         """Writes a result as text, with its newline."""
-        click.echo(text)
+        try:
+            click.echo(text)
+        except OSError:
+            self.give_up_stdout()
+            raise
 
     def note(self, text: str) -> None:
         """Tells something about the result on stderr, unless the user wants quiet."""
@@ -64,7 +69,11 @@ class Voice:
 
     def line(self, line: bytes) -> None:
         """Writes a stored line as it is, with its newline."""
-        sys.stdout.buffer.write(line + b"\n")
+        try:
+            sys.stdout.buffer.write(line + b"\n")
+        except OSError:
+            self.give_up_stdout()
+            raise
 
     def keep(self, value: object) -> None:
         """Keeps a value from being freed, where the process is about to end anyhow.
@@ -95,6 +104,7 @@ class Voice:
 
     def give_up_stdout(self) -> None:
         """Lets what stdout did not take go nowhere: the interpreter flushes once more."""
+        self.has_lost_stdout = True
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

@@ -67,6 +67,8 @@ class _Pairs:
         if ALONE not in self.of_a or ALONE not in self.of_b:
             return
         a, b = self._a, self._b
+        said_a, said_b = a.said, b.said
+        of_a, of_b, names_a = self.of_a, self.of_b, self.names_a
         in_a, in_b = (any(each.step is None for each in of.said) for of in (a, b))
         levels = zip(_levels(a, self.of_a, in_b), _levels(b, self.of_b, in_a), strict=False)
         for mine, theirs in levels:
@@ -77,8 +79,10 @@ class _Pairs:
                     continue
                 if len(xs) == len(ys) == 1:
                     x, y = xs[0], ys[0]
-                    if self._may(x, y) and has_same_bodies(a.said[x], b.said[y]):
-                        self.join(x, y)
+                    one, other = said_a[x], said_b[y]
+                    if (one.step is None or other.step is None) and has_same_bodies(one, other):
+                        of_a[x] = y
+                        of_b[y] = names_a[x] = x
                 else:
                     self._join_by_bodies(xs, ys)
 
@@ -166,10 +170,17 @@ def _alike(of: Side, level: Sequence[int], names: Sequence[int]) -> Mapping[Hash
     told, all_causes = of.said, of.causes
     for place in level:
         causes = [names[cause] for cause in all_causes[place]]
-        if ALONE not in causes:
-            each = told[place]
-            named = causes[0] if len(set(causes)) == 1 else frozenset(causes)
-            groups.setdefault((named, each.event_type, each.subject), []).append(place)
+        if ALONE in causes:
+            continue
+        each = told[place]
+        named: Hashable = causes[0] if len(causes) == 1 else frozenset(causes)
+        if len(causes) > 1 and causes.count(causes[0]) == len(causes):
+            named = causes[0]
+        key = (named, each.event_type, each.subject)
+        if key in groups:
+            groups[key].append(place)
+        else:
+            groups[key] = [place]
     return groups
 
 
@@ -204,7 +215,8 @@ def _levels(of: Side, partners: Sequence[int], with_steps: bool) -> list[list[in
                 level = height[cause]
         height[place] = level + 1
         if with_steps or of.said[place].step is None:
-            levels += [[] for _ in range(level + 1 - len(levels))]
+            while level >= len(levels):
+                levels.append([])
             levels[level].append(place)
     return levels
 

@@ -8,6 +8,7 @@ and says of bad bytes why they are bad. The format is told in docs/formats/segme
 import re
 from array import array
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from sys import byteorder
 from typing import Any, NamedTuple
 from zlib import crc32
@@ -242,15 +243,18 @@ def is_ours(line: bytes) -> bool:
     return has_crc or b"\0" in line or _NUMBERS.match(line) is not None
 
 
-def event_id_of(line: bytes) -> bytes:
+def event_id_of(data: bytes, start: int = 0, end: int | None = None) -> bytes:
     """Reads the event_id off a line that begins with it, off others by decoding them.
 
-    Of a line without one it returns the line itself.
+    `start` and `end` are those of the line, where the data holds more: it is not copied. Of a
+    line without one it returns the line itself.
     """
-    if line.startswith(LINE_START):
-        event_id = line[13 : line.find(b'"', 13)]
-        if b"\\" not in event_id:
+    if data.startswith(LINE_START, start):
+        stop = data.find(b'"', start + 13, end)
+        event_id = data[start + 13 : stop]
+        if stop >= 0 and b"\\" not in event_id:
             return event_id
+    line = data[start:end]
     try:
         return _decode_name(line).event_id.encode()
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -364,10 +368,18 @@ def _lenient_header(members: dict[str, Any]) -> Header:
     for alias, name in _ALIASES.items():
         if alias in members:
             members = {name: members[alias], **members}
-    for field in msgspec.structs.fields(Header):
-        if field.name in members and field.name not in ("node_id", "lamport_clock"):
+    for name, its_type in _lenient_fields():
+        if name in members:
             try:
-                known[field.name] = msgspec.convert(members[field.name], field.type)
+                known[name] = msgspec.convert(members[name], its_type)
             except msgspec.ValidationError:
                 continue
     return Header(**({"event_type": "unknown"} | known))
+
+
+@cache
+def _lenient_fields() -> tuple[tuple[str, Any], ...]:
+    fields = msgspec.structs.fields(Header)
+    return tuple(
+        (each.name, each.type) for each in fields if each.name not in ("node_id", "lamport_clock")
+    )

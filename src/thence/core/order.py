@@ -6,6 +6,7 @@ event_id) extends it, because a log gives every event a larger clock than its ca
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from operator import attrgetter
 
 from thence.core.event import Event, OrderKey
 from thence.errors import CyclicDependencyError
@@ -20,6 +21,9 @@ Cone = tuple[tuple[Event, int], ...]
 Neighbours = Callable[[Event], Iterable[Event]]
 
 
+_KEY = attrgetter("order_key")
+
+
 def total_order_key(event: Event) -> OrderKey:
     """Returns the sort key of the total order, the order of every display and fold."""
     return event.order_key
@@ -30,12 +34,16 @@ def totally_ordered(events: Iterable[Event]) -> list[Event]:
 
     Of lines that share an id the one that sorts first as bytes is kept.
     """
-    served: dict[str, Event] = {}
-    for event in events:
+    found = list(events)
+    served = {event.header.event_id: event for event in found}
+    if len(served) == len(found):
+        return sorted(found, key=_KEY)
+    served = {}
+    for event in found:
         known = served.get(event.event_id)
         if known is None or event.line < known.line:
             served[event.event_id] = event
-    return sorted(served.values(), key=total_order_key)
+    return sorted(served.values(), key=_KEY)
 
 
 def topological_sort(events: Iterable[Event]) -> list[Event]:

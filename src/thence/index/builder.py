@@ -5,7 +5,6 @@ fits. The caller holds the index lock and has seen that the index fits.
 """
 
 import sqlite3
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -17,8 +16,9 @@ from thence.index.known import Known, Present
 from thence.index.lines import Lines
 from thence.index.places import STRIDE as STRIDE
 from thence.index.places import given, last, move, renumber
-from thence.index.rows import NULL, Key, Names, Row, Taken, Times, columns_of, keys_of
+from thence.index.rows import Key, Names, Row, Taken, Times, columns_of, keys_of
 from thence.index.shelving import Shelving
+from thence.index.tallies import tally
 from thence.log.disk import Disk, FileId
 from thence.log.reader import rank
 
@@ -199,18 +199,7 @@ class Builder:
         shelving = Shelving(self._db)
         shelving.add(places, list(zip(*rows, strict=True)), sign)
         shelving.write()
-        counted = Counter((row[5], 0 if row[8] in (None, NULL) else row[8]) for row in rows)
-        self._db.executemany(
-            "INSERT INTO tallies VALUES (?, ?, ?)"
-            " ON CONFLICT DO UPDATE SET events = events + excluded.events",
-            [(*key, sign * count) for key, count in counted.items()],
-        )
-        subjects = Counter(row[7] for row in rows if row[7] is not None and row[7] is not NULL)
-        self._db.executemany(
-            "INSERT INTO subject_tallies VALUES (?, ?)"
-            " ON CONFLICT DO UPDATE SET events = events + excluded.events",
-            [(subject, sign * count) for subject, count in subjects.items()],
-        )
+        tally(self._db, rows, sign)
 
     def _contest(self, entry: Entry, row: Row) -> None:
         """Serves another line of an id if it comes before the one that is served."""

@@ -6,6 +6,7 @@ truth that a test holds these to.
 
 import sqlite3
 from collections.abc import Sequence
+from itertools import islice
 
 from thence.core.answer import Concurrent, Effects, Why
 from thence.core.event import Event
@@ -112,15 +113,7 @@ def concurrent(index: Index, event_id: str, limit: int = CONE_EVENTS_MAX) -> Con
 
     def work(connection: sqlite3.Connection) -> Concurrent:
         place = place_of(index, connection, event_id)
-        related = links.reached(connection, [place], "upstream")
-        related |= links.reached(connection, [place], "downstream")
-        related.add(place)
-        others: list[int] = []
-        for (other,) in connection.execute("SELECT place FROM events ORDER BY place"):
-            if other not in related:
-                others.append(other)
-                if len(others) > limit:
-                    break
+        others = list(islice(sharing.unrelated(connection, place), limit + 1))
         event, *found = events_at(index, connection, [place, *others[:limit]])
         return Concurrent(event, tuple(found), len(others) > limit)
 
@@ -143,7 +136,7 @@ def common_causes(index: Index, event_ids: Sequence[str]) -> tuple[Event, ...]:
 def causal_cut(index: Index, event_id: str) -> Position:
     """Returns the smallest past of an event that is closed under *precedes*, itself included.
 
-    It goes through the whole index once, and again only where clocks are not true. Raises
+    It goes through all links, and again as long as one leads to a node's later events. Raises
     EventNotFound.
     """
 

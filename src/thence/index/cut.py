@@ -1,61 +1,105 @@
 """The past of an event that is closed under *precedes*, by the places of an index."""
 
 import sqlite3
+from collections import defaultdict
+from itertools import pairwise
 
-from thence.core.position import Position
+import msgspec
 
-_DOWNWARD = """
-    SELECT place, node, seq, parent FROM events LEFT JOIN causes ON child = place
-    ORDER BY place DESC
+from thence.core.position import Intervals, Position
+from thence.index.shelving import SHELF_BITS
+
+# all that *precedes* does not tell by the numbers of a node alone
+_ACROSS = """
+    SELECT child.node, child.seq, child.place, cause.node, cause.seq, cause.place
+    FROM causes CROSS JOIN events child ON child.place = causes.child
+        CROSS JOIN events cause ON cause.place = causes.parent
+    WHERE child.node != cause.node OR child.seq = 0 OR cause.seq = 0 OR cause.seq > child.seq
+    ORDER BY causes.child DESC
 """
+_NUMBERS = """
+    SELECT node, json_group_array(seq) FROM events
+    WHERE place BETWEEN :first AND :last AND seq > 0 GROUP BY node
+"""
+_numbers = msgspec.json.Decoder(list[int]).decode
 
 
 class Past:
-    """A set of events that grows: per node all up to a number, and what was named."""
+    """A set of events that grows: per node all up to a number, and other tools' events."""
 
-    def __init__(self, place: int) -> None:
-        self.named = {place}
-        self.latest: dict[int, int] = {}
+    def __init__(self, connection: sqlite3.Connection, place: int) -> None:
+        self._db = connection
+        self._foreign: set[int] = set()
+        self._latest: dict[int, int] = {}
+        sql = "SELECT node, seq FROM events WHERE place = ?"
+        node, seq = connection.execute(sql, (place,)).fetchone()
+        self._take(node, seq, place)
 
-    def grow(self, connection: sqlite3.Connection) -> bool:
-        """Goes through all events, the latest first, and takes in what belongs to the past.
+    def grow(self) -> bool:
+        """Goes through the links between nodes, the latest first, and takes in what is named.
 
-        Tells whether it may have passed something by: it has not where causes stand before
-        their effects, and the events of each node in the order of their numbers.
+        Tells whether anything was: then what it needs may have been passed by.
         """
-        is_orderly = True
-        passed: dict[int, int] = {}
-        before = (dict(self.latest), len(self.named))
-        last = None
-        for place, node, seq, parent in connection.execute(_DOWNWARD):
-            if seq and place != last:
-                is_orderly = is_orderly and seq < passed.get(node, seq + 1)
-                passed[node] = seq
-                last = place
-            if place in self.named or 0 < seq <= self.latest.get(node, 0):
-                self.latest[node] = max(seq, self.latest.get(node, 0))
-                if parent is not None:
-                    self.named.add(parent)
-                    is_orderly = is_orderly and parent < place
-        return not is_orderly and before != (self.latest, len(self.named))
+        has_grown = False
+        for node, seq, place, cause_node, cause_seq, cause_place in self._db.execute(_ACROSS):
+            if 0 < seq <= self._latest.get(node, 0) or place in self._foreign:
+                has_grown = self._take(cause_node, cause_seq, cause_place) or has_grown
+        return has_grown
 
-    def position(self, connection: sqlite3.Connection) -> Position:
+    def position(self) -> Position:
         """Returns the events of the past that are there."""
-        numbers: list[tuple[str, int]] = []
-        for node, seq in self.latest.items():
-            numbers += connection.execute(
-                "SELECT text, seq FROM events JOIN names ON id = node"
-                " WHERE node = :node AND seq BETWEEN 1 AND :seq ORDER BY place",
-                {"node": node, "seq": seq},
-            )
-        foreign = connection.execute("SELECT place, event_id FROM events WHERE seq = 0")
-        ids = [event_id for place, event_id in foreign if place in self.named]
-        return Position().with_numbers(numbers, ids)
+        found: defaultdict[int, list[tuple[int, int]]] = defaultdict(list)
+        last = self._db.execute("SELECT max(place) FROM events").fetchone()[0]
+        for shelf in range((last >> SHELF_BITS) + 1):
+            places = {"first": shelf << SHELF_BITS, "last": (shelf + 1 << SHELF_BITS) - 1}
+            for node, listed in self._db.execute(_NUMBERS, places):
+                if node in self._latest:
+                    found[node] += _runs(_numbers(listed), self._latest[node])
+        name = "SELECT text FROM names WHERE id = ?"
+        intervals = {
+            self._db.execute(name, (node,)).fetchone()[0]: _joined(runs)
+            for node, runs in found.items()
+        }
+        others = self._db.execute("SELECT place, event_id FROM events WHERE seq = 0")
+        ids = frozenset(event_id for place, event_id in others if place in self._foreign)
+        return Position(intervals, ids)
+
+    def _take(self, node: int, seq: int, place: int) -> bool:
+        """Takes in an event with all earlier ones of its node; tells whether it is new."""
+        if seq:
+            is_new = seq > self._latest.get(node, 0)
+            self._latest[node] = max(seq, self._latest.get(node, 0))
+        else:
+            is_new = place not in self._foreign
+            self._foreign.add(place)
+        return is_new
 
 
 def causal_cut(connection: sqlite3.Connection, place: int) -> Position:
     """Returns the smallest past of an event that is closed under *precedes*, itself included."""
-    past = Past(place)
-    while past.grow(connection):
+    past = Past(connection, place)
+    while past.grow():
         pass
-    return past.position(connection)
+    return past.position()
+
+
+def _runs(numbers: list[int], most: int) -> list[tuple[int, int]]:
+    """Returns numbers up to one as firsts and lasts; mostly they follow each other."""
+    first, last = numbers[0], numbers[-1]
+    if numbers == list(range(first, last + 1)):
+        return [(first, min(last, most))] if first <= most else []
+    return [(number, number) for number in numbers if number <= most]
+
+
+def _joined(runs: list[tuple[int, int]]) -> Intervals:
+    """Puts together what touches."""
+    runs.sort()
+    begins = [runs[0][0]]
+    ends: list[int] = []
+    reached = runs[0][1]
+    for (_, last), (first, _) in pairwise(runs):
+        reached = max(reached, last)
+        if first > reached + 1:
+            ends.append(reached)
+            begins.append(first)
+    return tuple(zip(begins, [*ends, max(reached, runs[-1][1])], strict=True))

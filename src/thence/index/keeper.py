@@ -24,13 +24,15 @@ from thence.log.identity import read_info
 from thence.log.reading import reading
 from thence.log.segment import own_folder
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 WAIT_S = 10.0
 BUSY_S = 2.0
 # where SQLite's shared memory does not reach other hosts, or nowhere
 _FAR = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "lustre", "fuse.sshfs")
 _LOOKS_MAX = 5
-_COMMITS_UNCOPIED_MAX = 256
+# each copy is waited for by who asks: more of them, and each is short
+_UNCOPIED_MAX = 64
+_EVENTS_AS_A_COMMIT = 32  # so many of one commit are as much to copy
 # a log that has grown by more than this, and more than it was, is read anew in bulk
 _GROWTH_BYTES = 32 * 1024 * 1024
 
@@ -282,7 +284,7 @@ class Keeper:
         self._builder = builder
         if seat is not None:
             if commits:
-                self._sealed(seat, commits)
+                self._sealed(seat, commits, builder.events - before)
             self._state = seat.state()
         self._seen = there
 
@@ -292,11 +294,11 @@ class Keeper:
         size = sum(segment.state.size for segment in there)
         return size - read_bytes > max(_GROWTH_BYTES, read_bytes)
 
-    def _sealed(self, seat: Seat, commits: int) -> None:
+    def _sealed(self, seat: Seat, commits: int, events: int) -> None:
         total = int(_meta(self.writer)["commits"])
         seat.set_seal(seat.seal()._replace(commits=total))
-        self._uncopied += commits
-        if self._uncopied >= _COMMITS_UNCOPIED_MAX:
+        self._uncopied += commits + events // _EVENTS_AS_A_COMMIT
+        if self._uncopied >= _UNCOPIED_MAX:
             self._copy(seat, "PASSIVE")
 
     def _copy(self, seat: Seat, kind: str) -> None:

@@ -5,10 +5,9 @@ Where events came out of order, or an id has several lines, the tables are writt
 """
 
 import sqlite3
-from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from itertools import chain, groupby
+from itertools import chain, groupby, repeat
 from operator import itemgetter, lt
 from pathlib import Path
 from typing import Any
@@ -19,8 +18,9 @@ from thence.index.intake import Intake
 from thence.index.known import present
 from thence.index.lines import Lines
 from thence.index.places import ORDER, STRIDE, rewrite, statements
-from thence.index.rows import NULL, Key, Names, Taken, Times, columns_of, keys_of
+from thence.index.rows import Key, Names, Taken, Times, columns_of, keys_of
 from thence.index.shelving import Shelving
+from thence.index.tallies import tally_all
 from thence.log.disk import Disk
 from thence.log.reader import rank
 
@@ -28,8 +28,7 @@ RECENT_EVENTS = 8_192
 
 # how many values one statement takes; SQLite allows 32,766
 _VALUES_MAX = 1_024
-# of the columns of a row
-_LAMPORT, _TYPE, _ACTOR = 3, 5, 8
+_LAMPORT = 3  # of the columns of a row
 
 
 def load(
@@ -69,7 +68,6 @@ class _Loading:
         self._db = connection
         self._names = Names(connection)
         self._times = Times()
-        self._tallies: Counter[tuple[float, float]] = Counter()
         self._shelving = Shelving(connection)
         self._count = 0
         self._recent: dict[str, int] = {}
@@ -89,7 +87,6 @@ class _Loading:
         self._count += len(those)
         arrivals = range(first, self._count + 1)
         places = range(first * STRIDE, self._count * STRIDE + 1, STRIDE)
-        self._tallies.update(zip(columns[_TYPE], columns[_ACTOR], strict=True))
         self._shelving.add(places, columns)
         self._insert("INSERT INTO events VALUES", [places, arrivals, *columns])
         self._link(columns[0], [entry.caused_by for entry in those], places)
@@ -112,22 +109,28 @@ class _Loading:
         if len(self._recent) >= RECENT_EVENTS:
             self._earlier, self._recent = self._recent, {}
         self._recent.update(zip(ids, places, strict=True))
-        children = [place for place, causes in zip(places, named, strict=True) for _ in causes]
+        children = list(chain.from_iterable(map(repeat, places, map(len, named))))
         causes = list(chain.from_iterable(named))
-        parents = list(map(self._recent.get, causes))
-        if None in parents:
-            earlier = self._earlier.get
-            parents = [
-                earlier(cause) if parent is None else parent
-                for cause, parent in zip(causes, parents, strict=True)
-            ]
-        if None in parents:
-            triples = list(zip(children, causes, parents, strict=True))
-            children = [child for child, _, parent in triples if parent is not None]
-            parents = [parent for parent in parents if parent is not None]
-            unfound = [(cause, child) for child, cause, parent in triples if parent is None]
-            self._db.executemany("INSERT INTO unfound VALUES (?, ?)", unfound)
+        try:
+            parents = list(map(self._recent.__getitem__, causes))
+        except KeyError:
+            children, parents = self._links_found(children, causes)
         self._insert("INSERT OR IGNORE INTO causes VALUES", [children, parents])
+
+    def _links_found(
+        self, children: Sequence[int], causes: Sequence[str]
+    ) -> tuple[list[int], list[int]]:
+        """Returns those links whose causes are known, and notes the others."""
+        links: list[tuple[int, int]] = []
+        unfound: list[tuple[str, int]] = []
+        for child, cause in zip(children, causes, strict=True):
+            parent = self._recent.get(cause) or self._earlier.get(cause)
+            if parent is None:
+                unfound.append((cause, child))
+            else:
+                links.append((child, parent))
+        self._db.executemany("INSERT INTO unfound VALUES (?, ?)", unfound)
+        return [child for child, _ in links], [parent for _, parent in links]
 
     def _insert(self, command: str, columns: Sequence[Sequence[Any]]) -> None:
         """Inserts rows, given as columns, many with each statement."""
@@ -166,19 +169,7 @@ class _Loading:
         for statement in statements("indexes.sql"):
             if "INDEX effects" in statement:
                 self._db.execute(statement)
-        self._db.execute(
-            "INSERT INTO subject_tallies SELECT subject, count(*) FROM events"
-            " WHERE subject IS NOT NULL GROUP BY subject"
-        )
-        self._db.executemany(
-            "INSERT INTO tallies VALUES (?, ?, ?)"
-            " ON CONFLICT DO UPDATE SET events = events + excluded.events",
-            [
-                (type, 0 if actor is NULL else actor, count)
-                for (type, actor), count in self._tallies.items()
-                if count
-            ],
-        )
+        tally_all(self._db)
 
     def _is_unique(self) -> bool:
         """Makes the index of ids, unless one has several lines."""
@@ -212,7 +203,7 @@ class _Loading:
         """Finds which of the lines of one id is served; it takes the arrival of the first."""
         self._db.execute("CREATE TEMP TABLE winners (place INTEGER PRIMARY KEY, arrival INTEGER)")
         repeated = self._db.execute(
-            "SELECT event_id, place, arrival, type, actor, segment, offset, length FROM events"
+            "SELECT event_id, place, arrival, segment, offset, length FROM events"
             " WHERE event_id IN"
             " (SELECT event_id FROM events GROUP BY event_id HAVING count(*) > 1)"
             " ORDER BY event_id, arrival"
@@ -220,10 +211,9 @@ class _Loading:
         for _, rows in groupby(repeated, key=itemgetter(0)):
             several = list(rows)
             ranks = [
-                rank(event) for event in lines.events((row[5:] for row in several), vocabulary)
+                rank(event) for event in lines.events((row[3:] for row in several), vocabulary)
             ]
             winner = several.pop(ranks.index(min(ranks)))
-            self._tallies.subtract((row[3], NULL if row[4] is None else row[4]) for row in several)
             self._db.executemany(
                 "INSERT INTO losers VALUES (?, ?)", [(row[1], winner[1]) for row in several]
             )

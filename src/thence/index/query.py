@@ -18,7 +18,8 @@ from thence.index.matching import matched, some_matched
 from thence.index.page import Page, Paging, Wanted
 from thence.index.selection import selection
 from thence.index.shelves import named
-from thence.index.stretch import Stretch, behind, counts, stretch, tallied
+from thence.index.stretch import Stretch, behind, counts, stretch
+from thence.index.tallies import of_turns, of_types_and_actors
 
 
 def page(
@@ -86,9 +87,10 @@ def _known_total(connection: sqlite3.Connection, whole: Stretch, newest: int) ->
     if whole.selection.is_open:
         return newest
     if spans:
-        return None
+        is_of_turns = whole.selection.columns == ("turn",)
+        return of_turns(connection, spans["turn"]) if is_of_turns else None
     if len(names) > 1:
-        return tallied(connection, names)
+        return of_types_and_actors(connection, names)
     ((column, ids),) = names.items()
     return named(connection, column, ids)
 

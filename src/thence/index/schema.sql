@@ -63,6 +63,12 @@ CREATE TABLE tallies (
 -- how many events there are of each subject
 CREATE TABLE subject_tallies (subject INTEGER PRIMARY KEY, events INTEGER NOT NULL);
 
+-- how many events there are of a turn (turns: 1), and of 1,024 turns from a multiple of that on
+CREATE TABLE turn_tallies (
+    turns INTEGER NOT NULL, first INTEGER NOT NULL, events INTEGER NOT NULL,
+    PRIMARY KEY (turns, first)
+) WITHOUT ROWID;
+
 -- stretches of 2^23 places: how many events stand there, how many have a turn and a time, and
 -- values that none of them passes
 CREATE TABLE shelves (
@@ -82,10 +88,11 @@ CREATE TABLE shelf_names (
     PRIMARY KEY (shelf, kind, name)
 ) WITHOUT ROWID;
 
--- how many events of a type and an actor stand there; none without an actor
+-- how many events of two names stand there: of type and actor (kind 0), of type and stream (1), of
+-- stream and actor (2); none without either
 CREATE TABLE shelf_pairs (
-    shelf INTEGER NOT NULL, type INTEGER NOT NULL, actor INTEGER NOT NULL, events INTEGER NOT NULL,
-    PRIMARY KEY (shelf, type, actor)
+    shelf INTEGER NOT NULL, kind INTEGER NOT NULL, one INTEGER NOT NULL, other INTEGER NOT NULL,
+    events INTEGER NOT NULL, PRIMARY KEY (shelf, kind, one, other)
 ) WITHOUT ROWID;
 
 -- the first bad lines of the log, told where an event would be served

@@ -1,11 +1,21 @@
-"""The latest causes that several events share, by the places of an index."""
+"""What events share, or don't: their latest causes, and who has none of it."""
 
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
-from heapq import heapify, heappop, heappush
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
-from thence.index.ahead import Ahead
+import msgspec
+
+from thence.index.descent import descended, effects_upward
 from thence.index.links import causes_within, is_forward, reached
+from thence.index.selection import NUMBER_MAX
+from thence.index.shelving import SHELF_BITS
+
+# a list comes out of SQLite sooner than rows
+_PLACES = """
+    SELECT json_group_array(place)
+    FROM (SELECT place FROM events WHERE place BETWEEN ? AND ? ORDER BY place)
+"""
+_numbers = msgspec.json.Decoder(list[int]).decode
 
 
 def latest_shared(connection: sqlite3.Connection, places: Sequence[int]) -> list[int]:
@@ -21,38 +31,44 @@ def latest_shared(connection: sqlite3.Connection, places: Sequence[int]) -> list
     return sorted(_surpassed_by_none(causes_within(connection, shared)))
 
 
+def unrelated(connection: sqlite3.Connection, place: int) -> Iterator[int]:
+    """Yields the places that neither lead to a place nor are led to from it, in total order.
+
+    Where every cause stands before its effects no more is read of what is later than needed.
+    """
+    if not is_forward(connection):
+        related = reached(connection, [place], "upstream") | {place}
+        related |= reached(connection, [place], "downstream")
+        yield from _others(connection, 0, NUMBER_MAX, related)
+        return
+    causes = {next(iter(found)) >> SHELF_BITS: found for found, _ in descended(connection, [place])}
+    for shelf in range((place >> SHELF_BITS) + 1):
+        end = min(place, (shelf + 1 << SHELF_BITS) - 1)
+        yield from _others(connection, shelf << SHELF_BITS, end, causes.get(shelf, ()))
+    last = connection.execute("SELECT max(place) FROM events").fetchone()[0]
+    for begin, end, effects in effects_upward(connection, place, last):
+        yield from _others(connection, begin, end, effects)
+
+
+def _others(
+    connection: sqlite3.Connection, first: int, last: int, related: Container[int]
+) -> Iterator[int]:
+    rows = connection.execute(_PLACES, (first, last)).fetchone()
+    yield from (place for place in _numbers(rows[0]) if place not in related)
+
+
 def _painted(connection: sqlite3.Connection, places: Sequence[int]) -> list[int]:
     """Goes back from the latest place on; each hands the colours it was reached in to its causes.
 
     So git finds merge bases: a place that has all colours is shared, and what it hands its
     colours to is surpassed. It ends when only surpassed places are left to go to.
     """
-    links = Ahead(connection, "upstream")
     every = (1 << len(places)) - 1
-    surpassed = every + 1
-    colours: dict[int, int] = {}
-    for number, place in enumerate(places):
-        colours[place] = colours.get(place, 0) | 1 << number
-    ahead = [-place for place in colours]
-    heapify(ahead)
     found: list[int] = []
-    open_places = len(ahead)
-    while open_places:
-        place = -heappop(ahead)
-        colour = colours[place]
-        if colour < surpassed:
-            open_places -= 1
-        if colour == every:
-            found.append(place)
-            colour |= surpassed
-        for cause in links.beside((place,)):
-            before = colours.get(cause)
-            after = colours[cause] = (before or 0) | colour
-            if before is None:
-                heappush(ahead, -cause)
-                open_places += after < surpassed
-            else:
-                open_places -= before < surpassed <= after
+    for colours, is_any_open in descended(connection, places):
+        found += [place for place, colour in colours.items() if colour == every]
+        if not is_any_open:
+            break
     return found
 
 

@@ -6,10 +6,11 @@ looked at. Where every shelf holds some of a span it is no help, and says so.
 """
 
 import sqlite3
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from thence.index.selection import Ids, Selection, Span, listed_ids
-from thence.index.shelving import KINDS
+from thence.index.shelving import KINDS, PAIRS
 
 # from so many names on those of a shelf are gone through, not looked up
 _NAMES_MAX = 24
@@ -51,15 +52,14 @@ def named(connection: sqlite3.Connection, column: str, ids: Ids) -> int:
 def shelves(connection: sqlite3.Connection, selection: Selection) -> list[Shelf] | None:
     """Returns the shelves on which selected events may stand, in order.
 
-    None where the shelves don't tell: of subjects, of names in two columns unless these are
-    types and actors.
+    None where the shelves don't tell: of subjects, of names in three columns.
     """
     names, spans = selection.names, selection.spans
     table, count = "shelves", "shelves.events"
-    if names.keys() == {"type", "actor"}:
-        table, count = _of_pairs(names["type"], names["actor"]), "sum(shelf_pairs.events)"
-    elif len(names) > 1 or not KINDS.keys() >= names.keys():
+    if len(names) > 2 or not KINDS.keys() >= names.keys():
         return None
+    if len(names) == 2:
+        table, count = _of_pairs(names), "sum(shelf_pairs.events)"
     elif names:
         ((column, ids),) = names.items()
         table, count = _of_names(column, ids), "sum(shelf_names.events)"
@@ -91,11 +91,14 @@ def _of_names(column: str, ids: Ids) -> str:
     )
 
 
-def _of_pairs(types: Ids, actors: Ids) -> str:
-    """Returns the shelves with their tallies of types by some actors, as SQL."""
-    actor = "actor" if len(types) * len(actors) <= _NAMES_MAX else "+actor"
-    type = "type" if len(types) <= _NAMES_MAX else "+type"
+def _of_pairs(names: Mapping[str, Ids]) -> str:
+    """Returns the shelves with their tallies of names in two columns, as SQL."""
+    (columns, kind), *_ = (pair for pair in PAIRS.items() if names.keys() == set(pair[0]))
+    ones, others = (names[column] for column in columns)
+    one = "one" if len(ones) <= _NAMES_MAX else "+one"
+    other = "other" if len(ones) * len(others) <= _NAMES_MAX else "+other"
     return (
         "shelves CROSS JOIN shelf_pairs ON shelf_pairs.shelf = shelves.shelf"
-        f" WHERE {type} IN ({listed_ids(types)}) AND {actor} IN ({listed_ids(actors)})"
+        f" AND kind = {kind} WHERE {one} IN ({listed_ids(ones)})"
+        f" AND {other} IN ({listed_ids(others)})"
     )

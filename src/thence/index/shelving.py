@@ -8,16 +8,19 @@ places has to tally them anew.
 import sqlite3
 from collections import Counter
 from collections.abc import Sequence
+from itertools import repeat
 from typing import Any
 
 from thence.index.rows import NULL
 
 # 8,192 events where they stand a stride apart
 SHELF_BITS = 23
-# by which number a column of names is tallied, and where it stands in a row of columns
+# by which number a column of names is tallied
 KINDS = {"type": 0, "stream": 1, "actor": 2}
+# by which number two of them are tallied together
+PAIRS = {("type", "actor"): 0, ("type", "stream"): 1, ("stream", "actor"): 2}
+# where these columns, and those of spans, stand in a row of columns
 _NAMES = (5, 6, 8)
-_PAIR = (5, 8)  # type and actor, tallied together too
 _SPANS = (9, 10)
 
 _TOGETHER = 4_096
@@ -43,7 +46,7 @@ _ADD_NAMES = """
     ON CONFLICT DO UPDATE SET events = events + excluded.events
 """
 _ADD_PAIRS = """
-    INSERT INTO shelf_pairs VALUES (?, ?, ?, ?)
+    INSERT INTO shelf_pairs VALUES (?, ?, ?, ?, ?)
     ON CONFLICT DO UPDATE SET events = events + excluded.events
 """
 _ALL = """
@@ -58,8 +61,8 @@ class Shelving:
         self._db = connection
         self._bits = bits
         self._rows: list[tuple[int | None, ...]] = []
-        self._names: Counter[tuple[int, int, int]] = Counter()
-        self._pairs: Counter[tuple[int, int, int]] = Counter()
+        # of shelf, type, stream and actor
+        self._named: Counter[tuple[int, float, float | None, float | None]] = Counter()
 
     def add(self, places: Sequence[int], columns: Sequence[Sequence[Any]], sign: int = 1) -> None:
         """Counts events at places, in the columns of a `Row`; with the sign -1 they have gone."""
@@ -70,16 +73,29 @@ class Shelving:
             for number in dict.fromkeys(numbers):
                 at = [index for index, other in enumerate(numbers) if other == number]
                 self._put(number, [[column[index] for index in at] for column in columns], sign)
-        if len(self._rows) + len(self._names) + len(self._pairs) > _KEPT_MAX:
+        if len(self._rows) + len(self._named) > _KEPT_MAX:
             self.write()
 
     def write(self) -> None:
         """Adds what was counted to the tables."""
         self._db.executemany(_ADD, self._rows)
-        for sql, counted in ((_ADD_NAMES, self._names), (_ADD_PAIRS, self._pairs)):
-            counts = ((*key, count) for key, count in counted.items() if count)
+        names: Counter[tuple[int, int, float]] = Counter()
+        pairs: Counter[tuple[int, int, float, float]] = Counter()
+        for (number, *named), events in self._named.items():
+            there = {
+                column: name
+                for column, name in zip(KINDS, named, strict=True)
+                if name is not None and name is not NULL
+            }
+            for column, name in there.items():
+                names[number, KINDS[column], name] += events
+            for (one, other), kind in PAIRS.items():
+                if one in there and other in there:
+                    pairs[number, kind, there[one], there[other]] += events
+        for sql, counted in ((_ADD_NAMES, names), (_ADD_PAIRS, pairs)):
+            counts = sorted((*key, count) for key, count in counted.items() if count)
             self._db.executemany(sql, counts)
-            counted.clear()
+        self._named.clear()
         self._rows.clear()
 
     def _put(self, number: int, columns: Sequence[Sequence[Any]], sign: int) -> None:
@@ -87,14 +103,8 @@ class Shelving:
         for at in _SPANS:
             row += _spanned(columns[at], sign)
         self._rows.append(tuple(row))
-        for kind, at in enumerate(_NAMES):
-            for name, count in Counter(columns[at]).items():
-                if name is not None and name is not NULL:
-                    self._names[number, kind, name] += sign * count
-        pairs = zip(*(columns[at] for at in _PAIR), strict=True)
-        for (one, other), count in Counter(pairs).items():
-            if other is not None and other is not NULL:
-                self._pairs[number, one, other] += sign * count
+        named = zip(repeat(number), *(columns[at] for at in _NAMES))
+        (self._named.update if sign > 0 else self._named.subtract)(named)
 
 
 def _spanned(values: Sequence[int | None], sign: int) -> tuple[int | None, ...]:

@@ -1,7 +1,7 @@
 """The candidates of an answer: a stretch of places, led by the index that leaves the fewest.
 
-How many events a name leaves is tallied. A span of times or turns is looked for on those shelves
-alone where it stands.
+How many events a name or a span of turns leaves is tallied. A span of times or turns is looked
+for on those shelves alone where it stands.
 """
 
 import sqlite3
@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from thence.index.places import STRIDE
-from thence.index.selection import Ids, Selection, listed_ids
+from thence.index.selection import Selection
 from thence.index.shelves import named, shelves, spread
 from thence.index.shelving import SHELF_BITS
+from thence.index.tallies import of_turns
 
 MERGED_NAMES_MAX = 24
 
@@ -110,19 +111,12 @@ def stretch(
             return whole._replace(last=0)
         first, end = found.first << bounds.bits, (found.last + 1 << bounds.bits) - 1
         whole = whole._replace(first=max(whole.first, first), last=min(whole.last, end))
+        if column == "turn":
+            sizes[column] = of_turns(connection, span)
+            continue
         condition = selection.condition(column)
         sizes[column] = _counted(connection, condition, bounds.sorted, found.events)
     return whole._replace(lead=_lead(whole, sizes, newest, bounds))
-
-
-def tallied(connection: sqlite3.Connection, names: Mapping[str, Ids]) -> int | None:
-    """Returns how many events have these types and actors; None where no tally tells it."""
-    if not {"type", "actor"}.issuperset(names) or 0 in names.get("actor", ()):
-        return None  # an empty actor is tallied with none at all
-    conditions = [f"{column} IN ({listed_ids(ids)})" for column, ids in names.items()]
-    where = " AND ".join(["TRUE", *conditions])
-    found = connection.execute(f"SELECT total(events) FROM tallies WHERE {where}").fetchone()
-    return int(found[0])
 
 
 def counts(

@@ -21,6 +21,7 @@ EARLIER_MAX = 1_000
 _COPIED = "copied or restored"
 _ELSEWHERE = "on another machine"
 _SPOILT = "identity.json was spoilt"
+_TWICE = "an event under its node_id turned up that this log lacks"
 
 
 class LogInfo(msgspec.Struct, frozen=True):
@@ -198,6 +199,24 @@ def identify(disk: Disk, folder: Path) -> Own:
 def node_id(disk: Disk, folder: Path) -> str:
     """Returns the id under which this log is written from now on, as `identify` finds it."""
     return identify(disk, folder).identity.node_id
+
+
+def renew(disk: Disk, folder: Path, node_id: str) -> None:
+    """Gives a log another node, because somebody else has given numbers out under this one.
+
+    That is what a log restored from an old copy looks like. The next append tells it by a notice.
+    Nothing happens where another process was faster. Raises LogBusy, OSError.
+    """
+    lock = AppendLock(disk, own_folder(folder) / "lock")
+    try:
+        lock.acquire()
+        known = _read_identity(disk, folder)
+        if known is not None and known.node_id == node_id:
+            earlier = (*known.earlier, known.node_id)[-EARLIER_MAX:]
+            _make_identity(disk, own_folder(folder) / "identity.json", earlier, _TWICE)
+    finally:
+        lock.release()
+        lock.close()
 
 
 def _change(known: Identity, found: tuple[int, int]) -> str:

@@ -1,6 +1,10 @@
 """What a log says about itself: notices in the log, records for the program that opened it."""
 
+import sys
+from _thread import allocate_lock, start_new_thread
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import copy_context
+from threading import get_ident, main_thread
 from typing import Any
 
 from thence.core.codec import Draft, Members, draft
@@ -8,6 +12,8 @@ from thence.core.payload import repair
 from thence.core.vocabulary import Vocabulary
 from thence.log.process import new_id, now
 from thence.log.writer import Tell
+
+_TELLING_S_MAX = 1.0
 
 
 class NoticeMaker:
@@ -48,16 +54,61 @@ def guarded(tell: Tell) -> Tell:
             tell(word, facts)
         except Exception as error:  # door: a processor of the user's may raise anything
             try:
-                warn("record_failed", {"record": word, "error": repr(error)})
+                _warn("record_failed", {"record": word, "error": repr(error)})
             except Exception:  # door: out of descriptors, not even logging can be imported
                 return
 
-    return told
+    return lambda word, facts: aside(told, word, facts)
 
 
 def warn(word: str, facts: Mapping[str, Any]) -> None:
     """Tells by the standard library's logging, under the name thence."""
-    import logging  # seldom needed, and not cheap at the start of a command
+    aside(_warn, word, facts)
 
-    level = logging.INFO if word in ("rotated", "resumed") else logging.WARNING
-    logging.getLogger("thence").log(level, "%s: %s", word, dict(facts))
+
+def aside(tell: Tell, word: str, facts: Mapping[str, Any]) -> None:
+    """Tells, never amid what a signal handler may interrupt, and waits up to a second for it.
+
+    A handler that raises in the middle of a log record leaves the locks of logging taken for
+    ever. Handlers run in the main thread alone: what that one has to tell another one tells.
+    """
+    if get_ident() != main_thread().ident:
+        tell(word, facts)
+        return
+    done = allocate_lock()
+    done.acquire()
+
+    def telling() -> None:
+        try:
+            context.run(tell, word, facts)
+        except Exception as error:  # door: raised where it was told
+            failures.append(error)
+        finally:
+            done.release()
+
+    failures: list[Exception] = []
+    context = copy_context()
+    try:
+        start_new_thread(telling, ())
+    except RuntimeError:  # no more threads, or the interpreter is at its end
+        tell(word, facts)
+    else:
+        done.acquire(timeout=_TELLING_S_MAX)
+        if failures:
+            raise failures[0]
+
+
+def _warn(word: str, facts: Mapping[str, Any]) -> None:
+    """Does what logging would do: a program without it sees warnings on stderr.
+
+    Logging is not imported for that. It is not cheap at the start of a command, and Python goes
+    wrong where it is imported amid a fork.
+    """
+    is_warning = word not in ("rotated", "resumed")
+    if "logging" in sys.modules:
+        import logging
+
+        level = logging.WARNING if is_warning else logging.INFO
+        logging.getLogger("thence").log(level, "%s: %s", word, dict(facts))
+    elif is_warning and sys.stderr is not None:
+        sys.stderr.write(f"{word}: {dict(facts)}\n")

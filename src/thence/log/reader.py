@@ -295,6 +295,17 @@ def events(disk: Disk, folder: Path, vocabulary: Vocabulary) -> Iterator[Event]:
                 yield contested.get(event_id, event) if contested else event
 
 
+def all_events(disk: Disk, folder: Path, vocabulary: Vocabulary) -> list[Event]:
+    """Returns what `events` yields; each line is read once, for all are kept anyhow."""
+    found = [event for block in blocks(disk, folder) for event in _events_of(block, vocabulary)]
+    served = {event.header.event_id: event for event in found}
+    if len(served) == len(found):
+        return found
+    for event in found:
+        served[event.event_id] = min(served[event.event_id], event, key=rank)
+    return list(served.values())
+
+
 def _events_of(block: Block, vocabulary: Vocabulary) -> list[Event]:
     """Returns the events of a block; where all lines are ours they are decoded at once."""
     found = block.data.split(b"\n")

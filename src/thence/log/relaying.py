@@ -1,4 +1,4 @@
-"""Events of other nodes put into a log as they stand: verified, once, their clocks witnessed.
+"""Events from elsewhere put into a log as they stand: verified, once, their clocks witnessed.
 
 A line keeps its numbers and its checksum: it is the same event here as there. What does not
 verify, what is here already, and what no log may believe stays out and is told.
@@ -13,7 +13,7 @@ from thence.core.event import Event
 from thence.core.vocabulary import Vocabulary
 from thence.log import reader
 from thence.log.disk import Disk
-from thence.log.identity import known_node_ids
+from thence.log.identity import known_node_id, known_node_ids, renew
 from thence.log.lock import WAIT_S
 from thence.log.numbering import CLOCK_AHEAD_MAX, relayed
 from thence.log.writer import Notice, SegmentWriter, Tell
@@ -22,8 +22,10 @@ from thence.log.writer import Notice, SegmentWriter, Tell
 class Relayed(NamedTuple):
     """What became of lines: `taken` are in the log and durable, `known` were there before.
 
-    `bad` are no events. `parked` carry a clock more than 2^40 ahead of this log; `ours` carry
-    this log's own node_id, and the log lacks them: it was restored from an old copy.
+    `bad` are no events. `parked` carry a clock more than 2^40 ahead of this log. `ours` are those
+    of `taken` that this log wrote itself: it was restored from an old copy, and whoever opens it
+    from now on writes under another node_id. `twice` are those of `taken` with a number that
+    another event of their node has: both are kept.
     """
 
     taken: tuple[Event, ...]
@@ -31,6 +33,7 @@ class Relayed(NamedTuple):
     bad: tuple[tuple[bytes, BadLine], ...]
     parked: tuple[Event, ...]
     ours: tuple[Event, ...]
+    twice: tuple[Event, ...]
 
 
 def relay(
@@ -42,16 +45,18 @@ def relay(
     tell: Tell,
     timeout_s: float = WAIT_S,
 ) -> Relayed:
-    """Appends lines of other nodes, without their newlines, that the log lacks.
+    """Appends lines, without their newlines, that the log lacks.
 
+    They are of other nodes, or were this log's own before it was restored from an old copy.
     It returns when they are durable. The caller sees to it that nobody relays the same lines
     at once; if somebody does, readers serve them once. Raises what an append raises.
     """
     held = {event.event_id: event for event in reader.events(disk, folder, vocabulary)}
     clock = max((event.lamport_clock for event in held.values()), default=0)
-    own = known_node_ids(disk, folder)
+    own, node_id = known_node_ids(disk, folder), known_node_id(disk, folder)
     taken: dict[str, Event] = {}
-    bad, parked, ours = [], [], []
+    ours: list[Event] = []
+    bad, parked = [], []
     known = 0
     for line in lines:
         event = parse(line, vocabulary)
@@ -65,9 +70,33 @@ def relay(
             ours.append(event)
         else:
             taken[event.event_id] = event
+    ours = list({event.event_id: event for event in ours}.values())
+    taken |= {event.event_id: event for event in sorted(ours, key=_number)}
+    if any(event.node_id == node_id for event in ours):
+        renew(disk, folder, node_id)  # first: what is behind it belongs to a node of the past
     if taken:
         _write(SegmentWriter(disk, folder, vocabulary, notice, tell), taken.values(), timeout_s)
-    return Relayed(tuple(taken.values()), known, tuple(bad), tuple(parked), tuple(ours))
+    twice = _twice(held.values(), taken.values())
+    return Relayed(
+        tuple(taken.values()), known, tuple(bad), tuple(parked), tuple(ours), tuple(twice)
+    )
+
+
+def _number(event: Event) -> tuple[str, int]:
+    return event.node_id, event.seq
+
+
+def _twice(held: Iterable[Event], taken: Iterable[Event]) -> list[Event]:
+    """Returns the events whose number another event has, here or before them."""
+    numbers = {_number(event) for event in held if not event.is_foreign}
+    found = []
+    for event in taken:
+        if event.is_foreign:
+            continue
+        if _number(event) in numbers:
+            found.append(event)
+        numbers.add(_number(event))
+    return found
 
 
 def _write(writer: SegmentWriter, events: Iterable[Event], timeout_s: float) -> None:

@@ -28,6 +28,7 @@ MAGIC = int.from_bytes(b"thence\0p", "little")
 VERSION = 1
 _SLOT_WORDS = 16
 _WORDS = PAGE_BYTES // 8
+_BASES = range(_SLOT_WORDS, (SLOTS + 1) * _SLOT_WORDS, _SLOT_WORDS)  # where slots begin
 _HEADER_BYTES = 24
 _MAGIC, _VERSION, _SETTLED = range(3)
 _PID, _START, _SPACE, _MARK, _ACCEPTED, _COMMITTED, _SHARED = range(7)
@@ -35,15 +36,17 @@ _TARGET, _BATCH_OFFSET, _BATCH_NAME = range(7, 10)
 # file, offset, check; twice, in turns: a kill between two words leaves the other one
 _DURABLE = (10, 13)
 _MASK = 2**64 - 1
+_NAMES = 2**33  # all fingerprints are below
+SHORT = 2**31 - 1  # as much of a file's word as has room beside a fingerprint
 _ODD = 0x9E3779B97F4A7C15  # spreads small numbers over a word
 
 
 class Slot(msgspec.Struct, frozen=True):
     """What one process, dead or alive, has left in the page.
 
-    `target` is what `committed` becomes with the batch that was being written, `batch_name`
-    the fingerprint of that batch's first emitted event, looked for from `batch_offset` on.
-    `synced` are the files of its last two syncs, one of which came before it, if both are known.
+    `target` is what `committed` becomes with the batch that was being written. That begins with
+    the fingerprint `batch_name`, behind `batch_offset` in the file whose word ends in `batch_file`
+    (0: not known). `synced` are the files of the last two syncs, one before it, if both are known.
     """
 
     number: int
@@ -56,6 +59,7 @@ class Slot(msgspec.Struct, frozen=True):
     target: int
     batch_offset: int
     batch_name: int
+    batch_file: int
 
 
 class StatePage:
@@ -130,12 +134,12 @@ class StatePage:
         self._intended = emitted
         self._name = fingerprint(event_id.encode())
 
-    def writing(self, offset: int) -> None:
-        """Says at which offset the write begins that was announced, if one was."""
+    def writing(self, offset: int, file: FileId = NOWHERE) -> None:
+        """Says where the write begins that was announced, if one was."""
         if self._intended and self._words is not None:
             words, base = self._words, self._base
             words[base + _BATCH_OFFSET] = offset
-            words[base + _BATCH_NAME] = self._name
+            words[base + _BATCH_NAME] = self._name + (file_word(file) & SHORT) * _NAMES
             words[base + _TARGET] = self._committed + self._intended
         self._intended = 0
 
@@ -233,7 +237,7 @@ class StatePage:
         if self._words is None:
             return
         for slot in dead:
-            self._words[_base_of(slot.number)] = 0
+            self._words[_BASES[slot.number]] = 0
         self._words[_SETTLED] = self._mark
 
     def end(self) -> None:
@@ -300,8 +304,7 @@ class StatePage:
             return
         words = self._disk.map_words(descriptor, _WORDS)
         self._remember_boot(file)
-        for index in range(SLOTS):
-            base = _base_of(index)
+        for base in _BASES:
             if not words[base + _PID]:
                 self._fill(words, base)
                 return
@@ -327,7 +330,7 @@ class StatePage:
 
     def _give_up(self) -> None:
         self._is_hopeless = True
-        self.accept = _nothing
+        self.accept = lambda: None  # counts no event
 
     def _make(self, descriptor: int, size: int) -> None:
         """Makes the page anew in place; real bytes, for a hole might find no room later.
@@ -344,11 +347,10 @@ class StatePage:
         """Yields each slot that has an owner, with the owner's start and namespace."""
         if self._words is None:
             return
-        for index in range(SLOTS):
-            base = _base_of(index)
-            words = self._words[base : base + _SLOT_WORDS].tolist()
+        for index, base in enumerate(_BASES):
+            words = self._words[base : base + _SLOT_WORDS].tolist() if self._words[base] else [0]
             if words[_PID]:
-                synced = [file for _, file, _ in self._durables_of(base)]
+                synced = [file for _, file, _ in _durables_of(self._words, base)]
                 slot = Slot(
                     index,
                     words[_PID],
@@ -357,7 +359,10 @@ class StatePage:
                     words[_COMMITTED],
                     bool(words[_SHARED]),
                     frozenset(synced if len(synced) == len(_DURABLE) else ()),
-                    *words[_TARGET : _BATCH_NAME + 1],
+                    words[_TARGET],
+                    words[_BATCH_OFFSET],
+                    words[_BATCH_NAME] % _NAMES,
+                    words[_BATCH_NAME] // _NAMES,
                 )
                 yield slot, words[_START], words[_SPACE]
 
@@ -369,29 +374,23 @@ class StatePage:
 
     def _durables(self) -> Iterator[tuple[int, int, int]]:
         """Yields where each valid durable triple stands, its file word and its offset."""
-        for index in range(SLOTS):
-            yield from self._durables_of(_base_of(index))
+        if self._words is not None:
+            said = self._words.tolist()  # most are empty: one look at all costs less than at each
+            for base in _BASES:
+                if said[base + _DURABLE[0] + 2] or said[base + _DURABLE[1] + 2]:
+                    yield from _durables_of(self._words, base)
 
-    def _durables_of(self, base: int) -> Iterator[tuple[int, int, int]]:
-        if self._words is None:
-            return
-        for at in (base + place for place in _DURABLE):
-            file, offset, check = self._words[at : at + 3].tolist()
-            if check and check == crc32(self._words[at : at + 2]):
-                yield at, file, offset
+
+def _durables_of(words: memoryview, base: int) -> Iterator[tuple[int, int, int]]:
+    for at in (base + place for place in _DURABLE):
+        file, offset, check = words[at : at + 3].tolist()
+        if check and check == crc32(words[at : at + 2]):
+            yield at, file, offset
 
 
 def fingerprint(event_id: bytes) -> int:
     """Returns a number that tells an event's id from others, never 0."""
     return crc32(event_id) | 1 << 32
-
-
-def _nothing() -> None:
-    """Counts no event, where there can be no page."""
-
-
-def _base_of(index: int) -> int:
-    return (index + 1) * _SLOT_WORDS
 
 
 def file_word(file: FileId) -> int:

@@ -6,20 +6,21 @@ of bad bytes is named. Bad bytes stay in place, and a region is told once. All o
 happens under the append lock, when the tail is whole. A log that was closed is not read.
 """
 
-from collections.abc import Iterator, Sequence
-from itertools import groupby, islice
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from thence.core.codec import event_id_of, has_valid_crc, have_valid_crcs, numbers
 from thence.core.event import Event
 from thence.core.vocabulary import PLAIN, Vocabulary
-from thence.log.disk import Disk
+from thence.log.disk import NOWHERE, Disk
 from thence.log.identity import Own
 from thence.log.reader import blocks_of, lines_of
 from thence.log.recovery import lines_backwards
 from thence.log.segment import CURRENT, current_path, segments
-from thence.log.state import Slot, StatePage, file_word, fingerprint
+from thence.log.state import SHORT, Slot, StatePage, file_word, fingerprint
 from thence.log.told import REGION_KINDS, Told
 
 Notice = tuple[str, dict[str, Any]]
@@ -86,7 +87,8 @@ def findings(
     is_page_new = not page.settled_mark and own.has_written(seq)
     if is_page_new or (page.settled_mark and not dead and has_news):
         notices.append(("gap", _unknown(None)))
-    lost = [_lost(disk, folder, page, slot) for slot in dead]
+    written = _written(disk, folder, [slot for slot in dead if slot.mark == page.mark])
+    lost = [_lost(page, slot, written[slot]) for slot in dead]
     notices += [("gap", facts) for facts in lost if facts is not None]
     if regions:
         regions = _untold(disk, stretches, vocabulary, own, regions)
@@ -201,53 +203,103 @@ def _may_be_torn(code: str, data: bytes) -> bool:
 
 def lines_from(disk: Disk, path: Path, offset: int) -> Iterator[tuple[int, bytes]]:
     """Yields the whole lines of a segment from an offset on, with theirs; empty ones not."""
+    for at, data, start, end in _extents(disk, path, offset):
+        yield at, data[start:end]
+
+
+def _extents(disk: Disk, path: Path, offset: int) -> Iterator[tuple[int, bytes, int, int]]:
+    """Yields the offset of each line and where it lies in data: none is copied unless wanted."""
     for block in blocks_of(disk, path, offset):
-        start = block.offset
-        for line in block.data.split(b"\n"):
-            if line:
-                yield start, line
-            start += len(line) + 1
+        data, start = block.data, 0
+        while start < len(data):
+            end = data.find(b"\n", start)
+            end = end if end >= 0 else len(data)
+            if start < end:
+                yield block.offset + start, data, start, end
+            start = end + 1
 
 
 def _unknown(process: int | None) -> dict[str, Any]:
     return {"count": None, "is_exact": False, "reason": "unknown end", "process": process}
 
 
-def _lost(disk: Disk, folder: Path, page: StatePage, slot: Slot) -> dict[str, Any] | None:
-    """Returns what a dead process has lost; None if it has lost nothing."""
+def _lost(page: StatePage, slot: Slot, written: int) -> dict[str, Any] | None:
+    """Returns what a dead process has lost; None if it has lost nothing.
+
+    `written` is how many events of its last batch stand in the log.
+    """
     if slot.mark != page.mark:
         return _unknown(slot.process)
-    count = slot.accepted - slot.committed - _written(disk, folder, slot)
+    count = slot.accepted - slot.committed - written
     if count <= 0:
         return None
     is_exact = page.is_boot_known and not slot.is_shared
     return {"count": count, "is_exact": is_exact, "reason": "killed", "process": slot.process}
 
 
-def _written(disk: Disk, folder: Path, slot: Slot) -> int:
-    """Counts the events of the last batch of a dead process that stand in the log.
+def _written(disk: Disk, folder: Path, slots: Iterable[Slot]) -> Counter[Slot]:
+    """Counts the events of the last batches of dead processes that stand in the log.
 
-    It was written at one go, so its lines follow each other; they are known by the noise
-    in their ids, which is that of the process. It stands in no segment older than those that
-    the process had synced before.
+    A batch was written at one go, so its lines follow each other; they are known by the noise
+    in their ids, which is that of the process. It is looked for in the file that its slot
+    names, and elsewhere if that is not there any more.
     """
-    expected = slot.target - slot.committed
-    if expected <= 0:
-        return 0
+    wanted = [slot for slot in slots if slot.target > slot.committed]
+    counts, left = _counts(disk, folder, [slot for slot in wanted if slot.batch_file], True)
+    left += [slot for slot in wanted if not slot.batch_file]
+    return counts + _counts(disk, folder, left, False)[0]
+
+
+def _counts(
+    disk: Disk, folder: Path, slots: list[Slot], is_in_its_file: bool
+) -> tuple[Counter[Slot], list[Slot]]:
+    """Counts batches, all in one pass, and returns the slots whose file was not met as well.
+
+    A batch stands in no segment older than those that the process had synced before.
+    """
+    wanted = {slot.batch_name: slot for slot in slots}
+    unmet = {name: set(slot.synced) for name, slot in wanted.items()}
+    counts: Counter[Slot] = Counter()
     newer: list[Stretch] = []
-    unmet = set(slot.synced)
-    for path in reversed(segments(disk, folder)):
-        there = disk.path_id(str(path))
-        if there is not None and there[1] > slot.batch_offset:
-            for offset, line in islice(lines_from(disk, path, slot.batch_offset), _SEARCH_LINES):
-                if fingerprint(event_id_of(line)) == slot.batch_name:
-                    return _counted(disk, [Stretch(path, offset), *newer], expected)
-        if there is not None and slot.synced:
-            unmet.discard(file_word(there[0]))
-            if not unmet:
-                return 0
+    left: list[Slot] = []
+    for path in reversed(segments(disk, folder)) if wanted else ():
+        file, size = disk.path_id(str(path)) or (NOWHERE, 0)
+        word = file_word(file)
+        here = [s for s in wanted.values() if not is_in_its_file or s.batch_file == word & SHORT]
+        offsets = [slot.batch_offset for slot in here if slot.batch_offset < size]
+        for offset, event_id in _windows(disk, path, sorted(offsets)):
+            slot = wanted.get(fingerprint(event_id))
+            if slot is not None and slot.batch_offset <= offset:
+                expected = slot.target - slot.committed
+                counts[slot] = _counted(disk, [Stretch(path, offset), *newer], expected)
+                del wanted[slot.batch_name]
+        for name, slot in [*wanted.items()]:
+            unmet[name].discard(word)
+            is_met = is_in_its_file and slot in here
+            if is_met or (slot.synced and not unmet[name]):
+                del wanted[name]
+                left += [] if is_met else [slot]
+        if not wanted:
+            break
         newer.insert(0, Stretch(path, 0))
-    return 0
+    return counts, [*left, *wanted.values()]
+
+
+def _windows(disk: Disk, path: Path, offsets: list[int]) -> Iterator[tuple[int, bytes]]:
+    """Yields where lines begin and their ids, so many behind each ascending offset, and once."""
+    rest = deque(offsets)
+    while rest:
+        left = _SEARCH_LINES
+        for offset, data, start, end in _extents(disk, path, rest[0]):
+            while rest and rest[0] <= offset:
+                rest.popleft()
+                left = _SEARCH_LINES
+            if not left:
+                break
+            left -= 1
+            yield offset, event_id_of(data, start, end)
+        else:
+            return
 
 
 def _counted(disk: Disk, stretches: list[Stretch], count_max: int) -> int:

@@ -30,7 +30,7 @@ from thence.core.handing import handed
 from thence.core.vocabulary import Vocabulary
 from thence.log.disk import Disk
 from thence.log.findings import FINDINGS_MAX, Finding, Verification
-from thence.log.identity import known_node_ids
+from thence.log.identity import known_node_id, known_node_ids
 from thence.log.reader import Block, Line, blocks, lines, lines_of
 from thence.log.stretches import Stretches, without
 from thence.log.told import Told
@@ -43,7 +43,7 @@ _WHOLESALE = frozenset(("line_ending",))
 
 def verify(disk: Disk, folder: Path, vocabulary: Vocabulary) -> Verification:
     """Reads the whole log and returns what it found, in file order, holes last."""
-    check = _Check(vocabulary, known_node_ids(disk, folder))
+    check = _Check(vocabulary, known_node_ids(disk, folder), known_node_id(disk, folder))
     for block in blocks(disk, folder):
         check.block(block)
     if check.repeated:
@@ -58,9 +58,11 @@ class _Check:
     A block in which nothing is odd is checked as a whole; any other line by line.
     """
 
-    def __init__(self, vocabulary: Vocabulary, own: frozenset[str]) -> None:
+    def __init__(self, vocabulary: Vocabulary, own: frozenset[str], node_id: str = "") -> None:
         self._vocabulary = vocabulary
         self._own = own
+        # an event of an earlier node may come back from elsewhere, as one of others does
+        self._in_order = frozenset((node_id,)) if node_id else own
         self._told = Told(vocabulary, own)
         self._files: list[str] = []
         self._ids: set[str] = set()
@@ -160,7 +162,7 @@ class _Check:
 
     def _order(self, line: Line, event: Event, is_first: bool) -> None:
         node = self._nodes.setdefault(event.node_id, Stretches())
-        is_late = event.seq < node.last and event.node_id not in self._own  # relayed later
+        is_late = event.seq < node.last and event.node_id not in self._in_order  # relayed
         is_new = node.add(event.seq)
         if not is_first:
             return

@@ -297,7 +297,7 @@ class SegmentWriter:
         descriptor = self._require_open()
         data = b"".join(stamped)
         start = self._size
-        self.page.writing(start)
+        self.page.writing(start, self._file)
         self._whole = False
         written = 0
         try:

@@ -6,7 +6,6 @@ order of the input nor how it was split up and doubled on its way changes the re
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from hashlib import sha256
 from typing import TypeVar
 
 import msgspec
@@ -57,6 +56,8 @@ def digest(state: object) -> str:
 
     A state is JSON values, sets, Structs, or events, which stand for their id.
     """
+    from hashlib import sha256  # seldom needed
+
     return sha256(canonical(state)).hexdigest()
 
 

@@ -10,8 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from thence.work.git import Git, failure
+from thence.work.leftovers import COMMITTING, INDEX_LOCK, locking, ref_locks
 from thence.work.refs import MovedMeanwhile, move
 from thence.work.repository import (
+    HEADS,
     Checkout,
     Repository,
     checkouts,
@@ -58,17 +60,14 @@ def advance(
     Raises GitFailed, with nothing moved, if a change of the user's is in the way or if the branch
     does not stand at `old`. `lock` is the descriptor of the repository's lock of commits.
     """
-    for tree in trees:
-        _try(tree.path, old, new, lock)
-    moved: list[Path] = []
-    where = Git(trees[0].path) if trees else repo.git
+    path, git_dir = trees[0][:2] if trees else (repo.place, repo.git_dir)
+    taken = [
+        *ref_locks(repo.common, git_dir, branch),
+        *(each.git_dir / INDEX_LOCK for each in trees),
+    ]
     try:
-        with move(where, branch, reason) as ref:
-            ref.prepare(new, old)
-            for tree in trees:
-                carry(tree.path, old, new, lock)
-                moved.append(tree.path)
-            ref.commit()
+        with locking(repo.common / COMMITTING, *taken):
+            _advance(Git(path, keeps=(lock,)), branch, old, new, trees, reason, lock)
     except MovedMeanwhile as error:
         raise failure(
             f"could not move branch {branch} in",
@@ -77,10 +76,39 @@ def advance(
             "try again",
             is_passing=True,
         ) from None
+
+
+def _advance(
+    where: Git,
+    branch: str,
+    old: str,
+    new: str,
+    trees: Sequence[Checkout],
+    reason: str,
+    lock: int,
+) -> None:
+    for tree in trees:
+        _try(tree.path, old, new, lock)
+    moved: list[Path] = []
+    try:
+        with move(where, branch, reason) as ref:
+            ref.prepare(new, old)
+            for tree in trees:
+                carry(tree.path, old, new, lock)
+                moved.append(tree.path)
+            ref.commit()
     except BaseException:
-        for path in moved:
-            carry(path, new, old, lock)
+        if where.ask("rev-parse", f"{HEADS}{branch}").out.strip() != new.encode():
+            for path in moved:
+                carry(path, new, old, lock)
         raise
+
+
+def check(repo: Repository, trees: Sequence[Checkout], old: str, new: str, lock: int) -> None:
+    """Raises GitFailed if a change of the user's would be in the way of moving working trees."""
+    with locking(repo.common / COMMITTING, *(each.git_dir / INDEX_LOCK for each in trees)):
+        for tree in trees:
+            _try(tree.path, old, new, lock)
 
 
 def carry(path: Path, old: str, new: str, lock: int) -> None:

@@ -163,6 +163,7 @@ def _package_json(package: PackageState) -> dict[str, Any]:
             for gate in package.gates.values()
         ],
         "branch": package.workspace.branch if package.workspace else None,
+        "open_claim": package.open_claim,
         "last_event": package.last_event,
     }
 

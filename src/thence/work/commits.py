@@ -2,19 +2,22 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from thence.errors import GitFailed
+from thence.work import halfway
+from thence.work.cut_off import put_all_back
 from thence.work.git import Git, failure
-from thence.work.landing import Change, Landing, Splice
+from thence.work.landing import Change, Landing, Splice, bring
+from thence.work.leftovers import COMMITTING, free
 from thence.work.locks import held
 from thence.work.objects import FILE, Entry, Objects, is_file, objects
-from thence.work.refs import MovedMeanwhile, move
+from thence.work.refs import MovedMeanwhile
 from thence.work.repository import Checkout, Repository, checkouts, checkouts_of, rebase_of
 
 ATTEMPTS_MAX = 20
-LOCK = "thence/commits.lock"
 
 
 class Author(NamedTuple):
@@ -56,12 +59,21 @@ def commit_on(
     Raises GitFailed with nothing written: `recoverable` if the user is in the middle of an
     operation there, or holds the lock of the index.
     """
-    with held(repo.common / LOCK) as lock:
+    with held(repo.common / COMMITTING) as lock:
+        free(repo.common / COMMITTING)
+        halfway.settle(repo, lock)
+        put_all_back(repo, lock)
         for _ in range(ATTEMPTS_MAX):
             try:
                 return _attempt(repo, branch, changes, message, author, lock)
             except MovedMeanwhile as error:
                 words = error.words
+                halfway.settle(repo, lock, goes_on=False)
+            except BaseException as error:
+                with suppress(GitFailed, OSError):  # the note stays, for the next command
+                    free(repo.common / COMMITTING)
+                    halfway.settle(repo, lock, goes_on=not isinstance(error, Exception))
+                raise
     raise failure(
         f"could not commit to {branch} in",
         repo.place,
@@ -94,15 +106,11 @@ def _attempt(
         for landing in landed:
             landings.callback(landing.end)
             landing.prepare(store, changes)
-        where = Git(trees[0].path) if trees else repo.git
-        ref = landings.enter_context(move(where, branch, f"commit: {_subject(message)}"))
-        # from here on other git commands are kept off the index, for some milliseconds
-        for landing in landed:
-            landing.begin()
-        ref.prepare(oid, parent)
-        for landing in landed:
-            landing.land()
-        ref.commit()
+        what = (repo, branch, parent, oid, f"commit: {_subject(message)}", landed)
+        if landed:
+            halfway.note(*what)
+        bring(*what, lock)
+        halfway.forget(repo)
     return Commit(
         oid, parent, tuple(change.path for change in changes), tuple(each.path for each in trees)
     )

@@ -5,7 +5,7 @@ the tips of the default branch and of the features' target branches, each blob o
 another branch enters before it is merged there. Lines are verified, and witnessed by the journal.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -17,12 +17,12 @@ from thence.core.vocabulary import WORK
 from thence.log.disk import OS_DISK
 from thence.log.notice import warn
 from thence.log.relaying import Relayed, relay
-from thence.replica import Replica
 from thence.work.daylines import FOLDER, is_day_file, lines_in
 from thence.work.locks import held
 from thence.work.objects import Objects, is_folder, objects
 from thence.work.project import Project
 from thence.work.repository import HEADS, default_branch
+from thence.work.store import EventStore
 
 _NAME = "taken.json"
 _LOCK = "taking.lock"
@@ -46,6 +46,23 @@ class TakenIn(NamedTuple):
     bad: tuple[tuple[str, BadLine], ...] = ()
     parked: int = 0
     ours: int = 0
+    twice: int = 0
+
+    def notes(self) -> Iterator[str]:
+        """Yields what a user has to know of it."""
+        if self.bad:
+            file, reason = self.bad[0]
+            more = f", and {len(self.bad) - 1} more" if len(self.bad) > 1 else ""
+            yield f"a line of {file} was passed over: {reason.reason}{more}"
+        if self.parked:
+            yield f"{self.parked} event(s) with a clock far ahead were left out"
+        if self.ours:
+            yield f"{self.ours} event(s) of our own that our journal had lost are back"
+        if self.twice:
+            yield (
+                f"{self.twice} event(s) have a number that another event of their node has;"
+                " both are kept: thence verify tells them"
+            )
 
 
 class _News(NamedTuple):
@@ -73,12 +90,12 @@ def note_branches(project: Project, branches: set[str]) -> bool:
 
 def take_in(
     project: Project,
-    replica: Callable[[], Replica],
+    store: EventStore,
     on_moved: Callable[[Moves], None] = lambda moves: None,
 ) -> TakenIn:
     """Takes what others wrote, and is merged, into the journal. Raises what an append raises.
 
-    `replica` opens the journal, if there is anything to take. `on_moved` gets the branches that
+    The `store` opens the journal, if there is anything to take. `on_moved` gets the branches that
     moved; only behind it is it noted where they stand. A branch that stands where it stood costs
     two processes of git, in a repository of any size.
     """
@@ -86,19 +103,21 @@ def take_in(
         return TakenIn()
     known = _known(project)
     branches = known.branches | {default_branch(project.repo) or ""} - {""}
-    with objects(project.repo) as store:
-        news = _news(store, known, branches)
+    with objects(project.repo) as found:
+        news = _news(found, known, branches)
         if not news.tips:
             return TakenIn()
         with held(project.home / _LOCK):
             known = _known(project)
-            news = _news(store, known, branches)
+            news = _news(found, known, branches)
             told = TakenIn()
             if news.lines:
-                journal = replica()
+                journal = store.replica
                 journal.prepare()
                 where = (OS_DISK, project.home, WORK)
                 told = _told(relay(*where, news.lines, journal.notice, warn), news)
+                if told.ours:  # what is open writes under the node of the past
+                    store.close()
             on_moved({name: (known.tips.get(name), at) for name, at in news.tips.items()})
             _keep(project, _with(known, news))
     return told
@@ -133,7 +152,7 @@ def _news(store: Objects, known: Taken, branches: Iterable[str]) -> _News:
 
 def _told(result: Relayed, news: _News) -> TakenIn:
     bad = tuple((news.lines[line], reason) for line, reason in result.bad)
-    return TakenIn(len(result.taken), bad, len(result.parked), len(result.ours))
+    return TakenIn(len(result.taken), bad, len(result.parked), len(result.ours), len(result.twice))
 
 
 def _with(known: Taken, news: _News) -> Taken:

@@ -43,7 +43,8 @@ def with_error_store(command: Callable[..., _R]) -> Callable[..., _R]:
 
     @wraps(command)
     def with_store(*arguments: object, **keywords: object) -> _R:
-        keywords.setdefault("error_store", ErrorStore.at())
+        if keywords.get("error_store") is None:  # the project is looked for only then
+            keywords["error_store"] = ErrorStore.at()
         return command(*arguments, **keywords)
 
     return _hiding("error_store", with_store)

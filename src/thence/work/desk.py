@@ -6,8 +6,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
-from msgspec.structs import replace
-
 from thence.core.event import Event
 from thence.core.guard import Unchanged
 from thence.core.position import Position
@@ -20,16 +18,18 @@ from thence.errors import (
     Refused,
     ThenceError,
 )
-from thence.work import dayfiles
+from thence.work import dayfiles, recovering
 from thence.work.board import fold
+from thence.work.claiming import CLAIM_TYPES, open_claims
+from thence.work.claims import claimed
 from thence.work.commits import Commit, commit_on
+from thence.work.cut_off import cut_off
 from thence.work.daylines import Splice, splices
 from thence.work.emitter import EventEmitter
 from thence.work.naming import is_wp_id, resolve, wp_id_of
 from thence.work.own_files import note_attributes, own_files
 from thence.work.planning import Planning
 from thence.work.project import find_project
-from thence.work.recovering import made_good, pending_in, untold_branches, with_pending
 from thence.work.refusals import ErrorStore
 from thence.work.repository import Repository, branches, current_branch, tip
 from thence.work.result import Result
@@ -79,6 +79,11 @@ class Desk:
         return self.project.repo
 
     @property
+    def events(self) -> Sequence[Event]:
+        """The events that the board was folded from, in order of arrival."""
+        return self._events
+
+    @property
     def since(self) -> Position:
         """The position behind all that the board was folded from."""
         if self._since is None:
@@ -87,6 +92,8 @@ class Desk:
 
     def look(self) -> Board:
         """Takes in what others have merged, reads the journal and folds it."""
+        if self.project.repo is not None:
+            self.notes += sorted({*cut_off(self.project.repo)} - {*self.notes})
         self._take_in()
         events = self._read()
         targets = {each.target_branch or "" for each in self.board.features.values()} - {""}
@@ -94,6 +101,7 @@ class Desk:
             self._take_in()
             events = self._read()
         self._tell_untold(events)
+        self._settle_claims()
         return self.board
 
     def _read(self) -> list[Event]:
@@ -114,47 +122,52 @@ class Desk:
         ):
             return
         names = list(branches(self.project.repo))
-        if not untold_branches(self.board, events, names, ACTOR):
+        if not recovering.untold_branches(self.board, events, names, ACTOR):
             return
-        said = untold_branches(self.board, self._read(), names, ACTOR)
+        said = recovering.untold_branches(self.board, self._read(), names, ACTOR)
         subjects = {self.store.subject(one.feature, one.payload["wp_id"]) for one in said[::2]}
         with suppress(HeadsMoved):
             if said and self.say(*said, guard=Unchanged(self.since, subjects)):
                 self._read()
 
+    def _settle_claims(self) -> None:
+        """Ends the claims whose command was killed before it had told what came of them."""
+        for claim in (claims := open_claims(self.project, self.board, self._events)):
+            with suppress(HeadsMoved, Refused), claimed(self.project.home, claim.subject):
+                ended = claim.ended(branches(self.repo), self.store.actor)
+                guard = Unchanged(self.since, {claim.subject}, CLAIM_TYPES)
+                if self.say(ended, guard=guard):
+                    self.notes.append(claim.told(ended))
+        if claims:
+            self._read()
+
     def _make_good(self, moves: dayfiles.Moves) -> None:
         """Appends what earlier commands could not tell, and left in the commits of branches."""
         repo = self.repo
-        waiting = [one for old, new in moves.values() for one in pending_in(repo, old, new)]
-        said = made_good(waiting, self.store.read()) if waiting else []
+        self._append(
+            [one for old, new in moves.values() for one in recovering.pending_in(repo, old, new)]
+        )
+
+    def _append(self, waiting: Sequence[recovering.Pending]) -> None:
+        said = recovering.made_good(waiting, self.store.read()) if waiting else []
         if said:
             self.said += self.store.append(*said)
             self.notes.append(f"{len(said)} event(s) that could not be written are made good")
 
     def with_existing(self) -> Board:
         """Returns the board with the packages that planning files alone tell of."""
-        features = {**self.board.features}
-        slugs = self.planning.slugs()
-        if all(slug in features and features[slug].created_event for slug in slugs):
+        cut = {slug for slug, each in self.board.features.items() if each.created_event}
+        lacking = [slug for slug in self.planning.slugs() if slug not in cut]
+        if not lacking:
             return self.board
-        from thence.work.existing import as_events, history_in  # seldom needed
+        from thence.work.existing import board_with  # seldom needed
 
-        for slug in slugs:
-            if slug in features and features[slug].created_event:
-                continue
-            told = as_events(history_in(self.planning, slug), self.project.uuid)
-            found = fold(told, self.project.uuid).features.get(slug)
-            if found is None:
-                continue
-            known = features.get(slug)
-            packages = {**found.packages, **known.packages} if known else found.packages
-            features[slug] = replace(known or found, packages=dict(sorted(packages.items())))
-        return replace(self.board, features=dict(sorted(features.items())))
+        return board_with(self.board, self.planning, lacking, self.project.uuid)
 
     def feature(self, given: str | None) -> FeatureState:
         """Returns the feature that is meant: the given one, that of this worktree, the only one.
 
-        Raises PlanningError that lists the features.
+        Raises Refused for one that is not there, PlanningError where it is not clear which.
         """
         found = self._feature(given)
         self._about = found.slug
@@ -182,10 +195,11 @@ class Desk:
             )
         try:
             return known[resolve(given, known)]
-        except PlanningError:
+        except Refused:
             slug = resolve(given, [*known, *self.not_imported()])
-            raise PlanningError(
+            raise Refused(
                 "could not use the feature",
+                guard="not_imported",
                 place=slug,
                 cause="its planning files were never brought into the log",
                 hint=f"thence work import --feature {slug}",
@@ -226,9 +240,9 @@ class Desk:
         if tip(self.repo, given) is None:
             raise PlanningError(
                 "could not find the branch",
-                place=given,
+                place=repr(given),
                 cause="there is none of this name in the repository",
-                hint=f"git branch {given}",
+                hint="name one that is there (git branch --list), or make it first",
             )
         return given
 
@@ -243,6 +257,10 @@ class Desk:
     def merge_note(self, slug: str) -> Path:
         """Returns the file that remembers a feature's merge while it is not finished."""
         return self.shared / f"merge-{self.project.uuid}-{slug}.json"
+
+    @property
+    def _waiting(self) -> Path:
+        return self.repo.common / "thence" / f"pending-{self.project.uuid}.txt"
 
     @property
     def shared(self) -> Path:
@@ -286,16 +304,18 @@ class Desk:
         Where it can't be made now it is told in `notes`, and the next commit brings it.
         """
         changed = {**own_files(self.project), **changes, **splices(self.store.read())}
-        message = with_pending(message, self._unwritten, self.store.actor)
+        message = recovering.with_pending(message, self._unwritten, self.store.actor)
         try:
             made = commit_on(self.repo, branch, changed, message)
         except GitFailed as error:
             if not error.recoverable:
                 raise
             self.notes.append(f"nothing was committed on {branch}: {error.cause}; {error.hint}")
-            return None
-        if made is not None and self._unwritten:
-            self._unwritten.clear()  # the next command finds them in this commit
+            made = None
+        if self._unwritten:  # the next command finds them in this commit, or in the file
+            if made is None:
+                recovering.keep_waiting(self._waiting, self._unwritten, self.store.actor)
+            self._unwritten.clear()
         elif made is not None:
             dayfiles.note_commit(self.project, branch, made.parent, made.oid)
         return made
@@ -332,18 +352,12 @@ class Desk:
         if self.project.repo is None or not self.project.uuid:
             return
         try:
-            told = dayfiles.take_in(self.project, lambda: self.store.replica, self._make_good)
+            told = dayfiles.take_in(self.project, self.store, self._make_good)
+            recovering.from_file(self._waiting, self._append)
         except (OSError, ThenceError) as error:
             self.notes.append(f"what others have merged was not taken in: {error}")
             return
-        if told.bad:
-            file, reason = told.bad[0]
-            more = f", and {len(told.bad) - 1} more" if len(told.bad) > 1 else ""
-            self.notes.append(f"a line of {file} was passed over: {reason.reason}{more}")
-        if told.parked:
-            self.notes.append(f"{told.parked} event(s) with a clock far ahead were left out")
-        if told.ours:
-            self.notes.append(f"{told.ours} event(s) under our own name are not in our journal")
+        self.notes += told.notes()
 
     def _again(self, unknown: OutcomeUnknown) -> list[Event]:
         try:
@@ -362,8 +376,8 @@ class Desk:
 
     def _tell_failure(self, operation: str, entity: str, error: ThenceError) -> None:
         kind = "validation" if isinstance(error, (Refused, ValueError)) else "runtime"
-        reason = f"{error.message}: {error.cause}" if error.cause else error.message
-        with suppress(PlanningError):
+        reason = str(error)
+        with suppress(Refused):
             entity = wp_id_of(entity)
         payload = {
             "error_type": kind,
@@ -372,7 +386,7 @@ class Desk:
             "agent_id": self.actor,
         }
         try:
-            self.say(Said("ErrorLogged", payload, self._about))
+            self.say(logged := Said("ErrorLogged", payload, self._about))
             if isinstance(error, Refused):
                 self.errors.add(
                     error.guard,
@@ -380,6 +394,7 @@ class Desk:
                     attempted_operation=operation,
                     reason=reason,
                     context={"remedy": error.hint, "actor": self.actor},
+                    error_id=logged.event_id,
                 )
         except (OSError, ThenceError) as failure:
             self.notes.append(f"the failure could not be told to the log: {failure}")

@@ -5,16 +5,20 @@ write. So what is shown before an import is what stands after it.
 """
 
 import os
+from collections.abc import Sequence
 
 import msgspec
+from msgspec.structs import replace
 
 from thence.core.codec import parse
 from thence.core.event import Event
 from thence.core.vocabulary import WORK
 from thence.errors import PlanningError
+from thence.work.board import fold
 from thence.work.events import aggregate_of
 from thence.work.legacy import LANES, Happened, History, Unread, history_of
 from thence.work.planning import Planning
+from thence.work.state import Board
 from thence.work.tasks import parse as parse_tasks
 
 
@@ -74,3 +78,17 @@ def _event(one: Happened, number: int, project_uuid: str) -> Event:
     found = parse(line, WORK)
     assert isinstance(found, Event)
     return found
+
+
+def board_with(board: Board, planning: Planning, slugs: Sequence[str], project_uuid: str) -> Board:
+    """Returns the board with the packages that these features' planning files alone tell of."""
+    features = {**board.features}
+    for slug in slugs:
+        told = as_events(history_in(planning, slug), project_uuid)
+        found = fold(told, project_uuid).features.get(slug)
+        if found is None:
+            continue
+        known = features.get(slug)
+        packages = {**found.packages, **known.packages} if known else found.packages
+        features[slug] = replace(known or found, packages=dict(sorted(packages.items())))
+    return replace(board, features=dict(sorted(features.items())))

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from thence.core.payload import INT_MAX, INT_MIN
 from thence.errors import PlanningError
+from thence.work.yaml_nodes import TAG, composed
 
 FIELDS_BYTES_MAX = 64 * 1024
 Scalar = str | int | bool
@@ -22,7 +23,6 @@ _BLOCK = re.compile(
     rb"---[ \t]*\r?(?:\n|\Z)"
 )
 _OPEN = re.compile(rb"(?:\xef\xbb\xbf)?---[ \t]*\r?(?:\n|\Z)")
-_TAG = "tag:yaml.org,2002:"
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./@+-]*(?: [A-Za-z0-9_./@+-]+)*")
 # what some reader of YAML takes for no text
 _WORDS = frozenset(("null", "true", "false", "yes", "no", "on", "off", "y", "n"))
@@ -165,28 +165,10 @@ class _Reading:
 
     def _mapping(self) -> Any:
         """Returns the node of the map that the fields are; None where there are none."""
-        from ruamel.yaml import YAML
-        from ruamel.yaml.error import MarkedYAMLError, YAMLError
-        from ruamel.yaml.reader import ReaderError
-
         if directive := re.search(r"^%", self._yaml, re.MULTILINE):
             hint = "take the line out, or put the value in quotes"
             raise self.fault(directive.start(), "a directive has no place here", hint)
-        try:
-            root = YAML(typ="safe", pure=True).compose(self._yaml)
-        except MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark
-            cause = (error.problem or error.context or "this is no YAML").splitlines()[0]
-            raise self.fault(mark.index if mark else 0, cause, "correct the YAML there") from error
-        except ReaderError as error:
-            cause = f"character {error.character:#06x} has no place in YAML"
-            raise self.fault(error.position, cause, "take it out") from error
-        # it looks up, and asserts, what only files say
-        except (YAMLError, ValueError, LookupError, AssertionError) as error:
-            cause = (str(error).splitlines() or ["this is no YAML"])[0]
-            raise self.fault(0, cause, "correct the YAML there") from error
-        except RecursionError as error:
-            raise self.fault(0, "it is nested too deep", "say it in fewer levels") from error
+        root = composed(self._yaml, self.fault)
         if root is not None and root.id != "mapping":
             hint = "write fields, one on a line, such as `lane: planned`"
             raise self.fault(root.start_mark.index, "these are no fields", hint)
@@ -195,7 +177,7 @@ class _Reading:
     def _plain(self, node: Any) -> Any:
         """Returns the value of a node; one that is referred to again is made once."""
         if node.id == "scalar":
-            return _scalar(str(node.tag).removeprefix(_TAG), node.value)
+            return _scalar(str(node.tag).removeprefix(TAG), node.value)
         if id(node) in self._seen:
             if self._seen[id(node)] is None:
                 raise self.fault(node.start_mark.index, "it holds itself", "take the alias out")

@@ -1,16 +1,13 @@
 """Gates: what else must have been passed before a package is done."""
 
-from thence.work.state import (
-    FAILED,
-    PASSED,
-    PENDING,
-    GateState,
-    PackageState,
-)
+from typing import get_args
+
+from thence.work.events import GateStatus, GateType
+from thence.work.state import FAILED, GateState, PackageState
 from thence.work.verdict import FollowUp
 
-GATE_TYPES = ("CI_CHECK", "SECURITY_SCAN", "MANUAL_REVIEW", "ARCHITECTURE_REVIEW")
-GATE_STATUSES = (PENDING, PASSED, FAILED)
+GATE_TYPES: tuple[str, ...] = get_args(GateType)
+GATE_STATUSES: tuple[str, ...] = get_args(GateStatus)
 MANUAL_REVIEW = "MANUAL_REVIEW"
 
 

@@ -94,7 +94,8 @@ class Git:
     ) -> Answer:
         """Runs git and returns what it said, whatever its exit code.
 
-        Raises GitFailed if there is no git, if the folder is gone, or after TIMEOUT_S.
+        Raises GitFailed if there is no git, if the folder is gone, if it was killed, or after
+        TIMEOUT_S.
         """
         with self.talking(*arguments, more=more) as process:
             try:
@@ -104,6 +105,14 @@ class Git:
                     f"git {_name(arguments)} took longer than {TIMEOUT_S:g} s",
                     "see what the machine is busy with, then try again",
                 ) from None
+            if process.returncode < 0:
+                raise failure(
+                    f"git {_name(arguments)} failed in",
+                    self.folder,
+                    f"it was killed by signal {-process.returncode}",
+                    "try again",
+                    is_passing=True,
+                )
         return Answer(process.returncode, out, in_one_line(words))
 
     @contextmanager
@@ -118,7 +127,7 @@ class Git:
             process = subprocess.Popen(
                 [*_START, *arguments],
                 cwd=self.folder,
-                env={**_surroundings(), **(more or {})},
+                env={**surroundings(), **_OURS, **(more or {})},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -130,6 +139,9 @@ class Git:
             raise self._refused(cause, "install git 2.38 or later" if is_folder else "") from error
         try:
             yield process
+        except GitFailed as error:
+            error.was_killed |= _end(process) < 0  # or one that was started meanwhile
+            raise
         finally:
             _end(process)
 
@@ -144,6 +156,8 @@ class Git:
         """Returns the error for an answer, with git's own words as its cause."""
         if answer.status == _USAGE:
             hint = "thence needs git 2.38 or later: git --version"
+        elif "read current working directory" in answer.words:
+            hint = "go to a folder that is there"
         elif "dubious ownership" in answer.words:
             hint = f"git config --global --add safe.directory {self.folder}"
         is_locked = ".lock': File exists" in answer.words
@@ -185,13 +199,13 @@ def in_one_line(words: bytes) -> str:
     return told if len(told) <= WORDS_MAX else told[:WORDS_MAX] + "…"
 
 
-def _surroundings() -> dict[str, str]:
-    kept = {
+def surroundings() -> dict[str, str]:
+    """Returns our own variables without those that a hook or a session gave git."""
+    return {
         name: value
         for name, value in os.environ.items()
         if not name.startswith("GIT_") or name in _KEPT
     }
-    return {**kept, **_OURS}
 
 
 def _name(arguments: tuple[Argument, ...]) -> str:
@@ -199,7 +213,7 @@ def _name(arguments: tuple[Argument, ...]) -> str:
     return next((name for name in names if not name.startswith("-")), "")
 
 
-def _end(process: "subprocess.Popen[bytes]") -> None:
+def _end(process: "subprocess.Popen[bytes]") -> int:
     for pipe in (process.stdin, process.stdout, process.stderr):
         if pipe is not None:
             with suppress(OSError):
@@ -214,3 +228,4 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+    return process.returncode

@@ -27,7 +27,7 @@ def _unknown_lane(attempt: Attempt) -> Refusal | None:
         return None
     return Refusal(
         "unknown_lane",
-        f"there is no lane {attempt.to}",
+        f"there is no lane {attempt.to!r}",
         f"name one of {', '.join(LANES)}",
         may_be_forced=False,
     )

@@ -6,19 +6,19 @@ gets the same splice. Everything else stays as it is, and so do both patches of 
 """
 
 import os
-import shutil
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from stat import S_ISREG, S_IXUSR
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from thence.errors import GitFailed
 from thence.work.git import Git, failure
 from thence.work.index_lock import IndexLock
+from thence.work.leftovers import COMMITTING, INDEX_LOCK, locking, ref_locks
 from thence.work.objects import FILE, PROGRAM, Entry, Objects, is_file
-from thence.work.refs import MovedMeanwhile
-from thence.work.repository import HEADS, Checkout, operation_under_way
+from thence.work.refs import MovedMeanwhile, move
+from thence.work.repository import HEADS, Checkout, Repository, operation_under_way
 
 Splice = Callable[[bytes | None], bytes | None]
 _NO_FILE = b"ref: refs/heads/.invalid"  # what HEAD says where refs are not kept in files
@@ -36,6 +36,21 @@ class Change(NamedTuple):
     old: Entry | None
     new: Entry | None
     splice: Splice
+
+
+class Place(NamedTuple):
+    """What a landing does at one path: to its entry in the index, and to its file.
+
+    A "clean" file is as the index has it, before and after. Of a "dirty" one `before` and `after`
+    are the objects of its bytes; they are written only where it changes. "none" is not touched.
+    """
+
+    path: str
+    was: Entry | None
+    becomes: Entry | None
+    file: Literal["clean", "dirty", "none"]
+    before: str | None = None
+    after: str | None = None
 
 
 class _Indexed(NamedTuple):
@@ -68,6 +83,7 @@ class Landing:
         self._copy = tree.git_dir / "thence-index"
         self._was: _Seen | None = None
         self._files: list[_File] = []
+        self.places: list[Place] = []
 
     def prepare(self, store: Objects, changes: Sequence[Change]) -> None:
         """Finds out what becomes of index and files, and makes the index's copy.
@@ -88,14 +104,15 @@ class Landing:
                 lines.append(_line(change.path, becomes, change.new or change.old))
                 if was and becomes and was.flags != "H":
                     flagged.append((was.flags, change.path))
-        store.store()
         self._files = self._judged(store, looked_at)
+        self.places = self._places(store, looked_at)
+        store.store()
         if lines:
             self._run("update-index", "-z", "--add", "--index-info", stdin=b"".join(lines))
         for option, is_meant in _FLAGS:
             marked = [path for flags, path in flagged if is_meant(flags)]
             if marked:
-                self._run("update-index", "-z", option, "--stdin", stdin=_names(marked))
+                self._run("update-index", "-z", option, "--stdin", stdin=names_of(marked))
 
     def begin(self) -> None:
         """Locks the index.
@@ -112,7 +129,7 @@ class Landing:
             )
         head = (self.tree.git_dir / "HEAD").read_bytes().strip()
         ours = os.fsencode(f"ref: {HEADS}{self.tree.branch}")
-        if head not in {ours, _NO_FILE}:
+        if self.tree.branch is not None and head not in {ours, _NO_FILE}:
             raise MovedMeanwhile("something else was checked out")
         if _seen(self._index) != self._was:
             raise MovedMeanwhile("the index changed")
@@ -131,7 +148,7 @@ class Landing:
                 if file.after is None:
                     file.path.unlink(missing_ok=True)
                 elif file.is_dirty and file.after != file.before:
-                    _replace(file.path, file.after)
+                    replace(file.path, file.after)
             self._refresh()
             with suppress(FileNotFoundError):  # there is none in a repository without files
                 os.replace(self._copy, self._index)
@@ -154,7 +171,7 @@ class Landing:
         """Writes the files that are to be as the index has them, and notes how they look."""
         clean = [file for file in self._files if not file.is_dirty and file.after is not None]
         if clean:
-            names = _names([os.path.relpath(file.path, self.tree.path) for file in clean])
+            names = names_of([os.path.relpath(file.path, self.tree.path) for file in clean])
             self._run("checkout-index", "-f", "-u", "-q", "-z", "--stdin", stdin=names)
         if any(file.is_dirty and file.after == file.before for file in self._files):
             more = {"GIT_INDEX_FILE": os.fspath(self._copy)}
@@ -222,6 +239,25 @@ class Landing:
                 files.append(file if is_clean else self._spliced(change, file))
         return files
 
+    def _places(
+        self, store: Objects, looked_at: Sequence[tuple[Change, _Indexed | None, Entry | None]]
+    ) -> list[Place]:
+        files = {file.path: file for file in self._files}
+        places: list[Place] = []
+        for change, indexed, becomes in looked_at:
+            file, was = files.get(self.tree.path / change.path), indexed.entry if indexed else None
+            if file is None or (file.is_dirty and file.after == file.before):
+                places.append(Place(change.path, was, becomes, "none"))
+            elif not file.is_dirty:
+                places.append(Place(change.path, was, becomes, "clean"))
+            else:
+                before, after = (
+                    None if data is None else store.put_blob(data)
+                    for data in (file.before, file.after)
+                )
+                places.append(Place(change.path, was, becomes, "dirty", before, after))
+        return places
+
     def _spliced(self, change: Change, file: _File) -> _File:
         after = change.splice(file.before)
         return file._replace(after=file.before if after is None else after, is_dirty=True)
@@ -259,6 +295,8 @@ class Landing:
             left.unlink(missing_ok=True)  # by a command that was killed
         self._was = _seen(self._index)
         with suppress(FileNotFoundError):  # there is none before the first `git add`
+            import shutil  # seldom needed
+
             # with its time, by which git knows what it has to read again
             shutil.copy2(self._index, self._copy)
 
@@ -268,6 +306,38 @@ class Landing:
 
     def _busy(self, cause: str, hint: str) -> GitFailed:
         return failure(_OPERATION, self.tree.path, cause, hint, is_passing=True)
+
+
+def bring(
+    repo: Repository,
+    branch: str,
+    old: str | None,
+    new: str,
+    reason: str,
+    landed: Sequence[Landing],
+    lock: int,
+) -> None:
+    """Moves a branch, and with it the working trees in which that is prepared.
+
+    Raises MovedMeanwhile if one of them is not as it was, GitFailed.
+    """
+    trees = [landing.tree for landing in landed]
+    path, git_dir = trees[0][:2] if trees else (repo.place, repo.git_dir)
+    taken = [
+        *ref_locks(repo.common, git_dir, branch),
+        *(each.git_dir / INDEX_LOCK for each in trees),
+    ]
+    with (
+        locking(repo.common / COMMITTING, *taken),
+        move(Git(path, keeps=(lock,)), branch, reason) as ref,
+    ):
+        # from here on other git commands are kept off the index, for some milliseconds
+        for landing in landed:
+            landing.begin()
+        ref.prepare(new, old)
+        for landing in landed:
+            landing.land()
+        ref.commit()
 
 
 def _is_skipped(flags: str) -> bool:
@@ -293,12 +363,16 @@ def _line(path: str, entry: Entry | None, other: Entry | None) -> bytes:
     return b"%b %b\t%b\0" % (entry.mode, entry.oid.encode(), os.fsencode(path))
 
 
-def _names(paths: Sequence[str]) -> bytes:
+def names_of(paths: Sequence[str]) -> bytes:
+    """Returns paths as git reads them with -z."""
     return b"".join(os.fsencode(path) + b"\0" for path in paths)
 
 
-def _replace(path: Path, data: bytes) -> None:
-    beside = path.with_name(f".{path.name}.thence-{os.getpid()}")
+def replace(path: Path, data: bytes) -> None:
+    """Writes a file as a whole; it keeps its mode."""
+    import shutil  # seldom needed
+
+    beside = draft_of(path, os.getpid())
     try:
         beside.write_bytes(data)
         shutil.copymode(path, beside)
@@ -306,6 +380,11 @@ def _replace(path: Path, data: bytes) -> None:
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
+
+
+def draft_of(path: Path, pid: int) -> Path:
+    """Returns where a process writes a file before it gets its name."""
+    return path.with_name(f".{path.name}.thence-{pid}")
 
 
 def _undo(file: _File) -> None:

@@ -8,32 +8,20 @@ the project's home remembers what is not finished; `resume` and `abort` compare 
 import json
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from thence.errors import GitFailed
-from thence.work.advancing import advance, carry, free_trees
-from thence.work.commits import LOCK, Author, signature
+from thence.work.advancing import advance, check, free_trees
+from thence.work.commits import Author, signature
+from thence.work.cut_off import Unfinished, put_back, unfinished
 from thence.work.git import Git, failure
+from thence.work.halfway import settle
+from thence.work.leftovers import COMMITTING, INDEX_LOCK, free, locking, ref_locks
 from thence.work.locks import held
 from thence.work.merges import Plan, Step, plan, words
-from thence.work.repository import Checkout, Repository, tip
-
-
-class Unfinished(NamedTuple):
-    """A merge that was begun: where the target stood, where we moved it, what remains.
-
-    `conflict` is the branch whose merge is open in the working tree `tree`; None says that a
-    command ended before it had moved the target.
-    """
-
-    target: str
-    begin: str
-    end: str
-    remaining: tuple[str, ...]
-    conflict: str | None
-    tree: str | None
+from thence.work.repository import Checkout, Repository, repository, tip
 
 
 class Outcome(NamedTuple):
@@ -50,18 +38,6 @@ class Outcome(NamedTuple):
     tree: Path | None = None
 
 
-def unfinished(note: Path) -> Unfinished | None:
-    """Returns the merge that a note tells of; None if there is no note."""
-    try:
-        told = json.loads(note.read_bytes())
-        return Unfinished(**{**told, "remaining": tuple(told["remaining"])})
-    except FileNotFoundError:
-        return None
-    except (ValueError, TypeError, KeyError) as error:
-        hint = "git log tells what was merged; remove the file, then merge again"
-        raise failure("could not read", note, str(error), hint) from error
-
-
 def merge(
     repo: Repository,
     target: str,
@@ -69,14 +45,17 @@ def merge(
     note: Path,
     *,
     author: Author | None = None,
+    opens: bool = True,
 ) -> Outcome:
     """Merges branches into a target, in this order, each by a merge commit of its own.
+
+    Without `opens` a conflict changes nothing, and is only told.
 
     The user's staged and half-done work in the target's working tree stays. Raises GitFailed with
     nothing changed if some of it is in the way, if an operation is under way there, if an earlier
     merge is open, or if there is a conflict and the target is checked out nowhere, or twice.
     """
-    with held(repo.common / LOCK) as lock:
+    with _held(repo) as lock:
         before = unfinished(note)
         if before is not None and before.conflict is not None:
             raise failure(
@@ -86,8 +65,8 @@ def merge(
                 f"resolve it in {before.tree} and resume, or abort it",
             )
         if before is not None:
-            _settle(repo, before, lock)
-        return _merge(repo, target, packages, note, author, lock)
+            put_back(repo, before, lock)
+        return _merge(repo, target, packages, note, author, lock, opens=opens)
 
 
 def resume(repo: Repository, note: Path, *, author: Author | None = None) -> Outcome:
@@ -96,15 +75,16 @@ def resume(repo: Repository, note: Path, *, author: Author | None = None) -> Out
     A resolved merge that is staged is committed. Raises GitFailed if files still have conflicts,
     or if nothing is unfinished.
     """
-    with held(repo.common / LOCK) as lock:
+    with _held(repo) as lock:
         before = _begun(repo, note, "resume")
         if before.conflict is None:
-            _settle(repo, before, lock)
+            put_back(repo, before, lock)
         elif _is_open(repo, before):
-            _conclude(before, author)
+            with _touching(repo, before):
+                _conclude(before, author)
         remaining = before.remaining
         note.unlink(missing_ok=True)
-        return _merge(repo, before.target, remaining, note, author, lock)
+        return _merge(repo, before.target, remaining, note, author, lock, opens=True)
 
 
 def abort(repo: Repository, note: Path) -> str:
@@ -113,13 +93,14 @@ def abort(repo: Repository, note: Path) -> str:
     That is where it stood when the merge was begun or last resumed; what others committed to it
     since stays, and so do the merges below. Raises GitFailed if nothing is unfinished.
     """
-    with held(repo.common / LOCK) as lock:
+    with _held(repo) as lock:
         before = _begun(repo, note, "abort")
         if before.conflict is None:
-            _settle(repo, before, lock)
+            put_back(repo, before, lock)
         elif _is_open(repo, before):
-            assert before.tree is not None
-            Git(Path(before.tree)).run("merge", "--abort", doing="could not abort the merge in")
+            with _touching(repo, before):
+                git = Git(Path(before.tree or ""))
+                git.run("merge", "--abort", doing="could not abort the merge in")
         at = tip(repo, before.target)
         if at == before.end and at != before.begin:
             trees = free_trees(repo, before.target)
@@ -137,18 +118,24 @@ def _merge(
     note: Path,
     author: Author | None,
     lock: int,
+    *,
+    opens: bool,
 ) -> Outcome:
     trees = free_trees(repo, target)
     made = plan(repo, target, packages, author=author)
     conflict = made.conflict
+    if conflict is not None and not opens:
+        return Outcome("conflict", made.begin, (), conflict)
     names = [step.branch for step in made.steps]
     count = len(names) if conflict is None else names.index(conflict.branch)
     if conflict is not None:
         _check_room(repo, made, conflict, trees)
     if made.end != made.begin:
-        _write(note, Unfinished(target, made.begin, made.end, tuple(names), None, None))
+        check(repo, trees, made.begin, made.end, lock)  # what is in the way is not ours to put back
+        what = Unfinished(target, made.begin, made.end, tuple(names), None, None)
+        _write(note, what)
         reason = f"merge: {count} branches of packages"
-        with _forgetting(note):
+        with _putting_back(repo, what, note, lock):
             advance(repo, target, made.begin, made.end, trees, reason, lock)
     merged = tuple(names[:count])
     if conflict is None:
@@ -159,13 +146,29 @@ def _merge(
     _write(note, Unfinished(target, made.begin, made.end, rest, conflict.branch, os.fspath(tree)))
     with _forgetting(note):
         try:
-            _open(tree, target, conflict)
+            with locking(repo.common / COMMITTING, trees[0].git_dir / INDEX_LOCK):
+                _open(tree, target, conflict)
         except GitFailed:
             if made.end != made.begin:
                 reason = "merge: a conflict could not be opened"
                 advance(repo, target, made.end, made.begin, trees, reason, lock)
             raise
     return Outcome("conflict", made.end, merged, conflict, tree)
+
+
+@contextmanager
+def _putting_back(repo: Repository, what: Unfinished, note: Path, lock: int) -> Iterator[None]:
+    """Takes back what git did to files if it could not do all, such as on a full disk.
+
+    Where that fails too, the note stays, and the next command does it.
+    """
+    try:
+        yield
+    except BaseException:
+        with suppress(GitFailed, OSError):
+            put_back(repo, what, lock)
+            note.unlink(missing_ok=True)
+        raise
 
 
 @contextmanager
@@ -192,7 +195,8 @@ def _check_room(repo: Repository, made: Plan, conflict: Step, trees: Sequence[Ch
             f"or merge {made.target} into {conflict.branch} and resolve it there",
         )
     git = Git(trees[0].path)
-    git.ask("update-index", "-q", "--refresh")
+    with locking(repo.common / COMMITTING, trees[0].git_dir / INDEX_LOCK):
+        git.ask("update-index", "-q", "--refresh")
     staged = git.run("diff-index", "--cached", "--name-only", "-z", "HEAD")
     half_done = git.run("diff-files", "--name-only", "-z", "--ignore-submodules")
     taken = {name for name in os.fsdecode(half_done).split("\0") if name}
@@ -257,6 +261,23 @@ def _conclude(before: Unfinished, author: Author | None) -> None:
     git.run(*arguments, more=signature(author), doing="could not commit in")
 
 
+@contextmanager
+def _held(repo: Repository) -> Iterator[int]:
+    with held(repo.common / COMMITTING) as lock:
+        free(repo.common / COMMITTING)
+        settle(repo, lock)
+        yield lock
+
+
+@contextmanager
+def _touching(repo: Repository, before: Unfinished) -> Iterator[None]:
+    """Notes what git locks in the working tree of an open merge."""
+    own = repository(Path(before.tree or "")).git_dir
+    taken = (own / INDEX_LOCK, *ref_locks(repo.common, own, before.target))
+    with locking(repo.common / COMMITTING, *taken):
+        yield
+
+
 def _begun(repo: Repository, note: Path, verb: str) -> Unfinished:
     before = unfinished(note)
     if before is None:
@@ -265,18 +286,15 @@ def _begun(repo: Repository, note: Path, verb: str) -> Unfinished:
     return before
 
 
-def _settle(repo: Repository, before: Unfinished, lock: int) -> None:
-    """Takes back what a killed command did to files before it had moved the target."""
-    if tip(repo, before.target) == before.begin:
-        for tree in free_trees(repo, before.target):
-            carry(tree.path, before.end, before.begin, lock)
-
-
 def _write(note: Path, what: Unfinished) -> None:
     note.parent.mkdir(parents=True, exist_ok=True)
     beside = note.with_name(f".{note.name}.{os.getpid()}")
-    with beside.open("wb") as file:
-        file.write(json.dumps(what._asdict(), ensure_ascii=False).encode() + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(beside, note)
+    try:
+        with beside.open("wb") as file:
+            file.write(json.dumps(what._asdict(), ensure_ascii=False).encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, note)
+    except OSError:
+        beside.unlink(missing_ok=True)
+        raise

@@ -1,5 +1,6 @@
 """Moving a package on the board: decided by what was read, appended if that still stands."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 from msgspec.structs import replace
@@ -13,7 +14,7 @@ from thence.work.frontmatter import read, with_field
 from thence.work.naming import branch_of, worktree_of
 from thence.work.package_files import is_file_of
 from thence.work.repository import tip
-from thence.work.state import FeatureState, PackageState
+from thence.work.state import LANES, FeatureState, PackageState
 from thence.work.store import Said
 from thence.work.tasks import Package, parse
 from thence.work.transitions import DECIDING_TYPES
@@ -22,18 +23,26 @@ from thence.work.verdict import Facts, Move, Refusal
 from thence.work.worktrees import state_of, uncommitted
 
 
-def move(desk: Desk, slug: str, wp_id: str, to: str, facts: Facts) -> Move:
-    """Moves a package, and appends what follows from it.
+def move(
+    desk: Desk,
+    slug: str,
+    wp_id: str,
+    to: str,
+    facts: Facts,
+    also: Sequence[Said] = (),
+    *,
+    begins: bool = False,
+) -> Move:
+    """Moves a package, and appends in one piece what follows from it, and `also`.
 
+    With `begins` the move is a claim that lasts until another event ends it.
     When others append meanwhile it looks and decides again. Raises Refused with the guard that
     stands against it.
     """
     for _ in range(ATTEMPTS_MAX):
-        found = decide(desk.board, slug, wp_id, to, facts)
-        if isinstance(found, Refusal):
-            raise found.error("could not move", f"{slug}/{wp_id} to {to}")
+        found = decided(desk, slug, wp_id, to, facts)
         try:
-            desk.say(*_said(found), guard=_guard(desk, found))
+            desk.say(*_said(found, begins), *also, guard=_guard(desk, found))
             return found
         except HeadsMoved:
             facts = replace(facts, seen_lane=facts.seen_lane or found.previous)
@@ -45,6 +54,15 @@ def move(desk: Desk, slug: str, wp_id: str, to: str, facts: Facts) -> Move:
         cause=f"the board changed {ATTEMPTS_MAX} times meanwhile",
         hint="try again when others have ended",
     )
+
+
+def decided(desk: Desk, slug: str, wp_id: str, to: str, facts: Facts) -> Move:
+    """Returns the move as the board has it now; raises Refused if a guard stands against it."""
+    found = decide(desk.board, slug, wp_id, to, facts)
+    if isinstance(found, Refusal):
+        lane = to if to in LANES else repr(to)
+        raise found.error("could not move", f"{slug}/{wp_id} to {lane}")
+    return found
 
 
 def facts_of(
@@ -140,15 +158,16 @@ def lanes(desk: Desk, feature: FeatureState) -> dict[str, Splice]:
 
 
 def package_of(feature: FeatureState, wp_id: str) -> PackageState:
-    """Returns a package of the board; raises PlanningError that lists those there are."""
+    """Returns a package of the board; raises Refused that lists those there are."""
     found = feature.packages.get(wp_id)
     if found is None:
         known = ", ".join(feature.packages) or "none yet"
-        raise PlanningError(
+        raise Refused(
             "could not find the package",
+            guard="unknown_package",
             place=f"{feature.slug}/{wp_id}",
             cause=f"the feature has {known}",
-            hint="thence work status",
+            hint="look at `thence work status`, or plan it: `thence work finalize-tasks`",
         )
     return found
 
@@ -159,14 +178,14 @@ def made_durable(desk: Desk) -> None:
         raise desk.pending
 
 
-def _said(found: Move) -> list[Said]:
+def _said(found: Move, begins: bool) -> list[Said]:
     first = new_id()
     more = [
         Said(each.event_type, each.payload, found.feature_slug, (first,))
         for each in found.follow_ups
     ]
     return [
-        Said("WPStatusChanged", found.payload, found.feature_slug, event_id=first),
+        Said("WPStatusChanged", found.payload, found.feature_slug, begins=begins, event_id=first),
         *more,
     ]
 

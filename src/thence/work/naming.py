@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
-from thence.errors import PlanningError
+from thence.errors import PlanningError, Refused
 
 FEATURES_MAX = 999
 PACKAGES_MAX = 99
@@ -91,7 +91,7 @@ def resolve(given: str, known: Iterable[str]) -> str:
     """Returns the slug that a user means by a number, a name, its beginning, or all of it.
 
     Of `028-event-log` these are 028, 28, event-log, event, 028-ev and 028-event-log, in any
-    case. Raises PlanningError if no feature or more than one is meant.
+    case. Raises Refused (unknown_feature) if no feature or more than one is meant.
     """
     slugs = sorted(set(known))
     asked = _folded(given.strip().rstrip("/"))
@@ -106,13 +106,14 @@ def resolve(given: str, known: Iterable[str]) -> str:
 
 
 def wp_id_of(given: str) -> str:
-    """Returns the id that a user means by WP01, wp1, 01 or 1; raises PlanningError."""
+    """Returns the id that a user means by WP01, wp1, 01 or 1; else raises Refused."""
     if is_wp_id(given):
         return given
     found = _GIVEN_WP.fullmatch(given.strip())
     if found is None:
-        raise PlanningError(
+        raise Refused(
             "could not find the package",
+            guard="unknown_package",
             place=repr(given),
             cause="this is no package's id",
             hint="ids are WP and two digits, such as WP01",
@@ -171,5 +172,11 @@ def _is_beginning(asked: str, slug: str) -> bool:
     return is_long and (slug.startswith(asked) or bool(found and found[2].startswith(asked)))
 
 
-def _unresolved(given: str, cause: str, hint: str) -> PlanningError:
-    return PlanningError("could not find the feature", place=repr(given), cause=cause, hint=hint)
+def _unresolved(given: str, cause: str, hint: str) -> Refused:
+    return Refused(
+        "could not find the feature",
+        guard="unknown_feature",
+        place=repr(given),
+        cause=cause,
+        hint=hint,
+    )

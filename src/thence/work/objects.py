@@ -5,7 +5,6 @@ it, and handed to `git unpack-objects` as one pack: one process for any number o
 Formats: gitformat-pack(5), and "Git Objects" in the book Pro Git.
 """
 
-import hashlib
 import os
 import struct
 import zlib
@@ -128,6 +127,8 @@ class Objects:
         return self._put(b"tree", b"".join(map(_entry, sorted(entries.items(), key=_in_tree))))
 
     def _put(self, kind: bytes, data: bytes) -> str:
+        import hashlib  # seldom needed
+
         head = b"%b %d\0" % (kind, len(data))
         oid = hashlib.new(self._algorithm, head + data, usedforsecurity=False).hexdigest()
         self._new[oid] = (kind, data)
@@ -153,12 +154,13 @@ class Objects:
         told = answers.readline()
         if told.endswith((b" missing\n", b" ambiguous\n")):
             return None
-        try:
-            oid, _, size = told.split()
-        except ValueError:
-            raise self._broken(self._last_words()) from None
-        data = answers.read(int(size) + 1)[:-1]
-        return oid.decode(), data
+        words = told.split() if told.endswith(b"\n") else []
+        if len(words) != 3:
+            raise self._broken(self._last_words())
+        data = answers.read(int(words[2]) + 1)
+        if len(data) != int(words[2]) + 1:  # half an answer, of a git that was killed
+            raise self._broken(self._last_words())
+        return words[0].decode(), data[:-1]
 
     def _last_words(self) -> str:
         assert self._process.stderr is not None
@@ -221,6 +223,8 @@ def _entry(item: tuple[bytes, Entry]) -> bytes:
 
 
 def _pack(new: list[tuple[bytes, bytes]], algorithm: str) -> bytes:
+    import hashlib  # seldom needed
+
     parts = [b"PACK", struct.pack(">II", 2, len(new))]
     for kind, data in new:
         size = len(data)

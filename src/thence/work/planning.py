@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from thence.errors import PlanningError
+from thence.work.files import whole
 from thence.work.naming import is_slug, number_of, package_of
 from thence.work.objects import is_file, is_folder, objects
 from thence.work.project import Project
@@ -86,7 +87,7 @@ class Planning:
         folder = self._folder(repo, branch) if repo and branch else self._project.root
         if folder is not None:
             try:
-                return (folder / path).read_bytes()
+                return whole(folder / path)
             except (FileNotFoundError, NotADirectoryError):
                 return None
             except OSError as error:

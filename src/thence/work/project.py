@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from thence.errors import GitFailed, NotAProject, PlanningError
+from thence.work.adopting import adopt
 from thence.work.repository import Repository, checkouts, repository
 
 KITTIFY = ".kittify"
 CONFIG = f"{KITTIFY}/config.yaml"
 _HOMES = "thence"
+_OWN_HOME = f"{KITTIFY}/.thence"
 _NOBODY = "none"
 _UUID = re.compile(
     rb"^(?:\xef\xbb\xbf)?project_uuid:[ \t]*[\"']?"
@@ -26,7 +28,12 @@ _UUID = re.compile(
 )
 _NAMED = re.compile(rb"^(?:\xef\xbb\xbf)?project_uuid:[ \t]*([^\r\n]*)", re.MULTILINE)
 _EXCLUDE = "info/exclude"
-_DERIVED = (b".kittify/clock.json", b".kittify/errors/", b".kittify/events/index.db*")
+_DERIVED = (
+    b".kittify/.thence",
+    b".kittify/clock.json",
+    b".kittify/errors/",
+    b".kittify/events/index.db*",
+)
 # folders that tell that somebody keeps a project here
 _TRACES = (KITTIFY, "kitty-specs")
 
@@ -77,9 +84,10 @@ def find_project(folder: Path, *, create: bool = True) -> Project:
             return Project(root, here, "", (), homes / _NOBODY, repo)
         ids = [_named_anew(root / CONFIG)]
     uuid, *aliases = sorted(dict.fromkeys(ids))
-    home = root / KITTIFY / ".thence" if homes is None else _home(homes, (uuid, *aliases))
+    home = _own_home(root) if homes is None else _home(homes, (uuid, *aliases))
     if repo is not None and not home.is_dir():
         _exclude(repo.common / _EXCLUDE)
+        adopt(root / _OWN_HOME, home)
     return Project(root, here, uuid, tuple(aliases), home, repo)
 
 
@@ -87,7 +95,8 @@ def _repository(folder: Path) -> Repository | None:
     try:
         return repository(folder)
     except GitFailed as error:
-        if "not a git repository" in error.cause or "No such file or directory: git" in error.cause:
+        is_without_git = "No such file or directory: git" in error.cause
+        if "not a git repository" in error.cause or (is_without_git and not _has_git(folder)):
             return None
         raise
 
@@ -98,7 +107,9 @@ def _root_of(repo: Repository) -> Path | None:
         return repo.top
     if repo.common.name == ".git" and not _is_bare(repo.common):
         return repo.common.parent
-    return next((tree.path for tree in checkouts(repo) if tree.is_main), repo.top)
+    return next(
+        (tree.path for tree in checkouts(repo) if tree.is_main and not tree.is_missing), repo.top
+    )
 
 
 def _is_bare(common: Path) -> bool:
@@ -106,6 +117,12 @@ def _is_bare(common: Path) -> bool:
         return re.search(rb"(?m)^\s*bare\s*=\s*true", (common / "config").read_bytes()) is not None
     except OSError:
         return False
+
+
+def _has_git(folder: Path) -> bool:
+    """Tells whether git keeps this folder: its journal is then not for who lacks the program."""
+    whole = folder.absolute()
+    return any((each / ".git").exists() for each in (whole, *whole.parents))
 
 
 def _above(folder: Path) -> Path | None:
@@ -157,6 +174,13 @@ def _known_homes(homes: Path) -> list[str]:
         ]
     except OSError:
         return []
+
+
+def _own_home(root: Path) -> Path:
+    home = root / _OWN_HOME
+    if home.is_symlink() and not home.exists():
+        home.unlink()  # it led into a git folder that is gone
+    return home
 
 
 def _home(homes: Path, ids: tuple[str, ...]) -> Path:

@@ -2,17 +2,22 @@
 
 A command whose work lies in git does it all the same, and leaves what it could not tell in the
 message of its commit, a line each: `Thence-Pending: {…}`. The next command that finds such a
-commit on a branch appends the event, with the source "recovered". A branch of a package whose
+commit on a branch appends the event, with the source "recovered". Where no commit comes of it, the
+lines wait in a file of the shared git folder. A branch of a package whose
 making nobody told is made good too: the branch was the claim.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from thence.core.event import Event
 from thence.log.process import new_id, now
+from thence.work.files import whole
+from thence.work.locks import held
 from thence.work.naming import branch_of, package_of, worktree_of
 from thence.work.repository import Repository
 from thence.work.state import DOING, PLANNED, Board
@@ -37,6 +42,27 @@ class Pending(msgspec.Struct, frozen=True, omit_defaults=True):
 
 def with_pending(message: str, said: Sequence[Said], actor: str) -> str:
     """Returns a commit's message with what could not be written, each on a line of its own."""
+    lines = _lines(said, actor)
+    return "\n".join([message, "", *lines]) if lines else message
+
+
+def keep_waiting(path: Path, said: Sequence[Said], actor: str) -> None:
+    """Keeps what could not be written in a file; raises OSError, GitFailed."""
+    with held(path.with_suffix(".lock")), path.open("a") as file:
+        file.write("".join(f"{line}\n" for line in _lines(said, actor)))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def from_file(path: Path, append: Callable[[Sequence[Pending]], None]) -> None:
+    """Hands on what waits in a file, and takes the file away once it is appended."""
+    if path.exists():
+        with held(path.with_suffix(".lock")):
+            append(tuple(_read(whole(path))))
+            path.unlink()
+
+
+def _lines(said: Sequence[Said], actor: str) -> list[str]:
     lines = []
     for one in said:
         waiting = Pending(
@@ -49,7 +75,7 @@ def with_pending(message: str, said: Sequence[Said], actor: str) -> str:
             one.caused_by,
         )
         lines.append(_KEY + msgspec.json.encode(waiting).decode())
-    return "\n".join([message, "", *lines]) if lines else message
+    return lines
 
 
 def pending_in(repo: Repository, old: str | None, new: str) -> tuple[Pending, ...]:

@@ -1,23 +1,28 @@
 """`.kittify/errors/YYYY-MM-DD.jsonl`: what was refused, a line each, for agents to learn from.
 
-It is no record: the log holds an ErrorLogged event of each refusal. Lines that can't be read
-are passed over.
+It is no record: the log holds an ErrorLogged event of each refusal. Lines and files that can't be
+read are passed over.
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from thence.log.process import new_id, now
-from thence.work.project import Project, find_project
+from thence.work.files import whole
+from thence.work.project import KITTIFY, Project, find_project
 
 RECENT = 20
 LINE_BYTES_MAX = 65_536
 _FOLDER = "errors"
+_NAME = f"{KITTIFY}/{_FOLDER}"
+_ENDING = ".jsonl"
 _DAY_CHARACTERS = len("2026-11-20")
+Tell = Callable[[str], None]
 
 
 class RefusalRecord(msgspec.Struct, frozen=True):
@@ -57,17 +62,22 @@ class ErrorStore:
         attempted_operation: str,
         reason: str,
         context: Mapping[str, Any] | None = None,
+        error_id: str | None = None,
     ) -> RefusalRecord:
-        """Adds a refusal, in one write at the end of its day's file; raises OSError."""
+        """Adds a refusal, in one write at the end of its day's file; raises OSError.
+
+        `error_id` is the event_id of its ErrorLogged, if there is one.
+        """
+        known = error_id or new_id()
         made = RefusalRecord(
-            new_id(), error_type, entity_id, attempted_operation, reason, now(), context or {}
+            known, error_type, entity_id, attempted_operation, reason, now(), context or {}
         )
         line = msgspec.json.encode(made)
         if len(line) > LINE_BYTES_MAX:
             made = msgspec.structs.replace(made, context={}, reason=reason[:1000])
             line = msgspec.json.encode(made)
         self._folder.mkdir(parents=True, exist_ok=True)
-        path = self._folder / f"{made.timestamp[:_DAY_CHARACTERS]}.jsonl"
+        path = self._folder / f"{made.timestamp[:_DAY_CHARACTERS]}{_ENDING}"
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
         try:
             os.write(descriptor, line + b"\n")
@@ -75,24 +85,30 @@ class ErrorStore:
             os.close(descriptor)
         return made
 
-    def recent(self, limit: int = RECENT) -> list[RefusalRecord]:
-        """Returns the last refusals, the newest first."""
-        found: list[RefusalRecord] = []
-        for record in self._backwards():
-            if len(found) == limit:
-                break
-            found.append(record)
-        return found
+    def recent(self, limit: int = RECENT, tell: Tell = lambda words: None) -> list[RefusalRecord]:
+        """Returns the last refusals, the newest first.
 
-    def _backwards(self) -> Iterator[RefusalRecord]:
+        A file that can't be read is passed over; `tell` gets a sentence of it.
+        """
+        return list(islice(self._backwards(tell), limit))
+
+    def _backwards(self, tell: Tell) -> Iterator[RefusalRecord]:
         try:
             names = sorted(os.listdir(self._folder), reverse=True)
-        except OSError:
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            tell(f"{_NAME} was not read: {error.strerror or error}")
             return
         for name in names:
-            if not name.endswith(".jsonl"):
+            if not name.endswith(_ENDING):
                 continue
-            for line in reversed((self._folder / name).read_bytes().split(b"\n")):
+            try:
+                data = whole(self._folder / name)
+            except OSError as error:
+                tell(f"{_NAME}/{name} was passed over: {error.strerror or error}")
+                continue
+            for line in reversed(data.split(b"\n")):
                 try:
                     yield _decode(line)
                 except (msgspec.MsgspecError, UnicodeDecodeError):

@@ -172,6 +172,7 @@ def _moved(told: Told) -> str | Package | None:
     facts = package.facts
     previous = text(told.said.previous_status) or text(told.said.old_status)
     facts["lane"], facts["lane_event"] = new, told.header.event_id
+    facts["open_claim"] = told.header.event_id if told.header.begins else None
     if new == PLANNED:
         facts["agent"] = facts["reviewer"] = facts["phase"] = None
     elif new == DOING and previous != FOR_REVIEW:
@@ -226,6 +227,7 @@ def _workspace(told: Told) -> str | Package | None:
     package, branch = _package_of(told), text(told.said.branch_name)
     if package is None or branch is None:
         return _NO_PACKAGE if package is None else "it names no branch"
+    package.facts["open_claim"] = None
     package.facts["workspace"] = Workspace(branch, text(told.said.worktree_path) or "")
     return package
 

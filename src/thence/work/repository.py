@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from thence.work.git import Git
+from thence.work.git import Git, failure
+from thence.work.leftovers import unmake_if_free
 
 HEADS = "refs/heads/"
 _LISTINGS_MAX = 100
@@ -79,6 +80,13 @@ def repository(folder: Path) -> Repository:
     if len(told) < 4:
         raise git.failed(answer, asked, doing="found no git repository in", hint="git init")
     common, own = (Path(os.fsdecode(line)) for line in told[1:3])
+    if len(told) > 5:
+        raise failure(
+            "could not tell the repository of",
+            folder,
+            "its path holds a line end, by which git parts what it answers",
+            "move the repository to a path of one line",
+        )
     top = Path(os.fsdecode(told[3])) if answer.status == 0 else None
     return Repository(top, common, own, told[0] == _BARE)
 
@@ -146,14 +154,17 @@ def checkouts(repo: Repository) -> tuple[Checkout, ...]:
 def _listed(repo: Repository) -> bytes:
     """Returns the worktrees as git lists them; one that is being made is waited for.
 
-    Git gives up on a worktree whose folder it finds half made, or half taken away.
+    Git gives up on a worktree whose folder it finds half made, or half taken away; one that was
+    half made by a command of thence that was killed is taken away.
     """
     arguments = ("worktree", "list", "--porcelain", "-z")
-    for _ in range(_LISTINGS_MAX):
+    for attempt in range(_LISTINGS_MAX):
         answer = repo.git.ask(*arguments)
         if answer.status == 0 or "failed to read" not in answer.words:
             break
         time.sleep(_PAUSE_S)
+        if attempt:
+            unmake_if_free(repo.common)
     if answer.status:
         raise repo.git.failed(answer, arguments, doing="could not list the worktrees of")
     return answer.out
@@ -183,11 +194,7 @@ def rebase_of(repo: Repository, branch: str) -> Path | None:
     ref = HEADS + branch
     folders = [repo.common, *(folder for _, folder in _linked(repo.common))]
     for folder in folders:
-        for name in (
-            "rebase-merge/head-name",
-            "rebase-apply/head-name",
-            "rebase-merge/update-refs",
-        ):
+        for name in _REBASED:
             try:
                 told = os.fsdecode((folder / name).read_bytes())
             except OSError:
@@ -212,13 +219,22 @@ def _linked(common: Path) -> Iterator[tuple[Path, Path]]:
         yield (own / noted).parent, own
 
 
+def _main_path(repo: Repository, named: Path) -> Path:
+    """Returns the main working tree; in a submodule git names the git folder instead."""
+    if repo.git_dir == repo.common and repo.top is not None:
+        return repo.top
+    if named != repo.common:
+        return named
+    arguments = ("config", "--file", repo.common / "config", "--null", "core.worktree")
+    noted = os.fsdecode(repo.git.ask(*arguments).out).rstrip("\0")
+    return Path(os.path.normpath(repo.common / noted)) if noted else named
+
+
 def _checkout(
     repo: Repository, entry: list[str], linked: dict[Path, Path], *, is_main: bool
 ) -> Checkout:
     told = dict(line.partition(" ")[::2] for line in entry)
-    path = Path(told["worktree"])
-    if is_main and repo.git_dir == repo.common and repo.top is not None:
-        path = repo.top  # in a submodule git names the git folder instead
+    path = _main_path(repo, Path(told["worktree"])) if is_main else Path(told["worktree"])
     head = told.get("HEAD")
     return Checkout(
         path=path,

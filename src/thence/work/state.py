@@ -55,7 +55,8 @@ class PackageState(msgspec.Struct, frozen=True, kw_only=True):
     that it need not wait for any more to how that came; `subtasks` maps those that were
     ticked in the log, `gates` are by their ids. `heads` are the ids of the events on it that
     no other event on it goes back to, `lane_event` of the one that put it into its lane,
-    `last_event` of the last that counts in total order: errors do not.
+    `last_event` of the last that counts in total order: errors do not. `open_claim` is the id of
+    the event by which a command took the package and has not told yet what came of it.
     """
 
     wp_id: str
@@ -74,6 +75,7 @@ class PackageState(msgspec.Struct, frozen=True, kw_only=True):
     history: tuple[HistoryEntry, ...] = ()
     heads: tuple[str, ...] = ()
     lane_event: str | None = None
+    open_claim: str | None = None
     last_event: str | None = None
 
 

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from thence.index.page import Asked, Page
 
 TIMEOUT_S = 30.0
-_NEVER: tuple[bool, None] = (False, None)
 ACTOR = "user"
 
 
@@ -41,7 +40,8 @@ class Said(msgspec.Struct, frozen=True):
 
     `event_id` is there before the event is written, so that others of the same append can
     name it. `source` and `source_id` tell where it was imported from, `timestamp`
-    when it happened there.
+    when it happened there. `begins` says that it begins something that lasts, `ends` names the
+    event that began what it ends.
     """
 
     event_type: str
@@ -52,6 +52,8 @@ class Said(msgspec.Struct, frozen=True):
     source: str | None = None
     source_id: str | None = None
     timestamp: str | None = None
+    begins: bool = False
+    ends: str | None = None
     event_id: str = msgspec.field(default_factory=new_id)
 
 
@@ -106,9 +108,17 @@ class EventStore:
         heads = self._heads(subjects)
         drafts: list[Draft] = []
         for one, members, subject in zip(said, made, subjects, strict=True):
-            causes = (*one.caused_by, *self._around(), *heads[subject])
+            ended = (one.ends,) if one.ends else ()
+            causes = (*one.caused_by, *ended, *self._around(), *heads[subject])
             external = replica.origin.external(causes)
-            drafting = (one.event_type, members, causes, one.event_id, _NEVER, external)
+            drafting = (
+                one.event_type,
+                members,
+                causes,
+                one.event_id,
+                (one.begins, one.ends),
+                external,
+            )
             drafts += replica.drafting.made(*drafting, one.timestamp)
             heads[subject] = (one.event_id,)
         wanted = [one.event_id for one in said]
@@ -131,7 +141,7 @@ class EventStore:
 
     def arrived(self) -> list[Event]:
         """Returns the same in order of arrival, for who brings them into order anyhow."""
-        return list(self.replica.read()) if self.is_there else []
+        return self.replica.answers.arrived() if self.is_there else []
 
     def query(self, **asked: "Unpack[Asked]") -> "Page":
         """Returns a page of events, as `Replica.query` does."""

@@ -6,14 +6,13 @@ the next. Nothing uncommitted and nothing unmerged is ever deleted.
 """
 
 import os
-import shutil
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from thence.work.commits import commit_tree
 from thence.work.git import Git, failure
+from thence.work.leftovers import MAKING, locking, making, ref_locks, unmake
 from thence.work.locks import held
 from thence.work.merges import merged_tree
 from thence.work.repository import (
@@ -28,10 +27,8 @@ from thence.work.repository import (
 
 ATTEMPTS_MAX = 5
 CHANGES_MAX = 20
-_LOCK = "thence/worktrees.lock"
 _MAKING = "could not make a worktree at"
 _REMOVING = "could not remove the worktree"
-_BEGUN = b"initializing"  # why git keeps a worktree locked while it makes it
 
 
 class Worktree(NamedTuple):
@@ -72,7 +69,8 @@ def make(repo: Repository, branch: str, path: Path, base: str | Sequence[str]) -
     else stands at the path, if names differ in upper and lower case alone, or if the bases
     contradict each other.
     """
-    with held(repo.common / _LOCK) as lock:
+    with held(repo.common / MAKING) as lock:
+        unmake(repo.common)
         known = branches(repo)
         _check_name(repo, branch, known)
         trees = checkouts(repo)
@@ -88,7 +86,7 @@ def make(repo: Repository, branch: str, path: Path, base: str | Sequence[str]) -
                 _delete(repo, branch, known[branch])
             _add(repo, branch, path, start if is_new else None, lock)
             head = start if is_new else known[branch]
-            there = Checkout(path, _git_dir(path), head, branch, is_main=False, is_missing=False)
+            there = Checkout(path, git_dir_of(path), head, branch, is_main=False, is_missing=False)
     _fill(there)
     return Worktree(path, branch, there.head or "", is_new)
 
@@ -99,7 +97,8 @@ def remove(repo: Repository, branch: str, path: Path, into: str) -> None:
     One of them may be gone already. Ignored files go with the folder. Raises GitFailed, with
     nothing removed, if anything is uncommitted, under way, or not in the branch or commit `into`.
     """
-    with held(repo.common / _LOCK):
+    with held(repo.common / MAKING):
+        unmake(repo.common)
         tip = branches(repo).get(branch)
         if tip is not None and not is_ancestor(repo, tip, into):
             raise failure(
@@ -176,6 +175,11 @@ def base_of(repo: Repository, base: str | Sequence[str], known: dict[str, str]) 
     return begin
 
 
+def git_dir_of(path: Path) -> Path:
+    """Returns the git folder of a linked worktree."""
+    return path / os.fsdecode((path / ".git").read_bytes()).removeprefix("gitdir: ").rstrip("\n")
+
+
 def _commit(repo: Repository, name: str) -> str:
     arguments = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
     answer = repo.git.ask(*arguments)
@@ -213,22 +217,10 @@ def _standing(trees: Sequence[Checkout], branch: str, path: Path) -> Checkout | 
         if tree.branch == branch:
             cause = f"{branch} is checked out at {tree.path}"
             raise failure(_MAKING, path, cause, "go on there, or check out another branch there")
-        if is_here and _is_half_made(tree):
-            (path / ".git").unlink()
-            shutil.rmtree(tree.git_dir)
-            continue
         if is_here:
             cause = f"{tree.branch or 'no branch'} is checked out there"
             raise failure(_MAKING, path, cause, f"git -C {path} checkout {branch}")
     return None
-
-
-def _is_half_made(tree: Checkout) -> bool:
-    """Tells whether git was killed before it had set a worktree's branch: it holds nothing."""
-    note = tree.git_dir / "locked"
-    is_begun = note.is_file() and note.read_bytes().strip() == _BEGUN
-    has_index = (tree.git_dir / "index").exists()
-    return tree.branch is None and is_begun and not has_index and os.listdir(tree.path) == [".git"]
 
 
 def _clear(repo: Repository, branch: str, path: Path) -> None:
@@ -252,7 +244,7 @@ def _clear(repo: Repository, branch: str, path: Path) -> None:
 
 
 def _leads_nowhere(repo: Repository, path: Path) -> bool:
-    target = _git_dir(path)
+    target = git_dir_of(path)
     return target.parent == repo.common / "worktrees" and not target.exists()
 
 
@@ -264,9 +256,6 @@ def _forget_missing(repo: Repository, trees: Sequence[Checkout], path: Path) -> 
         if tree.branch is None and tree.head is not None:
             cause = f"its folder is gone, and it stood at {tree.head} on no branch"
             raise failure(_MAKING, path, cause, f"git branch NAME {tree.head}; git worktree prune")
-        with suppress(FileNotFoundError):
-            if (tree.git_dir / "locked").read_bytes().strip() == _BEGUN:
-                (tree.git_dir / "locked").unlink()
         repo.git.run("worktree", "remove", "--force", tree.path, doing=f"{_REMOVING} {path} of")
 
 
@@ -281,8 +270,9 @@ def _take_away(repo: Repository, path: Path) -> None:
 
 
 def _delete(repo: Repository, branch: str, tip: str) -> None:
-    ref = f"{HEADS}{branch}"
-    repo.git.run("update-ref", "-d", ref, tip, doing=f"could not delete {branch} in")
+    with locking(repo.common / MAKING, *ref_locks(repo.common, repo.git_dir, branch)):
+        arguments = ("update-ref", "-d", f"{HEADS}{branch}", tip)
+        repo.git.run(*arguments, doing=f"could not delete {branch} in")
 
 
 def _add(repo: Repository, branch: str, path: Path, start: str | None, lock: int) -> None:
@@ -291,16 +281,18 @@ def _add(repo: Repository, branch: str, path: Path, start: str | None, lock: int
     path.parent.mkdir(parents=True, exist_ok=True)
     what = (path, branch) if start is None else ("--no-track", "-b", branch, path, start)
     arguments = ("worktree", "add", "--quiet", "--no-checkout", *what)
-    for attempt in range(ATTEMPTS_MAX):
-        answer = git.ask(*arguments)
-        if answer.status == 0:
-            return
-        error = git.failed(answer, arguments, doing=f"{_MAKING} {path} of")
-        if start is not None and "already exists" not in answer.words:
-            # a branch that never had a working tree holds nothing
-            git.ask("update-ref", "-d", f"{HEADS}{branch}", start)
-        if not error.recoverable or attempt == ATTEMPTS_MAX - 1:
-            raise error
+    taken = ref_locks(repo.common, repo.git_dir, branch)
+    with locking(repo.common / MAKING, *taken), making(repo.common, path):
+        for attempt in range(ATTEMPTS_MAX):
+            answer = git.ask(*arguments)
+            if answer.status == 0:
+                return
+            error = git.failed(answer, arguments, doing=f"{_MAKING} {path} of")
+            if start is not None and "already exists" not in answer.words:
+                # a branch that never had a working tree holds nothing
+                git.ask("update-ref", "-d", f"{HEADS}{branch}", start)
+            if not error.recoverable or attempt == ATTEMPTS_MAX - 1:
+                raise error
 
 
 def _fill(tree: Checkout) -> None:
@@ -326,10 +318,6 @@ def _hide(repo: Repository, path: Path) -> None:
         exclude.parent.mkdir(exist_ok=True)
         with exclude.open("ab") as file:
             file.write(b"\n" + line if told and not told.endswith(b"\n") else line)
-
-
-def _git_dir(path: Path) -> Path:
-    return path / os.fsdecode((path / ".git").read_bytes()).removeprefix("gitdir: ").rstrip("\n")
 
 
 def _is_same(path: Path, other: Path) -> bool:

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from tests.cli.installed import Ended, is_three_lines, thence
+from tests.cli.installed import Ended, is_three_lines
+from tests.cli.warm import warm
 from tests.work.repositories import git, make_repository
 
 from thence.errors import ThenceError
@@ -26,7 +27,7 @@ TASKS = """# Tasks
 
 def work(folder: Path, *arguments: object) -> Ended:
     """Run a command of `thence work` to its end."""
-    return thence("work", *arguments, cwd=folder)
+    return warm("work", *arguments, cwd=folder)
 
 
 def done(folder: Path, *arguments: object) -> Ended:

@@ -3,7 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from tests.cli.installed import thence
+from tests.cli.warm import warm
 from tests.cli.work.projects import FOLDER, done, planned, project, refused, work
 from tests.work.repositories import commit, content, git, make_repository
 
@@ -65,14 +65,25 @@ def test_id_is_free_on_the_board_in_tasks_md_and_among_files(tmp_path):
         ([" \n\t"], "its title is empty"),
         (["a <!-- b"], "this comment never ends"),
         (["a", "--owns", "<!--"], "this comment never ends"),
-        (["a", "--after", "WP07"], "000-general has none yet"),
-        (["a", "--after", "x"], "this is no package's id"),
-        (["a", "--feature", "sync"], "there are no features yet"),
     ],
 )
 def test_what_can_not_be_added_is_refused(empty, arguments, cause):
     error = refused(empty, "add", *arguments)
     assert (error["code"], error["cause"]) == ("planning_error", cause)
+
+
+@pytest.mark.promise("L8")
+@pytest.mark.parametrize(
+    ("arguments", "guard", "cause"),
+    [
+        (["--after", "WP07"], "unknown_package", "the feature has none yet"),
+        (["--after", "x"], "unknown_package", "this is no package's id"),
+        (["--feature", "sync"], "unknown_feature", "there are no features yet"),
+    ],
+)
+def test_what_it_would_belong_to_has_to_be_there(empty, arguments, guard, cause):
+    error = refused(empty, "add", "a", *arguments, code=1)
+    assert (error["guard"], error["cause"]) == (guard, cause)
 
 
 def test_section_that_an_open_code_block_would_swallow_is_refused(tmp_path):
@@ -103,11 +114,11 @@ def test_all_that_are_added_at_once_get_ids_of_their_own(tmp_path):
 
 def test_first_package_brings_along_what_makes_a_clone_the_same_project(tmp_path):
     repo = make_repository(tmp_path / "r")
-    assert thence("work", "add", "First", cwd=repo).code == 0
+    assert warm("work", "add", "First", cwd=repo).code == 0
     assert git(repo, "status", "--porcelain") == ""
     git(tmp_path, "clone", "--quiet", repo, tmp_path / "clone")
     boards = [
-        thence("work", "status", "--json", cwd=each).json for each in (repo, tmp_path / "clone")
+        warm("work", "status", "--json", cwd=each).json for each in (repo, tmp_path / "clone")
     ]
     assert boards[0]["features"] == boards[1]["features"] != []
     names = git(repo, "ls-files", ".kittify").splitlines()

@@ -4,6 +4,7 @@ import json
 
 import pytest
 from tests.cli.installed import is_three_lines, thence
+from tests.cli.warm import warm
 from tests.cli.work.projects import FOLDER, SLUG, TASKS, done, left, planned, refused, work
 from tests.work.existing_projects import DAY, foreign_line, moved
 from tests.work.repositories import commit, content, git, make_repository, write
@@ -148,23 +149,12 @@ def test_lane_that_another_tool_named_is_shown_and_can_be_left(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "cause"),
     [
-        (("implement", "WP77"), "the feature has WP01, WP02"),
-        (("move-task", "77", "--to", "done"), "the feature has WP01, WP02"),
-        (("add-history", "WP77", "note"), "the feature has WP01, WP02"),
-        (("implement", "first"), "this is no package's id"),
-        (("implement", ""), "this is no package's id"),
-        (("status", "--feature", "old"), f"the features are {SLUG}"),
-        (("next", "--feature", "7"), f"the features are {SLUG}"),
-        (("import", "--feature", "7"), f"the features are {SLUG}"),
-        (("accept", "--feature", ""), f"the features are {SLUG}"),
-        (("mark-status", "T777"), f"{FOLDER}/tasks.md has T001"),
-        (("mark-status", ""), f"{FOLDER}/tasks.md has T001"),
         (("setup-spec", ""), "its title is empty"),
         (("setup-spec", " \t"), "its title is empty"),
         (("setup-spec", "x", "--target-branch", "gone"), "there is none of this name"),
     ],
 )
-def test_name_of_nothing_is_refused_and_the_names_there_are_told(finalized, arguments, cause):
+def test_title_or_branch_that_is_none_is_refused(finalized, arguments, cause):
     error = refused(finalized, *arguments)
     assert error["code"] == "planning_error"
     assert error["cause"].startswith(cause)
@@ -214,7 +204,7 @@ def _noted(repo):
 
 
 def _clocks(repo):
-    return [json.loads(line)["lamport_clock"] for line in thence("log", "--json", cwd=repo).lines]
+    return [json.loads(line)["lamport_clock"] for line in warm("log", "--json", cwd=repo).lines]
 
 
 def test_day_file_that_hands_went_through_is_read_line_by_line(tmp_path):
@@ -238,7 +228,7 @@ def test_day_file_that_hands_went_through_is_read_line_by_line(tmp_path):
     now = dict(_day_files(repo))[day]
     assert now.startswith(spoilt), "what stands there stays"
     assert now.count(b'"SubtaskCompleted"') == 1
-    assert thence("verify", cwd=repo).code == 0
+    assert warm("verify", cwd=repo).code == 0
     git(tmp_path, "clone", "--quiet", repo, "clone")
     ours, theirs = (done(each, "status", "--json").json for each in (repo, tmp_path / "clone"))
     assert ours["features"] == theirs["features"]

@@ -2,13 +2,20 @@
 
 import json
 import os
+import random
+import shutil
+import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
-from tests.cli.installed import THENCE, environment, thence
+from tests.cli.installed import THENCE, environment
+from tests.cli.warm import warm
 from tests.cli.work.test_guards import SLUG, TASKS, done, work
 from tests.work.repositories import commit, git, make_repository
+
+ROUNDS = 4
 
 
 @pytest.fixture
@@ -73,10 +80,10 @@ def test_hook_that_tells_something_does_it_from_within_git(project):
     hook.write_text(f"#!/bin/sh\nexec '{THENCE}' work add-history WP01 'it was committed' -q\n")
     hook.chmod(0o755)
     commit(worktree, {"outbox.py": "kept\n"})
-    events = thence("log", "--type", "HistoryAdded", "--json", cwd=project).out.splitlines()
+    events = warm("log", "--type", "HistoryAdded", "--json", cwd=project).out.splitlines()
     assert [json.loads(line)["payload"]["entry_content"] for line in events] == ["it was committed"]
     done(project, "mark-status", "T001")
-    events = thence("log", "--type", "HistoryAdded", "--json", cwd=project).out.splitlines()
+    events = warm("log", "--type", "HistoryAdded", "--json", cwd=project).out.splitlines()
     assert len(events) == 1, "commits of ours run no hooks"
 
 
@@ -96,7 +103,7 @@ def test_of_many_who_begin_one_package_at_once_one_gets_it(project):
     assert sorted(process.returncode for process in running) == [0, 1, 1, 1, 1, 1]
     guards = {each["error"]["guard"] for each in told if "error" in each}
     assert guards <= {"moved_meanwhile", "not_in_lane", "not_its_agent"}
-    events = thence("log", "--type", "WPStatusChanged", "--json", cwd=project).out.splitlines()
+    events = warm("log", "--type", "WPStatusChanged", "--json", cwd=project).out.splitlines()
     assert len(events) == 1
 
 
@@ -129,11 +136,50 @@ def test_thirty_two_packages_are_begun_at_once_each_in_its_worktree(project):
 def test_nobody_to_commit_as_is_told_before_anything_is_begun(project):
     git(project, "config", "--unset", "user.name")
     git(project, "config", "user.useConfigOnly", "true")
-    events = thence("log", "--json", cwd=project).out
+    events = warm("log", "--json", cwd=project).out
     nobody = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_AUTHOR_NAME": "", "GIT_COMMITTER_NAME": ""}
     for command in (("setup-spec", "More"), ("add", "More")):
-        ended = thence("work", *command, "--json", cwd=project, env=nobody)
+        ended = warm("work", *command, "--json", cwd=project, env=nobody)
         assert ended.code == 1
         assert "user.name" in ended.json["error"]["hint"]
-    begun = thence("log", "--json", cwd=project).out.removeprefix(events).splitlines()
+    begun = warm("log", "--json", cwd=project).out.removeprefix(events).splitlines()
     assert {json.loads(line)["event_type"] for line in begun} == {"ErrorLogged"}
+
+
+def test_command_killed_at_any_moment_is_made_whole_by_the_next(project, tmp_path):
+    seed = random.randrange(2**32)
+    chance = random.Random(seed)
+    for number in range(ROUNDS):
+        folder = shutil.copytree(project, tmp_path / f"round-{number}", symlinks=True)
+        worktree = folder / ".worktrees" / f"{SLUG}-WP01"
+        killed(folder, chance, "implement", "WP01", "--actor", "ada")
+        done(folder, "implement", "WP01", "--actor", "ada")
+        assert git(worktree, "branch", "--show-current") == f"{SLUG}-WP01", f"seed {seed}"
+        commit(worktree, {"outbox.py": "kept\n"})
+        killed(folder, chance, "mark-status", "T001", "--actor", "ada")
+        done(folder, "mark-status", "T001", "--actor", "ada")
+        killed(folder, chance, "merge", "WP01", "--actor", "ada")
+        done(folder, "merge", "WP01", "--actor", "ada")
+        done(folder, "accept", "WP01")
+        (feature,) = done(folder, "status")["features"]
+        assert [each["wp_id"] for each in feature["lanes"]["done"]] == ["WP01"], f"seed {seed}"
+        assert (folder / "outbox.py").read_text() == "kept\n"
+        assert b"- [x] T001" in (folder / "kitty-specs" / SLUG / "tasks.md").read_bytes()
+        assert git(folder, "status", "--porcelain") == "", f"seed {seed}"
+        assert warm("verify", cwd=folder).code == 0
+        shutil.rmtree(folder)
+
+
+def killed(folder, chance, *arguments):
+    """Start a command and kill it, with what it started, at some moment of its life."""
+    process = subprocess.Popen(
+        [THENCE, "work", *arguments],
+        cwd=folder,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    time.sleep(chance.uniform(0.05, 0.5))
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tests.cli.installed import thence
+from tests.cli.warm import warm
 from tests.work.repositories import commit, git, make_repository
 
 SLUG = "001-sync"
@@ -26,7 +26,7 @@ TASKS = b"""# Tasks
 
 
 def work(folder, *arguments):
-    ended = thence("work", *arguments, "--json", cwd=folder)
+    ended = warm("work", *arguments, "--json", cwd=folder)
     return ended, json.loads(ended.out)
 
 
@@ -65,6 +65,7 @@ def looks(folder):
 def refused(folder, guard, *arguments):
     """Run a command that a guard stands against; return its error."""
     before = looks(folder)
+    failures = logged(folder)
     ended, told = work(folder, *arguments)
     assert ended.code == 1
     error = told["error"]
@@ -75,9 +76,18 @@ def refused(folder, guard, *arguments):
     last = done(folder, "errors", "--limit", "1")["errors"][0]
     assert last["error_type"] == guard
     assert last["context"]["remedy"] == error["hint"]
-    events = thence("log", "--type", "ErrorLogged", "--json", cwd=folder).out.splitlines()
-    assert json.loads(events[-1])["payload"]["error_type"] == "validation"
+    *known, event = logged(folder)
+    assert known == failures, "it is told by one event"
+    assert event["event_id"] == last["error_id"]
+    assert event["payload"]["error_type"] == "validation"
+    assert error["cause"] in event["payload"]["error_message"]
     return error
+
+
+def logged(folder):
+    """Return the failures that the journal tells of."""
+    lines = warm("log", "--type", "ErrorLogged", "--json", cwd=folder).out.splitlines()
+    return [json.loads(line) for line in lines]
 
 
 def begun(folder, wp_id="WP01", actor="ada"):

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.cli.installed import thence
+from tests.cli.warm import warm
 from tests.cli.work.test_guards import SLUG, TASKS, done, work
 from tests.work.repositories import commit, git, make_repository
 
@@ -76,7 +76,7 @@ def test_work_of_the_users_in_the_way_is_told_and_left(project):
     assert told["error"]["code"] == "git_failed"
     assert (project / "shared.txt").read_text() == "half done\n"
     assert lanes(project)["WP01"] == "doing"
-    failures = thence("log", "--type", "ErrorLogged", "--json", cwd=project).out.splitlines()
+    failures = warm("log", "--type", "ErrorLogged", "--json", cwd=project).out.splitlines()
     assert json.loads(failures[-1])["payload"]["error_type"] == "runtime"
 
 

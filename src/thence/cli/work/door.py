@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from thence.cli.groups import json_option, talks
-from thence.cli.voice import current
+from thence.cli.groups import json_option, named, talks
+from thence.cli.voice import Voice, current
 
 if TYPE_CHECKING:
     from thence.work.desk import Desk
@@ -20,7 +20,7 @@ feature_option = click.option(
     help="The feature: its slug, number or name. Else that of this worktree, or the only one.",
 )
 actor_option = click.option(
-    "--actor", metavar="NAME", help="Who does it; else THENCE_ACTOR, else `user`."
+    "--actor", metavar="NAME", callback=named, help="Who does it; else THENCE_ACTOR, else `user`."
 )
 force_option = click.option(
     "--force", "is_forced", is_flag=True, help="Pass over the guards that allow it; needs --reason."
@@ -48,7 +48,8 @@ def run(
     from thence.work.desk import Desk
 
     voice = current()
-    who = actor or voice.settings.actor
+    who = _who(actor, voice)
+    _refuse_what_is_no_text(click.get_current_context())
     with Desk(actor=who, create=create) as desk:
         try:
             result = desk.attempt(operation, entity, lambda: work(desk))
@@ -66,3 +67,29 @@ def run(
         for line in result.lines:
             voice.say(line)
     return result.exit_code
+
+
+def _who(actor: str | None, voice: "Voice") -> str | None:
+    """Returns who acts, as the option or the environment says; raises UsageError for no name."""
+    found = actor or voice.settings.actor
+    if found and (not found.strip() or len(found.splitlines()) > 1 or not _is_text(found)):
+        source = "--actor" if actor else "THENCE_ACTOR"
+        raise click.UsageError(f"the name in {source} is {found!r:.80}, no line of text")
+    return found
+
+
+def _refuse_what_is_no_text(context: click.Context) -> None:
+    """Raises BadParameter for bytes that no event and no planning file can hold."""
+    for parameter in context.command.params:
+        given = context.params.get(parameter.name or "")
+        for each in given if isinstance(given, tuple) else (given,):
+            if isinstance(each, str) and not _is_text(each):
+                raise click.BadParameter(f"{each!r:.80} is no UTF-8 text", context, parameter)
+
+
+def _is_text(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # Python keeps bytes that are no UTF-8 as lone surrogates
+        return False
+    return True

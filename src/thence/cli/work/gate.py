@@ -11,9 +11,17 @@ Example:
 _TYPES = ("CI_CHECK", "SECURITY_SCAN", "MANUAL_REVIEW", "ARCHITECTURE_REVIEW")
 
 
+class _AnyCase(click.Choice[str]):
+    """Words in capitals that may be written in small letters, and are told as they are."""
+
+    def normalize_choice(self, choice: object, ctx: click.Context | None) -> str:
+        """Returns a word as it is compared and told."""
+        return str(choice).upper()
+
+
 @click.command("gate", context_settings=HELP_NAMES, epilog=_EXAMPLE)
 @click.argument("package", metavar="WP")
-@click.argument("gate_type", metavar="GATE", type=click.Choice(_TYPES, case_sensitive=False))
+@click.argument("gate_type", metavar="GATE", type=_AnyCase(_TYPES, case_sensitive=False))
 @click.argument("result", required=False, type=click.Choice(("pending", "passed", "failed")))
 @feature_option
 @reason_option

@@ -25,6 +25,7 @@ TABLE = {
     "merge": ("merge", "Merge the branches of packages into their feature's target branch."),
     "move-task": ("move_task", "Move a package to another lane, if its guards let it through."),
     "next": ("next", "Take the next package that is ready, so that nobody else does."),
+    "orchestrate": ("orchestrate", "Work a feature off with agent programs."),
     "publish": ("publish", "Commit the events that a branch lacks, for others to merge."),
     "setup-spec": ("setup_spec", "Begin a feature: its folder, its spec, its branch."),
     "status": ("status", "Show the board: every work package in its lane."),

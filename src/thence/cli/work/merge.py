@@ -13,8 +13,8 @@ Example:
 @click.command("merge", context_settings=HELP_NAMES, epilog=_EXAMPLE)
 @click.argument("packages", metavar="[WP]...", nargs=-1)
 @click.option("--dry-run", "is_dry", is_flag=True, help="Tell what would be merged.")
-@click.option("--resume", "step", flag_value="resume", help="Go on after a conflict was resolved.")
-@click.option("--abort", "step", flag_value="abort", help="Give up a merge that met a conflict.")
+@click.option("--resume", "is_resumed", is_flag=True, help="Go on after a conflict was resolved.")
+@click.option("--abort", "is_aborted", is_flag=True, help="Give up a merge that met a conflict.")
 @feature_option
 @force_option
 @reason_option
@@ -22,7 +22,8 @@ Example:
 def merge_command(
     packages: tuple[str, ...],
     is_dry: bool,
-    step: str | None,
+    is_resumed: bool,
+    is_aborted: bool,
     feature: str | None,
     is_forced: bool,
     reason: str | None,
@@ -36,11 +37,14 @@ def merge_command(
     """
     from thence.work.commands.merge import abort_merge, merge, resume_merge
 
-    if step is not None and (packages or is_dry):
-        raise click.UsageError(f"--{step} takes neither packages nor --dry-run")
-    if step == "resume":
+    if is_resumed and is_aborted:
+        raise click.UsageError("--resume and --abort can't both be done")
+    if (is_resumed or is_aborted) and (packages or is_dry):
+        word = "resume" if is_resumed else "abort"
+        raise click.UsageError(f"--{word} takes neither packages nor --dry-run")
+    if is_resumed:
         return run("merge --resume", "", actor, lambda desk: resume_merge(desk, feature=feature))
-    if step == "abort":
+    if is_aborted:
         return run("merge --abort", "", actor, lambda desk: abort_merge(desk, feature=feature))
     return run(
         "merge",

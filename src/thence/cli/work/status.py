@@ -1,9 +1,17 @@
 """The command `work status`."""
 
+import gc
+from typing import TYPE_CHECKING
+
 import click
 
 from thence.cli.groups import HELP_NAMES
+from thence.cli.voice import current
 from thence.cli.work.door import common, feature_option, run
+
+if TYPE_CHECKING:
+    from thence.work.desk import Desk
+    from thence.work.result import Result
 
 _EXAMPLE = """\b
 Example:
@@ -17,8 +25,15 @@ def status_command(feature: str | None, actor: str | None, is_json: bool) -> int
     """Show the board: every work package in its lane.
 
     It is a replay of the log. What clones have written at once and can't both stand is shown as
-    a conflict, with the rule that settled it.
+    a conflict, with the rule that settled it. Packages at work whose branches change the same
+    files are told too.
     """
     from thence.work.commands.status import status
 
-    return run("status", "", actor, lambda desk: status(desk, feature), create=False)
+    gc.disable()  # what is read of the log lives until the end
+
+    def show(desk: "Desk") -> "Result":
+        current().keep(desk)
+        return status(desk, feature)
+
+    return run("status", "", actor, show, create=False)

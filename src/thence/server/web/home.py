@@ -18,8 +18,8 @@ _HEADS = (
     ("Run or log", ""),
     ("Status", "status"),
     ("Events", "number"),
-    ("Began", ""),
-    ("Last event", ""),
+    ("Began (UTC)", ""),
+    ("Last event (UTC)", ""),
     ("Damage", ""),
 )
 
@@ -51,7 +51,16 @@ def _nothing() -> Html:
 
 def _table(here: Served, read: list[tuple[FoundLog, Summary]]) -> Html:
     events = sum(summary.events for _, summary in read)
-    caption = f"{len(read):,} with {events:,} events, the latest first"
+    parts = [
+        f"{count:,} {name}{'' if count == 1 else 's'}"
+        for name, count in (
+            ("run", sum(log.is_simulation for log, _ in read)),
+            ("log", sum(not log.is_simulation for log, _ in read)),
+            ("event", events),
+        )
+        if count or name == "event"
+    ]
+    caption = f"{', '.join(parts)}; the latest first"
     rows = (_row(log, recorded(here.root, log), summary) for log, summary in read)
     return table(caption, _HEADS, rows)
 

@@ -78,8 +78,8 @@ def _summary(found: FoundLog, run: RunRecord, summary: Summary) -> Html:
             ("Error", words(run.error) if run.error else None),
             ("Events", f"{summary.events:,}{_unverified(summary)}"),
             ("Turns", f"{summary.turns:,}" if is_run else None),
-            ("First", moment(summary.first.timestamp) if summary.first else None),
-            ("Last", moment(summary.last.timestamp) if summary.last else None),
+            ("First event (UTC)", moment(summary.first.timestamp) if summary.first else None),
+            ("Last event (UTC)", moment(summary.last.timestamp) if summary.last else None),
             ("Types", _names(found, "type", summary.by_type)),
             ("Actors", _names(found, "actor", summary.by_actor)),
         )

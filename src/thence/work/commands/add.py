@@ -33,7 +33,7 @@ def add(
     """Adds a package to a feature, by default to 000-general, which is made at first use.
 
     It gets a section in tasks.md and a file, committed on the target branch. `owns` are paths
-    that it alone works on, `after` the packages that it depends on. Raises PlanningError.
+    that it alone works on, `after` the packages that it depends on. Raises Refused, PlanningError.
     """
     title = " ".join(title.split())
     if not title:
@@ -67,7 +67,7 @@ def _added(
     """Tells that the package was made, under an id that nobody else takes meanwhile."""
     for _ in range(ATTEMPTS_MAX):
         desk.look()
-        found = desk.feature(feature) if feature else _general(desk)
+        found = _general(desk) if feature is None else desk.feature(feature)
         branch = desk.target_of(found)
         path = desk.planning.path(found.slug, "tasks.md")
         data = desk.planning.read(branch, path)
@@ -133,11 +133,12 @@ def _dependencies(
     dependencies = tuple(map(wp_id_of, after))
     for wp_id in dependencies:
         if wp_id not in known:
-            raise PlanningError(
+            raise Refused(
                 "could not add a package after",
-                place=wp_id,
-                cause=f"{found.slug} has {', '.join(known) or 'none yet'}",
-                hint="thence work status",
+                guard="unknown_package",
+                place=f"{found.slug}/{wp_id}",
+                cause=f"the feature has {', '.join(known) or 'none yet'}",
+                hint="look at `thence work status`",
             )
     return dependencies
 

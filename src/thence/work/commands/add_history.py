@@ -1,5 +1,6 @@
 """`thence work add-history`: keeps what somebody has to say about a package."""
 
+from thence.errors import PlanningError
 from thence.work.desk import Desk
 from thence.work.moving import made_durable, package_of
 from thence.work.naming import wp_id_of
@@ -12,10 +13,20 @@ KINDS = ("note", "review", "error", "comment")
 def add_history(
     desk: Desk, given: str, text: str, *, kind: str = "note", feature: str | None = None
 ) -> Result:
-    """Appends an entry to a package's history. Raises what the append raises, PlanningError."""
+    """Appends an entry to a package's history.
+
+    Raises Refused, PlanningError for an entry that says nothing, and what the append raises.
+    """
     desk.look()
     found = desk.feature(feature)
     package = package_of(found, wp_id_of(given))
+    if not text.strip():
+        raise PlanningError(
+            f"could not keep the {kind} on",
+            place=f"{found.slug}/{package.wp_id}",
+            cause="it says nothing",
+            hint=f"thence work add-history {package.wp_id} 'what there is to say'",
+        )
     payload = {
         "wp_id": package.wp_id,
         "entry_type": kind,

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from thence.errors import HeadsMoved, PlanningError
+from thence.errors import HeadsMoved, PlanningError, Refused
 from thence.log.process import new_id
 from thence.work.daylines import Splice
 from thence.work.dependencies import in_order
@@ -21,7 +21,8 @@ def finalize_tasks(desk: Desk, feature: str | None) -> Result:
     """Tells FeatureCreated and a WPCreated for each package that the board lacks.
 
     Packages get their files in tasks/; they and the planning files are committed on the
-    feature's target branch. Raises PlanningError with all that is wrong in tasks.md.
+    feature's target branch. Raises PlanningError with all that is
+    wrong in tasks.md, and Refused.
     """
     for _ in range(ATTEMPTS_MAX):
         desk.look()
@@ -49,6 +50,14 @@ def finalize_tasks(desk: Desk, feature: str | None) -> Result:
             break
         except HeadsMoved:  # somebody else finalizes it too
             continue
+    else:
+        raise Refused(
+            "could not make the packages of",
+            guard="moved_meanwhile",
+            place=found.slug,
+            cause=f"others changed them {ATTEMPTS_MAX} times meanwhile",
+            hint="try again when others have ended",
+        )
     desk.watch(branch)
     files = _files(desk, found.slug, branch, packages)
     made = desk.commit(branch, files, f"Packages of {found.slug}")

@@ -11,7 +11,7 @@ CONFLICTS_FOUND = 3
 
 def errors(desk: Desk, limit: int) -> Result:
     """Returns the last refusals, the newest first."""
-    found = desk.errors.recent(limit)
+    found = desk.errors.recent(limit, desk.notes.append)
     data = {"errors": [to_builtins(record) for record in found]}
     lines = []
     for record in found:

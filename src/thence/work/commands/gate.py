@@ -1,17 +1,15 @@
 """`thence work gate`: sets a gate before a package, and tells what it has come to."""
 
 from thence.core.guard import Unchanged
-from thence.errors import HeadsMoved, PlanningError
+from thence.errors import HeadsMoved, Refused
 from thence.log.process import new_id
 from thence.work.desk import ATTEMPTS_MAX, Desk
 from thence.work.moving import made_durable, package_of
 from thence.work.naming import wp_id_of
 from thence.work.result import Result
-from thence.work.state import FAILED, PASSED, PENDING, FeatureState, GateState, PackageState
+from thence.work.state import FeatureState, GateState, PackageState
 from thence.work.store import Said
 
-TYPES = ("CI_CHECK", "SECURITY_SCAN", "MANUAL_REVIEW", "ARCHITECTURE_REVIEW")
-RESULTS = (PENDING, PASSED, FAILED)
 _DECIDING = ("GateCreated", "GateResultChanged")
 
 
@@ -26,8 +24,8 @@ def gate(
 ) -> Result:
     """Makes a package's gate of a type if it has none, and sets its result if one is given.
 
-    A package is done only when all its gates are passed. Raises what the append raises,
-    PlanningError.
+    A package is done only when all its gates are passed. Raises Refused, PlanningError, and what
+    the append raises.
     """
     for _ in range(ATTEMPTS_MAX):
         desk.look()
@@ -46,11 +44,12 @@ def gate(
         except HeadsMoved:
             continue
     else:
-        raise PlanningError(
+        raise Refused(
             "could not set the gate",
-            place=f"{given} {gate_type}",
-            cause="the board changed again and again meanwhile",
-            hint="try again",
+            guard="moved_meanwhile",
+            place=f"{gate_type} of {found.slug}/{package.wp_id}",
+            cause=f"its gates changed {ATTEMPTS_MAX} times meanwhile",
+            hint="try again when others have ended",
         )
     made_durable(desk)
     data = {

@@ -1,16 +1,14 @@
 """`thence work implement`: takes a package and makes the worktree that it is done in."""
 
-from thence.errors import GitFailed, ThenceError
+from thence.errors import GitFailed
+from thence.work.claiming import taken_back
 from thence.work.claims import claimed
 from thence.work.desk import Desk
 from thence.work.moving import facts_of, move, package_of
-from thence.work.naming import branch_of, worktree_of, wp_id_of
-from thence.work.repository import branches, is_ancestor
+from thence.work.naming import wp_id_of
 from thence.work.result import Result
-from thence.work.state import DOING, PLANNED, FeatureState, PackageState
-from thence.work.store import Said
-from thence.work.verdict import Facts
-from thence.work.worktrees import Worktree, make
+from thence.work.state import DOING
+from thence.work.workspaces import unmade, workspace
 
 
 def implement(
@@ -32,15 +30,17 @@ def implement(
     with claimed(desk.project.home, package.subject):
         facts = facts_of(desk, found, package.wp_id, reason=reason, is_forced=is_forced)
         is_mine = package.lane == DOING and package.agent in (None, facts.actor)
+        claim = None
         if not is_mine:
-            move(desk, found.slug, package.wp_id, DOING, facts)
+            move(desk, found.slug, package.wp_id, DOING, facts, begins=True)
+            claim = next((event.event_id for event in desk.said if event.begins), None)
         try:
-            made = _made(desk, found, package)
+            made = workspace(desk, found, package, claim)
         except GitFailed as error:
             if not is_mine:
-                _take_back(desk, found.slug, package.wp_id, error)
+                reason, who = unmade(error), desk.store.actor
+                desk.say(taken_back(reason, found.slug, package.wp_id, who, claim))
             raise
-        _tell(desk, found, package, made, facts)
     data = {
         "feature_slug": found.slug,
         "wp_id": package.wp_id,
@@ -55,49 +55,3 @@ def implement(
         f"next: work and commit there, then thence work move-task {package.wp_id} --to for_review",
     ]
     return desk.result(data, lines)
-
-
-def _made(desk: Desk, feature: FeatureState, package: PackageState) -> Worktree:
-    path = desk.project.root / worktree_of(feature.slug, package.wp_id)
-    branch = branch_of(feature.slug, package.wp_id)
-    return make(desk.repo, branch, path, _bases(desk, feature, package))
-
-
-def _bases(desk: Desk, feature: FeatureState, package: PackageState) -> list[str]:
-    """Returns the branches to build upon: those of dependencies that are not merged yet."""
-    target = desk.target_of(feature)
-    known = branches(desk.repo)
-    names = [branch_of(feature.slug, wp_id) for wp_id in package.dependencies]
-    open_ones = [
-        name
-        for name in names
-        if name in known and not is_ancestor(desk.repo, known[name], known[target])
-    ]
-    return open_ones or [target]
-
-
-def _tell(
-    desk: Desk, feature: FeatureState, package: PackageState, made: Worktree, facts: Facts
-) -> None:
-    known = package.workspace
-    if known is not None and known.branch == made.branch and not made.is_new:
-        return
-    payload = {
-        "work_package_id": package.wp_id,
-        "worktree_path": worktree_of(feature.slug, package.wp_id),
-        "branch_name": made.branch,
-    }
-    desk.say(Said("WorkspaceCreated", payload, feature.slug))
-
-
-def _take_back(desk: Desk, slug: str, wp_id: str, error: ThenceError) -> None:
-    """Tells that the package is free again: what was begun could not be done."""
-    payload = {
-        "wp_id": wp_id,
-        "previous_status": DOING,
-        "new_status": PLANNED,
-        "changed_by": desk.store.actor,
-        "feature_slug": slug,
-        "reason": f"its worktree could not be made: {error.cause or error.message}",
-    }
-    desk.say(Said("WPStatusChanged", payload, slug))

@@ -15,6 +15,7 @@ from thence.log.relaying import relay
 from thence.work.daylines import FOLDER, is_day_file, lines_in
 from thence.work.desk import Desk
 from thence.work.existing import history_in
+from thence.work.files import whole
 from thence.work.legacy import Happened, Unread
 from thence.work.locks import held
 from thence.work.moving import made_durable
@@ -26,7 +27,6 @@ _SHOWN_MAX = 20
 # what tells that a feature was begun here, so that its files tell nothing new
 _BEGUN = ("SpecCreated", "FeatureCreated", "WPCreated")
 _FAR_AHEAD = "its clock is further ahead than any log gets"
-_OURS = "it says that this journal wrote it, and the journal lacks it"
 
 
 class _DayFiles(NamedTuple):
@@ -118,7 +118,6 @@ def _day_files(desk: Desk, is_dry: bool) -> _DayFiles:
     made = relay(*where, places, replica.notice, warn)
     unread += [Unread(*places[line], each.reason) for line, each in made.bad]
     unread += [Unread(*places[each.line], _FAR_AHEAD) for each in made.parked]
-    unread += [Unread(*places[each.line], _OURS) for each in made.ours]
     return _DayFiles(len(made.taken), sorted(unread))
 
 
@@ -131,7 +130,7 @@ def _places(folder: Path, unread: list[Unread]) -> dict[bytes, tuple[str, int]]:
         return places
     for name in names:
         try:
-            data = (folder / name).read_bytes()
+            data = whole(folder / name)
         except OSError as error:
             unread.append(Unread(f"{FOLDER}/{name}", 0, error.strerror or str(error)))
             continue

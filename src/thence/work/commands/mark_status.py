@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from thence.errors import PlanningError
+from thence.errors import PlanningError, Refused
 from thence.work.daylines import Splice
 from thence.work.desk import Desk
 from thence.work.result import Result
@@ -13,7 +13,7 @@ from thence.work.tasks import Package, Subtask, parse, tick
 def mark_status(desk: Desk, given: Sequence[str], *, feature: str | None = None) -> Result:
     """Ticks subtasks, and commits tasks.md on the feature's target branch.
 
-    Each that was open is a SubtaskCompleted. Raises PlanningError for one that tasks.md lacks.
+    Each that was open is a SubtaskCompleted. Raises Refused for one that tasks.md lacks.
     """
     desk.look()
     found = desk.feature(feature)
@@ -45,9 +45,10 @@ def _found(name: str, packages: Sequence[Package], path: str) -> tuple[Package, 
             if each.id == name:
                 return package, each
     known = [each.id for package in packages for each in package.subtasks]
-    raise PlanningError(
+    raise Refused(
         "could not find the subtask",
-        place=name,
+        guard="unknown_subtask",
+        place=repr(name),
         cause=f"{path} has {', '.join(known) or 'none'}",
         hint="write it as `- [ ] T001 text` below its package",
     )

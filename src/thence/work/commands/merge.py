@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
-from thence.errors import GitFailed, PlanningError
+from thence.errors import GitFailed, PlanningError, Refused
+from thence.work.cut_off import unfinished
 from thence.work.dependencies import in_order
 from thence.work.desk import Desk
 from thence.work.merges import Plan, plan
-from thence.work.merging import Outcome, abort, resume, unfinished
+from thence.work.merging import Outcome, abort, resume
 from thence.work.merging import merge as merge_branches
 from thence.work.moving import facts_of, lanes, move, package_of
 from thence.work.naming import branch_of, wp_id_of
@@ -46,9 +47,13 @@ def merge(
     names = [branch_of(found.slug, package.wp_id) for package in chosen]
     if is_dry:
         return _dry(desk, found, plan(desk.repo, target, names))
+    before = unfinished(desk.merge_note(found.slug))
     outcome = merge_branches(desk.repo, target, names, desk.merge_note(found.slug))
+    begun = before.remaining if before else ()  # by a command that was killed before it told
     already = [
-        name for name in names if name not in outcome.merged and _was_merged(desk, name, target)
+        name
+        for name in dict.fromkeys((*names, *begun))
+        if name not in outcome.merged and _was_merged(desk, name, target)
     ]
     return _concluded(desk, found, outcome, [*outcome.merged, *already], facts)
 
@@ -77,7 +82,11 @@ def abort_merge(desk: Desk, *, feature: str | None = None) -> Result:
 def _chosen(desk: Desk, feature: FeatureState, given: Sequence[str]) -> tuple[PackageState, ...]:
     known = branches(desk.repo)
     if given:
-        return in_order([package_of(feature, wp_id) for wp_id in given])
+        named = [package_of(feature, wp_id) for wp_id in given]
+        for package in named:
+            if branch_of(feature.slug, package.wp_id) not in known:
+                raise _without_branch(feature, package)
+        return in_order(named)
     found = [
         package
         for package in feature.packages.values()
@@ -91,6 +100,17 @@ def _chosen(desk: Desk, feature: FeatureState, given: Sequence[str]) -> tuple[Pa
             hint="thence work status",
         )
     return in_order(found)
+
+
+def _without_branch(feature: FeatureState, package: PackageState) -> Refused:
+    branch = branch_of(feature.slug, package.wp_id)
+    return Refused(
+        "could not merge",
+        guard="no_branch",
+        place=f"{feature.slug}/{package.wp_id}",
+        cause=f"it is in {package.lane}, and has no branch {branch}",
+        hint=f"thence work implement {package.wp_id} makes it",
+    )
 
 
 def _validated(

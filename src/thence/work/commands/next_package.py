@@ -20,7 +20,8 @@ def next_package(desk: Desk, feature: str | None) -> Result:
     """
     for _ in range(ATTEMPTS_MAX):
         desk.look()
-        chosen = [desk.feature(feature)] if feature else list(desk.board.features.values())
+        every = list(desk.board.features.values())
+        chosen = every if feature is None else [desk.feature(feature)]
         for each in chosen:
             ready = claimable(desk.board, each.slug, Facts(actor=desk.store.actor))
             if ready:

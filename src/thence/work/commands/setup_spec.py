@@ -33,12 +33,13 @@ def setup_spec(
 
     Raises PlanningError for a title that is none or a branch that is not there.
     """
-    if not title.strip():
-        raise PlanningError(
-            "could not begin a feature",
-            cause="its title is empty",
-            hint='thence work setup-spec "Sync in the background"',
-        )
+    for word, text in (("title", title), ("mission", mission)):
+        if not text.strip():
+            raise PlanningError(
+                "could not begin a feature",
+                cause=f"its {word} is empty",
+                hint='thence work setup-spec "Sync in the background"',
+            )
     desk.check_committer()
     branch = desk.branch(target_branch)
     with held(desk.shared / "features.lock"):

@@ -1,37 +1,67 @@
 """`thence work status`: the board, as a replay of the log."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
 
+from thence.errors import GitFailed, ThenceError
 from thence.work.board import as_json
 from thence.work.desk import Desk
 from thence.work.naming import resolve
+from thence.work.overlaps import Overlap, at_work, overlaps, sentence
 from thence.work.result import Result
-from thence.work.state import DONE, LANES, Board, FeatureState, PackageState
+from thence.work.state import (
+    DONE,
+    LANES,
+    Board,
+    FeatureState,
+    PackageState,
+)
 
 _TITLE_CHARACTERS_MAX = 60
+_Forecast = Mapping[str, Sequence[Overlap]]
 
 
 def status(desk: Desk, feature: str | None) -> Result:
     """Returns the board, of one feature if one is named; planning files add packages as planned.
 
-    Raises PlanningError for a feature that is not there.
+    Raises Refused for a feature that is not there.
     """
     desk.look()
     board = desk.with_existing()
     if feature is not None:
         slug = resolve(feature, board.features)
         board = Board(board.project_uuid, {slug: board.features[slug]}, board.conflicts)
-    return desk.result(as_json(board), list(_lines(board)))
+    forecast = {slug: _forecast(desk, each) for slug, each in board.features.items()}
+    told: dict[str, Any] = as_json(board)
+    for each, found in zip(told["features"], forecast.values(), strict=True):
+        each["overlaps"] = [overlap._asdict() for overlap in found]
+    return desk.result(told, list(_lines(board, forecast)))
 
 
-def _lines(board: Board) -> Iterator[str]:
+def _forecast(desk: Desk, feature: FeatureState) -> Sequence[Overlap]:
+    """Returns which packages at work will meet when they are merged, as far as git can tell."""
+    packages = at_work(feature)
+    if len(packages) < 2 or desk.project.repo is None:
+        return ()
+    with suppress(ThenceError):  # no target, and no branch is checked out
+        target = desk.target_of(feature)
+        try:
+            return overlaps(desk.repo, target, packages)
+        except GitFailed as error:
+            desk.notes.append(f"overlaps of {feature.slug} were not looked for: {error.cause}")
+    return ()
+
+
+def _lines(board: Board, forecast: _Forecast) -> Iterator[str]:
     if not board.features:
         yield "the board is empty"
         yield 'next: thence work setup-spec "what the feature is"'
-    for number, feature in enumerate(board.features.values()):
+    for number, (slug, feature) in enumerate(board.features.items()):
         if number:
             yield ""
         yield from _feature_lines(board, feature)
+        yield from (f"  {sentence(each)}" for each in forecast[slug])
 
 
 def _feature_lines(board: Board, feature: FeatureState) -> Iterator[str]:
@@ -57,6 +87,8 @@ def _package_line(package: PackageState) -> str:
     more = []
     if package.agent and package.lane not in ("planned", DONE):
         more.append(package.agent)
+    if package.open_claim:
+        more.append("its worktree is not there yet")
     if package.dependencies and package.lane == "planned":
         more.append(f"after {', '.join(package.dependencies)}")
     gates = [gate for gate in package.gates.values() if not gate.is_passed]

@@ -1,0 +1,68 @@
+"""The command `work orchestrate`."""
+
+import signal
+from typing import TYPE_CHECKING
+
+import click
+
+from thence.cli.groups import HELP_NAMES, named
+from thence.cli.voice import current
+from thence.cli.work.door import common, feature_option, run
+
+if TYPE_CHECKING:
+    from thence.work.desk import Desk
+    from thence.work.result import Result
+
+_EXAMPLE = """\b
+Example:
+  thence work orchestrate --feature 001 --dry-run"""
+
+
+@click.command("orchestrate", context_settings=HELP_NAMES, epilog=_EXAMPLE)
+@click.option("--dry-run", "is_dry", is_flag=True, help="Show the plan and its critical path.")
+@click.option("--resume", "is_resumed", is_flag=True, help="Go on where one that ended was.")
+@click.option("--abort", "is_aborted", is_flag=True, help="End it; packages are planned again.")
+@click.option(
+    "--skip", metavar="WP", multiple=True, callback=named, help="Reject a package; others go on."
+)
+@feature_option
+@common
+def orchestrate_command(
+    is_dry: bool,
+    is_resumed: bool,
+    is_aborted: bool,
+    skip: tuple[str, ...],
+    feature: str | None,
+    actor: str | None,
+    is_json: bool,
+) -> int:
+    """Work a feature off with agent programs, until all of it is done.
+
+    The agents stand in `.kittify/config.yaml`. Ctrl-C ends them and gives their packages free;
+    what was committed stays. With packages left that nobody can do the exit code is 1.
+    """
+    from thence.cli.work.orchestration import display
+    from thence.work.commands.orchestrate import abort, dry_run, orchestrate
+
+    if sum((is_dry, is_resumed, is_aborted)) > 1:
+        raise click.UsageError("of --dry-run, --resume and --abort only one can be done")
+    if skip and (is_dry or is_aborted):
+        raise click.UsageError("--skip goes with neither --dry-run nor --abort")
+    if is_dry:
+        return run("orchestrate --dry-run", "", actor, lambda desk: dry_run(desk, feature=feature))
+    if is_aborted:
+        return run("orchestrate --abort", "", actor, lambda desk: abort(desk, feature=feature))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: agents are ended
+
+    def work(desk: "Desk") -> "Result":
+        with display(current()) as shown:  # it has ended before the result is told
+            return orchestrate(
+                desk,
+                feature=feature,
+                skip=skip,
+                is_resumed=is_resumed,
+                tell=shown.tell,
+                turn=shown.turn,
+            )
+
+    return run("orchestrate", "", actor, work)

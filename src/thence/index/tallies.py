@@ -1,0 +1,110 @@
+"""Tallies of a whole log: how many events there are of each type and actor, subject, turn.
+
+They are exact, and kept with the rows. They know no places, so that events may get others.
+"""
+
+import sqlite3
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from thence.index.rows import NULL, Row
+from thence.index.selection import NUMBER_MAX, NUMBER_MIN, Ids, Span, listed_ids
+
+# so many turns are tallied together too, from a multiple of it on
+TURNS_TOGETHER = 1_024
+
+_ADD_PAIR = """
+    INSERT INTO tallies VALUES (?, ?, ?)
+    ON CONFLICT DO UPDATE SET events = events + excluded.events
+"""
+_ADD_SUBJECT = """
+    INSERT INTO subject_tallies VALUES (?, ?)
+    ON CONFLICT DO UPDATE SET events = events + excluded.events
+"""
+_ADD_TURN = """
+    INSERT INTO turn_tallies VALUES (?, ?, ?)
+    ON CONFLICT DO UPDATE SET events = events + excluded.events
+"""
+# by the shelves, and by indexes
+_ALL = (
+    """
+    INSERT INTO tallies SELECT one, other, sum(events) FROM shelf_pairs
+    WHERE kind = 0 AND other != 0 GROUP BY one, other
+    """,
+    """
+    INSERT INTO tallies SELECT name, 0, rest FROM (
+        SELECT name, sum(events) - (SELECT total(events) FROM tallies WHERE type = name) AS rest
+        FROM shelf_names WHERE kind = 0 GROUP BY name
+    ) WHERE rest > 0
+    """,
+    """
+    INSERT INTO subject_tallies SELECT subject, count(*) FROM events
+    WHERE subject IS NOT NULL GROUP BY subject
+    """,
+    """
+    INSERT INTO turn_tallies SELECT 1, turn, count(*) FROM events
+    WHERE turn IS NOT NULL GROUP BY turn
+    """,
+    f"""
+    INSERT INTO turn_tallies SELECT {TURNS_TOGETHER}, first & -{TURNS_TOGETHER} AS begin,
+    sum(events) FROM turn_tallies GROUP BY begin
+    """,
+)
+_OF_TURNS = """
+    SELECT total(events) FROM turn_tallies WHERE turns = :turns AND first BETWEEN :first AND :last
+"""
+
+
+def tally(connection: sqlite3.Connection, rows: Sequence[Row], sign: int = 1) -> None:
+    """Adds events; with the sign -1 they have gone."""
+    pairs = Counter((row[5], 0 if _is_null(row[8]) else row[8]) for row in rows)
+    connection.executemany(_ADD_PAIR, [(*key, sign * count) for key, count in pairs.items()])
+    subjects = Counter(row[7] for row in rows if not _is_null(row[7]))
+    connection.executemany(
+        _ADD_SUBJECT, [(subject, sign * count) for subject, count in subjects.items()]
+    )
+    turns = Counter(int(row[9]) for row in rows if not _is_null(row[9]))
+    connection.executemany(
+        _ADD_TURN,
+        [
+            (together, turn & -together, sign * count)
+            for turn, count in turns.items()
+            for together in (1, TURNS_TOGETHER)
+        ],
+    )
+
+
+def tally_all(connection: sqlite3.Connection) -> None:
+    """Tallies all events, of which nothing is tallied but what stands on the shelves."""
+    for statement in _ALL:
+        connection.execute(statement)
+
+
+def _is_null(value: float | None) -> bool:
+    return value is None or value is NULL
+
+
+def of_types_and_actors(connection: sqlite3.Connection, names: Mapping[str, Ids]) -> int | None:
+    """Returns how many events have these types and actors; None where no tally tells it."""
+    if not {"type", "actor"}.issuperset(names) or 0 in names.get("actor", ()):
+        return None  # an empty actor is tallied with none at all
+    conditions = [f"{column} IN ({listed_ids(ids)})" for column, ids in names.items()]
+    where = " AND ".join(["TRUE", *conditions])
+    found = connection.execute(f"SELECT total(events) FROM tallies WHERE {where}").fetchone()
+    return int(found[0])
+
+
+def of_turns(connection: sqlite3.Connection, span: Span) -> int:
+    """Returns how many events have a turn from first to last, however these lie scattered."""
+    first, last = max(span[0], NUMBER_MIN), min(span[1], NUMBER_MAX)
+    begin = -(-first // TURNS_TOGETHER) * TURNS_TOGETHER
+    end = (last + 1) // TURNS_TOGETHER * TURNS_TOGETHER
+    parts = [(1, first, last)]
+    if begin < end:
+        parts = [(1, first, begin - 1), (TURNS_TOGETHER, begin, end - 1), (1, end, last)]
+    found = 0
+    for turns, low, high in parts:
+        if low <= high:
+            asked = {"turns": turns, "first": low, "last": high}
+            found += int(connection.execute(_OF_TURNS, asked).fetchone()[0])
+    return found

@@ -1,0 +1,236 @@
+"""`thence work orchestrate`: works a feature off with the agent programs of the configuration."""
+
+import fcntl
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from thence.errors import PlanningError, Refused
+from thence.work.agents import read_setup
+from thence.work.claiming import taken_back
+from thence.work.claims import take
+from thence.work.desk import Desk
+from thence.work.happenings import Happening
+from thence.work.moving import facts_of, made_durable, move, package_of
+from thence.work.naming import wp_id_of
+from thence.work.orchestrating import Orchestrator
+from thence.work.result import Result
+from thence.work.rounds import rounds_of
+from thence.work.scheduling import plan
+from thence.work.state import DOING, DONE, REJECTED, FeatureState
+from thence.work.store import Said
+from thence.work.tasks import Package, parse
+
+STRANDED = 1
+_END_S = 15.0
+_FOLDER = "orchestrators"
+
+
+def orchestrate(
+    desk: Desk,
+    *,
+    feature: str | None = None,
+    skip: Sequence[str] = (),
+    is_resumed: bool = False,
+    tell: Callable[[Happening], None],
+    turn: Callable[[Orchestrator], None] = lambda _: None,
+) -> Result:
+    """Works a feature off until all is done, or until nothing is left that can be.
+
+    What an orchestrator that ended has left is taken up. `is_resumed` asks that there is such,
+    and counts the failures that were; else agents that had failed may try again.
+    `skip` names packages to be rejected, so that others need not wait for them. With packages
+    left the exit code is 1. Raises PlanningError, Refused, GitFailed, and what the log raises.
+    """
+    desk.look()
+    desk.check_committer()
+    found = _resumed(desk, feature) if is_resumed else desk.feature(feature)
+    setup = read_setup(desk.project)
+    _planned(desk, found)  # what can't be read now is told at once
+    errors = [each.event_id for each in desk.events if each.header.event_type == "ErrorLogged"]
+    forgiven = () if is_resumed else frozenset(errors)
+    for given in skip:
+        _skip(desk, found, wp_id_of(given))
+    with _registered(desk.shared / _FOLDER, found.slug):
+        orchestrator = Orchestrator(
+            desk.project.here, found.slug, setup, tell, turn, forgiven=forgiven
+        )
+        summary = orchestrator.run()
+    said = [event.event_id for event in desk.said]
+    data = {
+        "events": [*said, *orchestrator.happenings.said],
+        "feature_slug": found.slug,
+        "status": summary.status,
+        "done": list(summary.done),
+        "stranded": [{"wp_id": wp_id, "reason": why} for wp_id, why in summary.stranded.items()],
+    }
+    lines = [f"{found.slug}: {len(summary.done)} packages are done"]
+    lines += [f"{wp_id} stays: {why}" for wp_id, why in summary.stranded.items()]
+    if not summary.stranded:
+        lines = [f"all of {found.slug} is done"]
+    code = STRANDED if summary.stranded else 0
+    return Result((), data, tuple(lines), tuple(desk.notes), code)
+
+
+def dry_run(desk: Desk, *, feature: str | None = None) -> Result:
+    """Tells what would be worked off, in which order, and what the longest chain is."""
+    desk.look()
+    found = desk.feature(feature)
+    rounds = rounds_of(desk.events, found.slug)
+    approved = [wp_id for wp_id, each in rounds.items() if each.is_approved]
+    made = plan(found, _planned(desk, found), read_setup(desk.project), approved=approved)
+    problems = [f"{each} depends on {needed}, which is no package" for each, needed in made.unknown]
+    problems += [f"{' -> '.join(circle)} wait for each other" for circle in made.circles]
+    problems += [f"{wp_id} is never begun: {why}" for wp_id, why in made.stranded.items()]
+    data = {
+        "feature_slug": found.slug,
+        "waves": [[task._asdict() for task in wave] for wave in made.waves],
+        "critical_path": list(made.critical_path),
+        "problems": problems,
+        "dry_run": True,
+    }
+    lines = []
+    for number, wave in enumerate(made.waves, 1):
+        told = [f"{task.wp_id} {task.phase} by {task.agent}" for task in wave]
+        lines.append(f"wave {number}: {', '.join(told)}")
+    if made.critical_path:
+        lines.append(f"critical path: {' -> '.join(made.critical_path)}")
+    return desk.result(data, [*(lines or ["nothing is left to do"]), *problems])
+
+
+def abort(desk: Desk, *, feature: str | None = None) -> Result:
+    """Ends the orchestrators of a feature, and gives back what they had claimed.
+
+    Branches and worktrees stay as they are. Raises Refused if one does not end.
+    """
+    desk.look()
+    found = desk.feature(feature)
+    ended = _ended(desk.shared / _FOLDER, found.slug)
+    desk.look()
+    found = desk.feature(found.slug)
+    freed = []
+    for wp_id in rounds_of(desk.events, found.slug):
+        package = found.packages.get(wp_id)
+        if package is None or package.lane != DOING:
+            continue
+        lease = take(desk.project.home, package.subject)
+        if lease is None:
+            continue
+        try:
+            reason, who = "the orchestration was aborted", desk.store.actor
+            desk.say(taken_back(reason, found.slug, wp_id, who, package.open_claim))
+        finally:
+            os.close(lease)
+        freed.append(wp_id)
+    made_durable(desk)
+    data = {"feature_slug": found.slug, "ended": ended, "freed": freed}
+    lines = [_told_ended(len(ended), found.slug)]
+    lines += [f"{wp_id} is planned again; its branch stays" for wp_id in freed]
+    return desk.result(data, lines)
+
+
+def _told_ended(count: int, slug: str) -> str:
+    if count == 0:
+        return f"no orchestrator of {slug} was running"
+    return f"{count} orchestrator{'s' if count > 1 else ''} of {slug} ended"
+
+
+def _resumed(desk: Desk, given: str | None) -> FeatureState:
+    """Returns the feature that an orchestrator has begun; raises PlanningError if none has."""
+    begun = [
+        feature
+        for slug, feature in desk.board.features.items()
+        if not feature.is_completed and rounds_of(desk.events, slug)
+    ]
+    if given is not None or len(begun) > 1:
+        found = desk.feature(given)
+        begun = [each for each in begun if each.slug == found.slug]
+    if not begun:
+        raise PlanningError(
+            "could not resume",
+            place=given or "",
+            cause="no orchestrator has begun it, or it is completed",
+            hint="thence work orchestrate --feature FEATURE",
+        )
+    return begun[0]
+
+
+def _skip(desk: Desk, feature: FeatureState, wp_id: str) -> None:
+    """Rejects a package, and tells those that depend on it that they need not wait."""
+    package = package_of(feature, wp_id)
+    if package.lane in (DONE, REJECTED):
+        return
+    reason = "skipped"
+    move(desk, feature.slug, wp_id, REJECTED, facts_of(desk, feature, wp_id, reason=reason))
+    waiting = [each for each in feature.packages.values() if wp_id in each.dependencies]
+    said = [
+        Said(
+            "DependencyResolved",
+            {"wp_id": each.wp_id, "dependency_wp_id": wp_id, "resolution_type": "skipped"},
+            feature.slug,
+        )
+        for each in waiting
+        if wp_id not in each.resolved
+    ]
+    if said:
+        desk.say(*said)
+    made_durable(desk)
+    desk.look()
+
+
+def _planned(desk: Desk, feature: FeatureState) -> dict[str, Package]:
+    path = desk.planning.path(feature.slug, "tasks.md")
+    data = desk.planning.read(desk.target_of(feature), path)
+    return {each.wp_id: each for each in parse(data, path).packages} if data is not None else {}
+
+
+@contextmanager
+def _registered(folder: Path, slug: str) -> Iterator[None]:
+    """Notes this process as one that `--abort` finds; a lock on the note says that it lives."""
+    folder.mkdir(parents=True, exist_ok=True)
+    note = folder / f"{slug}-{os.getpid()}"
+    descriptor = os.open(note, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        note.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def _ended(folder: Path, slug: str) -> list[int]:
+    """Asks the orchestrators of a feature to end, and waits until they have."""
+    ended = []
+    for note in sorted(folder.glob(f"{slug}-*")):
+        process = int(note.name.rpartition("-")[2])
+        with note.open("rb") as file:
+            if not _is_locked(file.fileno()):
+                note.unlink(missing_ok=True)
+                continue
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGTERM)
+            until_s = time.monotonic() + _END_S
+            while _is_locked(file.fileno()):
+                if time.monotonic() > until_s:
+                    raise Refused(
+                        "could not end the orchestrator of",
+                        guard="still_running",
+                        place=slug,
+                        cause=f"process {process} was asked to end, and runs on after {_END_S:g} s",
+                        hint=f"kill -9 {process}, then try again",
+                    )
+                time.sleep(0.05)
+        ended.append(process)
+    return ended
+
+
+def _is_locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    fcntl.flock(descriptor, fcntl.LOCK_UN)
+    return False

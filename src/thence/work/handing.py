@@ -1,0 +1,384 @@
+"""One package in the hands of an orchestrator: given to an agent, judged, merged, done.
+
+Each step looks at the board under the package's claim, tells the log first what it is about to
+do, and can be done again by another orchestrator if this one is killed behind it.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from thence.errors import Refused
+from thence.log.process import new_id
+from thence.work import prompts
+from thence.work.agents import GateConfig, argv
+from thence.work.desk import Desk
+from thence.work.leftovers import free_worktree
+from thence.work.locks import held
+from thence.work.merging import merge
+from thence.work.moving import decided, facts_of, lanes, move
+from thence.work.naming import branch_of
+from thence.work.repository import tip
+from thence.work.rounds import APPROVED, REVIEW, TRY_FAILED, Round
+from thence.work.running import Ended, Order, Run, start
+from thence.work.scheduling import Task
+from thence.work.state import (
+    DOING,
+    DONE,
+    FAILED,
+    FOR_REVIEW,
+    PASSED,
+    PENDING,
+    PLANNED,
+    FeatureState,
+    PackageState,
+)
+from thence.work.store import Said
+from thence.work.verdict import Facts, Move
+from thence.work.workspaces import workspace
+from thence.work.worktrees import git_dir_of
+
+if TYPE_CHECKING:
+    from thence.work.orchestrating import Orchestrator
+
+ACTOR = "orchestrate"
+GATE = "gate"
+_ANSWERS = frozenset(("not_its_agent",))  # what an orchestrator answers for itself
+_TAIL_CHARACTERS = 600
+
+
+class Handing:
+    """One step with one package; `task` is what it came to, `watch` a file that commits change."""
+
+    def __init__(self, orchestrator: "Orchestrator", task: Task) -> None:
+        self._orchestrator = orchestrator
+        self._setup = orchestrator.setup
+        self.task = task
+        self.watch = Path(os.devnull)
+
+    @property
+    def _feature(self) -> FeatureState:
+        return self._orchestrator.feature
+
+    @property
+    def _package(self) -> PackageState:
+        return self._feature.packages[self.task.wp_id]
+
+    @property
+    def _round(self) -> Round:
+        return self._orchestrator.rounds.get(self.task.wp_id) or Round()
+
+    def begin(self, lease: int) -> Run | None:
+        """Claims the package for its agent, and starts that. None if the board moved on."""
+        task, desk = self.task, self._orchestrator.desk
+        desk.look()
+        package = self._package
+        expected = (FOR_REVIEW,) if task.phase == REVIEW else (PLANNED, DOING)
+        if package.lane not in expected:
+            return None
+        with self._acting_as(task.agent):
+            retries = self._round.retries(task.phase)
+            assigned = self._assign(retries)
+            made = workspace(desk, self._feature, self._package)
+        free_worktree(desk.repo.common, git_dir_of(made.path), made.branch)
+        self._tell("begun", f"{task.phase} by {task.agent}" + _again(retries))
+        agent = self._setup.agents[task.agent]
+        output = self._output(assigned)
+        prompt = output.with_suffix(".md")
+        text = self._prompt(made.path)
+        prompt.write_text(text, encoding="utf-8")
+        order = Order(
+            argv=argv(
+                agent,
+                prompt_file=os.fspath(prompt),
+                worktree=os.fspath(made.path),
+                wp_id=task.wp_id,
+                feature=self._feature.slug,
+                phase=task.phase,
+            ),
+            folder=made.path,
+            env=self._env(assigned, task.agent, agent.env),
+            prompt=text.encode() if agent.prompt == "stdin" else b"",
+            output=output,
+            timeout_s=agent.timeout_s,
+            stall_s=agent.stall_s,
+            lease=lease,
+        )
+        self.watch = git_dir_of(made.path) / "logs/HEAD"
+        return start(order)
+
+    def _assign(self, retries: int) -> str:
+        """Claims the package if it is planned, and gives it to the agent, in one piece."""
+        task, desk, slug = self.task, self._orchestrator.desk, self._feature.slug
+        payload = {
+            "wp_id": task.wp_id,
+            "agent_id": task.agent,
+            "phase": task.phase,
+            "retry_count": retries,
+        }
+        said = Said("WPAssigned", payload, slug, event_id=new_id())
+        if self._package.lane == PLANNED:
+            facts = facts_of(desk, self._feature, task.wp_id)
+            move(desk, slug, task.wp_id, DOING, replace(facts, exempt=_ANSWERS), (said,))
+            self._durable()
+            desk.look()
+        else:
+            self._say(said)
+        return said.event_id
+
+    def judge(self, ended: Ended) -> None:
+        """Decides what a try that has ended comes to: on, back, or to be tried again."""
+        desk = self._orchestrator.desk
+        desk.look()
+        if self.task.phase.startswith(GATE):
+            self._judge_gate(ended)
+            return
+        expected = FOR_REVIEW if self.task.phase == REVIEW else DOING
+        if self._package.lane != expected:
+            self._tell("moved", f"somebody moved it to {self._package.lane} meanwhile")
+            return
+        if ended.how != "done":
+            self._fail(_words(ended), ended.seconds)
+        elif self.task.phase == REVIEW:
+            self._review(ended)
+        else:
+            self._hand_in(ended)
+
+    def _hand_in(self, ended: Ended) -> None:
+        """Moves the work of an agent to review, if nothing stands against it."""
+        desk, slug = self._orchestrator.desk, self._feature.slug
+        with self._acting_as(self.task.agent):
+            try:
+                facts = facts_of(desk, self._feature, self.task.wp_id)
+                move(desk, slug, self.task.wp_id, FOR_REVIEW, replace(facts, exempt=_ANSWERS))
+            except Refused as refused:
+                self._fail(f"{refused.cause}; {refused.hint}", ended.seconds)
+                return
+        self._durable()
+        self._tell("moved", "doing -> for_review", ended.seconds)
+
+    def _review(self, ended: Ended) -> None:
+        """Lets the verdict of a review move the package."""
+        verdict = prompts.verdict_of(self._printed())
+        if verdict is None:
+            self._fail("its review ended without a line VERDICT:", ended.seconds)
+        elif verdict.is_approved:
+            with self._acting_as(self.task.agent):
+                self._say(self._note(REVIEW, APPROVED))
+            self._tell("reviewed", f"approved by {self.task.agent}", ended.seconds)
+        else:
+            self._send_back(verdict.reason, self.task.agent)
+
+    def finish(self, lease: int) -> Run | None:
+        """Starts the next gate of what is approved; with all passed it is merged and done."""
+        desk = self._orchestrator.desk
+        desk.look()
+        if self._package.lane != FOR_REVIEW:
+            return None
+        branch = branch_of(self._feature.slug, self.task.wp_id)
+        commit = tip(desk.repo, branch)
+        for gate in self._setup.gates:
+            if self._round.passed.get(gate.gate_type) != commit:
+                return self._begin_gate(gate, lease)
+        self._merge(branch)
+        return None
+
+    def _merge(self, branch: str) -> None:
+        """Merges what has passed everything, and tells that it is done."""
+        desk, slug, wp_id = self._orchestrator.desk, self._feature.slug, self.task.wp_id
+        with held(desk.shared / "orchestrate.lock"):
+            desk.look()
+            if facts_of(desk, self._feature, wp_id).worktree == "dirty":
+                self._send_back("its worktree holds changes that are not committed", ACTOR)
+                return
+            self._decide(decided)  # what may not be done is not merged either
+            target = desk.target_of(self._feature)
+            outcome = merge(desk.repo, target, [branch], desk.merge_note(slug), opens=False)
+            if outcome.conflict is not None:
+                files = ", ".join(outcome.conflict.files)
+                self._send_back(
+                    f"{branch} and {target} both change {files}: merge {target} into {branch},"
+                    " resolve the conflict and commit",
+                    ACTOR,
+                )
+                return
+            self._decide(move)
+            self._durable()
+            desk.look()
+            message = f"{wp_id} of {slug} is done"
+            desk.commit(target, lanes(desk, self._feature), message)
+        self._tell("merged", f"merged into {target}, done")
+
+    def _decide(self, how: Callable[[Desk, str, str, str, Facts], Move]) -> None:
+        """Moves the package to done for its reviewer, or only tells whether that may be."""
+        desk, wp_id = self._orchestrator.desk, self.task.wp_id
+        with self._acting_as(self._package.reviewer or ACTOR):
+            facts = replace(facts_of(desk, self._feature, wp_id), exempt=_ANSWERS)
+            how(desk, self._feature.slug, wp_id, DONE, facts)
+
+    def _begin_gate(self, gate: GateConfig, lease: int) -> Run:
+        """Starts the command of a gate in the package's worktree."""
+        desk, slug, wp_id = self._orchestrator.desk, self._feature.slug, self.task.wp_id
+        made = workspace(desk, self._feature, self._package)
+        if gate.gate_type not in {each.gate_type for each in self._package.gates.values()}:
+            payload = {
+                "work_package_id": wp_id,
+                "gate_type": gate.gate_type,
+                "gate_id": new_id(),
+            }
+            with self._acting_as(ACTOR):
+                self._say(Said("GateCreated", payload, slug))
+            desk.look()
+        self.task = Task(wp_id, f"{GATE} {gate.gate_type}", "", 0)
+        self._tell("begun", self.task.phase)
+        env = {"THENCE_ACTOR": ACTOR, "THENCE_WP": wp_id, "THENCE_FEATURE": slug}
+        order = Order(
+            argv=gate.command,
+            folder=made.path,
+            env=env,
+            prompt=b"",
+            output=self._folder() / f"{wp_id}-{gate.gate_type}-{new_id()}.log",
+            timeout_s=gate.timeout_s,
+            stall_s=gate.timeout_s,
+            lease=lease,
+        )
+        return start(order)
+
+    def _judge_gate(self, ended: Ended) -> None:
+        desk, slug, wp_id = self._orchestrator.desk, self._feature.slug, self.task.wp_id
+        gate_type = self.task.phase.removeprefix(f"{GATE} ")
+        known = [g for g in self._package.gates.values() if g.gate_type == gate_type]
+        is_passed = ended.how == "done"
+        commit = tip(desk.repo, branch_of(slug, wp_id))
+        for gate in known:
+            payload = {
+                "gate_id": gate.gate_id,
+                "old_status": gate.status or PENDING,
+                "new_status": PASSED if is_passed else FAILED,
+                "result_data": {"commit": commit, "seconds": round(ended.seconds, 3)},
+            }
+            with self._acting_as(ACTOR):
+                self._say(Said("GateResultChanged", payload, slug))
+        if is_passed:
+            self._tell("reviewed", f"gate {gate_type} passed", ended.seconds)
+        else:
+            self._send_back(f"gate {gate_type} failed: {_words(ended)}", ACTOR)
+
+    def interrupted(self) -> None:
+        """Tells that a try was stopped, and that anybody may go on with the package."""
+        if not self.task.phase.startswith(GATE):
+            with self._acting_as(ACTOR):
+                note = "stopped before it ended; thence work orchestrate --resume goes on"
+                self._orchestrator.desk.say(self._note("comment", note))
+        self._tell("stopped", "stopped; its claim is free")
+
+    def _send_back(self, reason: str, actor: str) -> None:
+        desk, slug, wp_id = self._orchestrator.desk, self._feature.slug, self.task.wp_id
+        with self._acting_as(actor):
+            facts = facts_of(desk, self._feature, wp_id, reason=reason)
+            move(desk, slug, wp_id, DOING, replace(facts, exempt=_ANSWERS))
+        self._durable()
+        self._tell("sent_back", reason)
+
+    def _fail(self, why: str, seconds: float) -> None:
+        """Tells that a try has failed, for the next one to do better."""
+        payload = {
+            "error_type": "runtime",
+            "error_message": f"{TRY_FAILED}{why}",
+            "wp_id": self.task.wp_id,
+            "agent_id": self.task.agent,
+        }
+        with self._acting_as(self.task.agent):
+            self._say(Said("ErrorLogged", payload, self._feature.slug))
+        self._orchestrator.failed(self.task)
+        self._tell("failed", why, seconds)
+
+    def _note(self, kind: str, text: str) -> Said:
+        payload = {
+            "wp_id": self.task.wp_id,
+            "entry_type": kind,
+            "entry_content": text,
+            "author": self.task.agent,
+        }
+        return Said("HistoryAdded", payload, self._feature.slug)
+
+    def _say(self, said: Said) -> str:
+        """Appends an event, and returns its id; raises where the journal can't be written."""
+        events = self._orchestrator.desk.say(said)
+        self._durable()
+        return events[0].event_id
+
+    def _durable(self) -> None:
+        pending = self._orchestrator.desk.pending
+        if pending is not None:
+            raise pending
+
+    @contextmanager
+    def _acting_as(self, actor: str) -> Iterator[None]:
+        desk = self._orchestrator.desk
+        before = desk.actor, desk.store.actor
+        desk.actor = desk.store.actor = actor
+        try:
+            yield
+        finally:
+            desk.actor, desk.store.actor = before
+
+    def _prompt(self, worktree: Path) -> str:
+        desk, feature = self._orchestrator.desk, self._feature
+        target = desk.target_of(feature)
+        work = prompts.assignment(desk.planning, feature, self._package, target, worktree)
+        ask = prompts.review if self.task.phase == REVIEW else prompts.implementation
+        return ask(work, self._round.feedback)
+
+    def _env(self, assigned: str, agent: str, more: Mapping[str, str]) -> dict[str, str]:
+        desk = self._orchestrator.desk
+        return {
+            **more,
+            **desk.store.replica.environment(assigned),
+            "THENCE_ACTOR": agent,
+            "THENCE_WP": self.task.wp_id,
+            "THENCE_FEATURE": self._feature.slug,
+        }
+
+    def _folder(self) -> Path:
+        folder = self._orchestrator.desk.project.home / "agents" / self._feature.slug
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def _printed(self) -> bytes:
+        """Returns the end of what the agent has printed."""
+        assigned = self._round.assigned
+        assert assigned is not None, "a try begins with a WPAssigned"
+        with self._output(assigned.event_id).open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - prompts.VERDICT_BYTES))
+            return file.read()
+
+    def _output(self, event_id: str) -> Path:
+        return self._folder() / f"{self.task.wp_id}-{event_id}.log"
+
+    def _tell(self, kind: str, text: str, seconds: float | None = None) -> None:
+        task = self.task
+        self._orchestrator.happen(kind, text, task.wp_id, task.agent or None, task.phase, seconds)
+
+
+def _words(ended: Ended) -> str:
+    """Returns how a process ended, with its last words."""
+    by_itself = f"it ended with exit code {ended.code}"
+    how = {
+        "failed": by_itself if ended.code is not None else f"it died of signal {ended.signal}",
+        "killed": f"it was killed by signal {ended.signal}",
+        "timed_out": f"it took longer than {ended.seconds:.0f} s",
+        "stalled": "it printed and committed nothing for too long",
+        "not_started": "it could not be started",
+        "too_much_output": "it printed too much",
+    }.get(ended.how, ended.how)
+    tail = " ".join(ended.tail.split())[-_TAIL_CHARACTERS:]
+    return f"{how}: {tail}" if tail else how
+
+
+def _again(retries: int) -> str:
+    return f", try {retries + 1}" if retries else ""

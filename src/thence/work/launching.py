@@ -1,0 +1,60 @@
+"""A program that becomes an agent, once it is told which.
+
+`running.start` starts it by its path, with `-I -S` and two descriptors as arguments. From the
+first it reads the agent's arguments and variables. What keeps it from becoming the agent it
+writes to the second. If whoever starts it dies before all is said, nothing is begun. The agent
+finds stdin, stdout and stderr open, no other descriptor, and signals as a shell leaves them.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+
+_READ_BYTES = 65_536
+_NOT_STARTED = 127
+
+
+def message(argv: Sequence[str], variables: Mapping[str, str]) -> bytes:
+    """Returns what tells the program which agent to become, with its size before it.
+
+    Raises ValueError for words that no program can be given.
+    """
+    if not argv or any("=" in name or not name for name in variables):
+        raise ValueError("no program, or a variable without a proper name")
+    words = [*argv, *(f"{name}={value}" for name, value in variables.items())]
+    if any("\0" in word for word in words):
+        raise ValueError("embedded null byte")
+    said = b"\0".join(map(os.fsencode, (str(len(argv)), *words)))
+    return b"%d\0%b" % (len(said), said)
+
+
+def become(said: bytes) -> None:
+    """Becomes the agent that a message tells of; raises OSError if that can't be."""
+    count, *words = said.split(b"\0")
+    argv, told = words[: int(count)], words[int(count) :]
+    variables = dict(word.split(b"=", 1) for word in told)
+    for name in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them, and a child inherits that
+        signal.signal(name, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    os.execvpe(argv[0], argv, variables)
+
+
+def main(asked: int, answer: int) -> None:
+    """Reads a message and becomes its agent, or says why not."""
+    told = b""
+    while read := os.read(asked, _READ_BYTES):
+        told += read
+    os.close(asked)
+    os.set_inheritable(answer, False)
+    size, _, said = told.partition(b"\0")
+    if size and len(said) == int(size):
+        try:
+            become(said)
+        except OSError as error:
+            os.write(answer, (error.strerror or str(error)).encode())
+    sys.exit(_NOT_STARTED)
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))

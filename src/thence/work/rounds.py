@@ -1,0 +1,138 @@
+"""What the log tells of an orchestration: who was given what, how it ended, what was said of it.
+
+An orchestrator keeps nothing else, so that one that was killed is followed by another. A try of
+an agent is a WPAssigned; one that failed is an ErrorLogged that names the agent; a review is a
+HistoryAdded, and what was sent back stands in the reason of the move.
+"""
+
+from collections.abc import Collection, Iterable
+from typing import Any
+
+from thence.core.event import Event
+from thence.core.order import totally_ordered
+from thence.work.state import DOING, DONE, FOR_REVIEW, PASSED
+
+IMPLEMENTATION, REVIEW = "implementation", "review"
+TRY_FAILED = "orchestrate: "  # how the message of a failed try begins
+APPROVED = "approved"
+
+
+class Round:
+    """One package since it was last claimed afresh.
+
+    `assigned` is the last WPAssigned, `failures` counts failed tries by (phase, agent), `returned`
+    is why it was sent back, `lacked` what the last try since then failed by. `is_approved` is
+    whether a review let through what is in review; `passed` maps types of gates to the commit
+    at which each was passed. `returns` counts how often the package was sent back.
+    """
+
+    assigned: Event | None
+    failures: dict[tuple[str, str], int]
+    returned: str
+    lacked: str
+    is_approved: bool
+    passed: dict[str, str]
+
+    def __init__(self) -> None:
+        self.returns = 0
+        self.clear()
+
+    def clear(self) -> None:
+        """Forgets what was before the package was given back, but how often that happened."""
+        self.assigned = None
+        self.failures = {}
+        self.returned = ""
+        self.lacked = ""
+        self.is_approved = False
+        self.passed = {}
+
+    @property
+    def feedback(self) -> str:
+        """What the next try must do better."""
+        return "\n".join(filter(None, (self.returned, self.lacked)))
+
+    @property
+    def phase(self) -> str:
+        """The phase of the last try."""
+        return str(_payload(self.assigned).get("phase") or IMPLEMENTATION)
+
+    def retries(self, phase: str) -> int:
+        """Returns how many tries of a phase have failed."""
+        return sum(count for (each, _), count in self.failures.items() if each == phase)
+
+
+def rounds_of(
+    events: Iterable[Event], slug: str, forgiven: Collection[str] = ()
+) -> dict[str, Round]:
+    """Returns what there is to know of each package of a feature that was ever assigned.
+
+    Failures whose ids are `forgiven` do not count, though what they say is kept.
+    """
+    rounds: dict[str, Round] = {}
+    gates: dict[str, tuple[str, str]] = {}
+    for event in totally_ordered([one for one in events if one.header.feature_slug == slug]):
+        step = _STEPS.get(event.header.event_type)
+        payload = _payload(event)
+        if event.header.event_type == "GateCreated":
+            gates[payload["gate_id"]] = (payload["work_package_id"], payload["gate_type"])
+            continue
+        wp_id = payload.get("wp_id")
+        if event.header.event_type == "GateResultChanged":
+            wp_id, payload["gate_type"] = gates.get(payload["gate_id"], (None, None))
+        if step is not None and isinstance(wp_id, str):
+            round_ = rounds.setdefault(wp_id, Round())
+            known = dict(round_.failures)
+            step(round_, event, payload)
+            if event.event_id in forgiven:
+                round_.failures = known
+    return {wp_id: each for wp_id, each in rounds.items() if each.assigned is not None}
+
+
+def _moved(round_: Round, _: Event, payload: dict[str, Any]) -> None:
+    old, new = payload.get("previous_status"), payload.get("new_status")
+    if new == FOR_REVIEW:
+        round_.is_approved = False
+        round_.failures = {key: n for key, n in round_.failures.items() if key[0] != REVIEW}
+        round_.returned = round_.lacked = ""
+    elif new == DOING and old == FOR_REVIEW:
+        round_.returns += 1
+        round_.returned, round_.lacked = str(payload.get("reason") or ""), ""
+        round_.failures = {}
+    elif new != DONE:
+        round_.clear()
+
+
+def _assigned(round_: Round, event: Event, _: dict[str, Any]) -> None:
+    round_.assigned = event
+
+
+def _failed(round_: Round, _: Event, payload: dict[str, Any]) -> None:
+    agent, message = payload.get("agent_id"), str(payload.get("error_message") or "")
+    if isinstance(agent, str) and message.startswith(TRY_FAILED):
+        key = (round_.phase, agent)
+        round_.failures[key] = round_.failures.get(key, 0) + 1
+        round_.lacked = message.removeprefix(TRY_FAILED)
+
+
+def _said(round_: Round, _: Event, payload: dict[str, Any]) -> None:
+    if payload.get("entry_type") == REVIEW and payload.get("entry_content") == APPROVED:
+        round_.is_approved = True
+
+
+def _judged(round_: Round, _: Event, payload: dict[str, Any]) -> None:
+    commit = (payload.get("result_data") or {}).get("commit")
+    if payload.get("new_status") == PASSED and commit and payload["gate_type"]:
+        round_.passed[payload["gate_type"]] = commit
+
+
+_STEPS = {
+    "WPStatusChanged": _moved,
+    "WPAssigned": _assigned,
+    "ErrorLogged": _failed,
+    "HistoryAdded": _said,
+    "GateResultChanged": _judged,
+}
+
+
+def _payload(event: Event | None) -> dict[str, Any]:
+    return dict(event.payload) if event is not None else {}

@@ -1,0 +1,50 @@
+"""The branch and worktree that a package is done in, and what the log is told of them."""
+
+from thence.errors import ThenceError
+from thence.work.claiming import workspace_made
+from thence.work.desk import Desk
+from thence.work.naming import branch_of, worktree_of
+from thence.work.repository import branches, is_ancestor
+from thence.work.state import FeatureState, PackageState
+from thence.work.worktrees import Worktree, make
+
+
+def workspace(
+    desk: Desk, feature: FeatureState, package: PackageState, claim: str | None = None
+) -> Worktree:
+    """Makes branch and worktree of a package on what it depends on, or completes them.
+
+    What is new is told; it ends the claim, if there is one. Raises GitFailed.
+    """
+    path = desk.project.root / worktree_of(feature.slug, package.wp_id)
+    branch = branch_of(feature.slug, package.wp_id)
+    made = make(desk.repo, branch, path, _bases(desk, feature, package))
+    _tell(desk, feature, package, made, claim)
+    return made
+
+
+def unmade(error: ThenceError) -> str:
+    """Returns the reason that a claim is given back with when its worktree can't be made."""
+    return f"its worktree could not be made: {error.cause or error.message}"
+
+
+def _bases(desk: Desk, feature: FeatureState, package: PackageState) -> list[str]:
+    """Returns the branches to build upon: those of dependencies that are not merged yet."""
+    target = desk.target_of(feature)
+    known = branches(desk.repo)
+    names = [branch_of(feature.slug, wp_id) for wp_id in package.dependencies]
+    open_ones = [
+        name
+        for name in names
+        if name in known and not is_ancestor(desk.repo, known[name], known[target])
+    ]
+    return open_ones or [target]
+
+
+def _tell(
+    desk: Desk, feature: FeatureState, package: PackageState, made: Worktree, claim: str | None
+) -> None:
+    known = package.workspace
+    if claim is None and known is not None and known.branch == made.branch and not made.is_new:
+        return
+    desk.say(workspace_made(feature.slug, package.wp_id, claim))

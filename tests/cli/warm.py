@@ -1,0 +1,134 @@
+"""The installed command in a process of its own, forked from one that has its modules loaded.
+
+What the command does there is what it does for a user: it has a process, a folder, an environment
+and streams of its own, any number run at once, and the interpreter ends with an exit code. Only
+the start is shared, for most of the time of a short command is imports. Where the start itself, a
+signal, a terminal, a pipe, or a variable that Python reads at its start is what a test is about,
+it takes `thence` of `tests.cli.installed`. The process that forks ends with the tests.
+"""
+
+import atexit
+import gc
+import importlib
+import json
+import logging  # noqa: F401 - else a first fork would import it, and complain of that
+import os
+import pkgutil
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+from tests.cli.installed import THENCE, Ended, environment
+
+ROOT = Path(__file__).resolve().parents[2]
+ROOMS = ("thence.cli", "thence.work")
+READ_AT_START = ("PYTHON", "LANG", "LC_")
+WAIT_S = 100
+STREAMS = 5  # what is wanted, stdin, stdout, stderr, where the exit code goes
+
+
+def warm(*arguments: object, cwd: Path, env: Mapping[str, str] | None = None) -> Ended:
+    """Run the command to its end, with nothing to read."""
+    assert not any(name.startswith(READ_AT_START) for name in env or ())
+    request = {
+        "arguments": list(map(str, arguments)),
+        "cwd": str(cwd),
+        "env": environment(**(env or {})),
+    }
+    file = tempfile.TemporaryFile
+    with file() as wanted, open(os.devnull, "rb") as nothing, file() as out, file() as err:
+        wanted.write(json.dumps(request).encode())
+        wanted.flush()
+        ended, ending = os.pipe()
+        with open(ended, "rb") as answer:
+            given = [*(each.fileno() for each in (wanted, nothing, out, err)), ending]
+            socket.send_fds(_forker(), [b"."], given)
+            os.close(ending)
+            assert select.select([answer], [], [], 2 * WAIT_S)[0], f"{arguments} goes on and on"
+            code = json.loads(answer.read() or b"null")
+        assert code is not None, f"{arguments} ended without an exit code"
+        for stream in (out, err):
+            stream.seek(0)
+        return Ended(code, out.read().decode(), err.read().decode())
+
+
+@cache
+def _forker() -> socket.socket:
+    """Start what forks; it ends once this process has ended, and with it its socket."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        forker = subprocess.Popen(
+            [sys.executable, "-m", "tests.cli.warm", str(theirs.fileno())],
+            cwd=ROOT,
+            env=environment(),
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def end() -> None:
+        ours.close()
+        forker.wait(WAIT_S)
+
+    atexit.register(end)
+    return ours
+
+
+def _serve(number: int) -> int:
+    """Fork for each request; return in the forked process, with the exit code of its command."""
+    requests = socket.socket(fileno=number)
+    for room in ROOMS:
+        package = importlib.import_module(room)
+        for found in pkgutil.walk_packages(package.__path__, f"{room}."):
+            importlib.import_module(found.name)
+    from thence.cli.main import main
+
+    os.chdir("/")
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those who wait
+    gc.collect()
+    gc.freeze()
+    while True:
+        asked, streams, _, _ = socket.recv_fds(requests, 1, STREAMS)
+        if not asked:
+            return 0
+        if not os.fork():
+            requests.close()
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            _begin(*streams)
+            return main()
+        for stream in streams:
+            os.close(stream)
+
+
+def _begin(wanted: int, stdin: int, stdout: int, stderr: int, ending: int) -> None:
+    """Fork once more, tell how that one ended; only that one returns, as the command."""
+    process = os.fork()
+    if process:
+        for stream in (wanted, stdin, stdout, stderr):
+            os.close(stream)
+        _, status = os.waitpid(process, 0)
+        os.write(ending, json.dumps(os.waitstatus_to_exitcode(status)).encode())
+        os._exit(0)
+    os.close(ending)
+    with open(wanted, "rb") as file:
+        file.seek(0)
+        request = json.load(file)
+    for target, stream in enumerate((stdin, stdout, stderr)):
+        os.dup2(stream, target)
+        os.close(stream)
+    os.chdir(request["cwd"])
+    os.environ.clear()
+    os.environ.update(request["env"])
+    signal.alarm(WAIT_S)
+    sys.argv = [str(THENCE), *request["arguments"]]
+
+
+if __name__ == "__main__":
+    sys.exit(_serve(int(sys.argv[1])))

@@ -1,0 +1,26 @@
+"""What the tests of the work commands share."""
+
+import json
+
+import pytest
+from tests.cli.work.orchestra import Project, planned
+
+
+@pytest.fixture(scope="session")
+def templates():
+    """Projects that were planned, by their packages."""
+    return {}
+
+
+@pytest.fixture
+def make(tmp_path, tmp_path_factory, templates):
+    def made(packages, **setup):
+        key = json.dumps(packages)
+        if key not in templates:
+            templates[key] = planned(tmp_path_factory.mktemp("planned"), packages)
+        project = Project(tmp_path, packages, templates[key])
+        project.setup(**setup)
+        project.tell()
+        return project
+
+    return made

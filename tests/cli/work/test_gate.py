@@ -1,0 +1,19 @@
+"""The words that `thence work gate` takes are those that the events of gates may hold."""
+
+import click
+
+from thence.cli.work.gate import gate_command
+from thence.work.events import checked
+from thence.work.gates import GATE_STATUSES, GATE_TYPES
+
+
+def test_command_takes_the_words_of_the_events_and_no_others():
+    choices = {
+        parameter.name: parameter.type.choices
+        for parameter in gate_command.params
+        if isinstance(parameter.type, click.Choice)
+    }
+    assert choices == {"gate_type": GATE_TYPES, "result": GATE_STATUSES}
+    for gate_type in GATE_TYPES:
+        payload = {"work_package_id": "WP01", "gate_type": gate_type, "gate_id": "0" * 26}
+        assert checked("GateCreated", payload) == payload

@@ -1,0 +1,53 @@
+"""What stands against a package while it is judged keeps it out of the target, and is not lost."""
+
+import json
+
+import pytest
+from tests.cli.work.orchestra import APPROVE, DO, SLUG, orchestrate
+from tests.cli.work.test_guards import done
+from tests.work.repositories import git
+
+ONCE = '[ -e "$0" ] || { touch "$0"; echo more >> WP01.txt; }'
+AGAIN = [["run", "grep", "-q", "more", "WP01.txt"], ["commit", "Keep what was left"]]
+
+
+@pytest.mark.promise("L14")
+def test_package_whose_gate_leaves_changes_goes_back_and_they_are_kept(make):
+    project = make({"WP01": []})
+    marker = project.folder.parent / "marker"
+    gate = {"type": "CI_CHECK", "command": ["sh", "-c", ONCE, str(marker)]}
+    project.setup(gates=[gate])
+    project.tell(WP01=[DO, AGAIN])
+    ended = orchestrate(project)
+    assert ended.code == 0, ended.err
+    (back,) = project.events("WPStatusChanged", previous_status="for_review", new_status="doing")
+    assert "changes that are not committed" in back["payload"]["reason"]
+    assert project.lanes() == {"WP01": "done"}
+    assert (project.folder / "WP01.txt").read_text() == "done\nmore\n"
+
+
+@pytest.mark.promise("L14")
+def test_package_whose_reviewer_leaves_changes_goes_back_and_they_are_kept(make):
+    project = make({"WP01": []}, agents=("coder", "critic"), review=("critic",))
+    leaving = [["append", "WP01.txt", "more\n"], *APPROVE]
+    project.tell(WP01=[DO, AGAIN], WP01__review=[leaving, APPROVE])
+    ended = orchestrate(project)
+    assert ended.code == 0, ended.err
+    (back,) = project.events("WPStatusChanged", previous_status="for_review", new_status="doing")
+    assert "changes that are not committed" in back["payload"]["reason"]
+    assert (project.folder / "WP01.txt").read_text() == "done\nmore\n"
+
+
+@pytest.mark.promise("L9")
+def test_package_with_a_gate_that_a_person_has_not_passed_is_not_merged(make):
+    project = make({"WP01": []})
+    done(project.folder, "gate", "WP01", "MANUAL_REVIEW", "pending", "--feature", SLUG)
+    ended = orchestrate(project, "--json")
+    assert ended.code == 1
+    (left,) = json.loads(ended.lines[-1])["stranded"]
+    assert "MANUAL_REVIEW (pending)" in left["reason"]
+    assert project.lanes() == {"WP01": "for_review"}
+    assert not git(project.folder, "ls-files", "WP01.txt")
+    done(project.folder, "gate", "WP01", "MANUAL_REVIEW", "passed", "--feature", SLUG)
+    assert orchestrate(project).code == 0
+    assert git(project.folder, "ls-files", "WP01.txt") == "WP01.txt"

@@ -1,0 +1,145 @@
+"""What is wrong, empty or odd on the command line: named in three lines, and nothing is changed."""
+
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from random import Random
+
+import pytest
+from tests.cli.installed import THENCE, environment, thence
+from tests.cli.warm import warm
+from tests.cli.work.projects import done, planned, refused
+
+pytestmark = [pytest.mark.promise("P6"), pytest.mark.xdist_group("odd_input")]
+ODD = os.fsdecode(b"a\xff")
+# told as they are, they would break a line or steer a terminal
+_UNFIT = re.compile(r"[\x00-\x1f\x7f]")
+
+
+@pytest.fixture(scope="module")
+def finalized(tmp_path_factory):
+    """A project with two packages that nothing is to become of."""
+    repo = planned(tmp_path_factory.mktemp("odd") / "r")
+    done(repo, "finalize-tasks")
+    return repo
+
+
+# what is typed, the exit code, the code of the error, and what its message has to name
+CASES = [
+    (("gate", "WP01"), 2, "usage", "'GATE'. Choose from: CI_CHECK, SECURITY_SCAN"),
+    (("gate", "WP01", "NOPE"), 2, "usage", "'NOPE' is not one of 'CI_CHECK'"),
+    (("gate", "WP01", "CI_CHECK", "maybe"), 2, "usage", "'maybe' is not one of 'pending'"),
+    (("mark-status",), 2, "usage", "'T...'"),
+    (("mark-status", ""), 1, "refused", "subtask ''"),
+    (("mark-status", "T001 T002"), 1, "refused", "'T001 T002'"),
+    (("move-task", "WP01"), 2, "usage", "'--to'"),
+    (("move-task", "WP01", "--to", ""), 1, "refused", "001-sync/WP01 to ''"),
+    (("move-task", "WP01", "--to", "\x1b[31mred"), 1, "refused", "to '\\x1b[31mred'"),
+    (("move-task", "WP01", "--to", "doing", "--force"), 1, "refused", "001-sync/WP01 to doing"),
+    (("add-history", "WP01"), 2, "usage", "'TEXT'"),
+    (("add-history", "WP01", " \n"), 2, "planning_error", "note on 001-sync/WP01"),
+    (("add-history", "WP01", "x", "--type", ""), 2, "usage", "'--type': ''"),
+    (("add-history", "WP01", ODD), 2, "usage", "'TEXT': 'a\\udcff'"),
+    (("add", " "), 2, "planning_error", "add a package"),
+    (("add", ODD), 2, "usage", "'TITLE': 'a\\udcff'"),
+    (("add", "x", "--owns", ""), 2, "usage", "'--owns': it names nothing"),
+    (("setup-spec", "x", "--mission", ""), 2, "planning_error", "begin a feature"),
+    (("setup-spec", "x", "--target-branch", ""), 2, "planning_error", "branch ''"),
+    (("setup-spec", ODD), 2, "usage", "'TITLE': 'a\\udcff'"),
+    (("publish", "--target-branch", "-x"), 2, "planning_error", "branch '-x'"),
+    (("status", "--actor", ""), 2, "usage", "'--actor': it names nothing"),
+    (("next", "--actor", "ada\nbob"), 2, "usage", "--actor is 'ada\\nbob'"),
+    (("errors", "--limit", "0"), 2, "usage", "'--limit': 0"),
+    (("status", "extra"), 2, "usage", "(extra)"),
+    (("implement", "WP01", "WP02"), 2, "usage", "(WP02)"),
+    (("merge", "WP01"), 1, "refused", "001-sync/WP01"),
+    (("merge", "--resume", "--abort"), 2, "usage", "--resume and --abort"),
+    (("merge", "--abort", "WP01"), 2, "usage", "--abort takes neither"),
+    (("merge", "--resume"), 1, "git_failed", "merge in "),
+    (("accept",), 2, "planning_error", "001-sync"),
+    (("accept", "WP01", "WP01"), 1, "refused", "001-sync/WP01"),
+    (("stauts",), 2, "usage", "'stauts'"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "code", "kind", "named"), CASES)
+def test_odd_input_is_told_by_what_it_is(finalized, arguments, code, kind, named):
+    error = refused(finalized, *arguments, code=code)
+    assert error["code"] == kind
+    assert named in error["message"]
+    for part in (error["message"], error["cause"], error["hint"]):
+        assert part
+        assert not _UNFIT.search(part), part
+
+
+def test_actor_of_the_environment_has_to_be_a_name(finalized):
+    for name in ("ada\nbob", " ", ODD):
+        ended = thence("work", "next", "--json", cwd=finalized, env={"THENCE_ACTOR": name})
+        assert ended.code == 2
+        assert ended.json["error"]["message"].startswith("the name in THENCE_ACTOR is ")
+
+
+def test_folder_that_is_gone_is_told(tmp_path):
+    program = 'mkdir gone && cd gone && rmdir ../gone && exec "$0" work status --json'
+    ended = subprocess.run(
+        ["sh", "-c", program, THENCE], cwd=tmp_path, env=environment(), capture_output=True
+    )
+    assert ended.returncode == 1
+    assert json.loads(ended.stdout)["error"]["hint"] == "go to a folder that is there"
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_reader_that_closes_its_pipe_hears_no_complaint(finalized, options):
+    for arguments in (("status",), ("add-history", "WP01", "a note"), ("implement", "WP99")):
+        reading, writing = os.pipe()
+        os.close(reading)
+        ended = subprocess.run(
+            [THENCE, "work", *arguments, *options],
+            cwd=finalized,
+            env=environment(),
+            stdout=writing,
+            stderr=subprocess.PIPE,
+        )
+        os.close(writing)
+        is_refused = arguments[0] == "implement"
+        assert ended.returncode == (1 if is_refused else 0)
+        assert len(ended.stderr.splitlines()) == (3 if is_refused else 0), ended.stderr
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_command_that_is_interrupted_says_so_and_leaves_a_project_that_works(tmp_path, seed):
+    rng = Random(seed)
+    repo = planned(tmp_path / "r")
+    done(repo, "finalize-tasks")
+    begun = time.monotonic()
+    told = ("add-history", "WP01", "how long a command takes here")
+    assert thence("work", *told, cwd=repo).code == 0
+    took_s = time.monotonic() - begun
+    for turn in range(4):
+        command = rng.choice([("implement", "WP01"), ("add", f"x{turn}"), ("mark-status", "T001")])
+        feature = () if command[0] == "add" else ("--feature", "1")
+        process = subprocess.Popen(
+            [THENCE, "work", *command, *feature, "--json"],
+            cwd=repo,
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(rng.uniform(0.1, 2.0) * took_s)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGINT)
+        out, err = process.communicate()
+        what = f"seed {seed}, turn {turn}, {command}: {process.returncode} {err!r}"
+        # before main, and after all is told, the signal itself ends the process
+        assert process.returncode in (0, 1, 130, -signal.SIGINT), what
+        assert process.returncode != 1 or json.loads(out)["error"]["code"] == "refused", what
+        assert process.returncode != 130 or err in (b"", b"interrupted\n"), what
+        assert not out or (out.count(b"\n") == 1 and json.loads(out)), what
+        done(repo, "status", "--json")
+        assert warm("verify", cwd=repo).code == 0, what

@@ -1,0 +1,185 @@
+"""A terminal shows the board of an orchestration, redrawn below what happened."""
+
+import re
+import signal
+from functools import partial
+
+import pytest
+from rich.console import Console
+from rich.live import Live
+from tests.cli.terminals import Terminal
+from tests.cli.work.orchestra import APPROVE, DO, SLUG
+
+from thence.cli.voice import Voice
+from thence.cli.work import orchestration
+from thence.cli.work.orchestration import display, undisturbed
+from thence.settings import Settings
+from thence.work.happenings import Happening
+
+HEAD = f"{SLUG}: "
+
+
+@pytest.fixture
+def shown():
+    """Start an orchestrator on a terminal; at the end it is ended."""
+    begun = []
+
+    def start(project, *arguments, **more):
+        begun.append(Terminal(project.folder, "work", "orchestrate", *arguments, **more))
+        return begun[-1]
+
+    yield start
+    for terminal in begun:
+        terminal.close()
+
+
+def waiting(project, *wp_ids, **more):
+    """Have the agents of packages wait for files; return the files."""
+    files = {wp_id: project.folder.parent / f"{wp_id}.go" for wp_id in wp_ids}
+    project.tell(
+        **{wp_id: [[["wait_for", str(file)], *DO]] for wp_id, file in files.items()}, **more
+    )
+    return files
+
+
+def heads(lines):
+    return [number for number, line in enumerate(lines) if line.startswith(HEAD)]
+
+
+def has(*patterns):
+    return lambda screen: all(re.search(each, str(screen), re.MULTILINE) for each in patterns)
+
+
+def test_board_is_redrawn_below_what_happened_and_leaves_a_whole_screen(make, shown):
+    project = make({"WP01": [], "WP02": [], "WP03": ["WP01", "WP02"]}, slots=2)
+    go = waiting(project, "WP01", "WP02")
+    terminal = shown(project)
+    at_work = [rf"^  {wp} +\d+ s  implementation by coder  Do {wp}$" for wp in go]
+    terminal.until(has(f"^{HEAD}1 planned, 2 doing$", *at_work))
+    assert not terminal.screen.is_cursor_shown
+    terminal.until(has(r"^  WP02 +[1-9] s  implementation"))  # nothing happened, but time goes by
+    go["WP01"].touch()
+    terminal.until(has(f"^{HEAD}1 planned, 1 doing, 1 done$", at_work[1]))
+    (head,) = heads(terminal.screen.lines)
+    above, board = terminal.screen.lines[:head], terminal.screen.lines[head:]
+    assert [line.split()[:2] for line in above if "WP01" in line] == [
+        ["begun", "WP01"],
+        ["moved", "WP01"],
+        ["merged", "WP01"],
+    ]
+    assert not any("WP01" in line for line in board)
+    go["WP02"].touch()
+    assert terminal.end() == 0
+    assert len(terminal.screen.frames) > 4
+    for frame in terminal.screen.frames:
+        places = heads(frame)
+        assert len(places) <= 1, "the old board is taken away before a new one is drawn"
+        assert not any(line.startswith("begun") for place in places for line in frame[place:])
+    told = str(terminal.screen).splitlines()
+    assert terminal.screen.is_cursor_shown
+    assert told[-2:] == ["completed  all 3 packages are done", f"all of {SLUG} is done"]
+    kinds = [line.split()[0] for line in told[:-1]]
+    assert sorted(kinds) == sorted([*["begun", "moved", "merged"] * 3, "completed"])
+
+
+def test_ctrl_c_takes_the_board_away_and_gives_the_cursor_back(make, shown):
+    project = make({"WP01": [], "WP02": []}, slots=2)
+    waiting(project, "WP01", "WP02")
+    terminal = shown(project)
+    terminal.until(has(f"^{HEAD}2 doing$"))
+    terminal.type(b"\x03")
+    assert terminal.end() == 130
+    told = str(terminal.screen).splitlines()
+    assert terminal.screen.is_cursor_shown
+    assert heads(told) == [], terminal.told
+    assert told[-1] == "interrupted"
+    stops = [f"stopped    {wp_id}  stopped; its claim is free" for wp_id in ("WP01", "WP02")]
+    assert [line for line in told if line.startswith("stopped")] == stops
+    assert "Traceback" not in str(terminal.screen)
+
+
+def test_narrow_terminal_has_whole_counts_and_one_line_for_each_at_work(make, shown):
+    project = make(
+        {"WP01": [], "WP02": [], "WP03": [], "WP04": ["WP01"]},
+        agents=("coder", "critic"),
+        review=("critic",),
+        slots=3,
+    )
+    go = waiting(project, "WP02", WP03=[DO], WP01__review=[[["wait_for", "never"], *APPROVE]])
+    terminal = shown(project, columns=40)
+    terminal.until(lambda screen: "1 planned, 1 doing, 1 for_review, 1 done" in joined(screen))
+    at_work = [line.rstrip() for line in terminal.screen.lines if line.startswith("  WP")]
+    assert [line.split()[0] for line in at_work] == ["WP01", "WP02"]
+    assert all(len(line) <= 40 and line.endswith("…") for line in at_work)
+    go["WP02"].touch()
+    terminal.type(b"\x03")
+    assert terminal.end() == 130
+    assert all(len(heads(frame)) <= 1 for frame in terminal.screen.frames)
+    assert heads(terminal.screen.lines) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_what_is_drawn_is_drawn_to_its_end_unless_ctrl_c_is_typed_twice(number):
+    handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as the command does
+    drawn = []
+
+    def draw(times):
+        with undisturbed():
+            for each in range(times):
+                signal.raise_signal(number)
+                drawn.append(f"{each + 1} of {times}")
+
+    try:
+        for times in (1, 2):
+            with pytest.raises(KeyboardInterrupt):
+                draw(times)
+    finally:
+        signal.signal(signal.SIGTERM, handlers[1])
+    assert drawn == ["1 of 1", "1 of 2"]
+    assert signal.getsignal(signal.SIGINT) == handlers[0]
+
+
+@pytest.mark.parametrize("part", ["happening", "board"])
+def test_ctrl_c_amid_a_line_or_a_board_waits_until_it_stands_whole(monkeypatch, part):
+    drawn = []
+
+    def draw(*arguments, **more):
+        signal.raise_signal(signal.SIGINT)
+        drawn.append(part)
+
+    monkeypatch.setattr(orchestration, "is_drawn", lambda voice: True)
+    monkeypatch.setattr(orchestration, "board", lambda orchestrator, now_s: iter([HEAD]))
+    with display(Voice(Settings())) as shown, monkeypatch.context() as amid:
+        if part == "board":
+            amid.setattr(Live, "update", draw)
+            act = partial(shown.turn, None)
+        else:
+            amid.setattr(Console, "print", draw)
+            act = partial(shown.tell, Happening("begun", "WP01", "by coder", None))
+        with pytest.raises(KeyboardInterrupt):
+            act()
+    assert drawn == [part]
+
+
+def joined(screen):
+    """Return what stands on a screen with its line ends taken out."""
+    return " ".join(line.strip() for line in screen.lines)
+
+
+def test_colour_that_is_not_wanted_is_not_shown(make, shown):
+    project = make({"WP01": []})
+    terminal = shown(project, NO_COLOR="1")
+    assert terminal.end() == 0
+    assert any(map(heads, terminal.screen.frames))
+    assert terminal.screen.colours <= {"", "0"}
+    assert str(terminal.screen).endswith(f"all of {SLUG} is done")
+
+
+def test_terminal_that_can_not_redraw_gets_lines(make, shown):
+    project = make({"WP01": []})
+    terminal = shown(project, TERM="dumb")
+    assert terminal.end() == 0
+    assert "\x1b" not in terminal.told
+    lines = str(terminal.screen).splitlines()
+    assert [line.split()[0] for line in lines] == ["begun", "moved", "merged", "completed", "all"]

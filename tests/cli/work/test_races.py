@@ -1,0 +1,183 @@
+"""Who was slower, and who was killed: the same command again finds what it left, once."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from tests.cli.installed import THENCE, environment
+from tests.cli.warm import warm
+from tests.cli.work.other_git import with_git
+from tests.cli.work.test_guards import SLUG, TASKS, begun, done, logged, refused, work
+from tests.work.repositories import commit, content, git, make_repository
+
+pytestmark = pytest.mark.xdist_group("races")
+KILLS = 6
+LOG = ".kittify/events"
+
+
+@pytest.fixture(scope="module")
+def planned(tmp_path_factory):
+    """A project with three packages, all planned."""
+    folder = make_repository(tmp_path_factory.mktemp("races") / "sync")
+    done(folder, "init")
+    done(folder, "setup-spec", "Sync")
+    (folder / "kitty-specs" / SLUG / "tasks.md").write_bytes(TASKS)
+    done(folder, "finalize-tasks")
+    return folder
+
+
+@pytest.fixture
+def project(planned, tmp_path):
+    return shutil.copytree(planned, tmp_path / "sync", symlinks=True)
+
+
+@contextmanager
+def stopped(folder, tmp_path, at, *arguments):
+    """Run a command that stands still at the first git command of this name until the end."""
+    os.mkfifo(tmp_path / "there")
+    os.mkfifo(tmp_path / "go")
+    wait = f"if mkdir {tmp_path}/once; then echo > {tmp_path}/there; cat {tmp_path}/go; fi 2>&-"
+    process = subprocess.Popen(
+        [THENCE, "work", *arguments, "--json"],
+        cwd=folder,
+        env=environment(PATH=with_git(tmp_path / "bin", at, wait)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    (tmp_path / "there").read_bytes()
+    try:
+        yield process
+    finally:
+        (tmp_path / "go").write_bytes(b"")
+        process.wait(100)
+
+
+@pytest.mark.promise("L14")
+def test_board_that_changed_between_look_and_append_is_looked_at_again(project, tmp_path):
+    slow = ("move-task", "WP01", "--to", "doing", "--actor", "bob")
+    with stopped(project, tmp_path, "worktree list", *slow) as process:
+        assert done(project, "next", "--actor", "ada")["package"]["wp_id"] == "WP01"
+        failures = logged(project)
+    error = json.loads(process.communicate()[0])["error"]
+    assert (process.returncode, error["guard"]) == (1, "moved_meanwhile")
+    assert error["cause"] == "somebody else was faster: WP01 went from planned to doing, with ada"
+    *known, event = logged(project)
+    assert known == failures
+    last = done(project, "errors", "--limit", "1")["errors"][0]
+    assert (last["error_id"], last["error_type"]) == (event["event_id"], "moved_meanwhile")
+    assert len(moves(project)) == 1
+
+
+@pytest.mark.promise("L14")
+def test_package_that_another_command_is_at_work_on_is_left_to_it(project, tmp_path):
+    slow = ("implement", "WP01", "--actor", "ada")
+    with stopped(project, tmp_path, "worktree add", *slow) as process:
+        ended, told = work(project, "move-task", "WP01", "--to", "rejected", "--actor", "bob")
+    assert (ended.code, told["error"]["guard"]) == (1, "moved_meanwhile")
+    assert "another command is at work on it right now" in told["error"]["cause"]
+    process.stdout.close()
+    assert process.returncode == 0
+    assert len(moves(project)) == 1
+
+
+def moves(folder):
+    lines = warm("log", "--type", "WPStatusChanged", "--json", cwd=folder).out.splitlines()
+    return [json.loads(line) for line in lines]
+
+
+@pytest.mark.promise("L10")
+def test_conflict_whose_causes_have_not_all_arrived_waits_for_them(project, tmp_path):
+    git(tmp_path, "clone", "--quiet", project, "other")
+    other = tmp_path / "other"
+    git(other, "config", "user.name", "Bob")
+    git(other, "config", "user.email", "bob@example.org")
+    note = done(other, "add-history", "WP01", "I begin")["events"][0]
+    done(other, "move-task", "WP01", "--to", "doing", "--actor", "ada")
+    done(project, "move-task", "WP01", "--to", "doing", "--actor", "ada")
+    (name,) = [each for each in git(other, "ls-files", LOG).splitlines() if "jsonl" in each]
+    whole = (other / name).read_bytes()
+    kept = [line for line in whole.splitlines(True) if f'"event_id":"{note}"'.encode() not in line]
+    assert len(kept) == whole.count(b"\n") - 1
+    commit(other, {name: b"".join(kept)}, "Lose a line")
+    git(project, "pull", "--quiet", "--no-rebase", "--no-edit", other, "main")
+    away = ("move-task", "WP01", "--to", "rejected", "--reason", "not needed")
+    refused(project, "conflict_provisional", *away)
+    assert work(project, "conflicts")[1]["conflicts"][0]["provisional"]
+    commit(other, {name: whole}, "Find it again")
+    git(project, "pull", "--quiet", "--no-rebase", "--no-edit", other, "main")
+    assert content(project, name).count(note.encode()) >= 1
+    assert done(project, *away)["overruled"] == []
+
+
+@pytest.mark.promise("L8")
+def test_merge_is_refused_for_what_is_not_ready_and_merges_nothing(project):
+    refused(project, "no_branch", "merge", "WP01")
+    worktree = Path(begun(project))
+    commit(worktree, {"outbox.py": "kept\n"})
+    done(project, "implement", "WP03", "--actor", "ada")
+    refused(project, "subtasks_open", "merge")
+    refused(project, "subtasks_open", "merge", "WP03", "WP01")
+    done(project, "mark-status", "T001")
+    (worktree / "outbox.py").write_text("half done\n")
+    refused(project, "worktree_dirty", "merge", "WP01")
+    git(worktree, "checkout", "--quiet", ".")
+    assert done(project, "merge", "WP01")["moved"] == ["WP01"]
+
+
+def test_rebase_under_way_keeps_its_branch_and_the_event_comes_with_the_next_commit(project):
+    git(project, "branch", "side")
+    commit(project, {"a.txt": "main\n"})
+    git(project, "checkout", "--quiet", "side")
+    commit(project, {"a.txt": "side\n"})
+    git(project, "checkout", "--quiet", "main")
+    git(project, "rebase", "side", check=False)
+    assert (project / ".git" / "rebase-merge").is_dir()
+    tip, before = git(project, "rev-parse", "main"), git(project, "status", "--porcelain")
+    ended, told = work(project, "move-task", "WP03", "--to", "doing")
+    assert (ended.code, told["commit"]) == (0, None)
+    assert "a rebase of it is under way" in ended.err
+    assert git(project, "rev-parse", "main") == tip
+    assert git(project, "status", "--porcelain") == before
+    git(project, "rebase", "--abort")
+    assert done(project, "publish")["commit"]
+    path = next((project / LOG).glob("*.jsonl"))
+    assert path.read_text().count(told["events"][0]) == 1
+
+
+@pytest.mark.promise("L14")
+def test_move_that_was_killed_and_is_made_again_is_one_move(project, tmp_path):
+    seed = random.randrange(2**32)
+    chance = random.Random(seed)
+    begun_s = time.monotonic()
+    done(project, "add-history", "WP03", "how long a command takes here")
+    took_s = time.monotonic() - begun_s
+    for number in range(KILLS):
+        folder = shutil.copytree(project, tmp_path / f"round-{number}", symlinks=True)
+        command = ("move-task", "WP03", "--to", "doing", "--actor", "ada")
+        process = subprocess.Popen(
+            [THENCE, "work", *command],
+            cwd=folder,
+            env=environment(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        time.sleep(chance.uniform(0.2, 1.5) * took_s)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        ended, told = work(folder, *command)
+        assert ended.code == 0 or told["error"]["guard"] == "not_in_lane", f"seed {seed}"
+        (moved,) = moves(folder)
+        assert moved["payload"]["new_status"] == "doing", f"seed {seed}"
+        done(folder, "publish")
+        path = next((folder / LOG).glob("*.jsonl"))
+        assert path.read_text().count(moved["event_id"]) >= 1, f"seed {seed}"
+        assert warm("verify", cwd=folder).code == 0, f"seed {seed}"
+        shutil.rmtree(folder)

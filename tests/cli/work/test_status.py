@@ -1,0 +1,48 @@
+"""`work status`: beside the board it tells which packages at work will meet."""
+
+from pathlib import Path
+
+from tests.cli.work.projects import done, planned
+from tests.work.repositories import commit, git
+
+TASKS = "\n".join(f"## Work Package WP{n:02}: No {n}\n" for n in range(1, 4))
+
+
+def test_packages_that_changed_the_same_files_are_told_while_they_are_at_work(tmp_path):
+    repo = planned(tmp_path / "r", TASKS)
+    done(repo, "finalize-tasks")
+    folders = []
+    for number in (1, 2, 3):
+        ended = done(repo, "implement", f"WP{number:02}", "--json")
+        folders.append(Path(ended.json["worktree"]))
+        assert done(repo, "status", "--json").json["features"][0]["overlaps"] == []
+    commit(folders[0], {"README.md": "one\n", **{f"f{n}": "1\n" for n in range(5)}})
+    commit(folders[1], {"README.md": "two\n"})
+    commit(folders[2], {f"f{n}": "3\n" for n in range(5)})
+    (feature,) = done(repo, "status", "--json").json["features"]
+    files = [f"f{n}" for n in range(5)]
+    assert feature["overlaps"] == [
+        {"first": "WP01", "second": "WP02", "files": ["README.md"], "conflicts": True},
+        {"first": "WP01", "second": "WP03", "files": files, "conflicts": True},
+    ]
+    lines = done(repo, "status").lines
+    assert "  WP01 and WP02 will conflict in README.md" in lines
+    assert "  WP01 and WP03 will conflict in f0, f1, f2 and 2 more" in lines
+    done(repo, "move-task", "WP02", "--to", "rejected", "--reason", "later")
+    (feature,) = done(repo, "status", "--json").json["features"]
+    assert [each["second"] for each in feature["overlaps"]] == ["WP03"]
+
+
+def test_files_that_git_can_merge_are_told_as_such_and_a_lost_target_keeps_nobody(tmp_path):
+    repo = planned(tmp_path / "r", TASKS)
+    lines = [f"{number}\n" for number in range(30)]
+    commit(repo, {"text": "".join(lines)})
+    done(repo, "finalize-tasks")
+    for number, changed in ((1, 2), (2, 27)):
+        ended = done(repo, "implement", f"WP{number:02}", "--json")
+        text = "".join([*lines[:changed], "new\n", *lines[changed:]])
+        commit(Path(ended.json["worktree"]), {"text": text})
+    assert "  WP01 and WP02 both change text" in done(repo, "status").lines
+    git(repo, "branch", "--move", "main", "trunk")
+    (feature,) = done(repo, "status", "--json").json["features"]
+    assert feature["overlaps"] == []

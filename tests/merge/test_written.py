@@ -1,0 +1,68 @@
+"""What was written on a subject: who goes back to whom, which events nobody goes back to."""
+
+from itertools import product
+
+import pytest
+from tests.merge.histories import on
+
+from thence.core.order import causes_of, totally_ordered
+from thence.merge.written import _shared, swept
+
+
+@pytest.fixture(scope="module")
+def forked():
+    """A root, two branches that part from it, of two events each, and one that saw one of them."""
+    root = on("s", clock=1)
+    left = on("s", clock=2, node="a", causes=[root])
+    right = on("s", clock=2, node="b", causes=[root])
+    further = on("s", clock=3, node="a", causes=[left])
+    other = on("t", clock=3, node="b", causes=[right])
+    beyond = on("s", clock=4, node="b", causes=[other])
+    stranger = on("s", clock=5, node="c")
+    return totally_ordered([root, left, right, further, other, beyond, stranger])
+
+
+@pytest.fixture(scope="module")
+def written(forked):
+    subjects = [event.subject for event in forked]
+    return dict(swept(forked, subjects, {"s"}, (), {}))["s"]
+
+
+def test_beside_is_neither_before_nor_behind_asked_from_either_side(forked, written):
+    known = {event.event_id: event for event in forked}
+    pairs = list(product(range(len(written.events)), repeat=2))
+    for one, other in pairs:
+        first, second = written.events[one], written.events[other]
+        behind = second.event_id in causes_of(first, known)
+        before = first.event_id in causes_of(second, known)
+        expected = first is not second and not behind and not before
+        assert written.is_beside(one, other) == expected, (first, second)
+    assert 0 < sum(written.is_beside(*pair) for pair in pairs) < len(pairs)
+
+
+def test_heads_are_those_that_none_goes_back_to_of_all_or_of_some(written):
+    clocks = [event.lamport_clock for event in written.told(written.heads())]
+    assert clocks == [3, 4, 5]
+    nodes = [written.events[number].node_id[0] for number in range(6)]
+    assert [nodes[number] for number in written.heads([1, 2])] == [nodes[1], nodes[2]]
+    assert written.heads([0, 1, 2]) == [1, 2]
+    assert written.heads([]) == []
+
+
+def test_events_of_a_subject_keep_what_they_saw_beside_other_subjects(forked, written):
+    first = on("t", clock=6, node="b")
+    second = on("t", clock=7, node="b", causes=[first])
+    events = [*forked, first, second]
+    found = dict(swept(events, [each.subject for each in events], {"a", "s", "t"}, (), {}))
+    assert found["s"] == written
+    assert (found["t"].events[-1], found["t"].seen) == (second, [0, 0, 2])
+    assert found["a"].events == []
+
+
+def test_subjects_share_a_sweep_as_long_as_there_is_room(monkeypatch):
+    monkeypatch.setattr("thence.merge.written.CHOSEN_MAX", 5)
+    counts = {"a": 3, "b": 3, "c": 2, "d": 9, "e": 1}
+    on = {subject: range(count) for subject, count in counts.items()}
+    assert _shared(on) == [["a"], ["b", "c"], ["d"], ["e"]]
+    assert _shared({"a": range(5), "b": range(1)}) == [["a"], ["b"]]
+    assert _shared({}) == []

@@ -1,0 +1,133 @@
+"""Agents that tests start, and what is alive of them.
+
+`python -m tests.work.agents CLAIM SCRIPT` holds a claim and runs an agent under it, until it is
+killed.
+"""
+
+import fcntl
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from thence.work.running import Ended, Order, Run, start
+
+WAIT_S = 60.0
+LONG_S = 600.0
+PAUSE_S = 0.005
+NO_CLAIM = os.open(os.devnull, os.O_RDONLY)
+PROGRAM = Path(__file__).with_name("agent_program.py")
+
+
+def script(folder: Path, *steps: list) -> Path:
+    """Write what an agent does in each of its attempts."""
+    path = folder / "script.json"
+    path.write_text(json.dumps({"*": [list(steps)]}), "utf-8")
+    return path
+
+
+def order(place: Path, told: Path, **more: Any) -> Order:
+    """Return the order for an agent that follows a script, with no claim to hold."""
+    usual = Order(
+        argv=(sys.executable, str(PROGRAM), str(told)),
+        folder=place,
+        env={},
+        prompt=b"",
+        output=place / "output",
+        timeout_s=LONG_S,
+        stall_s=LONG_S,
+        lease=NO_CLAIM,
+    )
+    return usual._replace(**more)
+
+
+def family(folder: Path) -> tuple[list[list], list[Path]]:
+    """Return the steps of an agent with all kinds of children, and the files with their ids."""
+    names = ("agent", "child", "grandchild", "deaf", "group", "session", "daemon")
+    files = {name: folder / f"{name}.pid" for name in names}
+
+    def one(name: str, *before: list) -> list[list]:
+        return [*before, ["note", str(files[name])], ["hang"]]
+
+    grandchild = ["fork", "child", one("grandchild")]
+    steps = [
+        ["fork", "child", one("child", grandchild)],
+        ["fork", "child", one("deaf", ["ignore", "SIGTERM", "SIGHUP", "SIGINT"])],
+        *(["fork", kind, one(kind)] for kind in ("group", "session")),
+        ["fork", "daemon", one("daemon", ["ignore", "SIGTERM"])],
+        *one("agent"),
+    ]
+    return steps, list(files.values())
+
+
+def ended(run: Run, seen: Callable[[], object] = lambda: None) -> Ended:
+    """Poll a run until it has ended; `seen` is its progress."""
+    until_s = time.monotonic() + WAIT_S
+    while time.monotonic() < until_s:
+        told = run.poll(seen())
+        if told is not None:
+            return told
+        time.sleep(PAUSE_S)
+    raise AssertionError(f"it has not ended in {WAIT_S:g} s")
+
+
+def there(*paths: Path) -> list[str]:
+    """Wait until files are there, and return what they hold."""
+    until_s = time.monotonic() + WAIT_S
+    while not all(path.exists() for path in paths):
+        assert time.monotonic() < until_s, [path.name for path in paths if not path.exists()]
+        time.sleep(PAUSE_S)
+    return [path.read_text() for path in paths]
+
+
+def living(word: str) -> list[str]:
+    """Return the processes, other than dead ones that nobody has waited for, that name a word."""
+    with tempfile.TemporaryFile() as file:  # a pipe would show this very process
+        subprocess.run(["ps", "-A", "-ww", "-o", "pid=,stat=,command="], stdout=file, check=True)
+        file.seek(0)
+        lines = file.read().decode("utf-8", "replace").splitlines()
+    return [line for line in lines if word in line and not line.split()[1].startswith("Z")]
+
+
+def children() -> list[tuple[int, str]]:
+    """Return the processes that this one has started, dead ones too, with their commands."""
+    argv = ["ps", "-A", "-ww", "-o", "pid=,ppid=,command="]
+    listed = subprocess.run(argv, capture_output=True, check=True).stdout.decode("utf-8", "replace")
+    rows = (line.split(None, 2) for line in listed.splitlines())
+    own = ((int(pid), said[0]) for pid, ppid, *said in rows if int(ppid) == os.getpid())
+    return [(pid, command) for pid, command in own if not command.startswith("ps -A")]
+
+
+def take(path: Path) -> int | None:
+    """Lock a file as claims are held; None if somebody holds it."""
+    lease = os.open(path, os.O_RDWR | os.O_CREAT)
+    try:
+        fcntl.flock(lease, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lease)
+        return None
+    return lease
+
+
+def is_held(path: Path) -> bool:
+    lease = take(path)
+    if lease is not None:
+        os.close(lease)
+    return lease is None
+
+
+def main(claim: str, told: str) -> None:
+    lease = take(Path(claim))
+    assert lease is not None
+    run = start(order(Path(told).parent, Path(told), lease=lease))
+    while run.poll() is None:
+        time.sleep(PAUSE_S)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

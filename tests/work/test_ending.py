@@ -1,0 +1,59 @@
+"""What belongs to an agent is found and ended with whatever means a system has."""
+
+import os
+import sys
+
+import pytest
+from tests.work.agents import ended, living, order, script, there
+
+from thence.work import ending
+from thence.work.running import start
+
+
+@pytest.fixture
+def running(tmp_path):
+    """An agent with children that do not hear, the files with their ids, and its mark."""
+    names = ("child", "session", "daemon", "agent")
+    files = [tmp_path / name for name in names]
+    deaf = ["ignore", "SIGTERM"]
+    forks = [
+        ["fork", kind, [deaf, ["note", str(file)], ["hang"]]]
+        for kind, file in zip(names[:3], files[:3], strict=True)
+    ]
+    own = [deaf, ["describe", "told"], ["note", str(files[3])], ["hang"]]
+    run = start(order(tmp_path, script(tmp_path, *forks, *own)))
+    pids = dict(zip(names, map(int, there(*files)), strict=True))
+    mark = (tmp_path / "told").read_text().partition(f'"{ending.VARIABLE}": "')[2][:32]
+    yield run, pids, mark
+    run.stop(0)
+    ended(run)
+    assert not living(str(tmp_path / "script.json"))
+
+
+def test_list_of_processes_finds_all_that_belong_to_an_agent(running):
+    run, pids, mark = running
+    argv = ending._PS_MACOS if sys.platform == "darwin" else ending.PS
+    variable = f"{ending.VARIABLE}={mark}".encode()
+    assert ending.by_ps(run.pid, variable, argv) == set(pids.values())
+    assert ending.members(run.pid, mark) == set(pids.values())
+    assert ending.members(run.pid, "other") == {pids["agent"], pids["child"]}
+    assert ending.by_ps(run.pid, b"other", argv) == {pids["agent"], pids["child"]}
+
+
+def test_group_is_ended_where_nothing_lists_processes(running, tmp_path, monkeypatch):
+    run, pids, mark = running
+    monkeypatch.setattr(ending, "_PROC", "/nowhere")
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert ending.members(run.pid, mark) == {-run.pid}
+    monkeypatch.setattr(ending, "_AFTER_KILL_S", 0.5)
+    # the agent is dead, and whoever started it has not looked
+    assert not ending.end(run.pid, mark, 0.0)
+    monkeypatch.undo()
+    left = {int(line.split()[0]) for line in living(str(tmp_path / "script.json"))}
+    assert left == {pids["session"], pids["daemon"]}
+
+
+def test_nothing_to_end_is_at_once_at_its_end(monkeypatch):
+    monkeypatch.setattr(ending.time, "sleep", lambda _: pytest.fail("it has waited"))
+    assert ending.end(2**22 + 1, "0" * 32, 60.0)
+    assert not ending.members(2**22 + 1, "0" * 32) & {os.getpid()}

@@ -1,0 +1,96 @@
+"""A git that is killed alone, without the command that started it: the next command does it all."""
+
+import os
+import random
+import signal
+import time
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+
+import pytest
+from tests.work.repositories import git, make_repository, patches, write
+from tests.work.test_killed_git import as_board, locked
+
+from thence.errors import GitFailed
+from thence.work.commits import commit_on
+from thence.work.merging import merge
+from thence.work.repository import branches, repository
+from thence.work.worktrees import make
+
+ROUNDS = 15
+LATEST_S = 0.08
+SEARCH_S = 0.3
+
+
+@pytest.fixture
+def top(tmp_path) -> Path:
+    return make_repository(tmp_path / "Das Projekt ö", {"a/b": "1\n", "mine": "1\n"})
+
+
+def children(parent: int) -> list[int]:
+    """Return the processes of git that another one has started."""
+    found = []
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        with suppress(OSError):
+            told = Path(f"/proc/{name}/stat").read_bytes()
+            begin, _, fields = told.rpartition(b")")
+            if begin.endswith(b"(git") and int(fields.split()[1]) == parent:
+                found.append(int(name))
+    return found
+
+
+@contextmanager
+def killing(chance: random.Random, killed: list[bool]):
+    """Kill a git that this process has started, at some moment; an error of that is passed over."""
+    parent, after_s, which = os.getpid(), chance.uniform(0.0, LATEST_S), chance.random()
+    killer = os.fork()
+    if not killer:
+        time.sleep(after_s)
+        until_s = time.monotonic() + SEARCH_S
+        while time.monotonic() < until_s:
+            found = children(parent)
+            if found:
+                with suppress(ProcessLookupError):
+                    os.kill(found[int(which * len(found))], signal.SIGKILL)
+                os._exit(0)
+        os._exit(1)
+    try:
+        with suppress(GitFailed):
+            yield
+    finally:
+        _, status = os.waitpid(killer, 0)
+        killed.append(status == 0)
+
+
+def test_commits_merges_and_worktrees_are_made_after_a_git_that_was_killed(top, tmp_path):
+    note = tmp_path / "home/merge.json"
+    write(top, {"mine": "staged\n"})
+    git(top, "add", "mine")
+    write(top, {"mine": "half done\n"})
+    before, repo = patches(top), repository(top)
+    seed = random.randrange(2**32)
+    chance, killed = random.Random(seed), []
+    for number in range(ROUNDS):
+        name = f"wp{number}"
+        path = top / ".worktrees" / name
+        with killing(chance, killed):
+            make(repo, name, path, "main")
+        made = make(repo, name, path, "main")
+        assert (made.path, made.head) == (path, branches(repo)[name]), f"seed {seed}"
+        assert git(path, "status", "--porcelain") == "", f"seed {seed}"
+        with killing(chance, killed):
+            commit_on(repo, name, {f"files/{number}": lambda _: b"1\n"}, "Work")
+        commit_on(repo, name, {f"files/{number}": lambda _: b"1\n"}, "Work")
+        change = {"board": partial(as_board, b"%d" % number)}
+        with killing(chance, killed):
+            commit_on(repo, "main", change, "Tell")
+        commit_on(repo, "main", change, "Tell")
+        with killing(chance, killed):
+            merge(repo, "main", [name], note)
+        assert merge(repo, "main", [name], note).status == "done", f"seed {seed}"
+        assert (top / f"files/{number}").read_bytes() == b"1\n", f"seed {seed}"
+        assert (top / "board").read_bytes() == b"%d" % number, f"seed {seed}"
+        assert patches(top) == before, f"seed {seed}"
+    assert not locked(top), f"seed {seed}"
+    assert sum(killed) > ROUNDS, "hardly any git was killed"

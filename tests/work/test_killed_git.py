@@ -1,0 +1,170 @@
+"""A command killed at any moment together with its git blocks nobody: the next one does it all."""
+
+import os
+import random
+import signal
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+from tests.work.repositories import git, make_repository, patches, write
+
+from thence.work.commits import commit_on
+from thence.work.leftovers import COMMITTING as LOCK
+from thence.work.leftovers import MAKING, free, locking, making, unmake
+from thence.work.locks import held
+from thence.work.merging import merge
+from thence.work.repository import branches, checkouts, repository
+from thence.work.worktrees import make
+
+WORKTREES = 40
+COMMITS = 12
+LATEST_S = 0.06
+
+
+@pytest.fixture
+def top(tmp_path) -> Path:
+    return make_repository(tmp_path / "Das Projekt ö", {"a/b": "1\n", "mine": "1\n"})
+
+
+def killed(work: Callable[[], object], after_s: float) -> None:
+    """Do some work in a process and kill it, with all that it started."""
+    child = os.fork()
+    if not child:
+        try:
+            os.setsid()
+            work()
+        finally:
+            os._exit(0)
+    time.sleep(after_s)
+    try:
+        os.killpg(child, signal.SIGKILL)
+    except ProcessLookupError:  # it has not come as far as having a group of its own
+        os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+
+
+def locked(top: Path) -> list[Path]:
+    """Return the lock files of git; ours stay for ever."""
+    found = (top / ".git").rglob("*.lock")
+    return [path for path in found if path.parent.name != "thence" and path.name != "thence.lock"]
+
+
+def as_board(new: bytes, old: bytes | None) -> bytes:
+    return old if old == new else new
+
+
+def test_worktree_whose_making_was_killed_is_made_by_the_next(top):
+    repo = repository(top)
+    seed = random.randrange(2**32)
+    chance = random.Random(seed)
+    for number in range(WORKTREES):
+        name = f"028-sync-WP{number}"
+        path = top / ".worktrees" / name
+        killed(partial(make, repo, name, path, "main"), chance.uniform(0.0, LATEST_S))
+        checkouts(repo)
+        made = make(repo, name, path, "main")
+        assert (made.path, made.head) == (path, branches(repo)[name]), f"seed {seed}"
+        assert (path / "a/b").read_bytes() == b"1\n"
+        assert git(path, "status", "--porcelain") == "", f"seed {seed}"
+        assert git(top, "worktree", "list").count("\n") == number + 1, f"seed {seed}"
+    assert not locked(top)
+
+
+def test_commit_and_merge_that_were_killed_leave_nothing_locked(top, tmp_path):
+    note = tmp_path / "home/merge.json"
+    write(top, {"mine": "staged\n"})
+    git(top, "add", "mine")
+    write(top, {"mine": "half done\n"})
+    before, repo = patches(top), repository(top)
+    seed = random.randrange(2**32)
+    chance = random.Random(seed)
+    for number in range(COMMITS):
+        name = f"wp{number}"
+        git(top, "branch", name, "main")
+        commit_on(repo, name, {f"files/{number}": lambda _: b"1\n"}, "Work")
+        change = {"board": partial(as_board, b"%d" % number)}
+        killed(partial(commit_on, repo, "main", change, "Tell"), chance.uniform(0.0, LATEST_S))
+        commit_on(repo, "main", change, "Tell")
+        killed(partial(merge, repo, "main", [name], note), chance.uniform(0.0, LATEST_S))
+        assert merge(repo, "main", [name], note).status == "done"
+        assert (top / f"files/{number}").read_bytes() == b"1\n", f"seed {seed}"
+        assert (top / "board").read_bytes() == b"%d" % number, f"seed {seed}"
+        assert patches(top) == before, f"seed {seed}"
+        assert git(top, "status", "--porcelain") == "MM mine", f"seed {seed}"
+        git(top, "commit", "--quiet", "--allow-empty", "--only", "-m", "The user goes on")
+    assert not locked(top)
+
+
+def left(top: Path, lock: str, *files: Path) -> None:
+    """Leave what a command leaves that is killed when its git has locked some files."""
+
+    def work() -> None:
+        with held(top / ".git" / lock), locking(top / ".git" / lock, *files):
+            for file in files:
+                file.touch()
+            signal.pause()
+
+    killed(work, 0.2)
+
+
+def test_lock_of_a_killed_git_is_taken_away_and_one_of_somebody_else_is_not(top):
+    own, lock = top / ".git", top / ".git" / LOCK
+    ours, theirs = own / "refs/heads/main.lock", own / "index.lock"
+    left(top, LOCK, ours)
+    theirs.touch()
+    free(lock)
+    assert (ours.exists(), theirs.exists()) == (False, True)
+    left(top, LOCK, ours, theirs)
+    os.utime(theirs, (time.time() + 60, time.time() + 60))  # taken long after the kill
+    free(lock)
+    assert (ours.exists(), theirs.exists()) == (False, True)
+    left(top, LOCK, ours)
+    living = threading.Timer(0.3, ours.write_bytes, (b"of a git that lives",))
+    living.start()
+    free(lock)
+    living.join()
+    assert ours.exists()
+
+
+@pytest.mark.parametrize("what", ["nothing in it", "no folder", "no HEAD"])
+def test_listing_that_fails_for_what_is_half_made_goes_on(top, what):
+    repo = repository(top)
+    path = top / ".worktrees/wp1"
+    make(repo, "wp1", path, "main")
+
+    def work() -> None:
+        with held(repo.common / MAKING), making(repo.common, path):
+            signal.pause()
+
+    killed(work, 0.2)
+    own = repo.common / "worktrees/wp1"
+    (own / "index").unlink()
+    (own / "locked").write_text("initializing\n")
+    (own / "commondir").write_bytes(b"")
+    (path / "a/b").unlink()
+    (path / "a").rmdir()
+    for file in ("mine", "README.md"):
+        (path / file).unlink()
+    if what == "no folder":
+        (path / ".git").unlink()
+        path.rmdir()
+    elif what == "no HEAD":
+        (own / "HEAD").unlink()
+    assert [tree.branch for tree in checkouts(repo)] == ["main"]
+    assert make(repo, "wp1", path, "main").is_new
+    assert (path / "a/b").read_bytes() == b"1\n"
+
+
+def test_folder_that_holds_something_is_never_taken_for_half_made(top):
+    repo = repository(top)
+    path = top / ".worktrees/wp1"
+    make(repo, "wp1", path, "main")
+    (repo.common / MAKING).with_suffix(".making").write_bytes(os.fsencode(path))
+    (repo.common / "worktrees/wp1/index").unlink()
+    unmake(repo.common)
+    assert (path / "a/b").read_bytes() == b"1\n"
+    assert (repo.common / "worktrees/wp1/HEAD").exists()

@@ -1,0 +1,165 @@
+"""A project whose journal was put back from an old copy: it goes on under another node."""
+
+import json
+import shutil
+
+import pytest
+from tests.cli.installed import thence
+from tests.cli.work.projects import done, planned
+from tests.work.repositories import git
+
+from thence.work.project import find_project
+
+
+def identity(home):
+    return json.loads((home / ".thence" / "identity.json").read_bytes())
+
+
+def log(folder):
+    return [json.loads(line) for line in thence("log", "--json", cwd=folder).lines]
+
+
+@pytest.mark.promise("L4")
+def test_event_of_ours_that_the_journal_lacks_gives_it_another_node(tmp_path):
+    repo = planned(tmp_path / "r")
+    done(repo, "finalize-tasks")
+    home = find_project(repo).home
+    whole = (home / "events.jsonl").read_bytes()
+    (lost,) = done(repo, "add-history", "WP01", "lost", "--json").json["events"]
+    done(repo, "publish")
+    old = identity(home)["node_id"]
+    # in place, as a backup of the file's content does it: the inode tells nothing
+    with (home / "events.jsonl").open("r+b") as file:
+        file.truncate(len(whole))
+    (home / "taken.json").unlink()
+    shutil.rmtree(home / ".thence" / "index", ignore_errors=True)
+
+    ended = done(repo, "status")
+    assert "1 event(s) of our own that our journal had lost are back" in ended.err
+    assert lost in {each["event_id"] for each in log(repo)}
+    told = identity(home)
+    assert told["node_id"] != old
+    assert told["earlier"] == [old]
+
+    done(repo, "add-history", "WP01", "after it")
+    *_, after = lines = log(repo)
+    (notice,) = (line for line in lines if line["event_type"] == "log.node_changed")
+    assert notice["payload"]["old_node_id"] == old
+    assert "turned up" in notice["payload"]["reason"]
+    assert (after["node_id"], after["seq"]) == (told["node_id"], 2)
+    assert thence("verify", cwd=repo).code == 0
+
+    (home / "taken.json").unlink()
+    done(repo, "status")
+    assert identity(home) == told, "what came under an earlier name changes nothing"
+    done(repo, "publish")
+    day = next(name for name in git(repo, "ls-files").splitlines() if name.endswith(".jsonl"))
+    lines = [json.loads(line) for line in (repo / day).read_bytes().splitlines()]
+    numbers = [(line["node_id"], line["seq"]) for line in lines]
+    assert lost in {line["event_id"] for line in lines}
+    assert len(set(numbers)) == len(numbers), "no number is given twice"
+
+
+@pytest.fixture
+def clones(tmp_path):
+    """Make two clones: the journal of the first is an old copy, the second has published since."""
+    origin, first, second = tmp_path / "origin.git", tmp_path / "first", tmp_path / "second"
+    planned(first)
+    done(first, "finalize-tasks")
+    git(tmp_path, "clone", "--quiet", "--bare", first, origin)
+    git(first, "remote", "add", "origin", origin)
+    git(first, "fetch", "--quiet", "origin")
+    git(first, "branch", "--quiet", "--set-upstream-to=origin/main", "main")
+    home, backup = find_project(first).home, tmp_path / "backup"
+    shutil.copytree(home, backup)
+    begin = git(first, "rev-parse", "HEAD")
+    done(first, "mark-status", "T001")
+    for number in range(3):
+        done(first, "add-history", "WP01", f"note {number}")
+    done(first, "publish")
+    git(first, "push", "--quiet", "origin", "main")
+    git(tmp_path, "clone", "--quiet", origin, second)
+    git(second, "config", "user.name", "Bob")
+    git(second, "config", "user.email", "bob@example.org")
+    done(second, "status")
+    done(second, "add-history", "WP02", "of the other clone")
+    done(second, "publish")
+    git(second, "push", "--quiet", "origin", "main")
+    git(first, "reset", "--quiet", "--hard", begin)
+    return first, second, backup
+
+
+def restored(folder, backup, *, in_place):
+    """Put the old copy of a home where the new one is."""
+    home = find_project(folder).home
+    if in_place:  # as a backup of the files' content does it: the inodes tell nothing
+        for path in home.rglob("*"):
+            old = backup / path.relative_to(home)
+            if path.is_file() and old.is_file():
+                path.write_bytes(old.read_bytes())
+        (home / ".thence" / "state").unlink(missing_ok=True)
+        shutil.rmtree(home / ".thence" / "index", ignore_errors=True)
+    else:
+        shutil.rmtree(home)
+        shutil.copytree(backup, home)
+
+
+def board(folder):
+    return done(folder, "status", "--json").json["features"]
+
+
+@pytest.mark.promise("L11")
+@pytest.mark.parametrize("in_place", [True, False])
+def test_later_events_of_an_old_copy_come_back_by_git_pull_once_and_in_order(clones, in_place):
+    first, second, backup = clones
+    restored(first, backup, in_place=in_place)
+    git(first, "pull", "--quiet", "--ff-only")
+    was = {line["node_id"] for line in log(first)}
+    ended = done(first, "add-history", "WP01", "by the command that finds it")
+    assert "of our own that our journal had lost are back" in ended.err
+    assert log(first)[-1]["node_id"] not in was
+    done(first, "publish")
+    git(first, "push", "--quiet", "origin", "main")
+    git(second, "pull", "--quiet", "--ff-only")
+    assert done(first, "status").err == done(second, "status").err == ""
+    assert board(first) == board(second)
+    lines = log(first)
+    ids = [line["event_id"] for line in lines]
+    assert len(ids) == len(set(ids))
+    assert {line["event_id"] for line in log(second)} <= set(ids)
+    numbers = {}
+    for line in lines:
+        assert line["seq"] == numbers.get(line["node_id"], 0) + 1, "without a hole, in order"
+        numbers[line["node_id"]] = line["seq"]
+    assert thence("verify", cwd=first).code == 0
+    done(first, "add-history", "WP01", "after it")
+    assert thence("verify", cwd=first).code == 0
+
+
+@pytest.mark.promise("L11")
+def test_events_that_bear_the_number_of_a_lost_one_are_kept_beside_it_and_told_once(clones):
+    first, second, backup = clones
+    restored(first, backup, in_place=True)
+    (mine,) = done(first, "add-history", "WP02", "under a number given before", "--json").json[
+        "events"
+    ]
+    git(first, "pull", "--quiet", "--ff-only")
+    ended = done(first, "status")
+    assert "a number that another event of their node has; both are kept" in ended.err
+    assert done(first, "status").err == ""
+    assert {mine, *(line["event_id"] for line in log(second))} <= {
+        line["event_id"] for line in log(first)
+    }
+    checked = thence("verify", "--json", cwd=first)
+    assert checked.code == 3
+    assert {each["reason"].split(" of ")[0][:10] for each in checked.json["damage"]} <= {
+        "the number",
+        "the clock ",
+    }
+    done(first, "publish")
+    git(first, "push", "--quiet", "origin", "main")
+    git(second, "pull", "--quiet", "--ff-only")
+    told = done(second, "status")
+    assert "a number that another event of their node has" in told.err
+    assert board(first) == board(second)
+    assert mine in {line["event_id"] for line in log(second)}

@@ -1,0 +1,105 @@
+"""What the log tells of an orchestration is all that the next orchestrator needs."""
+
+import pytest
+from tests.work.repositories import make_repository
+
+from thence.work import EventStore, Said
+from thence.work.rounds import APPROVED, TRY_FAILED, rounds_of
+
+SLUG = "001-sync"
+GATE = "01M7XANXT400000002ST06XK4Z"
+
+
+@pytest.fixture
+def store(tmp_path):
+    with EventStore.at(make_repository(tmp_path / "sync")) as opened:
+        yield opened
+
+
+def moved(old, new, reason=None):
+    payload = {"wp_id": "WP01", "previous_status": old, "new_status": new, "reason": reason}
+    return Said("WPStatusChanged", payload, SLUG)
+
+
+def assigned(agent, phase="implementation"):
+    payload = {"wp_id": "WP01", "agent_id": agent, "phase": phase, "retry_count": 0}
+    return Said("WPAssigned", payload, SLUG)
+
+
+def failed(agent, words=f"{TRY_FAILED}exit code 3"):
+    payload = {"error_type": "runtime", "error_message": words, "wp_id": "WP01", "agent_id": agent}
+    return Said("ErrorLogged", payload, SLUG)
+
+
+def said(text):
+    payload = {"wp_id": "WP01", "entry_type": "review", "entry_content": text, "author": "critic"}
+    return Said("HistoryAdded", payload, SLUG)
+
+
+def gate(status, commit):
+    payload = {
+        "gate_id": GATE,
+        "old_status": "pending",
+        "new_status": status,
+        "result_data": {"commit": commit},
+    }
+    return Said("GateResultChanged", payload, SLUG)
+
+
+def told(store, *what):
+    for each in what:
+        store.append(each)
+    return rounds_of(store.read(), SLUG).get("WP01")
+
+
+def test_package_that_was_never_assigned_is_nobody_s_round(store):
+    assert told(store, moved("planned", "doing")) is None
+
+
+def test_failed_tries_count_by_agent_and_phase_and_other_errors_do_not(store):
+    begin = (moved("planned", "doing"), assigned("coder"))
+    found = told(store, *begin, failed("coder"), failed("coder", "move-task: refused"))
+    assert found.failures == {("implementation", "coder"): 1}
+    assert (found.lacked, found.retries("implementation"), found.retries("review")) == (
+        "exit code 3",
+        1,
+        0,
+    )
+    errors = {each.event_id for each in store.read() if each.header.event_type == "ErrorLogged"}
+    forgiven = rounds_of(store.read(), SLUG, errors)["WP01"]
+    assert (forgiven.failures, forgiven.feedback) == ({}, "exit code 3")
+
+
+def test_what_was_sent_back_begins_anew_with_its_reason(store):
+    found = told(
+        store,
+        moved("planned", "doing"),
+        assigned("coder"),
+        failed("coder"),
+        moved("doing", "for_review"),
+        assigned("critic", "review"),
+        said(APPROVED),
+        moved("for_review", "doing", "name the files"),
+    )
+    assert (found.failures, found.feedback, found.returns) == ({}, "name the files", 1)
+    found = told(store, assigned("coder"), failed("coder"))
+    assert found.feedback == "name the files\nexit code 3"
+
+
+def test_approval_holds_until_the_package_goes_to_review_again(store):
+    begin = (moved("planned", "doing"), assigned("coder"), moved("doing", "for_review"))
+    assert not told(store, *begin, assigned("critic", "review"), said("looks good")).is_approved
+    assert told(store, said(APPROVED)).is_approved
+    found = told(store, moved("for_review", "doing", "no"), moved("doing", "for_review"))
+    assert not found.is_approved
+
+
+def test_gate_is_passed_for_one_commit_and_what_is_given_back_forgets_all_but_its_returns(store):
+    made = {"work_package_id": "WP01", "gate_type": "CI_CHECK", "gate_id": GATE}
+    begin = (moved("planned", "doing"), assigned("coder"), Said("GateCreated", made, SLUG))
+    assert told(store, *begin, gate("failed", "a1")).passed == {}
+    assert told(store, gate("passed", "b2")).passed == {"CI_CHECK": "b2"}
+    back = (moved("doing", "for_review"), moved("for_review", "doing", "no"))
+    assert told(store, *back, moved("doing", "planned")) is None
+    found = told(store, moved("planned", "doing"), assigned("coder"))
+    assert (found.passed, found.failures, found.feedback, found.returns) == ({}, {}, "", 1)

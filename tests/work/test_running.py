@@ -1,0 +1,344 @@
+"""An agent runs alone with its prompt, and nothing of it outlives its run or its starter."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from tests.work.agents import (
+    LONG_S,
+    PROGRAM,
+    WAIT_S,
+    children,
+    ended,
+    family,
+    is_held,
+    living,
+    order,
+    script,
+    take,
+    there,
+)
+
+from thence.work import launching
+from thence.work.running import OUTPUT_BYTES_MAX, last_words, start
+
+KILLS = 12
+LATEST_S = 0.6
+ROOT = Path(__file__).parents[2]
+POLLS = 50  # what 10 s of polling are
+PROCESSOR_S_MAX = 0.1
+
+
+def free_at(path: Path) -> int:
+    """Wait until a claim can be had, and return it."""
+    until_s = time.monotonic() + WAIT_S
+    while time.monotonic() < until_s:
+        claim = take(path)
+        if claim is not None:
+            return claim
+        time.sleep(0.001)
+    raise AssertionError("the claim was never given back")
+
+
+def parent(folder: Path, told: Path) -> "subprocess.Popen[bytes]":
+    """Start a process that holds the claim and runs an agent."""
+    argv = ["-m", "tests.work.agents", folder / "claim", told]
+    return subprocess.Popen([sys.executable, *argv], cwd=ROOT)
+
+
+def test_killed_starter_takes_the_whole_family_along_and_only_then_is_the_claim_free(tmp_path):
+    steps, files = family(tmp_path)
+    with parent(tmp_path, script(tmp_path, *steps)) as starter:
+        there(*files)
+        assert len(living(str(PROGRAM))) >= len(files)
+        assert is_held(tmp_path / "claim")
+        starter.kill()
+    claim = free_at(tmp_path / "claim")
+    assert not living(str(tmp_path))
+    os.close(claim)
+
+
+def test_starter_killed_at_any_moment_leaves_nothing_alive(tmp_path):
+    seed = random.randrange(2**32)
+    chance = random.Random(seed)
+    deaf = ["ignore", "SIGTERM"]
+    for number in range(KILLS):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        beat = ["beat", str(folder / "beat")]
+        told = script(folder, ["fork", "child", [deaf, beat]], ["fork", "session", [beat]], beat)
+        with parent(folder, told) as starter:
+            if chance.random() < 0.8:  # others die before they hold anything
+                while not (folder / "claim").exists():
+                    time.sleep(0.001)
+            time.sleep(chance.uniform(0.0, LATEST_S))
+            starter.kill()
+        claim = free_at(folder / "claim")
+        assert not living(str(told)), f"seed {seed}, kill {number}"
+        os.close(claim)
+
+
+def test_claim_is_held_until_the_run_says_how_it_ended(tmp_path):
+    lease = take(tmp_path / "claim")
+    assert lease is not None
+    told = script(tmp_path, ["fork", "daemon", [["ignore", "SIGTERM"], ["hang"]]])
+    run = start(order(tmp_path, told, lease=lease))
+    os.close(lease)  # the run and its watchdog have it too
+    while run.poll() is None:
+        if not is_held(tmp_path / "claim"):
+            assert not living(str(told))
+    assert not is_held(tmp_path / "claim")
+    assert not living(str(told))
+
+
+def test_agent_has_its_prompt_and_its_variables_and_nothing_of_ours(tmp_path, monkeypatch):
+    monkeypatch.setenv("GIT_DIR", "/nowhere")
+    monkeypatch.setenv("GIT_AUTHOR_NAME", "Ada")
+    prompt = os.urandom(300_000)
+    told = script(tmp_path, ["describe", "told.json"], ["prompt", "prompt"])
+    variables = {"odd name": "a=b", "A.b@c:d": "ö\n", "BIG": "x" * 100_000, "EMPTY": ""}
+    words = ("", "a b", "'\"$HOME`*", "-n", "ö\n", "{}")
+    kept = os.open(os.devnull, os.O_RDONLY)
+    os.set_inheritable(kept, True)
+    run = start(order(tmp_path, told, env=variables, prompt=prompt))
+    pid = run.pid
+    assert ended(run).how == "done"
+    os.close(kept)
+    said = json.loads((tmp_path / "told.json").read_text())
+    assert said["descriptors"] == [0, 1, 2]
+    assert (said["is_leader"], said["has_terminal"], said["blocked"]) == (True, False, [])
+    assert said["folder"] == said["variables"]["PWD"] == str(tmp_path)
+    assert variables.items() <= said["variables"].items()
+    assert said["variables"]["PATH"] == os.environ["PATH"]
+    assert said["variables"]["GIT_AUTHOR_NAME"] == "Ada"
+    assert "GIT_DIR" not in said["variables"]
+    assert (tmp_path / "prompt").read_bytes() == prompt
+    assert (tmp_path / "script.json.*.implementation.1").read_text() == str(pid)
+    show = "import sys; print(sys.argv[1:])"
+    run = start(order(tmp_path, told, argv=(sys.executable, "-c", show, *words)))
+    assert ended(run).tail == str(list(words))
+
+
+@pytest.mark.parametrize(
+    ("steps", "how", "code", "number"),
+    [
+        ([], "done", 0, None),
+        ([["exit", 3]], "failed", 3, None),
+        ([["exit", 127]], "failed", 127, None),
+        ([["crash", "SIGSEGV"]], "failed", None, signal.SIGSEGV),
+        ([["crash", "SIGKILL"]], "failed", None, signal.SIGKILL),
+    ],
+)
+def test_agent_that_ends_by_itself_is_done_or_failed(tmp_path, steps, how, code, number):
+    told = script(tmp_path, ["print", "first\nlast"], *steps)
+    found = ended(start(order(tmp_path, told)))
+    assert found[:3] == (how, code, number)
+    assert found.tail == "first\nlast"
+    assert found.seconds > 0
+
+
+def unstartable(folder: Path, what: str) -> dict:
+    plain = folder / "plain"
+    plain.write_text("no program\n")
+    (folder / "bare").write_text("echo\n")
+    (folder / "bare").chmod(0o755)
+    (folder / "lost").write_text("#!/nowhere/to/be/found\n")
+    (folder / "lost").chmod(0o755)
+    return {
+        "no such program": {"argv": ("nowhere-to-be-found",)},
+        "no such path": {"argv": (str(folder / "nowhere"), "x")},
+        "no rights": {"argv": (str(plain),)},
+        "a folder": {"argv": (str(folder),)},
+        "no format": {"argv": (str(folder / "bare"),)},
+        "no interpreter": {"argv": (str(folder / "lost"),)},
+        "no path": {"env": {"PATH": ""}, "argv": ("git",)},
+        "nothing": {"argv": ()},
+        "null": {"argv": ("git", "a\0b")},
+        "null in a variable": {"env": {"A": "\0"}},
+        "bad name": {"env": {"A=B": "C"}},
+        "folder gone": {"folder": folder / "gone"},
+        "folder a file": {"folder": plain},
+        "output a folder": {"output": folder},
+        "output nowhere": {"output": plain / "output"},
+        "too long": {"argv": ("git", "x" * 4_000_000)},
+    }[what]
+
+
+UNSTARTABLE = (
+    "no such program, no such path, no rights, a folder, no format, no interpreter, no path,"
+    " nothing, null, null in a variable, bad name, folder gone, folder a file, output a folder,"
+    " output nowhere, too long"
+)
+
+
+@pytest.mark.parametrize("what", UNSTARTABLE.split(", "))
+def test_agent_that_cannot_be_started_is_told_with_the_reason(tmp_path, what):
+    lease = take(tmp_path / "claim")
+    assert lease is not None
+    more = unstartable(tmp_path, what)
+    run = start(order(tmp_path, script(tmp_path), **{**more, "lease": lease}))
+    os.close(lease)
+    found = ended(run)
+    assert found[:3] == ("not_started", None, None)
+    assert found.tail
+    assert run.pid == 0
+    assert not is_held(tmp_path / "claim")
+    assert not list(tmp_path.glob("script.json.*"))
+
+
+def test_megabytes_go_to_the_file_and_too_many_end_the_agent(tmp_path):
+    told = script(tmp_path, ["flood", 8_000_000], ["print", "\nlast"])
+    found = ended(start(order(tmp_path, told)))
+    assert (found.how, found.tail.splitlines()[-1]) == ("done", "last")
+    assert (tmp_path / "output").stat().st_size == 8_000_006
+    told = script(tmp_path, ["fork", "session", [["flood", -1]]], ["flood", -1])
+    found = ended(start(order(tmp_path, told)))
+    assert found.how == "too_much_output"
+    assert 0 < len(found.tail) <= 2_000
+    assert (tmp_path / "output").stat().st_size == OUTPUT_BYTES_MAX
+    assert not living(str(told))
+    told = script(tmp_path, ["flood", OUTPUT_BYTES_MAX + 1])
+    assert ended(start(order(tmp_path, told))).how == "too_much_output"
+
+
+def test_hanging_agent_is_ended_at_its_time(tmp_path):
+    told = script(tmp_path, ["ignore", "SIGTERM"], ["note", str(tmp_path / "ready")], ["hang"])
+    run = start(order(tmp_path, told, timeout_s=2.0))
+    found = ended(run)
+    assert found.how == "timed_out"
+    assert found.seconds >= 2.0
+    assert not living(str(told))
+    told = script(tmp_path, ["on_term", [["print", "asked"], ["exit", 0]]], ["hang"])
+    found = ended(start(order(tmp_path, told, timeout_s=3.0)))
+    assert (found.how, found.code, found.tail) == ("timed_out", 0, "asked")
+
+
+def test_silent_agent_stalls_and_one_that_prints_or_commits_does_not(tmp_path):
+    told = script(tmp_path, ["hang"])
+    assert ended(start(order(tmp_path, told, stall_s=0.5))).how == "stalled"
+    commits = iter(range(1_000_000))
+    run = start(order(tmp_path, told, stall_s=0.2, timeout_s=2.0))
+    assert ended(run, lambda: next(commits)).how == "timed_out"
+    run = start(order(tmp_path, told, stall_s=0.2))
+    assert ended(run, lambda: "the same commit").how == "stalled"
+
+
+def test_output_keeps_an_agent_from_stalling(tmp_path):
+    told = script(tmp_path, ["fork", "child", [["beat", "/dev/stdout"]]], ["hang"])
+    run = start(order(tmp_path, told, timeout_s=6.0, stall_s=3.0))
+    assert ended(run).how == "timed_out"
+
+
+@pytest.mark.parametrize("kind", ["child", "group", "session", "daemon"])
+def test_children_that_an_agent_leaves_behind_are_ended(tmp_path, kind):
+    ready = tmp_path / "ready"
+    left = [["ignore", "SIGTERM"], ["note", str(ready)], ["hang"]]
+    told = script(tmp_path, ["fork", kind, left], ["wait_for", str(ready)], ["exit", 5])
+    found = ended(start(order(tmp_path, told)))
+    assert found[:2] == ("failed", 5)
+    assert not living(str(told))
+
+
+def test_stopped_agent_is_asked_first_and_its_children_too(tmp_path):
+    files = [tmp_path / name for name in ("one", "two", "three")]
+
+    def steps(file: Path) -> list[list]:
+        asked = ["on_term", [["append", f"{file}.asked", "asked"], ["exit", 4]]]
+        return [asked, ["note", str(file)], ["hang"]]
+
+    forks = [["fork", kind, steps(files[n])] for n, kind in enumerate(("child", "daemon"))]
+    told = script(tmp_path, *forks, *steps(files[2]))
+    run = start(order(tmp_path, told))
+    there(*files)
+    run.stop(LONG_S)
+    found = ended(run)
+    assert found[:3] == ("killed", 4, None)
+    assert [Path(f"{file}.asked").read_text() for file in files] == ["asked"] * 3
+    run.stop(0)
+    assert run.poll() is found
+
+
+def test_stop_kills_after_the_grace_or_when_told_again(tmp_path):
+    ready = tmp_path / "ready"
+    told = script(tmp_path, ["ignore", "SIGTERM"], ["note", str(ready)], ["hang"])
+    for graces in ((0,), (0.3,), (LONG_S, 0)):
+        run = start(order(tmp_path, told))
+        there(ready)
+        for grace_s in graces:
+            run.stop(grace_s)
+        assert ended(run)[:3] == ("killed", None, signal.SIGKILL)
+        ready.unlink()
+
+
+def test_stop_of_an_agent_that_has_ended_changes_nothing(tmp_path):
+    run = start(order(tmp_path, script(tmp_path, ["exit", 7])))
+    os.waitid(os.P_PID, run.pid, os.WEXITED | os.WNOWAIT)
+    run.stop(0)
+    assert ended(run)[:2] == ("failed", 7)
+
+
+def test_agent_of_which_only_half_is_told_is_not_begun(tmp_path):
+    made = tmp_path / "made"
+    said = launching.message(("touch", str(made)), {"PATH": os.environ["PATH"], "X": "go"})
+    for size in (0, 1, 5, len(said) - 1, len(said)):
+        asked, asking = os.pipe()
+        answer, answering = os.pipe()
+        os.write(asking, said[:size])
+        os.close(asking)
+        argv = [sys.executable, "-I", "-S", launching.__file__, str(asked), str(answering)]
+        done = subprocess.run(argv, pass_fds=(asked, answering), capture_output=True)
+        for descriptor in (asked, answer, answering):
+            os.close(descriptor)
+        assert made.exists() == (done.returncode == 0) == (size == len(said)), done.stderr
+
+
+def descriptors() -> int:
+    return len(os.listdir("/dev/fd"))
+
+
+def test_runs_leave_no_descriptor_and_no_process_behind(tmp_path):
+    told = script(tmp_path)
+    more = ({}, {"argv": ("nowhere",)}, {"folder": tmp_path / "gone"}, {"output": tmp_path})
+    before, known = descriptors(), children()
+    for each in (*more, *more):
+        ended(start(order(tmp_path, told, **each)))
+    assert descriptors() == before
+    assert set(children()) <= set(known)
+
+
+def test_polling_eight_agents_for_ten_seconds_costs_little(tmp_path):
+    told = script(tmp_path, ["hang"])
+    runs = [start(order(tmp_path, told, output=tmp_path / f"{n}.out")) for n in range(8)]
+    there(*(tmp_path / f"script.json.*.implementation.{n}" for n in range(1, 9)))
+    begun_s = time.process_time()
+    for _ in range(POLLS):
+        for run in runs:
+            assert run.poll() is None
+    took_s = time.process_time() - begun_s
+    for run in runs:
+        run.stop(0)
+    assert {ended(run).how for run in runs} == {"killed"}
+    assert took_s < PROCESSOR_S_MAX
+
+
+@pytest.mark.parametrize(
+    ("output", "said"),
+    [
+        (b"", ""),
+        (b"one\r\ntwo\n\n", "one\ntwo"),
+        (b"10 %\r50 %\r100 %\n", "100 %"),
+        (b"10 %\r50 %\r", "50 %"),
+        (b"\x1b[1;31mred\x1b[0m \x1b]0;title\x07end", "red end"),
+        (b"\xff\x00\x07a\tb", "\ufffd  a b"),
+        (b"x" * 3_000, "x" * 2_000),
+        (b"y" * 1_000 + b"\n" + b"x" * 1_500, "x" * 1_500),
+    ],
+)
+def test_last_words_are_short_and_printable(output, said):
+    assert last_words(output) == said

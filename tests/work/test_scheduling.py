@@ -1,0 +1,242 @@
+"""What is begun of a graph of packages, when, and by whom."""
+
+from msgspec.structs import replace
+
+from thence.work.agents import AgentConfig, Setup
+from thence.work.scheduling import (
+    Exhausted,
+    Failed,
+    Running,
+    Task,
+    choose,
+    exhausted,
+    pause_s,
+    plan,
+)
+from thence.work.state import FOR_REVIEW, FeatureState, PackageState
+from thence.work.tasks import Package
+
+IDS = [f"WP{number:02}" for number in range(1, 10)]
+
+
+def a_feature(**packages):
+    """Returns a feature; each package is given as its lane, or as lane and dependencies."""
+    found = {}
+    for wp_id, told in packages.items():
+        lane, *needed = told.split()
+        found[wp_id] = PackageState(
+            wp_id=wp_id, subject=wp_id, lane=lane, dependencies=tuple(needed)
+        )
+    return FeatureState(project_uuid=None, slug="001-x", packages=found)
+
+
+def a_setup(slots=4, retries=1, implement="a", review="", **agent_slots):
+    names = dict.fromkeys([*implement.split(), *review.split()])
+    agents = {
+        name: AgentConfig(name, (name,), "stdin", agent_slots.get(name, slots), 9, 9, {})
+        for name in names
+    }
+    order = tuple(implement.split()), tuple(review.split())
+    return Setup(slots, retries, 5.0, *order, agents, ())
+
+
+def ranked(**priorities):
+    return {wp_id: Package(wp_id, wp_id, priority) for wp_id, priority in priorities.items()}
+
+
+def chosen(feature, setup, running=(), failed=(), held=(), now_s=0.0, packages=None, **more):
+    return choose(feature, packages or {}, setup, running, failed, held, now_s, **more)
+
+
+def ids(tasks):
+    return [task.wp_id for task in tasks]
+
+
+def test_package_waits_until_all_that_it_depends_on_is_done():
+    feature = a_feature(
+        WP01="done", WP02="for_review", WP03="planned WP01", WP04="planned WP01 WP02"
+    )
+    assert chosen(feature, a_setup()) == [Task("WP03", "implementation", "a", 0)]
+    done = a_feature(WP01="done", WP02="done", WP03="done", WP04="planned WP01 WP02")
+    assert ids(chosen(done, a_setup())) == ["WP04"]
+
+
+def test_dependency_that_was_waived_is_not_waited_for():
+    feature = a_feature(WP01="rejected", WP02="planned WP01", WP03="planned WP09")
+    assert chosen(feature, a_setup()) == []
+    waived = {
+        wp_id: replace(each, resolved=dict.fromkeys(each.dependencies, "skipped"))
+        for wp_id, each in feature.packages.items()
+    }
+    assert ids(chosen(replace(feature, packages=waived), a_setup())) == ["WP02", "WP03"]
+
+
+def test_package_in_doing_is_taken_up_again_if_nobody_holds_or_runs_it():
+    feature = a_feature(WP01="doing", WP02="doing", WP03="doing", WP04="doing WP01")
+    running = [Running("WP02", "implementation", "a")]
+    assert ids(chosen(feature, a_setup(), running, held=["WP03"])) == ["WP01"]
+
+
+def test_closed_lanes_and_lanes_that_nobody_knows_are_let_be():
+    feature = a_feature(WP01="done", WP02="rejected", WP03="parked")
+    assert chosen(feature, a_setup(review="r")) == []
+
+
+def test_what_is_in_review_is_reviewed_if_a_reviewer_is_configured():
+    feature = a_feature(WP01="for_review", WP02="for_review")
+    assert chosen(feature, a_setup()) == []
+    setup = a_setup(review="r")
+    assert chosen(feature, setup, approved={"WP01"}) == [Task("WP02", "review", "r", 0)]
+
+
+def test_nobody_reviews_their_own_work_unless_there_is_no_other_reviewer():
+    mine = PackageState(wp_id="WP01", subject="", lane=FOR_REVIEW, agent="a")
+    feature = FeatureState(project_uuid=None, slug="001-x", packages={"WP01": mine})
+    assert chosen(feature, a_setup(review="a r"))[0].agent == "r"
+    assert chosen(feature, a_setup(review="a"))[0].agent == "a"
+    failed = [Failed("WP01", "review", "r", 2, 0.0)]
+    assert chosen(feature, a_setup(review="a r"), failed=failed) == []
+    assert exhausted(feature, a_setup(review="a r"), failed) == [Exhausted("WP01", "review")]
+
+
+def test_what_matters_most_is_begun_first():
+    feature = a_feature(
+        WP01="planned",
+        WP02="planned",
+        WP03="planned",
+        WP04="planned",
+        WP05="planned WP03",
+        WP06="planned WP05",
+        WP07="planned WP02",
+    )
+    assert ids(chosen(feature, a_setup())) == ["WP03", "WP02", "WP01", "WP04"]
+    packages = ranked(WP01="P2", WP02="P1", WP03="", WP04="P0", WP07="P0")
+    assert ids(chosen(feature, a_setup(), packages=packages)) == ["WP04", "WP02", "WP01", "WP03"]
+
+
+def test_what_is_done_does_not_lengthen_what_waits():
+    feature = a_feature(
+        WP01="planned", WP02="done WP01", WP03="done WP02", WP04="planned", WP05="planned WP04"
+    )
+    assert ids(chosen(feature, a_setup())) == ["WP04", "WP01"]
+
+
+def test_slots_are_kept_in_all_and_for_each_agent():
+    feature = a_feature(**dict.fromkeys(IDS, "planned"))
+    assert len(chosen(feature, a_setup(slots=3))) == 3
+    assert len(chosen(feature, a_setup(slots=3, a=2))) == 2
+    running = [Running("WP01", "implementation", "a"), Running("WP02", "review", "gone")]
+    assert ids(chosen(feature, a_setup(slots=3), running)) == ["WP03"]
+    assert chosen(feature, a_setup(slots=3, a=1), running) == []
+
+
+def test_fallback_is_not_used_because_the_first_agent_is_busy():
+    feature = a_feature(WP01="planned", WP02="planned")
+    setup = a_setup(implement="a b", a=1)
+    assert chosen(feature, setup) == [Task("WP01", "implementation", "a", 0)]
+
+
+def test_agent_is_tried_again_so_often_then_the_next_then_none():
+    feature = a_feature(WP01="planned", WP02="planned WP01")
+    setup = a_setup(retries=1, implement="a b")
+    failed = []
+    for agent, count, tries in (("a", 1, 0), ("a", 2, 1), ("b", 1, 2), ("b", 2, 3)):
+        assert exhausted(feature, setup, failed) == []
+        assert chosen(feature, setup, failed=failed) == [
+            Task("WP01", "implementation", agent, tries)
+        ]
+        others = [each for each in failed if each.agent != agent]
+        failed = [*others, Failed("WP01", "implementation", agent, count, 0.0)]
+    assert chosen(feature, setup, failed=failed) == []
+    assert exhausted(feature, setup, failed) == [Exhausted("WP01", "implementation")]
+
+
+def test_agent_without_retries_is_tried_once():
+    feature = a_feature(WP01="planned")
+    setup = a_setup(retries=0)
+    assert ids(chosen(feature, setup)) == ["WP01"]
+    assert chosen(feature, setup, failed=[Failed("WP01", "implementation", "a", 1, 0.0)]) == []
+
+
+def test_failures_of_one_phase_or_package_count_for_no_other():
+    feature = a_feature(WP01="for_review", WP02="planned")
+    failed = [
+        Failed("WP01", "implementation", "a", 9, 99.0),
+        Failed("WP02", "review", "a", 9, 99.0),
+    ]
+    tasks = chosen(feature, a_setup(review="a"), failed=failed)
+    assert tasks == [Task("WP01", "review", "a", 0), Task("WP02", "implementation", "a", 0)]
+
+
+def test_what_pauses_after_a_failure_keeps_no_slot_from_others():
+    feature = a_feature(WP01="planned", WP02="planned")
+    setup, failed = a_setup(slots=1), [Failed("WP01", "implementation", "a", 1, 7.0)]
+    assert ids(chosen(feature, setup, failed=failed, now_s=6.9)) == ["WP02"]
+    assert ids(chosen(feature, setup, failed=failed, now_s=7.0)) == ["WP01"]
+
+
+def test_pause_doubles_up_to_five_minutes():
+    setup = a_setup()
+    assert [pause_s(setup, failures) for failures in (1, 2, 3, 7)] == [5, 10, 20, 300]
+    assert pause_s(setup, 10**6) == 300
+    assert pause_s(replace(setup, backoff_s=0.0), 10**6) == 0
+
+
+def test_plan_shows_what_runs_at_once_and_the_longest_chain():
+    feature = a_feature(
+        WP01="planned", WP02="planned", WP03="planned WP01", WP04="planned WP03 WP02", WP05="done"
+    )
+    found = plan(feature, {}, a_setup(slots=2))
+    assert [ids(wave) for wave in found.waves] == [["WP01", "WP02"], ["WP03"], ["WP04"]]
+    assert found.critical_path == ("WP01", "WP03", "WP04")
+    assert found.circles == found.unknown == ()
+    assert found.stranded == {}
+    narrow = plan(feature, ranked(WP02="P0"), a_setup(slots=2, a=1))
+    assert [ids(wave) for wave in narrow.waves] == [["WP02"], ["WP01"], ["WP03"], ["WP04"]]
+
+
+def test_plan_has_reviews_by_another_agent_and_goes_on_from_where_the_feature_stands():
+    feature = a_feature(WP01="for_review", WP02="doing WP03", WP03="for_review", WP04="planned")
+    setup = a_setup(slots=1, implement="a", review="a r")
+    found = plan(feature, {}, setup, approved={"WP03"})
+    assert [wave[0][:3] for wave in found.waves] == [
+        ("WP01", "review", "a"),
+        ("WP02", "implementation", "a"),
+        ("WP02", "review", "r"),
+        ("WP04", "implementation", "a"),
+        ("WP04", "review", "r"),
+    ]
+    assert found.stranded == {}
+
+
+def test_plan_takes_as_merged_what_waits_for_no_review():
+    feature = a_feature(WP01="for_review WP02", WP02="for_review", WP03="planned WP01")
+    assert [ids(wave) for wave in plan(feature, {}, a_setup()).waves] == [["WP03"]]
+    stuck = a_feature(WP01="for_review WP02", WP02="rejected", WP03="planned WP01")
+    assert plan(stuck, {}, a_setup()).waves == ()
+    assert list(plan(stuck, {}, a_setup()).stranded) == ["WP01", "WP03"]
+
+
+def test_plan_tells_what_no_wave_brings_to_its_end():
+    feature = a_feature(
+        WP01="planned WP02",
+        WP02="planned WP01",
+        WP03="planned WP02 WP04",
+        WP04="planned WP09",
+        WP05="rejected",
+        WP06="planned WP05",
+        WP07="planned",
+        WP08="parked",
+    )
+    found = plan(feature, {}, a_setup())
+    assert [ids(wave) for wave in found.waves] == [["WP07"]]
+    assert found.circles == (("WP01", "WP02"),)
+    assert found.unknown == (("WP04", "WP09"),)
+    assert found.stranded == {
+        "WP01": "it waits for WP02 (planned)",
+        "WP02": "it waits for WP01 (planned)",
+        "WP03": "it waits for WP02 (planned), WP04 (planned)",
+        "WP04": "it waits for WP09 (unknown)",
+        "WP06": "it waits for WP05 (rejected)",
+        "WP08": "it is in parked",
+    }

@@ -1,0 +1,238 @@
+"""What holds of every choice, whatever the graph, the slots and the failures are."""
+
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from thence.work.agents import AgentConfig, Setup
+from thence.work.scheduling import Exhausted, Failed, Running, choose, exhausted, pause_s, plan
+from thence.work.state import DOING, DONE, FOR_REVIEW, LANES, PLANNED, FeatureState, PackageState
+from thence.work.tasks import Package
+
+IDS = [f"WP{number:02}" for number in range(1, 10)]
+NOW_S = 10.0
+
+packages = st.builds(
+    lambda lane, needed, agent: (lane, tuple(needed), agent),
+    st.sampled_from((*LANES, PLANNED, PLANNED, DOING, FOR_REVIEW, "parked")),
+    st.lists(st.sampled_from([*IDS, "WP99"]), max_size=3),
+    st.sampled_from((None, "a", "b", "somebody")),
+)
+phases = st.sampled_from(("implementation", "review"))
+names = st.lists(st.sampled_from("abc"), unique=True)
+
+
+@st.composite
+def features(draw, is_orderly=False):
+    told = draw(st.dictionaries(st.sampled_from(IDS), packages, max_size=9))
+    found = {}
+    for wp_id, (lane, needed, agent) in sorted(told.items()):
+        if is_orderly:
+            lane, needed = PLANNED, tuple(each for each in needed if each in found)
+        found[wp_id] = PackageState(
+            wp_id=wp_id, subject=wp_id, lane=lane, agent=agent, dependencies=needed
+        )
+    return FeatureState(project_uuid=None, slug="001-x", packages=found)
+
+
+@st.composite
+def setups(draw):
+    implement, review = draw(names.filter(bool)), draw(names)
+    slots = {name: draw(st.integers(1, 3)) for name in "abc"}
+    agents = {name: AgentConfig(name, (name,), "stdin", slots[name], 9, 9, {}) for name in "abc"}
+    limits = draw(st.integers(1, 5)), draw(st.integers(0, 2))
+    return Setup(*limits, 5.0, tuple(implement), tuple(review), agents, ())
+
+
+rankings = st.dictionaries(st.sampled_from(IDS), st.sampled_from(("P0", "P1", "P2", "P9", ""))).map(
+    lambda found: {wp_id: Package(wp_id, wp_id, each) for wp_id, each in found.items()}
+)
+runs = st.lists(
+    st.builds(Running, st.sampled_from(IDS), phases, st.sampled_from("abcd")),
+    max_size=4,
+    unique_by=lambda each: each.wp_id,
+)
+failures = st.lists(
+    st.builds(
+        Failed,
+        st.sampled_from(IDS),
+        phases,
+        st.sampled_from("abc"),
+        st.integers(1, 4),
+        st.sampled_from((0.0, 5.0, 15.0)),
+    ),
+    max_size=12,
+    unique_by=lambda each: (each.wp_id, each.phase, each.agent),
+)
+situations = st.tuples(
+    features(), rankings, setups(), runs, failures, st.sets(st.sampled_from(IDS), max_size=3)
+)
+
+
+def may_begin(feature, package):
+    """Tells whether a package may begin; nothing is waived here."""
+    lanes = {wp_id: each.lane for wp_id, each in feature.packages.items()}
+    return all(lanes.get(needed) == DONE for needed in package.dependencies)
+
+
+def turns(setup, package, phase, failed):
+    """Returns the agents of a phase in their order, without those that failed too often."""
+    order = setup.implement
+    if phase == "review":
+        order = [name for name in setup.review if name != package.agent] or setup.review
+    gone = {
+        each.agent
+        for each in failed
+        if (each.wp_id, each.phase) == (package.wp_id, phase) and each.count > setup.retries
+    }
+    return [name for name in order if name not in gone]
+
+
+def phase_of(package, setup):
+    if package.lane in (PLANNED, DOING):
+        return "implementation"
+    return "review" if package.lane == FOR_REVIEW and setup.review else None
+
+
+def is_paused(failed, package, phase, agent):
+    return any(
+        (each.wp_id, each.phase, each.agent) == (package.wp_id, phase, agent)
+        and each.not_before_s > NOW_S
+        for each in failed
+    )
+
+
+def ids(tasks):
+    return [task.wp_id for task in tasks]
+
+
+@given(situations)
+def test_no_slot_is_used_twice(situation):
+    feature, ranks, setup, running, failed, held = situation
+    tasks = choose(feature, ranks, setup, running, failed, held, NOW_S)
+    assert not tasks or len(tasks) + len(running) <= setup.slots
+    used = Counter(each.agent for each in (*running, *tasks))
+    assert all(used[each.agent] <= setup.agents[each.agent].slots for each in tasks)
+
+
+@given(situations)
+def test_nothing_is_begun_that_is_held_runs_waits_or_is_closed(situation):
+    feature, ranks, setup, running, failed, held = situation
+    tasks = choose(feature, ranks, setup, running, failed, held, NOW_S)
+    assert len(set(ids(tasks))) == len(tasks)
+    for task in tasks:
+        package = feature.packages[task.wp_id]
+        assert task.wp_id not in held
+        assert task.wp_id not in ids(running)
+        assert may_begin(feature, package)
+        assert task.phase == phase_of(package, setup)
+        assert not is_paused(failed, package, task.phase, task.agent)
+        assert task.agent == turns(setup, package, task.phase, failed)[0]
+        tries = [each.count for each in failed if (each.wp_id, each.phase) == task[:2]]
+        assert task.retry_count == sum(tries)
+
+
+@given(situations)
+def test_nothing_is_left_that_could_begin_before_what_does(situation):
+    feature, ranks, setup, running, failed, held = situation
+    tasks = choose(feature, ranks, setup, running, failed, held, NOW_S)
+    used = Counter(each.agent for each in (*running, *tasks))
+    is_full = len(tasks) + len(running) >= setup.slots
+    for wp_id, package in feature.packages.items():
+        phase = phase_of(package, setup)
+        left = turns(setup, package, phase, failed) if phase else []
+        if wp_id in ids(tasks) or wp_id in held or wp_id in ids(running) or not left:
+            continue
+        if not may_begin(feature, package) or is_paused(failed, package, phase, left[0]):
+            continue
+        # it had to wait for a slot, and nothing of a lower priority got that
+        is_busy = used[left[0]] >= setup.agents[left[0]].slots
+        assert is_full or is_busy
+        rivals = [task for task in tasks if not is_busy or task.agent == left[0]]
+        assert all(priority(ranks, task.wp_id) <= priority(ranks, wp_id) for task in rivals)
+
+
+def priority(ranks, wp_id):
+    return (ranks[wp_id].priority if wp_id in ranks else "") or "none"
+
+
+@given(situations)
+def test_what_begins_is_in_the_order_of_priorities(situation):
+    feature, ranks, setup, running, failed, held = situation
+    tasks = choose(feature, ranks, setup, running, failed, held, NOW_S)
+    order = [priority(ranks, task.wp_id) for task in tasks]
+    assert order == sorted(order)
+
+
+@given(situations)
+def test_exhausted_is_what_would_begin_if_an_agent_had_a_try_left(situation):
+    feature, _, setup, _, failed, _ = situation
+    found = exhausted(feature, setup, failed)
+    expected = [
+        Exhausted(package.wp_id, phase)
+        for package in feature.packages.values()
+        if (phase := phase_of(package, setup)) and may_begin(feature, package)
+        if not turns(setup, package, phase, failed)
+    ]
+    assert found == expected
+
+
+@given(features(is_orderly=True), rankings, setups(), st.randoms(use_true_random=False))
+def test_feature_gets_to_its_end_whatever_fails(feature, ranks, setup, chance):
+    """Each step something begins, ends or may be tried again, until there is nothing more."""
+    failed, running, now_s = {}, [], 0.0
+    tries = len(setup.agents) * (setup.retries + 1)
+    for _ in range(2 * len(feature.packages) * tries + 1):
+        tasks = choose(feature, ranks, setup, running, list(failed.values()), (), now_s)
+        running += [Running(*task[:3]) for task in tasks]
+        if not running:
+            later = [each.not_before_s for each in failed.values() if each.not_before_s > now_s]
+            if not later:
+                break
+            now_s = min(later)
+            continue
+        ended = running.pop(chance.randrange(len(running)))
+        package = feature.packages[ended.wp_id]
+        if chance.random() < 0.3:
+            known = failed.get(ended)
+            count = known.count + 1 if known else 1
+            failed[ended] = Failed(*ended, count, now_s + pause_s(setup, count))
+            lane = DOING if ended.phase == "implementation" else FOR_REVIEW
+        else:
+            lane = DONE if ended.phase == "review" or not setup.review else FOR_REVIEW
+        agent = ended.agent if ended.phase == "implementation" else package.agent
+        moved = replace(package, lane=lane, agent=agent)
+        feature = replace(feature, packages={**feature.packages, ended.wp_id: moved})
+    stuck = {each.wp_id for each in exhausted(feature, setup, list(failed.values()))}
+    for wp_id, package in feature.packages.items():
+        if package.lane != DONE and wp_id not in stuck:
+            assert not may_begin(feature, package)
+    if not stuck:
+        assert {each.lane for each in feature.packages.values()} <= {DONE}
+
+
+@given(features(), rankings, setups())
+def test_plan_brings_all_to_its_end_or_tells_why_not(feature, ranks, setup):
+    found = plan(feature, ranks, setup)
+    begun = [task.wp_id for wave in found.waves for task in wave]
+    assert all(0 < len(wave) <= setup.slots for wave in found.waves)
+    assert max(Counter(begun).values(), default=0) <= 2
+    left = {wp_id for wp_id, each in feature.packages.items() if each.lane not in LANES[3:]}
+    waiting = {wp_id for wp_id in left if feature.packages[wp_id].lane in (PLANNED, DOING)}
+    assert waiting - set(begun) <= set(found.stranded) <= left
+    assert not set(begun) & set(found.stranded)
+    assert set(found.critical_path) <= left
+    for before, after in zip(found.critical_path, found.critical_path[1:], strict=False):
+        assert before in feature.packages[after].dependencies
+
+
+@given(features(is_orderly=True), setups())
+def test_critical_path_is_the_longest_chain(feature, setup):
+    longest = {}
+    for wp_id, package in feature.packages.items():
+        longest[wp_id] = 1 + max((longest[each] for each in package.dependencies), default=0)
+    found = plan(feature, {}, setup)
+    assert len(found.critical_path) == max(longest.values(), default=0)
+    assert len(found.waves) >= len(found.critical_path) * (2 if setup.review else 1)
