@@ -39,7 +39,13 @@ def _rank(item: pytest.Item) -> int:
     return next((at for at, file in enumerate(LONGEST) if name.endswith(file)), len(LONGEST))
 
 
+def pytest_collection() -> None:
+    """Let the garbage collector rest meanwhile: all that is imported and collected stays."""
+    gc.disable()
+
+
 def pytest_collection_finish() -> None:
-    """Spare the garbage collector what was imported and collected: all of it stays to the end."""
+    """Spare the garbage collector what stays to the end."""
     gc.collect()
     gc.freeze()
+    gc.enable()

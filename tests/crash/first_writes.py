@@ -1,12 +1,15 @@
 """Where the time of the first write after a kill goes: into the processor, syncs, or waiting."""
 
+import gc
 import os
 import statistics
+import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from thence.core.vocabulary import Vocabulary
 from thence.log.disk import Disk
@@ -24,8 +27,10 @@ _BESIDE = 3
 class FirstWrite(NamedTuple):
     """One reopening until its first event was durable; all times in seconds.
 
-    `work_s` is the processor's time. Waited was in so many `syncs` for `syncs_s`, in other
-    calls to the disk for `calls_s`. `beside_s` is what one raw sync took right behind it.
+    `work_s` is the processor's time but for `collected_s`, which full garbage collections took:
+    they look at all that the process holds, in a test all that the tests before it left.
+    Waited was in so many `syncs` for `syncs_s`, in other calls to the disk for `calls_s`.
+    `beside_s` is what one raw sync took right behind it.
     """
 
     wall_s: float
@@ -34,16 +39,19 @@ class FirstWrite(NamedTuple):
     syncs_s: float
     calls_s: float
     beside_s: float
+    collected_s: float
 
     @property
     def elsewhere_s(self) -> float:
         """What is left: it was ready, and other programs had the processor."""
-        return max(0.0, self.wall_s - self.work_s - self.syncs_s - self.calls_s)
+        accounted_s = self.work_s + self.collected_s + self.syncs_s + self.calls_s
+        return max(0.0, self.wall_s - accounted_s)
 
     def __str__(self) -> str:
         ms = [1000 * each for each in self]
         return (
-            f"{ms[0]:.1f} ms: processor {ms[1]:.1f}, waiting for {self.syncs} syncs {ms[3]:.1f} "
+            f"{ms[0]:.1f} ms: processor {ms[1]:.1f}, full garbage collections {ms[6]:.1f}, "
+            f"waiting for {self.syncs} syncs {ms[3]:.1f} "
             f"(a raw one took {ms[5]:.2f}), for other calls {ms[4]:.1f}, "
             f"for a processor {1000 * self.elsewhere_s:.1f}"
         )
@@ -86,15 +94,41 @@ for _name in [name for name in vars(Disk) if not name.startswith("_")]:
 def first_write(folder: Path, vocabulary: Vocabulary | str) -> tuple[Replica, str, FirstWrite]:
     """Open a log as `thence.open` does and append to it; what it took, and the event's id."""
     disk = TimedDisk()
-    start, work = time.perf_counter(), time.thread_time()
-    log = Replica(folder, opened_vocabulary(disk, folder, vocabulary, True), disk=disk)
-    event_id = log.append("reopened", caused_by=()).event_id
-    wall_s, work_s = time.perf_counter() - start, time.thread_time() - work
+    with full_collections() as collected_s:
+        start, work = time.perf_counter(), time.thread_time()
+        log = Replica(folder, opened_vocabulary(disk, folder, vocabulary, True), disk=disk)
+        event_id = log.append("reopened", caused_by=()).event_id
+        wall_s, work_s = time.perf_counter() - start, time.thread_time() - work
     syncs_s = sum(disk.waited_s.pop(name, 0.0) for name in SYNCS)
     syncs = sum(disk.calls[name] for name in SYNCS)
     beside_s = statistics.median(sync_s(folder / ".sync") for _ in range(_BESIDE))
     calls_s = sum(disk.waited_s.values())
-    return log, event_id, FirstWrite(wall_s, work_s, syncs, syncs_s, calls_s, beside_s)
+    all_collected_s = sum(collected_s)
+    work_s -= all_collected_s
+    took = FirstWrite(wall_s, work_s, syncs, syncs_s, calls_s, beside_s, all_collected_s)
+    return log, event_id, took
+
+
+@contextmanager
+def full_collections() -> Iterator[list[float]]:
+    """Note what each full garbage collection took this thread, in seconds of the processor."""
+    found: list[float] = []
+    here, begun = threading.get_ident(), 0.0
+
+    def heard(phase: str, facts: dict[str, Any]) -> None:
+        nonlocal begun
+        if facts["generation"] < 2 or threading.get_ident() != here:
+            return
+        if phase == "start":
+            begun = time.thread_time()
+        else:
+            found.append(time.thread_time() - begun)
+
+    gc.callbacks.append(heard)
+    try:
+        yield found
+    finally:
+        gc.callbacks.remove(heard)
 
 
 def sync_s(path: Path) -> float:
