@@ -10,6 +10,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Literal
 
+import msgspec
+
 from thence.index.places import STRIDE
 
 Direction = Literal["upstream", "downstream"]
@@ -19,6 +21,16 @@ ENDS = {"upstream": ("child", "parent"), "downstream": ("parent", "child")}
 
 _WIDTH_MAX = 1_024
 _LINKS_A_PLACE = 4
+
+# lists come out of SQLite sooner than rows
+_SOME = """
+    SELECT json_group_array({near}), json_group_array({far})
+    FROM (
+        SELECT {near}, {far}
+        FROM causes WHERE {near} BETWEEN ? AND ? ORDER BY {near} {order} LIMIT ?
+    )
+"""
+_numbers = msgspec.json.Decoder(list[int]).decode
 
 
 class Ahead:
@@ -30,11 +42,8 @@ class Ahead:
         self._sign = -1 if direction == "upstream" else 1
         order = "DESC" if direction == "upstream" else "ASC"
         self._one = f"SELECT {far} FROM causes WHERE {near} = ?"
-        self._some = (
-            f"SELECT {near}, {far} FROM causes WHERE {near} BETWEEN ? AND ?"
-            f" ORDER BY {near} {order} LIMIT ?"
-        )
-        self._known: defaultdict[int, list[int]] = defaultdict(list)
+        self._some = _SOME.format(near=near, far=far, order=order)
+        self._known: dict[int, list[int]] = {}
         self._first, self._last = 0, -1
         self._width = 1
         self._read = self._used = 0
@@ -42,17 +51,17 @@ class Ahead:
     def beside(self, places: Sequence[int]) -> list[int]:
         """Returns the places that are one step away from some places, which are in order."""
         found: list[int] = []
-        if len(places) > 1 and self._sign < 0:
-            places = places[::-1]
-        for place in places:
-            if not self._first <= place <= self._last:
+        known, first, last = self._known, self._first, self._last
+        for place in reversed(places) if self._sign < 0 else places:
+            if not first <= place <= last:
                 self._go_on(place)
-            far = self._known.get(place)
+                known, first, last = self._known, self._first, self._last
+            far = known.get(place)
             if far is not None:
-                self._used += len(far)
                 found += far
-            elif not self._first <= place <= self._last:  # it has more links than are read ahead
+            elif not first <= place <= last:  # it has more links than are read ahead
                 found += [row[0] for row in self._db.execute(self._one, (place,))]
+        self._used += len(found)
         return found
 
     def _go_on(self, place: int) -> None:
@@ -62,13 +71,15 @@ class Ahead:
         end = place + self._sign * (self._width - 1) * STRIDE
         self._first, self._last = min(place, end), max(place, end)
         most = self._width * _LINKS_A_PLACE
-        rows = self._db.execute(self._some, (self._first, self._last, most)).fetchall()
-        self._read, self._used = len(rows), 0
-        self._known = defaultdict(list)
-        for near, far in rows:
-            self._known[near].append(far)
-        if len(rows) == most:  # of the last one there may be more
-            cut = rows[-1][0]
+        told = self._db.execute(self._some, (self._first, self._last, most)).fetchone()
+        nears, fars = map(_numbers, told)
+        self._read, self._used = len(nears), 0
+        known: defaultdict[int, list[int]] = defaultdict(list)
+        for near, far in zip(nears, fars, strict=True):
+            known[near].append(far)
+        self._known = dict(known)
+        if len(nears) == most:  # of the last one there may be more
+            cut = nears[-1]
             del self._known[cut]
             if self._sign < 0:
                 self._first = cut + 1

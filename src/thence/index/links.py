@@ -55,9 +55,10 @@ def cone(
         layer = [other for other in found if other not in distances]
         if len(layer) > 1:
             layer = sorted(set(layer))
-        room = limit + 1 - len(distances)
-        is_cut = len(layer) > room
-        for other in layer[:room] if is_cut else layer:
+        if len(distances) + len(layer) > limit + 1:
+            is_cut = True
+            layer = layer[: limit + 1 - len(distances)]
+        for other in layer:
             distances[other] = distance
     del distances[place]
     return distances, is_cut

@@ -3,6 +3,9 @@
 import json
 import sqlite3
 from collections.abc import Iterable, Sequence
+from itertools import compress
+
+import msgspec
 
 from thence.core.event import Event
 from thence.core.lookup import ambiguous, beginnings, not_found
@@ -15,6 +18,18 @@ from thence.index.places import STRIDE
 _READ_EVENTS_MIN = 64
 _READ_EVENTS_MAX = 4_096
 _TOGETHER_MIN = 64
+
+# lists come out of SQLite sooner than rows
+_BETWEEN = """
+    SELECT json_group_array(place), json_group_array(segment), json_group_array(offset),
+        json_group_array(length), json_group_array(event_id)
+    FROM (
+        SELECT place, segment, offset, length, event_id
+        FROM events WHERE place BETWEEN :first AND :last ORDER BY place LIMIT :most
+    )
+"""
+_numbers = msgspec.json.Decoder(list[int]).decode
+_texts = msgspec.json.Decoder(list[str]).decode
 
 
 def get(index: Index, event_id: str) -> Event:
@@ -83,16 +98,13 @@ def _extents(connection: sqlite3.Connection, places: Sequence[int]) -> list[Exte
     columns = "segment, offset, length, event_id"
     if len(places) >= _TOGETHER_MIN and places[-1] - places[0] < 2 * len(places) * STRIDE:
         # to go through all that stand there is faster than to look each up
-        sql = (
-            f"SELECT {columns}, place FROM events WHERE place BETWEEN :first AND :last"
-            " ORDER BY place LIMIT :most"
-        )
         most = 2 * len(places)
         ends = {"first": places[0], "last": places[-1], "most": most + 1}
-        rows = connection.execute(sql, ends).fetchall()
-        if len(rows) <= most:
-            wanted = set(places)
-            return [row[:4] for row in rows if row[4] in wanted]
+        *numbers, ids = connection.execute(_BETWEEN, ends).fetchone()
+        there, segments, offsets, lengths = map(_numbers, numbers)
+        if len(there) <= most:
+            rows = zip(segments, offsets, lengths, _texts(ids), strict=True)
+            return list(compress(rows, map(set(places).__contains__, there)))
     sql = (
         f"SELECT {columns} FROM json_each(:places) CROSS JOIN events ON place = value ORDER BY key"
     )
