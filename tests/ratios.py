@@ -1,7 +1,11 @@
 """How long one thing takes in terms of another, on machines that are fast, slow or busy."""
 
-from collections.abc import Callable
-from typing import NamedTuple
+import gc
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 ROUNDS_MIN = 3
 ROUNDS_MAX = 10
@@ -35,3 +39,28 @@ def ratio(measured: Callable[[], float], yardstick: Callable[[], float], bound: 
         found = Ratio(least_s, min(found.yardstick_s, yardstick()), found.rounds + 1)
     print(found)
     return found
+
+
+@contextmanager
+def full_collections() -> Iterator[list[float]]:
+    """Note what each full garbage collection took this thread, in seconds of the processor.
+
+    They look at all that a process holds, in a test all that the tests before it left.
+    """
+    found: list[float] = []
+    here, begun = threading.get_ident(), 0.0
+
+    def heard(phase: str, facts: dict[str, Any]) -> None:
+        nonlocal begun
+        if facts["generation"] < 2 or threading.get_ident() != here:
+            return
+        if phase == "start":
+            begun = time.thread_time()
+        else:
+            found.append(time.thread_time() - begun)
+
+    gc.callbacks.append(heard)
+    try:
+        yield found
+    finally:
+        gc.callbacks.remove(heard)

@@ -1,15 +1,14 @@
 """Where the time of the first write after a kill goes: into the processor, syncs, or waiting."""
 
-import gc
 import os
 import statistics
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+from tests.ratios import full_collections
 
 from thence.core.vocabulary import Vocabulary
 from thence.log.disk import Disk
@@ -107,28 +106,6 @@ def first_write(folder: Path, vocabulary: Vocabulary | str) -> tuple[Replica, st
     work_s -= all_collected_s
     took = FirstWrite(wall_s, work_s, syncs, syncs_s, calls_s, beside_s, all_collected_s)
     return log, event_id, took
-
-
-@contextmanager
-def full_collections() -> Iterator[list[float]]:
-    """Note what each full garbage collection took this thread, in seconds of the processor."""
-    found: list[float] = []
-    here, begun = threading.get_ident(), 0.0
-
-    def heard(phase: str, facts: dict[str, Any]) -> None:
-        nonlocal begun
-        if facts["generation"] < 2 or threading.get_ident() != here:
-            return
-        if phase == "start":
-            begun = time.thread_time()
-        else:
-            found.append(time.thread_time() - begun)
-
-    gc.callbacks.append(heard)
-    try:
-        yield found
-    finally:
-        gc.callbacks.remove(heard)
 
 
 def sync_s(path: Path) -> float:

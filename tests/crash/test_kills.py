@@ -16,8 +16,9 @@ from tests.crash.campaign import (
     campaign,
 )
 from tests.crash.evidence import events, notices, problems, tail
-from tests.crash.first_writes import faults, first_write, full_collections, timing
+from tests.crash.first_writes import faults, first_write, timing
 from tests.crash.hands import Job
+from tests.ratios import full_collections
 
 import thence
 from thence.core.vocabulary import PLAIN
