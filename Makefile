@@ -3,7 +3,7 @@
 
 VENV := .venv/bin
 PYTEST := $(VENV)/python -m pytest
-WORKERS ?= 3
+WORKERS ?= 2
 ARGS ?=
 
 .DEFAULT_GOAL := help

@@ -14,7 +14,7 @@ from tests.work.steps import interrupted_at, killed_at, lines_of, reached
 from tests.work.test_commits import DAY, TASKS, ticked, with_line
 
 from thence.errors import GitFailed
-from thence.work import halfway, landing
+from thence.work import commits, halfway, landing
 from thence.work.commands.setup_spec import setup_spec
 from thence.work.commits import commit_on
 from thence.work.desk import Desk
@@ -24,7 +24,7 @@ from thence.work.locks import held
 from thence.work.repository import repository
 
 STEPS = lines_of((halfway.note, landing.bring, Landing.land, landing.replace, halfway.forget))
-MOVES = Path(landing.__file__).read_text().splitlines().index("        ref.commit()") + 1
+MOVES = Path(landing.__file__).read_text().splitlines().index("            ref.commit()") + 1
 BOX = "- [ ] T001\n"
 MINE = "A line of the user's\n"
 
@@ -97,6 +97,17 @@ def killed_before_the_branch_moves(top: Path) -> None:
     assert killed_at((landing.__file__, MOVES), partial(tell, top, 1))
     assert content(top, DAY) == b"0\n"
     assert (top / DAY).read_bytes() == b"0\n1\n"
+
+
+def test_index_is_free_again_while_the_note_of_a_commit_is_still_there(top):
+    """What was killed right behind it left the user's git locked out, and nobody knew why."""
+    lines = Path(commits.__file__).read_text().splitlines()
+    forgets = lines.index("        halfway.forget(repo)") + 1
+    assert killed_at((commits.__file__, forgets), partial(tell, top, 1))
+    assert not (top / ".git/index.lock").exists()
+    assert left(top)[3]
+    settled(top)
+    assert left(top) == (f" M {TASKS}\nMM mine", "0\n1\n", "- [x] T001\n" + MINE, False)
 
 
 def test_file_that_the_user_has_changed_since_keeps_it_and_the_rest_is_put_back(top):

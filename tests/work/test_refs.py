@@ -48,6 +48,19 @@ def test_branch_that_stands_elsewhere_or_came_or_went_meanwhile_is_told(tmp_path
     assert (tip(runner), tip(runner, "gone")) == (old, "")
 
 
+def test_commit_that_was_pruned_meanwhile_is_to_be_made_again(tmp_path):
+    runner, old, new = two_commits(tmp_path)
+    tree = git(tmp_path, "rev-parse", f"{new}^{{tree}}").strip()
+    lost = git(tmp_path, "commit-tree", tree, "-m", "Nobody names it").strip()
+    git(tmp_path, "gc", "--quiet", "--prune=now")
+    with (
+        pytest.raises(MovedMeanwhile, match="nonexistent object"),
+        move(runner, "target", "why") as ref,
+    ):
+        ref.prepare(lost, old)
+    assert tip(runner) == old
+
+
 def test_branch_is_made_where_there_was_none(tmp_path):
     runner, _, new = two_commits(tmp_path)
     with move(runner, "made/ö", "why") as ref:
@@ -58,7 +71,7 @@ def test_branch_is_made_where_there_was_none(tmp_path):
 
 def test_name_and_commit_that_git_refuses_are_told_in_its_words(tmp_path):
     runner, old, new = two_commits(tmp_path)
-    for branch, to in (("target/below", new), ("a..b", new), ("target", "1" * 40)):
+    for branch, to in (("target/below", new), ("a..b", new), ("target", "1" * 7)):
         with (
             pytest.raises(GitFailed, match="could not move branch"),
             move(runner, branch, "why") as ref,

@@ -331,13 +331,17 @@ def bring(
         locking(repo.common / COMMITTING, *taken),
         move(Git(path, keeps=(lock,)), branch, reason) as ref,
     ):
-        # from here on other git commands are kept off the index, for some milliseconds
-        for landing in landed:
-            landing.begin()
-        ref.prepare(new, old)
-        for landing in landed:
-            landing.land()
-        ref.commit()
+        try:
+            # from here on other git commands are kept off the index, for some milliseconds
+            for landing in landed:
+                landing.begin()
+            ref.prepare(new, old)
+            for landing in landed:
+                landing.land()
+            ref.commit()
+        finally:  # as long as a note names the locks, should this command be killed
+            for landing in landed:
+                landing.end()
 
 
 def _is_skipped(flags: str) -> bool:

@@ -30,13 +30,17 @@ class Move:
     def prepare(self, new: str, old: str | None) -> None:
         """Locks the branch if it stands at `old` (None: there is no such branch yet).
 
-        Raises MovedMeanwhile if it doesn't, and GitFailed if git refuses otherwise.
+        Raises MovedMeanwhile if it doesn't, or if the commit was pruned meanwhile, and GitFailed
+        if git refuses otherwise.
         """
         update = f"update {HEADS}{self._branch} {new} {old or '0' * len(new)}"
         if self._is_told(f"{update}\nprepare", "prepare: ok"):
             return
         words = self._words()
-        signs = ("but expected", "already exists", "unable to resolve reference", "File exists")
+        signs = (
+            *("but expected", "already exists", "unable to resolve reference", "File exists"),
+            "nonexistent object",
+        )
         if any(sign in words for sign in signs):
             raise MovedMeanwhile(words)
         answer = Answer(1, b"", words)
