@@ -70,12 +70,22 @@ def rotated_name(wall_ns: int, names: list[str]) -> str:
     moment = datetime.fromtimestamp(wall_ns // 1000 / 1_000_000, UTC)
     for name in reversed(names):
         try:
-            behind = datetime.strptime(name, _FORMAT).replace(tzinfo=UTC) + _STEP
+            behind = _moment(name) + _STEP
         except (ValueError, OverflowError):
             continue  # no rotation gave a file this name: there is no such day, or none behind
         moment = max(moment, behind)
         break
     return moment.strftime(_FORMAT)
+
+
+def _moment(name: str) -> datetime:
+    """Reads the time in an older segment's name.
+
+    Not by strptime: a fork while another thread is amid one leaves its lock taken in the child.
+    """
+    _, day, time, _ = re.split(r"[_.]", name)
+    hour, minute, second, microsecond = time.split("-")
+    return datetime.fromisoformat(f"{day}T{hour}:{minute}:{second}.{microsecond}+00:00")
 
 
 def fitting(lines: Sequence[bytes], room_bytes: int) -> int:
