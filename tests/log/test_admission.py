@@ -10,7 +10,8 @@ from thence.core.guard import Unchanged
 from thence.core.position import Position
 from thence.core.vocabulary import PLAIN
 from thence.errors import HeadsMoved, IdReused, InvalidEvent
-from thence.log.admission import Condition
+from thence.log.admission import Condition, verdicts
+from thence.log.disk import OS_DISK
 from thence.replica import Replica
 
 
@@ -55,6 +56,15 @@ def test_guard_of_several_events_lets_in_all_or_none(log):
     assert log.current_size == size
     appended(Unchanged(seen(log), {"WP01"}))
     assert [event.event_type for event in log.read()] == ["claimed", "a", "b", "c"]
+
+
+def test_event_behind_a_guarded_one_in_its_batch_does_not_share_its_fate(log):
+    guard = Unchanged(seen(log), {"WP01"})
+    log.append("claimed", subject="WP01")
+    drafts = [made for name in "abc" for made in log.drafting.made(name, {}, ())]
+    conditions = {1: Condition(guard)}
+    found = verdicts(OS_DISK, log.folder, "", PLAIN, drafts, conditions)
+    assert [type(verdict) for verdict in found] == [type(None), HeadsMoved, type(None)]
 
 
 def test_notices_before_a_guarded_event_wait_for_its_guard(log):

@@ -109,3 +109,10 @@ def test_draft_says_what_was_given_and_version_one(drafting):
 def test_stream_is_kept_beside_subject_and_actor(drafting):
     (made,) = drafting.draft("t", None, (None, None, "run/1"), ())
     assert event_of(stamped(made, 1, 1)).stream == "run/1"
+
+
+def test_causes_in_other_logs_are_written_as_they_are_given(drafting):
+    elsewhere = ("log:01J:01K",)
+    (made,) = drafting.draft("t", None, WORDS, (), external=elsewhere)
+    assert b'"log:01J:01K"' in stamped(made, 1, 1)
+    assert event_of(stamped(made, 1, 1)).external_causes == elsewhere

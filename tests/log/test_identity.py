@@ -5,9 +5,10 @@ import json
 import os
 import shutil
 import subprocess
+from threading import Thread
 
 import pytest
-from tests.log.faults import FailingDisk, ShortDisk
+from tests.log.faults import WAIT_S, FailingDisk, ShortDisk
 from tests.log.processes import started
 
 import thence
@@ -22,7 +23,9 @@ from thence.log.identity import (
     make_info,
     node_id,
     read_info,
+    renew,
 )
+from thence.log.lock import AppendLock
 from thence.replica import Replica
 
 
@@ -260,3 +263,23 @@ print(log.append("t").node_id)
         nodes = {process.communicate()[0] for process in processes}
         assert len(nodes) == 1
         assert [event.seq for event in thence.open(folder).read()] == [1, 2, 3]
+
+
+def test_log_gets_another_node_under_its_append_lock_alone(tmp_path):
+    make_info(OS_DISK, tmp_path, "plain")
+    first = node_id(OS_DISK, tmp_path)
+    renew(OS_DISK, tmp_path, "another was faster")
+    assert known_node_id(OS_DISK, tmp_path) == first
+    held = AppendLock(OS_DISK, tmp_path / ".thence/lock")
+    held.acquire()
+    renewing = Thread(target=renew, args=(OS_DISK, tmp_path, first))
+    renewing.start()
+    renewing.join(0.2)
+    assert renewing.is_alive()
+    assert known_node_id(OS_DISK, tmp_path) == first
+    held.release()
+    renewing.join(WAIT_S)
+    held.close()
+    assert not renewing.is_alive()
+    assert known_node_id(OS_DISK, tmp_path) not in ("", first)
+    assert known_node_ids(OS_DISK, tmp_path) == {first, known_node_id(OS_DISK, tmp_path)}

@@ -15,7 +15,7 @@ from tests.log.processes import ran
 
 import thence
 from thence.core.vocabulary import PLAIN, WORK
-from thence.log.notice import NoticeMaker, guarded, warn
+from thence.log.notice import NoticeMaker, aside, guarded, warn
 
 
 def broken(word, facts):
@@ -96,6 +96,26 @@ def test_record_waits_only_a_second_for_a_lock_that_who_tells_it_holds(monkeypat
         logger.removeHandler(amid)
 
 
+def test_record_is_told_at_once_where_no_thread_can_be_started(monkeypatch):
+    def refuse(*_):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("thence.log.notice.start_new_thread", refuse)
+    found = []
+    aside(lambda word, facts: found.append((word, facts)), "torn", {"n": 1})
+    assert found == [("torn", {"n": 1})]
+
+
+@pytest.mark.parametrize(
+    ("word", "level"), [("rotated", "INFO"), ("resumed", "INFO"), ("torn", "WARNING")]
+)
+def test_record_that_says_nothing_is_wrong_is_no_warning(caplog, word, level):
+    caplog.set_level(logging.INFO, "thence")
+    warn(word, {"n": 1})
+    (record,) = caplog.records
+    assert (record.levelname, record.message) == (level, f"{word}: {{'n': 1}}")
+
+
 def test_record_has_the_context_of_who_tells_it():
     said = ContextVar("said", default="nothing")
     said.set("something")
@@ -111,6 +131,7 @@ import sys {imported and ", " + imported}
 from thence.log.notice import warn
 warn("torn", {{"file": "ä"}})
 warn("rotated", {{"file": "b"}})
+warn("resumed", {{"file": "b"}})
 print("logging" in sys.modules)
 """
     done = ran(code)

@@ -3,9 +3,9 @@
 import pytest
 from tests.events import NODE, OTHER_NODE, drafted, line_of
 
-from thence.core.codec import LINE_BYTES_MAX, numbers
+from thence.core.codec import LINE_BYTES_MAX, Draft, numbers
 from thence.log.disk import OS_DISK, Disk
-from thence.log.numbering import CLOCK_AHEAD_MAX, Numbering
+from thence.log.numbering import CLOCK_AHEAD_MAX, Numbering, relayed
 
 OLDEST = "events_2026-01-01_00-00-00-000000.jsonl"
 OLDER = "events_2026-01-02_00-00-00-000000.jsonl"
@@ -197,3 +197,29 @@ def test_nothing_older_is_nothing(tmp_path):
     numbering = begun(tmp_path)
     numbering.read_older(is_known=False)
     assert next_of(numbering) == [(NODE, 1, 1)]
+
+
+def test_lines_that_are_relayed_keep_their_numbers_and_give_the_clock_alone(tmp_path):
+    numbering = begun(tmp_path)
+    numbering.relay()
+    theirs = line_of(node_id=OTHER_NODE, seq=70, lamport_clock=40)
+    made = [drafted("01a", "noted", {}), relayed(theirs), drafted("01b", "noted", {})]
+    own, passed, later = numbering.stamp(made)
+    assert passed == theirs
+    assert [numbers(line) for line in (own, later)] == [(NODE, 1, 1), (NODE, 2, 41)]
+    numbering.count(1)  # the rest could not be written
+    assert next_of(numbering) == [(NODE, 2, 2)]
+    numbering.stamp(made)
+    numbering.count(3)
+    assert numbering.seq == 3
+    assert next_of(numbering) == [(NODE, 4, 42)]
+
+
+def test_line_that_is_relayed_without_numbers_counts_for_none(tmp_path):
+    numbering = begun(tmp_path)
+    numbering.relay()
+    foreign = relayed(b"{}\n")
+    assert foreign == Draft("", b"", b"{}\n")
+    assert numbering.stamp([foreign, foreign]) == [b"{}\n"] * 2
+    numbering.count(2)
+    assert next_of(numbering) == [(NODE, 1, 2)]
