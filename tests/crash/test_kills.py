@@ -47,6 +47,32 @@ def test_no_kill_loses_what_was_acknowledged(tmp_path, vocabulary, processes):
     assert not slow, "\n".join(slow)
 
 
+class TornInSmallSegments(Campaign):
+    """Most die amid a write, so that the next has a torn tail to tell of before its own batch.
+
+    The notice may fill the segment. One of four such rounds of 40 kills told more to be lost than
+    was, before the batch was looked for behind it.
+    """
+
+    def life(self, kinds):
+        life = super().life(kinds)
+        dies_at = self.chance.randrange(3, 16)
+        return life._replace(
+            line_bytes_max=400, file_bytes_max=1_500, dies_at=dies_at, dies_writing=True
+        )
+
+
+@pytest.mark.promise("W9")
+def test_what_is_lost_beside_torn_tails_in_small_segments_is_told_exactly(tmp_path):
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    running = TornInSmallSegments(tmp_path, "plain", random.Random(seed))
+    rounds = (running.kill(4, kinds=("count", "count", "append")) for _ in range(10))
+    assert not next(filter(None, rounds), None)
+    assert running.seen["torn"] > 2
+    assert running.seen["queued events lost"] > 10
+
+
 def test_harness_notices_a_writer_that_acknowledges_too_early(tmp_path):
     seed = random.randrange(2**32)
     print(f"seed {seed}")

@@ -8,6 +8,7 @@ from tests.log.test_state import page_of
 
 from thence.core.ids import id_source
 from thence.core.vocabulary import PLAIN
+from thence.log import unclean
 from thence.log.disk import OS_DISK, Disk
 from thence.log.identity import Identity, Own
 from thence.log.state import file_word
@@ -272,20 +273,49 @@ def test_batch_is_looked_for_in_no_segment_older_than_both_last_syncs(folder, sy
 
 @pytest.mark.parametrize("is_written", [True, False])
 @pytest.mark.parametrize("name", [OLDEST, NEWER, "events.jsonl"])
-def test_batch_is_looked_for_in_its_file_alone(folder, name, is_written):
+def test_batch_is_looked_for_in_its_file(folder, name, is_written):
     for seq, each in enumerate((OLDEST, OLDER, NEWER, "events.jsonl"), 1):
         written(folder, own(seq), name=each)
     new_id = id_source(1_700_000_000_000_000_000, lambda: 0, 0xBEEF)
     batch = [new_id(), new_id()]
     lines = [line_of(event_id=event_id) for event_id in batch]
-    path = written(folder, own(9), *lines[:is_written], line_of(), name=name)
+    other = id_source(1_700_000_000_000_000_000, lambda: 0, 0xCAFE)
+    behind = line_of(event_id=other())
+    path = written(folder, own(9), *lines[:is_written], behind, name=name)
     disk = OpenedDisk()
     page, dead = dead_slot(folder, batch, 2, len(own(9)), within=path)
     assert _counts(disk, folder, dead, True) == (Counter({dead[0]: 1} if is_written else {}), [])
     assert disk.opened[0] == name
-    assert len(disk.opened) == 1 + is_written  # to count it
+    # once more to count it; or with the next, lest notices had filled it
+    again = 1 if is_written else 2 * (name != "events.jsonl")
+    assert len(disk.opened) == 1 + again
     found = findings(OS_DISK, folder, page, SELF, PLAIN, 9, dead)
     assert [facts["count"] for kind, facts in found if kind == "gap"] == [2 - is_written]
+
+
+@pytest.mark.parametrize(("is_own", "lost"), [(True, 2), (False, 4)])
+def test_batch_is_found_behind_own_notices_that_filled_the_segment(folder, is_own, lost):
+    new_id = id_source(1_700_000_000_000_000_000, lambda: 0, 0xBEEF)
+    another = new_id if is_own else id_source(1_700_000_000_000_000_000, lambda: 0, 0xCAFE)
+    batch = [new_id() for _ in range(4)]
+    path = written(folder, own(1), line_of(event_id=another()), name=OLDER)
+    written(folder, line_of(event_id=another()), name=NEWER)
+    written(folder, *(line_of(event_id=event_id) for event_id in batch[:2]), own(2))
+    page, dead = dead_slot(folder, batch, 4, len(own(1)), within=path)
+    found = findings(OS_DISK, folder, page, SELF, PLAIN, 9, dead)
+    assert [facts["count"] for kind, facts in found if kind == "gap"] == [lost]
+
+
+@pytest.mark.parametrize(("notices", "lost"), [(2, []), (3, [1])])
+def test_batch_is_looked_for_behind_so_many_notices_and_no_more(folder, monkeypatch, notices, lost):
+    monkeypatch.setattr(unclean, "_SEARCH_LINES", 3)
+    new_id = id_source(1_700_000_000_000_000_000, lambda: 0, 0xBEEF)
+    lines = [line_of(event_id=new_id()) for _ in range(notices)]
+    path = written(folder, own(1), *lines, name=OLDER)
+    written(folder, line_of(event_id=(last := new_id())))
+    page, dead = dead_slot(folder, [last], 1, len(own(1)), within=path)
+    found = findings(OS_DISK, folder, page, SELF, PLAIN, 9, dead)
+    assert [facts["count"] for kind, facts in found if kind == "gap"] == lost
 
 
 def test_batch_whose_file_is_gone_is_looked_for_elsewhere(folder):

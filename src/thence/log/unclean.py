@@ -276,6 +276,9 @@ def _counts(
         for name, slot in [*wanted.items()]:
             unmet[name].discard(word)
             is_met = is_in_its_file and slot in here
+            if is_met and newer:
+                behind = _behind(disk, [Stretch(path, slot.batch_offset), *newer], slot)
+                counts[slot] += _counted(disk, behind, slot.target - slot.committed)
             if is_met or (slot.synced and not unmet[name]):
                 del wanted[name]
                 left += [] if is_met else [slot]
@@ -300,6 +303,25 @@ def _windows(disk: Disk, path: Path, offsets: list[int]) -> Iterator[tuple[int, 
             yield offset, event_id_of(data, start, end)
         else:
             return
+
+
+def _behind(disk: Disk, stretches: list[Stretch], slot: Slot) -> list[Stretch]:
+    """Returns where a batch stands of which notices filled the segment; nothing if it does not.
+
+    They were written with it, so all lines before it are of its process.
+    """
+    left = _SEARCH_LINES
+    noise = b""
+    for at, (path, start) in enumerate(stretches, 1):
+        for offset, line in lines_from(disk, path, start):
+            event_id = event_id_of(line)
+            noise = noise or event_id[-_NOISE_BYTES:]
+            if not left or event_id[-_NOISE_BYTES:] != noise:
+                return []
+            if fingerprint(event_id) == slot.batch_name:
+                return [Stretch(path, offset), *stretches[at:]]
+            left -= 1
+    return []
 
 
 def _counted(disk: Disk, stretches: list[Stretch], count_max: int) -> int:
