@@ -6,7 +6,6 @@ and turns, beside a limit and an offset.
 
 from collections.abc import Iterable, Mapping
 from datetime import date
-from functools import cached_property
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -50,9 +49,16 @@ class EventFilter(msgspec.Struct, kw_only=True, frozen=True, dict=True):
         _check_within("offset", self.offset, 0, OFFSET_MAX)
         _ = self.filter  # refuses what can't be read
 
-    @cached_property
+    @property
     def filter(self) -> Filter:
         """The same question without its page, in the words of all hosts."""
+        # no cached_property: a fork amid one leaves its lock taken in the child
+        known: Filter | None = self.__dict__.get("filter")
+        if known is None:
+            known = self.__dict__["filter"] = self._asked()
+        return known
+
+    def _asked(self) -> Filter:
         return Filter(
             types=names("event_types", self.event_types),
             actors=names("agent_ids", self.agent_ids),
