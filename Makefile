@@ -3,7 +3,8 @@
 
 VENV := .venv/bin
 PYTEST := $(VENV)/python -m pytest
-WORKERS ?= 2
+# one more than the processors: a third of a test is waiting for processes and the disk
+WORKERS ?= 3
 ARGS ?=
 
 .DEFAULT_GOAL := help

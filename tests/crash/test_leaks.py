@@ -40,20 +40,24 @@ def test_watch_notices_what_is_left_open():
         os.close(descriptor)
     assert [problem.split()[0] for problem in found] == ["descriptors", "threads"]
     assert grown(Held(3, 1, 10**6, 1), Held(3, 1, 10**7, 1))
-    assert not grown(Held(3, 1, 10**7, 1), Held(2, 1, 10**6, 1))
+    assert grown(Held(3, 1, 10**6, 1), Held(3, 1, 10**6, 2_000))
+    assert not grown(Held(3, 1, 10**7, 2_000), Held(2, 1, 10**6, 1))
 
 
 def test_watch_notices_memory_that_is_kept_and_only_that():
     first = held()
-    kept = [bytes(1_000) for _ in range(4_000)]
-    assert [problem.split()[0] for problem in grown(first, held())] == ["memory"]
-    # what was given back but lies below the last piece, which the C library would keep
-    between = [bytes(1_000) for _ in range(4_000)]
-    last = kept.pop()
+    kept = [bytes(1_000) for _ in range(8_000)]  # more than 512, so that the C library keeps it
+    found = grown(first, held())
+    assert [problem.split()[0] for problem in found] == ["memory", "blocks"]
+    between = [bytes(1_000) for _ in range(8_000)]
+    last = kept.pop()  # it holds up what was given back below, which the C library would keep
     kept.clear()
     between.clear()
     assert len(last) == 1_000
     assert not grown(first, held())
+    few = [object() for _ in range(2_000)]
+    assert [problem.split()[0] for problem in grown(first, held())] == ["blocks"]
+    assert len(few) == 2_000
 
 
 def test_watch_notices_a_log_that_is_never_closed(monkeypatch):
