@@ -3,7 +3,7 @@
 
 VENV := .venv/bin
 PYTEST := $(VENV)/python -m pytest
-# one more than the processors: a third of a test is waiting for processes and the disk
+# many a test waits for processes and the disk, so that three keep two processors busy
 WORKERS ?= 3
 ARGS ?=
 

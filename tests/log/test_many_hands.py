@@ -162,18 +162,14 @@ with opened() as log:
 
 
 @pytest.mark.promise("P1")
-def test_children_forked_while_a_thread_imports_are_not_bound(tmp_path):
-    ran(FORKING + IMPORTING, tmp_path, 2 * WAIT_S)
+@pytest.mark.parametrize(
+    ("amid", "parents"), [(IMPORTING, 1), (PARSING, 2)], ids=["an import", "parsing a date"]
+)
+def test_children_forked_while_a_thread_is_amid_it_are_not_bound(tmp_path, amid, parents):
+    ran(FORKING + amid, tmp_path, 2 * WAIT_S)
     with thence.open(tmp_path) as log:
-        assert Counter(event.event_type for event in log.read()) == {"child": 10, "parent": 1}
-        assert log.verify().findings == ()
-
-
-@pytest.mark.promise("P1")
-def test_children_forked_while_a_thread_parses_a_date_are_not_bound(tmp_path):
-    ran(FORKING + PARSING, tmp_path, 2 * WAIT_S)
-    with thence.open(tmp_path) as log:
-        assert Counter(event.event_type for event in log.read()) == {"child": 10, "parent": 2}
+        told = Counter(event.event_type for event in log.read())
+        assert told == {"child": 10, "parent": parents}
         assert log.verify().findings == ()
 
 
