@@ -54,7 +54,7 @@ def cost(folder: Path) -> Cost:
         after, seconds = _ticks(process.pid), time.monotonic() - begun_s
         peak_mb = _peak_mb(process.pid)
     finally:
-        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)  # SIGINT is ignored where a shell began us by "&"
         process.wait(_WAIT_S)
     share = 100 / os.sysconf("SC_CLK_TCK") / seconds
     own, children = ((b - a) * share for a, b in zip(before, after, strict=True))
