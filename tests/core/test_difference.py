@@ -163,6 +163,17 @@ def test_different_events_before_a_divergence_make_it_no_later():
     assert (first.a, first.b) == (a[1], b[2])
 
 
+def test_what_follows_from_a_difference_by_way_of_what_is_the_same_is_no_divergence():
+    between, after, *others = (f"1.{name}.-.0" for name in "abcdef")
+    same = [Told("p", 0, step=step) for step in others]
+    a = log_of([Told("p", 0, step=between), Told("p", 0, (0,), step=after), *same])
+    more = [Told("q", 9), Told("p", 0, (4,), step=between), Told("p", 9, (5,), step=after)]
+    b = log_of([*same, *more])
+    first = difference(a, b).first
+    assert (first.a, first.b) == (None, b[4])  # in A the change comes earlier
+    assert first.follow_b == 2
+
+
 def test_event_on_the_other_side_is_that_of_equal_type_subject_and_causes_first_of_its_actor():
     a = log_of([Told("p", 0), Told("q", 0, (0,), "s", "ada")])
     others = [Told("q", 1, (), "s"), Told("q", 1, (0,)), Told("q", 1, (0,), "s", "ben")]

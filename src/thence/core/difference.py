@@ -120,21 +120,21 @@ class _Half(NamedTuple):
     """One log with what the comparison found.
 
     `partners` are places in the other log; `alone` are the places of events without one,
-    `differing` of all events that differ, `led_to` of those that something different led to.
+    `differing` of all events that differ; `led_to` tells which something different led to.
     """
 
     side: Side
     partners: Sequence[int]
     alone: Sequence[int]
     differing: set[int]
-    led_to: set[int]
+    led_to: "_LedTo"
 
     @staticmethod
     def of(laid: Side, partners: Sequence[int], changed: Iterable[int]) -> "_Half":
         """Marks what differs, and what follows from it."""
         alone = [place for place, partner in enumerate(partners) if partner == ALONE]
         differing = {*alone, *changed}
-        return _Half(laid, partners, alone, differing, _effects(differing, laid))
+        return _Half(laid, partners, alone, differing, _LedTo(differing, laid))
 
     def begins(self, other: "_Half") -> tuple[int, int] | None:
         """Returns the earliest place that nothing different led to, and the same before it."""
@@ -142,6 +142,28 @@ class _Half(NamedTuple):
             if place not in self.led_to and self.partners[place] not in other.led_to:
                 return place - before, place
         return None
+
+
+class _LedTo:
+    """Which places something different led to; it looks no further than it is asked for."""
+
+    def __init__(self, differing: set[int], laid: Side) -> None:
+        self._causes = laid.causes
+        self._ahead = iter(laid.order)
+        self._is_known = bytearray(len(laid.said))
+        self._reached = set(differing)
+        self._found: set[int] = set()
+
+    def __contains__(self, place: int) -> bool:
+        if place == ALONE:
+            return False
+        while not self._is_known[place]:
+            at = next(self._ahead)
+            self._is_known[at] = True
+            if not self._reached.isdisjoint(self._causes[at]):
+                self._reached.add(at)
+                self._found.add(at)
+        return place in self._found
 
 
 def _first(a: _Half, b: _Half) -> Divergence | None:
@@ -189,8 +211,8 @@ def _divergence(x: int | None, y: int | None, a: _Half, b: _Half) -> Divergence:
         differs=differs,
         causes_a=() if x is None else _causes(x, y, a, b),
         causes_b=() if y is None else _causes(y, x, b, a),
-        follow_a=0 if x is None else len(_effects({x}, a.side) - {x}),
-        follow_b=0 if y is None else len(_effects({y}, b.side) - {y}),
+        follow_a=0 if x is None else _followers(x, a.side),
+        follow_b=0 if y is None else _followers(y, b.side),
     )
 
 
@@ -211,16 +233,14 @@ def _causes(place: int, across: int | None, mine: _Half, other: _Half) -> tuple[
     return tuple(found)
 
 
-def _effects(places: set[int], of: Side) -> set[int]:
-    """Returns the places of all effects of events, near and far."""
-    found: set[int] = set()
-    reached = set(places)
+def _followers(place: int, of: Side) -> int:
+    """Counts the effects of an event, near and far."""
+    reached = {place}
     causes = of.causes
-    for place in of.order if places else ():
-        if not reached.isdisjoint(causes[place]):
-            reached.add(place)
-            found.add(place)
-    return found
+    for at in of.order:
+        if not reached.isdisjoint(causes[at]):
+            reached.add(at)
+    return len(reached) - 1
 
 
 def _divergence_json(found: Divergence) -> dict[str, object]:
