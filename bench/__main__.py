@@ -285,7 +285,8 @@ def orchestrating_rows(place: Path) -> None:
 def part_rows(place: Path) -> None:
     """What explains a target that is missed."""
     print("\nwhere the time goes, in µs")
-    for name, found in {**parts.append_rows(place), **parts.event_rows(place)}.items():
+    rows = (parts.append_rows, parts.event_rows, parts.task_rows)
+    for name, found in [row for made in rows for row in made(place).items()]:
         print(f"    {name:<54} {found:>8.2f}")
     print(
         f"    {'two threads wake each other, there and back':<54} {handovers.handover_us():>8.2f}"

@@ -187,11 +187,11 @@ class Replica:
         Tasks that append at the same time share a sync. One that is cancelled leaves its
         event queued, to be written all the same.
         """
-        from asyncio import get_running_loop
+        import asyncio
 
         words = (subject, actor, stream)
         drafts = self._draft(event_type, payload, words, caused_by, event_id)
-        future = get_running_loop().create_future()
+        future = asyncio.get_running_loop().create_future()
         waiting = Waiting(drafts, Condition.of(guard, event_id), future)
         self.committer.join(waiting)
         try:

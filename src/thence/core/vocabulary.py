@@ -59,7 +59,7 @@ class Vocabulary(msgspec.Struct, frozen=True):
         """Returns the members of an event, without gaps; raises InvalidEvent that names one."""
         members: dict[str, Any] = {}
         if payload:
-            if not isinstance(payload, Mapping):
+            if type(payload) is not dict and not isinstance(payload, Mapping):
                 raise _unfit("payload", f"a {type(payload).__name__} maps no names to values")
             members[self.payload_key] = payload
         if stream is not None:

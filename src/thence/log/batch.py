@@ -1,7 +1,7 @@
 """What lies in the queue of a log, and how the outcome of a write is handed out to it."""
 
-from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections import defaultdict, deque
+from collections.abc import Iterable, Sequence
 from copy import copy
 from itertools import islice, pairwise
 from pathlib import Path
@@ -15,12 +15,13 @@ from thence.log.gate import Gate
 from thence.log.writer import Notice
 
 if TYPE_CHECKING:
-    from asyncio import Future
+    from asyncio import AbstractEventLoop, Future
 
 Outcome = bytes | ThenceError
 BATCH_EVENTS_MAX = 8_192
 BATCH_BYTES_MAX = 8 * 1024 * 1024
 _TAKE_EVENTS = 512
+_GATE_OF_NOBODY = Gate()  # a task waits for its future
 
 
 class Waiting:
@@ -55,7 +56,7 @@ class Waiting:
         self.future = future
         self.tail = drafts[0].tail if len(drafts) == 1 else b"".join([d.tail for d in drafts])
         self.thread = get_ident()
-        self.gate = Gate()
+        self.gate = Gate() if future is None else _GATE_OF_NOBODY
         self.is_open = False
         self.is_gone = True  # until it waits: an exception may come in between
         self.following: Waiting | None = None
@@ -207,14 +208,13 @@ def answer(items: Sequence[Item], outcomes: Iterable[Outcome], error: ThenceErro
 
 def _resolve_all(tasks: Sequence[Waiting]) -> None:
     """Ends the waits of tasks with one call into each of their loops."""
-    by_loop: dict[object, tuple[Callable[..., object], list[Future[None]]]] = {}
+    by_loop: defaultdict[AbstractEventLoop, list[Future[None]]] = defaultdict(list)
     for item in tasks:
         assert item.future is not None
-        loop = item.future.get_loop()
-        by_loop.setdefault(loop, (loop.call_soon_threadsafe, []))[1].append(item.future)
-    for call, futures in by_loop.values():
+        by_loop[item.future.get_loop()].append(item.future)
+    for loop, futures in by_loop.items():
         try:
-            call(_resolve, futures)
+            loop.call_soon_threadsafe(_resolve, futures)
         except RuntimeError:  # the loop was closed: nobody waits there any more
             continue
 
