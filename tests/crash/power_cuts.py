@@ -1,9 +1,11 @@
 """Power cuts by the million: after each one the log is opened again and judged.
 
 `python -m tests.crash.power_cuts STATES [SEED [WORKERS]]` goes on until so many states were
-judged, in parts of 50,000, as many parts at once as there are workers.
+judged, in parts of 50,000, as many parts at once as there are workers: one a processor, unless
+it is told.
 """
 
+import os
 import random
 import sys
 from collections import Counter
@@ -297,4 +299,5 @@ if __name__ == "__main__":
     wanted = int(sys.argv[1])
     chosen = int(sys.argv[2]) if len(sys.argv) > 2 else random.randrange(2**32)
     print(f"seed {chosen}", flush=True)
-    sys.exit(soak(wanted, chosen, int(sys.argv[3]) if len(sys.argv) > 3 else 1))
+    at_once = int(sys.argv[3]) if len(sys.argv) > 3 else os.cpu_count() or 1
+    sys.exit(soak(wanted, chosen, at_once))
