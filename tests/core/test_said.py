@@ -28,7 +28,7 @@ def foreign(payload, **members):
 
 
 def is_same(a, b):
-    return said.is_same(said.said(a), said.said(b))
+    return said.are_same([said.said(a)], [said.said(b)]) == [True]
 
 
 def contrast(a, b):

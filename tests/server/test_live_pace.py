@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from bench.listening import listening, writing
-from bench.serving import p
+from bench.load import p
 from tests.server.runs import make_large, make_run
 from tests.server.serving import serving
 

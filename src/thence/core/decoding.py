@@ -5,7 +5,6 @@ the lines, None is returned, and they are to be parsed one by one.
 """
 
 from collections.abc import Callable, Sequence
-from itertools import repeat
 from typing import Protocol, TypeVar
 
 from thence.core.clock import CLOCK_MAX
@@ -28,10 +27,13 @@ class Numbered(Protocol):
 
 
 T = TypeVar("T", bound=Numbered)
+_AS_ONE_BRACKET = bytes.maketrans(b"{", b"[")
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[{\n"))
+_DEEP = b"[" * LINE_DEPTH_MAX
 
 
 def taken(data: bytes, lines: Sequence[bytes], decode: Callable[[bytes], T]) -> list[T] | None:
-    """Decodes lines whose checksums fit; `data` is all of them, whatever stands between.
+    """Decodes lines whose checksums fit; `data` is all of them, a newline between each two.
 
     Returns None if any is no event, or has a member of a wrong type among those decoded.
     """
@@ -41,7 +43,7 @@ def taken(data: bytes, lines: Sequence[bytes], decode: Callable[[bytes], T]) -> 
         found = list(map(decode, lines))
     except (ValueError, RecursionError):
         return None
-    if _may_be_deep(lines) and any(map(is_too_deep, lines)):
+    if _may_be_deep(data, lines) and any(map(is_too_deep, lines)):
         return None
     clocks = [each.lamport_clock for each in found]
     if min([each.seq for each in found]) < 1 or min(clocks) < 1 or max(clocks) > CLOCK_MAX:
@@ -49,9 +51,8 @@ def taken(data: bytes, lines: Sequence[bytes], decode: Callable[[bytes], T]) -> 
     return found
 
 
-def _may_be_deep(lines: Sequence[bytes]) -> bool:
+def _may_be_deep(data: bytes, lines: Sequence[bytes]) -> bool:
     """Tells quickly that no line is nested too deep; True when unsure."""
     if max(map(len, lines)) < DEEP_BYTES_MIN:
         return False
-    opened = (max(map(bytes.count, lines, repeat(bracket))) for bracket in (b"[", b"{"))
-    return sum(opened) >= LINE_DEPTH_MAX
+    return _DEEP in data.translate(_AS_ONE_BRACKET, _NO_BRACKETS)

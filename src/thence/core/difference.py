@@ -13,7 +13,7 @@ import msgspec
 
 from thence.core.alignment import ALONE, aligned
 from thence.core.event import Event
-from thence.core.said import Differing, contrast, is_same
+from thence.core.said import Differing, are_same, contrast
 from thence.core.side import Side
 
 # of each kind of difference the JSON holds so many, the earliest
@@ -79,8 +79,8 @@ def difference(a: Side, b: Side) -> Difference:
     pairs = [(x, y) for x, y in enumerate(of_a) if y != ALONE]
     for x, y in pairs:
         of_b[y] = x
-    said_a, said_b = a.said, b.said
-    changed = [(x, y) for x, y in pairs if not is_same(said_a[x], said_b[y])]
+    same = are_same([a.said[x] for x, _ in pairs], [b.said[y] for _, y in pairs])
+    changed = [pair for pair, is_same in zip(pairs, same, strict=True) if not is_same]
     one = _Half.of(a, of_a, [x for x, _ in changed])
     two = _Half.of(b, of_b, [y for _, y in changed])
     return Difference(a, b, pairs, changed, one.alone, two.alone, _first(one, two))

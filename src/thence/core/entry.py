@@ -100,7 +100,7 @@ def entries(lines: Sequence[bytes], vocabulary: Vocabulary) -> Sequence[Entry] |
     """
     if _READABLE.get(vocabulary.name) is not vocabulary:
         return None
-    return taken(b"".join(lines), lines, _DECODE[vocabulary.name])
+    return taken(b"\n".join(lines), lines, _DECODE[vocabulary.name])
 
 
 def entry_of(event: Event) -> Entry:

@@ -5,8 +5,8 @@ nobody here knows are left out; so are latency and cost in the details of a simu
 values are the same when they are after sorting the keys of their maps: 1 is not 1.0.
 """
 
-from collections.abc import Iterator
-from operator import attrgetter
+from collections.abc import Iterator, Sequence
+from operator import attrgetter, eq
 from typing import Any
 
 import msgspec
@@ -105,9 +105,13 @@ def canonical(body: msgspec.Raw, name: str) -> bytes:
         return bytes(body)
 
 
-def is_same(a: Said, b: Said) -> bool:
-    """Tells whether two events say the same."""
-    return members(a) == members(b) and has_same_bodies(a, b)
+def are_same(a: Sequence[Said], b: Sequence[Said]) -> list[bool]:
+    """Tells of each event of A and the one beside it in B whether they say the same."""
+    have_same_members = map(eq, map(members, a), map(members, b))
+    return [
+        has_same_members and has_same_bodies(x, y)
+        for has_same_members, x, y in zip(have_same_members, a, b, strict=True)
+    ]
 
 
 def has_same_bodies(a: Said, b: Said) -> bool:

@@ -76,12 +76,15 @@ def _notices(
     """Returns the ids of the notices among events, with the causes that each names."""
     if not isinstance(words, Vocabulary):
         return {}
+    types = {each.event_type for each in told}
     kind = words.notice_type
+    kinds = {name for name in types if (name == kind if kind else name.startswith("log."))}
+    if not kinds:
+        return {}
     return {
         each.event_id: each.caused_by
         for place, each in enumerate(told)
-        if (each.event_type == kind if kind else each.event_type.startswith("log."))
-        and words.notice_kind(event_at(place)) is not None
+        if each.event_type in kinds and words.notice_kind(event_at(place)) is not None
     }
 
 
