@@ -221,10 +221,15 @@ def differing_rows(place: Path) -> None:
     """Two runs of 100,000 events compared, the whole command."""
     with tempfile.TemporaryDirectory(dir=place) as folder:
         figures = differing.figures(Path(folder))
+        parts_ms = differing.parts_ms(Path(folder))
     found = max(each.wall_s for each in figures.values())
     row("thence diff of two runs of 100,000 events", f"{found:.2f} s", "2 s", found <= 2)
     for name, each in figures.items():
         print(f"    {name:<38} {each.wall_s:>6.2f} s, {each.processor_s:.2f} s of the processor")
+    print("    of the plain logs that part in the middle take, in ms of the processor:")
+    for name, ms in parts_ms.items():
+        print(f"    {name:<50} {ms:>6.0f}")
+    print(f"    {'all of these':<50} {sum(parts_ms.values()):>6.0f}")
 
 
 def asking_rows(place: Path) -> None:
@@ -244,6 +249,9 @@ def asking_rows(place: Path) -> None:
         seconds, again_ms = asking.where(index)
         print(f"    first page of what `where` asks of 142,857 events: {seconds:.2f} s")
         print(f"    another page of it: {again_ms:.2f} ms")
+        print("    of a cone of 10,000 take, in ms:")
+        for name, ms in asking.cone_parts_ms(index).items():
+            print(f"    {name:<50} {ms:.2f}")
         print("    of the processor take, in ms:")
         for name, ms in {**asking.totals(index), **asking.everything(index)}.items():
             print(f"    {name:<50} {ms:.2f}")

@@ -1,19 +1,22 @@
 """How long single questions to an index of 1,000,000 events take."""
 
 import random
+import sqlite3
 import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from bench.indexing import Growing
 from thence.core.filter import Filter
 from thence.core.vocabulary import PLAIN
+from thence.index import links
 from thence.index.causality import causal_cut, common_causes, concurrent, cone, cone_lines
 from thence.index.database import Index
-from thence.index.lookup import get
+from thence.index.lookup import events_at, get, lines_at, place_of
 from thence.index.query import count, page
 from thence.log.disk import OS_DISK
 
@@ -142,6 +145,34 @@ def cones(index: Index) -> dict[str, Question]:
         return cone(index, chance.choice(middle), "upstream", limit=CONE_EVENTS)
 
     return {"as stored lines": lines, "as events": events}
+
+
+def cone_parts_ms(index: Index) -> dict[str, float]:
+    """Returns where the time of cones of 10,000 goes, in ms, medians."""
+    middle = _column(index, "event_id")
+    chance = random.Random(SEED)
+    rounds = []
+    for _ in range(ASKED // 4):
+        event_id = chance.choice(middle[len(middle) // 4 : -len(middle) // 4])
+        rounds.append(index.answer(partial(_cone_parts, index, event_id)))
+    return {name: statistics.median(each[name] for each in rounds) * 1e3 for name in rounds[0]}
+
+
+def _cone_parts(index: Index, event_id: str, connection: sqlite3.Connection) -> dict[str, float]:
+    """Takes the steps of one cone; in s."""
+    start = time.perf_counter()
+    place = place_of(index, connection, event_id)
+    distances, _ = links.cone(connection, place, "upstream", None, CONE_EVENTS)
+    walked = time.perf_counter()
+    lines_at(index, connection, distances)
+    found = time.perf_counter()
+    events_at(index, connection, distances)
+    decoded = time.perf_counter()
+    return {
+        "the walk": walked - start,
+        "lines found, read and checked": found - walked,
+        "made Event objects beside that": decoded - found - (found - walked),
+    }
 
 
 def totals(index: Index) -> dict[str, float]:

@@ -1,20 +1,29 @@
-"""How long `thence diff` of two runs of 100,000 events takes, the whole command."""
+"""How long `thence diff` of two runs of 100,000 events takes, the whole command, and its parts."""
 
+import gc
 import random
 import resource
 import statistics
 import subprocess
 import time
+from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 from bench.coldstart import PROGRAM
-from thence.core.codec import Members, draft, stamper
+from thence.core.alignment import aligned
+from thence.core.codec import Members, draft, have_valid_crcs, stamper
+from thence.core.decoding import taken
+from thence.core.difference import difference
 from thence.core.ids import id_source
+from thence.core.said import are_same, decode_said
+from thence.core.side import Side, is_in_order, laid_out
 from thence.core.vocabulary import PLAIN, SIM, Vocabulary
 from thence.log.disk import OS_DISK
+from thence.log.intact import intact_side
 from thence.log.opening import prepare
+from thence.log.reader import blocks
 from thence.log.segment import current_path
 
 EVENTS = 100_000
@@ -23,6 +32,11 @@ _WHEN = "2026-11-20T07:13:00.123456Z"
 _CAUSES_MAX = 4
 _REACH = 400
 _DIFFER = 3  # the exit code of two logs that differ
+_CASES = {
+    "the same": range(0),
+    "from the middle on": range(EVENTS // 2, EVENTS // 2 + 1),
+    "in every event": range(EVENTS),
+}
 
 
 def written(folder: Path, words: Vocabulary, run: int, altered: range) -> None:
@@ -57,17 +71,12 @@ class Took(NamedTuple):
 
 def figures(place: Path) -> Mapping[str, Took]:
     """Returns the medians of each comparison, each round all in turn."""
-    cases = {
-        "the same": range(0),
-        "from the middle on": range(EVENTS // 2, EVENTS // 2 + 1),
-        "in every event": range(EVENTS),
-    }
     kinds = {"simulation": SIM, "plain log": PLAIN}
     for kind, words in kinds.items():
         written(place / kind / "a", words, 1, range(0))
-        for case, altered in cases.items():
+        for case, altered in _CASES.items():
             written(place / kind / case, words, 2, altered)
-    names = [(kind, case) for kind in kinds for case in cases]
+    names = [(kind, case) for kind in kinds for case in _CASES]
     found: dict[str, list[Took]] = {f"{kind}, {case}": [] for kind, case in names}
     for _ in range(ROUNDS):
         for kind, case in names:
@@ -88,3 +97,69 @@ def _took(folder: Path, case: str, expected: int) -> Took:
         raise SystemExit(f"thence diff ended with {ended.returncode}")
     used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return Took(wall_s, used)
+
+
+def parts_ms(place: Path) -> dict[str, float]:
+    """Returns where the time of a comparison goes: of the processor, in ms, medians.
+
+    That is of the plain logs that `figures` wrote, which part in the middle.
+    """
+    logs = [place / "plain log" / name for name in ("a", "from the middle on")]
+    rounds = [_parts(*logs) for _ in range(ROUNDS)]
+    return {name: statistics.median(each[name] for each in rounds) * 1e3 for name in rounds[0]}
+
+
+def _parts(a: Path, b: Path) -> dict[str, float]:
+    """Takes the steps of one comparison; in s."""
+    seconds: defaultdict[str, float] = defaultdict(float)
+    gc.collect()
+    gc.disable()  # as the command does
+    try:
+        one, other = _laid_out(a, seconds), _laid_out(b, seconds)
+        start = time.process_time()
+        of_a = aligned(one, other)
+        seconds["finding pairs"] = time.process_time() - start
+        pairs = [(x, y) for x, y in enumerate(of_a) if y >= 0]
+        start = time.process_time()
+        are_same([one.said[x] for x, _ in pairs], [other.said[y] for _, y in pairs])
+        seconds["comparing pairs"] = time.process_time() - start
+        start = time.process_time()
+        difference(one, other)
+        whole = time.process_time() - start
+    finally:
+        gc.enable()
+    known = seconds["finding pairs"] + seconds["comparing pairs"]
+    return {**seconds, "the first divergence, what follows": whole - known}
+
+
+def _laid_out(folder: Path, seconds: defaultdict[str, float]) -> Side:
+    """Reads one log step by step, as `log.intact` does."""
+    told = []
+    before = time.process_time()
+
+    def note(name: str) -> None:
+        nonlocal before
+        now = time.process_time()
+        seconds[name] += now - before
+        before = now
+
+    for block in blocks(OS_DISK, folder):
+        lines = block.data.split(b"\n")
+        note("reading, splitting")
+        assert have_valid_crcs(lines)
+        note("checksums")
+        found = taken(block.data, lines, decode_said)
+        assert found is not None
+        told += found
+        note("decoding")
+    assert is_in_order(told)
+    note("order")
+    laid_out(told, _no_event, PLAIN)
+    note("causes")
+    whole = intact_side(OS_DISK, folder, PLAIN)
+    assert whole is not None
+    return whole
+
+
+def _no_event(place: int) -> NoReturn:
+    raise AssertionError(f"a notice at {place}")

@@ -167,16 +167,13 @@ class _Contents:
 def _alike(of: Side, level: Sequence[int], names: Sequence[int]) -> Mapping[Hashable, list[int]]:
     """Groups events whose causes all have a partner by these, by type and subject."""
     groups: dict[Hashable, list[int]] = {}
-    told, all_causes = of.said, of.causes
+    told, all_causes, name_of = of.said, of.causes, names.__getitem__
     for place in level:
-        causes = [names[cause] for cause in all_causes[place]]
+        causes = frozenset(map(name_of, all_causes[place]))
         if ALONE in causes:
             continue
         each = told[place]
-        named: Hashable = causes[0] if len(causes) == 1 else frozenset(causes)
-        if len(causes) > 1 and causes.count(causes[0]) == len(causes):
-            named = causes[0]
-        key = (named, each.event_type, each.subject)
+        key = (causes, each.event_type, each.subject)
         if key in groups:
             groups[key].append(place)
         else:
