@@ -24,6 +24,7 @@ from bench import (
     parts,
     queued,
     verifying,
+    waking,
     working,
 )
 from bench.rounds import ROUNDS, Contender, measure, ratio, spread
@@ -293,7 +294,7 @@ def orchestrating_rows(place: Path) -> None:
 def part_rows(place: Path) -> None:
     """What explains a target that is missed."""
     print("\nwhere the time goes, in µs")
-    rows = (parts.append_rows, parts.event_rows, parts.task_rows)
+    rows = (parts.append_rows, parts.event_rows, parts.drafting_rows, waking.task_rows)
     for name, found in [row for made in rows for row in made(place).items()]:
         print(f"    {name:<54} {found:>8.2f}")
     print(

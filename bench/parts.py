@@ -1,6 +1,5 @@
 """Where the time of an append and of a queued event goes, so that a missed target is explained."""
 
-import asyncio
 import fcntl
 import os
 import time
@@ -8,11 +7,12 @@ import timeit
 from collections.abc import Callable
 from pathlib import Path
 
+import thence
 from bench.durable import EVENTS, PAYLOAD
 from bench.rounds import per_second
 from thence.core.codec import stamper
 from thence.core.vocabulary import PLAIN
-from thence.log.disk import OS_DISK, Disk
+from thence.log.disk import Disk
 from thence.log.opening import opened_vocabulary
 from thence.log.process import new_id, now
 from thence.replica import Replica
@@ -20,7 +20,6 @@ from thence.sim import ActionEvent, EventWriter
 from thence.sim.encoding import draft_of
 
 BATCH_EVENTS = 8_192
-TASKS = 1_000
 _LINE = b"x" * 370 + b"\n"
 
 
@@ -112,54 +111,12 @@ def event_rows(place: Path) -> dict[str, float]:
     return rows
 
 
-async def _wakings(events: int) -> float:
-    """Returns seconds in which as many tasks wait and are woken, all that wait by one call."""
-    loop = asyncio.get_running_loop()
-    waiting: list[asyncio.Future[None]] = []
-
-    def wake() -> None:
-        woken = waiting[:]
-        waiting.clear()
-        for future in woken:
-            future.set_result(None)
-
-    async def hand() -> None:
-        for _ in range(events // TASKS):
-            future = loop.create_future()
-            if not waiting:
-                loop.call_soon_threadsafe(wake)
-            waiting.append(future)
-            await future
-
-    start = time.perf_counter()
-    await asyncio.gather(*(hand() for _ in range(TASKS)))
-    return time.perf_counter() - start
-
-
-def task_rows(place: Path) -> dict[str, float]:
-    """Returns µs of the parts of an append by one of 1,000 tasks."""
-    events = 40 * TASKS
-    folder = place / "tasks"
-    opened_vocabulary(OS_DISK, folder, PLAIN, create=True)
-    with Replica(folder, PLAIN, disk=UnsyncedDisk()) as log:
-
-        async def hand() -> None:
-            for _ in range(events // TASKS):
-                await log.append_async("trade.done", PAYLOAD, subject="order/1", actor="ada")
-
-        async def appends() -> None:
-            await asyncio.gather(*(hand() for _ in range(TASKS)))
-
-        log.append("trade.begun")
-        rate = max(per_second(events, lambda: asyncio.run(appends())) for _ in range(3))
+def drafting_rows(place: Path) -> dict[str, float]:
+    """Returns µs of the parts of an append that come before the queue."""
+    with thence.open(place / "drafts") as log:
         words = ("order/1", "ada", None)
         drafting = _us(lambda: log.drafting.draft("trade.done", PAYLOAD, words, ()), 40_000)
-    waking_s = min(asyncio.run(_wakings(events)) for _ in range(3))
-    return {
-        "an append by one of 1,000 tasks, without its sync": 1e6 / rate,
-        "of it drafting the event": drafting,
-        "a bare task of 1,000 that waits and is woken": waking_s / events * 1e6,
-    }
+    return {"drafting an event, code and data hot": drafting}
 
 
 def _us(call: Callable[[], object], count: int = 200_000) -> float:
