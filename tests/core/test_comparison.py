@@ -133,6 +133,7 @@ def judged(where, payload=None, vocabulary=PLAIN, **members):
         ("tags = urgent", False),
         ("tags[0] = urgent", True),
         ("tags[-1] = late", True),
+        ("tags[-2] = urgent", True),
         ("tags[2] = late", False),
         ("tags[-3] = urgent", False),
         ("tags.0 = urgent", False),

@@ -256,26 +256,79 @@ def test_notices_are_counted_and_their_causes_stand_for_them():
     assert difference([root, effect, failed], [root, effect]).first.a == failed
 
 
+def json_of(found: Difference, **limit: int):
+    return json.loads(msgspec.json.encode(as_json(found, **limit)))
+
+
+def stored(events: list[Event]):
+    return [json.loads(event.line) for event in events]
+
+
 def test_json_holds_the_stored_lines_and_no_more_than_its_limit():
     a = log_of([Told("p", n) for n in range(5)])
     b = log_of([Told("p", 0, actor="ada"), Told("q", 1)])
     found = difference(a, b)
-    told = json.loads(msgspec.json.encode(as_json(found, limit=2)))
-    assert {key: told[key] for key in ("same", "changed", "only_a", "only_b")} == {
+    whole = {
         "same": 0,
         "changed": 1,
         "only_a": 4,
         "only_b": 1,
-    }
-    assert told["changed_events"] == [
-        {
-            "a": json.loads(a[0].line),
-            "b": json.loads(b[0].line),
+        "notices_a": 0,
+        "notices_b": 0,
+        "first": {
+            "a": stored(a)[0],
+            "b": stored(b)[0],
             "differs": [{"path": "actor", "b": "ada"}],
-        }
+            "causes_a": [],
+            "causes_b": [],
+            "follow_a": 0,
+            "follow_b": 0,
+        },
+        "changed_events": [
+            {
+                "a": stored(a)[0],
+                "b": stored(b)[0],
+                "differs": [{"path": "actor", "b": "ada"}],
+            }
+        ],
+        "only_a_events": stored(a[1:]),
+        "only_b_events": stored(b[1:]),
+        "truncated": False,
+    }
+    assert json_of(found) == json_of(found, limit=4) == whole
+    assert json_of(found, limit=2) == {
+        **whole,
+        "only_a_events": stored(a[1:3]),
+        "truncated": True,
+    }
+    assert json_of(difference([], []))["first"] is None
+
+
+def test_json_tells_of_causes_what_the_other_log_has_of_them():
+    one, two, three, four = (f"1.{name}.-.0" for name in "abcd")
+    same = [Told("p", 0, step=step) for step in (one, two, three)]
+    a = log_of([*same, Told("p", 0, (0, 1), step=four), Told("p", 2, (3,))])
+    b = log_of([*same, Told("p", 1, (0, 2), step=four)])
+    first = json_of(difference(a, b))["first"]
+    assert (first["a"], first["b"]) == (stored(a)[3], stored(b)[3])
+    assert (first["follow_a"], first["follow_b"]) == (1, 0)
+    assert first["causes_a"] == [
+        {"event": stored(a)[0], "other": b[0].event_id, "changed": False, "shared": True},
+        {"event": stored(a)[1], "other": b[1].event_id, "changed": False, "shared": False},
     ]
-    assert told["only_a_events"] == [json.loads(event.line) for event in a[1:3]]
-    assert told["truncated"] is True
-    assert told["first"]["follow_a"] == 0
-    assert json.loads(msgspec.json.encode(as_json(found)))["truncated"] is False
-    assert as_json(difference([], []))["first"] is None
+    assert first["causes_b"] == [
+        {"event": stored(b)[0], "other": a[0].event_id, "changed": False, "shared": True},
+        {"event": stored(b)[2], "other": a[2].event_id, "changed": False, "shared": False},
+    ]
+
+
+def test_json_tells_of_causes_that_the_other_log_lacks_or_has_otherwise():
+    one, two = "1.a.-.0", "1.b.-.0"
+    a = log_of([Told("p", 0, step=one), Told("p", 0, (0,), step=two)])
+    b = log_of([Told("p", 1, step=two), Told("q", 0, (0,)), Told("p", 1, (0, 1), step=one)])
+    first = json_of(difference(a, b))["first"]
+    assert first["b"] == stored(b)[2]
+    assert first["causes_b"] == [
+        {"event": stored(b)[0], "other": a[1].event_id, "changed": True, "shared": False},
+        {"event": stored(b)[1], "other": None, "changed": False, "shared": False},
+    ]
