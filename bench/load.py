@@ -121,12 +121,12 @@ def question(chance: random.Random, load: Load) -> tuple[str, str]:
 
 
 async def ask(load: Load, seed: int, for_s: float, took: Took) -> None:
-    """Asks as one client does, as often as is due."""
+    """Asks as one client does, as often as is due, or as often as it gets answers."""
     chance = random.Random(seed)
     due = time.monotonic() + chance.random() / ASKED_PER_S
     end = due + for_s
     async with Client(load.port) as client:
-        while due < end:
+        while max(due, time.monotonic()) < end:
             await asyncio.sleep(max(0.0, due - time.monotonic()))
             kind, path = question(chance, load)
             took[kind].append(await client.get(path))

@@ -20,6 +20,8 @@ from typing import NamedTuple
 from bench.listening import LISTENERS, RARE, WITHIN_MS, listening, writing
 from bench.load import (
     APPENDED_PER_S,
+    ASKED_PER_S,
+    CLIENTS,
     MEMORY_MB,
     Client,
     Load,
@@ -116,7 +118,9 @@ def main() -> None:
               f"ms p50 {p(times, 0.5):.1f}, p95 {found_p95:.1f}, the longest {max(times):.1f}; "
               f"at most {WITHIN_MS} at p95: {verdict}")  # fmt: skip
     per_second = sum(map(len, took.values())) / LOAD_S
-    print(f"asked {per_second:.0f} a second, the log at the end {size / 1e6:.0f} MB")
+    due = CLIENTS * ASKED_PER_S
+    print(f"answered {per_second:.0f} a second of {due} that are due, "
+          f"the log at the end {size / 1e6:.0f} MB")  # fmt: skip
 
 
 if __name__ == "__main__":
