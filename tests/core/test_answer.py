@@ -2,7 +2,7 @@
 
 from tests.events import drafted, event_of, stamped
 
-from thence.core.answer import effects, why
+from thence.core.answer import concurrent, effects, why
 from thence.core.order import CONE_EVENTS_MAX
 from thence.core.vocabulary import PLAIN
 
@@ -56,3 +56,14 @@ def test_cones_are_cut_beyond_ten_thousand_events():
         assert answer.cone[0] == (nearest, 1)
     assert not why(chain[-2], chain, PLAIN).truncated
     assert not effects(chain[1], chain, PLAIN).truncated
+
+
+def test_concurrent_events_are_told_up_to_a_limit():
+    lone = made(5)
+    events = [*EVENTS, lone]
+    for limit, found, is_cut in (
+        (4, (ORDERED, PAID, SENT, BESIDE), False),
+        (3, (ORDERED, PAID, SENT), True),
+    ):
+        answer = concurrent(lone, events, limit)
+        assert (answer.event, answer.events, answer.truncated) == (lone, found, is_cut)

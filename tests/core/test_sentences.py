@@ -6,7 +6,7 @@ from tests.events import drafted, event_of, line_of, stamped
 from thence.core.codec import parse
 from thence.core.event import Event
 from thence.core.sentences import SHORT_ID_CHARACTERS, short_id, shown
-from thence.core.vocabulary import PLAIN, SIM
+from thence.core.vocabulary import PLAIN, SIM, WORK
 
 ID = "01KAG0QV3J0000000144SGTKJP"
 
@@ -61,6 +61,92 @@ def said(event_type, details, **members):
 )
 def test_event_of_a_simulation_is_told(event_type, details, members, sentence):
     assert said(event_type, details, **members) == f"{sentence} [{short_id(ID)}]"
+
+
+def done(event_type, payload, about="WP01", actor="ada", feature="001-tea"):
+    members = {"feature_slug": feature, "aggregate_id": about, "actor": actor, "payload": payload}
+    event = parse(stamped(drafted(ID, event_type, members), 1, 1)[:-1], WORK)
+    assert isinstance(event, Event)
+    return WORK.sentence(event)
+
+
+@pytest.mark.parametrize(
+    ("event_type", "payload", "sentence"),
+    [
+        (
+            "WPStatusChanged",
+            {"previous_status": "planned", "old_status": "new", "new_status": "doing"},
+            "ada moved 001-tea/WP01 from planned to doing",
+        ),
+        (
+            "WPStatusChanged",
+            {"old_status": "doing", "new_status": "planned", "reason": "killed"},
+            "ada moved 001-tea/WP01 from doing to planned: killed",
+        ),
+        (
+            "WPStatusChanged",
+            {"new_status": "planned"},
+            "ada moved 001-tea/WP01 from nothing to planned",
+        ),
+        ("WPCreated", {"title": "The pot"}, "ada planned 001-tea/WP01, The pot"),
+        (
+            "WPCreated",
+            {"title": "The cup", "dependencies": ["WP02", "WP03"]},
+            "ada planned 001-tea/WP01, The cup, after WP02, WP03",
+        ),
+        ("WPAssigned", {"agent_id": "ben"}, "001-tea/WP01 was given to ben for implementation"),
+        (
+            "WPAssigned",
+            {"agent_id": "ben", "phase": "review"},
+            "001-tea/WP01 was given to ben for review",
+        ),
+        ("FeatureCreated", {"wp_count": 2}, "ada cut feature 001-tea into 2 work packages"),
+        ("FeatureCompleted", {}, "Feature 001-tea was completed"),
+        (
+            "HistoryAdded",
+            {"entry_type": "review", "entry_content": "good"},
+            "ada left a review on 001-tea/WP01: good",
+        ),
+        ("HistoryAdded", {"entry_content": "so"}, "ada left a note on 001-tea/WP01: so"),
+        ("ErrorLogged", {"error_message": "no"}, "ada met an error on 001-tea/WP01: no"),
+        (
+            "DependencyResolved",
+            {"dependency_wp_id": "WP02", "resolution_type": "completed"},
+            "WP02, which 001-tea/WP01 needs, is completed",
+        ),
+        ("SpecCreated", {"title": "Tea"}, "ada wrote the spec of 001-tea, Tea"),
+        (
+            "WorkspaceCreated",
+            {"work_package_id": "WP01", "branch_name": "001-tea-WP01"},
+            "ada made the branch 001-tea-WP01 for WP01",
+        ),
+        (
+            "SubtaskCompleted",
+            {"work_package_id": "WP02", "subtask_text": "boil"},
+            "ada ticked 001-tea/WP01 of WP02: boil",
+        ),
+        (
+            "GateCreated",
+            {"work_package_id": "WP02", "gate_type": "taste"},
+            "ada set the gate taste before WP02",
+        ),
+        (
+            "GateResultChanged",
+            {"gate_id": "G1", "old_status": "open", "new_status": "passed"},
+            "ada moved gate G1 from open to passed",
+        ),
+    ],
+)
+def test_event_of_work_is_told(event_type, payload, sentence):
+    assert done(event_type, payload) == f"{sentence} [{short_id(ID)}]"
+
+
+def test_work_of_nobody_on_a_feature_itself_or_nothing_is_told_too():
+    told = {"entry_content": "so"}
+    assert done("HistoryAdded", told, actor=None).startswith("somebody left a note on 001-tea/WP01")
+    assert done("HistoryAdded", told, about="001-tea").startswith("ada left a note on 001-tea: so")
+    assert done("HistoryAdded", told, about=None).startswith("ada left a note on 001-tea/something")
+    assert done("HistoryAdded", told, feature=None).startswith("ada left a note on WP01: so")
 
 
 def test_plain_event_is_told_by_actor_type_and_subject():
