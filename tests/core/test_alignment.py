@@ -89,6 +89,17 @@ def test_thousands_of_equal_events_are_paired_in_order():
     assert pairs(a, b) == list(zip(a[:-1], b, strict=True))
 
 
+@pytest.mark.parametrize("causes", [(1, 0), (0, 1, 0), (1, 1, 0)])
+def test_causes_are_the_same_in_any_order_and_however_often_each_is_named(causes):
+    roots = [Told("p", 0), Told("p", 1)]
+    a = log_of([*roots, Told("q", 0, (0, 1))])
+    b = log_of([*roots, Told("q", 0, causes)])
+    assert pairs(a, b) == list(zip(a, b, strict=True))
+    alone = log_of([*roots, Told("q", 0, (0, 0))])
+    assert pairs(alone, log_of([*roots, Told("q", 0, (0,))]))[2][0] == alone[2]
+    assert len(pairs(a, alone)) == len(roots)
+
+
 def test_event_with_a_step_is_one_by_content_with_one_that_has_none():
     with_steps = log_of([Told("job", 0, step="1.a.-.0"), Told("job", 1, (0,), step="1.b.-.0")])
     without = log_of([Told("job", 0), Told("job", 1, (0,))])
