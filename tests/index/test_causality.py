@@ -47,6 +47,12 @@ def test_cones_of_the_index_are_those_of_core(batches):
                 lines, is_cut = causality.cone_lines(index, event_id, "downstream", depth, limit)
                 assert lines == tuple((effect.line, distance) for effect, distance in found[0])
                 assert is_cut == found[1]
+                causes, is_cut = order.upstream(event, known, limit, depth)
+                around = causality.causality(index, event_id, depth, limit)
+                assert around.event == event
+                assert around.upstream == tuple(cause.line for cause, _ in causes)
+                assert around.downstream == tuple(effect.line for effect, _ in found[0])
+                assert around.truncated == (is_cut or found[1])
 
 
 @on_disk

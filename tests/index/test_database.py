@@ -6,9 +6,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event as Signal
 
 import pytest
 from tests.events import line_of
@@ -17,16 +18,17 @@ from tests.index.logs import add, fits, in_child, index_of, told
 from thence.core.order import totally_ordered
 from thence.errors import ReadFailed
 from thence.index.database import Index
-from thence.log.disk import OS_DISK
+from thence.log.disk import OS_DISK, Disk
 from thence.replica import Replica, open_replica
 
+WAIT_S = 30.0
 # a process that follows a log with its index, for ever, and says so
 FOLLOWER = """
 import sys
 from pathlib import Path
 from thence.core.vocabulary import PLAIN
 from thence.index.database import Index
-from thence.log.disk import OS_DISK
+from thence.log.disk import OS_DISK, Disk
 index = Index(OS_DISK, Path(sys.argv[1]), PLAIN)
 while True:
     index.freshen()
@@ -108,6 +110,84 @@ def test_threads_ask_at_once_while_the_log_grows(log: Replica) -> None:
 
         assert all(pool.map(ask, range(200)))
         fits(index, log.folder)
+
+
+class Held(Disk):
+    """The files of this machine; whoever lists a log's folder waits there, when it is held."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+        self.has_come, self.may_go_on = Signal(), Signal()
+        self.may_go_on.set()
+
+    def hold(self) -> None:
+        self.has_come.clear()
+        self.may_go_on.clear()
+
+    def names(self, folder: Path) -> list[str]:
+        self.looks += 1
+        self.has_come.set()
+        assert self.may_go_on.wait(WAIT_S)
+        return super().names(folder)
+
+
+def test_who_reads_does_not_wait_for_who_freshens(log: Replica) -> None:
+    log.append("a")
+    disk = Held()
+    with Index(disk, log.folder, log.vocabulary) as index, ThreadPoolExecutor(1) as pool:
+        index.freshen()
+        with index.reading():  # from now on a connection is idle
+            pass
+        log.append("b")
+        disk.hold()
+        freshening = pool.submit(index.freshen)
+        assert disk.has_come.wait(WAIT_S)
+        try:
+            with index.reading() as connection:
+                found = connection.execute("SELECT count(*) FROM events").fetchone()
+            assert found == (1,)
+            assert not freshening.done()
+        finally:
+            disk.may_go_on.set()
+        freshening.result()
+        assert told(index)["lines"] == written(log)
+
+
+def test_all_who_ask_while_somebody_freshens_share_the_next_one(log: Replica) -> None:
+    log.append("a")
+    disk = Held()
+    with Index(disk, log.folder, log.vocabulary) as index, ThreadPoolExecutor(9) as pool:
+        index.freshen()
+        log.append("b")
+        before = disk.looks
+        index.freshen()
+        looks = disk.looks - before  # so many for one that finds something new
+        disk.hold()
+        before = disk.looks
+        first = pool.submit(index.freshen)
+        assert disk.has_come.wait(WAIT_S)
+        log.append("c")  # after the first one had begun: that may miss it
+        count = "SELECT count(*) FROM events"
+        asked = [
+            pool.submit(index.answer, lambda db: db.execute(count).fetchone()) for _ in "12345678"
+        ]
+        until(lambda: standing_in("freshen") == len(asked))
+        disk.may_go_on.set()
+        first.result()
+        assert [ask.result() for ask in asked] == [(3,)] * len(asked)
+        assert disk.looks - before <= 2 * looks
+
+
+def standing_in(function: str) -> int:
+    """Counts the threads whose innermost function bears this name."""
+    return sum(frame.f_code.co_name == function for frame in sys._current_frames().values())
+
+
+def until(is_so: Callable[[], bool]) -> None:
+    end = time.monotonic() + WAIT_S
+    while not is_so():
+        assert time.monotonic() < end
+        time.sleep(0.001)
 
 
 def test_a_child_has_connections_of_its_own_and_leaves_its_parents_alone(log: Replica) -> None:

@@ -19,7 +19,7 @@ from thence.errors import InvalidCursor, InvalidFilter
 from thence.index.database import Index
 from thence.index.listing import counted, listed
 from thence.index.page import Page
-from thence.index.query import count, page
+from thence.index.query import count, page, page_of_lines
 from thence.log.disk import OS_DISK
 from thence.replica import open_replica
 
@@ -80,7 +80,10 @@ def test_every_filter_and_page_tells_what_a_slow_reading_tells(
             assert found.total == len(due)
             assert found.has_more == (found.next_cursor is not None)
             assert found.has_more == (offset + limit < len(due))
-        assert both(folder, index)[0](filter, **asked) == both(folder, index)[1](filter, **asked)
+        found, read_through = (ask(filter, **asked) for ask in both(folder, index))
+        assert found == read_through
+        bare = page_of_lines(index, filter, **asked)
+        assert bare == (tuple(event.line for event in found.events), *found[1:])
 
 
 @pytest.mark.promise("Q2")

@@ -7,6 +7,7 @@ truth that a test holds these to.
 import sqlite3
 from collections.abc import Sequence
 from itertools import islice
+from typing import NamedTuple
 
 from thence.core.answer import Concurrent, Effects, Why
 from thence.core.event import Event
@@ -16,7 +17,16 @@ from thence.core.vocabulary import Vocabulary
 from thence.index import cut, links, sharing
 from thence.index.ahead import Direction
 from thence.index.database import Index
-from thence.index.lookup import events_at, is_storable, lines_at, place_of
+from thence.index.lookup import event_at, events_at, is_storable, lines_at, place_of
+
+
+class Causality(NamedTuple):
+    """An event with its causes and effects, nearest first, as stored bytes."""
+
+    event: Event
+    upstream: tuple[bytes, ...]
+    downstream: tuple[bytes, ...]
+    truncated: bool
 
 
 def cone(
@@ -58,6 +68,25 @@ def cone_lines(
         distances, truncated = links.cone(connection, place, direction, depth, limit)
         lines = lines_at(index, connection, distances)
         return tuple(zip(lines, distances.values(), strict=True)), truncated
+
+    return index.answer(work)
+
+
+def causality(
+    index: Index, event_id: str, depth: int | None = None, limit: int = CONE_EVENTS_MAX
+) -> Causality:
+    """Returns an event with both its cones, as of one moment; raises EventNotFound."""
+
+    def work(connection: sqlite3.Connection) -> Causality:
+        place = place_of(index, connection, event_id)
+        causes, is_cut = links.cone(connection, place, "upstream", depth, limit)
+        effects, is_cut_too = links.cone(connection, place, "downstream", depth, limit)
+        return Causality(
+            event=event_at(index, connection, place),
+            upstream=tuple(lines_at(index, connection, causes)),
+            downstream=tuple(lines_at(index, connection, effects)),
+            truncated=is_cut or is_cut_too,
+        )
 
     return index.answer(work)
 

@@ -8,8 +8,8 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from threading import RLock
-from typing import ClassVar, TypeVar
+from threading import Lock, RLock
+from typing import ClassVar, NamedTuple, TypeVar
 from weakref import WeakSet, finalize
 
 from thence.core.event import Event
@@ -20,7 +20,7 @@ from thence.index.keeper import WAIT_S, Keeper, opened
 from thence.index.known import Stale
 from thence.index.lines import Extent, Lines
 from thence.index.remembered import Remembered
-from thence.index.seat import Files
+from thence.index.seat import Files, Seat
 from thence.log.disk import Disk, on_fork
 from thence.log.reading import reading
 
@@ -31,12 +31,32 @@ _FORK_WAIT_S = 1.0
 Answer = TypeVar("Answer")
 
 
+class _Reader(NamedTuple):
+    """A connection that only reads, with the files that it was opened on."""
+
+    connection: sqlite3.Connection
+    seat: Seat
+    files: Files
+
+    def is_sound(self) -> bool:
+        """Whether what was read is one state: nobody else wrote where it was read from.
+
+        A database that was replaced lives on for who has it open.
+        """
+        now = self.seat.files()
+        return now[0] != self.files[0] or now == self.files
+
+
 class Index:
     """Use it as a context manager, or close it. Safe from threads and after a fork.
 
     `cache` is the user's cache folder: there the index of a log lies that can't be written
     to; without one, and where that can't be written either, it is kept in memory. What making
     it costs is added to `builds`; what took long to find is `remembered`.
+
+    One thread at a time has the turn: the keeper is its. Who reads an index in a file waits
+    for no turn, and who asks while somebody has it shares the next freshening with all others
+    who do.
     """
 
     def __init__(
@@ -50,9 +70,11 @@ class Index:
         self._disk = disk
         self._folder = folder
         self._vocabulary = vocabulary
-        self._mutex = RLock()
+        self._turn = RLock()
+        self._mutex = Lock()  # never held while the turn is waited for
+        self._begun = self._ended = 0
         self._keeper = Keeper(disk, folder, vocabulary, cache, builds or Builds())
-        self._idle: list[tuple[sqlite3.Connection, Files]] = []
+        self._idle: list[_Reader] = []
         self._lent = 0
         self.remembered = Remembered()
         _Opened.indexes.add(self)
@@ -74,15 +96,21 @@ class Index:
         Whoever else does so is waited for while they get on; if they don't for so many
         seconds, the index is kept elsewhere. Raises ReadFailed where the log can't be read.
         """
-        with self._mutex, reading(self._folder):
-            self._keeper.freshen(timeout_s)
+        wanted = self._begun + 1  # what is there now, the next one to begin sees
+        with self._turn:
+            if self._ended >= wanted:
+                return
+            self._begun += 1
+            with reading(self._folder):
+                self._keeper.freshen(timeout_s)
+            self._ended = self._begun
 
     def rebuild(self, on_read: Callable[[int], None] | None = None) -> None:
         """Makes the index again from the segments.
 
         `on_read` is told, as it goes on, how many bytes are read so far.
         """
-        with self._mutex, reading(self._folder):
+        with self._turn, reading(self._folder):
             self._keeper.rebuild(on_read)
 
     def answer(self, work: Callable[[sqlite3.Connection], Answer]) -> Answer:
@@ -130,28 +158,30 @@ class Index:
 
     def close(self) -> None:
         """Closes the connections; who reads still keeps theirs until they have done."""
-        with self._mutex:
+        with self._turn:
             self._drop_idle()
             self._keeper.let_go()
 
     def before_fork(self) -> None:
         """Closes what nobody uses: SQLite's locks are not a child's, though it thinks so."""
-        if self._mutex.acquire(timeout=_FORK_WAIT_S):
+        if self._turn.acquire(timeout=_FORK_WAIT_S):
             try:
                 self._drop_idle()
                 if not self._lent:
                     self._keeper.let_go()
             finally:
-                self._mutex.release()
+                self._turn.release()
 
     def after_fork(self) -> None:
         """Forgets, in a child, what is its parent's."""
         is_shared = bool(self._lent) or self._keeper.is_open
-        _Opened.abandoned += [connection for connection, _ in self._idle]
+        _Opened.abandoned += [reader.connection for reader in self._idle]
         writer = self._keeper.forget()
         if writer is not None:
             _Opened.abandoned.append(writer)
-        self._mutex = RLock()
+        self._turn = RLock()
+        self._mutex = Lock()
+        self._begun = self._ended = 0
         self._idle.clear()
         self._lent = 0
         if is_shared:
@@ -165,65 +195,60 @@ class Index:
 
     @contextmanager
     def _snapshot(self) -> Iterator[sqlite3.Connection]:
-        with self._mutex:
-            if self._keeper.seat is None:
+        lent = self._taken()
+        if lent is None:
+            with self._turn:
                 yield from _begun(self._keeper.writer)
-                return
-            connection, files = self._taken()
-            self._lent += 1
+            return
         is_sound = False
         try:
-            yield from _begun(connection)
-            is_sound = self._is_sound(files)
+            yield from _begun(lent.connection)
+            is_sound = lent.is_sound()
         finally:
-            self._give_back(connection, files)
+            self._give_back(lent)
         if not is_sound:
             raise Stale("what its users share is another's by now")
 
-    def _taken(self) -> tuple[sqlite3.Connection, Files]:
-        """Takes an idle connection to the files that are trusted, or opens one."""
-        seat, files = self._keeper.seat, self._keeper.files
-        assert seat is not None
-        while self._idle:
-            connection, its_files = self._idle.pop()
-            if its_files == files:
-                return connection, files
-            connection.close()
-        connection = opened(seat.path)
-        try:
-            connection.execute("SELECT 1 FROM meta").fetchone()
-            if seat.files() != files:
-                raise Stale("the index is another by now")
-        except BaseException:
-            connection.close()
-            raise
-        return connection, files
+    def _taken(self) -> _Reader | None:
+        """Takes an idle connection to the files that are trusted, or opens one; None in memory."""
+        with self._mutex:
+            while self._idle:
+                reader = self._idle.pop()
+                if reader.files == self._keeper.files:
+                    self._lent += 1
+                    return reader
+                reader.connection.close()
+        with self._turn:  # while one is opened, nobody puts another database there
+            seat, files = self._keeper.seat, self._keeper.files
+            if seat is None:
+                return None
+            reader = _Reader(opened(seat.path), seat, files)
+            try:
+                reader.connection.execute("SELECT 1 FROM meta").fetchone()
+                if seat.files() != files:
+                    raise Stale("the index is another by now")
+            except BaseException:
+                reader.connection.close()
+                raise
+            with self._mutex:
+                self._lent += 1
+            return reader
 
-    def _is_sound(self, files: Files) -> bool:
-        """Whether what was read is one state: nobody else wrote where it was read from.
-
-        A database that was replaced lives on for who has it open.
-        """
-        seat = self._keeper.seat
-        if seat is None:
-            return True
-        now = seat.files()
-        return now[0] != files[0] or now == files
-
-    def _give_back(self, connection: sqlite3.Connection, files: Files) -> None:
+    def _give_back(self, reader: _Reader) -> None:
         with self._mutex:
             self._lent = max(0, self._lent - 1)
-            if len(self._idle) < _IDLE_MAX and files == self._keeper.files:
-                self._idle.append((connection, files))
+            if len(self._idle) < _IDLE_MAX and reader.files == self._keeper.files:
+                self._idle.append(reader)
                 return
         with suppress(sqlite3.Error):
-            connection.close()
+            reader.connection.close()
 
     def _drop_idle(self) -> None:
-        _drop(self._idle)
+        with self._mutex:
+            _drop(self._idle)
 
     def _doubt(self, failure: Exception, earlier: Exception | None) -> None:
-        with self._mutex:
+        with self._turn:
             self._drop_idle()
             if earlier is None and isinstance(failure, Stale):
                 self._keeper.look_again()
@@ -260,13 +285,13 @@ class _Opened:
 on_fork(_Opened.before_fork, _Opened.after_fork)
 
 
-def _drop(idle: list[tuple[sqlite3.Connection, Files]]) -> None:
+def _drop(idle: list[_Reader]) -> None:
     while idle:
         with suppress(sqlite3.Error):
-            idle.pop()[0].close()
+            idle.pop().connection.close()
 
 
-def _let_go(keeper: Keeper, idle: list[tuple[sqlite3.Connection, Files]]) -> None:
+def _let_go(keeper: Keeper, idle: list[_Reader]) -> None:
     """Closes what an index that nobody has any more left open, or the process at its end."""
     _drop(idle)
     keeper.let_go()

@@ -22,8 +22,9 @@ from thence.log.segment import CURRENT, older_names
 # if it is given, is compared
 Extent = tuple[int, int, int] | tuple[int, int, int, str]
 
-# so much that nobody asked for is read with what lies before and behind it
-_GAP_BYTES = 4_096
+# so much that nobody asked for is read with what lies before and behind it: to copy it costs less
+# than to read once more
+_GAP_BYTES = 32_768
 _READ_BYTES_MAX = 256 * 1024
 _ID_CHARACTERS = 26
 _START_BYTES = len(LINE_START) + _ID_CHARACTERS + 1

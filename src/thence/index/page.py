@@ -4,12 +4,13 @@ What is asked for, and how a page is cut, is the same whether an index answers o
 reading of the log.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple, TypedDict, Unpack
 
 from thence.core.event import Event
 from thence.core.filter import Filter, Names, Time, Turns
 from thence.errors import InvalidFilter
-from thence.index.cursor import Mark, key_of, mark_of, question_of
+from thence.index.cursor import Key, Mark, key_of, mark_of, question_of
 
 if TYPE_CHECKING:
     import pandas
@@ -67,6 +68,15 @@ class Page(NamedTuple):
         return frame(self.events)
 
 
+class PageOfLines(NamedTuple):
+    """A page whose events are their stored bytes, for whoever hands them on as they are."""
+
+    lines: tuple[bytes, ...]
+    total: int
+    has_more: bool
+    next_cursor: str | None
+
+
 class Wanted(NamedTuple):
     """Which page of an answer is asked for.
 
@@ -103,18 +113,31 @@ class Wanted(NamedTuple):
         """How many events of the answer stand before the page."""
         return self.mark.served if self.mark else self.offset
 
-    def page(self, events: list[Event], snapshot: int, total: int) -> Page:
-        """Makes the page of its events; the snapshot is its own if it is the first one.
+    def page(self, events: Sequence[Event], snapshot: int, total: int) -> Page:
+        """Makes the page of its events; the snapshot is its own if it is the first one."""
+        last = key_of(events[-1]) if events else None
+        return Page(tuple(events), *self._end(len(events), last, snapshot, total))
 
-        Fewer events than there was room for mean that some have gone: then it is the last.
+    def page_of_lines(
+        self, lines: Sequence[bytes], last: Key | None, snapshot: int, total: int
+    ) -> PageOfLines:
+        """Makes the page of its events' lines; `last` is the key of the last event, if any."""
+        return PageOfLines(tuple(lines), *self._end(len(lines), last, snapshot, total))
+
+    def _end(
+        self, count: int, last: Key | None, snapshot: int, total: int
+    ) -> tuple[int, bool, str | None]:
+        """Returns the total, whether more follows, and the cursor behind so many events.
+
+        Fewer events than there was room for mean that some have gone: then it is the last page.
         """
         if self.mark is not None:
             snapshot, total = self.mark.snapshot, self.mark.total
-        served = self.served + len(events)
-        if served >= total or len(events) < self.limit:
-            return Page(tuple(events), total, False, None)
-        mark = Mark(self.question, snapshot, total, served, key_of(events[-1]))
-        return Page(tuple(events), total, True, mark.cursor)
+        served = self.served + count
+        if served >= total or count < self.limit or last is None:
+            return total, False, None
+        mark = Mark(self.question, snapshot, total, served, last)
+        return total, True, mark.cursor
 
 
 def _check(key: str, value: int, least: int) -> None:

@@ -9,13 +9,12 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Unpack
 
-from thence.core.event import Event
 from thence.core.filter import Filter
 from thence.index.cursor import Key
 from thence.index.database import Index
-from thence.index.lookup import events_at
+from thence.index.lookup import events_at, lines_at
 from thence.index.matching import matched, some_matched
-from thence.index.page import Page, Paging, Wanted
+from thence.index.page import Page, PageOfLines, Paging, Wanted
 from thence.index.selection import selection
 from thence.index.shelves import named
 from thence.index.stretch import Stretch, behind, counts, stretch
@@ -35,7 +34,30 @@ def page(
     cursors. Raises InvalidFilter, InvalidCursor, ReadFailed.
     """
     wanted = Wanted.of(filter, log_id, **paging)
-    return index.answer(lambda connection: _page(index, connection, filter, wanted))
+
+    def work(connection: sqlite3.Connection) -> Page:
+        places, newest, total = _found(index, connection, filter, wanted)
+        return wanted.page(events_at(index, connection, places), newest, total)
+
+    return index.answer(work)
+
+
+def page_of_lines(
+    index: Index,
+    filter: Filter,
+    log_id: str = "",
+    **paging: Unpack[Paging],
+) -> PageOfLines:
+    """Returns what `page` does, with the stored bytes of each event, which is not decoded."""
+    wanted = Wanted.of(filter, log_id, **paging)
+
+    def work(connection: sqlite3.Connection) -> PageOfLines:
+        places, newest, total = _found(index, connection, filter, wanted)
+        lines = lines_at(index, connection, places)
+        _, last = _key_from(connection, places[-1]) if places else (0, None)
+        return wanted.page_of_lines(lines, last, newest, total)
+
+    return index.answer(work)
 
 
 def count(index: Index, filter: Filter) -> int:
@@ -55,24 +77,26 @@ def _count(index: Index, connection: sqlite3.Connection, filter: Filter) -> int:
     return known if known is not None else _total(connection, whole, counts(connection, whole))
 
 
-def _page(index: Index, connection: sqlite3.Connection, filter: Filter, wanted: Wanted) -> Page:
+def _found(
+    index: Index, connection: sqlite3.Connection, filter: Filter, wanted: Wanted
+) -> tuple[list[int], int, int]:
+    """Returns where the events of a page stand, the highest arrival, how many match."""
     newest = _newest(connection)
     asked = selection(connection, filter)
     if asked is None:
-        return wanted.page([], newest, 0)
+        return [], newest, 0
     whole = stretch(connection, asked, newest)
     if wanted.mark is not None:
         whole = _behind(connection, whole, wanted, newest)
     if filter.where:
         total, places = some_matched(index, connection, whole, filter, wanted)
-        events = events_at(index, connection, places)
     elif wanted.mark is not None:
         total = wanted.mark.total
-        events = _events(index, connection, whole, 0, wanted.room(total), wanted.descending)
+        places = _places(connection, whole, 0, wanted.room(total), wanted.descending)
     else:
         known = _known_total(connection, whole, newest)
-        total, events = _first_page(index, connection, whole, wanted, known)
-    return wanted.page(events, newest, total)
+        total, places = _first_page(connection, whole, wanted, known)
+    return places, newest, total
 
 
 def _newest(connection: sqlite3.Connection) -> int:
@@ -127,28 +151,32 @@ def _place_of(connection: sqlite3.Connection, key: Key, last: int) -> tuple[int,
     low, high, is_there = 0, last, False
     while low < high:
         middle = (low + high + 1) // 2
-        row = connection.execute(
-            "SELECT place, lamport, seq, stamp, event_id, names.text AS node FROM events"
-            " JOIN names ON names.id = node WHERE place >= :middle ORDER BY place LIMIT 1",
-            {"middle": middle},
-        ).fetchone()
-        found = _key(*row[1:]) if row else None
+        place, found = _key_from(connection, middle)
         if found is None or found > key:
             high = middle - 1
         else:
-            low, is_there = row[0], found == key
+            low, is_there = place, found == key
     return low, is_there
 
 
-def _key(lamport: int, seq: int, stamp: str | None, event_id: str, node: str) -> Key:
+def _key_from(connection: sqlite3.Connection, place: int) -> tuple[int, Key | None]:
+    """Returns the first place from a place on where an event stands, and the key of that one."""
+    row = connection.execute(
+        "SELECT place, lamport, seq, stamp, event_id, names.text FROM events"
+        " JOIN names ON names.id = node WHERE place >= :place ORDER BY place LIMIT 1",
+        {"place": place},
+    ).fetchone()
+    if row is None:
+        return place, None
+    there, lamport, seq, stamp, event_id, node = row
     own = (node.encode(), b"") if seq else (b"", (stamp or "").encode())
-    return lamport, *own, event_id.encode()
+    return there, (lamport, *own, event_id.encode())
 
 
 def _first_page(
-    index: Index, connection: sqlite3.Connection, whole: Stretch, wanted: Wanted, total: int | None
-) -> tuple[int, list[Event]]:
-    """Returns the total and the events of a page that counts its offset from the beginning."""
+    connection: sqlite3.Connection, whole: Stretch, wanted: Wanted, total: int | None
+) -> tuple[int, list[int]]:
+    """Returns the total and the places of a page that counts its offset from the beginning."""
     offset, descending = wanted.offset, wanted.descending
     is_arithmetic = whole.known_count is not None
     if total is None or (0 < offset < total and not is_arithmetic):
@@ -158,18 +186,12 @@ def _first_page(
             whole, offset = behind(whole, found, offset, descending)
     elif is_arithmetic:
         whole, offset = whole.behind(offset, descending), 0
-    return total, _events(index, connection, whole, offset, wanted.room(total), descending)
+    return total, _places(connection, whole, offset, wanted.room(total), descending)
 
 
-def _events(
-    index: Index,
-    connection: sqlite3.Connection,
-    whole: Stretch,
-    offset: int,
-    limit: int,
-    descending: bool,
-) -> list[Event]:
-    """Reads so many events of a stretch, behind so many others."""
-    values = {"limit": limit, "offset": offset}
-    places = connection.execute(whole.sql(descending), values)
-    return events_at(index, connection, [place for (place,) in places])
+def _places(
+    connection: sqlite3.Connection, whole: Stretch, offset: int, limit: int, descending: bool
+) -> list[int]:
+    """Finds the places of so many events of a stretch, behind so many others."""
+    found = connection.execute(whole.sql(descending), {"limit": limit, "offset": offset})
+    return [place for (place,) in found]

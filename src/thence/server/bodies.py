@@ -8,8 +8,8 @@ from starlette.responses import Response
 
 from thence.core.answer import Why
 from thence.core.event import Event
-from thence.index.page import Page
-from thence.server.questions import Causality
+from thence.index.causality import Causality
+from thence.index.page import PageOfLines
 
 JSON = "application/json"
 NDJSON = "application/x-ndjson"
@@ -25,10 +25,10 @@ def event_body(event: Event) -> Response:
     return Response(event.line, media_type=JSON)
 
 
-def page_body(page: Page) -> Response:
+def page_body(page: PageOfLines) -> Response:
     """Returns a page of events as an answer."""
     told = {"total": page.total, "has_more": page.has_more, "next_cursor": page.next_cursor}
-    return answer({"events": _joined(_lines(page.events)), **told})
+    return answer({"events": _joined(page.lines), **told})
 
 
 def causality_body(found: Causality) -> Response:
@@ -58,11 +58,6 @@ def why_body(why: Why) -> Response:
             "truncated": why.truncated,
         }
     )
-
-
-def lines_of(events: Iterable[Event]) -> bytes:
-    """Returns events as lines."""
-    return b"".join(event.line + b"\n" for event in events)
 
 
 def _lines(events: Iterable[Event]) -> Iterator[bytes]:

@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from thence.server import questions
 from thence.server.bodies import answer, page_body
+from thence.server.logs import OpenLog
 from thence.server.models import EventsPage, LogList, LogSummary
 from thence.server.parameters import Asked, LogAsked, LogPage
 from thence.server.problems import NDJSON_RESPONSE, RESPONSES
@@ -40,10 +41,11 @@ async def events(request: Request, id: str, asked: Annotated[LogPage, Query()]) 
     asked.checked()
     if wants_lines(request) and not asked.is_page:
         return await all_lines(here, id, wanted, False)
-    page = (asked.limit, asked.offset, asked.cursor)
-    return await here.ask(
-        id, lambda log: page_body(here.sent(questions.page(log, wanted, *page))), False
-    )
+
+    def work(log: OpenLog) -> Response:
+        return page_body(here.sent(questions.page_of_lines(log, wanted, **asked.page)))
+
+    return await here.ask(id, work, False)
 
 
 @router.get("/{id}/events.ndjson", response_class=Response, responses=NDJSON_RESPONSE)

@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.json_schema import SkipJsonSchema
 
 from thence.core.filter import Filter, first_moment, invalid, last_moment, names
+from thence.index.page import Paging as IndexPaging
 
 LIMIT_MAX = 10_000
 LIMIT = 1_000
@@ -77,6 +78,11 @@ class Paging(Asked):
         """Raises InvalidFilter for a cursor with an offset."""
         if self.cursor is not None and "offset" in self.model_fields_set:
             raise invalid("offset", "the cursor knows where to go on", "leave one of them out")
+
+    @property
+    def page(self) -> IndexPaging:
+        """Which page is asked for."""
+        return {"limit": self.limit, "offset": self.offset, "cursor": self.cursor}
 
     @property
     def is_page(self) -> bool:

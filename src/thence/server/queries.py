@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from thence.server import questions
 from thence.server.bodies import answer, page_body
+from thence.server.logs import OpenLog
 from thence.server.models import EventsPage, SimulationList, SimulationSummary
 from thence.server.parameters import Asked, SimulationAsked, SimulationPage
 from thence.server.problems import NDJSON_RESPONSE, RESPONSES
@@ -41,10 +42,11 @@ async def events(request: Request, id: str, asked: Annotated[SimulationPage, Que
     asked.checked()
     if wants_lines(request) and not asked.is_page:
         return await all_lines(here, id, wanted, True)
-    page = (asked.limit, asked.offset, asked.cursor)
-    return await here.ask(
-        id, lambda log: page_body(here.sent(questions.page(log, wanted, *page))), True
-    )
+
+    def work(log: OpenLog) -> Response:
+        return page_body(here.sent(questions.page_of_lines(log, wanted, **asked.page)))
+
+    return await here.ask(id, work, True)
 
 
 @router.get("/{id}/events.ndjson", response_class=Response, responses=NDJSON_RESPONSE)

@@ -3,18 +3,18 @@
 This is the one place of the server that knows how an answer is found. All of it blocks.
 """
 
-from collections.abc import Iterator
-
-import msgspec
+from collections.abc import Iterable, Iterator
+from typing import Unpack
 
 from thence.core.answer import Why
 from thence.core.event import Event
 from thence.core.filter import Filter
 from thence.core.lookup import among
-from thence.core.order import Cone, downstream, upstream
+from thence.core.order import downstream, upstream
 from thence.index import causality as indexed
-from thence.index import listing, lookup, query
-from thence.index.page import Page, Paging
+from thence.index import listing, query
+from thence.index.causality import Causality
+from thence.index.page import Page, PageOfLines, Paging
 from thence.log.disk import OS_DISK
 from thence.log.opening import known_info
 from thence.server.logs import OpenLog
@@ -22,42 +22,25 @@ from thence.server.logs import OpenLog
 STREAM_EVENTS = 1_000
 
 
-class Causality(msgspec.Struct, frozen=True):
-    """An event with its causes and effects up to a distance, nearest first, as lines."""
-
-    event: Event
-    upstream: tuple[bytes, ...]
-    downstream: tuple[bytes, ...]
-    truncated: bool
-
-
-def page(
-    log: OpenLog,
-    asked: Filter,
-    limit: int,
-    offset: int = 0,
-    cursor: str | None = None,
-    descending: bool = False,
-) -> Page:
+def page(log: OpenLog, asked: Filter, **paging: Unpack[Paging]) -> Page:
     """Returns a page of what matches; raises InvalidCursor, ReadFailed."""
-    info = known_info(OS_DISK, log.folder)
-    # two folders may hold copies of one log, which go on apart
-    log_id = f"{info.log_id if info else ''} {log.folder}"
-    paging: Paging = {
-        "limit": limit,
-        "offset": offset,
-        "cursor": cursor,
-        "descending": descending,
-    }
     index = log.answers.index()
     if index is None:
-        events = log.answers.read()
-        return listing.listed(events, asked, log_id, **paging)
-    return query.page(index, asked, log_id, **paging)
+        return listing.listed(log.answers.read(), asked, _mark(log), **paging)
+    return query.page(index, asked, _mark(log), **paging)
 
 
-def every_page(log: OpenLog, asked: Filter) -> Iterator[tuple[Event, ...]]:
-    """Yields all events that match, as they are now, many at a time.
+def page_of_lines(log: OpenLog, asked: Filter, **paging: Unpack[Paging]) -> PageOfLines:
+    """Returns what `page` does, with the stored bytes of each event."""
+    index = log.answers.index()
+    if index is None:
+        found = listing.listed(log.answers.read(), asked, _mark(log), **paging)
+        return PageOfLines(_lines(found.events), *found[1:])
+    return query.page_of_lines(index, asked, _mark(log), **paging)
+
+
+def every_page(log: OpenLog, asked: Filter) -> Iterator[tuple[bytes, ...]]:
+    """Yields the lines of all events that match, as they are now, many at a time.
 
     Of an indexed log one batch is held at a time.
     """
@@ -65,15 +48,25 @@ def every_page(log: OpenLog, asked: Filter) -> Iterator[tuple[Event, ...]]:
     if index is None:
         found = [event for event in log.answers.events() if asked.matches(event)]
         for start in range(0, len(found), STREAM_EVENTS):
-            yield tuple(found[start : start + STREAM_EVENTS])
+            yield _lines(found[start : start + STREAM_EVENTS])
         return
     cursor = None
     while True:
-        next_page = query.page(index, asked, limit=STREAM_EVENTS, cursor=cursor)
-        yield next_page.events
+        next_page = query.page_of_lines(index, asked, limit=STREAM_EVENTS, cursor=cursor)
+        yield next_page.lines
         cursor = next_page.next_cursor
         if cursor is None:
             return
+
+
+def _mark(log: OpenLog) -> str:
+    """Returns what marks the cursors of a log: two folders may hold copies, which go on apart."""
+    info = known_info(OS_DISK, log.folder)
+    return f"{info.log_id if info else ''} {log.folder}"
+
+
+def _lines(events: Iterable[Event]) -> tuple[bytes, ...]:
+    return tuple(event.line for event in events)
 
 
 def event(log: OpenLog, event_id: str) -> Event:
@@ -84,26 +77,18 @@ def event(log: OpenLog, event_id: str) -> Event:
 def causality(log: OpenLog, event_id: str, depth: int) -> Causality:
     """Returns an event's cones up to a distance; raises EventNotFound, ReadFailed."""
     index = log.answers.index()
-    if index is None:
-        events = log.answers.events()
-        centre = among(events, event_id, log.folder)
-        known = {event.event_id: event for event in events}
-        causes = _as_lines(upstream(centre, known, depth=depth))
-        effects = _as_lines(downstream(centre, events, depth=depth))
-    else:
-        centre = lookup.get(index, event_id)
-        causes = indexed.cone_lines(index, event_id, "upstream", depth)
-        effects = indexed.cone_lines(index, event_id, "downstream", depth)
+    if index is not None:
+        return indexed.causality(index, event_id, depth)
+    events = log.answers.events()
+    centre = among(events, event_id, log.folder)
+    causes, is_cut = upstream(centre, {event.event_id: event for event in events}, depth=depth)
+    effects, is_cut_too = downstream(centre, events, depth=depth)
     return Causality(
         event=centre,
-        upstream=tuple(line for line, _ in causes[0]),
-        downstream=tuple(line for line, _ in effects[0]),
-        truncated=causes[1] or effects[1],
+        upstream=_lines(event for event, _ in causes),
+        downstream=_lines(event for event, _ in effects),
+        truncated=is_cut or is_cut_too,
     )
-
-
-def _as_lines(found: tuple[Cone, bool]) -> tuple[tuple[tuple[bytes, int], ...], bool]:
-    return tuple((event.line, distance) for event, distance in found[0]), found[1]
 
 
 def why(log: OpenLog, event_id: str) -> Why:

@@ -74,7 +74,7 @@ class Root:
         """Returns what a plain file in a log's folder holds; nothing if it is none, or larger."""
         path = folder / name
         try:
-            if not _is_plain(path):
+            if not _is_plain(str(path)):
                 return b""
             with path.open("rb") as file:
                 data = file.read(bytes_max + 1)
@@ -91,21 +91,35 @@ class Root:
             folder = self.folder
             if name != folder.name or not _has_log(folder):
                 return None
-        root = os.path.realpath(self.folder)
-        for inner in (folder, own_folder(folder)):
-            if not Path(os.path.realpath(inner)).is_relative_to(root):
-                return None
-        files = [own_folder(folder) / file for file in _OWN_FILES]
-        files += segments(OS_DISK, folder)
+        own = str(own_folder(folder))
+        if not self._holds(str(folder), own):
+            return None
+        files = [f"{own}/{file}" for file in _OWN_FILES]
+        files += map(str, segments(OS_DISK, folder))
         return folder if all(_is_plain(file, True) for file in files) else None
 
+    def _holds(self, folder: str, own: str) -> bool:
+        """Tells whether a log's folder, below the root or the root itself, stays inside it.
 
-def _is_plain(path: Path, is_missing_fine: bool = False) -> bool:
+        Where neither it nor the one in it is a link, it does; else it is seen where they lead.
+        """
+        if _mode(folder, stat.S_IFDIR) == stat.S_IFDIR == _mode(own, stat.S_IFDIR):
+            return True
+        root = os.path.realpath(self.folder)
+        return all(Path(os.path.realpath(path)).is_relative_to(root) for path in (folder, own))
+
+
+def _is_plain(path: str, is_missing_fine: bool = False) -> bool:
     """Tells whether a path is a file itself: no link, pipe, device or folder."""
+    return _mode(path, stat.S_IFREG if is_missing_fine else 0) == stat.S_IFREG
+
+
+def _mode(path: str, if_missing: int) -> int:
+    """Returns of what kind a path itself is, as `stat` names it."""
     try:
-        return stat.S_ISREG(os.lstat(path).st_mode)
+        return stat.S_IFMT(os.lstat(path).st_mode)
     except FileNotFoundError:
-        return is_missing_fine
+        return if_missing
 
 
 def _found(name: str, folder: Path) -> FoundLog:

@@ -7,7 +7,7 @@ from typing import TypeVar
 from starlette.requests import Request
 
 from thence.errors import NotALog, ReadFailed
-from thence.index.page import Page
+from thence.index.page import PageOfLines
 from thence.server.feeds import Feeds
 from thence.server.logs import Logs, OpenLog
 from thence.server.metrics import Metrics
@@ -87,9 +87,9 @@ class Served:
             raise NotALog("could not find", place=repr(log_id), cause="it is no simulation")
         return found
 
-    def sent(self, page: Page) -> Page:
+    def sent(self, page: PageOfLines) -> PageOfLines:
         """Counts the events of a page that is sent, and returns it."""
-        self.metrics.count_events(len(page.events))
+        self.metrics.count_events(len(page.lines))
         return page
 
     def close(self) -> None:

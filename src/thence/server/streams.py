@@ -5,14 +5,13 @@ from collections.abc import AsyncIterator, Iterator
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from thence.core.event import Event
 from thence.core.filter import Filter
 from thence.server import questions
-from thence.server.bodies import NDJSON, lines_of
+from thence.server.bodies import NDJSON
 from thence.server.root import FoundLog
 from thence.server.served import Served
 
-Batch = tuple[Event, ...]
+Batch = tuple[bytes, ...]
 
 
 def wants_lines(request: Request) -> bool:
@@ -38,11 +37,11 @@ async def all_lines(served: Served, log_id: str, asked: Filter, is_simulation: b
 async def _sent(served: Served, batches: Iterator[Batch], batch: Batch) -> AsyncIterator[bytes]:
     while batch:
         served.metrics.count_events(len(batch))
-        yield lines_of(batch)
+        yield b"\n".join(batch) + b"\n"
         batch = await served.workers.run(lambda: next(batches, ()))
 
 
 def _batches(served: Served, found: FoundLog, asked: Filter) -> Iterator[Batch]:
-    """Yields the events; the log stays open in between only as long as others ask for it."""
+    """Yields their lines; the log stays open in between only as long as others ask for it."""
     with served.logs.using(found) as log:
         yield from questions.every_page(log, asked)

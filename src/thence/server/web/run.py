@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from starlette.responses import Response
 
 from thence.core.event import Event
-from thence.index.page import Page
+from thence.index.page import Page, Paging
 from thence.server import questions
 from thence.server.logs import OpenLog
 from thence.server.root import FoundLog
@@ -48,7 +48,8 @@ def run_page(
     events = Html()
     if asked.problem is None:
         is_newest = asked.is_newest_first
-        got = questions.page(log, asked.filter, EVENTS, 0, asked.cursor, descending=is_newest)
+        paging: Paging = {"limit": EVENTS, "cursor": asked.cursor, "descending": is_newest}
+        got = questions.page(log, asked.filter, **paging)
         events = _events(log, found, asked, got)
     problem = el("p", asked.problem, role="alert") if asked.problem else None
     body = (
