@@ -18,7 +18,8 @@ from tests.index.logs import add, fits, in_child, index_of, told
 from thence.core.order import totally_ordered
 from thence.errors import ReadFailed
 from thence.index.database import Index
-from thence.log.disk import OS_DISK, Disk
+from thence.log.disk import OS_DISK, Disk, FileState
+from thence.log.segment import CURRENT
 from thence.replica import Replica, open_replica
 
 WAIT_S = 30.0
@@ -28,7 +29,7 @@ import sys
 from pathlib import Path
 from thence.core.vocabulary import PLAIN
 from thence.index.database import Index
-from thence.log.disk import OS_DISK, Disk
+from thence.log.disk import OS_DISK
 index = Index(OS_DISK, Path(sys.argv[1]), PLAIN)
 while True:
     index.freshen()
@@ -176,6 +177,42 @@ def test_all_who_ask_while_somebody_freshens_share_the_next_one(log: Replica) ->
         first.result()
         assert [ask.result() for ask in asked] == [(3,)] * len(asked)
         assert disk.looks - before <= 2 * looks
+
+
+class HalfSeen(Disk):
+    """The files of this machine, where the newest write to a file has changed its time alone.
+
+    `sizes` says by path what size is seen, `read_bytes` counts what is read.
+    """
+
+    def __init__(self) -> None:
+        self.sizes: dict[str, int] = {}
+        self.read_bytes = 0
+
+    def path_state(self, path: str) -> FileState | None:
+        found = super().path_state(path)
+        size = self.sizes.get(path)
+        return found if found is None or size is None else found._replace(size=size)
+
+    def read_at(self, descriptor: int, offset: int, size: int) -> bytes:
+        data = super().read_at(descriptor, offset, size)
+        self.read_bytes += len(data)
+        return data
+
+
+def test_a_segment_is_not_read_whole_because_a_write_was_seen_half_done(log: Replica) -> None:
+    for _ in range(50):
+        log.append("a", {"text": "x" * 10_000})
+    path, disk = str(log.folder / CURRENT), HalfSeen()
+    with Index(disk, log.folder, log.vocabulary) as index:
+        index.freshen()
+        size = Path(path).stat().st_size
+        log.append("b")
+        disk.sizes[path], disk.read_bytes = size, 0
+        index.freshen()
+        disk.sizes.clear()
+        assert disk.read_bytes < size / 10
+        assert told(index)["lines"] == written(log)
 
 
 def standing_in(function: str) -> int:

@@ -22,7 +22,8 @@ from thence.index.tallies import tally
 from thence.log.disk import Disk, FileId
 from thence.log.reader import rank
 
-# how many ids one question asks for
+# how many ids one question asks for: of few sizes, so that each is prepared once
+_ASKED_IDS_FEW = 100
 _ASKED_IDS = 200
 _COLUMNS = (
     "event_id", "node", "seq", "lamport", "stamp", "type", "stream", "subject", "actor", "turn",
@@ -157,8 +158,9 @@ class Builder:
         found: dict[str, int] = {}
         for at in range(0, len(wanted), _ASKED_IDS):
             part = wanted[at : at + _ASKED_IDS]
-            gaps: list[str | None] = [None] * (_ASKED_IDS - len(part))
-            marks = ", ".join("?" * _ASKED_IDS)
+            room = _ASKED_IDS_FEW if len(part) <= _ASKED_IDS_FEW else _ASKED_IDS
+            gaps: list[str | None] = [None] * (room - len(part))
+            marks = ", ".join("?" * room)
             found.update(
                 self._db.execute(
                     f"SELECT event_id, place FROM events WHERE event_id IN ({marks})",

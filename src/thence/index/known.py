@@ -117,14 +117,16 @@ def _stands(disk: Disk, path: Path, known: Known, now: FileState) -> bool:
         return False
     descriptor = disk.open_read(path)
     try:
-        if disk.file_id(descriptor)[0] != now.file:  # it was replaced just now: look again
+        file, size = disk.file_id(descriptor)
+        if file != now.file:  # it was replaced just now: look again
             return False
         last_at = known.read_bytes - len(known.last_bytes)
         if disk.read_at(descriptor, last_at, len(known.last_bytes)) != known.last_bytes:
             return False
         if disk.read_at(descriptor, 0, len(known.beginning)) != known.beginning:
             return False
-        has_grown = now.file == known.state.file and now.size > known.state.size
+        # a write changes the time before the size: it may be seen half done, but not for long
+        has_grown = file == known.state.file and size > known.state.size
         return has_grown or checksum_of(disk, descriptor, known.read_bytes) == known.checksum
     finally:
         disk.let_go(descriptor)

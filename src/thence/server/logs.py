@@ -14,6 +14,7 @@ from thence.answers import Answers
 from thence.core.vocabulary import Vocabulary
 from thence.index.builds import Builds
 from thence.log.disk import NOWHERE, OS_DISK, FileId
+from thence.log.opening import known_info
 from thence.server.root import FoundLog
 
 OPEN_MAX = 16
@@ -30,6 +31,20 @@ class OpenLog:
         self.vocabulary = vocabulary
         self.answers = Answers(OS_DISK, folder, vocabulary, builds)
         self.users = 0
+        self._mark = ""
+
+    @property
+    def mark(self) -> str:
+        """What marks the cursors of this log: two folders may hold copies, which go on apart.
+
+        It is read once it is there, and then stays. Raises ReadFailed.
+        """
+        if not self._mark:
+            info = known_info(OS_DISK, self.folder)
+            if info is None:
+                return f" {self.folder}"
+            self._mark = f"{info.log_id} {self.folder}"
+        return self._mark
 
 
 class Logs:

@@ -15,8 +15,6 @@ from thence.index import causality as indexed
 from thence.index import listing, query
 from thence.index.causality import Causality
 from thence.index.page import Page, PageOfLines, Paging
-from thence.log.disk import OS_DISK
-from thence.log.opening import known_info
 from thence.server.logs import OpenLog
 
 STREAM_EVENTS = 1_000
@@ -26,17 +24,17 @@ def page(log: OpenLog, asked: Filter, **paging: Unpack[Paging]) -> Page:
     """Returns a page of what matches; raises InvalidCursor, ReadFailed."""
     index = log.answers.index()
     if index is None:
-        return listing.listed(log.answers.read(), asked, _mark(log), **paging)
-    return query.page(index, asked, _mark(log), **paging)
+        return listing.listed(log.answers.read(), asked, log.mark, **paging)
+    return query.page(index, asked, log.mark, **paging)
 
 
 def page_of_lines(log: OpenLog, asked: Filter, **paging: Unpack[Paging]) -> PageOfLines:
     """Returns what `page` does, with the stored bytes of each event."""
     index = log.answers.index()
     if index is None:
-        found = listing.listed(log.answers.read(), asked, _mark(log), **paging)
+        found = listing.listed(log.answers.read(), asked, log.mark, **paging)
         return PageOfLines(_lines(found.events), *found[1:])
-    return query.page_of_lines(index, asked, _mark(log), **paging)
+    return query.page_of_lines(index, asked, log.mark, **paging)
 
 
 def every_page(log: OpenLog, asked: Filter) -> Iterator[tuple[bytes, ...]]:
@@ -57,12 +55,6 @@ def every_page(log: OpenLog, asked: Filter) -> Iterator[tuple[bytes, ...]]:
         cursor = next_page.next_cursor
         if cursor is None:
             return
-
-
-def _mark(log: OpenLog) -> str:
-    """Returns what marks the cursors of a log: two folders may hold copies, which go on apart."""
-    info = known_info(OS_DISK, log.folder)
-    return f"{info.log_id if info else ''} {log.folder}"
 
 
 def _lines(events: Iterable[Event]) -> tuple[bytes, ...]:
