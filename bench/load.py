@@ -5,6 +5,7 @@ them, 20 times a second.
 """
 
 import asyncio
+import os
 import random
 import re
 import statistics
@@ -89,6 +90,11 @@ class Client:
     async def get(self, path: str) -> float:
         """Asks, reads the whole answer; returns how long it took, in ms."""
         start = time.perf_counter()
+        await self.body(path)
+        return (time.perf_counter() - start) * 1000
+
+    async def body(self, path: str) -> bytes:
+        """Asks and returns the whole answer."""
         if self._ends is None:
             self._ends = await asyncio.open_connection("127.0.0.1", self._port)
         reader, writer = self._ends
@@ -98,12 +104,12 @@ class Client:
             raise RuntimeError(f"{path}: {head.splitlines()[0]!r}")
         length = re.search(rb"(?i)content-length: (\d+)", head)
         if length:
-            await reader.readexactly(int(length[1]))
-        else:
-            while size := int(await reader.readline(), 16):
-                await reader.readexactly(size + 2)
-            await reader.readline()
-        return (time.perf_counter() - start) * 1000
+            return await reader.readexactly(int(length[1]))
+        parts = []
+        while size := int(await reader.readline(), 16):
+            parts.append(await reader.readexactly(size + 2))
+        await reader.readline()
+        return b"".join(part[:-2] for part in parts)
 
 
 def question(chance: random.Random, load: Load) -> tuple[str, str]:
@@ -162,6 +168,12 @@ def health_ms_max(at_rest: Sequence[float]) -> float:
 def p(values: Sequence[float], share: float) -> float:
     """Returns a percentile."""
     return statistics.quantiles(values, n=100, method="inclusive")[round(share * 100) - 1]
+
+
+def processor_s(process: int) -> float:
+    """Returns how many seconds a process has had of a processor."""
+    words = Path(f"/proc/{process}/stat").read_bytes().rpartition(b")")[2].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def peak_mb(process: int) -> float:

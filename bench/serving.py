@@ -31,6 +31,7 @@ from bench.load import (
     p,
     peak_mb,
     probe,
+    processor_s,
     under_load,
 )
 from thence.log.segment import current_path
@@ -40,6 +41,7 @@ RUN = "big"
 REST_S = 15.0
 LOAD_S = 30.0
 QUIET = "quiet"
+_CATCH_UP = re.compile(rb"^thence_index_catch_up_seconds_total (\S+)$", re.MULTILINE)
 QUIET_PER_S = 20
 SHARES = {"p50": 0.5, "p99": 0.99}
 
@@ -47,16 +49,27 @@ SHARES = {"p50": 0.5, "p99": 0.99}
 class Measured(NamedTuple):
     """What each thing took, in ms: /health at rest, under load, the questions, the live events.
 
-    `heard` tells of listeners to a quiet run, and to the rare events of the loaded one.
+    `heard` tells of listeners to a quiet run, and to the rare events of the loaded one. `spent`
+    is how much of a processor the server had under load, in s, and how long its index took in
+    what came.
     """
 
     rest: list[float]
     load: list[float]
     took: Took
     heard: Took
+    spent: tuple[float, float]
 
 
-async def measured(asked: Load, root: Path) -> Measured:
+async def spent(asked: Load, process: int) -> tuple[float, float]:
+    """Returns what the server has had of a processor so far, and what taking in took, in s."""
+    async with Client(asked.port) as client:
+        found = _CATCH_UP.search(await client.body("/metrics"))
+    assert found is not None
+    return processor_s(process), float(found[1])
+
+
+async def measured(asked: Load, root: Path, process: int) -> Measured:
     """Measures the server at rest, under load, and under load with each kind of listeners."""
     async with Client(asked.port) as client:
         await client.get(f"/simulations/{RUN}/events?limit=1")  # makes the index
@@ -64,13 +77,15 @@ async def measured(asked: Load, root: Path) -> Measured:
     took: Took = defaultdict(list)
     heard: Took = {}
     async with writing(root / RUN, RUN, APPENDED_PER_S):
+        before = await spent(asked, process)
         load = await under_load(asked, LOAD_S, took)
+        after = await spent(asked, process)
         async with writing(root / QUIET, QUIET, QUIET_PER_S):
             path = f"/simulations/{QUIET}/events/live?tail=0"
             heard["of a quiet run"] = await heard_under_load(asked, path)
         path = f"/simulations/{RUN}/events/live?tail=0&event_types={RARE}"
         heard["of rare events"] = await heard_under_load(asked, path)
-    return Measured(rest, load, took, heard)
+    return Measured(rest, load, took, heard, (after[0] - before[0], after[1] - before[1]))
 
 
 async def heard_under_load(asked: Load, path: str) -> list[float]:
@@ -95,7 +110,9 @@ def main() -> None:
             if found is None:
                 raise RuntimeError(told)
             asked = Load(int(found[1]), RUN, EVENTS, ids)
-            rest, load, took, heard = asyncio.run(measured(asked, place))
+            rest, load, took, heard, (processor, taking_in) = asyncio.run(
+                measured(asked, place, server.pid)
+            )
             memory = peak_mb(server.pid)
         finally:
             server.terminate()
@@ -117,10 +134,14 @@ def main() -> None:
         print(f"{LISTENERS} listeners {kind}, {len(times) / LOAD_S:.0f} events sent a second: "
               f"ms p50 {p(times, 0.5):.1f}, p95 {found_p95:.1f}, the longest {max(times):.1f}; "
               f"at most {WITHIN_MS} at p95: {verdict}")  # fmt: skip
-    per_second = sum(map(len, took.values())) / LOAD_S
+    answers = sum(map(len, took.values()))
+    per_second = answers / LOAD_S
     due = CLIENTS * ASKED_PER_S
     print(f"answered {per_second:.0f} a second of {due} that are due, "
           f"the log at the end {size / 1e6:.0f} MB")  # fmt: skip
+    print(f"meanwhile the server had {processor / LOAD_S:.2f} of a processor, "
+          f"{1000 * processor / answers:.1f} ms an answer; "
+          f"its index took in what came during {taking_in / LOAD_S:.0%} of the time")  # fmt: skip
 
 
 if __name__ == "__main__":
