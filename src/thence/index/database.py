@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from threading import Lock, RLock
+from threading import RLock
 from typing import ClassVar, NamedTuple, TypeVar
 from weakref import WeakSet, finalize
 
@@ -71,7 +71,7 @@ class Index:
         self._folder = folder
         self._vocabulary = vocabulary
         self._turn = RLock()
-        self._mutex = Lock()  # never held while the turn is waited for
+        self._mutex = RLock()  # never held while the turn is waited for
         self._begun = self._ended = 0
         self._keeper = Keeper(disk, folder, vocabulary, cache, builds or Builds())
         self._idle: list[_Reader] = []
@@ -100,10 +100,10 @@ class Index:
         with self._turn:
             if self._ended >= wanted:
                 return
-            self._begun += 1
+            self._begun = number = self._begun + 1
             with reading(self._folder):
                 self._keeper.freshen(timeout_s)
-            self._ended = self._begun
+            self._ended = max(self._ended, number)  # a signal handler may have asked meanwhile
 
     def rebuild(self, on_read: Callable[[int], None] | None = None) -> None:
         """Makes the index again from the segments.
@@ -180,7 +180,7 @@ class Index:
         if writer is not None:
             _Opened.abandoned.append(writer)
         self._turn = RLock()
-        self._mutex = Lock()
+        self._mutex = RLock()
         self._begun = self._ended = 0
         self._idle.clear()
         self._lent = 0
