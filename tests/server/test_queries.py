@@ -1,11 +1,14 @@
 """The events of a simulation over HTTP: each filter, paging, lists, summaries."""
 
 import random
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.server.conftest import Shop
-from tests.server.runs import AGENTS, TYPES, lines, stored
+from tests.server.runs import AGENTS, TYPES, lines, make_run, stored
+from tests.server.serving import serving
 
 from thence.sim import EventFilter
 
@@ -103,6 +106,20 @@ def test_pages_by_cursor_and_by_offset_are_disjoint_and_complete(shop, limit):
         for event in shop.server.json(PATH, limit=limit, offset=offset)["events"]
     ]
     assert by_cursor == by_offset == whole
+
+
+@pytest.mark.promise("Q2")
+def test_cursor_of_a_run_is_none_of_its_copy(tmp_path: Path) -> None:
+    make_run(tmp_path, "one", count=30)
+    shutil.copytree(tmp_path / "one", tmp_path / "two")
+    with serving(tmp_path) as server:
+        cursor = server.json("/simulations/one/events", limit=5)["next_cursor"]
+        answers = [
+            server.client.get(f"/simulations/{run}/events", params={"limit": 5, "cursor": cursor})
+            for run in ("one", "two")
+        ]
+    assert [answer.status_code for answer in answers] == [200, 422]
+    assert answers[1].json()["code"] == "invalid_cursor"
 
 
 @pytest.mark.promise("Q2")
