@@ -15,9 +15,11 @@ import pytest
 from tests.events import line_of
 from tests.index.logs import add, fits, in_child, index_of, told
 
+from thence.core.filter import Filter
 from thence.core.order import totally_ordered
 from thence.errors import ReadFailed
 from thence.index.database import Index
+from thence.index.query import page_of_lines
 from thence.log.disk import OS_DISK, Disk, FileState
 from thence.log.segment import CURRENT
 from thence.replica import Replica, open_replica
@@ -287,6 +289,26 @@ def test_lines_come_without_being_decoded_and_are_checked(log: Replica) -> None:
             for ask in (index.lines, index.fetch):
                 with pytest.raises(ReadFailed), index.reading() as other:
                     ask(other, wrong)
+
+
+@pytest.mark.parametrize(
+    ("sound", "rotten"), [(b'"abc"', b'"xbc"'), (b'"abd"}', b'"abd")')], ids=["own", "foreign"]
+)
+def test_a_line_that_rots_in_place_is_on_no_page(log: Replica, sound: bytes, rotten: bytes) -> None:
+    log.append("a", {"text": "abc"})
+    add(log.folder, [b'{"event_id":"x","event_type":"y","payload":{"text":"abd"}}\n'])
+    log.append("b")
+    with index_of(log.folder) as index:
+        assert len(page_of_lines(index, Filter()).lines) == 3
+        path = log.folder / CURRENT
+        was, data = path.stat(), path.read_bytes()
+        assert data.count(sound) == 1
+        with path.open("r+b") as segment:
+            segment.write(data.replace(sound, rotten))
+        os.utime(path, ns=(was.st_atime_ns, was.st_mtime_ns))  # a disk tells of no such change
+        found = page_of_lines(index, Filter()).lines
+        assert [rotten in line for line in found] == [False, False]
+        assert list(found) == written(log)
 
 
 def test_a_builder_that_was_stopped_is_not_waited_for_for_ever(log: Replica) -> None:

@@ -152,9 +152,9 @@ class Index:
             return list(lines.events(extents, self._vocabulary))
 
     def lines(self, connection: sqlite3.Connection, extents: Iterable[Extent]) -> list[bytes]:
-        """Reads the bytes of events, their checksums or ids compared, without decoding them."""
+        """Reads the bytes of the events that `fetch` reads; ours are not decoded for that."""
         with closing(Lines(self._disk, self._folder, connection)) as lines, reading(self._folder):
-            return list(lines.lines(extents))
+            return list(lines.lines(extents, self._vocabulary))
 
     def close(self) -> None:
         """Closes the connections; who reads still keeps theirs until they have done."""

@@ -6,8 +6,6 @@ from pathlib import Path
 
 from thence.core.codec import (
     LINE_START,
-    event_id_of,
-    has_valid_crc,
     have_valid_crcs,
     parse,
     parsed,
@@ -49,12 +47,12 @@ class Lines:
             raise Stale("a segment is shorter than it was")
         return data
 
-    def lines(self, extents: Iterable[Extent]) -> Iterator[bytes]:
-        """Yields lines; their checksums or ids are looked at."""
+    def lines(self, extents: Iterable[Extent], vocabulary: Vocabulary) -> Iterator[bytes]:
+        """Yields the lines themselves of what `events` yields; ours are not decoded."""
         for part, _, lines in self._read(extents):
             if not _are_ours(part, lines):
                 for extent, line in zip(part, lines, strict=True):
-                    _check(extent, line)
+                    _event(extent, line, vocabulary)
             yield from lines
 
     def events(self, extents: Iterable[Extent], vocabulary: Vocabulary) -> Iterator[Event]:
@@ -132,17 +130,8 @@ def _are_ours(extents: Sequence[Extent], lines: Sequence[bytes]) -> bool:
     return have_valid_crcs(lines)
 
 
-def _check(extent: Extent, line: bytes) -> None:
-    """Raises Stale for a line that is not that of an extent."""
-    is_known = len(extent) == 4
-    if not (has_valid_crc(line) or (is_known and line.startswith(b"{"))):
-        raise Stale("a line is not where it was")
-    if len(extent) == 4 and event_id_of(line) != extent[3].encode():
-        raise Stale("another event stands in its place")
-
-
 def _event(extent: Extent, line: bytes, vocabulary: Vocabulary) -> Event:
-    """Reads the event of an extent."""
+    """Reads the event of an extent; raises Stale where it is not there."""
     event = parse(line, vocabulary)
     if not isinstance(event, Event):
         raise Stale("a line is no event any more")
