@@ -1,8 +1,9 @@
 """Power cuts by the million: after each one the log is opened again and judged.
 
-`python -m tests.crash.power_cuts STATES [SEED [WORKERS]]` goes on until so many states were
-judged, in parts of 50,000, as many parts at once as there are workers: one a processor, unless
-it is told.
+`python -m tests.crash.power_cuts STATES [SEED [WORKERS [DONE]]]` goes on until so many states
+were judged, in parts of 50,000, as many parts at once as there are workers: one a processor,
+unless it is told. The first DONE parts of a seed are left out: who broke off a run of hours goes
+on with it behind them.
 """
 
 import os
@@ -11,6 +12,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
+from itertools import islice
 from multiprocessing import get_context
 from typing import NamedTuple
 
@@ -278,14 +280,15 @@ def judged(part: Part) -> Judged:
     return part, verdict.seen, verdict.problems
 
 
-def soak(states: int, seed: int, workers: int = 1) -> int:
+def soak(states: int, seed: int, workers: int = 1, parts_done: int = 0) -> int:
     """Judge so many states in parts whose seeds are printed, so many parts at once."""
     done = 0
-    found: Iterator[Judged] = map(judged, parts(states, seed))
+    rest = islice(parts(states, seed), parts_done, None)
+    found: Iterator[Judged] = map(judged, rest)
     with ExitStack() as stack:
         if workers > 1:
             pool = stack.enter_context(get_context("spawn").Pool(workers))
-            found = pool.imap_unordered(judged, parts(states, seed))
+            found = pool.imap_unordered(judged, rest)
         for part, seen, problems in found:
             done += seen["judged"]
             print(f"seed {part.seed}: {dict(seen)}, {done} in all", flush=True)
@@ -300,4 +303,4 @@ if __name__ == "__main__":
     chosen = int(sys.argv[2]) if len(sys.argv) > 2 else random.randrange(2**32)
     print(f"seed {chosen}", flush=True)
     at_once = int(sys.argv[3]) if len(sys.argv) > 3 else os.cpu_count() or 1
-    sys.exit(soak(wanted, chosen, at_once))
+    sys.exit(soak(wanted, chosen, at_once, int(sys.argv[4]) if len(sys.argv) > 4 else 0))

@@ -1,12 +1,12 @@
 """The end of a committer: what is lost, who is told, what close overtakes and is written still."""
 
-import os
 from threading import Thread
 
 import pytest
 from tests.events import drafted, new_id
 from tests.log.errors import raised, said
 from tests.log.faults import WAIT_S, FillingDisk
+from tests.log.processes import descriptors
 from tests.log.test_committer import Told, prepared, types
 from tests.log.test_committer_bounds import until
 
@@ -88,9 +88,9 @@ def test_close_has_what_is_refused_tried_again_until_its_time_is_over(tmp_path):
 def test_log_without_a_thread_closes_in_its_callers_and_starts_none_after(tmp_path):
     log, disk, _ = refusing(tmp_path)
     disk.lines_left = None
-    before = len(os.listdir("/proc/self/fd"))
+    assert descriptors(tmp_path) != []
     assert log.close() is True
-    assert len(os.listdir("/proc/self/fd")) < before
+    assert descriptors(tmp_path) == []
     log.committer.start()
     assert log.committer._thread is None
     assert log.close() is True

@@ -12,7 +12,7 @@ import pytest
 from tests.disks import LyingDisk
 from tests.events import event_of, line_of
 from tests.log.faults import WAIT_S, WatchedDisk
-from tests.log.processes import in_child, started
+from tests.log.processes import descriptors, in_child, started
 
 import thence
 from thence.core.position import Position
@@ -360,9 +360,9 @@ def test_abandoned_follower_leaves_no_file_open(tmp_path):
     with Replica(tmp_path, PLAIN, max_file_size=200) as log:
         for _ in range(4):
             log.append("t")
-        before = len(os.listdir("/proc/self/fd"))
+        before = descriptors(tmp_path)
         for taken in range(1, 5):
             stream = log.follow()
             list(islice(stream, taken))
             stream.close()
-        assert len(os.listdir("/proc/self/fd")) == before
+        assert descriptors(tmp_path) == before

@@ -3,6 +3,7 @@
 import pytest
 from tests.events import event_of, new_id
 from tests.log.errors import raised
+from tests.log.processes import descriptors
 from tests.log.test_follower_facts import (
     CURRENT,
     OLDER,
@@ -12,7 +13,6 @@ from tests.log.test_follower_facts import (
     add,
     followed,
     numbered,
-    open_files,
     told,
 )
 
@@ -61,9 +61,8 @@ def test_follower_begins_at_the_last_events_of_all_segments(tmp_path, follower, 
     (tmp_path / OLDEST).write_bytes(b"".join(lines[:2]))
     (tmp_path / OLDER).write_bytes(b"".join(lines[2:4]))
     (tmp_path / CURRENT).write_bytes(lines[4])
-    before = open_files()
     follower.skip_to_last(count)
-    assert open_files() == before + 1
+    assert len(descriptors(tmp_path)) == 1
     assert told(follower.events()) == [1, 2, 3, 4, 5][5 - min(count, 5) :]
     add(tmp_path / CURRENT, *numbered(1, 6))
     assert told(follower.events()) == [6]
@@ -111,7 +110,6 @@ def test_follow_begins_behind_an_event_and_says_which_it_did_not_find(tmp_path, 
         assert followed(tmp_path, disk, after, Stopped(0)) == events[count:]
         position = Position().after(events[:count])
         assert followed(tmp_path, disk, position, Stopped(0)) == events[count:]
-    before = open_files()
     gone = new_id()
     assert raised(lambda: followed(tmp_path, disk, gone, Stopped(0))) == (
         EventNotFound,
@@ -120,4 +118,4 @@ def test_follow_begins_behind_an_event_and_says_which_it_did_not_find(tmp_path, 
         f"no event of the log {tmp_path} has this id",
         "`thence log` lists the events",
     )
-    assert open_files() == before
+    assert descriptors(tmp_path) == []

@@ -7,6 +7,7 @@ from threading import Event as Signal
 import pytest
 from tests.events import line_of
 from tests.log.faults import FailingDisk
+from tests.log.processes import descriptors
 
 from thence.core.vocabulary import PLAIN
 from thence.errors import OutcomeUnknown
@@ -92,10 +93,6 @@ def told(events):
 
 def has_news(follower):
     return follower.wait(Looks(1))
-
-
-def open_files():
-    return len(os.listdir("/proc/self/fd"))
 
 
 def add(path, *lines):
@@ -220,11 +217,10 @@ def test_file_that_comes_back_under_another_name_is_not_read_twice(tmp_path, dis
     swap()
     disk.taken()
     disk.before["open_read"] = swap_back  # between the look at the path and its opening
-    before = open_files()
     assert list(follower.events()) == []
     assert ("read_at", 0, READ_BYTES) not in disk.calls
     assert ("open_read", CURRENT) in disk.calls
-    assert open_files() == before
+    assert len(descriptors(tmp_path)) == 1
 
 
 def test_segment_that_can_not_be_looked_at_is_closed_and_the_error_is_the_systems(tmp_path):
@@ -234,11 +230,10 @@ def test_segment_that_can_not_be_looked_at_is_closed_and_the_error_is_the_system
 
     broken = OSError(errno.EIO, "as said")
     (tmp_path / CURRENT).write_bytes(line_of())
-    before = open_files()
     with pytest.raises(OSError, match="as said") as caught:
         list(Follower(Failing(), tmp_path, PLAIN).events())
     assert caught.value is broken
-    assert open_files() == before
+    assert descriptors(tmp_path) == []
 
 
 @pytest.mark.parametrize("has_current", [False, True])
@@ -250,11 +245,10 @@ def test_folder_that_can_not_be_listed_leaves_no_file_open(tmp_path, has_current
     broken = OSError(errno.EIO, "as said")
     if has_current:
         (tmp_path / CURRENT).write_bytes(line_of())
-    before = open_files()
     with pytest.raises(OSError, match="as said") as caught:
         list(Follower(Failing(), tmp_path, PLAIN).events())
     assert caught.value is broken
-    assert open_files() == before
+    assert descriptors(tmp_path) == []
 
 
 def test_follower_syncs_only_when_asked_and_what_it_has_not_synced(tmp_path, disk, follower):
