@@ -101,8 +101,8 @@ def killed_before_the_branch_moves(top: Path) -> None:
 
 def test_index_is_free_again_while_the_note_of_a_commit_is_still_there(top):
     """What was killed right behind it left the user's git locked out, and nobody knew why."""
-    lines = Path(commits.__file__).read_text().splitlines()
-    forgets = lines.index("        halfway.forget(repo)") + 1
+    lines = [line.strip() for line in Path(commits.__file__).read_text().splitlines()]
+    forgets = lines.index("halfway.forget(repo)") + 1
     assert killed_at((commits.__file__, forgets), partial(tell, top, 1))
     assert not (top / ".git/index.lock").exists()
     assert left(top)[3]

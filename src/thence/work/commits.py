@@ -14,6 +14,7 @@ from thence.work.landing import Change, Landing, Splice, bring
 from thence.work.leftovers import COMMITTING, free
 from thence.work.locks import held
 from thence.work.objects import FILE, Entry, Objects, is_file, objects
+from thence.work.pruning import made_again, restore
 from thence.work.refs import MovedMeanwhile
 from thence.work.repository import Checkout, Repository, checkouts, checkouts_of, rebase_of
 
@@ -91,26 +92,29 @@ def _attempt(
     author: Author | None,
     lock: int,
 ) -> Commit | None:
-    with objects(repo) as store, ExitStack() as landings:
-        found = store.commit(f"refs/heads/{branch}")
-        parent, tree = found or (None, None)
-        changes = _changes(store, tree, wanted)
-        if not changes:
-            return None
-        entries = {change.path: change.new for change in changes}
-        new_tree = store.put_tree(tree, entries) or store.put_empty_tree()
-        store.store()
-        oid = commit_tree(repo.git, new_tree, [parent] if parent else [], message, author)
-        trees = _trees(repo, branch, is_new=parent is None)
-        landed = [Landing(each, lock) for each in trees]
-        for landing in landed:
-            landings.callback(landing.end)
-            landing.prepare(store, changes)
-        what = (repo, branch, parent, oid, f"commit: {_subject(message)}", landed)
-        if landed:
-            halfway.note(*what)
-        bring(*what, lock)
-        halfway.forget(repo)
+    with objects(repo) as store:
+        with ExitStack() as landings, made_again(store):
+            found = store.commit(f"refs/heads/{branch}")
+            parent, tree = found or (None, None)
+            changes = _changes(store, tree, wanted)
+            if not changes:
+                return None
+            entries = {change.path: change.new for change in changes}
+            new_tree = store.put_tree(tree, entries) or store.put_empty_tree()
+            store.store()
+            oid = commit_tree(repo.git, new_tree, [parent] if parent else [], message, author)
+            store.remember(oid)
+            trees = _trees(repo, branch, is_new=parent is None)
+            landed = [Landing(each, lock) for each in trees]
+            for landing in landed:
+                landings.callback(landing.end)
+                landing.prepare(store, changes)
+            what = (repo, branch, parent, oid, f"commit: {_subject(message)}", landed)
+            if landed:
+                halfway.note(*what)
+            bring(*what, lock)
+            halfway.forget(repo)
+        restore(store, repo.common)
     return Commit(
         oid, parent, tuple(change.path for change in changes), tuple(each.path for each in trees)
     )

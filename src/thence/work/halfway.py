@@ -16,7 +16,7 @@ from thence.work.git import Git, failure
 from thence.work.index_lock import IndexLock
 from thence.work.landing import Change, Landing, Place, bring, draft_of, names_of, replace
 from thence.work.leftovers import COMMITTING, free
-from thence.work.locks import held
+from thence.work.locks import held, is_alive
 from thence.work.objects import Entry, Objects, objects
 from thence.work.refs import MovedMeanwhile
 from thence.work.repository import (
@@ -96,7 +96,7 @@ def settled(repo: Repository) -> Iterator[str]:
     if what is None:
         return
     try:
-        with held(repo.common / COMMITTING, 0.0 if _is_alive(what.pid) else WAIT_S) as lock:
+        with held(repo.common / COMMITTING, 0.0 if is_alive(what.pid) else WAIT_S) as lock:
             free(repo.common / COMMITTING)
             told = settle(repo, lock)
     except (GitFailed, OSError):  # somebody commits right now, or the next one who does will tell
@@ -292,16 +292,6 @@ def _bytes(path: Path) -> bytes | None:
         return None if path.is_symlink() else path.read_bytes()
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return None
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
 
 
 def _read(repo: Repository) -> Halfway | None:

@@ -36,6 +36,17 @@ def held(path: Path, wait_s: float = WAIT_S) -> Iterator[int]:
         os.close(descriptor)
 
 
+def is_alive(pid: int) -> bool:
+    """Tells whether a process of this host runs."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
 def _take(descriptor: int, path: Path, wait_s: float) -> None:
     until_s = time.monotonic() + wait_s
     pause_s = _PAUSE_MIN_S
