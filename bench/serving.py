@@ -5,15 +5,21 @@ times a second each: 70 % pages of 100, 20 % single events, 10 % cones. `/health
 20 times a second, first with the server at rest. Then, under the same load, 50 clients listen
 live: to all events of another run, 20 a second, and to the rare ones of the loaded run, 50 a
 second. All events of that one would be 250,000 frames a second.
+
+What an answer costs is told in steps: one client asks one question behind the other, for nothing,
+then what the clients ask, with the writer at rest and at work.
 """
 
 import asyncio
+import random
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,6 +38,7 @@ from bench.load import (
     peak_mb,
     probe,
     processor_s,
+    question,
     under_load,
 )
 from thence.log.segment import current_path
@@ -40,6 +47,7 @@ EVENTS = 1_000_000
 RUN = "big"
 REST_S = 15.0
 LOAD_S = 30.0
+ALONE_S = 10.0
 QUIET = "quiet"
 _CATCH_UP = re.compile(rb"^thence_index_catch_up_seconds_total (\S+)$", re.MULTILINE)
 QUIET_PER_S = 20
@@ -51,7 +59,8 @@ class Measured(NamedTuple):
 
     `heard` tells of listeners to a quiet run, and to the rare events of the loaded one. `spent`
     is how much of a processor the server had under load, in s, and how long its index took in
-    what came.
+    what came. `alone` is what an answer cost the processor with nothing else asked, in ms, by
+    what was asked.
     """
 
     rest: list[float]
@@ -59,6 +68,7 @@ class Measured(NamedTuple):
     took: Took
     heard: Took
     spent: tuple[float, float]
+    alone: dict[str, float]
 
 
 async def spent(asked: Load, process: int) -> tuple[float, float]:
@@ -69,14 +79,35 @@ async def spent(asked: Load, process: int) -> tuple[float, float]:
     return processor_s(process), float(found[1])
 
 
+async def alone(asked: Load, process: int, draw: Callable[[], str]) -> float:
+    """Asks one question behind the other; returns what an answer costs the processor, in ms."""
+    count, end = 0, time.monotonic() + ALONE_S
+    async with Client(asked.port) as client:
+        before = processor_s(process)
+        while time.monotonic() < end:
+            await client.body(draw())
+            count += 1
+    return (processor_s(process) - before) / count * 1000
+
+
 async def measured(asked: Load, root: Path, process: int) -> Measured:
     """Measures the server at rest, under load, and under load with each kind of listeners."""
     async with Client(asked.port) as client:
         await client.get(f"/simulations/{RUN}/events?limit=1")  # makes the index
     rest = await probe(asked.port, REST_S)
+    chance = random.Random(0)
+
+    def drawn() -> str:
+        return question(chance, asked)[1]
+
+    cost = {
+        "/health": await alone(asked, process, lambda: "/health"),
+        "a question, the log at rest": await alone(asked, process, drawn),
+    }
     took: Took = defaultdict(list)
     heard: Took = {}
     async with writing(root / RUN, RUN, APPENDED_PER_S):
+        cost["a question, the log growing"] = await alone(asked, process, drawn)
         before = await spent(asked, process)
         load = await under_load(asked, LOAD_S, took)
         after = await spent(asked, process)
@@ -85,7 +116,7 @@ async def measured(asked: Load, root: Path, process: int) -> Measured:
             heard["of a quiet run"] = await heard_under_load(asked, path)
         path = f"/simulations/{RUN}/events/live?tail=0&event_types={RARE}"
         heard["of rare events"] = await heard_under_load(asked, path)
-    return Measured(rest, load, took, heard, (after[0] - before[0], after[1] - before[1]))
+    return Measured(rest, load, took, heard, (after[0] - before[0], after[1] - before[1]), cost)
 
 
 async def heard_under_load(asked: Load, path: str) -> list[float]:
@@ -110,7 +141,7 @@ def main() -> None:
             if found is None:
                 raise RuntimeError(told)
             asked = Load(int(found[1]), RUN, EVENTS, ids)
-            rest, load, took, heard, (processor, taking_in) = asyncio.run(
+            rest, load, took, heard, (processor, taking_in), cost = asyncio.run(
                 measured(asked, place, server.pid)
             )
             memory = peak_mb(server.pid)
@@ -142,6 +173,8 @@ def main() -> None:
     print(f"meanwhile the server had {processor / LOAD_S:.2f} of a processor, "
           f"{1000 * processor / answers:.1f} ms an answer; "
           f"its index took in what came during {taking_in / LOAD_S:.0%} of the time")  # fmt: skip
+    for what, ms in cost.items():
+        print(f"    asked one behind the other: {what:<30} {ms:.1f} ms an answer")
 
 
 if __name__ == "__main__":
