@@ -305,6 +305,9 @@ def part_rows(place: Path) -> None:
     rows = (parts.append_rows, parts.event_rows, parts.drafting_rows, waking.task_rows)
     for name, found in [row for made in rows for row in made(place).items()]:
         print(f"    {name:<54} {found:>8.2f}")
+    print("    such an append step by step, each step for 1,000 at a time:")
+    for name, found in waking.step_rows(place).items():
+        print(f"      {name:<52} {found:>8.2f}")
     print(
         f"    {'two threads wake each other, there and back':<54} {handovers.handover_us():>8.2f}"
     )

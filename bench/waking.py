@@ -4,15 +4,19 @@ import asyncio
 import gc
 import os
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable
 from pathlib import Path
 from threading import Semaphore, Thread
+from typing import TypeVar
 
 from bench.durable import PAYLOAD
 from bench.parts import UnsyncedDisk
 from thence.core.codec import Draft, stamper
+from thence.core.event import Event
 from thence.core.vocabulary import PLAIN
+from thence.log.admission import Condition
+from thence.log.batch import Outcome, Waiting, answer, conditions_of, drafts_of, emitted, taken
 from thence.log.disk import OS_DISK
 from thence.log.opening import opened_vocabulary
 from thence.replica import Replica
@@ -20,7 +24,9 @@ from thence.replica import Replica
 TASKS = 1_000
 EVENTS = 40 * TASKS
 _ROUNDS = 5
+_STEP_ROUNDS = 50
 _Waiting = tuple[asyncio.Future[None], list[Draft]]
+Result = TypeVar("Result")
 
 
 class Bare:
@@ -124,3 +130,80 @@ async def _appends(log: Replica) -> None:
             await log.append_async("trade.done", PAYLOAD, subject="order/1", actor="ada")
 
     await asyncio.gather(*(hand() for _ in range(TASKS)))
+
+
+def step_rows(place: Path) -> dict[str, float]:
+    """Returns µs an event of each step of such an append: the least of many rounds.
+
+    One thread does each step for a thousand events, then the next, without the collector.
+    """
+    opened_vocabulary(OS_DISK, place / "steps", PLAIN, create=True)
+    spent: defaultdict[str, list[float]] = defaultdict(list)
+
+    def timed(name: str, step: Callable[[], Result]) -> Result:
+        start = time.perf_counter()
+        found = step()
+        spent[name].append((time.perf_counter() - start) / TASKS * 1e6)
+        return found
+
+    async def rounds() -> None:
+        loop = asyncio.get_running_loop()
+        with Replica(place / "steps", PLAIN, disk=UnsyncedDisk()) as log:
+            log.append("trade.begun")
+            for _ in range(_STEP_ROUNDS):
+                _steps(log, loop, timed)
+                start = time.perf_counter()
+                await asyncio.sleep(0)
+                took = (time.perf_counter() - start) / TASKS * 1e6
+                spent["futures resolved in a turn of the loop"].append(took)
+
+    gc.collect()
+    gc.disable()
+    try:
+        asyncio.run(rounds())
+    finally:
+        gc.enable()
+    found = {name: min(each) for name, each in spent.items()}
+    return found | {"all these steps": sum(found.values())}
+
+
+def _steps(
+    log: Replica,
+    loop: asyncio.AbstractEventLoop,
+    timed: Callable[[str, Callable[[], object]], object],
+) -> None:
+    callers, queue = log.committer.callers, deque[Draft | Waiting]()
+    words = ("order/1", "ada", None)
+    drafted: list[list[Draft]] = []
+    items: list[Draft | Waiting] = []
+
+    def draft() -> None:
+        drafted.extend(log.drafting.draft("trade.done", PAYLOAD, words, ()) for _ in range(TASKS))
+
+    def wait() -> None:
+        for drafts in drafted:
+            waiting = Waiting(drafts, Condition.of(None, None), loop.create_future())
+            callers.come()
+            queue.append(waiting)
+
+    def result() -> None:
+        for item in items:
+            assert isinstance(item, Waiting)
+            Event(item.result()[-1][:-1], None, log.vocabulary)
+            callers.leave()
+
+    def take() -> None:
+        items.extend(taken(queue))
+        drafts.extend(drafts_of(items))
+        conditions.update(conditions_of(items, 0))
+        assert not emitted(items)
+
+    drafts: list[Draft] = []
+    conditions: dict[int, Condition] = {}
+    timed("an event is drafted", draft)
+    timed("a future and its place in the queue are made", wait)
+    timed("all are taken, guards and chosen ids looked for", take)
+    written: list[Outcome] = []
+    timed("numbered, summed up, written", lambda: written.extend(log.writer.write(drafts)[0]))
+    timed("each is given its line", lambda: answer(items, written, None))
+    timed("each takes its line and returns an event", result)
