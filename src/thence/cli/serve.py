@@ -70,7 +70,7 @@ def _serve(voice: Voice, root: Path, port: int | None, token: str | None) -> Non
 
 def _check(root: Path) -> None:
     """Raises what would keep the server from its work before it says a word."""
-    for package in ("fastapi", "uvicorn"):
+    for package in ("fastapi", "httptools", "uvicorn"):
         if find_spec(package) is None:
             raise ExtraMissing(
                 "could not start the server",

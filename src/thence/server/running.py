@@ -72,12 +72,13 @@ def _server(root: Path, token: str | None, early: Early) -> "Server":
     from uvicorn import Config, Server
 
     from thence.server.app import create_app
+    from thence.server.protocol import Protocol
 
     app = create_app(root, allowed_hosts=LOOPBACK, token=token)
     config = Config(
         app,
         loop="asyncio",
-        http="h11",
+        http=Protocol,
         ws="none",
         lifespan="on",
         log_config=None,
