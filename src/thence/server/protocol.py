@@ -6,7 +6,7 @@ HEAD_BYTES_MAX = 64 * 1024
 
 
 class Protocol(HttpToolsProtocol):
-    """Answers 400 to a request whose line and headers go on for more than HEAD_BYTES_MAX bytes.
+    """Answers 400 to a request whose head has no end yet after more than HEAD_BYTES_MAX bytes.
 
     The parser has no such bound: it would keep whatever comes.
     """
