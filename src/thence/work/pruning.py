@@ -17,8 +17,9 @@ from thence.work.locks import is_alive
 from thence.work.objects import Objects
 from thence.work.refs import MovedMeanwhile
 
-# so long a gc is waited for that had begun before a branch moved: it may delete what that needs
-WAIT_S = 10.0
+# so long a gc is waited for that had begun before a branch moved: it may delete what that needs;
+# no longer, for one that git began by itself takes minutes and deletes nothing that is new
+WAIT_S = 3.0
 _PAUSE_S = 0.01
 _PID_FILE = "gc.pid"  # "PID HOST", as long as `git gc` runs
 _NO_FOLDER = "No such file or directory"  # of git, whose folder for an object was taken away
