@@ -11,12 +11,13 @@ from threading import Event as Signal
 from typing import TYPE_CHECKING, Unpack
 from weakref import finalize
 
-from thence.context import Cause, id_of
+from thence.core.causes import Cause, id_of
 from thence.core.event import Event
 from thence.core.lookup import among, named
 from thence.core.order import heads, heads_of, totally_ordered
 from thence.core.position import Position
 from thence.core.vocabulary import Vocabulary
+from thence.errors import EventNotFound
 from thence.log import reader
 from thence.log.disk import Disk, cache_folder
 from thence.log.opening import known_info
@@ -105,6 +106,14 @@ class Answers:
         from thence.index import lookup
 
         return lookup.get(index, event_id)
+
+    def holds(self, event_id: str) -> bool:
+        """Tells whether an event of the log has this id."""
+        try:
+            self.get(event_id)
+        except EventNotFound:
+            return False
+        return True
 
     def find(self, text: str) -> Event:
         """Returns the event that a text names; raises EventNotFound, AmbiguousId."""

@@ -65,8 +65,14 @@ def test_a_long_description_is_cut_and_flagged() -> None:
 @pytest.mark.promise("E1")
 def test_causes_are_events_or_ids() -> None:
     cause = TYPED[0]
-    event = Event(event_type="note", caused_by=[cause, "other", cause.event_id])
-    assert event.caused_by == (cause.event_id, "other")
+    other = "0" * 26
+    event = Event(event_type="note", caused_by=[cause, other, cause.event_id])
+    assert event.caused_by == (cause.event_id, other)
+    for one in (cause, cause.event_id):
+        assert Event(event_type="note", caused_by=one).caused_by == (cause.event_id,)
+    assert Event(event_type="note", caused_by=None).caused_by == ()
+    with pytest.raises(ValueError, match=r"caused_by.*'misspelt'"):
+        Event(event_type="note", caused_by="misspelt")
 
 
 @pytest.mark.promise("E1")

@@ -1,9 +1,8 @@
 """Functions that build typed events; id and time are filled in."""
 
-from collections.abc import Iterable
 from typing import Any
 
-from thence.context import Cause
+from thence.core.causes import Causes
 from thence.sim.events import (
     ActionEvent,
     DecisionEvent,
@@ -19,7 +18,7 @@ def create_milestone_event(
     turn_number: int,
     milestone_type: str,
     *,
-    caused_by: Iterable[Cause] = (),
+    caused_by: Causes = None,
     description: str | None = None,
     step: str | None = None,
 ) -> MilestoneEvent:
@@ -42,7 +41,7 @@ def create_decision_event(
     old_value: Any = None,
     new_value: Any = None,
     *,
-    caused_by: Iterable[Cause] = (),
+    caused_by: Causes = None,
     description: str | None = None,
     step: str | None = None,
 ) -> DecisionEvent:
@@ -67,7 +66,7 @@ def create_action_event(
     action_type: str,
     action_payload: dict[str, Any] | None = None,
     *,
-    caused_by: Iterable[Cause] = (),
+    caused_by: Causes = None,
     description: str | None = None,
     step: str | None = None,
 ) -> ActionEvent:
@@ -93,7 +92,7 @@ def create_state_event(
     scope: str = "global",
     *,
     agent_id: str | None = None,
-    caused_by: Iterable[Cause] = (),
+    caused_by: Causes = None,
     description: str | None = None,
     step: str | None = None,
 ) -> StateEvent:
@@ -119,7 +118,7 @@ def create_detail_event(
     intermediate_values: dict[str, Any] | None = None,
     *,
     agent_id: str | None = None,
-    caused_by: Iterable[Cause] = (),
+    caused_by: Causes = None,
     description: str | None = None,
     step: str | None = None,
 ) -> DetailEvent:
@@ -144,7 +143,7 @@ def create_system_event(
     retry_count: int = 0,
     *,
     agent_id: str | None = None,
-    caused_by: Iterable[Cause] = (),
+    caused_by: Causes = None,
     description: str | None = None,
     step: str | None = None,
 ) -> SystemEvent:

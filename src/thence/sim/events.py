@@ -14,7 +14,7 @@ from typing import Any, ClassVar, TypeVar
 import msgspec
 from msgspec.structs import force_setattr
 
-from thence.context import Cause, id_of
+from thence.core.causes import cause_ids
 from thence.core.clock import timestamp_of
 from thence.core.payload import is_plain, is_scalar, repair
 from thence.errors import InvalidEvent
@@ -40,12 +40,19 @@ class VerbosityLevel(IntEnum):
     DETAIL = 5
 
 
+class _Stored(msgspec.Struct, frozen=True):
+    """A cause as a line names it, whatever the form of its id."""
+
+    event_id: str
+
+
 class Event(msgspec.Struct, kw_only=True, frozen=True, gc=False):
     """One event of a simulation. `data` is another name for `details`.
 
     `turn_number` counts from 0, `timestamp` is UTC in ISO 8601 with microseconds (an aware
-    datetime is accepted), `caused_by` takes events or their ids, a `description` over 500
-    characters is cut and flagged in `repairs`. `step` names the place in a run.
+    datetime is accepted), `caused_by` takes an event, a ULID, several of these or None, a
+    `description` over 500 characters is cut and flagged in `repairs`. `step` names the place in
+    a run.
     """
 
     level: ClassVar[int] = 0
@@ -102,7 +109,7 @@ class Event(msgspec.Struct, kw_only=True, frozen=True, gc=False):
         details that don't fit it give a plain `Event`.
         """
         known: dict[str, Any] = {k: data[k] for k in (*_DICT_FIELDS, "data") if k in data}
-        known["caused_by"] = tuple(known.get("caused_by", ()))
+        known["caused_by"] = tuple(map(_Stored, known.get("caused_by", ())))
         kind = TYPED.get(str(known.get("event_type")), Event) if cls is Event else cls
         if kind is not Event:
             try:
@@ -293,7 +300,7 @@ def _complete(event: Event, details: dict[str, Any], event_type: str) -> None:
         raise wrong("simulation_id", event.simulation_id, "a text")
     force_setattr(event, "details", details)
     if event.caused_by != ():
-        force_setattr(event, "caused_by", _ids(event.caused_by))
+        force_setattr(event, "caused_by", tuple(dict.fromkeys(cause_ids(event.caused_by))))
     if not event.event_id and not event.timestamp:
         force_setattr(event, "event_id", new_id())
         force_setattr(event, "timestamp", now())
@@ -310,12 +317,6 @@ def _check_given(event: Event) -> None:
         raise wrong("event_id", event_id, "an id such as create_action_event makes")
     force_setattr(event, "event_id", event_id)
     force_setattr(event, "timestamp", _timestamp(event.timestamp) if event.timestamp else now())
-
-
-def _ids(causes: Iterable[Cause]) -> tuple[str, ...]:
-    if isinstance(causes, str):
-        raise wrong("caused_by", causes, "a list of events or ids")
-    return tuple(dict.fromkeys(map(id_of, causes)))
 
 
 def _timestamp(value: Any) -> str:

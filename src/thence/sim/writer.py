@@ -13,7 +13,8 @@ from threading import RLock
 from types import TracebackType
 from typing import Any
 
-from thence.context import Cause, current_causes, id_of
+from thence.context import current_causes
+from thence.core.causes import Cause, id_of
 from thence.core.codec import CAUSES_MAX, Draft
 from thence.core.handing import VARIABLE
 from thence.core.joining import join
