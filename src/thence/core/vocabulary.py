@@ -45,6 +45,11 @@ class Vocabulary(msgspec.Struct, frozen=True):
     names_heads: bool = False
     sentences: Mapping[str, Callable[[Event], str]] = msgspec.field(default_factory=dict)
 
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        """Pickles a shipped vocabulary by its name: PLAIN, SIM, WORK; another as its fields."""
+        is_shipped = VOCABULARIES.get(self.name) is self
+        return self.name.upper() if is_shipped else super().__reduce__()
+
     def sentence(self, event: Event) -> str:
         """Says in one sentence what happened, ending in the event's short id."""
         return sentence(event, self.sentences)

@@ -1,4 +1,7 @@
-"""Functions that build typed events; id and time are filled in."""
+"""Functions that build typed events; id and time are filled in.
+
+`caused_by` is an event, an event's id, an iterable of these, or None.
+"""
 
 from typing import Any
 
@@ -70,7 +73,7 @@ def create_action_event(
     description: str | None = None,
     step: str | None = None,
 ) -> ActionEvent:
-    """Returns a action event, what an agent did, with a new id and the present time."""
+    """Returns an action event, what an agent did, with a new id and the present time."""
     return ActionEvent(
         simulation_id=simulation_id,
         turn_number=turn_number,

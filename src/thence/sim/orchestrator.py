@@ -19,13 +19,13 @@ from thence.sim.agents import BaseAgent
 from thence.sim.casting import cast_of
 from thence.sim.config import SimulationConfig
 from thence.sim.engine import BaseEngine
-from thence.sim.events import VerbosityLevel
 from thence.sim.result import RunResult, Status, TurnProgress
 from thence.sim.run_folder import count_events, make_run_folder, write_json
-from thence.sim.run_settings import in_force, level_of, merged, read_config
+from thence.sim.run_settings import in_force, merged, read_config
 from thence.sim.simulation import Simulation
 from thence.sim.state import State
 from thence.sim.validator import BaseValidator
+from thence.sim.verbosity import VerbosityLevel, level_of
 from thence.sim.writer import EventWriter, WriteMode
 
 _ENDS = (KeyboardInterrupt, SystemExit, asyncio.CancelledError)
