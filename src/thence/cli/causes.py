@@ -117,10 +117,10 @@ def _say_why(voice: Voice, answer: "Why", log: str | None) -> None:
 
 def _say_effects(voice: Voice, answer: "Effects", told: str, log: str | None) -> None:
     from thence.cli.opened import command
-    from thence.cli.render import brief, counted, wrapped
+    from thence.cli.render import counted, wrapped
 
     short = answer.event.event_id
-    voice.say(wrapped(brief(told), voice.width))
+    voice.say(wrapped(told, voice.width))
     if not answer.cone:
         voice.say("\nNothing followed from it, as far as this log knows.")
     else:
