@@ -13,6 +13,7 @@ from weakref import finalize
 
 from thence.core.causes import Cause, id_of
 from thence.core.event import Event
+from thence.core.ids import is_ulid
 from thence.core.lookup import among, named
 from thence.core.order import heads, heads_of, totally_ordered
 from thence.core.position import Position
@@ -115,14 +116,19 @@ class Answers:
             return False
         return True
 
-    def find(self, text: str) -> Event:
+    def find(self, text: str, *, by_subject: bool = True) -> Event:
         """Returns the event that a text names; raises EventNotFound, AmbiguousId."""
         index = self.index()
         if index is None:
-            return named(text, self.events(), self._vocabulary, self._folder)
+            events = self.events()
+            return named(text, events, self._vocabulary, self._folder, by_subject=by_subject)
         from thence.index import lookup
 
-        return lookup.find(index, text, self._vocabulary)
+        return lookup.find(index, text, self._vocabulary, by_subject=by_subject)
+
+    def named(self, event: Cause) -> Cause:
+        """Returns an event or id as it is, and the event that any other text names, as `find`."""
+        return self.find(event) if isinstance(event, str) and not is_ulid(event) else event
 
     def why(self, event: Cause) -> "Why":
         """Says why an event happened; raises EventNotFound."""

@@ -299,8 +299,8 @@ class Replica:
     def find(self, text: str) -> Event:
         """Returns the event that a text names.
 
-        It is an id, an unambiguous prefix of at least 6 characters, "@last", or
-        "@last-error". Raises EventNotFound, AmbiguousId.
+        It is an id, a prefix of 6 characters or more, "@last", "@last-error", or the subject of
+        events, of which the latest is taken. Raises EventNotFound, AmbiguousId.
         """
         return self.answers.find(text)
 
@@ -315,12 +315,12 @@ class Replica:
         return self.answers.query(**asked)
 
     def why(self, event: Cause) -> "Why":
-        """Says why an event happened: its chain and cone of causes, told in sentences."""
-        return self.answers.why(event)
+        """Says why an event, or what `find` takes, happened: its chain and cone of causes."""
+        return self.answers.why(self.answers.named(event))
 
     def effects(self, event: Cause) -> "Effects":
-        """Says what followed from an event: its cone of effects, told in sentences."""
-        return self.answers.effects(event)
+        """Says what followed from an event, or from what `find` takes: its cone of effects."""
+        return self.answers.effects(self.answers.named(event))
 
     def concurrent_with(self, event: Cause, limit: int = CONE_EVENTS_MAX) -> "Concurrent":
         """Says which events neither caused an event nor were caused by it, the first ones."""
