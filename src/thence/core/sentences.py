@@ -142,6 +142,11 @@ def _subtask(event: Event) -> str:
     return f"{_who(event)} ticked {_what(event)} of {package}: {_said(event, 'subtask_text')}"
 
 
+def _reopened(event: Event) -> str:
+    package = event.payload.get("work_package_id")
+    return f"{_who(event)} reopened {_what(event)} of {package}: {_said(event, 'subtask_text')}"
+
+
 def _gate_created(event: Event) -> str:
     package = event.payload.get("work_package_id")
     return f"{_who(event)} set the gate {event.payload.get('gate_type')} before {package}"
@@ -174,6 +179,7 @@ WORK_SENTENCES: Mapping[str, Callable[[Event], str]] = {
     "SpecCreated": _spec,
     "WorkspaceCreated": _workspace,
     "SubtaskCompleted": _subtask,
+    "SubtaskReopened": _reopened,
     "GateCreated": _gate_created,
     "GateResultChanged": _gate_result,
 }
