@@ -238,7 +238,7 @@ def _ticked(told: Told) -> str | Package | None:
     if wp_id is None or subtask is None:
         return "it names no package or no subtask"
     package = told.feature.package(wp_id)
-    package.subtasks[subtask] = True
+    package.subtasks[subtask] = told.header.event_type == "SubtaskCompleted"
     return package
 
 
@@ -287,6 +287,7 @@ STEPS: Mapping[str, Step] = {
     "DependencyResolved": _dependency,
     "WorkspaceCreated": _workspace,
     "SubtaskCompleted": _ticked,
+    "SubtaskReopened": _ticked,
     "GateCreated": _gate,
     "GateResultChanged": _gate_result,
     "SpecCreated": _specified,
