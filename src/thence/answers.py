@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 # a log of fewer bytes, about 12,000 events, is read whole unless it has an index already
 INDEXED_BYTES_MIN = 4 * 1024 * 1024
 LIMIT_EVENTS = 1_000
+_REST_EVENTS = 10_000
 
 After = Cause | Position | None
 
@@ -211,19 +212,24 @@ class Answers:
     def query(
         self,
         *,
-        limit: int = LIMIT_EVENTS,
+        limit: int | None = None,
         offset: int = 0,
         cursor: str | None = None,
         descending: bool = False,
         **keys: "Unpack[Keys]",
     ) -> "Page":
-        """Returns a page of the events that match; raises InvalidFilter, InvalidCursor."""
+        """Returns a page of the events that match; raises InvalidFilter, InvalidCursor.
+
+        A page has 1,000 events at most if no limit is given.
+        """
+        from msgspec.structs import replace
+
         from thence.core.filter import Filter
         from thence.index import listing, query
 
         filter = Filter.of(**keys)
         paging: Paging = {
-            "limit": limit,
+            "limit": LIMIT_EVENTS if limit is None else limit,
             "offset": offset,
             "cursor": cursor,
             "descending": descending,
@@ -232,8 +238,16 @@ class Answers:
         log_id = info.log_id if info else ""
         index = self.index()
         if index is None:
-            return listing.listed(self.read(), filter, log_id, **paging)
-        return query.page(index, filter, log_id, **paging)
+            page = listing.listed(self.read(), filter, log_id, **paging)
+        else:
+            page = query.page(index, filter, log_id, **paging)
+        if limit is not None or page.next_cursor is None:
+            return page
+
+        def rest(behind: str) -> "Page":
+            return self.query(limit=_REST_EVENTS, cursor=behind, descending=descending, **keys)
+
+        return replace(page, rest=rest)
 
     def close(self) -> None:
         """Closes the index, if one was opened; a later question opens it again."""

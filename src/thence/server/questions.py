@@ -33,7 +33,8 @@ def page_of_lines(log: OpenLog, asked: Filter, **paging: Unpack[Paging]) -> Page
     index = log.answers.index()
     if index is None:
         found = listing.listed(log.answers.read(), asked, log.mark, **paging)
-        return PageOfLines(_lines(found.events), *found[1:])
+        lines = _lines(found.events)
+        return PageOfLines(lines, found.total, found.has_more, found.next_cursor)
     return query.page_of_lines(index, asked, log.mark, **paging)
 
 
