@@ -94,12 +94,12 @@ class Comparison(msgspec.Struct, frozen=True):
             return 0, (*_WORDS, *event.members, *event.payload)
         for depth, part in enumerate(rest, len(self.path) - len(rest)):
             if isinstance(part, int):
-                elements = found if isinstance(found, _LISTS) else ()
+                elements = found if isinstance(found, list) else ()
                 found = elements[part] if -len(elements) <= part < len(elements) else None
-            elif isinstance(found, _MAPS) and part in found:
+            elif isinstance(found, dict) and part in found:
                 found = found[part]
             else:
-                return depth, tuple(found) if isinstance(found, _MAPS) else ()
+                return depth, tuple(found) if isinstance(found, dict) else ()
         return len(self.path), ()
 
 
