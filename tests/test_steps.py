@@ -17,6 +17,7 @@ from thence.context import current_causes
 from thence.core.codec import CAUSES_MAX
 from thence.core.vocabulary import PLAIN
 from thence.errors import EventTooLarge, InvalidEvent, LogFull, ThenceError, WriterClosed
+from thence.log.system_call import DiskError
 from thence.replica import Replica
 from thence.steps import MESSAGE_CHARACTERS_MAX
 
@@ -178,7 +179,7 @@ def test_end_that_can_not_be_stored_is_raised_unless_an_error_passes(tmp_path, c
     disk = FailingDisk()
     log = Replica(tmp_path, PLAIN, disk=disk)
     log.prepare()
-    full = OSError(28, "No space left on device")
+    full = DiskError(28, "No space left on device")
     with pytest.raises(LogFull), thence.step("refund", log=log):
         disk.faults = {"write": full}
     assert current_causes() == ()
