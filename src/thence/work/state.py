@@ -18,11 +18,15 @@ PENDING, PASSED, FAILED = "pending", "passed", "failed"
 
 
 class GateState(msgspec.Struct, frozen=True):
-    """A gate before a package; `status` is pending, passed, failed, or a word nobody knows."""
+    """A gate before a package; `status` is pending, passed, failed, or a word nobody knows.
+
+    `stated_by` is the actor of its last result, as the event has it.
+    """
 
     gate_id: str
     gate_type: str
     status: str = PENDING
+    stated_by: str | None = None
 
     @property
     def is_passed(self) -> bool:
