@@ -12,6 +12,7 @@ from typing import Literal
 import msgspec
 
 from thence.errors import PlanningError
+from thence.work.files import TreeFiles
 from thence.work.gates import GATE_TYPES
 from thence.work.project import CONFIG, Project
 from thence.work.yaml_nodes import Node, YamlFile, is_empty
@@ -83,7 +84,7 @@ def read_setup(project: Project) -> Setup:
     """
     for root in dict.fromkeys((project.root, project.here)):
         try:
-            return setup_of((root / CONFIG).read_bytes(), CONFIG)
+            return setup_of(TreeFiles(root).read(CONFIG), CONFIG)
         except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError as error:
