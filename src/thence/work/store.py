@@ -159,12 +159,12 @@ class EventStore:
         replica, self._replica = self._replica, None
         if replica is not None:
             if self._has_appended:
-                show_index(self.project.kittify, replica)
+                show_index(self.project.files, replica)
                 if self.project.repo is None:
-                    write_day_files(self.project.root, replica.events())
+                    write_day_files(self.project.files, replica.events())
             replica.close()
             if self._has_appended:
-                write_clock(self.project.kittify, replica.current_file)
+                write_clock(self.project.files, replica.current_file)
 
     def __enter__(self) -> "EventStore":
         return self
