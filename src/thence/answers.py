@@ -193,8 +193,19 @@ class Answers:
         """
         index = self._opened.get(self._folder)
         if index is None and self._is_indexed():
-            index = self._index()
+            index = self.indexed()
         return index
+
+    def indexed(self) -> "Index":
+        """Returns the index of this log, of a small one too: its first question makes it."""
+        from thence.index.database import Index
+
+        index = self._opened.get(self._folder)
+        if index is not None:
+            return index
+        made = Index(self._disk, self._folder, self._vocabulary, cache_folder(), self._builds)
+        # of threads that come at once one makes the index of all, without a lock to fork with
+        return self._opened.setdefault(self._folder, made)
 
     def lacks_index(self) -> bool:
         """Tells whether the next question will make an index from nothing, which takes seconds."""
@@ -205,7 +216,7 @@ class Answers:
         from thence.core.filter import Filter
         from thence.index.query import count
 
-        index = self._index()
+        index = self.indexed()
         index.rebuild(on_read)
         return count(index, Filter())
 
@@ -252,13 +263,6 @@ class Answers:
     def close(self) -> None:
         """Closes the index, if one was opened; a later question opens it again."""
         _close(self._opened)
-
-    def _index(self) -> "Index":
-        from thence.index.database import Index
-
-        made = Index(self._disk, self._folder, self._vocabulary, cache_folder(), self._builds)
-        # of threads that come at once one makes the index of all, without a lock to fork with
-        return self._opened.setdefault(self._folder, made)
 
     def _is_indexed(self) -> bool:
         if self._has_index():
