@@ -134,8 +134,9 @@ class Replica:
         `caused_by` takes events or ids; those of surrounding `because` blocks are added.
         With an `event_id` that the log holds, the stored event is returned if it says the
         same. With a `guard`, nothing is appended if an event that it watches for has come
-        in. Raises InvalidEvent, EventTooLarge, LogBusy, LogFull, LogReadOnly, AppendFailed,
-        HeadsMoved, IdReused (it was not appended), OutcomeUnknown (then retry()), WriterClosed.
+        in. Raises InvalidEvent (also for a type that begins `log.`), EventTooLarge, LogBusy,
+        LogFull, LogReadOnly, AppendFailed, ClockExhausted, HeadsMoved, IdReused (it was not
+        appended), OutcomeUnknown (then retry()), WriterClosed.
         """
         words = (subject, actor, stream)
         drafts = self._draft(event_type, payload, words, caused_by, event_id)

@@ -18,7 +18,7 @@ from thence.core.codec import CAUSES_MAX, Draft
 from thence.core.handing import VARIABLE
 from thence.core.joining import join
 from thence.core.lending import Lending
-from thence.core.vocabulary import NOTICE_ERROR_TYPES, SIM
+from thence.core.vocabulary import SIM
 from thence.errors import ThenceError
 from thence.log.batch import closed
 from thence.log.committer import OnFull
@@ -34,7 +34,6 @@ from thence.sim.records import Records
 
 STOP_S = 10.0
 _APPEND_S = 30.0
-_NOTICES = frozenset((*NOTICE_ERROR_TYPES.values(), "run_failed"))
 
 
 class WriteMode(StrEnum):
@@ -124,7 +123,8 @@ class EventWriter:
 
         SYNC: True when the event is on the device, False when the disk refused it. ASYNC:
         True when it is queued, False when it was dropped. An event that the verbosity
-        leaves out gives True and touches neither queue nor file. Raises WriterClosed.
+        leaves out gives True and touches neither queue nor file. Raises WriterClosed, and
+        InvalidEvent for a notice that the log alone writes.
         """
         if not self._is_started or self._is_stopped:
             self._begin()
@@ -132,6 +132,7 @@ class EventWriter:
         if surrounding := current_causes() or (() if causes else self._origin.causes):
             causes += surrounding
         if event.level > self._level and not _is_notice(event):
+            SIM.refuse_reserved(event.event_type, event.details)
             self._lend(event.event_id, causes)
             return True
         self._context["turn_number"] = event.turn_number
@@ -247,7 +248,7 @@ class EventWriter:
 
 
 def _is_notice(event: Event) -> bool:
-    return isinstance(event, SystemEvent) and event.error_type in _NOTICES
+    return isinstance(event, SystemEvent) and event.error_type == "run_failed"
 
 
 def _named(event: Event, simulation_id: str) -> Event:
