@@ -87,4 +87,4 @@ def show_command(event: str, log: str | None, is_json: bool) -> None:
     ]
     from thence.cli.render import page
 
-    voice.say(page(found, replica.vocabulary, causes, voice.width))
+    voice.say(*page(found, replica.vocabulary, causes, voice.width))

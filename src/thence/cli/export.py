@@ -3,7 +3,7 @@
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -12,7 +12,7 @@ import click
 
 from thence.cli.filtering import Asked, Given, filtered, keys, tell_unknown_key
 from thence.cli.groups import HELP_NAMES, json_option, log_option, talks
-from thence.cli.voice import current
+from thence.cli.voice import current, plain
 
 if TYPE_CHECKING:
     from thence.core.event import Event
@@ -63,8 +63,8 @@ def export_command(
     memory at once. In CSV a text that a spreadsheet takes for a formula stands behind an
     apostrophe, unless --raw is given.
     """
-    from thence.cli.render import counted, plain
-    from thence.cli.tables import guarded, writer_of
+    from thence.cli.render import counted
+    from thence.cli.tables import writer_of
     from thence.replica import open_replica
 
     if is_csv == is_parquet:
@@ -83,7 +83,7 @@ def export_command(
     with (
         open_replica(find_log(voice, log), create=False) as replica,
         _opened(output) as file,
-        writer_of(form, file, None if is_raw else guarded) as write,
+        writer_of(form, file, _cell(output, is_raw)) as write,
     ):
         for events in _held(replica, asked):
             write(events)
@@ -93,7 +93,15 @@ def export_command(
     if is_json and output is not None:
         voice.json({"rows": rows, "file": str(output), "bytes": output.stat().st_size})
     else:
-        voice.note(plain(f"{counted(rows, 'row')}" + (f" in {output}" if output else "")))
+        voice.note(f"{counted(rows, 'row')}" + (f" in {output}" if output else ""))
+
+
+def _cell(output: Path | None, is_raw: bool) -> Callable[[str], str]:
+    """Returns how a text stands in CSV; one that a terminal shows holds nothing that it obeys."""
+    from thence.cli.tables import guarded
+
+    is_shown = output is None and sys.stdout.isatty()
+    return lambda text: (str if is_raw else guarded)(plain(text) if is_shown else text)
 
 
 def _held(replica: "Replica", asked: Asked) -> "Iterator[tuple[Event, ...]]":

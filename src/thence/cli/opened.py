@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from thence.cli.locate import find_log
-from thence.cli.render import counted, plain
+from thence.cli.render import counted
 from thence.cli.voice import Voice
 from thence.core.codec import BadLine, has_valid_crc, parse
 from thence.core.event import Event
@@ -35,7 +35,7 @@ def asked_event(voice: Voice, replica: Replica, text: str) -> Event:
         others = replica.query(subject=event.subject, limit=1).total - 1
         are = f"{counted(others, 'other event')} {'is' if others == 1 else 'are'} on it"
         rest = are if others else "no other is on it"
-        voice.note(plain(f"{text} is a subject: its latest event is {event.event_id}; {rest}"))
+        voice.note(f"{text} is a subject: its latest event is {event.event_id}; {rest}")
     return event
 
 

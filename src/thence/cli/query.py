@@ -70,11 +70,11 @@ def query_command(
 def _tell_rest(voice: Voice, page: "Page", words: str, log: str | None) -> None:
     """Tells on stderr how to see the rest."""
     from thence.cli.opened import command
-    from thence.cli.render import counted, plain
+    from thence.cli.render import counted
 
     if page.next_cursor is not None:
         again = command(f"{words} --cursor {shlex.quote(page.next_cursor)}", log)
-        voice.note(plain(f"{len(page.events):,} of {counted(page.total, 'event')}; next: {again}"))
+        voice.note(f"{len(page.events):,} of {counted(page.total, 'event')}; next: {again}")
 
 
 def _options(asked: Asked) -> str:

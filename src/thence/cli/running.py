@@ -3,8 +3,6 @@
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from thence.cli.voice import Voice
 
 if TYPE_CHECKING:
@@ -66,7 +64,7 @@ def send_records_to_stderr(voice: Voice) -> None:
 
     def write(_: object, level: str, record: Mapping[str, Any]) -> str:
         facts = "".join(f" {key}={value}" for key, value in record.items() if key != "event")
-        click.echo(f"{level}: {record['event']}{facts}", err=True)
+        voice.warn(f"{level}: {record['event']}{facts}")
         raise structlog.DropEvent
 
     lowest = logging.INFO if voice.is_verbose else logging.WARNING
