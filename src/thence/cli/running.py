@@ -34,9 +34,9 @@ def play(
     result = orchestrator.run()
     assert isinstance(result, RunResult), "no event loop runs in a command"
     if voice.is_debug and orchestrator.failure is not None:
-        import traceback
+        from thence.cli.failure import show_traceback
 
-        traceback.print_exception(orchestrator.failure)
+        show_traceback(orchestrator.failure, voice)
     return result
 
 

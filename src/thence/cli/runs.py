@@ -109,7 +109,7 @@ def drawn_summary(told: Mapping[str, Any], folder: str, width: int) -> list[str]
         f"  {counted(told['turns'], 'turn')}, {counted(told['events'], 'event')}",
     ]
     if note := altered_note(told):
-        lines.insert(2, wrapped(note, width, "  "))
+        lines += wrapped(note, width, "  ")
     if told["first"]:
         lines.append(f"  {told['first']} to {told['last']}")
     lines += ["", "by type", *bars(told["by_type"])]
