@@ -30,9 +30,10 @@ from thence.log.batch import (
 )
 from thence.log.disk import OS_DISK
 from thence.log.state import SHORT, StatePage, file_word, fingerprint
+from thence.log.system_call import DiskError
 from thence.replica import Replica
 
-FULL = OSError(errno.ENOSPC, "as said")
+FULL = DiskError(errno.ENOSPC, "as said")
 
 
 @pytest.fixture(autouse=True)

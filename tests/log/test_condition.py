@@ -16,6 +16,7 @@ from thence.log.disk import OS_DISK, Disk
 from thence.log.health import Check
 from thence.log.identity import read_info
 from thence.log.state import StatePage
+from thence.log.system_call import DiskError
 
 
 def looked_at(folder, disk=OS_DISK):
@@ -304,14 +305,14 @@ def test_clock_is_held_against_the_newest_event_of_the_log(tmp_path):
 def test_check_that_the_disk_refuses_bears_its_name(written):
     class Unreadable(Disk):
         def path_id(self, path):
-            raise OSError("as said")
+            raise DiskError("as said")
 
         def names(self, folder):
-            raise OSError("as said")
+            raise DiskError("as said")
 
         def open_read(self, path):
             if path.name == "identity.json":
-                raise OSError("as said")
+                raise DiskError("as said")
             return super().open_read(path)
 
     _, *refused, clock = log_checks(Unreadable(), written)
@@ -332,7 +333,7 @@ def test_log_that_can_not_be_read_is_no_damage(written, call, number):
         pass
 
     def refuse(*_):
-        raise OSError(number, "as said")
+        raise DiskError(number, "as said")
 
     setattr(Unread, call, refuse)
     check = looked_at(written, Unread())["log"]

@@ -21,6 +21,7 @@ from thence.log.disk import (
     on_fork,
     variable,
 )
+from thence.log.system_call import DiskError
 
 
 class ToldDisk(Disk):
@@ -196,6 +197,10 @@ def test_mount_that_holds_a_folder_is_found_by_whole_names(tmp_path, mounts, kin
     assert ToldDisk("\n".join(lines).encode()).filesystem(folder) == kind
 
 
+def test_table_of_mounts_in_another_form_tells_nothing(tmp_path):
+    assert ToldDisk(b"short - \n36 35 / - ext4\n").filesystem(tmp_path) == ""
+
+
 def test_room_is_counted_in_bytes_and_files(tmp_path):
     free, files = OS_DISK.room(tmp_path)
     told = subprocess.run(
@@ -205,7 +210,7 @@ def test_room_is_counted_in_bytes_and_files(tmp_path):
     assert files is None or files > 0
 
 
-@pytest.mark.parametrize("error", [PermissionError(errno.EACCES, "hidden"), None])
+@pytest.mark.parametrize("error", [DiskError(errno.EACCES, "hidden"), None])
 def test_process_of_which_the_system_tells_nothing_is_asked_by_its_number(error):
     class Silent(Disk):
         def read_whole(self, path):
@@ -231,7 +236,7 @@ def test_process_that_ends_while_it_is_looked_at_is_no_more():
     class Ended(Disk):
         def read_whole(self, path):
             assert path == Path("/proc/77/stat")
-            raise ProcessLookupError(errno.ESRCH, "ended")
+            raise DiskError(errno.ESRCH, "ended")
 
     assert Ended().process_start(77) is None
 
@@ -272,7 +277,7 @@ def test_file_opened_for_appending_is_read_and_written_at_its_end_alone(tmp_path
     OS_DISK.link(tmp_path / "a", tmp_path / "b")
     OS_DISK.rename(tmp_path / "a", tmp_path / "c")
     assert OS_DISK.names(tmp_path) == ["b", "c"]
-    with pytest.raises(NotADirectoryError):
+    with pytest.raises(DiskError):
         OS_DISK.sync_folder(tmp_path / "b")
     OS_DISK.close(descriptor)
 

@@ -68,12 +68,18 @@ def test_a_long_description_is_cut_and_flagged() -> None:
 @pytest.mark.promise("E1")
 def test_causes_are_events_or_ids() -> None:
     cause = TYPED[0]
-    event = Event(event_type="note", caused_by=[cause, "other", cause.event_id])
-    assert event.caused_by == (cause.event_id, "other")
+    other = "0" * 26
+    event = Event(event_type="note", caused_by=[cause, other, cause.event_id])
+    assert event.caused_by == (cause.event_id, other)
+    assert Event(event_type="note", caused_by=None).caused_by == ()
 
 
 @pytest.mark.promise("E1")
-@pytest.mark.parametrize("given", [TYPED[0], TYPED[0].event_id, [TYPED[0]], iter([TYPED[0]])])
+@pytest.mark.parametrize(
+    "given",
+    [TYPED[0], TYPED[0].event_id, [TYPED[0]], iter([TYPED[0]])],
+    ids=["event", "id", "list", "iterator"],
+)
 def test_one_cause_may_stand_alone(given: object) -> None:
     cause = TYPED[0].event_id
     assert Event(event_type="note", caused_by=given).caused_by == (cause,)  # type: ignore[arg-type]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from thence.cli.locate import runs
-from thence.cli.render import bars, counted, plain, wrapped
+from thence.cli.render import bars, counted, wrapped
 from thence.cli.verify import as_json
 from thence.core.tally import falling
 from thence.errors import NotALog
@@ -100,30 +100,31 @@ def summary(folder: Path) -> dict[str, Any]:
     }
 
 
-def drawn_summary(told: Mapping[str, Any], folder: str, width: int) -> str:
-    """Draws a summary as text."""
+def drawn_summary(told: Mapping[str, Any], folder: str, width: int) -> list[str]:
+    """Draws a summary as lines."""
     why = told["error"] or told["reason"]
     lines = [
-        wrapped(told["run_id"], width),
-        wrapped(told["status"] + (f": {why}" if why else ""), width, "  "),
+        *wrapped(told["run_id"], width),
+        *wrapped(told["status"] + (f": {why}" if why else ""), width, "  "),
         f"  {counted(told['turns'], 'turn')}, {counted(told['events'], 'event')}",
     ]
     if note := altered_note(told):
-        lines.insert(2, wrapped(note, width, "  "))
+        lines += wrapped(note, width, "  ")
     if told["first"]:
-        lines.append(plain(f"  {told['first']} to {told['last']}"))
+        lines.append(f"  {told['first']} to {told['last']}")
     lines += ["", "by type", *bars(told["by_type"])]
     if told["by_actor"]:
         lines += ["", "by agent", *bars(told["by_actor"])]
-    lines += ["", f"files in {plain(folder)}"]
+    lines += ["", f"files in {folder}"]
     lines += [f"  {file['file']}  {file['bytes']:,} bytes" for file in told["files"]]
     if told["notices"]:
         lines += ["", "noted by the log"]
         shown = told["notices"][-_NOTICES_SHOWN_MAX:]
-        lines += [wrapped(notice, width, "  ", "    ") for notice in shown]
+        for notice in shown:
+            lines += wrapped(notice, width, "  ", "    ")
     damage = counted(len(told["damage"]), "finding") + " of damage: thence verify tells where"
     lines += ["", damage if told["damage"] else "no damage"]
-    return "\n".join(lines)
+    return lines
 
 
 def _vocabulary(folder: Path) -> str | None:

@@ -1,6 +1,6 @@
 """What a filter asks of one value that an event holds: where it stands, what it must be."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from operator import ge, gt, le, lt
 from typing import Any, Protocol
 
@@ -84,8 +84,27 @@ class Comparison(msgspec.Struct, frozen=True):
                 return False
         return found is not _MISSING and compares(found, self.op, self.value)
 
+    def reaches(self, event: Told) -> tuple[int, Collection[str]]:
+        """Returns how many parts of the path an event has, and the names that stand there.
+
+        The names are those beside the first part that it lacks; none where it has all.
+        """
+        found, rest = _first(event, self.path)
+        if found is _MISSING:
+            return 0, (*_WORDS, *event.members, *event.payload)
+        for depth, part in enumerate(rest, len(self.path) - len(rest)):
+            if isinstance(part, int):
+                elements = found if isinstance(found, list) else ()
+                found = elements[part] if -len(elements) <= part < len(elements) else None
+            elif isinstance(found, dict) and part in found:
+                found = found[part]
+            else:
+                return depth, tuple(found) if isinstance(found, dict) else ()
+        return len(self.path), ()
+
 
 _MISSING = object()
+_WORDS = ("actor", "subject", "stream", "payload")
 
 
 def _first(event: Told, path: tuple[str | int, ...]) -> tuple[object, tuple[str | int, ...]]:

@@ -10,6 +10,7 @@ from thence.core.vocabulary import Vocabulary
 from thence.log.disk import Disk
 from thence.log.identity import Own, identify
 from thence.log.state import Slot, StatePage
+from thence.log.system_call import DiskError
 
 
 class Aftermath:
@@ -49,7 +50,7 @@ class Aftermath:
             where = (self._disk, self._folder, page)
             try:
                 found += findings(*where, own, self._vocabulary, seq, self._dead)
-            except OSError:
+            except DiskError:
                 self._dead = None
         self.has_notices = bool(found)
         return found

@@ -349,7 +349,8 @@ class Committer:
         """Parts the items of a broken batch: written, told of the error, kept for a retry."""
         done, rest = split(items, len(outcomes))
         self._page.commit(len(emitted(done)))
-        answer(done, outcomes, None)
+        # a signal handler may raise an error of ours when all is written
+        answer(done, outcomes, error if outcomes and not rest else None)
         waiting = [item for item in rest if isinstance(item, Waiting)]
         answer(waiting, outcomes[len(drafts_of(done)) :], error)
         self._refused.count += sum(len(item.drafts) - len(item.outcomes) for item in waiting)

@@ -6,6 +6,7 @@ inode of that file itself, by which a copy can be told from the original: it get
 of its own, and the ones before stay listed.
 """
 
+from errno import EEXIST
 from pathlib import Path
 
 import msgspec
@@ -15,6 +16,7 @@ from thence.log.disk import Disk, host_name, machine_id, noise_bits, process_id,
 from thence.log.lock import AppendLock
 from thence.log.process import new_id
 from thence.log.segment import own_folder
+from thence.log.system_call import DiskError
 
 FORMAT = 1
 EARLIER_MAX = 1_000
@@ -123,7 +125,9 @@ def make_info(disk: Disk, folder: Path, vocabulary: str) -> LogInfo:
     disk.write_new(draft, msgspec.json.encode(info) + b"\n")
     try:
         disk.link(draft, path)
-    except FileExistsError:
+    except DiskError as error:
+        if error.errno != EEXIST:
+            raise
         return read_info(disk, folder) or _heal_info(disk, folder, draft, info)
     finally:
         disk.unlink(draft)
@@ -205,7 +209,7 @@ def renew(disk: Disk, folder: Path, node_id: str) -> None:
     """Gives a log another node, because somebody else has given numbers out under this one.
 
     That is what a log restored from an old copy looks like. The next append tells it by a notice.
-    Nothing happens where another process was faster. Raises LogBusy, OSError.
+    Nothing happens where another process was faster. Raises LogBusy, DiskError.
     """
     lock = AppendLock(disk, own_folder(folder) / "lock")
     try:
@@ -253,7 +257,9 @@ def _make_identity(
 def _inode(disk: Disk, path: Path) -> tuple[int, int] | None:
     try:
         descriptor = disk.open_read(path)
-    except FileNotFoundError:
+    except DiskError as error:
+        if not error.is_absence:
+            raise
         return None
     try:
         (_, inode), _ = disk.file_id(descriptor)

@@ -5,9 +5,9 @@
 
 from typing import Any
 
+from thence.core.causes import Causes
 from thence.sim.events import (
     ActionEvent,
-    Causes,
     DecisionEvent,
     DetailEvent,
     MilestoneEvent,

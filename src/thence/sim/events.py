@@ -15,9 +15,8 @@ from typing import Any, ClassVar, TypeVar
 import msgspec
 from msgspec.structs import force_setattr
 
-from thence.context import Cause, id_of
+from thence.core.causes import cause_ids
 from thence.core.clock import timestamp_of
-from thence.core.ids import is_ulid
 from thence.core.payload import is_plain, is_scalar, repair
 from thence.errors import InvalidEvent
 from thence.log.process import new_id, now
@@ -28,16 +27,21 @@ DESCRIPTION_CHARACTERS_MAX = 500
 _ID = re.compile(r"[0-9A-Za-z_.:-]{1,128}")
 
 _E = TypeVar("_E", bound="Event")
-Causes = Cause | Iterable[Cause] | None
+
+
+class _Stored(msgspec.Struct, frozen=True):
+    """A cause as a line names it, whatever the form of its id."""
+
+    event_id: str
 
 
 class Event(msgspec.Struct, kw_only=True, frozen=True, gc=False):
     """One event of a simulation. `data` is another name for `details`.
 
     `turn_number` counts from 0, `timestamp` is UTC in ISO 8601 with microseconds (an aware
-    datetime is accepted), `caused_by` takes an event, an id, an iterable of these, or None, a
-    `description` over 500 characters is cut and flagged in `repairs`. `step` names the place
-    in a run.
+    datetime is accepted), `caused_by` takes an event, a ULID, several of these or None, a
+    `description` over 500 characters is cut and flagged in `repairs`. `step` names the place in
+    a run.
     """
 
     level: ClassVar[int] = 0
@@ -94,6 +98,8 @@ class Event(msgspec.Struct, kw_only=True, frozen=True, gc=False):
         details that don't fit it give a plain `Event`.
         """
         known: dict[str, Any] = {k: data[k] for k in (*_DICT_FIELDS, "data") if k in data}
+        causes = known.get("caused_by") or ()
+        known["caused_by"] = causes if isinstance(causes, str) else tuple(map(_Stored, causes))
         kind = TYPED.get(str(known.get("event_type")), Event) if cls is Event else cls
         if kind is not Event:
             try:
@@ -293,7 +299,7 @@ def _complete(event: Event, details: dict[str, Any], event_type: str) -> None:
         _refuse_details(event, given)
     force_setattr(event, "details", details)
     if event.caused_by != ():
-        force_setattr(event, "caused_by", cause_ids(event.caused_by))
+        force_setattr(event, "caused_by", tuple(dict.fromkeys(cause_ids(event.caused_by))))
     if not event.event_id and not event.timestamp:
         force_setattr(event, "event_id", new_id())
         force_setattr(event, "timestamp", now())
@@ -310,22 +316,6 @@ def _check_given(event: Event) -> None:
         raise wrong("event_id", event_id, "an id such as create_action_event makes")
     force_setattr(event, "event_id", event_id)
     force_setattr(event, "timestamp", _timestamp(event.timestamp) if event.timestamp else now())
-
-
-def cause_ids(causes: Causes) -> tuple[str, ...]:
-    """Returns the ids of what `caused_by` was given, each once; raises InvalidEvent.
-
-    No log is at hand when an event is built, so that a bare text must be a ULID.
-    """
-    if causes is None:
-        return ()
-    if isinstance(causes, str):
-        if not is_ulid(causes):
-            raise wrong("caused_by", causes, "an event, an event's id, or a list of these")
-        return (causes,)
-    if not isinstance(causes, Iterable):
-        return (id_of(causes),)
-    return tuple(dict.fromkeys(map(id_of, causes)))
 
 
 def _refuse_details(event: Event, given: Any) -> None:
