@@ -25,6 +25,7 @@ from thence.core.wording import (
 SHORT_ID_CHARACTERS = 18
 SENTENCE_CHARACTERS_MAX = 400
 _DURATIONS = {"duration_s": 1.0, "duration_ms": 0.001}
+_DURATION_MAX = 1e12
 _CANCELLED = (".cancelled", ".canceled")
 _ENDS = (".ended", ".failed", ".completed", ".finished", *_CANCELLED)
 
@@ -91,7 +92,7 @@ def _took(event: Event) -> str:
     payload = event.payload
     for key, unit in _DURATIONS.items():
         value = payload.get(key)
-        if isinstance(value, (int, float)) and value is not True and 0 <= value < 1e12:
+        if type(value) in (int, float) and 0 <= value < _DURATION_MAX:
             word = "after" if event.event_type.endswith(_ENDS) else "in"
             return f"{word} {duration(value * unit)}"
     return ""
