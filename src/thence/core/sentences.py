@@ -7,6 +7,7 @@ wrote stands in it as it is, on one line: what shows it makes it harmless.
 """
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from thence.core.event import Event
 from thence.core.notice_sentences import NOTICE_SENTENCES
@@ -91,7 +92,7 @@ def _took(event: Event) -> str:
     """Says how long it took, if the payload does: `after 93 ms` of what ended."""
     payload = event.payload
     for key, unit in _DURATIONS.items():
-        value = payload.get(key)
+        value: Any = payload.get(key)
         if type(value) in (int, float) and 0 <= value < _DURATION_MAX:
             word = "after" if event.event_type.endswith(_ENDS) else "in"
             return f"{word} {duration(value * unit)}"
