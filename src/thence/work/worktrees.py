@@ -257,18 +257,18 @@ def _standing(trees: Sequence[Checkout], branch: str, path: Path) -> Checkout | 
 
 def _clear(repo: Repository, branch: str, path: Path) -> None:
     """Sees to it that nothing stands at a path; takes away only what a killed git began there."""
-    beside = TreeFiles(path.parent)
-    if not path.parent.is_dir() or beside.look(path.name) is None:
+    files = TreeFiles(path.parent)
+    if not path.parent.is_dir() or files.look(path.name) is None:
         return
     is_worktree = False
-    if beside.is_folder(path.name):
-        names = beside.names(path.name)
+    if files.is_folder(path.name):
+        names = files.names(path.name)
         if not names:
             return
-        found = beside.look(f"{path.name}/.git")
+        found = files.look(f"{path.name}/.git")
         is_worktree = found is not None and S_ISREG(found.st_mode)
         if names == [".git"] and is_worktree and _leads_nowhere(repo, path):
-            beside.unlink(f"{path.name}/.git")
+            files.unlink(f"{path.name}/.git")
             return
     raise failure(
         _MAKING,
@@ -298,9 +298,9 @@ def _check_place(repo: Repository, path: Path) -> None:
 
 
 def _is_free(path: Path) -> bool:
-    if not path.parent.is_dir() or (beside := TreeFiles(path.parent)).look(path.name) is None:
+    if not path.parent.is_dir() or (files := TreeFiles(path.parent)).look(path.name) is None:
         return True
-    return beside.is_folder(path.name) and not beside.names(path.name)
+    return files.is_folder(path.name) and not files.names(path.name)
 
 
 def _leads_nowhere(repo: Repository, path: Path) -> bool:
