@@ -9,7 +9,7 @@ from tests.log.processes import started
 import thence
 from thence.core.event import Event
 from thence.log.disk import OS_DISK
-from thence.log.state import StatePage
+from thence.log.openings import Opening, OpeningFile, Place, openings, segment_id
 
 # The committer's thread stands still where the argument says; then the process is killed.
 HELD = """
@@ -102,7 +102,7 @@ def appended(folder: Path) -> Event:
 
 
 def filled(folder: Path, count: int = 60) -> bytes:
-    """Make a log of 60 events, say that its writer is gone, return its lines."""
+    """Make a log of 60 events, have an opening end uncleanly, return its lines."""
     with thence.open(folder) as log:
         for number in range(count):
             log.emit("t", {"n": number, "text": "x" * 300})
@@ -110,13 +110,29 @@ def filled(folder: Path, count: int = 60) -> bytes:
     return (folder / "events.jsonl").read_bytes()
 
 
-def unclean(folder: Path) -> None:
-    """Make the page one of an earlier boot that knows of no file."""
-    page = StatePage(OS_DISK, folder)
-    page.begin()
-    page.seen(OS_DISK.path_id(str(folder / "events.jsonl"))[0], 0)
-    page._words[2] ^= 1
-    page.end()
+def unclean(folder: Path, durable: Path | None = None, offset: int = 0) -> None:
+    """Leave what an opening leaves that dies with nothing queued.
+
+    It had noted how far a segment is durable, if one is given.
+    """
+    opening = OpeningFile(OS_DISK, folder)
+    opening.begin()
+    if durable is not None:
+        inode, generation, _ = segment_id(OS_DISK, durable)
+        opening.durable(*Place(inode=inode, generation=generation, offset=offset))
+    opening.end(is_clean=False)
+
+
+def opening_of(folder: Path) -> Opening:
+    """Read what the only opening of a log says."""
+    (found,) = openings(OS_DISK, folder)
+    return found
+
+
+def closed_at(folder: Path, seq: int) -> None:
+    """Say that a log was closed when its last number was this one."""
+    (mark,) = (folder / ".thence/marks").iterdir()
+    mark.rename(mark.with_name(f"{mark.name.partition('-')[0]}-{seq}"))
 
 
 def zeroed(folder: Path, offset: int, length: int) -> None:

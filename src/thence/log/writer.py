@@ -23,6 +23,7 @@ from thence.log.durability import warnings
 from thence.log.identity import known_node_id
 from thence.log.lock import WAIT_S, AppendLock
 from thence.log.numbering import Numbering
+from thence.log.openings import OpeningFile
 from thence.log.recovery import cut_back, mark_told, recover_tail, untold
 from thence.log.refusal import closed_for_good, refusal, unsynced
 from thence.log.segment import (
@@ -33,10 +34,9 @@ from thence.log.segment import (
     fitting,
     own_folder,
 )
-from thence.log.state import StatePage
 from thence.log.suspect import copy_lines, regions, stand_behind, write_again
 
-Notice = Callable[[str, Mapping[str, Any]], Draft]
+Notice = Callable[..., Draft]
 Tell = Callable[[str, Mapping[str, Any]], None]
 NO_CONDITIONS: Mapping[int, Condition] = {}
 
@@ -45,8 +45,8 @@ class SegmentWriter:
     """Appends to the current segment of one log.
 
     `notice` makes the draft of a notice; `tell` hears of rotations. `suspect` is a segment
-    whose sync has failed: if it is still the current one, it is set aside first. `page`
-    tells the next opening how far this one got.
+    whose sync has failed: if it is still the current one, it is set aside first. `opening`
+    tells the next one how far this one got.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class SegmentWriter:
         suspect: FileId = NOWHERE,
     ) -> None:
         self._arguments = (disk, folder, vocabulary, notice, tell, file_bytes_max)
-        self.page = StatePage(disk, folder)
+        self.opening = OpeningFile(disk, folder)
         self._disk = disk
         self.folder = folder
         self._path = current_path(folder)
@@ -77,7 +77,7 @@ class SegmentWriter:
         self._size = 0
         self._whole = False
         self._has_told = False
-        self._aftermath = Aftermath(disk, folder, vocabulary, self.page)
+        self._aftermath = Aftermath(disk, folder, vocabulary, self.opening)
         self.numbers = Numbering(disk, folder)
         self._poison: OutcomeUnknown | None = None
 
@@ -99,11 +99,13 @@ class SegmentWriter:
         drafts: Sequence[Draft],
         timeout_s: float = WAIT_S,
         conditions: Mapping[int, Condition] = NO_CONDITIONS,
+        emitted: int = 0,
     ) -> Written:
         """Writes a batch in order and returns what stands of it; not synced yet.
 
-        The lock is waited for up to `timeout_s` seconds. `conditions` are by place. An error,
-        LogBusy too, is not raised but in the result, beside the lines written before it.
+        The lock is waited for up to `timeout_s` seconds. `conditions` are by place; so many
+        of the events are `emitted`. An error, LogBusy too, is not raised but in the result,
+        beside the lines written before it.
         """
         if self._poison is not None:
             return Written([], closed_for_good(self._path))
@@ -112,11 +114,13 @@ class SegmentWriter:
             try:
                 self._lock.acquire(timeout_s)
                 self._settle()
+                self.opening.emitted = emitted
                 if conditions:
                     self._write_some(drafts, conditions, outcomes)
                 else:
                     self._write_all(drafts, outcomes)
             finally:
+                self.opening.emitted = 0
                 self._lock.release()
                 if self._untold or self.numbers.unbelieved:
                     self._tell_untold()
@@ -163,7 +167,7 @@ class SegmentWriter:
         except OSError as error:
             self._save(written, error)
         else:
-            self.page.durable(file, size)
+            self.opening.durable(self.numbers, file, size, descriptor)
 
     def successor(self) -> "SegmentWriter":
         """Returns a writer to try with once more what this one could not finish."""
@@ -171,7 +175,7 @@ class SegmentWriter:
 
     def close(self) -> None:
         """Closes the files. A later write opens them again."""
-        self.page.end()
+        self.opening.end()
         self._lock.close()
         if self._descriptor is not None:
             descriptor, self._descriptor = self._descriptor, None
@@ -180,7 +184,7 @@ class SegmentWriter:
 
     def after_fork(self) -> None:
         """Closes the parent's files in a child and makes the lock anew, unlocking nothing."""
-        self.page.after_fork()
+        self.opening.after_fork()
         self.close()
         self._whole = False
 
@@ -197,7 +201,8 @@ class SegmentWriter:
             self._set_aside(OSError("an earlier sync of it failed"))
         descriptor = self._require_open()
         if self._size and self._disk.read_at(descriptor, self._size - 1, 1) != b"\n":
-            if recover_tail(self._disk, descriptor, self._path, self._size, self._vocabulary):
+            where = (self._disk, descriptor, self._path, self._size, self._vocabulary)
+            if recover_tail(*where, self._aftermath.tail_seq(self.numbers)):
                 self._has_told = False
                 self._sync_under_lock()
             _, self._size = self._disk.file_id(self._require_open())
@@ -210,13 +215,13 @@ class SegmentWriter:
     def _tell_aftermath(self) -> None:
         """Tells what the ends of other openings have left."""
         renamed = ""
-        for kind, facts in self._aftermath.notices(self.numbers.seq):
+        for kind, facts, opening in self._aftermath.notices(self.numbers):
             if self._size >= self._file_bytes_max:
                 self._rotate()
                 renamed = renamed or self._untold[-1][1]["file"]
             if renamed and facts.get("file") == CURRENT:
                 facts["file"] = renamed
-            self._write_all([self._notice(kind, facts)], [])
+            self._write_all([self._notice(kind, facts, opening=opening)], [])
         if self._aftermath.has_notices:
             self._sync_under_lock()
         self._aftermath.settle()
@@ -237,7 +242,7 @@ class SegmentWriter:
             self.numbers.begin(*self._aftermath.begin())
             self._untold += warnings(self._disk, self.folder)
         self._descriptor = self._disk.open_append(self._path)
-        self.page.begin()
+        self.opening.begin()
         self._whole = self._has_told = False
         if self._disk.file_id(self._descriptor)[1] == 0:
             self._disk.sync_folder(self.folder)
@@ -256,7 +261,7 @@ class SegmentWriter:
         if offset == 0:
             self.numbers.read_older(is_ours)
         self._file, self._size = file, size
-        self.page.seen(file, size, has_grown=offset > 0)
+        self.opening.found(size)
 
     def _write_some(
         self,
@@ -283,12 +288,14 @@ class SegmentWriter:
     def _write_all(self, drafts: Sequence[Draft], lines: list[bytes | ThenceError]) -> None:
         """Stamps and writes, a new segment whenever one is due; extends `lines` as it goes."""
         stamped = self.numbers.stamp(drafts)
+        self.opening.announce(self.numbers, len(stamped), self._file, self._size)
         while stamped:
             if self._size >= self._file_bytes_max:
                 seq = self.numbers.seq
                 self._rotate()
                 if self.numbers.seq != seq:  # a notice took the number
                     stamped = self.numbers.stamp(drafts[len(drafts) - len(stamped) :])
+                    self.opening.announce(self.numbers, len(stamped), self._file, self._size)
             count = fitting(stamped, self._file_bytes_max - self._size)
             self._write_lines(stamped[:count], lines)
             stamped = stamped[count:]
@@ -297,8 +304,8 @@ class SegmentWriter:
         descriptor = self._require_open()
         data = b"".join(stamped)
         start = self._size
-        self.page.writing(start, self._file)
         self._whole = False
+        self.opening.is_unsynced = True
         written = 0
         try:
             while written < len(data):
@@ -330,7 +337,6 @@ class SegmentWriter:
 
     def _begun(self, name: str) -> None:
         self._file, self._size = self._disk.file_id(self._require_open())
-        self.page.seen(self._file, self._size)
         self._untold.append(("rotated", {"file": name}))
 
     def _sync_under_lock(self) -> None:
@@ -365,7 +371,7 @@ class SegmentWriter:
 
     def _set_aside(self, error: OSError) -> None:
         """Gives the segment whose sync failed an older one's name and copies its unsafe end."""
-        suspect, start = self._require_open(), self.page.safe_offset(self._file)
+        suspect, start = self._require_open(), self.opening.durable_offset(self._file)
         self._suspect = self._file
         try:
             name, self._descriptor = begin_next(self._disk, self.folder, wall_ns())
@@ -384,7 +390,7 @@ class SegmentWriter:
         except OSError as failure:
             self._poison = unsynced(self._path, error)
             raise self._poison from failure
-        self.page.durable(self._file, self._size)
+        self.opening.durable(self.numbers, self._file, self._size, self._require_open())
         self._suspect = NOWHERE
         self._untold.append(("suspect", {**facts, "error": error}))
 
