@@ -237,7 +237,7 @@ class SimulatedDisk(Disk):
         try:
             self.write_all(descriptor, data)
             self.sync_data(descriptor)
-        except OSError:
+        except BaseException:
             self.unlink(path)
             raise
         finally:

@@ -9,7 +9,9 @@ from tests.log.processes import started
 import thence
 from thence.core.event import Event
 from thence.log.disk import OS_DISK
-from thence.log.openings import Opening, OpeningFile, Place, openings, segment_id
+from thence.log.identity import known_node_id
+from thence.log.numbering import Numbering
+from thence.log.openings import Opening, OpeningFile, openings
 
 # The committer's thread stands still where the argument says; then the process is killed.
 HELD = """
@@ -118,9 +120,13 @@ def unclean(folder: Path, durable: Path | None = None, offset: int = 0) -> None:
     opening = OpeningFile(OS_DISK, folder)
     opening.begin()
     if durable is not None:
-        inode, generation, _ = segment_id(OS_DISK, durable)
-        opening.durable(*Place(inode=inode, generation=generation, offset=offset))
-    opening.end(is_clean=False)
+        numbers = Numbering(OS_DISK, folder)
+        numbers.node_id = known_node_id(OS_DISK, folder)
+        descriptor = OS_DISK.open_read(durable)
+        opening.durable(numbers, OS_DISK.file_id(descriptor)[0], offset, descriptor)
+        OS_DISK.close(descriptor)
+    opening.is_unsynced = True
+    opening.end()
 
 
 def opening_of(folder: Path) -> Opening:

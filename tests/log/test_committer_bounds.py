@@ -29,9 +29,10 @@ from thence.log.batch import (
     split,
     taken,
 )
+from thence.log.system_call import DiskError
 from thence.replica import Replica
 
-FULL = OSError(errno.ENOSPC, "as said")
+FULL = DiskError(errno.ENOSPC, "as said")
 
 
 @pytest.fixture(autouse=True)

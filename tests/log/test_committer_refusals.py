@@ -19,6 +19,7 @@ from thence.log import committer as module
 from thence.log.batch import Waiting
 from thence.log.disk import Disk
 from thence.log.openings import STEP_MIN
+from thence.log.system_call import DiskError
 from thence.replica import Replica
 
 
@@ -129,7 +130,7 @@ def test_refusals_in_a_row_count_each_event_once_and_name_the_last_reason(tmp_pa
     disk.lines_left = 0
     disk.gate.set()
     told.wait_for("refused")
-    disk.error = OSError(errno.EIO, "said next")
+    disk.error = DiskError(errno.EIO, "said next")
     pair = Waiting((b, c))
     queue(log, d, pair)
     try_again(log)
@@ -297,7 +298,7 @@ class HalvingDisk(GatedDisk):
 
     def write(self, descriptor, data):
         if self.is_full:
-            raise OSError(errno.ENOSPC, "as said")
+            raise DiskError(errno.ENOSPC, "as said")
         if self.is_halving:
             self.is_full = True
             data = data[: data.index(b"\n", data.index(b"\n") + 1)]
@@ -305,7 +306,7 @@ class HalvingDisk(GatedDisk):
 
     def truncate(self, descriptor, size):
         if self.is_halving:
-            raise OSError(errno.EIO, "as said")
+            raise DiskError(errno.EIO, "as said")
         super().truncate(descriptor, size)
 
 
@@ -342,7 +343,7 @@ class OvertakenDisk(Disk):
             data = path.read_bytes()
             path.rename(self.folder / "events_2026-11-20_07-13-05-000000.jsonl")
             path.write_bytes(data if self.has_copied else b"")
-            raise OSError(errno.EIO, "device error")
+            raise DiskError(errno.EIO, "device error")
         super().sync_data(descriptor)
 
 

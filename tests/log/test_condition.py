@@ -16,6 +16,7 @@ from thence.log.disk import OS_DISK, Disk
 from thence.log.health import Check
 from thence.log.identity import read_info
 from thence.log.openings import STEP_MAX, OpeningFile
+from thence.log.system_call import DiskError
 
 
 def looked_at(folder, disk=OS_DISK):
@@ -243,19 +244,19 @@ def test_openings_are_counted_and_what_the_dead_may_have_lost(written):
         opening.begin()
     assert looked_at(written)["openings"] == Check("openings", True, "3 open for appending")
     for opening in dead:
-        opening.end(is_clean=False)
+        opening.is_unsynced = True
+        opening.end()
     gone = "1 open for appending, 2 ended without closing"
     assert looked_at(written)["openings"] == Check("openings", True, gone)
     killed = OpeningFile(OS_DISK, written)
     for _ in range(1_507):
-        if killed.next_number() > killed.reserved:
-            killed.reserve()
+        killed.accept()
     OS_DISK.close(killed._descriptor)
     found = looked_at(written)["openings"]
     assert (found.ok, found.hint) == (False, "the next append reports it in the log")
     up_to = int(found.detail.partition("up to ")[2].split()[0].replace(",", ""))
     assert 1_507 <= up_to < 1_507 + STEP_MAX
-    living.end(is_clean=True)
+    living.end()
 
 
 def test_lock_that_is_held_is_waited_for_then_told_with_its_holder(written):
@@ -298,14 +299,14 @@ def test_clock_is_held_against_the_newest_event_of_the_log(tmp_path):
 def test_check_that_the_disk_refuses_bears_its_name(written):
     class Unreadable(Disk):
         def path_id(self, path):
-            raise OSError("as said")
+            raise DiskError("as said")
 
         def names(self, folder):
-            raise OSError("as said")
+            raise DiskError("as said")
 
         def open_read(self, path):
             if path.name == "identity.json":
-                raise OSError("as said")
+                raise DiskError("as said")
             return super().open_read(path)
 
     _, *refused, clock = log_checks(Unreadable(), written)
@@ -326,7 +327,7 @@ def test_log_that_can_not_be_read_is_no_damage(written, call, number):
         pass
 
     def refuse(*_):
-        raise OSError(number, "as said")
+        raise DiskError(number, "as said")
 
     setattr(Unread, call, refuse)
     check = looked_at(written, Unread())["log"]

@@ -19,6 +19,7 @@ from thence.log.disk import (
     on_fork,
     variable,
 )
+from thence.log.system_call import DiskError
 
 
 class ToldDisk(Disk):
@@ -159,6 +160,10 @@ def test_mount_that_holds_a_folder_is_found_by_whole_names(tmp_path, mounts, kin
     assert ToldDisk("\n".join(lines).encode()).filesystem(folder) == kind
 
 
+def test_table_of_mounts_in_another_form_tells_nothing(tmp_path):
+    assert ToldDisk(b"short - \n36 35 / - ext4\n").filesystem(tmp_path) == ""
+
+
 def test_room_is_counted_in_bytes_and_files(tmp_path):
     free, files = OS_DISK.room(tmp_path)
     told = subprocess.run(
@@ -211,7 +216,7 @@ def test_file_opened_for_appending_is_read_and_written_at_its_end_alone(tmp_path
     OS_DISK.link(tmp_path / "a", tmp_path / "b")
     OS_DISK.rename(tmp_path / "a", tmp_path / "c")
     assert OS_DISK.names(tmp_path) == ["b", "c"]
-    with pytest.raises(NotADirectoryError):
+    with pytest.raises(DiskError):
         OS_DISK.sync_folder(tmp_path / "b")
     OS_DISK.close(descriptor)
 

@@ -21,6 +21,7 @@ from thence.core.vocabulary import PLAIN
 from thence.errors import AppendFailed, OutcomeUnknown
 from thence.log.disk import OS_DISK
 from thence.log.recovery import last_numbers, lines_backwards, mark_told, untold
+from thence.log.system_call import DiskError
 from thence.replica import Replica
 
 
@@ -186,7 +187,7 @@ def test_recovery_whose_notice_failed_is_told_later(log, fault, kind):
     class FailingOnce(FailingDisk):
         def truncate(self, descriptor, size):
             super().truncate(descriptor, size)
-            self.faults[fault] = OSError(errno.EIO, "broken")
+            self.faults[fault] = DiskError(errno.EIO, "broken")
 
         def write(self, descriptor, data):
             try:
@@ -260,7 +261,7 @@ def test_file_is_told_by_its_name(tmp_path):
 def test_recovery_on_a_full_disk_changes_nothing_and_leaves_nothing(log):
     spoil(log, b"torn")
     before = (log / "events.jsonl").read_bytes()
-    full = FailingDisk(write=OSError(errno.ENOSPC, "full"))
+    full = FailingDisk(write=DiskError(errno.ENOSPC, "full"))
     with Replica(log, PLAIN, disk=full) as opened:
         for _ in range(3):
             with pytest.raises(AppendFailed):

@@ -12,6 +12,7 @@ from thence.core.vocabulary import PLAIN
 from thence.errors import LogBusy, LogFull, OutcomeUnknown, ThenceError
 from thence.log.disk import OS_DISK, Disk
 from thence.log.lock import AppendLock
+from thence.log.system_call import DiskError
 from thence.replica import Replica
 
 MARK = b"\xef\xbb\xbf"
@@ -242,7 +243,7 @@ class DyingDisk(Disk):
     def step(self):
         self.calls += 1
         if self.calls > self.last:
-            raise OSError(28, os.strerror(28))
+            raise DiskError(28, os.strerror(28))
 
 
 def _stepping(name):
@@ -296,7 +297,7 @@ def test_disk_that_refuses_leaves_the_segment_as_it_was(tmp_path):
     lines = made(tmp_path)
     rewritten(tmp_path, *lines, b"bad\n")
     before = (tmp_path / "events.jsonl").read_bytes()
-    full = FailingDisk(rename=OSError(13, "Permission denied"))
+    full = FailingDisk(rename=DiskError(13, "Permission denied"))
     with pytest.raises(ThenceError) as caught:
         repaired(tmp_path, full)
     assert caught.value.code == "log_read_only"

@@ -14,9 +14,10 @@ from thence.core.vocabulary import PLAIN
 from thence.errors import LogReadOnly, OutcomeUnknown
 from thence.log.disk import OS_DISK, Disk
 from thence.log.segment import older_names
+from thence.log.system_call import DiskError
 from thence.replica import Replica
 
-BROKEN = OSError(errno.EIO, "device error")
+BROKEN = DiskError(errno.EIO, "device error")
 
 
 class OnceBrokenDisk(Disk):

@@ -25,6 +25,7 @@ from thence.log.identity import known_node_id
 from thence.log.numbering import Numbering
 from thence.log.openings import STEP_MAX, STEP_MIN, OpeningFile
 from thence.log.segment import older_names
+from thence.log.system_call import DiskError
 from thence.replica import Replica
 
 
@@ -219,7 +220,7 @@ def test_events_that_were_told_as_failed_are_not_told_as_lost(tmp_path):
     full = FailingDisk()
     with Replica(tmp_path, PLAIN, disk=full) as log:
         log.append("t")
-        full.faults["sync_data"] = OSError(errno.EIO, "broken")
+        full.faults["sync_data"] = DiskError(errno.EIO, "broken")
         for _ in range(5):
             log.emit("t")
         log.close()
@@ -253,7 +254,7 @@ def test_second_kill_before_the_notice_is_durable_leaves_it_to_the_third(tmp_pat
     class Broken(FailingDisk):
         def write(self, descriptor, data):
             if b"log.gap" in data:
-                raise OSError(errno.EIO, "broken")
+                raise DiskError(errno.EIO, "broken")
             return super().write(descriptor, data)
 
     with Replica(tmp_path, PLAIN, disk=Broken()) as log, pytest.raises(AppendFailed):
@@ -347,7 +348,7 @@ def test_scan_that_the_disk_refuses_keeps_nobody_from_appending(tmp_path):
     class Unreadable(Disk):
         def open_read(self, path: Path) -> int:
             if path.name == "events.jsonl":
-                raise OSError(errno.EIO, "broken")
+                raise DiskError(errno.EIO, "broken")
             return super().open_read(path)
 
     with Replica(tmp_path, PLAIN, disk=Unreadable()) as log:

@@ -65,7 +65,7 @@ def append_command(
     held = merged(pairs, payload)
     folder = find_log(voice, log, create=True)
     with open_replica(folder, create=named_log(voice, log) is not None) as replica:
-        named = [replica.find(cause) for cause in causes]
+        named = [replica.answers.find(cause, by_subject=False) for cause in causes]
         event = replica.append(
             event_type,
             held,

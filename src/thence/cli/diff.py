@@ -102,8 +102,9 @@ def _say(voice: Voice, found: "Difference", logs: tuple[_Log, _Log]) -> None:
 
 def _say_types(voice: Voice, found: "Difference") -> None:
     """Counts the differences by type, the most frequent first."""
-    from thence.cli.render import clipped, counted, plain
+    from thence.cli.render import counted, plain
     from thence.core.tally import falling
+    from thence.core.wording import clipped
 
     tallies = {
         "changed": _types(found.a, [x for x, _ in found.changed]),
@@ -149,14 +150,14 @@ def _note_missing_types(
 
 def _say_divergence(voice: Voice, first: "Divergence", logs: tuple[_Log, _Log]) -> None:
     from thence.cli.opened import command
-    from thence.cli.render import brief, counted, wrapped
+    from thence.cli.render import counted, wrapped
 
     voice.say("\nfirst divergence")
     followed, commands = [], []
     for log, event, count in zip(
         logs, (first.a, first.b), (first.follow_a, first.follow_b), strict=True
     ):
-        told = "no such event" if event is None else brief(log.words.sentence(event))
+        told = "no such event" if event is None else log.words.sentence(event)
         voice.say(wrapped(told, voice.width, f"  {log.letter}  "))
         if event is not None:
             followed.append(f"{counted(count, 'later event')} in {log.letter}")
@@ -185,7 +186,7 @@ def _value(value: object) -> str:
     """Writes a JSON value, cut where it is long."""
     import msgspec
 
-    from thence.cli.render import clipped
+    from thence.core.wording import clipped
 
     if value is msgspec.UNSET:
         return "nothing"
@@ -194,7 +195,7 @@ def _value(value: object) -> str:
 
 def _say_causes(voice: Voice, first: "Divergence", logs: tuple[_Log, _Log]) -> None:
     """Tells the causes: those that both events name once, then those that one alone names."""
-    from thence.cli.render import brief, counted, wrapped
+    from thence.cli.render import counted, wrapped
 
     groups = [("both", logs[0], [each for each in first.causes_a if each.is_shared])]
     for log, named in zip(logs, (first.causes_a, first.causes_b), strict=True):
@@ -206,7 +207,7 @@ def _say_causes(voice: Voice, first: "Divergence", logs: tuple[_Log, _Log]) -> N
     for word, log, causes in groups:
         shown = causes if voice.is_verbose else causes[:SHOWN_MAX]
         for cause in shown:
-            text = brief(log.words.sentence(cause.event)) + _standing(cause)
+            text = log.words.sentence(cause.event) + _standing(cause)
             voice.say(wrapped(text, voice.width, f"  {word:4}  "))
         if len(shown) < len(causes):
             more = counted(len(causes) - len(shown), "more cause")

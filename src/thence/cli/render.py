@@ -4,6 +4,8 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from thence.core.wording import clipped
+
 if TYPE_CHECKING:
     from thence.core.event import Event
     from thence.core.vocabulary import Vocabulary
@@ -17,8 +19,9 @@ COLOURS: Mapping[str, str] = {
     "SYSTEM": "yellow",
 }
 NARROW_COLUMNS = 100
-SENTENCE_CHARACTERS_MAX = 400
 _NAME_COLUMNS_MAX = 18
+_TYPE_COLUMNS_MAX = 24
+_SENTENCE_COLUMNS_MIN = 8
 _BAR_COLUMNS = 30
 _BAR_NAME_COLUMNS_MAX = 36
 _INDENT = 2
@@ -31,17 +34,6 @@ def plain(text: str) -> str:
     return "".join(
         c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text
     )
-
-
-def clipped(text: str, columns: int) -> str:
-    """Cuts a text to so many columns and marks the cut."""
-    return text if len(text) <= columns else text[: max(columns - 1, 0)] + "…"
-
-
-def brief(sentence: str) -> str:
-    """Cuts an endless sentence and leaves the short id at its end whole."""
-    text, bracket, short = sentence.rpartition(" [")
-    return clipped(text, SENTENCE_CHARACTERS_MAX) + bracket + short
 
 
 def wrapped(text: str, width: int, first: str = "", rest: str | None = None) -> str:
@@ -83,7 +75,7 @@ def numbered(
     digits = len(str(len(sentences)))
     for index, sentence in enumerate(sentences):
         if len(hidden) < 2 or index not in hidden:
-            yield wrapped(brief(sentence), width, f"{' ' * _INDENT}{index + 1:>{digits}}  ")
+            yield wrapped(sentence, width, f"{' ' * _INDENT}{index + 1:>{digits}}  ")
         elif index == hidden.start:
             first = f"{' ' * _INDENT}{'…':>{digits}}  "
             yield wrapped(f"{len(hidden)} more{left_out}", width, first)
@@ -102,6 +94,7 @@ class Lines:
         self._vocabulary = vocabulary
         self._width = width
         is_narrow = width is not None and width < NARROW_COLUMNS
+        self._type_max = _NAME_COLUMNS_MAX if is_narrow else _TYPE_COLUMNS_MAX
         self._gap = " " if is_narrow else "  "
         self._time = slice(11, 19 if is_narrow else 23)
         self._day: str | None = None
@@ -115,7 +108,7 @@ class Lines:
         if self._day not in (None, day):
             self._time = slice(5, 19)
         self._day = day
-        self._type = max(self._type, min(len(event.event_type), _NAME_COLUMNS_MAX))
+        self._type = max(self._type, min(len(event.event_type), self._type_max))
         self._who = max(self._who, min(len(event.actor or ""), _NAME_COLUMNS_MAX))
         if event.turn_number is not None:
             self._turn = max(self._turn, len(str(event.turn_number)))
@@ -139,18 +132,15 @@ class Lines:
 
     def _sentence(self, event: "Event", room: int | None) -> str:
         """Says what happened without repeating the columns; a cut leaves the id whole."""
-        from thence.core.sentences import shown
+        from thence.core.sentences import short_id
 
-        text, bracket, short = self._vocabulary.sentence(event).rpartition(" [")
-        text = text.removeprefix(f"In turn {event.turn_number} ")
-        if event.actor:
-            text = text.removeprefix(f"{event.actor} ").removeprefix(f"{event.actor}: ")
-        if event.event_type == "STATE" and event.subject:
-            old, new = (shown(event.payload.get(f"{which}_value")) for which in ("old", "new"))
-            text = f"{event.subject} {old} → {new}"
-        room = SENTENCE_CHARACTERS_MAX if room is None else max(room - len(bracket + short), 8)
-        text = clipped(plain(clipped(text, SENTENCE_CHARACTERS_MAX)), room)
-        return text + bracket + short
+        kind = self._vocabulary
+        is_type_cut = len(event.event_type) > self._type
+        text = plain(kind.said(event) if is_type_cut else kind.in_columns(event))
+        short = f"[{short_id(plain(event.event_id))}]"
+        if room is not None:
+            text = clipped(text, max(room - len(short) - 1, _SENTENCE_COLUMNS_MIN))
+        return f"{text} {short}" if text else short
 
 
 def page(event: "Event", vocabulary: "Vocabulary", causes: Sequence[str], width: int) -> str:
@@ -161,11 +151,11 @@ def page(event: "Event", vocabulary: "Vocabulary", causes: Sequence[str], width:
         if key not in (vocabulary.payload_key, "caused_by")
     }
     digits = max(map(len, shown))
-    lines = [wrapped(brief(vocabulary.sentence(event)), width), ""]
+    lines = [wrapped(vocabulary.sentence(event), width), ""]
     lines += [f"  {key:{digits}}  {_value(value)}" for key, value in shown.items()]
     if causes:
         lines += ["", "caused by"]
-        lines += [wrapped(brief(cause), width, "  ", "    ") for cause in causes]
+        lines += [wrapped(cause, width, "  ", "    ") for cause in causes]
     if event.payload:
         lines += ["", vocabulary.payload_key, *_tree(event.payload, 1)]
     if event.is_foreign:
@@ -190,11 +180,4 @@ def _value(value: object) -> str:
         return plain(value)
     import msgspec
 
-    return plain(msgspec.json.encode(_bare(value)).decode())
-
-
-def _bare(value: object) -> object:
-    """Returns a frozen JSON value as one that the encoder takes."""
-    if isinstance(value, Mapping):
-        return {key: _bare(item) for key, item in value.items()}
-    return [_bare(item) for item in value] if isinstance(value, tuple) else value
+    return plain(msgspec.json.encode(value).decode())

@@ -35,6 +35,10 @@ def play(
     orchestrator = SimulationOrchestrator(config, on_turn=on_turn, **settings)
     result = orchestrator.run()
     assert isinstance(result, RunResult), "no event loop runs in a command"
+    if voice.is_debug and orchestrator.failure is not None:
+        import traceback
+
+        traceback.print_exception(orchestrator.failure)
     return result
 
 

@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 
 from thence.core.event import Event
-from thence.core.sentences import SIM_SENTENCES, WORK_SENTENCES, sentence
+from thence.core.host_sentences import SIM_SENTENCES, WORK_SENTENCES
+from thence.core.sentences import in_columns, said, sentence
 from thence.errors import InvalidEvent
 
 Text = Callable[[Event], str | None]
@@ -45,9 +46,22 @@ class Vocabulary(msgspec.Struct, frozen=True):
     names_heads: bool = False
     sentences: Mapping[str, Callable[[Event], str]] = msgspec.field(default_factory=dict)
 
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        """Pickles a shipped vocabulary by its name: PLAIN, SIM, WORK; another as its fields."""
+        is_shipped = VOCABULARIES.get(self.name) is self
+        return self.name.upper() if is_shipped else super().__reduce__()
+
     def sentence(self, event: Event) -> str:
         """Says in one sentence what happened, ending in the event's short id."""
         return sentence(event, self.sentences)
+
+    def said(self, event: Event) -> str:
+        """Says in one sentence what happened, without the short id."""
+        return said(event, self.sentences)
+
+    def in_columns(self, event: Event) -> str:
+        """Says what happened without what columns beside it say: turn, type and actor."""
+        return in_columns(event, self.sentences)
 
     def members(
         self,
@@ -71,8 +85,11 @@ class Vocabulary(msgspec.Struct, frozen=True):
         return members
 
     def is_error(self, event: Event) -> bool:
-        """Tells whether an event says that something failed."""
-        if event.payload.get("status") == "failure" or event.payload.get("error_type"):
+        """Tells whether an event says that something failed; what was cancelled did not."""
+        if event.event_type.endswith(".cancelled"):
+            return False
+        payload = event.payload
+        if payload.get("status") == "failure" or payload.get("error_type"):
             return True
         return event.event_type.endswith((".failed", ".error"))
 
@@ -153,7 +170,8 @@ def _header(name: str) -> Text:
 def _sim_subject(event: Event) -> str | None:
     if event.event_type != "STATE":
         return None
-    scope, variable = event.payload.get("scope"), event.payload.get("variable_name")
+    payload = event.payload
+    scope, variable = payload.get("scope"), payload.get("variable_name")
     return f"{scope}/{variable}" if scope and variable else None
 
 

@@ -15,6 +15,7 @@ from thence.log.openings import Opening, OpeningFile, openings
 from thence.log.recovery import untold
 from thence.log.segment import own_folder
 from thence.log.shrunken import durable_seq, missing
+from thence.log.system_call import DiskError
 from thence.log.told import Notice
 
 _STATE_PAGE = "state"  # older versions kept one
@@ -42,7 +43,7 @@ class Aftermath:
 
     def tail_seq(self, numbers: Numbering) -> int:
         """Returns the number that was durable and stands in the unfinished last line, 0 if none."""
-        with suppress(OSError):
+        with suppress(DiskError):
             if not self.is_settled and self._known(numbers) == numbers.seq + 1:
                 return numbers.seq + 1
         return 0
@@ -59,7 +60,7 @@ class Aftermath:
                 numbers.seq = max(numbers.seq, int(str(facts.get("last_seq", 0))))
             self._found = self._others()
             self._look(numbers, found)
-        except OSError:
+        except DiskError:
             self._found = None
         assert self._own is not None
         identity = self._own.identity
@@ -76,7 +77,7 @@ class Aftermath:
         if self._found is not None:
             state = own_folder(self._folder) / _STATE_PAGE
             for path in [state, *(opening.path for opening in self._found if not opening.is_held)]:
-                with suppress(OSError):
+                with suppress(DiskError):
                     self._disk.unlink(path)
             self.is_settled = True
 

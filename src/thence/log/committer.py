@@ -121,9 +121,7 @@ class Committer:
         if self.drops.gap is not None:
             self._queue_gap(draft.event_id)
         self._last = draft
-        opening = self._opening
-        if opening.next_number() > opening.reserved:
-            opening.reserve()
+        self._opening.accept()
         queue.append(draft)
         if self._is_sleeping or self._thread is None or self._has_ended:
             self._wake()
@@ -354,7 +352,8 @@ class Committer:
         done, rest = split(items, len(outcomes))
         self._opening.commit(len(emitted(done)), is_idle=True)
         self._opening.note()
-        answer(done, outcomes, None)
+        # a signal handler may raise an error of ours when all is written
+        answer(done, outcomes, error if outcomes and not rest else None)
         waiting = [item for item in rest if isinstance(item, Waiting)]
         answer(waiting, outcomes[len(drafts_of(done)) :], error)
         self._refused.count += sum(len(item.drafts) - len(item.outcomes) for item in waiting)
@@ -397,6 +396,5 @@ class Committer:
 
     def _queue_gap(self, before_event_id: str | None) -> None:
         for notice in self.drops.close_gap(before_event_id):
-            if self._opening.next_number() > self._opening.reserved:
-                self._opening.reserve()
+            self._opening.accept()
             self._queue.append(notice)

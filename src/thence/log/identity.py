@@ -7,6 +7,7 @@ of its own, and the ones before stay listed.
 """
 
 from collections.abc import Mapping
+from errno import EEXIST
 from pathlib import Path
 
 import msgspec
@@ -16,6 +17,7 @@ from thence.log.disk import Disk, host_name, machine_id, noise_bits, process_id,
 from thence.log.lock import AppendLock
 from thence.log.process import new_id
 from thence.log.segment import own_folder
+from thence.log.system_call import DiskError
 
 FORMAT = 1
 EARLIER_MAX = 1_000
@@ -129,7 +131,9 @@ def make_info(disk: Disk, folder: Path, vocabulary: str) -> LogInfo:
     disk.write_new(draft, msgspec.json.encode(info) + b"\n")
     try:
         disk.link(draft, path)
-    except FileExistsError:
+    except DiskError as error:
+        if error.errno != EEXIST:
+            raise
         return read_info(disk, folder) or _heal_info(disk, folder, draft, info)
     finally:
         disk.unlink(draft)
@@ -205,7 +209,7 @@ def identify(disk: Disk, folder: Path) -> Own:
 def shortened(disk: Disk, folder: Path, own: Own, facts: Mapping[str, str | int]) -> Own:
     """Gives a log that lacks events of its own another node, and keeps what is to be told of it.
 
-    Call it under the append lock. Raises OSError.
+    Call it under the append lock. Raises DiskError.
     """
     known = own.identity
     earlier = (*known.earlier, known.node_id)[-EARLIER_MAX:]
@@ -223,7 +227,7 @@ def renew(disk: Disk, folder: Path, node_id: str) -> None:
     """Gives a log another node, because somebody else has given numbers out under this one.
 
     That is what a log restored from an old copy looks like. The next append tells it by a notice.
-    Nothing happens where another process was faster. Raises LogBusy, OSError.
+    Nothing happens where another process was faster. Raises LogBusy, DiskError.
     """
     lock = AppendLock(disk, own_folder(folder) / "lock")
     try:
@@ -275,7 +279,9 @@ def _make_identity(
 def _inode(disk: Disk, path: Path) -> tuple[int, int] | None:
     try:
         descriptor = disk.open_read(path)
-    except FileNotFoundError:
+    except DiskError as error:
+        if not error.is_absence:
+            raise
         return None
     try:
         (_, inode), _ = disk.file_id(descriptor)

@@ -10,24 +10,22 @@ from pathlib import Path
 
 from thence.log.disk import Disk
 from thence.log.segment import own_folder
+from thence.log.system_call import DiskError
 
 _NAME = re.compile(r"([0-9a-f]{12})-(\d{1,19})")
 
 
 def leave_mark(disk: Disk, folder: Path, node_id: str, seq: int) -> None:
-    """Notes that all events of a node up to a number are durable. Raises OSError."""
+    """Notes that all events of a node up to a number are durable. Raises DiskError."""
     place = own_folder(folder) / "marks"
     names = disk.names(place)
     known = _numbers(names, node_id)
     if seq > max(known, default=0):
         path = place / f"{node_id}-{seq}"
-        try:
-            disk.close(disk.open_lock(path))
-        except FileNotFoundError:
-            disk.make_folder(place)
-            disk.close(disk.open_lock(path))
+        disk.make_folder(place)
+        disk.close(disk.open_lock(path))
     for older in sorted(known)[: None if seq > max(known, default=0) else -1]:
-        with suppress(FileNotFoundError):  # another one closes too
+        with suppress(DiskError):  # another one closes too
             disk.unlink(place / f"{node_id}-{older}")
 
 

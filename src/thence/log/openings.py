@@ -23,6 +23,7 @@ from thence.log.marks import leave_mark
 from thence.log.numbering import Numbering
 from thence.log.process import new_id
 from thence.log.segment import own_folder
+from thence.log.system_call import DiskError
 
 # how many events one write of the file covers. It costs up to 7 µs, an `emit` 6: of the first
 # step 1 µs falls to an event, of the longest 0.03. Steps grow with the queue, for so many events
@@ -95,8 +96,7 @@ class Opening(NamedTuple):
 class OpeningFile:
     """The file of this opening, made when the first event is accepted or written.
 
-    `next_number` counts events as they are accepted; whoever gets one above `reserved` calls
-    `reserve` first. No method raises for the file's sake.
+    No method raises for the file's sake.
     """
 
     def __init__(self, disk: Disk, folder: Path) -> None:
@@ -108,7 +108,7 @@ class OpeningFile:
         self._mutex = RLock()  # a signal handler may emit amid a reservation
         self._numbers = iter(range(1, 2**62))
         self.next_number = self._numbers.__next__
-        self.reserved = 0
+        self._reserved = 0
         self.emitted = 0
         self.is_unsynced = False
         self._durable = (NOWHERE, 0)
@@ -125,7 +125,12 @@ class OpeningFile:
         self._descriptor: int | None = None
         self.name = ""
 
-    def reserve(self) -> None:
+    def accept(self) -> None:
+        """Counts an event before it is queued; the file covers it when this returns."""
+        if self.next_number() > self._reserved:
+            self._reserve()
+
+    def _reserve(self) -> None:
         """Has the file cover the events accepted so far, and as many more as fill a step."""
         with self._mutex:
             self._accepted = max(self._accepted, self._taken() + self._step - 1)
@@ -133,17 +138,20 @@ class OpeningFile:
             self._is_noted = False
             self.begin()
             self._note()
-            self.reserved = self._accepted
+            self._reserved = self._accepted
 
     def begin(self) -> None:
         """Makes the file, if there is none."""
         with self._mutex:
             if self._descriptor is None:
-                with suppress(OSError):
+                with suppress(DiskError):
                     self._make()
 
     def announce(self, numbers: Numbering, events: int, file: FileId, offset: int) -> None:
-        """Notes which numbers the next write gives out and where, if it holds `emitted` events."""
+        """Notes which numbers the next write gives out and where, if it holds `emitted` events.
+
+        They hold until they are counted by `commit`.
+        """
         if not self.emitted:
             return
         batch = (int(numbers.node_id, 16), numbers.seq + 1, events, self.emitted, file[1], offset)
@@ -159,10 +167,11 @@ class OpeningFile:
         """
         with self._mutex:
             self._committed += count
+            self.emitted = 0
             _BATCH.pack_into(self._record, _BATCH_AT, *Batch())
             if is_idle:
-                self.reserved = 0  # from here on every event comes by `reserve`
-                self.reserved = self._accepted = self._taken()
+                self._reserved = 0  # from here on every event comes by `reserve`
+                self._reserved = self._accepted = self._taken()
                 self._step = STEP_MIN
             self._is_noted = False
 
@@ -206,16 +215,16 @@ class OpeningFile:
         try:
             if is_clean and self._last[1]:
                 leave_mark(self._disk, self._folder.parent.parent, *self._last)
-        except OSError:
+        except DiskError:
             is_clean = False
         self._durable, self._last, self.is_unsynced = (NOWHERE, 0), ("", 0), False
         with self._mutex:
-            self.reserved = self._accepted = self._taken()
+            self._reserved = self._accepted = self._taken()
             self._is_noted = False
             if self._descriptor is None:
                 return
             if is_clean:
-                with suppress(OSError):
+                with suppress(DiskError):
                     self._disk.unlink(self._folder / self.name)
             else:
                 self._note()
@@ -246,7 +255,7 @@ class OpeningFile:
                     self._descriptor, self.name = descriptor, name
                     return
             except BaseException:
-                with suppress(OSError):
+                with suppress(DiskError):
                     self._disk.unlink(draft)
                 raise
             finally:
@@ -256,14 +265,18 @@ class OpeningFile:
     def _opened(self, path: Path) -> int:
         try:
             return self._disk.open_lock(path)
-        except FileNotFoundError:
+        except DiskError as error:
+            if not error.is_absence:
+                raise
             self._disk.make_folder(self._folder)
             return self._disk.open_lock(path)
 
     def _note(self) -> None:
         if self._descriptor is not None and not self._is_noted:
-            with suppress(OSError):
+            try:
                 self._write(self._descriptor)
+            except DiskError:
+                self._is_noted = False
 
     def _write(self, descriptor: int) -> None:
         record = self._record
@@ -277,13 +290,15 @@ def openings(disk: Disk, folder: Path, is_copy: bool = False) -> Iterator[Openin
     """Yields what the openings of a log say that goes on or has ended uncleanly.
 
     `is_copy` says that the folder was copied, so that nothing in it is the log's own. One that
-    is made or closed at this moment is left out. Raises OSError.
+    is made or closed at this moment is left out. Raises DiskError.
     """
     place = own_folder(folder) / "open"
     for name in disk.names(place):
         try:
             descriptor = disk.open_read(place / name)
-        except FileNotFoundError:
+        except DiskError as error:
+            if not error.is_absence:
+                raise
             continue
         try:
             is_held = not disk.try_lock(descriptor)

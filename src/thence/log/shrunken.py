@@ -16,7 +16,7 @@ from thence.log.segment import segments
 def durable_seq(disk: Disk, folder: Path, node_id: str, found: Sequence[Opening]) -> int:
     """Returns the highest number of a node that is known to have been durable, 0 for none.
 
-    `found` are the openings that left a file. Raises OSError.
+    `found` are the openings that left a file. Raises DiskError.
     """
     node = int(node_id or "0", 16)
     noted = [o.durable.seq for o in found if not o.is_copy and o.durable.node == node]
@@ -28,7 +28,7 @@ def missing(
 ) -> dict[str, str | int]:
     """Returns the facts of a notice about what is gone, none if nothing is.
 
-    `seq` is the highest number of the node in the log. Raises OSError.
+    `seq` is the highest number of the node in the log. Raises DiskError.
     """
     facts: dict[str, str | int] = {}
     known = durable_seq(disk, folder, node_id, found)

@@ -75,7 +75,7 @@ def findings(
     `found` are the openings that left a file, the dead among them; `seq` is the highest number
     given under the own node so far; `is_unknown` says that an opening has ended of which no
     file is left. In the facts `events.jsonl` means the segment that the notice stands in.
-    Raises OSError.
+    Raises DiskError.
     """
     stretches = scope(disk, folder, found)
     regions = Scan(disk, folder, own, seq).regions(stretches)

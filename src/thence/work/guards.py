@@ -15,6 +15,7 @@ from thence.work.state import (
     LANES,
     PLANNED,
     REJECTED,
+    GateState,
     PackageState,
 )
 from thence.work.verdict import Refusal
@@ -180,15 +181,26 @@ def reason_missing(message: str) -> Refusal:
 def _gates_open(attempt: Attempt) -> Refusal | None:
     if attempt.to != DONE:
         return None
-    left = open_gates(attempt.package)
+    facts = attempt.facts
+    left = open_gates(attempt.package, facts)
     if not left:
         return None
-    told = ", ".join(f"{gate.gate_type} ({gate.status})" for gate in left)
+    types = {gate.gate_type for gate in left}
+    remedies = ["a person passes them: `thence work gate`"] if types - facts.gates_run else []
+    if run := sorted(types & facts.gates_run):
+        remedies.append(f"`thence work orchestrate` runs {', '.join(run)}, and goes by what it saw")
     return Refusal(
         "gates_open",
-        f"{attempt.package.wp_id} has gates that are not passed: {told}",
-        "pass them: `thence work gate`",
+        f"{attempt.package.wp_id} has gates that are not passed: "
+        + ", ".join(_gate_told(gate, gate.gate_type in facts.gates_run) for gate in left),
+        "; ".join(remedies),
+        may_be_forced=not facts.is_agent,
     )
+
+
+def _gate_told(gate: GateState, is_run: bool) -> str:
+    stated = f", as {gate.stated_by} states" if is_run and gate.stated_by else ""
+    return f"{gate.gate_type} ({gate.status}{stated})"
 
 
 CONDITIONS: tuple[Guard, ...] = (

@@ -16,7 +16,6 @@ from thence.core.vocabulary import work_subject
 from thence.work.state import (
     DOING,
     FOR_REVIEW,
-    PENDING,
     PLANNED,
     FeatureState,
     GateState,
@@ -83,6 +82,13 @@ class Told(NamedTuple):
     feature: "Feature"
 
 
+class Result(NamedTuple):
+    """What was last said of a gate, and by which actor."""
+
+    status: str
+    actor: str | None
+
+
 class Package:
     """A package while its events are read."""
 
@@ -97,11 +103,11 @@ class Package:
         self.last_event: str | None = None
 
     def state(
-        self, subject: str, results: Mapping[str, str], heads: Mapping[str, tuple[str, ...]]
+        self, subject: str, results: Mapping[str, "Result"], heads: Mapping[str, tuple[str, ...]]
     ) -> PackageState:
         """Returns what the events came to; results are those of gates, heads by subject."""
         gates = {
-            gate_id: GateState(gate_id, kind, results.get(gate_id, PENDING))
+            gate_id: GateState(gate_id, kind, *results.get(gate_id, ()))
             for gate_id, kind in sorted(self.gates.items())
         }
         return PackageState(
@@ -125,7 +131,7 @@ class Feature:
         self.facts: dict[str, Any] = {"project_uuid": project, "slug": slug, "number": slug[:3]}
         self.packages: dict[str, Package] = {}
         self.gates: dict[str, Package] = {}
-        self.results: dict[str, str] = {}
+        self.results: dict[str, Result] = {}
 
     def package(self, wp_id: str) -> Package:
         """Returns a package, new where the board had none of this id."""
@@ -238,7 +244,7 @@ def _ticked(told: Told) -> str | Package | None:
     if wp_id is None or subtask is None:
         return "it names no package or no subtask"
     package = told.feature.package(wp_id)
-    package.subtasks[subtask] = True
+    package.subtasks[subtask] = told.header.event_type == "SubtaskCompleted"
     return package
 
 
@@ -258,7 +264,7 @@ def _gate_result(told: Told) -> str | Package | None:
     status = text(told.said.new_status)
     if gate_id is None or status is None:
         return "it names no gate or no result"
-    told.feature.results[gate_id] = status
+    told.feature.results[gate_id] = Result(status, told.header.actor)
     return told.feature.gates.get(gate_id)
 
 
@@ -287,6 +293,7 @@ STEPS: Mapping[str, Step] = {
     "DependencyResolved": _dependency,
     "WorkspaceCreated": _workspace,
     "SubtaskCompleted": _ticked,
+    "SubtaskReopened": _ticked,
     "GateCreated": _gate,
     "GateResultChanged": _gate_result,
     "SpecCreated": _specified,

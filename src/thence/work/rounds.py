@@ -10,7 +10,7 @@ from typing import Any
 
 from thence.core.event import Event
 from thence.core.order import totally_ordered
-from thence.work.state import DOING, DONE, FOR_REVIEW, PASSED
+from thence.work.state import DOING, DONE, FOR_REVIEW
 
 IMPLEMENTATION, REVIEW = "implementation", "review"
 TRY_FAILED = "orchestrate: "  # how the message of a failed try begins
@@ -22,8 +22,8 @@ class Round:
 
     `assigned` is the last WPAssigned, `failures` counts failed tries by (phase, agent), `returned`
     is why it was sent back, `lacked` what the last try since then failed by. `is_approved` is
-    whether a review let through what is in review; `passed` maps types of gates to the commit
-    at which each was passed. `returns` counts how often the package was sent back.
+    whether a review let through what is in review, `returns` counts how often the package was sent
+    back.
     """
 
     assigned: Event | None
@@ -31,7 +31,6 @@ class Round:
     returned: str
     lacked: str
     is_approved: bool
-    passed: dict[str, str]
 
     def __init__(self) -> None:
         self.returns = 0
@@ -44,7 +43,6 @@ class Round:
         self.returned = ""
         self.lacked = ""
         self.is_approved = False
-        self.passed = {}
 
     @property
     def feedback(self) -> str:
@@ -69,16 +67,10 @@ def rounds_of(
     Failures whose ids are `forgiven` do not count, though what they say is kept.
     """
     rounds: dict[str, Round] = {}
-    gates: dict[str, tuple[str, str]] = {}
     for event in totally_ordered([one for one in events if one.header.feature_slug == slug]):
         step = _STEPS.get(event.header.event_type)
         payload = _payload(event)
-        if event.header.event_type == "GateCreated":
-            gates[payload["gate_id"]] = (payload["work_package_id"], payload["gate_type"])
-            continue
         wp_id = payload.get("wp_id")
-        if event.header.event_type == "GateResultChanged":
-            wp_id, payload["gate_type"] = gates.get(payload["gate_id"], (None, None))
         if step is not None and isinstance(wp_id, str):
             round_ = rounds.setdefault(wp_id, Round())
             known = dict(round_.failures)
@@ -119,18 +111,11 @@ def _said(round_: Round, _: Event, payload: dict[str, Any]) -> None:
         round_.is_approved = True
 
 
-def _judged(round_: Round, _: Event, payload: dict[str, Any]) -> None:
-    commit = (payload.get("result_data") or {}).get("commit")
-    if payload.get("new_status") == PASSED and commit and payload["gate_type"]:
-        round_.passed[payload["gate_type"]] = commit
-
-
 _STEPS = {
     "WPStatusChanged": _moved,
     "WPAssigned": _assigned,
     "ErrorLogged": _failed,
     "HistoryAdded": _said,
-    "GateResultChanged": _judged,
 }
 
 

@@ -18,11 +18,15 @@ PENDING, PASSED, FAILED = "pending", "passed", "failed"
 
 
 class GateState(msgspec.Struct, frozen=True):
-    """A gate before a package; `status` is pending, passed, failed, or a word nobody knows."""
+    """A gate before a package; `status` is pending, passed, failed, or a word nobody knows.
+
+    `stated_by` is the actor of its last result, as the event has it.
+    """
 
     gate_id: str
     gate_type: str
     status: str = PENDING
+    stated_by: str | None = None
 
     @property
     def is_passed(self) -> bool:
@@ -51,9 +55,9 @@ class PackageState(msgspec.Struct, frozen=True, kw_only=True):
     """A work package; `lane` may be one that nobody knows.
 
     `agent` is who has it, or had it last, `reviewer` who was given it for review, and `phase`
-    is implementation or review. `resolved` maps dependencies
-    that it need not wait for any more to how that came; `subtasks` maps those that were
-    ticked in the log, `gates` are by their ids. `heads` are the ids of the events on it that
+    is implementation or review. `resolved` maps dependencies that it need not wait for any more to
+    how that came; `subtasks` maps those that were ticked in the log to True, and to False where
+    the tick was taken back; `gates` are by their ids. `heads` are the ids of the events on it that
     no other event on it goes back to, `lane_event` of the one that put it into its lane,
     `last_event` of the last that counts in total order: errors do not. `open_claim` is the id of
     the event by which a command took the package and has not told yet what came of it.

@@ -16,6 +16,10 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     those that the planning files show as open. `seen_lane` is the lane that the command saw
     when it looked for the first time, None on that first look. `exempt` names guards that the
     command answers for itself, as `merge` does for other people's packages.
+
+    `gates_run` are the types of the gates that the configuration runs, and `gates_seen` those of
+    them that this very process saw pass; what anybody else says of them does not count. `is_agent`
+    tells whether the command was started by an agent or a gate.
     """
 
     actor: str
@@ -26,6 +30,9 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     open_subtasks: tuple[str, ...] = ()
     seen_lane: str | None = None
     exempt: frozenset[str] = frozenset()
+    gates_run: frozenset[str] = frozenset()
+    gates_seen: frozenset[str] = frozenset()
+    is_agent: bool = False
 
 
 class Refusal(msgspec.Struct, frozen=True):
