@@ -5,8 +5,6 @@ folder on that disk.
 """
 
 import errno
-import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -56,28 +54,25 @@ class DiskContract:
         for descriptor in (first, second):
             disk.close(descriptor)
 
-    def test_mapped_words_are_the_bytes_of_the_file(self, disk, place):
-        disk.write_new(place / "page", (7).to_bytes(8, sys.byteorder) * 512)
-        descriptors = [disk.open_lock(place / "page") for _ in range(2)]
-        first, second = (disk.map_words(descriptor, 512) for descriptor in descriptors)
-        assert first.tolist() == [7] * 512
-        first[3] = 2**64 - 1
-        assert second[3] == 2**64 - 1
-        assert content(disk, place / "page")[24:32] == b"\xff" * 8
-        disk.write(descriptors[0], (9).to_bytes(8, sys.byteorder))
-        assert second[0] == 9
-        for descriptor in descriptors:
-            disk.close(descriptor)
-        first[1] = 5
-        assert second[1] == 5
+    def test_a_file_is_written_over_in_place(self, disk, place):
+        opened = disk.open_lock(place / "a")
+        assert disk.write_at(opened, 0, bytearray(b"first")) == 5
+        assert disk.write_at(opened, 2, b"1") == 1
+        assert content(disk, place / "a") == b"fi1st"
+        disk.close(opened)
 
-    def test_a_process_that_lives_has_begun_once(self, disk, place):
-        own = disk.process_start(os.getpid())
-        assert own is not None
-        assert disk.process_start(os.getpid()) == own
-        assert disk.process_start(2**31 - 1) is None
-        assert disk.process_space() == disk.process_space()
-        assert disk.boot() == disk.boot()
+    def test_a_file_has_so_many_names(self, disk, place):
+        opened = disk.open_lock(place / "a")
+        disk.link(place / "a", place / "b")
+        assert disk.links(opened) == 2
+        disk.unlink(place / "b")
+        disk.rename(place / "a", place / "c")
+        assert disk.links(opened) == 1
+        disk.unlink(place / "c")
+        assert disk.links(opened) == 0
+        disk.close(opened)
+
+    def test_there_is_room_on_a_filesystem(self, disk, place):
         assert disk.room(place)[0] > 0
         assert disk.filesystem(place)
 

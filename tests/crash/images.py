@@ -34,11 +34,14 @@ class Image(NamedTuple):
 
 
 class Moment(NamedTuple):
-    """A disk after one of its calls: what is on the device, what is under way to it."""
+    """A disk after one of its calls: what is on the device, what is under way to it.
+
+    `noted` are files that are written over in place and never synced.
+    """
 
     call: str
     files: Mapping[int, Versions]
-    mapped: frozenset[int]
+    noted: frozenset[int]
     folders: Mapping[str, tuple[int, Folder]]
 
 

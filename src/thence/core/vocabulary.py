@@ -144,6 +144,7 @@ NOTICE_ERROR_TYPES: Mapping[str, str] = {
     "node_changed": "log_node_changed",
     "segment_suspect": "log_segment_suspect",
     "joined": "causes_joined",
+    "shrunk": "log_shrunk",
     "events_dropped": "events_dropped",
     "write_failed": "write_failed",
 }

@@ -82,7 +82,7 @@ class Disk:
         while written < len(data):
             written += self.write(descriptor, data[written:])
 
-    def write_at(self, descriptor: int, offset: int, data: bytes) -> int:
+    def write_at(self, descriptor: int, offset: int, data: bytes | bytearray) -> int:
         """Writes over what stands at an offset, with one call; returns how many bytes."""
         return system_call(os.pwrite, descriptor, data, offset)
 
@@ -113,6 +113,10 @@ class Disk:
         """Returns what an open file is, with its size in bytes."""
         found = system_call(os.fstat, descriptor)
         return (found.st_dev, found.st_ino), found.st_size
+
+    def links(self, descriptor: int) -> int:
+        """Returns how many names an open file has, 0 once it was unlinked."""
+        return system_call(os.fstat, descriptor).st_nlink
 
     def path_id(self, path: str) -> tuple[FileId, int] | None:
         """Returns what stands at a path, with its size in bytes; None if nothing does.
@@ -244,51 +248,6 @@ class Disk:
         except DiskError:  # this filesystem keeps none
             return 0
         return int.from_bytes(answer[:4], sys.byteorder)
-
-    def map_words(self, descriptor: int, count: int) -> memoryview:
-        """Maps the first so many 8-byte words of an open file, shared with other processes.
-
-        The mapping lasts as long as somebody refers to it. The file must be that long, and
-        stay so: touching what was cut off kills the process (SIGBUS).
-        """
-        from mmap import mmap  # readers never need it
-
-        return memoryview(mmap(descriptor, count * 8)).cast("Q")
-
-    def boot(self) -> int:
-        """Returns a number for this boot of the machine, 0 where none is known."""
-        try:
-            text = self.read_whole(Path("/proc/sys/kernel/random/boot_id"))
-            return int((text or b"").replace(b"-", b"")[:16], 16)
-        except (DiskError, ValueError):
-            return 0
-
-    def process_start(self, process: int) -> int | None:
-        """Returns when a process began, in ticks since the boot; None if it is no more.
-
-        0 where the system does not say. One that has ended is no more, waited for or not.
-        """
-        try:
-            stat = self.read_whole(Path(f"/proc/{process}/stat"))
-        except DiskError as error:
-            if error.errno == errno.ESRCH:  # it ended while the file was read
-                return None
-            stat = b""
-        if stat:
-            words = stat[stat.rindex(b")") + 1 :].split()
-            return None if words[0] in (b"Z", b"X") else int(words[19])
-        try:
-            system_call(os.kill, process, 0)
-        except DiskError as error:
-            return None if error.errno == errno.ESRCH else 0  # 0: it is another user's
-        return 0
-
-    def process_space(self) -> int:
-        """Returns the inode of this process's namespace of numbers, 0 where there is none."""
-        try:
-            return system_call(os.stat, "/proc/self/ns/pid").st_ino
-        except DiskError:
-            return 0
 
     def room(self, folder: Path) -> tuple[int, int | None]:
         """Returns how many bytes and files this user may still add; None: files uncounted."""

@@ -6,6 +6,7 @@ inode of that file itself, by which a copy can be told from the original: it get
 of its own, and the ones before stay listed.
 """
 
+from collections.abc import Mapping
 from errno import EEXIST
 from pathlib import Path
 
@@ -23,7 +24,11 @@ EARLIER_MAX = 1_000
 _COPIED = "copied or restored"
 _ELSEWHERE = "on another machine"
 _SPOILT = "identity.json was spoilt"
+_SHRUNK = "the log ends before events that were durable"
 _TWICE = "an event under its node_id turned up that this log lacks"
+
+
+NOT_SHRUNK: Mapping[str, str | int] = {}
 
 
 class LogInfo(msgspec.Struct, frozen=True):
@@ -39,7 +44,7 @@ class Identity(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Inode and generation are those of the file itself: a copy has others. `earlier` are the
     ids under which the log was written before, the last one at the end; `reason` is why
-    that changed.
+    that changed; `shrunk` are the facts of a notice, if it was because the log had shrunk.
     """
 
     node_id: str
@@ -48,6 +53,7 @@ class Identity(msgspec.Struct, frozen=True, omit_defaults=True):
     generation: int = 0
     earlier: tuple[str, ...] = ()
     reason: str = ""
+    shrunk: Mapping[str, str | int] = {}
 
     @property
     def node_ids(self) -> frozenset[str]:
@@ -200,6 +206,18 @@ def identify(disk: Disk, folder: Path) -> Own:
     return Own(made, is_known=True, is_new=True, is_copy=reason == _COPIED)
 
 
+def shortened(disk: Disk, folder: Path, own: Own, facts: Mapping[str, str | int]) -> Own:
+    """Gives a log that lacks events of its own another node, and keeps what is to be told of it.
+
+    Call it under the append lock. Raises DiskError.
+    """
+    known = own.identity
+    earlier = (*known.earlier, known.node_id)[-EARLIER_MAX:]
+    path = own_folder(folder) / "identity.json"
+    made = _make_identity(disk, path, earlier, _SHRUNK, facts)
+    return Own(made, is_known=True, is_new=True, is_copy=False)
+
+
 def node_id(disk: Disk, folder: Path) -> str:
     """Returns the id under which this log is written from now on, as `identify` finds it."""
     return identify(disk, folder).identity.node_id
@@ -232,7 +250,11 @@ def _change(known: Identity, found: tuple[int, int]) -> str:
 
 
 def _make_identity(
-    disk: Disk, path: Path, earlier: tuple[str, ...] = (), reason: str = ""
+    disk: Disk,
+    path: Path,
+    earlier: tuple[str, ...] = (),
+    reason: str = "",
+    shrunk: Mapping[str, str | int] = NOT_SHRUNK,
 ) -> Identity:
     from hashlib import sha256  # 4 ms of import, needed once in a log's life
 
@@ -243,7 +265,7 @@ def _make_identity(
     try:
         (_, inode), _ = disk.file_id(descriptor)
         made = (digest[:12], machine_id(), inode, disk.generation(descriptor))
-        identity = Identity(*made, earlier, reason)
+        identity = Identity(*made, earlier, reason, shrunk)
         disk.truncate(descriptor, 0)
         disk.write_all(descriptor, msgspec.json.encode(identity) + b"\n")
         disk.sync_data(descriptor)

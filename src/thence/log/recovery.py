@@ -68,11 +68,12 @@ def _joined(first: bytes, parts: list[bytes], length: int, bytes_max: int | None
 
 
 def recover_tail(
-    disk: Disk, descriptor: int, segment: Path, size: int, vocabulary: Vocabulary
+    disk: Disk, descriptor: int, segment: Path, size: int, vocabulary: Vocabulary, seq: int = 0
 ) -> bool:
     """Makes a segment of `size` bytes end in a newline; True if bytes were moved aside.
 
-    Then the caller has to sync the segment.
+    Then the caller has to sync the segment. `seq` is the number that stood there, 0 if none is
+    known.
     """
     offset = _tail(disk, descriptor, size)
     if offset == size:
@@ -84,7 +85,7 @@ def recover_tail(
                 kept = piece.offset + len(piece.data)
     offset += kept
     if offset < size:
-        _quarantine(disk, descriptor, segment, offset, size)
+        _quarantine(disk, descriptor, segment, offset, size, seq)
         disk.truncate(descriptor, offset)
     if kept:
         disk.write(descriptor, b"\n")
@@ -102,10 +103,11 @@ def _tail(disk: Disk, descriptor: int, end: int) -> int:
     return 0
 
 
-def _quarantine(disk: Disk, descriptor: int, segment: Path, start: int, end: int) -> None:
+def _quarantine(disk: Disk, descriptor: int, segment: Path, start: int, end: int, seq: int) -> None:
     quarantine = own_folder(segment.parent) / "quarantine"
     disk.make_folder(quarantine)
-    name = f"{segment.name}-{start}-{new_id()}.torn.untold"
+    numbers = f"-{seq}-{seq}" if seq else ""
+    name = f"{segment.name}-{start}-{new_id()}{numbers}.torn.untold"
     if end - start < LINE_BYTES_MAX:
         disk.write_new(quarantine / name, disk.read_at(descriptor, start, end - start))
     else:

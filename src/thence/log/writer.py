@@ -23,6 +23,7 @@ from thence.log.durability import warnings
 from thence.log.identity import known_node_id
 from thence.log.lock import WAIT_S, AppendLock
 from thence.log.numbering import Numbering
+from thence.log.openings import OpeningFile
 from thence.log.recovery import kept_whole, mark_told, recover_tail, untold
 from thence.log.refusal import closed_for_good, refusal, unsynced
 from thence.log.segment import (
@@ -33,11 +34,10 @@ from thence.log.segment import (
     fitting,
     own_folder,
 )
-from thence.log.state import StatePage
 from thence.log.suspect import copy_lines, regions, stand_behind, write_again
 from thence.log.system_call import DiskError
 
-Notice = Callable[[str, Mapping[str, Any]], Draft]
+Notice = Callable[..., Draft]
 Tell = Callable[[str, Mapping[str, Any]], None]
 NO_CONDITIONS: Mapping[int, Condition] = {}
 
@@ -60,7 +60,7 @@ class SegmentWriter:
         suspect: FileId = NOWHERE,
     ) -> None:
         self._arguments = (disk, folder, vocabulary, notice, tell, file_bytes_max)
-        self.page = StatePage(disk, folder)
+        self.opening = OpeningFile(disk, folder)
         self._disk = disk
         self.folder = folder
         self._path = current_path(folder)
@@ -77,7 +77,7 @@ class SegmentWriter:
         self._size = 0
         self._whole = False
         self._has_told = False
-        self._aftermath = Aftermath(disk, folder, vocabulary, self.page)
+        self._aftermath = Aftermath(disk, folder, vocabulary, self.opening)
         self.numbers = Numbering(disk, folder)
         self._poison: OutcomeUnknown | None = None
 
@@ -89,16 +89,16 @@ class SegmentWriter:
     @property
     def current_size(self) -> int:
         """Bytes in the current segment, as of this process's last append or, unopened, as found."""
-        if self._descriptor is None:
-            there = self._disk.path_id(self._path_text)
-            return there[1] if there is not None else 0
-        return self._size
+        if self._descriptor is not None:
+            return self._size
+        return (self._disk.path_id(self._path_text) or (NOWHERE, 0))[1]
 
     def write(
         self,
         drafts: Sequence[Draft],
         timeout_s: float = WAIT_S,
         conditions: Mapping[int, Condition] = NO_CONDITIONS,
+        emitted: int = 0,
     ) -> Written:
         """Writes a batch in order and returns what stands of it; not synced yet.
 
@@ -112,6 +112,7 @@ class SegmentWriter:
             try:
                 self._lock.acquire(timeout_s)
                 self._settle()
+                self.opening.emitted = emitted
                 if conditions:
                     self._write_some(drafts, conditions, outcomes)
                 else:
@@ -158,7 +159,7 @@ class SegmentWriter:
             return
         try:
             self._disk.sync_data(descriptor)
-            self.page.durable(file, size)
+            self.opening.durable(self.numbers, file, size, descriptor)
         except DiskError as error:
             self._save(written, error)
 
@@ -168,7 +169,7 @@ class SegmentWriter:
 
     def close(self) -> None:
         """Closes the files. A later write opens them again."""
-        self.page.end()
+        self.opening.end()
         self._lock.close()
         if self._descriptor is not None:
             descriptor, self._descriptor = self._descriptor, None
@@ -177,7 +178,7 @@ class SegmentWriter:
 
     def after_fork(self) -> None:
         """Closes the parent's files in a child and makes the lock anew, unlocking nothing."""
-        self.page.after_fork()
+        self.opening.after_fork()
         self.close()
         self._whole = False
 
@@ -194,7 +195,8 @@ class SegmentWriter:
             self._set_aside(DiskError("an earlier sync of it failed"))
         descriptor = self._require_open()
         if self._size and self._disk.read_at(descriptor, self._size - 1, 1) != b"\n":
-            if recover_tail(self._disk, descriptor, self._path, self._size, self._vocabulary):
+            where = (self._disk, descriptor, self._path, self._size, self._vocabulary)
+            if recover_tail(*where, self._aftermath.tail_seq(self.numbers)):
                 self._has_told = False
                 self._sync_under_lock()
             _, self._size = self._disk.file_id(self._require_open())
@@ -207,13 +209,13 @@ class SegmentWriter:
     def _tell_aftermath(self) -> None:
         """Tells what the ends of other openings have left."""
         renamed = ""
-        for kind, facts in self._aftermath.notices(self.numbers.seq):
+        for kind, facts, opening in self._aftermath.notices(self.numbers):
             if self._size >= self._file_bytes_max:
                 self._rotate()
                 renamed = renamed or self._untold[-1][1]["file"]
             if renamed and facts.get("file") == CURRENT:
                 facts["file"] = renamed
-            self._write_all([self._notice(kind, facts)], [])
+            self._write_all([self._notice(kind, facts, opening=opening)], [])
         if self._aftermath.has_notices:
             self._sync_under_lock()
         self._aftermath.settle()
@@ -234,7 +236,7 @@ class SegmentWriter:
             self.numbers.begin(*self._aftermath.begin())
             self._untold += warnings(self._disk, self.folder)
         self._descriptor = self._disk.open_append(self._path)
-        self.page.begin()
+        self.opening.begin()
         self._whole = self._has_told = False
         if self._disk.file_id(self._descriptor)[1] == 0:
             self._disk.sync_folder(self.folder)
@@ -253,7 +255,7 @@ class SegmentWriter:
         if offset == 0:
             self.numbers.read_older(is_ours)
         self._file, self._size = file, size
-        self.page.seen(file, size, has_grown=offset > 0)
+        self.opening.found(size)
 
     def _write_some(
         self,
@@ -279,23 +281,22 @@ class SegmentWriter:
 
     def _write_all(self, drafts: Sequence[Draft], lines: list[bytes | ThenceError]) -> None:
         """Stamps and writes, a new segment whenever one is due; extends `lines` as it goes."""
-        stamped = self.numbers.stamp(drafts)
-        while stamped:
+        left, seq = len(drafts), -1
+        while left:
             if self._size >= self._file_bytes_max:
-                seq = self.numbers.seq
                 self._rotate()
-                if self.numbers.seq != seq:  # a notice took the number
-                    stamped = self.numbers.stamp(drafts[len(drafts) - len(stamped) :])
+            if self.numbers.seq != seq:  # the first time, or a notice took the number
+                stamped = self.numbers.stamp(drafts[len(drafts) - left :])
+                self.opening.announce(self.numbers, left, self._file, self._size)
             count = fitting(stamped, self._file_bytes_max - self._size)
             self._write_lines(stamped[:count], lines)
-            stamped = stamped[count:]
+            stamped, left, seq = stamped[count:], left - count, self.numbers.seq
 
     def _write_lines(self, stamped: list[bytes], lines: list[bytes | ThenceError]) -> None:
         descriptor = self._require_open()
         data = b"".join(stamped)
         start = self._size
-        self.page.writing(start, self._file)
-        self._whole = False
+        self._whole, self.opening.is_unsynced = False, True
         written = 0
         try:
             while written < len(data):
@@ -325,7 +326,6 @@ class SegmentWriter:
 
     def _begun(self, name: str) -> None:
         self._file, self._size = self._disk.file_id(self._require_open())
-        self.page.seen(self._file, self._size)
         self._untold.append(("rotated", {"file": name}))
 
     def _sync_under_lock(self) -> bool:
@@ -370,7 +370,7 @@ class SegmentWriter:
 
     def _set_aside(self, error: DiskError) -> None:
         """Gives the segment whose sync failed an older one's name and copies its unsafe end."""
-        suspect, start = self._require_open(), self.page.safe_offset(self._file)
+        suspect, start = self._require_open(), self.opening.durable_offset(self._file)
         self._suspect = self._file
         with self._standing_by(error):
             name, self._descriptor = begin_next(self._disk, self.folder, wall_ns())
@@ -385,7 +385,7 @@ class SegmentWriter:
             self._write_lines(self.numbers.stamp([self._notice("segment_suspect", facts)]), [])
             self._suspect = self._file  # it is the one in doubt if this sync fails too
             self._disk.sync_data(self._require_open())
-        self.page.durable(self._file, self._size)
+        self.opening.durable(self.numbers, self._file, self._size, self._require_open())
         self._suspect = NOWHERE
         self._untold.append(("suspect", {**facts, "error": error}))
 
