@@ -12,6 +12,7 @@ from tests.work.repositories import EMAIL, NAME, git
 CANARY = "canary-that-no-output-may-hold"
 BYSTANDER = "outside"
 DAY = "2026-11-20"
+_DEEP = '{"payload":{"a":' + "[" * 40_000
 
 
 class Hostile(NamedTuple):
@@ -115,6 +116,7 @@ _KINDS: dict[str, Callable[[Path, Path], None]] = {
     "a link in a circle": lambda path, outside: path.symlink_to(path.name),
     "a pipe": lambda path, outside: os.mkfifo(path),
     "a folder": _folder,
+    "a file of brackets": lambda path, outside: path.write_text(_DEEP),
     "a file": lambda path, outside: path.write_text("what is no folder\n"),
 }
 # those on a line are put into one clone, for none keeps a command from the others

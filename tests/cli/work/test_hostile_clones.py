@@ -142,6 +142,24 @@ def test_file_that_is_none_stops_a_command_or_is_passed_over(tmp_path, base, kin
     harmless(clone_of(base, tmp_path / "2", *(Hostile(path, kind) for path in paths)), *SHORT)
 
 
+def test_file_of_too_many_brackets_stops_a_command_or_is_passed_over(tmp_path, base):
+    paths = (
+        f"{FOLDER}/tasks.md",
+        f"{FOLDER}/meta.json",
+        f"{FOLDER}/tasks/WP01-first.md",
+        "kitty-specs/002-other/meta.json",
+        ".kittify/clock.json",
+        ".kittify/errors/2026-01-01.jsonl",
+        ".kittify/events/2026-01-01.jsonl",
+    )
+    kind = "a file of brackets"
+    harmless(clone_of(base, tmp_path / "1", Hostile(".kittify/config.yaml", kind)), *START)
+    clone = clone_of(base, tmp_path / "2", *(Hostile(path, kind) for path in paths))
+    waiting = 'Thence-Pending: {"id":"x","type":"HistoryAdded","payload":' + "[" * 40_000
+    commit(clone, {"src/a.py": "a = 1\n"}, f"Begin\n\n{waiting}")
+    harmless(clone, *SHORT)
+
+
 def test_day_file_that_is_a_link_brings_nothing_in(tmp_path, base):
     (day,) = (base / ".kittify/events").glob("*.jsonl")
     hostile = Hostile(f".kittify/events/{day.name}", "a link to a file")
