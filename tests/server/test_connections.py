@@ -49,7 +49,7 @@ def root(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.mark.promise("Q10")
+@pytest.mark.promise("Q7")
 @pytest.mark.parametrize("is_early", [True, False], ids=["at the start", "later"])
 def test_more_silent_connections_than_files_keep_nobody_from_an_answer(
     root: Path, is_early: bool
@@ -69,7 +69,7 @@ def test_more_silent_connections_than_files_keep_nobody_from_an_answer(
         assert sum("connections are open" in line for line in told.splitlines()) == 1
 
 
-@pytest.mark.promise("Q10")
+@pytest.mark.promise("Q7")
 def test_connection_without_a_whole_head_is_closed_after_a_time(root: Path) -> None:
     whole = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
     with served(root, FILES_MAX) as (port, _), ExitStack() as opened:

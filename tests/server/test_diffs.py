@@ -106,7 +106,7 @@ def asking(server: Serving, count: int) -> Iterator[list[socket.socket]]:
         yield asked
 
 
-@pytest.mark.promise("Q10")
+@pytest.mark.promise("Q7")
 def test_comparisons_hold_up_no_other_question(large: Serving) -> None:
     with asking(large, COMPARISONS) as asked:
         assert select(asked, [], [], 60)[0]  # they are under way
@@ -115,7 +115,7 @@ def test_comparisons_hold_up_no_other_question(large: Serving) -> None:
         assert len(select(asked, [], [], 0)[0]) < COMPARISONS / 2
 
 
-@pytest.mark.promise("Q10")
+@pytest.mark.promise("Q7")
 def test_comparison_ends_when_its_client_goes(large: Serving) -> None:
     begun = time.monotonic()
     large.json("/simulations/a/diff/b")
