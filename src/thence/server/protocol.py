@@ -6,6 +6,7 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from thence.server.connections import Connections
+from thence.server.stream import TRANSPORT
 
 HEAD_BYTES_MAX = 64 * 1024
 HEAD_S = 10.0
@@ -51,6 +52,7 @@ class Protocol(HttpToolsProtocol):
         self._is_in_head = True
         self._await_head()
         super().on_message_begin()
+        self.scope["state"][TRANSPORT] = self.transport
 
     def on_headers_complete(self) -> None:
         """Begins the answer, whether or not a body is to come."""
