@@ -11,12 +11,11 @@ from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import Response
 
 from thence.core.filter import Filter
-from thence.server.arrivals import After
 from thence.server.frames import event_id
 from thence.server.parameters import Live, LogLive, SimulationLive
 from thence.server.problems import LIVE_RESPONSE, RESPONSES
 from thence.server.served import served
-from thence.server.stream import Stream, StreamResponse
+from thence.server.stream import After, Stream, StreamResponse
 
 router = APIRouter(responses=RESPONSES)
 LastEventId = Annotated[

@@ -15,13 +15,16 @@ from starlette.types import Receive, Scope, Send
 from thence.core.event import Event
 from thence.core.filter import Filter
 from thence.errors import ReadFailed, ThenceError
+from thence.index import arrivals
 from thence.log.follower import POLL_S
-from thence.server import arrivals
-from thence.server.arrivals import After
 from thence.server.frames import BEGINNING, HEARTBEAT, MEDIA_TYPE, framed
 from thence.server.listener import Listener
+from thence.server.logs import OpenLog
 from thence.server.root import FoundLog
 from thence.server.served import Served
+
+# where a stream begins: behind the event of an id, with the last so many, or with the first
+After = str | int | None
 
 HEARTBEAT_S = 15.0
 _TRIES_MAX = 200
@@ -97,17 +100,15 @@ class Stream:
         """Begins to listen and reads on; None where the log's thread isn't that far yet."""
         self._until = self._served.feeds.enter(found, self._listener)
         with self._served.logs.using(found) as log:
-            if isinstance(self._after, str) and not arrivals.is_reached(
-                log, self._after, self._until
-            ):
-                arrivals.between(log, self._after, None)  # it must be there
+            if isinstance(self._after, str) and not _is_reached(log, self._after, self._until):
+                arrivals.between(log.index, self._after, None)  # it must be there
                 return None
         return self._more(found)
 
     def _more(self, found: FoundLog) -> bytes:
         """Reads on from where the client is, up to where it began to listen."""
         with self._served.logs.using(found) as log:
-            arrived = arrivals.between(log, self._after, self._until)
+            arrived = arrivals.between(log.index, self._after, self._until)
         if arrived.has_more:
             self._after = arrived.events[-1].event_id
         else:
@@ -134,3 +135,10 @@ class StreamResponse(StreamingResponse):
             await super().__call__(scope, receive, send)
         finally:
             self._stream.leave()
+
+
+def _is_reached(log: OpenLog, event_id: str, until: str | None) -> bool:
+    """Reports whether an event arrived up to another one, or is that one."""
+    if until is None or event_id == until:
+        return event_id == until
+    return event_id in arrivals.known(log.index, (event_id,), until)

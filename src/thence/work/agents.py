@@ -12,6 +12,7 @@ from typing import Literal
 import msgspec
 
 from thence.errors import PlanningError
+from thence.work.files import TreeFiles
 from thence.work.gates import GATE_TYPES
 from thence.work.project import CONFIG, Project
 from thence.work.yaml_nodes import Node, YamlFile, is_empty
@@ -127,7 +128,7 @@ def argv(
 def _configuration(project: Project) -> bytes | None:
     for root in dict.fromkeys((project.root, project.here)):
         try:
-            return (root / CONFIG).read_bytes()
+            return TreeFiles(root).read(CONFIG)
         except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError as error:

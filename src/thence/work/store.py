@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 import msgspec
 
 from thence.context import current_causes
+from thence.core.causes import Causes, cause_ids
 from thence.core.codec import Draft
 from thence.core.event import Event
 from thence.core.guard import Unchanged
@@ -49,7 +50,7 @@ class Said(msgspec.Struct, frozen=True):
     event_type: str
     payload: Mapping[str, Any]
     feature: str | None = None
-    caused_by: tuple[str, ...] = ()
+    caused_by: Causes = None
     actor: str | None = None
     source: str | None = None
     source_id: str | None = None
@@ -111,7 +112,8 @@ class EventStore:
         drafts: list[Draft] = []
         for one, members, subject in zip(said, made, subjects, strict=True):
             ended = (one.ends,) if one.ends else ()
-            causes = (*one.caused_by, *ended, *self._around(), *heads[subject])
+            named = cause_ids(one.caused_by, replica.answers.holds)
+            causes = (*named, *ended, *self._around(), *heads[subject])
             external = replica.origin.external(causes)
             drafting = (
                 one.event_type,
@@ -159,12 +161,12 @@ class EventStore:
         replica, self._replica = self._replica, None
         if replica is not None:
             if self._has_appended:
-                show_index(self.project.kittify, replica)
+                show_index(self.project.files, replica)
                 if self.project.repo is None:
-                    write_day_files(self.project.root, replica.events())
+                    write_day_files(self.project.files, replica.events())
             replica.close()
             if self._has_appended:
-                write_clock(self.project.kittify, replica.current_file)
+                write_clock(self.project.files, replica.current_file)
 
     def __enter__(self) -> "EventStore":
         return self
