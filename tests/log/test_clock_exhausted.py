@@ -9,6 +9,7 @@ from thence.core.codec import stamper
 from thence.core.vocabulary import PLAIN
 from thence.errors import ClockExhausted
 from thence.log.disk import OS_DISK
+from thence.log.marks import leave_mark
 from thence.log.relaying import relay
 
 OTHER = "0123456789ab"
@@ -22,6 +23,7 @@ def ended_at(folder, clock):
     made = stamper(first.node_id)([drafted(new_id(), "last", {})], 2, clock)[0]
     with (folder / "events.jsonl").open("ab") as file:
         file.write(made)
+    leave_mark(OS_DISK, folder, first.node_id, 2)  # as a clean close does
 
 
 @pytest.mark.parametrize("left", [0, 1, 2])
