@@ -72,7 +72,7 @@ class EventWriter:
         folder = Path(output_dir)
         self._replica = Replica(
             folder,
-            opened_vocabulary(disk, folder, SIM, create=True),
+            opened_vocabulary(disk, output_dir, SIM, create=True),
             max_queue_size=max_queue_size,
             on_full=on_full,
             max_file_size=max_file_size,
