@@ -232,6 +232,7 @@ HOLD = """
 import os, sys, pathlib
 from thence.log.disk import OS_DISK
 from thence.log.state import StatePage
+from thence.log.system_call import DiskError
 page = StatePage(OS_DISK, pathlib.Path(sys.argv[1]))
 page.accept()
 print(page.is_mapped, flush=True)
@@ -299,7 +300,7 @@ def test_what_the_system_says_of_processes(tmp_path):
 
     class Silent(Disk):
         def read_whole(self, path):
-            raise PermissionError(errno.EACCES, "hidden")
+            raise DiskError(errno.EACCES, "hidden")
 
     assert Silent().boot() == 0
     assert Silent().process_start(os.getpid()) == 0
