@@ -61,10 +61,10 @@ def open_replica(
     `environment`) is around all appends, as a `because` block would be. Raises NotALog,
     VocabularyMismatch, LogReadOnly, ReadFailed, and AppendFailed for a new log.
     """
-    folder = Path(path)
-    found = opened_vocabulary(OS_DISK, folder, vocabulary, create)
+    found = opened_vocabulary(OS_DISK, path, vocabulary, create)
     given = variable(VARIABLE)
-    return Replica(folder, found, max_queue_size=max_queue_size, on_full=on_full, received=given)
+    bound = max_queue_size
+    return Replica(Path(path), found, max_queue_size=bound, on_full=on_full, received=given)
 
 
 class Replica:

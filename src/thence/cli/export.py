@@ -6,22 +6,15 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
 import click
 
-from thence.cli.filtering import Asked, Given, filtered, keys, tell_unknown_key
+from thence.cli.filtering import Given, filtered, tell_unknown_key
 from thence.cli.groups import HELP_NAMES, json_option, log_option, talks
+from thence.cli.pages import pages
 from thence.cli.voice import current, plain
 
-if TYPE_CHECKING:
-    from thence.core.event import Event
-    from thence.replica import Replica
-
-# how many events are held at once, and in how many bytes of lines they should stand
-HELD_EVENTS_MAX = 1_000
-HELD_BYTES = 4 * 1024 * 1024
-_FIRST_EVENTS = 32
 _EXAMPLE = """\b
 Example:
   thence export --csv --type order.failed -o failed.csv"""
@@ -85,9 +78,9 @@ def export_command(
         _opened(output) as file,
         writer_of(form, file, _cell(output, is_raw)) as write,
     ):
-        for events in _held(replica, asked):
-            write(events)
-            rows += len(events)
+        for page in pages(replica, asked):
+            write(page.events)
+            rows += len(page.events)
         if not rows:
             tell_unknown_key(voice, replica, asked)
     if is_json and output is not None:
@@ -102,19 +95,6 @@ def _cell(output: Path | None, is_raw: bool) -> Callable[[str], str]:
 
     is_shown = output is None and sys.stdout.isatty()
     return lambda text: (str if is_raw else guarded)(plain(text) if is_shown else text)
-
-
-def _held(replica: "Replica", asked: Asked) -> "Iterator[tuple[Event, ...]]":
-    """Yields the events that are asked for, so many at a time as memory should hold."""
-    limit, cursor = _FIRST_EVENTS, None
-    while True:
-        page = replica.query(**keys(asked), limit=limit, cursor=cursor)
-        yield page.events
-        cursor = page.next_cursor
-        if cursor is None:
-            return
-        size = sum(len(event.line) for event in page.events)
-        limit = max(1, min(HELD_EVENTS_MAX, HELD_BYTES * limit // size))
 
 
 @contextmanager

@@ -70,6 +70,8 @@ def _nearest(path: Path) -> str:
 def _tell_passed_over(voice: Voice, replica: Replica, log: str | None) -> None:
     if voice.is_quiet:
         return
+    from thence.log.segment import strays
+
     index = replica.answers.index()
     if index is None:
         damaged, torn = _passed_over(replica)
@@ -83,6 +85,8 @@ def _tell_passed_over(voice: Voice, replica: Replica, log: str | None) -> None:
         voice.note(f"{damaged} damaged {lines} passed over; `{where}` tells where")
     if torn:
         voice.note("the last line is unfinished and passed over")
+    for path in strays(OS_DISK, replica.folder):
+        voice.note(f"{path.name} is no segment's name: the file is passed over")
 
 
 def _passed_over(replica: Replica) -> tuple[int, int]:

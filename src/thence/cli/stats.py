@@ -31,6 +31,8 @@ def stats_command(log: str | None, is_json: bool) -> None:
     """
     from thence.cli.opened import opened
     from thence.core.tally import tallied
+    from thence.log.disk import OS_DISK
+    from thence.log.segment import strays
 
     voice = current()
     with opened(voice, log) as replica:
@@ -48,6 +50,7 @@ def stats_command(log: str | None, is_json: bool) -> None:
                 "first": _place(found.first),
                 "last": _place(found.last),
                 "bytes": sum(sizes),
+                "passed_over": [path.name for path in strays(OS_DISK, replica.folder)],
             }
         )
     else:

@@ -114,7 +114,7 @@ class LogSummary(LogEntry):
     first: Moment | None = Field(description="The first event in total order.")
     last: Moment | None
     unverified: int = Field(ge=0, description="Events that another tool wrote.")
-    damaged_lines: int = Field(ge=0, description="Lines that are passed over.")
+    damaged_lines: int = Field(ge=0, description="Lines and files that are passed over.")
     damage: list[DamageFound] = Field(description="The first of them.")
 
 
@@ -216,7 +216,7 @@ class Health(BaseModel):
     logs: int = Field(ge=0, description="Those that are no simulations.")
     events: int = Field(ge=0)
     unverified: int = Field(ge=0)
-    damaged_lines: int = Field(ge=0, description="Lines that are passed over, of all logs.")
+    damaged_lines: int = Field(ge=0, description="Lines and files passed over, of all logs.")
     damaged_logs: int = Field(ge=0)
     skipped_logs: int = Field(ge=0, description="Folders with a log that can't be served.")
     unread_logs: int = Field(ge=0, description="Logs that were not read yet.")

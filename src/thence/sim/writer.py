@@ -80,7 +80,7 @@ class EventWriter:
         self._context: dict[str, Any] = {"simulation_id": simulation_id, "turn_number": 0}
         self._replica = Replica(
             self.output_dir,
-            opened_vocabulary(disk, self.output_dir, SIM, create=True),
+            opened_vocabulary(disk, output_dir, SIM, create=True),
             max_queue_size=max_queue_size,
             on_full=on_full,
             max_file_size=max_file_size,
