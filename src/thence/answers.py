@@ -11,12 +11,14 @@ from threading import Event as Signal
 from typing import TYPE_CHECKING, Unpack
 from weakref import finalize
 
-from thence.context import Cause, id_of
+from thence.core.causes import Cause, id_of
 from thence.core.event import Event
+from thence.core.ids import is_ulid
 from thence.core.lookup import among, named
 from thence.core.order import heads, heads_of, totally_ordered
 from thence.core.position import Position
 from thence.core.vocabulary import Vocabulary
+from thence.errors import EventNotFound
 from thence.log import reader
 from thence.log.disk import Disk, cache_folder
 from thence.log.opening import known_info
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 # a log of fewer bytes, about 12,000 events, is read whole unless it has an index already
 INDEXED_BYTES_MIN = 4 * 1024 * 1024
 LIMIT_EVENTS = 1_000
+_REST_EVENTS = 10_000
 
 After = Cause | Position | None
 
@@ -106,14 +109,27 @@ class Answers:
 
         return lookup.get(index, event_id)
 
-    def find(self, text: str) -> Event:
+    def holds(self, event_id: str) -> bool:
+        """Tells whether an event of the log has this id."""
+        try:
+            self.get(event_id)
+        except EventNotFound:
+            return False
+        return True
+
+    def find(self, text: str, *, by_subject: bool = True) -> Event:
         """Returns the event that a text names; raises EventNotFound, AmbiguousId."""
         index = self.index()
         if index is None:
-            return named(text, self.events(), self._vocabulary, self._folder)
+            events = self.events()
+            return named(text, events, self._vocabulary, self._folder, by_subject=by_subject)
         from thence.index import lookup
 
-        return lookup.find(index, text, self._vocabulary)
+        return lookup.find(index, text, self._vocabulary, by_subject=by_subject)
+
+    def named(self, event: Cause) -> Cause:
+        """Returns an event or id as it is, and the event that any other text names, as `find`."""
+        return self.find(event) if isinstance(event, str) and not is_ulid(event) else event
 
     def why(self, event: Cause) -> "Why":
         """Says why an event happened; raises EventNotFound."""
@@ -177,8 +193,19 @@ class Answers:
         """
         index = self._opened.get(self._folder)
         if index is None and self._is_indexed():
-            index = self._index()
+            index = self.indexed()
         return index
+
+    def indexed(self) -> "Index":
+        """Returns the index of this log, of a small one too: its first question makes it."""
+        from thence.index.database import Index
+
+        index = self._opened.get(self._folder)
+        if index is not None:
+            return index
+        made = Index(self._disk, self._folder, self._vocabulary, cache_folder(), self._builds)
+        # of threads that come at once one makes the index of all, without a lock to fork with
+        return self._opened.setdefault(self._folder, made)
 
     def lacks_index(self) -> bool:
         """Tells whether the next question will make an index from nothing, which takes seconds."""
@@ -189,26 +216,31 @@ class Answers:
         from thence.core.filter import Filter
         from thence.index.query import count
 
-        index = self._index()
+        index = self.indexed()
         index.rebuild(on_read)
         return count(index, Filter())
 
     def query(
         self,
         *,
-        limit: int = LIMIT_EVENTS,
+        limit: int | None = None,
         offset: int = 0,
         cursor: str | None = None,
         descending: bool = False,
         **keys: "Unpack[Keys]",
     ) -> "Page":
-        """Returns a page of the events that match; raises InvalidFilter, InvalidCursor."""
+        """Returns a page of the events that match; raises InvalidFilter, InvalidCursor.
+
+        A page has 1,000 events at most if no limit is given.
+        """
+        from msgspec.structs import replace
+
         from thence.core.filter import Filter
         from thence.index import listing, query
 
         filter = Filter.of(**keys)
         paging: Paging = {
-            "limit": limit,
+            "limit": LIMIT_EVENTS if limit is None else limit,
             "offset": offset,
             "cursor": cursor,
             "descending": descending,
@@ -217,19 +249,20 @@ class Answers:
         log_id = info.log_id if info else ""
         index = self.index()
         if index is None:
-            return listing.listed(self.read(), filter, log_id, **paging)
-        return query.page(index, filter, log_id, **paging)
+            page = listing.listed(self.read(), filter, log_id, **paging)
+        else:
+            page = query.page(index, filter, log_id, **paging)
+        if limit is not None or page.next_cursor is None:
+            return page
+
+        def rest(behind: str) -> "Page":
+            return self.query(limit=_REST_EVENTS, cursor=behind, descending=descending, **keys)
+
+        return replace(page, rest=rest)
 
     def close(self) -> None:
         """Closes the index, if one was opened; a later question opens it again."""
         _close(self._opened)
-
-    def _index(self) -> "Index":
-        from thence.index.database import Index
-
-        made = Index(self._disk, self._folder, self._vocabulary, cache_folder(), self._builds)
-        # of threads that come at once one makes the index of all, without a lock to fork with
-        return self._opened.setdefault(self._folder, made)
 
     def _is_indexed(self) -> bool:
         if self._has_index():

@@ -99,3 +99,33 @@ def test_causes_that_go_in_a_circle_still_get_an_answer(tmp_path):
     )
     for command in ("why", "effects"):
         assert warm(command, "@last", "--json", cwd=tmp_path).code == 0
+
+
+@pytest.fixture
+def declined(tmp_path):
+    """A plain program whose step failed: what it wrote, with a duration as steps write it."""
+    error = {"error_type": "CardDeclined", "error_message": "gateway gave up after 3 attempts"}
+    with package.open(tmp_path / "shop") as log:
+        begun = log.append("fulfil.begun", {"amount": 12}, subject="order/881")
+        failed = {**error, "duration_s": 0.093}
+        log.append("fulfil.failed", failed, subject="order/881", caused_by=[begun])
+    return "order/881 fulfil failed after 93 ms: CardDeclined: gateway gave up after 3 attempts"
+
+
+@pytest.mark.promise("A1")
+def test_every_command_that_shows_a_failure_shows_its_reason(tmp_path, declined):
+    for command in ("why", "effects", "show"):
+        out = warm(command, "@last-error", "--log", "shop", cwd=tmp_path).out
+        assert declined in " ".join(out.split()), command
+    assert declined in " ".join(warm("last", "--log", "shop", cwd=tmp_path).out.split())
+    _, _, reason = declined.partition(" fulfil failed ")
+    for command in ("log", "tail", "query"):
+        last = warm(command, "--log", "shop", cwd=tmp_path).lines[-1]
+        assert "  fulfil.failed  " in last
+        assert f"  order/881 {reason} [" in last
+        assert last.count("fulfil") == last.count("failed") == 1
+    assert (
+        warm("why", "@last", "--log", "shop", "--json", cwd=tmp_path)
+        .json["sentences"][-1]
+        .startswith(f"{declined} [")
+    )

@@ -8,6 +8,7 @@ import sys
 import pytest
 from pyarrow import parquet
 from tests.cli.installed import THENCE, environment, is_three_lines, thence
+from tests.cli.warm import warm
 
 import thence as package
 from thence.core.table import COLUMNS
@@ -57,7 +58,21 @@ def test_csv_keeps_text_as_it_is(tmp_path):
     assert row["subject"] == odd
 
 
-@pytest.mark.promise("P6")
+@pytest.mark.parametrize("text", ["=1+1", "+49 30", "-1+1", "@SUM(A1)", "\t=1", "\r=1", "-"])
+def test_text_that_a_spreadsheet_would_compute_is_guarded_unless_raw(tmp_path, text):
+    with package.open(tmp_path / "orders") as log:
+        log.append(text, {"text": text}, subject=text, actor=text, stream=text)
+        log.append("plain", subject="-12.5", actor="a=b", stream="+1e3")
+    for arguments, mark in (((), "'"), (("--raw",), "")):
+        ended = warm("export", "--log", "orders", "--csv", "-o", "t.csv", *arguments, cwd=tmp_path)
+        assert ended.code == 0
+        odd, usual = rows((tmp_path / "t.csv").read_bytes().decode())
+        keys = ("event_type", "subject", "actor", "stream")
+        assert [odd[key] for key in keys] == [mark + text] * 4
+        assert [usual[key] for key in keys[1:]] == ["-12.5", "a=b", "+1e3"]
+        assert (odd["payload"][0], odd["seq"], odd["turn"]) == ("{", "1", "")
+
+
 def test_parquet_has_types_and_the_same_rows(tmp_path, orders):
     ended = export(tmp_path, "--parquet", "-o", "orders.parquet", "--json")
     size = (tmp_path / "orders.parquet").stat().st_size

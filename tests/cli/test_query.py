@@ -173,3 +173,40 @@ def test_next_page_is_told_as_a_command_whatever_was_asked(tmp_path):
     again = shlex.split(told.partition("next: ")[2])
     ended = warm(*again[again.index("query") :], cwd=tmp_path)
     assert len(ids(ended)) == 1
+
+
+@pytest.mark.promise("A1")
+@pytest.mark.parametrize(
+    ("where", "key", "nearest"),
+    [
+        ("typ ~ failed", "typ", "event_type"),
+        ("type = order.failed", "type", "event_type"),
+        ("amuont > 1", "amuont", "amount"),
+        ("payload.amont > 1", "payload.amont", "payload.amount"),
+        ("amount > 1 and resaon ~ x", "resaon", "reason"),
+    ],
+)
+def test_key_that_no_event_has_is_told_with_the_nearest(shown, where, key, nearest):
+    ended = query(shown, "--where", where)
+    assert (ended.code, ended.out) == (0, "")
+    first, hint = ended.err.splitlines()
+    assert first == "no events"
+    assert f"no event has a key `{key}`" in hint
+    assert hint.endswith(f"nearest: {nearest}")
+    quiet = query(shown, "--where", where, "-q", "--json")
+    assert (quiet.code, quiet.out, quiet.err) == (0, "", "")
+    exported = warm("export", "--log", "orders", "--csv", "--where", where, cwd=shown)
+    assert hint in exported.err
+
+
+@pytest.mark.parametrize("where", ["amount > 1000", "payload.amount = x", "reason = gone"])
+def test_key_that_some_event_has_is_not_told(shown, where):
+    assert query(shown, "--where", where).err == "no events\n"
+
+
+def test_key_is_looked_for_in_a_part_of_a_large_log_alone(tmp_path):
+    with package.open(tmp_path / "orders") as log:
+        log.append("first", {"rare": 1})
+        log.append_many([{"event_type": "n", "payload": {"n": n}} for n in range(10_000)])
+    told = query(tmp_path, "--where", "rare = 2").err
+    assert "none of the last 10,000 events has a key `rare`" in told

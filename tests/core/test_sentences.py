@@ -1,14 +1,16 @@
 """One event as one sentence that ends in its short id."""
 
 import pytest
-from tests.events import drafted, event_of, line_of, stamped
+from tests.events import drafted, event_of, stamped
 
 from thence.core.codec import parse
 from thence.core.event import Event
-from thence.core.sentences import SHORT_ID_CHARACTERS, short_id, shown
-from thence.core.vocabulary import PLAIN, SIM, WORK
+from thence.core.sentences import SENTENCE_CHARACTERS_MAX, short_id
+from thence.core.vocabulary import NOTICE_ERROR_TYPES, PLAIN, SIM, WORK
+from thence.core.wording import shown
 
 ID = "01KAG0QV3J0000000144SGTKJP"
+GAP = "an unknown number of queued events of an earlier writer may have been lost when it ended"
 
 
 def said(event_type, details, **members):
@@ -56,7 +58,19 @@ def said(event_type, details, **members):
             {"agent_id": "ada", "description": "no"},
             "In turn 5 the system noted action retried for ada: no",
         ),
-        ("OTHER", {"a": 1}, {"agent_id": "ada"}, "ada: OTHER"),
+        (
+            "SYSTEM",
+            {"error_type": "action_rejected", "status": "failure", "reason": "too poor", "n": 1},
+            {"agent_id": "ada"},
+            "In turn 5 the system noted action rejected for ada: too poor, n 1",
+        ),
+        (
+            "SYSTEM",
+            {"error_type": "log_gap", "status": "warning", "retry_count": 0, "count": 2},
+            {},
+            "up to 2 queued events of an earlier writer were lost when it ended",
+        ),
+        ("OTHER", {"a": 1}, {"agent_id": "ada"}, "ada: other: a 1"),
     ],
 )
 def test_event_of_a_simulation_is_told(event_type, details, members, sentence):
@@ -126,6 +140,11 @@ def done(event_type, payload, about="WP01", actor="ada", feature="001-tea"):
             "ada ticked 001-tea/WP01 of WP02: boil",
         ),
         (
+            "SubtaskReopened",
+            {"work_package_id": "WP02", "subtask_text": "boil"},
+            "ada reopened 001-tea/WP01 of WP02: boil",
+        ),
+        (
             "GateCreated",
             {"work_package_id": "WP02", "gate_type": "taste"},
             "ada set the gate taste before WP02",
@@ -149,12 +168,116 @@ def test_work_of_nobody_on_a_feature_itself_or_nothing_is_told_too():
     assert done("HistoryAdded", told, feature=None).startswith("ada left a note on WP01: so")
 
 
-def test_plain_event_is_told_by_actor_type_and_subject():
-    made = drafted(ID, "order.paid", {"subject": "order/1", "actor": "bob"})
-    event = event_of(stamped(made, 1, 1))
-    assert PLAIN.sentence(event) == f"bob: order.paid on order/1 [{ID[:SHORT_ID_CHARACTERS]}]"
-    bare = event_of(line_of(event_id=ID))
-    assert PLAIN.sentence(bare) == f"noted [{ID[:SHORT_ID_CHARACTERS]}]"
+def plainly(event_type, payload=None, **members):
+    return event_of(stamped(drafted(ID, event_type, {**members, "payload": payload or {}}), 1, 1))
+
+
+DECLINED = {"error_type": "CardDeclined", "error_message": "gateway gave up after 3 attempts"}
+ORDER = {"subject": "order/881"}
+
+
+@pytest.mark.parametrize(
+    ("event", "sentence", "in_columns"),
+    [
+        (
+            plainly("fulfil.failed", {**DECLINED, "duration_s": 0.093}, **ORDER),
+            "order/881 fulfil failed after 93 ms: CardDeclined: gateway gave up after 3 attempts",
+            "order/881 after 93 ms: CardDeclined: gateway gave up after 3 attempts",
+        ),
+        (
+            plainly("fulfil.begun", {"amount": 12}, actor="bob", **ORDER),
+            "bob: order/881 fulfil began: amount 12",
+            "order/881: amount 12",
+        ),
+        (
+            plainly("fulfil.ended", {"duration_s": 61}, **ORDER),
+            "order/881 fulfil ended after 1 min 1 s",
+            "order/881 after 1 min 1 s",
+        ),
+        (
+            plainly("fulfil.cancelled", {"error_type": "CancelledError", "duration_s": 0.5}),
+            "fulfil was cancelled after 500 ms",
+            "after 500 ms",
+        ),
+        (
+            plainly("fulfil.cancelled", {"error_type": "Stop", "error_message": "shut down"}),
+            "fulfil was cancelled: Stop: shut down",
+            "Stop: shut down",
+        ),
+        (
+            plainly("order.placed", {"amount": 12, "sku": "x"}, **ORDER),
+            "order/881 placed: amount 12, sku x",
+            "order/881: amount 12, sku x",
+        ),
+        (
+            plainly("order.placed", {"amount": 1299.99}, subject="customer/7"),
+            "customer/7 order placed: amount 1299.99",
+            "customer/7: amount 1299.99",
+        ),
+        (
+            plainly("order.paid", actor="bob", subject="order/1"),
+            "bob: order/1 paid",
+            "order/1",
+        ),
+        (plainly("order", {"n": 1}, subject="order/1"), "order/1 order: n 1", "order/1: n 1"),
+        (plainly("note", {"text": "hello"}), "note: hello", "hello"),
+        (plainly("noted"), "noted", ""),
+        (
+            plainly("ToolCallFailed", {"tool": "web", "error": {"type": "E", "message": "a\n b"}}),
+            "tool call failed: E: a b (tool web)",
+            "E: a b (tool web)",
+        ),
+        (
+            plainly("llm_call", {"prompt": "x" * 90, "ok": False, "duration_ms": 1500, "n": None}),
+            "llm call in 1.5 s: ok false, prompt " + "x" * 63 + "…",
+            "in 1.5 s: ok false, prompt " + "x" * 63 + "…",
+        ),
+        (
+            plainly("a", {"type": "a", "who": "bob", "items": [1, {"b": 2}]}, actor="bob"),
+            "bob: a: items (1, b 2)",
+            "items (1, b 2)",
+        ),
+        (
+            plainly("a", dict.fromkeys("bcdefg", 1)),
+            "a: b 1, c 1, d 1, e 1",
+            "b 1, c 1, d 1, e 1",
+        ),
+        (
+            plainly("a", {"b": 1, "error": "no"}, description="It rained.", **ORDER),
+            "order/881: It rained.: no",
+            "order/881: It rained.: no",
+        ),
+        (plainly("log.gap"), GAP, GAP),
+    ],
+)
+def test_event_of_any_program_is_told(event, sentence, in_columns):
+    assert PLAIN.sentence(event) == f"{sentence} [{short_id(ID)}]"
+    assert PLAIN.said(event) == sentence
+    assert PLAIN.in_columns(event) == in_columns
+
+
+def test_sentence_is_short_whatever_the_event_holds():
+    long = "x" * 2_000
+    for vocabulary in (PLAIN, SIM, WORK):
+        members = {"subject": long, "actor": long, "agent_id": long, "aggregate_id": long}
+        body = {long: long, "a": [long] * 99, "error": long}
+        bodies = {"payload": body, "details": body}
+        line = stamped(drafted(ID, long, members | bodies), 1, 1)
+        event = event_of(line, vocabulary)
+        assert len(vocabulary.said(event)) <= SENTENCE_CHARACTERS_MAX
+        assert len(vocabulary.in_columns(event)) <= SENTENCE_CHARACTERS_MAX
+
+
+def test_notices_read_the_same_in_every_vocabulary():
+    for kind, error_type in NOTICE_ERROR_TYPES.items():
+        facts = {"count": 3, "bytes": 5, "file": "events.jsonl", "offset": 7}
+        members = {"payload": facts, "details": {**facts, "error_type": error_type}}
+        told = {
+            vocabulary.said(event_of(stamped(drafted(ID, name, members), 1, 1), vocabulary))
+            for vocabulary, name in ((PLAIN, f"log.{kind}"), (WORK, f"log.{kind}"), (SIM, "SYSTEM"))
+        }
+        assert len(told) == 1
+        assert not told & {f"log {kind}", f"log.{kind}"}
 
 
 def test_long_values_are_cut():

@@ -31,7 +31,7 @@ def test_frame_has_a_row_for_each_event_and_typed_columns(log):
     assert table.turn.isna().tolist() == [False, True, True]
     assert table.actor.isna().tolist() == [True, False, True]
     assert list(table.caused_by) == [(), (), (first.event_id,)]
-    assert table.payload[1]["m"]["k"] == (1,)
+    assert table.payload[1]["m"]["k"] == [1]
     assert table.verified.tolist() == [False, True, True]
     kinds = table.dtypes.astype(str)
     assert (kinds["turn"], kinds["seq"], kinds["actor"]) == ("Int64", "int64", "string")
@@ -49,3 +49,36 @@ def test_missing_extra_names_the_line_that_installs_it(log, monkeypatch):
         log.query().df()
     assert "pip install 'thence[tables]'" in caught.value.hint
     assert isinstance(caught.value, ImportError)
+
+
+@pytest.fixture
+def many(tmp_path):
+    """A log of more events than a page holds."""
+    with thence.open(tmp_path / "many") as log:
+        log.append_many([{"event_type": "n", "payload": {"n": n}} for n in range(2_500)])
+        yield log
+
+
+def test_page_is_iterated_over_its_events(many):
+    page = many.query(type="n")
+    assert [event.payload["n"] for event in page] == list(range(1_000))
+    assert len(page) == len(page.events) == 1_000
+    assert page == many.query(type="n")
+    assert page != many.query(type="n", descending=True)
+    assert not many.query(type="gone")
+
+
+@pytest.mark.parametrize("is_indexed", [False, True])
+def test_frame_of_a_query_without_a_limit_holds_all_that_match(many, is_indexed):
+    if is_indexed:
+        many.rebuild()
+    numbers = [payload["n"] for payload in many.query(where="n < 2400").df().payload]
+    assert numbers == list(range(2_400))
+    falling = many.query(where="n < 2400", offset=10, descending=True).df()
+    assert [payload["n"] for payload in falling.payload] == numbers[:-10][::-1]
+
+
+def test_frame_of_a_page_says_that_there_is_more(many):
+    with pytest.warns(UserWarning, match=r"2,000 of 2,500 events"):
+        assert len(many.query(limit=2_000).df()) == 2_000
+    assert len(many.query(limit=2_500).df()) == 2_500

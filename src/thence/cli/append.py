@@ -65,7 +65,7 @@ def append_command(
     held = merged(pairs, payload)
     folder = find_log(voice, log, create=True)
     with open_replica(folder, create=named_log(voice, log) is not None) as replica:
-        named = [replica.find(cause) for cause in causes]
+        named = [replica.answers.find(cause, by_subject=False) for cause in causes]
         event = replica.append(
             event_type,
             held,
@@ -79,7 +79,7 @@ def append_command(
         numbers = {"seq": event.seq, "lamport_clock": event.lamport_clock}
         voice.json({"event_id": event.event_id, **numbers, **handed_on})
     elif handed_on:
-        voice.say("\n".join(f"{name}={value}" for name, value in handed_on.items()))
+        voice.say(*(f"{name}={value}" for name, value in handed_on.items()))
     else:
         voice.say(event.event_id)
 

@@ -16,7 +16,8 @@ HEAD_SENTENCES = 4
 TAIL_SENTENCES = 10
 _WHY_EXAMPLE = """\b
 Example:
-  thence why @last-error"""
+  thence why @last-error
+  thence why order/881"""
 _EFFECTS_EXAMPLE = """\b
 Example:
   thence effects 01JDA3K7QZ --json"""
@@ -32,16 +33,16 @@ def why_command(event: str, log: str | None, is_json: bool) -> None:
 
     One line of causes is told in sentences, back to an event without causes, each with its
     short id; then how many causes there are in all. EVENT is an id, a prefix of it of at
-    least 6 characters, @last or @last-error. A long line is shown without its middle; -v
-    shows it whole.
+    least 6 characters, @last, @last-error, or a subject such as order/881, of which the
+    latest event is taken. A long line is shown without its middle; -v shows it whole.
     """
     import msgspec
 
-    from thence.cli.opened import opened
+    from thence.cli.opened import asked_event, opened
 
     voice = current()
     with opened(voice, log) as replica:
-        answer = replica.why(replica.find(event))
+        answer = replica.why(asked_event(voice, replica, event))
     if is_json:
         voice.json(
             {
@@ -65,13 +66,14 @@ def effects_command(event: str, log: str | None, is_json: bool) -> None:
     """Tell what followed from an event.
 
     The effects are told in sentences, nearest first, each with its short id. EVENT is an id,
-    a prefix of it of at least 6 characters, @last or @last-error.
+    a prefix of it of at least 6 characters, @last, @last-error, or a subject, of which the
+    latest event is taken.
     """
-    from thence.cli.opened import opened
+    from thence.cli.opened import asked_event, opened
 
     voice = current()
     with opened(voice, log) as replica:
-        answer = replica.effects(replica.find(event))
+        answer = replica.effects(asked_event(voice, replica, event))
         told = replica.vocabulary.sentence(answer.event)
     if is_json:
         voice.json(
@@ -101,33 +103,34 @@ def _say_why(voice: Voice, answer: "Why", log: str | None) -> None:
         named = counted(len(answer.event.caused_by), "cause") + " named, none in this log"
         reason = named if answer.event.caused_by else "It names no cause: it is a root."
         _say_sentences(voice, answer.sentences, "")
-        voice.say(f"\n{reason}")
+        voice.say("", reason)
     else:
         _say_sentences(voice, answer.sentences, command(f"why {short} -v", log))
         if len(answer.chain) == CHAIN_EVENTS_MAX and answer.truncated:
             voice.say(
-                f"\nThe first of these is no root: causes beyond {CONE_EVENTS_MAX:,} are left out."
+                "",
+                f"The first of these is no root: causes beyond {CONE_EVENTS_MAX:,} are left out.",
             )
         more = "or more " if answer.truncated else ""
         turns = {event.turn_number for event, _ in answer.cone} - {None}
         over = f", over {len(turns)} turns" if len(turns) > 1 else ""
-        voice.say(f"\n{counted(len(answer.cone), f'{more}cause')} in all{over}.")
+        voice.say("", f"{counted(len(answer.cone), f'{more}cause')} in all{over}.")
     voice.say(f"next: {command(f'effects {short}', log)}")
 
 
 def _say_effects(voice: Voice, answer: "Effects", told: str, log: str | None) -> None:
     from thence.cli.opened import command
-    from thence.cli.render import brief, counted, wrapped
+    from thence.cli.render import counted, wrapped
 
     short = answer.event.event_id
-    voice.say(wrapped(brief(told), voice.width))
+    voice.say(*wrapped(told, voice.width))
     if not answer.cone:
-        voice.say("\nNothing followed from it, as far as this log knows.")
+        voice.say("", "Nothing followed from it, as far as this log knows.")
     else:
-        voice.say("\nled to")
+        voice.say("", "led to")
         _say_sentences(voice, answer.sentences, command(f"effects {short} -v", log))
         more = "or more " if answer.truncated else ""
-        voice.say(f"\n{counted(len(answer.cone), f'{more}effect')} in all.")
+        voice.say("", f"{counted(len(answer.cone), f'{more}effect')} in all.")
     voice.say(f"next: {command(f'why {short}', log)}")
 
 

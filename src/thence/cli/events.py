@@ -64,15 +64,16 @@ def log_command(limit: int | None, types: tuple[str, ...], log: str | None, is_j
 def show_command(event: str, log: str | None, is_json: bool) -> None:
     """Show all that one event holds.
 
-    EVENT is an id, a prefix of it of at least 6 characters, @last or @last-error. With
-    --json the event's line is written as it is stored.
+    EVENT is an id, a prefix of it of at least 6 characters, @last, @last-error, or a subject,
+    of which the latest event is taken. With --json the event's line is written as it is
+    stored.
     """
-    from thence.cli.opened import opened
+    from thence.cli.opened import asked_event, opened
     from thence.core.handing import handed
 
     voice = current()
     with opened(voice, log) as replica:
-        found = replica.find(event)
+        found = asked_event(voice, replica, event)
         if is_json:
             voice.line(found.line)
             return
@@ -86,4 +87,4 @@ def show_command(event: str, log: str | None, is_json: bool) -> None:
     ]
     from thence.cli.render import page
 
-    voice.say(page(found, replica.vocabulary, causes, voice.width))
+    voice.say(*page(found, replica.vocabulary, causes, voice.width))

@@ -3,16 +3,16 @@
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 import click
 
-from thence.cli.filtering import Asked, Given, filtered, keys
+from thence.cli.filtering import Asked, Given, filtered, keys, tell_unknown_key
 from thence.cli.groups import HELP_NAMES, json_option, log_option, talks
-from thence.cli.voice import current
+from thence.cli.voice import current, plain
 
 if TYPE_CHECKING:
     from thence.core.event import Event
@@ -37,6 +37,12 @@ Example:
     metavar="FILE",
     help="The file to write or replace; it is whole or not there. Else stdout.",
 )
+@click.option(
+    "--raw",
+    "is_raw",
+    is_flag=True,
+    help="With --csv: leave text as it is that a spreadsheet takes for a formula.",
+)
 @filtered
 @log_option
 @json_option
@@ -45,6 +51,7 @@ def export_command(
     is_csv: bool,
     is_parquet: bool,
     output: Path | None,
+    is_raw: bool,
     log: str | None,
     is_json: bool,
     **asked: Given,
@@ -53,15 +60,18 @@ def export_command(
 
     A row is an event that fits every option that is given, as in `thence query`, in total
     order. What is appended meanwhile is left out. However many there are, few are held in
-    memory at once.
+    memory at once. In CSV a text that a spreadsheet takes for a formula stands behind an
+    apostrophe, unless --raw is given.
     """
-    from thence.cli.render import counted, plain
+    from thence.cli.render import counted
     from thence.cli.tables import writer_of
     from thence.replica import open_replica
 
     if is_csv == is_parquet:
         raise click.UsageError("one of --csv and --parquet is needed, and no more than one")
     form = "csv" if is_csv else "parquet"
+    if is_raw and is_parquet:
+        raise click.UsageError("--raw goes with --csv: Parquet keeps text as it is")
     if output is None and is_json:
         raise click.UsageError("--json goes with --output: stdout holds the table")
     if output is None and form == "parquet" and sys.stdout.isatty():
@@ -73,15 +83,25 @@ def export_command(
     with (
         open_replica(find_log(voice, log), create=False) as replica,
         _opened(output) as file,
-        writer_of(form, file) as write,
+        writer_of(form, file, _cell(output, is_raw)) as write,
     ):
         for events in _held(replica, asked):
             write(events)
             rows += len(events)
+        if not rows:
+            tell_unknown_key(voice, replica, asked)
     if is_json and output is not None:
         voice.json({"rows": rows, "file": str(output), "bytes": output.stat().st_size})
     else:
-        voice.note(plain(f"{counted(rows, 'row')}" + (f" in {output}" if output else "")))
+        voice.note(f"{counted(rows, 'row')}" + (f" in {output}" if output else ""))
+
+
+def _cell(output: Path | None, is_raw: bool) -> Callable[[str], str]:
+    """Returns how a text stands in CSV; one that a terminal shows holds nothing that it obeys."""
+    from thence.cli.tables import guarded
+
+    is_shown = output is None and sys.stdout.isatty()
+    return lambda text: (str if is_raw else guarded)(plain(text) if is_shown else text)
 
 
 def _held(replica: "Replica", asked: Asked) -> "Iterator[tuple[Event, ...]]":

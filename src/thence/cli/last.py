@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from thence.core.vocabulary import Vocabulary
 
 OPEN_SHOWN_MAX = 20
-_UNITS = (("d", 86_400), ("h", 3_600), ("min", 60))
 _EXAMPLE = """\b
 Example:
   thence last --log output/my-run"""
@@ -50,22 +49,24 @@ def last_command(log: str | None, is_json: bool) -> None:
 
 
 def _say(voice: Voice, found: "Ending", last: "Event", vocabulary: "Vocabulary") -> None:
-    from thence.cli.render import brief, counted, wrapped
+    from thence.cli.render import counted, wrapped
 
-    told = f"last event: {brief(vocabulary.sentence(last))}"
-    voice.say(wrapped(f"{told}, {last.timestamp or 'at no known time'}", voice.width, "", "  "))
+    told = f"last event: {vocabulary.sentence(last)}"
+    voice.say(*wrapped(f"{told}, {last.timestamp or 'at no known time'}", voice.width, "", "  "))
     hidden = 0 if voice.is_verbose else max(len(found.still_open) - OPEN_SHOWN_MAX, 0)
     if hidden:
         voice.say(f"still open: {counted(hidden, 'older one')}; -v shows all")
     for event in found.still_open[hidden:]:
-        told = f"still open: {brief(vocabulary.sentence(event))}{_begun(event, last)}"
-        voice.say(wrapped(told, voice.width, "", "  "))
+        told = f"still open: {vocabulary.sentence(event)}{_begun(event, last)}"
+        voice.say(*wrapped(told, voice.width, "", "  "))
     if not found.still_open:
         voice.say("nothing was left open")
 
 
 def _begun(event: "Event", last: "Event") -> str:
     """Says when something began, seen from the last event; nothing where no clock tells."""
+    from thence.core.wording import duration
+
     if event is last:
         return ", the last event"
     try:
@@ -73,19 +74,4 @@ def _begun(event: "Event", last: "Event") -> str:
         seconds = (moments[1] - moments[0]).total_seconds()
     except (ValueError, TypeError):  # another tool's time, or none
         return ""
-    return f", begun {span(seconds)} before" if seconds >= 0 else f", begun {event.timestamp}"
-
-
-def span(seconds: float) -> str:
-    """Writes a time that went by in its two largest units: 3 h 20 min, 1.5 s, 20 ms."""
-    if seconds < 1:
-        return f"{seconds * 1000:.3g} ms"
-    if seconds < 60:
-        return f"{seconds:.3g} s"
-    rest = int(seconds)
-    parts: list[str] = []
-    for unit, size in (*_UNITS, ("s", 1)):
-        number, rest = divmod(rest, size)
-        if number or parts:
-            parts.append(f"{number:,} {unit}")
-    return " ".join(parts[:2])
+    return f", begun {duration(seconds)} before" if seconds >= 0 else f", begun {event.timestamp}"

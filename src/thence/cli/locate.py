@@ -137,7 +137,7 @@ def _is_readable_log(folder: Path) -> bool:
     """Tells whether a folder holds a log; one that may not be entered hides no other."""
     try:
         return folder.is_dir() and is_log(folder)
-    except PermissionError:
+    except OSError:
         return False
 
 

@@ -7,8 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from thence.cli.locate import find_log
+from thence.cli.render import counted
 from thence.cli.voice import Voice
 from thence.core.codec import BadLine, has_valid_crc, parse
+from thence.core.event import Event
 from thence.log.disk import OS_DISK
 from thence.log.reader import raw_lines
 from thence.replica import Replica, open_replica
@@ -23,6 +25,18 @@ def opened(voice: Voice, log: str | None) -> Iterator[Replica]:
     with open_replica(find_log(voice, log), create=False) as replica:
         _tell_passed_over(voice, replica, log)
         yield replica
+
+
+def asked_event(voice: Voice, replica: Replica, text: str) -> Event:
+    """Returns the event that a user names; of a subject that it is the latest is told."""
+    event = replica.find(text)
+    is_named = text.startswith("@last") or event.event_id.startswith((text, text.upper()))
+    if not is_named and event.subject:
+        others = replica.query(subject=event.subject, limit=1).total - 1
+        are = f"{counted(others, 'other event')} {'is' if others == 1 else 'are'} on it"
+        rest = are if others else "no other is on it"
+        voice.note(f"{text} is a subject: its latest event is {event.event_id}; {rest}")
+    return event
 
 
 def command(words: str, log: str | None) -> str:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from thence.cli.filtering import Asked, Given, filtered, keys
+from thence.cli.filtering import Asked, Given, filtered, keys, tell_unknown_key
 from thence.cli.groups import HELP_NAMES, json_option, log_option, talks
 from thence.cli.voice import Voice, current
 
@@ -53,6 +53,9 @@ def query_command(
         limit = PAGE_EVENTS if is_json or voice.columns is None else SCREEN_EVENTS
     with opened(voice, log) as replica:
         page = replica.query(**keys(asked), limit=limit, cursor=cursor)
+        if not page.events:
+            voice.note("no events")
+            tell_unknown_key(voice, replica, asked)
     if is_json:
         for event in page.events:
             voice.line(event.line)
@@ -65,15 +68,13 @@ def query_command(
 
 
 def _tell_rest(voice: Voice, page: "Page", words: str, log: str | None) -> None:
-    """Tells on stderr that nothing was found, or how to see the rest."""
+    """Tells on stderr how to see the rest."""
     from thence.cli.opened import command
-    from thence.cli.render import counted, plain
+    from thence.cli.render import counted
 
-    if not page.events:
-        voice.note("no events")
-    elif page.next_cursor is not None:
+    if page.next_cursor is not None:
         again = command(f"{words} --cursor {shlex.quote(page.next_cursor)}", log)
-        voice.note(plain(f"{len(page.events):,} of {counted(page.total, 'event')}; next: {again}"))
+        voice.note(f"{len(page.events):,} of {counted(page.total, 'event')}; next: {again}")
 
 
 def _options(asked: Asked) -> str:

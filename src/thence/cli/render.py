@@ -4,6 +4,9 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from thence.cli.voice import Line, Painted, plain
+from thence.core.wording import clipped
+
 if TYPE_CHECKING:
     from thence.core.event import Event
     from thence.core.vocabulary import Vocabulary
@@ -17,36 +20,17 @@ COLOURS: Mapping[str, str] = {
     "SYSTEM": "yellow",
 }
 NARROW_COLUMNS = 100
-SENTENCE_CHARACTERS_MAX = 400
 _NAME_COLUMNS_MAX = 18
+_TYPE_COLUMNS_MAX = 24
+_SENTENCE_COLUMNS_MIN = 8
 _BAR_COLUMNS = 30
 _BAR_NAME_COLUMNS_MAX = 36
 _INDENT = 2
 
 
-def plain(text: str) -> str:
-    """Writes out what a terminal would obey: control characters, direction marks."""
-    if text.isprintable():
-        return text
-    return "".join(
-        c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text
-    )
-
-
-def clipped(text: str, columns: int) -> str:
-    """Cuts a text to so many columns and marks the cut."""
-    return text if len(text) <= columns else text[: max(columns - 1, 0)] + "…"
-
-
-def brief(sentence: str) -> str:
-    """Cuts an endless sentence and leaves the short id at its end whole."""
-    text, bracket, short = sentence.rpartition(" [")
-    return clipped(text, SENTENCE_CHARACTERS_MAX) + bracket + short
-
-
-def wrapped(text: str, width: int, first: str = "", rest: str | None = None) -> str:
+def wrapped(text: str, width: int, first: str = "", rest: str | None = None) -> list[str]:
     """Breaks a paragraph into lines; `first` and `rest` stand before them."""
-    return textwrap.fill(
+    return textwrap.wrap(
         plain(text),
         width,
         initial_indent=first,
@@ -74,7 +58,7 @@ def bars(numbers: Mapping[str, int]) -> list[str]:
 def numbered(
     sentences: Sequence[str], width: int, head: int, tail: int, left_out: str
 ) -> Iterator[str]:
-    """Yields sentences as numbered paragraphs, with a line in place of a long middle.
+    """Yields the lines of sentences as numbered paragraphs, with a line in place of a long middle.
 
     The first `head` and the last `tail` are kept; `left_out` says what is with the others,
     behind their number.
@@ -83,10 +67,10 @@ def numbered(
     digits = len(str(len(sentences)))
     for index, sentence in enumerate(sentences):
         if len(hidden) < 2 or index not in hidden:
-            yield wrapped(brief(sentence), width, f"{' ' * _INDENT}{index + 1:>{digits}}  ")
+            yield from wrapped(sentence, width, f"{' ' * _INDENT}{index + 1:>{digits}}  ")
         elif index == hidden.start:
             first = f"{' ' * _INDENT}{'…':>{digits}}  "
-            yield wrapped(f"{len(hidden)} more{left_out}", width, first)
+            yield from wrapped(f"{len(hidden)} more{left_out}", width, first)
 
 
 class Lines:
@@ -102,6 +86,7 @@ class Lines:
         self._vocabulary = vocabulary
         self._width = width
         is_narrow = width is not None and width < NARROW_COLUMNS
+        self._type_max = _NAME_COLUMNS_MAX if is_narrow else _TYPE_COLUMNS_MAX
         self._gap = " " if is_narrow else "  "
         self._time = slice(11, 19 if is_narrow else 23)
         self._day: str | None = None
@@ -115,15 +100,13 @@ class Lines:
         if self._day not in (None, day):
             self._time = slice(5, 19)
         self._day = day
-        self._type = max(self._type, min(len(event.event_type), _NAME_COLUMNS_MAX))
+        self._type = max(self._type, min(len(event.event_type), self._type_max))
         self._who = max(self._who, min(len(event.actor or ""), _NAME_COLUMNS_MAX))
         if event.turn_number is not None:
             self._turn = max(self._turn, len(str(event.turn_number)))
 
-    def line(self, event: "Event") -> str:
+    def line(self, event: "Event") -> Line:
         """Returns one event's line."""
-        import click
-
         gap = self._gap
         time = plain(event.timestamp[self._time].replace("T", " ").rstrip("Z"))
         turn = "" if event.turn_number is None else str(event.turn_number)
@@ -135,42 +118,40 @@ class Lines:
         who = f"{actor:{self._who}}{gap}" if self._who else ""
         sentence = self._sentence(event, self._width and self._width - len(head + column + who))
         colour = COLOURS.get(event.event_type)
-        return head + click.style(column, fg=colour) + who + sentence
+        return head, Painted(column, fg=colour), who + sentence
 
     def _sentence(self, event: "Event", room: int | None) -> str:
         """Says what happened without repeating the columns; a cut leaves the id whole."""
-        from thence.core.sentences import shown
+        from thence.core.sentences import short_id
 
-        text, bracket, short = self._vocabulary.sentence(event).rpartition(" [")
-        text = text.removeprefix(f"In turn {event.turn_number} ")
-        if event.actor:
-            text = text.removeprefix(f"{event.actor} ").removeprefix(f"{event.actor}: ")
-        if event.event_type == "STATE" and event.subject:
-            old, new = (shown(event.payload.get(f"{which}_value")) for which in ("old", "new"))
-            text = f"{event.subject} {old} → {new}"
-        room = SENTENCE_CHARACTERS_MAX if room is None else max(room - len(bracket + short), 8)
-        text = clipped(plain(clipped(text, SENTENCE_CHARACTERS_MAX)), room)
-        return text + bracket + short
+        kind = self._vocabulary
+        is_type_cut = len(event.event_type) > self._type
+        text = plain(kind.said(event) if is_type_cut else kind.in_columns(event))
+        short = f"[{short_id(plain(event.event_id))}]"
+        if room is not None:
+            text = clipped(text, max(room - len(short) - 1, _SENTENCE_COLUMNS_MIN))
+        return f"{text} {short}" if text else short
 
 
-def page(event: "Event", vocabulary: "Vocabulary", causes: Sequence[str], width: int) -> str:
-    """Returns all that one event holds, readably; `causes` are those it names, told."""
+def page(event: "Event", vocabulary: "Vocabulary", causes: Sequence[str], width: int) -> list[str]:
+    """Returns the lines of all that one event holds; `causes` tell those that it names."""
     shown = {
         key: value
         for key, value in event.members.items()
         if key not in (vocabulary.payload_key, "caused_by")
     }
     digits = max(map(len, shown))
-    lines = [wrapped(brief(vocabulary.sentence(event)), width), ""]
+    lines = [*wrapped(vocabulary.sentence(event), width), ""]
     lines += [f"  {key:{digits}}  {_value(value)}" for key, value in shown.items()]
     if causes:
         lines += ["", "caused by"]
-        lines += [wrapped(brief(cause), width, "  ", "    ") for cause in causes]
+        for cause in causes:
+            lines += wrapped(cause, width, "  ", "    ")
     if event.payload:
         lines += ["", vocabulary.payload_key, *_tree(event.payload, 1)]
     if event.is_foreign:
         lines += ["", "Another tool wrote this line: nothing verifies it."]
-    return "\n".join(lines)
+    return lines
 
 
 def _tree(value: Mapping[str, Any], depth: int) -> Iterator[str]:
@@ -190,11 +171,4 @@ def _value(value: object) -> str:
         return plain(value)
     import msgspec
 
-    return plain(msgspec.json.encode(_bare(value)).decode())
-
-
-def _bare(value: object) -> object:
-    """Returns a frozen JSON value as one that the encoder takes."""
-    if isinstance(value, Mapping):
-        return {key: _bare(item) for key, item in value.items()}
-    return [_bare(item) for item in value] if isinstance(value, tuple) else value
+    return plain(msgspec.json.encode(value).decode())

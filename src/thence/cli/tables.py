@@ -1,5 +1,6 @@
 """Tables of events as files: CSV or Parquet, written some rows at a time."""
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import IO
@@ -10,19 +11,30 @@ from thence.errors import ExtraMissing
 
 Write = Callable[[Sequence[Event]], None]
 
+# what a spreadsheet takes for a formula, unless it is a number
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+
 
 @contextmanager
-def writer_of(form: str, file: IO[bytes]) -> Iterator[Write]:
+def writer_of(form: str, file: IO[bytes], cell: Callable[[str], str]) -> Iterator[Write]:
     """Gives what writes events to a file, "csv" or "parquet"; at the end the table is whole.
 
-    Raises ExtraMissing where pyarrow is.
+    `cell` says how a text stands in CSV. Raises ExtraMissing where
+    pyarrow is missing.
     """
-    with _parquet(file) if form == "parquet" else _csv(file) as write:
+    with _parquet(file) if form == "parquet" else _csv(file, cell) as write:
         yield write
 
 
+def guarded(text: str) -> str:
+    """Returns a text that no spreadsheet takes for a formula: behind an apostrophe if need be."""
+    is_formula = text.startswith(_FORMULA) and not _NUMBER.fullmatch(text)
+    return f"'{text}" if is_formula else text
+
+
 @contextmanager
-def _csv(file: IO[bytes]) -> Iterator[Write]:
+def _csv(file: IO[bytes], cell: Callable[[str], str]) -> Iterator[Write]:
     """Writes RFC 4180 with a header; what an event lacks is empty."""
     import csv
     import io
@@ -36,7 +48,7 @@ def _csv(file: IO[bytes]) -> Iterator[Write]:
             for name in ("caused_by", "inferred_causes"):
                 row[name] = " ".join(row[name])
             row["verified"] = "true" if row["verified"] else "false"
-            rows.writerow(row.values())
+            rows.writerow(cell(each) if type(each) is str else each for each in row.values())
 
     try:
         rows.writerow(COLUMNS)

@@ -1,8 +1,7 @@
 """What a filter asks of one value that an event holds: where it stands, what it must be."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from operator import ge, gt, le, lt
-from types import MappingProxyType
 from typing import Any, Protocol
 
 import msgspec
@@ -10,9 +9,6 @@ import msgspec
 OPERATORS = ("=", "!=", "<", "<=", ">", ">=", "~")
 _ORDER: Mapping[str, Callable[[Any, Any], bool]] = {"<": lt, "<=": le, ">": gt, ">=": ge}
 
-# types as they come out of a line, frozen or not
-_MAPS = (MappingProxyType, dict)
-_LISTS = (tuple, list)
 _NUMBERS = frozenset((int, float))
 
 Scalar = str | int | float | bool | None
@@ -79,17 +75,36 @@ class Comparison(msgspec.Struct, frozen=True):
         found, rest = _first(event, self.path)
         for part in rest:
             if isinstance(part, str):
-                if not isinstance(found, _MAPS) or part not in found:
+                if not isinstance(found, dict) or part not in found:
                     return False
                 found = found[part]
-            elif isinstance(found, _LISTS) and -len(found) <= part < len(found):
+            elif isinstance(found, list) and -len(found) <= part < len(found):
                 found = found[part]
             else:
                 return False
         return found is not _MISSING and compares(found, self.op, self.value)
 
+    def reaches(self, event: Told) -> tuple[int, Collection[str]]:
+        """Returns how many parts of the path an event has, and the names that stand there.
+
+        The names are those beside the first part that it lacks; none where it has all.
+        """
+        found, rest = _first(event, self.path)
+        if found is _MISSING:
+            return 0, (*_WORDS, *event.members, *event.payload)
+        for depth, part in enumerate(rest, len(self.path) - len(rest)):
+            if isinstance(part, int):
+                elements = found if isinstance(found, list) else ()
+                found = elements[part] if -len(elements) <= part < len(elements) else None
+            elif isinstance(found, dict) and part in found:
+                found = found[part]
+            else:
+                return depth, tuple(found) if isinstance(found, dict) else ()
+        return len(self.path), ()
+
 
 _MISSING = object()
+_WORDS = ("actor", "subject", "stream", "payload")
 
 
 def _first(event: Told, path: tuple[str | int, ...]) -> tuple[object, tuple[str | int, ...]]:
@@ -116,7 +131,7 @@ def compares(found: object, op: str, value: Scalar) -> bool:
     if op == "~":
         if isinstance(found, str):
             return isinstance(value, str) and value in found
-        return isinstance(found, _LISTS) and any(compares(item, "=", value) for item in found)
+        return isinstance(found, list) and any(compares(item, "=", value) for item in found)
     kind = type(found)
     if kind is not type(value) and not (kind in _NUMBERS and type(value) in _NUMBERS):
         return op == "!="

@@ -1,32 +1,71 @@
-"""An event named by a text: its id, a beginning of it, or a word for a place in the log."""
+"""An event named by a text: its id, a beginning of it, a place in the log, or a subject."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from thence.core.event import Event
 from thence.core.vocabulary import Vocabulary
 from thence.errors import AmbiguousId, EventNotFound
 
 PREFIX_CHARACTERS_MIN = 6
+# so many subjects are compared with one that no event has
+SUBJECTS_COMPARED_MAX = 5_000
+_NEAR_MAX = 3
+_COMPARED_CHARACTERS = 100
 
 
-def named(text: str, events: Sequence[Event], vocabulary: Vocabulary, place: object) -> Event:
+def named(
+    text: str,
+    events: Sequence[Event],
+    vocabulary: Vocabulary,
+    place: object,
+    *,
+    by_subject: bool = True,
+) -> Event:
     """Returns the event that a text names, among the events of a log in total order.
 
-    It is an id, an unambiguous prefix of at least 6 characters, "@last", or
-    "@last-error". Raises EventNotFound, AmbiguousId.
+    It is an id, an unambiguous prefix of at least 6 characters, "@last", or "@last-error";
+    else, `by_subject`, the latest event on the subject of that name, of which the last parts
+    are enough: WP01 for 028-sync/WP01. Raises EventNotFound, AmbiguousId.
     """
     if text == "@last":
         found = list(events[-1:])
     elif text == "@last-error":
         found = [event for event in events if vocabulary.is_error(event)][-1:]
     else:
-        begun = beginnings(text)
+        begun = (text, text.upper())
         found = [event for event in events if event.event_id.startswith(begun)]
+        if by_subject and (not found or len(text) < PREFIX_CHARACTERS_MIN):
+            latest = {event.subject: event for event in events if event.subject}
+            subject = subject_named(text, latest)
+            if subject is not None:
+                return latest[subject]
+            if not found:
+                raise not_found(place, text, latest)
+        if found:
+            beginnings(text)
     if not found:
         raise not_found(place, text)
     if len(found) > 1:
         raise ambiguous(text, len(found), found[0].event_id)
     return found[0]
+
+
+def subject_named(text: str, subjects: Collection[str]) -> str | None:
+    """Returns the subject that a text names whole or by its last parts, None if it names none.
+
+    Raises AmbiguousId for the last parts of several.
+    """
+    if not text or text in subjects:
+        return text or None
+    found = [subject for subject in subjects if subject.endswith(f"/{text}")]
+    if len(found) > 1:
+        raise AmbiguousId(
+            "could not look up",
+            place=text,
+            cause=f"{len(found)} subjects end with it",
+            hint=f"name one of them: {', '.join(found[:_NEAR_MAX])}",
+        )
+    return found[0] if found else None
 
 
 def beginnings(text: str) -> tuple[str, str]:
@@ -49,14 +88,35 @@ def among(events: Iterable[Event], event_id: str, place: object) -> Event:
     raise not_found(place, event_id)
 
 
-def not_found(place: object, text: str) -> EventNotFound:
-    """Returns the error for a text that names no event of the log at a place."""
+def not_found(place: object, text: str, subjects: Iterable[str] | None = None) -> EventNotFound:
+    """Returns the error for a text that names no event of the log at a place.
+
+    It names the nearest of the `subjects` that were looked through too.
+    """
+    near = [] if subjects is None else _near(text, subjects)
+    what = "id" if subjects is None else "id or subject"
     return EventNotFound(
         "could not find the event",
         place=text,
-        cause=f"no event of the log {place} has this id",
-        hint="`thence log` lists the events",
+        cause=f"no event of the log {place} has this {what}",
+        hint=f"the nearest subjects are: {', '.join(near)}" if near else _LISTED,
     )
+
+
+_LISTED = "`thence log` lists the events"
+
+
+def _near(text: str, subjects: Iterable[str]) -> list[str]:
+    """Returns the subjects that are written most like a text, as short as they may be typed."""
+    import difflib  # 2 ms, for errors alone
+    from itertools import islice
+
+    short = ("/".join(each.split("/")[-2:]) for each in islice(subjects, SUBJECTS_COMPARED_MAX))
+    known = {name.lower(): name for name in short}
+    asked = text[:_COMPARED_CHARACTERS].lower()
+    near = [name for name in known if asked in name][:_NEAR_MAX]
+    near += difflib.get_close_matches(asked, known, _NEAR_MAX)
+    return [known[name] for name in dict.fromkeys(near)][:_NEAR_MAX]
 
 
 def ambiguous(text: str, count: int, first_id: str) -> AmbiguousId:

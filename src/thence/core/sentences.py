@@ -1,13 +1,36 @@
-"""One event as one English sentence, ending in its short id."""
+"""One event as one English sentence, wherever an event is shown.
+
+The sentence names the subject, what happened, how long it took, the error with its reason, and
+the few fields that matter: `order/881 fulfil failed after 93 ms: CardDeclined: gateway gave up`.
+A host's own sentences stand in its vocabulary; the log's notices have theirs. What a program
+wrote stands in it as it is, on one line: what shows it makes it harmless.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from thence.core.event import Event
+from thence.core.notice_sentences import NOTICE_SENTENCES
+from thence.core.wording import (
+    clipped,
+    duration,
+    fields,
+    line,
+    shown,
+    spoken,
+    subject_shown,
+    type_words,
+)
 
 # time and counter, without the noise: enough to name an event among those of its process
 SHORT_ID_CHARACTERS = 18
-_VALUE_CHARACTERS_MAX = 64
+SENTENCE_CHARACTERS_MAX = 400
+_DURATIONS = {"duration_s": 1.0, "duration_ms": 0.001}
+_DURATION_MAX = 1e12
+_CANCELLED = (".cancelled", ".canceled")
+_ENDS = (".ended", ".failed", ".completed", ".finished", *_CANCELLED)
+
+Sentences = Mapping[str, Callable[[Event], str]]
 
 
 def short_id(event_id: str) -> str:
@@ -15,173 +38,66 @@ def short_id(event_id: str) -> str:
     return event_id[:SHORT_ID_CHARACTERS]
 
 
-def sentence(event: Event, sentences: Mapping[str, Callable[[Event], str]]) -> str:
-    """Says what happened by the host's sentence for the type, else by the header alone."""
-    write = sentences.get(event.event_type, _any)
-    return f"{write(event)} [{short_id(event.event_id)}]"
+def sentence(event: Event, sentences: Sentences) -> str:
+    """Says what happened, ending in the event's short id."""
+    return f"{said(event, sentences)} [{short_id(event.event_id)}]"
 
 
-def shown(value: Any) -> str:
-    """Writes a JSON value short enough for a sentence; floats with 4 significant digits."""
-    if value is None:
-        return "nothing"
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    if isinstance(value, Mapping):
-        text = ", ".join(f"{key} {shown(item)}" for key, item in value.items())
-    elif isinstance(value, (list, tuple)):
-        text = ", ".join(map(shown, value))
-    else:
-        text = str(value)
-    return text if len(text) <= _VALUE_CHARACTERS_MAX else text[: _VALUE_CHARACTERS_MAX - 1] + "…"
+def said(event: Event, sentences: Sentences) -> str:
+    """Says what happened in at most 400 characters, by the host's sentence if there is one."""
+    write = sentences.get(event.event_type) or NOTICE_SENTENCES.get(event.event_type)
+    if write is not None:
+        return _limited(write(event))
+    who = f"{line(event.actor)}: " if event.actor else ""
+    return _limited(who + (_any(event, is_typed=True) or event.event_type))
 
 
-def _any(event: Event) -> str:
-    who = f"{event.actor}: " if event.actor else ""
-    what = f" on {event.subject}" if event.subject else ""
-    return f"{who}{event.description or event.event_type}{what}"
+def in_columns(event: Event, sentences: Sentences) -> str:
+    """Says what happened without what columns beside it say: turn, type and actor.
+
+    It is empty where there is no more to say.
+    """
+    write = sentences.get(event.event_type) or NOTICE_SENTENCES.get(event.event_type)
+    if write is None:
+        return _limited(_any(event, is_typed=False))
+    if event.event_type == "STATE" and event.subject:
+        payload = event.payload
+        old, new = shown(payload.get("old_value")), shown(payload.get("new_value"))
+        return _limited(f"{event.subject} {old} → {new}")
+    text = write(event).removeprefix(f"In turn {event.turn_number} ")
+    if event.actor:
+        text = text.removeprefix(f"{event.actor} ").removeprefix(f"{event.actor}: ")
+    return _limited(text)
 
 
-def _when(event: Event) -> str:
-    return f"turn {event.turn_number or 0}"
+def _any(event: Event, *, is_typed: bool) -> str:
+    """Says what an event of any program holds."""
+    payload, subject, about = event.payload, event.subject, subject_shown(event)
+    words = spoken(payload)
+    if words.is_bare and event.event_type.endswith(_CANCELLED):
+        words = words._replace(text="")  # CancelledError says no more than the type
+    if event.description:
+        lead, text = ": ".join(filter(None, (about, line(event.description)))), words.text
+        return f"{lead}: {text}" if text and text not in lead else lead
+    kind = subject.partition("/")[0] if subject else ""
+    what = type_words(event.event_type, kind) if is_typed else ""
+    took = _took(event, payload)
+    lead = " ".join(filter(None, (about, what, took)))
+    skipped = {*words.keys, *_DURATIONS} if took else words.keys
+    facts = fields(payload, skipped, (event.event_type, subject, about, event.actor))
+    more = f"{words.text} ({facts})" if words.text and facts else words.text or facts
+    return f"{lead}: {more}" if lead and more else lead or more
 
 
-def _who(event: Event) -> str:
-    return event.actor or "somebody"
+def _took(event: Event, payload: Mapping[str, Any]) -> str:
+    """Says how long it took, if the payload does: `after 93 ms` of what ended."""
+    for key, unit in _DURATIONS.items():
+        value: Any = payload.get(key)
+        if type(value) in (int, float) and 0 <= value < _DURATION_MAX:
+            word = "after" if event.event_type.endswith(_ENDS) else "in"
+            return f"{word} {duration(value * unit)}"
+    return ""
 
 
-def _milestone(event: Event) -> str:
-    kind = str(event.payload.get("milestone_type", "milestone"))
-    if kind.startswith("turn_"):
-        return f"{_when(event).capitalize()} {'began' if kind == 'turn_start' else 'ended'}"
-    if kind == "simulation_start":
-        return "The simulation began"
-    if kind == "simulation_end":
-        return f"The simulation ended in {_when(event)}"
-    return f"In {_when(event)} a {kind.replace('_', ' ')} was reached"
-
-
-def _decision(event: Event) -> str:
-    new = shown(event.payload.get("new_value"))
-    return f"In {_when(event)} {_who(event)} decided: {new}"
-
-
-def _action(event: Event) -> str:
-    payload = event.payload.get("action_payload")
-    what = f" ({shown(payload)})" if payload else ""
-    kind = event.payload.get("action_type") or "something"
-    return f"In {_when(event)} {_who(event)} did {kind}{what}"
-
-
-def _state(event: Event) -> str:
-    old, new = shown(event.payload.get("old_value")), shown(event.payload.get("new_value"))
-    what = event.subject or shown(event.payload.get("variable_name") or "something")
-    return f"In {_when(event)} {what} went from {old} to {new}"
-
-
-def _system(event: Event) -> str:
-    kind = str(event.payload.get("error_type", "note")).replace("_", " ")
-    who = f" for {event.actor}" if event.actor else ""
-    note = f": {event.description}" if event.description else ""
-    return f"In {_when(event)} the system noted {kind}{who}{note}"
-
-
-def _moved(event: Event) -> str:
-    old = event.payload.get("previous_status") or event.payload.get("old_status") or "nothing"
-    reason = event.payload.get("reason")
-    why = f": {shown(reason)}" if reason else ""
-    new = event.payload.get("new_status")
-    return f"{_who(event)} moved {_what(event)} from {old} to {new}{why}"
-
-
-def _wp_created(event: Event) -> str:
-    needs = event.payload.get("dependencies")
-    after = f", after {shown(needs)}" if needs else ""
-    return f"{_who(event)} planned {_what(event)}, {shown(event.payload.get('title'))}{after}"
-
-
-def _assigned(event: Event) -> str:
-    phase = event.payload.get("phase", "implementation")
-    return f"{_what(event)} was given to {event.payload.get('agent_id')} for {phase}"
-
-
-def _feature_created(event: Event) -> str:
-    count = event.payload.get("wp_count")
-    return f"{_who(event)} cut feature {event.stream} into {shown(count)} work packages"
-
-
-def _feature_completed(event: Event) -> str:
-    return f"Feature {event.stream} was completed"
-
-
-def _history(event: Event) -> str:
-    kind = event.payload.get("entry_type", "note")
-    return f"{_who(event)} left a {kind} on {_what(event)}: {_said(event, 'entry_content')}"
-
-
-def _error(event: Event) -> str:
-    return f"{_who(event)} met an error on {_what(event)}: {_said(event, 'error_message')}"
-
-
-def _dependency(event: Event) -> str:
-    kind = event.payload.get("resolution_type")
-    return f"{event.payload.get('dependency_wp_id')}, which {_what(event)} needs, is {kind}"
-
-
-def _spec(event: Event) -> str:
-    return f"{_who(event)} wrote the spec of {event.stream}, {shown(event.payload.get('title'))}"
-
-
-def _workspace(event: Event) -> str:
-    package = event.payload.get("work_package_id")
-    return f"{_who(event)} made the branch {event.payload.get('branch_name')} for {package}"
-
-
-def _subtask(event: Event) -> str:
-    package = event.payload.get("work_package_id")
-    return f"{_who(event)} ticked {_what(event)} of {package}: {_said(event, 'subtask_text')}"
-
-
-def _gate_created(event: Event) -> str:
-    package = event.payload.get("work_package_id")
-    return f"{_who(event)} set the gate {event.payload.get('gate_type')} before {package}"
-
-
-def _gate_result(event: Event) -> str:
-    old, new = event.payload.get("old_status"), event.payload.get("new_status")
-    return f"{_who(event)} moved gate {event.payload.get('gate_id')} from {old} to {new}"
-
-
-def _what(event: Event) -> str:
-    """Names a package with its feature: its number repeats in every one."""
-    about = event.header.aggregate_id or "something"
-    return about if event.stream in (None, about) else f"{event.stream}/{about}"
-
-
-def _said(event: Event, key: str) -> str:
-    return shown(event.payload.get(key))
-
-
-WORK_SENTENCES: Mapping[str, Callable[[Event], str]] = {
-    "WPStatusChanged": _moved,
-    "WPCreated": _wp_created,
-    "WPAssigned": _assigned,
-    "FeatureCreated": _feature_created,
-    "FeatureCompleted": _feature_completed,
-    "HistoryAdded": _history,
-    "ErrorLogged": _error,
-    "DependencyResolved": _dependency,
-    "SpecCreated": _spec,
-    "WorkspaceCreated": _workspace,
-    "SubtaskCompleted": _subtask,
-    "GateCreated": _gate_created,
-    "GateResultChanged": _gate_result,
-}
-
-SIM_SENTENCES: Mapping[str, Callable[[Event], str]] = {
-    "MILESTONE": _milestone,
-    "DECISION": _decision,
-    "ACTION": _action,
-    "STATE": _state,
-    "SYSTEM": _system,
-}
+def _limited(text: str) -> str:
+    return clipped(text, SENTENCE_CHARACTERS_MAX)

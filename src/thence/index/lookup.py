@@ -8,7 +8,14 @@ from itertools import compress
 import msgspec
 
 from thence.core.event import Event
-from thence.core.lookup import ambiguous, beginnings, not_found
+from thence.core.lookup import (
+    PREFIX_CHARACTERS_MIN,
+    SUBJECTS_COMPARED_MAX,
+    ambiguous,
+    beginnings,
+    not_found,
+    subject_named,
+)
 from thence.core.vocabulary import Vocabulary
 from thence.index.database import Index
 from thence.index.lines import Extent
@@ -39,7 +46,7 @@ def get(index: Index, event_id: str) -> Event:
     )
 
 
-def find(index: Index, text: str, vocabulary: Vocabulary) -> Event:
+def find(index: Index, text: str, vocabulary: Vocabulary, *, by_subject: bool = True) -> Event:
     """Returns the event that a text names, as `core.lookup.named` says.
 
     Raises EventNotFound, AmbiguousId. "@last-error" reads the events from the last one back.
@@ -51,7 +58,7 @@ def find(index: Index, text: str, vocabulary: Vocabulary) -> Event:
         if text == "@last":
             place = connection.execute("SELECT max(place) FROM events").fetchone()[0]
         else:
-            place = _begun(index, connection, text)
+            place = _begun(index, connection, text, by_subject)
         if place is None:
             raise not_found(index.folder, text)
         return event_at(index, connection, place)
@@ -111,9 +118,9 @@ def _extents(connection: sqlite3.Connection, places: Sequence[int]) -> list[Exte
     return connection.execute(sql, {"places": json.dumps(places)}).fetchall()
 
 
-def _begun(index: Index, connection: sqlite3.Connection, text: str) -> int:
-    """Returns the place of the one event whose id begins with a text."""
-    begun = [text for text in beginnings(text) if is_storable(text)]
+def _begun(index: Index, connection: sqlite3.Connection, text: str, by_subject: bool) -> int:
+    """Returns the place of the one event whose id begins with a text, else of its subject."""
+    begun = [text for text in (text, text.upper()) if is_storable(text)]
     # in bytes: no text goes on with 0xff, so that the end is behind all that begin so
     sql = (
         "SELECT place, event_id FROM events WHERE event_id >= :begin"
@@ -122,12 +129,47 @@ def _begun(index: Index, connection: sqlite3.Connection, text: str) -> int:
     found: dict[int, str] = {}
     for begin in begun:
         found.update(connection.execute(sql, {"begin": begin}))
+    if by_subject and (not found or len(text) < PREFIX_CHARACTERS_MIN):
+        place = _latest_on(connection, text)
+        if place is not None:
+            return place
+        if not found:
+            raise not_found(index.folder, text, _subjects(connection, SUBJECTS_COMPARED_MAX))
     if not found:
         raise not_found(index.folder, text)
+    beginnings(text)
     first = min(found)
     if len(found) > 1:
         raise ambiguous(text, len(found), found[first])
     return first
+
+
+def _latest_on(connection: sqlite3.Connection, text: str) -> int | None:
+    """Returns the place of the latest event on the subject that a text names, None if none is."""
+    if not is_storable(text) or not text:
+        return None
+    sql = (
+        "SELECT (SELECT max(place) FROM events WHERE subject = names.id) FROM names"
+        " WHERE text = :text"
+    )
+    row = connection.execute(sql, {"text": text}).fetchone()
+    if row is None or row[0] is None:
+        subject = subject_named(text, _subjects(connection, -1, f"/{text}"))
+        if subject is None:
+            return None
+        row = connection.execute(sql, {"text": subject}).fetchone()
+    place: int | None = row[0]
+    return place
+
+
+def _subjects(connection: sqlite3.Connection, limit: int, ending: str = "") -> list[str]:
+    """Returns subjects of the log, those with an ending: so many, all for -1."""
+    sql = (
+        "SELECT text FROM subject_tallies JOIN names ON names.id = subject"
+        " WHERE substr(text, -length(:ending)) = :ending OR :ending = '' LIMIT :limit"
+    )
+    found = connection.execute(sql, {"ending": ending, "limit": limit})
+    return [text for (text,) in found]
 
 
 def _last_error(index: Index, connection: sqlite3.Connection, vocabulary: Vocabulary) -> Event:

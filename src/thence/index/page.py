@@ -4,8 +4,10 @@ What is asked for, and how a page is cut, is the same whether an index answers o
 reading of the log.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple, TypedDict, Unpack
+
+import msgspec
 
 from thence.core.event import Event
 from thence.core.filter import Filter, Names, Time, Turns
@@ -45,27 +47,55 @@ class Asked(Keys, Paging, total=False):
     """A filter and a page of its answer, as `Replica.query` takes them."""
 
 
-class Page(NamedTuple):
-    """Events that match a filter, in total order.
+class Page(msgspec.Struct, frozen=True, eq=False, weakref=True):
+    """Events that match a filter, in total order: `for event in page`, `len(page)`.
 
     `total` counts all that match, before paging, as of the first page. `next_cursor` asks
-    for the page behind this one; it is None on the last.
+    for the page behind this one; it is None on the last. `rest` gives the page of a cursor
+    where whoever asked left out the limit.
     """
 
     events: tuple[Event, ...]
     total: int
     has_more: bool
     next_cursor: str | None
+    rest: "Callable[[str], Page] | None" = None
+
+    def __iter__(self) -> Iterator[Event]:
+        return iter(self.events)
+
+    def __len__(self) -> int:
+        return len(self.events)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Page) and self._value() == other._value()
+
+    def __hash__(self) -> int:
+        return hash(self._value())
+
+    def _value(self) -> tuple[object, ...]:
+        return self.events, self.total, self.has_more, self.next_cursor
 
     def df(self) -> "pandas.DataFrame":
         """Returns the events as a pandas DataFrame with the columns of `thence.core.table`.
 
-        Times are UTC; one that can't be read is NaT. Raises ExtraMissing without pandas,
-        which `pip install 'thence[tables]'` brings.
+        If no limit was asked for, it holds all events that match, of the pages behind this one
+        too; else those of this page, and a UserWarning tells that there are more. Times are
+        UTC; one that can't be read is NaT. Raises ExtraMissing without pandas, which
+        `pip install 'thence[tables]'` brings.
         """
         from thence.index.frame import frame
 
-        return frame(self.events)
+        events, page = list(self.events), self
+        while page.next_cursor is not None and self.rest is not None:
+            page = self.rest(page.next_cursor)
+            events += page.events
+        if page.next_cursor is not None:
+            import warnings
+
+            text = f"the frame holds {len(events):,} of {self.total:,} events that match; leave"
+            warnings.warn(f"{text} limit out of the query for all of them", stacklevel=2)
+        return frame(events)
 
 
 class PageOfLines(NamedTuple):

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from thence.core.causes import cause_ids
 from thence.core.event import Event
 from thence.log.process import new_id, now
 from thence.work.locks import held
@@ -71,7 +72,7 @@ def _lines(said: Sequence[Said], actor: str) -> list[str]:
             one.actor or actor,
             one.timestamp or now(),
             one.feature,
-            one.caused_by,
+            cause_ids(one.caused_by),
         )
         lines.append(_KEY + msgspec.json.encode(waiting).decode())
     return lines

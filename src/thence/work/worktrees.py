@@ -122,6 +122,33 @@ def remove(repo: Repository, branch: str, path: Path, into: str) -> None:
             _delete(repo, branch, tip)
 
 
+def check_out(repo: Repository, commit: str, path: Path) -> None:
+    """Makes a worktree of a commit, on no branch, in an empty folder; raises GitFailed."""
+    with held(repo.common / MAKING) as lock:
+        unmake(repo.common)
+        _hide(repo, path)
+        arguments = ("worktree", "add", "--quiet", "--no-checkout", "--detach", path, commit)
+        with locking(repo.common / MAKING), making(repo.common, path):
+            Git(repo.place, keeps=(lock,)).run(*arguments, doing=f"{_MAKING} {path} of")
+    _fill(Checkout(path, git_dir_of(path), commit, None, is_main=False, is_missing=False))
+
+
+def discard(repo: Repository, path: Path) -> None:
+    """Takes away a worktree that `check_out` has made, whatever it holds or lacks by now.
+
+    Raises GitFailed for one that git knows and can't remove.
+    """
+    with held(repo.common / MAKING):
+        unmake(repo.common)
+        if any(_is_same(tree.path, path) for tree in checkouts(repo)):
+            arguments = ("worktree", "remove", "--force", "--force", path)
+            repo.git.run(*arguments, doing=f"{_REMOVING} {path} of")
+    if path.is_dir() and not path.is_symlink():
+        import shutil  # seldom needed
+
+        shutil.rmtree(path, ignore_errors=True)
+
+
 def state_of(repo: Repository, branch: str, path: Path) -> WorktreeState:
     """Tells what became of the worktree of a branch that was made at a path."""
     trees = [tree for tree in checkouts(repo) if not tree.is_missing]

@@ -91,5 +91,5 @@ def _listed(name: str, log: FoundLog, places: Sequence[int], of: Side) -> Html |
 
 
 def _event(log: FoundLog, event: Event) -> Html:
-    said = log.vocabulary.sentence(event).rpartition(" [")[0]
+    said = log.vocabulary.said(event)
     return link(words(said), path("runs", log.id, "events", event.event_id))

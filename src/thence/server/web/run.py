@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from starlette.responses import Response
 
 from thence.core.event import Event
+from thence.core.sentences import short_id
 from thence.index.page import Page, Paging
 from thence.server import questions
 from thence.server.logs import OpenLog
@@ -77,6 +78,7 @@ def _summary(found: FoundLog, run: RunRecord, summary: Summary) -> Html:
             ("Status", status(run) if is_run else None),
             ("Reason", words(run.reason) if run.reason else None),
             ("Error", words(run.error) if run.error else None),
+            ("Altered", words(", ".join(run.altered)) if run.altered else None),
             ("Events", f"{summary.events:,}{_unverified(summary)}"),
             ("Turns", f"{summary.turns:,}" if is_run else None),
             ("First event (UTC)", moment(summary.first.timestamp) if summary.first else None),
@@ -220,9 +222,15 @@ def _row(log: OpenLog, found: FoundLog, event: Event, is_run: bool) -> Html:
         cell(turn, "number", "turn" if turn else None) if is_run else None,
         cell(words(event.event_type, 60), "type"),
         cell(words(event.actor, 60) if event.actor else None, "who"),
-        cell(event_link(found, event, log), "what"),
+        cell(_in_columns(found, event, log), "what"),
     ]
     return row(*(each for each in cells if each is not None))
+
+
+def _in_columns(found: FoundLog, event: Event, log: OpenLog) -> Html:
+    """Returns what the other columns leave to say, else the short id, as a link."""
+    text = log.vocabulary.in_columns(event) or short_id(event.event_id)
+    return link(words(text), path("runs", found.id, "events", event.event_id))
 
 
 def event_link(found: FoundLog, event: Event, log: OpenLog) -> Html:
@@ -232,7 +240,7 @@ def event_link(found: FoundLog, event: Event, log: OpenLog) -> Html:
 
 def said(event: Event, log: OpenLog) -> str:
     """Returns what an event says, without the short id at its end."""
-    return log.vocabulary.sentence(event).rpartition(" [")[0]
+    return log.vocabulary.said(event)
 
 
 def _ways(found: FoundLog, asked: Question, got: Page) -> Html:

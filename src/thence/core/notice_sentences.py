@@ -1,0 +1,137 @@
+"""What a log says about itself, in sentences.
+
+The facts are those of docs/formats/segment.md; any of them may be missing, for an older or a
+newer version, or another program, may have written the notice.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from thence.core.event import Event
+from thence.core.wording import fields, shown
+
+_REGION = frozenset(("file", "offset", "bytes", "reason", "first_seq", "last_seq", "regions"))
+# what every notice of a simulation holds, for its format's sake
+_FORM = frozenset(("error_type", "status", "retry_count"))
+
+
+def _recovered(facts: Mapping[str, Any]) -> str:
+    if facts.get("rewritten"):
+        healed = _count(facts.get("healed"), "place")
+        gone = _count(facts.get("bytes"), "byte")
+        return f"a repair wrote {_file(facts)} anew: {healed} healed, {gone} taken out"
+    to = f" to {shown(facts['quarantine'])}" if facts.get("quarantine") else ""
+    bytes_, were = _counted(facts.get("bytes"), "byte")
+    return f"{bytes_} that are no whole event {were} moved from {_place(facts)}{to}{_gone(facts)}"
+
+
+def _gap(facts: Mapping[str, Any]) -> str:
+    number = facts.get("count")
+    end = "of an earlier writer {} lost when it ended"
+    if not _is_number(number):
+        return "an unknown number of queued events " + end.format("may have been")
+    events, were = _counted(number, "queued event")
+    return f"up to {events} {end.format(were)}"
+
+
+def _torn(facts: Mapping[str, Any]) -> str:
+    regions = facts.get("regions")
+    several = f" in {_count(regions, 'region')}" if _is_number(regions) else ""
+    why = f" ({shown(facts['reason'])})" if facts.get("reason") else ""
+    bytes_, are = _counted(facts.get("bytes"), "byte", "is", "are")
+    return f"{bytes_} at {_place(facts)} {are} damaged{several}{why}{_gone(facts)}"
+
+
+def _joined(facts: Mapping[str, Any]) -> str:
+    return f"stands for {_count(facts.get('count'), 'cause')} of the next event"
+
+
+def _node_changed(facts: Mapping[str, Any]) -> str:
+    old, new = facts.get("old_node_id"), facts.get("new_node_id")
+    before = f" from {shown(old)}" if old else ""
+    behind = f" to {shown(new)}" if new else ""
+    why = f": {shown(facts['reason'])}" if facts.get("reason") else ""
+    return f"the log's node changed{before}{behind}{why}"
+
+
+def _segment_suspect(facts: Mapping[str, Any]) -> str:
+    bytes_ = _count(facts.get("bytes"), "byte")
+    return f"the device failed to keep {bytes_} at {_place(facts)}; a newer file holds them again"
+
+
+def _events_dropped(facts: Mapping[str, Any]) -> str:
+    events, were = _counted(facts.get("count"), "event")
+    return f"{events} {were} dropped because the queue was full"
+
+
+def _write_failed(facts: Mapping[str, Any]) -> str:
+    why = f": {shown(facts['reason'])}" if facts.get("reason") else ""
+    return f"{_count(facts.get('count'), 'event')} could not be written{why}"
+
+
+def _shrunk(facts: Mapping[str, Any]) -> str:
+    more = fields(facts, _FORM, ())
+    told = f" ({more})" if more else ""
+    return f"the log ends before what it had made durable: it was cut or restored{told}"
+
+
+_SENTENCES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
+    "recovered": _recovered,
+    "gap": _gap,
+    "torn": _torn,
+    "joined": _joined,
+    "node_changed": _node_changed,
+    "segment_suspect": _segment_suspect,
+    "events_dropped": _events_dropped,
+    "write_failed": _write_failed,
+    "shrunk": _shrunk,
+}
+_SIM_NAMES = {
+    "joined": "causes_joined",
+    "events_dropped": "events_dropped",
+    "write_failed": "write_failed",
+}
+
+
+def _of_event(write: Callable[[Mapping[str, Any]], str]) -> Callable[[Event], str]:
+    return lambda event: write(event.payload)
+
+
+# by event type in a plain log and in work, by error_type in a simulation
+NOTICE_SENTENCES: Mapping[str, Callable[[Event], str]] = {
+    f"log.{kind}": _of_event(write) for kind, write in _SENTENCES.items()
+}
+NOTICE_SENTENCES_SIM: Mapping[str, Callable[[Event], str]] = {
+    _SIM_NAMES.get(kind, f"log_{kind}"): _of_event(write) for kind, write in _SENTENCES.items()
+}
+
+
+def _is_number(value: object) -> bool:
+    return type(value) is int and value >= 0
+
+
+def _count(number: object, noun: str) -> str:
+    return _counted(number, noun)[0]
+
+
+def _counted(number: object, noun: str, one: str = "was", many: str = "were") -> tuple[str, str]:
+    """Returns a number with its noun, and the verb that goes with it; `some` if none is known."""
+    if not isinstance(number, int) or not _is_number(number):
+        return f"some {noun}s", many
+    return (f"1 {noun}", one) if number == 1 else (f"{number:,} {noun}s", many)
+
+
+def _file(facts: Mapping[str, Any]) -> str:
+    return shown(facts["file"]) if facts.get("file") else "a file of the log"
+
+
+def _place(facts: Mapping[str, Any]) -> str:
+    offset = facts.get("offset")
+    return f"byte {offset:,} of {_file(facts)}" if _is_number(offset) else _file(facts)
+
+
+def _gone(facts: Mapping[str, Any]) -> str:
+    first, last = facts.get("first_seq"), facts.get("last_seq")
+    if not (_is_number(first) and _is_number(last)):
+        return ""
+    return f"; own events {first:,} to {last:,} are missing there"

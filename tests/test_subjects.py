@@ -1,0 +1,72 @@
+"""An event asked for by the subject that it is about."""
+
+import pytest
+from tests.cli.warm import warm
+
+import thence
+from thence.errors import AmbiguousId, EventNotFound
+
+
+@pytest.fixture(params=["read", "indexed"])
+def log(request, tmp_path):
+    with thence.open(tmp_path / "orders") as opened:
+        placed = opened.append("order.placed", subject="order/881")
+        opened.append("order.placed", subject="order/882")
+        opened.append("order.sent", subject="order/881", caused_by=[placed])
+        opened.append("noted", subject="eu/a/7")
+        opened.append("noted", subject="us/a/7")
+        opened.append("noted", {"n": 1})
+        if request.param == "indexed":
+            opened.rebuild()
+        yield opened
+
+
+@pytest.mark.promise("A1")
+def test_subject_stands_for_the_latest_event_on_it(log):
+    assert log.find("order/881").event_type == "order.sent"
+    assert log.find("881") == log.find("order/881")
+    assert [event.event_type for event in log.why("order/881").chain] == [
+        "order.placed",
+        "order.sent",
+    ]
+    assert not log.effects("order/881").cone
+    assert log.why("@last").event.payload["n"] == 1
+
+
+def test_id_and_beginning_of_one_go_before_a_subject(log):
+    first = next(log.read())
+    log.append("noted", subject=first.event_id[:20])
+    assert log.find(first.event_id[:20]) == log.find(first.event_id) == first
+
+
+def test_last_parts_of_several_subjects_are_refused_with_their_names(log):
+    with pytest.raises(AmbiguousId, match="2 subjects") as raised:
+        log.find("a/7")
+    assert "eu/a/7" in raised.value.hint
+    assert log.find("eu/a/7").subject == "eu/a/7"
+
+
+@pytest.mark.parametrize("text", ["order/883", "Order/88", "oder/881", "x" * 10_000, "\ud800", "?"])
+def test_what_is_neither_names_the_nearest_subjects(log, text):
+    with pytest.raises(EventNotFound, match="id or subject") as raised:
+        log.find(text)
+    assert ("order/881" in raised.value.hint) is ("/" in text)
+
+
+def test_text_that_names_no_cause_is_never_taken_for_a_subject(log, tmp_path):
+    ended = warm("append", "x", "--log", "orders", "--caused-by", "order/881", cwd=tmp_path)
+    assert ended.code != 0
+    assert log.find("@last").event_type == "noted"
+
+
+def test_command_says_which_event_of_a_subject_it_took(log, tmp_path):
+    latest = log.find("order/881").event_id
+    for command in ("why", "effects", "show"):
+        ended = warm(command, "order/881", "--log", "orders", cwd=tmp_path)
+        assert ended.code == 0
+        assert latest in ended.err
+        assert "1 other event" in ended.err
+        assert warm(command, latest[:18], "--log", "orders", cwd=tmp_path).err == ""
+    ended = warm("why", "order/88", "--log", "orders", cwd=tmp_path)
+    assert ended.code == 4
+    assert "order/881" in ended.err
