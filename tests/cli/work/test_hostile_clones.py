@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from tests.cli.work.hostile_clones import (
 from tests.cli.work.projects import FOLDER, done, planned, work
 from tests.work.repositories import commit, git, write
 
+import thence
 from thence.errors import PlanningError
 from thence.work import EventStore
 from thence.work.project import find_project
@@ -244,6 +246,25 @@ def test_journal_with_a_link_in_it_is_opened_by_no_command(without_git, name, ki
     place(without_git, Hostile(f".kittify/.thence/{name}", kind))
     commands = (REFUSED, ("log",))
     assert all(ended.code for ended in harmless(without_git, *commands))
+
+
+@pytest.mark.parametrize("name", ["events.jsonl", ".thence", ".thence/index.db"])
+@pytest.mark.parametrize("place", [".", "output/run"])
+def test_log_that_nobody_named_leads_nowhere(tmp_path, name, place):
+    clone = tmp_path / "clone"
+    log = clone / place
+    with thence.open(log) as opened:
+        opened.append("note", {"text": "a stranger's"})
+    outside = tmp_path / BYSTANDER
+    outside.mkdir()
+    (outside / "events.jsonl").write_text(f'{{"event_type":"{CANARY}"}}\n')
+    (outside / "index.db").write_text("")
+    path = log / name
+    target = outside if name == ".thence" else outside / path.name
+    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    path.symlink_to(os.path.relpath(target, path.parent))
+    commands = (("log",), ("query",), ("tail",), ("stats",), ("verify",), ("append", "note"))
+    assert all(ended.code for ended in harmless(clone, *commands))
 
 
 # what only reads
