@@ -123,7 +123,8 @@ def remove(repo: Repository, branch: str, path: Path, into: str) -> None:
 
 
 def check_out(repo: Repository, commit: str, path: Path) -> None:
-    """Makes a worktree of a commit, on no branch, in an empty folder; raises GitFailed."""
+    """Makes a worktree of a commit, on no branch; raises GitFailed as `make` does."""
+    _check_place(repo, path)
     with held(repo.common / MAKING) as lock:
         unmake(repo.common)
         _hide(repo, path)
@@ -134,19 +135,12 @@ def check_out(repo: Repository, commit: str, path: Path) -> None:
 
 
 def discard(repo: Repository, path: Path) -> None:
-    """Takes away a worktree that `check_out` has made, whatever it holds or lacks by now.
-
-    Raises GitFailed for one that git knows and can't remove.
-    """
+    """Takes away a worktree that `check_out` has made, with all in it; raises GitFailed."""
     with held(repo.common / MAKING):
         unmake(repo.common)
         if any(_is_same(tree.path, path) for tree in checkouts(repo)):
             arguments = ("worktree", "remove", "--force", "--force", path)
             repo.git.run(*arguments, doing=f"{_REMOVING} {path} of")
-    if path.is_dir() and not path.is_symlink():
-        import shutil  # seldom needed
-
-        shutil.rmtree(path, ignore_errors=True)
 
 
 def state_of(repo: Repository, branch: str, path: Path) -> WorktreeState:
