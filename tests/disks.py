@@ -5,6 +5,7 @@ import os
 from threading import Event
 
 from thence.log.disk import Disk
+from thence.log.system_call import DiskError
 
 
 class FullDisk(Disk):
@@ -15,7 +16,7 @@ class FullDisk(Disk):
 
     def write(self, descriptor: int, data: bytes) -> int:
         if self.is_full:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            raise DiskError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return super().write(descriptor, data)
 
 
@@ -55,5 +56,5 @@ class LyingDisk(Disk):
 
     def sync_data(self, descriptor: int) -> None:
         if self.is_broken:
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
+            raise DiskError(errno.EIO, os.strerror(errno.EIO))
         super().sync_data(descriptor)

@@ -20,6 +20,7 @@ from thence.errors import (
     OutcomeUnknown,
     WriterClosed,
 )
+from thence.log.system_call import DiskError
 from thence.replica import Replica
 
 
@@ -189,7 +190,7 @@ def test_retry_of_many_makes_each_durable_once(tmp_path):
 
         def sync_data(self, descriptor):
             if self.is_broken:
-                raise OSError(errno.EIO, "device error")
+                raise DiskError(errno.EIO, "device error")
             super().sync_data(descriptor)
 
     disk = Breaking()

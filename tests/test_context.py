@@ -1,13 +1,15 @@
 """Causes that the surrounding code names: through blocks, tasks and threads."""
 
 import asyncio
+import gc
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from contextvars import copy_context
 
 import pytest
 
 import thence
-from thence.context import current_causes, id_of
+from thence.context import current_blocks, current_causes
 from thence.errors import InvalidEvent
 
 A, B = "0" * 25 + "A", "0" * 25 + "B"
@@ -69,12 +71,194 @@ def test_threads_carry_it_when_they_are_given_the_context(log):
         assert pool.submit(copy_context().run, current_causes).result() == (A,)
 
 
-@pytest.mark.parametrize("cause", [None, "", 7, object(), b"x", [A]])
+@pytest.mark.parametrize("cause", ["", 7, object(), b"x", [[A]], {"a": 1}, "misspelt", [A, "no"]])
 def test_what_is_no_event_and_no_id_is_refused(cause, log):
-    with pytest.raises(InvalidEvent, match="neither an event nor"):
-        id_of(cause)
-    with pytest.raises(InvalidEvent):
-        log.append("t", caused_by=[cause])
-    with pytest.raises(InvalidEvent), thence.because(cause):
+    with pytest.raises(InvalidEvent, match="caused_by"):
+        log.append("t", caused_by=cause)
+    with pytest.raises(InvalidEvent, match="caused_by"), thence.because(cause):
         pass
     assert list(log.read()) == []
+
+
+DOORS = {
+    "append": lambda log, causes: log.append("t", caused_by=causes),
+    "emit": lambda log, causes: log.get(flushed(log, log.emit("t", caused_by=causes))),
+    "append_async": lambda log, causes: asyncio.run(log.append_async("t", caused_by=causes)),
+    "append_many": lambda log, causes: log.append_many([{"event_type": "t", "caused_by": causes}])[
+        0
+    ],
+    "because": lambda log, causes: inside(log, causes),
+}
+
+
+def flushed(log, event_id):
+    log.flush()
+    return event_id
+
+
+def inside(log, causes):
+    with thence.because(causes):
+        return log.append("t")
+
+
+@pytest.mark.promise("P1")
+@pytest.mark.parametrize("door", DOORS)
+def test_every_door_takes_an_event_an_id_several_or_none(door, log):
+    first, second = log.append("first"), log.append("second")
+    for causes, wanted in [
+        (first, [first]),
+        (first.event_id, [first]),
+        ([first, second.event_id], [first, second]),
+        ((cause for cause in (second, first)), [second, first]),
+        (None, []),
+        ([], []),
+    ]:
+        event = DOORS[door](log, causes)
+        assert event.caused_by == tuple(cause.event_id for cause in wanted), causes
+    with pytest.raises(InvalidEvent, match="'misspelt'"):
+        DOORS[door](log, "misspelt")
+
+
+@pytest.mark.parametrize("door", sorted(set(DOORS) - {"because"}))
+def test_text_in_another_form_must_be_an_id_that_the_log_holds(door, log, tmp_path):
+    log.append("first")
+    with (tmp_path / "events.jsonl").open("ab") as file:
+        file.write(b'{"event_id":"order-7","event_type":"imported"}\n')
+    assert DOORS[door](log, "order-7").caused_by == ("order-7",)
+    assert inside(log, log.get("order-7")).caused_by == ("order-7",)
+    with pytest.raises(InvalidEvent, match="'order-8'"):
+        DOORS[door](log, ["order-7", "order-8"])
+
+
+def tokens(log, entered):
+    """Streams words inside a block, with an event before each."""
+    with entered():
+        for word in ("one", "two", "three"):
+            log.append(word)
+            yield word
+
+
+async def tokens_async(log, entered):
+    async with entered():
+        for word in ("one", "two", "three"):
+            log.append(word)
+            await asyncio.sleep(0)
+            yield word
+
+
+def by_type(log):
+    return {event.event_type: event for event in log.read()}
+
+
+@pytest.mark.promise("P1", "O6")
+@pytest.mark.parametrize("kind", ["because", "step"])
+def test_abandoned_generator_leaves_no_false_cause(kind, log):
+    block = {"because": lambda: thence.because(A), "step": lambda: thence.step("stream", log=log)}
+    stream = tokens(log, block[kind])
+    assert next(stream) == "one"
+    assert log.append("after").caused_by == ()
+    with thence.because(B):
+        assert log.append("beside").caused_by == (B,)
+    assert next(stream) == "two"
+    begun = by_type(log)["stream.begun"].event_id if kind == "step" else A
+    assert by_type(log)["two"].caused_by == (begun,)
+    stream.close()
+    assert log.append("closed").caused_by == ()
+    assert current_blocks() == ()
+
+
+@pytest.mark.promise("P1", "O6")
+@pytest.mark.parametrize("end", ["aclose", "collected", "raised", "kept"])
+def test_abandoned_token_stream_leaves_no_false_cause(end, log):
+    async def consume():
+        stream = tokens_async(log, lambda: thence.step("outer", log=log))
+        async for _ in stream:
+            break
+        assert log.append("after").caused_by == ()
+        assert await asyncio.to_thread(lambda: log.append("thread").caused_by) == ()
+        if end == "aclose":
+            await stream.aclose()
+        elif end == "raised":
+            with pytest.raises(KeyError):
+                await stream.athrow(KeyError("x"))
+        elif end == "collected":
+            del stream
+            gc.collect()
+            await asyncio.sleep(0)  # the loop makes a task that closes it
+            await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()})
+        else:
+            assert await anext(stream) == "two"
+            assert by_type(log)["two"].caused_by == (by_type(log)["outer.begun"].event_id,)
+        assert log.append("at last").caused_by == ()
+        return current_blocks() if end != "kept" else ()
+
+    assert asyncio.run(consume()) == ()
+
+
+def test_steps_inside_an_async_generator_nest(log):
+    async def stream():
+        async with thence.step("outer", log=log), thence.step("inner"):
+            yield log.append("noted")
+
+    async def consume():
+        return [event async for event in stream()]
+
+    (noted,) = asyncio.run(consume())
+    found = by_type(log)
+    assert found["inner.begun"].caused_by == (found["outer.begun"].event_id,)
+    assert noted.caused_by == (found["inner.begun"].event_id,)
+    assert found["inner.ended"].event_id in found["outer.ended"].caused_by
+
+
+@pytest.mark.promise("P1", "O6")
+def test_context_managers_made_of_generators_name_causes(log):
+    @contextmanager
+    def caused():
+        with thence.because(A):
+            yield
+
+    @asynccontextmanager
+    async def caused_async():
+        async with AsyncExitStack() as stack:
+            stack.enter_context(thence.because(A))
+            yield
+
+    def stream():
+        with ExitStack() as stack:
+            stack.enter_context(caused())
+            yield log.append("inside").caused_by
+
+    async def inside_async():
+        async with caused_async():
+            return log.append("t").caused_by
+
+    with caused():
+        assert log.append("t").caused_by == (A,)
+        assert asyncio.run(inside_async()) == (A,)
+    assert log.append("t").caused_by == ()
+    kept = stream()
+    assert next(kept) == (A,)
+    assert log.append("t").caused_by == ()
+    assert asyncio.run(inside_async()) == (A,)
+
+
+def test_very_many_abandoned_generators_are_pruned_when_they_end(log):
+    streams = [tokens(log, lambda: thence.because(A)) for _ in range(200)]
+    for stream in streams:
+        next(stream)
+    assert log.append("t").caused_by == ()
+    assert len(current_blocks()) == 200
+    del stream, streams
+    gc.collect()
+    assert current_blocks() == ()
+
+
+def test_block_decorates_functions_and_is_entered_once_at_a_time(log):
+    @thence.because(A)
+    def work(depth):
+        return log.append("t").caused_by if depth == 0 else work(depth - 1)
+
+    assert work(3) == (A,)
+    with (block := thence.because(B)), pytest.raises(InvalidEvent, match="entered already"), block:
+        pass
+    assert log.append("t").caused_by == ()

@@ -17,6 +17,7 @@ from thence.context import current_causes
 from thence.core.codec import CAUSES_MAX
 from thence.core.vocabulary import PLAIN
 from thence.errors import EventTooLarge, InvalidEvent, LogFull, ThenceError, WriterClosed
+from thence.log.system_call import DiskError
 from thence.replica import Replica
 from thence.steps import MESSAGE_CHARACTERS_MAX
 
@@ -63,8 +64,6 @@ ERRORS = [
     (ValueError("no stock"), "ValueError", "no stock"),
     (KeyboardInterrupt(), "KeyboardInterrupt", ""),
     (SystemExit(3), "SystemExit", "3"),
-    (asyncio.CancelledError("late"), "CancelledError", "late"),
-    (GeneratorExit(), "GeneratorExit", ""),
     (ThenceError("could not", cause="é\0"), "ThenceError", "could not: é\0"),
     (OSError("path \udcff"), "OSError", "path \\udcff"),
     (Unspeakable(), "Unspeakable", ""),
@@ -80,7 +79,11 @@ def test_error_is_told_and_goes_on_unchanged(log, error, kind, message):
     assert caught.value is error
     failed = list(log.read())[-1]
     assert (failed.event_type, failed.ends) == ("refund.failed", begun.event_id)
-    assert failed.payload == {"error_type": kind, "error_message": message}
+    assert {**failed.payload, "duration_s": 0} == {
+        "error_type": kind,
+        "error_message": message,
+        "duration_s": 0,
+    }
     assert log.find("@last-error") == failed
     assert current_causes() == ()
 
@@ -176,7 +179,7 @@ def test_end_that_can_not_be_stored_is_raised_unless_an_error_passes(tmp_path, c
     disk = FailingDisk()
     log = Replica(tmp_path, PLAIN, disk=disk)
     log.prepare()
-    full = OSError(28, "No space left on device")
+    full = DiskError(28, "No space left on device")
     with pytest.raises(LogFull), thence.step("refund", log=log):
         disk.faults = {"write": full}
     assert current_causes() == ()
@@ -295,7 +298,7 @@ def test_cancelled_task_ends_its_step(tmp_path, moment):
             await task
 
     asyncio.run(cancel())
-    assert types(log) == ["work.begun", "work.ended" if moment == "end" else "work.failed"]
+    assert types(log) == ["work.begun", "work.ended" if moment == "end" else "work.cancelled"]
     log.close()
 
 
@@ -347,7 +350,7 @@ def test_step_around_a_generator_that_is_dropped_ends(log):
     stream = numbers()
     copy_context().run(next, stream)
     stream.close()
-    assert types(log) == ["count.begun", "count.failed"]
+    assert types(log) == ["count.begun", "count.cancelled"]
 
 
 def test_step_in_a_simulations_log_belongs_to_the_run(tmp_path):

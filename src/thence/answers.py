@@ -11,13 +11,14 @@ from threading import Event as Signal
 from typing import TYPE_CHECKING, Unpack
 from weakref import finalize
 
-from thence.context import Cause, id_of
+from thence.core.causes import Cause, id_of
 from thence.core.event import Event
 from thence.core.ids import is_ulid
 from thence.core.lookup import among, named
 from thence.core.order import heads, heads_of, totally_ordered
 from thence.core.position import Position
 from thence.core.vocabulary import Vocabulary
+from thence.errors import EventNotFound
 from thence.log import reader
 from thence.log.disk import Disk, cache_folder
 from thence.log.opening import known_info
@@ -108,6 +109,14 @@ class Answers:
 
         return lookup.get(index, event_id)
 
+    def holds(self, event_id: str) -> bool:
+        """Tells whether an event of the log has this id."""
+        try:
+            self.get(event_id)
+        except EventNotFound:
+            return False
+        return True
+
     def find(self, text: str, *, by_subject: bool = True) -> Event:
         """Returns the event that a text names; raises EventNotFound, AmbiguousId."""
         index = self.index()
@@ -184,8 +193,19 @@ class Answers:
         """
         index = self._opened.get(self._folder)
         if index is None and self._is_indexed():
-            index = self._index()
+            index = self.indexed()
         return index
+
+    def indexed(self) -> "Index":
+        """Returns the index of this log, of a small one too: its first question makes it."""
+        from thence.index.database import Index
+
+        index = self._opened.get(self._folder)
+        if index is not None:
+            return index
+        made = Index(self._disk, self._folder, self._vocabulary, cache_folder(), self._builds)
+        # of threads that come at once one makes the index of all, without a lock to fork with
+        return self._opened.setdefault(self._folder, made)
 
     def lacks_index(self) -> bool:
         """Tells whether the next question will make an index from nothing, which takes seconds."""
@@ -196,7 +216,7 @@ class Answers:
         from thence.core.filter import Filter
         from thence.index.query import count
 
-        index = self._index()
+        index = self.indexed()
         index.rebuild(on_read)
         return count(index, Filter())
 
@@ -243,13 +263,6 @@ class Answers:
     def close(self) -> None:
         """Closes the index, if one was opened; a later question opens it again."""
         _close(self._opened)
-
-    def _index(self) -> "Index":
-        from thence.index.database import Index
-
-        made = Index(self._disk, self._folder, self._vocabulary, cache_folder(), self._builds)
-        # of threads that come at once one makes the index of all, without a lock to fork with
-        return self._opened.setdefault(self._folder, made)
 
     def _is_indexed(self) -> bool:
         if self._has_index():

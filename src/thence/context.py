@@ -1,16 +1,23 @@
-"""What the surrounding code says of all events appended inside it: their causes, their step.
+"""The causes and the step that surrounding code names for all events appended inside it.
 
-It lives in context variables: so it reaches asyncio tasks begun inside, and threads that
-were given the context (contextvars.copy_context). Around all of it lies the cause that
+Blocks stand in a context variable: so they reach asyncio tasks begun inside, and threads that
+were given the context (contextvars.copy_context). Around all of them lies the cause that
 another process handed on.
+
+A context variable outlives a generator that nobody runs to its end. So a block that is entered
+in a generator counts only while the generator's frame is on the stack, and is marked when it is
+left: the leaving may happen in another context.
 """
 
+import contextlib
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from types import FrameType, TracebackType
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+from thence.core.causes import Causes, cause_ids
 from thence.core.event import Event
 from thence.core.handing import VARIABLE, HandedCause, handed
 from thence.errors import InvalidEvent
@@ -18,51 +25,137 @@ from thence.log.drafting import Words
 from thence.log.identity import LogInfo
 from thence.log.notice import warn
 
-_causes: ContextVar[tuple[str, ...]] = ContextVar("thence_causes", default=())
+# inspect.CO_GENERATOR and inspect.CO_ASYNC_GENERATOR
+_GENERATOR_FLAGS = 0x20 | 0x200
+_CONTEXTLIB = vars(contextlib)
 
 
-class HasId(Protocol):
-    """Anything that has an event's id."""
+class Block:
+    """Code that names causes, or that a step runs, from its entry until it is left.
 
-    @property
-    def event_id(self) -> str:
-        """The id of the event."""
-        ...
-
-
-Cause = HasId | str
-
-
-def id_of(cause: Cause) -> str:
-    """Returns the id of an event or an id itself; anything else raises InvalidEvent."""
-    event_id = cause if isinstance(cause, str) else getattr(cause, "event_id", None)
-    if not isinstance(event_id, str) or not event_id:
-        raise InvalidEvent(
-            "could not name a cause",
-            place="field caused_by",
-            cause=f"{cause!r} is neither an event nor an event's id",
-            hint="pass what append, emit or get returned",
-        )
-    return event_id
-
-
-# returns the ids that the innermost `because` block names; the bare method, as each emit calls it
-current_causes = _causes.get
-
-
-@contextmanager
-def because(*causes: Cause) -> Iterator[None]:
-    """Names these events as causes of all that is appended inside the block.
-
-    It reaches asyncio tasks begun inside it, and threads that were given its context
-    (contextvars.copy_context). An inner block replaces the causes of an outer one. Without
-    any event it names none, or what THENCE_CAUSE names.
+    `frame` is that of the generator in which the block was entered, None outside of any.
     """
-    token = _causes.set(tuple(id_of(cause) for cause in causes))
-    try:
-        yield
-    finally:
-        _causes.reset(token)
+
+    __slots__ = ("causes", "frame", "is_left", "step")
+
+    def __init__(
+        self,
+        causes: tuple[str, ...],
+        step: "OpenStep | None" = None,
+        frame: FrameType | None = None,
+    ) -> None:
+        self.causes = causes
+        self.step = step
+        self.frame = frame
+        self.is_left = False
+        _blocks.set((*current_blocks(), self))
+
+    def leave(self) -> None:
+        """Ends the block, in whatever context this is called.
+
+        Tasks and threads that carry it on keep it, unless a generator entered it.
+        """
+        self.is_left = self.frame is not None or self not in _blocks.get()
+        self.frame = None
+        _blocks.set(tuple([block for block in current_blocks() if block is not self]))
+
+
+# the outermost first
+_blocks: ContextVar[tuple[Block, ...]] = ContextVar("thence_blocks", default=())
+
+
+def current_blocks() -> tuple[Block, ...]:
+    """Returns the blocks that were entered and not left, the outermost first."""
+    return tuple([block for block in _blocks.get() if not block.is_left])
+
+
+def _counting() -> Iterator[Block]:
+    """Yields the blocks that count where this is called, the innermost first."""
+    stack: set[FrameType] = set()
+    for block in reversed(current_blocks()):
+        if block.frame is not None and not stack:
+            stack.update(_frames(sys._getframe(1)))
+        if block.frame is None or block.frame in stack:
+            yield block
+
+
+def _frames(frame: FrameType | None) -> Iterator[FrameType]:
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
+
+
+def generator_around(frame: FrameType | None) -> FrameType | None:
+    """Returns the generator's frame to which a block entered in `frame` belongs, None for none.
+
+    A generator that contextlib drives is a context manager: the block belongs to the code
+    around the `with` that uses it.
+    """
+    while frame is not None:
+        outer = frame.f_back
+        is_generator = bool(frame.f_code.co_flags & _GENERATOR_FLAGS)
+        is_manager = is_generator and outer is not None and outer.f_globals is _CONTEXTLIB
+        if not is_manager and frame.f_globals is not _CONTEXTLIB:
+            return frame if is_generator else None
+        frame = outer
+    return None
+
+
+def current_causes() -> tuple[str, ...]:
+    """Returns the ids that the innermost counting block names; each append calls it."""
+    blocks = _blocks.get()
+    if not blocks:
+        return ()
+    if blocks[-1].frame is None and not blocks[-1].is_left:
+        return blocks[-1].causes
+    return next((found.causes for found in _counting()), ())
+
+
+def current_step() -> "OpenStep | None":
+    """Returns the innermost step that is open around the caller, None if there is none."""
+    return next((found.step for found in _counting() if found.step is not None), None)
+
+
+def because(*causes: Causes) -> "Because":
+    """Names events as causes of all that is appended inside the block.
+
+    Each cause is an event, a ULID, or several of these. The block reaches asyncio tasks begun
+    inside it, and threads that were given its context (contextvars.copy_context). An inner
+    block replaces the causes of an outer one. Without any event it names none, or what
+    THENCE_CAUSE names. A block that is entered inside a generator counts while the generator
+    runs, not while it is suspended, and reaches no task or thread. Raises InvalidEvent.
+    """
+    return Because(tuple(event_id for cause in causes for event_id in cause_ids(cause)))
+
+
+class Because(contextlib.ContextDecorator):
+    """What `because` returns: a context manager, or a decorator of a function."""
+
+    def __init__(self, causes: tuple[str, ...]) -> None:
+        self._causes = causes
+        self._block: Block | None = None
+
+    def __enter__(self) -> None:
+        if self._block is not None and not self._block.is_left:
+            raise InvalidEvent(
+                "could not enter",
+                place="a because block",
+                cause="it is entered already",
+                hint="call thence.because once more",
+            )
+        self._block = Block(self._causes, frame=generator_around(sys._getframe(1)))
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._block is not None:
+            self._block.leave()
+
+    def _recreate_cm(self) -> "Because":
+        return Because(self._causes)
 
 
 @runtime_checkable
@@ -77,35 +170,24 @@ class StepLog(Protocol):
         payload: Mapping[str, Any] | None,
         words: Words,
         ends: str | None = None,
-        caused_by: Iterable[Cause] = (),
+        caused_by: Iterable[str] = (),
     ) -> Event:
         """Appends the begin of a step, or the end of the one that the event `ends` began."""
         ...
 
 
 class OpenStep(NamedTuple):
-    """A step that has begun: its log, the ends of steps inside it, whose process it is."""
+    """A step that has begun: its log, the ends of steps inside it, whose process it is.
+
+    `begun_ns` is when its body began, on the monotonic clock.
+    """
 
     log: StepLog
     begun: Event
     inner: deque[str]
     outer: "OpenStep | None"
     process: int
-
-
-open_step: ContextVar[OpenStep | None] = ContextVar("thence_step", default=None)
-
-
-@contextmanager
-def inside(step: OpenStep) -> Iterator[None]:
-    """Makes a step the innermost one, and its begin the cause of all in the block."""
-    around, causes = open_step.set(step), _causes.set((step.begun.event_id,))
-    try:
-        yield
-    finally:
-        with suppress(ValueError):  # a generator that is closed in another context
-            _causes.reset(causes)
-            open_step.reset(around)
+    begun_ns: int
 
 
 class Origin:
@@ -160,7 +242,7 @@ class Origin:
 
         Returns, as texts, those that lie in other logs than the event's own.
         """
-        step = open_step.get()
+        step = current_step()
         is_inside = step is None or step.log.origin is self
         if self._received is None and is_inside:
             return ()

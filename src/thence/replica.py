@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Unpack
 from weakref import finalize
 
 from thence.answers import After, Answers
-from thence.context import Cause, Origin, current_causes, id_of
+from thence.context import Origin, current_causes
+from thence.core.causes import Cause, Causes, cause_ids, id_of
 from thence.core.codec import Draft
 from thence.core.event import Event
 from thence.core.handing import VARIABLE
@@ -124,18 +125,19 @@ class Replica:
         subject: str | None = None,
         actor: str | None = None,
         stream: str | None = None,
-        caused_by: Iterable[Cause] = (),
+        caused_by: Causes = None,
         event_id: str | None = None,
         guard: "Unchanged | None" = None,
         timeout_s: float = 30,
     ) -> Event:
         """Appends an event and returns it once it is durable, with all queued before it.
 
-        `caused_by` takes events or ids; those of surrounding `because` blocks are added.
-        With an `event_id` that the log holds, the stored event is returned if it says the
-        same. With a `guard`, nothing is appended if an event that it watches for has come
-        in. Raises InvalidEvent, EventTooLarge, LogBusy, LogFull, LogReadOnly, AppendFailed,
-        HeadsMoved, IdReused (it was not appended), OutcomeUnknown (then retry()), WriterClosed.
+        `caused_by` takes an event, an id (a ULID, or of an event that the log holds), several
+        of these or None; those of the surrounding `because` block are added. With an `event_id`
+        that the log holds, the stored event is returned if it says the same. With a `guard`,
+        nothing is appended if an event that it watches for has come in. Raises InvalidEvent (also
+        for a type that begins `log.`), EventTooLarge, LogBusy, LogFull, LogReadOnly, AppendFailed,
+        ClockExhausted, HeadsMoved, IdReused (it was not appended), OutcomeUnknown, WriterClosed.
         """
         words = (subject, actor, stream)
         drafts = self._draft(event_type, payload, words, caused_by, event_id)
@@ -178,14 +180,13 @@ class Replica:
         subject: str | None = None,
         actor: str | None = None,
         stream: str | None = None,
-        caused_by: Iterable[Cause] = (),
+        caused_by: Causes = None,
         event_id: str | None = None,
         guard: "Unchanged | None" = None,
     ) -> Event:
         """Does what `append` does for a task, without holding up its event loop.
 
-        Tasks that append at the same time share a sync. One that is cancelled leaves its
-        event queued, to be written all the same.
+        Tasks that append at once share a sync. A cancelled one leaves its event to be written.
         """
         import asyncio
 
@@ -208,7 +209,7 @@ class Replica:
         payload: Mapping[str, Any] | None,
         words: Words,
         ends: str | None = None,
-        caused_by: Iterable[Cause] = (),
+        caused_by: Iterable[str] = (),
     ) -> Event:
         """Appends the begin of something that lasts, or the end of what the event `ends` began.
 
@@ -228,7 +229,7 @@ class Replica:
         subject: str | None = None,
         actor: str | None = None,
         stream: str | None = None,
-        caused_by: Iterable[Cause] = (),
+        caused_by: Causes = None,
     ) -> str:
         """Queues an event and returns its id; `flush` waits until it is durable.
 
@@ -382,7 +383,7 @@ class Replica:
         event_type: str,
         payload: Mapping[str, Any] | None,
         words: Words,
-        caused_by: Iterable[Cause],
+        caused_by: Causes,
         event_id: str | None = None,
         lasting: tuple[bool, str | None] = (False, None),
     ) -> list[Draft]:
@@ -390,8 +391,8 @@ class Replica:
         if not self._is_prepared:
             self.prepare()
         causes = current_causes() or self.origin.causes
-        if caused_by:
-            causes = (*map(id_of, caused_by), *causes)
+        if caused_by is not None:
+            causes = (*cause_ids(caused_by, self.answers.holds), *causes)
         external = self.origin.external(causes) if causes else ()
         return self.drafting.draft(event_type, payload, words, causes, event_id, lasting, external)
 

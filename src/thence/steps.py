@@ -2,21 +2,31 @@
 
 The begin is appended before the body runs and is the cause of all inside; the end is
 appended when the body is left, however that happens. The error of a body goes on unchanged.
+A task that was cancelled and a generator that was closed have not failed: their steps are
+cancelled.
 """
 
 import inspect
+import sys
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AbstractContextManager
 from functools import wraps
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Any, ParamSpec, TypeVar, cast, overload
 
-from thence.context import OpenStep, StepLog, because, inside, open_step
+from thence.context import (
+    Block,
+    OpenStep,
+    StepLog,
+    because,
+    current_causes,
+    current_step,
+    generator_around,
+)
 from thence.core.codec import CAUSES_MAX
 from thence.core.event import Event
 from thence.errors import InvalidEvent, ThenceError
-from thence.log.disk import process_id
+from thence.log.disk import monotonic_ns, process_id
 from thence.log.drafting import Words
 from thence.log.notice import warn
 
@@ -58,11 +68,11 @@ class Step:
         self._log = log
         self._words = words
         self._payload = payload
-        self._inside: AbstractContextManager[None] | None = None
+        self._block: Block | None = None
         self._step: OpenStep | None = None
 
     def __enter__(self) -> Event:
-        return self._enter(self._begin())
+        return self._enter(self._begin(current_step()), sys._getframe(1))
 
     def __exit__(
         self,
@@ -76,8 +86,10 @@ class Step:
             self._leave()
 
     async def __aenter__(self) -> Event:
-        step, cancelled = await _in_thread(self._begin)
-        begun = self._enter(step)
+        # looked up here: the thread has not the frames of this task
+        outer, causes = current_step(), current_causes()
+        step, cancelled = await _in_thread(lambda: self._begin(outer, causes))
+        begun = self._enter(step, sys._getframe(1))
         if cancelled is not None:
             await self.__aexit__(type(cancelled), cancelled, None)
             raise cancelled
@@ -103,7 +115,7 @@ class Step:
             raise _refused(
                 name,
                 "it is a generator: its body runs between the lines of whoever iterates",
-                "put `with thence.step(…)` around the loop that uses it",
+                "put `with thence.step(…)` inside it, or around the loop that uses it",
             )
         if not callable(function) or isinstance(function, type | staticmethod | classmethod):
             raise _refused(
@@ -131,15 +143,21 @@ class Step:
 
         return called
 
-    def _begin(self) -> OpenStep:
+    def _begin(self, outer: OpenStep | None, causes: tuple[str, ...] | None = None) -> OpenStep:
+        """Appends the begin inside the step around it, under `causes` where they are given."""
         if self._name is None:
             raise _refused(None, "it has no name", 'pass one: `with thence.step("refund"):`')
         if self._step is not None:
             raise _refused(self._name, "it is being taken already", "call thence.step once more")
-        outer = open_step.get()
         log = self._found_log(outer)
-        begun = log.append_step(f"{self._name}.begun", self._payload, self._words)
-        return OpenStep(log, begun, deque(maxlen=CAUSES_MAX - 1), outer, process_id())
+        around = None if causes is None else Block(causes, outer)
+        try:
+            begun = log.append_step(f"{self._name}.begun", self._payload, self._words)
+        finally:
+            if around is not None:
+                around.leave()
+        inner: deque[str] = deque(maxlen=CAUSES_MAX - 1)
+        return OpenStep(log, begun, inner, outer, process_id(), monotonic_ns())
 
     def _found_log(self, outer: OpenStep | None) -> StepLog:
         log = self._log
@@ -154,10 +172,9 @@ class Step:
             raise _refused(self._name, f"log={found!r:.80} is no open log", hint)
         return found
 
-    def _enter(self, step: OpenStep) -> Event:
+    def _enter(self, step: OpenStep, frame: FrameType) -> Event:
         self._step = step
-        self._inside = inside(step)
-        self._inside.__enter__()
+        self._block = Block((step.begun.event_id,), step, generator_around(frame))
         return step.begun
 
     def _end(self, error: BaseException | None) -> None:
@@ -168,7 +185,8 @@ class Step:
         step = self._step
         if step is None or step.process != process_id():
             return
-        word, payload = ("ended", None) if error is None else ("failed", _told(error))
+        word, payload = _outcome(error)
+        payload["duration_s"] = (monotonic_ns() - step.begun_ns) // 1_000 / 1_000_000
         begun = step.begun.event_id
         try:
             with because(begun):
@@ -190,9 +208,8 @@ class Step:
 
     def _leave(self) -> None:
         self._step = None
-        if self._inside is not None:
-            entered, self._inside = self._inside, None
-            entered.__exit__(None, None, None)
+        if self._block is not None:
+            self._block.leave()
 
 
 @overload
@@ -225,8 +242,10 @@ def step(
     """Records something that lasts: its begin, its end, and the begin as cause of all inside.
 
     `with thence.step("refund", log=log, amount=12):` appends `refund.begun` with the payload
-    before the body runs; after it `refund.ended`, or `refund.failed` with the error's type
-    and message, and the error goes on unchanged. Each is durable when the next line runs.
+    before the body runs; after it `refund.ended`, `refund.failed` with `error_type` and
+    `error_message`, or `refund.cancelled` when a cancelled task or a closed generator left the
+    body; each with `duration_s`, the seconds that the body took, to the microsecond. The error
+    goes on unchanged. Each event is durable when the next line runs.
     `log` is an open log, or a function that returns one; without it the log of the step
     around is taken. Begin and end have the same subject, actor and stream. `async with` does
     the same and lets other tasks run meanwhile.
@@ -262,14 +281,30 @@ async def _in_thread(work: Callable[[], _R]) -> tuple[_R, BaseException | None]:
     return running.result(), cancelled
 
 
-def _told(error: BaseException) -> dict[str, str]:
-    """Returns what the log keeps of an error: its type and its message, as UTF-8 can hold it."""
+def _outcome(error: BaseException | None) -> tuple[str, dict[str, Any]]:
+    """Returns how a body was left, and what the log keeps of it."""
+    if error is None:
+        return "ended", {}
+    message = _message(error)
+    if _is_cancellation(error):
+        return "cancelled", {"reason": message} if message else {}
+    return "failed", {"error_type": type(error).__name__, "error_message": message}
+
+
+def _is_cancellation(error: BaseException) -> bool:
+    if isinstance(error, GeneratorExit):  # a generator that was closed, or dropped
+        return True
+    asyncio = sys.modules.get("asyncio")  # nobody raises its error without it
+    return asyncio is not None and isinstance(error, asyncio.CancelledError)
+
+
+def _message(error: BaseException) -> str:
+    """Returns the beginning of an error's message, as UTF-8 can hold it."""
     try:
         message = str(error)
     except Exception:  # door: an error of the user's that can't even tell itself
         message = ""
-    message = message[:MESSAGE_CHARACTERS_MAX].encode("utf-8", "backslashreplace").decode()
-    return {"error_type": type(error).__name__, "error_message": message}
+    return message[:MESSAGE_CHARACTERS_MAX].encode("utf-8", "backslashreplace").decode()
 
 
 def _refused(name: object, cause: str, hint: str) -> InvalidEvent:

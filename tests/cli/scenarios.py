@@ -11,6 +11,13 @@ class Clerk(BaseAgent):
         return Action("count", {"by": 1})
 
 
+class Tired(Clerk):
+    def decide_action(self, observation):
+        if observation.turn == 3 and observation["counted"]:
+            raise RuntimeError("the pencil broke")
+        return super().decide_action(observation)
+
+
 class Counter(BaseEngine):
     def apply_action(self, view, action):
         own = view.agent(action.agent_id)
@@ -29,14 +36,16 @@ state_variables:
   agent_vars:
     - {{name: counted, type: int, default: 0}}
 agents:
-  - {{name: ada, type: ./parts.py:Clerk}}
+  - {{name: ada, type: "./parts.py:{agent}"}}
 engine: {{type: "./parts.py:{engine}"}}
 """
 
 
-def counting(folder: Path, *, turns: int = 5, engine: str = "Counter") -> Path:
+def counting(
+    folder: Path, *, turns: int = 5, engine: str = "Counter", agent: str = "Clerk"
+) -> Path:
     """Write a scenario in which one agent counts, with its components beside it."""
     (folder / "parts.py").write_text(COMPONENTS)
     path = folder / "counting.yaml"
-    path.write_text(SCENARIO.format(turns=turns, engine=engine))
+    path.write_text(SCENARIO.format(turns=turns, engine=engine, agent=agent))
     return path

@@ -11,6 +11,8 @@ from tests.cli.installed import THENCE, environment, is_three_lines, thence
 from tests.cli.scenarios import counting
 from tests.cli.warm import warm
 
+from thence.sim import SimulationOrchestrator
+
 SHIPPED = "spatial_trade_network"
 
 
@@ -105,8 +107,64 @@ def test_failing_component_ends_the_run_with_its_error_and_code_1(tmp_path):
     assert ended.out.split()[2] == "failed:"
     told = warm("show", "@last-error", "--json", cwd=tmp_path).json
     assert told["details"]["error_type"] == "run_failed"
+    assert "Traceback" not in ended.err
     as_json = run(tmp_path, "counting.yaml", "--json")
     assert (as_json.code, as_json.json["status"]) == (1, "failed")
+
+
+@pytest.mark.promise("O4")
+def test_debug_shows_the_traceback_of_a_component(tmp_path):
+    ended = run(tmp_path, counting(tmp_path, engine="Broken"), "--debug")
+    assert ended.code == 1
+    traced, _, told = ended.err.partition("RuntimeError: the wheel came off")
+    assert "Traceback" in traced
+    assert "parts.py" in traced
+    assert "in apply_engine_rules" in traced
+    assert "thence: run" in told
+
+
+@pytest.mark.promise("O4")
+def test_why_of_a_failed_run_names_the_error_the_agent_and_what_it_had_read(tmp_path):
+    assert run(tmp_path, counting(tmp_path, agent="Tired")).code == 1
+    told = warm("why", "@last-error", "--json", cwd=tmp_path).json
+    effect = told["chain"][-1]
+    assert (effect["agent_id"], effect["turn_number"]) == ("ada", 3)
+    assert effect["details"]["exception"] == "RuntimeError"
+    assert effect["details"]["message"] == "the pencil broke"
+    assert effect["details"]["component"] == "agent ada"
+    assert told["chain"][-2]["event_id"] in effect["caused_by"]
+    assert "ada" in told["sentences"][-1]
+
+
+@pytest.mark.promise("O2")
+def test_altered_run_says_so_wherever_it_is_listed(tmp_path):
+    steps = [f"{turn}.decide.ada.0" for turn in range(1, 6)]
+    for name, alter in (("plain", {}), ("one", {steps[0]: None}), ("five", dict.fromkeys(steps))):
+        path = counting(tmp_path)
+        SimulationOrchestrator(path, output_root=tmp_path / "output", run_id=name).run(alter=alter)
+    runs = warm("sim", "list", "--json", cwd=tmp_path).json["runs"]
+    told = {each["run_id"]: each.get("altered") for each in runs}
+    assert told == {"plain": None, "one": steps[:1], "five": steps}
+    lines = {line.split()[3]: line for line in warm("sim", "list", cwd=tmp_path).lines}
+    assert "altered" not in lines["plain"]
+    assert f"altered: {steps[0]}" in lines["one"]
+    assert "and 2 more" in lines["five"]
+    for name, is_altered in (("plain", False), ("one", True)):
+        assert ("altered: " in warm("sim", "show", name, cwd=tmp_path).out) == is_altered
+        assert ("altered" in warm("sim", "show", name, "--json", cwd=tmp_path).json) == is_altered
+
+
+@pytest.mark.promise("E4")
+def test_rejection_is_in_the_log_from_decision_up_with_its_reason(tmp_path):
+    for verbosity, is_told in (("MILESTONE", False), ("DECISION", True), ("ACTION", True)):
+        options = ("--seed", "3", "--turns", "12", "--verbosity", verbosity)
+        assert run(tmp_path, SHIPPED, *options, "--output-root", verbosity, "-q").code == 0
+        folder = only_run(tmp_path / verbosity)
+        told = warm("query", "--type", "SYSTEM", "--log", folder, "--json", cwd=tmp_path).lines
+        events = [json.loads(line) for line in told]
+        refused = [e for e in events if e["details"]["error_type"] == "action_rejected"]
+        assert bool(refused) == is_told
+        assert all(each["details"]["reason"] and each["agent_id"] for each in refused)
 
 
 @pytest.mark.promise("O8")

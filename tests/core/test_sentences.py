@@ -140,6 +140,11 @@ def done(event_type, payload, about="WP01", actor="ada", feature="001-tea"):
             "ada ticked 001-tea/WP01 of WP02: boil",
         ),
         (
+            "SubtaskReopened",
+            {"work_package_id": "WP02", "subtask_text": "boil"},
+            "ada reopened 001-tea/WP01 of WP02: boil",
+        ),
+        (
             "GateCreated",
             {"work_package_id": "WP02", "gate_type": "taste"},
             "ada set the gate taste before WP02",

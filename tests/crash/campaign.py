@@ -22,6 +22,8 @@ from tests.crash.evidence import Notice, events, is_valid, notices, problems, ta
 from tests.crash.first_writes import FirstWrite, faults, first_write, timing
 from tests.crash.writing import Life, write
 
+from thence.log.openings import STEP_MAX
+
 ROOT = Path(__file__).resolve().parents[2]
 LIFE_S_MAX = 30.0
 ACKNOWLEDGED_MAX = 25
@@ -32,7 +34,6 @@ FILE_BYTES = (1_500, 20_000, 500 * 1024 * 1024)
 LINE_BYTES = (400, 5_000, 200_000)
 PROCESSES = (1, 2, 3, 4, 6, 8)
 KILLS_OF_A_LOG = 25
-STATE_PAGE = ".thence/state"
 KINDS = {
     "plain": ("append", "threads", "tasks", "emit", "count"),
     "sim": ("sync", "sync threads", "async", "async tasks"),
@@ -109,7 +110,7 @@ class Campaign:
         present = {members["event_id"] for _, members in lines if members}
         for victim in filter(Victim.has_counted, victims):
             lost = len(victim.accepted - present)
-            found += self.miscounts(victim.process_id, lost, new, len(victims))
+            found += self.miscounts(min(victim.accepted, default="")[-8:], lost, new)
         return found
 
     def misses(self, offset: int, torn: bytes, new: list[Notice]) -> list[str]:
@@ -120,22 +121,24 @@ class Campaign:
                 return [] if kept == torn else ["quarantine holds other bytes than were torn"]
         return [f"nothing tells of the {len(torn)} torn bytes at {offset}"]
 
-    def miscounts(self, process: int, lost: int, new: list[Notice], killed: int = 1) -> list[str]:
+    def miscounts(self, noise: str, lost: int, new: list[Notice]) -> list[str]:
         """Compare how many queued events a killed process lost with what is told of it.
 
-        Each of the others that were killed may have told it and not come to note that it had:
-        then it is told again, in the same words.
+        Its ids, and the name of its opening, end in its noise. It is told once, that up to so
+        many were lost: the reservation that was begun counts too.
         """
-        if not (self.folder / STATE_PAGE).exists():  # without the page nobody can count
-            return []
         self.seen["queued events lost"] += lost
-        gaps = [facts for kind, facts in new if kind == "gap" and facts["process"] == process]
-        told = [(facts["count"], facts["is_exact"], facts["reason"]) for facts in gaps]
-        if lost and 1 <= len(told) <= killed and {*told} == {(lost, True, "killed")}:
-            return []
-        if not lost and not told:
-            return []
-        return [f"process {process} lost {lost} queued events, told are {told}"]
+        told = [
+            facts["count"]
+            for kind, facts in new
+            if kind == "gap" and noise and facts["opening"].endswith(noise)
+        ]
+        self.seen["queued events told as lost"] += sum(told)
+        if (lost and len(told) != 1) or len(told) > 1 or any(count < lost for count in told):
+            return [f"the process of {noise} lost {lost} queued events, told are {told}"]
+        if any(count > lost + STEP_MAX for count in told):
+            return [f"the process of {noise} lost {lost} queued events, far more are told: {told}"]
+        return []
 
 
 class Victim:

@@ -16,7 +16,8 @@ shows the old name or the new one, a name that was made may be missing, one that
 away may be back. A file may lie synced under a name that never got there, and a whole
 folder may be missing because its own name is.
 *A sync* of a file covers its data and size, of a folder its names, and neither the other.
-*A mapped page* that nobody syncs is old, new, a mixture by sectors, zeros, or garbage.
+*A file that is written over in place and never synced* is old, new, of any moment between, or
+zeros.
 
 Not modelled: a sector torn inside (devices keep it whole), durable data that rots (that is
 damage, not a power cut), blocks with the content of deleted files (ext4 in its default mode,
@@ -51,8 +52,8 @@ class Crashes:
         self._moment = moment
         self._names = [folder_states(folder) for _, folder in moment.folders.values()]
         self._files = {
-            number: mapped_contents(versions)
-            if number in moment.mapped
+            number: noted_contents(versions)
+            if number in moment.noted
             else Contents(versions, block_bytes)
             for number, versions in moment.files.items()
             if len(versions) > 1
@@ -161,12 +162,11 @@ class _Listed(Contents):
         return chance.choice(self._contents)
 
 
-def mapped_contents(versions: Versions) -> Contents:
-    """Return what a mapped page may hold: a few of each kind, for nothing depends on it."""
+def noted_contents(versions: Versions) -> Contents:
+    """Return what a file that nobody syncs may hold: a few of each kind."""
     chance = random.Random(len(versions))
     mixed = Contents(versions, SECTOR_BYTES).some(chance)
-    size = len(versions[-1])
-    return _Listed([versions[0], versions[-1], mixed, bytes(size), chance.randbytes(size)])
+    return _Listed([versions[0], versions[-1], mixed, bytes(len(versions[-1]))])
 
 
 def _sizes(versions: Versions, block_bytes: int) -> list[int]:

@@ -109,8 +109,9 @@ def notices(lines: list[Line]) -> list[Notice]:
 def notice(members: dict[str, Any]) -> Notice | None:
     """Return the kind of a notice with its facts, None of any other event."""
     event_type = members["event_type"]
+    of = {"opening": members["source_id"]} if "source_id" in members else {}
     if event_type.startswith("log."):
-        return event_type.removeprefix("log."), dict(members.get("payload", {}))
-    details = members.get("details", {})
+        return event_type.removeprefix("log."), members.get("payload", {}) | of
+    details = members.get("details", {}) | of
     error_type = details.get("error_type", "") if event_type == "SYSTEM" else ""
     return (error_type.removeprefix("log_"), dict(details)) if error_type else None

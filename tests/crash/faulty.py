@@ -17,6 +17,7 @@ from threading import Lock
 from typing import Any, NamedTuple
 
 from thence.log.disk import Disk, FileId
+from thence.log.system_call import DiskError
 
 # what answers for itself, whatever the calls in it do
 NEVER_FAILS = {"let_go"}
@@ -122,7 +123,7 @@ class FaultyDisk(Disk):
             os.close(*arguments)
         if name == "unmap":
             Disk.unmap(self, *arguments)
-        raise OSError(fault.code, os.strerror(fault.code))
+        raise DiskError(fault.code, os.strerror(fault.code))
 
     def begin_sync(self, descriptor: int) -> tuple[FileId, int, int]:
         """Note what a sync that begins now may make durable."""
@@ -166,7 +167,7 @@ def _taken_over(name: str) -> Any:
             self.is_doomed = False
             self.failed[name] += 1
             self.end_sync(begun, is_good=False)
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
+            raise DiskError(errno.EIO, os.strerror(errno.EIO))
         if self.strikes_now(name):
             if begun is not None:
                 self.end_sync(begun, is_good=False)

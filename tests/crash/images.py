@@ -6,6 +6,8 @@ from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from thence.log.system_call import DiskError
+
 ROOT = 1
 PAGE_BYTES = 4096
 
@@ -32,11 +34,14 @@ class Image(NamedTuple):
 
 
 class Moment(NamedTuple):
-    """A disk after one of its calls: what is on the device, what is under way to it."""
+    """A disk after one of its calls: what is on the device, what is under way to it.
+
+    `noted` are files that are written over in place and never synced.
+    """
 
     call: str
     files: Mapping[int, Versions]
-    mapped: frozenset[int]
+    noted: frozenset[int]
     folders: Mapping[str, tuple[int, Folder]]
 
 
@@ -110,4 +115,4 @@ def absence(path: str, folders: Container[str], files: Container[str]) -> OSErro
 
 def failure(number: int, path: object = None) -> OSError:
     """Return what the system raises, by its number."""
-    return OSError(number, os.strerror(number), str(path) if path is not None else None)
+    return DiskError(number, os.strerror(number), str(path) if path is not None else None)

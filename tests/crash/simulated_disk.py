@@ -38,7 +38,6 @@ from tests.crash.images import (
 from thence.log.disk import Disk, FileId, FileState
 
 _DEVICE = 77
-_boots = count(1)
 
 
 class SimulatedDisk(Disk):
@@ -68,17 +67,15 @@ class SimulatedDisk(Disk):
         self._descriptors = count(1000)
         self._open: dict[int, OpenFile] = {}
         self._locks: dict[int, int] = {}
-        self._mapped: dict[int, bytearray] = {}
+        self._noted: set[int] = set()
         self._unsafe: dict[int, list[tuple[Versions, bytes]]] = {}
         self._owed: set[int] = set()
-        self._boot = next(_boots)
         if is_recording:
             self.moments.append(self.moment("begin"))
 
     def moment(self, call: str = "") -> Moment:
         """Return the disk as it is now."""
-        self._absorb()
-        return Moment(call, dict(self._files), frozenset(self._mapped), dict(self._folders))
+        return Moment(call, dict(self._files), frozenset(self._noted), dict(self._folders))
 
     @property
     def is_locked(self) -> bool:
@@ -118,20 +115,21 @@ class SimulatedDisk(Disk):
     def write_at(self, descriptor: int, offset: int, data: bytes) -> int:
         self._begin("write_at")
         with self._mutex:
-            self._put(self._opened(descriptor, True).file, offset, data)
+            file = self._opened(descriptor, True).file
+            if self.bytes_left == 0:
+                raise failure(errno.ENOSPC)
+            self._noted.add(file)
+            self._put(file, offset, bytes(data))
             self._done("write_at")
         return len(data)
 
     def read_at(self, descriptor: int, offset: int, size: int) -> bytes:
-        if self._mapped:
-            self._absorb()
         return self._files[self._opened(descriptor).file][-1][offset : offset + size]
 
     def sync_data(self, descriptor: int) -> None:
         self._begin("sync_data")
         with self._mutex:
             file = self._opened(descriptor).file
-            self._absorb()
             has_failed = self.failing > 0 or descriptor in self._owed
             if has_failed:
                 self._fail(file, descriptor)
@@ -160,6 +158,10 @@ class SimulatedDisk(Disk):
 
     def file_id(self, descriptor: int) -> tuple[FileId, int]:
         return self._id(self._opened(descriptor).file)
+
+    def links(self, descriptor: int) -> int:
+        file = self._opened(descriptor).file
+        return sum(number == file for number in self._paths.values())
 
     def path_id(self, path: str) -> tuple[FileId, int] | None:
         file = self._paths.get(path)
@@ -235,7 +237,7 @@ class SimulatedDisk(Disk):
         try:
             self.write_all(descriptor, data)
             self.sync_data(descriptor)
-        except OSError:
+        except BaseException:
             self.unlink(path)
             raise
         finally:
@@ -256,30 +258,8 @@ class SimulatedDisk(Disk):
         is_locked = self._opened(descriptor).file in self._locks
         return f"process {os.getpid()}" if is_locked else "another process"
 
-    def map_words(self, descriptor: int, count: int) -> memoryview:
-        """Map the first words of a file; what is stored there is a write that nobody syncs."""
-        with self._mutex:
-            file = self._opened(descriptor, True).file
-            if file not in self._mapped:
-                self._mapped[file] = bytearray(self._files[file][-1][: count * 8])
-            return memoryview(self._mapped[file]).cast("Q")
-
-    def unmap(self, words: memoryview) -> None:
-        """Give a mapping back; what was stored stays in the file."""
-        self._absorb()
-        words.release()
-
     def generation(self, descriptor: int) -> int:
         return self._opened(descriptor).file
-
-    def boot(self) -> int:
-        return self._boot
-
-    def process_start(self, process: int) -> int | None:
-        return 1 if process == os.getpid() else None
-
-    def process_space(self) -> int:
-        return 1
 
     def room(self, folder: Path) -> tuple[int, int | None]:
         return 2**40 if self.bytes_left is None else self.bytes_left, None
@@ -317,23 +297,12 @@ class SimulatedDisk(Disk):
         if self._is_recording:
             self.moments.append(self.moment(call))
 
-    def _absorb(self) -> None:
-        """Take over what was stored into mapped pages since the last look."""
-        for file, page in self._mapped.items():
-            now = self._files[file][-1]
-            if page != now and (stored := bytes(page)[: len(now)] + now[len(page) :]) != now:
-                self._files[file] += (stored,)
-
     def _put(self, file: int, at: int | None, data: bytes) -> None:
-        self._absorb()
         now = self._files[file][-1]
         self._change(file, put(now, len(now) if at is None else at, data))
 
     def _change(self, file: int, data: bytes) -> None:
         self._files[file] += (data,)
-        page = self._mapped.get(file)
-        if page is not None:
-            page[:] = data[: len(page)].ljust(len(page), b"\0")
 
     def _rename(self, folder: str, change: Change) -> None:
         number, (durable, pending, names) = self._folder_at(folder)

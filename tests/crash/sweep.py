@@ -186,7 +186,7 @@ def notices(good: list[dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
 def mistold(run: Run, good: list[dict[str, Any]]) -> list[str]:
     """Check what the log tells of itself: only what a failing disk can bring about.
 
-    A state page that can't be had makes the last end unknown; a count would be a lie.
+    Where an opening could not have its file, or leave its mark, the end is unknown.
     """
     found = [
         f"a notice tells of {kind}, {facts}"

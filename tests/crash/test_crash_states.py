@@ -3,7 +3,6 @@
 import random
 from pathlib import Path
 
-import pytest
 from tests.crash.crash_states import (
     SECTOR_BYTES,
     Contents,
@@ -126,26 +125,11 @@ def test_sync_of_the_data_covers_no_name_and_sync_of_the_folder_no_data():
     assert {data(image, "a") for image in images(after(named))} == {b"", b"1", b"\0"}
 
 
-def test_mapped_page_is_old_new_mixed_zero_or_garbage():
-    def play(disk):
-        words = disk.map_words(disk.open_append(PLACE / "page"), 512)
-        words[0] = words[511] = 5
-
-    disk = after(play, start=[("page", bytes(4096))])
-    found = {data(image, "page") for image in images(disk)}
-    assert {bytes(4096), disk.read_whole(PLACE / "page")} < found
-    assert {len(page) for page in found} == {4096}
-    disk.sync_data(disk.open_append(PLACE / "page"))
-    assert [data(image, "page") for image in images(disk)] == [disk.read_whole(PLACE / "page")]
-
-
-def test_page_mapped_twice_is_one_page():
-    disk = SimulatedDisk()
-    disk.write_new(PLACE / "page", bytes(64))
-    first, second = (disk.map_words(disk.open_append(PLACE / "page"), 8) for _ in range(2))
-    first[3] = 9
-    assert second[3] == 9
-    disk.unmap(first)
-    assert disk.read_whole(PLACE / "page")[24:32] == (9).to_bytes(8, "little")
-    with pytest.raises(ValueError, match="released"):
-        first[0] = 1
+def test_file_that_nobody_syncs_is_old_new_of_a_moment_between_or_zeros():
+    disk = SimulatedDisk(is_recording=True)
+    descriptor = disk.open_lock(PLACE / "noted")
+    for text in (b"first", b"later", b"final"):
+        disk.write_at(descriptor, 0, text)
+    states = {tuple(image.files.values()) for image in Crashes(disk.moments[-1]).every()}
+    contents = {state[0] for state in states if state}
+    assert {b"", b"final", bytes(5)} <= contents <= {b"", b"first", b"later", b"final", bytes(5)}

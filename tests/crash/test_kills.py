@@ -11,7 +11,6 @@ import pytest
 from tests.crash.campaign import (
     KILLS_OF_A_LOG,
     PROCESSES,
-    STATE_PAGE,
     Campaign,
     campaign,
 )
@@ -23,6 +22,7 @@ from tests.ratios import full_collections
 import thence
 from thence.core.vocabulary import PLAIN
 from thence.log.disk import OS_DISK
+from thence.log.openings import STEP_MAX
 from thence.replica import Replica
 
 TORN = b'{"event_id":"01J'
@@ -149,21 +149,18 @@ def test_harness_notices_a_tail_that_no_notice_tells_of(recovered):
     assert running.misses(offset, TORN, told) == ["quarantine holds other bytes than were torn"]
 
 
-def test_harness_notices_lost_events_that_are_counted_wrongly_or_not_at_all(tmp_path):
+def test_harness_notices_lost_events_that_are_counted_too_low_or_not_at_all(tmp_path):
     running = Campaign(tmp_path, "plain", random.Random(1))
-    gap = {"count": 3, "is_exact": True, "reason": "killed", "process": 7}
-    assert not running.miscounts(7, 3, [])
-    (tmp_path / STATE_PAGE).parent.mkdir()
-    (tmp_path / STATE_PAGE).write_bytes(b"")
-    assert not running.miscounts(7, 3, [("gap", gap)])
-    assert not running.miscounts(7, 0, [("gap", gap | {"process": 8})])
-    for lost, told in ((3, []), (2, [gap]), (0, [gap]), (3, [gap, gap])):
-        assert running.miscounts(7, lost, [("gap", facts) for facts in told])
-    assert running.miscounts(7, 3, [("gap", gap | {"is_exact": False})])
-    assert not running.miscounts(7, 3, [("gap", gap)] * 2, killed=2)  # who told it first was killed
-    assert running.miscounts(7, 3, [("gap", gap)] * 3, killed=2)
-    assert running.miscounts(7, 3, [("gap", gap), ("gap", gap | {"count": 4})], killed=2)
-    assert running.miscounts(7, 0, [("gap", gap | {"count": 0})] * 2, killed=2)
+
+    def told(*counts, of="AB"):
+        return [("gap", {"count": count, "opening": f"01{of}"}) for count in counts]
+
+    other = told(9, of="CD")
+    for lost, told_of_it in ((3, told(3)), (3, told(9)), (0, []), (0, told(8)), (0, other)):
+        assert not running.miscounts("AB", lost, told_of_it)
+    far = told(4 + STEP_MAX)
+    for lost, told_of_it in ((3, []), (3, told(2)), (3, told(3, 3)), (3, far), (3, other)):
+        assert running.miscounts("AB", lost, told_of_it)
 
 
 def test_harness_notices_what_no_kill_brings_about(recovered):

@@ -111,6 +111,14 @@ def test_known_ids_are_those_that_had_arrived(made) -> None:
     assert arrivals.known(index, [], ids[30]) == set()
 
 
+def test_id_that_holds_a_nul_is_known(tmp_path: Path) -> None:
+    ids = ["a", "a\\u0000b", "c"]
+    lines = [line(event_id, number) + b"\n" for number, event_id in enumerate(ids)]
+    (tmp_path / "events.jsonl").write_bytes(b"".join(lines))
+    with Index(OS_DISK, tmp_path, PLAIN) as index:
+        assert arrivals.known(index, ["a\0b", "a\0", "c"], "a\0b") == {"a\0b"}
+
+
 def test_unknown_id_is_told(made) -> None:
     index, ids = made
     for asked in (("none", ids[0]), (ids[0], "none"), ("\ud800", ids[0])):

@@ -31,7 +31,7 @@ def test_frame_has_a_row_for_each_event_and_typed_columns(log):
     assert table.turn.isna().tolist() == [False, True, True]
     assert table.actor.isna().tolist() == [True, False, True]
     assert list(table.caused_by) == [(), (), (first.event_id,)]
-    assert table.payload[1]["m"]["k"] == (1,)
+    assert table.payload[1]["m"]["k"] == [1]
     assert table.verified.tolist() == [False, True, True]
     kinds = table.dtypes.astype(str)
     assert (kinds["turn"], kinds["seq"], kinds["actor"]) == ("Int64", "int64", "string")

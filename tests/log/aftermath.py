@@ -9,7 +9,9 @@ from tests.log.processes import started
 import thence
 from thence.core.event import Event
 from thence.log.disk import OS_DISK
-from thence.log.state import StatePage
+from thence.log.identity import known_node_id
+from thence.log.numbering import Numbering
+from thence.log.openings import Opening, OpeningFile, openings
 
 # The committer's thread stands still where the argument says; then the process is killed.
 HELD = """
@@ -102,7 +104,7 @@ def appended(folder: Path) -> Event:
 
 
 def filled(folder: Path, count: int = 60) -> bytes:
-    """Make a log of 60 events, say that its writer is gone, return its lines."""
+    """Make a log of 60 events, have an opening end uncleanly, return its lines."""
     with thence.open(folder) as log:
         for number in range(count):
             log.emit("t", {"n": number, "text": "x" * 300})
@@ -110,13 +112,33 @@ def filled(folder: Path, count: int = 60) -> bytes:
     return (folder / "events.jsonl").read_bytes()
 
 
-def unclean(folder: Path) -> None:
-    """Make the page one of an earlier boot that knows of no file."""
-    page = StatePage(OS_DISK, folder)
-    page.begin()
-    page.seen(OS_DISK.path_id(str(folder / "events.jsonl"))[0], 0)
-    page._words[2] ^= 1
-    page.end()
+def unclean(folder: Path, durable: Path | None = None, offset: int = 0) -> None:
+    """Leave what an opening leaves that dies with nothing queued.
+
+    It had noted how far a segment is durable, if one is given.
+    """
+    opening = OpeningFile(OS_DISK, folder)
+    opening.begin()
+    if durable is not None:
+        numbers = Numbering(OS_DISK, folder)
+        numbers.node_id = known_node_id(OS_DISK, folder)
+        descriptor = OS_DISK.open_read(durable)
+        opening.durable(numbers, OS_DISK.file_id(descriptor)[0], offset, descriptor)
+        OS_DISK.close(descriptor)
+    opening.is_unsynced = True
+    opening.end()
+
+
+def opening_of(folder: Path) -> Opening:
+    """Read what the only opening of a log says."""
+    (found,) = openings(OS_DISK, folder)
+    return found
+
+
+def closed_at(folder: Path, seq: int) -> None:
+    """Say that a log was closed when its last number was this one."""
+    (mark,) = (folder / ".thence/marks").iterdir()
+    mark.rename(mark.with_name(f"{mark.name.partition('-')[0]}-{seq}"))
 
 
 def zeroed(folder: Path, offset: int, length: int) -> None:

@@ -8,6 +8,7 @@ from threading import Event as Signal
 
 from thence.log.disk import Disk
 from thence.log.segment import CURRENT
+from thence.log.system_call import DiskError
 
 WAIT_S = 20.0
 
@@ -25,7 +26,7 @@ class ShortDisk(Disk):
 class FailingDisk(Disk):
     """Fails chosen calls: `faults` maps a method's name to what it raises, or to None."""
 
-    def __init__(self, **faults: OSError | None) -> None:
+    def __init__(self, **faults: BaseException | None) -> None:
         self.faults = faults
 
     def _check(self, name: str) -> None:
@@ -69,7 +70,7 @@ class SmallDisk(Disk):
             return super().write(descriptor, data)
         left = self.room - os.fstat(descriptor).st_size
         if left <= 0:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            raise DiskError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return super().write(descriptor, data[:left])
 
 
@@ -130,7 +131,7 @@ class FillingDisk(GatedDisk):
         super().__init__()
         self.lines_left: int | None = None
         self.syncs_left: int | None = None
-        self.error = OSError(errno.ENOSPC, "as said")
+        self.error = DiskError(errno.ENOSPC, "as said")
         self.opened: list[str] = []
 
     def write(self, descriptor: int, data: bytes) -> int:
@@ -147,7 +148,7 @@ class FillingDisk(GatedDisk):
         if self.syncs_left is not None:
             self.syncs_left -= 1
             if self.syncs_left < 0:
-                raise OSError(errno.EIO, "device error")
+                raise DiskError(errno.EIO, "device error")
 
     def open_read(self, path: Path) -> int:
         self.opened.append(path.name)

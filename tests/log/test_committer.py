@@ -16,9 +16,10 @@ from thence.errors import LogFull, OutcomeUnknown, WriterClosed
 from thence.log import committer as module
 from thence.log.disk import OS_DISK, Disk
 from thence.log.identity import node_id
+from thence.log.system_call import DiskError
 from thence.replica import Replica
 
-FULL = OSError(errno.ENOSPC, "No space left on device")
+FULL = DiskError(errno.ENOSPC, "No space left on device")
 
 
 def prepared(folder):
@@ -265,7 +266,7 @@ def test_what_is_unwritten_at_the_end_is_counted_once(tmp_path):
 
 
 def test_failed_sync_loses_what_was_queued_and_says_so(tmp_path):
-    disk, told = FailingDisk(sync_data=OSError(errno.EIO, "device error")), Told()
+    disk, told = FailingDisk(sync_data=DiskError(errno.EIO, "device error")), Told()
     log = Replica(tmp_path, PLAIN, disk=disk, tell=told)
     log.emit("t")
     told.wait_for("lost")

@@ -1,4 +1,4 @@
-"""The committer at its bounds: what fits, who waits, what the state page says meanwhile."""
+"""The committer at its bounds: what fits, who waits, what its opening says meanwhile."""
 
 import errno
 import threading
@@ -8,6 +8,7 @@ from threading import Semaphore, Thread
 
 import pytest
 from tests.events import drafted
+from tests.log.aftermath import opening_of
 from tests.log.faults import WAIT_S, FailingDisk, WatchedDisk
 from tests.log.test_committer import Told, held, prepared
 
@@ -28,11 +29,10 @@ from thence.log.batch import (
     split,
     taken,
 )
-from thence.log.disk import OS_DISK
-from thence.log.state import SHORT, StatePage, file_word, fingerprint
+from thence.log.system_call import DiskError
 from thence.replica import Replica
 
-FULL = OSError(errno.ENOSPC, "as said")
+FULL = DiskError(errno.ENOSPC, "as said")
 
 
 @pytest.fixture(autouse=True)
@@ -80,53 +80,35 @@ def test_event_beyond_exactly_the_bound_is_dropped(tmp_path):
     assert log.close()
 
 
-def test_batch_under_way_stands_in_the_state_page(tmp_path):
-    size = (tmp_path / "events.jsonl").stat().st_size if (tmp_path / "events.jsonl").exists() else 0
-    log, disk, _ = held(tmp_path)
-    (event,) = [event for event in thence.open(tmp_path).read() if event.event_type == "first"]
-    page = StatePage(OS_DISK, tmp_path)
-    assert page.look()
-    (slot,) = page.living()
-    assert (slot.accepted, slot.committed, slot.target, slot.batch_offset) == (1, 0, 1, size)
-    assert slot.batch_name == fingerprint(event.event_id.encode())
-    (file, _) = OS_DISK.path_id(str(tmp_path / "events.jsonl"))
-    assert slot.batch_file == file_word(file) & SHORT
-    disk.gate.set()
-    log.flush()
-    assert page.look()
-    assert [(slot.accepted, slot.committed) for slot in page.living()] == [(1, 1)]
-    log.close()
-
-
-def test_batch_of_several_stands_in_the_state_page_by_its_first_emitted_event(tmp_path):
+def test_batch_under_way_is_announced_with_what_was_emitted_of_it(tmp_path):
     disk = WatchedDisk()
     log = Replica(tmp_path, PLAIN, disk=disk)
     waiting, first, last = items(3)
-    slots = []
+    found = []
 
     def look():
-        slots.append(slot_of(tmp_path))
-        if len(slots) == 1:  # what comes during the first sync is the next batch
+        found.append(opening_of(tmp_path))
+        if len(found) == 1:  # what comes during the first sync is the next batch
             log.committer.join(Waiting((waiting,)))
             log.committer.put(first)
             log.committer.put(last)
 
     disk.before["sync_data"] = look
     log.emit("zeroth")
-    until(lambda: len(slots) >= 2)
+    until(lambda: len(found) >= 2)
     log.flush()
-    size = (tmp_path / "events.jsonl").read_bytes().index(b"\n") + 1
-    assert slots[1][:4] == (3, 1, 3, size)
-    assert slots[1][4] == fingerprint(first.event_id.encode())
-    assert slot_of(tmp_path)[:2] == (3, 3)
+    path = tmp_path / "events.jsonl"
+    size = path.read_bytes().index(b"\n") + 1
+    batch = found[1].batch
+    assert (batch.first, batch.events, batch.emitted) == (2, 3, 2)
+    assert (batch.inode, batch.offset) == (path.stat().st_ino, size)
+    assert found[1].committed == 1
+    assert found[1].accepted >= 3
+    now = opening_of(tmp_path)
+    assert (now.accepted, now.committed) == (3, 3)
+    assert (now.durable.seq, now.durable.offset) == (4, path.stat().st_size)
+    assert now.durable.inode == path.stat().st_ino
     log.close()
-
-
-def slot_of(folder):
-    page = StatePage(OS_DISK, folder)
-    assert page.look()
-    (slot,) = page.living()
-    return slot.accepted, slot.committed, slot.target, slot.batch_offset, slot.batch_name
 
 
 @pytest.mark.parametrize("ends_by", ["emit", "append", "close"])
@@ -137,16 +119,17 @@ def test_gap_is_told_between_the_events_round_it(tmp_path, ends_by):
         log.emit("dropped")
     disk.gate.set()
     log.flush()
-    before, count = None, 3
+    before = None
     if ends_by == "emit":
-        before, count = log.emit("after"), 4
+        before = log.emit("after")
         log.flush()
     if ends_by == "append":
         pair = items(2)
         assert len(log.committer.append_all(pair, WAIT_S)) == 2
         before = pair[0].event_id
     if ends_by != "close":
-        assert slot_of(tmp_path)[:2] == (count, count)
+        opening = opening_of(tmp_path)
+        assert opening.accepted == opening.committed > 0
     assert log.close()
     (notice,) = [e.payload for e in log.read() if e.event_type == "log.events_dropped"]
     assert notice == {"count": 2, "after_event_id": kept, "before_event_id": before}

@@ -146,14 +146,15 @@ def test_put_that_close_overtakes_is_written_by_who_put_it(tmp_path, has_thread)
     if has_thread:
         log.emit("second")
         log.flush()
-    accept = log.writer.page.accept
+    opening = log.writer.opening
+    next_number = opening.next_number
 
     def overtaken():
-        accept()
-        log.writer.page.accept = accept
+        opening.next_number = next_number
         assert log.close() is True
+        return next_number()
 
-    log.writer.page.accept = overtaken  # as by a signal handler that closes
+    opening.next_number = overtaken  # as by a signal handler that closes
     log.committer.put(drafted(new_id(), "last", {}))
     assert types(tmp_path) == ["first", *["second"] * has_thread, "last"]
     assert log.committer.queued == 0

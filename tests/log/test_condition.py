@@ -15,7 +15,8 @@ from thence.log.condition import log_checks
 from thence.log.disk import OS_DISK, Disk
 from thence.log.health import Check
 from thence.log.identity import read_info
-from thence.log.state import StatePage
+from thence.log.openings import STEP_MAX, OpeningFile
+from thence.log.system_call import DiskError
 
 
 def looked_at(folder, disk=OS_DISK):
@@ -30,7 +31,7 @@ def segment(folder, *lines, name="events.jsonl"):
 def test_whole_log_is_in_order(tmp_path):
     segment(tmp_path, line_of(), line_of(seq=2, lamport_clock=2))
     checks = looked_at(tmp_path)
-    names = ["log", "segments", "tail", "quarantine", "identity", "state", "lock", "clock"]
+    names = ["log", "segments", "tail", "quarantine", "identity", "openings", "lock", "clock"]
     assert list(checks) == names
     assert all(check.ok for check in checks.values())
     assert sorted(path.name for path in tmp_path.iterdir()) == ["events.jsonl"]
@@ -114,7 +115,7 @@ def test_each_part_of_a_log_in_order_says_what_is_there(written):
         Check("tail", True, "the newest line [only-one] is whole"),
         Check("quarantine", True, "empty"),
         Check("identity", True, f"node {event.node_id}"),
-        Check("state", True, "none open for appending"),
+        Check("openings", True, "0 open for appending"),
         Check("lock", True, "free"),
     ]
     assert (found[-1].name, found[-1].ok) == ("clock", True)
@@ -122,12 +123,12 @@ def test_each_part_of_a_log_in_order_says_what_is_there(written):
 
 def test_log_that_was_only_copied_there_says_what_the_first_append_will_make(tmp_path):
     segment(tmp_path, line_of())
-    told = [looked_at(tmp_path)[name] for name in ("log", "quarantine", "identity", "state")]
+    told = [looked_at(tmp_path)[name] for name in ("log", "quarantine", "identity", "openings")]
     assert [*told, looked_at(tmp_path)["lock"]] == [
         Check("log", True, "plain log without .thence/log.json, which appends make"),
         Check("quarantine", True, "empty"),
         Check("identity", True, "none yet: the first append makes one"),
-        Check("state", True, "no page yet: the first append makes it"),
+        Check("openings", True, "0 open for appending"),
         Check("lock", True, "no lock file yet: the first append makes it"),
     ]
 
@@ -136,7 +137,7 @@ def test_spoilt_file_is_told_with_its_path_and_what_the_next_append_does(written
     own = written / ".thence"
     for name in ("log.json", "identity.json"):
         (own / name).write_bytes(b"{")
-    (own / "state").write_bytes(b"x")
+    (own / "open" / "x").write_bytes(b"x")
     found = looked_at(written)
     assert found["log"] == Check(
         "log",
@@ -152,11 +153,12 @@ def test_spoilt_file_is_told_with_its_path_and_what_the_next_append_does(written
         "the next append makes a new one, and tells so in the log",
         is_damage=True,
     )
-    assert found["state"] == Check(
-        "state",
+    assert found["openings"] == Check(
+        "openings",
         False,
-        "the page is not one that this version writes",
-        "the next append makes it anew, or goes on without it",
+        "0 open for appending, 1 ended without closing; "
+        "how many queued events were lost is unknown",
+        "the next append reports it in the log",
     )
 
 
@@ -236,32 +238,25 @@ def test_quarantine_counts_what_is_there_and_what_is_not_told(written):
     assert looked_at(written)["quarantine"] == Check("quarantine", True, "2 moved aside and told")
 
 
-def test_openings_are_counted_with_their_processes_and_what_the_dead_had_queued(written):
-    pages = [StatePage(OS_DISK, written) for _ in range(4)]
-    for page in pages:
-        page.begin()
-    mine = os.getpid()
-    assert looked_at(written)["state"] == Check(
-        "state", True, f"4 ({mine}, {mine}, {mine}, {mine}) open for appending"
-    )
-    dead = 2**31  # no process has such a number
-    for index, (accepted, committed) in enumerate([(1_507, 3), (2, 2), (1, 5)]):
-        base = 16 * (index + 1)
-        words = pages[index]._words
-        words[base + 4], words[base + 5], words[base] = accepted, committed, dead + index
-    gone = f"1 ({mine}) open for appending, 3 ({dead}, {dead + 1}, {dead + 2}) ended"
-    assert looked_at(written)["state"] == Check(
-        "state",
-        False,
-        f"{gone} without closing; of queued events 1,504 are not known to be written",
-        "the next append tells in the log if any was lost",
-    )
-    pages[0]._words[16 + 5] = 1_506
-    assert "of queued events 1 are not known" in looked_at(written)["state"].detail
-    pages[0]._words[16 + 5] = 1_507
-    assert looked_at(written)["state"] == Check("state", True, f"{gone} without closing")
-    for page in pages:
-        page.end()
+def test_openings_are_counted_and_what_the_dead_may_have_lost(written):
+    living, *dead = [OpeningFile(OS_DISK, written) for _ in range(3)]
+    for opening in (living, *dead):
+        opening.begin()
+    assert looked_at(written)["openings"] == Check("openings", True, "3 open for appending")
+    for opening in dead:
+        opening.is_unsynced = True
+        opening.end()
+    gone = "1 open for appending, 2 ended without closing"
+    assert looked_at(written)["openings"] == Check("openings", True, gone)
+    killed = OpeningFile(OS_DISK, written)
+    for _ in range(1_507):
+        killed.accept()
+    OS_DISK.close(killed._descriptor)
+    found = looked_at(written)["openings"]
+    assert (found.ok, found.hint) == (False, "the next append reports it in the log")
+    up_to = int(found.detail.partition("up to ")[2].split()[0].replace(",", ""))
+    assert 1_507 <= up_to < 1_507 + STEP_MAX
+    living.end()
 
 
 def test_lock_that_is_held_is_waited_for_then_told_with_its_holder(written):
@@ -304,18 +299,18 @@ def test_clock_is_held_against_the_newest_event_of_the_log(tmp_path):
 def test_check_that_the_disk_refuses_bears_its_name(written):
     class Unreadable(Disk):
         def path_id(self, path):
-            raise OSError("as said")
+            raise DiskError("as said")
 
         def names(self, folder):
-            raise OSError("as said")
+            raise DiskError("as said")
 
         def open_read(self, path):
             if path.name == "identity.json":
-                raise OSError("as said")
+                raise DiskError("as said")
             return super().open_read(path)
 
     _, *refused, clock = log_checks(Unreadable(), written)
-    names = ["segments", "tail", "quarantine", "identity", "state", "lock"]
+    names = ["segments", "tail", "quarantine", "identity", "openings", "lock"]
     assert refused == [Check(name, False, "as said", "let this user read it") for name in names]
     assert clock.ok
     (written / ".thence/log.json").write_bytes(b"7")
@@ -332,7 +327,7 @@ def test_log_that_can_not_be_read_is_no_damage(written, call, number):
         pass
 
     def refuse(*_):
-        raise OSError(number, "as said")
+        raise DiskError(number, "as said")
 
     setattr(Unread, call, refuse)
     check = looked_at(written, Unread())["log"]

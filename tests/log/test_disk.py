@@ -7,16 +7,17 @@ import pytest
 from tests.log.faults import FailingDisk, ShortDisk
 
 from thence.log.disk import OS_DISK, host_name, machine_id, noise_bits, user_name
+from thence.log.system_call import DiskError
 
 
 def test_new_file_is_whole_or_not_there(tmp_path):
     path = tmp_path / "a"
     with pytest.raises(OSError, match="space"):
-        FailingDisk(write=OSError(errno.ENOSPC, "no space")).write_new(path, b"abc")
+        FailingDisk(write=DiskError(errno.ENOSPC, "no space")).write_new(path, b"abc")
     assert not path.exists()
     ShortDisk(1).write_new(path, b"abc")
     assert path.read_bytes() == b"abc"
-    with pytest.raises(FileExistsError):
+    with pytest.raises(DiskError):
         OS_DISK.write_new(path, b"x")
     assert path.read_bytes() == b"abc"
 

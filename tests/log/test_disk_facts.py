@@ -3,9 +3,7 @@
 import errno
 import os
 import resource
-import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -21,6 +19,7 @@ from thence.log.disk import (
     on_fork,
     variable,
 )
+from thence.log.system_call import DiskError
 
 
 class ToldDisk(Disk):
@@ -80,41 +79,6 @@ def test_access_of_a_file_is_given_to_another(tmp_path):
     assert (tmp_path / "b").stat().st_mode & 0o777 == 0o640
     for descriptor in (source, target):
         OS_DISK.close(descriptor)
-
-
-@pytest.mark.parametrize(
-    ("text", "number"),
-    [
-        (b"ffffffff-ffff-ffff-0000-000000000001\n", 2**64 - 1),
-        (b"00000000-0000-0010-ffff-ffffffffffff\n", 16),
-        (b"no boot has this name", 0),
-        (b"", 0),
-        (None, 0),
-    ],
-    ids=["highest", "low", "text", "empty", "absent"],
-)
-def test_boot_is_the_first_half_of_its_id(text, number):
-    assert ToldDisk(text).boot() == number
-
-
-@pytest.mark.parametrize(
-    ("state", "start"), [(b"S", 4_711), (b"R", 4_711), (b"Z", None), (b"X", None)]
-)
-@pytest.mark.parametrize("name", [b"sleep", b"a) Z (b", b"((", b"))"])
-def test_process_is_told_by_its_state_and_start_whatever_its_name(state, start, name):
-    words = b" ".join(b"%d" % number for number in range(4, 22))
-    stat = b"77 (" + name + b") " + state + b" " + words + b" 4711 99 98\n"
-    assert ToldDisk(stat).process_start(77) == start
-
-
-def test_start_of_a_process_is_in_ticks_since_the_boot():
-    with subprocess.Popen(["sleep", "60"]) as process:
-        start = OS_DISK.process_start(process.pid)
-        process.kill()
-    up_s = time.clock_gettime(time.CLOCK_BOOTTIME)
-    assert -1 < up_s - start / os.sysconf("SC_CLK_TCK") < 60
-    assert OS_DISK.process_start(os.getpid()) <= start
-    assert OS_DISK.process_start(process.pid) is None
 
 
 @pytest.mark.parametrize("bits", [1, 7, 8, 9, 40])
@@ -196,6 +160,10 @@ def test_mount_that_holds_a_folder_is_found_by_whole_names(tmp_path, mounts, kin
     assert ToldDisk("\n".join(lines).encode()).filesystem(folder) == kind
 
 
+def test_table_of_mounts_in_another_form_tells_nothing(tmp_path):
+    assert ToldDisk(b"short - \n36 35 / - ext4\n").filesystem(tmp_path) == ""
+
+
 def test_room_is_counted_in_bytes_and_files(tmp_path):
     free, files = OS_DISK.room(tmp_path)
     told = subprocess.run(
@@ -205,42 +173,18 @@ def test_room_is_counted_in_bytes_and_files(tmp_path):
     assert files is None or files > 0
 
 
-@pytest.mark.parametrize("error", [PermissionError(errno.EACCES, "hidden"), None])
-def test_process_of_which_the_system_tells_nothing_is_asked_by_its_number(error):
-    class Silent(Disk):
-        def read_whole(self, path):
-            if error is not None:
-                raise error
-            return b""
-
-    asked = []
-
-    def heard(*_):
-        asked.append("signal")
-
-    before = signal.signal(signal.SIGHUP, heard)
-    try:
-        assert Silent().process_start(os.getpid()) == 0
-    finally:
-        signal.signal(signal.SIGHUP, before)
-    assert asked == []
-    assert Silent().process_start(2**22 + 1) is None
-
-
-def test_process_that_ends_while_it_is_looked_at_is_no_more():
-    class Ended(Disk):
-        def read_whole(self, path):
-            assert path == Path("/proc/77/stat")
-            raise ProcessLookupError(errno.ESRCH, "ended")
-
-    assert Ended().process_start(77) is None
-
-
-def test_boot_namespace_and_mounts_are_those_that_the_system_tells():
-    text = Path("/proc/sys/kernel/random/boot_id").read_text()
-    assert f"{OS_DISK.boot():016x}" == text.replace("-", "")[:16]
-    assert OS_DISK.process_space() == Path("/proc/self/ns/pid").stat().st_ino
+def test_mounts_are_those_that_the_system_tells():
     assert OS_DISK.filesystem(Path("/proc")) == "proc"
+
+
+def test_file_is_known_to_have_lost_its_last_name(tmp_path):
+    descriptor = OS_DISK.open_lock(tmp_path / "a")
+    OS_DISK.link(tmp_path / "a", tmp_path / "b")
+    assert OS_DISK.links(descriptor) == 2
+    OS_DISK.unlink(tmp_path / "a")
+    OS_DISK.unlink(tmp_path / "b")
+    assert OS_DISK.links(descriptor) == 0
+    OS_DISK.close(descriptor)
 
 
 def test_folder_is_made_with_its_parents_once_or_twice(tmp_path):
@@ -272,18 +216,8 @@ def test_file_opened_for_appending_is_read_and_written_at_its_end_alone(tmp_path
     OS_DISK.link(tmp_path / "a", tmp_path / "b")
     OS_DISK.rename(tmp_path / "a", tmp_path / "c")
     assert OS_DISK.names(tmp_path) == ["b", "c"]
-    with pytest.raises(NotADirectoryError):
+    with pytest.raises(DiskError):
         OS_DISK.sync_folder(tmp_path / "b")
-    OS_DISK.close(descriptor)
-
-
-def test_words_of_a_file_are_mapped_and_shared(tmp_path):
-    descriptor = OS_DISK.open_append(tmp_path / "a")
-    OS_DISK.write_all(descriptor, bytes(32))
-    words = OS_DISK.map_words(descriptor, 4)
-    assert len(words) == 4
-    words[1] = 2**64 - 1
-    assert (tmp_path / "a").read_bytes() == bytes(8) + b"\xff" * 8 + bytes(16)
     OS_DISK.close(descriptor)
 
 

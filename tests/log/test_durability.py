@@ -10,6 +10,7 @@ import thence
 from thence.core.vocabulary import PLAIN, SIM
 from thence.log.disk import Disk
 from thence.log.durability import durability_on
+from thence.log.system_call import DiskError
 from thence.replica import Replica
 from thence.sim import EventWriter, MilestoneEvent
 
@@ -22,7 +23,7 @@ class On(Disk):
 
     def filesystem(self, folder):
         if not self.kind:
-            raise IndexError("a table in another form")
+            raise DiskError(13, "hidden")
         return self.kind
 
 

@@ -13,6 +13,7 @@ from thence.core.vocabulary import PLAIN
 from thence.errors import OutcomeUnknown
 from thence.log.disk import READ_BYTES, Disk
 from thence.log.follower import Follower, follow
+from thence.log.system_call import DiskError
 
 OLDEST = "events_2026-11-18_07-13-05-000000.jsonl"
 OLDER = "events_2026-11-19_07-13-05-000000.jsonl"
@@ -228,7 +229,7 @@ def test_segment_that_can_not_be_looked_at_is_closed_and_the_error_is_the_system
         def file_id(self, descriptor):
             raise broken
 
-    broken = OSError(errno.EIO, "as said")
+    broken = DiskError(errno.EIO, "as said")
     (tmp_path / CURRENT).write_bytes(line_of())
     with pytest.raises(OSError, match="as said") as caught:
         list(Follower(Failing(), tmp_path, PLAIN).events())
@@ -242,7 +243,7 @@ def test_folder_that_can_not_be_listed_leaves_no_file_open(tmp_path, has_current
         def names(self, folder):
             raise broken
 
-    broken = OSError(errno.EIO, "as said")
+    broken = DiskError(errno.EIO, "as said")
     if has_current:
         (tmp_path / CURRENT).write_bytes(line_of())
     with pytest.raises(OSError, match="as said") as caught:
@@ -286,7 +287,7 @@ def test_file_cut_in_place_is_read_and_synced_from_its_start(tmp_path, disk):
 
 def test_failed_sync_is_the_cause_of_what_is_raised(tmp_path):
     (tmp_path / CURRENT).write_bytes(line_of())
-    broken = OSError(errno.EIO, "as said")
+    broken = DiskError(errno.EIO, "as said")
     with Follower(FailingDisk(sync_data=broken), tmp_path, PLAIN, True) as follower:
         with pytest.raises(OutcomeUnknown) as caught:
             list(follower.events())

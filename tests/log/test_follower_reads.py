@@ -15,6 +15,7 @@ from thence.core.vocabulary import PLAIN
 from thence.log import reader
 from thence.log.disk import OS_DISK, Disk
 from thence.log.follower import Follower
+from thence.log.system_call import DiskError
 from thence.replica import Replica
 
 parts = st.sampled_from(
@@ -64,7 +65,7 @@ def test_disk_that_fails_once_hides_nothing_and_leaves_no_file_open(tmp_path, ca
         def _step(self):
             self.calls += 1
             if self.calls == call:
-                raise OSError(errno.EIO, os.strerror(errno.EIO))
+                raise DiskError(errno.EIO, os.strerror(errno.EIO))
 
         def path_id(self, path):
             self._step()

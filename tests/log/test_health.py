@@ -13,6 +13,7 @@ from thence.errors import NotALog
 from thence.log.disk import OS_DISK, Disk
 from thence.log.health import Check, checked, clock, file_limit, folder_checks
 from thence.log.segment import FILE_BYTES_MAX
+from thence.log.system_call import DiskError
 
 TRIED = ("writable", "locks", "sync", "append", "links")
 NOON_NS = 1_795_000_000_000_000_000  # 2026-11-18
@@ -20,7 +21,7 @@ DAY_NS = 86_400 * 10**9
 
 
 def error(number):
-    return OSError(number, os.strerror(number))
+    return DiskError(number, os.strerror(number))
 
 
 def found(disk, folder):
@@ -193,7 +194,7 @@ def test_clock_is_compared_with_the_newest_event(wall_ns, newest, ok, told):
 
 def test_error_while_looking_is_what_is_found():
     def refused():
-        raise OSError(errno.EACCES, os.strerror(errno.EACCES), "events.jsonl")
+        raise DiskError(errno.EACCES, os.strerror(errno.EACCES), "events.jsonl")
 
     def foreign():
         raise NotALog("could not open", place="x", cause="a reason", hint="a hint")

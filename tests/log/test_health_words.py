@@ -27,6 +27,7 @@ from thence.log.health import (
     reason,
 )
 from thence.log.segment import FILE_BYTES_MAX
+from thence.log.system_call import DiskError
 
 ELSEWHERE = "keep the log on another filesystem"
 UNTRIED = "locks, syncs and the like were not tried"
@@ -135,10 +136,10 @@ def test_filesystem_is_told_where_it_is_known(tmp_path):
 def test_what_can_not_be_looked_at_bears_its_name(tmp_path):
     class Blind(Disk):
         def filesystem(self, folder):
-            raise OSError(errno.EACCES, "as said", "/proc")
+            raise DiskError(errno.EACCES, "as said", "/proc")
 
         def room(self, folder):
-            raise OSError("as said")
+            raise DiskError("as said")
 
     checks = folder_checks(Blind(), tmp_path)
     assert checks[:2] == [
@@ -292,9 +293,9 @@ def test_files_that_are_there_must_open_and_the_small_one_is_named_after_the_pro
 
 
 def test_file_that_the_system_names_is_told_with_the_reason():
-    assert reason(OSError(errno.EIO, "as said", "/a")) == "as said: /a"
-    assert reason(OSError(errno.EIO, "as said")) == "as said"
-    assert reason(OSError("numberless")) == "numberless"
+    assert reason(DiskError(errno.EIO, "as said", "/a")) == "as said: /a"
+    assert reason(DiskError(errno.EIO, "as said")) == "as said"
+    assert reason(DiskError("numberless")) == "numberless"
 
 
 def test_two_descriptors_append_in_turns(tmp_path):

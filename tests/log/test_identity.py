@@ -26,6 +26,7 @@ from thence.log.identity import (
     renew,
 )
 from thence.log.lock import AppendLock
+from thence.log.system_call import DiskError
 from thence.replica import Replica
 
 
@@ -64,7 +65,7 @@ def test_identity_that_could_not_be_written_is_made_later(tmp_path):
     full = FailingDisk()
     make_info(OS_DISK, tmp_path, "plain")
     with Replica(tmp_path, PLAIN, disk=full) as log:
-        full.faults["write"] = OSError(errno.EIO, "broken")
+        full.faults["write"] = DiskError(errno.EIO, "broken")
         with pytest.raises(AppendFailed):
             log.append("t")
         assert known_node_id(OS_DISK, tmp_path) == ""

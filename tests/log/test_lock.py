@@ -13,6 +13,7 @@ import thence
 from thence.errors import LogBusy
 from thence.log.disk import OS_DISK, Disk
 from thence.log.lock import AppendLock
+from thence.log.system_call import DiskError
 
 HOLD = """
 import fcntl, os, sys
@@ -108,11 +109,11 @@ def test_child_that_closes_its_files_leaves_the_lock_of_its_parent_alone(tmp_pat
 def test_lock_that_the_system_will_not_give_back_is_given_back_by_closing_it(tmp_path):
     class Stubborn(Disk):
         def unlock(self, descriptor):
-            raise OSError(errno.EIO, "device error")
+            raise DiskError(errno.EIO, "device error")
 
         def close(self, descriptor):
             super().close(descriptor)
-            raise OSError(errno.EIO, "device error")
+            raise DiskError(errno.EIO, "device error")
 
     lock = AppendLock(Stubborn(), tmp_path / "lock")
     other = AppendLock(OS_DISK, tmp_path / "lock")
@@ -195,7 +196,7 @@ def test_folder_deleted_under_an_open_log_is_made_again_and_a_log_that_is_gone_i
     (log / ".thence/lock").unlink()
     (log / ".thence").rmdir()
     log.rmdir()
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(DiskError):
         lock.acquire(0)
     assert not log.exists()
 

@@ -256,7 +256,7 @@ def test_processes_that_open_an_empty_folder_at_once_make_one_log(tmp_path, coun
         assert len({node for node, _ in answers}) == 1
         assert sorted(int(seq) for _, seq in answers) == list(range(1, count + 1))
         there = {path.name for path in (folder / ".thence").iterdir()}
-        assert there == {"identity.json", "lock", "log.json", "state"}
+        assert there == {"identity.json", "lock", "log.json", "marks", "open"}
         with thence.open(folder) as log:
             assert log.verify().findings == ()
             assert [event.seq for event in log.read()] == list(range(1, count + 1))

@@ -13,6 +13,7 @@ from thence.core.vocabulary import PLAIN
 from thence.errors import LogFull
 from thence.log.disk import OS_DISK, Disk
 from thence.log.identity import node_id
+from thence.log.system_call import DiskError
 from thence.replica import Replica
 
 
@@ -117,7 +118,7 @@ def test_full_disk_is_told_to_exactly_the_tasks_that_it_refused(tmp_path):
 
         async def main():
             before = await asyncio.gather(*(log.append_async("t", {"n": n}) for n in range(20)))
-            disk.faults["write"] = OSError(28, "No space left on device")
+            disk.faults["write"] = DiskError(28, "No space left on device")
             refused = await asyncio.gather(
                 *(log.append_async("t", {"n": n}) for n in range(20, 40)), return_exceptions=True
             )
@@ -142,7 +143,7 @@ def test_disk_that_fills_up_amid_a_batch_refuses_the_rest_of_it(tmp_path):
             if self.is_filling:
                 self.is_filling = False
                 written = super().write(descriptor, data[: len(data) * 2 // 3])
-                self.fault = OSError(28, "No space left on device")
+                self.fault = DiskError(28, "No space left on device")
                 return written
             if self.fault:
                 raise self.fault

@@ -24,6 +24,7 @@ from thence.errors import (
 )
 from thence.log.disk import OS_DISK, Disk
 from thence.log.opening import check_bounds, known_info, make_durable, opened_vocabulary
+from thence.log.system_call import DiskError
 from thence.replica import Replica
 
 
@@ -55,13 +56,13 @@ def test_parent_that_can_not_be_synced_stops_no_log(tmp_path):
 
     (tmp_path / "a").mkdir()
     for number in (errno.EACCES, errno.EINVAL):
-        disk = Disk(sync_folder=OSError(number, "no"))
+        disk = Disk(sync_folder=DiskError(number, "no"))
         assert opened_vocabulary(disk, tmp_path / "a", None, create=True) is PLAIN
         with pytest.raises((LogReadOnly, NotALog)):
             opened_vocabulary(disk, tmp_path / f"b{number}", None, create=True)
     with pytest.raises(AppendFailed):
         opened_vocabulary(
-            Disk(sync_folder=OSError(errno.EIO, "no")), tmp_path / "a" / "b", None, create=True
+            Disk(sync_folder=DiskError(errno.EIO, "no")), tmp_path / "a" / "b", None, create=True
         )
 
 
@@ -113,7 +114,7 @@ def test_log_of_a_vocabulary_that_is_not_known_reads_as_plain(tmp_path):
 
 def test_folder_that_may_not_be_written_is_read_only(tmp_path):
     denied = FailingDisk()
-    denied.faults["write"] = PermissionError(errno.EACCES, "Permission denied")
+    denied.faults["write"] = DiskError(errno.EACCES, "Permission denied")
     with pytest.raises(LogReadOnly, match="Permission denied"):
         opened_vocabulary(denied, tmp_path / "new", None, create=True)
     (tmp_path / "events.jsonl").write_bytes(line_of())
@@ -131,7 +132,7 @@ def test_folder_that_may_not_be_written_is_read_only(tmp_path):
     ],
 )
 def test_log_that_can_not_be_made_is_told_by_what_the_disk_answered(tmp_path, code, kind):
-    failing = FailingDisk(write=OSError(code, "as said"))
+    failing = FailingDisk(write=DiskError(code, "as said"))
     with pytest.raises(kind, match=r"could not make a log in .*: as said") as caught:
         opened_vocabulary(failing, tmp_path / "new", None, create=True)
     assert type(caught.value) is kind
@@ -142,7 +143,7 @@ def test_log_without_a_folder_of_its_own_is_read_on_a_full_disk_and_says_why_it_
     tmp_path,
 ):
     (tmp_path / "events.jsonl").write_bytes(line_of())
-    failing = FailingDisk(write=OSError(errno.ENOSPC, "full"))
+    failing = FailingDisk(write=DiskError(errno.ENOSPC, "full"))
     found = opened_vocabulary(failing, tmp_path, None, create=True)
     with Replica(tmp_path, found, disk=failing) as log:
         assert len(list(log.read())) == 1
@@ -156,7 +157,7 @@ def test_log_without_a_folder_of_its_own_is_read_on_a_full_disk_and_says_why_it_
 def test_disk_that_can_not_read_is_told_as_such(tmp_path):
     class Unreadable(Disk):
         def __init__(self, code):
-            self.error = OSError(code, "as said")
+            self.error = DiskError(code, "as said")
 
         def read_at(self, descriptor, offset, size):
             raise self.error
@@ -213,7 +214,7 @@ def test_log_that_is_not_there_or_not_meant_is_told_with_what_to_do(tmp_path):
     ids=["denied", "full", "no place", "broken", "numberless"],
 )
 def test_log_that_can_not_be_made_says_where_why_and_what_to_do(tmp_path, code, kind, hint):
-    failing = FailingDisk(write=OSError(code, "as said") if code else OSError("as said"))
+    failing = FailingDisk(write=DiskError(code, "as said") if code else DiskError("as said"))
     new = tmp_path / "new"
     found = raised(lambda: opened_vocabulary(failing, new, None, create=True))
     assert found == (kind, MAKING, str(new), "as said", hint)
@@ -268,9 +269,9 @@ def test_names_are_synced_one_by_one_from_the_outermost_before_anything_lies_in_
 
 @pytest.mark.parametrize("code", [errno.EACCES, errno.EPERM, errno.EROFS, errno.EINVAL])
 def test_parent_that_was_there_may_refuse_its_sync(tmp_path, code):
-    make_durable(FailingDisk(sync_folder=OSError(code, "no")), tmp_path)
+    make_durable(FailingDisk(sync_folder=DiskError(code, "no")), tmp_path)
     with pytest.raises(OSError, match="no"):
-        make_durable(FailingDisk(sync_folder=OSError(errno.EIO, "no")), tmp_path)
+        make_durable(FailingDisk(sync_folder=DiskError(errno.EIO, "no")), tmp_path)
 
 
 def test_what_a_log_says_of_itself_is_read_or_refused_as_reading(tmp_path):
@@ -280,7 +281,7 @@ def test_what_a_log_says_of_itself_is_read_or_refused_as_reading(tmp_path):
 
     class Broken(Disk):
         def open_read(self, path):
-            raise OSError(errno.EIO, "as said")
+            raise DiskError(errno.EIO, "as said")
 
     found = raised(lambda: known_info(Broken(), tmp_path))
     assert found[:4] == (ReadFailed, "could not read the log", str(tmp_path), "as said")

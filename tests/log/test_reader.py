@@ -17,6 +17,7 @@ from thence.core.order import totally_ordered
 from thence.core.vocabulary import PLAIN
 from thence.log import reader
 from thence.log.disk import OS_DISK, Disk
+from thence.log.system_call import DiskError
 from thence.replica import Replica
 
 NAMES = [f"events_2026-11-20_07-13-05-{number:06}.jsonl" for number in range(8)]
@@ -245,7 +246,7 @@ def test_reading_that_fails_leaves_no_descriptor(tmp_path, call, way):
     def failing(disk, *arguments):
         disk.left -= 1
         if not disk.left:
-            raise OSError(errno.EIO, "device error")
+            raise DiskError(errno.EIO, "device error")
         return getattr(Disk, call)(disk, *arguments)
 
     setattr(Failing, call, failing)

@@ -12,6 +12,7 @@ from tests.crash.crash_states import worst
 from tests.crash.simulated_disk import SimulatedDisk
 from tests.crash.traces import log_of, opened
 from tests.events import NODE, OTHER_NODE, line_of
+from tests.log.aftermath import closed_at
 from tests.log.faults import FailingDisk
 from tests.log.processes import lines
 
@@ -20,6 +21,7 @@ from thence.core.vocabulary import PLAIN
 from thence.errors import AppendFailed, OutcomeUnknown
 from thence.log.disk import OS_DISK
 from thence.log.recovery import last_numbers, lines_backwards, mark_told, untold
+from thence.log.system_call import DiskError
 from thence.replica import Replica
 
 
@@ -66,10 +68,24 @@ def test_line_cut_at_any_byte_is_moved_aside_and_told(log):
     start = data.rindex(b"\n", 0, -1) + 1
     for cut in range(start + 1, len(data) - 1):
         (log / "events.jsonl").write_bytes(data[:cut])
+        closed_at(log, 2)
         shutil.rmtree(log / ".thence/quarantine", ignore_errors=True)
         appended, notices = after_next_append(log)
         assert appended.seq == 4
         assert_told(log, *notices, start, data[start:cut])
+
+
+@pytest.mark.parametrize("kept", [1, 40, -2])
+def test_number_of_an_acknowledged_last_line_that_was_cut_is_not_given_again(log, kept):
+    path = log / "events.jsonl"
+    data = path.read_bytes()
+    start = data.index(b"\n") + 1
+    path.write_bytes(data[:start] + data[start:][:kept])
+    with thence.open(log) as opened:
+        assert opened.append("next").seq == 4
+        (notice,) = [e for e in opened.read() if e.event_type == "log.recovered"]
+        assert (notice.payload["first_seq"], notice.payload["last_seq"]) == (2, 2)
+        assert opened.verify().ok
 
 
 @pytest.mark.promise("W12")
@@ -136,9 +152,10 @@ def test_foreign_last_line_is_kept(log, ending):
 def test_pages_of_zeros_inside_are_left_and_their_number_is_not_given_again(log):
     spoil(log, b"\0" * 4096 + b"\n")
     with thence.open(log) as opened:
-        assert opened.append("next").seq == 4
+        assert opened.append("next").seq > 3
         codes = [finding.code for finding in opened.verify().findings]
-    assert codes == ["not_json", "events_lost"]
+        assert [event.seq for event in opened.read()].count(3) == 0
+    assert codes == ["region_told", "events_told"]
 
 
 @pytest.mark.parametrize("position", [5, 30, 150, -8])
@@ -170,7 +187,7 @@ def test_recovery_whose_notice_failed_is_told_later(log, fault, kind):
     class FailingOnce(FailingDisk):
         def truncate(self, descriptor, size):
             super().truncate(descriptor, size)
-            self.faults[fault] = OSError(errno.EIO, "broken")
+            self.faults[fault] = DiskError(errno.EIO, "broken")
 
         def write(self, descriptor, data):
             try:
@@ -244,7 +261,7 @@ def test_file_is_told_by_its_name(tmp_path):
 def test_recovery_on_a_full_disk_changes_nothing_and_leaves_nothing(log):
     spoil(log, b"torn")
     before = (log / "events.jsonl").read_bytes()
-    full = FailingDisk(write=OSError(errno.ENOSPC, "full"))
+    full = FailingDisk(write=DiskError(errno.ENOSPC, "full"))
     with Replica(log, PLAIN, disk=full) as opened:
         for _ in range(3):
             with pytest.raises(AppendFailed):

@@ -7,7 +7,7 @@ from itertools import count
 
 import pytest
 from tests.events import NODE, OTHER_NODE, line_of
-from tests.log.errors import raised
+from tests.log.errors import said
 from tests.log.faults import FailingDisk, ShortDisk
 
 from thence.core.codec import LINE_BYTES_MAX
@@ -16,12 +16,13 @@ from thence.errors import OutcomeUnknown
 from thence.log.disk import OS_DISK, READ_BYTES
 from thence.log.recovery import (
     copy_aside,
-    cut_back,
+    kept_whole,
     last_numbers,
     lines_backwards,
     recover_tail,
     untold,
 )
+from thence.log.system_call import DiskError
 
 LONG = 600_000  # more than two of the blocks that are read at once
 
@@ -115,7 +116,7 @@ def test_stretch_is_copied_aside_up_to_where_the_file_ends(opened, tmp_path, sta
 def test_copy_that_the_disk_refuses_leaves_no_file(opened, tmp_path, call):
     descriptor, _ = opened(b"abc")
     held = len(os.listdir("/dev/fd"))
-    failing = FailingDisk(**{call: OSError(errno.EIO, "broken")})
+    failing = FailingDisk(**{call: DiskError(errno.EIO, "broken")})
     with pytest.raises(OSError, match="broken"):
         copy_aside(failing, descriptor, 0, 3, tmp_path / "aside")
     assert not (tmp_path / "aside").exists()
@@ -129,24 +130,25 @@ def test_copy_that_the_disk_refuses_leaves_no_file(opened, tmp_path, call):
 )
 def test_half_a_line_of_a_broken_write_is_cut_behind_the_last_whole_one(opened, written, left):
     descriptor, path = opened(b"before\n" + written)
-    cut_back(OS_DISK, descriptor, path, 7, written)
+    whole = len(left)
+    assert kept_whole(OS_DISK, descriptor, path, 7, written + b"and more") == (whole, None)
     assert path.read_bytes() == b"before\n" + left
 
 
 def test_half_a_line_that_can_not_be_cut_is_unknown_and_stays(opened):
     descriptor, path = opened(b"before\na\nhalf" + b"theirs")
+
+    def kept(disk, data):
+        whole, unknown = kept_whole(disk, descriptor, path, 7, data)
+        return whole, said(unknown)
+
     unknown = (OutcomeUnknown, "could not take back half a line at the end of", str(path))
     hint = "retry(), or open the log again: the next append moves the half line aside"
-    assert raised(lambda: cut_back(OS_DISK, descriptor, path, 7, b"a\nhalf")) == (
-        *unknown,
-        "somebody else wrote behind it without the lock",
-        hint,
-    )
-    cut_back(OS_DISK, descriptor, path, 7, b"a\nb\n")  # whole lines are not looked at
+    theirs = "somebody else wrote to it without the lock"
+    assert kept(OS_DISK, b"a\nhalf a line") == (0, (*unknown, theirs, hint))
+    broken = FailingDisk(truncate=DiskError(errno.EIO, "as said"))
+    assert kept(broken, b"a\nhalftheirs and more") == (2, (*unknown, "as said", hint))
     assert path.read_bytes() == b"before\na\nhalftheirs"
-    broken = FailingDisk(truncate=OSError(errno.EIO, "as said"))
-    found = raised(lambda: cut_back(broken, descriptor, path, 7, b"a\nhalftheirs"))
-    assert found == (*unknown, "as said", hint)
 
 
 def test_numbers_in_the_name_of_what_was_moved_aside_are_told(tmp_path):

@@ -9,6 +9,7 @@ from tests.log.errors import said
 from thence.errors import AppendFailed, LogFull, LogReadOnly, OutcomeUnknown, ReadFailed
 from thence.log.reading import reading
 from thence.log.refusal import closed_for_good, refusal, still_unknown, uncut, unsynced
+from thence.log.system_call import DiskError
 
 PATH = Path("/logs/one/events.jsonl")
 FULL = "free some space, then try again"
@@ -95,11 +96,11 @@ def test_opening_whose_sync_failed_for_good_says_so():
 @pytest.mark.parametrize(
     ("error", "place", "cause", "hint"),
     [
-        (OSError(errno.EIO, "as said"), "/logs", "as said", BROKEN),
-        (OSError(errno.EIO, "as said", "/logs/a"), "/logs/a", "as said", BROKEN),
-        (OSError("no number"), "/logs", "no number", BROKEN),
+        (DiskError(errno.EIO, "as said"), "/logs", "as said", BROKEN),
+        (DiskError(errno.EIO, "as said", "/logs/a"), "/logs/a", "as said", BROKEN),
+        (DiskError("no number"), "/logs", "no number", BROKEN),
         (
-            OSError(errno.EACCES, "as said"),
+            DiskError(errno.EACCES, "as said"),
             "/logs",
             "as said",
             "give this user the right to read there",

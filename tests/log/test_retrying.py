@@ -14,6 +14,7 @@ from thence.log.disk import OS_DISK
 from thence.log.notice import NoticeMaker, warn
 from thence.log.opening import prepare
 from thence.log.retrying import retriable
+from thence.log.system_call import DiskError
 from thence.log.writer import SegmentWriter
 
 
@@ -58,7 +59,7 @@ def test_what_the_queue_found_meanwhile_is_the_result(tmp_path):
 
 
 def test_retry_that_fails_says_so_and_can_be_tried_again(tmp_path):
-    disk = FailingDisk(write=OSError(errno.EIO, "device error"))
+    disk = FailingDisk(write=DiskError(errno.EIO, "device error"))
     drafts = [drafted(new_id(), "noted", {})]
     with_retry = retriable(unknown(), writer_of(tmp_path, disk), drafts, list)
     kind, _, place, *_ = raised(with_retry.retry)

@@ -11,6 +11,7 @@ from thence.core.vocabulary import PLAIN
 from thence.errors import EventNotFound, OutcomeUnknown, ReadFailed
 from thence.log.disk import OS_DISK, Disk
 from thence.log.search import durable_event
+from thence.log.system_call import DiskError
 from thence.replica import Replica
 
 
@@ -69,7 +70,7 @@ def test_rotation_while_looking_hides_nothing(tmp_path):
 
         def names(self, folder):
             if not self.has_rotated:
-                raise OSError(errno.EIO, "listed before the current file is open")
+                raise DiskError(errno.EIO, "listed before the current file is open")
             return super().names(folder)
 
     assert found(tmp_path, event.event_id, Rotating()) == event
@@ -84,7 +85,7 @@ def test_event_that_can_not_be_looked_for_is_told_and_leaves_no_descriptor(tmp_p
     def failing(disk, *arguments):
         if call == "close":
             Disk.close(disk, *arguments)
-        raise OSError(errno.EIO, "device error")
+        raise DiskError(errno.EIO, "device error")
 
     setattr(Failing, call, failing)
     (tmp_path / "events.jsonl").write_bytes(line_of())

@@ -8,7 +8,6 @@ from tests.log.aftermath import appended, filled, told, unclean, zeroed
 import thence
 from thence.core.vocabulary import PLAIN
 from thence.log.disk import OS_DISK
-from thence.log.state import StatePage
 from thence.log.unclean import TORN_NOTICES_MAX, lines_from
 from thence.replica import Replica
 
@@ -36,11 +35,11 @@ def test_page_of_zeros_inside_is_told_once_with_the_numbers_missing_there(tmp_pa
     assert after[: len(data)] == data[:4096] + b"\0" * 4096 + data[8192:]
 
 
-def test_first_event_of_all_is_told_when_it_is_torn_and_the_page_is_gone(tmp_path):
+def test_first_event_of_all_is_told_when_it_is_torn(tmp_path):
     appended(tmp_path)
     size = (tmp_path / "events.jsonl").stat().st_size
     zeroed(tmp_path, 0, size - 1)
-    (tmp_path / ".thence/state").unlink()
+    unclean(tmp_path)
     appended(tmp_path)
     assert [(facts["offset"], facts["bytes"]) for facts in told(tmp_path, "torn")] == [
         (0, size - 1)
@@ -89,11 +88,9 @@ def test_regions_are_told_apart_and_joined_where_no_event_is_between(tmp_path):
 
 def test_what_is_durable_is_not_read_again(tmp_path):
     data = filled(tmp_path)
-    page = StatePage(OS_DISK, tmp_path)
-    page.begin()
+    appended(tmp_path)
     half = data.index(b"\n", len(data) // 2) + 1
-    page.durable(OS_DISK.path_id(str(tmp_path / "events.jsonl"))[0], half)
-    page.end()
+    unclean(tmp_path, tmp_path / "events.jsonl", half)
     zeroed(tmp_path, half - 20, 5)
     zeroed(tmp_path, half + 20, 5)
     appended(tmp_path)
@@ -101,17 +98,14 @@ def test_what_is_durable_is_not_read_again(tmp_path):
     assert facts["offset"] == half
 
 
-def test_newer_segments_than_the_one_the_page_knows_are_read_too(tmp_path):
+def test_newer_segments_than_the_one_known_to_be_durable_are_read_too(tmp_path):
     data = filled(tmp_path)
     older = tmp_path / "events_2026-01-01_00-00-00-000000.jsonl"
     oldest = tmp_path / "events_2025-01-01_00-00-00-000000.jsonl"
     (tmp_path / "events.jsonl").rename(older)
     for path in (oldest, tmp_path / "events.jsonl"):
         shutil.copy(older, path)
-    page = StatePage(OS_DISK, tmp_path)
-    page.begin()
-    page.durable(OS_DISK.path_id(str(older))[0], data.index(b"\n", 9000) + 1)
-    page.end()
+    unclean(tmp_path, older, data.index(b"\n", 9000) + 1)
     for path in (oldest, older, tmp_path / "events.jsonl"):
         spoilt = bytearray(path.read_bytes())
         spoilt[100] = spoilt[10_100] = 0

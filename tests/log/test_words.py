@@ -31,9 +31,10 @@ from thence.log.follower import Follower
 from thence.log.identity import read_info
 from thence.log.notice import guarded, warn
 from thence.log.search import durable_event
+from thence.log.system_call import DiskError
 from thence.replica import Replica
 
-BROKEN = OSError(errno.EIO, "as said")
+BROKEN = DiskError(errno.EIO, "as said")
 
 
 @pytest.fixture
@@ -147,7 +148,7 @@ def test_append_in_a_signal_handler_amid_an_append_says_what_to_use(tmp_path):
     ]
 
 
-@pytest.mark.parametrize("cause", [BROKEN, OSError("as said")], ids=["numbered", "numberless"])
+@pytest.mark.parametrize("cause", [BROKEN, DiskError("as said")], ids=["numbered", "numberless"])
 def test_read_that_can_not_make_events_durable_says_what_may_be_lost(tmp_path, cause):
     with thence.open(tmp_path) as log:
         event_id = log.append("t").event_id
@@ -164,7 +165,7 @@ def test_read_that_can_not_make_events_durable_says_what_may_be_lost(tmp_path, c
 
 def test_follower_that_can_not_make_events_durable_names_the_segment(tmp_path):
     (tmp_path / "events.jsonl").write_bytes(line_of())
-    for cause in (BROKEN, OSError("as said")):
+    for cause in (BROKEN, DiskError("as said")):
         follower = Follower(FailingDisk(sync_data=cause), tmp_path, PLAIN, is_durable=True)
         assert raised(lambda follower=follower: list(follower.events())) == (
             OutcomeUnknown,

@@ -14,6 +14,7 @@ from thence.core.vocabulary import PLAIN
 from thence.errors import AppendFailed, LogFull, OutcomeUnknown
 from thence.log.disk import OS_DISK, Disk
 from thence.log.segment import older_names
+from thence.log.system_call import DiskError
 from thence.replica import Replica
 
 
@@ -182,7 +183,7 @@ def test_write_that_fails_half_way_is_cut_and_one_that_can_not_be_cut_is_unknown
             if "now" not in self.faults:
                 return super().write(descriptor, data)
             if not self.faults["now"]:
-                self.faults["now"] = OSError(errno.EIO, "device error")
+                self.faults["now"] = DiskError(errno.EIO, "device error")
                 return super().write(descriptor, data[:20])
             raise self.faults["now"]
 
@@ -193,7 +194,7 @@ def test_write_that_fails_half_way_is_cut_and_one_that_can_not_be_cut_is_unknown
         with pytest.raises(AppendFailed, match="device error"):
             log.append("b")
         assert len(lines(tmp_path)) == 1
-        disk.faults |= {"now": None, "truncate": OSError(errno.EIO, "stuck")}
+        disk.faults |= {"now": None, "truncate": DiskError(errno.EIO, "stuck")}
         with pytest.raises(OutcomeUnknown, match="stuck"):
             log.append("c")
         assert not (tmp_path / "events.jsonl").read_bytes().endswith(b"\n")
@@ -209,7 +210,7 @@ def test_rotation_that_fails_is_tried_again(tmp_path, call):
     disk = FailingDisk()
     with Replica(tmp_path, PLAIN, disk=disk, max_file_size=10) as log:
         log.append("a")
-        disk.faults[call] = OSError(errno.ENOSPC, "No space left on device")
+        disk.faults[call] = DiskError(errno.ENOSPC, "No space left on device")
         for _ in range(2):
             with pytest.raises(LogFull):
                 log.append("b")
@@ -232,7 +233,7 @@ def test_folder_that_could_not_be_synced_is_synced_before_the_next_event(tmp_pat
     disk = Forgetful()
     with Replica(tmp_path, PLAIN, disk=disk, max_file_size=10) as log:
         log.append("a")
-        disk.faults["sync_folder"] = OSError(errno.EIO, "device error")
+        disk.faults["sync_folder"] = DiskError(errno.EIO, "device error")
         with pytest.raises(AppendFailed):
             log.append("b")
         disk.faults.clear()
@@ -346,7 +347,7 @@ def test_numbers_that_could_not_be_read_are_read_before_the_next_event(tmp_path,
     def failing(disk, *arguments):
         disk.left -= 1
         if disk.left == 0:
-            raise OSError(errno.EIO, "device error")
+            raise DiskError(errno.EIO, "device error")
         return getattr(Disk, call)(disk, *arguments)
 
     setattr(Failing, call, failing)
@@ -377,7 +378,7 @@ def test_file_that_can_not_be_closed_is_closed_all_the_same(tmp_path):
     class Failing(Disk):
         def close(self, descriptor):
             super().close(descriptor)
-            raise OSError(errno.EIO, "device error")
+            raise DiskError(errno.EIO, "device error")
 
     with Replica(tmp_path, PLAIN, disk=OS_DISK) as log:
         log.append("t")

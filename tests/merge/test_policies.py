@@ -1,12 +1,13 @@
 """Policies name who stands, whatever order the events come in."""
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from tests.merge.histories import LANES, histories, move, on
 
 from thence.core.order import total_order_key, totally_ordered
 from thence.core.vocabulary import PLAIN, SIM, WORK
+from thence.errors import InvalidEvent
 from thence.merge import state_machine_merge
 from thence.merge.policies import (
     COUNTERS_MERGE,
@@ -18,16 +19,18 @@ from thence.merge.policies import (
     slots_of,
 )
 
-PRIORITY = {"done": 3, "for_review": 2, "doing": 2}
+PRIORITY = {"done": 3, "for_review": 2, "doing": 2, "planned": 1, "rejected": 1}
 
 
 @pytest.mark.promise("L5")
 @given(histories(), st.randoms(use_true_random=False))
 def test_state_of_the_highest_priority_wins_and_the_last_of_several(events, chance):
+    events = [event for event in events if event.subject == "p/028-sync/WP01"]
     known = [event for event in totally_ordered(events) if "new_status" in event.payload]
+    assume(known or not events)
     expected = max(
         known,
-        key=lambda event: (PRIORITY.get(event.payload["new_status"], 0), total_order_key(event)),
+        key=lambda event: (PRIORITY[event.payload["new_status"]], total_order_key(event)),
         default=None,
     )
     doubled = [*events, *events[:4]]
@@ -37,12 +40,45 @@ def test_state_of_the_highest_priority_wins_and_the_last_of_several(events, chan
 
 @pytest.mark.promise("P3")
 def test_priority_may_be_a_list_and_the_key_another():
-    events = [on("s", {"state": state}, clock=n) for n, state in enumerate(("b", "a", "c", 7), 1)]
-    assert state_machine_merge(events, ["a", "b"], "state") == events[1]
-    assert state_machine_merge(events, {"c": -5}, state_key="state") == events[2]
-    assert state_machine_merge(events, {}, "state") == events[2]
-    assert state_machine_merge(events, PRIORITY) is None
+    events = [on("s", {"state": state}, clock=n) for n, state in enumerate("bac", 1)]
+    assert state_machine_merge(events, ["a", "b", "c"], "state") == events[1]
+    assert state_machine_merge(events, {"c": -5, "b": -6, "a": -7}, state_key="state") == events[2]
+    assert state_machine_merge([*events, on("s", {"note": 1})], "abc", "state") == events[1]
     assert state_machine_merge([], PRIORITY) is None
+
+
+def refusal(events, *asked):
+    with pytest.raises(ValueError, match="could not merge the states") as caught:
+        state_machine_merge(events, *asked)
+    assert isinstance(caught.value, InvalidEvent)
+    return caught.value
+
+
+@pytest.mark.promise("L5")
+def test_key_that_no_event_has_is_refused_with_the_nearest():
+    error = refusal([move("s", "planned", "done")], PRIORITY, "new_statsu")
+    assert "new_statsu" in error.place
+    assert "new_status" in error.hint
+    assert refusal([on("s")], PRIORITY).hint
+
+
+@pytest.mark.promise("L5")
+@pytest.mark.parametrize("state", ["parked", "Done", 7, None, ["done"]])
+def test_state_that_the_priority_lacks_is_refused(state):
+    events = [move("s", "planned", "done"), on("s", {"new_status": state}, clock=2)]
+    error = refusal(events, PRIORITY)
+    assert events[1].event_id in error.place
+    assert repr(state) in error.cause
+    assert "for_review" in error.hint
+
+
+@pytest.mark.promise("L5")
+@pytest.mark.parametrize("other", ["p/028-sync/WP02", None])
+def test_events_of_two_subjects_are_refused(other):
+    events = [move("p/028-sync/WP01", "planned", "done"), move(other, "planned", "done", clock=2)]
+    error = refusal(events, PRIORITY)
+    assert "p/028-sync/WP01" in error.cause
+    assert (other or "none") in error.cause
 
 
 def dispute(*events, linked=()):

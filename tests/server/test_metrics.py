@@ -49,16 +49,14 @@ def test_requests_events_listeners_and_open_logs_are_counted(tmp_path: Path) -> 
 
 
 def test_indexes_made_and_what_they_took_in_are_counted(tmp_path: Path) -> None:
-    folder = make_run(tmp_path, "run", count=40)
+    make_run(tmp_path, "run", count=40)
     names = ("builds", "events", "build_seconds", "catch_up_seconds")
     with serving(tmp_path) as server:
 
         def cost() -> list[float]:
             return [gauge(server, f"thence_index_{name}_total") for name in names]
 
-        server.json("/simulations/run/events")
         assert cost() == [0, 0, 0, 0]
-        (folder / ".thence" / "index.db").write_bytes(b"")  # from now on it is to have one
         server.json("/simulations/run/events")
         builds, events, build_seconds, catch_up_seconds = cost()
         assert (builds, events) == (1, 40)

@@ -131,6 +131,18 @@ def test_pages_of_a_run_are_all_of_it_in_total_order(tmp_path: Path) -> None:
         assert shown(newest, "long") == events[:-101:-1]
 
 
+def test_page_of_an_altered_run_names_what_was_altered(tmp_path: Path) -> None:
+    for name, altered in (("plain", None), ("altered", {"2.decide.ada.0": None, "<b>": 1})):
+        folder = make_run(tmp_path, name, count=3)
+        if altered:
+            (folder / "config.json").write_text(json.dumps({"altered": altered}))
+    with serving(tmp_path) as server:
+        assert "Altered" not in page(server, "/runs/plain").text
+        text = page(server, "/runs/altered").text
+        assert "Altered" in text
+        assert "2.decide.ada.0, <b>" in text
+
+
 def shown(found: Parsed, name: str) -> list[str]:
     """The events that a page of a run links to."""
     begin = f"/runs/{name}/events/"

@@ -110,16 +110,69 @@ def test_silent_agent_leaves_behind_why_it_was_silent():
     }
 
 
-def test_refused_agent_leaves_its_rejection_behind():
-    class Never(BaseValidator):
-        def validate_action(self, action, state):
-            return Verdict(action.agent_id != "ben", "not ben")
+class NeverBen(BaseValidator):
+    """Refuses what ben wants, once it has looked at the world's sum."""
 
+    def validate_action(self, action, state):
+        return Verdict(action.agent_id != "ben", f"not ben at {state.world['sum']}")
+
+
+def effects(events, step):
+    """Returns the steps of all events that go back to one."""
+    found = {step}
+    for each in events:
+        if causes(events, each) & found:
+            found.add(each)
+    return found - {step}
+
+
+@pytest.mark.promise("O6")
+def test_refused_agent_leaves_behind_what_it_and_the_validator_read():
+    class Summing(Adder):
+        def apply_engine_rules(self, view):
+            view.world["sum"] = view.turn
+
+    ada = Doer("ada", always(add()))
+    ben = Doer("ben", lambda seen: add(seen.agent("ada")["x"]))
     cleo = Doer("cleo", lambda seen: add(seen.agent("ben")["x"]))
-    events, _ = played(config(turns=2), [Doer("ben", always(add())), cleo], validator=Never())
-    assert events["1.reject.ben.0"].details["reason"] == "not ben"
-    assert "1.act.ben.0" not in events
-    assert causes(events, "2.decide.cleo.0") == {"2.turn_start.-.0", "1.reject.ben.0"}
+    events, _ = played(config(turns=3), [ada, ben, cleo], Summing(), NeverBen())
+    assert events["2.reject.ben.0"].details["reason"] == "not ben at 1"
+    assert "2.act.ben.0" not in events
+    assert causes(events, "3.decide.cleo.0") == {
+        "3.turn_start.-.0",
+        "1.apply0.ada.1",
+        "1.rules.-.0",
+    }
+
+
+@pytest.mark.promise("O6")
+@pytest.mark.parametrize("remembers", [True, False])
+def test_refused_decision_has_no_effect_but_its_rejection(remembers):
+    ben = Doer("ben", always(add()), remembers=remembers)
+    cleo = Doer("cleo", lambda seen: add(seen.agent("ben")["x"] + 1), remembers=remembers)
+    events, _ = played(config(turns=4), [ben, cleo], validator=NeverBen())
+    assert effects(events, "1.decide.ben.0") == {"1.reject.ben.0"}
+    assert effects(events, "1.decide.cleo.0") > {"1.act.cleo.0", "1.apply0.cleo.2"}
+
+
+@pytest.mark.promise("O6")
+def test_refused_decision_causes_what_came_of_asking_again():
+    class Small(BaseValidator):
+        def validate_action(self, action, state):
+            return Verdict(action.payload["amount"] == 1, "too much")
+
+    ben = Doer("ben", lambda seen: add(2 - len(seen.rejections)))
+    given = config(turns=2, validator={"retries": 1})
+    events, _ = played(given, [ben], validator=Small())
+    assert effects(events, "1.decide.ben.0") > {"1.retry1.ben.0", "1.act1.ben.0"}
+    stubborn = Doer("ben", always(add(2)))
+    events, _ = played(given, [stubborn, Doer("cleo", always(add(1)))], validator=Small())
+    assert effects(events, "1.decide.ben.0") == {
+        "1.reject.ben.0",
+        "1.retry1.ben.0",
+        "1.decide1.ben.0",
+        "1.reject1.ben.0",
+    }
 
 
 @pytest.mark.promise("O5")

@@ -1,6 +1,9 @@
 """Events of a simulation: what they hold, what they refuse."""
 
+import copy
+import pickle
 from datetime import UTC, datetime, timedelta, timezone
+from functools import partial
 
 import pytest
 
@@ -65,8 +68,82 @@ def test_a_long_description_is_cut_and_flagged() -> None:
 @pytest.mark.promise("E1")
 def test_causes_are_events_or_ids() -> None:
     cause = TYPED[0]
-    event = Event(event_type="note", caused_by=[cause, "other", cause.event_id])
-    assert event.caused_by == (cause.event_id, "other")
+    other = "0" * 26
+    event = Event(event_type="note", caused_by=[cause, other, cause.event_id])
+    assert event.caused_by == (cause.event_id, other)
+    assert Event(event_type="note", caused_by=None).caused_by == ()
+
+
+@pytest.mark.promise("E1")
+@pytest.mark.parametrize(
+    "given",
+    [TYPED[0], TYPED[0].event_id, [TYPED[0]], iter([TYPED[0]])],
+    ids=["event", "id", "list", "iterator"],
+)
+def test_one_cause_may_stand_alone(given: object) -> None:
+    cause = TYPED[0].event_id
+    assert Event(event_type="note", caused_by=given).caused_by == (cause,)  # type: ignore[arg-type]
+
+
+@pytest.mark.promise("E1")
+@pytest.mark.parametrize("given", ["01J", "", b"01J", 7, [None], [7], object()])
+def test_what_is_neither_event_nor_id_is_no_cause(given: object) -> None:
+    with pytest.raises(ValueError, match="field caused_by"):
+        Event(event_type="note", caused_by=given)  # type: ignore[arg-type]
+
+
+@pytest.mark.promise("E1")
+def test_one_cause_of_a_line_is_not_taken_apart() -> None:
+    cause = TYPED[0].event_id
+    assert Event.from_dict({"event_type": "note", "caused_by": cause}).caused_by == (cause,)
+    assert Event.from_dict({"event_type": "note", "caused_by": None}).caused_by == ()
+
+
+@pytest.mark.promise("E2")
+def test_builders_take_one_cause_or_none() -> None:
+    builders = [
+        partial(create_milestone_event, "run", 1, "turn_start"),
+        partial(create_decision_event, "run", 1, "ada", "trade"),
+        partial(create_action_event, "run", 1, "ada", "sell"),
+        partial(create_state_event, "run", 1, "grain"),
+        partial(create_detail_event, "run", 1, "price"),
+        partial(create_system_event, "run", 1, "timeout", "retry"),
+    ]
+    for build in builders:
+        assert build(caused_by=None).caused_by == build().caused_by == ()
+        cause = TYPED[0].event_id
+        assert build(caused_by=TYPED[0]).caused_by == build(caused_by=cause).caused_by == (cause,)
+
+
+@pytest.mark.promise("E2")
+@pytest.mark.parametrize("event", TYPED, ids=lambda event: event.event_type)
+@pytest.mark.parametrize("name", ["details", "data"])
+def test_typed_event_refuses_details_that_it_has_no_place_for(event: Event, name: str) -> None:
+    own = {field: getattr(event, field) for field in event.fields}
+    with pytest.raises(ValueError, match="field details"):
+        type(event)(agent_id=event.agent_id, **own, **{name: {"note": 1}})
+    assert type(event)(agent_id=event.agent_id, **own, **{name: {}}).details == event.details
+
+
+@pytest.mark.promise("E2")
+def test_line_whose_details_hold_more_than_its_type_is_read_with_all_of_them() -> None:
+    line = TYPED[2].to_dict()
+    line["details"] = line["details"] | {"note": 1}
+    assert Event.from_dict(line).details == line["details"]
+    with pytest.raises(ValueError, match="field details"):
+        ActionEvent.from_dict(line)
+
+
+@pytest.mark.parametrize("event", [*TYPED, Event(event_type="note", data={"n": [float("nan")]})])
+def test_event_can_be_copied_and_pickled(event: Event) -> None:
+    for again in (copy.copy(event), copy.deepcopy(event), pickle.loads(pickle.dumps(event))):
+        assert type(again) is type(event)
+        assert repr(again) == repr(event)
+
+
+def test_event_whose_value_is_no_number_is_pickled() -> None:
+    event = create_state_event("run", 1, "grain", float("nan"), 2.0)
+    assert repr(pickle.loads(pickle.dumps(event))) == repr(event)
 
 
 @pytest.mark.promise("E1")

@@ -162,6 +162,20 @@ def test_nothing_changes_without_a_cause_in_any_world(part):
         assert not wrong, f"world {seed}: altered event, value, changed event: {wrong[:5]}"
 
 
+def test_refused_decision_is_named_by_its_rejection_alone_in_any_world():
+    first = random.SystemRandom().getrandbits(32)
+    for seed in range(first, first + 40):
+        events = played(seed)
+        kinds = {each.event_id: getattr(each, "error_type", "") for each in events}
+        rejections = [each for each in events if kinds[each.event_id] == "action_rejected"]
+        rejected, refused = ({r.event_id for r in rejections}, {r.caused_by[0] for r in rejections})
+        for event in events:
+            if refused.intersection(event.caused_by):
+                assert kinds[event.event_id] == "action_rejected", f"world {seed}: {event.step}"
+            if rejected.intersection(event.caused_by):
+                assert kinds[event.event_id] == "action_retried", f"world {seed}: {event.step}"
+
+
 def test_worlds_are_lively():
     kinds = [each.event_type for seed in range(20) for each in played(seed)]
     steps = [each.step for seed in range(20) for each in played(seed)]

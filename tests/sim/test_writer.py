@@ -40,6 +40,50 @@ def test_the_defaults_are_the_promised_ones(tmp_path: Path) -> None:
 
 
 @pytest.mark.promise("W1")
+def test_it_shows_what_it_was_given(tmp_path: Path) -> None:
+    with EventWriter(tmp_path, "run") as writer:
+        assert writer.output_dir == tmp_path
+        assert (writer.max_queue_size, writer.max_file_size) == (10_000, 500 * 1024 * 1024)
+    given = (VerbosityLevel.STATE, 7, 4096)
+    with EventWriter(str(tmp_path), "run", *given) as writer:
+        assert writer.output_dir == tmp_path
+        assert (writer.verbosity, writer.max_queue_size, writer.max_file_size) == given
+
+
+@pytest.mark.promise("W1", "E4")
+@pytest.mark.parametrize("level", list(VerbosityLevel))
+def test_verbosity_is_a_level_or_its_name_in_any_case(
+    tmp_path: Path, level: VerbosityLevel
+) -> None:
+    for given in (level, level.name, level.name.lower(), level.name.title(), int(level)):
+        with EventWriter(tmp_path, "run", given) as writer:
+            assert writer.verbosity is level
+
+
+@pytest.mark.promise("W1", "E4")
+@pytest.mark.parametrize("given", ["LOUD", "", "4", 9])
+def test_verbosity_that_is_none_is_refused(tmp_path: Path, given: str) -> None:
+    with pytest.raises(ValueError, match="verbosity"):
+        EventWriter(tmp_path, "run", given)
+    assert not (tmp_path / "events.jsonl").exists()
+
+
+@pytest.mark.promise("E4")
+@pytest.mark.parametrize("verbosity", list(VerbosityLevel))
+def test_rejections_and_retries_are_written_from_decision_up(
+    tmp_path: Path, verbosity: VerbosityLevel
+) -> None:
+    with EventWriter(tmp_path, "run", verbosity, mode="sync") as writer:
+        writer.emit(create_system_event("run", 1, "action_rejected", "failure"))
+        writer.emit(create_system_event("run", 1, "action_retried", "retry"))
+        writer.emit(create_system_event("run", 1, "run_failed", "failure"))
+    kinds = [line["details"]["error_type"] for line in lines(tmp_path)]
+    refusals = ["action_rejected", "action_retried"]
+    is_told = verbosity >= VerbosityLevel.DECISION
+    assert kinds == [*(refusals if is_told else []), "run_failed"]
+
+
+@pytest.mark.promise("W1")
 def test_it_is_a_context_manager_of_both_kinds(tmp_path: Path) -> None:
     with EventWriter(tmp_path, "run", mode="sync") as writer:
         writer.emit(action(1))
@@ -212,7 +256,7 @@ def test_verbosity_leaves_out_before_queue_and_file(tmp_path: Path, mode: str) -
         create_milestone_event("run", 1, "turn_start"),
         create_decision_event("run", 1, "ada", "trade"),
         Event(event_type="anything"),
-        create_system_event("run", 1, "write_failed", "warning"),
+        create_system_event("run", 1, "run_failed", "failure"),
     ]
     for _ in range(50):
         assert writer.emit(action())

@@ -110,7 +110,7 @@ def test_git_folder_on_another_disk_gets_a_whole_copy(folder, is_broken, monkeyp
 def test_journal_that_can_not_be_moved_stays_where_it_is(folder, monkeypatch):
     git(folder, "init", "--quiet")
 
-    def refuse(*_):
+    def refuse(*_, **__):
         raise OSError(errno.EACCES, os.strerror(errno.EACCES), "here")
 
     with monkeypatch.context() as patched:

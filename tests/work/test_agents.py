@@ -151,7 +151,7 @@ def test_configuration_without_agents_is_refused_with_an_example_that_works():
         ("orchestrate: ¦[coder]", "orchestrate is no map"),
         ("¦- orchestrate", "the file is no map"),
         ("orchestrate:\n  agents: [\n¦", "expected"),
-        ("orchestrate: ¦&a {agents: *a, slots: *a}", "slots is no number"),
+        ("orchestrate: &a {agents: ¦*a, slots: *a}", "it holds itself"),
         ("a: 1\norchestrate: ¦\udcff", "this is no UTF-8"),
         ("¦#" + "x" * 256 * 1024, "more than 262144"),
     ],

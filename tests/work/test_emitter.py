@@ -27,6 +27,7 @@ CALLS = {
     "spec_created": ((SLUG, "Sync", "software-dev"), "SpecCreated", SLUG),
     "workspace_created": ((SLUG, "WP01", ".worktrees/x", "x"), "WorkspaceCreated", "WP01"),
     "subtask_completed": ((SLUG, "WP01", "T001", "Keep it"), "SubtaskCompleted", "T001"),
+    "subtask_reopened": ((SLUG, "WP01", "T001", "Keep it"), "SubtaskReopened", "T001"),
     "gate_created": ((SLUG, "WP01", "CI_CHECK", GATE), "GateCreated", GATE),
     "gate_result_changed": ((SLUG, GATE, "pending", "passed"), "GateResultChanged", GATE),
 }

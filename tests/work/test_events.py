@@ -1,4 +1,4 @@
-"""The thirteen types of a project's events: what they hold, what they refuse."""
+"""The fourteen types of a project's events: what they hold, what they refuse."""
 
 import re
 from types import MappingProxyType
@@ -38,6 +38,7 @@ REQUIRED = {
         "branch_name": "028-sync-WP01",
     },
     "SubtaskCompleted": {"work_package_id": "WP01", "subtask_index": "T001", "subtask_text": "a"},
+    "SubtaskReopened": {"work_package_id": "WP01", "subtask_index": "T001", "subtask_text": "a"},
     "GateCreated": {"work_package_id": "WP01", "gate_type": "CI_CHECK", "gate_id": GATE},
     "GateResultChanged": {"gate_id": GATE, "old_status": "pending", "new_status": "passed"},
 }
@@ -69,6 +70,7 @@ AGGREGATES = {
     "SpecCreated": ("FeatureSpec", "028-sync"),
     "WorkspaceCreated": ("Workspace", "WP01"),
     "SubtaskCompleted": ("Subtask", "T001"),
+    "SubtaskReopened": ("Subtask", "T001"),
     "GateCreated": ("Gate", GATE),
     "GateResultChanged": ("Gate", GATE),
 }
@@ -241,7 +243,7 @@ def test_schema_tells_what_is_required_and_closes_the_rest(event_type):
 
 
 def fits(value, rule):
-    """Judges a value by the part of JSON Schema that the thirteen schemas use."""
+    """Judges a value by the part of JSON Schema that the fourteen schemas use."""
     if "anyOf" in rule:
         return any(fits(value, each) for each in rule["anyOf"])
     if "enum" in rule:

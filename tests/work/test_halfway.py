@@ -18,12 +18,13 @@ from thence.work import commits, halfway, landing
 from thence.work.commands.setup_spec import setup_spec
 from thence.work.commits import commit_on
 from thence.work.desk import Desk
+from thence.work.files import TreeFiles
 from thence.work.landing import Landing
 from thence.work.leftovers import COMMITTING
 from thence.work.locks import held
 from thence.work.repository import repository
 
-STEPS = lines_of((halfway.note, landing.bring, Landing.land, landing.replace, halfway.forget))
+STEPS = lines_of((halfway.note, landing.bring, Landing.land, TreeFiles.replace, halfway.forget))
 MOVES = Path(landing.__file__).read_text().splitlines().index("            ref.commit()") + 1
 BOX = "- [ ] T001\n"
 MINE = "A line of the user's\n"

@@ -7,7 +7,6 @@ from thence.work import EventStore, Said
 from thence.work.rounds import APPROVED, TRY_FAILED, rounds_of
 
 SLUG = "001-sync"
-GATE = "01M7XANXT400000002ST06XK4Z"
 
 
 @pytest.fixture
@@ -34,16 +33,6 @@ def failed(agent, words=f"{TRY_FAILED}exit code 3"):
 def said(text):
     payload = {"wp_id": "WP01", "entry_type": "review", "entry_content": text, "author": "critic"}
     return Said("HistoryAdded", payload, SLUG)
-
-
-def gate(status, commit):
-    payload = {
-        "gate_id": GATE,
-        "old_status": "pending",
-        "new_status": status,
-        "result_data": {"commit": commit},
-    }
-    return Said("GateResultChanged", payload, SLUG)
 
 
 def told(store, *what):
@@ -94,12 +83,9 @@ def test_approval_holds_until_the_package_goes_to_review_again(store):
     assert not found.is_approved
 
 
-def test_gate_is_passed_for_one_commit_and_what_is_given_back_forgets_all_but_its_returns(store):
-    made = {"work_package_id": "WP01", "gate_type": "CI_CHECK", "gate_id": GATE}
-    begin = (moved("planned", "doing"), assigned("coder"), Said("GateCreated", made, SLUG))
-    assert told(store, *begin, gate("failed", "a1")).passed == {}
-    assert told(store, gate("passed", "b2")).passed == {"CI_CHECK": "b2"}
+def test_what_is_given_back_forgets_all_but_its_returns(store):
+    told(store, moved("planned", "doing"), assigned("coder"))
     back = (moved("doing", "for_review"), moved("for_review", "doing", "no"))
     assert told(store, *back, moved("doing", "planned")) is None
     found = told(store, moved("planned", "doing"), assigned("coder"))
-    assert (found.passed, found.failures, found.feedback, found.returns) == ({}, {}, "", 1)
+    assert (found.failures, found.feedback, found.returns) == ({}, "", 1)

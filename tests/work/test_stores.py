@@ -18,6 +18,7 @@ from thence.core.guard import Unchanged
 from thence.errors import HeadsMoved, InvalidEvent, NotAProject
 from thence.work import ErrorStore, EventStore, Said, with_error_store, with_event_store
 from thence.work.clock import read_clock
+from thence.work.files import TreeFiles
 
 SLUG = "001-sync"
 
@@ -25,6 +26,11 @@ SLUG = "001-sync"
 def note(text="a note", wp_id="WP01", **more):
     payload = {"wp_id": wp_id, "entry_type": "note", "entry_content": text}
     return Said("HistoryAdded", payload, SLUG, **more)
+
+
+def given(agent, **more):
+    payload = {"wp_id": "WP01", "agent_id": agent, "phase": "implementation"}
+    return Said("WPAssigned", payload, SLUG, **more)
 
 
 @pytest.fixture
@@ -71,11 +77,17 @@ def test_events_of_a_store_share_a_correlation_and_those_of_an_append_a_causatio
 def test_event_names_what_it_is_told_what_is_around_and_the_heads_of_its_subject(store):
     (spec,) = store.append(note("spec", "WP09"))
     (around,) = store.append(note("around", "WP08"))
-    (first,) = store.append(note("first"))
+    (first,) = store.append(given("ada"))
+    (remark,) = store.append(note("a remark, which decides nothing"))
+    assert remark.caused_by == (first.event_id,)
     with thence.because(around):
-        second, third = store.append(note("second", caused_by=(spec.event_id,)), note("third"))
+        second, third = store.append(given("bob", caused_by=(spec.event_id,)), given("ada"))
     assert second.caused_by == (spec.event_id, around.event_id, first.event_id)
     assert third.caused_by == (around.event_id, second.event_id)
+    assert {each.event_id for each in store.replica.heads(third.subject)} == {
+        remark.event_id,
+        third.event_id,
+    }
 
 
 def test_cause_of_another_process_is_around_all_that_a_store_appends(store, folder):
@@ -193,7 +205,7 @@ def test_async_command_has_its_store_until_it_has_ended(folder, monkeypatch):
 
     made = asyncio.run(command())
     assert inspect.iscoroutinefunction(command)
-    assert read_clock(folder / ".kittify").value == 1, "it was closed behind the command"
+    assert read_clock(TreeFiles(folder)).value == 1, "it was closed behind the command"
     with EventStore.at(folder) as store:
         assert [event.event_id for event in store.read()] == [made]
 
@@ -244,11 +256,13 @@ def test_file_of_refusals_that_can_not_be_read_is_passed_over_and_told(folder):
     (kittify / "2025-01-04.jsonl").write_bytes(b'\xff\xfe{"error_id":"\xff"}\n\x00\n[]\n')
     told = []
     assert errors.recent(tell=told.append) == [kept]
-    assert told == [
-        ".kittify/errors/2025-01-03.jsonl was passed over: No such file or directory",
-        ".kittify/errors/2025-01-02.jsonl was passed over: it is no file",
-        ".kittify/errors/2025-01-01.jsonl was passed over: Is a directory",
+    assert [words.partition(" was passed over: ")[0][-16:-6] for words in told] == [
+        "2025-01-03",
+        "2025-01-02",
+        "2025-01-01",
     ]
+    for words, reason in zip(told, ("symbolic link", "neither a file", "directory"), strict=True):
+        assert reason in words
     assert errors.recent() == [kept]
 
 
@@ -287,12 +301,12 @@ def test_clock_goes_on_from_the_journal_whatever_stands_in_its_file(folder, spoi
     with EventStore.at(folder) as store:
         (first,) = store.append(note())
     assert (first.lamport_clock, first.seq) == (1, 1)
-    assert read_clock(folder / ".kittify").value == 1
+    assert read_clock(TreeFiles(folder)).value == 1
     path.unlink() if spoilt is None else path.write_bytes(spoilt)
     with EventStore.at(folder) as store:
         (second,) = store.append(note())
     assert (second.lamport_clock, second.seq) == (2, 2)
-    told = read_clock(folder / ".kittify")
+    told = read_clock(TreeFiles(folder))
     assert (told.value, told.node_id) == (2, second.node_id)
 
 
@@ -324,4 +338,4 @@ def test_clock_holds_the_last_value_of_commands_that_end_at_once(folder):
     with EventStore.at(folder) as store:
         clocks = [event.lamport_clock for event in store.read()]
     assert clocks == list(range(1, 81))
-    assert read_clock(folder / ".kittify").value == 80
+    assert read_clock(TreeFiles(folder)).value == 80

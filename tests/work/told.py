@@ -18,6 +18,7 @@ _ABOUT = {
     "FeatureCompleted": ("Feature", "feature_slug"),
     "WorkspaceCreated": ("Workspace", "work_package_id"),
     "SubtaskCompleted": ("Subtask", "subtask_index"),
+    "SubtaskReopened": ("Subtask", "subtask_index"),
     "GateCreated": ("Gate", "gate_id"),
     "GateResultChanged": ("Gate", "gate_id"),
 }

@@ -80,16 +80,21 @@ def explained(error: Exception, voice: Voice) -> int:
     except OSError:  # told below, if it is not what is told anyway
         voice.give_up_stdout()
     if voice.is_debug:
-        import traceback
-
-        for part in traceback.format_exception(error):
-            part = part.rstrip("\n")  # a frame has several lines, a message is one
-            voice.warn(*(part.split("\n") if part.startswith("  File ") else (part,)))
+        show_traceback(error, voice)
     if isinstance(error, (ScenarioError, PlanningError)) and len(error.problems) > 1:
         voice.warn(*map(problem_line, error.problems))
     lines = [f"thence: {failure.message}", f"  why:  {failure.cause}", f"  next: {failure.hint}"]
     voice.warn(*lines)
     return failure.exit_code
+
+
+def show_traceback(error: BaseException, voice: Voice) -> None:
+    """Writes where an error was raised to stderr."""
+    import traceback
+
+    for part in traceback.format_exception(error):
+        part = part.rstrip("\n")  # a frame has several lines, a message is one
+        voice.warn(*(part.split("\n") if part.startswith("  File ") else (part,)))
 
 
 def problem_line(problem: Mapping[str, object]) -> str:

@@ -8,7 +8,7 @@ stderr. A log is named by its folder, by one of its files, by a project, or by a
 from pathlib import Path
 
 from thence.cli.voice import Voice
-from thence.errors import NotALog, WorkError
+from thence.errors import GitFailed, NotALog, NotAProject
 from thence.log.disk import OS_DISK
 from thence.log.segment import own_folder, segments
 
@@ -79,7 +79,10 @@ def _named(voice: Voice, name: str, create: bool) -> Path:
 
 
 def _journal(folder: Path) -> Path | None:
-    """Returns the journal of the project that a folder belongs to, if there is one."""
+    """Returns the journal of the project that a folder belongs to, if there is one.
+
+    Raises PlanningError for a project that can't be used, so that its user learns why.
+    """
     whole = folder.absolute()
     if not any((each / ".kittify").is_dir() for each in (whole, *whole.parents)):
         return None
@@ -87,7 +90,7 @@ def _journal(folder: Path) -> Path | None:
 
     try:
         home = find_project(folder, create=False).home
-    except WorkError:
+    except (NotAProject, GitFailed):
         return None
     return home if is_log(home) else None
 
@@ -110,7 +113,7 @@ def _is_readable_log(folder: Path) -> bool:
     """Tells whether a folder holds a log; one that may not be entered hides no other."""
     try:
         return folder.is_dir() and is_log(folder)
-    except PermissionError:
+    except OSError:
         return False
 
 

@@ -174,11 +174,4 @@ def _value(value: object) -> str:
         return plain(value)
     import msgspec
 
-    return plain(msgspec.json.encode(_bare(value)).decode())
-
-
-def _bare(value: object) -> object:
-    """Returns a frozen JSON value as one that the encoder takes."""
-    if isinstance(value, Mapping):
-        return {key: _bare(item) for key, item in value.items()}
-    return [_bare(item) for item in value] if isinstance(value, tuple) else value
+    return plain(msgspec.json.encode(value).decode())

@@ -33,6 +33,10 @@ def play(
     orchestrator = SimulationOrchestrator(config, on_turn=on_turn, **settings)
     result = orchestrator.run()
     assert isinstance(result, RunResult), "no event loop runs in a command"
+    if voice.is_debug and orchestrator.failure is not None:
+        from thence.cli.failure import show_traceback
+
+        show_traceback(orchestrator.failure, voice)
     return result
 
 

@@ -16,6 +16,7 @@ from thence.log.segment import segments
 from thence.replica import open_replica
 
 UNFINISHED = "unfinished"
+_ALTERED_SHOWN_MAX = 3
 _NOTICES_SHOWN_MAX = 10
 
 
@@ -26,7 +27,7 @@ def run_folders(root: Path) -> Iterator[Path]:
             yield folder
 
 
-def run_entry(folder: Path) -> dict[str, object]:
+def run_entry(folder: Path) -> dict[str, Any]:
     """Returns what a list tells of a run."""
     from thence.sim.run_folder import count_events
 
@@ -36,7 +37,22 @@ def run_entry(folder: Path) -> dict[str, object]:
         "name": run_name(folder),
         "status": result.get("status", UNFINISHED),
         "events": count_events(folder),
+        **_altered(folder),
     }
+
+
+def altered_note(told: Mapping[str, Any]) -> str:
+    """Says in a few words what of a run was altered, "altered: 2.decide.ada.0"; else nothing."""
+    steps = told.get("altered", ())
+    shown = ", ".join(steps[:_ALTERED_SHOWN_MAX])
+    more = len(steps) - _ALTERED_SHOWN_MAX
+    return f"altered: {shown}{f' and {more} more' if more > 0 else ''}" if steps else ""
+
+
+def _altered(folder: Path) -> dict[str, list[str]]:
+    """Returns the steps that a run was told to alter, as a member that other runs lack."""
+    found = _read(folder / "config.json").get("altered")
+    return {"altered": list(found)} if isinstance(found, dict) and found else {}
 
 
 def run_name(folder: Path) -> str:
@@ -69,6 +85,7 @@ def summary(folder: Path) -> dict[str, Any]:
         "status": result.get("status", UNFINISHED),
         "reason": result.get("reason"),
         "error": result.get("error"),
+        **_altered(folder),
         "turns": max((event.turn_number or 0 for event in events), default=0),
         "events": len(events),
         "by_type": falling(Counter(event.event_type for event in events)),
@@ -91,6 +108,8 @@ def drawn_summary(told: Mapping[str, Any], folder: str, width: int) -> list[str]
         *wrapped(told["status"] + (f": {why}" if why else ""), width, "  "),
         f"  {counted(told['turns'], 'turn')}, {counted(told['events'], 'event')}",
     ]
+    if note := altered_note(told):
+        lines += wrapped(note, width, "  ")
     if told["first"]:
         lines.append(f"  {told['first']} to {told['last']}")
     lines += ["", "by type", *bars(told["by_type"])]

@@ -129,7 +129,7 @@ def ended(voice: Voice, result: "RunResult") -> int:
 def list_command(root: str | None, is_json: bool) -> None:
     """List the runs, the newest first."""
     from thence.cli.render import counted
-    from thence.cli.runs import run_entry, run_folders
+    from thence.cli.runs import altered_note, run_entry, run_folders
 
     voice = current()
     folder = Path(root or voice.settings.runs)
@@ -139,7 +139,9 @@ def list_command(root: str | None, is_json: bool) -> None:
         return
     for entry in entries:
         events = counted(int(str(entry["events"])), "event")
-        voice.say(f"{entry['status']:<11}  {events:>14}  {entry['run_id']}")
+        note = altered_note(entry)
+        line = f"{entry['status']:<11}  {events:>14}  {entry['run_id']}"
+        voice.say(f"{line}  ({note})" if note else line)
     if not entries:
         voice.note(f"no runs in {folder}; `thence sim run spatial_trade_network` makes one")
 

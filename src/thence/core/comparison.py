@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Collection, Mapping
 from operator import ge, gt, le, lt
-from types import MappingProxyType
 from typing import Any, Protocol
 
 import msgspec
@@ -10,9 +9,6 @@ import msgspec
 OPERATORS = ("=", "!=", "<", "<=", ">", ">=", "~")
 _ORDER: Mapping[str, Callable[[Any, Any], bool]] = {"<": lt, "<=": le, ">": gt, ">=": ge}
 
-# types as they come out of a line, frozen or not
-_MAPS = (MappingProxyType, dict)
-_LISTS = (tuple, list)
 _NUMBERS = frozenset((int, float))
 
 Scalar = str | int | float | bool | None
@@ -79,10 +75,10 @@ class Comparison(msgspec.Struct, frozen=True):
         found, rest = _first(event, self.path)
         for part in rest:
             if isinstance(part, str):
-                if not isinstance(found, _MAPS) or part not in found:
+                if not isinstance(found, dict) or part not in found:
                     return False
                 found = found[part]
-            elif isinstance(found, _LISTS) and -len(found) <= part < len(found):
+            elif isinstance(found, list) and -len(found) <= part < len(found):
                 found = found[part]
             else:
                 return False
@@ -98,12 +94,12 @@ class Comparison(msgspec.Struct, frozen=True):
             return 0, (*_WORDS, *event.members, *event.payload)
         for depth, part in enumerate(rest, len(self.path) - len(rest)):
             if isinstance(part, int):
-                elements = found if isinstance(found, _LISTS) else ()
+                elements = found if isinstance(found, list) else ()
                 found = elements[part] if -len(elements) <= part < len(elements) else None
-            elif isinstance(found, _MAPS) and part in found:
+            elif isinstance(found, dict) and part in found:
                 found = found[part]
             else:
-                return depth, tuple(found) if isinstance(found, _MAPS) else ()
+                return depth, tuple(found) if isinstance(found, dict) else ()
         return len(self.path), ()
 
 
@@ -135,7 +131,7 @@ def compares(found: object, op: str, value: Scalar) -> bool:
     if op == "~":
         if isinstance(found, str):
             return isinstance(value, str) and value in found
-        return isinstance(found, _LISTS) and any(compares(item, "=", value) for item in found)
+        return isinstance(found, list) and any(compares(item, "=", value) for item in found)
     kind = type(found)
     if kind is not type(value) and not (kind in _NUMBERS and type(value) in _NUMBERS):
         return op == "!="

@@ -1,8 +1,6 @@
 """An event as it was stored: its line, the decoded header, the payload on demand."""
 
-from collections.abc import Mapping
 from math import isfinite
-from types import MappingProxyType
 from typing import Any, Protocol
 
 import msgspec
@@ -13,7 +11,6 @@ OrderKey = tuple[int, str, str, str, bytes]
 LINE_DEPTH_MAX = 200
 
 _decode = msgspec.json.Decoder().decode
-_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class Header(msgspec.Struct, frozen=True, gc=False):
@@ -80,17 +77,18 @@ _STAMPED = frozenset(("timestamp", "node_id", "seq", "lamport_clock", "crc"))
 class Event:
     """One stored event. `line` holds its bytes as they lie in the file, without the newline.
 
-    `payload` is decoded when first asked for and read-only throughout: maps are mapping
-    proxies, lists are tuples. Keys that this version doesn't know survive in `line`.
+    `payload` and `members` are decoded anew each time they are asked for: plain dicts and lists
+    that are the caller's own, so that a change of them reaches neither the event nor another
+    caller. Keys that this version doesn't know survive in `line`. Events can be copied and
+    pickled.
     """
 
-    __slots__ = ("_header", "_members", "line", "vocabulary")
+    __slots__ = ("_header", "line", "vocabulary")
 
     def __init__(self, line: bytes, header: Header | None, vocabulary: Reading) -> None:
         self.line = line
         self.vocabulary = vocabulary
         self._header = header
-        self._members: Mapping[str, Any] | None = None
 
     @property
     def header(self) -> Header:
@@ -185,17 +183,20 @@ class Event:
         return self.vocabulary.actor_of(self)
 
     @property
-    def members(self) -> Mapping[str, Any]:
-        """All members of the line, read-only, in the line's order."""
-        if self._members is None:
-            self._members = frozen(decoded(self.line))
-        return self._members
+    def members(self) -> dict[str, Any]:
+        """All members of the line, in the line's order, as the caller's own dict."""
+        found: dict[str, Any] = decoded(self.line)
+        return found
 
     @property
-    def payload(self) -> Mapping[str, Any]:
-        """What the host said: `details` in a simulation, else `payload`; empty when absent."""
+    def payload(self) -> dict[str, Any]:
+        """What the host said: `details` in a simulation, else `payload`; empty when absent.
+
+        A dict of the caller's own, decoded at each ask (microseconds): keep it in a variable
+        to read it often.
+        """
         value = self.members.get(self.vocabulary.payload_key)
-        return value if isinstance(value, Mapping) else _NOTHING
+        return value if isinstance(value, dict) else {}
 
     @property
     def is_foreign(self) -> bool:
@@ -223,11 +224,14 @@ class Event:
     def __hash__(self) -> int:
         return hash(self.line)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Event, (self.line, self._header, self.vocabulary)
+
     def __repr__(self) -> str:
         return f"<Event {self.event_id} {self.event_type} seq={self.seq}>"
 
 
-def _said(members: Mapping[str, Any]) -> dict[str, Any]:
+def _said(members: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in members.items() if key not in _STAMPED}
 
 
@@ -270,12 +274,3 @@ def is_deep(value: Any) -> bool:
             return False
         level = inner
     return True
-
-
-def frozen(value: Any) -> Any:
-    """Returns a JSON value in which every map is a mapping proxy, every list a tuple."""
-    if isinstance(value, dict):
-        return MappingProxyType({key: frozen(item) for key, item in value.items()})
-    if isinstance(value, list):
-        return tuple(frozen(item) for item in value)
-    return value

@@ -117,6 +117,11 @@ def _subtask(event: Event) -> str:
     return f"{_who(event)} ticked {_what(event)} of {package}: {_said(event, 'subtask_text')}"
 
 
+def _subtask_reopened(event: Event) -> str:
+    package = _said(event, "work_package_id")
+    return f"{_who(event)} reopened {_what(event)} of {package}: {_said(event, 'subtask_text')}"
+
+
 def _gate_created(event: Event) -> str:
     kind, package = _said(event, "gate_type"), _said(event, "work_package_id")
     return f"{_who(event)} set the gate {kind} before {package}"
@@ -147,6 +152,7 @@ WORK_SENTENCES: Mapping[str, Callable[[Event], str]] = {
     "SpecCreated": _spec,
     "WorkspaceCreated": _workspace,
     "SubtaskCompleted": _subtask,
+    "SubtaskReopened": _subtask_reopened,
     "GateCreated": _gate_created,
     "GateResultChanged": _gate_result,
 }

@@ -61,7 +61,8 @@ def in_columns(event: Event, sentences: Sentences) -> str:
     if write is None:
         return _limited(_any(event, is_typed=False))
     if event.event_type == "STATE" and event.subject:
-        old, new = (shown(event.payload.get(f"{which}_value")) for which in ("old", "new"))
+        payload = event.payload
+        old, new = shown(payload.get("old_value")), shown(payload.get("new_value"))
         return _limited(f"{event.subject} {old} → {new}")
     text = write(event).removeprefix(f"In turn {event.turn_number} ")
     if event.actor:
@@ -80,7 +81,7 @@ def _any(event: Event, *, is_typed: bool) -> str:
         return f"{lead}: {text}" if text and text not in lead else lead
     kind = subject.partition("/")[0] if subject else ""
     what = type_words(event.event_type, kind) if is_typed else ""
-    took = _took(event)
+    took = _took(event, payload)
     lead = " ".join(filter(None, (about, what, took)))
     skipped = {*words.keys, *_DURATIONS} if took else words.keys
     facts = fields(payload, skipped, (event.event_type, subject, about, event.actor))
@@ -88,9 +89,8 @@ def _any(event: Event, *, is_typed: bool) -> str:
     return f"{lead}: {more}" if lead and more else lead or more
 
 
-def _took(event: Event) -> str:
+def _took(event: Event, payload: Mapping[str, Any]) -> str:
     """Says how long it took, if the payload does: `after 93 ms` of what ended."""
-    payload = event.payload
     for key, unit in _DURATIONS.items():
         value: Any = payload.get(key)
         if type(value) in (int, float) and 0 <= value < _DURATION_MAX:

@@ -46,6 +46,11 @@ class Vocabulary(msgspec.Struct, frozen=True):
     names_heads: bool = False
     sentences: Mapping[str, Callable[[Event], str]] = msgspec.field(default_factory=dict)
 
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        """Pickles a shipped vocabulary by its name: PLAIN, SIM, WORK; another as its fields."""
+        is_shipped = VOCABULARIES.get(self.name) is self
+        return self.name.upper() if is_shipped else super().__reduce__()
+
     def sentence(self, event: Event) -> str:
         """Says in one sentence what happened, ending in the event's short id."""
         return sentence(event, self.sentences)
@@ -83,7 +88,8 @@ class Vocabulary(msgspec.Struct, frozen=True):
         """Tells whether an event says that something failed; what was cancelled did not."""
         if event.event_type.endswith(".cancelled"):
             return False
-        if event.payload.get("status") == "failure" or event.payload.get("error_type"):
+        payload = event.payload
+        if payload.get("status") == "failure" or payload.get("error_type"):
             return True
         return event.event_type.endswith((".failed", ".error"))
 
@@ -112,6 +118,15 @@ class Vocabulary(msgspec.Struct, frozen=True):
         told = event.payload.get("error_type")
         return next((kind for kind, name in NOTICE_ERROR_TYPES.items() if name == told), None)
 
+    def refuse_reserved(self, event_type: str, payload: Mapping[str, Any] | None) -> None:
+        """Raises InvalidEvent for a type, or an error_type, that the log alone writes."""
+        if event_type.startswith("log."):
+            raise _reserved("event_type", event_type)
+        if event_type == self.notice_type and payload:
+            error_type = payload.get("error_type")
+            if isinstance(error_type, str) and error_type in NOTICE_ERROR_TYPES.values():
+                raise _reserved("error_type", error_type)
+
     def is_notice(self, event: Event) -> bool:
         """Tells whether the log, not its host, wrote the event about itself."""
         if self.notice_type is None:
@@ -129,6 +144,7 @@ NOTICE_ERROR_TYPES: Mapping[str, str] = {
     "node_changed": "log_node_changed",
     "segment_suspect": "log_segment_suspect",
     "joined": "causes_joined",
+    "shrunk": "log_shrunk",
     "events_dropped": "events_dropped",
     "write_failed": "write_failed",
 }
@@ -141,6 +157,15 @@ def _key(key: str | None, value: object, word: str) -> str:
     if not isinstance(value, str) or not value:
         raise _unfit(word, f"{value!r:.80} is no text")
     return key
+
+
+def _reserved(word: str, value: str) -> InvalidEvent:
+    return InvalidEvent(
+        "could not store the event",
+        place=f"field {word}",
+        cause=f"{value!r} is what the log alone writes about itself",
+        hint="choose another name; types that begin with 'log.' are the log's own",
+    )
 
 
 def _unfit(word: str, cause: str) -> InvalidEvent:
@@ -163,7 +188,8 @@ def _header(name: str) -> Text:
 def _sim_subject(event: Event) -> str | None:
     if event.event_type != "STATE":
         return None
-    scope, variable = event.payload.get("scope"), event.payload.get("variable_name")
+    payload = event.payload
+    scope, variable = payload.get("scope"), payload.get("variable_name")
     return f"{scope}/{variable}" if scope and variable else None
 
 

@@ -3,7 +3,6 @@
 An id keeps the arrival of its first line, whichever of its lines is served.
 """
 
-import json
 import sqlite3
 from collections.abc import Collection
 from heapq import merge
@@ -17,7 +16,7 @@ from thence.index.lookup import is_storable
 from thence.index.places import STRIDE
 
 BATCH_EVENTS = 10_000
-BATCH_BYTES = 4 * 1024 * 1024
+BATCH_BYTES = 256 * 1024
 
 # those that stand where they would if all had arrived in total order, and the others by an
 # index of their own: so no question reads more rows than it returns
@@ -31,10 +30,8 @@ _STRAYS = f"""
     WHERE arrival > :after AND arrival <= :until AND place <> arrival * {STRIDE}
     ORDER BY arrival
 """
-_KNOWN = """
-    SELECT event_id FROM json_each(:ids) CROSS JOIN events ON event_id = value
-    WHERE arrival <= :until
-"""
+# one id at a time: SQLite's JSON cuts a text at its first NUL
+_KNOWN = "SELECT 1 FROM events WHERE event_id = :event_id AND arrival <= :until"
 _COUNT = "SELECT value FROM meta WHERE key = 'events'"
 _LAST = f"""
     SELECT event_id FROM events WHERE place = :last * {STRIDE} AND arrival = :last
@@ -90,9 +87,13 @@ def known(index: Index, ids: Collection[str], until: str) -> set[str]:
     """Returns which of these ids had arrived up to an event. Raises EventNotFound, ReadFailed."""
 
     def work(connection: sqlite3.Connection) -> set[str]:
-        listed = json.dumps([event_id for event_id in ids if is_storable(event_id)])
-        asked = {"ids": listed, "until": _arrival(index, connection, until)}
-        return {event_id for (event_id,) in connection.execute(_KNOWN, asked)}
+        last = _arrival(index, connection, until)
+
+        def is_known(event_id: str) -> bool:
+            asked = {"event_id": event_id, "until": last}
+            return connection.execute(_KNOWN, asked).fetchone() is not None
+
+        return {event_id for event_id in ids if is_storable(event_id) and is_known(event_id)}
 
     return index.answer(work)
 

@@ -18,8 +18,8 @@ def frame(events: Sequence[Event]) -> "pandas.DataFrame":
     """Returns a row for each event, with the columns of `core.table`.
 
     Text has the type "string", turns are "Int64", timestamps are times in UTC; what is
-    missing is NA or NaT. Causes are tuples of ids, payloads read-only maps, as
-    `Event.payload` is. Raises ExtraMissing without pandas.
+    missing is NA or NaT. Causes are tuples of ids, payloads dicts, as `Event.payload` is.
+    Raises ExtraMissing without pandas.
     """
     try:
         import pandas

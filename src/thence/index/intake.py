@@ -11,6 +11,7 @@ from thence.index.rows import Bad, Taken, taken
 from thence.log.disk import READ_BYTES, Disk, FileState
 from thence.log.reader import Block, Cursor
 from thence.log.segment import CURRENT
+from thence.log.system_call import DiskError
 
 DAMAGE_KEPT_MAX = 1_000
 
@@ -34,7 +35,9 @@ class Intake:
         self._segment = segment
         try:
             self._descriptor = disk.open_read(self._path)
-        except FileNotFoundError as error:
+        except DiskError as error:
+            if not error.is_absence:
+                raise
             raise Stale("a segment has another name by now") from error
         self._end = known.read_bytes if known else 0
         self._last = known.last_bytes if known else b""

@@ -23,6 +23,7 @@ from thence.log.disk import NOTHING, NOWHERE, Disk, FileState, monotonic_ns, noi
 from thence.log.identity import read_info
 from thence.log.reading import reading
 from thence.log.segment import own_folder
+from thence.log.system_call import DiskError
 
 SCHEMA_VERSION = 4
 WAIT_S = 10.0
@@ -178,7 +179,7 @@ class Keeper:
 
     def _make_folder(self, seat: Seat) -> None:
         if seat.folder == self._home and not self._disk.is_folder(self._folder):
-            raise FileNotFoundError(f"{self._folder} is gone")
+            raise DiskError(f"{self._folder} is gone")
         self._disk.make_folder(seat.folder)
 
     def _settle(self, seat: Seat) -> None:

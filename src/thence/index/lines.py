@@ -15,6 +15,7 @@ from thence.core.vocabulary import Vocabulary
 from thence.index.known import Stale
 from thence.log.disk import Disk, FileId
 from thence.log.segment import CURRENT, older_names
+from thence.log.system_call import DiskError
 
 # segment, offset, length of an event as rows of the index hold them; the event_id behind them,
 # if it is given, is compared
@@ -106,7 +107,9 @@ class Lines:
             return None
         try:
             descriptor = self._disk.open_read(self._folder / name)
-        except FileNotFoundError:
+        except DiskError as error:
+            if not error.is_absence:
+                raise
             return None
         is_it = False
         try:

@@ -6,7 +6,7 @@ between its files was under way. A database that no seal names is never opened.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +21,7 @@ from thence.log.disk import (
     pause,
     process_id,
 )
+from thence.log.system_call import DiskError
 
 _NAME = "index.db"
 _PAUSE_MIN_S = 0.0005
@@ -102,8 +103,7 @@ class Seat:
         """Takes away the database and whatever stands beside it, unfinished ones too."""
         for name in self._disk.names(self.folder):
             if name.startswith(_NAME):
-                with suppress(FileNotFoundError):
-                    self._disk.unlink(self.folder / name)
+                self._remove(self.folder / name)
 
     def draft(self) -> Path:
         """Returns a path for a database that is being built."""
@@ -118,12 +118,18 @@ class Seat:
             self._disk.let_go(descriptor)
         self.set_seal(Seal(beat=self._seal.beat + 1))
         for path in self._paths:
-            with suppress(FileNotFoundError):
-                self._disk.unlink(Path(path))
+            self._remove(Path(path))
         self._disk.rename(draft, self.path)
         state = self._disk.path_state(self._paths[0])
         if state is not None:
             self.set_seal(Seal(state, beat=self._seal.beat))
+
+    def _remove(self, path: Path) -> None:
+        try:
+            self._disk.unlink(path)
+        except DiskError as error:
+            if not error.is_absence:
+                raise
 
     def _lock(self, timeout_s: float) -> int:
         start_ns = monotonic_ns()

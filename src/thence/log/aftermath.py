@@ -1,72 +1,117 @@
-"""The beginning of an opening that appends: who writes, and what others' ends have left.
+"""The beginning of an opening that appends: its node, and the reports on others' ends.
 
-A log that was closed costs a look at the state page; only after another end is more read.
+A log that was closed costs a look at two small folders; only after another end is more read.
 """
 
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from thence.core.vocabulary import Vocabulary
 from thence.log.disk import Disk
-from thence.log.identity import Own, identify
-from thence.log.state import Slot, StatePage
+from thence.log.identity import Own, identify, shortened
+from thence.log.marks import marked
+from thence.log.numbering import Numbering
+from thence.log.openings import Opening, OpeningFile, openings
+from thence.log.recovery import untold
+from thence.log.segment import own_folder
+from thence.log.shrunken import durable_seq, missing
+from thence.log.system_call import DiskError
+from thence.log.told import Notice
+
+_STATE_PAGE = "state"  # older versions kept one
 
 
 class Aftermath:
-    """What one opening has to tell, until it is told; used under the append lock."""
+    """What one opening has to report, until it is reported; used under the append lock."""
 
-    def __init__(self, disk: Disk, folder: Path, vocabulary: Vocabulary, page: StatePage) -> None:
+    def __init__(
+        self, disk: Disk, folder: Path, vocabulary: Vocabulary, opening: OpeningFile
+    ) -> None:
         self.is_settled = False
         self.has_notices = False
         self._disk = disk
         self._folder = folder
         self._vocabulary = vocabulary
-        self._page = page
+        self._opening = opening
         self._own: Own | None = None
-        self._dead: list[Slot] | None = None
+        self._found: list[Opening] | None = None
 
     def begin(self) -> tuple[str, str]:
-        """Finds out who writes; returns its node_id and that of its forerunner, if it has one."""
+        """Finds the node of this log; returns its node_id and that of the one before, if any."""
         self._own = identify(self._disk, self._folder)
         return self._own.identity.node_id, self._own.forerunner
 
-    def notices(self, seq: int) -> list[tuple[str, dict[str, Any]]]:
-        """Returns the notices to write, as kind and facts.
+    def tail_seq(self, numbers: Numbering) -> int:
+        """Returns the number that was durable and stands in the unfinished last line, 0 if none."""
+        with suppress(DiskError):
+            if not self.is_settled and self._known(numbers) == numbers.seq + 1:
+                return numbers.seq + 1
+        return 0
 
-        `seq` is the highest number given under the own node so far. What a disk refuses to
-        show is told by a later opening.
+    def notices(self, numbers: Numbering) -> list[Notice]:
+        """Returns the notices to write; a log that has shrunk goes on under a new node.
+
+        `numbers` are those of the own node, as far as the log has been read. What a disk refuses
+        to show is reported by a later opening.
         """
-        own, page = self._own, self._page
-        assert own is not None
-        found: list[tuple[str, dict[str, Any]]] = []
-        if own.identity.reason and not seq:
-            found.append(("node_changed", own.change()))
-        page.begin()
-        self._dead = page.dead() if page.is_mapped else None
-        if self._dead is not None and self._is_unclean(own):
-            from thence.log.unclean import findings  # seldom needed
-
-            where = (self._disk, self._folder, page)
-            try:
-                found += findings(*where, own, self._vocabulary, seq, self._dead)
-            except OSError:
-                self._dead = None
+        found: list[Notice] = []
+        try:
+            for _, facts in untold(self._disk, self._folder):
+                numbers.seq = max(numbers.seq, int(str(facts.get("last_seq", 0))))
+            self._found = self._others()
+            self._look(numbers, found)
+        except DiskError:
+            self._found = None
+        assert self._own is not None
+        identity = self._own.identity
+        if identity.reason and not numbers.seq:
+            before = [Notice("node_changed", self._own.change())]
+            if identity.shrunk:
+                before.append(Notice("shrunk", dict(identity.shrunk)))
+            found = before + found
         self.has_notices = bool(found)
         return found
 
     def settle(self) -> None:
-        """Frees the slots of the dead: what they had to tell is durable."""
-        if self._dead is not None:
-            self._page.settle(self._dead)
+        """Takes the files of the dead away: what they had to report is durable."""
+        if self._found is not None:
+            state = own_folder(self._folder) / _STATE_PAGE
+            for path in [state, *(opening.path for opening in self._found if not opening.is_held)]:
+                with suppress(DiskError):
+                    self._disk.unlink(path)
             self.is_settled = True
 
-    def _is_unclean(self, own: Own) -> bool:
-        if own.is_copy:  # the slots are the original's, and so is what they lost
+    def _others(self) -> list[Opening]:
+        assert self._own is not None
+        found = openings(self._disk, self._folder, self._own.is_copy)
+        return [opening for opening in found if opening.name != self._opening.name]
+
+    def _known(self, numbers: Numbering) -> int:
+        return durable_seq(self._disk, self._folder, numbers.node_id, self._others())
+
+    def _look(self, numbers: Numbering, notices: list[Notice]) -> None:
+        """Looks for what is gone, and for what the ends of other openings have left."""
+        own, found = self._own, self._found
+        assert own is not None
+        assert found is not None
+        if own.is_copy:  # the openings are the original's, and so is what they lost
+            return
+        where = (self._disk, self._folder)
+        facts = {} if own.is_new else missing(*where, numbers.node_id, numbers.seq, found)
+        is_unknown = not facts and self._is_end_unknown(own, numbers, found)
+        if facts:
+            self._own = own = shortened(*where, own, facts)
+            numbers.begin(own.identity.node_id)
+        if facts or is_unknown or any(opening.is_dead for opening in found):
+            from thence.log.unclean import findings  # seldom needed
+
+            notices += findings(*where, own, self._vocabulary, numbers.seq, found, is_unknown)
+
+    def _is_end_unknown(self, own: Own, numbers: Numbering, found: list[Opening]) -> bool:
+        """Tells whether the log ends elsewhere than its mark, though no opening left a file."""
+        if own.is_new or not numbers.seq or any(not opening.is_copy for opening in found):
             return False
-        if self._dead:
-            return True
-        if self._page.settled_mark:
-            return self._page.settled_mark != self._page.mark
-        # a page made anew: a log that nobody here wrote to has nothing to tell; of one that
-        # somebody did, its very first line may be spoilt
-        return own.is_known
+        if marked(self._disk, self._folder, numbers.node_id) == numbers.seq:
+            return False
+        state = own_folder(self._folder) / _STATE_PAGE
+        return self._disk.path_id(str(state)) is None

@@ -67,7 +67,7 @@ class Committer:
         self._bound = bound
         self._on_full = on_full
         self._tell = tell
-        self._page = writer.page
+        self._opening = writer.opening
         self._begin()
 
     def _begin(self) -> None:
@@ -121,7 +121,7 @@ class Committer:
         if self.drops.gap is not None:
             self._queue_gap(draft.event_id)
         self._last = draft
-        self._page.accept()
+        self._opening.accept()
         queue.append(draft)
         if self._is_sleeping or self._thread is None or self._has_ended:
             self._wake()
@@ -322,25 +322,27 @@ class Committer:
     def _commit(self, items: list[Item], timeout_s: float) -> list[Item]:
         """Writes and syncs items, answers those who wait, returns the refused to be kept."""
         notices = self._refused.notices(self._notice)
-        own = emitted(items)
-        if own:
-            self._page.intend(len(own), own[0].event_id)
+        own = len(emitted(items))
         drafts = notices + drafts_of(items)
         conditions = conditions_of(items, len(notices))
         if items and isinstance(items[0], Draft) and items[0].event_id == self._doubtful:
             conditions[len(notices)] = Condition(is_named=True)
-        outcomes, error = self._writer.write(drafts, timeout_s, conditions)
+        outcomes, error = self._writer.write(drafts, timeout_s, conditions, own)
+        if error is None:
+            self._opening.commit(own, is_idle=not self._queue)
         if outcomes:
             try:
                 self._writer.sync(outcomes)
             except OutcomeUnknown as unknown:
+                self._opening.commit(-own if error is None else 0)
                 outcomes, error = [], unknown
+        else:
+            self._opening.note()
         if notices and len(outcomes) >= len(notices):
             self._tell("resumed", {"count": self._refused.count})
             self._refused = Refused()
         del outcomes[: len(notices)]
         if error is None:
-            self._page.commit(len(own))
             answer(items, outcomes, None)
             return []
         return self._refuse(items, outcomes, error)
@@ -348,8 +350,10 @@ class Committer:
     def _refuse(self, items: list[Item], outcomes: list[Outcome], error: ThenceError) -> list[Item]:
         """Parts the items of a broken batch: written, told of the error, kept for a retry."""
         done, rest = split(items, len(outcomes))
-        self._page.commit(len(emitted(done)))
-        answer(done, outcomes, None)
+        self._opening.commit(len(emitted(done)), is_idle=True)
+        self._opening.note()
+        # a signal handler may raise an error of ours when all is written
+        answer(done, outcomes, error if outcomes and not rest else None)
         waiting = [item for item in rest if isinstance(item, Waiting)]
         answer(waiting, outcomes[len(drafts_of(done)) :], error)
         self._refused.count += sum(len(item.drafts) - len(item.outcomes) for item in waiting)
@@ -370,7 +374,8 @@ class Committer:
     def _lose(self, items: list[Item], error: ThenceError | None) -> None:
         lost = [draft.event_id for draft in drafts_of(items)]
         if lost:
-            self._page.commit(len(lost))
+            self._opening.commit(len(lost), is_idle=True)
+            self._opening.note()
             self.failed_count += len(lost)
             self._tell("lost", {"event_ids": lost, "error": error})
 
@@ -391,5 +396,5 @@ class Committer:
 
     def _queue_gap(self, before_event_id: str | None) -> None:
         for notice in self.drops.close_gap(before_event_id):
-            self._page.accept()
+            self._opening.accept()
             self._queue.append(notice)

@@ -14,9 +14,9 @@ from thence.log.disk import Disk, monotonic_ns, pause, wall_ns
 from thence.log.health import Check, checked, clock
 from thence.log.identity import is_own, known_node_id, read_info
 from thence.log.opening import opened_vocabulary
+from thence.log.openings import openings
 from thence.log.recovery import lines_backwards
 from thence.log.segment import own_folder, segments
-from thence.log.state import Slot, StatePage
 
 LOCK_WAIT_S = 1.0
 _LOOKS = 3
@@ -34,7 +34,7 @@ def log_checks(disk: Disk, folder: Path) -> list[Check]:
         ("tail", opening.tail),
         ("quarantine", lambda: _quarantine(disk, folder)),
         ("identity", lambda: _identity(disk, folder)),
-        ("state", lambda: _state(disk, folder)),
+        ("openings", lambda: _openings(disk, folder)),
         ("lock", lambda: lock(disk, folder)),
         ("clock", opening.clock),
     ]
@@ -133,28 +133,20 @@ def lock(disk: Disk, folder: Path) -> Check:
     return Check("lock", True, "free")
 
 
-def _state(disk: Disk, folder: Path) -> Check:
-    path = own_folder(folder) / "state"
-    if disk.path_id(str(path)) is None:
-        return Check("state", True, "no page yet: the first append makes it")
-    page = StatePage(disk, folder)
-    if not page.look():
-        hint = "the next append makes it anew, or goes on without it"
-        return Check("state", False, "the page is not one that this version writes", hint)
-    living, dead = page.living(), page.dead()
-    detail = f"{_processes(living)} open for appending"
+def _openings(disk: Disk, folder: Path) -> Check:
+    found = [opening for opening in openings(disk, folder) if not opening.is_copy]
+    dead = [opening for opening in found if opening.is_dead]
+    detail = f"{len(found) - len(dead):,} open for appending"
     if dead:
-        detail += f", {_processes(dead)} ended without closing"
-    lost = sum(max(slot.accepted - slot.committed, 0) for slot in dead)
-    if lost:
-        detail += f"; of queued events {lost:,} are not known to be written"
-        return Check("state", False, detail, "the next append tells in the log if any was lost")
-    return Check("state", True, detail)
-
-
-def _processes(slots: list[Slot]) -> str:
-    numbers = ", ".join(str(slot.process) for slot in slots)
-    return f"{len(slots)} ({numbers})" if slots else "none"
+        detail += f", {len(dead):,} ended without closing"
+    queued = sum(max(opening.accepted - opening.committed, 0) for opening in dead)
+    if not all(opening.is_whole for opening in dead):
+        detail += "; how many queued events were lost is unknown"
+    elif queued:
+        detail += f"; up to {queued:,} queued events were lost"
+    else:
+        return Check("openings", True, detail)
+    return Check("openings", False, detail, "the next append reports it in the log")
 
 
 def _segments(disk: Disk, folder: Path) -> Check:

@@ -1,7 +1,9 @@
 """The operating system as the log sees it: the only file of the inner rooms that calls it.
 
 Every other module takes a `Disk` as an argument, so that each call can be made to fail.
-Methods raise what the system raises, OSError above all; meaning is given elsewhere.
+A call that fails raises `DiskError`, and so does injection of faults; meaning is given
+elsewhere. A signal handler may raise an OSError of its own amid a call, TimeoutError above
+all: this is not the disk's, and reaches its caller as it is.
 """
 
 import errno
@@ -15,6 +17,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
+
+from thence.log.system_call import DiskError, system_call
 
 READ_BYTES = 1024 * 1024
 # what a full disk, a quota or RLIMIT_FSIZE answers
@@ -61,16 +65,16 @@ class Disk:
 
     def close(self, descriptor: int) -> None:
         """Closes a descriptor."""
-        os.close(descriptor)
+        system_call(os.close, descriptor)
 
     def let_go(self, descriptor: int) -> None:
         """Closes a descriptor, whatever the system says: it is closed all the same."""
-        with suppress(OSError):
+        with suppress(DiskError):
             self.close(descriptor)
 
     def write(self, descriptor: int, data: bytes) -> int:
         """Writes with one call; returns how many bytes went out, maybe fewer than given."""
-        return os.write(descriptor, data)
+        return system_call(os.write, descriptor, data)
 
     def write_all(self, descriptor: int, data: bytes) -> None:
         """Writes all of it, with as many calls as it takes."""
@@ -78,37 +82,41 @@ class Disk:
         while written < len(data):
             written += self.write(descriptor, data[written:])
 
-    def write_at(self, descriptor: int, offset: int, data: bytes) -> int:
+    def write_at(self, descriptor: int, offset: int, data: bytes | bytearray) -> int:
         """Writes over what stands at an offset, with one call; returns how many bytes."""
-        return os.pwrite(descriptor, data, offset)
+        return system_call(os.pwrite, descriptor, data, offset)
 
     def read_at(self, descriptor: int, offset: int, size: int) -> bytes:
         """Reads at most `size` bytes at an offset; fewer at the end of the file."""
-        return os.pread(descriptor, size, offset)
+        return system_call(os.pread, descriptor, size, offset)
 
     def sync_data(self, descriptor: int) -> None:
         """Returns when the file's data and size are on the device."""
         if sys.platform == "darwin":  # fdatasync stops at the drive's cache there
-            fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
+            system_call(fcntl.fcntl, descriptor, fcntl.F_FULLFSYNC)
         else:
-            os.fdatasync(descriptor)
+            system_call(os.fdatasync, descriptor)
 
     def sync_folder(self, folder: Path) -> None:
         """Returns when the names in a folder are on the device."""
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        descriptor = system_call(os.open, folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            os.fsync(descriptor)
+            system_call(os.fsync, descriptor)
         finally:
-            os.close(descriptor)
+            system_call(os.close, descriptor)
 
     def truncate(self, descriptor: int, size: int) -> None:
         """Cuts a file to a size in bytes."""
-        os.ftruncate(descriptor, size)
+        system_call(os.ftruncate, descriptor, size)
 
     def file_id(self, descriptor: int) -> tuple[FileId, int]:
         """Returns what an open file is, with its size in bytes."""
-        found = os.fstat(descriptor)
+        found = system_call(os.fstat, descriptor)
         return (found.st_dev, found.st_ino), found.st_size
+
+    def links(self, descriptor: int) -> int:
+        """Returns how many names an open file has, 0 once it was unlinked."""
+        return system_call(os.fstat, descriptor).st_nlink
 
     def path_id(self, path: str) -> tuple[FileId, int] | None:
         """Returns what stands at a path, with its size in bytes; None if nothing does.
@@ -116,61 +124,81 @@ class Disk:
         It takes a text: a Path costs as much again as the call.
         """
         try:
-            found = os.stat(path)
-        except (FileNotFoundError, NotADirectoryError):
+            found = system_call(os.stat, path)
+        except DiskError as error:
+            if not error.is_absence:
+                raise
             return None
         return (found.st_dev, found.st_ino), found.st_size
 
     def path_state(self, path: str) -> FileState | None:
         """Returns what stands at a path as it is now; None if nothing does."""
         try:
-            found = os.stat(path)
-        except (FileNotFoundError, NotADirectoryError):
+            found = system_call(os.stat, path)
+        except DiskError as error:
+            if not error.is_absence:
+                raise
             return None
         return FileState((found.st_dev, found.st_ino), found.st_size, found.st_mtime_ns)
 
     def rename(self, old: Path, new: Path) -> None:
         """Gives a file another name, in place of a file that has it."""
-        os.rename(old, new)
+        system_call(os.rename, old, new)
 
     def link(self, old: Path, new: Path) -> None:
-        """Gives a file a second name; FileExistsError if it is taken."""
-        os.link(old, new)
+        """Gives a file a second name; DiskError with EEXIST if it is taken."""
+        system_call(os.link, old, new)
 
     def copy_access(self, source: int, target: int) -> None:
         """Gives an open file the mode, and where it may the owner, of another."""
-        found = os.fstat(source)
-        os.fchmod(target, stat_bits.S_IMODE(found.st_mode))
-        with suppress(PermissionError):
-            os.fchown(target, found.st_uid, found.st_gid)
+        found = system_call(os.fstat, source)
+        system_call(os.fchmod, target, stat_bits.S_IMODE(found.st_mode))
+        try:
+            system_call(os.fchown, target, found.st_uid, found.st_gid)
+        except DiskError as error:
+            if error.errno not in DENIED_ERRNOS:
+                raise
 
     def unlink(self, path: Path) -> None:
         """Takes a name away."""
-        os.unlink(path)
+        system_call(os.unlink, path)
 
     def make_folder(self, folder: Path) -> None:
         """Makes a folder with its parents; none is harmed that is there."""
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            system_call(os.mkdir, folder)
+        except DiskError as error:
+            if error.errno == errno.ENOENT and folder != folder.parent:
+                self.make_folder(folder.parent)
+                self.make_folder(folder)
+            elif not self.is_folder(folder):
+                raise
 
     def names(self, folder: Path) -> list[str]:
         """Lists the names in a folder, sorted; an absent folder has none."""
         try:
-            return sorted(os.listdir(folder))
-        except (FileNotFoundError, NotADirectoryError):
+            return sorted(system_call(os.listdir, folder))
+        except DiskError as error:
+            if not error.is_absence:
+                raise
             return []
 
     def is_folder(self, path: Path) -> bool:
         """Tells whether a path is a folder."""
         try:
-            return stat_bits.S_ISDIR(os.stat(path).st_mode)
-        except (FileNotFoundError, NotADirectoryError):
+            return stat_bits.S_ISDIR(system_call(os.stat, path).st_mode)
+        except DiskError as error:
+            if not error.is_absence:
+                raise
             return False
 
     def read_whole(self, path: Path) -> bytes | None:
         """Reads a small file whole; None if it is absent."""
         try:
             descriptor = self.open_read(path)
-        except (FileNotFoundError, NotADirectoryError):
+        except DiskError as error:
+            if not error.is_absence:
+                raise
             return None
         try:
             parts = []
@@ -183,92 +211,47 @@ class Disk:
             self.close(descriptor)
 
     def write_new(self, path: Path, data: bytes) -> None:
-        """Makes a file with this content, synced; FileExistsError if the name is taken."""
+        """Makes a file with this content, synced; DiskError with EEXIST if the name is taken."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        descriptor = os.open(path, flags, 0o644)
+        descriptor = system_call(os.open, path, flags, 0o644)
         try:
             self.write_all(descriptor, data)
-            os.fsync(descriptor)
-        except OSError:
+            system_call(os.fsync, descriptor)
+        except BaseException:
             self.unlink(path)
             raise
         finally:
-            os.close(descriptor)
+            system_call(os.close, descriptor)
 
     def open_lock(self, path: Path) -> int:
         """Opens a lock file, made if missing; returns the descriptor."""
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        return system_call(os.open, path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
 
     def try_lock(self, descriptor: int) -> bool:
         """Takes the exclusive flock of an open file if nobody has it."""
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            system_call(fcntl.flock, descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except DiskError as error:
+            if error.errno not in (errno.EWOULDBLOCK, errno.EAGAIN):
+                raise
             return False
         return True
 
     def unlock(self, descriptor: int) -> None:
         """Gives a flock back."""
-        fcntl.flock(descriptor, fcntl.LOCK_UN)
+        system_call(fcntl.flock, descriptor, fcntl.LOCK_UN)
 
     def generation(self, descriptor: int) -> int:
         """Returns what tells a file from another that had its inode before, 0 if unknown."""
         try:
-            answer = fcntl.ioctl(descriptor, _GET_VERSION, bytes(8))
-        except OSError:  # this filesystem keeps none
+            answer = system_call(fcntl.ioctl, descriptor, _GET_VERSION, bytes(8))
+        except DiskError:  # this filesystem keeps none
             return 0
         return int.from_bytes(answer[:4], sys.byteorder)
 
-    def map_words(self, descriptor: int, count: int) -> memoryview:
-        """Maps the first so many 8-byte words of an open file, shared with other processes.
-
-        The mapping lasts as long as somebody refers to it. The file must be that long, and
-        stay so: touching what was cut off kills the process (SIGBUS).
-        """
-        from mmap import mmap  # readers never need it
-
-        return memoryview(mmap(descriptor, count * 8)).cast("Q")
-
-    def boot(self) -> int:
-        """Returns a number for this boot of the machine, 0 where none is known."""
-        try:
-            text = self.read_whole(Path("/proc/sys/kernel/random/boot_id"))
-            return int((text or b"").replace(b"-", b"")[:16], 16)
-        except (OSError, ValueError):
-            return 0
-
-    def process_start(self, process: int) -> int | None:
-        """Returns when a process began, in ticks since the boot; None if it is no more.
-
-        0 where the system does not say. One that has ended is no more, waited for or not.
-        """
-        try:
-            stat = self.read_whole(Path(f"/proc/{process}/stat"))
-        except ProcessLookupError:  # it ended while the file was read
-            return None
-        except OSError:
-            stat = b""
-        if stat:
-            words = stat[stat.rindex(b")") + 1 :].split()
-            return None if words[0] in (b"Z", b"X") else int(words[19])
-        try:
-            os.kill(process, 0)
-        except ProcessLookupError:
-            return None
-        except OSError:  # it is another user's
-            return 0
-        return 0
-
-    def process_space(self) -> int:
-        """Returns the inode of this process's namespace of numbers, 0 where there is none."""
-        try:
-            return os.stat("/proc/self/ns/pid").st_ino
-        except OSError:
-            return 0
-
     def room(self, folder: Path) -> tuple[int, int | None]:
         """Returns how many bytes and files this user may still add; None: files uncounted."""
-        found = os.statvfs(folder)
+        found = system_call(os.statvfs, folder)
         return found.f_bavail * found.f_frsize, found.f_favail if found.f_files else None
 
     def filesystem(self, folder: Path) -> str:
@@ -276,20 +259,22 @@ class Disk:
         whole = os.fsencode(os.path.realpath(folder))
         found, longest = b"", 0
         for line in (self.read_whole(Path("/proc/self/mountinfo")) or b"").splitlines():
-            mounted, _, kind = line.partition(b" - ")
-            point = _OCTAL.sub(_byte, mounted.split()[4]).rstrip(b"/") + b"/"
+            mounted, kind = (part.split() for part in line.partition(b" - ")[::2])
+            if len(mounted) < 5 or not kind:  # a table in another form
+                continue
+            point = _OCTAL.sub(_byte, mounted[4]).rstrip(b"/") + b"/"
             if (whole + b"/").startswith(point) and len(point) >= longest:
-                found, longest = kind.split()[0], len(point)
+                found, longest = kind[0], len(point)
         return found.decode("ascii", "replace")
 
     def lock_holder(self, descriptor: int) -> str:
         """Names the process that holds a flock, as well as the system tells."""
-        inode = os.fstat(descriptor).st_ino
+        inode = system_call(os.fstat, descriptor).st_ino
         try:
-            table = Path("/proc/locks").read_text("ascii")
-        except OSError:
+            table = self.read_whole(Path("/proc/locks")) or b""
+        except DiskError:
             return "another process"
-        for line in table.splitlines():
+        for line in table.decode("ascii").splitlines():
             words = line.split()
             if "FLOCK" in words and words[-3].endswith(f":{inode}"):
                 return f"process {words[-4]}"
@@ -298,11 +283,11 @@ class Disk:
 
 def _opened(path: Path, flags: int) -> int:
     """Opens a regular file; a pipe would keep whoever opens it waiting, and keeps no bytes."""
-    descriptor = os.open(path, flags | os.O_CLOEXEC | os.O_NONBLOCK, 0o644)
-    if stat_bits.S_ISREG(os.fstat(descriptor).st_mode):
+    descriptor = system_call(os.open, path, flags | os.O_CLOEXEC | os.O_NONBLOCK, 0o644)
+    if stat_bits.S_ISREG(system_call(os.fstat, descriptor).st_mode):
         return descriptor
-    os.close(descriptor)
-    raise OSError(errno.EINVAL, "it is no regular file", str(path))
+    system_call(os.close, descriptor)
+    raise DiskError(errno.EINVAL, "it is no regular file", str(path))
 
 
 OS_DISK = Disk()

@@ -74,6 +74,7 @@ class Drafting:
                 cause=f"{event_type!r} is no text",
                 hint="pass a name such as order.placed",
             )
+        self._vocabulary.refuse_reserved(event_type, payload)
         if payload and not is_plain(payload):
             refuse(payload)
         causes = tuple(dict.fromkeys(causes))
@@ -99,7 +100,7 @@ def said(members: Mapping[str, Any]) -> tuple[str, Mapping[str, Any] | None, Wor
     """
     if isinstance(members, Mapping) and "event_type" in members and members.keys() <= _ARGUMENTS:
         words = (members.get("subject"), members.get("actor"), members.get("stream"))
-        causes = members.get("caused_by", ())
+        causes = members.get("caused_by")
         return members["event_type"], members.get("payload"), words, causes
     raise InvalidEvent(
         "could not store one event of many",

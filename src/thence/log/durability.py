@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from thence.log.disk import Disk
+from thence.log.system_call import DiskError
 
 Durability = Literal["synced", "unproven", "memory"]
 MEMORY = frozenset(("tmpfs", "ramfs", "devtmpfs"))
@@ -28,7 +29,7 @@ def warnings(disk: Disk, folder: Path) -> list[tuple[str, dict[str, Any]]]:
     """Returns what to warn of when a log is opened for appending, as word and facts."""
     try:
         filesystem = disk.filesystem(folder)
-    except (OSError, ValueError, IndexError):  # a table in another form
+    except DiskError:
         return []
     if durability_on(filesystem) != "unproven":
         return []

@@ -21,6 +21,7 @@ from thence.log.disk import Disk, FileId
 from thence.log.reader import Cursor, Line, lines_of
 from thence.log.recovery import lines_backwards
 from thence.log.segment import CURRENT, current_path, older_names
+from thence.log.system_call import DiskError
 
 POLL_S = 0.03
 _BEGINNING_BYTES = 256
@@ -186,7 +187,7 @@ class Follower:
     def _sync(self, cursor: LiveCursor, end: int) -> None:
         try:
             cursor.sync(end)
-        except OSError as error:
+        except DiskError as error:
             raise OutcomeUnknown(
                 "could not sync the events just read from",
                 place=self._folder / cursor.name,
@@ -212,7 +213,7 @@ class Follower:
             names = older_names(self._disk, self._folder)
             unread = (self._opened(self._folder / name) for name in names)
             older = next(filter(None, unread), None)
-        except OSError:
+        except BaseException:
             if current is not None:
                 current.close()
             raise
@@ -233,13 +234,15 @@ class Follower:
             return None
         try:
             descriptor = self._disk.open_read(path)
-        except FileNotFoundError:  # renamed by a rotation in between: it is listed as older now
-            return None
+        except DiskError as error:
+            if not error.is_absence:
+                raise
+            return None  # renamed by a rotation in between: it is listed as older now
         try:
             cursor = LiveCursor(self._disk, path.name, descriptor)
             if not self._is_known(cursor):
                 return cursor
-        except OSError:
+        except BaseException:
             self._disk.let_go(descriptor)
             raise
         cursor.close()

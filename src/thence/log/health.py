@@ -21,6 +21,7 @@ from thence.log.disk import (
 )
 from thence.log.durability import durability_on
 from thence.log.segment import FILE_BYTES_MAX, current_path, own_folder
+from thence.log.system_call import DiskError
 
 ROOM_BYTES_MIN = 100 * 1024 * 1024
 ROOM_FILES_MIN = 100
@@ -63,15 +64,15 @@ def checked(name: str, look: Callable[[], Check]) -> Check:
     """Looks at something; an error is what is found then."""
     try:
         return look()
-    except OSError as error:
+    except DiskError as error:
         return Check(name, False, reason(error), "let this user read it")
     except ThenceError as error:
         # chained is what a file that was read holds in place of what thence wrote
-        is_damage = not isinstance(error.__cause__, OSError | None)
+        is_damage = not isinstance(error.__cause__, DiskError | None)
         return Check(name, False, f"{error.place}: {error.cause}", error.hint, is_damage)
 
 
-def reason(error: OSError) -> str:
+def reason(error: DiskError) -> str:
     """Says what the system refused, and where."""
     place = f": {error.filename}" if error.filename else ""
     return f"{error.strerror or error}{place}"
@@ -160,7 +161,7 @@ def _tried(disk: Disk, folder: Path) -> list[Check]:
             _try(disk, "append", trial, _appends),
             links,
         ]
-    except OSError as error:
+    except DiskError as error:
         detail = f"{reason(error)}; locks, syncs and the like were not tried"
         hint = _FULL if _is_full(error) else "let this user write there; reading needs it not"
         return [Check("writable", False, detail, hint)]
@@ -173,7 +174,7 @@ def _try(disk: Disk, name: str, trial: Trial, look: Callable[[Disk, Trial], Chec
     """Tries one thing; what the system refuses is a filesystem that lacks it."""
     try:
         return look(disk, trial)
-    except OSError as error:
+    except DiskError as error:
         return Check(name, False, reason(error), "keep the log on another filesystem")
 
 
@@ -217,12 +218,12 @@ def _links(disk: Disk, path: Path) -> Check:
     other = path.with_name(f"{path.name}.link")
     try:
         disk.link(path, other)
-    except OSError as error:
+    except DiskError as error:
         hint = "make new logs on another filesystem; a log that is there needs no links"
         return Check("links", False, f"no hard links: {reason(error)}", hint)
     disk.unlink(other)
     return Check("links", True, "hard links work")
 
 
-def _is_full(error: OSError) -> bool:
+def _is_full(error: DiskError) -> bool:
     return error.errno in FULL_ERRNOS

@@ -6,6 +6,8 @@ inode of that file itself, by which a copy can be told from the original: it get
 of its own, and the ones before stay listed.
 """
 
+from collections.abc import Mapping
+from errno import EEXIST
 from pathlib import Path
 
 import msgspec
@@ -15,13 +17,18 @@ from thence.log.disk import Disk, host_name, machine_id, noise_bits, process_id,
 from thence.log.lock import AppendLock
 from thence.log.process import new_id
 from thence.log.segment import own_folder
+from thence.log.system_call import DiskError
 
 FORMAT = 1
 EARLIER_MAX = 1_000
 _COPIED = "copied or restored"
 _ELSEWHERE = "on another machine"
 _SPOILT = "identity.json was spoilt"
+_SHRUNK = "the log ends before events that were durable"
 _TWICE = "an event under its node_id turned up that this log lacks"
+
+
+NOT_SHRUNK: Mapping[str, str | int] = {}
 
 
 class LogInfo(msgspec.Struct, frozen=True):
@@ -37,7 +44,7 @@ class Identity(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Inode and generation are those of the file itself: a copy has others. `earlier` are the
     ids under which the log was written before, the last one at the end; `reason` is why
-    that changed.
+    that changed; `shrunk` are the facts of a notice, if it was because the log had shrunk.
     """
 
     node_id: str
@@ -46,6 +53,7 @@ class Identity(msgspec.Struct, frozen=True, omit_defaults=True):
     generation: int = 0
     earlier: tuple[str, ...] = ()
     reason: str = ""
+    shrunk: Mapping[str, str | int] = {}
 
     @property
     def node_ids(self) -> frozenset[str]:
@@ -123,7 +131,9 @@ def make_info(disk: Disk, folder: Path, vocabulary: str) -> LogInfo:
     disk.write_new(draft, msgspec.json.encode(info) + b"\n")
     try:
         disk.link(draft, path)
-    except FileExistsError:
+    except DiskError as error:
+        if error.errno != EEXIST:
+            raise
         return read_info(disk, folder) or _heal_info(disk, folder, draft, info)
     finally:
         disk.unlink(draft)
@@ -196,6 +206,18 @@ def identify(disk: Disk, folder: Path) -> Own:
     return Own(made, is_known=True, is_new=True, is_copy=reason == _COPIED)
 
 
+def shortened(disk: Disk, folder: Path, own: Own, facts: Mapping[str, str | int]) -> Own:
+    """Gives a log that lacks events of its own another node, and keeps what is to be told of it.
+
+    Call it under the append lock. Raises DiskError.
+    """
+    known = own.identity
+    earlier = (*known.earlier, known.node_id)[-EARLIER_MAX:]
+    path = own_folder(folder) / "identity.json"
+    made = _make_identity(disk, path, earlier, _SHRUNK, facts)
+    return Own(made, is_known=True, is_new=True, is_copy=False)
+
+
 def node_id(disk: Disk, folder: Path) -> str:
     """Returns the id under which this log is written from now on, as `identify` finds it."""
     return identify(disk, folder).identity.node_id
@@ -205,7 +227,7 @@ def renew(disk: Disk, folder: Path, node_id: str) -> None:
     """Gives a log another node, because somebody else has given numbers out under this one.
 
     That is what a log restored from an old copy looks like. The next append tells it by a notice.
-    Nothing happens where another process was faster. Raises LogBusy, OSError.
+    Nothing happens where another process was faster. Raises LogBusy, DiskError.
     """
     lock = AppendLock(disk, own_folder(folder) / "lock")
     try:
@@ -228,7 +250,11 @@ def _change(known: Identity, found: tuple[int, int]) -> str:
 
 
 def _make_identity(
-    disk: Disk, path: Path, earlier: tuple[str, ...] = (), reason: str = ""
+    disk: Disk,
+    path: Path,
+    earlier: tuple[str, ...] = (),
+    reason: str = "",
+    shrunk: Mapping[str, str | int] = NOT_SHRUNK,
 ) -> Identity:
     from hashlib import sha256  # 4 ms of import, needed once in a log's life
 
@@ -239,7 +265,7 @@ def _make_identity(
     try:
         (_, inode), _ = disk.file_id(descriptor)
         made = (digest[:12], machine_id(), inode, disk.generation(descriptor))
-        identity = Identity(*made, earlier, reason)
+        identity = Identity(*made, earlier, reason, shrunk)
         disk.truncate(descriptor, 0)
         disk.write_all(descriptor, msgspec.json.encode(identity) + b"\n")
         disk.sync_data(descriptor)
@@ -253,7 +279,9 @@ def _make_identity(
 def _inode(disk: Disk, path: Path) -> tuple[int, int] | None:
     try:
         descriptor = disk.open_read(path)
-    except FileNotFoundError:
+    except DiskError as error:
+        if not error.is_absence:
+            raise
         return None
     try:
         (_, inode), _ = disk.file_id(descriptor)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from thence.errors import LogBusy
 from thence.log.disk import NOWHERE, Disk, monotonic_ns, pause
+from thence.log.system_call import DiskError
 
 WAIT_S = 30.0
 # who holds it is gone in microseconds: yield first, then pause a little, then, when something
@@ -74,7 +75,7 @@ class AppendLock:
         if self._descriptor is not None:
             try:
                 self._disk.unlock(self._descriptor)
-            except OSError:
+            except DiskError:
                 self.close()
             except BaseException:
                 self.close()
@@ -90,8 +91,8 @@ class AppendLock:
         if self._descriptor is None:
             try:
                 self._descriptor = self._disk.open_lock(self._path)
-            except FileNotFoundError:
-                if not self._disk.is_folder(self._path.parent.parent):
+            except DiskError as error:
+                if not error.is_absence or not self._disk.is_folder(self._path.parent.parent):
                     raise
                 # somebody deleted `.thence/` while the log was open
                 self._disk.make_folder(self._path.parent)

@@ -11,6 +11,7 @@ from thence.core.codec import Draft, Members, draft
 from thence.core.payload import repair
 from thence.core.vocabulary import Vocabulary
 from thence.log.process import new_id, now
+from thence.log.told import OPENING_SOURCE
 from thence.log.writer import Tell
 
 _TELLING_S_MAX = 1.0
@@ -32,13 +33,20 @@ class NoticeMaker:
         self._context = context
         self._log_id = log_id
 
-    def __call__(self, kind: str, facts: Mapping[str, Any], causes: Sequence[str] = ()) -> Draft:
-        """Returns the draft of a notice of a kind, such as "recovered"."""
+    def __call__(
+        self, kind: str, facts: Mapping[str, Any], causes: Sequence[str] = (), opening: str = ""
+    ) -> Draft:
+        """Returns the draft of a notice of a kind, such as "recovered".
+
+        One on the end of an opening names it as its source, so that it counts once.
+        """
         told, _ = repair(facts)  # a path or an error's text need be no UTF-8
         context = self._context
         if self._vocabulary.log_key and (log_id := self._log_id()):
             context = {self._vocabulary.log_key: log_id, **context}
         event_type, members = self._vocabulary.notice(kind, told, context)
+        if opening:
+            members |= {"source": OPENING_SOURCE, "source_id": opening}
         return draft(Members(new_id(), event_type, 1, now(), tuple(causes), **members))
 
     def joined(self, causes: Sequence[str]) -> Draft:

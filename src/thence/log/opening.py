@@ -24,6 +24,7 @@ from thence.log.identity import LogInfo, make_info, read_info
 from thence.log.reader import raw_lines
 from thence.log.reading import reading
 from thence.log.segment import segments
+from thence.log.system_call import DiskError
 
 # what a path answers that can't be a folder
 _NO_PLACE_ERRNOS = frozenset(
@@ -94,7 +95,7 @@ def prepare(disk: Disk, folder: Path, vocabulary: Vocabulary) -> None:
         if read_info(disk, folder) is None:
             make_durable(disk, folder)
             make_info(disk, folder, vocabulary.name)
-    except OSError as error:
+    except DiskError as error:
         kind, hint = _meaning(error)
         raise kind(
             "could not make a log in", place=folder, cause=error.strerror or error, hint=hint
@@ -113,7 +114,7 @@ def make_durable(disk: Disk, folder: Path) -> None:
         folder = folder.parent
     try:
         disk.sync_folder(folder.parent)
-    except OSError as error:  # it was there, in one that can't be read or has no such sync
+    except DiskError as error:  # it was there, in one that can't be read or has no such sync
         if error.errno not in (*DENIED_ERRNOS, errno.EINVAL):
             raise
     for made in reversed(missing):
@@ -125,7 +126,7 @@ def _is_there(disk: Disk, folder: Path) -> bool:
     return disk.is_folder(folder) and bool(segments(disk, folder))
 
 
-def _meaning(error: OSError) -> tuple[type[ThenceError], str]:
+def _meaning(error: DiskError) -> tuple[type[ThenceError], str]:
     """Returns what the making of a log that failed is, and what to do about it."""
     if error.errno in DENIED_ERRNOS:
         return LogReadOnly, "choose a folder that this user may write to"

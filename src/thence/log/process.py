@@ -13,7 +13,7 @@ from thence.log.disk import monotonic_ns, noise_bits, on_fork, wall_ns
 
 CLOSE_S = 10.0
 _WORKER_END_PRIORITY = 100
-_LATE = ("hashlib", "mmap", "thence.log.unclean")
+_LATE = ("hashlib", "thence.log.unclean")
 
 
 class Forked(Protocol):

@@ -1,9 +1,8 @@
 """A log read back: every line an event or a stretch of bad bytes, in arrival order.
 
-Reading changes nothing and takes no lock. Segments are listed again until no new one
-appears, so that a rotation in between loses nothing. One event_id is served once: of lines
-that differ a verified one before those of other tools, of these the one that sorts first as
-bytes, in the place of the first.
+Reading changes nothing and takes no lock. Segments are listed again until no new one appears,
+so that a rotation in between loses nothing. One event_id is served once: of lines that differ a
+verified one, else of foreign ones that which sorts first as bytes, in the place of the first.
 """
 
 from collections import deque
@@ -30,6 +29,7 @@ from thence.core.vocabulary import Vocabulary
 from thence.log.disk import READ_BYTES, Disk, FileId
 from thence.log.findings import HEALS
 from thence.log.segment import CURRENT, current_path, older_names
+from thence.log.system_call import DiskError
 
 # what is kept of a line that is too long to be an event
 OVERLONG_BYTES = 64 * 1024
@@ -187,7 +187,7 @@ def _open_next(disk: Disk, folder: Path, seen: set[FileId], listed: deque[str]) 
     try:
         listed += older_names(disk, folder)
         older = _open_listed(disk, folder, seen, listed)
-    except OSError:
+    except BaseException:
         if current is not None:
             current.close()
         raise
@@ -215,11 +215,13 @@ def _open_unseen(disk: Disk, path: Path, seen: set[FileId]) -> Cursor | None:
         return None
     try:
         descriptor = disk.open_read(path)
-    except FileNotFoundError:  # renamed by a rotation in between: it is listed as older now
-        return None
+    except DiskError as error:
+        if error.is_absence:  # renamed by a rotation in between: it is listed as older now
+            return None
+        raise
     try:
         cursor = Cursor(disk, path.name, descriptor)
-    except OSError:
+    except BaseException:
         disk.close(descriptor)
         raise
     if cursor.file not in seen:

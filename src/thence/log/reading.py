@@ -6,6 +6,7 @@ from pathlib import Path
 
 from thence.errors import ReadFailed
 from thence.log.disk import DENIED_ERRNOS
+from thence.log.system_call import DiskError
 
 
 @contextmanager
@@ -13,7 +14,7 @@ def reading(folder: Path) -> Iterator[None]:
     """Gives a system's error the form of ReadFailed, for whatever is read inside."""
     try:
         yield
-    except OSError as error:
+    except DiskError as error:
         hint = "check the device, then try again"
         if error.errno in DENIED_ERRNOS:
             hint = "give this user the right to read there"

@@ -15,11 +15,13 @@ from thence.core.codec import LINE_BYTES_MAX, has_valid_crc, is_ours, numbers
 from thence.core.event import Event
 from thence.core.healing import pieces
 from thence.core.vocabulary import PLAIN, Vocabulary
+from thence.errors import OutcomeUnknown
 from thence.log.disk import READ_BYTES, Disk
 from thence.log.findings import MOVED
 from thence.log.process import new_id
 from thence.log.refusal import uncut
 from thence.log.segment import own_folder
+from thence.log.system_call import DiskError
 
 _BLOCK_BYTES = 256 * 1024
 _UNTOLD = re.compile(
@@ -66,11 +68,12 @@ def _joined(first: bytes, parts: list[bytes], length: int, bytes_max: int | None
 
 
 def recover_tail(
-    disk: Disk, descriptor: int, segment: Path, size: int, vocabulary: Vocabulary
+    disk: Disk, descriptor: int, segment: Path, size: int, vocabulary: Vocabulary, seq: int = 0
 ) -> bool:
     """Makes a segment of `size` bytes end in a newline; True if bytes were moved aside.
 
-    Then the caller has to sync the segment.
+    Then the caller has to sync the segment. `seq` is the number that stood there, 0 if none is
+    known.
     """
     offset = _tail(disk, descriptor, size)
     if offset == size:
@@ -82,7 +85,7 @@ def recover_tail(
                 kept = piece.offset + len(piece.data)
     offset += kept
     if offset < size:
-        _quarantine(disk, descriptor, segment, offset, size)
+        _quarantine(disk, descriptor, segment, offset, size, seq)
         disk.truncate(descriptor, offset)
     if kept:
         disk.write(descriptor, b"\n")
@@ -100,10 +103,11 @@ def _tail(disk: Disk, descriptor: int, end: int) -> int:
     return 0
 
 
-def _quarantine(disk: Disk, descriptor: int, segment: Path, start: int, end: int) -> None:
+def _quarantine(disk: Disk, descriptor: int, segment: Path, start: int, end: int, seq: int) -> None:
     quarantine = own_folder(segment.parent) / "quarantine"
     disk.make_folder(quarantine)
-    name = f"{segment.name}-{start}-{new_id()}.torn.untold"
+    numbers = f"-{seq}-{seq}" if seq else ""
+    name = f"{segment.name}-{start}-{new_id()}{numbers}.torn.untold"
     if end - start < LINE_BYTES_MAX:
         disk.write_new(quarantine / name, disk.read_at(descriptor, start, end - start))
     else:
@@ -120,26 +124,34 @@ def copy_aside(disk: Disk, source: int, start: int, end: int, path: Path) -> Non
             disk.write_all(target, data)
             start += len(data)
         disk.sync_data(target)
-    except OSError:
+    except BaseException:
         disk.unlink(path)
         raise
     finally:
         disk.close(target)
 
 
-def cut_back(disk: Disk, descriptor: int, path: Path, start: int, written: bytes) -> None:
-    """Cuts what follows the last whole line of a broken write.
+def kept_whole(
+    disk: Disk, descriptor: int, path: Path, start: int, data: bytes
+) -> tuple[int, OutcomeUnknown | None]:
+    """Cuts what follows the last whole line of a broken write, which was to bring `data`.
 
-    `written` went out at the offset `start`. Raises OutcomeUnknown.
+    The file says how much of it stands behind `start`: the call that broke need not have
+    reported it. Returns how many bytes of it are whole lines, and what keeps the rest there.
     """
-    whole = written.rfind(b"\n") + 1
-    if whole < len(written):
-        try:
-            if disk.file_id(descriptor)[1] != start + len(written):
-                raise OSError("somebody else wrote behind it without the lock")
+    whole = 0
+    try:
+        there = disk.file_id(descriptor)[1] - start
+        if there and disk.read_at(descriptor, start, len(data) + 1) != data[:there]:
+            raise DiskError("somebody else wrote to it without the lock")
+        whole = data.rfind(b"\n", 0, there) + 1
+        if whole < there:
             disk.truncate(descriptor, start + whole)
-        except OSError as error:
-            raise uncut(path, error) from error
+    except DiskError as error:
+        unknown = uncut(path, error)
+        unknown.__cause__ = error
+        return whole, unknown
+    return whole, None
 
 
 def untold(disk: Disk, folder: Path) -> Iterator[tuple[Path, dict[str, object]]]:

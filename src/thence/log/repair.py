@@ -26,6 +26,7 @@ from thence.log.reader import Line, lines, segment_lines
 from thence.log.recovery import copy_aside
 from thence.log.refusal import refusal
 from thence.log.segment import CURRENT, own_folder, segments
+from thence.log.system_call import DiskError
 from thence.log.told import Told
 from thence.log.writer import Notice, SegmentWriter
 
@@ -87,7 +88,7 @@ def repair(
             plans = _plans(disk, folder, vocabulary, own, told, writer.numbers.seq)
             for plan in plans:
                 _carry_out(disk, plan, vocabulary)
-        except OSError as error:
+        except DiskError as error:
             raise refusal(folder, error) from error
         finally:
             lock.release()
@@ -205,7 +206,7 @@ def _carry_out(disk: Disk, plan: _Plan, vocabulary: Vocabulary) -> None:
             edits = (edit for _, edit in _edited(segment_lines(disk, plan.path, vocabulary)))
             _write(disk, source, target, (edit for edit in edits if edit is not None))
             disk.sync_data(target)
-        except OSError:
+        except BaseException:
             disk.unlink(draft)
             raise
         finally:

@@ -11,6 +11,7 @@ from thence.log.disk import Disk
 from thence.log.reading import reading
 from thence.log.recovery import lines_backwards
 from thence.log.segment import current_path, older_names
+from thence.log.system_call import DiskError
 
 
 def durable_event(disk: Disk, folder: Path, vocabulary: Vocabulary, event_id: str) -> Event:
@@ -35,7 +36,7 @@ def durable_event(disk: Disk, folder: Path, vocabulary: Vocabulary, event_id: st
             if found is not None:
                 disk.sync_data(descriptor)
                 return found
-        except OSError as error:
+        except DiskError as error:
             raise OutcomeUnknown(
                 "could not make sure of the event",
                 place=event_id,
@@ -51,7 +52,9 @@ def durable_event(disk: Disk, folder: Path, vocabulary: Vocabulary, event_id: st
 def _opened(disk: Disk, path: Path) -> int | None:
     try:
         return disk.open_read(path)
-    except (FileNotFoundError, NotADirectoryError):
+    except DiskError as error:
+        if not error.is_absence:
+            raise
         return None
 
 

@@ -55,7 +55,7 @@ def begin_next(disk: Disk, folder: Path, wall_ns: int) -> tuple[str, int]:
     fresh = disk.open_append(current_path(folder))
     try:
         disk.sync_folder(folder)
-    except OSError:  # the next append opens it again, which syncs the folder
+    except BaseException:  # the next append opens it again, which syncs the folder
         disk.close(fresh)
         raise
     return name, fresh

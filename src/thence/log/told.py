@@ -5,14 +5,23 @@ another node, excuses nothing.
 """
 
 from collections.abc import Container, Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from thence.core.event import Event
 from thence.core.vocabulary import Vocabulary
 from thence.log.segment import CURRENT
 
+OPENING_SOURCE = "thence.open"
 REGION_KINDS = frozenset(("torn", "segment_suspect"))
-_NUMBER_KINDS = frozenset(("torn", "recovered"))
+_NUMBER_KINDS = frozenset(("torn", "recovered", "shrunk"))
+
+
+class Notice(NamedTuple):
+    """What a log has to report of itself: kind, facts, the opening that it reports on."""
+
+    kind: str
+    facts: dict[str, Any]
+    opening: str = ""
 
 
 class Told:
@@ -48,7 +57,8 @@ class Told:
         if kind in _NUMBER_KINDS:
             first, last = _number(facts, "first_seq"), _number(facts, "last_seq")
             if first and last:
-                self.numbers.setdefault(event.node_id, []).append((first, last))
+                node_id = str(facts.get("node_id")) if kind == "shrunk" else event.node_id
+                self.numbers.setdefault(node_id, []).append((first, last))
 
     def _region(self, facts: Mapping[str, Any], file: str, offset: int, older: str | None) -> None:
         """Notes a region under the name that its segment has today."""

@@ -1,12 +1,11 @@
 """What an opening finds after a process ended without closing the log.
 
-The state page tells which processes are dead and how many queued events each had; the
-segments are scanned from where they were last known to be on the device, and each region
-of bad bytes is named. Bad bytes stay in place, and a region is told once. All of it
-happens under the append lock, when the tail is whole. A log that was closed is not read.
+The files that openings left say up to how many queued events each has lost; the segments are
+scanned from where they were last known to be on the device, and each region of bad bytes is
+named. Bad bytes stay in place, and a region is told once. All of it happens under the append
+lock, when the tail is whole. A log that was closed is not read.
 """
 
-from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -15,19 +14,16 @@ from typing import Any, NamedTuple
 from thence.core.codec import event_id_of, has_valid_crc, have_valid_crcs, numbers
 from thence.core.event import Event
 from thence.core.vocabulary import PLAIN, Vocabulary
-from thence.log.disk import NOWHERE, Disk
+from thence.log.disk import Disk
 from thence.log.identity import Own
+from thence.log.openings import Opening, segment_id
 from thence.log.reader import blocks_of, lines_of
 from thence.log.recovery import lines_backwards
 from thence.log.segment import CURRENT, current_path, segments
-from thence.log.state import SHORT, Slot, StatePage, file_word, fingerprint
-from thence.log.told import REGION_KINDS, Told
+from thence.log.told import OPENING_SOURCE, REGION_KINDS, Notice, Told
 
-Notice = tuple[str, dict[str, Any]]
 TORN_NOTICES_MAX = 100
-_NOISE_BYTES = 8
-# a batch is looked for behind the notices that were written with it
-_SEARCH_LINES = 1_024
+_SOURCE = OPENING_SOURCE.encode()
 # what editors and version control do to a file; only a crash puts zeros there
 _BY_EDITORS = frozenset(("line_ending", "byte_order_mark", "lines_joined"))
 
@@ -68,58 +64,116 @@ class Region(NamedTuple):
 def findings(
     disk: Disk,
     folder: Path,
-    page: StatePage,
     own: Own,
     vocabulary: Vocabulary,
     seq: int,
-    dead: Sequence[Slot],
+    found: Sequence[Opening],
+    is_unknown: bool = False,
 ) -> list[Notice]:
-    """Returns the notices of what other openings' ends have left, as kind and facts.
+    """Returns the notices of what other openings' ends have left.
 
-    `dead` are their slots, `seq` is the highest number given under the own node so far. In
-    the facts `events.jsonl` means the segment that the notice stands in. Raises OSError.
+    `found` are the openings that left a file, the dead among them; `seq` is the highest number
+    given under the own node so far; `is_unknown` says that an opening has ended of which no
+    file is left. In the facts `events.jsonl` means the segment that the notice stands in.
+    Raises DiskError.
     """
-    stretches = scope(disk, folder, page)
-    scan = Scan(disk, folder, own, seq)
-    regions = scan.regions(stretches)
-    notices: list[Notice] = []
-    has_news = bool(page.durable_offsets()) and (scan.has_own or bool(regions))
-    is_page_new = not page.settled_mark and own.has_written(seq)
-    if is_page_new or (page.settled_mark and not dead and has_news):
-        notices.append(("gap", _unknown(None)))
-    written = _written(disk, folder, [slot for slot in dead if slot.mark == page.mark])
-    lost = [_lost(page, slot, written[slot]) for slot in dead]
-    notices += [("gap", facts) for facts in lost if facts is not None]
+    stretches = scope(disk, folder, found)
+    regions = Scan(disk, folder, own, seq).regions(stretches)
+    notices = [Notice("gap", {"count": None, "reason": "unknown end"})] if is_unknown else []
+    ends = [(opening, lost(disk, folder, opening)) for opening in found if opening.is_dead]
+    losers = [opening for opening, facts in ends if facts is not None]
+    known = _reported(disk, folder, vocabulary, own, losers)
+    for opening, facts in ends:
+        if facts is not None and opening.name not in known:
+            notices.append(Notice("gap", facts, opening.name))
     if regions:
         regions = _untold(disk, stretches, vocabulary, own, regions)
-    return notices + [("torn", region.facts()) for region in _few(regions)]
+    return notices + [Notice("torn", region.facts()) for region in _few(regions)]
 
 
-def scope(disk: Disk, folder: Path, page: StatePage) -> list[Stretch]:
+def scope(disk: Disk, folder: Path, found: Iterable[Opening]) -> list[Stretch]:
     """Lists what may hold bytes that never reached the device, in arrival order.
 
-    That is the newest segment that the page knows, from its durable offset on, with all
-    newer ones; the current one whole if the page knows none.
+    That is the newest segment of which an opening says how far it is durable, from there on,
+    with all newer ones; the current one whole if none says so.
     """
-    offsets = page.durable_offsets()
-    found: list[Stretch] = []
+    places = [opening.durable for opening in found if not opening.is_copy]
+    newer: list[Stretch] = []
+    for path in reversed(segments(disk, folder)) if any(places) else ():
+        inode, generation, size = segment_id(disk, path)
+        here = [p.offset for p in places if (p.inode, p.generation) == (inode, generation)]
+        offset = max((offset for offset in here if offset <= size), default=0)
+        newer.insert(0, Stretch(path, offset))
+        if offset:
+            return newer
+    return [Stretch(current_path(folder), 0)]
+
+
+def lost(disk: Disk, folder: Path, opening: Opening) -> dict[str, Any] | None:
+    """Returns up to how many queued events the end of an opening has lost; None for none."""
+    if not opening.is_whole:
+        return {"count": None, "reason": "unknown end"}
+    count = opening.accepted - opening.committed
+    if count > 0:
+        count -= _standing(disk, folder, opening)
+    return {"count": count, "reason": "killed"} if count > 0 else None
+
+
+def _standing(disk: Disk, folder: Path, opening: Opening) -> int:
+    """Returns how many emitted events of the last batch stand in the log, at least."""
+    batch = opening.batch
+    writer = f"{batch.node:012x}"
+    numbered = range(batch.first, batch.first + batch.events)
+    there: set[int] = set()
+    for path, offset in _from(disk, folder, batch.inode, batch.offset) if batch.emitted else ():
+        for _, line in lines_from(disk, path, offset):
+            node_id, seq, _ = numbers(line) or ("", 0, 0)
+            if node_id != writer or not has_valid_crc(line):
+                continue
+            if seq in numbered and event_id_of(line).endswith(opening.noise):
+                there.add(seq)
+            if seq >= numbered.stop:
+                break
+    return max(0, len(there) - (batch.events - batch.emitted))
+
+
+def _from(disk: Disk, folder: Path, inode: int, offset: int) -> list[Stretch]:
+    """Returns the stretches from a place on, none if its segment is gone."""
+    newer: list[Stretch] = []
     for path in reversed(segments(disk, folder)):
         there = disk.path_id(str(path))
-        if there is None or not offsets:
-            continue
-        file, size = there
-        offset = offsets.get(file_word(file), 0)
-        found.append(Stretch(path, offset if offset <= size else 0))
-        if offset:
-            return found[::-1]
-    return [Stretch(current_path(folder), 0)]
+        if there is not None and there[0][1] == inode:
+            return [Stretch(path, offset), *newer]
+        newer.insert(0, Stretch(path, 0))
+    return []
+
+
+def _reported(
+    disk: Disk, folder: Path, vocabulary: Vocabulary, own: Own, dead: Sequence[Opening]
+) -> frozenset[str]:
+    """Returns the openings that an opening reported which was killed before their burial.
+
+    Such a notice stands behind what the dead one knew to be durable; where that is not known,
+    in the current segment.
+    """
+    whole = [Stretch(current_path(folder), 0)]
+    begins = [_from(disk, folder, o.durable.inode, o.durable.offset) or whole for o in dead]
+    found: set[str] = set()
+    for path, start in max(begins, key=lambda begin: (len(begin), -begin[0].offset), default=[]):
+        for block in blocks_of(disk, path, start):
+            for line in lines_of(block, vocabulary) if _SOURCE in block.data else ():
+                event = line.content
+                if not isinstance(event, Event) or event.node_id not in own.identity.node_ids:
+                    continue
+                if event.members.get("source") == OPENING_SOURCE:
+                    found.add(str(event.members.get("source_id")))
+    return frozenset(found)
 
 
 class Scan:
     """One pass over stretches of a log: where bytes are bad, which own numbers lie there."""
 
     def __init__(self, disk: Disk, folder: Path, own: Own, seq: int) -> None:
-        self.has_own = False
         self._disk = disk
         self._folder = folder
         self._nodes = own.identity.node_ids
@@ -159,7 +213,6 @@ class Scan:
         self._pending.append(Region(path.name, offset, length, code))
 
     def _good(self, lines: list[bytes]) -> None:
-        self.has_own = self.has_own or any(map(self._own, lines))
         self._is_in_region = False
         if self._is_tracking:
             first = next(filter(None, map(self._own, lines)), None)
@@ -203,138 +256,12 @@ def _may_be_torn(code: str, data: bytes) -> bool:
 
 def lines_from(disk: Disk, path: Path, offset: int) -> Iterator[tuple[int, bytes]]:
     """Yields the whole lines of a segment from an offset on, with theirs; empty ones not."""
-    for at, data, start, end in _extents(disk, path, offset):
-        yield at, data[start:end]
-
-
-def _extents(disk: Disk, path: Path, offset: int) -> Iterator[tuple[int, bytes, int, int]]:
-    """Yields the offset of each line and where it lies in data: none is copied unless wanted."""
     for block in blocks_of(disk, path, offset):
-        data, start = block.data, 0
-        while start < len(data):
-            end = data.find(b"\n", start)
-            end = end if end >= 0 else len(data)
-            if start < end:
-                yield block.offset + start, data, start, end
-            start = end + 1
-
-
-def _unknown(process: int | None) -> dict[str, Any]:
-    return {"count": None, "is_exact": False, "reason": "unknown end", "process": process}
-
-
-def _lost(page: StatePage, slot: Slot, written: int) -> dict[str, Any] | None:
-    """Returns what a dead process has lost; None if it has lost nothing.
-
-    `written` is how many events of its last batch stand in the log.
-    """
-    if slot.mark != page.mark:
-        return _unknown(slot.process)
-    count = slot.accepted - slot.committed - written
-    if count <= 0:
-        return None
-    is_exact = page.is_boot_known and not slot.is_shared
-    return {"count": count, "is_exact": is_exact, "reason": "killed", "process": slot.process}
-
-
-def _written(disk: Disk, folder: Path, slots: Iterable[Slot]) -> Counter[Slot]:
-    """Counts the events of the last batches of dead processes that stand in the log.
-
-    A batch was written at one go, so its lines follow each other; they are known by the noise
-    in their ids, which is that of the process. It is looked for in the file that its slot
-    names, and elsewhere if that is not there any more.
-    """
-    wanted = [slot for slot in slots if slot.target > slot.committed]
-    counts, left = _counts(disk, folder, [slot for slot in wanted if slot.batch_file], True)
-    left += [slot for slot in wanted if not slot.batch_file]
-    return counts + _counts(disk, folder, left, False)[0]
-
-
-def _counts(
-    disk: Disk, folder: Path, slots: list[Slot], is_in_its_file: bool
-) -> tuple[Counter[Slot], list[Slot]]:
-    """Counts batches, all in one pass, and returns the slots whose file was not met as well.
-
-    A batch stands in no segment older than those that the process had synced before.
-    """
-    wanted = {slot.batch_name: slot for slot in slots}
-    unmet = {name: set(slot.synced) for name, slot in wanted.items()}
-    counts: Counter[Slot] = Counter()
-    newer: list[Stretch] = []
-    left: list[Slot] = []
-    for path in reversed(segments(disk, folder)) if wanted else ():
-        file, size = disk.path_id(str(path)) or (NOWHERE, 0)
-        word = file_word(file)
-        here = [s for s in wanted.values() if not is_in_its_file or s.batch_file == word & SHORT]
-        offsets = [slot.batch_offset for slot in here if slot.batch_offset < size]
-        for offset, event_id in _windows(disk, path, sorted(offsets)):
-            slot = wanted.get(fingerprint(event_id))
-            if slot is not None and slot.batch_offset <= offset:
-                expected = slot.target - slot.committed
-                counts[slot] = _counted(disk, [Stretch(path, offset), *newer], expected)
-                del wanted[slot.batch_name]
-        for name, slot in [*wanted.items()]:
-            unmet[name].discard(word)
-            is_met = is_in_its_file and slot in here
-            if is_met and newer:
-                behind = _behind(disk, [Stretch(path, slot.batch_offset), *newer], slot)
-                counts[slot] += _counted(disk, behind, slot.target - slot.committed)
-            if is_met or (slot.synced and not unmet[name]):
-                del wanted[name]
-                left += [] if is_met else [slot]
-        if not wanted:
-            break
-        newer.insert(0, Stretch(path, 0))
-    return counts, [*left, *wanted.values()]
-
-
-def _windows(disk: Disk, path: Path, offsets: list[int]) -> Iterator[tuple[int, bytes]]:
-    """Yields where lines begin and their ids, so many behind each ascending offset, and once."""
-    rest = deque(offsets)
-    while rest:
-        left = _SEARCH_LINES
-        for offset, data, start, end in _extents(disk, path, rest[0]):
-            while rest and rest[0] <= offset:
-                rest.popleft()
-                left = _SEARCH_LINES
-            if not left:
-                break
-            left -= 1
-            yield offset, event_id_of(data, start, end)
-        else:
-            return
-
-
-def _behind(disk: Disk, stretches: list[Stretch], slot: Slot) -> list[Stretch]:
-    """Returns where a batch stands of which notices filled the segment; nothing if it does not.
-
-    They were written with it, so all lines before it are of its process.
-    """
-    left = _SEARCH_LINES
-    noise = b""
-    for at, (path, start) in enumerate(stretches, 1):
-        for offset, line in lines_from(disk, path, start):
-            event_id = event_id_of(line)
-            noise = noise or event_id[-_NOISE_BYTES:]
-            if not left or event_id[-_NOISE_BYTES:] != noise:
-                return []
-            if fingerprint(event_id) == slot.batch_name:
-                return [Stretch(path, offset), *stretches[at:]]
-            left -= 1
-    return []
-
-
-def _counted(disk: Disk, stretches: list[Stretch], count_max: int) -> int:
-    count = 0
-    noise = b""
-    for path, start in stretches:
-        for _, line in lines_from(disk, path, start):
-            event_id = event_id_of(line)
-            noise = noise or event_id[-_NOISE_BYTES:]
-            if count == count_max or event_id[-_NOISE_BYTES:] != noise or not has_valid_crc(line):
-                return count
-            count += 1
-    return count
+        at = block.offset
+        for line in block.data.split(b"\n"):
+            if line:
+                yield at, line
+            at += len(line) + 1
 
 
 def _untold(

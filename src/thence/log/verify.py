@@ -8,7 +8,7 @@ node's numbers. *noted*: causes that stand nowhere in this log, and
 that no event says to lie in another.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain, islice
 from operator import lt
 from pathlib import Path
@@ -31,7 +31,9 @@ from thence.core.vocabulary import Vocabulary
 from thence.log.disk import Disk
 from thence.log.findings import FINDINGS_MAX, Finding, Verification
 from thence.log.identity import known_node_id, known_node_ids
+from thence.log.openings import openings
 from thence.log.reader import Block, Line, blocks, lines, lines_of
+from thence.log.shrunken import durable_seq
 from thence.log.stretches import Stretches, without
 from thence.log.told import Told
 
@@ -43,7 +45,10 @@ _WHOLESALE = frozenset(("line_ending",))
 
 def verify(disk: Disk, folder: Path, vocabulary: Vocabulary) -> Verification:
     """Reads the whole log and returns what it found, in file order, holes last."""
-    check = _Check(vocabulary, known_node_ids(disk, folder), known_node_id(disk, folder))
+    node_id = known_node_id(disk, folder)
+    # before a line is read: another process may be writing
+    durable = durable_seq(disk, folder, node_id, list(openings(disk, folder)))
+    check = _Check(vocabulary, known_node_ids(disk, folder), node_id, durable)
     for block in blocks(disk, folder):
         check.block(block)
     if check.repeated:
@@ -58,8 +63,12 @@ class _Check:
     A block in which nothing is odd is checked as a whole; any other line by line.
     """
 
-    def __init__(self, vocabulary: Vocabulary, own: frozenset[str], node_id: str = "") -> None:
+    def __init__(
+        self, vocabulary: Vocabulary, own: frozenset[str], node_id: str = "", durable: int = 0
+    ) -> None:
         self._vocabulary = vocabulary
+        self._durable = (node_id, durable)
+        self._has_tail = False
         self._own = own
         # an event of an earlier node may come back from elsewhere, as one of others does
         self._in_order = frozenset((node_id,)) if node_id else own
@@ -140,6 +149,7 @@ class _Check:
     def _line(self, line: Line) -> None:
         event = line.content
         if not line.is_whole:
+            self._has_tail = True
             is_event = isinstance(event, Event)
             self._add(self._at(line, "torn_tail", _KEPT if is_event else _ASIDE))
             return
@@ -208,13 +218,23 @@ class _Check:
                 reason = f"event {event_id} names the cause {cause}, which is not here"
                 found.append(Finding("cause_missing", reason, file, offset, length))
         found.sort(key=lambda finding: (places[finding.file], finding.offset))
+        for node_id in {*self._told.numbers, *filter(None, self._durable[:1])}:
+            self._nodes.setdefault(node_id, Stretches())
         found += [
             finding
             for node_id, node in sorted(self._nodes.items())
-            for hole in node.holes()
+            for hole in (*node.holes(), *self._end(node_id, node.last))
             for finding in self._hole(node_id, hole)
         ]
         return Verification(len(self._ids), len(self._foreign), tuple(found))
+
+    def _end(self, node_id: str, last: int) -> Iterator[tuple[int, int]]:
+        """Yields the numbers behind the last one of a node that are known to have been there."""
+        known = max((end for _, end in self._told.numbers.get(node_id, ())), default=0)
+        if self._durable[0] == node_id and not self._has_tail:  # that tells of its own number
+            known = max(known, self._durable[1])
+        if known > last:
+            yield last + 1, known
 
     def _judged(self, finding: Finding) -> Finding:
         """Returns a finding as it counts once all notices are known."""

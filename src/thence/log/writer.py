@@ -1,15 +1,15 @@
 """The end of a log: lines are stamped and written under the append lock, synced after it.
 
 One `SegmentWriter` belongs to one open log; its caller lets one thread at a time in. It
-promises that a line it has returned from `write` stands whole in the file, and after
-`sync` on the device, with all lines before it. It does not queue, wait or try again.
+promises that a line that `write` returned stands whole in the file, and after `sync` on the
+device, with all lines before it. It does not queue, wait or try again.
 
-A sync that failed is never tried again, for a second one would lie. The segment is set
-aside as suspect: it gets an older one's name, and all of it that is not known to be on the
-device is copied to the next segment.
+A sync that failed is never tried again, for a second one would lie. The segment is set aside
+as suspect, and what of it is not known to be on the device is copied to the next one.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,8 @@ from thence.log.durability import warnings
 from thence.log.identity import known_node_id
 from thence.log.lock import WAIT_S, AppendLock
 from thence.log.numbering import Numbering
-from thence.log.recovery import cut_back, mark_told, recover_tail, untold
+from thence.log.openings import OpeningFile
+from thence.log.recovery import kept_whole, mark_told, recover_tail, untold
 from thence.log.refusal import closed_for_good, refusal, unsynced
 from thence.log.segment import (
     CURRENT,
@@ -33,10 +34,10 @@ from thence.log.segment import (
     fitting,
     own_folder,
 )
-from thence.log.state import StatePage
 from thence.log.suspect import copy_lines, regions, stand_behind, write_again
+from thence.log.system_call import DiskError
 
-Notice = Callable[[str, Mapping[str, Any]], Draft]
+Notice = Callable[..., Draft]
 Tell = Callable[[str, Mapping[str, Any]], None]
 NO_CONDITIONS: Mapping[int, Condition] = {}
 
@@ -45,8 +46,7 @@ class SegmentWriter:
     """Appends to the current segment of one log.
 
     `notice` makes the draft of a notice; `tell` hears of rotations. `suspect` is a segment
-    whose sync has failed: if it is still the current one, it is set aside first. `page`
-    tells the next opening how far this one got.
+    whose sync has failed: if it is still the current one, it is set aside first.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class SegmentWriter:
         suspect: FileId = NOWHERE,
     ) -> None:
         self._arguments = (disk, folder, vocabulary, notice, tell, file_bytes_max)
-        self.page = StatePage(disk, folder)
+        self.opening = OpeningFile(disk, folder)
         self._disk = disk
         self.folder = folder
         self._path = current_path(folder)
@@ -77,7 +77,7 @@ class SegmentWriter:
         self._size = 0
         self._whole = False
         self._has_told = False
-        self._aftermath = Aftermath(disk, folder, vocabulary, self.page)
+        self._aftermath = Aftermath(disk, folder, vocabulary, self.opening)
         self.numbers = Numbering(disk, folder)
         self._poison: OutcomeUnknown | None = None
 
@@ -89,16 +89,16 @@ class SegmentWriter:
     @property
     def current_size(self) -> int:
         """Bytes in the current segment, as of this process's last append or, unopened, as found."""
-        if self._descriptor is None:
-            there = self._disk.path_id(self._path_text)
-            return there[1] if there is not None else 0
-        return self._size
+        if self._descriptor is not None:
+            return self._size
+        return (self._disk.path_id(self._path_text) or (NOWHERE, 0))[1]
 
     def write(
         self,
         drafts: Sequence[Draft],
         timeout_s: float = WAIT_S,
         conditions: Mapping[int, Condition] = NO_CONDITIONS,
+        emitted: int = 0,
     ) -> Written:
         """Writes a batch in order and returns what stands of it; not synced yet.
 
@@ -112,15 +112,15 @@ class SegmentWriter:
             try:
                 self._lock.acquire(timeout_s)
                 self._settle()
+                self.opening.emitted = emitted
                 if conditions:
                     self._write_some(drafts, conditions, outcomes)
                 else:
                     self._write_all(drafts, outcomes)
             finally:
                 self._lock.release()
-                if self._untold or self.numbers.unbelieved:
-                    self._tell_untold()
-        except OSError as error:
+                self._tell_untold()
+        except DiskError as error:
             return Written(outcomes, refusal(self._path, error))
         except ThenceError as error:
             return Written([] if self._poison else outcomes, error)
@@ -141,12 +141,11 @@ class SegmentWriter:
             line = self.numbers.stamp((draft,))
             self._write_lines(line, lines)
             return line[0]
-        except OSError as error:
+        except DiskError as error:
             raise refusal(self._path, error) from error
         finally:
             self._lock.release()
-            if self._untold or self.numbers.unbelieved:
-                self._tell_untold()
+            self._tell_untold()
 
     def sync(self, written: Sequence[bytes | ThenceError] = ()) -> None:
         """Returns when all that was written is on the device.
@@ -160,18 +159,17 @@ class SegmentWriter:
             return
         try:
             self._disk.sync_data(descriptor)
-        except OSError as error:
+            self.opening.durable(self.numbers, file, size, descriptor)
+        except DiskError as error:
             self._save(written, error)
-        else:
-            self.page.durable(file, size)
 
     def successor(self) -> "SegmentWriter":
-        """Returns a writer to try with once more what this one could not finish."""
+        """Returns a writer to try with what this one could not finish."""
         return SegmentWriter(*self._arguments, self._suspect)
 
     def close(self) -> None:
         """Closes the files. A later write opens them again."""
-        self.page.end()
+        self.opening.end()
         self._lock.close()
         if self._descriptor is not None:
             descriptor, self._descriptor = self._descriptor, None
@@ -180,7 +178,7 @@ class SegmentWriter:
 
     def after_fork(self) -> None:
         """Closes the parent's files in a child and makes the lock anew, unlocking nothing."""
-        self.page.after_fork()
+        self.opening.after_fork()
         self.close()
         self._whole = False
 
@@ -194,10 +192,11 @@ class SegmentWriter:
         else:
             self._catch_up(self._size if there[1] >= self._size else 0)
         if self._file == self._suspect:
-            self._set_aside(OSError("an earlier sync of it failed"))
+            self._set_aside(DiskError("an earlier sync of it failed"))
         descriptor = self._require_open()
         if self._size and self._disk.read_at(descriptor, self._size - 1, 1) != b"\n":
-            if recover_tail(self._disk, descriptor, self._path, self._size, self._vocabulary):
+            where = (self._disk, descriptor, self._path, self._size, self._vocabulary)
+            if recover_tail(*where, self._aftermath.tail_seq(self.numbers)):
                 self._has_told = False
                 self._sync_under_lock()
             _, self._size = self._disk.file_id(self._require_open())
@@ -210,13 +209,13 @@ class SegmentWriter:
     def _tell_aftermath(self) -> None:
         """Tells what the ends of other openings have left."""
         renamed = ""
-        for kind, facts in self._aftermath.notices(self.numbers.seq):
+        for kind, facts, opening in self._aftermath.notices(self.numbers):
             if self._size >= self._file_bytes_max:
                 self._rotate()
                 renamed = renamed or self._untold[-1][1]["file"]
             if renamed and facts.get("file") == CURRENT:
                 facts["file"] = renamed
-            self._write_all([self._notice(kind, facts)], [])
+            self._write_all([self._notice(kind, facts, opening=opening)], [])
         if self._aftermath.has_notices:
             self._sync_under_lock()
         self._aftermath.settle()
@@ -237,7 +236,7 @@ class SegmentWriter:
             self.numbers.begin(*self._aftermath.begin())
             self._untold += warnings(self._disk, self.folder)
         self._descriptor = self._disk.open_append(self._path)
-        self.page.begin()
+        self.opening.begin()
         self._whole = self._has_told = False
         if self._disk.file_id(self._descriptor)[1] == 0:
             self._disk.sync_folder(self.folder)
@@ -256,7 +255,7 @@ class SegmentWriter:
         if offset == 0:
             self.numbers.read_older(is_ours)
         self._file, self._size = file, size
-        self.page.seen(file, size, has_grown=offset > 0)
+        self.opening.found(size)
 
     def _write_some(
         self,
@@ -282,31 +281,31 @@ class SegmentWriter:
 
     def _write_all(self, drafts: Sequence[Draft], lines: list[bytes | ThenceError]) -> None:
         """Stamps and writes, a new segment whenever one is due; extends `lines` as it goes."""
-        stamped = self.numbers.stamp(drafts)
-        while stamped:
+        left, seq = len(drafts), -1
+        while left:
             if self._size >= self._file_bytes_max:
-                seq = self.numbers.seq
                 self._rotate()
-                if self.numbers.seq != seq:  # a notice took the number
-                    stamped = self.numbers.stamp(drafts[len(drafts) - len(stamped) :])
+            if self.numbers.seq != seq:  # the first time, or a notice took the number
+                stamped = self.numbers.stamp(drafts[len(drafts) - left :])
+                self.opening.announce(self.numbers, left, self._file, self._size)
             count = fitting(stamped, self._file_bytes_max - self._size)
             self._write_lines(stamped[:count], lines)
-            stamped = stamped[count:]
+            stamped, left, seq = stamped[count:], left - count, self.numbers.seq
 
     def _write_lines(self, stamped: list[bytes], lines: list[bytes | ThenceError]) -> None:
         descriptor = self._require_open()
         data = b"".join(stamped)
         start = self._size
-        self.page.writing(start, self._file)
-        self._whole = False
+        self._whole, self.opening.is_unsynced = False, True
         written = 0
         try:
             while written < len(data):
                 written += self._disk.write(descriptor, data[written:] if written else data)
-        except OSError:
-            kept = stamped[: data.count(b"\n", 0, written)]  # they stand, cut or not
-            self._count(kept, sum(map(len, kept)), lines)
-            cut_back(self._disk, descriptor, self._path, start, data[:written])
+        except BaseException as error:  # a signal handler's too, that ran amid the call
+            whole, unknown = kept_whole(self._disk, descriptor, self._path, start, data)
+            self._count(stamped[: data.count(b"\n", 0, whole)], whole, lines)
+            if unknown is not None and isinstance(error, DiskError):
+                raise unknown from unknown.__cause__
             raise
         self._count(stamped, len(data), lines)
         self._whole = True
@@ -319,10 +318,7 @@ class SegmentWriter:
     def _rotate(self) -> None:
         """Makes the current segment an older one, all of it on the device first."""
         descriptor = self._require_open()
-        try:
-            self._disk.sync_data(descriptor)
-        except OSError as error:
-            self._set_aside(error)
+        if not self._sync_under_lock():
             return
         name, self._descriptor = begin_next(self._disk, self.folder, wall_ns())
         self._disk.let_go(descriptor)
@@ -330,19 +326,31 @@ class SegmentWriter:
 
     def _begun(self, name: str) -> None:
         self._file, self._size = self._disk.file_id(self._require_open())
-        self.page.seen(self._file, self._size)
         self._untold.append(("rotated", {"file": name}))
 
-    def _sync_under_lock(self) -> None:
+    def _sync_under_lock(self) -> bool:
         try:
             self._disk.sync_data(self._require_open())
-        except OSError as error:
+            return True
+        except DiskError as error:
             self._set_aside(error)
+            return False
 
-    def _save(self, written: Sequence[bytes | ThenceError], error: OSError) -> None:
+    @contextmanager
+    def _standing_by(self, error: DiskError) -> Iterator[None]:
+        """Has this opening append no more if what mends a failed sync fails in its turn."""
+        try:
+            yield
+        except BaseException as failure:
+            self._poison = unsynced(self._path, error)
+            if isinstance(failure, DiskError | ThenceError):
+                raise self._poison from failure
+            raise
+
+    def _save(self, written: Sequence[bytes | ThenceError], error: DiskError) -> None:
         """Brings what a failed sync left in doubt to the device in the next segment."""
         suspect = self._suspect = self._file
-        try:
+        with self._standing_by(error):
             try:
                 self._lock.acquire()
                 there = self._disk.path_id(self._path_text)
@@ -359,15 +367,12 @@ class SegmentWriter:
             finally:
                 self._lock.release()
                 self._tell_untold()
-        except (OSError, ThenceError) as failure:
-            self._poison = unsynced(self._path, error)
-            raise self._poison from failure
 
-    def _set_aside(self, error: OSError) -> None:
+    def _set_aside(self, error: DiskError) -> None:
         """Gives the segment whose sync failed an older one's name and copies its unsafe end."""
-        suspect, start = self._require_open(), self.page.safe_offset(self._file)
+        suspect, start = self._require_open(), self.opening.durable_offset(self._file)
         self._suspect = self._file
-        try:
+        with self._standing_by(error):
             name, self._descriptor = begin_next(self._disk, self.folder, wall_ns())
             try:
                 self._begun(name)
@@ -376,15 +381,11 @@ class SegmentWriter:
                 self._disk.let_go(suspect)
             _, self._size = self._disk.file_id(self._require_open())
             facts = {"file": name, "offset": start, "bytes": end - start}
-            told = [self._notice("segment_suspect", facts)]
             # not in yet another segment, whose sync might fail again, and so on for ever
-            self._write_lines(self.numbers.stamp(told), [])
+            self._write_lines(self.numbers.stamp([self._notice("segment_suspect", facts)]), [])
             self._suspect = self._file  # it is the one in doubt if this sync fails too
             self._disk.sync_data(self._require_open())
-        except OSError as failure:
-            self._poison = unsynced(self._path, error)
-            raise self._poison from failure
-        self.page.durable(self._file, self._size)
+        self.opening.durable(self.numbers, self._file, self._size, self._require_open())
         self._suspect = NOWHERE
         self._untold.append(("suspect", {**facts, "error": error}))
 

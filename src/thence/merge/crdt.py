@@ -14,12 +14,12 @@ from thence.merge.fold import in_order
 def merge_gset(events: Iterable[Event], key: str = "tags") -> set[Hashable]:
     """Returns the union of what the events' payloads hold under a key, lists or single values.
 
-    A map can't be a member of a set and is passed over.
+    A list within a list becomes a tuple. A map can't be a member of a set and is passed over.
     """
     found: set[Hashable] = set()
     for event in events:
         held = event.payload.get(key)
-        for item in held if isinstance(held, tuple) else (held,):
+        for item in map(_member, held if isinstance(held, list) else (held,)):
             if item is not None and _is_hashable(item):
                 found.add(item)
     return found
@@ -29,6 +29,10 @@ def merge_counter(events: Iterable[Event], key: str = "delta") -> int:
     """Returns the sum of the whole numbers that the events' payloads hold under a key."""
     held = [event.payload.get(key) for event in in_order(events)]
     return sum(value for value in held if type(value) is int)
+
+
+def _member(item: object) -> object:
+    return tuple(map(_member, item)) if isinstance(item, list) else item
 
 
 def _is_hashable(value: object) -> bool:

@@ -6,13 +6,15 @@ different values can't both stand; the first policy of the slot that names a win
 them. A slot of a policy that merges keeps both.
 """
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from difflib import get_close_matches
 
 import msgspec
 
 from thence.core.event import Event
 from thence.core.order import total_order_key, totally_ordered
 from thence.core.vocabulary import Vocabulary
+from thence.errors import InvalidEvent
 from thence.merge.crdt import merge_counter, merge_gset
 from thence.merge.fold import canonical
 
@@ -63,22 +65,54 @@ def state_machine_merge(
 ) -> Event | None:
     """Returns the event whose state comes first, of several with one state the last in total order.
 
-    `priority` maps states to numbers, the highest wins, or lists them, the first wins; a state
-    it doesn't know is below all others. Events that hold no text under `state_key` are passed
-    over. Of no events none is returned. Events that were caused by each other are not told
-    apart from such that were not: give it the heads.
+    `priority` maps states to numbers, the highest wins, or lists them, the first wins. Events
+    without `state_key` in their payload are passed over; of no events none is returned. Events
+    that were caused by each other are not told apart from such that were not: give it the
+    heads. Raises InvalidEvent, a ValueError, if no event holds the key, if one holds a state
+    that the priority lacks, or if the events are about several subjects.
     """
     if not isinstance(priority, Mapping):
         priority = {state: -rank for rank, state in enumerate(priority)}
-    lowest = min(priority.values(), default=0) - 1
+    ordered = totally_ordered(events)
+    _check_one_subject(ordered)
+    known = [(event, event.payload) for event in ordered]
+    holding = [(event, payload[state_key]) for event, payload in known if state_key in payload]
+    if known and not holding:
+        raise _no_state(state_key, {key for _, payload in known for key in payload})
     winner: tuple[int, Event] | None = None
-    for event in totally_ordered(events):
-        state = event.payload.get(state_key)
-        if isinstance(state, str):
-            rank = priority.get(state, lowest)
-            if winner is None or rank >= winner[0]:
-                winner = (rank, event)
+    for event, state in holding:
+        if not isinstance(state, str) or state not in priority:
+            raise InvalidEvent(
+                "could not merge the states",
+                place=f"of {event.event_id}",
+                cause=f"{state_key} is {state!r:.80}, which the priority lacks",
+                hint=f"give it a place among {', '.join(map(str, priority)) or 'no states'}",
+            )
+        if winner is None or priority[state] >= winner[0]:
+            winner = (priority[state], event)
     return winner and winner[1]
+
+
+def _check_one_subject(events: Sequence[Event]) -> None:
+    subjects = list(dict.fromkeys(event.subject for event in events))
+    if len(subjects) > 1:
+        first, second = (subject or "none" for subject in subjects[:2])
+        raise InvalidEvent(
+            "could not merge the states",
+            place=f"of {len(events)} events",
+            cause=f"they are about {len(subjects)} subjects, among them {first} and {second}",
+            hint="merge the events of one subject at a time",
+        )
+
+
+def _no_state(state_key: str, keys: Collection[str]) -> InvalidEvent:
+    nearest = get_close_matches(state_key, sorted(keys), 1)
+    return InvalidEvent(
+        "could not merge the states",
+        place=f"under {state_key}",
+        cause="no event holds that key in its payload",
+        hint=f"did you mean {nearest[0]}?" if nearest else "pass the state's key as state_key",
+    )
 
 
 def _last(dispute: Dispute) -> Event:

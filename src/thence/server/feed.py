@@ -103,7 +103,8 @@ class Feed:
             while batch := list(islice(found, _BATCH_EVENTS)):
                 self._hand_on(batch)
                 count += len(batch)
-            if count >= IDS_MAX and new.forget():
+            if count >= IDS_MAX:
+                new.forget()
                 count = 0
 
     def _hand_on(self, batch: Sequence[Event]) -> None:
@@ -122,23 +123,15 @@ class Feed:
 class _New:
     """What comes into a log from now on, each id once and none that was there before.
 
-    Of a log with an index the lines that are there are not read: the index tells what arrived
-    last. It is asked too whenever an event's clock doesn't say by itself that the event is new.
+    The lines that are there are not read: the index tells what arrived last. It is asked too
+    whenever an event's clock doesn't say by itself that the event is new.
     """
 
     def __init__(self, log: OpenLog, follower: Follower) -> None:
         self._log = log
         self._follower = follower
-        self._index = log.answers.index()
-        self._clock = self._highest = 0
-        self.last: str | None = None
-        if self._index is None:
-            for event in follower.events():
-                self.last = event.event_id
-                self._clock = max(self._clock, event.lamport_clock)
-        else:
-            follower.skip_to_last(1)  # before the index looks: what comes between is known to it
-            self.last, self._clock = arrivals.newest(self._index)
+        follower.skip_to_last(1)  # before the index looks: what comes between is known to it
+        self.last, self._clock = arrivals.newest(log.index)
         self._first = self.last
         self._highest = self._clock
 
@@ -152,19 +145,15 @@ class _New:
                 self._highest = max(self._highest, *[event.lamport_clock for event in fresh])
             yield from fresh
 
-    def forget(self) -> bool:
-        """Leaves it to the index to know the ids that came so far; False if there is none."""
-        self._index = self._log.answers.index()
-        if self._index is None:
-            return False
+    def forget(self) -> None:
+        """Leaves it to the index to know the ids that came so far."""
         self._first, self._clock = self.last, self._highest
         self._follower.forget()
-        return True
 
     def _unknown(self, batch: Sequence[Event]) -> Sequence[Event]:
         """Returns those of some events that were not there before."""
-        if self._index is None or self._first is None:
+        if self._first is None:
             return batch
         doubtful = [event.event_id for event in batch if event.lamport_clock <= self._clock]
-        known = arrivals.known(self._index, doubtful, self._first) if doubtful else ()
+        known = arrivals.known(self._log.index, doubtful, self._first) if doubtful else ()
         return [event for event in batch if event.event_id not in known]

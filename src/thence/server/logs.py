@@ -13,6 +13,7 @@ from threading import Lock
 from thence.answers import Answers
 from thence.core.vocabulary import Vocabulary
 from thence.index.builds import Builds
+from thence.index.database import Index
 from thence.log.disk import NOWHERE, OS_DISK, FileId
 from thence.log.opening import known_info
 from thence.server.root import FoundLog
@@ -32,6 +33,11 @@ class OpenLog:
         self.answers = Answers(OS_DISK, folder, vocabulary, builds)
         self.users = 0
         self._mark = ""
+
+    @property
+    def index(self) -> Index:
+        """The index by which the log is answered, however small it is."""
+        return self.answers.indexed()
 
     @property
     def mark(self) -> str:

@@ -11,17 +11,22 @@ FILE_BYTES_MAX = 16 * 1024 * 1024
 
 
 class RunRecord(msgspec.Struct, frozen=True):
-    """A run's name and how it ended; a run without a result is unfinished."""
+    """A run's name and how it ended; a run without a result is unfinished.
+
+    `altered` are the steps that the run was told to alter.
+    """
 
     name: str
     status: str = UNFINISHED
     reason: str | None = None
     error: str | None = None
+    altered: tuple[str, ...] = ()
 
 
 def recorded(root: Root, found: FoundLog) -> RunRecord:
     """Reads what a run's own files say, as far as they are there and fit to be read."""
-    scenario = _object(root, found, "config.json").get("scenario")
+    config = _object(root, found, "config.json")
+    scenario, altered = config.get("scenario"), config.get("altered")
     section = scenario.get("simulation") if isinstance(scenario, dict) else None
     result = _object(root, found, "result.json")
     return RunRecord(
@@ -29,6 +34,7 @@ def recorded(root: Root, found: FoundLog) -> RunRecord:
         status=_text(result.get("status")) or UNFINISHED,
         reason=_text(result.get("reason")),
         error=_text(result.get("error")),
+        altered=tuple(altered) if isinstance(altered, dict) else (),
     )
 
 

@@ -12,6 +12,7 @@ from thence.core.event import Event
 from thence.core.tally import falling
 from thence.core.times import microseconds
 from thence.core.vocabulary import Vocabulary
+from thence.index.database import Index
 from thence.index.overview import BadBytes, overview
 from thence.log.disk import OS_DISK
 from thence.log.reader import Cursor, blocks, lines_of
@@ -48,9 +49,8 @@ class Summary(msgspec.Struct, frozen=True):
     damage: tuple[BadBytes, ...]
 
 
-def summed_up(log: OpenLog) -> Summary:
-    """Returns what there is to say of a log; raises ReadFailed."""
-    index = log.answers.index()
+def summed_up(log: OpenLog, index: Index | None) -> Summary:
+    """Returns what there is to say of a log, of its lines without an index; raises ReadFailed."""
     with reading(log.folder):
         if index is None:
             return _read(log)

@@ -21,11 +21,11 @@ from thence.sim.events import (
     MilestoneEvent,
     StateEvent,
     SystemEvent,
-    VerbosityLevel,
 )
 from thence.sim.orchestrator import Orchestrator, SimulationOrchestrator
 from thence.sim.result import RunResult
 from thence.sim.validator import BaseValidator
+from thence.sim.verbosity import VerbosityLevel
 from thence.sim.writer import EventWriter, WriteMode
 
 __all__ = [

@@ -1,9 +1,11 @@
-"""Functions that build typed events; id and time are filled in."""
+"""Functions that build typed events; id and time are filled in.
 
-from collections.abc import Iterable
+`caused_by` is an event, an event's id, an iterable of these, or None.
+"""
+
 from typing import Any
 
-from thence.context import Cause
+from thence.core.causes import Causes
 from thence.sim.events import (
     ActionEvent,
     DecisionEvent,
@@ -19,7 +21,7 @@ def create_milestone_event(
     turn_number: int,
     milestone_type: str,
     *,
-    caused_by: Iterable[Cause] = (),
+    caused_by: Causes = None,
     description: str | None = None,
     step: str | None = None,
 ) -> MilestoneEvent:
@@ -42,7 +44,7 @@ def create_decision_event(
     old_value: Any = None,
     new_value: Any = None,
     *,
-    caused_by: Iterable[Cause] = (),
+    caused_by: Causes = None,
     description: str | None = None,
     step: str | None = None,
 ) -> DecisionEvent:
@@ -67,11 +69,11 @@ def create_action_event(
     action_type: str,
     action_payload: dict[str, Any] | None = None,
     *,
-    caused_by: Iterable[Cause] = (),
+    caused_by: Causes = None,
     description: str | None = None,
     step: str | None = None,
 ) -> ActionEvent:
-    """Returns a action event, what an agent did, with a new id and the present time."""
+    """Returns an action event, what an agent did, with a new id and the present time."""
     return ActionEvent(
         simulation_id=simulation_id,
         turn_number=turn_number,
@@ -93,7 +95,7 @@ def create_state_event(
     scope: str = "global",
     *,
     agent_id: str | None = None,
-    caused_by: Iterable[Cause] = (),
+    caused_by: Causes = None,
     description: str | None = None,
     step: str | None = None,
 ) -> StateEvent:
@@ -119,7 +121,7 @@ def create_detail_event(
     intermediate_values: dict[str, Any] | None = None,
     *,
     agent_id: str | None = None,
-    caused_by: Iterable[Cause] = (),
+    caused_by: Causes = None,
     description: str | None = None,
     step: str | None = None,
 ) -> DetailEvent:
@@ -144,7 +146,7 @@ def create_system_event(
     retry_count: int = 0,
     *,
     agent_id: str | None = None,
-    caused_by: Iterable[Cause] = (),
+    caused_by: Causes = None,
     description: str | None = None,
     step: str | None = None,
 ) -> SystemEvent:

@@ -6,20 +6,31 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar, cast
 
+import msgspec
+
 T = TypeVar("T")
 CONCURRENT_MAX = 64
+_FAULT = "_thence_fault"
 
 
-async def settled(who: str, call: Callable[[], T | Awaitable[T]]) -> T:
-    """Returns what a call returns, awaited if need be; an error gets a note of who failed."""
-    with blamed(who):
+class Part(msgspec.Struct, frozen=True):
+    """A component at work, and for which agent; `causes` returns the ids of what led to it."""
+
+    who: str
+    causes: Callable[[], Iterable[str]] = tuple
+    agent: str | None = None
+
+
+async def settled(part: Part, call: Callable[[], T | Awaitable[T]]) -> T:
+    """Returns what a call returns, awaited if need be; an error is blamed on the part."""
+    with blamed(part):
         answer = call()
         if inspect.isawaitable(answer):
             return await cast(Awaitable[T], answer)
         return answer
 
 
-async def together(calls: Sequence[tuple[str, Callable[[], T | Awaitable[T]]]]) -> list[T]:
+async def together(calls: Sequence[tuple[Part, Callable[[], T | Awaitable[T]]]]) -> list[T]:
     """Returns what several calls return, in their order, those that wait all at once.
 
     At most `CONCURRENT_MAX` wait at a time. The first error, in the order of the calls, is
@@ -27,8 +38,8 @@ async def together(calls: Sequence[tuple[str, Callable[[], T | Awaitable[T]]]]) 
     """
     answers: list[object] = []
     try:
-        for who, call in calls:
-            with blamed(who):
+        for part, call in calls:
+            with blamed(part):
                 answers.append(call())
     except BaseException:
         _give_up(answers)
@@ -48,13 +59,21 @@ async def together(calls: Sequence[tuple[str, Callable[[], T | Awaitable[T]]]]) 
 
 
 @contextmanager
-def blamed(who: str) -> Iterator[None]:
-    """Notes on any error that passes which component was at work."""
+def blamed(part: Part) -> Iterator[None]:
+    """Notes on any error that passes which component was at work, the innermost for good."""
     try:
         yield
     except Exception as error:
-        error.add_note(who)
+        if _FAULT not in error.__dict__:
+            error.add_note(part.who)
+            error.__dict__[_FAULT] = part
         raise
+
+
+def take_fault(error: BaseException) -> Part | None:
+    """Returns the component that an error came from, once; None where none was at work."""
+    found: Part | None = error.__dict__.pop(_FAULT, None)
+    return found
 
 
 def _give_up(answers: Iterable[object]) -> None:
@@ -64,7 +83,7 @@ def _give_up(answers: Iterable[object]) -> None:
             answer.close()
 
 
-async def _through(gate: asyncio.Semaphore, waiting: Awaitable[T], who: str) -> T:
+async def _through(gate: asyncio.Semaphore, waiting: Awaitable[T], part: Part) -> T:
     async with gate:
-        with blamed(who):
+        with blamed(part):
             return await waiting

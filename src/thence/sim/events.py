@@ -1,51 +1,47 @@
 """The events that a simulation builds, before they are written.
 
-Typed events are strict: a wrong value raises a ValueError that names its field. The base
-`Event` is lenient: any event_type, any details. All are frozen. What a typed event says in
-fields of its own lies in the file, and in `details`, under the same names.
+Typed events are strict: a wrong value raises a ValueError that names its field, and so do
+`details` given to a type that says it all in fields of its own. The base `Event` is lenient:
+any event_type, any details. All are frozen. What a typed event says in fields of its own lies
+in the file, and in `details`, under the same names.
 """
 
 import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from enum import IntEnum
+from functools import partial
 from typing import Any, ClassVar, TypeVar
 
 import msgspec
 from msgspec.structs import force_setattr
 
-from thence.context import Cause, id_of
+from thence.core.causes import cause_ids
 from thence.core.clock import timestamp_of
 from thence.core.payload import is_plain, is_scalar, repair
 from thence.errors import InvalidEvent
 from thence.log.process import new_id, now
+from thence.sim.schemas import MILESTONES, STATUSES
+from thence.sim.verbosity import VerbosityLevel
 
 DESCRIPTION_CHARACTERS_MAX = 500
-MILESTONES = frozenset(
-    ("turn_start", "turn_end", "phase_transition", "simulation_start", "simulation_end")
-)
-STATUSES = frozenset(("success", "failure", "retry", "warning"))
 _ID = re.compile(r"[0-9A-Za-z_.:-]{1,128}")
 
 _E = TypeVar("_E", bound="Event")
 
 
-class VerbosityLevel(IntEnum):
-    """How much a simulation writes; each level holds those before it, SYSTEM comes last."""
+class _Stored(msgspec.Struct, frozen=True):
+    """A cause as a line names it, whatever the form of its id."""
 
-    MILESTONE = 1
-    DECISION = 2
-    ACTION = 3
-    STATE = 4
-    DETAIL = 5
+    event_id: str
 
 
 class Event(msgspec.Struct, kw_only=True, frozen=True, gc=False):
     """One event of a simulation. `data` is another name for `details`.
 
     `turn_number` counts from 0, `timestamp` is UTC in ISO 8601 with microseconds (an aware
-    datetime is accepted), `caused_by` takes events or their ids, a `description` over 500
-    characters is cut and flagged in `repairs`. `step` names the place in a run.
+    datetime is accepted), `caused_by` takes an event, a ULID, several of these or None, a
+    `description` over 500 characters is cut and flagged in `repairs`. `step` names the place in
+    a run.
     """
 
     level: ClassVar[int] = 0
@@ -102,7 +98,8 @@ class Event(msgspec.Struct, kw_only=True, frozen=True, gc=False):
         details that don't fit it give a plain `Event`.
         """
         known: dict[str, Any] = {k: data[k] for k in (*_DICT_FIELDS, "data") if k in data}
-        known["caused_by"] = tuple(known.get("caused_by", ()))
+        causes = known.get("caused_by") or ()
+        known["caused_by"] = causes if isinstance(causes, str) else tuple(map(_Stored, causes))
         kind = TYPED.get(str(known.get("event_type")), Event) if cls is Event else cls
         if kind is not Event:
             try:
@@ -111,6 +108,12 @@ class Event(msgspec.Struct, kw_only=True, frozen=True, gc=False):
                 if cls is not Event:
                     raise
         return cls(**known)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickles what the constructor takes: a typed event makes its details itself."""
+        made = ("details", "data") if self.fields else ()
+        given = {n: getattr(self, n) for n in self.__struct_fields__ if n not in made}
+        return partial(type(self), **given), ()
 
 
 class MilestoneEvent(Event, kw_only=True, frozen=True, gc=False):
@@ -291,9 +294,12 @@ def _complete(event: Event, details: dict[str, Any], event_type: str) -> None:
         raise wrong("event_type", event.event_type, event_type)
     if type(event.simulation_id) is not str:
         raise wrong("simulation_id", event.simulation_id, "a text")
+    given = event.details if event.data is None else event.data
+    if given is not details and given and given != details:
+        _refuse_details(event, given)
     force_setattr(event, "details", details)
     if event.caused_by != ():
-        force_setattr(event, "caused_by", _ids(event.caused_by))
+        force_setattr(event, "caused_by", tuple(dict.fromkeys(cause_ids(event.caused_by))))
     if not event.event_id and not event.timestamp:
         force_setattr(event, "event_id", new_id())
         force_setattr(event, "timestamp", now())
@@ -312,10 +318,14 @@ def _check_given(event: Event) -> None:
     force_setattr(event, "timestamp", _timestamp(event.timestamp) if event.timestamp else now())
 
 
-def _ids(causes: Iterable[Cause]) -> tuple[str, ...]:
-    if isinstance(causes, str):
-        raise wrong("caused_by", causes, "a list of events or ids")
-    return tuple(dict.fromkeys(map(id_of, causes)))
+def _refuse_details(event: Event, given: Any) -> None:
+    own = ", ".join((*event.fields, *(("extra",) if isinstance(event, SystemEvent) else ())))
+    raise InvalidEvent(
+        "could not make the event",
+        place="field details",
+        cause=f"{event.event_type} has no place for {given!r:.80}",
+        hint=f"pass {own}, or build a base Event, which takes any details",
+    )
 
 
 def _timestamp(value: Any) -> str:
@@ -350,6 +360,6 @@ def _flattened(kind: type[Event], known: dict[str, Any]) -> dict[str, Any]:
     flat = {name: value for name, value in known.items() if name not in ("details", "data")}
     details = known.get("details") or known.get("data") or {}
     flat |= {name: details[name] for name in kind.fields if name in details}
-    if kind is SystemEvent:
-        flat["extra"] = {k: v for k, v in details.items() if k not in kind.fields}
+    if rest := {k: v for k, v in details.items() if k not in kind.fields}:
+        flat["extra" if kind is SystemEvent else "details"] = rest
     return flat

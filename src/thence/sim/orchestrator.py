@@ -17,15 +17,16 @@ import msgspec
 from thence.errors import ThenceError
 from thence.sim.agents import BaseAgent
 from thence.sim.casting import cast_of
+from thence.sim.concurrency import Part, take_fault
 from thence.sim.config import SimulationConfig
 from thence.sim.engine import BaseEngine
-from thence.sim.events import VerbosityLevel
 from thence.sim.result import RunResult, Status, TurnProgress
 from thence.sim.run_folder import count_events, make_run_folder, write_json
-from thence.sim.run_settings import in_force, level_of, merged, read_config
+from thence.sim.run_settings import in_force, merged, read_config
 from thence.sim.simulation import Simulation
 from thence.sim.state import State
 from thence.sim.validator import BaseValidator
+from thence.sim.verbosity import VerbosityLevel, level_of
 from thence.sim.writer import EventWriter, WriteMode
 
 _ENDS = (KeyboardInterrupt, SystemExit, asyncio.CancelledError)
@@ -37,7 +38,8 @@ class SimulationOrchestrator:
     Its folder is made at once: `<output_root>/<run_id>/` with config.json, events.jsonl
     and, in the end, result.json. Arguments win over the scenario. `on_turn` is called after
     each turn. Raises ScenarioError. A run happens once; for another make another one. Only
-    a run that is stepped through and left before its end needs `close()` or `with`.
+    a run that is stepped through and left before its end needs `close()` or `with`. `failure`
+    is the error that ended a failed run, with its traceback.
     """
 
     def __init__(
@@ -75,10 +77,13 @@ class SimulationOrchestrator:
         self.output_dir = make_run_folder(Path(settings.output_root), name, run_id)
         self.run_id = self.output_dir.name
         self.result: RunResult | None = None
+        self.failure: Exception | None = None
         self._on_turn = on_turn
         self._simulation: Simulation | None = None
         self._runner: asyncio.Runner | None = None
-        write_json(self.output_dir / "config.json", in_force(self.config, settings, self.run_id))
+        self._in_force = in_force(self.config, settings, self.run_id)
+        self._altered: dict[str, object] = {}
+        write_json(self.output_dir / "config.json", self._in_force)
         self.event_writer = EventWriter(
             self.output_dir,
             self.run_id,
@@ -115,7 +120,8 @@ class SimulationOrchestrator:
         """Plays the run to its end: blocks in plain code, is awaited in a running loop.
 
         `alter` maps steps to changes: None leaves a DECISION or ACTION out, any other value
-        is what the STATE of that step sets. Ctrl-C gives a result with status interrupted.
+        is what the STATE of that step sets; config.json and the result tell of it. Ctrl-C gives
+        a result with status interrupted.
         """
         coroutine = self.run_async(alter=alter)
         if _in_loop():
@@ -176,12 +182,16 @@ class SimulationOrchestrator:
                 hint="make another SimulationOrchestrator",
             )
         if self._simulation is None:
+            if alter:
+                self._altered = dict(alter)
+                told = {**self._in_force, "altered": self._altered}
+                write_json(self.output_dir / "config.json", told)
             self._simulation = Simulation(
                 self.config,
                 self._components,
                 self.event_writer.emit,
                 simulation_id=self.run_id,
-                alter=alter,
+                alter=self._altered,
             )
 
     async def _play_turn(self) -> None:
@@ -208,8 +218,16 @@ class SimulationOrchestrator:
         self._close(simulation, "interrupted", reason)
 
     def _fail(self, simulation: Simulation, error: Exception) -> None:
-        told = _told(error)
-        simulation.record.failed(told)
+        self.failure = error
+        part = take_fault(error) or Part("the run")
+        told = _told(error, part.who)
+        facts = {
+            "error": told,
+            "exception": type(error).__name__,
+            "message": _message(error),
+            "component": part.who,
+        }
+        simulation.record.failed(facts, part.causes(), part.agent)
         simulation.end(f"failed: {told}")
         self.event_writer.close()
         self._close(simulation, "failed", "a component failed", told)
@@ -229,6 +247,7 @@ class SimulationOrchestrator:
             output_dir=self.output_dir,
             final_state=simulation.history[-1].as_dict() if simulation.history else {},
             error=error,
+            altered=self._altered,
         )
         try:
             write_json(self.output_dir / "result.json", self.result.to_dict())
@@ -280,13 +299,20 @@ def _in_loop() -> bool:
     return True
 
 
-def _told(error: Exception) -> str:
+def _told(error: Exception, who: str) -> str:
     """Returns an error in one line: which component, what, and where in its code."""
-    who = next(iter(getattr(error, "__notes__", ())), "the run")
-    what = str(error) if isinstance(error, ThenceError) else f"{type(error).__name__}: {error}"
+    message = _message(error)
+    what = message if isinstance(error, ThenceError) else f"{type(error).__name__}: {message}"
     frames = traceback.extract_tb(error.__traceback__)
     where = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
     return f"{who} failed: {what}{where}"
+
+
+def _message(error: Exception) -> str:
+    try:
+        return str(error)
+    except Exception:  # door: an error of the user's that can't even tell itself
+        return ""
 
 
 def _warn_of_unmet(simulation: Simulation, status: Status) -> None:

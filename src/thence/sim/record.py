@@ -75,11 +75,14 @@ class Record:
             description=outcome,
         )
 
-    def failed(self, error: str) -> str:
-        """Tells, at every verbosity, that the run can't go on."""
-        return self._system(
-            "run_failed", "failure", f"{self.turn}.failed.-.0", self._here(), {"error": error}
-        )
+    def failed(
+        self, facts: Mapping[str, object], causes: Iterable[str], agent: str | None = None
+    ) -> str:
+        """Tells, at every verbosity, that the run can't go on, and what led to it."""
+        here = self.turn_id or self._last_end_id
+        named = self.lineage.pruned((here, *causes))
+        step = f"{self.turn}.failed.-.0"
+        return self._system("run_failed", "failure", step, named, facts, agent_id=agent)
 
     def decision(
         self, action: Action, attempt: int, ordinal: int, causes: Iterable[str]
@@ -201,9 +204,6 @@ class Record:
         if self._is_gated or not named:
             named[self.turn_id] = None
         return tuple(named)
-
-    def _here(self) -> tuple[str, ...]:
-        return (self.turn_id or self._last_end_id,)
 
     def _step(self, phase: str, agent: str, ordinal: int) -> str:
         return f"{self.turn}.{phase}.{agent}.{ordinal}"

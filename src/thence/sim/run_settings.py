@@ -6,9 +6,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from thence.errors import ThenceError
 from thence.sim.config import EventSettings, SimulationConfig
-from thence.sim.events import VerbosityLevel
 
 _S = TypeVar("_S", bound=msgspec.Struct)
 
@@ -26,19 +24,6 @@ def merged(settings: _S, **given: Any) -> _S:
     """Returns the settings of the scenario, with those of the constructor over them."""
     chosen = {name: value for name, value in given.items() if value is not None}
     return msgspec.structs.replace(settings, **chosen)
-
-
-def level_of(verbosity: VerbosityLevel | str) -> VerbosityLevel:
-    """Returns the level of a name; ThenceError if there is none of that name."""
-    try:
-        if isinstance(verbosity, str):
-            return VerbosityLevel[verbosity.upper()]
-        return VerbosityLevel(verbosity)
-    except (KeyError, ValueError) as error:
-        names = ", ".join(level.name for level in VerbosityLevel)
-        raise ThenceError(
-            "could not set the verbosity", place=repr(verbosity), cause="it is no level", hint=names
-        ) from error
 
 
 def in_force(config: SimulationConfig, settings: EventSettings, run_id: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from thence.sim.scenario_problems import Problems, Source, nearest
+from thence.yaml import BYTES_MAX, reader
 
 SUFFIXES = (".yaml", ".yml")
 
@@ -38,13 +39,15 @@ def parsed(path: Path) -> tuple[dict[str, Any], Source]:
 
     Raises ScenarioError with line and column where it is not YAML.
     """
-    from ruamel.yaml import YAML
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
     problems = Problems(Source(str(path)))
     try:
-        text = path.read_text(encoding="utf-8")
-        node = YAML(typ="rt").load(text)
+        with path.open("rb") as file:
+            data = file.read(BYTES_MAX + 1)
+        if len(data) > BYTES_MAX:
+            raise ValueError(f"it has more than {BYTES_MAX} bytes")
+        node = reader("rt").load(data.decode())
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from thence.sim.agents import BaseAgent
-from thence.sim.concurrency import settled
+from thence.sim.concurrency import Part, settled
 from thence.sim.config import SimulationConfig, TerminationSettings
 from thence.sim.engine import BaseEngine
 from thence.sim.ledger import Ledger
@@ -84,7 +84,8 @@ class Simulation:
         table = self.config.table([agent.name for agent in self.components.agents])
         given = State(table, table.defaults()).replace(self.config.initial_values())
         engine = self.components.engine
-        first = await settled("the engine, initializing", lambda: engine.initialize_state(given))
+        part = Part("the engine, initializing")
+        first = await settled(part, lambda: engine.initialize_state(given))
         self._ledger = Ledger(table, first, self.record.lineage, engine.facts)
         self._cast = Cast(
             agents=self.components.agents,
@@ -108,9 +109,8 @@ class Simulation:
         settings = self.config.simulation
         state = RecordedState(self._ledger, self.record.turn, settings.seed)
         engine = self.components.engine
-        reason = await settled(
-            "the engine, checking termination", lambda: engine.check_termination(state)
-        )
+        part = Part("the engine, checking termination", lambda: state.causes)
+        reason = await settled(part, lambda: engine.check_termination(state))
         for condition in settings.termination:
             reason = reason or _met(condition, state)
         if not reason and self.record.turn >= settings.max_turns:

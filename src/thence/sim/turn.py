@@ -2,7 +2,9 @@
 
 All that agents, validators and engines read or change goes through views, so that each
 event names what it depends on. What did *not* happen leaves its mark too: the variables
-that a silent or refused agent might have changed depend on its silence from then on.
+that a silent or refused agent might have changed depend from then on what the agent, and the
+validator that refused it, had read. A refused decision itself changed nothing: only its
+rejection names it.
 """
 
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
@@ -13,7 +15,7 @@ import msgspec
 
 from thence.errors import ThenceError
 from thence.sim.actions import Action, Rejection, Verdict
-from thence.sim.concurrency import settled, together
+from thence.sim.concurrency import Part, blamed, settled, together
 from thence.sim.ledger import Ledger
 from thence.sim.record import NOBODY, Record
 from thence.sim.state import State
@@ -91,6 +93,7 @@ class Turn:
         }
         self._accepted: dict[str, list[tuple[Action, str, str]]] = {}
         self._silence: dict[str, list[str]] = {}
+        self._retries: dict[str, list[str]] = {}
 
     async def play(self, rules: Rules) -> State:
         """Plays the turn and returns the state after it."""
@@ -104,23 +107,31 @@ class Turn:
 
     async def _ask(self, asked: Sequence[Agent], attempt: int) -> set[str]:
         """Lets agents decide, judges what they want, returns the names of those refused."""
-        answers = await together(
-            [
-                (f"agent {agent.name}", partial(agent.decide_action, self._observed[agent.name]))
-                for agent in asked
-            ]
-        )
+        parts = [
+            Part(f"agent {each.name}", partial(self._decision_causes, each.name), each.name)
+            for each in asked
+        ]
+        calls = [partial(agent.decide_action, self._observed[agent.name]) for agent in asked]
+        answers = await together(list(zip(parts, calls, strict=True)))
         proposals: list[Proposal] = []
-        for agent, answer in zip(asked, answers, strict=True):
-            proposals += self._decide(agent, _as_actions(agent.name, answer), attempt)
+        for agent, part, answer in zip(asked, parts, answers, strict=True):
+            with blamed(part):
+                actions = _as_actions(agent.name, answer)
+            proposals += self._decide(agent, actions, attempt)
         verdicts = await self._judge(proposals)
         refused: dict[str, list[Rejection]] = {}
+        decided: dict[str, list[str]] = {}
         for proposal, (verdict, causes) in zip(proposals, verdicts, strict=True):
+            name = proposal.action.agent_id
             if not verdict.is_valid:
-                rejection = self._refuse(proposal, verdict, causes)
-                refused.setdefault(proposal.action.agent_id, []).append(rejection)
+                refused.setdefault(name, []).append(self._refuse(proposal, verdict, causes))
             else:
+                decided.setdefault(name, []).append(proposal.decision_id)
                 self._accept(proposal, causes)
+        for agent in asked:
+            if agent.remembers:
+                kept = decided.get(agent.name) or self._decision_causes(agent.name)
+                self._cast.memory[agent.name] = self._record.lineage.pruned(kept)
         if attempt < self._cast.retries:
             for name, rejections in refused.items():
                 self._ask_again(name, rejections, attempt)
@@ -129,7 +140,7 @@ class Turn:
     def _decide(self, agent: Agent, actions: Sequence[Action], attempt: int) -> list[Proposal]:
         """Tells of an agent's decisions; without any, its silence is what counts."""
         name = agent.name
-        causes = (*self._observed[name].causes, *self._cast.memory.get(name, ()))
+        causes = self._decision_causes(name)
         proposals = []
         for ordinal, answer in enumerate(actions):
             action = msgspec.structs.replace(answer, agent_id=name)
@@ -137,11 +148,16 @@ class Turn:
             if decision_id is not None:
                 proposals.append(Proposal(action, attempt, ordinal, decision_id))
         if not proposals:
-            self._silence.setdefault(name, []).extend(causes)
-        if agent.remembers:
-            decided = [proposal.decision_id for proposal in proposals]
-            self._cast.memory[name] = self._record.lineage.pruned(decided or causes)
+            self._silence.setdefault(name, []).extend(self._known_to(name))
         return proposals
+
+    def _known_to(self, name: str) -> tuple[str, ...]:
+        """Returns the causes of what an agent has read in this turn, or remembers."""
+        return (*self._observed[name].causes, *self._cast.memory.get(name, ()))
+
+    def _decision_causes(self, name: str) -> tuple[str, ...]:
+        """Returns the causes of what an agent decides now: also that it is asked once more."""
+        return (*self._known_to(name), *self._retries.get(name, ()))
 
     async def _judge(self, proposals: Sequence[Proposal]) -> list[tuple[Verdict, tuple[str, ...]]]:
         """Returns each proposal's verdict with what the validator read for it."""
@@ -149,13 +165,17 @@ class Turn:
             RecordedState(self._ledger, self.number, self._cast.seed, proposal.action.agent_id)
             for proposal in proposals
         ]
-        verdicts = await together(
-            [
-                ("the validator", partial(self._cast.validator.validate_action, p.action, state))
-                for p, state in zip(proposals, states, strict=True)
-            ]
-        )
-        _check_verdicts(verdicts)
+        judge = self._cast.validator.validate_action
+        pairs = list(zip(proposals, states, strict=True))
+        parts = [
+            Part("the validator", partial(_judged_by, each, state), each.action.agent_id)
+            for each, state in pairs
+        ]
+        calls = [partial(judge, each.action, state) for each, state in pairs]
+        verdicts = await together(list(zip(parts, calls, strict=True)))
+        for part, verdict in zip(parts, verdicts, strict=True):
+            with blamed(part):
+                _check_verdict(verdict)
         return [
             (verdict, tuple(state.causes)) for verdict, state in zip(verdicts, states, strict=True)
         ]
@@ -174,21 +194,19 @@ class Turn:
 
     def _refuse(self, proposal: Proposal, verdict: Verdict, causes: Iterable[str]) -> Rejection:
         action = proposal.action
-        named = (proposal.decision_id, *causes)
         rejection_id = self._record.rejected(
-            action, proposal.attempt, proposal.ordinal, verdict, named
+            action, proposal.attempt, proposal.ordinal, verdict, (proposal.decision_id, *causes)
         )
-        self._silence.setdefault(action.agent_id, []).append(rejection_id)
+        silence = self._silence.setdefault(action.agent_id, [])
+        silence += (*self._known_to(action.agent_id), *causes)
         return Rejection(action, verdict, rejection_id)
 
     def _ask_again(self, name: str, rejections: Sequence[Rejection], attempt: int) -> None:
         """Opens the next attempt of an agent, whose decisions will name why there is one."""
         named = [rejection.event_id for rejection in rejections]
         retried_id = self._record.retried(name, attempt + 1, named)
-        observation = self._observed[name]
-        observation.rejections += tuple(rejections)
-        observation.causes[retried_id] = None
-        self._silence.pop(name, None)
+        self._retries.setdefault(name, []).append(retried_id)
+        self._observed[name].rejections += tuple(rejections)
 
     async def _apply(self, rules: Rules) -> None:
         """Lets the engine apply what was accepted, in the order of the agents."""
@@ -201,9 +219,9 @@ class Turn:
         actions = [action for action, _, _ in taken]
         before = self._ledger.state(self.number)
         self._leave_silences()  # others' actions may read what a silent agent might have changed
-        result = await settled(
-            "the engine, applying actions", partial(rules.apply_actions, state, actions, writes)
-        )
+        action_ids = [action_id for _, _, action_id in taken]
+        part = Part("the engine, applying actions", lambda: (*action_ids, *state.causes))
+        result = await settled(part, partial(rules.apply_actions, state, actions, writes))
         self._take_over(before, result, "apply")
         self._leave_silences()  # and it might have changed it after they did
 
@@ -214,11 +232,11 @@ class Turn:
                 self._ledger.lend(index, causes)
 
     async def _change_world(self, rules: Rules) -> None:
-        view = View(self._ledger, self._record, self._cast.seed, Call("rules", ()))
+        call = Call("rules", ())
+        view = View(self._ledger, self._record, self._cast.seed, call)
         before = self._ledger.state(self.number)
-        result = await settled(
-            "the engine, applying its rules", partial(rules.apply_engine_rules, view)
-        )
+        part = Part("the engine, applying its rules", lambda: call.reads)
+        result = await settled(part, partial(rules.apply_engine_rules, view))
         view.close()
         self._take_over(before, result, "rules")
 
@@ -261,15 +279,18 @@ def _as_actions(name: str, answer: Decision) -> Sequence[Action]:
     return cast(Sequence[Action], actions)
 
 
-def _check_verdicts(verdicts: Iterable[object]) -> None:
-    for verdict in verdicts:
-        if not isinstance(verdict, Verdict):
-            raise ThenceError(
-                "could not take the verdict",
-                place="of the validator",
-                cause=f"it returned {verdict!r:.60}",
-                hint="validate_action returns Verdict.accept() or Verdict.reject(reason)",
-            )
+def _judged_by(proposal: Proposal, state: RecordedState) -> tuple[str, ...]:
+    return (proposal.decision_id, *state.causes)
+
+
+def _check_verdict(verdict: object) -> None:
+    if not isinstance(verdict, Verdict):
+        raise ThenceError(
+            "could not take the verdict",
+            place="of the validator",
+            cause=f"it returned {verdict!r:.60}",
+            hint="validate_action returns Verdict.accept() or Verdict.reject(reason)",
+        )
 
 
 def _warn_of_unrecorded(ledger: Ledger, turn: int, changed: Sequence[int]) -> None:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from thence.sim.actions import Action, Rejection
+from thence.sim.concurrency import Part, blamed
 from thence.sim.ledger import Ledger
 from thence.sim.randomness import stream
 from thence.sim.record import NOBODY, Record
@@ -178,12 +179,12 @@ class View(Reads):
         outer = self._calls[-1]
         call = Call(name, (*outer.inherited, outer.reads), indices)
         self._calls.append(call)
+        agent = None if self.agent_id == NOBODY else self.agent_id
         try:
-            yield
-        except BaseException:
+            with blamed(Part(f"the engine, applying its rule {name},", call.causes, agent)):
+                yield
+        finally:
             self._calls.pop()
-            raise
-        self._calls.pop()
         self._close(call)
 
     def close(self) -> None:
@@ -250,5 +251,6 @@ class Writes:
         agent = action.agent_id or NOBODY
         call = Call(phase, (own, self._state.causes), self._reach.get(agent, ()))
         view = View(self._ledger, self._record, self._seed, call, agent)
-        yield view
-        view.close()
+        with blamed(Part("the engine, applying actions", call.causes, action.agent_id or None)):
+            yield view
+            view.close()

@@ -13,12 +13,13 @@ from threading import RLock
 from types import TracebackType
 from typing import Any
 
-from thence.context import Cause, current_causes, id_of
+from thence.context import current_causes
+from thence.core.causes import Cause, id_of
 from thence.core.codec import CAUSES_MAX, Draft
 from thence.core.handing import VARIABLE
 from thence.core.joining import join
 from thence.core.lending import Lending
-from thence.core.vocabulary import NOTICE_ERROR_TYPES, SIM
+from thence.core.vocabulary import SIM
 from thence.errors import ThenceError
 from thence.log.batch import closed
 from thence.log.committer import OnFull
@@ -29,12 +30,15 @@ from thence.log.process import watch_forks
 from thence.log.segment import FILE_BYTES_MAX
 from thence.replica import QUEUE_EVENTS_MAX, Replica
 from thence.sim.encoding import draft_of
-from thence.sim.events import Event, SystemEvent, VerbosityLevel
+from thence.sim.events import Event, SystemEvent
 from thence.sim.records import Records
+from thence.sim.verbosity import VerbosityLevel, level_of
 
 STOP_S = 10.0
 _APPEND_S = 30.0
-_NOTICES = frozenset((*NOTICE_ERROR_TYPES.values(), "run_failed"))
+# SYSTEM events that every verbosity writes, and those that are written from DECISION up
+_FAILURES = frozenset(("run_failed",))
+_REFUSALS = frozenset(("action_rejected", "action_retried"))
 
 
 class WriteMode(StrEnum):
@@ -47,17 +51,18 @@ class WriteMode(StrEnum):
 class EventWriter:
     """Writes a run's events to `<output_dir>/events.jsonl`.
 
-    `verbosity` decides which typed events are written. In ASYNC mode at most
-    `max_queue_size` events wait; then `on_full` drops the newest, counted and told, or
-    blocks. A file that has reached `max_file_size` bytes is rotated. Safe from threads;
-    several writers, in one process or many, may use one directory.
+    `verbosity`, a level or its name in any case, decides which typed events are written. In
+    ASYNC mode at most `max_queue_size` events wait; then `on_full` drops the newest, counted
+    and told, or blocks. A file that has reached `max_file_size` bytes is rotated. Safe from
+    threads; several writers, in one process or many, may use one directory. A wrong argument
+    raises a ValueError.
     """
 
     def __init__(
         self,
         output_dir: str | Path,
         simulation_id: str,
-        verbosity: VerbosityLevel = VerbosityLevel.ACTION,
+        verbosity: VerbosityLevel | str = VerbosityLevel.ACTION,
         max_queue_size: int = QUEUE_EVENTS_MAX,
         max_file_size: int = FILE_BYTES_MAX,
         mode: WriteMode | str = WriteMode.ASYNC,
@@ -67,13 +72,15 @@ class EventWriter:
     ) -> None:
         self.mode = WriteMode(mode)
         self.simulation_id = simulation_id
-        self.verbosity = VerbosityLevel(verbosity)
+        self.verbosity = level_of(verbosity)
+        self.output_dir = Path(output_dir)
+        self.max_queue_size = max_queue_size
+        self.max_file_size = max_file_size
         self._records = guarded(Records(self.mode.value, simulation_id))
         self._context: dict[str, Any] = {"simulation_id": simulation_id, "turn_number": 0}
-        folder = Path(output_dir)
         self._replica = Replica(
-            folder,
-            opened_vocabulary(disk, folder, SIM, create=True),
+            self.output_dir,
+            opened_vocabulary(disk, self.output_dir, SIM, create=True),
             max_queue_size=max_queue_size,
             on_full=on_full,
             max_file_size=max_file_size,
@@ -85,6 +92,8 @@ class EventWriter:
         self._origin = self._replica.origin
         self._committer = self._replica.committer
         self._level = int(self.verbosity)
+        is_told = self.verbosity >= VerbosityLevel.DECISION
+        self._system_events = _FAILURES | _REFUSALS if is_told else _FAILURES
         self._take = self._append if self.mode is WriteMode.SYNC else self._committer.put
         self._lending = Lending()
         self._lending_lock = RLock()
@@ -124,14 +133,16 @@ class EventWriter:
 
         SYNC: True when the event is on the device, False when the disk refused it. ASYNC:
         True when it is queued, False when it was dropped. An event that the verbosity
-        leaves out gives True and touches neither queue nor file. Raises WriterClosed.
+        leaves out gives True and touches neither queue nor file. Raises WriterClosed, and
+        InvalidEvent for a notice that the log alone writes.
         """
         if not self._is_started or self._is_stopped:
             self._begin()
         causes = event.caused_by
         if surrounding := current_causes() or (() if causes else self._origin.causes):
             causes += surrounding
-        if event.level > self._level and not _is_notice(event):
+        if event.level > self._level and not self._is_kept(event):
+            SIM.refuse_reserved(event.event_type, event.details)
             self._lend(event.event_id, causes)
             return True
         self._context["turn_number"] = event.turn_number
@@ -213,6 +224,10 @@ class EventWriter:
     ) -> None:
         await self.stop()
 
+    def _is_kept(self, event: Event) -> bool:
+        """Tells whether an event is written although SYSTEM comes with DETAIL."""
+        return isinstance(event, SystemEvent) and event.error_type in self._system_events
+
     def _begin(self) -> None:
         if self._is_stopped:
             raise closed(self._replica.folder)
@@ -244,10 +259,6 @@ class EventWriter:
         for notice in notices:
             self._take(notice)
         return self._take(draft_of(event, named, self._origin.external(named)))
-
-
-def _is_notice(event: Event) -> bool:
-    return isinstance(event, SystemEvent) and event.error_type in _NOTICES
 
 
 def _named(event: Event, simulation_id: str) -> Event:

@@ -18,10 +18,11 @@ from thence.work.prose import Line, lines_of
 HEADING = "activity log"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _US_MAX = (datetime(9999, 12, 31, tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
-_DASH = r"[ \t]+(?:[–—−]|--?)(?:[ \t]+|$)"
+# it begins at the first of its spaces, which are looked at once
+_DASH = r"(?<![ \t])[ \t]++(?:[–—−]|--?)(?:[ \t]++|$)"
 _ENTRY = re.compile(rf"\s*[-*+]\s+(\d{{4}}-\S+(?: \d{{1,2}}:\S+)?){_DASH}(.*)")
 _BULLET = re.compile(r"\s*[-*+]\s+\S")
-_PART = re.compile(rf"(.*?)(?:{_DASH}|$)")
+_BETWEEN = re.compile(_DASH)
 _FIELD = re.compile(r"(\w+)=(\S*)")
 
 
@@ -87,21 +88,22 @@ def _entry(number: int, text: str) -> Entry | None:
     if found is None or not timestamp:
         return None
     fields: dict[str, str] = {}
-    actor, rest = _split(found[2])
+    told = found[2]
+    actor, position = _part(told, 0)
     if _FIELD.fullmatch(actor.strip()):
-        actor, rest = "", found[2]
-    while rest:
-        part, behind = _split(rest)
+        actor, position = "", 0
+    while position < len(told):
+        part, behind = _part(told, position)
         field = _FIELD.fullmatch(part.strip())
         if field is None:
             break
-        fields[field[1]], rest = field[2], behind
+        fields[field[1]], position = field[2], behind
     actor = actor.strip(" \t`*") or fields.get("agent", "")
     digest = sha256(text.strip().encode()).hexdigest()[:16]
-    return Entry(number, timestamp, actor, fields.get("lane", ""), rest.strip(), digest)
+    return Entry(number, timestamp, actor, fields.get("lane", ""), told[position:].strip(), digest)
 
 
-def _split(text: str) -> tuple[str, str]:
-    """Returns what stands before the first dash, and what behind it."""
-    found = _PART.match(text)
-    return (found[1], text[found.end() :]) if found else (text, "")
+def _part(text: str, start: int) -> tuple[str, int]:
+    """Returns what stands from a place to the next dash, and where what is behind it begins."""
+    found = _BETWEEN.search(text, start)
+    return (text[start : found.start()], found.end()) if found else (text[start:], len(text))

@@ -12,6 +12,7 @@ from typing import Literal
 import msgspec
 
 from thence.errors import PlanningError
+from thence.work.files import TreeFiles
 from thence.work.gates import GATE_TYPES
 from thence.work.project import CONFIG, Project
 from thence.work.yaml_nodes import Node, YamlFile, is_empty
@@ -26,10 +27,11 @@ STDIN, FILE = "stdin", "file"
 EXAMPLE = f"{SECTION}: {{agents: {{coder: {{command: [some-agent, --some-option]}}}}}}"
 
 _DOING = "could not read what to orchestrate with in"
-_KEYS = ("slots", "retries", "backoff", "implement", "review", "agents", "gates")
+_KEYS = ("slots", "retries", "backoff", "implement", "review", "agents", "gates", "environment")
 _AGENT_KEYS = ("command", "prompt", "slots", "timeout", "stall", "env")
 _GATE_KEYS = ("type", "command", "timeout")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,49}")
+_VARIABLE = re.compile(r"[A-Za-z_*][A-Za-z0-9_*]*")
 _PLACEHOLDER = re.compile(r"\{(" + "|".join(PLACEHOLDERS) + r")\}")
 _LIKE_A_PLACEHOLDER = re.compile(r"(?<!\$)\{([A-Za-z_-]{4,20})\}")
 _CLOSENESS = 0.75
@@ -52,7 +54,7 @@ class AgentConfig(msgspec.Struct, frozen=True):
 
 
 class GateConfig(msgspec.Struct, frozen=True):
-    """A command that passes a gate of each package by ending with 0, in the package's worktree."""
+    """A command that passes a gate of each package by ending with 0, where its commit lies."""
 
     gate_type: str
     command: tuple[str, ...]
@@ -64,6 +66,7 @@ class Setup(msgspec.Struct, frozen=True):
 
     `slots` is how many agents may run at once, in all. `implement` and `review` name agents in
     the order in which they are tried, each once and `retries` times more; `review` may be empty.
+    `environment` are the variables that agents and gates are given beside `environment.BASE`.
     """
 
     slots: int
@@ -73,6 +76,7 @@ class Setup(msgspec.Struct, frozen=True):
     review: tuple[str, ...]
     agents: Mapping[str, AgentConfig]
     gates: tuple[GateConfig, ...]
+    environment: tuple[str, ...] = ()
 
 
 def read_setup(project: Project) -> Setup:
@@ -81,17 +85,24 @@ def read_setup(project: Project) -> Setup:
     Raises PlanningError, with the place of each problem, for what can't be used, and with an
     example where there is nothing.
     """
-    for root in dict.fromkeys((project.root, project.here)):
-        try:
-            return setup_of((root / CONFIG).read_bytes(), CONFIG)
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        except OSError as error:
-            cause = error.strerror or error
-            raise PlanningError(
-                "could not read", place=root / CONFIG, cause=cause, hint="look at the path"
-            ) from error
-    raise PlanningError(_DOING, place=CONFIG, cause="there is no such file", hint=f"add {EXAMPLE}")
+    data = _configuration(project)
+    if data is None:
+        cause = "there is no such file"
+        raise PlanningError(_DOING, place=CONFIG, cause=cause, hint=f"add {EXAMPLE}")
+    return setup_of(data, CONFIG)
+
+
+def gates_run(project: Project) -> frozenset[str]:
+    """Returns the types of the gates that a project's configuration runs; may be none.
+
+    Raises PlanningError for a configuration that can't be read.
+    """
+    data = _configuration(project)
+    yaml = YamlFile(data or b"", CONFIG, _DOING)
+    section = yaml.pairs(yaml.root, "the file").get(SECTION)
+    if data is None or section is None or is_empty(section):
+        return frozenset()
+    return frozenset(gate.gate_type for gate in setup_of(data, CONFIG).gates)
 
 
 def setup_of(data: bytes, file: str) -> Setup:
@@ -112,6 +123,20 @@ def argv(
     """Returns an agent's command with its placeholders filled in; what was filled in stays."""
     values = dict(zip(PLACEHOLDERS, (prompt_file, worktree, wp_id, feature, phase), strict=True))
     return tuple(_PLACEHOLDER.sub(lambda found: values[found[1]], part) for part in agent.command)
+
+
+def _configuration(project: Project) -> bytes | None:
+    for root in dict.fromkeys((project.root, project.here)):
+        try:
+            return TreeFiles(root).read(CONFIG)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            cause = error.strerror or error
+            raise PlanningError(
+                "could not read", place=root / CONFIG, cause=cause, hint="look at the path"
+            ) from error
+    return None
 
 
 def _setup(yaml: YamlFile, section: Node | None) -> Setup:
@@ -137,6 +162,7 @@ def _setup(yaml: YamlFile, section: Node | None) -> Setup:
         review=_names(yaml, fields.get("review"), "review", agents),
         agents=agents,
         gates=_gates(yaml, fields.get("gates")),
+        environment=_variables(yaml, fields.get("environment")),
     )
 
 
@@ -240,6 +266,19 @@ def _gates(yaml: YamlFile, node: Node | None) -> tuple[GateConfig, ...]:
         timeout_s = _timeout(yaml, fields.get("timeout"), "timeout", GATE_TIMEOUT_S)
         gates.append(GateConfig(gate_type, command, timeout_s))
     return tuple(gates)
+
+
+def _variables(yaml: YamlFile, node: Node | None) -> tuple[str, ...]:
+    names = []
+    for each in yaml.items(node, "environment"):
+        name = yaml.text(each, "a name in environment")
+        if not _VARIABLE.fullmatch(name):
+            hint = (
+                "write a name such as SOME_API_KEY, or SOME_*; a value goes into `env` of an agent"
+            )
+            yaml.note(each, f"{name!r:.80} is no variable's name", hint)
+        names.append(name)
+    return tuple(names)
 
 
 def _is_known(gate_type: str, gates: Sequence[GateConfig]) -> bool:

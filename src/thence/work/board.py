@@ -157,9 +157,14 @@ def _package_json(package: PackageState) -> dict[str, Any]:
         "agent": package.agent,
         "phase": package.phase,
         "dependencies": list(package.dependencies),
-        "subtasks_done": list(package.subtasks),
+        "subtasks_done": [each for each, is_done in package.subtasks.items() if is_done],
         "gates": [
-            {"gate_id": gate.gate_id, "gate_type": gate.gate_type, "status": gate.status}
+            {
+                "gate_id": gate.gate_id,
+                "gate_type": gate.gate_type,
+                "status": gate.status,
+                "stated_by": gate.stated_by,
+            }
             for gate in package.gates.values()
         ],
         "branch": package.workspace.branch if package.workspace else None,

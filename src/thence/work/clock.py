@@ -12,10 +12,11 @@ import msgspec
 
 from thence.core.codec import LINE_BYTES_MAX, numbers
 from thence.errors import GitFailed
-from thence.log.process import new_id, now
+from thence.log.process import now
+from thence.work.files import TreeFiles
 from thence.work.locks import held
 
-NAME = "clock.json"
+NAME = ".kittify/clock.json"
 _TAIL_BYTES = 4096
 
 
@@ -27,7 +28,7 @@ class Clock(msgspec.Struct, frozen=True):
     last_updated: str
 
 
-def write_clock(kittify: Path, segment: Path) -> None:
+def write_clock(files: TreeFiles, segment: Path) -> None:
     """Writes the file in one step: what stands in the last line of the journal's segment.
 
     Of commands that end at once the last to write has read what all have appended. Where the
@@ -38,20 +39,15 @@ def write_clock(kittify: Path, segment: Path) -> None:
         if last is None:
             return
         node_id, _, value = last
-        kittify.mkdir(parents=True, exist_ok=True)
-        draft = kittify / f".{NAME}.{new_id()}"
-        try:
-            draft.write_bytes(msgspec.json.encode(Clock(value, node_id, now())) + b"\n")
-            os.replace(draft, kittify / NAME)
-        finally:
-            draft.unlink(missing_ok=True)
+        data = msgspec.json.encode(Clock(value, node_id, now())) + b"\n"
+        files.replace(NAME, data)
 
 
-def read_clock(kittify: Path) -> Clock | None:
+def read_clock(files: TreeFiles) -> Clock | None:
     """Returns what the file holds, None if it holds nothing of use."""
     try:
-        return msgspec.json.decode((kittify / NAME).read_bytes(), type=Clock)
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+        return msgspec.json.decode(files.read(NAME), type=Clock)
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
 
 

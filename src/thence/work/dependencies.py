@@ -4,10 +4,13 @@ A dependency on a package that is not among those given is passed over: who read
 files tells of it, with its line.
 """
 
+import heapq
 from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
 from thence.errors import PlanningError
+
+CIRCLES_MAX = 20
 
 
 class Depending(Protocol):
@@ -43,15 +46,17 @@ def in_order(packages: Sequence[P]) -> tuple[P, ...]:
 
 
 def circles(packages: Sequence[Depending]) -> tuple[tuple[str, ...], ...]:
-    """Returns the circles of dependencies, no package in two of them.
+    """Returns the circles of dependencies, no package in two of them; CIRCLES_MAX at most.
 
     A circle is ids, each depending on the next and the last on the first.
     """
     found: list[tuple[str, ...]] = []
     _, left = _sorted(packages)
-    while left:
-        found.append(_circle(left))
-        _, left = _sorted([each for each in left if each.wp_id not in found[-1]])
+    while left and len(found) < CIRCLES_MAX:
+        circle = _circle(left)
+        found.append(circle)
+        broken = {*circle}
+        _, left = _sorted([each for each in left if each.wp_id not in broken])
     return tuple(found)
 
 
@@ -62,29 +67,35 @@ def described(circle: Sequence[str]) -> str:
 
 def _sorted(packages: Sequence[P]) -> tuple[list[P], list[P]]:
     """Returns those that can be ordered, in order, and those that wait for a circle."""
-    known = {each.wp_id for each in packages}
+    places = {each.wp_id: place for place, each in enumerate(packages)}
+    needs = [{*each.dependencies} & places.keys() for each in packages]
+    needed_by: dict[str, list[int]] = {}
+    for place, ids in enumerate(needs):
+        for wp_id in ids:
+            needed_by.setdefault(wp_id, []).append(place)
+    ready = [place for place, ids in enumerate(needs) if not ids]
     ordered: list[P] = []
-    done: set[str] = set()
-    waiting = list(packages)
-    while True:
-        for position, each in enumerate(waiting):
-            if all(wp_id in done or wp_id not in known for wp_id in each.dependencies):
-                ordered.append(waiting.pop(position))
-                done.add(each.wp_id)
-                break
-        else:
-            return ordered, waiting
+    while ready:  # the first of those that can come, a heap from the beginning
+        each = packages[heapq.heappop(ready)]
+        ordered.append(each)
+        for place in needed_by.pop(each.wp_id, ()):
+            needs[place].discard(each.wp_id)
+            if not needs[place]:
+                heapq.heappush(ready, place)
+    return ordered, [each for each, ids in zip(packages, needs, strict=True) if ids]
 
 
 def _circle(left: Sequence[Depending]) -> tuple[str, ...]:
     """Returns a circle among packages each of which waits for another of them."""
-    ids = [each.wp_id for each in left]
+    places = {each.wp_id: place for place, each in enumerate(left)}
     waits_for = {
-        each.wp_id: next(wp_id for wp_id in each.dependencies if wp_id in ids) for each in left
+        each.wp_id: next(wp_id for wp_id in each.dependencies if wp_id in places) for each in left
     }
-    path = [ids[0]]
-    while waits_for[path[-1]] not in path:
-        path.append(waits_for[path[-1]])
-    circle = path[path.index(waits_for[path[-1]]) :]
-    start = circle.index(min(circle, key=ids.index))
+    path: dict[str, int] = {}
+    now = left[0].wp_id
+    while now not in path:
+        path[now] = len(path)
+        now = waits_for[now]
+    circle = list(path)[path[now] :]
+    start = circle.index(min(circle, key=lambda wp_id: places[wp_id]))
     return tuple(circle[start:] + circle[:start])

@@ -204,6 +204,17 @@ class EventEmitter:
         }
         return self.emit(Said("SubtaskCompleted", payload, feature_slug))
 
+    def subtask_reopened(
+        self, feature_slug: str, work_package_id: str, subtask_index: int | str, subtask_text: str
+    ) -> Outcome:
+        """Tells that the tick of a subtask was taken back."""
+        payload = {
+            "work_package_id": work_package_id,
+            "subtask_index": subtask_index,
+            "subtask_text": subtask_text,
+        }
+        return self.emit(Said("SubtaskReopened", payload, feature_slug))
+
     def gate_created(
         self, feature_slug: str, work_package_id: str, gate_type: str, gate_id: str | None = None
     ) -> Outcome:

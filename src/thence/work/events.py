@@ -1,4 +1,4 @@
-"""The events of a project: thirteen types, each with what its payload must hold.
+"""The events of a project: fourteen types, each with what its payload must hold.
 
 `checked` is strict: a member that is missing, unknown or of another kind is refused by its
 name. Reading is not done here, and is tolerant: a payload that another program wrote is
@@ -136,6 +136,14 @@ class SubtaskCompleted(_Payload, frozen=True):
     subtask_text: str
 
 
+class SubtaskReopened(_Payload, frozen=True):
+    """The tick of a subtask was taken back; the members are those of SubtaskCompleted."""
+
+    work_package_id: WpId
+    subtask_index: SubtaskId | Annotated[int, Meta(ge=0, le=99999)]
+    subtask_text: str
+
+
 class GateCreated(_Payload, frozen=True):
     """A package is done only when this gate, too, has been passed."""
 
@@ -166,6 +174,7 @@ _TYPES: Mapping[str, tuple[type[_Payload], str, str]] = {
     "SpecCreated": (SpecCreated, "FeatureSpec", "feature_slug"),
     "WorkspaceCreated": (WorkspaceCreated, "Workspace", "work_package_id"),
     "SubtaskCompleted": (SubtaskCompleted, "Subtask", "subtask_index"),
+    "SubtaskReopened": (SubtaskReopened, "Subtask", "subtask_index"),
     "GateCreated": (GateCreated, "Gate", "gate_id"),
     "GateResultChanged": (GateResultChanged, "Gate", "gate_id"),
 }
@@ -179,7 +188,7 @@ def checked(event_type: str, payload: Mapping[str, Any]) -> dict[str, Any]:
     """Returns a payload as it is written: members in the order of the type, aliases replaced.
 
     None stands for an absent member. Raises InvalidEvent that names the field for a type
-    that is none of the thirteen, and for a member that is missing, unknown or wrong.
+    that is none of the fourteen, and for a member that is missing, unknown or wrong.
     """
     kind = _kind(event_type)[0]
     if not isinstance(payload, Mapping):
@@ -200,7 +209,7 @@ def aggregate_of(
     """Returns aggregate_type and aggregate_id of a checked payload, such as WorkPackage, WP01.
 
     An error without a package is its feature's, and NO_FEATURE's if there is none. Raises
-    InvalidEvent for a type that is none of the thirteen.
+    InvalidEvent for a type that is none of the fourteen.
     """
     _, aggregate_type, name = _kind(event_type)
     if event_type == "ErrorLogged" and name not in payload:

@@ -1,18 +1,231 @@
-"""Files that anybody may have put into a project, read as what they are."""
+"""Files of a working tree, which a stranger may have made: reached without following a link.
+
+A clone holds what its author put there: a symbolic link in the place of any file or folder, which
+leads wherever its author likes. So each call walks from the top of the tree, one folder after the
+other, by descriptors. A link on the way, or at the end of it, is refused with an OSError, and so is
+what is neither file nor folder (a pipe, a device). The top itself is where the user is: its own
+path may lead through links. Paths are relative to it, with `/` between their parts.
+
+Nothing in `work` touches a working tree in another way; the git folder is the user's own.
+"""
 
 import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from stat import S_ISREG
+from stat import S_IMODE, S_ISDIR, S_ISLNK, S_ISREG
+
+IS_LINK = "a symbolic link stands there, and none is followed in a working tree"
+IS_ODD = "what stands there is neither a file nor a folder"
+REFUSED_ERRNOS = frozenset((errno.ELOOP, errno.EINVAL))
+_TOP = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_FOLDER = _TOP | os.O_NOFOLLOW
+# a pipe or a terminal of that name would keep or take whoever opens it
+_FILE = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+_UMASKED = 0o666
 
 
-def whole(path: Path) -> bytes:
-    """Returns what a file holds; raises OSError, also for what is no file but could be waited for.
+class TreeFiles:
+    """The files of one working tree, or of a project's folder without git.
 
-    A pipe of that name would keep its reader until somebody writes into it.
+    Each method raises OSError: ELOOP where a link stands, FileNotFoundError or NotADirectoryError
+    where a folder on the way is missing or a file.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    with open(descriptor, "rb") as file:
-        if not S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, "it is no file", str(path))
-        return file.read()
+
+    def __init__(self, top: Path) -> None:
+        self.top = top
+
+    def look(self, path: str) -> os.stat_result | None:
+        """Returns what stands at a path, a link as a link; None if nothing does."""
+        try:
+            with self._parent(path) as (folder, name):
+                return os.stat(name, dir_fd=folder, follow_symlinks=False)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def is_folder(self, path: str) -> bool:
+        """Tells whether a folder stands at a path; a link to one is none."""
+        found = self.look(path)
+        return found is not None and S_ISDIR(found.st_mode)
+
+    def is_free(self, path: str) -> bool:
+        """Tells whether a file can be made at a path without anything having to give way."""
+        try:
+            with self._parent(path) as (folder, name):
+                return not _is_there(folder, name)
+        except FileNotFoundError:
+            return True
+        except OSError:
+            return False
+
+    def read(self, path: str) -> bytes:
+        """Returns what a file holds."""
+        with open(self.open(path, os.O_RDONLY), "rb") as file:
+            return file.read()
+
+    def names(self, path: str) -> list[str]:
+        """Returns the names in a folder, sorted."""
+        with self._parent(path) as (folder, name):
+            descriptor = _folder(folder, name, path)
+        try:
+            return sorted(os.listdir(descriptor))
+        finally:
+            os.close(descriptor)
+
+    def open(self, path: str, flags: int) -> int:
+        """Returns a descriptor of a file; O_CREAT among the flags makes the folders above it."""
+        with self._parent(path, make=bool(flags & os.O_CREAT)) as (folder, name):
+            try:
+                descriptor = os.open(name, flags | _FILE, _UMASKED, dir_fd=folder)
+            except OSError as error:
+                raise _told(folder, name, path, error) from error
+        mode = os.fstat(descriptor).st_mode
+        if S_ISREG(mode):
+            return descriptor
+        os.close(descriptor)
+        if S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+        raise OSError(errno.EINVAL, IS_ODD, path)
+
+    def append(self, path: str, data: bytes) -> None:
+        """Writes at the end of a file, with one call; file and folders are made if missing."""
+        descriptor = self.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        try:
+            os.write(descriptor, data)
+        finally:
+            os.close(descriptor)
+
+    def replace(self, path: str, data: bytes) -> None:
+        """Writes a file as a whole, in one step; it keeps its mode. Folders are made if missing."""
+        with self._parent(path, make=True) as (folder, name):
+            mode = _mode(folder, name, path)
+            draft = draft_of(name, os.getpid())
+            with suppress(FileNotFoundError):
+                os.unlink(draft, dir_fd=folder)  # of a process of this number that was killed
+            try:
+                with open(
+                    os.open(draft, _NEW | _FILE, _UMASKED, dir_fd=folder), "wb", buffering=0
+                ) as file:
+                    if mode is not None:
+                        os.fchmod(file.fileno(), mode)
+                    view = memoryview(data)
+                    while view:
+                        view = view[file.write(view) :]
+                os.replace(draft, name, src_dir_fd=folder, dst_dir_fd=folder)
+            except BaseException:
+                with suppress(OSError):
+                    os.unlink(draft, dir_fd=folder)
+                raise
+
+    def unlink(self, path: str) -> None:
+        """Takes a file or a link away, if it is there."""
+        with (
+            suppress(FileNotFoundError, NotADirectoryError),
+            self._parent(path) as (folder, name),
+        ):
+            os.unlink(name, dir_fd=folder)
+
+    def make_folder(self, path: str) -> None:
+        """Makes a folder with those above it; one that is there stays."""
+        with self._parent(f"{path}/.", make=True):
+            pass
+
+    def link(self, path: str, target: str) -> None:
+        """Makes a symbolic link, for other programs: nothing here reads or writes through it."""
+        with self._parent(path, make=True) as (folder, name):
+            os.symlink(target, name, dir_fd=folder)
+
+    def target_of(self, path: str) -> str | None:
+        """Returns where a link leads, None for what is no link."""
+        found = self.look(path)
+        if found is None or not S_ISLNK(found.st_mode):
+            return None
+        with self._parent(path) as (folder, name):
+            return os.readlink(name, dir_fd=folder)
+
+    def move_out(self, path: str, target: Path) -> None:
+        """Gives a file or folder a name outside the tree, on the same disk."""
+        with self._parent(path) as (folder, name):
+            os.rename(name, target, src_dir_fd=folder)
+
+    def odd_one(self, path: str) -> tuple[str, str] | None:
+        """Returns the first path below a folder that is neither file nor folder, with the reason.
+
+        None if there is none. Raises OSError where the folder itself is none.
+        """
+        with self._parent(f"{path}/.") as (top, _):
+            for below, folders, files, folder in os.fwalk(".", dir_fd=top):
+                for name in sorted((*folders, *files)):
+                    mode = _mode_seen(folder, name)
+                    if mode is None or S_ISDIR(mode) or S_ISREG(mode):
+                        continue
+                    where = os.path.normpath(os.path.join(path, below, name))
+                    return where, IS_LINK if S_ISLNK(mode) else IS_ODD
+        return None
+
+    @contextmanager
+    def _parent(self, path: str, *, make: bool = False) -> Iterator[tuple[int, str]]:
+        """Yields a descriptor of the folder that a path lies in, and the last part of the path."""
+        *folders, name = path.split("/")
+        if not name or {"", ".", ".."} & {*folders} or name == "..":
+            raise OSError(errno.EINVAL, "this is no path inside a working tree", path)
+        at = os.open(self.top, _TOP)
+        try:
+            for depth, each in enumerate(folders, 1):
+                if make:
+                    with suppress(FileExistsError):
+                        os.mkdir(each, dir_fd=at)
+                inner = _folder(at, each, "/".join(folders[:depth]))
+                os.close(at)
+                at = inner
+            yield at, name
+        finally:
+            os.close(at)
+
+
+def draft_of(path: str, pid: int) -> str:
+    """Returns where a process writes a file before it gets its name."""
+    folder, _, name = path.rpartition("/")
+    draft = f".{name}.thence-{pid}"
+    return f"{folder}/{draft}" if folder else draft
+
+
+def _folder(at: int, name: str, path: str) -> int:
+    try:
+        return os.open(name, _FOLDER, dir_fd=at)
+    except OSError as error:
+        raise _told(at, name, path, error) from error
+
+
+def _told(at: int, name: str, path: str, error: OSError) -> OSError:
+    """Returns the error of a path; that of a link says so."""
+    mode = _mode_seen(at, name)
+    if mode is not None and S_ISLNK(mode):
+        return OSError(errno.ELOOP, IS_LINK, path)
+    if mode is not None and not S_ISDIR(mode) and not S_ISREG(mode):
+        return OSError(errno.EINVAL, IS_ODD, path)
+    error.filename = path
+    return error
+
+
+def _mode(at: int, name: str, path: str) -> int | None:
+    """Returns the permissions of a file that is about to be replaced; None if there is none."""
+    mode = _mode_seen(at, name)
+    if mode is None or S_ISREG(mode):
+        return None if mode is None else S_IMODE(mode)
+    if S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+    raise OSError(*((errno.ELOOP, IS_LINK) if S_ISLNK(mode) else (errno.EINVAL, IS_ODD)), path)
+
+
+def _mode_seen(at: int, name: str) -> int | None:
+    try:
+        return os.stat(name, dir_fd=at, follow_symlinks=False).st_mode
+    except FileNotFoundError:
+        return None
+
+
+def _is_there(at: int, name: str) -> bool:
+    return _mode_seen(at, name) is not None

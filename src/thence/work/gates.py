@@ -4,16 +4,41 @@ from typing import get_args
 
 from thence.work.events import GateStatus, GateType
 from thence.work.state import FAILED, GateState, PackageState
-from thence.work.verdict import FollowUp
+from thence.work.verdict import Facts, FollowUp
 
 GATE_TYPES: tuple[str, ...] = get_args(GateType)
 GATE_STATUSES: tuple[str, ...] = get_args(GateStatus)
 MANUAL_REVIEW = "MANUAL_REVIEW"
 
 
-def open_gates(package: PackageState) -> tuple[GateState, ...]:
-    """Returns the gates that keep a package from being done, ordered by their ids."""
-    return tuple(gate for gate in package.gates.values() if not gate.is_passed)
+def open_gates(package: PackageState, facts: Facts) -> tuple[GateState, ...]:
+    """Returns the gates that keep a package from being done, ordered by their ids.
+
+    Of a gate that the configuration runs only what this very process saw counts. For an agent
+    those that nobody has begun yet are open too.
+    """
+    begun = {gate.gate_type for gate in package.gates.values()}
+    lacking = facts.gates_run - begun if facts.is_agent else ()
+    return (
+        *(gate for gate in package.gates.values() if not _is_passed(gate, facts)),
+        *(GateState("", gate_type) for gate_type in sorted(lacking)),
+    )
+
+
+def passed_by(package: PackageState, facts: Facts) -> tuple[str, ...]:
+    """Returns the ids of the events by which the gates of a package are passed."""
+    return tuple(
+        facts.gates_seen.get(gate.gate_type, gate.event_id)
+        if gate.gate_type in facts.gates_run
+        else gate.event_id
+        for gate in package.gates.values()
+    )
+
+
+def _is_passed(gate: GateState, facts: Facts) -> bool:
+    if gate.gate_type in facts.gates_run:
+        return gate.gate_type in facts.gates_seen
+    return gate.is_passed
 
 
 def changed(gate: GateState, status: str, **result: str) -> FollowUp:

@@ -9,12 +9,14 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any, NamedTuple
 
 from thence.errors import GitFailed
+from thence.work.files import REFUSED_ERRNOS, TreeFiles, draft_of
 from thence.work.git import Git, failure
 from thence.work.index_lock import IndexLock
-from thence.work.landing import Change, Landing, Place, bring, draft_of, names_of, replace
+from thence.work.landing import Change, Landing, Place, bring, names_of
 from thence.work.leftovers import COMMITTING, free
 from thence.work.locks import held, is_alive
 from thence.work.objects import Entry, Objects, objects
@@ -147,7 +149,7 @@ def _is_expected(store: Objects, tree: Checkout, places: Sequence[Place]) -> boo
         if entry not in (place.was, place.becomes):
             return False
         if place.file == "dirty":
-            data = _bytes(tree.path / place.path)
+            data = _bytes(tree, place.path)
             if data is None or data not in (_blob(store, place.before), _blob(store, place.after)):
                 return False
         if place.file == "clean" and not _is_as(tree, place.path, entry):
@@ -159,25 +161,25 @@ def unmix(store: Objects, tree: Checkout, places: Sequence[Place], pid: int, loc
     """Puts files back as they were where the index is as it was: it is replaced behind them."""
     guard = IndexLock(tree.git_dir, tree.path)
     guard.take()
+    files = TreeFiles(tree.path)
     try:
         index = _indexed(tree, places)
         torn: list[str] = []
         for place in places:
-            path = tree.path / place.path
             if place.was == place.becomes and place.file != "dirty":
                 continue
             if index.get(place.path) != place.was or place.file == "none":
                 continue
-            data = _bytes(path)
+            data = _bytes(tree, place.path)
             if place.file == "dirty":
                 with suppress(OSError):
-                    draft_of(path, pid).unlink()
+                    files.unlink(draft_of(place.path, pid))
                 before = _blob(store, place.before)
                 if before is not None and data is not None and data == _blob(store, place.after):
-                    replace(path, before)
+                    files.replace(place.path, before)
             elif _is_begun(store, tree, place, data):
                 if place.was is None:
-                    path.unlink(missing_ok=True)
+                    files.unlink(place.path)
                 else:
                     torn.append(place.path)
         if torn:
@@ -273,8 +275,14 @@ def _indexed(tree: Checkout, places: Sequence[Place]) -> dict[str, Entry]:
 
 def _is_as(tree: Checkout, path: str, entry: Entry | None) -> bool:
     """Tells whether a file is as an entry, as git would take it in."""
-    if not os.path.lexists(tree.path / path):
+    try:
+        found = TreeFiles(tree.path).look(path)
+    except OSError:  # it lies behind a link
+        return False
+    if found is None:
         return entry is None
+    if not S_ISREG(found.st_mode):
+        return False
     told = Git(tree.path).ask("hash-object", "--stdin-paths", stdin=os.fsencode(path) + b"\n")
     return entry is not None and told.out.decode().strip() == entry.oid
 
@@ -287,11 +295,15 @@ def _blob(store: Objects, oid: str | None) -> bytes | None:
         return None
 
 
-def _bytes(path: Path) -> bytes | None:
+def _bytes(tree: Checkout, path: str) -> bytes | None:
     try:
-        return None if path.is_symlink() else path.read_bytes()
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-        return None
+        return TreeFiles(tree.path).read(path)
+    except OSError as error:
+        if isinstance(error, (FileNotFoundError, NotADirectoryError, IsADirectoryError)):
+            return None
+        if error.errno in REFUSED_ERRNOS:
+            return None
+        raise
 
 
 def _read(repo: Repository) -> Halfway | None:

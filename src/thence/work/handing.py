@@ -17,6 +17,9 @@ from thence.log.process import new_id
 from thence.work import prompts
 from thence.work.agents import GateConfig, argv
 from thence.work.desk import Desk
+from thence.work.environment import hints
+from thence.work.gate_runs import GateRun
+from thence.work.git import failure, surroundings
 from thence.work.leftovers import free_worktree
 from thence.work.locks import held
 from thence.work.merging import merge
@@ -24,7 +27,7 @@ from thence.work.moving import decided, facts_of, lanes, move
 from thence.work.naming import branch_of
 from thence.work.repository import tip
 from thence.work.rounds import APPROVED, REVIEW, TRY_FAILED, Round
-from thence.work.running import Ended, Order, Run, start
+from thence.work.running import Ended, Order, Run, start, words_of
 from thence.work.scheduling import Task
 from thence.work.state import (
     DOING,
@@ -47,8 +50,8 @@ if TYPE_CHECKING:
 
 ACTOR = "orchestrate"
 GATE = "gate"
+_AT_ONCE_S = 10.0
 _ANSWERS = frozenset(("not_its_agent",))  # what an orchestrator answers for itself
-_TAIL_CHARACTERS = 600
 
 
 class Handing:
@@ -59,6 +62,7 @@ class Handing:
         self._setup = orchestrator.setup
         self.task = task
         self.watch = Path(os.devnull)
+        self._gate: GateRun | None = None
 
     @property
     def _feature(self) -> FeatureState:
@@ -107,6 +111,7 @@ class Handing:
             timeout_s=agent.timeout_s,
             stall_s=agent.stall_s,
             lease=lease,
+            passes=self._setup.environment,
         )
         self.watch = git_dir_of(made.path) / "logs/HEAD"
         return start(order)
@@ -120,7 +125,8 @@ class Handing:
             "phase": task.phase,
             "retry_count": retries,
         }
-        said = Said("WPAssigned", payload, slug, event_id=new_id())
+        tries = tuple(event_id for phase, event_id in self._round.tries if phase == task.phase)
+        said = Said("WPAssigned", payload, slug, tries, event_id=new_id())
         if self._package.lane == PLANNED:
             facts = facts_of(desk, self._feature, task.wp_id)
             move(desk, slug, task.wp_id, DOING, replace(facts, exempt=_ANSWERS), (said,))
@@ -134,15 +140,17 @@ class Handing:
         """Decides what a try that has ended comes to: on, back, or to be tried again."""
         desk = self._orchestrator.desk
         desk.look()
-        if self.task.phase.startswith(GATE):
-            self._judge_gate(ended)
+        if self._gate is not None:
+            self._judge_gate(self._gate, ended)
             return
         expected = FOR_REVIEW if self.task.phase == REVIEW else DOING
         if self._package.lane != expected:
             self._tell("moved", f"somebody moved it to {self._package.lane} meanwhile")
             return
         if ended.how != "done":
-            self._fail(_words(ended), ended.seconds)
+            self._fail(words_of(ended), ended.seconds)
+            if ended.how == "failed" and ended.seconds < _AT_ONCE_S:
+                self._name_keys()
         elif self.task.phase == REVIEW:
             self._review(ended)
         else:
@@ -181,23 +189,30 @@ class Handing:
             return None
         branch = branch_of(self._feature.slug, self.task.wp_id)
         commit = tip(desk.repo, branch)
+        if commit is None:
+            cause, hint = f"there is no branch {branch}", "git branch"
+            raise failure("could not run the gates in", desk.repo.place, cause, hint)
+        passed = self._orchestrator.gates_passed(self.task.wp_id, commit)
         for gate in self._setup.gates:
-            if self._round.passed.get(gate.gate_type) != commit:
-                return self._begin_gate(gate, lease)
-        self._merge(branch)
+            if gate.gate_type not in passed:
+                return self._begin_gate(gate, commit, lease)
+        self._merge(branch, commit)
         return None
 
-    def _merge(self, branch: str) -> None:
-        """Merges what has passed everything, and tells that it is done."""
+    def _merge(self, branch: str, commit: str) -> None:
+        """Merges the commit that has passed everything, and tells that it is done."""
         desk, slug, wp_id = self._orchestrator.desk, self._feature.slug, self.task.wp_id
         with held(desk.shared / "orchestrate.lock"):
             desk.look()
+            if tip(desk.repo, branch) != commit:
+                return  # what came meanwhile is judged first
             if facts_of(desk, self._feature, wp_id).worktree == "dirty":
                 self._send_back("its worktree holds changes that are not committed", ACTOR)
                 return
-            self._decide(decided)  # what may not be done is not merged either
+            self._decide(decided, commit)  # what may not be done is not merged either
             target = desk.target_of(self._feature)
-            outcome = merge(desk.repo, target, [branch], desk.merge_note(slug), opens=False)
+            note, tips = desk.merge_note(slug), {branch: commit}
+            outcome = merge(desk.repo, target, [branch], note, opens=False, tips=tips)
             if outcome.conflict is not None:
                 files = ", ".join(outcome.conflict.files)
                 self._send_back(
@@ -206,24 +221,29 @@ class Handing:
                     ACTOR,
                 )
                 return
-            self._decide(move)
+            self._decide(move, commit)
             self._durable()
             desk.look()
             message = f"{wp_id} of {slug} is done"
             desk.commit(target, lanes(desk, self._feature), message)
         self._tell("merged", f"merged into {target}, done")
 
-    def _decide(self, how: Callable[[Desk, str, str, str, Facts], Move]) -> None:
+    def _decide(self, how: Callable[[Desk, str, str, str, Facts], Move], commit: str) -> None:
         """Moves the package to done for its reviewer, or only tells whether that may be."""
         desk, wp_id = self._orchestrator.desk, self.task.wp_id
         with self._acting_as(self._package.reviewer or ACTOR):
-            facts = replace(facts_of(desk, self._feature, wp_id), exempt=_ANSWERS)
+            facts = replace(
+                facts_of(desk, self._feature, wp_id),
+                exempt=_ANSWERS,
+                gates_run=frozenset(gate.gate_type for gate in self._setup.gates),
+                gates_seen=self._orchestrator.gates_passed(wp_id, commit),
+                rests_on=(self._round.approval,) if self._round.approval else (),
+            )
             how(desk, self._feature.slug, wp_id, DONE, facts)
 
-    def _begin_gate(self, gate: GateConfig, lease: int) -> Run:
-        """Starts the command of a gate in the package's worktree."""
+    def _begin_gate(self, gate: GateConfig, commit: str, lease: int) -> Run:
+        """Starts the command of a gate where the commit lies alone."""
         desk, slug, wp_id = self._orchestrator.desk, self._feature.slug, self.task.wp_id
-        made = workspace(desk, self._feature, self._package)
         if gate.gate_type not in {each.gate_type for each in self._package.gates.values()}:
             payload = {
                 "work_package_id": wp_id,
@@ -231,56 +251,55 @@ class Handing:
                 "gate_id": new_id(),
             }
             with self._acting_as(ACTOR):
-                self._say(Said("GateCreated", payload, slug))
+                self._say(Said("GateCreated", payload, slug, self._package.events_of("lane")))
             desk.look()
+        self._gate = GateRun(desk.repo, desk.project.root, (slug, wp_id), gate, commit)
         self.task = Task(wp_id, f"{GATE} {gate.gate_type}", "", 0)
         self._tell("begun", self.task.phase)
         env = {"THENCE_ACTOR": ACTOR, "THENCE_WP": wp_id, "THENCE_FEATURE": slug}
-        order = Order(
-            argv=gate.command,
-            folder=made.path,
-            env=env,
-            prompt=b"",
-            output=self._folder() / f"{wp_id}-{gate.gate_type}-{new_id()}.log",
-            timeout_s=gate.timeout_s,
-            stall_s=gate.timeout_s,
-            lease=lease,
-        )
-        return start(order)
+        output = self._folder() / f"{wp_id}-{gate.gate_type}-{new_id()}.log"
+        return start(self._gate.order(output, env, lease, self._setup.environment))
 
-    def _judge_gate(self, ended: Ended) -> None:
-        desk, slug, wp_id = self._orchestrator.desk, self._feature.slug, self.task.wp_id
-        gate_type = self.task.phase.removeprefix(f"{GATE} ")
+    def _judge_gate(self, judged: GateRun, ended: Ended) -> None:
+        slug, wp_id, gate_type = self._feature.slug, self.task.wp_id, judged.gate.gate_type
         known = [g for g in self._package.gates.values() if g.gate_type == gate_type]
         is_passed = ended.how == "done"
-        commit = tip(desk.repo, branch_of(slug, wp_id))
+        told = ""
         for gate in known:
             payload = {
                 "gate_id": gate.gate_id,
                 "old_status": gate.status or PENDING,
                 "new_status": PASSED if is_passed else FAILED,
-                "result_data": {"commit": commit, "seconds": round(ended.seconds, 3)},
+                "result_data": {"commit": judged.commit, "seconds": round(ended.seconds, 3)},
             }
             with self._acting_as(ACTOR):
-                self._say(Said("GateResultChanged", payload, slug))
+                judges = self._package.events_of("lane")
+                told = self._say(Said("GateResultChanged", payload, slug, judges))
         if is_passed:
+            self._orchestrator.gate_passed(wp_id, gate_type, judged.commit, told)
             self._tell("reviewed", f"gate {gate_type} passed", ended.seconds)
         else:
-            self._send_back(f"gate {gate_type} failed: {_words(ended)}", ACTOR)
+            self._send_back(f"gate {gate_type} failed: {words_of(ended)}", ACTOR, told)
+
+    def close(self) -> None:
+        """Takes away what a gate was run in."""
+        if self._gate is not None:
+            self._gate.close()
 
     def interrupted(self) -> None:
         """Tells that a try was stopped, and that anybody may go on with the package."""
-        if not self.task.phase.startswith(GATE):
+        if self._gate is None:
             with self._acting_as(ACTOR):
                 note = "stopped before it ended; thence work orchestrate --resume goes on"
                 self._orchestrator.desk.say(self._note("comment", note))
         self._tell("stopped", "stopped; its claim is free")
 
-    def _send_back(self, reason: str, actor: str) -> None:
+    def _send_back(self, reason: str, actor: str, *rests_on: str) -> None:
         desk, slug, wp_id = self._orchestrator.desk, self._feature.slug, self.task.wp_id
         with self._acting_as(actor):
             facts = facts_of(desk, self._feature, wp_id, reason=reason)
-            move(desk, slug, wp_id, DOING, replace(facts, exempt=_ANSWERS))
+            facts = replace(facts, exempt=_ANSWERS, rests_on=rests_on)
+            move(desk, slug, wp_id, DOING, facts)
         self._durable()
         self._tell("sent_back", reason)
 
@@ -296,6 +315,12 @@ class Handing:
             self._say(Said("ErrorLogged", payload, self._feature.slug))
         self._orchestrator.failed(self.task)
         self._tell("failed", why, seconds)
+
+    def _name_keys(self) -> None:
+        """Names the variables that an agent may have ended at once for want of."""
+        agent = self._setup.agents[self.task.agent]
+        known = {*surroundings()} - {*agent.env}
+        self._orchestrator.desk.notes += hints(agent.name, known, self._setup.environment)
 
     def _note(self, kind: str, text: str) -> Said:
         payload = {
@@ -363,21 +388,6 @@ class Handing:
     def _tell(self, kind: str, text: str, seconds: float | None = None) -> None:
         task = self.task
         self._orchestrator.happen(kind, text, task.wp_id, task.agent or None, task.phase, seconds)
-
-
-def _words(ended: Ended) -> str:
-    """Returns how a process ended, with its last words."""
-    by_itself = f"it ended with exit code {ended.code}"
-    how = {
-        "failed": by_itself if ended.code is not None else f"it died of signal {ended.signal}",
-        "killed": f"it was killed by signal {ended.signal}",
-        "timed_out": f"it took longer than {ended.seconds:.0f} s",
-        "stalled": "it printed and committed nothing for too long",
-        "not_started": "it could not be started",
-        "too_much_output": "it printed too much",
-    }.get(ended.how, ended.how)
-    tail = " ".join(ended.tail.split())[-_TAIL_CHARACTERS:]
-    return f"{how}: {tail}" if tail else how
 
 
 def _again(retries: int) -> str:

@@ -6,30 +6,30 @@ in the working tree is a link to it. Either may be deleted at any moment.
 
 import os
 from contextlib import suppress
-from pathlib import Path
 
 from thence.errors import ThenceError
 from thence.log.segment import own_folder
 from thence.replica import Replica
 from thence.work.daylines import FOLDER
+from thence.work.files import TreeFiles
 
 NAME = "index.db"
 
 
-def show_index(kittify: Path, replica: Replica) -> None:
+def show_index(files: TreeFiles, replica: Replica) -> None:
     """Has the index follow the journal, makes it if it is missing, and links to it.
 
     Where that can't be done nothing happens: everything is answered without it. A file of
-    another program's that bears the name stays.
+    another program's that bears the name stays. Nothing is read or written through the link.
     """
     made = own_folder(replica.folder) / NAME
-    link = kittify / Path(FOLDER).name / NAME
+    link = f"{FOLDER}/{NAME}"
     with suppress(OSError, ThenceError):
         if not made.exists():
             replica.rebuild()
         replica.query(limit=1)
-        if link.is_symlink() and os.readlink(link) != os.path.relpath(made, link.parent):
-            link.unlink()  # the project was moved, or has another home now
-        if not os.path.lexists(link):
-            link.parent.mkdir(parents=True, exist_ok=True)
-            link.symlink_to(os.path.relpath(made, link.parent))
+        target = os.path.relpath(made, (files.top / link).parent)
+        if files.target_of(link) not in (None, target):
+            files.unlink(link)  # the project was moved, or has another home now
+        if files.look(link) is None:
+            files.link(link, target)

@@ -13,6 +13,7 @@ from stat import S_ISREG, S_IXUSR
 from typing import Literal, NamedTuple
 
 from thence.errors import GitFailed
+from thence.work.files import REFUSED_ERRNOS, TreeFiles
 from thence.work.git import Git, failure
 from thence.work.index_lock import IndexLock
 from thence.work.leftovers import COMMITTING, INDEX_LOCK, locking, ref_locks
@@ -60,7 +61,7 @@ class _Indexed(NamedTuple):
 
 
 class _File(NamedTuple):
-    path: Path
+    path: str
     before: bytes | None
     after: bytes | None
     seen: _Seen | None
@@ -78,6 +79,7 @@ class Landing:
     def __init__(self, tree: Checkout, lock: int) -> None:
         self.tree = tree
         self._git = Git(tree.path, keeps=(lock,))
+        self._tree = TreeFiles(tree.path)
         self._index = tree.git_dir / "index"
         self._lock = IndexLock(tree.git_dir, tree.path)
         self._copy = tree.git_dir / "thence-index"
@@ -146,15 +148,15 @@ class Landing:
             for file in self._files:
                 written.append(file)
                 if file.after is None:
-                    file.path.unlink(missing_ok=True)
+                    self._tree.unlink(file.path)
                 elif file.is_dirty and file.after != file.before:
-                    replace(file.path, file.after)
+                    self._tree.replace(file.path, file.after)
             self._refresh()
             with suppress(FileNotFoundError):  # there is none in a repository without files
                 os.replace(self._copy, self._index)
         except BaseException as error:
             for file in written:
-                _undo(file)
+                self._undo(file)
             if isinstance(error, OSError):
                 raise failure(
                     "could not write into", self.tree.path, str(error), "make room or rights there"
@@ -171,7 +173,7 @@ class Landing:
         """Writes the files that are to be as the index has them, and notes how they look."""
         clean = [file for file in self._files if not file.is_dirty and file.after is not None]
         if clean:
-            names = names_of([os.path.relpath(file.path, self.tree.path) for file in clean])
+            names = names_of([file.path for file in clean])
             self._run("checkout-index", "-f", "-u", "-q", "-z", "--stdin", stdin=names)
         if any(file.is_dirty and file.after == file.before for file in self._files):
             more = {"GIT_INDEX_FILE": os.fspath(self._copy)}
@@ -214,12 +216,12 @@ class Landing:
         files: list[_File] = []
         doubtful: list[tuple[Change, Entry, _File]] = []
         for change, was, becomes in looked_at:
-            path = self.tree.path / change.path
+            path = change.path
             found = self._found(path)
             after = None if becomes is None else store.blob(becomes.oid)
             if found is None:
                 is_wanted = was is None and change.old is None and becomes is not None
-                if is_wanted and self._is_free(path):
+                if is_wanted and self._tree.is_free(path):
                     files.append(_File(path, None, after, None, is_dirty=False))
                 continue
             data, seen, mode = found
@@ -245,7 +247,7 @@ class Landing:
         files = {file.path: file for file in self._files}
         places: list[Place] = []
         for change, indexed, becomes in looked_at:
-            file, was = files.get(self.tree.path / change.path), indexed.entry if indexed else None
+            file, was = files.get(change.path), indexed.entry if indexed else None
             if file is None or (file.is_dirty and file.after == file.before):
                 places.append(Place(change.path, was, becomes, "none"))
             elif not file.is_dirty:
@@ -262,33 +264,42 @@ class Landing:
         after = change.splice(file.before)
         return file._replace(after=file.before if after is None else after, is_dirty=True)
 
-    def _found(self, path: Path) -> tuple[bytes, _Seen, bytes] | None:
+    def _found(self, path: str) -> tuple[bytes, _Seen, bytes] | None:
         """Reads a plain file of the working tree; one behind a symbolic link is not in it.
 
         Returns its bytes, how it looked, and the mode that git sees.
         """
         try:
-            found, seen = os.lstat(path), _seen(path)
-            if seen is None or not S_ISREG(found.st_mode) or not self._is_inside(path):
+            found = self._tree.look(path)
+            if found is None or not S_ISREG(found.st_mode):
                 return None
-            return path.read_bytes(), seen, PROGRAM if found.st_mode & S_IXUSR else FILE
+            mode = PROGRAM if found.st_mode & S_IXUSR else FILE
+            return self._tree.read(path), _looks(found), mode
         except (FileNotFoundError, NotADirectoryError):
             return None
-
-    def _is_inside(self, path: Path) -> bool:
-        inner = os.path.relpath(path.parent, self.tree.path)
-        top = os.path.realpath(self.tree.path)
-        return os.path.realpath(path.parent) == os.path.normpath(os.path.join(top, inner))
-
-    def _is_free(self, path: Path) -> bool:
-        """Tells whether a file can be made without anything having to give way."""
-        if os.path.lexists(path) or not self._is_inside(path):
-            return False
-        return os.path.isdir(next(above for above in path.parents if os.path.lexists(above)))
+        except OSError as error:
+            if error.errno in REFUSED_ERRNOS:
+                return None
+            raise
 
     def _check_unchanged(self, file: _File) -> None:
-        if _seen(file.path) != file.seen:
+        if self._seen(file.path) != file.seen:
             raise MovedMeanwhile(f"{file.path} changed")
+
+    def _seen(self, path: str) -> _Seen | None:
+        try:
+            found = self._tree.look(path)
+        except OSError:
+            return None
+        return None if found is None else _looks(found)
+
+    def _undo(self, file: _File) -> None:
+        """Puts back what a file held, as far as the disk lets us."""
+        with suppress(OSError):
+            if file.before is None:
+                self._tree.unlink(file.path)
+            elif self._tree.look(file.path) is None or self._tree.read(file.path) != file.before:
+                self._tree.replace(file.path, file.before)
 
     def _copy_index(self) -> None:
         for left in (self._copy, self._copy.with_name("thence-index.lock")):
@@ -354,9 +365,12 @@ _FLAGS = (("--skip-worktree", _is_skipped), ("--assume-unchanged", str.islower))
 
 def _seen(path: Path) -> _Seen | None:
     try:
-        found = os.lstat(path)
+        return _looks(os.lstat(path))
     except (FileNotFoundError, NotADirectoryError):
         return None
+
+
+def _looks(found: os.stat_result) -> _Seen:
     return found.st_ino, found.st_size, found.st_mtime_ns
 
 
@@ -370,31 +384,3 @@ def _line(path: str, entry: Entry | None, other: Entry | None) -> bytes:
 def names_of(paths: Sequence[str]) -> bytes:
     """Returns paths as git reads them with -z."""
     return b"".join(os.fsencode(path) + b"\0" for path in paths)
-
-
-def replace(path: Path, data: bytes) -> None:
-    """Writes a file as a whole; it keeps its mode."""
-    import shutil  # seldom needed
-
-    beside = draft_of(path, os.getpid())
-    try:
-        beside.write_bytes(data)
-        shutil.copymode(path, beside)
-        os.replace(beside, path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
-
-
-def draft_of(path: Path, pid: int) -> Path:
-    """Returns where a process writes a file before it gets its name."""
-    return path.with_name(f".{path.name}.thence-{pid}")
-
-
-def _undo(file: _File) -> None:
-    """Puts back what a file held, as far as the disk lets us."""
-    with suppress(OSError):
-        if file.before is None:
-            file.path.unlink(missing_ok=True)
-        elif not file.path.exists() or file.path.read_bytes() != file.before:
-            file.path.write_bytes(file.before)

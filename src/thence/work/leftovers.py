@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from thence.errors import GitFailed
+from thence.work.files import REFUSED_ERRNOS, TreeFiles
 from thence.work.locks import held
 
 INDEX_LOCK = "index.lock"  # in a working tree's own git folder
@@ -82,7 +83,7 @@ def unmake(common: Path) -> None:
         for folder in _half_made(common, path):
             shutil.rmtree(folder, ignore_errors=True)
             with suppress(OSError):
-                (path / ".git").unlink()
+                TreeFiles(path).unlink(".git")
     note.unlink(missing_ok=True)
 
 
@@ -136,11 +137,12 @@ def _half_made(common: Path, path: Path) -> list[Path]:
 
 def _holds_nothing(path: Path) -> bool:
     try:
-        return os.listdir(path) in ([], [".git"]) and not (path / ".git").is_dir()
+        names = TreeFiles(path.parent).names(path.name)
+        return names in ([], [".git"]) and not TreeFiles(path).is_folder(".git")
     except NotADirectoryError:
         return False
-    except OSError:
-        return True
+    except OSError as error:
+        return error.errno not in REFUSED_ERRNOS
 
 
 def _is_left(name: bytes, begun_s: float) -> bool:

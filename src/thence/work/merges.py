@@ -1,7 +1,7 @@
 """What merges of branches would be, found out past every working tree."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from thence.work.commits import Author, commit_tree
@@ -44,14 +44,20 @@ class Plan(NamedTuple):
 
 
 def plan(
-    repo: Repository, target: str, packages: Sequence[str], *, author: Author | None = None
+    repo: Repository,
+    target: str,
+    packages: Sequence[str],
+    *,
+    author: Author | None = None,
+    tips: Mapping[str, str] | None = None,
 ) -> Plan:
     """Tries to merge branches into a target one after another, and changes no branch by it.
 
-    Those behind a conflict are tried without the one that conflicts. Raises GitFailed if one of
-    the branches is missing.
+    Those behind a conflict are tried without the one that conflicts. `tips` are the commits to
+    take of branches that may have moved on since. Raises GitFailed if one of the branches is
+    missing.
     """
-    known = branches(repo)
+    known = {**branches(repo), **(tips or {})}
     for name in (target, *packages):
         if name not in known:
             cause, hint = f"there is no branch {name}", "git branch"

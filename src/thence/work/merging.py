@@ -7,7 +7,7 @@ the project's home remembers what is not finished; `resume` and `abort` compare 
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -46,10 +46,11 @@ def merge(
     *,
     author: Author | None = None,
     opens: bool = True,
+    tips: Mapping[str, str] | None = None,
 ) -> Outcome:
     """Merges branches into a target, in this order, each by a merge commit of its own.
 
-    Without `opens` a conflict changes nothing, and is only told.
+    Without `opens` a conflict changes nothing, and is only told. `tips` are as in `merges.plan`.
 
     The user's staged and half-done work in the target's working tree stays. Raises GitFailed with
     nothing changed if some of it is in the way, if an operation is under way there, if an earlier
@@ -66,7 +67,8 @@ def merge(
             )
         if before is not None:
             put_back(repo, before, lock)
-        return _merge(repo, target, packages, note, author, lock, opens=opens)
+        made = plan(repo, target, packages, author=author, tips=tips)
+        return _merge(repo, made, note, lock, opens=opens)
 
 
 def resume(repo: Repository, note: Path, *, author: Author | None = None) -> Outcome:
@@ -84,7 +86,8 @@ def resume(repo: Repository, note: Path, *, author: Author | None = None) -> Out
                 _conclude(before, author)
         remaining = before.remaining
         note.unlink(missing_ok=True)
-        return _merge(repo, before.target, remaining, note, author, lock, opens=True)
+        made = plan(repo, before.target, remaining, author=author)
+        return _merge(repo, made, note, lock, opens=True)
 
 
 def abort(repo: Repository, note: Path) -> str:
@@ -111,19 +114,9 @@ def abort(repo: Repository, note: Path) -> str:
         return at or before.begin
 
 
-def _merge(
-    repo: Repository,
-    target: str,
-    packages: Sequence[str],
-    note: Path,
-    author: Author | None,
-    lock: int,
-    *,
-    opens: bool,
-) -> Outcome:
+def _merge(repo: Repository, made: Plan, note: Path, lock: int, *, opens: bool) -> Outcome:
+    target, conflict = made.target, made.conflict
     trees = free_trees(repo, target)
-    made = plan(repo, target, packages, author=author)
-    conflict = made.conflict
     if conflict is not None and not opens:
         return Outcome("conflict", made.begin, (), conflict)
     names = [step.branch for step in made.steps]

@@ -8,13 +8,16 @@ from msgspec.structs import replace
 from thence.core.guard import Unchanged
 from thence.errors import HeadsMoved, PlanningError, Refused, WorkError
 from thence.log.process import new_id
+from thence.work import ending
+from thence.work.agents import gates_run
 from thence.work.daylines import Splice
 from thence.work.desk import ATTEMPTS_MAX, Desk
 from thence.work.frontmatter import read, with_field
+from thence.work.git import surroundings
 from thence.work.naming import branch_of, worktree_of
 from thence.work.package_files import is_file_of
 from thence.work.repository import tip
-from thence.work.state import LANES, FeatureState, PackageState
+from thence.work.state import DONE, LANES, FeatureState, PackageState
 from thence.work.store import Said
 from thence.work.tasks import Package, parse
 from thence.work.transitions import DECIDING_TYPES
@@ -66,9 +69,19 @@ def decided(desk: Desk, slug: str, wp_id: str, to: str, facts: Facts) -> Move:
 
 
 def facts_of(
-    desk: Desk, feature: FeatureState, wp_id: str, *, reason: str = "", is_forced: bool = False
+    desk: Desk,
+    feature: FeatureState,
+    wp_id: str,
+    to: str = "",
+    *,
+    reason: str = "",
+    is_forced: bool = False,
 ) -> Facts:
-    """Returns what planning files, worktree and branch tell about a package."""
+    """Returns what planning files, worktree and branch tell about a package.
+
+    `to` is the lane it is to go to: before done the configuration is asked which gates it runs.
+    Raises PlanningError for what can't be read.
+    """
     worktree, commits = None, None
     if desk.project.repo is not None:
         branch = branch_of(feature.slug, wp_id)
@@ -82,7 +95,14 @@ def facts_of(
         worktree=worktree,
         has_commits=commits,
         open_subtasks=open_subtasks(desk, feature, wp_id),
+        gates_run=gates_run(desk.project) if to == DONE else frozenset(),
+        is_agent=is_agents(),
     )
+
+
+def is_agents() -> bool:
+    """Tells whether this process was started by an agent, or by a gate that judges its work."""
+    return ending.VARIABLE in surroundings()
 
 
 def _worktree(desk: Desk, slug: str, wp_id: str) -> Literal["clean", "dirty"] | None:
@@ -181,11 +201,18 @@ def made_durable(desk: Desk) -> None:
 def _said(found: Move, begins: bool) -> list[Said]:
     first = new_id()
     more = [
-        Said(each.event_type, each.payload, found.feature_slug, (first,))
+        Said(each.event_type, each.payload, found.feature_slug, (first, *each.rests_on))
         for each in found.follow_ups
     ]
     return [
-        Said("WPStatusChanged", found.payload, found.feature_slug, begins=begins, event_id=first),
+        Said(
+            "WPStatusChanged",
+            found.payload,
+            found.feature_slug,
+            found.caused_by,
+            begins=begins,
+            event_id=first,
+        ),
         *more,
     ]
 

@@ -43,20 +43,25 @@ class Summary(NamedTuple):
 
 
 class Active:
-    """A package at work: its task, the process, the claim that is held until it is judged."""
+    """A package at work: its step, the process, the claim that is held until it is judged."""
 
-    def __init__(self, task: Task, run: Run, lease: int, watch: Path) -> None:
-        self.task = task
+    def __init__(self, hand: Handing, run: Run, lease: int) -> None:
+        self.hand = hand
+        self.task = hand.task
         self.run = run
-        self.lease = lease
-        self.watch = watch
+        self._lease = lease
         self.begun_s = time.monotonic()
         self.ended: Ended | None = None
 
     def poll(self) -> Ended | None:
         """Returns how the process ended, None while it runs."""
-        self.ended = self.ended or self.run.poll(_size(self.watch))
+        self.ended = self.ended or self.run.poll(_size(self.hand.watch))
         return self.ended
+
+    def close(self) -> None:
+        """Gives the claim free, and takes away what the process ran in."""
+        self.hand.close()
+        os.close(self._lease)
 
 
 class Orchestrator:
@@ -82,6 +87,7 @@ class Orchestrator:
         self._folder = folder
         self._desk = Desk(folder)
         self._failed: dict[tuple[str, str, str], Failed] = {}
+        self._gates_passed: dict[tuple[str, str], dict[str, str]] = {}
         self._troubles = 0
         self._trouble = ""
         self._rests_until_s = 0.0
@@ -178,9 +184,9 @@ class Orchestrator:
                 continue
             self._seen = UNSEEN
             with self._blocks.keeping(wp_id):
-                Handing(self, active.task).judge(ended)
+                active.hand.judge(ended)
             del self.active[wp_id]
-            os.close(active.lease)
+            active.close()
         self._look()
 
     def _finish(self) -> None:
@@ -228,15 +234,28 @@ class Orchestrator:
             self._held.add(task.wp_id)
             return
         self._seen = UNSEEN
+        hand = Handing(self, task)
         try:
             with self._blocks.keeping(task.wp_id):
-                hand = Handing(self, task)
                 run = step(hand, lease)
                 if run is not None:
-                    self.active[task.wp_id] = Active(hand.task, run, lease, hand.watch)
+                    self.active[task.wp_id] = Active(hand, run, lease)
         finally:
             if task.wp_id not in self.active:
+                hand.close()
                 os.close(lease)
+
+    def gate_passed(self, wp_id: str, gate_type: str, commit: str, told: str) -> None:
+        """Notes that a gate was passed in sight of this process, and the event that tells so."""
+        self._gates_passed.setdefault((wp_id, commit), {})[gate_type] = told
+
+    def gates_passed(self, wp_id: str, commit: str) -> Mapping[str, str]:
+        """Returns the gates that a commit of a package has passed in sight of this process.
+
+        They are types with the events that tell so. What else the log says of them does not
+        count: an agent can write it.
+        """
+        return self._gates_passed.get((wp_id, commit), {})
 
     def failed(self, task: Task) -> None:
         """Notes when a failed try may be tried again."""
@@ -346,8 +365,8 @@ class Orchestrator:
         for active in self.active.values():
             if active.ended is None:
                 with suppress(ThenceError, OSError):
-                    Handing(self, active.task).interrupted()
-            os.close(active.lease)
+                    active.hand.interrupted()
+            active.close()
         self.active.clear()
 
 

@@ -13,7 +13,7 @@ _UNION = f"{FOLDER}/*.jsonl merge=union -text"
 def own_files(project: Project) -> dict[str, Splice]:
     """Returns what each commit sees to: the project's id, and how day files are merged."""
     try:
-        config = (project.root / CONFIG).read_bytes()
+        config = project.files.read(CONFIG)
     except OSError:  # the branch that is checked out lacks it
         config = f"project_uuid: {project.uuid}\n".encode()
     return {

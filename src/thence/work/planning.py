@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from thence.errors import PlanningError
-from thence.work.files import whole
+from thence.work.files import TreeFiles
 from thence.work.naming import is_slug, number_of, package_of
 from thence.work.objects import is_file, is_folder, objects
 from thence.work.project import Project
@@ -65,10 +65,7 @@ class Planning:
 
     def slugs(self) -> list[str]:
         """Returns the features that have a folder in the main working tree."""
-        try:
-            names = os.listdir(self._project.root / SPECS)
-        except OSError:
-            return []
+        names = _names(self._project.root, SPECS)
         return sorted(name for name in names if number_of(name) or is_slug(name))
 
     def branch_of(self, slug: str) -> str:
@@ -87,7 +84,7 @@ class Planning:
         folder = self._folder(repo, branch) if repo and branch else self._project.root
         if folder is not None:
             try:
-                return whole(folder / path)
+                return TreeFiles(folder).read(path)
             except (FileNotFoundError, NotADirectoryError):
                 return None
             except OSError as error:
@@ -103,10 +100,7 @@ class Planning:
         repo = self._project.repo
         folder = self._folder(repo, branch) if repo and branch else self._project.root
         if folder is not None:
-            try:
-                return sorted(os.listdir(folder / path))
-            except OSError:
-                return []
+            return _names(folder, path)
         assert repo is not None
         with objects(repo) as store:
             found = store.commit(f"{HEADS}{branch}")
@@ -138,7 +132,7 @@ class Planning:
             return None
         try:
             return msgspec.json.decode(data, type=Meta)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise PlanningError(
                 "could not read",
                 place=path,
@@ -160,6 +154,15 @@ class Planning:
             return None
         found = checkouts_of(checkouts(repo), branch)
         return found[0].path if found else None
+
+
+def _names(tree: Path, path: str) -> list[str]:
+    try:
+        return TreeFiles(tree).names(path)
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return []
+    except OSError as error:
+        raise _unreadable(tree / path, error) from error
 
 
 def _unreadable(path: Path, error: OSError) -> PlanningError:

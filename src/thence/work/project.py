@@ -10,16 +10,17 @@ import re
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from stat import S_ISDIR, S_ISLNK
 from typing import NamedTuple
 
 from thence.errors import GitFailed, NotAProject, PlanningError
-from thence.work.adopting import adopt
+from thence.work.adopting import OWN_HOME, adopt, check_home
+from thence.work.files import REFUSED_ERRNOS, TreeFiles
 from thence.work.repository import Repository, checkouts, repository
 
 KITTIFY = ".kittify"
 CONFIG = f"{KITTIFY}/config.yaml"
 _HOMES = "thence"
-_OWN_HOME = f"{KITTIFY}/.thence"
 _NOBODY = "none"
 _UUID = re.compile(
     rb"^(?:\xef\xbb\xbf)?project_uuid:[ \t]*[\"']?"
@@ -54,9 +55,9 @@ class Project(NamedTuple):
     repo: Repository | None
 
     @property
-    def kittify(self) -> Path:
-        """The folder of the project's own files, in the main working tree."""
-        return self.root / KITTIFY
+    def files(self) -> TreeFiles:
+        """The files of the main working tree."""
+        return TreeFiles(self.root)
 
 
 def find_project(folder: Path, *, create: bool = True) -> Project:
@@ -72,22 +73,36 @@ def find_project(folder: Path, *, create: bool = True) -> Project:
     here = (repo.top if repo else None) or root
     if root is None or here is None:
         raise _not_a_project(folder, repo)
-    ids = list(_ids((root / CONFIG, here / CONFIG)))
+    try:
+        return _found(repo, root, here, create=create)
+    except OSError as error:
+        if error.errno not in REFUSED_ERRNOS:
+            raise
+        raise PlanningError(
+            "could not use the project in",
+            place=root,
+            cause=f"{error.filename}: {error.strerror}",
+            hint=f"see what it is (ls -l {error.filename}), take it out, then try again",
+        ) from error
+
+
+def _found(repo: Repository | None, root: Path, here: Path, *, create: bool) -> Project:
+    ids = list(_ids((root, here)))
     homes = repo.common / _HOMES if repo else None
     if not ids and homes is not None:
         ids = _known_homes(homes)  # the branch that is checked out lacks the file
     if not ids:
-        is_kept = any((tree / name).is_dir() for tree in (root, here) for name in _TRACES)
+        is_kept = any(TreeFiles(tree).is_folder(name) for tree in (root, here) for name in _TRACES)
         if not create and not is_kept:
             if homes is None:
-                raise _not_a_project(folder, repo)
+                raise _not_a_project(root, repo)
             return Project(root, here, "", (), homes / _NOBODY, repo)
-        ids = [_named_anew(root / CONFIG)]
+        ids = [_named_anew(TreeFiles(root))]
     uuid, *aliases = sorted(dict.fromkeys(ids))
     home = _own_home(root) if homes is None else _home(homes, (uuid, *aliases))
     if repo is not None and not home.is_dir():
         _exclude(repo.common / _EXCLUDE)
-        adopt(root / _OWN_HOME, home)
+        adopt(TreeFiles(root), repo, home)
     return Project(root, here, uuid, tuple(aliases), home, repo)
 
 
@@ -127,20 +142,29 @@ def _has_git(folder: Path) -> bool:
 
 def _above(folder: Path) -> Path | None:
     whole = folder.absolute()
-    return next((each for each in (whole, *whole.parents) if (each / KITTIFY).is_dir()), None)
+    return next((each for each in (whole, *whole.parents) if _may_be_kept(each)), None)
 
 
-def _ids(configs: tuple[Path, ...]) -> Iterator[str]:
-    for path in dict.fromkeys(configs):
+def _may_be_kept(folder: Path) -> bool:
+    """Tells whether a folder looks like a project; a link in it is refused later, with words."""
+    try:
+        found = TreeFiles(folder).look(KITTIFY)
+    except OSError:
+        return False
+    return found is not None and (S_ISDIR(found.st_mode) or S_ISLNK(found.st_mode))
+
+
+def _ids(trees: tuple[Path, ...]) -> Iterator[str]:
+    for tree in dict.fromkeys(trees):
         try:
-            data = path.read_bytes()
+            data = TreeFiles(tree).read(CONFIG)
         except (FileNotFoundError, NotADirectoryError):
             continue
         found = [match.decode().lower() for match in _UUID.findall(data)]
         if found:
             yield from found
             return
-        _refuse_name(path, data)
+        _refuse_name(tree / CONFIG, data)
 
 
 def _exclude(path: Path) -> None:
@@ -177,10 +201,8 @@ def _known_homes(homes: Path) -> list[str]:
 
 
 def _own_home(root: Path) -> Path:
-    home = root / _OWN_HOME
-    if home.is_symlink() and not home.exists():
-        home.unlink()  # it led into a git folder that is gone
-    return home
+    check_home(TreeFiles(root))
+    return root / OWN_HOME
 
 
 def _home(homes: Path, ids: tuple[str, ...]) -> Path:
@@ -188,14 +210,13 @@ def _home(homes: Path, ids: tuple[str, ...]) -> Path:
     return next((homes / name for name in ids if (homes / name).is_dir()), homes / ids[0])
 
 
-def _named_anew(path: Path) -> str:
+def _named_anew(files: TreeFiles) -> str:
     """Gives the project an id; of processes that do it at once one wins."""
     import fcntl
     from uuid import uuid4  # 10 ms of import, needed once in a project's life
 
-    path.parent.mkdir(parents=True, exist_ok=True)
     line = f"project_uuid: {uuid4()}\n".encode()
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+    descriptor = files.open(CONFIG, os.O_RDWR | os.O_CREAT | os.O_APPEND)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         size = os.fstat(descriptor).st_size

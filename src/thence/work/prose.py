@@ -8,7 +8,7 @@ import re
 from typing import NamedTuple
 
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})(.*)")
-_HEADING = re.compile(r" {0,3}(#{1,6})(?:[ \t]+(.*?))??(?:[ \t]+#+)?[ \t]*")
+_HEADING = re.compile(r" {0,3}(#{1,6})(?=[ \t]|\Z)")
 _MARKER = re.compile(r"(?:<{7}|>{7})(?: |$)")
 
 
@@ -66,10 +66,13 @@ def lines_of(data: bytes) -> Prose:
 
 
 def _line(number: int, text: str) -> Line:
-    found = _HEADING.fullmatch(text)
+    found = _HEADING.match(text)
     if found is None:
         return Line(number, 0, text)
-    return Line(number, len(found[1]), (found[2] or "").strip())
+    words = text[found.end() :].strip(" \t")
+    bare = words.rstrip("#")
+    is_closed = not bare or bare[-1] in " \t"  # a row of # apart from the words ends a heading
+    return Line(number, len(found[1]), (bare if is_closed else words).strip())
 
 
 def _is_utf8(raw: bytes) -> bool:

@@ -14,9 +14,9 @@ from typing import Any
 
 import msgspec
 
+from thence.core.causes import cause_ids
 from thence.core.event import Event
 from thence.log.process import new_id, now
-from thence.work.files import whole
 from thence.work.locks import held
 from thence.work.naming import branch_of, package_of, worktree_of
 from thence.work.repository import Repository
@@ -58,7 +58,7 @@ def from_file(path: Path, append: Callable[[Sequence[Pending]], None]) -> None:
     """Hands on what waits in a file, and takes the file away once it is appended."""
     if path.exists():
         with held(path.with_suffix(".lock")):
-            append(tuple(_read(whole(path))))
+            append(tuple(_read(path.read_bytes())))
             path.unlink()
 
 
@@ -72,7 +72,7 @@ def _lines(said: Sequence[Said], actor: str) -> list[str]:
             one.actor or actor,
             one.timestamp or now(),
             one.feature,
-            one.caused_by,
+            cause_ids(one.caused_by),
         )
         lines.append(_KEY + msgspec.json.encode(waiting).decode())
     return lines
@@ -96,7 +96,7 @@ def _read(messages: bytes) -> Iterator[Pending]:
         if line.startswith(_KEY.encode()):
             try:
                 yield msgspec.json.decode(line[len(_KEY) :], type=Pending)
-            except (msgspec.MsgspecError, UnicodeDecodeError):
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
                 continue
 
 

@@ -4,7 +4,6 @@ It is no record: the log holds an ErrorLogged event of each refusal. Lines and f
 read are passed over.
 """
 
-import os
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
@@ -13,13 +12,11 @@ from typing import Any
 import msgspec
 
 from thence.log.process import new_id, now
-from thence.work.files import whole
 from thence.work.project import KITTIFY, Project, find_project
 
 RECENT = 20
 LINE_BYTES_MAX = 65_536
-_FOLDER = "errors"
-_NAME = f"{KITTIFY}/{_FOLDER}"
+_NAME = f"{KITTIFY}/errors"
 _ENDING = ".jsonl"
 _DAY_CHARACTERS = len("2026-11-20")
 Tell = Callable[[str], None]
@@ -44,7 +41,7 @@ class ErrorStore:
     """The refusals of a project, by UTC day."""
 
     def __init__(self, project: Project) -> None:
-        self._folder = project.kittify / _FOLDER
+        self._files = project.files
 
     @classmethod
     def at(cls, folder: str | Path = ".") -> "ErrorStore":
@@ -76,13 +73,8 @@ class ErrorStore:
         if len(line) > LINE_BYTES_MAX:
             made = msgspec.structs.replace(made, context={}, reason=reason[:1000])
             line = msgspec.json.encode(made)
-        self._folder.mkdir(parents=True, exist_ok=True)
-        path = self._folder / f"{made.timestamp[:_DAY_CHARACTERS]}{_ENDING}"
-        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
-        try:
-            os.write(descriptor, line + b"\n")
-        finally:
-            os.close(descriptor)
+        path = f"{_NAME}/{made.timestamp[:_DAY_CHARACTERS]}{_ENDING}"
+        self._files.append(path, line + b"\n")
         return made
 
     def recent(self, limit: int = RECENT, tell: Tell = lambda words: None) -> list[RefusalRecord]:
@@ -94,7 +86,7 @@ class ErrorStore:
 
     def _backwards(self, tell: Tell) -> Iterator[RefusalRecord]:
         try:
-            names = sorted(os.listdir(self._folder), reverse=True)
+            names = self._files.names(_NAME)[::-1]
         except FileNotFoundError:
             return
         except OSError as error:
@@ -104,12 +96,12 @@ class ErrorStore:
             if not name.endswith(_ENDING):
                 continue
             try:
-                data = whole(self._folder / name)
+                data = self._files.read(f"{_NAME}/{name}")
             except OSError as error:
                 tell(f"{_NAME}/{name} was passed over: {error.strerror or error}")
                 continue
             for line in reversed(data.split(b"\n")):
                 try:
                     yield _decode(line)
-                except (msgspec.MsgspecError, UnicodeDecodeError):
+                except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
                     continue

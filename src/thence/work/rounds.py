@@ -10,7 +10,7 @@ from typing import Any
 
 from thence.core.event import Event
 from thence.core.order import totally_ordered
-from thence.work.state import DOING, DONE, FOR_REVIEW, PASSED
+from thence.work.state import DOING, DONE, FOR_REVIEW
 
 IMPLEMENTATION, REVIEW = "implementation", "review"
 TRY_FAILED = "orchestrate: "  # how the message of a failed try begins
@@ -22,16 +22,17 @@ class Round:
 
     `assigned` is the last WPAssigned, `failures` counts failed tries by (phase, agent), `returned`
     is why it was sent back, `lacked` what the last try since then failed by. `is_approved` is
-    whether a review let through what is in review; `passed` maps types of gates to the commit
-    at which each was passed. `returns` counts how often the package was sent back.
+    whether a review let through what is in review, `approval` the id of the event that says so;
+    `tries` are the phases and ids of the failed tries that count. `returns` counts how often the
+    package was sent back.
     """
 
     assigned: Event | None
     failures: dict[tuple[str, str], int]
     returned: str
     lacked: str
-    is_approved: bool
-    passed: dict[str, str]
+    approval: str | None
+    tries: list[tuple[str, str]]
 
     def __init__(self) -> None:
         self.returns = 0
@@ -43,8 +44,13 @@ class Round:
         self.failures = {}
         self.returned = ""
         self.lacked = ""
-        self.is_approved = False
-        self.passed = {}
+        self.approval = None
+        self.tries = []
+
+    @property
+    def is_approved(self) -> bool:
+        """Whether a review let through what is in review."""
+        return self.approval is not None
 
     @property
     def feedback(self) -> str:
@@ -69,16 +75,10 @@ def rounds_of(
     Failures whose ids are `forgiven` do not count, though what they say is kept.
     """
     rounds: dict[str, Round] = {}
-    gates: dict[str, tuple[str, str]] = {}
     for event in totally_ordered([one for one in events if one.header.feature_slug == slug]):
         step = _STEPS.get(event.header.event_type)
         payload = _payload(event)
-        if event.header.event_type == "GateCreated":
-            gates[payload["gate_id"]] = (payload["work_package_id"], payload["gate_type"])
-            continue
         wp_id = payload.get("wp_id")
-        if event.header.event_type == "GateResultChanged":
-            wp_id, payload["gate_type"] = gates.get(payload["gate_id"], (None, None))
         if step is not None and isinstance(wp_id, str):
             round_ = rounds.setdefault(wp_id, Round())
             known = dict(round_.failures)
@@ -91,13 +91,14 @@ def rounds_of(
 def _moved(round_: Round, _: Event, payload: dict[str, Any]) -> None:
     old, new = payload.get("previous_status"), payload.get("new_status")
     if new == FOR_REVIEW:
-        round_.is_approved = False
+        round_.approval = None
+        round_.tries = [each for each in round_.tries if each[0] != REVIEW]
         round_.failures = {key: n for key, n in round_.failures.items() if key[0] != REVIEW}
         round_.returned = round_.lacked = ""
     elif new == DOING and old == FOR_REVIEW:
         round_.returns += 1
         round_.returned, round_.lacked = str(payload.get("reason") or ""), ""
-        round_.failures = {}
+        round_.failures, round_.tries = {}, []
     elif new != DONE:
         round_.clear()
 
@@ -106,23 +107,18 @@ def _assigned(round_: Round, event: Event, _: dict[str, Any]) -> None:
     round_.assigned = event
 
 
-def _failed(round_: Round, _: Event, payload: dict[str, Any]) -> None:
+def _failed(round_: Round, event: Event, payload: dict[str, Any]) -> None:
     agent, message = payload.get("agent_id"), str(payload.get("error_message") or "")
     if isinstance(agent, str) and message.startswith(TRY_FAILED):
         key = (round_.phase, agent)
         round_.failures[key] = round_.failures.get(key, 0) + 1
+        round_.tries.append((round_.phase, event.event_id))
         round_.lacked = message.removeprefix(TRY_FAILED)
 
 
-def _said(round_: Round, _: Event, payload: dict[str, Any]) -> None:
+def _said(round_: Round, event: Event, payload: dict[str, Any]) -> None:
     if payload.get("entry_type") == REVIEW and payload.get("entry_content") == APPROVED:
-        round_.is_approved = True
-
-
-def _judged(round_: Round, _: Event, payload: dict[str, Any]) -> None:
-    commit = (payload.get("result_data") or {}).get("commit")
-    if payload.get("new_status") == PASSED and commit and payload["gate_type"]:
-        round_.passed[payload["gate_type"]] = commit
+        round_.approval = event.event_id
 
 
 _STEPS = {
@@ -130,7 +126,6 @@ _STEPS = {
     "WPAssigned": _assigned,
     "ErrorLogged": _failed,
     "HistoryAdded": _said,
-    "GateResultChanged": _judged,
 }
 
 

@@ -24,12 +24,14 @@ from tempfile import TemporaryFile
 from typing import IO, Literal, NamedTuple
 
 from thence.work import claims, ending, launching
+from thence.work.environment import passed_on
 from thence.work.git import surroundings
 
 OUTPUT_BYTES_MAX = 64 * 1024 * 1024
 GRACE_S = 1.0  # how long what an agent leaves behind has to end by itself
 _TAIL_BYTES = 16_384
 _TAIL_CHARACTERS_MAX = 2_000
+_WORDS_CHARACTERS_MAX = 600
 _SAID_BYTES_MAX = 4_096
 _SUCCESSORS_MAX = 3
 _SHELL = "/bin/sh"
@@ -52,7 +54,8 @@ How = Literal["done", "failed", "timed_out", "stalled", "killed", "not_started",
 class Order(NamedTuple):
     """What to start, and how long it may take.
 
-    `env` are variables on top of our own, from which those of a git session are taken out.
+    `env` are variables on top of those of ours that `environment.passed_on` lets through;
+    `passes` are names that it lets through beside its own.
     `output` is made anew. `stall_s` is how long nothing may be printed and no progress told;
     `lease` is a descriptor that is held open until all of the agent has ended.
     """
@@ -65,6 +68,7 @@ class Order(NamedTuple):
     timeout_s: float
     stall_s: float
     lease: int
+    passes: tuple[str, ...] = ()
 
 
 class Ended(NamedTuple):
@@ -151,7 +155,8 @@ class Run:
     def _begin(self, begun: ExitStack) -> None:
         order = self._order
         mark = self._mark = secrets.token_hex(16)
-        variables = {**surroundings(), "PWD": str(order.folder), **order.env}
+        ours = passed_on(surroundings(), order.passes)
+        variables = {**ours, "PWD": str(order.folder), **order.env}
         said = launching.message(order.argv, {**variables, ending.VARIABLE: mark})
         order.output.parent.mkdir(parents=True, exist_ok=True)
         flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC
@@ -259,6 +264,21 @@ def last_words(output: bytes) -> str:
         return bare
     short = bare[-_TAIL_CHARACTERS_MAX:]
     return short.partition("\n")[2] or short
+
+
+def words_of(ended: Ended) -> str:
+    """Returns how a process ended, with its last words."""
+    by_itself = f"it ended with exit code {ended.code}"
+    how = {
+        "failed": by_itself if ended.code is not None else f"it died of signal {ended.signal}",
+        "killed": f"it was killed by signal {ended.signal}",
+        "timed_out": f"it took longer than {ended.seconds:.0f} s",
+        "stalled": "it printed and committed nothing for too long",
+        "not_started": "it could not be started",
+        "too_much_output": "it printed too much",
+    }.get(ended.how, ended.how)
+    tail = " ".join(ended.tail.split())[-_WORDS_CHARACTERS_MAX:]
+    return f"{how}: {tail}" if tail else how
 
 
 def _own_end(code: int, size_bytes: int) -> How:

@@ -1,7 +1,8 @@
 """The journal of a project, opened for one command: what it appends, and what it has read.
 
 An event names as causes what the command passes, what surrounds it (`thence.because`,
-THENCE_CAUSE), and the heads of what it is about. All events of one store share a
+THENCE_CAUSE), and the heads of what it is about: errors and notes are none of these, for nothing
+rests on them unless it names them. All events of one store share a
 correlation_id, those of one append with several a causation_id.
 """
 
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 import msgspec
 
 from thence.context import current_causes
+from thence.core.causes import Causes, cause_ids
 from thence.core.codec import Draft
 from thence.core.event import Event
 from thence.core.guard import Unchanged
@@ -23,6 +25,7 @@ from thence.log.process import new_id
 from thence.log.retrying import retriable
 from thence.replica import Replica, open_replica
 from thence.work.clock import write_clock
+from thence.work.deciding import DECIDE_NOTHING, deciding_heads
 from thence.work.events import aggregate_of, checked
 from thence.work.index_link import show_index
 from thence.work.plain import write_day_files
@@ -47,7 +50,7 @@ class Said(msgspec.Struct, frozen=True):
     event_type: str
     payload: Mapping[str, Any]
     feature: str | None = None
-    caused_by: tuple[str, ...] = ()
+    caused_by: Causes = None
     actor: str | None = None
     source: str | None = None
     source_id: str | None = None
@@ -109,7 +112,8 @@ class EventStore:
         drafts: list[Draft] = []
         for one, members, subject in zip(said, made, subjects, strict=True):
             ended = (one.ends,) if one.ends else ()
-            causes = (*one.caused_by, *ended, *self._around(), *heads[subject])
+            named = cause_ids(one.caused_by, replica.answers.holds)
+            causes = (*named, *ended, *self._around(), *heads[subject])
             external = replica.origin.external(causes)
             drafting = (
                 one.event_type,
@@ -157,12 +161,12 @@ class EventStore:
         replica, self._replica = self._replica, None
         if replica is not None:
             if self._has_appended:
-                show_index(self.project.kittify, replica)
+                show_index(self.project.files, replica)
                 if self.project.repo is None:
-                    write_day_files(self.project.root, replica.events())
+                    write_day_files(self.project.files, replica.events())
             replica.close()
             if self._has_appended:
-                write_clock(self.project.kittify, replica.current_file)
+                write_clock(self.project.files, replica.current_file)
 
     def __enter__(self) -> "EventStore":
         return self
@@ -193,6 +197,8 @@ class EventStore:
 
     def _heads(self, subjects: Iterable[str]) -> dict[str, tuple[str, ...]]:
         found = self.replica.answers.heads_of(set(subjects))
+        if any(head.event_type in DECIDE_NOTHING for heads in found.values() for head in heads):
+            found = deciding_heads(found, self.replica.answers.arrived())
         return {about: tuple(head.event_id for head in heads) for about, heads in found.items()}
 
     def _around(self) -> tuple[str, ...]:

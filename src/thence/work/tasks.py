@@ -8,7 +8,7 @@ all other prose are left alone. What is wrong is told with its line, all of it a
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -29,17 +29,17 @@ _KEY = re.compile(
     re.IGNORECASE,
 )
 _BOX = re.compile(r"(\s*)[-*+]\s+\[([^\]]?)\](?:\s+(.*)|$)")
-_SUBTASK = re.compile(r"\**(T\d\w*)\**:?\**(?:\s+(.*)|$)")
+_SUBTASK = re.compile(r"\**+(T\d\w*+)\**+:?\**+(?:\s++(.*)|$)")
 _SUBTASK_ID = re.compile(r"T[0-9]{3,5}")
 _TAGS = re.compile(r"(?:\[\w+\]\s*)*")
 _BULLET = re.compile(r"\s*[-*+]\s+(.*)")
-_LINK = re.compile(r"\[([^\]]*)\]\(([^)]*)\)")
 _NONE = re.compile(r"(?:none|nothing|no dependenc\w*|n/a)\b", re.IGNORECASE)
 _DEPENDS = re.compile(r"depends\s+(?:up)?on\b:?\s*", re.IGNORECASE)
 _NEXT_ID = re.compile(
     r"(?:[\s,;&+]|and\b)*(WP\w*)(?:\s*(?:-|–|—|\.{2,3}|through\b|to\b)\s*(WP\w*))?", re.IGNORECASE
 )
 _RANGE_MAX = 100
+_LISTED_MAX = 50
 
 
 class Subtask(NamedTuple):
@@ -142,13 +142,13 @@ class _Draft(msgspec.Struct):
     wp_id: str
     line: int
     level: int
-    texts: dict[str, str]
+    texts: dict[str, list[str]]
     subtasks: list[Subtask]
-    dependencies: list[tuple[str, int]]
+    dependencies: dict[str, int]
     indent: int | None = None
 
     def package(self) -> Package:
-        texts = self.texts
+        texts = {key: " ".join(parts) for key, parts in self.texts.items()}
         owns = (part.strip().strip("`").strip() for part in texts.get("owns", "").split(","))
         return Package(
             wp_id=self.wp_id,
@@ -158,7 +158,7 @@ class _Draft(msgspec.Struct):
             independent_test=texts.get("independent test", ""),
             prompt=_target(texts.get("prompt", "")),
             subtasks=tuple(self.subtasks),
-            dependencies=tuple(dict.fromkeys(wp_id for wp_id, _ in self.dependencies)),
+            dependencies=tuple(self.dependencies),
             owns=tuple(part for part in owns if part),
             line=self.line,
         )
@@ -170,7 +170,7 @@ class _Reading:
     def __init__(self, file: str) -> None:
         self._file = file
         self._problems: list[Problem] = []
-        self._drafts: list[_Draft] = []
+        self._drafts: dict[str, _Draft] = {}
         self._now: _Draft | None = None
         self._part = ""
         self._paragraph = ""
@@ -185,7 +185,7 @@ class _Reading:
                 self._heading(line)
             elif self._now is not None:
                 self._content(self._now, line)
-        packages = tuple(draft.package() for draft in self._drafts)
+        packages = tuple(draft.package() for draft in self._drafts.values())
         if not packages and not any(problem.key for problem in self._problems):
             message = "no heading begins a work package"
             self._add(1, "", message, f"write a heading like `{HEADING}`")
@@ -205,7 +205,7 @@ class _Reading:
             message = f"{found[1]!r} is no package's id"
             self._add(line.number, found[1] or "WP", message, f"write it like `{HEADING}`")
             return
-        known = next((draft for draft in self._drafts if draft.wp_id == wp_id), None)
+        known = self._drafts.get(wp_id)
         if known is not None:
             message = f"{wp_id} stands twice, first in line {known.line}"
             self._add(line.number, wp_id, message, "give each package an id of its own")
@@ -214,9 +214,11 @@ class _Reading:
         title = " ".join(_PRIORITY.sub(" ", found[3]).split())
         if not title:
             self._add(line.number, wp_id, f"{wp_id} has no title", f"write it like `{HEADING}`")
-        texts = {"title": title, "priority": priority[1].upper() if priority else ""}
-        self._now = _Draft(wp_id, line.number, line.level, texts, [], [])
-        self._drafts.append(self._now)
+        texts = {"title": [title]}
+        if priority:
+            texts["priority"] = [priority[1].upper()]
+        self._now = _Draft(wp_id, line.number, line.level, texts, [], {})
+        self._drafts[wp_id] = self._now
 
     def _inner_heading(self, line: Line) -> None:
         self._paragraph = ""
@@ -240,14 +242,14 @@ class _Reading:
         elif not line.text.strip() or _BULLET.match(line.text):
             self._paragraph = ""
         elif self._paragraph:
-            draft.texts[self._paragraph] += f" {line.text.strip()}"
+            draft.texts[self._paragraph].append(line.text.strip())
 
     def _key(self, draft: _Draft, number: int, key: str, text: str) -> None:
         self._paragraph = ""
         if key.startswith("depend"):
             self._depends(draft, number, f"depends on {text}" if key == "depends on" else text)
-        elif not draft.texts.get(key):
-            draft.texts[key] = text
+        elif not any(draft.texts.get(key, ())):
+            draft.texts[key] = [text]
             self._paragraph = key if key in ("goal", "independent test") else ""
 
     def _box(self, draft: _Draft, number: int, box: re.Match[str]) -> None:
@@ -278,7 +280,7 @@ class _Reading:
         draft.subtasks.append(Subtask(subtask_id, text, mark != " ", is_parallel, number))
 
     def _depends(self, draft: _Draft, number: int, text: str) -> None:
-        text = _without_asides(_LINK.sub(r"\1", text)).replace("*", "").replace("`", "")
+        text = _without_asides(_without_targets(text)).replace("*", "").replace("`", "")
         begun = _DEPENDS.match(text.lstrip())
         text = text.lstrip()[begun.end() if begun else 0 :]
         if _NONE.match(text):
@@ -288,22 +290,23 @@ class _Reading:
             position = found.end()
             ids += _between(found[1].upper(), (found[2] or found[1]).upper())
         if begun or not text[position:].strip(" .;"):
-            draft.dependencies += [(wp_id, number) for wp_id in ids]
+            for wp_id in ids:
+                draft.dependencies.setdefault(wp_id, number)
         if begun and not ids and re.search(r"\bWP\d", text, re.IGNORECASE):
             message = "this names packages, but not as a list"
             self._add(number, draft.wp_id, message, "write it like `- Depends on WP01, WP02`")
 
     def _check_dependencies(self, packages: Sequence[Package]) -> None:
-        known = [package.wp_id for package in packages]
-        for draft in self._drafts:
-            for wp_id, number in dict(draft.dependencies).items():
-                if wp_id not in known:
+        some = [package.wp_id for package in packages[:_LISTED_MAX]]
+        more = ", …" * (len(packages) > len(some))
+        for draft in self._drafts.values():
+            for wp_id, number in draft.dependencies.items():
+                if wp_id not in self._drafts:
                     message = f"{draft.wp_id} depends on {wp_id}, which is not there"
-                    self._add(number, wp_id, message, f"the packages are {', '.join(known)}")
+                    hint = f"the packages are {', '.join(some)}{more}"
+                    self._add(number, wp_id, message, hint)
         for circle in circles(packages):
-            first = next(draft for draft in self._drafts if draft.wp_id == circle[0])
-            needed = circle[1 % len(circle)]
-            number = next(number for wp_id, number in first.dependencies if wp_id == needed)
+            number = self._drafts[circle[0]].dependencies[circle[1 % len(circle)]]
             message = f"packages wait for each other: {described(circle)}"
             self._add(number, circle[0], message, "take one of these dependencies out")
 
@@ -323,12 +326,44 @@ def _between(first: str, last: str) -> list[str]:
 
 def _without_asides(text: str) -> str:
     """Returns a text without what stands in parentheses, also in parentheses of their own."""
-    while (shorter := re.sub(r"\([^()]*\)", " ", text)) != text:
-        text = shorter
-    return text
+    kept: list[str] = []
+    begun: list[int] = []
+    for character in text:
+        if character == ")" and begun:
+            del kept[begun.pop() :]
+            kept.append(" ")
+            continue
+        if character == "(":
+            begun.append(len(kept))
+        kept.append(character)
+    return "".join(kept)
 
 
 def _target(text: str) -> str:
     """Returns the path that a `**Prompt**:` line names, without its Markdown."""
-    found = _LINK.search(text)
-    return (found[2] if found else text).strip().strip("`").strip()
+    target = next((target for _, _, _, target in _links(text)), text)
+    return target.strip().strip("`").strip()
+
+
+def _without_targets(text: str) -> str:
+    """Returns a text in which links are their words alone."""
+    parts, behind = list[str](), 0
+    for start, end, words, _ in _links(text):
+        parts += (text[behind:start], words)
+        behind = end
+    return "".join((*parts, text[behind:]))
+
+
+def _links(text: str) -> Iterator[tuple[int, int, str, str]]:
+    """Yields start, end, words and target of each `[words](target)`; it reads each part once."""
+    position = 0
+    while (middle := text.find("](", position)) >= 0:
+        start = text.find("[", max(position, text.rfind("]", position, middle) + 1), middle)
+        if start < 0:
+            position = middle + 1
+            continue
+        end = text.find(")", middle + 2)
+        if end < 0:
+            return
+        yield start, end + 1, text[start + 1 : middle], text[middle + 2 : end]
+        position = end + 1

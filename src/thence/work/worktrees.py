@@ -8,9 +8,11 @@ the next. Nothing uncommitted and nothing unmerged is ever deleted.
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from stat import S_ISREG
 from typing import Literal, NamedTuple
 
 from thence.work.commits import commit_tree
+from thence.work.files import IS_LINK, TreeFiles
 from thence.work.git import Git, failure
 from thence.work.leftovers import MAKING, locking, making, ref_locks, unmake
 from thence.work.locks import held
@@ -67,8 +69,10 @@ def make(repo: Repository, branch: str, path: Path, base: str | Sequence[str]) -
     that is there already is checked out with its commits, or begins anew if it has none of its
     own. Raises GitFailed, with nothing made, if the branch is checked out elsewhere, if something
     else stands at the path, if names differ in upper and lower case alone, or if the bases
-    contradict each other.
+    contradict each other. Below the main working tree no part of the path may be a link: a clone
+    could hold one that leads elsewhere.
     """
+    _check_place(repo, path)
     with held(repo.common / MAKING) as lock:
         unmake(repo.common)
         known = branches(repo)
@@ -112,10 +116,37 @@ def remove(repo: Repository, branch: str, path: Path, into: str) -> None:
             raise failure(_REMOVING, path, _told(state), "commit or move what is there, or keep it")
         if state.kind == "clean":
             _take_away(repo, path)
-        elif not path.exists():
+        elif not os.path.lexists(path):
             _forget_missing(repo, checkouts(repo), path)
         if tip is not None:
             _delete(repo, branch, tip)
+
+
+def check_out(repo: Repository, commit: str, path: Path) -> None:
+    """Makes a worktree of a commit, on no branch, in an empty folder; raises GitFailed."""
+    with held(repo.common / MAKING) as lock:
+        unmake(repo.common)
+        _hide(repo, path)
+        arguments = ("worktree", "add", "--quiet", "--no-checkout", "--detach", path, commit)
+        with locking(repo.common / MAKING), making(repo.common, path):
+            Git(repo.place, keeps=(lock,)).run(*arguments, doing=f"{_MAKING} {path} of")
+    _fill(Checkout(path, git_dir_of(path), commit, None, is_main=False, is_missing=False))
+
+
+def discard(repo: Repository, path: Path) -> None:
+    """Takes away a worktree that `check_out` has made, whatever it holds or lacks by now.
+
+    Raises GitFailed for one that git knows and can't remove.
+    """
+    with held(repo.common / MAKING):
+        unmake(repo.common)
+        if any(_is_same(tree.path, path) for tree in checkouts(repo)):
+            arguments = ("worktree", "remove", "--force", "--force", path)
+            repo.git.run(*arguments, doing=f"{_REMOVING} {path} of")
+    if path.is_dir() and not path.is_symlink():
+        import shutil  # seldom needed
+
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def state_of(repo: Repository, branch: str, path: Path) -> WorktreeState:
@@ -126,7 +157,7 @@ def state_of(repo: Repository, branch: str, path: Path) -> WorktreeState:
     if here is None:
         if elsewhere is not None:
             return WorktreeState("moved", elsewhere.path, branch)
-        is_free = not path.exists() or not any(path.iterdir())
+        is_free = _is_free(path)
         return WorktreeState("missing" if is_free else "foreign", path, None)
     operation = operation_under_way(here.git_dir)
     if here.branch != branch and operation is None:
@@ -177,7 +208,8 @@ def base_of(repo: Repository, base: str | Sequence[str], known: dict[str, str]) 
 
 def git_dir_of(path: Path) -> Path:
     """Returns the git folder of a linked worktree."""
-    return path / os.fsdecode((path / ".git").read_bytes()).removeprefix("gitdir: ").rstrip("\n")
+    told = os.fsdecode(TreeFiles(path).read(".git"))
+    return path / told.removeprefix("gitdir: ").rstrip("\n")
 
 
 def _commit(repo: Repository, name: str) -> str:
@@ -225,22 +257,50 @@ def _standing(trees: Sequence[Checkout], branch: str, path: Path) -> Checkout | 
 
 def _clear(repo: Repository, branch: str, path: Path) -> None:
     """Sees to it that nothing stands at a path; takes away only what a killed git began there."""
-    if not os.path.lexists(path):
+    files = TreeFiles(path.parent)
+    if not path.parent.is_dir() or files.look(path.name) is None:
         return
-    if path.is_dir() and not path.is_symlink():
-        names = os.listdir(path)
+    is_worktree = False
+    if files.is_folder(path.name):
+        names = files.names(path.name)
         if not names:
             return
-        if names == [".git"] and (path / ".git").is_file() and _leads_nowhere(repo, path):
-            (path / ".git").unlink()
+        found = files.look(f"{path.name}/.git")
+        is_worktree = found is not None and S_ISREG(found.st_mode)
+        if names == [".git"] and is_worktree and _leads_nowhere(repo, path):
+            files.unlink(f"{path.name}/.git")
             return
-    is_worktree = (path / ".git").is_file()
     raise failure(
         _MAKING,
         path,
         f"something stands there that git does not know as the worktree of {branch}",
         f"git worktree repair {path}" if is_worktree else "move it away, then try again",
     )
+
+
+def _placed(repo: Repository, path: Path) -> tuple[TreeFiles, str]:
+    """Returns the tree that a worktree's folder lies in, and its path there."""
+    main = repo.common.parent
+    top = main if main in path.parents else path.parent.parent
+    return TreeFiles(top), os.fspath(path.relative_to(top))
+
+
+def _check_place(repo: Repository, path: Path) -> None:
+    """Raises GitFailed if what shall be a worktree's folder, or one above it, is a link."""
+    files, place = _placed(repo, path)
+    hint = f"see what it is (ls -l {path.parent}), take it out, then try again"
+    try:
+        target = files.target_of(place)
+    except OSError as error:
+        raise failure(_MAKING, path, f"{error.filename}: {error.strerror}", hint) from error
+    if target is not None:
+        raise failure(_MAKING, path, f"{place}: {IS_LINK}", hint)
+
+
+def _is_free(path: Path) -> bool:
+    if not path.parent.is_dir() or (files := TreeFiles(path.parent)).look(path.name) is None:
+        return True
+    return files.is_folder(path.name) and not files.names(path.name)
 
 
 def _leads_nowhere(repo: Repository, path: Path) -> bool:
@@ -278,7 +338,9 @@ def _delete(repo: Repository, branch: str, tip: str) -> None:
 def _add(repo: Repository, branch: str, path: Path, start: str | None, lock: int) -> None:
     """Lets git make a worktree without its files, on a new branch if it is told where to start."""
     git = Git(repo.place, keeps=(lock,))
-    path.parent.mkdir(parents=True, exist_ok=True)
+    files, place = _placed(repo, path)
+    if above := os.path.dirname(place):
+        files.make_folder(above)
     what = (path, branch) if start is None else ("--no-track", "-b", branch, path, start)
     arguments = ("worktree", "add", "--quiet", "--no-checkout", *what)
     taken = ref_locks(repo.common, repo.git_dir, branch)

@@ -5,11 +5,11 @@ here knows what a file is about.
 """
 
 import re
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from thence.errors import PlanningError
+from thence.yaml import reader
 
 TAG = "tag:yaml.org,2002:"
 FILE_BYTES_MAX = 256 * 1024
@@ -42,16 +42,13 @@ Fault = Callable[[int, str, str], PlanningError]
 def composed(yaml: str, fault: Fault) -> Node | None:
     """Returns the node that a YAML document is, None for an empty one.
 
-    Raises what `fault` makes of what is no YAML.
+    Raises what `fault` makes of what is no YAML, or stands for more than `thence.yaml` lets pass.
     """
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import MarkedYAMLError, ReusedAnchorWarning, YAMLError
+    from ruamel.yaml.error import MarkedYAMLError, YAMLError
     from ruamel.yaml.reader import ReaderError
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ReusedAnchorWarning)  # YAML allows it
-            root: Any = YAML(typ="safe", pure=True).compose(yaml)
+        root: Any = reader("safe").compose(yaml)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         cause = (error.problem or error.context or "this is no YAML").splitlines()[0]
@@ -63,8 +60,6 @@ def composed(yaml: str, fault: Fault) -> Node | None:
     except (YAMLError, ValueError, LookupError, AssertionError) as error:
         cause = (str(error).splitlines() or ["this is no YAML"])[0]
         raise fault(0, cause, "correct the YAML there") from error
-    except RecursionError as error:
-        raise fault(0, "it is nested too deep", "say it in fewer levels") from error
     found: Node | None = root
     return found
 

@@ -12,7 +12,8 @@ Example:
 
 @click.command("add-history", context_settings=HELP_NAMES, epilog=_EXAMPLE)
 @click.argument("package", metavar="WP")
-@click.argument("text")
+@click.argument("text", metavar="TEXT", required=False)
+@click.option("--note", metavar="TEXT", help="Another way to pass TEXT.")
 @click.option(
     "--type",
     "kind",
@@ -25,7 +26,8 @@ Example:
 @common
 def add_history_command(
     package: str,
-    text: str,
+    text: str | None,
+    note: str | None,
     kind: str,
     feature: str | None,
     actor: str | None,
@@ -37,9 +39,14 @@ def add_history_command(
     """
     from thence.work.commands.add_history import add_history
 
+    if text is not None and note is not None:
+        raise click.UsageError("TEXT and --note say the same: give one of them")
+    said = note if text is None else text
+    if said is None:
+        raise click.UsageError("Missing argument 'TEXT'")
     return run(
         "add-history",
         package,
         actor,
-        lambda desk: add_history(desk, package, text, kind=kind, feature=feature),
+        lambda desk: add_history(desk, package, said, kind=kind, feature=feature),
     )

@@ -7,28 +7,40 @@ from thence.cli.work.door import common, feature_option, run
 
 _EXAMPLE = """\b
 Example:
-  thence work mark-status T001 T002"""
+  thence work mark-status T001 T002
+  thence work mark-status T002 --undo"""
 
 
 @click.command("mark-status", context_settings=HELP_NAMES, epilog=_EXAMPLE)
 @click.argument("subtasks", metavar="T...", nargs=-1, required=True)
+@click.option("--undo", "is_undone", is_flag=True, help="Open the boxes again.")
+@click.option(
+    "--status",
+    type=click.Choice(("done", "pending")),
+    help="done ticks the boxes, as without it; pending is --undo.",
+)
 @feature_option
 @common
 def mark_status_command(
     subtasks: tuple[str, ...],
+    is_undone: bool,
+    status: str | None,
     feature: str | None,
     actor: str | None,
     is_json: bool,
 ) -> int:
-    """Tick the boxes of subtasks in tasks.md.
+    """Tick the boxes of subtasks in tasks.md, or open them again.
 
     The changed tasks.md is committed on the feature's target branch.
     """
     from thence.work.commands.mark_status import mark_status
 
+    if is_undone and status == "done":
+        raise click.UsageError("of --undo and --status done only one can be done")
+    is_done = not is_undone and status != "pending"
     return run(
         "mark-status",
         "",
         actor,
-        lambda desk: mark_status(desk, subtasks, feature=feature),
+        lambda desk: mark_status(desk, subtasks, feature=feature, is_done=is_done),
     )

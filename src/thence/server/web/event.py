@@ -1,8 +1,7 @@
 """The page of one event: what it holds, why it happened, what followed."""
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from starlette.responses import Response
 
@@ -126,13 +125,8 @@ def _list(items: list[Html], empty: str) -> Html:
 
 
 def _payload(event: Event) -> Html:
-    if not event.payload:
+    payload = event.payload
+    if not payload:
         return el("p", "It holds none.", class_="quiet")
-    text = json.dumps(_thawed(event.payload), ensure_ascii=False, indent=2)
+    text = json.dumps(payload, ensure_ascii=False, indent=2)
     return el("pre", cut(text, JSON_CHARACTERS_MAX), tabindex="0")
-
-
-def _thawed(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _thawed(item) for key, item in value.items()}
-    return [_thawed(item) for item in value] if isinstance(value, tuple) else value

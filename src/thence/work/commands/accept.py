@@ -34,7 +34,7 @@ def accept(
     for package in chosen:
         try:
             _check_merged(desk, found, package)
-            facts = facts_of(desk, found, package.wp_id, reason=reason, is_forced=is_forced)
+            facts = facts_of(desk, found, package.wp_id, DONE, reason=reason, is_forced=is_forced)
             move(desk, found.slug, package.wp_id, DONE, facts)
         except Refused as refused:
             if given:

@@ -3,8 +3,9 @@
 from thence.core.guard import Unchanged
 from thence.errors import HeadsMoved, Refused
 from thence.log.process import new_id
+from thence.work.agents import gates_run
 from thence.work.desk import ATTEMPTS_MAX, Desk
-from thence.work.moving import made_durable, package_of
+from thence.work.moving import is_agents, made_durable, package_of
 from thence.work.naming import wp_id_of
 from thence.work.result import Result
 from thence.work.state import FeatureState, GateState, PackageState
@@ -24,15 +25,19 @@ def gate(
 ) -> Result:
     """Makes a package's gate of a type if it has none, and sets its result if one is given.
 
-    A package is done only when all its gates are passed. Raises Refused, PlanningError, and what
-    the append raises.
+    A package is done only when all its gates are passed. What is said of one that the
+    configuration runs is kept, and opens nothing. Raises Refused, PlanningError, and what the
+    append raises.
     """
+    if result is not None:
+        _refuse_agents(f"{gate_type} of {given}")
+    is_run = gate_type in gates_run(desk.project)
     for _ in range(ATTEMPTS_MAX):
         desk.look()
         found = desk.feature(feature)
         package = package_of(found, wp_id_of(given))
         known = next((each for each in package.gates.values() if each.gate_type == gate_type), None)
-        said, after = _said(found, package, known, gate_type, result, reason)
+        said, after = _said(found, package, known, gate_type, result, reason, desk.store.actor)
         watched = {
             package.subject,
             *(desk.store.subject(found.slug, name) for name in package.gates),
@@ -58,9 +63,29 @@ def gate(
         "gate_id": after.gate_id,
         "gate_type": gate_type,
         "status": after.status,
+        "is_run": is_run,
     }
-    line = f"gate {gate_type} of {package.wp_id}: {after.status}"
-    return desk.result(data, [line])
+    return desk.result(data, [_line(package.wp_id, after, is_run)])
+
+
+def _refuse_agents(place: str) -> None:
+    if is_agents():
+        raise Refused(
+            "could not set the gate",
+            guard="set_by_an_agent",
+            place=place,
+            cause="this is an agent's environment, and no agent sets a gate",
+            hint="leave it to a person and their own shell; `thence work orchestrate` runs those"
+            " of the configuration",
+        )
+
+
+def _line(wp_id: str, gate: GateState, is_run: bool) -> str:
+    told = f"gate {gate.gate_type} of {wp_id}: {gate.status}"
+    if not is_run:
+        return told
+    stated = f", as {gate.stated_by} states" if gate.stated_by else ""
+    return f"{told}{stated}; thence work orchestrate runs it, and goes by what it saw"
 
 
 def _said(
@@ -70,6 +95,7 @@ def _said(
     gate_type: str,
     result: str | None,
     reason: str,
+    actor: str,
 ) -> tuple[list[Said], GateState]:
     said = []
     causes: tuple[str, ...] = ()
@@ -80,7 +106,8 @@ def _said(
             "gate_type": gate_type,
             "gate_id": known.gate_id,
         }
-        made = Said("GateCreated", payload, feature.slug, package.heads)
+        rests_on = package.events_of("lane") or package.events_of("package")
+        made = Said("GateCreated", payload, feature.slug, rests_on)
         causes = (made.event_id,)
         said.append(made)
     if result is not None and result != known.status:
@@ -91,5 +118,5 @@ def _said(
             "result_data": {"reason": reason} if reason else None,
         }
         said.append(Said("GateResultChanged", changed, feature.slug, causes))
-        known = GateState(known.gate_id, gate_type, result)
+        known = GateState(known.gate_id, gate_type, result, actor)
     return said, known

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 from thence.core.codec import BadLine, parse
@@ -15,7 +14,7 @@ from thence.log.relaying import relay
 from thence.work.daylines import FOLDER, is_day_file, lines_in
 from thence.work.desk import Desk
 from thence.work.existing import history_in
-from thence.work.files import whole
+from thence.work.files import TreeFiles
 from thence.work.legacy import Happened, Unread
 from thence.work.locks import held
 from thence.work.moving import made_durable
@@ -104,7 +103,7 @@ def _chosen(desk: Desk, feature: str | None) -> list[str]:
 def _day_files(desk: Desk, is_dry: bool) -> _DayFiles:
     """Takes over what the journal lacks of the working tree's day files."""
     unread: list[Unread] = []
-    places = _places(desk.project.root / FOLDER, unread)
+    places = _places(desk.project.files, unread)
     if is_dry or not places:
         held = {event.event_id for event in desk.store.read()}
         parsed = [(line, parse(line, WORK)) for line in places]
@@ -121,16 +120,19 @@ def _day_files(desk: Desk, is_dry: bool) -> _DayFiles:
     return _DayFiles(len(made.taken), sorted(unread))
 
 
-def _places(folder: Path, unread: list[Unread]) -> dict[bytes, tuple[str, int]]:
+def _places(files: TreeFiles, unread: list[Unread]) -> dict[bytes, tuple[str, int]]:
     """Returns each line of the day files with the file and number at which it stands first."""
     places: dict[bytes, tuple[str, int]] = {}
     try:
-        names = sorted(name for name in os.listdir(folder) if is_day_file(os.fsencode(name)))
-    except OSError:
+        names = [name for name in files.names(FOLDER) if is_day_file(os.fsencode(name))]
+    except (FileNotFoundError, NotADirectoryError):
+        return places
+    except OSError as error:
+        unread.append(Unread(FOLDER, 0, error.strerror or str(error)))
         return places
     for name in names:
         try:
-            data = whole(folder / name)
+            data = files.read(f"{FOLDER}/{name}")
         except OSError as error:
             unread.append(Unread(f"{FOLDER}/{name}", 0, error.strerror or str(error)))
             continue

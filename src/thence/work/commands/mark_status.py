@@ -1,4 +1,4 @@
-"""`thence work mark-status`: ticks the boxes of subtasks in tasks.md."""
+"""`thence work mark-status`: ticks the boxes of subtasks in tasks.md, and opens them again."""
 
 from collections.abc import Sequence
 
@@ -6,14 +6,18 @@ from thence.errors import PlanningError, Refused
 from thence.work.daylines import Splice
 from thence.work.desk import Desk
 from thence.work.result import Result
+from thence.work.state import FeatureState
 from thence.work.store import Said
 from thence.work.tasks import Package, Subtask, parse, tick
 
 
-def mark_status(desk: Desk, given: Sequence[str], *, feature: str | None = None) -> Result:
-    """Ticks subtasks, and commits tasks.md on the feature's target branch.
+def mark_status(
+    desk: Desk, given: Sequence[str], *, feature: str | None = None, is_done: bool = True
+) -> Result:
+    """Ticks subtasks, or takes their ticks back, and commits tasks.md on the target branch.
 
-    Each that was open is a SubtaskCompleted. Raises Refused for one that tasks.md lacks.
+    Each that changes is a SubtaskCompleted or a SubtaskReopened. Raises Refused for one that
+    tasks.md lacks.
     """
     desk.look()
     found = desk.feature(feature)
@@ -22,20 +26,20 @@ def mark_status(desk: Desk, given: Sequence[str], *, feature: str | None = None)
     data = desk.planning.read(branch, path)
     packages = parse(data, path).packages if data is not None else ()
     chosen = [_found(name.upper(), packages, path) for name in given]
-    changed = [(package, each) for package, each in chosen if not each.is_done]
+    changed = [(package, each) for package, each in chosen if each.is_done is not is_done]
     commit = None
     if changed:
-        desk.say(*(_said(package, each, found.slug) for package, each in changed))
+        desk.say(*(_said(found, package, each, is_done) for package, each in changed))
         ids = [each.id for _, each in changed]
-        message = f"{', '.join(ids)} of {found.slug}: done"
-        commit = desk.commit(branch, {path: _ticked(ids, path)}, message)
+        message = f"{', '.join(ids)} of {found.slug}: {'done' if is_done else 'open again'}"
+        commit = desk.commit(branch, {path: _marked(ids, path, is_done)}, message)
     told = {
         "feature_slug": found.slug,
         "subtasks": [each.id for _, each in chosen],
         "changed": [each.id for _, each in changed],
         "commit": commit.oid if commit else None,
     }
-    lines = [_line(package, each) for package, each in chosen]
+    lines = [_line(package, each, is_done) for package, each in chosen]
     return desk.result(told, lines)
 
 
@@ -54,22 +58,25 @@ def _found(name: str, packages: Sequence[Package], path: str) -> tuple[Package, 
     )
 
 
-def _said(package: Package, each: Subtask, slug: str) -> Said:
+def _said(feature: FeatureState, package: Package, each: Subtask, is_done: bool) -> Said:
+    known = feature.packages.get(package.wp_id)
+    rests_on = (known.events_of("lane") or known.events_of("package")) if known else ()
     payload = {
         "work_package_id": package.wp_id,
         "subtask_index": each.id,
         "subtask_text": each.text or each.id,
     }
-    return Said("SubtaskCompleted", payload, slug)
+    event_type = "SubtaskCompleted" if is_done else "SubtaskReopened"
+    return Said(event_type, payload, feature.slug, rests_on)
 
 
-def _ticked(ids: Sequence[str], path: str) -> Splice:
+def _marked(ids: Sequence[str], path: str, is_done: bool) -> Splice:
     def splice(data: bytes | None) -> bytes | None:
         if data is None:
             return None
         for name in ids:
             try:
-                data = tick(data, name, True, path)
+                data = tick(data, name, is_done, path)
             except PlanningError:  # half-done work of the user's that lacks the box
                 continue
         return data
@@ -77,6 +84,6 @@ def _ticked(ids: Sequence[str], path: str) -> Splice:
     return splice
 
 
-def _line(package: Package, each: Subtask) -> str:
-    already = "  (it was already)" if each.is_done else ""
-    return f"[x] {each.id} {each.text}  ({package.wp_id}){already}"
+def _line(package: Package, each: Subtask, is_done: bool) -> str:
+    already = "  (it was already)" if each.is_done is is_done else ""
+    return f"[{'x' if is_done else ' '}] {each.id} {each.text}  ({package.wp_id}){already}"

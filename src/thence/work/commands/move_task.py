@@ -26,7 +26,7 @@ def move_task(
     wp_id = wp_id_of(given)
     subject = package_of(found, wp_id).subject
     with claimed(desk.project.home, subject):
-        facts = facts_of(desk, found, wp_id, reason=reason, is_forced=is_forced)
+        facts = facts_of(desk, found, wp_id, to, reason=reason, is_forced=is_forced)
         made = move(desk, found.slug, wp_id, to, facts)
         desk.look()
         branch = desk.target_of(found)

@@ -1,0 +1,42 @@
+"""One call of the operating system, whose own error is told apart from a signal handler's."""
+
+import errno
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+_ABSENT_ERRNOS = frozenset((errno.ENOENT, errno.ENOTDIR))
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
+class DiskError(OSError):
+    """A call of ours that the system refused, with its errno and the file's name.
+
+    It is raised and caught inside; a caller of thence gets a ThenceError made of it.
+    """
+
+    @property
+    def is_absence(self) -> bool:
+        """Whether nothing stands at the path."""
+        return self.errno in _ABSENT_ERRNOS
+
+
+def system_call(function: Callable[_P, _R], *arguments: _P.args, **named: _P.kwargs) -> _R:
+    """Makes one call and returns its result; its error becomes DiskError.
+
+    A signal handler that runs amid the call may raise an OSError too, TimeoutError above all:
+    that one stays as it is.
+    """
+    try:
+        return function(*arguments, **named)
+    except OSError as error:
+        if not _is_ours(error):
+            raise
+        names = () if error.filename is None else (error.filename, None, error.filename2)
+        raise DiskError(error.errno, error.strerror, *names) from error
+
+
+def _is_ours(error: OSError) -> bool:
+    """Tells whether the call itself raised: a handler's traceback goes on into its own frame."""
+    raised = error.__traceback__
+    return error.errno is not None and raised is not None and raised.tb_next is None

@@ -1,0 +1,64 @@
+"""A gate of the configuration while its command runs, in a private checkout of one commit.
+
+The checkout holds what was committed and nothing else: no file that an agent has left in its
+worktree. It is made under the claim of the package, so that what another run has left there is
+of one that was killed, and is taken away.
+"""
+
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from thence.errors import GitFailed
+from thence.work.agents import GateConfig
+from thence.work.naming import worktree_of
+from thence.work.repository import Repository
+from thence.work.running import Order
+from thence.work.worktrees import check_out, discard
+
+
+class GateRun:
+    """A gate's private checkout; `close` takes it away. Raises GitFailed, OSError if it can't be.
+
+    `folder` is where the command runs, `commit` what it judges.
+    """
+
+    def __init__(
+        self, repo: Repository, root: Path, package: tuple[str, str], gate: GateConfig, commit: str
+    ) -> None:
+        self.gate = gate
+        self.commit = commit
+        self._repo = repo
+        beside = root / worktree_of(*package)
+        beside.parent.mkdir(exist_ok=True)
+        for left in beside.parent.glob(f"{beside.name}-gate-*"):
+            discard(repo, left)
+        # the mode of a folder that mkdtemp makes lets nobody but this user in
+        self.folder = Path(tempfile.mkdtemp(prefix=f"{beside.name}-gate-", dir=beside.parent))
+        try:
+            check_out(repo, commit, self.folder)
+        except BaseException:
+            self.close()
+            raise
+
+    def order(
+        self, output: Path, env: Mapping[str, str], lease: int, passes: tuple[str, ...]
+    ) -> Order:
+        """Returns what to start, with `env`, `lease` and `passes` as `running.Order` has them."""
+        return Order(
+            argv=self.gate.command,
+            folder=self.folder,
+            env=env,
+            prompt=b"",
+            output=output,
+            timeout_s=self.gate.timeout_s,
+            stall_s=self.gate.timeout_s,
+            lease=lease,
+            passes=passes,
+        )
+
+    def close(self) -> None:
+        """Takes the checkout away, with what the command has made in it."""
+        with suppress(GitFailed, OSError):
+            discard(self._repo, self.folder)

@@ -1,0 +1,88 @@
+"""YAML that anybody may have written, read within limits.
+
+Some lines of it can stand for a number of values that no memory holds, each alias twice what the
+one before is, and thousands of brackets for a depth that no reader comes back from. Both are
+refused where they go too far, with the place. Times grow with the text alone.
+"""
+
+from functools import cache
+from typing import Any, Literal
+
+BYTES_MAX = 1024 * 1024
+DEPTH_MAX = 50
+# values that a document stands for, those behind an alias counted wherever it stands
+VALUES_MAX = 100_000
+_TOO_DEEP = f"it is deeper than {DEPTH_MAX} levels"
+_TOO_MANY = f"it stands for more than {VALUES_MAX} values"
+
+
+def reader(kind: Literal["safe", "rt"]) -> Any:
+    """Returns a reader of ruamel.yaml, of its own pure kind, for one document.
+
+    Its `compose` and `load` raise MarkedYAMLError for what is deeper than DEPTH_MAX, stands for
+    more than VALUES_MAX, or holds itself.
+    """
+    from ruamel.yaml import YAML
+    from ruamel.yaml.scanner import Scanner
+
+    yaml = YAML(typ=kind, pure=True)
+    yaml.Composer = _composer()
+    yaml.Scanner = _scanner(yaml.Scanner or Scanner)
+    return yaml
+
+
+@cache
+def _scanner(base: Any) -> Any:
+    """Returns a scanner that stops at too many brackets before it looks for what they enclose.
+
+    It reads a thousand characters ahead for the end of a key, at a price of their square.
+    """
+    from ruamel.yaml.scanner import ScannerError
+
+    class BoundedScanner(base):  # type: ignore[misc]
+        """The scanner of ruamel.yaml, which counts."""
+
+        def fetch_flow_collection_start(self, *given: Any, **named: Any) -> None:
+            if len(self.flow_context) >= DEPTH_MAX:
+                raise ScannerError(None, None, _TOO_DEEP, self.reader.get_mark())
+            super().fetch_flow_collection_start(*given, **named)
+
+    return BoundedScanner
+
+
+@cache
+def _composer() -> Any:
+    from ruamel.yaml.composer import Composer, ComposerError
+    from ruamel.yaml.events import AliasEvent
+
+    class BoundedComposer(Composer):
+        """The composer of ruamel.yaml, which counts."""
+
+        def __init__(self, loader: Any = None) -> None:
+            super().__init__(loader)
+            self.warn_double_anchors = False  # YAML allows it
+            self._levels = 0
+            self._values = 0
+            self._sizes: dict[int, int] = {}
+
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            event = self.parser.peek_event()
+            before = self._values
+            self._levels += 1
+            self._check(self._levels > DEPTH_MAX, _TOO_DEEP, event)
+            if not isinstance(event, AliasEvent):
+                self._values += 1
+            node = super().compose_node(parent, index)
+            if isinstance(event, AliasEvent):
+                self._check(id(node) not in self._sizes, "it holds itself", event)
+                self._values += self._sizes[id(node)]
+            self._sizes[id(node)] = self._values - before
+            self._levels -= 1
+            self._check(self._values > VALUES_MAX, _TOO_MANY, event)
+            return node
+
+        def _check(self, is_too_much: bool, problem: str, event: Any) -> None:
+            if is_too_much:
+                raise ComposerError(None, None, problem, event.start_mark)
+
+    return BoundedComposer

@@ -1,0 +1,81 @@
+"""Agents and gates are given the variables that are named for them, and no others."""
+
+import json
+
+from tests.cli.installed import thence
+from tests.cli.work.orchestra import DO
+from tests.work.repositories import git
+
+from thence.work.environment import hints, passed_on
+
+SECRETS = {
+    "THENCE_TOKEN": "t",
+    "AWS_SECRET_ACCESS_KEY": "a",
+    "GITHUB_TOKEN": "g",
+    "SSH_AUTH_SOCK": "/tmp/agent",
+    "SOME_API_KEY": "s",
+    "PLAIN": "p",
+}
+NEEDED = {"LC_TIME": "C", "https_proxy": "http://proxy:1", "TZ": "UTC", "XDG_CONFIG_HOME": "/c"}
+
+
+def variables(project, path):
+    """Return what the program that described itself in a file was given."""
+    return json.loads(path.read_text())["variables"]
+
+
+def test_agents_and_gates_get_what_is_listed_and_no_key(make, tmp_path):
+    gate = ["sh", "-c", f"env > '{tmp_path}/gate'"]
+    project = make({"WP01": []}, gates=[{"type": "CI_CHECK", "command": gate}])
+    project.tell(WP01=[[["describe", str(tmp_path / "agent")], *DO]])
+    ended = thence("work", "orchestrate", cwd=project.folder, env={**SECRETS, **NEEDED})
+    assert ended.code == 0, ended.err
+    agent = variables(project, tmp_path / "agent")
+    lines = (tmp_path / "gate").read_text().splitlines()
+    told = dict(line.split("=", 1) for line in lines if "=" in line)
+    for given in (agent, told):
+        assert not {*SECRETS} & {*given}
+        assert NEEDED.items() <= given.items()
+        assert {"PATH", "HOME", "THENCE_ACTOR", "THENCE_WP", "THENCE_FEATURE"} <= {*given}
+    (assigned,) = project.events("WPAssigned")
+    assert agent["THENCE_CAUSE"].startswith(assigned["event_id"])
+
+
+def test_configuration_names_what_else_they_get(make, tmp_path):
+    names = ["SOME_API_KEY", "AWS_*", "THENCE_*"]
+    project = make({"WP01": []}, environment=names)
+    project.tell(WP01=[[["describe", str(tmp_path / "agent")], *DO]])
+    ended = thence("work", "orchestrate", cwd=project.folder, env=SECRETS)
+    assert ended.code == 0, ended.err
+    agent = variables(project, tmp_path / "agent")
+    assert {*SECRETS} & {*agent} == {"SOME_API_KEY", "AWS_SECRET_ACCESS_KEY"}
+
+
+def test_name_that_is_none_is_refused_with_its_place(make):
+    project = make({"WP01": []}, environment=["SOME KEY=1"])
+    ended = thence("work", "orchestrate", cwd=project.folder)
+    assert ended.code == 2
+    assert "is no variable's name" in ended.err
+    assert git(project.folder, "worktree", "list").count("\n") == 0
+
+
+def test_agent_that_ends_at_once_for_want_of_a_key_is_told_the_option(make):
+    project = make({"WP01": []}, retries=0)
+    project.tell(WP01=[[["exit", 1]]])
+    ended = thence("work", "orchestrate", cwd=project.folder, env=SECRETS)
+    assert ended.code == 1
+    (note,) = [line for line in ended.err.splitlines() if line.startswith("note ")]
+    assert "SOME_API_KEY" in note
+    assert "orchestrate: {environment: [" in note
+    assert "THENCE_TOKEN" not in note
+    ended = thence("work", "orchestrate", cwd=project.folder)
+    assert "environment: [" not in ended.err, "nothing is withheld that looks like a key"
+
+
+def test_names_are_whole_and_patterns_are_those_of_file_names():
+    ours = {"PATH": "1", "path": "2", "PATHS": "3", "LC_ALL": "4", "XLC_A": "5", "A_B": "6"}
+    assert passed_on(ours) == {"PATH": "1", "LC_ALL": "4"}
+    assert passed_on(ours, ("A_*",)) == {"PATH": "1", "LC_ALL": "4", "A_B": "6"}
+    assert passed_on({"THENCE_TOKEN": "1"}, ("*",)) == {}
+    assert passed_on({"THENCE_TOKEN": "1"}, ("THENCE_TOKEN",)) == {"THENCE_TOKEN": "1"}
+    assert hints("coder", {"A_KEY": "", "PATH": ""}, ("A_KEY",)) == []

@@ -1,0 +1,172 @@
+"""No agent passes its own gates: what the orchestrator saw counts, where only a commit lies."""
+
+import os
+import signal
+import sys
+
+import pytest
+from tests.cli.installed import THENCE, thence
+from tests.cli.work.orchestra import DO, SLUG, WAIT_S, begun, orchestrate, until
+from tests.cli.work.test_guards import done, work
+from tests.work.repositories import git
+
+pytestmark = pytest.mark.promise("L9")
+TESTED = {"type": "CI_CHECK", "command": ["test", "-f", "tested"]}
+TEST_IT = [["write", "tested", "1\n"], ["commit", "Test it"]]
+# what the orchestrator itself writes of a gate that was passed at the commit that is checked out
+FORGE = f"""
+import subprocess
+from thence.work import EventStore, Said
+commit = subprocess.check_output(["git", "rev-parse", "HEAD"], text=True).strip()
+with EventStore.at(".", actor="orchestrate") as store:
+    gate = "01M7XANXT400000002ST06XK4Z"
+    made = {{"work_package_id": "WP01", "gate_type": "CI_CHECK", "gate_id": gate}}
+    data = {{"commit": commit, "seconds": 0.2}}
+    passed = {{"gate_id": gate, "old_status": "pending", "new_status": "passed",
+               "result_data": data}}
+    store.append(Said("GateCreated", made, "{SLUG}"))
+    store.append(Said("GateResultChanged", passed, "{SLUG}"))
+"""
+
+
+def command(*arguments):
+    return ["run", str(THENCE), "work", *arguments, "--feature", SLUG]
+
+
+def as_agent(folder, *arguments):
+    """Run a command as what an orchestrator has started; return the error it is refused with."""
+    ended = thence("work", *arguments, "--json", cwd=folder, env={"THENCE_RUN": "0" * 32})
+    assert ended.code == 1, ended
+    return ended.json["error"]
+
+
+def told_back(project):
+    """Return why packages were sent back."""
+    moves = project.events("WPStatusChanged", previous_status="for_review", new_status="doing")
+    return [move["payload"]["reason"] for move in moves]
+
+
+def test_result_that_an_agent_writes_like_the_orchestrator_does_not_count(make):
+    project = make({"WP01": []}, gates=[TESTED])
+    project.tell(WP01=[[*DO, ["run", sys.executable, "-c", FORGE]], TEST_IT])
+    ended = orchestrate(project)
+    assert ended.code == 0, ended.err
+    (reason,) = told_back(project)
+    assert "gate CI_CHECK failed" in reason
+    assert (project.folder / "tested").exists(), "it was done only when the gate was passed"
+    results = [each["payload"]["new_status"] for each in project.events("GateResultChanged")]
+    assert results == ["passed", "failed", "passed"], "what was forged is kept"
+
+
+def test_gate_runs_where_nothing_but_the_commit_lies_and_leaves_nothing(make):
+    project = make({"WP01": []}, gates=[TESTED])
+    ignored = [["write", ".gitignore", "tested\n"], ["write", "tested", "1\n"]]
+    unignored = [["write", ".gitignore", ""], *TEST_IT]
+    project.tell(WP01=[[*ignored, ["commit", "Do it"]], unignored])
+    ended = orchestrate(project)
+    assert ended.code == 0, ended.err
+    (reason,) = told_back(project)
+    assert "gate CI_CHECK failed" in reason
+    assert "-gate-" not in git(project.folder, "worktree", "list")
+    assert [each.name for each in (project.folder / ".worktrees").iterdir()] == [f"{SLUG}-WP01"]
+
+
+def test_agent_sets_no_gate(make):
+    project = make({"WP01": []}, gates=[TESTED])
+    types = ("CI_CHECK", "MANUAL_REVIEW")
+    project.tell(
+        WP01=[[*DO, *(command("gate", "WP01", each, "passed") for each in types)], TEST_IT]
+    )
+    ended = orchestrate(project)
+    assert ended.code == 0, ended.err
+    assert "gate CI_CHECK failed" in told_back(project)[-1]
+    assert project.lanes() == {"WP01": "done"}
+    assert not [each for each in project.events("GateCreated") if each["actor"] != "orchestrate"]
+    refused = [each["payload"]["error_message"] for each in project.events("ErrorLogged")]
+    assert sum("agent's environment" in each for each in refused) == 2, refused
+
+
+def test_configuration_that_an_agent_changes_changes_no_gate(make):
+    project = make({"WP01": []}, gates=[TESTED])
+    config = project.folder / ".kittify/config.yaml"
+    without = config.read_text().replace("CI_CHECK", "SECURITY_SCAN")
+    without = without.replace('["test", "-f", "tested"]', '["true"]')
+    rewritten = [["write", ".kittify/config.yaml", without], ["commit", "No more gates"]]
+    project.tell(WP01=[[*DO, *rewritten, ["write", str(config), without]], TEST_IT])
+    before = config.read_text()
+    process = begun(project)
+    until(lambda: told_back(project))
+    config.write_text(before)
+    _, err = process.communicate(timeout=WAIT_S)
+    assert process.returncode == 0, err
+    types = {each["payload"]["gate_type"] for each in project.events("GateCreated")}
+    assert types == {"CI_CHECK"}
+
+
+@pytest.fixture
+def in_review(make):
+    """A project with a package in review whose configuration runs CI_CHECK; nobody runs it now."""
+    project = make({"WP01": []})
+    worktree = done(project.folder, "implement", "WP01", "--actor", "ada")["worktree"]
+    (project.folder / ".worktrees" / f"{SLUG}-WP01/outbox").write_text("kept\n")
+    git(worktree, "add", ".")
+    git(worktree, "commit", "--quiet", "--message", "Do it")
+    done(project.folder, "move-task", "WP01", "--to", "for_review", "--actor", "ada")
+    project.setup(gates=[TESTED])
+    return project
+
+
+def test_what_a_person_says_of_a_gate_that_is_run_is_kept_and_opens_nothing(in_review):
+    folder = in_review.folder
+    told = done(folder, "gate", "WP01", "ci_check", "passed", "--actor", "ada")
+    assert (told["status"], told["is_run"]) == ("passed", True)
+    said = thence("work", "gate", "WP01", "CI_CHECK", cwd=folder).out
+    assert "as ada states" in said
+    assert "thence work orchestrate" in said
+    ended, told = work(folder, "move-task", "WP01", "--to", "done", "--actor", "bob")
+    assert (ended.code, told["error"]["guard"]) == (1, "gates_open")
+    assert "CI_CHECK (passed, as ada states)" in told["error"]["cause"]
+    assert "thence work orchestrate" in told["error"]["hint"]
+    (feature,) = done(folder, "status")["features"]
+    (gate,) = feature["lanes"]["for_review"][0]["gates"]
+    assert (gate["status"], gate["stated_by"]) == ("passed", "ada")
+    forced = ("--force", "--reason", "CI is down, and I ran it")
+    told = done(folder, "move-task", "WP01", "--to", "done", "--actor", "bob", *forced)
+    assert told["overruled"] == ["gates_open"]
+
+
+def test_agent_does_not_force_its_way_past_a_gate_that_is_run(in_review):
+    forced = ("--force", "--reason", "it is fine")
+    error = as_agent(in_review.folder, "move-task", "WP01", "--to", "done", *forced)
+    assert error["guard"] == "gates_open"
+    assert "CI_CHECK (pending)" in error["cause"]
+    assert "--force" not in error["hint"]
+    assert in_review.lanes() == {"WP01": "for_review"}
+
+
+def test_gate_that_nobody_runs_is_passed_by_a_person_and_never_from_an_agent(in_review):
+    folder = in_review.folder
+    in_review.setup()
+    done(folder, "gate", "WP01", "MANUAL_REVIEW")
+    error = as_agent(folder, "gate", "WP01", "MANUAL_REVIEW", "passed")
+    assert error["guard"] == "set_by_an_agent"
+    assert "person" in error["hint"]
+    assert work(folder, "move-task", "WP01", "--to", "done", "--actor", "bob")[0].code == 1
+    told = done(folder, "gate", "WP01", "MANUAL_REVIEW", "passed", "--actor", "bob")
+    assert (told["status"], told["is_run"]) == ("passed", False)
+    done(folder, "move-task", "WP01", "--to", "done", "--actor", "bob")
+
+
+def test_checkout_of_a_gate_that_was_killed_is_taken_away_by_the_next(make, tmp_path):
+    note = tmp_path / "gate.pid"
+    hang = ["sh", "-c", f"test -f '{note}' || {{ echo $$ > '{note}'; exec sleep 600; }}"]
+    project = make({"WP01": []}, gates=[{"type": "CI_CHECK", "command": hang}])
+    process = begun(project)
+    until(note.exists)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate(timeout=WAIT_S)
+    assert "-gate-" in git(project.folder, "worktree", "list")
+    ended = orchestrate(project, "--resume")
+    assert ended.code == 0, ended.err
+    assert "-gate-" not in git(project.folder, "worktree", "list")
+    assert project.lanes() == {"WP01": "done"}

@@ -1,0 +1,278 @@
+"""What a stranger has put into a repository leads no command out of it, and into no hanging."""
+
+import json
+import os
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from tests.cli.installed import Ended, is_three_lines
+from tests.cli.warm import warm
+from tests.cli.work.hostile_clones import (
+    BYSTANDER,
+    CANARY,
+    FILES,
+    FOLDERS,
+    Hostile,
+    clone_of,
+    place,
+    seen,
+)
+from tests.cli.work.projects import FOLDER, done, planned, work
+from tests.work.repositories import commit, git, write
+
+from thence.errors import PlanningError
+from thence.work import EventStore
+from thence.work.project import find_project
+
+pytestmark = pytest.mark.promise("L18")
+
+REFUSED = ("work", "move-task", "WP02", "--to", "done", "--feature", "001-sync")
+START = (("work", "status"), ("work", "import"), ("log",))
+SHORT = (
+    *START,
+    ("work", "init"),
+    ("work", "finalize-tasks", "--feature", "001-sync"),
+    ("work", "implement", "WP01", "--feature", "001-sync"),
+    REFUSED,
+    ("work", "errors"),
+)
+READING = (
+    ("work", "status"),
+    ("work", "errors"),
+    ("work", "conflicts"),
+    ("log",),
+    ("query",),
+    ("why", "@last"),
+    ("doctor",),
+)
+ALL = (
+    ("work", "init"),
+    ("work", "import"),
+    ("work", "setup-spec", "Another thing"),
+    ("work", "finalize-tasks", "--feature", "001-sync"),
+    REFUSED,
+    ("work", "implement", "WP01", "--feature", "001-sync"),
+    ("work", "mark-status", "T001", "--feature", "001-sync"),
+    ("work", "add-history", "WP01", "words", "--feature", "001-sync"),
+    ("work", "gate", "WP01", "CI_CHECK", "passed", "--feature", "001-sync"),
+    ("work", "move-task", "WP01", "--to", "for_review", "--feature", "001-sync"),
+    ("work", "next", "--feature", "001-sync"),
+    ("work", "merge", "--feature", "001-sync"),
+    ("work", "accept", "WP01", "--feature", "001-sync"),
+    ("work", "publish"),
+    ("work", "orchestrate", "--dry-run", "--feature", "001-sync"),
+    *READING,
+)
+
+
+def days() -> list[str]:
+    """Return the names of the files of refusals that are written today, or at midnight."""
+    now = datetime.now(UTC)
+    return [f".kittify/errors/{now + timedelta(days=n):%Y-%m-%d}.jsonl" for n in (0, 1)]
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory) -> Path:
+    """A project whose packages are cut, and whose events are committed."""
+    repo = planned(tmp_path_factory.mktemp("base") / "r")
+    done(repo, "finalize-tasks")
+    done(repo, "publish")
+    git(repo, "worktree", "prune")
+    return repo
+
+
+def harmless(clone: Path, *commands: tuple[str, ...]) -> list[Ended]:
+    """Run commands in a clone, and see that nothing outside of it is told of or touched."""
+    before = seen(clone.parent)
+    ended = [warm(*command, cwd=clone) for command in commands]
+    for command, each in zip(commands, ended, strict=True):
+        told = f"{command}: {each.err}"
+        assert CANARY not in each.out + each.err, told
+        assert "Traceback" not in each.err, told
+        assert each.code in {0, 1, 2, 3, 4}, told
+        assert each.code in {0, 3} or (each.code == 4 and each.out) or is_three_lines(each.err), (
+            told
+        )
+    assert seen(clone.parent) == before
+    assert CANARY.encode() not in b"".join(
+        path.read_bytes() for path in clone.rglob("*") if path.is_file() and not leads_out(path)
+    ), "what stands outside was copied"
+    return ended
+
+
+def leads_out(path: Path) -> bool:
+    return BYSTANDER in path.resolve().parts
+
+
+@pytest.mark.parametrize("paths", FOLDERS, ids=lambda paths: paths[0])
+def test_link_in_the_place_of_a_folder_leads_nowhere(tmp_path, base, paths):
+    hostile = [Hostile(path, "a link to a folder") for path in paths]
+    harmless(clone_of(base, tmp_path, *hostile), *ALL)
+
+
+@pytest.mark.parametrize("paths", FILES, ids=lambda paths: paths[0])
+def test_link_in_the_place_of_a_file_leads_nowhere(tmp_path, base, paths):
+    hostile = [Hostile(path, "a link to a file") for path in paths]
+    harmless(clone_of(base, tmp_path, *hostile), *ALL)
+
+
+@pytest.mark.parametrize(
+    "kind", ["a link to a file", "a link to nothing", "a link in a circle", "a pipe", "a folder"]
+)
+def test_file_of_refusals_that_is_none_gets_no_line(tmp_path, base, kind):
+    clone = clone_of(base, tmp_path, *(Hostile(day, kind) for day in days()))
+    (refused, _, _) = harmless(clone, REFUSED, ("work", "errors"), REFUSED)
+    assert refused.code == 1
+    assert "comes after for_review" in refused.err
+    assert ".kittify/errors" in refused.err, "why the refusal was not kept"
+
+
+@pytest.mark.parametrize("kind", ["a link to nothing", "a link in a circle", "a pipe", "a file"])
+def test_folder_that_is_none_stops_a_command_or_is_passed_over(tmp_path, base, kind):
+    paths = ("kitty-specs", ".kittify/events", ".kittify/errors", ".worktrees")
+    harmless(clone_of(base, tmp_path / "1", Hostile(".kittify", kind)), *START)
+    harmless(clone_of(base, tmp_path / "2", *(Hostile(path, kind) for path in paths)), *SHORT)
+
+
+@pytest.mark.parametrize("kind", ["a link to nothing", "a link in a circle", "a pipe", "a folder"])
+def test_file_that_is_none_stops_a_command_or_is_passed_over(tmp_path, base, kind):
+    paths = (f"{FOLDER}/tasks.md", f"{FOLDER}/meta.json", "AGENTS.md", ".kittify/clock.json")
+    harmless(clone_of(base, tmp_path / "1", Hostile(".kittify/config.yaml", kind)), *START)
+    harmless(clone_of(base, tmp_path / "2", *(Hostile(path, kind) for path in paths)), *SHORT)
+
+
+def test_file_of_too_many_brackets_stops_a_command_or_is_passed_over(tmp_path, base):
+    paths = (
+        f"{FOLDER}/tasks.md",
+        f"{FOLDER}/meta.json",
+        f"{FOLDER}/tasks/WP01-first.md",
+        "kitty-specs/002-other/meta.json",
+        ".kittify/clock.json",
+        ".kittify/errors/2026-01-01.jsonl",
+        ".kittify/events/2026-01-01.jsonl",
+    )
+    kind = "a file of brackets"
+    harmless(clone_of(base, tmp_path / "1", Hostile(".kittify/config.yaml", kind)), *START)
+    clone = clone_of(base, tmp_path / "2", *(Hostile(path, kind) for path in paths))
+    waiting = 'Thence-Pending: {"id":"x","type":"HistoryAdded","payload":' + "[" * 40_000
+    commit(clone, {"src/a.py": "a = 1\n"}, f"Begin\n\n{waiting}")
+    harmless(clone, *SHORT)
+
+
+def test_day_file_that_is_a_link_brings_nothing_in(tmp_path, base):
+    (day,) = (base / ".kittify/events").glob("*.jsonl")
+    hostile = Hostile(f".kittify/events/{day.name}", "a link to a file")
+    harmless(clone_of(base, tmp_path, hostile), *SHORT, ("work", "publish"))
+
+
+def test_what_is_refused_is_named_with_what_to_do(tmp_path, base):
+    clone = clone_of(base, tmp_path, Hostile(".kittify", "a link to a folder"))
+    for ended in harmless(clone, ("work", "status"), ("log",)):
+        assert "why:  .kittify: a symbolic link stands there" in ended.err
+        assert "ls -l .kittify" in ended.err
+
+
+# journals
+
+
+def other_machines(home: Path) -> None:
+    """Change a journal as if another machine had written it, but for the inode of the file."""
+    path = home / ".thence/identity.json"
+    told = json.loads(path.read_bytes())
+    with path.open("r+") as file:
+        file.write(json.dumps({**told, "machine_id": "another"}))
+        file.truncate()
+
+
+@pytest.fixture
+def without_git(tmp_path) -> Path:
+    """A project without git, whose journal lies in it."""
+    folder = tmp_path / "clone"
+    (folder / ".kittify").mkdir(parents=True)
+    with EventStore.at(folder) as store:
+        store.append(*_notes("one"))
+    return folder
+
+
+def _notes(*texts: str):
+    from tests.work.test_stores import note
+
+    return [note(text) for text in texts]
+
+
+def test_journal_that_git_tracks_becomes_nobodys_own(without_git):
+    git(without_git, "init", "--quiet", "--initial-branch=main")
+    git(without_git, "config", "user.name", "Ada")
+    git(without_git, "config", "user.email", "ada@example.org")
+    git(without_git, "add", "--all", "--force")
+    git(without_git, "commit", "--quiet", "--message", "All of it")
+    for command in (("work", "status"), ("work", "add-history", "WP01", "x")):
+        (ended,) = harmless(without_git, command)
+        assert ended.code == 2
+        assert "git tracks" in ended.err
+        assert "git rm -r --cached" in ended.err, "the next step"
+    git(without_git, "rm", "-r", "--quiet", "--cached", ".kittify/.thence")
+    git(without_git, "commit", "--quiet", "--message", "It is not shared")
+    assert work(without_git, "status").code == 0
+    with EventStore.at(without_git) as store:
+        assert [event.payload["entry_content"] for event in store.read()] == ["one"]
+        assert store.project.home.parent == without_git / ".git/thence"
+
+
+@pytest.mark.parametrize("is_cloned", [False, True])
+def test_journal_that_another_machine_wrote_becomes_nobodys_own(without_git, is_cloned):
+    other_machines(without_git / ".kittify/.thence")
+    if is_cloned:
+        git(without_git, "init", "--quiet")
+    with pytest.raises(PlanningError, match="another machine") as caught:
+        find_project(without_git)
+    assert "thence work import" in caught.value.hint
+    os.rename(without_git / ".kittify/.thence", without_git.parent / "moved-away")
+    assert work(without_git, "import").code == 0
+    with EventStore.at(without_git) as store:
+        assert [event.payload["entry_content"] for event in store.read()] == ["one"]
+        node_id = store.append(*_notes("two"))[0].node_id
+        assert {event.node_id for event in store.read()} > {node_id}, "it writes as another"
+
+
+@pytest.mark.parametrize("name", ["events.jsonl", ".thence/log.json", ".thence", "claims"])
+@pytest.mark.parametrize("kind", ["a link to a file", "a link to a folder", "a pipe"])
+def test_journal_with_a_link_in_it_is_opened_by_no_command(without_git, name, kind):
+    (without_git.parent / BYSTANDER / "events").mkdir(parents=True)
+    (without_git.parent / BYSTANDER / "bashrc").write_text(CANARY)
+    place(without_git, Hostile(f".kittify/.thence/{name}", kind))
+    commands = (REFUSED, ("log",))
+    assert all(ended.code for ended in harmless(without_git, *commands))
+
+
+# what only reads
+
+
+def test_reading_commands_write_in_the_git_folder_and_kittify_alone(tmp_path, base):
+    clone = clone_of(base, tmp_path)
+    commit(clone, {"src/a.py": "a = 1\n"})
+    write(clone, {"half/done.txt": "half done\n"})
+
+    def kept() -> dict[str, tuple[int, int, bytes]]:
+        return {
+            str(path.relative_to(tmp_path)): (
+                path.lstat().st_mode,
+                path.lstat().st_mtime_ns,
+                path.read_bytes() if path.is_file() else b"",
+            )
+            for path in tmp_path.rglob("*")
+            if not path.is_relative_to(clone / ".git")
+            and not path.is_relative_to(clone / ".kittify")
+        }
+
+    reading = (*READING, ("work", "next"), ("tail",), ("last",))
+    before = kept()
+    for command in reading:
+        warm(*command, cwd=clone)
+        assert kept() == before, command
+    (event, *_) = warm("log", "--json", cwd=clone).out.splitlines()
+    event_id = json.loads(event)["event_id"]
+    for command in (("show", event_id), ("why", event_id), ("effects", event_id)):
+        assert warm(*command, cwd=clone).code == 0
+        assert kept() == before, command

@@ -1,0 +1,83 @@
+"""A subtask is ticked and opened again, and a note is kept, in the words of other programs too."""
+
+import shutil
+
+import pytest
+from tests.cli.warm import warm
+from tests.cli.work.projects import FOLDER, SLUG, done, planned, refused, work
+from tests.work.repositories import git
+
+from thence.work.project import find_project
+from thence.work.store import EventStore
+
+
+@pytest.fixture(scope="module")
+def finalized(tmp_path_factory):
+    """A project with a package that has one subtask, T001."""
+    repo = planned(tmp_path_factory.mktemp("ticks") / "r")
+    done(repo, "finalize-tasks")
+    return repo
+
+
+@pytest.fixture
+def project(finalized, tmp_path):
+    return shutil.copytree(finalized, tmp_path / "r", symlinks=True)
+
+
+def told(folder, *types):
+    """Return the events of some types in the journal."""
+    with EventStore(find_project(folder)) as store:
+        return [event for event in store.read() if event.event_type in types]
+
+
+def ticks(folder):
+    """Return what the journal tells of T001, and whether its box is ticked."""
+    kinds = [each.event_type for each in told(folder, "SubtaskCompleted", "SubtaskReopened")]
+    return kinds, "- [x] T001" in (folder / FOLDER / "tasks.md").read_text()
+
+
+@pytest.mark.promise("S1")
+def test_tick_is_taken_back_in_file_journal_and_board(project):
+    done(project, "mark-status", "T001")
+    assert ticks(project) == (["SubtaskCompleted"], True)
+    ended = done(project, "mark-status", "T001", "--undo", "--json")
+    assert (ended.json["changed"], bool(ended.json["commit"])) == (["T001"], True)
+    assert ticks(project) == (["SubtaskCompleted", "SubtaskReopened"], False)
+    assert git(project, "status", "--porcelain") == ""
+    (feature,) = done(project, "status", "--json").json["features"]
+    assert feature["lanes"]["planned"][0]["subtasks_done"] == []
+    first, second = told(project, "SubtaskCompleted", "SubtaskReopened")
+    assert first.payload == second.payload
+    assert first.event_id in second.caused_by
+    assert "reopened" in warm("log", "--type", "SubtaskReopened", cwd=project).out
+    assert done(project, "mark-status", "T001", "--undo", "--json").json["changed"] == []
+    done(project, "mark-status", "T001")
+    assert ticks(project) == (["SubtaskCompleted", "SubtaskReopened", "SubtaskCompleted"], True)
+
+
+def test_tick_that_was_taken_back_keeps_a_package_from_review(project):
+    done(project, "implement", "WP01", "--actor", "ada")
+    done(project, "mark-status", "T001", "--actor", "ada")
+    done(project, "mark-status", "T001", "--undo", "--actor", "ada")
+    error = refused(project, "move-task", "WP01", "--to", "for_review", "--actor", "ada", code=1)
+    assert error["guard"] == "subtasks_open"
+
+
+def test_status_may_be_named_as_other_programs_do(project):
+    done(project, "mark-status", "T001", "--status", "done")
+    assert ticks(project)[1]
+    done(project, "mark-status", "T001", "--status", "pending", "--undo")
+    assert not ticks(project)[1]
+    assert work(project, "mark-status", "T001", "--status", "done", "--undo").code == 2
+    assert work(project, "mark-status", "T001", "--status", "half").code == 2
+    assert not ticks(project)[1]
+
+
+def test_note_may_be_an_option(project):
+    done(project, "add-history", "WP01", "--note", "by the option", "--feature", SLUG)
+    done(project, "add-history", "WP01", "by its place", "--type", "review")
+    notes = [each.payload["entry_content"] for each in told(project, "HistoryAdded")]
+    assert notes == ["by the option", "by its place"]
+    both = work(project, "add-history", "WP01", "one", "--note", "another")
+    assert (both.code, "--note" in both.err) == (2, True)
+    assert len(told(project, "HistoryAdded")) == 2
