@@ -278,7 +278,7 @@ def test_pages_tell_a_failure_with_its_reason_and_no_type_twice(tmp_path: Path) 
         shown = page(server, "/runs/shop")
         assert "order/881 after 93 ms: CardDeclined: no <money>" in shown.text
         assert "fulfil failed" not in shown.text
-        assert len(re.findall(r"\bnoted\b", shown.text)) == 2  # one counts the types
+        assert shown.text.count("noted") == 2  # one of them counts the types
         address = f"/runs/shop/events/{failed.event_id}"
         assert address in shown.links
         assert f"till: {told}" in page(server, address).text

@@ -22,6 +22,7 @@ COLOURS: Mapping[str, str] = {
 NARROW_COLUMNS = 100
 _NAME_COLUMNS_MAX = 18
 _TYPE_COLUMNS_MAX = 24
+_TYPE_COLUMNS_UNCUT_MAX = 40
 _SENTENCE_COLUMNS_MIN = 8
 _BAR_COLUMNS = 30
 _BAR_NAME_COLUMNS_MAX = 36
@@ -87,6 +88,8 @@ class Lines:
         self._width = width
         is_narrow = width is not None and width < NARROW_COLUMNS
         self._type_max = _NAME_COLUMNS_MAX if is_narrow else _TYPE_COLUMNS_MAX
+        if width is None:  # nothing is cut, so that the type need not be told twice
+            self._type_max = _TYPE_COLUMNS_UNCUT_MAX
         self._gap = " " if is_narrow else "  "
         self._time = slice(11, 19 if is_narrow else 23)
         self._day: str | None = None
