@@ -77,7 +77,7 @@ def read(client: socket.socket, last: bytes) -> list[tuple[bytes, bytes]]:
     return re.findall(rb"^id: (\S+)\ndata: (.*)\n\n", whole, re.MULTILINE)
 
 
-@pytest.mark.promise("Q10", "Q9")
+@pytest.mark.promise("Q7", "Q9")
 def test_unread_streams_are_ended_beyond_a_bound_and_resume_without_a_gap(tmp_path: Path) -> None:
     grown(tmp_path / "run", EVENTS)
     lines = (tmp_path / "run" / "events.jsonl").read_bytes().splitlines()

@@ -32,6 +32,7 @@ def test_simulations_are_listed_with_name_start_and_count(shop):
     assert listed["first"] == {
         "id": "first",
         "name": "first",
+        "status": "completed",
         "start_time": min(event.timestamp for event in events),
         "event_count": len(events),
     }
@@ -167,7 +168,7 @@ def test_summary_tells_what_a_run_holds_and_what_is_damaged(shop):
     assert (whole["damaged_lines"], whole["damage"], whole["turns"]) == (0, [], 8)
     assert sum(whole["by_type"].values()) == 60
     assert whole["first"]["event_id"] == stored(shop.root / "first")[0].event_id
-    assert whole["status"] == "unfinished"
+    assert whole["status"] == "completed"
 
 
 @pytest.mark.promise("Q5")

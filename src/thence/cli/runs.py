@@ -12,10 +12,10 @@ from thence.cli.verify import as_json
 from thence.core.tally import falling
 from thence.errors import NotALog
 from thence.log.disk import OS_DISK
+from thence.log.outcome import outcome
 from thence.log.segment import segments
 from thence.replica import open_replica
 
-UNFINISHED = "unfinished"
 _ALTERED_SHOWN_MAX = 3
 _NOTICES_SHOWN_MAX = 10
 
@@ -35,7 +35,7 @@ def run_entry(folder: Path) -> dict[str, Any]:
     return {
         "run_id": folder.name,
         "name": run_name(folder),
-        "status": result.get("status", UNFINISHED),
+        "status": result.get("status") or outcome(OS_DISK, folder),
         "events": count_events(folder),
         **_altered(folder),
     }
@@ -82,7 +82,7 @@ def summary(folder: Path) -> dict[str, Any]:
     return {
         "run_id": folder.name,
         "name": run_name(folder),
-        "status": result.get("status", UNFINISHED),
+        "status": result.get("status") or outcome(OS_DISK, folder),
         "reason": result.get("reason"),
         "error": result.get("error"),
         **_altered(folder),

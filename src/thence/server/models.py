@@ -62,13 +62,22 @@ class EventsPage(BaseModel):
     next_cursor: str | None = Field(description="Asks for the next page; null on the last one.")
 
 
-class SimulationEntry(BaseModel):
-    """A simulation in a list."""
+STATUS = "running, completed, failed or interrupted, which a killed run is."
+
+
+class Entry(BaseModel):
+    """What every list says of a log."""
 
     id: str
     name: str
     start_time: str | None = Field(description="The time of its earliest event.")
     event_count: int = Field(ge=0)
+
+
+class SimulationEntry(Entry):
+    """A simulation in a list."""
+
+    status: str = Field(description=STATUS)
 
 
 class SimulationList(BaseModel):
@@ -77,7 +86,7 @@ class SimulationList(BaseModel):
     simulations: list[SimulationEntry]
 
 
-class LogEntry(SimulationEntry):
+class LogEntry(Entry):
     """A log in a list."""
 
     vocabulary: str = Field(description="Whose words it speaks, such as plain.")
@@ -122,7 +131,7 @@ class SimulationSummary(LogSummary):
     """What there is to say of a simulation."""
 
     turns: int = Field(ge=0, description="The number of the last turn.")
-    status: str = Field(description="completed, failed, interrupted, or unfinished.")
+    status: str = Field(description=STATUS)
     reason: str | None
     error: str | None
 

@@ -8,7 +8,7 @@ import errno
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
@@ -60,7 +60,13 @@ def listening(port: int | None = None) -> socket.socket:
     raise PortTaken("could not listen on", place=tried, cause=cause, hint=hint)
 
 
-def serve(listener: socket.socket, root: Path, token: str | None, version: str) -> None:
+def serve(
+    listener: socket.socket,
+    root: Path,
+    token: str | None,
+    version: str,
+    cors_origins: Collection[str] = (),
+) -> None:
     """Answers on a listening socket until SIGINT or SIGTERM, then ends at once.
 
     Requests that run get a tenth of a second more, streams too. The signal is raised again at
@@ -69,10 +75,10 @@ def serve(listener: socket.socket, root: Path, token: str | None, version: str) 
     sys.setswitchinterval(_SWITCH_S)
     early = Early(listener, version)
     early.start()
-    _server(root, token, early).run(sockets=[listener])
+    _server(root, token, cors_origins, early).run(sockets=[listener])
 
 
-def _server(root: Path, token: str | None, early: Early) -> "Server":
+def _server(root: Path, token: str | None, cors_origins: Collection[str], early: Early) -> "Server":
     import asyncio
     import logging
     from functools import partial
@@ -82,7 +88,7 @@ def _server(root: Path, token: str | None, early: Early) -> "Server":
     from thence.server.app import create_app
     from thence.server.protocol import Protocol
 
-    app = create_app(root, allowed_hosts=LOOPBACK, token=token)
+    app = create_app(root, allowed_hosts=LOOPBACK, cors_origins=cors_origins, token=token)
     protocol: Any = partial(Protocol, among=Connections(connections_max()))
     config = Config(
         app,
