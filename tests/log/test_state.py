@@ -14,6 +14,7 @@ import thence
 from thence.core.vocabulary import PLAIN
 from thence.log.disk import OS_DISK, Disk
 from thence.log.state import PAGE_BYTES, SLOTS, StatePage
+from thence.log.system_call import DiskError
 from thence.replica import Replica
 
 FILE = (7, 8)
@@ -232,7 +233,6 @@ HOLD = """
 import os, sys, pathlib
 from thence.log.disk import OS_DISK
 from thence.log.state import StatePage
-from thence.log.system_call import DiskError
 page = StatePage(OS_DISK, pathlib.Path(sys.argv[1]))
 page.accept()
 print(page.is_mapped, flush=True)
