@@ -110,7 +110,7 @@ def test_first_page_lists_runs_and_logs(shop: Shop) -> None:
     damaged = shop.server.json("/simulations/hurt")["damaged_lines"]
     assert damaged > 1
     assert f"{damaged} bad lines" in found.text
-    assert "unfinished" in found.text
+    assert "completed" in found.text
     assert re.search(r"3 runs, 1 log, [\d,]+ events; the latest first", found.text)
     for told in (found, page(shop.server, "/runs/first")):
         assert "Last event (UTC)" in told.text
