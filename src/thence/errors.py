@@ -23,6 +23,7 @@
     ├── ReadFailed                     the disk didn't give back what the log holds
     ├── HeadsMoved                     what a guard watches has changed, nothing was appended
     ├── IdReused                       the event_id stands for another event already
+    ├── ClockExhausted                 the log's clock can't grow any more, nothing was appended
     ├── AppendFailed                   the write failed, nothing was appended
     │   └── LogFull                    the disk took no more, nothing was appended
     ├── OutcomeUnknown                 the event may be there or not
@@ -225,6 +226,10 @@ class HeadsMoved(ThenceError):
 
 class IdReused(ThenceError):
     """The event_id given stands for an event with another content; nothing was appended."""
+
+
+class ClockExhausted(ThenceError):
+    """No clock value is left for another event of this log; nothing was appended."""
 
 
 class AppendFailed(ThenceError):

@@ -61,10 +61,10 @@ def open_replica(
     `environment`) is around all appends, as a `because` block would be. Raises NotALog,
     VocabularyMismatch, LogReadOnly, ReadFailed, and AppendFailed for a new log.
     """
-    folder = Path(path)
-    found = opened_vocabulary(OS_DISK, folder, vocabulary, create)
+    found = opened_vocabulary(OS_DISK, path, vocabulary, create)
     given = variable(VARIABLE)
-    return Replica(folder, found, max_queue_size=max_queue_size, on_full=on_full, received=given)
+    bound = max_queue_size
+    return Replica(Path(path), found, max_queue_size=bound, on_full=on_full, received=given)
 
 
 class Replica:
@@ -133,11 +133,11 @@ class Replica:
         """Appends an event and returns it once it is durable, with all queued before it.
 
         `caused_by` takes an event, an id (a ULID, or of an event that the log holds), several
-        of these or None; those of the surrounding `because` block are added.
-        With an `event_id` that the log holds, the stored event is returned if it says the
-        same. With a `guard`, nothing is appended if an event that it watches for has come
-        in. Raises InvalidEvent, EventTooLarge, LogBusy, LogFull, LogReadOnly, AppendFailed,
-        HeadsMoved, IdReused (it was not appended), OutcomeUnknown (then retry()), WriterClosed.
+        of these or None; those of the surrounding `because` block are added. With an `event_id`
+        that the log holds, the stored event is returned if it says the same. With a `guard`,
+        nothing is appended if an event that it watches for has come in. Raises InvalidEvent (also
+        for a type that begins `log.`), EventTooLarge, LogBusy, LogFull, LogReadOnly, AppendFailed,
+        ClockExhausted, HeadsMoved, IdReused (it was not appended), OutcomeUnknown, WriterClosed.
         """
         words = (subject, actor, stream)
         drafts = self._draft(event_type, payload, words, caused_by, event_id)

@@ -12,6 +12,8 @@ BYTES_MAX = 1024 * 1024
 DEPTH_MAX = 50
 # values that a document stands for, those behind an alias counted wherever it stands
 VALUES_MAX = 100_000
+_TOO_DEEP = f"it is deeper than {DEPTH_MAX} levels"
+_TOO_MANY = f"it stands for more than {VALUES_MAX} values"
 
 
 def reader(kind: Literal["safe", "rt"]) -> Any:
@@ -21,10 +23,31 @@ def reader(kind: Literal["safe", "rt"]) -> Any:
     more than VALUES_MAX, or holds itself.
     """
     from ruamel.yaml import YAML
+    from ruamel.yaml.scanner import Scanner
 
     yaml = YAML(typ=kind, pure=True)
     yaml.Composer = _composer()
+    yaml.Scanner = _scanner(yaml.Scanner or Scanner)
     return yaml
+
+
+@cache
+def _scanner(base: Any) -> Any:
+    """Returns a scanner that stops at too many brackets before it looks for what they enclose.
+
+    It reads a thousand characters ahead for the end of a key, at a price of their square.
+    """
+    from ruamel.yaml.scanner import ScannerError
+
+    class BoundedScanner(base):  # type: ignore[misc]
+        """The scanner of ruamel.yaml, which counts."""
+
+        def fetch_flow_collection_start(self, *given: Any, **named: Any) -> None:
+            if len(self.flow_context) >= DEPTH_MAX:
+                raise ScannerError(None, None, _TOO_DEEP, self.reader.get_mark())
+            super().fetch_flow_collection_start(*given, **named)
+
+    return BoundedScanner
 
 
 @cache
@@ -46,7 +69,7 @@ def _composer() -> Any:
             event = self.parser.peek_event()
             before = self._values
             self._levels += 1
-            self._check(self._levels > DEPTH_MAX, f"it is deeper than {DEPTH_MAX} levels", event)
+            self._check(self._levels > DEPTH_MAX, _TOO_DEEP, event)
             if not isinstance(event, AliasEvent):
                 self._values += 1
             node = super().compose_node(parent, index)
@@ -55,8 +78,7 @@ def _composer() -> Any:
                 self._values += self._sizes[id(node)]
             self._sizes[id(node)] = self._values - before
             self._levels -= 1
-            many = f"it stands for more than {VALUES_MAX} values"
-            self._check(self._values > VALUES_MAX, many, event)
+            self._check(self._values > VALUES_MAX, _TOO_MANY, event)
             return node
 
         def _check(self, is_too_much: bool, problem: str, event: Any) -> None:

@@ -36,6 +36,7 @@ EXIT_CODES = {
     "HeadsMoved": 1,
     "IdReused": 1,
     "ProgramFailed": 1,
+    "ClockExhausted": 1,
     "OutcomeUnknown": 5,
 }
 

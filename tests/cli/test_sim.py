@@ -11,6 +11,8 @@ from tests.cli.installed import THENCE, environment, is_three_lines, thence
 from tests.cli.scenarios import counting
 from tests.cli.warm import warm
 
+from thence.sim import SimulationOrchestrator
+
 SHIPPED = "spatial_trade_network"
 
 
@@ -132,6 +134,24 @@ def test_why_of_a_failed_run_names_the_error_the_agent_and_what_it_had_read(tmp_
     assert effect["details"]["component"] == "agent ada"
     assert told["chain"][-2]["event_id"] in effect["caused_by"]
     assert "ada" in told["sentences"][-1]
+
+
+@pytest.mark.promise("O2")
+def test_altered_run_says_so_wherever_it_is_listed(tmp_path):
+    steps = [f"{turn}.decide.ada.0" for turn in range(1, 6)]
+    for name, alter in (("plain", {}), ("one", {steps[0]: None}), ("five", dict.fromkeys(steps))):
+        path = counting(tmp_path)
+        SimulationOrchestrator(path, output_root=tmp_path / "output", run_id=name).run(alter=alter)
+    runs = warm("sim", "list", "--json", cwd=tmp_path).json["runs"]
+    told = {each["run_id"]: each.get("altered") for each in runs}
+    assert told == {"plain": None, "one": steps[:1], "five": steps}
+    lines = {line.split()[3]: line for line in warm("sim", "list", cwd=tmp_path).lines}
+    assert "altered" not in lines["plain"]
+    assert f"altered: {steps[0]}" in lines["one"]
+    assert "and 2 more" in lines["five"]
+    for name, is_altered in (("plain", False), ("one", True)):
+        assert ("altered: " in warm("sim", "show", name, cwd=tmp_path).out) == is_altered
+        assert ("altered" in warm("sim", "show", name, "--json", cwd=tmp_path).json) == is_altered
 
 
 @pytest.mark.promise("E4")

@@ -15,7 +15,16 @@ def test_json_counts_events_by_type_actor_and_node(tmp_path, orders):
     ended = stats(tmp_path, "--json")
     assert (ended.code, ended.err) == (0, "")
     told = ended.json
-    assert list(told) == ["events", "by_type", "by_actor", "nodes", "first", "last", "bytes"]
+    assert list(told) == [
+        "events",
+        "by_type",
+        "by_actor",
+        "nodes",
+        "first",
+        "last",
+        "bytes",
+        "passed_over",
+    ]
     assert told["events"] == 4
     assert told["by_type"] == {"note": 1, "order.failed": 1, "order.paid": 1, "order.placed": 1}
     assert told["by_actor"] == {"ada": 1, "ben": 1}

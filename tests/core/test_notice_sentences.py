@@ -5,6 +5,8 @@ from tests.events import event_of, line_of
 
 from thence.core.vocabulary import PLAIN
 
+SHRUNK = "the log ends before what it had made durable: it was cut or restored"
+
 
 @pytest.mark.parametrize(
     ("kind", "facts", "sentence"),
@@ -58,9 +60,15 @@ from thence.core.vocabulary import PLAIN
         ),
         (
             "shrunk",
-            {"seq": 4},
-            "the log ends before what it had made durable: it was cut or restored (seq 4)",
+            {"node_id": "a", "first_seq": 5, "last_seq": 9},
+            f"{SHRUNK}; events 5 to 9 of node a are gone",
         ),
+        (
+            "shrunk",
+            {"node_id": "a", "first_seq": 5, "last_seq": 9, "file": "f", "offset": 7, "bytes": 1},
+            f"{SHRUNK}; events 5 to 9 of node a and 1 byte behind byte 7 of f are gone",
+        ),
+        ("shrunk", {"seq": 4}, f"{SHRUNK} (seq 4)"),
     ],
 )
 def test_notice_is_a_sentence_with_its_facts(kind, facts, sentence):
@@ -72,6 +80,7 @@ def test_notice_is_a_sentence_with_its_facts(kind, facts, sentence):
 def test_notice_with_facts_of_other_kinds_is_told_all_the_same(wrong):
     names = ("count", "bytes", "file", "offset", "quarantine", "reason", "healed", "regions")
     names += ("first_seq", "last_seq", "old_node_id", "new_node_id")
-    for kind in ("gap", "recovered", "torn", "joined", "node_changed", "segment_suspect"):
+    kinds = ("gap", "recovered", "torn", "joined", "node_changed", "segment_suspect", "shrunk")
+    for kind in kinds:
         event = event_of(line_of(dict.fromkeys(names, wrong), event_type=f"log.{kind}"))
         assert PLAIN.said(event)

@@ -89,6 +89,7 @@ def test_errors_are_told_by_status_type_or_name():
     ):
         assert PLAIN.is_error(event)
     assert not PLAIN.is_error(read(PLAIN, "refund.begun", {"status": "success"}))
+    assert not PLAIN.is_error(read(PLAIN, "refund.cancelled", {"error_type": "CancelledError"}))
 
 
 def test_subject_of_a_state_is_its_scope_and_variable():

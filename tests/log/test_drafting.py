@@ -78,7 +78,7 @@ def test_one_of_many_is_taken_apart():
         "caused_by": ["x"],
     }
     assert said(everything) == ("t", {"n": 1}, ("s", "a", "r"), ["x"])
-    assert said({"event_type": "t"}) == ("t", None, (None, None, None), ())
+    assert said({"event_type": "t"}) == ("t", None, (None, None, None), None)
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ def test_intact_log_is_read_as_the_reader_reads_it(tmp_path):
     folder = made(tmp_path / "log")
     current(folder).rename(folder / "events_2026-11-20_07-13-05-000001.jsonl")
     with thence.open(folder) as log:
-        log.append("noted", {"n": 6}, subject="s", actor="ada", caused_by=["elsewhere"])
+        log.append("noted", {"n": 6}, subject="s", actor="ada", caused_by=["0" * 26])
     assert is_as_the_reader_reads_it(folder)
     assert len(intact(folder).said) == 7
 

@@ -66,8 +66,8 @@ def test_line_that_does_not_verify_stays_out_and_is_told(log):
 
 
 def test_clock_that_no_log_may_believe_is_parked(log):
-    far = line_of(1, CLOCK_AHEAD_MAX + 2)
-    near = line_of(2, CLOCK_AHEAD_MAX + 1)
+    far = line_of(1, CLOCK_AHEAD_MAX + 4)  # one event is there, two come
+    near = line_of(2, CLOCK_AHEAD_MAX + 3)
     result = taken(log, [far, near])
     assert [event.line for event in result.parked] == [far]
     assert [event.line for event in result.taken] == [near]

@@ -1,13 +1,19 @@
 """Two logs compared over HTTP, as the library compares them."""
 
 import json
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from select import select
 
 import msgspec
 import pytest
+from bench.load import grown
 from tests.server.conftest import Shop
 from tests.server.runs import make_run, stored
-from tests.server.serving import serving
+from tests.server.serving import Serving, serving
 
 from thence.core.difference import as_json, difference
 from thence.core.side import side
@@ -71,3 +77,53 @@ def test_logs_too_large_to_compare_are_refused_on_either_side(tmp_path: Path) ->
         assert server.code("/logs/small/diff/large") == (422, "invalid_parameter")
         assert server.get("/simulations/small/diff/small").status_code == 200
     assert small.exists()
+
+
+LARGE_EVENTS = 25_000
+COMPARISONS = 8
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    """Serves two runs of which a comparison takes seconds, and a small one."""
+    root = tmp_path_factory.mktemp("large")
+    for name in "ab":
+        grown(root / name, LARGE_EVENTS)
+    make_run(root, "small", 3)
+    with serving(root) as server:
+        server.json("/simulations/small/events")
+        yield server
+
+
+@contextmanager
+def asking(server: Serving, count: int) -> Iterator[list[socket.socket]]:
+    """Asks for the large comparison on so many connections."""
+    address = ("127.0.0.1", server.client.base_url.port)
+    with ExitStack() as opened:
+        asked = [opened.enter_context(socket.create_connection(address)) for _ in range(count)]
+        for client in asked:
+            client.sendall(b"GET /simulations/a/diff/b HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        yield asked
+
+
+@pytest.mark.promise("Q7")
+def test_comparisons_hold_up_no_other_question(large: Serving) -> None:
+    with asking(large, COMPARISONS) as asked:
+        assert select(asked, [], [], 60)[0]  # they are under way
+        for _ in range(3):
+            large.json("/simulations/small/events", limit=1)
+        assert len(select(asked, [], [], 0)[0]) < COMPARISONS / 2
+
+
+@pytest.mark.promise("Q7")
+def test_comparison_ends_when_its_client_goes(large: Serving) -> None:
+    begun = time.monotonic()
+    large.json("/simulations/a/diff/b")
+    one_s = time.monotonic() - begun
+    with asking(large, COMPARISONS):
+        large.json("/simulations/small/events", limit=1)
+    begun = time.monotonic()
+    large.json("/simulations/small/diff/small")
+    waited_s = time.monotonic() - begun
+    print(f"a comparison takes {one_s:.1f} s, the next was answered after {waited_s:.1f}")
+    assert waited_s < 3 * one_s

@@ -3,11 +3,13 @@
 from pathlib import Path
 
 import pytest
+from tests.cli.installed import thence
 from tests.server.conftest import Shop
 from tests.server.runs import make_run
 from tests.server.serving import app_serving, serving
 
 from thence.server.app import create_app
+from thence.server.auth import COOKIE_S
 from thence.server.loopback import host_of
 
 TOKEN = "a+b/c token ß"
@@ -113,9 +115,48 @@ def test_browser_shows_the_token_once_and_then_a_cookie(root: Path) -> None:
         cookie = sent.headers["set-cookie"]
         assert all(part in cookie for part in ("HttpOnly", "SameSite=strict", "Path=/"))
         assert TOKEN not in cookie
+        assert cookie.startswith(f"thence_{server.client.base_url.port}=")
+        assert f"Max-Age={COOKIE_S};" in cookie
         assert server.client.cookies
         assert server.get(sent.headers["location"]).status_code == 200
         server.client.cookies.clear()
         assert server.code(path, token="x") == (401, "unauthorized")
         away = server.get(f"{server.url}//evil.example/x", params={"token": TOKEN})
         assert away.headers["location"] == "/evil.example/x"
+
+
+def test_two_servers_of_one_machine_keep_a_browser_each(root: Path) -> None:
+    with serving(root, "--token", "a") as one, serving(root, "--token", "b") as other:
+        jar = one.client.cookies
+        for server, token in ((one, "a"), (other, "b")):
+            sent = server.get("/simulations", params={"token": token})
+            jar.update(sent.cookies)
+        kept = "; ".join(f"{name}={value}" for name, value in jar.items())
+        assert len(jar) == 2
+        for server in (one, other):
+            server.client.cookies.clear()
+            assert server.get("/simulations", headers={"Cookie": kept}).status_code == 200
+
+
+@pytest.mark.promise("Q8")
+def test_pages_of_origins_that_the_command_names_may_read_the_answers(root: Path) -> None:
+    named = ["https://page.example", "http://localhost:5173"]
+    options = [word for origin in named for word in ("--cors", origin)]
+    with serving(root, *options) as server:
+        for origin in (*named, "https://evil.example"):
+            answer = server.get("/simulations", headers={"Origin": origin})
+            allowed = answer.headers.get("access-control-allow-origin")
+            assert allowed == (origin if origin in named else None)
+
+
+@pytest.mark.parametrize("given", ["page.example", "https://page.example/path", "*", "null", ""])
+def test_what_is_no_origin_is_refused(root: Path, given: str) -> None:
+    ended = thence("serve", root, "--cors", given, cwd=root)
+    assert ended.code == 2
+    assert "origin" in ended.err
+
+
+def test_pages_that_load_scripts_from_elsewhere_are_not_offered(root: Path) -> None:
+    with serving(root) as server:
+        for path in ("/docs", "/redoc"):
+            assert server.code(path) == (404, "not_found")

@@ -1,5 +1,8 @@
 """What a client may do wrong, and how it is told."""
 
+import random
+from urllib.parse import quote
+
 import pytest
 from tests.server.conftest import Shop
 from tests.server.runs import stored
@@ -83,3 +86,53 @@ def test_event_ids_of_any_shape_are_looked_for(shop: Shop) -> None:
     assert shop.server.json(f"{EVENTS}/{event_id}")["event_id"] == event_id
     for odd in (event_id.lower(), event_id + "x", "%00", "%ff", "e" * 10_000, "%F0%9F%A6%80"):
         assert shop.server.get(f"{EVENTS}/{odd}").status_code == 404
+
+
+ODD = [
+    "\ud800",
+    "\udfff",
+    "\ud83d",
+    "a\udc80b",
+    "\0",
+    "\x7f",
+    "\ufffe",
+    "é",
+    "\u2028",
+    "%",
+    "%zz",
+    "",
+]
+
+
+@pytest.mark.promise("Q5")
+def test_nothing_that_a_header_or_a_parameter_holds_is_a_failure_of_the_server(shop: Shop) -> None:
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    once = [quote(text, safe="", errors="surrogatepass") for text in ODD]
+    values = [*once, *map(quote, once), "%ed%a0%80", "%ff%fe", "%c3%28", "%f8%88%80%80%80", "%00"]
+    raw = [value.encode() for value in values]
+    raw += [bytes(chance.choice(range(0x80, 0x100)) for _ in range(6)) for _ in range(20)]
+    raw += [b"\xed\xa0\x80", b"\xff", b"caf\xe9", b"a\tb"]
+    live = ("/simulations/first/events/live", "/logs/orders/events/live")
+    for value in raw:
+        for header in (b"Last-Event-ID", b"Accept", b"Cookie", b"Authorization", b"Origin"):
+            path = chance.choice(live) if header == b"Last-Event-ID" else "/simulations/first"
+            with shop.server.client.stream("GET", path, headers={header: value}) as answer:
+                assert answer.status_code in (200, 404, 422), (header, value, answer.read())
+    for value in values:
+        for path in (
+            *(f"{each}?last_event_id={value}" for each in live),
+            f"/simulations/first/events?limit=1&event_types={value}",
+            f"/simulations/first/events?limit=1&cursor={value}&{value}=1",
+            f"/logs/orders/events?limit=1&where={value}&since={value}",
+            f"/simulations/first/events/{value}",
+            f"/simulations/first/causality/{value}",
+            f"/simulations/{value}",
+            f"/runs/first?where={value}",
+            f"/runs/first/events/{value}",
+            f"/runs/first/diff?other={value}",
+        ):
+            with shop.server.client.stream("GET", path) as answer:
+                assert answer.status_code in (200, 303, 404, 422), (path, answer.read())
+    assert shop.server.get("/health").status_code == 200

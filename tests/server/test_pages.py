@@ -12,6 +12,7 @@ from tests.server.conftest import Shop
 from tests.server.runs import foreign, make_run, stored
 from tests.server.serving import Serving, serving
 
+import thence
 from thence.server.web.markup import cut, el, path, visible
 from thence.sim import EventWriter, VerbosityLevel, create_action_event
 
@@ -128,6 +129,18 @@ def test_pages_of_a_run_are_all_of_it_in_total_order(tmp_path: Path) -> None:
         assert events == wanted
         newest = page(server, "/runs/long?order=newest&type=&where=")
         assert shown(newest, "long") == events[:-101:-1]
+
+
+def test_page_of_an_altered_run_names_what_was_altered(tmp_path: Path) -> None:
+    for name, altered in (("plain", None), ("altered", {"2.decide.ada.0": None, "<b>": 1})):
+        folder = make_run(tmp_path, name, count=3)
+        if altered:
+            (folder / "config.json").write_text(json.dumps({"altered": altered}))
+    with serving(tmp_path) as server:
+        assert "Altered" not in page(server, "/runs/plain").text
+        text = page(server, "/runs/altered").text
+        assert "Altered" in text
+        assert "2.decide.ada.0, <b>" in text
 
 
 def shown(found: Parsed, name: str) -> list[str]:
@@ -252,3 +265,20 @@ def test_two_runs_are_compared(tmp_path: Path) -> None:
         assert len([each for each in found.links if "/events/" in each]) >= 2
         assert "They say the same." in page(server, "/runs/one/diff/one").text
         page(server, "/runs/one/diff/none", 404)
+
+
+@pytest.mark.promise("A1")
+def test_pages_tell_a_failure_with_its_reason_and_no_type_twice(tmp_path: Path) -> None:
+    error = {"error_type": "CardDeclined", "error_message": "no <money>", "duration_s": 0.093}
+    with thence.open(tmp_path / "shop") as log:
+        log.append("noted")
+        failed = log.append("fulfil.failed", error, subject="order/881", actor="till")
+    with serving(tmp_path) as server:
+        told = "order/881 fulfil failed after 93 ms: CardDeclined: no <money>"
+        shown = page(server, "/runs/shop")
+        assert "order/881 after 93 ms: CardDeclined: no <money>" in shown.text
+        assert "fulfil failed" not in shown.text
+        assert shown.text.count("noted") == 2  # one of them counts the types
+        address = f"/runs/shop/events/{failed.event_id}"
+        assert address in shown.links
+        assert f"till: {told}" in page(server, address).text

@@ -10,7 +10,7 @@ from tests.server.conftest import Shop
 from tests.server.runs import AGENTS, TYPES, lines, make_run, stored
 from tests.server.serving import serving
 
-from thence.sim import EventFilter
+from thence.sim import EventFilter, EventWriter, create_milestone_event
 
 PATH = "/simulations/first/events"
 
@@ -32,6 +32,7 @@ def test_simulations_are_listed_with_name_start_and_count(shop):
     assert listed["first"] == {
         "id": "first",
         "name": "first",
+        "status": "completed",
         "start_time": min(event.timestamp for event in events),
         "event_count": len(events),
     }
@@ -167,7 +168,22 @@ def test_summary_tells_what_a_run_holds_and_what_is_damaged(shop):
     assert (whole["damaged_lines"], whole["damage"], whole["turns"]) == (0, [], 8)
     assert sum(whole["by_type"].values()) == 60
     assert whole["first"]["event_id"] == stored(shop.root / "first")[0].event_id
-    assert whole["status"] == "unfinished"
+    assert whole["status"] == "completed"
+
+
+@pytest.mark.promise("Q5")
+def test_file_that_looks_like_a_segment_and_is_none_is_named_and_counted(tmp_path):
+    folder = tmp_path / "run"
+    with EventWriter(folder, "run") as writer:
+        writer.emit(create_milestone_event("run", 1, "turn_start"))
+    name = "events_2025-01-01_10-00-00.jsonl"
+    (folder / name).write_bytes((folder / "events.jsonl").read_bytes())
+    with serving(tmp_path) as server:
+        told = server.json("/simulations/run")
+        found = [(bad["file"], bad["code"]) for bad in told["damage"]]
+        assert found == [(name, "file_passed_over")]
+        assert told["damaged_lines"] == 1
+        assert server.json("/health")["damaged_logs"] == 1
 
 
 @pytest.mark.promise("Q5")

@@ -138,6 +138,25 @@ class TestRun:
         replaced = orchestrator(tmp_path).run(alter={"1.apply0.ada.1": 10})
         assert replaced.final_state["agent/ada"]["x"] == 12
 
+    def test_altered_run_says_so_in_its_files_while_it_runs_and_after(self, tmp_path):
+        alter = {"2.decide.ada.0": None, "1.apply0.ada.1": 10}
+        told = []
+        run = orchestrator(tmp_path, on_turn=lambda turn: told.append(held(run)))
+        result = run.run(alter=alter)
+        assert told == [alter] * 3
+        assert held(run) == result.altered == result.to_dict()["altered"] == alter
+        assert json.loads((run.output_dir / "result.json").read_text())["altered"] == alter
+
+    def test_run_as_it_would_have_gone_is_not_altered(self, tmp_path):
+        run = orchestrator(tmp_path)
+        assert run.run(alter={}).altered == {}
+        assert held(run) is None
+
+
+def held(run):
+    """What config.json says of an alteration."""
+    return json.loads((run.output_dir / "config.json").read_text()).get("altered")
+
 
 @pytest.mark.promise("O2")
 def test_shipped_scenario_leaves_its_files(tmp_path):

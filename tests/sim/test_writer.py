@@ -256,7 +256,7 @@ def test_verbosity_leaves_out_before_queue_and_file(tmp_path: Path, mode: str) -
         create_milestone_event("run", 1, "turn_start"),
         create_decision_event("run", 1, "ada", "trade"),
         Event(event_type="anything"),
-        create_system_event("run", 1, "write_failed", "warning"),
+        create_system_event("run", 1, "run_failed", "failure"),
     ]
     for _ in range(50):
         assert writer.emit(action())

@@ -90,3 +90,47 @@ def test_the_writer_drains_at_the_end_of_a_multiprocessing_child(
     assert ended.returncode == 0, ended.stderr
     with thence.open(folder, create=False) as log:
         assert [event.turn_number for event in log.read()] == list(range(500))
+
+
+POOL = """
+import multiprocessing, sys
+import thence
+
+kept = []
+
+def work(number):
+    if not kept:
+        kept.append(thence.open(sys.argv[1]))
+    for each in range(50):
+        kept[0].emit("t", {"n": number * 50 + each})
+
+if __name__ == "__main__":
+    multiprocessing.set_start_method(sys.argv[2])
+    ENDING
+"""
+POOL_ENDINGS = {
+    "closed and joined": """with multiprocessing.Pool(2) as pool:
+        pool.map(work, range(10))
+        pool.close()
+        pool.join()""",
+    "an executor": """from concurrent.futures import ProcessPoolExecutor
+    with ProcessPoolExecutor(2) as pool:
+        list(pool.map(work, range(10)))""",
+}
+
+
+@pytest.mark.promise("W6")
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.parametrize("ending", POOL_ENDINGS)
+def test_workers_of_a_pool_that_end_normally_drain(
+    tmp_path: Path, ending: str, method: str
+) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(POOL.replace("ENDING", POOL_ENDINGS[ending]))
+    log = tmp_path / "log"
+    argv = [sys.executable, program, log, method]
+    subprocess.run(argv, capture_output=True, timeout=60, check=True)
+    with thence.open(log, create=False) as opened:
+        written = [e.payload["n"] for e in opened.read() if e.event_type == "t"]
+        assert sorted(written) == list(range(500))
+        assert not any(e.event_type == "log.gap" for e in opened.read())

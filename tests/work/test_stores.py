@@ -28,6 +28,11 @@ def note(text="a note", wp_id="WP01", **more):
     return Said("HistoryAdded", payload, SLUG, **more)
 
 
+def given(agent, **more):
+    payload = {"wp_id": "WP01", "agent_id": agent, "phase": "implementation"}
+    return Said("WPAssigned", payload, SLUG, **more)
+
+
 @pytest.fixture
 def folder(tmp_path):
     return make_repository(tmp_path / "sync")
@@ -72,11 +77,17 @@ def test_events_of_a_store_share_a_correlation_and_those_of_an_append_a_causatio
 def test_event_names_what_it_is_told_what_is_around_and_the_heads_of_its_subject(store):
     (spec,) = store.append(note("spec", "WP09"))
     (around,) = store.append(note("around", "WP08"))
-    (first,) = store.append(note("first"))
+    (first,) = store.append(given("ada"))
+    (remark,) = store.append(note("a remark, which decides nothing"))
+    assert remark.caused_by == (first.event_id,)
     with thence.because(around):
-        second, third = store.append(note("second", caused_by=(spec.event_id,)), note("third"))
+        second, third = store.append(given("bob", caused_by=(spec.event_id,)), given("ada"))
     assert second.caused_by == (spec.event_id, around.event_id, first.event_id)
     assert third.caused_by == (around.event_id, second.event_id)
+    assert {each.event_id for each in store.replica.heads(third.subject)} == {
+        remark.event_id,
+        third.event_id,
+    }
 
 
 def test_cause_of_another_process_is_around_all_that_a_store_appends(store, folder):

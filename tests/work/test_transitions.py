@@ -1,7 +1,7 @@
 """A move is told whole: its event, what it overruled, what follows, what it rests on."""
 
 import pytest
-from tests.work.told import PROJECT, SLUG, planned
+from tests.work.told import PROJECT, SLUG, Clone, planned
 
 from thence.errors import Refused
 from thence.work.board import fold
@@ -56,6 +56,48 @@ def test_move_rests_on_its_package_its_dependencies_and_its_gates():
     names = ("WP01", "WP02", GATE)
     assert moved(clone, "WP02", "doing").watched == {f"{PROJECT}/{SLUG}/{name}" for name in names}
     assert not DECIDING_TYPES & {"ErrorLogged", "HistoryAdded"}
+
+
+@pytest.mark.promise("L14")
+def test_move_names_what_its_guards_have_read_and_nothing_that_stood_there_before():
+    clone = planned(count=3, WP02=["WP01", "WP03"])
+    created = {each.header.aggregate_id: each.event_id for each in clone.events}
+    clone.move("WP01", "planned", "doing")
+    closed = clone.move("WP01", "doing", "done")
+    skipped = {"wp_id": "WP02", "dependency_wp_id": "WP03", "resolution_type": "skipped"}
+    waived = clone.tell("DependencyResolved", skipped)
+    claim = moved(clone, "WP02", "doing")
+    assert {*claim.caused_by} == {created["WP02"], closed.event_id, waived.event_id}
+    begun = clone.move("WP02", "planned", "doing", changed_by="ada")
+    tick = {"work_package_id": "WP02", "subtask_index": "T001", "subtask_text": "x"}
+    clone.tell("SubtaskCompleted", tick)
+    clone.tell("SubtaskReopened", tick)
+    ticked = clone.tell("SubtaskCompleted", tick)
+    found = moved(clone, "WP02", "for_review", open_subtasks=("T001",))
+    assert {*found.caused_by} == {begun.event_id, ticked.event_id}
+    clone.move("WP02", "doing", "for_review")
+    clone.tell("GateCreated", {"work_package_id": "WP02", "gate_type": "CI_CHECK", "gate_id": GATE})
+    for status in ("failed", "passed"):
+        result = {"gate_id": GATE, "old_status": "pending", "new_status": status}
+        result_event = clone.tell("GateResultChanged", result)
+    found = moved(clone, "WP02", "done", rests_on=("approval",))
+    assert {result_event.event_id, "approval"} <= {*found.caused_by}
+    assert clone.events[-2].event_id not in found.caused_by, "a result that another one replaced"
+    seen = {"gates_run": frozenset(("CI_CHECK",)), "gates_seen": {"CI_CHECK": "mine"}}
+    found = moved(clone, "WP02", "done", **seen)
+    assert "mine" in found.caused_by
+    assert result_event.event_id not in found.caused_by, "whoever said it, it did not count"
+
+
+@pytest.mark.promise("L14")
+def test_move_that_rests_on_one_side_of_a_conflict_names_all_sides():
+    clone = planned(WP02=["WP01"])
+    clone.move("WP01", "planned", "for_review")
+    other = Clone("b", clone.events)
+    sides = {clone.move("WP01", "for_review", "rejected").event_id}
+    sides.add(other.move("WP01", "for_review", "done").event_id)  # the last writer wins
+    clone.take_in(other)
+    assert sides <= {*moved(clone, "WP02", "doing").caused_by}
 
 
 @pytest.mark.promise("L8")

@@ -79,7 +79,7 @@ def append_command(
         numbers = {"seq": event.seq, "lamport_clock": event.lamport_clock}
         voice.json({"event_id": event.event_id, **numbers, **handed_on})
     elif handed_on:
-        voice.say("\n".join(f"{name}={value}" for name, value in handed_on.items()))
+        voice.say(*(f"{name}={value}" for name, value in handed_on.items()))
     else:
         voice.say(event.event_id)
 

@@ -99,7 +99,7 @@ def kill_command(
 
     from thence.cli.failure import DAMAGED
     from thence.cli.kills import Trial, as_json, drawn, rows, run
-    from thence.cli.render import counted, plain
+    from thence.cli.render import counted
 
     voice = current()
     for name, value in (("--command", command), ("--read", reading)):
@@ -107,13 +107,13 @@ def kill_command(
             raise click.BadParameter(f"'{value}' names no program", param_hint=name)
     chosen = randrange(2**32) if seed is None else seed
     trial = Trial(command, reading, kills, chosen, within_s, timeout_s)
-    voice.note(plain(f"killing {counted(kills, 'time')}, seed {chosen}: {command}"))
+    voice.note(f"killing {counted(kills, 'time')}, seed {chosen}: {command}")
     every = max(1, kills // 10)
     kept = run(trial, lambda n: voice.note(f"{n} of {kills}") if n % every == 0 else None)
     if is_json:
         voice.json(as_json(trial, kept))
     else:
-        voice.say(drawn([*rows(trial, kept)]))
+        voice.say(*drawn([*rows(trial, kept)]))
         voice.say("ok: nothing acknowledged is missing" if kept.is_whole else verdict(kept))
     return 0 if kept.is_whole else DAMAGED
 

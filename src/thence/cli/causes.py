@@ -103,17 +103,18 @@ def _say_why(voice: Voice, answer: "Why", log: str | None) -> None:
         named = counted(len(answer.event.caused_by), "cause") + " named, none in this log"
         reason = named if answer.event.caused_by else "It names no cause: it is a root."
         _say_sentences(voice, answer.sentences, "")
-        voice.say(f"\n{reason}")
+        voice.say("", reason)
     else:
         _say_sentences(voice, answer.sentences, command(f"why {short} -v", log))
         if len(answer.chain) == CHAIN_EVENTS_MAX and answer.truncated:
             voice.say(
-                f"\nThe first of these is no root: causes beyond {CONE_EVENTS_MAX:,} are left out."
+                "",
+                f"The first of these is no root: causes beyond {CONE_EVENTS_MAX:,} are left out.",
             )
         more = "or more " if answer.truncated else ""
         turns = {event.turn_number for event, _ in answer.cone} - {None}
         over = f", over {len(turns)} turns" if len(turns) > 1 else ""
-        voice.say(f"\n{counted(len(answer.cone), f'{more}cause')} in all{over}.")
+        voice.say("", f"{counted(len(answer.cone), f'{more}cause')} in all{over}.")
     voice.say(f"next: {command(f'effects {short}', log)}")
 
 
@@ -122,14 +123,14 @@ def _say_effects(voice: Voice, answer: "Effects", told: str, log: str | None) ->
     from thence.cli.render import counted, wrapped
 
     short = answer.event.event_id
-    voice.say(wrapped(told, voice.width))
+    voice.say(*wrapped(told, voice.width))
     if not answer.cone:
-        voice.say("\nNothing followed from it, as far as this log knows.")
+        voice.say("", "Nothing followed from it, as far as this log knows.")
     else:
-        voice.say("\nled to")
+        voice.say("", "led to")
         _say_sentences(voice, answer.sentences, command(f"effects {short} -v", log))
         more = "or more " if answer.truncated else ""
-        voice.say(f"\n{counted(len(answer.cone), f'{more}effect')} in all.")
+        voice.say("", f"{counted(len(answer.cone), f'{more}effect')} in all.")
     voice.say(f"next: {command(f'why {short}', log)}")
 
 

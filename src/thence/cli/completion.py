@@ -38,7 +38,7 @@ def completion_command(shell: str, is_json: bool) -> None:
     if is_json:
         voice.json({"shell": shell, "script": text})
     else:
-        voice.say(text.strip("\n"))
+        voice.line(text.strip("\n").encode())
 
 
 def answered(command: click.Command, instruction: str) -> int:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from thence.cli.groups import HELP_NAMES, talks
-from thence.cli.voice import Voice, current
+from thence.cli.voice import Painted, Voice, current
 
 if TYPE_CHECKING:
     from thence.sim.result import RunResult
@@ -37,7 +37,7 @@ def demo_command(pace_s: float | None) -> int:
     from thence.cli.work_tour import work_tour
 
     voice = current()
-    voice.say(click.style("thence demo", bold=True))
+    voice.say(Painted("thence demo", bold=True))
     voice.say("  Traders carry goods between places, from where they are cheap to where they")
     voice.say("  are dear. Each decision, action and change becomes an event in a log, which")
     voice.say("  names the events that caused it.")
@@ -45,9 +45,9 @@ def demo_command(pace_s: float | None) -> int:
     if result.status != "completed":
         from thence.cli.sim import ended
 
-        voice.say(f"\nrun {result.status} after {result.turns} turns\n  {result.output_dir}")
+        voice.say("", f"run {result.status} after {result.turns} turns", f"  {result.output_dir}")
         return ended(voice, result)
-    voice.say(tour(result, _is_found(voice, result.output_dir)))
+    voice.say(*tour(result, _is_found(voice, result.output_dir)))
     work_tour(voice)
     return 0
 

@@ -91,7 +91,7 @@ def _say(voice: Voice, found: "Difference", logs: tuple[_Log, _Log]) -> None:
     else:
         text = f"{counted(same, 'event')} the same in A and B, {len(found.changed):,} changed, "
         text += f"{len(found.only_a):,} only in A, {len(found.only_b):,} only in B."
-        voice.say(wrapped(text, voice.width))
+        voice.say(*wrapped(text, voice.width))
         _say_types(voice, found)
         _say_divergence(voice, found.first, logs)
     notices = found.a.notices + found.b.notices
@@ -102,7 +102,8 @@ def _say(voice: Voice, found: "Difference", logs: tuple[_Log, _Log]) -> None:
 
 def _say_types(voice: Voice, found: "Difference") -> None:
     """Counts the differences by type, the most frequent first."""
-    from thence.cli.render import counted, plain
+    from thence.cli.render import counted
+    from thence.cli.voice import plain
     from thence.core.tally import falling
     from thence.core.wording import clipped
 
@@ -137,7 +138,6 @@ def _note_missing_types(
     voice: Voice, found: "Difference", tallies: "Mapping[str, Mapping[str, int]]"
 ) -> None:
     """Tells of types that one log holds none of: as a rule it told less."""
-    from thence.cli.render import plain
 
     pairs = _types(found.a, [x for x, _ in found.aligned])
     for letter, other in (("A", "B"), ("B", "A")):
@@ -145,27 +145,27 @@ def _note_missing_types(
         missing = sorted(tallies[f"only in {other}"].keys() - there)
         if missing:
             names = ", ".join(missing[:SHOWN_MAX])
-            voice.note(plain(f"{letter} holds no {names}: was it told to write less?"))
+            voice.note(f"{letter} holds no {names}: was it told to write less?")
 
 
 def _say_divergence(voice: Voice, first: "Divergence", logs: tuple[_Log, _Log]) -> None:
     from thence.cli.opened import command
     from thence.cli.render import counted, wrapped
 
-    voice.say("\nfirst divergence")
+    voice.say("", "first divergence")
     followed, commands = [], []
     for log, event, count in zip(
         logs, (first.a, first.b), (first.follow_a, first.follow_b), strict=True
     ):
         told = "no such event" if event is None else log.words.sentence(event)
-        voice.say(wrapped(told, voice.width, f"  {log.letter}  "))
+        voice.say(*wrapped(told, voice.width, f"  {log.letter}  "))
         if event is not None:
             followed.append(f"{counted(count, 'later event')} in {log.letter}")
             commands.append(command(f"why {event.event_id}", log.name))
     _say_differing(voice, first.differs)
     _say_causes(voice, first, logs)
-    voice.say(f"\nFrom it follow {', '.join(followed)}.")
-    voice.say("\n".join(("next: " if n == 0 else "      ") + c for n, c in enumerate(commands)))
+    voice.say("", f"From it follow {', '.join(followed)}.")
+    voice.say(*(("next: " if n == 0 else "      ") + c for n, c in enumerate(commands)))
 
 
 def _say_differing(voice: Voice, differs: "Sequence[Differing]") -> None:
@@ -173,11 +173,11 @@ def _say_differing(voice: Voice, differs: "Sequence[Differing]") -> None:
 
     if not differs:
         return
-    voice.say("\nwhat differs")
+    voice.say("", "what differs")
     shown = differs if voice.is_verbose else differs[:SHOWN_MAX]
     for each in shown:
         text = f"{each.path}: {_value(each.a)} in A, {_value(each.b)} in B"
-        voice.say(wrapped(text, voice.width, "  ", "    "))
+        voice.say(*wrapped(text, voice.width, "  ", "    "))
     if len(shown) < len(differs):
         voice.say(f"  {counted(len(differs) - len(shown), 'more place')}; -v shows all")
 
@@ -201,14 +201,14 @@ def _say_causes(voice: Voice, first: "Divergence", logs: tuple[_Log, _Log]) -> N
     for log, named in zip(logs, (first.causes_a, first.causes_b), strict=True):
         groups.append((log.letter, log, [each for each in named if not each.is_shared]))
     if not any(causes for _, _, causes in groups):
-        voice.say("\nIt names no cause: it is a root.")
+        voice.say("", "It names no cause: it is a root.")
         return
-    voice.say("\nits causes")
+    voice.say("", "its causes")
     for word, log, causes in groups:
         shown = causes if voice.is_verbose else causes[:SHOWN_MAX]
         for cause in shown:
             text = log.words.sentence(cause.event) + _standing(cause)
-            voice.say(wrapped(text, voice.width, f"  {word:4}  "))
+            voice.say(*wrapped(text, voice.width, f"  {word:4}  "))
         if len(shown) < len(causes):
             more = counted(len(causes) - len(shown), "more cause")
             voice.say(f"  {word:4}  {more}; -v shows all")

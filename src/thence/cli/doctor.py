@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from thence.cli.groups import HELP_NAMES, json_option, log_option, talks
-from thence.cli.voice import Voice, current
+from thence.cli.voice import Painted, Voice, current
 
 if TYPE_CHECKING:
     from thence.log.health import Check
@@ -126,17 +126,17 @@ def _place(voice: Voice, log: str | None) -> tuple[Path, bool]:
 
 
 def _say(voice: Voice, checks: "list[Check]", folder: Path, is_log: bool) -> None:
-    from thence.cli.render import counted, plain, wrapped
+    from thence.cli.render import counted, wrapped
 
     for check in checks:
         mark, colour = ("ok    ", "green") if check.ok else ("not ok", "red")
         margin = f"{mark}  {check.name:{_NAME_COLUMNS}}  "
-        text = wrapped(check.detail, voice.width, margin)
-        voice.say(click.style(mark, fg=colour) + text[len(mark) :])
+        first, *rest = wrapped(check.detail, voice.width, margin)
+        voice.say((Painted(mark, fg=colour), first[len(mark) :]), *rest)
         if check.hint:
-            voice.say(wrapped(f"next: {check.hint}", voice.width, " " * len(margin)))
+            voice.say(*wrapped(f"next: {check.hint}", voice.width, " " * len(margin)))
     failed = sum(not check.ok for check in checks)
     result = counted(len(checks), "check")
     result = f"not ok: {failed} of {result}" if failed else f"ok: {result}"
     where = f"the log {folder}; `thence verify` reads every line" if is_log else "this folder"
-    voice.say(plain(f"{result}, on {where}"))
+    voice.say(f"{result}, on {where}")

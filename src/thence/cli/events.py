@@ -1,9 +1,18 @@
 """The commands `log` and `show`: events as they lie in a log."""
 
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
 import click
 
 from thence.cli.groups import HELP_NAMES, json_option, log_option, talks
+from thence.cli.pages import pages, shower
 from thence.cli.voice import current
+from thence.errors import EventNotFound
+
+if TYPE_CHECKING:
+    from thence.core.event import Event
+    from thence.replica import Replica
 
 LOG_EVENTS = 50
 _LOG_EXAMPLE = """\b
@@ -34,26 +43,21 @@ def log_command(limit: int | None, types: tuple[str, ...], log: str | None, is_j
     from thence.cli.opened import opened
 
     voice = current()
-    with opened(voice, log) as replica:
-        events = replica.events()
-    if types:
-        events = [event for event in events if event.event_type in types]
     if limit is None:
         limit = 0 if is_json or voice.columns is None else LOG_EVENTS
-    shown = events[-limit:] if limit else events
-    if is_json:
-        for event in shown:
-            voice.line(event.line)
-    else:
-        from thence.cli.render import Lines
-
-        lines = Lines(shown, replica.vocabulary, voice.columns)
-        for event in shown:
-            voice.say(lines.line(event))
-    if not events:
+    asked = {"type": types}
+    shown = 0
+    with opened(voice, log) as replica:
+        show = shower(voice, replica.vocabulary, is_json)
+        total = replica.query(type=types, limit=1).total if limit else 0
+        for page in pages(replica, asked, limit or None, offset=max(0, total - limit)):
+            show(page.events)
+            shown += len(page.events)
+            total = page.total
+    if not total:
         voice.note("no events" + (f" of type {', '.join(types)}" if types else ""))
-    elif len(shown) < len(events):
-        voice.note(f"the last {len(shown)} of {len(events):,} events; --limit 0 shows all")
+    elif shown < total:
+        voice.note(f"the last {shown} of {total:,} events; --limit 0 shows all")
 
 
 @click.command("show", context_settings=HELP_NAMES, epilog=_SHOW_EXAMPLE)
@@ -77,7 +81,7 @@ def show_command(event: str, log: str | None, is_json: bool) -> None:
         if is_json:
             voice.line(found.line)
             return
-        known = {other.event_id: other for other in replica.read()}
+        known = _causes(replica, found)
     away = {cause.event_id: cause for cause in map(handed, found.external_causes) if cause}
     causes = [
         replica.vocabulary.sentence(known[cause])
@@ -87,4 +91,15 @@ def show_command(event: str, log: str | None, is_json: bool) -> None:
     ]
     from thence.cli.render import page
 
-    voice.say(page(found, replica.vocabulary, causes, voice.width))
+    voice.say(*page(found, replica.vocabulary, causes, voice.width))
+
+
+def _causes(replica: "Replica", event: "Event") -> "dict[str, Event]":
+    """Returns the causes of an event that the log holds, by their ids."""
+    if replica.answers.index() is None:
+        return {each.event_id: each for each in replica.read() if each.event_id in event.caused_by}
+    found = {}
+    for cause in event.caused_by:
+        with suppress(EventNotFound):
+            found[cause] = replica.get(cause)
+    return found

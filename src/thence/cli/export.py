@@ -3,25 +3,18 @@
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
 import click
 
-from thence.cli.filtering import Asked, Given, filtered, keys, tell_unknown_key
+from thence.cli.filtering import Given, filtered, tell_unknown_key
 from thence.cli.groups import HELP_NAMES, json_option, log_option, talks
-from thence.cli.voice import current
+from thence.cli.pages import pages
+from thence.cli.voice import current, plain
 
-if TYPE_CHECKING:
-    from thence.core.event import Event
-    from thence.replica import Replica
-
-# how many events are held at once, and in how many bytes of lines they should stand
-HELD_EVENTS_MAX = 1_000
-HELD_BYTES = 4 * 1024 * 1024
-_FIRST_EVENTS = 32
 _EXAMPLE = """\b
 Example:
   thence export --csv --type order.failed -o failed.csv"""
@@ -63,8 +56,8 @@ def export_command(
     memory at once. In CSV a text that a spreadsheet takes for a formula stands behind an
     apostrophe, unless --raw is given.
     """
-    from thence.cli.render import counted, plain
-    from thence.cli.tables import guarded, writer_of
+    from thence.cli.render import counted
+    from thence.cli.tables import writer_of
     from thence.replica import open_replica
 
     if is_csv == is_parquet:
@@ -83,30 +76,25 @@ def export_command(
     with (
         open_replica(find_log(voice, log), create=False) as replica,
         _opened(output) as file,
-        writer_of(form, file, None if is_raw else guarded) as write,
+        writer_of(form, file, _cell(output, is_raw)) as write,
     ):
-        for events in _held(replica, asked):
-            write(events)
-            rows += len(events)
+        for page in pages(replica, asked):
+            write(page.events)
+            rows += len(page.events)
         if not rows:
             tell_unknown_key(voice, replica, asked)
     if is_json and output is not None:
         voice.json({"rows": rows, "file": str(output), "bytes": output.stat().st_size})
     else:
-        voice.note(plain(f"{counted(rows, 'row')}" + (f" in {output}" if output else "")))
+        voice.note(f"{counted(rows, 'row')}" + (f" in {output}" if output else ""))
 
 
-def _held(replica: "Replica", asked: Asked) -> "Iterator[tuple[Event, ...]]":
-    """Yields the events that are asked for, so many at a time as memory should hold."""
-    limit, cursor = _FIRST_EVENTS, None
-    while True:
-        page = replica.query(**keys(asked), limit=limit, cursor=cursor)
-        yield page.events
-        cursor = page.next_cursor
-        if cursor is None:
-            return
-        size = sum(len(event.line) for event in page.events)
-        limit = max(1, min(HELD_EVENTS_MAX, HELD_BYTES * limit // size))
+def _cell(output: Path | None, is_raw: bool) -> Callable[[str], str]:
+    """Returns how a text stands in CSV; one that a terminal shows holds nothing that it obeys."""
+    from thence.cli.tables import guarded
+
+    is_shown = output is None and sys.stdout.isatty()
+    return lambda text: (str if is_raw else guarded)(plain(text) if is_shown else text)
 
 
 @contextmanager

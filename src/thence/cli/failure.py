@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import click
 
-from thence.cli.render import plain
 from thence.cli.voice import Voice
 from thence.errors import (
     AmbiguousId,
@@ -81,14 +80,21 @@ def explained(error: Exception, voice: Voice) -> int:
     except OSError:  # told below, if it is not what is told anyway
         voice.give_up_stdout()
     if voice.is_debug:
-        import traceback
-
-        traceback.print_exception(error)
+        show_traceback(error, voice)
     if isinstance(error, (ScenarioError, PlanningError)) and len(error.problems) > 1:
-        click.echo("\n".join(map(problem_line, error.problems)), err=True)
+        voice.warn(*map(problem_line, error.problems))
     lines = [f"thence: {failure.message}", f"  why:  {failure.cause}", f"  next: {failure.hint}"]
-    click.echo("\n".join(map(plain, lines)), err=True)
+    voice.warn(*lines)
     return failure.exit_code
+
+
+def show_traceback(error: BaseException, voice: Voice) -> None:
+    """Writes where an error was raised to stderr."""
+    import traceback
+
+    for part in traceback.format_exception(error):
+        part = part.rstrip("\n")  # a frame has several lines, a message is one
+        voice.warn(*(part.split("\n") if part.startswith("  File ") else (part,)))
 
 
 def problem_line(problem: Mapping[str, object]) -> str:
@@ -96,7 +102,7 @@ def problem_line(problem: Mapping[str, object]) -> str:
     place = f"{problem['file']}:{problem['line']}" if problem["line"] else problem["file"]
     key = f"{problem['key']}: " if problem["key"] else ""
     hint = f" ({problem['hint']})" if problem["hint"] else ""
-    return plain(f"{place}: {key}{problem['message']}{hint}")
+    return f"{place}: {key}{problem['message']}{hint}"
 
 
 def failure_of(error: Exception) -> Failure:

@@ -283,7 +283,7 @@ def rows(trial: Trial, kept: Kept) -> Iterator[tuple[str, str, str]]:
         yield "glued", f"{kept.glued:,}", "of them were written on behind by the next start"
 
 
-def drawn(table: Sequence[tuple[str, str, str]]) -> str:
+def drawn(table: Sequence[tuple[str, str, str]]) -> list[str]:
     """Returns rows as aligned lines."""
     digits = max(len(number) for _, number, _ in table)
-    return "\n".join(f"{word:<12}  {number:>{digits}}  {what}" for word, number, what in table)
+    return [f"{word:<12}  {number:>{digits}}  {what}" for word, number, what in table]

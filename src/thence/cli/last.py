@@ -52,13 +52,13 @@ def _say(voice: Voice, found: "Ending", last: "Event", vocabulary: "Vocabulary")
     from thence.cli.render import counted, wrapped
 
     told = f"last event: {vocabulary.sentence(last)}"
-    voice.say(wrapped(f"{told}, {last.timestamp or 'at no known time'}", voice.width, "", "  "))
+    voice.say(*wrapped(f"{told}, {last.timestamp or 'at no known time'}", voice.width, "", "  "))
     hidden = 0 if voice.is_verbose else max(len(found.still_open) - OPEN_SHOWN_MAX, 0)
     if hidden:
         voice.say(f"still open: {counted(hidden, 'older one')}; -v shows all")
     for event in found.still_open[hidden:]:
         told = f"still open: {vocabulary.sentence(event)}{_begun(event, last)}"
-        voice.say(wrapped(told, voice.width, "", "  "))
+        voice.say(*wrapped(told, voice.width, "", "  "))
     if not found.still_open:
         voice.say("nothing was left open")
 

@@ -3,6 +3,7 @@
 It is what `--log` names, else THENCE_LOG, else this folder if it is a log, else the journal of
 the project that this folder belongs to, else the newest run under ./output, which is told on
 stderr. A log is named by its folder, by one of its files, by a project, or by a run's id.
+One that nobody named holds no symbolic link: a clone could choose where it leads.
 """
 
 from pathlib import Path
@@ -44,12 +45,13 @@ def find_log(voice: Voice, log: str | None, *, create: bool = False) -> Path:
         return _named(voice, name, create)
     here = Path()
     if is_log(here):
+        _check_plain(here)
         return here
     journal = _journal(here)
     if journal is not None:
         return journal
     root = Path(voice.settings.runs)
-    found = runs(root)
+    found = [each for each in runs(root) if not each.is_symlink() and _link_in(each) is None]
     if found:
         voice.note(f"log: {found[0]} (the newest run)")
         return found[0]
@@ -93,6 +95,28 @@ def _journal(folder: Path) -> Path | None:
     except (NotAProject, GitFailed):
         return None
     return home if is_log(home) else None
+
+
+def _check_plain(folder: Path) -> None:
+    """Raises NotALog for a log that nobody named and that a link leads out of its folder.
+
+    Whoever made the folder, maybe by a clone, would choose what is read and written.
+    """
+    link = _link_in(folder)
+    if link is not None:
+        raise NotALog(
+            "could not use the log in",
+            place=folder.absolute(),
+            cause=f"{link} is a symbolic link, and only those in a log that is named are followed",
+            hint="name the log if it is yours: --log .",
+        )
+
+
+def _link_in(folder: Path) -> Path | None:
+    own = own_folder(folder)
+    inside = sorted(own.iterdir()) if own.is_dir() and not own.is_symlink() else []
+    paths = (own, *segments(OS_DISK, folder), *inside)
+    return next((path for path in paths if path.is_symlink()), None)
 
 
 def _no_log(path: Path, run: Path) -> NotALog:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from thence.cli.progress import told
 from thence.cli.running import Show
-from thence.cli.voice import Voice
+from thence.cli.voice import Voice, plain
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -57,12 +57,12 @@ def _drawn(turn: "TurnProgress", scopes: Scopes, before: Prices, now: Prices) ->
     table = Table(box=None, padding=(0, 2), width=_WIDTH_COLUMNS)
     table.add_column("place")
     for good in goods:
-        table.add_column(f"{good}  ", justify="right")
+        table.add_column(Text(plain(f"{good}  ")), justify="right")
     table.add_column("traders", ratio=1)
     for place in sorted({place for place, _ in now}):
         cells = [_cell((place, good), before, now) for good in goods]
-        table.add_row(place, *cells, ", ".join(_traders(scopes, place)))
-    road = ", ".join(_traders(scopes, ON_THE_ROAD))
+        table.add_row(Text(plain(place)), *cells, Text(plain(", ".join(_traders(scopes, place)))))
+    road = Text(plain(", ".join(_traders(scopes, ON_THE_ROAD))))
     table.add_row("on the road", *("" for _ in goods), road, style="dim")
     head = Text(f"\n  turn {turn.turn} of {turn.max_turns}: {told(turn.counts)}")
     bar = ProgressBar(total=turn.max_turns, completed=turn.turn, width=_WIDTH_COLUMNS - 4)

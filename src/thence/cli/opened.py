@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from thence.cli.locate import find_log
-from thence.cli.render import counted, plain
+from thence.cli.render import counted
 from thence.cli.voice import Voice
 from thence.core.codec import BadLine, has_valid_crc, parse
 from thence.core.event import Event
@@ -35,7 +35,7 @@ def asked_event(voice: Voice, replica: Replica, text: str) -> Event:
         others = replica.query(subject=event.subject, limit=1).total - 1
         are = f"{counted(others, 'other event')} {'is' if others == 1 else 'are'} on it"
         rest = are if others else "no other is on it"
-        voice.note(plain(f"{text} is a subject: its latest event is {event.event_id}; {rest}"))
+        voice.note(f"{text} is a subject: its latest event is {event.event_id}; {rest}")
     return event
 
 
@@ -70,6 +70,8 @@ def _nearest(path: Path) -> str:
 def _tell_passed_over(voice: Voice, replica: Replica, log: str | None) -> None:
     if voice.is_quiet:
         return
+    from thence.log.segment import strays
+
     index = replica.answers.index()
     if index is None:
         damaged, torn = _passed_over(replica)
@@ -83,6 +85,8 @@ def _tell_passed_over(voice: Voice, replica: Replica, log: str | None) -> None:
         voice.note(f"{damaged} damaged {lines} passed over; `{where}` tells where")
     if torn:
         voice.note("the last line is unfinished and passed over")
+    for path in strays(OS_DISK, replica.folder):
+        voice.note(f"{path.name} is no segment's name: the file is passed over")
 
 
 def _passed_over(replica: Replica) -> tuple[int, int]:

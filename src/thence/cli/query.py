@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from thence.cli.filtering import Asked, Given, filtered, keys, tell_unknown_key
+from thence.cli.filtering import Asked, Given, filtered, tell_unknown_key
 from thence.cli.groups import HELP_NAMES, json_option, log_option, talks
+from thence.cli.pages import pages, shower
 from thence.cli.voice import Voice, current
 
 if TYPE_CHECKING:
@@ -46,35 +47,31 @@ def query_command(
     more, what to type for the next page is told. With --json the lines are those of the file.
     """
     from thence.cli.opened import opened
-    from thence.cli.render import Lines
 
     voice = current()
     if limit is None:
         limit = PAGE_EVENTS if is_json or voice.columns is None else SCREEN_EVENTS
     with opened(voice, log) as replica:
-        page = replica.query(**keys(asked), limit=limit, cursor=cursor)
-        if not page.events:
+        show = shower(voice, replica.vocabulary, is_json)
+        found = 0
+        for page in pages(replica, asked, limit, cursor=cursor):
+            show(page.events)
+            found += len(page.events)
+        if not found:
             voice.note("no events")
             tell_unknown_key(voice, replica, asked)
-    if is_json:
-        for event in page.events:
-            voice.line(event.line)
-    else:
-        lines = Lines(page.events, replica.vocabulary, voice.columns)
-        for event in page.events:
-            voice.say(lines.line(event))
     form = "--json " if is_json else ""
-    _tell_rest(voice, page, f"query {_options(asked)}{form}--limit {limit}", log)
+    _tell_rest(voice, page, found, f"query {_options(asked)}{form}--limit {limit}", log)
 
 
-def _tell_rest(voice: Voice, page: "Page", words: str, log: str | None) -> None:
+def _tell_rest(voice: Voice, page: "Page", found: int, words: str, log: str | None) -> None:
     """Tells on stderr how to see the rest."""
     from thence.cli.opened import command
-    from thence.cli.render import counted, plain
+    from thence.cli.render import counted
 
     if page.next_cursor is not None:
         again = command(f"{words} --cursor {shlex.quote(page.next_cursor)}", log)
-        voice.note(plain(f"{len(page.events):,} of {counted(page.total, 'event')}; next: {again}"))
+        voice.note(f"{found:,} of {counted(page.total, 'event')}; next: {again}")
 
 
 def _options(asked: Asked) -> str:

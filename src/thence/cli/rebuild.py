@@ -24,14 +24,14 @@ def rebuild_command(log: str | None, is_json: bool) -> None:
     """
     from thence.cli.locate import find_log
     from thence.cli.progress import bytes_read
-    from thence.cli.render import counted, plain
+    from thence.cli.render import counted
     from thence.cli.stats import segment_sizes
     from thence.replica import open_replica
 
     voice = current()
     with open_replica(find_log(voice, log), create=False) as replica:
         size = sum(segment_sizes(replica.folder))
-        voice.note(plain(f"reading {counted(size, 'byte')} of {replica.folder}"))
+        voice.note(f"reading {counted(size, 'byte')} of {replica.folder}")
         begin = monotonic()
         with bytes_read(voice, size) as show:
             events = replica.answers.rebuild(show)

@@ -4,6 +4,7 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from thence.cli.voice import Line, Painted, plain
 from thence.core.wording import clipped
 
 if TYPE_CHECKING:
@@ -21,24 +22,16 @@ COLOURS: Mapping[str, str] = {
 NARROW_COLUMNS = 100
 _NAME_COLUMNS_MAX = 18
 _TYPE_COLUMNS_MAX = 24
+_TYPE_COLUMNS_UNCUT_MAX = 40
 _SENTENCE_COLUMNS_MIN = 8
 _BAR_COLUMNS = 30
 _BAR_NAME_COLUMNS_MAX = 36
 _INDENT = 2
 
 
-def plain(text: str) -> str:
-    """Writes out what a terminal would obey: control characters, direction marks."""
-    if text.isprintable():
-        return text
-    return "".join(
-        c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text
-    )
-
-
-def wrapped(text: str, width: int, first: str = "", rest: str | None = None) -> str:
+def wrapped(text: str, width: int, first: str = "", rest: str | None = None) -> list[str]:
     """Breaks a paragraph into lines; `first` and `rest` stand before them."""
-    return textwrap.fill(
+    return textwrap.wrap(
         plain(text),
         width,
         initial_indent=first,
@@ -66,7 +59,7 @@ def bars(numbers: Mapping[str, int]) -> list[str]:
 def numbered(
     sentences: Sequence[str], width: int, head: int, tail: int, left_out: str
 ) -> Iterator[str]:
-    """Yields sentences as numbered paragraphs, with a line in place of a long middle.
+    """Yields the lines of sentences as numbered paragraphs, with a line in place of a long middle.
 
     The first `head` and the last `tail` are kept; `left_out` says what is with the others,
     behind their number.
@@ -75,10 +68,10 @@ def numbered(
     digits = len(str(len(sentences)))
     for index, sentence in enumerate(sentences):
         if len(hidden) < 2 or index not in hidden:
-            yield wrapped(sentence, width, f"{' ' * _INDENT}{index + 1:>{digits}}  ")
+            yield from wrapped(sentence, width, f"{' ' * _INDENT}{index + 1:>{digits}}  ")
         elif index == hidden.start:
             first = f"{' ' * _INDENT}{'…':>{digits}}  "
-            yield wrapped(f"{len(hidden)} more{left_out}", width, first)
+            yield from wrapped(f"{len(hidden)} more{left_out}", width, first)
 
 
 class Lines:
@@ -95,6 +88,8 @@ class Lines:
         self._width = width
         is_narrow = width is not None and width < NARROW_COLUMNS
         self._type_max = _NAME_COLUMNS_MAX if is_narrow else _TYPE_COLUMNS_MAX
+        if width is None:  # nothing is cut, so that the type need not be told twice
+            self._type_max = _TYPE_COLUMNS_UNCUT_MAX
         self._gap = " " if is_narrow else "  "
         self._time = slice(11, 19 if is_narrow else 23)
         self._day: str | None = None
@@ -113,10 +108,8 @@ class Lines:
         if event.turn_number is not None:
             self._turn = max(self._turn, len(str(event.turn_number)))
 
-    def line(self, event: "Event") -> str:
+    def line(self, event: "Event") -> Line:
         """Returns one event's line."""
-        import click
-
         gap = self._gap
         time = plain(event.timestamp[self._time].replace("T", " ").rstrip("Z"))
         turn = "" if event.turn_number is None else str(event.turn_number)
@@ -128,7 +121,7 @@ class Lines:
         who = f"{actor:{self._who}}{gap}" if self._who else ""
         sentence = self._sentence(event, self._width and self._width - len(head + column + who))
         colour = COLOURS.get(event.event_type)
-        return head + click.style(column, fg=colour) + who + sentence
+        return head, Painted(column, fg=colour), who + sentence
 
     def _sentence(self, event: "Event", room: int | None) -> str:
         """Says what happened without repeating the columns; a cut leaves the id whole."""
@@ -143,24 +136,25 @@ class Lines:
         return f"{text} {short}" if text else short
 
 
-def page(event: "Event", vocabulary: "Vocabulary", causes: Sequence[str], width: int) -> str:
-    """Returns all that one event holds, readably; `causes` are those it names, told."""
+def page(event: "Event", vocabulary: "Vocabulary", causes: Sequence[str], width: int) -> list[str]:
+    """Returns the lines of all that one event holds; `causes` tell those that it names."""
     shown = {
         key: value
         for key, value in event.members.items()
         if key not in (vocabulary.payload_key, "caused_by")
     }
     digits = max(map(len, shown))
-    lines = [wrapped(vocabulary.sentence(event), width), ""]
+    lines = [*wrapped(vocabulary.sentence(event), width), ""]
     lines += [f"  {key:{digits}}  {_value(value)}" for key, value in shown.items()]
     if causes:
         lines += ["", "caused by"]
-        lines += [wrapped(cause, width, "  ", "    ") for cause in causes]
+        for cause in causes:
+            lines += wrapped(cause, width, "  ", "    ")
     if event.payload:
         lines += ["", vocabulary.payload_key, *_tree(event.payload, 1)]
     if event.is_foreign:
         lines += ["", "Another tool wrote this line: nothing verifies it."]
-    return "\n".join(lines)
+    return lines
 
 
 def _tree(value: Mapping[str, Any], depth: int) -> Iterator[str]:

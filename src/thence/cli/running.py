@@ -3,8 +3,6 @@
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from thence.cli.voice import Voice
 
 if TYPE_CHECKING:
@@ -36,9 +34,9 @@ def play(
     result = orchestrator.run()
     assert isinstance(result, RunResult), "no event loop runs in a command"
     if voice.is_debug and orchestrator.failure is not None:
-        import traceback
+        from thence.cli.failure import show_traceback
 
-        traceback.print_exception(orchestrator.failure)
+        show_traceback(orchestrator.failure, voice)
     return result
 
 
@@ -66,7 +64,7 @@ def send_records_to_stderr(voice: Voice) -> None:
 
     def write(_: object, level: str, record: Mapping[str, Any]) -> str:
         facts = "".join(f" {key}={value}" for key, value in record.items() if key != "event")
-        click.echo(f"{level}: {record['event']}{facts}", err=True)
+        voice.warn(f"{level}: {record['event']}{facts}")
         raise structlog.DropEvent
 
     lowest = logging.INFO if voice.is_verbose else logging.WARNING

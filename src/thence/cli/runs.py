@@ -7,15 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from thence.cli.locate import runs
-from thence.cli.render import bars, counted, plain, wrapped
+from thence.cli.render import bars, counted, wrapped
 from thence.cli.verify import as_json
 from thence.core.tally import falling
 from thence.errors import NotALog
 from thence.log.disk import OS_DISK
+from thence.log.outcome import outcome
 from thence.log.segment import segments
 from thence.replica import open_replica
 
-UNFINISHED = "unfinished"
+_ALTERED_SHOWN_MAX = 3
 _NOTICES_SHOWN_MAX = 10
 
 
@@ -26,7 +27,7 @@ def run_folders(root: Path) -> Iterator[Path]:
             yield folder
 
 
-def run_entry(folder: Path) -> dict[str, object]:
+def run_entry(folder: Path) -> dict[str, Any]:
     """Returns what a list tells of a run."""
     from thence.sim.run_folder import count_events
 
@@ -34,9 +35,24 @@ def run_entry(folder: Path) -> dict[str, object]:
     return {
         "run_id": folder.name,
         "name": run_name(folder),
-        "status": result.get("status", UNFINISHED),
+        "status": result.get("status") or outcome(OS_DISK, folder),
         "events": count_events(folder),
+        **_altered(folder),
     }
+
+
+def altered_note(told: Mapping[str, Any]) -> str:
+    """Says in a few words what of a run was altered, "altered: 2.decide.ada.0"; else nothing."""
+    steps = told.get("altered", ())
+    shown = ", ".join(steps[:_ALTERED_SHOWN_MAX])
+    more = len(steps) - _ALTERED_SHOWN_MAX
+    return f"altered: {shown}{f' and {more} more' if more > 0 else ''}" if steps else ""
+
+
+def _altered(folder: Path) -> dict[str, list[str]]:
+    """Returns the steps that a run was told to alter, as a member that other runs lack."""
+    found = _read(folder / "config.json").get("altered")
+    return {"altered": list(found)} if isinstance(found, dict) and found else {}
 
 
 def run_name(folder: Path) -> str:
@@ -66,9 +82,10 @@ def summary(folder: Path) -> dict[str, Any]:
     return {
         "run_id": folder.name,
         "name": run_name(folder),
-        "status": result.get("status", UNFINISHED),
+        "status": result.get("status") or outcome(OS_DISK, folder),
         "reason": result.get("reason"),
         "error": result.get("error"),
+        **_altered(folder),
         "turns": max((event.turn_number or 0 for event in events), default=0),
         "events": len(events),
         "by_type": falling(Counter(event.event_type for event in events)),
@@ -83,28 +100,31 @@ def summary(folder: Path) -> dict[str, Any]:
     }
 
 
-def drawn_summary(told: Mapping[str, Any], folder: str, width: int) -> str:
-    """Draws a summary as text."""
+def drawn_summary(told: Mapping[str, Any], folder: str, width: int) -> list[str]:
+    """Draws a summary as lines."""
     why = told["error"] or told["reason"]
     lines = [
-        wrapped(told["run_id"], width),
-        wrapped(told["status"] + (f": {why}" if why else ""), width, "  "),
+        *wrapped(told["run_id"], width),
+        *wrapped(told["status"] + (f": {why}" if why else ""), width, "  "),
         f"  {counted(told['turns'], 'turn')}, {counted(told['events'], 'event')}",
     ]
+    if note := altered_note(told):
+        lines += wrapped(note, width, "  ")
     if told["first"]:
-        lines.append(plain(f"  {told['first']} to {told['last']}"))
+        lines.append(f"  {told['first']} to {told['last']}")
     lines += ["", "by type", *bars(told["by_type"])]
     if told["by_actor"]:
         lines += ["", "by agent", *bars(told["by_actor"])]
-    lines += ["", f"files in {plain(folder)}"]
+    lines += ["", f"files in {folder}"]
     lines += [f"  {file['file']}  {file['bytes']:,} bytes" for file in told["files"]]
     if told["notices"]:
         lines += ["", "noted by the log"]
         shown = told["notices"][-_NOTICES_SHOWN_MAX:]
-        lines += [wrapped(notice, width, "  ", "    ") for notice in shown]
+        for notice in shown:
+            lines += wrapped(notice, width, "  ", "    ")
     damage = counted(len(told["damage"]), "finding") + " of damage: thence verify tells where"
     lines += ["", damage if told["damage"] else "no damage"]
-    return "\n".join(lines)
+    return lines
 
 
 def _vocabulary(folder: Path) -> str | None:

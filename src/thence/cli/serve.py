@@ -1,6 +1,7 @@
 """The command `serve`: a folder of logs, answered for over HTTP on this machine."""
 
 import os
+import re
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,6 +14,7 @@ from thence.cli.voice import Voice, current
 from thence.errors import ExtraMissing, NotALog
 
 _PORT_MAX = 65_535
+_ORIGIN = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+", re.ASCII)
 _EXAMPLE = """\b
 Example:
   thence serve output
@@ -31,9 +33,23 @@ Example:
     metavar="TOKEN",
     help="Answer only to who shows this token; else THENCE_TOKEN, which others don't see.",
 )
+@click.option(
+    "--cors",
+    "origins",
+    metavar="ORIGIN",
+    multiple=True,
+    callback=lambda context, option, given: tuple(map(_origin, given)),
+    help="Let pages of this origin read the answers; may be given again.",
+)
 @json_option
 @talks
-def serve_command(root: str | None, port: int | None, token: str | None, is_json: bool) -> None:
+def serve_command(
+    root: str | None,
+    port: int | None,
+    token: str | None,
+    origins: tuple[str, ...],
+    is_json: bool,
+) -> None:
     """Answer questions about the logs in a folder over HTTP, on this machine alone.
 
     ROOT is a folder of runs and other logs, or a log; else THENCE_ROOT, else ./output. The
@@ -41,14 +57,16 @@ def serve_command(root: str | None, port: int | None, token: str | None, is_json
     """
     voice = current()
     try:
-        _serve(voice, Path(root or voice.settings.runs), port, token)
+        _serve(voice, Path(root or voice.settings.runs), port, token, origins)
     except KeyboardInterrupt:  # the usual end of it, so there is nothing to tell
         _end(voice, INTERRUPTED)
     except SystemExit as ended:
         _end(voice, ended.code if isinstance(ended.code, int) else 0)
 
 
-def _serve(voice: Voice, root: Path, port: int | None, token: str | None) -> None:
+def _serve(
+    voice: Voice, root: Path, port: int | None, token: str | None, origins: tuple[str, ...]
+) -> None:
     from thence import __version__
     from thence.server import running
 
@@ -65,7 +83,7 @@ def _serve(voice: Voice, root: Path, port: int | None, token: str | None) -> Non
     shown = ' -H "Authorization: Bearer $THENCE_TOKEN"' if token else ""
     voice.note(f"serving {root.absolute()}; try: curl{shown} {address}/simulations")
     voice.note("Ctrl-C ends it")
-    running.serve(listener, root, token, __version__)
+    running.serve(listener, root, token, __version__, origins)
 
 
 def _check(root: Path) -> None:
@@ -84,6 +102,13 @@ def _check(root: Path) -> None:
             cause="there is no such folder",
             hint="name the folder of the runs or logs: thence serve FOLDER",
         )
+
+
+def _origin(given: str) -> str:
+    """Returns an origin as browsers send it, which is compared letter by letter."""
+    if not _ORIGIN.fullmatch(given):
+        raise click.BadParameter(f"{given!r} is no origin; one is https://page.example:8080")
+    return given.lower()
 
 
 def _token(voice: Voice, given: str | None) -> str | None:

@@ -105,7 +105,6 @@ def ended(voice: Voice, result: "RunResult") -> int:
     """Tells what went wrong in a run and returns the exit code."""
     from thence.cli.failure import FAILED
     from thence.cli.main import INTERRUPTED
-    from thence.cli.render import plain
 
     if result.dropped or result.failed:
         voice.note(f"{result.dropped} events were dropped, {result.failed} could not be written")
@@ -119,7 +118,7 @@ def ended(voice: Voice, result: "RunResult") -> int:
         f"  why:  {result.error or result.reason}",
         f"  next: thence why @last-error --log {result.output_dir}",
     )
-    click.echo("\n".join(map(plain, lines)), err=True)
+    voice.warn(*lines)
     return FAILED
 
 
@@ -129,8 +128,8 @@ def ended(voice: Voice, result: "RunResult") -> int:
 @talks
 def list_command(root: str | None, is_json: bool) -> None:
     """List the runs, the newest first."""
-    from thence.cli.render import counted, plain
-    from thence.cli.runs import run_entry, run_folders
+    from thence.cli.render import counted
+    from thence.cli.runs import altered_note, run_entry, run_folders
 
     voice = current()
     folder = Path(root or voice.settings.runs)
@@ -140,7 +139,9 @@ def list_command(root: str | None, is_json: bool) -> None:
         return
     for entry in entries:
         events = counted(int(str(entry["events"])), "event")
-        voice.say(plain(f"{entry['status']:<11}  {events:>14}  {entry['run_id']}"))
+        note = altered_note(entry)
+        line = f"{entry['status']:<11}  {events:>14}  {entry['run_id']}"
+        voice.say(f"{line}  ({note})" if note else line)
     if not entries:
         voice.note(f"no runs in {folder}; `thence sim run spatial_trade_network` makes one")
 
@@ -164,7 +165,7 @@ def show_command(run: str | None, is_json: bool) -> None:
     if is_json:
         voice.json(told)
     else:
-        voice.say(drawn_summary(told, str(folder), voice.width))
+        voice.say(*drawn_summary(told, str(folder), voice.width))
 
 
 @sim_command.command("validate", context_settings=HELP_NAMES, epilog=_VALIDATE_EXAMPLE)
@@ -177,7 +178,7 @@ def validate_command(scenario: str, is_json: bool) -> int:
     Each problem is told with file, line, key and a hint. Exit code 2 if there is one.
     """
     from thence.cli.failure import MISUSED, problem_line
-    from thence.cli.render import counted, plain
+    from thence.cli.render import counted
     from thence.errors import ScenarioError
     from thence.sim.config import SimulationConfig
 
@@ -196,5 +197,5 @@ def validate_command(scenario: str, is_json: bool) -> int:
     else:
         agents, turns = len(config.agents), config.simulation.max_turns
         told = f"{counted(agents, 'agent')}, at most {counted(turns, 'turn')}"
-        voice.say(plain(f"ok: {config.simulation.name}, {told}"))
+        voice.say(f"ok: {config.simulation.name}, {told}")
     return MISUSED if problems else 0

@@ -31,6 +31,8 @@ def stats_command(log: str | None, is_json: bool) -> None:
     """
     from thence.cli.opened import opened
     from thence.core.tally import tallied
+    from thence.log.disk import OS_DISK
+    from thence.log.segment import strays
 
     voice = current()
     with opened(voice, log) as replica:
@@ -48,6 +50,7 @@ def stats_command(log: str | None, is_json: bool) -> None:
                 "first": _place(found.first),
                 "last": _place(found.last),
                 "bytes": sum(sizes),
+                "passed_over": [path.name for path in strays(OS_DISK, replica.folder)],
             }
         )
     else:
@@ -70,15 +73,15 @@ def _place(event: "Event | None") -> dict[str, str] | None:
 
 
 def _say(voice: Voice, found: "Tally", sizes: list[int], folder: str) -> None:
-    from thence.cli.render import counted, plain
+    from thence.cli.render import counted
     from thence.core.sentences import short_id
 
     foreign = f", {found.unverified:,} of them unverified" if found.unverified else ""
-    voice.say(plain(f"{counted(found.events, 'event')}{foreign} in {folder}"))
+    voice.say(f"{counted(found.events, 'event')}{foreign} in {folder}")
     voice.say(f"  {counted(sum(sizes), 'byte')} in {counted(len(sizes), 'file')}")
     for word, event in (("first", found.first), ("last ", found.last)):
         if event is not None:
-            voice.say(plain(f"  {word}  {event.timestamp}  [{short_id(event.event_id)}]"))
+            voice.say(f"  {word}  {event.timestamp}  [{short_id(event.event_id)}]")
     _say_counts(voice, "type", found.by_type)
     _say_counts(voice, "actor", found.by_actor)
     _say_counts(voice, "node", found.nodes)
@@ -91,7 +94,7 @@ def _say_counts(voice: Voice, word: str, counts: Mapping[str, int]) -> None:
         return
     names = list(counts) if voice.is_verbose else list(counts)[:NAMES_SHOWN_MAX]
     lines = bars({name: counts[name] for name in names})
-    voice.say("\n".join(("", f"by {word}", *lines)))
+    voice.say("", f"by {word}", *lines)
     if len(names) < len(counts):
         more = len(counts) - len(names)
         voice.say(f"  {counted(more, f'more {word}')}; -v shows all")

@@ -17,15 +17,13 @@ _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 
 
 @contextmanager
-def writer_of(
-    form: str, file: IO[bytes], cell: Callable[[str], str] | None = None
-) -> Iterator[Write]:
+def writer_of(form: str, file: IO[bytes], cell: Callable[[str], str]) -> Iterator[Write]:
     """Gives what writes events to a file, "csv" or "parquet"; at the end the table is whole.
 
-    `cell` says how a text stands in CSV; without it as it is. Raises ExtraMissing where
+    `cell` says how a text stands in CSV. Raises ExtraMissing where
     pyarrow is missing.
     """
-    with _parquet(file) if form == "parquet" else _csv(file, cell or str) as write:
+    with _parquet(file) if form == "parquet" else _csv(file, cell) as write:
         yield write
 
 

@@ -3,7 +3,8 @@
 import os
 import stat
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import islice
 from threading import Event as Signal
 from threading import Thread
 from typing import TYPE_CHECKING
@@ -12,12 +13,12 @@ import click
 
 from thence.cli.groups import HELP_NAMES, json_option, log_option, talks
 from thence.cli.main import INTERRUPTED
+from thence.cli.pages import FIRST_EVENTS, shower
 from thence.cli.voice import Voice, current
 
 if TYPE_CHECKING:
     from thence.core.event import Event
     from thence.log.follower import Follower
-    from thence.replica import Replica
 
 TAIL_EVENTS = 10
 _EXAMPLE = """\b
@@ -65,41 +66,26 @@ def _tail(voice: Voice, count: int, is_live: bool, log: str | None, is_json: boo
         Follower(OS_DISK, replica.folder, replica.vocabulary) as follower,
     ):
         follower.skip_to_last(count)
-        events = list(follower.events())
-        show = _shower(voice, replica, events, is_json)
-        for event in events:
-            show(event)
+        show = shower(voice, replica.vocabulary, is_json)
+        is_empty = True
+        events = follower.events()
+        while held := tuple(islice(events, FIRST_EVENTS)):
+            show(held)
+            is_empty = False
         if is_live:
             _follow(voice, follower, show)
-        elif not events and count:
+        elif is_empty and count:
             voice.note("no events")
 
 
-def _shower(
-    voice: Voice, replica: "Replica", events: "list[Event]", is_json: bool
-) -> "Callable[[Event], None]":
-    """Returns what shows an event: its stored line, or one with columns that widen."""
-    if is_json:
-        return lambda event: voice.line(event.line)
-    from thence.cli.render import Lines
-
-    lines = Lines(events, replica.vocabulary, voice.columns)
-
-    def show(event: "Event") -> None:
-        lines.fit(event)
-        voice.say(lines.line(event))
-
-    return show
-
-
-def _follow(voice: Voice, follower: "Follower", show: "Callable[[Event], None]") -> None:
+def _follow(voice: Voice, follower: "Follower", show: "Callable[[Sequence[Event]], None]") -> None:
     """Shows events as they come, each at once, until nobody reads them."""
     voice.flush()
     stop = Signal()
     _stop_when_unread(stop)
     while follower.wait(stop):
         for event in follower.events():
-            show(event)
+            show((event,))
             voice.flush()
 
 

@@ -10,11 +10,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
 from thence.cli.opened import program
-from thence.cli.render import bars, counted, numbered, plain, wrapped
+from thence.cli.render import bars, counted, numbered, wrapped
 from thence.cli.trades import TAIL_LINKS, Trades, question, telling_trade, trades
+from thence.cli.voice import Line, Painted, plain
 from thence.core.answer import why
 from thence.core.sentences import short_id
 from thence.core.tally import falling
@@ -36,8 +35,8 @@ _FILES = {
 }
 
 
-def tour(result: "RunResult", is_newest_found: bool) -> str:
-    """Returns the tour of a run of traders.
+def tour(result: "RunResult", is_newest_found: bool) -> list[Line]:
+    """Returns the lines of the tour of a run of traders.
 
     `is_newest_found` says that a command finds this run by itself, because it is the newest.
     """
@@ -49,15 +48,15 @@ def tour(result: "RunResult", is_newest_found: bool) -> str:
     trade = telling_trade(events)
     if trade is not None:
         parts += [_answer(trade, events, vocabulary), _next(trade, log_name, result.output_dir)]
-    return "\n".join(line for part in parts for line in part)
+    return [line for part in parts for line in part]
 
 
-def _heading(text: str) -> str:
-    return "\n" + click.style(text, bold=True)
+def _heading(text: str) -> tuple[Line, Line]:
+    return "", Painted(text, bold=True)
 
 
-def _happened(found: Trades) -> Iterator[str]:
-    yield _heading("What happened")
+def _happened(found: Trades) -> Iterator[Line]:
+    yield from _heading("What happened")
     actions = found.actions
     who = f"{counted(len(found.traders), 'trader')} carried {', '.join(found.goods)}"
     where = f"between {counted(len(found.places), 'place')} for {counted(found.turns, 'turn')}"
@@ -65,41 +64,41 @@ def _happened(found: Trades) -> Iterator[str]:
     road = f"set out {actions.get('travel', 0)} times"
     refused = f"; {counted(found.refusals, 'wish')} refused" if found.refusals else ""
     text = f"{who} {where}: they {trade} and {road}{refused}."
-    yield wrapped(text, WIDTH_COLUMNS, "  ")
+    yield from wrapped(text, WIDTH_COLUMNS, "  ")
     purses = found.moved("agent", "money")
     if purses:
         name, _, first, last = max(purses, key=lambda purse: purse[3] - purse[2])
-        yield f"  {plain(name)} earned most: {first:,.2f} became {last:,.2f}."
+        yield f"  {name} earned most: {first:,.2f} became {last:,.2f}."
     prices = found.moved("place", "price_")[:_PRICES_SHOWN]
     if prices:
-        yield "\n  Prices that moved most"
+        yield from ("", "  Prices that moved most")
         names = [plain(f"{good} at {place}") for place, good, _, _ in prices]
         longest = max(map(len, names))
         for name, (_, _, first, last) in zip(names, prices, strict=True):
-            arrow = click.style("▲", fg="green") if last > first else click.style("▼", fg="red")
-            yield f"    {name:{longest}}  {first:>6.2f} → {last:>6.2f} {arrow}"
+            arrow = Painted("▲", fg="green") if last > first else Painted("▼", fg="red")
+            yield f"    {name:{longest}}  {first:>6.2f} → {last:>6.2f} ", arrow
 
 
-def _events(events: Sequence["Event"]) -> Iterator[str]:
-    yield _heading(f"What was recorded: {counted(len(events), 'event')}")
+def _events(events: Sequence["Event"]) -> Iterator[Line]:
+    yield from _heading(f"What was recorded: {counted(len(events), 'event')}")
     yield from bars(falling(Counter(event.event_type for event in events)))
 
 
-def _files(folder: Path) -> Iterator[str]:
-    yield _heading("Where it lies")
-    yield f"  {plain(str(folder))}"
+def _files(folder: Path) -> Iterator[Line]:
+    yield from _heading("Where it lies")
+    yield f"  {folder}"
     for name, meaning in _FILES.items():
         size = (folder / name).stat().st_size if (folder / name).exists() else 0
         yield f"    {name:12}  {size:>9,} bytes  {meaning}"
 
 
-def _answer(trade: "Event", events: Sequence["Event"], vocabulary: "Vocabulary") -> Iterator[str]:
-    yield _heading(plain(question(trade)))
+def _answer(trade: "Event", events: Sequence["Event"], vocabulary: "Vocabulary") -> Iterator[Line]:
+    yield from _heading(question(trade))
     answer = why(trade, events, vocabulary)
     left_out = " lead from turn to turn"
     yield from numbered(answer.sentences, WIDTH_COLUMNS, HEAD_LINKS, TAIL_LINKS, left_out)
     turns = {event.turn_number for event in answer.chain}
-    yield wrapped(
+    yield from wrapped(
         f"This line of causes runs through {counted(len(turns), 'turn')};"
         f" in all the trade has {counted(len(answer.cone), 'cause')}.",
         WIDTH_COLUMNS,
@@ -107,8 +106,8 @@ def _answer(trade: "Event", events: Sequence["Event"], vocabulary: "Vocabulary")
     )
 
 
-def _next(trade: "Event", log: str, folder: Path) -> Iterator[str]:
-    yield _heading("What to type next")
+def _next(trade: "Event", log: str, folder: Path) -> Iterator[Line]:
+    yield from _heading("What to type next")
     called, short = program(), short_id(trade.event_id)
     suffix = f" --log {shlex.quote(log)}" if log else ""
     typed = {
@@ -120,15 +119,17 @@ def _next(trade: "Event", log: str, folder: Path) -> Iterator[str]:
     longest = max(map(len, typed))
     lines = [f"  {called} {words:{longest}}  # {meaning}" for words, meaning in typed.items()]
     if max(map(len, lines)) > WIDTH_COLUMNS:
-        lines = [_folded(f"{called} {words}", meaning) for words, meaning in typed.items()]
+        folded = (_folded(f"{called} {words}", meaning) for words, meaning in typed.items())
+        lines = [line for each in folded for line in each]
     yield from lines
     if not log:
-        yield "\n  These ask the newest run. To ask this one later, add"
-        yield f"    --log {plain(folder.name)}"
+        yield from ("", "  These ask the newest run. To ask this one later, add")
+        yield f"    --log {folder.name}"
 
 
-def _folded(command: str, meaning: str) -> str:
+def _folded(command: str, meaning: str) -> list[str]:
     """Writes a command below its meaning, on two lines if need be, ready for a shell."""
-    if len(command) + 2 > WIDTH_COLUMNS:
-        command = command.replace(" --log ", " \\\n    --log ")
-    return f"  # {meaning}\n  {command}"
+    words, log, name = command.partition(" --log ")
+    if log and len(command) + 2 > WIDTH_COLUMNS:
+        return [f"  # {meaning}", f"  {words} \\", f"    --log {name}"]
+    return [f"  # {meaning}", f"  {command}"]

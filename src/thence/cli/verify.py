@@ -104,7 +104,7 @@ def _say_repairs(voice: Voice, repairs: "tuple[Finding, ...]", is_done: bool) ->
         word = words[finding.action == "quarantine"]
         size = counted(finding.length, "byte")
         text = f"{word}: {finding.file} at byte {finding.offset:,}, {size} ({finding.code})"
-        voice.say(wrapped(text, voice.width, "", "    "))
+        voice.say(*wrapped(text, voice.width, "", "    "))
     if len(shown) < len(repairs):
         voice.say(f"{counted(len(repairs) - len(shown), 'more repair')}; -v shows all")
     if not repairs:
@@ -128,17 +128,17 @@ def as_json(finding: "Finding") -> dict[str, object]:
 
 
 def _say(voice: Voice, found: "Verification", folder: str) -> None:
-    from thence.cli.render import counted, plain
+    from thence.cli.render import counted
 
     _say_findings(voice, found.damage, "damage")
     _say_findings(voice, found.notes, "noted")
     foreign = f", {found.unverified:,} of them unverified" if found.unverified else ""
     events = counted(found.events, "event")
     if found.ok:
-        voice.say(plain(f"ok: {events}{foreign}, no damage in {folder}"))
+        voice.say(f"ok: {events}{foreign}, no damage in {folder}")
         return
     damage = counted(sum(finding.count for finding in found.damage), "finding")
-    voice.say(plain(f"not ok: {events}{foreign}, {damage} of damage in {folder}"))
+    voice.say(f"not ok: {events}{foreign}, {damage} of damage in {folder}")
     voice.note(f"what each code means and what to do: {PAGE}")
 
 
@@ -150,6 +150,6 @@ def _say_findings(voice: Voice, findings: "tuple[Finding, ...]", word: str) -> N
         place = f"{finding.file} at byte {finding.offset:,}: " if finding.file else ""
         many = f" ({finding.count:,} times)" if finding.file and finding.count > 1 else ""
         text = f"{word}: {place}{finding.reason}{many} ({finding.code})"
-        voice.say(wrapped(text, voice.width, "", "    "))
+        voice.say(*wrapped(text, voice.width, "", "    "))
     if len(shown) < len(findings):
         voice.say(f"{word}: {counted(len(findings) - len(shown), 'more finding')}; -v shows all")

@@ -10,10 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
 from thence.cli.render import numbered
-from thence.cli.voice import WIDTH_COLUMNS, Voice
+from thence.cli.voice import WIDTH_COLUMNS, Painted, Voice
 
 if TYPE_CHECKING:
     from thence.work.desk import Desk
@@ -41,7 +39,7 @@ def work_tour(voice: Voice) -> bool:
     """Plays the walk and tells each step; False, and a line that says so, without git."""
     import shutil
 
-    voice.say("\n" + click.style("A feature, from its spec to done", bold=True))
+    voice.say("", Painted("A feature, from its spec to done", bold=True))
     if shutil.which("git") is None:
         voice.say("  There is no git here; with it this part shows how agents share work.")
         return False
@@ -79,7 +77,7 @@ def _walk(voice: Voice, top: Path) -> None:
     step("merge", "you", lambda desk: merge(desk, ()))
     step("accept", "you", lambda desk: accept(desk, ()))
     board = step("status", "you", lambda desk: status(desk, None))
-    voice.say("\n".join(f"  {line}" for line in board.lines))
+    voice.say(*(f"  {line}" for line in board.lines))
     _tell_why(voice, top)
 
 
@@ -103,9 +101,9 @@ def _tell_why(voice: Voice, top: Path) -> None:
         events = store.read()
         done = next(event for event in reversed(events) if event.actor == "you")
         answer = why(done, events, store.replica.vocabulary)
-    voice.say("\n" + click.style("Why is it done?", bold=True))
-    voice.say("\n".join(numbered(answer.sentences, WIDTH_COLUMNS, len(events), 0, "")))
-    voice.say("\n  Try it in a repository of yours: thence work init")
+    voice.say("", Painted("Why is it done?", bold=True))
+    voice.say(*numbered(answer.sentences, WIDTH_COLUMNS, len(events), 0, ""))
+    voice.say("", "  Try it in a repository of yours: thence work init")
 
 
 @contextmanager

@@ -6,7 +6,7 @@ L. Lamport, "Time, Clocks, and the Ordering of Events in a Distributed System", 
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from thence.errors import InvalidEvent
+from thence.errors import ClockExhausted, InvalidEvent
 
 CLOCK_MAX = 2**53 - 1
 _ENDINGS = tuple(f"{number:03d}Z" for number in range(1000))
@@ -30,7 +30,9 @@ class LamportClock:
         return self._value
 
     def tick(self) -> int:
-        """Returns the value of the next event."""
+        """Returns the value of the next event; raises ClockExhausted behind 2^53-1."""
+        if self._value >= CLOCK_MAX:
+            raise exhausted()
         self._value += 1
         return self._value
 
@@ -38,6 +40,16 @@ class LamportClock:
         """Witnesses a received value and returns the next own one, larger than both."""
         self._value = max(self._value, received)
         return self.tick()
+
+
+def exhausted(place: object = "") -> ClockExhausted:
+    """Returns the error for an event that no clock value is left for."""
+    return ClockExhausted(
+        "could not number an event" if not place else "could not append to",
+        place=place,
+        cause="its clock stands at 2^53-1 or near it, and a reader takes no larger one",
+        hint="begin a new log; this one can still be read",
+    )
 
 
 def _millisecond(millisecond: int) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from thence.core.event import Event
 from thence.core.wording import fields, shown
 
-_REGION = frozenset(("file", "offset", "bytes", "reason", "first_seq", "last_seq", "regions"))
+_SHRUNK = frozenset(("node_id", "first_seq", "last_seq", "file", "offset", "bytes"))
 # what every notice of a simulation holds, for its format's sake
 _FORM = frozenset(("error_type", "status", "retry_count"))
 
@@ -70,9 +70,17 @@ def _write_failed(facts: Mapping[str, Any]) -> str:
 
 
 def _shrunk(facts: Mapping[str, Any]) -> str:
-    more = fields(facts, _FORM, ())
+    first, last = facts.get("first_seq"), facts.get("last_seq")
+    gone: list[str] = []
+    if _is_number(first) and _is_number(last):
+        node = f" of node {shown(facts['node_id'])}" if facts.get("node_id") else ""
+        gone.append(f"events {first:,} to {last:,}{node}")
+    if _is_number(facts.get("bytes")):
+        gone.append(f"{_count(facts.get('bytes'), 'byte')} behind {_place(facts)}")
+    lost = f"; {' and '.join(gone)} are gone" if gone else ""
+    more = fields(facts, _SHRUNK | _FORM, ())
     told = f" ({more})" if more else ""
-    return f"the log ends before what it had made durable: it was cut or restored{told}"
+    return f"the log ends before what it had made durable: it was cut or restored{lost}{told}"
 
 
 _SENTENCES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {

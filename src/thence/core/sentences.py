@@ -26,6 +26,7 @@ from thence.core.wording import (
 SHORT_ID_CHARACTERS = 18
 SENTENCE_CHARACTERS_MAX = 400
 _DURATIONS = {"duration_s": 1.0, "duration_ms": 0.001}
+_DURATION_MAX = 1e12
 _CANCELLED = (".cancelled", ".canceled")
 _ENDS = (".ended", ".failed", ".completed", ".finished", *_CANCELLED)
 
@@ -91,8 +92,8 @@ def _any(event: Event, *, is_typed: bool) -> str:
 def _took(event: Event, payload: Mapping[str, Any]) -> str:
     """Says how long it took, if the payload does: `after 93 ms` of what ended."""
     for key, unit in _DURATIONS.items():
-        value = payload.get(key)
-        if isinstance(value, (int, float)) and value is not True and 0 <= value < 1e12:
+        value: Any = payload.get(key)
+        if type(value) in (int, float) and 0 <= value < _DURATION_MAX:
             word = "after" if event.event_type.endswith(_ENDS) else "in"
             return f"{word} {duration(value * unit)}"
     return ""

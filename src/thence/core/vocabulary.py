@@ -118,6 +118,15 @@ class Vocabulary(msgspec.Struct, frozen=True):
         told = event.payload.get("error_type")
         return next((kind for kind, name in NOTICE_ERROR_TYPES.items() if name == told), None)
 
+    def refuse_reserved(self, event_type: str, payload: Mapping[str, Any] | None) -> None:
+        """Raises InvalidEvent for a type, or an error_type, that the log alone writes."""
+        if event_type.startswith("log."):
+            raise _reserved("event_type", event_type)
+        if event_type == self.notice_type and payload:
+            error_type = payload.get("error_type")
+            if isinstance(error_type, str) and error_type in NOTICE_ERROR_TYPES.values():
+                raise _reserved("error_type", error_type)
+
     def is_notice(self, event: Event) -> bool:
         """Tells whether the log, not its host, wrote the event about itself."""
         if self.notice_type is None:
@@ -148,6 +157,15 @@ def _key(key: str | None, value: object, word: str) -> str:
     if not isinstance(value, str) or not value:
         raise _unfit(word, f"{value!r:.80} is no text")
     return key
+
+
+def _reserved(word: str, value: str) -> InvalidEvent:
+    return InvalidEvent(
+        "could not store the event",
+        place=f"field {word}",
+        cause=f"{value!r} is what the log alone writes about itself",
+        hint="choose another name; types that begin with 'log.' are the log's own",
+    )
 
 
 def _unfit(word: str, cause: str) -> InvalidEvent:

@@ -38,7 +38,9 @@ def spoken(payload: Mapping[str, Any]) -> Spoken:
     kind = kind if isinstance(kind, str) else ""
     for key in _SPOKEN:
         value = payload.get(key)
-        if isinstance(value, Mapping):  # many write an error as a map of its own
+        if value is None:
+            continue
+        if type(value) is not str and isinstance(value, Mapping):  # an error as a map
             kind = kind or _text(value.get("type") or value.get("name") or value.get("code"))
             value = value.get("message")
         if isinstance(value, str) and value.strip():
@@ -55,12 +57,13 @@ def fields(payload: Mapping[str, Any], skipped: Collection[str], said: Collectio
     short: list[str] = []
     long: list[str] = []
     for key, value in islice(payload.items(), _KEYS_LOOKED_AT_MAX):
-        if key in skipped or value is None or value == "" or _is_one_of(value, said):
+        if key in skipped or value is None or (type(value) is str and _is_said(value, said)):
             continue
         text, is_short = _field(value)
         if not text:
             continue
-        (short if is_short else long).append(f"{clipped(key, _FIELD_CHARACTERS_MAX)} {text}")
+        name = key if len(key) <= _FIELD_CHARACTERS_MAX else clipped(key, _FIELD_CHARACTERS_MAX)
+        (short if is_short else long).append(f"{name} {text}")
         if len(short) == FIELDS_MAX:
             break
     return ", ".join((short + long)[:FIELDS_MAX])
@@ -83,6 +86,8 @@ def shown(value: Any) -> str:
 
 def line(text: str) -> str:
     """Returns the beginning of a text as one line: any white space in it is one space."""
+    if len(text) < _REASON_CHARACTERS_MAX and text.isprintable() and "  " not in text:
+        return text.strip()
     return clipped(" ".join(text[: 2 * _REASON_CHARACTERS_MAX].split()), _REASON_CHARACTERS_MAX)
 
 
@@ -145,19 +150,19 @@ _PAST = {"begun": "began", "cancelled": "was cancelled", "canceled": "was cancel
 
 def _field(value: Any) -> tuple[str, bool]:
     """Writes one value of a field, and tells whether it is a short one."""
+    if type(value) is int or type(value) is str:
+        text = clipped(line(str(value)), _VALUE_CHARACTERS_MAX)
+        return text, len(text) <= _FIELD_CHARACTERS_MAX
     if isinstance(value, bool):
         return ("true" if value else "false"), True
     if isinstance(value, float):
         return f"{value:.10g}", True
-    if isinstance(value, (Mapping, list, tuple)):
-        text = shown(value)
-        return (f"({text})" if text else ""), False
     text = shown(value)
-    return text, len(text) <= _FIELD_CHARACTERS_MAX
+    return (f"({text})" if text else ""), False
 
 
-def _is_one_of(value: object, said: Collection[object]) -> bool:
-    return isinstance(value, str) and value in said
+def _is_said(value: str, said: Collection[object]) -> bool:
+    return not value or value in said
 
 
 def _joined(parts: Iterable[str]) -> str:

@@ -16,7 +16,7 @@ from thence.index.lookup import is_storable
 from thence.index.places import STRIDE
 
 BATCH_EVENTS = 10_000
-BATCH_BYTES = 4 * 1024 * 1024
+BATCH_BYTES = 256 * 1024
 
 # those that stand where they would if all had arrived in total order, and the others by an
 # index of their own: so no question reads more rows than it returns

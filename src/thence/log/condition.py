@@ -16,7 +16,7 @@ from thence.log.identity import is_own, known_node_id, read_info
 from thence.log.opening import opened_vocabulary
 from thence.log.openings import openings
 from thence.log.recovery import lines_backwards
-from thence.log.segment import own_folder, segments
+from thence.log.segment import own_folder, segments, strays
 
 LOCK_WAIT_S = 1.0
 _LOOKS = 3
@@ -156,7 +156,12 @@ def _segments(disk: Disk, folder: Path) -> Check:
         descriptor = disk.open_read(path)
         size_bytes += disk.file_id(descriptor)[1]
         disk.close(descriptor)
-    return Check("segments", True, f"{len(paths):,} with {size_bytes:,} bytes")
+    detail = f"{len(paths):,} with {size_bytes:,} bytes"
+    unread = ", ".join(path.name for path in strays(disk, folder))
+    if unread:
+        hint = "give them names of older segments if they belong to this log, else move them away"
+        return Check("segments", False, f"{detail}; not read, for their names: {unread}", hint)
+    return Check("segments", True, detail)
 
 
 def _identity(disk: Disk, folder: Path) -> Check:

@@ -74,6 +74,7 @@ class Drafting:
                 cause=f"{event_type!r} is no text",
                 hint="pass a name such as order.placed",
             )
+        self._vocabulary.refuse_reserved(event_type, payload)
         if payload and not is_plain(payload):
             refuse(payload)
         causes = tuple(dict.fromkeys(causes))

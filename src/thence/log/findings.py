@@ -30,6 +30,7 @@ SEVERITIES: Mapping[str, Severity] = {
     "torn_tail": "torn",
     "events_absent": "absent",
     "cause_missing": "noted",
+    "file_passed_over": "noted",
 }
 # what a repair puts in the place of such bytes
 HEALS: Mapping[str, bytes] = {

@@ -8,6 +8,7 @@ are relayed keep their own numbers; only their clocks count here.
 from collections.abc import Sequence
 from pathlib import Path
 
+from thence.core.clock import CLOCK_MAX, exhausted
 from thence.core.codec import LINE_BYTES_MAX, Draft, numbers, stamper
 from thence.log.disk import Disk
 from thence.log.recovery import last_numbers
@@ -49,9 +50,14 @@ class Numbering:
         self._stamp = stamper(node_id)
 
     def stamp(self, drafts: Sequence[Draft]) -> list[bytes]:
-        """Returns the lines of events that will be written next; `count` counts them then."""
+        """Returns the lines of events that will be written next; `count` counts them then.
+
+        Raises ClockExhausted.
+        """
         if self._received:
             self._take_received()
+        if self._lamport_clock + len(drafts) > CLOCK_MAX and any(item.head for item in drafts):
+            raise exhausted(self._folder)
         if self._relays:
             return self._stamp_some(drafts)
         return self._stamp(drafts, self.seq + 1, self._lamport_clock + 1)
@@ -94,16 +100,15 @@ class Numbering:
     def witness(self, lamport_clock: int) -> None:
         """Has all that is written from now on carry a larger clock than one from elsewhere.
 
-        One that is more than 2^40 ahead of this log is not taken over but put with the
-        `unbelieved`. Any thread may call it.
+        One that exceeds by more than 2^40 how many events this node has written here is not
+        taken over but put with the `unbelieved`. Any thread may call it.
         """
         self._received.append(lamport_clock)
 
     def _take_received(self) -> None:
-        own = self._lamport_clock
         while self._received:
             clock = self._received.pop()
-            if clock > own + CLOCK_AHEAD_MAX:
+            if clock > self.seq + CLOCK_AHEAD_MAX:
                 self.unbelieved.append(clock)
             else:
                 self._lamport_clock = max(self._lamport_clock, clock)

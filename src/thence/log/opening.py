@@ -32,15 +32,32 @@ _NO_PLACE_ERRNOS = frozenset(
 )
 
 
+def folder_at(path: str | Path) -> Path:
+    """Returns the folder that a caller names; raises NotALog for a text that names none."""
+    try:
+        is_name = path != "" and b"\0" not in str(path).encode(errors="surrogateescape")
+    except UnicodeEncodeError:
+        is_name = False
+    if is_name:
+        return Path(path)
+    raise NotALog(
+        "could not open the log",
+        place=repr(str(path)),
+        cause="no folder can have this name",
+        hint="pass the path of a folder; '.' is this one",
+    )
+
+
 def opened_vocabulary(
-    disk: Disk, folder: Path, asked: Vocabulary | str | None, create: bool
+    disk: Disk, path: str | Path, asked: Vocabulary | str | None, create: bool
 ) -> Vocabulary:
-    """Returns the vocabulary of the log in a folder.
+    """Returns the vocabulary of the log in the folder at a path.
 
     `asked` is what the opener wants, None to take what is there. With `create` a missing
     log is made, with its folder. Raises NotALog, VocabularyMismatch, LogReadOnly,
     ReadFailed, and AppendFailed when the disk didn't take the new log.
     """
+    folder = folder_at(path)
     if sys.platform == "win32":
         raise UnsupportedPlatform(
             "could not open the log",

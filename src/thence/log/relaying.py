@@ -22,9 +22,10 @@ from thence.log.writer import Notice, SegmentWriter, Tell
 class Relayed(NamedTuple):
     """What became of lines: `taken` are in the log and durable, `known` were there before.
 
-    `bad` are no events. `parked` carry a clock more than 2^40 ahead of this log. `ours` are those
-    of `taken` that this log wrote itself: it was restored from an old copy, and whoever opens it
-    from now on writes under another node_id. `twice` are those of `taken` with a number that
+    `bad` are no events. `parked` carry a clock that exceeds by more than 2^40 how many events the
+    log would hold with all of these lines. `ours` are those of `taken` that this log wrote itself:
+    it was restored from an old copy, and whoever opens it from now on writes under another
+    node_id. `twice` are those of `taken` with a number that
     another event of their node has: both are kept.
     """
 
@@ -52,8 +53,8 @@ def relay(
     at once; if somebody does, readers serve them once. Raises what an append raises.
     """
     held = {event.event_id: event for event in reader.events(disk, folder, vocabulary)}
-    clock = max((event.lamport_clock for event in held.values()), default=0)
     own, node_id = known_node_ids(disk, folder), known_node_id(disk, folder)
+    fresh: dict[str, Event] = {}
     taken: dict[str, Event] = {}
     ours: list[Event] = []
     bad, parked = [], []
@@ -62,15 +63,18 @@ def relay(
         event = parse(line, vocabulary)
         if isinstance(event, BadLine):
             bad.append((line, event))
-        elif event.event_id in held or event.event_id in taken:
+        elif event.event_id in held or event.event_id in fresh:
             known += 1
-        elif event.lamport_clock > clock + CLOCK_AHEAD_MAX:
+        else:
+            fresh[event.event_id] = event
+    clock_max = len(held) + len(fresh) + CLOCK_AHEAD_MAX
+    for event in fresh.values():
+        if event.lamport_clock > clock_max:
             parked.append(event)
         elif event.node_id in own and not event.is_foreign:
             ours.append(event)
         else:
             taken[event.event_id] = event
-    ours = list({event.event_id: event for event in ours}.values())
     taken |= {event.event_id: event for event in sorted(ours, key=_number)}
     if any(event.node_id == node_id for event in ours):
         renew(disk, folder, node_id)  # first: what is behind it belongs to a node of the past

@@ -35,6 +35,13 @@ def older_names(disk: Disk, folder: Path) -> list[str]:
     return [name for name in disk.names(folder) if _OLDER.fullmatch(name)]
 
 
+def strays(disk: Disk, folder: Path) -> list[Path]:
+    """Lists the files that look like segments and are none: nothing in them is read."""
+    names = disk.names(folder)
+    older = [name for name in names if name.startswith("events") and name.endswith(".jsonl")]
+    return [folder / name for name in older if name != CURRENT and not _OLDER.fullmatch(name)]
+
+
 def segments(disk: Disk, folder: Path) -> list[Path]:
     """Lists the segments of a log in arrival order."""
     paths = [folder / name for name in older_names(disk, folder)]

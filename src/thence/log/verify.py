@@ -5,7 +5,7 @@ contents, numbers given twice, clocks that go back. *lost*: a hole in the number
 log's own nodes. Both make the log not ok. *torn*: an unfinished last line, which the next
 append moves aside, and what a notice of this log tells of. *absent*: a hole in another
 node's numbers. *noted*: causes that stand nowhere in this log, and
-that no event says to lie in another.
+that no event says to lie in another; files that look like segments and are none.
 """
 
 from collections.abc import Iterator, Sequence
@@ -33,6 +33,7 @@ from thence.log.findings import FINDINGS_MAX, Finding, Verification
 from thence.log.identity import known_node_id, known_node_ids
 from thence.log.openings import openings
 from thence.log.reader import Block, Line, blocks, lines, lines_of
+from thence.log.segment import strays
 from thence.log.shrunken import durable_seq
 from thence.log.stretches import Stretches, without
 from thence.log.told import Told
@@ -54,7 +55,8 @@ def verify(disk: Disk, folder: Path, vocabulary: Vocabulary) -> Verification:
     if check.repeated:
         for line in lines(disk, folder, vocabulary):
             check.compare(line)
-    return check.concluded()
+    found = check.concluded()
+    return replace(found, findings=(*found.findings, *map(_stray, strays(disk, folder))))
 
 
 class _Check:
@@ -289,6 +291,11 @@ def _essences(block: Block) -> list[Essence] | None:
         return list(map(decode_essence, found))
     except (ValueError, RecursionError):
         return None
+
+
+def _stray(path: Path) -> Finding:
+    reason = "it begins and ends like a segment, but its name is none: nothing in it is read"
+    return Finding("file_passed_over", reason, path.name)
 
 
 def _missing(code: str, node_id: str, hole: tuple[int, int]) -> Finding:

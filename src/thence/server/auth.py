@@ -2,8 +2,8 @@
 
 Programs send `Authorization: Bearer TOKEN`. A browser, which can't, opens any page once with
 `?token=TOKEN` and is sent on to the same page without it, so that the token stays in no
-history, log or referrer; from then on a cookie that scripts can't read speaks for it. The
-cookie holds a digest that leads nowhere else, and no other site's page can have it sent.
+history, log or referrer; for a week a cookie that scripts can't read speaks for it. The cookie
+holds a digest that leads nowhere else, and no other site's page can have it sent.
 /health is open to all: it tells numbers, no names.
 """
 
@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from thence.server.errors import problem
 
 OPEN_PATHS = frozenset(("/health",))
+COOKIE_S = 7 * 24 * 60 * 60
 _PARAMETER = "token"
 
 
@@ -28,8 +29,6 @@ class Auth:
         self._app = app
         self._token = token.encode()
         self._digest = sha256(b"thence cookie\0" + self._token).hexdigest()
-        # several servers on one host have one jar of cookies
-        self._cookie = f"thence_{sha256(self._digest.encode()).hexdigest()[:8]}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Lets a request through, sends a browser on, or answers with 401."""
@@ -37,7 +36,7 @@ class Auth:
             await self._app(scope, receive, send)
             return
         headers = dict(scope["headers"])
-        if self._has_header(headers) or self._has_cookie(headers):
+        if self._has_header(headers) or self._has_cookie(headers, _cookie(scope)):
             await self._app(scope, receive, send)
         elif scope["method"] == "GET" and self._has_parameter(scope["query_string"]):
             await self._sent_on(scope)(scope, receive, send)
@@ -48,9 +47,9 @@ class Auth:
         kind, _, token = headers.get(b"authorization", b"").partition(b" ")
         return kind.lower() == b"bearer" and compare_digest(token.strip(), self._token)
 
-    def _has_cookie(self, headers: dict[bytes, bytes]) -> bool:
+    def _has_cookie(self, headers: dict[bytes, bytes], name: str) -> bool:
         cookies = cookie_parser(headers.get(b"cookie", b"").decode("latin-1"))
-        return compare_digest(cookies.get(self._cookie, "").encode(), self._digest.encode())
+        return compare_digest(cookies.get(name, "").encode(), self._digest.encode())
 
     def _has_parameter(self, query: bytes) -> bool:
         given = [value for key, value in _parameters(query) if key == _PARAMETER]
@@ -66,11 +65,22 @@ class Auth:
         answer = RedirectResponse(path + ("?" + urlencode(rest) if rest else ""), 303)
         is_secure = scope.get("scheme") == "https"
         answer.set_cookie(
-            self._cookie, self._digest, httponly=True, samesite="strict", secure=is_secure
+            _cookie(scope),
+            self._digest,
+            max_age=COOKIE_S,
+            httponly=True,
+            samesite="strict",
+            secure=is_secure,
         )
         answer.headers["Cache-Control"] = "no-store"
         answer.headers["Referrer-Policy"] = "no-referrer"
         return answer
+
+
+def _cookie(scope: Scope) -> str:
+    """Returns the cookie's name: the servers of one host, by their ports, share its cookies."""
+    _, port = scope.get("server") or ("", None)
+    return f"thence_{port or 0}"
 
 
 def _parameters(query: bytes) -> list[tuple[str, str]]:

@@ -1,6 +1,7 @@
 """The route that compares two logs: where they part, and what came of it."""
 
-from threading import Lock
+from collections.abc import Callable
+from threading import Event as Signal
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Query, Request
@@ -9,21 +10,22 @@ from starlette.responses import Response
 
 from thence.core.difference import Difference, as_json, difference
 from thence.core.side import Side, side
-from thence.log.disk import OS_DISK
+from thence.errors import ReadFailed
+from thence.log.disk import Disk
 from thence.log.intact import intact_side
+from thence.log.reader import all_events
 from thence.log.reading import reading
 from thence.server.bodies import answer
-from thence.server.logs import OpenLog
 from thence.server.models import DiffAnswer
 from thence.server.parameters import Asked
 from thence.server.problems import RESPONSES
 from thence.server.root import FoundLog
 from thence.server.served import Served, served
 from thence.server.summaries import size_bytes
+from thence.server.workers import Gone
 
 # both logs are held in memory, about four bytes for each of theirs: half a gigabyte at most
 LOG_BYTES_MAX = 64 * 1024 * 1024
-_one_at_a_time = Lock()
 
 
 def diffs_of(kind: Literal["simulations", "logs"]) -> APIRouter:
@@ -39,27 +41,80 @@ def diffs_of(kind: Literal["simulations", "logs"]) -> APIRouter:
         asked: Annotated[Asked, Query()],
     ) -> Response:
         """Tells where two logs part: the first divergence, its causes, how much followed."""
-        here = served(request)
-
-        def work(found: FoundLog) -> Response:
-            return answer(as_json(compared(here, found, here.find(other, is_simulation))))
-
-        return await here.look(id, work, is_simulation)
+        return await compared(
+            request, (id, other), is_simulation, lambda a, b, found: answer(as_json(found))
+        )
 
     return router
 
 
-def compared(here: Served, a: FoundLog, b: FoundLog) -> Difference:
-    """Compares two logs, one pair at a time; a log over 64 MiB is refused with 422."""
+async def compared(
+    request: Request,
+    ids: tuple[str, str],
+    is_simulation: bool,
+    shown: Callable[[FoundLog, FoundLog, Difference], Response],
+) -> Response:
+    """Compares two logs and returns what is shown of it, one pair at a time.
+
+    It ends when its client goes. A log over 64 MiB is refused with 422; raises NotALog.
+    """
+    here = served(request)
+
+    async def gone() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+
+    def work(stop: Signal) -> Response:
+        a, b = _found(here, ids, is_simulation)
+        try:
+            return shown(a, b, _difference(a, b, stop))
+        except (OSError, ReadFailed):
+            _found(here, ids, is_simulation)  # is one of them gone?
+            raise
+
+    await here.workers.run(lambda: _found(here, ids, is_simulation))
+    try:
+        return await here.workers.compare(work, gone)
+    except Gone:
+        raise HTTPException(503, "the client is gone") from None
+
+
+def _found(here: Served, ids: tuple[str, str], is_simulation: bool) -> tuple[FoundLog, FoundLog]:
+    a, b = (here.find(log_id, is_simulation) for log_id in ids)
     for found in (a, b):
         if size_bytes(found) > LOG_BYTES_MAX:
             limit = f"{LOG_BYTES_MAX // 1024**2} MiB"
             raise HTTPException(422, f"{found.id} is over {limit}: use the command thence diff")
-    with _one_at_a_time, here.logs.using(a) as left, here.logs.using(b) as right:
-        return difference(_side(left), _side(right))
+    return a, b
 
 
-def _side(log: OpenLog) -> Side:
-    with reading(log.folder):
-        whole = intact_side(OS_DISK, log.folder, log.vocabulary)
-    return whole if whole is not None else side(log.answers.events())
+def _difference(a: FoundLog, b: FoundLog, stop: Signal) -> Difference:
+    disk = _UntilGone(stop)
+    left, right = _side(a, disk), _side(b, disk)
+    disk.go_on()
+    found = difference(left, right)
+    disk.go_on()
+    return found
+
+
+def _side(found: FoundLog, disk: Disk) -> Side:
+    with reading(found.folder):
+        whole = intact_side(disk, found.folder, found.vocabulary)
+        return whole or side(all_events(disk, found.folder, found.vocabulary))
+
+
+class _UntilGone(Disk):
+    """The disk of a comparison: it reads until nobody waits for that any more."""
+
+    def __init__(self, stop: Signal) -> None:
+        self._stop = stop
+
+    def go_on(self) -> None:
+        """Raises Gone when the client has gone."""
+        if self._stop.is_set():
+            raise Gone
+
+    def read_at(self, descriptor: int, offset: int, size: int) -> bytes:
+        """Reads, or raises Gone."""
+        self.go_on()
+        return super().read_at(descriptor, offset, size)

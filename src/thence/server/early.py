@@ -12,6 +12,7 @@ from contextlib import suppress
 from threading import Event as Signal
 from threading import Thread
 
+from thence.server.connections import connections_max
 from thence.server.loopback import LOOPBACK, host_of
 
 HEAD_BYTES_MAX = 8192
@@ -40,6 +41,7 @@ class Early:
         self._listener = listener
         self._answer = _answer(version)
         self._stop = Signal()
+        self._kept_max = min(KEPT_MAX, connections_max())
         self._asking = selectors.DefaultSelector()
         self._kept: list[socket.socket] = []
         self._thread = Thread(target=self._run, name="thence-early", daemon=True)
@@ -71,7 +73,7 @@ class Early:
 
     def _accept(self) -> None:
         """Takes a connection in, unless so many wait that the system may keep it."""
-        if len(self._kept) + len(self._asking.get_map()) > KEPT_MAX:
+        if len(self._kept) + len(self._asking.get_map()) > self._kept_max:
             self._stop.wait(_POLL_S)
             return
         with suppress(OSError):

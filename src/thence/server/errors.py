@@ -42,7 +42,9 @@ def problem(
     status: int, code: str, message: str, headers: Mapping[str, str] | None = None
 ) -> Response:
     """Returns the answer that tells an error."""
-    told = {"code": code, "message": message[:MESSAGE_CHARACTERS_MAX]}
+    # an id may hold half a surrogate pair, which JSON can't
+    whole = message[:MESSAGE_CHARACTERS_MAX].encode(errors="backslashreplace").decode()
+    told = {"code": code, "message": whole}
     return Response(msgspec.json.encode(told), status, headers, "application/json")
 
 

@@ -6,7 +6,7 @@ them out. A client that takes too little is told so, and goes on by what the log
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ from thence.core.event import Event
 from thence.core.filter import Filter
 
 WAITING_EVENTS_MAX = 2_000
-WAITING_BYTES_MAX = 8 * 1024 * 1024
+WAITING_BYTES_MAX = 1024 * 1024
 
 
 class Frame(NamedTuple):
@@ -25,21 +25,24 @@ class Frame(NamedTuple):
 
 
 class Listener:
-    """What waits for one client; made in its event loop.
+    """What waits for one client, `waiting_bytes` in all; made in its event loop.
+
+    `added` is called there with how many bytes came in.
 
     `is_behind` says that events were passed over: they must be read from the log. `is_over`
     says that nobody follows the log any more, `is_gone` that the client is.
     """
 
-    def __init__(self, asked: Filter) -> None:
+    def __init__(self, asked: Filter, added: Callable[[int], None]) -> None:
         self.asked = asked
+        self.waiting_bytes = 0
         self.is_behind = False
         self.is_over = False
         self.is_gone = False
         self._loop = asyncio.get_running_loop()
         self._ready = asyncio.Event()
         self._waiting: deque[Frame] = deque()
-        self._bytes = 0
+        self._added = added
 
     def offer(self, frames: Sequence[Frame]) -> None:
         """Puts events in, from any thread, without waiting."""
@@ -61,9 +64,13 @@ class Listener:
                     await self._ready.wait()
         taken = tuple(self._waiting)
         self._waiting.clear()
-        self._bytes = 0
+        self.waiting_bytes = 0
         self._ready.clear()
         return taken
+
+    def drop(self) -> None:
+        """Ends it in the event loop itself, and frees what waits."""
+        self._put(None, True)
 
     def _call(self, frames: Sequence[Frame] | None, is_over: bool) -> None:
         with suppress(RuntimeError):  # the loop has ended, and the client with it
@@ -74,9 +81,12 @@ class Listener:
         self._ready.set()
         if frames is not None and not self.is_behind:
             self._waiting.extend(frames)
-            self._bytes += sum(len(frame.data) for frame in frames)
-            if len(self._waiting) <= WAITING_EVENTS_MAX and self._bytes <= WAITING_BYTES_MAX:
+            size_bytes = sum(len(frame.data) for frame in frames)
+            self.waiting_bytes += size_bytes
+            if len(self._waiting) <= WAITING_EVENTS_MAX and self.waiting_bytes <= WAITING_BYTES_MAX:
+                self._added(size_bytes)
                 return
         if frames is None or not self.is_behind:
             self.is_behind = True
             self._waiting.clear()
+            self.waiting_bytes = 0

@@ -15,7 +15,7 @@ from thence.server.frames import event_id
 from thence.server.parameters import Live, LogLive, SimulationLive
 from thence.server.problems import LIVE_RESPONSE, RESPONSES
 from thence.server.served import served
-from thence.server.stream import After, Stream, StreamResponse
+from thence.server.stream import TRANSPORT, After, Stream, StreamResponse
 
 router = APIRouter(responses=RESPONSES)
 LastEventId = Annotated[
@@ -64,7 +64,7 @@ async def _stream(
 ) -> Response:
     stream = Stream(served(request), log_id, is_simulation, asked, after)
     first = await stream.begin()
-    return StreamResponse(stream, first)
+    return StreamResponse(stream, first, request.scope.get("state", {}).get(TRANSPORT))
 
 
 def _after(asked: Live, header: str | None) -> After:

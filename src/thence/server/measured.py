@@ -28,6 +28,10 @@ async def metrics(request: Request, asked: Annotated[Asked, Query()]) -> Respons
                 cost.catch_up_seconds,
             ),
             "thence_index_events_total": ("Events put into indexes.", cost.events),
+            "thence_streams_cut_total": (
+                "Streams ended because all clients together were too slow.",
+                here.backlog.cut,
+            ),
             "thence_listeners": ("Open streams of live events.", here.feeds.listeners),
             "thence_logs_followed": ("Logs that are followed now.", here.feeds.followed),
             "thence_logs_open": ("Logs that are open now.", here.logs.open),

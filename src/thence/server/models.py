@@ -62,13 +62,22 @@ class EventsPage(BaseModel):
     next_cursor: str | None = Field(description="Asks for the next page; null on the last one.")
 
 
-class SimulationEntry(BaseModel):
-    """A simulation in a list."""
+STATUS = "running, completed, failed or interrupted, which a killed run is."
+
+
+class Entry(BaseModel):
+    """What every list says of a log."""
 
     id: str
     name: str
     start_time: str | None = Field(description="The time of its earliest event.")
     event_count: int = Field(ge=0)
+
+
+class SimulationEntry(Entry):
+    """A simulation in a list."""
+
+    status: str = Field(description=STATUS)
 
 
 class SimulationList(BaseModel):
@@ -77,7 +86,7 @@ class SimulationList(BaseModel):
     simulations: list[SimulationEntry]
 
 
-class LogEntry(SimulationEntry):
+class LogEntry(Entry):
     """A log in a list."""
 
     vocabulary: str = Field(description="Whose words it speaks, such as plain.")
@@ -114,7 +123,7 @@ class LogSummary(LogEntry):
     first: Moment | None = Field(description="The first event in total order.")
     last: Moment | None
     unverified: int = Field(ge=0, description="Events that another tool wrote.")
-    damaged_lines: int = Field(ge=0, description="Lines that are passed over.")
+    damaged_lines: int = Field(ge=0, description="Lines and files that are passed over.")
     damage: list[DamageFound] = Field(description="The first of them.")
 
 
@@ -122,7 +131,7 @@ class SimulationSummary(LogSummary):
     """What there is to say of a simulation."""
 
     turns: int = Field(ge=0, description="The number of the last turn.")
-    status: str = Field(description="completed, failed, interrupted, or unfinished.")
+    status: str = Field(description=STATUS)
     reason: str | None
     error: str | None
 
@@ -216,7 +225,7 @@ class Health(BaseModel):
     logs: int = Field(ge=0, description="Those that are no simulations.")
     events: int = Field(ge=0)
     unverified: int = Field(ge=0)
-    damaged_lines: int = Field(ge=0, description="Lines that are passed over, of all logs.")
+    damaged_lines: int = Field(ge=0, description="Lines and files passed over, of all logs.")
     damaged_logs: int = Field(ge=0)
     skipped_logs: int = Field(ge=0, description="Folders with a log that can't be served.")
     unread_logs: int = Field(ge=0, description="Logs that were not read yet.")

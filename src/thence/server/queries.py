@@ -66,9 +66,11 @@ def _entry(here: Served, found: FoundLog) -> dict[str, Any] | None:
     summary = here.summaries.readable(found)
     if summary is None:
         return None
+    run = recorded(here.root, found)
     return {
         "id": found.id,
-        "name": recorded(here.root, found).name,
+        "name": run.name,
+        "status": run.status,
         "start_time": summary.start_time,
         "event_count": summary.events,
     }

@@ -82,6 +82,13 @@ class Root:
             return b""
         return data if len(data) <= bytes_max else b""
 
+    def is_safe(self, folder: Path) -> bool:
+        """Reports whether a log's openings are plain files, so that it may be seen who writes."""
+        place = own_folder(folder) / "open"
+        if _mode(str(place), stat.S_IFDIR) != stat.S_IFDIR:
+            return False
+        return all(_is_plain(f"{place}/{name}", True) for name in OS_DISK.names(place))
+
     def _folder(self, name: str) -> Path | None:
         """Returns the folder of a log by its name; None if there is none inside the root."""
         if not is_name(name):

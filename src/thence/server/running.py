@@ -4,27 +4,34 @@ It listens before anything heavy is imported. Who connects in that time is not r
 is answered at once, all else as soon as the app is there.
 """
 
+import errno
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from thence.errors import PortTaken
+from thence.server.connections import Connections, connections_max
 from thence.server.early import Early
 from thence.server.loopback import LOOPBACK
 
 if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+
     from uvicorn import Server
 
 HOST = "127.0.0.1"
 PORT = 8377
 PORTS_TRIED_MAX = 100
 _BACKLOG = 1024
+# so many are taken in at a time, before the bound on connections is looked at
+_ACCEPTED_MAX = 16
 _KEEP_ALIVE_S = 30
+_NO_FILES = (errno.EMFILE, errno.ENFILE)
 # how long a thread that answers a slow question may keep the interpreter from the others; at a
 # quarter of that under load a tenth less is answered, for they take it from each other
 _SWITCH_S = 0.002
@@ -53,7 +60,13 @@ def listening(port: int | None = None) -> socket.socket:
     raise PortTaken("could not listen on", place=tried, cause=cause, hint=hint)
 
 
-def serve(listener: socket.socket, root: Path, token: str | None, version: str) -> None:
+def serve(
+    listener: socket.socket,
+    root: Path,
+    token: str | None,
+    version: str,
+    cors_origins: Collection[str] = (),
+) -> None:
     """Answers on a listening socket until SIGINT or SIGTERM, then ends at once.
 
     Requests that run get a tenth of a second more, streams too. The signal is raised again at
@@ -62,23 +75,26 @@ def serve(listener: socket.socket, root: Path, token: str | None, version: str) 
     sys.setswitchinterval(_SWITCH_S)
     early = Early(listener, version)
     early.start()
-    _server(root, token, early).run(sockets=[listener])
+    _server(root, token, cors_origins, early).run(sockets=[listener])
 
 
-def _server(root: Path, token: str | None, early: Early) -> "Server":
+def _server(root: Path, token: str | None, cors_origins: Collection[str], early: Early) -> "Server":
     import asyncio
     import logging
+    from functools import partial
 
     from uvicorn import Config, Server
 
     from thence.server.app import create_app
     from thence.server.protocol import Protocol
 
-    app = create_app(root, allowed_hosts=LOOPBACK, token=token)
+    app = create_app(root, allowed_hosts=LOOPBACK, cors_origins=cors_origins, token=token)
+    protocol: Any = partial(Protocol, among=Connections(connections_max()))
     config = Config(
         app,
         loop="asyncio",
-        http=Protocol,
+        http=protocol,
+        backlog=_ACCEPTED_MAX,
         ws="none",
         lifespan="on",
         log_config=None,
@@ -94,8 +110,11 @@ def _server(root: Path, token: str | None, early: Early) -> "Server":
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             """Begins to answer, first those who wait already."""
             waiting = early.stop()
-            await super().startup(sockets)
             loop = asyncio.get_running_loop()
+            loop.set_exception_handler(_quiet_when_full)
+            await super().startup(sockets)
+            for listener in sockets or ():
+                listener.listen(_BACKLOG)
             for connection in waiting:
                 with suppress(OSError):  # it went away meanwhile
                     await loop.connect_accepted_socket(self._protocol, connection)
@@ -112,6 +131,13 @@ def _server(root: Path, token: str | None, early: Early) -> "Server":
             super().handle_exit(sig, frame)
 
     return Ending(config)
+
+
+def _quiet_when_full(loop: "AbstractEventLoop", context: dict[str, Any]) -> None:
+    """Leaves out what the event loop says of each connection for which there is no file."""
+    error = context.get("exception")
+    if not (isinstance(error, OSError) and error.errno in _NO_FILES):
+        loop.default_exception_handler(context)
 
 
 def end_on_sigterm() -> None:

@@ -8,6 +8,7 @@ from starlette.requests import Request
 
 from thence.errors import NotALog, ReadFailed
 from thence.index.page import PageOfLines
+from thence.server import backlog
 from thence.server.feeds import Feeds
 from thence.server.logs import Logs, OpenLog
 from thence.server.metrics import Metrics
@@ -28,6 +29,7 @@ class Served:
         self.summaries = Summaries(self.logs)
         self.scan = Scan(root, self.summaries)
         self.feeds = Feeds(root, self.logs)
+        self.backlog = backlog.Backlog(backlog.BYTES_MAX)
         self.workers = Workers()
         self.metrics = Metrics()
         self.closing = Signal()

@@ -6,6 +6,7 @@ holds. Whatever ends a stream, the client resumes it by the id of the last event
 """
 
 import asyncio
+from asyncio import Transport
 from collections.abc import AsyncIterator, Iterable
 
 from starlette.exceptions import HTTPException
@@ -27,6 +28,8 @@ from thence.server.served import Served
 After = str | int | None
 
 HEARTBEAT_S = 15.0
+# what a server of ours adds to the state of a request: its connection
+TRANSPORT = "thence.transport"
 _TRIES_MAX = 200
 
 
@@ -42,7 +45,10 @@ class Stream:
         self._asked = asked
         self._after = after
         self._until: str | None = None
-        self._listener = Listener(asked)
+        self._listener = Listener(asked, served.backlog.add)
+        self._transport: Transport | None = None
+        self._sent_bytes = 0
+        self._is_cut = False
 
     async def begin(self) -> bytes:
         """Begins to listen; returns the first frames of what is there already.
@@ -51,7 +57,7 @@ class Stream:
         and 503 where too many wait.
         """
         for _ in range(_TRIES_MAX):
-            self._listener = Listener(self._asked)
+            self._listener = Listener(self._asked, self._served.backlog.add)
             try:
                 data = await self._served.look(self._log_id, self._enter, self._is_simulation)
             except BaseException:
@@ -67,16 +73,46 @@ class Stream:
         """Ends to listen; it may be called twice."""
         self._served.feeds.leave(self._listener)
 
-    async def frames(self, first: bytes) -> AsyncIterator[bytes]:
+    @property
+    def backlog_bytes(self) -> int:
+        """How many bytes wait for the client now: on the way to it, and behind that."""
+        buffered = self._transport.get_write_buffer_size() if self._transport else 0
+        return buffered + self._sent_bytes + self._listener.waiting_bytes
+
+    def cut(self) -> None:
+        """Ends the stream and its connection, whatever waits."""
+        self._is_cut = True
+        self.leave()
+        self._listener.drop()
+        if self._transport is not None:
+            self._transport.abort()
+
+    async def frames(
+        self, first: bytes, transport: Transport | None = None
+    ) -> AsyncIterator[bytes]:
+        """Yields the stream, and counts what its client has not taken yet."""
+        self._transport = transport
+        try:
+            async for data in self._frames(first):
+                self._sent_bytes = len(data)
+                self._served.backlog.move(self, len(data))
+                if self._is_cut:
+                    return
+                yield data
+                self._sent_bytes = 0
+        finally:
+            self._served.backlog.leave(self)
+
+    async def _frames(self, first: bytes) -> AsyncIterator[bytes]:
         """Yields what is there and what comes, until nobody follows the log any more."""
         yield BEGINNING + first
         try:
-            while True:
+            while not self._is_cut:
                 while self._after != self._until:
                     yield await self._served.look(self._log_id, self._more, self._is_simulation)
                 async for data in self._coming():
                     yield data
-                if not self._listener.is_behind:
+                if self._is_cut or not self._listener.is_behind:
                     return
                 self.leave()
                 yield await self.begin()
@@ -124,9 +160,9 @@ class Stream:
 class StreamResponse(StreamingResponse):
     """Sends a stream that has begun, and leaves it whatever happens."""
 
-    def __init__(self, stream: Stream, first: bytes) -> None:
+    def __init__(self, stream: Stream, first: bytes, transport: Transport | None) -> None:
         headers = {"X-Accel-Buffering": "no"}
-        super().__init__(stream.frames(first), headers=headers, media_type=MEDIA_TYPE)
+        super().__init__(stream.frames(first, transport), headers=headers, media_type=MEDIA_TYPE)
         self._stream = stream
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -13,7 +13,7 @@ import msgspec
 from thence.errors import ReadFailed
 from thence.log.disk import OS_DISK
 from thence.log.reading import reading
-from thence.log.segment import segments
+from thence.log.segment import segments, strays
 from thence.server.logs import Logs
 from thence.server.root import FoundLog
 from thence.server.summary import Summary, summed_up
@@ -88,7 +88,7 @@ def size_bytes(found: FoundLog) -> int:
 def _fingerprint(found: FoundLog) -> _Fingerprint:
     facts = []
     with reading(found.folder):
-        for path in segments(OS_DISK, found.folder):
+        for path in (*segments(OS_DISK, found.folder), *strays(OS_DISK, found.folder)):
             try:
                 there = os.stat(path)
             except FileNotFoundError:  # rotated in between

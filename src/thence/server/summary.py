@@ -17,7 +17,7 @@ from thence.index.overview import BadBytes, overview
 from thence.log.disk import OS_DISK
 from thence.log.reader import Cursor, blocks, lines_of
 from thence.log.reading import reading
-from thence.log.segment import CURRENT, current_path
+from thence.log.segment import CURRENT, current_path, strays
 from thence.server.logs import OpenLog
 
 DAMAGE_TOLD_MAX = 100
@@ -32,6 +32,8 @@ class Moment(msgspec.Struct, frozen=True):
 
 class Summary(msgspec.Struct, frozen=True):
     """What a log holds. `damaged_lines` counts all bad lines, `damage` tells the first 100.
+
+    A file that looks like a segment and is none counts as one of them.
 
     `start_time` is the earliest time of an event, `first` and `last` are those of the total
     order, `turns` is the largest turn number.
@@ -56,6 +58,7 @@ def summed_up(log: OpenLog, index: Index | None) -> Summary:
             return _read(log)
         told = overview(index, DAMAGE_TOLD_MAX)
         tail = list(_tail(log.folder, log.vocabulary, told.read_bytes.get(CURRENT, 0)))
+        unread = list(_unread(log.folder))
     return Summary(
         events=told.events,
         unverified=told.unverified,
@@ -65,8 +68,8 @@ def summed_up(log: OpenLog, index: Index | None) -> Summary:
         start_time=(told.earliest.timestamp or None) if told.earliest else None,
         first=_moment(told.first),
         last=_moment(told.last),
-        damaged_lines=told.bad_lines + len(tail),
-        damage=(*told.damage, *tail)[:DAMAGE_TOLD_MAX],
+        damaged_lines=told.bad_lines + len(tail) + len(unread),
+        damage=(*unread, *told.damage, *tail)[:DAMAGE_TOLD_MAX],
     )
 
 
@@ -86,9 +89,19 @@ def _tail(folder: Path, vocabulary: Vocabulary, offset: int) -> Iterator[BadByte
         cursor.close()
 
 
+def _unread(folder: Path) -> Iterator[BadBytes]:
+    """Yields the files that look like segments and are none, as `verify` reports them."""
+    for path in strays(OS_DISK, folder):
+        there = OS_DISK.path_id(str(path))
+        reason = "its name is no segment's: nothing in it is read"
+        yield BadBytes(path.name, 0, there[1] if there else 0, "file_passed_over", reason)
+
+
 def _read(log: OpenLog) -> Summary:
     """Reads a log from its first byte to its last."""
     tallying = _Tallying()
+    for stray in _unread(log.folder):
+        tallying.add_damage(stray)
     for block in blocks(OS_DISK, log.folder):
         for line in lines_of(block, log.vocabulary):
             if isinstance(line.content, BadLine):

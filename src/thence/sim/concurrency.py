@@ -58,15 +58,20 @@ async def together(calls: Sequence[tuple[Part, Callable[[], T | Awaitable[T]]]])
     return cast(list[T], answers)
 
 
+def blame(error: Exception, part: Part) -> None:
+    """Notes on an error which component was at work, the innermost for good."""
+    if _FAULT not in error.__dict__:
+        error.add_note(part.who)
+        error.__dict__[_FAULT] = part
+
+
 @contextmanager
 def blamed(part: Part) -> Iterator[None]:
-    """Notes on any error that passes which component was at work, the innermost for good."""
+    """Blames any error that passes on a component."""
     try:
         yield
     except Exception as error:
-        if _FAULT not in error.__dict__:
-            error.add_note(part.who)
-            error.__dict__[_FAULT] = part
+        blame(error, part)
         raise
 
 

@@ -1,9 +1,10 @@
-"""A simulation's event made a draft: never refused, whatever it holds, every repair named."""
+"""A simulation's event made a draft: whatever it holds, every repair named."""
 
 from typing import Any
 
 from thence.core.codec import Draft, Members, draft
 from thence.core.payload import Repair, repair, shorten
+from thence.core.vocabulary import SIM
 from thence.errors import EventTooLarge, InvalidEvent
 from thence.sim.events import Event
 
@@ -17,8 +18,10 @@ def draft_of(event: Event, causes: tuple[str, ...], external: tuple[str, ...] = 
     """Encodes an event with the causes to name; what JSON can't hold is repaired.
 
     `external` are those that lie in other logs, as `core.handing` writes them.
-    What would pass 1 MiB has its long texts cut, ever shorter, until it fits.
+    What would pass 1 MiB has its long texts cut, ever shorter, until it fits. Raises InvalidEvent
+    for a notice that the log alone writes.
     """
+    SIM.refuse_reserved(event.event_type, event.details)
     if event.is_plain():
         try:
             return draft(

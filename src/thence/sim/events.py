@@ -20,13 +20,10 @@ from thence.core.clock import timestamp_of
 from thence.core.payload import is_plain, is_scalar, repair
 from thence.errors import InvalidEvent
 from thence.log.process import new_id, now
+from thence.sim.schemas import MILESTONES, STATUSES
 from thence.sim.verbosity import VerbosityLevel
 
 DESCRIPTION_CHARACTERS_MAX = 500
-MILESTONES = frozenset(
-    ("turn_start", "turn_end", "phase_transition", "simulation_start", "simulation_end")
-)
-STATUSES = frozenset(("success", "failure", "retry", "warning"))
 _ID = re.compile(r"[0-9A-Za-z_.:-]{1,128}")
 
 _E = TypeVar("_E", bound="Event")

@@ -81,7 +81,9 @@ class SimulationOrchestrator:
         self._on_turn = on_turn
         self._simulation: Simulation | None = None
         self._runner: asyncio.Runner | None = None
-        write_json(self.output_dir / "config.json", in_force(self.config, settings, self.run_id))
+        self._in_force = in_force(self.config, settings, self.run_id)
+        self._altered: dict[str, object] = {}
+        write_json(self.output_dir / "config.json", self._in_force)
         self.event_writer = EventWriter(
             self.output_dir,
             self.run_id,
@@ -118,7 +120,8 @@ class SimulationOrchestrator:
         """Plays the run to its end: blocks in plain code, is awaited in a running loop.
 
         `alter` maps steps to changes: None leaves a DECISION or ACTION out, any other value
-        is what the STATE of that step sets. Ctrl-C gives a result with status interrupted.
+        is what the STATE of that step sets; config.json and the result tell of it. Ctrl-C gives
+        a result with status interrupted.
         """
         coroutine = self.run_async(alter=alter)
         if _in_loop():
@@ -179,12 +182,16 @@ class SimulationOrchestrator:
                 hint="make another SimulationOrchestrator",
             )
         if self._simulation is None:
+            if alter:
+                self._altered = dict(alter)
+                told = {**self._in_force, "altered": self._altered}
+                write_json(self.output_dir / "config.json", told)
             self._simulation = Simulation(
                 self.config,
                 self._components,
                 self.event_writer.emit,
                 simulation_id=self.run_id,
-                alter=alter,
+                alter=self._altered,
             )
 
     async def _play_turn(self) -> None:
@@ -240,6 +247,7 @@ class SimulationOrchestrator:
             output_dir=self.output_dir,
             final_state=simulation.history[-1].as_dict() if simulation.history else {},
             error=error,
+            altered=self._altered,
         )
         try:
             write_json(self.output_dir / "result.json", self.result.to_dict())

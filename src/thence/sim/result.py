@@ -14,7 +14,8 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
 
     `turns` are whole turns, `events` lines in the run's files; `dropped` and `failed` count
     events that are not among them. `reason` is why it ended, `error` what failed, if anything.
-    `final_state` is scope → name → value after the last whole turn.
+    `final_state` is scope → name → value after the last whole turn. `altered` is step → change
+    of a run that was altered, else empty.
     """
 
     run_id: str
@@ -27,10 +28,13 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     output_dir: Path
     final_state: Mapping[str, Mapping[str, Any]]
     error: str | None = None
+    altered: Mapping[str, Any] = {}
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the result as JSON values."""
+        """Returns the result as JSON values; `altered` is there if the run was."""
         found: dict[str, Any] = msgspec.to_builtins(self, enc_hook=str)
+        if not self.altered:
+            del found["altered"]
         return found
 
 

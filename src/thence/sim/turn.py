@@ -15,7 +15,7 @@ import msgspec
 
 from thence.errors import ThenceError
 from thence.sim.actions import Action, Rejection, Verdict
-from thence.sim.concurrency import Part, blamed, settled, together
+from thence.sim.concurrency import Part, blame, settled, together
 from thence.sim.ledger import Ledger
 from thence.sim.record import NOBODY, Record
 from thence.sim.state import State
@@ -115,8 +115,11 @@ class Turn:
         answers = await together(list(zip(parts, calls, strict=True)))
         proposals: list[Proposal] = []
         for agent, part, answer in zip(asked, parts, answers, strict=True):
-            with blamed(part):
+            try:
                 actions = _as_actions(agent.name, answer)
+            except ThenceError as error:
+                blame(error, part)
+                raise
             proposals += self._decide(agent, actions, attempt)
         verdicts = await self._judge(proposals)
         refused: dict[str, list[Rejection]] = {}
@@ -174,8 +177,7 @@ class Turn:
         calls = [partial(judge, each.action, state) for each, state in pairs]
         verdicts = await together(list(zip(parts, calls, strict=True)))
         for part, verdict in zip(parts, verdicts, strict=True):
-            with blamed(part):
-                _check_verdict(verdict)
+            _check_verdict(verdict, part)
         return [
             (verdict, tuple(state.causes)) for verdict, state in zip(verdicts, states, strict=True)
         ]
@@ -283,14 +285,16 @@ def _judged_by(proposal: Proposal, state: RecordedState) -> tuple[str, ...]:
     return (proposal.decision_id, *state.causes)
 
 
-def _check_verdict(verdict: object) -> None:
+def _check_verdict(verdict: object, part: Part) -> None:
     if not isinstance(verdict, Verdict):
-        raise ThenceError(
+        error = ThenceError(
             "could not take the verdict",
             place="of the validator",
             cause=f"it returned {verdict!r:.60}",
             hint="validate_action returns Verdict.accept() or Verdict.reject(reason)",
         )
+        blame(error, part)
+        raise error
 
 
 def _warn_of_unrecorded(ledger: Ledger, turn: int, changed: Sequence[int]) -> None:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from thence.sim.actions import Action, Rejection
-from thence.sim.concurrency import Part, blamed
+from thence.sim.concurrency import Part, blame
 from thence.sim.ledger import Ledger
 from thence.sim.randomness import stream
 from thence.sim.record import NOBODY, Record
@@ -179,10 +179,12 @@ class View(Reads):
         outer = self._calls[-1]
         call = Call(name, (*outer.inherited, outer.reads), indices)
         self._calls.append(call)
-        agent = None if self.agent_id == NOBODY else self.agent_id
         try:
-            with blamed(Part(f"the engine, applying its rule {name},", call.causes, agent)):
-                yield
+            yield
+        except Exception as error:
+            agent = None if self.agent_id == NOBODY else self.agent_id
+            blame(error, Part(f"the engine, applying its rule {name},", call.causes, agent))
+            raise
         finally:
             self._calls.pop()
         self._close(call)
@@ -251,6 +253,9 @@ class Writes:
         agent = action.agent_id or NOBODY
         call = Call(phase, (own, self._state.causes), self._reach.get(agent, ()))
         view = View(self._ledger, self._record, self._seed, call, agent)
-        with blamed(Part("the engine, applying actions", call.causes, action.agent_id or None)):
+        try:
             yield view
             view.close()
+        except Exception as error:
+            blame(error, Part("the engine, applying actions", call.causes, action.agent_id or None))
+            raise

@@ -19,7 +19,7 @@ from thence.core.codec import CAUSES_MAX, Draft
 from thence.core.handing import VARIABLE
 from thence.core.joining import join
 from thence.core.lending import Lending
-from thence.core.vocabulary import NOTICE_ERROR_TYPES, SIM
+from thence.core.vocabulary import SIM
 from thence.errors import ThenceError
 from thence.log.batch import closed
 from thence.log.committer import OnFull
@@ -37,7 +37,7 @@ from thence.sim.verbosity import VerbosityLevel, level_of
 STOP_S = 10.0
 _APPEND_S = 30.0
 # SYSTEM events that every verbosity writes, and those that are written from DECISION up
-_NOTICES = frozenset((*NOTICE_ERROR_TYPES.values(), "run_failed"))
+_FAILURES = frozenset(("run_failed",))
 _REFUSALS = frozenset(("action_rejected", "action_retried"))
 
 
@@ -80,7 +80,7 @@ class EventWriter:
         self._context: dict[str, Any] = {"simulation_id": simulation_id, "turn_number": 0}
         self._replica = Replica(
             self.output_dir,
-            opened_vocabulary(disk, self.output_dir, SIM, create=True),
+            opened_vocabulary(disk, output_dir, SIM, create=True),
             max_queue_size=max_queue_size,
             on_full=on_full,
             max_file_size=max_file_size,
@@ -93,7 +93,7 @@ class EventWriter:
         self._committer = self._replica.committer
         self._level = int(self.verbosity)
         is_told = self.verbosity >= VerbosityLevel.DECISION
-        self._system_events = _NOTICES | _REFUSALS if is_told else _NOTICES
+        self._system_events = _FAILURES | _REFUSALS if is_told else _FAILURES
         self._take = self._append if self.mode is WriteMode.SYNC else self._committer.put
         self._lending = Lending()
         self._lending_lock = RLock()
@@ -133,7 +133,8 @@ class EventWriter:
 
         SYNC: True when the event is on the device, False when the disk refused it. ASYNC:
         True when it is queued, False when it was dropped. An event that the verbosity
-        leaves out gives True and touches neither queue nor file. Raises WriterClosed.
+        leaves out gives True and touches neither queue nor file. Raises WriterClosed, and
+        InvalidEvent for a notice that the log alone writes.
         """
         if not self._is_started or self._is_stopped:
             self._begin()
@@ -141,6 +142,7 @@ class EventWriter:
         if surrounding := current_causes() or (() if causes else self._origin.causes):
             causes += surrounding
         if event.level > self._level and not self._is_kept(event):
+            SIM.refuse_reserved(event.event_type, event.details)
             self._lend(event.event_id, causes)
             return True
         self._context["turn_number"] = event.turn_number

@@ -103,7 +103,7 @@ def _is_of_this_machine(files: TreeFiles) -> bool:
     try:
         data = files.read(f"{OWN_HOME}/{own_folder(Path()).name}/identity.json")
         wrote = msgspec.json.decode(data, type=Identity).machine_id
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return False
     return wrote == machine_id() != "" or is_own(OS_DISK, files.top / OWN_HOME) is True
 

@@ -16,6 +16,7 @@ from thence.work.state import (
 )
 from thence.work.verdict import Facts
 
+_WAIVED = ("skipped", "merged")
 # where a package may go from each lane; from a lane that nobody knows it can be rejected
 MATRIX: Mapping[str, tuple[str, ...]] = {
     PLANNED: (DOING, REJECTED),
@@ -62,6 +63,16 @@ def is_begun_upon(feature: FeatureState, package: PackageState, dependency: str)
     return is_in_review or is_closed(feature, package, dependency)
 
 
+def closed_by(feature: FeatureState, package: PackageState, dependency: str) -> tuple[str, ...]:
+    """Returns the ids of the events by which a package need not wait for a dependency."""
+    other, how = feature.packages.get(dependency), package.resolved.get(dependency)
+    is_waived = how is not None if other is None else how in _WAIVED
+    waived = package.events_of(f"resolved/{dependency}") if is_waived else ()
+    if other is None or other.lane not in (FOR_REVIEW, DONE):
+        return waived
+    return (*other.events_of("lane"), *waived)
+
+
 def is_closed(feature: FeatureState, package: PackageState, dependency: str) -> bool:
     """Tells whether a package need not wait for a dependency: it is done, or was waived.
 
@@ -71,4 +82,4 @@ def is_closed(feature: FeatureState, package: PackageState, dependency: str) -> 
     how = package.resolved.get(dependency)
     if other is None:
         return how is not None
-    return other.lane == DONE or how in ("skipped", "merged")
+    return other.lane == DONE or how in _WAIVED

@@ -47,7 +47,7 @@ def read_clock(files: TreeFiles) -> Clock | None:
     """Returns what the file holds, None if it holds nothing of use."""
     try:
         return msgspec.json.decode(files.read(NAME), type=Clock)
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
 
 

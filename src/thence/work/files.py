@@ -18,7 +18,6 @@ from stat import S_IMODE, S_ISDIR, S_ISLNK, S_ISREG
 
 IS_LINK = "a symbolic link stands there, and none is followed in a working tree"
 IS_ODD = "what stands there is neither a file nor a folder"
-REFUSED_ERRNOS = frozenset((errno.ELOOP, errno.EINVAL))
 _TOP = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _FOLDER = _TOP | os.O_NOFOLLOW
 # a pipe or a terminal of that name would keep or take whoever opens it
@@ -27,11 +26,15 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 _UMASKED = 0o666
 
 
+class NotFollowed(OSError):
+    """A link stands at a path or on the way to it, or what is neither file nor folder."""
+
+
 class TreeFiles:
     """The files of one working tree, or of a project's folder without git.
 
-    Each method raises OSError: ELOOP where a link stands, FileNotFoundError or NotADirectoryError
-    where a folder on the way is missing or a file.
+    Each method raises OSError: NotFollowed, and FileNotFoundError or NotADirectoryError where a
+    folder on the way is missing or a file.
     """
 
     def __init__(self, top: Path) -> None:
@@ -54,7 +57,7 @@ class TreeFiles:
         """Tells whether a file can be made at a path without anything having to give way."""
         try:
             with self._parent(path) as (folder, name):
-                return not _is_there(folder, name)
+                return _mode_seen(folder, name) is None
         except FileNotFoundError:
             return True
         except OSError:
@@ -80,14 +83,14 @@ class TreeFiles:
             try:
                 descriptor = os.open(name, flags | _FILE, _UMASKED, dir_fd=folder)
             except OSError as error:
-                raise _told(folder, name, path, error) from error
+                raise _told(folder, name, path, error) from None
         mode = os.fstat(descriptor).st_mode
         if S_ISREG(mode):
             return descriptor
         os.close(descriptor)
         if S_ISDIR(mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
-        raise OSError(errno.EINVAL, IS_ODD, path)
+        raise NotFollowed(errno.EINVAL, IS_ODD, path)
 
     def append(self, path: str, data: bytes) -> None:
         """Writes at the end of a file, with one call; file and folders are made if missing."""
@@ -170,7 +173,7 @@ class TreeFiles:
         """Yields a descriptor of the folder that a path lies in, and the last part of the path."""
         *folders, name = path.split("/")
         if not name or {"", ".", ".."} & {*folders} or name == "..":
-            raise OSError(errno.EINVAL, "this is no path inside a working tree", path)
+            raise NotFollowed(errno.EINVAL, "this is no path inside a working tree", path)
         at = os.open(self.top, _TOP)
         try:
             for depth, each in enumerate(folders, 1):
@@ -196,16 +199,16 @@ def _folder(at: int, name: str, path: str) -> int:
     try:
         return os.open(name, _FOLDER, dir_fd=at)
     except OSError as error:
-        raise _told(at, name, path, error) from error
+        raise _told(at, name, path, error) from None
 
 
 def _told(at: int, name: str, path: str, error: OSError) -> OSError:
     """Returns the error of a path; that of a link says so."""
     mode = _mode_seen(at, name)
     if mode is not None and S_ISLNK(mode):
-        return OSError(errno.ELOOP, IS_LINK, path)
+        return NotFollowed(errno.ELOOP, IS_LINK, path)
     if mode is not None and not S_ISDIR(mode) and not S_ISREG(mode):
-        return OSError(errno.EINVAL, IS_ODD, path)
+        return NotFollowed(errno.EINVAL, IS_ODD, path)
     error.filename = path
     return error
 
@@ -213,11 +216,13 @@ def _told(at: int, name: str, path: str, error: OSError) -> OSError:
 def _mode(at: int, name: str, path: str) -> int | None:
     """Returns the permissions of a file that is about to be replaced; None if there is none."""
     mode = _mode_seen(at, name)
-    if mode is None or S_ISREG(mode):
-        return None if mode is None else S_IMODE(mode)
+    if mode is None:
+        return None
+    if S_ISREG(mode):
+        return S_IMODE(mode)
     if S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
-    raise OSError(*((errno.ELOOP, IS_LINK) if S_ISLNK(mode) else (errno.EINVAL, IS_ODD)), path)
+    raise NotFollowed(errno.ELOOP, IS_LINK if S_ISLNK(mode) else IS_ODD, path)
 
 
 def _mode_seen(at: int, name: str) -> int | None:
@@ -225,7 +230,3 @@ def _mode_seen(at: int, name: str) -> int | None:
         return os.stat(name, dir_fd=at, follow_symlinks=False).st_mode
     except FileNotFoundError:
         return None
-
-
-def _is_there(at: int, name: str) -> bool:
-    return _mode_seen(at, name) is not None

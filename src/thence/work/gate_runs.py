@@ -5,13 +5,14 @@ worktree. It is made under the claim of the package, so that what another run ha
 of one that was killed, and is taken away.
 """
 
-import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from thence.errors import GitFailed
+from thence.log.process import new_id
 from thence.work.agents import GateConfig
+from thence.work.files import TreeFiles
 from thence.work.naming import worktree_of
 from thence.work.repository import Repository
 from thence.work.running import Order
@@ -19,7 +20,7 @@ from thence.work.worktrees import check_out, discard
 
 
 class GateRun:
-    """A gate's private checkout; `close` takes it away. Raises GitFailed, OSError if it can't be.
+    """A gate's private checkout; `close` takes it away. Raises GitFailed if it can't be made.
 
     `folder` is where the command runs, `commit` what it judges.
     """
@@ -30,17 +31,13 @@ class GateRun:
         self.gate = gate
         self.commit = commit
         self._repo = repo
-        beside = root / worktree_of(*package)
-        beside.parent.mkdir(exist_ok=True)
-        for left in beside.parent.glob(f"{beside.name}-gate-*"):
-            discard(repo, left)
-        # the mode of a folder that mkdtemp makes lets nobody but this user in
-        self.folder = Path(tempfile.mkdtemp(prefix=f"{beside.name}-gate-", dir=beside.parent))
-        try:
-            check_out(repo, commit, self.folder)
-        except BaseException:
-            self.close()
-            raise
+        above, _, name = f"{worktree_of(*package)}-gate-".rpartition("/")
+        with suppress(GitFailed, OSError):  # what is left there is in nobody's way
+            for left in TreeFiles(root).names(above):
+                if left.startswith(name):
+                    discard(repo, root / above / left)
+        self.folder = root / above / f"{name}{new_id()}"
+        check_out(repo, commit, self.folder)
 
     def order(
         self, output: Path, env: Mapping[str, str], lease: int, passes: tuple[str, ...]

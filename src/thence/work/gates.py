@@ -25,6 +25,16 @@ def open_gates(package: PackageState, facts: Facts) -> tuple[GateState, ...]:
     )
 
 
+def passed_by(package: PackageState, facts: Facts) -> tuple[str, ...]:
+    """Returns the ids of the events by which the gates of a package are passed."""
+    return tuple(
+        facts.gates_seen.get(gate.gate_type, gate.event_id)
+        if gate.gate_type in facts.gates_run
+        else gate.event_id
+        for gate in package.gates.values()
+    )
+
+
 def _is_passed(gate: GateState, facts: Facts) -> bool:
     if gate.gate_type in facts.gates_run:
         return gate.gate_type in facts.gates_seen

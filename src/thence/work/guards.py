@@ -1,13 +1,14 @@
 """The guards of a move: each looks at one thing, and says no by a code that stays the same.
 
 Conditions ask whether this move is this actor's to make, validators whether the work is
-ready for it. What is on the disk or in git comes in as facts.
+ready for it. What is on the disk or in git comes in as facts. A guard that lets a move pass
+returns the ids of the events that set what it has read; facts have none.
 """
 
 from collections.abc import Callable
 
-from thence.work.attempt import MATRIX, Attempt, is_begun_upon, is_closed
-from thence.work.gates import open_gates
+from thence.work.attempt import MATRIX, Attempt, closed_by, is_begun_upon, is_closed
+from thence.work.gates import open_gates, passed_by
 from thence.work.state import (
     DOING,
     DONE,
@@ -20,12 +21,13 @@ from thence.work.state import (
 )
 from thence.work.verdict import Refusal
 
-Guard = Callable[[Attempt], Refusal | None]
+Read = Refusal | tuple[str, ...]
+Guard = Callable[[Attempt], Read]
 
 
-def _unknown_lane(attempt: Attempt) -> Refusal | None:
+def _unknown_lane(attempt: Attempt) -> Read:
     if attempt.to in LANES:
-        return None
+        return ()
     return Refusal(
         "unknown_lane",
         f"there is no lane {attempt.to!r}",
@@ -34,9 +36,9 @@ def _unknown_lane(attempt: Attempt) -> Refusal | None:
     )
 
 
-def _unknown_package(attempt: Attempt) -> Refusal | None:
+def _unknown_package(attempt: Attempt) -> Read:
     if attempt.is_known:
-        return None
+        return ()
     known = ", ".join(attempt.feature.packages)
     return Refusal(
         "unknown_package",
@@ -46,10 +48,10 @@ def _unknown_package(attempt: Attempt) -> Refusal | None:
     )
 
 
-def _moved_meanwhile(attempt: Attempt) -> Refusal | None:
+def _moved_meanwhile(attempt: Attempt) -> Read:
     seen, package = attempt.facts.seen_lane, attempt.package
     if seen is None or seen == package.lane:
-        return None
+        return ()
     return Refusal(
         "moved_meanwhile",
         f"somebody else was faster: {package.wp_id} went from {seen} to {_place(package)}",
@@ -58,7 +60,7 @@ def _moved_meanwhile(attempt: Attempt) -> Refusal | None:
     )
 
 
-def _not_in_lane(attempt: Attempt) -> Refusal | None:
+def _not_in_lane(attempt: Attempt) -> Read:
     package, to = attempt.package, attempt.to
     if package.lane == to:
         return Refusal(
@@ -68,7 +70,7 @@ def _not_in_lane(attempt: Attempt) -> Refusal | None:
             may_be_forced=False,
         )
     if to in MATRIX.get(package.lane, (REJECTED,)):
-        return None
+        return package.events_of("lane") or package.events_of("package")
     sources = " or ".join(lane for lane, goals in MATRIX.items() if to in goals)
     goals = " or ".join(MATRIX.get(package.lane, (REJECTED,)))
     return Refusal(
@@ -83,13 +85,15 @@ def _place(package: PackageState) -> str:
     return f"{package.lane}{with_whom}"
 
 
-def _not_its_agent(attempt: Attempt) -> Refusal | None:
+def _not_its_agent(attempt: Attempt) -> Read:
     package, actor = attempt.package, attempt.facts.actor
     is_review = package.lane == FOR_REVIEW and attempt.to != REJECTED
     is_work = attempt.is_claim or attempt.to == FOR_REVIEW
-    agent = package.reviewer if is_review else package.agent if is_work else None
+    if not is_review and not is_work:
+        return ()
+    agent = package.reviewer if is_review else package.agent
     if agent is None or agent == actor:
-        return None
+        return package.events_of("reviewer" if is_review else "agent")
     role = "to be reviewed by" if is_review else "the work of"
     return Refusal(
         "not_its_agent",
@@ -98,11 +102,11 @@ def _not_its_agent(attempt: Attempt) -> Refusal | None:
     )
 
 
-def _conflict_provisional(attempt: Attempt) -> Refusal | None:
+def _conflict_provisional(attempt: Attempt) -> Read:
     package = attempt.package
     conflicts = attempt.board.open_conflicts(package.subject)
     if not any(conflict.is_provisional for conflict in conflicts):
-        return None
+        return ()
     return Refusal(
         "conflict_provisional",
         f"clones wrote on {package.wp_id} at once, and events that led to it are not here yet",
@@ -110,14 +114,15 @@ def _conflict_provisional(attempt: Attempt) -> Refusal | None:
     )
 
 
-def _dependencies_open(attempt: Attempt) -> Refusal | None:
+def _dependencies_open(attempt: Attempt) -> Read:
     if not attempt.is_claim and attempt.to != DONE:
-        return None
+        return ()
     is_enough = is_begun_upon if attempt.is_claim else is_closed
     feature, package = attempt.feature, attempt.package
     missing = [each for each in package.dependencies if not is_enough(feature, package, each)]
     if not missing:
-        return None
+        closings = (closed_by(feature, package, each) for each in package.dependencies)
+        return (*package.events_of("package"), *(each for ids in closings for each in ids))
     told = ", ".join(f"{wp_id} ({attempt.lane_of(wp_id)})" for wp_id in missing)
     state = "in review" if attempt.is_claim else "done"
     return Refusal(
@@ -127,13 +132,14 @@ def _dependencies_open(attempt: Attempt) -> Refusal | None:
     )
 
 
-def _subtasks_open(attempt: Attempt) -> Refusal | None:
+def _subtasks_open(attempt: Attempt) -> Read:
     if attempt.to != FOR_REVIEW:
-        return None
+        return ()
     ticked = attempt.package.subtasks
     missing = [each for each in attempt.facts.open_subtasks if not ticked.get(each)]
     if not missing:
-        return None
+        done = (each for each, is_done in ticked.items() if is_done)
+        return attempt.package.events_of(*(f"ticked/{each}" for each in done))
     return Refusal(
         "subtasks_open",
         f"{', '.join(missing)} of {attempt.package.wp_id} not ticked",
@@ -141,9 +147,9 @@ def _subtasks_open(attempt: Attempt) -> Refusal | None:
     )
 
 
-def _worktree_dirty(attempt: Attempt) -> Refusal | None:
+def _worktree_dirty(attempt: Attempt) -> Read:
     if attempt.to not in (FOR_REVIEW, DONE) or attempt.facts.worktree != "dirty":
-        return None
+        return ()
     return Refusal(
         "worktree_dirty",
         f"the worktree of {attempt.package.wp_id} holds changes that are not committed",
@@ -151,9 +157,9 @@ def _worktree_dirty(attempt: Attempt) -> Refusal | None:
     )
 
 
-def _nothing_committed(attempt: Attempt) -> Refusal | None:
+def _nothing_committed(attempt: Attempt) -> Read:
     if attempt.to != FOR_REVIEW or attempt.facts.has_commits is not False:
-        return None
+        return ()
     return Refusal(
         "nothing_committed",
         f"the branch of {attempt.package.wp_id} holds no commit of its own",
@@ -161,16 +167,16 @@ def _nothing_committed(attempt: Attempt) -> Refusal | None:
     )
 
 
-def _reason_needed(attempt: Attempt) -> Refusal | None:
+def _reason_needed(attempt: Attempt) -> Read:
     if attempt.facts.reason.strip():
-        return None
+        return ()
     if attempt.is_send_back:
         return reason_missing(f"{attempt.package.wp_id} can't be sent back without feedback")
     if attempt.package.lane == REJECTED and attempt.to == PLANNED:
         return reason_missing(
             f"{attempt.package.wp_id} was rejected, and is planned again by a reason alone"
         )
-    return None
+    return ()
 
 
 def reason_missing(message: str) -> Refusal:
@@ -178,13 +184,13 @@ def reason_missing(message: str) -> Refusal:
     return Refusal("reason_missing", message, "say why: --reason TEXT", may_be_forced=False)
 
 
-def _gates_open(attempt: Attempt) -> Refusal | None:
+def _gates_open(attempt: Attempt) -> Read:
     if attempt.to != DONE:
-        return None
+        return ()
     facts = attempt.facts
     left = open_gates(attempt.package, facts)
     if not left:
-        return None
+        return passed_by(attempt.package, facts)
     types = {gate.gate_type for gate in left}
     remedies = ["a person passes them: `thence work gate`"] if types - facts.gates_run else []
     if run := sorted(types & facts.gates_run):

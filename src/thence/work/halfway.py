@@ -13,7 +13,7 @@ from stat import S_ISREG
 from typing import Any, NamedTuple
 
 from thence.errors import GitFailed
-from thence.work.files import REFUSED_ERRNOS, TreeFiles, draft_of
+from thence.work.files import NotFollowed, TreeFiles, draft_of
 from thence.work.git import Git, failure
 from thence.work.index_lock import IndexLock
 from thence.work.landing import Change, Landing, Place, bring, names_of
@@ -298,12 +298,8 @@ def _blob(store: Objects, oid: str | None) -> bytes | None:
 def _bytes(tree: Checkout, path: str) -> bytes | None:
     try:
         return TreeFiles(tree.path).read(path)
-    except OSError as error:
-        if isinstance(error, (FileNotFoundError, NotADirectoryError, IsADirectoryError)):
-            return None
-        if error.errno in REFUSED_ERRNOS:
-            return None
-        raise
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, NotFollowed):
+        return None
 
 
 def _read(repo: Repository) -> Halfway | None:

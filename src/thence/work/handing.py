@@ -125,7 +125,8 @@ class Handing:
             "phase": task.phase,
             "retry_count": retries,
         }
-        said = Said("WPAssigned", payload, slug, event_id=new_id())
+        tries = tuple(event_id for phase, event_id in self._round.tries if phase == task.phase)
+        said = Said("WPAssigned", payload, slug, tries, event_id=new_id())
         if self._package.lane == PLANNED:
             facts = facts_of(desk, self._feature, task.wp_id)
             move(desk, slug, task.wp_id, DOING, replace(facts, exempt=_ANSWERS), (said,))
@@ -236,6 +237,7 @@ class Handing:
                 exempt=_ANSWERS,
                 gates_run=frozenset(gate.gate_type for gate in self._setup.gates),
                 gates_seen=self._orchestrator.gates_passed(wp_id, commit),
+                rests_on=(self._round.approval,) if self._round.approval else (),
             )
             how(desk, self._feature.slug, wp_id, DONE, facts)
 
@@ -249,7 +251,7 @@ class Handing:
                 "gate_id": new_id(),
             }
             with self._acting_as(ACTOR):
-                self._say(Said("GateCreated", payload, slug))
+                self._say(Said("GateCreated", payload, slug, self._package.events_of("lane")))
             desk.look()
         self._gate = GateRun(desk.repo, desk.project.root, (slug, wp_id), gate, commit)
         self.task = Task(wp_id, f"{GATE} {gate.gate_type}", "", 0)
@@ -262,6 +264,7 @@ class Handing:
         slug, wp_id, gate_type = self._feature.slug, self.task.wp_id, judged.gate.gate_type
         known = [g for g in self._package.gates.values() if g.gate_type == gate_type]
         is_passed = ended.how == "done"
+        told = ""
         for gate in known:
             payload = {
                 "gate_id": gate.gate_id,
@@ -270,12 +273,13 @@ class Handing:
                 "result_data": {"commit": judged.commit, "seconds": round(ended.seconds, 3)},
             }
             with self._acting_as(ACTOR):
-                self._say(Said("GateResultChanged", payload, slug))
+                judges = self._package.events_of("lane")
+                told = self._say(Said("GateResultChanged", payload, slug, judges))
         if is_passed:
-            self._orchestrator.gate_passed(wp_id, gate_type, judged.commit)
+            self._orchestrator.gate_passed(wp_id, gate_type, judged.commit, told)
             self._tell("reviewed", f"gate {gate_type} passed", ended.seconds)
         else:
-            self._send_back(f"gate {gate_type} failed: {words_of(ended)}", ACTOR)
+            self._send_back(f"gate {gate_type} failed: {words_of(ended)}", ACTOR, told)
 
     def close(self) -> None:
         """Takes away what a gate was run in."""
@@ -290,11 +294,12 @@ class Handing:
                 self._orchestrator.desk.say(self._note("comment", note))
         self._tell("stopped", "stopped; its claim is free")
 
-    def _send_back(self, reason: str, actor: str) -> None:
+    def _send_back(self, reason: str, actor: str, *rests_on: str) -> None:
         desk, slug, wp_id = self._orchestrator.desk, self._feature.slug, self.task.wp_id
         with self._acting_as(actor):
             facts = facts_of(desk, self._feature, wp_id, reason=reason)
-            move(desk, slug, wp_id, DOING, replace(facts, exempt=_ANSWERS))
+            facts = replace(facts, exempt=_ANSWERS, rests_on=rests_on)
+            move(desk, slug, wp_id, DOING, facts)
         self._durable()
         self._tell("sent_back", reason)
 

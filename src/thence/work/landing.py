@@ -13,7 +13,7 @@ from stat import S_ISREG, S_IXUSR
 from typing import Literal, NamedTuple
 
 from thence.errors import GitFailed
-from thence.work.files import REFUSED_ERRNOS, TreeFiles
+from thence.work.files import NotFollowed, TreeFiles
 from thence.work.git import Git, failure
 from thence.work.index_lock import IndexLock
 from thence.work.leftovers import COMMITTING, INDEX_LOCK, locking, ref_locks
@@ -275,12 +275,8 @@ class Landing:
                 return None
             mode = PROGRAM if found.st_mode & S_IXUSR else FILE
             return self._tree.read(path), _looks(found), mode
-        except (FileNotFoundError, NotADirectoryError):
+        except (FileNotFoundError, NotADirectoryError, NotFollowed):
             return None
-        except OSError as error:
-            if error.errno in REFUSED_ERRNOS:
-                return None
-            raise
 
     def _check_unchanged(self, file: _File) -> None:
         if self._seen(file.path) != file.seen:

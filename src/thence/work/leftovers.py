@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from thence.errors import GitFailed
-from thence.work.files import REFUSED_ERRNOS, TreeFiles
+from thence.work.files import NotFollowed, TreeFiles
 from thence.work.locks import held
 
 INDEX_LOCK = "index.lock"  # in a working tree's own git folder
@@ -139,10 +139,10 @@ def _holds_nothing(path: Path) -> bool:
     try:
         names = TreeFiles(path.parent).names(path.name)
         return names in ([], [".git"]) and not TreeFiles(path).is_folder(".git")
-    except NotADirectoryError:
+    except (NotADirectoryError, NotFollowed):
         return False
-    except OSError as error:
-        return error.errno not in REFUSED_ERRNOS
+    except OSError:
+        return True
 
 
 def _is_left(name: bytes, begun_s: float) -> bool:

@@ -201,11 +201,18 @@ def made_durable(desk: Desk) -> None:
 def _said(found: Move, begins: bool) -> list[Said]:
     first = new_id()
     more = [
-        Said(each.event_type, each.payload, found.feature_slug, (first,))
+        Said(each.event_type, each.payload, found.feature_slug, (first, *each.rests_on))
         for each in found.follow_ups
     ]
     return [
-        Said("WPStatusChanged", found.payload, found.feature_slug, begins=begins, event_id=first),
+        Said(
+            "WPStatusChanged",
+            found.payload,
+            found.feature_slug,
+            found.caused_by,
+            begins=begins,
+            event_id=first,
+        ),
         *more,
     ]
 

@@ -87,7 +87,7 @@ class Orchestrator:
         self._folder = folder
         self._desk = Desk(folder)
         self._failed: dict[tuple[str, str, str], Failed] = {}
-        self._gates_passed: dict[tuple[str, str], set[str]] = {}
+        self._gates_passed: dict[tuple[str, str], dict[str, str]] = {}
         self._troubles = 0
         self._trouble = ""
         self._rests_until_s = 0.0
@@ -234,26 +234,28 @@ class Orchestrator:
             self._held.add(task.wp_id)
             return
         self._seen = UNSEEN
+        hand = Handing(self, task)
         try:
             with self._blocks.keeping(task.wp_id):
-                hand = Handing(self, task)
                 run = step(hand, lease)
                 if run is not None:
                     self.active[task.wp_id] = Active(hand, run, lease)
         finally:
             if task.wp_id not in self.active:
+                hand.close()
                 os.close(lease)
 
-    def gate_passed(self, wp_id: str, gate_type: str, commit: str) -> None:
-        """Notes that a gate was passed in sight of this process."""
-        self._gates_passed.setdefault((wp_id, commit), set()).add(gate_type)
+    def gate_passed(self, wp_id: str, gate_type: str, commit: str, told: str) -> None:
+        """Notes that a gate was passed in sight of this process, and the event that tells so."""
+        self._gates_passed.setdefault((wp_id, commit), {})[gate_type] = told
 
-    def gates_passed(self, wp_id: str, commit: str) -> frozenset[str]:
-        """Returns the types of gates that a commit of a package has passed in sight of this one.
+    def gates_passed(self, wp_id: str, commit: str) -> Mapping[str, str]:
+        """Returns the gates that a commit of a package has passed in sight of this process.
 
-        What the log says of them does not count: an agent can write it.
+        They are types with the events that tell so. What else the log says of them does not
+        count: an agent can write it.
         """
-        return frozenset(self._gates_passed.get((wp_id, commit), ()))
+        return self._gates_passed.get((wp_id, commit), {})
 
     def failed(self, task: Task) -> None:
         """Notes when a failed try may be tried again."""

@@ -132,7 +132,7 @@ class Planning:
             return None
         try:
             return msgspec.json.decode(data, type=Meta)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise PlanningError(
                 "could not read",
                 place=path,

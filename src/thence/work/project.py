@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from thence.errors import GitFailed, NotAProject, PlanningError
 from thence.work.adopting import OWN_HOME, adopt, check_home
-from thence.work.files import REFUSED_ERRNOS, TreeFiles
+from thence.work.files import NotFollowed, TreeFiles
 from thence.work.repository import Repository, checkouts, repository
 
 KITTIFY = ".kittify"
@@ -75,9 +75,7 @@ def find_project(folder: Path, *, create: bool = True) -> Project:
         raise _not_a_project(folder, repo)
     try:
         return _found(repo, root, here, create=create)
-    except OSError as error:
-        if error.errno not in REFUSED_ERRNOS:
-            raise
+    except NotFollowed as error:
         raise PlanningError(
             "could not use the project in",
             place=root,

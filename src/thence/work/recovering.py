@@ -96,7 +96,7 @@ def _read(messages: bytes) -> Iterator[Pending]:
         if line.startswith(_KEY.encode()):
             try:
                 yield msgspec.json.decode(line[len(_KEY) :], type=Pending)
-            except (msgspec.MsgspecError, UnicodeDecodeError):
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
                 continue
 
 

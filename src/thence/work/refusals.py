@@ -103,5 +103,5 @@ class ErrorStore:
             for line in reversed(data.split(b"\n")):
                 try:
                     yield _decode(line)
-                except (msgspec.MsgspecError, UnicodeDecodeError):
+                except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
                     continue

@@ -16,6 +16,7 @@ from thence.core.vocabulary import work_subject
 from thence.work.state import (
     DOING,
     FOR_REVIEW,
+    PENDING,
     PLANNED,
     FeatureState,
     GateState,
@@ -83,22 +84,24 @@ class Told(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What was last said of a gate, and by which actor."""
+    """What was last said of a gate, by which actor, and in which event."""
 
     status: str
     actor: str | None
+    event_id: str
 
 
 class Package:
     """A package while its events are read."""
 
-    __slots__ = ("facts", "gates", "history", "last_event", "resolved", "subtasks")
+    __slots__ = ("facts", "gates", "history", "last_event", "resolved", "set_by", "subtasks")
 
     def __init__(self, wp_id: str) -> None:
         self.facts: dict[str, Any] = {"wp_id": wp_id}
         self.resolved: dict[str, str] = {}
         self.subtasks: dict[str, bool] = {}
-        self.gates: dict[str, str] = {}
+        self.gates: dict[str, tuple[str, str]] = {}
+        self.set_by: dict[str, str] = {}
         self.history: list[HistoryEntry] = []
         self.last_event: str | None = None
 
@@ -107,8 +110,8 @@ class Package:
     ) -> PackageState:
         """Returns what the events came to; results are those of gates, heads by subject."""
         gates = {
-            gate_id: GateState(gate_id, kind, *results.get(gate_id, ()))
-            for gate_id, kind in sorted(self.gates.items())
+            gate_id: GateState(gate_id, kind, *results.get(gate_id, (PENDING, None, made)))
+            for gate_id, (kind, made) in sorted(self.gates.items())
         }
         return PackageState(
             subject=subject,
@@ -118,6 +121,7 @@ class Package:
             history=tuple(self.history),
             heads=heads.get(subject, ()),
             last_event=self.last_event,
+            set_by=MappingProxyType(self.set_by),
             **self.facts,
         )
 
@@ -179,7 +183,11 @@ def _moved(told: Told) -> str | Package | None:
     previous = text(told.said.previous_status) or text(told.said.old_status)
     facts["lane"], facts["lane_event"] = new, told.header.event_id
     facts["open_claim"] = told.header.event_id if told.header.begins else None
+    package.set_by["lane"] = told.header.event_id
+    if new == PLANNED or (new == DOING and previous != FOR_REVIEW):
+        package.set_by["agent"] = told.header.event_id
     if new == PLANNED:
+        package.set_by["reviewer"] = told.header.event_id
         facts["agent"] = facts["reviewer"] = facts["phase"] = None
     elif new == DOING and previous != FOR_REVIEW:
         facts["agent"] = text(told.said.changed_by) or told.header.actor
@@ -195,6 +203,7 @@ def _created(told: Told) -> str | Package | None:
         return _NO_PACKAGE
     package.facts["title"] = text(told.said.title) or ""
     package.facts["dependencies"] = texts(told.said.dependencies)
+    package.set_by["package"] = told.header.event_id
     return package
 
 
@@ -205,7 +214,8 @@ def _assigned(told: Told) -> str | Package | None:
     phase = text(told.said.phase) or "implementation"
     retries = told.said.retry_count
     package.facts["phase"] = phase
-    package.facts["reviewer" if phase == "review" else "agent"] = agent
+    role = "reviewer" if phase == "review" else "agent"
+    package.facts[role], package.set_by[role] = agent, told.header.event_id
     package.facts["retry_count"] = retries if type(retries) is int else 0
     return package
 
@@ -226,6 +236,7 @@ def _dependency(told: Told) -> str | Package | None:
     if package is None or other is None:
         return _NO_PACKAGE if package is None else "it names no dependency"
     package.resolved[other] = text(told.said.resolution_type) or "completed"
+    package.set_by[f"resolved/{other}"] = told.header.event_id
     return package
 
 
@@ -245,6 +256,7 @@ def _ticked(told: Told) -> str | Package | None:
         return "it names no package or no subtask"
     package = told.feature.package(wp_id)
     package.subtasks[subtask] = told.header.event_type == "SubtaskCompleted"
+    package.set_by[f"ticked/{subtask}"] = told.header.event_id
     return package
 
 
@@ -254,7 +266,7 @@ def _gate(told: Told) -> str | Package | None:
     if wp_id is None or gate_id is None:
         return "it names no package or no gate"
     package = told.feature.package(wp_id)
-    package.gates[gate_id] = text(told.said.gate_type) or "unknown"
+    package.gates[gate_id] = (text(told.said.gate_type) or "unknown", told.header.event_id)
     told.feature.gates[gate_id] = package
     return package
 
@@ -264,7 +276,7 @@ def _gate_result(told: Told) -> str | Package | None:
     status = text(told.said.new_status)
     if gate_id is None or status is None:
         return "it names no gate or no result"
-    told.feature.results[gate_id] = Result(status, told.header.actor)
+    told.feature.results[gate_id] = Result(status, told.header.actor, told.header.event_id)
     return told.feature.gates.get(gate_id)
 
 

@@ -22,15 +22,17 @@ class Round:
 
     `assigned` is the last WPAssigned, `failures` counts failed tries by (phase, agent), `returned`
     is why it was sent back, `lacked` what the last try since then failed by. `is_approved` is
-    whether a review let through what is in review, `returns` counts how often the package was sent
-    back.
+    whether a review let through what is in review, `approval` the id of the event that says so;
+    `tries` are the phases and ids of the failed tries that count. `returns` counts how often the
+    package was sent back.
     """
 
     assigned: Event | None
     failures: dict[tuple[str, str], int]
     returned: str
     lacked: str
-    is_approved: bool
+    approval: str | None
+    tries: list[tuple[str, str]]
 
     def __init__(self) -> None:
         self.returns = 0
@@ -42,7 +44,13 @@ class Round:
         self.failures = {}
         self.returned = ""
         self.lacked = ""
-        self.is_approved = False
+        self.approval = None
+        self.tries = []
+
+    @property
+    def is_approved(self) -> bool:
+        """Whether a review let through what is in review."""
+        return self.approval is not None
 
     @property
     def feedback(self) -> str:
@@ -83,13 +91,14 @@ def rounds_of(
 def _moved(round_: Round, _: Event, payload: dict[str, Any]) -> None:
     old, new = payload.get("previous_status"), payload.get("new_status")
     if new == FOR_REVIEW:
-        round_.is_approved = False
+        round_.approval = None
+        round_.tries = [each for each in round_.tries if each[0] != REVIEW]
         round_.failures = {key: n for key, n in round_.failures.items() if key[0] != REVIEW}
         round_.returned = round_.lacked = ""
     elif new == DOING and old == FOR_REVIEW:
         round_.returns += 1
         round_.returned, round_.lacked = str(payload.get("reason") or ""), ""
-        round_.failures = {}
+        round_.failures, round_.tries = {}, []
     elif new != DONE:
         round_.clear()
 
@@ -98,17 +107,18 @@ def _assigned(round_: Round, event: Event, _: dict[str, Any]) -> None:
     round_.assigned = event
 
 
-def _failed(round_: Round, _: Event, payload: dict[str, Any]) -> None:
+def _failed(round_: Round, event: Event, payload: dict[str, Any]) -> None:
     agent, message = payload.get("agent_id"), str(payload.get("error_message") or "")
     if isinstance(agent, str) and message.startswith(TRY_FAILED):
         key = (round_.phase, agent)
         round_.failures[key] = round_.failures.get(key, 0) + 1
+        round_.tries.append((round_.phase, event.event_id))
         round_.lacked = message.removeprefix(TRY_FAILED)
 
 
-def _said(round_: Round, _: Event, payload: dict[str, Any]) -> None:
+def _said(round_: Round, event: Event, payload: dict[str, Any]) -> None:
     if payload.get("entry_type") == REVIEW and payload.get("entry_content") == APPROVED:
-        round_.is_approved = True
+        round_.approval = event.event_id
 
 
 _STEPS = {

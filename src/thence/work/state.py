@@ -20,13 +20,15 @@ PENDING, PASSED, FAILED = "pending", "passed", "failed"
 class GateState(msgspec.Struct, frozen=True):
     """A gate before a package; `status` is pending, passed, failed, or a word nobody knows.
 
-    `stated_by` is the actor of its last result, as the event has it.
+    `stated_by` is the actor of its last result, as the event has it; `event_id` is the event of
+    that result, or of the gate where it has none.
     """
 
     gate_id: str
     gate_type: str
     status: str = PENDING
     stated_by: str | None = None
+    event_id: str = ""
 
     @property
     def is_passed(self) -> bool:
@@ -60,7 +62,9 @@ class PackageState(msgspec.Struct, frozen=True, kw_only=True):
     the tick was taken back; `gates` are by their ids. `heads` are the ids of the events on it that
     no other event on it goes back to, `lane_event` of the one that put it into its lane,
     `last_event` of the last that counts in total order: errors do not. `open_claim` is the id of
-    the event by which a command took the package and has not told yet what came of it.
+    the event by which a command took the package and has not told yet what came of it. `set_by`
+    maps "lane", "agent", "reviewer", "package" (title and dependencies), "resolved/WP01" and
+    "ticked/T001" to the ids of the events that set them last.
     """
 
     wp_id: str
@@ -81,6 +85,11 @@ class PackageState(msgspec.Struct, frozen=True, kw_only=True):
     lane_event: str | None = None
     open_claim: str | None = None
     last_event: str | None = None
+    set_by: Mapping[str, str] = msgspec.field(default_factory=dict)
+
+    def events_of(self, *names: str) -> tuple[str, ...]:
+        """Returns the ids of the events that set these facts, without those that nothing set."""
+        return tuple(self.set_by[name] for name in names if name in self.set_by)
 
 
 class FeatureState(msgspec.Struct, frozen=True, kw_only=True):

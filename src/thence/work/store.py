@@ -1,7 +1,8 @@
 """The journal of a project, opened for one command: what it appends, and what it has read.
 
 An event names as causes what the command passes, what surrounds it (`thence.because`,
-THENCE_CAUSE), and the heads of what it is about. All events of one store share a
+THENCE_CAUSE), and the heads of what it is about: errors and notes are none of these, for nothing
+rests on them unless it names them. All events of one store share a
 correlation_id, those of one append with several a causation_id.
 """
 
@@ -24,6 +25,7 @@ from thence.log.process import new_id
 from thence.log.retrying import retriable
 from thence.replica import Replica, open_replica
 from thence.work.clock import write_clock
+from thence.work.deciding import DECIDE_NOTHING, deciding_heads
 from thence.work.events import aggregate_of, checked
 from thence.work.index_link import show_index
 from thence.work.plain import write_day_files
@@ -195,6 +197,8 @@ class EventStore:
 
     def _heads(self, subjects: Iterable[str]) -> dict[str, tuple[str, ...]]:
         found = self.replica.answers.heads_of(set(subjects))
+        if any(head.event_type in DECIDE_NOTHING for heads in found.values() for head in heads):
+            found = deciding_heads(found, self.replica.answers.arrived())
         return {about: tuple(head.event_id for head in heads) for about, heads in found.items()}
 
     def _around(self) -> tuple[str, ...]:

@@ -4,10 +4,10 @@ The first two are the guards of `work.guards`; post-functions tell which events 
 are pure: nothing is written here, and what is on the disk or in git comes in as facts.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from thence.core.vocabulary import work_subject
-from thence.work.attempt import Attempt, is_closed
+from thence.work.attempt import Attempt, closed_by, is_closed
 from thence.work.gates import results, verdicts
 from thence.work.guards import CONDITIONS, VALIDATORS, reason_missing
 from thence.work.state import DOING, DONE, PLANNED, REJECTED, Board, FeatureState, PackageState
@@ -34,7 +34,7 @@ def move(board: Board, feature_slug: str, wp_id: str, to: str, facts: Facts) -> 
     What is forced needs a reason, and overrules all refusals that may be forced.
     """
     attempt = _attempt(board, feature_slug, wp_id, to, facts)
-    refused = refusals(board, feature_slug, wp_id, to, facts)
+    refused, read = _looked(attempt)
     for refusal in refused:
         if not (facts.is_forced and refusal.may_be_forced):
             return refusal
@@ -49,6 +49,7 @@ def move(board: Board, feature_slug: str, wp_id: str, to: str, facts: Facts) -> 
         follow_ups=tuple(each for function in POST_FUNCTIONS for each in function(attempt)),
         overruled=tuple(refusal.guard for refusal in refused),
         watched=_watched(attempt),
+        caused_by=_causes(board, (*read, *facts.rests_on)),
     )
 
 
@@ -56,15 +57,35 @@ def refusals(
     board: Board, feature_slug: str, wp_id: str, to: str, facts: Facts
 ) -> tuple[Refusal, ...]:
     """Returns all that stands against a move, forced or not; nothing more of an unknown one."""
-    attempt = _attempt(board, feature_slug, wp_id, to, facts)
-    found: list[Refusal] = []
+    return _looked(_attempt(board, feature_slug, wp_id, to, facts))[0]
+
+
+def _looked(attempt: Attempt) -> tuple[tuple[Refusal, ...], tuple[str, ...]]:
+    """Returns what stands against a move, and the events by which the other guards let it pass."""
+    refused: list[Refusal] = []
+    read: list[str] = []
     for guard in (*CONDITIONS, *VALIDATORS):
-        refusal = guard(attempt)
-        if refusal is not None and refusal.guard not in facts.exempt:
-            found.append(refusal)
-            if refusal.guard in ("unknown_package", "unknown_lane"):
+        found = guard(attempt)
+        if not isinstance(found, Refusal):
+            read += found
+        elif found.guard not in attempt.facts.exempt:
+            refused.append(found)
+            if found.guard in ("unknown_package", "unknown_lane"):
                 break
-    return tuple(found)
+    return tuple(refused), tuple(read)
+
+
+def _causes(board: Board, read: Sequence[str]) -> tuple[str, ...]:
+    """Returns events that a move rests on, with those that were written at once with any of them.
+
+    What such a conflict came to rests on all of its sides.
+    """
+    causes = dict.fromkeys(filter(None, read))
+    for conflict in board.conflicts:
+        sides = [event.event_id for event in conflict.events]
+        if not causes.keys().isdisjoint(sides):
+            causes |= dict.fromkeys(sides)
+    return tuple(causes)
 
 
 def claimable(board: Board, feature_slug: str, facts: Facts) -> tuple[PackageState, ...]:
@@ -130,7 +151,9 @@ def _tick_dependents(attempt: Attempt) -> tuple[FollowUp, ...]:
         )
         if is_last and wp_id not in other.resolved and other.lane not in (DONE, REJECTED):
             payload = {"wp_id": other.wp_id, "dependency_wp_id": wp_id}
-            told.append(FollowUp("DependencyResolved", payload | {"resolution_type": "completed"}))
+            payload["resolution_type"] = "completed"
+            rests_on = [id_ for each in rest for id_ in closed_by(attempt.feature, other, each)]
+            told.append(FollowUp("DependencyResolved", payload, tuple(rests_on)))
     return tuple(told)
 
 

@@ -17,9 +17,10 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     when it looked for the first time, None on that first look. `exempt` names guards that the
     command answers for itself, as `merge` does for other people's packages.
 
-    `gates_run` are the types of the gates that the configuration runs, and `gates_seen` those of
-    them that this very process saw pass; what anybody else says of them does not count. `is_agent`
-    tells whether the command was started by an agent or a gate.
+    `gates_run` are the types of the gates that the configuration runs, and `gates_seen` maps those
+    of them that this very process saw pass to the events that tell so; what anybody else says of
+    them does not count. `is_agent` tells whether the command was started by an agent or a gate.
+    `rests_on` are the ids of events for which the command wants the move, such as an approval.
     """
 
     actor: str
@@ -31,8 +32,9 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     seen_lane: str | None = None
     exempt: frozenset[str] = frozenset()
     gates_run: frozenset[str] = frozenset()
-    gates_seen: frozenset[str] = frozenset()
+    gates_seen: Mapping[str, str] = msgspec.field(default_factory=dict)
     is_agent: bool = False
+    rests_on: tuple[str, ...] = ()
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -59,10 +61,11 @@ class Refusal(msgspec.Struct, frozen=True):
 
 
 class FollowUp(msgspec.Struct, frozen=True):
-    """An event to be appended: its type and its payload."""
+    """An event to be appended: its type, its payload, and what it rests on beside its move."""
 
     event_type: str
     payload: Mapping[str, Any]
+    rests_on: tuple[str, ...] = ()
 
 
 class Move(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,6 +74,7 @@ class Move(msgspec.Struct, frozen=True, kw_only=True):
     `payload` is that of its WPStatusChanged, `follow_ups` are appended behind it. `overruled`
     are the guards that said no to what was forced. `watched` are the subjects that the guards
     looked at: the move holds as long as no event of `transitions.DECIDING_TYPES` is new there.
+    `caused_by` are the ids of the events that set what the guards have read.
     """
 
     feature_slug: str
@@ -81,3 +85,4 @@ class Move(msgspec.Struct, frozen=True, kw_only=True):
     follow_ups: tuple[FollowUp, ...]
     overruled: tuple[str, ...]
     watched: frozenset[str]
+    caused_by: tuple[str, ...]

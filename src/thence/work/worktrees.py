@@ -123,7 +123,8 @@ def remove(repo: Repository, branch: str, path: Path, into: str) -> None:
 
 
 def check_out(repo: Repository, commit: str, path: Path) -> None:
-    """Makes a worktree of a commit, on no branch, in an empty folder; raises GitFailed."""
+    """Makes a worktree of a commit, on no branch; raises GitFailed as `make` does."""
+    _check_place(repo, path)
     with held(repo.common / MAKING) as lock:
         unmake(repo.common)
         _hide(repo, path)
@@ -134,19 +135,12 @@ def check_out(repo: Repository, commit: str, path: Path) -> None:
 
 
 def discard(repo: Repository, path: Path) -> None:
-    """Takes away a worktree that `check_out` has made, whatever it holds or lacks by now.
-
-    Raises GitFailed for one that git knows and can't remove.
-    """
+    """Takes away a worktree that `check_out` has made, with all in it; raises GitFailed."""
     with held(repo.common / MAKING):
         unmake(repo.common)
         if any(_is_same(tree.path, path) for tree in checkouts(repo)):
             arguments = ("worktree", "remove", "--force", "--force", path)
             repo.git.run(*arguments, doing=f"{_REMOVING} {path} of")
-    if path.is_dir() and not path.is_symlink():
-        import shutil  # seldom needed
-
-        shutil.rmtree(path, ignore_errors=True)
 
 
 def state_of(repo: Repository, branch: str, path: Path) -> WorktreeState:
@@ -257,18 +251,18 @@ def _standing(trees: Sequence[Checkout], branch: str, path: Path) -> Checkout | 
 
 def _clear(repo: Repository, branch: str, path: Path) -> None:
     """Sees to it that nothing stands at a path; takes away only what a killed git began there."""
-    beside = TreeFiles(path.parent)
-    if not path.parent.is_dir() or beside.look(path.name) is None:
+    files = TreeFiles(path.parent)
+    if not path.parent.is_dir() or files.look(path.name) is None:
         return
     is_worktree = False
-    if beside.is_folder(path.name):
-        names = beside.names(path.name)
+    if files.is_folder(path.name):
+        names = files.names(path.name)
         if not names:
             return
-        found = beside.look(f"{path.name}/.git")
+        found = files.look(f"{path.name}/.git")
         is_worktree = found is not None and S_ISREG(found.st_mode)
         if names == [".git"] and is_worktree and _leads_nowhere(repo, path):
-            beside.unlink(f"{path.name}/.git")
+            files.unlink(f"{path.name}/.git")
             return
     raise failure(
         _MAKING,
@@ -298,9 +292,9 @@ def _check_place(repo: Repository, path: Path) -> None:
 
 
 def _is_free(path: Path) -> bool:
-    if not path.parent.is_dir() or (beside := TreeFiles(path.parent)).look(path.name) is None:
+    if not path.parent.is_dir() or (files := TreeFiles(path.parent)).look(path.name) is None:
         return True
-    return beside.is_folder(path.name) and not beside.names(path.name)
+    return files.is_folder(path.name) and not files.names(path.name)
 
 
 def _leads_nowhere(repo: Repository, path: Path) -> bool:

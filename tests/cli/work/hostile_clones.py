@@ -12,6 +12,7 @@ from tests.work.repositories import EMAIL, NAME, git
 CANARY = "canary-that-no-output-may-hold"
 BYSTANDER = "outside"
 DAY = "2026-11-20"
+_DEEP = '{"payload":{"a":' + "[" * 40_000
 
 
 class Hostile(NamedTuple):
@@ -31,6 +32,7 @@ def clone_of(base: Path, folder: Path, *hostile: Hostile) -> Path:
     could not guess: it leads three folders up at most.
     """
     outside = folder / BYSTANDER
+    folder.mkdir(exist_ok=True)
     _fill(outside)
     source, clone = folder / "source", folder / "clone"
     shutil.copytree(base, source, symlinks=True)
@@ -114,30 +116,22 @@ _KINDS: dict[str, Callable[[Path, Path], None]] = {
     "a link in a circle": lambda path, outside: path.symlink_to(path.name),
     "a pipe": lambda path, outside: os.mkfifo(path),
     "a folder": _folder,
+    "a file of brackets": lambda path, outside: path.write_text(_DEEP),
     "a file": lambda path, outside: path.write_text("what is no folder\n"),
 }
+# those on a line are put into one clone, for none keeps a command from the others
 FOLDERS = (
-    ".kittify",
-    ".kittify/.thence",
-    ".kittify/events",
-    ".kittify/errors",
-    "kitty-specs",
-    FOLDER,
-    f"{FOLDER}/tasks",
-    ".worktrees",
-    ".worktrees/001-sync-WP01",
+    (".kittify",),
+    (".kittify/.thence", ".kittify/events", ".kittify/errors", ".worktrees"),
+    ("kitty-specs",),
+    (FOLDER,),
+    (f"{FOLDER}/tasks", ".worktrees/001-sync-WP01"),
 )
 FILES = (
-    ".kittify/config.yaml",
-    ".kittify/clock.json",
-    ".kittify/.gitignore",
-    ".kittify/.gitattributes",
-    ".kittify/events/.gitattributes",
-    ".kittify/events/index.db",
-    f"{FOLDER}/tasks.md",
-    f"{FOLDER}/spec.md",
-    f"{FOLDER}/meta.json",
-    f"{FOLDER}/tasks/WP01-first.md",
-    "AGENTS.md",
-    ".gitignore",
+    (".kittify/config.yaml",),
+    (f"{FOLDER}/tasks.md",),
+    (f"{FOLDER}/meta.json",),
+    (f"{FOLDER}/tasks/WP01-first.md", f"{FOLDER}/spec.md", ".kittify/events/index.db"),
+    ("AGENTS.md", ".gitignore", ".kittify/.gitignore", ".kittify/clock.json"),
+    (".kittify/.gitattributes", ".kittify/events/.gitattributes"),
 )

@@ -98,12 +98,14 @@ def test_conflict_whose_causes_have_not_all_arrived_waits_for_them(project, tmp_
     other = tmp_path / "other"
     git(other, "config", "user.name", "Bob")
     git(other, "config", "user.email", "bob@example.org")
-    note = done(other, "add-history", "WP01", "I begin")["events"][0]
+    back = ("move-task", "WP01", "--to", "rejected", "--reason", "not now")
+    lost = done(other, *back)["events"][0]
+    done(other, "move-task", "WP01", "--to", "planned", "--reason", "now")
     done(other, "move-task", "WP01", "--to", "doing", "--actor", "ada")
     done(project, "move-task", "WP01", "--to", "doing", "--actor", "ada")
     (name,) = [each for each in git(other, "ls-files", LOG).splitlines() if "jsonl" in each]
     whole = (other / name).read_bytes()
-    kept = [line for line in whole.splitlines(True) if f'"event_id":"{note}"'.encode() not in line]
+    kept = [line for line in whole.splitlines(True) if f'"event_id":"{lost}"'.encode() not in line]
     assert len(kept) == whole.count(b"\n") - 1
     commit(other, {name: b"".join(kept)}, "Lose a line")
     git(project, "pull", "--quiet", "--no-rebase", "--no-edit", other, "main")
@@ -112,7 +114,7 @@ def test_conflict_whose_causes_have_not_all_arrived_waits_for_them(project, tmp_
     assert work(project, "conflicts")[1]["conflicts"][0]["provisional"]
     commit(other, {name: whole}, "Find it again")
     git(project, "pull", "--quiet", "--no-rebase", "--no-edit", other, "main")
-    assert content(project, name).count(note.encode()) >= 1
+    assert content(project, name).count(lost.encode()) >= 1
     assert done(project, *away)["overruled"] == []
 
 

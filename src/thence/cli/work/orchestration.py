@@ -12,8 +12,7 @@ from types import FrameType
 from typing import NamedTuple
 
 from thence.cli.progress import is_drawn
-from thence.cli.render import plain
-from thence.cli.voice import Voice
+from thence.cli.voice import Voice, plain
 from thence.work.happenings import Happening
 from thence.work.orchestrating import Orchestrator
 from thence.work.overlaps import at_work, sentence
@@ -47,7 +46,7 @@ def line(happening: Happening) -> str:
     """Returns a happening as a line of text."""
     wp_id = f"{happening.wp_id}  " if happening.wp_id else ""
     took = f"  ({happening.seconds:.1f} s)" if happening.seconds is not None else ""
-    return plain(f"{happening.kind:<9}  {wp_id}{happening.text}{took}")
+    return f"{happening.kind:<9}  {wp_id}{happening.text}{took}"
 
 
 def board(orchestrator: Orchestrator, now_s: float) -> Iterator[str]:
@@ -63,12 +62,12 @@ def board(orchestrator: Orchestrator, now_s: float) -> Iterator[str]:
     for wp_id, active in sorted(orchestrator.active.items()):
         task = active.task
         who = f" by {task.agent}" if task.agent else ""
-        title = plain(packages[wp_id].title[:TITLE_CHARACTERS])
+        title = packages[wp_id].title[:TITLE_CHARACTERS]
         yield f"  {wp_id}  {now_s - active.begun_s:5.0f} s  {task.phase}{who}  {title}"
     here = at_work(feature)
     meeting = [each for each in orchestrator.forecast.found if {each.first, each.second} <= {*here}]
     for overlap in meeting[:OVERLAPS_SHOWN_MAX]:
-        yield f"  {plain(sentence(overlap))}"
+        yield f"  {sentence(overlap)}"
     if len(meeting) > OVERLAPS_SHOWN_MAX:
         yield f"  and {len(meeting) - OVERLAPS_SHOWN_MAX} more will meet"
 
@@ -116,14 +115,14 @@ def _drawn(voice: Voice) -> Iterator[Display]:
 
         def tell(happening: Happening) -> None:
             with undisturbed():
-                console.print(Text(line(happening)))
+                console.print(Text(plain(line(happening))))
 
         def turn(orchestrator: Orchestrator) -> None:
             nonlocal drawn_s
             now_s = time.monotonic()
             if now_s - drawn_s >= DRAWN_EVERY_S:
                 drawn_s = now_s
-                head, *rest = board(orchestrator, now_s)
+                head, *rest = map(plain, board(orchestrator, now_s))
                 # what is typed stands on a line of its own, and so does not wrap
                 cut = Text("\n".join([*rest, ""]), no_wrap=True, overflow="ellipsis")
                 with undisturbed():

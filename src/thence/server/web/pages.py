@@ -92,13 +92,7 @@ async def chosen(request: Request, id: str) -> Response:
 @router.get("/runs/{id}/diff/{other}")
 async def diff(request: Request, id: str, other: str) -> Response:
     """Shows where two runs part."""
-    here = served(request)
-
-    def work(found: FoundLog) -> Response:
-        beside = here.find(other, False)
-        return diff_page(found, beside, compared(here, found, beside))
-
-    return await here.look(id, work, False)
+    return await compared(request, (id, other), False, diff_page)
 
 
 @router.get("/runs{rest:path}")

@@ -78,6 +78,7 @@ def _summary(found: FoundLog, run: RunRecord, summary: Summary) -> Html:
             ("Status", status(run) if is_run else None),
             ("Reason", words(run.reason) if run.reason else None),
             ("Error", words(run.error) if run.error else None),
+            ("Altered", words(", ".join(run.altered)) if run.altered else None),
             ("Events", f"{summary.events:,}{_unverified(summary)}"),
             ("Turns", f"{summary.turns:,}" if is_run else None),
             ("First event (UTC)", moment(summary.first.timestamp) if summary.first else None),

@@ -106,7 +106,8 @@ def _said(
             "gate_type": gate_type,
             "gate_id": known.gate_id,
         }
-        made = Said("GateCreated", payload, feature.slug, package.heads)
+        rests_on = package.events_of("lane") or package.events_of("package")
+        made = Said("GateCreated", payload, feature.slug, rests_on)
         causes = (made.event_id,)
         said.append(made)
     if result is not None and result != known.status:

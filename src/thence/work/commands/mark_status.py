@@ -6,6 +6,7 @@ from thence.errors import PlanningError, Refused
 from thence.work.daylines import Splice
 from thence.work.desk import Desk
 from thence.work.result import Result
+from thence.work.state import FeatureState
 from thence.work.store import Said
 from thence.work.tasks import Package, Subtask, parse, tick
 
@@ -28,7 +29,7 @@ def mark_status(
     changed = [(package, each) for package, each in chosen if each.is_done is not is_done]
     commit = None
     if changed:
-        desk.say(*(_said(package, each, found.slug, is_done) for package, each in changed))
+        desk.say(*(_said(found, package, each, is_done) for package, each in changed))
         ids = [each.id for _, each in changed]
         message = f"{', '.join(ids)} of {found.slug}: {'done' if is_done else 'open again'}"
         commit = desk.commit(branch, {path: _marked(ids, path, is_done)}, message)
@@ -57,13 +58,16 @@ def _found(name: str, packages: Sequence[Package], path: str) -> tuple[Package, 
     )
 
 
-def _said(package: Package, each: Subtask, slug: str, is_done: bool) -> Said:
+def _said(feature: FeatureState, package: Package, each: Subtask, is_done: bool) -> Said:
+    known = feature.packages.get(package.wp_id)
+    rests_on = (known.events_of("lane") or known.events_of("package")) if known else ()
     payload = {
         "work_package_id": package.wp_id,
         "subtask_index": each.id,
         "subtask_text": each.text or each.id,
     }
-    return Said("SubtaskCompleted" if is_done else "SubtaskReopened", payload, slug)
+    event_type = "SubtaskCompleted" if is_done else "SubtaskReopened"
+    return Said(event_type, payload, feature.slug, rests_on)
 
 
 def _marked(ids: Sequence[str], path: str, is_done: bool) -> Splice:

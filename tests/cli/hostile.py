@@ -1,0 +1,153 @@
+"""Logs, runs and projects in which every text is what a terminal would obey, and the commands."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+from tests.cli.scenarios import counting
+from tests.cli.warm import warm
+from tests.cli.work.projects import FOLDER, planned
+from tests.work.repositories import git
+
+import thence
+from thence.cli.root import root
+from thence.core.ids import id_source
+from thence.work.project import find_project
+
+EVIL = "\x1b[38;5;9m\x1b]0;own\x07\x9b2J\u202eevil\nFORGED\r\x08\x7f\u2028\u2066"
+IN_FILE_NAME = EVIL.replace("/", "")
+SHOWN = "evil\\nFORGED"
+new_id = id_source(1_700_000_000_000_000_000, lambda: 0, 0xBAD)
+
+# what an argument or option is given, by its name; others get EVIL
+_KNOWN = {
+    "event": "@last",
+    "a": "evil",
+    "b": "other",
+    "run": "evil-run",
+    "scenario": f"{EVIL}.yaml",
+    "root": f"{EVIL}/nowhere",  # what is there would be served for ever
+}
+_TASKS = f"""# Tasks
+
+## Work Package WP01: First
+
+- [ ] T001 Write {EVIL.partition(chr(10))[0]}
+
+## Work Package WP02: Second {EVIL.partition(chr(10))[0]}
+"""
+
+
+def commands() -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """Yield every command that does something, with the words that it is called by."""
+    yield from _below((), root)
+
+
+def _below(words: tuple[str, ...], command: click.Command) -> Iterator[Any]:
+    if not isinstance(command, click.Group):
+        yield words, command
+        return
+    context = click.Context(command)
+    for name in command.list_commands(context):
+        found = command.get_command(context, name)
+        assert found is not None
+        yield from _below((*words, name), found)
+
+
+def calls(words: tuple[str, ...], command: click.Command) -> list[list[str]]:
+    """Return how a command is called: as it is meant to be, with evil words, and wrongly."""
+    meant, evil = list(words), list(words)
+    for parameter in command.params:
+        if isinstance(parameter, click.Argument):
+            meant.append(_KNOWN.get(str(parameter.name), EVIL))
+            evil.append(f"{EVIL}/nowhere")
+        elif parameter.name == "log":
+            meant += ["--log", "evil"]
+            evil += ["--log", EVIL]
+        elif parameter.name in ("where", "feature", "reason"):
+            evil += [parameter.opts[0], f'"{EVIL}" = 1' if parameter.name == "where" else EVIL]
+        elif parameter.name == "is_csv":
+            meant.append("--csv")
+            evil.append("--csv")
+        elif parameter.name == "is_repair":
+            meant += ["--repair", "--dry-run"]
+    return [[*meant, "-v"], [*evil, "--debug"], [*words, f"--{EVIL}", EVIL]]
+
+
+def make(folder: Path) -> Path:
+    """Make all of it: logs `evil`, `other` and EVIL, a run, a project; return the project."""
+    repo = planned(folder / "project", _TASKS)
+    assert warm("work", "finalize-tasks", cwd=repo).code == 0
+    home = find_project(repo, create=False).home
+    _twist(home / "events.jsonl", repeat=2)
+    warm("work", "move-task", EVIL, "--to", EVIL, cwd=repo)
+    git(repo, "add", "--all")
+    git(repo, "commit", "--quiet", "--allow-empty", "--message", "More")
+    for name in ("evil", "other", IN_FILE_NAME):
+        _log(repo / name, name)
+    _run(repo)
+    return repo
+
+
+def _log(folder: Path, name: str) -> None:
+    nested = {EVIL: [EVIL, {EVIL: EVIL}], "error": {"type": EVIL, "message": EVIL}, "n": name}
+    with thence.open(folder) as log:
+        first = log.append(EVIL, nested, subject=EVIL, actor=EVIL, stream=EVIL)
+        failed = {"error_type": EVIL, "error_message": EVIL, "duration_s": 1, "file": EVIL}
+        log.append(f"{EVIL}.failed", failed, subject=EVIL, actor=EVIL, caused_by=[first])
+        log.append("a", {EVIL: EVIL}, subject=EVIL, caused_by=[first])
+    _twist(folder / "events.jsonl", repeat=1)
+    for kind in ("gap", "recovered", "torn", "node_changed", "write_failed", "shrunk"):
+        facts = dict.fromkeys(("file", "reason", "quarantine", "old_node_id", "count"), EVIL)
+        _add(folder, {"event_id": new_id(), "event_type": f"log.{kind}", "payload": facts})
+    begun = {"event_id": new_id(), "event_type": EVIL, "timestamp": EVIL, "begins": True}
+    _add(
+        folder, {**begun, EVIL: EVIL, "description": EVIL, "external_causes": [f"{EVIL}@1@{EVIL}"]}
+    )
+    _add(folder, {"event_id": EVIL, "event_type": EVIL, "caused_by": [EVIL], "payload": nested})
+    with (folder / "events.jsonl").open("ab") as segment:
+        segment.write(f'{{"event_id":"{EVIL}","crc":"00000000"}}\n{EVIL}'.encode())
+    (folder / f"events_{IN_FILE_NAME}.jsonl").write_text(EVIL)
+
+
+def _run(repo: Path) -> None:
+    assert warm("sim", "run", counting(repo), "--seed", "1", cwd=repo).code == 0
+    (made,) = (repo / "output").iterdir()
+    _twist(made / "events.jsonl", repeat=1)
+    for name in ("config.json", "result.json"):
+        told = json.loads((made / name).read_text())
+        (made / name).write_text(json.dumps(_twisted(told)))
+    made.rename(repo / "output" / "evil-run")
+    text = (repo / "counting.yaml").read_text()
+    text = text.replace("counting", json.dumps(EVIL)) + f"\n{json.dumps(EVIL)}: 1\n"
+    (repo / f"{EVIL}.yaml").write_text(text)
+
+
+def _twist(path: Path, repeat: int) -> None:
+    """Append each event of a log once more as another tool's, each text of its body EVIL."""
+    kept = ("event_id", "event_type", "project_uuid", "feature_slug", "aggregate_type", "wp_id")
+    kept += ("aggregate_id", "simulation_id", "milestone_type", "dependency_wp_id", "caused_by")
+    for line in path.read_text().rstrip("\n").split("\n") * repeat:
+        event = json.loads(line)
+        twisted = _twisted(event, kept) | {"event_id": new_id(), "timestamp": event["timestamp"]}
+        for name in ("seq", "lamport_clock", "crc", "node_id", "caused_by"):
+            twisted.pop(name, None)
+        _add(path.parent, twisted)
+
+
+def _twisted(value: Any, kept: tuple[str, ...] = ()) -> Any:
+    if isinstance(value, dict):
+        return {key: item if key in kept else _twisted(item, kept) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_twisted(item, kept) for item in value]
+    return EVIL if isinstance(value, str) else value
+
+
+def _add(folder: Path, event: dict[str, Any]) -> None:
+    with (folder / "events.jsonl").open("ab") as segment:
+        segment.write(json.dumps(event, ensure_ascii=False).encode() + b"\n")
+
+
+__all__ = ["EVIL", "FOLDER", "SHOWN", "calls", "commands", "make"]

@@ -1,0 +1,126 @@
+"""A move names what decided it, and never what was refused."""
+
+import json
+import shutil
+
+import pytest
+from tests.cli.warm import warm
+from tests.cli.work.orchestra import DO, orchestrate
+from tests.cli.work.test_guards import TASKS, begun, done, refused, reviewed
+from tests.work.repositories import make_repository
+
+from thence.work.project import find_project
+from thence.work.store import EventStore
+
+SLUG = "001-sync"
+pytestmark = pytest.mark.promise("L14")
+
+
+@pytest.fixture(scope="module")
+def planned(tmp_path_factory):
+    """A project with three packages, all planned; WP02 needs WP01, which has T001."""
+    folder = make_repository(tmp_path_factory.mktemp("causes") / "sync")
+    done(folder, "init")
+    done(folder, "setup-spec", "Sync")
+    (folder / "kitty-specs" / SLUG / "tasks.md").write_bytes(TASKS)
+    done(folder, "finalize-tasks")
+    return folder
+
+
+@pytest.fixture
+def project(planned, tmp_path):
+    return shutil.copytree(planned, tmp_path / "sync", symlinks=True)
+
+
+def events(folder, event_type=None, about=None, **wanted):
+    """Return the events of a type on a package or gate whose payload has these values."""
+    with EventStore(find_project(folder)) as store:
+        return [
+            event
+            for event in store.read()
+            if event_type in (None, event.event_type)
+            and about in (None, event.header.aggregate_id)
+            and wanted.items() <= dict(event.payload).items()
+        ]
+
+
+def moved(folder, wp_id, to):
+    """Return the last move of a package to a lane."""
+    return events(folder, "WPStatusChanged", wp_id, new_status=to)[-1]
+
+
+def names(move, *causes):
+    return {cause.event_id for cause in causes} <= {*move.caused_by}
+
+
+def test_refusal_and_remark_are_causes_of_nothing_that_comes_after(project):
+    refused(project, "not_in_lane", "move-task", "WP01", "--to", "done")
+    done(project, "add-history", "WP01", "a remark")
+    begun(project)
+    refused(project, "subtasks_open", "move-task", "WP01", "--to", "for_review", "--actor", "ada")
+    reviewed(project)
+    silent = {each.event_id for each in events(project, "ErrorLogged")}
+    silent |= {each.event_id for each in events(project, "HistoryAdded")}
+    assert len(silent) == 3
+    for event in events(project):
+        assert silent.isdisjoint(event.caused_by), event.line
+    why = warm("why", moved(project, "WP01", "for_review").event_id, "--json", cwd=project)
+    assert "ErrorLogged" not in why.out
+    with EventStore(find_project(project)) as store:
+        heads = store.replica.heads(store.subject(SLUG, "WP01"))
+    assert silent <= {head.event_id for head in heads}, "they are heads all the same"
+    assert warm("work", "conflicts", cwd=project).code == 0
+
+
+def test_implement_names_the_package_its_dependencies_and_its_head(project):
+    reviewed(project)
+    begun(project, "WP02", "bob")
+    move = moved(project, "WP02", "doing")
+    (created,) = events(project, "WPCreated", "WP02")
+    assert names(move, created, moved(project, "WP01", "for_review"))
+    done(project, "merge", "WP01")
+    done(project, "accept", "WP01")
+    done(project, "move-task", "WP02", "--to", "rejected", "--reason", "no")
+    done(project, "move-task", "WP02", "--to", "planned", "--reason", "yes")
+    begun(project, "WP02", "bob")
+    move = moved(project, "WP02", "doing")
+    head = moved(project, "WP02", "planned")
+    assert names(move, created, head, moved(project, "WP01", "done"))
+
+
+def test_review_names_ticks_and_done_names_gates(project):
+    reviewed(project)
+    (tick,) = events(project, "SubtaskCompleted", "T001")
+    assert names(tick, moved(project, "WP01", "doing"))
+    assert names(moved(project, "WP01", "for_review"), tick)
+    done(project, "gate", "WP01", "CI_CHECK", "failed")
+    refused(project, "gates_open", "move-task", "WP01", "--to", "done")
+    done(project, "gate", "WP01", "CI_CHECK", "passed")
+    done(project, "move-task", "WP01", "--to", "done")
+    first, second = events(project, "GateResultChanged")
+    move = moved(project, "WP01", "done")
+    assert names(move, second, moved(project, "WP01", "for_review"))
+    assert not names(move, first)
+
+
+def test_orchestrator_names_the_tries_the_approval_and_the_gate_it_goes_by(make):
+    gate = {"type": "CI_CHECK", "command": ["test", "-f", "tested"]}
+    project = make({"WP01": []}, agents=("coder", "critic"), review=("critic",), gates=[gate])
+    tested = [["write", "tested", "1\n"], ["commit", "Test it"]]
+    project.tell(WP01=[[["exit", 3]], DO, tested])
+    ended = orchestrate(project)
+    assert ended.code == 0, ended.err
+    folder = project.folder
+    (failure,) = events(folder, "ErrorLogged")
+    first, second, *_ = events(folder, "WPAssigned", agent_id="coder")
+    assert not names(first, failure)
+    assert names(second, failure)
+    failed, passed = events(folder, "GateResultChanged")
+    back = moved(folder, "WP01", "doing")
+    assert names(back, failed)
+    move = moved(folder, "WP01", "done")
+    *_, approved = events(folder, "HistoryAdded", entry_type="review")
+    assert names(move, passed, approved)
+    assert names(passed, moved(folder, "WP01", "for_review"))
+    why = json.loads(warm("why", move.event_id, "--json", cwd=folder).out)
+    assert why["chain"][0]["event_type"] == "SpecCreated"

@@ -1,0 +1,201 @@
+"""Files of a working tree are reached by `work/files.py` alone, which follows no link.
+
+Somebody else may have made them. What lies in the git folder is the user's own, and so is what is
+reached under a name that these functions were given by it; each stands here with what it touches.
+"""
+
+import ast
+from collections.abc import Iterator
+
+from tests.house.tree import Module, modules, parsed
+
+DOOR = "src/thence/work/files.py"
+OS_CALLS = {
+    "access",
+    "chmod",
+    "exists",
+    "fwalk",
+    "isdir",
+    "isfile",
+    "islink",
+    "lexists",
+    "link",
+    "listdir",
+    "lstat",
+    "makedirs",
+    "mkdir",
+    "open",
+    "readlink",
+    "remove",
+    "rename",
+    "replace",
+    "rmdir",
+    "scandir",
+    "stat",
+    "symlink",
+    "truncate",
+    "unlink",
+    "utime",
+    "walk",
+}
+PATH_METHODS = {
+    "chmod",
+    "exists",
+    "glob",
+    "hardlink_to",
+    "is_dir",
+    "is_file",
+    "is_symlink",
+    "iterdir",
+    "lstat",
+    "mkdir",
+    "open",
+    "read_bytes",
+    "read_text",
+    "readlink",
+    "rename",
+    "rglob",
+    "rmdir",
+    "stat",
+    "symlink_to",
+    "touch",
+    "unlink",
+    "write_bytes",
+    "write_text",
+}
+THE_LAYER = {"files", "_files", "_tree"}
+_HOME = "the home: in the git folder, or looked at by adopting.check_home"
+_NOTES = "notes and locks in the git folder"
+_GIT = "files of git, in the git folder"
+# a module, or one function of a module that reaches working trees too, and whose files it reaches
+OF_THE_USER = {
+    "adopting.py:_copy": "a home that was looked at, and its copy in the git folder",
+    "adopting.py:_sync": "the copy of a home in the git folder",
+    "adopting.py:adopt": "a home in the git folder",
+    "adopting.py:check_home": "whether a link leads anywhere, and the sizes of a home looked at",
+    "claiming.py": _HOME,
+    "claims.py": _HOME,
+    "clock.py:_last_numbers": "the journal",
+    "commands/orchestrate.py": _HOME,
+    "cut_off.py": _NOTES,
+    "dayfiles.py": _HOME,
+    "desk.py": _NOTES,
+    "ending.py": "processes, in /proc",
+    "git.py": "the folder that git is run in",
+    "halfway.py:_read": _NOTES,
+    "halfway.py:forget": _NOTES,
+    "halfway.py:note": _NOTES,
+    "handing.py": _HOME,
+    "index_link.py:show_index": "the index itself, in the home",
+    "index_lock.py": _GIT,
+    "landing.py:Landing._copy_index": _GIT,
+    "landing.py:Landing.begin": _GIT,
+    "landing.py:Landing.end": _GIT,
+    "landing.py:Landing.land": _GIT,
+    "landing.py:_seen": _GIT,
+    "leftovers.py:_half_made": _GIT,
+    "leftovers.py:_kept_if_killed": _NOTES,
+    "leftovers.py:_look": _GIT,
+    "leftovers.py:_read": _GIT,
+    "leftovers.py:free": _NOTES,
+    "leftovers.py:free_worktree": _GIT,
+    "leftovers.py:locking": _NOTES,
+    "leftovers.py:making": _NOTES,
+    "leftovers.py:unmake": _NOTES,
+    "locks.py": _NOTES,
+    "merging.py": _NOTES,
+    "orchestrating.py": _HOME,
+    "overlaps.py": _GIT,
+    "own_files.py:note_attributes": _GIT,
+    "project.py:_exclude": _GIT,
+    "project.py:_found": "a home in the git folder",
+    "project.py:_has_git": "whether a git folder is there",
+    "project.py:_home": "homes in the git folder",
+    "project.py:_is_bare": _GIT,
+    "project.py:_known_homes": "homes in the git folder",
+    "pruning.py": _GIT,
+    "recovering.py": _NOTES,
+    "repository.py": _GIT,
+    "running.py": _HOME,
+    "store.py:EventStore.is_there": _HOME,
+    "worktrees.py:_clear": "whether the folder above a worktree is there",
+    "worktrees.py:_fill": _GIT,
+    "worktrees.py:_hide": _GIT,
+    "worktrees.py:_is_free": "whether the folder above a worktree is there",
+    "worktrees.py:_leads_nowhere": _GIT,
+    "worktrees.py:remove": "whether the folder of a worktree is there",
+}
+
+
+def touches(module: Module) -> Iterator[tuple[str, int, str]]:
+    """Yield each call that reaches files: the function it stands in, its line, the call."""
+    for name, node in _in_functions(module.syntax, ""):
+        if isinstance(node.func, ast.Name):
+            if node.func.id == "open":
+                yield name, node.lineno, "open"
+            continue
+        if not isinstance(node.func, ast.Attribute):
+            continue
+        on, called = ast.unparse(node.func.value), node.func.attr
+        is_layer = on.rpartition(".")[2] in THE_LAYER or on.startswith("TreeFiles(")
+        is_path = called in PATH_METHODS and not is_layer
+        is_os = on in {"os", "os.path"} and called in OS_CALLS
+        is_given = called == "open" and node.args and ast.unparse(node.args[0]).isdigit()
+        if (is_path and on != "os" and not is_given) or is_os or on == "shutil":
+            yield name, node.lineno, f"{on}.{called}"
+
+
+def _in_functions(node: ast.AST, name: str) -> Iterator[tuple[str, ast.Call]]:
+    for child in ast.iter_child_nodes(node):
+        inner = name
+        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            inner = f"{name}.{child.name}" if name else child.name
+        if isinstance(child, ast.Call):
+            yield inner, child
+        yield from _in_functions(child, inner)
+
+
+def past_the_layer(module: Module) -> dict[str, list[str]]:
+    """Find the functions of `work` that reach files by themselves, with their calls."""
+    found: dict[str, list[str]] = {}
+    if module.room == "work" and module.path != DOOR:
+        short = module.path.removeprefix("src/thence/work/")
+        for name, line, call in touches(module):
+            found.setdefault(f"{short}:{name}", []).append(f"{call} in line {line}")
+    return found
+
+
+def test_nobody_reaches_files_of_a_working_tree_past_the_layer():
+    found = {key: calls for each in modules("src") for key, calls in past_the_layer(each).items()}
+    new = {
+        key: calls
+        for key, calls in found.items()
+        if not {key, key.partition(":")[0]} & OF_THE_USER.keys()
+    }
+    assert not new, "\n".join(f"{key}: {', '.join(calls)}" for key, calls in new.items())
+    seen = {part for key in found for part in (key, key.partition(":")[0])}
+    assert not OF_THE_USER.keys() - seen, "what is let pass is there no more"
+
+
+def test_every_way_past_the_layer_is_found():
+    for text in (
+        "open('a')",
+        "def f(p):\n    p.read_bytes()",
+        "class A:\n    def f(self):\n        (self.top / 'a').unlink()",
+        "os.listdir('a')",
+        "os.path.lexists(p)",
+        "os.replace(a, b)",
+        "shutil.copytree(a, b)",
+        "with path.open('a') as file: pass",
+        "TreeFiles",
+    ):
+        module = parsed("src/thence/work/a.py", text)
+        assert bool(past_the_layer(module)) is (text != "TreeFiles"), text
+        assert not past_the_layer(parsed("src/thence/cli/a.py", text))
+
+
+def test_the_layer_itself_is_none():
+    text = (
+        "files.unlink('a')\nself._files.open('a', 0)\nTreeFiles(p).read('a')\nself._tree.replace(a)"
+    )
+    assert not past_the_layer(parsed("src/thence/work/a.py", text))

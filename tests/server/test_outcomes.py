@@ -1,0 +1,83 @@
+"""A run that is being written, one that has ended, and one that was killed are told apart."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.cli.installed import environment, thence
+from tests.server.serving import serving
+
+WRITER = """
+import sys
+from thence.sim import EventWriter, create_action_event
+
+with EventWriter(sys.argv[1], "run") as writer:
+    writer.emit(create_action_event("run", 1, "ada", "move", {}))
+    writer.flush()
+    print("going", flush=True)
+    sys.stdin.readline()
+"""
+
+
+def ended(writer: subprocess.Popen[bytes]) -> None:
+    writer.communicate(b"\n", 60)
+
+
+def killed(writer: subprocess.Popen[bytes]) -> None:
+    writer.kill()
+    writer.communicate()
+
+
+@pytest.mark.promise("Q1")
+@pytest.mark.parametrize(("end", "status"), [(ended, "completed"), (killed, "interrupted")])
+def test_run_is_running_until_its_writer_ends_or_is_killed(
+    tmp_path: Path, end: Callable[[subprocess.Popen[bytes]], None], status: str
+) -> None:
+    root = tmp_path / "output"
+    argv = [sys.executable, "-c", WRITER, str(root / "run")]
+    piped = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(argv, env=environment(), **piped) as writer:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == b"going\n"
+        with serving(root) as server:
+
+            def told() -> set[str]:
+                assert f">{expected}<" in server.get("/").text
+                assert f">{expected}<" in server.get("/runs/run").text
+                listed = thence("sim", "list", "--json", cwd=tmp_path).json["runs"]
+                (entry,) = server.json("/simulations")["simulations"]
+                whole = server.json("/simulations/run")
+                return {listed[0]["status"], entry["status"], whole["status"]}
+
+            expected = "running"
+            assert told() == {"running"}
+            end(writer)
+            expected = status
+            assert told() == {status}
+
+
+@pytest.mark.promise("Q1")
+def test_simulation_that_left_no_result_was_interrupted_and_one_that_did_says_how(
+    tmp_path: Path,
+) -> None:
+    runs = thence("demo", cwd=tmp_path)
+    assert runs.code == 0, runs.err
+    (folder,) = (tmp_path / "output").iterdir()
+    with serving(tmp_path / "output") as server:
+        path = f"/simulations/{folder.name}"
+        assert server.json(path)["status"] == "completed"
+        (folder / "result.json").unlink()
+        assert server.json(path)["status"] == "interrupted"
+
+
+@pytest.mark.promise("Q6")
+def test_pipe_among_the_openings_is_not_opened(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    (folder / ".thence" / "open").mkdir(parents=True)
+    (folder / "events.jsonl").write_bytes(b"")
+    os.mkfifo(folder / ".thence" / "open" / "01M81J952C000001C6FWTFDDX0")
+    with serving(tmp_path) as server:
+        assert server.json("/simulations/run")["status"] == "interrupted"
