@@ -16,8 +16,7 @@ shows the old name or the new one, a name that was made may be missing, one that
 away may be back. A file may lie synced under a name that never got there, and a whole
 folder may be missing because its own name is.
 *A sync* of a file covers its data and size, of a folder its names, and neither the other.
-*A file that is written over in place and never synced* is old, new, of any moment between, or
-zeros.
+*A file that is written over in place and never synced* is old, new, or zeros.
 
 Not modelled: a sector torn inside (devices keep it whole), durable data that rots (that is
 damage, not a power cut), blocks with the content of deleted files (ext4 in its default mode,
@@ -39,6 +38,8 @@ from math import prod
 from tests.crash.images import ROOT, Change, Folder, Image, Moment, Names, Versions
 
 SECTOR_BYTES = 512
+# folders that nobody syncs and nothing acknowledged depends on: their names are old or new
+UNSYNCED = ("/.thence/open", "/.thence/marks")
 _CHANGES_MAX = 12
 
 
@@ -50,7 +51,12 @@ class Crashes:
 
     def __init__(self, moment: Moment, block_bytes: int = SECTOR_BYTES) -> None:
         self._moment = moment
-        self._names = [folder_states(folder) for _, folder in moment.folders.values()]
+        self._names = [
+            [folder.durable, folder.names]
+            if path.endswith(UNSYNCED) and folder.durable != folder.names
+            else folder_states(folder)
+            for path, (_, folder) in moment.folders.items()
+        ]
         self._files = {
             number: noted_contents(versions)
             if number in moment.noted
@@ -164,9 +170,7 @@ class _Listed(Contents):
 
 def noted_contents(versions: Versions) -> Contents:
     """Return what a file that nobody syncs may hold: a few of each kind."""
-    chance = random.Random(len(versions))
-    mixed = Contents(versions, SECTOR_BYTES).some(chance)
-    return _Listed([versions[0], versions[-1], mixed, bytes(len(versions[-1]))])
+    return _Listed([versions[0], versions[-1], bytes(len(versions[-1]))])
 
 
 def _sizes(versions: Versions, block_bytes: int) -> list[int]:

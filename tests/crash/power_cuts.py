@@ -29,7 +29,7 @@ from thence.log.disk import Disk
 from thence.log.segment import own_folder
 
 # a trace with at most so many ways to cut the power is visited whole
-WAYS_MAX = 5_000
+WAYS_MAX = 7_000
 SAMPLES = 200
 NESTED_EVERY = 16
 THOROUGH_EVERY = 4

@@ -125,11 +125,11 @@ def test_sync_of_the_data_covers_no_name_and_sync_of_the_folder_no_data():
     assert {data(image, "a") for image in images(after(named))} == {b"", b"1", b"\0"}
 
 
-def test_file_that_nobody_syncs_is_old_new_of_a_moment_between_or_zeros():
+def test_file_that_nobody_syncs_is_old_new_or_zeros():
     disk = SimulatedDisk(is_recording=True)
     descriptor = disk.open_lock(PLACE / "noted")
     for text in (b"first", b"later", b"final"):
         disk.write_at(descriptor, 0, text)
     states = {tuple(image.files.values()) for image in Crashes(disk.moments[-1]).every()}
     contents = {state[0] for state in states if state}
-    assert {b"", b"final", bytes(5)} <= contents <= {b"", b"first", b"later", b"final", bytes(5)}
+    assert {b"", b"final", bytes(5)} <= contents <= {b"", b"final", bytes(5)}

@@ -23,6 +23,7 @@ from thence.core.vocabulary import PLAIN
 from thence.errors import LogBusy, LogFull, LogReadOnly, OutcomeUnknown
 from thence.log.identity import known_node_id, read_info
 from thence.log.opening import opened_vocabulary
+from thence.log.openings import OpeningFile
 from thence.log.segment import FILE_BYTES_MAX, current_path
 from thence.replica import Replica
 
@@ -189,7 +190,10 @@ def settled(disk: SimulatedDisk) -> Image:
 
 
 def log_of(count: int, tail: bytes = b"", limit: int = FILE_BYTES_MAX, size: int = 10) -> Image:
-    """A disk with a log of so many events, closed in order, and bytes behind them."""
+    """A disk with a log of so many events, closed in order, and bytes behind them.
+
+    The bytes are those of an opening that was killed.
+    """
     disk = SimulatedDisk(home())
     with opened(disk, limit) as log:
         for number in range(count):
@@ -197,6 +201,11 @@ def log_of(count: int, tail: bytes = b"", limit: int = FILE_BYTES_MAX, size: int
     descriptor = disk.open_append(current_path(FOLDER))
     disk.write(descriptor, tail)
     disk.close(descriptor)
+    if tail:
+        killed = OpeningFile(disk, FOLDER)
+        killed.begin()
+        killed.is_unsynced = True
+        killed.end()
     return settled(disk)
 
 

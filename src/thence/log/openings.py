@@ -178,7 +178,9 @@ class OpeningFile:
     def durable(self, numbers: Numbering, file: FileId, size: int, descriptor: int) -> None:
         """Notes that an open segment is on the device up to a size, with all before it."""
         if self._durable[0] != file:
-            self._generation = self._disk.generation(descriptor)
+            self._generation = 0
+            with suppress(DiskError):  # without it the offset counts for nothing
+                self._generation = self._disk.generation(descriptor)
         self._durable = (file, size)
         self._last = (numbers.node_id, numbers.seq)
         self.is_unsynced = False
