@@ -102,7 +102,9 @@ class Aftermath:
         if facts:
             self._own = own = shortened(*where, own, facts)
             numbers.begin(own.identity.node_id)
-        if facts or is_unknown or any(opening.is_dead for opening in found):
+        # where no own event can be read, the very first ones may be what is spoilt
+        is_spoilt = own.is_known and not numbers.seq and not found
+        if facts or is_unknown or is_spoilt or any(opening.is_dead for opening in found):
             from thence.log.unclean import findings  # seldom needed
 
             notices += findings(*where, own, self._vocabulary, numbers.seq, found, is_unknown)
