@@ -12,18 +12,18 @@ AGAIN = [["run", "grep", "-q", "more", "WP01.txt"], ["commit", "Keep what was le
 
 
 @pytest.mark.promise("L14")
-def test_package_whose_gate_leaves_changes_goes_back_and_they_are_kept(make):
+def test_what_a_gate_leaves_goes_with_its_checkout_and_changes_no_package(make):
     project = make({"WP01": []})
     marker = project.folder.parent / "marker"
     gate = {"type": "CI_CHECK", "command": ["sh", "-c", ONCE, str(marker)]}
     project.setup(gates=[gate])
-    project.tell(WP01=[DO, AGAIN])
     ended = orchestrate(project)
     assert ended.code == 0, ended.err
-    (back,) = project.events("WPStatusChanged", previous_status="for_review", new_status="doing")
-    assert "changes that are not committed" in back["payload"]["reason"]
+    assert marker.exists()
+    assert not project.events("WPStatusChanged", previous_status="for_review", new_status="doing")
     assert project.lanes() == {"WP01": "done"}
-    assert (project.folder / "WP01.txt").read_text() == "done\nmore\n"
+    assert (project.folder / "WP01.txt").read_text() == "done\n"
+    assert git(project.folder / ".worktrees" / f"{SLUG}-WP01", "status", "--porcelain") == ""
 
 
 @pytest.mark.promise("L14")
