@@ -193,14 +193,11 @@ def mistold(run: Run, good: list[dict[str, Any]]) -> list[str]:
     found = [
         f"a notice tells of {kind}, {facts}"
         for kind, facts in notices(good)
-        if kind not in KINDS and not (kind == "gap" and run.disk.failed and few(facts["count"]))
+        if kind not in KINDS
+        and not (kind == "gap" and run.disk.failed and (facts["count"] or 0) <= STEP_MAX)
     ]
     recovered = [members for members in good if (notice(members) or [""])[0] == "recovered"]
     return found + untold(run.folder, recovered)
-
-
-def few(count: int | None) -> bool:
-    return count is None or count <= STEP_MAX
 
 
 def repeated(run: Run) -> list[str]:
