@@ -187,8 +187,7 @@ def notices(good: list[dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
 def mistold(run: Run, good: list[dict[str, Any]]) -> list[str]:
     """Check what the log tells of itself: only what a failing disk can bring about.
 
-    Where an opening could not have its file, or leave its mark, the end is unknown; where it could
-    not take back its reservation, up to so many may be lost.
+    Where an opening had no file or left no mark, the end is unknown; a reservation may stand.
     """
     found = [
         f"a notice tells of {kind}, {facts}"
