@@ -187,7 +187,7 @@ def notices(good: list[dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
 def mistold(run: Run, good: list[dict[str, Any]]) -> list[str]:
     """Check what the log tells of itself: only what a failing disk can bring about.
 
-    Where an opening could not have its file or note in it, up to so many, or nobody knows how many.
+    Where an opening had no file or left no mark, the end is unknown; a reservation may stand.
     """
     found = [
         f"a notice tells of {kind}, {facts}"
