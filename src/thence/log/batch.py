@@ -9,7 +9,7 @@ from threading import get_ident
 from typing import TYPE_CHECKING, cast
 
 from thence.core.codec import Draft
-from thence.errors import AppendFailed, ThenceError, WriterClosed
+from thence.errors import AppendFailed, LogBusy, ThenceError, WriterClosed
 from thence.log.admission import Condition
 from thence.log.gate import Gate
 from thence.log.writer import Notice
@@ -223,6 +223,16 @@ def _resolve(futures: Sequence["Future[None]"]) -> None:
     for future in futures:
         if not future.done():
             future.set_result(None)
+
+
+def interrupted(folder: Path) -> LogBusy:
+    """Returns the error for an append in a signal handler that would wait for its own thread."""
+    return LogBusy(
+        "could not append to",
+        place=folder,
+        cause="this thread is amid an append that a signal handler has interrupted",
+        hint="use emit in a signal handler: it only queues",
+    )
 
 
 def closed(folder: Path) -> WriterClosed:

@@ -19,7 +19,7 @@ from threading import RLock, Thread, current_thread, get_ident
 from typing import Literal, cast
 
 from thence.core.codec import Draft
-from thence.errors import LogBusy, OutcomeUnknown, ThenceError
+from thence.errors import OutcomeUnknown, ThenceError
 from thence.log.admission import Condition
 from thence.log.batch import (
     Item,
@@ -31,6 +31,7 @@ from thence.log.batch import (
     conditions_of,
     drafts_of,
     emitted,
+    interrupted,
     split,
     taken,
 )
@@ -190,13 +191,9 @@ class Committer:
         """
         if self._is_closed:
             raise closed(self._writer.folder)
-        if self._leader == thread:  # in a signal handler, amid a commit of this very thread
-            raise LogBusy(
-                "could not append to",
-                place=self._writer.folder,
-                cause="this thread is amid an append that a signal handler has interrupted",
-                hint="use emit in a signal handler: it only queues",
-            )
+        # in a signal handler, amid a commit or an emit of this very thread
+        if self._leader == thread or self._opening.is_interrupted():
+            raise interrupted(self._writer.folder)
         return not self._leader and self._has_nothing_before()
 
     def _has_nothing_before(self) -> bool:

@@ -140,6 +140,13 @@ class OpeningFile:
             self._note()
             self._reserved = self._accepted
 
+    def is_interrupted(self) -> bool:
+        """Tells whether the caller is a signal handler amid a reservation of its own thread.
+
+        Whoever writes the queue waits for that reservation, so that the handler must not wait.
+        """
+        return bool(self._mutex._is_owned())  # type: ignore[attr-defined]
+
     def begin(self) -> None:
         """Makes the file, if there is none."""
         with self._mutex:
