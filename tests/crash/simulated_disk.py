@@ -79,8 +79,8 @@ class SimulatedDisk(Disk):
 
     @property
     def is_locked(self) -> bool:
-        """Whether anybody holds a lock."""
-        return bool(self._locks)
+        """Whether anybody holds a lock, but for the openings, which hold their own files."""
+        return not self._locks.keys() <= self._noted
 
     def open_append(self, path: Path) -> int:
         return self._opened_file(path, None)

@@ -89,15 +89,16 @@ def clones(tmp_path):
     return first, second, backup
 
 
-def restored(folder, backup, *, in_place):
-    """Put the old copy of a home where the new one is."""
+def restored(folder, backup, *, in_place, is_traceless=False):
+    """Put the old copy of a home where the new one is, the marks of clean ends too if told so."""
     home = find_project(folder).home
     if in_place:  # as a backup of the files' content does it: the inodes tell nothing
         for path in home.rglob("*"):
             old = backup / path.relative_to(home)
             if path.is_file() and old.is_file():
                 path.write_bytes(old.read_bytes())
-        (home / ".thence" / "state").unlink(missing_ok=True)
+        if is_traceless:
+            shutil.rmtree(home / ".thence" / "marks")
         shutil.rmtree(home / ".thence" / "index", ignore_errors=True)
     else:
         shutil.rmtree(home)
@@ -139,7 +140,7 @@ def test_later_events_of_an_old_copy_come_back_by_git_pull_once_and_in_order(clo
 @pytest.mark.promise("L11")
 def test_events_that_bear_the_number_of_a_lost_one_are_kept_beside_it_and_told_once(clones):
     first, second, backup = clones
-    restored(first, backup, in_place=True)
+    restored(first, backup, in_place=True, is_traceless=True)
     (mine,) = done(first, "add-history", "WP02", "under a number given before", "--json").json[
         "events"
     ]
