@@ -214,3 +214,14 @@ def test_mark_is_left_by_a_clean_close_alone_and_the_highest_counts(tmp_path):
     (tmp_path / ".thence/marks/notes").touch()
     assert appended(tmp_path).seq == 3
     assert marks() == [f"{node_id}-3", "notes"]
+
+
+def test_zeros_in_the_last_line_are_told_though_all_before_is_marked(tmp_path):
+    with thence.open(tmp_path) as log:
+        log.append("first")
+    with (tmp_path / "events.jsonl").open("ab") as file:
+        file.write(bytes(5_000) + b"\n")
+    with thence.open(tmp_path) as log:
+        log.append("next")
+        assert "log.torn" in {event.event_type for event in log.read()}
+        assert log.verify().ok

@@ -6,6 +6,7 @@ A log that was closed costs a look at two small folders; only after another end 
 from contextlib import suppress
 from pathlib import Path
 
+from thence.core.codec import LINE_BYTES_MAX
 from thence.core.vocabulary import Vocabulary
 from thence.log.disk import Disk
 from thence.log.identity import Own, identify, shortened
@@ -13,12 +14,13 @@ from thence.log.marks import marked
 from thence.log.numbering import Numbering
 from thence.log.openings import Opening, OpeningFile, openings
 from thence.log.recovery import untold
-from thence.log.segment import own_folder
+from thence.log.segment import current_path, own_folder
 from thence.log.shrunken import durable_seq, missing
 from thence.log.system_call import DiskError
 from thence.log.told import Notice
 
 _STATE_PAGE = "state"  # older versions kept one
+_TAIL_BYTES = 4096
 
 
 class Aftermath:
@@ -113,7 +115,24 @@ class Aftermath:
         """Tells whether the log ends elsewhere than its mark, though no opening left a file."""
         if own.is_new or not numbers.seq or any(not opening.is_copy for opening in found):
             return False
-        if marked(self._disk, self._folder, numbers.node_id) == numbers.seq:
+        is_marked = marked(self._disk, self._folder, numbers.node_id) == numbers.seq
+        if is_marked and not self._is_last_line_zeroed():
             return False
         state = own_folder(self._folder) / _STATE_PAGE
         return self._disk.path_id(str(state)) is None
+
+    def _is_last_line_zeroed(self) -> bool:
+        """Tells whether zeros stand in the last line: a power cut leaves them for lost bytes."""
+        if self._disk.path_id(str(current_path(self._folder))) is None:
+            return False
+        descriptor = self._disk.open_read(current_path(self._folder))
+        try:
+            _, size = self._disk.file_id(descriptor)
+            for reach in (_TAIL_BYTES, LINE_BYTES_MAX):
+                data = self._disk.read_at(descriptor, max(0, size - reach), reach)
+                before, _, line = data.rstrip(b"\n").rpartition(b"\n")
+                if before or b"\0" in line:
+                    break
+        finally:
+            self._disk.let_go(descriptor)
+        return b"\0" in line
