@@ -1,9 +1,9 @@
 """The journal of a project, opened for one command: what it appends, and what it has read.
 
 An event names as causes what the command passes, what surrounds it (`thence.because`,
-THENCE_CAUSE), and the heads of what it is about: errors and notes are none of these, for nothing
-rests on them unless it names them. All events of one store share a
-correlation_id, those of one append with several a causation_id.
+THENCE_CAUSE), and the heads of what it is about. Errors and notes are none of these for an event
+that decides something, for nothing rests on them unless it names them. All events of one store
+share a correlation_id, those of one append with several a causation_id.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -108,7 +108,7 @@ class EventStore:
             work_subject(self.project.uuid, one.feature, members["aggregate_id"])
             for one, members in zip(said, made, strict=True)
         ]
-        heads = self._heads(subjects)
+        heads = self._heads(subjects, any(one.event_type not in DECIDE_NOTHING for one in said))
         drafts: list[Draft] = []
         for one, members, subject in zip(said, made, subjects, strict=True):
             ended = (one.ends,) if one.ends else ()
@@ -195,9 +195,12 @@ class EventStore:
             "payload": payload,
         }
 
-    def _heads(self, subjects: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    def _heads(self, subjects: Iterable[str], decides: bool) -> dict[str, tuple[str, ...]]:
+        """Returns the heads that an append names; what decides something names no remark."""
         found = self.replica.answers.heads_of(set(subjects))
-        if any(head.event_type in DECIDE_NOTHING for heads in found.values() for head in heads):
+        if decides and any(
+            head.event_type in DECIDE_NOTHING for heads in found.values() for head in heads
+        ):
             found = deciding_heads(found, self.replica.answers.arrived())
         return {about: tuple(head.event_id for head in heads) for about, heads in found.items()}
 
