@@ -63,11 +63,14 @@ def test_beginning_of_many_ids_is_told_with_one_to_choose():
     assert caught.value.hint == f"give more of the id, such as {IDS[0]}"
 
 
-@pytest.mark.parametrize("text", ["@last", "@last-error", IDS[0]])
-def test_nothing_is_found_in_an_empty_log(text):
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [("@last", "is there yet"), ("@last-error", "reports an error"), (IDS[0], "has this id")],
+)
+def test_nothing_is_found_in_an_empty_log(text, reason):
     with pytest.raises(EventNotFound) as caught:
         named(text, [], PLAIN, "orders")
-    expected = f"could not find the event {text}: no event of the log orders has this id"
+    expected = f"could not find the event {text}: no event of the log orders {reason}"
     assert str(caught.value).startswith(expected)
     assert caught.value.hint == "`thence log` lists the events"
 

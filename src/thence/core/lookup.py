@@ -94,16 +94,17 @@ def not_found(place: object, text: str, subjects: Iterable[str] | None = None) -
     It names the nearest of the `subjects` that were looked through too.
     """
     near = [] if subjects is None else _near(text, subjects)
-    what = "id" if subjects is None else "id or subject"
+    what = "has this id" if subjects is None else "has this id or subject"
     return EventNotFound(
         "could not find the event",
         place=text,
-        cause=f"no event of the log {place} has this {what}",
+        cause=f"no event of the log {place} {_PLACES.get(text, what)}",
         hint=f"the nearest subjects are: {', '.join(near)}" if near else _LISTED,
     )
 
 
 _LISTED = "`thence log` lists the events"
+_PLACES = {"@last": "is there yet", "@last-error": "reports an error"}
 
 
 def _near(text: str, subjects: Iterable[str]) -> list[str]:
