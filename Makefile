@@ -8,10 +8,10 @@ WORKERS ?= 3
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test soak check bench peers coverage mutants lock clean
+.PHONY: help setup demo test test-all durations soak check bench peers coverage mutants lock clean
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
 
 setup: ## make .venv and install the built wheel into it
 	@sh tools/bootstrap.sh
@@ -19,8 +19,16 @@ setup: ## make .venv and install the built wheel into it
 demo: setup ## see it work
 	@$(VENV)/thence demo
 
-test: setup ## the tests, on the installed wheel, in random order
-	@$(PYTEST) --ignore=tests/house -n $(WORKERS) --dist loadgroup $(ARGS)
+TESTS := $(PYTEST) --ignore=tests/house -n $(WORKERS) --dist loadgroup
+
+test: setup ## a person's tests, in 3 minutes: every promise, then the cheapest of the rest
+	@$(TESTS) --tier=person $(ARGS)
+
+test-all: setup ## the rest of the tests, and all examples of each property
+	@$(TESTS) --tier=rest $(ARGS)
+
+durations: setup ## time every test; by that the two above are chosen
+	@$(TESTS) --renew-durations $(ARGS)
 
 soak: setup ## the attacks that take hours; ARGS=kills runs one part of tests/crash/soak.py
 	@$(VENV)/python -m tests.crash.soak $(ARGS)
@@ -52,8 +60,7 @@ UNTRACED := tests/log/test_many_hands_signals.py tests/log/test_notice.py \
 	tests/cli/test_diff_speed.py tests/test_answers.py
 
 coverage: setup ## the tests again, with the branches they reach; four rooms 95 %, all 90 %
-	@$(PYTEST) --ignore=tests/house $(addprefix --ignore=,$(UNTRACED)) \
-		-n $(WORKERS) --dist loadgroup --cov --cov-report= $(ARGS)
+	@$(TESTS) $(addprefix --ignore=,$(UNTRACED)) --cov --cov-report= $(ARGS)
 	@$(VENV)/coverage report --fail-under=90
 	@$(VENV)/coverage report --format=total --fail-under=95 \
 		--include='*/thence/core/*,*/thence/log/*,*/thence/index/*,*/thence/merge/*'

@@ -2,41 +2,72 @@
 
 import gc
 import signal
+from collections import defaultdict
 
 import pytest
 from hypothesis import HealthCheck, settings
+from tests import tiers
 
 # A shell that runs the tests in the background has Ctrl-C ignored, and so would every program
 # that a test starts and interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# a file that takes longer begins before those that don't; those keep their random order
+LONG_S = 10.0
+
 # A deadline on the wall says how busy the machine is, not what the code under test does.
-settings.register_profile("thence", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+usual = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("thence", usual)
+settings.register_profile("person", usual, max_examples=tiers.EXAMPLES_OF_A_PERSON)
 settings.load_profile("thence")
 
-# The files with the longest tests, longest first. They begin before all others, lest one worker
-# is busy with the last of them while the rest have nothing to do.
-LONGEST = (
-    "work/test_chaos.py",
-    "crash/test_power_cuts.py",
-    "index/test_shelves.py",
-    "index/test_stretch.py",
-    "cli/test_diff_speed.py",
-    "work/test_running.py",
-    "index/test_database.py",
-    "cli/test_main.py",
-)
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("thence")
+    group.addoption("--tier", choices=tiers.TIERS, help="a person's tests, or the rest of them")
+    group.addoption("--renew-durations", action="store_true", help="note what each test takes")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--tier") == "person" or config.getoption("--renew-durations"):
+        settings.load_profile("person")
+    if config.getoption("--renew-durations") and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Stopwatch())
+
+
+class Stopwatch:
+    """Sums up what each test function takes, and renews the page of durations."""
+
+    def __init__(self) -> None:
+        self.took: dict[str, float] = defaultdict(float)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self.took[tiers.function_of(report.nodeid)] += report.duration
+
+    def pytest_sessionfinish(self) -> None:
+        tiers.write(self.took)
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the longest first; what is as long as another stays in the random order it has."""
-    items.sort(key=_rank)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves out the other tier, and puts the longest files first.
+
+    Else one worker is busy with the last long file while the others have nothing to do.
+    """
+    seconds = tiers.times(items)
+    tier = config.getoption("--tier")
+    if tier:
+        is_kept = tiers.kept(items, tier, seconds)
+        config.hook.pytest_deselected(items=[item for item in items if not is_kept(item)])
+        items[:] = filter(is_kept, items)
+    files: dict[str, float] = defaultdict(float)
+    for function, took in seconds.items():
+        files[_file(function)] += took
+    items.sort(key=lambda item: -max(files[_file(item.nodeid)], LONG_S))
 
 
-def _rank(item: pytest.Item) -> int:
-    name = item.path.as_posix()
-    return next((at for at, file in enumerate(LONGEST) if name.endswith(file)), len(LONGEST))
+def _file(node_id: str) -> str:
+    return node_id.partition("::")[0]
 
 
 def pytest_collection() -> None:

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.index.asked import lines, matching, write
 from tests.log.processes import in_child
+from tests.tiers import examples
 
 import thence
 from thence.answers import INDEXED_BYTES_MIN
@@ -68,7 +69,7 @@ def test_what_can_not_be_asked_is_refused(log):
 
 
 @pytest.mark.promise("Q2")
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(drawn=lines(), limit=st.integers(1, 9), offset=st.integers(0, 9), data=st.data())
 def test_a_log_with_and_without_an_index_answers_the_same(
     tmp_path_factory, drawn, limit, offset, data

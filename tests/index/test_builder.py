@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.events import drafted, line_of, stamped
 from tests.index.logs import add, fits, index_of, rotate, told
+from tests.tiers import examples
 
 IDS = [f"{number:026}" for number in range(12)]
 NODES = [digit * 12 for digit in "12a"]
@@ -51,7 +52,7 @@ steps = st.lists(
 
 
 @given(steps)
-@settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
+@settings(deadline=None, max_examples=examples(60), suppress_health_check=list(HealthCheck))
 def test_batches_of_any_lines_in_any_order_give_what_reading_the_log_gives(
     history: list[list[bytes] | str],
 ) -> None:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.events import drafted, event_of, line_of, stamped
 from tests.index.worlds import MISSING, SUBJECTS, arrivals, indexed
+from tests.tiers import examples
 
 from thence.core import answer, concurrency, order
 from thence.core.lookup import named
@@ -20,7 +21,7 @@ from thence.index import causality, lookup
 from thence.log.disk import OS_DISK
 from thence.log.reader import events as read
 
-on_disk = settings(deadline=None, max_examples=40)
+on_disk = settings(deadline=None, max_examples=examples(40))
 
 
 @contextmanager

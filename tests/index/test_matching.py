@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from tests.events import OTHER_NODE, line_of
 from tests.index.asked import filters, lines, matching, read
 from tests.index.logs import add, index_of
+from tests.tiers import examples
 
 from thence.core.filter import Filter
 from thence.core.vocabulary import PLAIN
@@ -54,7 +55,7 @@ def test_first_page_of_a_log_that_has_grown_reads_only_what_arrived(tmp_path, li
 
 
 @pytest.mark.promise("Q2")
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(
     drawn=st.lists(lines(12), min_size=2, max_size=6),
     filter=filters,

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tests.events import OTHER_NODE, line_of
 from tests.index.asked import filters, lines, matching, read, write
 from tests.log.processes import ran
+from tests.tiers import examples
 
 from thence.core.event import Event
 from thence.core.filter import Filter
@@ -58,7 +59,7 @@ def all_pages(ask: Ask, filter: Filter, **paging: object) -> Iterator[Page]:
 
 
 @pytest.mark.promise("Q2")
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(
     drawn=lines(),
     filter=filters,
@@ -89,7 +90,7 @@ def test_every_filter_and_page_tells_what_a_slow_reading_tells(
 
 
 @pytest.mark.promise("Q2")
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(
     drawn=st.lists(lines(12), min_size=1, max_size=4),
     filter=filters,
@@ -154,7 +155,7 @@ with thence.open(sys.argv[1]) as log:
 
 
 @pytest.mark.promise("Q2")
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(drawn=lines(20), gone=st.integers(0, 19), limit=st.integers(1, 8), data=st.data())
 def test_pages_go_on_behind_an_event_that_is_gone(drawn, gone, limit, data):
     descending = data.draw(st.booleans())

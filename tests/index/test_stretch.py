@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.index.asked import filters, lines, matching, read, write
+from tests.tiers import examples
 
 from thence.core.filter import Filter
 from thence.core.vocabulary import PLAIN
@@ -31,7 +32,7 @@ bounds = st.builds(
 
 
 @pytest.mark.promise("Q2")
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(drawn=lines(), filter=filters, bounds=bounds, data=st.data())
 def test_places_are_those_of_the_events_selected_whatever_leads(drawn, filter, bounds, data):
     filter = _bare(filter)

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.events import line_of
 from tests.log.processes import descriptors
+from tests.tiers import examples
 
 from thence.core.position import Position
 from thence.core.vocabulary import PLAIN
@@ -33,7 +34,7 @@ parts = st.sampled_from(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(st.lists(st.lists(parts, max_size=5).map(b"".join), max_size=4), st.integers(0, 9))
 def test_what_is_followed_and_what_is_held_is_what_is_read(tmp_path_factory, segments, count):
     folder = tmp_path_factory.mktemp("log")

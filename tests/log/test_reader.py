@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tests.events import causal_graphs, event_of, line_of
 from tests.log.faults import WatchedDisk
 from tests.log.processes import descriptors, started
+from tests.tiers import examples
 
 import thence
 from thence.core.order import totally_ordered
@@ -54,7 +55,7 @@ bad = st.sampled_from([b"\0\0\n", b"hello\n", b"\n", line_of()[9:], b'{"event_id
 
 
 @pytest.mark.promise("L5")
-@settings(max_examples=80)
+@settings(max_examples=examples(80))
 @given(causal_graphs(), st.lists(foreign | renumbered | rivals | bad, max_size=8), st.data())
 def test_files_in_any_order_or_twice_read_as_the_same_events_in_the_same_total_order(
     tmp_path_factory, events, others, data

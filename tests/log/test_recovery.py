@@ -15,6 +15,7 @@ from tests.events import NODE, OTHER_NODE, line_of
 from tests.log.aftermath import closed_at
 from tests.log.faults import FailingDisk
 from tests.log.processes import lines
+from tests.tiers import examples
 
 import thence
 from thence.core.vocabulary import PLAIN
@@ -285,7 +286,7 @@ def test_reading_changes_nothing(log):
     assert (log / "events.jsonl").read_bytes() == before
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(st.lists(st.binary(max_size=6).map(lambda b: b.replace(b"\n", b"")), max_size=8), st.data())
 def test_lines_are_read_backwards(tmp_path_factory, parts, data):
     path = tmp_path_factory.mktemp("back") / "a"

@@ -16,6 +16,7 @@ from schemathesis.specs.openapi.checks import (
 )
 from tests.server.conftest import Shop
 from tests.server.runs import stored
+from tests.tiers import examples
 
 CHECKS = [
     not_a_server_error,
@@ -25,7 +26,7 @@ CHECKS = [
     status_code_conformance,
     unsupported_method,
 ]
-EXAMPLES_EACH = 12
+EXAMPLES_EACH = examples(12)
 
 
 @pytest.mark.promise("Q8")
