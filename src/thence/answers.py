@@ -15,7 +15,7 @@ from thence.core.causes import Cause, id_of
 from thence.core.event import Event
 from thence.core.ids import is_ulid
 from thence.core.lookup import among, named
-from thence.core.order import heads, heads_of, totally_ordered
+from thence.core.order import heads_of, totally_ordered
 from thence.core.position import Position
 from thence.core.vocabulary import Vocabulary
 from thence.errors import EventNotFound
@@ -87,18 +87,21 @@ class Answers:
 
     def heads(self, subject: str) -> tuple[Event, ...]:
         """Returns the events on a subject that caused no other event on it, in total order."""
+        return self.heads_of((subject,))[subject]
+
+    def heads_of(
+        self, subjects: Collection[str], but: Collection[str] = ()
+    ) -> dict[str, tuple[Event, ...]]:
+        """Returns the heads of several subjects, as `core.order.heads_of` does.
+
+        A small log is read once for all of them.
+        """
         index = self.index()
         if index is None:
-            return heads(subject, self.read())
+            return heads_of(subjects, self.read(), but)
         from thence.index import causality
 
-        return causality.heads(index, subject)
-
-    def heads_of(self, subjects: Collection[str]) -> dict[str, tuple[Event, ...]]:
-        """Returns the heads of several subjects, for one reading of a small log."""
-        if self.index() is None:
-            return heads_of(subjects, self.read())
-        return {subject: self.heads(subject) for subject in subjects}
+        return {subject: causality.heads(index, subject, but) for subject in subjects}
 
     def get(self, event_id: str) -> Event:
         """Returns the event of an id; raises EventNotFound."""
