@@ -151,7 +151,7 @@ def test_send_back_fails_the_reviews_by_hand_and_leaves_other_gates():
             "gate_id": GATE,
             "old_status": "pending",
             "new_status": "failed",
-            "result_data": {"reason": "no tests"},
+            "result_data": {"gate_type": "MANUAL_REVIEW", "reason": "no tests"},
         },
     )
     clone.tell(failed.event_type, failed.payload)
