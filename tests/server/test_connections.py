@@ -93,7 +93,8 @@ def test_connection_without_a_whole_head_is_closed_after_a_time(root: Path) -> N
                 assert isinstance(key.fileobj, socket.socket)
                 with suppress(ConnectionResetError):
                     assert key.fileobj.recv(100) == b""
-                assert time.monotonic() - begun > HEAD_S / 2
+                # long before a connection is closed on which nobody asks any more
+                assert HEAD_S / 2 < time.monotonic() - begun < 2 * HEAD_S
                 waiting.unregister(key.fileobj)
 
 
