@@ -115,6 +115,19 @@ def test_event_that_decides_beside_remarks_has_the_index_asked_not_the_journal_r
         assert sum(map(len, pieces)) > size_bytes, "what is read in another way would be missed"
 
 
+def test_store_takes_one_cause_or_several_and_refuses_a_text_that_is_none(store):
+    (first,) = store.append(note("one", "WP07"))
+    with (store.project.home / "events.jsonl").open("ab") as file:
+        file.write(b'{"event_id":"order-7","event_type":"imported"}\n')
+    for number, causes in enumerate((first, first.event_id, [first], iter((first.event_id,)))):
+        (made,) = store.append(note("more", f"WP1{number}", caused_by=causes))
+        assert made.caused_by == (first.event_id,)
+    (made,) = store.append(note("more", "WP20", caused_by="order-7"))
+    assert made.caused_by == ("order-7",)
+    with pytest.raises(InvalidEvent, match="'order-8'"):
+        store.append(note(caused_by=["order-7", "order-8"]))
+
+
 def test_cause_of_another_process_is_around_all_that_a_store_appends(store, folder):
     (cause,) = store.append(note("cause", "WP07"))
     handed = store.replica.environment(cause)
