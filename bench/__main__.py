@@ -23,6 +23,7 @@ from bench import (
     orchestrating,
     parts,
     queued,
+    small,
     verifying,
     waking,
     working,
@@ -266,6 +267,22 @@ def asking_rows(place: Path) -> None:
             print(f"    {name:<50} {ms:.2f}")
 
 
+def small_rows(place: Path) -> None:
+    """Q7: what a question to a run below 10,000 events costs the server."""
+    with tempfile.TemporaryDirectory(dir=place) as folder:
+        found = small.measured(Path(folder))
+    why = max(costs.pop("why") for costs in found.ms.values())
+    worst = max(max(costs.values()) for costs in found.ms.values())
+    of_one = "question to a run below 10,000 events"
+    for name, ms in ((f"a {of_one}, of a processor", worst), ("why there", why)):
+        row(name, f"{ms:.1f} ms", "4 ms", ms <= 4)
+    for events, costs in found.ms.items():
+        told = ", ".join(f"{name} {ms:.1f}" for name, ms in costs.items())
+        print(f"    {events:,} events, in ms: {told}")
+        print(f"    its `why` tells {found.why_causes[events]:,.0f} causes on average")
+    print(f"    a page of one event, {small.MANY} runs in turn: {found.in_turn_ms:.1f} ms")
+
+
 def working_rows(place: Path) -> None:
     """L12, L13 and the board: what a project's journal answers."""
     with tempfile.TemporaryDirectory(dir=place) as folder:
@@ -331,6 +348,7 @@ ROWS = {
     "asking": asking_rows,
     "opening": opening_rows,
     "coldstart": coldstart_rows,
+    "small": small_rows,
     "working": working_rows,
     "orchestrating": orchestrating_rows,
     "parts": part_rows,

@@ -9,9 +9,12 @@ import os
 import random
 import re
 import statistics
+import subprocess
+import sys
 import time
 from asyncio import StreamReader, StreamWriter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -168,6 +171,23 @@ def health_ms_max(at_rest: Sequence[float]) -> float:
 def p(values: Sequence[float], share: float) -> float:
     """Returns a percentile."""
     return statistics.quantiles(values, n=100, method="inclusive")[round(share * 100) - 1]
+
+
+@contextmanager
+def served(root: Path) -> Iterator[tuple[int, int]]:
+    """Serves a folder by the installed command; gives its port and its process."""
+    command = [str(Path(sys.executable).with_name("thence")), "serve", str(root), "--port", "0"]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    try:
+        assert server.stdout is not None
+        told = server.stdout.readline().decode()
+        found = re.search(r"127\.0\.0\.1:(\d+)", told)
+        if found is None:
+            raise RuntimeError(told)
+        yield int(found[1]), server.pid
+    finally:
+        server.terminate()
+        server.wait()
 
 
 def processor_s(process: int) -> float:

@@ -14,8 +14,6 @@ import asyncio
 import random
 import re
 import shutil
-import subprocess
-import sys
 import tempfile
 import time
 from collections import defaultdict
@@ -39,6 +37,7 @@ from bench.load import (
     probe,
     processor_s,
     question,
+    served,
     under_load,
 )
 from thence.log.segment import current_path
@@ -131,23 +130,12 @@ def main() -> None:
     place = Path(tempfile.mkdtemp(dir="."))
     try:
         ids = grown(place / RUN, EVENTS)
-        thence = Path(sys.executable).with_name("thence")
-        command = [str(thence), "serve", str(place), "--port", "0"]
-        server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        try:
-            assert server.stdout is not None
-            told = server.stdout.readline().decode()
-            found = re.search(r"127\.0\.0\.1:(\d+)", told)
-            if found is None:
-                raise RuntimeError(told)
-            asked = Load(int(found[1]), RUN, EVENTS, ids)
+        with served(place) as (port, process):
+            asked = Load(port, RUN, EVENTS, ids)
             rest, load, took, heard, (processor, taking_in), cost = asyncio.run(
-                measured(asked, place, server.pid)
+                measured(asked, place, process)
             )
-            memory = peak_mb(server.pid)
-        finally:
-            server.terminate()
-            server.wait()
+            memory = peak_mb(process)
         size = current_path(place / RUN).stat().st_size
     finally:
         shutil.rmtree(place)

@@ -4,7 +4,7 @@ import asyncio
 import gc
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
-from contextvars import copy_context
+from contextvars import Context, copy_context
 
 import pytest
 
@@ -260,6 +260,14 @@ def test_very_many_abandoned_generators_are_pruned_when_they_end(log):
     del stream, streams
     gc.collect()
     assert not entered_since(before)
+
+
+def test_block_that_is_left_where_it_is_unknown_counts_no_more(log):
+    block = thence.because(A)
+    block.__enter__()
+    assert log.append("t").caused_by == (A,)
+    Context().run(block.__exit__, None, None, None)
+    assert log.append("t").caused_by == ()
 
 
 def test_block_decorates_functions_and_is_entered_once_at_a_time(log):

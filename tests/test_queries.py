@@ -165,3 +165,26 @@ def _is_open(name: str, folder: Path) -> bool:
         return os.readlink(f"/proc/self/fd/{name}").startswith(f"{folder}/.thence/index")
     except FileNotFoundError:
         return False
+
+
+@pytest.mark.promise("A1")
+@pytest.mark.parametrize("is_indexed", [False, True])
+def test_query_warns_of_a_key_that_no_event_has_with_the_nearest(log, is_indexed):
+    log.append("order.failed", {"amount": 12, "reason": "no stock"})
+    if is_indexed:
+        log.rebuild()
+    for where in ("type ~ failed", ["amount > 1", "type ~ failed"]):
+        with pytest.warns(UserWarning, match="no event has a key `type`; nearest: event_type") as w:
+            assert log.query(where=where).total == 0
+        assert w[0].filename == __file__
+    assert log.query(where="amount > 12").total == 0
+    assert log.query(type="gone", where="reason ~ stock").total == 0
+
+
+def test_key_that_only_older_events_have_is_looked_for_among_the_last_10_000(log):
+    log.append("old", {"rare": 1})
+    log.append_many([{"event_type": "new"}] * 500)
+    assert log.query(type="gone", where="rare = 1").total == 0
+    log.append_many([{"event_type": "new"}] * 9_500)
+    with pytest.warns(UserWarning, match="none of the last 10,000 events has a key `rare`"):
+        assert log.query(type="gone", where="rare = 1").total == 0

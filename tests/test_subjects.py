@@ -2,6 +2,7 @@
 
 import pytest
 from tests.cli.warm import warm
+from tests.server.runs import foreign
 
 import thence
 from thence.errors import AmbiguousId, EventNotFound
@@ -70,3 +71,14 @@ def test_command_says_which_event_of_a_subject_it_took(log, tmp_path):
     ended = warm("why", "order/88", "--log", "orders", cwd=tmp_path)
     assert ended.code == 4
     assert "order/881" in ended.err
+
+
+@pytest.mark.parametrize("is_indexed", [False, True])
+def test_whole_id_of_another_tool_goes_before_longer_ones_that_begin_so(tmp_path, is_indexed):
+    (tmp_path / "events.jsonl").write_bytes(
+        foreign(1, event_id="a/1") + foreign(2, event_id="a/12")
+    )
+    with thence.open(tmp_path) as opened:
+        if is_indexed:
+            opened.rebuild()
+        assert opened.find("a/1").event_id == opened.why("a/1").event.event_id == "a/1"

@@ -5,17 +5,18 @@ is answered by its index, which is brought up to date first; the answers are the
 Reading takes no lock of the log, and of a small one it writes nothing.
 """
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from threading import Event as Signal
 from typing import TYPE_CHECKING, Unpack
+from warnings import warn
 from weakref import finalize
 
 from thence.core.causes import Cause, id_of
 from thence.core.event import Event
 from thence.core.ids import is_ulid
 from thence.core.lookup import among, named
-from thence.core.order import heads, heads_of, totally_ordered
+from thence.core.order import heads_of, totally_ordered
 from thence.core.position import Position
 from thence.core.vocabulary import Vocabulary
 from thence.errors import EventNotFound
@@ -27,15 +28,19 @@ from thence.log.segment import own_folder, segments
 
 if TYPE_CHECKING:
     from thence.core.answer import Concurrent, Effects, Why
+    from thence.core.comparison import Comparison
     from thence.index.builds import Builds
     from thence.index.database import Index
-    from thence.index.page import Keys, Page, Paging
+    from thence.index.page import Asked, Keys, Page, Paging
     from thence.log.findings import Verification
 
 # a log of fewer bytes, about 12,000 events, is read whole unless it has an index already
 INDEXED_BYTES_MIN = 4 * 1024 * 1024
 LIMIT_EVENTS = 1_000
 _REST_EVENTS = 10_000
+# how many of the last events are looked through for a key, as long as they are no more bytes
+_LOOKED_THROUGH = (100, 1_000, 10_000)
+_LOOKED_THROUGH_BYTES = 4 * 1024 * 1024
 
 After = Cause | Position | None
 
@@ -87,18 +92,21 @@ class Answers:
 
     def heads(self, subject: str) -> tuple[Event, ...]:
         """Returns the events on a subject that caused no other event on it, in total order."""
+        return self.heads_of((subject,))[subject]
+
+    def heads_of(
+        self, subjects: Collection[str], but: Collection[str] = ()
+    ) -> dict[str, tuple[Event, ...]]:
+        """Returns the heads of several subjects, as `core.order.heads_of` does.
+
+        A small log is read once for all of them.
+        """
         index = self.index()
         if index is None:
-            return heads(subject, self.read())
+            return heads_of(subjects, self.read(), but)
         from thence.index import causality
 
-        return causality.heads(index, subject)
-
-    def heads_of(self, subjects: Collection[str]) -> dict[str, tuple[Event, ...]]:
-        """Returns the heads of several subjects, for one reading of a small log."""
-        if self.index() is None:
-            return heads_of(subjects, self.read())
-        return {subject: self.heads(subject) for subject in subjects}
+        return {subject: causality.heads(index, subject, but) for subject in subjects}
 
     def get(self, event_id: str) -> Event:
         """Returns the event of an id; raises EventNotFound."""
@@ -259,6 +267,33 @@ class Answers:
             return self.query(limit=_REST_EVENTS, cursor=behind, descending=descending, **keys)
 
         return replace(page, rest=rest)
+
+    def warned(self, **asked: "Unpack[Asked]") -> "Page":
+        """Does what `query` does; where nothing matches it warns of an unknown key in `where`."""
+        page = self.query(**asked)
+        if not page.total and asked.get("where"):
+            from thence.core.filter import Filter
+
+            hint = self.unknown_key(Filter.of(where=asked["where"]).where)
+            if hint is not None:
+                warn(hint, stacklevel=3)  # where `Replica.query` is called
+        return page
+
+    def unknown_key(self, where: "Sequence[Comparison]") -> str | None:
+        """Says which key in a filter's `where` no event has, and which is nearest, if there is one.
+
+        The last 10,000 events are looked through, or those in 4 MiB. None if each key is known.
+        """
+        from thence.core.unknown_key import unknown_key
+
+        found = None
+        for limit in _LOOKED_THROUGH if where else ():
+            page = self.query(limit=limit, descending=True)
+            found = unknown_key(where, page) if page.events else None
+            read_bytes = sum(len(event.line) for event in page)
+            if found is None or not page.has_more or read_bytes > _LOOKED_THROUGH_BYTES:
+                break
+        return found and found.told(None if not page.has_more else len(page))
 
     def close(self) -> None:
         """Closes the index, if one was opened; a later question opens it again."""

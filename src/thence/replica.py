@@ -310,9 +310,9 @@ class Replica:
         type, actor, subject, stream, since, until, turn and where are the keys of
         `core.filter`; each may be left out. `limit` (1,000) and `offset` (0) choose the page,
         or `cursor`, the `next_cursor` of the page before; `descending` begins at the end.
-        Raises InvalidFilter, InvalidCursor, ReadFailed.
+        Raises InvalidFilter, InvalidCursor, ReadFailed; warns of a `where` key that no event has.
         """
-        return self.answers.query(**asked)
+        return self.answers.warned(**asked)
 
     def why(self, event: Cause) -> "Why":
         """Says why an event, or what `find` takes, happened: its chain and cone of causes."""

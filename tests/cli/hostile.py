@@ -18,6 +18,7 @@ from thence.work.project import find_project
 
 EVIL = "\x1b[38;5;9m\x1b]0;own\x07\x9b2J\u202eevil\nFORGED\r\x08\x7f\u2028\u2066"
 IN_FILE_NAME = EVIL.replace("/", "")
+FEATURE = FOLDER.rpartition("/")[2]
 SHOWN = "evil\\nFORGED"
 new_id = id_source(1_700_000_000_000_000_000, lambda: 0, 0xBAD)
 
@@ -66,7 +67,10 @@ def calls(words: tuple[str, ...], command: click.Command) -> list[list[str]]:
         elif parameter.name == "log":
             meant += ["--log", "evil"]
             evil += ["--log", EVIL]
-        elif parameter.name in ("where", "feature", "reason"):
+        elif parameter.name == "feature":
+            meant += ["--feature", FEATURE]  # other commands make more of them
+            evil += ["--feature", EVIL]
+        elif parameter.name in ("where", "reason"):
             evil += [parameter.opts[0], f'"{EVIL}" = 1' if parameter.name == "where" else EVIL]
         elif parameter.name == "is_csv":
             meant.append("--csv")
@@ -80,9 +84,12 @@ def make(folder: Path) -> Path:
     """Make all of it: logs `evil`, `other` and EVIL, a run, a project; return the project."""
     repo = planned(folder / "project", _TASKS)
     assert warm("work", "finalize-tasks", cwd=repo).code == 0
+    warm("work", "move-task", EVIL, "--to", EVIL, cwd=repo)
     home = find_project(repo, create=False).home
     _twist(home / "events.jsonl", repeat=2)
-    warm("work", "move-task", EVIL, "--to", EVIL, cwd=repo)
+    for path in (repo / ".kittify/errors").iterdir():
+        told = _twisted(json.loads(path.read_bytes()), ("error_id", "timestamp"))
+        path.write_text(json.dumps(told) + "\n")
     git(repo, "add", "--all")
     git(repo, "commit", "--quiet", "--allow-empty", "--message", "More")
     for name in ("evil", "other", IN_FILE_NAME):
@@ -150,4 +157,4 @@ def _add(folder: Path, event: dict[str, Any]) -> None:
         segment.write(json.dumps(event, ensure_ascii=False).encode() + b"\n")
 
 
-__all__ = ["EVIL", "FOLDER", "SHOWN", "calls", "commands", "make"]
+__all__ = ["EVIL", "FEATURE", "FOLDER", "SHOWN", "calls", "commands", "make"]

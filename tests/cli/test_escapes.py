@@ -5,7 +5,7 @@ import unicodedata
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from tests.cli.hostile import EVIL, SHOWN, calls, commands, make
+from tests.cli.hostile import EVIL, FEATURE, SHOWN, calls, commands, make
 from tests.cli.installed import on_terminal
 from tests.cli.warm import warm
 
@@ -70,6 +70,7 @@ def test_the_log_that_is_shown_is_hostile_indeed(project):
         ("work", "status"),
         ("work", "conflicts"),
         ("work", "errors"),
+        ("work", "finalize-tasks", "--feature", FEATURE),
     ):
         ended = warm(*arguments, cwd=project)
         assert SHOWN in ended.out or "evil" in ended.out, arguments

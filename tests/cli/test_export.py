@@ -58,7 +58,9 @@ def test_csv_keeps_text_as_it_is(tmp_path):
     assert row["subject"] == odd
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+49 30", "-1+1", "@SUM(A1)", "\t=1", "\r=1", "-"])
+@pytest.mark.parametrize(
+    "text", ["=1+1", "+49 30", "-1+1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "-"]
+)
 def test_text_that_a_spreadsheet_would_compute_is_guarded_unless_raw(tmp_path, text):
     with package.open(tmp_path / "orders") as log:
         log.append(text, {"text": text}, subject=text, actor=text, stream=text)

@@ -3,8 +3,11 @@
 import subprocess
 import sys
 
+import click
 import pytest
 from tests.cli.installed import environment
+
+from thence.cli.voice import Painted, drawn
 
 KEEPING = """
 import sys
@@ -30,3 +33,9 @@ def test_value_that_is_kept_is_never_freed(how, said):
     argv = [sys.executable, "-c", KEEPING, how]
     done = subprocess.run(argv, env=environment(), capture_output=True, text=True, check=True)
     assert done.stdout.strip() == said
+
+
+@pytest.mark.promise("A1a")
+def test_no_part_of_a_line_is_obeyed_whether_it_is_painted_or_not():
+    line = ("a\x1b[2J", Painted("b\nFORGED\x9b", fg="red"))
+    assert drawn(line) == "a\\x1b[2J" + click.style("b\\nFORGED\\x9b", fg="red")

@@ -1,7 +1,7 @@
 """The total order extends causes, and cones are what is reachable."""
 
 import random
-from itertools import pairwise
+from itertools import pairwise, product
 
 import pytest
 from hypothesis import given
@@ -147,26 +147,37 @@ def test_chain_longer_than_its_limit_is_cut_at_the_far_end():
     assert chain(events[-1], known, limit=1) == (events[-1],)
 
 
-def on_subject(event, subject):
+def on_subject(event, subject, event_type="t"):
     members = {"subject": subject} if subject else {}
-    made = drafted(event.event_id, "t", members, event.caused_by)
+    made = drafted(event.event_id, event_type, members, event.caused_by)
     return event_of(stamped(made, event.seq, event.lamport_clock, event.node_id))
 
 
 @pytest.mark.promise("P1")
 @given(causal_graphs(), st.data())
 def test_heads_are_what_caused_nothing_else_on_the_subject(events, data):
-    subjects = st.sampled_from(["a", "b", None])
-    events = [on_subject(event, data.draw(subjects)) for event in events]
+    subjects, types = st.sampled_from(["a", "b", None]), st.sampled_from(["moved", "remarked"])
+    events = [on_subject(event, data.draw(subjects), data.draw(types)) for event in events]
+    events = [event for event in events if data.draw(st.integers(0, 9))]
     known = {event.event_id: event for event in events}
-    for subject in ("a", "b"):
-        on = [event for event in events if event.subject == subject]
+    for subject, but in product(("a", "b"), ((), ("remarked",))):
+        on = [each for each in events if each.subject == subject and each.event_type not in but]
         causes = {event.event_id: reached(event, known) for event in on}
         expected = {e for e in on if not any(e.event_id in theirs for theirs in causes.values())}
-        found = heads(subject, data.draw(st.permutations(events)))
+        found = heads(subject, data.draw(st.permutations(events)), but)
         assert list(found) == totally_ordered(expected)
         assert bool(found) == bool(on)
     assert heads("c", events) == ()
+
+
+def test_event_that_led_to_another_by_way_of_one_that_does_not_count_is_no_head():
+    first = on_subject(event_of(line_of()), "a")
+    remark = on_subject(event_of(line_of(causes=[first.event_id])), "a", "remarked")
+    second = on_subject(event_of(line_of(causes=[remark.event_id])), "a")
+    other = on_subject(event_of(line_of(causes=[second.event_id])), "a", "remarked")
+    events = [first, remark, second, other]
+    assert heads("a", events, ("remarked",)) == (second,)
+    assert heads("a", events) == (other,)
 
 
 def test_chain_passes_through_a_milestone_only_where_nothing_else_is_named():

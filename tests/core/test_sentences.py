@@ -154,6 +154,16 @@ def done(event_type, payload, about="WP01", actor="ada", feature="001-tea"):
             {"gate_id": "G1", "old_status": "open", "new_status": "passed"},
             "ada moved gate G1 from open to passed",
         ),
+        (
+            "GateResultChanged",
+            {
+                "gate_id": "G1",
+                "old_status": "open",
+                "new_status": "passed",
+                "result_data": {"gate_type": "CI_CHECK"},
+            },
+            "ada moved gate CI_CHECK from open to passed",
+        ),
     ],
 )
 def test_event_of_work_is_told(event_type, payload, sentence):

@@ -2,6 +2,7 @@
 
 import random
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.events import drafted, event_of, line_of, stamped
-from tests.index.worlds import MISSING, SUBJECTS, arrivals, indexed
+from tests.index.worlds import MISSING, SUBJECTS, TYPES, arrivals, indexed
 from tests.tiers import examples
 
 from thence.core import answer, concurrency, order
@@ -99,9 +100,9 @@ def test_cuts_and_heads_of_the_index_are_those_of_core(batches):
         for event in events:
             found = causality.causal_cut(index, event.event_id)
             assert found == concurrency.causal_cut(event, events)
-        for subject in (*SUBJECTS, "nobody's", "\ud800"):
-            if subject is not None:
-                assert causality.heads(index, subject) == order.heads(subject, events)
+        subjects = ("nobody's", "\ud800", *filter(None, SUBJECTS))
+        for subject, but in product(subjects, ((), TYPES[:1], ("no type", *TYPES[1:]))):
+            assert causality.heads(index, subject, but) == order.heads(subject, events, but)
 
 
 def test_event_that_led_to_another_by_way_of_other_subjects_is_no_head():

@@ -98,3 +98,14 @@ def test_cause_from_elsewhere_beyond_the_bound_is_named_and_not_witnessed(tmp_pa
         assert event.caused_by == (cause,)
         assert len(event.external_causes) == 1
         assert event.lamport_clock == received
+
+
+def test_cause_from_elsewhere_may_be_ahead_by_the_events_of_the_log_not_by_its_clock(
+    tmp_path, monkeypatch
+):
+    with thence.open(tmp_path) as log:
+        log.append_many([{"event_type": "t"}] * 3)
+    for clock, received in ((AHEAD + 3, AHEAD + 4), (2 * AHEAD, AHEAD + 5)):
+        monkeypatch.setenv("THENCE_CAUSE", f"{new_id()}@{clock}@{new_id()}")
+        with thence.open(tmp_path) as log:
+            assert log.append("t").lamport_clock == received

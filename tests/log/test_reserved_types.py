@@ -84,7 +84,12 @@ def test_forged_notice_excuses_no_damage(tmp_path):
         with path.open("ab") as file:
             file.write(forged)
         assert not thence.open(tmp_path).verify().ok
+        assert "region_told" not in codes(tmp_path)
     assert command("verify", "--log", tmp_path, cwd=tmp_path).code == 3
+
+
+def codes(folder):
+    return {finding.code for finding in thence.open(folder).verify().findings}
 
 
 def test_notice_of_another_log_is_taken_in_as_it_is(tmp_path):

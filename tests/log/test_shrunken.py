@@ -7,7 +7,7 @@ import subprocess
 from collections import Counter
 
 import pytest
-from tests.log.aftermath import appended, told, unclean
+from tests.log.aftermath import appended, closed_at, told, unclean, zeroed
 from tests.log.processes import started
 
 import thence
@@ -127,14 +127,12 @@ def test_lines_of_others_that_are_gone_are_told_by_offset(tmp_path):
 
 def test_offset_counts_only_while_the_segment_is_the_same_file(tmp_path):
     written(tmp_path)
-    path = tmp_path / "events.jsonl"
+    path, new = tmp_path / "events.jsonl", tmp_path / "new"
+    shutil.copy(path, new)
+    with path.open("ab") as file:
+        file.write(b'{"event_id":"theirs","event_type":"x"}\n')
     unclean(tmp_path, path, path.stat().st_size)
-    shutil.copy(path, tmp_path / "new")
-    os.truncate(tmp_path / "new", path.stat().st_size)
-    (tmp_path / "new").rename(path)
-    unclean(tmp_path, path, 1)
-    with open(path, "r+b") as file:  # as an editor that wrote it anew, and shorter
-        file.write(b" ")
+    new.rename(path)  # as an editor that wrote it anew, and shorter
     appended(tmp_path)
     assert told(tmp_path, "shrunk") == []
 
@@ -216,12 +214,17 @@ def test_mark_is_left_by_a_clean_close_alone_and_the_highest_counts(tmp_path):
     assert marks() == [f"{node_id}-3", "notes"]
 
 
-def test_zeros_in_the_last_line_are_told_though_all_before_is_marked(tmp_path):
-    with thence.open(tmp_path) as log:
-        log.append("first")
-    with (tmp_path / "events.jsonl").open("ab") as file:
-        file.write(bytes(5_000) + b"\n")
-    with thence.open(tmp_path) as log:
-        log.append("next")
-        assert "log.torn" in {event.event_type for event in log.read()}
-        assert log.verify().ok
+@pytest.mark.parametrize("zeros", [40, None], ids=["its beginning", "all of it"])
+def test_zeros_in_the_last_line_are_told_though_all_before_is_marked(tmp_path, zeros):
+    with Replica(tmp_path, PLAIN, max_file_size=1) as log:
+        last = [log.append("t", {"text": "x" * 9_000}) for _ in range(2)][-1]
+    data = (tmp_path / "events.jsonl").read_bytes()
+    assert data.count(b"\n") == 1
+    zeroed(tmp_path, 0, zeros or len(data) - 1)
+    closed_at(tmp_path, last.seq - 1)  # the power took the end of the log, and the opening's file
+    later = appended(tmp_path)
+    assert told(tmp_path) == [{"count": None, "reason": "unknown end"}]
+    (facts,) = told(tmp_path, "torn")
+    assert (facts["file"], facts["offset"], facts["bytes"]) == ("events.jsonl", 0, len(data) - 1)
+    assert later.seq > last.seq
+    assert thence.open(tmp_path).verify().ok

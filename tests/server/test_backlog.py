@@ -1,6 +1,7 @@
 """What waits for clients that don't read has a bound for all together; nobody loses an event."""
 
 import json
+import os
 import re
 import socket
 import subprocess
@@ -15,6 +16,7 @@ from tests.cli.installed import environment
 from tests.server.listening import frames, gauge, until
 from tests.server.serving import Serving
 
+import thence
 from thence.server.backlog import Backlog
 
 STREAMS = 40
@@ -38,9 +40,9 @@ running.serve(listener, Path(sys.argv[1]), None, "0")
 
 
 @contextmanager
-def bounded(root: Path) -> Iterator[Serving]:
+def bounded(root: Path, bytes_max: int = BYTES_MAX) -> Iterator[Serving]:
     """Serves with a small bound."""
-    argv = [sys.executable, "-c", _SERVE, str(root), str(BYTES_MAX)]
+    argv = [sys.executable, "-c", _SERVE, str(root), str(bytes_max)]
     process = subprocess.Popen(argv, stdout=subprocess.PIPE, env=environment())
     assert process.stdout is not None
     try:
@@ -56,6 +58,12 @@ def bounded(root: Path) -> Iterator[Serving]:
 def held_kib(server: Serving, name: str) -> int:
     told = Path(f"/proc/{server.process.pid}/status").read_text()
     return int(told.partition(f"{name}:")[2].split()[0])
+
+
+def sockets(server: Serving) -> int:
+    """How many connections the server holds, and listens on."""
+    files = Path(f"/proc/{server.process.pid}/fd").iterdir()
+    return sum(os.path.realpath(file).rpartition("/")[2].startswith("socket:") for file in files)
 
 
 def unread(port: int, opened: ExitStack) -> socket.socket:
@@ -88,6 +96,7 @@ def test_unread_streams_are_ended_beyond_a_bound_and_resume_without_a_gap(tmp_pa
         port = server.client.base_url.port
         clients = [unread(port, opened) for _ in range(STREAMS)]
         until(lambda: gauge(server, "thence_streams_cut_total") >= STREAMS / 2)
+        until(lambda: sockets(server) <= STREAMS)  # what waited for them is freed, read or not
         grown_kib = held_kib(server, "VmHWM") - before
         print(f"{STREAMS} streams of {sum(map(len, lines)) >> 20} MiB: {grown_kib} KiB more")
         assert grown_kib < GROWN_MAX_KIB
@@ -98,6 +107,24 @@ def test_unread_streams_are_ended_beyond_a_bound_and_resume_without_a_gap(tmp_pa
             rest = frames(answer)
             told = [data for _, data in got] + [next(rest).data for _ in lines[len(got) :]]
         assert told == lines
+
+
+@pytest.mark.promise("Q7")
+def test_what_comes_in_for_streams_that_are_not_read_counts_too(tmp_path: Path) -> None:
+    grown(tmp_path / "run", EVENTS)
+    # what is on its way to eight clients is 4 MiB at most, what comes in for them 8 more
+    with bounded(tmp_path, 6 * 1024 * 1024) as server, ExitStack() as opened:
+        for _ in range(8):
+            unread(server.client.base_url.port, opened).recv(1)  # it listens by now
+        assert not gauge(server, "thence_streams_cut_total")
+        log = opened.enter_context(thence.open(tmp_path / "run"))
+        some = [{"event_type": "NOTE", "payload": {"text": "x" * 400}}] * 400
+
+        def is_cut() -> bool:
+            log.append_many(some)
+            return gauge(server, "thence_streams_cut_total") > 0
+
+        until(is_cut)
 
 
 class Held:

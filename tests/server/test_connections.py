@@ -70,6 +70,17 @@ def test_more_silent_connections_than_files_keep_nobody_from_an_answer(
 
 
 @pytest.mark.promise("Q7")
+def test_server_that_has_no_file_left_for_a_connection_says_little_of_it(root: Path) -> None:
+    with served(root, FILES_MAX // 4) as (port, errors), ExitStack() as opened:
+        address = f"http://127.0.0.1:{port}"
+        assert httpx2.get(f"{address}/simulations").status_code == 200
+        for _ in range(SILENT // 2):
+            opened.enter_context(socket.create_connection(("127.0.0.1", port), timeout=30))
+        assert httpx2.get(f"{address}/health", timeout=3 * HEAD_S).status_code == 200
+        assert len(errors.read_bytes()) < STDERR_BYTES_MAX
+
+
+@pytest.mark.promise("Q7")
 def test_connection_without_a_whole_head_is_closed_after_a_time(root: Path) -> None:
     whole = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
     with served(root, FILES_MAX) as (port, _), ExitStack() as opened:
@@ -93,7 +104,8 @@ def test_connection_without_a_whole_head_is_closed_after_a_time(root: Path) -> N
                 assert isinstance(key.fileobj, socket.socket)
                 with suppress(ConnectionResetError):
                     assert key.fileobj.recv(100) == b""
-                assert time.monotonic() - begun > HEAD_S / 2
+                # long before a connection is closed on which nobody asks any more
+                assert HEAD_S / 2 < time.monotonic() - begun < 2 * HEAD_S
                 waiting.unregister(key.fileobj)
 
 

@@ -80,6 +80,7 @@ def test_logs_too_large_to_compare_are_refused_on_either_side(tmp_path: Path) ->
 
 
 LARGE_EVENTS = 25_000
+ATTEMPTS_MAX = 10
 COMPARISONS = 8
 
 
@@ -117,13 +118,19 @@ def test_comparisons_hold_up_no_other_question(large: Serving) -> None:
 
 @pytest.mark.promise("Q7")
 def test_comparison_ends_when_its_client_goes(large: Serving) -> None:
-    begun = time.monotonic()
-    large.json("/simulations/a/diff/b")
-    one_s = time.monotonic() - begun
+    def took_s(*asked: str) -> float:
+        begun = time.monotonic()
+        large.json("/simulations/{}/diff/{}".format(*asked))
+        return time.monotonic() - begun
+
+    one_s = min(took_s("a", "b") for _ in range(2))
     with asking(large, COMPARISONS):
         large.json("/simulations/small/events", limit=1)
-    begun = time.monotonic()
-    large.json("/simulations/small/diff/small")
-    waited_s = time.monotonic() - begun
-    print(f"a comparison takes {one_s:.1f} s, the next was answered after {waited_s:.1f}")
-    assert waited_s < 3 * one_s
+    waited_s = [took_s("small", "small")]
+    while min(waited_s) > one_s / 3 and len(waited_s) < ATTEMPTS_MAX:  # others use the machine too
+        with asking(large, 1) as asked:
+            select(asked, [], [], one_s / 4)
+        waited_s.append(took_s("small", "small"))
+    print(f"a comparison takes {one_s:.2f} s, the next was answered after {waited_s}")
+    assert waited_s[0] < 3 * one_s
+    assert min(waited_s) < one_s / 3, "one that is under way goes on for nobody"

@@ -65,7 +65,7 @@ def test_named_origins_and_hosts_are_answered_with_the_token(root: Path) -> None
     with app_serving(root, **options) as server:
         page = {"Host": "thence.example", "Origin": "https://page.example"}
         asked = {**page, "Access-Control-Request-Method": "GET"}
-        asked["Access-Control-Request-Headers"] = "Authorization"
+        asked["Access-Control-Request-Headers"] = "Authorization, Last-Event-ID"
         allowed = server.client.options("/simulations", headers=asked)
         assert allowed.headers["access-control-allow-origin"] == page["Origin"]
         asked["Access-Control-Request-Method"] = "HEAD"

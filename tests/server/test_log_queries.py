@@ -83,3 +83,32 @@ def test_wrong_filter_is_named(shop: Shop, asked: dict[str, str], named: str) ->
     answer = shop.server.get(PATH, params=asked)
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid_parameter")
     assert named in answer.json()["message"]
+
+
+@pytest.mark.promise("A1")
+def test_key_that_no_event_has_is_told_with_the_nearest(shop: Shop) -> None:
+    told = shop.server.json(PATH, where="type ~ failed")
+    assert (told["events"], told["total"]) == ([], 0)
+    assert told["hint"] == "no event has a key `type`; nearest: event_type"
+    assert "hint" not in shop.server.json(PATH, where="amount > 12")
+    assert "hint" not in shop.server.json(PATH, where="event_type ~ failed")
+    page = shop.server.get("/runs/orders", params={"where": "type ~ failed"}).text
+    assert "No event matches: no event has a key `type`; nearest: event_type" in page
+
+
+@pytest.mark.promise("Q4", "A1")
+def test_why_takes_what_the_command_takes(shop: Shop) -> None:
+    placed, _, failed, apart = shop.orders
+    for named, event_id in (
+        ("order/881", placed),
+        ("881", placed),
+        ("@last", apart),
+        ("@last-error", failed),
+        (failed[:18], failed),
+        (failed.lower(), failed),
+    ):
+        assert shop.server.json(f"/logs/orders/why/{named}")["event_id"] == event_id, named
+    last = stored(shop.root / "first")[-1]
+    assert shop.server.json("/simulations/first/why/@last")["event_id"] == last.event_id
+    assert shop.server.code("/logs/orders/why/order/88") == (404, "event_not_found")
+    assert shop.server.code("/logs/orders/why/01") == (422, "invalid_parameter")

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 from tests.cli.installed import environment, thence
-from tests.server.serving import serving
+from tests.server.serving import Serving, serving
+
+from thence.sim import EventWriter, MilestoneEvent, create_action_event
 
 WRITER = """
 import sys
@@ -59,18 +61,61 @@ def test_run_is_running_until_its_writer_ends_or_is_killed(
             assert told() == {status}
 
 
+def told_by_all(root: Path, server: Serving, run: str) -> set[str]:
+    """The status of a run at every door."""
+    runs = thence("sim", "list", "--output-root", root, "--json", cwd=root).json["runs"]
+    listed = {entry["run_id"]: entry["status"] for entry in runs}
+    entries = {entry["id"]: entry["status"] for entry in server.json("/simulations")["simulations"]}
+    shown = thence("sim", "show", root / run, "--json", cwd=root).json
+    whole = server.json(f"/simulations/{run}")
+    return {listed[run], entries[run], shown["status"], whole["status"]}
+
+
 @pytest.mark.promise("Q1")
-def test_simulation_that_left_no_result_was_interrupted_and_one_that_did_says_how(
-    tmp_path: Path,
-) -> None:
+def test_simulation_that_left_no_result_is_judged_by_its_last_event(tmp_path: Path) -> None:
     runs = thence("demo", cwd=tmp_path)
     assert runs.code == 0, runs.err
-    (folder,) = (tmp_path / "output").iterdir()
-    with serving(tmp_path / "output") as server:
-        path = f"/simulations/{folder.name}"
-        assert server.json(path)["status"] == "completed"
+    root = tmp_path / "output"
+    (folder,) = root.iterdir()
+    with serving(root) as server:
+        assert told_by_all(root, server, folder.name) == {"completed"}
         (folder / "result.json").unlink()
-        assert server.json(path)["status"] == "interrupted"
+        assert told_by_all(root, server, folder.name) == {"completed"}
+        whole = (folder / "events.jsonl").read_bytes()
+        (folder / "events.jsonl").write_bytes(b"".join(whole.splitlines(True)[:-1]))
+        assert told_by_all(root, server, folder.name) == {"interrupted"}
+
+
+@pytest.mark.promise("Q1")
+@pytest.mark.parametrize(
+    ("description", "status"),
+    [
+        ("completed: the last turn", "completed"),
+        (None, "completed"),
+        ("failed: the engine", "failed"),
+        ("interrupted", "interrupted"),
+        ("closed before its end", "interrupted"),
+    ],
+)
+def test_simulation_end_says_how_a_run_ended_until_the_run_goes_on(
+    tmp_path: Path, description: str | None, status: str
+) -> None:
+    end = MilestoneEvent(
+        simulation_id="run",
+        turn_number=1,
+        milestone_type="simulation_end",
+        description=description,
+    )
+    with EventWriter(tmp_path / "run", "run") as writer, serving(tmp_path) as server:
+        assert writer.emit(create_action_event("run", 1, "ada", "move", {}))
+        writer.flush()
+        assert told_by_all(tmp_path, server, "run") == {"running"}
+        assert writer.emit(end)
+        writer.flush()
+        assert told_by_all(tmp_path, server, "run") == {status}
+        assert writer.emit(create_action_event("run", 2, "ada", "x" * 200_000, {}))
+        writer.flush()
+        assert told_by_all(tmp_path, server, "run") == {"running"}
 
 
 @pytest.mark.promise("Q6")

@@ -177,8 +177,9 @@ def test_file_that_looks_like_a_segment_and_is_none_is_named_and_counted(tmp_pat
     with EventWriter(folder, "run") as writer:
         writer.emit(create_milestone_event("run", 1, "turn_start"))
     name = "events_2025-01-01_10-00-00.jsonl"
-    (folder / name).write_bytes((folder / "events.jsonl").read_bytes())
     with serving(tmp_path) as server:
+        assert server.json("/simulations/run")["damage"] == []
+        (folder / name).write_bytes((folder / "events.jsonl").read_bytes())
         told = server.json("/simulations/run")
         found = [(bad["file"], bad["code"]) for bad in told["damage"]]
         assert found == [(name, "file_passed_over")]

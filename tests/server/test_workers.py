@@ -4,7 +4,7 @@ import anyio
 import pytest
 from starlette.exceptions import HTTPException
 
-from thence.server.workers import Slow, Workers
+from thence.server.workers import Gone, Slow, Workers
 
 
 def test_work_is_done_in_a_thread_and_its_error_raised() -> None:
@@ -81,5 +81,34 @@ def test_error_of_slow_work_is_raised() -> None:
     async def asked() -> None:
         with pytest.raises(ZeroDivisionError):
             await Workers().run_patiently(work)
+
+    anyio.run(asked)
+
+
+@pytest.mark.promise("Q7")
+def test_comparison_is_signalled_that_its_client_goes_and_one_that_waits_never_begins() -> None:
+    begun = threading.Event()
+
+    def work(stop: threading.Event) -> None:
+        begun.set()
+        assert stop.wait(20)
+        raise Gone
+
+    async def asked() -> None:
+        workers = Workers()
+        leaving = anyio.Event()
+
+        async def compare() -> None:
+            with pytest.raises(Gone):
+                await workers.compare(work, leaving.wait)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(compare)
+            await anyio.to_thread.run_sync(begun.wait)
+            with anyio.fail_after(10), pytest.raises(Gone):
+                await workers.compare(
+                    lambda stop: pytest.fail("it began"), anyio.lowlevel.checkpoint
+                )
+            leaving.set()
 
     anyio.run(asked)

@@ -149,7 +149,9 @@ class TestRun:
 
     def test_run_as_it_would_have_gone_is_not_altered(self, tmp_path):
         run = orchestrator(tmp_path)
-        assert run.run(alter={}).altered == {}
+        result = run.run(alter={})
+        assert result.altered == {}
+        assert "altered" not in result.to_dict()
         assert held(run) is None
 
 

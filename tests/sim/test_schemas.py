@@ -68,6 +68,7 @@ def test_what_the_schema_refuses_is_refused_when_an_event_is_built(event):
                 assert not rules.is_valid(details), (name, value)
             else:
                 assert rules.is_valid(details), (name, value)
+    assert not any(map(rules.is_valid, wrong))
     more = event.details | {"more": 1}
     assert rules.is_valid(more) == (event.event_type == "SYSTEM")
 

@@ -91,6 +91,13 @@ def commit(folder: Path, files: Mapping[str, str | bytes], message: str = "Work 
     return git(folder, "rev-parse", "HEAD")
 
 
+def begin_work(folder: Path) -> None:
+    """Stage a change of the file `mine`, and leave a second one in it half done."""
+    write(folder, {"mine": "staged\n"})
+    git(folder, "add", "mine")
+    write(folder, {"mine": "half done\n"})
+
+
 def content(folder: Path, name: str, at: str = "main") -> bytes | None:
     """Return what a commit or branch holds under a name, None if it holds nothing there."""
     done = subprocess.run(

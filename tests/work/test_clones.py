@@ -49,11 +49,9 @@ def diverge(folder: Path, first: int) -> None:
         publish(desk, "main")
 
 
-@pytest.fixture(scope="module")
-def clones(tmp_path_factory) -> tuple[Path, Path]:
-    """Two clones of one project, each with 10,000 events that the other lacks."""
-    top = tmp_path_factory.mktemp("clones")
-    origin = make_repository(top / "origin")
+def planned(path: Path) -> Path:
+    """Make a project whose one feature is cut into packages."""
+    origin = make_repository(path)
     with Desk(origin) as desk:
         init(desk)
     with Desk(origin) as desk:
@@ -61,6 +59,14 @@ def clones(tmp_path_factory) -> tuple[Path, Path]:
     (origin / "kitty-specs" / SLUG / "tasks.md").write_text(TASKS)
     with Desk(origin) as desk:
         finalize_tasks(desk, None)
+    return origin
+
+
+@pytest.fixture(scope="module")
+def clones(tmp_path_factory) -> tuple[Path, Path]:
+    """Two clones of one project, each with 10,000 events that the other lacks."""
+    top = tmp_path_factory.mktemp("clones")
+    origin = planned(top / "origin")
     ada, bob = clone(origin, top / "ada"), clone(origin, top / "bob")
     diverge(ada, 1)
     diverge(bob, 11)
@@ -154,14 +160,7 @@ def test_branch_that_a_feature_goes_to_is_read_in_every_clone(tmp_path):
 
 @pytest.mark.promise("L10")
 def test_package_that_two_clones_took_at_once_is_a_conflict_shown_alike(tmp_path):
-    origin = make_repository(tmp_path / "origin")
-    with Desk(origin) as desk:
-        init(desk)
-    with Desk(origin) as desk:
-        setup_spec(desk, "Sync")
-    (origin / "kitty-specs" / SLUG / "tasks.md").write_text(TASKS)
-    with Desk(origin) as desk:
-        finalize_tasks(desk, None)
+    origin = planned(tmp_path / "origin")
     ada, bob = clone(origin, tmp_path / "ada"), clone(origin, tmp_path / "bob")
     for folder in (ada, bob):
         ended = thence("work", "implement", "WP01", "--actor", folder.name, cwd=folder)

@@ -27,7 +27,7 @@ def test_result_of_a_gate_may_come_again_and_change(gate_type, before, after):
         "gate_id": GATE,
         "old_status": before,
         "new_status": after,
-        "result_data": {"reason": "seen"},
+        "result_data": {"gate_type": gate_type, "reason": "seen"},
     }
     clone.tell(found.event_type, found.payload)
     package = fold(clone.events).package(SLUG, "WP02")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tests.cli.work.projects import FOLDER, done, project
 from tests.cli.work.projects import TASKS as TASKS_MD
-from tests.work.repositories import content, git, make_repository, patches, write
+from tests.work.repositories import begin_work, content, git, make_repository, patches, write
 from tests.work.steps import interrupted_at, killed_at, lines_of, reached
 from tests.work.test_commits import DAY, TASKS, ticked, with_line
 
@@ -34,9 +34,8 @@ MINE = "A line of the user's\n"
 def top(tmp_path) -> Path:
     """Make a repository in which the user has staged and half done something."""
     top = make_repository(tmp_path / "Das Projekt ö", {DAY: "0\n", TASKS: BOX, "mine": "1\n"})
-    write(top, {"mine": "staged\n"})
-    git(top, "add", "mine")
-    write(top, {"mine": "half done\n", TASKS: BOX + MINE})
+    begin_work(top)
+    write(top, {TASKS: BOX + MINE})
     return top
 
 
@@ -51,9 +50,8 @@ def settled(top: Path) -> list[str]:
 
 def started_afresh(top: Path, begin: str, before: tuple[str, str]) -> None:
     git(top, "reset", "--quiet", "--hard", begin)
-    write(top, {"mine": "staged\n"})
-    git(top, "add", "mine")
-    write(top, {"mine": "half done\n", TASKS: BOX + MINE})
+    begin_work(top)
+    write(top, {TASKS: BOX + MINE})
     assert patches(top) == before
 
 

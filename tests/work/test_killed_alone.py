@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from tests.work.repositories import git, make_repository, patches, write
+from tests.work.repositories import begin_work, git, make_repository, patches
 from tests.work.test_killed_git import as_board, locked
 
 from thence.errors import GitFailed
@@ -63,9 +63,7 @@ def killing(chance: random.Random, killed: list[bool]):
 
 def test_commits_merges_and_worktrees_are_made_after_a_git_that_was_killed(top, tmp_path):
     note = tmp_path / "home/merge.json"
-    write(top, {"mine": "staged\n"})
-    git(top, "add", "mine")
-    write(top, {"mine": "half done\n"})
+    begin_work(top)
     before, repo = patches(top), repository(top)
     seed = random.randrange(2**32)
     chance, killed = random.Random(seed), []

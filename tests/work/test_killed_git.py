@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from tests.work.repositories import git, make_repository, patches, write
+from tests.work.repositories import begin_work, git, make_repository, patches
 
 from thence.work.commits import commit_on
 from thence.work.leftovers import COMMITTING as LOCK
@@ -76,9 +76,7 @@ def test_worktree_whose_making_was_killed_is_made_by_the_next(top):
 
 def test_commit_and_merge_that_were_killed_leave_nothing_locked(top, tmp_path):
     note = tmp_path / "home/merge.json"
-    write(top, {"mine": "staged\n"})
-    git(top, "add", "mine")
-    write(top, {"mine": "half done\n"})
+    begin_work(top)
     before, repo = patches(top), repository(top)
     seed = random.randrange(2**32)
     chance = random.Random(seed)

@@ -7,7 +7,15 @@ from pathlib import Path
 
 import pytest
 from tests.log.processes import started
-from tests.work.repositories import commit, content, git, make_repository, patches, write
+from tests.work.repositories import (
+    begin_work,
+    commit,
+    content,
+    git,
+    make_repository,
+    patches,
+    write,
+)
 
 from thence.errors import GitFailed
 from thence.work.commits import Author
@@ -375,9 +383,7 @@ def test_merge_that_is_killed_at_any_moment_is_done_by_the_next_and_keeps_the_us
 ):
     packages = {f"wp{n}": {f"files {n}/{m}": "1\n" for m in range(40)} for n in range(3)}
     top = project(tmp_path / "top", packages)
-    write(top, {"mine": "staged\n"})
-    git(top, "add", "mine")
-    write(top, {"mine": "half done\n"})
+    begin_work(top)
     before, begin = patches(top), git(top, "rev-parse", "main")
     for trial in range(10):
         process = started(MERGE, top, "main", note, *packages)
@@ -391,6 +397,4 @@ def test_merge_that_is_killed_at_any_moment_is_done_by_the_next_and_keeps_the_us
         assert git(top, "status", "--porcelain") == "MM mine"
         assert not note.exists()
         git(top, "reset", "--quiet", "--keep", begin)
-        write(top, {"mine": "staged\n"})
-        git(top, "add", "mine")
-        write(top, {"mine": "half done\n"})
+        begin_work(top)

@@ -16,6 +16,7 @@ import thence
 from thence.context import VARIABLE
 from thence.core.guard import Unchanged
 from thence.errors import HeadsMoved, InvalidEvent, NotAProject
+from thence.log.disk import Disk
 from thence.work import ErrorStore, EventStore, Said, with_error_store, with_event_store
 from thence.work.clock import read_clock
 from thence.work.files import TreeFiles
@@ -88,6 +89,43 @@ def test_event_names_what_it_is_told_what_is_around_and_the_heads_of_its_subject
         remark.event_id,
         third.event_id,
     }
+
+
+def test_event_that_decides_beside_remarks_has_the_index_asked_not_the_journal_read(
+    folder, monkeypatch
+):
+    with EventStore.at(folder) as store:
+        store.append(note("before all"), *(given(str(number)) for number in range(500)))
+        size_bytes = (store.project.home / "events.jsonl").stat().st_size
+    pieces = []
+
+    def read_at(disk, descriptor, offset, size, real=Disk.read_at):
+        pieces.append(real(disk, descriptor, offset, size))
+        return pieces[-1]
+
+    with EventStore.at(folder) as store:
+        (first,) = store.append(given("ada"))
+        store.append(note("which decides nothing"))
+        monkeypatch.setattr(Disk, "read_at", read_at)
+        (second,) = store.append(given("bob"))
+        read_bytes = sum(map(len, pieces))
+        assert second.caused_by == (first.event_id,)
+        assert 0 < read_bytes < size_bytes / 4
+        assert len(store.read()) == 504
+        assert sum(map(len, pieces)) > size_bytes, "what is read in another way would be missed"
+
+
+def test_store_takes_one_cause_or_several_and_refuses_a_text_that_is_none(store):
+    (first,) = store.append(note("one", "WP07"))
+    with (store.project.home / "events.jsonl").open("ab") as file:
+        file.write(b'{"event_id":"order-7","event_type":"imported"}\n')
+    for number, causes in enumerate((first, first.event_id, [first], iter((first.event_id,)))):
+        (made,) = store.append(note("more", f"WP1{number}", caused_by=causes))
+        assert made.caused_by == (first.event_id,)
+    (made,) = store.append(note("more", "WP20", caused_by="order-7"))
+    assert made.caused_by == ("order-7",)
+    with pytest.raises(InvalidEvent, match="'order-8'"):
+        store.append(note(caused_by=["order-7", "order-8"]))
 
 
 def test_cause_of_another_process_is_around_all_that_a_store_appends(store, folder):

@@ -151,7 +151,7 @@ def test_send_back_fails_the_reviews_by_hand_and_leaves_other_gates():
             "gate_id": GATE,
             "old_status": "pending",
             "new_status": "failed",
-            "result_data": {"reason": "no tests"},
+            "result_data": {"gate_type": "MANUAL_REVIEW", "reason": "no tests"},
         },
     )
     clone.tell(failed.event_type, failed.payload)
@@ -160,6 +160,20 @@ def test_send_back_fails_the_reviews_by_hand_and_leaves_other_gates():
         passed = {"gate_id": GATE[:-1] + last, "old_status": "x", "new_status": "passed"}
         clone.tell("GateResultChanged", passed)
     assert moved(clone, "WP01", "done").follow_ups == ()
+
+
+@pytest.mark.promise("L14")
+def test_move_names_who_was_given_the_package_and_what_waived_its_dependency():
+    clone = planned(WP02=["WP01"])
+    clone.move("WP01", "planned", "for_review")
+    given = {"wp_id": "WP02", "agent_id": "ada"}
+    to_do = clone.tell("WPAssigned", {**given, "phase": "implementation"})
+    assert to_do.event_id in moved(clone, "WP02", "doing").caused_by
+    clone.move("WP02", "planned", "for_review")
+    to_review = clone.tell("WPAssigned", {**given, "phase": "review"})
+    waiver = {"wp_id": "WP02", "dependency_wp_id": "WP01", "resolution_type": "skipped"}
+    waived = clone.tell("DependencyResolved", waiver)
+    assert {to_review.event_id, waived.event_id} <= {*moved(clone, "WP02", "done").caused_by}
 
 
 def test_claimable_are_the_planned_packages_that_nothing_stands_against():

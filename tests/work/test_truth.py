@@ -197,3 +197,23 @@ def test_what_a_move_does_not_name_did_not_decide_it_and_what_it_names_mostly_di
     print({kind: f"{decisive[kind]} of {count}" for kind, count in named.items()})
     assert moves.total() >= 20
     assert share >= SHARE_MIN
+
+
+@pytest.mark.promise("L14")
+def test_what_frees_a_package_names_the_end_of_each_of_its_dependencies(tmp_path):
+    (tmp_path / ".kittify").mkdir()
+    (tmp_path / ".kittify/config.yaml").write_text(f"project_uuid: {PROJECT}\n")
+    with Desk(tmp_path) as desk:
+        desk.look()
+        for wp_id, needs in (("WP01", []), ("WP02", []), ("WP03", ["WP01", "WP02"])):
+            created = {"wp_id": wp_id, "title": wp_id, "feature_slug": SLUG, "dependencies": needs}
+            desk.say(Said("WPCreated", created, SLUG))
+        for wp_id in ("WP01", "WP02"):
+            for to in ("doing", "for_review", "done"):
+                desk.look()
+                move(desk, SLUG, wp_id, to, Facts(actor="ada"))
+        told = desk.said
+    (resolved,) = [each for each in told if each.event_type == "DependencyResolved"]
+    ends = {each.event_id for each in told if each.payload.get("new_status") == "done"}
+    assert len(ends) == 2
+    assert ends <= {*resolved.caused_by}

@@ -8,13 +8,8 @@ import click
 from thence.cli.voice import Voice
 
 if TYPE_CHECKING:
-    from thence.core.event import Event
     from thence.index.page import Keys
     from thence.replica import Replica
-
-# how many of the last events are looked through for a key, as long as they are no more bytes
-_READ_EVENTS = (100, 1_000, 10_000)
-_READ_BYTES_MAX = 4 * 1024 * 1024
 
 _F = TypeVar("_F", bound=Callable[..., object])
 
@@ -37,25 +32,13 @@ def keys(asked: Asked) -> "Keys":
 
 
 def tell_unknown_key(voice: Voice, replica: "Replica", asked: Asked) -> None:
-    """Tells on stderr of a key in --where that no event has; it reads 10,000 events at most."""
-    from thence.cli.render import counted
+    """Tells on stderr of a key in --where that no event has."""
     from thence.core.filter import Filter
-    from thence.core.unknown_key import unknown_key
 
     where = Filter.of(where=asked.get("where")).where
-    events: list[Event] = []
-    total = 0
-    for limit in _READ_EVENTS if where and not voice.is_quiet else ():
-        page = replica.query(limit=limit, descending=True)
-        events, total = list(page), page.total
-        if page.next_cursor is None or sum(len(event.line) for event in page) > _READ_BYTES_MAX:
-            break
-    found = unknown_key(where, events) if events else None
-    if found is not None:
-        near = f"; nearest: {', '.join(found.nearest)}" if found.nearest else ""
-        of_last = f"none of the last {counted(len(events), 'event')} has"
-        has = "no event has" if len(events) == total else of_last
-        voice.note(f"{has} a key `{found.path}`{near}")
+    hint = None if voice.is_quiet else replica.answers.unknown_key(where)
+    if hint is not None:
+        voice.note(hint)
 
 
 _OPTIONS = (

@@ -37,7 +37,7 @@ def pages(
     size = FIRST_EVENTS if replica.answers.index() is not None else _ALL
     while True:
         count = size if left is None else min(size, left)
-        page = replica.query(**keys(asked), limit=count, cursor=cursor, offset=offset)
+        page = replica.answers.query(**keys(asked), limit=count, cursor=cursor, offset=offset)
         yield page
         cursor, offset = page.next_cursor, 0
         left = None if left is None else left - len(page.events)

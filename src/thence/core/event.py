@@ -224,9 +224,6 @@ class Event:
     def __hash__(self) -> int:
         return hash(self.line)
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Event, (self.line, self._header, self.vocabulary)
-
     def __repr__(self) -> str:
         return f"<Event {self.event_id} {self.event_type} seq={self.seq}>"
 

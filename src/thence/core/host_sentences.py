@@ -129,7 +129,10 @@ def _gate_created(event: Event) -> str:
 
 def _gate_result(event: Event) -> str:
     old, new = _said(event, "old_status"), _said(event, "new_status")
-    return f"{_who(event)} moved gate {_said(event, 'gate_id')} from {old} to {new}"
+    result = event.payload.get("result_data")
+    kind = result.get("gate_type") if isinstance(result, Mapping) else None
+    gate = shown(kind) if kind else _said(event, "gate_id")
+    return f"{_who(event)} moved gate {gate} from {old} to {new}"
 
 
 def _what(event: Event) -> str:

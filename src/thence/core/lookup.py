@@ -34,6 +34,9 @@ def named(
     else:
         begun = (text, text.upper())
         found = [event for event in events if event.event_id.startswith(begun)]
+        for event in found:
+            if event.event_id == text:
+                return event
         if by_subject and (not found or len(text) < PREFIX_CHARACTERS_MIN):
             latest = {event.subject: event for event in events if event.subject}
             subject = subject_named(text, latest)

@@ -161,20 +161,23 @@ def causes_of(event: Event, events: Mapping[str, Event]) -> set[str]:
     return {cause.event_id for cause, _ in cone}
 
 
-def heads(subject: str, events: Iterable[Event]) -> tuple[Event, ...]:
+def heads(subject: str, events: Iterable[Event], but: Collection[str] = ()) -> tuple[Event, ...]:
     """Returns the events on a subject that caused no other event on it, in total order.
 
-    Causes that lie between, on other subjects, count. All events of the log are needed.
+    Events of the types in `but` don't count as events on it. Causes that lie between, on other
+    subjects or of such a type, count. All events of the log are needed.
     """
-    return heads_of((subject,), events)[subject]
+    return heads_of((subject,), events, but)[subject]
 
 
-def heads_of(subjects: Collection[str], events: Iterable[Event]) -> dict[str, tuple[Event, ...]]:
+def heads_of(
+    subjects: Collection[str], events: Iterable[Event], but: Collection[str] = ()
+) -> dict[str, tuple[Event, ...]]:
     """Returns the heads of several subjects, as `heads` does of one."""
     known = {event.event_id: event for event in totally_ordered(events)}
     found: dict[str, list[Event]] = {subject: [] for subject in subjects}
     for event in known.values():
-        if event.subject in found:
+        if event.subject in found and event.event_type not in but:
             found[event.subject].append(event)
     return {subject: _heads(on, known) for subject, on in found.items()}
 

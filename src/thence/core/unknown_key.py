@@ -16,6 +16,12 @@ class UnknownKey(NamedTuple):
     path: str
     nearest: tuple[str, ...]
 
+    def told(self, of_last: int | None) -> str:
+        """Says so of all events, or `of_last` so many, with the nearest names."""
+        has = "no event has" if of_last is None else f"none of the last {of_last:,} events has"
+        near = f"; nearest: {', '.join(self.nearest)}" if self.nearest else ""
+        return f"{has} a key `{self.path}`{near}"
+
 
 def unknown_key(where: Sequence[Comparison], events: Iterable[Told]) -> UnknownKey | None:
     """Returns the first key that none of the events has, None if each is somewhere.

@@ -4,8 +4,9 @@ Each answer is of the log as it is then. `core.order` and `core.concurrency` are
 truth that a test holds these to.
 """
 
+import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import islice
 from typing import NamedTuple
 
@@ -175,17 +176,23 @@ def causal_cut(index: Index, event_id: str) -> Position:
     return index.answer(work)
 
 
-def heads(index: Index, subject: str) -> tuple[Event, ...]:
-    """Returns the events on a subject that caused no other event on it, in total order."""
+def heads(index: Index, subject: str, but: Collection[str] = ()) -> tuple[Event, ...]:
+    """Returns the events on a subject that caused no other event on it, in total order.
+
+    Events of the types in `but` don't count as events on it; where they lie between, they do.
+    """
     if not is_storable(subject):
         return ()
     on_subject = (
         "SELECT place FROM events"
-        " WHERE subject = (SELECT id FROM names WHERE text = :subject) ORDER BY place"
+        " WHERE subject = (SELECT id FROM names WHERE text = :subject)"
+        " AND type NOT IN (SELECT names.id FROM json_each(:but) CROSS JOIN names ON text = value)"
+        " ORDER BY place"
     )
+    given = {"subject": subject, "but": json.dumps(list(but))}
 
     def work(connection: sqlite3.Connection) -> tuple[Event, ...]:
-        found = connection.execute(on_subject, {"subject": subject})
+        found = connection.execute(on_subject, given)
         on = [place for (place,) in found]
         return tuple(events_at(index, connection, links.ends(connection, on)))
 

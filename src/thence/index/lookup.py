@@ -35,6 +35,12 @@ _BETWEEN = """
         FROM events WHERE place BETWEEN :first AND :last ORDER BY place LIMIT :most
     )
 """
+# in bytes: no text goes on with 0xff, so that the end is behind all that begin so
+_BEGUN = """
+    SELECT count(*), min(place) FROM events
+    WHERE event_id >= :text AND event_id < :text || CAST(x'ff' AS TEXT)
+        OR event_id >= :upper AND event_id < :upper || CAST(x'ff' AS TEXT)
+"""
 _numbers = msgspec.json.Decoder(list[int]).decode
 _texts = msgspec.json.Decoder(list[str]).decode
 
@@ -120,27 +126,25 @@ def _extents(connection: sqlite3.Connection, places: Sequence[int]) -> list[Exte
 
 def _begun(index: Index, connection: sqlite3.Connection, text: str, by_subject: bool) -> int:
     """Returns the place of the one event whose id begins with a text, else of its subject."""
-    begun = [text for text in (text, text.upper()) if is_storable(text)]
-    # in bytes: no text goes on with 0xff, so that the end is behind all that begin so
-    sql = (
-        "SELECT place, event_id FROM events WHERE event_id >= :begin"
-        " AND event_id < :begin || CAST(x'ff' AS TEXT) ORDER BY place"
-    )
-    found: dict[int, str] = {}
-    for begin in begun:
-        found.update(connection.execute(sql, {"begin": begin}))
-    if by_subject and (not found or len(text) < PREFIX_CHARACTERS_MIN):
+    number, first = 0, 0
+    if is_storable(text):
+        asked = {"text": text, "upper": text.upper()}
+        sql = "SELECT place FROM events WHERE event_id = :text"
+        exact = connection.execute(sql, asked).fetchone()
+        if exact is not None:
+            return int(exact[0])
+        number, first = connection.execute(_BEGUN, asked).fetchone()
+    if by_subject and (not number or len(text) < PREFIX_CHARACTERS_MIN):
         place = _latest_on(connection, text)
         if place is not None:
             return place
-        if not found:
+        if not number:
             raise not_found(index.folder, text, _subjects(connection, SUBJECTS_COMPARED_MAX))
-    if not found:
+    if not number:
         raise not_found(index.folder, text)
     beginnings(text)
-    first = min(found)
-    if len(found) > 1:
-        raise ambiguous(text, len(found), found[first])
+    if number > 1:
+        raise ambiguous(text, number, event_at(index, connection, first).event_id)
     return first
 
 

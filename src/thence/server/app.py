@@ -11,7 +11,7 @@ from fastapi import FastAPI, Request
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 
-from thence.server import health, live, log_queries, measured, queries
+from thence.server import health, live, log_queries, measured, queries, schemas
 from thence.server.auth import Auth
 from thence.server.bodies import answer
 from thence.server.bodiless import Bodiless
@@ -59,8 +59,8 @@ def create_app(
     )
     app.state.served = Served(found)
     tell_errors(app)
-    for router in (health.router, measured.router, queries.router, log_queries.router, live.router):
-        app.include_router(router)
+    for room in (health, measured, schemas, queries, log_queries, live):
+        app.include_router(room.router)
     for kind in KINDS:
         app.include_router(causes_of(kind))
         app.include_router(diffs_of(kind))

@@ -25,10 +25,11 @@ def event_body(event: Event) -> Response:
     return Response(event.line, media_type=JSON)
 
 
-def page_body(page: PageOfLines) -> Response:
-    """Returns a page of events as an answer."""
+def page_body(page: PageOfLines, hint: str | None = None) -> Response:
+    """Returns a page of events as an answer, with a hint why it may be empty."""
     told = {"total": page.total, "has_more": page.has_more, "next_cursor": page.next_cursor}
-    return answer({"events": _joined(page.lines), **told})
+    more = {} if hint is None else {"hint": hint}
+    return answer({"events": _joined(page.lines), **told, **more})
 
 
 def causality_body(found: Causality) -> Response:

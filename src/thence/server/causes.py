@@ -13,6 +13,13 @@ from thence.server.problems import RESPONSES
 from thence.server.served import served
 
 EventId = Annotated[str, Path(description="The id of an event of this log.")]
+Named = Annotated[
+    str,
+    Path(
+        description="Its id or 6 characters of it, @last, @last-error, or a subject such as"
+        " order/881, of which the latest event is taken."
+    ),
+]
 
 
 def causes_of(kind: Literal["simulations", "logs"]) -> APIRouter:
@@ -42,7 +49,7 @@ def causes_of(kind: Literal["simulations", "logs"]) -> APIRouter:
 
     @router.get("/{id}/why/{event_id:path}", response_model=WhyAnswer)
     async def why(
-        request: Request, id: str, event_id: EventId, asked: Annotated[Asked, Query()]
+        request: Request, id: str, event_id: Named, asked: Annotated[Asked, Query()]
     ) -> Response:
         """Says why an event happened: one line of causes, root first, and in sentences."""
         return await served(request).ask(

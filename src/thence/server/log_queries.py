@@ -10,7 +10,7 @@ from starlette.responses import Response
 from thence.server import questions
 from thence.server.bodies import answer, page_body
 from thence.server.logs import OpenLog
-from thence.server.models import EventsPage, LogList, LogSummary
+from thence.server.models import LogEventsPage, LogList, LogSummary
 from thence.server.parameters import Asked, LogAsked, LogPage
 from thence.server.problems import NDJSON_RESPONSE, RESPONSES
 from thence.server.root import FoundLog
@@ -34,7 +34,7 @@ async def log(request: Request, id: str, asked: Annotated[Asked, Query()]) -> Re
     return answer(await here.look(id, lambda found: _summary(here, found), False))
 
 
-@router.get("/{id}/events", response_model=EventsPage, responses=NDJSON_RESPONSE)
+@router.get("/{id}/events", response_model=LogEventsPage, responses=NDJSON_RESPONSE)
 async def events(request: Request, id: str, asked: Annotated[LogPage, Query()]) -> Response:
     """Returns a page of events in total order; all of them as lines for application/x-ndjson."""
     here, wanted = served(request), asked.filter()
@@ -43,7 +43,8 @@ async def events(request: Request, id: str, asked: Annotated[LogPage, Query()]) 
         return await all_lines(here, id, wanted, False)
 
     def work(log: OpenLog) -> Response:
-        return page_body(here.sent(questions.page_of_lines(log, wanted, **asked.page)))
+        page = here.sent(questions.page_of_lines(log, wanted, **asked.page))
+        return page_body(page, None if page.total else questions.hint(log, wanted))
 
     return await here.ask(id, work, False)
 

@@ -62,6 +62,14 @@ class EventsPage(BaseModel):
     next_cursor: str | None = Field(description="Asks for the next page; null on the last one.")
 
 
+class LogEventsPage(EventsPage):
+    """A page of a log's events."""
+
+    hint: str = Field(
+        "", description="If nothing matches: the key in `where` that no event has, the nearest."
+    )
+
+
 STATUS = "running, completed, failed or interrupted, which a killed run is."
 
 
@@ -214,6 +222,13 @@ class DiffAnswer(BaseModel):
     only_a_events: list[StoredEvent]
     only_b_events: list[StoredEvent]
     truncated: bool
+
+
+class Schemas(BaseModel):
+    """JSON Schemas (draft 2020-12) by event type: of `details` in sim, of `payload` in work."""
+
+    sim: dict[str, dict[str, Any]]
+    work: dict[str, dict[str, Any]]
 
 
 class Health(BaseModel):

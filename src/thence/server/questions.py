@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Unpack
 
 from thence.core.answer import Why
+from thence.core.causes import id_of
 from thence.core.event import Event
 from thence.core.filter import Filter
 from thence.index import causality as indexed
@@ -26,6 +27,11 @@ def page(log: OpenLog, asked: Filter, **paging: Unpack[Paging]) -> Page:
 def page_of_lines(log: OpenLog, asked: Filter, **paging: Unpack[Paging]) -> PageOfLines:
     """Returns what `page` does, with the stored bytes of each event."""
     return query.page_of_lines(log.index, asked, log.mark, **paging)
+
+
+def hint(log: OpenLog, asked: Filter) -> str | None:
+    """Says which key in `where` no event has, for an answer without events; raises ReadFailed."""
+    return log.answers.unknown_key(asked.where)
 
 
 def every_page(log: OpenLog, asked: Filter) -> Iterator[tuple[bytes, ...]]:
@@ -49,6 +55,7 @@ def causality(log: OpenLog, event_id: str, depth: int) -> Causality:
     return indexed.causality(log.index, event_id, depth)
 
 
-def why(log: OpenLog, event_id: str) -> Why:
-    """Says why an event happened; raises EventNotFound, ReadFailed."""
-    return indexed.why(log.index, event_id, log.vocabulary)
+def why(log: OpenLog, event: str) -> Why:
+    """Says why an event, or what `find` takes, happened; raises AmbiguousId too, ReadFailed."""
+    found = log.answers.named(event)
+    return indexed.why(log.index, id_of(found), log.vocabulary)

@@ -294,8 +294,8 @@ def _complete(event: Event, details: dict[str, Any], event_type: str) -> None:
         raise wrong("event_type", event.event_type, event_type)
     if type(event.simulation_id) is not str:
         raise wrong("simulation_id", event.simulation_id, "a text")
-    given = event.details if event.data is None else event.data
-    if given is not details and given and given != details:
+    given = event.data or event.details
+    if given and given is not details and given != details:
         _refuse_details(event, given)
     force_setattr(event, "details", details)
     if event.caused_by != ():

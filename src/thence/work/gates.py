@@ -3,7 +3,7 @@
 from typing import get_args
 
 from thence.work.events import GateStatus, GateType
-from thence.work.state import FAILED, GateState, PackageState
+from thence.work.state import FAILED, PENDING, GateState, PackageState
 from thence.work.verdict import Facts, FollowUp
 
 GATE_TYPES: tuple[str, ...] = get_args(GateType)
@@ -41,10 +41,15 @@ def _is_passed(gate: GateState, facts: Facts) -> bool:
     return gate.is_passed
 
 
-def changed(gate: GateState, status: str, **result: str) -> FollowUp:
-    """Returns the event that gives a gate a status; `result` is kept with it."""
-    payload = {"gate_id": gate.gate_id, "old_status": gate.status, "new_status": status}
-    return FollowUp("GateResultChanged", payload | ({"result_data": result} if result else {}))
+def changed(gate: GateState, status: str, **result: str | float) -> FollowUp:
+    """Returns the event that gives a gate a status; its type and `result` are kept with it."""
+    payload = {
+        "gate_id": gate.gate_id,
+        "old_status": gate.status or PENDING,
+        "new_status": status,
+        "result_data": {"gate_type": gate.gate_type, **result},
+    }
+    return FollowUp("GateResultChanged", payload)
 
 
 def results(package: PackageState) -> dict[str, str]:

@@ -19,6 +19,7 @@ from thence.work.agents import GateConfig, argv
 from thence.work.desk import Desk
 from thence.work.environment import hints
 from thence.work.gate_runs import GateRun
+from thence.work.gates import changed
 from thence.work.git import failure, surroundings
 from thence.work.leftovers import free_worktree
 from thence.work.locks import held
@@ -35,7 +36,6 @@ from thence.work.state import (
     FAILED,
     FOR_REVIEW,
     PASSED,
-    PENDING,
     PLANNED,
     FeatureState,
     PackageState,
@@ -266,15 +266,12 @@ class Handing:
         is_passed = ended.how == "done"
         told = ""
         for gate in known:
-            payload = {
-                "gate_id": gate.gate_id,
-                "old_status": gate.status or PENDING,
-                "new_status": PASSED if is_passed else FAILED,
-                "result_data": {"commit": judged.commit, "seconds": round(ended.seconds, 3)},
-            }
+            seconds = round(ended.seconds, 3)
+            status = PASSED if is_passed else FAILED
+            change = changed(gate, status, commit=judged.commit, seconds=seconds)
             with self._acting_as(ACTOR):
                 judges = self._package.events_of("lane")
-                told = self._say(Said("GateResultChanged", payload, slug, judges))
+                told = self._say(Said(change.event_type, change.payload, slug, judges))
         if is_passed:
             self._orchestrator.gate_passed(wp_id, gate_type, judged.commit, told)
             self._tell("reviewed", f"gate {gate_type} passed", ended.seconds)

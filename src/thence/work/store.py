@@ -25,7 +25,6 @@ from thence.log.process import new_id
 from thence.log.retrying import retriable
 from thence.replica import Replica, open_replica
 from thence.work.clock import write_clock
-from thence.work.deciding import DECIDE_NOTHING, deciding_heads
 from thence.work.events import aggregate_of, checked
 from thence.work.index_link import show_index
 from thence.work.plain import write_day_files
@@ -36,6 +35,8 @@ if TYPE_CHECKING:
 
 TIMEOUT_S = 30.0
 ACTOR = "user"
+# a move, a gate or an assignment that rests on one of these names it
+_DECIDE_NOTHING = frozenset(("ErrorLogged", "HistoryAdded"))
 
 
 class Said(msgspec.Struct, frozen=True):
@@ -108,7 +109,7 @@ class EventStore:
             work_subject(self.project.uuid, one.feature, members["aggregate_id"])
             for one, members in zip(said, made, strict=True)
         ]
-        heads = self._heads(subjects, any(one.event_type not in DECIDE_NOTHING for one in said))
+        heads = self._heads(subjects, any(one.event_type not in _DECIDE_NOTHING for one in said))
         drafts: list[Draft] = []
         for one, members, subject in zip(said, made, subjects, strict=True):
             ended = (one.ends,) if one.ends else ()
@@ -197,11 +198,8 @@ class EventStore:
 
     def _heads(self, subjects: Iterable[str], decides: bool) -> dict[str, tuple[str, ...]]:
         """Returns the heads that an append names; what decides something names no remark."""
-        found = self.replica.answers.heads_of(set(subjects))
-        if decides and any(
-            head.event_type in DECIDE_NOTHING for heads in found.values() for head in heads
-        ):
-            found = deciding_heads(found, self.replica.answers.arrived())
+        passed_over = _DECIDE_NOTHING if decides else ()
+        found = self.replica.answers.heads_of(set(subjects), passed_over)
         return {about: tuple(head.event_id for head in heads) for about, heads in found.items()}
 
     def _around(self) -> tuple[str, ...]:

@@ -43,12 +43,15 @@ def test_agents_and_gates_get_what_is_listed_and_no_key(make, tmp_path):
 
 def test_configuration_names_what_else_they_get(make, tmp_path):
     names = ["SOME_API_KEY", "AWS_*", "THENCE_*"]
-    project = make({"WP01": []}, environment=names)
+    gate = {"type": "CI_CHECK", "command": ["sh", "-c", f"env > '{tmp_path}/gate'"]}
+    project = make({"WP01": []}, environment=names, gates=[gate])
     project.tell(WP01=[[["describe", str(tmp_path / "agent")], *DO]])
     ended = thence("work", "orchestrate", cwd=project.folder, env=SECRETS)
     assert ended.code == 0, ended.err
     agent = variables(project, tmp_path / "agent")
-    assert {*SECRETS} & {*agent} == {"SOME_API_KEY", "AWS_SECRET_ACCESS_KEY"}
+    told = {line.partition("=")[0] for line in (tmp_path / "gate").read_text().splitlines()}
+    for given in ({*agent}, told):
+        assert {*SECRETS} & given == {"SOME_API_KEY", "AWS_SECRET_ACCESS_KEY"}
 
 
 def test_name_that_is_none_is_refused_with_its_place(make):

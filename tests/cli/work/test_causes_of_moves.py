@@ -9,6 +9,7 @@ from tests.cli.work.orchestra import DO, orchestrate
 from tests.cli.work.test_guards import TASKS, begun, done, refused, reviewed
 from tests.work.repositories import make_repository
 
+from thence.core.vocabulary import WORK
 from thence.work.project import find_project
 from thence.work.store import EventStore
 
@@ -100,6 +101,7 @@ def test_review_names_ticks_and_done_names_gates(project):
     done(project, "gate", "WP01", "CI_CHECK", "passed")
     done(project, "move-task", "WP01", "--to", "done")
     first, second = events(project, "GateResultChanged")
+    assert "moved gate CI_CHECK from failed to passed" in WORK.said(second)
     move = moved(project, "WP01", "done")
     assert names(move, second, moved(project, "WP01", "for_review"))
     assert not names(move, first)
@@ -118,6 +120,7 @@ def test_orchestrator_names_the_tries_the_approval_and_the_gate_it_goes_by(make)
     assert not names(first, failure)
     assert names(second, failure)
     failed, passed = events(folder, "GateResultChanged")
+    assert "moved gate CI_CHECK from pending to failed" in WORK.said(failed)
     back = moved(folder, "WP01", "doing")
     assert names(back, failed)
     move = moved(folder, "WP01", "done")

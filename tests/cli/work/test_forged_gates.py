@@ -71,6 +71,23 @@ def test_gate_runs_where_nothing_but_the_commit_lies_and_leaves_nothing(make):
     assert [each.name for each in (project.folder / ".worktrees").iterdir()] == [f"{SLUG}-WP01"]
 
 
+def test_gate_that_a_commit_has_passed_is_run_again_for_the_next(make):
+    types = {"CI_CHECK": "tested", "SECURITY_SCAN": "scanned"}
+    gates = [{"type": each, "command": ["grep", "1", name]} for each, name in types.items()]
+    project = make({"WP01": []}, gates=gates)
+
+    def written(tested, scanned):
+        files = [["write", "tested", tested], ["write", "scanned", scanned]]
+        return [*files, ["commit", f"Make it {tested}{scanned}"]]
+
+    project.tell(WP01=[written("1", "0"), written("0", "1"), written("1", "1")])
+    ended = orchestrate(project)
+    assert ended.code == 0, ended.err
+    first, second = told_back(project)
+    assert "gate SECURITY_SCAN failed" in first
+    assert "gate CI_CHECK failed" in second
+
+
 def test_agent_sets_no_gate(make):
     project = make({"WP01": []}, gates=[TESTED])
     types = ("CI_CHECK", "MANUAL_REVIEW")

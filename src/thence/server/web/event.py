@@ -24,9 +24,9 @@ EVENTS_SHOWN_MAX = 100
 
 def event_page(log: OpenLog, found: FoundLog, event_id: str) -> Response:
     """Returns the page; raises EventNotFound, ReadFailed."""
-    why = questions.why(log, event_id)
     near = questions.causality(log, event_id, 1)
     event = near.event
+    why = questions.why(log, event.event_id)
     sentence = said(event, log)
     title = cut(sentence, 80)
     body = (

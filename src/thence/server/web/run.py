@@ -198,8 +198,9 @@ def _comparison(found: FoundLog, names: Sequence[str]) -> Html | None:
 
 def _events(log: OpenLog, found: FoundLog, asked: Question, got: Page) -> Html:
     if not got.events:
-        text = "No event matches." if asked.fields else "There are no events yet."
-        return el("p", text, class_="empty")
+        hint = None if got.total else questions.hint(log, asked.filter)
+        text = "No event matches" if asked.fields else "There are no events yet"
+        return el("p", words(f"{text}: {hint}" if hint else f"{text}."), class_="empty")
     is_run = found.is_simulation
     heads = [("Time (UTC)", ""), ("Type", "type"), ("Who", "who"), ("What", "what")]
     if is_run:

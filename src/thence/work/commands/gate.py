@@ -5,6 +5,7 @@ from thence.errors import HeadsMoved, Refused
 from thence.log.process import new_id
 from thence.work.agents import gates_run
 from thence.work.desk import ATTEMPTS_MAX, Desk
+from thence.work.gates import changed
 from thence.work.moving import is_agents, made_durable, package_of
 from thence.work.naming import wp_id_of
 from thence.work.result import Result
@@ -111,12 +112,7 @@ def _said(
         causes = (made.event_id,)
         said.append(made)
     if result is not None and result != known.status:
-        changed = {
-            "gate_id": known.gate_id,
-            "old_status": known.status,
-            "new_status": result,
-            "result_data": {"reason": reason} if reason else None,
-        }
-        said.append(Said("GateResultChanged", changed, feature.slug, causes))
+        told = changed(known, result, **({"reason": reason} if reason else {}))
+        said.append(Said(told.event_type, told.payload, feature.slug, causes))
         known = GateState(known.gate_id, gate_type, result, actor)
     return said, known
