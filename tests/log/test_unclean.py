@@ -131,7 +131,7 @@ while True:
 """
 
 
-@pytest.mark.promise("W12")
+@pytest.mark.promise("W12", tier="person")
 def test_killed_at_any_moment_says_up_to_how_many(tmp_path):
     seed = random.randrange(2**32)
     print(f"seed {seed}")
