@@ -75,13 +75,6 @@ def one_lock(count: int) -> Contender:
     return contender
 
 
-def blocking(folder: Path) -> float:
-    """Appends from one thread that does nothing else."""
-    with thence.open(folder) as log:
-        log.append("trade.begun")
-        return per_second(BLOCKING_EVENTS, lambda: _append(log, BLOCKING_EVENTS))
-
-
 def tasks(count: int) -> Contender:
     """Appends from so many asyncio tasks at once."""
 

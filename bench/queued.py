@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import structlog
 
+import thence
 from bench.rounds import per_second
 from thence.sim import ActionEvent, EventWriter
 
@@ -98,8 +99,21 @@ def many_producers(folder: Path) -> float:
     return per_second(EVENTS, work)
 
 
+def plain_emit(folder: Path) -> float:
+    """Emits plain events from one thread; the clock stops when all are synced."""
+    with thence.open(folder) as log:
+
+        def work() -> None:
+            for turn in range(EVENTS):
+                log.emit("move", {"to": "harbour", "number": turn}, subject="run", actor="ada")
+            log.flush()
+
+        return per_second(EVENTS, work)
+
+
 CONTENDERS = {
     "structlog tuned": structlog_tuned,
+    "plain emit": plain_emit,
     "async, 1 producer": one_producer,
     "async, 100 producers": many_producers,
 }
