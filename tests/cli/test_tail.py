@@ -11,6 +11,7 @@ from tests.cli.installed import THENCE, environment, thence
 from tests.log.processes import started
 
 import thence as package
+from thence.cli.tail import TAIL_EVENTS_MAX
 from thence.core.vocabulary import PLAIN
 from thence.replica import Replica
 
@@ -52,6 +53,13 @@ def test_tail_shows_the_last_events_as_they_arrived(tmp_path, orders):
         file.write('{"event_id":"foreign"}\nbad\n{"event_id":"unfinished"}')
     asked = ("tail", "-n", 2, "--log", "orders", "--json")
     assert thence(*asked, cwd=tmp_path).lines == [stored[-1], '{"event_id":"foreign"}']
+
+
+def test_tail_takes_no_more_events_than_memory_should_hold(tmp_path, orders):
+    assert len(thence("tail", "-n", TAIL_EVENTS_MAX, "--log", "orders", cwd=tmp_path).lines) == 4
+    ended = thence("tail", "-n", TAIL_EVENTS_MAX + 1, "--log", "orders", cwd=tmp_path)
+    assert (ended.code, ended.out) == (2, "")
+    assert f"0<=x<={TAIL_EVENTS_MAX}" in ended.err
 
 
 def test_tail_of_an_empty_log_says_so(tmp_path):

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from thence.log.follower import Follower
 
 TAIL_EVENTS = 10
+# their ids are held, 100 bytes each; `thence log` lists any number in bounded memory
+TAIL_EVENTS_MAX = 500_000
 _EXAMPLE = """\b
 Example:
   thence tail -f --log orders"""
@@ -31,11 +33,11 @@ Example:
     "-n",
     "--lines",
     "count",
-    type=click.IntRange(min=0),
+    type=click.IntRange(0, TAIL_EVENTS_MAX),
     default=TAIL_EVENTS,
     show_default=True,
     metavar="N",
-    help="The last N events.",
+    help="The last N events; `thence log` lists all.",
 )
 @click.option("-f", "--follow", "is_live", is_flag=True, help="Go on with new ones until Ctrl-C.")
 @log_option
