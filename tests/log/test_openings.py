@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.log.aftermath import appended, opening_of, told
-from tests.log.processes import in_child, started
+from tests.log.processes import WAIT_S, in_child, started
 
 import thence
 from thence.core.vocabulary import PLAIN
@@ -113,6 +113,7 @@ sys.stdin.readline()
 """
     process = started(code, tmp_path)
     assert process.stdout.readline() == "ready\n"
+    process.wait(WAIT_S)  # the child may be quicker than its parent's death
     appended(tmp_path)
     (facts,) = told(tmp_path)
     assert 20 <= facts["count"] < 20 + STEP_MAX

@@ -18,7 +18,7 @@ from thence.core.vocabulary import Vocabulary
 from thence.index import cut, links, sharing
 from thence.index.ahead import Direction
 from thence.index.database import Index
-from thence.index.lookup import event_at, events_at, is_storable, lines_at, place_of
+from thence.index.lookup import event_at, events_at, ids_at, is_storable, lines_at, place_of
 
 
 class Causality(NamedTuple):
@@ -27,6 +27,15 @@ class Causality(NamedTuple):
     event: Event
     upstream: tuple[bytes, ...]
     downstream: tuple[bytes, ...]
+    truncated: bool
+
+
+class NamedCauses(NamedTuple):
+    """What `core.answer.Why` says, each cause by its id, with its distance, nearest first."""
+
+    chain: tuple[Event, ...]
+    causes: tuple[tuple[str, int], ...]
+    sentences: tuple[str, ...]
     truncated: bool
 
 
@@ -118,6 +127,21 @@ def why(index: Index, event_id: str, vocabulary: Vocabulary) -> Why:
         told = tuple(found[link] for link in line)
         near = tuple((found[cause], distance) for cause, distance in distances.items())
         return Why(told[-1], told, near, tuple(map(vocabulary.sentence, told)), truncated)
+
+    return index.answer(work)
+
+
+def named_causes(index: Index, event_id: str, vocabulary: Vocabulary) -> NamedCauses:
+    """Does what `why` does, and reads no event but those of the chain; raises EventNotFound."""
+
+    def work(connection: sqlite3.Connection) -> NamedCauses:
+        place = place_of(index, connection, event_id)
+        line = links.chain(connection, place, MILESTONE, CHAIN_EVENTS_MAX)
+        distances, truncated = links.cone(connection, place, "upstream", None, CONE_EVENTS_MAX)
+        causes = zip(ids_at(connection, distances), distances.values(), strict=True)
+        told = tuple(events_at(index, connection, line))
+        sentences = tuple(map(vocabulary.sentence, told))
+        return NamedCauses(told, tuple(causes), sentences, truncated)
 
     return index.answer(work)
 

@@ -6,9 +6,8 @@ from typing import Any
 import msgspec
 from starlette.responses import Response
 
-from thence.core.answer import Why
 from thence.core.event import Event
-from thence.index.causality import Causality
+from thence.index.causality import Causality, NamedCauses
 from thence.index.page import PageOfLines
 
 JSON = "application/json"
@@ -45,14 +44,14 @@ def causality_body(found: Causality) -> Response:
     )
 
 
-def why_body(why: Why) -> Response:
+def why_body(why: NamedCauses) -> Response:
     """Returns why an event happened as an answer."""
     causes: list[Mapping[str, Any]] = [
-        {"event_id": cause.event_id, "depth": depth} for cause, depth in why.cone
+        {"event_id": event_id, "depth": depth} for event_id, depth in why.causes
     ]
     return answer(
         {
-            "event_id": why.event.event_id,
+            "event_id": why.chain[-1].event_id,
             "sentences": why.sentences,
             "chain": _joined(_lines(why.chain)),
             "causes": causes,

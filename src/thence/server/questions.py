@@ -6,13 +6,12 @@ This is the one place of the server that knows how an answer is found. All of it
 from collections.abc import Iterator
 from typing import Unpack
 
-from thence.core.answer import Why
 from thence.core.causes import id_of
 from thence.core.event import Event
 from thence.core.filter import Filter
 from thence.index import causality as indexed
 from thence.index import lookup, query
-from thence.index.causality import Causality
+from thence.index.causality import Causality, NamedCauses
 from thence.index.page import Page, PageOfLines, Paging
 from thence.server.logs import OpenLog
 
@@ -55,7 +54,7 @@ def causality(log: OpenLog, event_id: str, depth: int) -> Causality:
     return indexed.causality(log.index, event_id, depth)
 
 
-def why(log: OpenLog, event: str) -> Why:
+def why(log: OpenLog, event: str) -> NamedCauses:
     """Says why an event, or what `find` takes, happened; raises AmbiguousId too, ReadFailed."""
     found = log.answers.named(event)
-    return indexed.why(log.index, id_of(found), log.vocabulary)
+    return indexed.named_causes(log.index, id_of(found), log.vocabulary)

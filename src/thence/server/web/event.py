@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 from starlette.responses import Response
 
-from thence.core.answer import Why
 from thence.core.codec import parse
 from thence.core.event import Event
+from thence.index.causality import NamedCauses
 from thence.server import questions
 from thence.server.logs import OpenLog
 from thence.server.root import FoundLog
@@ -70,13 +70,13 @@ def _writer(event: Event) -> Child:
     return joined(el("span", event.node_id, class_="id"), f" as its number {event.seq:,}")
 
 
-def _why(log: OpenLog, found: FoundLog, why: Why) -> Html:
+def _why(log: OpenLog, found: FoundLog, why: NamedCauses) -> Html:
     if len(why.chain) < 2:
         return el("p", "It is a root: it names no cause that is here.", class_="quiet")
     *causes, last = why.chain
     first, near = causes[:-NEAR_SHOWN_MAX], causes[-NEAR_SHOWN_MAX:]
     more = "more than " if why.truncated else ""
-    count = f"{more}{len(why.cone):,} in all"
+    count = f"{more}{len(why.causes):,} in all"
     told = f"One line of causes, the earliest first, of {count}."
     items = [el("li", event_link(found, cause, log)) for cause in near]
     items.append(el("li", words(said(last, log)), aria_current="true"))
