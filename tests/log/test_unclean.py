@@ -174,15 +174,14 @@ sys.stdin.readline()
     spaces = [space for space in SPACES if not subprocess.run([*space, "true"]).returncode]
     words = [*(spaces[0] if spaces else []), sys.executable, "-c", code, str(tmp_path)]
     with subprocess.Popen(words, stdin=-1, stdout=-1, text=True) as process:
-        number = process.stdout.readline()
-        assert (number == "1\n") == bool(spaces)
+        assert (process.stdout.readline() == "1\n") == bool(spaces)
         if spaces:
             appended(tmp_path)
             assert counts(tmp_path) == []  # it lives, though nobody here can ask for its number
         process.kill()
     deadline_s = time.monotonic() + WAIT_S
-    while not counts(tmp_path) and time.monotonic() < deadline_s:
-        appended(tmp_path)  # who was in the namespace dies a little later than who made it
+    while not counts(tmp_path) and time.monotonic() < deadline_s:  # it dies after its maker
+        appended(tmp_path)
     appended(tmp_path)
     (count,) = counts(tmp_path)
     assert 50 <= count < 50 + STEP_MAX
