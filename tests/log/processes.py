@@ -1,5 +1,6 @@
 """Real processes for tests: another Python that runs a text of code, watched from outside."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -31,6 +32,12 @@ def ran(code: str, *arguments: object, check: bool = True) -> subprocess.Complet
     )
     assert not check or done.returncode == 0, done.stderr
     return done
+
+
+def descriptors() -> int:
+    """How many files are open, without those that earlier tests left to the garbage collector."""
+    gc.collect()
+    return len(os.listdir("/dev/fd"))
 
 
 def in_child(work: Callable[[], None]) -> None:

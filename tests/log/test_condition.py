@@ -7,6 +7,7 @@ import time
 
 import pytest
 from tests.events import drafted, line_of, stamped
+from tests.log.processes import descriptors
 
 import thence
 from thence.core.codec import LINE_BYTES_MAX
@@ -264,7 +265,7 @@ def test_lock_that_is_held_is_waited_for_then_told_with_its_holder(written):
     holder = OS_DISK.open_lock(path)
     assert OS_DISK.try_lock(holder)
     start = time.monotonic()
-    before = len(os.listdir("/dev/fd"))
+    before = descriptors()
     assert condition.lock(OS_DISK, written) == Check(
         "lock",
         False,
@@ -284,7 +285,7 @@ def test_lock_that_is_held_is_waited_for_then_told_with_its_holder(written):
 
     assert condition.lock(GivenBackDisk(), written) == Check("lock", True, "free")
     assert OS_DISK.try_lock(holder)  # whoever looked has given it back
-    assert len(os.listdir("/dev/fd")) == before
+    assert descriptors() == before
     OS_DISK.close(holder)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.log.faults import FailingDisk
+from tests.log.processes import descriptors
 
 from thence.errors import NotALog
 from thence.log.disk import OS_DISK, Disk
@@ -27,10 +28,10 @@ def error(number):
 def found(disk, folder):
     """Look at a folder, and hold that nothing is left behind there, nor kept open."""
     before = sorted(folder.rglob("*"))
-    descriptors = len(os.listdir("/dev/fd"))
+    before = descriptors()
     checks = {check.name: check for check in folder_checks(disk, folder)}
     assert sorted(folder.rglob("*")) == before
-    assert len(os.listdir("/dev/fd")) == descriptors
+    assert descriptors() == before
     assert all(bool(check.hint) != check.ok and check.detail for check in checks.values())
     return checks
 
