@@ -34,7 +34,7 @@ def ran(code: str, *arguments: object, check: bool = True) -> subprocess.Complet
     return done
 
 
-def descriptors() -> int:
+def open_files() -> int:
     """How many files are open, without those that earlier tests left to the garbage collector."""
     gc.collect()
     return len(os.listdir("/dev/fd"))

@@ -7,7 +7,7 @@ import time
 
 import pytest
 from tests.events import drafted, line_of, stamped
-from tests.log.processes import descriptors
+from tests.log.processes import open_files
 
 import thence
 from thence.core.codec import LINE_BYTES_MAX
@@ -265,7 +265,7 @@ def test_lock_that_is_held_is_waited_for_then_told_with_its_holder(written):
     holder = OS_DISK.open_lock(path)
     assert OS_DISK.try_lock(holder)
     start = time.monotonic()
-    before = descriptors()
+    before = open_files()
     assert condition.lock(OS_DISK, written) == Check(
         "lock",
         False,
@@ -285,7 +285,7 @@ def test_lock_that_is_held_is_waited_for_then_told_with_its_holder(written):
 
     assert condition.lock(GivenBackDisk(), written) == Check("lock", True, "free")
     assert OS_DISK.try_lock(holder)  # whoever looked has given it back
-    assert descriptors() == before
+    assert open_files() == before
     OS_DISK.close(holder)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.log.faults import FailingDisk
-from tests.log.processes import descriptors
+from tests.log.processes import open_files
 
 from thence.errors import NotALog
 from thence.log.disk import OS_DISK, Disk
@@ -28,10 +28,10 @@ def error(number):
 def found(disk, folder):
     """Look at a folder, and hold that nothing is left behind there, nor kept open."""
     before = sorted(folder.rglob("*"))
-    before = descriptors()
+    held = open_files()
     checks = {check.name: check for check in folder_checks(disk, folder)}
     assert sorted(folder.rglob("*")) == before
-    assert descriptors() == before
+    assert open_files() == held
     assert all(bool(check.hint) != check.ok and check.detail for check in checks.values())
     return checks
 

@@ -8,7 +8,7 @@ import pytest
 from tests.events import NODE, OTHER_NODE, line_of
 from tests.log.errors import said
 from tests.log.faults import FailingDisk, ShortDisk
-from tests.log.processes import descriptors
+from tests.log.processes import open_files
 
 from thence.core.codec import LINE_BYTES_MAX
 from thence.core.vocabulary import PLAIN
@@ -106,21 +106,21 @@ def test_end_as_long_as_no_line_may_be_is_not_searched_for_events(opened, length
 def test_stretch_is_copied_aside_up_to_where_the_file_ends(opened, tmp_path, start, end):
     data = random.Random(5).randbytes(3 * READ_BYTES + 11)
     descriptor, _ = opened(data)
-    held = descriptors()
+    held = open_files()
     copy_aside(ShortDisk(700_000), descriptor, start, end, tmp_path / "aside")
     assert (tmp_path / "aside").read_bytes() == data[start:end]
-    assert descriptors() == held
+    assert open_files() == held
 
 
 @pytest.mark.parametrize("call", ["write", "sync_data"])
 def test_copy_that_the_disk_refuses_leaves_no_file(opened, tmp_path, call):
     descriptor, _ = opened(b"abc")
-    held = descriptors()
+    held = open_files()
     failing = FailingDisk(**{call: DiskError(errno.EIO, "broken")})
     with pytest.raises(OSError, match="broken"):
         copy_aside(failing, descriptor, 0, 3, tmp_path / "aside")
     assert not (tmp_path / "aside").exists()
-    assert descriptors() == held
+    assert open_files() == held
 
 
 @pytest.mark.parametrize(
