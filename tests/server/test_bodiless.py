@@ -1,6 +1,7 @@
 """HEAD, beside GET for the same path."""
 
 import asyncio
+import gc
 
 import httpx2
 import pytest
@@ -10,6 +11,7 @@ from tests.server.runs import make_run
 from tests.server.serving import serving
 
 from thence.server.app import create_app
+from thence.server.logs import Logs
 
 LIVE = "/simulations/first/events/live"
 
@@ -90,3 +92,24 @@ def test_app_itself_sends_no_body_whatever_serves_it(tmp_path) -> None:
 
     for answer in asyncio.run(asked()):
         assert (answer.status_code, answer.content) == (200, b"")
+
+
+@pytest.mark.promise("Q8")
+def test_client_that_goes_amid_the_lines_of_a_log_leaves_none_in_use(tmp_path) -> None:
+    for name in ("run", "other"):
+        make_run(tmp_path, name, count=3)
+    app = create_app(tmp_path)
+    app.state.served.logs = Logs(open_max=1)  # what is in use would stay open over the bound
+
+    async def asked() -> None:
+        transport = httpx2.ASGITransport(app)
+        async with httpx2.AsyncClient(transport=transport, base_url="http://any") as client:
+            await client.head("/simulations/run/events.ndjson")
+            await client.get("/simulations/other/events")
+
+    gc.disable()  # which would end it some time, amid a lock too: then nobody was answered again
+    try:
+        asyncio.run(asked())
+    finally:
+        gc.enable()
+    assert app.state.served.logs.open == 1

@@ -3,7 +3,6 @@
 This is the one place of the server that knows how an answer is found. All of it blocks.
 """
 
-from collections.abc import Iterator
 from typing import Unpack
 
 from thence.core.causes import id_of
@@ -14,8 +13,6 @@ from thence.index import lookup, query
 from thence.index.causality import Causality, NamedCauses
 from thence.index.page import Page, PageOfLines, Paging
 from thence.server.logs import OpenLog
-
-STREAM_EVENTS = 1_000
 
 
 def page(log: OpenLog, asked: Filter, **paging: Unpack[Paging]) -> Page:
@@ -31,17 +28,6 @@ def page_of_lines(log: OpenLog, asked: Filter, **paging: Unpack[Paging]) -> Page
 def hint(log: OpenLog, asked: Filter) -> str | None:
     """Says which key in `where` no event has, for an answer without events; raises ReadFailed."""
     return log.answers.unknown_key(asked.where)
-
-
-def every_page(log: OpenLog, asked: Filter) -> Iterator[tuple[bytes, ...]]:
-    """Yields the lines of all events that match, as they are now, many at a time."""
-    cursor = None
-    while True:
-        next_page = query.page_of_lines(log.index, asked, limit=STREAM_EVENTS, cursor=cursor)
-        yield next_page.lines
-        cursor = next_page.next_cursor
-        if cursor is None:
-            return
 
 
 def event(log: OpenLog, event_id: str) -> Event:

@@ -1,17 +1,17 @@
 """Events sent as lines, many at a time, in memory that does not grow with their number."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from thence.core.filter import Filter
-from thence.server import questions
+from thence.index.page import PageOfLines
 from thence.server.bodies import NDJSON
-from thence.server.root import FoundLog
+from thence.server.questions import page_of_lines
 from thence.server.served import Served
 
-Batch = tuple[bytes, ...]
+BATCH_EVENTS = 1_000
 
 
 def wants_lines(request: Request) -> bool:
@@ -26,22 +26,26 @@ async def all_lines(served: Served, log_id: str, asked: Filter, is_simulation: b
     breaks, so that half of a run is never taken for all of it.
     """
 
-    def begun(found: FoundLog) -> tuple[Iterator[Batch], Batch]:
-        batches = _batches(served, found, asked)
-        return batches, next(batches, ())
+    def batch(cursor: str | None) -> Awaitable[PageOfLines]:
+        return served.ask(
+            log_id,
+            lambda log: page_of_lines(log, asked, limit=BATCH_EVENTS, cursor=cursor),
+            is_simulation,
+        )
 
-    batches, first = await served.look(log_id, begun, is_simulation)
-    return StreamingResponse(_sent(served, batches, first), media_type=NDJSON)
-
-
-async def _sent(served: Served, batches: Iterator[Batch], batch: Batch) -> AsyncIterator[bytes]:
-    while batch:
-        served.metrics.count_events(len(batch))
-        yield b"\n".join(batch) + b"\n"
-        batch = await served.workers.run(lambda: next(batches, ()))
+    return StreamingResponse(_sent(served, batch, await batch(None)), media_type=NDJSON)
 
 
-def _batches(served: Served, found: FoundLog, asked: Filter) -> Iterator[Batch]:
-    """Yields their lines; the log stays open in between only as long as others ask for it."""
-    with served.logs.using(found) as log:
-        yield from questions.every_page(log, asked)
+async def _sent(
+    served: Served, batch: Callable[[str | None], Awaitable[PageOfLines]], page: PageOfLines
+) -> AsyncIterator[bytes]:
+    """Yields the lines of one page after the other.
+
+    In between the log is not held: a client that goes leaves nothing for the garbage collector
+    to let go, which runs anywhere, amid what holds a lock too.
+    """
+    while page.lines:
+        yield b"\n".join(served.sent(page).lines) + b"\n"
+        if page.next_cursor is None:
+            return
+        page = await batch(page.next_cursor)
