@@ -14,7 +14,7 @@ from threading import Lock, Thread
 import thence
 from bench.durable import PAYLOAD
 from bench.rounds import Contender, per_second
-from thence.replica import Replica
+from thence.replica import Log
 
 BLOCKING_EVENTS = 2_000
 THREAD_EVENTS = 8_000
@@ -24,7 +24,7 @@ BESIDE_EVENTS = 400
 WAIT_S = 60.0
 
 
-def _append(log: Replica, count: int) -> None:
+def _append(log: Log, count: int) -> None:
     for _ in range(count):
         log.append("trade.done", PAYLOAD, subject="order/1", actor="ada")
 
@@ -82,11 +82,11 @@ def tasks(count: int) -> Contender:
         events = max(BLOCKING_EVENTS, min(TASK_EVENTS, 400 * count))
         share = events // count
 
-        async def hand(log: Replica) -> None:
+        async def hand(log: Log) -> None:
             for _ in range(share):
                 await log.append_async("trade.done", PAYLOAD, subject="order/1", actor="ada")
 
-        async def main(log: Replica) -> None:
+        async def main(log: Log) -> None:
             await asyncio.gather(*(hand(log) for _ in range(count)))
 
         with thence.open(folder) as log:
@@ -155,7 +155,7 @@ def locked_processes(count: int) -> Contender:
     return contender
 
 
-def _calls(log: Replica, count: int) -> list[float]:
+def _calls(log: Log, count: int) -> list[float]:
     clock = time.perf_counter
     found = []
     for _ in range(count):

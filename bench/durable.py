@@ -27,7 +27,7 @@ def raw_loop(folder: Path) -> float:
 
 
 def ours(folder: Path) -> float:
-    """Appends events with `Replica.append`."""
+    """Appends events with `Log.append`."""
     with thence.open(folder) as log:
         log.append("trade.begun")
 

@@ -12,7 +12,7 @@ from bench.durable import PAYLOAD
 from bench.parts import UnsyncedDisk
 from thence.core.vocabulary import PLAIN
 from thence.log.opening import prepare
-from thence.replica import Replica
+from thence.replica import Log
 
 HANDOVERS = 20_000
 APPENDS = 2_000
@@ -49,7 +49,7 @@ def handover_us() -> float:
 def in_turns_us(place: Path) -> float:
     """Returns µs of an append without its sync when another opening appends in between."""
     prepare(UnsyncedDisk(), place, PLAIN)
-    logs = [Replica(place, PLAIN, disk=UnsyncedDisk()) for _ in range(2)]
+    logs = [Log(place, PLAIN, disk=UnsyncedDisk()) for _ in range(2)]
     found = []
     for _ in range(5):
         start = time.perf_counter()

@@ -15,7 +15,7 @@ from thence.core.vocabulary import PLAIN
 from thence.log.disk import Disk
 from thence.log.opening import opened_vocabulary
 from thence.log.process import new_id, now
-from thence.replica import Replica
+from thence.replica import Log
 from thence.sim import ActionEvent, EventWriter
 from thence.sim.encoding import draft_of
 
@@ -65,7 +65,7 @@ def flat_loop(folder: Path) -> float:
 def append_us(folder: Path, disk: Disk) -> float:
     """Returns what an append on a disk takes, in µs."""
     opened_vocabulary(disk, folder, PLAIN, create=True)
-    with Replica(folder, PLAIN, disk=disk) as log:
+    with Log(folder, PLAIN, disk=disk) as log:
         log.append("trade.begun")
         start = time.perf_counter()
         for _ in range(EVENTS):

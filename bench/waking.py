@@ -19,7 +19,7 @@ from thence.log.admission import Condition
 from thence.log.batch import Outcome, Waiting, answer, conditions_of, drafts_of, emitted, taken
 from thence.log.disk import OS_DISK
 from thence.log.opening import opened_vocabulary
-from thence.replica import Replica
+from thence.replica import Log
 
 TASKS = 1_000
 EVENTS = 40 * TASKS
@@ -96,7 +96,7 @@ def task_rows(place: Path) -> dict[str, float]:
     """Returns µs of each program for an event, and of an append: the least of rounds in turn."""
     opened_vocabulary(OS_DISK, place / "tasks", PLAIN, create=True)
     file = os.open(place / "bare", os.O_WRONLY | os.O_CREAT)
-    with Replica(place / "tasks", PLAIN, disk=UnsyncedDisk()) as log:
+    with Log(place / "tasks", PLAIN, disk=UnsyncedDisk()) as log:
         log.append("trade.begun")
 
         def draft() -> list[Draft]:
@@ -124,7 +124,7 @@ def task_rows(place: Path) -> dict[str, float]:
     return {name: min(rounds) for name, rounds in found.items()}
 
 
-async def _appends(log: Replica) -> None:
+async def _appends(log: Log) -> None:
     async def hand() -> None:
         for _ in range(EVENTS // TASKS):
             await log.append_async("trade.done", PAYLOAD, subject="order/1", actor="ada")
@@ -148,7 +148,7 @@ def step_rows(place: Path) -> dict[str, float]:
 
     async def rounds() -> None:
         loop = asyncio.get_running_loop()
-        with Replica(place / "steps", PLAIN, disk=UnsyncedDisk()) as log:
+        with Log(place / "steps", PLAIN, disk=UnsyncedDisk()) as log:
             log.append("trade.begun")
             for _ in range(_STEP_ROUNDS):
                 _steps(log, loop, timed)
@@ -168,7 +168,7 @@ def step_rows(place: Path) -> dict[str, float]:
 
 
 def _steps(
-    log: Replica,
+    log: Log,
     loop: asyncio.AbstractEventLoop,
     timed: Callable[[str, Callable[[], object]], object],
 ) -> None:

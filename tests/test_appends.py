@@ -21,7 +21,7 @@ from thence.errors import (
     WriterClosed,
 )
 from thence.log.system_call import DiskError
-from thence.replica import Replica
+from thence.replica import Log
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def log(tmp_path):
 @pytest.mark.promise("P1")
 def test_many_are_appended_in_one_piece_with_one_sync(tmp_path):
     disk = CountingDisk()
-    with Replica(tmp_path, PLAIN, disk=disk) as log:
+    with Log(tmp_path, PLAIN, disk=disk) as log:
         log.append("first")
         disk.calls.clear()
         root, *rest = log.append_many(
@@ -47,7 +47,7 @@ def test_many_are_appended_in_one_piece_with_one_sync(tmp_path):
 
 
 def test_many_stand_together_whatever_other_threads_append(tmp_path):
-    with Replica(tmp_path, PLAIN, max_file_size=20_000) as log:
+    with Log(tmp_path, PLAIN, max_file_size=20_000) as log:
 
         def append(name):
             for _ in range(20):
@@ -76,7 +76,7 @@ def test_one_wrong_of_many_is_named_and_none_is_appended(log, wrong):
 
 def test_many_on_a_full_disk_are_refused_and_appended_later(tmp_path):
     disk = FullDisk()
-    with Replica(tmp_path, PLAIN, disk=disk) as log:
+    with Log(tmp_path, PLAIN, disk=disk) as log:
         log.append("first")
         disk.is_full = True
         with pytest.raises(LogFull):
@@ -91,7 +91,7 @@ def test_many_on_a_full_disk_are_refused_and_appended_later(tmp_path):
 @pytest.mark.promise("P1")
 def test_tasks_share_syncs_and_get_their_own_events(tmp_path):
     disk = CountingDisk()
-    with Replica(tmp_path, PLAIN, disk=disk) as log:
+    with Log(tmp_path, PLAIN, disk=disk) as log:
 
         async def worker(name):
             return [await log.append_async("t", {"who": name, "n": n}) for n in range(20)]
@@ -111,7 +111,7 @@ def test_tasks_share_syncs_and_get_their_own_events(tmp_path):
 
 def test_event_of_a_cancelled_task_is_written_all_the_same(tmp_path):
     disk = GatedDisk()
-    with Replica(tmp_path, PLAIN, disk=disk) as log:
+    with Log(tmp_path, PLAIN, disk=disk) as log:
 
         async def main():
             task = asyncio.create_task(log.append_async("cancelled"))
@@ -128,7 +128,7 @@ def test_event_of_a_cancelled_task_is_written_all_the_same(tmp_path):
 
 def test_loop_that_ended_meanwhile_keeps_nobody_waiting(tmp_path):
     disk = GatedDisk()
-    with Replica(tmp_path, PLAIN, disk=disk) as log:
+    with Log(tmp_path, PLAIN, disk=disk) as log:
 
         async def main():
             asyncio.get_running_loop().call_soon(lambda: None)
@@ -163,14 +163,14 @@ def test_task_is_refused_as_a_thread_is(tmp_path):
         with pytest.raises(WriterClosed):
             await log.append_async("t")
 
-    with Replica(tmp_path, PLAIN, disk=disk) as log:
+    with Log(tmp_path, PLAIN, disk=disk) as log:
         asyncio.run(main(log))
 
 
 @pytest.mark.promise("P1")
 def test_retry_after_a_wait_that_was_too_long_waits_on_for_the_same_event(tmp_path):
     disk = GatedDisk()
-    with Replica(tmp_path, PLAIN, disk=disk) as log:
+    with Log(tmp_path, PLAIN, disk=disk) as log:
         log.emit("first")
         assert disk.arrived.wait(WAIT_S)
         with pytest.raises(OutcomeUnknown) as caught:
@@ -194,7 +194,7 @@ def test_retry_of_many_makes_each_durable_once(tmp_path):
             super().sync_data(descriptor)
 
     disk = Breaking()
-    with Replica(tmp_path, PLAIN, disk=disk) as log:
+    with Log(tmp_path, PLAIN, disk=disk) as log:
         log.append("first")
         disk.is_broken = True
         with pytest.raises(OutcomeUnknown) as caught:
@@ -234,7 +234,7 @@ def test_append_in_a_signal_handler_amid_an_append_is_refused_at_once(tmp_path):
 
     before = signal.signal(signal.SIGUSR1, handler)
     try:
-        with Replica(tmp_path, PLAIN, disk=disk) as log:
+        with Log(tmp_path, PLAIN, disk=disk) as log:
             log.append("first")
             disk.is_armed = True
             log.append("interrupted")

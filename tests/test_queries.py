@@ -15,7 +15,7 @@ import thence
 from thence.answers import INDEXED_BYTES_MIN
 from thence.core.filter import Filter
 from thence.errors import InvalidCursor, InvalidFilter
-from thence.replica import Replica
+from thence.replica import Log
 
 
 @pytest.fixture
@@ -24,11 +24,11 @@ def log(tmp_path):
         yield opened
 
 
-def index_of(log: Replica) -> Path:
+def index_of(log: Log) -> Path:
     return log.folder / ".thence" / "index.db"
 
 
-def fill(log: Replica) -> None:
+def fill(log: Log) -> None:
     """Makes a log large."""
     payload = {"text": "x" * 10_000}
     events = [{"event_type": "bulk", "payload": payload}] * (INDEXED_BYTES_MIN // 10_000 + 1)

@@ -20,7 +20,7 @@ from thence.core.vocabulary import PLAIN, SIM
 from thence.errors import AmbiguousId, EventNotFound, EventTooLarge, InvalidEvent
 from thence.log.disk import OS_DISK
 from thence.log.notice import NoticeMaker
-from thence.replica import Replica
+from thence.replica import Log
 
 
 @pytest.fixture
@@ -260,10 +260,10 @@ def test_log_in_a_folder_whose_name_is_no_utf_8_tells_its_failures(tmp_path):
 
 
 def test_current_file_and_its_size_are_known_before_the_first_append(tmp_path):
-    assert Replica(tmp_path, PLAIN).current_size == 0
+    assert Log(tmp_path, PLAIN).current_size == 0
     with thence.open(tmp_path) as log:
         log.append("t")
-    log = Replica(tmp_path, PLAIN, disk=OS_DISK)
+    log = Log(tmp_path, PLAIN, disk=OS_DISK)
     assert log.current_file == tmp_path / "events.jsonl"
     assert log.current_size == log.current_file.stat().st_size
 
@@ -319,4 +319,4 @@ log.emit("never")
 @pytest.mark.parametrize("options", [{"max_queue_size": 0}, {"on_full": "x"}, {"max_file_size": 0}])
 def test_options_out_of_range_are_refused(tmp_path, options):
     with pytest.raises(InvalidEvent, match="max_queue_size"):
-        Replica(tmp_path, PLAIN, **options)
+        Log(tmp_path, PLAIN, **options)

@@ -18,7 +18,7 @@ from thence.core.codec import CAUSES_MAX
 from thence.core.vocabulary import PLAIN
 from thence.errors import EventTooLarge, InvalidEvent, LogFull, ThenceError, WriterClosed
 from thence.log.system_call import DiskError
-from thence.replica import Replica
+from thence.replica import Log
 from thence.steps import MESSAGE_CHARACTERS_MAX
 
 
@@ -177,7 +177,7 @@ def test_body_does_not_run_when_the_begin_can_not_be_stored(log):
 
 def test_end_that_can_not_be_stored_is_raised_unless_an_error_passes(tmp_path, caplog):
     disk = FailingDisk()
-    log = Replica(tmp_path, PLAIN, disk=disk)
+    log = Log(tmp_path, PLAIN, disk=disk)
     log.prepare()
     full = DiskError(28, "No space left on device")
     with pytest.raises(LogFull), thence.step("refund", log=log):
@@ -270,7 +270,7 @@ class Held(FailingDisk):
 @pytest.mark.parametrize("moment", ["begin", "body", "end"])
 def test_cancelled_task_ends_its_step(tmp_path, moment):
     disk = Held()
-    log = Replica(tmp_path, PLAIN, disk=disk)
+    log = Log(tmp_path, PLAIN, disk=disk)
     log.prepare()
     inside = asyncio.Event()
     going_on = asyncio.Event()

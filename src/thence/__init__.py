@@ -4,7 +4,7 @@ TYPE_CHECKING = False  # as typing has it, without its import
 if TYPE_CHECKING:
     from thence.context import because
     from thence.core.guard import Unchanged
-    from thence.replica import open_replica as open  # the name users expect: thence.open(path)
+    from thence.replica import open_log as open  # the name users expect: thence.open(path)
     from thence.steps import step
 
 __version__ = "0.1.0"
@@ -22,9 +22,9 @@ def __getattr__(name: str) -> object:
 
         return Unchanged
     if name == "open":
-        from thence.replica import open_replica
+        from thence.replica import open_log
 
-        return open_replica
+        return open_log
     if name == "step":
         from thence.steps import step
 

@@ -276,7 +276,7 @@ class Answers:
 
             hint = self.unknown_key(Filter.of(where=asked["where"]).where)
             if hint is not None:
-                warn(hint, stacklevel=3)  # where `Replica.query` is called
+                warn(hint, stacklevel=3)  # where `Log.query` is called
         return page
 
     def unknown_key(self, where: "Sequence[Comparison]") -> str | None:

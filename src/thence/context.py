@@ -160,7 +160,7 @@ class Because(contextlib.ContextDecorator):
 
 @runtime_checkable
 class StepLog(Protocol):
-    """An open log, as a step needs it: a Replica."""
+    """An open log, as a step needs it: a Log."""
 
     origin: "Origin"
 

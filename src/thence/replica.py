@@ -1,6 +1,6 @@
 """One folder's log, opened: the only object that a host holds.
 
-A `Replica` appends events durably, reads them back, and says why they happened. It is safe
+A `Log` appends events durably, reads them back, and says why they happened. It is safe
 from threads, and after a fork the child has an opening of its own. Reading takes no lock
 of the log; of a large one it keeps an index (`thence.answers`).
 """
@@ -46,13 +46,13 @@ QUEUE_EVENTS_MAX = 10_000
 _STEP_S = 30.0
 
 
-def open_replica(
+def open_log(
     path: str | Path,
     vocabulary: Vocabulary | str | None = None,
     create: bool = True,
     max_queue_size: int = QUEUE_EVENTS_MAX,
     on_full: OnFull = "block",
-) -> "Replica":
+) -> "Log":
     """Opens the log in a folder, made if missing and `create` is true.
 
     `vocabulary` is "plain", "sim" or a Vocabulary; None takes the log's own, plain for a
@@ -64,10 +64,10 @@ def open_replica(
     found = opened_vocabulary(OS_DISK, path, vocabulary, create)
     given = variable(VARIABLE)
     bound = max_queue_size
-    return Replica(Path(path), found, max_queue_size=bound, on_full=on_full, received=given)
+    return Log(Path(path), found, max_queue_size=bound, on_full=on_full, received=given)
 
 
-class Replica:
+class Log:
     """An open log. Use `thence.open`; close it, or use it as a context manager.
 
     What was emitted is written at the latest at `close`, garbage collection or exit.
@@ -372,7 +372,7 @@ class Replica:
             self.origin.tell_malformed()
             self._is_prepared = True
 
-    def __enter__(self) -> "Replica":
+    def __enter__(self) -> "Log":
         return self
 
     def __exit__(self, *_: object) -> None:

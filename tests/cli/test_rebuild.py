@@ -11,7 +11,7 @@ from thence.log.disk import OS_DISK
 from thence.log.opening import prepare
 from thence.log.process import new_id, now
 from thence.log.segment import current_path
-from thence.replica import open_replica
+from thence.replica import open_log
 
 EVENTS = 40_000
 BAR = b"MB"
@@ -83,6 +83,6 @@ def test_ctrl_c_leaves_no_half_index_and_the_next_question_makes_a_whole_one(tmp
     assert "Traceback" not in shown
     assert shown.rfind("\x1b[?25h") > shown.rfind("\x1b[?25l")
     assert not list(large.glob(".thence/index.db*"))
-    with open_replica(large, create=False) as log:
+    with open_log(large, create=False) as log:
         assert log.query(limit=1).total == EVENTS
     assert (large / ".thence" / "index.db").exists()

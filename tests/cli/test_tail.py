@@ -13,7 +13,7 @@ from tests.log.processes import started
 import thence as package
 from thence.cli.tail import TAIL_EVENTS_MAX
 from thence.core.vocabulary import PLAIN
-from thence.replica import Replica
+from thence.replica import Log
 
 WAIT_S = 30
 
@@ -73,8 +73,8 @@ WRITE = """
 import sys
 from pathlib import Path
 from thence.core.vocabulary import PLAIN
-from thence.replica import Replica
-with Replica(Path(sys.argv[1]), PLAIN, max_file_size=2000) as log:
+from thence.replica import Log
+with Log(Path(sys.argv[1]), PLAIN, max_file_size=2000) as log:
     for n in range(100):
         log.append("t", {"n": n})
 """
@@ -109,7 +109,7 @@ def test_lines_are_written_one_by_one_in_columns_that_widen(tmp_path):
 
 
 def test_reader_that_goes_ends_it_quietly_even_when_nothing_comes(tmp_path):
-    with Replica(tmp_path / "log", PLAIN) as log:
+    with Log(tmp_path / "log", PLAIN) as log:
         for _ in range(3):
             log.append("t")
     done = subprocess.run(

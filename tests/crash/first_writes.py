@@ -13,7 +13,7 @@ from tests.ratios import full_collections
 from thence.core.vocabulary import Vocabulary
 from thence.log.disk import Disk
 from thence.log.opening import opened_vocabulary
-from thence.replica import Replica
+from thence.replica import Log
 
 SYNCS = ("sync_data", "sync_folder", "write_new")
 SYNCS_MAX = 12  # eight, and two for each small segment that is begun amid them
@@ -90,12 +90,12 @@ for _name in [name for name in vars(Disk) if not name.startswith("_")]:
     setattr(TimedDisk, _name, _timed(_name))
 
 
-def first_write(folder: Path, vocabulary: Vocabulary | str) -> tuple[Replica, str, FirstWrite]:
+def first_write(folder: Path, vocabulary: Vocabulary | str) -> tuple[Log, str, FirstWrite]:
     """Open a log as `thence.open` does and append to it; what it took, and the event's id."""
     disk = TimedDisk()
     with full_collections() as collected_s:
         start, work = time.perf_counter(), time.thread_time()
-        log = Replica(folder, opened_vocabulary(disk, folder, vocabulary, True), disk=disk)
+        log = Log(folder, opened_vocabulary(disk, folder, vocabulary, True), disk=disk)
         event_id = log.append("reopened", caused_by=()).event_id
         wall_s, work_s = time.perf_counter() - start, time.thread_time() - work
     syncs_s = sum(disk.waited_s.pop(name, 0.0) for name in SYNCS)

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from thence.core.vocabulary import PLAIN
 from thence.log.disk import Disk
-from thence.replica import Replica
+from thence.replica import Log
 from thence.sim.builders import create_action_event
 from thence.sim.events import ActionEvent
 from thence.sim.writer import EventWriter, WriteMode
@@ -40,8 +40,8 @@ class Job(NamedTuple):
     tell: Callable[[str, list[str]], None]
     may_die: threading.Event
 
-    def replica(self) -> Replica:
-        return Replica(self.folder, PLAIN, max_file_size=self.file_bytes_max, disk=self.disk)
+    def replica(self) -> Log:
+        return Log(self.folder, PLAIN, max_file_size=self.file_bytes_max, disk=self.disk)
 
     def writer(self, mode: WriteMode) -> EventWriter:
         limit = self.file_bytes_max
@@ -83,7 +83,7 @@ def together(work: Callable[[], None], hands: int) -> None:
 
 
 def append(job: Job) -> None:
-    """Append one by one, from `Replica`."""
+    """Append one by one, from `Log`."""
     log = job.replica()
     for _ in range(EVENTS_MAX):
         job.tell("=", [log.append("worked", job.payload()).event_id])
@@ -116,7 +116,7 @@ def tasks(job: Job) -> None:
 
 
 def emit(job: Job) -> None:
-    """Emit a few, then flush, from `Replica`."""
+    """Emit a few, then flush, from `Log`."""
     log = job.replica()
     for _ in range(EVENTS_MAX):
         ids = [log.emit("worked", job.payload()) for _ in job.some()]

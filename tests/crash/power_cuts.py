@@ -234,7 +234,7 @@ def told(events: list[Event]) -> list[tuple[str, int]]:
     ]
 
 
-def wrong(log: traces.Replica, trace: Trace) -> list[str]:
+def wrong(log: traces.Log, trace: Trace) -> list[str]:
     """Tell what verify finds that no power cut may cause.
 
     A second cut in the midst of a recovery, or one between a failed sync and its notice, may

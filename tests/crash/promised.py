@@ -27,7 +27,7 @@ from thence.errors import (
 from thence.log.disk import DENIED_ERRNOS, FULL_ERRNOS
 from thence.log.opening import opened_vocabulary
 from thence.log.segment import FILE_BYTES_MAX
-from thence.replica import Replica
+from thence.replica import Log
 from thence.sim.builders import create_action_event
 from thence.sim.writer import EventWriter, WriteMode
 
@@ -60,7 +60,7 @@ class Run:
     pieces: list[tuple[list[int], ThenceError]] = field(default_factory=list)
     answers: list[bool] = field(default_factory=list)  # of a SYNC writer, in order
     problems: list[str] = field(default_factory=list)
-    log: Replica | None = None
+    log: Log | None = None
     writer: EventWriter | None = None
     is_drained: bool | None = None
     elsewhere: set[int] = field(default_factory=set)  # acknowledged in another process
@@ -109,7 +109,7 @@ class Run:
         """Open the log as `thence.open` does; without one, the scene ends here."""
         with self.ending("open"):
             found = opened_vocabulary(self.disk, self.folder, None, create)
-            self.log = Replica(self.folder, found, max_file_size=limit, tell=silent, disk=self.disk)
+            self.log = Log(self.folder, found, max_file_size=limit, tell=silent, disk=self.disk)
 
     def open_writer(self, mode: WriteMode) -> None:
         """Open an event writer; without one, the scene ends here."""
@@ -223,7 +223,7 @@ class Run:
             elif self.writer is not None:
                 self.is_drained = self.writer.close(timeout_s)
 
-    def look(self, work: Callable[[Replica], Any], verb: str = "read") -> None:
+    def look(self, work: Callable[[Log], Any], verb: str = "read") -> None:
         """Read in some way; whole events or an error must come of it."""
         assert self.log is not None
         try:

@@ -20,7 +20,7 @@ from thence.core.vocabulary import PLAIN
 from thence.log.disk import OS_DISK, Disk
 from thence.log.lock import AppendLock
 from thence.log.process import new_id
-from thence.replica import Replica
+from thence.replica import Log
 from thence.sim.writer import WriteMode
 
 CHILD_S = 10.0
@@ -57,7 +57,7 @@ def nothing(folder: Path) -> None:
 
 def some(folder: Path) -> None:
     """Leave a log of three events in two files."""
-    with Replica(folder, PLAIN, max_file_size=700, tell=silent, disk=HASTY_DISK) as log:
+    with Log(folder, PLAIN, max_file_size=700, tell=silent, disk=HASTY_DISK) as log:
         log.prepare()
         for number in (-1, -2, -3):
             log.append("before", {"n": number, "text": "x" * 100})
@@ -212,7 +212,7 @@ def read(run: Run) -> None:
 def ask(run: Run) -> None:
     """Ask the index of a log that grows."""
 
-    def answered(log: Replica) -> None:
+    def answered(log: Log) -> None:
         held = {event.event_id for event in log.query().events}
         if lacking := set(run.kept.values()) - held:
             run.problems.append(f"the index answers without {lacking}")
@@ -227,7 +227,7 @@ def ask(run: Run) -> None:
 def follow(run: Run) -> None:
     run.open()
 
-    def three(log: Replica, sync: bool) -> None:
+    def three(log: Log, sync: bool) -> None:
         stop = Signal()
         for number, _ in enumerate(log.follow(stop=stop, sync=sync), 1):
             if number == 3:
@@ -249,13 +249,13 @@ def hand_on(run: Run) -> None:
 
 
 def close_idle(run: Run) -> None:
-    run.log = Replica(run.folder, PLAIN, tell=silent, disk=run.disk)
+    run.log = Log(run.folder, PLAIN, tell=silent, disk=run.disk)
     run.append(0)
     run.disk.arm()
 
 
 def close_queued(run: Run) -> None:
-    run.log = Replica(run.folder, PLAIN, tell=silent, disk=run.disk)
+    run.log = Log(run.folder, PLAIN, tell=silent, disk=run.disk)
     run.append(0)
     run.disk.arm()
     for number in (1, 2):
@@ -308,7 +308,7 @@ def chosen_ids(run: Run) -> None:
 
 def guarded(run: Run) -> None:
     run.open()
-    guard = Unchanged(Position().after(Replica(run.folder, PLAIN, disk=HASTY_DISK).read()), {"a"})
+    guard = Unchanged(Position().after(Log(run.folder, PLAIN, disk=HASTY_DISK).read()), {"a"})
     run.append(0, "append with a guard", guard=guard, subject="a")
     run.append(1, "append with a guard", guard=guard, subject="a")
 

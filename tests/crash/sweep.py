@@ -30,7 +30,7 @@ from thence.core.vocabulary import VOCABULARIES
 from thence.errors import ThenceError
 from thence.log import committer
 from thence.log.openings import STEP_MAX
-from thence.replica import Replica
+from thence.replica import Log
 
 RUN_S = 20.0
 THREAD_S = 5.0
@@ -108,7 +108,7 @@ def judged(run: Run, vocabulary: str) -> list[str]:
     older = [path for path in files(run.folder) if path.name != "events.jsonl"]
     found += [f"{path.name} ends in half a line" for path in older if is_torn(path)]
     try:
-        with Replica(run.folder, VOCABULARIES[vocabulary], tell=silent, disk=HASTY_DISK) as log:
+        with Log(run.folder, VOCABULARIES[vocabulary], tell=silent, disk=HASTY_DISK) as log:
             run.kept[LAST] = log.append("reopened", timeout_s=2).event_id
             found += [f"verify: {finding}" for finding in log.verify().damage]
             served = Counter(event.event_id for event in log.read())

@@ -23,7 +23,7 @@ import thence
 from thence.core.vocabulary import PLAIN
 from thence.log.disk import OS_DISK
 from thence.log.openings import STEP_MAX
-from thence.replica import Replica
+from thence.replica import Log
 
 TORN = b'{"event_id":"01J'
 
@@ -85,7 +85,7 @@ def test_harness_notices_a_writer_that_acknowledges_too_early(tmp_path):
 @pytest.fixture
 def recovered(tmp_path) -> Iterator[tuple]:
     """A log of several files whose torn tail was recovered, and the ids in it."""
-    with Replica(tmp_path, PLAIN, max_file_size=600) as log:
+    with Log(tmp_path, PLAIN, max_file_size=600) as log:
         for number in range(6):
             log.append("t", {"n": number})
     with (tmp_path / "events.jsonl").open("ab") as file:
@@ -165,7 +165,7 @@ def test_harness_notices_lost_events_that_are_counted_too_low_or_not_at_all(tmp_
 
 def test_harness_notices_what_no_kill_brings_about(recovered):
     folder, ids = recovered
-    with Replica(folder, PLAIN) as log:
+    with Log(folder, PLAIN) as log:
         made = log.notice("torn", {"file": "events.jsonl", "offset": 0, "bytes": 9})
         log.committer.append(made, 30)
         ids.add(made.event_id)
@@ -184,13 +184,13 @@ def test_lines_of_killed_writers_are_short_and_long(tmp_path):
 def test_full_collections_of_the_measuring_thread_are_told_apart(tmp_path, monkeypatch):
     """With the heap of a whole suite one took 267 ms amid a first write."""
     held = [[number] for number in range(300_000)]
-    append = Replica.append
+    append = Log.append
 
     def append_amid_a_collection(*arguments, **named):
         gc.collect()
         return append(*arguments, **named)
 
-    monkeypatch.setattr(Replica, "append", append_amid_a_collection)
+    monkeypatch.setattr(Log, "append", append_amid_a_collection)
     log, _, took = first_write(tmp_path, "plain")
     log.close()
     assert took.collected_s > 0.001

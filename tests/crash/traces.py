@@ -25,7 +25,7 @@ from thence.log.identity import known_node_id, read_info
 from thence.log.opening import opened_vocabulary
 from thence.log.openings import OpeningFile
 from thence.log.segment import FILE_BYTES_MAX, current_path
-from thence.replica import Replica
+from thence.replica import Log
 
 FOLDER = Place("/disk/logs/one")
 HOME = Path("/disk")
@@ -61,10 +61,10 @@ def quiet(word: str, facts: object) -> None:
     """Hear what a log tells and say nothing."""
 
 
-def opened(disk: SimulatedDisk, limit: int = FILE_BYTES_MAX) -> Replica:
+def opened(disk: SimulatedDisk, limit: int = FILE_BYTES_MAX) -> Log:
     """Open the log on a simulated disk as `thence.open` does on the real one."""
     vocabulary = opened_vocabulary(disk, FOLDER, PLAIN, True)
-    return Replica(FOLDER, vocabulary, disk=disk, max_file_size=limit, tell=quiet)
+    return Log(FOLDER, vocabulary, disk=disk, max_file_size=limit, tell=quiet)
 
 
 class Scene:
@@ -77,14 +77,14 @@ class Scene:
         self.acknowledged: list[tuple[int, bytes]] = []
         self._count = 0
 
-    def open(self) -> Replica:
+    def open(self) -> Log:
         return opened(self.disk, self.limit)
 
-    def append(self, log: Replica, size: int = 10, timeout_s: float = 30) -> None:
+    def append(self, log: Log, size: int = 10, timeout_s: float = 30) -> None:
         """Append one event with so much payload; it is acknowledged when the call returns."""
         self._note(log.append("worked", self._payload(size), timeout_s=timeout_s))
 
-    def batch(self, log: Replica, sizes: Sequence[int]) -> None:
+    def batch(self, log: Log, sizes: Sequence[int]) -> None:
         """Emit events of these sizes, all but the first of which are written at once; flush."""
         arrived, gate = Signal(), Signal()
         caller = current_thread()
@@ -155,9 +155,9 @@ def identity_of(disk: SimulatedDisk) -> tuple[str, str]:
     return info.log_id if info else "", known_node_id(disk, FOLDER)
 
 
-def opened_to_read(image: Image) -> Replica:
+def opened_to_read(image: Image) -> Log:
     """Open the log of an image for reading."""
-    return Replica(FOLDER, PLAIN, disk=SimulatedDisk(image), tell=quiet)
+    return Log(FOLDER, PLAIN, disk=SimulatedDisk(image), tell=quiet)
 
 
 def lines_of(moment: Moment) -> Iterator[bytes]:
@@ -296,7 +296,7 @@ def two_writers(scene: Scene) -> None:
             scene.append(second)
 
 
-def interleaved(scene: Scene, other: Replica, call: str, number: int) -> None:
+def interleaved(scene: Scene, other: Log, call: str, number: int) -> None:
     """Have another opening append right before the n-th call of a name, or of any name."""
     left = [number]
 
@@ -315,7 +315,7 @@ def intruded(play: Play, number: int) -> Play:
     """Another opening appends to the same log right before the n-th call of a trace."""
 
     def both(scene: Scene) -> None:
-        other = Replica(FOLDER, PLAIN, disk=scene.disk, max_file_size=scene.limit, tell=quiet)
+        other = Log(FOLDER, PLAIN, disk=scene.disk, max_file_size=scene.limit, tell=quiet)
         interleaved(scene, other, "any", number)
         play(scene)
         scene.disk.before = None

@@ -11,7 +11,7 @@ from thence.index import arrivals
 from thence.index.database import Index
 from thence.index.places import STRIDE
 from thence.log.disk import OS_DISK
-from thence.replica import open_replica
+from thence.replica import open_log
 
 
 def line(event_id: str, time: int) -> bytes:
@@ -60,11 +60,11 @@ def test_event_that_arrived_last_is_the_newest_wherever_it_stands(made) -> None:
 
 
 def test_log_in_total_order_has_no_strays(tmp_path: Path) -> None:
-    with open_replica(tmp_path) as log:
+    with open_log(tmp_path) as log:
         ids = [log.append("a").event_id for _ in range(30)]
     with Index(OS_DISK, tmp_path, PLAIN) as index:
         index.freshen()
-        with open_replica(tmp_path) as log:
+        with open_log(tmp_path) as log:
             ids += [log.append("a").event_id for _ in range(30)]
         strays = f"SELECT count(*) FROM events WHERE place <> arrival * {STRIDE}"
         assert index.answer(lambda db: db.execute(strays).fetchone()) == (0,)
@@ -134,7 +134,7 @@ def test_newest_is_the_event_that_arrived_last_with_the_highest_clock(made, tmp_
 def test_newest_of_an_empty_log_is_none(tmp_path: Path) -> None:
     with Index(OS_DISK, tmp_path, PLAIN) as index:
         assert arrivals.newest(index) == (None, 0)
-    with open_replica(tmp_path, PLAIN) as log:
+    with open_log(tmp_path, PLAIN) as log:
         events = [log.append("a") for _ in range(3)]
     with Index(OS_DISK, tmp_path, PLAIN) as index:
         last = max(events, key=lambda event: event.lamport_clock)

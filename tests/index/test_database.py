@@ -22,7 +22,7 @@ from thence.index.database import Index
 from thence.index.query import page_of_lines
 from thence.log.disk import OS_DISK, Disk, FileState
 from thence.log.segment import CURRENT
-from thence.replica import Replica, open_replica
+from thence.replica import Log, open_log
 
 WAIT_S = 30.0
 # a process that follows a log with its index, for ever, and says so
@@ -40,19 +40,19 @@ while True:
 
 
 @pytest.fixture
-def log(tmp_path: Path) -> Iterator[Replica]:
-    with open_replica(tmp_path / "log") as found:
+def log(tmp_path: Path) -> Iterator[Log]:
+    with open_log(tmp_path / "log") as found:
         yield found
 
 
-def indexed(log: Replica) -> list[bytes]:
+def indexed(log: Log) -> list[bytes]:
     """Returns the lines that the index of a log finds, in total order."""
     with Index(OS_DISK, log.folder, log.vocabulary) as index:
         found: list[bytes] = told(index)["lines"]
         return found
 
 
-def written(log: Replica) -> list[bytes]:
+def written(log: Log) -> list[bytes]:
     """Returns the lines that a plain reading of the log finds, in total order."""
     return [event.line for event in totally_ordered(log.read())]
 
@@ -68,14 +68,14 @@ def ended(follower: subprocess.Popen[str]) -> None:
         follower.kill()
 
 
-def test_an_index_holds_what_the_log_holds_and_follows_it(log: Replica) -> None:
+def test_an_index_holds_what_the_log_holds_and_follows_it(log: Log) -> None:
     first = log.append("a", {"n": 1})
     assert indexed(log) == written(log) == [first.line]
     log.append("b", caused_by=[first])
     assert indexed(log) == written(log)
 
 
-def test_nothing_new_is_seen_without_opening_the_database(log: Replica) -> None:
+def test_nothing_new_is_seen_without_opening_the_database(log: Log) -> None:
     log.append("a")
     with index_of(log.folder) as index:
         index.freshen()
@@ -88,7 +88,7 @@ def test_nothing_new_is_seen_without_opening_the_database(log: Replica) -> None:
         assert database.stat().st_mtime_ns == before.st_mtime_ns
 
 
-def test_one_reading_sees_one_state(log: Replica) -> None:
+def test_one_reading_sees_one_state(log: Log) -> None:
     log.append("a")
     with index_of(log.folder) as index, index.reading() as connection:
         count = "SELECT count(*) FROM events"
@@ -100,7 +100,7 @@ def test_one_reading_sees_one_state(log: Replica) -> None:
             assert another.execute(count).fetchone() == (2,)
 
 
-def test_threads_ask_at_once_while_the_log_grows(log: Replica) -> None:
+def test_threads_ask_at_once_while_the_log_grows(log: Log) -> None:
     with index_of(log.folder) as index, ThreadPoolExecutor(8) as pool:
 
         def ask(number: int) -> bool:
@@ -134,7 +134,7 @@ class Held(Disk):
         return super().names(folder)
 
 
-def test_who_reads_does_not_wait_for_who_freshens(log: Replica) -> None:
+def test_who_reads_does_not_wait_for_who_freshens(log: Log) -> None:
     log.append("a")
     disk = Held()
     with Index(disk, log.folder, log.vocabulary) as index, ThreadPoolExecutor(1) as pool:
@@ -156,7 +156,7 @@ def test_who_reads_does_not_wait_for_who_freshens(log: Replica) -> None:
         assert told(index)["lines"] == written(log)
 
 
-def test_all_who_ask_while_somebody_freshens_share_the_next_one(log: Replica) -> None:
+def test_all_who_ask_while_somebody_freshens_share_the_next_one(log: Log) -> None:
     log.append("a")
     disk = Held()
     with Index(disk, log.folder, log.vocabulary) as index, ThreadPoolExecutor(9) as pool:
@@ -202,7 +202,7 @@ class HalfSeen(Disk):
         return data
 
 
-def test_a_segment_is_not_read_whole_because_a_write_was_seen_half_done(log: Replica) -> None:
+def test_a_segment_is_not_read_whole_because_a_write_was_seen_half_done(log: Log) -> None:
     for _ in range(50):
         log.append("a", {"text": "x" * 10_000})
     path, disk = str(log.folder / CURRENT), HalfSeen()
@@ -229,7 +229,7 @@ def until(is_so: Callable[[], bool]) -> None:
         time.sleep(0.001)
 
 
-def test_a_child_has_connections_of_its_own_and_leaves_its_parents_alone(log: Replica) -> None:
+def test_a_child_has_connections_of_its_own_and_leaves_its_parents_alone(log: Log) -> None:
     log.append("a")
     with index_of(log.folder) as index:
         index.freshen()
@@ -245,7 +245,7 @@ def test_a_child_has_connections_of_its_own_and_leaves_its_parents_alone(log: Re
         fits(index, log.folder)
 
 
-def test_what_a_reading_raises_is_the_callers_own(log: Replica) -> None:
+def test_what_a_reading_raises_is_the_callers_own(log: Log) -> None:
     with index_of(log.folder) as index:
         with pytest.raises(LookupError), index.reading():
             raise LookupError
@@ -256,7 +256,7 @@ def test_what_a_reading_raises_is_the_callers_own(log: Replica) -> None:
         fits(index, log.folder)
 
 
-def test_a_line_that_is_not_where_it_was_is_looked_for_anew(log: Replica) -> None:
+def test_a_line_that_is_not_where_it_was_is_looked_for_anew(log: Log) -> None:
     """The segment changes between the look at it and the reading of its lines."""
     for number in range(3):
         log.append("a", {"n": number})
@@ -276,7 +276,7 @@ def test_a_line_that_is_not_where_it_was_is_looked_for_anew(log: Replica) -> Non
         assert asked == 2
 
 
-def test_lines_come_without_being_decoded_and_are_checked(log: Replica) -> None:
+def test_lines_come_without_being_decoded_and_are_checked(log: Log) -> None:
     for number in range(3):
         log.append("a", {"n": number})
     add(log.folder, [b'{"event_id":"x","event_type":"y"}\n'])
@@ -294,7 +294,7 @@ def test_lines_come_without_being_decoded_and_are_checked(log: Replica) -> None:
 @pytest.mark.parametrize(
     ("sound", "rotten"), [(b'"abc"', b'"xbc"'), (b'"abd"}', b'"abd")')], ids=["own", "foreign"]
 )
-def test_a_line_that_rots_in_place_is_on_no_page(log: Replica, sound: bytes, rotten: bytes) -> None:
+def test_a_line_that_rots_in_place_is_on_no_page(log: Log, sound: bytes, rotten: bytes) -> None:
     log.append("a", {"text": "abc"})
     add(log.folder, [b'{"event_id":"x","event_type":"y","payload":{"text":"abd"}}\n'])
     log.append("b")
@@ -311,7 +311,7 @@ def test_a_line_that_rots_in_place_is_on_no_page(log: Replica, sound: bytes, rot
         assert list(found) == written(log)
 
 
-def test_a_builder_that_was_stopped_is_not_waited_for_for_ever(log: Replica) -> None:
+def test_a_builder_that_was_stopped_is_not_waited_for_for_ever(log: Log) -> None:
     log.append("a")
     follower = following(log.folder)
     try:
@@ -347,7 +347,7 @@ def test_a_builder_that_was_stopped_is_not_waited_for_for_ever(log: Replica) -> 
 def test_an_index_survives_the_killing_of_its_builder(tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)
     print(f"seed {seed}")
-    with open_replica(tmp_path / "log") as log:
+    with open_log(tmp_path / "log") as log:
         for _ in range(8):
             log.append_many([{"event_type": "a"}] * chance.randrange(1, 3_000))
             followers = [following(log.folder) for _ in range(2)]

@@ -14,7 +14,7 @@ from tests.index.logs import add, fits, in_child, index_of, rotate, told
 from thence.core.vocabulary import PLAIN
 from thence.index.database import Index
 from thence.log.disk import OS_DISK
-from thence.replica import open_replica
+from thence.replica import open_log
 
 Harm = Callable[[Path], object]
 
@@ -47,7 +47,7 @@ def written_over(path: Path, statement: str) -> None:
 
 def another_logs(path: Path) -> None:
     other = path.parent.parent.parent / "other"
-    with open_replica(other) as log:
+    with open_log(other) as log:
         log.append("else")
     with index_of(other) as index:
         index.freshen()
@@ -99,7 +99,7 @@ HARMS: dict[str, Harm] = {
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A log with an older segment."""
-    with open_replica(tmp_path / "log") as log:
+    with open_log(tmp_path / "log") as log:
         first = log.append("a", {"n": 1}, actor="ada")
         rotate(log.folder, 1)
         log.append("b", caused_by=[first], subject="x")

@@ -18,7 +18,7 @@ from thence.index.database import Index
 from thence.index.query import count, page
 from thence.index.remembered import Remembered
 from thence.log.disk import OS_DISK
-from thence.replica import open_replica
+from thence.replica import open_log
 
 ASKED = Filter.of(where="n > 3")
 
@@ -105,7 +105,7 @@ def test_page_begun_before_the_log_grew_reads_only_its_own_events(tmp_path):
 
 def test_where_of_a_large_log_is_judged_in_batches(tmp_path):
     payloads = [{"n": n, "text": "x" * 100_000} for n in range(100)]
-    with open_replica(tmp_path) as log:
+    with open_log(tmp_path) as log:
         log.append_many([{"event_type": "a", "payload": payload} for payload in payloads])
     with Index(OS_DISK, tmp_path, PLAIN) as index:
         index.freshen()

@@ -6,7 +6,7 @@ from thence.core.vocabulary import PLAIN
 from thence.index.database import Index
 from thence.index.passed_over import passed_over
 from thence.log.disk import OS_DISK
-from thence.replica import open_replica
+from thence.replica import open_log
 
 
 def counts(folder: Path) -> tuple[int, int]:
@@ -15,7 +15,7 @@ def counts(folder: Path) -> tuple[int, int]:
 
 
 def test_damaged_and_unfinished_lines_are_counted_as_the_log_grows(tmp_path):
-    with open_replica(tmp_path) as log:
+    with open_log(tmp_path) as log:
         log.append_many([{"event_type": "a"}] * 3)
     assert counts(tmp_path) == (0, 0)
     path = tmp_path / "events.jsonl"

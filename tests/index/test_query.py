@@ -22,7 +22,7 @@ from thence.index.listing import counted, listed
 from thence.index.page import Page
 from thence.index.query import count, page, page_of_lines
 from thence.log.disk import OS_DISK
-from thence.replica import open_replica
+from thence.replica import open_log
 
 ALL = Filter()
 Ask = Callable[..., Page]
@@ -182,7 +182,7 @@ def test_pages_go_on_behind_an_event_that_is_gone(drawn, gone, limit, data):
 @pytest.fixture
 def pages(tmp_path: Path) -> Iterator[Ask]:
     """Asks the index of a log of nine events."""
-    with open_replica(tmp_path / "log") as log:
+    with open_log(tmp_path / "log") as log:
         log.append_many([{"event_type": "abc"[n % 3], "payload": {"n": n}} for n in range(9)])
     with Index(OS_DISK, tmp_path / "log", PLAIN) as index:
         index.freshen()

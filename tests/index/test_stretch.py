@@ -19,7 +19,7 @@ from thence.index.selection import selection
 from thence.index.shelving import shelve
 from thence.index.stretch import MERGED_NAMES_MAX, Bounds, behind, counts, stretch
 from thence.log.disk import OS_DISK
-from thence.replica import open_replica
+from thence.replica import open_log
 
 BITS = 11  # two events that stand a stride apart
 bounds = st.builds(
@@ -86,7 +86,7 @@ def _bare(filter: Filter) -> Filter:
 @pytest.fixture
 def index(tmp_path):
     """Indexes 300 events of 100 actors, in ten turns."""
-    with open_replica(tmp_path / "log") as log:
+    with open_log(tmp_path / "log") as log:
         log.append_many(
             [{"event_type": "ab"[n % 2], "actor": f"agent-{n % 100}"} for n in range(300)]
         )

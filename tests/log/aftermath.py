@@ -20,7 +20,7 @@ from threading import Event
 import thence
 from thence.core.vocabulary import PLAIN
 from thence.log.disk import Disk
-from thence.replica import Replica
+from thence.replica import Log
 
 folder, place, count, threads = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 
@@ -54,7 +54,7 @@ class Held(Disk):
             self.hold()
 
 disk = Held()
-log = Replica(thence.open(folder).folder, PLAIN, disk=disk, max_file_size=int(sys.argv[5]))
+log = Log(thence.open(folder).folder, PLAIN, disk=disk, max_file_size=int(sys.argv[5]))
 for _ in range(3):
     log.emit("kept")
 log.flush()

@@ -14,16 +14,16 @@ from tests.log.processes import lines
 import thence
 from thence.core.codec import numbers
 from thence.core.vocabulary import PLAIN
-from thence.replica import Replica
+from thence.replica import Log
 
 FILE_BYTES = 40_000
 
 
-def opened(folder: Path) -> Replica:
-    return Replica(folder, PLAIN, max_file_size=FILE_BYTES)
+def opened(folder: Path) -> Log:
+    return Log(folder, PLAIN, max_file_size=FILE_BYTES)
 
 
-def append(log: Replica, hand: str, count: int) -> None:
+def append(log: Log, hand: str, count: int) -> None:
     """Append and emit in turns; return when all of it is durable."""
     for n in range(count):
         if n % 3:
@@ -33,7 +33,7 @@ def append(log: Replica, hand: str, count: int) -> None:
     log.flush()
 
 
-async def append_in_tasks(log: Replica, hand: str, tasks: int, count: int) -> None:
+async def append_in_tasks(log: Log, hand: str, tasks: int, count: int) -> None:
     async def work(name: str) -> None:
         for n in range(count):
             event = await log.append_async("t", {"hand": name, "n": n})

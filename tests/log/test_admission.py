@@ -12,7 +12,7 @@ from thence.core.vocabulary import PLAIN
 from thence.errors import HeadsMoved, IdReused, InvalidEvent
 from thence.log.admission import Condition, verdicts
 from thence.log.disk import OS_DISK
-from thence.replica import Replica
+from thence.replica import Log
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def test_guard_watches_only_the_types_that_it_names(log):
 
 
 def test_guard_sees_events_in_older_segments_and_of_other_openings(tmp_path):
-    with Replica(tmp_path, PLAIN, max_file_size=200) as log, thence.open(tmp_path) as other:
+    with Log(tmp_path, PLAIN, max_file_size=200) as log, thence.open(tmp_path) as other:
         guard = Unchanged(seen(log), ["WP01"])
         other.append("claimed", subject="WP01")
         for _ in range(5):
@@ -114,7 +114,7 @@ def test_guard_sees_foreign_lines(log):
 @pytest.mark.promise("P1")
 def test_of_threads_with_the_same_guard_one_comes_in(tmp_path):
     disk = GatedDisk()
-    with Replica(tmp_path, PLAIN, disk=disk) as log:
+    with Log(tmp_path, PLAIN, disk=disk) as log:
         guard = Unchanged(Position(), {"WP01"})
         outcomes = []
 
@@ -152,7 +152,7 @@ def test_known_id_with_the_same_content_returns_the_stored_event(log):
 
 
 def test_known_id_is_found_in_older_segments(tmp_path):
-    with Replica(tmp_path, PLAIN, max_file_size=10) as log:
+    with Log(tmp_path, PLAIN, max_file_size=10) as log:
         first = log.append("paid", event_id="once")
         for _ in range(3):
             log.append("other")
@@ -162,7 +162,7 @@ def test_known_id_is_found_in_older_segments(tmp_path):
 
 def test_same_id_twice_in_one_batch_is_written_once(tmp_path):
     disk = GatedDisk()
-    with Replica(tmp_path, PLAIN, disk=disk) as log:
+    with Log(tmp_path, PLAIN, disk=disk) as log:
         log.emit("first")
         assert disk.arrived.wait(WAIT_S)
         found = []

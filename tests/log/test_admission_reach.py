@@ -17,7 +17,7 @@ from thence.log.admission import (
     verdicts,
 )
 from thence.log.disk import OS_DISK, Disk
-from thence.replica import Replica
+from thence.replica import Log
 
 
 def test_whole_lines_come_from_the_last_with_their_places(tmp_path):
@@ -43,7 +43,7 @@ def test_guard_is_judged_by_what_came_after_its_position_alone(tmp_path):
             opened.append(path.name)
             return super().open_read(path)
 
-    with Replica(tmp_path, PLAIN, disk=NotingDisk(), max_file_size=1) as log:
+    with Log(tmp_path, PLAIN, disk=NotingDisk(), max_file_size=1) as log:
         for n in range(4):
             log.append("t", {"n": n}, subject="WP02")
         guard = Unchanged(Position().after(log.read()), {"WP01"})

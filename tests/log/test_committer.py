@@ -17,7 +17,7 @@ from thence.log import committer as module
 from thence.log.disk import OS_DISK, Disk
 from thence.log.identity import node_id
 from thence.log.system_call import DiskError
-from thence.replica import Replica
+from thence.replica import Log
 
 FULL = DiskError(errno.ENOSPC, "No space left on device")
 
@@ -60,7 +60,7 @@ def types(folder):
 def held(tmp_path, **options):
     """Open a log whose thread stands in its first sync, one event written and not yet durable."""
     disk, told = GatedDisk(), Told()
-    log = Replica(tmp_path, PLAIN, disk=disk, tell=told, **options)
+    log = Log(tmp_path, PLAIN, disk=disk, tell=told, **options)
     log.emit("first")
     assert disk.arrived.wait(WAIT_S)
     return log, disk, told
@@ -90,7 +90,7 @@ def test_flush_returns_when_what_was_emitted_is_in_the_file(tmp_path):
 
 def test_many_threads_share_syncs_and_keep_their_own_order(tmp_path):
     disk = WatchedDisk()
-    with Replica(tmp_path, PLAIN, disk=disk) as log:
+    with Log(tmp_path, PLAIN, disk=disk) as log:
 
         def work(name):
             for number in range(150):
@@ -190,7 +190,7 @@ def test_drops_are_told_before_the_next_append_and_by_close(tmp_path):
 
 @pytest.mark.promise("W5")
 def test_full_queue_that_blocks_loses_nothing_and_keeps_each_producers_order(tmp_path):
-    log = Replica(tmp_path, PLAIN, max_queue_size=3, on_full="block")
+    log = Log(tmp_path, PLAIN, max_queue_size=3, on_full="block")
 
     def work(name):
         for number in range(120):
@@ -212,7 +212,7 @@ def test_full_queue_that_blocks_loses_nothing_and_keeps_each_producers_order(tmp
 @pytest.mark.promise("W10")
 def test_refused_batch_is_kept_told_once_and_written_when_there_is_room(tmp_path):
     disk, told = FailingDisk(write=FULL), Told()
-    log = Replica(tmp_path, PLAIN, disk=FailingDisk(), tell=told)
+    log = Log(tmp_path, PLAIN, disk=FailingDisk(), tell=told)
     log.append("zeroth")
     log.writer._disk = disk
     ids = [log.emit("t", {"n": number}) for number in range(3)]
@@ -234,7 +234,7 @@ def test_refused_batch_is_kept_told_once_and_written_when_there_is_room(tmp_path
 @pytest.mark.promise("W10")
 def test_disk_with_room_for_the_notice_alone_gets_it_once(tmp_path):
     disk, told = SmallDisk(0), Told()
-    log = Replica(tmp_path, PLAIN, disk=disk, tell=told)
+    log = Log(tmp_path, PLAIN, disk=disk, tell=told)
     log.emit("large", {"text": "x" * 5_000})
     told.wait_for("refused")
     disk.room = 2_000
@@ -255,7 +255,7 @@ def test_disk_with_room_for_the_notice_alone_gets_it_once(tmp_path):
 @pytest.mark.promise("W10")
 def test_what_is_unwritten_at_the_end_is_counted_once(tmp_path):
     disk, told = FailingDisk(write=FULL), Told()
-    log = Replica(tmp_path, PLAIN, disk=disk, tell=told)
+    log = Log(tmp_path, PLAIN, disk=disk, tell=told)
     ids = [log.emit("t") for _ in range(4)]
     assert not log.close(timeout_s=0)
     if log.committer.is_running:
@@ -267,7 +267,7 @@ def test_what_is_unwritten_at_the_end_is_counted_once(tmp_path):
 
 def test_failed_sync_loses_what_was_queued_and_says_so(tmp_path):
     disk, told = FailingDisk(sync_data=DiskError(errno.EIO, "device error")), Told()
-    log = Replica(tmp_path, PLAIN, disk=disk, tell=told)
+    log = Log(tmp_path, PLAIN, disk=disk, tell=told)
     log.emit("t")
     told.wait_for("lost")
     with pytest.raises(Exception, match="earlier sync"):
@@ -279,7 +279,7 @@ def test_failed_sync_loses_what_was_queued_and_says_so(tmp_path):
 def test_bound_holds_for_those_who_block_while_the_disk_refuses(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "RETRY_S", 0.01)  # an append waits for the next try
     disk, told = FailingDisk(write=FULL), Told()
-    log = Replica(tmp_path, PLAIN, disk=disk, tell=told, max_queue_size=4)
+    log = Log(tmp_path, PLAIN, disk=disk, tell=told, max_queue_size=4)
     producers = [Thread(target=lambda: [log.emit("t") for _ in range(6)]) for _ in range(3)]
     for producer in producers:
         producer.start()
@@ -359,7 +359,7 @@ def test_collector_that_comes_by_in_the_thread_itself_closes_and_drains(tmp_path
     arrived, gate = Signal(), Signal()
     gc.disable()
     try:
-        log = Replica(tmp_path, PLAIN, disk=Collecting())
+        log = Log(tmp_path, PLAIN, disk=Collecting())
         circle = [log]
         circle.append(circle)
         log.emit("a")
@@ -387,7 +387,7 @@ def test_close_drains_what_a_thread_that_died_left(tmp_path):
             return super().write(descriptor, data)
 
     disk = Breaking()
-    log = Replica(tmp_path, PLAIN, disk=disk)
+    log = Log(tmp_path, PLAIN, disk=disk)
     log.emit("a")
     log.flush()
     disk.is_broken = True

@@ -30,7 +30,7 @@ from thence.log.batch import (
     taken,
 )
 from thence.log.system_call import DiskError
-from thence.replica import Replica
+from thence.replica import Log
 
 FULL = DiskError(errno.ENOSPC, "as said")
 
@@ -82,7 +82,7 @@ def test_event_beyond_exactly_the_bound_is_dropped(tmp_path):
 
 def test_batch_under_way_is_announced_with_what_was_emitted_of_it(tmp_path):
     disk = WatchedDisk()
-    log = Replica(tmp_path, PLAIN, disk=disk)
+    log = Log(tmp_path, PLAIN, disk=disk)
     waiting, first, last = items(3)
     found = []
 
@@ -137,7 +137,7 @@ def test_gap_is_told_between_the_events_round_it(tmp_path, ends_by):
 
 def test_event_is_dropped_where_what_is_kept_for_a_retry_fills_the_bound(tmp_path):
     disk, told = FailingDisk(), Told()
-    log = Replica(tmp_path, PLAIN, disk=disk, tell=told, max_queue_size=1, on_full="drop")
+    log = Log(tmp_path, PLAIN, disk=disk, tell=told, max_queue_size=1, on_full="drop")
     log.append("first")
     disk.faults["write"] = FULL
     log.emit("kept")
@@ -151,7 +151,7 @@ def test_event_is_dropped_where_what_is_kept_for_a_retry_fills_the_bound(tmp_pat
 def test_as_many_are_let_in_as_fit_beside_what_is_kept_for_a_retry(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "RETRY_S", 10 * WAIT_S)  # the test says when it is tried again
     disk = WatchedDisk()
-    log = Replica(tmp_path, PLAIN, disk=disk, max_queue_size=3)
+    log = Log(tmp_path, PLAIN, disk=disk, max_queue_size=3)
     committer = log.committer
     log.append("first")
     arrived, tries = Semaphore(0), Semaphore(0)
@@ -194,7 +194,7 @@ def test_as_many_are_let_in_as_fit_beside_what_a_turn_leaves_queued(tmp_path, mo
     monkeypatch.setattr(batch, "BATCH_EVENTS_MAX", 1)
     monkeypatch.setattr(batch, "_TAKE_EVENTS", 1)
     disk = WatchedDisk()
-    log = Replica(tmp_path, PLAIN, disk=disk, max_queue_size=3)
+    log = Log(tmp_path, PLAIN, disk=disk, max_queue_size=3)
     committer = log.committer
     log.append("zeroth")
     arrived, gate = Signal(), Signal()
@@ -223,7 +223,7 @@ def test_as_many_are_let_in_as_fit_beside_what_a_turn_leaves_queued(tmp_path, mo
 
 
 def test_producer_that_finds_room_after_all_does_not_wait(tmp_path):
-    log = Replica(tmp_path, PLAIN, max_queue_size=1)
+    log = Log(tmp_path, PLAIN, max_queue_size=1)
     (draft,) = items(1)
     waits = Thread(target=log.committer._make_room, args=(draft,), daemon=True)
     waits.start()
@@ -249,7 +249,7 @@ def test_thread_is_named_ends_with_the_program_and_starts_when_it_is_needed(tmp_
 
 def test_append_goes_behind_what_was_refused_and_its_notice_counts_each_once(tmp_path):
     disk, told = FailingDisk(), Told()
-    with Replica(tmp_path, PLAIN, disk=disk, tell=told) as log:
+    with Log(tmp_path, PLAIN, disk=disk, tell=told) as log:
         log.append("zeroth")
         disk.faults["write"] = FULL
         for _ in range(2):

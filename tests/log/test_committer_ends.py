@@ -15,7 +15,7 @@ from thence.errors import LogFull, WriterClosed
 from thence.log import committer as module
 from thence.log.batch import Waiting
 from thence.log.gate import Callers, Gate
-from thence.replica import Replica
+from thence.replica import Log
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +28,7 @@ def refusing(tmp_path, tell=None, **options):
     """Open a log on a disk that takes nothing any more, once something else was written."""
     disk, told = FillingDisk(), Told()
     disk.gate.set()
-    log = Replica(tmp_path, PLAIN, disk=disk, tell=tell or told, **options)
+    log = Log(tmp_path, PLAIN, disk=disk, tell=tell or told, **options)
     log.append("first")
     disk.lines_left = 0
     return log, disk, told

@@ -16,7 +16,7 @@ from thence.log.batch import Waiting
 from thence.log.disk import OS_DISK, Disk
 from thence.log.gate import Gate
 from thence.log.lock import AppendLock
-from thence.replica import Replica
+from thence.replica import Log
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +33,7 @@ def disk():
 
 def opened(tmp_path, disk, **options):
     told = Told()
-    return Replica(tmp_path, PLAIN, disk=disk, tell=told, **options), told
+    return Log(tmp_path, PLAIN, disk=disk, tell=told, **options), told
 
 
 def made(event_type="t"):
@@ -239,7 +239,7 @@ def test_append_amid_an_append_of_its_own_thread_is_refused_and_hinders_no_later
             super().sync_data(descriptor)
 
     disk, within = Interrupted(), []
-    with Replica(tmp_path, PLAIN, disk=disk) as log:
+    with Log(tmp_path, PLAIN, disk=disk) as log:
         log.append("zeroth")
         disk.is_armed = True
         if count == 1:

@@ -20,7 +20,7 @@ from thence.log.batch import Waiting
 from thence.log.disk import Disk
 from thence.log.openings import STEP_MIN
 from thence.log.system_call import DiskError
-from thence.replica import Replica
+from thence.replica import Log
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +37,7 @@ def opened(tmp_path):
     def at_its_first_sync(disk):
         gates.append(disk.gate)
         told = Told()
-        log = Replica(tmp_path, PLAIN, disk=disk, tell=told)
+        log = Log(tmp_path, PLAIN, disk=disk, tell=told)
         log.emit("first")
         assert disk.arrived.wait(WAIT_S)
         log.committer._wakeup.wait(0)  # the start has left it open
@@ -195,7 +195,7 @@ def test_append_by_who_is_told_of_a_refusal_is_refused_itself(tmp_path):
 
     disk, told, within = FillingDisk(), Told(), []
     disk.gate.set()
-    log = Replica(tmp_path, PLAIN, disk=disk, tell=tell)
+    log = Log(tmp_path, PLAIN, disk=disk, tell=tell)
     log.append("first")
     disk.lines_left = 0
     log.emit("kept")
@@ -230,7 +230,7 @@ def test_append_goes_behind_what_is_kept_though_its_notice_is_written(tmp_path, 
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_append_goes_behind_what_a_thread_that_died_left_in_the_queue(tmp_path, count):
-    with Replica(tmp_path, PLAIN) as log:
+    with Log(tmp_path, PLAIN) as log:
         left, *appended = made(["left", *"ab"[:count]])
         log.committer._queue.append(left)
         if count == 1:
@@ -353,7 +353,7 @@ def test_events_in_a_segment_that_another_set_aside_are_durable_if_they_were_cop
     tmp_path, has_copied, count
 ):
     disk = OvertakenDisk(tmp_path, has_copied)
-    log = Replica(tmp_path, PLAIN, disk=disk)
+    log = Log(tmp_path, PLAIN, disk=disk)
     log.append("first")
     drafts = made("ab"[:count])
 

@@ -11,7 +11,7 @@ from thence.core.vocabulary import PLAIN, SIM
 from thence.log.disk import Disk
 from thence.log.durability import durability_on
 from thence.log.system_call import DiskError
-from thence.replica import Replica
+from thence.replica import Log
 from thence.sim import EventWriter, MilestoneEvent
 
 
@@ -29,7 +29,7 @@ class On(Disk):
 
 @pytest.mark.parametrize("kind", ["nfs", "nfs4", "cifs", "9p", "fuse.sshfs"])
 def test_network_filesystem_is_warned_of_once_and_appending_goes_on(tmp_path, kind, caplog):
-    with Replica(tmp_path, PLAIN, disk=On(kind)) as log:
+    with Log(tmp_path, PLAIN, disk=On(kind)) as log:
         assert log.durability == "unproven"
         for _ in range(3):
             log.append("t")
@@ -41,7 +41,7 @@ def test_network_filesystem_is_warned_of_once_and_appending_goes_on(tmp_path, ki
 
 
 def test_reading_there_warns_of_nothing(tmp_path, caplog):
-    log = Replica(tmp_path, SIM, disk=On("nfs"))
+    log = Log(tmp_path, SIM, disk=On("nfs"))
     assert list(log.read()) == []
     assert caplog.records == []
 
@@ -55,7 +55,7 @@ def test_simulation_is_warned_in_its_own_records(tmp_path, caplog):
 
 def test_other_filesystems_are_not_warned_of(tmp_path, caplog):
     for kind in ("ext4", "tmpfs", ""):
-        with Replica(tmp_path, PLAIN, disk=On(kind)) as log:
+        with Log(tmp_path, PLAIN, disk=On(kind)) as log:
             log.append("t")
     assert caplog.records == []
     assert durability_on("ext4") == durability_on("") == "synced"

@@ -17,7 +17,7 @@ from thence.log.disk import OS_DISK, Disk, FileId
 from thence.log.reader import events
 from thence.log.segment import CURRENT
 from thence.log.verify import verify
-from thence.replica import Replica
+from thence.replica import Log
 
 APPENDS = 120
 
@@ -55,7 +55,7 @@ class Sample:
     """A log of six events, as bytes; reads and verifies changed copies of them."""
 
     def __init__(self, folder: Path) -> None:
-        with Replica(folder, PLAIN) as log:
+        with Log(folder, PLAIN) as log:
             first = log.append("order.placed", {"amount": 12, "note": 'é "ü" \n\\ 鱼 🦀'})
             whole = {
                 "map": {"a": [1, -2.5, None, True, {}], "crc": "00000000"},

@@ -20,7 +20,7 @@ from thence.core.vocabulary import PLAIN
 from thence.errors import EventNotFound, OutcomeUnknown
 from thence.log.disk import OS_DISK
 from thence.log.follower import Follower
-from thence.replica import Replica
+from thence.replica import Log
 
 
 @pytest.fixture
@@ -60,8 +60,8 @@ WRITE = """
 import sys
 from pathlib import Path
 from thence.core.vocabulary import PLAIN
-from thence.replica import Replica
-with Replica(Path(sys.argv[1]), PLAIN, max_file_size=2000) as log:
+from thence.replica import Log
+with Log(Path(sys.argv[1]), PLAIN, max_file_size=2000) as log:
     for n in range(300):
         log.append("t", {"writer": sys.argv[2], "n": n})
 """
@@ -74,7 +74,7 @@ def test_events_of_rotating_processes_are_followed_and_resumed_anywhere(tmp_path
     print("seed", seed)
     chance = random.Random(seed)
     writers = [started(WRITE, tmp_path, name) for name in "ab"]
-    log = Replica(tmp_path, PLAIN)
+    log = Log(tmp_path, PLAIN)
     position, seen = Position(), []
     while len(seen) < 600:
         after = chance.choice([position, seen[-1] if seen else None])
@@ -129,7 +129,7 @@ def test_follow_ends_soon_after_stop_is_set(tmp_path):
 def test_backlog_does_not_delay_the_stop(tmp_path):
     (tmp_path / "events.jsonl").write_bytes(b"".join(line_of(seq=n + 1) for n in range(50)))
     stop = Signal()
-    stream = Replica(tmp_path, PLAIN).follow(stop=stop)
+    stream = Log(tmp_path, PLAIN).follow(stop=stop)
     next(stream)
     stop.set()
     assert list(stream) == []
@@ -244,7 +244,7 @@ def test_inode_of_a_deleted_segment_may_be_that_of_a_new_one(tmp_path):
         def file_id(self, descriptor):
             return self._given(super().file_id(descriptor))
 
-    log = Replica(tmp_path, PLAIN, max_file_size=200)
+    log = Log(tmp_path, PLAIN, max_file_size=200)
     seen = []
     with Follower(Recycling(), tmp_path, PLAIN) as follower:
         for number in range(12):
@@ -258,7 +258,7 @@ def test_inode_of_a_deleted_segment_may_be_that_of_a_new_one(tmp_path):
 
 @pytest.mark.parametrize("call", range(1, 14))
 def test_rotation_between_any_two_looks_at_the_folder_loses_nothing(tmp_path, call):
-    log = Replica(tmp_path, PLAIN, max_file_size=600)
+    log = Log(tmp_path, PLAIN, max_file_size=600)
     for _ in range(6):
         log.append("t")
 
@@ -297,7 +297,7 @@ def test_with_sync_no_event_is_served_before_it_is_on_the_device(tmp_path):
     lines = [line_of({"n": n}, seq=n + 1, lamport_clock=n + 1) for n in range(3)]
     path = tmp_path / "events.jsonl"
     path.write_bytes(lines[0] + lines[1])
-    log = Replica(tmp_path, PLAIN, disk=disk)
+    log = Log(tmp_path, PLAIN, disk=disk)
     stream = log.follow(sync=True)
     assert disk.calls == []
     assert next(stream) == event_of(lines[0])
@@ -312,12 +312,12 @@ def test_with_sync_no_event_is_served_before_it_is_on_the_device(tmp_path):
     lying = LyingDisk()
     lying.is_broken = True
     with pytest.raises(OutcomeUnknown, match="just read from"):
-        next(Replica(tmp_path, PLAIN, disk=lying).follow(sync=True))
+        next(Log(tmp_path, PLAIN, disk=lying).follow(sync=True))
 
 
 @pytest.mark.parametrize("count", [0, 1, 3, 7, 8, 20])
 def test_follower_can_begin_at_the_last_events(tmp_path, count):
-    with Replica(tmp_path, PLAIN, max_file_size=700) as log:
+    with Log(tmp_path, PLAIN, max_file_size=700) as log:
         events = [log.append("t", {"n": n}) for n in range(8)]
         with (tmp_path / "events.jsonl").open("ab") as file:
             file.write(b"bad\n\n")
@@ -357,7 +357,7 @@ def test_forked_child_follows_beside_its_parent(tmp_path):
 
 
 def test_abandoned_follower_leaves_no_file_open(tmp_path):
-    with Replica(tmp_path, PLAIN, max_file_size=200) as log:
+    with Log(tmp_path, PLAIN, max_file_size=200) as log:
         for _ in range(4):
             log.append("t")
         before = descriptors(tmp_path)

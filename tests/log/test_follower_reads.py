@@ -17,7 +17,7 @@ from thence.log import reader
 from thence.log.disk import OS_DISK, Disk
 from thence.log.follower import Follower
 from thence.log.system_call import DiskError
-from thence.replica import Replica
+from thence.replica import Log
 
 parts = st.sampled_from(
     [
@@ -57,7 +57,7 @@ def test_what_is_followed_and_what_is_held_is_what_is_read(tmp_path_factory, seg
 
 @pytest.mark.parametrize("call", range(1, 40))
 def test_disk_that_fails_once_hides_nothing_and_leaves_no_file_open(tmp_path, call):
-    with Replica(tmp_path, PLAIN, max_file_size=300) as log:
+    with Log(tmp_path, PLAIN, max_file_size=300) as log:
         events = [log.append("t") for _ in range(6)]
 
     class FailingOnce(Disk):

@@ -11,7 +11,7 @@ import thence
 from thence.core.vocabulary import PLAIN
 from thence.errors import LogBusy
 from thence.log import system_call
-from thence.replica import Replica
+from thence.replica import Log
 
 
 class Alarm(BaseException):
@@ -74,7 +74,7 @@ class Scene:
         self.told = []
 
     def open(self):
-        self.log = Replica(
+        self.log = Log(
             self.folder,
             PLAIN,
             max_file_size=self.FILE_BYTES,

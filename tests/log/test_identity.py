@@ -27,7 +27,7 @@ from thence.log.identity import (
 )
 from thence.log.lock import AppendLock
 from thence.log.system_call import DiskError
-from thence.replica import Replica
+from thence.replica import Log
 
 
 def test_log_says_what_it_is_and_who_writes_it(tmp_path):
@@ -64,7 +64,7 @@ def test_short_writes_leave_the_identity_whole(tmp_path):
 def test_identity_that_could_not_be_written_is_made_later(tmp_path):
     full = FailingDisk()
     make_info(OS_DISK, tmp_path, "plain")
-    with Replica(tmp_path, PLAIN, disk=full) as log:
+    with Log(tmp_path, PLAIN, disk=full) as log:
         full.faults["write"] = DiskError(errno.EIO, "broken")
         with pytest.raises(AppendFailed):
             log.append("t")

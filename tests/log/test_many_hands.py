@@ -27,7 +27,7 @@ from thence.errors import HeadsMoved
 from thence.log.disk import OS_DISK
 from thence.log.identity import node_id
 from thence.log.segment import older_names
-from thence.replica import Replica
+from thence.replica import Log
 
 pytestmark = [
     pytest.mark.xdist_group("heavy"),
@@ -78,7 +78,7 @@ def test_children_of_a_full_queue_begin_with_an_empty_one(tmp_path):
     thence.open(tmp_path).close()
     node_id(OS_DISK, tmp_path)
     disk = GatedDisk()
-    log = Replica(tmp_path, PLAIN, disk=disk)
+    log = Log(tmp_path, PLAIN, disk=disk)
     log.emit("t", {"hand": "parent", "n": 0})
     assert disk.arrived.wait(WAIT_S)
     for n in range(1, 500):
@@ -115,7 +115,7 @@ FORKING = """
 import faulthandler, os, sys, thence, threading, time
 from datetime import datetime
 from thence.core.vocabulary import PLAIN
-from thence.replica import Replica
+from thence.replica import Log
 
 def forked(log):
     child = os.fork()
@@ -126,7 +126,7 @@ def forked(log):
     return child
 
 def opened():
-    return Replica(thence.open(sys.argv[1]).folder, PLAIN, max_file_size=10)
+    return Log(thence.open(sys.argv[1]).folder, PLAIN, max_file_size=10)
 """
 IMPORTING = """
 class Slow:

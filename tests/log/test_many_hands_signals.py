@@ -16,7 +16,7 @@ from thence.core.codec import numbers
 from thence.core.vocabulary import PLAIN
 from thence.errors import LogBusy
 from thence.log.disk import Disk
-from thence.replica import Replica
+from thence.replica import Log
 
 pytestmark = pytest.mark.xdist_group("heavy")
 
@@ -88,7 +88,7 @@ def test_handlers_that_emit_or_append_thousands_of_times_lose_nothing(tmp_path):
         except LogBusy as error:
             refused.append((str(error), time.monotonic() - begin))
 
-    with Replica(tmp_path, PLAIN, max_file_size=100_000) as log, Alarms(handler) as alarms:
+    with Log(tmp_path, PLAIN, max_file_size=100_000) as log, Alarms(handler) as alarms:
         while alarms.count < 2_000:
             alarms.set()
             own = next(number)
@@ -112,7 +112,7 @@ def test_handlers_that_raise_amid_an_append_strand_nobody(tmp_path, others):
         raise Alarm
 
     done, number, is_over = [], iter(range(1_000_000)), False
-    log = Replica(tmp_path, PLAIN, max_file_size=100_000)
+    log = Log(tmp_path, PLAIN, max_file_size=100_000)
     other = log if others == "same log" else thence.open(tmp_path)
     log.emit("first")
     log.flush()  # the thread is at work: Python itself can't bear an alarm amid Thread.start
@@ -197,7 +197,7 @@ def test_ctrl_c_amid_an_append_leaves_the_log_whole(tmp_path):
     for name in Interrupting.calls:
         setattr(Interrupting, name, interrupting(name))
     disk, done = Interrupting(), []
-    with Replica(tmp_path, PLAIN, disk=disk) as log, thence.open(tmp_path) as other:
+    with Log(tmp_path, PLAIN, disk=disk) as log, thence.open(tmp_path) as other:
         for n, name in enumerate(Interrupting.calls * 2):
             done.append(log.append("t", {"n": 3 * n}).payload["n"])
             disk.name = name if n < len(Interrupting.calls) else f"after {name}"
@@ -214,7 +214,7 @@ from threading import Thread
 import thence
 from thence.core.vocabulary import PLAIN
 from thence.log.disk import Disk
-from thence.replica import Replica
+from thence.replica import Log
 
 class Stopping(Disk):
     is_armed = False
@@ -228,7 +228,7 @@ class Stopping(Disk):
         return super().write(descriptor, data)
 
 disk = Stopping()
-log = Replica(thence.open(sys.argv[1]).folder, PLAIN, disk=disk)
+log = Log(thence.open(sys.argv[1]).folder, PLAIN, disk=disk)
 log.append("before", {"n": 0})
 disk.is_armed = True
 log.append("stopped", {"n": 1})
@@ -263,7 +263,7 @@ def stopped(tmp_path):
 @pytest.mark.promise("W9")
 def test_process_that_is_stopped_holding_the_lock_is_waited_for_and_named(tmp_path, stopped):
     disk = Knocking()
-    with Replica(tmp_path, PLAIN, disk=disk) as log, thence.open(tmp_path) as hasty:
+    with Log(tmp_path, PLAIN, disk=disk) as log, thence.open(tmp_path) as hasty:
         begin = time.monotonic()
         with pytest.raises(LogBusy, match=f"process {stopped.pid} has held the append lock"):
             hasty.append("hasty", timeout_s=0.2)
@@ -287,7 +287,7 @@ def test_process_that_is_stopped_holding_the_lock_is_waited_for_and_named(tmp_pa
 @pytest.mark.promise("W9", "W12")
 def test_process_that_is_killed_holding_the_lock_frees_it_and_its_tail_is_moved(tmp_path, stopped):
     disk = Knocking()
-    with Replica(tmp_path, PLAIN, disk=disk) as log:
+    with Log(tmp_path, PLAIN, disk=disk) as log:
         waiting = threading.Thread(target=log.append, args=("patient", {"n": 3}))
         waiting.start()
         assert disk.refused.wait(WAIT_S)

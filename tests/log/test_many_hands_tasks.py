@@ -14,7 +14,7 @@ from thence.errors import LogFull
 from thence.log.disk import OS_DISK, Disk
 from thence.log.identity import node_id
 from thence.log.system_call import DiskError
-from thence.replica import Replica
+from thence.replica import Log
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +27,7 @@ def prepared(tmp_path):
 @pytest.mark.promise("P1")
 def test_loops_in_two_threads_beside_threads_share_syncs_and_keep_their_orders(tmp_path):
     disk = CountingDisk()
-    with Replica(tmp_path, PLAIN, disk=disk) as log:
+    with Log(tmp_path, PLAIN, disk=disk) as log:
         loops = in_threads(
             lambda hand: asyncio.run(append_in_tasks(log, hand, 50, 10)), ["loop 0", "loop 1"]
         )
@@ -42,7 +42,7 @@ def test_loops_in_two_threads_beside_threads_share_syncs_and_keep_their_orders(t
 
 def test_half_of_the_tasks_are_cancelled_and_all_events_are_written(tmp_path):
     disk = GatedDisk()
-    with Replica(tmp_path, PLAIN, disk=disk) as log:
+    with Log(tmp_path, PLAIN, disk=disk) as log:
 
         async def main():
             tasks = [
@@ -66,7 +66,7 @@ def test_half_of_the_tasks_are_cancelled_and_all_events_are_written(tmp_path):
 
 def test_loop_closed_with_events_under_way_harms_no_other_loop(tmp_path):
     disk = GatedDisk()
-    with Replica(tmp_path, PLAIN, disk=disk) as log:
+    with Log(tmp_path, PLAIN, disk=disk) as log:
         closing = asyncio.new_event_loop()
         begun = [
             closing.create_task(log.append_async("t", {"hand": "closed", "n": n}))
@@ -98,7 +98,7 @@ def test_events_of_tasks_are_durable_while_their_loop_is_blocked(tmp_path):
             super().sync_data(descriptor)
             synced.set()
 
-    with Replica(tmp_path, PLAIN, disk=Telling()) as log:
+    with Log(tmp_path, PLAIN, disk=Telling()) as log:
 
         async def main():
             task = asyncio.create_task(log.append_async("t", {"hand": "task", "n": 0}))
@@ -114,7 +114,7 @@ def test_events_of_tasks_are_durable_while_their_loop_is_blocked(tmp_path):
 
 def test_full_disk_is_told_to_exactly_the_tasks_that_it_refused(tmp_path):
     disk = FailingDisk()
-    with Replica(tmp_path, PLAIN, disk=disk) as log:
+    with Log(tmp_path, PLAIN, disk=disk) as log:
 
         async def main():
             before = await asyncio.gather(*(log.append_async("t", {"n": n}) for n in range(20)))
@@ -151,7 +151,7 @@ def test_disk_that_fills_up_amid_a_batch_refuses_the_rest_of_it(tmp_path):
 
     Filling.fault = None
     disk = Filling()
-    with Replica(tmp_path, PLAIN, disk=disk) as log:
+    with Log(tmp_path, PLAIN, disk=disk) as log:
 
         async def main():
             await log.append_async("first")

@@ -25,7 +25,7 @@ from thence.errors import (
 from thence.log.disk import OS_DISK, Disk
 from thence.log.opening import check_bounds, known_info, make_durable, opened_vocabulary
 from thence.log.system_call import DiskError
-from thence.replica import Replica
+from thence.replica import Log
 
 
 def test_new_log_is_plain_and_keeps_what_it_was_made_for(tmp_path):
@@ -145,7 +145,7 @@ def test_log_without_a_folder_of_its_own_is_read_on_a_full_disk_and_says_why_it_
     (tmp_path / "events.jsonl").write_bytes(line_of())
     failing = FailingDisk(write=DiskError(errno.ENOSPC, "full"))
     found = opened_vocabulary(failing, tmp_path, None, create=True)
-    with Replica(tmp_path, found, disk=failing) as log:
+    with Log(tmp_path, found, disk=failing) as log:
         assert len(list(log.read())) == 1
         for _ in range(2):
             with pytest.raises(LogFull, match=r"could not make a log in"):
@@ -164,7 +164,7 @@ def test_disk_that_can_not_read_is_told_as_such(tmp_path):
 
     thence.open(tmp_path).append("a")
     for code, hint in ((errno.EIO, "try again"), (errno.EACCES, "right to read")):
-        log = Replica(tmp_path, PLAIN, disk=Unreadable(code))
+        log = Log(tmp_path, PLAIN, disk=Unreadable(code))
         for reading in (log.verify, log.events, lambda log=log: log.get("x")):
             with pytest.raises(ReadFailed, match=r"could not read the log .*: as said") as caught:
                 reading()
@@ -237,7 +237,7 @@ def test_bounds_that_no_log_can_have_are_refused(on_full, queue_size, file_size)
 @pytest.mark.parametrize("on_full", ["block", "drop"])
 def test_smallest_bounds_are_taken(tmp_path, on_full):
     check_bounds(tmp_path, on_full, 1, 1)
-    with Replica(tmp_path, PLAIN, max_queue_size=1, max_file_size=1, on_full=on_full) as log:
+    with Log(tmp_path, PLAIN, max_queue_size=1, max_file_size=1, on_full=on_full) as log:
         assert [log.append("t").seq for _ in range(3)] == [1, 2, 3]
 
 

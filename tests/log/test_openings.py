@@ -16,7 +16,7 @@ from thence.errors import WriterClosed
 from thence.log.disk import OS_DISK, Disk
 from thence.log.openings import RECORD_BYTES, STEP_MAX, openings
 from thence.log.system_call import DiskError
-from thence.replica import Replica
+from thence.replica import Log
 
 
 def files(folder):
@@ -212,7 +212,7 @@ def test_first_emit_that_close_overtakes_is_written_by_who_emits(tmp_path):
             return super().open_lock(path)
 
     disk = Overtaken()
-    disk.log = log = Replica(tmp_path, PLAIN, disk=disk)
+    disk.log = log = Log(tmp_path, PLAIN, disk=disk)
     log.emit("t")
     assert [event.event_type for event in log.read()] == ["t"]
     assert files(tmp_path) == []
@@ -263,11 +263,11 @@ class Refusing(Disk):
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EIO])
 def test_without_its_file_appending_goes_on(tmp_path, call, code):
     disk = Refusing(call, code)
-    with Replica(tmp_path, PLAIN, disk=disk) as log:
+    with Log(tmp_path, PLAIN, disk=disk) as log:
         for _ in range(30):
             log.emit("t")
         log.append("t")
-    with Replica(tmp_path, PLAIN, disk=disk) as log:
+    with Log(tmp_path, PLAIN, disk=disk) as log:
         log.append("t")
     appended(tmp_path)
     events = list(thence.open(tmp_path).read())
@@ -277,7 +277,7 @@ def test_without_its_file_appending_goes_on(tmp_path, call, code):
 
 def test_file_that_was_refused_is_made_when_the_disk_is_well_again(tmp_path):
     disk = Refusing("write_at", errno.ENOSPC)
-    with Replica(tmp_path, PLAIN, disk=disk) as log:
+    with Log(tmp_path, PLAIN, disk=disk) as log:
         log.emit("t")
         assert files(tmp_path) == []
         disk.call = ""

@@ -18,7 +18,7 @@ from thence.errors import LogBusy
 from thence.log.disk import OS_DISK, Disk
 from thence.log.identity import node_id
 from thence.log.process import at_worker_end, new_id, now
-from thence.replica import Replica
+from thence.replica import Log
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 
@@ -52,7 +52,7 @@ def test_queue_of_the_parent_is_not_doubled_by_a_fork_while_the_thread_is_busy(t
     thence.open(tmp_path)
     node_id(OS_DISK, tmp_path)
     disk = GatedDisk()
-    log = Replica(tmp_path, PLAIN, disk=disk)
+    log = Log(tmp_path, PLAIN, disk=disk)
     log.emit("busy")
     assert disk.arrived.wait(WAIT_S)
     for _ in range(50):
@@ -83,7 +83,7 @@ def test_fork_leaves_the_append_lock_with_the_parent_that_holds_it(tmp_path):
 
     arrived, gate = Signal(), Signal()
     is_gated = False
-    log = Replica(tmp_path, PLAIN, disk=Writing())
+    log = Log(tmp_path, PLAIN, disk=Writing())
     log.append("before")
     is_gated = True
     log.emit("held")

@@ -19,7 +19,7 @@ from thence.core.vocabulary import PLAIN
 from thence.log import reader
 from thence.log.disk import OS_DISK, Disk
 from thence.log.system_call import DiskError
-from thence.replica import Replica
+from thence.replica import Log
 
 NAMES = [f"events_2026-11-20_07-13-05-{number:06}.jsonl" for number in range(8)]
 
@@ -163,7 +163,7 @@ def test_folder_without_segments_has_no_events(tmp_path):
 @pytest.mark.promise("W8")
 @pytest.mark.parametrize("call", range(1, 12))
 def test_rotation_between_any_two_looks_at_the_folder_keeps_events_and_order(tmp_path, call):
-    log = Replica(tmp_path, PLAIN, max_file_size=600)
+    log = Log(tmp_path, PLAIN, max_file_size=600)
     for _ in range(6):  # the current file has room for more: a reader must look again
         log.append("t")
 
@@ -214,8 +214,8 @@ WRITE = """
 import sys
 from pathlib import Path
 from thence.core.vocabulary import PLAIN
-from thence.replica import Replica
-with Replica(Path(sys.argv[1]), PLAIN, max_file_size=1500) as log:
+from thence.replica import Log
+with Log(Path(sys.argv[1]), PLAIN, max_file_size=1500) as log:
     for n in range(int(sys.argv[2])):
         print(log.append("t", {"n": n}).seq, flush=True)
 """

@@ -23,7 +23,7 @@ from thence.errors import AppendFailed, OutcomeUnknown
 from thence.log.disk import OS_DISK
 from thence.log.recovery import last_numbers, lines_backwards, mark_told, untold
 from thence.log.system_call import DiskError
-from thence.replica import Replica
+from thence.replica import Log
 
 
 @pytest.fixture
@@ -196,7 +196,7 @@ def test_recovery_whose_notice_failed_is_told_later(log, fault, kind):
             finally:
                 self.faults.pop("write", None)
 
-    with Replica(log, PLAIN, disk=FailingOnce()) as opened, pytest.raises(kind):
+    with Log(log, PLAIN, disk=FailingOnce()) as opened, pytest.raises(kind):
         opened.append("refused")
     with thence.open(log) as opened:
         opened.append("next")
@@ -263,7 +263,7 @@ def test_recovery_on_a_full_disk_changes_nothing_and_leaves_nothing(log):
     spoil(log, b"torn")
     before = (log / "events.jsonl").read_bytes()
     full = FailingDisk(write=DiskError(errno.ENOSPC, "full"))
-    with Replica(log, PLAIN, disk=full) as opened:
+    with Log(log, PLAIN, disk=full) as opened:
         for _ in range(3):
             with pytest.raises(AppendFailed):
                 opened.append("refused")

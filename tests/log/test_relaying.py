@@ -13,7 +13,7 @@ from thence.log.disk import OS_DISK
 from thence.log.numbering import CLOCK_AHEAD_MAX
 from thence.log.relaying import relay
 from thence.log.segment import own_folder
-from thence.replica import Replica
+from thence.replica import Log
 
 OTHER = "0123456789ab"
 
@@ -138,7 +138,7 @@ def test_lines_that_do_not_fit_into_a_segment_go_into_the_next(tmp_path):
     chance = random.Random(seed)
     lines = [line_of(number, number * 2) for number in range(1, 40)]
     chance.shuffle(lines)
-    with Replica(tmp_path, WORK, max_file_size=900) as log:
+    with Log(tmp_path, WORK, max_file_size=900) as log:
         log.append("WPCreated", {}, subject="WP01")
         taken(log, lines[:20])
         log.append("WPCreated", {}, subject="WP01")

@@ -13,7 +13,7 @@ from thence.errors import LogBusy, LogFull, OutcomeUnknown, ThenceError
 from thence.log.disk import OS_DISK, Disk
 from thence.log.lock import AppendLock
 from thence.log.system_call import DiskError
-from thence.replica import Replica
+from thence.replica import Log
 
 MARK = b"\xef\xbb\xbf"
 
@@ -42,7 +42,7 @@ def kept(folder):
 
 
 def repaired(folder, disk=OS_DISK):
-    with Replica(folder, PLAIN, disk=disk) as log:
+    with Log(folder, PLAIN, disk=disk) as log:
         return log.repair()
 
 
@@ -106,7 +106,7 @@ def test_rest_behind_an_event_is_moved_and_the_event_keeps_its_newline(tmp_path)
 
 
 def test_older_segments_are_repaired_and_get_their_newline_back(tmp_path):
-    with Replica(tmp_path, PLAIN, max_file_size=300) as log:
+    with Log(tmp_path, PLAIN, max_file_size=300) as log:
         for _ in range(8):
             log.append("t")
     older = sorted(tmp_path.glob("events_*.jsonl"))

@@ -11,7 +11,7 @@ from thence.log.lock import AppendLock
 from thence.log.notice import NoticeMaker, warn
 from thence.log.repair import repair
 from thence.log.writer import SegmentWriter
-from thence.replica import Replica
+from thence.replica import Log
 
 CURRENT = "events.jsonl"
 MARK = b"\xef\xbb\xbf"
@@ -75,7 +75,7 @@ def test_moved_and_healed_bytes_are_added_up_and_regions_told_apart(tmp_path):
 
 
 def test_each_segment_that_had_work_is_told_in_order_and_no_other(tmp_path):
-    with Replica(tmp_path, PLAIN, max_file_size=300) as log:
+    with Log(tmp_path, PLAIN, max_file_size=300) as log:
         for _ in range(8):
             log.append("t")
     older = sorted(tmp_path.glob("events_*.jsonl"))
@@ -130,7 +130,7 @@ def test_lines_that_stand_again_behind_later_ones_open_no_hole(tmp_path):
 
 
 def test_region_in_an_older_segment_has_the_numbers_that_go_on_in_the_next(tmp_path):
-    with Replica(tmp_path, PLAIN, max_file_size=500) as log:
+    with Log(tmp_path, PLAIN, max_file_size=500) as log:
         for _ in range(8):
             log.append("t")
     older = sorted(tmp_path.glob("events_*.jsonl"))
@@ -140,7 +140,7 @@ def test_region_in_an_older_segment_has_the_numbers_that_go_on_in_the_next(tmp_p
 
 
 def test_told_region_of_a_segment_that_was_rotated_since_makes_no_work(tmp_path):
-    with Replica(tmp_path, PLAIN, max_file_size=2_000) as log:
+    with Log(tmp_path, PLAIN, max_file_size=2_000) as log:
         log.append("first")
         begin = (tmp_path / CURRENT).stat().st_size
         with (tmp_path / CURRENT).open("ab") as file:

@@ -14,7 +14,7 @@ from thence.core.vocabulary import PLAIN
 from thence.errors import ThenceError
 from thence.log.disk import OS_DISK
 from thence.log.lock import AppendLock
-from thence.replica import Replica
+from thence.replica import Log
 
 
 @pytest.fixture
@@ -120,7 +120,7 @@ def test_segment_with_a_name_that_no_rotation_gave_is_read_and_hinders_no_rotati
     foreign = b'{"event_id":"theirs","payload":{"n":99}}\n'
     (folder / f"events_{name}.jsonl").write_bytes(foreign)
     assert numbers(folder) == [99, *range(COUNT)]
-    with Replica(folder, PLAIN, max_file_size=10) as log:
+    with Log(folder, PLAIN, max_file_size=10) as log:
         appended = [log.append("after") for _ in range(3)]
         assert set(appended) <= set(log.read())
         assert codes(folder) == []

@@ -12,7 +12,7 @@ from thence.errors import EventNotFound, OutcomeUnknown, ReadFailed
 from thence.log.disk import OS_DISK, Disk
 from thence.log.search import durable_event
 from thence.log.system_call import DiskError
-from thence.replica import Replica
+from thence.replica import Log
 
 
 def found(folder, event_id, disk=OS_DISK):
@@ -20,7 +20,7 @@ def found(folder, event_id, disk=OS_DISK):
 
 
 def test_event_is_found_in_any_segment(tmp_path):
-    with Replica(tmp_path, PLAIN, max_file_size=800) as log:
+    with Log(tmp_path, PLAIN, max_file_size=800) as log:
         events = [log.append("t", {"n": n}) for n in range(12)]
     assert len(list(tmp_path.glob("*.jsonl"))) >= 3
     for event in events:
@@ -55,7 +55,7 @@ def test_unfinished_and_damaged_lines_are_not_found(tmp_path):
 
 
 def test_rotation_while_looking_hides_nothing(tmp_path):
-    log = Replica(tmp_path, PLAIN, max_file_size=100)
+    log = Log(tmp_path, PLAIN, max_file_size=100)
     event = log.append("t")
 
     class Rotating(Disk):

@@ -15,7 +15,7 @@ from thence.errors import LogReadOnly, OutcomeUnknown
 from thence.log.disk import OS_DISK, Disk
 from thence.log.segment import older_names
 from thence.log.system_call import DiskError
-from thence.replica import Replica
+from thence.replica import Log
 
 BROKEN = DiskError(errno.EIO, "device error")
 
@@ -45,7 +45,7 @@ def types(folder):
 
 def opened(folder, disk, **options):
     told = []
-    return Replica(folder, PLAIN, disk=disk, tell=lambda *fact: told.append(fact), **options), told
+    return Log(folder, PLAIN, disk=disk, tell=lambda *fact: told.append(fact), **options), told
 
 
 @pytest.mark.promise("W10")
@@ -126,7 +126,7 @@ def test_another_whose_sync_failed_too_finds_its_events_in_the_next_segment(tmp_
 @pytest.mark.promise("W10")
 def test_sync_that_nothing_makes_good_is_unknown_and_this_opening_writes_no_more(tmp_path):
     disk = FailingDisk()
-    with Replica(tmp_path, PLAIN, disk=disk) as log:
+    with Log(tmp_path, PLAIN, disk=disk) as log:
         log.append("a")
         disk.faults["sync_data"] = BROKEN
         with pytest.raises(OutcomeUnknown, match="device error") as caught:
@@ -145,7 +145,7 @@ def test_sync_that_nothing_makes_good_is_unknown_and_this_opening_writes_no_more
 @pytest.mark.parametrize("call", ["sync_data", "rename", "open_append", "sync_folder"])
 def test_retry_makes_an_unknown_event_durable_once(tmp_path, call):
     disk = FailingDisk()
-    with Replica(tmp_path, PLAIN, disk=disk) as log:
+    with Log(tmp_path, PLAIN, disk=disk) as log:
         log.append("a")
         disk.faults |= {"sync_data": BROKEN, call: BROKEN}
         with pytest.raises(OutcomeUnknown) as caught:
@@ -175,7 +175,7 @@ def test_sync_that_fails_at_a_rotation_sets_the_segment_aside(tmp_path):
 
 def test_rotation_on_a_device_that_syncs_nothing_ends(tmp_path):
     disk = FailingDisk()
-    with Replica(tmp_path, PLAIN, disk=disk, max_file_size=10) as log:
+    with Log(tmp_path, PLAIN, disk=disk, max_file_size=10) as log:
         log.append("a")
         disk.faults["sync_data"] = BROKEN
         with pytest.raises(OutcomeUnknown):

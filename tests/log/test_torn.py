@@ -9,7 +9,7 @@ import thence
 from thence.core.vocabulary import PLAIN
 from thence.log.disk import OS_DISK
 from thence.log.unclean import TORN_NOTICES_MAX, lines_from
-from thence.replica import Replica
+from thence.replica import Log
 
 
 def test_page_of_zeros_inside_is_told_once_with_the_numbers_missing_there(tmp_path):
@@ -136,7 +136,7 @@ def test_region_in_a_segment_that_is_full_is_told_under_its_new_name(tmp_path):
         lines[number * 2] = b"#" + lines[number * 2][1:]
     (tmp_path / "events.jsonl").write_bytes(b"".join(lines))
     size = (tmp_path / "events.jsonl").stat().st_size
-    with Replica(tmp_path, PLAIN, max_file_size=size + 600) as log:
+    with Log(tmp_path, PLAIN, max_file_size=size + 600) as log:
         log.append("next")
     regions = set()
     for path in tmp_path.glob("events*.jsonl"):

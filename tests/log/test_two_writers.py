@@ -11,9 +11,9 @@ from thence.log.segment import older_names
 TEN_THOUSAND = """
 import sys, thence
 from thence.core.vocabulary import PLAIN
-from thence.replica import Replica
+from thence.replica import Log
 folder, name, count, limit = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
-with Replica(thence.open(folder).folder, PLAIN, max_file_size=limit) as log:
+with Log(thence.open(folder).folder, PLAIN, max_file_size=limit) as log:
     print(flush=True)
     sys.stdin.readline()
     for n in range(count):

@@ -27,7 +27,7 @@ from thence.log.numbering import Numbering
 from thence.log.openings import STEP_MAX, STEP_MIN, OpeningFile
 from thence.log.segment import older_names
 from thence.log.system_call import DiskError
-from thence.replica import Replica
+from thence.replica import Log
 
 
 def counts(folder):
@@ -220,7 +220,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 def test_events_that_were_told_as_failed_are_not_told_as_lost(tmp_path):
     full = FailingDisk()
-    with Replica(tmp_path, PLAIN, disk=full) as log:
+    with Log(tmp_path, PLAIN, disk=full) as log:
         log.append("t")
         full.faults["sync_data"] = DiskError(errno.EIO, "broken")
         for _ in range(5):
@@ -259,7 +259,7 @@ def test_second_kill_before_the_notice_is_durable_leaves_it_to_the_third(tmp_pat
                 raise DiskError(errno.EIO, "broken")
             return super().write(descriptor, data)
 
-    with Replica(tmp_path, PLAIN, disk=Broken()) as log, pytest.raises(AppendFailed):
+    with Log(tmp_path, PLAIN, disk=Broken()) as log, pytest.raises(AppendFailed):
         log.append("refused")
     assert told(tmp_path) == []
     appended(tmp_path)
@@ -353,7 +353,7 @@ def test_scan_that_the_disk_refuses_keeps_nobody_from_appending(tmp_path):
                 raise DiskError(errno.EIO, "broken")
             return super().open_read(path)
 
-    with Replica(tmp_path, PLAIN, disk=Unreadable()) as log:
+    with Log(tmp_path, PLAIN, disk=Unreadable()) as log:
         log.append("t")
     assert told(tmp_path) == []
     appended(tmp_path)

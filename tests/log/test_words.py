@@ -32,7 +32,7 @@ from thence.log.identity import read_info
 from thence.log.notice import guarded, warn
 from thence.log.search import durable_event
 from thence.log.system_call import DiskError
-from thence.replica import Replica
+from thence.replica import Log
 
 BROKEN = DiskError(errno.EIO, "as said")
 
@@ -92,7 +92,7 @@ def test_what_was_refused_at_the_end_without_an_error_says_why():
 def test_append_that_waited_too_long_says_how_long_among_how_many_and_can_be_waited_for(tmp_path):
     thence.open(tmp_path).append("before")
     disk = GatedDisk()
-    log = Replica(tmp_path, PLAIN, disk=disk)  # not closed by a failure, which would wait
+    log = Log(tmp_path, PLAIN, disk=disk)  # not closed by a failure, which would wait
     log.emit("first")
     assert disk.arrived.wait(WAIT_S)
     log.emit("second")
@@ -131,7 +131,7 @@ def test_append_in_a_signal_handler_amid_an_append_says_what_to_use(tmp_path):
         signal.SIGUSR1, lambda *_: found.append(raised(lambda: log.append("within")))
     )
     try:
-        with Replica(tmp_path, PLAIN, disk=disk) as log:
+        with Log(tmp_path, PLAIN, disk=disk) as log:
             log.append("zeroth")
             disk.is_armed = True
             log.append("first")
@@ -241,7 +241,7 @@ def test_filesystem_on_which_nothing_is_proven_is_warned_of_with_the_folder():
 
 def test_lone_append_that_the_disk_refuses_names_the_segment(tmp_path):
     disk = FailingDisk()
-    with Replica(tmp_path, PLAIN, disk=disk) as log:
+    with Log(tmp_path, PLAIN, disk=disk) as log:
         log.append("before")
         disk.faults["write"] = BROKEN
         found = raised(lambda: log.append("t"))
@@ -252,7 +252,7 @@ def test_lone_append_that_the_disk_refuses_names_the_segment(tmp_path):
 
 def test_sync_that_nothing_can_make_good_names_the_segment(tmp_path):
     disk = FailingDisk()
-    log = Replica(tmp_path, PLAIN, disk=disk)
+    log = Log(tmp_path, PLAIN, disk=disk)
     log.append("before")
     disk.faults |= {"sync_data": BROKEN, "rename": BROKEN}
     found = raised(lambda: log.append("t"))

@@ -15,14 +15,14 @@ from thence.errors import AppendFailed, LogFull, OutcomeUnknown
 from thence.log.disk import OS_DISK, Disk
 from thence.log.segment import older_names
 from thence.log.system_call import DiskError
-from thence.replica import Replica
+from thence.replica import Log
 
 
 @pytest.mark.promise("W8")
 def test_full_segment_is_rotated_before_the_next_event(tmp_path):
     disk = GatedDisk()
     disk.gate.set()
-    with Replica(tmp_path, PLAIN, max_file_size=1_000, disk=disk) as log:
+    with Log(tmp_path, PLAIN, max_file_size=1_000, disk=disk) as log:
         log.append("t", {"n": 0})
         disk.gate.clear()
         disk.arrived.clear()
@@ -47,7 +47,7 @@ def test_full_segment_is_rotated_before_the_next_event(tmp_path):
 @pytest.mark.promise("W8")
 def test_restart_counts_the_bytes_that_are_there(tmp_path):
     for expected in (0, 0, 0, 0, 1):
-        with Replica(tmp_path, PLAIN, max_file_size=700) as log:
+        with Log(tmp_path, PLAIN, max_file_size=700) as log:
             path = tmp_path / "events.jsonl"
             assert log.current_size == (path.stat().st_size if path.exists() else 0)
             log.append("t")
@@ -56,7 +56,7 @@ def test_restart_counts_the_bytes_that_are_there(tmp_path):
 
 
 def test_event_larger_than_the_limit_stands_alone_in_its_segment(tmp_path):
-    with Replica(tmp_path, PLAIN, max_file_size=10) as log:
+    with Log(tmp_path, PLAIN, max_file_size=10) as log:
         for _ in range(3):
             log.append("t", {"a": "x" * 100})
     assert len(older_names(OS_DISK, tmp_path)) == 2
@@ -64,7 +64,7 @@ def test_event_larger_than_the_limit_stands_alone_in_its_segment(tmp_path):
 
 def test_old_segment_is_on_the_device_before_its_name_changes(tmp_path):
     disk = WatchedDisk()
-    with Replica(tmp_path, PLAIN, max_file_size=10, disk=disk) as log:
+    with Log(tmp_path, PLAIN, max_file_size=10, disk=disk) as log:
         log.append("a")
         disk.calls.clear()
         log.append("b")
@@ -74,7 +74,7 @@ def test_old_segment_is_on_the_device_before_its_name_changes(tmp_path):
 
 def test_lock_is_given_back_before_the_sync(tmp_path):
     disk = WatchedDisk()
-    with Replica(tmp_path, PLAIN, disk=disk) as log:
+    with Log(tmp_path, PLAIN, disk=disk) as log:
         log.append("a")
         disk.calls.clear()
         log.append("b")
@@ -83,7 +83,7 @@ def test_lock_is_given_back_before_the_sync(tmp_path):
 
 @pytest.mark.parametrize("bytes_max", [1, 7, 100])
 def test_short_writes_are_gone_on_with(tmp_path, bytes_max):
-    with Replica(tmp_path, PLAIN, disk=ShortDisk(bytes_max), max_file_size=900) as log:
+    with Log(tmp_path, PLAIN, disk=ShortDisk(bytes_max), max_file_size=900) as log:
         for number in range(5):
             log.append("t", {"n": number})
     assert [event.payload["n"] for event in thence.open(tmp_path).read()] == [0, 1, 2, 3, 4]
@@ -103,7 +103,7 @@ def filled(log, text=""):
 @pytest.mark.promise("W10")
 def test_full_disk_refuses_and_leaves_whole_lines_and_goes_on_when_there_is_room(tmp_path):
     disk = SmallDisk(1_000)
-    with Replica(tmp_path, PLAIN, disk=disk) as log:
+    with Log(tmp_path, PLAIN, disk=disk) as log:
         taken, error = filled(log)
         assert error.recoverable
         assert error.cause == "No space left on device"
@@ -188,7 +188,7 @@ def test_write_that_fails_half_way_is_cut_and_one_that_can_not_be_cut_is_unknown
             raise self.faults["now"]
 
     disk = Broken()
-    with Replica(tmp_path, PLAIN, disk=disk) as log:
+    with Log(tmp_path, PLAIN, disk=disk) as log:
         log.append("a")
         disk.faults["now"] = None
         with pytest.raises(AppendFailed, match="device error"):
@@ -208,7 +208,7 @@ def test_write_that_fails_half_way_is_cut_and_one_that_can_not_be_cut_is_unknown
 @pytest.mark.parametrize("call", ["rename", "open_append", "sync_folder"])
 def test_rotation_that_fails_is_tried_again(tmp_path, call):
     disk = FailingDisk()
-    with Replica(tmp_path, PLAIN, disk=disk, max_file_size=10) as log:
+    with Log(tmp_path, PLAIN, disk=disk, max_file_size=10) as log:
         log.append("a")
         disk.faults[call] = DiskError(errno.ENOSPC, "No space left on device")
         for _ in range(2):
@@ -231,7 +231,7 @@ def test_folder_that_could_not_be_synced_is_synced_before_the_next_event(tmp_pat
             self.synced += folder == tmp_path
 
     disk = Forgetful()
-    with Replica(tmp_path, PLAIN, disk=disk, max_file_size=10) as log:
+    with Log(tmp_path, PLAIN, disk=disk, max_file_size=10) as log:
         log.append("a")
         disk.faults["sync_folder"] = DiskError(errno.EIO, "device error")
         with pytest.raises(AppendFailed):
@@ -243,8 +243,8 @@ def test_folder_that_could_not_be_synced_is_synced_before_the_next_event(tmp_pat
 
 
 def test_file_of_another_writer_is_read_on_from_and_its_rotation_followed(tmp_path):
-    first = Replica(tmp_path, PLAIN, max_file_size=600)
-    second = Replica(tmp_path, PLAIN, max_file_size=600)
+    first = Log(tmp_path, PLAIN, max_file_size=600)
+    second = Log(tmp_path, PLAIN, max_file_size=600)
     seqs = [log.append("t").seq for _ in range(10) for log in (first, second)]
     assert seqs == list(range(1, 21))
     first.close()
@@ -270,13 +270,13 @@ def test_file_changed_under_an_opening_never_makes_numbers_repeat(tmp_path, chan
 
 
 def test_numbers_go_on_behind_rotated_segments_after_a_restart(tmp_path):
-    with Replica(tmp_path, PLAIN, max_file_size=10) as log:
+    with Log(tmp_path, PLAIN, max_file_size=10) as log:
         log.append("a")
         log.append("b")
     (tmp_path / "events.jsonl").rename(tmp_path / "events_2999-01-01_00-00-00-000000.jsonl")
     assert thence.open(tmp_path).append("c").seq == 3
     # a clock set back gives names behind the newest all the same
-    with Replica(tmp_path, PLAIN, max_file_size=10) as log:
+    with Log(tmp_path, PLAIN, max_file_size=10) as log:
         log.append("d")
         log.append("e")
     assert older_names(OS_DISK, tmp_path)[-1] > "events_2999-01-01_00-00-00-000000.jsonl"
@@ -329,7 +329,7 @@ def test_interrupt_at_the_lock_gives_it_back(tmp_path):
 
     disk = Interrupting()
     disk.is_due = False
-    log = Replica(tmp_path, PLAIN, disk=disk)
+    log = Log(tmp_path, PLAIN, disk=disk)
     log.append("a")
     disk.is_due = True
     with pytest.raises(KeyboardInterrupt):
@@ -352,12 +352,12 @@ def test_numbers_that_could_not_be_read_are_read_before_the_next_event(tmp_path,
 
     setattr(Failing, call, failing)
     for _ in range(files):
-        with Replica(tmp_path, PLAIN, max_file_size=10) as log:
+        with Log(tmp_path, PLAIN, max_file_size=10) as log:
             log.append("t")
     count = files
     for struck in range(1, 100):
         disk = Failing()
-        with Replica(tmp_path, PLAIN, disk=disk) as log:
+        with Log(tmp_path, PLAIN, disk=disk) as log:
             log.prepare()
             disk.left = struck
             refused = 0
@@ -380,9 +380,9 @@ def test_file_that_can_not_be_closed_is_closed_all_the_same(tmp_path):
             super().close(descriptor)
             raise DiskError(errno.EIO, "device error")
 
-    with Replica(tmp_path, PLAIN, disk=OS_DISK) as log:
+    with Log(tmp_path, PLAIN, disk=OS_DISK) as log:
         log.append("t")
-    log = Replica(tmp_path, PLAIN, disk=FailingDisk(), max_file_size=10)
+    log = Log(tmp_path, PLAIN, disk=FailingDisk(), max_file_size=10)
     log.append("t")
     log.writer._disk = Failing()
     log.append("t")

@@ -5,16 +5,16 @@ import pytest
 from thence.core.vocabulary import PLAIN
 from thence.log.disk import OS_DISK
 from thence.log.segment import older_names
-from thence.replica import Replica
+from thence.replica import Log
 
 
 @pytest.mark.promise("W8")
 def test_segment_that_is_exactly_full_takes_no_more_from_a_lone_append(tmp_path):
     told = []
-    with Replica(tmp_path, PLAIN) as log:
+    with Log(tmp_path, PLAIN) as log:
         size = sum(len(log.append("t", {"n": 0}).line) + 1 for _ in range(3))
     limit = size + len(line_of_next(tmp_path))
-    with Replica(tmp_path, PLAIN, max_file_size=limit, tell=lambda *fact: told.append(fact)) as log:
+    with Log(tmp_path, PLAIN, max_file_size=limit, tell=lambda *fact: told.append(fact)) as log:
         log.append("t", {"n": 0})
         assert (log.current_size, told) == (limit, [])
         log.append("t", {"n": 0})
@@ -25,12 +25,12 @@ def test_segment_that_is_exactly_full_takes_no_more_from_a_lone_append(tmp_path)
 
 @pytest.mark.promise("W8")
 def test_segment_that_another_writer_filled_exactly_takes_no_more(tmp_path):
-    with Replica(tmp_path, PLAIN) as log:
+    with Log(tmp_path, PLAIN) as log:
         size = sum(len(log.append("t", {"n": 0}).line) + 1 for _ in range(3))
     limit = size + 2 * len(line_of_next(tmp_path))
-    with Replica(tmp_path, PLAIN, max_file_size=limit) as log:
+    with Log(tmp_path, PLAIN, max_file_size=limit) as log:
         log.append("t", {"n": 0})
-        with Replica(tmp_path, PLAIN, max_file_size=limit) as other:
+        with Log(tmp_path, PLAIN, max_file_size=limit) as other:
             other.append("t", {"n": 0})
             assert other.current_size == limit
         log.append("t", {"n": 0})

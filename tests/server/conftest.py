@@ -8,7 +8,7 @@ import pytest
 from tests.server.runs import foreign, make_orders, make_run
 from tests.server.serving import Serving, serving
 
-from thence.replica import open_replica
+from thence.replica import open_log
 
 
 class Shop(NamedTuple):
@@ -34,7 +34,7 @@ def shop(
     (hurt / "events.jsonl").write_bytes(whole + foreign(3)[:-30])
     if request.param == "indexed":
         for folder in root.iterdir():
-            with open_replica(folder, create=False) as log:
+            with open_log(folder, create=False) as log:
                 log.rebuild()
     with serving(root) as server:
         yield Shop(root, server, orders)

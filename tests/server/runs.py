@@ -8,7 +8,7 @@ from typing import Any
 import thence
 from thence.answers import INDEXED_BYTES_MIN
 from thence.core.event import Event
-from thence.replica import open_replica
+from thence.replica import open_log
 from thence.sim import Event as SimEvent
 from thence.sim import EventWriter, VerbosityLevel, create_milestone_event
 
@@ -42,7 +42,7 @@ def make_run(root: Path, name: str, count: int = 60, seed: int = 7) -> Path:
 
 def make_large(run: Path) -> None:
     """Lets a run grow to the size from which on a log is asked by an index."""
-    with open_replica(run) as replica:
+    with open_log(run) as replica:
         for _ in range(LARGE_EVENTS):
             replica.append("NOTE", {"text": "x" * (INDEXED_BYTES_MIN // LARGE_EVENTS)})
 
@@ -59,7 +59,7 @@ def make_orders(root: Path, name: str = "orders") -> list[str]:
 
 def stored(folder: Path) -> list[Event]:
     """All events of a log in total order, read by the library."""
-    with open_replica(folder, create=False) as replica:
+    with open_log(folder, create=False) as replica:
         return replica.events()
 
 

@@ -11,7 +11,7 @@ from tests.cli.installed import environment
 from tests.server.runs import foreign, lines, make_run, stored
 from tests.server.serving import Serving, serving
 
-from thence.replica import open_replica
+from thence.replica import open_log
 from thence.sim import EventWriter, create_action_event
 
 WRITER = """
@@ -40,7 +40,7 @@ def settled(request: pytest.FixtureRequest):
 
     def settle(folder: Path) -> None:
         if request.param == "indexed":
-            with open_replica(folder, create=False) as log:
+            with open_log(folder, create=False) as log:
                 log.rebuild()
 
     return settle

@@ -15,7 +15,7 @@ from tests.server.listening import Listening, arrived, frames, gauge, heard, unt
 from tests.server.runs import foreign, make_orders, make_run
 from tests.server.serving import Serving, serving
 
-from thence.replica import open_replica
+from thence.replica import open_log
 from thence.server.frames import event_id, id_text
 from thence.sim import EventWriter, create_action_event
 
@@ -44,7 +44,7 @@ def run(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """A run of 60 events that is read, or has an index."""
     folder = make_run(tmp_path, "run")
     if request.param == "indexed":
-        with open_replica(folder, create=False) as log:
+        with open_log(folder, create=False) as log:
             log.rebuild()
     return folder
 
@@ -132,7 +132,7 @@ def test_client_that_comes_back_again_and_again_misses_nothing_and_hears_nothing
     chance = random.Random(seed)
     folder = make_run(tmp_path, "run", count=1)
     if is_indexed:
-        with open_replica(folder, create=False) as log:
+        with open_log(folder, create=False) as log:
             log.rebuild()
     count, ids = 1_501, list[str]()
     with writing(folder, count - 1, "paced") as writer:

@@ -10,7 +10,7 @@ from tests.ratios import ratio
 from tests.server.serving import Serving, serving
 
 from thence.answers import INDEXED_BYTES_MIN
-from thence.replica import open_replica
+from thence.replica import open_log
 
 EVENTS = {"small": 3_000, "large": 15_000}
 ASKED = 40
@@ -62,7 +62,7 @@ def test_small_run_that_grows_is_not_read_whole_each_time(served: Served) -> Non
 
     def cost(run: str) -> float:
         spent = 0.0
-        with open_replica(root / run) as log:
+        with open_log(root / run) as log:
             for number in range(ASKED):
                 log.append("NOTE", {"number": number})
                 before = processor_s(server.process.pid)

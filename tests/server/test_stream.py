@@ -12,7 +12,7 @@ from tests.server.runs import make_run
 from thence.core.filter import Filter
 from thence.errors import EventNotFound, NotALog, ReadFailed
 from thence.log.follower import Follower
-from thence.replica import open_replica
+from thence.replica import open_log
 from thence.server import feed, feeds, listener
 from thence.server.root import Root
 from thence.server.served import Served
@@ -24,7 +24,7 @@ from thence.sim import EventWriter, create_action_event
 def run(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     folder = make_run(tmp_path, "run", count=5)
     if request.param == "indexed":
-        with open_replica(folder, create=False) as log:
+        with open_log(folder, create=False) as log:
             log.rebuild()
     return folder
 

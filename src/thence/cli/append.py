@@ -10,7 +10,7 @@ from thence.cli.groups import HELP_NAMES, json_option, log_option, talks
 from thence.cli.voice import current
 
 if TYPE_CHECKING:
-    from thence.replica import Replica
+    from thence.replica import Log
 
 # more than an event can hold, so that the refusal names the event's limit
 PAYLOAD_BYTES_MAX = 2 * 1024 * 1024
@@ -59,12 +59,12 @@ def append_command(
     cause that THENCE_CAUSE hands on is added.
     """
     from thence.cli.locate import find_log, named_log
-    from thence.replica import open_replica
+    from thence.replica import open_log
 
     voice = current()
     held = merged(pairs, payload)
     folder = find_log(voice, log, create=True)
-    with open_replica(folder, create=named_log(voice, log) is not None) as replica:
+    with open_log(folder, create=named_log(voice, log) is not None) as replica:
         named = [replica.answers.find(cause, by_subject=False) for cause in causes]
         event = replica.append(
             event_type,
@@ -84,7 +84,7 @@ def append_command(
         voice.say(event.event_id)
 
 
-def _run_of(replica: "Replica") -> str | None:
+def _run_of(replica: "Log") -> str | None:
     """Returns the run that an event of a simulation's log belongs to: its folder's name."""
     return replica.folder.absolute().name if replica.vocabulary.is_folder_stream else None
 

@@ -71,9 +71,9 @@ def _read(voice: Voice, log: str) -> "tuple[Side, Vocabulary]":
     from thence.log.disk import OS_DISK
     from thence.log.intact import intact_side
     from thence.log.reading import reading
-    from thence.replica import open_replica
+    from thence.replica import open_log
 
-    with open_replica(find_log(voice, log), create=False) as replica:
+    with open_log(find_log(voice, log), create=False) as replica:
         with reading(replica.folder):
             whole = intact_side(OS_DISK, replica.folder, replica.vocabulary)
         if whole is not None:

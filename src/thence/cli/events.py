@@ -12,7 +12,7 @@ from thence.errors import EventNotFound
 
 if TYPE_CHECKING:
     from thence.core.event import Event
-    from thence.replica import Replica
+    from thence.replica import Log
 
 LOG_EVENTS = 50
 _LOG_EXAMPLE = """\b
@@ -94,7 +94,7 @@ def show_command(event: str, log: str | None, is_json: bool) -> None:
     voice.say(*page(found, replica.vocabulary, causes, voice.width))
 
 
-def _causes(replica: "Replica", event: "Event") -> "dict[str, Event]":
+def _causes(replica: "Log", event: "Event") -> "dict[str, Event]":
     """Returns the causes of an event that the log holds, by their ids."""
     if replica.answers.index() is None:
         return {each.event_id: each for each in replica.read() if each.event_id in event.caused_by}

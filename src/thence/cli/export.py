@@ -58,7 +58,7 @@ def export_command(
     """
     from thence.cli.render import counted
     from thence.cli.tables import writer_of
-    from thence.replica import open_replica
+    from thence.replica import open_log
 
     if is_csv == is_parquet:
         raise click.UsageError("one of --csv and --parquet is needed, and no more than one")
@@ -74,7 +74,7 @@ def export_command(
     voice = current()
     rows = 0
     with (
-        open_replica(find_log(voice, log), create=False) as replica,
+        open_log(find_log(voice, log), create=False) as replica,
         _opened(output) as file,
         writer_of(form, file, _cell(output, is_raw)) as write,
     ):

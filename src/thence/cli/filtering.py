@@ -9,7 +9,7 @@ from thence.cli.voice import Voice
 
 if TYPE_CHECKING:
     from thence.index.page import Keys
-    from thence.replica import Replica
+    from thence.replica import Log
 
 _F = TypeVar("_F", bound=Callable[..., object])
 
@@ -27,11 +27,11 @@ def filtered(command: _F) -> _F:
 
 
 def keys(asked: Asked) -> "Keys":
-    """Returns what was asked as `Replica.query` takes it, which reads it."""
+    """Returns what was asked as `Log.query` takes it, which reads it."""
     return cast("Keys", asked)
 
 
-def tell_unknown_key(voice: Voice, replica: "Replica", asked: Asked) -> None:
+def tell_unknown_key(voice: Voice, replica: "Log", asked: Asked) -> None:
     """Tells on stderr of a key in --where that no event has."""
     from thence.core.filter import Filter
 

@@ -13,21 +13,21 @@ from thence.core.codec import BadLine, has_valid_crc, parse
 from thence.core.event import Event
 from thence.log.disk import OS_DISK
 from thence.log.reader import raw_lines
-from thence.replica import Replica, open_replica
+from thence.replica import Log, open_log
 
 
 @contextmanager
-def opened(voice: Voice, log: str | None) -> Iterator[Replica]:
+def opened(voice: Voice, log: str | None) -> Iterator[Log]:
     """Opens the log that a command reads, and closes it.
 
     Lines that are passed over because they are damaged or unfinished are counted.
     """
-    with open_replica(find_log(voice, log), create=False) as replica:
+    with open_log(find_log(voice, log), create=False) as replica:
         _tell_passed_over(voice, replica, log)
         yield replica
 
 
-def asked_event(voice: Voice, replica: Replica, text: str) -> Event:
+def asked_event(voice: Voice, replica: Log, text: str) -> Event:
     """Returns the event that a user names; of a subject that it is the latest is told."""
     event = replica.find(text)
     is_named = text.startswith("@last") or event.event_id.startswith((text, text.upper()))
@@ -67,7 +67,7 @@ def _nearest(path: Path) -> str:
         return shlex.quote(str(whole))
 
 
-def _tell_passed_over(voice: Voice, replica: Replica, log: str | None) -> None:
+def _tell_passed_over(voice: Voice, replica: Log, log: str | None) -> None:
     if voice.is_quiet:
         return
     from thence.log.segment import strays
@@ -89,7 +89,7 @@ def _tell_passed_over(voice: Voice, replica: Replica, log: str | None) -> None:
         voice.note(f"{path.name} is no segment's name: the file is passed over")
 
 
-def _passed_over(replica: Replica) -> tuple[int, int]:
+def _passed_over(replica: Log) -> tuple[int, int]:
     """Counts the damaged and the unfinished lines of a small log by reading them."""
     damaged = torn = 0
     for _, line, is_whole in raw_lines(OS_DISK, replica.folder):

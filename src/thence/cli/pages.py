@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from thence.core.event import Event
     from thence.core.vocabulary import Vocabulary
     from thence.index.page import Page
-    from thence.replica import Replica
+    from thence.replica import Log
 
 # how many events are held at once, and in how many bytes of lines they should stand
 HELD_EVENTS_MAX = 1_000
@@ -20,7 +20,7 @@ _ALL = 2**62
 
 
 def pages(
-    replica: "Replica",
+    replica: "Log",
     asked: Asked,
     limit: int | None = None,
     *,

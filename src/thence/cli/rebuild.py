@@ -26,10 +26,10 @@ def rebuild_command(log: str | None, is_json: bool) -> None:
     from thence.cli.progress import bytes_read
     from thence.cli.render import counted
     from thence.cli.stats import segment_sizes
-    from thence.replica import open_replica
+    from thence.replica import open_log
 
     voice = current()
-    with open_replica(find_log(voice, log), create=False) as replica:
+    with open_log(find_log(voice, log), create=False) as replica:
         size = sum(segment_sizes(replica.folder))
         voice.note(f"reading {counted(size, 'byte')} of {replica.folder}")
         begin = monotonic()

@@ -14,7 +14,7 @@ from thence.errors import NotALog
 from thence.log.disk import OS_DISK
 from thence.log.outcome import outcome
 from thence.log.segment import segments
-from thence.replica import open_replica
+from thence.replica import open_log
 
 _ALTERED_SHOWN_MAX = 3
 _NOTICES_SHOWN_MAX = 10
@@ -68,7 +68,7 @@ def summary(folder: Path) -> dict[str, Any]:
     Raises NotALog for a log of another host.
     """
     result = _read(folder / "result.json")
-    with open_replica(folder, create=False) as log:
+    with open_log(folder, create=False) as log:
         if log.vocabulary.name != "sim":
             raise NotALog(
                 "could not sum up",

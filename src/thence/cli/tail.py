@@ -61,10 +61,10 @@ def _tail(voice: Voice, count: int, is_live: bool, log: str | None, is_json: boo
     from thence.cli.locate import find_log
     from thence.log.disk import OS_DISK
     from thence.log.follower import Follower
-    from thence.replica import open_replica
+    from thence.replica import open_log
 
     with (
-        open_replica(find_log(voice, log), create=False) as replica,
+        open_log(find_log(voice, log), create=False) as replica,
         Follower(OS_DISK, replica.folder, replica.vocabulary) as follower,
     ):
         follower.skip_to_last(count)

@@ -17,7 +17,7 @@ from thence.cli.voice import Line, Painted, plain
 from thence.core.answer import why
 from thence.core.sentences import short_id
 from thence.core.tally import falling
-from thence.replica import open_replica
+from thence.replica import open_log
 
 if TYPE_CHECKING:
     from thence.core.event import Event
@@ -40,7 +40,7 @@ def tour(result: "RunResult", is_newest_found: bool) -> list[Line]:
 
     `is_newest_found` says that a command finds this run by itself, because it is the newest.
     """
-    with open_replica(result.output_dir, create=False) as log:
+    with open_log(result.output_dir, create=False) as log:
         events = log.events()
         vocabulary = log.vocabulary
     log_name = "" if is_newest_found else str(result.output_dir)

@@ -41,7 +41,7 @@ def verify_command(
     """
     from thence.cli.failure import DAMAGED
     from thence.cli.locate import find_log
-    from thence.replica import open_replica
+    from thence.replica import open_log
 
     if (is_dry or is_yes) and not is_repair:
         raise click.UsageError("--dry-run and --yes go with --repair")
@@ -49,7 +49,7 @@ def verify_command(
         raise click.UsageError("--dry-run and --yes exclude each other")
     voice = current()
     folder = find_log(voice, log)
-    with open_replica(folder, create=False) as replica:
+    with open_log(folder, create=False) as replica:
         found = replica.verify()
         repairs = _repairs(found) if is_repair else ()
         is_done = bool(repairs) and not is_dry and (is_yes or _agreed(voice, repairs, is_json))

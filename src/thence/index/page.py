@@ -44,7 +44,7 @@ class Paging(TypedDict, total=False):
 
 
 class Asked(Keys, Paging, total=False):
-    """A filter and a page of its answer, as `Replica.query` takes them."""
+    """A filter and a page of its answer, as `Log.query` takes them."""
 
 
 class Page(msgspec.Struct, frozen=True, eq=False, weakref=True):

@@ -28,7 +28,7 @@ from thence.log.notice import guarded
 from thence.log.opening import opened_vocabulary
 from thence.log.process import watch_forks
 from thence.log.segment import FILE_BYTES_MAX
-from thence.replica import QUEUE_EVENTS_MAX, Replica
+from thence.replica import QUEUE_EVENTS_MAX, Log
 from thence.sim.encoding import draft_of
 from thence.sim.events import Event, SystemEvent
 from thence.sim.records import Records
@@ -78,7 +78,7 @@ class EventWriter:
         self.max_file_size = max_file_size
         self._records = guarded(Records(self.mode.value, simulation_id))
         self._context: dict[str, Any] = {"simulation_id": simulation_id, "turn_number": 0}
-        self._replica = Replica(
+        self._replica = Log(
             self.output_dir,
             opened_vocabulary(disk, output_dir, SIM, create=True),
             max_queue_size=max_queue_size,

@@ -9,14 +9,14 @@ from contextlib import suppress
 
 from thence.errors import ThenceError
 from thence.log.segment import own_folder
-from thence.replica import Replica
+from thence.replica import Log
 from thence.work.daylines import FOLDER
 from thence.work.files import TreeFiles
 
 NAME = "index.db"
 
 
-def show_index(files: TreeFiles, replica: Replica) -> None:
+def show_index(files: TreeFiles, replica: Log) -> None:
     """Has the index follow the journal, makes it if it is missing, and links to it.
 
     Where that can't be done nothing happens: everything is answered without it. A file of

@@ -23,7 +23,7 @@ from thence.errors import OutcomeUnknown
 from thence.log.admission import Condition
 from thence.log.process import new_id
 from thence.log.retrying import retriable
-from thence.replica import Replica, open_replica
+from thence.replica import Log, open_log
 from thence.work.clock import write_clock
 from thence.work.events import aggregate_of, checked
 from thence.work.index_link import show_index
@@ -71,7 +71,7 @@ class EventStore:
         self.project = project
         self.actor = actor
         self.correlation_id = new_id()
-        self._replica: Replica | None = None
+        self._replica: Log | None = None
         self._has_appended = False
 
     @classmethod
@@ -83,10 +83,10 @@ class EventStore:
         return cls(find_project(Path(folder)), actor=actor)
 
     @property
-    def replica(self) -> Replica:
+    def replica(self) -> Log:
         """The open journal; opening makes it where it is missing, and raises what `open` does."""
         if self._replica is None:
-            self._replica = open_replica(self.project.home, WORK)
+            self._replica = open_log(self.project.home, WORK)
         return self._replica
 
     def subject(self, feature: str | None, aggregate: str) -> str:
@@ -98,7 +98,7 @@ class EventStore:
     ) -> list[Event]:
         """Appends events in one piece, all or, where the guard is broken, none; durable then.
 
-        Raises InvalidEvent, and what `Replica.append` raises; `retry()` of an OutcomeUnknown
+        Raises InvalidEvent, and what `Log.append` raises; `retry()` of an OutcomeUnknown
         returns the events too.
         """
         replica = self.replica
@@ -149,7 +149,7 @@ class EventStore:
         return self.replica.answers.arrived() if self.is_there else []
 
     def query(self, **asked: "Unpack[Asked]") -> "Page":
-        """Returns a page of events, as `Replica.query` does."""
+        """Returns a page of events, as `Log.query` does."""
         return self.replica.query(**asked)
 
     @property

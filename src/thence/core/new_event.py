@@ -1,0 +1,40 @@
+"""An event before a log has it: what its host says of it."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from thence.core.causes import Causes
+from thence.core.codec import Draft
+
+# takes the ids of all causes to name, and the causes in other logs as `core.handing` writes them
+Encode = Callable[[tuple[str, ...], tuple[str, ...]], Draft]
+
+
+class NewEvent(msgspec.Struct, frozen=True):
+    """One event to append, as `Log.append_many` takes it.
+
+    `event_type` is a name such as order.placed; `payload` what JSON can hold; `subject` what
+    the event is about, `actor` who did it, `stream` what groups it with others. `caused_by`
+    takes an event, an id, several of these or None. An `event_id` is one made beforehand, by
+    `thence.replica.new_id`, so that another event of the same append can name it.
+
+    The rest is for hosts. `timestamp` is when it happened, for what was imported. `begins` says
+    that it begins something that lasts; `ends` is the id of the event that began what it ends,
+    and a cause of it. `members` are further members of the host's form. A host that encodes its
+    events itself gives `encode`, and no payload, words or members.
+    """
+
+    event_type: str
+    payload: Mapping[str, Any] | None = None
+    subject: str | None = None
+    actor: str | None = None
+    stream: str | None = None
+    caused_by: Causes = None
+    event_id: str | None = None
+    timestamp: str | None = None
+    begins: bool = False
+    ends: str | None = None
+    members: Mapping[str, Any] | None = None
+    encode: Encode | None = None
