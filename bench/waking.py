@@ -13,8 +13,8 @@ from typing import TypeVar
 from bench.durable import PAYLOAD
 from bench.parts import UnsyncedDisk
 from thence.core.codec import Draft, stamper
-from thence.core.new_event import NewEvent
 from thence.core.event import Event
+from thence.core.new_event import NewEvent
 from thence.core.vocabulary import PLAIN
 from thence.log.admission import Condition
 from thence.log.batch import Outcome, Waiting, answer, conditions_of, drafts_of, emitted, taken
