@@ -10,8 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from msgspec.structs import replace
-
 from thence.answers import Answers
 from thence.context import Origin, current_causes
 from thence.core.causes import cause_ids
@@ -68,7 +66,8 @@ class Appender:
         self.notice = NoticeMaker(vocabulary, context, partial(known_id, disk, folder))
         self.writer = SegmentWriter(disk, folder, vocabulary, self.notice, tell, max_file_size)
         self.committer = Committer(self.writer, self.notice, max_queue_size, on_full, tell)
-        self._drafting = Drafting(vocabulary, self.notice)
+        self._drafting = Drafting(vocabulary, self.notice, folder)
+        self._names_heads = vocabulary.names_heads
         witness = self.writer.numbers.witness
         self.origin = Origin(received, witness, partial(known_info, disk, folder))
         self._is_prepared = False
@@ -112,13 +111,13 @@ class Appender:
         finally:
             self.committer.callers.leave()
 
-    def emit(self, new: NewEvent) -> tuple[str, bool]:
-        """Queues an event; returns its id, and whether the queue took it."""
+    def emit(self, new: NewEvent) -> bool:
+        """Queues an event; False if a full queue dropped it."""
+        put = self.committer.put
         drafts = self.drafted(new)
-        is_taken = True
-        for item in drafts:
-            is_taken = self.committer.put(item)
-        return drafts[-1].event_id, is_taken
+        for notice in drafts[:-1]:
+            put(notice)
+        return put(drafts[-1])
 
     def flush(self, timeout_s: float) -> None:
         """Returns when everything emitted before is durable; raises what prevents it."""
@@ -155,35 +154,35 @@ class Appender:
         """Writes and syncs what was emitted, then closes; True when all of it is durable."""
         return self.committer.close(timeout_s)
 
-    def drafted(self, new: NewEvent) -> list[Draft]:
-        """Returns the draft of an event, behind the notices that its causes need."""
-        if self._vocabulary.names_heads:
+    def drafted(self, new: NewEvent, heads: tuple[str, ...] | None = None) -> list[Draft]:
+        """Returns the draft of an event, behind the notices that its causes need.
+
+        `heads` are those of what it is about, where they are known and to be named.
+        """
+        if heads is None and self._names_heads:
             return self._drafted_together((new,))[0]
-        return self._drafted(new)
-
-    def _drafted_together(self, events: Sequence[NewEvent]) -> tuple[list[Draft], list[int]]:
-        """Drafts events of one append; returns at which place each stands too."""
-        heads = self._heads_of(events) if self._vocabulary.names_heads else {}
-        drafts: list[Draft] = []
-        places: list[int] = []
-        for new in events:
-            about = self._drafting.subject(new) if heads else None
-            drafts += self._drafted(new, heads[about] if about else ())
-            places.append(len(drafts) - 1)
-            if about:
-                heads[about] = (drafts[-1].event_id,)
-        return drafts, places
-
-    def _drafted(self, new: NewEvent, heads: tuple[str, ...] = ()) -> list[Draft]:
         if not self._is_prepared:
             self.prepare()
         causes = new.all_causes
         if causes is None:
-            causes = (*self._causes(new), *heads)
+            causes = self._causes(new)
+        if heads:
+            causes = (*causes, *heads)
         external = self.origin.external(causes) if causes else ()
-        if self._vocabulary.is_folder_stream and (new.begins or new.ends) and not new.stream:
-            new = replace(new, stream=self._folder.absolute().name)
         return self._drafting.draft(new, causes, external)
+
+    def _drafted_together(self, events: Sequence[NewEvent]) -> tuple[list[Draft], list[int]]:
+        """Drafts events of one append; returns at which place each stands too."""
+        heads = self._heads_of(events) if self._names_heads else {}
+        drafts: list[Draft] = []
+        places: list[int] = []
+        for new in events:
+            about = self._drafting.subject(new) if heads else None
+            drafts += self.drafted(new, heads[about] if about else ())
+            places.append(len(drafts) - 1)
+            if about:
+                heads[about] = (drafts[-1].event_id,)
+        return drafts, places
 
     def _causes(self, new: NewEvent) -> tuple[str, ...]:
         """Returns what an event names, what it ends, and what surrounds it."""

@@ -243,12 +243,15 @@ class Log:
         The payload is taken as it is now. A full queue blocks, or drops the event, as
         `open` was told. Raises InvalidEvent, EventTooLarge, WriterClosed.
         """
-        new = NewEvent(event_type, payload, subject, actor, stream, caused_by)
-        return self._appender.emit(new)[0]
+        event_id = new_id()
+        self._appender.emit(
+            NewEvent(event_type, payload, subject, actor, stream, caused_by, event_id)
+        )
+        return event_id
 
     def emit_event(self, new: NewEvent) -> bool:
         """Does what `emit` does, for a NewEvent; False if a full queue dropped it."""
-        return self._appender.emit(new)[1]
+        return self._appender.emit(new)
 
     def start(self) -> None:
         """Starts the thread that writes what is emitted; the first `emit` does it too."""

@@ -1,5 +1,7 @@
 """What a host says of an event is drafted whole, or refused with what is wrong and where."""
 
+from pathlib import Path
+
 import pytest
 from tests.events import drafted, event_of, stamped
 from tests.log.errors import raised
@@ -17,7 +19,7 @@ WORDS = ("s/1", "ada", None)
 
 @pytest.fixture
 def drafting():
-    return Drafting(PLAIN, NoticeMaker(PLAIN, {}))
+    return Drafting(PLAIN, NoticeMaker(PLAIN, {}), Path("log"))
 
 
 @pytest.mark.parametrize("event_type", ["", None, 7, b"a"], ids=repr)

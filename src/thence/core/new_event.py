@@ -13,7 +13,7 @@ from thence.errors import InvalidEvent
 Encode = Callable[[tuple[str, ...], tuple[str, ...]], Draft]
 
 
-class NewEvent(msgspec.Struct, frozen=True):
+class NewEvent(msgspec.Struct, frozen=True, gc=False):
     """One event to append, as `Log.append_many` takes it.
 
     `event_type` is a name such as order.placed; `payload` what JSON can hold; `subject` what

@@ -1,5 +1,6 @@
 """What a host says of an event, made a draft: checked, encoded, its causes gathered."""
 
+from pathlib import Path
 from typing import Any
 
 from thence.core.codec import CAUSES_MAX, Draft, Members, draft, unnumbered
@@ -13,11 +14,12 @@ from thence.log.process import new_id, now
 
 
 class Drafting:
-    """Drafts the events of one open log."""
+    """Drafts the events of the log in a folder."""
 
-    def __init__(self, vocabulary: Vocabulary, notice: NoticeMaker) -> None:
+    def __init__(self, vocabulary: Vocabulary, notice: NoticeMaker, folder: Path) -> None:
         self._vocabulary = vocabulary
         self._notice = notice
+        self._folder_stream = folder.absolute().name if vocabulary.is_folder_stream else None
 
     def draft(
         self, new: NewEvent, causes: tuple[str, ...], external: tuple[str, ...] = ()
@@ -66,7 +68,10 @@ class Drafting:
         return unnumbered(made, self._vocabulary).subject
 
     def _members(self, new: NewEvent) -> dict[str, Any]:
-        members = self._vocabulary.members(new.stream, new.subject, new.actor, new.payload)
+        stream = new.stream
+        if stream is None and (new.begins or new.ends is not None):
+            stream = self._folder_stream  # a step that names none runs in the run
+        members = self._vocabulary.members(stream, new.subject, new.actor, new.payload)
         if new.members:
             members.update(new.members)
         return members

@@ -8,10 +8,9 @@ counted, and told by a notice in the log itself as soon as the disk takes writes
 
 import asyncio
 from enum import StrEnum
-from functools import partial
 from pathlib import Path
 from threading import RLock
-from types import TracebackType
+from types import MethodType, TracebackType
 from typing import Any
 
 from thence.context import current_causes
@@ -150,7 +149,7 @@ class EventWriter:
             event = _named(event, self.simulation_id)
         if self._has_lent or len(causes) > CAUSES_MAX:
             causes = self._written(event.event_id, causes)
-        new = NewEvent(event.event_type, all_causes=causes, encode=partial(draft_of, event))
+        new = NewEvent(event.event_type, all_causes=causes, encode=MethodType(draft_of, event))
         try:
             is_taken = self._take(new)
         except (InvalidEvent, WriterClosed):
