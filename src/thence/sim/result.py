@@ -10,7 +10,7 @@ Status = Literal["completed", "failed", "interrupted"]
 
 
 class RunResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What is left of a run; result.json holds the same.
+    """The result of a run, as result.json holds it.
 
     `turns` are whole turns, `events` lines in the run's files; `dropped` and `failed` count
     events that are not among them. `reason` is why it ended, `error` what failed, if anything.

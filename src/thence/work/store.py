@@ -145,7 +145,7 @@ class EventStore:
         return self.replica.events() if self.is_there else []
 
     def arrived(self) -> list[Event]:
-        """Returns the same in order of arrival, for who brings them into order anyhow."""
+        """Returns all events in order of arrival, for a caller that sorts them."""
         return self.replica.answers.arrived() if self.is_there else []
 
     def query(self, **asked: "Unpack[Asked]") -> "Page":
