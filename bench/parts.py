@@ -11,6 +11,7 @@ import thence
 from bench.durable import EVENTS, PAYLOAD
 from bench.rounds import per_second
 from thence.core.codec import stamper
+from thence.core.new_event import NewEvent
 from thence.core.vocabulary import PLAIN
 from thence.log.disk import Disk
 from thence.log.opening import opened_vocabulary
@@ -114,8 +115,8 @@ def event_rows(place: Path) -> dict[str, float]:
 def drafting_rows(place: Path) -> dict[str, float]:
     """Returns µs of the parts of an append that come before the queue."""
     with thence.open(place / "drafts") as log:
-        words = ("order/1", "ada", None)
-        drafting = _us(lambda: log.drafting.draft("trade.done", PAYLOAD, words, ()), 40_000)
+        new = NewEvent("trade.done", PAYLOAD, "order/1", "ada")
+        drafting = _us(lambda: log._appender.drafted((new,)), 40_000)
     return {"drafting an event, code and data hot": drafting}
 
 

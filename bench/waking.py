@@ -14,6 +14,7 @@ from bench.durable import PAYLOAD
 from bench.parts import UnsyncedDisk
 from thence.core.codec import Draft, stamper
 from thence.core.event import Event
+from thence.core.new_event import NewEvent
 from thence.core.vocabulary import PLAIN
 from thence.log.admission import Condition
 from thence.log.batch import Outcome, Waiting, answer, conditions_of, drafts_of, emitted, taken
@@ -98,9 +99,10 @@ def task_rows(place: Path) -> dict[str, float]:
     file = os.open(place / "bare", os.O_WRONLY | os.O_CREAT)
     with Log(place / "tasks", PLAIN, disk=UnsyncedDisk()) as log:
         log.append("trade.begun")
+        new = NewEvent("trade.done", PAYLOAD, "order/1", "ada")
 
         def draft() -> list[Draft]:
-            return log.drafting.draft("trade.done", PAYLOAD, ("order/1", "ada", None), ())
+            return log._appender.drafted((new,))[0]
 
         programs = {
             "1,000 bare tasks that wait, their loop wakes them": lambda: Bare().run(),
@@ -172,13 +174,13 @@ def _steps(
     loop: asyncio.AbstractEventLoop,
     timed: Callable[[str, Callable[[], object]], object],
 ) -> None:
-    callers, queue = log.committer.callers, deque[Draft | Waiting]()
-    words = ("order/1", "ada", None)
+    callers, queue = log._appender.committer.callers, deque[Draft | Waiting]()
+    new = NewEvent("trade.done", PAYLOAD, "order/1", "ada")
     drafted: list[list[Draft]] = []
     items: list[Draft | Waiting] = []
 
     def draft() -> None:
-        drafted.extend(log.drafting.draft("trade.done", PAYLOAD, words, ()) for _ in range(TASKS))
+        drafted.extend(log._appender.drafted((new,))[0] for _ in range(TASKS))
 
     def wait() -> None:
         for drafts in drafted:
@@ -204,6 +206,9 @@ def _steps(
     timed("a future and its place in the queue are made", wait)
     timed("all are taken, guards and chosen ids looked for", take)
     written: list[Outcome] = []
-    timed("numbered, summed up, written", lambda: written.extend(log.writer.write(drafts)[0]))
+    timed(
+        "numbered, summed up, written",
+        lambda: written.extend(log._appender.writer.write(drafts)[0]),
+    )
     timed("each is given its line", lambda: answer(items, written, None))
     timed("each takes its line and returns an event", result)

@@ -80,11 +80,11 @@ def test_causes_in_other_logs_are_external_and_their_clocks_witnessed(tmp_path):
     begun, built, tested = (next(iter(log.read())) for log in (first, other, third))
     assert (built.caused_by, tested.caused_by) == ((begun.event_id,), (built.event_id,))
     assert built.external_causes == (first.environment(begun)["THENCE_CAUSE"],)
-    assert handed(tested.external_causes[0]) == (built.event_id, 2, other.origin.log_id)
+    assert handed(tested.external_causes[0]) == (built.event_id, 2, other.log_id)
     assert (begun.lamport_clock, built.lamport_clock, tested.lamport_clock) == (1, 2, 3)
     assert [log.verify().findings for log in (first, other, third)] == [()] * 3
     shown = command("show", "@last", "--log", "other", cwd=tmp_path).out
-    assert f"{begun.event_id}, in log {first.origin.log_id}" in shown
+    assert f"{begun.event_id}, in log {first.log_id}" in shown
 
 
 @pytest.mark.promise("O6")
@@ -108,7 +108,7 @@ def test_append_tells_the_variable_for_the_shell_and_for_programs(tmp_path):
     assert handed(told["THENCE_CAUSE"]) == (
         told["event_id"],
         2,
-        thence.open(tmp_path / "log").origin.log_id,
+        thence.open(tmp_path / "log").log_id,
     )
     assert handed(said.removeprefix("THENCE_CAUSE=")).lamport_clock == 1
 
@@ -179,7 +179,7 @@ def test_step_in_another_log_is_an_external_cause(tmp_path):
 def test_emitted_event_is_durable_when_it_is_handed_on(log):
     event_id = log.emit("t")
     text = log.environment(event_id)["THENCE_CAUSE"]
-    assert handed(text) == HandedCause(event_id, 1, log.origin.log_id)
+    assert handed(text) == HandedCause(event_id, 1, log.log_id)
     assert log.environment(log.get(event_id)) == {"THENCE_CAUSE": text}
 
 
@@ -277,9 +277,7 @@ def test_async_step_hands_on_in_tasks_and_threads(log, tmp_path):
 
     for begun, inside in asyncio.run(both()):
         assert log.get(inside).caused_by == (begun,)
-    assert (
-        json.loads((log.folder / ".thence" / "log.json").read_text())["log_id"] == log.origin.log_id
-    )
+    assert json.loads((log.folder / ".thence" / "log.json").read_text())["log_id"] == log.log_id
 
 
 def test_other_tools_can_not_spoil_a_log_with_causes_elsewhere(log):

@@ -12,16 +12,16 @@ left: the leaving may happen in another context.
 import contextlib
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from types import FrameType, TracebackType
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from thence.core.causes import Causes, cause_ids
 from thence.core.event import Event
 from thence.core.handing import VARIABLE, HandedCause, handed
+from thence.core.new_event import NewEvent
 from thence.errors import InvalidEvent
-from thence.log.drafting import Words
 from thence.log.identity import LogInfo
 from thence.log.notice import warn
 
@@ -113,6 +113,8 @@ def current_causes() -> tuple[str, ...]:
 
 def current_step() -> "OpenStep | None":
     """Returns the innermost step that is open around the caller, None if there is none."""
+    if not _blocks.get():
+        return None
     return next((found.step for found in _counting() if found.step is not None), None)
 
 
@@ -162,28 +164,25 @@ class Because(contextlib.ContextDecorator):
 class StepLog(Protocol):
     """An open log, as a step needs it: a Log."""
 
-    origin: "Origin"
+    def append_event(self, new: NewEvent) -> Event:
+        """Appends an event and returns it once it is durable."""
+        ...
 
-    def append_step(
-        self,
-        event_type: str,
-        payload: Mapping[str, Any] | None,
-        words: Words,
-        ends: str | None = None,
-        caused_by: Iterable[str] = (),
-    ) -> Event:
-        """Appends the begin of a step, or the end of the one that the event `ends` began."""
+    def handed_on(self, event: Event) -> HandedCause | None:
+        """Returns an event of this log as another log names it; None while the log has no id."""
         ...
 
 
 class OpenStep(NamedTuple):
     """A step that has begun: its log, the ends of steps inside it, whose process it is.
 
-    `begun_ns` is when its body began, on the monotonic clock.
+    `cause` is its begin as another log names it. `begun_ns` is when its body began, on the
+    monotonic clock.
     """
 
     log: StepLog
     begun: Event
+    cause: HandedCause | None
     inner: deque[str]
     outer: "OpenStep | None"
     process: int
@@ -227,7 +226,7 @@ class Origin:
 
     def environment(self, event: Event) -> dict[str, str]:
         """Returns the variable that hands an event of this log on; raises InvalidEvent."""
-        cause = self._handed(event)
+        cause = self.handed_on(event)
         if cause is None:
             raise InvalidEvent(
                 "could not hand on the event",
@@ -243,10 +242,9 @@ class Origin:
         Returns, as texts, those that lie in other logs than the event's own.
         """
         step = current_step()
-        is_inside = step is None or step.log.origin is self
-        if self._received is None and is_inside:
+        around = None if step is None else step.cause
+        if self._received is None and around is None:
             return ()
-        around = None if step is None or is_inside else step.log.origin._handed(step.begun)
         external = []
         for cause in (self._received, around):
             if cause is None or cause.event_id not in causes:
@@ -258,5 +256,6 @@ class Origin:
                 external.append(cause.text)
         return tuple(external)
 
-    def _handed(self, event: Event) -> HandedCause | None:
+    def handed_on(self, event: Event) -> HandedCause | None:
+        """Returns an event of this log as another log names it; None while the log has no id."""
         return handed(f"{event.event_id}@{event.lamport_clock}@{self.log_id}")

@@ -1,49 +1,49 @@
 """One folder's log, opened: the only object that a host holds.
 
 A `Log` appends events durably, reads them back, and says why they happened. It is safe
-from threads, and after a fork the child has an opening of its own. Reading takes no lock
-of the log; of a large one it keeps an index (`thence.answers`).
+from threads, and after a fork the child has an opening of its own. Events enter by one path
+(`thence.appender`). Reading takes no lock of the log; of a large one it keeps an index
+(`thence.answers`). What a host needs of ids, times and the disk it imports from here.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from functools import partial
 from pathlib import Path
 from threading import Event as Signal
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 from weakref import finalize
 
 from thence.answers import After, Answers
-from thence.context import Origin, current_causes
-from thence.core.causes import Cause, Causes, cause_ids, id_of
-from thence.core.codec import Draft
+from thence.appender import Appender
+from thence.core.causes import Cause, Causes, id_of
 from thence.core.event import Event
-from thence.core.handing import VARIABLE
+from thence.core.handing import VARIABLE, HandedCause
+from thence.core.new_event import NewEvent
 from thence.core.order import CONE_EVENTS_MAX
 from thence.core.position import Position
 from thence.core.vocabulary import Vocabulary
-from thence.errors import OutcomeUnknown
-from thence.log.admission import Condition
-from thence.log.batch import Waiting
-from thence.log.committer import Committer, OnFull
-from thence.log.disk import OS_DISK, Disk, variable
-from thence.log.drafting import Drafting, Words, said
+from thence.log.committer import OnFull as OnFull
+from thence.log.disk import OS_DISK as OS_DISK
+from thence.log.disk import Disk as Disk
+from thence.log.disk import variable
 from thence.log.durability import Durability, durability_on
-from thence.log.notice import NoticeMaker, guarded, warn
-from thence.log.opening import check_bounds, known_id, known_info, opened_vocabulary, prepare
-from thence.log.process import CLOSE_S, watch_forks
-from thence.log.refusal import closed_for_good
-from thence.log.retrying import retriable
-from thence.log.segment import FILE_BYTES_MAX, current_path
-from thence.log.writer import SegmentWriter, Tell
+from thence.log.notice import guarded as guarded
+from thence.log.notice import warn as warn
+from thence.log.opening import check_bounds, opened_vocabulary
+from thence.log.process import CLOSE_S
+from thence.log.process import new_id as new_id
+from thence.log.process import now as now
+from thence.log.process import watch_forks as watch_forks
+from thence.log.segment import FILE_BYTES_MAX as FILE_BYTES_MAX
+from thence.log.segment import current_path
+from thence.log.writer import Tell
 
 if TYPE_CHECKING:
     from thence.core.answer import Concurrent, Effects, Why
     from thence.core.guard import Unchanged
     from thence.index.page import Asked, Page
-    from thence.log.findings import Verification
+    from thence.log.findings import Relayed, Verification
 
 QUEUE_EVENTS_MAX = 10_000
-_STEP_S = 30.0
 
 
 def open_log(
@@ -61,10 +61,34 @@ def open_log(
     `environment`) is around all appends, as a `because` block would be. Raises NotALog,
     VocabularyMismatch, LogReadOnly, ReadFailed, and AppendFailed for a new log.
     """
-    found = opened_vocabulary(OS_DISK, path, vocabulary, create)
-    given = variable(VARIABLE)
-    bound = max_queue_size
-    return Log(Path(path), found, max_queue_size=bound, on_full=on_full, received=given)
+    return open_host_log(path, vocabulary, create, max_queue_size=max_queue_size, on_full=on_full)
+
+
+class Options(TypedDict, total=False):
+    """What a host says of its log beside what `thence.open` takes.
+
+    A file that has reached `max_file_size` bytes is rotated. `tell` is called with a word and
+    facts when events are dropped, refused, lost or resumed; `context` holds members for notices.
+    """
+
+    max_queue_size: int
+    on_full: OnFull
+    max_file_size: int
+    tell: Tell
+    context: Mapping[str, Any]
+
+
+def open_host_log(
+    path: str | Path,
+    vocabulary: Vocabulary | str | None = None,
+    create: bool = True,
+    *,
+    disk: Disk = OS_DISK,
+    **options: Unpack[Options],
+) -> "Log":
+    """Does what `open_log` does, for a host that has more to say of its log."""
+    found = opened_vocabulary(disk, path, vocabulary, create)
+    return Log(Path(path), found, received=variable(VARIABLE), disk=disk, **options)
 
 
 class Log:
@@ -89,18 +113,26 @@ class Log:
         check_bounds(folder, on_full, max_queue_size, max_file_size)
         self.folder = folder
         self.vocabulary = vocabulary
-        self._disk = disk
         self.answers = Answers(disk, folder, vocabulary)
-        self.notice = NoticeMaker(vocabulary, context or {}, partial(known_id, disk, folder))
-        self._tell = tell = guarded(tell or warn)
-        self.writer = SegmentWriter(disk, folder, vocabulary, self.notice, tell, max_file_size)
-        self.committer = Committer(self.writer, self.notice, max_queue_size, on_full, tell)
-        self.drafting = Drafting(vocabulary, self.notice, self.answers.heads)
-        self._is_prepared = False
-        witness = self.writer.numbers.witness
-        self.origin = Origin(received, witness, partial(known_info, disk, folder))
-        watch_forks(self.committer)
-        self._closing = finalize(self, self.committer.close, CLOSE_S)
+        self._disk = disk
+        self._appender = Appender(
+            disk,
+            folder,
+            vocabulary,
+            self.answers,
+            max_queue_size=max_queue_size,
+            on_full=on_full,
+            max_file_size=max_file_size,
+            tell=guarded(tell or warn),
+            context=context or {},
+            received=received,
+        )
+        self._closing = finalize(self, self._appender.close, CLOSE_S)
+
+    @property
+    def log_id(self) -> str | None:
+        """The id of the log, which stays when its folder moves; None while it has none."""
+        return self._appender.origin.log_id
 
     @property
     def current_file(self) -> Path:
@@ -110,7 +142,22 @@ class Log:
     @property
     def current_size(self) -> int:
         """The size of `current_file` in bytes, as far as this process has written or seen it."""
-        return self.writer.current_size
+        return self._appender.current_size
+
+    @property
+    def dropped_count(self) -> int:
+        """How many emitted events a full queue dropped."""
+        return self._appender.committer.drops.count
+
+    @property
+    def failed_count(self) -> int:
+        """How many emitted events the disk refused for good."""
+        return self._appender.committer.failed_count
+
+    @property
+    def received_causes(self) -> tuple[str, ...]:
+        """The cause that THENCE_CAUSE handed on, if there is one."""
+        return self._appender.origin.causes
 
     @property
     def durability(self) -> Durability:
@@ -139,38 +186,24 @@ class Log:
         for a type that begins `log.`), EventTooLarge, LogBusy, LogFull, LogReadOnly, AppendFailed,
         ClockExhausted, HeadsMoved, IdReused (it was not appended), OutcomeUnknown, WriterClosed.
         """
-        words = (subject, actor, stream)
-        drafts = self._draft(event_type, payload, words, caused_by, event_id)
-        try:
-            if guard is None and event_id is None and len(drafts) == 1:
-                return self._last([self.committer.append(drafts[0], timeout_s)])
-            condition = Condition.of(guard, event_id)
-            return self._last(self.committer.append_all(drafts, timeout_s, condition))
-        except OutcomeUnknown as unknown:
-            raise retriable(unknown, self.writer, drafts, self._last) from unknown.__cause__
+        new = NewEvent(event_type, payload, subject, actor, stream, caused_by, event_id)
+        return self._appender.append(new, guard, timeout_s)
 
     def append_many(
-        self, events: Iterable[Mapping[str, Any]], *, timeout_s: float = 30
+        self,
+        events: "Iterable[NewEvent | Mapping[str, Any]]",
+        *,
+        guard: "Unchanged | None" = None,
+        timeout_s: float = 30,
     ) -> list[Event]:
         """Appends events in one piece, with one sync, and returns them once they are durable.
 
-        Each is a mapping of what `append` takes: event_type, and payload, subject, actor,
-        stream, caused_by. Nothing stands between them. Raises what `append` raises; when
-        that is LogFull or AppendFailed, the first of them may stand, whole.
+        Each is a NewEvent, or a mapping of what `append` takes: event_type, and payload, subject,
+        actor, stream, caused_by. Nothing stands between them. With a `guard`, none is appended
+        if an event that it watches for has come in. Raises what `append` raises; when that is
+        LogFull or AppendFailed, the first of them may stand, whole.
         """
-        drafts: list[Draft] = []
-        places: list[int] = []
-        for members in events:
-            drafts += self._draft(*said(members))
-            places.append(len(drafts) - 1)
-
-        def chosen(lines: list[bytes]) -> list[Event]:
-            return [Event(lines[place][:-1], None, self.vocabulary) for place in places]
-
-        try:
-            return chosen(self.committer.append_all(drafts, timeout_s))
-        except OutcomeUnknown as unknown:
-            raise retriable(unknown, self.writer, drafts, chosen) from unknown.__cause__
+        return self._appender.append_many(map(NewEvent.of, events), guard, timeout_s)
 
     async def append_async(
         self,
@@ -188,38 +221,12 @@ class Log:
 
         Tasks that append at once share a sync. A cancelled one leaves its event to be written.
         """
-        import asyncio
+        new = NewEvent(event_type, payload, subject, actor, stream, caused_by, event_id)
+        return await self._appender.append_async(new, guard)
 
-        words = (subject, actor, stream)
-        drafts = self._draft(event_type, payload, words, caused_by, event_id)
-        future = asyncio.get_running_loop().create_future()
-        waiting = Waiting(drafts, Condition.of(guard, event_id), future)
-        self.committer.join(waiting)
-        try:
-            await future
-            return self._last(waiting.result())
-        except OutcomeUnknown as unknown:
-            raise retriable(unknown, self.writer, drafts, self._last) from unknown.__cause__
-        finally:
-            self.committer.callers.leave()
-
-    def append_step(
-        self,
-        event_type: str,
-        payload: Mapping[str, Any] | None,
-        words: Words,
-        ends: str | None = None,
-        caused_by: Iterable[str] = (),
-    ) -> Event:
-        """Appends the begin of something that lasts, or the end of what the event `ends` began.
-
-        `thence.step` calls it. In a simulation's log the stream is the run, the folder's
-        name, where none is given. Raises what `append` raises.
-        """
-        if words[2] is None and self.vocabulary.is_folder_stream:
-            words = (*words[:2], self.folder.absolute().name)
-        drafts = self._draft(event_type, payload, words, caused_by, None, (ends is None, ends))
-        return self._last(self.committer.append_all(drafts, _STEP_S))
+    def append_event(self, new: NewEvent, *, timeout_s: float = 30) -> Event:
+        """Does what `append` does, for a NewEvent."""
+        return self._appender.append(new, None, timeout_s)
 
     def emit(
         self,
@@ -236,16 +243,27 @@ class Log:
         The payload is taken as it is now. A full queue blocks, or drops the event, as
         `open` was told. Raises InvalidEvent, EventTooLarge, WriterClosed.
         """
-        drafts = self._draft(event_type, payload, (subject, actor, stream), caused_by)
-        for item in drafts:
-            self.committer.put(item)
-        return drafts[-1].event_id
+        new = NewEvent(event_type, payload, subject, actor, stream, caused_by)
+        return self._appender.emit(new)[0]
+
+    def emit_event(self, new: NewEvent) -> bool:
+        """Does what `emit` does, for a NewEvent; False if a full queue dropped it."""
+        return self._appender.emit(new)[1]
+
+    def start(self) -> None:
+        """Starts the thread that writes what is emitted; the first `emit` does it too."""
+        self._appender.committer.start()
 
     def flush(self, timeout_s: float = 30) -> None:
         """Returns when everything emitted before is durable; raises what prevents it."""
-        self.committer.append_all((), timeout_s)
-        if self.committer.failed_count:
-            raise closed_for_good(self.current_file)
+        self._appender.flush(timeout_s)
+
+    def relay(self, lines: Iterable[bytes]) -> "Relayed":
+        """Appends lines of events from elsewhere, without newlines, as they stand, each once.
+
+        It returns when they are durable. Raises what `append` raises.
+        """
+        return self._appender.relay(lines)
 
     def environment(self, event: Cause) -> dict[str, str]:
         """Returns the variable by which another process names an event as cause of its own.
@@ -259,7 +277,11 @@ class Log:
         self.flush()
         self.prepare()
         found = durable_event(self._disk, self.folder, self.vocabulary, id_of(event))
-        return self.origin.environment(found)
+        return self._appender.origin.environment(found)
+
+    def handed_on(self, event: Event) -> HandedCause | None:
+        """Returns an event of this log as another log names it; None while the log has no id."""
+        return self._appender.origin.handed_on(event)
 
     def read(self, after: After = None) -> Iterator[Event]:
         """Yields each event once, in arrival order: those behind `after`.
@@ -291,6 +313,10 @@ class Log:
     def events(self) -> list[Event]:
         """Returns all events in total order."""
         return self.answers.events()
+
+    def arrived(self) -> list[Event]:
+        """Returns all events in arrival order."""
+        return self.answers.arrived()
 
     def get(self, event_id: str) -> Event:
         """Returns the event of an id; raises EventNotFound."""
@@ -348,12 +374,7 @@ class Log:
         to `.thence/quarantine/`, and a notice tells of each region. No event is changed. Raises
         what `append` raises.
         """
-        from thence.log.repair import repair  # needed once in a log's life
-
-        self.prepare()
-        self.flush(timeout_s)
-        writer = SegmentWriter(self._disk, self.folder, self.vocabulary, self.notice, self._tell)
-        repair(self._disk, self.folder, self.vocabulary, writer, self.notice, timeout_s)
+        self._appender.repair(timeout_s)
         return self.verify()
 
     def close(self, timeout_s: float = CLOSE_S) -> bool:
@@ -363,38 +384,14 @@ class Log:
         """
         self._closing.detach()
         self.answers.close()
-        return self.committer.close(timeout_s)
+        return self._appender.close(timeout_s)
 
     def prepare(self) -> None:
         """Makes `.thence/` where an older or foreign log lacks it; appends call it."""
-        if not self._is_prepared:
-            prepare(self._disk, self.folder, self.vocabulary)
-            self.origin.tell_malformed()
-            self._is_prepared = True
+        self._appender.prepare()
 
     def __enter__(self) -> "Log":
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _draft(
-        self,
-        event_type: str,
-        payload: Mapping[str, Any] | None,
-        words: Words,
-        caused_by: Causes,
-        event_id: str | None = None,
-        lasting: tuple[bool, str | None] = (False, None),
-    ) -> list[Draft]:
-        """Drafts an event, with the causes that the surrounding code names."""
-        if not self._is_prepared:
-            self.prepare()
-        causes = current_causes() or self.origin.causes
-        if caused_by is not None:
-            causes = (*cause_ids(caused_by, self.answers.holds), *causes)
-        external = self.origin.external(causes) if causes else ()
-        return self.drafting.draft(event_type, payload, words, causes, event_id, lasting, external)
-
-    def _last(self, lines: list[bytes]) -> Event:
-        return Event(lines[-1][:-1], None, self.vocabulary)

@@ -25,9 +25,9 @@ from thence.context import (
 )
 from thence.core.codec import CAUSES_MAX
 from thence.core.event import Event
+from thence.core.new_event import NewEvent
 from thence.errors import InvalidEvent, ThenceError
 from thence.log.disk import monotonic_ns, process_id
-from thence.log.drafting import Words
 from thence.log.notice import warn
 
 MESSAGE_CHARACTERS_MAX = 2_000
@@ -36,6 +36,8 @@ _R = TypeVar("_R")
 
 
 LogOfStep = StepLog | Callable[[], StepLog]
+# subject, actor and stream
+Words = tuple[str | None, str | None, str | None]
 # words of `append` that a payload given as keywords must not take for its own
 _NO_PAYLOAD = frozenset(
     ("begins", "caused_by", "ends", "event_id", "event_type", "guard", "payload", "timeout_s")
@@ -152,12 +154,15 @@ class Step:
         log = self._found_log(outer)
         around = None if causes is None else Block(causes, outer)
         try:
-            begun = log.append_step(f"{self._name}.begun", self._payload, self._words)
+            begun = log.append_event(
+                NewEvent(f"{self._name}.begun", self._payload, *self._words, begins=True)
+            )
         finally:
             if around is not None:
                 around.leave()
         inner: deque[str] = deque(maxlen=CAUSES_MAX - 1)
-        return OpenStep(log, begun, inner, outer, process_id(), monotonic_ns())
+        cause = log.handed_on(begun)
+        return OpenStep(log, begun, cause, inner, outer, process_id(), monotonic_ns())
 
     def _found_log(self, outer: OpenStep | None) -> StepLog:
         log = self._log
@@ -190,12 +195,14 @@ class Step:
         begun = step.begun.event_id
         try:
             with because(begun):
-                ended = step.log.append_step(
-                    f"{self._name}.{word}",
-                    payload,
-                    self._words,
-                    begun,
-                    (begun, *step.inner),
+                ended = step.log.append_event(
+                    NewEvent(
+                        f"{self._name}.{word}",
+                        payload,
+                        *self._words,
+                        caused_by=(begun, *step.inner),
+                        ends=begun,
+                    )
                 )
         except ThenceError as failure:
             if error is None:

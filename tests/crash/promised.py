@@ -70,8 +70,8 @@ class Run:
     @property
     def is_poisoned(self) -> bool:
         """Whether a failed sync could not be made good, so that the opening writes no more."""
-        opened = self.log or (self.writer._replica if self.writer else None)
-        return opened is not None and opened.writer.is_poisoned
+        opened = self.log or (self.writer._log if self.writer else None)
+        return opened is not None and opened._appender.writer.is_poisoned
 
     @property
     def has_failed_sync(self) -> bool:

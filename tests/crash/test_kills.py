@@ -166,8 +166,8 @@ def test_harness_notices_lost_events_that_are_counted_too_low_or_not_at_all(tmp_
 def test_harness_notices_what_no_kill_brings_about(recovered):
     folder, ids = recovered
     with Log(folder, PLAIN) as log:
-        made = log.notice("torn", {"file": "events.jsonl", "offset": 0, "bytes": 9})
-        log.committer.append(made, 30)
+        made = log._appender.notice("torn", {"file": "events.jsonl", "offset": 0, "bytes": 9})
+        log._appender.committer.append(made, 30)
         ids.add(made.event_id)
     assert problems(folder, ids) == ["a notice tells of torn, which no kill brings about"]
 

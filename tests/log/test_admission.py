@@ -3,6 +3,7 @@
 import threading
 
 import pytest
+from tests.events import drafted
 from tests.log.faults import WAIT_S, GatedDisk
 
 import thence
@@ -12,7 +13,7 @@ from thence.core.vocabulary import PLAIN
 from thence.errors import HeadsMoved, IdReused, InvalidEvent
 from thence.log.admission import Condition, verdicts
 from thence.log.disk import OS_DISK
-from thence.replica import Log
+from thence.replica import Log, new_id
 
 
 @pytest.fixture
@@ -45,8 +46,8 @@ def test_guard_refuses_when_the_subject_has_moved(log):
 
 def test_guard_of_several_events_lets_in_all_or_none(log):
     def appended(guard):
-        drafts = [made for name in "abc" for made in log.drafting.made(name, {}, ())]
-        return log.committer.append_all(drafts, WAIT_S, Condition(guard))
+        drafts = [drafted(new_id(), name, {}) for name in "abc"]
+        return log._appender.committer.append_all(drafts, WAIT_S, Condition(guard))
 
     guard = Unchanged(seen(log), {"WP01"})
     log.append("claimed", subject="WP01")
@@ -61,7 +62,7 @@ def test_guard_of_several_events_lets_in_all_or_none(log):
 def test_event_behind_a_guarded_one_in_its_batch_does_not_share_its_fate(log):
     guard = Unchanged(seen(log), {"WP01"})
     log.append("claimed", subject="WP01")
-    drafts = [made for name in "abc" for made in log.drafting.made(name, {}, ())]
+    drafts = [drafted(new_id(), name, {}) for name in "abc"]
     conditions = {1: Condition(guard)}
     found = verdicts(OS_DISK, log.folder, "", PLAIN, drafts, conditions)
     assert [type(verdict) for verdict in found] == [type(None), HeadsMoved, type(None)]
@@ -130,7 +131,7 @@ def test_of_threads_with_the_same_guard_one_comes_in(tmp_path):
         threads = [threading.Thread(target=claim, args=(n,)) for n in range(8)]
         for thread in threads:
             thread.start()
-        while log.committer.queued < 8 + 1:
+        while log._appender.committer.queued < 8 + 1:
             threading.Event().wait(0.001)
         disk.gate.set()
         for thread in threads:
@@ -177,7 +178,7 @@ def test_same_id_twice_in_one_batch_is_written_once(tmp_path):
         for thread in threads:
             thread.start()
             count = 2 + threads.index(thread)
-            while log.committer.queued < count:
+            while log._appender.committer.queued < count:
                 threading.Event().wait(0.001)
         disk.gate.set()
         for thread in threads:

@@ -6,11 +6,9 @@ from tests.events import drafted, new_id
 import thence
 from thence.core.clock import CLOCK_MAX, LamportClock
 from thence.core.codec import stamper
-from thence.core.vocabulary import PLAIN
 from thence.errors import ClockExhausted
 from thence.log.disk import OS_DISK
 from thence.log.marks import leave_mark
-from thence.log.relaying import relay
 
 OTHER = "0123456789ab"
 AHEAD = 2**40
@@ -64,14 +62,14 @@ def test_received_clocks_move_a_log_on_by_its_events_however_often_they_come(tmp
         log.append("a")
         made = drafted(new_id(), "b", {})
         near, far = (stamper(OTHER)([made], 1, AHEAD + n)[0][:-1] for n in (2, 3))
-        first = relay(OS_DISK, tmp_path, PLAIN, [far], log.notice, lambda *_: None)
+        first = log.relay([far])
         assert [event.line for event in first.parked] == [far]
-        second = relay(OS_DISK, tmp_path, PLAIN, [near], log.notice, lambda *_: None)
+        second = log.relay([near])
         assert [event.line for event in second.taken] == [near]
         assert log.append("c").lamport_clock == AHEAD + 3
         # once more by as much: the log's own clock is no measure
         further = stamper(OTHER)([drafted(new_id(), "d", {})], 2, 2 * AHEAD)[0][:-1]
-        third = relay(OS_DISK, tmp_path, PLAIN, [further], log.notice, lambda *_: None)
+        third = log.relay([further])
         assert [event.line for event in third.parked] == [further]
 
 
@@ -82,11 +80,11 @@ def test_events_that_are_taken_in_count_and_a_parked_line_is_taken_later(tmp_pat
     ]
     with thence.open(tmp_path) as log:
         log.append("a")
-        assert len(relay(OS_DISK, tmp_path, PLAIN, lines, log.notice, lambda *_: None).taken) == 3
+        assert len(log.relay(lines).taken) == 3
         late = stamper(OTHER)([drafted(new_id(), "t", {})], 9, AHEAD + 7)[0][:-1]
-        assert relay(OS_DISK, tmp_path, PLAIN, [late], log.notice, lambda *_: None).parked
+        assert log.relay([late]).parked
         log.append_many([{"event_type": "t"}] * 2)
-        assert relay(OS_DISK, tmp_path, PLAIN, [late], log.notice, lambda *_: None).taken
+        assert log.relay([late]).taken
 
 
 def test_cause_from_elsewhere_beyond_the_bound_is_named_and_not_witnessed(tmp_path, monkeypatch):

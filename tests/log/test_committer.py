@@ -122,7 +122,7 @@ def test_append_that_waits_too_long_in_the_queue_is_unknown_and_written_all_the_
 def test_full_queue_drops_the_newest_counts_them_and_the_log_tells_between_what(tmp_path):
     log, disk, told = held(tmp_path, max_queue_size=5, on_full="drop")
     ids = [log.emit("t", {"n": number}) for number in range(12)]
-    assert log.committer.drops.count == 7
+    assert log._appender.committer.drops.count == 7
     assert [facts["event_id"] for facts in told.all("dropped")] == [ids[5]]
     disk.gate.set()
     log.flush()
@@ -153,7 +153,7 @@ def test_each_gap_has_its_own_notice_and_the_counts_add_up(tmp_path):
     disk.gate.set()
     for thread in threads:
         thread.join()
-    dropped = log.committer.drops.count
+    dropped = log._appender.committer.drops.count
     log.close()
     events = list(thence.open(tmp_path).read())
     taken = [event for event in events if event.event_type == "t"]
@@ -202,7 +202,7 @@ def test_full_queue_that_blocks_loses_nothing_and_keeps_each_producers_order(tmp
     for thread in threads:
         thread.join()
     log.close()
-    assert log.committer.drops.count == 0
+    assert log._appender.committer.drops.count == 0
     events = list(thence.open(tmp_path).read())
     assert len(events) == 12 * 120
     for name in range(12):
@@ -214,7 +214,7 @@ def test_refused_batch_is_kept_told_once_and_written_when_there_is_room(tmp_path
     disk, told = FailingDisk(write=FULL), Told()
     log = Log(tmp_path, PLAIN, disk=FailingDisk(), tell=told)
     log.append("zeroth")
-    log.writer._disk = disk
+    log._appender.writer._disk = disk
     ids = [log.emit("t", {"n": number}) for number in range(3)]
     told.wait_for("refused")
     with pytest.raises(LogFull):
@@ -228,7 +228,7 @@ def test_refused_batch_is_kept_told_once_and_written_when_there_is_room(tmp_path
     assert events[1].payload["count"] == 4
     assert sorted(i for facts in told.all("refused") for i in facts["event_ids"]) == ids
     assert [facts["count"] for facts in told.all("resumed")] == [4]
-    assert log.committer.failed_count == 0
+    assert log._appender.committer.failed_count == 0
 
 
 @pytest.mark.promise("W10")
@@ -258,10 +258,10 @@ def test_what_is_unwritten_at_the_end_is_counted_once(tmp_path):
     log = Log(tmp_path, PLAIN, disk=disk, tell=told)
     ids = [log.emit("t") for _ in range(4)]
     assert not log.close(timeout_s=0)
-    if log.committer.is_running:
-        log.committer._thread.join(WAIT_S)
+    if log._appender.committer.is_running:
+        log._appender.committer._thread.join(WAIT_S)
     assert not log.close()
-    assert log.committer.failed_count == 4
+    assert log._appender.committer.failed_count == 4
     assert [event_id for facts in told.all("lost") for event_id in facts["event_ids"]] == ids
 
 
@@ -272,7 +272,7 @@ def test_failed_sync_loses_what_was_queued_and_says_so(tmp_path):
     told.wait_for("lost")
     with pytest.raises(Exception, match="earlier sync"):
         log.append("u")
-    assert log.committer.failed_count == 1
+    assert log._appender.committer.failed_count == 1
     assert not log.close()
 
 
@@ -287,7 +287,7 @@ def test_bound_holds_for_those_who_block_while_the_disk_refuses(tmp_path, monkey
     for _ in range(30):  # each is one more try of the refused batch
         with pytest.raises(LogFull):
             log.append("u")
-    assert log.committer.queued <= 4 + 4 + len(producers)
+    assert log._appender.committer.queued <= 4 + 4 + len(producers)
     disk.faults.clear()
     for producer in producers:
         producer.join(WAIT_S)
@@ -320,7 +320,7 @@ def test_log_is_closed_once_and_takes_nothing_after(tmp_path):
         with pytest.raises(WriterClosed, match="closed before"):
             use()
     assert types(tmp_path) == ["a"]
-    assert not log.committer.is_running
+    assert not log._appender.committer.is_running
 
 
 def test_producers_that_wait_are_told_when_the_log_is_closed(tmp_path):
@@ -365,7 +365,7 @@ def test_collector_that_comes_by_in_the_thread_itself_closes_and_drains(tmp_path
         log.emit("a")
         assert arrived.wait(WAIT_S)
         log.emit("b")
-        committer = log.committer
+        committer = log._appender.committer
         del log, circle
         gate.set()
         committer._thread.join(WAIT_S)
@@ -392,8 +392,8 @@ def test_close_drains_what_a_thread_that_died_left(tmp_path):
     log.flush()
     disk.is_broken = True
     log.emit("b")
-    log.committer._thread.join(WAIT_S)
-    assert not log.committer.is_running
+    log._appender.committer._thread.join(WAIT_S)
+    assert not log._appender.committer.is_running
     log.emit("c")
     assert log.close()
     assert types(tmp_path) == ["a", "b", "c"]

@@ -51,7 +51,7 @@ def until(is_so):
 
 def test_producer_waits_from_exactly_the_bound_on(tmp_path):
     log, disk, _ = held(tmp_path, max_queue_size=2)
-    committer = log.committer
+    committer = log._appender.committer
     for _ in range(2):
         log.emit("t")
         assert committer._parking.is_empty
@@ -67,7 +67,7 @@ def test_producer_waits_from_exactly_the_bound_on(tmp_path):
 
 def test_event_beyond_exactly_the_bound_is_dropped(tmp_path):
     log, disk, told = held(tmp_path, max_queue_size=2, on_full="drop")
-    committer = log.committer
+    committer = log._appender.committer
     assert [committer.put(drafted(f"d{n}", "t", {})) for n in range(4)] == [
         True,
         True,
@@ -89,9 +89,9 @@ def test_batch_under_way_is_announced_with_what_was_emitted_of_it(tmp_path):
     def look():
         found.append(opening_of(tmp_path))
         if len(found) == 1:  # what comes during the first sync is the next batch
-            log.committer.join(Waiting((waiting,)))
-            log.committer.put(first)
-            log.committer.put(last)
+            log._appender.committer.join(Waiting((waiting,)))
+            log._appender.committer.put(first)
+            log._appender.committer.put(last)
 
     disk.before["sync_data"] = look
     log.emit("zeroth")
@@ -125,7 +125,7 @@ def test_gap_is_told_between_the_events_round_it(tmp_path, ends_by):
         log.flush()
     if ends_by == "append":
         pair = items(2)
-        assert len(log.committer.append_all(pair, WAIT_S)) == 2
+        assert len(log._appender.committer.append_all(pair, WAIT_S)) == 2
         before = pair[0].event_id
     if ends_by != "close":
         opening = opening_of(tmp_path)
@@ -142,7 +142,7 @@ def test_event_is_dropped_where_what_is_kept_for_a_retry_fills_the_bound(tmp_pat
     disk.faults["write"] = FULL
     log.emit("kept")
     told.wait_for("refused")
-    until(lambda: log.committer._held == 1)
+    until(lambda: log._appender.committer._held == 1)
     dropped = log.emit("dropped")
     assert told.all("dropped") == [{"event_id": dropped}]
     assert not log.close(0)
@@ -152,7 +152,7 @@ def test_as_many_are_let_in_as_fit_beside_what_is_kept_for_a_retry(tmp_path, mon
     monkeypatch.setattr(module, "RETRY_S", 10 * WAIT_S)  # the test says when it is tried again
     disk = WatchedDisk()
     log = Log(tmp_path, PLAIN, disk=disk, max_queue_size=3)
-    committer = log.committer
+    committer = log._appender.committer
     log.append("first")
     arrived, tries = Semaphore(0), Semaphore(0)
     healed = Signal()
@@ -195,7 +195,7 @@ def test_as_many_are_let_in_as_fit_beside_what_a_turn_leaves_queued(tmp_path, mo
     monkeypatch.setattr(batch, "_TAKE_EVENTS", 1)
     disk = WatchedDisk()
     log = Log(tmp_path, PLAIN, disk=disk, max_queue_size=3)
-    committer = log.committer
+    committer = log._appender.committer
     log.append("zeroth")
     arrived, gate = Signal(), Signal()
     left = []
@@ -225,7 +225,7 @@ def test_as_many_are_let_in_as_fit_beside_what_a_turn_leaves_queued(tmp_path, mo
 def test_producer_that_finds_room_after_all_does_not_wait(tmp_path):
     log = Log(tmp_path, PLAIN, max_queue_size=1)
     (draft,) = items(1)
-    waits = Thread(target=log.committer._make_room, args=(draft,), daemon=True)
+    waits = Thread(target=log._appender.committer._make_room, args=(draft,), daemon=True)
     waits.start()
     waits.join(WAIT_S)
     assert not waits.is_alive()
@@ -235,16 +235,16 @@ def test_producer_that_finds_room_after_all_does_not_wait(tmp_path):
 def test_thread_is_named_ends_with_the_program_and_starts_when_it_is_needed(tmp_path):
     log = thence.open(tmp_path)
     log.append("alone")
-    assert not log.committer.is_running
+    assert not log._appender.committer.is_running
     log.emit("t")
-    thread = log.committer._thread
+    thread = log._appender.committer._thread
     assert (thread.name, thread.daemon) == ("thence-committer", True)
-    log.committer.start()
-    assert log.committer._thread is thread
+    log._appender.committer.start()
+    assert log._appender.committer._thread is thread
     log.close()
-    assert not log.committer.is_running
-    log.committer.start()
-    assert log.committer._thread is thread
+    assert not log._appender.committer.is_running
+    log._appender.committer.start()
+    assert log._appender.committer._thread is thread
 
 
 def test_append_goes_behind_what_was_refused_and_its_notice_counts_each_once(tmp_path):
@@ -271,9 +271,9 @@ def test_append_goes_behind_what_was_refused_and_its_notice_counts_each_once(tmp
 def test_flush_waits_as_long_as_it_is_told_and_says_so(tmp_path):
     log, disk, _ = held(tmp_path)
     with pytest.raises(OutcomeUnknown, match=r"it waited 0\.01 s among \d queued"):
-        log.committer.append_all((), 0.01)
+        log._appender.committer.append_all((), 0.01)
     disk.gate.set()
-    assert log.committer.append_all((), WAIT_S) == []
+    assert log._appender.committer.append_all((), WAIT_S) == []
     assert log.close()
 
 
@@ -285,8 +285,8 @@ def test_close_tells_how_many_remain_and_drains_them(tmp_path):
     assert told.all("remaining") == [{"count": 4}]
     disk.gate.set()
     assert log.close(timeout_s=WAIT_S) is True
-    assert log.committer.queued == 0
-    assert log.committer.failed_count == 0
+    assert log._appender.committer.queued == 0
+    assert log._appender.committer.failed_count == 0
 
 
 def items(count, size=1):

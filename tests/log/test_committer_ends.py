@@ -49,12 +49,12 @@ def test_what_is_refused_until_the_end_is_lost_with_its_reason(tmp_path):
     ids = [log.emit("t")]
     told.wait_for("refused")
     assert log.close(timeout_s=0) is False
-    log.committer._thread.join(WAIT_S)
+    log._appender.committer._thread.join(WAIT_S)
     (lost,) = told.all("lost")
     assert lost == {"event_ids": ids, "error": lost["error"]}
     assert said(lost["error"])[::3] == (LogFull, "as said")
-    assert log.committer.failed_count == 1
-    assert log.committer.queued == 0
+    assert log._appender.committer.failed_count == 1
+    assert log._appender.committer.queued == 0
     assert log.close() is False
     assert len(told.all("lost")) == 1
     assert types(tmp_path) == ["first"]
@@ -68,14 +68,14 @@ def test_close_has_what_is_refused_tried_again_until_its_time_is_over(tmp_path):
         """Lets the thread try at once; the disk has room at the second try after the close."""
 
         def wait(self, timeout_s):
-            if log.committer._is_closed:
+            if log._appender.committer._is_closed:
                 tries.append(timeout_s)
                 if len(tries) == 3:
                     disk.lines_left = None
                 return True
             return super().wait(timeout_s)
 
-    log.committer._wakeup = TriedAgain()
+    log._appender.committer._wakeup = TriedAgain()
     log.emit("t")
     told.wait_for("refused")
     assert log.close(timeout_s=WAIT_S) is True
@@ -91,14 +91,14 @@ def test_log_without_a_thread_closes_in_its_callers_and_starts_none_after(tmp_pa
     assert descriptors(tmp_path) != []
     assert log.close() is True
     assert descriptors(tmp_path) == []
-    log.committer.start()
-    assert log.committer._thread is None
+    log._appender.committer.start()
+    assert log._appender.committer._thread is None
     assert log.close() is True
     late = drafted(new_id(), "late", {})
     for use in (
-        lambda: log.committer.join(Waiting((late,))),
-        lambda: log.committer.put(late),
-        lambda: log.committer.append(late, WAIT_S),
+        lambda: log._appender.committer.join(Waiting((late,))),
+        lambda: log._appender.committer.put(late),
+        lambda: log._appender.committer.append(late, WAIT_S),
     ):
         assert raised(use) == closed_words(tmp_path)
 
@@ -116,7 +116,7 @@ def test_close_in_the_thread_itself_leaves_it_to_drain(tmp_path):
     log, disk, _ = refusing(tmp_path, tell)
     log.emit("t")
     told.wait_for("resumed")
-    log.committer._thread.join(WAIT_S)
+    log._appender.committer._thread.join(WAIT_S)
     assert closings == [False]
     assert log.close() is True
     assert types(tmp_path) == ["first", "log.write_failed", "t"]
@@ -126,16 +126,16 @@ def test_producer_that_waits_at_the_end_is_told_that_the_log_is_closed(tmp_path)
     log, _, told = refusing(tmp_path, max_queue_size=1)
     log.emit("kept")
     told.wait_for("refused")
-    until(lambda: log.committer._held == 1)
+    until(lambda: log._appender.committer._held == 1)
     found = []
     thread = Thread(target=lambda: found.append(raised(lambda: log.emit("waits"))))
     thread.start()
-    until(lambda: not log.committer._parking.is_empty)
+    until(lambda: not log._appender.committer._parking.is_empty)
     log.close(timeout_s=0)
     thread.join(WAIT_S)
     assert found == [closed_words(tmp_path)]
-    log.committer._thread.join(WAIT_S)
-    assert log.committer.failed_count == 1
+    log._appender.committer._thread.join(WAIT_S)
+    assert log._appender.committer.failed_count == 1
     assert types(tmp_path) == ["first"]
 
 
@@ -146,7 +146,7 @@ def test_put_that_close_overtakes_is_written_by_who_put_it(tmp_path, has_thread)
     if has_thread:
         log.emit("second")
         log.flush()
-    opening = log.writer.opening
+    opening = log._appender.writer.opening
     next_number = opening.next_number
 
     def overtaken():
@@ -155,9 +155,9 @@ def test_put_that_close_overtakes_is_written_by_who_put_it(tmp_path, has_thread)
         return next_number()
 
     opening.next_number = overtaken  # as by a signal handler that closes
-    log.committer.put(drafted(new_id(), "last", {}))
+    log._appender.committer.put(drafted(new_id(), "last", {}))
     assert types(tmp_path) == ["first", *["second"] * has_thread, "last"]
-    assert log.committer.queued == 0
+    assert log._appender.committer.queued == 0
     assert raised(lambda: log.emit("late")) == closed_words(tmp_path)
 
 
@@ -171,9 +171,9 @@ def test_append_that_close_overtakes_is_written_by_who_appends(tmp_path):
     disk.lines_left = None
     log.emit("second")
     log.flush()
-    log.committer.callers = Overtaken()
+    log._appender.committer.callers = Overtaken()
     waiting = Waiting((drafted(new_id(), "last", {}),))
-    log.committer.join(waiting)
+    log._appender.committer.join(waiting)
     assert waiting.wait(0)
     assert len(waiting.result()) == 1
     assert types(tmp_path) == ["first", "second", "last"]
@@ -182,7 +182,7 @@ def test_append_that_close_overtakes_is_written_by_who_appends(tmp_path):
 def test_ended_log_is_never_full(tmp_path):
     log, disk, _ = refusing(tmp_path, max_queue_size=1)
     disk.lines_left = None
-    committer = log.committer
+    committer = log._appender.committer
     item = drafted(new_id(), "t", {})
     assert not committer._is_full()
     committer._queue.append(item)

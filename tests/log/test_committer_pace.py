@@ -60,7 +60,7 @@ def test_refused_batch_is_tried_again_each_second(tmp_path, disk):
             disk.lines_left = None
 
     log, told = opened(tmp_path, disk)
-    gate = log.committer._wakeup = Noting(heal)
+    gate = log._appender.committer._wakeup = Noting(heal)
     disk.gate.set()
     disk.lines_left = 0
     log.emit("t")
@@ -76,26 +76,30 @@ def test_thread_that_sleeps_is_woken_by_each_call(tmp_path, disk, monkeypatch, c
     disk.gate.set()
     log, told = opened(tmp_path, disk)
     log.emit("first")
-    until(lambda: log.committer._is_sleeping)
-    log.committer._wakeup.open()  # whatever the start has left open
-    until(lambda: log.committer._is_sleeping and log.committer._wakeup._lock.locked())
+    until(lambda: log._appender.committer._is_sleeping)
+    log._appender.committer._wakeup.open()  # whatever the start has left open
+    until(
+        lambda: (
+            log._appender.committer._is_sleeping and log._appender.committer._wakeup._lock.locked()
+        )
+    )
     waiting = Waiting([made("u"), made("v")] if call == "append_many" else ())
     disk.arrived.clear()
     if call == "emit":
         log.emit("u")
         assert disk.arrived.wait(WAIT_S)  # in the sync
     else:
-        log.committer.join(waiting)
+        log._appender.committer.join(waiting)
         assert waiting.wait(WAIT_S)
         assert len(waiting.result()) == len(waiting.drafts)
-    until(lambda: log.committer._is_sleeping)
+    until(lambda: log._appender.committer._is_sleeping)
     assert log.close()
     assert told.words == []
 
 
 def test_thread_sleeps_only_with_nothing_queued_nobody_parked_and_the_log_open(tmp_path, disk):
     log, _ = opened(tmp_path, disk, max_queue_size=1)
-    committer = log.committer
+    committer = log._appender.committer
     gate = committer._wakeup = Noting()
     committer._sleep()
     assert gate.asked == [5.0]
@@ -121,21 +125,21 @@ def test_producer_lets_go_at_each_sixteenth_event_while_somebody_waits(tmp_path,
     monkeypatch.setattr(module, "yield_processor", lambda: paused.append("yielded"))
 
     def queued():
-        return len(log.committer._queue)
+        return len(log._appender.committer._queue)
 
     waiting = Waiting([made("first")])
-    log.committer.join(waiting)
+    log._appender.committer.join(waiting)
     assert disk.arrived.wait(WAIT_S)
     for _ in range(40):
-        log.committer.put(made())
+        log._appender.committer.put(made())
     assert paused == [(0.000001, 1), (0.000001, 17), (0.000001, 33)]
     disk.gate.set()
     assert waiting.wait(WAIT_S)
-    log.committer.callers.leave()
+    log._appender.committer.callers.leave()
     log.flush()
     paused.clear()
     for _ in range(40):
-        log.committer.put(made())
+        log._appender.committer.put(made())
     assert paused == []
     assert log.close()
 
@@ -145,13 +149,13 @@ def test_producer_with_a_long_queue_yields_at_each_128th_event(tmp_path, disk, m
     yielded = []
     monkeypatch.setattr(module, "pause", lambda delay_s: pytest.fail("nobody waits"))
     monkeypatch.setattr(
-        module, "yield_processor", lambda: yielded.append(len(log.committer._queue))
+        module, "yield_processor", lambda: yielded.append(len(log._appender.committer._queue))
     )
-    log.committer.put(made("first"))
+    log._appender.committer.put(made("first"))
     assert disk.arrived.wait(WAIT_S)
     draft = made()
     for _ in range(1_300):
-        log.committer.put(draft)
+        log._appender.committer.put(draft)
     assert yielded == [1_025, 1_153, 1_281]
     disk.gate.set()
     assert log.close()
@@ -173,7 +177,7 @@ def test_append_waits_for_the_lock_as_long_as_it_is_told(tmp_path, disk):
     log.append("zeroth")
     lock = AppendLock(OS_DISK, tmp_path / ".thence" / "lock")
     lock.acquire()
-    committer = log.committer
+    committer = log._appender.committer
     assert raised(lambda: log.append("t", timeout_s=0.01)) == busy(lock, tmp_path, "0.01")
     assert committer._refused.count == 1
     lock.release()
@@ -196,8 +200,8 @@ def test_thread_waits_for_the_lock(tmp_path, disk):
     lock = AppendLock(OS_DISK, tmp_path / ".thence" / "lock")
     lock.acquire()
     waiting = Waiting([made("first")])
-    log.committer.join(waiting)
-    until(lambda: log.committer._batch)
+    log._appender.committer.join(waiting)
+    until(lambda: log._appender.committer._batch)
     assert not waiting.wait(0.01)
     lock.release()
     assert waiting.wait(WAIT_S)
@@ -210,10 +214,10 @@ def test_wait_that_is_taken_up_again_ends_with_the_events_line(tmp_path, disk):
     log, _ = opened(tmp_path, disk)
     log.emit("first")
     assert disk.arrived.wait(WAIT_S)
-    left = log.committer.callers.left
+    left = log._appender.committer.callers.left
     with pytest.raises(OutcomeUnknown) as caught:
-        log.committer.append(made("second"), 0.01)
-    assert log.committer.callers.left == left + 1
+        log._appender.committer.append(made("second"), 0.01)
+    assert log._appender.committer.callers.left == left + 1
     with pytest.raises(OutcomeUnknown) as again:
         caught.value.resume()
     assert again.value.cause == caught.value.cause == "it waited 0.01 s among 2 queued events"
@@ -234,8 +238,8 @@ def test_append_amid_an_append_of_its_own_thread_is_refused_and_hinders_no_later
         def sync_data(self, descriptor):
             if self.is_armed:  # as by a signal handler
                 self.is_armed = False
-                within.append(raised(lambda: log.committer.append(made(), WAIT_S)))
-                within.append(raised(lambda: log.committer.append_all([made()], WAIT_S)))
+                within.append(raised(lambda: log._appender.committer.append(made(), WAIT_S)))
+                within.append(raised(lambda: log._appender.committer.append_all([made()], WAIT_S)))
             super().sync_data(descriptor)
 
     disk, within = Interrupted(), []
@@ -243,14 +247,14 @@ def test_append_amid_an_append_of_its_own_thread_is_refused_and_hinders_no_later
         log.append("zeroth")
         disk.is_armed = True
         if count == 1:
-            log.committer.append(made("a"), WAIT_S)
+            log._appender.committer.append(made("a"), WAIT_S)
         else:
-            log.committer.append_all([made("a"), made("b")], WAIT_S)
+            log._appender.committer.append_all([made("a"), made("b")], WAIT_S)
         assert [(found.kind, found.hint) for found in within] == [
             (LogBusy, "use emit in a signal handler: it only queues")
         ] * 2
         log.append("last")
-        assert not log.committer.is_running
+        assert not log._appender.committer.is_running
     assert types(tmp_path) == ["zeroth", *"ab"[:count], "last"]
 
 
@@ -262,16 +266,16 @@ def test_append_amid_an_append_of_another_thread_goes_behind_it(tmp_path, disk, 
 
     def append(drafts):
         if count == 1:
-            found.append(log.committer.append(drafts[0], WAIT_S))
+            found.append(log._appender.committer.append(drafts[0], WAIT_S))
         else:
-            found.extend(log.committer.append_all(drafts, WAIT_S))
+            found.extend(log._appender.committer.append_all(drafts, WAIT_S))
 
     first = Thread(target=append, args=([one],))
     first.start()
     assert disk.arrived.wait(WAIT_S)
     second = Thread(target=append, args=(several,))
     second.start()
-    until(lambda: log.committer._queue or log.committer.is_running)
+    until(lambda: log._appender.committer._queue or log._appender.committer.is_running)
     disk.gate.set()
     for thread in (first, second):
         thread.join(WAIT_S)

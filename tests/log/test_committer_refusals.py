@@ -40,7 +40,7 @@ def opened(tmp_path):
         log = Log(tmp_path, PLAIN, disk=disk, tell=told)
         log.emit("first")
         assert disk.arrived.wait(WAIT_S)
-        log.committer._wakeup.wait(0)  # the start has left it open
+        log._appender.committer._wakeup.wait(0)  # the start has left it open
         return log, told
 
     yield at_its_first_sync
@@ -55,16 +55,16 @@ def made(types):
 def queue(log, *items):
     for item in items:
         if isinstance(item, Waiting):
-            log.committer.join(item)
+            log._appender.committer.join(item)
         else:
-            log.committer.put(item)
+            log._appender.committer.put(item)
 
 
 def try_again(log):
     """Have what is kept tried again, with what was queued since, as happens each second."""
     flush = Waiting()
-    log.committer.join(flush)
-    log.committer._wakeup.open()
+    log._appender.committer.join(flush)
+    log._appender.committer._wakeup.open()
     assert flush.wait(WAIT_S)
     return flush
 
@@ -148,7 +148,7 @@ def test_refusals_in_a_row_count_each_event_once_and_name_the_last_reason(tmp_pa
     assert str(pair.error).endswith(": said next")
     assert at_most(tmp_path) == 0
     assert log.close()
-    assert log.committer.failed_count == 0
+    assert log._appender.committer.failed_count == 0
 
 
 @pytest.mark.parametrize(
@@ -219,10 +219,10 @@ def test_append_goes_behind_what_is_kept_though_its_notice_is_written(tmp_path, 
     try_again(log)
     assert told.all("resumed") == [{"count": 1}]
     disk.lines_left = None
-    appender = Thread(target=log.committer.append, args=(appended, WAIT_S))
+    appender = Thread(target=log._appender.committer.append, args=(appended, WAIT_S))
     appender.start()
-    until(lambda: log.committer._queue)
-    log.committer._wakeup.open()
+    until(lambda: log._appender.committer._queue)
+    log._appender.committer._wakeup.open()
     appender.join(WAIT_S)
     assert types(tmp_path) == ["first", "log.write_failed", "kept", "appended"]
     assert log.close()
@@ -232,11 +232,11 @@ def test_append_goes_behind_what_is_kept_though_its_notice_is_written(tmp_path, 
 def test_append_goes_behind_what_a_thread_that_died_left_in_the_queue(tmp_path, count):
     with Log(tmp_path, PLAIN) as log:
         left, *appended = made(["left", *"ab"[:count]])
-        log.committer._queue.append(left)
+        log._appender.committer._queue.append(left)
         if count == 1:
-            log.committer.append(appended[0], WAIT_S)
+            log._appender.committer.append(appended[0], WAIT_S)
         else:
-            log.committer.append_all(appended, WAIT_S)
+            log._appender.committer.append_all(appended, WAIT_S)
         assert types(tmp_path) == ["left", *"ab"[:count]]
 
 
@@ -256,17 +256,17 @@ def test_sync_that_fails_for_good_loses_the_emitted_and_says_which_by_what(tmp_p
     assert (type(error), error.cause) == (OutcomeUnknown, "device error")
     assert waiting.wait(WAIT_S)
     assert (waiting.outcomes, waiting.error) == ([], error)
-    assert log.committer.failed_count == 2
+    assert log._appender.committer.failed_count == 2
     assert at_most(tmp_path) == 0
     queue(log, d)
     told.wait_for("lost", 2)
     last = told.all("lost")[1]
     assert last == {"event_ids": ids([d]), "error": told.all("refused")[1]["error"]}
     assert isinstance(last["error"], LogReadOnly)
-    assert log.committer.failed_count == 3
+    assert log._appender.committer.failed_count == 3
     assert at_most(tmp_path) == 0
     assert not log.close()
-    assert log.committer.queued == 0
+    assert log._appender.committer.queued == 0
     assert len(told.all("lost")) == 2
 
 
@@ -359,8 +359,8 @@ def test_events_in_a_segment_that_another_set_aside_are_durable_if_they_were_cop
 
     def append():
         if count == 1:
-            return [log.committer.append(drafts[0], WAIT_S)]
-        return log.committer.append_all(drafts, WAIT_S)
+            return [log._appender.committer.append(drafts[0], WAIT_S)]
+        return log._appender.committer.append_all(drafts, WAIT_S)
 
     disk.is_armed = True
     if has_copied:

@@ -1,28 +1,28 @@
 """What a host says of an event is drafted whole, or refused with what is wrong and where."""
 
 import pytest
-from tests.events import event_of, stamped
+from tests.events import drafted, event_of, stamped
 from tests.log.errors import raised
 
 import thence
 from thence.core.codec import CAUSES_MAX
+from thence.core.new_event import NewEvent
 from thence.core.vocabulary import PLAIN
 from thence.errors import InvalidEvent
-from thence.log.drafting import Drafting, said
+from thence.log.drafting import Drafting
 from thence.log.notice import NoticeMaker
 
 WORDS = ("s/1", "ada", None)
-KEYS = "actor, caused_by, event_type, payload, stream, subject"
 
 
 @pytest.fixture
 def drafting():
-    return Drafting(PLAIN, NoticeMaker(PLAIN, {}), lambda subject: ())
+    return Drafting(PLAIN, NoticeMaker(PLAIN, {}))
 
 
 @pytest.mark.parametrize("event_type", ["", None, 7, b"a"], ids=repr)
 def test_event_type_that_is_no_text_is_refused(drafting, event_type):
-    assert raised(lambda: drafting.draft(event_type, None, WORDS, ())) == (
+    assert raised(lambda: drafting.draft(NewEvent(event_type, None, *WORDS), ())) == (
         InvalidEvent,
         "could not store the event",
         "field event_type",
@@ -46,8 +46,8 @@ def test_event_appended_alone_or_among_many_stands_in_the_log_with_all_its_words
 
 
 def test_id_that_is_given_is_kept_and_none_is_made_anew(drafting):
-    assert drafting.draft("t", None, WORDS, (), "own")[-1].event_id == "own"
-    made = {drafting.draft("t", None, WORDS, ())[-1].event_id for _ in range(3)}
+    assert drafting.draft(NewEvent("t", event_id="own"), ())[-1].event_id == "own"
+    made = {drafting.draft(NewEvent("t", None, *WORDS), ())[-1].event_id for _ in range(3)}
     assert len(made) == 3
     assert {len(event_id) for event_id in made} == {26}
 
@@ -56,48 +56,21 @@ def test_id_that_is_given_is_kept_and_none_is_made_anew(drafting):
     ("count", "notices"), [(CAUSES_MAX - 1, 0), (CAUSES_MAX, 0), (CAUSES_MAX + 1, 2)]
 )
 def test_causes_are_gathered_by_notices_from_one_more_than_a_line_names(drafting, count, notices):
-    *before, last = drafting.draft("t", None, WORDS, (f"id{n}" for n in range(count)))
+    *before, last = drafting.draft(NewEvent("t"), tuple([f"id{n}" for n in range(count)]))
     assert len(before) == notices
     assert last.event_id not in {draft.event_id for draft in before}
 
 
 def test_payload_that_json_can_not_hold_is_refused_by_its_path(drafting):
-    given = raised(lambda: drafting.draft("t", {"a": {"b": float("nan")}}, WORDS, ()))
+    given = raised(lambda: drafting.draft(NewEvent("t", {"a": {"b": float("nan")}}), ()))
     assert given.kind is InvalidEvent
     assert "payload.a.b" in given.place + given.cause
-    assert drafting.draft("t", {}, WORDS, ())[-1].event_id
-
-
-def test_one_of_many_is_taken_apart():
-    everything = {
-        "event_type": "t",
-        "payload": {"n": 1},
-        "subject": "s",
-        "actor": "a",
-        "stream": "r",
-        "caused_by": ["x"],
-    }
-    assert said(everything) == ("t", {"n": 1}, ("s", "a", "r"), ["x"])
-    assert said({"event_type": "t"}) == ("t", None, (None, None, None), None)
-
-
-@pytest.mark.parametrize(
-    "members",
-    [["event_type"], "event_type", {}, {"payload": {}}, {"event_type": "t", "n": "x" * 99}],
-    ids=["list", "text", "empty", "typeless", "unknown key"],
-)
-def test_one_of_many_that_says_something_else_is_refused_with_the_keys_it_may_have(members):
-    assert raised(lambda: said(members)) == (
-        InvalidEvent,
-        "could not store one event of many",
-        repr(members)[:80],
-        "it is no mapping of event_type and what else append takes",
-        f"pass mappings with the keys {KEYS}",
-    )
+    assert drafting.draft(NewEvent("t", {}), ())[-1].event_id
 
 
 def test_draft_says_what_was_given_and_version_one(drafting):
-    (made,) = drafting.draft("t", {"n": 1}, WORDS, ("a", "b"), "own", (True, "begun"))
+    new = NewEvent("t", {"n": 1}, *WORDS, event_id="own", begins=True, ends="begun")
+    (made,) = drafting.draft(new, ("a", "b"))
     event = event_of(stamped(made, 7, 9))
     assert (event.event_id, event.event_type) == ("own", "t")
     assert b'"event_version":1,' in event.line
@@ -107,12 +80,35 @@ def test_draft_says_what_was_given_and_version_one(drafting):
 
 
 def test_stream_is_kept_beside_subject_and_actor(drafting):
-    (made,) = drafting.draft("t", None, (None, None, "run/1"), ())
+    (made,) = drafting.draft(NewEvent("t", stream="run/1"), ())
     assert event_of(stamped(made, 1, 1)).stream == "run/1"
 
 
 def test_causes_in_other_logs_are_written_as_they_are_given(drafting):
     elsewhere = ("log:01J:01K",)
-    (made,) = drafting.draft("t", None, WORDS, (), external=elsewhere)
+    (made,) = drafting.draft(NewEvent("t"), (), elsewhere)
     assert b'"log:01J:01K"' in stamped(made, 1, 1)
     assert event_of(stamped(made, 1, 1)).external_causes == elsewhere
+
+
+def test_host_encodes_its_event_itself_behind_the_notices_of_its_causes(drafting):
+    many = tuple([f"id{n}" for n in range(CAUSES_MAX + 1)])
+
+    def encode(causes, external):
+        assert external == ("elsewhere",)
+        return drafted("own", "t", {}, causes)
+
+    *notices, made = drafting.draft(NewEvent("t", encode=encode), many, ("elsewhere",))
+    assert event_of(stamped(made, 1, 1)).caused_by == tuple([each.event_id for each in notices])
+
+
+def test_cause_that_is_named_twice_stands_once(drafting):
+    (made,) = drafting.draft(NewEvent("t"), ("a", "b", "a"))
+    assert event_of(stamped(made, 1, 1)).caused_by == ("a", "b")
+
+
+@pytest.mark.parametrize("members", [{"colour": "red"}, {"event_id": "x"}, {"begins": True}])
+def test_member_that_no_event_of_the_host_has_is_refused(drafting, members):
+    found = raised(lambda: drafting.draft(NewEvent("t", members=members), ()))
+    assert (found.kind, found.place) == (InvalidEvent, "field members")
+    assert next(iter(members)) in found.cause

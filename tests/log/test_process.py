@@ -60,8 +60,8 @@ def test_queue_of_the_parent_is_not_doubled_by_a_fork_while_the_thread_is_busy(t
 
     def child():
         disk.gate.set()
-        assert log.committer.queued == 0
-        assert not log.committer.is_running
+        assert log._appender.committer.queued == 0
+        assert not log._appender.committer.is_running
         log.emit("child")
         log.append("child")
         assert log.close()
@@ -131,17 +131,17 @@ def test_children_of_a_busy_parent_with_threads_append_beside_it(tmp_path):
 def test_child_counts_anew_and_leaves_the_files_of_its_parent_open(tmp_path):
     log = thence.open(tmp_path)
     log.append("before")
-    log.committer.failed_count = log.committer.drops.count = 7
+    log._appender.committer.failed_count = log._appender.committer.drops.count = 7
 
     def child():
-        assert (log.committer.failed_count, log.committer.drops.count) == (0, 0)
-        assert log.writer._descriptor is None
+        assert (log._appender.committer.failed_count, log._appender.committer.drops.count) == (0, 0)
+        assert log._appender.writer._descriptor is None
         assert log.close()
 
     in_child(child)
-    descriptor = log.writer._descriptor
+    descriptor = log._appender.writer._descriptor
     assert os.fstat(descriptor).st_size == (tmp_path / "events.jsonl").stat().st_size
-    assert log.committer.failed_count == 7
+    assert log._appender.committer.failed_count == 7
     log.append("after")
     log.close()
 

@@ -23,7 +23,9 @@ def lines_of(log):
 
 
 def taken(log, lines, told=None):
-    return relay(OS_DISK, log.folder, WORK, lines, log.notice, told or (lambda word, facts: None))
+    return relay(
+        OS_DISK, log.folder, WORK, lines, log._appender.notice, told or (lambda word, facts: None)
+    )
 
 
 def line_of(seq, clock, event_id=None, event_type="WPCreated"):

@@ -149,7 +149,7 @@ def test_region_that_a_notice_tells_of_makes_no_repair(tmp_path):
     facts = {"file": "events.jsonl", "offset": len(lines[0]), "bytes": 4}
     rewritten(tmp_path, lines[0], b"bad\n", *lines[1:])
     with thence.open(tmp_path) as log:
-        log.committer.append(log.notice("torn", facts), 20)
+        log._appender.committer.append(log._appender.notice("torn", facts), 20)
         before = (tmp_path / "events.jsonl").read_bytes()
         assert [f.code for f in log.repair().findings] == ["region_told"]
         assert (tmp_path / "events.jsonl").read_bytes() == before
@@ -169,7 +169,7 @@ def test_told_zeros_beside_an_event_go_only_with_other_repairs(tmp_path):
     facts = {"file": "events.jsonl", "offset": len(lines[0]), "bytes": 40}
     rewritten(tmp_path, lines[0], b"\0" * 40, *lines[1:])
     with thence.open(tmp_path) as log:
-        log.committer.append(log.notice("torn", facts), 20)
+        log._appender.committer.append(log._appender.notice("torn", facts), 20)
         before = (tmp_path / "events.jsonl").read_bytes()
         assert [f.code for f in log.repair().findings] == ["region_told"]
         assert (tmp_path / "events.jsonl").read_bytes() == before

@@ -148,7 +148,7 @@ def test_told_region_of_a_segment_that_was_rotated_since_makes_no_work(tmp_path)
         while not list(tmp_path.glob("events_*.jsonl")):
             log.append("noted")
         facts = {"file": CURRENT, "offset": begin, "bytes": len(BAD)}
-        log.committer.append(log.notice("torn", facts), 30)
+        log._appender.committer.append(log._appender.notice("torn", facts), 30)
     (older,) = tmp_path.glob("events_*.jsonl")
     before = older.read_bytes()
     assert [f.code for f in thence.open(tmp_path).verify().findings] == ["region_told"]

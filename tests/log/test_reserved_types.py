@@ -9,10 +9,8 @@ from tests.events import drafted, new_id
 
 import thence
 from thence.core.codec import stamper
-from thence.core.vocabulary import NOTICE_ERROR_TYPES, PLAIN
+from thence.core.vocabulary import NOTICE_ERROR_TYPES
 from thence.errors import InvalidEvent
-from thence.log.disk import OS_DISK
-from thence.log.relaying import relay
 from thence.sim import Event, EventWriter, SystemEvent, VerbosityLevel, create_system_event
 
 OTHER = "0123456789ab"
@@ -96,6 +94,6 @@ def test_notice_of_another_log_is_taken_in_as_it_is(tmp_path):
     line = stamper(OTHER)([drafted(new_id(), "log.recovered", {"payload": FACTS})], 1, 1)[0][:-1]
     with thence.open(tmp_path) as log:
         log.append("a")
-        made = relay(OS_DISK, tmp_path, PLAIN, [line], log.notice, lambda *_: None)
+        made = log.relay([line])
         assert [event.line for event in made.taken] == [line]
         assert line in [event.line for event in log.read()]

@@ -88,7 +88,7 @@ import os, signal, sys, thence
 for _ in range(100):
     if not (child := os.fork()):
         log = thence.open(sys.argv[1])
-        log.committer._lead.acquire()
+        log._appender.committer._lead.acquire()
         log.emit("lost")
         os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(child, 0)
@@ -164,7 +164,7 @@ def test_writer_killed_in_another_pid_namespace_is_told(tmp_path):
 import os, signal, sys, thence
 log = thence.open(sys.argv[1])
 log.append("t")
-log.committer._lead.acquire()
+log._appender.committer._lead.acquire()
 for _ in range(50):
     log.emit("lost")
 print(os.getpid(), flush=True)
@@ -191,7 +191,7 @@ def test_killed_before_anything_was_written_says_how_many(tmp_path):
     code = """
 import os, signal, sys, thence
 log = thence.open(sys.argv[1])
-log.committer._lead.acquire()
+log._appender.committer._lead.acquire()
 for n in range(5):
     log.emit("t")
 os.kill(os.getpid(), signal.SIGKILL)
@@ -226,7 +226,7 @@ def test_events_that_were_told_as_failed_are_not_told_as_lost(tmp_path):
         for _ in range(5):
             log.emit("t")
         log.close()
-        assert log.committer.failed_count == 5
+        assert log._appender.committer.failed_count == 5
     appended(tmp_path)
     assert told(tmp_path) == []
 
@@ -313,13 +313,13 @@ def test_copy_tells_nothing_of_the_openings_of_its_original(tmp_path, by):
         with thence.open(original) as log:
             log.emit("t")
             log.flush()
-            log.committer._lead.acquire()  # so that it stays queued
+            log._appender.committer._lead.acquire()  # so that it stays queued
             log.emit("t")
             shutil.copytree(original, copy)
             appended(copy)
             assert os.listdir(copy / ".thence/open") == []
             assert opening_of(original).is_held
-            log.committer._lead.release()
+            log._appender.committer._lead.release()
     else:
         killed(original, "before sync")
         if by == "cp":

@@ -384,10 +384,10 @@ def test_file_that_can_not_be_closed_is_closed_all_the_same(tmp_path):
         log.append("t")
     log = Log(tmp_path, PLAIN, disk=FailingDisk(), max_file_size=10)
     log.append("t")
-    log.writer._disk = Failing()
+    log._appender.writer._disk = Failing()
     log.append("t")
     log.emit("t")
     assert log.close()
-    assert not log.committer.is_running
+    assert not log._appender.committer.is_running
     assert descriptors(tmp_path) == []
     assert [event.seq for event in thence.open(tmp_path).read()] == [1, 2, 3, 4]

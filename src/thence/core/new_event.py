@@ -7,6 +7,7 @@ import msgspec
 
 from thence.core.causes import Causes
 from thence.core.codec import Draft
+from thence.errors import InvalidEvent
 
 # takes the ids of all causes to name, and the causes in other logs as `core.handing` writes them
 Encode = Callable[[tuple[str, ...], tuple[str, ...]], Draft]
@@ -38,3 +39,23 @@ class NewEvent(msgspec.Struct, frozen=True):
     ends: str | None = None
     members: Mapping[str, Any] | None = None
     encode: Encode | None = None
+
+    @classmethod
+    def of(cls, members: "NewEvent | Mapping[str, Any]") -> "NewEvent":
+        """Reads one event of many, which may be a mapping of what append takes.
+
+        Raises InvalidEvent that names what is wrong.
+        """
+        if isinstance(members, cls):
+            return members
+        if isinstance(members, Mapping) and "event_type" in members and members.keys() <= _KEYS:
+            return cls(**members)
+        raise InvalidEvent(
+            "could not store one event of many",
+            place=f"{members!r:.80}",
+            cause="it is no mapping of event_type and what else append takes",
+            hint=f"pass mappings with the keys {', '.join(sorted(_KEYS))}",
+        )
+
+
+_KEYS = frozenset(("event_type", "payload", "subject", "actor", "stream", "caused_by"))

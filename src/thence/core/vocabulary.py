@@ -27,7 +27,8 @@ class Vocabulary(msgspec.Struct, frozen=True):
     type of its own, `log.<kind>`. `log_key` is the member of a notice that names the log, for
     the hosts whose every event is about something; `notice_members` stand in all notices.
     `is_folder_stream` says whether a log is one stream, called as its folder is.
-    `names_heads` says whether an event names, beside other causes, the heads of its subject.
+    `names_heads` says whether an event names, beside other causes, the heads of its subject;
+    events of `remark_types` decide nothing, and are no heads for one that decides something.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Vocabulary(msgspec.Struct, frozen=True):
     log_key: str | None = None
     is_folder_stream: bool = False
     names_heads: bool = False
+    remark_types: frozenset[str] = frozenset()
     sentences: Mapping[str, Callable[[Event], str]] = msgspec.field(default_factory=dict)
 
     def __reduce__(self) -> str | tuple[Any, ...]:
@@ -244,6 +246,7 @@ WORK = Vocabulary(
     notice_members={"aggregate_type": "Log", "actor": "thence"},
     log_key="aggregate_id",
     names_heads=True,
+    remark_types=frozenset(("ErrorLogged", "HistoryAdded")),
     sentences=WORK_SENTENCES,
 )
 

@@ -1,72 +1,40 @@
 """What a host says of an event, made a draft: checked, encoded, its causes gathered."""
 
-from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from thence.core.codec import CAUSES_MAX, Draft, Members, draft, unnumbered
-from thence.core.event import Event
 from thence.core.joining import join
+from thence.core.new_event import NewEvent
 from thence.core.payload import is_plain, refuse
 from thence.core.vocabulary import Vocabulary
 from thence.errors import InvalidEvent
 from thence.log.notice import NoticeMaker
 from thence.log.process import new_id, now
 
-# subject, actor and stream
-Words = tuple[str | None, str | None, str | None]
-_ARGUMENTS = frozenset(("event_type", "payload", "subject", "actor", "stream", "caused_by"))
-
 
 class Drafting:
-    """Drafts the events of one open log; `heads` finds those of a subject, for who names them."""
+    """Drafts the events of one open log."""
 
-    def __init__(
-        self,
-        vocabulary: Vocabulary,
-        notice: NoticeMaker,
-        heads: Callable[[str], Iterable[Event]],
-    ) -> None:
+    def __init__(self, vocabulary: Vocabulary, notice: NoticeMaker) -> None:
         self._vocabulary = vocabulary
         self._notice = notice
-        self._heads = heads
 
     def draft(
-        self,
-        event_type: str,
-        payload: Mapping[str, Any] | None,
-        words: Words,
-        causes: Iterable[str],
-        event_id: str | None = None,
-        lasting: tuple[bool, str | None] = (False, None),
-        external: tuple[str, ...] = (),
+        self, new: NewEvent, causes: tuple[str, ...], external: tuple[str, ...] = ()
     ) -> list[Draft]:
         """Returns the event's draft, behind the notices that its causes need.
 
-        `words` are subject, actor and stream; `lasting` is what the event begins and ends;
-        `external` are the causes in other logs, as `core.handing` writes them. Raises
-        InvalidEvent, EventTooLarge.
+        `causes` are all that it names, `external` those of them that lie in other logs, as
+        `core.handing` writes them. Raises InvalidEvent, EventTooLarge.
         """
-        subject, actor, stream = words
-        members = self._vocabulary.members(stream, subject, actor, payload)
-        if self._vocabulary.names_heads:
-            causes = (*causes, *self._heads_of(members))
-        return self.made(event_type, members, causes, event_id, lasting, external)
-
-    def made(
-        self,
-        event_type: str,
-        members: Mapping[str, Any],
-        causes: Iterable[str],
-        event_id: str | None = None,
-        lasting: tuple[bool, str | None] = (False, None),
-        external: tuple[str, ...] = (),
-        timestamp: str | None = None,
-    ) -> list[Draft]:
-        """Does the same for a host that names the members of its events and all causes.
-
-        The `timestamp` of what was imported is that of its source.
-        """
-        payload = members.get(self._vocabulary.payload_key)
+        notices: list[Draft] = []
+        if causes:
+            causes = tuple(dict.fromkeys(causes))
+            if len(causes) > CAUSES_MAX:
+                notices, causes = join(causes, self._notice.joined)
+        if new.encode is not None:
+            return [*notices, new.encode(causes, external)]
+        event_type = new.event_type
         if not isinstance(event_type, str) or not event_type:
             raise InvalidEvent(
                 "could not store the event",
@@ -74,37 +42,31 @@ class Drafting:
                 cause=f"{event_type!r} is no text",
                 hint="pass a name such as order.placed",
             )
+        members = self._members(new)
+        payload = members.get(self._vocabulary.payload_key)
         self._vocabulary.refuse_reserved(event_type, payload)
         if payload and not is_plain(payload):
             refuse(payload)
-        causes = tuple(dict.fromkeys(causes))
-        notices: list[Draft] = []
-        if len(causes) > CAUSES_MAX:
-            notices, causes = join(causes, self._notice.joined)
-        if event_id is None:
-            event_id = new_id()
-        made = Members(
-            event_id, event_type, 1, timestamp or now(), causes, external, *lasting, **members
-        )
+        event_id = new_id() if new.event_id is None else new.event_id
+        head = (event_id, event_type, 1, new.timestamp or now(), causes, external)
+        try:
+            made = Members(*head, new.begins, new.ends, **members)
+        except TypeError as error:
+            raise InvalidEvent(
+                "could not store the event",
+                place="field members",
+                cause=error,
+                hint="pass members of the host's form, each once",
+            ) from error
         return [*notices, draft(made)]
 
-    def _heads_of(self, members: Mapping[str, Any]) -> list[str]:
-        about = unnumbered(draft(Members("-", "-", 1, now(), **members)), self._vocabulary).subject
-        return [event.event_id for event in self._heads(about)] if about else []
+    def subject(self, new: NewEvent) -> str | None:
+        """Returns what an event will be about, in the words of its host."""
+        made = draft(Members("-", "-", 1, now(), **self._members(new)))
+        return unnumbered(made, self._vocabulary).subject
 
-
-def said(members: Mapping[str, Any]) -> tuple[str, Mapping[str, Any] | None, Words, Any]:
-    """Returns event_type, payload, words and causes of one event of many.
-
-    Raises InvalidEvent that names what is wrong.
-    """
-    if isinstance(members, Mapping) and "event_type" in members and members.keys() <= _ARGUMENTS:
-        words = (members.get("subject"), members.get("actor"), members.get("stream"))
-        causes = members.get("caused_by")
-        return members["event_type"], members.get("payload"), words, causes
-    raise InvalidEvent(
-        "could not store one event of many",
-        place=f"{members!r:.80}",
-        cause="it is no mapping of event_type and what else append takes",
-        hint=f"pass mappings with the keys {', '.join(sorted(_ARGUMENTS))}",
-    )
+    def _members(self, new: NewEvent) -> dict[str, Any]:
+        members = self._vocabulary.members(new.stream, new.subject, new.actor, new.payload)
+        if new.members:
+            members.update(new.members)
+        return members

@@ -1,12 +1,15 @@
-"""What verify can find in a log: each code with its severity.
+"""What verify can find in a log: each code with its severity; and what relaying finds in lines.
 
 docs/reference/findings.md tells of each code what it means and what to do.
 """
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
+
+from thence.core.codec import BadLine
+from thence.core.event import Event
 
 Severity = Literal["damaged", "lost", "torn", "absent", "noted"]
 _FAILING: frozenset[Severity] = frozenset(("damaged", "lost"))
@@ -95,3 +98,21 @@ class Verification(msgspec.Struct, frozen=True):
     def notes(self) -> tuple[Finding, ...]:
         """The findings that are worth knowing and no damage."""
         return tuple(f for f in self.findings if f.severity not in _FAILING)
+
+
+class Relayed(NamedTuple):
+    """What became of lines: `taken` are in the log and durable, `known` were there before.
+
+    `bad` are no events. `parked` carry a clock that exceeds by more than 2^40 how many events the
+    log would hold with all of these lines. `ours` are those of `taken` that this log wrote itself:
+    it was restored from an old copy, and whoever opens it from now on writes under another
+    node_id. `twice` are those of `taken` with a number that
+    another event of their node has: both are kept.
+    """
+
+    taken: tuple[Event, ...]
+    known: int
+    bad: tuple[tuple[bytes, BadLine], ...]
+    parked: tuple[Event, ...]
+    ours: tuple[Event, ...]
+    twice: tuple[Event, ...]

@@ -6,35 +6,17 @@ verify, what is here already, and what no log may believe stays out and is told.
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
 
 from thence.core.codec import BadLine, parse
 from thence.core.event import Event
 from thence.core.vocabulary import Vocabulary
 from thence.log import reader
 from thence.log.disk import Disk
+from thence.log.findings import Relayed
 from thence.log.identity import known_node_id, known_node_ids, renew
 from thence.log.lock import WAIT_S
 from thence.log.numbering import CLOCK_AHEAD_MAX, relayed
 from thence.log.writer import Notice, SegmentWriter, Tell
-
-
-class Relayed(NamedTuple):
-    """What became of lines: `taken` are in the log and durable, `known` were there before.
-
-    `bad` are no events. `parked` carry a clock that exceeds by more than 2^40 how many events the
-    log would hold with all of these lines. `ours` are those of `taken` that this log wrote itself:
-    it was restored from an old copy, and whoever opens it from now on writes under another
-    node_id. `twice` are those of `taken` with a number that
-    another event of their node has: both are kept.
-    """
-
-    taken: tuple[Event, ...]
-    known: int
-    bad: tuple[tuple[bytes, BadLine], ...]
-    parked: tuple[Event, ...]
-    ours: tuple[Event, ...]
-    twice: tuple[Event, ...]
 
 
 def relay(

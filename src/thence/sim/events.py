@@ -19,7 +19,7 @@ from thence.core.causes import cause_ids
 from thence.core.clock import timestamp_of
 from thence.core.payload import is_plain, is_scalar, repair
 from thence.errors import InvalidEvent
-from thence.log.process import new_id, now
+from thence.replica import new_id, now
 from thence.sim.schemas import MILESTONES, STATUSES
 from thence.sim.verbosity import VerbosityLevel
 

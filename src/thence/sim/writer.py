@@ -8,27 +8,29 @@ counted, and told by a notice in the log itself as soon as the disk takes writes
 
 import asyncio
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from threading import RLock
 from types import TracebackType
 from typing import Any
 
 from thence.context import current_causes
-from thence.core.causes import Cause, id_of
-from thence.core.codec import CAUSES_MAX, Draft
-from thence.core.handing import VARIABLE
-from thence.core.joining import join
+from thence.core.causes import Cause, CauseIds, id_of
+from thence.core.codec import CAUSES_MAX
 from thence.core.lending import Lending
+from thence.core.new_event import NewEvent
 from thence.core.vocabulary import SIM
-from thence.errors import ThenceError
-from thence.log.batch import closed
-from thence.log.committer import OnFull
-from thence.log.disk import OS_DISK, Disk, variable
-from thence.log.notice import guarded
-from thence.log.opening import opened_vocabulary
-from thence.log.process import watch_forks
-from thence.log.segment import FILE_BYTES_MAX
-from thence.replica import QUEUE_EVENTS_MAX, Log
+from thence.errors import InvalidEvent, ThenceError, WriterClosed
+from thence.replica import (
+    FILE_BYTES_MAX,
+    OS_DISK,
+    QUEUE_EVENTS_MAX,
+    Disk,
+    OnFull,
+    guarded,
+    open_host_log,
+    watch_forks,
+)
 from thence.sim.encoding import draft_of
 from thence.sim.events import Event, SystemEvent
 from thence.sim.records import Records
@@ -78,23 +80,21 @@ class EventWriter:
         self.max_file_size = max_file_size
         self._records = guarded(Records(self.mode.value, simulation_id))
         self._context: dict[str, Any] = {"simulation_id": simulation_id, "turn_number": 0}
-        self._replica = Log(
-            self.output_dir,
-            opened_vocabulary(disk, output_dir, SIM, create=True),
+        self._log = open_host_log(
+            output_dir,
+            SIM,
             max_queue_size=max_queue_size,
             on_full=on_full,
             max_file_size=max_file_size,
             tell=self._records,
             context=self._context,
-            received=variable(VARIABLE),
             disk=disk,
         )
-        self._origin = self._replica.origin
-        self._committer = self._replica.committer
+        self._received = self._log.received_causes
         self._level = int(self.verbosity)
         is_told = self.verbosity >= VerbosityLevel.DECISION
         self._system_events = _FAILURES | _REFUSALS if is_told else _FAILURES
-        self._take = self._append if self.mode is WriteMode.SYNC else self._committer.put
+        self._take = self._append if self.mode is WriteMode.SYNC else self._log.emit_event
         self._lending = Lending()
         self._lending_lock = RLock()
         self._has_lent = False
@@ -106,22 +106,22 @@ class EventWriter:
     @property
     def dropped_count(self) -> int:
         """How many events a full queue dropped."""
-        return self._committer.drops.count
+        return self._log.dropped_count
 
     @property
     def failed_count(self) -> int:
         """How many events the disk refused for good."""
-        return self._failed_count + self._committer.failed_count
+        return self._failed_count + self._log.failed_count
 
     @property
     def current_file(self) -> Path:
         """The file that is appended to."""
-        return self._replica.current_file
+        return self._log.current_file
 
     @property
     def current_size(self) -> int:
         """The size of `current_file` in bytes, as far as this process has written or seen it."""
-        return self._replica.current_size
+        return self._log.current_size
 
     @property
     def running(self) -> bool:
@@ -139,7 +139,7 @@ class EventWriter:
         if not self._is_started or self._is_stopped:
             self._begin()
         causes = event.caused_by
-        if surrounding := current_causes() or (() if causes else self._origin.causes):
+        if surrounding := current_causes() or (() if causes else self._received):
             causes += surrounding
         if event.level > self._level and not self._is_kept(event):
             SIM.refuse_reserved(event.event_type, event.details)
@@ -149,10 +149,18 @@ class EventWriter:
         if not event.simulation_id:
             event = _named(event, self.simulation_id)
         if self._has_lent or len(causes) > CAUSES_MAX:
-            is_taken = self._emit_resolved(event, causes)
-        else:
-            external = self._origin.external(causes) if surrounding else ()
-            is_taken = self._take(draft_of(event, causes, external))
+            causes = self._written(event.event_id, causes)
+        new = NewEvent(
+            event.event_type, caused_by=CauseIds(causes), encode=partial(draft_of, event)
+        )
+        try:
+            is_taken = self._take(new)
+        except (InvalidEvent, WriterClosed):
+            raise
+        except ThenceError as error:
+            self._failed_count += 1
+            self._records("failed", {"event_id": event.event_id, "error": error})
+            is_taken = False
         if not is_taken:
             self._lend(event.event_id, causes)
         return is_taken
@@ -162,7 +170,7 @@ class EventWriter:
         if not self._is_started:
             self._begin()
         if self.mode is WriteMode.ASYNC:
-            self._committer.start()
+            self._log.start()
 
     async def stop(self, timeout: float = STOP_S) -> bool:  # noqa: ASYNC109 the promised name
         """Does what `close` does, without blocking the event loop."""
@@ -176,7 +184,7 @@ class EventWriter:
         """
         is_first = not self._is_stopped
         self._is_stopped = True
-        is_drained = self._replica.close(timeout)
+        is_drained = self._log.close(timeout)
         if is_first:
             counts = {"dropped": self.dropped_count, "failed": self.failed_count}
             self._records("stopped", {"drained": is_drained, **counts})
@@ -184,7 +192,7 @@ class EventWriter:
 
     def flush(self, timeout: float = _APPEND_S) -> None:
         """Returns when everything emitted before is on the device; raises what prevents it."""
-        self._replica.flush(timeout)
+        self._log.flush(timeout)
 
     def environment(self, event: Cause) -> dict[str, str]:
         """Returns the variable by which another process names an event as cause of its own.
@@ -194,7 +202,7 @@ class EventWriter:
         """
         with self._lending_lock:
             written = self._lending.resolve((id_of(event),))
-        return self._replica.environment(max(written, default=event))
+        return self._log.environment(max(written, default=event))
 
     def after_fork(self) -> None:
         """Makes what a forked child must have of its own."""
@@ -230,19 +238,18 @@ class EventWriter:
 
     def _begin(self) -> None:
         if self._is_stopped:
-            raise closed(self._replica.folder)
+            raise WriterClosed(
+                "could not append to",
+                place=self._log.folder,
+                cause="it was closed before",
+                hint="open it again, or close it later",
+            )
         self._is_started = True
-        self._origin.tell_malformed()
         facts = {"file": str(self.current_file), "verbosity": self.verbosity.name}
         self._records("started", facts)
 
-    def _append(self, draft: Draft) -> bool:
-        try:
-            self._committer.append(draft, _APPEND_S)
-        except ThenceError as error:
-            self._failed_count += 1
-            self._records("failed", {"event_id": draft.event_id, "error": error})
-            return False
+    def _append(self, new: NewEvent) -> bool:
+        self._log.append_event(new, timeout_s=_APPEND_S)
         return True
 
     def _lend(self, event_id: str, causes: tuple[str, ...]) -> None:
@@ -250,15 +257,12 @@ class EventWriter:
             self._lending.lend(event_id, causes)
             self._has_lent = True
 
-    def _emit_resolved(self, event: Event, causes: tuple[str, ...]) -> bool:
-        """Takes the event with written causes only, behind the notices that they need."""
+    def _written(self, event_id: str, causes: tuple[str, ...]) -> tuple[str, ...]:
+        """Returns the written events that stand for an event's causes, and remembers them."""
         with self._lending_lock:
             written = self._lending.resolve(causes)
-            self._lending.note_written(event.event_id, written)
-        notices, named = join(written, self._replica.notice.joined)
-        for notice in notices:
-            self._take(notice)
-        return self._take(draft_of(event, named, self._origin.external(named)))
+            self._lending.note_written(event_id, written)
+        return written
 
 
 def _named(event: Event, simulation_id: str) -> Event:

@@ -12,12 +12,8 @@ import errno
 import os
 from pathlib import Path
 
-import msgspec
-
 from thence.errors import PlanningError
-from thence.log.disk import OS_DISK, machine_id
-from thence.log.identity import Identity, is_own
-from thence.log.segment import own_folder, segments
+from thence.log_folder import IDENTITY, has_events, is_of_this_machine, own_folder
 from thence.work.files import TreeFiles
 from thence.work.git import Git, failure
 from thence.work.locks import held
@@ -48,8 +44,7 @@ def check_home(files: TreeFiles) -> None:
         path, reason = odd
         raise _refused(files, f"{path}: {reason}", f"see what it is (ls -l {path}), take it out")
     home = files.top / OWN_HOME
-    has_events = any(path.stat().st_size for path in segments(OS_DISK, home))
-    if has_events and not _is_of_this_machine(files):
+    if has_events(home) and not _is_of_this_machine(files):
         raise _refused(
             files,
             "another machine wrote it, or nobody can tell who did",
@@ -99,13 +94,11 @@ def _check_untracked(files: TreeFiles) -> None:
 
 
 def _is_of_this_machine(files: TreeFiles) -> bool:
-    """Tells whether this machine wrote a journal; where it has no id, whether it is no copy."""
     try:
-        data = files.read(f"{OWN_HOME}/{own_folder(Path()).name}/identity.json")
-        wrote = msgspec.json.decode(data, type=Identity).machine_id
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        identity = files.read(f"{OWN_HOME}/{own_folder(Path()).name}/{IDENTITY}")
+    except OSError:
         return False
-    return wrote == machine_id() != "" or is_own(OS_DISK, files.top / OWN_HOME) is True
+    return is_of_this_machine(files.top / OWN_HOME, identity)
 
 
 def _refused(files: TreeFiles, cause: str, hint: str) -> PlanningError:

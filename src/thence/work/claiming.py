@@ -13,8 +13,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from thence.core.event import Event
-from thence.log.disk import OS_DISK
-from thence.log.identity import is_own, known_node_id
+from thence.log_folder import next_node_id
 from thence.work.naming import branch_of, worktree_of
 from thence.work.project import Project
 from thence.work.recovering import SOURCE
@@ -61,9 +60,9 @@ def open_claims(project: Project, board: Board, events: Sequence[Event]) -> list
     ]
     if not found or project.repo is None or not os.access(project.home, os.W_OK):
         return []
-    if not is_own(OS_DISK, project.home):  # a copy: the original may be at work on it
+    node_id = next_node_id(project.home)
+    if node_id is None:  # a copy: the original may be at work on it
         return []
-    node_id = known_node_id(OS_DISK, project.home)
     own = {event.event_id for event in events if event.node_id == node_id}
     return [claim for claim in found if claim.event_id in own]
 

@@ -12,7 +12,7 @@ import msgspec
 
 from thence.core.codec import LINE_BYTES_MAX, numbers
 from thence.errors import GitFailed
-from thence.log.process import now
+from thence.replica import now
 from thence.work.files import TreeFiles
 from thence.work.locks import held
 

@@ -2,7 +2,7 @@
 
 from thence.core.times import microseconds
 from thence.errors import HeadsMoved
-from thence.log.process import now
+from thence.replica import now
 from thence.work.desk import Desk
 from thence.work.moving import lanes, made_durable
 from thence.work.state import FeatureState

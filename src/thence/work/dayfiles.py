@@ -13,10 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from thence.core.codec import BadLine
-from thence.core.vocabulary import WORK
-from thence.log.disk import OS_DISK
-from thence.log.notice import warn
-from thence.log.relaying import Relayed, relay
+from thence.log.findings import Relayed
 from thence.work.daylines import FOLDER, is_day_file, lines_in
 from thence.work.locks import held
 from thence.work.objects import Objects, is_folder, objects
@@ -112,10 +109,7 @@ def take_in(
             news = _news(found, known, branches)
             told = TakenIn()
             if news.lines:
-                journal = store.replica
-                journal.prepare()
-                where = (OS_DISK, project.home, WORK)
-                told = _told(relay(*where, news.lines, journal.notice, warn), news)
+                told = _told(store.replica.relay(news.lines), news)
                 if told.ours:  # what is open writes under the node of the past
                     store.close()
             on_moved({name: (known.tips.get(name), at) for name, at in news.tips.items()})

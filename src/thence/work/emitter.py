@@ -12,7 +12,7 @@ from typing import Any, ClassVar, NamedTuple
 from thence.core.event import Event
 from thence.core.guard import Unchanged
 from thence.errors import HeadsMoved, InvalidEvent, OutcomeUnknown, ThenceError
-from thence.log.process import new_id
+from thence.replica import new_id
 from thence.work.project import find_project
 from thence.work.store import ACTOR, EventStore, Said
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from thence.errors import GitFailed
-from thence.log.process import new_id
+from thence.replica import new_id
 from thence.work.agents import GateConfig
 from thence.work.files import TreeFiles
 from thence.work.naming import worktree_of

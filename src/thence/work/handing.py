@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from thence.errors import Refused
-from thence.log.process import new_id
+from thence.replica import new_id
 from thence.work import prompts
 from thence.work.agents import GateConfig, argv
 from thence.work.desk import Desk

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from thence.core.guard import Unchanged
 from thence.errors import HeadsMoved, PlanningError, Refused, WorkError
-from thence.log.process import new_id
+from thence.replica import new_id
 from thence.work import ending
 from thence.work.agents import gates_run
 from thence.work.daylines import Splice

@@ -16,7 +16,7 @@ import msgspec
 
 from thence.core.causes import cause_ids
 from thence.core.event import Event
-from thence.log.process import new_id, now
+from thence.replica import new_id, now
 from thence.work.locks import held
 from thence.work.naming import branch_of, package_of, worktree_of
 from thence.work.repository import Repository

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from thence.log.process import new_id, now
+from thence.replica import new_id, now
 from thence.work.project import KITTIFY, Project, find_project
 
 RECENT = 20

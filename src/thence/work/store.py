@@ -6,24 +6,20 @@ that decides something, for nothing rests on them unless it names them. All even
 share a correlation_id, those of one append with several a causation_id.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Unpack
 
 import msgspec
 
-from thence.context import current_causes
-from thence.core.causes import Causes, cause_ids
-from thence.core.codec import Draft
+from thence.core.causes import Causes
 from thence.core.event import Event
 from thence.core.guard import Unchanged
+from thence.core.new_event import NewEvent
 from thence.core.vocabulary import WORK, work_subject
 from thence.errors import OutcomeUnknown
-from thence.log.admission import Condition
-from thence.log.process import new_id
-from thence.log.retrying import retriable
-from thence.replica import Log, open_log
+from thence.replica import Log, new_id, open_log
 from thence.work.clock import write_clock
 from thence.work.events import aggregate_of, checked
 from thence.work.index_link import show_index
@@ -35,8 +31,6 @@ if TYPE_CHECKING:
 
 TIMEOUT_S = 30.0
 ACTOR = "user"
-# a move, a gate or an assignment that rests on one of these names it
-_DECIDE_NOTHING = frozenset(("ErrorLogged", "HistoryAdded"))
 
 
 class Said(msgspec.Struct, frozen=True):
@@ -101,44 +95,15 @@ class EventStore:
         Raises InvalidEvent, and what `Log.append` raises; `retry()` of an OutcomeUnknown
         returns the events too.
         """
-        replica = self.replica
-        replica.prepare()
         causation_id = new_id() if len(said) > 1 else None
-        made = [self._members(one, causation_id) for one in said]
-        subjects = [
-            work_subject(self.project.uuid, one.feature, members["aggregate_id"])
-            for one, members in zip(said, made, strict=True)
-        ]
-        heads = self._heads(subjects, any(one.event_type not in _DECIDE_NOTHING for one in said))
-        drafts: list[Draft] = []
-        for one, members, subject in zip(said, made, subjects, strict=True):
-            ended = (one.ends,) if one.ends else ()
-            named = cause_ids(one.caused_by, replica.answers.holds)
-            causes = (*named, *ended, *self._around(), *heads[subject])
-            external = replica.origin.external(causes)
-            drafting = (
-                one.event_type,
-                members,
-                causes,
-                one.event_id,
-                (one.begins, one.ends),
-                external,
-            )
-            drafts += replica.drafting.made(*drafting, one.timestamp)
-            heads[subject] = (one.event_id,)
-        wanted = [one.event_id for one in said]
-
-        def chosen(lines: Sequence[bytes]) -> list[Event]:
-            events = [Event(line[:-1], None, WORK) for line in lines]
-            found = {event.event_id: event for event in events}
-            self._has_appended = True
-            return [found[event_id] for event_id in wanted]
-
+        events = [self._new(one, causation_id) for one in said]
         try:
-            condition = Condition.of(guard, None)
-            return chosen(replica.committer.append_all(drafts, timeout_s, condition))
-        except OutcomeUnknown as unknown:
-            raise retriable(unknown, replica.writer, drafts, chosen) from unknown.__cause__
+            found = self.replica.append_many(events, guard=guard, timeout_s=timeout_s)
+        except OutcomeUnknown:
+            self._has_appended = True  # or its retry will have
+            raise
+        self._has_appended = True
+        return found
 
     def read(self) -> list[Event]:
         """Returns all events of the project in total order; none where there is no journal."""
@@ -146,7 +111,7 @@ class EventStore:
 
     def arrived(self) -> list[Event]:
         """Returns all events in order of arrival, for a caller that sorts them."""
-        return self.replica.answers.arrived() if self.is_there else []
+        return self.replica.arrived() if self.is_there else []
 
     def query(self, **asked: "Unpack[Asked]") -> "Page":
         """Returns a page of events, as `Log.query` does."""
@@ -180,27 +145,26 @@ class EventStore:
     ) -> None:
         self.close()
 
-    def _members(self, said: Said, causation_id: str | None) -> dict[str, Any]:
+    def _new(self, said: Said, causation_id: str | None) -> NewEvent:
         payload = checked(said.event_type, said.payload)
         aggregate_type, aggregate_id = aggregate_of(said.event_type, payload, said.feature)
-        return {
-            "source": said.source,
-            "source_id": said.source_id,
-            "correlation_id": self.correlation_id,
-            "causation_id": causation_id,
-            "project_uuid": self.project.uuid,
-            "feature_slug": said.feature,
-            "aggregate_type": aggregate_type,
-            "aggregate_id": aggregate_id,
-            "actor": said.actor or self.actor,
-            "payload": payload,
-        }
-
-    def _heads(self, subjects: Iterable[str], decides: bool) -> dict[str, tuple[str, ...]]:
-        """Returns the heads that an append names; what decides something names no remark."""
-        passed_over = _DECIDE_NOTHING if decides else ()
-        found = self.replica.answers.heads_of(set(subjects), passed_over)
-        return {about: tuple(head.event_id for head in heads) for about, heads in found.items()}
-
-    def _around(self) -> tuple[str, ...]:
-        return current_causes() or self.replica.origin.causes
+        return NewEvent(
+            said.event_type,
+            payload,
+            subject=aggregate_id,
+            actor=said.actor or self.actor,
+            stream=said.feature,
+            caused_by=said.caused_by,
+            event_id=said.event_id,
+            timestamp=said.timestamp,
+            begins=said.begins,
+            ends=said.ends,
+            members={
+                "source": said.source,
+                "source_id": said.source_id,
+                "correlation_id": self.correlation_id,
+                "causation_id": causation_id,
+                "project_uuid": self.project.uuid,
+                "aggregate_type": aggregate_type,
+            },
+        )

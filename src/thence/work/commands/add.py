@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from thence.errors import HeadsMoved, PlanningError, Refused
-from thence.log.process import new_id, now
+from thence.replica import new_id, now
 from thence.work.daylines import Splice
 from thence.work.desk import ATTEMPTS_MAX, Desk
 from thence.work.naming import is_wp_id, next_wp_id, wp_id_of

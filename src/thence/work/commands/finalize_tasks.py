@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from thence.errors import HeadsMoved, PlanningError, Refused
-from thence.log.process import new_id
+from thence.replica import new_id
 from thence.work.daylines import Splice
 from thence.work.dependencies import in_order
 from thence.work.desk import ATTEMPTS_MAX, Desk

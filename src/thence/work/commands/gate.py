@@ -2,7 +2,7 @@
 
 from thence.core.guard import Unchanged
 from thence.errors import HeadsMoved, Refused
-from thence.log.process import new_id
+from thence.replica import new_id
 from thence.work.agents import gates_run
 from thence.work.desk import ATTEMPTS_MAX, Desk
 from thence.work.gates import changed

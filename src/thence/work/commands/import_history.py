@@ -7,10 +7,7 @@ from typing import NamedTuple
 from thence.core.codec import BadLine, parse
 from thence.core.event import Event
 from thence.core.vocabulary import WORK
-from thence.log.disk import OS_DISK
-from thence.log.notice import warn
-from thence.log.process import new_id
-from thence.log.relaying import relay
+from thence.replica import new_id
 from thence.work.daylines import FOLDER, is_day_file, lines_in
 from thence.work.desk import Desk
 from thence.work.existing import history_in
@@ -111,10 +108,7 @@ def _day_files(desk: Desk, is_dry: bool) -> _DayFiles:
         bad = [(line, each) for line, each in parsed if isinstance(each, BadLine)]
         unread += [Unread(*places[line], each.reason) for line, each in bad]
         return _DayFiles(len(lines), unread)
-    replica = desk.store.replica
-    replica.prepare()
-    where = (OS_DISK, desk.project.home, replica.vocabulary)
-    made = relay(*where, places, replica.notice, warn)
+    made = desk.store.replica.relay(places)
     unread += [Unread(*places[line], each.reason) for line, each in made.bad]
     unread += [Unread(*places[each.line], _FAR_AHEAD) for each in made.parked]
     return _DayFiles(len(made.taken), sorted(unread))

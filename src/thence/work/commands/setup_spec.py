@@ -3,7 +3,7 @@
 import msgspec
 
 from thence.errors import PlanningError
-from thence.log.process import now
+from thence.replica import now
 from thence.work.daylines import Splice
 from thence.work.desk import Desk
 from thence.work.locks import held

@@ -1,0 +1,213 @@
+"""The one path of new events into an open log.
+
+The causes of an event are checked and completed, it is drafted, what it depends on is put beside
+it, it is committed, and an error that leaves its outcome unknown is made one that can be retried.
+Every door leads here: append, append_many, append_async, emit, steps, and both hosts.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from msgspec.structs import replace
+
+from thence.answers import Answers
+from thence.context import Origin, current_causes
+from thence.core.causes import CauseIds, cause_ids
+from thence.core.codec import Draft
+from thence.core.event import Event
+from thence.core.new_event import NewEvent
+from thence.core.vocabulary import Vocabulary
+from thence.errors import OutcomeUnknown
+from thence.log.admission import Condition
+from thence.log.batch import Waiting
+from thence.log.committer import Committer, OnFull
+from thence.log.disk import Disk
+from thence.log.drafting import Drafting
+from thence.log.notice import NoticeMaker
+from thence.log.opening import known_id, known_info, prepare
+from thence.log.process import CLOSE_S, watch_forks
+from thence.log.refusal import closed_for_good
+from thence.log.retrying import retriable
+from thence.log.segment import current_path
+from thence.log.writer import SegmentWriter, Tell
+
+if TYPE_CHECKING:
+    from thence.core.guard import Unchanged
+    from thence.log.findings import Relayed
+
+T = TypeVar("T")
+
+
+class Appender:
+    """Appends to one open log; safe from threads, and in a forked child it begins anew.
+
+    `context` holds members of the opener for notices, `received` is what THENCE_CAUSE held.
+    """
+
+    def __init__(
+        self,
+        disk: Disk,
+        folder: Path,
+        vocabulary: Vocabulary,
+        answers: Answers,
+        *,
+        max_queue_size: int,
+        on_full: OnFull,
+        max_file_size: int,
+        tell: Tell,
+        context: Mapping[str, Any],
+        received: str | None,
+    ) -> None:
+        self._disk = disk
+        self._folder = folder
+        self._vocabulary = vocabulary
+        self._answers = answers
+        self._tell = tell
+        self.notice = NoticeMaker(vocabulary, context, partial(known_id, disk, folder))
+        self.writer = SegmentWriter(disk, folder, vocabulary, self.notice, tell, max_file_size)
+        self.committer = Committer(self.writer, self.notice, max_queue_size, on_full, tell)
+        self._drafting = Drafting(vocabulary, self.notice)
+        witness = self.writer.numbers.witness
+        self.origin = Origin(received, witness, partial(known_info, disk, folder))
+        self._is_prepared = False
+        watch_forks(self.committer)
+
+    @property
+    def current_size(self) -> int:
+        """The size in bytes of the current segment, as far as this process knows it."""
+        return self.writer.current_size
+
+    def append(self, new: NewEvent, guard: "Unchanged | None", timeout_s: float) -> Event:
+        """Appends an event and returns it once it is durable, with all queued before it."""
+        drafts, _ = self.drafted((new,))
+        condition = Condition.of(guard, new.event_id)
+        return self._committed(drafts, condition, timeout_s, self._last)
+
+    def append_many(
+        self, events: Iterable[NewEvent], guard: "Unchanged | None", timeout_s: float
+    ) -> list[Event]:
+        """Appends events in one piece and returns them; ids made beforehand are not looked up."""
+        drafts, places = self.drafted(tuple(events))
+
+        def chosen(lines: Sequence[bytes]) -> list[Event]:
+            return [Event(lines[place][:-1], None, self._vocabulary) for place in places]
+
+        return self._committed(drafts, Condition.of(guard, None), timeout_s, chosen)
+
+    async def append_async(self, new: NewEvent, guard: "Unchanged | None") -> Event:
+        """Does what `append` does for a task, without holding up its event loop."""
+        import asyncio
+
+        drafts, _ = self.drafted((new,))
+        future = asyncio.get_running_loop().create_future()
+        waiting = Waiting(drafts, Condition.of(guard, new.event_id), future)
+        self.committer.join(waiting)
+        try:
+            await future
+            return self._last(waiting.result())
+        except OutcomeUnknown as unknown:
+            raise retriable(unknown, self.writer, drafts, self._last) from unknown.__cause__
+        finally:
+            self.committer.callers.leave()
+
+    def emit(self, new: NewEvent) -> tuple[str, bool]:
+        """Queues an event; returns its id, and whether the queue took it."""
+        drafts, _ = self.drafted((new,))
+        is_taken = True
+        for item in drafts:
+            is_taken = self.committer.put(item)
+        return drafts[-1].event_id, is_taken
+
+    def flush(self, timeout_s: float) -> None:
+        """Returns when everything emitted before is durable; raises what prevents it."""
+        self.committer.append_all((), timeout_s)
+        if self.committer.failed_count:
+            raise closed_for_good(current_path(self._folder))
+
+    def relay(self, lines: Iterable[bytes]) -> "Relayed":
+        """Appends lines of other nodes as they stand; see `thence.log.relaying`."""
+        from thence.log.relaying import relay
+
+        self.prepare()
+        where = (self._disk, self._folder, self._vocabulary)
+        return relay(*where, lines, self.notice, self._tell)
+
+    def repair(self, timeout_s: float) -> None:
+        """Heals what verify finds in the log's bytes."""
+        from thence.log.repair import repair  # needed once in a log's life
+
+        self.prepare()
+        self.flush(timeout_s)
+        where = (self._disk, self._folder, self._vocabulary)
+        writer = SegmentWriter(*where, self.notice, self._tell)
+        repair(*where, writer, self.notice, timeout_s)
+
+    def prepare(self) -> None:
+        """Makes `.thence/` where an older or foreign log lacks it."""
+        if not self._is_prepared:
+            prepare(self._disk, self._folder, self._vocabulary)
+            self.origin.tell_malformed()
+            self._is_prepared = True
+
+    def close(self, timeout_s: float = CLOSE_S) -> bool:
+        """Writes and syncs what was emitted, then closes; True when all of it is durable."""
+        return self.committer.close(timeout_s)
+
+    def drafted(self, events: Sequence[NewEvent]) -> tuple[list[Draft], list[int]]:
+        """Drafts events; returns at which place each stands too, behind the notices it needs."""
+        if not self._is_prepared:
+            self.prepare()
+        around = current_causes() or self.origin.causes
+        heads = self._heads_of(events) if self._vocabulary.names_heads else None
+        drafts: list[Draft] = []
+        places: list[int] = []
+        for new in events:
+            causes = self._causes(new, around)
+            about = None if heads is None else self._drafting.subject(new)
+            if heads and about:
+                causes = (*causes, *heads[about])
+            external = self.origin.external(causes) if causes else ()
+            if self._vocabulary.is_folder_stream and (new.begins or new.ends) and not new.stream:
+                new = replace(new, stream=self._folder.absolute().name)
+            drafts += self._drafting.draft(new, causes, external)
+            places.append(len(drafts) - 1)
+            if heads and about:
+                heads[about] = (drafts[-1].event_id,)
+        return drafts, places
+
+    def _causes(self, new: NewEvent, around: tuple[str, ...]) -> tuple[str, ...]:
+        """Returns what an event names, what it ends, and what surrounds it."""
+        named, ends = new.caused_by, new.ends
+        if type(named) is CauseIds:
+            return named or ()  # an empty one of its class would be written
+        if ends is not None:
+            around = (ends, *around)
+        return around if named is None else (*cause_ids(named, self._answers.holds), *around)
+
+    def _heads_of(self, events: Sequence[NewEvent]) -> dict[str, tuple[str, ...]]:
+        """Returns the heads of what events are about; what decides something names no remark."""
+        remarks = self._vocabulary.remark_types
+        but = remarks if any(new.event_type not in remarks for new in events) else ()
+        subjects = set(filter(None, map(self._drafting.subject, events)))
+        found = self._answers.heads_of(subjects, but)
+        return {about: tuple([head.event_id for head in heads]) for about, heads in found.items()}
+
+    def _committed(
+        self,
+        drafts: Sequence[Draft],
+        condition: Condition | None,
+        timeout_s: float,
+        shape: Callable[[list[bytes]], T],
+    ) -> T:
+        """Commits drafts, in one piece, and returns what the caller makes of their lines."""
+        try:
+            if condition is None and len(drafts) == 1:
+                return shape([self.committer.append(drafts[0], timeout_s)])
+            return shape(self.committer.append_all(drafts, timeout_s, condition))
+        except OutcomeUnknown as unknown:
+            raise retriable(unknown, self.writer, drafts, shape) from unknown.__cause__
+
+    def _last(self, lines: Sequence[bytes]) -> Event:
+        return Event(lines[-1][:-1], None, self._vocabulary)
