@@ -47,20 +47,20 @@ _HEAD = """# The public names of Python
 Made from the signatures and docstrings: change these, then run `tools/python_reference.py`. How to
 begin is told in the [quickstart](../quickstart.md), the words in the [glossary](glossary.md).
 
-What is not on this page is private: a name that begins with an underscore, a module that is not
-named here, an attribute of a public class that is not listed. It may change or go at any time.
+All that is not on this page is private and may change at any time: names that begin with an
+underscore, modules that are not named here, attributes of public classes that are not listed.
 """
 
 
 def exported(front: ModuleType) -> dict[str, object]:
-    """Returns what a front exports: functions first, then classes; its errors stand apart."""
+    """Returns what a front exports: functions first, then types; its errors stand apart."""
     named = {name: getattr(front, name) for name in front.__all__}
     kept = {
         name: value
         for name, value in named.items()
         if not name.startswith("_") and not isinstance(value, ModuleType) and not _is_error(value)
     }
-    return dict(sorted(kept.items(), key=lambda item: (inspect.isclass(item[1]), item[0])))
+    return dict(sorted(kept.items(), key=lambda item: (not inspect.isfunction(item[1]), item[0])))
 
 
 def errors(module: ModuleType) -> dict[str, object]:
@@ -100,8 +100,10 @@ def _room(room: str, found: dict[str, object], names: Names) -> Iterator[str]:
             yield from _error(value)
         elif inspect.isclass(value):
             yield from _class(name, value, names)
-        elif callable(value):
+        elif inspect.isfunction(value):
             yield from _function(name, value, names)
+        else:
+            yield _code([f"{name} = {names.alias_text(name, import_module(room))}"])
 
 
 def _error(kind: type) -> Iterator[str]:

@@ -11,7 +11,7 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple, get_overloads, is_typeddict
+from typing import NamedTuple, TypeVar, get_overloads, is_typeddict
 
 import msgspec
 
@@ -55,7 +55,11 @@ class Names:
     def meet(self, name: str, module: ModuleType) -> str:
         """Notes a name that stands in a type, and returns how it is shown."""
         value, home = resolved(name, module)
-        if isinstance(value, str | None) or not home.startswith("thence") or name.startswith("_"):
+        if (
+            isinstance(value, str | TypeVar | None)
+            or not home.startswith("thence")
+            or name.startswith("_")
+        ):
             if inspect.isclass(value) and home != "builtins" and value.__name__ != name:
                 return f"{value.__module__}.{value.__name__}"
             return name
@@ -63,11 +67,18 @@ class Names:
             if self.is_noting and not self.is_exported(value):
                 self.met[value.__name__] = value
             return value.__name__
-        if self.is_noting and not inspect.isclass(value):
-            assigned = _assigned(name, import_module(home))
-            if assigned is not None and name not in self.met:
-                self.met[name] = Alias("")  # it may name itself
-                self.met[name] = Alias(self.type_text(assigned, import_module(home)))
+        if self.is_noting and not self.is_exported(value) and name not in self.met:
+            self.met[name] = Alias("")  # it may name itself
+            self.met[name] = Alias(self.alias_text(name, import_module(home)))
+        return name
+
+    def alias_text(self, name: str, module: ModuleType) -> str:
+        """Writes what a name for a type stands for."""
+        _, home = resolved(name, module)
+        for node in _tree(import_module(home)).body:
+            targets = node.targets if isinstance(node, ast.Assign) else []
+            if isinstance(node, ast.Assign) and name in map(ast.unparse, targets):
+                return self.type_text(node.value, import_module(home))
         return name
 
 
@@ -121,15 +132,6 @@ def resolved(name: str, module: ModuleType) -> tuple[object, str]:
                     found = import_module(path) if is_module else getattr(home, alias.name)
                     return found, path
     return getattr(module, name, None), module.__name__ if hasattr(module, name) else "builtins"
-
-
-def _assigned(name: str, module: ModuleType) -> ast.expr | None:
-    for node in _tree(module).body:
-        if isinstance(node, ast.Assign) and any(
-            isinstance(target, ast.Name) and target.id == name for target in node.targets
-        ):
-            return node.value
-    return None
 
 
 def _node(value: object) -> Function | ast.ClassDef:

@@ -59,7 +59,7 @@ class ThenceError(Exception):
 
     @property
     def message(self) -> str:
-        """What was tried and on what, without the cause."""
+        """The operation and its place, without the cause."""
         return f"{self.operation} {self.place}" if self.place else self.operation
 
     @property

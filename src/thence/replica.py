@@ -94,7 +94,7 @@ def open_host_log(
 class Log:
     """An open log. Use `thence.open`; close it, or use it as a context manager.
 
-    What was emitted is written at the latest at `close`, garbage collection or exit.
+    All that was emitted is written at the latest at `close`, garbage collection or exit.
     """
 
     def __init__(

@@ -53,6 +53,7 @@ def functions():
         (value.__module__, value.__qualname__)
         for found in PUBLIC.values()
         for value in found.values()
+        if inspect.isclass(value) or inspect.isfunction(value)
     }
     for module in modules(PACKAGE):
         path = module.path.removeprefix("src/").removesuffix(".py").removesuffix("/__init__")

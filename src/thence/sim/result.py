@@ -39,7 +39,7 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TurnProgress(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a run is, told after each turn.
+    """How far a run is, reported after each turn.
 
     `counts` are the events so far by event_type, before the verbosity leaves any out.
     """
