@@ -102,7 +102,7 @@ def task_rows(place: Path) -> dict[str, float]:
         new = NewEvent("trade.done", PAYLOAD, "order/1", "ada")
 
         def draft() -> list[Draft]:
-            return log._appender.drafted((new,))[0]
+            return log._appender.drafted(new)
 
         programs = {
             "1,000 bare tasks that wait, their loop wakes them": lambda: Bare().run(),
@@ -180,7 +180,7 @@ def _steps(
     items: list[Draft | Waiting] = []
 
     def draft() -> None:
-        drafted.extend(log._appender.drafted((new,))[0] for _ in range(TASKS))
+        drafted.extend(log._appender.drafted(new) for _ in range(TASKS))
 
     def wait() -> None:
         for drafts in drafted:

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from thence.answers import Answers
 from thence.context import Origin, current_causes
-from thence.core.causes import CauseIds, cause_ids
+from thence.core.causes import cause_ids
 from thence.core.codec import Draft
 from thence.core.event import Event
 from thence.core.new_event import NewEvent
@@ -81,7 +81,7 @@ class Appender:
 
     def append(self, new: NewEvent, guard: "Unchanged | None", timeout_s: float) -> Event:
         """Appends an event and returns it once it is durable, with all queued before it."""
-        drafts, _ = self.drafted((new,))
+        drafts = self.drafted(new)
         condition = Condition.of(guard, new.event_id)
         return self._committed(drafts, condition, timeout_s, self._last)
 
@@ -89,7 +89,7 @@ class Appender:
         self, events: Iterable[NewEvent], guard: "Unchanged | None", timeout_s: float
     ) -> list[Event]:
         """Appends events in one piece and returns them; ids made beforehand are not looked up."""
-        drafts, places = self.drafted(tuple(events))
+        drafts, places = self._drafted_together(tuple(events))
 
         def chosen(lines: Sequence[bytes]) -> list[Event]:
             return [Event(lines[place][:-1], None, self._vocabulary) for place in places]
@@ -100,7 +100,7 @@ class Appender:
         """Does what `append` does for a task, without holding up its event loop."""
         import asyncio
 
-        drafts, _ = self.drafted((new,))
+        drafts = self.drafted(new)
         future = asyncio.get_running_loop().create_future()
         waiting = Waiting(drafts, Condition.of(guard, new.event_id), future)
         self.committer.join(waiting)
@@ -114,7 +114,7 @@ class Appender:
 
     def emit(self, new: NewEvent) -> tuple[str, bool]:
         """Queues an event; returns its id, and whether the queue took it."""
-        drafts, _ = self.drafted((new,))
+        drafts = self.drafted(new)
         is_taken = True
         for item in drafts:
             is_taken = self.committer.put(item)
@@ -155,35 +155,42 @@ class Appender:
         """Writes and syncs what was emitted, then closes; True when all of it is durable."""
         return self.committer.close(timeout_s)
 
-    def drafted(self, events: Sequence[NewEvent]) -> tuple[list[Draft], list[int]]:
-        """Drafts events; returns at which place each stands too, behind the notices it needs."""
-        if not self._is_prepared:
-            self.prepare()
-        around = current_causes() or self.origin.causes
-        heads = self._heads_of(events) if self._vocabulary.names_heads else None
+    def drafted(self, new: NewEvent) -> list[Draft]:
+        """Returns the draft of an event, behind the notices that its causes need."""
+        if self._vocabulary.names_heads:
+            return self._drafted_together((new,))[0]
+        return self._drafted(new)
+
+    def _drafted_together(self, events: Sequence[NewEvent]) -> tuple[list[Draft], list[int]]:
+        """Drafts events of one append; returns at which place each stands too."""
+        heads = self._heads_of(events) if self._vocabulary.names_heads else {}
         drafts: list[Draft] = []
         places: list[int] = []
         for new in events:
-            causes = self._causes(new, around)
-            about = None if heads is None else self._drafting.subject(new)
-            if heads and about:
-                causes = (*causes, *heads[about])
-            external = self.origin.external(causes) if causes else ()
-            if self._vocabulary.is_folder_stream and (new.begins or new.ends) and not new.stream:
-                new = replace(new, stream=self._folder.absolute().name)
-            drafts += self._drafting.draft(new, causes, external)
+            about = self._drafting.subject(new) if heads else None
+            drafts += self._drafted(new, heads[about] if about else ())
             places.append(len(drafts) - 1)
-            if heads and about:
+            if about:
                 heads[about] = (drafts[-1].event_id,)
         return drafts, places
 
-    def _causes(self, new: NewEvent, around: tuple[str, ...]) -> tuple[str, ...]:
+    def _drafted(self, new: NewEvent, heads: tuple[str, ...] = ()) -> list[Draft]:
+        if not self._is_prepared:
+            self.prepare()
+        causes = new.all_causes
+        if causes is None:
+            causes = (*self._causes(new), *heads)
+        external = self.origin.external(causes) if causes else ()
+        if self._vocabulary.is_folder_stream and (new.begins or new.ends) and not new.stream:
+            new = replace(new, stream=self._folder.absolute().name)
+        return self._drafting.draft(new, causes, external)
+
+    def _causes(self, new: NewEvent) -> tuple[str, ...]:
         """Returns what an event names, what it ends, and what surrounds it."""
-        named, ends = new.caused_by, new.ends
-        if type(named) is CauseIds:
-            return named or ()  # an empty one of its class would be written
-        if ends is not None:
-            around = (ends, *around)
+        around = current_causes() or self.origin.causes
+        if new.ends is not None:
+            around = (new.ends, *around)
+        named = new.caused_by
         return around if named is None else (*cause_ids(named, self._answers.holds), *around)
 
     def _heads_of(self, events: Sequence[NewEvent]) -> dict[str, tuple[str, ...]]:

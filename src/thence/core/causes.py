@@ -23,15 +23,6 @@ Cause = HasId | str
 Causes = Cause | Iterable[Cause] | None
 
 
-class CauseIds(tuple[str, ...]):
-    """The ids of all causes of an event, checked and complete: no door adds another.
-
-    A host that completes them itself gives these.
-    """
-
-    __slots__ = ()
-
-
 def id_of(cause: Cause) -> str:
     """Returns the id of an event, or an id as it is; anything else raises InvalidEvent."""
     event_id = cause if isinstance(cause, str) else getattr(cause, "event_id", None)

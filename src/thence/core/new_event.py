@@ -23,8 +23,9 @@ class NewEvent(msgspec.Struct, frozen=True):
 
     The rest is for hosts. `timestamp` is when it happened, for what was imported. `begins` says
     that it begins something that lasts; `ends` is the id of the event that began what it ends,
-    and a cause of it. `members` are further members of the host's form. A host that encodes its
-    events itself gives `encode`, and no payload, words or members.
+    and a cause of it. `members` are further members of the host's form. A host that gathers and
+    checks the ids of all causes itself gives them in `all_causes`, to which none is added; one
+    that encodes its events itself gives `encode`, and no payload, words or members.
     """
 
     event_type: str
@@ -38,6 +39,7 @@ class NewEvent(msgspec.Struct, frozen=True):
     begins: bool = False
     ends: str | None = None
     members: Mapping[str, Any] | None = None
+    all_causes: tuple[str, ...] | None = None
     encode: Encode | None = None
 
     @classmethod

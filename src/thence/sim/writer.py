@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any
 
 from thence.context import current_causes
-from thence.core.causes import Cause, CauseIds, id_of
+from thence.core.causes import Cause, id_of
 from thence.core.codec import CAUSES_MAX
 from thence.core.lending import Lending
 from thence.core.new_event import NewEvent
@@ -150,9 +150,7 @@ class EventWriter:
             event = _named(event, self.simulation_id)
         if self._has_lent or len(causes) > CAUSES_MAX:
             causes = self._written(event.event_id, causes)
-        new = NewEvent(
-            event.event_type, caused_by=CauseIds(causes), encode=partial(draft_of, event)
-        )
+        new = NewEvent(event.event_type, all_causes=causes, encode=partial(draft_of, event))
         try:
             is_taken = self._take(new)
         except (InvalidEvent, WriterClosed):
