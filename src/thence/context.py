@@ -123,15 +123,15 @@ def because(*causes: Causes) -> "Because":
 
     Each cause is an event, a ULID, or several of these. The block reaches asyncio tasks begun
     inside it, and threads that were given its context (contextvars.copy_context). An inner
-    block replaces the causes of an outer one. Without any event it names none, or what
-    THENCE_CAUSE names. A block that is entered inside a generator counts while the generator
+    block replaces the causes of an outer one. Without any event the block names none, or
+    the one in THENCE_CAUSE. A block that is entered inside a generator counts while the generator
     runs, not while it is suspended, and reaches no task or thread. Raises InvalidEvent.
     """
     return Because(tuple(event_id for cause in causes for event_id in cause_ids(cause)))
 
 
 class Because(contextlib.ContextDecorator):
-    """What `because` returns: a context manager, or a decorator of a function."""
+    """A block made by `because`: a context manager, or a decorator of a function."""
 
     def __init__(self, causes: tuple[str, ...]) -> None:
         self._causes = causes

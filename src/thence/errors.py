@@ -59,7 +59,7 @@ class ThenceError(Exception):
 
     @property
     def message(self) -> str:
-        """What was tried and on what, without the cause."""
+        """The operation and its place, without the cause."""
         return f"{self.operation} {self.place}" if self.place else self.operation
 
     @property
@@ -99,7 +99,7 @@ class InvalidFilter(ThenceError, ValueError):
 
 
 class InvalidCursor(ThenceError, ValueError):
-    """A cursor is none, or one that another question or log gave out."""
+    """A text is no cursor, or the cursor of another question or log."""
 
 
 class ScenarioError(ThenceError, ValueError):
@@ -253,7 +253,7 @@ class OutcomeUnknown(ThenceError):
         """Makes the event durable once and returns what the failed call would have returned.
 
         An event that is in the log is synced; else it is appended with new numbers. Raises
-        what prevents it, OutcomeUnknown again too, which can be tried again.
+        the error that prevents it; an OutcomeUnknown can be tried again.
         """
         if self.resume is None:
             raise self

@@ -57,7 +57,7 @@ def open_log(
 
     `vocabulary` is "plain", "sim" or a Vocabulary; None takes the log's own, plain for a
     new one. At most `max_queue_size` emitted events wait for the disk; then `emit` blocks,
-    or with `on_full="drop"` drops, counts and tells. The cause that THENCE_CAUSE names (see
+    or with `on_full="drop"` drops, counts and reports. The cause that THENCE_CAUSE names (see
     `environment`) is around all appends, as a `because` block would be. Raises NotALog,
     VocabularyMismatch, LogReadOnly, ReadFailed, and AppendFailed for a new log.
     """
@@ -94,7 +94,7 @@ def open_host_log(
 class Log:
     """An open log. Use `thence.open`; close it, or use it as a context manager.
 
-    What was emitted is written at the latest at `close`, garbage collection or exit.
+    All that was emitted is written at the latest at `close`, garbage collection or exit.
     """
 
     def __init__(
@@ -141,7 +141,7 @@ class Log:
 
     @property
     def current_size(self) -> int:
-        """Its size in bytes, as far as this process has written or seen it."""
+        """The size of `current_file` in bytes, as far as this process has written or seen it."""
         return self._appender.current_size
 
     @property
@@ -161,7 +161,7 @@ class Log:
 
     @property
     def durability(self) -> Durability:
-        """What its filesystem makes of a sync: "synced", "unproven" (network) or "memory"."""
+        """How its filesystem takes a sync: "synced", "unproven" (a network) or "memory"."""
         return durability_on(self._disk.filesystem(self.folder))
 
     def append(
@@ -272,7 +272,7 @@ class Log:
         """Returns the variable by which another process names an event as cause of its own.
 
         `subprocess.run(…, env={**os.environ, **log.environment(event)})`: there `thence.open`
-        and `thence append` find it. The event is durable first, what was emitted too.
+        and `thence append` find it. The event, and all that was emitted, is durable first.
         Raises EventNotFound, InvalidEvent, ReadFailed, and what `flush` raises.
         """
         from thence.log.search import durable_event
@@ -300,8 +300,8 @@ class Log:
         """Yields each event once, in arrival order, and goes on as any process appends more.
 
         It begins at the log's start, or behind `after` as `read` does, and ends within 0.2 s
-        when `stop` is set. With `sync` an event is on the device when it is yielded, as who
-        acts on it needs it. Raises EventNotFound, OutcomeUnknown, ReadFailed.
+        when `stop` is set. With `sync` an event is on the device when it is yielded, as a
+        caller that acts on it needs it. Raises EventNotFound, OutcomeUnknown, ReadFailed.
         """
         return self.answers.follow(after, stop, sync)
 
@@ -336,29 +336,29 @@ class Log:
     def query(self, **asked: "Unpack[Asked]") -> "Page":
         """Returns a page of the events that match a filter, in total order.
 
-        type, actor, subject, stream, since, until, turn and where are the keys of
-        `core.filter`; each may be left out. `limit` (1,000) and `offset` (0) choose the page,
-        or `cursor`, the `next_cursor` of the page before; `descending` begins at the end.
+        type, actor, subject, stream, since, until, turn and where are a filter, as
+        docs/reference/filters.md tells. `limit` (1,000) and `offset` (0) choose the page, or
+        `cursor`, the `next_cursor` of the page before; `descending` begins at the end.
         Raises InvalidFilter, InvalidCursor, ReadFailed; warns of a `where` key that no event has.
         """
         return self.answers.warned(**asked)
 
     def why(self, event: Cause) -> "Why":
-        """Says why an event, or what `find` takes, happened: its chain and cone of causes."""
+        """Returns the causes of an event, or of what `find` takes; raises what `find` raises."""
         return self.answers.why(self.answers.named(event))
 
     def effects(self, event: Cause) -> "Effects":
-        """Says what followed from an event, or from what `find` takes: its cone of effects."""
+        """Returns the effects of an event, or of what `find` takes; raises what `find` raises."""
         return self.answers.effects(self.answers.named(event))
 
     def concurrent_with(self, event: Cause, limit: int = CONE_EVENTS_MAX) -> "Concurrent":
-        """Says which events neither caused an event nor were caused by it, the first ones."""
+        """Returns the first events that neither caused an event nor were caused by it."""
         return self.answers.concurrent_with(event, limit)
 
     def common_cause(self, a: Cause, b: Cause, *more: Cause) -> Event | None:
         """Returns the latest event that all of these go back to, None if they share none.
 
-        Of an event and its effect it is the event. Raises EventNotFound.
+        An event and its effect have the event in common. Raises EventNotFound.
         """
         return self.answers.common_cause(a, b, *more)
 

@@ -260,7 +260,7 @@ def step(
     `@thence.step`, `@thence.step("refund", log=log)` decorate a function, async or not; its
     own name is the step's where none is given. Generators are refused. Raises InvalidEvent,
     and what `append` raises; when the end can't be appended while an error passes, the
-    error passes and a warning tells it.
+    error passes and a warning reports the failure.
     """
     words = (subject, actor, stream)
     if callable(name):

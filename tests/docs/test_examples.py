@@ -9,6 +9,10 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PYTHON = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
+# an example, and what it prints where that stands right behind it
+SHOWN = re.compile(r"^```python\n(.*?)^```\n(?:\n```\n(.*?)^```)?", re.DOTALL | re.MULTILINE)
+VARIES = re.compile(r"\[\w{18}\]|after [\d.]+ \w+")
+CONCEPTS = sorted((ROOT / "docs" / "concepts").glob("*.md"))
 
 
 def examples(page: Path) -> list[str]:
@@ -44,5 +48,18 @@ def test_a_page_shows_what_its_question_really_answers(
         exec(example, names)
     shown = re.search(r"^```\n(shop: .*?)^```", page.read_text("utf-8"), re.DOTALL | re.MULTILINE)
     assert shown is not None
-    varies = re.compile(r"\[\w{18}\]|after [\d.]+ \w+")
-    assert varies.sub("…", capsys.readouterr().out) == varies.sub("…", shown[1])
+    assert VARIES.sub("…", capsys.readouterr().out) == VARIES.sub("…", shown[1])
+
+
+@pytest.mark.parametrize("page", CONCEPTS, ids=lambda page: page.stem)
+def test_an_example_of_a_concept_prints_what_stands_behind_it(
+    page: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    for example, shown in SHOWN.findall(page.read_text("utf-8")):
+        exec(example, names)
+        assert VARIES.sub("…", capsys.readouterr().out) == VARIES.sub("…", shown)

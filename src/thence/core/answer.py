@@ -15,7 +15,7 @@ class Why(msgspec.Struct, frozen=True):
 
     `chain` is one line of causes, the root first and the event last; `sentences` tell it,
     each ending in an event's short id; `cone` holds all causes with their distance, nearest
-    first. At most the 10,000 nearest causes are in either; `truncated` tells of more.
+    first. At most the 10,000 nearest causes are in either; `truncated` says that there are more.
     """
 
     event: Event
@@ -35,9 +35,9 @@ class Effects(msgspec.Struct, frozen=True):
 
 
 class Concurrent(msgspec.Struct, frozen=True):
-    """What neither caused an event nor was caused by it, in total order.
+    """The events that neither caused an event nor were caused by it, in total order.
 
-    `events` holds the first ones, as many as were asked for; `truncated` tells of more.
+    `events` holds the first ones, as many as were asked for; `truncated` says that there are more.
     """
 
     event: Event

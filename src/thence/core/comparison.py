@@ -24,17 +24,17 @@ class Told(Protocol):
 
     @property
     def actor(self) -> str | None:
-        """Who did it."""
+        """The person, agent or program that did it."""
         ...
 
     @property
     def subject(self) -> str | None:
-        """What the event is about."""
+        """The thing that the event is about."""
         ...
 
     @property
     def stream(self) -> str | None:
-        """What groups it with others."""
+        """The group that the event belongs to."""
         ...
 
     @property
@@ -54,7 +54,7 @@ class Told(Protocol):
 
     @property
     def payload(self) -> Mapping[str, Any]:
-        """What the host said."""
+        """The event's own content."""
         ...
 
 
@@ -71,7 +71,7 @@ class Comparison(msgspec.Struct, frozen=True):
     value: Scalar
 
     def matches(self, event: Told) -> bool:
-        """Tells whether something stands at the path that compares as asked."""
+        """Returns whether something stands at the path that compares as asked."""
         found, rest = _first(event, self.path)
         for part in rest:
             if isinstance(part, str):

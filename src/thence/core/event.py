@@ -59,15 +59,15 @@ class Reading(Protocol):
         ...
 
     def stream_of(self, event: "Event") -> str | None:
-        """What groups the event with others."""
+        """The group that the event belongs to."""
         ...
 
     def subject_of(self, event: "Event") -> str | None:
-        """What the event is about."""
+        """The thing that the event is about."""
         ...
 
     def actor_of(self, event: "Event") -> str | None:
-        """Who did it."""
+        """The person, agent or program that did it."""
         ...
 
 
@@ -134,7 +134,7 @@ class Event:
 
     @property
     def external_causes(self) -> tuple[str, ...]:
-        """Those of the causes that lie in other logs, as `core.handing` writes them."""
+        """The causes that lie in other logs, each as `<event_id>@<lamport_clock>@<log_id>`."""
         return self.header.external_causes
 
     @property
@@ -169,17 +169,17 @@ class Event:
 
     @property
     def stream(self) -> str | None:
-        """What groups the event with others: a run, a feature, a name of the user's."""
+        """The group that the event belongs to: a run, a feature, a name of the user's."""
         return self.vocabulary.stream_of(self)
 
     @property
     def subject(self) -> str | None:
-        """What the event is about."""
+        """The thing that the event is about."""
         return self.vocabulary.subject_of(self)
 
     @property
     def actor(self) -> str | None:
-        """Who did it."""
+        """The person, agent or program that did it."""
         return self.vocabulary.actor_of(self)
 
     @property
@@ -190,10 +190,10 @@ class Event:
 
     @property
     def payload(self) -> dict[str, Any]:
-        """What the host said: `details` in a simulation, else `payload`; empty when absent.
+        """The event's own content: `details` in a simulation, else `payload`; empty when absent.
 
-        A dict of the caller's own, decoded at each ask (microseconds): keep it in a variable
-        to read it often.
+        The dict is the caller's own, decoded at each access (microseconds): keep it in a
+        variable to read it often.
         """
         value = self.members.get(self.vocabulary.payload_key)
         return value if isinstance(value, dict) else {}
@@ -215,7 +215,7 @@ class Event:
         return (0, "", header.timestamp, header.event_id, self.line)
 
     def says_the_same_as(self, other: "Event") -> bool:
-        """Tells whether two events of one id differ in time, node and numbers at most."""
+        """Returns whether two events of one id differ in time, node and numbers at most."""
         return _said(self.members) == _said(other.members)
 
     def __eq__(self, other: object) -> bool:

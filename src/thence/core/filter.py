@@ -27,9 +27,9 @@ Turns = int | str | Sequence[int | str | None] | None
 
 
 class Filter(msgspec.Struct, frozen=True, kw_only=True):
-    """What an event must be to be shown: each part that is given must hold.
+    """The conditions that an event must meet to be shown, all that are given.
 
-    Of the names in one part any will do; an empty part asks for nothing. Times are
+    Any of the names in one part will do; an empty part asks for nothing. Times are
     microseconds since 1970 UTC, turns are counted from 0; both ends are inclusive, None is
     open.
     """
@@ -81,7 +81,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
         return made
 
     def matches(self, event: Told) -> bool:
-        """Tells whether an event is asked for; one without what a part asks about is not."""
+        """Returns whether an event is asked for; an event that lacks what a part names is not."""
         if self.types and event.event_type not in self.types:
             return False
         if self.actors and event.actor not in self.actors:

@@ -10,11 +10,11 @@ from thence.errors import InvalidEvent
 
 
 class Unchanged(msgspec.Struct, frozen=True):
-    """Holds as long as no event behind a position is about certain subjects.
+    """A guard, which holds as long as no event behind a position is about certain subjects.
 
     `since` is what the caller has read, up to its last event in arrival order. `subjects`
     are compared with the event's subject; `types`, when given, narrow it to events of these
-    types. It is data: the log judges it under the append lock, against the file and against
+    types. A guard is data: the log judges it under the append lock, against the file and against
     what is written just before in the same batch.
     """
 
@@ -33,7 +33,7 @@ class Unchanged(msgspec.Struct, frozen=True):
                 )
 
     def is_broken_by(self, event: Event) -> bool:
-        """Tells whether an event behind the position is one that must not be there."""
+        """Returns whether an event behind the position is one that must not be there."""
         if event.subject not in self.subjects or (
             self.types and event.event_type not in self.types
         ):
@@ -41,7 +41,7 @@ class Unchanged(msgspec.Struct, frozen=True):
         return not self.since.holds(event)
 
     def reaches_back_to(self, event: Event, node_id: str) -> bool:
-        """Tells whether all that stands before an event in the file of a node is surely held.
+        """Returns whether all that stands before an event in the file of a node is surely held.
 
         That is so for an event of this node that is held along with all numbers below it.
         """

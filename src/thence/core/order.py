@@ -11,6 +11,8 @@ from operator import attrgetter
 from thence.core.event import Event, OrderKey
 from thence.errors import CyclicDependencyError
 
+__all__ = ["is_concurrent", "topological_sort", "total_order_key"]
+
 CONE_EVENTS_MAX = 10_000
 # an event behind as many causes as a cone holds: where a chain is cut, the cone is too
 CHAIN_EVENTS_MAX = CONE_EVENTS_MAX + 1
@@ -139,12 +141,12 @@ def _cone(event: Event, neighbours: Neighbours, limit: int, depth: int | None) -
 
 
 def is_concurrent(a: Event, b: Event, among: Iterable[Event] | None = None) -> bool:
-    """Tells whether neither of two events caused the other; no event is concurrent to itself.
+    """Returns whether neither of two events caused the other; no event is concurrent to itself.
 
-    The causes are looked for among the given events. Without them it is an approximation:
-    equal clocks, and neither names the other. Equal clocks exclude a cause where all events
-    carry true ones, but most concurrent events have different clocks: a Lamport number alone
-    never tells caused from concurrent.
+    The causes are looked for among the given events. Without `among` the answer is an
+    approximation: equal clocks, and neither names the other. Equal clocks exclude a cause
+    where all events carry true ones, but most concurrent events have different clocks: a
+    Lamport number alone never tells caused from concurrent.
     """
     if a.event_id == b.event_id:
         return False

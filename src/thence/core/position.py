@@ -25,7 +25,7 @@ class Position(msgspec.Struct, frozen=True):
     foreign: frozenset[str] = frozenset()
 
     def holds(self, event: Event) -> bool:
-        """Tells whether an event is among those read."""
+        """Returns whether an event is among those read."""
         if event.is_foreign:
             return event.event_id in self.foreign
         known = self.intervals.get(event.node_id, ())
@@ -35,7 +35,7 @@ class Position(msgspec.Struct, frozen=True):
         return inside or begun
 
     def after(self, events: Iterable[Event]) -> "Position":
-        """Returns the position of who has read these events too, in any order."""
+        """Returns the position of a reader of these events too, in any order."""
         numbers = []
         foreign = []
         for event in events:
@@ -48,7 +48,7 @@ class Position(msgspec.Struct, frozen=True):
     def with_numbers(
         self, numbers: Iterable[tuple[str, int]], foreign: Iterable[str] = ()
     ) -> "Position":
-        """Returns the position of who has read these too, as (node_id, seq), in any order."""
+        """Returns the position of a reader of these too, as (node_id, seq), in any order."""
         found: dict[str, list[tuple[int, int]]] = {
             node_id: list(known) for node_id, known in self.intervals.items()
         }

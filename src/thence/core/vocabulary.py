@@ -26,8 +26,8 @@ class Vocabulary(msgspec.Struct, frozen=True):
     is missing. `notice_type` is the event type of notices, or None when each kind has a
     type of its own, `log.<kind>`. `log_key` is the member of a notice that names the log, for
     the hosts whose every event is about something; `notice_members` stand in all notices.
-    `is_folder_stream` tells whether a log is one stream, called as its folder is.
-    `names_heads` tells whether an event names, beside other causes, the heads of its subject;
+    `is_folder_stream` says whether a log is one stream, called as its folder is.
+    `names_heads` says whether an event names, beside other causes, the heads of its subject;
     events of `remark_types` decide nothing, and are no heads for one that decides something.
     """
 
@@ -54,15 +54,15 @@ class Vocabulary(msgspec.Struct, frozen=True):
         return self.name.upper() if is_shipped else super().__reduce__()
 
     def sentence(self, event: Event) -> str:
-        """Says in one sentence what happened, ending in the event's short id."""
+        """Returns one sentence on what happened, ending in the event's short id."""
         return sentence(event, self.sentences)
 
     def said(self, event: Event) -> str:
-        """Says in one sentence what happened, without the short id."""
+        """Returns one sentence on what happened, without the short id."""
         return said(event, self.sentences)
 
     def in_columns(self, event: Event) -> str:
-        """Says what happened without what columns beside it say: turn, type and actor."""
+        """Returns what happened without what columns beside it say: turn, type and actor."""
         return in_columns(event, self.sentences)
 
     def members(
@@ -87,7 +87,7 @@ class Vocabulary(msgspec.Struct, frozen=True):
         return members
 
     def is_error(self, event: Event) -> bool:
-        """Tells whether an event says that something failed; what was cancelled did not."""
+        """Returns whether an event says that something failed; a cancelled step did not fail."""
         if event.event_type.endswith(".cancelled"):
             return False
         payload = event.payload
@@ -130,7 +130,7 @@ class Vocabulary(msgspec.Struct, frozen=True):
                 raise _reserved("error_type", error_type)
 
     def is_notice(self, event: Event) -> bool:
-        """Tells whether the log, not its host, wrote the event about itself."""
+        """Returns whether the log, not its host, wrote the event about itself."""
         if self.notice_type is None:
             return event.event_type.startswith("log.")
         return event.event_type == self.notice_type and (

@@ -52,7 +52,7 @@ class Page(msgspec.Struct, frozen=True, eq=False, weakref=True):
 
     `total` counts all that match, before paging, as of the first page. `next_cursor` asks
     for the page behind this one; it is None on the last. `rest` gives the page of a cursor
-    where whoever asked left out the limit.
+    where the caller left out the limit.
     """
 
     events: tuple[Event, ...]

@@ -23,10 +23,11 @@ from thence.merge.written import Written, swept
 class Conflict(msgspec.Struct, frozen=True):
     """Events on one subject, in total order, that can't all stand, and the one that does.
 
-    Each of them is concurrent with another of them. `rule` is the name of the policy that
-    settled it, None with `winner` None where none did. It is provisional while a cause that
-    any of the events goes back to isn't held. `resolved_by` is the first event on the slot
-    that has seen all of them; None while the conflict is open.
+    Each event is concurrent with another one of `events`. `rule` is the name of the policy that
+    settled the conflict; it is None, and so is `winner`, where none did. The conflict is
+    provisional while a cause that any of the events goes back to isn't held. `resolved_by` is
+    the first event on the slot that goes back to all of `events`; None while the conflict is
+    open.
     """
 
     subject: str
@@ -39,7 +40,7 @@ class Conflict(msgspec.Struct, frozen=True):
 
     @property
     def is_open(self) -> bool:
-        """Whether nobody has gone on with all of the events in sight."""
+        """Whether no later event goes back to all of the events."""
         return self.resolved_by is None
 
 

@@ -66,10 +66,10 @@ def state_machine_merge(
     """Returns the event whose state comes first, of several with one state the last in total order.
 
     `priority` maps states to numbers, the highest wins, or lists them, the first wins. Events
-    without `state_key` in their payload are passed over; of no events none is returned. Events
-    that were caused by each other are not told apart from such that were not: give it the
-    heads. Raises InvalidEvent, a ValueError, if no event holds the key, if one holds a state
-    that the priority lacks, or if the events are about several subjects.
+    without `state_key` in their payload are passed over; of no events none is returned. Whether
+    one event caused another plays no part: pass the heads alone. Raises InvalidEvent, a
+    ValueError, if no event holds the key, if one holds a state that the priority lacks, or if
+    the events are about several subjects.
     """
     if not isinstance(priority, Mapping):
         priority = {state: -rank for rank, state in enumerate(priority)}

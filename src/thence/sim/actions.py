@@ -21,7 +21,7 @@ class Action(msgspec.Struct, frozen=True):
 
     @property
     def new_value(self) -> object:
-        """What the DECISION gives as its new value."""
+        """The value that the DECISION gives as new."""
         return dict(self.payload) if self.decision is None else self.decision
 
 

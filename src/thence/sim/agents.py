@@ -16,8 +16,8 @@ class BaseAgent:
     """
 
     remembers = True
-    """Whether it keeps anything between turns. If so its decisions name its earlier ones as
-    causes; an agent that decides by what it observes alone says False."""
+    """Whether the agent keeps anything between turns, so that its decisions name its earlier
+    ones as causes; an agent that decides by what it observes alone says False."""
 
     def __init__(self, name: str) -> None:
         self.name = name

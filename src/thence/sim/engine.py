@@ -20,7 +20,7 @@ class BaseEngine:
     """
 
     facts: Any = None
-    """What never changes in this world, such as a map; every observation shows it."""
+    """The facts that never change in this world, such as a map; every observation shows them."""
 
     def __init__(self, config: SimulationConfig | None = None) -> None:
         self.config = config
@@ -34,7 +34,7 @@ class BaseEngine:
     ) -> State | Awaitable[State | None] | None:
         """Applies the actions of a turn, one by one, through `apply_action`.
 
-        A child may do it otherwise: `with writes.action(action) as view:` gives the view in
+        A child may override this: `with writes.action(action) as view:` gives the view in
         which changes are known to come from that action. Where it returns a state instead,
         each difference is put down to all actions of the turn, with a warning.
         """
@@ -70,7 +70,7 @@ class BaseEngine:
 
     @final
     async def run_turn(self, turn: Turn) -> State:
-        """Plays one turn and tells of it; returns the state after it."""
+        """Plays one turn, writes its events and returns the state after it."""
         return await turn.play(self)
 
     async def _apply_each(self, actions: Sequence[Action], writes: Writes) -> None:

@@ -22,10 +22,10 @@ _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class EventFilter(msgspec.Struct, kw_only=True, frozen=True, dict=True):
-    """What an event of a simulation must be to be shown; each part that is given must hold.
+    """The conditions that an event of a simulation must meet to be shown, all that are given.
 
     Times are ISO 8601 text, a date or an aware datetime; a date stands for its whole day.
-    Of the types, and of the agents, any will do; an empty list asks for nothing. Both ends
+    Any of the types, and any of the agents, will do; an empty list asks for nothing. Both ends
     are inclusive; when they are crossed nothing matches. A wrong value raises a ValueError
     (InvalidFilter) that names the field: `limit` is 1 to 10,000, `offset` and turns are
     from 0.
@@ -69,10 +69,10 @@ class EventFilter(msgspec.Struct, kw_only=True, frozen=True, dict=True):
         )
 
     def matches(self, event: Event | stored.Event | Mapping[str, Any]) -> bool:
-        """Tells whether an event is asked for; limit and offset are the page's business.
+        """Returns whether an event meets all conditions; limit and offset play no part.
 
-        It takes an event that a simulation builds, one that was stored, or the members of
-        a line.
+        The event is one that a simulation builds, one that was stored, or the members of a
+        line.
         """
         return self.filter.matches(event if isinstance(event, stored.Event) else _seen(event))
 

@@ -71,7 +71,7 @@ class Event(msgspec.Struct, kw_only=True, frozen=True, gc=False):
         _complete(self, details, self.event_type)
 
     def is_plain(self) -> bool:
-        """Tells quickly that what the user gave can be encoded as it is; False when unsure."""
+        """Returns, quickly, whether what the user gave can be encoded as it is; False if unsure."""
         return is_plain(self.details)
 
     def to_dict(self) -> dict[str, Any]:
@@ -136,7 +136,7 @@ class MilestoneEvent(Event, kw_only=True, frozen=True, gc=False):
 
 
 class DecisionEvent(Event, kw_only=True, frozen=True, gc=False):
-    """What an agent chose."""
+    """A choice that an agent made."""
 
     level: ClassVar[int] = VerbosityLevel.DECISION
     fields: ClassVar[tuple[str, ...]] = ("decision_type", "old_value", "new_value")
@@ -159,7 +159,7 @@ class DecisionEvent(Event, kw_only=True, frozen=True, gc=False):
 
 
 class ActionEvent(Event, kw_only=True, frozen=True, gc=False):
-    """What an agent did, after it was found valid."""
+    """An action that an agent took, after a validator had accepted it."""
 
     level: ClassVar[int] = VerbosityLevel.ACTION
     fields: ClassVar[tuple[str, ...]] = ("action_type", "action_payload")
@@ -181,7 +181,7 @@ class ActionEvent(Event, kw_only=True, frozen=True, gc=False):
 
 
 class StateEvent(Event, kw_only=True, frozen=True, gc=False):
-    """A variable that changed. `scope` says whose: global, agent/<name>, place/<name>."""
+    """A variable that changed. `scope` is its owner: `global`, `agent/<name>` or `place/<name>`."""
 
     level: ClassVar[int] = VerbosityLevel.STATE
     fields: ClassVar[tuple[str, ...]] = ("variable_name", "old_value", "new_value", "scope")
@@ -226,7 +226,7 @@ class DetailEvent(Event, kw_only=True, frozen=True, gc=False):
 
 
 class SystemEvent(Event, kw_only=True, frozen=True, gc=False):
-    """What befell the machinery: an error, a retry, a notice. `extra` adds facts to details."""
+    """Something that befell the machinery, such as an error. `extra` adds facts to details."""
 
     level: ClassVar[int] = VerbosityLevel.DETAIL
     fields: ClassVar[tuple[str, ...]] = ("error_type", "status", "retry_count")

@@ -75,7 +75,7 @@ class SimulationOrchestrator:
         self._components = cast_of(self.config, agents, engine, validator)
         name = self.config.simulation.name
         self.output_dir = make_run_folder(Path(settings.output_root), name, run_id)
-        self.run_id = self.output_dir.name
+        self.run_id: str = self.output_dir.name
         self.result: RunResult | None = None
         self.failure: Exception | None = None
         self._on_turn = on_turn
@@ -120,7 +120,7 @@ class SimulationOrchestrator:
         """Plays the run to its end: blocks in plain code, is awaited in a running loop.
 
         `alter` maps steps to changes: None leaves a DECISION or ACTION out, any other value
-        is what the STATE of that step sets; config.json and the result tell of it. Ctrl-C gives
+        is what the STATE of that step sets; config.json and the result record it. Ctrl-C gives
         a result with status interrupted.
         """
         coroutine = self.run_async(alter=alter)
@@ -138,7 +138,7 @@ class SimulationOrchestrator:
         return self.result
 
     def step(self) -> bool | Coroutine[Any, Any, bool]:
-        """Plays one turn and tells whether the run goes on; `result` is there when it does not.
+        """Plays one turn and returns whether the run goes on; `result` is there when it does not.
 
         As `run`, it blocks in plain code and is awaited in a running loop.
         """

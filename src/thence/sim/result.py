@@ -10,7 +10,7 @@ Status = Literal["completed", "failed", "interrupted"]
 
 
 class RunResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What is left of a run; result.json holds the same.
+    """The result of a run, as result.json holds it.
 
     `turns` are whole turns, `events` lines in the run's files; `dropped` and `failed` count
     events that are not among them. `reason` is why it ended, `error` what failed, if anything.
@@ -39,7 +39,7 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TurnProgress(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a run is, told after each turn.
+    """How far a run is, reported after each turn.
 
     `counts` are the events so far by event_type, before the verbosity leaves any out.
     """

@@ -28,7 +28,7 @@ _PYTHON_TYPES: dict[str, tuple[type, ...]] = {
 
 
 class Declaration(msgspec.Struct, frozen=True, kw_only=True):
-    """What a scenario says of one variable, before it belongs to anyone.
+    """One variable as a scenario declares it, before it belongs to anyone.
 
     `minimum` and `maximum` bound a float or int and the length of a list, inclusive;
     `choices` are the values of a categorical one.
@@ -42,7 +42,7 @@ class Declaration(msgspec.Struct, frozen=True, kw_only=True):
     choices: tuple[str, ...] = ()
 
     def fault(self, value: object) -> str:
-        """Tells why this variable can't hold a value; the empty text if it can."""
+        """Returns why this variable can't hold a value; the empty text if it can."""
         expected = _PYTHON_TYPES[self.kind]
         if not isinstance(value, expected) or (isinstance(value, bool) and self.kind != "bool"):
             return f"needs {_article(self.kind)}, not {value!r}"

@@ -60,7 +60,7 @@ class Reads:
         return own_copy(self._ledger.values[index])
 
     def set(self, scope: str, name: str, value: object) -> None:
-        """Refuses: only the view that an engine gets can change a variable."""
+        """Raises TypeError: only the view that an engine gets can change a variable."""
         raise TypeError(f"{scope}/{name} can't be set here; an engine changes variables")
 
     def set_within(self, scope: str, name: str, value: float) -> None:
@@ -87,7 +87,7 @@ class Reads:
 
 
 class Observation(Reads):
-    """What an agent sees when it decides; `observation["money"]` is its own variable.
+    """The state as an agent sees it when it decides; `observation["money"]` is its own variable.
 
     `rejections` are its refused actions of this turn, when it is asked once more.
     """
@@ -164,7 +164,7 @@ class View(Reads):
     def explain(
         self, scope: str, name: str, calculation: str, values: Mapping[str, object]
     ) -> None:
-        """Tells, as a DETAIL, how a variable's value was found."""
+        """Records, as a DETAIL, how a variable's value was found."""
         index = self._ledger.table.index(scope, name)
         self._calls[-1].details.append((index, calculation, values))
 
@@ -190,7 +190,7 @@ class View(Reads):
         self._close(call)
 
     def close(self) -> None:
-        """Tells of all that the outermost call changed; the framework does this."""
+        """Records all that the outermost call changed; the framework calls it."""
         self._close(self._calls[0])
 
     def _close(self, call: Call) -> None:
@@ -245,8 +245,8 @@ class Writes:
     def action(self, action: Action) -> Iterator[View]:
         """Yields the view in which one action of this turn is applied.
 
-        What is written in it is caused by that ACTION; by all of the turn, if the action is
-        not one that the engine was given.
+        A change that is written in the view is caused by that ACTION; by all of the turn, if
+        the action is not one that the engine was given.
         """
         phase, event_id = self._applied.get(id(action), ("apply", ""))
         own = (event_id,) if event_id else tuple(each for _, each in self._applied.values())

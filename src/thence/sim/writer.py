@@ -119,7 +119,7 @@ class EventWriter:
 
     @property
     def current_size(self) -> int:
-        """Its size in bytes, as far as this process has written or seen it."""
+        """The size of `current_file` in bytes, as far as this process has written or seen it."""
         return self._log.current_size
 
     @property
@@ -128,7 +128,7 @@ class EventWriter:
         return self._is_started and not self._is_stopped
 
     def emit(self, event: Event) -> bool:
-        """Takes one event; what True and False mean is the mode's.
+        """Takes one event; the mode says what True and False mean.
 
         SYNC: True when the event is on the device, False when the disk refused it. ASYNC:
         True when it is queued, False when it was dropped. An event that the verbosity
@@ -163,7 +163,7 @@ class EventWriter:
         return is_taken
 
     async def start(self) -> None:
-        """Starts the thread of ASYNC mode; the first emit does it too. SYNC: nothing."""
+        """Starts the thread of ASYNC mode, as the first emit does; in SYNC it does nothing."""
         if not self._is_started:
             self._begin()
         if self.mode is WriteMode.ASYNC:
@@ -194,8 +194,8 @@ class EventWriter:
     def environment(self, event: Cause) -> dict[str, str]:
         """Returns the variable by which another process names an event as cause of its own.
 
-        The event is durable first. For one that was not written the last of the events
-        stands that it would have named. Raises EventNotFound if there is none.
+        The event is durable first. An event that was not written is stood for by the last
+        one of those that it would have named. Raises EventNotFound if there is none.
         """
         with self._lending_lock:
             written = self._lending.resolve((id_of(event),))

@@ -39,7 +39,7 @@ def with_event_store(command: Callable[..., _R]) -> Callable[..., _R]:
 
 
 def with_error_store(command: Callable[..., _R]) -> Callable[..., _R]:
-    """Gives a command its project's ErrorStore as keyword `error_store`, as above."""
+    """Gives a command its project's ErrorStore as keyword `error_store`, as the other does."""
 
     @wraps(command)
     def with_store(*arguments: object, **keywords: object) -> _R:

@@ -18,7 +18,7 @@ from thence.work.store import ACTOR, EventStore, Said
 
 
 class Outcome(NamedTuple):
-    """What became of events: they are there, durable, or `error` tells why they are not yet."""
+    """The outcome of an append: events that are durable, or `error`, why they are not yet."""
 
     events: tuple[Event, ...]
     error: ThenceError | None = None
@@ -35,7 +35,7 @@ class Outcome(NamedTuple):
 
 
 class EventEmitter:
-    """Tells the events of one project. Safe from threads; `get_emitter` gives the project's."""
+    """Records the events of one project. Safe from threads; `get_emitter` returns a project's."""
 
     def __init__(self, store: EventStore) -> None:
         self.store = store
@@ -71,7 +71,7 @@ class EventEmitter:
         dependency_status: Mapping[str, Any] | None = None,
         guard: Unchanged | None = None,
     ) -> Outcome:
-        """Tells that a package went from one lane to another."""
+        """Records that a package went from one lane to another."""
         payload = {
             "wp_id": wp_id,
             "previous_status": previous_status,
@@ -87,7 +87,7 @@ class EventEmitter:
     def wp_created(
         self, feature_slug: str, wp_id: str, title: str, dependencies: Sequence[str] = ()
     ) -> Outcome:
-        """Tells that a package was cut out of a feature."""
+        """Records that a package was cut out of a feature."""
         payload = {
             "wp_id": wp_id,
             "title": title,
@@ -99,7 +99,7 @@ class EventEmitter:
     def wp_assigned(
         self, feature_slug: str, wp_id: str, agent_id: str, phase: str, retry_count: int = 0
     ) -> Outcome:
-        """Tells that an agent was given a package, for implementation or review."""
+        """Records that an agent was given a package, for implementation or review."""
         payload = {
             "wp_id": wp_id,
             "agent_id": agent_id,
@@ -109,7 +109,7 @@ class EventEmitter:
         return self.emit(Said("WPAssigned", payload, feature_slug))
 
     def feature_created(self, feature_slug: str, target_branch: str, wp_count: int) -> Outcome:
-        """Tells that a feature has its packages."""
+        """Records that a feature has its packages."""
         payload = {
             "feature_slug": feature_slug,
             "feature_number": feature_slug[:3],
@@ -121,7 +121,7 @@ class EventEmitter:
     def feature_completed(
         self, feature_slug: str, total_wps: int, total_duration: float | None = None
     ) -> Outcome:
-        """Tells that all packages of a feature are done; the duration is in seconds."""
+        """Records that all packages of a feature are done; the duration is in seconds."""
         payload = {
             "feature_slug": feature_slug,
             "total_wps": total_wps,
@@ -137,7 +137,7 @@ class EventEmitter:
         entry_type: str = "note",
         author: str | None = None,
     ) -> Outcome:
-        """Tells a note, a review, an error or a comment on a package."""
+        """Records a note, a review, an error or a comment on a package."""
         payload = {
             "wp_id": wp_id,
             "entry_type": entry_type,
@@ -156,7 +156,7 @@ class EventEmitter:
         agent_id: str | None = None,
         stack_trace: str | None = None,
     ) -> Outcome:
-        """Tells that something failed: validation, runtime, network, auth or unknown."""
+        """Records that something failed: validation, runtime, network, auth or unknown."""
         payload = {
             "error_type": error_type,
             "error_message": error_message,
@@ -169,7 +169,7 @@ class EventEmitter:
     def dependency_resolved(
         self, feature_slug: str, wp_id: str, dependency_wp_id: str, resolution_type: str
     ) -> Outcome:
-        """Tells that what a package waited for is completed, skipped or merged."""
+        """Records that what a package waited for is completed, skipped or merged."""
         payload = {
             "wp_id": wp_id,
             "dependency_wp_id": dependency_wp_id,
@@ -178,14 +178,14 @@ class EventEmitter:
         return self.emit(Said("DependencyResolved", payload, feature_slug))
 
     def spec_created(self, feature_slug: str, title: str, mission: str) -> Outcome:
-        """Tells that a feature has its spec."""
+        """Records that a feature has its spec."""
         payload = {"feature_slug": feature_slug, "title": title, "mission": mission}
         return self.emit(Said("SpecCreated", payload, feature_slug))
 
     def workspace_created(
         self, feature_slug: str, work_package_id: str, worktree_path: str, branch_name: str
     ) -> Outcome:
-        """Tells that a package has its worktree and branch."""
+        """Records that a package has its worktree and branch."""
         payload = {
             "work_package_id": work_package_id,
             "worktree_path": worktree_path,
@@ -196,7 +196,7 @@ class EventEmitter:
     def subtask_completed(
         self, feature_slug: str, work_package_id: str, subtask_index: int | str, subtask_text: str
     ) -> Outcome:
-        """Tells that a subtask is done."""
+        """Records that a subtask is done."""
         payload = {
             "work_package_id": work_package_id,
             "subtask_index": subtask_index,
@@ -207,7 +207,7 @@ class EventEmitter:
     def subtask_reopened(
         self, feature_slug: str, work_package_id: str, subtask_index: int | str, subtask_text: str
     ) -> Outcome:
-        """Tells that the tick of a subtask was taken back."""
+        """Records that the tick of a subtask was taken back."""
         payload = {
             "work_package_id": work_package_id,
             "subtask_index": subtask_index,
@@ -218,7 +218,7 @@ class EventEmitter:
     def gate_created(
         self, feature_slug: str, work_package_id: str, gate_type: str, gate_id: str | None = None
     ) -> Outcome:
-        """Tells that a package needs a gate passed before it is done."""
+        """Records that a package needs a gate passed before it is done."""
         payload = {
             "work_package_id": work_package_id,
             "gate_type": gate_type,
@@ -234,7 +234,7 @@ class EventEmitter:
         new_status: str,
         result_data: Mapping[str, Any] | None = None,
     ) -> Outcome:
-        """Tells what a gate has come to: pending, passed or failed."""
+        """Records the result of a gate: pending, passed or failed."""
         payload = {
             "gate_id": gate_id,
             "old_status": old_status,
@@ -262,7 +262,7 @@ class _Emitters:
 def get_emitter(folder: str | Path = ".", *, actor: str = ACTOR) -> EventEmitter:
     """Returns the emitter of the project that a folder belongs to, always the same one.
 
-    `actor` is who tells, if this call is the first. Raises NotAProject, GitFailed.
+    `actor` is named by the events, if this call is the first. Raises NotAProject, GitFailed.
     """
     project = find_project(Path(folder))
     with _Emitters.making:

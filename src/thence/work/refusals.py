@@ -80,7 +80,7 @@ class ErrorStore:
     def recent(self, limit: int = RECENT, tell: Tell = lambda words: None) -> list[RefusalRecord]:
         """Returns the last refusals, the newest first.
 
-        A file that can't be read is passed over; `tell` gets a sentence of it.
+        A file that can't be read is passed over; `tell` gets a sentence about the file.
         """
         return list(islice(self._backwards(tell), limit))
 

@@ -34,7 +34,7 @@ ACTOR = "user"
 
 
 class Said(msgspec.Struct, frozen=True):
-    """What a command says of one thing that happened; the store adds who, when and why.
+    """One thing that happened, as a command says it; the store adds actor, time and causes.
 
     `event_id` is there before the event is written, so that others of the same append can
     name it. `source` and `source_id` tell where it was imported from, `timestamp`
@@ -58,7 +58,7 @@ class Said(msgspec.Struct, frozen=True):
 class EventStore:
     """A project's events. Close it, or use it as a context manager; nothing is made before use.
 
-    `actor` is who does what it appends.
+    `actor` stands in the events that the store appends.
     """
 
     def __init__(self, project: Project, *, actor: str = ACTOR) -> None:
@@ -110,7 +110,7 @@ class EventStore:
         return self.replica.events() if self.is_there else []
 
     def arrived(self) -> list[Event]:
-        """Returns the same in order of arrival, for who brings them into order anyhow."""
+        """Returns all events in order of arrival, for a caller that sorts them."""
         return self.replica.arrived() if self.is_there else []
 
     def query(self, **asked: "Unpack[Asked]") -> "Page":

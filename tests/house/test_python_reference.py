@@ -1,0 +1,110 @@
+"""The page on the public names of Python says what their signatures and docstrings say."""
+
+import ast
+import inspect
+from importlib import import_module
+
+import pytest
+from tests.house.tree import PACKAGE, modules
+from tools.python_reference import ERRORS, FRONTS, PAGE, errors, exported, reference
+
+from thence.core.clock import LamportClock
+
+PUBLIC = {front: exported(import_module(front)) for front in FRONTS}
+
+
+def classes():
+    """The exported classes, each once, by their names."""
+    found = [item for names in PUBLIC.values() for item in names.items()]
+    return {kind: name for name, kind in found if inspect.isclass(kind) and kind.__name__ == name}
+
+
+def test_page_is_what_the_docstrings_say():
+    assert PAGE.read_text("utf-8") == reference(), "run tools/python_reference.py"
+
+
+def test_page_has_each_name_method_and_error():
+    page = PAGE.read_text("utf-8")
+    for front, names in {**PUBLIC, ERRORS: errors(import_module(ERRORS))}.items():
+        assert f"\n## {front}\n" in page
+        for name in names:
+            assert f"\n### {front}.{name}\n" in page
+    for kind, name in classes().items():
+        for member, value in vars(kind).items():
+            if not member.startswith("_") and inspect.isfunction(value) and value.__doc__:
+                assert f"\n#### {name}.{member}\n" in page
+
+
+def test_page_shows_no_private_name():
+    page = PAGE.read_text("utf-8")
+    assert "\n#### Log.append\n" in page
+    assert not [line for line in page.splitlines() if line.startswith("#") and "._" in line]
+
+
+def test_changed_docstring_makes_another_page(monkeypatch):
+    before = reference()
+    monkeypatch.setattr(LamportClock.tick, "__doc__", "Something else.")
+    assert reference() != before
+
+
+def functions():
+    """The definitions of the exported functions and the public methods of exported classes."""
+    names = {
+        (value.__module__, value.__qualname__)
+        for found in PUBLIC.values()
+        for value in found.values()
+        if inspect.isclass(value) or inspect.isfunction(value)
+    }
+    for module in modules(PACKAGE):
+        path = module.path.removeprefix("src/").removesuffix(".py").removesuffix("/__init__")
+        dotted = path.replace("/", ".")
+        for node in module.syntax.body:
+            if (dotted, getattr(node, "name", "")) in names:
+                within = node.body if isinstance(node, ast.ClassDef) else [node]
+                yield from ((module.syntax, each) for each in within if is_public(each))
+
+
+def is_public(node):
+    is_function = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    return is_function and not node.name.startswith("_") and ast.get_docstring(node)
+
+
+def raised(tree, function):
+    """Find which errors of ours a function raises itself, or by a helper that returns one."""
+    ours = {kind.__name__ for kind in errors(import_module(ERRORS)).values()}
+    helpers = {
+        node.name: ast.unparse(node.returns)
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef) and node.returns is not None
+    }
+    for node in ast.walk(function):
+        if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
+            name = ast.unparse(node.exc.func)
+            yield from {helpers.get(name, name)} & ours
+
+
+def unsaid(tree, function):
+    told = ast.get_docstring(function)
+    return [
+        name for name in raised(tree, function) if name not in told and "ThenceError" not in told
+    ]
+
+
+def test_docstrings_say_which_error_a_public_function_raises():
+    found = [(node.name, name) for tree, node in functions() for name in unsaid(tree, node)]
+    assert not found
+    assert len(list(functions())) > 50
+
+
+@pytest.mark.parametrize(
+    ("body", "is_said"),
+    [
+        ('"""Raises LogBusy."""\n    raise LogBusy("x")', True),
+        ('"""Waits."""\n    raise LogBusy("x")', False),
+        ('"""Waits."""\n    raise _busy()', False),
+        ('"""Waits."""\n    raise ValueError("x")', True),
+    ],
+)
+def test_unsaid_errors_are_found(body, is_said):
+    tree = ast.parse(f"def f():\n    {body}\ndef _busy() -> LogBusy: ...\n")
+    assert (not unsaid(tree, tree.body[0])) is is_said
