@@ -6,6 +6,7 @@ from typing import Any
 from thence.core.codec import CAUSES_MAX, Draft, Members, draft, unnumbered
 from thence.core.event import Event
 from thence.core.joining import join
+from thence.core.nearest import meant
 from thence.core.payload import is_plain, refuse
 from thence.core.vocabulary import Vocabulary
 from thence.errors import InvalidEvent
@@ -105,6 +106,14 @@ def said(members: Mapping[str, Any]) -> tuple[str, Mapping[str, Any] | None, Wor
     raise InvalidEvent(
         "could not store one event of many",
         place=f"{members!r:.80}",
-        cause="it is no mapping of event_type and what else append takes",
+        cause=_fault(members),
         hint=f"pass mappings with the keys {', '.join(sorted(_ARGUMENTS))}",
     )
+
+
+def _fault(members: object) -> str:
+    """Tells why something is no event of many, with the nearest name for a key it can't have."""
+    for key in members if isinstance(members, Mapping) else ():
+        if key not in _ARGUMENTS:
+            return f"append takes no {key!s:.80}{meant(str(key), _ARGUMENTS)}"
+    return "it is no mapping of event_type and what else append takes"
