@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 
 from thence.errors import ClockExhausted, InvalidEvent
 
+__all__ = ["LamportClock"]
+
 CLOCK_MAX = 2**53 - 1
 _ENDINGS = tuple(f"{number:03d}Z" for number in range(1000))
 

@@ -11,6 +11,8 @@ from operator import attrgetter
 from thence.core.event import Event, OrderKey
 from thence.errors import CyclicDependencyError
 
+__all__ = ["is_concurrent", "topological_sort", "total_order_key"]
+
 CONE_EVENTS_MAX = 10_000
 # an event behind as many causes as a cone holds: where a chain is cut, the cone is too
 CHAIN_EVENTS_MAX = CONE_EVENTS_MAX + 1

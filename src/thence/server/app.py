@@ -26,6 +26,8 @@ from thence.server.served import Served, served
 from thence.server.web import pages
 from thence.settings import from_environment
 
+__all__ = ["create_app"]
+
 KINDS: tuple[Literal["simulations", "logs"], ...] = ("simulations", "logs")
 _DESCRIPTION = "What many agents did, and why: the events of simulations and other logs."
 
