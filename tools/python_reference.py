@@ -34,6 +34,7 @@ PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference" / "python.m
 FRONTS = (
     "thence",
     "thence.sim",
+    "thence.sim.schemas",
     "thence.work",
     "thence.merge",
     "thence.core.clock",

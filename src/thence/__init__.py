@@ -1,32 +1,141 @@
-"""A durable, causally ordered event log: what many agents did, and why."""
+"""A durable, causally ordered event log: what many agents did, and why.
+
+What `__all__` lists is public, here and in the rooms that docs/reference/python.md names.
+It is imported when it is first asked for, so that commands start quickly.
+"""
 
 TYPE_CHECKING = False  # as typing has it, without its import
 if TYPE_CHECKING:
+    from thence import errors
     from thence.context import because
+    from thence.core.answer import Why
+    from thence.core.event import Event
     from thence.core.guard import Unchanged
+    from thence.core.new_event import NewEvent
+    from thence.core.position import Position
+    from thence.core.vocabulary import Vocabulary
+    from thence.errors import (
+        AmbiguousId,
+        AppendFailed,
+        ClockExhausted,
+        CyclicDependencyError,
+        EventNotFound,
+        EventTooLarge,
+        ExtraMissing,
+        GitFailed,
+        HeadsMoved,
+        IdReused,
+        InvalidCursor,
+        InvalidEvent,
+        InvalidFilter,
+        LogBusy,
+        LogFull,
+        LogReadOnly,
+        NotALog,
+        NotAProject,
+        OutcomeUnknown,
+        PlanningError,
+        PortTaken,
+        ProgramFailed,
+        ReadFailed,
+        Refused,
+        RunIdTaken,
+        ScenarioError,
+        ThenceError,
+        UnsupportedPlatform,
+        VocabularyMismatch,
+        WorkError,
+        WriterClosed,
+    )
+    from thence.index.page import Page
+    from thence.replica import Log
     from thence.replica import open_log as open  # the name users expect: thence.open(path)
+    from thence.sim.event_filter import EventFilter
     from thence.steps import step
 
 __version__ = "0.1.0"
-__all__ = ["Unchanged", "__version__", "because", "open", "step"]
+__all__ = [
+    "AmbiguousId",
+    "AppendFailed",
+    "ClockExhausted",
+    "CyclicDependencyError",
+    "Event",
+    "EventFilter",
+    "EventNotFound",
+    "EventTooLarge",
+    "ExtraMissing",
+    "GitFailed",
+    "HeadsMoved",
+    "IdReused",
+    "InvalidCursor",
+    "InvalidEvent",
+    "InvalidFilter",
+    "Log",
+    "LogBusy",
+    "LogFull",
+    "LogReadOnly",
+    "NewEvent",
+    "NotALog",
+    "NotAProject",
+    "OutcomeUnknown",
+    "Page",
+    "PlanningError",
+    "PortTaken",
+    "Position",
+    "ProgramFailed",
+    "ReadFailed",
+    "Refused",
+    "RunIdTaken",
+    "ScenarioError",
+    "ThenceError",
+    "Unchanged",
+    "UnsupportedPlatform",
+    "Vocabulary",
+    "VocabularyMismatch",
+    "Why",
+    "WorkError",
+    "WriterClosed",
+    "__version__",
+    "because",
+    "errors",
+    "open",
+    "step",
+]
+# where each name is defined; those of errors are all others
+_MODULES = {
+    "open": "thence.replica",
+    "Log": "thence.replica",
+    "Event": "thence.core.event",
+    "NewEvent": "thence.core.new_event",
+    "Position": "thence.core.position",
+    "Page": "thence.index.page",
+    "Why": "thence.core.answer",
+    "Vocabulary": "thence.core.vocabulary",
+    "EventFilter": "thence.sim.event_filter",
+    "Unchanged": "thence.core.guard",
+    "because": "thence.context",
+    "step": "thence.steps",
+}
 
 
-def __getattr__(name: str) -> object:
-    """Imports a public name when it is first asked for, so that commands start quickly."""
-    if name == "because":
-        from thence.context import because
+def __dir__() -> list[str]:
+    return list(__all__)
 
-        return because
-    if name == "Unchanged":
-        from thence.core.guard import Unchanged
 
-        return Unchanged
-    if name == "open":
-        from thence.replica import open_log
+# a type checker knows the names above, and refuses any other because it does not see this
+if not TYPE_CHECKING:
 
-        return open_log
-    if name == "step":
-        from thence.steps import step
+    def __getattr__(name: str) -> object:
+        from importlib import import_module
 
-        return step
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        if name == "errors":
+            return import_module("thence.errors")
+        if name in __all__:
+            module = import_module(_MODULES.get(name, "thence.errors"))
+            found = getattr(module, "open_log" if name == "open" else name)
+            globals()[name] = found
+            return found
+        from thence.core.nearest import meant
+
+        unknown = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(unknown + ("" if name.startswith("_") else meant(name, __all__)))

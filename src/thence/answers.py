@@ -243,9 +243,11 @@ class Answers:
         """
         from msgspec.structs import replace
 
-        from thence.core.filter import Filter
+        from thence.core.filter import Filter, refuse_unknown
         from thence.index import listing, query
+        from thence.index.page import Asked
 
+        refuse_unknown(keys, Asked.__annotations__)
         filter = Filter.of(**keys)
         paging: Paging = {
             "limit": LIMIT_EVENTS if limit is None else limit,

@@ -28,10 +28,10 @@ class Commands(click.Group):
         known = self.list_commands(ctx)
         if name in known or name.startswith("-") or ctx.resilient_parsing:
             return super().resolve_command(ctx, args)
-        import difflib
+        from thence.core.nearest import nearest
 
-        nearest = difflib.get_close_matches(name, known, n=1)
-        meant = f" Did you mean '{nearest[0]}'?" if nearest else ""
+        near = nearest(name, known)
+        meant = f" Did you mean '{near[0]}'?" if near else ""
         raise click.UsageError(f"No such command '{name}'.{meant}", ctx)
 
 

@@ -4,13 +4,14 @@
 a URL. `Filter.matches` is slow, obvious, and what the index is held to.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import date, datetime
 from itertools import islice
 
 import msgspec
 
 from thence.core.comparison import Comparison, Told
+from thence.core.nearest import meant
 from thence.core.payload import is_utf8
 from thence.core.times import microseconds, moment, span
 from thence.core.where import COMPARISONS_MAX, parse
@@ -189,6 +190,14 @@ def _turns(given: Turns) -> tuple[int | None, int | None]:
     if first is not None and last is not None and first > last:
         raise invalid("turn", f"no turn is from {first} to {last}", "exchange the two")
     return first, last
+
+
+def refuse_unknown(given: Iterable[str], known: Collection[str]) -> None:
+    """Raises InvalidFilter for a key that no filter has, with the nearest that it has."""
+    for key in given:
+        if key not in known:
+            cause = f"there is no such key{meant(key, known)}"
+            raise invalid(key, cause, f"the keys are {', '.join(known)}")
 
 
 def invalid(key: str, cause: str, hint: str) -> InvalidFilter:

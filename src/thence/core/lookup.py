@@ -1,8 +1,10 @@
 """An event named by a text: its id, a beginning of it, a place in the log, or a subject."""
 
 from collections.abc import Collection, Iterable, Sequence
+from itertools import islice
 
 from thence.core.event import Event
+from thence.core.nearest import nearest
 from thence.core.vocabulary import Vocabulary
 from thence.errors import AmbiguousId, EventNotFound
 
@@ -10,7 +12,6 @@ PREFIX_CHARACTERS_MIN = 6
 # so many subjects are compared with one that no event has
 SUBJECTS_COMPARED_MAX = 5_000
 _NEAR_MAX = 3
-_COMPARED_CHARACTERS = 100
 
 
 def named(
@@ -112,15 +113,10 @@ _PLACES = {"@last": "is there yet", "@last-error": "reports an error"}
 
 def _near(text: str, subjects: Iterable[str]) -> list[str]:
     """Returns the subjects that are written most like a text, as short as they may be typed."""
-    import difflib  # 2 ms, for errors alone
-    from itertools import islice
-
     short = ("/".join(each.split("/")[-2:]) for each in islice(subjects, SUBJECTS_COMPARED_MAX))
-    known = {name.lower(): name for name in short}
-    asked = text[:_COMPARED_CHARACTERS].lower()
-    near = [name for name in known if asked in name][:_NEAR_MAX]
-    near += difflib.get_close_matches(asked, known, _NEAR_MAX)
-    return [known[name] for name in dict.fromkeys(near)][:_NEAR_MAX]
+    known = list(dict.fromkeys(short))
+    near = [name for name in known if text.lower() in name.lower()]
+    return list(dict.fromkeys(near + nearest(text, known, _NEAR_MAX)))[:_NEAR_MAX]
 
 
 def ambiguous(text: str, count: int, first_id: str) -> AmbiguousId:

@@ -7,6 +7,7 @@ import msgspec
 
 from thence.core.causes import Causes
 from thence.core.codec import Draft
+from thence.core.nearest import meant
 from thence.errors import InvalidEvent
 
 # takes the ids of all causes to name, and the causes in other logs as `core.handing` writes them
@@ -18,8 +19,8 @@ class NewEvent(msgspec.Struct, frozen=True, gc=False):
 
     `event_type` is a name such as order.placed; `payload` what JSON can hold; `subject` what
     the event is about, `actor` who did it, `stream` what groups it with others. `caused_by`
-    takes an event, an id, several of these or None. An `event_id` is one made beforehand, by
-    `thence.replica.new_id`, so that another event of the same append can name it.
+    takes an event, an id, several of these or None. An `event_id` is one made beforehand, of
+    no other event, so that another one of the same append can name it.
 
     The rest is for hosts. `timestamp` is when it happened, for what was imported. `begins` says
     that it begins something that lasts; `ends` is the id of the event that began what it ends,
@@ -55,9 +56,17 @@ class NewEvent(msgspec.Struct, frozen=True, gc=False):
         raise InvalidEvent(
             "could not store one event of many",
             place=f"{members!r:.80}",
-            cause="it is no mapping of event_type and what else append takes",
+            cause=_fault(members),
             hint=f"pass mappings with the keys {', '.join(sorted(_KEYS))}",
         )
 
 
 _KEYS = frozenset(("event_type", "payload", "subject", "actor", "stream", "caused_by"))
+
+
+def _fault(members: object) -> str:
+    """Says why something is no event of many, with the nearest name for a key it can't have."""
+    for key in members if isinstance(members, Mapping) else ():
+        if key not in _KEYS:
+            return f"append takes no {key!s:.80}{meant(str(key), _KEYS)}"
+    return "it is no mapping of event_type and what else append takes"

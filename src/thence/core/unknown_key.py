@@ -4,10 +4,10 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from thence.core.comparison import Comparison, Told
+from thence.core.nearest import nearest
 
 NEAREST_MAX = 3
 _NAMES_MAX = 5_000
-_NAME_CHARACTERS_MAX = 100
 
 
 class UnknownKey(NamedTuple):
@@ -50,10 +50,7 @@ def unknown_key(where: Sequence[Comparison], events: Iterable[Told]) -> UnknownK
 
 def _nearest(asked: str, names: Iterable[str]) -> list[str]:
     """Returns the names that are written most like one, and those that it is a part of."""
-    import difflib  # 2 ms, for empty answers alone
-
-    lowered = asked[:_NAME_CHARACTERS_MAX].lower()
-    known = {name.lower(): name for name in names if name != asked}
-    near = difflib.get_close_matches(lowered, known, NEAREST_MAX)
-    near += [name for name in known if lowered in name]
-    return [known[name] for name in dict.fromkeys(near)][:NEAREST_MAX]
+    others = [name for name in names if name != asked]
+    near = nearest(asked, others, NEAREST_MAX)
+    near += [name for name in others if asked.lower() in name.lower()]
+    return list(dict.fromkeys(near))[:NEAREST_MAX]

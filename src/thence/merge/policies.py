@@ -7,11 +7,11 @@ them. A slot of a policy that merges keeps both.
 """
 
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
-from difflib import get_close_matches
 
 import msgspec
 
 from thence.core.event import Event
+from thence.core.nearest import nearest
 from thence.core.order import total_order_key, totally_ordered
 from thence.core.vocabulary import Vocabulary
 from thence.errors import InvalidEvent
@@ -106,12 +106,12 @@ def _check_one_subject(events: Sequence[Event]) -> None:
 
 
 def _no_state(state_key: str, keys: Collection[str]) -> InvalidEvent:
-    nearest = get_close_matches(state_key, sorted(keys), 1)
+    near = nearest(state_key, sorted(keys))
     return InvalidEvent(
         "could not merge the states",
         place=f"under {state_key}",
         cause="no event holds that key in its payload",
-        hint=f"did you mean {nearest[0]}?" if nearest else "pass the state's key as state_key",
+        hint=f"did you mean {near[0]}?" if near else "pass the state's key as state_key",
     )
 
 

@@ -4,7 +4,6 @@ What a file or a client may hold is never the server's failure: a code of its ow
 """
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from http import HTTPStatus
 from sqlite3 import Error as SqliteError
 from typing import Any, cast
@@ -16,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from thence.core.nearest import meant
 from thence.errors import (
     AmbiguousId,
     EventNotFound,
@@ -82,18 +82,16 @@ async def _invalid(request: Request, error: Exception) -> Response:
     name = ".".join(str(part) for part in first["loc"][1:]) or "the request"
     said = str(first["msg"]).removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
-        said = f"there is no such parameter{_nearest(request, name)}"
+        said = f"there is no such parameter{meant(name, _known(request))}"
     return problem(422, "invalid_parameter", f"{name[:_NAME_CHARACTERS_MAX]}: {said}")
 
 
-def _nearest(request: Request, name: str) -> str:
-    """Returns which parameter of the route may be meant."""
+def _known(request: Request) -> list[str]:
+    """Returns the names of the route's parameters."""
     models = [
         field.field_info.annotation for field in request.scope["route"].dependant.query_params
     ]
-    known = [key for model in models for key in getattr(model, "model_fields", ())]
-    close = get_close_matches(name[:_NAME_CHARACTERS_MAX], known, n=1)
-    return f"; did you mean {close[0]}?" if close else ""
+    return [key for model in models for key in getattr(model, "model_fields", ())]
 
 
 async def _failed(request: Request, error: Exception) -> Response:

@@ -1,7 +1,7 @@
 """The workshop: turn-based simulations whose events say why they happened."""
 
-from thence.sim.actions import Action, Verdict
-from thence.sim.agents import BaseAgent
+from thence.sim.actions import Action, Rejection, Verdict
+from thence.sim.agents import BaseAgent, Decision
 from thence.sim.builders import (
     create_action_event,
     create_decision_event,
@@ -10,7 +10,18 @@ from thence.sim.builders import (
     create_state_event,
     create_system_event,
 )
-from thence.sim.config import SimulationConfig
+from thence.sim.config import (
+    AgentSettings,
+    ComponentSettings,
+    EventSettings,
+    PlaceSettings,
+    RoadSettings,
+    RunSettings,
+    SimulationConfig,
+    SpatialSettings,
+    TerminationSettings,
+    VariableSettings,
+)
 from thence.sim.engine import BaseEngine
 from thence.sim.event_filter import EventFilter
 from thence.sim.events import (
@@ -23,32 +34,55 @@ from thence.sim.events import (
     SystemEvent,
 )
 from thence.sim.orchestrator import Orchestrator, SimulationOrchestrator
-from thence.sim.result import RunResult
+from thence.sim.result import RunResult, TurnProgress
+from thence.sim.state import State
 from thence.sim.validator import BaseValidator
+from thence.sim.variables import Declaration
 from thence.sim.verbosity import VerbosityLevel
+from thence.sim.views import Observation, Owned, Reads, RecordedState, View, Writes
 from thence.sim.writer import EventWriter, WriteMode
 
 __all__ = [
     "Action",
     "ActionEvent",
+    "AgentSettings",
     "BaseAgent",
     "BaseEngine",
     "BaseValidator",
+    "ComponentSettings",
+    "Decision",
     "DecisionEvent",
+    "Declaration",
     "DetailEvent",
     "Event",
     "EventFilter",
+    "EventSettings",
     "EventWriter",
     "MilestoneEvent",
+    "Observation",
     "Orchestrator",
+    "Owned",
+    "PlaceSettings",
+    "Reads",
+    "RecordedState",
+    "Rejection",
+    "RoadSettings",
     "RunResult",
+    "RunSettings",
     "SimulationConfig",
     "SimulationOrchestrator",
+    "SpatialSettings",
+    "State",
     "StateEvent",
     "SystemEvent",
+    "TerminationSettings",
+    "TurnProgress",
+    "VariableSettings",
     "VerbosityLevel",
     "Verdict",
+    "View",
     "WriteMode",
+    "Writes",
     "create_action_event",
     "create_decision_event",
     "create_detail_event",

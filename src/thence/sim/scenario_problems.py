@@ -2,7 +2,6 @@
 
 import copy
 import dataclasses
-import difflib
 import json
 import types
 import typing
@@ -11,6 +10,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from thence.core.nearest import nearest as most_alike
 from thence.errors import ScenarioError
 
 M = TypeVar("M", bound=BaseModel)
@@ -133,8 +133,8 @@ def key_of(path: Path) -> str:
 
 def nearest(name: str, known: Sequence[str], word: str = "known") -> str:
     """Returns a hint that names the nearest known name."""
-    found = difflib.get_close_matches(name, known, 1, 0)
-    return f"the nearest {word} is {found[0]}" if found else f"none is {word} here"
+    near = most_alike(name, known, likeness=0)
+    return f"the nearest {word} is {near[0]}" if near else f"none is {word} here"
 
 
 def fields_at(model: object, path: Path) -> list[str]:

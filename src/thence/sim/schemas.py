@@ -5,6 +5,8 @@ from typing import Any
 
 from thence.errors import InvalidEvent
 
+__all__ = ["schema"]
+
 MILESTONES = ("turn_start", "turn_end", "phase_transition", "simulation_start", "simulation_end")
 STATUSES = ("success", "failure", "retry", "warning")
 

@@ -11,6 +11,7 @@ from typing import Literal
 
 import msgspec
 
+from thence.core.nearest import nearest
 from thence.errors import ThenceError
 
 GLOBAL = "global"
@@ -155,15 +156,12 @@ class VariableTable:
         return tuple(variable.checked(variable.declared.default) for variable in self)
 
     def _unknown(self, scope: str, name: str) -> ThenceError:
-        import difflib
-
-        known = [variable.subject for variable in self]
-        nearest = difflib.get_close_matches(f"{scope}/{name}", known, 1, 0)
+        near = nearest(f"{scope}/{name}", (each.subject for each in self), likeness=0)
         return ThenceError(
             "could not find the variable",
             place=f"{scope}/{name}",
             cause="the scenario declares no such one",
-            hint=f"the nearest is {nearest[0]}" if nearest else "declare it in state_variables",
+            hint=f"the nearest is {near[0]}" if near else "declare it in state_variables",
         )
 
 

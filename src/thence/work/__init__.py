@@ -2,7 +2,7 @@
 
 from thence.work.decorators import with_error_store, with_event_store
 from thence.work.emitter import EventEmitter, Outcome, get_emitter
-from thence.work.refusals import ErrorStore
+from thence.work.refusals import ErrorStore, RefusalRecord
 from thence.work.store import EventStore, Said
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "EventEmitter",
     "EventStore",
     "Outcome",
+    "RefusalRecord",
     "Said",
     "get_emitter",
     "with_error_store",

@@ -11,6 +11,7 @@ from typing import Literal
 
 import msgspec
 
+from thence.core.nearest import nearest
 from thence.errors import PlanningError
 from thence.work.files import TreeFiles
 from thence.work.gates import GATE_TYPES
@@ -213,9 +214,7 @@ def _as_list(command: str) -> str:
 def _check_placeholders(yaml: YamlFile, node: Node, part: str) -> None:
     """Notes what was meant as a placeholder; any other word in braces is the program's own."""
     for name in set(_LIKE_A_PLACEHOLDER.findall(part)) - set(PLACEHOLDERS):
-        from difflib import get_close_matches
-
-        if meant := get_close_matches(name.lower(), PLACEHOLDERS, 1, _CLOSENESS):
+        if meant := nearest(name, PLACEHOLDERS, likeness=_CLOSENESS):
             known = ", ".join(f"{{{each}}}" for each in PLACEHOLDERS)
             message = f"there is no {{{name}}}"
             yaml.note(node, message, f"write {{{meant[0]}}}; the placeholders are {known}")

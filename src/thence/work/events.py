@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from thence.core.nearest import nearest
 from thence.core.payload import refuse
 from thence.core.times import microseconds
 from thence.errors import InvalidEvent
@@ -302,9 +303,7 @@ def _refused(event_type: str, kind: type[_Payload], message: str) -> InvalidEven
 
 
 def _nearest(word: object, known: tuple[str, ...]) -> str:
-    import difflib  # 2 ms, for errors alone
-
-    near = difflib.get_close_matches(str(word), known, 1)
+    near = nearest(str(word), known)
     return f"did you mean {near[0]}?" if near else ""
 
 
