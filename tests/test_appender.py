@@ -5,16 +5,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.events import drafted
 from tests.work.repositories import make_repository
 
 import thence
+from thence.core.codec import CAUSES_MAX
 from thence.core.guard import Unchanged
 from thence.core.new_event import NewEvent
 from thence.core.vocabulary import WORK
 from thence.errors import HeadsMoved, InvalidEvent
 from thence.log.drafting import Drafting
 from thence.replica import Log, open_host_log
-from thence.sim import EventWriter, create_decision_event
 from thence.work import EventStore, Said
 
 SOURCES = Path(thence.__file__).parent
@@ -25,13 +26,12 @@ DOORS: dict[str, Callable[[Log], object]] = {
     "append_many, NewEvent": lambda log: log.append_many([NewEvent("t")]),
     "append_async": lambda log: asyncio.run(log.append_async("t")),
     "emit": lambda log: log.emit("t"),
-    "emit_event": lambda log: log.emit_event(NewEvent("t")),
     "step": lambda log: thence.step("t", log=log)(lambda: None)(),
 }
 
 
 @pytest.fixture
-def drafted(monkeypatch):
+def all_drafted(monkeypatch):
     """All that is drafted, by the one who drafts."""
     found: list[NewEvent] = []
     draft = Drafting.draft
@@ -45,24 +45,41 @@ def drafted(monkeypatch):
 
 
 @pytest.mark.parametrize("door", DOORS)
-def test_door_of_a_log_leads_by_the_path(tmp_path, drafted, door):
+def test_door_of_a_log_leads_by_the_path(tmp_path, all_drafted, door):
     with thence.open(tmp_path) as log:
         DOORS[door](log)
-    assert len(drafted) == (2 if door == "step" else 1)
+    assert len(all_drafted) == (2 if door == "step" else 1)
 
 
-@pytest.mark.parametrize("mode", ["sync", "async"])
-def test_event_of_a_simulation_goes_by_the_path(tmp_path, drafted, mode):
-    with EventWriter(tmp_path, "run", mode=mode) as writer:
-        assert writer.emit(create_decision_event("run", 1, "ada", "trade"))
-    assert len(drafted) == 1
+@pytest.mark.parametrize("timeout_s", [None, 30])
+def test_host_that_encodes_its_events_goes_by_the_path_behind_the_notices_of_causes(
+    tmp_path, timeout_s
+):
+    seen = []
+
+    def encode(event, causes, external):
+        seen.append(external)
+        return drafted(event, "t", {}, causes)
+
+    with thence.open(tmp_path / "other") as other, thence.open(tmp_path / "log") as log:
+        causes = [log.append("t").event_id for _ in range(CAUSES_MAX + 1)]
+        with thence.step("outer", log=other) as outer:
+            take = log.for_host(encode, timeout_s)
+            assert take("one", tuple(causes))
+            assert take("two", (outer.event_id,))
+        log.flush()
+        *_, first, second, one, two = log.read()
+    assert one.caused_by == (first.event_id, second.event_id)
+    assert first.caused_by + second.caused_by == tuple(causes)
+    assert (two.event_id, two.caused_by) == ("two", (outer.event_id,))
+    assert seen == [(), (other.environment(outer)["THENCE_CAUSE"],)]
 
 
-def test_event_of_work_goes_by_the_path(tmp_path, drafted):
+def test_event_of_work_goes_by_the_path(tmp_path, all_drafted):
     with EventStore.at(make_repository(tmp_path / "project")) as store:
         payload = {"wp_id": "WP01", "entry_type": "note", "entry_content": "a note"}
         store.append(Said("HistoryAdded", payload, "001-sync"))
-    assert len(drafted) == 1
+    assert len(all_drafted) == 1
 
 
 def test_no_host_reaches_behind_the_log():
@@ -106,15 +123,6 @@ def test_what_ends_something_names_it(tmp_path):
         ended = log.append_event(NewEvent("b", caused_by=cause, ends=begun.event_id))
     assert ended.caused_by == (cause.event_id, begun.event_id)
     assert (begun.header.begins, ended.header.ends) == (True, begun.event_id)
-
-
-def test_to_all_causes_none_is_added(tmp_path):
-    with thence.open(tmp_path) as log:
-        a, b = log.append("a"), log.append("b")
-        with thence.because(a):
-            assert log.append_event(NewEvent("c", all_causes=(b.event_id,))).caused_by == (
-                b.event_id,
-            )
 
 
 def test_new_event_names_no_text_that_is_no_cause(tmp_path):

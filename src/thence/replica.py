@@ -6,14 +6,14 @@ from threads, and after a fork the child has an opening of its own. Events enter
 (`thence.answers`). What a host needs of ids, times and the disk it imports from here.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from threading import Event as Signal
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 from weakref import finalize
 
 from thence.answers import After, Answers
-from thence.appender import Appender
+from thence.appender import Appender, E, Encode
 from thence.core.causes import Cause, Causes, id_of
 from thence.core.event import Event
 from thence.core.handing import VARIABLE, HandedCause
@@ -249,9 +249,14 @@ class Log:
         )
         return event_id
 
-    def emit_event(self, new: NewEvent) -> bool:
-        """Does what `emit` does, for a NewEvent; False if a full queue dropped it."""
-        return self._appender.emit(new)
+    def for_host(
+        self, encode: Encode[E], timeout_s: float | None = None
+    ) -> Callable[[E, tuple[str, ...]], bool]:
+        """Returns a function that takes an event which its host encodes, and ids of all causes.
+
+        With a timeout it appends the event, without one it emits it; False if it was dropped.
+        """
+        return self._appender.for_host(encode, timeout_s)
 
     def start(self) -> None:
         """Starts the thread that writes what is emitted; the first `emit` does it too."""
@@ -278,7 +283,7 @@ class Log:
         from thence.log.search import durable_event
 
         self.flush()
-        self.prepare()
+        self._appender.prepare()
         found = durable_event(self._disk, self.folder, self.vocabulary, id_of(event))
         return self._appender.origin.environment(found)
 
@@ -388,10 +393,6 @@ class Log:
         self._closing.detach()
         self.answers.close()
         return self._appender.close(timeout_s)
-
-    def prepare(self) -> None:
-        """Makes `.thence/` where an older or foreign log lacks it; appends call it."""
-        self._appender.prepare()
 
     def __enter__(self) -> "Log":
         return self

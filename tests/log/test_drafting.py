@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from tests.events import drafted, event_of, stamped
+from tests.events import event_of, stamped
 from tests.log.errors import raised
 
 import thence
@@ -91,17 +91,6 @@ def test_causes_in_other_logs_are_written_as_they_are_given(drafting):
     (made,) = drafting.draft(NewEvent("t"), (), elsewhere)
     assert b'"log:01J:01K"' in stamped(made, 1, 1)
     assert event_of(stamped(made, 1, 1)).external_causes == elsewhere
-
-
-def test_host_encodes_its_event_itself_behind_the_notices_of_its_causes(drafting):
-    many = tuple([f"id{n}" for n in range(CAUSES_MAX + 1)])
-
-    def encode(causes, external):
-        assert external == ("elsewhere",)
-        return drafted("own", "t", {}, causes)
-
-    *notices, made = drafting.draft(NewEvent("t", encode=encode), many, ("elsewhere",))
-    assert event_of(stamped(made, 1, 1)).caused_by == tuple([each.event_id for each in notices])
 
 
 def test_cause_that_is_named_twice_stands_once(drafting):

@@ -358,7 +358,7 @@ def test_numbers_that_could_not_be_read_are_read_before_the_next_event(tmp_path,
     for struck in range(1, 100):
         disk = Failing()
         with Log(tmp_path, PLAIN, disk=disk) as log:
-            log.prepare()
+            log._appender.prepare()
             disk.left = struck
             refused = 0
             try:

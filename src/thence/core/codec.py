@@ -147,8 +147,8 @@ def draft(members: Members) -> Draft:
     that would spoil the line; EventTooLarge over 1 MiB.
     """
     event_id = members.event_id
-    is_usual = isinstance(event_id, str) and len(event_id) == 26 and event_id.isascii()
-    if not (is_usual and event_id.isalnum()) and not _is_id(event_id):
+    is_usual = type(event_id) is str and len(event_id) == 26 and event_id.isalnum()
+    if not (is_usual and event_id.isascii()) and not _is_id(event_id):
         raise _spoils("event_id", event_id)
     if members.caused_by and not _TEXT.issuperset(map(type, members.caused_by)):
         raise _spoils("caused_by", members.caused_by)

@@ -1,17 +1,13 @@
 """An event before a log has it: what its host says of it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from thence.core.causes import Causes
-from thence.core.codec import Draft
 from thence.core.nearest import meant
 from thence.errors import InvalidEvent
-
-# takes the ids of all causes to name, and the causes in other logs as `core.handing` writes them
-Encode = Callable[[tuple[str, ...], tuple[str, ...]], Draft]
 
 
 class NewEvent(msgspec.Struct, frozen=True, gc=False):
@@ -24,9 +20,7 @@ class NewEvent(msgspec.Struct, frozen=True, gc=False):
 
     The rest is for hosts. `timestamp` is when it happened, for what was imported. `begins` says
     that it begins something that lasts; `ends` is the id of the event that began what it ends,
-    and a cause of it. `members` are further members of the host's form. A host that gathers and
-    checks the ids of all causes itself gives them in `all_causes`, to which none is added; one
-    that encodes its events itself gives `encode`, and no payload, words or members.
+    and a cause of it. `members` are further members of the host's form.
     """
 
     event_type: str
@@ -40,8 +34,6 @@ class NewEvent(msgspec.Struct, frozen=True, gc=False):
     begins: bool = False
     ends: str | None = None
     members: Mapping[str, Any] | None = None
-    all_causes: tuple[str, ...] | None = None
-    encode: Encode | None = None
 
     @classmethod
     def of(cls, members: "NewEvent | Mapping[str, Any]") -> "NewEvent":

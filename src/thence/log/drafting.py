@@ -34,8 +34,6 @@ class Drafting:
             causes = tuple(dict.fromkeys(causes))
             if len(causes) > CAUSES_MAX:
                 notices, causes = join(causes, self._notice.joined)
-        if new.encode is not None:
-            return [*notices, new.encode(causes, external)]
         event_type = new.event_type
         if not isinstance(event_type, str) or not event_type:
             raise InvalidEvent(

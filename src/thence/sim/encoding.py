@@ -13,8 +13,6 @@ _CUTS_CHARACTERS = (65_536, 4_096, 256)
 _LAST_CUT_CHARACTERS = 10_000
 # most events of a run; a look into a set costs a tenth of the question
 _NEVER_RESERVED = frozenset(("ACTION", "DECISION", "DETAIL", "MILESTONE", "STATE"))
-# source, source_id, correlation_id and causation_id
-_OF_OTHERS = (None, None, None, None)
 _OWN = ("ends", "simulation_id", "agent_id", "description", "step", "details")
 
 
@@ -39,14 +37,13 @@ def draft_of(event: Event, causes: tuple[str, ...], external: tuple[str, ...] = 
                     external,
                     event.begins,
                     event.ends,
-                    *_OF_OTHERS,  # by place it costs a seventh less than by name
-                    event.repairs,
-                    event.simulation_id,
-                    event.turn_number,
-                    event.agent_id or None,
-                    event.description or None,
-                    event.step or None,
-                    event.details or None,
+                    repairs=event.repairs,
+                    simulation_id=event.simulation_id,
+                    turn_number=event.turn_number,
+                    agent_id=event.agent_id or None,
+                    description=event.description or None,
+                    step=event.step or None,
+                    details=event.details or None,
                 )
             )
         except InvalidEvent:  # repaired below

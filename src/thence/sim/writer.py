@@ -10,14 +10,13 @@ import asyncio
 from enum import StrEnum
 from pathlib import Path
 from threading import RLock
-from types import MethodType, TracebackType
+from types import TracebackType
 from typing import Any
 
 from thence.context import current_causes
 from thence.core.causes import Cause, id_of
 from thence.core.codec import CAUSES_MAX
 from thence.core.lending import Lending
-from thence.core.new_event import NewEvent
 from thence.core.vocabulary import SIM
 from thence.errors import InvalidEvent, ThenceError, WriterClosed
 from thence.replica import (
@@ -93,7 +92,8 @@ class EventWriter:
         self._level = int(self.verbosity)
         is_told = self.verbosity >= VerbosityLevel.DECISION
         self._system_events = _FAILURES | _REFUSALS if is_told else _FAILURES
-        self._take = self._append if self.mode is WriteMode.SYNC else self._log.emit_event
+        is_sync = self.mode is WriteMode.SYNC
+        self._take = self._log.for_host(draft_of, _APPEND_S if is_sync else None)
         self._lending = Lending()
         self._lending_lock = RLock()
         self._has_lent = False
@@ -149,9 +149,8 @@ class EventWriter:
             event = _named(event, self.simulation_id)
         if self._has_lent or len(causes) > CAUSES_MAX:
             causes = self._written(event.event_id, causes)
-        new = NewEvent(event.event_type, all_causes=causes, encode=MethodType(draft_of, event))
         try:
-            is_taken = self._take(new)
+            is_taken = self._take(event, causes)
         except (InvalidEvent, WriterClosed):
             raise
         except ThenceError as error:
@@ -244,10 +243,6 @@ class EventWriter:
         self._is_started = True
         facts = {"file": str(self.current_file), "verbosity": self.verbosity.name}
         self._records("started", facts)
-
-    def _append(self, new: NewEvent) -> bool:
-        self._log.append_event(new, timeout_s=_APPEND_S)
-        return True
 
     def _lend(self, event_id: str, causes: tuple[str, ...]) -> None:
         with self._lending_lock:
