@@ -171,7 +171,7 @@ def test_ctrl_c_kills_the_program_and_leaves_nothing(tmp_path):
     assert started.stderr.readline().startswith(b"killing 100 times")
     (tmp_path / "fifo").read_bytes()  # until the program runs
     os.kill(started.pid, signal.SIGINT)
-    _, err = started.communicate(timeout=30)
+    _, err = started.communicate(timeout=60)
     assert (started.returncode, err.strip()) == (130, b"interrupted")
     assert not list(temporary.iterdir())
 

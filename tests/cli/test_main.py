@@ -225,7 +225,7 @@ def test_ctrl_c_ends_quietly_with_130(tmp_path):
     started.stdin.write("x" * MORE_THAN_A_PIPE_HOLDS)  # returns when the command reads
     started.stdin.flush()
     os.kill(started.pid, signal.SIGINT)
-    out, err = started.communicate(timeout=30)
+    out, err = started.communicate(timeout=60)
     assert (started.returncode, out) == (130, "")
     assert err.strip() == "interrupted"
 
@@ -244,7 +244,7 @@ def test_ctrl_c_that_a_callback_swallowed_comes_again(tmp_path):
         text=True,
         check=False,
         cwd=tmp_path,
-        timeout=30,
+        timeout=60,
     )
     assert (done.returncode, done.stderr.strip()) == (130, "interrupted")
 
