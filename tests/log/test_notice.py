@@ -63,7 +63,7 @@ class Amid(logging.Handler):
         super().__init__()
         self.records = []
 
-    def createLock(self):  # noqa: N802
+    def createLock(self):
         self.lock = Ringing()
 
     def emit(self, record):
