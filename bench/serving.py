@@ -59,10 +59,10 @@ SHARES = {"p50": 0.5, "p99": 0.99}
 class Measured(NamedTuple):
     """What each thing took, in ms: /health at rest, under load, the questions, the live events.
 
-    `heard` tells of listeners to a lively run, to a quiet one, and to the rare events of the loaded one. `spent`
-    is how much of a processor the server had under load, in s, and how long its index took in
-    what came. `alone` is what an answer cost the processor with nothing else asked, in ms, by
-    what was asked.
+    `heard` tells of listeners to a lively run, to a quiet one, and to the rare events of the
+    loaded one. `spent` is how much of a processor the server had under load, in s, and how long
+    its index took in what came. `alone` is what an answer cost the processor with nothing else
+    asked, in ms, by what was asked.
     """
 
     rest: list[float]

@@ -138,4 +138,4 @@ def test_comparison_ends_when_its_client_goes(large: Serving) -> None:
     broken_off_s = spent_s(begun_s)
     print(f"of the processor: one {one_s:.2f} s, {many_s:.2f} and {broken_off_s:.2f} broken off")
     assert many_s < 3 * one_s
-    assert broken_off_s < 0.9 * one_s, "one that is under way goes on for nobody"
+    assert broken_off_s < 0.6 * one_s, "one that is under way goes on for nobody"
