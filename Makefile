@@ -57,7 +57,7 @@ peers: setup .venv-bench/ready ## what other loggers keep of what they acknowled
 # Signal handlers that raise amid a tracer leave its lock taken for ever; times mean nothing under
 # it; and coverage imports SQLite, of which a test says that nothing does.
 UNTRACED := tests/log/test_many_hands_signals.py tests/log/test_notice.py \
-	tests/cli/test_diff_speed.py tests/test_answers.py
+	tests/test_answers.py
 
 coverage: setup ## the tests again, with the branches they reach; four rooms 95 %, all 90 %
 	@$(TESTS) $(addprefix --ignore=,$(UNTRACED)) --cov --cov-report= $(ARGS)

@@ -177,6 +177,10 @@ def coldstart_rows(place: Path) -> None:
     nothing = statistics.median(figures["python -c pass"]) * 1e3
     found = ratio(figures, coldstart.LIBRARIES, "python -c pass")
     print(f"    `pass` takes {nothing:.1f} ms and `{coldstart.LIBRARIES}` {found:.1f} times")
+    found = coldstart.health_s(place / "runs", coldstart.RUNS)
+    row("first /health of a server on 1,000 runs", f"{found * 1e3:.0f} ms", "500 ms", found <= 0.5)
+    found = coldstart.health_s(place / "none", 0)
+    print(f"    the same on none: {found * 1e3:.0f} ms")
 
 
 def verifying_rows(place: Path) -> None:

@@ -4,7 +4,8 @@ A run of a million events is served while a writer appends 5,000 a second. 16 cl
 times a second each: 70 % pages of 100, 20 % single events, 10 % cones. `/health` is asked
 20 times a second, first with the server at rest. Then, under the same load, 50 clients listen
 live: to all events of another run, 20 a second, and to the rare ones of the loaded run, 50 a
-second. All events of that one would be 250,000 frames a second.
+second. All events of that one would be 250,000 frames a second. Before, with nothing else asked,
+they listen to a small run that grows by 200 events a second.
 
 What an answer costs is told in steps: one client asks one question behind the other, for nothing,
 then what the clients ask, with the writer at rest and at work.
@@ -50,16 +51,18 @@ ALONE_S = 10.0
 QUIET = "quiet"
 _CATCH_UP = re.compile(rb"^thence_index_catch_up_seconds_total (\S+)$", re.MULTILINE)
 QUIET_PER_S = 20
+LIVELY = "lively"
+LIVELY_PER_S = 200
 SHARES = {"p50": 0.5, "p99": 0.99}
 
 
 class Measured(NamedTuple):
     """What each thing took, in ms: /health at rest, under load, the questions, the live events.
 
-    `heard` tells of listeners to a quiet run, and to the rare events of the loaded one. `spent`
-    is how much of a processor the server had under load, in s, and how long its index took in
-    what came. `alone` is what an answer cost the processor with nothing else asked, in ms, by
-    what was asked.
+    `heard` tells of listeners to a lively run, to a quiet one, and to the rare events of the
+    loaded one. `spent` is how much of a processor the server had under load, in s, and how long
+    its index took in what came. `alone` is what an answer cost the processor with nothing else
+    asked, in ms, by what was asked.
     """
 
     rest: list[float]
@@ -105,6 +108,11 @@ async def measured(asked: Load, root: Path, process: int) -> Measured:
     }
     took: Took = defaultdict(list)
     heard: Took = {}
+    async with writing(root / LIVELY, LIVELY, LIVELY_PER_S):
+        path = f"/simulations/{LIVELY}/events/live?tail=0"
+        async with listening(asked.port, path, LISTENERS) as told:
+            await asyncio.sleep(LOAD_S)
+            heard["of a lively run, nothing asked"] = list(told)
     async with writing(root / RUN, RUN, APPENDED_PER_S):
         cost["a question, the log growing"] = await alone(asked, process, drawn)
         before = await spent(asked, process)

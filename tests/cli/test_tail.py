@@ -15,7 +15,7 @@ from thence.cli.tail import TAIL_EVENTS_MAX
 from thence.core.vocabulary import PLAIN
 from thence.replica import Log
 
-WAIT_S = 30
+WAIT_S = 60
 
 
 @contextmanager

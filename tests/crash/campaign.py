@@ -25,7 +25,7 @@ from tests.crash.writing import Life, write
 from thence.log.openings import STEP_MAX
 
 ROOT = Path(__file__).resolve().parents[2]
-LIFE_S_MAX = 30.0
+LIFE_S_MAX = 60.0
 ACKNOWLEDGED_MAX = 25
 DELAY_S_MAX = 0.004
 CALLS_MAX = 120

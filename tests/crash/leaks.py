@@ -33,7 +33,7 @@ GROWTH_BLOCKS_MAX = 1_000
 LOADED_EVENTS = 1_000_000
 LOADED_BYTES_MAX = 30_000_000
 ROTATING_BYTES = 2_000
-SETTLED_S_MAX = 10.0
+SETTLED_S_MAX = 60.0
 _BARE = "import re; print(re.search(r'VmHWM:\\s*(\\d+)', open('/proc/self/status').read())[1])"
 _LOADED = """\
 import sys, thence

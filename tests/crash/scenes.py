@@ -23,7 +23,7 @@ from thence.log.process import new_id
 from thence.replica import Log
 from thence.sim.writer import WriteMode
 
-CHILD_S = 10.0
+CHILD_S = 60.0
 ROTATES_AT_ONCE = 10
 TORN = b'{"event_id":"01JZZZZZZZZZZZZZZZZZZZZZZZ","event_type":"wor'
 

@@ -32,8 +32,8 @@ from thence.log import committer
 from thence.log.openings import STEP_MAX
 from thence.replica import Log
 
-RUN_S = 20.0
-THREAD_S = 5.0
+RUN_S = 60.0
+THREAD_S = 60.0
 RETRY_S = 0.02
 GOES_ON = 99
 LAST = 100

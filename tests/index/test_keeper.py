@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 from tests.events import line_of
 from tests.index.logs import add, fits, in_child, index_of, rotate, told
+from tests.log.processes import descriptors
 
 from thence.core.vocabulary import PLAIN
 from thence.index.database import Index
+from thence.index.keeper import opened
 from thence.log.disk import OS_DISK
 from thence.replica import open_log
 
@@ -280,6 +282,15 @@ def test_a_database_that_another_program_has_locked_is_left_to_it(folder: Path) 
     other.close()
     with index_of(folder) as index:
         fits(index, folder)
+
+
+def test_what_is_no_database_is_not_held_open(tmp_path: Path) -> None:
+    path = tmp_path / "index.db"
+    noise(path)
+    with pytest.raises(sqlite3.DatabaseError) as caught:
+        opened(path)
+    assert caught.tb  # which holds all that the function held
+    assert descriptors(tmp_path) == []
 
 
 def test_a_folder_that_holds_events_alone_is_indexed(tmp_path: Path) -> None:

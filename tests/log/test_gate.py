@@ -5,7 +5,7 @@ from threading import Thread
 
 from thence.log.gate import Callers, Gate, Parking
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 
 
 def test_gate_opened_twice_lets_one_through():

@@ -37,6 +37,25 @@ def test_record_that_fails_is_told_by_the_logging_of_the_library(caplog):
     assert "a processor of" in record.message
 
 
+class Ringing:
+    """A lock that a signal meets when it is taken."""
+
+    def __init__(self):
+        self.lock = threading.RLock()
+
+    def acquire(self):
+        self.lock.acquire()
+        signal.raise_signal(signal.SIGUSR1)
+
+    def release(self):
+        self.lock.release()
+
+    __enter__ = acquire
+
+    def __exit__(self, *_):
+        self.release()
+
+
 class Amid(logging.Handler):
     """A handler of records that a signal meets when it has taken its lock."""
 
@@ -44,9 +63,8 @@ class Amid(logging.Handler):
         super().__init__()
         self.records = []
 
-    def acquire(self):
-        super().acquire()
-        signal.raise_signal(signal.SIGUSR1)
+    def createLock(self):
+        self.lock = Ringing()
 
     def emit(self, record):
         self.records.append(record)

@@ -263,11 +263,11 @@ def test_conflicts_of_10_000_events_take_little_more_than_their_order(is_divided
     events = long_history(is_divided)
     ordering, finding = [], []
     for _ in range(5):
-        start = time.process_time()
+        start = time.thread_time()
         totally_ordered(events)
-        ordered = time.process_time()
+        ordered = time.thread_time()
         found = conflicts_of(events)
-        finding.append(time.process_time() - ordered)
+        finding.append(time.thread_time() - ordered)
         ordering.append(ordered - start)
         assert len(found) == count
     assert min(finding) < 20 * min(ordering)

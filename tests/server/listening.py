@@ -18,11 +18,10 @@ SECONDS_MAX = 60
 
 
 class Heard(NamedTuple):
-    """A frame, with the moment at which it was read."""
+    """A frame."""
 
     id: str
     data: bytes
-    moment: float
 
 
 def frames(answer: httpx2.Response, opened: threading.Event | None = None) -> Iterator[Heard]:
@@ -40,7 +39,7 @@ def frames(answer: httpx2.Response, opened: threading.Event | None = None) -> It
             elif name == b"data":
                 data.append(value)
             elif not line and data:
-                yield Heard(event_id, b"\n".join(data), time.monotonic())
+                yield Heard(event_id, b"\n".join(data))
                 data = []
 
 

@@ -14,7 +14,7 @@ PIECE = 4_096
 def answered(port: int, begin: bytes, filler: bytes, pieces: int) -> tuple[bytes, int]:
     """Send a beginning and fillers until there is an answer; return it, and the bytes sent."""
     sent = 0
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as client:
         client.sendall(begin)
         client.settimeout(0.05)
         for _ in range(pieces):

@@ -72,7 +72,7 @@ NAMES = (
 @pytest.mark.parametrize("name", NAMES)
 def test_no_link_pipe_or_folder_is_taken_for_a_log(hostile: Serving, name: str) -> None:
     for path in ("", "/events", "/events.ndjson", f"/events/{SECRET}", f"/why/{SECRET}"):
-        answer = hostile.get(f"/simulations/{name}{path}", timeout=10)
+        answer = hostile.get(f"/simulations/{name}{path}", timeout=60)
         assert answer.status_code == 404
         assert answer.json()["code"] in ("simulation_not_found", "event_not_found")
 
@@ -135,7 +135,7 @@ def raw(server: Serving, path: str) -> tuple[int, bytes]:
     """Ask for a path byte by byte, as no client would send it."""
     host, port = server.url.removeprefix("http://").split(":")
     head = f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
-    with socket.create_connection((host, int(port)), timeout=10) as asking:
+    with socket.create_connection((host, int(port)), timeout=60) as asking:
         asking.sendall(head.encode())
         answer = b""
         while data := asking.recv(65_536):

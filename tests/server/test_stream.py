@@ -59,7 +59,7 @@ def played(folder: Path, work: Callable[[Served, Stream], object]) -> None:
         finally:
             stream.leave()
             here.close()
-        until(lambda: here.feeds.followed == 0, 5)
+        until(lambda: here.feeds.followed == 0)
 
     asyncio.run(asyncio.wait_for(play(), 60))
 

@@ -148,7 +148,7 @@ def test_async_writes_though_the_event_loop_is_never_given_a_turn(tmp_path: Path
     writer.close()
 
 
-@pytest.mark.promise("W4")
+@pytest.mark.promise("O10", "W4")
 def test_emit_returns_while_the_disk_waits_and_nothing_before_start_is_lost(
     tmp_path: Path,
 ) -> None:

@@ -214,11 +214,11 @@ def test_board_costs_a_few_times_what_the_order_of_its_events_costs(count):
     events = long_project(count)
     ordering, folding = [], []
     for _ in range(5):
-        start = time.process_time()
+        start = time.thread_time()
         totally_ordered(events)
-        ordered = time.process_time()
+        ordered = time.thread_time()
         board = fold(events)
-        folding.append(time.process_time() - ordered)
+        folding.append(time.thread_time() - ordered)
         ordering.append(ordered - start)
     assert len(board.features[SLUG].packages) == 100
     assert min(folding) < 20 * min(ordering)

@@ -28,12 +28,19 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _interrupt_again(dropped: "sys.UnraisableHookArgs") -> None:
-    """Raises a Ctrl-C again that came while a callback ran whose errors Python drops."""
-    if isinstance(dropped.exc_value, KeyboardInterrupt):
+    """Raises again what a signal raised while a callback ran whose errors Python drops.
+
+    That is Ctrl-C, or the end that a server comes to by SIGTERM.
+    """
+    end = dropped.exc_value
+    if isinstance(end, KeyboardInterrupt | SystemExit):
         import signal
 
+        def again(*_: object) -> None:
+            raise type(end)(*end.args)
+
         # later: not inside this callback; by the system: to start a thread here takes too long
-        signal.signal(signal.SIGALRM, signal.default_int_handler)
+        signal.signal(signal.SIGALRM, again)
         signal.setitimer(signal.ITIMER_REAL, _AGAIN_S)
     else:
         sys.__unraisablehook__(dropped)

@@ -341,8 +341,12 @@ def opened(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(
         name, uri=True, isolation_level=None, check_same_thread=False, timeout=BUSY_S
     )
-    connection.execute("PRAGMA synchronous = NORMAL")
-    connection.execute("PRAGMA wal_autocheckpoint = 0")
+    try:
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
+    except BaseException:  # it is no database, or Ctrl-C
+        connection.close()
+        raise
     return connection
 
 
