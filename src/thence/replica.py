@@ -65,7 +65,7 @@ def open_log(
 
 
 class Options(TypedDict, total=False):
-    """What a host says of its log beside what `thence.open` takes.
+    """What a host says of its log.
 
     A file that has reached `max_file_size` bytes is rotated. `tell` is called with a word and
     facts when events are dropped, refused, lost or resumed; `context` holds members for notices.
@@ -82,7 +82,6 @@ def open_host_log(
     path: str | Path,
     vocabulary: Vocabulary | str | None = None,
     create: bool = True,
-    *,
     disk: Disk = OS_DISK,
     **options: Unpack[Options],
 ) -> "Log":
