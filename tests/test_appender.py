@@ -69,10 +69,11 @@ def test_host_that_encodes_its_events_goes_by_the_path_behind_the_notices_of_cau
             assert take("two", (outer.event_id,))
         log.flush()
         *_, first, second, one, two = log.read()
+        handed_on = other.environment(outer)["THENCE_CAUSE"]
     assert one.caused_by == (first.event_id, second.event_id)
     assert first.caused_by + second.caused_by == tuple(causes)
     assert (two.event_id, two.caused_by) == ("two", (outer.event_id,))
-    assert seen == [(), (other.environment(outer)["THENCE_CAUSE"],)]
+    assert seen == [(), (handed_on,)]
 
 
 def test_event_of_work_goes_by_the_path(tmp_path, all_drafted):
