@@ -128,12 +128,12 @@ class Appender:
 
         With a timeout an event is durable when the function returns, without one it is queued;
         False if a full queue dropped it. A NewEvent for each would cost a seventh (decision 0031).
+        Nothing is read or made for an event that is queued: opening has prepared the log.
         """
         put, external = self.committer.put, self.origin.external
+        self.origin.tell_malformed()
 
         def take(event: E, causes: Ids) -> bool:
-            if not self._is_prepared:
-                self.prepare()
             notices: list[Draft] = []
             if len(causes) > CAUSES_MAX:
                 notices, causes = join(causes, self.notice.joined)

@@ -1,5 +1,6 @@
 """The event writer on disks that refuse, with payloads that JSON can't hold."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from tests.sim.written import action, lines, notices, numbers
 
 import thence
 from thence.errors import LogFull, ThenceError
+from thence.log.disk import Disk
+from thence.log.system_call import DiskError
 from thence.sim import EventWriter, create_action_event
 
 
@@ -180,3 +183,26 @@ def test_a_forked_child_counts_its_own_failures(tmp_path: Path) -> None:
         os._exit(writer.failed_count)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert writer.failed_count == 1
+
+
+class UnreadableDisk(Disk):
+    """A disk that reads nothing for a while."""
+
+    is_broken = False
+
+    def read_at(self, descriptor: int, offset: int, size: int) -> bytes:
+        if self.is_broken:
+            raise DiskError(errno.EIO, "it can't be read")
+        return super().read_at(descriptor, offset, size)
+
+
+@pytest.mark.promise("W10")
+def test_async_keeps_what_is_emitted_while_nothing_can_be_read(tmp_path: Path) -> None:
+    disk = UnreadableDisk()
+    writer = EventWriter(tmp_path, "run", disk=disk)
+    disk.is_broken = True
+    assert writer.emit(action(0))
+    disk.is_broken = False
+    assert writer.close()
+    assert numbers(tmp_path) == [0]
+    assert writer.failed_count == 0
