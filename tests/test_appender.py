@@ -129,3 +129,8 @@ def test_what_ends_something_names_it(tmp_path):
 def test_new_event_names_no_text_that_is_no_cause(tmp_path):
     with thence.open(tmp_path) as log, pytest.raises(InvalidEvent):
         log.append_many([NewEvent("a", caused_by="nothing")])
+
+
+def test_what_is_no_new_event_is_refused(tmp_path):
+    with thence.open(tmp_path) as log, pytest.raises(InvalidEvent, match="no mapping of"):
+        log.append_event("a")

@@ -225,7 +225,7 @@ class Log:
 
     def append_event(self, new: NewEvent, *, timeout_s: float = 30) -> Event:
         """Does what `append` does, for a NewEvent."""
-        return self._appender.append(new, None, timeout_s)
+        return self._appender.append(NewEvent.of(new), None, timeout_s)
 
     def emit(
         self,
