@@ -13,8 +13,8 @@ import msgspec
 
 from thence.core.nearest import nearest
 from thence.errors import PlanningError
-from thence.work.files import TreeFiles
 from thence.work.gates import GATE_TYPES
+from thence.work.options import configuration
 from thence.work.project import CONFIG, Project
 from thence.work.yaml_nodes import Node, YamlFile, is_empty
 
@@ -86,7 +86,7 @@ def read_setup(project: Project) -> Setup:
     Raises PlanningError, with the place of each problem, for what can't be used, and with an
     example where there is nothing.
     """
-    data = _configuration(project)
+    data = configuration(project)
     if data is None:
         cause = "there is no such file"
         raise PlanningError(_DOING, place=CONFIG, cause=cause, hint=f"add {EXAMPLE}")
@@ -98,7 +98,7 @@ def gates_run(project: Project) -> frozenset[str]:
 
     Raises PlanningError for a configuration that can't be read.
     """
-    data = _configuration(project)
+    data = configuration(project)
     yaml = YamlFile(data or b"", CONFIG, _DOING)
     section = yaml.pairs(yaml.root, "the file").get(SECTION)
     if data is None or section is None or is_empty(section):
@@ -124,20 +124,6 @@ def argv(
     """Returns an agent's command with its placeholders filled in; what was filled in stays."""
     values = dict(zip(PLACEHOLDERS, (prompt_file, worktree, wp_id, feature, phase), strict=True))
     return tuple(_PLACEHOLDER.sub(lambda found: values[found[1]], part) for part in agent.command)
-
-
-def _configuration(project: Project) -> bytes | None:
-    for root in dict.fromkeys((project.root, project.here)):
-        try:
-            return TreeFiles(root).read(CONFIG)
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        except OSError as error:
-            cause = error.strerror or error
-            raise PlanningError(
-                "could not read", place=root / CONFIG, cause=cause, hint="look at the path"
-            ) from error
-    return None
 
 
 def _setup(yaml: YamlFile, section: Node | None) -> Setup:

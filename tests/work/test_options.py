@@ -1,0 +1,44 @@
+"""What a team has chosen in `.kittify/config.yaml`."""
+
+from pathlib import Path
+
+import pytest
+from tests.work.repositories import make_repository, write
+
+from thence.errors import PlanningError
+from thence.work.options import Options, options_of, read_options
+from thence.work.project import CONFIG, find_project
+
+
+def test_a_file_of_another_tool_says_nothing() -> None:
+    assert options_of(b"vcs: git\n  broken: [\n", CONFIG) == Options()
+
+
+def test_all_that_a_team_can_choose(tmp_path: Path) -> None:
+    folder = make_repository(tmp_path)
+    project = find_project(folder)
+    assert read_options(project) == Options(board_branch="thence-board")
+    chosen = (
+        f"project_uuid: {project.uuid}\nother: [tool]\nshare: tree\nmirror: on\n"
+        "board: {remote: team, branch: boards/one}\nrules: {author_may_approve: false}\n"
+    )
+    write(folder, {CONFIG: chosen})
+    assert read_options(project) == Options("tree", True, "team", "boards/one", False)
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "cause"),
+    [
+        ("share: wood\n", "1:8", "share is 'wood'"),
+        ("a: 1\nmirror: perhaps\n", "2:9", "mirror is 'perhaps'"),
+        ("board: {branch: 'a..b'}\n", "1:17", "'a..b' is no name of a branch"),
+        ("board: {branches: b}\n", "1:9", "board has no 'branches'"),
+        ("rules: [author_may_approve]\n", "1:8", "rules is no map"),
+        ("share: [\n", "2:1", ""),
+    ],
+)
+def test_a_fault_names_its_place(text: str, place: str, cause: str) -> None:
+    with pytest.raises(PlanningError) as caught:
+        options_of(text.encode(), CONFIG)
+    assert caught.value.place == f"{CONFIG}:{place}"
+    assert cause in caught.value.cause
