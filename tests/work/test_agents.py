@@ -11,6 +11,7 @@ from tests.work.repositories import git, make_repository
 from thence.errors import PlanningError
 from thence.work.agents import AgentConfig, GateConfig, argv, read_setup, setup_of
 from thence.work.project import find_project
+from thence.work.project_id import CONFIG
 
 FULL = b"""# of the project
 project_uuid: 5b0f4dd1-6b0c-4b2b-8f49-2a4b9d7f0001
@@ -229,9 +230,9 @@ def test_placeholders_are_filled_in_once():
 
 
 def test_setup_is_read_from_the_main_working_tree_else_from_where_one_is(tmp_path):
-    root = make_repository(tmp_path / "p")
+    root = make_repository(tmp_path / "p", {CONFIG: "vcs: git\n"})
     with pytest.raises(PlanningError, match="nothing of orchestrate") as caught:
-        read_setup(find_project(root))  # it gets an id, and says nothing of orchestrate
+        read_setup(find_project(root))
     assert "coder" in caught.value.hint
     config = root / ".kittify" / "config.yaml"
     with config.open("a") as file:

@@ -8,7 +8,8 @@ from tests.cli.installed import thence
 from tests.work.repositories import commit, git, make_repository, write
 
 from thence.errors import GitFailed, NotAProject
-from thence.work.project import CONFIG, find_project
+from thence.work.project import find_project
+from thence.work.project_id import CONFIG
 from thence.work.repository import repository
 
 ONE = "00000000-0000-4000-8000-000000000001"
@@ -212,4 +213,4 @@ def test_repository_gets_one_id_however_many_ask_for_it(tmp_path):
     repo = make_repository(tmp_path / "r")
     first = find_project(repo).uuid
     assert {find_project(repo).uuid for _ in range(3)} == {first}
-    assert (repo / CONFIG).read_text() == f"project_uuid: {first}\n"
+    assert not (repo / CONFIG).exists()

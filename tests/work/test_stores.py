@@ -308,6 +308,7 @@ def test_file_of_refusals_that_can_not_be_read_is_passed_over_and_told(folder):
 def test_folder_of_refusals_that_is_none_is_told_if_something_is_there(folder, made):
     errors = ErrorStore.at(folder)
     if made == "file":
+        (folder / ".kittify").mkdir()
         (folder / ".kittify" / "errors").write_text("no folder")
     told = []
     assert errors.recent(tell=told.append) == []

@@ -15,7 +15,8 @@ from thence.core.nearest import nearest
 from thence.errors import PlanningError
 from thence.work.gates import GATE_TYPES
 from thence.work.options import configuration
-from thence.work.project import CONFIG, Project
+from thence.work.project import Project
+from thence.work.project_id import CONFIG
 from thence.work.yaml_nodes import Node, YamlFile, is_empty
 
 SECTION = "orchestrate"

@@ -9,7 +9,7 @@ runs with the user's rights, and can read what the user can read.
 from collections.abc import Collection, Mapping, Sequence
 from fnmatch import fnmatchcase
 
-from thence.work.project import CONFIG
+from thence.work.project_id import CONFIG
 
 # names, and patterns with `*` as in file names
 BASE = (

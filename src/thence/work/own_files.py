@@ -3,7 +3,8 @@
 from contextlib import suppress
 
 from thence.work.daylines import ATTRIBUTES, ATTRIBUTES_TEXT, FOLDER, Splice, with_lines
-from thence.work.project import CONFIG, Project
+from thence.work.project import Project
+from thence.work.project_id import CONFIG, with_id
 from thence.work.repository import Repository
 
 _INFO = "info/attributes"
@@ -13,11 +14,11 @@ _UNION = f"{FOLDER}/*.jsonl merge=union -text"
 def own_files(project: Project) -> dict[str, Splice]:
     """Returns what each commit sees to: the project's id, and how day files are merged."""
     try:
-        config = project.files.read(CONFIG)
+        config: bytes | None = project.files.read(CONFIG)
     except OSError:  # the branch that is checked out lacks it
-        config = f"project_uuid: {project.uuid}\n".encode()
+        config = None
     return {
-        CONFIG: lambda data: config if data is None else data,
+        CONFIG: lambda data: with_id(config if data is None else data, project.uuid),
         ATTRIBUTES: lambda data: with_lines(data, ATTRIBUTES_TEXT),
     }
 

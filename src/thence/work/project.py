@@ -1,8 +1,7 @@
 """Which project a folder belongs to, and where its home is.
 
 The home, with the project's journal, lies in the git folder that all worktrees share, where no
-git command looks; without git it lies in `.kittify/.thence/`. A project is named by the
-`project_uuid` of `.kittify/config.yaml`, which is made on first use.
+git command looks; without git it lies in `.kittify/.thence/`.
 """
 
 import os
@@ -16,18 +15,12 @@ from typing import NamedTuple
 from thence.errors import GitFailed, NotAProject, PlanningError
 from thence.work.adopting import OWN_HOME, adopt, check_home
 from thence.work.files import NotFollowed, TreeFiles
+from thence.work.project_id import CONFIG, id_of, ids_in, is_id, named_anew
 from thence.work.repository import Repository, checkouts, repository
 
 KITTIFY = ".kittify"
-CONFIG = f"{KITTIFY}/config.yaml"
 _HOMES = "thence"
 _NOBODY = "none"
-_UUID = re.compile(
-    rb"^(?:\xef\xbb\xbf)?project_uuid:[ \t]*[\"']?"
-    rb"([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})[\"']?[ \t]*(?:#.*)?\r?$",
-    re.MULTILINE,
-)
-_NAMED = re.compile(rb"^(?:\xef\xbb\xbf)?project_uuid:[ \t]*([^\r\n]*)", re.MULTILINE)
 _EXCLUDE = "info/exclude"
 _DERIVED = (
     b".kittify/.thence",
@@ -63,10 +56,11 @@ class Project(NamedTuple):
 def find_project(folder: Path, *, create: bool = True) -> Project:
     """Returns the project that a folder belongs to.
 
-    A git repository that is none yet becomes one: it gets an id in `.kittify/config.yaml`.
+    A git repository that is none yet becomes one, with the id that `project_id.id_of` finds;
+    before its first commit, and without git, a random one is written to `.kittify/config.yaml`.
     Without `create` it does only if others keep planning files or events in it; else what is
     returned has no id, and nothing is there. Raises NotAProject elsewhere, and PlanningError for
-    an id that is none.
+    an id that is none, or that a shallow clone can't find.
     """
     repo = _repository(folder)
     root = _root_of(repo) if repo else _above(folder)
@@ -95,7 +89,8 @@ def _found(repo: Repository | None, root: Path, here: Path, *, create: bool) -> 
             if homes is None:
                 raise _not_a_project(root, repo)
             return Project(root, here, "", (), homes / _NOBODY, repo)
-        ids = [_named_anew(TreeFiles(root))]
+        found = id_of(repo) if repo else None
+        ids = [found or named_anew(TreeFiles(root))]
     uuid, *aliases = sorted(dict.fromkeys(ids))
     home = _own_home(root) if homes is None else _home(homes, (uuid, *aliases))
     if repo is not None and not home.is_dir():
@@ -158,11 +153,10 @@ def _ids(trees: tuple[Path, ...]) -> Iterator[str]:
             data = TreeFiles(tree).read(CONFIG)
         except (FileNotFoundError, NotADirectoryError):
             continue
-        found = [match.decode().lower() for match in _UUID.findall(data)]
+        found = ids_in(data, tree / CONFIG)
         if found:
             yield from found
             return
-        _refuse_name(tree / CONFIG, data)
 
 
 def _exclude(path: Path) -> None:
@@ -176,24 +170,9 @@ def _exclude(path: Path) -> None:
                 file.write(b"\n".join((b"# thence", *lacking, b"")))
 
 
-def _refuse_name(path: Path, data: bytes) -> None:
-    """Raises PlanningError if what should name the project is no id: another would split it."""
-    named = _NAMED.search(data)
-    if named is not None:
-        line = data.count(b"\n", 0, named.start()) + 1
-        raise PlanningError(
-            "could not read the project's id in",
-            place=f"{path}:{line}",
-            cause=f"{named[1].decode('utf-8', 'replace')!r:.80} is no UUID",
-            hint="put the id back that git has of it, or take the line out to get a new one",
-        )
-
-
 def _known_homes(homes: Path) -> list[str]:
     try:
-        return [
-            name for name in os.listdir(homes) if _UUID.match(b"project_uuid: " + name.encode())
-        ]
+        return [name for name in os.listdir(homes) if is_id(name)]
     except OSError:
         return []
 
@@ -206,27 +185,6 @@ def _own_home(root: Path) -> Path:
 def _home(homes: Path, ids: tuple[str, ...]) -> Path:
     """Returns the home that is there under any of the project's ids, else that of its own."""
     return next((homes / name for name in ids if (homes / name).is_dir()), homes / ids[0])
-
-
-def _named_anew(files: TreeFiles) -> str:
-    """Gives the project an id; of processes that do it at once one wins."""
-    import fcntl
-    from uuid import uuid4  # 10 ms of import, needed once in a project's life
-
-    line = f"project_uuid: {uuid4()}\n".encode()
-    descriptor = files.open(CONFIG, os.O_RDWR | os.O_CREAT | os.O_APPEND)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        size = os.fstat(descriptor).st_size
-        found = _UUID.findall(os.pread(descriptor, size, 0))
-        if found:
-            return bytes(found[0]).decode().lower()
-        is_open_line = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
-        os.write(descriptor, b"\n" + line if is_open_line else line)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    return line.split()[1].decode()
 
 
 def _not_a_project(folder: Path, repo: Repository | None) -> NotAProject:

@@ -11,8 +11,14 @@ Example:
 
 
 @click.command("init", context_settings=HELP_NAMES, epilog=_EXAMPLE)
+@click.option(
+    "--new-id",
+    "has_new_id",
+    is_flag=True,
+    help="Give the project an id of its own: the repository was made from a template.",
+)
 @common
-def init_command(actor: str | None, is_json: bool) -> int:
+def init_command(has_new_id: bool, actor: str | None, is_json: bool) -> int:
     """Make this repository a project, and tell coding agents how to use it.
 
     Its own files (.kittify/, a line of .gitignore, a section of AGENTS.md) are committed on the
@@ -20,4 +26,4 @@ def init_command(actor: str | None, is_json: bool) -> int:
     """
     from thence.work.commands.init import init
 
-    return run("init", "", actor, init)
+    return run("init", "", actor, lambda desk: init(desk, has_new_id=has_new_id))

@@ -1,10 +1,14 @@
 """`thence work init`: makes a repository a project, and tells coding agents how to use it."""
 
+from functools import partial
+from uuid import uuid4
+
 from thence.work.agents_md import with_section
-from thence.work.daylines import with_lines
+from thence.work.daylines import Splice, with_lines
 from thence.work.desk import Desk
 from thence.work.own_files import note_attributes
 from thence.work.project import KITTIFY
+from thence.work.project_id import CONFIG, with_another_id
 from thence.work.result import Result
 
 _IGNORED = f"{KITTIFY}/.gitignore"
@@ -15,27 +19,31 @@ _AGENTS = "AGENTS.md"
 _WORKTREES = b".worktrees/\n"
 
 
-def init(desk: Desk) -> Result:
+def init(desk: Desk, *, has_new_id: bool = False) -> Result:
     """Makes the project's own files and commits them on the branch that is checked out.
 
-    A second time it adds what is missing. Raises GitFailed, PlanningError.
+    A second time it adds what is missing. With `has_new_id` the project gets an id of its own, for
+    a repository that was made from a template. Raises GitFailed, PlanningError.
     """
-    changes = {
+    project_uuid = str(uuid4()) if has_new_id else desk.project.uuid
+    changes: dict[str, Splice] = {
         _CONFIG_ATTRIBUTES: lambda data: with_lines(data, _CONFIG_ATTRIBUTES_TEXT),
         _IGNORED: lambda data: with_lines(data, _IGNORED_TEXT),
         ".gitignore": lambda data: with_lines(data, _WORKTREES),
         _AGENTS: with_section,
     }
+    if has_new_id:
+        changes[CONFIG] = partial(with_another_id, uuid=project_uuid)
     branch = desk.branch_here()
     note_attributes(desk.repo)
     made = desk.commit(branch, changes, "Make this repository a thence project")
     data = {
-        "project_uuid": desk.project.uuid,
+        "project_uuid": project_uuid,
         "branch": branch,
         "journal": str(desk.project.home),
         "commit": made.oid if made else None,
     }
-    lines = [f"project {desk.project.uuid}"]
+    lines = [f"project {project_uuid}"]
     if made is not None:
         lines.append(f"committed {', '.join(made.paths)} on {branch}")
     else:
