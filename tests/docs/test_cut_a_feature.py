@@ -52,10 +52,10 @@ def test_each_command_of_the_walk_tells_its_events(walk):
     told = [(each["event_type"], each["aggregate_id"], each["actor"]) for each in events]
     slug = "001-sync-in-the-background"
     assert told == [
-        ("SpecCreated", slug, "user"),
-        ("FeatureCreated", slug, "user"),
-        ("WPCreated", "WP01", "user"),
-        ("WPCreated", "WP02", "user"),
+        ("SpecCreated", slug, "Ada"),
+        ("FeatureCreated", slug, "Ada"),
+        ("WPCreated", "WP01", "Ada"),
+        ("WPCreated", "WP02", "Ada"),
         ("WPStatusChanged", "WP01", "ada"),
         ("WorkspaceCreated", "WP01", "ada"),
         ("ErrorLogged", "WP01", "ada"),
@@ -65,10 +65,10 @@ def test_each_command_of_the_walk_tells_its_events(walk):
         ("WPStatusChanged", "WP02", "bob"),
         ("WorkspaceCreated", "WP02", "bob"),
         ("SubtaskCompleted", "T003", "bob"),
-        ("WPStatusChanged", "WP02", "user"),
-        ("WPStatusChanged", "WP01", "user"),
-        ("DependencyResolved", "WP02", "user"),
-        ("WPStatusChanged", "WP02", "user"),
+        ("WPStatusChanged", "WP02", "Ada"),
+        ("WPStatusChanged", "WP01", "Ada"),
+        ("DependencyResolved", "WP02", "Ada"),
+        ("WPStatusChanged", "WP02", "Ada"),
     ]
     batch = {each["causation_id"] for each in events[1:4]}
     assert len(batch) == 1, "packages that are made at once share a causation_id"

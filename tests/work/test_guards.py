@@ -107,7 +107,7 @@ def test_work_of_one_agent_is_not_handed_on_by_another():
     assert refused(clone, "for_review", actor="bob") is None
     assert refused(clone, "rejected") is None
     assert refused(clone, "for_review", exempt=frozenset(["not_its_agent"])) is None
-    assert "--actor bob" in tried(clone, "for_review").remedy
+    assert "--actor bob" not in tried(clone, "for_review").remedy
 
 
 def test_package_that_was_given_to_an_agent_is_begun_by_no_other():

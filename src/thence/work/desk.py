@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -65,6 +66,28 @@ class Desk:
         self._events: list[Event] = []
         self._since: Position | None = None
         self._about: str | None = None
+
+    def acting(self) -> str:
+        """Returns who acts: the one that was named, else the user as git knows them, else `user`.
+
+        `moving.actor_of` may have found an agent instead.
+        """
+        if self.actor is None and self.store.actor == ACTOR:
+            self.store.actor = self._person
+        return self.store.actor
+
+    def changed_by(self) -> str:
+        """Returns who acts as lines for other tools have it: `user` where no agent is known."""
+        acting = self.acting()
+        return ACTOR if self.actor is None and acting == self._person else acting
+
+    @cached_property
+    def _person(self) -> str:
+        if self.project.repo is None:
+            return ACTOR
+        told = self.project.repo.git.ask("config", "--get", "user.name").out
+        name = " ".join(told.decode("utf-8", "replace").split())
+        return name if name.isprintable() and name else ACTOR
 
     @property
     def repo(self) -> Repository:
@@ -285,6 +308,7 @@ class Desk:
         Where the journal can't be written nothing is raised: `pending` is set, and the command
         goes on. Raises HeadsMoved where the guard is broken, InvalidEvent.
         """
+        self.acting()
         try:
             events = self.store.append(*said, guard=guard)
         except (HeadsMoved, InvalidEvent):

@@ -14,6 +14,7 @@ from thence.work.state import (
     DONE,
     FOR_REVIEW,
     LANES,
+    NOBODY,
     PLANNED,
     REJECTED,
     GateState,
@@ -92,13 +93,14 @@ def _not_its_agent(attempt: Attempt) -> Read:
     if not is_review and not is_work:
         return ()
     agent = package.reviewer if is_review else package.agent
-    if agent is None or agent == actor:
+    is_nobodys = agent is None or (agent == NOBODY and attempt.facts.changed_by == NOBODY)
+    if is_nobodys or agent == actor:
         return package.events_of("reviewer" if is_review else "agent")
     role = "to be reviewed by" if is_review else "the work of"
     return Refusal(
         "not_its_agent",
         f"{package.wp_id} is {role} {agent}, not {actor}",
-        f"leave it to {agent}, or say who you are: --actor {agent}",
+        f"leave it to {agent}; `thence work next` names a package that is free",
     )
 
 

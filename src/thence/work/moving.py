@@ -82,14 +82,15 @@ def facts_of(
     `to` is the lane it is to go to: before done the configuration is asked which gates it runs.
     Raises PlanningError for what can't be read.
     """
-    worktree, commits = None, None
+    worktree, commits, actor = None, None, actor_of(desk, feature, wp_id)
     if desk.project.repo is not None:
         branch = branch_of(feature.slug, wp_id)
         worktree = _worktree(desk, feature.slug, wp_id)
         if tip(desk.repo, branch) is not None:
             commits = _has_commits(desk, branch, desk.target_of(feature))
     return Facts(
-        actor=actor_of(desk, feature, wp_id),
+        actor=actor,
+        changed_by=desk.changed_by(),
         reason=reason,
         is_forced=is_forced,
         worktree=worktree,
@@ -119,17 +120,17 @@ def _has_commits(desk: Desk, branch: str, target: str) -> bool:
 
 
 def actor_of(desk: Desk, feature: FeatureState, wp_id: str) -> str:
-    """Returns who acts: the one that was named, else the agent of the package's file, else user."""
+    """Returns who acts: the one that was named, else the package's agent, else the user."""
     if desk.actor:
         return desk.actor
-    agent = ""
+    agent, person = "", desk.acting()
     if desk.project.repo is not None:
         _, data = package_file(desk, feature, wp_id)
         try:
             agent = read(data, wp_id).text("agent") if data else ""
         except PlanningError:
             agent = ""
-    desk.store.actor = agent or desk.store.actor
+    desk.store.actor = agent or person
     return desk.store.actor
 
 

@@ -16,6 +16,7 @@ from thence.core.vocabulary import work_subject
 from thence.work.state import (
     DOING,
     FOR_REVIEW,
+    NOBODY,
     PENDING,
     PLANNED,
     FeatureState,
@@ -190,7 +191,8 @@ def _moved(told: Told) -> str | Package | None:
         package.set_by["reviewer"] = told.header.event_id
         facts["agent"] = facts["reviewer"] = facts["phase"] = None
     elif new == DOING and previous != FOR_REVIEW:
-        facts["agent"] = text(told.said.changed_by) or told.header.actor
+        agent, actor = text(told.said.changed_by), told.header.actor
+        facts["agent"] = actor or agent if agent in (None, NOBODY) else agent
         facts["phase"] = "implementation"
     elif new == DOING:
         facts["phase"] = "implementation"

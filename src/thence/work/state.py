@@ -13,6 +13,8 @@ from thence.merge.conflicts import Conflict
 
 PLANNED, DOING, FOR_REVIEW, DONE, REJECTED = "planned", "doing", "for_review", "done", "rejected"
 LANES = (PLANNED, DOING, FOR_REVIEW, DONE, REJECTED)
+# what stands for who acts where nobody is named
+NOBODY = "user"
 # what a gate of a package is when nobody has told its result
 PENDING, PASSED, FAILED = "pending", "passed", "failed"
 

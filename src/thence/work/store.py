@@ -25,12 +25,13 @@ from thence.work.events import aggregate_of, checked
 from thence.work.index_link import show_index
 from thence.work.plain import write_day_files
 from thence.work.project import Project, find_project
+from thence.work.state import NOBODY
 
 if TYPE_CHECKING:
     from thence.index.page import Asked, Page
 
 TIMEOUT_S = 30.0
-ACTOR = "user"
+ACTOR = NOBODY
 
 
 class Said(msgspec.Struct, frozen=True):

@@ -118,7 +118,7 @@ def _payload(attempt: Attempt) -> dict[str, object]:
         "wp_id": package.wp_id,
         "previous_status": package.lane,
         "new_status": attempt.to,
-        "changed_by": facts.actor,
+        "changed_by": facts.changed_by or facts.actor,
         "feature_slug": attempt.feature.slug,
     }
     if facts.reason:

@@ -11,6 +11,7 @@ from thence.errors import Refused
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """What a command knows beside the board when it wants to move a package.
 
+    `changed_by` is the actor as the event has it for other tools, empty for the actor as it is.
     `worktree` is the package's own, None where it has none or nobody looked; `has_commits`
     whether its branch holds anything beyond its base, None if unknown. `open_subtasks` are
     those that the planning files show as open. `seen_lane` is the lane that the command saw
@@ -24,6 +25,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     actor: str
+    changed_by: str = ""
     reason: str = ""
     is_forced: bool = False
     worktree: Literal["clean", "dirty"] | None = None

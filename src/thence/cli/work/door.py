@@ -20,7 +20,10 @@ feature_option = click.option(
     help="The feature: its slug, number or name. Else that of this worktree, or the only one.",
 )
 actor_option = click.option(
-    "--actor", metavar="NAME", callback=named, help="Who does it; else THENCE_ACTOR, else `user`."
+    "--actor",
+    metavar="NAME",
+    callback=named,
+    help="Who does it; else THENCE_ACTOR, else git's user.name.",
 )
 force_option = click.option(
     "--force", "is_forced", is_flag=True, help="Pass over the guards that allow it; needs --reason."

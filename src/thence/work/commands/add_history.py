@@ -31,7 +31,7 @@ def add_history(
         "wp_id": package.wp_id,
         "entry_type": kind,
         "entry_content": text,
-        "author": desk.store.actor,
+        "author": desk.acting(),
     }
     desk.say(Said("HistoryAdded", payload, found.slug))
     made_durable(desk)

@@ -38,7 +38,7 @@ def gate(
         found = desk.feature(feature)
         package = package_of(found, wp_id_of(given))
         known = next((each for each in package.gates.values() if each.gate_type == gate_type), None)
-        said, after = _said(found, package, known, gate_type, result, reason, desk.store.actor)
+        said, after = _said(found, package, known, gate_type, result, reason, desk.acting())
         watched = {
             package.subject,
             *(desk.store.subject(found.slug, name) for name in package.gates),

@@ -29,7 +29,7 @@ def implement(
     package = package_of(found, wp_id_of(given))
     with claimed(desk.project.home, package.subject):
         facts = facts_of(desk, found, package.wp_id, reason=reason, is_forced=is_forced)
-        is_mine = package.lane == DOING and package.agent in (None, facts.actor)
+        is_mine = package.lane == DOING and package.agent in (None, facts.actor, facts.changed_by)
         claim = None
         if not is_mine:
             move(desk, found.slug, package.wp_id, DOING, facts, begins=True)
@@ -38,7 +38,7 @@ def implement(
             made = workspace(desk, found, package, claim)
         except GitFailed as error:
             if not is_mine:
-                reason, who = unmade(error), desk.store.actor
+                reason, who = unmade(error), desk.changed_by()
                 desk.say(taken_back(reason, found.slug, package.wp_id, who, claim))
             raise
     data = {

@@ -23,7 +23,7 @@ def next_package(desk: Desk, feature: str | None) -> Result:
         every = list(desk.board.features.values())
         chosen = every if feature is None else [desk.feature(feature)]
         for each in chosen:
-            ready = claimable(desk.board, each.slug, Facts(actor=desk.store.actor))
+            ready = claimable(desk.board, each.slug, Facts(actor=desk.acting()))
             if ready:
                 taken = _take(desk, each, ready[0].wp_id)
                 if taken is not None:
@@ -41,7 +41,8 @@ def next_package(desk: Desk, feature: str | None) -> Result:
 
 def _take(desk: Desk, feature: FeatureState, wp_id: str) -> Result | None:
     """Takes a package; None if somebody else was faster."""
-    facts = Facts(actor=actor_of(desk, feature, wp_id))
+    actor = actor_of(desk, feature, wp_id)
+    facts = Facts(actor=actor, changed_by=desk.changed_by())
     try:
         move(desk, feature.slug, wp_id, DOING, facts)
     except Refused:

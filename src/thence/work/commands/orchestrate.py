@@ -120,7 +120,7 @@ def abort(desk: Desk, *, feature: str | None = None) -> Result:
         if lease is None:
             continue
         try:
-            reason, who = "the orchestration was aborted", desk.store.actor
+            reason, who = "the orchestration was aborted", desk.changed_by()
             desk.say(taken_back(reason, found.slug, wp_id, who, package.open_claim))
         finally:
             os.close(lease)
