@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
-from thence.core.codec import event_id_of
+from thence.core.codec import event_id_of, has_valid_crc
 from thence.core.event import Event
 
 FOLDER = ".kittify/events"
@@ -54,8 +54,14 @@ def splices(events: Iterable[Event]) -> Mapping[str, Splice]:
 
 
 def _with_lines(events: Sequence[Event], data: bytes | None) -> bytes:
-    held = {event_id_of(line) for line in lines_in(data or b"")}
-    lacking = [event.line for event in events if event.event_id.encode() not in held]
+    there = lines_in(data or b"")
+    held = {event_id_of(line) for line in there}
+    verified = {event_id_of(line) for line in there if has_valid_crc(line)}
+    lacking = [
+        event.line
+        for event in events
+        if event.event_id.encode() not in (held if event.is_foreign else verified)
+    ]
     if not lacking:
         return data or b""
     start = data or b""

@@ -167,4 +167,10 @@ class EventStore:
                 "project_uuid": self.project.uuid,
                 "aggregate_type": aggregate_type,
             },
+            aliases=tuple(
+                [
+                    work_subject(other, said.feature, aggregate_id)
+                    for other in (None, *self.project.aliases)
+                ]
+            ),
         )
