@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 TIMEOUT_S = 30.0
 ACTOR = "user"
+# what stands for the team of a project that has none
+NO_TEAM = "local"
 
 
 class Said(msgspec.Struct, frozen=True):
@@ -165,6 +167,7 @@ class EventStore:
                 "correlation_id": self.correlation_id,
                 "causation_id": causation_id,
                 "project_uuid": self.project.uuid,
+                "team_slug": NO_TEAM,
                 "aggregate_type": aggregate_type,
             },
             aliases=tuple(
