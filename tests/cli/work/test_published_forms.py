@@ -41,7 +41,7 @@ def test_events_of_each_command_fit_the_shipped_schemas(tmp_path):
     done(repo, "add-history", "WP01", "a note")
     done(repo, "gate", "WP01", "CI_CHECK")
     done(repo, "gate", "WP01", "CI_CHECK", "passed")
-    refused(repo, "move-task", "WP01", "--to", "done")
+    refused(repo, "move-task", "WP01", "--to", "done", code=1)
     done(repo, "merge")
     done(repo, "accept")
     done(repo, "add", "Another", "--feature", "001-sync")
