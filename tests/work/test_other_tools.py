@@ -1,4 +1,4 @@
-"""Another tool and thence in turns on one log: the board is the last mover's, without a conflict."""
+"""Another tool and thence in turns on one log end on the last mover's board, without a conflict."""
 
 import json
 import random

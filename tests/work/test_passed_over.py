@@ -1,16 +1,16 @@
 """Lines of shared files that the journal did not take in are kept, reported, and tried again."""
 
 import pytest
-from tests.cli.work.projects import work
 from tests.cli.warm import warm
+from tests.cli.work.projects import work
 from tests.events import drafted, new_id
 from tests.work.repositories import commit, make_repository
 
 from thence.core.codec import stamper
 from thence.log.numbering import CLOCK_AHEAD_MAX
+from thence.work.commands.add import add
 from thence.work.commands.add_history import add_history
 from thence.work.commands.init import init
-from thence.work.commands.add import add
 from thence.work.desk import Desk
 
 DAY = ".kittify/events/2025-11-20.jsonl"
@@ -84,7 +84,8 @@ def test_parked_line_is_kept_and_taken_in_when_the_bound_has_moved(tmp_path):
     assert after == held
     assert any("clock far ahead" in note for note in notes)
     ((file, _, reason),) = verified(repo)[1]
-    assert file == DAY and "tried again" in reason
+    assert file == DAY
+    assert "tried again" in reason
     after, notes = looked(repo)
     assert not any("clock far ahead" in note for note in notes), "it is told once"
     for _ in range(3):

@@ -205,12 +205,14 @@ def heads(
 ) -> tuple[Event, ...]:
     """Returns the events on a subject that caused no other event on it, in total order.
 
-    A subject may have several names. Events of the types in `but` don't count as events on it; where they lie between, they do.
+    A subject may have several names. Events of the types in `but` don't count as events on it;
+    where they lie between, they do.
     """
     names = [name for name in _names(subject) if is_storable(name)]
     on_subject = (
         "SELECT place FROM events"
-        " WHERE subject IN (SELECT names.id FROM json_each(:names) CROSS JOIN names ON text = value)"
+        " WHERE subject IN"
+        " (SELECT names.id FROM json_each(:names) CROSS JOIN names ON text = value)"
         " AND type NOT IN (SELECT names.id FROM json_each(:but) CROSS JOIN names ON text = value)"
         " ORDER BY place"
     )

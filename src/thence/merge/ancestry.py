@@ -60,9 +60,7 @@ class History(msgspec.Struct, frozen=True):
     has_circles: bool = False
 
 
-def in_turn(
-    ordered: Sequence[Event], subjects: Sequence[str | None]
-) -> dict[str, tuple[str, ...]]:
+def in_turn(ordered: Sequence[Event], subjects: Sequence[str | None]) -> dict[str, tuple[str, ...]]:
     """Maps lines of other tools that name no causes to what they count as behind, by ids.
 
     That is whatever has a smaller clock on the same subject, and the line before by the same

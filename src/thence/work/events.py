@@ -191,8 +191,9 @@ _PLACE = re.compile(r" - at `\$\.?([^`]*)`$|field `([^`]*)`$")
 def checked(event_type: str, payload: Mapping[str, Any]) -> dict[str, Any]:
     """Returns a payload as it is written: members in the order of the type, aliases replaced.
 
-    None stands for an absent member; forms that thence wrote once become those of today. Raises InvalidEvent that names the field for a type
-    that is none of the fourteen, and for a member that is missing, unknown or wrong.
+    None stands for an absent member; forms that thence wrote once become those of today. Raises
+    InvalidEvent that names the field for a type that is none of the fourteen, and for a member
+    that is missing, unknown or wrong.
     """
     kind = _kind(event_type)[0]
     if not isinstance(payload, Mapping):
@@ -258,7 +259,7 @@ def _as_today(event_type: str, given: dict[str, Any]) -> dict[str, Any]:
     A commit may hold an older one until the journal can be written again.
     """
     duration, gates = given.get("total_duration"), given.get("gate_results")
-    if type(duration) in (int, float) and isfinite(duration):
+    if isinstance(duration, int | float) and type(duration) is not bool and isfinite(duration):
         given["total_duration"] = f"{duration:.6f}".rstrip("0").rstrip(".")
     if isinstance(gates, Mapping):
         given["gate_results"] = [

@@ -54,9 +54,7 @@ def changed(gate: GateState, status: str, **result: str | float) -> FollowUp:
 
 def results(package: PackageState) -> list[dict[str, str]]:
     """Returns how each gate of a package stands, ordered by their ids."""
-    return [
-        {"gate_type": gate.gate_type, "status": gate.status} for gate in package.gates.values()
-    ]
+    return [{"gate_type": gate.gate_type, "status": gate.status} for gate in package.gates.values()]
 
 
 def verdicts(package: PackageState, reason: str) -> tuple[FollowUp, ...]:

@@ -46,9 +46,7 @@ class StatusLine(NamedTuple):
     line: int
 
 
-def lines_of(
-    data: bytes, lanes: tuple[str, ...]
-) -> tuple[list[StatusLine], list[tuple[int, str]]]:
+def lines_of(data: bytes, lanes: tuple[str, ...]) -> tuple[list[StatusLine], list[tuple[int, str]]]:
     """Returns the lines in the order of their times, each event_id once.
 
     With them come the numbers of lines that could not be read, and why not. A lane that is none
