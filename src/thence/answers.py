@@ -5,9 +5,10 @@ is answered by its index, which is brought up to date first; the answers are the
 Reading takes no lock of the log, and of a small one it writes nothing.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from threading import Event as Signal
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Unpack
 from warnings import warn
 from weakref import finalize
@@ -95,7 +96,10 @@ class Answers:
         return self.heads_of((subject,))[subject]
 
     def heads_of(
-        self, subjects: Collection[str], but: Collection[str] = ()
+        self,
+        subjects: Collection[str],
+        but: Collection[str] = (),
+        aliases: Mapping[str, str] = MappingProxyType({}),
     ) -> dict[str, tuple[Event, ...]]:
         """Returns the heads of several subjects, as `core.order.heads_of` does.
 
@@ -103,10 +107,13 @@ class Answers:
         """
         index = self.index()
         if index is None:
-            return heads_of(subjects, self.read(), but)
+            return heads_of(subjects, self.read(), but, aliases)
         from thence.index import causality
 
-        return {subject: causality.heads(index, subject, but) for subject in subjects}
+        names = {subject: [subject] for subject in subjects}
+        for alias, subject in aliases.items():
+            names[subject].append(alias)
+        return {subject: causality.heads(index, names[subject], but) for subject in subjects}
 
     def get(self, event_id: str) -> Event:
         """Returns the event of an id; raises EventNotFound."""

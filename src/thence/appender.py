@@ -7,6 +7,7 @@ Every door leads here: append, append_many, append_async, emit, steps, and both 
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -222,8 +223,13 @@ class Appender:
         """Returns the heads of what events are about; what decides something names no remark."""
         remarks = self._vocabulary.remark_types
         but = remarks if any(new.event_type not in remarks for new in events) else ()
-        subjects = set(filter(None, map(self._drafting.subject, events)))
-        found = self._answers.heads_of(subjects, but)
+        abouts = list(map(self._drafting.subject, events))
+        pairs = zip(abouts, events, strict=True)
+        aliases = {alias: about for about, new in pairs if about for alias in new.aliases}
+        found = self._answers.heads_of(set(filter(None, abouts)), but, aliases)
+        for head in chain.from_iterable(found.values()):
+            if head.is_foreign:  # it may stand far back, from before such clocks counted
+                self.writer.numbers.witness(head.lamport_clock)
         return {about: tuple([head.event_id for head in heads]) for about, heads in found.items()}
 
     def _committed(

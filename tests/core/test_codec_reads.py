@@ -204,7 +204,7 @@ def test_foreign_members_of_a_fitting_type_are_kept():
     assert (event.actor, event.caused_by, event.description) == (None, ("c",), "d")
     typed = parse(b'{"event_id":"x","event_type":"t","node_id":"n","lamport_clock":9}', PLAIN)
     assert isinstance(typed, Event)
-    assert (typed.event_type, typed.node_id, typed.lamport_clock) == ("t", "", 0)
+    assert (typed.event_type, typed.node_id, typed.lamport_clock) == ("t", "n", 9)
 
 
 def refusal(kind, **members):

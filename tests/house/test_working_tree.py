@@ -79,6 +79,7 @@ OF_THE_USER = {
     "commands/orchestrate.py": _HOME,
     "cut_off.py": _NOTES,
     "dayfiles.py": _HOME,
+    "passed_over.py": _HOME,
     "desk.py": _NOTES,
     "ending.py": "processes, in /proc",
     "git.py": "the folder that git is run in",

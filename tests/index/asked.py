@@ -44,6 +44,8 @@ def lines(draw: st.DrawFn, count_max: int = 30) -> list[bytes]:
             continue
         time = draw(st.sampled_from([time, "", "yesterday", f"{time[:-1]}+01:00"]))
         foreign = {"event_id": new_id(), "event_type": kind, "timestamp": time, **members}
+        if draw(st.booleans()):
+            foreign |= {"node_id": "x", "lamport_clock": draw(st.integers(0, 40))}
         drawn.append(json.dumps(foreign).encode() + b"\n")
         if draw(st.booleans()):
             drawn.append(draw(st.sampled_from(drawn)))  # an id a second time

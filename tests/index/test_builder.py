@@ -34,8 +34,11 @@ def foreign_lines(draw: st.DrawFn) -> bytes:
     event_id = draw(st.sampled_from([*IDS[:4], "other", "a\\u0000b", "\\ud83e\\udd80", ""]))
     when = draw(st.sampled_from(["", "2026-11-20T07:13:00Z", "2026-11-20T07:13:00.5+02:00", "x"]))
     turn = draw(st.sampled_from(["1", "-1", "99999999999999999999999", "1e400", '"x"', "null"]))
+    node = draw(st.sampled_from(["", *NODES, "Zo\\u00eb", "a\\u0000b"]))
+    clock = draw(st.sampled_from(["null", "0", "-1", "1", "4", "9", "2147483648", "2147483649"]))
     return (
         f'{{"event_id":"{event_id}","event_type":"a","timestamp":"{when}","turn_number":{turn},'
+        f'"node_id":"{node}","lamport_clock":{clock},'
         f'"caused_by":["{draw(st.sampled_from(IDS))}"]}}\n'
     ).encode()
 

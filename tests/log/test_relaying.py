@@ -1,5 +1,6 @@
 """Events of other nodes enter a log as they stand, once, and nothing else with them."""
 
+import json
 import random
 
 import pytest
@@ -114,11 +115,32 @@ def test_events_with_one_number_are_both_kept_and_told_once(log):
     assert [each.code for each in log.verify().damage] == ["number_repeated"] * 2
 
 
-def test_foreign_line_is_taken_as_unverified(log):
+def test_foreign_line_is_taken_as_unverified_and_its_clock_is_witnessed(log):
     line = b'{"event_id":"x1","event_type":"WPCreated","entity_id":"WP03","lamport_clock":90}'
     assert taken(log, [line]).taken[0].is_foreign
-    assert log.append("WPCreated", {}, subject="WP01").lamport_clock == 2
+    assert log.append("WPCreated", {}, subject="WP01").lamport_clock == 91
+    late = line.replace(b"x1", b"x2").replace(b"90", b"120")
+    with log.current_file.open("ab") as segment:
+        segment.write(late + b"\n")
+    with thence.open(log.folder) as again:
+        assert again.append("WPCreated", {}, subject="WP01").lamport_clock == 121
     assert log.verify().ok
+
+
+@pytest.mark.promise("L2")
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+@pytest.mark.parametrize("at_once", [True, False])
+def test_verified_line_wins_over_a_foreign_one_of_its_id_whichever_came_first(log, order, at_once):
+    ours = line_of(1, 3, "0" * 26)
+    lines = [ours, json.dumps({"event_id": "0" * 26, "event_type": "WPCreated"}).encode()]
+    for some in [[lines[n] for n in order]] if at_once else [[lines[n]] for n in order]:
+        taken(log, some)
+    assert ours in lines_of(log)
+    assert [line for line in lines_of(log) if b"0" * 26 in line] == [ours]
+    log.rebuild()
+    assert log.get("0" * 26).line == ours
+    found = taken(log, lines)
+    assert (found.taken, found.known) == ((), 2)
 
 
 def test_lines_are_taken_behind_what_a_killed_writer_left(log):

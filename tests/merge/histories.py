@@ -109,6 +109,24 @@ def foreign_graphs(draw: st.DrawFn) -> list[Event]:
             draw(st.lists(st.sampled_from(ids), max_size=2, unique=True)),
             subject=draw(st.sampled_from("ss2")),
             node_id=draw(st.sampled_from(["x", "y", None, 7])),
+            lamport_clock=draw(st.sampled_from([None, 1, 2, 3])),
+            payload={"new_status": draw(st.sampled_from(LANES))},
+        )
+        for event_id in ids
+    ]
+
+
+@st.composite
+def mixed_histories(draw: st.DrawFn) -> list[Event]:
+    """Draws a history in which lines of other tools stand that name no causes."""
+    events = draw(histories(10))
+    ids = [f"z{number}" for number in range(draw(st.integers(1, 5)))]
+    return events + [
+        foreign(
+            event_id,
+            subject=draw(st.sampled_from(["p/028-sync/WP01", "p/028-sync/WP02"])),
+            node_id=draw(st.sampled_from(["x", "c" * 12])),
+            lamport_clock=draw(st.integers(0, 8)),
             payload={"new_status": draw(st.sampled_from(LANES))},
         )
         for event_id in ids

@@ -14,16 +14,20 @@ Pair = frozenset[str]
 
 
 def in_turn(events: Sequence[Event]) -> list[Event]:
-    """Let each line of another tool that names no cause name the one before it by that tool."""
-    last: dict[tuple[object, ...], str] = {}
+    """Let each line of another tool that names no cause name what it counts as behind.
+
+    That is all that has a smaller clock on its subject, and the line before by that tool.
+    """
+    ordered = totally_ordered(events)
     told = []
-    for event in totally_ordered(events):
-        if event.is_foreign and event.subject is not None:
-            key = (event.subject, str(event.members.get("node_id")))
-            if key in last and not event.caused_by:
-                members = json.loads(event.line) | {"caused_by": [last[key]]}
-                event = event_of(json.dumps(members).encode())
-            last[key] = event.event_id
+    for place, event in enumerate(ordered):
+        if event.is_foreign and event.subject is not None and not event.caused_by:
+            before = [other for other in ordered[:place] if other.subject == event.subject]
+            same = [each for each in before if each.is_foreign and each.node_id == event.node_id]
+            causes = [each for each in before if each.lamport_clock < event.lamport_clock]
+            causes += same[-1:]
+            members = {"caused_by": sorted({cause.event_id for cause in causes})}
+            event = event_of(json.dumps(json.loads(event.line) | members).encode())
         told.append(event)
     return told
 

@@ -80,7 +80,7 @@ def test_who_has_seen_a_twin_has_seen_what_it_is_a_twin_of():
     last = on("s", clock=3, causes=[second])
     headers = [event.header for event in (first, second, last)]
     assert seen(history(headers, {}), [0, 2]) == [0, 0]
-    assert seen(history(headers, {second.event_id: first.event_id}), [0, 2]) == [0, 1]
+    assert seen(history(headers, {second.event_id: (first.event_id,)}), [0, 2]) == [0, 1]
 
 
 def test_subjects_beyond_one_sweep_are_taken_in_several(monkeypatch):

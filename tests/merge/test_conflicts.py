@@ -6,7 +6,14 @@ from itertools import combinations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.merge.histories import foreign, foreign_graphs, histories, move, on
+from tests.merge.histories import (
+    foreign,
+    foreign_graphs,
+    histories,
+    mixed_histories,
+    move,
+    on,
+)
 from tests.merge.plainly import disputed, has_seen_all, in_turn, lacks_causes
 
 from thence.core.event import Event
@@ -94,6 +101,15 @@ def test_heads_are_those_of_the_plain_truth(events):
     found = judgement(events).heads
     for subject in {event.subject for event in events} - {None}:
         assert found[subject] == heads(subject, events)
+
+
+@given(mixed_histories())
+def test_lines_without_causes_count_as_behind_smaller_clocks_as_the_plain_truth_says(events):
+    found = conflicts_of(events)
+    pairs = disputed(in_turn(events), work_slot)
+    told = [{event.event_id for event in conflict.events} for conflict in found]
+    assert all(any(pair <= ids for ids in told) for pair in pairs)
+    assert all(any(pair <= ids for pair in pairs) for ids in told)
 
 
 @given(foreign_graphs())

@@ -15,7 +15,12 @@ GATE = "01JDA0ABCDEFGHJKMNPQRSTVWX"
 # each type with all that it must hold, then with all that it may
 REQUIRED = {
     "WPStatusChanged": {"wp_id": "WP01", "previous_status": "planned", "new_status": "doing"},
-    "WPCreated": {"wp_id": "WP01", "title": "The journal", "feature_slug": "028-sync"},
+    "WPCreated": {
+        "wp_id": "WP01",
+        "title": "The journal",
+        "feature_slug": "028-sync",
+        "dependencies": ["WP02", "WP03"],
+    },
     "WPAssigned": {"wp_id": "WP01", "agent_id": "ada", "phase": "review"},
     "FeatureCreated": {
         "feature_slug": "028-sync",
@@ -47,13 +52,12 @@ OPTIONAL = {
         "changed_by": "ada",
         "feature_slug": "028-sync",
         "reason": "",
-        "gate_results": {GATE: "passed"},
+        "gate_results": [{"gate_type": "CI_CHECK", "status": "passed"}],
         "dependency_status": [{"wp_id": "WP02", "status": "done"}],
     },
-    "WPCreated": {"dependencies": ["WP02", "WP03"]},
     "WPAssigned": {"retry_count": 0},
     "FeatureCreated": {"created_at": "2026-11-20T07:13:00Z"},
-    "FeatureCompleted": {"completed_at": "2026-11-20T07:13:00.5+01:00", "total_duration": 3.5},
+    "FeatureCompleted": {"completed_at": "2026-11-20T07:13:00.5+01:00", "total_duration": "3.5"},
     "HistoryAdded": {"author": "ada"},
     "ErrorLogged": {"wp_id": "WP01", "stack_trace": "at\nline", "agent_id": "ada"},
     "GateResultChanged": {"result_data": {"url": "ci/7", "checks": [1, {"a": None}]}},
@@ -75,7 +79,12 @@ AGGREGATES = {
     "GateResultChanged": ("Gate", GATE),
 }
 each_type = pytest.mark.parametrize("event_type", REQUIRED)
-pairs = [(event_type, name) for event_type, held in REQUIRED.items() for name in held]
+pairs = [
+    (event_type, name)
+    for event_type, held in REQUIRED.items()
+    for name in held
+    if name != "dependencies"  # absent means none
+]
 options = [(event_type, name) for event_type, held in OPTIONAL.items() for name in held]
 
 
@@ -152,7 +161,8 @@ def test_unknown_member_is_answered_with_the_nearest_one():
         ("FeatureCreated", "feature_number", ["28", "027", 28, "028\n"]),
         ("FeatureCreated", "wp_count", [-1, 2.5]),
         ("FeatureCreated", "created_at", ["", "yesterday", 0, "2026-02-30"]),
-        ("FeatureCompleted", "total_duration", [-1, -0.5, "long"]),
+        ("FeatureCompleted", "total_duration", [-1, -0.5, "long", ""]),
+        ("WPStatusChanged", "gate_results", [[{"gate_type": "CI_CHECK"}], {"CI_CHECK": 1}]),
         ("HistoryAdded", "entry_type", ["remark"]),
         ("HistoryAdded", "entry_content", [""]),
         ("ErrorLogged", "error_type", ["bad"]),
@@ -192,6 +202,20 @@ def test_absent_member_may_be_given_as_none():
         checked("WPStatusChanged", REQUIRED["WPStatusChanged"] | none)
         == (REQUIRED["WPStatusChanged"])
     )
+
+
+def test_older_forms_are_written_as_those_of_today():
+    own = {k: v for k, v in REQUIRED["WPCreated"].items() if k != "dependencies"}
+    for given_ in (own, own | {"dependencies": None}):
+        assert checked("WPCreated", given_) == own | {"dependencies": []}
+    completed = REQUIRED["FeatureCompleted"]
+    for duration, text in ((3.5, "3.5"), (0, "0"), (100, "100"), (1e-9, "0"), (12.25, "12.25")):
+        told = checked("FeatureCompleted", completed | {"total_duration": duration})
+        assert told["total_duration"] == text
+    move = REQUIRED["WPStatusChanged"] | {"gate_results": {GATE: "passed"}}
+    assert checked("WPStatusChanged", move)["gate_results"] == [
+        {"gate_type": GATE, "status": "passed"}
+    ]
 
 
 @pytest.mark.promise("L3")

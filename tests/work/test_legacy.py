@@ -88,14 +88,19 @@ def test_feature_begins_with_its_spec_and_its_packages():
         "created_at": "2025-11-19T00:00:00.000000Z",
     }
     assert [each.payload for each in happened[2:5]] == [
-        {"wp_id": "WP01", "title": "The first", "feature_slug": "028-sync"},
+        {
+            "wp_id": "WP01",
+            "title": "The first",
+            "feature_slug": "028-sync",
+            "dependencies": [],
+        },
         {
             "wp_id": "WP02",
             "title": "Second",
             "feature_slug": "028-sync",
             "dependencies": ["WP01"],
         },
-        {"wp_id": "WP03", "title": "Third", "feature_slug": "028-sync"},
+        {"wp_id": "WP03", "title": "Third", "feature_slug": "028-sync", "dependencies": []},
     ]
     assert [(each.file, each.line) for each in happened[2:5]] == [
         (f"{FOLDER}/tasks/WP01-first.md", 1),

@@ -44,7 +44,7 @@ def test_claim_tells_how_its_dependencies_stood_and_done_how_its_gates_did():
     clone.tell("GateResultChanged", result)
     clone.move("WP02", "planned", "for_review")
     found = moved(clone, "WP02", "done")
-    assert found.payload["gate_results"] == {GATE: "passed"}
+    assert found.payload["gate_results"] == [{"gate_type": "CI_CHECK", "status": "passed"}]
     assert "dependency_status" not in found.payload
 
 

@@ -109,7 +109,21 @@ def _folder_checks(folder: Path, is_log: bool) -> "list[Check]":
         from thence.log.condition import log_checks
     except ImportError as error:  # told above, too
         return [*checks, Check("log", False, f"it was not looked at: {error}", _ANEW)]
-    return [*checks, *log_checks(OS_DISK, folder)]
+    return [*checks, *log_checks(OS_DISK, folder), *_shared(folder)]
+
+
+def _shared(folder: Path) -> "list[Check]":
+    """Tells of lines of a project's shared files that its journal did not take in."""
+    from thence.log.health import Check
+    from thence.work.passed_over import passed_over
+
+    found = passed_over(folder)
+    if not found:
+        return []
+    first = found[0].place
+    detail = f"{len(found):,} line(s) were passed over, the first is {first.file}:{first.line}"
+    hint = "`thence verify` tells each with its reason; correct the file, or take it from git"
+    return [Check("shared", False, detail, hint)]
 
 
 def _place(voice: Voice, log: str | None) -> tuple[Path, bool]:

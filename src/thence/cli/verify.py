@@ -8,6 +8,8 @@ from thence.cli.groups import HELP_NAMES, json_option, log_option, talks
 from thence.cli.voice import Voice, current
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from thence.log.findings import Finding, Verification
 
 FINDINGS_SHOWN_MAX = 20
@@ -53,7 +55,7 @@ def verify_command(
         found = replica.verify()
         repairs = _repairs(found) if is_repair else ()
         is_done = bool(repairs) and not is_dry and (is_yes or _agreed(voice, repairs, is_json))
-        after = replica.repair() if is_done else found
+        after = _with_shared(replica.repair() if is_done else found, folder)
     if is_json:
         told = {"repairs": list(map(_as_repair, repairs)), "repaired": is_done}
         voice.json(_told(after) | (told if is_repair else {}))
@@ -64,6 +66,17 @@ def verify_command(
         if repairs and not is_done:
             voice.note("nothing was changed; --repair --yes does it")
     return 0 if after.ok else DAMAGED
+
+
+def _with_shared(found: "Verification", folder: "Path") -> "Verification":
+    """Adds the lines of a project's shared files that its journal did not take in."""
+    if not (folder / "passed_over.json").exists():
+        return found
+    from msgspec.structs import replace
+
+    from thence.work.passed_over import findings
+
+    return replace(found, findings=(*found.findings, *findings(folder)))
 
 
 def _told(found: "Verification") -> dict[str, object]:

@@ -30,6 +30,8 @@ from thence.errors import EventTooLarge, InvalidEvent
 
 LINE_BYTES_MAX = 1024 * 1024
 CAUSES_MAX = 32
+# the largest clock of another tool's line that counts: nothing verifies it
+FOREIGN_CLOCK_MAX = 2**31
 CRC_BYTES = 18
 # a level of nesting takes two bytes at least
 DEEP_BYTES_MIN = 2 * LINE_DEPTH_MAX
@@ -376,12 +378,11 @@ def _lenient_header(members: dict[str, Any]) -> Header:
                 known[name] = msgspec.convert(members[name], its_type)
             except msgspec.ValidationError:
                 continue
+    if not 1 <= known.get("lamport_clock", 0) <= FOREIGN_CLOCK_MAX:
+        known["lamport_clock"] = 0
     return Header(**({"event_type": "unknown"} | known))
 
 
 @cache
 def _lenient_fields() -> tuple[tuple[str, Any], ...]:
-    fields = msgspec.structs.fields(Header)
-    return tuple(
-        (each.name, each.type) for each in fields if each.name not in ("node_id", "lamport_clock")
-    )
+    return tuple((each.name, each.type) for each in msgspec.structs.fields(Header))

@@ -14,7 +14,7 @@ from thence.core.vocabulary import PLAIN, SIM, WORK, Vocabulary, work_subject
 
 
 class Entry(msgspec.Struct, gc=False):
-    """The members of a plain event that are indexed; of a foreign one `timestamp` orders it."""
+    """The members of a plain event that are indexed; `timestamp` orders one without a clock."""
 
     event_id: str
     event_type: str
@@ -110,9 +110,9 @@ def entry_of(event: Event) -> Entry:
         header.event_id,
         header.event_type,
         header.seq,
-        header.lamport_clock if header.seq else 0,
+        header.lamport_clock,
         header.timestamp,
-        header.node_id if header.seq else "",
+        header.node_id,
         header.caused_by,
         event.stream,
         event.subject,

@@ -114,7 +114,7 @@ class Event:
 
     @property
     def node_id(self) -> str:
-        """12 hex digits of the replica that wrote the event; empty for a foreign line."""
+        """12 hex digits of the replica that wrote the event; of a foreign line what it says."""
         return self.header.node_id
 
     @property
@@ -124,7 +124,7 @@ class Event:
 
     @property
     def lamport_clock(self) -> int:
-        """Lamport's logical clock, from 1; 0 for a foreign line."""
+        """Lamport's logical clock, from 1; 0 for a foreign line without one that counts."""
         return self.header.lamport_clock
 
     @property
@@ -207,12 +207,17 @@ class Event:
     def order_key(self) -> OrderKey:
         """The place in the total order: lamport_clock, node_id, event_id.
 
-        Foreign lines have no clock: they sort before all others by time, id and bytes.
+        Lines without a clock, all foreign, sort before all others by time, id and bytes.
         """
         header = self.header
-        if header.seq:
+        if header.lamport_clock:
             return (header.lamport_clock, header.node_id, header.event_id, "", b"")
         return (0, "", header.timestamp, header.event_id, self.line)
+
+    @property
+    def preference(self) -> tuple[bool, bytes]:
+        """By what, of several lines of one id, the one to serve comes first: verified ones do."""
+        return self.is_foreign, self.line
 
     def says_the_same_as(self, other: "Event") -> bool:
         """Returns whether two events of one id differ in time, node and numbers at most."""

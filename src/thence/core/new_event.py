@@ -20,7 +20,8 @@ class NewEvent(msgspec.Struct, frozen=True, gc=False):
 
     The rest is for hosts. `timestamp` is when it happened, for what was imported. `begins` says
     that it begins something that lasts; `ends` is the id of the event that began what it ends,
-    and a cause of it. `members` are further members of the host's form.
+    and a cause of it. `members` are further members of the host's form. `aliases` are other
+    names of what it is about: where it names the heads of its subject, it names theirs too.
     """
 
     event_type: str
@@ -34,6 +35,7 @@ class NewEvent(msgspec.Struct, frozen=True, gc=False):
     begins: bool = False
     ends: str | None = None
     members: Mapping[str, Any] | None = None
+    aliases: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, members: "NewEvent | Mapping[str, Any]") -> "NewEvent":

@@ -7,6 +7,7 @@ event_id) extends it, because a log gives every event a larger clock than its ca
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from operator import attrgetter
+from types import MappingProxyType
 
 from thence.core.event import Event, OrderKey
 from thence.errors import CyclicDependencyError
@@ -34,7 +35,7 @@ def total_order_key(event: Event) -> OrderKey:
 def totally_ordered(events: Iterable[Event]) -> list[Event]:
     """Returns the events in total order, each event_id once.
 
-    Of lines that share an id the one that sorts first as bytes is kept.
+    Of lines that share an id a verified one is kept, and of these that which sorts first as bytes.
     """
     found = list(events)
     served = {event.header.event_id: event for event in found}
@@ -43,7 +44,7 @@ def totally_ordered(events: Iterable[Event]) -> list[Event]:
     served = {}
     for event in found:
         known = served.get(event.event_id)
-        if known is None or event.line < known.line:
+        if known is None or event.preference < known.preference:
             served[event.event_id] = event
     return sorted(served.values(), key=_KEY)
 
@@ -173,14 +174,22 @@ def heads(subject: str, events: Iterable[Event], but: Collection[str] = ()) -> t
 
 
 def heads_of(
-    subjects: Collection[str], events: Iterable[Event], but: Collection[str] = ()
+    subjects: Collection[str],
+    events: Iterable[Event],
+    but: Collection[str] = (),
+    aliases: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, tuple[Event, ...]]:
-    """Returns the heads of several subjects, as `heads` does of one."""
+    """Returns the heads of several subjects, as `heads` does of one.
+
+    `aliases` maps other names to the subjects that they mean: what is on either is on one.
+    """
     known = {event.event_id: event for event in totally_ordered(events)}
     found: dict[str, list[Event]] = {subject: [] for subject in subjects}
     for event in known.values():
-        if event.subject in found and event.event_type not in but:
-            found[event.subject].append(event)
+        subject = event.subject
+        subject = aliases.get(subject, subject) if subject else None
+        if subject in found and event.event_type not in but:
+            found[subject].append(event)
     return {subject: _heads(on, known) for subject, on in found.items()}
 
 

@@ -13,9 +13,9 @@ INTEGER_MAX = 2**63 - 1
 class Row(NamedTuple):
     """One event; the fields are the columns, in their order.
 
-    Of a line of another tool `node_id` is empty, `seq` and `lamport_clock` are 0, `verified`
-    is False. `turn` and `seq` are at most 64 bits wide. `payload` is JSON as it was stored,
-    "{}" where the event has none.
+    Of a line of another tool `node_id` and `lamport_clock` are what it says, `seq` is 0,
+    `verified` is False. `turn` and `seq` are at most 64 bits wide. `payload` is JSON as it was
+    stored, "{}" where the event has none.
     """
 
     event_id: str

@@ -204,7 +204,11 @@ def _work_subject(event: Event) -> str | None:
     header = event.header
     if not header.aggregate_id:
         return None
-    return work_subject(header.project_uuid, header.feature_slug, header.aggregate_id)
+    feature = header.feature_slug
+    if feature is None and event.is_foreign:
+        named = event.payload.get("feature_slug")
+        feature = named if isinstance(named, str) and named else None
+    return work_subject(header.project_uuid, feature, header.aggregate_id)
 
 
 PLAIN = Vocabulary(
@@ -243,7 +247,7 @@ WORK = Vocabulary(
     subject_of=_work_subject,
     actor_of=_header("actor"),
     mark="aggregate_id",
-    notice_members={"aggregate_type": "Log", "actor": "thence"},
+    notice_members={"team_slug": "local", "aggregate_type": "Log", "actor": "thence"},
     log_key="aggregate_id",
     names_heads=True,
     remark_types=frozenset(("ErrorLogged", "HistoryAdded")),

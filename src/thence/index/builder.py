@@ -20,7 +20,6 @@ from thence.index.rows import Key, Names, Row, Taken, Times, columns_of, keys_of
 from thence.index.shelving import Shelving
 from thence.index.tallies import tally
 from thence.log.disk import Disk, FileId
-from thence.log.reader import rank
 
 # how many ids one question asks for: of few sizes, so that each is prepared once
 _ASKED_IDS_FEW = 100
@@ -211,7 +210,7 @@ class Builder:
         ).fetchone()
         with closing(Lines(self._disk, self._folder, self._db)) as lines:
             one, other = lines.events((row[-3:], served[-3:]), self._vocabulary)
-        if rank(one) >= rank(other):
+        if one.preference >= other.preference:
             return
         places: dict[str, int] = {}
         (due,) = self._due(keys_of([entry]), places)

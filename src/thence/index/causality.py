@@ -200,20 +200,23 @@ def causal_cut(index: Index, event_id: str) -> Position:
     return index.answer(work)
 
 
-def heads(index: Index, subject: str, but: Collection[str] = ()) -> tuple[Event, ...]:
+def heads(
+    index: Index, subject: str | Sequence[str], but: Collection[str] = ()
+) -> tuple[Event, ...]:
     """Returns the events on a subject that caused no other event on it, in total order.
 
-    Events of the types in `but` don't count as events on it; where they lie between, they do.
+    A subject may have several names. Events of the types in `but` don't count as events on it;
+    where they lie between, they do.
     """
-    if not is_storable(subject):
-        return ()
+    names = [name for name in _names(subject) if is_storable(name)]
     on_subject = (
         "SELECT place FROM events"
-        " WHERE subject = (SELECT id FROM names WHERE text = :subject)"
+        " WHERE subject IN"
+        " (SELECT names.id FROM json_each(:names) CROSS JOIN names ON text = value)"
         " AND type NOT IN (SELECT names.id FROM json_each(:but) CROSS JOIN names ON text = value)"
         " ORDER BY place"
     )
-    given = {"subject": subject, "but": json.dumps(list(but))}
+    given = {"names": json.dumps(names), "but": json.dumps(list(but))}
 
     def work(connection: sqlite3.Connection) -> tuple[Event, ...]:
         found = connection.execute(on_subject, given)
@@ -221,3 +224,7 @@ def heads(index: Index, subject: str, but: Collection[str] = ()) -> tuple[Event,
         return tuple(events_at(index, connection, links.ends(connection, on)))
 
     return index.answer(work)
+
+
+def _names(subject: str | Sequence[str]) -> Sequence[str]:
+    return (subject,) if isinstance(subject, str) else subject

@@ -21,7 +21,7 @@ _CRC_BYTES = 4
 _DIGEST_BYTES = 8
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
-# lamport_clock, node_id, timestamp of a foreign line, event_id: `Event.order_key` in bytes
+# lamport_clock, node_id, timestamp of a line without a clock, event_id: `Event.order_key` in bytes
 Key = tuple[int, bytes, bytes, bytes]
 
 
@@ -76,7 +76,7 @@ def question_of(filter: Filter, descending: bool, log_id: str) -> bytes:
 def key_of(event: Event) -> Key:
     """Returns the place of an event in the total order."""
     lamport_clock, node_id, *rest, _ = event.order_key
-    if event.is_foreign:
+    if not lamport_clock:
         return lamport_clock, b"", _bytes(rest[0]), _bytes(rest[1])
     return lamport_clock, _bytes(node_id), b"", _bytes(rest[0])
 

@@ -25,7 +25,7 @@ from thence.log.reading import reading
 from thence.log.segment import own_folder
 from thence.log.system_call import DiskError
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 WAIT_S = 10.0
 BUSY_S = 2.0
 # where SQLite's shared memory does not reach other hosts, or nowhere

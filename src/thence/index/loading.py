@@ -22,7 +22,6 @@ from thence.index.rows import Key, Names, Taken, Times, columns_of, keys_of
 from thence.index.shelving import Shelving
 from thence.index.tallies import tally_all
 from thence.log.disk import Disk
-from thence.log.reader import rank
 
 RECENT_EVENTS = 8_192
 
@@ -211,7 +210,7 @@ class _Loading:
         for _, rows in groupby(repeated, key=itemgetter(0)):
             several = list(rows)
             ranks = [
-                rank(event) for event in lines.events((row[3:] for row in several), vocabulary)
+                event.preference for event in lines.events((row[3:] for row in several), vocabulary)
             ]
             winner = several.pop(ranks.index(min(ranks)))
             self._db.executemany(

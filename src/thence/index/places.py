@@ -8,18 +8,19 @@ from thence.index.rows import Key
 from thence.index.shelving import shelve
 
 STRIDE = 1024
-# what is left free between other tools' lines and ours when either run out of room
+# what is left free between lines without a clock and all others when either run out of room
 _ROOM = 2**32 + 1
 
 # by what rows of events stand in the total order, with the texts of `names`
 ORDER = (
-    "lamport, CASE seq WHEN 0 THEN '' ELSE (SELECT text FROM names WHERE id = node) END,"
-    " CASE seq WHEN 0 THEN stamp ELSE event_id END, event_id"
+    "lamport, CASE lamport WHEN 0 THEN '' ELSE (SELECT text FROM names WHERE id = node) END,"
+    " CASE lamport WHEN 0 THEN stamp ELSE event_id END, event_id"
 )
 _KEY = (
-    "SELECT place, lamport, CASE seq WHEN 0 THEN '' ELSE (SELECT text FROM names WHERE id = node)"
-    " END, CASE seq WHEN 0 THEN stamp ELSE event_id END, CASE seq WHEN 0 THEN event_id ELSE '' END"
-    " FROM events"
+    "SELECT place, lamport,"
+    " CASE lamport WHEN 0 THEN '' ELSE (SELECT text FROM names WHERE id = node) END,"
+    " CASE lamport WHEN 0 THEN stamp ELSE event_id END,"
+    " CASE lamport WHEN 0 THEN event_id ELSE '' END FROM events"
 )
 
 
@@ -88,7 +89,7 @@ def renumber(connection: sqlite3.Connection, newcomers: int) -> None:
     )
     connection.execute(
         "INSERT INTO moved SELECT place, row_number() OVER (ORDER BY place) * :stride"
-        " + CASE WHEN seq > 0 AND EXISTS (SELECT 1 FROM events WHERE seq = 0) THEN :room"
+        " + CASE WHEN lamport > 0 AND EXISTS (SELECT 1 FROM events WHERE lamport = 0) THEN :room"
         " ELSE :odd END, 1 FROM events",
         {"stride": stride, "room": _ROOM, "odd": stride != STRIDE},
     )

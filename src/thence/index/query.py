@@ -162,14 +162,14 @@ def _place_of(connection: sqlite3.Connection, key: Key, last: int) -> tuple[int,
 def _key_from(connection: sqlite3.Connection, place: int) -> tuple[int, Key | None]:
     """Returns the first place from a place on where an event stands, and the key of that one."""
     row = connection.execute(
-        "SELECT place, lamport, seq, stamp, event_id, names.text FROM events"
+        "SELECT place, lamport, stamp, event_id, names.text FROM events"
         " JOIN names ON names.id = node WHERE place >= :place ORDER BY place LIMIT 1",
         {"place": place},
     ).fetchone()
     if row is None:
         return place, None
-    there, lamport, seq, stamp, event_id, node = row
-    own = (node.encode(), b"") if seq else (b"", (stamp or "").encode())
+    there, lamport, stamp, event_id, node = row
+    own = (node.encode(), b"") if lamport else (b"", (stamp or "").encode())
     return there, (lamport, *own, event_id.encode())
 
 

@@ -34,7 +34,7 @@ _NAMELESS: dict[str | None, float] = {None: NULL, "": 0}
 
 _integers = msgspec.json.Decoder(list[int]).decode
 
-# lamport, node and event_id; of another tool's line 0, no node and its timestamp first
+# lamport, node and event_id; of a line without a clock 0, no node and its timestamp first
 Key = tuple[int, str, str, str]
 # event_id to time in the columns of `events`, with where the line lies
 Row = tuple[str, float, int, int, str | float, float, float, float, float, float, float,
@@ -99,6 +99,7 @@ def _one_by_one(block: Block, vocabulary: Vocabulary) -> Taken:
 def _storable(entry: Entry) -> Entry:
     entry.event_id = storable(entry.event_id)
     entry.timestamp = storable(entry.timestamp)
+    entry.node_id = storable(entry.node_id)
     entry.caused_by = tuple(map(storable, entry.caused_by))
     return entry
 
@@ -116,7 +117,7 @@ def keys_of(found: Sequence[Entry]) -> list[Key]:
     """Returns by what the events stand in the total order."""
     return [
         (entry.lamport_clock, entry.node_id, entry.event_id, "")
-        if entry.seq
+        if entry.lamport_clock
         else (0, "", entry.timestamp, entry.event_id)
         for entry in found
     ]
@@ -192,7 +193,7 @@ def columns_of(found: Taken, segment: int, names: Names, times: Times) -> Column
         list(map(number, [entry.node_id for entry in those])),
         _bounded([entry.seq for entry in those]),
         [entry.lamport_clock for entry in those],
-        [NULL if entry.seq else entry.timestamp for entry in those],
+        [NULL if entry.lamport_clock else entry.timestamp for entry in those],
         list(map(number, [entry.event_type for entry in those])),
         list(map(number, [entry.stream for entry in those])),
         list(map(number, [entry.subject for entry in those])),

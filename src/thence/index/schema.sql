@@ -32,7 +32,7 @@ CREATE TABLE events (
     node INTEGER NOT NULL,
     seq INTEGER NOT NULL, -- 0: another tool's line
     lamport INTEGER NOT NULL,
-    stamp TEXT, -- the timestamp, by which such a line is ordered
+    stamp TEXT, -- the timestamp of a line without a clock (lamport 0), which orders it
     type INTEGER NOT NULL,
     stream INTEGER,
     subject INTEGER,

@@ -34,6 +34,7 @@ SEVERITIES: Mapping[str, Severity] = {
     "events_absent": "absent",
     "cause_missing": "noted",
     "file_passed_over": "noted",
+    "shared_line_passed_over": "noted",
 }
 # what a repair puts in the place of such bytes
 HEALS: Mapping[str, bytes] = {

@@ -11,7 +11,7 @@ from pathlib import Path
 from thence.core.clock import CLOCK_MAX, exhausted
 from thence.core.codec import LINE_BYTES_MAX, Draft, numbers, stamper
 from thence.log.disk import Disk
-from thence.log.recovery import last_numbers
+from thence.log.recovery import foreign_clock, last_numbers
 from thence.log.segment import older_names
 
 CLOCK_AHEAD_MAX = 2**40
@@ -92,7 +92,7 @@ class Numbering:
             else:
                 lines.append(draft.tail)
                 known = numbers(draft.tail)
-                clocks.append(known[2] if known else 1)
+                clocks.append(known[2] if known else foreign_clock(draft.tail[:-1]) or 1)
                 clock = max(clock, clocks[-1])
         self._uncounted = clocks
         return lines

@@ -7,6 +7,7 @@ verified one, else of foreign ones that which sorts first as bytes, in the place
 
 from collections import deque
 from collections.abc import Iterator
+from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -304,7 +305,7 @@ def all_events(disk: Disk, folder: Path, vocabulary: Vocabulary) -> list[Event]:
     if len(served) == len(found):
         return found
     for event in found:
-        served[event.event_id] = min(served[event.event_id], event, key=rank)
+        served[event.event_id] = min(served[event.event_id], event, key=attrgetter("preference"))
     return list(served.values())
 
 
@@ -317,11 +318,6 @@ def _events_of(block: Block, vocabulary: Vocabulary) -> list[Event]:
             return events
     contents = [line.content for line in lines_of(block, vocabulary) if line.is_whole]
     return [content for content in contents if isinstance(content, Event)]
-
-
-def rank(event: Event) -> tuple[bool, bytes]:
-    """Returns by what, of several lines of one id, the one to serve comes first."""
-    return event.is_foreign, event.line
 
 
 def events_after(
@@ -370,7 +366,7 @@ def _contested(disk: Disk, folder: Path, vocabulary: Vocabulary) -> dict[str, Ev
             event = line.content
             if isinstance(event, Event) and line.is_whole and event.event_id in repeated:
                 known = contents.setdefault(event.event_id, event)
-                if rank(event) < rank(known):
+                if event.preference < known.preference:
                     contents[event.event_id] = event
     return contents
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from thence.core.codec import LINE_BYTES_MAX, has_valid_crc, is_ours, numbers
+from thence.core.codec import LINE_BYTES_MAX, has_valid_crc, is_ours, numbers, parse
 from thence.core.event import Event
 from thence.core.healing import pieces
 from thence.core.vocabulary import PLAIN, Vocabulary
@@ -200,6 +200,7 @@ def last_numbers(disk: Disk, descriptor: int, start: int, end: int, node_id: str
             if found is None or not has_valid_crc(line):
                 # what follows the last newline was never acknowledged
                 damaged += not after and position > 0 and is_ours(line)
+                lamport_clock = max(lamport_clock, foreign_clock(line))
                 continue
             lamport_clock = max(lamport_clock, found[2])
             if found[0] == node_id:
@@ -208,6 +209,12 @@ def last_numbers(disk: Disk, descriptor: int, start: int, end: int, node_id: str
                     return Numbers(seq + damaged, lamport_clock + damaged)
                 after = found[1]
     return Numbers(seq + damaged, lamport_clock + damaged) if lamport_clock else None
+
+
+def foreign_clock(line: bytes) -> int:
+    """Returns the clock of another tool's line, 0 if it has none that counts."""
+    event = parse(line, PLAIN) if b'"lamport_clock"' in line else None
+    return event.lamport_clock if isinstance(event, Event) and event.is_foreign else 0
 
 
 def _parts_backwards(line: bytes) -> list[bytes]:

@@ -32,7 +32,8 @@ def relay(
 
     They are of other nodes, or were this log's own before it was restored from an old copy.
     It returns when they are durable. The caller sees to it that nobody relays the same lines
-    at once; if somebody does, readers serve them once. Raises what an append raises.
+    at once; if somebody does, readers serve them once. A verified line is taken though another
+    tool's line has its id. Raises what an append raises.
     """
     held = {event.event_id: event for event in reader.events(disk, folder, vocabulary)}
     own, node_id = known_node_ids(disk, folder), known_node_id(disk, folder)
@@ -45,10 +46,10 @@ def relay(
         event = parse(line, vocabulary)
         if isinstance(event, BadLine):
             bad.append((line, event))
-        elif event.event_id in held or event.event_id in fresh:
-            known += 1
-        else:
+        elif _is_served(event, held.get(event.event_id) or fresh.get(event.event_id)):
             fresh[event.event_id] = event
+        else:
+            known += 1
     clock_max = len(held) + len(fresh) + CLOCK_AHEAD_MAX
     for event in fresh.values():
         if event.lamport_clock > clock_max:
@@ -66,6 +67,11 @@ def relay(
     return Relayed(
         tuple(taken.values()), known, tuple(bad), tuple(parked), tuple(ours), tuple(twice)
     )
+
+
+def _is_served(event: Event, known: Event | None) -> bool:
+    """Tells whether an event is served, beside what is known of its id: a verified one first."""
+    return known is None or (known.is_foreign and not event.is_foreign)
 
 
 def _number(event: Event) -> tuple[str, int]:

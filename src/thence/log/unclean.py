@@ -163,7 +163,9 @@ def _reported(
         for block in blocks_of(disk, path, start):
             for line in lines_of(block, vocabulary) if _SOURCE in block.data else ():
                 event = line.content
-                if not isinstance(event, Event) or event.node_id not in own.identity.node_ids:
+                if not isinstance(event, Event) or event.is_foreign:
+                    continue
+                if event.node_id not in own.identity.node_ids:
                     continue
                 if event.members.get("source") == OPENING_SOURCE:
                     found.add(str(event.members.get("source_id")))

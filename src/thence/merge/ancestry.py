@@ -5,8 +5,8 @@ chosen too. Chosen events are numbered; what an event goes back to is a number w
 says whether the n-th is among its causes. Lines of other tools may stand before their causes
 and name each other in a circle: each of a circle is then a cause of all of it.
 
-Most other tools record no causes at all. Of lines that one of them wrote on one subject each
-that names none counts as behind the one before it: `in_turn` tells these.
+Most other tools record no causes at all. Such a line counts as behind what is on its subject
+with a smaller clock, and behind the line before it of the same tool: `in_turn` tells these.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,13 +19,31 @@ from thence.core.event import Event, Header
 CHOSEN_MAX = 4096
 
 
-class _Writer(msgspec.Struct):
-    """Who wrote a line of another tool; anything may stand there."""
+class _Ends:
+    """The events of one subject that are behind no other one with a smaller clock than is read."""
 
-    node_id: object = None
+    def __init__(self) -> None:
+        self._clock = 0
+        self._ends: dict[str, None] = {}
+        self._now: list[tuple[str, Sequence[str]]] = []
+        self._last: dict[str, str] = {}
 
+    def before(self, header: Header) -> tuple[str, ...]:
+        """Returns what another tool's line counts as behind."""
+        if header.lamport_clock > self._clock:
+            self._clock = header.lamport_clock
+            for event_id, causes in self._now:
+                for cause in causes:
+                    self._ends.pop(cause, None)
+                self._ends[event_id] = None
+            self._now = []
+        last = self._last.get(header.node_id)
+        return tuple(self._ends) if last is None or last in self._ends else (*self._ends, last)
 
-_decode_writer = msgspec.json.Decoder(_Writer).decode
+    def add(self, header: Header, causes: Sequence[str]) -> None:
+        self._now.append((header.event_id, causes))
+        if not header.seq:
+            self._last[header.node_id] = header.event_id
 
 
 class History(msgspec.Struct, frozen=True):
@@ -42,26 +60,32 @@ class History(msgspec.Struct, frozen=True):
     has_circles: bool = False
 
 
-def in_turn(ordered: Sequence[Event], subjects: Sequence[str | None]) -> dict[str, str]:
-    """Maps lines of other tools that name no causes to the line before, by their ids.
+def in_turn(ordered: Sequence[Event], subjects: Sequence[str | None]) -> dict[str, tuple[str, ...]]:
+    """Maps lines of other tools that name no causes to what they count as behind, by ids.
 
-    Before is in total order, on the same subject, and by the same `node_id`, if it has one.
+    That is whatever has a smaller clock on the same subject, and the line before by the same
+    `node_id`. What is behind itself another of these is left out.
     """
-    found: dict[str, str] = {}
-    last: dict[tuple[str, object], str] = {}
+    silent = {
+        subject
+        for event, subject in zip(ordered, subjects, strict=True)
+        if not (event.header.seq or event.header.caused_by)
+    }
+    found: dict[str, tuple[str, ...]] = {}
+    ends = {subject: _Ends() for subject in silent}
     for event, subject in zip(ordered, subjects, strict=True):
-        header = event.header
-        if header.seq or subject is None:
+        if subject is None or subject not in ends:
             continue
-        key = (subject, _decode_writer(event.line).node_id)
-        if key in last and not header.caused_by:
-            found[header.event_id] = last[key]
-        last[key] = header.event_id
+        header = event.header
+        before = ends[subject].before(header)
+        if before and not (header.seq or header.caused_by):
+            found[header.event_id] = before
+        ends[subject].add(header, header.caused_by or found.get(header.event_id, ()))
     return found
 
 
-def history(headers: Sequence[Header], beside: Mapping[str, str]) -> History:
-    """Links events in total order, by what they name and by one more cause for some."""
+def history(headers: Sequence[Header], beside: Mapping[str, Sequence[str]]) -> History:
+    """Links events in total order, by what they name and by more causes for some."""
     places = {header.event_id: place for place, header in enumerate(headers)}
     causes: list[Sequence[int]] = []
     lacks: list[bool] = []
@@ -71,7 +95,7 @@ def history(headers: Sequence[Header], beside: Mapping[str, str]) -> History:
         held = tuple([at for at in map(find, header.caused_by) if at is not None])
         is_whole = len(held) == len(header.caused_by) or _is_elsewhere(header, places)
         if beside and header.event_id in beside:
-            held = (*held, places[beside[header.event_id]])
+            held = (*held, *map(places.__getitem__, beside[header.event_id]))
         causes.append(held)
         lacks.append(not is_whole)
         if held and max(held) >= place:

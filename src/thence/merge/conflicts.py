@@ -82,7 +82,7 @@ def judged(
     Subjects on which each event names the one before cost next to nothing.
     """
     headers = [event.header for event in ordered]
-    beside = {**in_turn(ordered, subjects), **twins}
+    beside = {**in_turn(ordered, subjects), **{twin: (one,) for twin, one in twins.items()}}
     last, tangled = _straight(headers, subjects, twins, beside)
     heads: dict[str, tuple[Event, ...]] = {
         subject: (ordered[rank],) for subject, rank in last.items()
@@ -107,7 +107,7 @@ def _straight(
     headers: Sequence[Header],
     subjects: Sequence[str | None],
     twins: Mapping[str, str],
-    beside: Mapping[str, str],
+    beside: Mapping[str, Sequence[str]],
 ) -> tuple[dict[str, int], set[str]]:
     """Finds each subject's last event, and those on which one does not name the one before."""
     last: dict[str, int] = {}
@@ -118,7 +118,7 @@ def _straight(
         before = last.get(subject)
         if before is not None:
             name = headers[before].event_id
-            if name not in header.caused_by and beside.get(header.event_id) != name:
+            if name not in header.caused_by and name not in beside.get(header.event_id, ()):
                 tangled.add(subject)
         last[subject] = rank
     return last, tangled

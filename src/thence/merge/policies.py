@@ -158,7 +158,8 @@ def _lane(event: Event) -> Hashable:
 
 
 def _fields(*names: str) -> Callable[[Event], Hashable]:
-    return lambda event: tuple(canonical(event.payload.get(name)) for name in names)
+    """Names what members hold; an empty one says what an absent one does."""
+    return lambda event: tuple(canonical(event.payload.get(name) or None) for name in names)
 
 
 def _written_last(name: str, *fields: str) -> Slot:

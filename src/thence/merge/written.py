@@ -49,7 +49,7 @@ def swept(
     subjects: Sequence[str | None],
     tangled: Collection[str],
     twins: Collection[str],
-    beside: Mapping[str, str],
+    beside: Mapping[str, Sequence[str]],
 ) -> Iterator[tuple[str, Written]]:
     """Yields what was written on each tangled subject; many share a sweep over the history.
 

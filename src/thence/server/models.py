@@ -37,7 +37,9 @@ class StoredEvent(BaseModel):
     event_type: str
     event_version: int = 1
     timestamp: str = Field("", description="UTC, ISO 8601; for people, it orders nothing.")
-    node_id: str = Field("", description="Who wrote it; missing where nothing verifies the line.")
+    node_id: str = Field(
+        "", description="Who wrote it; where nothing verifies the line, who it says."
+    )
     seq: int = 0
     lamport_clock: int = 0
     caused_by: list[str] = Field([], description="The ids of its recorded causes.")

@@ -12,6 +12,7 @@ from typing import Any
 from thence.core.event import Event
 from thence.core.order import totally_ordered
 from thence.core.vocabulary import WORK, work_subject
+from thence.merge.ancestry import history
 from thence.merge.conflicts import Conflict, Judgement, judged
 from thence.merge.fold import counting
 from thence.merge.policies import slots_of
@@ -44,9 +45,20 @@ def fold(
         project_uuid = min(filter(None, named), default=None)
     replay = _Replay(project_uuid, {*aliases, None})
     judgement = judged(ordered, list(map(replay.subject_of, ordered)), slots_of(WORK), twins)
-    for event in counted:
+    for event in _behind_causes(counted):
         replay.take(event, event.header.event_id in judgement.beaten)
     return replay.board(judgement)
+
+
+def _behind_causes(ordered: list[Event]) -> list[Event]:
+    """Returns events so that each stands behind its causes.
+
+    They do in total order, unless another tool's line has a clock that nobody witnessed.
+    """
+    if all(event.header.seq for event in ordered):
+        return ordered
+    ranks = history([event.header for event in ordered], {}).ranks
+    return [ordered[rank] for rank in ranks]
 
 
 class _Replay:

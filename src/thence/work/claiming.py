@@ -63,7 +63,7 @@ def open_claims(project: Project, board: Board, events: Sequence[Event]) -> list
     node_id = next_node_id(project.home)
     if node_id is None:  # a copy: the original may be at work on it
         return []
-    own = {event.event_id for event in events if event.node_id == node_id}
+    own = {event.event_id for event in events if event.node_id == node_id and event.seq}
     return [claim for claim in found if claim.event_id in own]
 
 

@@ -5,7 +5,7 @@ the tips of the default branch and of the features' target branches, each blob o
 another branch enters before it is merged there. Lines are verified, and witnessed by the journal.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -14,9 +14,10 @@ import msgspec
 
 from thence.core.codec import BadLine
 from thence.log.findings import Relayed
-from thence.work.daylines import FOLDER, is_day_file, lines_in
+from thence.work.daylines import FOLDER, is_day_file, places_in
 from thence.work.locks import held
 from thence.work.objects import Objects, is_folder, objects
+from thence.work.passed_over import Place, keep, parked, passed_over
 from thence.work.project import Project
 from thence.work.repository import HEADS, default_branch
 from thence.work.store import EventStore
@@ -40,7 +41,7 @@ class TakenIn(NamedTuple):
     """What a look at the branches brought: new events, and lines that were passed over."""
 
     events: int = 0
-    bad: tuple[tuple[str, BadLine], ...] = ()
+    bad: tuple[tuple[Place, BadLine], ...] = ()
     parked: int = 0
     ours: int = 0
     twice: int = 0
@@ -48,11 +49,11 @@ class TakenIn(NamedTuple):
     def notes(self) -> Iterator[str]:
         """Yields what a user has to know of it."""
         if self.bad:
-            file, reason = self.bad[0]
+            place, reason = self.bad[0]
             more = f", and {len(self.bad) - 1} more" if len(self.bad) > 1 else ""
-            yield f"a line of {file} was passed over: {reason.reason}{more}"
+            yield f"a line of {place.file} was passed over: {reason.reason}{more}"
         if self.parked:
-            yield f"{self.parked} event(s) with a clock far ahead were left out"
+            yield f"{self.parked} event(s) with a clock far ahead were left out, to be tried again"
         if self.ours:
             yield f"{self.ours} event(s) of our own that our journal had lost are back"
         if self.twice:
@@ -63,11 +64,11 @@ class TakenIn(NamedTuple):
 
 
 class _News(NamedTuple):
-    """Lines that were not read before, each with the file that it stands in."""
+    """Lines that were not read before, each with its place."""
 
     tips: dict[str, str]
     blobs: dict[str, str]
-    lines: dict[bytes, str]
+    lines: dict[bytes, Place]
 
 
 def note_branches(project: Project, branches: set[str]) -> bool:
@@ -102,14 +103,19 @@ def take_in(
     branches = known.branches | {default_branch(project.repo) or ""} - {""}
     with objects(project.repo) as found:
         news = _news(found, known, branches)
-        if not news.tips:
+        if not news.tips and not parked(passed_over(project.home)):
             return TakenIn()
         with held(project.home / _LOCK):
             known = _known(project)
             news = _news(found, known, branches)
             told = TakenIn()
-            if news.lines:
-                told = _told(store.replica.relay(news.lines), news)
+            left = passed_over(project.home)
+            waiting = parked(left)
+            if lines := {**waiting, **news.lines}:
+                made = store.replica.relay(lines)
+                told = _told(made, lines, waiting)
+                files = {f"{FOLDER}/{name}" for name in news.blobs.values()}
+                keep(project.home, left, made, lines, files)
                 if told.ours:  # what is open writes under the node of the past
                     store.close()
             on_moved({name: (known.tips.get(name), at) for name, at in news.tips.items()})
@@ -139,14 +145,15 @@ def _news(store: Objects, known: Taken, branches: Iterable[str]) -> _News:
             if not is_day_file(name) or entry.oid in known.blobs or entry.oid in news.blobs:
                 continue
             news.blobs[entry.oid] = name.decode()
-            for line in lines_in(store.blob(entry.oid)):
-                news.lines.setdefault(line, name.decode())
+            for line, place in places_in(store.blob(entry.oid), f"{FOLDER}/{name.decode()}"):
+                news.lines.setdefault(line, place)
     return news
 
 
-def _told(result: Relayed, news: _News) -> TakenIn:
-    bad = tuple((news.lines[line], reason) for line, reason in result.bad)
-    return TakenIn(len(result.taken), bad, len(result.parked), len(result.ours), len(result.twice))
+def _told(result: Relayed, lines: Mapping[bytes, Place], waiting: Container[bytes]) -> TakenIn:
+    bad = tuple((lines[line], reason) for line, reason in result.bad)
+    parked = sum(event.line not in waiting for event in result.parked)
+    return TakenIn(len(result.taken), bad, parked, len(result.ours), len(result.twice))
 
 
 def _with(known: Taken, news: _News) -> Taken:

@@ -5,11 +5,12 @@ every clone. Lines stand in the order in which they came; nothing that stands th
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
-from thence.core.codec import event_id_of
+from thence.core.codec import event_id_of, has_valid_crc
 from thence.core.event import Event
+from thence.work.passed_over import Place
 
 FOLDER = ".kittify/events"
 ATTRIBUTES = f"{FOLDER}/.gitattributes"
@@ -44,8 +45,20 @@ def by_file(events: Iterable[Event]) -> dict[str, list[Event]]:
 
 def lines_in(data: bytes) -> list[bytes]:
     """Returns the lines of a day file, without what editors put round them."""
-    lines = data.removeprefix(_MARK).split(b"\n")
-    return [bare for line in lines if (bare := line.rstrip(b"\r").strip(b" \t"))]
+    return [bare for line in data.split(b"\n") if (bare := _bare(line))]
+
+
+def places_in(data: bytes, file: str) -> Iterator[tuple[bytes, Place]]:
+    """Yields the lines of a day file, as `lines_in` returns them, with their places."""
+    offset = 0
+    for number, line in enumerate(data.split(b"\n"), 1):
+        if bare := _bare(line):
+            yield bare, Place(file, number, offset)
+        offset += len(line) + 1
+
+
+def _bare(line: bytes) -> bytes:
+    return line.removeprefix(_MARK).rstrip(b"\r").strip(b" \t")
 
 
 def splices(events: Iterable[Event]) -> Mapping[str, Splice]:
@@ -54,8 +67,14 @@ def splices(events: Iterable[Event]) -> Mapping[str, Splice]:
 
 
 def _with_lines(events: Sequence[Event], data: bytes | None) -> bytes:
-    held = {event_id_of(line) for line in lines_in(data or b"")}
-    lacking = [event.line for event in events if event.event_id.encode() not in held]
+    there = lines_in(data or b"")
+    held = {event_id_of(line) for line in there}
+    verified = {event_id_of(line) for line in there if has_valid_crc(line)}
+    lacking = [
+        event.line
+        for event in events
+        if event.event_id.encode() not in (held if event.is_foreign else verified)
+    ]
     if not lacking:
         return data or b""
     start = data or b""

@@ -67,7 +67,7 @@ class EventEmitter:
         *,
         changed_by: str | None = None,
         reason: str | None = None,
-        gate_results: Mapping[str, Any] | None = None,
+        gate_results: Sequence[Mapping[str, Any]] | None = None,
         dependency_status: Mapping[str, Any] | None = None,
         guard: Unchanged | None = None,
     ) -> Outcome:
@@ -92,7 +92,7 @@ class EventEmitter:
             "wp_id": wp_id,
             "title": title,
             "feature_slug": feature_slug,
-            "dependencies": list(dependencies) or None,
+            "dependencies": list(dependencies),
         }
         return self.emit(Said("WPCreated", payload, feature_slug))
 

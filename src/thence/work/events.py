@@ -7,6 +7,7 @@ kept and shown as it is. `schema` gives the same rules as JSON Schema, for other
 
 import re
 from collections.abc import Mapping
+from math import isfinite
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -26,10 +27,12 @@ SubtaskId = Annotated[str, Meta(pattern="^T[0-9]{3,5}$")]
 GateId = Annotated[str, Meta(pattern="^[0-7][0-9A-HJKMNP-TV-Z]{25}$")]
 Moment = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 Count = Annotated[int, Meta(ge=0)]
-Seconds = Count | Annotated[float, Meta(ge=0)]
+Seconds = Annotated[str, Meta(pattern="^[0-9]+(\\.[0-9]+)?$")]
 Lane = Literal["planned", "doing", "for_review", "done", "rejected"]
 GateType = Literal["CI_CHECK", "SECURITY_SCAN", "MANUAL_REVIEW", "ARCHITECTURE_REVIEW"]
 GateStatus = Literal["pending", "passed", "failed"]
+# how a gate stood when its package moved: both members, each a text
+GateResult = Annotated[dict[Literal["gate_type", "status"], Text], Meta(min_length=2)]
 
 
 class _Payload(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -45,7 +48,7 @@ class WPStatusChanged(_Payload, frozen=True):
     changed_by: Text | UnsetType = UNSET
     feature_slug: Slug | UnsetType = UNSET
     reason: str | UnsetType = UNSET
-    gate_results: dict[str, Any] | list[Any] | UnsetType = UNSET
+    gate_results: tuple[GateResult, ...] | UnsetType = UNSET
     dependency_status: dict[str, Any] | list[Any] | UnsetType = UNSET
 
 
@@ -55,7 +58,7 @@ class WPCreated(_Payload, frozen=True):
     wp_id: WpId
     title: Text
     feature_slug: Slug
-    dependencies: tuple[WpId, ...] | UnsetType = UNSET
+    dependencies: tuple[WpId, ...]
 
 
 class WPAssigned(_Payload, frozen=True):
@@ -78,7 +81,7 @@ class FeatureCreated(_Payload, frozen=True):
 
 
 class FeatureCompleted(_Payload, frozen=True):
-    """All packages of a feature are done; `total_duration` is in seconds."""
+    """All packages of a feature are done; `total_duration` is in seconds, as text."""
 
     feature_slug: Slug
     total_wps: Count
@@ -188,13 +191,14 @@ _PLACE = re.compile(r" - at `\$\.?([^`]*)`$|field `([^`]*)`$")
 def checked(event_type: str, payload: Mapping[str, Any]) -> dict[str, Any]:
     """Returns a payload as it is written: members in the order of the type, aliases replaced.
 
-    None stands for an absent member. Raises InvalidEvent that names the field for a type
-    that is none of the fourteen, and for a member that is missing, unknown or wrong.
+    None stands for an absent member; forms that thence wrote once become those of today. Raises
+    InvalidEvent that names the field for a type that is none of the fourteen, and for a member
+    that is missing, unknown or wrong.
     """
     kind = _kind(event_type)[0]
     if not isinstance(payload, Mapping):
         raise _unfit(event_type, "payload", f"a {type(payload).__name__} is no map", "pass a map")
-    given = _without_aliases(event_type, payload)
+    given = _as_today(event_type, _without_aliases(event_type, payload))
     refuse(given)
     try:
         msgspec.convert(given, kind)
@@ -246,6 +250,23 @@ def _without_aliases(event_type: str, payload: Mapping[str, Any]) -> dict[str, A
             if given.setdefault(name, value) != value:
                 cause = f"{alias} is another name of it and says {value!r:.80}"
                 raise _unfit(event_type, name, cause, f"leave {alias} out")
+    return given
+
+
+def _as_today(event_type: str, given: dict[str, Any]) -> dict[str, Any]:
+    """Puts members in the form of today.
+
+    A commit may hold an older one until the journal can be written again.
+    """
+    duration, gates = given.get("total_duration"), given.get("gate_results")
+    if isinstance(duration, int | float) and type(duration) is not bool and isfinite(duration):
+        given["total_duration"] = f"{duration:.6f}".rstrip("0").rstrip(".")
+    if isinstance(gates, Mapping):
+        given["gate_results"] = [
+            {"gate_type": gate_type, "status": status} for gate_type, status in gates.items()
+        ]
+    if event_type == "WPCreated":
+        given.setdefault("dependencies", [])
     return given
 
 

@@ -19,6 +19,7 @@ from thence.work.events import aggregate_of
 from thence.work.legacy import LANES, Happened, History, Unread, history_of
 from thence.work.planning import Planning
 from thence.work.state import Board
+from thence.work.status_log import NAME as STATUS_NAME
 from thence.work.tasks import parse as parse_tasks
 
 
@@ -47,8 +48,9 @@ def history_in(planning: Planning, slug: str) -> History:
             files[_shown(name)] = data
             if lane and lane not in LANES:
                 unread.append(Unread(_shown(name), 0, f"nobody knows the lane {lane!r:.80}"))
+    status = read(planning.path(slug, STATUS_NAME))
     parsed = parse_tasks(tasks, path) if tasks is not None else None
-    found = history_of(slug, meta, parsed, files, planning.branch_of(slug))
+    found = history_of(slug, meta, parsed, files, planning.branch_of(slug), status)
     return History(found.happened, tuple(sorted((*found.unread, *unread))))
 
 

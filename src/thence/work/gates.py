@@ -52,9 +52,9 @@ def changed(gate: GateState, status: str, **result: str | float) -> FollowUp:
     return FollowUp("GateResultChanged", payload)
 
 
-def results(package: PackageState) -> dict[str, str]:
-    """Returns how each gate of a package stands, by its id."""
-    return {gate.gate_id: gate.status for gate in package.gates.values()}
+def results(package: PackageState) -> list[dict[str, str]]:
+    """Returns how each gate of a package stands, ordered by their ids."""
+    return [{"gate_type": gate.gate_type, "status": gate.status} for gate in package.gates.values()]
 
 
 def verdicts(package: PackageState, reason: str) -> tuple[FollowUp, ...]:

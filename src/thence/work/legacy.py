@@ -1,7 +1,8 @@
 """What the planning files of an existing feature tell of its history, read as it is.
 
 Before there was a log, tools kept a package's lane in the fields of its file (or in the
-folder it lay in) and what happened as lines below `## Activity Log`. Here they become what
+folder it lay in) and what happened as lines below `## Activity Log`; newer ones keep its moves
+in a file of their own, which then decides about the lanes. Here they become what
 `work import` appends, each with a `source_id` that is the same at the next import, and a
 list of what could not be read. Nothing is changed, and nothing wrong ends the reading.
 """
@@ -14,6 +15,7 @@ from typing import Any, NamedTuple, get_args
 
 from thence.core.payload import is_utf8
 from thence.errors import PlanningError
+from thence.work import status_log
 from thence.work.activity import entries_of, written_time
 from thence.work.events import Lane
 from thence.work.frontmatter import Fields, read
@@ -65,8 +67,9 @@ def history_of(
     tasks: Tasks | None,
     files: Mapping[str, bytes],
     target_branch: str = "main",
+    status: bytes | None = None,
 ) -> History:
-    """Reads a feature: its meta.json, its tasks.md as parsed, its package files by path.
+    """Reads a feature: its meta.json, tasks.md as parsed, package files by path, status lines.
 
     `target_branch` holds where meta.json names none. A package is in tasks.md, has a file,
     or both; it begins in lane planned.
@@ -75,7 +78,7 @@ def history_of(
     if not is_slug(slug):
         reason = "the folder is not named like 028-sync: three digits and words in lower case"
         return History((), (Unread(reading.folder, 0, reason),))
-    return reading.history(meta, tasks, files, target_branch)
+    return reading.history(meta, tasks, files, target_branch, status or b"")
 
 
 class _Package:
@@ -88,6 +91,7 @@ class _Package:
         self.lane_told = _line(fields.text("lane")) or folder_lane
         self.actor = _line(fields.text("agent")) or NOBODY
         self.lane = "planned"
+        self.is_told = False
 
 
 class _Reading:
@@ -96,6 +100,7 @@ class _Reading:
     def __init__(self, slug: str) -> None:
         self.slug = slug
         self.folder = f"kitty-specs/{slug}"
+        self.status_file = f"{self.folder}/{status_log.NAME}"
         self._unread: list[Unread] = []
 
     def history(
@@ -104,7 +109,9 @@ class _Reading:
         tasks: Tasks | None,
         files: Mapping[str, bytes],
         target_branch: str,
+        status: bytes,
     ) -> History:
+        told = self._status_lines(status)
         packages: dict[str, _Package] = {}
         moves: list[tuple[str, Happened]] = []
         for file, data in sorted(files.items()):
@@ -116,10 +123,15 @@ class _Reading:
                 self._miss(file, 0, f"{package.wp_id} has another file, {first}")
                 continue
             packages[package.wp_id] = package
+            package.is_told = package.wp_id in told
             latest = ""
             for happened in self._moves(package, data):
                 latest = max(latest, happened.timestamp) if happened.timestamp else "~"
                 moves.append((latest, happened))
+        for wp_id in told:
+            packages.setdefault(wp_id, _Package(wp_id, self.status_file, Fields({}, "", 1), ""))
+            for line in told[wp_id]:
+                moves += [(line.timestamp, each) for each in self._stated(packages[wp_id], line)]
         created = self._created(packages, tasks)
         begun = self._begun(meta, len(created), target_branch)
         moves.sort(key=lambda move: move[0])
@@ -199,8 +211,7 @@ class _Reading:
             needed = self._dependencies(package) if package else []
             needed = needed or (list(plan.dependencies) if plan else [])
             needed = [each for each in needed if is_wp_id(each)]
-            if needed:
-                payload["dependencies"] = needed
+            payload["dependencies"] = needed
             file = package.file if package else f"{self.folder}/tasks.md"
             line = 1 if package or plan is None else plan.line
             created.append(self._happened("WPCreated", payload, f"{wp_id}/created", file, line))
@@ -222,27 +233,57 @@ class _Reading:
         for entry in entries:
             key = f"{package.wp_id}/log/{entry.digest}"
             place = (package.file, entry.line, entry.actor or NOBODY, entry.timestamp)
-            if entry.lane in LANES and entry.lane != package.lane:
+            is_move = entry.lane in LANES and not package.is_told
+            if is_move and entry.lane != package.lane:
                 yield self._moved(package, entry.lane, entry.text, key, *place)
                 continue
             text = entry.text
-            if entry.lane and entry.lane not in LANES:
+            if entry.lane and entry.lane not in LANES and not package.is_told:
                 self._miss(package.file, entry.line, f"nobody knows the lane {entry.lane!r:.80}")
                 text = f"lane={entry.lane} – {text}" if text else f"lane={entry.lane}"
             if text:
-                payload = {
-                    "wp_id": package.wp_id,
-                    "entry_type": "note",
-                    "entry_content": text,
-                    "author": entry.actor or NOBODY,
-                }
-                yield self._happened("HistoryAdded", payload, key, *place)
+                yield self._noted(package, text, key, *place)
         lane, line = package.lane_told, _line_of_lane(data)
+        if package.is_told:
+            return
         if lane and lane not in LANES:
             self._miss(package.file, line, f"nobody knows the lane {lane!r:.80}")
         elif lane and lane != package.lane:
             key = f"{package.wp_id}/lane"
             yield self._moved(package, lane, "", key, package.file, line, package.actor, "")
+
+    def _status_lines(self, data: bytes) -> dict[str, list[status_log.StatusLine]]:
+        """Reads the lines of status.events.jsonl, by package."""
+        lines, unread = status_log.lines_of(data, LANES)
+        for number, reason in unread:
+            self._miss(self.status_file, number, reason)
+        found: dict[str, list[status_log.StatusLine]] = {}
+        for line in lines:
+            found.setdefault(line.wp_id, []).append(line)
+        return found
+
+    def _stated(self, package: _Package, line: status_log.StatusLine) -> Iterator[Happened]:
+        """Yields what a status line tells: a move, and as a note what no move of ours holds."""
+        place = (self.status_file, line.line, line.actor or NOBODY, line.timestamp)
+        is_move = bool(line.lane) and line.lane != package.lane
+        if is_move:
+            found = self._moved(package, line.lane, line.reason, "", *place)
+            yield found._replace(source=status_log.SOURCE, source_id=line.event_id)
+        parts = () if is_move else (f"lane={line.told}", line.reason)
+        text = " – ".join(filter(None, (*parts, line.further)))
+        if text:
+            found = self._noted(package, text, "", *place)
+            source_id = f"{line.event_id}/note"
+            yield found._replace(source=status_log.SOURCE, source_id=source_id)
+
+    def _noted(self, package: _Package, text: str, key: str, *place: Any) -> Happened:
+        payload = {
+            "wp_id": package.wp_id,
+            "entry_type": "note",
+            "entry_content": text,
+            "author": place[2],
+        }
+        return self._happened("HistoryAdded", payload, key, *place)
 
     def _moved(self, package: _Package, lane: str, reason: str, key: str, *place: Any) -> Happened:
         payload = {

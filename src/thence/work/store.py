@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 TIMEOUT_S = 30.0
 ACTOR = NOBODY
+# what stands for the team of a project that has none
+NO_TEAM = "local"
 
 
 class Said(msgspec.Struct, frozen=True):
@@ -166,6 +168,13 @@ class EventStore:
                 "correlation_id": self.correlation_id,
                 "causation_id": causation_id,
                 "project_uuid": self.project.uuid,
+                "team_slug": NO_TEAM,
                 "aggregate_type": aggregate_type,
             },
+            aliases=tuple(
+                [
+                    work_subject(other, said.feature, aggregate_id)
+                    for other in (None, *self.project.aliases)
+                ]
+            ),
         )

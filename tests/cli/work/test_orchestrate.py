@@ -52,7 +52,7 @@ def test_graph_is_worked_off_and_each_step_is_told(make):
     assert sorted(event["payload"]["wp_id"] for event in resolved) == ["WP02", "WP03", "WP04"]
     (completed,) = project.events("FeatureCompleted")
     assert completed["payload"]["total_wps"] == 4
-    assert completed["payload"]["total_duration"] > 0
+    assert float(completed["payload"]["total_duration"]) > 0
     assert git(project.folder, "status", "--porcelain") == ""
     assert thence("verify", cwd=project.folder).code == 0
     again = orchestrate(project)

@@ -95,7 +95,7 @@ def _said(found: FeatureState, branch: str, packages: Sequence[Package]) -> list
             "wp_id": package.wp_id,
             "title": package.title,
             "feature_slug": found.slug,
-            "dependencies": list(package.dependencies) or None,
+            "dependencies": list(package.dependencies),
         }
         said.append(Said("WPCreated", payload, found.slug, (created,)))
     return said

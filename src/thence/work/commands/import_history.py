@@ -8,7 +8,7 @@ from thence.core.codec import BadLine, parse
 from thence.core.event import Event
 from thence.core.vocabulary import WORK
 from thence.replica import new_id
-from thence.work.daylines import FOLDER, is_day_file, lines_in
+from thence.work.daylines import FOLDER, is_day_file, places_in
 from thence.work.desk import Desk
 from thence.work.existing import history_in
 from thence.work.files import TreeFiles
@@ -130,9 +130,8 @@ def _places(files: TreeFiles, unread: list[Unread]) -> dict[bytes, tuple[str, in
         except OSError as error:
             unread.append(Unread(f"{FOLDER}/{name}", 0, error.strerror or str(error)))
             continue
-        for number, raw in enumerate(data.split(b"\n"), 1):
-            for line in lines_in(raw):
-                places.setdefault(line, (f"{FOLDER}/{name}", number))
+        for line, place in places_in(data, f"{FOLDER}/{name}"):
+            places.setdefault(line, (place.file, place.line))
     return places
 
 

@@ -1,0 +1,89 @@
+"""Lines of the shared files that a project's journal did not take in, kept beside it.
+
+`thence verify` and `thence doctor` report them. A parked line, whose clock no log may believe
+yet, is kept whole: each look at the shared files tries it again.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from thence.log.findings import Finding, Relayed
+
+_NAME = "passed_over.json"
+KEPT_MAX = 1_000
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where a line stood in a shared file; `line` counts from 1, `offset` is in bytes."""
+
+    file: str
+    line: int
+    offset: int
+
+
+class PassedOver(msgspec.Struct, frozen=True):
+    """A line and why it was passed over; `parked` is the line itself, if it is tried again."""
+
+    place: Place
+    length: int
+    reason: str
+    parked: str = ""
+
+
+def passed_over(home: Path) -> tuple[PassedOver, ...]:
+    """Returns what is kept; nothing where that can't be read."""
+    try:
+        return msgspec.json.decode((home / _NAME).read_bytes(), type=tuple[PassedOver, ...])
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+        return ()
+
+
+def parked(found: Sequence[PassedOver]) -> dict[bytes, Place]:
+    """Returns the lines that are to be tried again."""
+    return {each.parked.encode(): each.place for each in found if each.parked}
+
+
+def keep(
+    home: Path,
+    known: Sequence[PassedOver],
+    made: Relayed,
+    places: Mapping[bytes, Place],
+    files: Collection[str],
+) -> None:
+    """Keeps what relaying passed over; what was known of these `files` is replaced.
+
+    `places` tell where the relayed lines stand. Of more than 1,000 lines the first are kept:
+    the others are read again when their file changes.
+    """
+    found = [each for each in known if not each.parked and each.place.file not in files]
+    found += [
+        PassedOver(places[line], len(line), why.reason)
+        for line, why in made.bad
+        if places[line].file in files
+    ]
+    reason = "its clock is further ahead than any log gets; it is tried again"
+    found += [
+        PassedOver(places[event.line], len(event.line), reason, event.line.decode())
+        for event in made.parked
+    ]
+    found = found[:KEPT_MAX]
+    if found != [*known]:
+        draft = home / f"{_NAME}.new"
+        draft.write_bytes(msgspec.json.encode(found))
+        draft.replace(home / _NAME)
+
+
+def findings(home: Path) -> tuple[Finding, ...]:
+    """Returns what `thence verify` reports of them."""
+    return tuple(
+        Finding(
+            "shared_line_passed_over",
+            f"line {each.place.line} is not in the journal: {each.reason}",
+            each.place.file,
+            each.place.offset,
+            each.length,
+        )
+        for each in passed_over(home)
+    )

@@ -1,0 +1,203 @@
+"""Another tool and thence in turns on one log end on the last mover's board, without a conflict."""
+
+import json
+import random
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from tests.work.repositories import make_repository
+
+from thence.core.codec import FOREIGN_CLOCK_MAX
+from thence.work.commands.add import add
+from thence.work.commands.add_history import add_history
+from thence.work.commands.init import init
+from thence.work.commands.move_task import move_task
+from thence.work.commands.setup_spec import setup_spec
+from thence.work.commands.status import status
+from thence.work.desk import Desk
+from thence.work.store import EventStore
+
+SLUG = "001-sync"
+NODE = "feedfeedfeed"
+LANES = ("planned", "doing", "for_review")
+
+
+class OtherTool:
+    """A program that appends lines of its own to a shared day file, as such tools write them."""
+
+    def __init__(self, repo, hours=0.0, node=NODE, members=None):
+        self.repo, self.hours, self.node, self.members = repo, hours, node, members or {}
+        self._count = 0
+
+    def line(self, event_type, payload, clock, aggregate="WP01"):
+        self._count += 1
+        at = datetime.now(UTC) + timedelta(hours=self.hours)
+        told = {
+            "event_id": f"01{self.node[:4].upper()}{self._count:020}",
+            "event_type": event_type,
+            "timestamp": at.isoformat(),
+            "node_id": self.node,
+            "lamport_clock": clock,
+            "aggregate_id": aggregate,
+            "aggregate_type": "WorkPackage",
+            "payload": payload,
+        }
+        return json.dumps(told | self.members).encode()
+
+    def seen(self):
+        """Return the largest clock that the log holds."""
+        with EventStore.at(self.repo) as store:
+            return max((event.lamport_clock for event in store.read()), default=0)
+
+    def say(self, event_type, payload, clock=None):
+        """Append a line whose clock is the last seen one and 1."""
+        line = self.line(event_type, payload, clock or self.seen() + 1)
+        with EventStore.at(self.repo) as store:
+            store.replica.relay([line])
+        return line
+
+    def move(self, previous, lane, clock=None):
+        payload = {"wp_id": "WP01", "old_status": previous, "new_status": lane}
+        return self.say("WPStatusChanged", {**payload, "feature_slug": SLUG}, clock)
+
+
+def project(path):
+    """Make a project of one feature with one package."""
+    repo = make_repository(path)
+    with Desk(repo) as desk:
+        init(desk)
+    with Desk(repo) as desk:
+        setup_spec(desk, "Sync")
+    with Desk(repo) as desk:
+        add(desk, "First", feature=SLUG)
+    return repo
+
+
+def board_of(repo):
+    with Desk(repo) as desk:
+        (feature,) = status(desk, None).data["features"]
+    (lane,) = [lane for lane, packages in feature["lanes"].items() if packages]
+    return lane, feature["conflicts"]
+
+
+def uuid_of(repo):
+    with Desk(repo) as desk:
+        return desk.project.uuid
+
+
+def ours_moves(repo, lane, actor="ada"):
+    with Desk(repo, actor=actor) as desk:
+        move_task(desk, "WP01", lane, feature=SLUG, reason="so", is_forced=True)
+
+
+@pytest.mark.promise("L2")
+@pytest.mark.parametrize("hours", [-9, 9])
+@pytest.mark.parametrize("named", ["nothing", "feature", "project and feature"])
+def test_two_tools_in_turns_end_on_the_last_movers_board_without_a_conflict(tmp_path, hours, named):
+    repo = project(tmp_path / "r")
+    members = {"feature_slug": SLUG} if "feature" in named else {}
+    members |= {"project_uuid": uuid_of(repo)} if "project" in named else {}
+    other = OtherTool(repo, hours, members=members)
+    seed = random.randrange(2**32)
+    chance = random.Random(seed)
+    lane = "planned"
+    for _ in range(30):
+        before, lane = lane, chance.choice([each for each in LANES if each != lane])
+        if chance.random() < 0.5:
+            other.move(before, lane)
+        else:
+            ours_moves(repo, lane)
+        assert board_of(repo) == (lane, []), f"seed {seed}"
+    with EventStore.at(repo) as store:
+        events = store.read()
+        assert store.replica.verify().ok
+    assert sum(event.is_foreign for event in events) > 3, f"seed {seed}"
+    assert max(len(event.caused_by) for event in events) < 32
+
+
+def test_two_other_tools_and_ours_take_turns_without_a_conflict(tmp_path):
+    repo = project(tmp_path / "r")
+    tools = [OtherTool(repo, 5), OtherTool(repo, -5, node="beefbeefbeef")]
+    lane = "planned"
+    for number in range(12):
+        before, lane = lane, LANES[(LANES.index(lane) + 1) % 3]
+        if number % 3 == 2:
+            ours_moves(repo, lane)
+        else:
+            tools[number % 3].move(before, lane)
+        assert board_of(repo) == (lane, [])
+
+
+def test_tools_that_wrote_at_once_are_in_conflict(tmp_path):
+    repo = project(tmp_path / "r")
+    one, two = OtherTool(repo), OtherTool(repo, node="beefbeefbeef")
+    seen = one.seen()
+    one.move("planned", "for_review", seen + 1)
+    two.move("planned", "doing", seen + 1)
+    lane, (conflict,) = board_of(repo)
+    assert lane == "for_review", "of equal clocks the larger node is the last writer"
+    assert len(conflict["events"]) == 2
+    ours_moves(repo, "planned")
+    assert board_of(repo) == ("planned", [])
+
+
+def test_line_of_a_tool_that_had_not_seen_our_move_is_in_conflict_with_it(tmp_path):
+    repo = project(tmp_path / "r")
+    other = OtherTool(repo)
+    seen = other.seen()
+    ours_moves(repo, "doing")
+    other.move("planned", "for_review", seen + 1)
+    lane, (conflict,) = board_of(repo)
+    assert len(conflict["events"]) == 2
+    assert lane in ("doing", "for_review")
+
+
+def test_move_of_ours_stands_behind_a_clock_that_nobody_witnessed(tmp_path):
+    """A log of an older version holds such: its numbers went on below the other tool's."""
+    repo = project(tmp_path / "r")
+    other = OtherTool(repo)
+    line = other.line(
+        "WPStatusChanged",
+        {"wp_id": "WP01", "new_status": "for_review", "feature_slug": SLUG},
+        clock=500,
+    )
+    with EventStore.at(repo) as store:
+        journal = store.replica.current_file
+        lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join([line + b"\n", *lines]))
+    ours_moves(repo, "doing")
+    assert board_of(repo) == ("doing", [])
+    with EventStore.at(repo) as store:
+        assert max(store.read(), key=lambda event: event.order_key).payload["new_status"] == "doing"
+
+
+@pytest.mark.parametrize("clock", [0, -1, FOREIGN_CLOCK_MAX + 1, 2**60, True, "7", None])
+def test_clock_that_is_none_counts_as_0_and_moves_ours_nowhere(tmp_path, clock):
+    repo = project(tmp_path / "r")
+    other = OtherTool(repo)
+    before = other.seen()
+    line = other.line("HistoryAdded", {"wp_id": "WP01", "entry_content": "x"}, clock)
+    with EventStore.at(repo) as store:
+        (taken,) = store.replica.relay([line]).taken
+    assert (taken.lamport_clock, taken.seq, taken.node_id) == (0, 0, NODE)
+    with Desk(repo, actor="ada") as desk:
+        add_history(desk, "WP01", "mine", feature=SLUG)
+    assert other.seen() == before + 1
+
+
+def test_line_that_names_our_node_is_none_of_ours(tmp_path):
+    repo = project(tmp_path / "r")
+    with EventStore.at(repo) as store:
+        own = store.read()[-1]
+    other = OtherTool(repo, node=own.node_id)
+    other.move("planned", "doing")
+    with EventStore.at(repo) as store:
+        position = store.replica.position()
+        assert set(position.intervals) == {own.node_id}
+        assert len(position.foreign) == 1
+    ours_moves(repo, "for_review")
+    with EventStore.at(repo) as store:
+        last = store.read()[-1]
+        assert (last.node_id, last.seq) == (own.node_id, own.seq + 1)
+        assert store.replica.verify().ok
+    assert board_of(repo) == ("for_review", [])
