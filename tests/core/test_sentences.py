@@ -135,6 +135,21 @@ def done(event_type, payload, about="WP01", actor="ada", feature="001-tea"):
             "ada made the branch 001-tea-WP01 for WP01",
         ),
         (
+            "WPReviewed",
+            {"commit": "0123456789abcdef", "base": "0"},
+            "ada handed in 001-tea/WP01 at commit 0123456789ab",
+        ),
+        (
+            "WPLanded",
+            {"how": "patch", "commit": "0123456789abcdef"},
+            "The code of 001-tea/WP01 is in its target, at commit 0123456789ab",
+        ),
+        (
+            "WPLanded",
+            {"how": "no_code", "reason": "talk"},
+            "001-tea/WP01 has no code to be merged: talk",
+        ),
+        (
             "SubtaskCompleted",
             {"work_package_id": "WP02", "subtask_text": "boil"},
             "ada ticked 001-tea/WP01 of WP02: boil",

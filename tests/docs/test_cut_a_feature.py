@@ -41,7 +41,8 @@ def test_a_feature_goes_from_its_spec_to_done_as_the_page_shows(walk):
     assert feature["progress"] == {"done": 2, "total": 2}
     (why,) = thence(folder, "why", "@last", "--json")
     assert why["chain"][0]["event_type"] == "SpecCreated"
-    assert why["chain"][-1]["payload"]["new_status"] == "done"
+    assert why["chain"][-2]["payload"]["new_status"] == "done"
+    assert why["chain"][-1]["payload"]["how"] == "ancestor"
     assert thence(folder, "verify", "--json")[0]["ok"]
 
 
@@ -62,13 +63,17 @@ def test_each_command_of_the_walk_tells_its_events(walk):
         ("SubtaskCompleted", "T001", "ada"),
         ("SubtaskCompleted", "T002", "ada"),
         ("WPStatusChanged", "WP01", "ada"),
+        ("WPReviewed", "WP01", "ada"),
         ("WPStatusChanged", "WP02", "bob"),
         ("WorkspaceCreated", "WP02", "bob"),
         ("SubtaskCompleted", "T003", "bob"),
         ("WPStatusChanged", "WP02", "Ada"),
+        ("WPReviewed", "WP02", "Ada"),
         ("WPStatusChanged", "WP01", "Ada"),
+        ("WPLanded", "WP01", "Ada"),
         ("DependencyResolved", "WP02", "Ada"),
         ("WPStatusChanged", "WP02", "Ada"),
+        ("WPLanded", "WP02", "Ada"),
     ]
     batch = {each["causation_id"] for each in events[1:4]}
     assert len(batch) == 1, "packages that are made at once share a causation_id"

@@ -16,6 +16,7 @@ BLOCK = re.compile(r"^```(console|markdown|sh|yaml) ?(\S*)\n(.*?)^```$", re.DOTA
 HOME = "~/sync"
 STAND_INS = Path(__file__).parent / "stand_ins"
 MASKS = (
+    (re.compile(r"commit\s+[0-9a-f]{12}\b"), "commit id"),
     (re.compile(r"\[[0-9A-Z]{18}\]"), "[id]"),
     (re.compile(r"\b[0-9A-Z]{26}\b"), "id"),
     (re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"), "uuid"),

@@ -108,6 +108,7 @@ OF_THE_USER = {
     "orchestrating.py": _HOME,
     "overlaps.py": _GIT,
     "own_files.py:note_attributes": _GIT,
+    "package_code.py": _HOME,
     "project.py:_exclude": _GIT,
     "project.py:_found": "a home in the git folder",
     "project.py:_has_git": "whether a git folder is there",

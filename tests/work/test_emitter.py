@@ -19,6 +19,8 @@ CALLS = {
     "wp_status_changed": ((SLUG, "WP01", "planned", "doing"), "WPStatusChanged", "WP01"),
     "wp_created": ((SLUG, "WP01", "The outbox", ["WP02"]), "WPCreated", "WP01"),
     "wp_assigned": ((SLUG, "WP01", "ada", "review", 2), "WPAssigned", "WP01"),
+    "wp_reviewed": ((SLUG, "WP01", "a" * 40, "b" * 40, "c" * 40, "c" * 40), "WPReviewed", "WP01"),
+    "wp_landed": ((SLUG, "WP01", "patch", "d" * 40), "WPLanded", "WP01"),
     "feature_created": ((SLUG, "main", 3), "FeatureCreated", SLUG),
     "feature_completed": ((SLUG, 3, 12.5), "FeatureCompleted", SLUG),
     "history_added": ((SLUG, "WP01", "a note"), "HistoryAdded", "WP01"),

@@ -1,4 +1,4 @@
-"""The fourteen types of a project's events: what they hold, what they refuse."""
+"""The types of a project's events: what they hold, what they refuse."""
 
 import re
 from types import MappingProxyType
@@ -22,6 +22,14 @@ REQUIRED = {
         "dependencies": ["WP02", "WP03"],
     },
     "WPAssigned": {"wp_id": "WP01", "agent_id": "ada", "phase": "review"},
+    "WPReviewed": {
+        "wp_id": "WP01",
+        "commit": "a" * 40,
+        "base": "b" * 64,
+        "patch": "",
+        "patches": ["0" * 40],
+    },
+    "WPLanded": {"wp_id": "WP01", "how": "no_code"},
     "FeatureCreated": {
         "feature_slug": "028-sync",
         "feature_number": "028",
@@ -56,6 +64,7 @@ OPTIONAL = {
         "dependency_status": [{"wp_id": "WP02", "status": "done"}],
     },
     "WPAssigned": {"retry_count": 0},
+    "WPLanded": {"commit": "a" * 40, "reason": ""},
     "FeatureCreated": {"created_at": "2026-11-20T07:13:00Z"},
     "FeatureCompleted": {"completed_at": "2026-11-20T07:13:00.5+01:00", "total_duration": "3.5"},
     "HistoryAdded": {"author": "ada"},
@@ -66,6 +75,8 @@ AGGREGATES = {
     "WPStatusChanged": ("WorkPackage", "WP01"),
     "WPCreated": ("WorkPackage", "WP01"),
     "WPAssigned": ("WorkPackage", "WP01"),
+    "WPReviewed": ("WorkPackage", "WP01"),
+    "WPLanded": ("WorkPackage", "WP01"),
     "FeatureCreated": ("Feature", "028-sync"),
     "FeatureCompleted": ("Feature", "028-sync"),
     "HistoryAdded": ("WorkPackage", "WP01"),
@@ -267,7 +278,7 @@ def test_schema_tells_what_is_required_and_closes_the_rest(event_type):
 
 
 def fits(value, rule):
-    """Judges a value by the part of JSON Schema that the fourteen schemas use."""
+    """Judges a value by the part of JSON Schema that the schemas use."""
     if "anyOf" in rule:
         return any(fits(value, each) for each in rule["anyOf"])
     if "enum" in rule:

@@ -9,6 +9,7 @@ from tests.work.told import SLUG, Clone, planned, work_event
 from thence.core.codec import parse
 from thence.core.vocabulary import WORK
 from thence.work.board import as_json, fold
+from thence.work.state import Landed, Reviewed
 
 GATE = "01J00000000000000000000000"
 
@@ -161,6 +162,9 @@ def test_events_of_other_programs_are_read_as_they_are(members, payload):
         ("HistoryAdded", {"wp_id": "WP01"}, "says nothing"),
         ("DependencyResolved", {"wp_id": "WP01"}, "dependency"),
         ("WorkspaceCreated", {"work_package_id": "WP01"}, "branch"),
+        ("WPReviewed", {"wp_id": "WP01", "commit": "--output=x", "base": "a" * 40}, "commits"),
+        ("WPReviewed", {"wp_id": "WP01", "commit": "a" * 40, "base": "HEAD"}, "commits"),
+        ("WPLanded", {"wp_id": "WP01"}, "how"),
         ("SubtaskCompleted", {"subtask_index": "T001"}, "package"),
         ("GateCreated", {"gate_id": GATE}, "package"),
         ("GateResultChanged", {"gate_id": GATE}, "result"),
@@ -175,6 +179,23 @@ def test_what_says_nothing_usable_is_passed_over_and_told(event_type, payload, r
     assert (passed.event_id, passed.event_type) == (event.event_id, event_type)
     assert reason in passed.reason
     assert as_json(board) == before
+
+
+def test_code_that_landed_counts_until_its_package_leaves_done_and_names_no_option_of_git():
+    clone = planned()
+    commit, base, patch = (letter * 40 for letter in "abc")
+    clone.move("WP01", "doing", "for_review")
+    code = {"commit": commit, "base": base, "patch": patch, "patches": [patch, "--all"]}
+    clone.tell("WPReviewed", {"wp_id": "WP01", **code})
+    clone.move("WP01", "for_review", "done")
+    clone.tell("WPLanded", {"wp_id": "WP01", "how": "patch", "commit": "--output=x"})
+    package = fold(clone.events).package(SLUG, "WP01")
+    assert package.reviewed == Reviewed(commit, base, patch, (patch,))
+    assert package.landed == Landed("patch", None)
+    clone.move("WP01", "done", "rejected")
+    assert fold(clone.events).package(SLUG, "WP01").landed is None
+    clone.move("WP01", "rejected", "planned")
+    assert fold(clone.events).package(SLUG, "WP01").reviewed is None
 
 
 @pytest.mark.promise("L7")

@@ -6,6 +6,8 @@ from thence.core.event import Event
 from thence.core.notice_sentences import NOTICE_SENTENCES_SIM
 from thence.core.wording import fields, shown, spoken, work_subject_shown
 
+_OID_SHOWN = 12
+
 
 def _when(event: Event) -> str:
     return f"turn {event.turn_number or 0}"
@@ -112,6 +114,22 @@ def _workspace(event: Event) -> str:
     return f"{_who(event)} made the branch {branch} for {package}"
 
 
+def _reviewed(event: Event) -> str:
+    return f"{_who(event)} handed in {_what(event)} at commit {_commit(event)}"
+
+
+def _landed(event: Event) -> str:
+    reason = event.payload.get("reason")
+    why = f": {shown(reason)}" if reason else ""
+    if event.payload.get("how") == "no_code":
+        return f"{_what(event)} has no code to be merged{why}"
+    return f"The code of {_what(event)} is in its target, at commit {_commit(event)}{why}"
+
+
+def _commit(event: Event) -> str:
+    return shown(event.payload.get("commit") or "unknown")[:_OID_SHOWN]
+
+
 def _subtask(event: Event) -> str:
     package = _said(event, "work_package_id")
     return f"{_who(event)} ticked {_what(event)} of {package}: {_said(event, 'subtask_text')}"
@@ -156,6 +174,8 @@ WORK_SENTENCES: Mapping[str, Callable[[Event], str]] = {
     "WorkspaceCreated": _workspace,
     "SubtaskCompleted": _subtask,
     "SubtaskReopened": _subtask_reopened,
+    "WPReviewed": _reviewed,
+    "WPLanded": _landed,
     "GateCreated": _gate_created,
     "GateResultChanged": _gate_result,
 }

@@ -14,7 +14,7 @@ import msgspec
 from thence.core.nearest import nearest
 from thence.errors import PlanningError
 from thence.work.gates import GATE_TYPES
-from thence.work.options import configuration
+from thence.work.options import configuration, options_of
 from thence.work.project import Project
 from thence.work.project_id import CONFIG
 from thence.work.yaml_nodes import Node, YamlFile, is_empty
@@ -29,7 +29,11 @@ STDIN, FILE = "stdin", "file"
 EXAMPLE = f"{SECTION}: {{agents: {{coder: {{command: [some-agent, --some-option]}}}}}}"
 
 _DOING = "could not read what to orchestrate with in"
-_KEYS = ("slots", "retries", "backoff", "implement", "review", "agents", "gates", "environment")
+_KEYS = (
+    *("slots", "retries", "backoff", "implement", "review", "agents", "gates", "environment"),
+    "landed",
+)
+LOCAL, UPSTREAM = "local", "upstream"
 _AGENT_KEYS = ("command", "prompt", "slots", "timeout", "stall", "env")
 _GATE_KEYS = ("type", "command", "timeout")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,49}")
@@ -69,6 +73,8 @@ class Setup(msgspec.Struct, frozen=True):
     `slots` is how many agents may run at once, in all. `implement` and `review` name agents in
     the order in which they are tried, each once and `retries` times more; `review` may be empty.
     `environment` are the variables that agents and gates are given beside `environment.BASE`.
+    With `needs_upstream` a package is done only when its merge has been pushed. Unless
+    `author_may_approve` no agent reviews what it has implemented.
     """
 
     slots: int
@@ -79,6 +85,8 @@ class Setup(msgspec.Struct, frozen=True):
     agents: Mapping[str, AgentConfig]
     gates: tuple[GateConfig, ...]
     environment: tuple[str, ...] = ()
+    needs_upstream: bool = False
+    author_may_approve: bool = True
 
 
 def read_setup(project: Project) -> Setup:
@@ -114,7 +122,7 @@ def setup_of(data: bytes, file: str) -> Setup:
     if section is None or is_empty(section):
         yaml.note(section, f"it says nothing of {SECTION}", f"add {EXAMPLE}")
         yaml.refuse()
-    setup = _setup(yaml, section)
+    setup = _setup(yaml, section, options_of(data, file).author_may_approve)
     yaml.refuse()
     return setup
 
@@ -127,7 +135,7 @@ def argv(
     return tuple(_PLACEHOLDER.sub(lambda found: values[found[1]], part) for part in agent.command)
 
 
-def _setup(yaml: YamlFile, section: Node | None) -> Setup:
+def _setup(yaml: YamlFile, section: Node | None, may_approve: bool) -> Setup:
     fields = yaml.fields(section, SECTION, _KEYS)
     slots = yaml.count(fields.get("slots"), "slots", SLOTS, 1, SLOTS_MAX)
     agents = {
@@ -151,6 +159,9 @@ def _setup(yaml: YamlFile, section: Node | None) -> Setup:
         agents=agents,
         gates=_gates(yaml, fields.get("gates")),
         environment=_variables(yaml, fields.get("environment")),
+        needs_upstream="landed" in fields
+        and yaml.choice(fields["landed"], "landed", (LOCAL, UPSTREAM)) == UPSTREAM,
+        author_may_approve=may_approve,
     )
 
 

@@ -9,6 +9,8 @@ from collections.abc import Collection, Iterable
 from types import MappingProxyType
 from typing import Any
 
+from msgspec.structs import asdict
+
 from thence.core.event import Event
 from thence.core.order import totally_ordered
 from thence.core.vocabulary import WORK, work_subject
@@ -180,6 +182,7 @@ def _package_json(package: PackageState) -> dict[str, Any]:
             for gate in package.gates.values()
         ],
         "branch": package.workspace.branch if package.workspace else None,
+        "landed": asdict(package.landed) if package.landed else None,
         "open_claim": package.open_claim,
         "last_event": package.last_event,
     }

@@ -108,6 +108,31 @@ class EventEmitter:
         }
         return self.emit(Said("WPAssigned", payload, feature_slug))
 
+    def wp_reviewed(
+        self, feature_slug: str, wp_id: str, commit: str, base: str, patch: str, *patches: str
+    ) -> Outcome:
+        """Records a package's code as it went to review: commits, and patch-ids of git."""
+        payload = {
+            "wp_id": wp_id,
+            "commit": commit,
+            "base": base,
+            "patch": patch,
+            "patches": list(patches),
+        }
+        return self.emit(Said("WPReviewed", payload, feature_slug))
+
+    def wp_landed(
+        self,
+        feature_slug: str,
+        wp_id: str,
+        how: str,
+        commit: str | None = None,
+        reason: str | None = None,
+    ) -> Outcome:
+        """Records how a package's code came to its target."""
+        payload = {"wp_id": wp_id, "how": how, "commit": commit, "reason": reason}
+        return self.emit(Said("WPLanded", payload, feature_slug))
+
     def feature_created(self, feature_slug: str, target_branch: str, wp_count: int) -> Outcome:
         """Records that a feature has its packages."""
         payload = {

@@ -1,4 +1,4 @@
-"""The events of a project: fourteen types, each with what its payload must hold.
+"""The events of a project: their types, each with what its payload must hold.
 
 `checked` is strict: a member that is missing, unknown or of another kind is refused by its
 name. Reading is not done here, and is tolerant: a payload that another program wrote is
@@ -25,6 +25,7 @@ WpId = Annotated[str, Meta(pattern="^WP[0-9]{2,4}$")]
 Slug = Annotated[str, Meta(pattern="^[0-9]{3}(-[a-z0-9]+)+$")]
 SubtaskId = Annotated[str, Meta(pattern="^T[0-9]{3,5}$")]
 GateId = Annotated[str, Meta(pattern="^[0-7][0-9A-HJKMNP-TV-Z]{25}$")]
+Oid = Annotated[str, Meta(pattern="^(?:[0-9a-f]{40}|[0-9a-f]{64})$")]
 Moment = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 Count = Annotated[int, Meta(ge=0)]
 Seconds = Annotated[str, Meta(pattern="^[0-9]+(\\.[0-9]+)?$")]
@@ -68,6 +69,25 @@ class WPAssigned(_Payload, frozen=True):
     agent_id: Text
     phase: Literal["implementation", "review"]
     retry_count: Count | UnsetType = UNSET
+
+
+class WPReviewed(_Payload, frozen=True):
+    """A package's code as it went to review; `patch` is empty where nothing was changed."""
+
+    wp_id: WpId
+    commit: Oid
+    base: Oid
+    patch: Annotated[str, Meta(pattern="^(?:[0-9a-f]{40}(?:[0-9a-f]{24})?)?$")]
+    patches: tuple[Oid, ...]
+
+
+class WPLanded(_Payload, frozen=True):
+    """The code of a package is in its target; `commit` is the target's commit that has it."""
+
+    wp_id: WpId
+    how: Literal["ancestor", "patch", "patches", "merge", "stated", "no_code"]
+    commit: Oid | UnsetType = UNSET
+    reason: str | UnsetType = UNSET
 
 
 class FeatureCreated(_Payload, frozen=True):
@@ -170,6 +190,8 @@ _TYPES: Mapping[str, tuple[type[_Payload], str, str]] = {
     "WPStatusChanged": (WPStatusChanged, "WorkPackage", "wp_id"),
     "WPCreated": (WPCreated, "WorkPackage", "wp_id"),
     "WPAssigned": (WPAssigned, "WorkPackage", "wp_id"),
+    "WPReviewed": (WPReviewed, "WorkPackage", "wp_id"),
+    "WPLanded": (WPLanded, "WorkPackage", "wp_id"),
     "FeatureCreated": (FeatureCreated, "Feature", "feature_slug"),
     "FeatureCompleted": (FeatureCompleted, "Feature", "feature_slug"),
     "HistoryAdded": (HistoryAdded, "WorkPackage", "wp_id"),
@@ -192,8 +214,8 @@ def checked(event_type: str, payload: Mapping[str, Any]) -> dict[str, Any]:
     """Returns a payload as it is written: members in the order of the type, aliases replaced.
 
     None stands for an absent member; forms that thence wrote once become those of today. Raises
-    InvalidEvent that names the field for a type that is none of the fourteen, and for a member
-    that is missing, unknown or wrong.
+    InvalidEvent that names the field for a type that is none of these, and for a member that is
+    missing, unknown or wrong.
     """
     kind = _kind(event_type)[0]
     if not isinstance(payload, Mapping):
@@ -214,7 +236,7 @@ def aggregate_of(
     """Returns aggregate_type and aggregate_id of a checked payload, such as WorkPackage, WP01.
 
     An error without a package is its feature's, and NO_FEATURE's if there is none. Raises
-    InvalidEvent for a type that is none of the fourteen.
+    InvalidEvent for a type that is none of these.
     """
     _, aggregate_type, name = _kind(event_type)
     if event_type == "ErrorLogged" and name not in payload:
@@ -273,7 +295,7 @@ def _as_today(event_type: str, given: dict[str, Any]) -> dict[str, Any]:
 def _check_beyond_schema(event_type: str, given: Mapping[str, Any]) -> None:
     """Refuses what a schema can't say, or what Python's reading of it lets pass."""
     for name, value in given.items():
-        ids = value if name == "dependencies" else (value,)
+        ids = value if name in ("dependencies", "patches") else (value,)
         if name in _ONE_LINERS and any(isinstance(each, str) and "\n" in each for each in ids):
             raise _unfit(event_type, name, "it has a second line", "leave the newline out")
         if name in _MOMENTS and microseconds(value) is None:
@@ -305,6 +327,10 @@ _ONE_LINERS = frozenset(
         "agent_id",
         "changed_by",
         "author",
+        "commit",
+        "base",
+        "patch",
+        "patches",
     )
 )
 

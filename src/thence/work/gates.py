@@ -9,6 +9,7 @@ from thence.work.verdict import Facts, FollowUp
 GATE_TYPES: tuple[str, ...] = get_args(GateType)
 GATE_STATUSES: tuple[str, ...] = get_args(GateStatus)
 MANUAL_REVIEW = "MANUAL_REVIEW"
+REVIEWS = frozenset((MANUAL_REVIEW, "ARCHITECTURE_REVIEW"))  # what somebody approves by hand
 
 
 def open_gates(package: PackageState, facts: Facts) -> tuple[GateState, ...]:

@@ -7,9 +7,9 @@ hooks, pagers and signing stay off. What git refuses is a GitFailed in git's own
 import os
 import subprocess
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 from thence.errors import GitFailed
 
@@ -115,20 +115,44 @@ class Git:
                 )
         return Answer(process.returncode, out, in_one_line(words))
 
+    def piped(self, *commands: tuple[Argument, ...]) -> bytes:
+        """Runs gits of which each reads what the one before it prints; returns the last's output.
+
+        Raises GitFailed if one of them fails.
+        """
+        with ExitStack() as stack:
+            started: list[subprocess.Popen[bytes]] = []
+            for arguments in commands:
+                source = started[-1].stdout if started else None
+                started.append(stack.enter_context(self.talking(*arguments, source=source)))
+                if source is not None:
+                    source.close()  # the one before it learns then when nobody reads any more
+            out = started[-1].communicate(timeout=TIMEOUT_S)[0]
+            for process, arguments in zip(started, commands, strict=True):
+                words = process.stderr.read() if process.stderr and process.poll() else b""
+                if process.wait(_END_S):
+                    answer = Answer(process.returncode, b"", in_one_line(words))
+                    raise self.failed(answer, arguments)
+        return out
+
     @contextmanager
     def talking(
-        self, *arguments: Argument, more: Mapping[str, str] | None = None
+        self,
+        *arguments: Argument,
+        more: Mapping[str, str] | None = None,
+        source: IO[bytes] | None = None,
     ) -> Iterator["subprocess.Popen[bytes]"]:
         """Starts git with three pipes and ends it, at the latest on leaving.
 
-        It is asked to end before it is killed, for a killed git leaves its locks behind.
+        `source` is what it reads instead of a pipe. It is asked to end before it is killed, for a
+        killed git leaves its locks behind.
         """
         try:
             process = subprocess.Popen(
                 [*_START, *arguments],
                 cwd=self.folder,
                 env={**surroundings(), **_OURS, **(more or {})},
-                stdin=subprocess.PIPE,
+                stdin=source or subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 pass_fds=self._keeps,

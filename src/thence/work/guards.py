@@ -20,7 +20,7 @@ from thence.work.state import (
     GateState,
     PackageState,
 )
-from thence.work.verdict import Refusal
+from thence.work.verdict import CodeState, Refusal
 
 Read = Refusal | tuple[str, ...]
 Guard = Callable[[Attempt], Read]
@@ -169,6 +169,47 @@ def _nothing_committed(attempt: Attempt) -> Read:
     )
 
 
+def _author_approves(attempt: Attempt) -> Read:
+    package, facts = attempt.package, attempt.facts
+    if attempt.to != DONE or facts.author_may_approve or package.agent != facts.actor:
+        return ()
+    return Refusal(
+        "author_approves",
+        f"{package.wp_id} is the work of {package.agent}, and here nobody approves their own",
+        "have somebody else look at it and accept it",
+        may_be_forced=not facts.is_agent,
+    )
+
+
+def _not_landed(attempt: Attempt) -> Read:
+    code, facts, wp_id = attempt.facts.code, attempt.facts, attempt.package.wp_id
+    if attempt.to != DONE or code is None:
+        return ()
+    if code.is_stated and facts.is_agent:
+        told = f"an agent's word that {wp_id} has landed, or has no code, does not count"
+        return Refusal("not_landed", told, "leave it to a person", may_be_forced=False)
+    if code.kind == "landed" or (code.kind == "local" and facts.is_local):
+        return ()
+    message, remedy = _why_not_landed(code, wp_id)
+    return Refusal("not_landed", message, remedy, may_be_forced=not facts.is_agent)
+
+
+def _why_not_landed(code: CodeState, wp_id: str) -> tuple[str, str]:
+    """Returns why a package is not done yet, and what to do next."""
+    named = f"name the commit that brought it: thence work accept {wp_id} --landed COMMIT"
+    if code.kind == "local":
+        message = f"{wp_id} is merged here, and not pushed to {code.target}"
+        return message, "push it, or accept it as it is: --local"
+    if code.kind == "no_code":
+        remedy = "commit the work of the package, or say why it has none: --no-code REASON"
+        return f"{code.branch} changes nothing", remedy
+    if code.kind == "missing":
+        message = f"the code of {wp_id}, on {code.branch}, is not in {code.target}"
+        return message, f"thence work merge; or {named}"
+    message = f"nothing tells where the code of {wp_id} is: there is no branch {code.branch}"
+    return message, f"{named}; or say why it has no code: --no-code REASON"
+
+
 def _reason_needed(attempt: Attempt) -> Read:
     if attempt.facts.reason.strip():
         return ()
@@ -217,6 +258,7 @@ CONDITIONS: tuple[Guard, ...] = (
     _moved_meanwhile,
     _not_in_lane,
     _not_its_agent,
+    _author_approves,
     _conflict_provisional,
 )
 VALIDATORS: tuple[Guard, ...] = (
@@ -224,6 +266,7 @@ VALIDATORS: tuple[Guard, ...] = (
     _subtasks_open,
     _worktree_dirty,
     _nothing_committed,
+    _not_landed,
     _reason_needed,
     _gates_open,
 )

@@ -238,6 +238,7 @@ class Handing:
                 gates_run=frozenset(gate.gate_type for gate in self._setup.gates),
                 gates_seen=self._orchestrator.gates_passed(wp_id, commit),
                 rests_on=(self._round.approval,) if self._round.approval else (),
+                is_local=not self._setup.needs_upstream,
             )
             how(desk, self._feature.slug, wp_id, DONE, facts)
 

@@ -15,7 +15,9 @@ from thence.work.desk import ATTEMPTS_MAX, Desk
 from thence.work.frontmatter import read, with_field
 from thence.work.git import surroundings
 from thence.work.naming import branch_of, worktree_of
+from thence.work.package_code import with_code
 from thence.work.package_files import is_file_of
+from thence.work.package_refs import keep
 from thence.work.repository import tip
 from thence.work.state import DONE, LANES, FeatureState, PackageState
 from thence.work.store import Said
@@ -42,10 +44,15 @@ def move(
     When others append meanwhile it looks and decides again. Raises Refused with the guard that
     stands against it.
     """
+    feature = desk.board.features.get(slug)
+    if feature is not None:
+        facts = with_code(desk, feature, wp_id, to, facts)
     for _ in range(ATTEMPTS_MAX):
         found = decided(desk, slug, wp_id, to, facts)
         try:
             desk.say(*_said(found, begins), *also, guard=_guard(desk, found))
+            if facts.reviewed is not None:
+                keep(desk.repo, slug, wp_id, facts.reviewed.commit)
             return found
         except HeadsMoved:
             facts = replace(facts, seen_lane=facts.seen_lane or found.previous)

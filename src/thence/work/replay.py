@@ -5,6 +5,7 @@ is of another kind than it should be counts as absent; an event that says nothin
 passed over and told.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
@@ -22,11 +23,14 @@ from thence.work.state import (
     FeatureState,
     GateState,
     HistoryEntry,
+    Landed,
     PackageState,
+    Reviewed,
     Workspace,
 )
 
 Value = TypeVar("Value")
+_OID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 
 
 class Said(msgspec.Struct, frozen=True, gc=False):
@@ -57,6 +61,12 @@ class Said(msgspec.Struct, frozen=True, gc=False):
     entry_type: Any = None
     entry_content: Any = None
     author: Any = None
+    commit: Any = None
+    base: Any = None
+    patch: Any = None
+    patches: Any = None
+    how: Any = None
+    reason: Any = None
 
 
 class _Line(msgspec.Struct, frozen=True, gc=False):
@@ -184,12 +194,13 @@ def _moved(told: Told) -> str | Package | None:
     previous = text(told.said.previous_status) or text(told.said.old_status)
     facts["lane"], facts["lane_event"] = new, told.header.event_id
     facts["open_claim"] = told.header.event_id if told.header.begins else None
+    facts["landed"] = None
     package.set_by["lane"] = told.header.event_id
     if new == PLANNED or (new == DOING and previous != FOR_REVIEW):
         package.set_by["agent"] = told.header.event_id
     if new == PLANNED:
         package.set_by["reviewer"] = told.header.event_id
-        facts["agent"] = facts["reviewer"] = facts["phase"] = None
+        facts["agent"] = facts["reviewer"] = facts["phase"] = facts["reviewed"] = None
     elif new == DOING and previous != FOR_REVIEW:
         agent, actor = text(told.said.changed_by), told.header.actor
         facts["agent"] = actor or agent if agent in (None, NOBODY) else agent
@@ -251,6 +262,24 @@ def _workspace(told: Told) -> str | Package | None:
     return package
 
 
+def _reviewed(told: Told) -> str | Package | None:
+    package, commit, base = _package_of(told), oid(told.said.commit), oid(told.said.base)
+    if package is None or commit is None or base is None:
+        return _NO_PACKAGE if package is None else "it names no commits"
+    patches = tuple(filter(None, map(oid, texts(told.said.patches))))
+    package.facts["reviewed"] = Reviewed(commit, base, oid(told.said.patch) or "", patches)
+    return package
+
+
+def _landed(told: Told) -> str | Package | None:
+    package, how = _package_of(told), text(told.said.how)
+    if package is None or how is None:
+        return _NO_PACKAGE if package is None else "it does not tell how"
+    reason = text(told.said.reason) or ""
+    package.facts["landed"] = Landed(how, oid(told.said.commit), reason)
+    return package
+
+
 def _ticked(told: Told) -> str | Package | None:
     wp_id, index = text(told.said.work_package_id) or text(told.said.wp_id), told.said.subtask_index
     subtask = f"T{index:03}" if type(index) is int else text(index) or told.header.aggregate_id
@@ -306,6 +335,8 @@ STEPS: Mapping[str, Step] = {
     "HistoryAdded": _noted,
     "DependencyResolved": _dependency,
     "WorkspaceCreated": _workspace,
+    "WPReviewed": _reviewed,
+    "WPLanded": _landed,
     "SubtaskCompleted": _ticked,
     "SubtaskReopened": _ticked,
     "GateCreated": _gate,
@@ -319,6 +350,11 @@ STEPS: Mapping[str, Step] = {
 def text(value: Any) -> str | None:
     """Returns a value if it is a text that says something."""
     return value if isinstance(value, str) and value else None
+
+
+def oid(value: Any) -> str | None:
+    """Returns a value if it is the whole id of a commit or a patch, such as can be told to git."""
+    return value if isinstance(value, str) and _OID.fullmatch(value) else None
 
 
 def texts(value: Any) -> tuple[str, ...]:

@@ -193,12 +193,12 @@ def _agent(
 ) -> str | None:
     """Returns the agent whose turn it is: the first that has a try left; None if none has.
 
-    Nobody reviews their own work, unless there is no other reviewer.
+    Nobody reviews their own work, unless there is no other reviewer and the team allows it.
     """
     names = setup.implement
     if phase == "review":
         others = tuple(name for name in setup.review if name != package.agent)
-        names = others or setup.review
+        names = others or (setup.review if setup.author_may_approve else ())
     return next(
         (name for name in names if name not in known or known[name].count <= setup.retries), None
     )

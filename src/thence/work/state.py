@@ -38,6 +38,31 @@ class GateState(msgspec.Struct, frozen=True):
         return self.status == PASSED
 
 
+class Reviewed(msgspec.Struct, frozen=True):
+    """A package's code as it went to review: the commit, and where its branch began.
+
+    `patch` is the patch-id of all that was changed, empty for nothing, `patches` hold that of
+    each commit.
+    """
+
+    commit: str
+    base: str
+    patch: str
+    patches: tuple[str, ...] = ()
+
+
+class Landed(msgspec.Struct, frozen=True):
+    """How a package's code came to its target, and the commit of the target that has it.
+
+    `how` is ancestor, patch, patches, merge, stated or no_code; the last two carry the reason that
+    was given.
+    """
+
+    how: str
+    commit: str | None = None
+    reason: str = ""
+
+
 class Workspace(msgspec.Struct, frozen=True):
     """Where a package is worked on: its branch, and its worktree as it was written."""
 
@@ -64,7 +89,9 @@ class PackageState(msgspec.Struct, frozen=True, kw_only=True):
     the tick was taken back; `gates` are by their ids. `heads` are the ids of the events on it that
     no other event on it goes back to, `lane_event` of the one that put it into its lane,
     `last_event` of the last that counts in total order: errors do not. `open_claim` is the id of
-    the event by which a command took the package and has not told yet what came of it. `set_by`
+    the event by which a command took the package and has not told yet what came of it. `reviewed`
+    is its code as it last went to review, `landed` how that came to the target, until it leaves
+    done. `set_by`
     maps "lane", "agent", "reviewer", "package" (title and dependencies), "resolved/WP01" and
     "ticked/T001" to the ids of the events that set them last.
     """
@@ -82,6 +109,8 @@ class PackageState(msgspec.Struct, frozen=True, kw_only=True):
     subtasks: Mapping[str, bool] = msgspec.field(default_factory=dict)
     gates: Mapping[str, GateState] = msgspec.field(default_factory=dict)
     workspace: Workspace | None = None
+    reviewed: Reviewed | None = None
+    landed: Landed | None = None
     history: tuple[HistoryEntry, ...] = ()
     heads: tuple[str, ...] = ()
     lane_event: str | None = None

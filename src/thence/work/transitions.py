@@ -6,11 +6,22 @@ are pure: nothing is written here, and what is on the disk or in git comes in as
 
 from collections.abc import Callable, Sequence
 
+from msgspec.structs import asdict
+
 from thence.core.vocabulary import work_subject
 from thence.work.attempt import Attempt, closed_by, is_closed
 from thence.work.gates import results, verdicts
 from thence.work.guards import CONDITIONS, VALIDATORS, reason_missing
-from thence.work.state import DOING, DONE, PLANNED, REJECTED, Board, FeatureState, PackageState
+from thence.work.state import (
+    DOING,
+    DONE,
+    FOR_REVIEW,
+    PLANNED,
+    REJECTED,
+    Board,
+    FeatureState,
+    PackageState,
+)
 from thence.work.verdict import Facts, FollowUp, Move, Refusal
 
 # a move holds as long as none of these is new on what its guards looked at
@@ -162,4 +173,28 @@ def _give_verdicts(attempt: Attempt) -> tuple[FollowUp, ...]:
     return verdicts(attempt.package, attempt.facts.reason) if attempt.is_send_back else ()
 
 
-POST_FUNCTIONS: tuple[PostFunction, ...] = (_tick_dependents, _give_verdicts)
+def _hand_in(attempt: Attempt) -> tuple[FollowUp, ...]:
+    """Records the code that goes to review."""
+    code = attempt.facts.reviewed
+    if attempt.to != FOR_REVIEW or code is None:
+        return ()
+    payload = {"wp_id": attempt.package.wp_id, **asdict(code), "patches": list(code.patches)}
+    return (FollowUp("WPReviewed", payload),)
+
+
+def _tell_landing(attempt: Attempt) -> tuple[FollowUp, ...]:
+    """Records how the code came to its target, if it has come there."""
+    code = attempt.facts.code
+    if attempt.to != DONE or code is None or code.landed is None:
+        return ()
+    payload = {"wp_id": attempt.package.wp_id, "how": code.landed.how}
+    rest = {"commit": code.landed.commit, "reason": code.landed.reason}
+    return (FollowUp("WPLanded", payload | {key: each for key, each in rest.items() if each}),)
+
+
+POST_FUNCTIONS: tuple[PostFunction, ...] = (
+    _hand_in,
+    _tell_landing,
+    _tick_dependents,
+    _give_verdicts,
+)

@@ -6,6 +6,25 @@ from typing import Any, Literal
 import msgspec
 
 from thence.errors import Refused
+from thence.work.state import Landed, Reviewed
+
+CodeKind = Literal["landed", "local", "missing", "no_code", "unknown", "reverted", "gone"]
+
+
+class CodeState(msgspec.Struct, frozen=True):
+    """Where a package's code is, seen from this clone; `target` is where it has to be.
+
+    "landed" there, "local": merged into the branch that has that target as its upstream, and not
+    pushed. "missing": its commits are known and are not there. "no_code": it changes nothing.
+    "unknown": nothing tells. "reverted", "gone": it was there, and was taken out or reset since.
+    `landed` tells how it came there, `is_stated` that somebody says so.
+    """
+
+    kind: CodeKind
+    target: str
+    branch: str
+    landed: Landed | None = None
+    is_stated: bool = False
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,6 +41,10 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     of them that this very process saw pass to the events that tell so; what anybody else says of
     them does not count. `is_agent` tells whether the command was started by an agent or a gate.
     `rests_on` are the ids of events for which the command wants the move, such as an approval.
+
+    `reviewed` is the code that goes to review, `code` where that of a package is which shall be
+    done, None without git; with `is_local` it may be done before it is pushed. Unless
+    `author_may_approve` nobody moves to done what they have implemented.
     """
 
     actor: str
@@ -37,6 +60,10 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     gates_seen: Mapping[str, str] = msgspec.field(default_factory=dict)
     is_agent: bool = False
     rests_on: tuple[str, ...] = ()
+    reviewed: Reviewed | None = None
+    code: CodeState | None = None
+    is_local: bool = False
+    author_may_approve: bool = True
 
 
 class Refusal(msgspec.Struct, frozen=True):

@@ -4,6 +4,7 @@ from thence.errors import ThenceError
 from thence.work.claiming import workspace_made
 from thence.work.desk import Desk
 from thence.work.naming import branch_of, worktree_of
+from thence.work.package_refs import begun_at, note_base
 from thence.work.repository import branches, is_ancestor
 from thence.work.state import FeatureState, PackageState
 from thence.work.worktrees import Worktree, make
@@ -19,6 +20,10 @@ def workspace(
     path = desk.project.root / worktree_of(feature.slug, package.wp_id)
     branch = branch_of(feature.slug, package.wp_id)
     made = make(desk.repo, branch, path, _bases(desk, feature, package))
+    if made.is_new:
+        note_base(desk.repo, feature.slug, package.wp_id, made.head)
+    else:
+        begun_at(desk.repo, feature.slug, package.wp_id, branch, desk.target_of(feature))
     _tell(desk, feature, package, made, claim)
     return made
 

@@ -278,7 +278,9 @@ def refused_there(folder, *arguments):
 
 def test_repository_in_which_no_project_was_begun_is_left_alone_by_who_only_looks(tmp_path):
     repo = make_repository(tmp_path / "r")
-    assert done(repo, "status", "--json").json == {"ok": True, "events": [], "features": []}
+    here = {"landed": [], "overlaps": []}
+    board = {"ok": True, "events": [], "features": [], "here": here}
+    assert done(repo, "status", "--json").json == board
     assert done(repo, "errors", "--json").json["errors"] == []
     assert done(repo, "conflicts", "--json").json["conflicts"] == []
     assert git(repo, "status", "--porcelain", "--ignored") == ""

@@ -96,6 +96,7 @@ def test_review_names_ticks_and_done_names_gates(project):
     (tick,) = events(project, "SubtaskCompleted", "T001")
     assert names(tick, moved(project, "WP01", "doing"))
     assert names(moved(project, "WP01", "for_review"), tick)
+    done(project, "merge", "WP01")
     done(project, "gate", "WP01", "CI_CHECK", "failed")
     refused(project, "gates_open", "move-task", "WP01", "--to", "done")
     done(project, "gate", "WP01", "CI_CHECK", "passed")

@@ -129,6 +129,7 @@ def in_review(make):
     git(worktree, "add", ".")
     git(worktree, "commit", "--quiet", "--message", "Do it")
     done(project.folder, "move-task", "WP01", "--to", "for_review", "--actor", "ada")
+    done(project.folder, "merge", "WP01")
     project.setup(gates=[TESTED])
     return project
 

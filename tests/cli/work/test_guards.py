@@ -156,7 +156,7 @@ def test_send_back_needs_to_say_what_has_to_change(project):
 @pytest.mark.promise("L9")
 def test_done_waits_for_the_merge_and_for_every_gate(project):
     reviewed(project)
-    refused(project, "not_merged", "accept", "WP01")
+    refused(project, "not_landed", "accept", "WP01")
     done(project, "merge", "WP01")
     done(project, "gate", "WP01", "CI_CHECK")
     done(project, "gate", "WP01", "MANUAL_REVIEW", "passed")

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.cli.work.projects import done, planned
+from tests.cli.work.projects import SLUG, done, planned
 from tests.work.repositories import commit, git
 
 TASKS = "\n".join(f"## Work Package WP{n:02}: No {n}\n" for n in range(1, 4))
@@ -15,22 +15,23 @@ def test_packages_that_changed_the_same_files_are_told_while_they_are_at_work(tm
     for number in (1, 2, 3):
         ended = done(repo, "implement", f"WP{number:02}", "--json")
         folders.append(Path(ended.json["worktree"]))
-        assert done(repo, "status", "--json").json["features"][0]["overlaps"] == []
+        assert done(repo, "status", "--json").json["here"]["overlaps"] == []
     commit(folders[0], {"README.md": "one\n", **{f"f{n}": "1\n" for n in range(5)}})
     commit(folders[1], {"README.md": "two\n"})
     commit(folders[2], {f"f{n}": "3\n" for n in range(5)})
-    (feature,) = done(repo, "status", "--json").json["features"]
+    here = done(repo, "status", "--json").json["here"]
     files = [f"f{n}" for n in range(5)]
-    assert feature["overlaps"] == [
-        {"first": "WP01", "second": "WP02", "files": ["README.md"], "conflicts": True},
-        {"first": "WP01", "second": "WP03", "files": files, "conflicts": True},
+    slug = {"feature_slug": SLUG}
+    assert here["overlaps"] == [
+        slug | {"first": "WP01", "second": "WP02", "files": ["README.md"], "conflicts": True},
+        slug | {"first": "WP01", "second": "WP03", "files": files, "conflicts": True},
     ]
     lines = done(repo, "status").lines
     assert "  WP01 and WP02 will conflict in README.md" in lines
     assert "  WP01 and WP03 will conflict in f0, f1, f2 and 2 more" in lines
     done(repo, "move-task", "WP02", "--to", "rejected", "--reason", "later")
-    (feature,) = done(repo, "status", "--json").json["features"]
-    assert [each["second"] for each in feature["overlaps"]] == ["WP03"]
+    here = done(repo, "status", "--json").json["here"]
+    assert [each["second"] for each in here["overlaps"]] == ["WP03"]
 
 
 def test_files_that_git_can_merge_are_told_as_such_and_a_lost_target_keeps_nobody(tmp_path):
@@ -44,5 +45,5 @@ def test_files_that_git_can_merge_are_told_as_such_and_a_lost_target_keeps_nobod
         commit(Path(ended.json["worktree"]), {"text": text})
     assert "  WP01 and WP02 both change text" in done(repo, "status").lines
     git(repo, "branch", "--move", "main", "trunk")
-    (feature,) = done(repo, "status", "--json").json["features"]
-    assert feature["overlaps"] == []
+    here = done(repo, "status", "--json").json["here"]
+    assert here["overlaps"] == []

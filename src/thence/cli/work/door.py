@@ -28,6 +28,9 @@ actor_option = click.option(
 force_option = click.option(
     "--force", "is_forced", is_flag=True, help="Pass over the guards that allow it; needs --reason."
 )
+local_option = click.option(
+    "--local", "is_local", is_flag=True, help="Take code that is merged here and not pushed yet."
+)
 reason_option = click.option("--reason", metavar="TEXT", help="Why; it is kept in the log.")
 
 

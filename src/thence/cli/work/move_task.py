@@ -3,7 +3,14 @@
 import click
 
 from thence.cli.groups import HELP_NAMES
-from thence.cli.work.door import common, feature_option, force_option, reason_option, run
+from thence.cli.work.door import (
+    common,
+    feature_option,
+    force_option,
+    local_option,
+    reason_option,
+    run,
+)
 
 _EXAMPLE = """\b
 Example:
@@ -15,6 +22,8 @@ Example:
 @click.option(
     "--to", required=True, metavar="LANE", help="planned, doing, for_review, done, rejected."
 )
+@click.option("--no-code", metavar="REASON", help="A done package has no code, for this reason.")
+@local_option
 @feature_option
 @force_option
 @reason_option
@@ -22,6 +31,8 @@ Example:
 def move_task_command(
     package: str,
     to: str,
+    no_code: str | None,
+    is_local: bool,
     feature: str | None,
     is_forced: bool,
     reason: str | None,
@@ -40,6 +51,13 @@ def move_task_command(
         package,
         actor,
         lambda desk: move_task(
-            desk, package, to, feature=feature, reason=reason or "", is_forced=is_forced
+            desk,
+            package,
+            to,
+            feature=feature,
+            reason=reason or "",
+            is_forced=is_forced,
+            is_local=is_local,
+            no_code=no_code,
         ),
     )

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 
+from msgspec.structs import replace
+
 from thence.errors import PlanningError, Refused
 from thence.work.dependencies import in_order
 from thence.work.desk import Desk
 from thence.work.moving import facts_of, lanes, move, package_of
-from thence.work.naming import branch_of, wp_id_of
-from thence.work.repository import branches, is_ancestor
+from thence.work.naming import wp_id_of
+from thence.work.package_code import told_of
 from thence.work.result import Result
 from thence.work.state import DONE, FOR_REVIEW, FeatureState, PackageState
 
@@ -19,13 +21,20 @@ def accept(
     feature: str | None = None,
     reason: str = "",
     is_forced: bool = False,
+    is_local: bool = False,
+    landed: str | None = None,
+    no_code: str | None = None,
 ) -> Result:
     """Moves packages from for_review to done, in the order in which they depend on each other.
 
     Without names all that are in for_review are looked at: those that may be done are moved,
     and of the rest it is told what stands against it. Named ones that may not be done are
-    Refused, and then nothing is moved before.
+    Refused, and then nothing is moved before. Code that is in the target and not in its upstream
+    counts with `is_local`. Of one named package `landed` names the commit of the target that
+    brought it, and `no_code` tells why it has no code.
     """
+    if landed or no_code:
+        _check_one(given)
     desk.look()
     found = desk.feature(feature)
     chosen = _chosen(found, [wp_id_of(name) for name in given])
@@ -33,8 +42,9 @@ def accept(
     kept: dict[str, str] = {}
     for package in chosen:
         try:
-            _check_merged(desk, found, package)
             facts = facts_of(desk, found, package.wp_id, DONE, reason=reason, is_forced=is_forced)
+            known = told_of(desk, found, package, landed, no_code, reason)
+            facts = replace(facts, is_local=is_local, code=known)
             move(desk, found.slug, package.wp_id, DONE, facts)
         except Refused as refused:
             if given:
@@ -64,6 +74,15 @@ def accept(
     return Result(result.events, result.data, result.lines, result.notes, code)
 
 
+def _check_one(given: Sequence[str]) -> None:
+    if len(given) != 1:
+        raise PlanningError(
+            "could not accept",
+            cause="--landed and --no-code are said of one package",
+            hint="name it: thence work accept WP01 --landed COMMIT",
+        )
+
+
 def _chosen(feature: FeatureState, given: Sequence[str]) -> tuple[PackageState, ...]:
     if given:
         return in_order([package_of(feature, wp_id) for wp_id in given])
@@ -77,20 +96,3 @@ def _chosen(feature: FeatureState, given: Sequence[str]) -> tuple[PackageState, 
             hint="thence work status",
         )
     return in_order(found)
-
-
-def _check_merged(desk: Desk, feature: FeatureState, package: PackageState) -> None:
-    """Raises Refused for a package whose branch has commits that were not merged."""
-    if desk.project.repo is None:
-        return
-    branch, target = branch_of(feature.slug, package.wp_id), desk.target_of(feature)
-    tips = branches(desk.repo)
-    if branch not in tips or is_ancestor(desk.repo, tips[branch], tips[target]):
-        return
-    raise Refused(
-        "could not accept",
-        guard="not_merged",
-        place=f"{feature.slug}/{package.wp_id}",
-        cause=f"{branch} has commits that are not in {target}",
-        hint=f"thence work merge --feature {feature.slug}",
-    )

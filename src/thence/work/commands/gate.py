@@ -5,11 +5,12 @@ from thence.errors import HeadsMoved, Refused
 from thence.replica import new_id
 from thence.work.agents import gates_run
 from thence.work.desk import ATTEMPTS_MAX, Desk
-from thence.work.gates import changed
+from thence.work.gates import REVIEWS, changed
 from thence.work.moving import is_agents, made_durable, package_of
 from thence.work.naming import wp_id_of
+from thence.work.options import read_options
 from thence.work.result import Result
-from thence.work.state import FeatureState, GateState, PackageState
+from thence.work.state import PASSED, FeatureState, GateState, PackageState
 from thence.work.store import Said
 
 _DECIDING = ("GateCreated", "GateResultChanged")
@@ -37,6 +38,8 @@ def gate(
         desk.look()
         found = desk.feature(feature)
         package = package_of(found, wp_id_of(given))
+        if result == PASSED and gate_type in REVIEWS:
+            _refuse_author(desk, f"{gate_type} of {found.slug}/{package.wp_id}", package)
         known = next((each for each in package.gates.values() if each.gate_type == gate_type), None)
         said, after = _said(found, package, known, gate_type, result, reason, desk.acting())
         watched = {
@@ -78,6 +81,17 @@ def _refuse_agents(place: str) -> None:
             cause="this is an agent's environment, and no agent sets a gate",
             hint="leave it to a person and their own shell; `thence work orchestrate` runs those"
             " of the configuration",
+        )
+
+
+def _refuse_author(desk: Desk, place: str, package: PackageState) -> None:
+    if desk.store.actor == package.agent and not read_options(desk.project).author_may_approve:
+        raise Refused(
+            "could not set the gate",
+            guard="author_approves",
+            place=place,
+            cause=f"it is the work of {package.agent}, and here nobody approves their own",
+            hint="have somebody else look at it",
         )
 
 

@@ -1,11 +1,14 @@
 """`thence work move-task`: moves a package to another lane, if its guards let it through."""
 
+from msgspec.structs import replace
+
 from thence.work.claims import claimed
 from thence.work.desk import Desk
 from thence.work.moving import facts_of, lanes, move, package_of
 from thence.work.naming import wp_id_of
+from thence.work.package_code import told_of
 from thence.work.result import Result
-from thence.work.state import DOING
+from thence.work.state import DOING, DONE
 
 
 def move_task(
@@ -16,17 +19,22 @@ def move_task(
     feature: str | None = None,
     reason: str = "",
     is_forced: bool = False,
+    is_local: bool = False,
+    no_code: str | None = None,
 ) -> Result:
     """Moves a package and commits its lane on the feature's target branch.
 
-    Raises Refused with the guard that stands against it, PlanningError.
+    `is_local` and `no_code` are said of one that goes to done, as to `accept`. Raises Refused with
+    the guard that stands against it, PlanningError.
     """
     desk.look()
     found = desk.feature(feature)
     wp_id = wp_id_of(given)
-    subject = package_of(found, wp_id).subject
-    with claimed(desk.project.home, subject):
+    package = package_of(found, wp_id)
+    with claimed(desk.project.home, package.subject):
         facts = facts_of(desk, found, wp_id, to, reason=reason, is_forced=is_forced)
+        code = told_of(desk, found, package, None, no_code, reason) if to == DONE else None
+        facts = replace(facts, is_local=is_local, code=code)
         made = move(desk, found.slug, wp_id, to, facts)
         desk.look()
         branch = desk.target_of(found)

@@ -9,6 +9,7 @@ from thence.work.board import as_json
 from thence.work.desk import Desk
 from thence.work.naming import resolve
 from thence.work.overlaps import Overlap, at_work, overlaps, sentence
+from thence.work.package_code import where_done_is
 from thence.work.result import Result
 from thence.work.state import (
     DONE,
@@ -17,9 +18,20 @@ from thence.work.state import (
     FeatureState,
     PackageState,
 )
+from thence.work.verdict import CodeState
 
 _TITLE_CHARACTERS_MAX = 60
 _Forecast = Mapping[str, Sequence[Overlap]]
+_Landed = Mapping[tuple[str, str], CodeState]
+# done, and yet not landed
+_SENTENCES: Mapping[str, str] = {
+    "local": "merged here, not pushed to {target}",
+    "missing": "its code, on {branch}, is not in {target}; next: merge it, or reopen it",
+    "no_code": "{branch} changes nothing",
+    "unknown": "landed unknown: nothing tells where its code is",
+    "reverted": "reverted in {target} since; next: reopen it",
+    "gone": "its code is not in {target} any more; next: merge it again, or reopen it",
+}
 
 
 def status(desk: Desk, feature: str | None) -> Result:
@@ -33,10 +45,39 @@ def status(desk: Desk, feature: str | None) -> Result:
         slug = resolve(feature, board.features)
         board = Board(board.project_uuid, {slug: board.features[slug]}, board.conflicts)
     forecast = {slug: _forecast(desk, each) for slug, each in board.features.items()}
+    landed = _landed(desk, board)
     told: dict[str, Any] = as_json(board)
-    for each, found in zip(told["features"], forecast.values(), strict=True):
-        each["overlaps"] = [overlap._asdict() for overlap in found]
-    return desk.result(told, list(_lines(board, forecast)))
+    told["here"] = {
+        "landed": [_as_json(key, state) for key, state in landed.items()],
+        "overlaps": [
+            {"feature_slug": slug, **each._asdict()}
+            for slug, found in forecast.items()
+            for each in found
+        ],
+    }
+    return desk.result(told, list(_lines(board, forecast, landed)))
+
+
+def _landed(desk: Desk, board: Board) -> _Landed:
+    """Returns where the code of all packages is that are done, as far as git can tell."""
+    if desk.project.repo is None:
+        return {}
+    with suppress(GitFailed):
+        return where_done_is(desk, board)
+    desk.notes.append("where the code of packages is was not looked for: git failed")
+    return {}
+
+
+def _as_json(key: tuple[str, str], state: CodeState) -> dict[str, str | None]:
+    landed = state.landed
+    return {
+        "feature_slug": key[0],
+        "wp_id": key[1],
+        "state": state.kind,
+        "target": state.target,
+        "how": landed.how if landed else None,
+        "commit": landed.commit if landed else None,
+    }
 
 
 def _forecast(desk: Desk, feature: FeatureState) -> Sequence[Overlap]:
@@ -53,27 +94,30 @@ def _forecast(desk: Desk, feature: FeatureState) -> Sequence[Overlap]:
     return ()
 
 
-def _lines(board: Board, forecast: _Forecast) -> Iterator[str]:
+def _lines(board: Board, forecast: _Forecast, landed: _Landed) -> Iterator[str]:
     if not board.features:
         yield "the board is empty"
         yield 'next: thence work setup-spec "what the feature is"'
     for number, (slug, feature) in enumerate(board.features.items()):
         if number:
             yield ""
-        yield from _feature_lines(board, feature)
+        yield from _feature_lines(board, feature, landed)
         yield from (f"  {sentence(each)}" for each in forecast[slug])
 
 
-def _feature_lines(board: Board, feature: FeatureState) -> Iterator[str]:
+def _feature_lines(board: Board, feature: FeatureState, landed: _Landed) -> Iterator[str]:
     packages = feature.packages.values()
     done = sum(package.lane == DONE for package in packages)
     title = f"  {feature.title}" if feature.title else ""
-    yield f"{feature.slug}{title}  ({done} of {len(packages)} done)"
+    apart = [s for (slug, _), s in landed.items() if slug == feature.slug and s.kind != "landed"]
+    there = f", {done - len(apart)} landed" if apart else ""
+    yield f"{feature.slug}{title}  ({done} of {len(packages)} done{there})"
     unknown = sorted({package.lane for package in packages} - {*LANES})
     for lane in (*LANES, *unknown):
         for package in packages:
             if package.lane == lane:
-                yield f"  {lane:<10}  {_package_line(package)}"
+                state = landed.get((feature.slug, package.wp_id))
+                yield f"  {lane:<10}  {_package_line(package, state)}"
     for conflict in board.conflicts:
         if conflict.is_open and feature.is_about(conflict.subject):
             kept = conflict.winner.event_id if conflict.winner else "all of them"
@@ -82,11 +126,13 @@ def _feature_lines(board: Board, feature: FeatureState) -> Iterator[str]:
             yield f"  conflict on {name}: {conflict.rule} keeps {kept}{sure}"
 
 
-def _package_line(package: PackageState) -> str:
+def _package_line(package: PackageState, state: CodeState | None) -> str:
     told = f"{package.wp_id}  {package.title[:_TITLE_CHARACTERS_MAX]}".rstrip()
     more = []
     if package.agent and package.lane not in ("planned", DONE):
         more.append(package.agent)
+    if state is not None and state.kind in _SENTENCES:
+        more.append(_SENTENCES[state.kind].format(target=state.target, branch=state.branch))
     if package.open_claim:
         more.append("its worktree is not there yet")
     if package.dependencies and package.lane == "planned":

@@ -1,0 +1,293 @@
+"""Where the code of a package is: its branch, what was recorded of it, its target, the upstream.
+
+What git has told of a commit and a target's tip is kept in the home, so that asking again costs
+one listing of refs while none has moved.
+"""
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Any, TypeVar
+
+from msgspec.structs import replace
+
+from thence.errors import Refused, ThenceError
+from thence.work.desk import Desk
+from thence.work.landed import (
+    is_reverted,
+    is_without_code,
+    lacking,
+    landing_of,
+    last_revert,
+    merge_of,
+    merges_in,
+    reviewed_of,
+)
+from thence.work.naming import branch_of
+from thence.work.options import read_options
+from thence.work.package_refs import Refs, Target, base_of_package, refs_of, target_in, tip_of
+from thence.work.project import Project
+from thence.work.repository import Repository
+from thence.work.state import DONE, FOR_REVIEW, Board, FeatureState, Landed, PackageState, Reviewed
+from thence.work.verdict import CodeKind, CodeState, Facts
+
+ENTRIES_MAX = 5_000
+_FILE = "landed.json"
+_T = TypeVar("_T")
+_Done = tuple[str, PackageState, Target]
+
+
+def with_code(desk: Desk, feature: FeatureState, wp_id: str, to: str, facts: Facts) -> Facts:
+    """Returns the facts of a move with what there is to know of the package's code.
+
+    Into review that is what goes there, into done where it is now, unless the facts tell already.
+    """
+    package = feature.packages.get(wp_id)
+    if desk.project.repo is None or package is None or to not in (FOR_REVIEW, DONE):
+        return facts
+    if to == DONE:
+        is_free = read_options(desk.project).author_may_approve
+        facts = replace(facts, author_may_approve=is_free)
+        if facts.code is not None:
+            return facts
+        refs = refs_of(desk.repo)
+        target = target_in(refs, desk.target_of(feature))
+        found = Search(desk.project, refs).before_done(feature.slug, package, target)
+        return replace(facts, code=found)
+    refs = refs_of(desk.repo)
+    tip = tip_of(refs, branch_of(feature.slug, wp_id))
+    target = target_in(refs, desk.target_of(feature))
+    base = tip and base_of_package(desk.repo, refs, feature.slug, package, tip, target)
+    if tip is None or base is None:
+        return facts
+    return replace(facts, reviewed=reviewed_of(desk.repo, base, tip, target.local or target.tip))
+
+
+def told_of(
+    desk: Desk,
+    feature: FeatureState,
+    package: PackageState,
+    landed: str | None,
+    no_code: str | None,
+    reason: str,
+) -> CodeState | None:
+    """Returns where a package's code is as somebody states; None if nobody says anything.
+
+    Of code that git knows it does not count that there is none. Raises Refused for what is no
+    commit of the target or of its upstream.
+    """
+    if desk.project.repo is None or not (landed or no_code):
+        return None
+    refs = refs_of(desk.repo)
+    target = target_in(refs, desk.target_of(feature))
+    if landed:
+        return _stated(desk.repo, feature.slug, package.wp_id, target, landed, reason)
+    found = Search(desk.project, refs).before_done(feature.slug, package, target)
+    if found.kind not in ("no_code", "unknown"):
+        return found
+    return replace(
+        found, kind="landed", landed=Landed("no_code", None, no_code or ""), is_stated=True
+    )
+
+
+def _stated(
+    repo: Repository, slug: str, wp_id: str, target: Target, given: str, reason: str
+) -> CodeState:
+    asked = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{given}^{{commit}}")
+    commit = repo.git.ask(*asked).out.decode().strip()
+    for tip, kind in target.places():
+        if commit and not lacking(repo, tip, [commit]):
+            landed = Landed("stated", commit, reason)
+            return CodeState(kind, target.name, branch_of(slug, wp_id), landed, is_stated=True)
+    raise Refused(
+        "could not accept",
+        guard="not_landed",
+        place=f"{slug}/{wp_id}",
+        cause=f"{given} is no commit of {target.name}",
+        hint=f"name the one that brought it: git log {target.name}",
+    )
+
+
+def where_done_is(desk: Desk, board: Board) -> dict[tuple[str, str], CodeState]:
+    """Returns where the code of each package is that is done, by feature and package.
+
+    Raises GitFailed.
+    """
+    refs = refs_of(desk.repo)
+    done: list[_Done] = []
+    for feature in board.features.values():
+        packages = [each for each in feature.packages.values() if each.lane == DONE]
+        if packages and feature.project_uuid == board.project_uuid:
+            with suppress(ThenceError):  # no target, and no branch is checked out
+                target = target_in(refs, desk.target_of(feature))
+                done += [(feature.slug, package, target) for package in packages]
+    if not done:
+        return {}
+    search = Search(desk.project, refs)
+    search.ask_of_all(done)
+    found = {(slug, each.wp_id): search.of_done(slug, each, target) for slug, each, target in done}
+    search.remember()
+    return found
+
+
+class Search:
+    """Looks for the code of packages; what it finds is kept by `remember`."""
+
+    def __init__(self, project: Project, refs: Refs) -> None:
+        assert project.repo is not None, "git tells where code is"
+        self._repo = project.repo
+        self._refs = refs
+        self._path = project.home / _FILE
+        self._known = _read(self._path)
+        self._merges: dict[str, tuple[tuple[str, str], ...]] = {}
+        self._is_new = False
+
+    def before_done(self, slug: str, package: PackageState, target: Target) -> CodeState:
+        """Returns where the code of a package is that shall be done."""
+        code = self._code(slug, package, target)
+        if code is not None and code.base and is_without_code(self._repo, code):
+            return self._state(slug, package, target, "no_code")
+        found = self._found(slug, package, target, code)
+        self.remember()
+        return found
+
+    def of_done(self, slug: str, package: PackageState, target: Target) -> CodeState:
+        """Returns where the code of a package is now that is done."""
+        landed, code = package.landed, package.reviewed
+        if landed is not None and landed.how == "no_code":
+            return self._state(slug, package, target, "landed", landed)
+        if landed is not None and landed.commit is not None:
+            for tip, kind in target.places():
+                if self._has(tip, landed.commit):
+                    is_out = self._is_reverted(tip, landed, code)
+                    found = self._state(slug, package, target, kind, landed)
+                    return replace(found, kind="reverted") if is_out else found
+        if (
+            landed is None
+            and code is not None
+            and code.commit == self._commit(branch_of(slug, package.wp_id), package)
+            and is_without_code(self._repo, code)
+        ):
+            return self._state(slug, package, target, "no_code")
+        found = self._found(slug, package, target, None)
+        if found.kind in ("missing", "unknown") and landed is not None:
+            return self._state(slug, package, target, "gone", landed)
+        return found
+
+    def ask_of_all(self, done: Sequence[_Done]) -> None:
+        """Asks git at once whether targets have the commits of packages, not one by one."""
+        asked: dict[str, list[str]] = {}
+        for slug, package, target in done:
+            told = package.landed.commit if package.landed else None
+            commit = told or tip_of(self._refs, branch_of(slug, package.wp_id))
+            for tip, _ in target.places() if commit else ():
+                if commit and f"in {commit} {tip}" not in self._known:
+                    asked.setdefault(tip, []).append(commit)
+        for tip, commits in asked.items():
+            absent = lacking(self._repo, tip, commits)
+            self._known.update({f"in {each} {tip}": each not in absent for each in commits})
+            self._is_new = True
+
+    def remember(self) -> None:
+        """Keeps what git has told."""
+        is_shallow = (self._repo.common / "shallow").exists()  # it may tell more when it is whole
+        if self._is_new and not is_shallow:
+            kept = dict([*self._known.items()][-ENTRIES_MAX:])
+            draft = self._path.with_name(f"{_FILE}.{os.getpid()}")
+            with suppress(OSError):
+                draft.write_text(json.dumps(kept), encoding="utf-8")
+                draft.replace(self._path)
+
+    def _state(
+        self,
+        slug: str,
+        package: PackageState,
+        target: Target,
+        kind: CodeKind,
+        landed: Landed | None = None,
+    ) -> CodeState:
+        return CodeState(kind, target.name, branch_of(slug, package.wp_id), landed)
+
+    def _found(
+        self, slug: str, package: PackageState, target: Target, code: Reviewed | None
+    ) -> CodeState:
+        branch = branch_of(slug, package.wp_id)
+        commit = code.commit if code else self._commit(branch, package)
+        for tip, kind in target.places():
+            landed = None
+            if commit is None:
+                merge = self._once(f"merge {branch} {tip}", partial(self._merge, tip, branch))
+                landed = Landed("ancestor", merge) if merge else None
+            elif self._has(tip, commit):
+                landed = Landed("ancestor", commit)
+            else:
+                code = code or self._code(slug, package, target)
+                landed = self._landed(tip, code)
+            if landed is not None:
+                return self._state(slug, package, target, kind, landed)
+        return self._state(slug, package, target, "missing" if commit else "unknown")
+
+    def _code(self, slug: str, package: PackageState, target: Target) -> Reviewed | None:
+        """Returns the last that there is of a package's code, with a base if that is known."""
+        branch = branch_of(slug, package.wp_id)
+        commit, reviewed = self._commit(branch, package), package.reviewed
+        if commit is None or (reviewed is not None and commit == reviewed.commit):
+            return reviewed
+        base = base_of_package(self._repo, self._refs, slug, package, commit, target)
+        if base is None:
+            return Reviewed(commit, "", "")
+        return reviewed_of(self._repo, base, commit, target.local or target.tip)
+
+    def _commit(self, branch: str, package: PackageState) -> str | None:
+        """Returns the last commit of a package: its branch's, or what went to review if later."""
+        tip, reviewed = tip_of(self._refs, branch), package.reviewed
+        if reviewed is None or tip == reviewed.commit:
+            return tip
+        if tip is None or self._has(tip, reviewed.commit):
+            return tip or reviewed.commit
+        is_here = not lacking(self._repo, reviewed.commit, [reviewed.commit])
+        return tip if is_here and not self._has(reviewed.commit, tip) else reviewed.commit
+
+    def _landed(self, tip: str, code: Reviewed | None) -> Landed | None:
+        if code is None or not code.base:
+            return None
+        key = f"{code.commit} {code.base} {tip}"
+        found = self._once(key, lambda: _told(landing_of(self._repo, tip, code)))
+        return Landed(found[0], found[1]) if found else None
+
+    def _merge(self, tip: str, branch: str) -> str | None:
+        if tip not in self._merges:
+            self._merges[tip] = merges_in(self._repo, tip)
+        return merge_of(self._merges[tip], branch)
+
+    def _is_reverted(self, tip: str, landed: Landed, code: Reviewed | None) -> bool:
+        last = self._once(f"reverts {tip}", lambda: last_revert(self._repo, tip))
+        ask = partial(is_reverted, self._repo, tip, landed, code)
+        if last is None or not self._once(f"reverted {landed.commit} {last}", ask):
+            return False
+        return self._once(f"reverted {landed.commit} {tip}", ask)  # it may have come in again
+
+    def _has(self, tip: str, commit: str) -> bool:
+        return self._once(f"in {commit} {tip}", lambda: not lacking(self._repo, tip, [commit]))
+
+    def _once(self, key: str, ask: Callable[[], _T]) -> _T:
+        if key not in self._known:
+            self._known[key] = ask()
+            self._is_new = True
+        known: _T = self._known[key]
+        return known
+
+
+def _told(landed: Landed | None) -> tuple[str, str | None] | None:
+    return (landed.how, landed.commit) if landed else None
+
+
+def _read(path: os.PathLike[str]) -> dict[str, Any]:
+    try:
+        with open(path, "rb") as file:
+            found = json.load(file)
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,119 @@
+"""The refs of a clone by which the code of packages is found: branches, upstreams, and our own.
+
+`refs/thence/base/<feature>/<WP>` is where a package's branch began, `refs/thence/reviewed/…` the
+commit that went to review, which it keeps alive. They belong to one clone.
+"""
+
+import os
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from thence.work.repository import HEADS, Repository, is_ancestor
+from thence.work.state import PackageState
+from thence.work.verdict import CodeKind
+
+_REMOTES = "refs/remotes/"
+_REFS = "refs/thence/"
+
+
+class Refs(NamedTuple):
+    """The refs of a repository with their commits, and the upstream of each branch that has one."""
+
+    commits: Mapping[str, str]
+    upstreams: Mapping[str, str]
+
+
+class Target(NamedTuple):
+    """A feature's target as this clone has it.
+
+    `name` is the ref that packages have to be in: the branch's upstream where it has one. `tip` is
+    that ref's commit, `local` the branch's own; None for what is not there.
+    """
+
+    name: str
+    tip: str | None
+    local: str | None
+
+    def places(self) -> list[tuple[str, CodeKind]]:
+        """Returns the commits that a package may have come to, the one that it has to be in first.
+
+        Each stands with what the code is called that is there.
+        """
+        found: list[tuple[str, CodeKind]] = [(self.tip, "landed")] if self.tip else []
+        if self.local and self.local != self.tip:
+            found.append((self.local, "local"))
+        return found
+
+
+def refs_of(repo: Repository) -> Refs:
+    """Lists the refs of a repository; raises GitFailed."""
+    form = "--format=%(refname) %(objectname) %(upstream)"
+    out = os.fsdecode(repo.git.run("for-each-ref", form, HEADS, _REMOTES, _REFS))
+    told = [line.split(" ") for line in out.splitlines()]
+    upstreams = {ref: up for ref, _, up in told if up.startswith(_REMOTES)}
+    return Refs({ref: commit for ref, commit, _ in told}, upstreams)
+
+
+def target_in(refs: Refs, branch: str) -> Target:
+    """Returns a feature's target; a branch that is on one remote alone stands for its upstream."""
+    local = refs.commits.get(HEADS + branch)
+    name = refs.upstreams.get(HEADS + branch)
+    if name is None and local is None:
+        name = next(iter(_on_remotes(refs, branch)), None)
+    if name is None:
+        return Target(branch, local, local)
+    return Target(name.removeprefix(_REMOTES), refs.commits.get(name), local)
+
+
+def note_base(repo: Repository, slug: str, wp_id: str, commit: str) -> None:
+    """Notes where a package's branch began."""
+    repo.git.run("update-ref", _ref("base", slug, wp_id), commit)
+
+
+def begun_at(repo: Repository, slug: str, wp_id: str, branch: str, target: str) -> None:
+    """Notes where a branch that was there already left its target, if nothing was noted before."""
+    refs = refs_of(repo).commits
+    if _ref("base", slug, wp_id) not in refs and HEADS + target in refs:
+        answer = repo.git.ask("merge-base", refs[HEADS + target], refs[HEADS + branch])
+        if answer.status == 0:
+            note_base(repo, slug, wp_id, answer.out.decode().strip())
+
+
+def keep(repo: Repository, slug: str, wp_id: str, commit: str) -> None:
+    """Keeps a commit that went to review, whatever becomes of its branch."""
+    repo.git.run("update-ref", _ref("reviewed", slug, wp_id), commit)
+
+
+def _ref(kind: str, slug: str, wp_id: str) -> str:
+    return f"{_REFS}{kind}/{slug}/{wp_id}"
+
+
+def _on_remotes(refs: Refs, branch: str) -> list[str]:
+    found = [ref for ref in refs.commits if ref.startswith(_REMOTES)]
+    return [ref for ref in found if ref.removeprefix(_REMOTES).partition("/")[2] == branch]
+
+
+def tip_of(refs: Refs, branch: str) -> str | None:
+    """Returns the tip of a package's branch, here or else on a remote."""
+    for ref in (HEADS + branch, *_on_remotes(refs, branch)):
+        if ref in refs.commits:
+            return refs.commits[ref]
+    return None
+
+
+def base_of_package(
+    repo: Repository, refs: Refs, slug: str, package: PackageState, tip: str, target: Target
+) -> str | None:
+    """Returns where a package's branch began.
+
+    Where nobody noted it, that is where it left its target, while that lacks it; later git can't
+    tell any more.
+    """
+    noted = refs.commits.get(_ref("base", slug, package.wp_id))
+    if noted is not None or package.reviewed is not None:
+        return noted or (package.reviewed.base if package.reviewed else None)
+    begun = target.local or target.tip
+    if begun is None or is_ancestor(repo, tip, begun):
+        return None
+    answer = repo.git.ask("merge-base", begun, tip)
+    return answer.out.decode().strip() if answer.status == 0 else None

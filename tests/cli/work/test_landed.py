@@ -1,0 +1,312 @@
+"""`done` is true: by every road the code of a package is in its target, or it is told why not."""
+
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from tests.cli.warm import warm
+from tests.cli.work.orchestra import orchestrate
+from tests.cli.work.test_guards import SLUG, TASKS, done, refused, work
+from tests.work.repositories import commit, git, make_repository
+
+BRANCH = f"{SLUG}-WP03"
+
+
+@pytest.fixture(scope="module")
+def planned(tmp_path_factory):
+    """A project with three packages, all planned, whose main nobody has pushed anywhere."""
+    folder = make_repository(tmp_path_factory.mktemp("landed") / "sync")
+    done(folder, "init")
+    done(folder, "setup-spec", "Sync")
+    (folder / "kitty-specs" / SLUG / "tasks.md").write_bytes(TASKS)
+    done(folder, "finalize-tasks")
+    return folder
+
+
+@pytest.fixture
+def project(planned, tmp_path):
+    return shutil.copytree(planned, tmp_path / "sync é", symlinks=True)
+
+
+@pytest.fixture
+def remote(project, tmp_path):
+    """A bare remote that the project's main has as its upstream."""
+    path = tmp_path / "remote.git"
+    git(tmp_path, "init", "--quiet", "--bare", "--initial-branch=main", path)
+    git(project, "remote", "add", "origin", path)
+    git(project, "push", "--quiet", "--set-upstream", "origin", "main")
+    return path
+
+
+def handed_in(project, files=None):
+    """Implement WP03, which depends on nothing, and hand it in."""
+    worktree = Path(done(project, "implement", "WP03", "--actor", "ada")["worktree"])
+    commit(worktree, files or {"page.py": "a page\n"})
+    done(project, "move-task", "WP03", "--to", "for_review", "--actor", "ada")
+    return worktree
+
+
+def without_branch(project, worktree):
+    git(project, "worktree", "remove", "--force", worktree)
+    git(project, "branch", "--quiet", "-D", BRANCH)
+
+
+def told(project, kind):
+    """Return the payloads of the events of a type."""
+    lines = warm("log", "--type", kind, "--json", cwd=project).out.splitlines()
+    return [json.loads(line)["payload"] for line in lines]
+
+
+def here(project):
+    """Return where the code of WP03 is, as the board tells it."""
+    (found,) = done(project, "status")["here"]["landed"]
+    assert found["wp_id"] == "WP03"
+    return found["state"]
+
+
+def shown(project):
+    return warm("work", "status", cwd=project).out
+
+
+@pytest.mark.promise("L15")
+@pytest.mark.parametrize("command", [("accept", "WP03"), ("move-task", "WP03", "--to", "done")])
+def test_author_does_not_get_an_unmerged_package_done(project, command):
+    handed_in(project)
+    error = refused(project, "not_landed", *command, "--actor", "ada")
+    assert "thence work merge" in error["hint"]
+    done(project, "merge", "WP03")
+    done(project, *command, "--actor", "ada")
+    (landed,) = told(project, "WPLanded")
+    assert (landed["how"], landed["commit"]) == ("ancestor", git(project, "rev-parse", BRANCH))
+    assert here(project) == "landed"
+
+
+@pytest.mark.promise("L15")
+def test_branch_that_was_deleted_unmerged_is_refused_until_somebody_names_the_commit(project):
+    without_branch(project, handed_in(project))
+    refused(project, "not_landed", "accept", "WP03")
+    refused(project, "not_landed", "accept", "WP03", "--landed", "0" * 40)
+    commit(project, {"unrelated.py": "by hand\n"})
+    git(project, "branch", "beside")
+    beside = git(project, "commit-tree", "-m", "beside", "-p", "HEAD", "HEAD^{tree}")
+    refused(project, "not_landed", "accept", "WP03", "--landed", beside)
+    done(project, "accept", "WP03", "--landed", "beside", "--reason", "by hand", "--actor", "bob")
+    (landed,) = told(project, "WPLanded")
+    stated = {"how": "stated", "commit": git(project, "rev-parse", "beside"), "reason": "by hand"}
+    assert landed == {"wp_id": "WP03", **stated}
+
+
+@pytest.mark.promise("L15")
+def test_package_without_a_commit_is_done_for_a_reason_alone(project):
+    done(project, "implement", "WP03", "--actor", "ada")
+    done(project, "merge", "WP03", "--actor", "ada")
+    error = refused(project, "not_landed", "accept", "WP03")
+    assert "--no-code REASON" in error["hint"]
+    done(project, "accept", "WP03", "--no-code", "it was a decision")
+    assert told(project, "WPLanded") == [
+        {"wp_id": "WP03", "how": "no_code", "reason": "it was a decision"}
+    ]
+    assert here(project) == "landed"
+
+
+@pytest.mark.promise("L15")
+def test_package_that_never_had_a_branch_is_done_for_a_reason_alone(project):
+    done(project, "move-task", "WP03", "--to", "doing")
+    done(project, "move-task", "WP03", "--to", "for_review")
+    refused(project, "not_landed", "move-task", "WP03", "--to", "done")
+    done(project, "move-task", "WP03", "--to", "done", "--no-code", "told the other team")
+    assert told(project, "WPLanded")[0]["how"] == "no_code"
+
+
+@pytest.mark.promise("L15")
+def test_code_that_git_knows_is_not_denied(project):
+    handed_in(project)
+    refused(project, "not_landed", "accept", "WP03", "--no-code", "none of it")
+
+
+@pytest.mark.promise("L15")
+def test_merged_here_and_not_pushed_is_not_done(project, remote):
+    handed_in(project)
+    done(project, "merge", "WP03")
+    for command in (("accept", "WP03"), ("move-task", "WP03", "--to", "done")):
+        error = refused(project, "not_landed", *command)
+        assert "not pushed to origin/main" in error["cause"]
+    git(project, "push", "--quiet", "origin", "main")
+    done(project, "accept", "WP03")
+    assert here(project) == "landed"
+
+
+@pytest.mark.promise("L15")
+def test_reset_after_a_refused_push_is_shown(project, remote):
+    handed_in(project)
+    done(project, "merge", "WP03")
+    hook = remote / "hooks/pre-receive"
+    hook.write_text("#!/bin/sh\nexit 1\n")
+    hook.chmod(0o755)
+    git(project, "push", "--quiet", "origin", "main", check=False)
+    done(project, "accept", "WP03", "--local")
+    assert here(project) == "local"
+    assert "1 done, 0 landed" in shown(project).replace("of 3 ", "")
+    assert "merged here, not pushed to origin/main" in shown(project)
+    git(project, "reset", "--quiet", "--hard", "origin/main")
+    assert here(project) == "gone"
+    assert "not in origin/main any more" in shown(project)
+
+
+@pytest.mark.promise("L15")
+def test_squash_on_the_forge_is_found_after_a_fetch_with_the_branch_gone(project, remote, tmp_path):
+    worktree = handed_in(project)
+    git(project, "push", "--quiet", "origin", BRANCH)
+    forge = tmp_path / "forge"
+    git(tmp_path, "clone", "--quiet", remote, forge)
+    git(forge, "config", "user.name", "Forge")
+    git(forge, "config", "user.email", "forge@example.org")
+    git(forge, "merge", "--quiet", "--squash", f"origin/{BRANCH}")
+    git(forge, "commit", "--quiet", "-m", "Squashed (#7)")
+    squash = git(forge, "rev-parse", "HEAD")
+    commit(forge, {"page.py": "another page\n"}, "Edit it at once")
+    git(forge, "push", "--quiet", "origin", "main", f":{BRANCH}")
+    without_branch(project, worktree)
+    git(project, "gc", "--quiet", "--prune=now")
+    refused(project, "not_landed", "accept", "WP03")
+    git(project, "fetch", "--quiet", "--prune")
+    done(project, "accept", "WP03")
+    (landed,) = told(project, "WPLanded")
+    assert (landed["how"], landed["commit"]) == ("patch", squash)
+
+
+@pytest.mark.promise("L15")
+def test_commit_that_came_after_the_review_has_to_land_too(project):
+    worktree = handed_in(project)
+    done(project, "merge", "WP03")
+    commit(worktree, {"page.py": "a better page\n"})
+    refused(project, "not_landed", "accept", "WP03")
+    done(project, "merge", "WP03")
+    done(project, "accept", "WP03")
+
+
+def test_review_records_where_the_branch_began_and_keeps_its_commit(project):
+    base = git(project, "rev-parse", "main")
+    worktree = handed_in(project)
+    tip = git(worktree, "rev-parse", "HEAD")
+    (reviewed,) = told(project, "WPReviewed")
+    assert (reviewed["commit"], reviewed["base"]) == (tip, base)
+    assert reviewed["patches"] == [reviewed["patch"]]
+    assert git(project, "rev-parse", f"refs/thence/reviewed/{SLUG}/WP03") == tip
+    moved, handed = warm("log", "--json", cwd=project).out.splitlines()[-2:]
+    assert json.loads(moved)["causation_id"] == json.loads(handed)["causation_id"]
+
+
+@pytest.mark.promise("L15")
+def test_revert_is_shown_with_what_to_do(project):
+    handed_in(project)
+    done(project, "merge", "WP03")
+    done(project, "accept", "WP03")
+    merge = git(project, "log", "--merges", "--format=%H", "-1")
+    git(project, "revert", "--no-edit", "-m", "1", merge)
+    assert here(project) == "reverted"
+    assert "next: reopen" in shown(project)
+
+
+@pytest.mark.promise("L15")
+def test_agent_overrules_nothing_and_a_person_does_with_a_reason(project):
+    handed_in(project)
+    forced = ("move-task", "WP03", "--to", "done", "--force", "--reason", "it is fine")
+    agent = {"THENCE_RUN": "01M7XANXT4000000020000NF6Y"}
+    for more in (forced, ("accept", "WP03", "--landed", "HEAD")):
+        ended = warm("work", *more, "--json", cwd=project, env=agent)
+        assert ended.json["error"]["guard"] == "not_landed"
+    assert done(project, *forced)["overruled"] == ["not_landed"]
+    assert told(project, "WPLanded") == []
+    assert here(project) == "missing"
+
+
+def done_by_an_older_thence(project):
+    moved = {"wp_id": "WP03", "previous_status": "for_review", "new_status": "done"}
+    about = ("--subject", "WP03", "--stream", SLUG, "--actor", "old")
+    payload = json.dumps(moved)
+    assert warm("append", "WPStatusChanged", "--payload", payload, *about, cwd=project).code == 0
+    git(project, "update-ref", "-d", f"refs/thence/base/{SLUG}/WP03")
+
+
+@pytest.mark.promise("L15")
+def test_package_that_was_done_before_landing_was_recorded_is_looked_for_in_git(project):
+    worktree = Path(done(project, "implement", "WP03")["worktree"])
+    commit(worktree, {"page.py": "a page\n"})
+    done_by_an_older_thence(project)
+    assert here(project) == "missing"
+    assert "is not in main; next: merge it" in shown(project)
+    git(project, "merge", "--quiet", "--no-ff", "--no-edit", BRANCH)
+    assert here(project) == "landed"
+    without_branch(project, worktree)
+    assert here(project) == "landed", "the merge tells"
+    git(project, "reset", "--quiet", "--hard", "HEAD~1")
+    assert here(project) == "unknown"
+    assert "landed unknown" in shown(project)
+
+
+def asked_of_git(project, folder):
+    """Return what the board asks git about commits, as a git on the PATH notes it."""
+    folder.mkdir(exist_ok=True)
+    note = folder / "asked"
+    note.write_text("")
+    program = folder / "git"
+    program.write_text(f'#!/bin/sh\necho "$@" >> "{note}"\nexec "{shutil.which("git")}" "$@"\n')
+    program.chmod(0o755)
+    path = f"{folder}:{os.environ['PATH']}"
+    ended = warm("work", "status", "--json", cwd=project, env={"PATH": path})
+    assert ended.json["here"]["landed"][0]["state"] == "landed"
+    lines = note.read_text().splitlines()
+    assert any("for-each-ref" in line for line in lines)
+    return [line for line in lines if re.search("rev-list|patch-id|batch-check|merge-tree", line)]
+
+
+def test_asking_again_costs_git_nothing_while_no_ref_moved(project, tmp_path):
+    handed_in(project)
+    git(project, "merge", "--quiet", "--squash", BRANCH)
+    git(project, "commit", "--quiet", "-m", "Squashed")
+    done(project, "accept", "WP03")
+    assert asked_of_git(project, tmp_path / "bin")
+    assert asked_of_git(project, tmp_path / "bin") == []
+    commit(project, {"more.py": "more\n"})
+    assert asked_of_git(project, tmp_path / "bin")
+
+
+@pytest.mark.promise("L15")
+def test_nobody_approves_their_own_work_where_the_team_says_so(project):
+    handed_in(project)
+    done(project, "merge", "WP03")
+    with (project / ".kittify/config.yaml").open("a") as file:
+        file.write("rules: {author_may_approve: false}\n")
+    for command in (("accept", "WP03"), ("move-task", "WP03", "--to", "done")):
+        refused(project, "author_approves", *command, "--actor", "ada")
+    refused(project, "author_approves", "gate", "WP03", "MANUAL_REVIEW", "passed", "--actor", "ada")
+    done(project, "gate", "WP03", "MANUAL_REVIEW", "passed", "--actor", "bob")
+    done(project, "accept", "WP03", "--actor", "bob")
+
+
+def test_what_is_said_of_one_package_needs_its_name(project):
+    ended, error = work(project, "accept", "--landed", "HEAD")
+    assert ended.code != 0
+    assert "one package" in error["error"]["cause"]
+
+
+@pytest.mark.promise("L15")
+def test_orchestrator_waits_for_the_push_only_where_it_is_told_to(make, tmp_path):
+    project = make({"WP01": []}, landed="upstream")
+    path = tmp_path / "remote.git"
+    git(tmp_path, "init", "--quiet", "--bare", "--initial-branch=main", path)
+    git(project.folder, "remote", "add", "origin", path)
+    git(project.folder, "push", "--quiet", "--set-upstream", "origin", "main")
+    ended = orchestrate(project)
+    assert ended.code == 1
+    assert "not pushed to origin/main" in ended.out + ended.err
+    assert project.lanes() == {"WP01": "for_review"}
+    project.setup()
+    project.tell()
+    assert orchestrate(project).code == 0
+    assert project.events("WPLanded")[0]["payload"]["how"] == "ancestor"
+    assert done(project.folder, "status")["here"]["landed"][0]["state"] == "local"
