@@ -1,10 +1,11 @@
 """`thence work init`: makes a repository a project, and tells coding agents how to use it."""
 
 from thence.work.agents_md import with_section
-from thence.work.daylines import with_lines
+from thence.work.committing import commit
+from thence.work.daylines import Splice, with_lines
 from thence.work.desk import Desk
 from thence.work.own_files import note_attributes
-from thence.work.project import KITTIFY
+from thence.work.project import CONFIG, KITTIFY
 from thence.work.result import Result
 
 _IGNORED = f"{KITTIFY}/.gitignore"
@@ -20,7 +21,8 @@ def init(desk: Desk) -> Result:
 
     A second time it adds what is missing. Raises GitFailed, PlanningError.
     """
-    changes = {
+    changes: dict[str, Splice] = {
+        CONFIG: lambda data: data,  # the project's id may be new in a file that is tracked
         _CONFIG_ATTRIBUTES: lambda data: with_lines(data, _CONFIG_ATTRIBUTES_TEXT),
         _IGNORED: lambda data: with_lines(data, _IGNORED_TEXT),
         ".gitignore": lambda data: with_lines(data, _WORKTREES),
@@ -28,7 +30,7 @@ def init(desk: Desk) -> Result:
     }
     branch = desk.branch_here()
     note_attributes(desk.repo)
-    made = desk.commit(branch, changes, "Make this repository a thence project")
+    made = commit(desk, changes, "Make this repository a thence project", "init")
     data = {
         "project_uuid": desk.project.uuid,
         "branch": branch,
@@ -38,7 +40,7 @@ def init(desk: Desk) -> Result:
     lines = [f"project {desk.project.uuid}"]
     if made is not None:
         lines.append(f"committed {', '.join(made.paths)} on {branch}")
-    else:
+    elif not desk.notes:
         lines.append("all of it was there already")
     lines.append('next: thence work setup-spec "what the feature is"')
     return desk.result(data, lines)

@@ -2,7 +2,8 @@
 
 from thence.work.claims import claimed
 from thence.work.desk import Desk
-from thence.work.moving import facts_of, lanes, move, package_of
+from thence.work.mirror import is_mirrored, mirror
+from thence.work.moving import facts_of, move, package_of
 from thence.work.naming import wp_id_of
 from thence.work.result import Result
 from thence.work.state import DOING
@@ -17,7 +18,7 @@ def move_task(
     reason: str = "",
     is_forced: bool = False,
 ) -> Result:
-    """Moves a package and commits its lane on the feature's target branch.
+    """Moves a package, and shows it in the package's file if that has a lane.
 
     Raises Refused with the guard that stands against it, PlanningError.
     """
@@ -28,18 +29,15 @@ def move_task(
     with claimed(desk.project.home, subject):
         facts = facts_of(desk, found, wp_id, to, reason=reason, is_forced=is_forced)
         made = move(desk, found.slug, wp_id, to, facts)
-        desk.look()
-        branch = desk.target_of(found)
-        after = desk.board.features.get(found.slug, found)
-        message = f"{wp_id} of {found.slug}: {made.previous} to {to}"
-        commit = desk.commit(branch, lanes(desk, after), message)
+        if is_mirrored(desk, found):
+            desk.look()
+        mirror(desk, desk.board.features.get(found.slug, found), is_all=True)
     data = {
         "feature_slug": found.slug,
         "wp_id": wp_id,
         "from": made.previous,
         "to": to,
         "overruled": list(made.overruled),
-        "commit": commit.oid if commit else None,
     }
     lines = [f"{wp_id} of {found.slug}: {made.previous} -> {to}"]
     lines += [f"overruled: {guard}" for guard in made.overruled]
