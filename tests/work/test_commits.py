@@ -11,10 +11,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-
-from tests.work.repositories import WAIT_S, begin_work, commit, content, git, make_repository
+from tests.work.repositories import (
+    WAIT_S,
+    begin_work,
+    commit,
+    content,
+    git,
+    make_repository,
+    surroundings,
+    write,
+)
 from tests.work.repositories import patches as patches_of
-from tests.work.repositories import surroundings, write
+
 from thence.errors import GitFailed
 from thence.work.commits import Commit, commit_files, settled
 from thence.work.repository import repository

@@ -98,13 +98,11 @@ def commit_files(
     half_staged = _Status(None, None, before).half_staged()
     edited = {*before} - {*waiting(repo)}
     write_files(repo, changes, is_all=True)
-    if half_staged:
-        cause = f"what is staged of {', '.join(half_staged)} is not what lies there"
-        raise _waits(repo, cause, "commit or unstage it: git restore --staged PATH")
     with held(repo.common / COMMITTING):
         settle(repo)
         for _ in range(ATTEMPTS_MAX):
             with suppress(_MovedMeanwhile):
+                _check_staged(repo, git, half_staged)
                 made = _attempt(repo, git, [*changes], lines or {}, message)
                 return made and made._replace(edited=tuple(sorted(edited & {*made.paths})))
     raise _waits(repo, f"others committed {ATTEMPTS_MAX} times meanwhile", "try again")
@@ -249,6 +247,18 @@ def _unless_committed(
                 else:
                     files.replace(path, data)
         raise
+
+
+def _check_staged(repo: Repository, git: Git, half_staged: Sequence[str]) -> None:
+    """Raises a passing GitFailed if paths that looked half staged were not so by a commit of ours.
+
+    Until the index has learnt of that, the old content looks staged.
+    """
+    found = _status(git, half_staged).found if half_staged else {}
+    staged = [path for path, xy in found.items() if xy[0] not in ".?"]
+    if staged:
+        cause = f"what is staged of {', '.join(staged)} is not what lies there"
+        raise _waits(repo, cause, "commit or unstage it: git restore --staged PATH")
 
 
 def _check_free(repo: Repository, status: _Status) -> None:

@@ -71,7 +71,8 @@ def keep_unwritten(desk: "Desk") -> None:
 def check_here(desk: "Desk", feature: FeatureState, target: str) -> None:
     """Raises PlanningError if the branch that is checked out lacks what the target has."""
     path = desk.planning.path(feature.slug)
-    if desk.planning.names(None, path) or not desk.planning.names(target, path):
+    is_there = desk.planning.names(target, path)
+    if not is_there or desk.planning.names(None, path):
         return
     raise PlanningError(
         "could not write the planning files of",

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from thence.errors import PlanningError
 from thence.work.repository import current_branch
 from thence.work.state import FeatureState
 from thence.work.store import Said
@@ -44,7 +45,10 @@ def ticked_by_hand(desk: "Desk") -> Iterator[Said]:
 
 def _ticked(desk: "Desk", feature: FeatureState) -> Iterator[tuple[Package, Subtask]]:
     path = desk.planning.path(feature.slug, "tasks.md")
-    data = desk.planning.read(None, path) or b""
+    try:
+        data = desk.planning.read(None, path) or b""
+    except PlanningError:  # told by the commands that need it
+        return
     if b"[x]" not in data and b"[X]" not in data:
         return
     for package in parse(data, path).packages:

@@ -6,7 +6,7 @@ from thence.work.claims import claimed
 from thence.work.committing import check_at_target
 from thence.work.desk import Desk
 from thence.work.mirror import is_mirrored, mirror
-from thence.work.moving import facts_of, move, package_of
+from thence.work.moving import decided, facts_of, move, package_of
 from thence.work.naming import wp_id_of
 from thence.work.result import Result
 from thence.work.state import DOING
@@ -34,6 +34,7 @@ def implement(
         is_mine = package.lane == DOING and package.agent in (None, facts.actor)
         claim = None
         if not is_mine:
+            decided(desk, found.slug, package.wp_id, DOING, facts)
             check_at_target(desk, found, desk.target_of(found))
             move(desk, found.slug, package.wp_id, DOING, facts, begins=True)
             claim = next((event.event_id for event in desk.said if event.begins), None)
