@@ -1,344 +1,402 @@
-"""Commits by plumbing: the branch gets the change, and the user's own work stays as it was."""
+"""Ordinary commits beside a user: hooks, signing, staged work, operations under way, kills."""
 
 import os
-import stat
+import signal
+import subprocess
+import sys
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from tests.work.repositories import (
-    EMAIL,
     WAIT_S,
+    begin_work,
     commit,
     content,
     git,
     make_repository,
-    patches,
+    surroundings,
     write,
 )
+from tests.work.repositories import patches as patches_of
 
 from thence.errors import GitFailed
-from thence.work.commits import Author, Commit, commit_on
+from thence.work.commits import Commit, commit_files, settled
 from thence.work.repository import repository
+from thence.work.waiting import waiting, write_files
 
-DAY = ".kittify/events/2026-11-20.jsonl"
-TASKS = "kitty-specs/028-sync/tasks.md"
-
-
-def with_line(line: bytes) -> Callable[[bytes | None], bytes]:
-    """Append a line where it is not yet."""
-
-    def splice(data: bytes | None) -> bytes:
-        lines = (data or b"").splitlines(keepends=True)
-        return b"".join(lines) if line in lines else b"".join([*lines, line])
-
-    return splice
+PLAN = "kitty-specs/001-a/tasks.md"
+NEW = "kitty-specs/001-a/tasks/WP01.md"
 
 
-def ticked(data: bytes | None) -> bytes | None:
-    return data and data.replace(b"- [ ] T001", b"- [x] T001")
-
-
-def committed(top, changes=None, branch="main") -> Commit:
-    made = commit_on(repository(top), branch, changes or {DAY: with_line(b"1\n")}, "Tell it")
-    assert made is not None
-    return made
-
-
-def is_clean(top) -> bool:
-    return git(top, "status", "--porcelain") == "" and not git(top, "diff-index", "HEAD")
-
-
-def test_branch_that_is_nowhere_checked_out_moves_and_nothing_else(tmp_path):
-    top = make_repository(tmp_path, {DAY: "0\n"})
-    git(top, "branch", "target")
-    before = (top / ".git/index").read_bytes()
-    made = committed(top, branch="target")
-    assert content(top, DAY, "target") == b"0\n1\n"
-    assert content(top, DAY) == (top / DAY).read_bytes() == b"0\n"
-    assert (top / ".git/index").read_bytes() == before
-    assert made.trees == ()
-    assert made.paths == (DAY,)
-    assert git(top, "rev-parse", "target", "target~1").split() == [made.oid, made.parent]
-
-
-def test_working_tree_with_the_branch_gets_file_and_index_and_is_clean(tmp_path):
-    top = make_repository(tmp_path, {DAY: "0\n"})
-    made = committed(top, {DAY: with_line(b"1\n"), "new/file": with_line(b"2\n")})
-    assert made.trees == (top,)
-    assert (top / DAY).read_bytes() == b"0\n1\n"
-    assert (top / "new/file").read_bytes() == b"2\n"
-    assert is_clean(top)
-    assert git(top, "reflog", "-1", "--format=%gs") == "commit: Tell it"
-
-
-def test_linked_worktree_and_a_second_checkout_get_it_too(tmp_path):
-    top = make_repository(tmp_path / "top", {DAY: "0\n"})
-    for name in ("one", "two"):
-        git(
-            top,
-            "worktree",
-            "add",
-            "--quiet",
-            "--force",
-            *(["-b", "side"] if name == "one" else []),
-            tmp_path / name,
-            *(["side"] if name == "two" else []),
-        )
-    made = committed(top, branch="side")
-    assert made.trees == (tmp_path / "one", tmp_path / "two")
-    for name in ("one", "two"):
-        assert (tmp_path / name / DAY).read_bytes() == b"0\n1\n"
-        assert is_clean(tmp_path / name)
-    assert (top / DAY).read_bytes() == b"0\n"
-
-
-def test_what_is_there_already_makes_no_commit(tmp_path):
-    top = make_repository(tmp_path, {DAY: "1\n"})
-    before = git(top, "rev-parse", "HEAD")
-    assert commit_on(repository(top), "main", {DAY: with_line(b"1\n")}, "Tell it") is None
-    assert git(top, "rev-parse", "HEAD") == before
-
-
-def test_author_is_the_given_one_else_the_one_git_knows(tmp_path):
-    top = make_repository(tmp_path)
-    form = ("log", "-1", "--format=%an %ae %cn %ce %s%n%b")
-    committed(top)
-    assert git(top, *form).startswith(f"Ada {EMAIL} Ada {EMAIL} Tell it")
-    changes = {DAY: with_line(b"2\n")}
-    author = Author("größe", "g@example.org")
-    commit_on(repository(top), "main", changes, "Zwölf\n\nund mehr\n", author=author)
-    told = git(top, *form)
-    assert told == "größe g@example.org größe g@example.org Zwölf\nund mehr\n"
-
-
-def test_nobody_who_commits_is_told_in_git_s_words(tmp_path, monkeypatch):
-    top = make_repository(tmp_path)
-    git(top, "config", "user.name", "")
-    for role in ("AUTHOR", "COMMITTER"):
-        monkeypatch.delenv(f"GIT_{role}_NAME", raising=False)
+@pytest.fixture(autouse=True)
+def nobodys_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep out what the machine has set up for git."""
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
-    with pytest.raises(GitFailed, match="empty ident name") as caught:
-        committed(top)
-    assert "user.name" in caught.value.hint
-    assert content(top, DAY) is None
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
 
 
-def test_staged_and_half_done_work_elsewhere_stays_as_it_was(tmp_path):
-    top = make_repository(tmp_path, {DAY: "0\n", "a": "1\n", "b": "1\n", "c": "1\n", "d": "1\n"})
-    write(top, {"a": "2\n", "new": "x\n", "c": "3\n"})
-    git(top, "add", "a", "new", "c")
-    write(top, {"a": "4\n", "b": "5\n", "untracked": "6\n"})
-    git(top, "rm", "--quiet", "--cached", "d")
-    before = patches(top)
-    committed(top)
-    assert patches(top) == before
-    assert git(top, "status", "--porcelain").splitlines() == [
-        "MM a",
-        " M b",
-        "M  c",
-        "D  d",
-        "A  new",
-        "?? d",
-        "?? untracked",
-    ]
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Make a repository with a planning file."""
+    return make_repository(tmp_path / "r", {PLAN: "plan\n", "mine": "mine\n"})
 
 
-def test_same_file_staged_and_half_done_gets_the_change_in_both_and_keeps_both_patches(tmp_path):
-    text = "".join(f"- [ ] T00{n} do\n\n\n\n\n\n\n\n" for n in range(1, 5))
-    top = make_repository(tmp_path, {TASKS: text})
-    write(top, {TASKS: text.replace("T004 do", "T004 staged")})
-    git(top, "add", TASKS)
-    both = text.replace("T004 do", "T004 staged").replace("T003 do", "T003 half done")
-    write(top, {TASKS: both})
-    os.chmod(top / TASKS, 0o600)
-    before = patches(top)
-    committed(top, {TASKS: ticked})
-    assert patches(top) == before
-    assert content(top, TASKS) == text.replace("[ ] T001", "[x] T001").encode()
-    assert (top / TASKS).read_text() == both.replace("[ ] T001", "[x] T001")
-    assert stat.S_IMODE((top / TASKS).stat().st_mode) == 0o600
+def hook(path: Path, name: str, script: str) -> None:
+    """Install a hook of the user's."""
+    file = path / ".git/hooks" / name
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(f"#!/bin/sh\n{script}\n")
+    file.chmod(0o755)
 
 
-def test_file_that_only_the_user_has_is_committed_as_it_is_and_then_clean(tmp_path):
-    top = make_repository(tmp_path)
-    write(top, {TASKS: "mine\n"})
-    committed(top, {TASKS: lambda data: data or b"mine\n"})
-    assert is_clean(top)
-    write(top, {TASKS: "mine, changed\n"})
-    committed(top, {TASKS: lambda _: b"mine, changed\n"})
-    assert is_clean(top)
+def make(path: Path, *, text: str = "plan\n", more: bytes = b"more\n") -> Commit | None:
+    """Commit a line more of the plan, and a new file."""
+    whole = text.encode() + more
+    changes = {PLAN: lambda data: whole, NEW: lambda data: data or b"WP01\n"}
+    return commit_files(repository(path), changes, "Add WP01\n\nThence: add")
 
 
-def test_file_that_the_user_has_staged_as_new_is_committed_and_then_clean(tmp_path):
-    top = make_repository(tmp_path)
-    write(top, {TASKS: "mine\n"})
-    for how in (["add"], ["add", "--intent-to-add"]):
-        git(top, *how, TASKS)
-        made = committed(top, {TASKS: lambda _: b"mine\n"})
-        assert is_clean(top)
-        git(top, "reset", "--quiet", "--mixed", made.parent)
+def status(path: Path) -> str:
+    """Return what git tells of the whole working tree."""
+    return git(path, "status", "--porcelain", "--untracked-files=all")
 
 
-def test_file_that_the_user_has_deleted_stays_deleted(tmp_path):
-    top = make_repository(tmp_path, {DAY: "0\n", TASKS: "0\n"})
-    (top / TASKS).unlink()
-    git(top, "rm", "--quiet", DAY)
-    changes = {DAY: with_line(b"1\n"), TASKS: with_line(b"1\n")}
-    committed(top, changes)
-    assert git(top, "status", "--porcelain").splitlines() == [f"D  {DAY}", f" D {TASKS}"]
-    assert content(top, DAY) == content(top, TASKS) == b"0\n1\n"
+def test_files_are_committed_and_the_users_staged_and_half_done_work_stays(path: Path) -> None:
+    begin_work(path)
+    before = patches_of(path)
+    made = make(path)
+    assert made is not None
+    assert made.oid == git(path, "rev-parse", "HEAD")
+    assert made.branch == "main"
+    assert made.paths == (PLAN, NEW)
+    assert content(path, PLAN) == b"plan\nmore\n"
+    assert patches_of(path) == before
+    assert status(path) == "MM mine"
+    assert git(path, "log", "-1", "--format=%(trailers:key=Thence,valueonly)").strip() == "add"
+    assert make(path) is None
 
 
-def test_file_is_taken_away_where_it_is_clean_and_kept_where_the_user_changed_it(tmp_path):
-    top = make_repository(tmp_path, {"a/clean": "0\n", "half": "0\n"})
-    write(top, {"half": "1\n"})
-    committed(top, {"a/clean": lambda _: None, "half": lambda _: None})
-    assert not (top / "a/clean").exists()
-    assert (top / "half").read_text() == "1\n"
-    assert git(top, "ls-tree", "-r", "--name-only", "HEAD").split() == ["README.md"]
-    assert git(top, "status", "--porcelain") == "?? half"
-
-
-def test_modes_line_ends_and_filters_of_the_user_are_kept(tmp_path):
-    top = make_repository(tmp_path, {".gitattributes": "*.md text eol=crlf\n*.up filter=up\n"})
-    git(top, "config", "filter.up.smudge", "tr a-z A-Z")
-    git(top, "config", "filter.up.clean", "tr A-Z a-z")
-    write(top, {TASKS: "- [ ] T001 do\r\n", "x.up": "ABC\n", "run": "- [ ] T001\n"})
-    (top / "run").chmod(0o755)
-    commit(top, {TASKS: "- [ ] T001 do\r\n", "x.up": "ABC\n", "run": "- [ ] T001\n"})
-    committed(top, {TASKS: ticked, "x.up": with_line(b"def\n"), "run": ticked})
-    assert content(top, TASKS) == b"- [x] T001 do\n"
-    assert (top / TASKS).read_bytes() == b"- [x] T001 do\r\n"
-    assert (top / "x.up").read_bytes() == b"ABC\nDEF\n"
-    assert os.access(top / "run", os.X_OK)
-    assert is_clean(top)
-
-
-def test_entries_that_the_user_told_git_to_skip_stay_skipped(tmp_path):
-    top = make_repository(tmp_path, {DAY: "0\n", "a": "0\n"})
-    git(top, "update-index", "--skip-worktree", DAY)
-    git(top, "update-index", "--assume-unchanged", "a")
-    (top / DAY).unlink()
-    committed(top, {DAY: with_line(b"1\n"), "a": with_line(b"1\n")})
-    assert git(top, "ls-files", "-v", DAY, "a").splitlines() == [f"S {DAY}", "h a"]
-    assert not (top / DAY).exists()
-    assert is_clean(top)
-
-
-def test_links_and_folders_of_the_user_are_never_written_through_nor_replaced(tmp_path):
-    top = make_repository(tmp_path / "top", {DAY: "0\n", "b/c": "0\n"})
-    outside = tmp_path / "outside"
-    write(outside, {"2026-11-20.jsonl": "0\n", "c": "0\n"})
-    (top / DAY).unlink()
-    (top / DAY).symlink_to(outside / "2026-11-20.jsonl")
-    (top / "b/c").unlink()
-    (top / "b").rmdir()
-    (top / "b").symlink_to(outside)
-    (top / "taken").write_text("mine\n")
-    (top / "away").symlink_to(outside)
-    names = (DAY, "b/c", "taken/x", "away/new")
-    committed(top, {name: with_line(b"1\n") for name in names})
-    assert sorted(path.name for path in outside.iterdir()) == ["2026-11-20.jsonl", "c"]
-    assert (outside / "2026-11-20.jsonl").read_text() == (outside / "c").read_text() == "0\n"
-    assert (top / DAY).is_symlink()
-    assert (top / "b").is_symlink()
-    assert (top / "taken").read_text() == "mine\n"
-    assert (top / "away").is_symlink()
-    assert content(top, "taken/x") == content(top, "away/new") == b"1\n"
-
-
-def test_names_with_spaces_and_other_letters_and_repositories_below_them(tmp_path):
-    top = make_repository(tmp_path / "Über das\tProjekt")
-    name = 'kitty-specs/028-größe/tasks/WP01 "ß" *.md'
-    git(top, "worktree", "add", "--quiet", "-b", "größe", tmp_path / "größe ö")
-    committed(top, {name: with_line(b"1\n")}, "größe")
-    assert (tmp_path / "größe ö" / name).read_bytes() == b"1\n"
-    assert is_clean(tmp_path / "größe ö")
-
-
-def test_first_commit_of_a_repository_leaves_what_is_staged(tmp_path):
-    git(tmp_path, "init", "--quiet", "--initial-branch=main")
-    write(tmp_path, {"mine": "1\n"})
-    git(tmp_path, "add", "mine")
-    changes = {DAY: with_line(b"1\n")}
-    made = commit_on(repository(tmp_path), "main", changes, "Begin", author=Author("A", "a@b.c"))
+def test_the_first_commit_of_a_repository_can_be_ours(tmp_path: Path) -> None:
+    path = tmp_path / "r"
+    git(tmp_path, "init", "--quiet", "--initial-branch=main", "r")
+    git(path, "config", "user.name", "Ada")
+    git(path, "config", "user.email", "ada@example.org")
+    write(path, {"mine": "staged\n"})
+    git(path, "add", "mine")
+    made = make(path)
     assert made is not None
     assert made.parent is None
-    assert git(tmp_path, "status", "--porcelain") == "A  mine"
-    assert (tmp_path / DAY).read_bytes() == b"1\n"
+    assert status(path) == "A  mine"
 
 
-def test_bare_repository_and_its_worktree(tmp_path):
-    git(make_repository(tmp_path / "o"), "clone", "--quiet", "--bare", ".", tmp_path / "b.git")
-    bare = tmp_path / "b.git"
-    git(bare, "config", "user.name", "Ada")
-    git(bare, "config", "user.email", EMAIL)
-    git(bare, "branch", "other")
-    git(bare, "worktree", "add", "--quiet", tmp_path / "w", "main")
-    assert committed(bare).trees == (tmp_path / "w",)
-    assert is_clean(tmp_path / "w")
-    assert committed(bare, branch="other").trees == ()
+def test_what_the_user_wrote_into_a_file_is_committed_and_named(path: Path) -> None:
+    write(path, {PLAN: "plan\nof the user\n"})
+    made = commit_files(
+        repository(path), {PLAN: lambda data: (data or b"").replace(b"plan", b"Plan")}, "Plan"
+    )
+    assert made is not None
+    assert made.edited == (PLAN,)
+    assert content(path, PLAN) == b"Plan\nof the user\n"
 
 
-def test_detached_head_keeps_what_it_shows(tmp_path):
-    top = make_repository(tmp_path, {DAY: "0\n"})
-    git(top, "checkout", "--quiet", "--detach")
-    assert committed(top).trees == ()
-    assert (top / DAY).read_bytes() == b"0\n"
-    assert is_clean(top)
+def test_a_path_staged_otherwise_than_it_lies_makes_the_commit_wait(path: Path) -> None:
+    write(path, {PLAN: "staged\n"})
+    git(path, "add", PLAN)
+    write(path, {PLAN: "half done\n"})
+    head = git(path, "rev-parse", "HEAD")
+    with pytest.raises(GitFailed) as caught:
+        make(path, text="half done\n")
+    assert caught.value.recoverable
+    assert PLAN in caught.value.cause
+    assert git(path, "rev-parse", "HEAD") == head
+    assert git(path, "show", f":{PLAN}") == "staged"
+    git(path, "commit", "--quiet", "--message", "of the user")
+    made = commit_files(repository(path), {"other": lambda data: b"other\n"}, "Other")
+    assert made is not None
+    assert {*made.paths} == {PLAN, NEW, "other"}
 
 
-def test_branch_that_is_missing_is_told(tmp_path):
-    with pytest.raises(GitFailed, match="there is no branch nowhere"):
-        committed(make_repository(tmp_path), branch="nowhere")
+def test_another_waiting_path_that_is_half_staged_does_not_hold_a_commit_up(path: Path) -> None:
+    write_files(repository(path), {PLAN: lambda data: b"a lane\n"})
+    git(path, "add", PLAN)
+    write(path, {PLAN: "half done\n"})
+    made = commit_files(repository(path), {NEW: lambda data: b"WP01\n"}, "New")
+    assert made is not None
+    assert made.paths == (NEW,)
+    assert git(path, "show", f":{PLAN}") == "a lane"
+    assert waiting(repository(path)) == [PLAN]
 
 
-def test_hooks_and_signing_of_the_user_do_not_run(tmp_path):
-    top = make_repository(tmp_path)
-    git(top, "config", "commit.gpgSign", "true")
-    git(top, "config", "gpg.program", "false")
-    for name in (
-        "pre-commit",
-        "commit-msg",
-        "post-commit",
-        "reference-transaction",
-        "post-index-change",
-    ):
-        hook = top / ".git/hooks" / name
-        hook.write_text(f"#!/bin/sh\ntouch '{tmp_path}/ran'\nexit 1\n")
-        hook.chmod(0o755)
-    committed(top)
-    assert not (tmp_path / "ran").exists()
+@pytest.mark.promise("L1")
+def test_hooks_signing_and_identity_are_the_users(path: Path, tmp_path: Path) -> None:
+    program = tmp_path / "sign"
+    program.write_text(
+        "#!/bin/sh\ncat >/dev/null\necho '[GNUPG:] SIG_CREATED ' >&2\n"
+        "echo '-----BEGIN PGP SIGNATURE-----'\necho made\necho '-----END PGP SIGNATURE-----'\n"
+    )
+    program.chmod(0o755)
+    git(path, "config", "gpg.program", program)
+    git(path, "config", "commit.gpgSign", "true")
+    git(path, "config", "user.name", "Grace")
+    for name in ("pre-commit", "commit-msg", "post-commit"):
+        hook(path, name, f"echo {name} >> .git/ran")
+    make(path)
+    assert (path / ".git/ran").read_text().split() == ["pre-commit", "commit-msg", "post-commit"]
+    told = git(path, "cat-file", "commit", "HEAD")
+    assert "gpgsig -----BEGIN PGP SIGNATURE-----" in told
+    assert "author Grace" in told
 
 
-def test_commit_from_a_hook_of_the_user_lands_where_it_should(tmp_path, monkeypatch):
-    top = make_repository(tmp_path / "top")
-    monkeypatch.setenv("GIT_INDEX_FILE", str(tmp_path / "another index"))
-    monkeypatch.setenv("GIT_DIR", str(tmp_path / "another"))
-    committed(top)
-    assert not (tmp_path / "another index").exists()
-    assert is_clean(top)
+def test_a_hook_may_rewrite_our_files_and_commit_and_file_are_its(path: Path) -> None:
+    hook(path, "pre-commit", f"sed -i s/more/MORE/ {PLAN}; git add {PLAN} {NEW}")
+    begin_work(path)
+    make(path)
+    assert content(path, PLAN) == b"plan\nMORE\n"
+    assert (path / PLAN).read_bytes() == b"plan\nMORE\n"
+    assert status(path) == "MM mine"
 
 
-def test_many_threads_commit_one_after_another_and_nothing_is_lost(tmp_path):
-    top = make_repository(tmp_path)
-    repo = repository(top)
-    failed: list[BaseException] = []
+def test_a_hook_that_rewrites_and_refuses_is_run_once_more(path: Path) -> None:
+    script = f"echo >> .git/ran; grep -q more {PLAN} || exit 0; sed -i s/more/MORE/ {PLAN}; exit 1"
+    hook(path, "pre-commit", script)
+    make(path)
+    assert content(path, PLAN) == b"plan\nMORE\n"
+    assert status(path) == ""
+    assert (path / ".git/ran").read_text() == "\n\n"
 
-    def work(hand: int) -> None:
-        try:
-            for n in range(4):
-                commit_on(repo, "main", {DAY: with_line(b"%d %d\n" % (hand, n))}, "Tell it")
-        except BaseException as error:
-            failed.append(error)
 
-    threads = [threading.Thread(target=work, args=(hand,)) for hand in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(WAIT_S)
-    assert not failed
-    assert len((top / DAY).read_bytes().splitlines()) == 24
-    assert git(top, "rev-list", "--count", "main") == "25"
-    assert is_clean(top)
+def test_a_hook_that_refuses_is_told_in_its_words_and_the_next_commit_brings_it(
+    path: Path,
+) -> None:
+    hook(path, "pre-commit", "echo the linter says no; exit 1")
+    with pytest.raises(GitFailed) as caught:
+        make(path)
+    assert caught.value.recoverable
+    assert "the linter says no" in caught.value.cause
+    assert caught.value.hint
+    assert status(path) == f" M {PLAN}\n?? {NEW}"
+    hook(path, "pre-commit", "exit 0")
+    made = commit_files(repository(path), {"other": lambda data: b"other\n"}, "Other")
+    assert made is not None
+    assert {*made.paths} == {PLAN, NEW, "other"}
+    assert waiting(repository(path)) == []
+
+
+def test_lines_are_written_only_if_they_are_committed(path: Path) -> None:
+    commit(path, {"day.jsonl": "1\n"})
+    hook(path, "pre-commit", "exit 1")
+    lines = {"day.jsonl": lambda data: b"1\n2\n", "next.jsonl": lambda data: b"3\n"}
+    with pytest.raises(GitFailed):
+        commit_files(repository(path), {NEW: lambda data: b"WP01\n"}, "New", lines=lines)
+    assert status(path) == f"?? {NEW}"
+    (path / ".git/hooks/pre-commit").unlink()
+    made = commit_files(repository(path), {}, "Lines", lines=lines)
+    assert made is not None
+    assert {*made.paths} == {NEW, "day.jsonl", "next.jsonl"}
+
+
+def test_what_others_commit_amid_is_not_reverted(path: Path) -> None:
+    amid = 'test -n "$AMID" && exit 0; test -e .git/ran && exit 0; export AMID=1; touch .git/ran'
+    theirs = "unset GIT_INDEX_FILE; echo theirs > theirs; git add theirs"
+    hook(path, "pre-commit", f"{amid}; {theirs}; git commit --quiet -m theirs theirs")
+    made = make(path)
+    assert made is not None
+    assert made.parent == git(path, "rev-parse", "HEAD^")
+    assert content(path, "theirs") == b"theirs\n"
+    assert content(path, PLAN) == b"plan\nmore\n"
+    assert status(path) == ""
+
+
+@contextmanager
+def adding(path: Path) -> Iterator[list[str]]:
+    """Run the user's `git add` in a loop, and return what it refused."""
+    refused: list[str] = []
+    is_over = threading.Event()
+
+    def add() -> None:
+        number = 0
+        while not is_over.is_set():
+            number += 1
+            write(path, {"mine": f"{number}\n"})
+            done = subprocess.run(
+                ["git", "add", "mine"], cwd=path, capture_output=True, env=surroundings()
+            )
+            refused.extend([os.fsdecode(done.stderr)] if done.returncode else [])
+
+    thread = threading.Thread(target=add)
+    thread.start()
+    try:
+        yield refused
+    finally:
+        is_over.set()
+        thread.join()
+
+
+def test_a_slow_hook_never_holds_up_the_users_git_add(path: Path) -> None:
+    hook(path, "pre-commit", "sleep 0.5")
+
+    def one(number: int) -> None:
+        name = f"kitty-specs/001-a/tasks/WP{number:02}.md"
+        commit_files(repository(path), {name: lambda data: b"made\n"}, f"Add {number}")
+
+    with adding(path) as refused:
+        threads = [threading.Thread(target=one, args=(number,)) for number in range(12)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert len(refused) <= 12  # our own lock of the index lasts milliseconds, once a commit
+    assert not [each for each in refused if "index.lock" not in each]
+    names = git(path, "ls-tree", "--name-only", "HEAD", "kitty-specs/001-a/tasks/").splitlines()
+    assert len(names) == 12
+    assert "kitty-specs" not in status(path)
+
+
+def _merge(path: Path) -> None:
+    git(path, "merge", "other", check=False)
+
+
+def _pick(path: Path) -> None:
+    git(path, "cherry-pick", "other", check=False)
+
+
+def _revert(path: Path) -> None:
+    commit(path, {"mine": "later\n"})
+    git(path, "revert", "--no-edit", "HEAD^", check=False)
+
+
+def _rebase(path: Path) -> None:
+    git(path, "rebase", "other", check=False)
+
+
+def _am(path: Path) -> None:
+    patch = git(path, "format-patch", "--stdout", "-1", "other")
+    git(path, "am", stdin=patch.encode() + b"\n", check=False)
+
+
+def _bisect(path: Path) -> None:
+    git(path, "bisect", "start")
+
+
+def _detach(path: Path) -> None:
+    git(path, "checkout", "--quiet", "--detach")
+
+
+@pytest.mark.parametrize("begin", [_merge, _pick, _revert, _rebase, _am, _bisect, _detach])
+def test_nothing_is_committed_inside_what_the_user_has_begun(path: Path, begin) -> None:  # type: ignore[no-untyped-def]
+    git(path, "switch", "--quiet", "--create", "other")
+    commit(path, {"mine": "theirs\n"})
+    git(path, "switch", "--quiet", "main")
+    commit(path, {"mine": "ours\n"})
+    begin(path)
+    before = git(path, "rev-parse", "HEAD"), sorted(each.name for each in (path / ".git").iterdir())
+    with pytest.raises(GitFailed) as caught:
+        make(path)
+    assert caught.value.recoverable
+    assert git(path, "rev-parse", "HEAD") == before[0]
+    assert {*before[1]} <= {each.name for each in (path / ".git").iterdir()}
+    assert waiting(repository(path)) == [PLAN, NEW]
+
+
+@pytest.mark.parametrize("index", ["--no-sparse-index", "--sparse-index"])
+def test_a_sparse_checkout_stays_sparse(path: Path, index: str) -> None:
+    commit(path, {"far/file": "far\n", "near/file": "near\n"})
+    git(path, "sparse-checkout", "set", index, "near")
+    make(path)
+    assert content(path, PLAN) == b"plan\nmore\n"
+    assert content(path, "far/file") == b"far\n"
+    assert not (path / "far").exists()
+    assert status(path) == ""
+
+
+def test_files_that_the_user_ignores_are_committed(path: Path) -> None:
+    commit(path, {".gitignore": "kitty-specs/\n"})
+    made = make(path)
+    assert made is not None
+    assert NEW in made.paths
+
+
+def test_no_link_is_followed(path: Path, tmp_path: Path) -> None:
+    (tmp_path / "outside").mkdir()
+    (path / "kitty-specs/001-a/tasks").symlink_to(tmp_path / "outside")
+    with pytest.raises(GitFailed):
+        make(path)
+    assert list((tmp_path / "outside").iterdir()) == []
+
+
+def test_the_reset_waits_for_another_git_that_holds_the_index(path: Path) -> None:
+    lock = path / ".git/index.lock"
+    hook(path, "post-commit", f"touch {lock}; (sleep 0.5; rm {lock}) >/dev/null 2>&1 &")
+    begin = time.monotonic()
+    make(path)
+    assert time.monotonic() - begin < 10
+    assert status(path) == ""
+
+
+def killed(path: Path, name: str, script: str) -> None:
+    """Commit in a process that a hook kills together with, or without, its git."""
+    hook(path, name, script)
+    code = (
+        "import sys; from pathlib import Path; from tests.work.test_commits import make;"
+        "make(Path(sys.argv[1]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, path], timeout=WAIT_S, env=surroundings(), cwd=Path.cwd()
+    )
+    assert done.returncode == -signal.SIGKILL
+    (path / ".git/hooks" / name).unlink()
+
+
+OF_GIT = "thence=$(ps -o ppid= -p $PPID)"
+
+
+def test_the_index_is_right_after_the_next_command_where_one_was_killed_behind_its_commit(
+    path: Path,
+) -> None:
+    begin_work(path)
+    killed(path, "post-commit", f"{OF_GIT}; kill -9 $thence")
+    assert content(path, PLAN) == b"plan\nmore\n"
+    assert f"MM {PLAN}" in status(path)  # what a `git commit` of the user's would revert
+    settled(repository(path))
+    assert status(path) == "MM mine"
+
+
+def test_what_the_user_has_staged_since_a_kill_stays(path: Path) -> None:
+    killed(path, "post-commit", f"{OF_GIT}; kill -9 $thence")
+    write(path, {PLAN: "of the user\n"})
+    git(path, "add", PLAN)
+    settled(repository(path))
+    assert git(path, "show", f":{PLAN}") == "of the user"
+    assert status(path) == f"M  {PLAN}"
+
+
+def test_a_kill_before_the_commit_leaves_files_that_the_next_one_brings(path: Path) -> None:
+    killed(path, "pre-commit", f"{OF_GIT}; kill -9 $thence $PPID")
+    settled(repository(path))
+    assert status(path) == f" M {PLAN}\n?? {NEW}"
+    made = commit_files(repository(path), {"other": lambda data: b"other\n"}, "Other")
+    assert made is not None
+    assert {*made.paths} == {PLAN, NEW, "other"}
+    assert status(path) == ""
+
+
+def test_the_git_of_a_killed_command_is_waited_for(path: Path) -> None:
+    killed(path, "pre-commit", f"{OF_GIT}; kill -9 $thence; sleep 1")
+    made = commit_files(repository(path), {"other": lambda data: b"other\n"}, "Other")
+    assert made is not None
+    assert made.paths == ("other",)
+    assert content(path, PLAN) == b"plan\nmore\n"
+    assert status(path) == ""
+
+
+def test_what_a_hook_leaves_running_is_not_waited_for(path: Path) -> None:
+    hook(path, "post-commit", "sleep 60 &")
+    begin = time.monotonic()
+    make(path)
+    write(path, {PLAN: "plan\n"})
+    assert make(path, more=b"again\n") is not None
+    assert time.monotonic() - begin < 20

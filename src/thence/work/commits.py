@@ -1,24 +1,34 @@
-"""Commits built by plumbing: on a branch, past the working tree, beside the user's own work."""
+"""Ordinary commits of planning files, on the branch that the main working tree has checked out.
+
+`git commit` runs as the user runs it, with hooks, signing and identity, but on an index of its
+own: the user's is locked for a moment at the end, when it learns of the files, however long the
+hooks take. `--only` takes all else from HEAD, so that what others commit meanwhile is not reverted.
+What can't be committed now is noted as waiting, and the next commit brings it.
+"""
 
 import os
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, suppress
-from pathlib import Path
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
-from thence.errors import GitFailed
-from thence.work import halfway
-from thence.work.cut_off import put_all_back
-from thence.work.git import Git, failure
-from thence.work.landing import Change, Landing, Splice, bring
-from thence.work.leftovers import COMMITTING, free
-from thence.work.locks import held
-from thence.work.objects import FILE, Entry, Objects, is_file, objects
-from thence.work.pruning import made_again, restore
-from thence.work.refs import MovedMeanwhile
-from thence.work.repository import Checkout, Repository, checkouts, checkouts_of, rebase_of
+import msgspec
 
-ATTEMPTS_MAX = 20
+from thence.errors import GitFailed
+from thence.work.daylines import Splice
+from thence.work.files import TreeFiles
+from thence.work.git import Git, failure
+from thence.work.leftovers import COMMITTING
+from thence.work.locks import held
+from thence.work.repository import Repository, operation_under_way
+from thence.work.waiting import rewrite, wait_no_more, waiting, write_files
+
+ATTEMPTS_MAX = 10
+WAIT_S = 10.0  # for another git to unlock the index, and for the git of a killed command to end
+_PAUSE_S = 0.02
+_BEGUN = "thence/commits.begun"
+_INDEX = "thence-index"
+_DOING = "could not commit in"
 
 
 class Author(NamedTuple):
@@ -29,95 +39,97 @@ class Author(NamedTuple):
 
 
 class Commit(NamedTuple):
-    """A commit that was made: its id, the one before it, and the paths that it changed.
+    """A commit that was made: its id, the one before it, its branch, the paths that it changed.
 
-    `trees` are the working trees that have its branch checked out and got the same change.
+    `edited` are those of the paths asked for that held work of the user's.
     """
 
     oid: str
     parent: str | None
+    branch: str
     paths: tuple[str, ...]
-    trees: tuple[Path, ...]
+    edited: tuple[str, ...] = ()
 
 
-def commit_on(
+class _Begun(msgspec.Struct):
+    """A commit on its way: where HEAD stood, and what the user's index has at its paths."""
+
+    head: str | None
+    entries: dict[str, str]
+    paths: list[str]
+
+
+class _Status(NamedTuple):
+    """Where HEAD stands, and which paths differ from it, in git's two letters."""
+
+    head: str | None
+    branch: str | None
+    found: dict[str, str]
+
+    def half_staged(self) -> list[str]:
+        """Returns the paths whose staged content is neither HEAD's nor the file's."""
+        return [path for path, xy in self.found.items() if xy[0] not in ".?" and xy[1] != "."]
+
+
+class _MovedMeanwhile(Exception):
+    """Somebody else has committed, or gone to another branch."""
+
+
+def commit_files(
     repo: Repository,
-    branch: str,
     changes: Mapping[str, Splice],
     message: str,
     *,
-    author: Author | None = None,
+    lines: Mapping[str, Splice] | None = None,
 ) -> Commit | None:
-    """Commits changed files on a branch, whether or not it is checked out anywhere.
+    """Commits changed files of the working tree `repo.top`, with all that waits there.
 
-    `changes` gives for each path, from the top and with "/", a function from what the branch
-    holds there (None: nothing) to what it shall hold (None: nothing). It may be called several
-    times, also with what the user has staged and half done there, so it gives back its argument
-    once it has been applied; what it raises goes out. Without an `author` it is whom git knows.
+    `changes` gives for each path, from the top and with "/", a function from what the file holds
+    (None: there is none) to what it shall hold (None: it stays as it is). It gives back its
+    argument once it has been applied, for it may be called again. `lines` are the same for files
+    that are only written if they are committed too, such as tracked day files.
 
-    Wherever the branch is checked out its index and file get the same change, and the user's
-    staged and half-done work stays as it was. Returns None if the branch has it all already.
-    Raises GitFailed with nothing written: `recoverable` if the user is in the middle of an
-    operation there, or holds the lock of the index.
+    Returns None if HEAD has it all already. Raises GitFailed, with the files written: `recoverable`
+    if the commit waits for the next one, since the user is in the middle of an operation, has
+    something else staged at a path, or has a hook that refuses.
     """
-    with held(repo.common / COMMITTING) as lock:
-        free(repo.common / COMMITTING)
-        halfway.settle(repo, lock)
-        put_all_back(repo, lock)
+    git = Git(repo.place)
+    before = _status(git, [*changes]).found if changes else {}
+    half_staged = _Status(None, None, before).half_staged()
+    edited = {*before} - {*waiting(repo)}
+    write_files(repo, changes, is_all=True)
+    with held(repo.common / COMMITTING):
+        settle(repo)
         for _ in range(ATTEMPTS_MAX):
-            try:
-                return _attempt(repo, branch, changes, message, author, lock)
-            except MovedMeanwhile as error:
-                words = error.words
-                halfway.settle(repo, lock, goes_on=False)
-            except BaseException as error:
-                with suppress(GitFailed, OSError):  # the note stays, for the next command
-                    free(repo.common / COMMITTING)
-                    halfway.settle(repo, lock, goes_on=not isinstance(error, Exception))
-                raise
-    raise failure(
-        f"could not commit to {branch} in",
-        repo.place,
-        f"it was moved or changed {ATTEMPTS_MAX} times meanwhile: {words}",
-        "see which program moves it, then try again",
-        is_passing=True,
-    )
+            with suppress(_MovedMeanwhile):
+                _check_staged(repo, git, half_staged)
+                made = _attempt(repo, git, [*changes], lines or {}, message)
+                return made and made._replace(edited=tuple(sorted(edited & {*made.paths})))
+    raise _waits(repo, f"others committed {ATTEMPTS_MAX} times meanwhile", "try again")
 
 
-def _attempt(
-    repo: Repository,
-    branch: str,
-    wanted: Mapping[str, Splice],
-    message: str,
-    author: Author | None,
-    lock: int,
-) -> Commit | None:
-    with objects(repo) as store:
-        with ExitStack() as landings, made_again(store):
-            found = store.commit(f"refs/heads/{branch}")
-            parent, tree = found or (None, None)
-            changes = _changes(store, tree, wanted)
-            if not changes:
-                return None
-            entries = {change.path: change.new for change in changes}
-            new_tree = store.put_tree(tree, entries) or store.put_empty_tree()
-            store.store()
-            oid = commit_tree(repo.git, new_tree, [parent] if parent else [], message, author)
-            store.remember(oid)
-            trees = _trees(repo, branch, is_new=parent is None)
-            landed = [Landing(each, lock) for each in trees]
-            for landing in landed:
-                landings.callback(landing.end)
-                landing.prepare(store, changes)
-            what = (repo, branch, parent, oid, f"commit: {_subject(message)}", landed)
-            if landed:
-                halfway.note(*what)
-            bring(*what, lock)
-            halfway.forget(repo)
-        restore(store, repo.common)
-    return Commit(
-        oid, parent, tuple(change.path for change in changes), tuple(each.path for each in trees)
-    )
+def settle(repo: Repository, wait_s: float = WAIT_S) -> None:
+    """Has the user's index learn of a commit; callers hold the lock of commits.
+
+    It may be that of a command that was killed: its git is waited for, since it holds the note.
+    Paths that the user has staged since stay. Raises a passing GitFailed, and keeps the note, if
+    somebody else holds the lock of the index.
+    """
+    note = repo.common / _BEGUN
+    if not note.exists():
+        return
+    with held(note, wait_s):
+        with suppress(msgspec.MsgspecError):  # the command was killed before it began
+            begun = msgspec.json.decode(note.read_bytes(), type=_Begun)
+            _teach(Git(repo.place), begun, wait_s)
+        note.unlink()
+
+
+def settled(repo: Repository) -> None:
+    """Does what `settle` does, unless somebody commits right now or the index is locked."""
+    if (repo.common / _BEGUN).exists():
+        with suppress(GitFailed, OSError), held(repo.common / COMMITTING, 0.0):
+            settle(repo, 0.0)
 
 
 def commit_tree(
@@ -146,41 +158,183 @@ def signature(author: Author | None) -> dict[str, str]:
     return {f"GIT_{key}": value for key, value in told.items()}
 
 
-def _changes(store: Objects, tree: str | None, wanted: Mapping[str, Splice]) -> list[Change]:
-    changes = []
-    for path, splice in wanted.items():
-        old = store.find(tree, path) if tree else None
-        if old is not None and not is_file(old):
-            # told by put_tree, in its words
-            changes.append(Change(path, old, old, splice))
-            continue
-        data = splice(store.blob(old.oid) if old else None)
-        new = None if data is None else Entry(old.mode if old else FILE, store.put_blob(data))
-        if new != old:
-            changes.append(Change(path, old, new, splice))
-    return changes
+def _attempt(
+    repo: Repository, git: Git, own: Sequence[str], lines: Mapping[str, Splice], message: str
+) -> Commit | None:
+    others = [path for path in waiting(repo) if path not in own]
+    if not (own or others or lines):
+        return None
+    status = _status(git, [*own, *others, *lines])
+    _check_free(repo, status)
+    kept = {*status.half_staged()} - {*own}
+    files = TreeFiles(repo.place)
+    with _unless_committed(git, status.head, files, lines):
+        wanted = dict.fromkeys((*own, *others, *lines))
+        paths = [each for each in wanted if each not in kept and _read(repo, each) is not None]
+        changed = _committed(repo, git, status, paths, message) if paths else []
+    if asked := {*own, *others}:
+        wait_no_more(repo, asked, lambda: _status(git, [*asked]).found)
+    if not changed:
+        return None
+    since = [f"{status.head}..HEAD"] if status.head else ["HEAD"]
+    new = git.run("rev-list", "--first-parent", *since).decode().split()
+    return Commit(new[-1], status.head, status.branch or "", tuple(changed))
 
 
-def _trees(repo: Repository, branch: str, *, is_new: bool) -> tuple[Checkout, ...]:
-    trees = checkouts_of(checkouts(repo), branch)
-    if is_new and not trees:
-        raise failure(
-            "could not commit in",
-            repo.place,
-            f"there is no branch {branch}",
-            f"git branch {branch}",
-        )
-    rebased = rebase_of(repo, branch)
-    if rebased is not None:
-        raise failure(
-            f"could not commit to {branch} in",
-            repo.place,
-            f"a rebase of it is under way ({os.fspath(rebased)})",
-            "end it with git rebase --continue or --abort, then try again",
-            is_passing=True,
-        )
-    return trees
+def _committed(
+    repo: Repository, git: Git, status: _Status, paths: Sequence[str], message: str
+) -> list[str]:
+    """Commits files as they lie, and returns those that differ from HEAD; none: no commit.
+
+    A hook that rewrites the files and refuses is run once more.
+    """
+    index = repo.git_dir / _INDEX
+    more = {"GIT_INDEX_FILE": os.fspath(index)}
+    for is_last in (False, True):
+        _copy_index(repo, git, status.head)
+        # not seen by git where the user ignores them, or has but a part of the tree
+        git.run("add", "--sparse", "--force", "--", *paths, more=more, doing=_DOING)
+        listing = ("diff", "--cached", "--name-only", "--no-renames", "-z", "--")
+        changed = os.fsdecode(git.run(*listing, *paths, more=more)).split("\0")[:-1]
+        if not changed:
+            break
+        before = [_read(repo, path) for path in changed]
+        literal = [f":(literal){path}" for path in changed]
+        begun = _Begun(status.head, _entries(git, changed), changed)
+        with _noted(repo, begun) as note:
+            answer = Git(git.folder, keeps=(note,)).as_user(
+                *("commit", "--quiet", "--only", "--file=-", "--", *literal),
+                stdin=message.rstrip("\n").encode("utf-8", "surrogateescape") + b"\n",
+                more=more,
+            )
+        if answer.status == 0:
+            break
+        if _head(git) != status.head:
+            raise _MovedMeanwhile
+        if is_last or before == [_read(repo, path) for path in changed]:
+            cause = answer.words or f"git commit exited with {answer.status}"
+            raise _waits(repo, cause, "put that right, or commit them yourself: git status")
+    index.unlink(missing_ok=True)
+    return changed
 
 
-def _subject(message: str) -> str:
-    return message.partition("\n")[0]
+@contextmanager
+def _noted(repo: Repository, begun: _Begun) -> Iterator[int]:
+    """Notes a commit while it is made, and then has the user's index learn of it."""
+    with held(repo.common / _BEGUN) as note:
+        os.write(note, msgspec.json.encode(begun))
+        yield note
+        with suppress(GitFailed):  # the note stays: the next command does it
+            _teach(Git(repo.place), begun, WAIT_S)
+            (repo.common / _BEGUN).unlink()
+
+
+@contextmanager
+def _unless_committed(
+    git: Git, head: str | None, files: TreeFiles, lines: Mapping[str, Splice]
+) -> Iterator[None]:
+    """Writes files, and takes that back if no commit comes of it."""
+    before = {path: files.read(path) if files.look(path) else None for path in lines}
+    try:
+        for path, splice in lines.items():
+            rewrite(files, path, splice)
+        yield
+    except BaseException:
+        if _head(git) == head:
+            for path, data in before.items():
+                if data is None:
+                    files.unlink(path)
+                else:
+                    files.replace(path, data)
+        raise
+
+
+def _check_staged(repo: Repository, git: Git, half_staged: Sequence[str]) -> None:
+    """Raises a passing GitFailed if paths that looked half staged were not so by a commit of ours.
+
+    Until the index has learnt of that, the old content looks staged.
+    """
+    found = _status(git, half_staged).found if half_staged else {}
+    staged = [path for path, xy in found.items() if xy[0] not in ".?"]
+    if staged:
+        cause = f"what is staged of {', '.join(staged)} is not what lies there"
+        raise _waits(repo, cause, "commit or unstage it: git restore --staged PATH")
+
+
+def _check_free(repo: Repository, status: _Status) -> None:
+    """Raises a passing GitFailed if no commit may be made now."""
+    operation = operation_under_way(repo.git_dir)
+    if operation:
+        raise _waits(repo, f"a {operation} is under way there", "end it: git status tells how")
+    if status.branch is None:
+        raise _waits(repo, "HEAD is detached", "check a branch out: git switch BRANCH")
+
+
+def _status(git: Git, paths: Sequence[str]) -> _Status:
+    arguments = ("--porcelain=v2", "--branch", "-z", "--no-renames", "--untracked-files=all")
+    out = git.run("status", *arguments, "--", *paths, doing="could not look into")
+    told: dict[str, str] = {}
+    found: dict[str, str] = {}
+    for line in os.fsdecode(out).split("\0"):
+        kind, _, rest = line.partition(" ")
+        if kind == "#":
+            key, _, value = rest.partition(" ")
+            told[key] = value
+        elif kind == "?":
+            # beside a removal that is staged it is the file that lies there all the same
+            found[rest] = f"{found.get(rest, '?')[0]}?"
+        elif kind in {"1", "u"}:
+            found[rest.split(" ", 9 if kind == "u" else 7)[-1]] = rest[:2]
+    head, branch = told["branch.oid"], told["branch.head"]
+    return _Status(
+        None if head == "(initial)" else head, None if branch == "(detached)" else branch, found
+    )
+
+
+def _head(git: Git) -> str | None:
+    answer = git.ask("rev-parse", "--verify", "--quiet", "HEAD")
+    return answer.out.decode().strip() if answer.status == 0 else None
+
+
+def _entries(git: Git, paths: Sequence[str]) -> dict[str, str]:
+    """Returns what the user's index has at each path; nothing where it has none."""
+    out = os.fsdecode(git.run("ls-files", "--stage", "-z", "--", *paths))
+    return {path: told for told, _, path in (line.partition("\t") for line in out.split("\0"))}
+
+
+def _copy_index(repo: Repository, git: Git, head: str | None) -> None:
+    """Makes an index of HEAD out of the user's, which knows how files look and which are hidden."""
+    index = repo.git_dir / _INDEX
+    for left in (index, index.with_name(f"{_INDEX}.lock")):
+        left.unlink(missing_ok=True)  # of a command that was killed
+    with suppress(FileNotFoundError):  # there is none before the first `git add`
+        index.write_bytes((repo.git_dir / "index").read_bytes())
+    what = ("--reset", head) if head else ("--empty",)
+    git.run("read-tree", *what, more={"GIT_INDEX_FILE": os.fspath(index)}, doing=_DOING)
+
+
+def _teach(git: Git, begun: _Begun, wait_s: float) -> None:
+    """Has the user's index learn of a commit, but for what was staged since."""
+    if _head(git) == begun.head:
+        return
+    now, until_s = _entries(git, begun.paths), time.monotonic() + wait_s
+    same = [path for path in begun.paths if now.get(path) == begun.entries.get(path)]
+    while same:
+        try:
+            git.run("reset", "--quiet", "--", *same, doing=_DOING)
+            return
+        except GitFailed as error:
+            if not error.recoverable or time.monotonic() >= until_s:
+                raise
+        time.sleep(_PAUSE_S)
+
+
+def _read(repo: Repository, path: str) -> bytes | None:
+    try:
+        return TreeFiles(repo.place).read(path)
+    except OSError:
+        return None
+
+
+def _waits(repo: Repository, cause: str, hint: str) -> GitFailed:
+    return failure(_DOING, repo.place, cause, hint, is_passing=True)

@@ -4,16 +4,17 @@ from thence.core.times import microseconds
 from thence.errors import HeadsMoved
 from thence.replica import now
 from thence.work.desk import Desk
-from thence.work.moving import lanes, made_durable
+from thence.work.mirror import mirror
+from thence.work.moving import made_durable
 from thence.work.state import FeatureState
 from thence.work.store import Said
 
 
 def complete(desk: Desk, feature: FeatureState, actor: str) -> bool:
-    """Tells that all packages of a feature are done, and commits it; False if somebody has.
+    """Tells that all packages of a feature are done; False if somebody has.
 
     The duration is from the event that told of its packages until now. Raises why the journal
-    could not be written, GitFailed.
+    could not be written.
     """
     if feature.is_completed:
         return False
@@ -31,8 +32,7 @@ def complete(desk: Desk, feature: FeatureState, actor: str) -> bool:
     except HeadsMoved:
         return False
     made_durable(desk)
-    message = f"{feature.slug} is completed"
-    desk.commit(desk.target_of(feature), lanes(desk, feature), message)
+    mirror(desk, feature)
     return True
 
 

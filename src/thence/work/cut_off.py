@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from thence.errors import GitFailed
-from thence.work import halfway
 from thence.work.advancing import carry, free_trees
 from thence.work.git import failure
-from thence.work.landing import Place
+from thence.work.halfway import Place, unmix
 from thence.work.leftovers import COMMITTING, INDEX_LOCK, free, locking
 from thence.work.locks import held
 from thence.work.naming import package_of
@@ -63,7 +62,7 @@ def put_back(repo: Repository, before: Unfinished, lock: int) -> None:
     places = _places(repo, before)
     for tree in free_trees(repo, before.target):
         with objects(repo) as store:
-            halfway.unmix(store, tree, places, 0, lock)
+            unmix(store, tree, places, lock)
         with locking(repo.common / COMMITTING, tree.git_dir / INDEX_LOCK):
             carry(tree.path, before.end, before.begin, lock)
 
@@ -79,8 +78,7 @@ def put_all_back(repo: Repository, lock: int) -> None:
 
 
 def cut_off(repo: Repository) -> Iterator[str]:
-    """Settles commits and merges whose command was killed; yields what their user has to know."""
-    yield from halfway.settled(repo)
+    """Settles merges whose command was killed; yields what their user has to know."""
     if not any(_folder(repo).glob(_NOTES)):
         return
     with suppress(GitFailed, OSError):  # somebody merges or commits right now
@@ -124,7 +122,7 @@ def _places(repo: Repository, before: Unfinished) -> tuple[Place, ...]:
             for mode, oid in zip(modes, oids, strict=True)
         )
         if all(each is None or is_file(each) for each in (was, becomes)):
-            places.append(Place(path, was, becomes, "clean"))
+            places.append(Place(path, was, becomes))
     return tuple(places)
 
 

@@ -23,19 +23,19 @@ from thence.work import dayfiles, recovering
 from thence.work.board import fold
 from thence.work.claiming import CLAIM_TYPES, open_claims
 from thence.work.claims import claimed
-from thence.work.commits import Commit, commit_on
+from thence.work.commits import settled
 from thence.work.cut_off import cut_off
-from thence.work.daylines import Splice, splices
 from thence.work.emitter import EventEmitter
 from thence.work.naming import is_wp_id, resolve, wp_id_of
-from thence.work.own_files import note_attributes, own_files
+from thence.work.own_files import note_attributes
 from thence.work.planning import Planning
 from thence.work.project import find_project
 from thence.work.refusals import ErrorStore
-from thence.work.repository import Repository, branches, current_branch, tip
+from thence.work.repository import Repository, branches, current_branch, main_of, tip
 from thence.work.result import Result
 from thence.work.state import PLANNED, Board, FeatureState
 from thence.work.store import ACTOR, EventStore, Said
+from thence.work.ticks import TYPES, ticked_by_hand
 
 _R = TypeVar("_R")
 # how often a command decides again when the board changes under it
@@ -61,7 +61,7 @@ class Desk:
         self.notes: list[str] = []
         self.said: list[Event] = []
         self.pending: OSError | ThenceError | None = None
-        self._unwritten: list[Said] = []
+        self.unwritten: list[Said] = []
         self.board = Board()
         self._events: list[Event] = []
         self._since: Position | None = None
@@ -102,6 +102,11 @@ class Desk:
         return self.project.repo
 
     @property
+    def main(self) -> Repository:
+        """The repository as seen from the main working tree; raises GitFailed without git."""
+        return main_of(self.repo, self.project.root)
+
+    @property
     def events(self) -> Sequence[Event]:
         """The events that the board was folded from, in order of arrival."""
         return self._events
@@ -116,6 +121,7 @@ class Desk:
     def look(self) -> Board:
         """Takes in what others have merged, reads the journal and folds it."""
         if self.project.repo is not None:
+            settled(self.main)
             self.notes += sorted({*cut_off(self.project.repo)} - {*self.notes})
         self._take_in()
         events = self._read()
@@ -124,6 +130,7 @@ class Desk:
             self._take_in()
             events = self._read()
         self._tell_untold(events)
+        self._tell_ticks()
         self._settle_claims()
         return self.board
 
@@ -151,6 +158,15 @@ class Desk:
         subjects = {self.store.subject(one.feature, one.payload["wp_id"]) for one in said[::2]}
         with suppress(HeadsMoved):
             if said and self.say(*said, guard=Unchanged(self.since, subjects)):
+                self._read()
+
+    def _tell_ticks(self) -> None:
+        """Tells of the boxes in tasks.md that somebody has ticked by hand."""
+        if self.project.repo is None or not (said := list(ticked_by_hand(self))):
+            return
+        about = [(one.feature or "", one.payload["subtask_index"]) for one in said]
+        with suppress(HeadsMoved):
+            if self.say(*said, guard=self.guard(*about, types=TYPES)):
                 self._read()
 
     def _settle_claims(self) -> None:
@@ -246,7 +262,7 @@ class Desk:
 
         Raises GitFailed when HEAD is detached.
         """
-        found = current_branch(self.repo._replace(top=self.project.root))
+        found = current_branch(self.main)
         if found is None:
             raise GitFailed(
                 "could not tell the branch of",
@@ -282,7 +298,8 @@ class Desk:
         return self.shared / f"merge-{self.project.uuid}-{slug}.json"
 
     @property
-    def _waiting(self) -> Path:
+    def events_file(self) -> Path:
+        """The file in which events wait for the next commit that the journal could not take."""
         return self.repo.common / "thence" / f"pending-{self.project.uuid}.txt"
 
     @property
@@ -318,31 +335,9 @@ class Desk:
         except (OSError, ThenceError) as error:
             events = self._put_off(error)
         if not events:
-            self._unwritten += said
+            self.unwritten += said
         self.said += events
         return events
-
-    def commit(self, branch: str, changes: Mapping[str, Splice], message: str) -> Commit | None:
-        """Commits planning files on a branch, with all events that it lacks.
-
-        Where it can't be made now it is told in `notes`, and the next commit brings it.
-        """
-        changed = {**own_files(self.project), **changes, **splices(self.store.read())}
-        message = recovering.with_pending(message, self._unwritten, self.store.actor)
-        try:
-            made = commit_on(self.repo, branch, changed, message)
-        except GitFailed as error:
-            if not error.recoverable:
-                raise
-            self.notes.append(f"nothing was committed on {branch}: {error.cause}; {error.hint}")
-            made = None
-        if self._unwritten:  # the next command finds them in this commit, or in the file
-            if made is None:
-                recovering.keep_waiting(self._waiting, self._unwritten, self.store.actor)
-            self._unwritten.clear()
-        elif made is not None:
-            dayfiles.note_commit(self.project, branch, made.parent, made.oid)
-        return made
 
     def guard(self, *aggregates: tuple[str, str], types: tuple[str, ...] = ()) -> Unchanged:
         """Returns the guard that what was looked at still stands, for (feature, aggregate)s."""
@@ -377,7 +372,7 @@ class Desk:
             return
         try:
             told = dayfiles.take_in(self.project, self.store, self._make_good)
-            recovering.from_file(self._waiting, self._append)
+            recovering.from_file(self.events_file, self._append)
         except (OSError, ThenceError) as error:
             self.notes.append(f"what others have merged was not taken in: {error}")
             return

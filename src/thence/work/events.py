@@ -142,6 +142,7 @@ class SpecCreated(_Payload, frozen=True):
     feature_slug: Slug
     title: Text
     mission: Text
+    target_branch: Text | UnsetType = UNSET
 
 
 class WorkspaceCreated(_Payload, frozen=True):

@@ -1,7 +1,8 @@
 """The program git, run on one folder as if nobody else had set anything up for it.
 
 Variables that a hook or a user's session gave git are removed, nothing is asked on a terminal,
-hooks, pagers and signing stay off. What git refuses is a GitFailed in git's own words.
+hooks, pagers and signing stay off, but for `as_user`. What git refuses is a GitFailed in git's
+own words.
 """
 
 import os
@@ -29,10 +30,10 @@ _KEPT = frozenset(
         "GIT_COMMITTER_EMAIL",
     )
 )
+_SILENT = {"GIT_TERMINAL_PROMPT": "0", "GIT_EDITOR": ":"}
 _OURS = {
+    **_SILENT,
     "LC_ALL": "C",
-    "GIT_TERMINAL_PROMPT": "0",
-    "GIT_EDITOR": ":",
     "GIT_OPTIONAL_LOCKS": "0",
     "GIT_LITERAL_PATHSPECS": "1",
 }
@@ -134,6 +135,41 @@ class Git:
                     answer = Answer(process.returncode, b"", in_one_line(words))
                     raise self.failed(answer, arguments)
         return out
+
+    def as_user(
+        self,
+        *arguments: Argument,
+        stdin: bytes = b"",
+        more: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """Runs git as the user does, with hooks, signing and all settings; else as `ask` does.
+
+        What a hook leaves running is not waited for: so the output is a file, for a pipe ends
+        only with the last who holds it.
+        """
+        import tempfile  # seldom needed
+
+        with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as told:
+            given.write(stdin)
+            given.seek(0)
+            process = subprocess.Popen(
+                ["git", *arguments],
+                cwd=self.folder,
+                env={**surroundings(), **_SILENT, **(more or {})},
+                stdin=given,
+                stdout=told,
+                stderr=told,
+                pass_fds=self._keeps,
+            )
+            try:
+                process.wait(TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                cause = f"git {_name(arguments)} took longer than {TIMEOUT_S:g} s"
+                raise self._refused(cause, "see what its hooks do, then try again") from None
+            finally:
+                _end(process)
+            told.seek(0)
+            return Answer(process.returncode, b"", in_one_line(told.read()))
 
     @contextmanager
     def talking(

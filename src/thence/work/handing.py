@@ -16,6 +16,7 @@ from thence.errors import Refused
 from thence.replica import new_id
 from thence.work import prompts
 from thence.work.agents import GateConfig, argv
+from thence.work.committing import check_at_target
 from thence.work.desk import Desk
 from thence.work.environment import hints
 from thence.work.gate_runs import GateRun
@@ -24,7 +25,8 @@ from thence.work.git import failure, surroundings
 from thence.work.leftovers import free_worktree
 from thence.work.locks import held
 from thence.work.merging import merge
-from thence.work.moving import decided, facts_of, lanes, move
+from thence.work.mirror import mirror
+from thence.work.moving import decided, facts_of, move
 from thence.work.naming import branch_of
 from thence.work.repository import tip
 from thence.work.rounds import APPROVED, REVIEW, TRY_FAILED, Round
@@ -84,6 +86,7 @@ class Handing:
         expected = (FOR_REVIEW,) if task.phase == REVIEW else (PLANNED, DOING)
         if package.lane not in expected:
             return None
+        check_at_target(desk, self._feature, desk.target_of(self._feature))
         with self._acting_as(task.agent):
             retries = self._round.retries(task.phase)
             assigned = self._assign(retries)
@@ -224,8 +227,7 @@ class Handing:
             self._decide(move, commit)
             self._durable()
             desk.look()
-            message = f"{wp_id} of {slug} is done"
-            desk.commit(target, lanes(desk, self._feature), message)
+            mirror(desk, self._feature)
         self._tell("merged", f"merged into {target}, done")
 
     def _decide(self, how: Callable[[Desk, str, str, str, Facts], Move], commit: str) -> None:

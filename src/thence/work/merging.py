@@ -17,7 +17,6 @@ from thence.work.advancing import advance, check, free_trees
 from thence.work.commits import Author, signature
 from thence.work.cut_off import Unfinished, put_back, unfinished
 from thence.work.git import Git, failure
-from thence.work.halfway import settle
 from thence.work.leftovers import COMMITTING, INDEX_LOCK, free, locking, ref_locks
 from thence.work.locks import held
 from thence.work.merges import Plan, Step, plan, words
@@ -258,7 +257,6 @@ def _conclude(before: Unfinished, author: Author | None) -> None:
 def _held(repo: Repository) -> Iterator[int]:
     with held(repo.common / COMMITTING) as lock:
         free(repo.common / COMMITTING)
-        settle(repo, lock)
         yield lock
 
 

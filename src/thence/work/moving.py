@@ -6,13 +6,12 @@ from typing import Literal
 from msgspec.structs import replace
 
 from thence.core.guard import Unchanged
-from thence.errors import HeadsMoved, PlanningError, Refused, WorkError
+from thence.errors import HeadsMoved, PlanningError, Refused
 from thence.replica import new_id
 from thence.work import ending
 from thence.work.agents import gates_run
-from thence.work.daylines import Splice
 from thence.work.desk import ATTEMPTS_MAX, Desk
-from thence.work.frontmatter import read, with_field
+from thence.work.frontmatter import read
 from thence.work.git import surroundings
 from thence.work.naming import branch_of, worktree_of
 from thence.work.package_code import with_code
@@ -164,27 +163,6 @@ def package_file(desk: Desk, feature: FeatureState, wp_id: str) -> tuple[str, by
     return "", None
 
 
-def lanes(desk: Desk, feature: FeatureState) -> dict[str, Splice]:
-    """Returns the changes by which the files of packages show the lanes that these are in.
-
-    Of a file whose fields can't be read a note is left.
-    """
-    changes: dict[str, Splice] = {}
-    for package in feature.packages.values():
-        path, data = package_file(desk, feature, package.wp_id)
-        if data is None:
-            continue
-        try:
-            if read(data, path).text("lane") == package.lane:
-                continue
-            with_field(data, "lane", package.lane, path)
-        except PlanningError as error:
-            desk.notes.append(f"{error.place}: its lane was not written: {error.cause}")
-            continue
-        changes[path] = _lane_of(package.lane, path)
-    return changes
-
-
 def package_of(feature: FeatureState, wp_id: str) -> PackageState:
     """Returns a package of the board; raises Refused that lists those there are."""
     found = feature.packages.get(wp_id)
@@ -227,15 +205,3 @@ def _said(found: Move, begins: bool) -> list[Said]:
 
 def _guard(desk: Desk, found: Move) -> Unchanged:
     return Unchanged(desk.since, found.watched, DECIDING_TYPES)
-
-
-def _lane_of(lane: str, path: str) -> Splice:
-    def splice(data: bytes | None) -> bytes | None:
-        if data is None:
-            return None
-        try:
-            return with_field(data, "lane", lane, path)
-        except WorkError:  # half-done work of the user's that can't be read
-            return data
-
-    return splice

@@ -39,7 +39,6 @@ class Objects:
         self._repo = repo
         self._process = process
         self._new: dict[str, tuple[bytes, bytes]] = {}
-        self._stored: dict[str, tuple[bytes, bytes]] = {}
         self._algorithm = "sha1"
 
     def commit(self, name: str) -> tuple[str, str] | None:
@@ -101,23 +100,7 @@ class Objects:
             self._repo.git.run(
                 "unpack-objects", "-q", stdin=data, doing="could not write objects into"
             )
-            self._stored |= self._new
             self._new.clear()
-
-    def remember(self, commit: str) -> None:
-        """Counts a commit that git has written among what was stored here."""
-        self._stored[commit] = b"commit", self._known(commit)
-
-    def lost(self) -> list[str]:
-        """Returns which of the objects that were stored are gone again."""
-        wanted = "".join(f"{oid}\n" for oid in self._stored).encode()
-        told = self._repo.git.run("cat-file", "--batch-check", stdin=wanted).decode()
-        return [line.split()[0] for line in told.splitlines() if line.endswith(" missing")]
-
-    def restore(self) -> None:
-        """Writes what was stored and is gone again. Raises GitFailed if git refuses."""
-        self._new.update((oid, self._stored[oid]) for oid in self.lost())
-        self.store()
 
     def _tree(self, tree: str | None, changes: Mapping[str, Entry | None], at: str) -> str | None:
         below: dict[bytes, dict[str, Entry | None]] = {}

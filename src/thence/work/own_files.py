@@ -11,16 +11,18 @@ _INFO = "info/attributes"
 _UNION = f"{FOLDER}/*.jsonl merge=union -text"
 
 
-def own_files(project: Project) -> dict[str, Splice]:
-    """Returns what each commit sees to: the project's id, and how day files are merged."""
+def own_files(project: Project, *, is_tree: bool) -> dict[str, Splice]:
+    """Returns what each commit sees to: the project's id, and how tracked day files are merged."""
     try:
         config: bytes | None = project.files.read(CONFIG)
     except OSError:  # the branch that is checked out lacks it
         config = None
-    return {
-        CONFIG: lambda data: with_id(config if data is None else data, project.uuid),
-        ATTRIBUTES: lambda data: with_lines(data, ATTRIBUTES_TEXT),
+    found: dict[str, Splice] = {
+        CONFIG: lambda data: with_id(config if data is None else data, project.uuid)
     }
+    if is_tree:
+        found[ATTRIBUTES] = lambda data: with_lines(data, ATTRIBUTES_TEXT)
+    return found
 
 
 def note_attributes(repo: Repository) -> None:

@@ -18,12 +18,12 @@ def is_file_of(wp_id: str, path: str) -> bool:
     return name.startswith(f"{wp_id}-") or name == f"{wp_id}.md"
 
 
-def render(package: Package, feature_slug: str) -> bytes:
+def render(package: Package, feature_slug: str, *, shows_lane: bool = False) -> bytes:
     """Returns the file of a package in lane planned: its fields, what to do, how to move on.
 
-    What tasks.md does not say is left out.
+    What tasks.md does not say is left out, and so is the lane unless the project mirrors it.
     """
-    parts = [_fields(package, feature_slug), f"# {package.wp_id}: {package.title}"]
+    parts = [_fields(package, feature_slug, shows_lane), f"# {package.wp_id}: {package.title}"]
     if package.goal:
         parts.append(package.goal)
     if package.prompt and package.prompt != path_of(package):
@@ -48,14 +48,15 @@ def render(package: Package, feature_slug: str) -> bytes:
     return ("\n\n".join(parts) + "\n").encode()
 
 
-def _fields(package: Package, feature_slug: str) -> str:
+def _fields(package: Package, feature_slug: str, shows_lane: bool) -> str:
     lines = [
         "---",
         f"work_package_id: {package.wp_id}",
         f"title: {written(package.title)}",
         f"feature_slug: {written(feature_slug)}",
-        "lane: planned",
     ]
+    if shows_lane:
+        lines.append("lane: planned")
     if package.priority:
         lines.append(f"priority: {package.priority}")
     lines.append(f"dependencies: [{', '.join(package.dependencies)}]")

@@ -9,6 +9,7 @@ making nobody told is made good too: the branch was the claim.
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -40,29 +41,8 @@ class Pending(msgspec.Struct, frozen=True, omit_defaults=True):
     causes: tuple[str, ...] = ()
 
 
-def with_pending(message: str, said: Sequence[Said], actor: str) -> str:
-    """Returns a commit's message with what could not be written, each on a line of its own."""
-    lines = _lines(said, actor)
-    return "\n".join([message, "", *lines]) if lines else message
-
-
-def keep_waiting(path: Path, said: Sequence[Said], actor: str) -> None:
-    """Keeps what could not be written in a file; raises OSError, GitFailed."""
-    with held(path.with_suffix(".lock")), path.open("a") as file:
-        file.write("".join(f"{line}\n" for line in _lines(said, actor)))
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def from_file(path: Path, append: Callable[[Sequence[Pending]], None]) -> None:
-    """Hands on what waits in a file, and takes the file away once it is appended."""
-    if path.exists():
-        with held(path.with_suffix(".lock")):
-            append(tuple(_read(path.read_bytes())))
-            path.unlink()
-
-
-def _lines(said: Sequence[Said], actor: str) -> list[str]:
+def lines_of(said: Sequence[Said], actor: str) -> list[str]:
+    """Returns what could not be written as lines of a commit's message, each one event."""
     lines = []
     for one in said:
         waiting = Pending(
@@ -76,6 +56,36 @@ def _lines(said: Sequence[Said], actor: str) -> list[str]:
         )
         lines.append(_KEY + msgspec.json.encode(waiting).decode())
     return lines
+
+
+def keep_waiting(path: Path, said: Sequence[Said], actor: str) -> None:
+    """Keeps what could not be written in a file; raises OSError, GitFailed."""
+    with held(path.with_suffix(".lock")), path.open("a") as file:
+        file.write("".join(f"{line}\n" for line in lines_of(said, actor)))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def from_file(path: Path, append: Callable[[Sequence[Pending]], None]) -> None:
+    """Hands on what waits in a file, and takes the file away once it is appended."""
+    if path.exists():
+        with held(path.with_suffix(".lock")):
+            append(tuple(_read(path.read_bytes())))
+            path.unlink()
+
+
+@contextmanager
+def waiting_lines(path: Path) -> Iterator[list[str]]:
+    """Yields the lines that wait in a file, which goes when the caller has cleared them."""
+    if not path.exists():
+        yield []
+        return
+    with held(path.with_suffix(".lock")):
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        is_there = bool(lines)
+        yield lines
+        if is_there and not lines:
+            path.unlink()
 
 
 def pending_in(repo: Repository, old: str | None, new: str) -> tuple[Pending, ...]:

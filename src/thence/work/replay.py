@@ -315,13 +315,15 @@ def _specified(told: Told) -> None:
     told.feature.facts["spec_event"] = told.header.event_id
     told.feature.facts["title"] = text(told.said.title) or ""
     told.feature.facts["mission"] = text(told.said.mission) or ""
+    if target := text(told.said.target_branch):
+        told.feature.facts["target_branch"] = target
 
 
 def _cut(told: Told) -> None:
     facts = told.feature.facts
     facts["created_event"] = told.header.event_id
     facts["number"] = text(told.said.feature_number) or facts["number"]
-    facts["target_branch"] = text(told.said.target_branch)
+    facts["target_branch"] = text(told.said.target_branch) or facts["target_branch"]
 
 
 def _completed(told: Told) -> None:

@@ -91,6 +91,11 @@ def repository(folder: Path) -> Repository:
     return Repository(top, common, own, told[0] == _BARE)
 
 
+def main_of(repo: Repository, root: Path) -> Repository:
+    """Returns a repository as it is seen from its main working tree, or what stands for it."""
+    return repo if repo.top == root else repo._replace(top=root, git_dir=repo.common)
+
+
 def branches(repo: Repository) -> dict[str, str]:
     """Returns each branch with the commit at its tip."""
     form = "--format=%(refname) %(objectname)"

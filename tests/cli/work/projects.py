@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tests.cli.installed import Ended, is_three_lines
 from tests.cli.warm import warm
-from tests.work.repositories import git, make_repository
+from tests.work.repositories import commit, git, make_repository
 
 from thence.errors import ThenceError
 from thence.work.project import find_project
@@ -52,6 +52,18 @@ def planned(path: Path, tasks: str | bytes | None = TASKS) -> Path:
         data = tasks.encode() if isinstance(tasks, str) else tasks
         (repo / FOLDER / "tasks.md").write_bytes(data)
     return repo
+
+
+def share_tree(repo: Path) -> None:
+    """Have day files be tracked on the user's branches."""
+    config = (repo / ".kittify/config.yaml").read_bytes()
+    commit(repo, {".kittify/config.yaml": config + b"share: tree\n"}, "Share in the tree")
+
+
+def show_lanes(repo: Path) -> None:
+    """Have lanes and ticks be written into planning files."""
+    config = (repo / ".kittify/config.yaml").read_bytes()
+    commit(repo, {".kittify/config.yaml": config + b"mirror: on\n"}, "Show lanes")
 
 
 def left(folder: Path) -> tuple[str, ...]:

@@ -5,7 +5,18 @@ import json
 import pytest
 from tests.cli.installed import is_three_lines, thence
 from tests.cli.warm import warm
-from tests.cli.work.projects import FOLDER, SLUG, TASKS, done, left, planned, refused, work
+from tests.cli.work.projects import (
+    FOLDER,
+    SLUG,
+    TASKS,
+    done,
+    left,
+    planned,
+    refused,
+    share_tree,
+    show_lanes,
+    work,
+)
 from tests.work.existing_projects import DAY, foreign_line, moved
 from tests.work.repositories import commit, content, git, make_repository, write
 
@@ -88,13 +99,15 @@ def test_tasks_md_that_is_missing_or_a_folder_is_told(feature):
 def test_tasks_md_with_a_mark_and_crlf_is_read(tmp_path):
     data = b"\xef\xbb\xbf" + TASKS.encode().replace(b"\n", b"\r\n")
     repo = planned(tmp_path / "r", data)
+    show_lanes(repo)
     assert done(repo, "finalize-tasks", "--json").json["packages"] == ["WP01", "WP02"]
     done(repo, "mark-status", "T001")
-    assert content(repo, f"{FOLDER}/tasks.md") == data.replace(b"[ ]", b"[x]")
+    assert (repo / FOLDER / "tasks.md").read_bytes() == data.replace(b"[ ]", b"[x]")
 
 
 def test_broken_yaml_is_told_with_line_and_column_and_the_move_goes_on(tmp_path):
     repo = planned(tmp_path / "r")
+    show_lanes(repo)
     done(repo, "finalize-tasks")
     path = f"{FOLDER}/tasks/WP01-first.md"
     broken = content(repo, path).replace(b"lane: planned", b"lane: [planned")
@@ -209,6 +222,7 @@ def _clocks(repo):
 
 def test_day_file_that_hands_went_through_is_read_line_by_line(tmp_path):
     repo = planned(tmp_path / "r")
+    share_tree(repo)
     done(repo, "finalize-tasks")
     ((day, good),) = _day_files(repo)
     lines = [b"<<<<<<< HEAD", *good.splitlines(), b"=======", b">>>>>>> theirs", b"", b"{}", b"no"]
@@ -304,10 +318,13 @@ def test_detached_head_stops_only_who_needs_a_branch(finalized):
         for command in (("init",), ("setup-spec", "New"), ("publish",)):
             error = refused(finalized, *command, code=1)
             assert (error["code"], error["cause"]) == ("git_failed", "HEAD is detached")
-        assert done(finalized, "add", "More", "--feature", "1", "--json").json["commit"]
-        assert git(finalized, "status", "--porcelain") == ""
+        ended = done(finalized, "add", "More", "--feature", "1", "--json")
+        assert ended.json["commit"] is None
+        assert "HEAD is detached" in ended.err
     finally:
         git(finalized, "checkout", "--quiet", "main")
+    assert done(finalized, "finalize-tasks", "--feature", "1", "--json").json["commit"]
+    assert git(finalized, "status", "--porcelain") == "", "the next commit brings what waited"
 
 
 @pytest.mark.parametrize(

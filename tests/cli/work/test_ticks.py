@@ -4,8 +4,8 @@ import shutil
 
 import pytest
 from tests.cli.warm import warm
-from tests.cli.work.projects import FOLDER, SLUG, done, planned, refused, work
-from tests.work.repositories import git
+from tests.cli.work.projects import FOLDER, SLUG, done, planned, refused, show_lanes, work
+from tests.work.repositories import commit, git
 
 from thence.work.project import find_project
 from thence.work.store import EventStore
@@ -15,6 +15,7 @@ from thence.work.store import EventStore
 def finalized(tmp_path_factory):
     """A project with a package that has one subtask, T001."""
     repo = planned(tmp_path_factory.mktemp("ticks") / "r")
+    show_lanes(repo)
     done(repo, "finalize-tasks")
     return repo
 
@@ -41,7 +42,7 @@ def test_tick_is_taken_back_in_file_journal_and_board(project):
     done(project, "mark-status", "T001")
     assert ticks(project) == (["SubtaskCompleted"], True)
     ended = done(project, "mark-status", "T001", "--undo", "--json")
-    assert (ended.json["changed"], bool(ended.json["commit"])) == (["T001"], True)
+    assert ended.json["changed"] == ["T001"]
     assert ticks(project) == (["SubtaskCompleted", "SubtaskReopened"], False)
     assert git(project, "status", "--porcelain") == ""
     (feature,) = done(project, "status", "--json").json["features"]
@@ -53,6 +54,39 @@ def test_tick_is_taken_back_in_file_journal_and_board(project):
     assert done(project, "mark-status", "T001", "--undo", "--json").json["changed"] == []
     done(project, "mark-status", "T001")
     assert ticks(project) == (["SubtaskCompleted", "SubtaskReopened", "SubtaskCompleted"], True)
+
+
+def test_without_a_mirror_a_tick_is_an_event_alone_and_counts(tmp_path):
+    repo = planned(tmp_path / "r")
+    done(repo, "finalize-tasks")
+    done(repo, "implement", "WP01", "--actor", "ada")
+    commit(repo / f".worktrees/{SLUG}-WP01", {"a.txt": "made\n"})
+    done(repo, "mark-status", "T001", "--actor", "ada")
+    assert ticks(repo) == (["SubtaskCompleted"], False)
+    assert git(repo, "status", "--porcelain") == ""
+    done(repo, "move-task", "WP01", "--to", "for_review", "--actor", "ada")
+    assert "lane:" not in next((repo / FOLDER / "tasks").glob("WP01-*")).read_text()
+
+
+def test_a_box_ticked_by_hand_is_recorded_once_by_the_next_command(project):
+    path = project / FOLDER / "tasks.md"
+    path.write_text(path.read_text().replace("- [ ] T001", "- [x] T001"))
+    done(project, "status")
+    done(project, "status")
+    assert ticks(project) == (["SubtaskCompleted"], True)
+    done(project, "mark-status", "T001", "--undo")
+    done(project, "status")
+    assert ticks(project) == (["SubtaskCompleted", "SubtaskReopened"], False)
+
+
+def test_lanes_are_written_at_once_and_the_next_commit_brings_them(project):
+    (path,) = (project / FOLDER / "tasks").glob("WP01-*")
+    head = git(project, "rev-parse", "HEAD")
+    done(project, "move-task", "WP01", "--to", "rejected", "--reason", "no")
+    assert "lane: rejected" in path.read_text()
+    assert git(project, "rev-parse", "HEAD") == head
+    done(project, "add", "More")
+    assert git(project, "status", "--porcelain") == ""
 
 
 def test_tick_that_was_taken_back_keeps_a_package_from_review(project):

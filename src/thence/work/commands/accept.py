@@ -7,7 +7,8 @@ from msgspec.structs import replace
 from thence.errors import PlanningError, Refused
 from thence.work.dependencies import in_order
 from thence.work.desk import Desk
-from thence.work.moving import facts_of, lanes, move, package_of
+from thence.work.mirror import mirror
+from thence.work.moving import facts_of, made_durable, move, package_of
 from thence.work.naming import wp_id_of
 from thence.work.package_code import told_of
 from thence.work.result import Result
@@ -53,16 +54,13 @@ def accept(
             continue
         accepted.append(package.wp_id)
         desk.look()
-    commit = None
     if accepted:
-        after = desk.board.features.get(found.slug, found)
-        message = f"Accept {', '.join(accepted)} of {found.slug}"
-        commit = desk.commit(desk.target_of(found), lanes(desk, after), message)
+        made_durable(desk)
+        mirror(desk, desk.board.features.get(found.slug, found))
     data = {
         "feature_slug": found.slug,
         "accepted": accepted,
         "kept": [{"wp_id": wp_id, "reason": why} for wp_id, why in kept.items()],
-        "commit": commit.oid if commit else None,
     }
     lines = [f"{wp_id} of {found.slug} is done" for wp_id in accepted]
     lines += [f"{wp_id} stays in review: {why}" for wp_id, why in kept.items()]

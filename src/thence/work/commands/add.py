@@ -6,9 +6,11 @@ import msgspec
 
 from thence.errors import HeadsMoved, PlanningError, Refused
 from thence.replica import new_id, now
+from thence.work.committing import check_here, commit
 from thence.work.daylines import Splice
 from thence.work.desk import ATTEMPTS_MAX, Desk
 from thence.work.naming import is_wp_id, next_wp_id, wp_id_of
+from thence.work.options import read_options
 from thence.work.package_files import path_of, render
 from thence.work.planning import Meta
 from thence.work.result import Result
@@ -32,8 +34,9 @@ def add(
 ) -> Result:
     """Adds a package to a feature, by default to 000-general, which is made at first use.
 
-    It gets a section in tasks.md and a file, committed on the target branch. `owns` are paths
-    that it alone works on, `after` the packages that it depends on. Raises Refused, PlanningError.
+    It gets a section in tasks.md and a file, committed on the branch that is checked out. `owns`
+    are paths that it alone works on, `after` the packages that it depends on. Raises Refused,
+    PlanningError.
     """
     title = " ".join(title.split())
     if not title:
@@ -47,7 +50,8 @@ def add(
     branch = desk.target_of(found)
     desk.watch(branch)
     message = f"Add {package.wp_id}: {title}"
-    made = desk.commit(branch, _files(desk, found, package, branch), message)
+    files = _files(desk, found, package, branch)
+    made = commit(desk, files, message, "add", target=branch)
     told = {
         "feature_slug": found.slug,
         "wp_id": package.wp_id,
@@ -70,8 +74,9 @@ def _added(
         found = _general(desk) if feature is None else desk.feature(feature)
         branch = desk.target_of(found)
         path = desk.planning.path(found.slug, "tasks.md")
-        data = desk.planning.read(branch, path)
-        known = _known(desk, found, branch, data)
+        check_here(desk, found, branch)
+        data = desk.planning.read(None, path)
+        known = _known(desk, found, data)
         package = wanted._replace(
             wp_id=next_wp_id(known), dependencies=_dependencies(found, after, known)
         )
@@ -93,10 +98,10 @@ def _added(
     )
 
 
-def _known(desk: Desk, found: FeatureState, branch: str, data: bytes | None) -> list[str]:
+def _known(desk: Desk, found: FeatureState, data: bytes | None) -> list[str]:
     """Returns the ids that are taken: on the board, in tasks.md, by a file."""
     planned = (each.wp_id for each in parse(data or b"", "").packages)
-    paths = (path for path, _ in desk.planning.package_files(branch, found.slug))
+    paths = (path for path, _ in desk.planning.package_files(None, found.slug))
     files = (path.rpartition("/")[2].partition("-")[0].removesuffix(".md") for path in paths)
     taken = dict.fromkeys((*found.packages, *planned, *files))
     return sorted(wp_id for wp_id in taken if is_wp_id(wp_id))
@@ -172,9 +177,10 @@ def _said(found: FeatureState, package: Package, branch: str) -> list[Said]:
 
 def _files(desk: Desk, found: FeatureState, package: Package, branch: str) -> dict[str, Splice]:
     slug = found.slug
-    files = {
+    made = render(package, slug, shows_lane=read_options(desk.project).mirror is True)
+    files: dict[str, Splice] = {
         desk.planning.path(slug, "tasks.md"): _with_section(package),
-        desk.planning.path(slug, path_of(package)): _new(render(package, slug)),
+        desk.planning.path(slug, path_of(package)): _new(made),
     }
     if slug == GENERAL:
         meta = Meta(slug[:3], slug, _TITLE, "software-dev", branch, now())

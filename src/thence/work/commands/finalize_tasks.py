@@ -4,9 +4,11 @@ from collections.abc import Sequence
 
 from thence.errors import HeadsMoved, PlanningError, Refused
 from thence.replica import new_id
+from thence.work.committing import check_here, commit
 from thence.work.daylines import Splice
 from thence.work.dependencies import in_order
 from thence.work.desk import ATTEMPTS_MAX, Desk
+from thence.work.options import read_options
 from thence.work.package_files import is_file_of, path_of, render
 from thence.work.result import Result
 from thence.work.state import FeatureState
@@ -14,22 +16,30 @@ from thence.work.store import Said
 from thence.work.tasks import Package, packages_of
 
 _TYPES = ("FeatureCreated", "WPCreated")
-_WRITTEN = ("spec.md", "plan.md", "tasks.md", "research.md", "data-model.md", "quickstart.md")
+_WRITTEN = (
+    "meta.json",
+    "spec.md",
+    "plan.md",
+    "tasks.md",
+    "research.md",
+    "data-model.md",
+    "quickstart.md",
+)
 
 
 def finalize_tasks(desk: Desk, feature: str | None) -> Result:
     """Tells FeatureCreated and a WPCreated for each package that the board lacks.
 
-    Packages get their files in tasks/; they and the planning files are committed on the
-    feature's target branch. Raises PlanningError with all that is
-    wrong in tasks.md, and Refused.
+    Packages get their files in tasks/; they and the planning files are committed on the branch
+    that is checked out. Raises PlanningError with all that is wrong in tasks.md, and Refused.
     """
     for _ in range(ATTEMPTS_MAX):
         desk.look()
         found = desk.feature(feature)
         branch = desk.target_of(found)
         path = desk.planning.path(found.slug, "tasks.md")
-        data = desk.planning.read(branch, path)
+        check_here(desk, found, branch)
+        data = desk.planning.read(None, path)
         if data is None:
             raise PlanningError(
                 "could not read",
@@ -59,8 +69,9 @@ def finalize_tasks(desk: Desk, feature: str | None) -> Result:
             hint="try again when others have ended",
         )
     desk.watch(branch)
-    files = _files(desk, found.slug, branch, packages)
-    made = desk.commit(branch, files, f"Packages of {found.slug}")
+    files = _files(desk, found.slug, packages)
+    subject = f"Packages of {found.slug}"
+    made = commit(desk, files, subject, "finalize-tasks", target=branch)
     data_told = {
         "feature_slug": found.slug,
         "target_branch": branch,
@@ -101,23 +112,25 @@ def _said(found: FeatureState, branch: str, packages: Sequence[Package]) -> list
     return said
 
 
-def _files(desk: Desk, slug: str, branch: str, packages: Sequence[Package]) -> dict[str, Splice]:
-    files = {}
+def _files(desk: Desk, slug: str, packages: Sequence[Package]) -> dict[str, Splice]:
+    files: dict[str, Splice] = {}
     for name in _WRITTEN:
         path = desk.planning.path(slug, name)
-        data = desk.planning.read(branch, path)
-        if data is not None:
-            files[path] = _as(data)
-    there = [path for path, _ in desk.planning.package_files(branch, slug)]
+        if desk.planning.read(None, path) is not None:
+            files[path] = _as_it_lies
+    shows_lane = read_options(desk.project).mirror is True
+    there = [path for path, _ in desk.planning.package_files(None, slug)]
     for package in packages:
-        if not any(is_file_of(package.wp_id, path) for path in there):
+        known = [path for path in there if is_file_of(package.wp_id, path)]
+        files |= dict.fromkeys(known, _as_it_lies)
+        if not known:
             path = desk.planning.path(slug, path_of(package))
-            files[path] = _new(render(package, slug))
+            files[path] = _new(render(package, slug, shows_lane=shows_lane))
     return files
 
 
-def _as(data: bytes) -> Splice:
-    return lambda there: data
+def _as_it_lies(data: bytes | None) -> bytes | None:
+    return data
 
 
 def _new(data: bytes) -> Splice:

@@ -3,8 +3,10 @@
 from thence.errors import GitFailed
 from thence.work.claiming import taken_back
 from thence.work.claims import claimed
+from thence.work.committing import check_at_target
 from thence.work.desk import Desk
-from thence.work.moving import facts_of, move, package_of
+from thence.work.mirror import is_mirrored, mirror
+from thence.work.moving import decided, facts_of, move, package_of
 from thence.work.naming import wp_id_of
 from thence.work.result import Result
 from thence.work.state import DOING
@@ -32,6 +34,8 @@ def implement(
         is_mine = package.lane == DOING and package.agent in (None, facts.actor, facts.changed_by)
         claim = None
         if not is_mine:
+            decided(desk, found.slug, package.wp_id, DOING, facts)
+            check_at_target(desk, found, desk.target_of(found))
             move(desk, found.slug, package.wp_id, DOING, facts, begins=True)
             claim = next((event.event_id for event in desk.said if event.begins), None)
         try:
@@ -41,6 +45,9 @@ def implement(
                 reason, who = unmade(error), desk.changed_by()
                 desk.say(taken_back(reason, found.slug, package.wp_id, who, claim))
             raise
+        if desk.pending is None and is_mirrored(desk, found):
+            desk.look()
+            mirror(desk, desk.board.features.get(found.slug, found))
     data = {
         "feature_slug": found.slug,
         "wp_id": package.wp_id,

@@ -4,6 +4,7 @@ from functools import partial
 from uuid import uuid4
 
 from thence.work.agents_md import with_section
+from thence.work.committing import commit
 from thence.work.daylines import Splice, with_lines
 from thence.work.desk import Desk
 from thence.work.own_files import note_attributes
@@ -36,7 +37,7 @@ def init(desk: Desk, *, has_new_id: bool = False) -> Result:
         changes[CONFIG] = partial(with_another_id, uuid=project_uuid)
     branch = desk.branch_here()
     note_attributes(desk.repo)
-    made = desk.commit(branch, changes, "Make this repository a thence project")
+    made = commit(desk, changes, "Make this repository a thence project", "init")
     data = {
         "project_uuid": project_uuid,
         "branch": branch,
@@ -46,7 +47,7 @@ def init(desk: Desk, *, has_new_id: bool = False) -> Result:
     lines = [f"project {project_uuid}"]
     if made is not None:
         lines.append(f"committed {', '.join(made.paths)} on {branch}")
-    else:
+    elif not desk.notes:
         lines.append("all of it was there already")
     lines.append('next: thence work setup-spec "what the feature is"')
     return desk.result(data, lines)

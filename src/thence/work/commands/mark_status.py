@@ -1,20 +1,22 @@
-"""`thence work mark-status`: ticks the boxes of subtasks in tasks.md, and opens them again."""
+"""`thence work mark-status`: ticks the boxes of subtasks, and opens them again."""
 
 from collections.abc import Sequence
 
 from thence.errors import PlanningError, Refused
 from thence.work.daylines import Splice
 from thence.work.desk import Desk
+from thence.work.mirror import is_mirrored, mirror
 from thence.work.result import Result
 from thence.work.state import FeatureState
-from thence.work.store import Said
 from thence.work.tasks import Package, Subtask, parse, tick
+from thence.work.ticks import ticked
+from thence.work.waiting import write_files
 
 
 def mark_status(
     desk: Desk, given: Sequence[str], *, feature: str | None = None, is_done: bool = True
 ) -> Result:
-    """Ticks subtasks, or takes their ticks back, and commits tasks.md on the target branch.
+    """Ticks subtasks, or takes their ticks back, in tasks.md too if the project shows them there.
 
     Each that changes is a SubtaskCompleted or a SubtaskReopened. Raises Refused for one that
     tasks.md lacks.
@@ -23,24 +25,30 @@ def mark_status(
     found = desk.feature(feature)
     branch = desk.target_of(found)
     path = desk.planning.path(found.slug, "tasks.md")
-    data = desk.planning.read(branch, path)
+    data = desk.planning.read(None, path) or desk.planning.read(branch, path)
     packages = parse(data, path).packages if data is not None else ()
     chosen = [_found(name.upper(), packages, path) for name in given]
-    changed = [(package, each) for package, each in chosen if each.is_done is not is_done]
-    commit = None
+    states = [(package, each, _is_done(found, package, each)) for package, each in chosen]
+    changed = [(package, each) for package, each, was in states if was is not is_done]
     if changed:
-        desk.say(*(_said(found, package, each, is_done) for package, each in changed))
-        ids = [each.id for _, each in changed]
-        message = f"{', '.join(ids)} of {found.slug}: {'done' if is_done else 'open again'}"
-        commit = desk.commit(branch, {path: _marked(ids, path, is_done)}, message)
+        desk.say(*(ticked(found, package, each, is_done) for package, each in changed))
+    mirror(desk, found, is_all=True)
+    if not is_done or is_mirrored(desk, found):
+        # where boxes are not kept in the file one is still opened, for its tick would count
+        write_files(desk.main, {path: _marked([each.id for _, each in chosen], path, is_done)})
     told = {
         "feature_slug": found.slug,
         "subtasks": [each.id for _, each in chosen],
         "changed": [each.id for _, each in changed],
-        "commit": commit.oid if commit else None,
     }
-    lines = [_line(package, each, is_done) for package, each in chosen]
+    lines = [_line(package, each, is_done, was) for package, each, was in states]
     return desk.result(told, lines)
+
+
+def _is_done(feature: FeatureState, package: Package, each: Subtask) -> bool:
+    """Tells whether a box is ticked: in the file, or in the log."""
+    known = feature.packages.get(package.wp_id)
+    return each.is_done or bool(known and known.subtasks.get(each.id))
 
 
 def _found(name: str, packages: Sequence[Package], path: str) -> tuple[Package, Subtask]:
@@ -58,18 +66,6 @@ def _found(name: str, packages: Sequence[Package], path: str) -> tuple[Package, 
     )
 
 
-def _said(feature: FeatureState, package: Package, each: Subtask, is_done: bool) -> Said:
-    known = feature.packages.get(package.wp_id)
-    rests_on = (known.events_of("lane") or known.events_of("package")) if known else ()
-    payload = {
-        "work_package_id": package.wp_id,
-        "subtask_index": each.id,
-        "subtask_text": each.text or each.id,
-    }
-    event_type = "SubtaskCompleted" if is_done else "SubtaskReopened"
-    return Said(event_type, payload, feature.slug, rests_on)
-
-
 def _marked(ids: Sequence[str], path: str, is_done: bool) -> Splice:
     def splice(data: bytes | None) -> bytes | None:
         if data is None:
@@ -84,6 +80,6 @@ def _marked(ids: Sequence[str], path: str, is_done: bool) -> Splice:
     return splice
 
 
-def _line(package: Package, each: Subtask, is_done: bool) -> str:
-    already = "  (it was already)" if each.is_done is is_done else ""
+def _line(package: Package, each: Subtask, is_done: bool, was_done: bool) -> str:
+    already = "  (it was already)" if was_done is is_done else ""
     return f"[{'x' if is_done else ' '}] {each.id} {each.text}  ({package.wp_id}){already}"

@@ -11,7 +11,8 @@ from thence.work.desk import Desk
 from thence.work.merges import Plan, plan
 from thence.work.merging import Outcome, abort, resume
 from thence.work.merging import merge as merge_branches
-from thence.work.moving import facts_of, lanes, move, package_of
+from thence.work.mirror import mirror
+from thence.work.moving import facts_of, move, package_of
 from thence.work.naming import branch_of, wp_id_of
 from thence.work.naming import package_of as named
 from thence.work.repository import branches
@@ -159,14 +160,11 @@ def _concluded(
     merged: Sequence[str],
     facts: Mapping[str, Facts],
 ) -> Result:
-    """Moves what was merged to for_review, and commits the lanes; a conflict is GitFailed."""
+    """Moves what was merged to for_review; a conflict is GitFailed."""
     target = desk.target_of(feature)
     merged = list(dict.fromkeys(merged))  # a resumed merge names what it began with again
     moved = _moved(desk, feature, merged, facts)
-    commit = None
-    if outcome.conflict is None:
-        after = desk.board.features.get(feature.slug, feature)
-        commit = desk.commit(target, lanes(desk, after), f"Merged {feature.slug}")
+    mirror(desk, desk.board.features.get(feature.slug, feature))
     if outcome.conflict is not None:
         raise GitFailed(
             "could not merge",
@@ -181,7 +179,6 @@ def _concluded(
         "merged": merged,
         "moved": moved,
         "merge_commit": outcome.commit,
-        "commit": commit.oid if commit else None,
     }
     lines = [f"{name} is merged into {target}" for name in merged] or [f"{target} has it all"]
     lines += [f"{wp_id} of {feature.slug}: doing -> for_review" for wp_id in moved]

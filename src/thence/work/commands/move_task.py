@@ -4,7 +4,8 @@ from msgspec.structs import replace
 
 from thence.work.claims import claimed
 from thence.work.desk import Desk
-from thence.work.moving import facts_of, lanes, move, package_of
+from thence.work.mirror import is_mirrored, mirror
+from thence.work.moving import facts_of, move, package_of
 from thence.work.naming import wp_id_of
 from thence.work.package_code import told_of
 from thence.work.result import Result
@@ -22,7 +23,7 @@ def move_task(
     is_local: bool = False,
     no_code: str | None = None,
 ) -> Result:
-    """Moves a package and commits its lane on the feature's target branch.
+    """Moves a package, and shows it in the package's file if that has a lane.
 
     `is_local` and `no_code` are said of one that goes to done, as to `accept`. Raises Refused with
     the guard that stands against it, PlanningError.
@@ -36,18 +37,15 @@ def move_task(
         code = told_of(desk, found, package, None, no_code, reason) if to == DONE else None
         facts = replace(facts, is_local=is_local, code=code)
         made = move(desk, found.slug, wp_id, to, facts)
-        desk.look()
-        branch = desk.target_of(found)
-        after = desk.board.features.get(found.slug, found)
-        message = f"{wp_id} of {found.slug}: {made.previous} to {to}"
-        commit = desk.commit(branch, lanes(desk, after), message)
+        if is_mirrored(desk, found):
+            desk.look()
+        mirror(desk, desk.board.features.get(found.slug, found), is_all=True)
     data = {
         "feature_slug": found.slug,
         "wp_id": wp_id,
         "from": made.previous,
         "to": to,
         "overruled": list(made.overruled),
-        "commit": commit.oid if commit else None,
     }
     lines = [f"{wp_id} of {found.slug}: {made.previous} -> {to}"]
     lines += [f"overruled: {guard}" for guard in made.overruled]

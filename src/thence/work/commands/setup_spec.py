@@ -1,9 +1,10 @@
-"""`thence work setup-spec`: begins a feature with its folder, its spec and its branch."""
+"""`thence work setup-spec`: begins a feature with its folder and its spec."""
 
 import msgspec
 
 from thence.errors import PlanningError
 from thence.replica import now
+from thence.work.committing import commit
 from thence.work.daylines import Splice
 from thence.work.desk import Desk
 from thence.work.locks import held
@@ -29,9 +30,10 @@ _PLAN = """# How {slug} is built
 def setup_spec(
     desk: Desk, title: str, *, mission: str = MISSION, target_branch: str | None = None
 ) -> Result:
-    """Makes the next feature: `kitty-specs/<NNN-slug>/` on its target branch, and SpecCreated.
+    """Makes the next feature: SpecCreated, and `kitty-specs/<NNN-slug>/` on the branch here.
 
-    Raises PlanningError for a title that is none or a branch that is not there.
+    The target branch, by default the same, is where its packages begin and end. Raises
+    PlanningError for a title that is none or a branch that is not there.
     """
     for word, text in (("title", title), ("mission", mission)):
         if not text.strip():
@@ -46,12 +48,16 @@ def setup_spec(
         desk.look()
         known = [*desk.board.features, *desk.planning.slugs(), *_branch_names(desk)]
         slug = new_slug(title, known)
-        payload = {"feature_slug": slug, "title": title.strip(), "mission": mission}
+        payload = {
+            "feature_slug": slug,
+            "title": title.strip(),
+            "mission": mission,
+            "target_branch": branch,
+        }
         desk.say(Said("SpecCreated", payload, slug))
         desk.watch(branch)
-        made = desk.commit(
-            branch, _files(desk, slug, title.strip(), mission, branch), f"Spec {slug}"
-        )
+        files = _files(desk, slug, title.strip(), mission, branch)
+        made = commit(desk, files, f"Spec {slug}", "setup-spec", target=branch)
     spec = desk.planning.path(slug, "spec.md")
     data = {
         "feature_slug": slug,

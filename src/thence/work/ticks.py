@@ -1,0 +1,58 @@
+"""Boxes of subtasks: what the log is told of them, and of those that somebody ticked by hand."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from thence.errors import PlanningError
+from thence.work.repository import current_branch
+from thence.work.state import FeatureState
+from thence.work.store import Said
+from thence.work.tasks import Package, Subtask, parse
+
+if TYPE_CHECKING:
+    from thence.work.desk import Desk
+
+TYPES = ("SubtaskCompleted", "SubtaskReopened")
+
+
+def ticked(feature: FeatureState, package: Package, each: Subtask, is_done: bool) -> Said:
+    """Returns the event of a box that was ticked, or opened again."""
+    known = feature.packages.get(package.wp_id)
+    rests_on = (known.events_of("lane") or known.events_of("package")) if known else ()
+    payload = {
+        "work_package_id": package.wp_id,
+        "subtask_index": each.id,
+        "subtask_text": each.text or each.id,
+    }
+    return Said(TYPES[not is_done], payload, feature.slug, rests_on)
+
+
+def ticked_by_hand(desk: "Desk") -> Iterator[Said]:
+    """Yields the events of boxes that are ticked in tasks.md, and of which the log knows nothing.
+
+    The files of the main working tree count, for features that go to the branch it is on.
+    """
+    features = [each for each in desk.board.features.values() if each.packages]
+    found = [(each, done) for each in features if (done := list(_ticked(desk, each)))]
+    if not found:
+        return
+    branch = current_branch(desk.main)
+    for feature, done in found:
+        if feature.target_branch in (None, branch):
+            for package, each in done:
+                yield ticked(feature, package, each, is_done=True)
+
+
+def _ticked(desk: "Desk", feature: FeatureState) -> Iterator[tuple[Package, Subtask]]:
+    path = desk.planning.path(feature.slug, "tasks.md")
+    try:
+        data = desk.planning.read(None, path) or b""
+    except PlanningError:  # told by the commands that need it
+        return
+    if b"[x]" not in data and b"[X]" not in data:
+        return
+    for package in parse(data, path).packages:
+        known = feature.packages.get(package.wp_id)
+        for each in package.subtasks if known else ():
+            if each.is_done and known and each.id not in known.subtasks:
+                yield package, each
