@@ -9,7 +9,7 @@ from tests.work.repositories import git, patches, write
 from tests.work.test_merging import project
 
 from thence.errors import GitFailed
-from thence.work import merging
+from thence.work import cut_off
 from thence.work.merging import merge
 from thence.work.repository import repository
 
@@ -32,9 +32,9 @@ def test_files_that_git_could_not_write_all_are_put_back(tmp_path, note, monkeyp
     write(top, {"mine": "half done\n"})
     before = git(top, "rev-parse", "main"), patches(top)
     fails = FULL.format(once=tmp_path / "once", git=shutil.which("git"))
-    monkeypatch.setenv("PATH", with_git(tmp_path / "bin", "read-tree -m", fails))
+    monkeypatch.setenv("PATH", with_git(tmp_path / "bin", "merge --ff-only", fails))
     if not is_put_back:
-        monkeypatch.setattr(merging, "put_back", refuse)
+        monkeypatch.setattr(cut_off, "put_back", refuse)
     with pytest.raises(GitFailed, match="No space left on device"):
         merge(repository(top), "main", ["wp1"], note)
     assert git(top, "rev-parse", "main") == before[0]

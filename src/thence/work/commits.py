@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 from thence.errors import GitFailed
 from thence.work import halfway
-from thence.work.cut_off import put_all_back
 from thence.work.git import Git, failure
 from thence.work.landing import Change, Landing, Splice, bring
 from thence.work.leftovers import COMMITTING, free
@@ -63,7 +62,6 @@ def commit_on(
     with held(repo.common / COMMITTING) as lock:
         free(repo.common / COMMITTING)
         halfway.settle(repo, lock)
-        put_all_back(repo, lock)
         for _ in range(ATTEMPTS_MAX):
             try:
                 return _attempt(repo, branch, changes, message, author, lock)
