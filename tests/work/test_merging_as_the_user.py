@@ -183,3 +183,11 @@ def test_operation_of_the_user_in_the_target_s_checkout_stays_as_it_is(top, note
     assert caught.value.recoverable
     assert (git(top, "status"), git(top, "rev-parse", "main")) == before
     assert not left_of(top, note)
+
+
+def test_git_that_is_killed_when_it_has_moved_the_target_has_merged_all(top, note):
+    hook(top, "post-merge", "[ -d .git ] && kill -9 $PPID")
+    assert merge(repository(top), "main", NAMES, note).status == "done"
+    assert len(subjects(top, "main")) == 4
+    assert git(top, "status", "--porcelain") == ""
+    assert not left_of(top, note)

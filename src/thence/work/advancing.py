@@ -102,14 +102,14 @@ def put_back(
     tree = free_tree(repo, target)
     if tree is None:
         return
-    git, ours, theirs = Git(tree.path), TreeFiles(tree.path), TreeFiles(private)
+    git, files, theirs = Git(tree.path), TreeFiles(tree.path), TreeFiles(private)
     told = git.run("diff-tree", "-r", "-z", "--no-renames", "--name-only", begin, end)
     names = os.fsdecode(told).split("\0")[:-1]
     with locking(repo.common / MERGING, tree.git_dir / INDEX_LOCK):
         for name in names:
             with suppress(OSError):
-                if _is_begun(ours, theirs, name, since_ns):
-                    ours.unlink(name)
+                if _is_begun(files, theirs, name, since_ns):
+                    files.unlink(name)
         staged = git.run("diff-index", "--cached", "--name-only", "-z", begin)
         if {*os.fsdecode(staged).split("\0")} & {*names}:
             git.run(
@@ -120,11 +120,11 @@ def put_back(
         git.ask("checkout-index", "--quiet", "-z", "--stdin", stdin=told)
 
 
-def _is_begun(ours: TreeFiles, theirs: TreeFiles, name: str, since_ns: int) -> bool:
+def _is_begun(files: TreeFiles, theirs: TreeFiles, name: str, since_ns: int) -> bool:
     """Tells whether a file is one that git has written, perhaps not to its end."""
-    found = ours.look(name)
+    found = files.look(name)
     if found is None or found.st_ctime_ns < since_ns:
         return False
     if S_ISLNK(found.st_mode):
-        return ours.target_of(name) == theirs.target_of(name)
-    return theirs.read(name).startswith(ours.read(name))
+        return files.target_of(name) == theirs.target_of(name)
+    return theirs.read(name).startswith(files.read(name))
