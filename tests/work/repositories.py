@@ -91,6 +91,14 @@ def commit(folder: Path, files: Mapping[str, str | bytes], message: str = "Work 
     return git(folder, "rev-parse", "HEAD")
 
 
+def hook(folder: Path, name: str, text: str) -> None:
+    """Set a hook of the user's in a repository, in the language of the shell."""
+    path = Path(git(folder, "rev-parse", "--path-format=absolute", "--git-path", f"hooks/{name}"))
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+
+
 def begin_work(folder: Path) -> None:
     """Stage a change of the file `mine`, and leave a second one in it half done."""
     write(folder, {"mine": "staged\n"})

@@ -1,13 +1,14 @@
 """A merge that is killed, and what its user meets with until it is concluded."""
 
+import os
 from pathlib import Path
 
 import pytest
 from tests.cli.work.projects import SLUG, TASKS, done, planned, work
-from tests.work.repositories import commit, git, write
+from tests.work.repositories import commit, git, hook, write
 from tests.work.steps import killed_at
 
-from thence.work import advancing, merging
+from thence.work import advancing
 from thence.work.commands.merge import merge
 from thence.work.desk import Desk
 
@@ -20,14 +21,10 @@ UNTOLD = (
 )
 
 
-def line_in(module: object, text: str) -> tuple[str, int]:
-    file = str(module.__file__)  # type: ignore[attr-defined]
-    lines = Path(file).read_text().splitlines()
-    return file, next(number for number, line in enumerate(lines, 1) if line.strip() == text)
-
-
-CARRIED = line_in(advancing, "ref.commit()")
-MOVED = line_in(merging, "merged = tuple(names[:count])")
+# in the working tree that has the target, which alone has a folder .git
+INDEX = '[ -d .git ] && [ "$1" = prepared ] && grep -q " refs/heads/main$" && kill -9 0; exit 0'
+MOVED = "[ -d .git ] && kill -9 0; exit 0"
+FILES = "[ -d .git ] && kill -9 0; cat"
 
 
 @pytest.fixture
@@ -46,12 +43,25 @@ def repo(tmp_path) -> Path:
     return repo
 
 
-def kill(repo: Path, line: tuple[str, int]) -> None:
-    def begin() -> None:
-        with Desk(repo) as desk:
-            merge(desk, ["WP01"])
-
-    assert killed_at(line, begin)
+def kill(repo: Path, at: str) -> None:
+    """Merge WP01, and kill all of it at a hook, or when git writes a file."""
+    child = os.fork()
+    if not child:
+        try:
+            os.setsid()
+            if at in ("reference-transaction", "post-merge"):
+                hook(repo, at, INDEX if at == "reference-transaction" else MOVED)
+            else:
+                git(repo, "config", "filter.kill.smudge", FILES)
+                (repo / ".git/info/attributes").write_text(f"{at} filter=kill\n")
+            with Desk(repo) as desk:
+                merge(desk, ["WP01"])
+        finally:
+            os._exit(0)
+    _, status = os.waitpid(child, 0)
+    assert os.WIFSIGNALED(status), "the merge came to its end"
+    for name in ("hooks/reference-transaction", "hooks/post-merge", "info/attributes"):
+        (repo / ".git" / name).unlink(missing_ok=True)
 
 
 def state(repo: Path) -> tuple[str, str, bool]:
@@ -63,7 +73,7 @@ BEFORE = ("?? mine", "# a project\n", True)
 
 
 def test_merge_cut_off_before_the_target_moved_is_put_back_and_told_by_any_command(repo):
-    kill(repo, CARRIED)
+    kill(repo, "reference-transaction")
     assert git(repo, "status", "--porcelain").startswith("M  README.md\nA  WP01/0")
     for command in ("status", "implement WP03", "move-task WP01 --to for_review", "publish"):
         assert done(repo, *command.split()).err.count(PUT_BACK) == 1, command
@@ -75,7 +85,7 @@ def test_merge_cut_off_before_the_target_moved_is_put_back_and_told_by_any_comma
 
 
 def test_merge_of_another_package_works_meanwhile_and_accept_says_what_is_lacking(repo):
-    kill(repo, CARRIED)
+    kill(repo, "reference-transaction")
     refused = work(repo, "accept", "WP01")
     assert refused.code == 1
     assert PUT_BACK in refused.err
@@ -89,7 +99,7 @@ def test_merge_of_another_package_works_meanwhile_and_accept_says_what_is_lackin
 
 @pytest.mark.parametrize("other", ["merge WP02", "merge --resume"])
 def test_merge_that_was_done_and_not_told_is_told_until_a_merge_tells_it(repo, other):
-    kill(repo, MOVED)
+    kill(repo, "post-merge")
     for command in ("status", "implement WP03", "accept WP01", "move-task WP01 --to for_review"):
         assert UNTOLD in work(repo, *command.split()).err, command
     done(repo, *other.split())
@@ -101,31 +111,48 @@ def test_merge_that_was_done_and_not_told_is_told_until_a_merge_tells_it(repo, o
 
 
 def test_abort_forgets_a_merge_that_was_cut_off(repo):
-    kill(repo, CARRIED)
+    kill(repo, "reference-transaction")
     done(repo, "merge", "--abort")
     assert state(repo) == ("?? mine", "# a project\n", False)
     assert done(repo, "status").err == ""
 
 
-@pytest.mark.parametrize("written", ["all", "some"])
-def test_files_that_a_killed_git_has_written_without_the_index_are_put_back(repo, written):
-    kill(repo, line_in(advancing, "_try(tree.path, old, new, lock)"))
-    assert state(repo) == BEFORE
-    write(repo, {"README.md": "# of WP01\n", "WP01/0": "1\n"})
-    if written == "some":
-        write(repo, {"README.md": "", "WP01/1": ""})
+@pytest.mark.parametrize("name", ["README.md", "WP01/0", "WP01/2"])
+def test_files_that_a_killed_git_has_written_without_the_index_are_put_back(repo, name):
+    kill(repo, name)
+    assert (repo / ".git/index.lock").exists()
+    assert git(repo, "status", "--porcelain") != "?? mine"
+    if name == "WP01/2":  # half written
+        write(repo, {"WP01/1": "", "WP01/2": "1"})
     assert PUT_BACK in done(repo, "status").err
     assert state(repo) == BEFORE
+    assert not (repo / "WP01/0").exists()
     done(repo, "merge", "WP01")
     assert state(repo) == ("?? mine", "# of WP01\n", False)
 
 
 def test_file_of_the_users_own_that_the_merge_would_bring_too_stays(repo):
-    kill(repo, line_in(advancing, "_try(tree.path, old, new, lock)"))
+    kill(repo, "WP01/2")
     write(repo, {"README.md": "# a project of mine\n", "WP01/1": "mine\n"})
     assert PUT_BACK in done(repo, "status").err
     assert (repo / "README.md").read_text() == "# a project of mine\n"
     assert (repo / "WP01/1").read_text() == "mine\n"
+
+
+def test_file_of_the_user_that_was_there_before_git_wrote_any_stays(repo):
+    write(repo, {"WP01/1": "1\n"})
+    file = str(advancing.__file__)
+    lines = [line.strip() for line in Path(file).read_text().splitlines()]
+
+    def begin() -> None:
+        with Desk(repo) as desk:
+            merge(desk, ["WP01"])
+
+    assert killed_at((file, lines.index("answer = git.ask(*arguments)") + 1), begin)
+    assert PUT_BACK in done(repo, "status").err
+    assert (repo / "WP01/1").read_text() == "1\n"
+    assert work(repo, "merge", "WP01").code == 1
+    assert (repo / "WP01/1").read_text() == "1\n"
 
 
 def test_note_that_can_not_be_read_keeps_nobody_from_working(repo):

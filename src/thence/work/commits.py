@@ -31,13 +31,6 @@ _INDEX = "thence-index"
 _DOING = "could not commit in"
 
 
-class Author(NamedTuple):
-    """Who a commit is by."""
-
-    name: str
-    email: str
-
-
 class Commit(NamedTuple):
     """A commit that was made: its id, the one before it, its branch, the paths that it changed.
 
@@ -132,9 +125,7 @@ def settled(repo: Repository) -> None:
             settle(repo, 0.0)
 
 
-def commit_tree(
-    git: Git, tree: str, parents: Sequence[str], message: str, author: Author | None = None
-) -> str:
+def commit_tree(git: Git, tree: str, parents: Sequence[str], message: str) -> str:
     """Writes a commit of a tree, on no branch, and returns its id."""
     before = [part for parent in parents for part in ("-p", parent)]
     out = git.run(
@@ -142,20 +133,10 @@ def commit_tree(
         tree,
         *before,
         stdin=message.rstrip("\n").encode("utf-8", "surrogateescape") + b"\n",
-        more=signature(author),
         doing="could not commit in",
         hint="git config user.name and user.email say who commits",
     )
     return out.decode().strip()
-
-
-def signature(author: Author | None) -> dict[str, str]:
-    """Returns the variables by which git lets somebody commit; none is whom git knows."""
-    if author is None:
-        return {}
-    name, email = ("AUTHOR_NAME", "COMMITTER_NAME"), ("AUTHOR_EMAIL", "COMMITTER_EMAIL")
-    told = {**dict.fromkeys(name, author.name), **dict.fromkeys(email, author.email)}
-    return {f"GIT_{key}": value for key, value in told.items()}
 
 
 def _attempt(

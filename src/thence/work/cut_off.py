@@ -1,8 +1,8 @@
-"""A merge whose command was killed: what it left in working trees, and what it did not tell.
+"""A merge that is not finished: the note of it, what it left, what its user has to know.
 
-A note remembers a merge from before it changes anything until the target has moved. One that is
-there when nobody merges is of a command that was killed: its files are put back unless the target
-has them, and whoever looks at the board is told how to conclude it.
+A note remembers a merge from its beginning until its command has told what came of it. One that is
+there when nobody merges, and has no conflict open, is of a command that was killed: its files are
+put back unless the target has them, and whoever looks at the board is told how to conclude it.
 """
 
 import os
@@ -12,32 +12,34 @@ from pathlib import Path
 from typing import NamedTuple
 
 from thence.errors import GitFailed
-from thence.work.advancing import carry, free_trees
+from thence.work.advancing import put_back
 from thence.work.git import failure
-from thence.work.halfway import Place, unmix
-from thence.work.leftovers import COMMITTING, INDEX_LOCK, free, locking
+from thence.work.leftovers import MERGING, free
 from thence.work.locks import held
 from thence.work.naming import package_of
-from thence.work.objects import Entry, is_file, objects
 from thence.work.repository import Repository, is_ancestor, tip
+from thence.work.worktrees import discard
 
 _NOTES = "merge-*.json"
-_NO_OBJECT = "0"
 
 
 class Unfinished(NamedTuple):
-    """A merge that was begun: where the target stood, where we moved it, what remains.
+    """A merge that was begun: of which branches at which commits, and where its target stood.
 
-    `conflict` is the branch whose merge is open in the working tree `tree`; None says that a
-    command ended before it had moved the target.
+    `end` is the commit that the target was about to be moved to, None before that. `conflict` is
+    the branch whose merge is open in the private working tree of the note.
     """
 
     target: str
     begin: str
-    end: str
-    remaining: tuple[str, ...]
-    conflict: str | None
-    tree: str | None
+    branches: tuple[tuple[str, str], ...]
+    end: str | None = None
+    conflict: str | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The branches."""
+        return tuple(name for name, _ in self.branches)
 
 
 def unfinished(note: Path) -> Unfinished | None:
@@ -47,7 +49,8 @@ def unfinished(note: Path) -> Unfinished | None:
         import json  # seldom needed
 
         told = json.loads(data)
-        return Unfinished(**{**told, "remaining": tuple(told["remaining"])})
+        branches = tuple((name, tip) for name, tip in told.pop("branches"))
+        return Unfinished(branches=branches, **told)
     except FileNotFoundError:
         return None
     except (ValueError, TypeError, KeyError) as error:
@@ -55,76 +58,75 @@ def unfinished(note: Path) -> Unfinished | None:
         raise failure("could not read", note, str(error), hint) from error
 
 
-def put_back(repo: Repository, before: Unfinished, lock: int) -> None:
-    """Takes back what a killed command did to files before it had moved the target."""
-    if before.conflict is not None or tip(repo, before.target) != before.begin:
-        return
-    places = _places(repo, before)
-    for tree in free_trees(repo, before.target):
-        with objects(repo) as store:
-            unmix(store, tree, places, lock)
-        with locking(repo.common / COMMITTING, tree.git_dir / INDEX_LOCK):
-            carry(tree.path, before.end, before.begin, lock)
+def remember(note: Path, what: Unfinished) -> None:
+    """Writes a note, as a whole and for good."""
+    import json  # seldom needed
+
+    note.parent.mkdir(parents=True, exist_ok=True)
+    beside = note.with_name(f".{note.name}.{os.getpid()}")
+    try:
+        with beside.open("wb") as file:
+            file.write(json.dumps(what._asdict(), ensure_ascii=False).encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, note)
+    except OSError:
+        beside.unlink(missing_ok=True)
+        raise
 
 
-def put_all_back(repo: Repository, lock: int) -> None:
-    """Does it for all merges of the repository, before something else moves their target.
+def tree_of(note: Path) -> Path:
+    """Returns where the private working tree of a merge is."""
+    return note.with_suffix("")
 
-    Callers hold the lock of commits. What can't be put back now stays.
+
+def forget(repo: Repository, note: Path) -> None:
+    """Ends a merge: what it left in the user's working tree, its own working tree and its note.
+
+    Callers hold the lock MERGING. Raises GitFailed if something of the user's is in the way.
     """
-    for before in _all(repo):
-        with suppress(GitFailed):
-            put_back(repo, before, lock)
+    import shutil  # seldom needed
+
+    before = unfinished(note)
+    if before is not None:
+        _put_back(repo, note, before)
+    shutil.rmtree(tree_of(note), ignore_errors=True)  # git takes away no half of a worktree
+    discard(repo, tree_of(note))
+    note.unlink(missing_ok=True)
+
+
+def _put_back(repo: Repository, note: Path, before: Unfinished) -> None:
+    if before.end is None or tip(repo, before.target) != before.begin:
+        return
+    since_ns = note.stat().st_mtime_ns
+    put_back(repo, before.target, before.begin, before.end, tree_of(note), since_ns)
 
 
 def cut_off(repo: Repository) -> Iterator[str]:
     """Settles merges whose command was killed; yields what their user has to know."""
-    if not any(_folder(repo).glob(_NOTES)):
+    folder = (repo.common / MERGING).parent
+    if not any(folder.glob(_NOTES)):
         return
-    with suppress(GitFailed, OSError):  # somebody merges or commits right now
-        with held(repo.common / COMMITTING, 0.0) as lock:
-            free(repo.common / COMMITTING)
-            put_all_back(repo, lock)
-            told = [_told(repo, each) for each in _all(repo) if each.conflict is None]
-        yield from told
+    told: list[str] = []
+    with suppress(GitFailed, OSError), held(repo.common / MERGING, 0.0):  # nobody merges now
+        free(repo.common / MERGING)
+        for note in sorted(folder.glob(_NOTES)):
+            with suppress(GitFailed, OSError):
+                before = unfinished(note)
+                if before is not None and before.conflict is None:
+                    told.append(_told(repo, before))
+                    _put_back(repo, note, before)
+    yield from told
 
 
 def _told(repo: Repository, before: Unfinished) -> str:
-    found = [package_of(name) for name in before.remaining]
+    found = [package_of(name) for name in before.names]
     names = [each[1] for each in found if each]
     command = f"thence work merge {' '.join(names)}"
     what = f"the merge of {', '.join(names)} into {before.target}"
     at = tip(repo, before.target)
-    if at is not None and is_ancestor(repo, before.end, at):
+    if before.end is not None and at is not None and is_ancestor(repo, before.end, at):
         return (
             f"{what} was done by a command that was killed before it told: {command} concludes it"
         )
     return f"{what} was cut off and is put back: {command} concludes it"
-
-
-def _all(repo: Repository) -> Iterator[Unfinished]:
-    for path in sorted(_folder(repo).glob(_NOTES)):
-        with suppress(GitFailed, OSError):
-            before = unfinished(path)
-            if before is not None:
-                yield before
-
-
-def _places(repo: Repository, before: Unfinished) -> tuple[Place, ...]:
-    """Returns what the merge does at each path where it changes a plain file."""
-    arguments = ("diff-tree", "-r", "-z", "--no-renames", before.begin, before.end)
-    told = os.fsdecode(repo.git.run(*arguments)).split("\0")
-    places = []
-    for line, path in zip(told[::2], told[1::2], strict=False):
-        modes, oids = line.removeprefix(":").split(" ")[:2], line.split(" ")[2:4]
-        was, becomes = (
-            Entry(mode.encode(), oid) if oid.strip(_NO_OBJECT) else None
-            for mode, oid in zip(modes, oids, strict=True)
-        )
-        if all(each is None or is_file(each) for each in (was, becomes)):
-            places.append(Place(path, was, becomes))
-    return tuple(places)
-
-
-def _folder(repo: Repository) -> Path:
-    return (repo.common / COMMITTING).parent

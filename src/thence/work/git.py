@@ -1,8 +1,8 @@
 """The program git, run on one folder as if nobody else had set anything up for it.
 
 Variables that a hook or a user's session gave git are removed, nothing is asked on a terminal,
-hooks, pagers and signing stay off, but for `as_user`. What git refuses is a GitFailed in git's
-own words.
+hooks, pagers and signing stay off, but for what is done as the user would do it. What git refuses
+is a GitFailed in git's own words.
 """
 
 import os
@@ -15,6 +15,7 @@ from typing import IO, NamedTuple
 from thence.errors import GitFailed
 
 TIMEOUT_S = 300.0
+HOOKS_TIMEOUT_S = 3600.0
 WORDS_MAX = 600
 _END_S = 5.0
 _USAGE = 129  # what git answers to arguments that it doesn't know
@@ -37,16 +38,18 @@ _OURS = {
     "GIT_OPTIONAL_LOCKS": "0",
     "GIT_LITERAL_PATHSPECS": "1",
 }
+# for the user's own hooks: git's words stay English, and the locale, paths and locks are theirs
+_USERS = {**_SILENT, "LANGUAGE": "en"}
 _SETTINGS = (
-    "core.hooksPath=/dev/null",
     "core.fsmonitor=false",
-    "commit.gpgSign=false",
     "gc.auto=0",
     "maintenance.auto=false",
     "submodule.recurse=false",
     "advice.detachedHead=false",
 )
-_START = ("git", *(part for setting in _SETTINGS for part in ("-c", setting)))
+_OFF = ("core.hooksPath=/dev/null", "commit.gpgSign=false")
+_START_USERS = ("git", *(part for setting in _SETTINGS for part in ("-c", setting)))
+_START = (*_START_USERS, *(part for setting in _OFF for part in ("-c", setting)))
 
 Argument = str | bytes | Path
 
@@ -62,12 +65,18 @@ class Answer(NamedTuple):
 class Git:
     """The program git in one folder. It holds nothing open and serves any number of threads.
 
-    `keeps` are descriptors that each git it starts holds open too, such as those of locks.
+    `keeps` are descriptors that each git it starts holds open too, such as those of locks. With
+    `is_users` the user's hooks, signing and locale are on, and it may take HOOKS_TIMEOUT_S.
     """
 
-    def __init__(self, folder: Path, *, keeps: tuple[int, ...] = ()) -> None:
+    def __init__(
+        self, folder: Path, *, keeps: tuple[int, ...] = (), is_users: bool = False
+    ) -> None:
         self.folder = folder
         self._keeps = keeps
+        self._start = _START_USERS if is_users else _START
+        self._variables = _USERS if is_users else _OURS
+        self._timeout_s = HOOKS_TIMEOUT_S if is_users else TIMEOUT_S
 
     def run(
         self,
@@ -96,14 +105,14 @@ class Git:
         """Runs git and returns what it said, whatever its exit code.
 
         Raises GitFailed if there is no git, if the folder is gone, if it was killed, or after
-        TIMEOUT_S.
+        too long.
         """
         with self.talking(*arguments, more=more) as process:
             try:
-                out, words = process.communicate(stdin, timeout=TIMEOUT_S)
+                out, words = process.communicate(stdin, timeout=self._timeout_s)
             except subprocess.TimeoutExpired:
                 raise self._refused(
-                    f"git {_name(arguments)} took longer than {TIMEOUT_S:g} s",
+                    f"git {_name(arguments)} took longer than {self._timeout_s:g} s",
                     "see what the machine is busy with, then try again",
                 ) from None
             if process.returncode < 0:
@@ -155,16 +164,16 @@ class Git:
             process = subprocess.Popen(
                 ["git", *arguments],
                 cwd=self.folder,
-                env={**surroundings(), **_SILENT, **(more or {})},
+                env={**surroundings(), **_USERS, **(more or {})},
                 stdin=given,
                 stdout=told,
                 stderr=told,
                 pass_fds=self._keeps,
             )
             try:
-                process.wait(TIMEOUT_S)
+                process.wait(HOOKS_TIMEOUT_S)
             except subprocess.TimeoutExpired:
-                cause = f"git {_name(arguments)} took longer than {TIMEOUT_S:g} s"
+                cause = f"git {_name(arguments)} took longer than {HOOKS_TIMEOUT_S:g} s"
                 raise self._refused(cause, "see what its hooks do, then try again") from None
             finally:
                 _end(process)
@@ -185,9 +194,9 @@ class Git:
         """
         try:
             process = subprocess.Popen(
-                [*_START, *arguments],
+                [*self._start, *arguments],
                 cwd=self.folder,
-                env={**surroundings(), **_OURS, **(more or {})},
+                env={**surroundings(), **self._variables, **(more or {})},
                 stdin=source or subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,

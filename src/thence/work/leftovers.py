@@ -19,6 +19,7 @@ from thence.work.locks import held
 INDEX_LOCK = "index.lock"  # in a working tree's own git folder
 MAKING = "thence/worktrees.lock"
 COMMITTING = "thence/commits.lock"
+MERGING = "thence/merges.lock"
 _BEGUN = b"initializing"  # why git keeps a worktree locked while it makes it
 _STILL_S = 0.5  # a lock of git that nobody holds stays as it is for as long as this
 _PAUSE_S = 0.02

@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
-from thence.work.commits import Author, commit_tree
+from thence.work.commits import commit_tree
 from thence.work.git import failure
 from thence.work.repository import Repository, branches, is_ancestor
 
@@ -14,27 +14,20 @@ _CONFLICTS = 1
 class Step(NamedTuple):
     """One branch of a plan.
 
-    "merged": the target has all of it already. "clean": `commit` is the merge. "conflict":
-    `files` are those on which both contradict.
+    "merged": the target has all of it already. "clean": it can be merged. "conflict": `files` are
+    those on which both contradict.
     """
 
     branch: str
     tip: str
     status: Literal["merged", "clean", "conflict"]
-    commit: str | None = None
     files: tuple[str, ...] = ()
 
 
 class Plan(NamedTuple):
-    """What merging branches into a target, in this order, would be.
-
-    `begin` is where the target stands, `end` where it would stand after all merges before the
-    first conflict. The merges are there as commits already, on no branch.
-    """
+    """What merging branches into a target, in this order, would be."""
 
     target: str
-    begin: str
-    end: str
     steps: tuple[Step, ...]
 
     @property
@@ -47,8 +40,6 @@ def plan(
     repo: Repository,
     target: str,
     packages: Sequence[str],
-    *,
-    author: Author | None = None,
     tips: Mapping[str, str] | None = None,
 ) -> Plan:
     """Tries to merge branches into a target one after another, and changes no branch by it.
@@ -57,12 +48,8 @@ def plan(
     take of branches that may have moved on since. Raises GitFailed if one of the branches is
     missing.
     """
-    known = {**branches(repo), **(tips or {})}
-    for name in (target, *packages):
-        if name not in known:
-            cause, hint = f"there is no branch {name}", "git branch"
-            raise failure(f"could not merge into {target} in", repo.place, cause, hint)
-    at = begin = end = known[target]
+    known = tips_of(repo, target, packages, tips)
+    at = known[target]
     steps: list[Step] = []
     for name in packages:
         tip = known[name]
@@ -73,11 +60,24 @@ def plan(
         if files:
             steps.append(Step(name, tip, "conflict", files=files))
             continue
-        at = commit_tree(repo.git, tree, [at, tip], words(name, target), author)
-        if all(step.status != "conflict" for step in steps):
-            end = at
-        steps.append(Step(name, tip, "clean", at))
-    return Plan(target, begin, end, tuple(steps))
+        at = commit_tree(repo.git, tree, [at, tip], words(name, target))
+        steps.append(Step(name, tip, "clean"))
+    return Plan(target, tuple(steps))
+
+
+def tips_of(
+    repo: Repository, target: str, packages: Sequence[str], tips: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """Returns the commit of each branch; `tips` go before what git has now.
+
+    Raises GitFailed if one of the branches is missing.
+    """
+    known = {**branches(repo), **(tips or {})}
+    for name in (target, *packages):
+        if name not in known:
+            cause, hint = f"there is no branch {name}", "git branch"
+            raise failure(f"could not merge into {target} in", repo.place, cause, hint)
+    return known
 
 
 def words(branch: str, target: str) -> str:

@@ -1,33 +1,40 @@
-"""Merging the branches of packages into their target, in the order given, all or up to a conflict.
+"""Merging the branches of packages into their target, in the order given, all or none.
 
-All of it is tried first, past every working tree. What is clean moves the target once; a conflict
-is opened in the working tree that has the target checked out, for the user to resolve. A note in
-the project's home remembers what is not finished; `resume` and `abort` compare it with git.
+Each is merged by a merge commit of its own in a private working tree below the git folder, by the
+user's own git: hooks, signing and identity are the user's. When all are, the target is moved once.
+A conflict stays open in the private tree until `resume` or `abort`; the user's own working trees
+never see it. A note in the git folder remembers what is not finished.
 """
 
-import json
 import os
+import random
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from thence.errors import GitFailed
-from thence.work.advancing import advance, check, free_trees
-from thence.work.commits import Author, signature
-from thence.work.cut_off import Unfinished, put_back, unfinished
+from thence.work.advancing import forward, free_tree, was_in_the_way
+from thence.work.cut_off import Unfinished, forget, remember, tree_of, unfinished
 from thence.work.git import Git, failure
-from thence.work.leftovers import COMMITTING, INDEX_LOCK, free, locking, ref_locks
+from thence.work.leftovers import MERGING, free
 from thence.work.locks import held
-from thence.work.merges import Plan, Step, plan, words
-from thence.work.repository import Checkout, Repository, repository, tip
+from thence.work.merges import Step, tips_of, words
+from thence.work.repository import Repository, is_ancestor, tip
+from thence.work.worktrees import check_out
+
+ATTEMPTS_MAX = 10
+_PAUSE_MAX_S = 0.1
+_SHOWN_MAX = 5
+_HINT = "see what git says: a hook, signing, or who commits (git config user.name, user.email)"
 
 
 class Outcome(NamedTuple):
     """What a merge came to.
 
-    "done": the target stands at `commit` and has all. "conflict": it has `merged`, and the merge
-    of `conflict` is open in the working tree `tree`.
+    "done": the target stands at `commit` and has all that is `merged`. "conflict": the target
+    stays at `commit`, and the merge of `conflict` is open in the private working tree `tree`.
     """
 
     status: Literal["done", "conflict"]
@@ -43,7 +50,6 @@ def merge(
     packages: Sequence[str],
     note: Path,
     *,
-    author: Author | None = None,
     opens: bool = True,
     tips: Mapping[str, str] | None = None,
 ) -> Outcome:
@@ -51,222 +57,184 @@ def merge(
 
     Without `opens` a conflict changes nothing, and is only told. `tips` are as in `merges.plan`.
 
-    The user's staged and half-done work in the target's working tree stays. Raises GitFailed with
-    nothing changed if some of it is in the way, if an operation is under way there, if an earlier
-    merge is open, or if there is a conflict and the target is checked out nowhere, or twice.
+    Raises GitFailed, with the target and the user's working trees as they were: if work of the
+    user's is in the way, if an operation is under way where the target is checked out, if an
+    earlier merge is open, or if git or a hook refuses.
     """
-    with _held(repo) as lock:
+    with held(repo.common / MERGING) as lock:
+        free(repo.common / MERGING)
         before = unfinished(note)
         if before is not None and before.conflict is not None:
             raise failure(
                 f"could not merge into {target} in",
                 repo.place,
                 f"the merge of {before.conflict} into {before.target} is not finished",
-                f"resolve it in {before.tree} and resume, or abort it",
+                f"resolve it in {tree_of(note)} and resume, or abort it",
             )
         if before is not None:
-            put_back(repo, before, lock)
-        made = plan(repo, target, packages, author=author, tips=tips)
-        return _merge(repo, made, note, lock, opens=opens)
+            forget(repo, note)
+        known = tips_of(repo, target, packages, tips)
+        branches = tuple((name, known[name]) for name in packages)
+        begun = Unfinished(target, known[target], branches)
+        return _merge(_Place(repo, note, lock), begun, opens=opens)
 
 
-def resume(repo: Repository, note: Path, *, author: Author | None = None) -> Outcome:
+def resume(repo: Repository, note: Path) -> Outcome:
     """Goes on with a merge after its conflict was resolved, or after its command was killed.
 
     A resolved merge that is staged is committed. Raises GitFailed if files still have conflicts,
-    or if nothing is unfinished.
+    if something is not committed in the private working tree, or if nothing is unfinished.
     """
-    with _held(repo) as lock:
+    with held(repo.common / MERGING) as lock:
+        free(repo.common / MERGING)
         before = _begun(repo, note, "resume")
-        if before.conflict is None:
-            put_back(repo, before, lock)
-        elif _is_open(repo, before):
-            with _touching(repo, before):
-                _conclude(before, author)
-        remaining = before.remaining
-        note.unlink(missing_ok=True)
-        made = plan(repo, before.target, remaining, author=author)
-        return _merge(repo, made, note, lock, opens=True)
+        resolved = None if before.conflict is None else _resolved(repo, before, note, lock)
+        forget(repo, note)
+        begun = before._replace(end=None)
+        return _merge(_Place(repo, note, lock), begun, resolved=resolved)
 
 
 def abort(repo: Repository, note: Path) -> str:
-    """Gives up a merge and returns the commit at which the target stands then.
+    """Gives up a merge, with what was resolved of it, and returns where the target stands.
 
-    That is where it stood when the merge was begun or last resumed; what others committed to it
-    since stays, and so do the merges below. Raises GitFailed if nothing is unfinished.
+    Raises GitFailed if nothing is unfinished.
     """
-    with _held(repo) as lock:
+    with held(repo.common / MERGING):
+        free(repo.common / MERGING)
         before = _begun(repo, note, "abort")
-        if before.conflict is None:
-            put_back(repo, before, lock)
-        elif _is_open(repo, before):
-            with _touching(repo, before):
-                git = Git(Path(before.tree or ""))
-                git.run("merge", "--abort", doing="could not abort the merge in")
-        at = tip(repo, before.target)
-        if at == before.end and at != before.begin:
-            trees = free_trees(repo, before.target)
-            reason = "merge: aborted"
-            advance(repo, before.target, before.end, before.begin, trees, reason, lock)
-            at = before.begin
-        note.unlink(missing_ok=True)
-        return at or before.begin
+        forget(repo, note)
+        return tip(repo, before.target) or before.begin
 
 
-def _merge(repo: Repository, made: Plan, note: Path, lock: int, *, opens: bool) -> Outcome:
-    target, conflict = made.target, made.conflict
-    trees = free_trees(repo, target)
-    if conflict is not None and not opens:
-        return Outcome("conflict", made.begin, (), conflict)
-    names = [step.branch for step in made.steps]
-    count = len(names) if conflict is None else names.index(conflict.branch)
-    if conflict is not None:
-        _check_room(repo, made, conflict, trees)
-    if made.end != made.begin:
-        check(repo, trees, made.begin, made.end, lock)  # what is in the way is not ours to put back
-        what = Unfinished(target, made.begin, made.end, tuple(names), None, None)
-        _write(note, what)
-        reason = f"merge: {count} branches of packages"
-        with _putting_back(repo, what, note, lock):
-            advance(repo, target, made.begin, made.end, trees, reason, lock)
-    merged = tuple(names[:count])
-    if conflict is None:
-        note.unlink(missing_ok=True)
-        return Outcome("done", made.end, merged)
-    tree = trees[0].path
-    rest = tuple(names[count:])
-    _write(note, Unfinished(target, made.begin, made.end, rest, conflict.branch, os.fspath(tree)))
-    with _forgetting(note):
-        try:
-            with locking(repo.common / COMMITTING, trees[0].git_dir / INDEX_LOCK):
-                _open(tree, target, conflict)
-        except GitFailed:
-            if made.end != made.begin:
-                reason = "merge: a conflict could not be opened"
-                advance(repo, target, made.end, made.begin, trees, reason, lock)
-            raise
-    return Outcome("conflict", made.end, merged, conflict, tree)
+class _Place(NamedTuple):
+    """Where a merge is made: the repository, its note, the descriptor of the lock MERGING."""
+
+    repo: Repository
+    note: Path
+    lock: int
+
+    @property
+    def git(self) -> Git:
+        """The user's git in the private working tree."""
+        return Git(tree_of(self.note), keeps=(self.lock,), is_users=True)
 
 
-@contextmanager
-def _putting_back(repo: Repository, what: Unfinished, note: Path, lock: int) -> Iterator[None]:
-    """Takes back what git did to files if it could not do all, such as on a full disk.
+def _merge(
+    place: _Place, begun: Unfinished, *, opens: bool = True, resolved: str | None = None
+) -> Outcome:
+    """Merges, anew from where the target then stands if somebody else has moved it meanwhile.
 
-    Where that fails too, the note stays, and the next command does it.
+    `resolved` is a commit on top of `begun.begin` in which the first conflict is resolved.
     """
+    repo, target = place.repo, begun.target
+    for attempt in range(ATTEMPTS_MAX):
+        time.sleep(random.uniform(0.0, _PAUSE_MAX_S) * attempt)
+        free_tree(repo, target)
+        at = tip(repo, target) or begun.begin
+        if all(is_ancestor(repo, oid, at) for _, oid in begun.branches):
+            return Outcome("done", at, begun.names)
+        start, what = at, begun._replace(begin=at)
+        if resolved is not None and at == begun.begin:
+            start = resolved
+        elif resolved is not None:  # what was resolved is merged as a whole
+            first = (begun.conflict or "", resolved)
+            rest = [each for each in begun.branches if each[0] != begun.conflict]
+            what = what._replace(branches=(first, *rest))
+        outcome = _try(place, what._replace(conflict=None), start, opens=opens)
+        if outcome is not None:
+            return outcome
+    raise failure(
+        f"could not move branch {target} in",
+        repo.place,
+        f"somebody else moved it {ATTEMPTS_MAX} times meanwhile",
+        "see which program moves it, then try again",
+        is_passing=True,
+    )
+
+
+def _try(place: _Place, what: Unfinished, start: str, *, opens: bool) -> Outcome | None:
+    """Merges all on top of a commit and moves the target; None if it has moved meanwhile."""
+    repo, note, git = place.repo, place.note, place.git
+    remember(note, what)
     try:
-        yield
+        check_out(repo, start, git.folder)
+        conflict = next((step for step in _joined(git, what) if step.files), None)
+        if conflict is not None and opens:
+            remember(note, what._replace(conflict=conflict.branch))
+            return Outcome("conflict", what.begin, (), conflict, git.folder)
+        is_there = conflict is None and _is_moved(place, what)
     except BaseException:
-        with suppress(GitFailed, OSError):
-            put_back(repo, what, lock)
-            note.unlink(missing_ok=True)
+        with suppress(GitFailed, OSError):  # else the note stays, and the next command does it
+            forget(repo, note)
         raise
+    end = tip(repo, what.target) or what.begin
+    forget(repo, note)
+    if conflict is not None:
+        return Outcome("conflict", what.begin, (), conflict)
+    return Outcome("done", end, what.names) if is_there else None
 
 
-@contextmanager
-def _forgetting(note: Path) -> Iterator[None]:
-    """Takes the note away if what it tells of did not come about."""
-    try:
-        yield
-    except BaseException:
-        note.unlink(missing_ok=True)
-        raise
+def _joined(git: Git, what: Unfinished) -> Iterator[Step]:
+    """Merges one branch after another where git is; a step with files is one that conflicts."""
+    for branch, oid in what.branches:
+        message = words(branch, what.target)
+        arguments = ("merge", "--no-ff", "--no-squash", "--no-autostash", "-m", message, oid)
+        answer = git.ask(*arguments)
+        files = _unmerged(git) if answer.status else ()
+        if answer.status and not files:
+            doing = f"could not merge {branch} into {what.target} in"
+            raise git.failed(answer, arguments, doing=doing, hint=_HINT)
+        yield Step(branch, oid, "conflict" if files else "clean", files=files)
+        # what a hook has changed beside the merge is in no commit, and in the way of the next
+        git.run("read-tree", "--reset", "-u", "--no-recurse-submodules", "HEAD")
 
 
-def _check_room(repo: Repository, made: Plan, conflict: Step, trees: Sequence[Checkout]) -> None:
-    """Raises GitFailed unless the conflict can be resolved in the target's one working tree."""
-    files = ", ".join(conflict.files)
-    operation = f"could not merge {conflict.branch} into {made.target} in"
-    if len(trees) != 1:
-        where = "nowhere" if not trees else "more than once"
-        raise failure(
-            operation,
-            repo.place,
-            f"both change {files}, and {made.target} is checked out {where}",
-            f"git checkout {made.target}, then merge again; "
-            f"or merge {made.target} into {conflict.branch} and resolve it there",
-        )
-    git = Git(trees[0].path)
-    with locking(repo.common / COMMITTING, trees[0].git_dir / INDEX_LOCK):
-        git.ask("update-index", "-q", "--refresh")
-    staged = git.run("diff-index", "--cached", "--name-only", "-z", "HEAD")
-    half_done = git.run("diff-files", "--name-only", "-z", "--ignore-submodules")
-    taken = {name for name in os.fsdecode(half_done).split("\0") if name}
-    touched = set(conflict.files) | _touched(repo, made.begin, conflict.tip)
-    in_the_way = [name for name in os.fsdecode(staged).split("\0") if name]
-    in_the_way += sorted(taken & touched)
-    if in_the_way:
-        raise failure(
-            operation,
-            trees[0].path,
-            f"both change {files}, and there is work of yours in {', '.join(in_the_way)}",
-            "commit it or move it away, then merge again",
-        )
-
-
-def _touched(repo: Repository, ours: str, theirs: str) -> set[str]:
-    arguments = ("diff", "--name-only", "--no-renames", "-z", f"{ours}...{theirs}")
-    return {name for name in os.fsdecode(repo.git.run(*arguments)).split("\0") if name}
-
-
-def _open(tree: Path, target: str, conflict: Step) -> None:
-    """Begins a merge that will have conflicts, as `git merge` does."""
-    git = Git(tree)
-    arguments = ("merge", "--no-ff", "--no-edit", "-m", words(conflict.branch, target))
-    answer = git.ask(*arguments, conflict.tip)
-    if not (answer.status == 1 and b"CONFLICT" in answer.out):
-        raise git.failed(answer, arguments, doing="could not open the conflict in")
-
-
-def _is_open(repo: Repository, before: Unfinished) -> bool:
-    """Tells whether the merge of the note is still open in its working tree."""
-    if not os.path.isdir(before.tree or ""):
-        return False
-    git = Git(Path(before.tree or ""))
-    answer = git.ask("rev-parse", "--verify", "--quiet", "MERGE_HEAD")
-    if answer.status:
-        return False
-    ours = tip(repo, before.conflict or "")
-    if answer.out.decode().strip() != ours:
-        raise failure(
-            "could not go on with the merge in",
-            before.tree,
-            f"another merge is under way there than that of {before.conflict}",
-            "end it (git status tells how), then try again",
-        )
-    return True
-
-
-def _conclude(before: Unfinished, author: Author | None) -> None:
-    git = Git(Path(before.tree or ""))
+def _unmerged(git: Git) -> tuple[str, ...]:
     out = git.run("diff", "--name-only", "--diff-filter=U", "-z")
-    names = list(dict.fromkeys(name for name in os.fsdecode(out).split("\0") if name))
-    if names:
-        raise failure(
-            "could not go on with the merge in",
-            before.tree,
-            f"{', '.join(names)} still {'has' if len(names) == 1 else 'have'} conflicts",
-            "resolve them there and git add them, then resume",
-        )
-    message = words(before.conflict or "", before.target)
-    arguments = ("commit", "--quiet", "--no-verify", "-m", message)
-    git.run(*arguments, more=signature(author), doing="could not commit in")
+    return tuple(dict.fromkeys(os.fsdecode(out).split("\0")[:-1]))
 
 
-@contextmanager
-def _held(repo: Repository) -> Iterator[int]:
-    with held(repo.common / COMMITTING) as lock:
-        free(repo.common / COMMITTING)
-        yield lock
+def _is_moved(place: _Place, what: Unfinished) -> bool:
+    """Moves the target to what is merged; tells whether it has it, False if it stands elsewhere."""
+    repo, note = place.repo, place.note
+    end = place.git.run("rev-parse", "HEAD").decode().strip()
+    remember(note, what._replace(end=end))
+    try:
+        error = forward(repo, what.target, end, place.lock)
+    except GitFailed as killed:
+        error = killed
+    at = tip(repo, what.target)
+    if at is not None and is_ancestor(repo, end, at):
+        return True
+    if error is not None and at == what.begin:
+        if was_in_the_way(error):
+            remember(note, what)  # there is nothing to put back
+        raise error
+    return False
 
 
-@contextmanager
-def _touching(repo: Repository, before: Unfinished) -> Iterator[None]:
-    """Notes what git locks in the working tree of an open merge."""
-    own = repository(Path(before.tree or "")).git_dir
-    taken = (own / INDEX_LOCK, *ref_locks(repo.common, own, before.target))
-    with locking(repo.common / COMMITTING, *taken):
-        yield
+def _resolved(repo: Repository, before: Unfinished, note: Path, lock: int) -> str | None:
+    """Commits a conflict that was resolved; returns the commit, None if it was given up by git."""
+    place, tree = f"could not go on with the merge of {before.conflict} in", tree_of(note)
+    if not os.path.isdir(tree):
+        raise failure(place, tree, "there is no such folder any more", "abort it, then merge again")
+    git = _Place(repo, note, lock).git
+    if git.ask("rev-parse", "--verify", "--quiet", "MERGE_HEAD").status == 0:
+        names = _unmerged(git)
+        if names:
+            raise failure(
+                place,
+                tree,
+                f"{', '.join(names)} still {'has' if len(names) == 1 else 'have'} conflicts",
+                "resolve them there and git add them, then resume",
+            )
+        _check_all_is_staged(git, place)
+        message = words(before.conflict or "", before.target)
+        git.run("commit", "--quiet", "-m", message, doing=place, hint=_HINT)
+    _check_all_is_staged(git, place)
+    head = git.run("rev-parse", "HEAD").decode().strip()
+    theirs = dict(before.branches)[before.conflict or ""]
+    return head if is_ancestor(repo, theirs, head) else None
 
 
 def _begun(repo: Repository, note: Path, verb: str) -> Unfinished:
@@ -277,15 +245,14 @@ def _begun(repo: Repository, note: Path, verb: str) -> Unfinished:
     return before
 
 
-def _write(note: Path, what: Unfinished) -> None:
-    note.parent.mkdir(parents=True, exist_ok=True)
-    beside = note.with_name(f".{note.name}.{os.getpid()}")
-    try:
-        with beside.open("wb") as file:
-            file.write(json.dumps(what._asdict(), ensure_ascii=False).encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, note)
-    except OSError:
-        beside.unlink(missing_ok=True)
-        raise
+def _check_all_is_staged(git: Git, place: str) -> None:
+    """Raises GitFailed if the private working tree, which is about to go, holds more than git."""
+    out = git.run("status", "--porcelain", "-z", "--untracked-files=normal", "--no-renames")
+    lost = [line[3:] for line in os.fsdecode(out).split("\0")[:-1] if line[1] != " "]
+    if lost:
+        raise failure(
+            place,
+            git.folder,
+            f"it holds what is not staged: {', '.join(lost[:_SHOWN_MAX])}",
+            "git add it there or take it away, then resume",
+        )

@@ -367,6 +367,8 @@ def _hide(repo: Repository, path: Path) -> None:
     """Keeps the folder of worktrees out of `git status` and `git add` of the tree it lies in."""
     if repo.common.name != ".git" or repo.common.parent not in path.parents:
         return
+    if repo.common in path.parents:
+        return
     line = b"/" + os.fsencode(path.parent.relative_to(repo.common.parent)) + b"/\n"
     exclude = repo.common / "info/exclude"
     told = exclude.read_bytes() if exclude.exists() else b""

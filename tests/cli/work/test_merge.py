@@ -44,13 +44,17 @@ def test_conflict_is_resolved_and_the_merge_gone_on_with(project):
     assert (ended.code, told["error"]["code"]) == (1, "git_failed")
     assert "shared.txt" in told["error"]["cause"]
     assert "--resume" in told["error"]["hint"]
-    assert lanes(project) == {"WP01": "for_review", "WP02": "planned", "WP03": "doing"}
+    assert lanes(project) == {"WP01": "doing", "WP02": "planned", "WP03": "doing"}
+    assert (project / "shared.txt").read_text() == "as it was\n"
+    assert git(project, "status", "--porcelain") == ""
+    private = Path(told["error"]["hint"].removeprefix("resolve it in ").partition(",")[0])
     ended, told = work(project, "merge", "--resume")
     assert ended.code == 1, "the file still has conflicts"
-    (project / "shared.txt").write_text("as both have it\n")
-    git(project, "add", "shared.txt")
+    (private / "shared.txt").write_text("as both have it\n")
+    git(private, "add", "shared.txt")
     told = done(project, "merge", "--resume")
-    assert told["moved"] == ["WP03"]
+    assert told["moved"] == ["WP01", "WP03"]
+    assert not private.exists()
     assert lanes(project)["WP03"] == "for_review"
     assert git(project, "status", "--porcelain") == ""
     assert done(project, "accept")["accepted"] == ["WP01", "WP03"]
@@ -88,3 +92,20 @@ def test_target_that_is_checked_out_elsewhere_gets_the_merge_there(project, tmp_
     assert git(tmp_path / "main-tree", "status", "--porcelain") == ""
     assert (project / "shared.txt").read_text() == "as it was\n"
     assert git(project, "status", "--porcelain") == ""
+
+
+@pytest.mark.parametrize("theirs", ["main", "release"])
+def test_merge_says_that_it_is_not_pushed_where_the_target_has_an_upstream(
+    project, tmp_path, theirs
+):
+    assert done(project, "merge", "WP01")["not_pushed_to"] is None
+    git(project, "clone", "--quiet", "--bare", project, tmp_path / "hub.git")
+    git(project, "remote", "add", "hub", tmp_path / "hub.git")
+    git(project, "push", "--quiet", "--set-upstream", "hub", f"main:{theirs}")
+    commit(project / f".worktrees/{SLUG}-WP01", {"more": "1\n"})
+    ended = warm("work", "merge", "WP01", cwd=project)
+    what = "main" if theirs == "main" else "main:release"
+    told = f"merged here, not pushed to hub/{theirs}; next: git push hub {what}"
+    assert told in ended.out
+    git(project, *told.partition("next: git ")[2].split())
+    assert done(project, "merge", "WP01")["not_pushed_to"] is None

@@ -1,5 +1,6 @@
 """`thence work merge`: merges the branches of packages into their feature's target branch."""
 
+import os
 from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
@@ -15,7 +16,7 @@ from thence.work.mirror import mirror
 from thence.work.moving import facts_of, move, package_of
 from thence.work.naming import branch_of, wp_id_of
 from thence.work.naming import package_of as named
-from thence.work.repository import branches
+from thence.work.repository import HEADS, Repository, branches, is_ancestor
 from thence.work.result import Result
 from thence.work.state import DOING, FOR_REVIEW, FeatureState, PackageState
 from thence.work.transitions import refusals
@@ -37,8 +38,9 @@ def merge(
     """Merges packages that are in doing or for_review, in the order of their dependencies.
 
     All are looked at first, and nothing is merged if one can't be. Those still in doing go to
-    for_review. A conflict is opened in the target's working tree, and told as GitFailed, for
-    `resume_merge` or `abort_merge`. Raises Refused, PlanningError.
+    for_review. A conflict is opened in a private working tree, and told as GitFailed with its
+    path, for `resume_merge` or `abort_merge`; nothing is merged before that. Raises
+    Refused, PlanningError.
     """
     desk.look()
     found = desk.feature(feature)
@@ -50,7 +52,7 @@ def merge(
         return _dry(desk, found, plan(desk.repo, target, names))
     before = unfinished(desk.merge_note(found.slug))
     outcome = merge_branches(desk.repo, target, names, desk.merge_note(found.slug))
-    begun = before.remaining if before else ()  # by a command that was killed before it told
+    begun = before.names if before else ()  # by a command that was killed before it told
     already = [
         name
         for name in dict.fromkeys((*names, *begun))
@@ -63,15 +65,12 @@ def resume_merge(desk: Desk, *, feature: str | None = None) -> Result:
     """Goes on with a merge whose conflict was resolved. Raises GitFailed."""
     desk.look()
     found = desk.feature(feature)
-    note = desk.merge_note(found.slug)
-    before = unfinished(note)
-    outcome = resume(desk.repo, note)
-    opened = [before.conflict] if before and before.conflict else []
-    return _concluded(desk, found, outcome, [*opened, *outcome.merged], {})
+    outcome = resume(desk.repo, desk.merge_note(found.slug))
+    return _concluded(desk, found, outcome, outcome.merged, {})
 
 
 def abort_merge(desk: Desk, *, feature: str | None = None) -> Result:
-    """Gives up a merge: the target stands where it stood before it. Raises GitFailed."""
+    """Gives up a merge with an open conflict; the target has nothing of it. Raises GitFailed."""
     desk.look()
     found = desk.feature(feature)
     at = abort(desk.repo, desk.merge_note(found.slug))
@@ -173,15 +172,19 @@ def _concluded(
             hint=f"resolve it in {outcome.tree}, git add, then thence work merge --resume"
             " (or --abort)",
         )
+    unpushed = _unpushed(desk.repo, target, outcome.commit)
     data = {
         "feature_slug": feature.slug,
         "target_branch": target,
         "merged": merged,
         "moved": moved,
         "merge_commit": outcome.commit,
+        "not_pushed_to": unpushed[0] if unpushed else None,
     }
     lines = [f"{name} is merged into {target}" for name in merged] or [f"{target} has it all"]
     lines += [f"{wp_id} of {feature.slug}: doing -> for_review" for wp_id in moved]
+    if unpushed:
+        lines.append(f"merged here, not pushed to {unpushed[0]}; next: {unpushed[1]}")
     lines.append(f"next: thence work accept --feature {feature.slug}")
     return desk.result(data, lines)
 
@@ -209,3 +212,16 @@ def _was_merged(desk: Desk, name: str, target: str) -> bool:
     tips = branches(desk.repo)
     out = desk.repo.git.run("rev-list", "--merges", "--parents", target, f"^{tips[name]}", "--")
     return any(tips[name] in line.split()[2:] for line in out.decode().splitlines())
+
+
+def _unpushed(repo: Repository, target: str, commit: str) -> tuple[str, str] | None:
+    """Returns the upstream that lacks a commit of a branch, with the command that pushes it."""
+    form = "%00".join(f"%(upstream{what})" for what in ("", ":short", ":remotename", ":remoteref"))
+    told = repo.git.run("for-each-ref", f"--format={form}", f"{HEADS}{target}")
+    ref, name, remote, theirs = os.fsdecode(told).rstrip("\n").split("\0")
+    if not remote or remote == "." or repo.git.ask("show-ref", "--verify", ref).status:
+        return None
+    if is_ancestor(repo, commit, ref):
+        return None
+    theirs = theirs.removeprefix(HEADS)
+    return name, f"git push {remote} {target if theirs == target else f'{target}:{theirs}'}"
