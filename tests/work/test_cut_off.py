@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from tests.cli.work.projects import SLUG, TASKS, done, planned, work
+from tests.work.boards import TREE
 from tests.work.repositories import commit, git, write
 from tests.work.steps import killed_at
 
@@ -33,7 +34,7 @@ MOVED = line_in(merging, "merged = tuple(names[:count])")
 @pytest.fixture
 def repo(tmp_path) -> Path:
     """Make a project with two packages to be merged and one to begin, and work of the user's."""
-    repo = planned(tmp_path / "r", THREE)
+    repo = planned(tmp_path / "r", THREE, TREE)
     done(repo, "finalize-tasks")
     for wp_id in ("WP01", "WP02"):
         done(repo, "implement", wp_id)

@@ -121,12 +121,19 @@ def _attempt(
 
 
 def commit_tree(
-    git: Git, tree: str, parents: Sequence[str], message: str, author: Author | None = None
+    git: Git,
+    tree: str,
+    parents: Sequence[str],
+    message: str,
+    author: Author | None = None,
+    *,
+    more: Sequence[str] = (),
 ) -> str:
-    """Writes a commit of a tree, on no branch, and returns its id."""
+    """Writes a commit of a tree, on no branch, and returns its id; git is told `more` options."""
     before = [part for parent in parents for part in ("-p", parent)]
     out = git.run(
         "commit-tree",
+        *more,
         tree,
         *before,
         stdin=message.rstrip("\n").encode("utf-8", "surrogateescape") + b"\n",

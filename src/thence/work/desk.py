@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -26,15 +27,17 @@ from thence.work.commits import Commit, commit_on
 from thence.work.cut_off import cut_off
 from thence.work.daylines import Splice, splices
 from thence.work.emitter import EventEmitter
-from thence.work.naming import is_wp_id, resolve, wp_id_of
-from thence.work.own_files import note_attributes, own_files
+from thence.work.naming import resolve
+from thence.work.own_files import note_attributes, own_files, tracked_files
 from thence.work.planning import Planning
 from thence.work.project import find_project
-from thence.work.refusals import ErrorStore
-from thence.work.repository import Repository, branches, current_branch, tip
+from thence.work.refusals import ErrorStore, failure_said
+from thence.work.repository import Repository, branch_of, branches, tip
 from thence.work.result import Result
+from thence.work.sharing_mode import is_tree
 from thence.work.state import PLANNED, Board, FeatureState
 from thence.work.store import ACTOR, EventStore, Said
+from thence.work.taken import known
 
 _R = TypeVar("_R")
 # how often a command decides again when the board changes under it
@@ -45,7 +48,8 @@ class Desk:
     """A project opened for one command. Close it, or use it as a context manager.
 
     `board` is what the command has looked at; what it appends is guarded by that. `notes` are
-    warnings for its user. `pending` says that the journal could not be written.
+    warnings for its user, `taken` counts the events of others that came in. `pending` says that
+    the journal could not be written.
     """
 
     def __init__(
@@ -60,6 +64,7 @@ class Desk:
         self.notes: list[str] = []
         self.said: list[Event] = []
         self.pending: OSError | ThenceError | None = None
+        self.taken = 0
         self._unwritten: list[Said] = []
         self.board = Board()
         self._events: list[Event] = []
@@ -77,6 +82,11 @@ class Desk:
                 hint="git init",
             )
         return self.project.repo
+
+    @cached_property
+    def shares_in_tree(self) -> bool:
+        """Whether events are shared in day files on the user's branches."""
+        return is_tree(self.project, *known(self.project).targets)
 
     @property
     def events(self) -> Sequence[Event]:
@@ -103,6 +113,11 @@ class Desk:
         self._tell_untold(events)
         self._settle_claims()
         return self.board
+
+    def reread(self) -> Sequence[Event]:
+        """Takes in what has come since `look`, and returns all events."""
+        self._take_in()
+        return self._read()
 
     def _read(self) -> list[Event]:
         self._events = self.store.arrived()
@@ -223,15 +238,7 @@ class Desk:
 
         Raises GitFailed when HEAD is detached.
         """
-        found = current_branch(self.repo._replace(top=self.project.root))
-        if found is None:
-            raise GitFailed(
-                "could not tell the branch of",
-                place=self.project.root,
-                cause="HEAD is detached",
-                hint="check a branch out: git switch BRANCH",
-            )
-        return found
+        return branch_of(self.repo._replace(top=self.project.root))
 
     def branch(self, given: str | None) -> str:
         """Returns a given branch if it is there, that of the main working tree without one."""
@@ -303,7 +310,8 @@ class Desk:
 
         Where it can't be made now it is told in `notes`, and the next commit brings it.
         """
-        changed = {**own_files(self.project), **changes, **splices(self.store.read())}
+        days = {**tracked_files(), **splices(self.store.read())} if self.shares_in_tree else {}
+        changed = {**own_files(self.project), **days, **changes}
         message = recovering.with_pending(message, self._unwritten, self.store.actor)
         try:
             made = commit_on(self.repo, branch, changed, message)
@@ -352,12 +360,12 @@ class Desk:
         if self.project.repo is None or not self.project.uuid:
             return
         try:
-            told = dayfiles.take_in(self.project, self.store, self._make_good)
+            for told in dayfiles.take_in(self.project, self.store, self._make_good):
+                self.taken += told.events
+                self.notes += [note for note in told.notes() if note not in self.notes]
             recovering.from_file(self._waiting, self._append)
         except (OSError, ThenceError) as error:
-            self.notes.append(f"what others have merged was not taken in: {error}")
-            return
-        self.notes += told.notes()
+            self.notes.append(f"what others have shared was not taken in: {error}")
 
     def _again(self, unknown: OutcomeUnknown) -> list[Event]:
         try:
@@ -375,24 +383,16 @@ class Desk:
         return []
 
     def _tell_failure(self, operation: str, entity: str, error: ThenceError) -> None:
-        kind = "validation" if isinstance(error, (Refused, ValueError)) else "runtime"
-        reason = str(error)
-        with suppress(Refused):
-            entity = wp_id_of(entity)
-        payload = {
-            "error_type": kind,
-            "error_message": f"{operation}: {reason}",
-            "wp_id": entity if self._about and is_wp_id(entity) else None,
-            "agent_id": self.actor,
-        }
+        logged = failure_said(operation, entity, error, self._about, self.actor)
         try:
-            self.say(logged := Said("ErrorLogged", payload, self._about))
+            self.say(logged)
             if isinstance(error, Refused):
+                entity = logged.payload["wp_id"] or entity
                 self.errors.add(
                     error.guard,
                     entity_id=f"{self._about}/{entity}" if self._about else entity,
                     attempted_operation=operation,
-                    reason=reason,
+                    reason=str(error),
                     context={"remedy": error.hint, "actor": self.actor},
                     error_id=logged.event_id,
                 )

@@ -1,7 +1,8 @@
 """The program git, run on one folder as if nobody else had set anything up for it.
 
 Variables that a hook or a user's session gave git are removed, nothing is asked on a terminal,
-hooks, pagers and signing stay off. What git refuses is a GitFailed in git's own words.
+hooks, pagers and signing stay off, but where what git does is the user's own doing (`is_users`).
+What git refuses is a GitFailed in git's own words.
 """
 
 import os
@@ -29,6 +30,8 @@ _KEPT = frozenset(
         "GIT_COMMITTER_EMAIL",
     )
 )
+# how a user's git reaches a remote
+_REACH = ("GIT_SSH", "GIT_ASKPASS", "GIT_PROXY", "GIT_SSL_", "GIT_HTTP_", "GIT_ALLOW_PROTOCOL")
 _OURS = {
     "LC_ALL": "C",
     "GIT_TERMINAL_PROMPT": "0",
@@ -36,16 +39,16 @@ _OURS = {
     "GIT_OPTIONAL_LOCKS": "0",
     "GIT_LITERAL_PATHSPECS": "1",
 }
+_BARE = ("core.hooksPath=/dev/null", "commit.gpgSign=false")
 _SETTINGS = (
-    "core.hooksPath=/dev/null",
     "core.fsmonitor=false",
-    "commit.gpgSign=false",
     "gc.auto=0",
     "maintenance.auto=false",
     "submodule.recurse=false",
     "advice.detachedHead=false",
 )
-_START = ("git", *(part for setting in _SETTINGS for part in ("-c", setting)))
+_USERS = ("git", *(part for setting in _SETTINGS for part in ("-c", setting)))
+_START = (*_USERS, *(part for setting in _BARE for part in ("-c", setting)))
 
 Argument = str | bytes | Path
 
@@ -61,12 +64,17 @@ class Answer(NamedTuple):
 class Git:
     """The program git in one folder. It holds nothing open and serves any number of threads.
 
-    `keeps` are descriptors that each git it starts holds open too, such as those of locks.
+    `keeps` are descriptors that each git it starts holds open too, such as those of locks. With
+    `is_users` hooks run as the user has set them up, and remotes are reached as the user does.
     """
 
-    def __init__(self, folder: Path, *, keeps: tuple[int, ...] = ()) -> None:
+    def __init__(
+        self, folder: Path, *, keeps: tuple[int, ...] = (), is_users: bool = False
+    ) -> None:
         self.folder = folder
         self._keeps = keeps
+        self._start = _USERS if is_users else _START
+        self._reach = _REACH if is_users else ()
 
     def run(
         self,
@@ -125,9 +133,9 @@ class Git:
         """
         try:
             process = subprocess.Popen(
-                [*_START, *arguments],
+                [*self._start, *arguments],
                 cwd=self.folder,
-                env={**surroundings(), **_OURS, **(more or {})},
+                env={**surroundings(self._reach), **_OURS, **(more or {})},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -199,12 +207,15 @@ def in_one_line(words: bytes) -> str:
     return told if len(told) <= WORDS_MAX else told[:WORDS_MAX] + "…"
 
 
-def surroundings() -> dict[str, str]:
-    """Returns our own variables without those that a hook or a session gave git."""
+def surroundings(reach: tuple[str, ...] = ()) -> dict[str, str]:
+    """Returns our own variables without those that a hook or a session gave git.
+
+    Those that begin with one of `reach` stay.
+    """
     return {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith("GIT_") or name in _KEPT
+        if not name.startswith("GIT_") or name in _KEPT or (reach and name.startswith(reach))
     }
 
 

@@ -11,11 +11,10 @@ import msgspec
 
 from thence.errors import PlanningError
 from thence.work.files import TreeFiles
-from thence.work.project import CONFIG, Project
+from thence.work.project import BOARD_BRANCH, CONFIG, Project
 from thence.work.yaml_nodes import Node, YamlFile
 
 BRANCH, TREE = "branch", "tree"
-BOARD_BRANCH = "thence-board"
 _DOING = "could not read the project's configuration in"
 _KEYS = re.compile(rb"^(?:share|mirror|board|rules)[ \t]*:", re.MULTILINE)
 _TRUTHS = {"true": True, "on": True, "yes": True, "false": False, "off": False, "no": False}

@@ -11,15 +11,17 @@ _UNION = f"{FOLDER}/*.jsonl merge=union -text"
 
 
 def own_files(project: Project) -> dict[str, Splice]:
-    """Returns what each commit sees to: the project's id, and how day files are merged."""
+    """Returns what each commit sees to: the project's id."""
     try:
         config = project.files.read(CONFIG)
     except OSError:  # the branch that is checked out lacks it
         config = f"project_uuid: {project.uuid}\n".encode()
-    return {
-        CONFIG: lambda data: config if data is None else data,
-        ATTRIBUTES: lambda data: with_lines(data, ATTRIBUTES_TEXT),
-    }
+    return {CONFIG: lambda data: config if data is None else data}
+
+
+def tracked_files() -> dict[str, Splice]:
+    """Returns what a commit of day files sees to: how they are merged."""
+    return {ATTRIBUTES: lambda data: with_lines(data, ATTRIBUTES_TEXT)}
 
 
 def note_attributes(repo: Repository) -> None:

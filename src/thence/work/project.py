@@ -20,6 +20,12 @@ from thence.work.repository import Repository, checkouts, repository
 
 KITTIFY = ".kittify"
 CONFIG = f"{KITTIFY}/config.yaml"
+BOARD_BRANCH = "thence-board"
+# the file of the board's branch that names its project
+BOARD_ID = "project.json"
+_BOARD_ID = re.compile(
+    rb'"project_uuid": *"([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})"'
+)
 _HOMES = "thence"
 _NOBODY = "none"
 _UUID = re.compile(
@@ -89,6 +95,8 @@ def _found(repo: Repository | None, root: Path, here: Path, *, create: bool) -> 
     homes = repo.common / _HOMES if repo else None
     if not ids and homes is not None:
         ids = _known_homes(homes)  # the branch that is checked out lacks the file
+    if not ids and repo is not None and (shared := _id_of_board(repo)):
+        ids = [_named_anew(TreeFiles(root), shared) if create else shared]
     if not ids:
         is_kept = any(TreeFiles(tree).is_folder(name) for tree in (root, here) for name in _TRACES)
         if not create and not is_kept:
@@ -208,12 +216,24 @@ def _home(homes: Path, ids: tuple[str, ...]) -> Path:
     return next((homes / name for name in ids if (homes / name).is_dir()), homes / ids[0])
 
 
-def _named_anew(files: TreeFiles) -> str:
+def _id_of_board(repo: Repository) -> str | None:
+    """Returns the id in what a fetch has brought of the board's branch, if one is here."""
+    form, pattern = "--format=%(refname)", f"refs/remotes/**/{BOARD_BRANCH}"
+    refs = repo.git.run("for-each-ref", form, pattern).split()
+    usual = f"refs/remotes/origin/{BOARD_BRANCH}".encode()
+    ref = usual if usual in refs else refs[0] if len(refs) == 1 else None
+    if ref is None:
+        return None
+    found = _BOARD_ID.search(repo.git.ask("cat-file", "blob", ref + b":" + BOARD_ID.encode()).out)
+    return found[1].decode().lower() if found else None
+
+
+def _named_anew(files: TreeFiles, uuid: str | None = None) -> str:
     """Gives the project an id; of processes that do it at once one wins."""
     import fcntl
     from uuid import uuid4  # 10 ms of import, needed once in a project's life
 
-    line = f"project_uuid: {uuid4()}\n".encode()
+    line = f"project_uuid: {uuid or uuid4()}\n".encode()
     descriptor = files.open(CONFIG, os.O_RDWR | os.O_CREAT | os.O_APPEND)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

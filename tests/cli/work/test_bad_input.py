@@ -6,6 +6,7 @@ import pytest
 from tests.cli.installed import is_three_lines, thence
 from tests.cli.warm import warm
 from tests.cli.work.projects import FOLDER, SLUG, TASKS, done, left, planned, refused, work
+from tests.work.boards import TREE
 from tests.work.existing_projects import DAY, foreign_line, moved
 from tests.work.repositories import commit, content, git, make_repository, write
 
@@ -208,7 +209,7 @@ def _clocks(repo):
 
 
 def test_day_file_that_hands_went_through_is_read_line_by_line(tmp_path):
-    repo = planned(tmp_path / "r")
+    repo = planned(tmp_path / "r", files=TREE)
     done(repo, "finalize-tasks")
     ((day, good),) = _day_files(repo)
     lines = [b"<<<<<<< HEAD", *good.splitlines(), b"=======", b">>>>>>> theirs", b"", b"{}", b"no"]
@@ -299,7 +300,7 @@ def test_repository_without_a_commit_gets_its_first(tmp_path):
 def test_detached_head_stops_only_who_needs_a_branch(finalized):
     git(finalized, "checkout", "--quiet", "--detach")
     try:
-        for command in (("init",), ("setup-spec", "New"), ("publish",)):
+        for command in (("init",), ("setup-spec", "New"), ("share", "tree")):
             error = refused(finalized, *command, code=1)
             assert (error["code"], error["cause"]) == ("git_failed", "HEAD is detached")
         assert done(finalized, "add", "More", "--feature", "1", "--json").json["commit"]
