@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests.cli.installed import thence
+from tests.work.boards import TREE
 from tests.work.repositories import git, make_repository
 
 from thence.work.commands.finalize_tasks import finalize_tasks
@@ -51,7 +52,7 @@ def diverge(folder: Path, first: int) -> None:
 
 def planned(path: Path) -> Path:
     """Make a project whose one feature is cut into packages."""
-    origin = make_repository(path)
+    origin = make_repository(path, TREE)
     with Desk(origin) as desk:
         init(desk)
     with Desk(origin) as desk:
@@ -137,7 +138,7 @@ def test_index_answers_for_what_a_merge_brought_without_being_told(clones, tmp_p
 
 @pytest.mark.promise("L11")
 def test_branch_that_a_feature_goes_to_is_read_in_every_clone(tmp_path):
-    origin = make_repository(tmp_path / "origin")
+    origin = make_repository(tmp_path / "origin", TREE)
     with Desk(origin) as desk:
         init(desk)
     git(origin, "branch", "release")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from tests.cli.work.projects import SLUG, TASKS, done, planned, work
+from tests.work.boards import TREE
 from tests.work.repositories import commit, git, hook, write
 from tests.work.steps import killed_at
 
@@ -30,7 +31,7 @@ FILES = "[ -d .git ] && kill -9 0; cat"
 @pytest.fixture
 def repo(tmp_path) -> Path:
     """Make a project with two packages to be merged and one to begin, and work of the user's."""
-    repo = planned(tmp_path / "r", THREE)
+    repo = planned(tmp_path / "r", THREE, TREE)
     done(repo, "finalize-tasks")
     for wp_id in ("WP01", "WP02"):
         done(repo, "implement", wp_id)

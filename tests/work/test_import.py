@@ -82,9 +82,10 @@ def test_dry_run_tells_the_same_and_appends_nothing(tmp_path):
     repo = existing(tmp_path / "r")
     write(repo, {DAY: lines})
     would = imported(repo, is_dry=True)
-    assert events(repo) == []
+    assert [event.line.decode() for event in events(repo)] == lines.splitlines()[:1]
     did = imported(repo)
-    keys = ("features", "lines", "unread", "bad_lines")
+    assert (would["lines"], did["lines"]) == (1, 0), "any command takes in what stands there"
+    keys = ("features", "unread", "bad_lines")
     assert [would[key] for key in keys] == [did[key] for key in keys]
 
 
@@ -169,7 +170,7 @@ def test_lines_that_are_committed_are_shown_without_an_import(tmp_path):
 
 def test_clones_that_import_the_same_history_show_one_board(tmp_path):
     ours = existing(tmp_path / "ours")
-    commit(ours, {".kittify/config.yaml": CONFIG})
+    commit(ours, {".kittify/config.yaml": f"{CONFIG}share: tree\n"})
     git(tmp_path, "clone", "--quiet", ours, "theirs")
     theirs = tmp_path / "theirs"
     git(theirs, "config", "user.name", "Bob")

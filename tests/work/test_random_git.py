@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.work.boards import TREE
 from tests.work.repositories import make_repository
 
 from thence.work.commands.init import init
@@ -139,7 +140,7 @@ class Player:
 @pytest.mark.promise("L1")
 def test_every_acknowledged_event_stays_whatever_git_does_beside(tmp_path):
     seed = random.randrange(2**32)
-    folder = make_repository(tmp_path / "sync")
+    folder = make_repository(tmp_path / "sync", TREE)
     with Desk(folder) as desk:
         init(desk)
     spawned = multiprocessing.get_context("spawn")

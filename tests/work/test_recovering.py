@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests.cli.installed import thence
+from tests.work.boards import TREE
 from tests.work.repositories import git, make_repository
 
 SLUG = "001-sync"
@@ -25,7 +26,7 @@ TASKS = b"""# Tasks
 
 @pytest.fixture
 def project(tmp_path):
-    folder = make_repository(tmp_path / "sync")
+    folder = make_repository(tmp_path / "sync", TREE)
     work(folder, "init")
     work(folder, "setup-spec", "Sync")
     (folder / "kitty-specs" / SLUG / "tasks.md").write_bytes(TASKS)

@@ -6,6 +6,7 @@ import shutil
 import pytest
 from tests.cli.installed import thence
 from tests.cli.work.projects import done, planned
+from tests.work.boards import TREE
 from tests.work.repositories import git
 
 from thence.work.project import find_project
@@ -21,7 +22,7 @@ def log(folder):
 
 @pytest.mark.promise("L4")
 def test_event_of_ours_that_the_journal_lacks_gives_it_another_node(tmp_path):
-    repo = planned(tmp_path / "r")
+    repo = planned(tmp_path / "r", files=TREE)
     done(repo, "finalize-tasks")
     home = find_project(repo).home
     whole = (home / "events.jsonl").read_bytes()
@@ -64,7 +65,7 @@ def test_event_of_ours_that_the_journal_lacks_gives_it_another_node(tmp_path):
 def clones(tmp_path):
     """Make two clones: the journal of the first is an old copy, the second has published since."""
     origin, first, second = tmp_path / "origin.git", tmp_path / "first", tmp_path / "second"
-    planned(first)
+    planned(first, files=TREE)
     done(first, "finalize-tasks")
     git(tmp_path, "clone", "--quiet", "--bare", first, origin)
     git(first, "remote", "add", "origin", origin)

@@ -8,7 +8,7 @@ What can't be committed now is noted as waiting, and the next commit brings it.
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
@@ -74,13 +74,15 @@ def commit_files(
     message: str,
     *,
     lines: Mapping[str, Splice] | None = None,
+    removed: Collection[str] = (),
 ) -> Commit | None:
     """Commits changed files of the working tree `repo.top`, with all that waits there.
 
     `changes` gives for each path, from the top and with "/", a function from what the file holds
     (None: there is none) to what it shall hold (None: it stays as it is). It gives back its
     argument once it has been applied, for it may be called again. `lines` are the same for files
-    that are only written if they are committed too, such as tracked day files.
+    that are only written if they are committed too, such as tracked day files. The files `removed`
+    are taken away, here and in the commit.
 
     Returns None if HEAD has it all already. Raises GitFailed, with the files written: `recoverable`
     if the commit waits for the next one, since the user is in the middle of an operation, has
@@ -91,12 +93,14 @@ def commit_files(
     half_staged = _Status(None, None, before).half_staged()
     edited = {*before} - {*waiting(repo)}
     write_files(repo, changes, is_all=True)
+    for path in removed:
+        TreeFiles(repo.place).unlink(path)
     with held(repo.common / COMMITTING):
         settle(repo)
         for _ in range(ATTEMPTS_MAX):
             with suppress(_MovedMeanwhile):
                 _check_staged(repo, git, half_staged)
-                made = _attempt(repo, git, [*changes], lines or {}, message)
+                made = _attempt(repo, git, [*changes, *removed], lines or {}, message)
                 return made and made._replace(edited=tuple(sorted(edited & {*made.paths})))
     raise _waits(repo, f"others committed {ATTEMPTS_MAX} times meanwhile", "try again")
 
@@ -125,11 +129,14 @@ def settled(repo: Repository) -> None:
             settle(repo, 0.0)
 
 
-def commit_tree(git: Git, tree: str, parents: Sequence[str], message: str) -> str:
-    """Writes a commit of a tree, on no branch, and returns its id."""
+def commit_tree(
+    git: Git, tree: str, parents: Sequence[str], message: str, *, more: Sequence[str] = ()
+) -> str:
+    """Writes a commit of a tree, on no branch, and returns its id; git is told `more` options."""
     before = [part for parent in parents for part in ("-p", parent)]
     out = git.run(
         "commit-tree",
+        *more,
         tree,
         *before,
         stdin=message.rstrip("\n").encode("utf-8", "surrogateescape") + b"\n",
@@ -151,7 +158,7 @@ def _attempt(
     files = TreeFiles(repo.place)
     with _unless_committed(git, status.head, files, lines):
         wanted = dict.fromkeys((*own, *others, *lines))
-        paths = [each for each in wanted if each not in kept and _read(repo, each) is not None]
+        paths = [each for each in wanted if each not in kept and _is_wanted(repo, status, each)]
         changed = _committed(repo, git, status, paths, message) if paths else []
     if asked := {*own, *others}:
         wait_no_more(repo, asked, lambda: _status(git, [*asked]).found)
@@ -174,7 +181,10 @@ def _committed(
     for is_last in (False, True):
         _copy_index(repo, git, status.head)
         # not seen by git where the user ignores them, or has but a part of the tree
-        git.run("add", "--sparse", "--force", "--", *paths, more=more, doing=_DOING)
+        there = [path for path in paths if _read(repo, path) is not None]
+        git.run("add", "--sparse", "--force", "--", *there, more=more, doing=_DOING)
+        if gone := [path for path in paths if path not in there]:
+            git.run("rm", "--quiet", "--cached", "--ignore-unmatch", "--", *gone, more=more)
         listing = ("diff", "--cached", "--name-only", "--no-renames", "-z", "--")
         changed = os.fsdecode(git.run(*listing, *paths, more=more)).split("\0")[:-1]
         if not changed:
@@ -308,6 +318,11 @@ def _teach(git: Git, begun: _Begun, wait_s: float) -> None:
             if not error.recoverable or time.monotonic() >= until_s:
                 raise
         time.sleep(_PAUSE_S)
+
+
+def _is_wanted(repo: Repository, status: _Status, path: str) -> bool:
+    """Tells whether a path has something to commit: a file, or that there is none any more."""
+    return _read(repo, path) is not None or status.found.get(path) in (".D", "D.")
 
 
 def _read(repo: Repository, path: str) -> bytes | None:

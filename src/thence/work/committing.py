@@ -1,6 +1,6 @@
 """The commit that a command makes, with all that the project wants in it."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 from thence.errors import GitFailed, PlanningError, Refused
@@ -10,7 +10,6 @@ from thence.work.daylines import Splice, splices
 from thence.work.objects import is_folder, objects
 from thence.work.own_files import own_files
 from thence.work.repository import HEADS
-from thence.work.sharing_mode import is_tree
 from thence.work.state import FeatureState
 
 if TYPE_CHECKING:
@@ -24,23 +23,22 @@ def commit(
     by: str,
     *,
     target: str | None = None,
-    shares: bool = False,
+    removed: Collection[str] = (),
 ) -> Commit | None:
     """Commits planning files on the branch that the main working tree has checked out.
 
-    `by` names the command. Where day files are tracked, and with `shares`, the events that they
-    lack are in it. What can't be committed now is told in `notes` and waits for the next commit;
-    so does what the journal could not take. A `target` that is another branch is told too.
+    `by` names the command. Where day files are tracked the events that they lack are in it; the
+    files `removed` are taken away. What can't be committed now is told in `notes` and waits for the
+    next commit; so does what the journal could not take. A `target` that is another branch is told.
     """
-    targets = {each.target_branch or "" for each in desk.board.features.values()} - {""}
-    has_lines = shares or is_tree(desk.project, *targets)
+    has_lines = desk.shares_in_tree
     lines = splices(desk.store.read()) if has_lines else {}
     changed = {**own_files(desk.project, is_tree=has_lines), **changes}
     with recovering.waiting_lines(desk.events_file) as waiting:
         told = recovering.lines_of(desk.unwritten, desk.store.actor)
         message = "\n".join([subject, "", f"Thence: {by}", *waiting, *told])
         try:
-            made = commit_files(desk.main, changed, message, lines=lines)
+            made = commit_files(desk.main, changed, message, lines=lines, removed=removed)
         except GitFailed as error:
             if not error.recoverable:
                 raise

@@ -1,40 +1,37 @@
 """What clones share of their journals: the day files, read from git's objects.
 
-The files in a working tree are never read, for git moves them under their readers. Read are
-the tips of the default branch and of the features' target branches, each blob once: nothing of
-another branch enters before it is merged there. Lines are verified, and witnessed by the journal.
+Tracked files in a working tree are never read, for git moves them under their readers. Read are
+what a fetch has brought of the board's branch, and the tips of the default branch and of the
+features' target branches, each blob once: nothing of another branch enters before it is merged
+there. Lines are verified, and witnessed by the journal.
 """
 
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
 from thence.core.codec import BadLine
+from thence.errors import PlanningError
 from thence.log.findings import Relayed
+from thence.work import taken
 from thence.work.daylines import FOLDER, is_day_file, places_in
 from thence.work.locks import held
-from thence.work.objects import Objects, is_folder, objects
+from thence.work.objects import Objects, is_file, is_folder, objects
+from thence.work.options import read_options
 from thence.work.passed_over import Place, keep, parked, passed_over
 from thence.work.project import Project
-from thence.work.repository import HEADS, default_branch
+from thence.work.project_id import BOARD_FILE, BoardFile
+from thence.work.repository import Repository
+from thence.work.sharing import board_here, board_ref, refs_of
 from thence.work.store import EventStore
+from thence.work.taken import Taken
+from thence.work.view import Written
 
-_NAME = "taken.json"
-_LOCK = "taking.lock"
 BLOBS_MAX = 50_000
 # branches, with where they stood, if that is known, and where they stand
 Moves = Mapping[str, tuple[str | None, str]]
-
-
-class Taken(msgspec.Struct):
-    """What has been read: the blobs, by the tips at which they were seen; `branches` are read."""
-
-    tips: dict[str, str] = {}
-    blobs: set[str] = set()
-    branches: set[str] = set()
 
 
 class TakenIn(NamedTuple):
@@ -76,12 +73,12 @@ def note_branches(project: Project, branches: set[str]) -> bool:
 
     Tells whether any of them is new, and could be noted.
     """
-    if branches <= _known(project).branches:
+    if branches <= taken.known(project).branches:
         return False
-    with suppress(OSError), held(project.home / _LOCK):
-        known = _known(project)
+    with suppress(OSError), held(project.home / taken.LOCK):
+        known = taken.known(project)
         known.branches |= branches
-        _keep(project, known)
+        taken.keep(project, known)
         return True
     return False
 
@@ -90,64 +87,116 @@ def take_in(
     project: Project,
     store: EventStore,
     on_moved: Callable[[Moves], None] = lambda moves: None,
-) -> TakenIn:
-    """Takes what others wrote, and is merged, into the journal. Raises what an append raises.
+) -> Iterator[TakenIn]:
+    """Takes what others wrote, and shared, into the journal. Raises what an append raises.
 
     The `store` opens the journal, if there is anything to take. `on_moved` gets the branches that
-    moved; only behind it is it noted where they stand. A branch that stands where it stood costs
-    two processes of git, in a repository of any size.
+    moved; only behind it is it noted where they stand. Yields what came of other tools in the
+    view, then what came by git. While nothing has moved that costs one process of git, in a
+    repository of any size.
     """
     if project.repo is None:
-        return TakenIn()
-    known = _known(project)
-    branches = known.branches | {default_branch(project.repo) or ""} - {""}
-    with objects(project.repo) as found:
-        news = _news(found, known, branches)
-        if not news.tips and not parked(passed_over(project.home)):
-            return TakenIn()
-        with held(project.home / _LOCK):
-            known = _known(project)
-            news = _news(found, known, branches)
-            told = TakenIn()
-            left = passed_over(project.home)
-            waiting = parked(left)
-            if lines := {**waiting, **news.lines}:
-                made = store.replica.relay(lines)
-                told = _told(made, lines, waiting)
-                files = {f"{FOLDER}/{name}" for name in news.blobs.values()}
-                keep(project.home, left, made, lines, files)
-                if told.ours:  # what is open writes under the node of the past
-                    store.close()
-            on_moved({name: (known.tips.get(name), at) for name, at in news.tips.items()})
-            _keep(project, _with(known, news))
-    return told
+        return
+    written = Written(project)
+    if written.lines or parked(passed_over(project.home)):
+        yield _taken_in(project, store, written.lines, ())
+    written.keep()
+    moved = _tips(project, project.repo, taken.known(project))
+    if not moved:
+        return
+    with objects(project.repo) as found, held(project.home / taken.LOCK):
+        known = taken.known(project)
+        news = _news(project, found, known, moved)
+        if news.lines:
+            files = {f"{FOLDER}/{name}" for name in news.blobs.values()}
+            yield _taken_in(project, store, news.lines, files)
+        on_moved(
+            {name: (known.tips.get(name), at) for name, at in moved.items() if is_branch(name)}
+        )
+        taken.keep(project, _with(known, news))
 
 
-def note_commit(project: Project, branch: str, parent: str | None, oid: str) -> None:
-    """Tells that a commit of ours is all that a branch got: it holds nothing new for us."""
-    with suppress(OSError), held(project.home / _LOCK):
-        known = _known(project)
-        if parent is not None and known.tips.get(branch) == parent:
-            known.tips[branch] = oid
-            _keep(project, known)
+def note_commit(
+    project: Project, name: str, parent: str | None, oid: str, blobs: Iterable[str] = ()
+) -> None:
+    """Tells that a commit of ours is all that a branch or ref got: it has nothing new for us."""
+    with suppress(OSError), held(project.home / taken.LOCK):
+        known = taken.known(project)
+        if known.tips.get(name) == parent:
+            known.tips[name] = oid
+            known.blobs |= set(blobs)
+            taken.keep(project, known)
 
 
-def _news(store: Objects, known: Taken, branches: Iterable[str]) -> _News:
+def is_branch(name: str) -> bool:
+    """Tells whether what is read by a name is a local branch, no other ref."""
+    return not name.startswith(taken.OTHER)
+
+
+def project_of(store: Objects, tree: str) -> str | None:
+    """Returns the id of the project whose board a tree holds; None where it tells none."""
+    entry = store.find(tree, BOARD_FILE)
+    with suppress(msgspec.MsgspecError, UnicodeDecodeError):
+        if entry is not None and is_file(entry):
+            return msgspec.json.decode(store.blob(entry.oid), type=BoardFile).project_uuid.lower()
+    return None
+
+
+def _tips(project: Project, repo: Repository, known: Taken) -> dict[str, str]:
+    """Returns which of the refs that are read have moved, with their commits."""
+    options = read_options(project)
+    refs = refs_of(repo, options.board_branch)
+    names = known.branches | {refs.default or ""}
+    found = {name: refs.branches[name] for name in sorted(names & refs.branches.keys())}
+    remote = board_here(repo, refs, options, known.branches)
+    if remote is not None:
+        found[board_ref(remote, options.board_branch)] = refs.boards[remote]
+    return {name: oid for name, oid in found.items() if known.tips.get(name) != oid}
+
+
+def _news(project: Project, store: Objects, known: Taken, moved: Mapping[str, str]) -> _News:
     news = _News({}, {}, {})
-    for branch in sorted(branches):
-        found = store.commit(f"{HEADS}{branch}")
-        if found is None or known.tips.get(branch) == found[0]:
+    for name, oid in moved.items():
+        found = store.commit(oid)
+        if found is None:
             continue
-        news.tips[branch] = found[0]
+        news.tips[name] = oid
+        if not is_branch(name):
+            check_project(project, project_of(store, found[1]), name)
         folder = store.find(found[1], FOLDER)
         there = store.tree(folder.oid) if folder and is_folder(folder) else {}
-        for name, entry in there.items():
-            if not is_day_file(name) or entry.oid in known.blobs or entry.oid in news.blobs:
+        for file, entry in there.items():
+            if not is_day_file(file) or entry.oid in known.blobs or entry.oid in news.blobs:
                 continue
-            news.blobs[entry.oid] = name.decode()
-            for line, place in places_in(store.blob(entry.oid), f"{FOLDER}/{name.decode()}"):
+            news.blobs[entry.oid] = file.decode()
+            for line, place in places_in(store.blob(entry.oid), f"{FOLDER}/{file.decode()}"):
                 news.lines.setdefault(line, place)
     return news
+
+
+def check_project(project: Project, named: str | None, place: str) -> None:
+    """Raises PlanningError if a board is another project's."""
+    if named is not None and named not in {project.uuid, *project.aliases}:
+        raise PlanningError(
+            "could not share the board on",
+            place=place,
+            cause=f"it is the board of another project, {named!r:.50}; this one is {project.uuid}",
+            hint="name another in .kittify/config.yaml (board: {branch: NAME})",
+        )
+
+
+def _taken_in(
+    project: Project, store: EventStore, fresh: Mapping[bytes, Place], files: Collection[str]
+) -> TakenIn:
+    """Takes lines in, with those that were parked; all of `files` that is bad is among them."""
+    left = passed_over(project.home)
+    waiting = parked(left)
+    lines = {**waiting, **fresh}
+    made = store.relay(lines)
+    keep(project.home, left, made, lines, files)
+    if made.ours:  # what is open writes under the node of the past
+        store.close()
+    return _told(made, lines, waiting)
 
 
 def _told(result: Relayed, lines: Mapping[bytes, Place], waiting: Container[bytes]) -> TakenIn:
@@ -161,17 +210,3 @@ def _with(known: Taken, news: _News) -> Taken:
     if len(blobs) > BLOBS_MAX:  # to read one again costs time, nothing else
         blobs = set(news.blobs)
     return Taken({**known.tips, **news.tips}, blobs, known.branches)
-
-
-def _known(project: Project) -> Taken:
-    try:
-        return msgspec.json.decode((project.home / _NAME).read_bytes(), type=Taken)
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
-        return Taken()
-
-
-def _keep(project: Project, known: Taken) -> None:
-    path: Path = project.home / _NAME
-    draft = path.with_suffix(".new")
-    draft.write_bytes(msgspec.json.encode(known))
-    draft.replace(path)

@@ -83,6 +83,32 @@ def _with_lines(events: Sequence[Event], data: bytes | None) -> bytes:
     return start + b"\n".join(lacking) + b"\n"
 
 
+def lacking(
+    data: bytes, events: Iterable[Event], others: Callable[[], Iterable[bytes]]
+) -> list[bytes]:
+    """Returns the lines of events that a day file lacks, each once, told by their bytes.
+
+    Another tool may have put its lines into any day's file: those that one of the `others` holds,
+    which are read only then, are not lacking.
+    """
+    held = set(lines_in(data))
+    found = {event.line: event for event in events if event.line not in held}
+    if any(event.is_foreign for event in found.values()):
+        elsewhere = {line for other in others() for line in lines_in(other)}
+        return [line for line in found if line not in elsewhere]
+    return list(found)
+
+
+def with_more(data: bytes, lines: Sequence[bytes]) -> bytes:
+    """Returns a file with lines behind all that it holds, which stays as it is."""
+    return data + more_of(data[-1:], lines) if lines else data
+
+
+def more_of(last: bytes, lines: Sequence[bytes]) -> bytes:
+    """Returns what brings lines behind a file that ends with a byte: no line is joined."""
+    return (b"\n" if last not in {b"", b"\n"} else b"") + b"\n".join(lines) + b"\n"
+
+
 def with_lines(data: bytes | None, wanted: bytes) -> bytes:
     """Returns a file with the lines that it lacks at its end."""
     held = {line.strip() for line in (data or b"").splitlines()}

@@ -26,15 +26,17 @@ from thence.work.claims import claimed
 from thence.work.commits import settled
 from thence.work.cut_off import cut_off
 from thence.work.emitter import EventEmitter
-from thence.work.naming import is_wp_id, resolve, wp_id_of
+from thence.work.naming import resolve
 from thence.work.own_files import note_attributes
 from thence.work.planning import Planning
 from thence.work.project import find_project
-from thence.work.refusals import ErrorStore
-from thence.work.repository import Repository, branches, current_branch, main_of, tip
+from thence.work.refusals import ErrorStore, failure_said
+from thence.work.repository import Repository, branch_of, branches, main_of, tip
 from thence.work.result import Result
+from thence.work.sharing_mode import is_tree
 from thence.work.state import PLANNED, Board, FeatureState
 from thence.work.store import ACTOR, EventStore, Said
+from thence.work.taken import known
 from thence.work.ticks import TYPES, ticked_by_hand
 
 _R = TypeVar("_R")
@@ -46,7 +48,8 @@ class Desk:
     """A project opened for one command. Close it, or use it as a context manager.
 
     `board` is what the command has looked at; what it appends is guarded by that. `notes` are
-    warnings for its user. `pending` says that the journal could not be written.
+    warnings for its user, `taken` counts the events of others that came in. `pending` says that
+    the journal could not be written.
     """
 
     def __init__(
@@ -61,6 +64,7 @@ class Desk:
         self.notes: list[str] = []
         self.said: list[Event] = []
         self.pending: OSError | ThenceError | None = None
+        self.taken = 0
         self.unwritten: list[Said] = []
         self.board = Board()
         self._events: list[Event] = []
@@ -101,6 +105,11 @@ class Desk:
             )
         return self.project.repo
 
+    @cached_property
+    def shares_in_tree(self) -> bool:
+        """Whether events are shared in day files on the user's branches."""
+        return is_tree(self.project, *known(self.project).targets)
+
     @property
     def main(self) -> Repository:
         """The repository as seen from the main working tree; raises GitFailed without git."""
@@ -133,6 +142,11 @@ class Desk:
         self._tell_ticks()
         self._settle_claims()
         return self.board
+
+    def reread(self) -> Sequence[Event]:
+        """Takes in what has come since `look`, and returns all events."""
+        self._take_in()
+        return self._read()
 
     def _read(self) -> list[Event]:
         self._events = self.store.arrived()
@@ -262,15 +276,7 @@ class Desk:
 
         Raises GitFailed when HEAD is detached.
         """
-        found = current_branch(self.main)
-        if found is None:
-            raise GitFailed(
-                "could not tell the branch of",
-                place=self.project.root,
-                cause="HEAD is detached",
-                hint="check a branch out: git switch BRANCH",
-            )
-        return found
+        return branch_of(self.main)
 
     def branch(self, given: str | None) -> str:
         """Returns a given branch if it is there, that of the main working tree without one."""
@@ -371,12 +377,12 @@ class Desk:
         if self.project.repo is None or not self.project.uuid:
             return
         try:
-            told = dayfiles.take_in(self.project, self.store, self._make_good)
+            for told in dayfiles.take_in(self.project, self.store, self._make_good):
+                self.taken += told.events
+                self.notes += [note for note in told.notes() if note not in self.notes]
             recovering.from_file(self.events_file, self._append)
         except (OSError, ThenceError) as error:
-            self.notes.append(f"what others have merged was not taken in: {error}")
-            return
-        self.notes += told.notes()
+            self.notes.append(f"what others have shared was not taken in: {error}")
 
     def _again(self, unknown: OutcomeUnknown) -> list[Event]:
         try:
@@ -394,24 +400,16 @@ class Desk:
         return []
 
     def _tell_failure(self, operation: str, entity: str, error: ThenceError) -> None:
-        kind = "validation" if isinstance(error, (Refused, ValueError)) else "runtime"
-        reason = str(error)
-        with suppress(Refused):
-            entity = wp_id_of(entity)
-        payload = {
-            "error_type": kind,
-            "error_message": f"{operation}: {reason}",
-            "wp_id": entity if self._about and is_wp_id(entity) else None,
-            "agent_id": self.actor,
-        }
+        logged = failure_said(operation, entity, error, self._about, self.actor)
         try:
-            self.say(logged := Said("ErrorLogged", payload, self._about))
+            self.say(logged)
             if isinstance(error, Refused):
+                entity = logged.payload["wp_id"] or entity
                 self.errors.add(
                     error.guard,
                     entity_id=f"{self._about}/{entity}" if self._about else entity,
                     attempted_operation=operation,
-                    reason=reason,
+                    reason=str(error),
                     context={"remedy": error.hint, "actor": self.actor},
                     error_id=logged.event_id,
                 )

@@ -77,6 +77,14 @@ class TreeFiles:
         finally:
             os.close(descriptor)
 
+    def looks(self, path: str) -> dict[str, os.stat_result]:
+        """Returns what stands in a folder by its name, links as links; nothing without folder."""
+        try:
+            with self._parent(f"{path}/.") as (folder, _), os.scandir(folder) as found:
+                return {each.name: each.stat(follow_symlinks=False) for each in found}
+        except (FileNotFoundError, NotADirectoryError):
+            return {}
+
     def open(self, path: str, flags: int) -> int:
         """Returns a descriptor of a file; O_CREAT among the flags makes the folders above it."""
         with self._parent(path, make=bool(flags & os.O_CREAT)) as (folder, name):

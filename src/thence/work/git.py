@@ -32,6 +32,8 @@ _KEPT = frozenset(
     )
 )
 _SILENT = {"GIT_TERMINAL_PROMPT": "0", "GIT_EDITOR": ":"}
+# how a user's git reaches a remote
+_REACH = ("GIT_SSH", "GIT_ASKPASS", "GIT_PROXY", "GIT_SSL_", "GIT_HTTP_", "GIT_ALLOW_PROTOCOL")
 _OURS = {
     **_SILENT,
     "LC_ALL": "C",
@@ -66,7 +68,8 @@ class Git:
     """The program git in one folder. It holds nothing open and serves any number of threads.
 
     `keeps` are descriptors that each git it starts holds open too, such as those of locks. With
-    `is_users` the user's hooks, signing and locale are on, and it may take HOOKS_TIMEOUT_S.
+    `is_users` hooks, signing, locale and ways to remotes are the user's, and it may take
+    HOOKS_TIMEOUT_S.
     """
 
     def __init__(
@@ -77,6 +80,7 @@ class Git:
         self._start = _START_USERS if is_users else _START
         self._variables = _USERS if is_users else _OURS
         self._timeout_s = HOOKS_TIMEOUT_S if is_users else TIMEOUT_S
+        self._reach = _REACH if is_users else ()
 
     def run(
         self,
@@ -196,7 +200,7 @@ class Git:
             process = subprocess.Popen(
                 [*self._start, *arguments],
                 cwd=self.folder,
-                env={**surroundings(), **self._variables, **(more or {})},
+                env={**surroundings(self._reach), **self._variables, **(more or {})},
                 stdin=source or subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -268,12 +272,15 @@ def in_one_line(words: bytes) -> str:
     return told if len(told) <= WORDS_MAX else told[:WORDS_MAX] + "…"
 
 
-def surroundings() -> dict[str, str]:
-    """Returns our own variables without those that a hook or a session gave git."""
+def surroundings(reach: tuple[str, ...] = ()) -> dict[str, str]:
+    """Returns our own variables without those that a hook or a session gave git.
+
+    Those that begin with one of `reach` stay.
+    """
     return {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith("GIT_") or name in _KEPT
+        if not name.startswith("GIT_") or name in _KEPT or (reach and name.startswith(reach))
     }
 
 

@@ -30,7 +30,7 @@ def held(path: Path, wait_s: float = WAIT_S) -> Iterator[int]:
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:
-        _take(descriptor, path, wait_s)
+        take(descriptor, path, wait_s)
         yield descriptor
     finally:
         os.close(descriptor)
@@ -47,7 +47,11 @@ def is_alive(pid: int) -> bool:
     return True
 
 
-def _take(descriptor: int, path: Path, wait_s: float) -> None:
+def take(descriptor: int, path: Path, wait_s: float) -> None:
+    """Takes the lock of an open file, until it is closed; `path` is how a refusal names it.
+
+    Raises a GitFailed that can be tried again if somebody else has held it for `wait_s`.
+    """
     until_s = time.monotonic() + wait_s
     pause_s = _PAUSE_MIN_S
     while True:

@@ -54,15 +54,11 @@ def keep(
 ) -> None:
     """Keeps what relaying passed over; what was known of these `files` is replaced.
 
-    `places` tell where the relayed lines stand. Of more than 1,000 lines the first are kept:
-    the others are read again when their file changes.
+    `places` tell where the relayed lines stand, those that were parked among them. Of more than
+    1,000 lines the first are kept: the others are read again when their file changes.
     """
     found = [each for each in known if not each.parked and each.place.file not in files]
-    found += [
-        PassedOver(places[line], len(line), why.reason)
-        for line, why in made.bad
-        if places[line].file in files
-    ]
+    found += [PassedOver(places[line], len(line), why.reason) for line, why in made.bad]
     reason = "its clock is further ahead than any log gets; it is tried again"
     found += [
         PassedOver(places[event.line], len(event.line), reason, event.line.decode())

@@ -25,7 +25,8 @@ _NAMING = re.compile(
     re.MULTILINE,
 )
 _NAMED = re.compile(rb"^(?:\xef\xbb\xbf)?project_uuid:[ \t]*([^\r\n]*)", re.MULTILINE)
-_BOARDS = f"refs/remotes/*/{BOARD_BRANCH}"
+_USUAL = f"refs/remotes/origin/{BOARD_BRANCH}"
+_BOARDS = f"refs/remotes/**/{BOARD_BRANCH}"
 
 
 class BoardFile(msgspec.Struct, frozen=True):
@@ -106,12 +107,10 @@ def id_of(repo: Repository) -> str | None:
 
 
 def _of_board(repo: Repository) -> str | None:
-    listed = os.fsdecode(repo.git.run("for-each-ref", "--format=%(refname)", _BOARDS))
-    for ref in listed.splitlines():
-        answer = repo.git.ask("cat-file", "blob", f"{ref}:{BOARD_FILE}")
-        if answer.status == 0:
-            return _read(answer.out, ref)
-    return None
+    refs = os.fsdecode(repo.git.run("for-each-ref", "--format=%(refname)", _BOARDS)).splitlines()
+    ref = _USUAL if _USUAL in refs else refs[0] if len(refs) == 1 else None
+    answer = repo.git.ask("cat-file", "blob", f"{ref}:{BOARD_FILE}") if ref else None
+    return _read(answer.out, ref or "") if answer and answer.status == 0 else None
 
 
 def _read(data: bytes, ref: str) -> str:

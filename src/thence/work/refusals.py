@@ -5,14 +5,18 @@ read are passed over.
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from thence.errors import Refused, ThenceError
 from thence.replica import new_id, now
+from thence.work.naming import is_wp_id, wp_id_of
 from thence.work.project import KITTIFY, Project, find_project
+from thence.work.store import Said
 
 RECENT = 20
 LINE_BYTES_MAX = 65_536
@@ -35,6 +39,21 @@ class RefusalRecord(msgspec.Struct, frozen=True):
 
 
 _decode = msgspec.json.Decoder(RefusalRecord).decode
+
+
+def failure_said(
+    operation: str, entity: str, error: ThenceError, feature: str | None, actor: str | None
+) -> Said:
+    """Returns what the log is told of a failure, about a package if `entity` names one."""
+    with suppress(Refused):
+        entity = wp_id_of(entity)
+    payload = {
+        "error_type": "validation" if isinstance(error, (Refused, ValueError)) else "runtime",
+        "error_message": f"{operation}: {error}",
+        "wp_id": entity if feature and is_wp_id(entity) else None,
+        "agent_id": actor,
+    }
+    return Said("ErrorLogged", payload, feature)
 
 
 class ErrorStore:

@@ -26,7 +26,7 @@ _OPERATIONS = (
 )
 # where a rebase notes which branches it will move at its end
 _REBASED = ("rebase-merge/head-name", "rebase-apply/head-name", "rebase-merge/update-refs")
-_REMOTE_HEAD = "refs/remotes/origin/HEAD"
+REMOTE_HEAD = "refs/remotes/origin/HEAD"
 _USUAL_NAMES = ("main", "master", "trunk", "develop")
 
 
@@ -117,6 +117,19 @@ def current_branch(repo: Repository) -> str | None:
     return ref.removeprefix(HEADS) if answer.status == 0 and ref.startswith(HEADS) else None
 
 
+def branch_of(repo: Repository) -> str:
+    """Returns the branch that is checked out; raises GitFailed when HEAD is detached."""
+    found = current_branch(repo)
+    if found is None:
+        raise failure(
+            "could not tell the branch of",
+            repo.place,
+            "HEAD is detached",
+            "check a branch out: git switch BRANCH",
+        )
+    return found
+
+
 def default_branch(repo: Repository) -> str | None:
     """Returns the branch that others take for the main one; None if nothing tells.
 
@@ -124,10 +137,15 @@ def default_branch(repo: Repository) -> str | None:
     else the only branch, else the one that the main working tree has checked out.
     """
     form = "--format=%(refname) %(symref)"
-    out = repo.git.run("for-each-ref", form, HEADS, _REMOTE_HEAD)
+    out = repo.git.run("for-each-ref", form, HEADS, REMOTE_HEAD)
     told = dict(line.split(" ", 1) for line in os.fsdecode(out).splitlines())
-    remote = told.pop(_REMOTE_HEAD, "").removeprefix("refs/remotes/origin/")
-    names = [ref.removeprefix(HEADS) for ref in told]
+    pointed = told.pop(REMOTE_HEAD, "")
+    return default_among(repo, [ref.removeprefix(HEADS) for ref in told], pointed)
+
+
+def default_among(repo: Repository, names: Sequence[str], pointed: str) -> str | None:
+    """Returns the default branch among all, where the remote's HEAD is `pointed` to a ref."""
+    remote = pointed.removeprefix("refs/remotes/origin/")
     for name in (remote, *_USUAL_NAMES):
         if name in names:
             return name

@@ -6,7 +6,7 @@ that decides something, for nothing rests on them unless it names them. All even
 share a correlation_id, those of one append with several a causation_id.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Unpack
@@ -19,6 +19,7 @@ from thence.core.guard import Unchanged
 from thence.core.new_event import NewEvent
 from thence.core.vocabulary import WORK, work_subject
 from thence.errors import OutcomeUnknown
+from thence.log.findings import Relayed
 from thence.replica import Log, new_id, open_log
 from thence.work.clock import write_clock
 from thence.work.events import aggregate_of, checked
@@ -26,6 +27,7 @@ from thence.work.index_link import show_index
 from thence.work.plain import write_day_files
 from thence.work.project import Project, find_project
 from thence.work.state import NOBODY
+from thence.work.view import show_events
 
 if TYPE_CHECKING:
     from thence.index.page import Asked, Page
@@ -70,6 +72,7 @@ class EventStore:
         self.correlation_id = new_id()
         self._replica: Log | None = None
         self._has_appended = False
+        self._fresh: list[Event] = []
 
     @classmethod
     def at(cls, folder: str | Path = ".", *, actor: str = ACTOR) -> "EventStore":
@@ -106,6 +109,14 @@ class EventStore:
             self._has_appended = True  # or its retry will have
             raise
         self._has_appended = True
+        self._fresh += found
+        return found
+
+    def relay(self, lines: Iterable[bytes]) -> Relayed:
+        """Takes lines of others into the journal, as `Log.relay` does."""
+        self._has_appended = True
+        found = self.replica.relay(lines)
+        self._fresh += found.taken
         return found
 
     def read(self) -> list[Event]:
@@ -133,9 +144,12 @@ class EventStore:
                 show_index(self.project.files, replica)
                 if self.project.repo is None:
                     write_day_files(self.project.files, replica.events())
+                else:
+                    show_events(self.project, replica, self._fresh)
             replica.close()
             if self._has_appended:
                 write_clock(self.project.files, replica.current_file)
+                self._fresh.clear()
 
     def __enter__(self) -> "EventStore":
         return self

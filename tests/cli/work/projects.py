@@ -1,5 +1,6 @@
 """Projects in which the installed commands of `thence work` are run, and what these leave."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from tests.cli.installed import Ended, is_three_lines
@@ -37,16 +38,20 @@ def done(folder: Path, *arguments: object) -> Ended:
     return ended
 
 
-def project(path: Path) -> Path:
+def project(path: Path, files: Mapping[str, str | bytes] | None = None) -> Path:
     """Make a repository that is a project, with nothing to do."""
-    repo = make_repository(path)
+    repo = make_repository(path, files)
     done(repo, "init")
     return repo
 
 
-def planned(path: Path, tasks: str | bytes | None = TASKS) -> Path:
+def planned(
+    path: Path,
+    tasks: str | bytes | None = TASKS,
+    files: Mapping[str, str | bytes] | None = None,
+) -> Path:
     """Make a project with a feature whose tasks.md is written and not finalized."""
-    repo = project(path)
+    repo = project(path, files)
     done(repo, "setup-spec", "Sync")
     if tasks is not None:
         data = tasks.encode() if isinstance(tasks, str) else tasks

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from tests.cli.warm import warm
 from tests.cli.work.projects import FOLDER, done, planned, project, refused, work
+from tests.work.boards import TREE
 from tests.work.repositories import commit, content, git, make_repository
 
 from thence.work.tasks import parse
@@ -113,7 +114,7 @@ def test_all_that_are_added_at_once_get_ids_of_their_own(tmp_path):
 
 
 def test_first_package_brings_along_what_makes_a_clone_the_same_project(tmp_path):
-    repo = make_repository(tmp_path / "r", {".kittify/config.yaml": "share: tree\n"})
+    repo = make_repository(tmp_path / "r", TREE)
     assert warm("work", "add", "First", cwd=repo).code == 0
     assert git(repo, "status", "--porcelain") == ""
     git(tmp_path, "clone", "--quiet", repo, tmp_path / "clone")

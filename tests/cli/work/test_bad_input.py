@@ -13,10 +13,10 @@ from tests.cli.work.projects import (
     left,
     planned,
     refused,
-    share_tree,
     show_lanes,
     work,
 )
+from tests.work.boards import TREE
 from tests.work.existing_projects import DAY, foreign_line, moved
 from tests.work.repositories import commit, content, git, make_repository, write
 
@@ -221,8 +221,7 @@ def _clocks(repo):
 
 
 def test_day_file_that_hands_went_through_is_read_line_by_line(tmp_path):
-    repo = planned(tmp_path / "r")
-    share_tree(repo)
+    repo = planned(tmp_path / "r", files=TREE)
     done(repo, "finalize-tasks")
     ((day, good),) = _day_files(repo)
     lines = [b"<<<<<<< HEAD", *good.splitlines(), b"=======", b">>>>>>> theirs", b"", b"{}", b"no"]
@@ -315,7 +314,7 @@ def test_repository_without_a_commit_gets_its_first(tmp_path):
 def test_detached_head_stops_only_who_needs_a_branch(finalized):
     git(finalized, "checkout", "--quiet", "--detach")
     try:
-        for command in (("init",), ("setup-spec", "New"), ("publish",)):
+        for command in (("init",), ("setup-spec", "New"), ("share", "tree")):
             error = refused(finalized, *command, code=1)
             assert (error["code"], error["cause"]) == ("git_failed", "HEAD is detached")
         ended = done(finalized, "add", "More", "--feature", "1", "--json")

@@ -11,6 +11,7 @@ from tests.cli.installed import THENCE, environment, thence
 from tests.cli.warm import warm
 from tests.cli.work.other_git import KILL, with_git
 from tests.cli.work.projects import done, planned
+from tests.work.boards import TREE
 from tests.work.repositories import git
 
 from thence.work.claims import claimed
@@ -22,7 +23,7 @@ BRANCH = "001-sync-WP01"
 
 @pytest.fixture(scope="module")
 def finalized(tmp_path_factory):
-    repo = planned(tmp_path_factory.mktemp("claims") / "r")
+    repo = planned(tmp_path_factory.mktemp("claims") / "r", files=TREE)
     done(repo, "finalize-tasks")
     return repo
 

@@ -14,6 +14,7 @@ from tests.cli.installed import THENCE, environment
 from tests.cli.warm import warm
 from tests.cli.work.projects import share_tree, show_lanes
 from tests.cli.work.test_guards import SLUG, TASKS, done, work
+from tests.work.boards import TREE
 from tests.work.repositories import commit, git, make_repository
 
 ROUNDS = 4
@@ -21,7 +22,7 @@ ROUNDS = 4
 
 @pytest.fixture
 def project(tmp_path):
-    folder = make_repository(tmp_path / "sync é", {"a.txt": "a\n", "b.txt": "b\n"})
+    folder = make_repository(tmp_path / "sync é", {"a.txt": "a\n", "b.txt": "b\n", **TREE})
     done(folder, "init")
     done(folder, "setup-spec", "Sync")
     (folder / "kitty-specs" / SLUG / "tasks.md").write_bytes(TASKS)

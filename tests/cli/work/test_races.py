@@ -16,6 +16,7 @@ from tests.cli.warm import warm
 from tests.cli.work.other_git import with_git
 from tests.cli.work.projects import share_tree
 from tests.cli.work.test_guards import SLUG, TASKS, begun, done, logged, refused, work
+from tests.work.boards import TREE
 from tests.work.repositories import commit, content, git, make_repository
 
 pytestmark = pytest.mark.xdist_group("races")
@@ -26,7 +27,7 @@ LOG = ".kittify/events"
 @pytest.fixture(scope="module")
 def planned(tmp_path_factory):
     """A project with three packages, all planned."""
-    folder = make_repository(tmp_path_factory.mktemp("races") / "sync")
+    folder = make_repository(tmp_path_factory.mktemp("races") / "sync", TREE)
     done(folder, "init")
     share_tree(folder)
     done(folder, "setup-spec", "Sync")

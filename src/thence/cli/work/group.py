@@ -26,8 +26,9 @@ TABLE = {
     "move-task": ("move_task", "Move a package to another lane, if its guards let it through."),
     "next": ("next", "Take the next package that is ready, so that nobody else does."),
     "orchestrate": ("orchestrate", "Work a feature off with agent programs."),
-    "publish": ("publish", "Commit the events that a branch lacks, for others to merge."),
+    "publish": ("publish", "Share events with other clones, and take in theirs."),
     "setup-spec": ("setup_spec", "Begin a feature: its folder, its spec, its branch."),
+    "share": ("share", "Choose how the project shares its events, and change over."),
     "status": ("status", "Show the board: every work package in its lane."),
 }
 

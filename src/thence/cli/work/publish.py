@@ -11,16 +11,18 @@ Example:
 
 
 @click.command("publish", context_settings=HELP_NAMES, epilog=_EXAMPLE)
-@click.option("--target-branch", metavar="BRANCH", help="Else the branch that is checked out.")
+@click.option("--target-branch", metavar="BRANCH", help="With `share: tree`: where to commit.")
 @common
 def publish_command(
     target_branch: str | None,
     actor: str | None,
     is_json: bool,
 ) -> int:
-    """Commit the events that a branch lacks, for others to merge.
+    """Share events with other clones, and take in theirs.
 
-    Commands that commit do it too; this is for notes and claims that can't wait for them.
+    They go to the branch thence-board of the remote, which nothing else uses: no branch of yours
+    moves. Where day files are tracked (`share: tree`) they are committed on your branch instead.
+    What others have published comes with every `git fetch` too.
     """
     from thence.work.commands.publish import publish
 

@@ -1,0 +1,31 @@
+"""The command `work share`."""
+
+import click
+
+from thence.cli.groups import HELP_NAMES
+from thence.cli.work.door import common, run
+
+_EXAMPLE = """\b
+Example:
+  thence work share branch"""
+
+
+@click.command("share", context_settings=HELP_NAMES, epilog=_EXAMPLE)
+@click.argument("mode", type=click.Choice(("branch", "tree")), metavar="branch|tree")
+@click.option(
+    "--anyway",
+    "is_anyway",
+    is_flag=True,
+    help="Change over though unmerged branches hold changes of day files.",
+)
+@common
+def share_command(mode: str, is_anyway: bool, actor: str | None, is_json: bool) -> int:
+    """Choose how the project shares its events, and change over.
+
+    `branch` is the remote's branch thence-board, to which `thence work publish` brings them.
+    `tree` are day files on your own branches, which git merges line by line. What was shared in
+    one way is still read after the other was chosen.
+    """
+    from thence.work.commands.share import share
+
+    return run("share", "", actor, lambda desk: share(desk, mode, is_anyway=is_anyway))

@@ -1,0 +1,142 @@
+"""`thence work share`: how a project shares its events, and changing over without losing any."""
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+
+from thence.errors import PlanningError, Refused
+from thence.work import dayfiles
+from thence.work.committing import commit
+from thence.work.daylines import ATTRIBUTES, FOLDER, Splice, is_day_file, with_more
+from thence.work.desk import Desk
+from thence.work.objects import is_folder, objects
+from thence.work.options import BRANCH, TREE, options_of, read_options
+from thence.work.project_id import CONFIG, with_id
+from thence.work.repository import HEADS
+from thence.work.result import Result
+from thence.work.view import ignore, show_events
+
+_SHARE = re.compile(rb"^share[ \t]*:.*$", re.MULTILINE)
+_SHOWN_MAX = 5
+_SAID = {
+    BRANCH: "events are shared by the board's branch",
+    TREE: "events are shared by day files on your branches",
+}
+_NEXT = "next: thence work publish"
+
+
+def share(desk: Desk, mode: str, *, is_anyway: bool) -> Result:
+    """Changes over to the board's branch, or to tracked day files, in one commit.
+
+    Raises Refused while unmerged branches hold changes of day files, unless `is_anyway`.
+    """
+    desk.look()
+    if read_options(desk.project).share == mode:
+        return desk.result(_told(mode, None), [f"{_SAID[mode]}, as before"])
+    branch = desk.branch_here()
+    removed: list[str] = []
+    if mode == BRANCH:
+        removed = _tracked(desk, branch, is_anyway=is_anyway)
+    else:
+        show_events(desk.project, desk.store.replica)  # what lies there is tracked from now on
+        ignore(desk.project, is_ignored=False)
+    desk.shares_in_tree = mode == TREE
+    before = _content(desk, CONFIG)
+    with _kept(desk, [path for path in removed if path.endswith(".jsonl")]):
+        changes: dict[str, Splice] = {CONFIG: partial(_with_share, desk.project.uuid, mode)}
+        made = commit(desk, changes, f"Share events by {_way(mode)}", "share", removed=removed)
+        if made is None and before is not None:  # it waits with nothing, for it is all or nothing
+            desk.project.files.replace(CONFIG, before)
+    if made is None:
+        return desk.result(_told(mode, None), ["nothing was changed"])
+    if mode == BRANCH:
+        show_events(desk.project, desk.store.replica)
+    lines = [f"committed on {branch}: {_SAID[mode]}", _NEXT]
+    return desk.result(_told(mode, made.oid), lines)
+
+
+def with_share(data: bytes, mode: str) -> bytes:
+    """Returns a configuration with the mode in it; raises PlanningError if it can't be put in."""
+    line = b"share: %b" % mode.encode()
+    changed = _SHARE.sub(line, data, count=1)
+    if not _SHARE.search(data):
+        changed = with_more(data, [line])
+    if options_of(changed, CONFIG).share != mode:
+        raise PlanningError(
+            "could not write",
+            place=CONFIG,
+            cause="it is no map of one name a line",
+            hint=f"write `share: {mode}` into it by hand, and commit that",
+        )
+    return changed
+
+
+def _with_share(uuid: str, mode: str, data: bytes | None) -> bytes:
+    return with_share(with_id(data, uuid), mode)
+
+
+def _told(mode: str, oid: str | None) -> dict[str, str | None]:
+    return {"share": mode, "commit": oid}
+
+
+def _way(mode: str) -> str:
+    return "a branch of the board" if mode == BRANCH else "day files on this branch"
+
+
+def _tracked(desk: Desk, branch: str, *, is_anyway: bool) -> list[str]:
+    """Returns the files that are to be tracked no more; raises Refused as `share` does."""
+    if dayfiles.note_branches(desk.project, {branch}):
+        desk.reread()  # what this branch alone has
+    if not is_anyway:
+        _check_merged(desk, branch)
+    with objects(desk.repo) as store:
+        found = store.commit(HEADS + branch)
+        folder = store.find(found[1], FOLDER) if found else None
+        names = store.tree(folder.oid) if folder and is_folder(folder) else {}
+    tracked = [f"{FOLDER}/{os.fsdecode(name)}" for name in names if is_day_file(name)]
+    if ATTRIBUTES.rpartition("/")[2].encode() in names:
+        tracked.append(ATTRIBUTES)
+    return tracked
+
+
+def _content(desk: Desk, path: str) -> bytes | None:
+    files = desk.project.files
+    return files.read(path) if files.look(path) is not None else None
+
+
+@contextmanager
+def _kept(desk: Desk, paths: Sequence[str]) -> Iterator[None]:
+    """Leaves day files where they lie while git forgets them, with unreadable lines too."""
+    before = {path: _content(desk, path) for path in paths}
+    try:
+        yield
+    finally:
+        for path, data in before.items():
+            if data and desk.project.files.look(path) is None:
+                desk.project.files.append(path, data)
+
+
+def _check_merged(desk: Desk, branch: str) -> None:
+    found = list(_unmerged(desk, branch))
+    if found:
+        more = f" and {len(found) - _SHOWN_MAX} more" if len(found) > _SHOWN_MAX else ""
+        raise Refused(
+            "could not change over to the board's branch",
+            guard="unmerged_day_files",
+            place=branch,
+            cause=f"{', '.join(found[:_SHOWN_MAX])}{more} changed day files and are not merged",
+            hint="merge them first, or change over --anyway: merging them will ask about day files",
+        )
+
+
+def _unmerged(desk: Desk, branch: str) -> Iterator[str]:
+    """Yields the branches, here and on remotes, with changes of day files that this one lacks."""
+    git = desk.repo.git
+    form = "--format=%(refname)"
+    out = git.run("for-each-ref", form, f"--no-merged={HEADS}{branch}", HEADS, "refs/remotes/")
+    for ref in os.fsdecode(out).splitlines():
+        answer = git.ask("diff", "--quiet", f"{HEADS}{branch}...{ref}", "--", FOLDER)
+        if answer.status == 1:
+            yield ref.removeprefix(HEADS).removeprefix("refs/remotes/")

@@ -1,0 +1,104 @@
+"""Projects that share their board by a branch of a bare remote, and what is on that branch."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from tests.cli.installed import Ended
+from tests.cli.warm import warm
+from tests.work.repositories import commit, git, write
+
+BOARD = "thence-board"
+ONLY_THE_BOARD = """#!/bin/sh
+test "$1" = refs/heads/thence-board && exit 0
+echo "$1 is protected: open a pull request" >&2
+exit 1
+"""
+PROJECT = "project_uuid: 6dd3fdd0-25a8-4dbb-a1f5-b0a1c5e0a9a1\n"
+# of a project that tracks its day files
+TREE = {".kittify/config.yaml": f"{PROJECT}share: tree\n"}
+
+
+def bare(path: Path, *options: str, files: Mapping[str, str] | None = None) -> Path:
+    """Make a bare repository with one commit on main, whose project has an id."""
+    begun = ("init", "--quiet", "--initial-branch=main", *options)
+    git(path.parent, *begun, "--bare", path)
+    first = path.parent / f"{path.name}-first"
+    git(path.parent, *begun, first)
+    git(first, "remote", "add", "origin", path.as_uri())
+    git(first, "config", "user.name", "first")
+    git(first, "config", "user.email", "first@example.org")
+    commit(first, {"README.md": "# a project\n", **(files or {})}, "Begin")
+    assert work(first, "init").code == 0
+    git(first, "push", "--quiet", "origin", "main")
+    return path
+
+
+def clone(source: Path, path: Path, *options: str) -> Path:
+    git(source.parent, "clone", "--quiet", *options, source.as_uri(), path)
+    git(path, "config", "user.name", path.name)
+    git(path, "config", "user.email", f"{path.name}@example.org")
+    return path
+
+
+def hook(folder: Path, name: str, script: str) -> None:
+    """Set up a hook in a git folder."""
+    write(folder, {f"hooks/{name}": script})
+    (folder / "hooks" / name).chmod(0o755)
+
+
+def work(folder: Path, *arguments: object, **env: str) -> Ended:
+    return warm("work", *arguments, cwd=folder, env={"GIT_CONFIG_GLOBAL": "/dev/null", **env})
+
+
+def done(folder: Path, *arguments: object, **env: str) -> Ended:
+    """Run a command that has to succeed."""
+    ended = work(folder, *arguments, **env)
+    assert ended.code == 0, ended.err
+    return ended
+
+
+def published(folder: Path) -> dict[str, object]:
+    told = done(folder, "publish", "--json").json
+    assert isinstance(told, dict)
+    return told
+
+
+def features(folder: Path) -> str:
+    """Return the board as a clone shows it."""
+    return json.dumps(done(folder, "status", "--json").json["features"])
+
+
+def shared_lines(remote: Path, branch: str = BOARD) -> list[str]:
+    """Return the lines of all day files on the branch of a bare remote."""
+    names = git(remote, "ls-tree", "-r", "--name-only", branch).splitlines()
+    days = [name for name in names if name.endswith(".jsonl")]
+    return [line for day in days for line in git(remote, "show", f"{branch}:{day}").splitlines()]
+
+
+def view(folder: Path) -> Path:
+    """Return the last day file of a working tree."""
+    return max((folder / ".kittify" / "events").glob("*.jsonl"))
+
+
+def view_lines(folder: Path) -> list[str]:
+    """Return the lines of all day files of a working tree."""
+    days = (folder / ".kittify" / "events").glob("*.jsonl")
+    return [line for day in days for line in day.read_text().splitlines()]
+
+
+def tool_line(day: Path, number: int) -> str:
+    """Return a note on WP01, as another tool writes it."""
+    return json.dumps(
+        {
+            "event_id": f"01KA{number:022}",
+            "event_type": "HistoryAdded",
+            "timestamp": f"{day.stem}T00:00:00Z",
+            "feature_slug": "000-general",
+            "aggregate_type": "WorkPackage",
+            "aggregate_id": "WP01",
+            "lamport_clock": 1,
+            "node_id": "aaaaaaaaaaaa",
+            "payload": {"wp_id": "WP01", "entry_type": "note", "entry_content": f"tool {number}"},
+        }
+    )

@@ -1,0 +1,362 @@
+"""Clones share their board by a branch of the remote that nothing else uses."""
+
+import json
+import os
+import random
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from tests.work.boards import (
+    BOARD,
+    ONLY_THE_BOARD,
+    bare,
+    clone,
+    done,
+    features,
+    hook,
+    published,
+    shared_lines,
+    tool_line,
+    view,
+    view_lines,
+    work,
+)
+from tests.work.repositories import commit, git
+
+from thence.work.desk import Desk
+from thence.work.store import Said
+
+pytestmark = pytest.mark.xdist_group("clones")
+CLONES, PUBLISHES = 6, 8
+# by hand: BOARD_ROUNDS=200
+ROUNDS = int(os.environ.get("BOARD_ROUNDS", "12"))
+FIRST = "01KA0000000000000000000001"
+
+
+@pytest.fixture
+def remote(tmp_path) -> Path:
+    return bare(tmp_path / "remote.git")
+
+
+@pytest.mark.promise("L16")
+def test_board_is_shared_past_a_protected_main(remote, tmp_path):
+    hook(remote, "update", ONLY_THE_BOARD)
+    ada, bob = clone(remote, tmp_path / "ada"), clone(remote, tmp_path / "bob")
+    main = git(remote, "rev-parse", "main")
+    done(ada, "add", "First")
+    told = published(ada)
+    assert (told["share"], told["remote"], told["branch"]) == ("branch", "origin", BOARD)
+    assert (told["brought"], told["taken"]) == (2, 0)
+    assert git(remote, "rev-parse", BOARD) == told["commit"]
+    git(bob, "fetch", "--quiet")
+    assert features(bob) == features(ada) != "[]"
+    assert git(remote, "rev-parse", "main") == main
+    assert git(ada, "branch", "--list", BOARD) == "", "there is no local branch"
+    assert git(remote, "rev-list", "--count", BOARD) == "1", "no history of the code"
+    held = git(remote, "ls-tree", "-r", "--name-only", BOARD).splitlines()
+    assert held == [f".kittify/events/{view(ada).name}", "BOARD.md", "project.json"]
+    named = json.loads(git(remote, "show", f"{BOARD}:project.json"))
+    with Desk(ada) as desk:
+        assert named == {"project_uuid": desk.project.uuid}
+
+
+def test_nothing_new_makes_no_commit(remote, tmp_path):
+    ada = clone(remote, tmp_path / "ada")
+    assert published(ada)["commit"] is None, "no event, no branch"
+    done(ada, "add", "First")
+    first = published(ada)["commit"]
+    told = published(ada)
+    assert (told["commit"], told["brought"]) == (None, 0)
+    assert git(remote, "rev-parse", BOARD) == first
+
+
+def test_fetched_events_are_taken_in_once_and_need_no_network(remote, tmp_path):
+    ada, bob = clone(remote, tmp_path / "ada"), clone(remote, tmp_path / "bob")
+    done(ada, "add", "First")
+    published(ada)
+    git(bob, "fetch", "--quiet")
+    remote.rename(tmp_path / "away.git")
+    for _ in range(2):
+        assert features(bob) == features(ada)
+    with Desk(bob) as desk:
+        held = [event.event_id for event in desk.store.read()]
+    with Desk(ada) as desk:
+        assert held == [event.event_id for event in desk.store.read()]
+
+
+@pytest.mark.promise("L16")
+@pytest.mark.parametrize("options", [["--single-branch"], ["--depth=1"]])
+def test_clone_of_one_branch_gets_the_board_by_publish_and_then_by_fetch(remote, tmp_path, options):
+    commit(tmp_path / "remote.git-first", {"more": "1\n"})
+    git(tmp_path / "remote.git-first", "push", "--quiet", "origin", "main")
+    ada = clone(remote, tmp_path / "ada")
+    narrow = clone(remote, tmp_path / "narrow", *options)
+    done(ada, "add", "First")
+    published(ada)
+    git(narrow, "fetch", "--quiet")
+    assert features(narrow) == "[]"
+    assert published(narrow)["taken"] == 2
+    assert features(narrow) == features(ada)
+    done(ada, "add", "Second")
+    published(ada)
+    git(narrow, "fetch", "--quiet")
+    assert features(narrow) == features(ada)
+    done(narrow, "add-history", "WP01", "seen")
+    assert published(narrow)["brought"] == 1
+
+
+def test_refspec_enters_the_configuration_once_the_remote_has_the_branch(remote, tmp_path):
+    ada = clone(remote, tmp_path / "ada", "--single-branch")
+    published(ada)
+    before = git(ada, "config", "--get-all", "remote.origin.fetch")
+    assert BOARD not in before
+    git(ada, "fetch", "--quiet")
+    done(ada, "add", "First")
+    for _ in range(2):
+        published(ada)
+        after = git(ada, "config", "--get-all", "remote.origin.fetch").splitlines()
+        assert after == [before, f"+refs/heads/{BOARD}:refs/remotes/origin/{BOARD}"]
+    git(ada, "fetch", "--quiet")
+
+
+def test_newcomer_sees_the_board_with_the_first_command(tmp_path):
+    remote = tmp_path / "remote.git"
+    git(tmp_path, "init", "--quiet", "--bare", "--initial-branch=main", remote)
+    ada = clone(remote, tmp_path / "ada")
+    commit(ada, {"README.md": "# a project\n"}, "Begin")
+    git(ada, "push", "--quiet", "origin", "main")
+    done(ada, "add", "First")  # its commit, with the project's id, stays here
+    published(ada)
+    bob = clone(remote, tmp_path / "bob")
+    assert features(bob) == features(ada) != "[]"
+    done(bob, "add-history", "WP01", "seen")
+    with Desk(ada) as here, Desk(bob) as there:
+        assert here.project.uuid == there.project.uuid
+    assert published(bob)["brought"] == 1
+
+
+def test_board_of_another_project_is_neither_taken_nor_changed(remote, tmp_path):
+    ada = clone(remote, tmp_path / "ada")
+    done(ada, "add", "First")
+    published(ada)
+    other = bare(tmp_path / "other.git")
+    bob = clone(other, tmp_path / "bob")
+    done(bob, "add", "Mine")
+    mine = features(bob)
+    git(bob, "remote", "set-url", "origin", remote.as_uri())
+    git(bob, "fetch", "--quiet")
+    ended = work(bob, "status", "--json")
+    assert "another project" in ended.err
+    assert json.dumps(ended.json["features"]) == mine
+    tip = git(remote, "rev-parse", BOARD)
+    ended = work(bob, "publish")
+    assert (ended.code, git(remote, "rev-parse", BOARD)) == (2, tip)
+    assert "another project" in ended.err
+
+
+def refused(folder: Path, *signs: str) -> None:
+    """Publish in vain: it is told why, and the event waits."""
+    ended = work(folder, "publish", "--json")
+    assert ended.code == 1, ended.out
+    error = json.loads(ended.out)["error"]
+    assert error["code"] == "git_failed"
+    assert "could not publish" in error["message"]
+    for sign in signs:
+        assert sign in error["cause"]
+    assert "the events wait in the journal" in error["hint"]
+
+
+def test_each_refusal_is_told_in_words_of_git_and_the_events_wait(remote, tmp_path):
+    ada = clone(remote, tmp_path / "ada")
+    done(ada, "add", "First")
+    hook(ada / ".git", "pre-push", "#!/bin/sh\necho tests are red >&2\nexit 1\n")
+    refused(ada, "tests are red")
+    (ada / ".git/hooks/pre-push").unlink()
+    hook(remote, "update", "#!/bin/sh\necho you may only read >&2\nexit 1\n")
+    refused(ada, "you may only read", "remote rejected")
+    (remote / "hooks/update").unlink()
+    url = git(ada, "remote", "get-url", "origin")
+    git(ada, "remote", "set-url", "origin", tmp_path / "nowhere")
+    refused(ada, "nowhere")
+    git(ada, "remote", "remove", "origin")
+    refused(ada, "has no remote")
+    git(ada, "remote", "add", "one", url)
+    git(ada, "remote", "add", "two", tmp_path / "nowhere")
+    refused(ada, "one, two")
+    git(ada, "remote", "remove", "two")
+    assert published(ada)["brought"] > 2, "by the only remote; the failures were told too"
+
+
+def test_fork_without_rights_shares_by_the_remote_that_is_named(remote, tmp_path):
+    hook(remote, "update", "#!/bin/sh\nexit 1\n")
+    git(tmp_path, "clone", "--quiet", "--bare", remote, tmp_path / "fork.git")
+    ada = clone(remote, tmp_path / "ada")
+    git(ada, "remote", "add", "fork", (tmp_path / "fork.git").as_uri())
+    done(ada, "add", "First")
+    refused(ada, "rejected")
+    with (ada / ".kittify/config.yaml").open("a") as config:
+        config.write("board: {remote: fork, branch: our/board}\n")
+    told = published(ada)
+    assert (told["remote"], told["branch"]) == ("fork", "our/board")
+    assert len(shared_lines(tmp_path / "fork.git", "our/board")) == told["brought"] > 2
+
+
+def test_board_goes_to_the_remote_that_the_default_branch_follows(remote, tmp_path):
+    ada = clone(remote, tmp_path / "ada", "--origin", "upstream")
+    git(tmp_path, "init", "--quiet", "--bare", tmp_path / "mine.git")
+    git(ada, "remote", "add", "origin", (tmp_path / "mine.git").as_uri())
+    done(ada, "add", "First")
+    assert published(ada)["remote"] == "upstream"
+    bob = clone(remote, tmp_path / "bob", "--origin", "upstream")
+    assert features(bob) == features(ada)
+
+
+def test_strangers_board_that_was_fetched_for_a_review_is_not_read(remote, tmp_path):
+    ada, bob = clone(remote, tmp_path / "ada"), clone(remote, tmp_path / "bob")
+    done(ada, "add", "First")
+    published(ada)
+    git(tmp_path, "clone", "--quiet", "--bare", remote, tmp_path / "fork.git")
+    git(ada, "remote", "set-url", "origin", (tmp_path / "fork.git").as_uri())
+    done(ada, "add", "Second")
+    published(ada)
+    git(bob, "fetch", "--quiet")
+    before = features(bob)
+    git(bob, "remote", "add", "stranger", (tmp_path / "fork.git").as_uri())
+    git(bob, "fetch", "--quiet", "stranger")
+    assert features(bob) == before
+
+
+def test_unreadable_and_foreign_lines_stay_on_the_branch(remote, tmp_path):
+    ada, bob = clone(remote, tmp_path / "ada"), clone(remote, tmp_path / "bob")
+    done(ada, "add", "First")
+    published(ada)
+    git(bob, "fetch", "--quiet")
+    git(bob, "checkout", "--quiet", "--detach", f"origin/{BOARD}")
+    day = next((bob / ".kittify/events").glob("*.jsonl"))
+    foreign = json.dumps(
+        {
+            "event_id": FIRST,
+            "event_type": "HistoryAdded",
+            "lamport_clock": 1 << 60,
+            "feature_slug": "000-general",
+            "aggregate_type": "WorkPackage",
+            "aggregate_id": "WP01",
+            "payload": {"wp_id": "WP01", "entry_type": "note", "entry_content": "far"},
+        }
+    )
+    day.write_text(day.read_text() + f"<<<<<<< no event\n{foreign}")
+    git(bob, "add", "--force", day)
+    git(bob, "commit", "--quiet", "--message", "By hand")
+    git(bob, "push", "--quiet", "origin", f"HEAD:{BOARD}")
+    done(ada, "add-history", "WP01", "on")
+    published(ada)
+    lines = shared_lines(remote)
+    assert lines.count("<<<<<<< no event") == lines.count(foreign) == 1
+    assert len(lines) == len(set(lines)) == 5
+
+
+@pytest.mark.parametrize("form", ["sha1", "sha256"])
+def test_repository_of_either_hash_shares(tmp_path, form):
+    remote = bare(tmp_path / "remote.git", f"--object-format={form}")
+    ada, bob = clone(remote, tmp_path / "ada"), clone(remote, tmp_path / "bob")
+    for number, folder in enumerate((ada, bob, ada)):
+        done(folder, "add", f"Package {number}")
+        published(folder)
+    git(bob, "fetch", "--quiet")
+    assert features(bob) == features(ada)
+    assert len(git(remote, "rev-parse", BOARD)) == {"sha1": 40, "sha256": 64}[form]
+    git(remote, "fsck", "--strict")
+
+
+def test_commit_is_the_users_own_and_signed_where_the_user_signs(remote, tmp_path):
+    ada = clone(remote, tmp_path / "ada")
+    program = tmp_path / "sign"
+    program.write_text(
+        "#!/bin/sh\ncat > /dev/null\necho '[GNUPG:] SIG_CREATED ' >&2\n"
+        "echo '-----BEGIN PGP SIGNATURE-----'\necho '-----END PGP SIGNATURE-----'\n"
+    )
+    program.chmod(0o755)
+    git(ada, "config", "gpg.program", program)
+    done(ada, "add", "First")
+    published(ada)
+    git(ada, "config", "commit.gpgsign", "true")
+    done(ada, "add-history", "WP01", "signed")
+    published(ada)
+    signed, plain = git(remote, "rev-list", BOARD).splitlines()
+    assert "gpgsig" in git(remote, "cat-file", "commit", signed)
+    assert "gpgsig" not in git(remote, "cat-file", "commit", plain)
+    for oid in (signed, plain):
+        form = "--format=%an <%ae> %cn %(trailers:key=Thence,valueonly)"
+        assert git(remote, "log", "-1", form, oid).split() == [
+            "ada", "<ada@example.org>", "ada", "publish"
+        ]  # fmt: skip
+
+
+def test_six_clones_that_publish_at_once_lose_nothing(remote, tmp_path):
+    clones = [clone(remote, tmp_path / f"clone{number}") for number in range(CLONES)]
+    done(clones[0], "add", "First")
+    published(clones[0])
+    gate = threading.Barrier(CLONES)
+
+    def run(folder: Path) -> None:
+        gate.wait()
+        for number in range(PUBLISHES):
+            done(folder, "add-history", "WP01", f"{folder.name} {number}", "--feature", "0")
+            published(folder)
+
+    for folder in clones:
+        git(folder, "fetch", "--quiet")
+    with ThreadPoolExecutor(CLONES) as pool:
+        list(pool.map(run, clones))
+    lines = shared_lines(remote)
+    assert len(lines) == len(set(lines)) == 2 + CLONES * PUBLISHES
+    for folder in clones:
+        git(folder, "fetch", "--quiet")
+    assert len({features(folder) for folder in clones}) == 1
+
+
+@pytest.mark.promise("L11")
+def test_two_clones_in_random_turns_end_on_one_board(remote, tmp_path):
+    seed = os.environ.get("BOARD_SEED") or str(random.randrange(10**6))
+    print(f"BOARD_SEED={seed} BOARD_ROUNDS={ROUNDS}")
+    chance = random.Random(seed)
+    clones = [clone(remote, tmp_path / "ada"), clone(remote, tmp_path / "bob")]
+    done(clones[0], "add", "First")
+    published(clones[0])
+    for folder in clones:
+        done(folder, "publish")
+    said = 0
+    for number in range(ROUNDS):
+        folder = chance.choice(clones)
+        turn = chance.choice(["note", "move", "publish", "fetch", "tool", "look"])
+        if turn == "note":
+            done(folder, "add-history", "WP01", f"note {number}")
+            said += 1
+        elif turn == "move":
+            with Desk(folder, actor=folder.name) as desk:
+                package = desk.look().features["000-general"].packages["WP01"]
+                lane = chance.choice(["planned", "doing", "for_review"])
+                moved = {"wp_id": "WP01", "previous_status": package.lane, "new_status": lane}
+                desk.say(Said("WPStatusChanged", moved, "000-general"))
+            said += 1
+        elif turn == "publish":
+            published(folder)
+        elif turn == "fetch":
+            git(folder, "fetch", "--quiet")
+        elif turn == "tool":
+            day = view(folder)
+            with day.open("a") as file:
+                file.write(tool_line(day, number) + "\n")
+            said += 1
+        else:
+            features(folder)
+        assert git(folder, "status", "--porcelain") == ""
+    for folder in (*clones, *clones):
+        published(folder)
+    assert features(clones[0]) == features(clones[1])
+    lines = shared_lines(remote)
+    assert len(lines) == len(set(lines)) == 2 + said
+    for folder in clones:
+        assert sorted(view_lines(folder)) == sorted(lines)

@@ -1,0 +1,144 @@
+"""`.kittify/events/` of the main working tree shows the journal, and takes other tools' lines."""
+
+import json
+import os
+
+import pytest
+from tests.work.boards import TREE, done, features, tool_line, view, view_lines, work
+from tests.work.repositories import commit, git, make_repository
+
+from thence.work.desk import Desk
+
+
+@pytest.fixture
+def repo(tmp_path):
+    repo = make_repository(tmp_path / "repo")
+    done(repo, "add", "First")
+    return repo
+
+
+def journal(repo):
+    with Desk(repo) as desk:
+        return [event.line.decode() for event in desk.store.read()]
+
+
+def test_each_event_is_in_the_view_behind_its_command_and_git_sees_nothing(repo):
+    assert view_lines(repo) == journal(repo)
+    done(repo, "add-history", "WP01", "on")
+    assert view_lines(repo) == journal(repo)
+    assert len(view_lines(repo)) == 3
+    assert git(repo, "status", "--porcelain") == ""
+    assert git(repo, "ls-files", ".kittify/events") == ""
+
+
+def test_view_is_appended_to_and_never_replaced(repo):
+    day = view(repo)
+    before, inode = day.read_bytes(), day.stat().st_ino
+    done(repo, "add-history", "WP01", "on")
+    assert day.stat().st_ino == inode
+    assert day.read_bytes().startswith(before)
+
+
+@pytest.mark.promise("L1")
+def test_line_of_another_tool_is_in_the_journal_with_the_next_command(repo):
+    day = view(repo)
+    line = tool_line(day, 1)
+    with day.open("a") as file:
+        file.write(line + "\n")
+    features(repo)
+    assert journal(repo).count(line) == 1
+    done(repo, "add-history", "WP01", "on")
+    features(repo)
+    assert journal(repo).count(line) == view_lines(repo).count(line) == 1
+
+
+def test_command_decides_on_what_another_tool_has_just_written(repo):
+    day = view(repo)
+    moved = {
+        **json.loads(tool_line(day, 2)),
+        "event_type": "WPStatusChanged",
+        "payload": {"wp_id": "WP01", "previous_status": "planned", "new_status": "rejected"},
+    }
+    with day.open("a") as file:
+        file.write(json.dumps(moved) + "\n")
+    ended = work(repo, "implement", "WP01")
+    assert ended.code == 1
+    assert "rejected" in ended.err
+
+
+def test_torn_line_is_closed_before_ours_and_told_once_it_is_whole(repo):
+    day = view(repo)
+    with day.open("a") as file:
+        file.write('{"event_id": "01KA')
+    assert "passed over" not in work(repo, "status").err, "somebody may be writing it"
+    done(repo, "add-history", "WP01", "on")
+    lines = view_lines(repo)
+    assert lines[2] == '{"event_id": "01KA'
+    assert "on" in lines[3]
+    assert "passed over" in work(repo, "status").err
+    assert "passed over" not in work(repo, "status").err
+
+
+def test_last_line_without_its_newline_is_taken_and_kept_apart(repo):
+    day = view(repo)
+    line = tool_line(day, 3)
+    with day.open("a") as file:
+        file.write(line)
+    done(repo, "add-history", "WP01", "on")
+    assert sorted(view_lines(repo)) == sorted(journal(repo))
+    assert line in journal(repo)
+
+
+def test_view_that_was_deleted_comes_back_whole(repo):
+    git(repo, "clean", "--quiet", "-fdX")
+    assert not (repo / ".kittify/events").exists()
+    done(repo, "add-history", "WP01", "on")
+    assert view_lines(repo) == journal(repo)
+
+
+def test_unchanged_view_is_not_read(repo):
+    features(repo)
+    day = view(repo)
+    before = day.stat().st_atime_ns
+    os.utime(day, ns=(0, day.stat().st_mtime_ns))  # the system notes the next time it is read
+    features(repo)
+    assert before
+    assert day.stat().st_atime_ns == 0
+
+
+def test_tracked_day_files_are_left_to_git(tmp_path):
+    repo = make_repository(tmp_path / "repo", TREE)
+    done(repo, "add", "First")
+    tracked = view_lines(repo)
+    assert len(tracked) == 2
+    done(repo, "add-history", "WP01", "on")
+    day = view(repo)
+    assert view_lines(repo) == tracked
+    assert git(repo, "status", "--porcelain") == ""
+    with day.open("a") as file:
+        file.write(tool_line(day, 4) + "\n")
+    done(repo, "status")
+    assert tool_line(day, 4) not in journal(repo), "it is read where it is merged"
+
+
+def test_project_whose_day_files_are_tracked_stays_as_it_is(tmp_path):
+    repo = make_repository(tmp_path / "repo", TREE)
+    done(repo, "add", "First")
+    config = (repo / ".kittify/config.yaml").read_text()
+    commit(repo, {".kittify/config.yaml": config.replace("share: tree\n", "")})
+    done(repo, "add-history", "WP01", "on")
+    assert git(repo, "status", "--porcelain") == ""
+    told = done(repo, "publish", "--json").json
+    assert (told["share"], told["branch"]) == ("tree", "main")
+    assert len(view_lines(repo)) == 3
+
+
+def test_link_in_the_place_of_a_day_file_is_not_followed(repo, tmp_path):
+    day = view(repo)
+    day.unlink()
+    target = tmp_path / "target"
+    target.write_text("")
+    day.symlink_to(target)
+    done(repo, "add-history", "WP01", "on")
+    assert target.read_text() == ""
+    assert len(journal(repo)) == 3
