@@ -5,7 +5,7 @@ from thence.work.committing import commit
 from thence.work.daylines import Splice, with_lines
 from thence.work.desk import Desk
 from thence.work.own_files import note_attributes
-from thence.work.project import CONFIG, KITTIFY
+from thence.work.project import KITTIFY
 from thence.work.result import Result
 
 _IGNORED = f"{KITTIFY}/.gitignore"
@@ -22,7 +22,6 @@ def init(desk: Desk) -> Result:
     A second time it adds what is missing. Raises GitFailed, PlanningError.
     """
     changes: dict[str, Splice] = {
-        CONFIG: lambda data: data,  # the project's id may be new in a file that is tracked
         _CONFIG_ATTRIBUTES: lambda data: with_lines(data, _CONFIG_ATTRIBUTES_TEXT),
         _IGNORED: lambda data: with_lines(data, _IGNORED_TEXT),
         ".gitignore": lambda data: with_lines(data, _WORKTREES),
