@@ -77,6 +77,11 @@ OF_THE_USER = {
     "claims.py": _HOME,
     "clock.py:_last_numbers": "the journal",
     "commands/orchestrate.py": _HOME,
+    "commits.py:_committed": _GIT,
+    "commits.py:_copy_index": _GIT,
+    "commits.py:_noted": _NOTES,
+    "commits.py:settle": _NOTES,
+    "commits.py:settled": _NOTES,
     "cut_off.py": _NOTES,
     "passed_over.py": _HOME,
     "desk.py": _NOTES,
@@ -84,11 +89,15 @@ OF_THE_USER = {
     "git.py": "the folder that git is run in",
     "handing.py": _HOME,
     "index_link.py:show_index": "the index itself, in the home",
+<<<<<<< HEAD
     "landing.py:Landing._copy_index": _GIT,
     "landing.py:Landing.begin": _GIT,
     "landing.py:Landing.end": _GIT,
     "landing.py:Landing.land": _GIT,
     "landing.py:_seen": _GIT,
+=======
+    "index_lock.py": _GIT,
+>>>>>>> commits
     "leftovers.py:_half_made": _GIT,
     "leftovers.py:_kept_if_killed": _NOTES,
     "leftovers.py:_look": _GIT,
@@ -110,11 +119,11 @@ OF_THE_USER = {
     "project.py:_home": "homes in the git folder",
     "project.py:_is_bare": _GIT,
     "project.py:_known_homes": "homes in the git folder",
-    "pruning.py": _GIT,
     "recovering.py": _NOTES,
     "repository.py": _GIT,
     "running.py": _HOME,
     "store.py:EventStore.is_there": _HOME,
+<<<<<<< HEAD
     "taken.py": _HOME,
     "view.py:Written._read": "a file that the layer has opened",
     "view.py:_add": "a file that the layer has opened",
@@ -122,6 +131,10 @@ OF_THE_USER = {
     "view.py:_known": _HOME,
     "view.py:_last": "the journal",
     "view.py:ignore": _GIT,
+=======
+    "waiting.py:_keep": _NOTES,
+    "waiting.py:waiting": _NOTES,
+>>>>>>> commits
     "worktrees.py:_clear": "whether the folder above a worktree is there",
     "worktrees.py:_fill": _GIT,
     "worktrees.py:_hide": _GIT,

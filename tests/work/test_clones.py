@@ -6,8 +6,12 @@ from pathlib import Path
 
 import pytest
 from tests.cli.installed import thence
+<<<<<<< HEAD
 from tests.work.boards import TREE
 from tests.work.repositories import git, make_repository
+=======
+from tests.work.repositories import content, git, make_repository
+>>>>>>> commits
 
 from thence.work.commands.finalize_tasks import finalize_tasks
 from thence.work.commands.init import init
@@ -19,6 +23,7 @@ from thence.work.store import EventStore, Said
 EVENTS = 10_000
 BATCH = 500
 SLUG = "001-sync"
+META = f"kitty-specs/{SLUG}/meta.json"
 TASKS = "".join(f"## Work Package WP{number:02}: Part {number}\n\n" for number in range(1, 21))
 pytestmark = pytest.mark.xdist_group("clones")
 
@@ -52,7 +57,11 @@ def diverge(folder: Path, first: int) -> None:
 
 def planned(path: Path) -> Path:
     """Make a project whose one feature is cut into packages."""
+<<<<<<< HEAD
     origin = make_repository(path, TREE)
+=======
+    origin = make_repository(path, {".kittify/config.yaml": "share: tree\n"})
+>>>>>>> commits
     with Desk(origin) as desk:
         init(desk)
     with Desk(origin) as desk:
@@ -138,20 +147,32 @@ def test_index_answers_for_what_a_merge_brought_without_being_told(clones, tmp_p
 
 @pytest.mark.promise("L11")
 def test_branch_that_a_feature_goes_to_is_read_in_every_clone(tmp_path):
+<<<<<<< HEAD
     origin = make_repository(tmp_path / "origin", TREE)
+=======
+    origin = make_repository(tmp_path / "origin", {".kittify/config.yaml": "share: tree\n"})
+>>>>>>> commits
     with Desk(origin) as desk:
         init(desk)
     git(origin, "branch", "release")
     with Desk(origin) as desk:
         setup_spec(desk, "Sync", target_branch="release")
-    (origin / "kitty-specs" / SLUG).mkdir(parents=True)
-    git(origin, "checkout", "--quiet", "release")
+        assert any("merge main into release" in note for note in desk.notes)
+    assert b'"target_branch": "release"' in (content(origin, META) or b"")
+    assert content(origin, META, "release") is None
     (origin / "kitty-specs" / SLUG / "tasks.md").write_text(TASKS)
     with Desk(origin) as desk:
         finalize_tasks(desk, None)
+    ended = thence("work", "implement", "WP01", "--json", cwd=origin)
+    assert json.loads(ended.out)["error"]["guard"] == "not_at_target"
+    git(origin, "checkout", "--quiet", "release")
+    git(origin, "merge", "--quiet", "main")
+    (origin / "kitty-specs" / SLUG / "tasks.md").write_text(TASKS)
     with Desk(origin) as desk:
-        publish(desk, "main")
-    assert thence("work", "move-task", "WP01", "--to", "doing", cwd=origin).code == 0
+        finalize_tasks(desk, None)
+    assert thence("work", "implement", "WP01", cwd=origin).code == 0
+    with Desk(origin) as desk:
+        publish(desk, "release")
     git(origin, "checkout", "--quiet", "main")
     other = clone(origin, tmp_path / "other")
     git(other, "branch", "release", "origin/release")

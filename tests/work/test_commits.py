@@ -256,47 +256,29 @@ def test_a_slow_hook_never_holds_up_the_users_git_add(path: Path) -> None:
     assert "kitty-specs" not in status(path)
 
 
-def _merge(path: Path) -> None:
-    git(path, "merge", "other", check=False)
+BEGUN = {
+    "merge": "git merge other",
+    "cherry-pick": "git cherry-pick other",
+    "revert": "git commit -qam later --allow-empty; git revert --no-edit other",
+    "rebase": "git rebase other",
+    "am": "git format-patch --stdout -1 other | git am",
+    "bisect": "git bisect start",
+    "detached": "git checkout --quiet --detach",
+}
 
 
-def _pick(path: Path) -> None:
-    git(path, "cherry-pick", "other", check=False)
-
-
-def _revert(path: Path) -> None:
-    commit(path, {"mine": "later\n"})
-    git(path, "revert", "--no-edit", "HEAD^", check=False)
-
-
-def _rebase(path: Path) -> None:
-    git(path, "rebase", "other", check=False)
-
-
-def _am(path: Path) -> None:
-    patch = git(path, "format-patch", "--stdout", "-1", "other")
-    git(path, "am", stdin=patch.encode() + b"\n", check=False)
-
-
-def _bisect(path: Path) -> None:
-    git(path, "bisect", "start")
-
-
-def _detach(path: Path) -> None:
-    git(path, "checkout", "--quiet", "--detach")
-
-
-@pytest.mark.parametrize("begin", [_merge, _pick, _revert, _rebase, _am, _bisect, _detach])
-def test_nothing_is_committed_inside_what_the_user_has_begun(path: Path, begin) -> None:  # type: ignore[no-untyped-def]
+@pytest.mark.parametrize("name", BEGUN)
+def test_nothing_is_committed_inside_what_the_user_has_begun(path: Path, name: str) -> None:
     git(path, "switch", "--quiet", "--create", "other")
     commit(path, {"mine": "theirs\n"})
     git(path, "switch", "--quiet", "main")
     commit(path, {"mine": "ours\n"})
-    begin(path)
+    subprocess.run(BEGUN[name], shell=True, cwd=path, capture_output=True, env=surroundings())
     before = git(path, "rev-parse", "HEAD"), sorted(each.name for each in (path / ".git").iterdir())
     with pytest.raises(GitFailed) as caught:
         make(path)
     assert caught.value.recoverable
+    assert name in caught.value.cause
     assert git(path, "rev-parse", "HEAD") == before[0]
     assert {*before[1]} <= {each.name for each in (path / ".git").iterdir()}
     assert waiting(repository(path)) == [PLAN, NEW]

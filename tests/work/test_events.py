@@ -69,6 +69,7 @@ OPTIONAL = {
     "FeatureCompleted": {"completed_at": "2026-11-20T07:13:00.5+01:00", "total_duration": "3.5"},
     "HistoryAdded": {"author": "ada"},
     "ErrorLogged": {"wp_id": "WP01", "stack_trace": "at\nline", "agent_id": "ada"},
+    "SpecCreated": {"target_branch": "release"},
     "GateResultChanged": {"result_data": {"url": "ci/7", "checks": [1, {"a": None}]}},
 }
 AGGREGATES = {

@@ -9,11 +9,11 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from tests.work.repositories import begin_work, git, make_repository, patches
+from tests.work.repositories import begin_work, commit, git, make_repository, patches
 from tests.work.test_killed_git import as_board, locked
 
 from thence.errors import GitFailed
-from thence.work.commits import commit_on
+from thence.work.commits import commit_files
 from thence.work.merging import merge
 from thence.work.repository import branches, repository
 from thence.work.worktrees import make
@@ -77,13 +77,11 @@ def test_commits_merges_and_worktrees_are_made_after_a_git_that_was_killed(top, 
         made = make(repo, name, path, "main")
         assert (made.path, made.head) == (path, branches(repo)[name]), f"seed {seed}"
         assert git(path, "status", "--porcelain") == "", f"seed {seed}"
-        with killing(chance, killed):
-            commit_on(repo, name, {f"files/{number}": lambda _: b"1\n"}, "Work")
-        commit_on(repo, name, {f"files/{number}": lambda _: b"1\n"}, "Work")
+        commit(path, {f"files/{number}": "1\n"})
         change = {"board": partial(as_board, b"%d" % number)}
         with killing(chance, killed):
-            commit_on(repo, "main", change, "Tell")
-        commit_on(repo, "main", change, "Tell")
+            commit_files(repo, change, "Tell")
+        commit_files(repo, change, "Tell")
         with killing(chance, killed):
             merge(repo, "main", [name], note)
         assert merge(repo, "main", [name], note).status == "done", f"seed {seed}"

@@ -10,9 +10,9 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from tests.work.repositories import begin_work, git, make_repository, patches
+from tests.work.repositories import begin_work, commit, git, make_repository, patches
 
-from thence.work.commits import commit_on
+from thence.work.commits import commit_files
 from thence.work.leftovers import COMMITTING as LOCK
 from thence.work.leftovers import MAKING, free, locking, making, unmake
 from thence.work.locks import held
@@ -48,9 +48,14 @@ def killed(work: Callable[[], object], after_s: float) -> None:
 
 
 def locked(top: Path) -> list[Path]:
-    """Return the lock files of git; ours stay for ever."""
+    """Return the lock files of git; ours stay for ever, and what `--only` leaves locks nothing."""
     found = (top / ".git").rglob("*.lock")
-    return [path for path in found if path.parent.name != "thence" and path.name != "thence.lock"]
+    kept = ("thence", "next-index")
+    return [
+        each
+        for each in found
+        if not f"{each.parent.name}/".startswith("thence/") and not each.name.startswith(kept)
+    ]
 
 
 def as_board(new: bytes, old: bytes | None) -> bytes:
@@ -82,11 +87,11 @@ def test_commit_and_merge_that_were_killed_leave_nothing_locked(top, tmp_path):
     chance = random.Random(seed)
     for number in range(COMMITS):
         name = f"wp{number}"
-        git(top, "branch", name, "main")
-        commit_on(repo, name, {f"files/{number}": lambda _: b"1\n"}, "Work")
+        path = make(repo, name, top / ".worktrees" / name, "main").path
+        commit(path, {f"files/{number}": "1\n"})
         change = {"board": partial(as_board, b"%d" % number)}
-        killed(partial(commit_on, repo, "main", change, "Tell"), chance.uniform(0.0, LATEST_S))
-        commit_on(repo, "main", change, "Tell")
+        killed(partial(commit_files, repo, change, "Tell"), chance.uniform(0.0, LATEST_S))
+        commit_files(repo, change, "Tell")
         killed(partial(merge, repo, "main", [name], note), chance.uniform(0.0, LATEST_S))
         assert merge(repo, "main", [name], note).status == "done"
         assert (top / f"files/{number}").read_bytes() == b"1\n", f"seed {seed}"

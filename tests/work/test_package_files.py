@@ -26,7 +26,8 @@ WHOLE = Package(
 
 def test_file_holds_what_an_agent_needs():
     assert path_of(WHOLE) == "tasks/WP02-day-files-shared.md"
-    data = render(WHOLE, "028-sync")
+    data = render(WHOLE, "028-sync", shows_lane=True)
+    assert b"\nlane:" not in render(WHOLE, "028-sync")
     fields = read(data, path_of(WHOLE))
     assert fields.values == {
         "work_package_id": "WP02",

@@ -28,6 +28,8 @@ TASKS = b"""# Tasks
 def project(tmp_path):
     folder = make_repository(tmp_path / "sync", TREE)
     work(folder, "init")
+    with (folder / ".kittify/config.yaml").open("a") as config:
+        config.write("mirror: on\n")
     work(folder, "setup-spec", "Sync")
     (folder / "kitty-specs" / SLUG / "tasks.md").write_bytes(TASKS)
     work(folder, "finalize-tasks")
@@ -98,7 +100,7 @@ def test_event_whose_commit_would_change_nothing_is_told_later_all_the_same(proj
     with Unwritable(project):
         command = ("move-task", "WP01", "--to", "doing", "--actor", "ada")
         ended, told = work(project, *command, obeys_permissions=True)
-        assert (ended.code, told["events"], told["commit"]) == (0, "pending", None)
+        assert (ended.code, told["events"]) == (0, "pending")
         ended, _ = work(project, "status", obeys_permissions=True)
         assert ended.code == 0
     assert git(project, "rev-parse", "main") == tip
@@ -110,6 +112,36 @@ def test_event_whose_commit_would_change_nothing_is_told_later_all_the_same(proj
     assert [each["wp_id"] for each in told["features"][0]["lanes"]["doing"]] == ["WP01"]
     work(project, "publish")
     assert len(events_of(project)) == before + 1, "once"
+
+
+@pytest.mark.promise("S2")
+@pytest.mark.parametrize(
+    "command", [("move-task", "WP01", "--to", "doing"), ("mark-status", "T001")]
+)
+def test_without_a_mirror_a_move_that_can_not_be_told_fails(project, command):
+    config = project / ".kittify/config.yaml"
+    config.write_text(config.read_text().replace("mirror: on", "mirror: off"))
+    before = events_of(project)
+    with Unwritable(project):
+        ended, told = work(project, *command, obeys_permissions=True)
+    assert (ended.code, list(told)) == (1, ["error"])
+    work(project, "status")
+    assert events_of(project) == before
+
+
+@pytest.mark.promise("S2")
+def test_event_that_waits_in_the_git_folder_goes_into_the_next_commit(project):
+    before = len(events_of(project))
+    with Unwritable(project):
+        work(project, "move-task", "WP01", "--to", "doing", obeys_permissions=True)
+        assert list((project / ".git/thence").glob("pending-*.txt"))
+        work(project, "add", "More", obeys_permissions=True)
+        assert not list((project / ".git/thence").glob("pending-*.txt"))
+    message = git(project, "log", "-1", "--format=%B")
+    assert message.count("Thence-Pending: ") >= 2
+    assert "Thence: add" in message
+    work(project, "status")
+    assert "WPStatusChanged" in {each["event_type"] for each in events_of(project)[before:]}
 
 
 @pytest.mark.promise("S2")

@@ -18,7 +18,7 @@ from thence.errors import GitFailed
 from thence.work.daylines import Splice
 from thence.work.files import TreeFiles
 from thence.work.git import Git, failure
-from thence.work.leftovers import COMMITTING
+from thence.work.leftovers import COMMITTING, INDEX_LOCK, free, locking, ref_locks
 from thence.work.locks import held
 from thence.work.repository import Repository, operation_under_way
 from thence.work.waiting import rewrite, wait_no_more, waiting, write_files
@@ -34,7 +34,7 @@ _DOING = "could not commit in"
 class Commit(NamedTuple):
     """A commit that was made: its id, the one before it, its branch, the paths that it changed.
 
-    `edited` are those of the paths asked for that held work of the user's.
+    `edited` are those of the paths asked for that git knew, and that held work of the user's.
     """
 
     oid: str
@@ -91,7 +91,7 @@ def commit_files(
     git = Git(repo.place)
     before = _status(git, [*changes]).found if changes else {}
     half_staged = _Status(None, None, before).half_staged()
-    edited = {*before} - {*waiting(repo)}
+    edited = {path for path, xy in before.items() if xy[0] != "?"} - {*waiting(repo)}
     write_files(repo, changes, is_all=True)
     for path in removed:
         TreeFiles(repo.place).unlink(path)
@@ -112,13 +112,14 @@ def settle(repo: Repository, wait_s: float = WAIT_S) -> None:
     Paths that the user has staged since stay. Raises a passing GitFailed, and keeps the note, if
     somebody else holds the lock of the index.
     """
+    free(repo.common / COMMITTING)
     note = repo.common / _BEGUN
     if not note.exists():
         return
     with held(note, wait_s):
         with suppress(msgspec.MsgspecError):  # the command was killed before it began
             begun = msgspec.json.decode(note.read_bytes(), type=_Begun)
-            _teach(Git(repo.place), begun, wait_s)
+            _teach(repo, begun, wait_s)
         note.unlink()
 
 
@@ -186,13 +187,14 @@ def _committed(
         if gone := [path for path in paths if path not in there]:
             git.run("rm", "--quiet", "--cached", "--ignore-unmatch", "--", *gone, more=more)
         listing = ("diff", "--cached", "--name-only", "--no-renames", "-z", "--")
-        changed = os.fsdecode(git.run(*listing, *paths, more=more)).split("\0")[:-1]
+        told = {*os.fsdecode(git.run(*listing, *paths, more=more)).split("\0")}
+        changed = [path for path in paths if path in told]
         if not changed:
             break
         before = [_read(repo, path) for path in changed]
         literal = [f":(literal){path}" for path in changed]
         begun = _Begun(status.head, _entries(git, changed), changed)
-        with _noted(repo, begun) as note:
+        with _noted(repo, begun, status.branch or "") as note:
             answer = Git(git.folder, keeps=(note,)).as_user(
                 *("commit", "--quiet", "--only", "--file=-", "--", *literal),
                 stdin=message.rstrip("\n").encode("utf-8", "surrogateescape") + b"\n",
@@ -210,13 +212,15 @@ def _committed(
 
 
 @contextmanager
-def _noted(repo: Repository, begun: _Begun) -> Iterator[int]:
+def _noted(repo: Repository, begun: _Begun, branch: str) -> Iterator[int]:
     """Notes a commit while it is made, and then has the user's index learn of it."""
+    taken = ref_locks(repo.common, repo.git_dir, branch)
     with held(repo.common / _BEGUN) as note:
         os.write(note, msgspec.json.encode(begun))
-        yield note
+        with locking(repo.common / COMMITTING, *taken):
+            yield note
         with suppress(GitFailed):  # the note stays: the next command does it
-            _teach(Git(repo.place), begun, WAIT_S)
+            _teach(repo, begun, WAIT_S)
             (repo.common / _BEGUN).unlink()
 
 
@@ -304,15 +308,17 @@ def _copy_index(repo: Repository, git: Git, head: str | None) -> None:
     git.run("read-tree", *what, more={"GIT_INDEX_FILE": os.fspath(index)}, doing=_DOING)
 
 
-def _teach(git: Git, begun: _Begun, wait_s: float) -> None:
+def _teach(repo: Repository, begun: _Begun, wait_s: float) -> None:
     """Has the user's index learn of a commit, but for what was staged since."""
+    git = Git(repo.place)
     if _head(git) == begun.head:
         return
     now, until_s = _entries(git, begun.paths), time.monotonic() + wait_s
     same = [path for path in begun.paths if now.get(path) == begun.entries.get(path)]
     while same:
         try:
-            git.run("reset", "--quiet", "--", *same, doing=_DOING)
+            with locking(repo.common / COMMITTING, repo.git_dir / INDEX_LOCK):
+                git.run("reset", "--quiet", "--", *same, doing=_DOING)
             return
         except GitFailed as error:
             if not error.recoverable or time.monotonic() >= until_s:

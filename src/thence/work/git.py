@@ -120,13 +120,7 @@ class Git:
                     "see what the machine is busy with, then try again",
                 ) from None
             if process.returncode < 0:
-                raise failure(
-                    f"git {_name(arguments)} failed in",
-                    self.folder,
-                    f"it was killed by signal {-process.returncode}",
-                    "try again",
-                    is_passing=True,
-                )
+                raise self._killed(process.returncode, arguments)
         return Answer(process.returncode, out, in_one_line(words))
 
     def piped(self, *commands: tuple[Argument, ...]) -> bytes:
@@ -181,6 +175,8 @@ class Git:
                 raise self._refused(cause, "see what its hooks do, then try again") from None
             finally:
                 _end(process)
+            if process.returncode < 0:
+                raise self._killed(process.returncode, arguments)
             told.seek(0)
             return Answer(process.returncode, b"", in_one_line(told.read()))
 
@@ -244,6 +240,13 @@ class Git:
             hint,
             is_passing=is_locked,
         )
+
+    def _killed(self, status: int, arguments: tuple[Argument, ...]) -> GitFailed:
+        cause = f"it was killed by signal {-status}"
+        doing = f"git {_name(arguments)} failed in"
+        error = failure(doing, self.folder, cause, "try again", is_passing=True)
+        error.was_killed = True
+        return error
 
     def _refused(self, cause: str, hint: str) -> GitFailed:
         return failure("could not run git in", self.folder, cause, hint)

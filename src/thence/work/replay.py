@@ -323,7 +323,7 @@ def _cut(told: Told) -> None:
     facts = told.feature.facts
     facts["created_event"] = told.header.event_id
     facts["number"] = text(told.said.feature_number) or facts["number"]
-    facts["target_branch"] = text(told.said.target_branch) or facts["target_branch"]
+    facts["target_branch"] = text(told.said.target_branch) or facts.get("target_branch")
 
 
 def _completed(told: Told) -> None:

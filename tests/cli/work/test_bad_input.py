@@ -238,6 +238,7 @@ def test_day_file_that_hands_went_through_is_read_line_by_line(tmp_path):
     assert done(repo, "status").err == "", "it is told once"
 
     done(repo, "mark-status", "T001", "--feature", "1")
+    done(repo, "publish")
     now = dict(_day_files(repo))[day]
     assert now.startswith(spoilt), "what stands there stays"
     assert now.count(b'"SubtaskCompleted"') == 1

@@ -31,7 +31,7 @@ def mark_status_command(
 ) -> int:
     """Tick the boxes of subtasks in tasks.md, or open them again.
 
-    The changed tasks.md is committed on the feature's target branch.
+    Where the project shows lanes and ticks in its planning files, tasks.md is changed too.
     """
     from thence.work.commands.mark_status import mark_status
 
