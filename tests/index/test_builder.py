@@ -96,6 +96,19 @@ def test_more_late_events_than_a_gap_holds_come_at_once(tmp_path: Path) -> None:
         fits(index, folder)
 
 
+def test_lines_with_and_without_clocks_keep_their_order_when_places_run_out(tmp_path: Path) -> None:
+    folder = tmp_path / "log"
+    line = b'{"event_id":"%s%04d","event_type":"x","node_id":"n","lamport_clock":%d}\n'
+    with index_of(folder) as index:
+        add(folder, [line % (b"a", 0, 0), line % (b"b", 0, 3), line_of(lamport_clock=2)])
+        add(folder, [line_of(lamport_clock=4)])
+        index.freshen()
+        for number in range(1, 30):
+            add(folder, [line % (b"b", 1000 - number, 3), line % (b"a", number, 0)])
+            index.freshen()
+        fits(index, folder)
+
+
 def test_another_tools_lines_come_between_ours_again_and_again(tmp_path: Path) -> None:
     folder = tmp_path / "log"
     with index_of(folder) as index:

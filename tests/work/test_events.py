@@ -5,7 +5,7 @@ from types import MappingProxyType
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from thence.errors import InvalidEvent
@@ -323,7 +323,9 @@ def test_what_is_written_is_what_the_schema_allows(data):
     names = st.sampled_from(
         [n for n in told["properties"] if n not in ("created_at", "completed_at")]
     )
-    changed = REQUIRED[event_type] | {data.draw(names): data.draw(values)}
+    name, value = data.draw(names), data.draw(values)
+    assume(name != "total_duration" or isinstance(value, str))  # an older form, made that of today
+    changed = REQUIRED[event_type] | {name: value}
     allowed = all(fits(value, told["properties"][name]) for name, value in changed.items())
     number = changed.get("feature_number")
     if allowed and (number is None or changed["feature_slug"].startswith(number)):

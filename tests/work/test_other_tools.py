@@ -6,8 +6,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from tests.work.repositories import make_repository
+from tests.work.told import work_event
 
-from thence.core.codec import FOREIGN_CLOCK_MAX
+from thence.core.codec import FOREIGN_CLOCK_MAX, parse
+from thence.core.vocabulary import WORK
+from thence.work.board import fold
 from thence.work.commands.add import add
 from thence.work.commands.add_history import add_history
 from thence.work.commands.init import init
@@ -169,6 +172,21 @@ def test_move_of_ours_stands_behind_a_clock_that_nobody_witnessed(tmp_path):
     assert board_of(repo) == ("doing", [])
     with EventStore.at(repo) as store:
         assert max(store.read(), key=lambda event: event.order_key).payload["new_status"] == "doing"
+
+
+def test_board_takes_a_move_behind_what_it_names_whatever_the_clocks_say():
+    """In logs of older versions our numbers went on below the clocks of other tools."""
+    line = OtherTool(None).line(
+        "WPStatusChanged",
+        {"wp_id": "WP01", "new_status": "for_review"},
+        clock=90,
+    )
+    theirs = parse(json.dumps(json.loads(line) | {"feature_slug": "028-sync"}).encode(), WORK)
+    moved = {"wp_id": "WP01", "previous_status": "for_review", "new_status": "doing"}
+    ours = work_event("WPStatusChanged", moved, clock=6, causes=[theirs.event_id])
+    board = fold([theirs, ours])
+    assert board.features["028-sync"].packages["WP01"].lane == "doing"
+    assert board.conflicts == ()
 
 
 @pytest.mark.parametrize("clock", [0, -1, FOREIGN_CLOCK_MAX + 1, 2**60, True, "7", None])
