@@ -89,15 +89,6 @@ OF_THE_USER = {
     "git.py": "the folder that git is run in",
     "handing.py": _HOME,
     "index_link.py:show_index": "the index itself, in the home",
-<<<<<<< HEAD
-    "landing.py:Landing._copy_index": _GIT,
-    "landing.py:Landing.begin": _GIT,
-    "landing.py:Landing.end": _GIT,
-    "landing.py:Landing.land": _GIT,
-    "landing.py:_seen": _GIT,
-=======
-    "index_lock.py": _GIT,
->>>>>>> commits
     "leftovers.py:_half_made": _GIT,
     "leftovers.py:_kept_if_killed": _NOTES,
     "leftovers.py:_look": _GIT,
@@ -123,7 +114,6 @@ OF_THE_USER = {
     "repository.py": _GIT,
     "running.py": _HOME,
     "store.py:EventStore.is_there": _HOME,
-<<<<<<< HEAD
     "taken.py": _HOME,
     "view.py:Written._read": "a file that the layer has opened",
     "view.py:_add": "a file that the layer has opened",
@@ -131,10 +121,8 @@ OF_THE_USER = {
     "view.py:_known": _HOME,
     "view.py:_last": "the journal",
     "view.py:ignore": _GIT,
-=======
     "waiting.py:_keep": _NOTES,
     "waiting.py:waiting": _NOTES,
->>>>>>> commits
     "worktrees.py:_clear": "whether the folder above a worktree is there",
     "worktrees.py:_fill": _GIT,
     "worktrees.py:_hide": _GIT,

@@ -6,12 +6,8 @@ from pathlib import Path
 
 import pytest
 from tests.cli.installed import thence
-<<<<<<< HEAD
 from tests.work.boards import TREE
-from tests.work.repositories import git, make_repository
-=======
 from tests.work.repositories import content, git, make_repository
->>>>>>> commits
 
 from thence.work.commands.finalize_tasks import finalize_tasks
 from thence.work.commands.init import init
@@ -57,11 +53,7 @@ def diverge(folder: Path, first: int) -> None:
 
 def planned(path: Path) -> Path:
     """Make a project whose one feature is cut into packages."""
-<<<<<<< HEAD
     origin = make_repository(path, TREE)
-=======
-    origin = make_repository(path, {".kittify/config.yaml": "share: tree\n"})
->>>>>>> commits
     with Desk(origin) as desk:
         init(desk)
     with Desk(origin) as desk:
@@ -147,11 +139,7 @@ def test_index_answers_for_what_a_merge_brought_without_being_told(clones, tmp_p
 
 @pytest.mark.promise("L11")
 def test_branch_that_a_feature_goes_to_is_read_in_every_clone(tmp_path):
-<<<<<<< HEAD
     origin = make_repository(tmp_path / "origin", TREE)
-=======
-    origin = make_repository(tmp_path / "origin", {".kittify/config.yaml": "share: tree\n"})
->>>>>>> commits
     with Desk(origin) as desk:
         init(desk)
     git(origin, "branch", "release")

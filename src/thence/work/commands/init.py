@@ -9,10 +9,7 @@ from thence.work.daylines import Splice, with_lines
 from thence.work.desk import Desk
 from thence.work.own_files import note_attributes
 from thence.work.project import KITTIFY
-<<<<<<< HEAD
 from thence.work.project_id import CONFIG, with_another_id
-=======
->>>>>>> commits
 from thence.work.result import Result
 
 _IGNORED = f"{KITTIFY}/.gitignore"
