@@ -4,6 +4,7 @@ import pytest
 from tests.cli.warm import warm
 from tests.cli.work.projects import work
 from tests.events import drafted, new_id
+from tests.work.boards import TREE
 from tests.work.repositories import commit, make_repository
 
 from thence.core.codec import stamper
@@ -23,7 +24,7 @@ def line_of(seq, clock):
 
 
 def project(path):
-    repo = make_repository(path)
+    repo = make_repository(path, TREE)
     with Desk(repo) as desk:
         init(desk)
     with Desk(repo) as desk:

@@ -9,7 +9,7 @@ from thence.errors import PlanningError
 from thence.work.commands.init import init
 from thence.work.desk import Desk
 from thence.work.project import find_project
-from thence.work.project_id import CONFIG, id_of, with_another_id, with_id
+from thence.work.project_id import CONFIG, id_of_history, with_another_id, with_id
 
 ONE = "11111111-1111-4111-8111-111111111111"
 TWO = "22222222-2222-4222-8222-222222222222"
@@ -74,7 +74,7 @@ def test_a_board_that_names_no_project_is_refused(tmp_path: Path) -> None:
 
 def test_nothing_is_computed_before_the_first_commit(tmp_path: Path) -> None:
     git(tmp_path, "init", "--quiet")
-    assert id_of(find_project(tmp_path).repo) is None
+    assert id_of_history(find_project(tmp_path).repo) is None
     assert (tmp_path / CONFIG).read_text() == f"project_uuid: {find_project(tmp_path).uuid}\n"
 
 

@@ -26,7 +26,7 @@ from thence.work.claims import claimed
 from thence.work.commits import settled
 from thence.work.cut_off import cut_off
 from thence.work.emitter import EventEmitter
-from thence.work.naming import resolve
+from thence.work.meant import meant
 from thence.work.own_files import note_attributes
 from thence.work.planning import Planning
 from thence.work.project import find_project
@@ -222,41 +222,9 @@ class Desk:
 
         Raises Refused for one that is not there, PlanningError where it is not clear which.
         """
-        found = self._feature(given)
+        found = meant(given, self.board, self.planning.feature_here(), self.not_imported())
         self._about = found.slug
         return found
-
-    def _feature(self, given: str | None) -> FeatureState:
-        known = self.board.features
-        here = self.planning.feature_here()
-        if given is None and here in known:
-            return known[here]
-        if given is None:
-            left = [slug for slug, each in known.items() if not each.is_completed]
-            if len(left) == 1:
-                return known[left[0]]
-            if left:
-                raise PlanningError(
-                    "could not tell which feature is meant",
-                    cause=f"there are {', '.join(left)}",
-                    hint="name one with --feature",
-                )
-            raise PlanningError(
-                "could not tell which feature is meant",
-                cause="there is none that is not completed",
-                hint=f"thence work {'import' if self.not_imported() else 'setup-spec TITLE'}",
-            )
-        try:
-            return known[resolve(given, known)]
-        except Refused:
-            slug = resolve(given, [*known, *self.not_imported()])
-            raise Refused(
-                "could not use the feature",
-                guard="not_imported",
-                place=slug,
-                cause="its planning files were never brought into the log",
-                hint=f"thence work import --feature {slug}",
-            ) from None
 
     def not_imported(self) -> list[str]:
         """Returns the features that have planning files, and nothing in the log."""

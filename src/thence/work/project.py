@@ -15,7 +15,7 @@ from typing import NamedTuple
 from thence.errors import GitFailed, NotAProject, PlanningError
 from thence.work.adopting import OWN_HOME, adopt, check_home
 from thence.work.files import NotFollowed, TreeFiles
-from thence.work.project_id import CONFIG, id_of, ids_in, is_id, named_anew
+from thence.work.project_id import CONFIG, id_of_board, id_of_history, ids_in, is_id, named_anew
 from thence.work.repository import Repository, checkouts, repository
 
 KITTIFY = ".kittify"
@@ -56,7 +56,7 @@ class Project(NamedTuple):
 def find_project(folder: Path, *, create: bool = True) -> Project:
     """Returns the project that a folder belongs to.
 
-    A git repository that is none yet becomes one, with the id that `project_id.id_of` finds;
+    A git repository that is none yet becomes one, with the id that `project_id` finds;
     before its first commit, and without git, a random one is written to `.kittify/config.yaml`.
     Without `create` it does only if others keep planning files or events in it; else what is
     returned has no id, and nothing is there. Raises NotAProject elsewhere, and PlanningError for
@@ -83,13 +83,15 @@ def _found(repo: Repository | None, root: Path, here: Path, *, create: bool) -> 
     homes = repo.common / _HOMES if repo else None
     if not ids and homes is not None:
         ids = _known_homes(homes)  # the branch that is checked out lacks the file
+    if not ids and repo is not None:
+        ids = list(filter(None, (id_of_board(repo),)))
     if not ids:
         is_kept = any(TreeFiles(tree).is_folder(name) for tree in (root, here) for name in _TRACES)
         if not create and not is_kept:
             if homes is None:
                 raise _not_a_project(root, repo)
             return Project(root, here, "", (), homes / _NOBODY, repo)
-        found = id_of(repo) if repo else None
+        found = id_of_history(repo) if repo else None
         ids = [found or named_anew(TreeFiles(root))]
     uuid, *aliases = sorted(dict.fromkeys(ids))
     home = _own_home(root) if homes is None else _home(homes, (uuid, *aliases))

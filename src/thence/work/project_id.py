@@ -98,15 +98,11 @@ def named_anew(files: TreeFiles) -> str:
     return line.split()[1].decode()
 
 
-def id_of(repo: Repository) -> str | None:
-    """Returns the id of a repository's project; None before the first commit.
+def id_of_board(repo: Repository) -> str | None:
+    """Returns the id in what a fetch has brought of the board's branch; None if none is here.
 
-    Raises PlanningError in a shallow clone, which doesn't have the first commit.
+    Raises PlanningError if the board names none.
     """
-    return _of_board(repo) or _of_history(repo)
-
-
-def _of_board(repo: Repository) -> str | None:
     refs = os.fsdecode(repo.git.run("for-each-ref", "--format=%(refname)", _BOARDS)).splitlines()
     ref = _USUAL if _USUAL in refs else refs[0] if len(refs) == 1 else None
     answer = repo.git.ask("cat-file", "blob", f"{ref}:{BOARD_FILE}") if ref else None
@@ -128,7 +124,11 @@ def _read(data: bytes, ref: str) -> str:
     return found.lower()
 
 
-def _of_history(repo: Repository) -> str | None:
+def id_of_history(repo: Repository) -> str | None:
+    """Returns the id that is made of a repository's first commit; None before that.
+
+    Raises PlanningError in a shallow clone, which doesn't have the first commit.
+    """
     branch = default_branch(repo)
     arguments = ("rev-list", "--first-parent", "--max-parents=0", f"{HEADS}{branch}", "--")
     answer = repo.git.ask(*arguments) if branch else None

@@ -59,12 +59,6 @@ def planned(
     return repo
 
 
-def share_tree(repo: Path) -> None:
-    """Have day files be tracked on the user's branches."""
-    config = (repo / ".kittify/config.yaml").read_bytes()
-    commit(repo, {".kittify/config.yaml": config + b"share: tree\n"}, "Share in the tree")
-
-
 def show_lanes(repo: Path) -> None:
     """Have lanes and ticks be written into planning files."""
     config = (repo / ".kittify/config.yaml").read_bytes()

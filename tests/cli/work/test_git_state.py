@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from tests.cli.installed import THENCE, environment
 from tests.cli.warm import warm
-from tests.cli.work.projects import share_tree, show_lanes
+from tests.cli.work.projects import show_lanes
 from tests.cli.work.test_guards import SLUG, TASKS, done, work
 from tests.work.boards import TREE
 from tests.work.repositories import commit, git, make_repository
@@ -64,7 +64,6 @@ def test_operation_of_the_user_is_waited_for_and_the_event_is_kept(project):
     commit(project, {"a.txt": "side\n"})
     git(project, "checkout", "--quiet", "main")
     commit(project, {"a.txt": "main\n"})
-    share_tree(project)
     git(project, "merge", "side", check=False)
     tip = git(project, "rev-parse", "main")
     ended, told = work(project, "move-task", "WP03", "--to", "doing")

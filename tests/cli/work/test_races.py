@@ -14,7 +14,6 @@ import pytest
 from tests.cli.installed import THENCE, environment
 from tests.cli.warm import warm
 from tests.cli.work.other_git import with_git
-from tests.cli.work.projects import share_tree
 from tests.cli.work.test_guards import SLUG, TASKS, begun, done, logged, refused, work
 from tests.work.boards import TREE
 from tests.work.repositories import commit, content, git, make_repository
@@ -29,7 +28,6 @@ def planned(tmp_path_factory):
     """A project with three packages, all planned."""
     folder = make_repository(tmp_path_factory.mktemp("races") / "sync", TREE)
     done(folder, "init")
-    share_tree(folder)
     done(folder, "setup-spec", "Sync")
     (folder / "kitty-specs" / SLUG / "tasks.md").write_bytes(TASKS)
     done(folder, "finalize-tasks")
