@@ -128,7 +128,8 @@ class Desk:
         return self._since
 
     def look(self) -> Board:
-        """Takes in what others have merged, reads the journal and folds it."""
+        """Takes in what others have shared, reads the journal and folds it."""
+        self.planning.look_anew()
         if self.project.repo is not None:
             settled(self.main)
             self.notes += sorted({*cut_off(self.project.repo)} - {*self.notes})

@@ -47,6 +47,11 @@ class Planning:
 
     def __init__(self, project: Project) -> None:
         self._project = project
+        self._folders: dict[str, Path | None] = {}
+
+    def look_anew(self) -> None:
+        """Forgets which working tree has which branch checked out."""
+        self._folders.clear()
 
     def path(self, slug: str, name: str = "") -> str:
         """Returns the path of a feature's file, from the top of the repository."""
@@ -149,11 +154,16 @@ class Planning:
         return default_branch(repo), current_branch(repo._replace(top=self._project.root))
 
     def _folder(self, repo: Repository, branch: str | None) -> Path | None:
-        """Returns the working tree that has a branch checked out, the main one first."""
+        """Returns the working tree that has a branch checked out, the main one first.
+
+        It is looked for once until `look_anew`.
+        """
         if branch is None:
             return None
-        found = checkouts_of(checkouts(repo), branch)
-        return found[0].path if found else None
+        if branch not in self._folders:
+            found = checkouts_of(checkouts(repo), branch)
+            self._folders[branch] = found[0].path if found else None
+        return self._folders[branch]
 
 
 def _names(tree: Path, path: str) -> list[str]:
