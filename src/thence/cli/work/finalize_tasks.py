@@ -17,7 +17,7 @@ def finalize_tasks_command(feature: str | None, actor: str | None, is_json: bool
     """Make work packages of what tasks.md says.
 
     Each package gets a file in tasks/, and stands on the board as planned. All planning files
-    of the feature are committed on its target branch. Run again, it adds new packages.
+    of the feature are committed on the branch that is checked out. Run again, it adds new packages.
     """
     from thence.work.commands.finalize_tasks import finalize_tasks
 

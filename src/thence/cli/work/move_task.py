@@ -42,7 +42,7 @@ def move_task_command(
     """Move a package to another lane, if its guards let it through.
 
     A refused move changes nothing and says which guard stood against it, and what to do. The
-    lane in the package's file is committed on the feature's target branch.
+    lane is written into the package's file too, if that shows one.
     """
     from thence.work.commands.move_task import move_task
 

@@ -22,10 +22,10 @@ Example:
 def setup_spec_command(
     title: str, mission: str, target_branch: str | None, actor: str | None, is_json: bool
 ) -> int:
-    """Begin a feature: its folder, its spec, its branch.
+    """Begin a feature: its folder, its spec, the branch it goes to.
 
     The folder kitty-specs/NNN-title/ with spec.md, plan.md and meta.json is committed on the
-    feature's target branch. Write the spec, then tasks.md, then run finalize-tasks.
+    branch that is checked out. Write the spec, then tasks.md, then run finalize-tasks.
     """
     from thence.work.commands.setup_spec import setup_spec
 
