@@ -72,7 +72,7 @@ def rounds_of(
 ) -> dict[str, Round]:
     """Returns what there is to know of each package of a feature that was ever assigned.
 
-    Failures whose ids are `forgiven` do not count, though what they say is kept.
+    Failures and send-backs whose ids are `forgiven` do not count, though what they say is kept.
     """
     rounds: dict[str, Round] = {}
     for event in totally_ordered([one for one in events if one.header.feature_slug == slug]):
@@ -81,10 +81,12 @@ def rounds_of(
         wp_id = payload.get("wp_id")
         if step is not None and isinstance(wp_id, str):
             round_ = rounds.setdefault(wp_id, Round())
-            known = dict(round_.failures)
+            known, returns = dict(round_.failures), round_.returns
             step(round_, event, payload)
             if event.event_id in forgiven:
-                round_.failures = known
+                round_.returns = returns
+                if event.header.event_type == "ErrorLogged":
+                    round_.failures = known
     return {wp_id: each for wp_id, each in rounds.items() if each.assigned is not None}
 
 
