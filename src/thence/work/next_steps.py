@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from thence.core.event import Event
 from thence.work.attempt import is_closed
-from thence.work.rounds import TRY_FAILED, Round, rounds_of
+from thence.work.rounds import Round, rounds_of
 from thence.work.state import DOING, FOR_REVIEW, PLANNED, FeatureState, PackageState
 
 _WHY_CHARACTERS_MAX = 80
@@ -18,7 +18,7 @@ def next_step(feature: FeatureState, package: PackageState, round_: Round | None
     wp_id, lane = package.wp_id, package.lane
     if lane not in (PLANNED, DOING, FOR_REVIEW):
         return None
-    if round_ is not None and round_.failures:
+    if round_ is not None and (round_.failures or (round_.returned and lane == DOING)):
         again = f"thence work orchestrate; or go on yourself: thence work implement {wp_id}"
         if lane == DOING:
             again += " --take-over"
@@ -26,7 +26,8 @@ def next_step(feature: FeatureState, package: PackageState, round_: Round | None
             again = f"thence work orchestrate; or review it, then thence work merge {wp_id}"
         why = round_.feedback.partition("\n")[0][:_WHY_CHARACTERS_MAX]
         tries = sum(round_.failures.values())
-        return f"{again} ({tries} {'try' if tries == 1 else 'tries'} failed: {why})"
+        what = f"tries that failed: {tries}" if tries else f"times sent back: {round_.returns}"
+        return f"{again} ({what}; {why})"
     if lane == DOING and package.workspace is None:
         return f"thence work implement {wp_id} makes its worktree"
     if lane == FOR_REVIEW:
@@ -37,13 +38,9 @@ def next_step(feature: FeatureState, package: PackageState, round_: Round | None
 
 
 def tried(events: Sequence[Event], slug: str) -> dict[str, Round]:
-    """Returns what orchestrators have come to with the packages of a feature; none without a try.
+    """Returns what orchestrators have come to with the packages of a feature.
 
     Most projects have none, and need not bring their events into order for it.
     """
-    for event in events:
-        if event.header.event_type == "ErrorLogged":
-            message = event.payload.get("error_message")
-            if isinstance(message, str) and message.startswith(TRY_FAILED):
-                return rounds_of(events, slug)
-    return {}
+    is_any = any(event.header.event_type == "WPAssigned" for event in events)
+    return rounds_of(events, slug) if is_any else {}

@@ -1,8 +1,8 @@
 """What the log tells of an orchestration: who was given what, how it ended, what was said of it.
 
 An orchestrator keeps nothing else, so that one that was killed is followed by another. A try of
-an agent is a WPAssigned; one that failed is an ErrorLogged that names the agent; a review is a
-HistoryAdded, and what was sent back stands in the reason of the move.
+an agent is a WPAssigned with its number; one that failed is an ErrorLogged that names the agent; a
+review is a HistoryAdded, and what was sent back stands in the reason of the move.
 """
 
 from collections.abc import Collection, Iterable
@@ -105,8 +105,11 @@ def _moved(round_: Round, _: Event, payload: dict[str, Any]) -> None:
         round_.clear()
 
 
-def _assigned(round_: Round, event: Event, _: dict[str, Any]) -> None:
-    round_.assigned = event
+def _assigned(round_: Round, event: Event, payload: dict[str, Any]) -> None:
+    if payload.get("retry_count") is None:  # it is no try: somebody took the package over
+        round_.clear()
+    else:
+        round_.assigned = event
 
 
 def _failed(round_: Round, event: Event, payload: dict[str, Any]) -> None:

@@ -219,7 +219,7 @@ def test_given_up_package_has_a_next_step_and_another_start_counts_afresh(make):
     assert "next: thence work orchestrate; or go on yourself" in ended.out
     shown = thence("work", "status", cwd=project.folder).out
     assert "next: thence work orchestrate" in shown
-    assert "1 try failed: " in shown
+    assert "tries that failed: 1" in shown
     assert orchestrate(project).code == 0
 
 
@@ -234,6 +234,7 @@ def test_send_backs_are_limited_by_an_option_and_another_start_counts_afresh(mak
     )
     ended = orchestrate(project)
     assert (ended.code, "was sent back 1 times" in ended.out) == (1, True), ended.out
+    assert "times sent back: 1; not yet" in thence("work", "status", cwd=project.folder).out
     assert orchestrate(project, "--resume").code == 1
     assert orchestrate(project).code == 0
 
@@ -256,3 +257,24 @@ def test_agents_program_is_found_beside_the_configuration(make):
     commit(project.folder, {".kittify/config.yaml": config.read_text()}, "Name our own tool")
     ended = orchestrate(project)
     assert ended.code == 0, ended.out + ended.err
+
+
+@pytest.mark.promise("L17")
+def test_what_a_try_lacked_is_told_to_the_next_without_an_offer_to_force(make):
+    project = make({"WP01": []})
+    project.tell(WP01=[[["exit", 0]], [["prompt", "seen"], ["commit", "Do it"]]])
+    assert orchestrate(project).code == 0
+    seen = (project.folder / "seen").read_text()
+    assert "holds no commit" in seen
+    assert FORCED not in seen
+
+
+@pytest.mark.promise("L17")
+def test_package_that_a_person_took_over_from_an_agent_is_left_to_them(make):
+    project = make({"WP01": []}, retries=0)
+    project.tell(WP01=[[["exit", 3]], DO])
+    assert orchestrate(project).code == 1
+    done(project.folder, "implement", "WP01", "--actor", "ada", "--take-over")
+    ended = orchestrate(project)
+    assert (ended.code, "WP01 stays: is in doing, with ada" in ended.out) == (1, True), ended.out
+    assert len(project.events("WPAssigned")) == 2
