@@ -8,6 +8,7 @@ import pytest
 from tests.cli.installed import thence
 from tests.cli.warm import warm
 from tests.cli.work.orchestra import DO, orchestrate
+from tests.cli.work.orchestra import SLUG as SLUG_BY_AGENTS
 from tests.cli.work.test_guards import SLUG, TASKS, done, refused, work
 from tests.work.repositories import commit, git, make_repository
 
@@ -221,6 +222,9 @@ def test_given_up_package_has_a_next_step_and_another_start_counts_afresh(make):
     assert "next: thence work orchestrate" in shown
     assert "tries that failed: 1" in shown
     assert orchestrate(project).code == 0
+    reason = ("--actor", "ada", "--reason", "it was reverted")
+    done(project.folder, "reopen", "WP01", "--feature", SLUG_BY_AGENTS, *reason)
+    done(project.folder, "implement", "WP01", "--actor", "ada")  # its feature is open again
 
 
 @pytest.mark.promise("L17")
