@@ -3,6 +3,7 @@
 import random
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
@@ -220,6 +221,7 @@ def test_placeholders_are_filled_in_once():
     )
     filled = argv(
         agent,
+        Path("/main"),
         prompt_file="{wp_id}",
         worktree="a b; $(c)\\1",
         wp_id="WP01",
@@ -227,6 +229,22 @@ def test_placeholders_are_filled_in_once():
         phase="review",
     )
     assert filled == ("x", "--at=a b; $(c)\\1/review", "WP01001-x", "{wp_id}", "{other}")
+
+
+@pytest.mark.parametrize(
+    ("program", "found"),
+    [
+        ("coder", "coder"),
+        ("./coder", "/main {x}/coder"),
+        ("tools/coder", "/main {x}/tools/coder"),
+        ("/usr/bin/coder", "/usr/bin/coder"),
+        ("{worktree}/coder", "/tree/coder"),
+    ],
+)
+def test_program_is_found_beside_the_configuration_if_its_path_is_relative(program, found):
+    agent = replace(setup_of(FULL, "c.yaml").agents["coder"], command=(program, "./argument"))
+    words = {"prompt_file": "p", "wp_id": "WP01", "feature": "001-x", "phase": "review"}
+    assert argv(agent, Path("/main {x}"), worktree="/tree", **words) == (found, "./argument")
 
 
 def test_setup_is_read_from_the_main_working_tree_else_from_where_one_is(tmp_path):

@@ -52,6 +52,8 @@ def test_packages_go_where_the_matrix_leads_and_nowhere_else(lane, to):
         ("for_review", "done"),
         ("for_review", "doing"),
         ("for_review", "planned"),
+        ("doing", "planned"),
+        ("done", "doing"),
         ("rejected", "planned"),
         *((each, "rejected") for each in LANES if each != "rejected"),
     }
@@ -64,7 +66,7 @@ def test_packages_go_where_the_matrix_leads_and_nowhere_else(lane, to):
 def test_refusal_names_where_the_package_is_and_where_it_may_go():
     found = tried(project_in("doing"), "done")
     assert found.message == "WP01 is in doing, with ada, and done comes after for_review"
-    assert found.remedy == "from doing it goes to for_review or rejected"
+    assert found.remedy == "from doing it goes to for_review or planned or rejected"
     again = tried(project_in("doing"), "doing")
     assert again.message == "WP01 is already in doing, with ada"
     assert not again.may_be_forced

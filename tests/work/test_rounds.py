@@ -83,6 +83,19 @@ def test_approval_holds_until_the_package_goes_to_review_again(store):
     assert not found.is_approved
 
 
+def test_package_that_was_taken_over_is_nobody_s_round(store):
+    taken = {"wp_id": "WP01", "agent_id": "ada", "phase": "implementation"}
+    told(store, moved("planned", "doing"), assigned("coder"), failed("coder"))
+    assert told(store, Said("WPAssigned", taken, SLUG)) is None
+
+
+def test_send_backs_that_are_forgiven_do_not_count_and_are_told(store):
+    back = (moved("doing", "for_review"), moved("for_review", "doing", "no"))
+    told(store, moved("planned", "doing"), assigned("coder"), failed("coder"), *back)
+    forgiven = rounds_of(store.read(), SLUG, {each.event_id for each in store.read()})["WP01"]
+    assert (forgiven.returns, forgiven.failures, forgiven.returned) == (0, {}, "no")
+
+
 def test_what_is_given_back_forgets_all_but_its_returns(store):
     told(store, moved("planned", "doing"), assigned("coder"))
     back = (moved("doing", "for_review"), moved("for_review", "doing", "no"))

@@ -192,9 +192,10 @@ def test_claimable_are_the_planned_packages_that_nothing_stands_against():
 
 def test_refusal_is_an_error_with_its_guard_and_remedy():
     refusal = move(fold(planned().events), SLUG, "WP01", "done", Facts(actor="ada"))
-    error = refusal.error("could not move", "WP01")
+    error = refusal.error("could not move", "WP01", is_agent=False)
     assert isinstance(error, Refused)
     assert (error.guard, error.place, error.cause) == ("not_in_lane", "WP01", refusal.message)
     assert error.hint == f"{refusal.remedy} (or overrule it: --force --reason TEXT)"
+    assert refusal.error("could not move", "WP01", is_agent=True).hint == refusal.remedy
     unknown = move(fold([]), SLUG, "WP01", "done", Facts(actor="ada"))
-    assert "--force" not in unknown.error("could not move", "WP01").hint
+    assert "--force" not in unknown.error("could not move", "WP01", is_agent=False).hint

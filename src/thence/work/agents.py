@@ -7,6 +7,7 @@ nothing here knows an agent by its name.
 import re
 import shlex
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Literal
 
 import msgspec
@@ -22,6 +23,7 @@ from thence.work.yaml_nodes import Node, YamlFile, is_empty
 SECTION = "orchestrate"
 SLOTS, SLOTS_MAX = 4, 64
 RETRIES, RETRIES_MAX = 2, 20
+SEND_BACKS, SEND_BACKS_MAX = 10, 100
 BACKOFF_S, BACKOFF_S_MAX = 5.0, 300.0
 TIMEOUT_S, STALL_S, GATE_TIMEOUT_S = 3600.0, 600.0, 1800.0
 PLACEHOLDERS = ("prompt_file", "worktree", "wp_id", "feature", "phase")
@@ -31,7 +33,7 @@ EXAMPLE = f"{SECTION}: {{agents: {{coder: {{command: [some-agent, --some-option]
 _DOING = "could not read what to orchestrate with in"
 _KEYS = (
     *("slots", "retries", "backoff", "implement", "review", "agents", "gates", "environment"),
-    "landed",
+    *("send_backs", "landed"),
 )
 LOCAL, UPSTREAM = "local", "upstream"
 _AGENT_KEYS = ("command", "prompt", "slots", "timeout", "stall", "env")
@@ -72,6 +74,7 @@ class Setup(msgspec.Struct, frozen=True):
 
     `slots` is how many agents may run at once, in all. `implement` and `review` name agents in
     the order in which they are tried, each once and `retries` times more; `review` may be empty.
+    A package that was sent back more than `send_backs` times is given to nobody any more.
     `environment` are the variables that agents and gates are given beside `environment.BASE`.
     With `needs_upstream` a package is done only when its merge has been pushed. Unless
     `author_may_approve` no agent reviews what it has implemented.
@@ -87,6 +90,7 @@ class Setup(msgspec.Struct, frozen=True):
     environment: tuple[str, ...] = ()
     needs_upstream: bool = False
     author_may_approve: bool = True
+    send_backs: int = SEND_BACKS
 
 
 def read_setup(project: Project) -> Setup:
@@ -128,11 +132,24 @@ def setup_of(data: bytes, file: str) -> Setup:
 
 
 def argv(
-    agent: AgentConfig, *, prompt_file: str, worktree: str, wp_id: str, feature: str, phase: str
+    agent: AgentConfig,
+    root: Path,
+    *,
+    prompt_file: str,
+    worktree: str,
+    wp_id: str,
+    feature: str,
+    phase: str,
 ) -> tuple[str, ...]:
-    """Returns an agent's command with its placeholders filled in; what was filled in stays."""
+    """Returns an agent's command with its placeholders filled in; what was filled in stays.
+
+    A program that is named by a relative path is found from `root`, where the configuration lies.
+    """
     values = dict(zip(PLACEHOLDERS, (prompt_file, worktree, wp_id, feature, phase), strict=True))
-    return tuple(_PLACEHOLDER.sub(lambda found: values[found[1]], part) for part in agent.command)
+    program, *rest = (
+        _PLACEHOLDER.sub(lambda found: values[found[1]], part) for part in agent.command
+    )
+    return (str(root / program) if "/" in program else program, *rest)
 
 
 def _setup(yaml: YamlFile, section: Node | None, may_approve: bool) -> Setup:
@@ -162,6 +179,9 @@ def _setup(yaml: YamlFile, section: Node | None, may_approve: bool) -> Setup:
         needs_upstream="landed" in fields
         and yaml.choice(fields["landed"], "landed", (LOCAL, UPSTREAM)) == UPSTREAM,
         author_may_approve=may_approve,
+        send_backs=yaml.count(
+            fields.get("send_backs"), "send_backs", SEND_BACKS, 0, SEND_BACKS_MAX
+        ),
     )
 
 

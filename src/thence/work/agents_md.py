@@ -19,6 +19,7 @@ editing lanes or boxes by hand. Say who you are: once by `export THENCE_ACTOR=NA
 | begin a package, in a worktree of its own | `thence work implement WP01` |
 | tick a subtask | `thence work mark-status T001` |
 | say what others should know | `thence work add-history WP01 "..."` |
+| give a package back | `thence work release WP01` |
 | hand a package over for review | `thence work move-task WP01 --to for_review` |
 | ask for changes | `thence work move-task WP01 --to doing --reason "..."` |
 | add a package | `thence work add "title" --owns PATH` |
@@ -28,7 +29,7 @@ editing lanes or boxes by hand. Say who you are: once by `export THENCE_ACTOR=NA
 - With several features name yours: `--feature 028-sync`.
 - A refused command changes nothing, exits 1 and says which guard stopped it and what to do next.
   `thence work errors` shows the recent ones: read them before you try again.
-- Somebody else was faster? Take the next package; don't force.
+- Somebody else was faster? Take the next package.
 - What has to be done stands in `kitty-specs/<feature>/tasks/WP01-*.md`.
 <!-- thence:end -->
 """

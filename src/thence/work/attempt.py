@@ -20,9 +20,9 @@ _WAIVED = ("skipped", "merged")
 # where a package may go from each lane; from a lane that nobody knows it can be rejected
 MATRIX: Mapping[str, tuple[str, ...]] = {
     PLANNED: (DOING, REJECTED),
-    DOING: (FOR_REVIEW, REJECTED),
+    DOING: (FOR_REVIEW, PLANNED, REJECTED),
     FOR_REVIEW: (DONE, DOING, PLANNED, REJECTED),
-    DONE: (REJECTED,),
+    DONE: (DOING, REJECTED),
     REJECTED: (PLANNED,),
 }
 
@@ -41,6 +41,23 @@ class Attempt(msgspec.Struct, frozen=True):
     def is_send_back(self) -> bool:
         """Whether it takes the package out of review, back to work."""
         return self.package.lane == FOR_REVIEW and self.to in (DOING, PLANNED)
+
+    @property
+    def is_release(self) -> bool:
+        """Whether it gives back a package that somebody works on."""
+        return self.package.lane == DOING and self.to == PLANNED
+
+    @property
+    def is_reopening(self) -> bool:
+        """Whether it takes up again what was done."""
+        return self.package.lane == DONE and self.to == DOING
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the actor works on the package no more, for somebody took it over."""
+        package, actor = self.package, self.facts.actor
+        lost = package.taken_over
+        return package.lane == DOING and lost is not None and lost.former == actor != package.agent
 
     @property
     def is_claim(self) -> bool:

@@ -61,6 +61,18 @@ def _moved_meanwhile(attempt: Attempt) -> Read:
     )
 
 
+def _taken_over(attempt: Attempt) -> Read:
+    package, lost = attempt.package, attempt.package.taken_over
+    if lost is None or not attempt.is_lost or attempt.to not in (DOING, PLANNED, FOR_REVIEW):
+        return ()
+    return Refusal(
+        "not_its_agent",
+        f"{package.agent} took {package.wp_id} over from {lost.former} at {lost.at}",
+        f"leave it to {package.agent}; `thence work next` names a package that is free",
+        may_be_forced=attempt.to != DOING,
+    )
+
+
 def _not_in_lane(attempt: Attempt) -> Read:
     package, to = attempt.package, attempt.to
     if package.lane == to:
@@ -89,8 +101,9 @@ def _place(package: PackageState) -> str:
 def _not_its_agent(attempt: Attempt) -> Read:
     package, actor = attempt.package, attempt.facts.actor
     is_review = package.lane == FOR_REVIEW and attempt.to != REJECTED
-    is_work = attempt.is_claim or attempt.to == FOR_REVIEW
-    if not is_review and not is_work:
+    is_begun = attempt.is_claim and not attempt.is_reopening
+    is_work = is_begun or attempt.is_release or attempt.to == FOR_REVIEW
+    if attempt.is_lost or (not is_review and not is_work):
         return ()
     agent = package.reviewer if is_review else package.agent
     is_nobodys = agent is None or (agent == NOBODY and attempt.facts.changed_by == NOBODY)
@@ -219,6 +232,8 @@ def _reason_needed(attempt: Attempt) -> Read:
         return reason_missing(
             f"{attempt.package.wp_id} was rejected, and is planned again by a reason alone"
         )
+    if attempt.is_reopening:
+        return reason_missing(f"{attempt.package.wp_id} is done, and is reopened by a reason alone")
     return ()
 
 
@@ -256,6 +271,7 @@ CONDITIONS: tuple[Guard, ...] = (
     _unknown_lane,
     _unknown_package,
     _moved_meanwhile,
+    _taken_over,
     _not_in_lane,
     _not_its_agent,
     _author_approves,

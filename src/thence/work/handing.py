@@ -43,7 +43,7 @@ from thence.work.state import (
     PackageState,
 )
 from thence.work.store import Said
-from thence.work.verdict import Facts, Move
+from thence.work.verdict import FORCING, Facts, Move
 from thence.work.workspaces import workspace
 from thence.work.worktrees import git_dir_of
 
@@ -101,6 +101,7 @@ class Handing:
         order = Order(
             argv=argv(
                 agent,
+                desk.project.root,
                 prompt_file=os.fspath(prompt),
                 worktree=os.fspath(made.path),
                 wp_id=task.wp_id,
@@ -167,7 +168,8 @@ class Handing:
                 facts = facts_of(desk, self._feature, self.task.wp_id)
                 move(desk, slug, self.task.wp_id, FOR_REVIEW, replace(facts, exempt=_ANSWERS))
             except Refused as refused:
-                self._fail(f"{refused.cause}; {refused.hint}", ended.seconds)
+                remedy = (refused.hint or "").removesuffix(FORCING)  # no agent is told to force
+                self._fail(f"{refused.cause}; {remedy}", ended.seconds)
                 return
         self._durable()
         self._tell("moved", "doing -> for_review", ended.seconds)

@@ -70,7 +70,8 @@ def decided(desk: Desk, slug: str, wp_id: str, to: str, facts: Facts) -> Move:
     found = decide(desk.board, slug, wp_id, to, facts)
     if isinstance(found, Refusal):
         lane = to if to in LANES else repr(to)
-        raise found.error("could not move", f"{slug}/{wp_id} to {lane}")
+        place = f"{slug}/{wp_id} to {lane}"
+        raise found.error("could not move", place, is_agent=facts.is_agent)
     return found
 
 

@@ -30,7 +30,6 @@ from thence.work.tasks import Package, parse
 POLL_S = 0.2
 TROUBLES_MAX = 60
 UNSEEN = (-1, 0)
-RETURNS_MAX = 10
 GRACE_S, STOP_S_MAX = 3.0, 20.0
 
 
@@ -281,7 +280,7 @@ class Orchestrator:
             # a full disk may keep a claim alone, and not that its agent was assigned
             is_half_told = package.agent in self.setup.agents and package.workspace is None
             is_peoples = round_ is None and package.lane != PLANNED and not is_half_told
-            if is_peoples or (round_ is not None and round_.returns > RETURNS_MAX):
+            if is_peoples or (round_ is not None and round_.returns > self.setup.send_backs):
                 kept.add(wp_id)
         return kept
 
@@ -317,7 +316,7 @@ class Orchestrator:
         if round_ is None:
             who = package.agent or "somebody"
             return f"is in {package.lane}, with {who}"
-        if round_.returns > RETURNS_MAX:
+        if round_.returns > self.setup.send_backs:
             return f"was sent back {round_.returns} times: {round_.feedback}"
         return f"all its agents have failed: {round_.feedback or 'see its errors'}"
 

@@ -84,6 +84,13 @@ def keep(repo: Repository, slug: str, wp_id: str, commit: str) -> None:
     repo.git.run("update-ref", _ref("reviewed", slug, wp_id), commit)
 
 
+def forget(repo: Repository, refs: Refs, slug: str, wp_id: str) -> None:
+    """Takes away what is noted of a package: where its branch began, and what went to review."""
+    for ref in (_ref("base", slug, wp_id), _ref("reviewed", slug, wp_id)):
+        if ref in refs.commits:
+            repo.git.run("update-ref", "-d", ref, refs.commits[ref])
+
+
 def _ref(kind: str, slug: str, wp_id: str) -> str:
     return f"{_REFS}{kind}/{slug}/{wp_id}"
 

@@ -16,16 +16,19 @@ from thence.core.event import Event, Header
 from thence.core.vocabulary import work_subject
 from thence.work.state import (
     DOING,
+    DONE,
     FOR_REVIEW,
     NOBODY,
     PENDING,
     PLANNED,
+    REJECTED,
     FeatureState,
     GateState,
     HistoryEntry,
     Landed,
     PackageState,
     Reviewed,
+    TakenOver,
     Workspace,
 )
 
@@ -196,8 +199,13 @@ def _moved(told: Told) -> str | Package | None:
     facts["open_claim"] = told.header.event_id if told.header.begins else None
     facts["landed"] = None
     package.set_by["lane"] = told.header.event_id
+    if new not in (DONE, REJECTED):
+        told.feature.facts.pop("is_completed", None)
+    if new == DOING and previous == DONE:
+        facts["workspace"] = None
     if new == PLANNED or (new == DOING and previous != FOR_REVIEW):
         package.set_by["agent"] = told.header.event_id
+        facts["taken_over"] = None
     if new == PLANNED:
         package.set_by["reviewer"] = told.header.event_id
         facts["agent"] = facts["reviewer"] = facts["phase"] = facts["reviewed"] = None
@@ -228,6 +236,10 @@ def _assigned(told: Told) -> str | Package | None:
     retries = told.said.retry_count
     package.facts["phase"] = phase
     role = "reviewer" if phase == "review" else "agent"
+    had = package.facts.get("agent")
+    if role == "agent":
+        lost = TakenOver(had, told.header.timestamp) if had and had != agent else None
+        package.facts["taken_over"] = lost
     package.facts[role], package.set_by[role] = agent, told.header.event_id
     package.facts["retry_count"] = retries if type(retries) is int else 0
     return package

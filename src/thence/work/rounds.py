@@ -1,8 +1,8 @@
 """What the log tells of an orchestration: who was given what, how it ended, what was said of it.
 
 An orchestrator keeps nothing else, so that one that was killed is followed by another. A try of
-an agent is a WPAssigned; one that failed is an ErrorLogged that names the agent; a review is a
-HistoryAdded, and what was sent back stands in the reason of the move.
+an agent is a WPAssigned with its number; one that failed is an ErrorLogged that names the agent; a
+review is a HistoryAdded, and what was sent back stands in the reason of the move.
 """
 
 from collections.abc import Collection, Iterable
@@ -72,7 +72,7 @@ def rounds_of(
 ) -> dict[str, Round]:
     """Returns what there is to know of each package of a feature that was ever assigned.
 
-    Failures whose ids are `forgiven` do not count, though what they say is kept.
+    Failures and send-backs whose ids are `forgiven` do not count, though what they say is kept.
     """
     rounds: dict[str, Round] = {}
     for event in totally_ordered([one for one in events if one.header.feature_slug == slug]):
@@ -81,10 +81,12 @@ def rounds_of(
         wp_id = payload.get("wp_id")
         if step is not None and isinstance(wp_id, str):
             round_ = rounds.setdefault(wp_id, Round())
-            known = dict(round_.failures)
+            known, returns = dict(round_.failures), round_.returns
             step(round_, event, payload)
             if event.event_id in forgiven:
-                round_.failures = known
+                round_.returns = returns
+                if event.header.event_type == "ErrorLogged":
+                    round_.failures = known
     return {wp_id: each for wp_id, each in rounds.items() if each.assigned is not None}
 
 
@@ -103,8 +105,11 @@ def _moved(round_: Round, _: Event, payload: dict[str, Any]) -> None:
         round_.clear()
 
 
-def _assigned(round_: Round, event: Event, _: dict[str, Any]) -> None:
-    round_.assigned = event
+def _assigned(round_: Round, event: Event, payload: dict[str, Any]) -> None:
+    if payload.get("retry_count") is None:  # it is no try: somebody took the package over
+        round_.clear()
+    else:
+        round_.assigned = event
 
 
 def _failed(round_: Round, event: Event, payload: dict[str, Any]) -> None:

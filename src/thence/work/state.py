@@ -70,6 +70,13 @@ class Workspace(msgspec.Struct, frozen=True):
     path: str
 
 
+class TakenOver(msgspec.Struct, frozen=True):
+    """Tells who had a package until somebody else was given it, and when that was."""
+
+    former: str
+    at: str
+
+
 class HistoryEntry(msgspec.Struct, frozen=True):
     """Something that was said about a package; `kind` is note, review, error or comment."""
 
@@ -83,17 +90,17 @@ class HistoryEntry(msgspec.Struct, frozen=True):
 class PackageState(msgspec.Struct, frozen=True, kw_only=True):
     """A work package; `lane` may be one that nobody knows.
 
-    `agent` is who has it, or had it last, `reviewer` who was given it for review, and `phase`
-    is implementation or review. `resolved` maps dependencies that it need not wait for any more to
-    how that came; `subtasks` maps those that were ticked in the log to True, and to False where
-    the tick was taken back; `gates` are by their ids. `heads` are the ids of the events on it that
-    no other event on it goes back to, `lane_event` of the one that put it into its lane,
-    `last_event` of the last that counts in total order: errors do not. `open_claim` is the id of
-    the event by which a command took the package and has not told yet what came of it. `reviewed`
-    is its code as it last went to review, `landed` how that came to the target, until it leaves
-    done. `set_by`
-    maps "lane", "agent", "reviewer", "package" (title and dependencies), "resolved/WP01" and
-    "ticked/T001" to the ids of the events that set them last.
+    `agent` is who has it, or had it last, `reviewer` who was given it for review, and `phase` is
+    implementation or review. `taken_over` tells who had it before its agent was given it.
+    `resolved` maps dependencies that it need not wait for any more to how that came; `subtasks`
+    maps those that were ticked in the log to True, and to False where the tick was taken back;
+    `gates` are by their ids. `heads` are the ids of the events on it that no other event on it goes
+    back to, `lane_event` of the one that put it into its lane, `last_event` of the last that counts
+    in total order: errors do not. `open_claim` is the id of the event by which a command took the
+    package and has not told yet what came of it. `reviewed` is its code as it last went to review,
+    `landed` how that came to the target, until it leaves done. `set_by` maps "lane", "agent",
+    "reviewer", "package" (title and dependencies), "resolved/WP01" and "ticked/T001" to the ids of
+    the events that set them last.
     """
 
     wp_id: str
@@ -102,6 +109,7 @@ class PackageState(msgspec.Struct, frozen=True, kw_only=True):
     lane: str = PLANNED
     agent: str | None = None
     reviewer: str | None = None
+    taken_over: TakenOver | None = None
     phase: str | None = None
     retry_count: int = 0
     dependencies: tuple[str, ...] = ()

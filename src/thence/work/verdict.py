@@ -66,6 +66,9 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     author_may_approve: bool = True
 
 
+FORCING = " (or overrule it: --force --reason TEXT)"
+
+
 class Refusal(msgspec.Struct, frozen=True):
     """A guard's no: its stable code, why, and what to do next.
 
@@ -77,9 +80,9 @@ class Refusal(msgspec.Struct, frozen=True):
     remedy: str
     may_be_forced: bool = True
 
-    def error(self, operation: str, place: str) -> Refused:
-        """Returns the refusal as the error that a command ends with."""
-        forced = " (or overrule it: --force --reason TEXT)" if self.may_be_forced else ""
+    def error(self, operation: str, place: str, *, is_agent: bool) -> Refused:
+        """Returns the refusal as the error that a command ends with; no agent is told to force."""
+        forced = FORCING if self.may_be_forced and not is_agent else ""
         return Refused(
             operation,
             guard=self.guard,

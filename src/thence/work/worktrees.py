@@ -103,23 +103,29 @@ def remove(repo: Repository, branch: str, path: Path, into: str) -> None:
     """
     with held(repo.common / MAKING):
         unmake(repo.common)
-        tip = branches(repo).get(branch)
-        if tip is not None and not is_ancestor(repo, tip, into):
-            raise failure(
-                _REMOVING,
-                path,
-                f"{branch} has commits that are not in {into}",
-                "merge them first, or remove it yourself: git worktree remove",
-            )
-        state = state_of(repo, branch, path)
-        if state.kind not in {"clean", "missing"}:
-            raise failure(_REMOVING, path, _told(state), "commit or move what is there, or keep it")
-        if state.kind == "clean":
+        tip, kind = removable(repo, branch, path, into)
+        if kind == "clean":
             _take_away(repo, path)
         elif not os.path.lexists(path):
             _forget_missing(repo, checkouts(repo), path)
         if tip is not None:
             _delete(repo, branch, tip)
+
+
+def removable(repo: Repository, branch: str, path: Path, into: str) -> tuple[str | None, str]:
+    """Returns the branch's tip and the kind of its worktree's state; raises as `remove` does."""
+    tip = branches(repo).get(branch)
+    if tip is not None and not is_ancestor(repo, tip, into):
+        raise failure(
+            _REMOVING,
+            path,
+            f"{branch} has commits that are not in {into}",
+            "merge them first, or remove it yourself: git worktree remove",
+        )
+    state = state_of(repo, branch, path)
+    if state.kind not in {"clean", "missing"}:
+        raise failure(_REMOVING, path, _told(state), "commit or move what is there, or keep it")
+    return tip, state.kind
 
 
 def check_out(repo: Repository, commit: str, path: Path) -> None:

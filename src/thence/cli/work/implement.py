@@ -12,12 +12,16 @@ Example:
 
 @click.command("implement", context_settings=HELP_NAMES, epilog=_EXAMPLE)
 @click.argument("package", metavar="WP")
+@click.option(
+    "--take-over", "takes_over", is_flag=True, help="Take it from who has it; they are told."
+)
 @feature_option
 @force_option
 @reason_option
 @common
 def implement_command(
     package: str,
+    takes_over: bool,
     feature: str | None,
     is_forced: bool,
     reason: str | None,
@@ -36,6 +40,11 @@ def implement_command(
         package,
         actor,
         lambda desk: implement(
-            desk, package, feature=feature, reason=reason or "", is_forced=is_forced
+            desk,
+            package,
+            feature=feature,
+            reason=reason or "",
+            is_forced=is_forced,
+            takes_over=takes_over,
         ),
     )

@@ -1,15 +1,18 @@
 """`thence work implement`: takes a package and makes the worktree that it is done in."""
 
-from thence.errors import GitFailed
+from thence.core.guard import Unchanged
+from thence.errors import GitFailed, HeadsMoved, Refused
 from thence.work.claiming import taken_back
 from thence.work.claims import claimed
 from thence.work.committing import check_at_target
 from thence.work.desk import Desk
 from thence.work.mirror import is_mirrored, mirror
-from thence.work.moving import decided, facts_of, move, package_of
+from thence.work.moving import decided, facts_of, made_durable, move, package_of
 from thence.work.naming import wp_id_of
 from thence.work.result import Result
-from thence.work.state import DOING
+from thence.work.state import DOING, FeatureState, PackageState
+from thence.work.store import Said
+from thence.work.transitions import DECIDING_TYPES
 from thence.work.workspaces import unmade, workspace
 
 
@@ -20,8 +23,11 @@ def implement(
     feature: str | None = None,
     reason: str = "",
     is_forced: bool = False,
+    takes_over: bool = False,
 ) -> Result:
     """Moves a package to doing and makes its branch and worktree, on what it depends on.
+
+    With `takes_over` one that somebody else has in doing is the actor's from now on.
 
     For a package that the actor has already, the worktree is completed or just told. Where it
     can't be made the package goes back to planned. Raises Refused, PlanningError, GitFailed.
@@ -33,6 +39,9 @@ def implement(
         facts = facts_of(desk, found, package.wp_id, reason=reason, is_forced=is_forced)
         is_mine = package.lane == DOING and package.agent in (None, facts.actor, facts.changed_by)
         claim = None
+        if takes_over and package.lane == DOING and not is_mine:
+            _take_over(desk, found, package, facts.actor)
+            is_mine = True
         if not is_mine:
             decided(desk, found.slug, package.wp_id, DOING, facts)
             check_at_target(desk, found, desk.target_of(found))
@@ -62,3 +71,20 @@ def implement(
         f"next: work and commit there, then thence work move-task {package.wp_id} --to for_review",
     ]
     return desk.result(data, lines)
+
+
+def _take_over(desk: Desk, feature: FeatureState, package: PackageState, actor: str) -> None:
+    payload = {"wp_id": package.wp_id, "agent_id": actor, "phase": "implementation"}
+    causes = tuple(dict.fromkeys(package.events_of("lane", "agent")))
+    guard = Unchanged(desk.since, {package.subject}, DECIDING_TYPES)
+    try:
+        desk.say(Said("WPAssigned", payload, feature.slug, causes), guard=guard)
+    except HeadsMoved as error:
+        raise Refused(
+            "could not take over",
+            guard="moved_meanwhile",
+            place=f"{feature.slug}/{package.wp_id}",
+            cause="somebody changed it meanwhile",
+            hint="look at `thence work status`, then try again",
+        ) from error
+    made_durable(desk)

@@ -130,7 +130,8 @@ def _validated(
             continue
         for refusal in refusals(desk.board, feature.slug, package.wp_id, FOR_REVIEW, facts):
             if not (is_forced and refusal.may_be_forced):
-                raise refusal.error("could not merge", f"{feature.slug}/{package.wp_id}")
+                place = f"{feature.slug}/{package.wp_id}"
+                raise refusal.error("could not merge", place, is_agent=facts.is_agent)
     return found
 
 

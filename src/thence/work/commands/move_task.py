@@ -1,15 +1,16 @@
-"""`thence work move-task`: moves a package to another lane, if its guards let it through."""
+"""`thence work move-task`, `release`, `reopen`: a package goes to another lane by its guards."""
 
 from msgspec.structs import replace
 
+from thence.errors import Refused
 from thence.work.claims import claimed
 from thence.work.desk import Desk
 from thence.work.mirror import is_mirrored, mirror
-from thence.work.moving import facts_of, move, package_of
+from thence.work.moving import facts_of, made_durable, move, package_of
 from thence.work.naming import wp_id_of
 from thence.work.package_code import told_of
 from thence.work.result import Result
-from thence.work.state import DOING, DONE
+from thence.work.state import DOING, DONE, PLANNED, PackageState
 
 
 def move_task(
@@ -22,16 +23,19 @@ def move_task(
     is_forced: bool = False,
     is_local: bool = False,
     no_code: str | None = None,
+    from_lane: str | None = None,
 ) -> Result:
     """Moves a package, and shows it in the package's file if that has a lane.
 
-    `is_local` and `no_code` are said of one that goes to done, as to `accept`. Raises Refused with
-    the guard that stands against it, PlanningError.
+    `is_local` and `no_code` are said of one that goes to done, as to `accept`; with `from_lane` it
+    has to be in that one. Raises Refused with the guard that stands against it, PlanningError.
     """
     desk.look()
     found = desk.feature(feature)
     wp_id = wp_id_of(given)
     package = package_of(found, wp_id)
+    if from_lane is not None and package.lane != from_lane:
+        raise _elsewhere(package, from_lane)
     with claimed(desk.project.home, package.subject):
         facts = facts_of(desk, found, wp_id, to, reason=reason, is_forced=is_forced)
         code = told_of(desk, found, package, None, no_code, reason) if to == DONE else None
@@ -52,6 +56,42 @@ def move_task(
     for each in made.follow_ups:
         if each.event_type == "DependencyResolved":
             lines.append(f"{each.payload['wp_id']} can begin now")
-    if to == DOING and made.previous == "planned":
+    if to == PLANNED and made.previous == DOING:
+        lines.append("its branch and worktree stay as they are")
+    if to == DOING and made.previous in (PLANNED, DONE):
         lines.append(f"next: thence work implement {wp_id} makes its worktree")
     return desk.result(data, lines)
+
+
+def release(
+    desk: Desk, given: str, *, feature: str | None = None, reason: str = "", is_forced: bool = False
+) -> Result:
+    """Gives back a package that the actor works on; one of somebody else's only by force.
+
+    Raises as `move_task` does, and why the journal could not be written.
+    """
+    made = move_task(
+        desk, given, PLANNED, feature=feature, reason=reason, is_forced=is_forced, from_lane=DOING
+    )
+    made_durable(desk)
+    return made
+
+
+def reopen(desk: Desk, given: str, *, feature: str | None = None, reason: str) -> Result:
+    """Takes up again a package that was done; it is the actor's then.
+
+    Raises as `move_task` does, and why the journal could not be written.
+    """
+    made = move_task(desk, given, DOING, feature=feature, reason=reason, from_lane=DONE)
+    made_durable(desk)
+    return made
+
+
+def _elsewhere(package: PackageState, lane: str) -> Refused:
+    return Refused(
+        "could not move",
+        guard="not_in_lane",
+        place=package.wp_id,
+        cause=f"{package.wp_id} is in {package.lane}, not in {lane}",
+        hint="look at `thence work status`; `thence work move-task` makes other moves",
+    )

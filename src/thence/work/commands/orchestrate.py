@@ -16,6 +16,7 @@ from thence.work.desk import Desk
 from thence.work.happenings import Happening
 from thence.work.moving import facts_of, made_durable, move, package_of
 from thence.work.naming import wp_id_of
+from thence.work.next_steps import next_step
 from thence.work.orchestrating import Orchestrator
 from thence.work.result import Result
 from thence.work.rounds import rounds_of
@@ -27,6 +28,8 @@ from thence.work.tasks import Package, parse
 STRANDED = 1
 _END_S = 15.0
 _FOLDER = "orchestrators"
+_LOOK = "thence work orchestrate, once what keeps it is settled"
+_COUNTED = ("ErrorLogged", "WPStatusChanged")
 
 
 def orchestrate(
@@ -41,7 +44,7 @@ def orchestrate(
     """Works a feature off until all is done, or until nothing is left that can be.
 
     What an orchestrator that ended has left is taken up. `is_resumed` asks that there is such,
-    and counts the failures that were; else agents that had failed may try again.
+    and counts the failures and send-backs that were; else all begins with fresh counts.
     `skip` names packages to be rejected, so that others need not wait for them. With packages
     left the exit code is 1. Raises PlanningError, Refused, GitFailed, and what the log raises.
     """
@@ -50,8 +53,8 @@ def orchestrate(
     found = _resumed(desk, feature) if is_resumed else desk.feature(feature)
     setup = read_setup(desk.project)
     _planned(desk, found)  # what can't be read now is told at once
-    errors = [each.event_id for each in desk.events if each.header.event_type == "ErrorLogged"]
-    forgiven = () if is_resumed else frozenset(errors)
+    counted = [each.event_id for each in desk.events if each.header.event_type in _COUNTED]
+    forgiven = () if is_resumed else frozenset(counted)
     for given in skip:
         _skip(desk, found, wp_id_of(given))
     with _registered(desk.shared / _FOLDER, found.slug):
@@ -59,16 +62,25 @@ def orchestrate(
             desk.project.here, found.slug, setup, tell, turn, forgiven=forgiven
         )
         summary = orchestrator.run()
+    packages, rounds = orchestrator.feature.packages, orchestrator.rounds
+    steps = {
+        wp_id: next_step(orchestrator.feature, packages[wp_id], rounds.get(wp_id)) or _LOOK
+        for wp_id in summary.stranded
+    }
     said = [event.event_id for event in desk.said]
     data = {
         "events": [*said, *orchestrator.happenings.said],
         "feature_slug": found.slug,
         "status": summary.status,
         "done": list(summary.done),
-        "stranded": [{"wp_id": wp_id, "reason": why} for wp_id, why in summary.stranded.items()],
+        "stranded": [
+            {"wp_id": wp_id, "reason": why, "next": steps[wp_id]}
+            for wp_id, why in summary.stranded.items()
+        ],
     }
     lines = [f"{found.slug}: {len(summary.done)} packages are done"]
-    lines += [f"{wp_id} stays: {why}" for wp_id, why in summary.stranded.items()]
+    for wp_id, why in summary.stranded.items():
+        lines += [f"{wp_id} stays: {why}", f"  next: {steps[wp_id]}"]
     if not summary.stranded:
         lines = [f"all of {found.slug} is done"]
     code = STRANDED if summary.stranded else 0

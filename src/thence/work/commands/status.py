@@ -6,14 +6,17 @@ from typing import Any
 
 from thence.errors import GitFailed, ThenceError
 from thence.work.board import as_json
+from thence.work.claims import is_held
 from thence.work.desk import Desk
 from thence.work.naming import resolve
+from thence.work.next_steps import next_step, tried
 from thence.work.overlaps import Overlap, at_work, overlaps, sentence
 from thence.work.package_code import where_done_is
 from thence.work.result import Result
 from thence.work.state import (
     DONE,
     LANES,
+    PLANNED,
     Board,
     FeatureState,
     PackageState,
@@ -46,6 +49,7 @@ def status(desk: Desk, feature: str | None) -> Result:
         board = Board(board.project_uuid, {slug: board.features[slug]}, board.conflicts)
     forecast = {slug: _forecast(desk, each) for slug, each in board.features.items()}
     landed = _landed(desk, board)
+    steps = {slug: _next_steps(desk, each) for slug, each in board.features.items()}
     told: dict[str, Any] = as_json(board)
     told["here"] = {
         "landed": [_as_json(key, state) for key, state in landed.items()],
@@ -54,8 +58,25 @@ def status(desk: Desk, feature: str | None) -> Result:
             for slug, found in forecast.items()
             for each in found
         ],
+        "next": [
+            {"feature_slug": slug, "wp_id": wp_id, "next": step}
+            for slug, found in steps.items()
+            for wp_id, step in found.items()
+        ],
     }
-    return desk.result(told, list(_lines(board, forecast, landed)))
+    return desk.result(told, list(_lines(board, forecast, landed, steps)))
+
+
+def _next_steps(desk: Desk, feature: FeatureState) -> Mapping[str, str]:
+    """Returns the next step with each package that waits for somebody, and that nobody is at."""
+    rounds, home = tried(desk.events, feature.slug), desk.project.home
+    found: dict[str, str] = {}
+    for wp_id, package in feature.packages.items():
+        step = next_step(feature, package, rounds.get(wp_id))
+        is_waiting = package.lane == PLANNED and wp_id not in rounds
+        if step is not None and not is_waiting and not is_held(home, package.subject):
+            found[wp_id] = step
+    return found
 
 
 def _landed(desk: Desk, board: Board) -> _Landed:
@@ -94,18 +115,22 @@ def _forecast(desk: Desk, feature: FeatureState) -> Sequence[Overlap]:
     return ()
 
 
-def _lines(board: Board, forecast: _Forecast, landed: _Landed) -> Iterator[str]:
+def _lines(
+    board: Board, forecast: _Forecast, landed: _Landed, steps: Mapping[str, Mapping[str, str]]
+) -> Iterator[str]:
     if not board.features:
         yield "the board is empty"
         yield 'next: thence work setup-spec "what the feature is"'
     for number, (slug, feature) in enumerate(board.features.items()):
         if number:
             yield ""
-        yield from _feature_lines(board, feature, landed)
+        yield from _feature_lines(board, feature, landed, steps[slug])
         yield from (f"  {sentence(each)}" for each in forecast[slug])
 
 
-def _feature_lines(board: Board, feature: FeatureState, landed: _Landed) -> Iterator[str]:
+def _feature_lines(
+    board: Board, feature: FeatureState, landed: _Landed, steps: Mapping[str, str]
+) -> Iterator[str]:
     packages = feature.packages.values()
     done = sum(package.lane == DONE for package in packages)
     title = f"  {feature.title}" if feature.title else ""
@@ -118,6 +143,8 @@ def _feature_lines(board: Board, feature: FeatureState, landed: _Landed) -> Iter
             if package.lane == lane:
                 state = landed.get((feature.slug, package.wp_id))
                 yield f"  {lane:<10}  {_package_line(package, state)}"
+                if package.wp_id in steps:
+                    yield f"{'':14}next: {steps[package.wp_id]}"
     for conflict in board.conflicts:
         if conflict.is_open and feature.is_about(conflict.subject):
             kept = conflict.winner.event_id if conflict.winner else "all of them"

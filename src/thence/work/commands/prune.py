@@ -1,0 +1,137 @@
+"""`thence work prune`: removes worktrees and branches of packages that are done and landed."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from thence.errors import GitFailed, Refused
+from thence.work.claims import claimed
+from thence.work.desk import Desk
+from thence.work.landed import landing_of
+from thence.work.naming import branch_of, worktree_of
+from thence.work.package_code import where_done_is
+from thence.work.package_refs import Refs, forget, refs_of, target_in
+from thence.work.repository import HEADS, checkouts, is_ancestor
+from thence.work.result import Result
+from thence.work.state import DONE, FeatureState, PackageState
+from thence.work.store import Said
+from thence.work.verdict import CodeState
+from thence.work.worktrees import removable, remove
+
+_Landed = dict[tuple[str, str], CodeState]
+
+
+class _Place(NamedTuple):
+    """A package that has a branch or a worktree in this clone."""
+
+    feature: FeatureState
+    package: PackageState
+    branch: str
+    worktree: str
+    tip: str | None
+
+
+def prune(
+    desk: Desk, *, feature: str | None = None, is_dry: bool = False, takes_refs: bool = False
+) -> Result:
+    """Removes worktrees and branches of packages that are done and whose code has landed.
+
+    What is not committed or has not landed stays, and is told with the reason. With `is_dry` it is
+    only told what would go. The refs that keep what was reviewed go with `takes_refs` alone.
+    Raises Refused for a feature that is not there, GitFailed.
+    """
+    board = desk.look()
+    slugs = [desk.feature(feature).slug] if feature else list(board.features)
+    landed = where_done_is(desk, board)
+    refs = refs_of(desk.repo)
+    pruned: list[_Place] = []
+    kept: list[tuple[_Place, str]] = []
+    for place in _places(desk, [board.features[slug] for slug in slugs], refs):
+        try:
+            _take_away(desk, place, refs, landed, is_dry=is_dry)
+        except (GitFailed, Refused) as error:
+            kept.append((place, error.cause or error.message))
+            continue
+        pruned.append(place)
+        if takes_refs and not is_dry:
+            forget(desk.repo, refs, place.feature.slug, place.package.wp_id)
+    data = {
+        "pruned": [_as_json(each) for each in pruned],
+        "kept": [{**_as_json(each), "reason": why} for each, why in kept],
+        "dry_run": is_dry,
+    }
+    verb = "would go" if is_dry else "are gone"
+    lines = [f"{_name(each)}: its worktree and branch {verb}" for each in pruned]
+    lines += [f"{_name(each)} stays: {why}" for each, why in kept]
+    return desk.result(data, lines or ["no package has a branch or worktree here"])
+
+
+def _places(desk: Desk, features: list[FeatureState], refs: Refs) -> Iterator[_Place]:
+    standing = {each.path.name for each in checkouts(desk.repo) if not each.is_main}
+    for feature in features:
+        for package in feature.packages.values():
+            branch = branch_of(feature.slug, package.wp_id)
+            worktree = worktree_of(feature.slug, package.wp_id)
+            tip = refs.commits.get(HEADS + branch)
+            if tip is not None or worktree.rpartition("/")[2] in standing:
+                yield _Place(feature, package, branch, worktree, tip)
+
+
+def _take_away(desk: Desk, place: _Place, refs: Refs, landed: _Landed, *, is_dry: bool) -> None:
+    """Removes a package's worktree and branch; raises Refused or GitFailed for what has to stay."""
+    package, path = place.package, desk.project.root / place.worktree
+    if package.lane != DONE:
+        raise _kept(place, f"it is in {package.lane}")
+    if path == desk.project.here:
+        raise _kept(place, "this command was given in its worktree")
+    code = landed.get((place.feature.slug, package.wp_id))
+    if code is None or code.kind != "landed":
+        told = "merged here and not pushed" if code and code.kind == "local" else "not landed"
+        raise _kept(place, f"it is done, and {told}; see `thence work status`")
+    into = _holder(desk, place, refs)
+    repo = desk.main
+    with claimed(desk.project.home, package.subject):
+        if is_dry:
+            removable(repo, place.branch, path, into)
+            return
+        if package.landed is None and code.landed is not None:
+            desk.say(_landing(place, code))  # without the branch nothing may tell it any more
+        remove(repo, place.branch, path, into)
+
+
+def _holder(desk: Desk, place: _Place, refs: Refs) -> str:
+    """Returns a commit that has all of the branch, and that is in the target or came there."""
+    target = target_in(refs, desk.target_of(place.feature))
+    reviewed = place.package.reviewed
+    if target.tip is not None:
+        if place.tip is None or is_ancestor(desk.repo, place.tip, target.tip):
+            return target.tip
+        is_known = reviewed is not None and reviewed.commit == place.tip and reviewed.base
+        if reviewed is not None and is_known and landing_of(desk.repo, target.tip, reviewed):
+            return reviewed.commit
+    raise _kept(place, f"{place.branch} has commits that are not in {target.name}")
+
+
+def _landing(place: _Place, code: CodeState) -> Said:
+    assert code.landed is not None, "it has landed"
+    payload = {"wp_id": place.package.wp_id, "how": code.landed.how}
+    if code.landed.commit:
+        payload["commit"] = code.landed.commit
+    return Said("WPLanded", payload, place.feature.slug, place.package.events_of("lane"))
+
+
+def _kept(place: _Place, why: str) -> Refused:
+    hint = "thence work status"
+    return Refused("could not prune", guard="kept", place=_name(place), cause=why, hint=hint)
+
+
+def _name(place: _Place) -> str:
+    return f"{place.package.wp_id} of {place.feature.slug}"
+
+
+def _as_json(place: _Place) -> dict[str, str]:
+    return {
+        "feature_slug": place.feature.slug,
+        "wp_id": place.package.wp_id,
+        "branch": place.branch,
+        "worktree": place.worktree,
+    }

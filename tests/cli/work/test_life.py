@@ -1,0 +1,284 @@
+"""A package's life beside the way to done: given back, taken over, reopened, and cleared away."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from tests.cli.installed import thence
+from tests.cli.warm import warm
+from tests.cli.work.orchestra import DO, orchestrate
+from tests.cli.work.orchestra import SLUG as SLUG_BY_AGENTS
+from tests.cli.work.test_guards import SLUG, TASKS, done, refused, work
+from tests.work.repositories import commit, git, make_repository
+
+WORKTREE = f".worktrees/{SLUG}-WP03"
+BRANCH = f"{SLUG}-WP03"
+FORCED = "--force"
+
+
+@pytest.fixture(scope="module")
+def planned(tmp_path_factory):
+    """A project with three packages, all planned."""
+    folder = make_repository(tmp_path_factory.mktemp("life") / "sync")
+    done(folder, "init")
+    done(folder, "setup-spec", "Sync")
+    (folder / "kitty-specs" / SLUG / "tasks.md").write_bytes(TASKS)
+    done(folder, "finalize-tasks")
+    return folder
+
+
+@pytest.fixture
+def project(planned, tmp_path):
+    return shutil.copytree(planned, tmp_path / "sync", symlinks=True)
+
+
+def package(folder, wp_id="WP03"):
+    """Return a package with its lane, as the board has it."""
+    (feature,) = done(folder, "status")["features"]
+    for lane, those in feature["lanes"].items():
+        for each in those:
+            if each["wp_id"] == wp_id:
+                return lane, each["agent"]
+    raise AssertionError(wp_id)
+
+
+def begun(folder, actor="ada"):
+    return Path(done(folder, "implement", "WP03", "--actor", actor)["worktree"])
+
+
+def finished(folder):
+    """Bring WP03 to done, merged."""
+    worktree = begun(folder)
+    commit(worktree, {"page.py": "a page\n"})
+    done(folder, "move-task", "WP03", "--to", "for_review", "--actor", "ada")
+    done(folder, "merge", "WP03", "--actor", "bob")
+    if package(folder)[0] != "done":
+        done(folder, "accept", "WP03", "--actor", "bob")
+    return worktree
+
+
+@pytest.mark.promise("L17")
+def test_released_package_is_free_and_who_takes_it_goes_on_in_its_worktree(project):
+    worktree = begun(project)
+    (worktree / "half.py").write_text("half done\n")
+    error = refused(project, "not_its_agent", "release", "WP03", "--actor", "bob")
+    assert "ada" in error["cause"]
+    done(project, "release", "WP03", "--actor", "ada")
+    assert package(project) == ("planned", None)
+    assert begun(project, "bob") == worktree
+    assert (worktree / "half.py").read_text() == "half done\n"
+    assert package(project) == ("doing", "bob")
+
+
+@pytest.mark.promise("L17")
+def test_somebody_else_releases_by_force_and_a_reason_and_only_what_is_in_doing(project):
+    refused(project, "not_in_lane", "release", "WP03")
+    begun(project)
+    told = done(
+        project, "release", "WP03", "--actor", "bob", "--force", "--reason", "ada is on holiday"
+    )
+    assert (told["to"], told["overruled"]) == ("planned", ["not_its_agent"])
+
+
+@pytest.mark.promise("L17")
+def test_reopened_package_needs_a_reason_and_gets_its_worktree_again(project):
+    finished(project)
+    refused(project, "not_in_lane", "reopen", "WP01", "--reason", "so")
+    refused(project, "reason_missing", "reopen", "WP03", "--actor", "bob")
+    done(project, "reopen", "WP03", "--actor", "bob", "--reason", "it was reverted")
+    assert package(project) == ("doing", "bob")
+    assert "next: thence work implement WP03" in thence("work", "status", cwd=project).out
+    assert begun(project, "bob").is_dir()
+    assert "next:" not in thence("work", "status", cwd=project).out
+
+
+@pytest.mark.promise("L17")
+def test_package_is_taken_over_and_who_had_it_learns_it(project):
+    worktree = begun(project)
+    assert (
+        "with ada"
+        in refused(project, "not_in_lane", "implement", "WP03", "--actor", "bob")["cause"]
+    )
+    taken = done(project, "implement", "WP03", "--actor", "bob", "--take-over")
+    assert Path(taken["worktree"]) == worktree
+    assert package(project) == ("doing", "bob")
+    commands = (
+        ("implement", "WP03"),
+        ("move-task", "WP03", "--to", "for_review"),
+        ("release", "WP03"),
+    )
+    for command in commands:
+        error = refused(project, "not_its_agent", *command, "--actor", "ada")
+        assert "bob took WP03 over from ada at 20" in error["cause"]
+        assert "--actor" not in error["hint"], "nobody is told to take another's name"
+    commit(worktree, {"page.py": "a page\n"})
+    done(project, "move-task", "WP03", "--to", "for_review", "--actor", "bob")
+
+
+@pytest.mark.promise("L17")
+def test_taking_over_rests_on_what_it_takes_over_and_changes_nothing_of_ones_own(project):
+    begun(project)
+    before = len(thence("log", "--json", cwd=project).out.splitlines())
+    done(project, "implement", "WP03", "--actor", "ada", "--take-over")
+    assert len(thence("log", "--json", cwd=project).out.splitlines()) == before
+    done(project, "implement", "WP03", "--actor", "bob", "--take-over")
+    lines = thence("log", "--json", cwd=project).out.splitlines()
+    events = {each["event_id"]: each for each in map(json.loads, lines)}
+    (assigned,) = [each for each in events.values() if each["event_type"] == "WPAssigned"]
+    assert assigned["payload"]["agent_id"] == "bob"
+    causes = [events[each] for each in assigned["caused_by"] if each in events]
+    assert "doing" in [each["payload"].get("new_status") for each in causes]
+
+
+@pytest.mark.promise("L17")
+def test_landed_package_is_cleared_away_after_a_dry_run_has_told_so(project):
+    worktree = finished(project)
+    told = done(project, "prune", "--dry-run")
+    assert ([each["wp_id"] for each in told["pruned"]], told["kept"]) == (["WP03"], [])
+    assert worktree.is_dir()
+    done(project, "prune")
+    assert not worktree.exists()
+    assert git(project, "branch", "--list", BRANCH) == ""
+    assert f"refs/thence/reviewed/{SLUG}/WP03" in git(project, "for-each-ref")
+    assert done(project, "status")["here"]["landed"][0]["state"] == "landed"
+    assert done(project, "prune")["pruned"] == []
+    assert git(project, "status", "--porcelain") == ""
+
+
+@pytest.mark.promise("L17")
+def test_refs_go_with_the_branch_where_that_is_asked(project):
+    finished(project)
+    done(project, "prune", "--refs")
+    assert "refs/thence/" not in git(project, "for-each-ref")
+
+
+@pytest.mark.promise("L17")
+@pytest.mark.parametrize("what", ["uncommitted", "later", "reset", "doing", "here"])
+def test_nothing_is_cleared_away_that_is_nowhere_else(project, what):
+    worktree = begun(project) if what == "doing" else finished(project)
+    words = {
+        "uncommitted": "uncommitted",
+        "later": "not in main",
+        "reset": "not landed",
+        "doing": "in doing",
+        "here": "in its worktree",
+    }[what]
+    if what == "uncommitted":
+        (worktree / "notes.txt").write_text("mine\n")
+    elif what == "later":
+        commit(worktree, {"more.py": "more\n"})
+    elif what == "reset":
+        git(project, "reset", "--quiet", "--hard", "HEAD~1")
+    tip = git(project, "rev-parse", BRANCH)
+    told = done(worktree if what == "here" else project, "prune")
+    assert told["pruned"] == []
+    assert words in told["kept"][0]["reason"]
+    assert worktree.is_dir()
+    assert git(project, "rev-parse", BRANCH) == tip
+
+
+@pytest.mark.promise("L17")
+def test_squashed_package_is_cleared_away_while_its_branch_is_what_was_reviewed(project):
+    worktree = begun(project)
+    commit(worktree, {"page.py": "a page\n"})
+    done(project, "move-task", "WP03", "--to", "for_review", "--actor", "ada")
+    git(project, "merge", "--squash", "--quiet", BRANCH)
+    git(project, "commit", "--quiet", "--message", "All of it")
+    done(project, "accept", "WP03", "--actor", "bob")
+    assert [each["wp_id"] for each in done(project, "prune")["pruned"]] == ["WP03"]
+    assert not worktree.exists()
+
+
+@pytest.mark.promise("L17")
+def test_force_is_offered_to_people_alone(project):
+    begun(project)
+    command = ("move-task", "WP03", "--to", "for_review", "--actor", "bob")
+    assert FORCED in work(project, *command)[1]["error"]["hint"]
+    ended = warm("work", *command, "--json", cwd=project, env={"THENCE_RUN": "1"})
+    error = json.loads(ended.out)["error"]
+    assert (error["guard"], FORCED in error["hint"]) == ("not_its_agent", False)
+    assert FORCED not in (project / "AGENTS.md").read_text()
+
+
+@pytest.mark.promise("L17")
+def test_what_waits_for_review_has_a_next_step(project):
+    worktree = begun(project)
+    commit(worktree, {"page.py": "a page\n"})
+    done(project, "move-task", "WP03", "--to", "for_review", "--actor", "ada")
+    assert "thence work merge WP03" in thence("work", "status", cwd=project).out
+    (step,) = done(project, "status")["here"]["next"]
+    assert (step["wp_id"], step["feature_slug"]) == ("WP03", SLUG)
+
+
+@pytest.mark.promise("L17")
+def test_given_up_package_has_a_next_step_and_another_start_counts_afresh(make):
+    project = make({"WP01": []}, retries=0)
+    project.tell(WP01=[[["exit", 3]], DO])
+    ended = orchestrate(project)
+    assert ended.code == 1
+    assert "next: thence work orchestrate; or go on yourself" in ended.out
+    shown = thence("work", "status", cwd=project.folder).out
+    assert "next: thence work orchestrate" in shown
+    assert "tries that failed: 1" in shown
+    assert orchestrate(project).code == 0
+    reason = ("--actor", "ada", "--reason", "it was reverted")
+    done(project.folder, "reopen", "WP01", "--feature", SLUG_BY_AGENTS, *reason)
+    done(project.folder, "implement", "WP01", "--actor", "ada")  # its feature is open again
+
+
+@pytest.mark.promise("L17")
+def test_send_backs_are_limited_by_an_option_and_another_start_counts_afresh(make):
+    back = [["verdict", "send back: not yet"]]
+    approve = [["verdict", "approve"]]
+    agents = {"agents": ("coder", "critic"), "review": ("critic",)}
+    project = make({"WP01": []}, **agents, send_backs=0)
+    project.tell(
+        WP01=[DO, [["write", "b.txt", "b\n"], ["commit", "b"]]], WP01__review=[back, approve]
+    )
+    ended = orchestrate(project)
+    assert (ended.code, "was sent back 1 times" in ended.out) == (1, True), ended.out
+    assert "times sent back: 1; not yet" in thence("work", "status", cwd=project.folder).out
+    assert orchestrate(project, "--resume").code == 1
+    assert orchestrate(project).code == 0
+
+
+@pytest.mark.promise("L17")
+def test_agents_program_is_found_beside_the_configuration(make):
+    project = make({"WP01": []})
+    project.tell()
+    config = project.folder / ".kittify/config.yaml"
+    told = config.read_text()
+    tool = project.folder / "own tools" / "agent"
+    tool.parent.mkdir()
+    before, _, section = told.partition("orchestrate: ")
+    section = json.loads(section)
+    command = section["agents"]["coder"]["command"]
+    tool.write_text(f'#!/bin/sh\nexec "{command[0]}" "$@"\n')
+    tool.chmod(0o755)
+    section["agents"]["coder"]["command"] = ["own tools/agent", *command[1:]]
+    config.write_text(f"{before}orchestrate: {json.dumps(section)}\n")
+    commit(project.folder, {".kittify/config.yaml": config.read_text()}, "Name our own tool")
+    ended = orchestrate(project)
+    assert ended.code == 0, ended.out + ended.err
+
+
+@pytest.mark.promise("L17")
+def test_what_a_try_lacked_is_told_to_the_next_without_an_offer_to_force(make):
+    project = make({"WP01": []})
+    project.tell(WP01=[[["exit", 0]], [["prompt", "seen"], ["commit", "Do it"]]])
+    assert orchestrate(project).code == 0
+    seen = (project.folder / "seen").read_text()
+    assert "holds no commit" in seen
+    assert FORCED not in seen
+
+
+@pytest.mark.promise("L17")
+def test_package_that_a_person_took_over_from_an_agent_is_left_to_them(make):
+    project = make({"WP01": []}, retries=0)
+    project.tell(WP01=[[["exit", 3]], DO])
+    assert orchestrate(project).code == 1
+    done(project.folder, "implement", "WP01", "--actor", "ada", "--take-over")
+    ended = orchestrate(project)
+    assert (ended.code, "WP01 stays: is in doing, with ada" in ended.out) == (1, True), ended.out
+    assert len(project.events("WPAssigned")) == 2
