@@ -19,6 +19,7 @@ from thence.errors import (
     Refused,
     ThenceError,
 )
+from thence.log_folder import next_node_id
 from thence.work import dayfiles, recovering
 from thence.work.board import fold
 from thence.work.claiming import CLAIM_TYPES, open_claims
@@ -34,6 +35,7 @@ from thence.work.refusals import ErrorStore, failure_said
 from thence.work.repository import Repository, branch_of, branches, main_of, tip
 from thence.work.result import Result
 from thence.work.sharing_mode import is_tree
+from thence.work.sides import lost_claims
 from thence.work.state import PLANNED, Board, FeatureState
 from thence.work.store import ACTOR, EventStore, Said
 from thence.work.taken import known
@@ -141,6 +143,7 @@ class Desk:
         self._tell_untold(events)
         self._tell_ticks()
         self._settle_claims()
+        self._tell_lost()
         return self.board
 
     def reread(self) -> Sequence[Event]:
@@ -193,6 +196,13 @@ class Desk:
                     self.notes.append(claim.told(ended))
         if claims:
             self._read()
+
+    def _tell_lost(self) -> None:
+        """Has who acts know which of their claims lost to others'."""
+        if any(conflict.is_open for conflict in self.board.conflicts):
+            node_id, is_named = next_node_id(self.project.home), self.actor is not None
+            lost = lost_claims(self.board, self.acting(), node_id, is_named=is_named)
+            self.notes += [note for note in lost if note not in self.notes]
 
     def _make_good(self, moves: dayfiles.Moves) -> None:
         """Appends what earlier commands could not tell, and left in the commits of branches."""

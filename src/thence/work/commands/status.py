@@ -6,6 +6,7 @@ from typing import Any
 
 from thence.errors import GitFailed, ThenceError
 from thence.work.board import as_json
+from thence.work.commands.findings import sentence_here
 from thence.work.desk import Desk
 from thence.work.naming import resolve
 from thence.work.overlaps import Overlap, at_work, overlaps, sentence
@@ -46,6 +47,7 @@ def status(desk: Desk, feature: str | None) -> Result:
         board = Board(board.project_uuid, {slug: board.features[slug]}, board.conflicts)
     forecast = {slug: _forecast(desk, each) for slug, each in board.features.items()}
     landed = _landed(desk, board)
+    conflicts = [(c.subject, sentence_here(desk, c)) for c in board.conflicts if c.is_open]
     told: dict[str, Any] = as_json(board)
     told["here"] = {
         "landed": [_as_json(key, state) for key, state in landed.items()],
@@ -55,7 +57,7 @@ def status(desk: Desk, feature: str | None) -> Result:
             for each in found
         ],
     }
-    return desk.result(told, list(_lines(board, forecast, landed)))
+    return desk.result(told, list(_lines(board, forecast, landed, conflicts)))
 
 
 def _landed(desk: Desk, board: Board) -> _Landed:
@@ -94,18 +96,22 @@ def _forecast(desk: Desk, feature: FeatureState) -> Sequence[Overlap]:
     return ()
 
 
-def _lines(board: Board, forecast: _Forecast, landed: _Landed) -> Iterator[str]:
+def _lines(
+    board: Board, forecast: _Forecast, landed: _Landed, conflicts: Sequence[tuple[str, str]]
+) -> Iterator[str]:
     if not board.features:
         yield "the board is empty"
         yield 'next: thence work setup-spec "what the feature is"'
     for number, (slug, feature) in enumerate(board.features.items()):
         if number:
             yield ""
-        yield from _feature_lines(board, feature, landed)
+        yield from _feature_lines(feature, landed, conflicts)
         yield from (f"  {sentence(each)}" for each in forecast[slug])
 
 
-def _feature_lines(board: Board, feature: FeatureState, landed: _Landed) -> Iterator[str]:
+def _feature_lines(
+    feature: FeatureState, landed: _Landed, conflicts: Sequence[tuple[str, str]]
+) -> Iterator[str]:
     packages = feature.packages.values()
     done = sum(package.lane == DONE for package in packages)
     title = f"  {feature.title}" if feature.title else ""
@@ -118,12 +124,9 @@ def _feature_lines(board: Board, feature: FeatureState, landed: _Landed) -> Iter
             if package.lane == lane:
                 state = landed.get((feature.slug, package.wp_id))
                 yield f"  {lane:<10}  {_package_line(package, state)}"
-    for conflict in board.conflicts:
-        if conflict.is_open and feature.is_about(conflict.subject):
-            kept = conflict.winner.event_id if conflict.winner else "all of them"
-            sure = ", provisional" if conflict.is_provisional else ""
-            name = conflict.subject.rpartition("/")[2]
-            yield f"  conflict on {name}: {conflict.rule} keeps {kept}{sure}"
+    for subject, told in conflicts:
+        if feature.is_about(subject):
+            yield f"  conflict: {told}"
 
 
 def _package_line(package: PackageState, state: CodeState | None) -> str:
