@@ -27,6 +27,7 @@ TABLE = {
     "next": ("next", "Take the next package that is ready, so that nobody else does."),
     "orchestrate": ("orchestrate", "Work a feature off with agent programs."),
     "publish": ("publish", "Share events with other clones, and take in theirs."),
+    "settle": ("settle", "Choose which side of a conflict stands."),
     "setup-spec": ("setup_spec", "Begin a feature: its folder, its spec, its branch."),
     "share": ("share", "Choose how the project shares its events, and change over."),
     "status": ("status", "Show the board: every work package in its lane."),
