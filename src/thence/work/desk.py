@@ -39,6 +39,7 @@ from thence.work.sides import lost_claims
 from thence.work.state import PLANNED, Board, FeatureState
 from thence.work.store import ACTOR, EventStore, Said
 from thence.work.taken import known
+from thence.work.targets import name_today
 from thence.work.ticks import TYPES, ticked_by_hand
 
 _R = TypeVar("_R")
@@ -72,6 +73,7 @@ class Desk:
         self._events: list[Event] = []
         self._since: Position | None = None
         self._about: str | None = None
+        self.renamed: dict[str, str] = {}
 
     def acting(self) -> str:
         """Returns who acts: the one that was named, else the user as git knows them, else `user`.
@@ -270,9 +272,9 @@ class Desk:
         return given
 
     def target_of(self, feature: FeatureState) -> str:
-        """Returns the branch that a feature goes to."""
+        """Returns the branch that a feature goes to; raises PlanningError where it is gone."""
         if feature.target_branch:
-            return feature.target_branch
+            return name_today(self, feature.slug, feature.target_branch)
         here = self.branch_here()
         meta = self.planning.meta(here, feature.slug)
         return self.branch(meta.target_branch) if meta and meta.target_branch else here
