@@ -115,6 +115,7 @@ OF_THE_USER = {
     "running.py": _HOME,
     "store.py:EventStore.is_there": _HOME,
     "taken.py": _HOME,
+    "targets.py": _GIT,
     "view.py:Written._read": "a file that the layer has opened",
     "view.py:_add": "a file that the layer has opened",
     "view.py:_keep": _HOME,

@@ -21,6 +21,11 @@ CALLS = {
     "wp_assigned": ((SLUG, "WP01", "ada", "review", 2), "WPAssigned", "WP01"),
     "wp_reviewed": ((SLUG, "WP01", "a" * 40, "b" * 40, "c" * 40, "c" * 40), "WPReviewed", "WP01"),
     "wp_landed": ((SLUG, "WP01", "patch", "d" * 40), "WPLanded", "WP01"),
+    "conflict_settled": (
+        (SLUG, "WP01", [GATE, GATE[:-1] + "Z"], GATE, "further"),
+        "ConflictSettled",
+        "WP01",
+    ),
     "feature_created": ((SLUG, "main", 3), "FeatureCreated", SLUG),
     "feature_completed": ((SLUG, 3, 12.5), "FeatureCompleted", SLUG),
     "history_added": ((SLUG, "WP01", "a note"), "HistoryAdded", "WP01"),

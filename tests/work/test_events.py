@@ -30,6 +30,12 @@ REQUIRED = {
         "patches": ["0" * 40],
     },
     "WPLanded": {"wp_id": "WP01", "how": "no_code"},
+    "ConflictSettled": {
+        "wp_id": "WP01",
+        "events": [GATE, GATE.lower()],
+        "winner": GATE,
+        "reason": "ada is further",
+    },
     "FeatureCreated": {
         "feature_slug": "028-sync",
         "feature_number": "028",
@@ -78,6 +84,7 @@ AGGREGATES = {
     "WPAssigned": ("WorkPackage", "WP01"),
     "WPReviewed": ("WorkPackage", "WP01"),
     "WPLanded": ("WorkPackage", "WP01"),
+    "ConflictSettled": ("WorkPackage", "WP01"),
     "FeatureCreated": ("Feature", "028-sync"),
     "FeatureCompleted": ("Feature", "028-sync"),
     "HistoryAdded": ("WorkPackage", "WP01"),

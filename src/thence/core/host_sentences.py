@@ -126,6 +126,11 @@ def _landed(event: Event) -> str:
     return f"The code of {_what(event)} is in its target, at commit {_commit(event)}{why}"
 
 
+def _settled(event: Event) -> str:
+    why = f": {shown(event.payload['reason'])}" if event.payload.get("reason") else ""
+    return f"{_who(event)} settled a conflict on {_what(event)} for {_said(event, 'winner')}{why}"
+
+
 def _commit(event: Event) -> str:
     return shown(event.payload.get("commit") or "unknown")[:_OID_SHOWN]
 
@@ -176,6 +181,7 @@ WORK_SENTENCES: Mapping[str, Callable[[Event], str]] = {
     "SubtaskReopened": _subtask_reopened,
     "WPReviewed": _reviewed,
     "WPLanded": _landed,
+    "ConflictSettled": _settled,
     "GateCreated": _gate_created,
     "GateResultChanged": _gate_result,
 }

@@ -16,18 +16,20 @@ from thence.core.order import totally_ordered
 from thence.core.vocabulary import Vocabulary
 from thence.merge.ancestry import in_turn
 from thence.merge.fold import counting
-from thence.merge.policies import Dispute, Slot, SlotOf, slots_of
+from thence.merge.policies import CHOICE, Dispute, Slot, SlotOf, settled_for, slots_of
 from thence.merge.written import Written, swept
+
+SETTLED = "settled"
 
 
 class Conflict(msgspec.Struct, frozen=True):
     """Events on one subject, in total order, that can't all stand, and the one that does.
 
-    Each event is concurrent with another one of `events`. `rule` is the name of the policy that
-    settled the conflict; it is None, and so is `winner`, where none did. The conflict is
-    provisional while a cause that any of the events goes back to isn't held. `resolved_by` is
-    the first event on the slot that goes back to all of `events`; None while the conflict is
-    open.
+    Each event is concurrent with another one of `events`; `heads` are those that none of them goes
+    back to. `rule` is the name of the policy that settled the conflict, or "settled" where somebody
+    chose; it is None, and so is `winner`, where none did. The conflict is provisional while a cause
+    that any of the events goes back to isn't held. `resolved_by` is the first event on the slot
+    that goes back to all of `events`; None while the conflict is open.
     """
 
     subject: str
@@ -37,6 +39,7 @@ class Conflict(msgspec.Struct, frozen=True):
     winner: Event | None
     is_provisional: bool
     resolved_by: Event | None = None
+    heads: tuple[Event, ...] = ()
 
     @property
     def is_open(self) -> bool:
@@ -93,10 +96,13 @@ def judged(
     beaten: set[str] = set()
     for subject, written in swept(ordered, subjects, tangled, twins, beside):
         heads[subject] = written.told(written.heads())
-        for slot, numbers in _by_slot(written.events, slot_of):
-            for stretch in _stretches(written, numbers):
+        for slot, numbers, choices in _by_slot(written.events, slot_of):
+            for stretch in reversed(list(_stretches(written, numbers))):
                 if _is_in_dispute(slot, written, stretch):
-                    conflict, lost = _settled(subject, slot, written, stretch)
+                    standing = [
+                        each for each in choices if written.events[each[0]].event_id not in beaten
+                    ]
+                    conflict, lost = _settled(subject, slot, written, stretch, standing)
                     conflicts.append(conflict)
                     beaten.update(lost)
     conflicts.sort(key=lambda each: (each.subject, each.slot, each.events[0].order_key))
@@ -124,15 +130,31 @@ def _straight(
     return last, tangled
 
 
-def _by_slot(events: Sequence[Event], slot_of: SlotOf) -> Iterable[tuple[Slot, list[int]]]:
-    found: dict[str, tuple[Slot, list[int]]] = {}
+# the number of an event that settles a conflict, and that of the event that it chose
+_Choice = tuple[int, int]
+
+
+def _by_slot(
+    events: Sequence[Event], slot_of: SlotOf
+) -> Iterable[tuple[Slot, list[int], list[_Choice]]]:
+    """Returns the slots that were written, each with the numbers of its events and its choices."""
+    found: dict[str, tuple[Slot, list[int], list[_Choice]]] = {}
+    chosen_slots: dict[int, Slot | None] = {}
     for number, event in enumerate(events):
-        slot = slot_of(event)
-        if slot is not None:
-            entry = found.get(slot.name)
-            if entry is None:
-                entry = found[slot.name] = (slot, [])
-            entry[1].append(number)
+        slot, chosen = slot_of(event), -1
+        if slot is CHOICE:
+            name = settled_for(event)
+            chosen = next((n for n in range(number) if events[n].event_id == name), -1)
+            slot = None if chosen < 0 else chosen_slots.get(chosen) or slot_of(events[chosen])
+            slot = chosen_slots[number] = None if slot is CHOICE else slot
+        if slot is None:
+            continue
+        entry = found.get(slot.name)
+        if entry is None:
+            entry = found[slot.name] = (slot, [], [])
+        entry[1].append(number)
+        if chosen >= 0:
+            entry[2].append((number, chosen))
     return [entry for entry in found.values() if not entry[0].is_merged]
 
 
@@ -181,9 +203,13 @@ def _is_in_dispute(slot: Slot, written: Written, stretch: _Stretch) -> bool:
 
 
 def _settled(
-    subject: str, slot: Slot, written: Written, stretch: _Stretch
+    subject: str, slot: Slot, written: Written, stretch: _Stretch, choices: Sequence[_Choice]
 ) -> tuple[Conflict, list[str]]:
-    """Returns a conflict as its slot's policies settle it, and the ids on the side that lost."""
+    """Returns a conflict as it was settled, and the ids on the side that lost.
+
+    It is settled by what somebody behind it chose, else by the policies of its slot; what was
+    chosen on the side that stands counts too.
+    """
     events, numbers = written.events, stretch.numbers
     number = {events[n].event_id: n for n in numbers}
     dispute = Dispute(
@@ -191,12 +217,16 @@ def _settled(
         written.told(written.heads(numbers)),
         lambda one, other: written.is_beside(number[one.event_id], number[other.event_id]),
     )
-    named = ((policy.name, policy.settle(dispute)) for policy in slot.policies)
-    rule, winner = next(((name, event) for name, event in named if event), (None, None))
+    rule, winner = _chosen(written, stretch, choices)
+    if winner is None:
+        named = ((policy.name, policy.settle(dispute)) for policy in slot.policies)
+        rule, winner = next(((name, event) for name, event in named if event), (None, None))
     lost: list[str] = []
     if winner is not None:
-        place = number[winner.event_id]
-        side = written.seen[place] | 1 << place
+        side = written.side(number[winner.event_id])
+        for settling, chosen in choices:
+            if side >> settling & 1 and settling in numbers:
+                side &= ~written.side(settling) | written.side(chosen) | 1 << settling
         lost = [events[n].event_id for n in numbers if not side >> n & 1]
     conflict = Conflict(
         subject,
@@ -206,5 +236,16 @@ def _settled(
         winner,
         any(written.lacks_causes[n] for n in numbers),
         None if stretch.next is None else events[stretch.next],
+        tuple(dispute.heads),
     )
     return conflict, lost
+
+
+def _chosen(
+    written: Written, stretch: _Stretch, choices: Sequence[_Choice]
+) -> tuple[str | None, Event | None]:
+    """Returns what the last event behind a stretch that chose among its events did choose."""
+    for settling, chosen in reversed(choices):
+        if chosen in stretch.numbers and settling not in stretch.numbers:
+            return SETTLED, written.events[chosen]
+    return None, None

@@ -38,6 +38,10 @@ class Written(msgspec.Struct, frozen=True):
             [self.events[number] for number in sorted(numbers, key=self.ranks.__getitem__)]
         )
 
+    def side(self, number: int) -> int:
+        """Returns an event with all that it goes back to, as bits."""
+        return self.seen[number] | 1 << number
+
     def is_beside(self, one: int, other: int) -> bool:
         """Tells whether neither of two events goes back to the other."""
         is_seen = self.seen[one] >> other & 1 or self.seen[other] >> one & 1

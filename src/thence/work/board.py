@@ -19,6 +19,7 @@ from thence.merge.conflicts import Conflict, Judgement, judged
 from thence.merge.fold import counting
 from thence.merge.policies import slots_of
 from thence.work.replay import STEPS, Feature, Package, Told, said, text
+from thence.work.sides import people, sentence
 from thence.work.state import (
     DONE,
     LANES,
@@ -196,4 +197,6 @@ def conflict_json(conflict: Conflict) -> dict[str, Any]:
         "rule": conflict.rule,
         "winner": conflict.winner.event_id if conflict.winner else None,
         "provisional": conflict.is_provisional,
+        "people": list(people(conflict)),
+        "sentence": sentence(conflict),
     }

@@ -21,7 +21,7 @@ from thence.work.state import DOING, PLANNED, Board
 from thence.work.store import Said
 
 # a claim is ended as it was seen if none of these came meanwhile
-CLAIM_TYPES = frozenset(("WPStatusChanged", "WPAssigned", "WorkspaceCreated"))
+CLAIM_TYPES = frozenset(("WPStatusChanged", "WPAssigned", "WorkspaceCreated", "ConflictSettled"))
 _ENDED = "the command that took it ended before its branch was made"
 
 

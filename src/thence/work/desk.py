@@ -19,6 +19,7 @@ from thence.errors import (
     Refused,
     ThenceError,
 )
+from thence.log_folder import next_node_id
 from thence.work import dayfiles, recovering
 from thence.work.board import fold
 from thence.work.claiming import CLAIM_TYPES, open_claims
@@ -34,9 +35,11 @@ from thence.work.refusals import ErrorStore, failure_said
 from thence.work.repository import Repository, branch_of, branches, main_of, tip
 from thence.work.result import Result
 from thence.work.sharing_mode import is_tree
+from thence.work.sides import lost_claims
 from thence.work.state import PLANNED, Board, FeatureState
 from thence.work.store import ACTOR, EventStore, Said
 from thence.work.taken import known
+from thence.work.targets import name_today
 from thence.work.ticks import TYPES, ticked_by_hand
 
 _R = TypeVar("_R")
@@ -70,6 +73,7 @@ class Desk:
         self._events: list[Event] = []
         self._since: Position | None = None
         self._about: str | None = None
+        self.renamed: dict[str, str] = {}
 
     def acting(self) -> str:
         """Returns who acts: the one that was named, else the user as git knows them, else `user`.
@@ -142,6 +146,7 @@ class Desk:
         self._tell_untold(events)
         self._tell_ticks()
         self._settle_claims()
+        self._tell_lost()
         return self.board
 
     def reread(self) -> Sequence[Event]:
@@ -194,6 +199,13 @@ class Desk:
                     self.notes.append(claim.told(ended))
         if claims:
             self._read()
+
+    def _tell_lost(self) -> None:
+        """Has who acts know which of their claims lost to others'."""
+        if any(conflict.is_open for conflict in self.board.conflicts):
+            node_id, is_named = next_node_id(self.project.home), self.actor is not None
+            lost = lost_claims(self.board, self.acting(), node_id, is_named=is_named)
+            self.notes += [note for note in lost if note not in self.notes]
 
     def _make_good(self, moves: dayfiles.Moves) -> None:
         """Appends what earlier commands could not tell, and left in the commits of branches."""
@@ -261,9 +273,9 @@ class Desk:
         return given
 
     def target_of(self, feature: FeatureState) -> str:
-        """Returns the branch that a feature goes to."""
+        """Returns the branch that a feature goes to; raises PlanningError where it is gone."""
         if feature.target_branch:
-            return feature.target_branch
+            return name_today(self, feature.slug, feature.target_branch)
         here = self.branch_here()
         meta = self.planning.meta(here, feature.slug)
         return self.branch(meta.target_branch) if meta and meta.target_branch else here

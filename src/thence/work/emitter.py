@@ -133,6 +133,13 @@ class EventEmitter:
         payload = {"wp_id": wp_id, "how": how, "commit": commit, "reason": reason}
         return self.emit(Said("WPLanded", payload, feature_slug))
 
+    def conflict_settled(
+        self, feature_slug: str, wp_id: str, events: Sequence[str], winner: str, reason: str
+    ) -> Outcome:
+        """Records which of the events that were written at once on a package stands."""
+        payload = {"wp_id": wp_id, "events": list(events), "winner": winner, "reason": reason}
+        return self.emit(Said("ConflictSettled", payload, feature_slug, tuple(events)))
+
     def feature_created(self, feature_slug: str, target_branch: str, wp_count: int) -> Outcome:
         """Records that a feature has its packages."""
         payload = {

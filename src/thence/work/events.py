@@ -90,6 +90,15 @@ class WPLanded(_Payload, frozen=True):
     reason: str | UnsetType = UNSET
 
 
+class ConflictSettled(_Payload, frozen=True):
+    """Somebody chose which of `events`, written at once on a package, stands: the `winner`."""
+
+    wp_id: WpId
+    events: Annotated[tuple[Text, ...], Meta(min_length=2)]
+    winner: Text
+    reason: Text
+
+
 class FeatureCreated(_Payload, frozen=True):
     """A feature has its packages and the branch that they go to."""
 
@@ -193,6 +202,7 @@ _TYPES: Mapping[str, tuple[type[_Payload], str, str]] = {
     "WPAssigned": (WPAssigned, "WorkPackage", "wp_id"),
     "WPReviewed": (WPReviewed, "WorkPackage", "wp_id"),
     "WPLanded": (WPLanded, "WorkPackage", "wp_id"),
+    "ConflictSettled": (ConflictSettled, "WorkPackage", "wp_id"),
     "FeatureCreated": (FeatureCreated, "Feature", "feature_slug"),
     "FeatureCompleted": (FeatureCompleted, "Feature", "feature_slug"),
     "HistoryAdded": (HistoryAdded, "WorkPackage", "wp_id"),

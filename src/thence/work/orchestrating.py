@@ -171,7 +171,8 @@ class Orchestrator:
         feature, repo = self._desk.board.features.get(self.slug), self._desk.project.repo
         if feature is None or repo is None or not feature.target_branch:
             return  # nothing was looked at yet
-        self.forecast.look(repo, feature.target_branch, at_work(feature), time.monotonic())
+        target = self._desk.target_of(feature)
+        self.forecast.look(repo, target, at_work(feature), time.monotonic())
         for overlap in self.forecast.news():
             self.happen("overlap", sentence(overlap))
 

@@ -292,6 +292,11 @@ def _landed(told: Told) -> str | Package | None:
     return package
 
 
+def _settled(told: Told) -> str | Package | None:
+    """Changes nothing by itself: what lost by it was passed over already."""
+    return _package_of(told) or _NO_PACKAGE
+
+
 def _ticked(told: Told) -> str | Package | None:
     wp_id, index = text(told.said.work_package_id) or text(told.said.wp_id), told.said.subtask_index
     subtask = f"T{index:03}" if type(index) is int else text(index) or told.header.aggregate_id
@@ -351,6 +356,7 @@ STEPS: Mapping[str, Step] = {
     "WorkspaceCreated": _workspace,
     "WPReviewed": _reviewed,
     "WPLanded": _landed,
+    "ConflictSettled": _settled,
     "SubtaskCompleted": _ticked,
     "SubtaskReopened": _ticked,
     "GateCreated": _gate,

@@ -24,8 +24,9 @@ class Result(msgspec.Struct, frozen=True):
     exit_code: int = 0
 
     def as_json(self) -> dict[str, Any]:
-        """Returns the members of the command's JSON."""
+        """Returns the members of the command's JSON; `notes` where there are some."""
         told: Any = "pending"
         if self.events is not None:
             told = [event.event_id for event in self.events]
-        return {"ok": True, "events": told, **self.data}
+        notes = {"notes": list(self.notes)} if self.notes else {}
+        return {"ok": True, "events": told, **self.data, **notes}

@@ -1,6 +1,7 @@
 """Boxes of subtasks: what the log is told of them, and of those that somebody ticked by hand."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from thence.errors import PlanningError
@@ -38,9 +39,10 @@ def ticked_by_hand(desk: "Desk") -> Iterator[Said]:
         return
     branch = current_branch(desk.main)
     for feature, done in found:
-        if feature.target_branch in (None, branch):
-            for package, each in done:
-                yield ticked(feature, package, each, is_done=True)
+        with suppress(PlanningError):  # its target is gone: told by the commands that need it
+            if not feature.target_branch or desk.target_of(feature) == branch:
+                for package, each in done:
+                    yield ticked(feature, package, each, is_done=True)
 
 
 def _ticked(desk: "Desk", feature: FeatureState) -> Iterator[tuple[Package, Subtask]]:

@@ -31,6 +31,7 @@ DECIDING_TYPES = frozenset(
         "WPCreated",
         "WPAssigned",
         "DependencyResolved",
+        "ConflictSettled",
         "GateCreated",
         "GateResultChanged",
     )

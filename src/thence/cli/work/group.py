@@ -30,6 +30,7 @@ TABLE = {
     "publish": ("publish", "Share events with other clones, and take in theirs."),
     "release": ("release", "Give back a package that you work on."),
     "reopen": ("reopen", "Take up again a package that is done."),
+    "settle": ("settle", "Choose which side of a conflict stands."),
     "setup-spec": ("setup_spec", "Begin a feature: its folder, its spec, its branch."),
     "share": ("share", "Choose how the project shares its events, and change over."),
     "status": ("status", "Show the board: every work package in its lane."),

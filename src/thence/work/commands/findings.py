@@ -1,10 +1,17 @@
 """`thence work errors` and `thence work conflicts`: what was refused, what can't both stand."""
 
+from contextlib import suppress
+
 from msgspec import to_builtins
 
+from thence.errors import ThenceError
+from thence.log_folder import next_node_id
+from thence.merge.conflicts import Conflict
 from thence.work.board import conflict_json
 from thence.work.desk import Desk
+from thence.work.naming import is_wp_id
 from thence.work.result import Result
+from thence.work.sides import Commits, commits_of, sentence
 
 CONFLICTS_FOUND = 3
 
@@ -26,17 +33,35 @@ def conflicts(desk: Desk, is_all: bool) -> Result:
     """Returns the conflicts that are open, or all that ever were. Open ones give exit code 3."""
     desk.look()
     found = [each for each in desk.board.conflicts if is_all or each.is_open]
-    data = {"conflicts": [{**conflict_json(each), "open": each.is_open} for each in found]}
+    told = [sentence_here(desk, each) for each in found]
+    data = {
+        "conflicts": [
+            {**conflict_json(each), "open": each.is_open, "sentence": said}
+            for each, said in zip(found, told, strict=True)
+        ]
+    }
     lines = []
-    for each in found:
+    for each, said in zip(found, told, strict=True):
         feature, _, name = each.subject.rpartition("/")
         state = "open" if each.is_open else "resolved"
-        sure = ", provisional" if each.is_provisional else ""
-        lines.append(f"{feature.rpartition('/')[2]}/{name}: {state}, by {each.rule}{sure}")
+        lines.append(f"{feature.rpartition('/')[2]}/{name}: {state}: {said}")
         for event in each.events:
             kept = "kept  " if each.winner and event.event_id == each.winner.event_id else "passed"
             lines.append(f"  {kept}  {event.event_id}  {event.actor}  {event.event_type}")
+        if each.is_open and is_wp_id(name):
+            lines.append(f"  next: thence work settle {name} --winner EVENT_OR_ACTOR --reason TEXT")
     is_open = any(each.is_open for each in found)
     result = desk.result(data, lines or ["no conflicts"])
     code = CONFLICTS_FOUND if is_open else 0
     return Result(result.events, result.data, result.lines, result.notes, code)
+
+
+def sentence_here(desk: Desk, conflict: Conflict) -> str:
+    """Returns a conflict in one sentence, with what this clone has of the commits of who lost."""
+    commits: tuple[Commits, ...] = ()
+    about = [each for each in desk.board.features.values() if each.is_about(conflict.subject)]
+    if about and conflict.is_open and desk.project.repo is not None:
+        with suppress(ThenceError):  # no target, or git failed: the rest is told
+            node_id, target = next_node_id(desk.project.home), desk.target_of(about[0])
+            commits = commits_of(desk.repo, node_id, target, about[0], conflict)
+    return sentence(conflict, commits)

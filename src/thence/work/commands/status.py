@@ -7,6 +7,7 @@ from typing import Any
 from thence.errors import GitFailed, ThenceError
 from thence.work.board import as_json
 from thence.work.claims import is_held
+from thence.work.commands.findings import sentence_here
 from thence.work.desk import Desk
 from thence.work.naming import resolve
 from thence.work.next_steps import next_step, tried
@@ -50,6 +51,7 @@ def status(desk: Desk, feature: str | None) -> Result:
     forecast = {slug: _forecast(desk, each) for slug, each in board.features.items()}
     landed = _landed(desk, board)
     steps = {slug: _next_steps(desk, each) for slug, each in board.features.items()}
+    conflicts = [(c.subject, sentence_here(desk, c)) for c in board.conflicts if c.is_open]
     told: dict[str, Any] = as_json(board)
     told["here"] = {
         "landed": [_as_json(key, state) for key, state in landed.items()],
@@ -64,7 +66,8 @@ def status(desk: Desk, feature: str | None) -> Result:
             for wp_id, step in found.items()
         ],
     }
-    return desk.result(told, list(_lines(board, forecast, landed, steps)))
+    lines = _lines(board, forecast, landed, steps, conflicts)
+    return desk.result(told, list(lines))
 
 
 def _next_steps(desk: Desk, feature: FeatureState) -> Mapping[str, str]:
@@ -116,7 +119,11 @@ def _forecast(desk: Desk, feature: FeatureState) -> Sequence[Overlap]:
 
 
 def _lines(
-    board: Board, forecast: _Forecast, landed: _Landed, steps: Mapping[str, Mapping[str, str]]
+    board: Board,
+    forecast: _Forecast,
+    landed: _Landed,
+    steps: Mapping[str, Mapping[str, str]],
+    conflicts: Sequence[tuple[str, str]],
 ) -> Iterator[str]:
     if not board.features:
         yield "the board is empty"
@@ -124,12 +131,15 @@ def _lines(
     for number, (slug, feature) in enumerate(board.features.items()):
         if number:
             yield ""
-        yield from _feature_lines(board, feature, landed, steps[slug])
+        yield from _feature_lines(feature, landed, steps[slug], conflicts)
         yield from (f"  {sentence(each)}" for each in forecast[slug])
 
 
 def _feature_lines(
-    board: Board, feature: FeatureState, landed: _Landed, steps: Mapping[str, str]
+    feature: FeatureState,
+    landed: _Landed,
+    steps: Mapping[str, str],
+    conflicts: Sequence[tuple[str, str]],
 ) -> Iterator[str]:
     packages = feature.packages.values()
     done = sum(package.lane == DONE for package in packages)
@@ -145,12 +155,9 @@ def _feature_lines(
                 yield f"  {lane:<10}  {_package_line(package, state)}"
                 if package.wp_id in steps:
                     yield f"{'':14}next: {steps[package.wp_id]}"
-    for conflict in board.conflicts:
-        if conflict.is_open and feature.is_about(conflict.subject):
-            kept = conflict.winner.event_id if conflict.winner else "all of them"
-            sure = ", provisional" if conflict.is_provisional else ""
-            name = conflict.subject.rpartition("/")[2]
-            yield f"  conflict on {name}: {conflict.rule} keeps {kept}{sure}"
+    for subject, told in conflicts:
+        if feature.is_about(subject):
+            yield f"  conflict: {told}"
 
 
 def _package_line(package: PackageState, state: CodeState | None) -> str:

@@ -1,0 +1,123 @@
+"""`thence work settle`: chooses which side of a conflict stands."""
+
+from collections.abc import Sequence
+
+from thence.core.event import Event
+from thence.errors import HeadsMoved, PlanningError, Refused
+from thence.merge.conflicts import Conflict
+from thence.work.desk import ATTEMPTS_MAX, Desk
+from thence.work.guards import reason_missing
+from thence.work.mirror import mirror
+from thence.work.moving import made_durable, package_of
+from thence.work.naming import wp_id_of
+from thence.work.result import Result
+from thence.work.sides import deed, person
+from thence.work.state import PackageState
+from thence.work.store import Said
+from thence.work.transitions import DECIDING_TYPES
+
+_DOING = "could not settle"
+
+
+def settle(
+    desk: Desk, given: str, *, winner: str, reason: str, feature: str | None = None
+) -> Result:
+    """Settles the open conflicts on a package for an event, or for who wrote one side.
+
+    The board then stands as that side says, and both stay in the log. Raises Refused where there
+    is no conflict, or not all of it is here, PlanningError for a winner that is no side of it, and
+    what the append raises.
+    """
+    for _ in range(ATTEMPTS_MAX):
+        desk.look()
+        found = desk.feature(feature)
+        package = package_of(found, wp_id_of(given))
+        place = f"{found.slug}/{package.wp_id}"
+        if not reason.strip():
+            raise reason_missing("what was decided otherwise needs a reason").error(_DOING, place, is_agent=False)
+        chosen = _chosen(_open(desk, package, place), winner, place)
+        said = [_said(found.slug, package.wp_id, reason, *each) for each in chosen]
+        guard = desk.guard((found.slug, package.wp_id), types=tuple(DECIDING_TYPES))
+        try:
+            desk.say(*said, guard=guard)
+        except HeadsMoved:
+            continue
+        made_durable(desk)
+        return _result(desk, found.slug, package.wp_id, [event for _, event in chosen])
+    raise Refused(
+        _DOING,
+        guard="moved_meanwhile",
+        place=place,
+        cause=f"the board changed {ATTEMPTS_MAX} times meanwhile",
+        hint="try again when others have ended",
+    )
+
+
+def _open(desk: Desk, package: PackageState, place: str) -> Sequence[Conflict]:
+    found = desk.board.open_conflicts(package.subject)
+    if not found:
+        raise Refused(
+            _DOING,
+            guard="no_conflict",
+            place=place,
+            cause="nothing was written on it at once that nobody has gone on from",
+            hint="look at thence work conflicts --all",
+        )
+    if any(each.is_provisional for each in found):
+        raise Refused(
+            _DOING,
+            guard="conflict_provisional",
+            place=place,
+            cause="events that led to the conflict are not here yet",
+            hint="get them by `git pull`, then try again",
+        )
+    return found
+
+
+def _chosen(conflicts: Sequence[Conflict], winner: str, place: str) -> list[tuple[Conflict, Event]]:
+    """Returns the conflicts that have a side of the winner's, each with its last event."""
+    heads = [event for each in conflicts for event in each.heads]
+    named = next((person(event) for event in heads if event.event_id == winner), winner)
+    found: list[tuple[Conflict, Event]] = []
+    for conflict in conflicts:
+        sides = [event for event in conflict.heads if event.event_id == winner]
+        sides = sides or [event for event in conflict.heads if person(event) == named]
+        if len(sides) == 1:
+            found.append((conflict, sides[0]))
+    if not found:
+        told = ", ".join(f"{event.event_id} ({deed(event)})" for event in heads)
+        raise PlanningError(
+            _DOING,
+            place=place,
+            cause=f"{winner!r:.80} names no single side of the conflict",
+            hint=f"name one of {told}",
+        )
+    return found
+
+
+def _said(slug: str, wp_id: str, reason: str, conflict: Conflict, winner: Event) -> Said:
+    sides = tuple(event.event_id for event in conflict.events)
+    payload = {
+        "wp_id": wp_id,
+        "events": list(sides),
+        "winner": winner.event_id,
+        "reason": reason,
+    }
+    return Said("ConflictSettled", payload, slug, sides)
+
+
+def _result(desk: Desk, slug: str, wp_id: str, winners: Sequence[Event]) -> Result:
+    desk.look()
+    feature = desk.board.features[slug]
+    mirror(desk, feature, is_all=True)
+    package = feature.packages[wp_id]
+    data = {
+        "feature_slug": slug,
+        "wp_id": wp_id,
+        "winners": [event.event_id for event in winners],
+        "lane": package.lane,
+        "agent": package.agent,
+    }
+    whose = f", with {package.agent}" if package.agent else ""
+    lines = [f"{deed(event)} stands" for event in winners]
+    return desk.result(data, [*lines, f"{wp_id} of {slug} is in {package.lane}{whose}"])

@@ -1,0 +1,156 @@
+"""The sides of a conflict, as people, packages and commits.
+
+Where a branch lies is told by git, and differs between clones; all else is equal wherever the same
+events are held.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from thence.core.event import Event
+from thence.core.wording import shown
+from thence.merge.conflicts import Conflict
+from thence.merge.policies import is_send_back
+from thence.work.naming import branch_of
+from thence.work.package_refs import refs_of, target_in
+from thence.work.repository import HEADS, Repository
+from thence.work.state import DOING, NOBODY, Board, FeatureState
+
+_COMMITS_MAX = 1000
+_REMOTES = "refs/remotes/"
+_WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+
+
+class Commits(NamedTuple):
+    """How many commits of a person lie on a branch, and are not in the target."""
+
+    person: str
+    branch: str
+    number: int
+
+
+def person(event: Event) -> str:
+    """Returns who wrote an event, as it names them."""
+    return shown(event.actor or event.payload.get("changed_by") or NOBODY)
+
+
+def people(conflict: Conflict) -> tuple[str, ...]:
+    """Returns who wrote the events of a conflict, each once."""
+    return tuple(dict.fromkeys(map(person, conflict.events)))
+
+
+def is_claim(event: Event) -> bool:
+    """Tells whether an event takes a package to begin the work on it."""
+    is_move = event.event_type == "WPStatusChanged"
+    return is_move and event.payload.get("new_status") == DOING and not is_send_back(event)
+
+
+def sentence(conflict: Conflict, commits: Sequence[Commits] = ()) -> str:
+    """Returns a conflict in one sentence: who wrote what, where commits lie, and what stands."""
+    name = conflict.subject.rpartition("/")[2]
+    claimers = list(map(person, filter(is_claim, conflict.events)))
+    if len(claimers) > 1:
+        names = list(dict.fromkeys(claimers))
+        both = "both" if len(names) == 2 else "all"
+        told = f"{_listed(names)} {both} took {name}"
+        if len(names) == 1:
+            told = f"{names[0]} took {name} in two clones"
+    else:
+        told = f"{_listed(list(map(deed, conflict.heads)))} were written at once on {name}"
+    lie = [
+        f"{each.person}'s {_number(each.number)} {'lie' if each.number > 1 else 'lies'}"
+        f" on {each.branch}"
+        for each in commits
+    ]
+    stands = f"{deed(conflict.winner)} stands ({conflict.rule})" if conflict.winner else ""
+    sure = ", provisionally" if conflict.is_provisional else ""
+    return "; ".join([told, *lie, (stands or "no rule settles it") + sure])
+
+
+def deed(event: Event) -> str:
+    """Returns what somebody did by an event, as a noun: A's claim."""
+    if is_claim(event):
+        what = "claim"
+    elif event.event_type == "WPStatusChanged":
+        what = f"move to {shown(event.payload.get('new_status'))}"
+    elif event.event_type == "WPAssigned":
+        what = f"assignment to {shown(event.payload.get('agent_id'))}"
+    elif event.event_type == "ConflictSettled":
+        what = "choice"
+    else:
+        what = event.event_type
+    return f"{person(event)}'s {what}"
+
+
+def commits_of(
+    repo: Repository, node_id: str | None, target: str, feature: FeatureState, conflict: Conflict
+) -> tuple[Commits, ...]:
+    """Returns the commits of those who lost a package, as far as this clone has them.
+
+    A branch of this clone belongs to who claimed the package here, `node_id`; on those of remotes
+    the authors tell. Raises GitFailed.
+    """
+    losers = {person(each) for each in conflict.events} - {
+        person(conflict.winner) if conflict.winner else ""
+    }
+    if not losers or conflict.slot != "lane":
+        return ()
+    refs = refs_of(repo)
+    aim, branch = target_in(refs, target), branch_of(feature.slug, _name(conflict))
+    known = [commit for commit in (aim.tip, aim.local) if commit]
+    here = {person(each) for each in conflict.events if each.node_id == node_id}
+    found: Counter[tuple[str, str]] = Counter()
+    for ref, commit in refs.commits.items():
+        is_local = ref == HEADS + branch
+        is_remote = ref.startswith(_REMOTES) and ref.partition(_REMOTES)[2].partition("/")[2]
+        if (not is_local and is_remote != branch) or commit in known:
+            continue
+        asked = ("log", "--format=%an", f"--max-count={_COMMITS_MAX}", commit, "--not", *known)
+        authors = repo.git.run(*asked, "--").decode("utf-8", "replace").splitlines()
+        for author in authors:
+            owner = next(iter(here)) if is_local and len(here) == 1 else " ".join(author.split())
+            if owner in losers:
+                found[owner, ref.removeprefix(HEADS).removeprefix(_REMOTES)] += 1
+        known.append(commit)
+    return tuple(Commits(*where, count) for where, count in found.items())
+
+
+def lost_claims(board: Board, actor: str, node_id: str | None, *, is_named: bool) -> Iterator[str]:
+    """Yields a note on each claim of an actor that lost and that nobody has settled yet.
+
+    Who is not named is whoever claims packages in this clone.
+    """
+    for conflict in board.conflicts:
+        winner = conflict.winner
+        if not conflict.is_open or winner is None or conflict.slot != "lane":
+            continue
+        lost = [
+            each
+            for each in conflict.events
+            if is_claim(each)
+            and each.event_id != winner.event_id
+            and each.node_id != winner.node_id
+        ]
+        if any(
+            (person(each) == actor != person(winner)) or (not is_named and each.node_id == node_id)
+            for each in lost
+        ):
+            name, other = _name(conflict), person(winner)
+            yield (
+                f"your claim of {name} lost to {other}'s: thence work settle {name} --winner"
+                f" EVENT --reason TEXT chooses otherwise, thence work next takes another"
+            )
+
+
+def _name(conflict: Conflict) -> str:
+    return conflict.subject.rpartition("/")[2]
+
+
+def _number(count: int) -> str:
+    told = _WORDS[count] if count < len(_WORDS) else str(count)
+    return f"{told} commit{'' if count == 1 else 's'}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
