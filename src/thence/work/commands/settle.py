@@ -34,7 +34,9 @@ def settle(
         package = package_of(found, wp_id_of(given))
         place = f"{found.slug}/{package.wp_id}"
         if not reason.strip():
-            raise reason_missing("what was decided otherwise needs a reason").error(_DOING, place, is_agent=False)
+            raise reason_missing("what was decided otherwise needs a reason").error(
+                _DOING, place, is_agent=False
+            )
         chosen = _chosen(_open(desk, package, place), winner, place)
         said = [_said(found.slug, package.wp_id, reason, *each) for each in chosen]
         guard = desk.guard((found.slug, package.wp_id), types=tuple(DECIDING_TYPES))
