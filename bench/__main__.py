@@ -314,15 +314,11 @@ def working_rows(place: Path) -> None:
 
 def team_rows(place: Path) -> None:
     """L16: a feature of eight packages, shared by the board's branch."""
-    with tempfile.TemporaryDirectory(dir=place) as folder:
-        found = team.feature(Path(folder))
-    most = {"implement": 6, "move-task": 3, "status again": 1}
+    (place / "team").mkdir()
+    found = team.feature(place / "team")
     for name, cost in found.commands.items():
-        told = f"{cost.processes} git, {cost.seconds:.2f} s"
-        if name in most:
-            row(f"thence work {name}", told, f"{most[name]} git", cost.processes <= most[name])
-        else:
-            print(f"    thence work {name}: {told}")
+        told, most = f"{cost.processes} git, {cost.seconds:.2f} s", team.PROCESSES_MAX.get(name, 99)
+        row(f"thence work {name}", told, f"{most} git", cost.processes <= most)
     seconds = found.commands["publish of one event"].seconds
     row("publish of one event to a local remote", f"{seconds:.2f} s", "0.5 s", seconds <= 0.5)
     told = f"{found.merges} + {found.commits}"
