@@ -292,7 +292,7 @@ def refused_there(folder, *arguments):
 
 def test_repository_in_which_no_project_was_begun_is_left_alone_by_who_only_looks(tmp_path):
     repo = make_repository(tmp_path / "r")
-    here = {"landed": [], "overlaps": []}
+    here = {"landed": [], "overlaps": [], "next": []}
     board = {"ok": True, "events": [], "features": [], "here": here}
     assert done(repo, "status", "--json").json == board
     assert done(repo, "errors", "--json").json["errors"] == []
