@@ -123,7 +123,8 @@ def lost_claims(board: Board, actor: str, node_id: str | None, *, is_named: bool
     """
     for conflict in board.conflicts:
         winner = conflict.winner
-        if not conflict.is_open or winner is None or conflict.slot != "lane":
+        is_decided = conflict.is_open and not conflict.is_provisional
+        if not is_decided or winner is None or conflict.slot != "lane":
             continue
         lost = [
             each

@@ -46,4 +46,8 @@ def test_files_that_git_can_merge_are_told_as_such_and_a_lost_target_keeps_nobod
     assert "  WP01 and WP02 both change text" in done(repo, "status").lines
     git(repo, "branch", "--move", "main", "trunk")
     here = done(repo, "status", "--json").json["here"]
+    assert [each["files"] for each in here["overlaps"]] == [["text"]], "it is followed"
+    git(repo, "checkout", "--quiet", "--detach")
+    git(repo, "branch", "--quiet", "-D", "trunk")
+    here = done(repo, "status", "--json").json["here"]
     assert here["overlaps"] == []
