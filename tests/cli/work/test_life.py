@@ -72,6 +72,15 @@ def test_released_package_is_free_and_who_takes_it_goes_on_in_its_worktree(proje
 
 
 @pytest.mark.promise("L17")
+def test_package_that_was_given_back_is_not_merged(project):
+    commit(begun(project), {"page.py": "half a page\n"})
+    done(project, "release", "WP03", "--actor", "ada")
+    main = git(project, "rev-parse", "main")
+    refused(project, "not_in_lane", "merge", "WP03")
+    assert git(project, "rev-parse", "main") == main
+
+
+@pytest.mark.promise("L17")
 def test_somebody_else_releases_by_force_and_a_reason_and_only_what_is_in_doing(project):
     refused(project, "not_in_lane", "release", "WP03")
     begun(project)

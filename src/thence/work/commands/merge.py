@@ -18,7 +18,7 @@ from thence.work.naming import branch_of, wp_id_of
 from thence.work.naming import package_of as named
 from thence.work.repository import HEADS, Repository, branches, is_ancestor
 from thence.work.result import Result
-from thence.work.state import DOING, FOR_REVIEW, FeatureState, PackageState
+from thence.work.state import DOING, FOR_REVIEW, PLANNED, REJECTED, FeatureState, PackageState
 from thence.work.transitions import refusals
 from thence.work.verdict import Facts
 
@@ -86,6 +86,8 @@ def _chosen(desk: Desk, feature: FeatureState, given: Sequence[str]) -> tuple[Pa
         for package in named:
             if branch_of(feature.slug, package.wp_id) not in known:
                 raise _without_branch(feature, package)
+            if package.lane in (PLANNED, REJECTED):
+                raise _not_begun(feature, package)
         return in_order(named)
     found = [
         package
@@ -100,6 +102,16 @@ def _chosen(desk: Desk, feature: FeatureState, given: Sequence[str]) -> tuple[Pa
             hint="thence work status",
         )
     return in_order(found)
+
+
+def _not_begun(feature: FeatureState, package: PackageState) -> Refused:
+    return Refused(
+        "could not merge",
+        guard="not_in_lane",
+        place=f"{feature.slug}/{package.wp_id}",
+        cause=f"it is in {package.lane}, so that nobody works on it",
+        hint=f"thence work implement {package.wp_id} takes it up again",
+    )
 
 
 def _without_branch(feature: FeatureState, package: PackageState) -> Refused:
