@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.crash.evidence import Notice, events, is_valid, notices, problems, tail
-from tests.crash.first_writes import FirstWrite, faults, first_write, timing
+from tests.crash.first_writes import FirstWrite, first_write, slow, timing, too_many_syncs
 from tests.crash.writing import Life, write
 
 from thence.log.openings import STEP_MAX
@@ -240,9 +240,9 @@ def soak(kills: int, seed: int) -> int:
             print(f"seed {part} {vocabulary} {processes}: {dict(one.seen)}")
             print("\n".join(found))
             return 1
-    slow = faults(first_writes)
-    print("\n".join([str(dict(seen)), timing(first_writes), *slow]), flush=True)
-    return 1 if slow else 0
+    over = [*too_many_syncs(first_writes), *slow(first_writes)]
+    print("\n".join([str(dict(seen)), timing(first_writes), *over]), flush=True)
+    return 1 if over else 0
 
 
 if __name__ == "__main__":

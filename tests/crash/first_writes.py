@@ -138,13 +138,17 @@ def spread(values_s: Sequence[float]) -> str:
     return f"p50 {p50:.1f}, p99 {p99:.1f}, at most {largest:.1f} ms"
 
 
-def faults(found: Sequence[FirstWrite]) -> list[str]:
-    """What is slower than it may be: the processor's part of each, and the number of syncs.
+def too_many_syncs(found: Sequence[FirstWrite]) -> list[str]:
+    """Return the first writes that waited for the disk more often than they may."""
+    return [f"more than {SYNCS_MAX} syncs: {x}" for x in found if x.syncs > SYNCS_MAX]
+
+
+def slow(found: Sequence[FirstWrite]) -> list[str]:
+    """Return what took the processor longer than it may, for a campaign on a machine of its own.
 
     The time on the wall is told and not judged: it is as long as disk and machine are busy.
     """
-    slow = [f"of the processor more than 50 ms: {x}" for x in found if x.work_s >= WORK_S_MAX]
-    slow += [f"more than {SYNCS_MAX} syncs: {x}" for x in found if x.syncs > SYNCS_MAX]
+    over = [f"of the processor more than 50 ms: {x}" for x in found if x.work_s >= WORK_S_MAX]
     if statistics.median(each.work_s for each in found) >= WORK_P50_S_MAX:
-        slow.append("half of the first writes took the processor more than 20 ms")
-    return slow
+        over.append("half of the first writes took the processor more than 20 ms")
+    return over

@@ -51,6 +51,8 @@ _SETTINGS = (
 )
 _OFF = ("core.hooksPath=/dev/null", "commit.gpgSign=false")
 _START_USERS = ("git", *(part for setting in _SETTINGS for part in ("-c", setting)))
+# a git that is killed while it tidies up leaves a lock, and no git tidies up there ever again
+_UNTIDIED = ("git", "-c", "maintenance.auto=false", "-c", "gc.auto=0")
 _START = (*_START_USERS, *(part for setting in _OFF for part in ("-c", setting)))
 
 Argument = str | bytes | Path
@@ -151,6 +153,7 @@ class Git:
     ) -> Answer:
         """Runs git as the user does, with hooks, signing and all settings; else as `ask` does.
 
+        It only leaves tidying the repository up (gc) to the user's next command.
         What a hook leaves running is not waited for: so the output is a file, for a pipe ends
         only with the last who holds it.
         """
@@ -160,7 +163,7 @@ class Git:
             given.write(stdin)
             given.seek(0)
             process = subprocess.Popen(
-                ["git", *arguments],
+                [*_UNTIDIED, *arguments],
                 cwd=self.folder,
                 env={**surroundings(), **_USERS, **(more or {})},
                 stdin=given,
