@@ -106,7 +106,7 @@ def test_unchanged_view_is_not_read(repo):
     assert day.stat().st_atime_ns == 0
 
 
-def test_tracked_day_files_are_left_to_git(tmp_path):
+def test_tracked_day_files_are_only_read_and_on_no_branch_under_review(tmp_path):
     repo = make_repository(tmp_path / "repo", TREE)
     done(repo, "add", "First")
     tracked = view_lines(repo)
@@ -115,10 +115,18 @@ def test_tracked_day_files_are_left_to_git(tmp_path):
     day = view(repo)
     assert view_lines(repo) == tracked
     assert git(repo, "status", "--porcelain") == ""
+    git(repo, "switch", "--quiet", "--create", "theirs")
     with day.open("a") as file:
         file.write(tool_line(day, 4) + "\n")
     done(repo, "status")
     assert tool_line(day, 4) not in journal(repo), "it is read where it is merged"
+    git(repo, "switch", "--quiet", "main")
+    done(repo, "status")
+    assert tool_line(day, 4) in journal(repo)
+    assert view_lines(repo) == [*tracked, tool_line(day, 4)], "no line of ours is added"
+    done(repo, "publish")
+    assert git(repo, "status", "--porcelain") == ""
+    assert sorted(view_lines(repo)) == sorted(journal(repo))
 
 
 def test_project_whose_day_files_are_tracked_stays_as_it_is(tmp_path):

@@ -174,7 +174,8 @@ def package_of(feature: FeatureState, wp_id: str) -> PackageState:
             guard="unknown_package",
             place=f"{feature.slug}/{wp_id}",
             cause=f"the feature has {known}",
-            hint="look at `thence work status`, or plan it: `thence work finalize-tasks`",
+            hint="look at `thence work status`; of another feature: --feature; or plan it:"
+            " `thence work finalize-tasks`",
         )
     return found
 

@@ -3,7 +3,8 @@
 Where events are shared by the board's branch git ignores these day files. They are only ever
 appended to, under flock, never renamed or drawn anew, for other tools append to them as well. What
 these have written there is taken into the journal before anything else is looked at; what the
-journal got is added behind it. Where day files are tracked they belong to git: neither is done.
+journal got is added behind it. Where day files are tracked they belong to git: nothing is added,
+and they are read while a branch is checked out whose commits are read too.
 """
 
 import os
@@ -32,6 +33,7 @@ from thence.work.files import TreeFiles
 from thence.work.locks import held, take
 from thence.work.passed_over import Place
 from thence.work.project import Project
+from thence.work.repository import current_branch
 from thence.work.sharing_mode import is_tree
 
 _NAME = "view.json"
@@ -79,7 +81,7 @@ class Written:
             if name not in files or not files[name].is_like(found)
         }
         self._new = {}
-        if changed and not is_tree(project, *taken.known(project).targets):
+        if changed and _is_read(project):
             for name in sorted(changed):
                 self._new[name] = self._read(name, self._found[name])
 
@@ -106,6 +108,14 @@ class Written:
                     msgspec.json.decode(line)
                 self.lines.setdefault(line, place)
         return _Seen(*_looks(found), max(start, end))
+
+
+def _is_read(project: Project) -> bool:
+    """Tells whether lines in the working tree count: a branch under review brings none."""
+    branches = taken.known(project).targets
+    if project.repo is None or not is_tree(project, *branches):
+        return True
+    return current_branch(project.repo._replace(top=project.root)) in branches
 
 
 def show_events(project: Project, journal: Log, fresh: Sequence[Event] = ()) -> None:
