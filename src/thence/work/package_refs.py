@@ -108,6 +108,20 @@ def tip_of(refs: Refs, branch: str) -> str | None:
     return None
 
 
+def newest_of(repo: Repository, refs: Refs, branch: str) -> tuple[str, str] | None:
+    """Returns where a package's branch has most, by a name that git knows, and its tip.
+
+    That is the branch here, unless one of its name on a remote has all of it and more; None where
+    neither is.
+    """
+    here = refs.commits.get(HEADS + branch)
+    for ref in _on_remotes(refs, branch):
+        there = refs.commits[ref]
+        if here is None or (here != there and is_ancestor(repo, here, there)):
+            return ref.removeprefix(_REMOTES), there
+    return (branch, here) if here else None
+
+
 def base_of_package(
     repo: Repository, refs: Refs, slug: str, package: PackageState, tip: str, target: Target
 ) -> str | None:

@@ -4,8 +4,8 @@ from thence.errors import ThenceError
 from thence.work.claiming import workspace_made
 from thence.work.desk import Desk
 from thence.work.naming import branch_of, worktree_of
-from thence.work.package_refs import begun_at, note_base
-from thence.work.repository import branches, is_ancestor
+from thence.work.package_refs import Refs, begun_at, newest_of, note_base, refs_of
+from thence.work.repository import HEADS, is_ancestor
 from thence.work.state import FeatureState, PackageState
 from thence.work.worktrees import Worktree, make
 
@@ -19,8 +19,12 @@ def workspace(
     """
     path = desk.project.root / worktree_of(feature.slug, package.wp_id)
     branch = branch_of(feature.slug, package.wp_id)
-    made = make(desk.repo, branch, path, _bases(desk, feature, package))
-    if made.is_new:
+    refs = refs_of(desk.repo)
+    newest = newest_of(desk.repo, refs, branch)
+    is_begun = newest is not None and newest[0] != branch  # somebody else has pushed it
+    bases = [newest[0]] if newest and is_begun else _bases(desk, feature, package, refs)
+    made = make(desk.repo, branch, path, bases)
+    if made.is_new and not is_begun:
         note_base(desk.repo, feature.slug, package.wp_id, made.head)
     else:
         begun_at(desk.repo, feature.slug, package.wp_id, branch, desk.target_of(feature))
@@ -33,15 +37,16 @@ def unmade(error: ThenceError) -> str:
     return f"its worktree could not be made: {error.cause or error.message}"
 
 
-def _bases(desk: Desk, feature: FeatureState, package: PackageState) -> list[str]:
+def _bases(desk: Desk, feature: FeatureState, package: PackageState, refs: Refs) -> list[str]:
     """Returns the branches to build upon: those of dependencies that are not merged yet."""
     target = desk.target_of(feature)
-    known = branches(desk.repo)
-    names = [branch_of(feature.slug, wp_id) for wp_id in package.dependencies]
+    at = refs.commits.get(HEADS + target)
+    names = (branch_of(feature.slug, wp_id) for wp_id in package.dependencies)
+    known = [newest_of(desk.repo, refs, name) for name in names]
     open_ones = [
-        name
-        for name in names
-        if name in known and not is_ancestor(desk.repo, known[name], known[target])
+        each[0]
+        for each in known
+        if each and not (at is not None and is_ancestor(desk.repo, each[1], at))
     ]
     return open_ones or [target]
 

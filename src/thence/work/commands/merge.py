@@ -1,7 +1,7 @@
 """`thence work merge`: merges the branches of packages into their feature's target branch."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 from msgspec.structs import replace
 
@@ -16,7 +16,8 @@ from thence.work.mirror import mirror
 from thence.work.moving import facts_of, move, package_of
 from thence.work.naming import branch_of, wp_id_of
 from thence.work.naming import package_of as named
-from thence.work.repository import HEADS, Repository, branches, is_ancestor
+from thence.work.package_refs import newest_of, refs_of
+from thence.work.repository import HEADS, Repository, is_ancestor
 from thence.work.result import Result
 from thence.work.state import DOING, FOR_REVIEW, PLANNED, REJECTED, FeatureState, PackageState
 from thence.work.transitions import refusals
@@ -37,6 +38,7 @@ def merge(
 ) -> Result:
     """Merges packages that are in doing or for_review, in the order of their dependencies.
 
+    What others have pushed of a package's branch, and a fetch has brought, is merged too.
     All are looked at first, and nothing is merged if one can't be. Those still in doing go to
     for_review. A conflict is opened in a private working tree, and told as GitFailed with its
     path, for `resume_merge` or `abort_merge`; nothing is merged before that. Raises
@@ -45,18 +47,19 @@ def merge(
     desk.look()
     found = desk.feature(feature)
     target = desk.target_of(found)
-    chosen = _chosen(desk, found, [wp_id_of(name) for name in given])
+    tips = _tips(desk, found)
+    chosen = _chosen(found, [wp_id_of(name) for name in given], tips)
     facts = _validated(desk, found, chosen, reason, is_forced)
     names = [branch_of(found.slug, package.wp_id) for package in chosen]
     if is_dry:
-        return _dry(desk, found, plan(desk.repo, target, names))
+        return _dry(desk, found, plan(desk.repo, target, names, tips))
     before = unfinished(desk.merge_note(found.slug))
-    outcome = merge_branches(desk.repo, target, names, desk.merge_note(found.slug))
+    outcome = merge_branches(desk.repo, target, names, desk.merge_note(found.slug), tips=tips)
     begun = before.names if before else ()  # by a command that was killed before it told
     already = [
         name
         for name in dict.fromkeys((*names, *begun))
-        if name not in outcome.merged and _was_merged(desk, name, target)
+        if name not in outcome.merged and _was_merged(desk, tips[name], target)
     ]
     return _concluded(desk, found, outcome, [*outcome.merged, *already], facts)
 
@@ -79,8 +82,16 @@ def abort_merge(desk: Desk, *, feature: str | None = None) -> Result:
     return desk.result(data, [f"the merge is given up; {target} is at {at[:12]}"])
 
 
-def _chosen(desk: Desk, feature: FeatureState, given: Sequence[str]) -> tuple[PackageState, ...]:
-    known = branches(desk.repo)
+def _tips(desk: Desk, feature: FeatureState) -> dict[str, str]:
+    """Returns the newest commits of packages by their branches, those on remotes with them."""
+    refs = refs_of(desk.repo)
+    names = (branch_of(feature.slug, wp_id) for wp_id in feature.packages)
+    return {name: found[1] for name in names if (found := newest_of(desk.repo, refs, name))}
+
+
+def _chosen(
+    feature: FeatureState, given: Sequence[str], known: Container[str]
+) -> tuple[PackageState, ...]:
     if given:
         named = [package_of(feature, wp_id) for wp_id in given]
         for package in named:
@@ -121,7 +132,8 @@ def _without_branch(feature: FeatureState, package: PackageState) -> Refused:
         guard="no_branch",
         place=f"{feature.slug}/{package.wp_id}",
         cause=f"it is in {package.lane}, and has no branch {branch}",
-        hint=f"thence work implement {package.wp_id} makes it",
+        hint=f"git fetch, if somebody else did it (they push it: git push -u origin {branch});"
+        f" else thence work implement {package.wp_id} makes it",
     )
 
 
@@ -220,11 +232,10 @@ def _moved(
     return moved
 
 
-def _was_merged(desk: Desk, name: str, target: str) -> bool:
-    """Tells whether a merge brought a branch to the target: a command ended before it told."""
-    tips = branches(desk.repo)
-    out = desk.repo.git.run("rev-list", "--merges", "--parents", target, f"^{tips[name]}", "--")
-    return any(tips[name] in line.split()[2:] for line in out.decode().splitlines())
+def _was_merged(desk: Desk, tip: str, target: str) -> bool:
+    """Tells whether a merge brought a commit to the target: a command ended before it told."""
+    out = desk.repo.git.run("rev-list", "--merges", "--parents", target, f"^{tip}", "--")
+    return any(tip in line.split()[2:] for line in out.decode().splitlines())
 
 
 def _unpushed(repo: Repository, target: str, commit: str) -> tuple[str, str] | None:

@@ -1,0 +1,105 @@
+"""What somebody else has pushed of a package's branch is merged, built upon, and taken over."""
+
+from pathlib import Path
+
+import pytest
+from tests.work.boards import bare, clone, done, published, work
+from tests.work.repositories import commit, git
+
+from thence.work.store import EventStore
+
+SLUG = "000-general"
+BRANCH = f"{SLUG}-WP01"
+
+
+@pytest.fixture
+def clones(tmp_path: Path) -> tuple[Path, Path]:
+    """Two clones of a project with two packages; Bob has begun the first and pushed nothing."""
+    remote = bare(tmp_path / "remote.git")
+    ada, bob = clone(remote, tmp_path / "ada"), clone(remote, tmp_path / "bob")
+    done(bob, "add", "First")
+    done(bob, "add", "Second", "--after", "WP01")
+    git(bob, "push", "--quiet")
+    done(bob, "implement", "WP01")
+    commit(tree(bob), {"first.txt": "bob's\n"}, "Write the first")
+    shared(bob, ada)
+    git(ada, "pull", "--quiet")
+    return ada, bob
+
+
+def tree(folder: Path, wp_id: str = "WP01") -> Path:
+    return folder / f".worktrees/{SLUG}-{wp_id}"
+
+
+def shared(one: Path, other: Path) -> None:
+    published(one)
+    git(other, "fetch", "--quiet")
+
+
+@pytest.mark.promise("L3")
+def test_branch_that_another_clone_pushed_is_merged(clones):
+    ada, bob = clones
+    done(bob, "move-task", "WP01", "--to", "for_review")
+    shared(bob, ada)
+    refused = work(ada, "merge", "WP01")
+    assert refused.code == 1
+    assert f"git fetch, if somebody else did it (they push it: git push -u origin {BRANCH})" in (
+        refused.err
+    )
+    git(bob, "push", "--quiet", "origin", BRANCH)
+    git(ada, "fetch", "--quiet")
+    assert done(ada, "merge", "--dry-run", "--json").json["steps"][0]["status"] == "clean"
+    assert done(ada, "merge", "WP01", "--json").json["merged"] == [BRANCH]
+    assert (ada / "first.txt").read_text() == "bob's\n"
+    git(ada, "push", "--quiet")
+    done(ada, "accept", "WP01")
+    assert git(ada, "branch", "--list", BRANCH) == "", "no branch is made for it"
+
+
+def test_newer_commits_on_the_remote_are_merged_and_the_own_branch_stays(clones):
+    ada, bob = clones
+    git(bob, "push", "--quiet", "origin", BRANCH)
+    git(ada, "fetch", "--quiet")
+    done(ada, "implement", "WP01", "--take-over")
+    commit(tree(bob), {"more.txt": "bob's\n"}, "Write more")
+    git(bob, "push", "--quiet", "origin", BRANCH)
+    git(ada, "fetch", "--quiet")
+    done(ada, "merge", "WP01")
+    assert (ada / "more.txt").read_text() == "bob's\n"
+
+
+def test_own_commits_go_before_others_beside_them(clones):
+    ada, bob = clones
+    git(bob, "push", "--quiet", "origin", BRANCH)
+    git(ada, "fetch", "--quiet")
+    done(ada, "implement", "WP01", "--take-over")
+    commit(tree(ada), {"ada.txt": "ada's\n"}, "Write it otherwise")
+    commit(tree(bob), {"more.txt": "bob's\n"}, "Write more")
+    git(bob, "push", "--quiet", "origin", BRANCH)
+    git(ada, "fetch", "--quiet")
+    done(ada, "merge", "WP01")
+    assert (ada / "ada.txt").exists()
+    assert not (ada / "more.txt").exists()
+
+
+def test_package_that_is_taken_over_goes_on_where_it_was_pushed(clones):
+    ada, bob = clones
+    git(bob, "push", "--quiet", "origin", BRANCH)
+    git(ada, "fetch", "--quiet")
+    done(ada, "implement", "WP01", "--take-over")
+    assert (tree(ada) / "first.txt").read_text() == "bob's\n"
+    commit(tree(ada), {"second.txt": "ada's\n"}, "Write the rest")
+    done(ada, "move-task", "WP01", "--to", "for_review")
+    with EventStore.at(ada) as store:
+        (reviewed,) = (e for e in store.read() if e.header.event_type == "WPReviewed")
+    assert reviewed.payload["base"] == git(ada, "merge-base", "main", BRANCH)
+    assert len(reviewed.payload["patches"]) == 2
+
+
+def test_package_builds_upon_what_another_clone_pushed_of_its_dependency(clones):
+    ada, bob = clones
+    done(bob, "move-task", "WP01", "--to", "for_review")
+    git(bob, "push", "--quiet", "origin", BRANCH)
+    shared(bob, ada)
+    done(ada, "implement", "WP02", "--force", "--reason", "it builds upon a review")
+    assert (tree(ada, "WP02") / "first.txt").read_text() == "bob's\n"
