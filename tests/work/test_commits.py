@@ -65,18 +65,6 @@ def status(path: Path) -> str:
     return git(path, "status", "--porcelain", "--untracked-files=all")
 
 
-def test_commit_leaves_tidying_up_to_the_user(path: Path) -> None:
-    git(path, "config", "gc.auto", "1")
-    git(path, "config", "gc.autoDetach", "false")
-    files = {f"{number}": f"{number}" for number in range(1000)}
-    write(path.parent / "many", files)
-    git(path, "hash-object", "-w", *(path.parent / "many" / each for each in files))
-    make(path)
-    assert not list((path / ".git/objects/pack").iterdir())
-    commit(path, {"mine": "other\n"})
-    assert list((path / ".git/objects/pack").iterdir())
-
-
 def test_files_are_committed_and_the_users_staged_and_half_done_work_stays(path: Path) -> None:
     begin_work(path)
     before = patches_of(path)

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from tests.work.repositories import begin_work, commit, git, make_repository, patches
+from tests.work.repositories import begin_work, commit, git, make_repository, patches, write
 
 from thence.work.commits import commit_files
 from thence.work.leftovers import COMMITTING as LOCK
@@ -100,6 +100,18 @@ def test_commit_and_merge_that_were_killed_leave_nothing_locked(top, tmp_path):
         assert git(top, "status", "--porcelain") == "MM mine", f"seed {seed}"
         git(top, "commit", "--quiet", "--allow-empty", "--only", "-m", "The user goes on")
     assert not locked(top)
+
+
+def test_commit_leaves_tidying_up_to_the_user(top):
+    git(top, "config", "gc.auto", "1")
+    git(top, "config", "gc.autoDetach", "false")
+    files = {f"{number}": f"{number}" for number in range(1000)}
+    write(top.parent / "many", files)
+    git(top, "hash-object", "-w", *(top.parent / "many" / each for each in files))
+    commit_files(repository(top), {"board": partial(as_board, b"new")}, "Tell")
+    assert not list((top / ".git/objects/pack").iterdir())
+    commit(top, {"mine": "other\n"})
+    assert list((top / ".git/objects/pack").iterdir())
 
 
 def left(top: Path, lock: str, *files: Path) -> None:
