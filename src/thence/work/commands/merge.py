@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from msgspec.structs import replace
 
 from thence.errors import GitFailed, PlanningError, Refused
+from thence.work.changed_over import drops_day_files
 from thence.work.cut_off import unfinished
 from thence.work.dependencies import in_order
 from thence.work.desk import Desk
@@ -45,13 +46,19 @@ def merge(
     desk.look()
     found = desk.feature(feature)
     target = desk.target_of(found)
-    chosen = _chosen(desk, found, [wp_id_of(name) for name in given])
+    wp_ids = [wp_id_of(name) for name in given]
+    meant = wp_ids or [package.wp_id for package in _chosen(desk, found, ())]
+    refs = [HEADS + branch_of(found.slug, wp_id) for wp_id in meant]
+    drops = drops_day_files(desk, target, refs)
+    found = desk.feature(found.slug)  # with what stood in their day files
+    chosen = _chosen(desk, found, wp_ids)
     facts = _validated(desk, found, chosen, reason, is_forced)
     names = [branch_of(found.slug, package.wp_id) for package in chosen]
     if is_dry:
         return _dry(desk, found, plan(desk.repo, target, names))
-    before = unfinished(desk.merge_note(found.slug))
-    outcome = merge_branches(desk.repo, target, names, desk.merge_note(found.slug))
+    note = desk.merge_note(found.slug)
+    before = unfinished(note)
+    outcome = merge_branches(desk.repo, target, names, note, drops_day_files=drops)
     begun = before.names if before else ()  # by a command that was killed before it told
     already = [
         name
@@ -65,7 +72,11 @@ def resume_merge(desk: Desk, *, feature: str | None = None) -> Result:
     """Goes on with a merge whose conflict was resolved. Raises GitFailed."""
     desk.look()
     found = desk.feature(feature)
-    outcome = resume(desk.repo, desk.merge_note(found.slug))
+    note = desk.merge_note(found.slug)
+    before = unfinished(note)
+    commits = [oid for _, oid in before.branches] if before else []
+    drops = drops_day_files(desk, desk.target_of(found), commits)
+    outcome = resume(desk.repo, note, drops_day_files=drops)
     return _concluded(desk, found, outcome, outcome.merged, {})
 
 
