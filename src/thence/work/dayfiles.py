@@ -125,7 +125,8 @@ def take_commits(project: Project, store: EventStore, commits: Iterable[str]) ->
         return TakenIn()
     with objects(project.repo) as found, held(project.home / taken.LOCK):
         known = taken.known(project)
-        news = _news(project, found, known, {name: name for name in commits})
+        moved = {f"{number}": name for number, name in enumerate(commits)}
+        news = _news(project, found, known, moved)
         if not news.lines:
             return TakenIn()
         files = {f"{FOLDER}/{name}" for name in news.blobs.values()}
