@@ -20,7 +20,7 @@ from thence.errors import GitFailed
 from thence.work import merging
 from thence.work.cut_off import tree_of, unfinished
 from thence.work.merges import plan
-from thence.work.merging import merge
+from thence.work.merging import merge, resume
 from thence.work.repository import branches, repository
 from thence.work.worktrees import make
 
@@ -277,3 +277,62 @@ def test_merge_that_is_killed_at_any_moment_is_done_by_the_next_and_keeps_the_us
         assert not note.exists()
         git(top, "reset", "--quiet", "--keep", begin)
         begin_work(top)
+
+
+DAY = ".kittify/events/2026-01-01.jsonl"
+NEW_DAY = ".kittify/events/2026-01-02.jsonl"
+
+
+@pytest.fixture
+def changed_over(tmp_path) -> Path:
+    """A repository whose main tracks no day file any more that two packages have changed."""
+    top = make_repository(tmp_path / "top", {DAY: "1\n", "shared": "one\n"})
+    for name, files in {
+        "wp1": {DAY: "1\n2\n", "one": "a file\n"},
+        "wp2": {NEW_DAY: "3\n", DAY: "1\n4\n"},
+        "wp3": {NEW_DAY: "5\n", "shared": "three\n"},
+    }.items():
+        git(top, "checkout", "--quiet", "-b", name, "main")
+        commit(top, files, f"Work on {name}")
+    git(top, "checkout", "--quiet", "main")
+    git(top, "rm", "--quiet", DAY)
+    commit(top, {"shared": "two\n"}, "Change over")
+    return top
+
+
+def test_day_files_that_the_target_tracks_no_more_stay_out_of_merges(changed_over, note):
+    names = ["wp1", "wp2"]
+    assert plan(repository(changed_over), "main", names).conflict is None
+    refused = merge(repository(changed_over), "main", names, note, opens=False)
+    assert (refused.status, refused.conflict and refused.conflict.files) == ("conflict", (DAY,))
+    outcome = merge(repository(changed_over), "main", names, note, drops_day_files=True)
+    assert (outcome.status, outcome.merged) == ("done", ("wp1", "wp2"))
+    listed = git(changed_over, "ls-tree", "-r", "--name-only", "main").splitlines()
+    assert listed == ["README.md", "one", "shared"]
+    assert git(changed_over, "rev-parse", "main^2", "main^1^2") == git(
+        changed_over, "rev-parse", "wp2", "wp1"
+    )
+    assert subjects(changed_over, "main")[:2] == ["Merge wp2 into main", "Merge wp1 into main"]
+    assert left_of(changed_over, note) == []
+
+
+def test_conflict_beside_day_files_is_resolved_and_they_stay_out(changed_over, note):
+    names = ["wp3", "wp2"]
+    outcome = merge(repository(changed_over), "main", names, note, drops_day_files=True)
+    assert (outcome.status, outcome.conflict and outcome.conflict.files) == (
+        "conflict",
+        ("shared",),
+    )
+    tree = tree_of(note)
+    write(tree, {"shared": "both\n"})
+    git(tree, "add", "shared")
+    resumed = resume(repository(changed_over), note, drops_day_files=True)
+    assert (resumed.status, content(changed_over, "shared")) == ("done", b"both\n")
+    assert git(changed_over, "ls-tree", "-r", "--name-only", "main") == "README.md\nshared"
+
+
+def test_hook_that_refuses_a_merge_without_day_files_is_told(changed_over, note):
+    hook(changed_over, "pre-commit", "echo no such merge >&2; exit 1")
+    with pytest.raises(GitFailed, match="no such merge"):
+        merge(repository(changed_over), "main", ["wp1"], note, drops_day_files=True)
+    assert left_of(changed_over, note) == []

@@ -76,7 +76,8 @@ def test_commands_do_their_work_without_the_journal_and_it_is_told_later(project
         assert "the journal could not be written" in ended.err
         assert len(ended.out.splitlines()) == 1
         assert b"- [x] T001" in (project / "kitty-specs" / SLUG / "tasks.md").read_bytes()
-        ended, told = work(project, "implement", "WP01", obeys_permissions=True)
+        command = ("implement", "WP01", "--actor", "ada")
+        ended, told = work(project, *command, obeys_permissions=True)
         assert (ended.code, told["events"]) == (0, "pending")
         assert (project / ".worktrees" / f"{SLUG}-WP01" / ".git").exists()
         assert len(events_of(project)) == before
@@ -89,6 +90,7 @@ def test_commands_do_their_work_without_the_journal_and_it_is_told_later(project
         ("WorkspaceCreated", "WP01"),
     ]
     assert {event["source"] for event in fresh} == {"recovered"}
+    assert [event["actor"] for event in fresh[1:]] == ["ada", "ada"], "not of who looks next"
     work(project, "status")
     assert len(events_of(project)) == before + 3, "once"
 

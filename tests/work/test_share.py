@@ -1,25 +1,29 @@
 """A project changes over between the board's branch and day files on its own branches."""
 
+import json
 from pathlib import Path
 
 import pytest
+from tests.cli.warm import warm
 from tests.work.boards import (
     bare,
     clone,
     done,
     features,
     shared_lines,
+    tool_line,
     view,
     view_lines,
     work,
 )
-from tests.work.repositories import content, git
+from tests.work.repositories import commit, content, git
 
 from thence.errors import PlanningError
 from thence.work.commands.share import with_share
 from thence.work.options import options_of
 
 CONFIG = ".kittify/config.yaml"
+BRANCH = "000-general-WP01"
 pytestmark = pytest.mark.xdist_group("clones")
 
 
@@ -90,6 +94,104 @@ def test_change_over_is_refused_while_a_branch_has_day_files_of_its_own(remote, 
     assert "--anyway" in ended.err
     done(ada, "share", "branch", "--anyway")
     assert tracked(ada) == []
+
+
+def begun_before(remote: Path, tmp_path: Path) -> Path:
+    """Return ada's clone, changed over while bob's branch of WP01 changed day files and made one.
+
+    What bob says in them is nowhere else.
+    """
+    ada = tree(remote, tmp_path / "ada")
+    done(ada, "publish")
+    git(ada, "push", "--quiet", "origin", "main")
+    bob = clone(remote, tmp_path / "bob")
+    done(bob, "implement", "WP01")
+    git(bob, "worktree", "remove", f".worktrees/{BRANCH}")
+    git(bob, "checkout", "--quiet", BRANCH)
+    done(bob, "add-history", "WP01", "said by bob")
+    done(bob, "publish")
+    other = view(bob).with_name("2020-01-01.jsonl")
+    other.write_text(f"{tool_line(other, 7)}\n")
+    git(bob, "add", ".kittify/events/2020-01-01.jsonl")
+    commit(bob, {"outbox.py": "bob's\n"})
+    assert len(tracked(bob)) > len(tracked(ada))
+    git(bob, "push", "--quiet", "origin", BRANCH)
+    git(ada, "fetch", "--quiet")
+    git(ada, "branch", "--quiet", BRANCH, f"origin/{BRANCH}")
+    done(ada, "share", "branch", "--anyway")
+    return ada
+
+
+def texts(folder: Path) -> list[str]:
+    lines = warm("log", "--type", "HistoryAdded", "--json", cwd=folder).lines
+    return [json.loads(line)["payload"]["entry_content"] for line in lines]
+
+
+@pytest.mark.promise("L11")
+def test_branch_begun_before_is_merged_without_its_day_files_and_with_their_lines(remote, tmp_path):
+    ada = begun_before(remote, tmp_path)
+    assert texts(ada) == []
+    (step,) = done(ada, "merge", "WP01", "--dry-run", "--json").json["steps"]
+    assert step["status"] == "clean"
+    done(ada, "merge", "WP01", "--actor", "bob")
+    assert content(ada, "outbox.py") == b"bob's\n"
+    assert tracked(ada) == []
+    assert sorted(texts(ada)) == ["said by bob", "tool 7"]
+    assert any("said by bob" in line for line in view_lines(ada))
+    assert git(ada, "status", "--porcelain") == ""
+    assert "WP01" in features(ada)
+    done(ada, "publish")
+    assert sum("said by bob" in line for line in shared_lines(remote)) == 1
+
+
+@pytest.mark.promise("L11")
+def test_conflict_of_such_a_branch_is_of_its_other_files_alone(remote, tmp_path):
+    ada = begun_before(remote, tmp_path)
+    commit(ada, {"outbox.py": "ada's\n"})
+    ended = work(ada, "merge", "WP01", "--actor", "bob")
+    assert ended.code == 1
+    assert "both changed outbox.py\n" in ended.err
+    (private,) = (ada / ".git/thence").glob("merge-*[!n]/")
+    assert git(private, "diff", "--name-only", "--diff-filter=U") == "outbox.py"
+    git(private, "merge", "--abort")  # given up by hand, it is made again
+    assert "both changed outbox.py\n" in work(ada, "merge", "--resume", "--actor", "bob").err
+    (private / "outbox.py").write_text("both\n")
+    git(private, "add", "outbox.py")
+    done(ada, "merge", "--resume", "--actor", "bob")
+    assert content(ada, "outbox.py") == b"both\n"
+    assert tracked(ada) == []
+    assert sorted(texts(ada)) == ["said by bob", "tool 7"]
+
+
+@pytest.mark.promise("L11")
+def test_such_a_branch_can_be_merged_by_hand_as_the_guide_says(remote, tmp_path):
+    ada = begun_before(remote, tmp_path)
+    lines = view_lines(ada)
+    git(ada, "merge", "--quiet", BRANCH, check=False)
+    done(ada, "status")
+    git(ada, "rm", "-r", "--quiet", "--force", ".kittify/events")
+    git(ada, "commit", "--quiet", "--no-edit")
+    assert sorted(texts(ada)) == ["said by bob", "tool 7"]
+    assert tracked(ada) == []
+    assert content(ada, "outbox.py") == b"bob's\n"
+    done(ada, "add-history", "WP01", "merged")
+    assert {*lines} <= {*view_lines(ada)}
+    assert git(ada, "status", "--porcelain") == ""
+
+
+def test_anyway_is_said_of_the_boards_branch_alone(remote, tmp_path):
+    ada = clone(remote, tmp_path / "ada")
+    head = git(ada, "rev-parse", "HEAD")
+    ended = work(ada, "share", "tree", "--anyway")
+    assert (ended.code, git(ada, "rev-parse", "HEAD")) == (2, head)
+    assert "--anyway" in ended.err
+
+
+def test_branch_with_day_files_is_merged_as_it_is_where_they_are_tracked(remote, tmp_path):
+    ada = begun_before(remote, tmp_path)
+    git(ada, "reset", "--quiet", "--hard", "HEAD^")
+    done(ada, "merge", "WP01", "--actor", "bob")
+    assert ".kittify/events/2020-01-01.jsonl" in tracked(ada)
 
 
 def test_both_ways_of_sharing_are_read_whatever_was_chosen(remote, tmp_path):

@@ -65,8 +65,6 @@ FIRST = Package(
     wp_id="WP01",
     title="The journal & its lock 🎯",
     priority="P0",
-    goal="Events survive what git does.",
-    independent_test="kill it",
     prompt="tasks/WP01-journal.md",
     subtasks=(
         Subtask("T001", "Write the journal", True, False, 15),
@@ -108,7 +106,6 @@ def test_packages_are_read_with_all_that_counts(end, start):
     ]
     assert [package.title for package in tasks.packages][1:] == ["Day files", "Claims", "Board"]
     assert [each.id for each in tasks.packages[1].subtasks] == ["T004"]
-    assert tasks.packages[1].goal == "share them"
     assert tasks.packages[3].subtasks == ()
     assert packages_of(WHOLE.encode(), "tasks.md") == parse(WHOLE.encode(), "tasks.md").packages
 

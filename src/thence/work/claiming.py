@@ -3,7 +3,8 @@
 The event that takes the package `begins` something, and what came of it is told by one that
 `ends` it: the worktree is there, or the package is free again. A claim that is open though nobody
 holds its lock lost its command. It is compared with git: a branch lets it stand, else it is taken
-back. The claims of other nodes are theirs to end; the board shows them.
+back, in the name of who had it, whoever looks. The claims of other nodes are theirs to end; the
+board shows them.
 """
 
 import os
@@ -26,20 +27,25 @@ _ENDED = "the command that took it ended before its branch was made"
 
 
 class Claim(NamedTuple):
-    """A claim of this node's that is open: the event that began it, and on what."""
+    """A claim of this node's that is open: the event that began it, on what, and whose it is.
+
+    `changed_by` is who took the package, as lines for other tools have it.
+    """
 
     event_id: str
     slug: str
     wp_id: str
     subject: str
+    actor: str | None
+    changed_by: str | None
 
-    def ended(self, branches: Collection[str], actor: str) -> Said:
+    def ended(self, branches: Collection[str]) -> Said:
         """Returns what ends it, by the branches that are there."""
         if branch_of(self.slug, self.wp_id) in branches:
             made = workspace_made(self.slug, self.wp_id, self.event_id)
         else:
-            made = taken_back(_ENDED, self.slug, self.wp_id, actor, self.event_id)
-        return replace(made, source=SOURCE, source_id=self.event_id)
+            made = taken_back(_ENDED, self.slug, self.wp_id, self.changed_by, self.event_id)
+        return replace(made, source=SOURCE, source_id=self.event_id, actor=self.actor)
 
     def told(self, ended: Said) -> str:
         """Returns the note that tells the user what was done."""
@@ -53,7 +59,7 @@ def open_claims(project: Project, board: Board, events: Sequence[Event]) -> list
     None where there is no git to compare them with, or the journal can't be written.
     """
     found = [
-        Claim(package.open_claim, feature.slug, package.wp_id, package.subject)
+        (package.open_claim, feature.slug, package)
         for feature in board.features.values()
         for package in feature.packages.values()
         if package.open_claim and package.lane == DOING
@@ -63,8 +69,12 @@ def open_claims(project: Project, board: Board, events: Sequence[Event]) -> list
     node_id = next_node_id(project.home)
     if node_id is None:  # a copy: the original may be at work on it
         return []
-    own = {event.event_id for event in events if event.node_id == node_id and event.seq}
-    return [claim for claim in found if claim.event_id in own]
+    own = {event.event_id: event for event in events if event.node_id == node_id and event.seq}
+    return [
+        Claim(begun, slug, package.wp_id, package.subject, own[begun].actor, _who(own[begun]))
+        for begun, slug, package in found
+        if begun in own
+    ]
 
 
 def workspace_made(slug: str, wp_id: str, claim: str | None) -> Said:
@@ -77,7 +87,7 @@ def workspace_made(slug: str, wp_id: str, claim: str | None) -> Said:
     return Said("WorkspaceCreated", payload, slug, ends=claim)
 
 
-def taken_back(reason: str, slug: str, wp_id: str, actor: str, claim: str | None) -> Said:
+def taken_back(reason: str, slug: str, wp_id: str, actor: str | None, claim: str | None) -> Said:
     """Returns what tells that a package is free again: what was begun could not be done."""
     payload = {
         "wp_id": wp_id,
@@ -88,3 +98,8 @@ def taken_back(reason: str, slug: str, wp_id: str, actor: str, claim: str | None
         "reason": reason,
     }
     return Said("WPStatusChanged", payload, slug, ends=claim)
+
+
+def _who(event: Event) -> str | None:
+    who = event.payload.get("changed_by")
+    return who if isinstance(who, str) else None

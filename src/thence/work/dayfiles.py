@@ -116,6 +116,25 @@ def take_in(
         taken.keep(project, _with(known, news))
 
 
+def take_commits(project: Project, store: EventStore, commits: Iterable[str]) -> TakenIn:
+    """Takes in the day files of commits that are about to be merged. Raises what an append raises.
+
+    The commits are told by any name that git knows.
+    """
+    if project.repo is None:
+        return TakenIn()
+    with objects(project.repo) as found, held(project.home / taken.LOCK):
+        known = taken.known(project)
+        moved = {f"{number}": name for number, name in enumerate(commits)}
+        news = _news(project, found, known, moved)
+        if not news.lines:
+            return TakenIn()
+        files = {f"{FOLDER}/{name}" for name in news.blobs.values()}
+        told = _taken_in(project, store, news.lines, files)
+        taken.keep(project, _with(known, news._replace(tips={})))
+        return told
+
+
 def note_commit(
     project: Project, name: str, parent: str | None, oid: str, blobs: Iterable[str] = ()
 ) -> None:

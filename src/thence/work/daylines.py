@@ -29,6 +29,12 @@ def is_day_file(name: bytes) -> bool:
     return _NAME.fullmatch(name) is not None
 
 
+def is_day_path(path: str) -> bool:
+    """Tells whether a path, from the top of the repository, is that of a day file."""
+    folder, _, name = path.rpartition("/")
+    return folder == FOLDER and is_day_file(name.encode("utf-8", "surrogateescape"))
+
+
 def path_of(event: Event) -> str:
     """Returns the path of an event's day file, from the top of the repository."""
     found = _DAY.match(event.timestamp)

@@ -193,7 +193,7 @@ class Desk:
         """Ends the claims whose command was killed before it had told what came of them."""
         for claim in (claims := open_claims(self.project, self.board, self._events)):
             with suppress(HeadsMoved, Refused), claimed(self.project.home, claim.subject):
-                ended = claim.ended(branches(self.repo), self.store.actor)
+                ended = claim.ended(branches(self.repo))
                 guard = Unchanged(self.since, {claim.subject}, CLAIM_TYPES)
                 if self.say(ended, guard=guard):
                     self.notes.append(claim.told(ended))

@@ -16,6 +16,7 @@ from thence.errors import Refused
 from thence.replica import new_id
 from thence.work import prompts
 from thence.work.agents import GateConfig, argv
+from thence.work.changed_over import drops_day_files
 from thence.work.committing import check_at_target
 from thence.work.desk import Desk
 from thence.work.environment import hints
@@ -217,7 +218,10 @@ class Handing:
             self._decide(decided, commit)  # what may not be done is not merged either
             target = desk.target_of(self._feature)
             note, tips = desk.merge_note(slug), {branch: commit}
-            outcome = merge(desk.repo, target, [branch], note, opens=False, tips=tips)
+            drops = drops_day_files(desk, target, [commit])
+            outcome = merge(
+                desk.repo, target, [branch], note, opens=False, tips=tips, drops_day_files=drops
+            )
             if outcome.conflict is not None:
                 files = ", ".join(outcome.conflict.files)
                 self._send_back(

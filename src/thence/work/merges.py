@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from thence.work.commits import commit_tree
+from thence.work.daylines import is_day_path
 from thence.work.git import failure
 from thence.work.repository import Repository, branches, is_ancestor
 
@@ -88,7 +89,8 @@ def words(branch: str, target: str) -> str:
 def merged_tree(repo: Repository, ours: str, theirs: str) -> tuple[str, tuple[str, ...]]:
     """Merges two commits and returns the tree, with the files on which they contradict.
 
-    With conflicts the tree holds their marks. Nothing is changed but for new objects. Raises
+    With conflicts the tree holds their marks. Day files, which one may have and the other no more,
+    are no contradiction. Nothing is changed but for new objects. Raises
     GitFailed if git can't merge them at all, such as commits without a common history.
     """
     arguments = ("merge-tree", "--write-tree", "-z", "--name-only", "--no-messages", ours, theirs)
@@ -96,5 +98,5 @@ def merged_tree(repo: Repository, ours: str, theirs: str) -> tuple[str, tuple[st
     if answer.status not in {0, _CONFLICTS} or not answer.out:
         raise repo.git.failed(answer, arguments, doing="could not merge commits in")
     tree, *names = os.fsdecode(answer.out).split("\0")
-    files = tuple(dict.fromkeys(name for name in names if name))
-    return tree.strip(), files or (("?",) if answer.status == _CONFLICTS else ())
+    files = tuple(dict.fromkeys(name for name in names if name)) or ("?",) * answer.status
+    return tree.strip(), tuple(name for name in files if not is_day_path(name))

@@ -17,6 +17,7 @@ from typing import Literal, NamedTuple
 from thence.errors import GitFailed
 from thence.work.advancing import forward, free_tree, was_in_the_way
 from thence.work.cut_off import Unfinished, forget, remember, tree_of, unfinished
+from thence.work.daylines import ATTRIBUTES, FOLDER, is_day_path
 from thence.work.git import Git, failure
 from thence.work.leftovers import MERGING, free
 from thence.work.locks import held
@@ -52,10 +53,13 @@ def merge(
     *,
     opens: bool = True,
     tips: Mapping[str, str] | None = None,
+    drops_day_files: bool = False,
 ) -> Outcome:
     """Merges branches into a target, in this order, each by a merge commit of its own.
 
     Without `opens` a conflict changes nothing, and is only told. `tips` are as in `merges.plan`.
+    With `drops_day_files` those that the target does not track are left out of it, whatever a
+    branch did to them.
 
     Raises GitFailed, with the target and the user's working trees as they were: if work of the
     user's is in the way, if an operation is under way where the target is checked out, if an
@@ -76,22 +80,23 @@ def merge(
         known = tips_of(repo, target, packages, tips)
         branches = tuple((name, known[name]) for name in packages)
         begun = Unfinished(target, known[target], branches)
-        return _merge(_Place(repo, note, lock), begun, opens=opens)
+        return _merge(_Place(repo, note, lock, drops_day_files), begun, opens=opens)
 
 
-def resume(repo: Repository, note: Path) -> Outcome:
+def resume(repo: Repository, note: Path, *, drops_day_files: bool = False) -> Outcome:
     """Goes on with a merge after its conflict was resolved, or after its command was killed.
 
-    A resolved merge that is staged is committed. Raises GitFailed if files still have conflicts,
-    if something is not committed in the private working tree, or if nothing is unfinished.
+    A resolved merge that is staged is committed. `drops_day_files` is as in `merge`. Raises
+    GitFailed if files still have conflicts, if something is not committed in the private working
+    tree, or if nothing is unfinished.
     """
     with held(repo.common / MERGING) as lock:
         free(repo.common / MERGING)
         before = _begun(repo, note, "resume")
         resolved = None if before.conflict is None else _resolved(repo, before, note, lock)
         forget(repo, note)
-        begun = before._replace(end=None)
-        return _merge(_Place(repo, note, lock), begun, resolved=resolved)
+        place = _Place(repo, note, lock, drops_day_files)
+        return _merge(place, before._replace(end=None), resolved=resolved)
 
 
 def abort(repo: Repository, note: Path) -> str:
@@ -112,6 +117,7 @@ class _Place(NamedTuple):
     repo: Repository
     note: Path
     lock: int
+    drops_day_files: bool = False
 
     @property
     def git(self) -> Git:
@@ -158,7 +164,7 @@ def _try(place: _Place, what: Unfinished, start: str, *, opens: bool) -> Outcome
     remember(note, what)
     try:
         check_out(repo, start, git.folder)
-        conflict = next((step for step in _joined(git, what) if step.files), None)
+        conflict = next((step for step in _joined(place, what) if step.files), None)
         if conflict is not None and opens:
             remember(note, what._replace(conflict=conflict.branch))
             return Outcome("conflict", what.begin, (), conflict, git.folder)
@@ -174,19 +180,40 @@ def _try(place: _Place, what: Unfinished, start: str, *, opens: bool) -> Outcome
     return Outcome("done", end, what.names) if is_there else None
 
 
-def _joined(git: Git, what: Unfinished) -> Iterator[Step]:
-    """Merges one branch after another where git is; a step with files is one that conflicts."""
+def _joined(place: _Place, what: Unfinished) -> Iterator[Step]:
+    """Merges one branch after another in the private tree; a step with files is a conflict."""
+    git = place.git
     for branch, oid in what.branches:
-        message = words(branch, what.target)
-        arguments = ("merge", "--no-ff", "--no-squash", "--no-autostash", "-m", message, oid)
+        doing, message = (
+            f"could not merge {branch} into {what.target} in",
+            words(branch, what.target),
+        )
+        dropped = _dropped(git, oid) if place.drops_day_files else ()
+        more = ("--no-commit",) if dropped else ()
+        arguments = ("merge", "--no-ff", "--no-squash", "--no-autostash", *more, "-m", message, oid)
         answer = git.ask(*arguments)
+        is_open = bool(dropped) and _is_open(git)
+        if is_open:
+            git.run("rm", "--quiet", "--force", "--ignore-unmatch", "--", *dropped)
         files = _unmerged(git) if answer.status else ()
-        if answer.status and not files:
-            doing = f"could not merge {branch} into {what.target} in"
+        if is_open and not files:
+            git.run("commit", "--quiet", "-m", message, doing=doing, hint=_HINT)
+        elif answer.status and not files:
             raise git.failed(answer, arguments, doing=doing, hint=_HINT)
         yield Step(branch, oid, "conflict" if files else "clean", files=files)
         # what a hook has changed beside the merge is in no commit, and in the way of the next
         git.run("read-tree", "--reset", "-u", "--no-recurse-submodules", "HEAD")
+
+
+def _dropped(git: Git, oid: str) -> tuple[str, ...]:
+    """Returns the day files that a commit has, and HEAD has not."""
+    listing = ("diff-tree", "-r", "-z", "--no-renames", "--name-only", "--diff-filter=A")
+    names = os.fsdecode(git.run(*listing, "HEAD", oid, "--", FOLDER)).split("\0")[:-1]
+    return tuple(name for name in names if name == ATTRIBUTES or is_day_path(name))
+
+
+def _is_open(git: Git) -> bool:
+    return git.ask("rev-parse", "--verify", "--quiet", "MERGE_HEAD").status == 0
 
 
 def _unmerged(git: Git) -> tuple[str, ...]:
@@ -219,7 +246,7 @@ def _resolved(repo: Repository, before: Unfinished, note: Path, lock: int) -> st
     if not os.path.isdir(tree):
         raise failure(place, tree, "there is no such folder any more", "abort it, then merge again")
     git = _Place(repo, note, lock).git
-    if git.ask("rev-parse", "--verify", "--quiet", "MERGE_HEAD").status == 0:
+    if _is_open(git):
         names = _unmerged(git)
         if names:
             raise failure(

@@ -12,11 +12,10 @@ import msgspec
 
 from thence.work.frontmatter import read
 from thence.work.naming import branch_of
-from thence.work.package_files import is_file_of
+from thence.work.package_files import holds, is_file_of
 from thence.work.planning import Planning
-from thence.work.prose import lines_of
 from thence.work.state import FeatureState, PackageState
-from thence.work.tasks import parse
+from thence.work.tasks import parse, section_of
 
 TEXT_CHARACTERS_MAX = 60_000
 FEEDBACK_CHARACTERS_MAX = 8_000
@@ -37,7 +36,8 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     """A package as its agent has to know it.
 
     Paths but that of the worktree are from the top of the repository. `text` is what the
-    package's file says below its fields, `section` its part of tasks.md; each may be empty.
+    package's file says below its fields, `section` its part of tasks.md, empty if the text holds
+    it; each may be empty.
     """
 
     feature: str
@@ -74,6 +74,8 @@ def assignment(
     subtasks = planned.subtasks if planned else ()
     paths = (path for path, _ in planning.package_files(target, feature.slug))
     file = next((path for path in paths if is_file_of(package.wp_id, path)), "")
+    text = read(planning.read(target, file) or b"", file).body.strip() if file else ""
+    section = section_of(data, tasks, package.wp_id)
     return Assignment(
         feature=feature.slug,
         wp_id=package.wp_id,
@@ -84,24 +86,12 @@ def assignment(
         spec=planning.path(feature.slug, "spec.md"),
         tasks=tasks,
         file=file,
-        text=read(planning.read(target, file) or b"", file).body.strip() if file else "",
-        section=section_of(data, tasks, package.wp_id),
+        text=text,
+        section="" if holds(text, section.partition("\n")[2]) else section,
         open_subtasks=tuple(
             each.id for each in subtasks if not (each.is_done or package.subtasks.get(each.id))
         ),
     )
-
-
-def section_of(data: bytes, file: str, wp_id: str) -> str:
-    """Returns the lines of a tasks.md that are about a package, its heading first; else nothing."""
-    found = next((each for each in parse(data, file).packages if each.wp_id == wp_id), None)
-    if found is None:
-        return ""
-    headings = [line for line in lines_of(data).lines if line.level]
-    level = next(line.level for line in headings if line.number == found.line)
-    after = (line.number for line in headings if line.number > found.line and line.level <= level)
-    lines = data.decode("utf-8", "replace").split("\n")
-    return "\n".join(lines[found.line - 1 : next(after, len(lines) + 1) - 1]).strip()
 
 
 def implementation(work: Assignment, feedback: str = "") -> str:

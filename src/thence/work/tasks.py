@@ -1,10 +1,10 @@
 """A feature's tasks.md: its packages with their subtasks, as people and tools write it.
 
 A package begins at a heading such as `## Work Package WP01: Title (Priority: P0)` and ends
-at the next heading of its level. In it count `**Goal**:`, `**Independent Test**:`,
-`**Prompt**:` and `**Owns**:` lines, check boxes like `- [ ] T001 [P] text`, and below
-`### Dependencies` a line `- Depends on WP01, WP02` or `- None`. Code blocks, comments and
-all other prose are left alone. What is wrong is told with its line, all of it at once.
+at the next heading of its level. In it count `**Prompt**:`, `**Owns**:` and such lines, check
+boxes like `- [ ] T001 [P] text`, and below `### Dependencies` a line `- Depends on WP01, WP02` or
+`- None`. Code blocks, comments and all other prose are left alone. What is wrong is told with its
+line, all of it at once.
 """
 
 import re
@@ -24,7 +24,7 @@ _BARE_PACKAGE = re.compile(r"(WP\d\w*)(\s*[:—–]\s*|\s+-\s+)(.+)", re.IGNOREC
 _LIKE_AN_ID = re.compile(r"\d|^WP", re.IGNORECASE)
 _PRIORITY = re.compile(r"\(\s*Priority:?\s*(P\d)\s*\)", re.IGNORECASE)
 _KEY = re.compile(
-    r"\s*(?:[-*+]\s+)?\*\*(Goal|Independent Test|Prompt|Owns|Priority|Dependencies|Depends on)"
+    r"\s*(?:[-*+]\s+)?\*\*(Prompt|Owns|Priority|Dependencies|Depends on)"
     r"(?:\*\*\s*:|:\*\*)\s*(.*)",
     re.IGNORECASE,
 )
@@ -58,8 +58,6 @@ class Package(NamedTuple):
     wp_id: str
     title: str
     priority: str = ""
-    goal: str = ""
-    independent_test: str = ""
     prompt: str = ""
     subtasks: tuple[Subtask, ...] = ()
     dependencies: tuple[str, ...] = ()
@@ -136,27 +134,59 @@ def tick(data: bytes, subtask_id: str, is_done: bool, file: str = "tasks.md") ->
     return b"\n".join(lines)
 
 
+def section_of(data: bytes, file: str, wp_id: str) -> str:
+    """Returns the lines of a tasks.md that are about a package, its heading first; else nothing."""
+    begins = {each.wp_id: each.line for each in parse(data, file).packages}
+    if wp_id not in begins:
+        return ""
+    begin, headings = begins[wp_id], [line for line in lines_of(data).lines if line.level]
+    level = next(line.level for line in headings if line.number == begin)
+    ends = {line.number for line in headings if line.level <= level} | {*begins.values()}
+    end = min((number for number in ends if number > begin), default=None)
+    lines = data.decode("utf-8", "replace").split("\n")
+    return "\n".join(lines[begin - 1 : end and end - 1]).strip()
+
+
+def target_of(text: str) -> str:
+    """Returns the path that a `**Prompt**:` line names, without its Markdown."""
+    target = next((target for _, _, _, target in links(text)), text)
+    return target.strip().strip("`").strip()
+
+
+def links(text: str) -> Iterator[tuple[int, int, str, str]]:
+    """Yields start, end, words and target of each `[words](target)`; it reads each part once."""
+    position = 0
+    while (middle := text.find("](", position)) >= 0:
+        start = text.find("[", max(position, text.rfind("]", position, middle) + 1), middle)
+        if start < 0:
+            position = middle + 1
+            continue
+        end = text.find(")", middle + 2)
+        if end < 0:
+            return
+        yield start, end + 1, text[start + 1 : middle], text[middle + 2 : end]
+        position = end + 1
+
+
 class _Draft(msgspec.Struct):
     """A package while its lines are read; `level` is that of its heading."""
 
     wp_id: str
     line: int
     level: int
-    texts: dict[str, list[str]]
+    texts: dict[str, str]
     subtasks: list[Subtask]
     dependencies: dict[str, int]
     indent: int | None = None
 
     def package(self) -> Package:
-        texts = {key: " ".join(parts) for key, parts in self.texts.items()}
+        texts = self.texts
         owns = (part.strip().strip("`").strip() for part in texts.get("owns", "").split(","))
         return Package(
             wp_id=self.wp_id,
             title=texts["title"],
             priority=texts.get("priority", ""),
-            goal=texts.get("goal", ""),
-            independent_test=texts.get("independent test", ""),
-            prompt=_target(texts.get("prompt", "")),
+            prompt=target_of(texts.get("prompt", "")),
             subtasks=tuple(self.subtasks),
             dependencies=tuple(self.dependencies),
             owns=tuple(part for part in owns if part),
@@ -173,7 +203,6 @@ class _Reading:
         self._drafts: dict[str, _Draft] = {}
         self._now: _Draft | None = None
         self._part = ""
-        self._paragraph = ""
         self._subtask_lines: dict[str, int] = {}
 
     def tasks(self, data: bytes) -> Tasks:
@@ -200,7 +229,7 @@ class _Reading:
             self._inner_heading(line)
             return
         wp_id = found[1].upper()
-        self._now, self._part, self._paragraph = None, "", ""
+        self._now, self._part = None, ""
         if not is_wp_id(wp_id):
             message = f"{found[1]!r} is no package's id"
             self._add(line.number, found[1] or "WP", message, f"write it like `{HEADING}`")
@@ -214,14 +243,13 @@ class _Reading:
         title = " ".join(_PRIORITY.sub(" ", found[3]).split())
         if not title:
             self._add(line.number, wp_id, f"{wp_id} has no title", f"write it like `{HEADING}`")
-        texts = {"title": [title]}
+        texts = {"title": title}
         if priority:
-            texts["priority"] = [priority[1].upper()]
+            texts["priority"] = priority[1].upper()
         self._now = _Draft(wp_id, line.number, line.level, texts, [], {})
         self._drafts[wp_id] = self._now
 
     def _inner_heading(self, line: Line) -> None:
-        self._paragraph = ""
         if self._now is not None and line.level <= self._now.level:
             self._now = None
         name = line.text.casefold()
@@ -234,23 +262,16 @@ class _Reading:
         if key:
             self._key(draft, line.number, key[1].casefold(), key[2].strip())
         elif box and self._part in ("", "subtask"):
-            self._paragraph = ""
             self._box(draft, line.number, box)
         elif self._part == "dependenc":
             found = _BULLET.match(line.text)
             self._depends(draft, line.number, found[1] if found else line.text.strip())
-        elif not line.text.strip() or _BULLET.match(line.text):
-            self._paragraph = ""
-        elif self._paragraph:
-            draft.texts[self._paragraph].append(line.text.strip())
 
     def _key(self, draft: _Draft, number: int, key: str, text: str) -> None:
-        self._paragraph = ""
         if key.startswith("depend"):
             self._depends(draft, number, f"depends on {text}" if key == "depends on" else text)
-        elif not any(draft.texts.get(key, ())):
-            draft.texts[key] = [text]
-            self._paragraph = key if key in ("goal", "independent test") else ""
+        elif not draft.texts.get(key):
+            draft.texts[key] = text
 
     def _box(self, draft: _Draft, number: int, box: re.Match[str]) -> None:
         indent, mark, text = len(box[1]), box[2], box[3] or ""
@@ -339,31 +360,10 @@ def _without_asides(text: str) -> str:
     return "".join(kept)
 
 
-def _target(text: str) -> str:
-    """Returns the path that a `**Prompt**:` line names, without its Markdown."""
-    target = next((target for _, _, _, target in _links(text)), text)
-    return target.strip().strip("`").strip()
-
-
 def _without_targets(text: str) -> str:
     """Returns a text in which links are their words alone."""
     parts, behind = list[str](), 0
-    for start, end, words, _ in _links(text):
+    for start, end, words, _ in links(text):
         parts += (text[behind:start], words)
         behind = end
     return "".join((*parts, text[behind:]))
-
-
-def _links(text: str) -> Iterator[tuple[int, int, str, str]]:
-    """Yields start, end, words and target of each `[words](target)`; it reads each part once."""
-    position = 0
-    while (middle := text.find("](", position)) >= 0:
-        start = text.find("[", max(position, text.rfind("]", position, middle) + 1), middle)
-        if start < 0:
-            position = middle + 1
-            continue
-        end = text.find(")", middle + 2)
-        if end < 0:
-            return
-        yield start, end + 1, text[start + 1 : middle], text[middle + 2 : end]
-        position = end + 1

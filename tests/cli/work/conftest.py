@@ -1,9 +1,11 @@
 """What the tests of the work commands share."""
 
 import json
+import shutil
 
 import pytest
 from tests.cli.work.orchestra import Project, planned
+from tests.cli.work.three_packages import plan
 
 
 @pytest.fixture(scope="session")
@@ -24,3 +26,14 @@ def make(tmp_path, tmp_path_factory, templates):
         return project
 
     return made
+
+
+@pytest.fixture(scope="session")
+def three(tmp_path_factory):
+    """A project with three packages, all planned, to be copied."""
+    return plan(tmp_path_factory.mktemp("three") / "sync")
+
+
+@pytest.fixture
+def project(three, tmp_path):
+    return shutil.copytree(three, tmp_path / "sync é", symlinks=True)

@@ -1,13 +1,11 @@
 """A move names what decided it, and never what was refused."""
 
 import json
-import shutil
 
 import pytest
 from tests.cli.warm import warm
 from tests.cli.work.orchestra import DO, orchestrate
-from tests.cli.work.test_guards import TASKS, begun, done, refused, reviewed
-from tests.work.repositories import make_repository
+from tests.cli.work.three_packages import begun, done, refused, reviewed
 
 from thence.core.vocabulary import WORK
 from thence.work.project import find_project
@@ -15,22 +13,6 @@ from thence.work.store import EventStore
 
 SLUG = "001-sync"
 pytestmark = pytest.mark.promise("L14")
-
-
-@pytest.fixture(scope="module")
-def planned(tmp_path_factory):
-    """A project with three packages, all planned; WP02 needs WP01, which has T001."""
-    folder = make_repository(tmp_path_factory.mktemp("causes") / "sync")
-    done(folder, "init")
-    done(folder, "setup-spec", "Sync")
-    (folder / "kitty-specs" / SLUG / "tasks.md").write_bytes(TASKS)
-    done(folder, "finalize-tasks")
-    return folder
-
-
-@pytest.fixture
-def project(planned, tmp_path):
-    return shutil.copytree(planned, tmp_path / "sync", symlinks=True)
 
 
 def events(folder, event_type=None, about=None, **wanted):

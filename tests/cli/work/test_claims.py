@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.cli.installed import THENCE, environment, thence
@@ -50,7 +51,11 @@ def package(repo: Path) -> tuple[str, dict[str, object]]:
     )
 
 
-def told(repo: Path) -> list[dict[str, object]]:
+def who(event: dict[str, Any]) -> tuple[str, str]:
+    return event["actor"], event["payload"].get("changed_by", event["actor"])
+
+
+def told(repo: Path) -> list[dict[str, Any]]:
     """Return what the journal says of who took WP01 and what came of it."""
     kinds = ("WPStatusChanged", "WorkspaceCreated")
     options = [part for kind in kinds for part in ("--type", kind)]
@@ -93,6 +98,29 @@ def test_claim_whose_command_was_killed_behind_its_branch_stands(repo, tmp_path)
     again = done(repo, "implement", "WP01", "--actor", "ada", "--json").json
     assert git(Path(again["worktree"]), "status", "--porcelain") == ""
     assert warm("last", "--json", cwd=repo).json["open"] == []
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("status",),
+        ("implement", "WP02"),
+        ("move-task", "WP01", "--to", "for_review"),
+        ("merge", "WP01"),
+        ("accept", "WP01"),
+    ],
+    ids=lambda command: command[0],
+)
+@pytest.mark.parametrize("is_made", [True, False], ids=["made", "taken-back"])
+def test_claim_that_is_made_good_keeps_its_actor_whoever_looks_next(
+    repo, tmp_path, is_made, command
+):
+    assert implement(repo, tmp_path / "bin", **{"behind" if is_made else "before": KILL}) == -9
+    warm("work", *command, cwd=repo, env={"THENCE_ACTOR": "bob"})
+    taken, ended, *_ = told(repo)
+    assert ended["event_type"] == ("WorkspaceCreated" if is_made else "WPStatusChanged")
+    assert (ended["ends"], ended["source"]) == (taken["event_id"], "recovered")
+    assert who(taken) == who(ended) == ("ada", "ada")
 
 
 def test_claim_in_a_copy_is_left_to_the_original(repo, tmp_path):

@@ -7,7 +7,7 @@ import sys
 import pytest
 from tests.cli.installed import THENCE, thence
 from tests.cli.work.orchestra import DO, SLUG, WAIT_S, begun, orchestrate, until
-from tests.cli.work.test_guards import done, work
+from tests.cli.work.three_packages import done, work
 from tests.work.repositories import git
 
 pytestmark = pytest.mark.promise("L9")

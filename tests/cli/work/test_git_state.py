@@ -13,21 +13,16 @@ import pytest
 from tests.cli.installed import THENCE, environment
 from tests.cli.warm import warm
 from tests.cli.work.projects import show_lanes
-from tests.cli.work.test_guards import SLUG, TASKS, done, work
+from tests.cli.work.three_packages import SLUG, done, plan, work
 from tests.work.boards import TREE
-from tests.work.repositories import commit, git, make_repository
+from tests.work.repositories import commit, git
 
 ROUNDS = 4
 
 
 @pytest.fixture
 def project(tmp_path):
-    folder = make_repository(tmp_path / "sync é", {"a.txt": "a\n", "b.txt": "b\n", **TREE})
-    done(folder, "init")
-    done(folder, "setup-spec", "Sync")
-    (folder / "kitty-specs" / SLUG / "tasks.md").write_bytes(TASKS)
-    done(folder, "finalize-tasks")
-    return folder
+    return plan(tmp_path / "sync é", {"a.txt": "a\n", "b.txt": "b\n", **TREE})
 
 
 def patches(folder):

@@ -9,26 +9,10 @@ from pathlib import Path
 import pytest
 from tests.cli.warm import warm
 from tests.cli.work.orchestra import orchestrate
-from tests.cli.work.test_guards import SLUG, TASKS, done, refused, work
-from tests.work.repositories import commit, git, make_repository
+from tests.cli.work.three_packages import SLUG, done, refused, work
+from tests.work.repositories import commit, git
 
 BRANCH = f"{SLUG}-WP03"
-
-
-@pytest.fixture(scope="module")
-def planned(tmp_path_factory):
-    """A project with three packages, all planned, whose main nobody has pushed anywhere."""
-    folder = make_repository(tmp_path_factory.mktemp("landed") / "sync")
-    done(folder, "init")
-    done(folder, "setup-spec", "Sync")
-    (folder / "kitty-specs" / SLUG / "tasks.md").write_bytes(TASKS)
-    done(folder, "finalize-tasks")
-    return folder
-
-
-@pytest.fixture
-def project(planned, tmp_path):
-    return shutil.copytree(planned, tmp_path / "sync é", symlinks=True)
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """A package's life beside the way to done: given back, taken over, reopened, and cleared away."""
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
@@ -9,28 +8,12 @@ from tests.cli.installed import thence
 from tests.cli.warm import warm
 from tests.cli.work.orchestra import DO, orchestrate
 from tests.cli.work.orchestra import SLUG as SLUG_BY_AGENTS
-from tests.cli.work.test_guards import SLUG, TASKS, done, refused, work
-from tests.work.repositories import commit, git, make_repository
+from tests.cli.work.three_packages import SLUG, done, refused, work
+from tests.work.repositories import commit, git
 
 WORKTREE = f".worktrees/{SLUG}-WP03"
 BRANCH = f"{SLUG}-WP03"
 FORCED = "--force"
-
-
-@pytest.fixture(scope="module")
-def planned(tmp_path_factory):
-    """A project with three packages, all planned."""
-    folder = make_repository(tmp_path_factory.mktemp("life") / "sync")
-    done(folder, "init")
-    done(folder, "setup-spec", "Sync")
-    (folder / "kitty-specs" / SLUG / "tasks.md").write_bytes(TASKS)
-    done(folder, "finalize-tasks")
-    return folder
-
-
-@pytest.fixture
-def project(planned, tmp_path):
-    return shutil.copytree(planned, tmp_path / "sync", symlinks=True)
 
 
 def package(folder, wp_id="WP03"):

@@ -5,18 +5,14 @@ from pathlib import Path
 
 import pytest
 from tests.cli.warm import warm
-from tests.cli.work.test_guards import SLUG, TASKS, done, work
-from tests.work.repositories import commit, git, make_repository
+from tests.cli.work.three_packages import SLUG, done, plan, work
+from tests.work.repositories import commit, git
 
 
 @pytest.fixture
 def project(tmp_path):
     """WP01 and WP03 change the same line; both are on their branches."""
-    folder = make_repository(tmp_path / "sync", {"shared.txt": "as it was\n"})
-    done(folder, "init")
-    done(folder, "setup-spec", "Sync")
-    (folder / "kitty-specs" / SLUG / "tasks.md").write_bytes(TASKS)
-    done(folder, "finalize-tasks")
+    folder = plan(tmp_path / "sync", {"shared.txt": "as it was\n"})
     for wp_id in ("WP01", "WP03"):
         worktree = Path(done(folder, "implement", wp_id)["worktree"])
         commit(worktree, {"shared.txt": f"as {wp_id} has it\n"})

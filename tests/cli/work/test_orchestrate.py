@@ -5,7 +5,7 @@ import json
 import pytest
 from tests.cli.installed import THENCE, thence
 from tests.cli.work.orchestra import APPROVE, DO, SLUG, WAIT_S, begun, orchestrate, until
-from tests.cli.work.test_guards import done
+from tests.cli.work.three_packages import done
 from tests.work.repositories import git
 
 

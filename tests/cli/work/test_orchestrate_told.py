@@ -7,7 +7,7 @@ from tests.cli.installed import THENCE, is_three_lines
 from tests.cli.terminals import Terminal
 from tests.cli.work.orchestra import DO, SLUG, WAIT_S, begun, orchestrate, until
 from tests.cli.work.other_git import with_git
-from tests.cli.work.test_guards import done
+from tests.cli.work.three_packages import done
 from tests.work.repositories import commit
 
 MEET = "overlap    WP01 and WP02 will conflict in shared"

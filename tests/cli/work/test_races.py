@@ -14,9 +14,9 @@ import pytest
 from tests.cli.installed import THENCE, environment
 from tests.cli.warm import warm
 from tests.cli.work.other_git import with_git
-from tests.cli.work.test_guards import SLUG, TASKS, begun, done, logged, refused, work
+from tests.cli.work.three_packages import begun, done, logged, plan, refused, work
 from tests.work.boards import TREE
-from tests.work.repositories import commit, content, git, make_repository
+from tests.work.repositories import commit, content, git
 
 pytestmark = pytest.mark.xdist_group("races")
 KILLS = 6
@@ -26,12 +26,7 @@ LOG = ".kittify/events"
 @pytest.fixture(scope="module")
 def planned(tmp_path_factory):
     """A project with three packages, all planned."""
-    folder = make_repository(tmp_path_factory.mktemp("races") / "sync", TREE)
-    done(folder, "init")
-    done(folder, "setup-spec", "Sync")
-    (folder / "kitty-specs" / SLUG / "tasks.md").write_bytes(TASKS)
-    done(folder, "finalize-tasks")
-    return folder
+    return plan(tmp_path_factory.mktemp("races") / "sync", TREE)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ Example:
     "--anyway",
     "is_anyway",
     is_flag=True,
-    help="Change over though unmerged branches hold changes of day files.",
+    help="To `branch`: though unmerged branches hold changes of day files.",
 )
 @common
 def share_command(mode: str, is_anyway: bool, actor: str | None, is_json: bool) -> int:
@@ -28,4 +28,6 @@ def share_command(mode: str, is_anyway: bool, actor: str | None, is_json: bool) 
     """
     from thence.work.commands.share import share
 
+    if is_anyway and mode != "branch":
+        raise click.UsageError("--anyway is said of `share branch` alone: nothing stops `tree`")
     return run("share", "", actor, lambda desk: share(desk, mode, is_anyway=is_anyway))

@@ -11,7 +11,7 @@ from thence.work.daylines import Splice
 from thence.work.desk import ATTEMPTS_MAX, Desk
 from thence.work.naming import is_wp_id, next_wp_id, wp_id_of
 from thence.work.options import read_options
-from thence.work.package_files import path_of, render
+from thence.work.package_files import path_of, render, text_of
 from thence.work.planning import Meta
 from thence.work.result import Result
 from thence.work.state import FeatureState
@@ -177,9 +177,12 @@ def _said(found: FeatureState, package: Package, branch: str) -> list[Said]:
 
 def _files(desk: Desk, found: FeatureState, package: Package, branch: str) -> dict[str, Splice]:
     slug = found.slug
-    made = render(package, slug, shows_lane=read_options(desk.project).mirror is True)
+    path, section = desk.planning.path(slug, "tasks.md"), _with_section(package)
+    alone = section(None)
+    told = text_of(alone, path, parse(alone, path).packages[0], desk.project.files)
+    made = render(package, slug, told, shows_lane=read_options(desk.project).mirror is True)
     files: dict[str, Splice] = {
-        desk.planning.path(slug, "tasks.md"): _with_section(package),
+        path: section,
         desk.planning.path(slug, path_of(package)): _new(made),
     }
     if slug == GENERAL:

@@ -1,6 +1,8 @@
 """`thence work finalize-tasks`: makes packages of what tasks.md says."""
 
+import os
 from collections.abc import Sequence
+from stat import S_ISREG
 
 from thence.errors import HeadsMoved, PlanningError, Refused
 from thence.replica import new_id
@@ -9,22 +11,22 @@ from thence.work.daylines import Splice
 from thence.work.dependencies import in_order
 from thence.work.desk import ATTEMPTS_MAX, Desk
 from thence.work.options import read_options
-from thence.work.package_files import is_file_of, path_of, render
+from thence.work.package_files import (
+    READ_FIRST,
+    holds,
+    is_file_of,
+    is_made_here,
+    path_of,
+    render,
+    text_of,
+)
 from thence.work.result import Result
 from thence.work.state import FeatureState
 from thence.work.store import Said
 from thence.work.tasks import Package, packages_of
 
 _TYPES = ("FeatureCreated", "WPCreated")
-_WRITTEN = (
-    "meta.json",
-    "spec.md",
-    "plan.md",
-    "tasks.md",
-    "research.md",
-    "data-model.md",
-    "quickstart.md",
-)
+_WRITTEN = ("meta.json", "tasks.md", *READ_FIRST)
 
 
 def finalize_tasks(desk: Desk, feature: str | None) -> Result:
@@ -69,7 +71,7 @@ def finalize_tasks(desk: Desk, feature: str | None) -> Result:
             hint="try again when others have ended",
         )
     desk.watch(branch)
-    files = _files(desk, found.slug, packages)
+    files = _files(desk, found.slug, packages, data)
     subject = f"Packages of {found.slug}"
     made = commit(desk, files, subject, "finalize-tasks", target=branch)
     data_told = {
@@ -112,21 +114,45 @@ def _said(found: FeatureState, branch: str, packages: Sequence[Package]) -> list
     return said
 
 
-def _files(desk: Desk, slug: str, packages: Sequence[Package]) -> dict[str, Splice]:
-    files: dict[str, Splice] = {}
-    for name in _WRITTEN:
-        path = desk.planning.path(slug, name)
-        if desk.planning.read(None, path) is not None:
-            files[path] = _as_it_lies
+def _files(desk: Desk, slug: str, packages: Sequence[Package], data: bytes) -> dict[str, Splice]:
+    """Returns what is to be committed: planning files as they lie, files that packages lack."""
+    written = _written(desk, slug)
+    files: dict[str, Splice] = dict.fromkeys(written, _as_it_lies)
     shows_lane = read_options(desk.project).mirror is True
+    tree, tasks = desk.project.files, desk.planning.path(slug, "tasks.md")
+    listed = (desk.planning.path(slug, name) for name in READ_FIRST)
+    reading = [
+        each for each in listed if any(f"{path}/".startswith(f"{each}/") for path in written)
+    ]
     there = [path for path, _ in desk.planning.package_files(None, slug)]
     for package in packages:
+        told = text_of(data, tasks, package, tree)
         known = [path for path in there if is_file_of(package.wp_id, path)]
         files |= dict.fromkeys(known, _as_it_lies)
+        for path in known:
+            text = (desk.planning.read(None, path) or b"").decode("utf-8", "replace")
+            if is_made_here(text, package.wp_id) and not holds(text, told):
+                desk.notes.append(f"{path} stays as it is: tasks.md says more of {package.wp_id}")
         if not known:
             path = desk.planning.path(slug, path_of(package))
-            files[path] = _new(render(package, slug, shows_lane=shows_lane))
+            files[path] = _new(render(package, slug, told, reading, shows_lane=shows_lane))
     return files
+
+
+def _written(desk: Desk, slug: str) -> list[str]:
+    """Returns the planning files of a feature: the usual ones, and its other documents."""
+    folder, tree = desk.planning.path(slug), desk.project.files
+    told = desk.main.git.run(
+        "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", folder
+    )
+    others = [path for path in os.fsdecode(told).split("\0")[:-1] if _is_document(path, folder)]
+    usual = [f"{folder}/{name}" for name in _WRITTEN]
+    seen = ((path, tree.look(path)) for path in dict.fromkeys((*usual, *others)))
+    return [path for path, found in seen if found is not None and S_ISREG(found.st_mode)]
+
+
+def _is_document(path: str, folder: str) -> bool:
+    return path.endswith(".md") or path.startswith(f"{folder}/contracts/")
 
 
 def _as_it_lies(data: bytes | None) -> bytes | None:

@@ -4,7 +4,7 @@ from thence.core.guard import Unchanged
 from thence.errors import GitFailed, HeadsMoved, Refused
 from thence.work.claiming import taken_back
 from thence.work.claims import claimed
-from thence.work.committing import check_at_target
+from thence.work.committing import check_at_target, keep_unwritten
 from thence.work.desk import Desk
 from thence.work.mirror import is_mirrored, mirror
 from thence.work.moving import decided, facts_of, made_durable, move, package_of
@@ -33,6 +33,7 @@ def implement(
     can't be made the package goes back to planned. Raises Refused, PlanningError, GitFailed.
     """
     desk.look()
+    desk.unwritten.clear()  # what a look could not tell, the next one tells
     found = desk.feature(feature)
     package = package_of(found, wp_id_of(given))
     with claimed(desk.project.home, package.subject):
@@ -54,7 +55,9 @@ def implement(
                 reason, who = unmade(error), desk.changed_by()
                 desk.say(taken_back(reason, found.slug, package.wp_id, who, claim))
             raise
-        if desk.pending is None and is_mirrored(desk, found):
+        if desk.pending is not None and made.is_new:  # making the branch was the claim
+            keep_unwritten(desk)
+        elif desk.pending is None and is_mirrored(desk, found):
             desk.look()
             mirror(desk, desk.board.features.get(found.slug, found))
     data = {

@@ -6,6 +6,7 @@ from collections.abc import Container, Mapping, Sequence
 from msgspec.structs import replace
 
 from thence.errors import GitFailed, PlanningError, Refused
+from thence.work.changed_over import drops_day_files
 from thence.work.cut_off import unfinished
 from thence.work.dependencies import in_order
 from thence.work.desk import Desk
@@ -47,14 +48,19 @@ def merge(
     desk.look()
     found = desk.feature(feature)
     target = desk.target_of(found)
-    tips = _tips(desk, found)
-    chosen = _chosen(found, [wp_id_of(name) for name in given], tips)
+    wp_ids, tips = [wp_id_of(name) for name in given], _tips(desk, found)
+    meant = wp_ids or [package.wp_id for package in _chosen(found, (), tips)]
+    commits = (tips.get(branch_of(found.slug, wp_id)) for wp_id in meant)
+    drops = drops_day_files(desk, target, filter(None, commits))
+    found = desk.feature(found.slug)  # with what stood in their day files
+    chosen = _chosen(found, wp_ids, tips)
     facts = _validated(desk, found, chosen, reason, is_forced)
     names = [branch_of(found.slug, package.wp_id) for package in chosen]
     if is_dry:
         return _dry(desk, found, plan(desk.repo, target, names, tips))
-    before = unfinished(desk.merge_note(found.slug))
-    outcome = merge_branches(desk.repo, target, names, desk.merge_note(found.slug), tips=tips)
+    note = desk.merge_note(found.slug)
+    before = unfinished(note)
+    outcome = merge_branches(desk.repo, target, names, note, tips=tips, drops_day_files=drops)
     begun = before.names if before else ()  # by a command that was killed before it told
     already = [
         name
@@ -68,7 +74,11 @@ def resume_merge(desk: Desk, *, feature: str | None = None) -> Result:
     """Goes on with a merge whose conflict was resolved. Raises GitFailed."""
     desk.look()
     found = desk.feature(feature)
-    outcome = resume(desk.repo, desk.merge_note(found.slug))
+    note = desk.merge_note(found.slug)
+    before = unfinished(note)
+    commits = [oid for _, oid in before.branches] if before else []
+    drops = drops_day_files(desk, desk.target_of(found), commits)
+    outcome = resume(desk.repo, note, drops_day_files=drops)
     return _concluded(desk, found, outcome, outcome.merged, {})
 
 

@@ -127,7 +127,8 @@ def _check_merged(desk: Desk, branch: str) -> None:
             guard="unmerged_day_files",
             place=branch,
             cause=f"{', '.join(found[:_SHOWN_MAX])}{more} changed day files and are not merged",
-            hint="merge them first, or change over --anyway: merging them will ask about day files",
+            hint="merge them first, or change over --anyway: `thence work merge` settles it then,"
+            " and `git merge` will ask about day files",
         )
 
 

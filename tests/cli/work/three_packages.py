@@ -1,0 +1,94 @@
+"""A project with three packages, what is done in it, and what it refuses."""
+
+import json
+from pathlib import Path
+
+from tests.cli.warm import warm
+from tests.work.repositories import commit, git, make_repository
+
+SLUG = "001-sync"
+TASKS = b"""# Tasks
+
+## Work Package WP01: The outbox
+
+### Included Subtasks
+- [ ] T001 Keep it
+
+## Work Package WP02: The sender
+
+### Dependencies
+- Depends on WP01
+
+## Work Package WP03: The page
+"""
+
+
+def work(folder, *arguments):
+    ended = warm("work", *arguments, "--json", cwd=folder)
+    return ended, json.loads(ended.out)
+
+
+def done(folder, *arguments):
+    ended, told = work(folder, *arguments)
+    assert ended.code == 0, ended.err
+    return told
+
+
+def plan(folder, files=None):
+    """Make a project with three packages, all planned; WP02 needs WP01, which has T001."""
+    make_repository(folder, files)
+    done(folder, "init")
+    done(folder, "setup-spec", "Sync")
+    (folder / "kitty-specs" / SLUG / "tasks.md").write_bytes(TASKS)
+    done(folder, "finalize-tasks")
+    return folder
+
+
+def looks(folder):
+    """Return all that a refused command must leave as it was."""
+    return (
+        done(folder, "status")["features"],
+        git(folder, "for-each-ref"),
+        git(folder, "status", "--porcelain"),
+        (folder / "kitty-specs" / SLUG / "tasks.md").read_bytes(),
+    )
+
+
+def refused(folder, guard, *arguments):
+    """Run a command that a guard stands against; return its error."""
+    before = looks(folder)
+    failures = logged(folder)
+    ended, told = work(folder, *arguments)
+    assert ended.code == 1
+    error = told["error"]
+    assert (error["code"], error["guard"]) == ("refused", guard)
+    assert error["hint"]
+    assert len(ended.err.splitlines()) == 3
+    assert looks(folder) == before
+    last = done(folder, "errors", "--limit", "1")["errors"][0]
+    assert last["error_type"] == guard
+    assert last["context"]["remedy"] == error["hint"]
+    *known, event = logged(folder)
+    assert known == failures, "it is told by one event"
+    assert event["event_id"] == last["error_id"]
+    assert event["payload"]["error_type"] == "validation"
+    assert error["cause"] in event["payload"]["error_message"]
+    return error
+
+
+def logged(folder):
+    """Return the failures that the journal tells of."""
+    lines = warm("log", "--type", "ErrorLogged", "--json", cwd=folder).out.splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def begun(folder, wp_id="WP01", actor="ada"):
+    return done(folder, "implement", wp_id, "--actor", actor)["worktree"]
+
+
+def reviewed(folder):
+    worktree = Path(begun(folder))
+    commit(worktree, {"outbox.py": "kept\n"})
+    done(folder, "mark-status", "T001", "--actor", "ada")
+    done(folder, "move-task", "WP01", "--to", "for_review", "--actor", "ada")
+    return worktree
