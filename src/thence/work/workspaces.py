@@ -5,7 +5,7 @@ from thence.work.claiming import workspace_made
 from thence.work.desk import Desk
 from thence.work.naming import branch_of, worktree_of
 from thence.work.package_refs import begun_at, note_base
-from thence.work.repository import branches, is_ancestor
+from thence.work.repository import is_ancestor
 from thence.work.state import FeatureState, PackageState
 from thence.work.worktrees import Worktree, make
 
@@ -19,11 +19,13 @@ def workspace(
     """
     path = desk.project.root / worktree_of(feature.slug, package.wp_id)
     branch = branch_of(feature.slug, package.wp_id)
-    made = make(desk.repo, branch, path, _bases(desk, feature, package))
+    refs = desk.refs
+    made = make(desk.repo, branch, path, _bases(desk, feature, package), refs.branches)
     if made.is_new:
         note_base(desk.repo, feature.slug, package.wp_id, made.head)
     else:
-        begun_at(desk.repo, feature.slug, package.wp_id, branch, desk.target_of(feature))
+        target = desk.target_of(feature)
+        begun_at(desk.repo, refs, feature.slug, package.wp_id, made.head, target)
     _tell(desk, feature, package, made, claim)
     return made
 
@@ -36,7 +38,7 @@ def unmade(error: ThenceError) -> str:
 def _bases(desk: Desk, feature: FeatureState, package: PackageState) -> list[str]:
     """Returns the branches to build upon: those of dependencies that are not merged yet."""
     target = desk.target_of(feature)
-    known = branches(desk.repo)
+    known = desk.refs.branches
     names = [branch_of(feature.slug, wp_id) for wp_id in package.dependencies]
     open_ones = [
         name
