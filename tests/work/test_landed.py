@@ -267,3 +267,33 @@ def test_two_thousand_commits_of_the_target_are_looked_through(folder):
         told.append(f"M 100644 inline code.py\ndata {len(text)}\n{text}\n")
     git(folder, "fast-import", "--quiet", "--force", stdin="".join(told).encode())
     assert landing(folder, code) == Landed("patch", brought)
+
+
+def test_patches_are_those_of_each_commit_and_of_all_together(folder):
+    base = git(folder, "rev-parse", "main")
+    package(folder)
+    git(folder, "checkout", "--quiet", "work")
+    empty = ("-c", "user.name=A", "commit", "--quiet", "--allow-empty", "--message")
+    git(folder, *empty, "Nothing")
+    git(folder, "checkout", "--quiet", "-b", "beside", "main")
+    commit(folder, {"beside.py": "beside\n"})
+    git(folder, "checkout", "--quiet", "work")
+    git(folder, "merge", "--quiet", "--no-edit", "beside")
+    git(folder, "revert", "--no-edit", "HEAD~2")
+    git(folder, *empty, "And nothing")
+    tip, repo = git(folder, "rev-parse", "HEAD"), repository(folder)
+    drawn = ("-p", "--root", "--full-index", "--no-renames")
+
+    def patch_id(*between):
+        patch = git(folder, "diff-tree", "-r", *drawn, *between) + "\n"
+        return git(folder, "patch-id", "--stable", stdin=patch.encode()).partition(" ")[0]
+
+    listed = git(folder, "rev-list", "--reverse", "--no-merges", f"{base}..{tip}").split()
+    each = tuple(filter(None, (patch_id(f"{one}~", one) for one in listed)))
+    assert len(each) == len(listed) - 2
+    found = reviewed_of(repo, base, tip, base)
+    assert (found.patch, found.patches) == (patch_id(base, tip), each)
+    only = reviewed_of(repo, base, git(folder, "rev-parse", "work~1"), None)
+    assert only.patches == each
+    nothing = reviewed_of(repo, tip, tip, None)
+    assert (nothing.patch, nothing.patches) == ("", ())

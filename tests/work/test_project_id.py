@@ -10,6 +10,7 @@ from thence.work.commands.init import init
 from thence.work.desk import Desk
 from thence.work.project import find_project
 from thence.work.project_id import CONFIG, id_of_history, with_another_id, with_id
+from thence.work.refs import refs_of
 
 ONE = "11111111-1111-4111-8111-111111111111"
 TWO = "22222222-2222-4222-8222-222222222222"
@@ -74,7 +75,8 @@ def test_a_board_that_names_no_project_is_refused(tmp_path: Path) -> None:
 
 def test_nothing_is_computed_before_the_first_commit(tmp_path: Path) -> None:
     git(tmp_path, "init", "--quiet")
-    assert id_of_history(find_project(tmp_path).repo) is None
+    repo = find_project(tmp_path).repo
+    assert id_of_history(repo, refs_of(repo)) is None
     assert (tmp_path / CONFIG).read_text() == f"project_uuid: {find_project(tmp_path).uuid}\n"
 
 
@@ -83,6 +85,7 @@ def test_init_commits_what_it_adds_to_a_tracked_configuration(tmp_path: Path) ->
     with Desk(here) as desk:
         made = init(desk)
     named = f"vcs: {{type: git}}\nproject_uuid: {made.data['project_uuid']}\n".encode()
+    named += b"share: branch\n"
     assert content(here, CONFIG) == named == (here / CONFIG).read_bytes()
     git(tmp_path, "clone", "--quiet", here, tmp_path / "clone")
     assert find_project(tmp_path / "clone").uuid == made.data["project_uuid"]

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 from tests.work.repositories import commit, git, make_repository
 
+import thence.work.repository as module
 from thence.errors import GitFailed
 from thence.work.repository import (
     branches,
     checkouts,
     checkouts_of,
     current_branch,
-    default_branch,
     is_ancestor,
     operation_under_way,
     rebase_of,
@@ -32,6 +32,41 @@ def test_repository_is_found_from_below_from_a_worktree_and_by_strange_names(tmp
     assert (linked.top, linked.common) == (tmp_path / "side wörk", top / ".git")
     assert linked.git_dir.parent == top / ".git/worktrees"
     assert not found.is_bare
+
+
+def _shapes(top: Path) -> dict[str, Path]:
+    """Make a repository of every shape, each with the folder that it is looked at from."""
+    plain = make_repository(top / "plain é")
+    (plain / "below/HEAD").mkdir(parents=True)  # looks a little like a git folder
+    (top / "link").symlink_to(plain)
+    git(plain, "worktree", "add", "--quiet", "-b", "side", top / "side")
+    git(plain, "clone", "--quiet", "--bare", ".", top / "bare.git")
+    git(top / "bare.git", "worktree", "add", "--quiet", top / "of bare", "side")
+    outer = make_repository(top / "outer")
+    add = ("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", plain)
+    git(outer, *add, "part")
+    git(outer / "part", "worktree", "add", "--quiet", "-b", "more", top / "of part")
+    elsewhere = make_repository(top / "elsewhere")
+    git(elsewhere, "config", "core.worktree", plain)
+    apart = top / "apart"
+    git(top, "init", "--quiet", "--separate-git-dir", top / "apart.git", apart)
+    switched = make_repository(top / "switched")
+    git(switched, "config", "core.bare", "true")
+    looked = (plain, plain / "below/HEAD", plain / ".git", plain / ".git/refs", top / "link")
+    more = (top / "side", top / "bare.git", top / "of bare", outer, outer / "part")
+    last = (top / "of part", elsewhere, apart, switched)
+    return {str(each.relative_to(top)): each for each in (*looked, *more, *last)}
+
+
+def test_repository_is_found_without_git_as_git_finds_it(tmp_path, monkeypatch):
+    shapes = _shapes(tmp_path)
+    found = {name: repository(folder) for name, folder in shapes.items()}
+    with monkeypatch.context() as asking:
+        asking.setattr(module, "_plain", lambda folder: None)
+        assert {name: repository(folder) for name, folder in shapes.items()} == found
+    monkeypatch.setattr(module.Git, "ask", None)
+    for name in ("plain é", "side", "link"):
+        assert repository(shapes[name]) == found[name]
 
 
 def test_folder_without_repository_is_told_with_the_remedy(tmp_path):
@@ -75,7 +110,7 @@ def test_repository_before_its_first_commit_has_no_branch_and_one_checkout(tmp_p
     assert branches(repo) == {}
     (only,) = checkouts(repo)
     assert (only.path, only.head, only.branch) == (tmp_path, None, "main")
-    assert current_branch(repo) == default_branch(repo) == "main"
+    assert current_branch(repo) == "main"
 
 
 def test_detached_head_is_on_no_branch(tmp_path):
@@ -84,21 +119,6 @@ def test_detached_head_is_on_no_branch(tmp_path):
     repo = repository(top)
     assert current_branch(repo) is None
     assert checkouts(repo)[0].branch is None
-    assert default_branch(repo) == "main"
-
-
-def test_default_branch_is_what_origin_says_then_a_usual_name_then_the_only_one(tmp_path):
-    origin = make_repository(tmp_path / "origin")
-    git(origin, "branch", "--move", "release")
-    git(tmp_path, "clone", "--quiet", "origin", "clone")
-    clone = tmp_path / "clone"
-    assert default_branch(repository(origin)) == "release"
-    git(origin, "branch", "alpha")
-    assert default_branch(repository(origin)) == "release"  # it is the one checked out
-    git(origin, "branch", "master")
-    assert default_branch(repository(origin)) == "master"
-    git(clone, "branch", "main")
-    assert default_branch(repository(clone)) == "release"
 
 
 def test_worktree_whose_folder_is_gone_is_missing_and_counts_for_no_branch(tmp_path):

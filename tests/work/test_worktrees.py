@@ -72,6 +72,31 @@ def test_branch_without_commits_of_its_own_begins_anew(repo):
     assert (again.head, again.is_new) == (begin, True)
 
 
+@pytest.mark.parametrize("what", ["nothing", "branch", "worktree", "gone", "name"])
+def test_what_came_about_since_somebody_looked_is_seen_all_the_same(repo, what):
+    seen = branches(repo)
+    begin = seen["main"]
+    if what == "branch":
+        git(repo.top, "branch", NAME)
+        git(repo.top, "update-ref", f"refs/heads/{NAME}", commit(repo.top, {"work": "1\n"}))
+        git(repo.top, "reset", "--quiet", "--hard", begin)
+    elif what in ("worktree", "gone"):
+        made(repo)
+        commit(place(repo), {"work": "1\n"})
+    if what == "gone":
+        shutil.rmtree(place(repo))
+    name = "no..name" if what == "name" else NAME
+    if what == "name":
+        with pytest.raises(GitFailed, match="not a valid branch name"):
+            make(repo, name, place(repo, name), "main", seen)
+        assert branches(repo) == seen
+        return
+    found = make(repo, name, place(repo), "main", seen)
+    assert (found.is_new, (found.path / "work").exists()) == (what == "nothing", what != "nothing")
+    assert found.head == branches(repo)[NAME]
+    assert state_of(repo, NAME, place(repo), {NAME: place(repo)}).kind == "clean"
+
+
 @pytest.mark.parametrize("what", ["before the folder", "before the note", "before the files"])
 def test_what_a_killed_command_left_is_completed(repo, what):
     made(repo)

@@ -59,6 +59,13 @@ def commit(
     return made
 
 
+def check_committer(desk: "Desk") -> None:
+    """Raises GitFailed if git knows nobody who commits: better before anything is told."""
+    if desk.project.repo is not None:
+        hint = "git config user.name and user.email say who commits"
+        desk.repo.git.run("var", "GIT_COMMITTER_IDENT", doing="could not commit in", hint=hint)
+
+
 def keep_unwritten(desk: "Desk") -> None:
     """Keeps the events that the journal could not take, for the message of the next commit."""
     if desk.unwritten:

@@ -23,8 +23,9 @@ from thence.work.options import read_options
 from thence.work.passed_over import Place, keep, parked, passed_over
 from thence.work.project import Project
 from thence.work.project_id import BOARD_FILE, BoardFile
+from thence.work.refs import Refs
 from thence.work.repository import Repository
-from thence.work.sharing import board_here, board_ref, refs_of
+from thence.work.sharing import board_here, board_ref
 from thence.work.store import EventStore
 from thence.work.taken import Taken
 from thence.work.view import Written
@@ -86,14 +87,14 @@ def note_branches(project: Project, branches: set[str]) -> bool:
 def take_in(
     project: Project,
     store: EventStore,
+    refs: Callable[[], Refs],
     on_moved: Callable[[Moves], None] = lambda moves: None,
 ) -> Iterator[TakenIn]:
     """Takes what others wrote, and shared, into the journal. Raises what an append raises.
 
-    The `store` opens the journal, if there is anything to take. `on_moved` gets the branches that
-    moved; only behind it is it noted where they stand. Yields what came of other tools in the
-    view, then what came by git. While nothing has moved that costs one process of git, in a
-    repository of any size.
+    The `store` opens the journal, if there is anything to take; `refs` looks at git's. `on_moved`
+    gets the branches that moved; only behind it is it noted where they stand. Yields what came of
+    other tools in the view, then what came by git. While nothing has moved `refs` alone is asked.
     """
     if project.repo is None:
         return
@@ -101,7 +102,7 @@ def take_in(
     if written.lines or parked(passed_over(project.home)):
         yield _taken_in(project, store, written.lines, ())
     written.keep()
-    moved = _tips(project, project.repo, taken.known(project))
+    moved = _tips(project, project.repo, refs(), taken.known(project))
     if not moved:
         return
     with objects(project.repo) as found, held(project.home / taken.LOCK):
@@ -161,15 +162,15 @@ def project_of(store: Objects, tree: str) -> str | None:
     return None
 
 
-def _tips(project: Project, repo: Repository, known: Taken) -> dict[str, str]:
+def _tips(project: Project, repo: Repository, refs: Refs, known: Taken) -> dict[str, str]:
     """Returns which of the refs that are read have moved, with their commits."""
     options = read_options(project)
-    refs = refs_of(repo, options.board_branch)
     names = known.branches | {refs.default or ""}
     found = {name: refs.branches[name] for name in sorted(names & refs.branches.keys())}
     remote = board_here(repo, refs, options, known.branches)
     if remote is not None:
-        found[board_ref(remote, options.board_branch)] = refs.boards[remote]
+        ref = board_ref(remote, options.board_branch)
+        found[ref] = refs.commits[ref]
     return {name: oid for name, oid in found.items() if known.tips.get(name) != oid}
 
 

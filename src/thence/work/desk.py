@@ -28,11 +28,13 @@ from thence.work.commits import settled
 from thence.work.cut_off import cut_off
 from thence.work.emitter import EventEmitter
 from thence.work.meant import meant
+from thence.work.memo import Memo
 from thence.work.own_files import note_attributes
 from thence.work.planning import Planning
 from thence.work.project import find_project
+from thence.work.refs import Refs, refs_of
 from thence.work.refusals import ErrorStore, failure_said
-from thence.work.repository import Repository, branch_of, branches, main_of, tip
+from thence.work.repository import Repository, branch_of, branches, main_of, user_of
 from thence.work.result import Result
 from thence.work.sharing_mode import is_tree
 from thence.work.sides import lost_claims
@@ -60,10 +62,11 @@ class Desk:
     ) -> None:
         self.project = find_project(Path(folder), create=create)
         self.actor = actor
+        self.agent = ""
         self.store = EventStore(self.project, actor=actor or ACTOR)
         self.emitter = EventEmitter(self.store)
         self.errors = ErrorStore(self.project)
-        self.planning = Planning(self.project)
+        self.planning = Planning(self.project, lambda: self.refs)
         self.notes: list[str] = []
         self.said: list[Event] = []
         self.pending: OSError | ThenceError | None = None
@@ -73,29 +76,25 @@ class Desk:
         self._events: list[Event] = []
         self._since: Position | None = None
         self._about: str | None = None
+        self._refs: Refs | None = None
         self.renamed: dict[str, str] = {}
 
     def acting(self) -> str:
-        """Returns who acts: the one that was named, else the user as git knows them, else `user`.
+        """Returns who acts: the one that was named, else an agent, else the user as git knows them.
 
-        `moving.actor_of` may have found an agent instead.
+        `user` where git knows nobody; `moving.actor_of` may have found an agent.
         """
         if self.actor is None and self.store.actor == ACTOR:
-            self.store.actor = self._person
+            self.store.actor = self.agent or self._person
         return self.store.actor
 
     def changed_by(self) -> str:
         """Returns who acts as lines for other tools have it: `user` where no agent is known."""
-        acting = self.acting()
-        return ACTOR if self.actor is None and acting == self._person else acting
+        return self.acting() if self.actor or self.agent else ACTOR
 
     @cached_property
     def _person(self) -> str:
-        if self.project.repo is None:
-            return ACTOR
-        told = self.project.repo.git.ask("config", "--get", "user.name").out
-        name = " ".join(told.decode("utf-8", "replace").split())
-        return name if name.isprintable() and name else ACTOR
+        return (self.project.repo and user_of(self.project.repo)) or ACTOR
 
     @property
     def repo(self) -> Repository:
@@ -108,6 +107,18 @@ class Desk:
                 hint="git init",
             )
         return self.project.repo
+
+    @property
+    def refs(self) -> Refs:
+        """The refs as `look` found them, or `reread`; raises GitFailed."""
+        if self._refs is None:
+            self._refs = refs_of(self.main)
+        return self._refs
+
+    @cached_property
+    def memo(self) -> Memo:
+        """What git has told of commits."""
+        return Memo(self.repo, self.project.home)
 
     @cached_property
     def shares_in_tree(self) -> bool:
@@ -133,17 +144,17 @@ class Desk:
 
     def look(self) -> Board:
         """Takes in what others have shared, reads the journal and folds it."""
-        self.planning.look_anew()
+        self._refs = None
         if self.project.repo is not None:
             settled(self.main)
             self.notes += sorted({*cut_off(self.project.repo)} - {*self.notes})
         self._take_in()
-        events = self._read()
+        self._read()
         targets = {each.target_branch or "" for each in self.board.features.values()} - {""}
         if self.project.repo and dayfiles.note_branches(self.project, targets):
             self._take_in()
-            events = self._read()
-        self._tell_untold(events)
+            self._read()
+        self._tell_untold()
         self._tell_ticks()
         self._settle_claims()
         self._tell_lost()
@@ -151,6 +162,7 @@ class Desk:
 
     def reread(self) -> Sequence[Event]:
         """Takes in what has come since `look`, and returns all events."""
+        self._refs = None
         self._take_in()
         return self._read()
 
@@ -160,21 +172,17 @@ class Desk:
         self.board = fold(self._events, self.project.uuid, self.project.aliases)
         return self._events
 
-    def _tell_untold(self, events: Sequence[Event]) -> None:
+    def _tell_untold(self) -> None:
         """Tells the beginnings of packages whose branch is there though nobody told of it.
 
-        A branch is made after its beginning was told: so the branches are listed before the
-        journal is read that decides.
+        A branch is made after its beginning was told: so the journal that decides was read after
+        the branches were looked at.
         """
         packages = (p for each in self.board.features.values() for p in each.packages.values())
-        if self.project.repo is None or all(
-            package.lane != PLANNED or package.workspace for package in packages
-        ):
+        are_begun = all(each.lane != PLANNED or each.workspace for each in packages)
+        if self._refs is None or are_begun:
             return
-        names = list(branches(self.project.repo))
-        if not recovering.untold_branches(self.board, events, names, ACTOR):
-            return
-        said = recovering.untold_branches(self.board, self._read(), names, ACTOR)
+        said = recovering.untold_branches(self.board, self._events, self._refs.branches, ACTOR)
         subjects = {self.store.subject(one.feature, one.payload["wp_id"]) for one in said[::2]}
         with suppress(HeadsMoved):
             if said and self.say(*said, guard=Unchanged(self.since, subjects)):
@@ -243,15 +251,6 @@ class Desk:
         """Returns the features that have planning files, and nothing in the log."""
         return [slug for slug in self.planning.slugs() if slug not in self.board.features]
 
-    def check_committer(self) -> None:
-        """Raises GitFailed if git knows nobody who commits: better before anything is told."""
-        if self.project.repo is not None:
-            doing, hint = (
-                "could not commit in",
-                "git config user.name and user.email say who commits",
-            )
-            self.repo.git.run("var", "GIT_COMMITTER_IDENT", doing=doing, hint=hint)
-
     def branch_here(self) -> str:
         """Returns the branch of the main working tree, which new features go to.
 
@@ -263,7 +262,7 @@ class Desk:
         """Returns a given branch if it is there, that of the main working tree without one."""
         if given is None:
             return self.branch_here()
-        if tip(self.repo, given) is None:
+        if given not in self.refs.branches:
             raise PlanningError(
                 "could not find the branch",
                 place=repr(given),
@@ -340,8 +339,10 @@ class Desk:
             raise
 
     def close(self) -> None:
-        """Closes the journal."""
+        """Closes the journal, and keeps what git has told."""
         self.store.close()
+        if memo := vars(self).get("memo"):
+            memo.remember()
 
     def __enter__(self) -> "Desk":
         return self
@@ -358,7 +359,8 @@ class Desk:
         if self.project.repo is None or not self.project.uuid:
             return
         try:
-            for told in dayfiles.take_in(self.project, self.store, self._make_good):
+            look, settle = (lambda: self.refs), self._make_good
+            for told in dayfiles.take_in(self.project, self.store, look, settle):
                 self.taken += told.events
                 self.notes += [note for note in told.notes() if note not in self.notes]
             recovering.from_file(self.events_file, self._append)

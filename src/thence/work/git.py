@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from threading import Thread
 from typing import IO, NamedTuple
 
 from thence.errors import GitFailed
@@ -125,10 +126,10 @@ class Git:
                 raise self._killed(process.returncode, arguments)
         return Answer(process.returncode, out, in_one_line(words))
 
-    def piped(self, *commands: tuple[Argument, ...]) -> bytes:
+    def piped(self, *commands: tuple[Argument, ...], stdin: bytes = b"") -> bytes:
         """Runs gits of which each reads what the one before it prints; returns the last's output.
 
-        Raises GitFailed if one of them fails.
+        The first reads `stdin`. Raises GitFailed if one of them fails.
         """
         with ExitStack() as stack:
             started: list[subprocess.Popen[bytes]] = []
@@ -137,6 +138,10 @@ class Git:
                 started.append(stack.enter_context(self.talking(*arguments, source=source)))
                 if source is not None:
                     source.close()  # the one before it learns then when nobody reads any more
+            # the last one's output is read meanwhile, or all would wait for each other
+            feeding = Thread(target=_feed, args=(started[0], stdin), name="thence-git", daemon=True)
+            feeding.start()
+            stack.callback(feeding.join)
             out = started[-1].communicate(timeout=TIMEOUT_S)[0]
             for process, arguments in zip(started, commands, strict=True):
                 words = process.stderr.read() if process.stderr and process.poll() else b""
@@ -288,6 +293,13 @@ def surroundings(reach: tuple[str, ...] = ()) -> dict[str, str]:
         for name, value in os.environ.items()
         if not name.startswith("GIT_") or name in _KEPT or (reach and name.startswith(reach))
     }
+
+
+def _feed(process: "subprocess.Popen[bytes]", data: bytes) -> None:
+    assert process.stdin is not None
+    with suppress(OSError):  # it has ended: its exit code tells why
+        process.stdin.write(data)
+        process.stdin.close()
 
 
 def _name(arguments: tuple[Argument, ...]) -> str:

@@ -30,20 +30,41 @@ _NOBODY = {
 }
 
 
-def reviewed_of(repo: Repository, base: str, commit: str, target: str | None) -> Reviewed:
+def commits_beyond(repo: Repository, commit: str, *others: str | None) -> Sequence[str]:
+    """Returns the commits of a history that others lack, the oldest first, without merges.
+
+    Each stands with its parents. Of more than PATCHES_MAX that is the last and one more.
+    """
+    asked = ("rev-list", "--reverse", "--no-merges", "--parents")
+    past = (f"^{each}" for each in others if each)
+    most = f"--max-count={PATCHES_MAX + 1}"
+    return repo.git.run(*asked, most, commit, *past, "--").decode().splitlines()
+
+
+def reviewed_of(
+    repo: Repository, base: str, commit: str, target: str | None, listed: Sequence[str] = ()
+) -> Reviewed:
     """Returns what a package's code is: from the commit that its branch began at, to its last.
 
-    Its commits are those that the commit `target` lacks, all where it has the last one already.
-    Raises GitFailed.
+    Its commits are those that the commit `target` lacks, all where it has the last one already;
+    `listed` are these, where a caller has them. Raises GitFailed.
     """
-    whole = repo.git.piped(("diff-tree", *_PATCH, base, commit), _PATCH_ID)
-    past = [f"^{base}"]
-    if target is not None and not is_ancestor(repo, commit, target):
-        past.append(f"^{target}")
-    listed = ("rev-list", "--reverse", "--no-merges", f"--max-count={PATCHES_MAX + 1}")
-    found = [each for each, _ in _patches(repo, (*listed, commit, *past, "--"))]
-    patches = tuple(found) if len(found) <= PATCHES_MAX else ()
-    return Reviewed(commit, base, whole.decode().partition(" ")[0], patches)
+    listed = listed or commits_beyond(repo, commit, base, target)
+    if target is not None and not listed:
+        listed = commits_beyond(repo, commit, base)
+    if len(listed) > PATCHES_MAX:
+        listed = ()
+    whole = f"{commit} {base}"  # git takes the base for the parent
+    wanted = [*dict.fromkeys((whole, *listed))]
+    told = "".join(
+        f"commit {number:0{len(commit)}x}\n{line}\n" for number, line in enumerate(wanted, 1)
+    )
+    drawn = ("diff-tree", "--stdin", "--no-commit-id", *_PATCH)
+    out = repo.git.piped(drawn, _PATCH_ID, stdin=told.encode()).decode()
+    numbered = (line.split() for line in out.splitlines())
+    found = {wanted[int(number, 16) - 1]: patch for patch, number in numbered}
+    patches = tuple(found[line] for line in listed if line in found)
+    return Reviewed(commit, base, found.get(whole, ""), patches)
 
 
 def is_without_code(repo: Repository, code: Reviewed) -> bool:

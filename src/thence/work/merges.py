@@ -100,3 +100,40 @@ def merged_tree(repo: Repository, ours: str, theirs: str) -> tuple[str, tuple[st
     tree, *names = os.fsdecode(answer.out).split("\0")
     files = tuple(dict.fromkeys(name for name in names if name)) or ("?",) * answer.status
     return tree.strip(), tuple(name for name in files if not is_day_path(name))
+
+
+def base_of(repo: Repository, base: str | Sequence[str], known: Mapping[str, str]) -> str:
+    """Returns the commit to begin at: that of the base, or a merge of several.
+
+    The merge belongs to no branch yet. Raises GitFailed that names the files if the bases
+    contradict each other.
+    """
+    names = (base,) if isinstance(base, str) else tuple(dict.fromkeys(base))
+    assert names, "a worktree begins somewhere"
+    tips = [(name, known.get(name) or _commit(repo, name)) for name in names]
+    first, begin = tips[0]
+    for name, tip in tips[1:]:
+        if is_ancestor(repo, tip, begin):
+            continue
+        if is_ancestor(repo, begin, tip):
+            begin = tip
+            continue
+        tree, conflicts = merged_tree(repo, begin, tip)
+        if conflicts:
+            raise failure(
+                f"could not merge {first} and {name} to begin at in",
+                repo.place,
+                f"both change {', '.join(conflicts)}",
+                f"merge one into the other, then try again: git merge {name}",
+            )
+        begin = commit_tree(repo.git, tree, [begin, tip], f"Merge {name} into {first}")
+    return begin
+
+
+def _commit(repo: Repository, name: str) -> str:
+    arguments = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+    answer = repo.git.ask(*arguments)
+    if answer.status:
+        cause = f"there is no branch or commit {name}"
+        raise failure("could not begin at it in", repo.place, cause, "git branch --all")
+    return answer.out.decode().strip()

@@ -17,9 +17,8 @@ from thence.work.naming import branch_of, worktree_of
 from thence.work.package_code import with_code
 from thence.work.package_files import is_file_of
 from thence.work.package_refs import keep
-from thence.work.repository import tip
 from thence.work.state import DONE, LANES, FeatureState, PackageState
-from thence.work.store import Said
+from thence.work.store import ACTOR, Said
 from thence.work.tasks import Package, parse
 from thence.work.transitions import DECIDING_TYPES
 from thence.work.transitions import move as decide
@@ -89,19 +88,14 @@ def facts_of(
     `to` is the lane it is to go to: before done the configuration is asked which gates it runs.
     Raises PlanningError for what can't be read.
     """
-    worktree, commits, actor = None, None, actor_of(desk, feature, wp_id)
-    if desk.project.repo is not None:
-        branch = branch_of(feature.slug, wp_id)
-        worktree = _worktree(desk, feature.slug, wp_id)
-        if tip(desk.repo, branch) is not None:
-            commits = _has_commits(desk, branch, desk.target_of(feature))
+    actor = actor_of(desk, feature, wp_id)
+    has_git = desk.project.repo is not None
     return Facts(
         actor=actor,
         changed_by=desk.changed_by(),
         reason=reason,
         is_forced=is_forced,
-        worktree=worktree,
-        has_commits=commits,
+        worktree=_worktree(desk, feature.slug, wp_id) if has_git else None,
         open_subtasks=open_subtasks(desk, feature, wp_id),
         gates_run=gates_run(desk.project) if to == DONE else frozenset(),
         is_agent=is_agents(),
@@ -115,30 +109,25 @@ def is_agents() -> bool:
 
 def _worktree(desk: Desk, slug: str, wp_id: str) -> Literal["clean", "dirty"] | None:
     path = desk.project.root / worktree_of(slug, wp_id)
-    found = state_of(desk.repo, branch_of(slug, wp_id), path)
+    found = state_of(desk.repo, branch_of(slug, wp_id), path, desk.refs.trees)
     if found.kind == "moved":
         return "dirty" if uncommitted(found.path) else "clean"
     return found.kind if found.kind in ("clean", "dirty") else None
-
-
-def _has_commits(desk: Desk, branch: str, target: str) -> bool:
-    arguments = ("rev-list", "--count", "--max-count=1", branch, f"^{target}", "--")
-    return desk.repo.git.run(*arguments, doing="could not look into").strip() != b"0"
 
 
 def actor_of(desk: Desk, feature: FeatureState, wp_id: str) -> str:
     """Returns who acts: the one that was named, else the package's agent, else the user."""
     if desk.actor:
         return desk.actor
-    agent, person = "", desk.acting()
+    agent = ""
     if desk.project.repo is not None:
         _, data = package_file(desk, feature, wp_id)
         try:
             agent = read(data, wp_id).text("agent") if data else ""
         except PlanningError:
             agent = ""
-    desk.store.actor = agent or person
-    return desk.store.actor
+    desk.agent, desk.store.actor = agent, agent or ACTOR
+    return desk.acting()
 
 
 def open_subtasks(desk: Desk, feature: FeatureState, wp_id: str) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """What a team has chosen for its project, in `.kittify/config.yaml`.
 
 Other tools keep keys of their own in that file; only those named here are read, and the file is
-parsed only if it holds one of them.
+parsed only if it holds one of them beside the line that `init` writes.
 """
 
 import re
@@ -15,9 +15,11 @@ from thence.work.project import Project
 from thence.work.project_id import BOARD_BRANCH, CONFIG
 from thence.work.yaml_nodes import Node, YamlFile
 
-BRANCH, TREE = "branch", "tree"
+BRANCH: Literal["branch"] = "branch"
+TREE: Literal["tree"] = "tree"
 _DOING = "could not read the project's configuration in"
 _KEYS = re.compile(rb"^(?:share|mirror|board|rules)[ \t]*:", re.MULTILINE)
+_SHARED = re.compile(rb"^share: branch\r?$", re.MULTILINE)
 _TRUTHS = {"true": True, "on": True, "yes": True, "false": False, "off": False, "no": False}
 _NAME = re.compile(
     r"(?![-/.])(?!.*(?:\.\.|//|@\{|\.lock$|[/.]$))[^\s~^:?*\[\\\x00-\x1f\x7f]{1,200}"
@@ -44,6 +46,9 @@ class Options(msgspec.Struct, frozen=True):
 def read_options(project: Project) -> Options:
     """Returns what a team has chosen; raises PlanningError with the place of each fault."""
     data = configuration(project)
+    rest, count = _SHARED.subn(b"", data or b"")
+    if count == 1 and _KEYS.search(rest) is None:
+        return Options(share=BRANCH)
     return options_of(data, CONFIG) if data is not None else Options()
 
 

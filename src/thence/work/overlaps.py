@@ -134,7 +134,11 @@ def sentence(overlap: Overlap) -> str:
 
 
 def overlaps(
-    repo: Repository, target: str, packages: Mapping[str, str], memory: Memory | None = None
+    repo: Repository,
+    target: str,
+    packages: Mapping[str, str],
+    memory: Memory | None = None,
+    tips: Mapping[str, str] | None = None,
 ) -> tuple[Overlap, ...]:
     """Returns the packages whose branches changed the same files since they left the target.
 
@@ -145,7 +149,7 @@ def overlaps(
     """
     if len(packages) < 2:
         return ()
-    tips = branches(repo)
+    tips = branches(repo) if tips is None else tips
     known, kept = memory or Memory(), Memory()
     begin = tips.get(target)
     changes: dict[str, _Changes] = {}

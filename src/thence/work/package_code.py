@@ -1,21 +1,19 @@
 """Where the code of a package is: its branch, what was recorded of it, its target, the upstream.
 
-What git has told of a commit and a target's tip is kept in the home, so that asking again costs
-one listing of refs while none has moved.
+What git has told of a commit and a target's tip is kept, so that asking again costs nothing but
+a look at the refs while none has moved.
 """
 
-import json
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
 from thence.errors import Refused, ThenceError
 from thence.work.desk import Desk
 from thence.work.landed import (
+    commits_beyond,
     is_reverted,
     is_without_code,
     lacking,
@@ -25,24 +23,23 @@ from thence.work.landed import (
     merges_in,
     reviewed_of,
 )
+from thence.work.memo import Memo
 from thence.work.naming import branch_of
 from thence.work.options import read_options
-from thence.work.package_refs import Refs, Target, base_of_package, refs_of, target_in, tip_of
-from thence.work.project import Project
-from thence.work.repository import Repository
+from thence.work.package_refs import Target, base_of_package, target_in, tip_of
+from thence.work.refs import Refs, refs_of
+from thence.work.repository import Repository, is_ancestor
 from thence.work.state import DONE, FOR_REVIEW, Board, FeatureState, Landed, PackageState, Reviewed
 from thence.work.verdict import CodeKind, CodeState, Facts
 
-ENTRIES_MAX = 5_000
-_FILE = "landed.json"
-_T = TypeVar("_T")
 _Done = tuple[str, PackageState, Target]
 
 
 def with_code(desk: Desk, feature: FeatureState, wp_id: str, to: str, facts: Facts) -> Facts:
     """Returns the facts of a move with what there is to know of the package's code.
 
-    Into review that is what goes there, into done where it is now, unless the facts tell already.
+    Into review that is what goes there, into done where it is now, unless the facts tell already:
+    before done the refs are looked at once more.
     """
     package = feature.packages.get(wp_id)
     if desk.project.repo is None or package is None or to not in (FOR_REVIEW, DONE):
@@ -52,17 +49,20 @@ def with_code(desk: Desk, feature: FeatureState, wp_id: str, to: str, facts: Fac
         facts = replace(facts, author_may_approve=is_free)
         if facts.code is not None:
             return facts
-        refs = refs_of(desk.repo)
+        refs = refs_of(desk.main)
         target = target_in(refs, desk.target_of(feature))
-        found = Search(desk.project, refs).before_done(feature.slug, package, target)
+        found = Search(desk, refs).before_done(feature.slug, package, target)
         return replace(facts, code=found)
-    refs = refs_of(desk.repo)
-    tip = tip_of(refs, branch_of(feature.slug, wp_id))
-    target = target_in(refs, desk.target_of(feature))
-    base = tip and base_of_package(desk.repo, refs, feature.slug, package, tip, target)
+    repo, refs, branch = desk.repo, desk.refs, branch_of(feature.slug, wp_id)
+    tip, target = tip_of(refs, branch), target_in(refs, desk.target_of(feature))
+    base = tip and base_of_package(repo, refs, feature.slug, package, tip, target)
+    begun = target.local or target.tip
+    listed = commits_beyond(repo, tip, base, begun) if tip and base else ()
+    if tip and begun and branch in refs.branches:
+        facts = replace(facts, has_commits=bool(listed) or not is_ancestor(repo, tip, begun))
     if tip is None or base is None:
         return facts
-    return replace(facts, reviewed=reviewed_of(desk.repo, base, tip, target.local or target.tip))
+    return replace(facts, reviewed=reviewed_of(repo, base, tip, begun, listed))
 
 
 def told_of(
@@ -80,11 +80,11 @@ def told_of(
     """
     if desk.project.repo is None or not (landed or no_code):
         return None
-    refs = refs_of(desk.repo)
+    refs = refs_of(desk.main)
     target = target_in(refs, desk.target_of(feature))
     if landed:
         return _stated(desk.repo, feature.slug, package.wp_id, target, landed, reason)
-    found = Search(desk.project, refs).before_done(feature.slug, package, target)
+    found = Search(desk, refs).before_done(feature.slug, package, target)
     if found.kind not in ("no_code", "unknown"):
         return found
     return replace(
@@ -115,7 +115,7 @@ def where_done_is(desk: Desk, board: Board) -> dict[tuple[str, str], CodeState]:
 
     Raises GitFailed.
     """
-    refs = refs_of(desk.repo)
+    refs = desk.refs
     done: list[_Done] = []
     for feature in board.features.values():
         packages = [each for each in feature.packages.values() if each.lane == DONE]
@@ -125,33 +125,26 @@ def where_done_is(desk: Desk, board: Board) -> dict[tuple[str, str], CodeState]:
                 done += [(feature.slug, package, target) for package in packages]
     if not done:
         return {}
-    search = Search(desk.project, refs)
+    search = Search(desk, refs)
     search.ask_of_all(done)
-    found = {(slug, each.wp_id): search.of_done(slug, each, target) for slug, each, target in done}
-    search.remember()
-    return found
+    return {(slug, each.wp_id): search.of_done(slug, each, target) for slug, each, target in done}
 
 
 class Search:
-    """Looks for the code of packages; what it finds is kept by `remember`."""
+    """Looks for the code of packages, as refs have it that somebody has looked at."""
 
-    def __init__(self, project: Project, refs: Refs) -> None:
-        assert project.repo is not None, "git tells where code is"
-        self._repo = project.repo
+    def __init__(self, desk: Desk, refs: Refs) -> None:
+        self._repo: Repository = desk.repo
         self._refs = refs
-        self._path = project.home / _FILE
-        self._known = _read(self._path)
+        self._memo: Memo = desk.memo
         self._merges: dict[str, tuple[tuple[str, str], ...]] = {}
-        self._is_new = False
 
     def before_done(self, slug: str, package: PackageState, target: Target) -> CodeState:
         """Returns where the code of a package is that shall be done."""
         code = self._code(slug, package, target)
         if code is not None and code.base and is_without_code(self._repo, code):
             return self._state(slug, package, target, "no_code")
-        found = self._found(slug, package, target, code)
-        self.remember()
-        return found
+        return self._found(slug, package, target, code)
 
     def of_done(self, slug: str, package: PackageState, target: Target) -> CodeState:
         """Returns where the code of a package is now that is done."""
@@ -183,22 +176,12 @@ class Search:
             told = package.landed.commit if package.landed else None
             commit = told or tip_of(self._refs, branch_of(slug, package.wp_id))
             for tip, _ in target.places() if commit else ():
-                if commit and f"in {commit} {tip}" not in self._known:
+                if commit and f"in {commit} {tip}" not in self._memo:
                     asked.setdefault(tip, []).append(commit)
         for tip, commits in asked.items():
             absent = lacking(self._repo, tip, commits)
-            self._known.update({f"in {each} {tip}": each not in absent for each in commits})
-            self._is_new = True
-
-    def remember(self) -> None:
-        """Keeps what git has told."""
-        is_shallow = (self._repo.common / "shallow").exists()  # it may tell more when it is whole
-        if self._is_new and not is_shallow:
-            kept = dict([*self._known.items()][-ENTRIES_MAX:])
-            draft = self._path.with_name(f"{_FILE}.{os.getpid()}")
-            with suppress(OSError):
-                draft.write_text(json.dumps(kept), encoding="utf-8")
-                draft.replace(self._path)
+            for each in commits:
+                self._memo.add(f"in {each} {tip}", each not in absent)
 
     def _state(
         self,
@@ -218,7 +201,7 @@ class Search:
         for tip, kind in target.places():
             landed = None
             if commit is None:
-                merge = self._once(f"merge {branch} {tip}", partial(self._merge, tip, branch))
+                merge = self._memo.once(f"merge {branch} {tip}", partial(self._merge, tip, branch))
                 landed = Landed("ancestor", merge) if merge else None
             elif self._has(tip, commit):
                 landed = Landed("ancestor", commit)
@@ -254,7 +237,7 @@ class Search:
         if code is None or not code.base:
             return None
         key = f"{code.commit} {code.base} {tip}"
-        found = self._once(key, lambda: _told(landing_of(self._repo, tip, code)))
+        found = self._memo.once(key, lambda: _told(landing_of(self._repo, tip, code)))
         return Landed(found[0], found[1]) if found else None
 
     def _merge(self, tip: str, branch: str) -> str | None:
@@ -263,31 +246,15 @@ class Search:
         return merge_of(self._merges[tip], branch)
 
     def _is_reverted(self, tip: str, landed: Landed, code: Reviewed | None) -> bool:
-        last = self._once(f"reverts {tip}", lambda: last_revert(self._repo, tip))
+        last = self._memo.once(f"reverts {tip}", lambda: last_revert(self._repo, tip))
         ask = partial(is_reverted, self._repo, tip, landed, code)
-        if last is None or not self._once(f"reverted {landed.commit} {last}", ask):
+        if last is None or not self._memo.once(f"reverted {landed.commit} {last}", ask):
             return False
-        return self._once(f"reverted {landed.commit} {tip}", ask)  # it may have come in again
+        return self._memo.once(f"reverted {landed.commit} {tip}", ask)  # it may have come in again
 
     def _has(self, tip: str, commit: str) -> bool:
-        return self._once(f"in {commit} {tip}", lambda: not lacking(self._repo, tip, [commit]))
-
-    def _once(self, key: str, ask: Callable[[], _T]) -> _T:
-        if key not in self._known:
-            self._known[key] = ask()
-            self._is_new = True
-        known: _T = self._known[key]
-        return known
+        return self._memo.once(f"in {commit} {tip}", lambda: not lacking(self._repo, tip, [commit]))
 
 
 def _told(landed: Landed | None) -> tuple[str, str | None] | None:
     return (landed.how, landed.commit) if landed else None
-
-
-def _read(path: os.PathLike[str]) -> dict[str, Any]:
-    try:
-        with open(path, "rb") as file:
-            found = json.load(file)
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}

@@ -4,23 +4,12 @@
 commit that went to review, which it keeps alive. They belong to one clone.
 """
 
-import os
-from collections.abc import Mapping
 from typing import NamedTuple
 
+from thence.work.refs import OURS, REMOTES, Refs
 from thence.work.repository import HEADS, Repository, is_ancestor
 from thence.work.state import PackageState
 from thence.work.verdict import CodeKind
-
-_REMOTES = "refs/remotes/"
-_REFS = "refs/thence/"
-
-
-class Refs(NamedTuple):
-    """The refs of a repository with their commits, and the upstream of each branch that has one."""
-
-    commits: Mapping[str, str]
-    upstreams: Mapping[str, str]
 
 
 class Target(NamedTuple):
@@ -45,24 +34,15 @@ class Target(NamedTuple):
         return found
 
 
-def refs_of(repo: Repository) -> Refs:
-    """Lists the refs of a repository; raises GitFailed."""
-    form = "--format=%(refname) %(objectname) %(upstream)"
-    out = os.fsdecode(repo.git.run("for-each-ref", form, HEADS, _REMOTES, _REFS))
-    told = [line.split(" ") for line in out.splitlines()]
-    upstreams = {ref: up for ref, _, up in told if up.startswith(_REMOTES)}
-    return Refs({ref: commit for ref, commit, _ in told}, upstreams)
-
-
 def target_in(refs: Refs, branch: str) -> Target:
     """Returns a feature's target; a branch that is on one remote alone stands for its upstream."""
     local = refs.commits.get(HEADS + branch)
     name = refs.upstreams.get(HEADS + branch)
     if name is None and local is None:
-        name = next(iter(_on_remotes(refs, branch)), None)
+        name = next(iter(refs.on_remotes(branch)), None)
     if name is None:
         return Target(branch, local, local)
-    return Target(name.removeprefix(_REMOTES), refs.commits.get(name), local)
+    return Target(name.removeprefix(REMOTES), refs.commits.get(name), local)
 
 
 def note_base(repo: Repository, slug: str, wp_id: str, commit: str) -> None:
@@ -70,11 +50,10 @@ def note_base(repo: Repository, slug: str, wp_id: str, commit: str) -> None:
     repo.git.run("update-ref", _ref("base", slug, wp_id), commit)
 
 
-def begun_at(repo: Repository, slug: str, wp_id: str, branch: str, target: str) -> None:
+def begun_at(repo: Repository, refs: Refs, slug: str, wp_id: str, commit: str, target: str) -> None:
     """Notes where a branch that was there already left its target, if nothing was noted before."""
-    refs = refs_of(repo).commits
-    if _ref("base", slug, wp_id) not in refs and HEADS + target in refs:
-        answer = repo.git.ask("merge-base", refs[HEADS + target], refs[HEADS + branch])
+    if _ref("base", slug, wp_id) not in refs.commits and target in refs.branches:
+        answer = repo.git.ask("merge-base", refs.branches[target], commit)
         if answer.status == 0:
             note_base(repo, slug, wp_id, answer.out.decode().strip())
 
@@ -92,17 +71,12 @@ def forget(repo: Repository, refs: Refs, slug: str, wp_id: str) -> None:
 
 
 def _ref(kind: str, slug: str, wp_id: str) -> str:
-    return f"{_REFS}{kind}/{slug}/{wp_id}"
-
-
-def _on_remotes(refs: Refs, branch: str) -> list[str]:
-    found = [ref for ref in refs.commits if ref.startswith(_REMOTES)]
-    return [ref for ref in found if ref.removeprefix(_REMOTES).partition("/")[2] == branch]
+    return f"{OURS}{kind}/{slug}/{wp_id}"
 
 
 def tip_of(refs: Refs, branch: str) -> str | None:
     """Returns the tip of a package's branch, here or else on a remote."""
-    for ref in (HEADS + branch, *_on_remotes(refs, branch)):
+    for ref in (HEADS + branch, *refs.on_remotes(branch)):
         if ref in refs.commits:
             return refs.commits[ref]
     return None
@@ -115,10 +89,10 @@ def newest_of(repo: Repository, refs: Refs, branch: str) -> tuple[str, str] | No
     neither is.
     """
     here = refs.commits.get(HEADS + branch)
-    for ref in _on_remotes(refs, branch):
+    for ref in refs.on_remotes(branch):
         there = refs.commits[ref]
         if here is None or (here != there and is_ancestor(repo, here, there)):
-            return ref.removeprefix(_REMOTES), there
+            return ref.removeprefix(REMOTES), there
     return (branch, here) if here else None
 
 

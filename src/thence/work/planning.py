@@ -5,8 +5,7 @@ tree its files are read, half-done ones too; elsewhere what the branch holds.
 """
 
 import os
-from collections.abc import Iterator
-from functools import cached_property
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -16,14 +15,8 @@ from thence.work.files import TreeFiles
 from thence.work.naming import is_slug, number_of, package_of
 from thence.work.objects import is_file, is_folder, objects
 from thence.work.project import Project
-from thence.work.repository import (
-    HEADS,
-    Repository,
-    checkouts,
-    checkouts_of,
-    current_branch,
-    default_branch,
-)
+from thence.work.refs import Refs, refs_of
+from thence.work.repository import HEADS, current_branch, main_of
 
 SPECS = "kitty-specs"
 _PACKAGES = "tasks"
@@ -45,13 +38,10 @@ class Meta(msgspec.Struct, frozen=True):
 class Planning:
     """The planning files of one project."""
 
-    def __init__(self, project: Project) -> None:
+    def __init__(self, project: Project, refs: Callable[[], Refs] | None = None) -> None:
+        """Opens them; `refs` tells the refs as its caller has looked at them."""
         self._project = project
-        self._folders: dict[str, Path | None] = {}
-
-    def look_anew(self) -> None:
-        """Forgets which working tree has which branch checked out."""
-        self._folders.clear()
+        self._refs = refs or self._look
 
     def path(self, slug: str, name: str = "") -> str:
         """Returns the path of a feature's file, from the top of the repository."""
@@ -78,7 +68,9 @@ class Planning:
 
         It is the default branch if that has them, else the one that is checked out.
         """
-        default, here = self._branches
+        if self._project.repo is None:
+            return _USUAL
+        default, here = self._refs().default, self.branch_here()
         if default and (default == here or self.names(default, self.path(slug))):
             return default
         return here or default or _USUAL
@@ -86,7 +78,7 @@ class Planning:
     def read(self, branch: str | None, path: str) -> bytes | None:
         """Returns a planning file of a feature that goes to a branch; None if it is not there."""
         repo = self._project.repo
-        folder = self._folder(repo, branch) if repo and branch else self._project.root
+        folder = self._folder(branch) if repo and branch else self._project.root
         if folder is not None:
             try:
                 return TreeFiles(folder).read(path)
@@ -103,7 +95,7 @@ class Planning:
     def names(self, branch: str | None, path: str) -> list[str]:
         """Returns the names in a planning folder, sorted; none if it is not there."""
         repo = self._project.repo
-        folder = self._folder(repo, branch) if repo and branch else self._project.root
+        folder = self._folder(branch) if repo and branch else self._project.root
         if folder is not None:
             return _names(folder, path)
         assert repo is not None
@@ -145,25 +137,24 @@ class Planning:
                 hint="correct the file, or take it from an earlier commit",
             ) from error
 
-    @cached_property
-    def _branches(self) -> tuple[str | None, str | None]:
-        """The default branch, and the one that the main working tree has checked out."""
-        repo = self._project.repo
-        if repo is None:
-            return None, None
-        return default_branch(repo), current_branch(repo._replace(top=self._project.root))
+    def _look(self) -> Refs:
+        assert self._project.repo is not None
+        return refs_of(main_of(self._project.repo, self._project.root))
 
-    def _folder(self, repo: Repository, branch: str | None) -> Path | None:
-        """Returns the working tree that has a branch checked out, the main one first.
+    def branch_here(self) -> str | None:
+        """Returns the branch that the main working tree has checked out; None if HEAD is detached.
 
-        It is looked for once until `look_anew`.
+        Git is asked only where no commit is on it yet.
         """
-        if branch is None:
-            return None
-        if branch not in self._folders:
-            found = checkouts_of(checkouts(repo), branch)
-            self._folders[branch] = found[0].path if found else None
-        return self._folders[branch]
+        repo, here = self._project.repo, self._refs().here
+        return here or (current_branch(main_of(repo, self._project.root)) if repo else None)
+
+    def _folder(self, branch: str) -> Path | None:
+        """Returns the working tree that has a branch checked out, the main one first."""
+        refs = self._refs()
+        if branch in refs.branches:
+            return refs.trees.get(branch)
+        return self._project.root if branch == self.branch_here() else None
 
 
 def _names(tree: Path, path: str) -> list[str]:

@@ -16,7 +16,8 @@ from thence.errors import GitFailed, NotAProject, PlanningError
 from thence.work.adopting import OWN_HOME, adopt, check_home
 from thence.work.files import NotFollowed, TreeFiles
 from thence.work.project_id import CONFIG, id_of_board, id_of_history, ids_in, is_id, named_anew
-from thence.work.repository import Repository, checkouts, repository
+from thence.work.refs import refs_of
+from thence.work.repository import Repository, checkouts, main_of, repository
 
 KITTIFY = ".kittify"
 _HOMES = "thence"
@@ -83,15 +84,16 @@ def _found(repo: Repository | None, root: Path, here: Path, *, create: bool) -> 
     homes = repo.common / _HOMES if repo else None
     if not ids and homes is not None:
         ids = _known_homes(homes)  # the branch that is checked out lacks the file
-    if not ids and repo is not None:
-        ids = list(filter(None, (id_of_board(repo),)))
+    refs = refs_of(main_of(repo, root)) if repo and not ids else None
+    if repo and refs:
+        ids = list(filter(None, (id_of_board(repo, refs),)))
     if not ids:
         is_kept = any(TreeFiles(tree).is_folder(name) for tree in (root, here) for name in _TRACES)
         if not create and not is_kept:
             if homes is None:
                 raise _not_a_project(root, repo)
             return Project(root, here, "", (), homes / _NOBODY, repo)
-        found = id_of_history(repo) if repo else None
+        found = id_of_history(repo, refs) if repo and refs else None
         ids = [found or named_anew(TreeFiles(root))]
     uuid, *aliases = sorted(dict.fromkeys(ids))
     home = _own_home(root) if homes is None else _home(homes, (uuid, *aliases))

@@ -13,7 +13,8 @@ import msgspec
 
 from thence.errors import PlanningError
 from thence.work.files import TreeFiles
-from thence.work.repository import HEADS, Repository, default_branch
+from thence.work.refs import REMOTES, Refs
+from thence.work.repository import HEADS, Repository
 
 CONFIG = ".kittify/config.yaml"
 BOARD_BRANCH = "thence-board"
@@ -25,8 +26,7 @@ _NAMING = re.compile(
     re.MULTILINE,
 )
 _NAMED = re.compile(rb"^(?:\xef\xbb\xbf)?project_uuid:[ \t]*([^\r\n]*)", re.MULTILINE)
-_USUAL = f"refs/remotes/origin/{BOARD_BRANCH}"
-_BOARDS = f"refs/remotes/**/{BOARD_BRANCH}"
+_USUAL = f"{REMOTES}origin/{BOARD_BRANCH}"
 
 
 class BoardFile(msgspec.Struct, frozen=True):
@@ -98,13 +98,14 @@ def named_anew(files: TreeFiles) -> str:
     return line.split()[1].decode()
 
 
-def id_of_board(repo: Repository) -> str | None:
+def id_of_board(repo: Repository, refs: Refs) -> str | None:
     """Returns the id in what a fetch has brought of the board's branch; None if none is here.
 
     Raises PlanningError if the board names none.
     """
-    refs = os.fsdecode(repo.git.run("for-each-ref", "--format=%(refname)", _BOARDS)).splitlines()
-    ref = _USUAL if _USUAL in refs else refs[0] if len(refs) == 1 else None
+    end = f"/{BOARD_BRANCH}"
+    there = [ref for ref in refs.commits if ref.startswith(REMOTES) and ref.endswith(end)]
+    ref = _USUAL if _USUAL in there else there[0] if len(there) == 1 else None
     answer = repo.git.ask("cat-file", "blob", f"{ref}:{BOARD_FILE}") if ref else None
     return _read(answer.out, ref or "") if answer and answer.status == 0 else None
 
@@ -124,14 +125,13 @@ def _read(data: bytes, ref: str) -> str:
     return found.lower()
 
 
-def id_of_history(repo: Repository) -> str | None:
+def id_of_history(repo: Repository, refs: Refs) -> str | None:
     """Returns the id that is made of a repository's first commit; None before that.
 
     Raises PlanningError in a shallow clone, which doesn't have the first commit.
     """
-    branch = default_branch(repo)
-    arguments = ("rev-list", "--first-parent", "--max-parents=0", f"{HEADS}{branch}", "--")
-    answer = repo.git.ask(*arguments) if branch else None
+    asked = ("rev-list", "--first-parent", "--max-parents=0", f"{HEADS}{refs.default}", "--")
+    answer = repo.git.ask(*asked) if refs.default else None
     if answer is None or answer.status:
         return None
     if repo.git.run("rev-parse", "--is-shallow-repository").strip() == b"true":

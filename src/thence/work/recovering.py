@@ -8,7 +8,7 @@ making nobody told is made good too: the branch was the claim.
 """
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -135,7 +135,7 @@ def made_good(waiting: Sequence[Pending], events: Sequence[Event]) -> list[Said]
 
 
 def untold_branches(
-    board: Board, events: Sequence[Event], names: Sequence[str], actor: str
+    board: Board, events: Sequence[Event], names: Iterable[str], actor: str
 ) -> list[Said]:
     """Returns the beginnings of packages whose branch is there though nobody told of it."""
     known = _recovered(events)

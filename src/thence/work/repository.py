@@ -1,8 +1,10 @@
 """What there is to know of a git repository before anything in it is changed."""
 
 import os
+import re
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +15,8 @@ HEADS = "refs/heads/"
 _LISTINGS_MAX = 100
 _PAUSE_S = 0.01
 _BARE = b"true"
+# what tells in a configuration that the working tree may be elsewhere, or none
+_UNUSUAL = re.compile(rb"(?im)worktree|(?:^|\])\s*bare\b(?!\s*=\s*false\s*$)")
 # a file or folder in a checkout's own git folder, and the operation that keeps it there
 _OPERATIONS = (
     ("rebase-apply/applying", "am"),
@@ -71,8 +75,12 @@ class Checkout(NamedTuple):
 def repository(folder: Path) -> Repository:
     """Finds the repository that a folder lies in.
 
-    Raises GitFailed with `git init` as its hint if there is none.
+    Where it lies as git makes one git need not be asked. Raises GitFailed with `git init` as its
+    hint if there is none.
     """
+    plain = _plain(folder)
+    if plain is not None:
+        return plain
     git = Git(folder)
     asked = ("rev-parse", "--path-format=absolute", "--is-bare-repository")
     answer = git.ask(*asked, "--git-common-dir", "--git-dir", "--show-toplevel")
@@ -130,28 +138,24 @@ def branch_of(repo: Repository) -> str:
     return found
 
 
-def default_branch(repo: Repository) -> str | None:
+def default_among(names: Sequence[str], pointed: str) -> str | None:
     """Returns the branch that others take for the main one; None if nothing tells.
 
-    That is what `origin` says, else the first of main, master, trunk and develop that is there,
-    else the only branch, else the one that the main working tree has checked out.
+    That is what the remote's HEAD is `pointed` to, else the first of main, master, trunk and
+    develop that is there, else the only branch.
     """
-    form = "--format=%(refname) %(symref)"
-    out = repo.git.run("for-each-ref", form, HEADS, REMOTE_HEAD)
-    told = dict(line.split(" ", 1) for line in os.fsdecode(out).splitlines())
-    pointed = told.pop(REMOTE_HEAD, "")
-    return default_among(repo, [ref.removeprefix(HEADS) for ref in told], pointed)
-
-
-def default_among(repo: Repository, names: Sequence[str], pointed: str) -> str | None:
-    """Returns the default branch among all, where the remote's HEAD is `pointed` to a ref."""
     remote = pointed.removeprefix("refs/remotes/origin/")
     for name in (remote, *_USUAL_NAMES):
         if name in names:
             return name
-    if len(names) == 1:
-        return names[0]
-    return next((each.branch for each in checkouts(repo) if each.is_main), None)
+    return names[0] if len(names) == 1 else None
+
+
+def user_of(repo: Repository) -> str:
+    """Returns the name of the user as git knows them, empty if it knows none that can be shown."""
+    told = repo.git.ask("config", "--get", "user.name").out
+    name = " ".join(told.decode("utf-8", "replace").split())
+    return name if name.isprintable() else ""
 
 
 def is_ancestor(repo: Repository, older: str, newer: str) -> bool:
@@ -164,7 +168,8 @@ def is_ancestor(repo: Repository, older: str, newer: str) -> bool:
 
 def checkouts(repo: Repository) -> tuple[Checkout, ...]:
     """Returns every working tree of the repository, the main one first; a bare one has none."""
-    out = _listed(repo)
+    listing = ("worktree", "list", "--porcelain", "-z")
+    out = patiently(repo, listing, "could not list the worktrees of")
     linked = dict(_linked(repo.common))
     entries = (entry.split("\0") for entry in os.fsdecode(out).split("\0\0") if entry)
     return tuple(
@@ -174,13 +179,12 @@ def checkouts(repo: Repository) -> tuple[Checkout, ...]:
     )
 
 
-def _listed(repo: Repository) -> bytes:
-    """Returns the worktrees as git lists them; one that is being made is waited for.
+def patiently(repo: Repository, arguments: tuple[str, ...], doing: str) -> bytes:
+    """Returns what git tells that looks at all worktrees; one that is being made is waited for.
 
     Git gives up on a worktree whose folder it finds half made, or half taken away; one that was
-    half made by a command of thence that was killed is taken away.
+    half made by a command of thence that was killed is taken away. Raises GitFailed.
     """
-    arguments = ("worktree", "list", "--porcelain", "-z")
     for attempt in range(_LISTINGS_MAX):
         answer = repo.git.ask(*arguments)
         if answer.status == 0 or "failed to read" not in answer.words:
@@ -189,7 +193,7 @@ def _listed(repo: Repository) -> bytes:
         if attempt:
             unmake_if_free(repo.common)
     if answer.status:
-        raise repo.git.failed(answer, arguments, doing="could not list the worktrees of")
+        raise repo.git.failed(answer, arguments, doing=doing)
     return answer.out
 
 
@@ -225,6 +229,42 @@ def rebase_of(repo: Repository, branch: str) -> Path | None:
             if ref in told.splitlines():
                 return folder
     return None
+
+
+def _plain(folder: Path) -> Repository | None:
+    """Returns the repository of a folder in an ordinary working tree of the user's own.
+
+    None where only git can tell: of a bare one, a submodule, a tree that is set elsewhere, another
+    user's, across file systems, by a strange path, or where there is no git.
+    """
+    with suppress(OSError, ValueError, RuntimeError):
+        whole = folder.resolve(strict=True)
+        has_git = any(os.access(f"{path}/git", os.X_OK) for path in os.get_exec_path())
+        if not has_git or "\n" in str(whole):
+            return None
+        for top in (whole, *whole.parents):
+            if top.stat().st_dev != whole.stat().st_dev or os.path.lexists(top / "HEAD"):
+                return None
+            if os.path.lexists(top / ".git"):
+                own, common = _git_dirs(top)
+                folders = (top, own, common, common / "objects")
+                is_users = all(each.stat().st_uid == os.geteuid() for each in folders)
+                is_usual = not _UNUSUAL.search((common / "config").read_bytes())
+                is_begun = (own / "HEAD").is_file() and "\n" not in str(own)
+                is_plain = is_users and is_usual and is_begun
+                return Repository(top, common, own, is_bare=False) if is_plain else None
+    return None
+
+
+def _git_dirs(top: Path) -> tuple[Path, Path]:
+    """Returns the git folders of a working tree, its own and that which all share."""
+    own = (top / ".git").resolve(strict=True)
+    if own.is_dir():
+        return own, own
+    noted = os.fsdecode(own.read_bytes()).removeprefix("gitdir: ").removesuffix("\n")
+    own = (top / noted).resolve(strict=True)
+    common = os.fsdecode((own / "commondir").read_bytes()).removesuffix("\n")
+    return own, (own / common).resolve(strict=True)
 
 
 def _linked(common: Path) -> Iterator[tuple[Path, Path]]:

@@ -1,33 +1,20 @@
 """Where the board's branch is: which remote has it, and what git knows of its refs here."""
 
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from thence.errors import GitFailed
 from thence.work.git import Git, failure
 from thence.work.options import Options
-from thence.work.repository import HEADS, REMOTE_HEAD, Repository, default_among
+from thence.work.refs import REMOTES, Refs
+from thence.work.repository import HEADS, Repository
 
-_REMOTES = "refs/remotes/"
 _USUAL = "origin"
 _TRUE = frozenset(("true", "yes", "on", "1"))
 _ASKED = (
     r"^(remote\..*\.(url|fetch)|branch\..*\.remote|commit\.gpgsign|core\.sshcommand|ssh\.variant)$"
 )
-
-
-class Refs(NamedTuple):
-    """The refs that decide what is read: one look at them costs one process of git.
-
-    `branches` are the local ones with their commits, `upstreams` the remotes that some of them
-    follow, `default` is the default branch, `boards` has the commit of each remote's board branch.
-    """
-
-    branches: Mapping[str, str]
-    upstreams: Mapping[str, str]
-    default: str | None
-    boards: Mapping[str, str]
 
 
 class Link(NamedTuple):
@@ -56,26 +43,7 @@ class Link(NamedTuple):
 
 def board_ref(remote: str, branch: str) -> str:
     """Returns the ref of a remote's board branch in this repository."""
-    return f"{_REMOTES}{remote}/{branch}"
-
-
-def refs_of(repo: Repository, board_branch: str) -> Refs:
-    """Looks at the branches, and at what is here of boards."""
-    form = "--format=%(refname)%00%(objectname)%00%(symref)%00%(upstream:remotename)"
-    wanted = (HEADS, REMOTE_HEAD, f"{_REMOTES}**/{board_branch}")
-    out = os.fsdecode(repo.git.run("for-each-ref", form, *wanted))
-    branches, upstreams, boards, pointed = {}, {}, {}, ""
-    for line in out.splitlines():
-        ref, oid, symref, upstream = line.split("\0")
-        if ref == REMOTE_HEAD:
-            pointed = symref
-        elif ref.startswith(HEADS):
-            branches[ref.removeprefix(HEADS)] = oid
-            if upstream not in {"", "."}:
-                upstreams[ref.removeprefix(HEADS)] = upstream
-        else:
-            boards[ref.removeprefix(_REMOTES).removesuffix(f"/{board_branch}")] = oid
-    return Refs(branches, upstreams, default_among(repo, list(branches), pointed), boards)
+    return f"{REMOTES}{remote}/{branch}"
 
 
 def board_here(
@@ -85,14 +53,14 @@ def board_here(
 
     Other remotes' boards are not: a stranger's may have been fetched for a review.
     """
-    if not refs.boards:
-        return None
-    found = options.board_remote or _followed(refs, targets)
-    if found is None:
-        found = _USUAL if _USUAL in refs.boards else None
-    if found is None:
-        found = _among(os.fsdecode(repo.git.run("remote")).split())
-    return found if found in refs.boards else None
+    end = f"/{options.board_branch}"
+    there = (ref for ref in refs.commits if ref.startswith(REMOTES) and ref.endswith(end))
+    boards = {ref.removeprefix(REMOTES).removesuffix(end) for ref in there}
+    found = options.board_remote or _followed(refs, targets) if boards else None
+    if found is None and boards:
+        names = boards if _USUAL in boards else os.fsdecode(repo.git.run("remote")).split()
+        found = _among(names)
+    return found if found in boards else None
 
 
 def link_of(repo: Repository, refs: Refs, options: Options, targets: Iterable[str]) -> Link:
@@ -113,14 +81,14 @@ def link_of(repo: Repository, refs: Refs, options: Options, targets: Iterable[st
         is_signed=settings.get("commit.gpgsign", ["false"])[-1].lower() in _TRUE,
         has_ssh="core.sshcommand" in settings or "ssh.variant" in settings,
     )
-    wanted = {link.refspec, f"+{HEADS}*:{_REMOTES}{remote}/*"}
+    wanted = {link.refspec, f"+{HEADS}*:{REMOTES}{remote}/*"}
     fetched = settings.get(f"remote.{remote}.fetch", [])
     return link._replace(is_fetched=any(spec in wanted for spec in fetched))
 
 
 def _followed(refs: Refs, targets: Iterable[str]) -> str | None:
     branches = (refs.default or "", *sorted(targets))
-    return next((refs.upstreams[name] for name in branches if name in refs.upstreams), None)
+    return next((refs.remotes[name] for name in branches if name in refs.remotes), None)
 
 
 def _among(names: Collection[str]) -> str | None:

@@ -13,12 +13,12 @@ from thence.core.wording import shown
 from thence.merge.conflicts import Conflict
 from thence.merge.policies import is_send_back
 from thence.work.naming import branch_of
-from thence.work.package_refs import refs_of, target_in
+from thence.work.package_refs import target_in
+from thence.work.refs import REMOTES, Refs
 from thence.work.repository import HEADS, Repository
 from thence.work.state import DOING, NOBODY, Board, FeatureState
 
 _COMMITS_MAX = 1000
-_REMOTES = "refs/remotes/"
 _WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 
@@ -84,7 +84,12 @@ def deed(event: Event) -> str:
 
 
 def commits_of(
-    repo: Repository, node_id: str | None, target: str, feature: FeatureState, conflict: Conflict
+    repo: Repository,
+    refs: Refs,
+    node_id: str | None,
+    target: str,
+    feature: FeatureState,
+    conflict: Conflict,
 ) -> tuple[Commits, ...]:
     """Returns the commits of those who lost a package, as far as this clone has them.
 
@@ -96,14 +101,13 @@ def commits_of(
     }
     if not losers or conflict.slot != "lane":
         return ()
-    refs = refs_of(repo)
     aim, branch = target_in(refs, target), branch_of(feature.slug, _name(conflict))
     known = [commit for commit in (aim.tip, aim.local) if commit]
     here = {person(each) for each in conflict.events if each.node_id == node_id}
     found: Counter[tuple[str, str]] = Counter()
     for ref, commit in refs.commits.items():
         is_local = ref == HEADS + branch
-        is_remote = ref.startswith(_REMOTES) and ref.partition(_REMOTES)[2].partition("/")[2]
+        is_remote = ref.startswith(REMOTES) and ref.partition(REMOTES)[2].partition("/")[2]
         if (not is_local and is_remote != branch) or commit in known:
             continue
         asked = ("log", "--format=%an", f"--max-count={_COMMITS_MAX}", commit, "--not", *known)
@@ -111,7 +115,7 @@ def commits_of(
         for author in authors:
             owner = next(iter(here)) if is_local and len(here) == 1 else " ".join(author.split())
             if owner in losers:
-                found[owner, ref.removeprefix(HEADS).removeprefix(_REMOTES)] += 1
+                found[owner, ref.removeprefix(HEADS).removeprefix(REMOTES)] += 1
         known.append(commit)
     return tuple(Commits(*where, count) for where, count in found.items())
 

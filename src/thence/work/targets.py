@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from thence.errors import PlanningError
-from thence.work.package_refs import Refs, refs_of
 from thence.work.planning import Planning
-from thence.work.repository import HEADS, REMOTE_HEAD, Repository, default_branch
+from thence.work.refs import Refs
+from thence.work.repository import HEADS, Repository
 
 if TYPE_CHECKING:
     from thence.work.desk import Desk
 
-_REMOTES = "refs/remotes/"
 _RENAMED = re.compile(r"\tBranch: renamed refs/heads/(\S+) to refs/heads/\S+$", re.MULTILINE)
 _LOG_BYTES_MAX = 1 << 24
 
@@ -29,38 +28,26 @@ def name_today(desk: "Desk", slug: str, branch: str) -> str:
     Raises PlanningError where it is gone and nothing tells what took its place, GitFailed.
     """
     repo = desk.project.repo
-    if repo is None or _is_plainly_there(repo, branch):
+    if repo is None or branch in desk.refs.branches:
         return branch
     key = f"{slug}/{branch}"
     if key not in desk.renamed:
-        found = _successor(desk.main, desk.planning, slug, branch)
+        found = _successor(desk.main, desk.refs, desk.planning, slug, branch)
         if found != branch:
             desk.notes.append(f"{branch}, the target of {slug}, is {found} now")
         desk.renamed[key] = found
     return desk.renamed[key]
 
 
-def _is_plainly_there(repo: Repository, branch: str) -> bool:
-    """Tells whether a branch is there, without git's help; False where that is not sure."""
-    try:
-        if (repo.common / HEADS / branch).is_file():
-            return True
-        return f" {HEADS}{branch}\n".encode() in (repo.common / "packed-refs").read_bytes()
-    except (OSError, ValueError):
-        return False
-
-
-def _successor(repo: Repository, planning: Planning, slug: str, branch: str) -> str:
+def _successor(repo: Repository, refs: Refs, planning: Planning, slug: str, branch: str) -> str:
     """Returns the branch that took the place of another: itself while that is there."""
-    refs = refs_of(repo)
     if not _is_gone(repo, refs, branch):
         return branch
     for name in _renamed_to(repo.common / "logs" / HEADS, branch):
-        if HEADS + name in refs.commits:
+        if name in refs.branches:
             return name
-    default = default_branch(repo)
-    if default and planning.names(default, planning.path(slug)):
-        return default
+    if refs.default and planning.names(refs.default, planning.path(slug)):
+        return refs.default
     raise PlanningError(
         "could not find the branch of the feature",
         place=slug,
@@ -74,10 +61,7 @@ def _is_gone(repo: Repository, refs: Refs, branch: str) -> bool:
 
     A clone of some branches alone does not know the others.
     """
-    if HEADS + branch in refs.commits:
-        return False
-    remotes = [ref for ref in refs.commits if ref.startswith(_REMOTES) and ref != REMOTE_HEAD]
-    if any(ref.removeprefix(_REMOTES).partition("/")[2] == branch for ref in remotes):
+    if branch in refs.branches or refs.on_remotes(branch):
         return False
     told = repo.git.ask("config", "--get-regexp", r"^remote\..*\.(url|fetch)$").out
     lines = os.fsdecode(told).splitlines()

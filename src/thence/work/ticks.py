@@ -5,7 +5,6 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from thence.errors import PlanningError
-from thence.work.repository import current_branch
 from thence.work.state import FeatureState
 from thence.work.store import Said
 from thence.work.tasks import Package, Subtask, parse
@@ -37,7 +36,7 @@ def ticked_by_hand(desk: "Desk") -> Iterator[Said]:
     found = [(each, done) for each in features if (done := list(_ticked(desk, each)))]
     if not found:
         return
-    branch = current_branch(desk.main)
+    branch = desk.planning.branch_here()
     for feature, done in found:
         with suppress(PlanningError):  # its target is gone: told by the commands that need it
             if not feature.target_branch or desk.target_of(feature) == branch:

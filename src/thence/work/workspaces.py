@@ -4,8 +4,8 @@ from thence.errors import ThenceError
 from thence.work.claiming import workspace_made
 from thence.work.desk import Desk
 from thence.work.naming import branch_of, worktree_of
-from thence.work.package_refs import Refs, begun_at, newest_of, note_base, refs_of
-from thence.work.repository import HEADS, is_ancestor
+from thence.work.package_refs import begun_at, newest_of, note_base
+from thence.work.repository import is_ancestor
 from thence.work.state import FeatureState, PackageState
 from thence.work.worktrees import Worktree, make
 
@@ -19,15 +19,16 @@ def workspace(
     """
     path = desk.project.root / worktree_of(feature.slug, package.wp_id)
     branch = branch_of(feature.slug, package.wp_id)
-    refs = refs_of(desk.repo)
+    refs = desk.refs
     newest = newest_of(desk.repo, refs, branch)
     is_begun = newest is not None and newest[0] != branch  # somebody else has pushed it
-    bases = [newest[0]] if newest and is_begun else _bases(desk, feature, package, refs)
-    made = make(desk.repo, branch, path, bases)
+    bases = [newest[0]] if newest and is_begun else _bases(desk, feature, package)
+    made = make(desk.repo, branch, path, bases, refs.branches)
     if made.is_new and not is_begun:
         note_base(desk.repo, feature.slug, package.wp_id, made.head)
     else:
-        begun_at(desk.repo, feature.slug, package.wp_id, branch, desk.target_of(feature))
+        target = desk.target_of(feature)
+        begun_at(desk.repo, refs, feature.slug, package.wp_id, made.head, target)
     _tell(desk, feature, package, made, claim)
     return made
 
@@ -37,12 +38,12 @@ def unmade(error: ThenceError) -> str:
     return f"its worktree could not be made: {error.cause or error.message}"
 
 
-def _bases(desk: Desk, feature: FeatureState, package: PackageState, refs: Refs) -> list[str]:
+def _bases(desk: Desk, feature: FeatureState, package: PackageState) -> list[str]:
     """Returns the branches to build upon: those of dependencies that are not merged yet."""
     target = desk.target_of(feature)
-    at = refs.commits.get(HEADS + target)
+    at = desk.refs.branches.get(target)
     names = (branch_of(feature.slug, wp_id) for wp_id in package.dependencies)
-    known = [newest_of(desk.repo, refs, name) for name in names]
+    known = [newest_of(desk.repo, desk.refs, name) for name in names]
     open_ones = [
         each[0]
         for each in known

@@ -6,17 +6,18 @@ the next. Nothing uncommitted and nothing unmerged is ever deleted.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from stat import S_ISREG
 from typing import Literal, NamedTuple
 
-from thence.work.commits import commit_tree
+from thence.errors import GitFailed
 from thence.work.files import IS_LINK, TreeFiles
 from thence.work.git import Git, failure
 from thence.work.leftovers import MAKING, locking, making, ref_locks, unmake
 from thence.work.locks import held
-from thence.work.merges import merged_tree
+from thence.work.merges import base_of
 from thence.work.repository import (
     HEADS,
     Checkout,
@@ -62,35 +63,30 @@ class WorktreeState(NamedTuple):
     operation: str | None = None
 
 
-def make(repo: Repository, branch: str, path: Path, base: str | Sequence[str]) -> Worktree:
+def make(
+    repo: Repository,
+    branch: str,
+    path: Path,
+    base: str | Sequence[str],
+    known: Mapping[str, str] | None = None,
+) -> Worktree:
     """Makes a branch and a worktree for it at an absolute path, or completes and returns them.
 
     `base` is a branch or commit to begin at; several are merged, past any working tree. A branch
     that is there already is checked out with its commits, or begins anew if it has none of its
     own. Raises GitFailed, with nothing made, if the branch is checked out elsewhere, if something
     else stands at the path, if names differ in upper and lower case alone, or if the bases
-    contradict each other. Below the main working tree no part of the path may be a link: a clone
-    could hold one that leads elsewhere.
+    contradict each other. Where the branch is not among the `known` ones it is made at once, and
+    git asked closer only if it refuses. Below the main working tree no part of the path may be a
+    link: a clone could hold one that leads elsewhere.
     """
     _check_place(repo, path)
-    with held(repo.common / MAKING) as lock:
-        unmake(repo.common)
-        known = branches(repo)
-        _check_name(repo, branch, known)
-        trees = checkouts(repo)
-        there = _standing(trees, branch, path)
-        is_new = False
-        if there is None:
-            _clear(repo, branch, path)
-            start = base_of(repo, base, known)
-            is_new = branch not in known or is_ancestor(repo, known[branch], start)
-            _forget_missing(repo, trees, path)
-            _hide(repo, path)
-            if is_new and branch in known:
-                _delete(repo, branch, known[branch])
-            _add(repo, branch, path, start if is_new else None, lock)
-            head = start if is_new else known[branch]
-            there = Checkout(path, git_dir_of(path), head, branch, is_main=False, is_missing=False)
+    there, is_new = None, False
+    if known is not None and branch not in known and _is_free(path):
+        with suppress(GitFailed):
+            there, is_new = _made(repo, branch, path, base, (known, ()))
+    if there is None:
+        there, is_new = _made(repo, branch, path, base, None)
     _fill(there)
     return Worktree(path, branch, there.head or "", is_new)
 
@@ -149,8 +145,18 @@ def discard(repo: Repository, path: Path) -> None:
             repo.git.run(*arguments, doing=f"{_REMOVING} {path} of")
 
 
-def state_of(repo: Repository, branch: str, path: Path) -> WorktreeState:
-    """Tells what became of the worktree of a branch that was made at a path."""
+def state_of(
+    repo: Repository, branch: str, path: Path, known: Mapping[str, Path] | None = None
+) -> WorktreeState:
+    """Tells what became of the worktree of a branch that was made at a path.
+
+    With the `known` working trees of all branches git is asked for the others only if need be.
+    """
+    at = known.get(branch) if known is not None else None
+    if at is not None and _is_same(at, path):
+        return _looked_into(path, git_dir_of(path), branch, branch)
+    if at is None and known is not None and _is_free(path):
+        return WorktreeState("missing", path, None)
     trees = [tree for tree in checkouts(repo) if not tree.is_missing]
     here = next((tree for tree in trees if _is_same(tree.path, path)), None)
     elsewhere = next((tree for tree in trees if tree.branch == branch), None)
@@ -159,12 +165,16 @@ def state_of(repo: Repository, branch: str, path: Path) -> WorktreeState:
             return WorktreeState("moved", elsewhere.path, branch)
         is_free = _is_free(path)
         return WorktreeState("missing" if is_free else "foreign", path, None)
-    operation = operation_under_way(here.git_dir)
-    if here.branch != branch and operation is None:
-        return WorktreeState("foreign", path, here.branch)
-    changes = uncommitted(here.path)
+    return _looked_into(here.path, here.git_dir, here.branch, branch)
+
+
+def _looked_into(path: Path, git_dir: Path, found: str | None, branch: str) -> WorktreeState:
+    operation = operation_under_way(git_dir)
+    if found != branch and operation is None:
+        return WorktreeState("foreign", path, found)
+    changes = uncommitted(path)
     kind: Literal["clean", "dirty"] = "dirty" if operation or changes else "clean"
-    return WorktreeState(kind, path, here.branch, changes, operation)
+    return WorktreeState(kind, path, found, changes, operation)
 
 
 def uncommitted(path: Path) -> tuple[str, ...]:
@@ -178,50 +188,44 @@ def uncommitted(path: Path) -> tuple[str, ...]:
     return tuple(os.fsdecode(out).split("\0")[:-1][:CHANGES_MAX])
 
 
-def base_of(repo: Repository, base: str | Sequence[str], known: dict[str, str]) -> str:
-    """Returns the commit to begin at: that of the base, or a merge of several.
-
-    The merge belongs to no branch yet. Raises GitFailed that names the files if the bases
-    contradict each other.
-    """
-    names = (base,) if isinstance(base, str) else tuple(dict.fromkeys(base))
-    assert names, "a worktree begins somewhere"
-    tips = [(name, known.get(name) or _commit(repo, name)) for name in names]
-    first, begin = tips[0]
-    for name, tip in tips[1:]:
-        if is_ancestor(repo, tip, begin):
-            continue
-        if is_ancestor(repo, begin, tip):
-            begin = tip
-            continue
-        tree, conflicts = merged_tree(repo, begin, tip)
-        if conflicts:
-            raise failure(
-                f"could not merge {first} and {name} to begin at in",
-                repo.place,
-                f"both change {', '.join(conflicts)}",
-                f"merge one into the other, then try again: git merge {name}",
-            )
-        begin = commit_tree(repo.git, tree, [begin, tip], f"Merge {name} into {first}")
-    return begin
-
-
 def git_dir_of(path: Path) -> Path:
     """Returns the git folder of a linked worktree."""
     told = os.fsdecode(TreeFiles(path).read(".git"))
     return path / told.removeprefix("gitdir: ").rstrip("\n")
 
 
-def _commit(repo: Repository, name: str) -> str:
-    arguments = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
-    answer = repo.git.ask(*arguments)
-    if answer.status:
-        cause = f"there is no branch or commit {name}"
-        raise failure("could not begin at it in", repo.place, cause, "git branch --all")
-    return answer.out.decode().strip()
+def _made(
+    repo: Repository,
+    branch: str,
+    path: Path,
+    base: str | Sequence[str],
+    seen: tuple[Mapping[str, str], Sequence[Checkout]] | None,
+) -> tuple[Checkout, bool]:
+    """Makes a worktree without its files by the branches and worktrees `seen`, or those there are.
+
+    Tells too whether its branch is new.
+    """
+    with held(repo.common / MAKING) as lock:
+        unmake(repo.common)
+        known, trees = seen or (branches(repo), checkouts(repo))
+        _check_name(repo, branch, known)
+        there = _standing(trees, branch, path)
+        if there is not None:
+            return there, False
+        _clear(repo, branch, path)
+        start = base_of(repo, base, known)
+        is_new = branch not in known or is_ancestor(repo, known[branch], start)
+        _forget_missing(repo, trees, path)
+        _hide(repo, path)
+        if is_new and branch in known:
+            _delete(repo, branch, known[branch])
+        _add(repo, branch, path, start if is_new else None, lock)
+    head = start if is_new else known[branch]
+    made = Checkout(path, git_dir_of(path), head, branch, is_main=False, is_missing=False)
+    return made, is_new
 
 
-def _check_name(repo: Repository, branch: str, known: dict[str, str]) -> None:
+def _check_name(repo: Repository, branch: str, known: Mapping[str, str]) -> None:
     if branch in known:
         return
     alike = [name for name in known if name.casefold() == branch.casefold()]
@@ -232,10 +236,6 @@ def _check_name(repo: Repository, branch: str, known: dict[str, str]) -> None:
             f"it differs from {alike[0]} in upper and lower case alone",
             "some disks take both for one: give it another name",
         )
-    answer = repo.git.ask("check-ref-format", "--branch", branch)
-    if answer.status:
-        cause = answer.words or "git takes no such name for a branch"
-        raise failure(f"could not make branch {branch} in", repo.place, cause, "choose another")
 
 
 def _standing(trees: Sequence[Checkout], branch: str, path: Path) -> Checkout | None:

@@ -57,8 +57,8 @@ def stopped(folder, tmp_path, at, *arguments):
 
 @pytest.mark.promise("L14")
 def test_board_that_changed_between_look_and_append_is_looked_at_again(project, tmp_path):
-    slow = ("move-task", "WP01", "--to", "doing", "--actor", "bob")
-    with stopped(project, tmp_path, "worktree list", *slow) as process:
+    slow = ("move-task", "WP01", "--to", "doing")
+    with stopped(project, tmp_path, "config --get", *slow) as process:
         assert done(project, "next", "--actor", "ada")["package"]["wp_id"] == "WP01"
         failures = logged(project)
     error = json.loads(process.communicate()[0])["error"]

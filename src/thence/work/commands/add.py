@@ -6,7 +6,7 @@ import msgspec
 
 from thence.errors import HeadsMoved, PlanningError, Refused
 from thence.replica import new_id, now
-from thence.work.committing import check_here, commit
+from thence.work.committing import check_committer, check_here, commit
 from thence.work.daylines import Splice
 from thence.work.desk import ATTEMPTS_MAX, Desk
 from thence.work.naming import is_wp_id, next_wp_id, wp_id_of
@@ -45,7 +45,7 @@ def add(
             cause="its title is empty",
             hint='thence work add "what is to be done"',
         )
-    desk.check_committer()
+    check_committer(desk)
     found, package = _added(desk, feature, Package("", title, owns=_paths(owns)), after)
     branch = desk.target_of(found)
     desk.watch(branch)

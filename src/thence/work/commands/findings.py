@@ -63,5 +63,5 @@ def sentence_here(desk: Desk, conflict: Conflict) -> str:
     if about and conflict.is_open and desk.project.repo is not None:
         with suppress(ThenceError):  # no target, or git failed: the rest is told
             node_id, target = next_node_id(desk.project.home), desk.target_of(about[0])
-            commits = commits_of(desk.repo, node_id, target, about[0], conflict)
+            commits = commits_of(desk.repo, desk.refs, node_id, target, about[0], conflict)
     return sentence(conflict, commits)

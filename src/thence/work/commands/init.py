@@ -3,13 +3,16 @@
 from functools import partial
 from uuid import uuid4
 
+from thence.errors import PlanningError
 from thence.work.agents_md import with_section
+from thence.work.commands.share import with_share
 from thence.work.committing import commit
 from thence.work.daylines import Splice, with_lines
 from thence.work.desk import Desk
+from thence.work.options import BRANCH, read_options
 from thence.work.own_files import note_attributes
 from thence.work.project import KITTIFY
-from thence.work.project_id import CONFIG, with_another_id
+from thence.work.project_id import CONFIG, with_another_id, with_id
 from thence.work.result import Result
 
 _IGNORED = f"{KITTIFY}/.gitignore"
@@ -35,6 +38,8 @@ def init(desk: Desk, *, has_new_id: bool = False) -> Result:
     }
     if has_new_id:
         changes[CONFIG] = partial(with_another_id, uuid=project_uuid)
+    elif read_options(desk.project).share is None and not desk.shares_in_tree:
+        changes[CONFIG] = partial(_with_share, uuid=project_uuid)
     branch = desk.branch_here()
     note_attributes(desk.repo)
     made = commit(desk, changes, "Make this repository a thence project", "init")
@@ -51,3 +56,12 @@ def init(desk: Desk, *, has_new_id: bool = False) -> Result:
         lines.append("all of it was there already")
     lines.append('next: thence work setup-spec "what the feature is"')
     return desk.result(data, lines)
+
+
+def _with_share(data: bytes | None, uuid: str) -> bytes:
+    """Returns a configuration that says how events are shared, so that nobody need look for it."""
+    named = with_id(data, uuid)
+    try:
+        return with_share(named, BRANCH)
+    except PlanningError:  # it is no map of one name a line
+        return named

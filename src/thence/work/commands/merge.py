@@ -17,7 +17,7 @@ from thence.work.mirror import mirror
 from thence.work.moving import facts_of, move, package_of
 from thence.work.naming import branch_of, wp_id_of
 from thence.work.naming import package_of as named
-from thence.work.package_refs import newest_of, refs_of
+from thence.work.package_refs import newest_of
 from thence.work.repository import HEADS, Repository, is_ancestor
 from thence.work.result import Result
 from thence.work.state import DOING, FOR_REVIEW, PLANNED, REJECTED, FeatureState, PackageState
@@ -65,7 +65,7 @@ def merge(
     already = [
         name
         for name in dict.fromkeys((*names, *begun))
-        if name not in outcome.merged and _was_merged(desk, tips[name], target)
+        if name not in outcome.merged and name in tips and _was_merged(desk, tips[name], target)
     ]
     return _concluded(desk, found, outcome, [*outcome.merged, *already], facts)
 
@@ -94,9 +94,8 @@ def abort_merge(desk: Desk, *, feature: str | None = None) -> Result:
 
 def _tips(desk: Desk, feature: FeatureState) -> dict[str, str]:
     """Returns the newest commits of packages by their branches, those on remotes with them."""
-    refs = refs_of(desk.repo)
     names = (branch_of(feature.slug, wp_id) for wp_id in feature.packages)
-    return {name: found[1] for name in names if (found := newest_of(desk.repo, refs, name))}
+    return {name: found[1] for name in names if (found := newest_of(desk.repo, desk.refs, name))}
 
 
 def _chosen(

@@ -12,6 +12,7 @@ from thence.errors import PlanningError, Refused
 from thence.work.agents import read_setup
 from thence.work.claiming import taken_back
 from thence.work.claims import take
+from thence.work.committing import check_committer
 from thence.work.desk import Desk
 from thence.work.happenings import Happening
 from thence.work.moving import facts_of, made_durable, move, package_of
@@ -49,7 +50,7 @@ def orchestrate(
     left the exit code is 1. Raises PlanningError, Refused, GitFailed, and what the log raises.
     """
     desk.look()
-    desk.check_committer()
+    check_committer(desk)
     found = _resumed(desk, feature) if is_resumed else desk.feature(feature)
     setup = read_setup(desk.project)
     _planned(desk, found)  # what can't be read now is told at once

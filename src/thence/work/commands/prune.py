@@ -9,7 +9,8 @@ from thence.work.desk import Desk
 from thence.work.landed import landing_of
 from thence.work.naming import branch_of, worktree_of
 from thence.work.package_code import where_done_is
-from thence.work.package_refs import Refs, forget, refs_of, target_in
+from thence.work.package_refs import forget, target_in
+from thence.work.refs import Refs
 from thence.work.repository import HEADS, checkouts, is_ancestor
 from thence.work.result import Result
 from thence.work.state import DONE, FeatureState, PackageState
@@ -42,7 +43,7 @@ def prune(
     board = desk.look()
     slugs = [desk.feature(feature).slug] if feature else list(board.features)
     landed = where_done_is(desk, board)
-    refs = refs_of(desk.repo)
+    refs = desk.refs
     pruned: list[_Place] = []
     kept: list[tuple[_Place, str]] = []
     for place in _places(desk, [board.features[slug] for slug in slugs], refs):

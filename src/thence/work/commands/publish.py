@@ -6,7 +6,7 @@ from thence.work.committing import commit
 from thence.work.desk import Desk
 from thence.work.options import read_options
 from thence.work.result import Result
-from thence.work.sharing import link_of, refs_of
+from thence.work.sharing import link_of
 from thence.work.taken import known
 
 
@@ -28,8 +28,7 @@ def publish(desk: Desk, target_branch: str | None = None) -> Result:
         )
     desk.look()
     options = read_options(desk.project)
-    refs = refs_of(repo, options.board_branch)
-    link = link_of(repo, refs, options, known(desk.project).branches)
+    link = link_of(repo, desk.refs, options, known(desk.project).branches)
     made = board_branch.publish(desk.project, repo, link, desk.reread)
     data = {
         "share": "branch",

@@ -4,13 +4,12 @@ import msgspec
 
 from thence.errors import PlanningError
 from thence.replica import now
-from thence.work.committing import commit
+from thence.work.committing import check_committer, commit
 from thence.work.daylines import Splice
 from thence.work.desk import Desk
 from thence.work.locks import held
 from thence.work.naming import new_slug
 from thence.work.planning import Meta
-from thence.work.repository import branches
 from thence.work.result import Result
 from thence.work.store import Said
 
@@ -42,11 +41,12 @@ def setup_spec(
                 cause=f"its {word} is empty",
                 hint='thence work setup-spec "Sync in the background"',
             )
-    desk.check_committer()
+    check_committer(desk)
     branch = desk.branch(target_branch)
     with held(desk.shared / "features.lock"):
         desk.look()
-        known = [*desk.board.features, *desk.planning.slugs(), *_branch_names(desk)]
+        branches = desk.refs.branches if desk.project.repo else ()
+        known = [*desk.board.features, *desk.planning.slugs(), *branches]
         slug = new_slug(title, known)
         payload = {
             "feature_slug": slug,
@@ -71,10 +71,6 @@ def setup_spec(
         f"then: thence work finalize-tasks --feature {slug}",
     )
     return desk.result(data, lines)
-
-
-def _branch_names(desk: Desk) -> list[str]:
-    return list(branches(desk.project.repo)) if desk.project.repo else []
 
 
 def _files(desk: Desk, slug: str, title: str, mission: str, branch: str) -> dict[str, Splice]:

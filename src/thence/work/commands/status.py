@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from thence.errors import GitFailed, ThenceError
@@ -110,9 +111,14 @@ def _forecast(desk: Desk, feature: FeatureState) -> Sequence[Overlap]:
     if len(packages) < 2 or desk.project.repo is None:
         return ()
     with suppress(ThenceError):  # no target, and no branch is checked out
-        target = desk.target_of(feature)
+        target, tips = desk.target_of(feature), desk.refs.branches
+        commits = (tips.get(name, "-") for name in (target, *packages.values()))
+        asked = partial(overlaps, desk.repo, target, packages, tips=tips)
         try:
-            return overlaps(desk.repo, target, packages)
+            found = desk.memo.last(
+                f"overlaps {feature.slug}", " ".join((*packages, *commits)), asked
+            )
+            return [Overlap(one, other, tuple(files), met) for one, other, files, met in found]
         except GitFailed as error:
             desk.notes.append(f"overlaps of {feature.slug} were not looked for: {error.cause}")
     return ()

@@ -1,0 +1,91 @@
+"""How many processes of git a command of `thence work` starts, in a clone of a remote."""
+
+from pathlib import Path
+
+import pytest
+from tests.cli.warm import warm
+from tests.cli.work.other_git import with_git
+from tests.cli.work.projects import done
+from tests.work.repositories import commit, git, make_repository
+
+TASKS = "# Tasks\n" + "".join(f"\n## Work Package WP{n:02}: Part\n" for n in range(1, 5))
+
+
+class Clone:
+    """A clone of a remote, with a feature of four packages, whose calls of git are counted."""
+
+    def __init__(self, place: Path) -> None:
+        make_repository(place / "first")
+        git(place, "clone", "--quiet", "--bare", "first", "remote.git")
+        git(place, "clone", "--quiet", "remote.git", "clone")
+        self.top = place / "clone"
+        for name in ("user.name", "user.email"):
+            git(self.top, "config", name, "ada@example.org")
+        self._calls = place / "calls"
+        counting = f'printf "%s\\n" "$*" >> {self._calls}'
+        self._path = with_git(place / "bin", "-c", counting)
+        done(self.top, "init")
+        done(self.top, "setup-spec", "Sync")
+        (self.top / "kitty-specs/001-sync/tasks.md").write_text(TASKS)
+        done(self.top, "finalize-tasks")
+        git(self.top, "push", "--quiet", "origin", "main")
+        done(self.top, "publish")
+
+    def asked(self, *arguments: str, folder: Path | None = None) -> list[str]:
+        """Run a command, and return what it asked of git."""
+        self._calls.write_text("")
+        ended = warm("work", *arguments, cwd=folder or self.top, env={"PATH": self._path})
+        assert ended.code == 0, ended.err
+        return self._calls.read_text().splitlines()
+
+    def work_on(self, wp_id: str, commits: int = 2) -> Path:
+        """Commit in the worktree of a package."""
+        tree = self.top / f".worktrees/001-sync-{wp_id}"
+        for number in range(commits):
+            commit(tree, {f"{wp_id}.txt": f"{number}\n"})
+        return tree
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Clone:
+    return Clone(tmp_path)
+
+
+def test_each_command_asks_git_little(clone: Clone) -> None:
+    for number in range(1, 4):
+        wp_id = f"WP{number:02}"
+        assert len(clone.asked("implement", wp_id)) <= 6
+        tree = clone.work_on(wp_id)
+        assert len(clone.asked("move-task", wp_id, "--to", "for_review")) <= 7
+        clone.asked("status")
+        assert len(clone.asked("status")) == 1
+        assert len(clone.asked("status", folder=tree)) == 1
+        assert len(clone.asked("add-history", wp_id, "seen")) <= 2
+    named = clone.asked("move-task", "WP01", "--to", "doing", "--reason", "more", "--actor", "bob")
+    assert len(named) <= 2
+
+
+def test_status_asks_git_once_while_nothing_has_moved_and_anew_when_something_has(
+    clone: Clone,
+) -> None:
+    for wp_id in ("WP01", "WP02"):
+        clone.asked("implement", wp_id)
+        tree = clone.work_on(wp_id)
+        commit(tree, {"both.txt": f"{wp_id}\n"})
+        clone.asked("move-task", wp_id, "--to", "for_review")
+    told = done(clone.top, "status").out
+    assert "WP01 and WP02 will conflict in both.txt" in told
+    assert len(clone.asked("status")) == 1
+    assert done(clone.top, "status").out == told
+    commit(tree, {"both.txt": "WP01\n"})
+    assert "will conflict" not in done(clone.top, "status").out
+    done(clone.top, "merge")
+    done(clone.top, "accept", "--local")
+    assert "2 of 4 done, 0 landed" in done(clone.top, "status").out
+    assert len(clone.asked("status")) == 1
+    git(clone.top, "push", "--quiet", "origin", "main")
+    assert "2 of 4 done)" in done(clone.top, "status").out
+    assert len(clone.asked("status")) == 1
+    git(clone.top, "reset", "--quiet", "--hard", "main~2")
+    git(clone.top, "push", "--quiet", "--force", "origin", "main")
+    assert "2 of 4 done, 0 landed" in done(clone.top, "status").out

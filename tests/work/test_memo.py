@@ -1,0 +1,43 @@
+"""What git has told of commits is kept from one command to the next."""
+
+import pytest
+from tests.work.repositories import make_repository
+
+from thence.work.memo import Memo
+from thence.work.repository import repository
+
+
+@pytest.fixture
+def repo(tmp_path):
+    return repository(make_repository(tmp_path / "r"))
+
+
+def test_answer_is_kept_and_nobody_asks_again(repo, tmp_path):
+    memo = Memo(repo, tmp_path)
+    assert memo.once("a", lambda: ["x", 1]) == memo.once("a", lambda: 1 / 0) == ["x", 1]
+    assert memo.last("b", "one", lambda: 1) == memo.last("b", "one", lambda: 1 / 0) == 1
+    assert "a" in memo
+    memo.remember()
+    again = Memo(repo, tmp_path)
+    assert again.once("a", lambda: 1 / 0) == ["x", 1]
+    assert again.last("b", "one", lambda: 1 / 0) == 1
+    assert again.last("b", "two", lambda: None) is None
+    again.remember()
+    assert Memo(repo, tmp_path).last("b", "one", lambda: 3) == 3
+
+
+def test_shallow_clone_keeps_nothing_for_it_may_tell_more_when_it_is_whole(repo, tmp_path):
+    (repo.common / "shallow").write_text("")
+    memo = Memo(repo, tmp_path)
+    memo.add("a", 1)
+    memo.remember()
+    assert "a" not in Memo(repo, tmp_path)
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"[1]", b"\xff", b"[" * 100_000])
+def test_file_that_can_not_be_read_counts_for_nothing(repo, tmp_path, data):
+    (tmp_path / "memo.json").write_bytes(data)
+    memo = Memo(repo, tmp_path)
+    assert memo.once("a", lambda: 1) == 1
+    memo.remember()
+    assert "a" in Memo(repo, tmp_path)
