@@ -56,7 +56,7 @@ def open_claims(project: Project, board: Board, events: Sequence[Event]) -> list
         Claim(package.open_claim, feature.slug, package.wp_id, package.subject)
         for feature in board.features.values()
         for package in feature.packages.values()
-        if package.open_claim and package.lane == DOING
+        if package.open_claim and package.lane == DOING and package.has_number
     ]
     if not found or project.repo is None or not os.access(project.home, os.W_OK):
         return []

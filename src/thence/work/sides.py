@@ -13,12 +13,14 @@ from thence.core.wording import shown
 from thence.merge.conflicts import Conflict
 from thence.merge.policies import is_send_back
 from thence.work.naming import branch_of
+from thence.work.numbers import SLOT, names_of
 from thence.work.package_refs import refs_of, target_in
 from thence.work.repository import HEADS, Repository
 from thence.work.state import DOING, NOBODY, Board, FeatureState
 
 _COMMITS_MAX = 1000
 _REMOTES = "refs/remotes/"
+_TIMES = {2: "twice", 3: "three times"}
 _WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 
@@ -49,6 +51,8 @@ def is_claim(event: Event) -> bool:
 def sentence(conflict: Conflict, commits: Sequence[Commits] = ()) -> str:
     """Returns a conflict in one sentence: who wrote what, where commits lie, and what stands."""
     name = conflict.subject.rpartition("/")[2]
+    if conflict.slot == SLOT:
+        return _given_twice(name, conflict)
     claimers = list(map(person, filter(is_claim, conflict.events)))
     if len(claimers) > 1:
         names = list(dict.fromkeys(claimers))
@@ -66,6 +70,15 @@ def sentence(conflict: Conflict, commits: Sequence[Commits] = ()) -> str:
     stands = f"{deed(conflict.winner)} stands ({conflict.rule})" if conflict.winner else ""
     sure = ", provisionally" if conflict.is_provisional else ""
     return "; ".join([told, *lie, (stands or "no rule settles it") + sure])
+
+
+def _given_twice(number: str, conflict: Conflict) -> str:
+    by = (f"by {person(each)} ({shown(each.payload.get('title'))})" for each in conflict.events)
+    told = f"{number} was given {_TIMES.get(len(conflict.events), 'often')}: {' and '.join(by)}"
+    if not conflict.is_open:
+        return told
+    twins = names_of(number, conflict.events)[1:]
+    return f"{told}; next: {', '.join(f'thence work renumber {each}' for each in twins)}"
 
 
 def deed(event: Event) -> str:
