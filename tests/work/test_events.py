@@ -21,6 +21,7 @@ REQUIRED = {
         "feature_slug": "028-sync",
         "dependencies": ["WP02", "WP03"],
     },
+    "WPRenumbered": {"wp_id": "WP11", "old_wp_id": "WP10", "created_event_id": GATE},
     "WPAssigned": {"wp_id": "WP01", "agent_id": "ada", "phase": "review"},
     "WPReviewed": {
         "wp_id": "WP01",
@@ -81,6 +82,7 @@ OPTIONAL = {
 AGGREGATES = {
     "WPStatusChanged": ("WorkPackage", "WP01"),
     "WPCreated": ("WorkPackage", "WP01"),
+    "WPRenumbered": ("WorkPackage", "WP11"),
     "WPAssigned": ("WorkPackage", "WP01"),
     "WPReviewed": ("WorkPackage", "WP01"),
     "WPLanded": ("WorkPackage", "WP01"),

@@ -91,6 +91,9 @@ def deed(event: Event) -> str:
         what = f"assignment to {shown(event.payload.get('agent_id'))}"
     elif event.event_type == "ConflictSettled":
         what = "choice"
+    elif event.event_type in ("SpecCreated", "FeatureCreated"):
+        facts = map(event.payload.get, ("title", "target_branch"))
+        what = f"{event.event_type} ({', '.join(map(shown, filter(None, facts)))})"
     else:
         what = event.event_type
     return f"{person(event)}'s {what}"
