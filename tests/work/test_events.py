@@ -303,6 +303,8 @@ def fits(value, rule):
         return bool(re.search(pattern, value)) and len(value) >= rule.get("minLength", 0)
     if isinstance(value, (int, float)):
         return rule.get("minimum", value) <= value <= rule.get("maximum", value)
+    if isinstance(value, list) and len(value) < rule.get("minItems", 0):
+        return False
     return not isinstance(value, list) or all(fits(item, rule.get("items", {})) for item in value)
 
 

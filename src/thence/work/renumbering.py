@@ -31,11 +31,16 @@ def files(
     """
     new = package.wp_id
     needing = [each for each in feature.packages.values() if new in each.dependencies]
-    sure = [each for each in needing if old not in each.dependencies]
+    sure = {
+        (number, each.title)
+        for each in needing
+        if old not in each.dependencies
+        for number in (each.wp_id.partition("~")[0], each.renumbered_from or each.wp_id)
+    }
     tasks = desk.planning.path(feature.slug, "tasks.md")
     changes: dict[str, Splice] = {}
     if desk.planning.read(None, tasks) is not None:
-        changes[tasks] = _in_tasks(old, package, {(each.wp_id, each.title) for each in sure})
+        changes[tasks] = _in_tasks(old, package, sure)
     removed = []
     for path, _ in [*desk.planning.package_files(None, feature.slug)]:
         data = desk.planning.read(None, path) or b""
@@ -50,7 +55,7 @@ def files(
                 changes.setdefault(path, _as_it_lies)
                 removed.append(before)
         elif any(
-            is_file_of(each.wp_id, path) and _title(data, path) == each.title for each in sure
+            is_file_of(number, path) and _title(data, path) == title for number, title in sure
         ):
             changes[path] = _depending(old, new)
     return changes, removed

@@ -133,3 +133,205 @@ def test_both_packages_of_one_number_are_renumbered_and_done(clones):
     to_done(late, "WP04")
     shared(ada, bob)
     assert {packages(ada)["WP03"][1], packages(ada)["WP04"][1]} == {"done"}
+
+
+def test_a_number_in_peace_is_not_renumbered(clones):
+    ada, bob = clones
+    assert work(ada, "renumber", "WP03", *FEATURE).code == 1  # nobody knows of the other yet
+    shared(ada, bob)
+    name = twin_of(ada)
+    ended = work(ada, "renumber", "WP03", *FEATURE, "--json")
+    assert ended.json["error"]["hint"] == f"thence work renumber {name}"
+    for taken in ("WP01", "WP03"):
+        ended = work(ada, "renumber", name, "--to", taken, *FEATURE, "--json")
+        assert ended.json["error"]["cause"] == "the number is taken"
+    assert work(ada, "renumber", "WP03~zzzz", *FEATURE).code == 1
+    assert done(ada, "renumber", name, "--to", "7", *FEATURE, "--json").json["wp_id"] == "WP07"
+    ended = work(ada, "renumber", name, "--to", "WP08", *FEATURE, "--json")
+    assert ended.json["error"]["cause"] == "it is WP07 already"
+    ended = work(ada, "settle", "WP03", "--winner", "bob", "--reason", "x", *FEATURE, "--json")
+    assert ended.json["error"]["code"] == "refused"
+
+
+def test_a_number_given_elsewhere_is_completed_where_its_branch_is(clones):
+    ada, bob = clones
+    for folder in clones:
+        worked_on(folder, "WP03")
+    shared(ada, bob)
+    late, early = owner(ada, bob)
+    name = twin_of(ada)
+    told = done(early, "renumber", name, *FEATURE)
+    assert "its planning files are not here" in told.out
+    assert git(early, "branch", "--list", "*WP*", "--format=%(refname:short)") == f"{SLUG}-WP03"
+    assert git(early, "status", "--porcelain") == ""
+    shared(ada, bob)
+    for wp_id in ("WP03", "WP04"):
+        ended = work(late, "move-task", wp_id, "--to", "for_review", *FEATURE, "--json")
+        assert ended.json["error"]["hint"] == "thence work renumber WP04"
+    done(late, "renumber", "WP04", *FEATURE)
+    assert (late / f".worktrees/{SLUG}-WP04/{late.name}.txt").is_file()
+    assert (late / f".worktrees/{SLUG}-WP04").exists()
+    to_done(early, "WP03")
+    before = features(late), git(late, "rev-parse", "HEAD")
+    done(late, "renumber", name, *FEATURE)  # nothing is left to do
+    assert (features(late), git(late, "rev-parse", "HEAD")) == before
+    done(late, "move-task", "WP04", "--to", "for_review", *FEATURE)
+    shared(ada, bob)
+
+
+@pytest.mark.parametrize("there", ["nothing", "worktree", "branch", "files", "unlinked"])
+def test_what_a_killed_run_left_is_completed_by_the_next(clones, there):
+    ada, bob = clones
+    for folder in clones:
+        worked_on(folder, "WP03")
+    shared(ada, bob)
+    name = twin_of(ada)
+    late, _ = owner(ada, bob)
+    head = git(late, "rev-parse", "HEAD").strip()
+    trees = late / ".worktrees"
+    done(late, "renumber", name, *FEATURE)
+    # back to what a run that was killed leaves
+    after = git(late, "rev-parse", "HEAD").strip()
+    git(late, "reset", "--quiet", "--soft" if there == "unlinked" else "--hard", head)
+    git(late, "reset", "--quiet")
+    if there in ("files", "unlinked"):
+        git(late, "checkout", "--quiet", after, "--", FOLDER)
+        git(late, "reset", "--quiet")
+        if there == "unlinked":
+            assert " D " in git(late, "status", "--porcelain")
+    elif there != "branch":
+        git(late, "branch", "--move", f"{SLUG}-WP04", f"{SLUG}-WP03")
+        if there == "nothing":
+            git(late, "worktree", "move", trees / f"{SLUG}-WP04", trees / f"{SLUG}-WP03")
+    done(late, "renumber", name, *FEATURE)
+    names = sorted(path.name[:4] for path in (late / FOLDER / "tasks").iterdir())
+    assert names == ["WP01", "WP02", "WP04"]
+    assert git(late, "status", "--porcelain") == ""
+    assert git(late, "diff", after, "HEAD") == ""
+
+
+def test_dependents_follow_and_the_others_are_named(clones, request):
+    how = request.node.callspec.params["clones"]
+    ada, bob = clones
+    made(ada, how, "WP04", "After reading", "WP03")
+    made(bob, how, "WP04", "After drawing", "WP03")
+    shared(ada, bob)
+    names = sorted(wp_id for wp_id in packages(ada) if "~" in wp_id)
+    assert [name[:5] for name in names] == ["WP03~", "WP04~"]
+    late, _ = owner_of(ada, bob, names[0])
+    told = done(late, "renumber", names[0], *FEATURE).out
+    assert "WP04 still after WP03" in told
+    done(owner_of(ada, bob, names[1])[0], "renumber", names[1], *FEATURE)
+    shared(ada, bob)
+    (feature,) = json.loads(features(ada))
+    needs = {
+        each["title"]: [feature_title(feature, wp_id) for wp_id in each["dependencies"]]
+        for each in feature["lanes"]["planned"]
+    }
+    assert needs["After reading"] == ["Read the log"]
+    assert needs["After drawing"] == ["Draw the board"]
+    tasks = (late / FOLDER / "tasks.md").read_text()
+    new = {title: wp_id for wp_id, (title, _) in packages(late).items()}
+    first = "Read the log" if late is ada else "Draw the board"
+    assert f"Work Package {new[first]}: {first}" in tasks
+    assert f"Depends on {new[first]}" in tasks
+
+
+def feature_title(feature, wp_id):
+    packages_ = [each for there in feature["lanes"].values() for each in there]
+    return next(each["title"] for each in packages_ if each["wp_id"] == wp_id)
+
+
+def owner_of(ada, bob, name):
+    title = packages(ada)[name][0]
+    return (ada, bob) if title == "Read the log" else (bob, ada)
+
+
+def test_boxes_of_a_section_tick_no_other_package(clones):
+    ada, bob = clones
+    for folder in clones:
+        tasks = folder / FOLDER / "tasks.md"
+        tasks.write_text(f"{tasks.read_text()}\n### Subtasks\n- [ ] T009 Try {folder.name}\n")
+        git(folder, "commit", "--quiet", "--all", "--message", "Plan")
+    shared(ada, bob)
+    late, _ = owner(ada, bob)
+    name = twin_of(ada)
+    ended = work(late, "mark-status", "T009", *FEATURE, "--json")
+    assert ended.json["error"]["hint"] == f"thence work renumber {name}"
+    tasks = late / FOLDER / "tasks.md"
+    tasks.write_text(tasks.read_text().replace("[ ] T009", "[x] T009"))
+    shared(ada, bob)
+    (feature,) = json.loads(features(ada))
+    assert not any(each["subtasks_done"] for there in feature["lanes"].values() for each in there)
+    done(late, "renumber", name, *FEATURE)
+    (feature,) = json.loads(features(late))
+    ticked = {
+        each["wp_id"]: each["subtasks_done"]
+        for there in feature["lanes"].values()
+        for each in there
+        if each["subtasks_done"]
+    }
+    assert ticked == {"WP04": ["T009"]}
+
+
+@pytest.mark.parametrize("side", ["both", "ours", "theirs", "marked"])
+def test_planning_files_of_both_in_one_clone_break_nothing(clones, side):
+    ada, bob = clones
+    git(ada, "push", "--quiet", "origin", "main")
+    shared(ada, bob)
+    name = twin_of(ada)
+    git(bob, "fetch", "--quiet")
+    git(bob, "merge", "--quiet", "origin/main", check=False)
+    tasks = bob / FOLDER / "tasks.md"
+    marked = tasks.read_text()
+    assert "<<<<<<<" in marked
+    if side == "both":
+        kept = [each for each in marked.splitlines() if each[:7] not in MARKERS]
+        tasks.write_text("\n".join(kept) + "\n")
+    elif side != "marked":
+        git(bob, "checkout", f"--{side}", "--", f"{FOLDER}/tasks.md")
+    if side != "marked":
+        git(bob, "add", FOLDER)
+        git(bob, "commit", "--quiet", "--no-edit")
+    for command in (("status",), ("conflicts",), ("next", "--feature", SLUG)):
+        assert "Traceback" not in work(bob, *command).err
+    title = packages(bob)[name][0]
+    done(bob, "renumber", name, *FEATURE)
+    if side in ("both", "marked"):
+        told = tasks.read_text()
+        other = next(each for each in ("Read the log", "Draw the board") if each != title)
+        assert f"Work Package WP04: {title}" in told
+        assert f"Work Package WP03: {other}" in told
+    files = sorted(path.name[:4] for path in (bob / FOLDER / "tasks").iterdir())
+    assert files == ["WP01", "WP02", "WP03", "WP04"]
+    shared(ada, bob)
+
+
+MARKERS = ("<" * 7, "=" * 7, ">" * 7)
+
+
+def test_features_of_one_number_stay_both_and_are_told_apart(tmp_path):
+    remote = bare(tmp_path / "remote")
+    ada, bob = (clone(remote, tmp_path / name) for name in ("ada", "bob"))
+    done(ada, "setup-spec", "Sync")
+    done(bob, "setup-spec", "Search")
+    found = shared(ada, bob)
+    assert [each["feature_slug"] for each in found] == ["001-search", "001-sync"]
+    ended = work(ada, "add", "Read", "--feature", "1", "--json")
+    assert ended.json["error"]["cause"] == "it may be 001-search, 001-sync"
+    done(bob, "setup-spec", "Third")
+    assert "002-third" in features(bob)
+
+
+def test_a_feature_made_twice_is_one_and_told_with_both(tmp_path):
+    remote = bare(tmp_path / "remote")
+    ada, bob = (clone(remote, tmp_path / name) for name in ("ada", "bob"))
+    git(bob, "branch", "release")
+    git(ada, "branch", "release")
+    done(ada, "setup-spec", "Sync")
+    done(bob, "setup-spec", "Sync", "--target-branch", "release")
+    (feature,) = shared(ada, bob)
+    (conflict,) = feature["conflicts"]
+    assert conflict["people"] == ["ada", "bob"] or conflict["people"] == ["bob", "ada"]
+    assert "ada's SpecCreated (Sync, main)" in conflict["sentence"]
+    assert "bob's SpecCreated (Sync, release)" in conflict["sentence"]
