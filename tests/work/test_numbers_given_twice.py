@@ -10,7 +10,12 @@ from tests.work.told import SLUG, Clone, planned, work_event
 
 from thence.merge.fold import digest
 from thence.work.board import as_json, fold
+from thence.work.board_page import page
+from thence.work.overlaps import at_work
+from thence.work.recovering import untold_branches
 from thence.work.sides import sentence
+from thence.work.transitions import claimable, move
+from thence.work.verdict import Facts, Refusal
 
 TITLES = ("Read", "Draw", "Send")
 
@@ -241,3 +246,82 @@ def test_no_package_is_lost_and_every_order_of_arrival_is_one_board(seed):
     found = fold(clones[0].events).features[SLUG].packages.values()
     assert sorted(each.title for each in found) == sorted(lanes)
     assert {each.title: each.lane for each in found} == lanes
+
+
+def branch_made(clone, wp_id):
+    name = f"{SLUG}-{wp_id}"
+    payload = {"work_package_id": wp_id, "worktree_path": f".worktrees/{name}", "branch_name": name}
+    return clone.tell("WorkspaceCreated", payload)
+
+
+def begun_twice():
+    """Return a clone that holds two packages which were begun under one number, and the twin."""
+    ada, bob = given_twice("Read", "Draw", needs=((), ("WP01",)))
+    for clone in (ada, bob):
+        clone.move("WP10", "planned", "doing", changed_by=clone.node)
+        branch_made(clone, "WP10")
+    share(ada, bob)
+    (name,) = twins(ada.events)
+    return ada, name
+
+
+def test_each_has_its_own_agent_branch_and_clone():
+    ada, name = begun_twice()
+    found = fold(ada.events).features[SLUG].packages
+    assert {found["WP10"].agent, found[name].agent} == {"a", "b"}
+    assert found["WP10"].workspace.node_id == found["WP10"].agent * 12
+    assert found[name].workspace.node_id == found[name].agent * 12
+    assert [each.slot for each in fold(ada.events).conflicts] == ["number"]
+
+
+@pytest.mark.parametrize("is_renumbered", [False, True])
+def test_no_clone_moves_the_one_on_the_branch_of_the_other(is_renumbered):
+    ada, name = begun_twice()
+    if is_renumbered:
+        renumber(ada, name, "WP11")
+        name = "WP11"
+    board = fold(ada.events)
+    found = board.features[SLUG].packages
+    for package, other in ((found["WP10"], found[name]), (found[name], found["WP10"])):
+        here = Facts(actor=package.agent, node_id=package.workspace.node_id)
+        there = Facts(actor=package.agent, node_id=other.workspace.node_id)
+        tried = [move(board, SLUG, package.wp_id, "for_review", facts) for facts in (here, there)]
+        told = [each.remedy if isinstance(each, Refusal) else None for each in tried]
+        next_ = f"thence work renumber {name}"
+        if package.wp_id == "WP10":
+            assert told == [None, next_]
+        else:
+            assert told == ([next_, None] if is_renumbered else [next_, next_])
+
+
+def test_nothing_is_told_of_a_package_without_a_number():
+    ada, name = begun_twice()
+    ada.move("WP01", "planned", "for_review")
+    board = fold(ada.events)
+    assert name in {w for w, p in board.features[SLUG].packages.items() if "WP01" in p.dependencies}
+    done = move(board, SLUG, "WP01", "done", Facts(actor="x", is_forced=True, reason="so"))
+    assert not done.follow_ups
+    assert list(at_work(board.features[SLUG])) == ["WP10"]
+    ready = claimable(board, SLUG, Facts(actor="x", node_id="x"))
+    assert name not in [each.wp_id for each in ready]
+
+
+def test_a_branch_of_the_other_begins_nothing():
+    base = planned().events
+    ada, bob = Clone("a", base), Clone("b", base)
+    create(ada, "WP10", "Read")
+    bob.tell("HistoryAdded", {"wp_id": "WP01", "entry_type": "note", "entry_content": "later"})
+    create(bob, "WP10", "Draw")
+    bob.move("WP10", "planned", "doing", changed_by="b")
+    branch_made(bob, "WP10")
+    share(ada, bob)
+    board = fold(bob.events)
+    assert packages(bob.events)["WP10"] == ("Read", "planned")
+    assert untold_branches(board, bob.events, [f"{SLUG}-WP10"], "user") == []
+
+
+def test_readers_of_the_shared_page_are_told():
+    ada, name = begun_twice()
+    text = page(fold(ada.events)).decode()
+    assert f"- `{name}` `" in text
+    assert f"`WP10` was given to several packages, by `user`: `thence work renumber {name}`" in text

@@ -7,6 +7,9 @@ from tests.cli.work.projects import TASKS
 from tests.work.boards import bare, clone, done, features, published, work
 from tests.work.repositories import commit, git
 
+from thence.work.claims import claimed
+from thence.work.store import EventStore, Said
+
 SLUG = "001-sync"
 FOLDER = f"kitty-specs/{SLUG}"
 FEATURE = ("--feature", SLUG)
@@ -110,8 +113,9 @@ def test_both_packages_of_one_number_are_renumbered_and_done(clones):
         assert ended.code == 1
         assert ended.json["error"]["hint"] == f"thence work renumber {name}"
     # the branch of this clone is not that of the package which has the number
-    ended = work(late, "move-task", "WP03", "--to", "for_review", *FEATURE, "--json")
-    assert ended.json["error"]["hint"] == f"thence work renumber {name}"
+    for command in (("move-task", "WP03", "--to", "for_review"), ("merge", "WP03")):
+        ended = work(late, *command, *FEATURE, "--json")
+        assert ended.json["error"]["hint"] == f"thence work renumber {name}"
 
     told = done(late, "renumber", name, *FEATURE, "--json").json
     assert (told["wp_id"], told["old_wp_id"]) == ("WP04", "WP03")
@@ -221,6 +225,7 @@ def test_dependents_follow_and_the_others_are_named(clones, request):
     late, _ = owner_of(ada, bob, names[0])
     told = done(late, "renumber", names[0], *FEATURE).out
     assert "WP04 still after WP03" in told
+    shared(ada, bob)
     done(owner_of(ada, bob, names[1])[0], "renumber", names[1], *FEATURE)
     shared(ada, bob)
     (feature,) = json.loads(features(ada))
@@ -244,7 +249,7 @@ def feature_title(feature, wp_id):
 
 def owner_of(ada, bob, name):
     title = packages(ada)[name][0]
-    return (ada, bob) if title == "Read the log" else (bob, ada)
+    return (ada, bob) if title in ("Read the log", "After reading") else (bob, ada)
 
 
 def test_boxes_of_a_section_tick_no_other_package(clones):
@@ -335,3 +340,34 @@ def test_a_feature_made_twice_is_one_and_told_with_both(tmp_path):
     assert conflict["people"] == ["ada", "bob"] or conflict["people"] == ["bob", "ada"]
     assert "ada's SpecCreated (Sync, main)" in conflict["sentence"]
     assert "bob's SpecCreated (Sync, release)" in conflict["sentence"]
+
+
+def test_settle_by_an_event_says_that_both_are_one_package(clones):
+    ada, bob = clones
+    shared(ada, bob)
+    (conflict,) = work(ada, "conflicts", "--json").json["conflicts"]
+    why = ("--reason", "the same", *FEATURE)
+    assert work(ada, "settle", "WP03", "--winner", "bob", *why).code == 2
+    done(ada, "settle", "WP03", "--winner", conflict["events"][1], *why)
+    shared(ada, bob)
+    assert packages(ada).keys() == {"WP01", "WP02", "WP03"}
+    assert work(bob, "conflicts").code == 0
+
+
+def test_a_claim_that_was_cut_off_under_the_number_of_another_breaks_nothing(clones):
+    ada, bob = clones
+    payload = {"wp_id": "WP03", "previous_status": "planned", "new_status": "doing"}
+    subjects = {}
+    for folder in clones:
+        with EventStore.at(folder, actor=folder.name) as store:
+            subjects[folder] = store.subject(SLUG, "WP03")
+            with claimed(store.project.home, subjects[folder]):
+                store.append(Said("WPStatusChanged", payload, SLUG, begins=True))
+                for other in (folder, ada, bob):
+                    published(other)
+    shared(ada, bob)
+    name = twin_of(ada)
+    late, _ = owner(ada, bob)
+    assert done(late, "renumber", name, *FEATURE, "--json").json["wp_id"] == "WP04"
+    shared(ada, bob)
+    assert {lane for _, lane in packages(ada).values()} == {"planned"}
