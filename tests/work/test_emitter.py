@@ -18,6 +18,7 @@ GATE = "01M7XANXT4000000020000NF6Y"
 CALLS = {
     "wp_status_changed": ((SLUG, "WP01", "planned", "doing"), "WPStatusChanged", "WP01"),
     "wp_created": ((SLUG, "WP01", "The outbox", ["WP02"]), "WPCreated", "WP01"),
+    "wp_renumbered": ((SLUG, "WP02", "WP01", GATE), "WPRenumbered", "WP02"),
     "wp_assigned": ((SLUG, "WP01", "ada", "review", 2), "WPAssigned", "WP01"),
     "wp_reviewed": ((SLUG, "WP01", "a" * 40, "b" * 40, "c" * 40, "c" * 40), "WPReviewed", "WP01"),
     "wp_landed": ((SLUG, "WP01", "patch", "d" * 40), "WPLanded", "WP01"),

@@ -21,6 +21,7 @@ REQUIRED = {
         "feature_slug": "028-sync",
         "dependencies": ["WP02", "WP03"],
     },
+    "WPRenumbered": {"wp_id": "WP11", "old_wp_id": "WP10", "created_event_id": GATE},
     "WPAssigned": {"wp_id": "WP01", "agent_id": "ada", "phase": "review"},
     "WPReviewed": {
         "wp_id": "WP01",
@@ -81,6 +82,7 @@ OPTIONAL = {
 AGGREGATES = {
     "WPStatusChanged": ("WorkPackage", "WP01"),
     "WPCreated": ("WorkPackage", "WP01"),
+    "WPRenumbered": ("WorkPackage", "WP11"),
     "WPAssigned": ("WorkPackage", "WP01"),
     "WPReviewed": ("WorkPackage", "WP01"),
     "WPLanded": ("WorkPackage", "WP01"),
@@ -301,6 +303,8 @@ def fits(value, rule):
         return bool(re.search(pattern, value)) and len(value) >= rule.get("minLength", 0)
     if isinstance(value, (int, float)):
         return rule.get("minimum", value) <= value <= rule.get("maximum", value)
+    if isinstance(value, list) and len(value) < rule.get("minItems", 0):
+        return False
     return not isinstance(value, list) or all(fits(item, rule.get("items", {})) for item in value)
 
 

@@ -118,6 +118,10 @@ def _reviewed(event: Event) -> str:
     return f"{_who(event)} handed in {_what(event)} at commit {_commit(event)}"
 
 
+def _renumbered(event: Event) -> str:
+    return f"{_who(event)} gave {_what(event)} its number: it was {_said(event, 'old_wp_id')}"
+
+
 def _landed(event: Event) -> str:
     reason = event.payload.get("reason")
     why = f": {shown(reason)}" if reason else ""
@@ -181,6 +185,7 @@ WORK_SENTENCES: Mapping[str, Callable[[Event], str]] = {
     "SubtaskReopened": _subtask_reopened,
     "WPReviewed": _reviewed,
     "WPLanded": _landed,
+    "WPRenumbered": _renumbered,
     "ConflictSettled": _settled,
     "GateCreated": _gate_created,
     "GateResultChanged": _gate_result,

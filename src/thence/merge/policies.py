@@ -188,7 +188,7 @@ WORK_SLOTS: Mapping[str, Slot] = {
     "WPAssigned": _written_last("agent", "agent_id", "phase"),
     "WPCreated": _written_last("package", "title", "dependencies"),
     "FeatureCreated": _written_last("feature", "feature_number", "target_branch"),
-    "SpecCreated": _written_last("spec", "title", "mission"),
+    "SpecCreated": _written_last("spec", "title", "mission", "target_branch"),
     "GateResultChanged": _written_last("gate", "new_status"),
     SETTLES: CHOICE,
 }

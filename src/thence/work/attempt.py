@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from thence.work.naming import branch_of
 from thence.work.state import (
     DOING,
     DONE,
@@ -100,3 +101,12 @@ def is_closed(feature: FeatureState, package: PackageState, dependency: str) -> 
     if other is None:
         return how is not None
     return other.lane == DONE or how in _WAIVED
+
+
+def begun_as(feature: FeatureState, package: PackageState, node_id: str | None) -> str | None:
+    """Returns the number that is not a package's own under which a clone has its branch."""
+    number = package.renumbered_from or package.wp_id.partition("~")[0]
+    known = package.workspace
+    if known is None or known.node_id != node_id or number == package.wp_id:
+        return None
+    return number if known.branch == branch_of(feature.slug, number) else None

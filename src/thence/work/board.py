@@ -5,7 +5,7 @@ Where clones wrote at once the policies of `merge.policies` say what stands; wha
 that lost wrote changes no lane, no agent and no gate, and stays in the log.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -18,6 +18,7 @@ from thence.merge.ancestry import history
 from thence.merge.conflicts import Conflict, Judgement, judged
 from thence.merge.fold import counting
 from thence.merge.policies import slots_of
+from thence.work.numbers import Numbers, numbers_given
 from thence.work.replay import STEPS, Feature, Package, Told, said, text
 from thence.work.sides import people, sentence
 from thence.work.state import (
@@ -47,10 +48,12 @@ def fold(
         named = {event.header.project_uuid for event in ordered} - {None, *aliases}
         project_uuid = min(filter(None, named), default=None)
     replay = _Replay(project_uuid, {*aliases, None})
-    judgement = judged(ordered, list(map(replay.subject_of, ordered)), slots_of(WORK), twins)
+    subjects = list(map(replay.subject_of, ordered))
+    numbers = numbers_given(ordered, subjects, twins)
+    judgement = judged(ordered, numbers.subjects(ordered, subjects), slots_of(WORK), twins)
     for event in _behind_causes(counted):
-        replay.take(event, event.header.event_id in judgement.beaten)
-    return replay.board(judgement)
+        replay.take(event, numbers.of(event), event.header.event_id in judgement.beaten)
+    return replay.board(judgement, numbers)
 
 
 def _behind_causes(ordered: list[Event]) -> list[Event]:
@@ -85,7 +88,7 @@ class _Replay:
             slug = _slug(event)
         return work_subject(project, slug, header.aggregate_id)
 
-    def take(self, event: Event, is_beaten: bool) -> None:
+    def take(self, event: Event, names: Mapping[str, str], is_beaten: bool) -> None:
         """Lets an event change the board; one that lost a conflict changes nothing."""
         header = event.header
         step = STEPS.get(header.event_type)
@@ -95,7 +98,8 @@ class _Replay:
         if slug is None:
             reason: str | Package | None = "it names no feature"
         else:
-            reason = step(Told(header, said(event), self._feature(header.project_uuid, slug)))
+            feature = self._feature(header.project_uuid, slug)
+            reason = step(Told(header, said(event), feature, names))
         if isinstance(reason, str):
             self._passed_over.append(PassedOver(header.event_id, header.event_type, reason))
         elif reason is not None:
@@ -112,7 +116,7 @@ class _Replay:
             self._names[(project, slug)] = found
         return found
 
-    def board(self, judgement: Judgement) -> Board:
+    def board(self, judgement: Judgement, numbers: Numbers) -> Board:
         """Returns what the events came to."""
         heads = {
             subject: tuple([event.header.event_id for event in events])
@@ -122,9 +126,16 @@ class _Replay:
         return Board(
             project_uuid=self._project,
             features=MappingProxyType(features),
-            conflicts=judgement.conflicts,
+            conflicts=_in_order(judgement.conflicts, numbers.conflicts),
             passed_over=tuple(self._passed_over),
         )
+
+
+def _in_order(found: tuple[Conflict, ...], more: tuple[Conflict, ...]) -> tuple[Conflict, ...]:
+    def key(each: Conflict) -> tuple[object, ...]:
+        return each.subject, each.slot, each.events[0].order_key
+
+    return tuple(sorted((*found, *more), key=key)) if more else found
 
 
 def _slug(event: Event) -> str | None:

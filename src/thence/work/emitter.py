@@ -96,6 +96,13 @@ class EventEmitter:
         }
         return self.emit(Said("WPCreated", payload, feature_slug))
 
+    def wp_renumbered(
+        self, feature_slug: str, wp_id: str, old_wp_id: str, created_event_id: str
+    ) -> Outcome:
+        """Records that a package whose number was given twice has another from now on."""
+        payload = {"wp_id": wp_id, "old_wp_id": old_wp_id, "created_event_id": created_event_id}
+        return self.emit(Said("WPRenumbered", payload, feature_slug, (created_event_id,)))
+
     def wp_assigned(
         self, feature_slug: str, wp_id: str, agent_id: str, phase: str, retry_count: int = 0
     ) -> Outcome:

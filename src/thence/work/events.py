@@ -62,6 +62,14 @@ class WPCreated(_Payload, frozen=True):
     dependencies: tuple[WpId, ...]
 
 
+class WPRenumbered(_Payload, frozen=True):
+    """A package whose number was given twice has another; `created_event_id` tells which one."""
+
+    wp_id: WpId
+    old_wp_id: WpId
+    created_event_id: Text
+
+
 class WPAssigned(_Payload, frozen=True):
     """An agent was given a package; `retry_count` is 0 at the first try."""
 
@@ -199,6 +207,7 @@ class GateResultChanged(_Payload, frozen=True):
 _TYPES: Mapping[str, tuple[type[_Payload], str, str]] = {
     "WPStatusChanged": (WPStatusChanged, "WorkPackage", "wp_id"),
     "WPCreated": (WPCreated, "WorkPackage", "wp_id"),
+    "WPRenumbered": (WPRenumbered, "WorkPackage", "wp_id"),
     "WPAssigned": (WPAssigned, "WorkPackage", "wp_id"),
     "WPReviewed": (WPReviewed, "WorkPackage", "wp_id"),
     "WPLanded": (WPLanded, "WorkPackage", "wp_id"),
@@ -321,6 +330,7 @@ def _check_beyond_schema(event_type: str, given: Mapping[str, Any]) -> None:
 _ONE_LINERS = frozenset(
     (
         "wp_id",
+        "old_wp_id",
         "work_package_id",
         "dependency_wp_id",
         "dependencies",

@@ -7,8 +7,16 @@ returns the ids of the events that set what it has read; facts have none.
 
 from collections.abc import Callable
 
-from thence.work.attempt import MATRIX, Attempt, closed_by, is_begun_upon, is_closed
+from thence.work.attempt import (
+    MATRIX,
+    Attempt,
+    begun_as,
+    closed_by,
+    is_begun_upon,
+    is_closed,
+)
 from thence.work.gates import open_gates, passed_by
+from thence.work.naming import branch_of
 from thence.work.state import (
     DOING,
     DONE,
@@ -47,6 +55,23 @@ def _unknown_package(attempt: Attempt) -> Read:
         f"name one of {known}" if known else "plan it: `thence work finalize-tasks`",
         may_be_forced=False,
     )
+
+
+def _number_given_twice(attempt: Attempt) -> Read:
+    """Refuses what has no number, or whose branch in this clone is another package's."""
+    package, node_id = attempt.package, attempt.facts.node_id
+    message, next_ = "", package.wp_id
+    if not package.has_number:
+        number = package.wp_id.partition("~")[0]
+        message = f"{number} was given twice, and {package.title!r} is not the one that has it"
+    else:
+        for other in attempt.feature.packages.values():
+            was = begun_as(attempt.feature, other, node_id)
+            if was and package.wp_id in (was, other.wp_id):
+                branch, next_ = branch_of(attempt.feature.slug, was), other.wp_id
+                message = f"the branch {branch} of this clone is that of {next_}, {other.title!r}"
+    hint = f"thence work renumber {next_}"
+    return Refusal("number_given_twice", message, hint, may_be_forced=False) if message else ()
 
 
 def _moved_meanwhile(attempt: Attempt) -> Read:
@@ -270,6 +295,7 @@ def _gate_told(gate: GateState, is_run: bool) -> str:
 CONDITIONS: tuple[Guard, ...] = (
     _unknown_lane,
     _unknown_package,
+    _number_given_twice,
     _moved_meanwhile,
     _taken_over,
     _not_in_lane,

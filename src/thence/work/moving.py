@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from thence.core.guard import Unchanged
 from thence.errors import HeadsMoved, PlanningError, Refused
+from thence.log_folder import next_node_id
 from thence.replica import new_id
 from thence.work import ending
 from thence.work.agents import gates_run
@@ -99,6 +100,7 @@ def facts_of(
         open_subtasks=open_subtasks(desk, feature, wp_id),
         gates_run=gates_run(desk.project) if to == DONE else frozenset(),
         is_agent=is_agents(),
+        node_id=next_node_id(desk.project.home),
     )
 
 

@@ -19,6 +19,7 @@ WORKTREES = ".worktrees"
 _SLUG = re.compile(r"([0-9]{3})-([a-z0-9]+(?:-[a-z0-9]+)*)")
 _ANY_SLUG = re.compile(r"([0-9]{3})-(.+)")
 _WP = re.compile(r"WP[0-9]{2,4}")
+_TWIN = re.compile(r"(WP[0-9]{2,4})~([0-9a-z]{4,26})", re.IGNORECASE)
 _GIVEN_WP = re.compile(r"(?:wp)?[ _-]?0*([0-9]{1,4})", re.IGNORECASE)
 _BRANCH = re.compile(r"([0-9]{3}-.+)-(WP[0-9]{2,4})")
 _WORD = re.compile(r"[a-z0-9]+")
@@ -106,9 +107,20 @@ def resolve(given: str, known: Iterable[str]) -> str:
 
 
 def wp_id_of(given: str) -> str:
-    """Returns the id that a user means by WP01, wp1, 01 or 1; else raises Refused."""
+    """Returns the id that a user means by WP01, wp1, 01 or 1.
+
+    Raises Refused for anything else, and for a package that has no number of its own.
+    """
     if is_wp_id(given):
         return given
+    if twin := twin_of(given):
+        raise Refused(
+            "could not go on with the package",
+            guard="number_given_twice",
+            place=given,
+            cause=f"{twin[0]} was given twice, and this is not the one that has it",
+            hint=f"thence work renumber {given}",
+        )
     found = _GIVEN_WP.fullmatch(given.strip())
     if found is None:
         raise Refused(
@@ -119,6 +131,12 @@ def wp_id_of(given: str) -> str:
             hint="ids are WP and two digits, such as WP01",
         )
     return f"WP{int(found[1]):02}"
+
+
+def twin_of(name: str) -> tuple[str, str] | None:
+    """Returns the number in a name such as WP10~ab12, and what tells the package apart."""
+    found = _TWIN.fullmatch(name.strip())
+    return (found[1].upper(), found[2].lower()) if found else None
 
 
 def next_wp_id(known: Iterable[str]) -> str:

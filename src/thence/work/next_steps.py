@@ -16,6 +16,8 @@ def next_step(feature: FeatureState, package: PackageState, round_: Round | None
     `round_` is what orchestrators have come to with it, None where none was at work.
     """
     wp_id, lane = package.wp_id, package.lane
+    if not package.has_number:
+        return f"thence work renumber {wp_id}"
     if lane not in (PLANNED, DOING, FOR_REVIEW):
         return None
     if round_ is not None and (round_.failures or (round_.returned and lane == DOING)):

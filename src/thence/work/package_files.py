@@ -45,7 +45,7 @@ def text_of(data: bytes, path: str, package: Package, files: TreeFiles) -> str:
     It is all but the heading and the boxes of subtasks. Links lead on from the package's file;
     where nothing is there a link is its words with its path, and a Prompt is left out.
     """
-    first, *said = section_of(data, path, package.wp_id).split("\n")
+    first, *said = section_of(data, package.wp_id).split("\n")
     subtasks = {each.line for each in package.subtasks}
     prose = {line.number for line in lines_of(data).lines}
     lines = []

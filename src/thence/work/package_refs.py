@@ -63,6 +63,14 @@ def keep(repo: Repository, slug: str, wp_id: str, commit: str) -> None:
     repo.git.run("update-ref", _ref("reviewed", slug, wp_id), commit)
 
 
+def rename(repo: Repository, refs: Refs, slug: str, old: str, new: str) -> None:
+    """Notes under a package's new number what was noted of it under its old one."""
+    for kind in ("base", "reviewed"):
+        if commit := refs.commits.get(_ref(kind, slug, old)):
+            repo.git.run("update-ref", _ref(kind, slug, new), commit)
+            repo.git.run("update-ref", "-d", _ref(kind, slug, old), commit)
+
+
 def forget(repo: Repository, refs: Refs, slug: str, wp_id: str) -> None:
     """Takes away what is noted of a package: where its branch began, and what went to review."""
     for ref in (_ref("base", slug, wp_id), _ref("reviewed", slug, wp_id)):

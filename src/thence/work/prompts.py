@@ -75,7 +75,7 @@ def assignment(
     paths = (path for path, _ in planning.package_files(target, feature.slug))
     file = next((path for path in paths if is_file_of(package.wp_id, path)), "")
     text = read(planning.read(target, file) or b"", file).body.strip() if file else ""
-    section = section_of(data, tasks, package.wp_id)
+    section = section_of(data, package.wp_id)
     return Assignment(
         feature=feature.slug,
         wp_id=package.wp_id,

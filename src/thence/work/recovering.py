@@ -139,11 +139,13 @@ def untold_branches(
 ) -> list[Said]:
     """Returns the beginnings of packages whose branch is there though nobody told of it."""
     known = _recovered(events)
+    packages = (each for feature in board.features.values() for each in feature.packages.values())
+    taken = {each.workspace.branch for each in packages if each.workspace}
     said = []
     for name in names:
         found = package_of(name)
         package = board.package(*found) if found else None
-        if found is None or package is None or name in known:
+        if found is None or package is None or name in known or name in taken:
             continue
         if package.lane != PLANNED or package.workspace is not None:
             continue

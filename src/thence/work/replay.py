@@ -70,6 +70,7 @@ class Said(msgspec.Struct, frozen=True, gc=False):
     patches: Any = None
     how: Any = None
     reason: Any = None
+    old_wp_id: Any = None
 
 
 class _Line(msgspec.Struct, frozen=True, gc=False):
@@ -90,11 +91,16 @@ def said(event: Event) -> Said:
 
 
 class Told(NamedTuple):
-    """One event as a step reads it."""
+    """One event as a step reads it; `names` are of packages that it means by others' numbers."""
 
     header: Header
     said: Said
     feature: "Feature"
+    names: Mapping[str, str] = MappingProxyType({})
+
+    def package(self, wp_id: str) -> "Package":
+        """Returns the package that the event means by a number."""
+        return self.feature.package(self.names.get(wp_id, wp_id))
 
 
 class Result(NamedTuple):
@@ -180,7 +186,7 @@ def _package_of(told: Told) -> Package | None:
     wp_id = text(told.said.wp_id) or text(told.said.work_package_id)
     if wp_id is None and told.header.aggregate_type in (None, "WorkPackage", "Workspace"):
         wp_id = told.header.aggregate_id
-    return told.feature.package(wp_id) if wp_id else None
+    return told.package(wp_id) if wp_id else None
 
 
 _NO_PACKAGE = "it names no package"
@@ -223,9 +229,18 @@ def _created(told: Told) -> str | Package | None:
     if package is None:
         return _NO_PACKAGE
     package.facts["title"] = text(told.said.title) or ""
-    package.facts["dependencies"] = texts(told.said.dependencies)
+    needs = (told.names.get(each, each) for each in texts(told.said.dependencies))
+    package.facts["dependencies"] = tuple(dict.fromkeys(needs))
+    package.facts.setdefault("created_event", told.header.event_id)
     package.set_by["package"] = told.header.event_id
     return package
+
+
+def _renumbered(told: Told) -> str | Package | None:
+    package = _package_of(told)
+    if package is not None:
+        package.facts["renumbered_from"] = text(told.said.old_wp_id)
+    return package or _NO_PACKAGE
 
 
 def _assigned(told: Told) -> str | Package | None:
@@ -260,6 +275,7 @@ def _dependency(told: Told) -> str | Package | None:
     package, other = _package_of(told), text(told.said.dependency_wp_id)
     if package is None or other is None:
         return _NO_PACKAGE if package is None else "it names no dependency"
+    other = told.names.get(other, other)
     package.resolved[other] = text(told.said.resolution_type) or "completed"
     package.set_by[f"resolved/{other}"] = told.header.event_id
     return package
@@ -270,7 +286,8 @@ def _workspace(told: Told) -> str | Package | None:
     if package is None or branch is None:
         return _NO_PACKAGE if package is None else "it names no branch"
     package.facts["open_claim"] = None
-    package.facts["workspace"] = Workspace(branch, text(told.said.worktree_path) or "")
+    path = text(told.said.worktree_path) or ""
+    package.facts["workspace"] = Workspace(branch, path, told.header.node_id)
     return package
 
 
@@ -293,7 +310,6 @@ def _landed(told: Told) -> str | Package | None:
 
 
 def _settled(told: Told) -> str | Package | None:
-    """Changes nothing by itself: what lost by it was passed over already."""
     return _package_of(told) or _NO_PACKAGE
 
 
@@ -302,7 +318,7 @@ def _ticked(told: Told) -> str | Package | None:
     subtask = f"T{index:03}" if type(index) is int else text(index) or told.header.aggregate_id
     if wp_id is None or subtask is None:
         return "it names no package or no subtask"
-    package = told.feature.package(wp_id)
+    package = told.package(wp_id)
     package.subtasks[subtask] = told.header.event_type == "SubtaskCompleted"
     package.set_by[f"ticked/{subtask}"] = told.header.event_id
     return package
@@ -313,7 +329,7 @@ def _gate(told: Told) -> str | Package | None:
     gate_id = text(told.said.gate_id) or told.header.aggregate_id
     if wp_id is None or gate_id is None:
         return "it names no package or no gate"
-    package = told.feature.package(wp_id)
+    package = told.package(wp_id)
     package.gates[gate_id] = (text(told.said.gate_type) or "unknown", told.header.event_id)
     told.feature.gates[gate_id] = package
     return package
@@ -350,6 +366,7 @@ def _completed(told: Told) -> None:
 STEPS: Mapping[str, Step] = {
     "WPStatusChanged": _moved,
     "WPCreated": _created,
+    "WPRenumbered": _renumbered,
     "WPAssigned": _assigned,
     "HistoryAdded": _noted,
     "DependencyResolved": _dependency,

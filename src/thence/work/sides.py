@@ -13,12 +13,14 @@ from thence.core.wording import shown
 from thence.merge.conflicts import Conflict
 from thence.merge.policies import is_send_back
 from thence.work.naming import branch_of
+from thence.work.numbers import SLOT, names_of
 from thence.work.package_refs import target_in
 from thence.work.refs import REMOTES, Refs
 from thence.work.repository import HEADS, Repository
 from thence.work.state import DOING, NOBODY, Board, FeatureState
 
 _COMMITS_MAX = 1000
+_TIMES = {2: "twice", 3: "three times"}
 _WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 
@@ -49,6 +51,8 @@ def is_claim(event: Event) -> bool:
 def sentence(conflict: Conflict, commits: Sequence[Commits] = ()) -> str:
     """Returns a conflict in one sentence: who wrote what, where commits lie, and what stands."""
     name = conflict.subject.rpartition("/")[2]
+    if conflict.slot == SLOT:
+        return _given_twice(name, conflict)
     claimers = list(map(person, filter(is_claim, conflict.events)))
     if len(claimers) > 1:
         names = list(dict.fromkeys(claimers))
@@ -68,6 +72,15 @@ def sentence(conflict: Conflict, commits: Sequence[Commits] = ()) -> str:
     return "; ".join([told, *lie, (stands or "no rule settles it") + sure])
 
 
+def _given_twice(number: str, conflict: Conflict) -> str:
+    by = (f"by {person(each)} ({shown(each.payload.get('title'))})" for each in conflict.events)
+    told = f"{number} was given {_TIMES.get(len(conflict.events), 'often')}: {' and '.join(by)}"
+    if not conflict.is_open:
+        return told
+    twins = names_of(number, conflict.events)[1:]
+    return f"{told}; next: {', '.join(f'thence work renumber {each}' for each in twins)}"
+
+
 def deed(event: Event) -> str:
     """Returns what somebody did by an event, as a noun: A's claim."""
     if is_claim(event):
@@ -78,6 +91,9 @@ def deed(event: Event) -> str:
         what = f"assignment to {shown(event.payload.get('agent_id'))}"
     elif event.event_type == "ConflictSettled":
         what = "choice"
+    elif event.event_type in ("SpecCreated", "FeatureCreated"):
+        facts = map(event.payload.get, ("title", "target_branch"))
+        what = f"{event.event_type} ({', '.join(map(shown, filter(None, facts)))})"
     else:
         what = event.event_type
     return f"{person(event)}'s {what}"

@@ -64,10 +64,11 @@ class Landed(msgspec.Struct, frozen=True):
 
 
 class Workspace(msgspec.Struct, frozen=True):
-    """Where a package is worked on: its branch, and its worktree as it was written."""
+    """Where a package is worked on: its branch, its worktree as it was written, in which clone."""
 
     branch: str
     path: str
+    node_id: str = ""
 
 
 class TakenOver(msgspec.Struct, frozen=True):
@@ -90,22 +91,26 @@ class HistoryEntry(msgspec.Struct, frozen=True):
 class PackageState(msgspec.Struct, frozen=True, kw_only=True):
     """A work package; `lane` may be one that nobody knows.
 
-    `agent` is who has it, or had it last, `reviewer` who was given it for review, and `phase` is
-    implementation or review. `taken_over` tells who had it before its agent was given it.
-    `resolved` maps dependencies that it need not wait for any more to how that came; `subtasks`
-    maps those that were ticked in the log to True, and to False where the tick was taken back;
-    `gates` are by their ids. `heads` are the ids of the events on it that no other event on it goes
-    back to, `lane_event` of the one that put it into its lane, `last_event` of the last that counts
-    in total order: errors do not. `open_claim` is the id of the event by which a command took the
-    package and has not told yet what came of it. `reviewed` is its code as it last went to review,
-    `landed` how that came to the target, until it leaves done. `set_by` maps "lane", "agent",
-    "reviewer", "package" (title and dependencies), "resolved/WP01" and "ticked/T001" to the ids of
-    the events that set them last.
+    `wp_id` is `WP10~ab12` for a package whose number was given twice and that came second, until it
+    is renumbered, `renumbered_from` the number that it had before. `created_event` is the id of the
+    event that made it. `agent` is who has it, or had it last, `reviewer` who was given it for
+    review, and `phase` is implementation or review. `taken_over` tells who had it before its agent
+    was given it. `resolved` maps dependencies that it need not wait for any more to how that came;
+    `subtasks` maps those that were ticked in the log to True, and to False where the tick was taken
+    back; `gates` are by their ids. `heads` are the ids of the events on it that no other event on
+    it goes back to, `lane_event` of the one that put it into its lane, `last_event` of the last
+    that counts in total order: errors do not. `open_claim` is the id of the event by which a
+    command took the package and has not told yet what came of it. `reviewed` is its code as it last
+    went to review, `landed` how that came to the target, until it leaves done. `set_by` maps
+    "lane", "agent", "reviewer", "package" (title and dependencies), "resolved/WP01" and
+    "ticked/T001" to the ids of the events that set them last.
     """
 
     wp_id: str
     subject: str
     title: str = ""
+    renumbered_from: str | None = None
+    created_event: str | None = None
     lane: str = PLANNED
     agent: str | None = None
     reviewer: str | None = None
@@ -125,6 +130,11 @@ class PackageState(msgspec.Struct, frozen=True, kw_only=True):
     open_claim: str | None = None
     last_event: str | None = None
     set_by: Mapping[str, str] = msgspec.field(default_factory=dict)
+
+    @property
+    def has_number(self) -> bool:
+        """Whether its id is its own: events can name it."""
+        return "~" not in self.wp_id
 
     def events_of(self, *names: str) -> tuple[str, ...]:
         """Returns the ids of the events that set these facts, without those that nothing set."""

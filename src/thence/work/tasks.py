@@ -134,17 +134,34 @@ def tick(data: bytes, subtask_id: str, is_done: bool, file: str = "tasks.md") ->
     return b"\n".join(lines)
 
 
-def section_of(data: bytes, file: str, wp_id: str) -> str:
+class Section(NamedTuple):
+    """Where a package stands in a tasks.md: its lines from `begin` to before `end`, from 0."""
+
+    wp_id: str
+    title: str
+    begin: int
+    end: int
+
+
+def sections(data: bytes) -> list[Section]:
+    """Returns the sections of packages, those too that stand twice."""
+    found: list[Section] = []
+    level, last = 0, data.count(b"\n") + 1
+    for line in lines_of(data).lines:
+        name = _package_heading(line)
+        if found and line.level and (name or line.level <= level):
+            found[-1] = found[-1]._replace(end=min(found[-1].end, line.number - 1))
+        if name:
+            level = line.level
+            found.append(Section(name[1].upper(), _title(name[3]), line.number - 1, last))
+    return found
+
+
+def section_of(data: bytes, wp_id: str) -> str:
     """Returns the lines of a tasks.md that are about a package, its heading first; else nothing."""
-    begins = {each.wp_id: each.line for each in parse(data, file).packages}
-    if wp_id not in begins:
-        return ""
-    begin, headings = begins[wp_id], [line for line in lines_of(data).lines if line.level]
-    level = next(line.level for line in headings if line.number == begin)
-    ends = {line.number for line in headings if line.level <= level} | {*begins.values()}
-    end = min((number for number in ends if number > begin), default=None)
+    found = next((each for each in sections(data) if each.wp_id == wp_id), None)
     lines = data.decode("utf-8", "replace").split("\n")
-    return "\n".join(lines[begin - 1 : end and end - 1]).strip()
+    return "\n".join(lines[found.begin : found.end]).strip() if found else ""
 
 
 def target_of(text: str) -> str:
@@ -222,10 +239,8 @@ class _Reading:
         return Tasks(packages, tuple(sorted(self._problems, key=lambda each: each.line)))
 
     def _heading(self, line: Line) -> None:
-        found = _PACKAGE.match(line.text) if 2 <= line.level <= 4 else None
-        if found is None and line.level == 2:
-            found = _BARE_PACKAGE.match(line.text)
-        if found is None or not (found[2].strip() or _LIKE_AN_ID.search(found[1])):
+        found = _package_heading(line)
+        if found is None:
             self._inner_heading(line)
             return
         wp_id = found[1].upper()
@@ -234,13 +249,12 @@ class _Reading:
             message = f"{found[1]!r} is no package's id"
             self._add(line.number, found[1] or "WP", message, f"write it like `{HEADING}`")
             return
-        known = self._drafts.get(wp_id)
-        if known is not None:
+        if known := self._drafts.get(wp_id):
             message = f"{wp_id} stands twice, first in line {known.line}"
             self._add(line.number, wp_id, message, "give each package an id of its own")
             return
         priority = _PRIORITY.search(found[3])
-        title = " ".join(_PRIORITY.sub(" ", found[3]).split())
+        title = _title(found[3])
         if not title:
             self._add(line.number, wp_id, f"{wp_id} has no title", f"write it like `{HEADING}`")
         texts = {"title": title}
@@ -333,6 +347,17 @@ class _Reading:
 
     def _add(self, line: int, key: str, message: str, hint: str) -> None:
         self._problems.append(Problem(self._file, line, key, message, hint))
+
+
+def _package_heading(line: Line) -> re.Match[str] | None:
+    found = _PACKAGE.match(line.text) if 2 <= line.level <= 4 else None
+    if found is None and line.level == 2:
+        found = _BARE_PACKAGE.match(line.text)
+    return found if found and (found[2].strip() or _LIKE_AN_ID.search(found[1])) else None
+
+
+def _title(text: str) -> str:
+    return " ".join(_PRIORITY.sub(" ", text).split())
 
 
 def _between(first: str, last: str) -> list[str]:

@@ -27,6 +27,21 @@ def ticked(feature: FeatureState, package: Package, each: Subtask, is_done: bool
     return Said(TYPES[not is_done], payload, feature.slug, rests_on)
 
 
+def meant(feature: FeatureState, package: Package) -> str | None:
+    """Returns the package that a section of tasks.md tells of, by its title.
+
+    It is another than that of its number where this was given twice, None where none is known.
+    """
+    known = feature.packages.get(package.wp_id)
+    if known is None or known.title == package.title:
+        return known.wp_id if known else None
+    for each in feature.packages.values():
+        number = each.renumbered_from or each.wp_id.partition("~")[0]
+        if (number, each.title) == (package.wp_id, package.title):
+            return each.wp_id
+    return known.wp_id
+
+
 def ticked_by_hand(desk: "Desk") -> Iterator[Said]:
     """Yields the events of boxes that are ticked in tasks.md, and of which the log knows nothing.
 
@@ -54,6 +69,7 @@ def _ticked(desk: "Desk", feature: FeatureState) -> Iterator[tuple[Package, Subt
         return
     for package in parse(data, path).packages:
         known = feature.packages.get(package.wp_id)
-        for each in package.subtasks if known else ():
+        is_its_own = known is not None and meant(feature, package) == package.wp_id
+        for each in package.subtasks if is_its_own else ():
             if each.is_done and known and each.id not in known.subtasks:
                 yield package, each

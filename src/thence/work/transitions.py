@@ -161,7 +161,8 @@ def _tick_dependents(attempt: Attempt) -> tuple[FollowUp, ...]:
         is_last = len(rest) < len(other.dependencies) and all(
             is_closed(attempt.feature, other, each) for each in rest
         )
-        if is_last and wp_id not in other.resolved and other.lane not in (DONE, REJECTED):
+        is_open = other.lane not in (DONE, REJECTED) and other.has_number
+        if is_last and wp_id not in other.resolved and is_open:
             payload = {"wp_id": other.wp_id, "dependency_wp_id": wp_id}
             payload["resolution_type"] = "completed"
             rests_on = [id_ for each in rest for id_ in closed_by(attempt.feature, other, each)]

@@ -44,7 +44,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 
     `reviewed` is the code that goes to review, `code` where that of a package is which shall be
     done, None without git; with `is_local` it may be done before it is pushed. Unless
-    `author_may_approve` nobody moves to done what they have implemented.
+    `author_may_approve` nobody moves to done what they have implemented. `node_id` is that under
+    which this clone writes.
     """
 
     actor: str
@@ -64,6 +65,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     code: CodeState | None = None
     is_local: bool = False
     author_may_approve: bool = True
+    node_id: str | None = None
 
 
 FORCING = " (or overrule it: --force --reason TEXT)"

@@ -76,7 +76,7 @@ def _added(
         path = desk.planning.path(found.slug, "tasks.md")
         check_here(desk, found, branch)
         data = desk.planning.read(None, path)
-        known = _known(desk, found, data)
+        known = taken_ids(desk, found, data)
         package = wanted._replace(
             wp_id=next_wp_id(known), dependencies=_dependencies(found, after, known)
         )
@@ -98,7 +98,7 @@ def _added(
     )
 
 
-def _known(desk: Desk, found: FeatureState, data: bytes | None) -> list[str]:
+def taken_ids(desk: Desk, found: FeatureState, data: bytes | None) -> list[str]:
     """Returns the ids that are taken: on the board, in tasks.md, by a file."""
     planned = (each.wp_id for each in parse(data or b"", "").packages)
     paths = (path for path, _ in desk.planning.package_files(None, found.slug))
@@ -171,7 +171,10 @@ def _said(found: FeatureState, package: Package, branch: str) -> list[Said]:
         "feature_slug": found.slug,
         "dependencies": list(package.dependencies),
     }
-    said.append(Said("WPCreated", payload, found.slug, (created,)))
+    # by them it stays clear which package is meant, should its number have been given twice
+    needs = [found.packages[each] for each in package.dependencies if each in found.packages]
+    causes = (created, *(id_ for each in needs for id_ in each.events_of("package")))
+    said.append(Said("WPCreated", payload, found.slug, causes))
     return said
 
 

@@ -101,16 +101,20 @@ def _said(found: FeatureState, branch: str, packages: Sequence[Package]) -> list
         causes = (found.spec_event,) if found.spec_event else ()
         created = new_id()
         said.append(Said("FeatureCreated", payload, found.slug, causes, event_id=created))
+    known = {wp_id: each.events_of("package") for wp_id, each in found.packages.items()}
     for package in packages:
         if package.wp_id in found.packages:
             continue
+        # by them it stays clear which package is meant, should its number have been given twice
+        needs = [id_ for each in package.dependencies for id_ in known.get(each, ())]
         payload = {
             "wp_id": package.wp_id,
             "title": package.title,
             "feature_slug": found.slug,
             "dependencies": list(package.dependencies),
         }
-        said.append(Said("WPCreated", payload, found.slug, (created,)))
+        said.append(Said("WPCreated", payload, found.slug, (created, *needs)))
+        known[package.wp_id] = (said[-1].event_id,)
     return said
 
 

@@ -10,6 +10,7 @@ from thence.merge.conflicts import Conflict
 from thence.work.board import conflict_json
 from thence.work.desk import Desk
 from thence.work.naming import is_wp_id
+from thence.work.numbers import SLOT
 from thence.work.result import Result
 from thence.work.sides import Commits, commits_of, sentence
 
@@ -48,7 +49,7 @@ def conflicts(desk: Desk, is_all: bool) -> Result:
         for event in each.events:
             kept = "kept  " if each.winner and event.event_id == each.winner.event_id else "passed"
             lines.append(f"  {kept}  {event.event_id}  {event.actor}  {event.event_type}")
-        if each.is_open and is_wp_id(name):
+        if each.is_open and is_wp_id(name) and each.slot != SLOT:
             lines.append(f"  next: thence work settle {name} --winner EVENT_OR_ACTOR --reason TEXT")
     is_open = any(each.is_open for each in found)
     result = desk.result(data, lines or ["no conflicts"])

@@ -9,7 +9,7 @@ from thence.work.mirror import is_mirrored, mirror
 from thence.work.result import Result
 from thence.work.state import FeatureState
 from thence.work.tasks import Package, Subtask, parse, tick
-from thence.work.ticks import ticked
+from thence.work.ticks import meant, ticked
 from thence.work.waiting import write_files
 
 
@@ -28,6 +28,16 @@ def mark_status(
     data = desk.planning.read(None, path) or desk.planning.read(branch, path)
     packages = parse(data, path).packages if data is not None else ()
     chosen = [_found(name.upper(), packages, path) for name in given]
+    for package, _ in chosen:
+        name = meant(found, package)
+        if name not in (None, package.wp_id):
+            raise Refused(
+                "could not tick the boxes of",
+                guard="number_given_twice",
+                place=f"{found.slug}/{package.wp_id}",
+                cause=f"the section {package.title!r} of {path} is that of {name}",
+                hint=f"thence work renumber {name}",
+            )
     states = [(package, each, _is_done(found, package, each)) for package, each in chosen]
     changed = [(package, each) for package, each, was in states if was is not is_done]
     if changed:

@@ -1,6 +1,7 @@
 """`thence work next`: takes the next package that is ready, so that nobody else does."""
 
 from thence.errors import Refused
+from thence.log_folder import next_node_id
 from thence.work.desk import ATTEMPTS_MAX, Desk
 from thence.work.moving import actor_of, made_durable, move
 from thence.work.result import Result
@@ -20,10 +21,11 @@ def next_package(desk: Desk, feature: str | None) -> Result:
     """
     for _ in range(ATTEMPTS_MAX):
         desk.look()
+        facts = Facts(actor=desk.acting(), node_id=next_node_id(desk.project.home))
         every = list(desk.board.features.values())
         chosen = every if feature is None else [desk.feature(feature)]
         for each in chosen:
-            ready = claimable(desk.board, each.slug, Facts(actor=desk.acting()))
+            ready = claimable(desk.board, each.slug, facts)
             if ready:
                 taken = _take(desk, each, ready[0].wp_id)
                 if taken is not None:
@@ -42,7 +44,8 @@ def next_package(desk: Desk, feature: str | None) -> Result:
 def _take(desk: Desk, feature: FeatureState, wp_id: str) -> Result | None:
     """Takes a package; None if somebody else was faster."""
     actor = actor_of(desk, feature, wp_id)
-    facts = Facts(actor=actor, changed_by=desk.changed_by())
+    node_id = next_node_id(desk.project.home)
+    facts = Facts(actor=actor, changed_by=desk.changed_by(), node_id=node_id)
     try:
         move(desk, feature.slug, wp_id, DOING, facts)
     except Refused:

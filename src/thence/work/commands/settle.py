@@ -10,6 +10,7 @@ from thence.work.guards import reason_missing
 from thence.work.mirror import mirror
 from thence.work.moving import made_durable, package_of
 from thence.work.naming import wp_id_of
+from thence.work.numbers import SLOT
 from thence.work.result import Result
 from thence.work.sides import deed, person
 from thence.work.state import PackageState
@@ -83,6 +84,8 @@ def _chosen(conflicts: Sequence[Conflict], winner: str, place: str) -> list[tupl
     found: list[tuple[Conflict, Event]] = []
     for conflict in conflicts:
         sides = [event for event in conflict.heads if event.event_id == winner]
+        if conflict.slot == SLOT and not sides:
+            continue  # that two packages are one is said by naming an event
         sides = sides or [event for event in conflict.heads if person(event) == named]
         if len(sides) == 1:
             found.append((conflict, sides[0]))

@@ -1,0 +1,130 @@
+"""`thence work renumber`: gives a package whose number was given twice one of its own."""
+
+from thence.errors import HeadsMoved, Refused
+from thence.log_folder import next_node_id
+from thence.work import renumbering
+from thence.work.attempt import begun_as
+from thence.work.claiming import workspace_made
+from thence.work.commands.add import taken_ids
+from thence.work.committing import check_committer, commit
+from thence.work.desk import ATTEMPTS_MAX, Desk
+from thence.work.moving import made_durable, package_of
+from thence.work.naming import next_wp_id, twin_of, wp_id_of
+from thence.work.naming import package_of as named_in
+from thence.work.repository import branches
+from thence.work.result import Result
+from thence.work.state import FeatureState, PackageState
+from thence.work.store import Said
+
+_DOING = "could not renumber"
+_GUARDED_TYPES = ("WPCreated", "WPRenumbered")
+
+
+def renumber(
+    desk: Desk, given: str, *, to: str | None = None, feature: str | None = None
+) -> Result:
+    """Gives a package such as `WP10~ab12` the number `to`, by default the next that is free.
+
+    Its planning files, branch and worktree follow as far as they are in this clone; where it has a
+    number already the rest is done that is still to do here. Raises Refused for a package whose
+    number was given once, and what git and the append raise.
+    """
+    check_committer(desk)
+    found, package = _numbered(desk, given, to, feature)
+    old, new = package.renumbered_from or "", package.wp_id
+    _move(desk, found, package)
+    branch = desk.target_of(found)
+    desk.watch(branch)
+    files, removed = renumbering.files(desk, found, package, old)
+    subject = f"Renumber {old} to {new}: {package.title}"
+    made = commit(desk, files, subject, "renumber", target=branch, removed=removed)
+    data = {
+        "feature_slug": found.slug,
+        "wp_id": new,
+        "old_wp_id": old,
+        "title": package.title,
+        "commit": made.oid if made else None,
+    }
+    lines = [f"{old} {package.title!r} of {found.slug} is {new}"]
+    if not any(new in path.rpartition("/")[2] for path in files):
+        lines.append(f"its planning files are not here: `thence work renumber {new}` moves them")
+    rest = [each.wp_id for each in found.packages.values() if old in each.dependencies]
+    if rest and old in found.packages:
+        lines.append(f"{', '.join(rest)} still after {old}, {found.packages[old].title!r}")
+    return desk.result(data, lines)
+
+
+def _numbered(
+    desk: Desk, given: str, to: str | None, feature: str | None
+) -> tuple[FeatureState, PackageState]:
+    """Tells the new number; returns the package under it."""
+    for _ in range(ATTEMPTS_MAX):
+        desk.look()
+        found = desk.feature(feature)
+        package = _given(found, given)
+        if package.has_number:
+            if to is not None and wp_id_of(to) != package.wp_id:
+                raise _refused(found, given, f"it is {package.wp_id} already", "leave --to out")
+            return found, package
+        number = package.wp_id.partition("~")[0]
+        new = _free(desk, found, to)
+        payload = {
+            "wp_id": new,
+            "old_wp_id": number,
+            "created_event_id": package.created_event,
+        }
+        causes = (package.created_event or "", *package.heads)
+        guard = desk.guard((found.slug, new), (found.slug, number), types=_GUARDED_TYPES)
+        try:
+            desk.say(Said("WPRenumbered", payload, found.slug, causes), guard=guard)
+        except HeadsMoved:
+            continue
+        made_durable(desk)
+        given = new
+        desk.look()
+        found = desk.feature(found.slug)
+        return found, package_of(found, new)
+    raise _refused(found, given, "others gave numbers meanwhile", "try again")
+
+
+def _given(found: FeatureState, given: str) -> PackageState:
+    twin = twin_of(given)
+    if twin is None:
+        package = package_of(found, wp_id_of(given))
+        if package.renumbered_from is None:
+            others = [each for each in found.packages if each.startswith(f"{package.wp_id}~")]
+            hint = " or ".join(f"thence work renumber {each}" for each in others)
+            cause = "it keeps its number" if others else "its number was given once"
+            raise _refused(found, given, cause, hint or "look at thence work conflicts")
+        return package
+    number, end = twin
+    if package_ := found.packages.get(f"{number}~{end}"):
+        return package_
+    for each in found.packages.values():
+        if each.renumbered_from == number and (each.created_event or "").lower().endswith(end):
+            return each
+    return package_of(found, f"{number}~{end}")
+
+
+def _free(desk: Desk, found: FeatureState, to: str | None) -> str:
+    data = desk.planning.read(None, desk.planning.path(found.slug, "tasks.md"))
+    begun = filter(None, map(named_in, branches(desk.repo)))
+    known = {*taken_ids(desk, found, data), *(name for slug, name in begun if slug == found.slug)}
+    new = next_wp_id(known) if to is None else wp_id_of(to)
+    if new in known:
+        hint = f"choose another, or leave --to out: {next_wp_id(known)} is free"
+        raise _refused(found, new, "the number is taken", hint)
+    return new
+
+
+def _move(desk: Desk, found: FeatureState, package: PackageState) -> None:
+    """Moves the branch and the worktree if it was this clone that made them."""
+    old = begun_as(found, package, next_node_id(desk.project.home))
+    if old is not None:
+        renumbering.move(desk, found.slug, old, package.wp_id)
+        desk.say(workspace_made(found.slug, package.wp_id, None))
+
+
+def _refused(found: FeatureState, given: str, cause: str, hint: str) -> Refused:
+    place = f"{found.slug}/{given}"
+    return Refused(_DOING, guard="number_given_once", place=place, cause=cause, hint=hint)

@@ -1,0 +1,327 @@
+"""Packages that clones gave one number stay both on the board, each with its own events."""
+
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.tiers import examples
+from tests.work.told import SLUG, Clone, planned, work_event
+
+from thence.merge.fold import digest
+from thence.work.board import as_json, fold
+from thence.work.board_page import page
+from thence.work.overlaps import at_work
+from thence.work.recovering import untold_branches
+from thence.work.sides import sentence
+from thence.work.transitions import claimable, move
+from thence.work.verdict import Facts, Refusal
+
+TITLES = ("Read", "Draw", "Send")
+
+
+def create(clone, wp_id, title, needs=(), **members):
+    payload = {"wp_id": wp_id, "title": title, "feature_slug": SLUG, "dependencies": list(needs)}
+    return clone.tell("WPCreated", payload, **members)
+
+
+def renumber(clone, name, new):
+    """Write a package's new number behind its heads, as the command does."""
+    package = fold(clone.events).package(SLUG, name)
+    payload = {
+        "wp_id": new,
+        "old_wp_id": name.partition("~")[0],
+        "created_event_id": package.created_event,
+    }
+    clock = 1 + max(event.lamport_clock for event in clone.events)
+    causes = (*package.heads, package.created_event)
+    made = work_event("WPRenumbered", payload, node=clone.node, clock=clock, causes=causes)
+    clone.events.append(made)
+    return made
+
+
+def packages(events):
+    found = fold(events).features[SLUG].packages
+    return {wp_id: (each.title, each.lane) for wp_id, each in found.items()}
+
+
+def twins(events):
+    return sorted(wp_id for wp_id in packages(events) if "~" in wp_id)
+
+
+def given_twice(*titles, needs=((), ())):
+    """Return clones that each made WP10 while none knew of the others, and share all of it."""
+    base = planned().events
+    clones = [Clone(node, base) for node in "abc"[: len(titles)]]
+    for clone, title, each in zip(clones, titles, (*needs, ()), strict=False):
+        create(clone, "WP10", title, each)
+    return clones
+
+
+def share(*clones):
+    for _ in clones:
+        for clone in clones:
+            for other in clones:
+                clone.take_in(other)
+
+
+@pytest.mark.promise("L10")
+def test_the_first_has_the_number_and_the_second_a_name_of_its_own():
+    ada, bob = given_twice("Read", "Draw")
+    bob.move("WP10", "planned", "doing", changed_by="bob")
+    bob.move("WP10", "doing", "for_review")
+    share(ada, bob)
+    (name,) = twins(ada.events)
+    made = fold(ada.events).package(SLUG, name).created_event
+    assert name.startswith("WP10~")
+    assert made.lower().endswith(name[5:])
+    assert packages(ada.events) == packages(bob.events)
+    assert packages(ada.events)["WP10"] == ("Read", "planned")
+    assert packages(ada.events)[name] == ("Draw", "for_review")
+    (conflict,) = fold(ada.events).conflicts
+    assert conflict.is_open
+    told = "WP10 was given twice: by user (Read) and by user (Draw)"
+    assert sentence(conflict) == f"{told}; next: thence work renumber {name}"
+    # what is told of the number when both are known means the first
+    bob.move("WP10", "planned", "rejected")
+    assert packages(bob.events)["WP10"] == ("Read", "rejected")
+    assert packages(bob.events)[name] == ("Draw", "for_review")
+
+
+def test_equal_title_and_dependencies_are_one_package():
+    ada, bob = given_twice("Read", "Read", needs=(("WP01",), ("WP01",)))
+    bob.move("WP10", "planned", "doing")
+    share(ada, bob)
+    assert packages(ada.events)["WP10"] == ("Read", "doing")
+    assert not twins(ada.events)
+    assert fold(ada.events).conflicts == ()
+    one, other = given_twice("Read", "Read", needs=(("WP01",), ("WP02",)))
+    share(one, other)
+    assert len(twins(one.events)) == 1
+
+
+def test_a_package_that_is_told_anew_is_the_same():
+    ada = Clone("a", planned().events)
+    create(ada, "WP10", "Read")
+    bob = Clone("b", ada.events)
+    create(bob, "WP10", "Read it all")
+    assert packages(bob.events)["WP10"] == ("Read it all", "planned")
+    assert not twins(bob.events)
+
+
+def test_what_was_settled_for_one_title_in_an_old_log_is_one_package():
+    ada, bob = given_twice("Read", "Draw")
+    share(ada, bob)
+    sides = [each.event_id for each in ada.events if each.payload.get("wp_id") == "WP10"]
+    payload = {"wp_id": "WP10", "events": sides, "winner": sides[-1], "reason": "better"}
+    ada.tell("ConflictSettled", payload)
+    assert not twins(ada.events)
+    title = next(each.payload["title"] for each in ada.events if each.event_id == sides[-1])
+    assert packages(ada.events)["WP10"][0] == title
+
+
+def test_a_renumbered_package_takes_all_its_events_along():
+    ada, bob = given_twice("Read", "Draw")
+    bob.move("WP10", "planned", "doing", changed_by="bob")
+    ada.take_in(bob)
+    (name,) = twins(ada.events)
+    renumber(ada, name, "WP11")
+    # bob does not know of it yet
+    bob.tell("HistoryAdded", {"wp_id": "WP10", "entry_type": "note", "entry_content": "mine"})
+    bob.tell(
+        "SubtaskCompleted",
+        {"work_package_id": "WP10", "subtask_index": "T007", "subtask_text": "a"},
+    )
+    bob.move("WP10", "doing", "for_review")
+    ada.take_in(bob)
+    found = fold(ada.events).features[SLUG].packages
+    assert packages(ada.events)["WP11"] == ("Draw", "for_review")
+    assert packages(ada.events)["WP10"] == ("Read", "planned")
+    assert [each.text for each in found["WP11"].history] == ["mine"]
+    assert dict(found["WP11"].subtasks) == {"T007": True}
+    assert (found["WP11"].renumbered_from, found["WP10"].renumbered_from) == ("WP10", None)
+    assert not found["WP10"].subtasks
+    ada.move("WP11", "for_review", "done")
+    ada.move("WP10", "planned", "doing")
+    assert packages(ada.events)["WP11"][1], packages(ada.events)["WP10"][1] == ("done", "doing")
+    (conflict,) = [each for each in fold(ada.events).conflicts if each.slot == "number"]
+    assert not conflict.is_open
+    assert conflict.resolved_by.event_type == "WPRenumbered"
+
+
+def test_dependencies_mean_the_package_of_their_own_clone():
+    ada, bob = given_twice("Read", "Draw")
+    create(ada, "WP11", "After reading", ["WP10"])
+    create(bob, "WP12", "After drawing", ["WP10"])
+    share(ada, bob)
+    (name,) = twins(ada.events)
+    found = fold(ada.events).features[SLUG].packages
+    assert (found["WP11"].dependencies, found["WP12"].dependencies) == (("WP10",), (name,))
+    renumber(bob, name, "WP13")
+    found = fold(bob.events).features[SLUG].packages
+    assert (found["WP11"].dependencies, found["WP12"].dependencies) == (("WP10",), ("WP13",))
+
+
+def test_two_new_numbers_at_once_are_one_package_under_the_first():
+    ada, bob = given_twice("Read", "Draw")
+    share(ada, bob)
+    (name,) = twins(ada.events)
+    renumber(ada, name, "WP11")
+    renumber(bob, name, "WP12")
+    bob.move("WP12", "planned", "doing")
+    share(ada, bob)
+    assert packages(ada.events) == packages(bob.events)
+    assert packages(ada.events).keys() & {"WP11", "WP12"} == {"WP11"}
+    assert packages(ada.events)["WP11"] == ("Draw", "doing")
+
+
+def test_a_new_number_that_another_clone_gave_too_is_given_twice_itself():
+    ada, bob = given_twice("Read", "Draw")
+    share(ada, bob)
+    (name,) = twins(ada.events)
+    renumber(ada, name, "WP11")
+    create(bob, "WP11", "Send")
+    share(ada, bob)
+    titles = {title: wp_id for wp_id, (title, _) in packages(ada.events).items()}
+    assert {titles["Draw"].partition("~")[0], titles["Send"].partition("~")[0]} == {"WP11"}
+    (other,) = twins(ada.events)
+    renumber(bob, other, "WP12")
+    share(ada, bob)
+    titles = {title: wp_id for wp_id, (title, _) in packages(ada.events).items()}
+    assert {titles["Draw"], titles["Send"]} == {"WP11", "WP12"}
+    assert not [each for each in fold(ada.events).conflicts if each.is_open]
+
+
+def test_three_that_share_a_number_are_three():
+    clones = given_twice(*TITLES)
+    share(*clones)
+    events = clones[0].events
+    for number in (11, 12):
+        assert {title for title, _ in packages(events).values()} >= set(TITLES)
+        renumber(clones[0], twins(clones[0].events)[0], f"WP{number}")
+        events = clones[0].events
+    assert not twins(events)
+    assert not [each for each in fold(events).conflicts if each.is_open]
+
+
+@given(seed=st.integers(0, 2**32))
+@settings(max_examples=examples(40))
+def test_no_package_is_lost_and_every_order_of_arrival_is_one_board(seed):
+    rng = random.Random(seed)
+    base = planned(count=0).events
+    clones = [Clone(node, base) for node in "abc"]
+    lanes: dict[str, str] = {}
+    last: dict[str, str | None] = {}
+    renumbered: dict[str, str] = {}
+    for turn in range(rng.randrange(4, 30)):
+        clone = rng.choice(clones)
+        known = fold(clone.events).features[SLUG].packages
+        number = 1 + max((int(wp_id[2:4]) for wp_id in known), default=0)
+        what = rng.random()
+        if what < 0.25:
+            title = f"{rng.choice(TITLES)} {turn}"
+            create(clone, f"WP{number:02}", title)
+            lanes[title], last[title] = "planned", None
+        elif what < 0.65 and known:
+            package = known[rng.choice(sorted(known))]
+            new = rng.choice(("doing", "for_review", "rejected"))
+            # no other clone has moved it meanwhile
+            if package.has_number and last[package.title] == package.lane_event:
+                moved = clone.move(package.wp_id, package.lane, new)
+                lanes[package.title], last[package.title] = new, moved.event_id
+        elif what < 0.75 and (names := [name for name in known if "~" in name]):
+            name = rng.choice(names)
+            # two new numbers at once: see above
+            if renumbered.get(known[name].title) in (None, *(e.event_id for e in clone.events)):
+                made = renumber(clone, name, f"WP{number:02}")
+                renumbered[known[name].title] = made.event_id
+        else:
+            clone.take_in(rng.choice(clones))
+    share(*clones)
+    boards = []
+    for clone in clones:
+        rng.shuffle(clone.events)
+        boards.append(digest(as_json(fold(clone.events))))
+    assert len(set(boards)) == 1
+    found = fold(clones[0].events).features[SLUG].packages.values()
+    assert sorted(each.title for each in found) == sorted(lanes)
+    assert {each.title: each.lane for each in found} == lanes
+
+
+def branch_made(clone, wp_id):
+    name = f"{SLUG}-{wp_id}"
+    payload = {"work_package_id": wp_id, "worktree_path": f".worktrees/{name}", "branch_name": name}
+    return clone.tell("WorkspaceCreated", payload)
+
+
+def begun_twice():
+    """Return a clone that holds two packages which were begun under one number, and the twin."""
+    ada, bob = given_twice("Read", "Draw", needs=((), ("WP01",)))
+    for clone in (ada, bob):
+        clone.move("WP10", "planned", "doing", changed_by=clone.node)
+        branch_made(clone, "WP10")
+    share(ada, bob)
+    (name,) = twins(ada.events)
+    return ada, name
+
+
+def test_each_has_its_own_agent_branch_and_clone():
+    ada, name = begun_twice()
+    found = fold(ada.events).features[SLUG].packages
+    assert {found["WP10"].agent, found[name].agent} == {"a", "b"}
+    assert found["WP10"].workspace.node_id == found["WP10"].agent * 12
+    assert found[name].workspace.node_id == found[name].agent * 12
+    assert [each.slot for each in fold(ada.events).conflicts] == ["number"]
+
+
+@pytest.mark.parametrize("is_renumbered", [False, True])
+def test_no_clone_moves_the_one_on_the_branch_of_the_other(is_renumbered):
+    ada, name = begun_twice()
+    if is_renumbered:
+        renumber(ada, name, "WP11")
+        name = "WP11"
+    board = fold(ada.events)
+    found = board.features[SLUG].packages
+    for package, other in ((found["WP10"], found[name]), (found[name], found["WP10"])):
+        here = Facts(actor=package.agent, node_id=package.workspace.node_id)
+        there = Facts(actor=package.agent, node_id=other.workspace.node_id)
+        tried = [move(board, SLUG, package.wp_id, "for_review", facts) for facts in (here, there)]
+        told = [each.remedy if isinstance(each, Refusal) else None for each in tried]
+        next_ = f"thence work renumber {name}"
+        if package.wp_id == "WP10":
+            assert told == [None, next_]
+        else:
+            assert told == ([next_, None] if is_renumbered else [next_, next_])
+
+
+def test_nothing_is_told_of_a_package_without_a_number():
+    ada, name = begun_twice()
+    ada.move("WP01", "planned", "for_review")
+    board = fold(ada.events)
+    assert name in {w for w, p in board.features[SLUG].packages.items() if "WP01" in p.dependencies}
+    done = move(board, SLUG, "WP01", "done", Facts(actor="x", is_forced=True, reason="so"))
+    assert not done.follow_ups
+    assert list(at_work(board.features[SLUG])) == ["WP10"]
+    ready = claimable(board, SLUG, Facts(actor="x", node_id="x"))
+    assert name not in [each.wp_id for each in ready]
+
+
+def test_a_branch_of_the_other_begins_nothing():
+    base = planned().events
+    ada, bob = Clone("a", base), Clone("b", base)
+    create(ada, "WP10", "Read")
+    bob.tell("HistoryAdded", {"wp_id": "WP01", "entry_type": "note", "entry_content": "later"})
+    create(bob, "WP10", "Draw")
+    bob.move("WP10", "planned", "doing", changed_by="b")
+    branch_made(bob, "WP10")
+    share(ada, bob)
+    board = fold(bob.events)
+    assert packages(bob.events)["WP10"] == ("Read", "planned")
+    assert untold_branches(board, bob.events, [f"{SLUG}-WP10"], "user") == []
+
+
+def test_readers_of_the_shared_page_are_told():
+    ada, name = begun_twice()
+    text = page(fold(ada.events)).decode()
+    assert f"- `{name}` `" in text
+    assert f"`WP10` was given to several packages, by `user`: `thence work renumber {name}`" in text
