@@ -4,6 +4,7 @@ import threading
 
 from tests.work.repositories import commit, git, make_repository
 
+from thence.work.desk import Desk
 from thence.work.refs import refs_of
 from thence.work.repository import repository
 
@@ -95,3 +96,15 @@ def test_worktree_that_is_just_being_made_is_waited_for(tmp_path):
     told.write_bytes(b"")  # as `git worktree add` leaves it for a moment
     threading.Timer(0.1, lambda: hidden.replace(told)).start()
     assert refs_of(repository(folder)).trees == {"main": folder, "side": tmp_path / "tree"}
+
+
+def test_command_that_looks_again_sees_what_has_moved(tmp_path):
+    top = make_repository(tmp_path)
+    with Desk(top) as desk:
+        for again in (desk.look, desk.reread, desk.look):
+            again()
+            before = desk.refs
+            git(top, "branch", f"branch{len(before.branches)}")
+            assert desk.refs is before
+            again()
+            assert len(desk.refs.branches) == len(before.branches) + 1
