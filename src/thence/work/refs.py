@@ -10,7 +10,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from thence.work.repository import HEADS, REMOTE_HEAD, Repository, default_among, patiently
+from thence.work.repository import (
+    HEADS,
+    REMOTE_HEAD,
+    Repository,
+    default_among,
+    is_standing,
+    patiently,
+)
 
 REMOTES = "refs/remotes/"
 OURS = "refs/thence/"
@@ -64,7 +71,7 @@ def refs_of(repo: Repository) -> Refs:
         if head == "*":
             here = name
         tree = repo.place if head == "*" else Path(path)
-        if path and os.path.exists(tree / ".git"):
+        if path and is_standing(tree):
             trees[name] = tree
     is_main = repo.git_dir == repo.common  # a bare repository has no main working tree
     default = default_among(list(branches), pointed) or (here if is_main else None)

@@ -202,6 +202,11 @@ def checkouts_of(trees: Sequence[Checkout], branch: str) -> tuple[Checkout, ...]
     return tuple(each for each in trees if each.branch == branch and not each.is_missing)
 
 
+def is_standing(tree: Path) -> bool:
+    """Tells whether the folder of a working tree that git has noted is there."""
+    return os.path.exists(tree / ".git")
+
+
 def operation_under_way(git_dir: Path) -> str | None:
     """Returns what somebody has begun in a working tree and not ended, such as "rebase".
 
@@ -305,5 +310,5 @@ def _checkout(
         head=head if head and head.strip("0") else None,
         branch=told["branch"].removeprefix(HEADS) if "branch" in told else None,
         is_main=is_main,
-        is_missing=not os.path.exists(path / ".git"),
+        is_missing=not is_standing(path),
     )
