@@ -169,26 +169,38 @@ def test_two_new_numbers_at_once_are_one_package_under_the_first():
     renumber(ada, name, "WP11")
     renumber(bob, name, "WP12")
     bob.move("WP12", "planned", "doing")
+    title = packages(bob.events)["WP12"][0]
     share(ada, bob)
     assert packages(ada.events) == packages(bob.events)
-    assert packages(ada.events).keys() & {"WP11", "WP12"} == {"WP11"}
-    assert packages(ada.events)["WP11"] == ("Draw", "doing")
+    (new,) = packages(ada.events).keys() & {"WP11", "WP12"}
+    assert packages(ada.events)[new] == (title, "doing")
+    # the other number is free
+    (free,) = {"WP11", "WP12"} - {new}
+    create(ada, free, "Send")
+    ada.move(free, "planned", "rejected")
+    assert packages(ada.events)[free] == ("Send", "rejected")
+    assert packages(ada.events)[new] == (title, "doing")
 
 
-def test_a_new_number_that_another_clone_gave_too_is_given_twice_itself():
+@pytest.mark.parametrize("is_later", [False, True])
+def test_a_new_number_that_another_clone_gave_too_is_given_twice_itself(is_later):
     ada, bob = given_twice("Read", "Draw")
     share(ada, bob)
     (name,) = twins(ada.events)
+    later, earlier = (ada, bob) if is_later else (bob, ada)
+    later.tell("HistoryAdded", {"wp_id": "WP01", "entry_type": "note", "entry_content": "later"})
+    assert earlier.events != later.events
+    second = packages(ada.events)[name][0]
     renumber(ada, name, "WP11")
     create(bob, "WP11", "Send")
     share(ada, bob)
-    titles = {title: wp_id for wp_id, (title, _) in packages(ada.events).items()}
-    assert {titles["Draw"].partition("~")[0], titles["Send"].partition("~")[0]} == {"WP11"}
     (other,) = twins(ada.events)
+    assert (packages(ada.events)[other][0] == second) is is_later
+    assert packages(ada.events)["WP11"][0] == ("Send" if is_later else second)
     renumber(bob, other, "WP12")
     share(ada, bob)
     titles = {title: wp_id for wp_id, (title, _) in packages(ada.events).items()}
-    assert {titles["Draw"], titles["Send"]} == {"WP11", "WP12"}
+    assert (titles[second], titles["Send"]) == (("WP12", "WP11") if is_later else ("WP11", "WP12"))
     assert not [each for each in fold(ada.events).conflicts if each.is_open]
 
 

@@ -3,8 +3,8 @@
 Two WPCreated of one number, neither caused by the other, that differ in title or dependencies are
 two packages. The first in total order has the number; another is called `WP10~ab12`, by the end of
 its event's id, until a WPRenumbered gives it one of its own. An event means the package whose
-beginning under that number it goes back to, of several the first that it does not know to have
-another number since. One that goes back to none means what its own clone made, else the first.
+beginning under that number it goes back to, of several the first. One that goes back to none means
+what its own clone made, else the first.
 """
 
 from collections.abc import Mapping, Sequence
@@ -271,20 +271,13 @@ class _Reading:
     def _meant(self, event: Event, place: int, given: Sequence[_Beginning]) -> _Package:
         seen: Sequence[_Beginning] = [each for each in given if self._seen[place] & each.bit]
         seen = seen or [each for each in given if each.event.node_id == event.node_id] or given
-        chosen = next((each for each in seen if not self._has_left(each, place)), seen[0])
+        chosen = next((each for each in seen if not self._has_lost(each)), seen[0])
         return self._packages[chosen.bit]
 
-    def _has_left(self, given: _Beginning, place: int) -> bool:
-        """Tells whether an event knows that the package has another number since."""
-        package = self._packages[given.bit]
-        if given.event.event_type == _RENUMBERS and package.subject != given.subject:
-            return True  # it lost to another number
-        return any(
-            self._seen[place] & other.bit and not self._seen[given.place] & other.bit
-            for other in self._beginnings
-            if other.event.event_type == _RENUMBERS and other.subject != given.subject
-            if self._packages.get(other.bit) is package
-        )
+    def _has_lost(self, given: _Beginning) -> bool:
+        """Tells whether a package got another number at once, so that this one is free."""
+        is_new = given.event.event_type == _RENUMBERS
+        return is_new and self._packages[given.bit].subject != given.subject
 
 
 def _number(subject: str) -> str:

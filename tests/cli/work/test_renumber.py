@@ -1,6 +1,7 @@
 """A package whose number two clones gave gets one of its own, with all that bears it."""
 
 import json
+from contextlib import ExitStack
 
 import pytest
 from tests.cli.work.projects import TASKS
@@ -108,6 +109,9 @@ def test_both_packages_of_one_number_are_renumbered_and_done(clones):
     assert told["sentence"] == (
         f"WP03 was given twice: by {by[early]} and by {by[late]}; next: thence work renumber {name}"
     )
+    assert "thence work settle" not in work(late, "conflicts").out
+    step = {"feature_slug": SLUG, "wp_id": name, "next": f"thence work renumber {name}"}
+    assert step in done(late, "status", "--json").json["here"]["next"]
     for command in (("implement", name), ("move-task", name, "--to", "for_review")):
         ended = work(late, *command, *FEATURE, "--json")
         assert ended.code == 1
@@ -123,6 +127,8 @@ def test_both_packages_of_one_number_are_renumbered_and_done(clones):
     assert git(late, "branch", "--list", "*WP*", "--format=%(refname:short)").split() == [
         f"{SLUG}-WP04"
     ]
+    assert f"refs/thence/base/{SLUG}/WP04" in git(late, "for-each-ref", "--format=%(refname)")
+    assert f"refs/thence/base/{SLUG}/WP03" not in git(late, "for-each-ref", "--format=%(refname)")
     names = {path.name for path in (late / FOLDER / "tasks").iterdir()}
     assert {name[:4] for name in names} == {"WP01", "WP02", "WP04"}
     (path,) = (late / FOLDER / "tasks").glob("WP04*")
@@ -144,6 +150,8 @@ def test_a_number_in_peace_is_not_renumbered(clones):
     assert work(ada, "renumber", "WP03", *FEATURE).code == 1  # nobody knows of the other yet
     shared(ada, bob)
     name = twin_of(ada)
+    step = {"feature_slug": SLUG, "wp_id": name, "next": f"thence work renumber {name}"}
+    assert step in done(ada, "status", "--json").json["here"]["next"]
     ended = work(ada, "renumber", "WP03", *FEATURE, "--json")
     assert ended.json["error"]["hint"] == f"thence work renumber {name}"
     for taken in ("WP01", "WP03"):
@@ -240,6 +248,19 @@ def test_dependents_follow_and_the_others_are_named(clones, request):
     first = "Read the log" if late is ada else "Draw the board"
     assert f"Work Package {new[first]}: {first}" in tasks
     assert f"Depends on {new[first]}" in tasks
+
+
+def test_what_is_added_behind_both_means_the_one_that_has_the_number(clones, request):
+    how = request.node.callspec.params["clones"]
+    ada, bob = clones
+    shared(ada, bob)
+    late, _ = owner(ada, bob)
+    made(late, how, "WP04", "Much later", "WP03")
+    (feature,) = shared(ada, bob)
+    (needs,) = [
+        each["dependencies"] for each in feature["lanes"]["planned"] if each["wp_id"] == "WP04"
+    ]
+    assert needs == ["WP03"]
 
 
 def feature_title(feature, wp_id):
@@ -357,15 +378,14 @@ def test_settle_by_an_event_says_that_both_are_one_package(clones):
 def test_a_claim_that_was_cut_off_under_the_number_of_another_breaks_nothing(clones):
     ada, bob = clones
     payload = {"wp_id": "WP03", "previous_status": "planned", "new_status": "doing"}
-    subjects = {}
-    for folder in clones:
-        with EventStore.at(folder, actor=folder.name) as store:
-            subjects[folder] = store.subject(SLUG, "WP03")
-            with claimed(store.project.home, subjects[folder]):
+    with ExitStack() as commands:
+        for folder in clones:
+            with EventStore.at(folder, actor=folder.name) as store:
+                commands.enter_context(claimed(store.project.home, store.subject(SLUG, "WP03")))
                 store.append(Said("WPStatusChanged", payload, SLUG, begins=True))
-                for other in (folder, ada, bob):
-                    published(other)
-    shared(ada, bob)
+        shared(ada, bob)
+    for folder in clones:
+        done(folder, "status")
     name = twin_of(ada)
     late, _ = owner(ada, bob)
     assert done(late, "renumber", name, *FEATURE, "--json").json["wp_id"] == "WP04"
