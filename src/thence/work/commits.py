@@ -167,6 +167,8 @@ def _attempt(
         return None
     since = [f"{status.head}..HEAD"] if status.head else ["HEAD"]
     new = git.run("rev-list", "--first-parent", *since).decode().split()
+    if not new:
+        return None  # the user has left it behind already, by a reset or a switch
     return Commit(new[-1], status.head, status.branch or "", tuple(changed))
 
 

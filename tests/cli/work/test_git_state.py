@@ -54,6 +54,16 @@ def test_staged_and_half_done_work_stays_through_a_whole_feature(project):
     assert (project / "outbox.py").read_text() == "kept\n"
 
 
+def test_commit_that_the_user_leaves_behind_at_once_is_no_fault(project):
+    before = git(project, "rev-parse", "HEAD")
+    hook = project / ".git/hooks/post-commit"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text("#!/bin/sh\ngit reset --quiet --hard HEAD~1\n")
+    hook.chmod(0o755)
+    assert done(project, "add", "One more", "--feature", SLUG)["wp_id"] == "WP04"
+    assert git(project, "rev-parse", "HEAD") == before
+
+
 def test_operation_of_the_user_is_waited_for_and_the_event_is_kept(project):
     git(project, "checkout", "--quiet", "-b", "side")
     commit(project, {"a.txt": "side\n"})
