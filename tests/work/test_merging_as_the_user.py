@@ -1,5 +1,6 @@
 """A merge is made as its user would make it: hooks, signing, identity, and what refuses it."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,13 @@ def test_hook_has_the_locale_and_the_patterns_of_its_user(top, note, tmp_path, m
     hook(top, "pre-merge-commit", f'git ls-files "*ared" >> {told}; echo "$LC_ALL" >> {told}')
     merge(repository(top), "main", ["wp1"], note)
     assert told.read_text() == "shared\nC.UTF-8\n"
+
+
+def test_what_a_hook_of_a_merge_leaves_running_is_not_waited_for(top, note):
+    hook(top, "post-merge", "sleep 60 &")
+    begin = time.monotonic()
+    assert merge(repository(top), "main", NAMES, note).status == "done"
+    assert time.monotonic() - begin < 20
 
 
 def test_merges_are_signed_where_the_user_signs(top, note, tmp_path):

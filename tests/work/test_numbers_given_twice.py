@@ -9,13 +9,13 @@ from tests.tiers import examples
 from tests.work.told import SLUG, Clone, planned, work_event
 
 from thence.merge.fold import digest
+from thence.work.attempt import Facts, Refusal
 from thence.work.board import as_json, fold
 from thence.work.board_page import page
 from thence.work.overlaps import at_work
 from thence.work.recovering import untold_branches
 from thence.work.sides import sentence
 from thence.work.transitions import claimable, move
-from thence.work.verdict import Facts, Refusal
 
 TITLES = ("Read", "Draw", "Send")
 

@@ -197,7 +197,7 @@ def _committed(
         literal = [f":(literal){path}" for path in changed]
         begun = _Begun(status.head, _entries(git, changed), changed)
         with _noted(repo, begun, status.branch or "") as note:
-            answer = Git(git.folder, keeps=(note,)).as_user(
+            answer = Git(git.folder, keeps=(note,), is_users=True).ask(
                 *("commit", "--quiet", "--only", "--file=-", "--", *literal),
                 stdin=message.rstrip("\n").encode("utf-8", "surrogateescape") + b"\n",
                 more=more,

@@ -22,8 +22,7 @@ from thence.errors import (
 from thence.log_folder import next_node_id
 from thence.work import dayfiles, recovering
 from thence.work.board import fold
-from thence.work.claiming import CLAIM_TYPES, open_claims
-from thence.work.claims import claimed
+from thence.work.claims import CLAIM_TYPES, claimed, open_claims
 from thence.work.commits import settled
 from thence.work.cut_off import cut_off
 from thence.work.emitter import EventEmitter

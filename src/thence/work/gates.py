@@ -2,9 +2,9 @@
 
 from typing import get_args
 
+from thence.work.attempt import Facts, FollowUp
 from thence.work.events import GateStatus, GateType
 from thence.work.state import FAILED, PENDING, GateState, PackageState
-from thence.work.verdict import Facts, FollowUp
 
 GATE_TYPES: tuple[str, ...] = get_args(GateType)
 GATE_STATUSES: tuple[str, ...] = get_args(GateStatus)

@@ -7,7 +7,7 @@ is a GitFailed in git's own words.
 
 import os
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from threading import Thread
@@ -45,6 +45,7 @@ _OURS = {
 _USERS = {**_SILENT, "LANGUAGE": "en"}
 _SETTINGS = (
     "core.fsmonitor=false",
+    # a git that is killed while it tidies up leaves a lock, and no git tidies up there ever again
     "gc.auto=0",
     "maintenance.auto=false",
     "submodule.recurse=false",
@@ -52,8 +53,6 @@ _SETTINGS = (
 )
 _OFF = ("core.hooksPath=/dev/null", "commit.gpgSign=false")
 _START_USERS = ("git", *(part for setting in _SETTINGS for part in ("-c", setting)))
-# a git that is killed while it tidies up leaves a lock, and no git tidies up there ever again
-_UNTIDIED = ("git", "-c", "maintenance.auto=false", "-c", "gc.auto=0")
 _START = (*_START_USERS, *(part for setting in _OFF for part in ("-c", setting)))
 
 Argument = str | bytes | Path
@@ -80,6 +79,7 @@ class Git:
     ) -> None:
         self.folder = folder
         self._keeps = keeps
+        self._is_users = is_users
         self._start = _START_USERS if is_users else _START
         self._variables = _USERS if is_users else _OURS
         self._timeout_s = HOOKS_TIMEOUT_S if is_users else TIMEOUT_S
@@ -111,19 +111,28 @@ class Git:
     ) -> Answer:
         """Runs git and returns what it said, whatever its exit code.
 
-        Raises GitFailed if there is no git, if the folder is gone, if it was killed, or after
-        too long.
+        With `is_users` files take the place of pipes: what a hook leaves running is not waited
+        for, for a pipe ends only with the last who holds it. Raises GitFailed if there is no git,
+        if the folder is gone, if it was killed, or after too long.
         """
-        with self.talking(*arguments, more=more) as process:
-            try:
-                out, words = process.communicate(stdin, timeout=self._timeout_s)
-            except subprocess.TimeoutExpired:
-                raise self._refused(
-                    f"git {_name(arguments)} took longer than {self._timeout_s:g} s",
-                    "see what the machine is busy with, then try again",
-                ) from None
-            if process.returncode < 0:
-                raise self._killed(process.returncode, arguments)
+        with ExitStack() as stack:
+            files = stack.enter_context(_files(stdin)) if self._is_users else []
+            with self.talking(*arguments, more=more, files=files) as process:
+                try:
+                    out, words = process.communicate(
+                        None if files else stdin, timeout=self._timeout_s
+                    )
+                except subprocess.TimeoutExpired:
+                    raise self._refused(
+                        f"git {_name(arguments)} took longer than {self._timeout_s:g} s",
+                        "see what the machine is busy with, or its hooks, then try again",
+                    ) from None
+                if process.returncode < 0:
+                    raise self._killed(process.returncode, arguments)
+            for file in files:
+                file.seek(0)
+            if files:
+                out, words = files[1].read(), files[2].read()
         return Answer(process.returncode, out, in_one_line(words))
 
     def piped(self, *commands: tuple[Argument, ...], stdin: bytes = b"") -> bytes:
@@ -135,7 +144,8 @@ class Git:
             started: list[subprocess.Popen[bytes]] = []
             for arguments in commands:
                 source = started[-1].stdout if started else None
-                started.append(stack.enter_context(self.talking(*arguments, source=source)))
+                files = () if source is None else (source,)
+                started.append(stack.enter_context(self.talking(*arguments, files=files)))
                 if source is not None:
                     source.close()  # the one before it learns then when nobody reads any more
             # the last one's output is read meanwhile, or all would wait for each other
@@ -150,64 +160,27 @@ class Git:
                     raise self.failed(answer, arguments)
         return out
 
-    def as_user(
-        self,
-        *arguments: Argument,
-        stdin: bytes = b"",
-        more: Mapping[str, str] | None = None,
-    ) -> Answer:
-        """Runs git as the user does, with hooks, signing and all settings; else as `ask` does.
-
-        It only leaves tidying the repository up (gc) to the user's next command.
-        What a hook leaves running is not waited for: so the output is a file, for a pipe ends
-        only with the last who holds it.
-        """
-        import tempfile  # seldom needed
-
-        with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as told:
-            given.write(stdin)
-            given.seek(0)
-            process = subprocess.Popen(
-                [*_UNTIDIED, *arguments],
-                cwd=self.folder,
-                env={**surroundings(), **_USERS, **(more or {})},
-                stdin=given,
-                stdout=told,
-                stderr=told,
-                pass_fds=self._keeps,
-            )
-            try:
-                process.wait(HOOKS_TIMEOUT_S)
-            except subprocess.TimeoutExpired:
-                cause = f"git {_name(arguments)} took longer than {HOOKS_TIMEOUT_S:g} s"
-                raise self._refused(cause, "see what its hooks do, then try again") from None
-            finally:
-                _end(process)
-            if process.returncode < 0:
-                raise self._killed(process.returncode, arguments)
-            told.seek(0)
-            return Answer(process.returncode, b"", in_one_line(told.read()))
-
     @contextmanager
     def talking(
         self,
         *arguments: Argument,
         more: Mapping[str, str] | None = None,
-        source: IO[bytes] | None = None,
+        files: Sequence[IO[bytes]] = (),
     ) -> Iterator["subprocess.Popen[bytes]"]:
         """Starts git with three pipes and ends it, at the latest on leaving.
 
-        `source` is what it reads instead of a pipe. It is asked to end before it is killed, for a
-        killed git leaves its locks behind.
+        `files` are what it has instead of the first of them, stdin before all. It is asked to end
+        before it is killed, for a killed git leaves its locks behind.
         """
+        ends: list[IO[bytes] | int] = [*files, *[subprocess.PIPE] * 3]
         try:
             process = subprocess.Popen(
                 [*self._start, *arguments],
                 cwd=self.folder,
                 env={**surroundings(self._reach), **self._variables, **(more or {})},
-                stdin=source or subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
+                stdin=ends[0],
+                stdout=ends[1],
+                stderr=ends[2],
                 pass_fds=self._keeps,
             )
         except OSError as error:
@@ -270,6 +243,17 @@ def failure(
     error = GitFailed(operation, place=place, cause=cause, hint=hint)
     error.recoverable = is_passing
     return error
+
+
+@contextmanager
+def _files(stdin: bytes) -> Iterator[list[IO[bytes]]]:
+    """Makes files for the three ends of a process; the first holds what it reads."""
+    from tempfile import TemporaryFile  # seldom needed
+
+    with TemporaryFile() as given, TemporaryFile() as out, TemporaryFile() as words:
+        given.write(stdin)
+        given.seek(0)
+        yield [given, out, words]
 
 
 def in_one_line(words: bytes) -> str:

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from thence.work.attempt import (
     MATRIX,
     Attempt,
+    CodeState,
+    Refusal,
     begun_as,
     closed_by,
     is_begun_upon,
@@ -28,7 +30,6 @@ from thence.work.state import (
     GateState,
     PackageState,
 )
-from thence.work.verdict import CodeState, Refusal
 
 Read = Refusal | tuple[str, ...]
 Guard = Callable[[Attempt], Read]

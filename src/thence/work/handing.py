@@ -16,6 +16,7 @@ from thence.errors import Refused
 from thence.replica import new_id
 from thence.work import prompts
 from thence.work.agents import GateConfig, argv
+from thence.work.attempt import FORCING, Facts, Move
 from thence.work.changed_over import drops_day_files
 from thence.work.committing import check_at_target
 from thence.work.desk import Desk
@@ -44,7 +45,6 @@ from thence.work.state import (
     PackageState,
 )
 from thence.work.store import Said
-from thence.work.verdict import FORCING, Facts, Move
 from thence.work.workspaces import workspace
 from thence.work.worktrees import git_dir_of
 

@@ -11,6 +11,7 @@ from thence.log_folder import next_node_id
 from thence.replica import new_id
 from thence.work import ending
 from thence.work.agents import gates_run
+from thence.work.attempt import Facts, Move, Refusal
 from thence.work.desk import ATTEMPTS_MAX, Desk
 from thence.work.frontmatter import read
 from thence.work.git import surroundings
@@ -23,7 +24,6 @@ from thence.work.store import ACTOR, Said
 from thence.work.tasks import Package, parse
 from thence.work.transitions import DECIDING_TYPES
 from thence.work.transitions import move as decide
-from thence.work.verdict import Facts, Move, Refusal
 from thence.work.worktrees import state_of, uncommitted
 
 

@@ -11,6 +11,7 @@ from functools import partial
 from msgspec.structs import replace
 
 from thence.errors import Refused, ThenceError
+from thence.work.attempt import CodeKind, CodeState, Facts
 from thence.work.desk import Desk
 from thence.work.landed import (
     commits_beyond,
@@ -30,7 +31,6 @@ from thence.work.package_refs import Target, base_of_package, target_in, tip_of
 from thence.work.refs import Refs, refs_of
 from thence.work.repository import Repository, is_ancestor
 from thence.work.state import DONE, FOR_REVIEW, Board, FeatureState, Landed, PackageState, Reviewed
-from thence.work.verdict import CodeKind, CodeState, Facts
 
 _Done = tuple[str, PackageState, Target]
 

@@ -6,10 +6,10 @@ commit that went to review, which it keeps alive. They belong to one clone.
 
 from typing import NamedTuple
 
+from thence.work.attempt import CodeKind
 from thence.work.refs import OURS, REMOTES, Refs
 from thence.work.repository import HEADS, Repository, is_ancestor
 from thence.work.state import PackageState
-from thence.work.verdict import CodeKind
 
 
 class Target(NamedTuple):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from msgspec.structs import asdict
 
 from thence.core.vocabulary import work_subject
-from thence.work.attempt import Attempt, closed_by, is_closed
+from thence.work.attempt import Attempt, Facts, FollowUp, Move, Refusal, closed_by, is_closed
 from thence.work.gates import results, verdicts
 from thence.work.guards import CONDITIONS, VALIDATORS, reason_missing
 from thence.work.state import (
@@ -22,7 +22,6 @@ from thence.work.state import (
     FeatureState,
     PackageState,
 )
-from thence.work.verdict import Facts, FollowUp, Move, Refusal
 
 # a move holds as long as none of these is new on what its guards looked at
 DECIDING_TYPES = frozenset(

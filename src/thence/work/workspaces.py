@@ -1,7 +1,7 @@
 """The branch and worktree that a package is done in, and what the log is told of them."""
 
 from thence.errors import ThenceError
-from thence.work.claiming import workspace_made
+from thence.work.claims import workspace_made
 from thence.work.desk import Desk
 from thence.work.naming import branch_of, worktree_of
 from thence.work.package_refs import begun_at, newest_of, note_base
@@ -20,9 +20,9 @@ def workspace(
     path = desk.project.root / worktree_of(feature.slug, package.wp_id)
     branch = branch_of(feature.slug, package.wp_id)
     refs = desk.refs
-    newest = newest_of(desk.repo, refs, branch)
-    is_begun = newest is not None and newest[0] != branch  # somebody else has pushed it
-    bases = [newest[0]] if newest and is_begun else _bases(desk, feature, package)
+    known = newest(desk, feature, package.wp_id)
+    is_begun = known is not None and known[0] != branch  # somebody else has pushed it
+    bases = [known[0]] if known and is_begun else _bases(desk, feature, package)
     made = make(desk.repo, branch, path, bases, refs.branches)
     if made.is_new and not is_begun:
         note_base(desk.repo, feature.slug, package.wp_id, made.head)
@@ -31,6 +31,19 @@ def workspace(
         begun_at(desk.repo, refs, feature.slug, package.wp_id, made.head, target)
     _tell(desk, feature, package, made, claim)
     return made
+
+
+def newest(desk: Desk, feature: FeatureState, wp_id: str) -> tuple[str, str] | None:
+    """Returns where a package's branch has most, by a name that git knows, and its tip.
+
+    Others' branches count, but for a number that was given twice: theirs may be the other package.
+    """
+    branch = branch_of(feature.slug, wp_id)
+    others = feature.packages.values()
+    if any(each.renumbered_from == wp_id or each.wp_id.startswith(f"{wp_id}~") for each in others):
+        commit = desk.refs.branches.get(branch)
+        return (branch, commit) if commit else None
+    return newest_of(desk.repo, desk.refs, branch)
 
 
 def unmade(error: ThenceError) -> str:
@@ -42,8 +55,7 @@ def _bases(desk: Desk, feature: FeatureState, package: PackageState) -> list[str
     """Returns the branches to build upon: those of dependencies that are not merged yet."""
     target = desk.target_of(feature)
     at = desk.refs.branches.get(target)
-    names = (branch_of(feature.slug, wp_id) for wp_id in package.dependencies)
-    known = [newest_of(desk.repo, desk.refs, name) for name in names]
+    known = [newest(desk, feature, wp_id) for wp_id in package.dependencies]
     open_ones = [
         each[0]
         for each in known

@@ -103,3 +103,22 @@ def test_package_builds_upon_what_another_clone_pushed_of_its_dependency(clones)
     shared(bob, ada)
     done(ada, "implement", "WP02", "--force", "--reason", "it builds upon a review")
     assert (tree(ada, "WP02") / "first.txt").read_text() == "bob's\n"
+
+
+@pytest.mark.promise("L10")
+def test_branch_pushed_under_a_number_that_was_given_twice_is_not_merged_for_it(tmp_path):
+    remote = bare(tmp_path / "remote.git")
+    both = [clone(remote, tmp_path / name) for name in ("ada", "bob")]
+    for folder in both:
+        done(folder, "add", f"{folder.name}'s")
+        done(folder, "implement", "WP01")
+        commit(tree(folder), {f"{folder.name}.txt": "mine\n"}, "Work")
+    for folder in (*both, *both):
+        published(folder)
+    (feature,) = done(both[0], "status", "--json").json["features"]
+    (late,) = (each["title"] for each in feature["lanes"]["doing"] if "~" in each["wp_id"])
+    git(tmp_path / late.removesuffix("'s"), "push", "--quiet", "origin", BRANCH)
+    third = clone(remote, tmp_path / "third")
+    refused = work(third, "merge", "WP01", "--json")
+    assert refused.json["error"]["guard"] == "no_branch"
+    assert [each.name for each in third.glob("*.txt")] == []

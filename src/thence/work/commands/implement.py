@@ -2,8 +2,7 @@
 
 from thence.core.guard import Unchanged
 from thence.errors import GitFailed, HeadsMoved, Refused
-from thence.work.claiming import taken_back
-from thence.work.claims import claimed
+from thence.work.claims import claimed, taken_back
 from thence.work.committing import check_at_target, keep_unwritten
 from thence.work.desk import Desk
 from thence.work.mirror import is_mirrored, mirror

@@ -6,6 +6,7 @@ from collections.abc import Container, Mapping, Sequence
 from msgspec.structs import replace
 
 from thence.errors import GitFailed, PlanningError, Refused
+from thence.work.attempt import Facts
 from thence.work.changed_over import drops_day_files
 from thence.work.cut_off import unfinished
 from thence.work.dependencies import in_order
@@ -17,12 +18,11 @@ from thence.work.mirror import mirror
 from thence.work.moving import facts_of, move, package_of
 from thence.work.naming import branch_of, wp_id_of
 from thence.work.naming import package_of as named
-from thence.work.package_refs import newest_of
 from thence.work.repository import HEADS, Repository, is_ancestor
 from thence.work.result import Result
 from thence.work.state import DOING, FOR_REVIEW, PLANNED, REJECTED, FeatureState, PackageState
 from thence.work.transitions import refusals
-from thence.work.verdict import Facts
+from thence.work.workspaces import newest
 
 # whoever merges answers for all packages; what was merged needs no further commit
 _EXEMPT = frozenset(("not_its_agent", "nothing_committed"))
@@ -94,8 +94,8 @@ def abort_merge(desk: Desk, *, feature: str | None = None) -> Result:
 
 def _tips(desk: Desk, feature: FeatureState) -> dict[str, str]:
     """Returns the newest commits of packages by their branches, those on remotes with them."""
-    names = (branch_of(feature.slug, wp_id) for wp_id in feature.packages)
-    return {name: found[1] for name in names if (found := newest_of(desk.repo, desk.refs, name))}
+    found = ((wp_id, newest(desk, feature, wp_id)) for wp_id in feature.packages)
+    return {branch_of(feature.slug, wp_id): each[1] for wp_id, each in found if each}
 
 
 def _chosen(

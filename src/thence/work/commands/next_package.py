@@ -2,12 +2,12 @@
 
 from thence.errors import Refused
 from thence.log_folder import next_node_id
+from thence.work.attempt import Facts
 from thence.work.desk import ATTEMPTS_MAX, Desk
 from thence.work.moving import actor_of, made_durable, move
 from thence.work.result import Result
 from thence.work.state import DOING, PLANNED, FeatureState
 from thence.work.transitions import claimable
-from thence.work.verdict import Facts
 
 NOTHING_READY = 4
 

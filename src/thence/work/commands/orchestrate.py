@@ -10,8 +10,7 @@ from pathlib import Path
 
 from thence.errors import PlanningError, Refused
 from thence.work.agents import read_setup
-from thence.work.claiming import taken_back
-from thence.work.claims import take
+from thence.work.claims import take, taken_back
 from thence.work.committing import check_committer
 from thence.work.desk import Desk
 from thence.work.happenings import Happening

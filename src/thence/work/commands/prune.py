@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from thence.errors import GitFailed, Refused
+from thence.work.attempt import CodeState
 from thence.work.claims import claimed
 from thence.work.desk import Desk
 from thence.work.landed import landing_of
@@ -15,7 +16,6 @@ from thence.work.repository import HEADS, checkouts, is_ancestor
 from thence.work.result import Result
 from thence.work.state import DONE, FeatureState, PackageState
 from thence.work.store import Said
-from thence.work.verdict import CodeState
 from thence.work.worktrees import removable, remove
 
 _Landed = dict[tuple[str, str], CodeState]

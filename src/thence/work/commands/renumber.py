@@ -4,7 +4,7 @@ from thence.errors import HeadsMoved, Refused
 from thence.log_folder import next_node_id
 from thence.work import renumbering
 from thence.work.attempt import begun_as
-from thence.work.claiming import workspace_made
+from thence.work.claims import workspace_made
 from thence.work.commands.add import taken_ids
 from thence.work.committing import check_committer, commit
 from thence.work.desk import ATTEMPTS_MAX, Desk

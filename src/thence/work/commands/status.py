@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from thence.errors import GitFailed, ThenceError
+from thence.work.attempt import CodeState
 from thence.work.board import as_json
 from thence.work.claims import is_held
 from thence.work.commands.findings import sentence_here
@@ -23,7 +24,6 @@ from thence.work.state import (
     FeatureState,
     PackageState,
 )
-from thence.work.verdict import CodeState
 
 _TITLE_CHARACTERS_MAX = 60
 _Forecast = Mapping[str, Sequence[Overlap]]
