@@ -73,7 +73,6 @@ OF_THE_USER = {
     "adopting.py:_sync": "the copy of a home in the git folder",
     "adopting.py:adopt": "a home in the git folder",
     "adopting.py:check_home": "whether a link leads anywhere, and the sizes of a home looked at",
-    "claiming.py": _HOME,
     "claims.py": _HOME,
     "clock.py:_last_numbers": "the journal",
     "commands/orchestrate.py": _HOME,
