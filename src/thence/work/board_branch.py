@@ -26,8 +26,8 @@ from thence.work.project_id import BOARD_FILE
 from thence.work.repository import HEADS, Repository
 from thence.work.sharing import Link
 
-ATTEMPTS_MAX = 10
-_PAUSE_TRIES_MAX = 16  # how long a pause is at most, in times that a try has taken
+ATTEMPTS_MAX = 30
+_PAUSE_TRIES_MAX = 8  # how long a pause is at most, in times that a try has taken
 _LOCK = "publish.lock"
 _NO_BRANCH = "couldn't find remote ref"
 # how a remote says that somebody else was there first
