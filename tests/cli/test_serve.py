@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 from tests.cli.installed import THENCE, environment, is_three_lines, thence
@@ -42,6 +43,19 @@ def test_address_is_the_first_line_and_the_example_works(tmp_path: Path) -> None
     answer = subprocess.run([*example, "-s"], capture_output=True, check=True).stdout
     assert [entry["id"] for entry in json.loads(answer)["simulations"]] == ["run"]
     assert ended(process, signal.SIGINT) == (130, b"", b"")
+
+
+def test_of_a_project_the_journal_is_served(tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
+    for command in (("init",), ("add", "Read")):
+        thence("work", *command, cwd=tmp_path)
+    process = started(tmp_path, "--port", "0", "--json", "-q")
+    told = json.loads(process.stdout.readline())
+    assert Path(told["root"]).is_relative_to(tmp_path / ".git")
+    with urlopen(f"{told['url']}/logs") as answer:
+        (entry,) = json.load(answer)["logs"]
+    assert entry["id"] == Path(told["root"]).name
+    assert ended(process, signal.SIGTERM) == (0, b"", b"")
 
 
 @pytest.mark.promise("P6")

@@ -47,7 +47,7 @@ def find_log(voice: Voice, log: str | None, *, create: bool = False) -> Path:
     if is_log(here):
         _check_plain(here)
         return here
-    journal = _journal(here)
+    journal = journal_of(here)
     if journal is not None:
         return journal
     root = Path(voice.settings.runs)
@@ -67,7 +67,7 @@ def _named(voice: Voice, name: str, create: bool) -> Path:
     run = Path(voice.settings.runs) / name
     if path.is_dir() and is_log(path):
         return path
-    if path.is_dir() and (journal := _journal(path)) is not None:
+    if path.is_dir() and (journal := journal_of(path)) is not None:
         return journal
     if path.is_file():
         for folder in path.parents[:2]:
@@ -80,7 +80,7 @@ def _named(voice: Voice, name: str, create: bool) -> Path:
     raise _no_log(path, run)
 
 
-def _journal(folder: Path) -> Path | None:
+def journal_of(folder: Path) -> Path | None:
     """Returns the journal of the project that a folder belongs to, if there is one.
 
     Raises PlanningError for a project that can't be used, so that its user learns why.

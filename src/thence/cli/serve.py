@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from thence.cli.groups import HELP_NAMES, json_option, talks
+from thence.cli.locate import journal_of
 from thence.cli.main import INTERRUPTED
 from thence.cli.voice import Voice, current
 from thence.errors import ExtraMissing, NotALog
@@ -52,8 +53,8 @@ def serve_command(
 ) -> None:
     """Answer questions about the logs in a folder over HTTP, on this machine alone.
 
-    ROOT is a folder of runs and other logs, or a log; else THENCE_ROOT, else ./output. The
-    address is the first line on stdout. Ctrl-C ends it at once.
+    ROOT is a folder of runs and other logs, a log, or a project; else THENCE_ROOT, else ./output.
+    The address is the first line on stdout. Ctrl-C ends it at once.
     """
     voice = current()
     try:
@@ -71,6 +72,8 @@ def _serve(
     from thence.server import running
 
     _check(root)
+    if (root / ".kittify").is_dir():  # a project: what it has to serve is its journal
+        root = journal_of(root) or root
     token = _token(voice, token)
     running.end_on_sigterm()
     listener = running.listening(port)

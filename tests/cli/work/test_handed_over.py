@@ -86,7 +86,8 @@ def test_package_that_is_taken_over_goes_on_where_it_was_pushed(clones):
     ada, bob = clones
     git(bob, "push", "--quiet", "origin", BRANCH)
     git(ada, "fetch", "--quiet")
-    done(ada, "implement", "WP01", "--take-over")
+    told = done(ada, "implement", "WP01", "--take-over").out
+    assert "bob has not pushed" in told
     assert (tree(ada) / "first.txt").read_text() == "bob's\n"
     commit(tree(ada), {"second.txt": "ada's\n"}, "Write the rest")
     done(ada, "move-task", "WP01", "--to", "for_review")

@@ -38,9 +38,10 @@ def implement(
     with claimed(desk.project.home, package.subject):
         facts = facts_of(desk, found, package.wp_id, reason=reason, is_forced=is_forced)
         is_mine = package.lane == DOING and package.agent in (None, facts.actor, facts.changed_by)
-        claim = None
+        claim, former = None, None
         if takes_over and package.lane == DOING and not is_mine:
             _take_over(desk, found, package, facts.actor)
+            former = package.agent
             is_mine = True
         if not is_mine:
             decided(desk, found.slug, package.wp_id, DOING, facts)
@@ -72,6 +73,8 @@ def implement(
         f"worktree: {made.path}",
         f"next: work and commit there, then thence work move-task {package.wp_id} --to for_review",
     ]
+    if former and made.is_new:
+        lines.insert(1, f"what {former} has not pushed of it is not in this branch")
     return desk.result(data, lines)
 
 
