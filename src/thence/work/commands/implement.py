@@ -41,8 +41,7 @@ def implement(
         claim, former = None, None
         if takes_over and package.lane == DOING and not is_mine:
             _take_over(desk, found, package, facts.actor)
-            former = package.agent
-            is_mine = True
+            former, is_mine = package.agent, True
         if not is_mine:
             decided(desk, found.slug, package.wp_id, DOING, facts)
             check_at_target(desk, found, desk.target_of(found))
