@@ -1,10 +1,8 @@
 """The sides of a conflict, as people, packages and commits.
 
-Where a branch lies is told by git, and differs between clones; all else is equal wherever the same
-events are held.
+All of it is equal wherever the same events are held.
 """
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -12,14 +10,9 @@ from thence.core.event import Event
 from thence.core.wording import shown
 from thence.merge.conflicts import Conflict
 from thence.merge.policies import is_send_back
-from thence.work.naming import branch_of
 from thence.work.numbers import SLOT, names_of
-from thence.work.package_refs import target_in
-from thence.work.refs import REMOTES, Refs
-from thence.work.repository import HEADS, Repository
-from thence.work.state import DOING, NOBODY, Board, FeatureState
+from thence.work.state import DOING, NOBODY, Board
 
-_COMMITS_MAX = 1000
 _TIMES = {2: "twice", 3: "three times"}
 _WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
@@ -99,43 +92,6 @@ def deed(event: Event) -> str:
     return f"{person(event)}'s {what}"
 
 
-def commits_of(
-    repo: Repository,
-    refs: Refs,
-    node_id: str | None,
-    target: str,
-    feature: FeatureState,
-    conflict: Conflict,
-) -> tuple[Commits, ...]:
-    """Returns the commits of those who lost a package, as far as this clone has them.
-
-    A branch of this clone belongs to who claimed the package here, `node_id`; on those of remotes
-    the authors tell. Raises GitFailed.
-    """
-    losers = {person(each) for each in conflict.events} - {
-        person(conflict.winner) if conflict.winner else ""
-    }
-    if not losers or conflict.slot != "lane":
-        return ()
-    aim, branch = target_in(refs, target), branch_of(feature.slug, _name(conflict))
-    known = [commit for commit in (aim.tip, aim.local) if commit]
-    here = {person(each) for each in conflict.events if each.node_id == node_id}
-    found: Counter[tuple[str, str]] = Counter()
-    for ref, commit in refs.commits.items():
-        is_local = ref == HEADS + branch
-        is_remote = ref.startswith(REMOTES) and ref.partition(REMOTES)[2].partition("/")[2]
-        if (not is_local and is_remote != branch) or commit in known:
-            continue
-        asked = ("log", "--format=%an", f"--max-count={_COMMITS_MAX}", commit, "--not", *known)
-        authors = repo.git.run(*asked, "--").decode("utf-8", "replace").splitlines()
-        for author in authors:
-            owner = next(iter(here)) if is_local and len(here) == 1 else " ".join(author.split())
-            if owner in losers:
-                found[owner, ref.removeprefix(HEADS).removeprefix(REMOTES)] += 1
-        known.append(commit)
-    return tuple(Commits(*where, count) for where, count in found.items())
-
-
 def lost_claims(board: Board, actor: str, node_id: str | None, *, is_named: bool) -> Iterator[str]:
     """Yields a note on each claim of an actor that lost and that nobody has settled yet.
 
@@ -157,14 +113,15 @@ def lost_claims(board: Board, actor: str, node_id: str | None, *, is_named: bool
             (person(each) == actor != person(winner)) or (not is_named and each.node_id == node_id)
             for each in lost
         ):
-            name, other = _name(conflict), person(winner)
+            name, other = package_name(conflict), person(winner)
             yield (
                 f"your claim of {name} lost to {other}'s: thence work settle {name} --winner"
                 f" EVENT --reason TEXT chooses otherwise, thence work next takes another"
             )
 
 
-def _name(conflict: Conflict) -> str:
+def package_name(conflict: Conflict) -> str:
+    """Returns the name of the package that a conflict is about."""
     return conflict.subject.rpartition("/")[2]
 
 

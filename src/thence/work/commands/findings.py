@@ -8,11 +8,12 @@ from thence.errors import ThenceError
 from thence.log_folder import next_node_id
 from thence.merge.conflicts import Conflict
 from thence.work.board import conflict_json
+from thence.work.conflict_commits import commits_of
 from thence.work.desk import Desk
 from thence.work.naming import is_wp_id
 from thence.work.numbers import SLOT
 from thence.work.result import Result
-from thence.work.sides import Commits, commits_of, sentence
+from thence.work.sides import Commits, sentence
 
 CONFLICTS_FOUND = 3
 
