@@ -18,7 +18,7 @@ from thence.index.causality import causal_cut, common_causes, concurrent, cone, 
 from thence.index.database import Index
 from thence.index.lookup import events_at, get, lines_at, place_of
 from thence.index.query import count, page
-from thence.log.disk import OS_DISK
+from thence.log.storage.disk import OS_DISK
 
 EVENTS = 1_000_000
 EVENTS_A_TURN = 1_000

@@ -20,11 +20,11 @@ from thence.core.ids import id_source
 from thence.core.said import are_same, decode_said
 from thence.core.side import Side, is_in_order, laid_out
 from thence.core.vocabulary import PLAIN, SIM, Vocabulary
-from thence.log.disk import OS_DISK
-from thence.log.intact import intact_side
-from thence.log.opening import prepare
-from thence.log.reader import blocks
-from thence.log.segment import current_path
+from thence.inspection.intact import intact_side
+from thence.log.read.opening import prepare
+from thence.log.read.reader import blocks
+from thence.log.storage.disk import OS_DISK
+from thence.log.storage.segment import current_path
 
 EVENTS = 100_000
 ROUNDS = 5

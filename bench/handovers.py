@@ -11,7 +11,7 @@ from bench.contended import timed
 from bench.durable import PAYLOAD
 from bench.parts import UnsyncedDisk
 from thence.core.vocabulary import PLAIN
-from thence.log.opening import prepare
+from thence.log.read.opening import prepare
 from thence.replica import Log
 
 HANDOVERS = 20_000

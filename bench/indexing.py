@@ -18,10 +18,10 @@ from thence.index.database import Index
 from thence.index.loading import load
 from thence.index.places import statements
 from thence.index.rows import LINES_TOGETHER, Names, Taken, Times, columns_of
-from thence.log.disk import OS_DISK
-from thence.log.process import new_id, now
-from thence.log.reader import blocks
-from thence.log.segment import current_path, own_folder
+from thence.log.read.reader import blocks
+from thence.log.storage.disk import OS_DISK
+from thence.log.storage.process import new_id, now
+from thence.log.storage.segment import current_path, own_folder
 
 EVENTS = 100_000
 EVENTS_BIG = 1_000_000
@@ -42,7 +42,7 @@ import sys
 from pathlib import Path
 from thence.core.vocabulary import PLAIN
 from thence.index.database import Index
-from thence.log.disk import OS_DISK
+from thence.log.storage.disk import OS_DISK
 with Index(OS_DISK, Path(sys.argv[1]), PLAIN) as index:
     index.freshen()
 # what getrusage says would be the larger of this and of the process that started it

@@ -20,10 +20,10 @@ from typing import NamedTuple, Self
 
 from thence.core.codec import Members, draft, stamper
 from thence.core.vocabulary import SIM
-from thence.log.disk import OS_DISK
-from thence.log.opening import prepare
-from thence.log.process import new_id, now
-from thence.log.segment import current_path
+from thence.log.read.opening import prepare
+from thence.log.storage.disk import OS_DISK
+from thence.log.storage.process import new_id, now
+from thence.log.storage.segment import current_path
 
 CLIENTS = 16
 ASKED_PER_S = 10

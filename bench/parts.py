@@ -13,9 +13,9 @@ from bench.rounds import per_second
 from thence.core.codec import stamper
 from thence.core.new_event import NewEvent
 from thence.core.vocabulary import PLAIN
-from thence.log.disk import Disk
-from thence.log.opening import opened_vocabulary
-from thence.log.process import new_id, now
+from thence.log.read.opening import opened_vocabulary
+from thence.log.storage.disk import Disk
+from thence.log.storage.process import new_id, now
 from thence.replica import Log
 from thence.sim import ActionEvent, EventWriter
 from thence.sim.encoding import draft_of

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench.load import Client, processor_s, served
-from thence.log.segment import current_path
+from thence.log.storage.segment import current_path
 from thence.sim.orchestrator import SimulationOrchestrator
 
 SCENARIO = "spatial_trade_network"

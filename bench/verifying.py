@@ -11,11 +11,11 @@ from bench.rounds import per_second
 from thence.core.codec import Members, draft, stamper
 from thence.core.event import Header
 from thence.core.vocabulary import PLAIN
-from thence.log.disk import OS_DISK
-from thence.log.process import new_id, now
-from thence.log.reader import events
-from thence.log.segment import current_path
-from thence.log.verify import verify
+from thence.log.check.verify import verify
+from thence.log.read.reader import events
+from thence.log.storage.disk import OS_DISK
+from thence.log.storage.process import new_id, now
+from thence.log.storage.segment import current_path
 
 EVENTS = 150_000
 EVENTS_BIG = 1_000_000
@@ -25,8 +25,8 @@ _MEMORY = """
 import resource, sys
 from pathlib import Path
 from thence.core.vocabulary import PLAIN
-from thence.log.disk import OS_DISK
-from thence.log.verify import verify
+from thence.log.storage.disk import OS_DISK
+from thence.log.check.verify import verify
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 found = verify(OS_DISK, Path(sys.argv[1]), PLAIN)
 assert found.ok, found.findings[:3]

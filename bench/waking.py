@@ -16,10 +16,18 @@ from thence.core.codec import Draft, stamper
 from thence.core.event import Event
 from thence.core.new_event import NewEvent
 from thence.core.vocabulary import PLAIN
-from thence.log.admission import Condition
-from thence.log.batch import Outcome, Waiting, answer, conditions_of, drafts_of, emitted, taken
-from thence.log.disk import OS_DISK
-from thence.log.opening import opened_vocabulary
+from thence.log.read.opening import opened_vocabulary
+from thence.log.storage.disk import OS_DISK
+from thence.log.write.admission import Condition
+from thence.log.write.batch import (
+    Outcome,
+    Waiting,
+    answer,
+    conditions_of,
+    drafts_of,
+    emitted,
+    taken,
+)
 from thence.replica import Log
 
 TASKS = 1_000

@@ -4,8 +4,8 @@ import errno
 import os
 from threading import Event
 
-from thence.log.disk import Disk
-from thence.log.system_call import DiskError
+from thence.log.storage.disk import Disk
+from thence.log.storage.system_call import DiskError
 
 
 class FullDisk(Disk):

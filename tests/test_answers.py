@@ -12,7 +12,7 @@ from thence.core.answer import Concurrent
 from thence.core.vocabulary import PLAIN
 from thence.errors import EventNotFound
 from thence.index.database import Index
-from thence.log.disk import OS_DISK
+from thence.log.storage.disk import OS_DISK
 
 
 @pytest.fixture

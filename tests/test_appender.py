@@ -14,7 +14,7 @@ from thence.core.guard import Unchanged
 from thence.core.new_event import NewEvent
 from thence.core.vocabulary import WORK
 from thence.errors import HeadsMoved, InvalidEvent
-from thence.log.drafting import Drafting
+from thence.log.write.drafting import Drafting
 from thence.replica import Log, open_host_log
 from thence.work import EventStore, Said
 

@@ -18,8 +18,8 @@ from thence.core.ids import is_ulid
 from thence.core.position import Position
 from thence.core.vocabulary import PLAIN, SIM
 from thence.errors import AmbiguousId, EventNotFound, EventTooLarge, InvalidEvent
-from thence.log.disk import OS_DISK
-from thence.log.notice import NoticeMaker
+from thence.log.storage.disk import OS_DISK
+from thence.log.write.notice import NoticeMaker
 from thence.replica import Log
 
 

@@ -21,11 +21,11 @@ from thence.core.order import heads_of, totally_ordered
 from thence.core.position import Position
 from thence.core.vocabulary import Vocabulary
 from thence.errors import EventNotFound
-from thence.log import reader
-from thence.log.disk import Disk, cache_folder
-from thence.log.opening import known_info
-from thence.log.reading import reading
-from thence.log.segment import own_folder, segments
+from thence.log.read import reader
+from thence.log.read.opening import known_info
+from thence.log.read.read_errors import reading
+from thence.log.storage.disk import Disk, cache_folder
+from thence.log.storage.segment import own_folder, segments
 
 if TYPE_CHECKING:
     from thence.core.answer import Concurrent, Effects, Why
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from thence.index.builds import Builds
     from thence.index.database import Index
     from thence.index.page import Asked, Keys, Page, Paging
-    from thence.log.findings import Verification
+    from thence.log.storage.findings import Verification
 
 # a log of fewer bytes, about 12,000 events, is read whole unless it has an index already
 INDEXED_BYTES_MIN = 4 * 1024 * 1024
@@ -70,7 +70,7 @@ class Answers:
 
     def follow(self, after: After, stop: Signal | None, sync: bool) -> Iterator[Event]:
         """Yields what `read` yields, and goes on as the log grows, until `stop` is set."""
-        from thence.log.follower import follow
+        from thence.log.read.follower import follow
 
         behind = after if after is None or isinstance(after, Position) else id_of(after)
         where = (self._disk, self._folder, self._vocabulary)
@@ -196,7 +196,7 @@ class Answers:
 
     def verify(self) -> "Verification":
         """Checks every line of the log and changes nothing. Raises ReadFailed."""
-        from thence.log.verify import verify
+        from thence.log.check.verify import verify
 
         with reading(self._folder):
             return verify(self._disk, self._folder, self._vocabulary)

@@ -20,22 +20,22 @@ from thence.core.joining import join
 from thence.core.new_event import NewEvent
 from thence.core.vocabulary import Vocabulary
 from thence.errors import OutcomeUnknown
-from thence.log.admission import Condition
-from thence.log.batch import Waiting
-from thence.log.committer import Committer, OnFull
-from thence.log.disk import Disk
-from thence.log.drafting import Drafting
-from thence.log.notice import NoticeMaker
-from thence.log.opening import known_id, known_info, prepare
-from thence.log.process import CLOSE_S, watch_forks
-from thence.log.refusal import closed_for_good
-from thence.log.retrying import retriable
-from thence.log.segment import current_path
-from thence.log.writer import SegmentWriter, Tell
+from thence.log.read.opening import known_id, known_info, prepare
+from thence.log.storage.append_errors import closed_for_good
+from thence.log.storage.disk import Disk
+from thence.log.storage.process import CLOSE_S, watch_forks
+from thence.log.storage.segment import current_path
+from thence.log.write.admission import Condition
+from thence.log.write.batch import Waiting
+from thence.log.write.committer import Committer, OnFull
+from thence.log.write.drafting import Drafting
+from thence.log.write.notice import NoticeMaker
+from thence.log.write.retrying import retriable
+from thence.log.write.writer import SegmentWriter, Tell
 
 if TYPE_CHECKING:
     from thence.core.guard import Unchanged
-    from thence.log.findings import Relayed
+    from thence.log.storage.findings import Relayed
 
 T = TypeVar("T")
 E = TypeVar("E")
@@ -155,8 +155,8 @@ class Appender:
             raise closed_for_good(current_path(self._folder))
 
     def relay(self, lines: Iterable[bytes]) -> "Relayed":
-        """Appends lines of other nodes as they stand; see `thence.log.relaying`."""
-        from thence.log.relaying import relay
+        """Appends lines of other nodes as they stand; see `thence.log.write.relaying`."""
+        from thence.log.write.relaying import relay
 
         self.prepare()
         where = (self._disk, self._folder, self._vocabulary)
@@ -164,7 +164,7 @@ class Appender:
 
     def repair(self, timeout_s: float) -> None:
         """Heals what verify finds in the log's bytes."""
-        from thence.log.repair import repair  # needed once in a log's life
+        from thence.log.check.repair import repair  # needed once in a log's life
 
         self.prepare()
         self.flush(timeout_s)

@@ -22,8 +22,8 @@ from thence.core.event import Event
 from thence.core.handing import VARIABLE, HandedCause, handed
 from thence.core.new_event import NewEvent
 from thence.errors import InvalidEvent
-from thence.log.identity import LogInfo
-from thence.log.notice import warn
+from thence.log.storage.identity import LogInfo
+from thence.log.write.notice import warn
 
 # inspect.CO_GENERATOR and inspect.CO_ASYNC_GENERATOR
 _GENERATOR_FLAGS = 0x20 | 0x200

@@ -21,27 +21,27 @@ from thence.core.new_event import NewEvent
 from thence.core.order import CONE_EVENTS_MAX
 from thence.core.position import Position
 from thence.core.vocabulary import Vocabulary
-from thence.log.committer import OnFull as OnFull
-from thence.log.disk import OS_DISK as OS_DISK
-from thence.log.disk import Disk as Disk
-from thence.log.disk import variable
-from thence.log.durability import Durability, durability_on
-from thence.log.notice import guarded as guarded
-from thence.log.notice import warn as warn
-from thence.log.opening import check_bounds, opened_vocabulary
-from thence.log.process import CLOSE_S
-from thence.log.process import new_id as new_id
-from thence.log.process import now as now
-from thence.log.process import watch_forks as watch_forks
-from thence.log.segment import FILE_BYTES_MAX as FILE_BYTES_MAX
-from thence.log.segment import current_path
-from thence.log.writer import Tell
+from thence.log.read.opening import check_bounds, opened_vocabulary
+from thence.log.storage.disk import OS_DISK as OS_DISK
+from thence.log.storage.disk import Disk as Disk
+from thence.log.storage.disk import variable
+from thence.log.storage.durability import Durability, durability_on
+from thence.log.storage.process import CLOSE_S
+from thence.log.storage.process import new_id as new_id
+from thence.log.storage.process import now as now
+from thence.log.storage.process import watch_forks as watch_forks
+from thence.log.storage.segment import FILE_BYTES_MAX as FILE_BYTES_MAX
+from thence.log.storage.segment import current_path
+from thence.log.write.committer import OnFull as OnFull
+from thence.log.write.notice import guarded as guarded
+from thence.log.write.notice import warn as warn
+from thence.log.write.writer import Tell
 
 if TYPE_CHECKING:
     from thence.core.answer import Concurrent, Effects, Why
     from thence.core.guard import Unchanged
     from thence.index.page import Asked, Page
-    from thence.log.findings import Relayed, Verification
+    from thence.log.storage.findings import Relayed, Verification
 
 QUEUE_EVENTS_MAX = 10_000
 
@@ -279,7 +279,7 @@ class Log:
         and `thence append` find it. The event, and all that was emitted, is durable first.
         Raises EventNotFound, InvalidEvent, ReadFailed, and what `flush` raises.
         """
-        from thence.log.search import durable_event
+        from thence.log.read.search import durable_event
 
         self.flush()
         self._appender.prepare()

@@ -27,8 +27,8 @@ from thence.core.codec import CAUSES_MAX
 from thence.core.event import Event
 from thence.core.new_event import NewEvent
 from thence.errors import InvalidEvent, ThenceError
-from thence.log.disk import monotonic_ns, process_id
-from thence.log.notice import warn
+from thence.log.storage.disk import monotonic_ns, process_id
+from thence.log.write.notice import warn
 
 MESSAGE_CHARACTERS_MAX = 2_000
 _P = ParamSpec("_P")

@@ -7,10 +7,10 @@ from tests.cli.warm import warm
 
 from thence.core.codec import Members, draft, stamper
 from thence.core.vocabulary import PLAIN
-from thence.log.disk import OS_DISK
-from thence.log.opening import prepare
-from thence.log.process import new_id, now
-from thence.log.segment import current_path
+from thence.log.read.opening import prepare
+from thence.log.storage.disk import OS_DISK
+from thence.log.storage.process import new_id, now
+from thence.log.storage.segment import current_path
 from thence.replica import open_log
 
 EVENTS = 40_000

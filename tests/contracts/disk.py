@@ -10,8 +10,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from thence.log.disk import Disk
-from thence.log.system_call import DiskError
+from thence.log.storage.disk import Disk
+from thence.log.storage.system_call import DiskError
 
 
 def content(disk: Disk, path) -> bytes:

@@ -22,7 +22,7 @@ from tests.crash.evidence import Notice, events, is_valid, notices, problems, ta
 from tests.crash.first_writes import FirstWrite, first_write, slow, timing, too_many_syncs
 from tests.crash.writing import Life, write
 
-from thence.log.openings import STEP_MAX
+from thence.log.crash.openings import STEP_MAX
 
 ROOT = Path(__file__).resolve().parents[2]
 LIFE_S_MAX = 60.0

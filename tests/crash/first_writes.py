@@ -11,8 +11,8 @@ from typing import NamedTuple
 from tests.ratios import full_collections
 
 from thence.core.vocabulary import Vocabulary
-from thence.log.disk import Disk
-from thence.log.opening import opened_vocabulary
+from thence.log.read.opening import opened_vocabulary
+from thence.log.storage.disk import Disk
 from thence.replica import Log
 
 SYNCS = ("sync_data", "sync_folder", "write_new")

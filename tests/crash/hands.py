@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from thence.core.vocabulary import PLAIN
-from thence.log.disk import Disk
+from thence.log.storage.disk import Disk
 from thence.replica import Log
 from thence.sim.builders import create_action_event
 from thence.sim.events import ActionEvent

@@ -24,9 +24,9 @@ from thence.errors import (
     ReadFailed,
     ThenceError,
 )
-from thence.log.disk import DENIED_ERRNOS, FULL_ERRNOS
-from thence.log.opening import opened_vocabulary
-from thence.log.segment import FILE_BYTES_MAX
+from thence.log.read.opening import opened_vocabulary
+from thence.log.storage.disk import DENIED_ERRNOS, FULL_ERRNOS
+from thence.log.storage.segment import FILE_BYTES_MAX
 from thence.replica import Log
 from thence.sim.builders import create_action_event
 from thence.sim.writer import EventWriter, WriteMode

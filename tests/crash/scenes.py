@@ -17,9 +17,9 @@ from tests.crash.promised import Run, silent
 from thence.core.guard import Unchanged
 from thence.core.position import Position
 from thence.core.vocabulary import PLAIN
-from thence.log.disk import OS_DISK, Disk
-from thence.log.lock import AppendLock
-from thence.log.process import new_id
+from thence.log.storage.append_lock import AppendLock
+from thence.log.storage.disk import OS_DISK, Disk
+from thence.log.storage.process import new_id
 from thence.replica import Log
 from thence.sim.writer import WriteMode
 

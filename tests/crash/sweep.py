@@ -28,8 +28,8 @@ from tests.crash.scenes import HASTY_DISK, SCENES, Scene
 
 from thence.core.vocabulary import VOCABULARIES
 from thence.errors import ThenceError
-from thence.log import committer
-from thence.log.openings import STEP_MAX
+from thence.log.crash.openings import STEP_MAX
+from thence.log.write import committer
 from thence.replica import Log
 
 RUN_S = 60.0

@@ -21,8 +21,8 @@ from tests.ratios import full_collections
 
 import thence
 from thence.core.vocabulary import PLAIN
-from thence.log.disk import OS_DISK
-from thence.log.openings import STEP_MAX
+from thence.log.crash.openings import STEP_MAX
+from thence.log.storage.disk import OS_DISK
 from thence.replica import Log
 
 TORN = b'{"event_id":"01J'

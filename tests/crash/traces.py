@@ -21,10 +21,10 @@ from tests.crash.simulated_disk import SimulatedDisk
 from thence.core.event import Event
 from thence.core.vocabulary import PLAIN
 from thence.errors import LogBusy, LogFull, LogReadOnly, OutcomeUnknown
-from thence.log.identity import known_node_id, read_info
-from thence.log.opening import opened_vocabulary
-from thence.log.openings import OpeningFile
-from thence.log.segment import FILE_BYTES_MAX, current_path
+from thence.log.crash.openings import OpeningFile
+from thence.log.read.opening import opened_vocabulary
+from thence.log.storage.identity import known_node_id, read_info
+from thence.log.storage.segment import FILE_BYTES_MAX, current_path
 from thence.replica import Log
 
 FOLDER = Place("/disk/logs/one")

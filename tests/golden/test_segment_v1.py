@@ -10,9 +10,9 @@ from tests.golden.segment_v1 import EVENTS, FOREIGN, IDS, NODE
 from thence.core.codec import parse
 from thence.core.event import Event
 from thence.core.vocabulary import PLAIN, SIM
-from thence.log import reader
-from thence.log.disk import OS_DISK
-from thence.log.verify import verify
+from thence.log.check.verify import verify
+from thence.log.read import reader
+from thence.log.storage.disk import OS_DISK
 
 FOLDER = Path(__file__).parent / "segment-v1"
 FOREIGN_PLACE = 2

@@ -7,13 +7,22 @@ from collections.abc import Iterator
 
 from tests.house.tree import Module, modules, parsed
 
-ROOMS_WITHOUT_GUESTS = {"errors", "core", "log", "answers", "replica", "context", "steps"}
+ROOMS_WITHOUT_GUESTS = {
+    "errors",
+    "core",
+    "log",
+    "inspection",
+    "answers",
+    "replica",
+    "context",
+    "steps",
+}
 GUESTS = {"thence", "msgspec"}
 CLI_GUESTS_AT_START = GUESTS | {"click"}
 READERS_OF_VARIABLES = (
     "src/thence/cli/",
     "src/thence/server/app.py",
-    "src/thence/log/disk.py",
+    "src/thence/log/storage/disk.py",
     "src/thence/settings.py",
     "src/thence/replica.py",
     "src/thence/sim/writer.py",
@@ -57,7 +66,7 @@ def reads_variables(module: Module) -> list[str]:
     if module.path.startswith(READERS_OF_VARIABLES):
         return []
     names = [f"{name}.{part}" for _, name, taken in imports(module) for part in ["", *taken]]
-    asks = [name for name in names if name == "thence.log.disk.variable"]
+    asks = [name for name in names if name == "thence.log.storage.disk.variable"]
     asks += re.findall(r"\b(?:os\.)?(?:environb?|getenv)\b", module.text)
     return [f"{module.path}: reads the environment, which is for the doors"] if asks else []
 
@@ -119,14 +128,14 @@ def test_settings_are_found_in_every_form():
 
 def test_variables_are_found_in_every_form():
     for text in (
-        "from thence.log.disk import OS_DISK, variable",
+        "from thence.log.storage.disk import OS_DISK, variable",
         "import os\nos.environ['A']",
         "from os import environ",
         "import os\nos.getenv('A')",
     ):
         assert reads_variables(sample("sim/a.py", text))
         assert not reads_variables(sample("cli/a.py", text))
-    assert not reads_variables(sample("log/a.py", "from thence.log.disk import Disk"))
+    assert not reads_variables(sample("log/a.py", "from thence.log.storage.disk import Disk"))
 
 
 def test_guests_are_found():

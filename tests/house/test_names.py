@@ -23,4 +23,4 @@ def test_nameless_modules_are_found():
     assert nameless("src/thence/log/utils.py")
     assert nameless("src/thence/common/ids.py")
     assert nameless("tests/log_helpers.py")
-    assert not nameless("src/thence/log/committer.py")
+    assert not nameless("src/thence/log/write/committer.py")

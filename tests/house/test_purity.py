@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from tests.house.test_imports import imports
 from tests.house.tree import Module, modules, parsed
 
-ROOMS = {"core", "log", "answers", "replica", "context", "steps"}
-DISK = "src/thence/log/disk.py"
+ROOMS = {"core", "log", "inspection", "answers", "replica", "context", "steps"}
+DISK = "src/thence/log/storage/disk.py"
 DISK_MODULES = {"os", "fcntl", "mmap", "shutil", "tempfile", "io", "glob", "subprocess"}
 DISK_CALLS = {"open", "io.open"}
 PATH_METHODS = {
@@ -50,7 +50,7 @@ def calls(module: Module) -> Iterator[tuple[int, str, str]]:
 
 
 def touches_disk(module: Module) -> list[str]:
-    """Find the operating system outside log/disk.py, in the rooms that must go through it."""
+    """Find the operating system outside the disk's module, in the rooms that must go through it."""
     if module.room not in ROOMS or module.path == DISK:
         return []
     found = [
@@ -61,7 +61,7 @@ def touches_disk(module: Module) -> list[str]:
     for line, on, name in calls(module):
         is_path = name in PATH_METHODS and "disk" not in on.lower()
         if f"{on}.{name}".lstrip(".") in DISK_CALLS or (on and is_path):
-            found.append(f"{module.path}:{line}: calls {name}, which is for log/disk.py")
+            found.append(f"{module.path}:{line}: calls {name}, which is for log/storage/disk.py")
     return found
 
 
@@ -116,9 +116,9 @@ def test_disk_is_found_wherever_it_hides():
         "def f(p):\n    p.unlink()",
         "io.open('a')",
     ):
-        for path in ("log/writer.py", "core/ids.py", "replica.py", "context.py"):
+        for path in ("log/write/writer.py", "core/ids.py", "replica.py", "context.py"):
             assert touches_disk(sample(path, text)), (path, text)
-        assert not touches_disk(sample("log/disk.py", text))
+        assert not touches_disk(sample("log/storage/disk.py", text))
         assert not touches_disk(sample("cli/show.py", text))
 
 
@@ -136,7 +136,7 @@ def test_clock_and_chance_are_found_in_core_alone():
         "date.today()",
     ):
         assert reads_clock_or_chance(sample("core/clock.py", text)), text
-    assert not reads_clock_or_chance(sample("log/writer.py", "import time"))
+    assert not reads_clock_or_chance(sample("log/write/writer.py", "import time"))
     assert not reads_clock_or_chance(sample("core/clock.py", "from datetime import datetime, UTC"))
 
 
@@ -147,6 +147,6 @@ def test_event_loops_are_found():
         "from asyncio import run",
         "loop.run_until_complete(f())",
     ):
-        assert runs_event_loop(sample("log/committer.py", text)), text
-    assert not runs_event_loop(sample("log/committer.py", "asyncio.get_running_loop()"))
+        assert runs_event_loop(sample("log/write/committer.py", text)), text
+    assert not runs_event_loop(sample("log/write/committer.py", "asyncio.get_running_loop()"))
     assert not runs_event_loop(sample("sim/engine.py", "asyncio.run(f())"))

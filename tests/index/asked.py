@@ -10,8 +10,8 @@ from thence.core.event import Event
 from thence.core.filter import Comparison, Filter
 from thence.core.order import totally_ordered
 from thence.core.vocabulary import PLAIN
-from thence.log.disk import OS_DISK
-from thence.log.reader import events
+from thence.log.read.reader import events
+from thence.log.storage.disk import OS_DISK
 
 TYPES = ["a", "b", "c.d", "é"]
 ACTORS = ["ada", "ben", None]

@@ -16,9 +16,9 @@ from thence.index.places import STRIDE
 from thence.index.rows import INTEGER_MAX
 from thence.index.shelving import SHELF_BITS
 from thence.index.tallies import TURNS_TOGETHER
-from thence.log import reader
-from thence.log.disk import OS_DISK
-from thence.log.segment import CURRENT
+from thence.log.read import reader
+from thence.log.storage.disk import OS_DISK
+from thence.log.storage.segment import CURRENT
 
 
 def index_of(folder: Path, vocabulary: Vocabulary = PLAIN, cache: Path | None = None) -> Index:

@@ -10,7 +10,7 @@ from thence.errors import EventNotFound
 from thence.index import arrivals
 from thence.index.database import Index
 from thence.index.places import STRIDE
-from thence.log.disk import OS_DISK
+from thence.log.storage.disk import OS_DISK
 from thence.replica import open_log
 
 

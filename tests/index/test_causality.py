@@ -19,8 +19,8 @@ from thence.core.position import Position
 from thence.core.vocabulary import PLAIN
 from thence.errors import AmbiguousId, EventNotFound
 from thence.index import causality, lookup
-from thence.log.disk import OS_DISK
-from thence.log.reader import events as read
+from thence.log.read.reader import events as read
+from thence.log.storage.disk import OS_DISK
 
 on_disk = settings(deadline=None, max_examples=examples(40))
 

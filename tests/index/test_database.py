@@ -20,8 +20,8 @@ from thence.core.order import totally_ordered
 from thence.errors import ReadFailed
 from thence.index.database import Index
 from thence.index.query import page_of_lines
-from thence.log.disk import OS_DISK, Disk, FileState
-from thence.log.segment import CURRENT
+from thence.log.storage.disk import OS_DISK, Disk, FileState
+from thence.log.storage.segment import CURRENT
 from thence.replica import Log, open_log
 
 WAIT_S = 60.0
@@ -31,7 +31,7 @@ import sys
 from pathlib import Path
 from thence.core.vocabulary import PLAIN
 from thence.index.database import Index
-from thence.log.disk import OS_DISK
+from thence.log.storage.disk import OS_DISK
 index = Index(OS_DISK, Path(sys.argv[1]), PLAIN)
 while True:
     index.freshen()

@@ -15,7 +15,7 @@ from tests.log.processes import descriptors
 from thence.core.vocabulary import PLAIN
 from thence.index.database import Index
 from thence.index.keeper import opened
-from thence.log.disk import OS_DISK
+from thence.log.storage.disk import OS_DISK
 from thence.replica import open_log
 
 Harm = Callable[[Path], object]

@@ -17,7 +17,7 @@ from thence.core.vocabulary import PLAIN
 from thence.index.database import Index
 from thence.index.query import count, page
 from thence.index.remembered import Remembered
-from thence.log.disk import OS_DISK
+from thence.log.storage.disk import OS_DISK
 from thence.replica import open_log
 
 ASKED = Filter.of(where="n > 3")

@@ -21,7 +21,7 @@ from thence.index.database import Index
 from thence.index.listing import counted, listed
 from thence.index.page import Page
 from thence.index.query import count, page, page_of_lines
-from thence.log.disk import OS_DISK
+from thence.log.storage.disk import OS_DISK
 from thence.replica import open_log
 
 ALL = Filter()

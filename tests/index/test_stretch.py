@@ -18,7 +18,7 @@ from thence.index.places import STRIDE
 from thence.index.selection import selection
 from thence.index.shelving import shelve
 from thence.index.stretch import MERGED_NAMES_MAX, Bounds, behind, counts, stretch
-from thence.log.disk import OS_DISK
+from thence.log.storage.disk import OS_DISK
 from thence.replica import open_log
 
 BITS = 11  # two events that stand a stride apart

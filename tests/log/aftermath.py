@@ -8,10 +8,10 @@ from tests.log.processes import started
 
 import thence
 from thence.core.event import Event
-from thence.log.disk import OS_DISK
-from thence.log.identity import known_node_id
-from thence.log.numbering import Numbering
-from thence.log.openings import Opening, OpeningFile, openings
+from thence.log.crash.openings import Opening, OpeningFile, openings
+from thence.log.storage.disk import OS_DISK
+from thence.log.storage.identity import known_node_id
+from thence.log.storage.numbering import Numbering
 
 # The committer's thread stands still where the argument says; then the process is killed.
 HELD = """
@@ -19,7 +19,7 @@ import os, sys, threading
 from threading import Event
 import thence
 from thence.core.vocabulary import PLAIN
-from thence.log.disk import Disk
+from thence.log.storage.disk import Disk
 from thence.replica import Log
 
 folder, place, count, threads = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])

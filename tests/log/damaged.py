@@ -5,8 +5,8 @@ from pathlib import Path
 import thence
 from thence.core.event import Event
 from thence.core.vocabulary import PLAIN
-from thence.log.disk import OS_DISK
-from thence.log.verify import verify
+from thence.log.check.verify import verify
+from thence.log.storage.disk import OS_DISK
 
 COUNT = 6
 

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from threading import Event as Signal
 
-from thence.log.disk import Disk
-from thence.log.segment import CURRENT
-from thence.log.system_call import DiskError
+from thence.log.storage.disk import Disk
+from thence.log.storage.segment import CURRENT
+from thence.log.storage.system_call import DiskError
 
 WAIT_S = 20.0
 

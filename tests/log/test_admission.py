@@ -11,8 +11,8 @@ from thence.core.guard import Unchanged
 from thence.core.position import Position
 from thence.core.vocabulary import PLAIN
 from thence.errors import HeadsMoved, IdReused, InvalidEvent
-from thence.log.admission import Condition, verdicts
-from thence.log.disk import OS_DISK
+from thence.log.storage.disk import OS_DISK
+from thence.log.write.admission import Condition, verdicts
 from thence.replica import Log, new_id
 
 

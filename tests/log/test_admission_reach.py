@@ -8,7 +8,8 @@ from thence.core.guard import Unchanged
 from thence.core.position import Position
 from thence.core.vocabulary import PLAIN
 from thence.errors import AppendFailed, HeadsMoved
-from thence.log.admission import (
+from thence.log.storage.disk import OS_DISK, Disk
+from thence.log.write.admission import (
     Condition,
     Known,
     Same,
@@ -16,7 +17,6 @@ from thence.log.admission import (
     merged,
     verdicts,
 )
-from thence.log.disk import OS_DISK, Disk
 from thence.replica import Log
 
 

@@ -11,8 +11,8 @@ from tests.events import drafted, new_id
 from tests.log.faults import WAIT_S
 
 from thence.errors import AppendFailed, InvalidEvent
-from thence.log.admission import Condition
-from thence.log.batch import (
+from thence.log.write.admission import Condition
+from thence.log.write.batch import (
     BATCH_BYTES_MAX,
     Refused,
     Waiting,
@@ -22,7 +22,7 @@ from thence.log.batch import (
     split,
     taken,
 )
-from thence.log.gate import Gate
+from thence.log.write.latch import Gate
 
 items = st.sampled_from(["emitted", "appended", "appended together", "flush"]).map(
     lambda kind: {

@@ -7,8 +7,8 @@ import thence
 from thence.core.clock import CLOCK_MAX, LamportClock
 from thence.core.codec import stamper
 from thence.errors import ClockExhausted
-from thence.log.disk import OS_DISK
-from thence.log.marks import leave_mark
+from thence.log.crash.marks import leave_mark
+from thence.log.storage.disk import OS_DISK
 
 OTHER = "0123456789ab"
 AHEAD = 2**40

@@ -13,10 +13,10 @@ from tests.log.processes import lines
 import thence
 from thence.core.vocabulary import PLAIN
 from thence.errors import LogFull, OutcomeUnknown, WriterClosed
-from thence.log import committer as module
-from thence.log.disk import OS_DISK, Disk
-from thence.log.identity import node_id
-from thence.log.system_call import DiskError
+from thence.log.storage.disk import OS_DISK, Disk
+from thence.log.storage.identity import node_id
+from thence.log.storage.system_call import DiskError
+from thence.log.write import committer as module
 from thence.replica import Log
 
 FULL = DiskError(errno.ENOSPC, "No space left on device")

@@ -15,10 +15,11 @@ from tests.log.test_committer import Told, held, prepared
 import thence
 from thence.core.vocabulary import PLAIN
 from thence.errors import AppendFailed, LogFull, OutcomeUnknown
-from thence.log import batch
-from thence.log import committer as module
-from thence.log.admission import Condition
-from thence.log.batch import (
+from thence.log.storage.system_call import DiskError
+from thence.log.write import batch
+from thence.log.write import committer as module
+from thence.log.write.admission import Condition
+from thence.log.write.batch import (
     BATCH_BYTES_MAX,
     BATCH_EVENTS_MAX,
     Waiting,
@@ -29,7 +30,6 @@ from thence.log.batch import (
     split,
     taken,
 )
-from thence.log.system_call import DiskError
 from thence.replica import Log
 
 FULL = DiskError(errno.ENOSPC, "as said")

@@ -12,9 +12,9 @@ from tests.log.test_committer_bounds import until
 
 from thence.core.vocabulary import PLAIN
 from thence.errors import LogFull, WriterClosed
-from thence.log import committer as module
-from thence.log.batch import Waiting
-from thence.log.gate import Callers, Gate
+from thence.log.write import committer as module
+from thence.log.write.batch import Waiting
+from thence.log.write.latch import Callers, Gate
 from thence.replica import Log
 
 

@@ -11,11 +11,11 @@ from tests.log.test_committer_bounds import until
 
 from thence.core.vocabulary import PLAIN
 from thence.errors import LogBusy, OutcomeUnknown
-from thence.log import committer as module
-from thence.log.batch import Waiting
-from thence.log.disk import OS_DISK, Disk
-from thence.log.gate import Gate
-from thence.log.lock import AppendLock
+from thence.log.storage.append_lock import AppendLock
+from thence.log.storage.disk import OS_DISK, Disk
+from thence.log.write import committer as module
+from thence.log.write.batch import Waiting
+from thence.log.write.latch import Gate
 from thence.replica import Log
 
 

@@ -15,11 +15,11 @@ from tests.log.test_committer_bounds import until
 import thence
 from thence.core.vocabulary import PLAIN
 from thence.errors import AppendFailed, LogBusy, LogFull, LogReadOnly, OutcomeUnknown
-from thence.log import committer as module
-from thence.log.batch import Waiting
-from thence.log.disk import Disk
-from thence.log.openings import STEP_MIN
-from thence.log.system_call import DiskError
+from thence.log.crash.openings import STEP_MIN
+from thence.log.storage.disk import Disk
+from thence.log.storage.system_call import DiskError
+from thence.log.write import committer as module
+from thence.log.write.batch import Waiting
 from thence.replica import Log
 
 

@@ -11,13 +11,13 @@ from tests.log.processes import open_files
 
 import thence
 from thence.core.codec import LINE_BYTES_MAX
-from thence.log import condition
-from thence.log.condition import log_checks
-from thence.log.disk import OS_DISK, Disk
-from thence.log.health import Check
-from thence.log.identity import read_info
-from thence.log.openings import STEP_MAX, OpeningFile
-from thence.log.system_call import DiskError
+from thence.inspection import condition
+from thence.inspection.condition import log_checks
+from thence.inspection.health import Check
+from thence.log.crash.openings import STEP_MAX, OpeningFile
+from thence.log.storage.disk import OS_DISK, Disk
+from thence.log.storage.identity import read_info
+from thence.log.storage.system_call import DiskError
 
 
 def looked_at(folder, disk=OS_DISK):

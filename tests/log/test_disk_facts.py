@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tests.log.processes import in_child, open_files
 
-from thence.log.disk import (
+from thence.log.storage.disk import (
     OS_DISK,
     READ_BYTES,
     Disk,
@@ -19,7 +19,7 @@ from thence.log.disk import (
     on_fork,
     variable,
 )
-from thence.log.system_call import DiskError
+from thence.log.storage.system_call import DiskError
 
 
 class ToldDisk(Disk):

@@ -11,8 +11,8 @@ from thence.core.codec import CAUSES_MAX
 from thence.core.new_event import NewEvent
 from thence.core.vocabulary import PLAIN
 from thence.errors import InvalidEvent
-from thence.log.drafting import Drafting
-from thence.log.notice import NoticeMaker
+from thence.log.write.drafting import Drafting
+from thence.log.write.notice import NoticeMaker
 
 WORDS = ("s/1", "ada", None)
 

@@ -8,9 +8,9 @@ import structlog
 
 import thence
 from thence.core.vocabulary import PLAIN, SIM
-from thence.log.disk import Disk
-from thence.log.durability import durability_on
-from thence.log.system_call import DiskError
+from thence.log.storage.disk import Disk
+from thence.log.storage.durability import durability_on
+from thence.log.storage.system_call import DiskError
 from thence.replica import Log
 from thence.sim import EventWriter, MilestoneEvent
 

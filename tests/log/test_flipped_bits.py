@@ -13,10 +13,10 @@ import pytest
 import thence
 from thence.core.event import Event
 from thence.core.vocabulary import PLAIN
-from thence.log.disk import OS_DISK, Disk, FileId
-from thence.log.reader import events
-from thence.log.segment import CURRENT
-from thence.log.verify import verify
+from thence.log.check.verify import verify
+from thence.log.read.reader import events
+from thence.log.storage.disk import OS_DISK, Disk, FileId
+from thence.log.storage.segment import CURRENT
 from thence.replica import Log
 
 APPENDS = 120

@@ -17,8 +17,8 @@ import thence
 from thence.core.position import Position
 from thence.core.vocabulary import PLAIN
 from thence.errors import EventNotFound, OutcomeUnknown
-from thence.log.disk import OS_DISK
-from thence.log.follower import Follower
+from thence.log.read.follower import Follower
+from thence.log.storage.disk import OS_DISK
 from thence.replica import Log
 
 
@@ -105,7 +105,7 @@ def test_follow_begins_behind_an_event_an_id_or_a_position(tmp_path):
 
 @pytest.mark.promise("P1")
 def test_follow_ends_when_stop_is_set_and_not_when_it_looks_again(tmp_path, monkeypatch):
-    monkeypatch.setattr("thence.log.follower.POLL_S", 10 * WAIT_S)
+    monkeypatch.setattr("thence.log.read.follower.POLL_S", 10 * WAIT_S)
     stop, going = Signal(), Signal()
     with thence.open(tmp_path) as log:
         log.append("t")

@@ -19,8 +19,8 @@ from tests.log.test_follower_facts import (
 from thence.core.position import Position
 from thence.core.vocabulary import PLAIN
 from thence.errors import EventNotFound
-from thence.log.disk import OS_DISK
-from thence.log.follower import Follower, LiveCursor
+from thence.log.read.follower import Follower, LiveCursor
+from thence.log.storage.disk import OS_DISK
 
 
 @pytest.fixture

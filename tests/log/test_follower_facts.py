@@ -11,9 +11,9 @@ from tests.log.processes import descriptors
 
 from thence.core.vocabulary import PLAIN
 from thence.errors import OutcomeUnknown
-from thence.log.disk import READ_BYTES, Disk
-from thence.log.follower import Follower, follow
-from thence.log.system_call import DiskError
+from thence.log.read.follower import Follower, follow
+from thence.log.storage.disk import READ_BYTES, Disk
+from thence.log.storage.system_call import DiskError
 
 OLDEST = "events_2026-11-18_07-13-05-000000.jsonl"
 OLDER = "events_2026-11-19_07-13-05-000000.jsonl"

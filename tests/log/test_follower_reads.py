@@ -13,10 +13,10 @@ from tests.tiers import examples
 
 from thence.core.position import Position
 from thence.core.vocabulary import PLAIN
-from thence.log import reader
-from thence.log.disk import OS_DISK, Disk
-from thence.log.follower import Follower
-from thence.log.system_call import DiskError
+from thence.log.read import reader
+from thence.log.read.follower import Follower
+from thence.log.storage.disk import OS_DISK, Disk
+from thence.log.storage.system_call import DiskError
 from thence.replica import Log
 
 parts = st.sampled_from(

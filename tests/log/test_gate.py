@@ -3,7 +3,7 @@
 from threading import Event as Signal
 from threading import Thread
 
-from thence.log.gate import Callers, Gate, Parking
+from thence.log.write.latch import Callers, Gate, Parking
 
 WAIT_S = 60.0
 

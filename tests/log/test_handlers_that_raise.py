@@ -10,7 +10,7 @@ import pytest
 import thence
 from thence.core.vocabulary import PLAIN
 from thence.errors import LogBusy
-from thence.log import system_call
+from thence.log.storage import system_call
 from thence.replica import Log
 
 

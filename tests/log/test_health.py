@@ -11,10 +11,10 @@ from tests.log.faults import FailingDisk
 from tests.log.processes import open_files
 
 from thence.errors import NotALog
-from thence.log.disk import OS_DISK, Disk
-from thence.log.health import Check, checked, clock, file_limit, folder_checks
-from thence.log.segment import FILE_BYTES_MAX
-from thence.log.system_call import DiskError
+from thence.inspection.health import Check, checked, clock, file_limit, folder_checks
+from thence.log.storage.disk import OS_DISK, Disk
+from thence.log.storage.segment import FILE_BYTES_MAX
+from thence.log.storage.system_call import DiskError
 
 TRIED = ("writable", "locks", "sync", "append", "links")
 NOON_NS = 1_795_000_000_000_000_000  # 2026-11-18

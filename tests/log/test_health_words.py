@@ -16,8 +16,7 @@ from tests.log.test_health import (
     found,
 )
 
-from thence.log.disk import OS_DISK, Disk, pause
-from thence.log.health import (
+from thence.inspection.health import (
     ROOM_BYTES_MIN,
     ROOM_FILES_MIN,
     Check,
@@ -26,8 +25,9 @@ from thence.log.health import (
     folder_checks,
     reason,
 )
-from thence.log.segment import FILE_BYTES_MAX
-from thence.log.system_call import DiskError
+from thence.log.storage.disk import OS_DISK, Disk, pause
+from thence.log.storage.segment import FILE_BYTES_MAX
+from thence.log.storage.system_call import DiskError
 
 ELSEWHERE = "keep the log on another filesystem"
 UNTRIED = "locks, syncs and the like were not tried"

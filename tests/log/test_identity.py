@@ -15,8 +15,9 @@ import thence
 from thence.core.ids import is_ulid
 from thence.core.vocabulary import PLAIN
 from thence.errors import AppendFailed, NotALog
-from thence.log.disk import OS_DISK
-from thence.log.identity import (
+from thence.log.storage.append_lock import AppendLock
+from thence.log.storage.disk import OS_DISK
+from thence.log.storage.identity import (
     identify,
     known_node_id,
     known_node_ids,
@@ -25,8 +26,7 @@ from thence.log.identity import (
     read_info,
     renew,
 )
-from thence.log.lock import AppendLock
-from thence.log.system_call import DiskError
+from thence.log.storage.system_call import DiskError
 from thence.replica import Log
 
 

@@ -5,8 +5,8 @@ import shutil
 import msgspec
 import pytest
 
-from thence.log.disk import OS_DISK, machine_id
-from thence.log.identity import (
+from thence.log.storage.disk import OS_DISK, machine_id
+from thence.log.storage.identity import (
     EARLIER_MAX,
     Identity,
     Own,

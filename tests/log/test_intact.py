@@ -13,9 +13,9 @@ import thence
 from thence.core.codec import have_valid_crcs
 from thence.core.side import side
 from thence.core.vocabulary import PLAIN, SIM
-from thence.log import reader
-from thence.log.disk import OS_DISK
-from thence.log.intact import intact_side
+from thence.inspection.intact import intact_side
+from thence.log.read import reader
+from thence.log.storage.disk import OS_DISK
 
 
 def read(folder):

@@ -24,9 +24,9 @@ from thence.core.guard import Unchanged
 from thence.core.position import Position
 from thence.core.vocabulary import PLAIN
 from thence.errors import HeadsMoved
-from thence.log.disk import OS_DISK
-from thence.log.identity import node_id
-from thence.log.segment import older_names
+from thence.log.storage.disk import OS_DISK
+from thence.log.storage.identity import node_id
+from thence.log.storage.segment import older_names
 from thence.replica import Log
 
 pytestmark = [

@@ -16,8 +16,8 @@ import thence
 from thence.core.codec import numbers
 from thence.core.vocabulary import PLAIN
 from thence.errors import AppendFailed, ThenceError
-from thence.log.disk import OS_DISK
-from thence.log.segment import older_names, segments
+from thence.log.storage.disk import OS_DISK
+from thence.log.storage.segment import older_names, segments
 from thence.replica import Log
 
 pytestmark = pytest.mark.xdist_group("heavy")

@@ -15,7 +15,7 @@ import thence
 from thence.core.codec import numbers
 from thence.core.vocabulary import PLAIN
 from thence.errors import LogBusy
-from thence.log.disk import Disk
+from thence.log.storage.disk import Disk
 from thence.replica import Log
 
 pytestmark = pytest.mark.xdist_group("heavy")
@@ -215,7 +215,7 @@ import os, signal, sys
 from threading import Thread
 import thence
 from thence.core.vocabulary import PLAIN
-from thence.log.disk import Disk
+from thence.log.storage.disk import Disk
 from thence.replica import Log
 
 class Stopping(Disk):

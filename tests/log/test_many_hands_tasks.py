@@ -11,9 +11,9 @@ from tests.log.hands import append, append_in_tasks, in_threads, judged
 import thence
 from thence.core.vocabulary import PLAIN
 from thence.errors import LogFull
-from thence.log.disk import OS_DISK, Disk
-from thence.log.identity import node_id
-from thence.log.system_call import DiskError
+from thence.log.storage.disk import OS_DISK, Disk
+from thence.log.storage.identity import node_id
+from thence.log.storage.system_call import DiskError
 from thence.replica import Log
 
 

@@ -4,8 +4,8 @@ import pytest
 from tests.events import NODE, OTHER_NODE, drafted, line_of
 
 from thence.core.codec import LINE_BYTES_MAX, Draft, numbers
-from thence.log.disk import OS_DISK, Disk
-from thence.log.numbering import CLOCK_AHEAD_MAX, Numbering, relayed
+from thence.log.storage.disk import OS_DISK, Disk
+from thence.log.storage.numbering import CLOCK_AHEAD_MAX, Numbering, relayed
 
 OLDEST = "events_2026-01-01_00-00-00-000000.jsonl"
 OLDER = "events_2026-01-02_00-00-00-000000.jsonl"

@@ -22,9 +22,9 @@ from thence.errors import (
     ReadFailed,
     VocabularyMismatch,
 )
-from thence.log.disk import OS_DISK, Disk
-from thence.log.opening import check_bounds, known_info, make_durable, opened_vocabulary
-from thence.log.system_call import DiskError
+from thence.log.read.opening import check_bounds, known_info, make_durable, opened_vocabulary
+from thence.log.storage.disk import OS_DISK, Disk
+from thence.log.storage.system_call import DiskError
 from thence.replica import Log
 
 

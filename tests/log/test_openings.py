@@ -13,9 +13,9 @@ from tests.log.processes import WAIT_S, in_child, started
 import thence
 from thence.core.vocabulary import PLAIN
 from thence.errors import WriterClosed
-from thence.log.disk import OS_DISK, Disk
-from thence.log.openings import RECORD_BYTES, STEP_MAX, openings
-from thence.log.system_call import DiskError
+from thence.log.crash.openings import RECORD_BYTES, STEP_MAX, openings
+from thence.log.storage.disk import OS_DISK, Disk
+from thence.log.storage.system_call import DiskError
 from thence.replica import Log
 
 

@@ -15,8 +15,8 @@ from tests.log.processes import ran, started
 
 import thence
 from thence.core.vocabulary import PLAIN
-from thence.log.disk import OS_DISK
-from thence.log.verify import verify
+from thence.log.check.verify import verify
+from thence.log.storage.disk import OS_DISK
 
 MARK = b"\xef\xbb\xbf"
 

@@ -5,8 +5,8 @@ from tests.cli.installed import thence as command
 
 import thence
 from thence.errors import NotALog
-from thence.log.disk import OS_DISK
-from thence.log.segment import strays
+from thence.log.storage.disk import OS_DISK
+from thence.log.storage.segment import strays
 from thence.sim import EventWriter
 
 NO_NAMES = ["", "\0x", "a\0b", "\ud800"]

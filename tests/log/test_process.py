@@ -15,9 +15,9 @@ from thence.core.codec import numbers
 from thence.core.ids import is_ulid
 from thence.core.vocabulary import PLAIN
 from thence.errors import LogBusy
-from thence.log.disk import OS_DISK, Disk
-from thence.log.identity import node_id
-from thence.log.process import at_worker_end, new_id, now
+from thence.log.storage.disk import OS_DISK, Disk
+from thence.log.storage.identity import node_id
+from thence.log.storage.process import at_worker_end, new_id, now
 from thence.replica import Log
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")

@@ -7,9 +7,9 @@ from thence.core.codec import BadLine
 from thence.core.position import Position
 from thence.core.vocabulary import PLAIN, SIM
 from thence.errors import EventNotFound
-from thence.log import reader
-from thence.log.disk import OS_DISK
-from thence.log.reader import Block
+from thence.log.read import reader
+from thence.log.read.reader import Block
+from thence.log.storage.disk import OS_DISK
 
 CURRENT = "events.jsonl"
 OLDEST = "events_2026-11-20_07-13-05-000000.jsonl"

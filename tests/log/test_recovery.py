@@ -20,9 +20,9 @@ from tests.tiers import examples
 import thence
 from thence.core.vocabulary import PLAIN
 from thence.errors import AppendFailed, OutcomeUnknown
-from thence.log.disk import OS_DISK
-from thence.log.recovery import last_numbers, lines_backwards, mark_told, untold
-from thence.log.system_call import DiskError
+from thence.log.storage.disk import OS_DISK
+from thence.log.storage.recovery import last_numbers, lines_backwards, mark_told, untold
+from thence.log.storage.system_call import DiskError
 from thence.replica import Log
 
 

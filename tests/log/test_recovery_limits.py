@@ -13,8 +13,8 @@ from tests.log.processes import open_files
 from thence.core.codec import LINE_BYTES_MAX
 from thence.core.vocabulary import PLAIN
 from thence.errors import OutcomeUnknown
-from thence.log.disk import OS_DISK, READ_BYTES
-from thence.log.recovery import (
+from thence.log.storage.disk import OS_DISK, READ_BYTES
+from thence.log.storage.recovery import (
     copy_aside,
     kept_whole,
     last_numbers,
@@ -22,7 +22,7 @@ from thence.log.recovery import (
     recover_tail,
     untold,
 )
-from thence.log.system_call import DiskError
+from thence.log.storage.system_call import DiskError
 
 LONG = 600_000  # more than two of the blocks that are read at once
 

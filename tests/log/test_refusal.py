@@ -7,9 +7,15 @@ import pytest
 from tests.log.errors import said
 
 from thence.errors import AppendFailed, LogFull, LogReadOnly, OutcomeUnknown, ReadFailed
-from thence.log.reading import reading
-from thence.log.refusal import closed_for_good, refusal, still_unknown, uncut, unsynced
-from thence.log.system_call import DiskError
+from thence.log.read.read_errors import reading
+from thence.log.storage.append_errors import (
+    closed_for_good,
+    refusal,
+    still_unknown,
+    uncut,
+    unsynced,
+)
+from thence.log.storage.system_call import DiskError
 
 PATH = Path("/logs/one/events.jsonl")
 FULL = "free some space, then try again"

@@ -10,10 +10,10 @@ import thence
 from thence.core.codec import stamper
 from thence.core.order import total_order_key
 from thence.core.vocabulary import WORK
-from thence.log.disk import OS_DISK
-from thence.log.numbering import CLOCK_AHEAD_MAX
-from thence.log.relaying import relay
-from thence.log.segment import own_folder
+from thence.log.storage.disk import OS_DISK
+from thence.log.storage.numbering import CLOCK_AHEAD_MAX
+from thence.log.storage.segment import own_folder
+from thence.log.write.relaying import relay
 from thence.replica import Log
 
 OTHER = "0123456789ab"

@@ -10,9 +10,9 @@ from tests.log.faults import FailingDisk
 import thence
 from thence.core.vocabulary import PLAIN
 from thence.errors import LogBusy, LogFull, OutcomeUnknown, ThenceError
-from thence.log.disk import OS_DISK, Disk
-from thence.log.lock import AppendLock
-from thence.log.system_call import DiskError
+from thence.log.storage.append_lock import AppendLock
+from thence.log.storage.disk import OS_DISK, Disk
+from thence.log.storage.system_call import DiskError
 from thence.replica import Log
 
 MARK = b"\xef\xbb\xbf"

@@ -6,11 +6,11 @@ from tests.events import OTHER_NODE, line_of
 import thence
 from thence.core.vocabulary import PLAIN
 from thence.errors import LogBusy
-from thence.log.disk import OS_DISK
-from thence.log.lock import AppendLock
-from thence.log.notice import NoticeMaker, warn
-from thence.log.repair import repair
-from thence.log.writer import SegmentWriter
+from thence.log.check.repair import repair
+from thence.log.storage.append_lock import AppendLock
+from thence.log.storage.disk import OS_DISK
+from thence.log.write.notice import NoticeMaker, warn
+from thence.log.write.writer import SegmentWriter
 from thence.replica import Log
 
 CURRENT = "events.jsonl"

@@ -12,8 +12,8 @@ from tests.log.processes import ran
 import thence
 from thence.core.vocabulary import PLAIN
 from thence.errors import ThenceError
-from thence.log.disk import OS_DISK
-from thence.log.lock import AppendLock
+from thence.log.storage.append_lock import AppendLock
+from thence.log.storage.disk import OS_DISK
 from thence.replica import Log
 
 

@@ -9,13 +9,13 @@ from tests.log.faults import FailingDisk
 
 from thence.core.vocabulary import PLAIN
 from thence.errors import AppendFailed, LogBusy, LogReadOnly, OutcomeUnknown
-from thence.log import reader
-from thence.log.disk import OS_DISK
-from thence.log.notice import NoticeMaker, warn
-from thence.log.opening import prepare
-from thence.log.retrying import retriable
-from thence.log.system_call import DiskError
-from thence.log.writer import SegmentWriter
+from thence.log.read import reader
+from thence.log.read.opening import prepare
+from thence.log.storage.disk import OS_DISK
+from thence.log.storage.system_call import DiskError
+from thence.log.write.notice import NoticeMaker, warn
+from thence.log.write.retrying import retriable
+from thence.log.write.writer import SegmentWriter
 
 
 def writer_of(folder, disk=OS_DISK):

@@ -9,9 +9,9 @@ from tests.log.processes import descriptors
 
 from thence.core.vocabulary import PLAIN
 from thence.errors import EventNotFound, OutcomeUnknown, ReadFailed
-from thence.log.disk import OS_DISK, Disk
-from thence.log.search import durable_event
-from thence.log.system_call import DiskError
+from thence.log.read.search import durable_event
+from thence.log.storage.disk import OS_DISK, Disk
+from thence.log.storage.system_call import DiskError
 from thence.replica import Log
 
 

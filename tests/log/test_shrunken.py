@@ -12,8 +12,8 @@ from tests.log.processes import started
 
 import thence
 from thence.core.vocabulary import PLAIN
-from thence.log.disk import OS_DISK
-from thence.log.identity import known_node_id, known_node_ids
+from thence.log.storage.disk import OS_DISK
+from thence.log.storage.identity import known_node_id, known_node_ids
 from thence.replica import Log
 
 
@@ -142,7 +142,7 @@ def test_kill_between_the_new_node_and_the_notice_keeps_nothing_from_being_told(
     cut(tmp_path, 4)
     code = """
 import os, signal, sys, thence
-from thence.log.disk import Disk
+from thence.log.storage.disk import Disk
 written = Disk.write
 def write(self, descriptor, data):
     if b"log.node_changed" in data:

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thence.log.stretches import Stretches, without
+from thence.log.check.number_ranges import Stretches, without
 
 numbers = st.lists(st.integers(1, 30), max_size=40)
 

@@ -12,9 +12,9 @@ from tests.log.faults import WAIT_S, FailingDisk, GatedDisk
 import thence
 from thence.core.vocabulary import PLAIN
 from thence.errors import LogReadOnly, OutcomeUnknown
-from thence.log.disk import OS_DISK, Disk
-from thence.log.segment import older_names
-from thence.log.system_call import DiskError
+from thence.log.storage.disk import OS_DISK, Disk
+from thence.log.storage.segment import older_names
+from thence.log.storage.system_call import DiskError
 from thence.replica import Log
 
 BROKEN = DiskError(errno.EIO, "device error")

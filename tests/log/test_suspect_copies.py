@@ -5,9 +5,9 @@ from tests.events import line_of
 from tests.log.faults import ShortDisk
 
 from thence.errors import HeadsMoved
-from thence.log.admission import Known
-from thence.log.disk import OS_DISK, READ_BYTES
-from thence.log.suspect import copy_lines, regions, stand_behind, write_again
+from thence.log.storage.disk import OS_DISK, READ_BYTES
+from thence.log.write.admission import Known
+from thence.log.write.failed_sync import copy_lines, regions, stand_behind, write_again
 
 OLDER = "events_2026-01-01_00-00-00-000000.jsonl"
 

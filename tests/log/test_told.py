@@ -4,8 +4,8 @@ import pytest
 from tests.events import NODE, OTHER_NODE, drafted, event_of, stamped
 
 from thence.core.vocabulary import PLAIN, SIM
-from thence.log.segment import CURRENT
-from thence.log.told import Told
+from thence.log.crash.damage_record import Told
+from thence.log.storage.segment import CURRENT
 
 OLDER = "events_2026-01-01_00-00-00-000000.jsonl"
 NEWER = "events_2026-01-02_00-00-00-000000.jsonl"

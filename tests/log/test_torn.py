@@ -7,8 +7,8 @@ from tests.log.aftermath import appended, filled, told, unclean, zeroed
 
 import thence
 from thence.core.vocabulary import PLAIN
-from thence.log.disk import OS_DISK
-from thence.log.unclean import TORN_NOTICES_MAX, lines_from
+from thence.log.crash.unclean import TORN_NOTICES_MAX, lines_from
+from thence.log.storage.disk import OS_DISK
 from thence.replica import Log
 
 

@@ -5,8 +5,8 @@ from tests.log.processes import lines, started
 
 import thence
 from thence.core.codec import numbers
-from thence.log.disk import OS_DISK
-from thence.log.segment import older_names
+from thence.log.storage.disk import OS_DISK
+from thence.log.storage.segment import older_names
 
 TEN_THOUSAND = """
 import sys, thence

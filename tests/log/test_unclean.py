@@ -20,13 +20,13 @@ from tests.log.processes import WAIT_S, ran, started
 import thence
 from thence.core.vocabulary import PLAIN
 from thence.errors import AppendFailed, IdReused
-from thence.log.aftermath import Aftermath
-from thence.log.disk import OS_DISK, Disk
-from thence.log.identity import known_node_id
-from thence.log.numbering import Numbering
-from thence.log.openings import STEP_MAX, STEP_MIN, OpeningFile
-from thence.log.segment import older_names
-from thence.log.system_call import DiskError
+from thence.log.crash.opening_report import Aftermath
+from thence.log.crash.openings import STEP_MAX, STEP_MIN, OpeningFile
+from thence.log.storage.disk import OS_DISK, Disk
+from thence.log.storage.identity import known_node_id
+from thence.log.storage.numbering import Numbering
+from thence.log.storage.segment import older_names
+from thence.log.storage.system_call import DiskError
 from thence.replica import Log
 
 
@@ -235,7 +235,7 @@ def test_second_kill_between_notice_and_burial_is_told_once(tmp_path):
     killed(tmp_path, "before sync")
     code = """
 import os, signal, sys, thence
-from thence.log.disk import Disk
+from thence.log.storage.disk import Disk
 Disk.unlink = lambda self, path: os.kill(os.getpid(), signal.SIGKILL)
 thence.open(sys.argv[1]).append("never")
 """

@@ -5,10 +5,8 @@ from tests.events import NODE, OTHER_NODE, drafted, line_of, stamped
 
 from thence.core.ids import id_source
 from thence.core.vocabulary import PLAIN
-from thence.log.disk import OS_DISK
-from thence.log.identity import Identity, Own
-from thence.log.openings import Batch, Opening, Place, segment_id
-from thence.log.unclean import (
+from thence.log.crash.openings import Batch, Opening, Place, segment_id
+from thence.log.crash.unclean import (
     TORN_NOTICES_MAX,
     Region,
     Scan,
@@ -18,6 +16,8 @@ from thence.log.unclean import (
     lost,
     scope,
 )
+from thence.log.storage.disk import OS_DISK
+from thence.log.storage.identity import Identity, Own
 
 OLDER = "events_2026-01-01_00-00-00-000000.jsonl"
 NEWER = "events_2026-01-02_00-00-00-000000.jsonl"

@@ -9,9 +9,9 @@ from tests.events import NODE, OTHER_NODE, line_of, new_id
 
 import thence
 from thence.core.vocabulary import PLAIN
-from thence.log import reader
-from thence.log.disk import OS_DISK
-from thence.log.verify import _Check, verify
+from thence.log.check.verify import _Check, verify
+from thence.log.read import reader
+from thence.log.storage.disk import OS_DISK
 from thence.replica import Log
 
 

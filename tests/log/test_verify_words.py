@@ -5,11 +5,11 @@ from tests.events import NODE, OTHER_NODE, event_of, line_of, new_id
 from tests.log.test_verify import found, numbered
 
 from thence.core.vocabulary import PLAIN
-from thence.log import verify as rules
-from thence.log.disk import OS_DISK
-from thence.log.findings import Finding
-from thence.log.reader import Block
-from thence.log.verify import _Check, verify
+from thence.log.check import verify as rules
+from thence.log.check.verify import _Check, verify
+from thence.log.read.reader import Block
+from thence.log.storage.disk import OS_DISK
+from thence.log.storage.findings import Finding
 
 CURRENT = "events.jsonl"
 OLDER = "events_2026-01-01_00-00-00-000000.jsonl"

@@ -5,11 +5,11 @@ from tests.events import drafted, event_of, new_id
 
 from thence.core.clock import CLOCK_MAX
 from thence.core.vocabulary import PLAIN
-from thence.log.disk import OS_DISK
-from thence.log.notice import NoticeMaker
-from thence.log.numbering import CLOCK_AHEAD_MAX
-from thence.log.opening import prepare
-from thence.log.writer import SegmentWriter
+from thence.log.read.opening import prepare
+from thence.log.storage.disk import OS_DISK
+from thence.log.storage.numbering import CLOCK_AHEAD_MAX
+from thence.log.write.notice import NoticeMaker
+from thence.log.write.writer import SegmentWriter
 
 
 @pytest.fixture

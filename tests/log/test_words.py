@@ -24,14 +24,14 @@ from thence.errors import (
     OutcomeUnknown,
     WriterClosed,
 )
-from thence.log.batch import Refused
-from thence.log.disk import OS_DISK, Disk
-from thence.log.durability import warnings
-from thence.log.follower import Follower
-from thence.log.identity import read_info
-from thence.log.notice import guarded, warn
-from thence.log.search import durable_event
-from thence.log.system_call import DiskError
+from thence.log.read.follower import Follower
+from thence.log.read.search import durable_event
+from thence.log.storage.disk import OS_DISK, Disk
+from thence.log.storage.durability import warnings
+from thence.log.storage.identity import read_info
+from thence.log.storage.system_call import DiskError
+from thence.log.write.batch import Refused
+from thence.log.write.notice import guarded, warn
 from thence.replica import Log
 
 BROKEN = DiskError(errno.EIO, "as said")

@@ -3,8 +3,8 @@
 import pytest
 
 from thence.core.vocabulary import PLAIN
-from thence.log.disk import OS_DISK
-from thence.log.segment import older_names
+from thence.log.storage.disk import OS_DISK
+from thence.log.storage.segment import older_names
 from thence.replica import Log
 
 

@@ -11,8 +11,8 @@ import httpx2
 from tests.server.serving import Serving
 
 from thence.core.vocabulary import SIM
-from thence.log.disk import OS_DISK
-from thence.log.reader import events
+from thence.log.read.reader import events
+from thence.log.storage.disk import OS_DISK
 
 SECONDS_MAX = 60
 

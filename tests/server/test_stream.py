@@ -11,7 +11,7 @@ from tests.server.runs import make_run
 
 from thence.core.filter import Filter
 from thence.errors import EventNotFound, NotALog, ReadFailed
-from thence.log.follower import Follower
+from thence.log.read.follower import Follower
 from thence.replica import open_log
 from thence.server import feed, feeds, listener
 from thence.server.root import Root

@@ -11,8 +11,8 @@ from tests.sim.written import action, lines, notices, numbers
 
 import thence
 from thence.errors import LogFull, ThenceError
-from thence.log.disk import Disk
-from thence.log.system_call import DiskError
+from thence.log.storage.disk import Disk
+from thence.log.storage.system_call import DiskError
 from thence.sim import EventWriter, create_action_event
 
 

@@ -8,7 +8,7 @@ from tests.work.boards import TREE
 from tests.work.repositories import commit, make_repository
 
 from thence.core.codec import stamper
-from thence.log.numbering import CLOCK_AHEAD_MAX
+from thence.log.storage.numbering import CLOCK_AHEAD_MAX
 from thence.work.commands.add import add
 from thence.work.commands.add_history import add_history
 from thence.work.commands.init import init

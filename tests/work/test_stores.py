@@ -16,7 +16,7 @@ import thence
 from thence.context import VARIABLE
 from thence.core.guard import Unchanged
 from thence.errors import HeadsMoved, InvalidEvent, NotAProject
-from thence.log.disk import Disk
+from thence.log.storage.disk import Disk
 from thence.work import ErrorStore, EventStore, Said, with_error_store, with_event_store
 from thence.work.clock import read_clock
 from thence.work.files import TreeFiles

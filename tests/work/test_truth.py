@@ -12,7 +12,7 @@ import pytest
 from tests.work.told import PROJECT, work_event
 
 from thence.errors import Refused
-from thence.log.process import new_id
+from thence.log.storage.process import new_id
 from thence.work import Said
 from thence.work.attempt import Facts, Move
 from thence.work.board import fold

@@ -68,9 +68,9 @@ def _read(voice: Voice, log: str) -> "tuple[Side, Vocabulary]":
     from thence.cli.locate import find_log
     from thence.cli.opened import opened
     from thence.core.side import side
-    from thence.log.disk import OS_DISK
-    from thence.log.intact import intact_side
-    from thence.log.reading import reading
+    from thence.inspection.intact import intact_side
+    from thence.log.read.read_errors import reading
+    from thence.log.storage.disk import OS_DISK
     from thence.replica import open_log
 
     with open_log(find_log(voice, log), create=False) as replica:

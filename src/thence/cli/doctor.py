@@ -10,7 +10,7 @@ from thence.cli.groups import HELP_NAMES, json_option, log_option, talks
 from thence.cli.voice import Painted, Voice, current
 
 if TYPE_CHECKING:
-    from thence.log.health import Check
+    from thence.inspection.health import Check
 
 PYTHON_MIN = (3, 11)
 PACKAGES = ("msgspec", "click", "rich", "structlog", "ruamel.yaml", "pydantic")
@@ -58,7 +58,7 @@ def machine_checks() -> "list[Check]":
     import platform
     import sys
 
-    from thence.log.health import Check
+    from thence.inspection.health import Check
 
     wanted = ".".join(map(str, PYTHON_MIN))
     is_tried = sys.platform in ("linux", "darwin")
@@ -84,7 +84,7 @@ def _packages() -> "Check":
     from importlib import import_module, metadata
 
     from thence import __version__
-    from thence.log.health import Check
+    from thence.inspection.health import Check
 
     found, broken = [f"thence {__version__}"], []
     for name in PACKAGES:
@@ -99,14 +99,14 @@ def _packages() -> "Check":
 
 
 def _folder_checks(folder: Path, is_log: bool) -> "list[Check]":
-    from thence.log.disk import OS_DISK, wall_ns
-    from thence.log.health import Check, clock, folder_checks
+    from thence.inspection.health import Check, clock, folder_checks
+    from thence.log.storage.disk import OS_DISK, wall_ns
 
     checks = folder_checks(OS_DISK, folder)
     if not is_log:
         return [*checks, clock(wall_ns(), "")]
     try:
-        from thence.log.condition import log_checks
+        from thence.inspection.condition import log_checks
     except ImportError as error:  # told above, too
         return [*checks, Check("log", False, f"it was not looked at: {error}", _ANEW)]
     return [*checks, *log_checks(OS_DISK, folder), *_shared(folder)]
@@ -114,7 +114,7 @@ def _folder_checks(folder: Path, is_log: bool) -> "list[Check]":
 
 def _shared(folder: Path) -> "list[Check]":
     """Tells of lines of a project's shared files that its journal did not take in."""
-    from thence.log.health import Check
+    from thence.inspection.health import Check
     from thence.work.passed_over import passed_over
 
     found = passed_over(folder)

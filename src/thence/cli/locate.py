@@ -10,8 +10,8 @@ from pathlib import Path
 
 from thence.cli.voice import Voice
 from thence.errors import GitFailed, NotALog, NotAProject
-from thence.log.disk import OS_DISK
-from thence.log.segment import own_folder, segments
+from thence.log.storage.disk import OS_DISK
+from thence.log.storage.segment import own_folder, segments
 
 _SHOWN_RUNS_MAX = 3
 

@@ -11,8 +11,8 @@ from thence.cli.render import counted
 from thence.cli.voice import Voice
 from thence.core.codec import BadLine, has_valid_crc, parse
 from thence.core.event import Event
-from thence.log.disk import OS_DISK
-from thence.log.reader import raw_lines
+from thence.log.read.reader import raw_lines
+from thence.log.storage.disk import OS_DISK
 from thence.replica import Log, open_log
 
 
@@ -70,7 +70,7 @@ def _nearest(path: Path) -> str:
 def _tell_passed_over(voice: Voice, replica: Log, log: str | None) -> None:
     if voice.is_quiet:
         return
-    from thence.log.segment import strays
+    from thence.log.storage.segment import strays
 
     index = replica.answers.index()
     if index is None:

@@ -11,9 +11,9 @@ from thence.cli.render import bars, counted, wrapped
 from thence.cli.verify import as_json
 from thence.core.tally import falling
 from thence.errors import NotALog
-from thence.log.disk import OS_DISK
-from thence.log.outcome import outcome
-from thence.log.segment import segments
+from thence.inspection.outcome import outcome
+from thence.log.storage.disk import OS_DISK
+from thence.log.storage.segment import segments
 from thence.replica import open_log
 
 _ALTERED_SHOWN_MAX = 3

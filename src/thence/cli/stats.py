@@ -31,8 +31,8 @@ def stats_command(log: str | None, is_json: bool) -> None:
     """
     from thence.cli.opened import opened
     from thence.core.tally import tallied
-    from thence.log.disk import OS_DISK
-    from thence.log.segment import strays
+    from thence.log.storage.disk import OS_DISK
+    from thence.log.storage.segment import strays
 
     voice = current()
     with opened(voice, log) as replica:
@@ -59,8 +59,8 @@ def stats_command(log: str | None, is_json: bool) -> None:
 
 def segment_sizes(folder: Path) -> list[int]:
     """Returns how many bytes each segment of a log has."""
-    from thence.log.disk import OS_DISK
-    from thence.log.segment import segments
+    from thence.log.storage.disk import OS_DISK
+    from thence.log.storage.segment import segments
 
     found = (OS_DISK.path_id(str(path)) for path in segments(OS_DISK, folder))
     return [there[1] for there in found if there is not None]

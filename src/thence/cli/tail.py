@@ -18,7 +18,7 @@ from thence.cli.voice import Voice, current
 
 if TYPE_CHECKING:
     from thence.core.event import Event
-    from thence.log.follower import Follower
+    from thence.log.read.follower import Follower
 
 TAIL_EVENTS = 10
 # their ids are held, 100 bytes each; `thence log` lists any number in bounded memory
@@ -59,8 +59,8 @@ def tail_command(count: int, is_live: bool, log: str | None, is_json: bool) -> N
 
 def _tail(voice: Voice, count: int, is_live: bool, log: str | None, is_json: bool) -> None:
     from thence.cli.locate import find_log
-    from thence.log.disk import OS_DISK
-    from thence.log.follower import Follower
+    from thence.log.read.follower import Follower
+    from thence.log.storage.disk import OS_DISK
     from thence.replica import open_log
 
     with (

@@ -10,7 +10,7 @@ from thence.cli.voice import Voice, current
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from thence.log.findings import Finding, Verification
+    from thence.log.storage.findings import Finding, Verification
 
 FINDINGS_SHOWN_MAX = 20
 PAGE = "docs/reference/findings.md"

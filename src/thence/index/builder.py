@@ -19,7 +19,7 @@ from thence.index.places import given, last, move, renumber
 from thence.index.rows import Key, Names, Row, Taken, Times, columns_of, keys_of
 from thence.index.shelving import Shelving
 from thence.index.tallies import tally
-from thence.log.disk import Disk, FileId
+from thence.log.storage.disk import Disk, FileId
 
 # how many ids one question asks for: of few sizes, so that each is prepared once
 _ASKED_IDS_FEW = 100

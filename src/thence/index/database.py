@@ -21,8 +21,8 @@ from thence.index.known import Stale
 from thence.index.lines import Extent, Lines
 from thence.index.remembered import Remembered
 from thence.index.seat import Files, Seat
-from thence.log.disk import Disk, on_fork
-from thence.log.reading import reading
+from thence.log.read.read_errors import reading
+from thence.log.storage.disk import Disk, on_fork
 
 _TRIES_MAX = 3
 _IDLE_MAX = 8

@@ -8,10 +8,10 @@ from zlib import crc32
 from thence.core.vocabulary import Vocabulary
 from thence.index.known import BEGINNING_BYTES, LAST_BYTES, Known, Present, Stale
 from thence.index.rows import Bad, Taken, taken
-from thence.log.disk import READ_BYTES, Disk, FileState
-from thence.log.reader import Block, Cursor
-from thence.log.segment import CURRENT
-from thence.log.system_call import DiskError
+from thence.log.read.reader import Block, Cursor
+from thence.log.storage.disk import READ_BYTES, Disk, FileState
+from thence.log.storage.segment import CURRENT
+from thence.log.storage.system_call import DiskError
 
 DAMAGE_KEPT_MAX = 1_000
 

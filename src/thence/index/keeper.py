@@ -19,11 +19,11 @@ from thence.index.builds import Builds
 from thence.index.known import Known, Present, Stale, known_segments, matched, present
 from thence.index.loading import load
 from thence.index.seat import Busy, Files, Seat
-from thence.log.disk import NOTHING, NOWHERE, Disk, FileState, monotonic_ns, noise_bits
-from thence.log.identity import read_info
-from thence.log.reading import reading
-from thence.log.segment import own_folder
-from thence.log.system_call import DiskError
+from thence.log.read.read_errors import reading
+from thence.log.storage.disk import NOTHING, NOWHERE, Disk, FileState, monotonic_ns, noise_bits
+from thence.log.storage.identity import read_info
+from thence.log.storage.segment import own_folder
+from thence.log.storage.system_call import DiskError
 
 SCHEMA_VERSION = 5
 WAIT_S = 10.0

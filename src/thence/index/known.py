@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import NamedTuple
 from zlib import crc32
 
-from thence.log.disk import READ_BYTES, Disk, FileId, FileState
-from thence.log.segment import CURRENT, older_names
+from thence.log.storage.disk import READ_BYTES, Disk, FileId, FileState
+from thence.log.storage.segment import CURRENT, older_names
 
 BEGINNING_BYTES = 256
 LAST_BYTES = 64

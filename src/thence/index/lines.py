@@ -13,9 +13,9 @@ from thence.core.codec import (
 from thence.core.event import Event
 from thence.core.vocabulary import Vocabulary
 from thence.index.known import Stale
-from thence.log.disk import Disk, FileId
-from thence.log.segment import CURRENT, older_names
-from thence.log.system_call import DiskError
+from thence.log.storage.disk import Disk, FileId
+from thence.log.storage.segment import CURRENT, older_names
+from thence.log.storage.system_call import DiskError
 
 # segment, offset, length of an event as rows of the index hold them; the event_id behind them,
 # if it is given, is compared

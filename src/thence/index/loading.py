@@ -21,7 +21,7 @@ from thence.index.places import ORDER, STRIDE, rewrite, statements
 from thence.index.rows import Key, Names, Taken, Times, columns_of, keys_of
 from thence.index.shelving import Shelving
 from thence.index.tallies import tally_all
-from thence.log.disk import Disk
+from thence.log.storage.disk import Disk
 
 RECENT_EVENTS = 8_192
 

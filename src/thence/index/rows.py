@@ -18,7 +18,7 @@ from thence.core.entry import Entry, entries, entry_of
 from thence.core.event import Event
 from thence.core.times import microseconds
 from thence.core.vocabulary import Vocabulary
-from thence.log.reader import Block, lines_of
+from thence.log.read.reader import Block, lines_of
 
 INTEGER_MAX = 2**63 - 1
 # so few that they stay in the processor's cache from one step to the next

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from thence.log.disk import (
+from thence.log.storage.disk import (
     NOTHING,
     NOWHERE,
     Disk,
@@ -21,7 +21,7 @@ from thence.log.disk import (
     pause,
     process_id,
 )
-from thence.log.system_call import DiskError
+from thence.log.storage.system_call import DiskError
 
 _NAME = "index.db"
 _PAUSE_MIN_S = 0.0005

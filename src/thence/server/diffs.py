@@ -11,10 +11,10 @@ from starlette.responses import Response
 from thence.core.difference import Difference, as_json, difference
 from thence.core.side import Side, side
 from thence.errors import ReadFailed
-from thence.log.disk import Disk
-from thence.log.intact import intact_side
-from thence.log.reader import all_events
-from thence.log.reading import reading
+from thence.inspection.intact import intact_side
+from thence.log.read.read_errors import reading
+from thence.log.read.reader import all_events
+from thence.log.storage.disk import Disk
 from thence.server.bodies import answer
 from thence.server.models import DiffAnswer
 from thence.server.parameters import Asked

@@ -14,9 +14,9 @@ from thence.core.event import Event
 from thence.core.filter import Filter
 from thence.errors import ThenceError
 from thence.index import arrivals
-from thence.log.disk import OS_DISK
-from thence.log.follower import Follower
-from thence.log.reading import reading
+from thence.log.read.follower import Follower
+from thence.log.read.read_errors import reading
+from thence.log.storage.disk import OS_DISK
 from thence.server.frames import framed
 from thence.server.listener import Frame, Listener
 from thence.server.logs import Logs, OpenLog

@@ -3,7 +3,7 @@
 from threading import Lock
 
 from thence.errors import ReadFailed, ThenceError
-from thence.log.disk import OS_DISK
+from thence.log.storage.disk import OS_DISK
 from thence.server.feed import Feed
 from thence.server.listener import Listener
 from thence.server.logs import Logs

@@ -14,8 +14,8 @@ from thence.answers import Answers
 from thence.core.vocabulary import Vocabulary
 from thence.index.builds import Builds
 from thence.index.database import Index
-from thence.log.disk import NOWHERE, OS_DISK, FileId
-from thence.log.opening import known_info
+from thence.log.read.opening import known_info
+from thence.log.storage.disk import NOWHERE, OS_DISK, FileId
 from thence.server.root import FoundLog
 
 OPEN_MAX = 16

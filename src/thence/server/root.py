@@ -14,11 +14,11 @@ from typing import NamedTuple
 from thence.core.event import Event
 from thence.core.vocabulary import PLAIN, SIM, Vocabulary
 from thence.errors import NotALog, ThenceError
-from thence.log.disk import OS_DISK
-from thence.log.opening import opened_vocabulary
-from thence.log.reader import lines
-from thence.log.reading import reading
-from thence.log.segment import own_folder, segments
+from thence.log.read.opening import opened_vocabulary
+from thence.log.read.read_errors import reading
+from thence.log.read.reader import lines
+from thence.log.storage.disk import OS_DISK
+from thence.log.storage.segment import own_folder, segments
 
 ID_BYTES_MAX = 255
 NAMES_MAX = 100_000

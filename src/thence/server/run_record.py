@@ -4,8 +4,8 @@ from typing import Any
 
 import msgspec
 
-from thence.log.disk import OS_DISK
-from thence.log.outcome import outcome
+from thence.inspection.outcome import outcome
+from thence.log.storage.disk import OS_DISK
 from thence.server.root import FoundLog, Root
 
 FILE_BYTES_MAX = 16 * 1024 * 1024

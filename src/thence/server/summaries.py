@@ -11,9 +11,9 @@ from typing import Any
 import msgspec
 
 from thence.errors import ReadFailed
-from thence.log.disk import OS_DISK
-from thence.log.reading import reading
-from thence.log.segment import segments, strays
+from thence.log.read.read_errors import reading
+from thence.log.storage.disk import OS_DISK
+from thence.log.storage.segment import segments, strays
 from thence.server.logs import Logs
 from thence.server.root import FoundLog
 from thence.server.summary import Summary, summed_up

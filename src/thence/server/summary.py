@@ -14,10 +14,10 @@ from thence.core.times import microseconds
 from thence.core.vocabulary import Vocabulary
 from thence.index.database import Index
 from thence.index.overview import BadBytes, overview
-from thence.log.disk import OS_DISK
-from thence.log.reader import Cursor, blocks, lines_of
-from thence.log.reading import reading
-from thence.log.segment import CURRENT, current_path, strays
+from thence.log.read.read_errors import reading
+from thence.log.read.reader import Cursor, blocks, lines_of
+from thence.log.storage.disk import OS_DISK
+from thence.log.storage.segment import CURRENT, current_path, strays
 from thence.server.logs import OpenLog
 
 DAMAGE_TOLD_MAX = 100

@@ -13,7 +13,7 @@ import os
 from pathlib import Path
 
 from thence.errors import PlanningError
-from thence.log_folder import IDENTITY, has_events, is_of_this_machine, own_folder
+from thence.inspection.log_folder import IDENTITY, has_events, is_of_this_machine, own_folder
 from thence.work.files import TreeFiles
 from thence.work.git import Git, failure
 from thence.work.locks import held

@@ -24,7 +24,7 @@ from msgspec.structs import replace
 
 from thence.core.event import Event
 from thence.errors import Refused
-from thence.log_folder import next_node_id
+from thence.inspection.log_folder import next_node_id
 from thence.work import ending
 from thence.work.git import surroundings
 from thence.work.naming import branch_of, worktree_of

@@ -14,7 +14,7 @@ import msgspec
 
 from thence.core.codec import BadLine
 from thence.errors import PlanningError
-from thence.log.findings import Relayed
+from thence.log.storage.findings import Relayed
 from thence.work import taken
 from thence.work.daylines import FOLDER, is_day_file, places_in
 from thence.work.locks import held

@@ -19,7 +19,7 @@ from thence.errors import (
     Refused,
     ThenceError,
 )
-from thence.log_folder import next_node_id
+from thence.inspection.log_folder import next_node_id
 from thence.work import dayfiles, recovering
 from thence.work.board import fold
 from thence.work.claims import CLAIM_TYPES, claimed, open_claims

@@ -8,7 +8,7 @@ import os
 from contextlib import suppress
 
 from thence.errors import ThenceError
-from thence.log_folder import own_folder
+from thence.inspection.log_folder import own_folder
 from thence.replica import Log
 from thence.work.daylines import FOLDER
 from thence.work.files import TreeFiles

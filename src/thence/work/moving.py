@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from thence.core.guard import Unchanged
 from thence.errors import HeadsMoved, PlanningError, Refused
-from thence.log_folder import next_node_id
+from thence.inspection.log_folder import next_node_id
 from thence.replica import new_id
 from thence.work import ending
 from thence.work.agents import gates_run

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from thence.log.findings import Finding, Relayed
+from thence.log.storage.findings import Finding, Relayed
 
 _NAME = "passed_over.json"
 KEPT_MAX = 1_000

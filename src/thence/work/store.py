@@ -19,7 +19,7 @@ from thence.core.guard import Unchanged
 from thence.core.new_event import NewEvent
 from thence.core.vocabulary import WORK, work_subject
 from thence.errors import OutcomeUnknown
-from thence.log.findings import Relayed
+from thence.log.storage.findings import Relayed
 from thence.replica import Log, new_id, open_log
 from thence.work.clock import write_clock
 from thence.work.events import aggregate_of, checked

@@ -5,7 +5,7 @@ from contextlib import suppress
 from msgspec import to_builtins
 
 from thence.errors import ThenceError
-from thence.log_folder import next_node_id
+from thence.inspection.log_folder import next_node_id
 from thence.merge.conflicts import Conflict
 from thence.work.board import conflict_json
 from thence.work.conflict_commits import commits_of

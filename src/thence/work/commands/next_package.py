@@ -1,7 +1,7 @@
 """`thence work next`: takes the next package that is ready, so that nobody else does."""
 
 from thence.errors import Refused
-from thence.log_folder import next_node_id
+from thence.inspection.log_folder import next_node_id
 from thence.work.attempt import Facts
 from thence.work.desk import ATTEMPTS_MAX, Desk
 from thence.work.moving import actor_of, made_durable, move

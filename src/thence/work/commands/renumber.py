@@ -1,7 +1,7 @@
 """`thence work renumber`: gives a package whose number was given twice one of its own."""
 
 from thence.errors import HeadsMoved, Refused
-from thence.log_folder import next_node_id
+from thence.inspection.log_folder import next_node_id
 from thence.work import renumbering
 from thence.work.attempt import begun_as
 from thence.work.claims import workspace_made

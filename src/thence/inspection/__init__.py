@@ -1,0 +1,1 @@
+"""A log looked at from outside, without being opened."""

@@ -1,0 +1,189 @@
+"""The condition a log is in, told by its small files and the ends of its large ones.
+
+Nothing is written. `thence.log.check.verify` reads every line; this reads a few.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from thence.core.codec import LINE_BYTES_MAX, BadLine, parse
+from thence.core.event import Event
+from thence.core.sentences import short_id
+from thence.core.vocabulary import PLAIN, Vocabulary
+from thence.inspection.health import Check, checked, clock
+from thence.log.crash.openings import openings
+from thence.log.read.opening import opened_vocabulary
+from thence.log.storage.disk import Disk, monotonic_ns, pause, wall_ns
+from thence.log.storage.identity import is_own, known_node_id, read_info
+from thence.log.storage.recovery import lines_backwards
+from thence.log.storage.segment import own_folder, segments, strays
+
+LOCK_WAIT_S = 1.0
+_LOOKS = 3
+_PAUSE_S = 0.01
+_TAIL_BYTES_MAX = 2 * LINE_BYTES_MAX
+_UNTOLD = ".untold"
+
+
+def log_checks(disk: Disk, folder: Path) -> list[Check]:
+    """Looks at a log as it lies there, while others may write to it."""
+    opening = Opening(disk, folder)
+    checks: list[tuple[str, Callable[[], Check]]] = [
+        ("log", opening.log),
+        ("segments", lambda: _segments(disk, folder)),
+        ("tail", opening.tail),
+        ("quarantine", lambda: _quarantine(disk, folder)),
+        ("identity", lambda: _identity(disk, folder)),
+        ("openings", lambda: _openings(disk, folder)),
+        ("lock", lambda: lock(disk, folder)),
+        ("clock", opening.clock),
+    ]
+    return [checked(name, look) for name, look in checks]
+
+
+class Opening:
+    """A log looked at: what one check learns and a later one needs."""
+
+    def __init__(self, disk: Disk, folder: Path) -> None:
+        self._disk = disk
+        self._folder = folder
+        self._vocabulary: Vocabulary = PLAIN
+        self._newest: Event | None = None
+
+    def log(self) -> Check:
+        """Opens the log and tells its vocabulary."""
+        self._vocabulary = opened_vocabulary(self._disk, self._folder, None, create=False)
+        info = read_info(self._disk, self._folder)
+        path = own_folder(self._folder) / "log.json"
+        if info is None and self._disk.path_id(str(path)) is not None:
+            hint = "the next opening that appends makes it anew"
+            return Check("log", False, f"{path} can't be read", hint, is_damage=True)
+        known = f"log {info.log_id}" if info else "log without .thence/log.json, which appends make"
+        return Check("log", True, f"{self._vocabulary.name} {known}")
+
+    def tail(self) -> Check:
+        """Looks at the newest line: whole, unfinished, or damaged."""
+        paths = segments(self._disk, self._folder)
+        for path in reversed(paths):
+            rest, newest = self._settled(path)
+            if rest and isinstance(parse(rest, self._vocabulary), BadLine):
+                more = " or more" if len(rest) == _TAIL_BYTES_MAX else ""
+                detail = f"the last line of {path.name} is unfinished, {len(rest):,} bytes{more}"
+                hint = "the next append moves it aside, and tells so in the log"
+                return Check("tail", False, detail, hint)
+            line = rest or newest
+            if not line:
+                continue
+            found = parse(line, self._vocabulary)
+            if isinstance(found, BadLine):
+                detail = f"the newest line is damaged: {found.reason} ({found.code})"
+                hint = "`thence verify` tells all the damage there is"
+                return Check("tail", False, detail, hint, is_damage=True)
+            self._newest = found
+            what = "lacks its newline only" if rest else "is whole"
+            return Check("tail", True, f"the newest line [{short_id(found.event_id)}] {what}")
+        return Check("tail", True, "there are no events")
+
+    def clock(self) -> Check:
+        """Compares the wall clock with the newest event."""
+        return clock(wall_ns(), self._newest.timestamp if self._newest else "")
+
+    def _settled(self, path: Path) -> tuple[bytes, bytes]:
+        """Reads a segment's end; again where a writer may be in the middle of a line."""
+        for look in range(_LOOKS):
+            rest, newest = self._end(path)
+            if not rest:
+                break
+            if look + 1 < _LOOKS:
+                pause(_PAUSE_S)
+        return rest, newest
+
+    def _end(self, path: Path) -> tuple[bytes, bytes]:
+        """Returns what follows a segment's last newline, and the last line before it."""
+        descriptor = self._disk.open_read(path)
+        try:
+            _, size = self._disk.file_id(descriptor)
+            start = max(0, size - _TAIL_BYTES_MAX)
+            found = list(lines_backwards(self._disk, descriptor, start, size))
+        finally:
+            self._disk.close(descriptor)
+        rest, *lines = found
+        if start and lines:
+            lines.pop()  # its beginning lies further back
+        return rest, next(filter(None, lines), b"")
+
+
+def lock(disk: Disk, folder: Path) -> Check:
+    """Tells whether the append lock can be had; a writer holds it for moments only."""
+    path = own_folder(folder) / "lock"
+    if disk.path_id(str(path)) is None:
+        return Check("lock", True, "no lock file yet: the first append makes it")
+    descriptor = disk.open_read(path)
+    try:
+        deadline_ns = monotonic_ns() + int(LOCK_WAIT_S * 1e9)
+        while not disk.try_lock(descriptor):
+            if monotonic_ns() >= deadline_ns:
+                holder = disk.lock_holder(descriptor)
+                detail = f"{holder} has held the append lock for {LOCK_WAIT_S:g} s"
+                return Check("lock", False, detail, "wait for that process or end it")
+            pause(_PAUSE_S)
+        disk.unlock(descriptor)
+    finally:
+        disk.close(descriptor)
+    return Check("lock", True, "free")
+
+
+def _openings(disk: Disk, folder: Path) -> Check:
+    found = [opening for opening in openings(disk, folder) if not opening.is_copy]
+    dead = [opening for opening in found if opening.is_dead]
+    detail = f"{len(found) - len(dead):,} open for appending"
+    if dead:
+        detail += f", {len(dead):,} ended without closing"
+    queued = sum(max(opening.accepted - opening.committed, 0) for opening in dead)
+    if not all(opening.is_whole for opening in dead):
+        detail += "; how many queued events were lost is unknown"
+    elif queued:
+        detail += f"; up to {queued:,} queued events were lost"
+    else:
+        return Check("openings", True, detail)
+    return Check("openings", False, detail, "the next append reports it in the log")
+
+
+def _segments(disk: Disk, folder: Path) -> Check:
+    paths = segments(disk, folder)
+    size_bytes = 0
+    for path in paths:
+        descriptor = disk.open_read(path)
+        size_bytes += disk.file_id(descriptor)[1]
+        disk.close(descriptor)
+    detail = f"{len(paths):,} with {size_bytes:,} bytes"
+    unread = ", ".join(path.name for path in strays(disk, folder))
+    if unread:
+        hint = "give them names of older segments if they belong to this log, else move them away"
+        return Check("segments", False, f"{detail}; not read, for their names: {unread}", hint)
+    return Check("segments", True, detail)
+
+
+def _identity(disk: Disk, folder: Path) -> Check:
+    node_id = known_node_id(disk, folder)
+    own = is_own(disk, folder)
+    if own is None:
+        return Check("identity", True, "none yet: the first append makes one")
+    if own:
+        return Check("identity", True, f"node {node_id}")
+    path = own_folder(folder) / "identity.json"
+    if not node_id:
+        hint = "the next append makes a new one, and tells so in the log"
+        return Check("identity", False, f"{path} can't be read", hint, is_damage=True)
+    detail = f"node {node_id} is that of the log from which this one was copied or moved"
+    hint = "the next append takes a node of its own, and tells so in the log"
+    return Check("identity", False, detail, hint)
+
+
+def _quarantine(disk: Disk, folder: Path) -> Check:
+    names = disk.names(own_folder(folder) / "quarantine")
+    untold = sum(name.endswith(_UNTOLD) for name in names)
+    if untold:
+        detail = f"{untold:,} of {len(names):,} moved aside are not told in the log yet"
+        return Check("quarantine", False, detail, "the next append tells of them")
+    return Check("quarantine", True, f"{len(names):,} moved aside and told" if names else "empty")

@@ -1,0 +1,229 @@
+"""What a folder lets a log do: every fact is tried there, none believed.
+
+One small file is made beside the log, and removed again; nothing else is written. It needs
+the standard library alone, so that a broken package can be told.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+from typing import NamedTuple
+
+from thence.errors import ThenceError
+from thence.log.storage.disk import (
+    FULL_ERRNOS,
+    Disk,
+    file_bytes_max,
+    monotonic_ns,
+    noise_bits,
+    process_id,
+)
+from thence.log.storage.durability import durability_on
+from thence.log.storage.segment import FILE_BYTES_MAX, current_path, own_folder
+from thence.log.storage.system_call import DiskError
+
+ROOM_BYTES_MIN = 100 * 1024 * 1024
+ROOM_FILES_MIN = 100
+YEAR_MIN = 2025
+_AHEAD_S_MAX = 365 * 86_400
+_FILE_BYTES_WANTED = FILE_BYTES_MAX + 1024 * 1024  # one event more than the limit
+_SYNCS = 5
+_BLOCK = b"thence doctor tries this disk\n" * 136
+_FULL = "make room, or raise what limits this user (quota, ulimit -f)"
+
+
+class Check(NamedTuple):
+    """One thing that was looked at. `hint` says what to do about what is not ok."""
+
+    name: str
+    ok: bool
+    detail: str
+    hint: str = ""
+    is_damage: bool = False
+
+
+class Trial(NamedTuple):
+    """A small file made to be tried, opened twice for appending."""
+
+    first: int
+    second: int
+
+
+def folder_checks(disk: Disk, folder: Path) -> list[Check]:
+    """Tries what a log needs of its folder; it need not hold one yet."""
+    return [
+        checked("filesystem", lambda: filesystem(disk, folder)),
+        checked("space", lambda: space(disk, folder)),
+        file_limit(file_bytes_max()),
+        *_tried(disk, folder),
+    ]
+
+
+def checked(name: str, look: Callable[[], Check]) -> Check:
+    """Looks at something; an error is what is found then."""
+    try:
+        return look()
+    except DiskError as error:
+        return Check(name, False, reason(error), "let this user read it")
+    except ThenceError as error:
+        # chained is what a file that was read holds in place of what thence wrote
+        is_damage = not isinstance(error.__cause__, DiskError | None)
+        return Check(name, False, f"{error.place}: {error.cause}", error.hint, is_damage)
+
+
+def reason(error: DiskError) -> str:
+    """Says what the system refused, and where."""
+    place = f": {error.filename}" if error.filename else ""
+    return f"{error.strerror or error}{place}"
+
+
+def filesystem(disk: Disk, folder: Path) -> Check:
+    """Tells the type of the filesystem; on one over the network durability is unproven."""
+    kind = disk.filesystem(folder)
+    if durability_on(kind) == "unproven":
+        detail = f"{kind}, a filesystem over the network: durability is unproven there"
+        hint = "keep the log on a local disk"
+        return Check("filesystem", False, detail, hint)
+    if durability_on(kind) == "memory":
+        detail = f"{kind}: in memory, nothing in it survives the machine's end"
+        return Check("filesystem", True, detail)
+    return Check("filesystem", True, kind or "this system doesn't tell its type")
+
+
+def space(disk: Disk, folder: Path) -> Check:
+    """Tells how much room is left for this user."""
+    free, files = disk.room(folder)
+    detail = f"{free:,} bytes free"
+    if files is not None and files < ROOM_FILES_MIN:
+        return Check("space", False, f"{detail}, but for {files:,} files only", "delete some files")
+    hint = f"make room: less than {ROOM_BYTES_MIN:,} bytes are soon written"
+    is_enough = free >= ROOM_BYTES_MIN
+    return Check("space", is_enough, detail, "" if is_enough else hint)
+
+
+def file_limit(limit: int | None) -> Check:
+    """Tells whether this process may write files as large as a log's."""
+    if limit is None:
+        return Check("file_limit", True, "files may grow as large as they like")
+    if limit >= _FILE_BYTES_WANTED:
+        return Check("file_limit", True, f"files may grow to {limit:,} bytes")
+    detail = f"files may grow to {limit:,} bytes only; a log's grow to {FILE_BYTES_MAX:,}"
+    return Check("file_limit", False, detail, "raise it (ulimit -f), or set max_file_size lower")
+
+
+def clock(wall_ns: int, newest: str) -> Check:
+    """Compares the wall clock with the newest event's timestamp, empty if there is none.
+
+    The clock orders nothing; a wrong one makes times that mislead people.
+    """
+    wall = datetime.fromtimestamp(wall_ns / 1e9, UTC)
+    detail = f"it is {wall:%Y-%m-%d %H:%M:%S} UTC"
+    if wall.year < YEAR_MIN:
+        return Check("clock", False, f"{detail}: that is past", "set the machine's clock")
+    try:
+        ahead_s = (datetime.fromisoformat(newest) - wall).total_seconds()
+    except (ValueError, TypeError):  # none, or another tool's, or one without a zone
+        return Check("clock", True, detail)
+    if ahead_s <= 0:
+        return Check("clock", True, detail)
+    detail += f"; the newest event is of {newest}, which is to come"
+    hint = "set the machine's clock; the order of events does not depend on it"
+    is_sane = ahead_s <= _AHEAD_S_MAX
+    return Check("clock", is_sane, detail, "" if is_sane else hint)
+
+
+def _tried(disk: Disk, folder: Path) -> list[Check]:
+    """Makes the small file and tries with it what an append does.
+
+    Its name is taken away as soon as nothing more needs it, so that a kill leaves none.
+    """
+    own = own_folder(folder)
+    name = f".doctor.{process_id()}.{noise_bits(32):08x}"
+    path = (own if disk.is_folder(own) else folder) / name
+    descriptors: list[int] = []
+    try:
+        for existing in (current_path(folder), own / "lock"):
+            if disk.path_id(str(existing)) is not None:
+                disk.close(disk.open_append(existing))
+        descriptors.append(disk.open_append(path))
+        try:
+            descriptors.append(disk.open_append(path))
+            disk.write_all(descriptors[0], _BLOCK)
+            links = _links(disk, path)
+        finally:
+            disk.unlink(path)
+        trial = Trial(*descriptors)
+        return [
+            Check("writable", True, "files can be made and written"),
+            _try(disk, "locks", trial, _locks),
+            _try(disk, "sync", trial, _syncs),
+            _try(disk, "append", trial, _appends),
+            links,
+        ]
+    except DiskError as error:
+        detail = f"{reason(error)}; locks, syncs and the like were not tried"
+        hint = _FULL if _is_full(error) else "let this user write there; reading needs it not"
+        return [Check("writable", False, detail, hint)]
+    finally:
+        for descriptor in descriptors:
+            disk.close(descriptor)
+
+
+def _try(disk: Disk, name: str, trial: Trial, look: Callable[[Disk, Trial], Check]) -> Check:
+    """Tries one thing; what the system refuses is a filesystem that lacks it."""
+    try:
+        return look(disk, trial)
+    except DiskError as error:
+        return Check(name, False, reason(error), "keep the log on another filesystem")
+
+
+def _locks(disk: Disk, trial: Trial) -> Check:
+    hint = "keep the log on another filesystem: two writers would not see each other here"
+    if not disk.try_lock(trial.first):
+        return Check("locks", False, "a file that nobody has can't be locked", hint)
+    try:
+        if disk.try_lock(trial.second):
+            return Check("locks", False, "one file was locked twice", hint)
+    finally:
+        disk.unlock(trial.first)
+    if not disk.try_lock(trial.second):
+        return Check("locks", False, "a lock that was given back is still held", hint)
+    disk.unlock(trial.second)
+    return Check("locks", True, "flock keeps a second writer out")
+
+
+def _syncs(disk: Disk, trial: Trial) -> Check:
+    times = []
+    for _ in range(_SYNCS):
+        disk.write_all(trial.first, _BLOCK)
+        before = monotonic_ns()
+        disk.sync_data(trial.first)
+        times.append(monotonic_ns() - before)
+    return Check("sync", True, f"fdatasync takes {median(times) // 1000:,} µs (of {_SYNCS})")
+
+
+def _appends(disk: Disk, trial: Trial) -> Check:
+    disk.truncate(trial.first, 0)
+    lines = [b"%d\n" % number for number in range(8)]
+    for number, line in enumerate(lines):
+        disk.write_all(trial.second if number % 2 else trial.first, line)
+    if disk.read_at(trial.first, 0, len(_BLOCK)) == b"".join(lines):
+        return Check("append", True, "two descriptors append behind each other")
+    hint = "keep the log on another filesystem: writers would overwrite each other here"
+    return Check("append", False, "what two descriptors append is not all there", hint)
+
+
+def _links(disk: Disk, path: Path) -> Check:
+    other = path.with_name(f"{path.name}.link")
+    try:
+        disk.link(path, other)
+    except DiskError as error:
+        hint = "make new logs on another filesystem; a log that is there needs no links"
+        return Check("links", False, f"no hard links: {reason(error)}", hint)
+    disk.unlink(other)
+    return Check("links", True, "hard links work")
+
+
+def _is_full(error: DiskError) -> bool:
+    return error.errno in FULL_ERRNOS

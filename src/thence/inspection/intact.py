@@ -1,0 +1,49 @@
+"""A log in which nothing asks for a closer look, laid out for a comparison in one pass."""
+
+from pathlib import Path
+
+from thence.core.codec import have_valid_crcs, parse
+from thence.core.decoding import taken
+from thence.core.event import Event
+from thence.core.said import Said, decode_said
+from thence.core.side import Side, is_in_order, laid_out
+from thence.core.vocabulary import Vocabulary
+from thence.log.read.reader import blocks
+from thence.log.storage.disk import Disk
+
+
+def intact_side(disk: Disk, folder: Path, vocabulary: Vocabulary) -> Side | None:
+    """Lays out the events that `log.reader.events` yields, as `core.side` does, but faster.
+
+    Returns None where a line is damaged, unfinished, written by another tool, has a member
+    of a wrong type among those that are compared, or an id that another line has too.
+    """
+    lines: list[bytes] = []
+    told: list[Said] = []
+    for block in blocks(disk, folder):
+        found = block.data.split(b"\n")
+        if not block.is_whole or block.length or not have_valid_crcs(found):
+            return None
+        fresh = taken(block.data, found, decode_said)
+        if fresh is None:
+            return None
+        lines += found
+        told += fresh
+
+    if not is_in_order(told):
+        if len({each.event_id for each in told}) < len(told):
+            return None
+        places = sorted(range(len(told)), key=lambda place: _order_key(told[place]))
+        lines, told = [lines[place] for place in places], [told[place] for place in places]
+
+    def event_at(place: int) -> Event:
+        event = parse(lines[place], vocabulary)
+        assert isinstance(event, Event)
+        return event
+
+    return laid_out(told, event_at, vocabulary)
+
+
+def _order_key(of: Said) -> tuple[int, str, str]:
+    """Returns the place in the total order of an event of ours."""
+    return of.lamport_clock, of.node_id, of.event_id

@@ -1,0 +1,70 @@
+"""Whether a run that left no result goes on, came to its end, or was cut off.
+
+Nothing is written, and nobody who writes is held up.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from thence.core.codec import parse
+from thence.core.event import Event
+from thence.core.vocabulary import SIM
+from thence.log.crash.openings import openings
+from thence.log.storage.disk import Disk
+from thence.log.storage.recovery import lines_backwards
+from thence.log.storage.segment import own_folder, segments
+
+Outcome = Literal["running", "completed", "failed", "interrupted"]
+
+# how a simulation's last event tells that the run did not come to its end
+_CUT_SHORT: Mapping[str, Outcome] = {
+    "failed": "failed",
+    "interrupted": "interrupted",
+    "closed before its end": "interrupted",
+}
+# how far back from the end of a segment the run's last event is looked for
+_TAIL_BYTES = 64 * 1024
+
+
+def outcome(disk: Disk, folder: Path) -> Outcome:
+    """Returns what the log of a run says of its end where no result.json does.
+
+    Where the last event, but for the log's notices, ends the simulation, that event says how.
+    Else the run is running while a living process holds an opening of the log. It was
+    interrupted if a process that held one was killed, if a simulation began it (it would have
+    told its end), or if nothing of it is known. Else its writer has closed it: it is completed.
+    Raises DiskError.
+    """
+    found = list(openings(disk, folder))
+    last = _last(disk, folder)
+    if last is not None and last.payload.get("milestone_type") == "simulation_end":
+        return _CUT_SHORT.get((last.description or "").partition(":")[0], "completed")
+    if any(opening.is_held for opening in found):
+        return "running"
+    is_closed = not found and _is_there(disk, own_folder(folder) / "log.json")
+    if is_closed and not _is_there(disk, folder / "config.json"):
+        return "completed"
+    return "interrupted"
+
+
+def _last(disk: Disk, folder: Path) -> Event | None:
+    """Returns the event that a run wrote last, of which the log's notices are none."""
+    for path in reversed(segments(disk, folder)):
+        descriptor = disk.open_read(path)
+        try:
+            _, size = disk.file_id(descriptor)
+            start = max(0, size - _TAIL_BYTES)  # of a line cut by it nothing is read
+            for line in lines_backwards(disk, descriptor, start, size):
+                event = parse(line, SIM)
+                if isinstance(event, Event) and not SIM.is_notice(event):
+                    return event
+        finally:
+            disk.let_go(descriptor)
+        if start:
+            break
+    return None
+
+
+def _is_there(disk: Disk, path: Path) -> bool:
+    return disk.path_id(str(path)) is not None

@@ -1,0 +1,1 @@
+"""A log checked line by line, and repaired."""

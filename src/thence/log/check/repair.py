@@ -1,0 +1,247 @@
+"""A damaged log made whole again: what can be healed is healed, the rest moved aside.
+
+Where events stand untouched beside other bytes, only those bytes are changed: carriage
+returns and marks go, lost newlines come back. Bad bytes are copied to `.thence/quarantine/`,
+synced, and left out of the segment. No line that is an event is changed.
+
+All of it happens under the append lock. A segment is written anew beside the old one,
+synced, and takes its name in one step: killed at any moment, a repair of a segment is done
+or not begun. A copy in quarantine is called `….untold` until a notice of it is durable.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from thence.core.event import Event
+from thence.core.vocabulary import Vocabulary
+from thence.errors import ThenceError
+from thence.log.crash.damage_record import Told
+from thence.log.read.reader import Line, lines, segment_lines
+from thence.log.storage.append_errors import refusal
+from thence.log.storage.append_lock import WAIT_S, AppendLock
+from thence.log.storage.disk import READ_BYTES, Disk
+from thence.log.storage.findings import HEALS, MOVED
+from thence.log.storage.identity import known_node_ids
+from thence.log.storage.process import new_id
+from thence.log.storage.recovery import copy_aside
+from thence.log.storage.segment import CURRENT, own_folder, segments
+from thence.log.storage.system_call import DiskError
+from thence.log.write.writer import Notice, SegmentWriter
+
+_DRAFT = ".repair"
+
+
+class _Edit(NamedTuple):
+    """Bytes of a segment that something else, or nothing, takes the place of."""
+
+    start: int
+    end: int
+    instead: bytes
+    is_moved: bool
+
+
+@dataclass(slots=True)
+class _Region:
+    """Bad bytes that go to quarantine, with the numbers of this log that stood there."""
+
+    start: int
+    end: int
+    numbers: tuple[int, int] | None = None
+
+
+@dataclass(slots=True)
+class _Plan:
+    """What is to be done to one segment."""
+
+    path: Path
+    regions: list[_Region] = field(default_factory=list)
+    healed: int = 0
+    healed_bytes: int = 0
+    is_due: bool = False
+
+
+def repair(
+    disk: Disk,
+    folder: Path,
+    vocabulary: Vocabulary,
+    writer: SegmentWriter,
+    notice: Notice,
+    timeout_s: float = WAIT_S,
+) -> None:
+    """Heals and moves aside all that verify finds in a log's bytes, and tells of it there.
+
+    `writer` is one for this alone; it is closed at the end. Raises LogBusy, LogFull,
+    LogReadOnly, AppendFailed, OutcomeUnknown: then each segment is as it was or repaired,
+    and a next repair goes on.
+    """
+    try:
+        # what this opening tells now is to be repaired all the same
+        told = _told(disk, folder, vocabulary, known_node_ids(disk, folder))
+        # an unfinished last line is recovered first, as by any append
+        _check(writer.write([], timeout_s).error)
+        own = known_node_ids(disk, folder)
+        lock = AppendLock(disk, own_folder(folder) / "lock")
+        try:
+            lock.acquire(timeout_s)
+            plans = _plans(disk, folder, vocabulary, own, told, writer.numbers.seq)
+            for plan in plans:
+                _carry_out(disk, plan, vocabulary)
+        except DiskError as error:
+            raise refusal(folder, error) from error
+        finally:
+            lock.release()
+            lock.close()
+        writer.close()  # opened again it tells of what lies in quarantine too
+        _check(writer.write([notice("recovered", _healing(plan)) for plan in plans]).error)
+        writer.sync()
+    finally:
+        writer.close()
+
+
+def _check(error: ThenceError | None) -> None:
+    if error is not None:
+        raise error
+
+
+def _healing(plan: _Plan) -> dict[str, object]:
+    """Returns the facts of a segment that was written anew."""
+    bytes_ = sum(region.end - region.start for region in plan.regions) + plan.healed_bytes
+    name = plan.path.name
+    return {"file": name, "offset": 0, "bytes": bytes_, "healed": plan.healed, "rewritten": True}
+
+
+def _told(disk: Disk, folder: Path, vocabulary: Vocabulary, own: frozenset[str]) -> Told:
+    """Gathers what the notices of a log tell."""
+    told = Told(vocabulary, own)
+    files: list[str] = []
+    for line in lines(disk, folder, vocabulary):
+        if line.file not in files[-1:]:
+            files.append(line.file)
+        if isinstance(line.content, Event) and told.may_tell((line.content.event_type,)):
+            told.hear(line.content, line.file, line.offset, files[-2] if files[1:] else None)
+    return told
+
+
+def _plans(
+    disk: Disk,
+    folder: Path,
+    vocabulary: Vocabulary,
+    own: frozenset[str],
+    told: Told,
+    last_seq: int,
+) -> list[_Plan]:
+    """Finds what is to be done to each segment; those without work are left out.
+
+    A hole in this log's numbers belongs to the first bad region in it. `last_seq` is the
+    highest number that the log ever gave out.
+    """
+    plans: list[_Plan] = []
+    pending: list[_Region] = []
+    last = 0
+    for path in segments(disk, folder):
+        plan = _Plan(path)
+        plans.append(plan)
+        for line, edit in _edited(segment_lines(disk, path, vocabulary)):
+            event = line.content
+            if edit is not None:
+                _note(plan, line, edit, told, pending)
+            elif isinstance(event, Event) and event.node_id in own and event.seq > last:
+                _number(pending, last + 1, event.seq - 1)
+                last = event.seq
+    _number(pending, last + 1, last_seq)
+    return [plan for plan in plans if plan.is_due]
+
+
+def _note(plan: _Plan, line: Line, edit: _Edit, told: Told, pending: list[_Region]) -> None:
+    """Adds an edit to a plan; what a notice tells of makes no work by itself."""
+    plan.is_due |= not told.holds(line.file, line.offset, line.length)
+    if not edit.is_moved:
+        plan.healed += 1
+        plan.healed_bytes += edit.end - edit.start
+        return
+    if plan.regions and plan.regions[-1].end == edit.start:
+        plan.regions[-1].end = edit.end
+        return
+    plan.regions.append(_Region(edit.start, edit.end))
+    pending.append(plan.regions[-1])
+
+
+def _number(pending: list[_Region], first: int, last: int) -> None:
+    if pending and first <= last:
+        pending[0].numbers = (first, last)
+    pending.clear()
+
+
+def _edited(found: Iterable[Line]) -> Iterator[tuple[Line, _Edit | None]]:
+    """Yields each line of a segment with what takes its place, None for what stays."""
+    behind = -1
+    for line in found:
+        end = line.offset + line.length
+        if isinstance(line.content, Event):
+            yield line, None
+        elif line.content.code in HEALS:
+            yield line, _Edit(line.offset, end, HEALS[line.content.code], is_moved=False)
+        elif line.content.code in MOVED and (line.is_whole or line.file != CURRENT):
+            # behind an event in the same line: that event keeps its newline
+            is_rest = line.offset == behind
+            yield line, _Edit(line.offset, end + 1, b"\n" if is_rest else b"", is_moved=True)
+        behind = end
+
+
+def _carry_out(disk: Disk, plan: _Plan, vocabulary: Vocabulary) -> None:
+    """Moves the bad regions of a segment aside and gives its name to a whole one."""
+    own = own_folder(plan.path.parent)
+    for name in disk.names(own):
+        if name.endswith(_DRAFT):  # a repair that was killed
+            disk.unlink(own / name)
+    draft = own / f"{plan.path.name}-{new_id()}{_DRAFT}"
+    source = disk.open_read(plan.path)
+    try:
+        _quarantine(disk, source, plan, own / "quarantine")
+        target = disk.open_append(draft)
+        try:
+            disk.copy_access(source, target)
+            edits = (edit for _, edit in _edited(segment_lines(disk, plan.path, vocabulary)))
+            _write(disk, source, target, (edit for edit in edits if edit is not None))
+            disk.sync_data(target)
+        except BaseException:
+            disk.unlink(draft)
+            raise
+        finally:
+            disk.close(target)
+    finally:
+        disk.close(source)
+    disk.rename(draft, plan.path)
+    disk.sync_folder(plan.path.parent)
+
+
+def _write(disk: Disk, source: int, target: int, edits: Iterable[_Edit]) -> None:
+    place = 0
+    for edit in edits:
+        _copy(disk, source, place, edit.start, target)
+        disk.write_all(target, edit.instead)
+        place = edit.end
+    _copy(disk, source, place, disk.file_id(source)[1], target)
+
+
+def _copy(disk: Disk, source: int, start: int, end: int, target: int) -> None:
+    while start < end:
+        data = disk.read_at(source, start, min(READ_BYTES, end - start))
+        if not data:  # an edit at the end takes in a newline that may not be there
+            return
+        disk.write_all(target, data)
+        start += len(data)
+
+
+def _quarantine(disk: Disk, source: int, plan: _Plan, quarantine: Path) -> None:
+    if not plan.regions:
+        return
+    disk.make_folder(quarantine)
+    for region in plan.regions:
+        numbers = "-{}-{}".format(*region.numbers) if region.numbers else ""
+        name = f"{plan.path.name}-{region.start}-{new_id()}{numbers}.torn.untold"
+        copy_aside(disk, source, region.start, region.end, quarantine / name)
+    disk.sync_folder(quarantine)
+    disk.sync_folder(quarantine.parent)

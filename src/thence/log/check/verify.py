@@ -1,0 +1,305 @@
+"""A whole log checked line by line; nothing is changed.
+
+A finding's severity comes from its code. *damaged*: bytes that are no event, ids with two
+contents, numbers given twice, clocks that go back. *lost*: a hole in the numbers of this
+log's own nodes. Both make the log not ok. *torn*: an unfinished last line, which the next
+append moves aside, and what a notice of this log tells of. *absent*: a hole in another
+node's numbers. *noted*: causes that stand nowhere in this log, and
+that no event says to lie in another; files that look like segments and are none.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import chain, islice
+from operator import lt
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from thence.core.clock import CLOCK_MAX
+from thence.core.codec import (
+    DEEP_BYTES_MIN,
+    BadLine,
+    Essence,
+    content,
+    decode_essence,
+    have_valid_crcs,
+    is_too_deep,
+)
+from thence.core.event import Event
+from thence.core.handing import handed
+from thence.core.vocabulary import Vocabulary
+from thence.log.check.number_ranges import Stretches, without
+from thence.log.crash.damage_record import Told
+from thence.log.crash.openings import openings
+from thence.log.crash.shrunken import durable_seq
+from thence.log.read.reader import Block, Line, blocks, lines, lines_of
+from thence.log.storage.disk import Disk
+from thence.log.storage.findings import FINDINGS_MAX, Finding, Verification
+from thence.log.storage.identity import known_node_id, known_node_ids
+from thence.log.storage.segment import strays
+
+_KEPT = "the last line lacks its newline; the next append puts it there"
+_ASIDE = "the last line was never finished; the next append moves it aside"
+# one of these in each line of a segment is one change of the whole segment
+_WHOLESALE = frozenset(("line_ending",))
+
+
+def verify(disk: Disk, folder: Path, vocabulary: Vocabulary) -> Verification:
+    """Reads the whole log and returns what it found, in file order, holes last."""
+    node_id = known_node_id(disk, folder)
+    # before a line is read: another process may be writing
+    durable = durable_seq(disk, folder, node_id, list(openings(disk, folder)))
+    check = _Check(vocabulary, known_node_ids(disk, folder), node_id, durable)
+    for block in blocks(disk, folder):
+        check.block(block)
+    if check.repeated:
+        for line in lines(disk, folder, vocabulary):
+            check.compare(line)
+    found = check.concluded()
+    return replace(found, findings=(*found.findings, *map(_stray, strays(disk, folder))))
+
+
+class _Check:
+    """One pass over a log: what it must remember to judge the lines that follow.
+
+    A block in which nothing is odd is checked as a whole; any other line by line.
+    """
+
+    def __init__(
+        self, vocabulary: Vocabulary, own: frozenset[str], node_id: str = "", durable: int = 0
+    ) -> None:
+        self._vocabulary = vocabulary
+        self._durable = (node_id, durable)
+        self._has_tail = False
+        self._own = own
+        # an event of an earlier node may come back from elsewhere, as one of others does
+        self._in_order = frozenset((node_id,)) if node_id else own
+        self._told = Told(vocabulary, own)
+        self._files: list[str] = []
+        self._ids: set[str] = set()
+        self._largest_id = ""
+        self._foreign: set[str] = set()
+        self._nodes: dict[str, Stretches] = {}
+        self._findings: list[Finding] = []
+        self._folded: dict[tuple[str, str], int] = {}
+        # causes not seen yet, with the line that named them first
+        self._awaited: dict[str, tuple[str, int, int, str]] = {}
+        self._elsewhere: set[str] = set()
+        self.repeated: set[str] = set()
+        self._contents: dict[str, bytes] = {}
+
+    def block(self, block: Block) -> None:
+        """Checks the lines of a block, which come after those of the blocks before."""
+        if block.file not in self._files[-1:]:
+            self._files.append(block.file)
+        found = _essences(block)
+        if found is None or not self._takes(found):
+            for line in lines_of(block, self._vocabulary):
+                self._line(line)
+            return
+        if self._told.may_tell({essence.event_type for essence in found}):
+            for line in lines_of(block, self._vocabulary):
+                if isinstance(line.content, Event):
+                    self._hear(line, line.content)
+        if self._unseen(found):
+            for line in lines_of(block, self._vocabulary):
+                if isinstance(line.content, Event):
+                    self._causes(line, line.content)
+
+    def _takes(self, found: Sequence[Essence]) -> bool:
+        """Takes events in all of whose ids are new, of one node, in the order of its numbers.
+
+        It takes all of them or none.
+        """
+        ids = [essence.event_id for essence in found]
+        if not self._are_new(ids):
+            return False
+        node_id = found[0].node_id
+        if len({essence.node_id for essence in found}) > 1:
+            return False
+        node = self._nodes.setdefault(node_id, Stretches())
+        first, count = found[0].seq, len(found)
+        clocks = [essence.lamport_clock for essence in found]
+        if (
+            first <= node.last
+            or clocks[0] <= node.clock
+            or clocks[-1] > CLOCK_MAX
+            or [essence.seq for essence in found] != list(range(first, first + count))
+            or not all(map(lt, clocks, islice(clocks, 1, None)))
+        ):
+            return False
+        self._ids.update(ids)
+        node.extend(first, first + count - 1)
+        node.clock = clocks[-1]
+        return True
+
+    def _are_new(self, ids: list[str]) -> bool:
+        """Tells whether no id came before and none comes twice among them."""
+        largest = self._largest_id
+        if ids[0] > largest and all(map(lt, ids, islice(ids, 1, None))):
+            self._largest_id = ids[-1]
+            return True  # as a rule they grow
+        self._largest_id = max(largest, *ids)
+        fresh = set(ids)
+        return len(fresh) == len(ids) and self._ids.isdisjoint(fresh)
+
+    def _unseen(self, found: Sequence[Essence]) -> bool:
+        """Tells whether these events name causes that no event had so far."""
+        named = chain.from_iterable([essence.caused_by for essence in found])
+        return not self._ids.issuperset(named)
+
+    def _line(self, line: Line) -> None:
+        event = line.content
+        if not line.is_whole:
+            self._has_tail = True
+            is_event = isinstance(event, Event)
+            self._add(self._at(line, "torn_tail", _KEPT if is_event else _ASIDE))
+            return
+        if isinstance(event, BadLine):
+            self._add(self._at(line, event.code, event.reason))
+            return
+        is_first = event.event_id not in self._ids
+        self._ids.add(event.event_id)
+        self._largest_id = max(self._largest_id, event.event_id)
+        if not is_first:
+            self.repeated.add(event.event_id)
+        if event.is_foreign:
+            if is_first:
+                self._foreign.add(event.event_id)
+        else:
+            self._foreign.discard(event.event_id)
+            self._order(line, event, is_first)
+            self._hear(line, event)
+        self._causes(line, event)
+
+    def _order(self, line: Line, event: Event, is_first: bool) -> None:
+        node = self._nodes.setdefault(event.node_id, Stretches())
+        is_late = event.seq < node.last and event.node_id not in self._in_order  # relayed
+        is_new = node.add(event.seq)
+        if not is_first:
+            return
+        if not is_new:
+            reason = f"the number {event.seq} of node {event.node_id} is given twice"
+            self._add(self._at(line, "number_repeated", reason, event))
+        if event.lamport_clock <= node.clock and not is_late:
+            reason = f"the clock goes back from {node.clock} to {event.lamport_clock}"
+            self._add(self._at(line, "clock_back", reason, event))
+        node.clock = max(node.clock, event.lamport_clock)
+
+    def _hear(self, line: Line, event: Event) -> None:
+        if self._told.may_tell((event.event_type,)):
+            older = self._files[-2] if len(self._files) > 1 else None
+            self._told.hear(event, line.file, line.offset, older)
+
+    def _causes(self, line: Line, event: Event) -> None:
+        if event.external_causes:
+            known = map(handed, event.external_causes)
+            self._elsewhere.update(cause.event_id for cause in known if cause)
+        for cause in event.caused_by:
+            if cause not in self._ids and cause not in self._awaited:
+                place = (line.file, line.offset, line.length, event.event_id)
+                self._awaited[cause] = place
+
+    def compare(self, line: Line) -> None:
+        """Compares, in a second pass, what the lines of an id that came twice say."""
+        event = line.content
+        if isinstance(event, BadLine) or event.event_id not in self.repeated or not line.is_whole:
+            return
+        said = content(event.line)
+        known = self._contents.setdefault(event.event_id, said)
+        if known != said:
+            reason = f"the id {event.event_id} stands for two different events"
+            self._add(self._at(line, "two_contents", reason, event))
+
+    def concluded(self) -> Verification:
+        """Returns what was found, after all lines were given."""
+        places = {name: place for place, name in enumerate(self._files)}
+        found = [self._judged(finding) for finding in self._findings]
+        for cause, (file, offset, length, event_id) in self._awaited.items():
+            if cause not in self._ids and cause not in self._elsewhere:
+                reason = f"event {event_id} names the cause {cause}, which is not here"
+                found.append(Finding("cause_missing", reason, file, offset, length))
+        found.sort(key=lambda finding: (places[finding.file], finding.offset))
+        for node_id in {*self._told.numbers, *filter(None, self._durable[:1])}:
+            self._nodes.setdefault(node_id, Stretches())
+        found += [
+            finding
+            for node_id, node in sorted(self._nodes.items())
+            for hole in (*node.holes(), *self._end(node_id, node.last))
+            for finding in self._hole(node_id, hole)
+        ]
+        return Verification(len(self._ids), len(self._foreign), tuple(found))
+
+    def _end(self, node_id: str, last: int) -> Iterator[tuple[int, int]]:
+        """Yields the numbers behind the last one of a node that are known to have been there."""
+        known = max((end for _, end in self._told.numbers.get(node_id, ())), default=0)
+        if self._durable[0] == node_id and not self._has_tail:  # that tells of its own number
+            known = max(known, self._durable[1])
+        if known > last:
+            yield last + 1, known
+
+    def _judged(self, finding: Finding) -> Finding:
+        """Returns a finding as it counts once all notices are known."""
+        place = finding.file, finding.offset, finding.length
+        if finding.action is not None and self._told.holds(*place):
+            reason = f"a notice of this log tells of it: {finding.reason}"
+            return replace(finding, code="region_told", reason=reason)
+        return finding
+
+    def _hole(self, node_id: str, hole: tuple[int, int]) -> list[Finding]:
+        if node_id not in self._own:
+            return [_missing("events_absent", node_id, hole)]
+        told = self._told.numbers.get(node_id, ())
+        lost = list(without(hole, told))
+        found = [_missing("events_lost", node_id, part) for part in lost]
+        return found + [_missing("events_told", node_id, part) for part in without(hole, lost)]
+
+    def _add(self, finding: Finding) -> None:
+        """Keeps a finding; where there are endless ones of a kind, one with their count."""
+        kind = (finding.code, finding.file)
+        place = self._folded.get(kind)
+        if place is not None:
+            known = self._findings[place]
+            length = finding.offset + finding.length - known.offset
+            self._findings[place] = replace(known, length=length, count=known.count + 1)
+            return
+        if finding.code in _WHOLESALE or len(self._findings) >= FINDINGS_MAX:
+            self._folded[kind] = len(self._findings)
+        self._findings.append(finding)
+
+    def _at(self, line: Line, code: str, reason: str, event: Event | None = None) -> Finding:
+        return Finding(
+            code,
+            reason,
+            line.file,
+            line.offset,
+            line.length,
+            event.node_id if event else None,
+            event.seq if event else None,
+        )
+
+
+def _essences(block: Block) -> list[Essence] | None:
+    """Decodes the lines of a block if each is a verified event of ours, else None."""
+    found = block.data.split(b"\n")
+    if not block.is_whole or block.length or not have_valid_crcs(found):
+        return None
+    if max(map(len, found)) > DEEP_BYTES_MIN and any(map(is_too_deep, found)):
+        return None
+    try:
+        block.data.decode()
+        return list(map(decode_essence, found))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _stray(path: Path) -> Finding:
+    reason = "it begins and ends like a segment, but its name is none: nothing in it is read"
+    return Finding("file_passed_over", reason, path.name)
+
+
+def _missing(code: str, node_id: str, hole: tuple[int, int]) -> Finding:
+    first, last = hole
+    count = last - first + 1
+    reason = f"{count} event(s) of node {node_id} are missing, numbers {first} to {last}"
+    return Finding(code, reason, node_id=node_id, seq=first, count=count)

@@ -1,0 +1,1 @@
+"""What a process that ended without closing its log left, found and reported."""

@@ -1,0 +1,39 @@
+"""The marks of a log: empty files whose names say with which number it was closed.
+
+`.thence/marks/<node_id>-<seq>` is left by a clean close; for each node the highest counts. What
+restores a folder in place brings contents back, but takes no name away.
+"""
+
+import re
+from contextlib import suppress
+from pathlib import Path
+
+from thence.log.storage.disk import Disk
+from thence.log.storage.segment import own_folder
+from thence.log.storage.system_call import DiskError
+
+_NAME = re.compile(r"([0-9a-f]{12})-(\d{1,19})")
+
+
+def leave_mark(disk: Disk, folder: Path, node_id: str, seq: int) -> None:
+    """Notes that all events of a node up to a number are durable. Raises DiskError."""
+    place = own_folder(folder) / "marks"
+    names = disk.names(place)
+    known = _numbers(names, node_id)
+    if seq > max(known, default=0):
+        path = place / f"{node_id}-{seq}"
+        disk.make_folder(place)
+        disk.close(disk.open_lock(path))
+    for older in sorted(known)[: None if seq > max(known, default=0) else -1]:
+        with suppress(DiskError):  # another one closes too
+            disk.unlink(place / f"{node_id}-{older}")
+
+
+def marked(disk: Disk, folder: Path, node_id: str) -> int:
+    """Returns the highest number of a node that a mark names, 0 if there is none."""
+    return max(_numbers(disk.names(own_folder(folder) / "marks"), node_id), default=0)
+
+
+def _numbers(names: list[str], node_id: str) -> set[int]:
+    found = filter(None, map(_NAME.fullmatch, names))
+    return {int(name[2]) for name in found if name[1] == node_id}

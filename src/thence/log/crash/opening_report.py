@@ -1,0 +1,138 @@
+"""The beginning of an opening that appends: its node, and the reports on others' ends.
+
+A log that was closed costs a look at two small folders; only after another end is more read.
+"""
+
+from contextlib import suppress
+from pathlib import Path
+
+from thence.core.codec import LINE_BYTES_MAX
+from thence.core.vocabulary import Vocabulary
+from thence.log.crash.damage_record import Notice
+from thence.log.crash.marks import marked
+from thence.log.crash.openings import Opening, OpeningFile, openings
+from thence.log.crash.shrunken import durable_seq, missing
+from thence.log.storage.disk import Disk
+from thence.log.storage.identity import Own, identify, shortened
+from thence.log.storage.numbering import Numbering
+from thence.log.storage.recovery import untold
+from thence.log.storage.segment import current_path, own_folder
+from thence.log.storage.system_call import DiskError
+
+_STATE_PAGE = "state"  # older versions kept one
+_TAIL_BYTES = 4096
+
+
+class Aftermath:
+    """What one opening has to report, until it is reported; used under the append lock."""
+
+    def __init__(
+        self, disk: Disk, folder: Path, vocabulary: Vocabulary, opening: OpeningFile
+    ) -> None:
+        self.is_settled = False
+        self.has_notices = False
+        self._disk = disk
+        self._folder = folder
+        self._vocabulary = vocabulary
+        self._opening = opening
+        self._own: Own | None = None
+        self._found: list[Opening] | None = None
+
+    def begin(self) -> tuple[str, str]:
+        """Finds the node of this log; returns its node_id and that of the one before, if any."""
+        self._own = identify(self._disk, self._folder)
+        return self._own.identity.node_id, self._own.forerunner
+
+    def tail_seq(self, numbers: Numbering) -> int:
+        """Returns the number that was durable and stands in the unfinished last line, 0 if none."""
+        with suppress(DiskError):
+            if not self.is_settled and self._known(numbers) == numbers.seq + 1:
+                return numbers.seq + 1
+        return 0
+
+    def notices(self, numbers: Numbering) -> list[Notice]:
+        """Returns the notices to write; a log that has shrunk goes on under a new node.
+
+        `numbers` are those of the own node, as far as the log has been read. What a disk refuses
+        to show is reported by a later opening.
+        """
+        found: list[Notice] = []
+        try:
+            for _, facts in untold(self._disk, self._folder):
+                numbers.seq = max(numbers.seq, int(str(facts.get("last_seq", 0))))
+            self._found = self._others()
+            self._look(numbers, found)
+        except DiskError:
+            self._found = None
+        assert self._own is not None
+        identity = self._own.identity
+        if identity.reason and not numbers.seq:
+            before = [Notice("node_changed", self._own.change())]
+            if identity.shrunk:
+                before.append(Notice("shrunk", dict(identity.shrunk)))
+            found = before + found
+        self.has_notices = bool(found)
+        return found
+
+    def settle(self) -> None:
+        """Takes the files of the dead away: what they had to report is durable."""
+        if self._found is not None:
+            state = own_folder(self._folder) / _STATE_PAGE
+            for path in [state, *(opening.path for opening in self._found if not opening.is_held)]:
+                with suppress(DiskError):
+                    self._disk.unlink(path)
+            self.is_settled = True
+
+    def _others(self) -> list[Opening]:
+        assert self._own is not None
+        found = openings(self._disk, self._folder, self._own.is_copy)
+        return [opening for opening in found if opening.name != self._opening.name]
+
+    def _known(self, numbers: Numbering) -> int:
+        return durable_seq(self._disk, self._folder, numbers.node_id, self._others())
+
+    def _look(self, numbers: Numbering, notices: list[Notice]) -> None:
+        """Looks for what is gone, and for what the ends of other openings have left."""
+        own, found = self._own, self._found
+        assert own is not None
+        assert found is not None
+        if own.is_copy:  # the openings are the original's, and so is what they lost
+            return
+        where = (self._disk, self._folder)
+        facts = {} if own.is_new else missing(*where, numbers.node_id, numbers.seq, found)
+        is_unknown = not facts and self._is_end_unknown(own, numbers, found)
+        if facts:
+            self._own = own = shortened(*where, own, facts)
+            numbers.begin(own.identity.node_id)
+        # where no own event can be read, the very first ones may be what is spoilt
+        is_spoilt = own.is_known and not numbers.seq and not found
+        if facts or is_unknown or is_spoilt or any(opening.is_dead for opening in found):
+            from thence.log.crash.unclean import findings  # seldom needed
+
+            notices += findings(*where, own, self._vocabulary, numbers.seq, found, is_unknown)
+
+    def _is_end_unknown(self, own: Own, numbers: Numbering, found: list[Opening]) -> bool:
+        """Tells whether the log ends elsewhere than its mark, though no opening left a file."""
+        if own.is_new or not numbers.seq or any(not opening.is_copy for opening in found):
+            return False
+        is_marked = marked(self._disk, self._folder, numbers.node_id) == numbers.seq
+        if is_marked and not self._is_last_line_zeroed():
+            return False
+        state = own_folder(self._folder) / _STATE_PAGE
+        return self._disk.path_id(str(state)) is None
+
+    def _is_last_line_zeroed(self) -> bool:
+        """Tells whether zeros stand in the last line: a power cut leaves them for lost bytes."""
+        if self._disk.path_id(str(current_path(self._folder))) is None:
+            return False
+        descriptor = self._disk.open_read(current_path(self._folder))
+        try:
+            _, size = self._disk.file_id(descriptor)
+            for reach in (_TAIL_BYTES, LINE_BYTES_MAX):
+                data = self._disk.read_at(descriptor, max(0, size - reach), reach)
+                before, _, line = data.rstrip(b"\n").rpartition(b"\n")
+                if before or b"\0" in line:
+                    break
+        finally:
+            self._disk.let_go(descriptor)
+        return b"\0" in line

@@ -1,0 +1,1 @@
+"""A log read back, or followed as it grows."""

@@ -1,0 +1,288 @@
+"""A log that grows, followed: each event once, in arrival order, whoever appends it.
+
+A follower takes no lock and writes nothing. It looks at the current segment every 30 ms,
+for that works on every filesystem and costs two stats. Whole lines alone are served: an
+unfinished one is read again from its start, as recovery may cut it and write over it.
+"""
+
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+from threading import Event as Signal
+from types import TracebackType
+
+from thence.core.codec import BadLine, parse
+from thence.core.event import Event
+from thence.core.lookup import not_found
+from thence.core.position import Position
+from thence.core.vocabulary import Vocabulary
+from thence.errors import OutcomeUnknown
+from thence.log.read.reader import Cursor, Line, lines_of
+from thence.log.storage.disk import Disk, FileId
+from thence.log.storage.recovery import lines_backwards
+from thence.log.storage.segment import CURRENT, current_path, older_names
+from thence.log.storage.system_call import DiskError
+
+POLL_S = 0.03
+_BEGINNING_BYTES = 256
+
+
+class LiveCursor(Cursor):
+    """How far one segment has been read that may still grow, or be replaced in its place."""
+
+    synced_bytes = 0
+
+    @property
+    def size(self) -> int:
+        """Its bytes by now, also when its name is gone."""
+        return self._disk.file_id(self._descriptor)[1]
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether something followed the last newline when it was read."""
+        return self._rest is not None
+
+    @property
+    def beginning(self) -> bytes:
+        """Its first bytes: the first event's id is among them."""
+        return self._disk.read_at(self._descriptor, 0, _BEGINNING_BYTES)
+
+    def check(self) -> None:
+        """Starts again where somebody cut what was read: no newline ends it any more."""
+        if self._offset and self._disk.read_at(self._descriptor, self._offset - 1, 1) != b"\n":
+            self._offset = self.synced_bytes = 0
+
+    def sync(self, end: int) -> None:
+        """Returns when the bytes up to an offset are on the device."""
+        if end > self.synced_bytes:
+            size = self.size
+            self._disk.sync_data(self._descriptor)
+            self.synced_bytes = size
+
+    def skip_to_last(self, count: int, vocabulary: Vocabulary) -> int:
+        """Goes to the last so many events, or to the start; returns how many are missing."""
+        self._offset = self.size
+        lines = lines_backwards(self._disk, self._descriptor, 0, self._offset)
+        self._offset -= len(next(lines))
+        for line in lines:
+            if not count:
+                break
+            self._offset -= len(line) + 1
+            count -= not isinstance(parse(line, vocabulary), BadLine)
+        return count
+
+
+class Follower:
+    """How far one reader of a log has come. It holds files open, so close it.
+
+    It remembers the ids that it has served, about 100 bytes each. With `is_durable` it
+    serves an event only when its bytes are on the device, as who sends events elsewhere or
+    acts on them needs it.
+    """
+
+    def __init__(
+        self, disk: Disk, folder: Path, vocabulary: Vocabulary, is_durable: bool = False
+    ) -> None:
+        self._disk = disk
+        self._folder = folder
+        self._vocabulary = vocabulary
+        self._is_durable = is_durable
+        self._cursor: LiveCursor | None = None
+        self._following: LiveCursor | None = None
+        self._read_bytes = 0
+        self._served: set[str] = set()
+        # the segments that were left, with the name they had when they were last looked at
+        self._left: dict[FileId, tuple[str, bytes]] = {}
+
+    def events(self) -> Iterator[Event]:
+        """Yields the events that are there and were not served yet; bad bytes are passed over.
+
+        Of lines that share an id the first that arrived is served. Raises OutcomeUnknown
+        when it is to serve what is durable and the sync fails.
+        """
+        for line in self._lines():
+            event = line.content
+            if isinstance(event, BadLine) or event.event_id in self._served:
+                continue
+            self._served.add(event.event_id)
+            yield event
+
+    def wait(self, stop: Signal) -> bool:
+        """Returns True when there may be new lines, False as soon as `stop` is set."""
+        while not stop.wait(POLL_S):
+            if self._has_news():
+                return True
+        return False
+
+    def skip_to_last(self, count: int) -> None:
+        """Passes over all but the last so many events; for a follower that has served none."""
+        # opened before the older ones are listed: so a rotation in between hides nothing
+        self._following = self._opened(current_path(self._folder))
+        names = older_names(self._disk, self._folder)
+        paths = [self._folder / name for name in names]
+        for path in [None, *reversed(paths)]:
+            cursor = self._following if path is None else self._opened(path)
+            if cursor is None:
+                continue
+            self._following = None
+            self.close()
+            self._cursor = cursor
+            count = cursor.skip_to_last(count, self._vocabulary)
+            if not count:
+                break
+        for path in paths:
+            there = self._disk.path_id(str(path))
+            if self._cursor is None or (there is not None and there[0] == self._cursor.file):
+                break
+            if there is not None:  # else it was deleted in between
+                self._left[there[0]] = (path.name, b"")
+
+    def forget(self) -> None:
+        """Forgets the ids served so far: whoever calls it knows another line of one by itself."""
+        self._served.clear()
+
+    def close(self) -> None:
+        """Closes the files; what is followed on is opened again."""
+        for cursor in (self._cursor, self._following):
+            if cursor is not None:
+                cursor.close()
+        self._cursor = self._following = None
+
+    def __enter__(self) -> "Follower":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _lines(self) -> Iterator[Line]:
+        """Yields what is new, a segment left only when the next one is open."""
+        while True:
+            if self._following is None:
+                self._following = self._open_next()
+            if self._cursor is not None:
+                yield from self._new_lines(self._cursor)
+                if self._following is None:
+                    return
+                self._left[self._cursor.file] = ("", self._cursor.beginning)
+                self._cursor.close()
+            elif self._following is None:
+                return
+            self._cursor, self._following = self._following, None
+
+    def _new_lines(self, cursor: LiveCursor) -> Iterator[Line]:
+        self._read_bytes = cursor.size
+        cursor.check()
+        for block in chain(cursor.blocks(), cursor.rest()):
+            if self._is_durable:
+                self._sync(cursor, block.offset + len(block.data))
+            for line in lines_of(block, self._vocabulary):
+                if line.is_whole:
+                    yield line
+
+    def _sync(self, cursor: LiveCursor, end: int) -> None:
+        try:
+            cursor.sync(end)
+        except DiskError as error:
+            raise OutcomeUnknown(
+                "could not sync the events just read from",
+                place=self._folder / cursor.name,
+                cause=error.strerror or error,
+                hint="check the device; these events may be lost with the next power cut",
+            ) from error
+
+    def _has_news(self) -> bool:
+        there = self._disk.path_id(str(current_path(self._folder)))
+        if self._cursor is None or (there is not None and there[0] != self._cursor.file):
+            return there is not None
+        # an unfinished line may have been cut and written over to the same size
+        return self._cursor.size != self._read_bytes or self._cursor.is_unfinished
+
+    def _open_next(self) -> LiveCursor | None:
+        """Opens the first segment that was not read yet.
+
+        The current one is opened before the older ones are listed: so the list holds every
+        segment that was rotated before it.
+        """
+        current = self._opened(current_path(self._folder))
+        try:
+            names = older_names(self._disk, self._folder)
+            unread = (self._opened(self._folder / name) for name in names)
+            older = next(filter(None, unread), None)
+        except BaseException:
+            if current is not None:
+                current.close()
+            raise
+        if older is not None and current is not None:
+            current.close()
+        return older or current
+
+    def _opened(self, path: Path) -> LiveCursor | None:
+        """Opens a segment unless it is read now or was left.
+
+        Whoever deletes old segments makes room for new ones in their inodes: so a file is
+        known by its beginning too.
+        """
+        there = self._disk.path_id(str(path))
+        if there is None or (self._cursor is not None and self._cursor.file == there[0]):
+            return None
+        if path.name != CURRENT and self._left.get(there[0], ("",))[0] == path.name:
+            return None
+        try:
+            descriptor = self._disk.open_read(path)
+        except DiskError as error:
+            if not error.is_absence:
+                raise
+            return None  # renamed by a rotation in between: it is listed as older now
+        try:
+            cursor = LiveCursor(self._disk, path.name, descriptor)
+            if not self._is_known(cursor):
+                return cursor
+        except BaseException:
+            self._disk.let_go(descriptor)
+            raise
+        cursor.close()
+        return None
+
+    def _is_known(self, cursor: LiveCursor) -> bool:
+        if self._cursor is not None and self._cursor.file == cursor.file:
+            return True
+        if cursor.file not in self._left:
+            return False
+        _, beginning = self._left[cursor.file]
+        if cursor.beginning != beginning:
+            return False
+        self._left[cursor.file] = (cursor.name, beginning)
+        return True
+
+
+def follow(
+    disk: Disk,
+    folder: Path,
+    vocabulary: Vocabulary,
+    after: Position | str | None,
+    stop: Signal,
+    is_durable: bool,
+) -> Iterator[Event]:
+    """Yields what `Follower` serves behind a position or an event's id, until `stop` is set.
+
+    Raises EventNotFound when the log ends, as it is now, without the event.
+    """
+    position = after if isinstance(after, Position) else Position()
+    wanted = after if isinstance(after, str) else None
+    with Follower(disk, folder, vocabulary, is_durable) as follower:
+        while not stop.is_set():
+            for event in follower.events():
+                if stop.is_set():
+                    return
+                if wanted is None and not position.holds(event):
+                    yield event
+                elif event.event_id == wanted:
+                    wanted = None
+            if wanted is not None:
+                raise not_found(folder, wanted)
+            follower.wait(stop)

@@ -1,0 +1,203 @@
+"""A path taken for a log: which folder, which vocabulary, made if it is not there."""
+
+import errno
+import sys
+from pathlib import Path
+
+import msgspec
+
+from thence.core.codec import parse
+from thence.core.event import Event
+from thence.core.vocabulary import PLAIN, VOCABULARIES, Vocabulary
+from thence.errors import (
+    AppendFailed,
+    InvalidEvent,
+    LogFull,
+    LogReadOnly,
+    NotALog,
+    ThenceError,
+    UnsupportedPlatform,
+    VocabularyMismatch,
+)
+from thence.log.read.read_errors import reading
+from thence.log.read.reader import raw_lines
+from thence.log.storage.disk import DENIED_ERRNOS, FULL_ERRNOS, Disk
+from thence.log.storage.identity import LogInfo, make_info, read_info
+from thence.log.storage.segment import segments
+from thence.log.storage.system_call import DiskError
+
+# what a path answers that can't be a folder
+_NO_PLACE_ERRNOS = frozenset(
+    (errno.ENOTDIR, errno.EEXIST, errno.ENOENT, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL)
+)
+
+
+def folder_at(path: str | Path) -> Path:
+    """Returns the folder that a caller names; raises NotALog for a text that names none."""
+    try:
+        is_name = path != "" and b"\0" not in str(path).encode(errors="surrogateescape")
+    except UnicodeEncodeError:
+        is_name = False
+    if is_name:
+        return Path(path)
+    raise NotALog(
+        "could not open the log",
+        place=repr(str(path)),
+        cause="no folder can have this name",
+        hint="pass the path of a folder; '.' is this one",
+    )
+
+
+def opened_vocabulary(
+    disk: Disk, path: str | Path, asked: Vocabulary | str | None, create: bool
+) -> Vocabulary:
+    """Returns the vocabulary of the log in the folder at a path.
+
+    `asked` is what the opener wants, None to take what is there. With `create` a missing
+    log is made, with its folder. Raises NotALog, VocabularyMismatch, LogReadOnly,
+    ReadFailed, and AppendFailed when the disk didn't take the new log.
+    """
+    folder = folder_at(path)
+    if sys.platform == "win32":
+        raise UnsupportedPlatform(
+            "could not open the log",
+            place=folder,
+            cause="Windows has no flock and no fdatasync",
+            hint="run thence under WSL",
+        )
+    wanted = _named(asked)
+    with reading(folder):
+        found = _found(disk, folder)
+        is_missing = found is None and not create and not _is_there(disk, folder)
+    if found is None:
+        if is_missing:
+            raise no_log(folder)
+        found = wanted or PLAIN
+    if wanted is not None and wanted.name != found.name:
+        raise VocabularyMismatch(
+            "could not open the log",
+            place=folder,
+            cause=f"it was made for {found.name}, not for {wanted.name}",
+            hint=f"open it with vocabulary={found.name!r}, or choose another folder",
+        )
+    if create:
+        try:
+            prepare(disk, folder, wanted or found)
+        except (AppendFailed, LogReadOnly):
+            with reading(folder):
+                if not _is_there(disk, folder):
+                    raise
+            # a log that can only be read; its appends will say why
+    return wanted or found
+
+
+def known_info(disk: Disk, folder: Path) -> LogInfo | None:
+    """Returns what a log says of itself, None if it says nothing; raises ReadFailed too."""
+    with reading(folder):
+        return read_info(disk, folder)
+
+
+def known_id(disk: Disk, folder: Path) -> str | None:
+    """Returns the id of a log, None while it has none; raises ReadFailed too."""
+    info = known_info(disk, folder)
+    return info.log_id if info is not None else None
+
+
+def prepare(disk: Disk, folder: Path, vocabulary: Vocabulary) -> None:
+    """Makes the log's folder and `.thence/log.json` where they are missing.
+
+    Raises what an append raises, NotALog too where no folder can be.
+    """
+    try:
+        if read_info(disk, folder) is None:
+            make_durable(disk, folder)
+            make_info(disk, folder, vocabulary.name)
+    except DiskError as error:
+        kind, hint = _meaning(error)
+        raise kind(
+            "could not make a log in", place=folder, cause=error.strerror or error, hint=hint
+        ) from error
+
+
+def make_durable(disk: Disk, folder: Path) -> None:
+    """Makes a folder with its parents; returns when their names are on the device.
+
+    The name of each is synced before anything is made in it, also if another process has
+    just made it: a log that lies synced in a folder without a name is lost with it.
+    """
+    missing = []
+    while not disk.is_folder(folder) and folder != folder.parent:
+        missing.append(folder)
+        folder = folder.parent
+    try:
+        disk.sync_folder(folder.parent)
+    except DiskError as error:  # it was there, in one that can't be read or has no such sync
+        if error.errno not in (*DENIED_ERRNOS, errno.EINVAL):
+            raise
+    for made in reversed(missing):
+        disk.make_folder(made)
+        disk.sync_folder(made.parent)
+
+
+def _is_there(disk: Disk, folder: Path) -> bool:
+    return disk.is_folder(folder) and bool(segments(disk, folder))
+
+
+def _meaning(error: DiskError) -> tuple[type[ThenceError], str]:
+    """Returns what the making of a log that failed is, and what to do about it."""
+    if error.errno in DENIED_ERRNOS:
+        return LogReadOnly, "choose a folder that this user may write to"
+    if error.errno in FULL_ERRNOS:
+        return LogFull, "free some space, then try again"
+    if error.errno in _NO_PLACE_ERRNOS:
+        return NotALog, "choose a folder that this user may write to"
+    return AppendFailed, "check the device, then try again"
+
+
+def check_bounds(folder: Path, on_full: str, queue_size: int, file_size: int) -> None:
+    """Raises InvalidEvent for bounds that no log can be opened with."""
+    if on_full not in ("block", "drop") or queue_size < 1 or file_size < 1:
+        raise InvalidEvent(
+            "could not open the log",
+            place=folder,
+            cause="max_queue_size and max_file_size are at least 1, on_full block or drop",
+            hint="correct the argument",
+        )
+
+
+def no_log(folder: Path) -> NotALog:
+    """Returns the error for a path that holds no log."""
+    return NotALog(
+        "could not open the log",
+        place=folder,
+        cause="there is no events.jsonl",
+        hint="check the path; thence.open(path) makes a new log",
+    )
+
+
+def _named(asked: Vocabulary | str | None) -> Vocabulary | None:
+    if asked is None or isinstance(asked, Vocabulary):
+        return asked
+    if asked not in VOCABULARIES:
+        raise VocabularyMismatch(
+            "could not open the log",
+            cause=f"there is no vocabulary {asked!r}",
+            hint=f"choose one of {', '.join(VOCABULARIES)}, or pass a Vocabulary",
+        )
+    return VOCABULARIES[asked]
+
+
+def _found(disk: Disk, folder: Path) -> Vocabulary | None:
+    """Tells a log's vocabulary by its log.json, else by its first whole line."""
+    info = read_info(disk, folder)
+    if info is not None:
+        return VOCABULARIES.get(info.vocabulary) or msgspec.structs.replace(
+            PLAIN, name=info.vocabulary
+        )
+    for _, line, is_whole in raw_lines(disk, folder):
+        first = parse(line, PLAIN)
+        if not is_whole or not isinstance(first, Event):
+            continue
+        marked = (v for v in VOCABULARIES.values() if v.mark and v.mark in first.members)
+        return next(marked, None)
+    return None

@@ -1,0 +1,396 @@
+"""A log read back: every line an event or a stretch of bad bytes, in arrival order.
+
+Reading changes nothing and takes no lock. Segments are listed again until no new one appears,
+so that a rotation in between loses nothing. One event_id is served once: of lines that differ a
+verified one, else of foreign ones that which sorts first as bytes, in the place of the first.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from operator import attrgetter
+from pathlib import Path
+from typing import NamedTuple
+
+from thence.core.codec import (
+    LINE_BYTES_MAX,
+    LINE_START,
+    BadLine,
+    has_valid_crc,
+    have_valid_crcs,
+    is_framed,
+    numbers,
+    parse,
+    parsed,
+)
+from thence.core.event import Event
+from thence.core.healing import pieces
+from thence.core.lookup import not_found
+from thence.core.position import Position
+from thence.core.vocabulary import Vocabulary
+from thence.log.storage.disk import READ_BYTES, Disk, FileId
+from thence.log.storage.findings import HEALS
+from thence.log.storage.segment import CURRENT, current_path, older_names
+from thence.log.storage.system_call import DiskError
+
+# what is kept of a line that is too long to be an event
+OVERLONG_BYTES = 64 * 1024
+_NEWLINE_LOST = BadLine("newline_lost", "the last line of an older segment lost its newline")
+_TOO_LONG = BadLine("too_long", f"more than {LINE_BYTES_MAX} bytes without a newline")
+
+
+class Line(NamedTuple):
+    """Bytes of one segment between two newlines, or a part of them, and what they are.
+
+    `offset` and `length` are in bytes, without the newline; `is_whole` is False for what
+    follows the last newline of the segment. Of a line too long to be an event `data` is the
+    beginning.
+    """
+
+    file: str
+    offset: int
+    data: bytes
+    content: Event | BadLine
+    is_whole: bool
+    length: int
+
+
+class Block(NamedTuple):
+    """Lines of one segment that stand one behind the other, without the last one's newline.
+
+    `length` is 0, except for a single line that is longer than any event may be, or that is
+    not whole: then it is that line's length.
+    """
+
+    file: str
+    offset: int
+    data: bytes
+    is_whole: bool = True
+    length: int = 0
+
+
+class Cursor:
+    """How far one open segment has been read."""
+
+    def __init__(self, disk: Disk, name: str, descriptor: int, offset: int = 0) -> None:
+        self.name = name
+        self._disk = disk
+        self._descriptor = descriptor
+        self.file, _ = disk.file_id(descriptor)
+        self._offset = offset
+        self._rest: Block | None = None
+
+    def blocks(self) -> Iterator[Block]:
+        """Yields the lines up to the last newline that is there now.
+
+        A line is read again from its start until its newline is there: what stood behind
+        the last newline may have been cut and written over in between.
+        """
+        self._rest = None
+        while True:
+            data = self._disk.read_at(self._descriptor, self._offset, READ_BYTES)
+            end = data.rfind(b"\n")
+            if end >= 0:
+                offset, self._offset = self._offset, self._offset + end + 1
+                yield Block(self.name, offset, data[:end])
+                continue
+            length, is_whole = len(data), False
+            if length == READ_BYTES:
+                data = data[:OVERLONG_BYTES]
+                length, is_whole = self._length()
+            block = Block(self.name, self._offset, data, is_whole, length)
+            if not is_whole:
+                self._rest = block if length else None
+                return
+            self._offset += length + 1
+            yield block
+
+    def _length(self) -> tuple[int, bool]:
+        """Measures an overlong line without keeping it; False if its newline isn't there."""
+        length = READ_BYTES
+        while True:
+            data = self._disk.read_at(self._descriptor, self._offset + length, READ_BYTES)
+            end = data.find(b"\n")
+            if end >= 0:
+                return length + end, True
+            if not data:
+                return length, False
+            length += len(data)
+
+    def rest(self) -> Iterator[Block]:
+        """Yields what follows the last newline, if anything does."""
+        if self._rest is not None:
+            yield self._rest
+
+    def close(self) -> None:
+        """Closes the segment, once: its number may be another file's by then."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            self._disk.let_go(descriptor)
+
+
+def raw_lines(disk: Disk, folder: Path) -> Iterator[tuple[str, bytes, bool]]:
+    """Yields file name, bytes and wholeness of each line in arrival order.
+
+    Empty lines are passed over; of a line too long to be an event only the beginning comes.
+    """
+    for block in blocks(disk, folder):
+        for line in block.data.split(b"\n"):
+            if line:
+                yield block.file, line, block.is_whole
+
+
+def blocks(disk: Disk, folder: Path) -> Iterator[Block]:
+    """Yields the lines of a log in arrival order, many at a time.
+
+    A segment is left only when the next one is open: what was appended to it before the
+    rotation is read first.
+    """
+    seen: set[FileId] = set()
+    listed: deque[str] = deque()
+    current: Cursor | None = None
+    following: Cursor | None = None
+    try:
+        while True:
+            following = _open_next(disk, folder, seen, listed)
+            if current is not None:
+                yield from current.blocks()
+                yield from current.rest()
+                current.close()
+            current = following
+            if current is None:
+                return
+            yield from current.blocks()
+    finally:
+        for cursor in (current, following):
+            if cursor is not None:
+                cursor.close()
+
+
+def blocks_of(disk: Disk, path: Path, offset: int = 0) -> Iterator[Block]:
+    """Yields the whole lines of one segment, from one that begins at an offset on."""
+    descriptor = disk.open_read(path)
+    try:
+        yield from Cursor(disk, path.name, descriptor, offset).blocks()
+    finally:
+        disk.close(descriptor)
+
+
+def _open_next(disk: Disk, folder: Path, seen: set[FileId], listed: deque[str]) -> Cursor | None:
+    """Opens the first segment not seen yet; `listed` are older ones still to be looked at.
+
+    When none is left the current one is opened before the older ones are listed again: so
+    the list holds every segment that was rotated before it.
+    """
+    older = _open_listed(disk, folder, seen, listed)
+    if older is not None:
+        return older
+    current = _open_unseen(disk, current_path(folder), seen)
+    try:
+        listed += older_names(disk, folder)
+        older = _open_listed(disk, folder, seen, listed)
+    except BaseException:
+        if current is not None:
+            current.close()
+        raise
+    if older is not None:
+        if current is not None:
+            current.close()
+        return older
+    if current is not None:
+        seen.add(current.file)
+    return current
+
+
+def _open_listed(disk: Disk, folder: Path, seen: set[FileId], listed: deque[str]) -> Cursor | None:
+    while listed:
+        found = _open_unseen(disk, folder / listed.popleft(), seen)
+        if found is not None:
+            seen.add(found.file)
+            return found
+    return None
+
+
+def _open_unseen(disk: Disk, path: Path, seen: set[FileId]) -> Cursor | None:
+    there = disk.path_id(str(path))
+    if there is None or there[0] in seen:
+        return None
+    try:
+        descriptor = disk.open_read(path)
+    except DiskError as error:
+        if error.is_absence:  # renamed by a rotation in between: it is listed as older now
+            return None
+        raise
+    try:
+        cursor = Cursor(disk, path.name, descriptor)
+    except BaseException:
+        disk.close(descriptor)
+        raise
+    if cursor.file not in seen:
+        return cursor
+    cursor.close()
+    return None
+
+
+def lines(disk: Disk, folder: Path, vocabulary: Vocabulary) -> Iterator[Line]:
+    """Yields every line with what it is, repeated ids too, in arrival order.
+
+    A line in which events stand untouched beside other bytes is taken apart.
+    """
+    for block in blocks(disk, folder):
+        yield from lines_of(block, vocabulary)
+
+
+def segment_lines(disk: Disk, path: Path, vocabulary: Vocabulary) -> Iterator[Line]:
+    """Yields every line of one segment as it stands now."""
+    cursor = Cursor(disk, path.name, disk.open_read(path))
+    try:
+        for block in cursor.blocks():
+            yield from lines_of(block, vocabulary)
+        for block in cursor.rest():
+            yield from lines_of(block, vocabulary)
+    finally:
+        cursor.close()
+
+
+def lines_of(block: Block, vocabulary: Vocabulary) -> Iterator[Line]:
+    """Yields the lines of a block with what they are.
+
+    Nothing follows the end of an older segment: its last line is whole without a newline.
+    """
+    if not block.is_whole and block.file == CURRENT:
+        content = _TOO_LONG if block.length > len(block.data) else parse(block.data, vocabulary)
+        yield Line(block.file, block.offset, block.data, content, False, block.length)
+        return
+    last = None
+    for last in _whole_lines(block, vocabulary):
+        yield last
+    if block.is_whole or last is None:
+        return
+    if isinstance(last.content, Event) or last.content.code in HEALS:
+        yield Line(block.file, last.offset + last.length, b"", _NEWLINE_LOST, True, 0)
+
+
+def _whole_lines(block: Block, vocabulary: Vocabulary) -> Iterator[Line]:
+    offset = block.offset
+    for line in block.data.split(b"\n"):
+        size = block.length or len(line)
+        content = parse(line, vocabulary) if size == len(line) else _TOO_LONG
+        if isinstance(content, Event) or size > len(line):
+            yield Line(block.file, offset, line, content, True, size)
+        elif line:
+            for start, data, part in pieces(line, vocabulary):
+                yield Line(block.file, offset + start, data, part, True, len(data))
+        offset += size + 1
+
+
+def events(disk: Disk, folder: Path, vocabulary: Vocabulary) -> Iterator[Event]:
+    """Yields each event once, in arrival order; bad bytes are passed over.
+
+    An unfinished last line is passed over too, until its newline is there.
+    """
+    contested = _contested(disk, folder, vocabulary)
+    served: set[str] = set()
+    for block in blocks(disk, folder):
+        for event in _events_of(block, vocabulary):
+            event_id = event.event_id
+            if event_id not in served:
+                served.add(event_id)
+                yield contested.get(event_id, event) if contested else event
+
+
+def all_events(disk: Disk, folder: Path, vocabulary: Vocabulary) -> list[Event]:
+    """Returns what `events` yields; each line is read once, for all are kept anyhow."""
+    found = [event for block in blocks(disk, folder) for event in _events_of(block, vocabulary)]
+    served = {event.header.event_id: event for event in found}
+    if len(served) == len(found):
+        return found
+    for event in found:
+        served[event.event_id] = min(served[event.event_id], event, key=attrgetter("preference"))
+    return list(served.values())
+
+
+def _events_of(block: Block, vocabulary: Vocabulary) -> list[Event]:
+    """Returns the events of a block; where all lines are ours they are decoded at once."""
+    found = block.data.split(b"\n")
+    if block.is_whole and not block.length and have_valid_crcs(found):
+        events = parsed(block.data, found, vocabulary)
+        if events is not None:
+            return events
+    contents = [line.content for line in lines_of(block, vocabulary) if line.is_whole]
+    return [content for content in contents if isinstance(content, Event)]
+
+
+def events_after(
+    disk: Disk, folder: Path, vocabulary: Vocabulary, after: Position | str | None
+) -> Iterator[Event]:
+    """Yields the events behind a position, or behind the event of an id.
+
+    Raises EventNotFound when the log ends without that event.
+    """
+    found = events(disk, folder, vocabulary)
+    if isinstance(after, Position):
+        yield from (event for event in found if not after.holds(event))
+        return
+    if after is not None and not any(event.event_id == after for event in found):
+        raise not_found(folder, after)
+    yield from found
+
+
+def position(disk: Disk, folder: Path, vocabulary: Vocabulary) -> Position:
+    """Returns the position behind all events that are there; few of them are decoded."""
+    own: list[tuple[str, int]] = []
+    foreign: list[str] = []
+    for name, line, is_whole in raw_lines(disk, folder):
+        found = numbers(line)
+        if not is_whole and name == CURRENT:
+            continue
+        if found is not None and has_valid_crc(line):
+            own.append(found[:2])
+            continue
+        for _, _, event in pieces(line, vocabulary):
+            if isinstance(event, BadLine):
+                continue
+            if event.is_foreign:
+                foreign.append(event.event_id)
+            else:
+                own.append((event.node_id, event.seq))
+    return Position().with_numbers(own, foreign)
+
+
+def _contested(disk: Disk, folder: Path, vocabulary: Vocabulary) -> dict[str, Event]:
+    """Finds the ids with more than one line, and for each the event to serve."""
+    repeated = _repeated(disk, folder, vocabulary)
+    contents: dict[str, Event] = {}
+    if repeated:
+        for line in lines(disk, folder, vocabulary):
+            event = line.content
+            if isinstance(event, Event) and line.is_whole and event.event_id in repeated:
+                known = contents.setdefault(event.event_id, event)
+                if event.preference < known.preference:
+                    contents[event.event_id] = event
+    return contents
+
+
+def _repeated(disk: Disk, folder: Path, vocabulary: Vocabulary) -> set[str]:
+    """Finds the ids that more than one line may have, without decoding most of them."""
+    seen: set[bytes] = set()
+    repeated: set[bytes] = set()
+    for block in blocks(disk, folder):
+        found = _ids(block, vocabulary)
+        fresh = set(found)
+        if len(fresh) < len(found) or not seen.isdisjoint(fresh):
+            for event_id in found:
+                (repeated if event_id in seen else seen).add(event_id)
+        else:
+            seen |= fresh
+    return {event_id.decode(errors="surrogatepass") for event_id in repeated}
+
+
+def _ids(block: Block, vocabulary: Vocabulary) -> list[bytes]:
+    """Reads the ids off the lines of a block, by their place if all lines look like ours."""
+    found = block.data.split(b"\n")
+    if block.data.count(LINE_START) == len(found) and all(map(is_framed, found)):
+        return [line[13:39] for line in found]
+    return [
+        event.event_id.encode(errors="surrogatepass") for event in _events_of(block, vocabulary)
+    ]

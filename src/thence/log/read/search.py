@@ -1,0 +1,70 @@
+"""An event looked for from the end of a log backwards, and made sure of."""
+
+from pathlib import Path
+
+from thence.core.codec import BadLine, event_id_of, parse
+from thence.core.event import Event
+from thence.core.lookup import not_found
+from thence.core.vocabulary import Vocabulary
+from thence.errors import OutcomeUnknown
+from thence.log.read.read_errors import reading
+from thence.log.storage.disk import Disk
+from thence.log.storage.recovery import lines_backwards
+from thence.log.storage.segment import current_path, older_names
+from thence.log.storage.system_call import DiskError
+
+
+def durable_event(disk: Disk, folder: Path, vocabulary: Vocabulary, event_id: str) -> Event:
+    """Returns the event of the newest line of an id once it is on the device.
+
+    Whoever wrote the line may not have synced it yet. Older segments were, before they got
+    their names. Raises EventNotFound, ReadFailed, and OutcomeUnknown when
+    it can't be made sure of.
+    """
+    paths = [current_path(folder)]
+    while paths:
+        path = paths.pop()
+        with reading(folder):
+            descriptor = _opened(disk, path)
+        try:
+            if path.name == current_path(folder).name:
+                # listed after the current one is open: so a rotation in between hides nothing
+                paths = [folder / name for name in older_names(disk, folder)]
+            if descriptor is None:
+                continue
+            found = _newest(disk, descriptor, vocabulary, event_id)
+            if found is not None:
+                disk.sync_data(descriptor)
+                return found
+        except DiskError as error:
+            raise OutcomeUnknown(
+                "could not make sure of the event",
+                place=event_id,
+                cause=error.strerror or error,
+                hint="check the device; the event may be lost with the next power cut",
+            ) from error
+        finally:
+            if descriptor is not None:
+                disk.let_go(descriptor)
+    raise not_found(folder, event_id)
+
+
+def _opened(disk: Disk, path: Path) -> int | None:
+    try:
+        return disk.open_read(path)
+    except DiskError as error:
+        if not error.is_absence:
+            raise
+        return None
+
+
+def _newest(disk: Disk, descriptor: int, vocabulary: Vocabulary, event_id: str) -> Event | None:
+    wanted = event_id.encode("utf-8", "replace")
+    lines = lines_backwards(disk, descriptor, 0, disk.file_id(descriptor)[1])
+    next(lines)  # what follows the last newline is no event yet
+    for line in lines:
+        if event_id_of(line) == wanted:
+            event = parse(line, vocabulary)
+            if not isinstance(event, BadLine):
+                return event
+    return None

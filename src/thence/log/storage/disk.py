@@ -1,0 +1,357 @@
+"""The operating system as the log sees it: the only file of the inner rooms that calls it.
+
+Every other module takes a `Disk` as an argument, so that each call can be made to fail.
+A call that fails raises `DiskError`, and so does injection of faults; meaning is given
+elsewhere. A signal handler may raise an OSError of its own amid a call, TimeoutError above
+all: this is not the disk's, and reaches its caller as it is.
+"""
+
+import errno
+import fcntl
+import os
+import re
+import stat as stat_bits
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from thence.log.storage.system_call import DiskError, system_call
+
+READ_BYTES = 1024 * 1024
+# what a full disk, a quota or RLIMIT_FSIZE answers
+FULL_ERRNOS = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
+DENIED_ERRNOS = frozenset((errno.EACCES, errno.EPERM, errno.EROFS))
+_GET_VERSION = 0x80087601  # Linux: FS_IOC_GETVERSION
+
+monotonic_ns = time.monotonic_ns
+wall_ns = time.time_ns
+pause = time.sleep
+
+# how the system writes blanks, tabs, newlines and backslashes in its table of mounts
+_OCTAL = re.compile(rb"\\([0-7]{3})")
+
+# what makes a file the same file whatever its name: its device and inode
+FileId = tuple[int, int]
+NOWHERE: FileId = (0, 0)
+
+
+class FileState(NamedTuple):
+    """What tells a file as it was from the same one written to since.
+
+    `changed_ns` is its mtime, which its filesystem may keep in steps of milliseconds.
+    """
+
+    file: FileId
+    size: int
+    changed_ns: int
+
+
+NOTHING = FileState(NOWHERE, 0, 0)
+
+
+class Disk:
+    """The calls that reach files; one instance serves any number of logs and threads."""
+
+    def open_append(self, path: Path) -> int:
+        """Opens for reading and appending, made if missing; returns the descriptor."""
+        return _opened(path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
+
+    def open_read(self, path: Path) -> int:
+        """Opens for reading; returns the descriptor."""
+        return _opened(path, os.O_RDONLY)
+
+    def close(self, descriptor: int) -> None:
+        """Closes a descriptor."""
+        system_call(os.close, descriptor)
+
+    def let_go(self, descriptor: int) -> None:
+        """Closes a descriptor, whatever the system says: it is closed all the same."""
+        with suppress(DiskError):
+            self.close(descriptor)
+
+    def write(self, descriptor: int, data: bytes) -> int:
+        """Writes with one call; returns how many bytes went out, maybe fewer than given."""
+        return system_call(os.write, descriptor, data)
+
+    def write_all(self, descriptor: int, data: bytes) -> None:
+        """Writes all of it, with as many calls as it takes."""
+        written = 0
+        while written < len(data):
+            written += self.write(descriptor, data[written:])
+
+    def write_at(self, descriptor: int, offset: int, data: bytes | bytearray) -> int:
+        """Writes over what stands at an offset, with one call; returns how many bytes."""
+        return system_call(os.pwrite, descriptor, data, offset)
+
+    def read_at(self, descriptor: int, offset: int, size: int) -> bytes:
+        """Reads at most `size` bytes at an offset; fewer at the end of the file."""
+        return system_call(os.pread, descriptor, size, offset)
+
+    def sync_data(self, descriptor: int) -> None:
+        """Returns when the file's data and size are on the device."""
+        if sys.platform == "darwin":  # fdatasync stops at the drive's cache there
+            system_call(fcntl.fcntl, descriptor, fcntl.F_FULLFSYNC)
+        else:
+            system_call(os.fdatasync, descriptor)
+
+    def sync_folder(self, folder: Path) -> None:
+        """Returns when the names in a folder are on the device."""
+        descriptor = system_call(os.open, folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            system_call(os.fsync, descriptor)
+        finally:
+            system_call(os.close, descriptor)
+
+    def truncate(self, descriptor: int, size: int) -> None:
+        """Cuts a file to a size in bytes."""
+        system_call(os.ftruncate, descriptor, size)
+
+    def file_id(self, descriptor: int) -> tuple[FileId, int]:
+        """Returns what an open file is, with its size in bytes."""
+        found = system_call(os.fstat, descriptor)
+        return (found.st_dev, found.st_ino), found.st_size
+
+    def links(self, descriptor: int) -> int:
+        """Returns how many names an open file has, 0 once it was unlinked."""
+        return system_call(os.fstat, descriptor).st_nlink
+
+    def path_id(self, path: str) -> tuple[FileId, int] | None:
+        """Returns what stands at a path, with its size in bytes; None if nothing does.
+
+        It takes a text: a Path costs as much again as the call.
+        """
+        try:
+            found = system_call(os.stat, path)
+        except DiskError as error:
+            if not error.is_absence:
+                raise
+            return None
+        return (found.st_dev, found.st_ino), found.st_size
+
+    def path_state(self, path: str) -> FileState | None:
+        """Returns what stands at a path as it is now; None if nothing does."""
+        try:
+            found = system_call(os.stat, path)
+        except DiskError as error:
+            if not error.is_absence:
+                raise
+            return None
+        return FileState((found.st_dev, found.st_ino), found.st_size, found.st_mtime_ns)
+
+    def rename(self, old: Path, new: Path) -> None:
+        """Gives a file another name, in place of a file that has it."""
+        system_call(os.rename, old, new)
+
+    def link(self, old: Path, new: Path) -> None:
+        """Gives a file a second name; DiskError with EEXIST if it is taken."""
+        system_call(os.link, old, new)
+
+    def copy_access(self, source: int, target: int) -> None:
+        """Gives an open file the mode, and where it may the owner, of another."""
+        found = system_call(os.fstat, source)
+        system_call(os.fchmod, target, stat_bits.S_IMODE(found.st_mode))
+        try:
+            system_call(os.fchown, target, found.st_uid, found.st_gid)
+        except DiskError as error:
+            if error.errno not in DENIED_ERRNOS:
+                raise
+
+    def unlink(self, path: Path) -> None:
+        """Takes a name away."""
+        system_call(os.unlink, path)
+
+    def make_folder(self, folder: Path) -> None:
+        """Makes a folder with its parents; none is harmed that is there."""
+        try:
+            system_call(os.mkdir, folder)
+        except DiskError as error:
+            if error.errno == errno.ENOENT and folder != folder.parent:
+                self.make_folder(folder.parent)
+                self.make_folder(folder)
+            elif not self.is_folder(folder):
+                raise
+
+    def names(self, folder: Path) -> list[str]:
+        """Lists the names in a folder, sorted; an absent folder has none."""
+        try:
+            return sorted(system_call(os.listdir, folder))
+        except DiskError as error:
+            if not error.is_absence:
+                raise
+            return []
+
+    def is_folder(self, path: Path) -> bool:
+        """Tells whether a path is a folder."""
+        try:
+            return stat_bits.S_ISDIR(system_call(os.stat, path).st_mode)
+        except DiskError as error:
+            if not error.is_absence:
+                raise
+            return False
+
+    def read_whole(self, path: Path) -> bytes | None:
+        """Reads a small file whole; None if it is absent."""
+        try:
+            descriptor = self.open_read(path)
+        except DiskError as error:
+            if not error.is_absence:
+                raise
+            return None
+        try:
+            parts = []
+            offset = 0
+            while part := self.read_at(descriptor, offset, READ_BYTES):
+                parts.append(part)
+                offset += len(part)
+            return b"".join(parts)
+        finally:
+            self.close(descriptor)
+
+    def write_new(self, path: Path, data: bytes) -> None:
+        """Makes a file with this content, synced; DiskError with EEXIST if the name is taken."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        descriptor = system_call(os.open, path, flags, 0o644)
+        try:
+            self.write_all(descriptor, data)
+            system_call(os.fsync, descriptor)
+        except BaseException:
+            self.unlink(path)
+            raise
+        finally:
+            system_call(os.close, descriptor)
+
+    def open_lock(self, path: Path) -> int:
+        """Opens a lock file, made if missing; returns the descriptor."""
+        return system_call(os.open, path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+
+    def try_lock(self, descriptor: int) -> bool:
+        """Takes the exclusive flock of an open file if nobody has it."""
+        try:
+            system_call(fcntl.flock, descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except DiskError as error:
+            if error.errno not in (errno.EWOULDBLOCK, errno.EAGAIN):
+                raise
+            return False
+        return True
+
+    def unlock(self, descriptor: int) -> None:
+        """Gives a flock back."""
+        system_call(fcntl.flock, descriptor, fcntl.LOCK_UN)
+
+    def generation(self, descriptor: int) -> int:
+        """Returns what tells a file from another that had its inode before, 0 if unknown."""
+        try:
+            answer = system_call(fcntl.ioctl, descriptor, _GET_VERSION, bytes(8))
+        except DiskError:  # this filesystem keeps none
+            return 0
+        return int.from_bytes(answer[:4], sys.byteorder)
+
+    def room(self, folder: Path) -> tuple[int, int | None]:
+        """Returns how many bytes and files this user may still add; None: files uncounted."""
+        found = system_call(os.statvfs, folder)
+        return found.f_bavail * found.f_frsize, found.f_favail if found.f_files else None
+
+    def filesystem(self, folder: Path) -> str:
+        """Names the type of the filesystem that a folder lies on; empty where none is told."""
+        whole = os.fsencode(os.path.realpath(folder))
+        found, longest = b"", 0
+        for line in (self.read_whole(Path("/proc/self/mountinfo")) or b"").splitlines():
+            mounted, kind = (part.split() for part in line.partition(b" - ")[::2])
+            if len(mounted) < 5 or not kind:  # a table in another form
+                continue
+            point = _OCTAL.sub(_byte, mounted[4]).rstrip(b"/") + b"/"
+            if (whole + b"/").startswith(point) and len(point) >= longest:
+                found, longest = kind[0], len(point)
+        return found.decode("ascii", "replace")
+
+    def lock_holder(self, descriptor: int) -> str:
+        """Names the process that holds a flock, as well as the system tells."""
+        inode = system_call(os.fstat, descriptor).st_ino
+        try:
+            table = self.read_whole(Path("/proc/locks")) or b""
+        except DiskError:
+            return "another process"
+        for line in table.decode("ascii").splitlines():
+            words = line.split()
+            if "FLOCK" in words and words[-3].endswith(f":{inode}"):
+                return f"process {words[-4]}"
+        return "another process"
+
+
+def _opened(path: Path, flags: int) -> int:
+    """Opens a regular file; a pipe would keep whoever opens it waiting, and keeps no bytes."""
+    descriptor = system_call(os.open, path, flags | os.O_CLOEXEC | os.O_NONBLOCK, 0o644)
+    if stat_bits.S_ISREG(system_call(os.fstat, descriptor).st_mode):
+        return descriptor
+    system_call(os.close, descriptor)
+    raise DiskError(errno.EINVAL, "it is no regular file", str(path))
+
+
+OS_DISK = Disk()
+
+
+def _byte(code: re.Match[bytes]) -> bytes:
+    return bytes((int(code[1], 8),))
+
+
+def noise_bits(bits: int) -> int:
+    """Returns random bits from the operating system."""
+    return int.from_bytes(os.urandom((bits + 7) // 8), "big") >> (-bits % 8)
+
+
+def process_id() -> int:
+    """Returns the number of this process, another one after a fork."""
+    return os.getpid()
+
+
+def variable(name: str) -> str | None:
+    """Returns an environment variable of this process; an empty one counts as unset."""
+    return os.environ.get(name) or None
+
+
+def cache_folder() -> Path | None:
+    """Returns where this user's programs keep what can be made again; None if it isn't known."""
+    given, home = variable("XDG_CACHE_HOME"), variable("HOME")
+    if given is None and home is None:
+        return None
+    return Path(given) / "thence" if given else Path(home or "", ".cache", "thence")
+
+
+def host_name() -> str:
+    """Returns the name of this host."""
+    return os.uname().nodename
+
+
+def user_name() -> str:
+    """Returns the number of the user this process runs as, which needs no user database."""
+    return str(os.getuid())
+
+
+def machine_id() -> str:
+    """Returns what tells this installation from others, or nothing where none is known."""
+    for path in ("/etc/machine-id", "/var/lib/dbus/machine-id"):
+        text = OS_DISK.read_whole(Path(path))
+        if text:
+            return text.decode("ascii", "replace").strip()
+    return ""
+
+
+def file_bytes_max() -> int | None:
+    """Returns how large a file this process may write, None if it may write any."""
+    from resource import RLIM_INFINITY, RLIMIT_FSIZE, getrlimit  # `thence doctor` asks, no other
+
+    limit, _ = getrlimit(RLIMIT_FSIZE)
+    return None if limit == RLIM_INFINITY else limit
+
+
+def yield_processor() -> None:
+    """Lets another thread run, without waiting for anything."""
+    time.sleep(0)
+
+
+def on_fork(before: Callable[[], None], child: Callable[[], None]) -> None:
+    """Has functions called before each fork, and in the child that it makes."""
+    os.register_at_fork(before=before, after_in_child=child)

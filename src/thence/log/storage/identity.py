@@ -1,0 +1,307 @@
+"""Who a log is: its format, its host's vocabulary, the node that writes it.
+
+`.thence/log.json` is made once and decides the vocabulary. `.thence/identity.json` holds
+the node_id, 12 hex digits of sha256(host name, user, nonce), with the machine id and the
+inode of that file itself, by which a copy can be told from the original: it gets a node_id
+of its own, and the ones before stay listed.
+"""
+
+from collections.abc import Mapping
+from errno import EEXIST
+from pathlib import Path
+
+import msgspec
+
+from thence.errors import NotALog
+from thence.log.storage.append_lock import AppendLock
+from thence.log.storage.disk import Disk, host_name, machine_id, noise_bits, process_id, user_name
+from thence.log.storage.process import new_id
+from thence.log.storage.segment import own_folder
+from thence.log.storage.system_call import DiskError
+
+FORMAT = 1
+EARLIER_MAX = 1_000
+_COPIED = "copied or restored"
+_ELSEWHERE = "on another machine"
+_SPOILT = "identity.json was spoilt"
+_SHRUNK = "the log ends before events that were durable"
+_TWICE = "an event under its node_id turned up that this log lacks"
+
+
+NOT_SHRUNK: Mapping[str, str | int] = {}
+
+
+class LogInfo(msgspec.Struct, frozen=True):
+    """What `.thence/log.json` says."""
+
+    format: int
+    log_id: str
+    vocabulary: str
+
+
+class Identity(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What `.thence/identity.json` says.
+
+    Inode and generation are those of the file itself: a copy has others. `earlier` are the
+    ids under which the log was written before, the last one at the end; `reason` is why
+    that changed; `shrunk` are the facts of a notice, if it was because the log had shrunk.
+    """
+
+    node_id: str
+    machine_id: str
+    inode: int
+    generation: int = 0
+    earlier: tuple[str, ...] = ()
+    reason: str = ""
+    shrunk: Mapping[str, str | int] = {}
+
+    @property
+    def node_ids(self) -> frozenset[str]:
+        """All ids that are this log's own, now or before."""
+        return frozenset((self.node_id, *self.earlier))
+
+
+class Own(msgspec.Struct, frozen=True):
+    """Who an opening writes as.
+
+    `is_known` says that the log had an identity before, `is_new` that this opening has
+    given it another one, `is_copy` that it is the copy of a folder.
+    """
+
+    identity: Identity
+    is_known: bool
+    is_new: bool
+    is_copy: bool
+
+    @property
+    def forerunner(self) -> str:
+        """The node before this one, if this opening has changed it."""
+        return self.identity.earlier[-1] if self.is_new and self.identity.earlier else ""
+
+    def has_written(self, seq: int) -> bool:
+        """Whether the log held own events before; `seq` is the own node's last number."""
+        return self.is_known and (seq > 0 or self.is_new)
+
+    def change(self) -> dict[str, str | None]:
+        """Returns what a notice says of the change of identity."""
+        earlier = self.identity.earlier
+        return {
+            "old_node_id": earlier[-1] if earlier else None,
+            "new_node_id": self.identity.node_id,
+            "reason": self.identity.reason,
+        }
+
+
+def read_info(disk: Disk, folder: Path) -> LogInfo | None:
+    """Returns what the log says of itself, None if it says nothing yet or no more.
+
+    A file that is empty or no JSON was spoilt by a crash or a bad disk: the log is known by
+    its events then. Raises NotALog for one that says something else.
+    """
+    path = own_folder(folder) / "log.json"
+    data = disk.read_whole(path)
+    if data is None:
+        return None
+    try:
+        info = msgspec.json.decode(data, type=LogInfo)
+    except msgspec.ValidationError as error:
+        raise _unfit(path, f"the file is not what thence wrote: {error}") from error
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+    if info.format != FORMAT:
+        raise NotALog(
+            "could not open the log",
+            place=folder,
+            cause=f"its format is {info.format}, this version reads {FORMAT}",
+            hint="use a newer thence",
+        )
+    return info
+
+
+def make_info(disk: Disk, folder: Path, vocabulary: str) -> LogInfo:
+    """Makes `.thence/log.json`, or returns what another process made first.
+
+    One that was spoilt gives way and is kept as `log.json.spoilt`.
+    """
+    path = own_folder(folder) / "log.json"
+    disk.make_folder(path.parent)
+    disk.sync_folder(folder)  # whoever finds log.json can rely on the names above it
+    info = LogInfo(FORMAT, new_id(), vocabulary)
+    draft = path.with_name(f"log.json.{process_id()}.{noise_bits(32):08x}")
+    disk.write_new(draft, msgspec.json.encode(info) + b"\n")
+    try:
+        disk.link(draft, path)
+    except DiskError as error:
+        if error.errno != EEXIST:
+            raise
+        return read_info(disk, folder) or _heal_info(disk, folder, draft, info)
+    finally:
+        disk.unlink(draft)
+    disk.sync_folder(path.parent)
+    return info
+
+
+def _heal_info(disk: Disk, folder: Path, draft: Path, info: LogInfo) -> LogInfo:
+    """Puts a spoilt `log.json` aside under the append lock, so that one process does it."""
+    path = own_folder(folder) / "log.json"
+    lock = AppendLock(disk, own_folder(folder) / "lock")
+    try:
+        lock.acquire()
+        known = read_info(disk, folder)
+        if known is not None:
+            return known
+        disk.rename(path, path.with_name("log.json.spoilt"))
+        disk.link(draft, path)
+        disk.sync_folder(path.parent)
+    finally:
+        lock.release()
+        lock.close()
+    return info
+
+
+def known_node_id(disk: Disk, folder: Path) -> str:
+    """Returns the id under which this log is written, empty if none is known."""
+    known = _read_identity(disk, folder)
+    return known.node_id if known else ""
+
+
+def known_node_ids(disk: Disk, folder: Path) -> frozenset[str]:
+    """Returns all ids under which this log was ever written, as far as they are known."""
+    known = _read_identity(disk, folder)
+    return known.node_ids if known else frozenset()
+
+
+def is_own(disk: Disk, folder: Path) -> bool | None:
+    """Tells whether the next append goes on under the node that wrote before.
+
+    False in a copy, on another machine, and where the identity can't be read; None if
+    nothing was written under this log's identity yet.
+    """
+    found = _inode(disk, own_folder(folder) / "identity.json")
+    if found is None:
+        return None
+    known = _read_identity(disk, folder)
+    return known is not None and not _change(known, found)
+
+
+def identify(disk: Disk, folder: Path) -> Own:
+    """Returns who writes this log; a new node on first use, in a copy, on another machine.
+
+    So a copy and its original never write under one id. Call it under the append lock, so
+    that two processes make one identity. A file that can't be read is made anew.
+    """
+    path = own_folder(folder) / "identity.json"
+    found = _inode(disk, path)
+    if found is None:
+        return Own(_make_identity(disk, path), is_known=False, is_new=True, is_copy=False)
+    known = _read_identity(disk, folder)
+    if known is None:
+        made = _make_identity(disk, path, reason=_SPOILT)
+        return Own(made, is_known=True, is_new=True, is_copy=False)
+    reason = _change(known, found)
+    if not reason:
+        return Own(known, is_known=True, is_new=False, is_copy=False)
+    earlier = (*known.earlier, known.node_id)[-EARLIER_MAX:]
+    made = _make_identity(disk, path, earlier, reason)
+    return Own(made, is_known=True, is_new=True, is_copy=reason == _COPIED)
+
+
+def shortened(disk: Disk, folder: Path, own: Own, facts: Mapping[str, str | int]) -> Own:
+    """Gives a log that lacks events of its own another node, and keeps what is to be told of it.
+
+    Call it under the append lock. Raises DiskError.
+    """
+    known = own.identity
+    earlier = (*known.earlier, known.node_id)[-EARLIER_MAX:]
+    path = own_folder(folder) / "identity.json"
+    made = _make_identity(disk, path, earlier, _SHRUNK, facts)
+    return Own(made, is_known=True, is_new=True, is_copy=False)
+
+
+def node_id(disk: Disk, folder: Path) -> str:
+    """Returns the id under which this log is written from now on, as `identify` finds it."""
+    return identify(disk, folder).identity.node_id
+
+
+def renew(disk: Disk, folder: Path, node_id: str) -> None:
+    """Gives a log another node, because somebody else has given numbers out under this one.
+
+    That is what a log restored from an old copy looks like. The next append tells it by a notice.
+    Nothing happens where another process was faster. Raises LogBusy, DiskError.
+    """
+    lock = AppendLock(disk, own_folder(folder) / "lock")
+    try:
+        lock.acquire()
+        known = _read_identity(disk, folder)
+        if known is not None and known.node_id == node_id:
+            earlier = (*known.earlier, known.node_id)[-EARLIER_MAX:]
+            _make_identity(disk, own_folder(folder) / "identity.json", earlier, _TWICE)
+    finally:
+        lock.release()
+        lock.close()
+
+
+def _change(known: Identity, found: tuple[int, int]) -> str:
+    """Returns why a log needs another node, nothing if it needs none."""
+    if found[0] != known.inode or 0 != known.generation != found[1]:
+        return _COPIED
+    machine = machine_id()
+    return _ELSEWHERE if "" != known.machine_id != machine != "" else ""
+
+
+def _make_identity(
+    disk: Disk,
+    path: Path,
+    earlier: tuple[str, ...] = (),
+    reason: str = "",
+    shrunk: Mapping[str, str | int] = NOT_SHRUNK,
+) -> Identity:
+    from hashlib import sha256  # 4 ms of import, needed once in a log's life
+
+    nonce = f"{noise_bits(128):032x}"
+    digest = sha256(f"{host_name()}\n{user_name()}\n{nonce}".encode()).hexdigest()
+    draft = path.with_name(f"identity.json.{process_id()}")
+    descriptor = disk.open_append(draft)
+    try:
+        (_, inode), _ = disk.file_id(descriptor)
+        made = (digest[:12], machine_id(), inode, disk.generation(descriptor))
+        identity = Identity(*made, earlier, reason, shrunk)
+        disk.truncate(descriptor, 0)
+        disk.write_all(descriptor, msgspec.json.encode(identity) + b"\n")
+        disk.sync_data(descriptor)
+    finally:
+        disk.close(descriptor)
+    disk.rename(draft, path)
+    disk.sync_folder(path.parent)
+    return identity
+
+
+def _inode(disk: Disk, path: Path) -> tuple[int, int] | None:
+    try:
+        descriptor = disk.open_read(path)
+    except DiskError as error:
+        if not error.is_absence:
+            raise
+        return None
+    try:
+        (_, inode), _ = disk.file_id(descriptor)
+        return inode, disk.generation(descriptor)
+    finally:
+        disk.close(descriptor)
+
+
+def _read_identity(disk: Disk, folder: Path) -> Identity | None:
+    data = disk.read_whole(own_folder(folder) / "identity.json")
+    try:
+        return msgspec.json.decode(data or b"", type=Identity)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+
+
+def _unfit(path: Path, cause: str) -> NotALog:
+    return NotALog(
+        "could not open the log",
+        place=path,
+        cause=cause,
+        hint="restore it from a backup; the events beside it are untouched",
+    )

@@ -1,0 +1,141 @@
+"""The numbers that a log gives out next: seq and lamport_clock, under one node_id.
+
+They are taken from what stands in the segments, nowhere else: what was read is taken over,
+what was written is counted, and a clock from elsewhere is witnessed. Lines of other nodes that
+are relayed keep their own numbers; only their clocks count here.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from thence.core.clock import CLOCK_MAX, exhausted
+from thence.core.codec import LINE_BYTES_MAX, Draft, numbers, stamper
+from thence.log.storage.disk import Disk
+from thence.log.storage.recovery import foreign_clock, last_numbers
+from thence.log.storage.segment import older_names
+
+CLOCK_AHEAD_MAX = 2**40
+
+
+def relayed(line: bytes) -> Draft:
+    """Returns a whole line of another node as a draft, newline included."""
+    return Draft("", b"", line)
+
+
+class Numbering:
+    """The last numbers of one open log, as far as its writer has read and written.
+
+    A node that was made just now has no event yet. While its `forerunner` is named, only
+    the clock is read, back to that node's last event.
+    """
+
+    def __init__(self, disk: Disk, folder: Path) -> None:
+        self._disk = disk
+        self._folder = folder
+        self._stamp = stamper("")
+        self._lamport_clock = 0
+        self._received: list[int] = []
+        self._relays = False
+        self._uncounted: list[int] = []
+        self.node_id = ""
+        self.forerunner = ""
+        self.seq = 0
+        self.unbelieved: list[int] = []
+
+    def begin(self, node_id: str, forerunner: str = "") -> None:
+        """Has all that is stamped from now on be of this node."""
+        self.node_id = node_id
+        self.forerunner = forerunner
+        self.seq = 0
+        self._stamp = stamper(node_id)
+
+    def stamp(self, drafts: Sequence[Draft]) -> list[bytes]:
+        """Returns the lines of events that will be written next; `count` counts them then.
+
+        Raises ClockExhausted.
+        """
+        if self._received:
+            self._take_received()
+        if self._lamport_clock + len(drafts) > CLOCK_MAX and any(item.head for item in drafts):
+            raise exhausted(self._folder)
+        if self._relays:
+            return self._stamp_some(drafts)
+        return self._stamp(drafts, self.seq + 1, self._lamport_clock + 1)
+
+    def count(self, written: int) -> None:
+        """Takes the numbers of so many events as given out."""
+        if not self._relays:
+            self.seq += written
+            self._lamport_clock += written
+            return
+        for clock in self._uncounted[:written]:
+            if clock:  # a relayed line
+                self._lamport_clock = max(self._lamport_clock, clock)
+            else:
+                self.seq += 1
+                self._lamport_clock += 1
+        del self._uncounted[:written]
+
+    def relay(self) -> None:
+        """Has drafts that `relayed` made pass unstamped, among others that are stamped."""
+        self._relays = True
+
+    def _stamp_some(self, drafts: Sequence[Draft]) -> list[bytes]:
+        lines: list[bytes] = []
+        clocks: list[int] = []
+        seq, clock = self.seq, self._lamport_clock
+        for draft in drafts:
+            if draft.head:
+                seq, clock = seq + 1, clock + 1
+                lines += self._stamp((draft,), seq, clock)
+                clocks.append(0)
+            else:
+                lines.append(draft.tail)
+                known = numbers(draft.tail)
+                clocks.append(known[2] if known else foreign_clock(draft.tail[:-1]) or 1)
+                clock = max(clock, clocks[-1])
+        self._uncounted = clocks
+        return lines
+
+    def witness(self, lamport_clock: int) -> None:
+        """Has all that is written from now on carry a larger clock than one from elsewhere.
+
+        One that exceeds by more than 2^40 how many events this node has written here is not
+        taken over but put with the `unbelieved`. Any thread may call it.
+        """
+        self._received.append(lamport_clock)
+
+    def _take_received(self) -> None:
+        while self._received:
+            clock = self._received.pop()
+            if clock > self.seq + CLOCK_AHEAD_MAX:
+                self.unbelieved.append(clock)
+            else:
+                self._lamport_clock = max(self._lamport_clock, clock)
+
+    def read(self, descriptor: int, start: int, end: int) -> bool:
+        """Takes over what stands between two offsets; False if none of it is of this node."""
+        node_id = self.forerunner or self.node_id
+        found = last_numbers(self._disk, descriptor, start, end, node_id)
+        if found is None:
+            return False
+        if not self.forerunner:
+            self.seq = max(self.seq, found.seq)
+        self._lamport_clock = max(self._lamport_clock, found.lamport_clock)
+        return found.seq > 0
+
+    def read_older(self, is_known: bool) -> None:
+        """Takes over what stands in the older segments, back to the last event of this node.
+
+        If one `is_known` from the current segment, only the end of the newest one is read:
+        its numbers are larger if a crash cut its copy into the current one short.
+        """
+        for name in reversed(older_names(self._disk, self._folder)):
+            descriptor = self._disk.open_read(self._folder / name)
+            try:
+                _, size = self._disk.file_id(descriptor)
+                start = max(0, size - 2 * LINE_BYTES_MAX) if is_known else 0
+                if self.read(descriptor, start, size) or is_known:
+                    return
+            finally:
+                self._disk.close(descriptor)

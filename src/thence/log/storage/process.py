@@ -1,0 +1,99 @@
+"""What a process has once and a forked child anew: its ids, its view of the open logs."""
+
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from threading import RLock
+from typing import ClassVar, Protocol
+from weakref import WeakSet, ref
+
+from thence.core.clock import timestamps
+from thence.core.ids import id_source
+from thence.log.storage.disk import monotonic_ns, noise_bits, on_fork, wall_ns
+
+CLOSE_S = 10.0
+_WORKER_END_PRIORITY = 100
+_LATE = ("hashlib", "thence.log.crash.unclean")
+
+
+class Forked(Protocol):
+    """What must be told in a child that a fork made it."""
+
+    def after_fork(self) -> None:
+        """Called in the child, before anything else runs there."""
+        ...
+
+
+class Drained(Protocol):
+    """What must be closed before its process ends."""
+
+    def close(self, timeout_s: float) -> bool:
+        """Writes what is queued, within so many seconds."""
+        ...
+
+
+class _Process:
+    """The one state that a process keeps: the order of its ids needs it, and so do forks."""
+
+    open_logs: ClassVar[WeakSet[Forked]] = WeakSet()
+    source: Callable[[], str] | None = None
+    making = RLock()
+
+    @classmethod
+    def ids(cls) -> Callable[[], str]:
+        with cls.making:
+            made = cls.source or id_source(wall_ns(), monotonic_ns, noise_bits(40))
+            cls.source = cls.source or made  # a signal handler may have come first
+            return cls.source
+
+    @classmethod
+    def forget(cls) -> None:
+        cls.source = None
+        cls.making = RLock()
+        for log in list(cls.open_logs):
+            log.after_fork()
+
+
+def _import_late() -> None:
+    """Imports what the log imports late, unless it is there.
+
+    A child forked while another thread is amid an import would wait for it for ever.
+    """
+    for name in _LATE:
+        import_module(name)
+
+
+on_fork(_import_late, _Process.forget)
+
+
+def new_id() -> str:
+    """Returns a new event id, larger than all that this process returned before."""
+    source = _Process.source or _Process.ids()
+    return source()
+
+
+def watch_forks(log: Forked) -> None:
+    """Has an open log told in every child that a fork makes, as long as it lives."""
+    _Process.open_logs.add(log)
+
+
+def at_worker_end(log: Drained) -> None:
+    """Has an open log closed when this process ends, if multiprocessing started it.
+
+    Such a process ends without the callbacks of `atexit`, and so without finalizers.
+    """
+    multiprocessing = sys.modules.get("multiprocessing")
+    if multiprocessing is not None and multiprocessing.parent_process() is not None:
+        from multiprocessing.util import Finalize
+
+        Finalize(None, _drain, args=(ref(log),), exitpriority=_WORKER_END_PRIORITY)
+
+
+def _drain(log: ref[Drained]) -> None:
+    found = log()
+    if found is not None:
+        found.close(CLOSE_S)
+
+
+# the wall time as UTC ISO 8601 with microseconds, for people
+now = timestamps(wall_ns)

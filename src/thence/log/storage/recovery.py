@@ -1,0 +1,229 @@
+"""What a killed writer left at the end of a segment, set right before the next append.
+
+Whole, valid events that lack only a newline are kept. Anything else behind the last
+newline is copied to `.thence/quarantine/`, synced, and cut. Nothing before the last
+newline is touched. The copy is called `….torn.untold` until a notice of it is durable, so
+that a second kill can't keep it from being told. All of it happens under the append lock.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from thence.core.codec import LINE_BYTES_MAX, has_valid_crc, is_ours, numbers, parse
+from thence.core.event import Event
+from thence.core.healing import pieces
+from thence.core.vocabulary import PLAIN, Vocabulary
+from thence.errors import OutcomeUnknown
+from thence.log.storage.append_errors import uncut
+from thence.log.storage.disk import READ_BYTES, Disk
+from thence.log.storage.findings import MOVED
+from thence.log.storage.process import new_id
+from thence.log.storage.segment import own_folder
+from thence.log.storage.system_call import DiskError
+
+_BLOCK_BYTES = 256 * 1024
+_UNTOLD = re.compile(
+    r"(?P<file>.+)-(?P<offset>\d+)-[0-9A-Z]{26}(-(?P<first>\d+)-(?P<last>\d+))?\.torn\.untold"
+)
+
+
+class Numbers(NamedTuple):
+    """The highest seq of one node and the highest lamport_clock of all, 0 for none."""
+
+    seq: int
+    lamport_clock: int
+
+
+def lines_backwards(
+    disk: Disk, descriptor: int, start: int, end: int, bytes_max: int | None = None
+) -> Iterator[bytes]:
+    """Yields the lines between two offsets from the last to the first, without newlines.
+
+    `start` must be the beginning of a line. What follows the last newline comes first,
+    empty when the file ends in one. A line of more than `bytes_max` bytes comes empty.
+    """
+    parts: list[bytes] = []
+    length = 0
+    while end > start:
+        offset = max(start, end - _BLOCK_BYTES)
+        first, *lines = disk.read_at(descriptor, offset, end - offset).split(b"\n")
+        if lines:
+            lines[-1] = _joined(lines[-1], parts, length, bytes_max)
+            yield from reversed(lines)
+            parts, length = [], 0
+        length += len(first)
+        if bytes_max is None or length <= bytes_max:
+            parts.append(first)
+        end = offset
+    yield _joined(b"", parts, length, bytes_max)
+
+
+def _joined(first: bytes, parts: list[bytes], length: int, bytes_max: int | None) -> bytes:
+    """Puts a line together from its parts, the last one first."""
+    if bytes_max is not None and length + len(first) > bytes_max:
+        return b""
+    return b"".join([first, *reversed(parts)])
+
+
+def recover_tail(
+    disk: Disk, descriptor: int, segment: Path, size: int, vocabulary: Vocabulary, seq: int = 0
+) -> bool:
+    """Makes a segment of `size` bytes end in a newline; True if bytes were moved aside.
+
+    Then the caller has to sync the segment. `seq` is the number that stood there, 0 if none is
+    known.
+    """
+    offset = _tail(disk, descriptor, size)
+    if offset == size:
+        return False
+    kept = 0
+    if size - offset < LINE_BYTES_MAX:
+        for piece in pieces(disk.read_at(descriptor, offset, size - offset), vocabulary):
+            if isinstance(piece.content, Event):
+                kept = piece.offset + len(piece.data)
+    offset += kept
+    if offset < size:
+        _quarantine(disk, descriptor, segment, offset, size, seq)
+        disk.truncate(descriptor, offset)
+    if kept:
+        disk.write(descriptor, b"\n")
+    return offset < size
+
+
+def _tail(disk: Disk, descriptor: int, end: int) -> int:
+    """Returns the offset behind the last newline before an end."""
+    while end > 0:
+        offset = max(0, end - _BLOCK_BYTES)
+        place = disk.read_at(descriptor, offset, end - offset).rfind(b"\n")
+        if place >= 0:
+            return offset + place + 1
+        end = offset
+    return 0
+
+
+def _quarantine(disk: Disk, descriptor: int, segment: Path, start: int, end: int, seq: int) -> None:
+    quarantine = own_folder(segment.parent) / "quarantine"
+    disk.make_folder(quarantine)
+    numbers = f"-{seq}-{seq}" if seq else ""
+    name = f"{segment.name}-{start}-{new_id()}{numbers}.torn.untold"
+    if end - start < LINE_BYTES_MAX:
+        disk.write_new(quarantine / name, disk.read_at(descriptor, start, end - start))
+    else:
+        copy_aside(disk, descriptor, start, end, quarantine / name)
+    disk.sync_folder(quarantine)
+    disk.sync_folder(quarantine.parent)
+
+
+def copy_aside(disk: Disk, source: int, start: int, end: int, path: Path) -> None:
+    """Copies a stretch of an open file, or what of it is there, to a new file, synced."""
+    target = disk.open_append(path)
+    try:
+        while start < end and (data := disk.read_at(source, start, min(READ_BYTES, end - start))):
+            disk.write_all(target, data)
+            start += len(data)
+        disk.sync_data(target)
+    except BaseException:
+        disk.unlink(path)
+        raise
+    finally:
+        disk.close(target)
+
+
+def kept_whole(
+    disk: Disk, descriptor: int, path: Path, start: int, data: bytes
+) -> tuple[int, OutcomeUnknown | None]:
+    """Cuts what follows the last whole line of a broken write, which was to bring `data`.
+
+    The file says how much of it stands behind `start`: the call that broke need not have
+    reported it. Returns how many bytes of it are whole lines, and what keeps the rest there.
+    """
+    whole = 0
+    try:
+        there = disk.file_id(descriptor)[1] - start
+        if there and disk.read_at(descriptor, start, len(data) + 1) != data[:there]:
+            raise DiskError("somebody else wrote to it without the lock")
+        whole = data.rfind(b"\n", 0, there) + 1
+        if whole < there:
+            disk.truncate(descriptor, start + whole)
+    except DiskError as error:
+        unknown = uncut(path, error)
+        unknown.__cause__ = error
+        return whole, unknown
+    return whole, None
+
+
+def untold(disk: Disk, folder: Path) -> Iterator[tuple[Path, dict[str, object]]]:
+    """Yields each file in quarantine that no notice tells of yet, with the notice's facts.
+
+    Whoever has made the notice durable calls `mark_told`.
+    """
+    quarantine = own_folder(folder) / "quarantine"
+    for name in disk.names(quarantine):
+        found = _UNTOLD.fullmatch(name)
+        there = disk.path_id(str(quarantine / name))
+        if found is not None and there is not None:
+            facts: dict[str, object] = {
+                "file": found["file"],
+                "offset": int(found["offset"]),
+                "bytes": there[1],
+                "quarantine": f".thence/quarantine/{_told(quarantine / name).name}",
+            }
+            if found["first"] is not None:
+                facts |= {"first_seq": int(found["first"]), "last_seq": int(found["last"])}
+            yield quarantine / name, facts
+
+
+def mark_told(disk: Disk, path: Path) -> None:
+    """Gives a file in quarantine the name that its notice tells, on the device too."""
+    disk.rename(path, _told(path))
+    disk.sync_folder(path.parent)  # else a power cut has it told again
+
+
+def _told(path: Path) -> Path:
+    return path.with_name(path.name.removesuffix(".untold"))
+
+
+def last_numbers(disk: Disk, descriptor: int, start: int, end: int, node_id: str) -> Numbers | None:
+    """Reads the numbers to go on from off the lines between two offsets.
+
+    It goes back to the last valid line of this node that follows a smaller one: so lines
+    that somebody moved or wrote again at the end are seen through. A damaged line behind it
+    keeps its number: one is left out for each. Returns None if the range holds no line of
+    this node.
+    """
+    lamport_clock = damaged = seq = after = 0
+    for position, whole in enumerate(lines_backwards(disk, descriptor, start, end, LINE_BYTES_MAX)):
+        for line in _parts_backwards(whole) if whole else ():
+            found = numbers(line)
+            if found is None or not has_valid_crc(line):
+                # what follows the last newline was never acknowledged
+                damaged += not after and position > 0 and is_ours(line)
+                lamport_clock = max(lamport_clock, foreign_clock(line))
+                continue
+            lamport_clock = max(lamport_clock, found[2])
+            if found[0] == node_id:
+                seq = max(seq, found[1])
+                if found[1] < after or found[1] == 1:
+                    return Numbers(seq + damaged, lamport_clock + damaged)
+                after = found[1]
+    return Numbers(seq + damaged, lamport_clock + damaged) if lamport_clock else None
+
+
+def foreign_clock(line: bytes) -> int:
+    """Returns the clock of another tool's line, 0 if it has none that counts."""
+    event = parse(line, PLAIN) if b'"lamport_clock"' in line else None
+    return event.lamport_clock if isinstance(event, Event) and event.is_foreign else 0
+
+
+def _parts_backwards(line: bytes) -> list[bytes]:
+    """Returns the events of a line, and what is bad in it, from the last to the first."""
+    if has_valid_crc(line):
+        return [line]
+    found = [
+        data
+        for _, data, content in pieces(line, PLAIN)
+        if isinstance(content, Event) or content.code in MOVED
+    ]
+    return found[::-1]

@@ -1,0 +1,103 @@
+"""The files of a log: their names, their order, their folders.
+
+The current segment is `events.jsonl`; older ones are
+`events_%Y-%m-%d_%H-%M-%S-%f.jsonl` by the UTC time of their rotation, never earlier than
+the newest name there is. Arrival order is: older segments by name, then the current one.
+"""
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import accumulate
+from pathlib import Path
+
+from thence.log.storage.disk import Disk
+
+CURRENT = "events.jsonl"
+FILE_BYTES_MAX = 500 * 1024 * 1024
+_FORMAT = "events_%Y-%m-%d_%H-%M-%S-%f.jsonl"
+_STEP = timedelta(microseconds=1)
+_OLDER = re.compile(r"events_\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d-\d{6}\.jsonl")
+
+
+def current_path(folder: Path) -> Path:
+    """Returns the path of the segment that is appended to."""
+    return folder / CURRENT
+
+
+def own_folder(folder: Path) -> Path:
+    """Returns the folder for what is not events: lock, identity, quarantine."""
+    return folder / ".thence"
+
+
+def older_names(disk: Disk, folder: Path) -> list[str]:
+    """Lists the names of the rotated segments, oldest first."""
+    return [name for name in disk.names(folder) if _OLDER.fullmatch(name)]
+
+
+def strays(disk: Disk, folder: Path) -> list[Path]:
+    """Lists the files that look like segments and are none: nothing in them is read."""
+    names = disk.names(folder)
+    older = [name for name in names if name.startswith("events") and name.endswith(".jsonl")]
+    return [folder / name for name in older if name != CURRENT and not _OLDER.fullmatch(name)]
+
+
+def segments(disk: Disk, folder: Path) -> list[Path]:
+    """Lists the segments of a log in arrival order."""
+    paths = [folder / name for name in older_names(disk, folder)]
+    current = current_path(folder)
+    if disk.path_id(str(current)) is not None:
+        paths.append(current)
+    return paths
+
+
+def begin_next(disk: Disk, folder: Path, wall_ns: int) -> tuple[str, int]:
+    """Makes the current segment an older one and begins an empty one, its name on the device.
+
+    Returns the older one's name and the descriptor of the new one. Call it under the append
+    lock.
+    """
+    name = rotated_name(wall_ns, older_names(disk, folder))
+    disk.rename(current_path(folder), folder / name)
+    fresh = disk.open_append(current_path(folder))
+    try:
+        disk.sync_folder(folder)
+    except BaseException:  # the next append opens it again, which syncs the folder
+        disk.close(fresh)
+        raise
+    return name, fresh
+
+
+def rotated_name(wall_ns: int, names: list[str]) -> str:
+    """Returns the name for the current segment when it becomes an older one.
+
+    `names` are those of the older segments, sorted. The name is by the wall time, or one
+    microsecond after the newest name if the clock stands before that.
+    """
+    moment = datetime.fromtimestamp(wall_ns // 1000 / 1_000_000, UTC)
+    for name in reversed(names):
+        try:
+            behind = _moment(name) + _STEP
+        except (ValueError, OverflowError):
+            continue  # no rotation gave a file this name: there is no such day, or none behind
+        moment = max(moment, behind)
+        break
+    return moment.strftime(_FORMAT)
+
+
+def _moment(name: str) -> datetime:
+    """Reads the time in an older segment's name.
+
+    Not by strptime: a fork while another thread is amid one leaves its lock taken in the child.
+    """
+    _, day, time, _ = re.split(r"[_.]", name)
+    hour, minute, second, microsecond = time.split("-")
+    return datetime.fromisoformat(f"{day}T{hour}:{minute}:{second}.{microsecond}+00:00")
+
+
+def fitting(lines: Sequence[bytes], room_bytes: int) -> int:
+    """Returns how many lines go into a segment: up to the one that fills it."""
+    if sum(map(len, lines)) < room_bytes:
+        return len(lines)
+    sizes = accumulate(map(len, lines))
+    return next(count for count, size_bytes in enumerate(sizes, 1) if size_bytes >= room_bytes)

@@ -1,0 +1,1 @@
+"""New events on their way into a segment."""

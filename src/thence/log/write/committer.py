@@ -1,0 +1,397 @@
+"""The queue of one open log, with the thread that makes what is queued durable.
+
+`append` waits until its event is on the device; `put` queues and returns; both go through
+one first-in-first-out queue. A lone append that finds it empty commits in its own thread;
+all else is drained by a committer thread, which starts when it is first needed.
+
+The caller's side of `put` takes no lock. The thread takes all that is queued at once: a
+producer that computes never gives the interpreter up, so each turn must count.
+
+A batch that the disk refuses is kept and tried again each second, within the queue's
+bound; appends that wait are told at once. When writes go through again, a notice in the
+log says how many were refused. After a sync that failed nothing is written any more.
+"""
+
+import sys
+from collections import deque
+from collections.abc import Sequence
+from threading import RLock, Thread, current_thread, get_ident
+from typing import Literal, cast
+
+from thence.core.codec import Draft
+from thence.errors import OutcomeUnknown, ThenceError
+from thence.log.storage.append_lock import WAIT_S
+from thence.log.storage.disk import monotonic_ns, pause, yield_processor
+from thence.log.storage.process import at_worker_end
+from thence.log.write.admission import Condition
+from thence.log.write.batch import (
+    Item,
+    Outcome,
+    Refused,
+    Waiting,
+    answer,
+    closed,
+    conditions_of,
+    drafts_of,
+    emitted,
+    interrupted,
+    split,
+    taken,
+)
+from thence.log.write.drops import Drops
+from thence.log.write.latch import Callers, Gate, Parking
+from thence.log.write.writer import Notice, SegmentWriter, Tell
+
+OnFull = Literal["drop", "block"]
+RETRY_S = 1.0
+_IDLE_S = 5.0
+_YIELD_FROM = 1_024
+_YIELD_MASK = 127
+# while somebody waits, who emits without a pause lets go of the interpreter
+_AWAITED_MASK = 15
+_AWAITED_S = 0.000001
+
+
+class Committer:
+    """Queue and thread of one open log.
+
+    `bound` is how many events may wait; `on_full` says what happens to one more. `tell` is
+    called with a word and facts when something is dropped, refused, lost or resumed, from
+    whatever thread notices it. `drops` and `failed_count` are exact.
+    """
+
+    def __init__(
+        self, writer: SegmentWriter, notice: Notice, bound: int, on_full: OnFull, tell: Tell
+    ) -> None:
+        self._writer = writer
+        self._notice = notice
+        self._bound = bound
+        self._on_full = on_full
+        self._tell = tell
+        self._opening = writer.opening
+        self._begin()
+
+    def _begin(self) -> None:
+        """Makes what a forked child must have of its own: queue, mutexes, thread."""
+        self.drops = Drops(self._notice)
+        self.failed_count = 0
+        self._queue: deque[Item] = deque()
+        self._batch: list[Item] = []
+        # taken again by a signal handler that interrupts their holder
+        self._lead = RLock()
+        self._state = RLock()
+        self._leader = 0
+        self._wakeup = Gate()
+        self._parking = Parking()
+        self._thread: Thread | None = None
+        self._is_sleeping = False
+        self._is_closed = False
+        self._has_ended = False
+        self._deadline_ns = 0
+        self._last: Draft | None = None
+        self._held = 0
+        self.callers = Callers()
+        self._doubtful = ""
+        self._refused = Refused()
+
+    def after_fork(self) -> None:
+        """Drops the parent's queue, closes its files: the child begins with its own."""
+        was_closed = self._is_closed
+        self._writer.after_fork()
+        self._begin()
+        self._is_closed = self._has_ended = was_closed
+
+    @property
+    def queued(self) -> int:
+        """How many events wait to be written."""
+        return len(self._queue) + len(self._batch)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the committer thread is at work."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def put(self, draft: Draft) -> bool:
+        """Queues an event; False if it was dropped. Takes no lock unless the queue is full."""
+        if self._is_closed:
+            raise closed(self._writer.folder)
+        queue = self._queue
+        waiting = len(queue)
+        if waiting + self._held >= self._bound and not self._make_room(draft):
+            return False
+        if self.drops.gap is not None:
+            self._queue_gap(draft.event_id)
+        self._last = draft
+        self._opening.accept()
+        queue.append(draft)
+        if self._is_sleeping or self._thread is None or self._has_ended:
+            self._wake()
+        if self.callers.left < self.callers.came and not waiting & _AWAITED_MASK:
+            pause(_AWAITED_S)
+        elif waiting >= _YIELD_FROM and not waiting & _YIELD_MASK:
+            yield_processor()
+        return True
+
+    def append(self, draft: Draft, timeout_s: float) -> bytes:
+        """Returns the event's line once it is on the device, with all queued before it.
+
+        Raises what kept the event from being written; OutcomeUnknown when `timeout_s`
+        seconds passed in the queue, where it still stands.
+        """
+        thread = get_ident()
+        if self._may_lead(thread) and not self._leader:  # no call between: the lock is free
+            with self._lead:
+                self._leader = thread
+                try:
+                    if self._has_nothing_before():
+                        return self._commit_alone(draft, timeout_s)
+                finally:
+                    self._leader = 0
+        self.join(waiting := Waiting((draft,)))
+        return self._wait_on(waiting, timeout_s)[0]
+
+    def append_all(
+        self, drafts: Sequence[Draft], timeout_s: float, condition: Condition | None = None
+    ) -> list[bytes]:
+        """Does for several events, written in one piece, what `append` does for one.
+
+        The condition is that of the last. Without events it waits for what was queued
+        before, and returns no lines.
+        """
+        waiting = Waiting(drafts, condition)
+        thread = get_ident()
+        if self._may_lead(thread) and not self._leader:  # as in append
+            with self._lead:
+                self._leader = thread
+                try:
+                    if self._has_nothing_before():
+                        if drafts:
+                            self._commit([waiting], timeout_s)
+                        return waiting.result()
+                finally:
+                    self._leader = 0
+        self.join(waiting)
+        return self._wait_on(waiting, timeout_s)
+
+    def join(self, waiting: Waiting) -> None:
+        """Queues events whose caller waits, then leaves `callers`."""
+        if self._is_closed:
+            raise closed(self._writer.folder)
+        if self.drops.gap is not None and waiting.drafts:
+            self._queue_gap(waiting.drafts[0].event_id)
+        self.callers.come()
+        self._queue.append(waiting)
+        if self._is_sleeping or self._thread is None or self._has_ended:
+            self._wake()
+
+    def _may_lead(self, thread: int) -> bool:
+        """Tells whether a thread may commit itself: nobody does, and nothing is queued.
+
+        Who leads holds `_lead` by a `with`, so that no signal handler leaves it taken.
+        """
+        if self._is_closed:
+            raise closed(self._writer.folder)
+        # in a signal handler, amid a commit or an emit of this very thread
+        if self._leader == thread or self._opening.is_interrupted():
+            raise interrupted(self._writer.folder)
+        return not self._leader and self._has_nothing_before()
+
+    def _has_nothing_before(self) -> bool:
+        return not (self._queue or self._batch or self.drops.gap or self._refused.count)
+
+    def _wait_on(self, waiting: Waiting, timeout_s: float) -> list[bytes]:
+        try:
+            if waiting.wait(timeout_s):
+                return waiting.result()
+        finally:
+            self.callers.leave()
+        unknown = OutcomeUnknown(
+            "could not confirm an append to",
+            place=self._writer.folder,
+            cause=f"it waited {timeout_s:g} s among {self.queued} queued events",
+            hint="the event is still queued; retry() or flush() waits for it",
+        )
+        unknown.resume = lambda: self._wait_on(waiting, timeout_s)
+        raise unknown
+
+    def start(self) -> None:
+        """Starts the thread if it does not run yet."""
+        with self._state:
+            if self._thread is None and not self._has_ended:
+                thread = Thread(target=self._run, name="thence-committer", daemon=True)
+                try:
+                    thread.start()
+                except RuntimeError:  # the interpreter is ending: close drains the queue
+                    return
+                self._thread = thread
+                at_worker_end(self)
+
+    def close(self, timeout_s: float) -> bool:
+        """Writes and syncs what is queued, then closes; True when all of it is on the device.
+
+        After `timeout_s` seconds it returns False: a slow disk is drained on in the
+        background, what a disk still refuses is counted as failed, once.
+        """
+        with self._state:
+            is_first = not self._is_closed
+            self._is_closed = True
+            if is_first:
+                self._deadline_ns = monotonic_ns() + int(timeout_s * 1e9)
+        if is_first:
+            self._queue_gap(None)
+        thread = self._thread
+        if thread is current_thread():  # the garbage collector came by there: it drains on
+            return False
+        if thread is not None:
+            self._wakeup.open()
+            thread.join(timeout_s)
+            if thread.is_alive():
+                self._tell("remaining", {"count": self.queued})
+                return False
+        if not self._has_ended:
+            self._run()
+        return not self.failed_count
+
+    def _wake(self) -> None:
+        if self._has_ended:  # a put that overtook close: this caller writes it
+            self._run()
+        elif self._thread is None:
+            self.start()
+        self._wakeup.open()
+
+    def _run(self) -> None:
+        """Drains until closed: what the thread does, or at the end whoever closes."""
+        while True:
+            if self._batch:
+                if self._is_closed and monotonic_ns() >= self._deadline_ns:
+                    break
+                self._wakeup.wait(RETRY_S)
+            elif not self._queue:
+                if self._is_closed:
+                    break
+                self._sleep()
+                continue
+            with self._lead:
+                self._leader = get_ident()
+                try:
+                    self._batch += taken(self._queue)
+                    self._parking.let_in(self._bound - len(self._queue) - self._held)
+                    self._batch = self._commit(self._batch, WAIT_S)
+                    self._held = len(self._batch)
+                finally:
+                    self._leader = 0
+        self._end()
+
+    def _sleep(self) -> None:
+        self._is_sleeping = True
+        if not self._queue and not self._is_closed and self._parking.is_empty:
+            self._wakeup.wait(_IDLE_S)
+        self._is_sleeping = False
+        self._parking.let_in(self._bound)
+
+    def _end(self) -> None:
+        with self._lead:
+            self._lose(self._batch, self._refused.error)
+            self._batch = []
+            self._held = 0
+            self._writer.close()
+            self._has_ended = True
+        self._parking.let_in(sys.maxsize)
+        if self._queue:
+            self._run()
+
+    def _commit_alone(self, draft: Draft, timeout_s: float) -> bytes:
+        """Does for one event, in the thread of its caller, what `_commit` does for many."""
+        try:
+            line = self._writer.write_one(draft)
+            if line is None:
+                outcomes, error = self._writer.write((draft,), timeout_s)
+                if error is not None:
+                    raise error
+                line = cast(list[bytes], outcomes)[0]
+            self._writer.sync((line,))
+        except ThenceError as error:
+            self._refused.count = 1
+            self._refused.error = error
+            raise
+        return line
+
+    def _commit(self, items: list[Item], timeout_s: float) -> list[Item]:
+        """Writes and syncs items, answers those who wait, returns the refused to be kept."""
+        notices = self._refused.notices(self._notice)
+        own = len(emitted(items))
+        drafts = notices + drafts_of(items)
+        conditions = conditions_of(items, len(notices))
+        if items and isinstance(items[0], Draft) and items[0].event_id == self._doubtful:
+            conditions[len(notices)] = Condition(is_named=True)
+        outcomes, error = self._writer.write(drafts, timeout_s, conditions, own)
+        if error is None:
+            self._opening.commit(own, is_idle=not self._queue)
+        if outcomes:
+            try:
+                self._writer.sync(outcomes)
+            except OutcomeUnknown as unknown:
+                self._opening.commit(-own if error is None else 0)
+                outcomes, error = [], unknown
+        else:
+            self._opening.note()
+        if notices and len(outcomes) >= len(notices):
+            self._tell("resumed", {"count": self._refused.count})
+            self._refused = Refused()
+        del outcomes[: len(notices)]
+        if error is None:
+            answer(items, outcomes, None)
+            return []
+        return self._refuse(items, outcomes, error)
+
+    def _refuse(self, items: list[Item], outcomes: list[Outcome], error: ThenceError) -> list[Item]:
+        """Parts the items of a broken batch: written, told of the error, kept for a retry."""
+        done, rest = split(items, len(outcomes))
+        self._opening.commit(len(emitted(done)), is_idle=True)
+        self._opening.note()
+        # a signal handler may raise an error of ours when all is written
+        answer(done, outcomes, error if outcomes and not rest else None)
+        waiting = [item for item in rest if isinstance(item, Waiting)]
+        answer(waiting, outcomes[len(drafts_of(done)) :], error)
+        self._refused.count += sum(len(item.drafts) - len(item.outcomes) for item in waiting)
+        self._refused.error = error
+        kept: list[Item] = [item for item in rest if not isinstance(item, Waiting)]
+        if kept and rest[0] is kept[0] and isinstance(error, OutcomeUnknown):
+            self._doubtful = drafts_of(kept)[0].event_id  # its line may yet be found whole
+        held = max(0, self._held - len(done))
+        self._refused.count += len(kept) - held
+        fresh = drafts_of(kept)[held:]
+        if fresh:
+            self._tell("refused", {"event_ids": [d.event_id for d in fresh], "error": error})
+        if self._writer.is_poisoned:
+            self._lose(kept, error)
+            return []
+        return kept
+
+    def _lose(self, items: list[Item], error: ThenceError | None) -> None:
+        lost = [draft.event_id for draft in drafts_of(items)]
+        if lost:
+            self._opening.commit(len(lost), is_idle=True)
+            self._opening.note()
+            self.failed_count += len(lost)
+            self._tell("lost", {"event_ids": lost, "error": error})
+
+    def _is_full(self) -> bool:
+        return len(self._queue) + self._held >= self._bound and not self._has_ended
+
+    def _make_room(self, draft: Draft) -> bool:
+        """What `on_full` asks for: waits for room, or counts the event as dropped."""
+        if self._on_full == "block":
+            self._wake()
+            self._parking.wait(self._is_full)
+            if self._has_ended:
+                raise closed(self._writer.folder)
+            return True
+        if self.drops.add(self._last):
+            self._tell("dropped", {"event_id": draft.event_id})
+        return False
+
+    def _queue_gap(self, before_event_id: str | None) -> None:
+        for notice in self.drops.close_gap(before_event_id):
+            self._opening.accept()
+            self._queue.append(notice)

@@ -1,0 +1,75 @@
+"""What a host says of an event, made a draft: checked, encoded, its causes gathered."""
+
+from pathlib import Path
+from typing import Any
+
+from thence.core.codec import CAUSES_MAX, Draft, Members, draft, unnumbered
+from thence.core.joining import join
+from thence.core.new_event import NewEvent
+from thence.core.payload import is_plain, refuse
+from thence.core.vocabulary import Vocabulary
+from thence.errors import InvalidEvent
+from thence.log.storage.process import new_id, now
+from thence.log.write.notice import NoticeMaker
+
+
+class Drafting:
+    """Drafts the events of the log in a folder."""
+
+    def __init__(self, vocabulary: Vocabulary, notice: NoticeMaker, folder: Path) -> None:
+        self._vocabulary = vocabulary
+        self._notice = notice
+        self._folder_stream = folder.absolute().name if vocabulary.is_folder_stream else None
+
+    def draft(
+        self, new: NewEvent, causes: tuple[str, ...], external: tuple[str, ...] = ()
+    ) -> list[Draft]:
+        """Returns the event's draft, behind the notices that its causes need.
+
+        `causes` are all that it names, `external` those of them that lie in other logs, as
+        `core.handing` writes them. Raises InvalidEvent, EventTooLarge.
+        """
+        notices: list[Draft] = []
+        if causes:
+            causes = tuple(dict.fromkeys(causes))
+            if len(causes) > CAUSES_MAX:
+                notices, causes = join(causes, self._notice.joined)
+        event_type = new.event_type
+        if not isinstance(event_type, str) or not event_type:
+            raise InvalidEvent(
+                "could not store the event",
+                place="field event_type",
+                cause=f"{event_type!r} is no text",
+                hint="pass a name such as order.placed",
+            )
+        members = self._members(new)
+        payload = members.get(self._vocabulary.payload_key)
+        self._vocabulary.refuse_reserved(event_type, payload)
+        if payload and not is_plain(payload):
+            refuse(payload)
+        event_id = new_id() if new.event_id is None else new.event_id
+        head = (event_id, event_type, 1, new.timestamp or now(), causes, external)
+        try:
+            made = Members(*head, new.begins, new.ends, **members)
+        except TypeError as error:
+            raise InvalidEvent(
+                "could not store the event",
+                place="field members",
+                cause=error,
+                hint="pass members of the host's form, each once",
+            ) from error
+        return [*notices, draft(made)]
+
+    def subject(self, new: NewEvent) -> str | None:
+        """Returns what an event will be about, in the words of its host."""
+        made = draft(Members("-", "-", 1, now(), **self._members(new)))
+        return unnumbered(made, self._vocabulary).subject
+
+    def _members(self, new: NewEvent) -> dict[str, Any]:
+        stream = new.stream
+        if stream is None and (new.begins or new.ends is not None):
+            stream = self._folder_stream  # a step that names none runs in the run
+        members = self._vocabulary.members(stream, new.subject, new.actor, new.payload)
+        if new.members:
+            members.update(new.members)
+        return members

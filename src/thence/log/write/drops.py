@@ -1,0 +1,45 @@
+"""Events that a full queue dropped, gathered in gaps between events that were taken."""
+
+from threading import RLock
+
+from thence.core.codec import Draft
+from thence.log.write.writer import Notice
+
+
+class Gap:
+    """Events dropped in a row, behind one that was taken."""
+
+    def __init__(self, after_event_id: str | None) -> None:
+        self.after_event_id = after_event_id
+        self.count = 0
+
+
+class Drops:
+    """How many events one queue dropped, and the gap that no notice tells of yet."""
+
+    def __init__(self, notice: Notice) -> None:
+        self._notice = notice
+        self._state = RLock()
+        self.count = 0
+        self.gap: Gap | None = None
+
+    def add(self, last: Draft | None) -> bool:
+        """Counts an event dropped behind the last that was taken; True for the very first."""
+        with self._state:
+            self.gap = self.gap or Gap(last.event_id if last else None)
+            self.gap.count += 1
+            self.count += 1
+            return self.count == 1
+
+    def close_gap(self, before_event_id: str | None) -> list[Draft]:
+        """Returns the notice that stands where the gap ends, none if another thread has it."""
+        with self._state:
+            gap, self.gap = self.gap, None
+        if gap is None:
+            return []
+        facts = {
+            "count": gap.count,
+            "after_event_id": gap.after_event_id,
+            "before_event_id": before_event_id,
+        }
+        return [self._notice("events_dropped", facts)]

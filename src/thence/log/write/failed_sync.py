@@ -1,0 +1,58 @@
+"""A segment whose sync failed: what of it goes over to the next one."""
+
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+
+from thence.errors import ThenceError
+from thence.log.storage.disk import READ_BYTES, Disk, FileId
+from thence.log.storage.segment import segments
+from thence.log.write.admission import Known
+
+
+def copy_lines(disk: Disk, source: int, start: int, target: int) -> int:
+    """Copies the whole lines behind an offset to the end of another file; not synced.
+
+    Returns the offset at which the source ended, half a line at its end included, which is
+    not copied.
+    """
+    carry = b""
+    while block := disk.read_at(source, start + len(carry), READ_BYTES):
+        data = carry + block
+        whole = data.rfind(b"\n") + 1
+        disk.write_all(target, data[:whole])
+        start, carry = start + whole, data[whole:]
+    return start + len(carry)
+
+
+def stand_behind(
+    disk: Disk, folder: Path, written: Collection[bytes | ThenceError], file: FileId
+) -> bool:
+    """Tells whether the lines of a batch, newlines included, stand in segments behind a file."""
+    missing = {line for line in written if isinstance(line, bytes)}
+    for path in reversed(segments(disk, folder)):
+        descriptor = disk.open_read(path)
+        try:
+            found, size = disk.file_id(descriptor)
+            if found == file or not missing:
+                break
+            for line in disk.read_at(descriptor, 0, size).splitlines(keepends=True):
+                missing.discard(line)
+        finally:
+            disk.close(descriptor)
+    return not missing
+
+
+def write_again(disk: Disk, descriptor: int, known: Sequence[Known]) -> int:
+    """Writes stored lines at the end of another segment; returns how many bytes they are."""
+    data = b"".join(stored.line for stored in known)
+    disk.write_all(descriptor, data)
+    return len(data)
+
+
+def regions(known: Sequence[Known]) -> Iterator[dict[str, object]]:
+    """Yields the facts of a notice for each file that holds some of these lines."""
+    for file in dict.fromkeys(stored.file for stored in known):
+        there = [stored for stored in known if stored.file == file]
+        offset = min(stored.offset for stored in there)
+        end = max(stored.offset + len(stored.line) for stored in there)
+        yield {"file": file, "offset": offset, "bytes": end - offset}

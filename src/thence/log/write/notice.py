@@ -1,0 +1,122 @@
+"""What a log says about itself: notices in the log, records for the program that opened it."""
+
+import sys
+from _thread import allocate_lock, start_new_thread
+from collections.abc import Callable, Mapping, Sequence
+from contextvars import copy_context
+from threading import get_ident, main_thread
+from typing import Any
+
+from thence.core.codec import Draft, Members, draft
+from thence.core.payload import repair
+from thence.core.vocabulary import Vocabulary
+from thence.log.crash.damage_record import OPENING_SOURCE
+from thence.log.storage.process import new_id, now
+from thence.log.write.writer import Tell
+
+_TELLING_S_MAX = 1.0
+
+
+class NoticeMaker:
+    """Drafts what a log says about itself; `context` holds the opener's own members.
+
+    `log_id` tells the id of the log, None while it has none: some hosts name it in a notice.
+    """
+
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        context: Mapping[str, Any],
+        log_id: Callable[[], str | None] = lambda: None,
+    ) -> None:
+        self._vocabulary = vocabulary
+        self._context = context
+        self._log_id = log_id
+
+    def __call__(
+        self, kind: str, facts: Mapping[str, Any], causes: Sequence[str] = (), opening: str = ""
+    ) -> Draft:
+        """Returns the draft of a notice of a kind, such as "recovered".
+
+        One on the end of an opening names it as its source, so that it counts once.
+        """
+        told, _ = repair(facts)  # a path or an error's text need be no UTF-8
+        context = self._context
+        if self._vocabulary.log_key and (log_id := self._log_id()):
+            context = {self._vocabulary.log_key: log_id, **context}
+        event_type, members = self._vocabulary.notice(kind, told, context)
+        if opening:
+            members |= {"source": OPENING_SOURCE, "source_id": opening}
+        return draft(Members(new_id(), event_type, 1, now(), tuple(causes), **members))
+
+    def joined(self, causes: Sequence[str]) -> Draft:
+        """Returns the notice that stands for up to 32 causes."""
+        return self("joined", {"count": len(causes)}, causes)
+
+
+def guarded(tell: Tell) -> Tell:
+    """Returns a `tell` that never raises: no log record may stop the writing of events."""
+
+    def told(word: str, facts: Mapping[str, Any]) -> None:
+        try:
+            tell(word, facts)
+        except Exception as error:  # door: a processor of the user's may raise anything
+            try:
+                _warn("record_failed", {"record": word, "error": repr(error)})
+            except Exception:  # door: out of descriptors, not even logging can be imported
+                return
+
+    return lambda word, facts: aside(told, word, facts)
+
+
+def warn(word: str, facts: Mapping[str, Any]) -> None:
+    """Tells by the standard library's logging, under the name thence."""
+    aside(_warn, word, facts)
+
+
+def aside(tell: Tell, word: str, facts: Mapping[str, Any]) -> None:
+    """Tells, never amid what a signal handler may interrupt, and waits up to a second for it.
+
+    A handler that raises in the middle of a log record leaves the locks of logging taken for
+    ever. Handlers run in the main thread alone: what that one has to tell another one tells.
+    """
+    if get_ident() != main_thread().ident:
+        tell(word, facts)
+        return
+    done = allocate_lock()
+    done.acquire()
+
+    def telling() -> None:
+        try:
+            context.run(tell, word, facts)
+        except Exception as error:  # door: raised where it was told
+            failures.append(error)
+        finally:
+            done.release()
+
+    failures: list[Exception] = []
+    context = copy_context()
+    try:
+        start_new_thread(telling, ())
+    except RuntimeError:  # no more threads, or the interpreter is at its end
+        tell(word, facts)
+    else:
+        done.acquire(timeout=_TELLING_S_MAX)
+        if failures:
+            raise failures[0]
+
+
+def _warn(word: str, facts: Mapping[str, Any]) -> None:
+    """Does what logging would do: a program without it sees warnings on stderr.
+
+    Logging is not imported for that. It is not cheap at the start of a command, and Python goes
+    wrong where it is imported amid a fork.
+    """
+    is_warning = word not in ("rotated", "resumed")
+    if "logging" in sys.modules:
+        import logging
+
+        level = logging.WARNING if is_warning else logging.INFO
+        logging.getLogger("thence").log(level, "%s: %s", word, dict(facts))
+    elif is_warning and sys.stderr is not None:
+        sys.stderr.write(f"{word}: {dict(facts)}\n")
