@@ -13,11 +13,11 @@ from typing import NamedTuple
 from bench.indexing import Growing
 from thence.core.filter import Filter
 from thence.core.vocabulary import PLAIN
-from thence.index import links
-from thence.index.causality import causal_cut, common_causes, concurrent, cone, cone_lines
-from thence.index.database import Index
-from thence.index.lookup import events_at, get, lines_at, place_of
-from thence.index.query import count, page
+from thence.index.file.database import Index
+from thence.index.file.lookup import events_at, get, lines_at, place_of
+from thence.index.graph import links
+from thence.index.graph.causality import causal_cut, common_causes, concurrent, cone, cone_lines
+from thence.index.plan.query import count, page
 from thence.log.storage.disk import OS_DISK
 
 EVENTS = 1_000_000

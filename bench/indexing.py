@@ -14,10 +14,10 @@ from bench.rounds import per_second
 from thence.core.codec import Members, draft, have_valid_crcs, stamper
 from thence.core.entry import entries
 from thence.core.vocabulary import PLAIN
-from thence.index.database import Index
-from thence.index.loading import load
-from thence.index.places import statements
-from thence.index.rows import LINES_TOGETHER, Names, Taken, Times, columns_of
+from thence.index.build.loading import load
+from thence.index.build.places import statements
+from thence.index.build.rows import LINES_TOGETHER, Names, Taken, Times, columns_of
+from thence.index.file.database import Index
 from thence.log.read.reader import blocks
 from thence.log.storage.disk import OS_DISK
 from thence.log.storage.process import new_id, now
@@ -41,7 +41,7 @@ _MEMORY = """
 import sys
 from pathlib import Path
 from thence.core.vocabulary import PLAIN
-from thence.index.database import Index
+from thence.index.file.database import Index
 from thence.log.storage.disk import OS_DISK
 with Index(OS_DISK, Path(sys.argv[1]), PLAIN) as index:
     index.freshen()

@@ -11,7 +11,7 @@ from thence.answers import INDEXED_BYTES_MIN
 from thence.core.answer import Concurrent
 from thence.core.vocabulary import PLAIN
 from thence.errors import EventNotFound
-from thence.index.database import Index
+from thence.index.file.database import Index
 from thence.log.storage.disk import OS_DISK
 
 

@@ -16,7 +16,7 @@ from tests.docs.test_examples import examples as python_examples
 from tools.python_reference import FRONTS
 
 import thence
-import thence.index.page
+import thence.index.plan.page
 import thence.sim
 from thence import errors
 
@@ -105,7 +105,7 @@ def test_classes_of_public_signatures_are_public(room: str):
     unknown = {
         kind.__name__
         for each in signatures(doors[0])
-        for annotation in typing.get_type_hints(each, localns=vars(thence.index.page)).values()
+        for annotation in typing.get_type_hints(each, localns=vars(thence.index.plan.page)).values()
         for kind in named(annotation)
         if kind not in public
     }

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
         WorkError,
         WriterClosed,
     )
-    from thence.index.page import Page
+    from thence.index.plan.page import Page
     from thence.replica import Log
     from thence.replica import open_log as open  # the name users expect: thence.open(path)
     from thence.sim.event_filter import EventFilter
@@ -108,7 +108,7 @@ _MODULES = {
     "Event": "thence.core.event",
     "NewEvent": "thence.core.new_event",
     "Position": "thence.core.position",
-    "Page": "thence.index.page",
+    "Page": "thence.index.plan.page",
     "Why": "thence.core.answer",
     "Vocabulary": "thence.core.vocabulary",
     "EventFilter": "thence.sim.event_filter",

@@ -30,9 +30,9 @@ from thence.log.storage.segment import own_folder, segments
 if TYPE_CHECKING:
     from thence.core.answer import Concurrent, Effects, Why
     from thence.core.comparison import Comparison
-    from thence.index.builds import Builds
-    from thence.index.database import Index
-    from thence.index.page import Asked, Keys, Page, Paging
+    from thence.index.file.build_costs import Builds
+    from thence.index.file.database import Index
+    from thence.index.plan.page import Asked, Keys, Page, Paging
     from thence.log.storage.findings import Verification
 
 # a log of fewer bytes, about 12,000 events, is read whole unless it has an index already
@@ -108,7 +108,7 @@ class Answers:
         index = self.index()
         if index is None:
             return heads_of(subjects, self.read(), but, aliases)
-        from thence.index import causality
+        from thence.index.graph import causality
 
         names = {subject: [subject] for subject in subjects}
         for alias, subject in aliases.items():
@@ -120,7 +120,7 @@ class Answers:
         index = self.index()
         if index is None:
             return among(self.read(), event_id, self._folder)
-        from thence.index import lookup
+        from thence.index.file import lookup
 
         return lookup.get(index, event_id)
 
@@ -138,7 +138,7 @@ class Answers:
         if index is None:
             events = self.events()
             return named(text, events, self._vocabulary, self._folder, by_subject=by_subject)
-        from thence.index import lookup
+        from thence.index.file import lookup
 
         return lookup.find(index, text, self._vocabulary, by_subject=by_subject)
 
@@ -153,7 +153,7 @@ class Answers:
             from thence.core.answer import why
 
             return why(*self._among_all(event), self._vocabulary)
-        from thence.index import causality
+        from thence.index.graph import causality
 
         return causality.why(index, id_of(event), self._vocabulary)
 
@@ -164,7 +164,7 @@ class Answers:
             from thence.core.answer import effects
 
             return effects(*self._among_all(event), self._vocabulary)
-        from thence.index import causality
+        from thence.index.graph import causality
 
         return causality.effects(index, id_of(event), self._vocabulary)
 
@@ -175,7 +175,7 @@ class Answers:
             from thence.core.answer import concurrent
 
             return concurrent(*self._among_all(event), limit)
-        from thence.index import causality
+        from thence.index.graph import causality
 
         return causality.concurrent(index, id_of(event), limit)
 
@@ -189,7 +189,7 @@ class Answers:
             chosen = [among(events, id_of(event), self._folder) for event in named]
             found = common_causes(chosen, events)
         else:
-            from thence.index import causality
+            from thence.index.graph import causality
 
             found = causality.common_causes(index, [id_of(event) for event in named])
         return found[-1] if found else None
@@ -213,7 +213,7 @@ class Answers:
 
     def indexed(self) -> "Index":
         """Returns the index of this log, of a small one too: its first question makes it."""
-        from thence.index.database import Index
+        from thence.index.file.database import Index
 
         index = self._opened.get(self._folder)
         if index is not None:
@@ -229,7 +229,7 @@ class Answers:
     def rebuild(self, on_read: Callable[[int], None] | None = None) -> int:
         """Makes the index again, also of a small log; returns how many events it holds."""
         from thence.core.filter import Filter
-        from thence.index.query import count
+        from thence.index.plan.query import count
 
         index = self.indexed()
         index.rebuild(on_read)
@@ -251,8 +251,8 @@ class Answers:
         from msgspec.structs import replace
 
         from thence.core.filter import Filter, refuse_unknown
-        from thence.index import listing, query
-        from thence.index.page import Asked
+        from thence.index.plan import listing, query
+        from thence.index.plan.page import Asked
 
         refuse_unknown(keys, Asked.__annotations__)
         filter = Filter.of(**keys)

@@ -40,7 +40,7 @@ from thence.log.write.writer import Tell
 if TYPE_CHECKING:
     from thence.core.answer import Concurrent, Effects, Why
     from thence.core.guard import Unchanged
-    from thence.index.page import Asked, Page
+    from thence.index.plan.page import Asked, Page
     from thence.log.storage.findings import Relayed, Verification
 
 QUEUE_EVENTS_MAX = 10_000

@@ -11,11 +11,11 @@ from typing import Any
 from thence.core.event import Event
 from thence.core.order import totally_ordered
 from thence.core.vocabulary import PLAIN, Vocabulary
-from thence.index.database import Index
-from thence.index.places import STRIDE
-from thence.index.rows import INTEGER_MAX
-from thence.index.shelving import SHELF_BITS
-from thence.index.tallies import TURNS_TOGETHER
+from thence.index.build.count_tables import SHELF_BITS
+from thence.index.build.places import STRIDE
+from thence.index.build.rows import INTEGER_MAX
+from thence.index.build.tallies import TURNS_TOGETHER
+from thence.index.file.database import Index
 from thence.log.read import reader
 from thence.log.storage.disk import OS_DISK
 from thence.log.storage.segment import CURRENT

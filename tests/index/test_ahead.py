@@ -7,9 +7,9 @@ from contextlib import closing
 
 import pytest
 
-from thence.index.ahead import ENDS, Ahead, Direction
-from thence.index.links import beside, cone
-from thence.index.places import STRIDE, statements
+from thence.index.build.places import STRIDE, statements
+from thence.index.graph.links import beside, cone
+from thence.index.graph.prefetch import ENDS, Ahead, Direction
 
 LENGTH = 5_000
 

@@ -7,9 +7,9 @@ import pytest
 
 from thence.core.vocabulary import PLAIN
 from thence.errors import EventNotFound
-from thence.index import arrivals
-from thence.index.database import Index
-from thence.index.places import STRIDE
+from thence.index.build.places import STRIDE
+from thence.index.file.database import Index
+from thence.index.plan import arrivals
 from thence.log.storage.disk import OS_DISK
 from thence.replica import open_log
 

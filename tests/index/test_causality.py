@@ -18,7 +18,8 @@ from thence.core.lookup import named
 from thence.core.position import Position
 from thence.core.vocabulary import PLAIN
 from thence.errors import AmbiguousId, EventNotFound
-from thence.index import causality, lookup
+from thence.index.file import lookup
+from thence.index.graph import causality
 from thence.log.read.reader import events as read
 from thence.log.storage.disk import OS_DISK
 

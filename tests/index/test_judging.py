@@ -10,7 +10,7 @@ from thence.core.codec import parse
 from thence.core.comparison import OPERATORS, Comparison
 from thence.core.event import Event
 from thence.core.vocabulary import PLAIN, SIM
-from thence.index.judging import judge
+from thence.index.plan.line_matching import judge
 
 steps = texts | st.integers(-2, 2)
 

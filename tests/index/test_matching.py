@@ -14,9 +14,9 @@ from tests.tiers import examples
 
 from thence.core.filter import Filter
 from thence.core.vocabulary import PLAIN
-from thence.index.database import Index
-from thence.index.query import count, page
-from thence.index.remembered import Remembered
+from thence.index.file.database import Index
+from thence.index.file.match_cache import Remembered
+from thence.index.plan.query import count, page
 from thence.log.storage.disk import OS_DISK
 from thence.replica import open_log
 

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from thence.core.vocabulary import PLAIN
-from thence.index.database import Index
-from thence.index.passed_over import passed_over
+from thence.index.file.database import Index
+from thence.index.plan.passed_over import passed_over
 from thence.log.storage.disk import OS_DISK
 from thence.replica import open_log
 

@@ -17,10 +17,10 @@ from thence.core.event import Event
 from thence.core.filter import Filter
 from thence.core.vocabulary import PLAIN
 from thence.errors import InvalidCursor, InvalidFilter
-from thence.index.database import Index
-from thence.index.listing import counted, listed
-from thence.index.page import Page
-from thence.index.query import count, page, page_of_lines
+from thence.index.file.database import Index
+from thence.index.plan.listing import counted, listed
+from thence.index.plan.page import Page
+from thence.index.plan.query import count, page, page_of_lines
 from thence.log.storage.disk import OS_DISK
 from thence.replica import open_log
 

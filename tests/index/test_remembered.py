@@ -11,9 +11,8 @@ from tests.index.asked import matching, read
 from tests.index.logs import add, index_of
 
 from thence.core.filter import Filter
-from thence.index.database import Index
-from thence.index.query import count, page
-from thence.index.remembered import (
+from thence.index.file.database import Index
+from thence.index.file.match_cache import (
     ANSWERS_MAX,
     PLACES_MAX,
     Found,
@@ -22,6 +21,7 @@ from thence.index.remembered import (
     found,
     state,
 )
+from thence.index.plan.query import count, page
 
 ASKED = Filter.of(where="n > 3")
 

@@ -13,11 +13,11 @@ from tests.tiers import examples
 
 from thence.core.filter import Filter
 from thence.core.vocabulary import PLAIN
-from thence.index.database import Index
-from thence.index.places import STRIDE
-from thence.index.selection import selection
-from thence.index.shelving import shelve
-from thence.index.stretch import MERGED_NAMES_MAX, Bounds, behind, counts, stretch
+from thence.index.build.count_tables import shelve
+from thence.index.build.places import STRIDE
+from thence.index.build.selection import selection
+from thence.index.file.database import Index
+from thence.index.plan.range_scan import MERGED_NAMES_MAX, Bounds, behind, counts, stretch
 from thence.log.storage.disk import OS_DISK
 from thence.replica import open_log
 

@@ -11,8 +11,8 @@ from tests.index.logs import add, fits, index_of
 from tests.index.test_shelves import SHELF_EVENTS, steps
 
 from thence.core.filter import Filter
-from thence.index.query import count, page
-from thence.index.tallies import TURNS_TOGETHER
+from thence.index.build.tallies import TURNS_TOGETHER
+from thence.index.plan.query import count, page
 
 EVENTS = SHELF_EVENTS
 

@@ -8,7 +8,7 @@ import click
 from thence.cli.voice import Voice
 
 if TYPE_CHECKING:
-    from thence.index.page import Keys
+    from thence.index.plan.page import Keys
     from thence.replica import Log
 
 _F = TypeVar("_F", bound=Callable[..., object])

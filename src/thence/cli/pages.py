@@ -9,7 +9,7 @@ from thence.cli.voice import Voice
 if TYPE_CHECKING:
     from thence.core.event import Event
     from thence.core.vocabulary import Vocabulary
-    from thence.index.page import Page
+    from thence.index.plan.page import Page
     from thence.replica import Log
 
 # how many events are held at once, and in how many bytes of lines they should stand

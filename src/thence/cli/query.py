@@ -11,7 +11,7 @@ from thence.cli.pages import pages, shower
 from thence.cli.voice import Voice, current
 
 if TYPE_CHECKING:
-    from thence.index.page import Page
+    from thence.index.plan.page import Page
 
 PAGE_EVENTS = 1000
 PAGE_EVENTS_MAX = 10_000

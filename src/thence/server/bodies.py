@@ -7,8 +7,8 @@ import msgspec
 from starlette.responses import Response
 
 from thence.core.event import Event
-from thence.index.causality import Causality, NamedCauses
-from thence.index.page import PageOfLines
+from thence.index.graph.causality import Causality, NamedCauses
+from thence.index.plan.page import PageOfLines
 
 JSON = "application/json"
 NDJSON = "application/x-ndjson"

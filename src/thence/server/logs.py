@@ -12,8 +12,8 @@ from threading import Lock
 
 from thence.answers import Answers
 from thence.core.vocabulary import Vocabulary
-from thence.index.builds import Builds
-from thence.index.database import Index
+from thence.index.file.build_costs import Builds
+from thence.index.file.database import Index
 from thence.log.read.opening import known_info
 from thence.log.storage.disk import NOWHERE, OS_DISK, FileId
 from thence.server.root import FoundLog

@@ -8,10 +8,11 @@ from typing import Unpack
 from thence.core.causes import id_of
 from thence.core.event import Event
 from thence.core.filter import Filter
-from thence.index import causality as indexed
-from thence.index import lookup, query
-from thence.index.causality import Causality, NamedCauses
-from thence.index.page import Page, PageOfLines, Paging
+from thence.index.file import lookup
+from thence.index.graph import causality as indexed
+from thence.index.graph.causality import Causality, NamedCauses
+from thence.index.plan import query
+from thence.index.plan.page import Page, PageOfLines, Paging
 from thence.server.logs import OpenLog
 
 

@@ -7,7 +7,7 @@ from typing import TypeVar
 from starlette.requests import Request
 
 from thence.errors import NotALog, ReadFailed
-from thence.index.page import PageOfLines
+from thence.index.plan.page import PageOfLines
 from thence.server import backlog
 from thence.server.feeds import Feeds
 from thence.server.logs import Logs, OpenLog

@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 from thence.core.event import Event
 from thence.core.filter import Filter
 from thence.errors import ReadFailed, ThenceError
-from thence.index import arrivals
+from thence.index.plan import arrivals
 from thence.log.read.follower import POLL_S
 from thence.server.frames import BEGINNING, HEARTBEAT, MEDIA_TYPE, framed
 from thence.server.listener import Listener

@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from thence.core.filter import Filter
-from thence.index.page import PageOfLines
+from thence.index.plan.page import PageOfLines
 from thence.server.bodies import NDJSON
 from thence.server.questions import page_of_lines
 from thence.server.served import Served

@@ -12,8 +12,8 @@ from thence.core.event import Event
 from thence.core.tally import falling
 from thence.core.times import microseconds
 from thence.core.vocabulary import Vocabulary
-from thence.index.database import Index
-from thence.index.overview import BadBytes, overview
+from thence.index.file.database import Index
+from thence.index.plan.overview import BadBytes, overview
 from thence.log.read.read_errors import reading
 from thence.log.read.reader import Cursor, blocks, lines_of
 from thence.log.storage.disk import OS_DISK

@@ -30,7 +30,7 @@ from thence.work.state import NOBODY
 from thence.work.view import show_events
 
 if TYPE_CHECKING:
-    from thence.index.page import Asked, Page
+    from thence.index.plan.page import Asked, Page
 
 TIMEOUT_S = 30.0
 ACTOR = NOBODY

@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from thence.core.codec import parse
 from thence.core.event import Event
-from thence.index.causality import NamedCauses
+from thence.index.graph.causality import NamedCauses
 from thence.server import questions
 from thence.server.logs import OpenLog
 from thence.server.root import FoundLog

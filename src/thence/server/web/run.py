@@ -6,7 +6,7 @@ from starlette.responses import Response
 
 from thence.core.event import Event
 from thence.core.sentences import short_id
-from thence.index.page import Page, Paging
+from thence.index.plan.page import Page, Paging
 from thence.server import questions
 from thence.server.logs import OpenLog
 from thence.server.root import FoundLog

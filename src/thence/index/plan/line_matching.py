@@ -11,7 +11,7 @@ from thence.core.codec import parse
 from thence.core.comparison import Comparison
 from thence.core.event import Event, decoded
 from thence.core.vocabulary import Vocabulary
-from thence.index.known import Stale
+from thence.index.build.segment_snapshot import Stale
 
 # a host may put these together from several members
 _WORDS = ("stream", "subject", "actor")

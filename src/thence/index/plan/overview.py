@@ -8,8 +8,8 @@ import msgspec
 
 from thence.core.event import Event
 from thence.core.tally import falling
-from thence.index.database import Index
-from thence.index.lookup import events_at
+from thence.index.file.database import Index
+from thence.index.file.lookup import events_at
 
 _TYPES = """
     SELECT coalesce(text, ''), sum(events) FROM tallies LEFT JOIN names ON id = type GROUP BY type

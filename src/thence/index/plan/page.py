@@ -12,7 +12,7 @@ import msgspec
 from thence.core.event import Event
 from thence.core.filter import Filter, Names, Time, Turns
 from thence.errors import InvalidFilter
-from thence.index.cursor import Key, Mark, key_of, mark_of, question_of
+from thence.index.plan.cursor import Key, Mark, key_of, mark_of, question_of
 
 if TYPE_CHECKING:
     import pandas
@@ -84,7 +84,7 @@ class Page(msgspec.Struct, frozen=True, eq=False, weakref=True):
         UTC; one that can't be read is NaT. Raises ExtraMissing without pandas, which
         `pip install 'thence[tables]'` brings.
         """
-        from thence.index.frame import frame
+        from thence.index.plan.frame import frame
 
         events, page = list(self.events), self
         while page.next_cursor is not None and self.rest is not None:

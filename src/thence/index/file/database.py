@@ -15,12 +15,12 @@ from weakref import WeakSet, finalize
 from thence.core.event import Event
 from thence.core.vocabulary import Vocabulary
 from thence.errors import ReadFailed
-from thence.index.builds import Builds
-from thence.index.keeper import WAIT_S, Keeper, opened
-from thence.index.known import Stale
-from thence.index.lines import Extent, Lines
-from thence.index.remembered import Remembered
-from thence.index.seat import Files, Seat
+from thence.index.build.lines import Extent, Lines
+from thence.index.build.segment_snapshot import Stale
+from thence.index.file.build_costs import Builds
+from thence.index.file.index_file import Files, Seat
+from thence.index.file.keeper import WAIT_S, Keeper, opened
+from thence.index.file.match_cache import Remembered
 from thence.log.read.read_errors import reading
 from thence.log.storage.disk import Disk, on_fork
 

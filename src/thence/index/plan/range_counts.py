@@ -9,8 +9,8 @@ import sqlite3
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from thence.index.selection import Ids, Selection, Span, listed_ids
-from thence.index.shelving import KINDS, PAIRS
+from thence.index.build.count_tables import KINDS, PAIRS
+from thence.index.build.selection import Ids, Selection, Span, listed_ids
 
 # from so many names on those of a shelf are gone through, not looked up
 _NAMES_MAX = 24

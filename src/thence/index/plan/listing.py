@@ -9,8 +9,8 @@ from typing import Unpack
 
 from thence.core.event import Event
 from thence.core.filter import Filter
-from thence.index.cursor import key_of
-from thence.index.page import Page, Paging, Wanted
+from thence.index.plan.cursor import key_of
+from thence.index.plan.page import Page, Paging, Wanted
 
 
 def listed(

@@ -9,7 +9,7 @@ import json
 import sqlite3
 from collections.abc import Collection, Iterable, Sequence
 
-from thence.index.ahead import ENDS, Ahead, Direction
+from thence.index.graph.prefetch import ENDS, Ahead, Direction
 
 # the steps from so few places are looked up among those read ahead
 _FEW_PLACES = 3

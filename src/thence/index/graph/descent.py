@@ -13,8 +13,8 @@ from itertools import chain
 
 import msgspec
 
-from thence.index.places import STRIDE
-from thence.index.shelving import SHELF_BITS
+from thence.index.build.count_tables import SHELF_BITS
+from thence.index.build.places import STRIDE
 
 # what is read pays if one link in so many belongs to the walk
 _USED_PART = 8

@@ -12,14 +12,14 @@ from collections.abc import Iterable, Iterator
 from itertools import accumulate, islice
 
 from thence.core.filter import Filter
-from thence.index.database import Index
-from thence.index.judging import judge
-from thence.index.lines import Extent
-from thence.index.page import Wanted
-from thence.index.places import STRIDE
-from thence.index.remembered import Found, found, state
-from thence.index.selection import NUMBER_MAX, Selection
-from thence.index.stretch import Stretch
+from thence.index.build.lines import Extent
+from thence.index.build.places import STRIDE
+from thence.index.build.selection import NUMBER_MAX, Selection
+from thence.index.file.database import Index
+from thence.index.file.match_cache import Found, found, state
+from thence.index.plan.line_matching import judge
+from thence.index.plan.page import Wanted
+from thence.index.plan.range_scan import Stretch
 
 BATCH_EVENTS = 1_000
 BATCH_BYTES = 4 * 1024 * 1024

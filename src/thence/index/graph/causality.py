@@ -15,10 +15,11 @@ from thence.core.event import Event
 from thence.core.order import CHAIN_EVENTS_MAX, CONE_EVENTS_MAX, MILESTONE, Cone
 from thence.core.position import Position
 from thence.core.vocabulary import Vocabulary
-from thence.index import cut, links, sharing
-from thence.index.ahead import Direction
-from thence.index.database import Index
-from thence.index.lookup import event_at, events_at, ids_at, is_storable, lines_at, place_of
+from thence.index.file.database import Index
+from thence.index.file.lookup import event_at, events_at, ids_at, is_storable, lines_at, place_of
+from thence.index.graph import cut, links
+from thence.index.graph import shared_causes as sharing
+from thence.index.graph.prefetch import Direction
 
 
 class Causality(NamedTuple):

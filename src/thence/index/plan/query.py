@@ -10,15 +10,15 @@ from collections.abc import Sequence
 from typing import Unpack
 
 from thence.core.filter import Filter
-from thence.index.cursor import Key
-from thence.index.database import Index
-from thence.index.lookup import events_at, lines_at
-from thence.index.matching import matched, some_matched
-from thence.index.page import Page, PageOfLines, Paging, Wanted
-from thence.index.selection import selection
-from thence.index.shelves import named
-from thence.index.stretch import Stretch, behind, counts, stretch
-from thence.index.tallies import of_turns, of_types_and_actors
+from thence.index.build.selection import selection
+from thence.index.build.tallies import of_turns, of_types_and_actors
+from thence.index.file.database import Index
+from thence.index.file.lookup import events_at, lines_at
+from thence.index.plan.cursor import Key
+from thence.index.plan.matching import matched, some_matched
+from thence.index.plan.page import Page, PageOfLines, Paging, Wanted
+from thence.index.plan.range_counts import named
+from thence.index.plan.range_scan import Stretch, behind, counts, stretch
 
 
 def page(

@@ -12,7 +12,7 @@ from typing import Literal
 
 import msgspec
 
-from thence.index.places import STRIDE
+from thence.index.build.places import STRIDE
 
 Direction = Literal["upstream", "downstream"]
 

@@ -17,9 +17,9 @@ from thence.core.lookup import (
     subject_named,
 )
 from thence.core.vocabulary import Vocabulary
-from thence.index.database import Index
-from thence.index.lines import Extent
-from thence.index.places import STRIDE
+from thence.index.build.lines import Extent
+from thence.index.build.places import STRIDE
+from thence.index.file.database import Index
 
 # how many events are read at once where each is looked at, the latest first
 _READ_EVENTS_MIN = 64

@@ -7,8 +7,8 @@ import sqlite3
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from thence.index.rows import NULL, Row
-from thence.index.selection import NUMBER_MAX, NUMBER_MIN, Ids, Span, listed_ids
+from thence.index.build.rows import NULL, Row
+from thence.index.build.selection import NUMBER_MAX, NUMBER_MIN, Ids, Span, listed_ids
 
 # so many turns are tallied together too, from a multiple of it on
 TURNS_TOGETHER = 1_024

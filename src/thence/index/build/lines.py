@@ -12,7 +12,7 @@ from thence.core.codec import (
 )
 from thence.core.event import Event
 from thence.core.vocabulary import Vocabulary
-from thence.index.known import Stale
+from thence.index.build.segment_snapshot import Stale
 from thence.log.storage.disk import Disk, FileId
 from thence.log.storage.segment import CURRENT, older_names
 from thence.log.storage.system_call import DiskError

@@ -8,11 +8,11 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from thence.index.places import STRIDE
-from thence.index.selection import Selection
-from thence.index.shelves import named, shelves, spread
-from thence.index.shelving import SHELF_BITS
-from thence.index.tallies import of_turns
+from thence.index.build.count_tables import SHELF_BITS
+from thence.index.build.places import STRIDE
+from thence.index.build.selection import Selection
+from thence.index.build.tallies import of_turns
+from thence.index.plan.range_counts import named, shelves, spread
 
 MERGED_NAMES_MAX = 24
 

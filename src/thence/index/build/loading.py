@@ -14,13 +14,13 @@ from typing import Any
 
 from thence.core.entry import Entry
 from thence.core.vocabulary import Vocabulary
-from thence.index.intake import Intake
-from thence.index.known import present
-from thence.index.lines import Lines
-from thence.index.places import ORDER, STRIDE, rewrite, statements
-from thence.index.rows import Key, Names, Taken, Times, columns_of, keys_of
-from thence.index.shelving import Shelving
-from thence.index.tallies import tally_all
+from thence.index.build.count_tables import Shelving
+from thence.index.build.intake import Intake
+from thence.index.build.lines import Lines
+from thence.index.build.places import ORDER, STRIDE, rewrite, statements
+from thence.index.build.rows import Key, Names, Taken, Times, columns_of, keys_of
+from thence.index.build.segment_snapshot import present
+from thence.index.build.tallies import tally_all
 from thence.log.storage.disk import Disk
 
 RECENT_EVENTS = 8_192

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from itertools import repeat
 from typing import Any
 
-from thence.index.rows import NULL
+from thence.index.build.rows import NULL
 
 # 8,192 events where they stand a stride apart
 SHELF_BITS = 23

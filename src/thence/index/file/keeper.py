@@ -14,11 +14,18 @@ from urllib.parse import quote_from_bytes
 
 from thence.core.vocabulary import Vocabulary
 from thence.errors import ReadFailed
-from thence.index.builder import Builder
-from thence.index.builds import Builds
-from thence.index.known import Known, Present, Stale, known_segments, matched, present
-from thence.index.loading import load
-from thence.index.seat import Busy, Files, Seat
+from thence.index.build.builder import Builder
+from thence.index.build.loading import load
+from thence.index.build.segment_snapshot import (
+    Known,
+    Present,
+    Stale,
+    known_segments,
+    matched,
+    present,
+)
+from thence.index.file.build_costs import Builds
+from thence.index.file.index_file import Busy, Files, Seat
 from thence.log.read.read_errors import reading
 from thence.log.storage.disk import NOTHING, NOWHERE, Disk, FileState, monotonic_ns, noise_bits
 from thence.log.storage.identity import read_info

@@ -11,14 +11,14 @@ from pathlib import Path
 
 from thence.core.entry import Entry
 from thence.core.vocabulary import Vocabulary
-from thence.index.intake import Intake
-from thence.index.known import Known, Present
-from thence.index.lines import Lines
-from thence.index.places import STRIDE as STRIDE
-from thence.index.places import given, last, move, renumber
-from thence.index.rows import Key, Names, Row, Taken, Times, columns_of, keys_of
-from thence.index.shelving import Shelving
-from thence.index.tallies import tally
+from thence.index.build.count_tables import Shelving
+from thence.index.build.intake import Intake
+from thence.index.build.lines import Lines
+from thence.index.build.places import STRIDE as STRIDE
+from thence.index.build.places import given, last, move, renumber
+from thence.index.build.rows import Key, Names, Row, Taken, Times, columns_of, keys_of
+from thence.index.build.segment_snapshot import Known, Present
+from thence.index.build.tallies import tally
 from thence.log.storage.disk import Disk, FileId
 
 # how many ids one question asks for: of few sizes, so that each is prepared once

@@ -2,7 +2,7 @@
 
 import sqlite3
 
-from thence.index.database import Index
+from thence.index.file.database import Index
 
 
 def passed_over(index: Index) -> tuple[int, int]:

@@ -6,8 +6,8 @@ from pathlib import Path
 from zlib import crc32
 
 from thence.core.vocabulary import Vocabulary
-from thence.index.known import BEGINNING_BYTES, LAST_BYTES, Known, Present, Stale
-from thence.index.rows import Bad, Taken, taken
+from thence.index.build.rows import Bad, Taken, taken
+from thence.index.build.segment_snapshot import BEGINNING_BYTES, LAST_BYTES, Known, Present, Stale
 from thence.log.read.reader import Block, Cursor
 from thence.log.storage.disk import READ_BYTES, Disk, FileState
 from thence.log.storage.segment import CURRENT

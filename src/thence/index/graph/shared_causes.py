@@ -5,10 +5,10 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
-from thence.index.descent import descended, effects_upward
-from thence.index.links import causes_within, is_forward, reached
-from thence.index.selection import NUMBER_MAX
-from thence.index.shelving import SHELF_BITS
+from thence.index.build.count_tables import SHELF_BITS
+from thence.index.build.selection import NUMBER_MAX
+from thence.index.graph.descent import descended, effects_upward
+from thence.index.graph.links import causes_within, is_forward, reached
 
 # a list comes out of SQLite sooner than rows
 _PLACES = """

@@ -1,0 +1,1 @@
+"""Causes and effects walked by an index."""
