@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench.indexing import Growing
-from thence.core.filter import Filter
-from thence.core.vocabulary import PLAIN
+from thence.core.query.filter import Filter
+from thence.core.values.vocabulary import PLAIN
 from thence.index.file.database import Index
 from thence.index.file.lookup import events_at, get, lines_at, place_of
 from thence.index.graph import links

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 from bench.coldstart import PROGRAM
-from thence.core.alignment import aligned
-from thence.core.codec import Members, draft, have_valid_crcs, stamper
-from thence.core.decoding import taken
-from thence.core.difference import difference
+from thence.core.diff.alignment import aligned
+from thence.core.diff.content import are_same, decode_said
+from thence.core.diff.difference import difference
+from thence.core.diff.log_side import Side, is_in_order, laid_out
 from thence.core.ids import id_source
-from thence.core.said import are_same, decode_said
-from thence.core.side import Side, is_in_order, laid_out
-from thence.core.vocabulary import PLAIN, SIM, Vocabulary
+from thence.core.values.codec import Members, draft, have_valid_crcs, stamper
+from thence.core.values.decoding import taken
+from thence.core.values.vocabulary import PLAIN, SIM, Vocabulary
 from thence.inspection.intact import intact_side
 from thence.log.read.opening import prepare
 from thence.log.read.reader import blocks

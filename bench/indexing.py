@@ -11,9 +11,9 @@ from typing import Any
 from zlib import crc32
 
 from bench.rounds import per_second
-from thence.core.codec import Members, draft, have_valid_crcs, stamper
-from thence.core.entry import entries
-from thence.core.vocabulary import PLAIN
+from thence.core.values.codec import Members, draft, have_valid_crcs, stamper
+from thence.core.values.entry import entries
+from thence.core.values.vocabulary import PLAIN
 from thence.index.build.loading import load
 from thence.index.build.places import statements
 from thence.index.build.rows import LINES_TOGETHER, Names, Taken, Times, columns_of
@@ -40,7 +40,7 @@ _KINDS = {
 _MEMORY = """
 import sys
 from pathlib import Path
-from thence.core.vocabulary import PLAIN
+from thence.core.values.vocabulary import PLAIN
 from thence.index.file.database import Index
 from thence.log.storage.disk import OS_DISK
 with Index(OS_DISK, Path(sys.argv[1]), PLAIN) as index:

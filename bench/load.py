@@ -18,8 +18,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from thence.core.codec import Members, draft, stamper
-from thence.core.vocabulary import SIM
+from thence.core.values.codec import Members, draft, stamper
+from thence.core.values.vocabulary import SIM
 from thence.log.read.opening import prepare
 from thence.log.storage.disk import OS_DISK
 from thence.log.storage.process import new_id, now

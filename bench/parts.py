@@ -10,9 +10,9 @@ from pathlib import Path
 import thence
 from bench.durable import EVENTS, PAYLOAD
 from bench.rounds import per_second
-from thence.core.codec import stamper
-from thence.core.new_event import NewEvent
-from thence.core.vocabulary import PLAIN
+from thence.core.values.codec import stamper
+from thence.core.values.new_event import NewEvent
+from thence.core.values.vocabulary import PLAIN
 from thence.log.read.opening import opened_vocabulary
 from thence.log.storage.disk import Disk
 from thence.log.storage.process import new_id, now

@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 
 from bench.rounds import per_second
-from thence.core.codec import Members, draft, stamper
 from thence.core.event import Header
-from thence.core.vocabulary import PLAIN
+from thence.core.values.codec import Members, draft, stamper
+from thence.core.values.vocabulary import PLAIN
 from thence.log.check.verify import verify
 from thence.log.read.reader import events
 from thence.log.storage.disk import OS_DISK
@@ -24,7 +24,7 @@ _PAYLOAD = {"good": "grain", "amount": 3, "price": 4.25}
 _MEMORY = """
 import resource, sys
 from pathlib import Path
-from thence.core.vocabulary import PLAIN
+from thence.core.values.vocabulary import PLAIN
 from thence.log.storage.disk import OS_DISK
 from thence.log.check.verify import verify
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -12,10 +12,10 @@ from typing import TypeVar
 
 from bench.durable import PAYLOAD
 from bench.parts import UnsyncedDisk
-from thence.core.codec import Draft, stamper
 from thence.core.event import Event
-from thence.core.new_event import NewEvent
-from thence.core.vocabulary import PLAIN
+from thence.core.values.codec import Draft, stamper
+from thence.core.values.new_event import NewEvent
+from thence.core.values.vocabulary import PLAIN
 from thence.log.read.opening import opened_vocabulary
 from thence.log.storage.disk import OS_DISK
 from thence.log.write.admission import Condition

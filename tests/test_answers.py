@@ -8,8 +8,8 @@ import pytest
 
 import thence
 from thence.answers import INDEXED_BYTES_MIN
-from thence.core.answer import Concurrent
-from thence.core.vocabulary import PLAIN
+from thence.core.query.answer import Concurrent
+from thence.core.values.vocabulary import PLAIN
 from thence.errors import EventNotFound
 from thence.index.file.database import Index
 from thence.log.storage.disk import OS_DISK

@@ -9,10 +9,10 @@ from tests.events import drafted
 from tests.work.repositories import make_repository
 
 import thence
-from thence.core.codec import CAUSES_MAX
-from thence.core.guard import Unchanged
-from thence.core.new_event import NewEvent
-from thence.core.vocabulary import WORK
+from thence.core.values.codec import CAUSES_MAX
+from thence.core.values.guard import Unchanged
+from thence.core.values.new_event import NewEvent
+from thence.core.values.vocabulary import WORK
 from thence.errors import HeadsMoved, InvalidEvent
 from thence.log.write.drafting import Drafting
 from thence.replica import Log, open_host_log

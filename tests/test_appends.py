@@ -10,8 +10,8 @@ from tests.disks import CountingDisk, FullDisk
 from tests.log.faults import WAIT_S, GatedDisk
 
 import thence
-from thence.core.position import Position
-from thence.core.vocabulary import PLAIN
+from thence.core.values.position import Position
+from thence.core.values.vocabulary import PLAIN
 from thence.errors import (
     HeadsMoved,
     InvalidEvent,

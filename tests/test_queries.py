@@ -13,7 +13,7 @@ from tests.tiers import examples
 
 import thence
 from thence.answers import INDEXED_BYTES_MIN
-from thence.core.filter import Filter
+from thence.core.query.filter import Filter
 from thence.errors import InvalidCursor, InvalidFilter
 from thence.replica import Log
 

@@ -13,10 +13,10 @@ from tests.events import line_of
 from tests.log.processes import ran
 
 import thence
-from thence.core.codec import CAUSES_MAX
 from thence.core.ids import is_ulid
-from thence.core.position import Position
-from thence.core.vocabulary import PLAIN, SIM
+from thence.core.values.codec import CAUSES_MAX
+from thence.core.values.position import Position
+from thence.core.values.vocabulary import PLAIN, SIM
 from thence.errors import AmbiguousId, EventNotFound, EventTooLarge, InvalidEvent
 from thence.log.storage.disk import OS_DISK
 from thence.log.write.notice import NoticeMaker

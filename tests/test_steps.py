@@ -14,8 +14,8 @@ from tests.log.processes import ran
 
 import thence
 from thence.context import current_causes
-from thence.core.codec import CAUSES_MAX
-from thence.core.vocabulary import PLAIN
+from thence.core.values.codec import CAUSES_MAX
+from thence.core.values.vocabulary import PLAIN
 from thence.errors import EventTooLarge, InvalidEvent, LogFull, ThenceError, WriterClosed
 from thence.log.storage.system_call import DiskError
 from thence.replica import Log

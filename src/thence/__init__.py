@@ -8,12 +8,12 @@ TYPE_CHECKING = False  # as typing has it, without its import
 if TYPE_CHECKING:
     from thence import errors
     from thence.context import because
-    from thence.core.answer import Why
     from thence.core.event import Event
-    from thence.core.guard import Unchanged
-    from thence.core.new_event import NewEvent
-    from thence.core.position import Position
-    from thence.core.vocabulary import Vocabulary
+    from thence.core.query.answer import Why
+    from thence.core.values.guard import Unchanged
+    from thence.core.values.new_event import NewEvent
+    from thence.core.values.position import Position
+    from thence.core.values.vocabulary import Vocabulary
     from thence.errors import (
         AmbiguousId,
         AppendFailed,
@@ -106,13 +106,13 @@ _MODULES = {
     "open": "thence.replica",
     "Log": "thence.replica",
     "Event": "thence.core.event",
-    "NewEvent": "thence.core.new_event",
-    "Position": "thence.core.position",
+    "NewEvent": "thence.core.values.new_event",
+    "Position": "thence.core.values.position",
     "Page": "thence.index.plan.page",
-    "Why": "thence.core.answer",
-    "Vocabulary": "thence.core.vocabulary",
+    "Why": "thence.core.query.answer",
+    "Vocabulary": "thence.core.values.vocabulary",
     "EventFilter": "thence.sim.event_filter",
-    "Unchanged": "thence.core.guard",
+    "Unchanged": "thence.core.values.guard",
     "because": "thence.context",
     "step": "thence.steps",
 }

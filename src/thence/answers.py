@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Unpack
 from warnings import warn
 from weakref import finalize
 
-from thence.core.causes import Cause, id_of
 from thence.core.event import Event
 from thence.core.ids import is_ulid
-from thence.core.lookup import among, named
 from thence.core.order import heads_of, totally_ordered
-from thence.core.position import Position
-from thence.core.vocabulary import Vocabulary
+from thence.core.query.lookup import among, named
+from thence.core.values.causes import Cause, id_of
+from thence.core.values.position import Position
+from thence.core.values.vocabulary import Vocabulary
 from thence.errors import EventNotFound
 from thence.log.read import reader
 from thence.log.read.opening import known_info
@@ -28,8 +28,8 @@ from thence.log.storage.disk import Disk, cache_folder
 from thence.log.storage.segment import own_folder, segments
 
 if TYPE_CHECKING:
-    from thence.core.answer import Concurrent, Effects, Why
-    from thence.core.comparison import Comparison
+    from thence.core.query.answer import Concurrent, Effects, Why
+    from thence.core.query.comparison import Comparison
     from thence.index.file.build_costs import Builds
     from thence.index.file.database import Index
     from thence.index.plan.page import Asked, Keys, Page, Paging
@@ -150,7 +150,7 @@ class Answers:
         """Says why an event happened; raises EventNotFound."""
         index = self.index()
         if index is None:
-            from thence.core.answer import why
+            from thence.core.query.answer import why
 
             return why(*self._among_all(event), self._vocabulary)
         from thence.index.graph import causality
@@ -161,7 +161,7 @@ class Answers:
         """Says what followed from an event; raises EventNotFound."""
         index = self.index()
         if index is None:
-            from thence.core.answer import effects
+            from thence.core.query.answer import effects
 
             return effects(*self._among_all(event), self._vocabulary)
         from thence.index.graph import causality
@@ -172,7 +172,7 @@ class Answers:
         """Says what neither caused an event nor was caused by it; raises EventNotFound."""
         index = self.index()
         if index is None:
-            from thence.core.answer import concurrent
+            from thence.core.query.answer import concurrent
 
             return concurrent(*self._among_all(event), limit)
         from thence.index.graph import causality
@@ -183,7 +183,7 @@ class Answers:
         """Returns the latest event that all of these go back to; raises EventNotFound."""
         index = self.index()
         if index is None:
-            from thence.core.concurrency import common_causes
+            from thence.core.query.concurrency import common_causes
 
             events = self.events()
             chosen = [among(events, id_of(event), self._folder) for event in named]
@@ -228,7 +228,7 @@ class Answers:
 
     def rebuild(self, on_read: Callable[[int], None] | None = None) -> int:
         """Makes the index again, also of a small log; returns how many events it holds."""
-        from thence.core.filter import Filter
+        from thence.core.query.filter import Filter
         from thence.index.plan.query import count
 
         index = self.indexed()
@@ -250,7 +250,7 @@ class Answers:
         """
         from msgspec.structs import replace
 
-        from thence.core.filter import Filter, refuse_unknown
+        from thence.core.query.filter import Filter, refuse_unknown
         from thence.index.plan import listing, query
         from thence.index.plan.page import Asked
 
@@ -281,7 +281,7 @@ class Answers:
         """Does what `query` does; where nothing matches it warns of an unknown key in `where`."""
         page = self.query(**asked)
         if not page.total and asked.get("where"):
-            from thence.core.filter import Filter
+            from thence.core.query.filter import Filter
 
             hint = self.unknown_key(Filter.of(where=asked["where"]).where)
             if hint is not None:
@@ -293,7 +293,7 @@ class Answers:
 
         The last 10,000 events are looked through, or those in 4 MiB. None if each key is known.
         """
-        from thence.core.unknown_key import unknown_key
+        from thence.core.query.unknown_key import unknown_key
 
         found = None
         for limit in _LOOKED_THROUGH if where else ():

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from thence.answers import Answers
 from thence.context import Origin, current_causes
-from thence.core.causes import cause_ids
-from thence.core.codec import CAUSES_MAX, Draft
 from thence.core.event import Event
-from thence.core.joining import join
-from thence.core.new_event import NewEvent
-from thence.core.vocabulary import Vocabulary
+from thence.core.values.causes import cause_ids
+from thence.core.values.codec import CAUSES_MAX, Draft
+from thence.core.values.joining import join
+from thence.core.values.new_event import NewEvent
+from thence.core.values.vocabulary import Vocabulary
 from thence.errors import OutcomeUnknown
 from thence.log.read.opening import known_id, known_info, prepare
 from thence.log.storage.append_errors import closed_for_good
@@ -34,7 +34,7 @@ from thence.log.write.retrying import retriable
 from thence.log.write.writer import SegmentWriter, Tell
 
 if TYPE_CHECKING:
-    from thence.core.guard import Unchanged
+    from thence.core.values.guard import Unchanged
     from thence.log.storage.findings import Relayed
 
 T = TypeVar("T")

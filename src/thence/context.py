@@ -17,10 +17,10 @@ from contextvars import ContextVar
 from types import FrameType, TracebackType
 from typing import NamedTuple, Protocol, runtime_checkable
 
-from thence.core.causes import Causes, cause_ids
 from thence.core.event import Event
-from thence.core.handing import VARIABLE, HandedCause, handed
-from thence.core.new_event import NewEvent
+from thence.core.values.cause_text import VARIABLE, HandedCause, handed
+from thence.core.values.causes import Causes, cause_ids
+from thence.core.values.new_event import NewEvent
 from thence.errors import InvalidEvent
 from thence.log.storage.identity import LogInfo
 from thence.log.write.notice import warn

@@ -14,13 +14,13 @@ from weakref import finalize
 
 from thence.answers import After, Answers
 from thence.appender import Appender, E, Encode
-from thence.core.causes import Cause, Causes, id_of
 from thence.core.event import Event
-from thence.core.handing import VARIABLE, HandedCause
-from thence.core.new_event import NewEvent
 from thence.core.order import CONE_EVENTS_MAX
-from thence.core.position import Position
-from thence.core.vocabulary import Vocabulary
+from thence.core.values.cause_text import VARIABLE, HandedCause
+from thence.core.values.causes import Cause, Causes, id_of
+from thence.core.values.new_event import NewEvent
+from thence.core.values.position import Position
+from thence.core.values.vocabulary import Vocabulary
 from thence.log.read.opening import check_bounds, opened_vocabulary
 from thence.log.storage.disk import OS_DISK as OS_DISK
 from thence.log.storage.disk import Disk as Disk
@@ -38,8 +38,8 @@ from thence.log.write.notice import warn as warn
 from thence.log.write.writer import Tell
 
 if TYPE_CHECKING:
-    from thence.core.answer import Concurrent, Effects, Why
-    from thence.core.guard import Unchanged
+    from thence.core.query.answer import Concurrent, Effects, Why
+    from thence.core.values.guard import Unchanged
     from thence.index.plan.page import Asked, Page
     from thence.log.storage.findings import Relayed, Verification
 

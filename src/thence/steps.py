@@ -23,9 +23,9 @@ from thence.context import (
     current_step,
     generator_around,
 )
-from thence.core.codec import CAUSES_MAX
 from thence.core.event import Event
-from thence.core.new_event import NewEvent
+from thence.core.values.codec import CAUSES_MAX
+from thence.core.values.new_event import NewEvent
 from thence.errors import InvalidEvent, ThenceError
 from thence.log.storage.disk import monotonic_ns, process_id
 from thence.log.write.notice import warn

@@ -11,7 +11,7 @@ from tests.cli.installed import THENCE, environment, is_three_lines, thence
 from tests.cli.warm import warm
 
 import thence as package
-from thence.core.table import COLUMNS
+from thence.core.sentences.table import COLUMNS
 
 
 def export(cwd, *arguments, **kwargs):

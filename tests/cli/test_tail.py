@@ -12,7 +12,7 @@ from tests.log.processes import started
 
 import thence as package
 from thence.cli.tail import TAIL_EVENTS_MAX
-from thence.core.vocabulary import PLAIN
+from thence.core.values.vocabulary import PLAIN
 from thence.replica import Log
 
 WAIT_S = 60
@@ -72,7 +72,7 @@ def test_tail_of_an_empty_log_says_so(tmp_path):
 WRITE = """
 import sys
 from pathlib import Path
-from thence.core.vocabulary import PLAIN
+from thence.core.values.vocabulary import PLAIN
 from thence.replica import Log
 with Log(Path(sys.argv[1]), PLAIN, max_file_size=2000) as log:
     for n in range(100):

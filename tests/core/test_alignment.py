@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from tests.core.plainly import slowly_paired
 from tests.core.twins import Told, causes_of, log_of, orders, tolds, twins, words
 
-from thence.core.alignment import ALONE, aligned
-from thence.core.side import side
+from thence.core.diff.alignment import ALONE, aligned
+from thence.core.diff.log_side import side
 
 
 def pairs(a, b):

@@ -2,9 +2,9 @@
 
 from tests.events import drafted, event_of, stamped
 
-from thence.core.answer import concurrent, effects, why
 from thence.core.order import CONE_EVENTS_MAX
-from thence.core.vocabulary import PLAIN
+from thence.core.query.answer import concurrent, effects, why
+from thence.core.values.vocabulary import PLAIN
 
 
 def made(number, *causes, actor="ada"):

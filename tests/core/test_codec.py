@@ -20,11 +20,11 @@ from tests.events import (
     ulids,
 )
 
-from thence.core import codec
-from thence.core.codec import BadLine, parse
 from thence.core.event import Event
 from thence.core.ids import LENGTH
-from thence.core.vocabulary import PLAIN, SIM
+from thence.core.values import codec
+from thence.core.values.codec import BadLine, parse
+from thence.core.values.vocabulary import PLAIN, SIM
 from thence.errors import EventTooLarge, InvalidEvent
 
 HEAD = (

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from tests.core.test_codec import HEAD, sealed
 from tests.events import NODE, drafted, line_of, new_id, payloads, stamped
 
-from thence.core import codec
 from thence.core.clock import CLOCK_MAX
-from thence.core.codec import BadLine, Members, draft, parse, parsed, stamper, unnumbered
 from thence.core.event import LINE_DEPTH_MAX, Event
-from thence.core.vocabulary import PLAIN, SIM
+from thence.core.values import codec
+from thence.core.values.codec import BadLine, Members, draft, parse, parsed, stamper, unnumbered
+from thence.core.values.vocabulary import PLAIN, SIM
 from thence.errors import EventTooLarge, InvalidEvent
 
 FOREIGN = b'{"event_id":"theirs","note":1}'

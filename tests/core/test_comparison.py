@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.events import drafted, event_of, json_values, line_of, new_id, stamped, texts
 
-from thence.core.codec import parse as parse_line
-from thence.core.comparison import OPERATORS, Comparison
-from thence.core.vocabulary import PLAIN, SIM
-from thence.core.where import parse
+from thence.core.query.comparison import OPERATORS, Comparison
+from thence.core.query.where import parse
+from thence.core.values.codec import parse as parse_line
+from thence.core.values.vocabulary import PLAIN, SIM
 
 NAMES = ("a", "b", "c", "0", "actor", "payload", "unit price")
 steps = st.sampled_from(NAMES) | st.integers(-3, 3)

@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.events import causal_graphs, event_of, line_of
 
-from thence.core.concurrency import causal_cut, common_causes, concurrent_with
 from thence.core.order import (
     causes_of,
     downstream,
@@ -16,7 +15,8 @@ from thence.core.order import (
     totally_ordered,
     upstream,
 )
-from thence.core.position import Position
+from thence.core.query.concurrency import causal_cut, common_causes, concurrent_with
+from thence.core.values.position import Position
 
 NODES = {"a": "a" * 12, "b": "b" * 12, "f": ""}
 

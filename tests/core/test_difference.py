@@ -17,13 +17,13 @@ from tests.core.twins import (
 )
 from tests.events import drafted, event_of, line_of, new_id, stamped
 
-from thence.core.alignment import ALONE, aligned
-from thence.core.codec import parse
-from thence.core.difference import Difference, as_json
-from thence.core.difference import difference as of_sides
+from thence.core.diff.alignment import ALONE, aligned
+from thence.core.diff.difference import Difference, as_json
+from thence.core.diff.difference import difference as of_sides
+from thence.core.diff.log_side import side
 from thence.core.event import Event
-from thence.core.side import side
-from thence.core.vocabulary import SIM
+from thence.core.values.codec import parse
+from thence.core.values.vocabulary import SIM
 
 
 def difference(a, b):

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.events import drafted, event_of, new_id, stamped
 
-from thence.core.ending import Ending, ending
+from thence.core.query.log_end import Ending, ending
 
 
 def lasting(*parts):

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from tests.events import drafted, event_of, json_values, new_id, payloads, stamped, texts
 
-from thence.core.codec import parse
-from thence.core.entry import entries, entry_of
 from thence.core.event import Event
-from thence.core.vocabulary import PLAIN, SIM, WORK, Vocabulary
+from thence.core.values.codec import parse
+from thence.core.values.entry import entries, entry_of
+from thence.core.values.vocabulary import PLAIN, SIM, WORK, Vocabulary
 
 MEMBERS = ("event_id", "event_type", "seq", "lamport_clock", "timestamp", "node_id", "caused_by")
 HOSTS = ("stream", "subject", "actor", "turn_number")

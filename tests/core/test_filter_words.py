@@ -4,9 +4,9 @@ from datetime import datetime
 
 import pytest
 
-from thence.core.codec import parse as parse_line
-from thence.core.filter import NAMES_MAX, Filter
-from thence.core.vocabulary import SIM
+from thence.core.query.filter import NAMES_MAX, Filter
+from thence.core.values.codec import parse as parse_line
+from thence.core.values.vocabulary import SIM
 from thence.errors import InvalidFilter
 
 NO_NAME = "leave it out to ask for all"

@@ -3,8 +3,8 @@
 import pytest
 from tests.events import NODE, OTHER_NODE, drafted, event_of, new_id, stamped
 
-from thence.core.guard import Unchanged
-from thence.core.position import Position
+from thence.core.values.guard import Unchanged
+from thence.core.values.position import Position
 from thence.errors import InvalidEvent
 
 

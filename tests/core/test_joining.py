@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.events import drafted, new_id
 
-from thence.core.codec import CAUSES_MAX
-from thence.core.joining import join
+from thence.core.values.codec import CAUSES_MAX
+from thence.core.values.joining import join
 
 
 @pytest.mark.promise("O6")

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thence.core.codec import CAUSES_MAX
-from thence.core.lending import Lending
+from thence.core.values.codec import CAUSES_MAX
+from thence.core.values.lending import Lending
 
 
 def back(start, graph):

@@ -3,8 +3,8 @@
 import pytest
 from tests.events import drafted, event_of, stamped
 
-from thence.core.lookup import among, named
-from thence.core.vocabulary import PLAIN
+from thence.core.query.lookup import among, named
+from thence.core.values.vocabulary import PLAIN
 from thence.errors import AmbiguousId, EventNotFound
 
 IDS = ("01KAG0QV3J0000000144SGTKJP", "01KAG0QV3J0000000244SGTKJP", "01KAG0QV3K0000000144SGTKJP")

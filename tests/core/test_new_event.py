@@ -3,7 +3,7 @@
 import pytest
 from tests.log.errors import raised
 
-from thence.core.new_event import NewEvent
+from thence.core.values.new_event import NewEvent
 from thence.errors import InvalidEvent
 
 KEYS = "actor, caused_by, event_type, payload, stream, subject"

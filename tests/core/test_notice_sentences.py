@@ -3,7 +3,7 @@
 import pytest
 from tests.events import event_of, line_of
 
-from thence.core.vocabulary import PLAIN
+from thence.core.values.vocabulary import PLAIN
 
 SHRUNK = "the log ends before what it had made durable: it was cut or restored"
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.events import json_values, texts
 
-from thence.core.payload import (
+from thence.core.values.payload import (
     DEPTH_MAX,
     REPAIRS_MAX,
     is_plain,

@@ -10,10 +10,10 @@ from tests.events import NODE, OTHER_NODE, line_of
 from tests.events import event_of as event
 
 import thence
-from thence.core.codec import parse
 from thence.core.event import Event
-from thence.core.position import Position
-from thence.core.vocabulary import PLAIN
+from thence.core.values.codec import parse
+from thence.core.values.position import Position
+from thence.core.values.vocabulary import PLAIN
 
 
 def event_of(node_id: str, seq: int) -> Event:

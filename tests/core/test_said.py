@@ -17,9 +17,9 @@ from tests.events import (
     stamped,
 )
 
-from thence.core import said
-from thence.core.difference import as_json, difference
-from thence.core.side import side
+from thence.core.diff import content as said
+from thence.core.diff.difference import as_json, difference
+from thence.core.diff.log_side import side
 
 
 def foreign(payload, **members):

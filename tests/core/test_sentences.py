@@ -3,11 +3,11 @@
 import pytest
 from tests.events import drafted, event_of, stamped
 
-from thence.core.codec import parse
 from thence.core.event import Event
-from thence.core.sentences import SENTENCE_CHARACTERS_MAX, short_id
-from thence.core.vocabulary import NOTICE_ERROR_TYPES, PLAIN, SIM, WORK
-from thence.core.wording import shown
+from thence.core.sentences.event_sentences import SENTENCE_CHARACTERS_MAX, short_id
+from thence.core.sentences.wording import shown
+from thence.core.values.codec import parse
+from thence.core.values.vocabulary import NOTICE_ERROR_TYPES, PLAIN, SIM, WORK
 
 ID = "01KAG0QV3J0000000144SGTKJP"
 GAP = "an unknown number of queued events of an earlier writer may have been lost when it ended"

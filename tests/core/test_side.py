@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from tests.core.twins import events_of
 from tests.events import causal_graphs, event_of, line_of
 
-from thence.core.difference import difference
+from thence.core.diff.difference import difference
+from thence.core.diff.log_side import side
 from thence.core.order import totally_ordered
-from thence.core.side import side
 
 
 def foreign(event_id, causes, **members):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tests.events import NODE, causal_graphs, drafted, event_of, new_id, stamped
 
 from thence.core.order import totally_ordered
-from thence.core.tally import falling, tallied
+from thence.core.query.tally import falling, tallied
 
 
 def test_nothing_is_counted_where_there_is_nothing():

@@ -4,8 +4,8 @@ import msgspec
 import pytest
 from tests.events import drafted, stamped
 
-from thence.core.codec import parse
-from thence.core.vocabulary import NOTICE_ERROR_TYPES, PLAIN, SIM, VOCABULARIES, WORK
+from thence.core.values.codec import parse
+from thence.core.values.vocabulary import NOTICE_ERROR_TYPES, PLAIN, SIM, VOCABULARIES, WORK
 from thence.errors import InvalidEvent
 
 

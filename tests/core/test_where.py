@@ -7,8 +7,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.events import event_of, line_of, texts
 
-from thence.core.comparison import OPERATORS, Comparison
-from thence.core.where import (
+from thence.core.query.comparison import OPERATORS, Comparison
+from thence.core.query.where import (
     COMPARISONS_MAX,
     PATH_NAMES_MAX,
     WHERE_CHARACTERS_MAX,

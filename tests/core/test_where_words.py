@@ -2,7 +2,7 @@
 
 import pytest
 
-from thence.core.where import COMPARISONS_MAX, PATH_NAMES_MAX, WHERE_CHARACTERS_MAX, parse
+from thence.core.query.where import COMPARISONS_MAX, PATH_NAMES_MAX, WHERE_CHARACTERS_MAX, parse
 from thence.errors import InvalidFilter
 
 EXAMPLE = 'write such as: payload.amount > 10 and note ~ "no stock"'

@@ -2,7 +2,7 @@
 
 import pytest
 
-from thence.core.wording import duration, type_words
+from thence.core.sentences.wording import duration, type_words
 
 
 @pytest.mark.parametrize(

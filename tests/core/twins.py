@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 from hypothesis import strategies as st
 from tests.events import NODE, drafted, event_of, new_id, stamped
 
+from thence.core.diff.log_side import Side
 from thence.core.event import Event
-from thence.core.side import Side
 
 
 class Told(NamedTuple):

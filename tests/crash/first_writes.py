@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from tests.ratios import full_collections
 
-from thence.core.vocabulary import Vocabulary
+from thence.core.values.vocabulary import Vocabulary
 from thence.log.read.opening import opened_vocabulary
 from thence.log.storage.disk import Disk
 from thence.replica import Log

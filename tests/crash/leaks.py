@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import thence
-from thence.core.vocabulary import PLAIN
+from thence.core.values.vocabulary import PLAIN
 from thence.errors import ThenceError
 from thence.replica import Log
 from thence.sim import EventWriter, create_action_event

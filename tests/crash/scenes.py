@@ -14,9 +14,9 @@ from typing import Any
 
 from tests.crash.promised import Run, silent
 
-from thence.core.guard import Unchanged
-from thence.core.position import Position
-from thence.core.vocabulary import PLAIN
+from thence.core.values.guard import Unchanged
+from thence.core.values.position import Position
+from thence.core.values.vocabulary import PLAIN
 from thence.log.storage.append_lock import AppendLock
 from thence.log.storage.disk import OS_DISK, Disk
 from thence.log.storage.process import new_id

@@ -26,7 +26,7 @@ from tests.crash.faulty import Fault, FaultyDisk, Span, faults, summary
 from tests.crash.promised import Ended, Run, silent
 from tests.crash.scenes import HASTY_DISK, SCENES, Scene
 
-from thence.core.vocabulary import VOCABULARIES
+from thence.core.values.vocabulary import VOCABULARIES
 from thence.errors import ThenceError
 from thence.log.crash.openings import STEP_MAX
 from thence.log.write import committer

@@ -20,7 +20,7 @@ from tests.crash.hands import Job
 from tests.ratios import full_collections
 
 import thence
-from thence.core.vocabulary import PLAIN
+from thence.core.values.vocabulary import PLAIN
 from thence.log.crash.openings import STEP_MAX
 from thence.log.storage.disk import OS_DISK
 from thence.replica import Log

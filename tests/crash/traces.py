@@ -19,7 +19,7 @@ from tests.crash.places import Place
 from tests.crash.simulated_disk import SimulatedDisk
 
 from thence.core.event import Event
-from thence.core.vocabulary import PLAIN
+from thence.core.values.vocabulary import PLAIN
 from thence.errors import LogBusy, LogFull, LogReadOnly, OutcomeUnknown
 from thence.log.crash.openings import OpeningFile
 from thence.log.read.opening import opened_vocabulary

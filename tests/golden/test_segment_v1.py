@@ -7,9 +7,9 @@ from zlib import crc32
 from tests.events import drafted, stamped
 from tests.golden.segment_v1 import EVENTS, FOREIGN, IDS, NODE
 
-from thence.core.codec import parse
 from thence.core.event import Event
-from thence.core.vocabulary import PLAIN, SIM
+from thence.core.values.codec import parse
+from thence.core.values.vocabulary import PLAIN, SIM
 from thence.log.check.verify import verify
 from thence.log.read import reader
 from thence.log.storage.disk import OS_DISK

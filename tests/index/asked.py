@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from tests.events import NODE, OTHER_NODE, drafted, new_id, stamped
 
 from thence.core.event import Event
-from thence.core.filter import Comparison, Filter
 from thence.core.order import totally_ordered
-from thence.core.vocabulary import PLAIN
+from thence.core.query.filter import Comparison, Filter
+from thence.core.values.vocabulary import PLAIN
 from thence.log.read.reader import events
 from thence.log.storage.disk import OS_DISK
 

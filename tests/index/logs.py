@@ -10,7 +10,7 @@ from typing import Any
 
 from thence.core.event import Event
 from thence.core.order import totally_ordered
-from thence.core.vocabulary import PLAIN, Vocabulary
+from thence.core.values.vocabulary import PLAIN, Vocabulary
 from thence.index.build.count_tables import SHELF_BITS
 from thence.index.build.places import STRIDE
 from thence.index.build.rows import INTEGER_MAX

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from thence.core.vocabulary import PLAIN
+from thence.core.values.vocabulary import PLAIN
 from thence.errors import EventNotFound
 from thence.index.build.places import STRIDE
 from thence.index.file.database import Index

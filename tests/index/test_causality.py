@@ -13,10 +13,11 @@ from tests.events import drafted, event_of, line_of, stamped
 from tests.index.worlds import MISSING, SUBJECTS, TYPES, arrivals, indexed
 from tests.tiers import examples
 
-from thence.core import answer, concurrency, order
-from thence.core.lookup import named
-from thence.core.position import Position
-from thence.core.vocabulary import PLAIN
+from thence.core import order
+from thence.core.query import answer, concurrency
+from thence.core.query.lookup import named
+from thence.core.values.position import Position
+from thence.core.values.vocabulary import PLAIN
 from thence.errors import AmbiguousId, EventNotFound
 from thence.index.file import lookup
 from thence.index.graph import causality

@@ -15,8 +15,8 @@ import pytest
 from tests.events import line_of
 from tests.index.logs import add, fits, in_child, index_of, told
 
-from thence.core.filter import Filter
 from thence.core.order import totally_ordered
+from thence.core.query.filter import Filter
 from thence.errors import ReadFailed
 from thence.index.file.database import Index
 from thence.index.plan.query import page_of_lines
@@ -29,7 +29,7 @@ WAIT_S = 60.0
 FOLLOWER = """
 import sys
 from pathlib import Path
-from thence.core.vocabulary import PLAIN
+from thence.core.values.vocabulary import PLAIN
 from thence.index.file.database import Index
 from thence.log.storage.disk import OS_DISK
 index = Index(OS_DISK, Path(sys.argv[1]), PLAIN)

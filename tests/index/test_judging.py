@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.events import event_of, line_of, payloads, scalars, texts
 
-from thence.core.codec import parse
-from thence.core.comparison import OPERATORS, Comparison
 from thence.core.event import Event
-from thence.core.vocabulary import PLAIN, SIM
+from thence.core.query.comparison import OPERATORS, Comparison
+from thence.core.values.codec import parse
+from thence.core.values.vocabulary import PLAIN, SIM
 from thence.index.plan.line_matching import judge
 
 steps = texts | st.integers(-2, 2)

@@ -12,7 +12,7 @@ from tests.events import line_of
 from tests.index.logs import add, fits, in_child, index_of, rotate, told
 from tests.log.processes import descriptors
 
-from thence.core.vocabulary import PLAIN
+from thence.core.values.vocabulary import PLAIN
 from thence.index.file.database import Index
 from thence.index.file.keeper import opened
 from thence.log.storage.disk import OS_DISK

@@ -12,8 +12,8 @@ from tests.index.asked import filters, lines, matching, read
 from tests.index.logs import add, index_of
 from tests.tiers import examples
 
-from thence.core.filter import Filter
-from thence.core.vocabulary import PLAIN
+from thence.core.query.filter import Filter
+from thence.core.values.vocabulary import PLAIN
 from thence.index.file.database import Index
 from thence.index.file.match_cache import Remembered
 from thence.index.plan.query import count, page

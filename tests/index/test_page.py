@@ -6,7 +6,7 @@ import pandas
 import pytest
 
 import thence
-from thence.core.table import COLUMNS
+from thence.core.sentences.table import COLUMNS
 from thence.errors import ExtraMissing
 
 

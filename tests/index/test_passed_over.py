@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from thence.core.vocabulary import PLAIN
+from thence.core.values.vocabulary import PLAIN
 from thence.index.file.database import Index
 from thence.index.plan.passed_over import passed_over
 from thence.log.storage.disk import OS_DISK

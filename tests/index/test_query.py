@@ -14,8 +14,8 @@ from tests.log.processes import ran
 from tests.tiers import examples
 
 from thence.core.event import Event
-from thence.core.filter import Filter
-from thence.core.vocabulary import PLAIN
+from thence.core.query.filter import Filter
+from thence.core.values.vocabulary import PLAIN
 from thence.errors import InvalidCursor, InvalidFilter
 from thence.index.file.database import Index
 from thence.index.plan.listing import counted, listed

@@ -10,7 +10,7 @@ from tests.events import OTHER_NODE, line_of, new_id
 from tests.index.asked import matching, read
 from tests.index.logs import add, index_of
 
-from thence.core.filter import Filter
+from thence.core.query.filter import Filter
 from thence.index.file.database import Index
 from thence.index.file.match_cache import (
     ANSWERS_MAX,

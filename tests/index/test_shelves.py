@@ -10,7 +10,7 @@ from tests.events import OTHER_NODE, drafted, new_id, stamped
 from tests.index.asked import matching, read
 from tests.index.logs import add, fits, index_of
 
-from thence.core.filter import Filter
+from thence.core.query.filter import Filter
 from thence.index.build.count_tables import SHELF_BITS
 from thence.index.build.places import STRIDE
 from thence.index.file.database import Index

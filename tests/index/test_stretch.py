@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from tests.index.asked import filters, lines, matching, read, write
 from tests.tiers import examples
 
-from thence.core.filter import Filter
-from thence.core.vocabulary import PLAIN
+from thence.core.query.filter import Filter
+from thence.core.values.vocabulary import PLAIN
 from thence.index.build.count_tables import shelve
 from thence.index.build.places import STRIDE
 from thence.index.build.selection import selection

@@ -10,7 +10,7 @@ from tests.index.asked import matching, read
 from tests.index.logs import add, fits, index_of
 from tests.index.test_shelves import SHELF_EVENTS, steps
 
-from thence.core.filter import Filter
+from thence.core.query.filter import Filter
 from thence.index.build.tallies import TURNS_TOGETHER
 from thence.index.plan.query import count, page
 

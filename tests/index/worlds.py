@@ -7,7 +7,7 @@ import msgspec
 from hypothesis import strategies as st
 from tests.events import causal_graphs, drafted, stamped, ulids
 
-from thence.core.vocabulary import PLAIN
+from thence.core.values.vocabulary import PLAIN
 from thence.index.file.database import Index
 from thence.log.storage.disk import OS_DISK
 

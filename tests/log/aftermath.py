@@ -18,7 +18,7 @@ HELD = """
 import os, sys, threading
 from threading import Event
 import thence
-from thence.core.vocabulary import PLAIN
+from thence.core.values.vocabulary import PLAIN
 from thence.log.storage.disk import Disk
 from thence.replica import Log
 

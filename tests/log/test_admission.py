@@ -7,9 +7,9 @@ from tests.events import drafted
 from tests.log.faults import WAIT_S, GatedDisk
 
 import thence
-from thence.core.guard import Unchanged
-from thence.core.position import Position
-from thence.core.vocabulary import PLAIN
+from thence.core.values.guard import Unchanged
+from thence.core.values.position import Position
+from thence.core.values.vocabulary import PLAIN
 from thence.errors import HeadsMoved, IdReused, InvalidEvent
 from thence.log.storage.disk import OS_DISK
 from thence.log.write.admission import Condition, verdicts

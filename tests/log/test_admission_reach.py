@@ -4,9 +4,9 @@ import pytest
 from tests.events import drafted, line_of
 
 import thence
-from thence.core.guard import Unchanged
-from thence.core.position import Position
-from thence.core.vocabulary import PLAIN
+from thence.core.values.guard import Unchanged
+from thence.core.values.position import Position
+from thence.core.values.vocabulary import PLAIN
 from thence.errors import AppendFailed, HeadsMoved
 from thence.log.storage.disk import OS_DISK, Disk
 from thence.log.write.admission import (

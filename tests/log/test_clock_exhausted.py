@@ -5,7 +5,7 @@ from tests.events import drafted, new_id
 
 import thence
 from thence.core.clock import CLOCK_MAX, LamportClock
-from thence.core.codec import stamper
+from thence.core.values.codec import stamper
 from thence.errors import ClockExhausted
 from thence.log.crash.marks import leave_mark
 from thence.log.storage.disk import OS_DISK

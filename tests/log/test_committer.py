@@ -11,7 +11,7 @@ from tests.log.faults import WAIT_S, FailingDisk, GatedDisk, SmallDisk, WatchedD
 from tests.log.processes import lines
 
 import thence
-from thence.core.vocabulary import PLAIN
+from thence.core.values.vocabulary import PLAIN
 from thence.errors import LogFull, OutcomeUnknown, WriterClosed
 from thence.log.storage.disk import OS_DISK, Disk
 from thence.log.storage.identity import node_id

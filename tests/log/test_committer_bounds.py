@@ -13,7 +13,7 @@ from tests.log.faults import WAIT_S, FailingDisk, WatchedDisk
 from tests.log.test_committer import Told, held, prepared
 
 import thence
-from thence.core.vocabulary import PLAIN
+from thence.core.values.vocabulary import PLAIN
 from thence.errors import AppendFailed, LogFull, OutcomeUnknown
 from thence.log.storage.system_call import DiskError
 from thence.log.write import batch

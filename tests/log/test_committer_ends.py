@@ -10,7 +10,7 @@ from tests.log.processes import descriptors
 from tests.log.test_committer import Told, prepared, types
 from tests.log.test_committer_bounds import until
 
-from thence.core.vocabulary import PLAIN
+from thence.core.values.vocabulary import PLAIN
 from thence.errors import LogFull, WriterClosed
 from thence.log.write import committer as module
 from thence.log.write.batch import Waiting

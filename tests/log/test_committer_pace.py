@@ -9,7 +9,7 @@ from tests.log.faults import WAIT_S, FillingDisk
 from tests.log.test_committer import Told, prepared, types
 from tests.log.test_committer_bounds import until
 
-from thence.core.vocabulary import PLAIN
+from thence.core.values.vocabulary import PLAIN
 from thence.errors import LogBusy, OutcomeUnknown
 from thence.log.storage.append_lock import AppendLock
 from thence.log.storage.disk import OS_DISK, Disk

@@ -13,7 +13,7 @@ from tests.log.test_committer import Told, prepared, types
 from tests.log.test_committer_bounds import until
 
 import thence
-from thence.core.vocabulary import PLAIN
+from thence.core.values.vocabulary import PLAIN
 from thence.errors import AppendFailed, LogBusy, LogFull, LogReadOnly, OutcomeUnknown
 from thence.log.crash.openings import STEP_MIN
 from thence.log.storage.disk import Disk

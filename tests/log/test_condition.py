@@ -10,7 +10,7 @@ from tests.events import drafted, line_of, stamped
 from tests.log.processes import open_files
 
 import thence
-from thence.core.codec import LINE_BYTES_MAX
+from thence.core.values.codec import LINE_BYTES_MAX
 from thence.inspection import condition
 from thence.inspection.condition import log_checks
 from thence.inspection.health import Check

@@ -7,9 +7,9 @@ from tests.events import event_of, stamped
 from tests.log.errors import raised
 
 import thence
-from thence.core.codec import CAUSES_MAX
-from thence.core.new_event import NewEvent
-from thence.core.vocabulary import PLAIN
+from thence.core.values.codec import CAUSES_MAX
+from thence.core.values.new_event import NewEvent
+from thence.core.values.vocabulary import PLAIN
 from thence.errors import InvalidEvent
 from thence.log.write.drafting import Drafting
 from thence.log.write.notice import NoticeMaker

@@ -7,7 +7,7 @@ import pytest
 import structlog
 
 import thence
-from thence.core.vocabulary import PLAIN, SIM
+from thence.core.values.vocabulary import PLAIN, SIM
 from thence.log.storage.disk import Disk
 from thence.log.storage.durability import durability_on
 from thence.log.storage.system_call import DiskError

@@ -12,7 +12,7 @@ import pytest
 
 import thence
 from thence.core.event import Event
-from thence.core.vocabulary import PLAIN
+from thence.core.values.vocabulary import PLAIN
 from thence.log.check.verify import verify
 from thence.log.read.reader import events
 from thence.log.storage.disk import OS_DISK, Disk, FileId

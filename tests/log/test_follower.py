@@ -14,8 +14,8 @@ from tests.log.faults import WAIT_S, WatchedDisk
 from tests.log.processes import descriptors, in_child, started
 
 import thence
-from thence.core.position import Position
-from thence.core.vocabulary import PLAIN
+from thence.core.values.position import Position
+from thence.core.values.vocabulary import PLAIN
 from thence.errors import EventNotFound, OutcomeUnknown
 from thence.log.read.follower import Follower
 from thence.log.storage.disk import OS_DISK
@@ -58,7 +58,7 @@ def test_events_of_any_opening_come_in_arrival_order_each_once(tmp_path):
 WRITE = """
 import sys
 from pathlib import Path
-from thence.core.vocabulary import PLAIN
+from thence.core.values.vocabulary import PLAIN
 from thence.replica import Log
 with Log(Path(sys.argv[1]), PLAIN, max_file_size=2000) as log:
     for n in range(300):

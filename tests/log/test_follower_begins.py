@@ -16,8 +16,8 @@ from tests.log.test_follower_facts import (
     told,
 )
 
-from thence.core.position import Position
-from thence.core.vocabulary import PLAIN
+from thence.core.values.position import Position
+from thence.core.values.vocabulary import PLAIN
 from thence.errors import EventNotFound
 from thence.log.read.follower import Follower, LiveCursor
 from thence.log.storage.disk import OS_DISK

@@ -9,7 +9,7 @@ from tests.events import line_of
 from tests.log.faults import FailingDisk
 from tests.log.processes import descriptors
 
-from thence.core.vocabulary import PLAIN
+from thence.core.values.vocabulary import PLAIN
 from thence.errors import OutcomeUnknown
 from thence.log.read.follower import Follower, follow
 from thence.log.storage.disk import READ_BYTES, Disk

@@ -11,8 +11,8 @@ from tests.events import line_of
 from tests.log.processes import descriptors
 from tests.tiers import examples
 
-from thence.core.position import Position
-from thence.core.vocabulary import PLAIN
+from thence.core.values.position import Position
+from thence.core.values.vocabulary import PLAIN
 from thence.log.read import reader
 from thence.log.read.follower import Follower
 from thence.log.storage.disk import OS_DISK, Disk

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 import thence
-from thence.core.vocabulary import PLAIN
+from thence.core.values.vocabulary import PLAIN
 from thence.errors import LogBusy
 from thence.log.storage import system_call
 from thence.replica import Log

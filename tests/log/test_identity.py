@@ -13,7 +13,7 @@ from tests.log.processes import started
 
 import thence
 from thence.core.ids import is_ulid
-from thence.core.vocabulary import PLAIN
+from thence.core.values.vocabulary import PLAIN
 from thence.errors import AppendFailed, NotALog
 from thence.log.storage.append_lock import AppendLock
 from thence.log.storage.disk import OS_DISK

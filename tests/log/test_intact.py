@@ -10,9 +10,9 @@ from tests.events import NODE, causal_graphs, drafted, line_of, new_id, stamped
 from tests.log.damaged import current, lines_in, made, rewrite
 
 import thence
-from thence.core.codec import have_valid_crcs
-from thence.core.side import side
-from thence.core.vocabulary import PLAIN, SIM
+from thence.core.diff.log_side import side
+from thence.core.values.codec import have_valid_crcs
+from thence.core.values.vocabulary import PLAIN, SIM
 from thence.inspection.intact import intact_side
 from thence.log.read import reader
 from thence.log.storage.disk import OS_DISK

@@ -20,9 +20,9 @@ from tests.log.hands import (
 from tests.log.processes import ran, started
 
 import thence
-from thence.core.guard import Unchanged
-from thence.core.position import Position
-from thence.core.vocabulary import PLAIN
+from thence.core.values.guard import Unchanged
+from thence.core.values.position import Position
+from thence.core.values.vocabulary import PLAIN
 from thence.errors import HeadsMoved
 from thence.log.storage.disk import OS_DISK
 from thence.log.storage.identity import node_id
@@ -114,7 +114,7 @@ def test_children_of_a_full_queue_begin_with_an_empty_one(tmp_path):
 FORKING = """
 import faulthandler, os, sys, thence, threading, time
 from datetime import datetime
-from thence.core.vocabulary import PLAIN
+from thence.core.values.vocabulary import PLAIN
 from thence.replica import Log
 
 def forked(log):
@@ -177,8 +177,8 @@ CLAIMING = """
 import sys
 from threading import Thread
 import thence
-from thence.core.guard import Unchanged
-from thence.core.position import Position
+from thence.core.values.guard import Unchanged
+from thence.core.values.position import Position
 from thence.errors import HeadsMoved
 
 folder, name, threads, rounds = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])

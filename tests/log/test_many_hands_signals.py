@@ -12,8 +12,8 @@ from tests.log.faults import WAIT_S
 from tests.log.processes import lines, ran, started
 
 import thence
-from thence.core.codec import numbers
-from thence.core.vocabulary import PLAIN
+from thence.core.values.codec import numbers
+from thence.core.values.vocabulary import PLAIN
 from thence.errors import LogBusy
 from thence.log.storage.disk import Disk
 from thence.replica import Log
@@ -214,7 +214,7 @@ STOPPING = """
 import os, signal, sys
 from threading import Thread
 import thence
-from thence.core.vocabulary import PLAIN
+from thence.core.values.vocabulary import PLAIN
 from thence.log.storage.disk import Disk
 from thence.replica import Log
 

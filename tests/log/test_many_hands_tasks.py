@@ -9,7 +9,7 @@ from tests.log.faults import WAIT_S, FailingDisk, GatedDisk
 from tests.log.hands import append, append_in_tasks, in_threads, judged
 
 import thence
-from thence.core.vocabulary import PLAIN
+from thence.core.values.vocabulary import PLAIN
 from thence.errors import LogFull
 from thence.log.storage.disk import OS_DISK, Disk
 from thence.log.storage.identity import node_id

@@ -14,7 +14,7 @@ from tests.log.faults import WAIT_S
 from tests.log.processes import ran
 
 import thence
-from thence.core.vocabulary import PLAIN, WORK
+from thence.core.values.vocabulary import PLAIN, WORK
 from thence.log.write.notice import NoticeMaker, aside, guarded, warn
 
 

@@ -3,7 +3,7 @@
 import pytest
 from tests.events import NODE, OTHER_NODE, drafted, line_of
 
-from thence.core.codec import LINE_BYTES_MAX, Draft, numbers
+from thence.core.values.codec import LINE_BYTES_MAX, Draft, numbers
 from thence.log.storage.disk import OS_DISK, Disk
 from thence.log.storage.numbering import CLOCK_AHEAD_MAX, Numbering, relayed
 

@@ -12,7 +12,7 @@ from tests.log.faults import FailingDisk
 from tests.log.processes import descriptors
 
 import thence
-from thence.core.vocabulary import PLAIN
+from thence.core.values.vocabulary import PLAIN
 from thence.errors import (
     AppendFailed,
     InvalidEvent,

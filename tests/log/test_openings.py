@@ -11,7 +11,7 @@ from tests.log.aftermath import appended, opening_of, told
 from tests.log.processes import WAIT_S, in_child, started
 
 import thence
-from thence.core.vocabulary import PLAIN
+from thence.core.values.vocabulary import PLAIN
 from thence.errors import WriterClosed
 from thence.log.crash.openings import RECORD_BYTES, STEP_MAX, openings
 from thence.log.storage.disk import OS_DISK, Disk

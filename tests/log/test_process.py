@@ -11,9 +11,9 @@ from tests.log.faults import WAIT_S, GatedDisk
 from tests.log.processes import in_child, lines
 
 import thence
-from thence.core.codec import numbers
 from thence.core.ids import is_ulid
-from thence.core.vocabulary import PLAIN
+from thence.core.values.codec import numbers
+from thence.core.values.vocabulary import PLAIN
 from thence.errors import LogBusy
 from thence.log.storage.disk import OS_DISK, Disk
 from thence.log.storage.identity import node_id

@@ -15,7 +15,7 @@ from tests.tiers import examples
 
 import thence
 from thence.core.order import totally_ordered
-from thence.core.vocabulary import PLAIN
+from thence.core.values.vocabulary import PLAIN
 from thence.log.read import reader
 from thence.log.storage.disk import OS_DISK, Disk
 from thence.log.storage.system_call import DiskError
@@ -213,7 +213,7 @@ def test_tail_that_is_cut_and_written_over_while_it_is_read_hides_no_event(tmp_p
 WRITE = """
 import sys
 from pathlib import Path
-from thence.core.vocabulary import PLAIN
+from thence.core.values.vocabulary import PLAIN
 from thence.replica import Log
 with Log(Path(sys.argv[1]), PLAIN, max_file_size=1500) as log:
     for n in range(int(sys.argv[2])):

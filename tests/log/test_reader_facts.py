@@ -3,9 +3,9 @@
 import pytest
 from tests.events import NODE, OTHER_NODE, event_of, line_of
 
-from thence.core.codec import BadLine
-from thence.core.position import Position
-from thence.core.vocabulary import PLAIN, SIM
+from thence.core.values.codec import BadLine
+from thence.core.values.position import Position
+from thence.core.values.vocabulary import PLAIN, SIM
 from thence.errors import EventNotFound
 from thence.log.read import reader
 from thence.log.read.reader import Block

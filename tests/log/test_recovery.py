@@ -18,7 +18,7 @@ from tests.log.processes import lines
 from tests.tiers import examples
 
 import thence
-from thence.core.vocabulary import PLAIN
+from thence.core.values.vocabulary import PLAIN
 from thence.errors import AppendFailed, OutcomeUnknown
 from thence.log.storage.disk import OS_DISK
 from thence.log.storage.recovery import last_numbers, lines_backwards, mark_told, untold

@@ -10,8 +10,8 @@ from tests.log.errors import said
 from tests.log.faults import FailingDisk, ShortDisk
 from tests.log.processes import open_files
 
-from thence.core.codec import LINE_BYTES_MAX
-from thence.core.vocabulary import PLAIN
+from thence.core.values.codec import LINE_BYTES_MAX
+from thence.core.values.vocabulary import PLAIN
 from thence.errors import OutcomeUnknown
 from thence.log.storage.disk import OS_DISK, READ_BYTES
 from thence.log.storage.recovery import (

@@ -7,9 +7,9 @@ import pytest
 from tests.events import drafted, new_id
 
 import thence
-from thence.core.codec import stamper
 from thence.core.order import total_order_key
-from thence.core.vocabulary import WORK
+from thence.core.values.codec import stamper
+from thence.core.values.vocabulary import WORK
 from thence.log.storage.disk import OS_DISK
 from thence.log.storage.numbering import CLOCK_AHEAD_MAX
 from thence.log.storage.segment import own_folder

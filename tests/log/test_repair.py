@@ -8,7 +8,7 @@ from tests.events import OTHER_NODE, line_of
 from tests.log.faults import FailingDisk
 
 import thence
-from thence.core.vocabulary import PLAIN
+from thence.core.values.vocabulary import PLAIN
 from thence.errors import LogBusy, LogFull, OutcomeUnknown, ThenceError
 from thence.log.storage.append_lock import AppendLock
 from thence.log.storage.disk import OS_DISK, Disk

@@ -4,7 +4,7 @@ import pytest
 from tests.events import OTHER_NODE, line_of
 
 import thence
-from thence.core.vocabulary import PLAIN
+from thence.core.values.vocabulary import PLAIN
 from thence.errors import LogBusy
 from thence.log.check.repair import repair
 from thence.log.storage.append_lock import AppendLock

@@ -10,7 +10,7 @@ from tests.log.damaged import COUNT, append_after, codes, current, made, numbers
 from tests.log.processes import ran
 
 import thence
-from thence.core.vocabulary import PLAIN
+from thence.core.values.vocabulary import PLAIN
 from thence.errors import ThenceError
 from thence.log.storage.append_lock import AppendLock
 from thence.log.storage.disk import OS_DISK

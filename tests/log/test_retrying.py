@@ -7,7 +7,7 @@ from tests.events import drafted, event_of, new_id
 from tests.log.errors import raised
 from tests.log.faults import FailingDisk
 
-from thence.core.vocabulary import PLAIN
+from thence.core.values.vocabulary import PLAIN
 from thence.errors import AppendFailed, LogBusy, LogReadOnly, OutcomeUnknown
 from thence.log.read import reader
 from thence.log.read.opening import prepare

@@ -7,7 +7,7 @@ from tests.disks import CountingDisk, LyingDisk
 from tests.events import event_of, line_of
 from tests.log.processes import descriptors
 
-from thence.core.vocabulary import PLAIN
+from thence.core.values.vocabulary import PLAIN
 from thence.errors import EventNotFound, OutcomeUnknown, ReadFailed
 from thence.log.read.search import durable_event
 from thence.log.storage.disk import OS_DISK, Disk

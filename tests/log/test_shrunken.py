@@ -11,7 +11,7 @@ from tests.log.aftermath import appended, closed_at, told, unclean, zeroed
 from tests.log.processes import started
 
 import thence
-from thence.core.vocabulary import PLAIN
+from thence.core.values.vocabulary import PLAIN
 from thence.log.storage.disk import OS_DISK
 from thence.log.storage.identity import known_node_id, known_node_ids
 from thence.replica import Log

@@ -10,7 +10,7 @@ import pytest
 from tests.log.faults import WAIT_S, FailingDisk, GatedDisk
 
 import thence
-from thence.core.vocabulary import PLAIN
+from thence.core.values.vocabulary import PLAIN
 from thence.errors import LogReadOnly, OutcomeUnknown
 from thence.log.storage.disk import OS_DISK, Disk
 from thence.log.storage.segment import older_names

@@ -3,7 +3,7 @@
 import pytest
 from tests.events import NODE, OTHER_NODE, drafted, event_of, stamped
 
-from thence.core.vocabulary import PLAIN, SIM
+from thence.core.values.vocabulary import PLAIN, SIM
 from thence.log.crash.damage_record import Told
 from thence.log.storage.segment import CURRENT
 

@@ -6,7 +6,7 @@ import shutil
 from tests.log.aftermath import appended, filled, told, unclean, zeroed
 
 import thence
-from thence.core.vocabulary import PLAIN
+from thence.core.values.vocabulary import PLAIN
 from thence.log.crash.unclean import TORN_NOTICES_MAX, lines_from
 from thence.log.storage.disk import OS_DISK
 from thence.replica import Log

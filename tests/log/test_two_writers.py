@@ -4,13 +4,13 @@ import pytest
 from tests.log.processes import lines, started
 
 import thence
-from thence.core.codec import numbers
+from thence.core.values.codec import numbers
 from thence.log.storage.disk import OS_DISK
 from thence.log.storage.segment import older_names
 
 TEN_THOUSAND = """
 import sys, thence
-from thence.core.vocabulary import PLAIN
+from thence.core.values.vocabulary import PLAIN
 from thence.replica import Log
 folder, name, count, limit = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 with Log(thence.open(folder).folder, PLAIN, max_file_size=limit) as log:

@@ -18,7 +18,7 @@ from tests.log.faults import FailingDisk
 from tests.log.processes import WAIT_S, ran, started
 
 import thence
-from thence.core.vocabulary import PLAIN
+from thence.core.values.vocabulary import PLAIN
 from thence.errors import AppendFailed, IdReused
 from thence.log.crash.opening_report import Aftermath
 from thence.log.crash.openings import STEP_MAX, STEP_MIN, OpeningFile

@@ -4,7 +4,7 @@ import pytest
 from tests.events import NODE, OTHER_NODE, drafted, line_of, stamped
 
 from thence.core.ids import id_source
-from thence.core.vocabulary import PLAIN
+from thence.core.values.vocabulary import PLAIN
 from thence.log.crash.openings import Batch, Opening, Place, segment_id
 from thence.log.crash.unclean import (
     TORN_NOTICES_MAX,

@@ -8,7 +8,7 @@ import pytest
 from tests.events import NODE, OTHER_NODE, line_of, new_id
 
 import thence
-from thence.core.vocabulary import PLAIN
+from thence.core.values.vocabulary import PLAIN
 from thence.log.check.verify import _Check, verify
 from thence.log.read import reader
 from thence.log.storage.disk import OS_DISK

@@ -4,7 +4,7 @@ import pytest
 from tests.events import NODE, OTHER_NODE, event_of, line_of, new_id
 from tests.log.test_verify import found, numbered
 
-from thence.core.vocabulary import PLAIN
+from thence.core.values.vocabulary import PLAIN
 from thence.log.check import verify as rules
 from thence.log.check.verify import _Check, verify
 from thence.log.read.reader import Block

@@ -4,7 +4,7 @@ import pytest
 from tests.events import drafted, event_of, new_id
 
 from thence.core.clock import CLOCK_MAX
-from thence.core.vocabulary import PLAIN
+from thence.core.values.vocabulary import PLAIN
 from thence.log.read.opening import prepare
 from thence.log.storage.disk import OS_DISK
 from thence.log.storage.numbering import CLOCK_AHEAD_MAX

@@ -12,9 +12,9 @@ from tests.log.errors import raised, said
 from tests.log.faults import WAIT_S, FailingDisk, GatedDisk
 
 import thence
-from thence.core.guard import Unchanged
-from thence.core.position import Position
-from thence.core.vocabulary import PLAIN
+from thence.core.values.guard import Unchanged
+from thence.core.values.position import Position
+from thence.core.values.vocabulary import PLAIN
 from thence.errors import (
     AppendFailed,
     HeadsMoved,

@@ -9,8 +9,8 @@ from tests.log.faults import WAIT_S, FailingDisk, GatedDisk, ShortDisk, SmallDis
 from tests.log.processes import descriptors, lines, ran
 
 import thence
-from thence.core.codec import numbers
-from thence.core.vocabulary import PLAIN
+from thence.core.values.codec import numbers
+from thence.core.values.vocabulary import PLAIN
 from thence.errors import AppendFailed, LogFull, OutcomeUnknown
 from thence.log.storage.disk import OS_DISK, Disk
 from thence.log.storage.segment import older_names

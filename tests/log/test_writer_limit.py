@@ -2,7 +2,7 @@
 
 import pytest
 
-from thence.core.vocabulary import PLAIN
+from thence.core.values.vocabulary import PLAIN
 from thence.log.storage.disk import OS_DISK
 from thence.log.storage.segment import older_names
 from thence.replica import Log

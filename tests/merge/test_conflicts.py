@@ -18,7 +18,7 @@ from tests.merge.plainly import disputed, has_seen_all, in_turn, lacks_causes
 
 from thence.core.event import Event
 from thence.core.order import heads, is_concurrent, totally_ordered
-from thence.core.vocabulary import PLAIN, SIM
+from thence.core.values.vocabulary import PLAIN, SIM
 from thence.merge import find_conflicts
 from thence.merge.conflicts import judged
 from thence.merge.fold import counting, digest

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import httpx2
 from tests.server.serving import Serving
 
-from thence.core.vocabulary import SIM
+from thence.core.values.vocabulary import SIM
 from thence.log.read.reader import events
 from thence.log.storage.disk import OS_DISK
 

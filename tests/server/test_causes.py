@@ -8,9 +8,9 @@ from tests.server.conftest import Shop
 from tests.server.runs import foreign, lines, stored
 from tests.server.serving import serving
 
-from thence.core.answer import why
 from thence.core.order import downstream, upstream
-from thence.core.vocabulary import SIM
+from thence.core.query.answer import why
+from thence.core.values.vocabulary import SIM
 
 
 @pytest.mark.promise("Q4")

@@ -6,7 +6,7 @@ import pytest
 from tests.server.conftest import Shop
 from tests.server.runs import lines, stored
 
-from thence.core.filter import Filter
+from thence.core.query.filter import Filter
 
 PATH = "/logs/orders/events"
 

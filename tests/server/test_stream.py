@@ -9,7 +9,7 @@ import pytest
 from tests.server.listening import arrived, until
 from tests.server.runs import make_run
 
-from thence.core.filter import Filter
+from thence.core.query.filter import Filter
 from thence.errors import EventNotFound, NotALog, ReadFailed
 from thence.log.read.follower import Follower
 from thence.replica import open_log

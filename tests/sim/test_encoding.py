@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from tests.core.test_payload import wild_values
 from tests.events import stamped
 
-from thence.core.codec import parse
 from thence.core.event import Event
-from thence.core.vocabulary import SIM
+from thence.core.values.codec import parse
+from thence.core.values.vocabulary import SIM
 from thence.sim import EventWriter, create_action_event
 from thence.sim.encoding import draft_of
 

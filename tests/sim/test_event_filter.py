@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.log.processes import ran
 
-from thence.core.codec import parse
-from thence.core.filter import Filter
-from thence.core.vocabulary import SIM
+from thence.core.query.filter import Filter
+from thence.core.values.codec import parse
+from thence.core.values.vocabulary import SIM
 from thence.errors import InvalidFilter
 from thence.sim import (
     Event,

@@ -6,7 +6,7 @@ import threading
 import pytest
 from tests.work.repositories import git, make_repository
 
-from thence.core.vocabulary import WORK
+from thence.core.values.vocabulary import WORK
 from thence.errors import InvalidEvent, LogReadOnly
 from thence.log.storage.process import new_id
 from thence.work import EventEmitter, EventStore, get_emitter

@@ -8,8 +8,8 @@ import pytest
 from tests.work.repositories import make_repository
 from tests.work.told import work_event
 
-from thence.core.codec import FOREIGN_CLOCK_MAX, parse
-from thence.core.vocabulary import WORK
+from thence.core.values.codec import FOREIGN_CLOCK_MAX, parse
+from thence.core.values.vocabulary import WORK
 from thence.work.board import fold
 from thence.work.commands.add import add
 from thence.work.commands.add_history import add_history

@@ -7,7 +7,7 @@ from tests.events import drafted, new_id
 from tests.work.boards import TREE
 from tests.work.repositories import commit, make_repository
 
-from thence.core.codec import stamper
+from thence.core.values.codec import stamper
 from thence.log.storage.numbering import CLOCK_AHEAD_MAX
 from thence.work.commands.add import add
 from thence.work.commands.add_history import add_history

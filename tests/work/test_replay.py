@@ -6,8 +6,8 @@ from itertools import pairwise
 import pytest
 from tests.work.told import SLUG, Clone, planned, work_event
 
-from thence.core.codec import parse
-from thence.core.vocabulary import WORK
+from thence.core.values.codec import parse
+from thence.core.values.vocabulary import WORK
 from thence.work.board import as_json, fold
 from thence.work.state import Landed, Reviewed
 

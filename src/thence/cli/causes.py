@@ -8,8 +8,8 @@ from thence.cli.groups import HELP_NAMES, json_option, log_option, talks
 from thence.cli.voice import Voice, current
 
 if TYPE_CHECKING:
-    from thence.core.answer import Effects, Why
     from thence.core.order import Cone
+    from thence.core.query.answer import Effects, Why
 
 # a long answer shows so many sentences from its beginning and its end
 HEAD_SENTENCES = 4

@@ -10,10 +10,10 @@ from thence.cli.voice import Voice, current
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from thence.core.difference import Cause, Difference, Divergence
-    from thence.core.said import Differing
-    from thence.core.side import Side
-    from thence.core.vocabulary import Vocabulary
+    from thence.core.diff.content import Differing
+    from thence.core.diff.difference import Cause, Difference, Divergence
+    from thence.core.diff.log_side import Side
+    from thence.core.values.vocabulary import Vocabulary
 
 # of what differs, and of the causes, so many are shown without -v
 SHOWN_MAX = 10
@@ -48,7 +48,7 @@ def diff_command(a: str, b: str, is_json: bool) -> int:
     import gc
 
     from thence.cli.failure import DAMAGED
-    from thence.core.difference import as_json, difference
+    from thence.core.diff.difference import as_json, difference
 
     voice = current()
     gc.disable()  # millions of objects are made here, and none is garbage
@@ -67,7 +67,7 @@ def _read(voice: Voice, log: str) -> "tuple[Side, Vocabulary]":
     """Reads a log at once; one that asks for a closer look as every command does."""
     from thence.cli.locate import find_log
     from thence.cli.opened import opened
-    from thence.core.side import side
+    from thence.core.diff.log_side import side
     from thence.inspection.intact import intact_side
     from thence.log.read.read_errors import reading
     from thence.log.storage.disk import OS_DISK
@@ -104,8 +104,8 @@ def _say_types(voice: Voice, found: "Difference") -> None:
     """Counts the differences by type, the most frequent first."""
     from thence.cli.render import counted
     from thence.cli.voice import plain
-    from thence.core.tally import falling
-    from thence.core.wording import clipped
+    from thence.core.query.tally import falling
+    from thence.core.sentences.wording import clipped
 
     tallies = {
         "changed": _types(found.a, [x for x, _ in found.changed]),
@@ -186,7 +186,7 @@ def _value(value: object) -> str:
     """Writes a JSON value, cut where it is long."""
     import msgspec
 
-    from thence.core.wording import clipped
+    from thence.core.sentences.wording import clipped
 
     if value is msgspec.UNSET:
         return "nothing"

@@ -73,7 +73,7 @@ def show_command(event: str, log: str | None, is_json: bool) -> None:
     stored.
     """
     from thence.cli.opened import asked_event, opened
-    from thence.core.handing import handed
+    from thence.core.values.cause_text import handed
 
     voice = current()
     with opened(voice, log) as replica:

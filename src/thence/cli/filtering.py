@@ -33,7 +33,7 @@ def keys(asked: Asked) -> "Keys":
 
 def tell_unknown_key(voice: Voice, replica: "Log", asked: Asked) -> None:
     """Tells on stderr of a key in --where that no event has."""
-    from thence.core.filter import Filter
+    from thence.core.query.filter import Filter
 
     where = Filter.of(where=asked.get("where")).where
     hint = None if voice.is_quiet else replica.answers.unknown_key(where)

@@ -9,9 +9,9 @@ from thence.cli.groups import HELP_NAMES, json_option, log_option, talks
 from thence.cli.voice import Voice, current
 
 if TYPE_CHECKING:
-    from thence.core.ending import Ending
     from thence.core.event import Event
-    from thence.core.vocabulary import Vocabulary
+    from thence.core.query.log_end import Ending
+    from thence.core.values.vocabulary import Vocabulary
 
 OPEN_SHOWN_MAX = 20
 _EXAMPLE = """\b
@@ -31,7 +31,7 @@ def last_command(log: str | None, is_json: bool) -> None:
     it.
     """
     from thence.cli.opened import opened
-    from thence.core.ending import ending
+    from thence.core.query.log_end import ending
 
     voice = current()
     with opened(voice, log) as replica:
@@ -65,7 +65,7 @@ def _say(voice: Voice, found: "Ending", last: "Event", vocabulary: "Vocabulary")
 
 def _begun(event: "Event", last: "Event") -> str:
     """Says when something began, seen from the last event; nothing where no clock tells."""
-    from thence.core.wording import duration
+    from thence.core.sentences.wording import duration
 
     if event is last:
         return ", the last event"

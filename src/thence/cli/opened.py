@@ -9,8 +9,8 @@ from pathlib import Path
 from thence.cli.locate import find_log
 from thence.cli.render import counted
 from thence.cli.voice import Voice
-from thence.core.codec import BadLine, has_valid_crc, parse
 from thence.core.event import Event
+from thence.core.values.codec import BadLine, has_valid_crc, parse
 from thence.log.read.reader import raw_lines
 from thence.log.storage.disk import OS_DISK
 from thence.replica import Log, open_log

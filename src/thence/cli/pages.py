@@ -8,7 +8,7 @@ from thence.cli.voice import Voice
 
 if TYPE_CHECKING:
     from thence.core.event import Event
-    from thence.core.vocabulary import Vocabulary
+    from thence.core.values.vocabulary import Vocabulary
     from thence.index.plan.page import Page
     from thence.replica import Log
 

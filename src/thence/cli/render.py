@@ -5,11 +5,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from thence.cli.voice import Line, Painted, plain
-from thence.core.wording import clipped
+from thence.core.sentences.wording import clipped
 
 if TYPE_CHECKING:
     from thence.core.event import Event
-    from thence.core.vocabulary import Vocabulary
+    from thence.core.values.vocabulary import Vocabulary
 
 COLOURS: Mapping[str, str] = {
     "MILESTONE": "blue",
@@ -125,7 +125,7 @@ class Lines:
 
     def _sentence(self, event: "Event", room: int | None) -> str:
         """Says what happened without repeating the columns; a cut leaves the id whole."""
-        from thence.core.sentences import short_id
+        from thence.core.sentences.event_sentences import short_id
 
         kind = self._vocabulary
         is_type_cut = len(event.event_type) > self._type

@@ -9,7 +9,7 @@ from typing import Any
 from thence.cli.locate import runs
 from thence.cli.render import bars, counted, wrapped
 from thence.cli.verify import as_json
-from thence.core.tally import falling
+from thence.core.query.tally import falling
 from thence.errors import NotALog
 from thence.inspection.outcome import outcome
 from thence.log.storage.disk import OS_DISK

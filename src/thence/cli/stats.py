@@ -11,7 +11,7 @@ from thence.cli.voice import Voice, current
 
 if TYPE_CHECKING:
     from thence.core.event import Event
-    from thence.core.tally import Tally
+    from thence.core.query.tally import Tally
 
 NAMES_SHOWN_MAX = 20
 _EXAMPLE = """\b
@@ -30,7 +30,7 @@ def stats_command(log: str | None, is_json: bool) -> None:
     they are damaged, and events that nothing verifies, are told.
     """
     from thence.cli.opened import opened
-    from thence.core.tally import tallied
+    from thence.core.query.tally import tallied
     from thence.log.storage.disk import OS_DISK
     from thence.log.storage.segment import strays
 
@@ -74,7 +74,7 @@ def _place(event: "Event | None") -> dict[str, str] | None:
 
 def _say(voice: Voice, found: "Tally", sizes: list[int], folder: str) -> None:
     from thence.cli.render import counted
-    from thence.core.sentences import short_id
+    from thence.core.sentences.event_sentences import short_id
 
     foreign = f", {found.unverified:,} of them unverified" if found.unverified else ""
     voice.say(f"{counted(found.events, 'event')}{foreign} in {folder}")

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import IO
 
 from thence.core.event import Event
-from thence.core.table import COLUMNS, row_of
+from thence.core.sentences.table import COLUMNS, row_of
 from thence.errors import ExtraMissing
 
 Write = Callable[[Sequence[Event]], None]

@@ -14,14 +14,14 @@ from thence.cli.opened import program
 from thence.cli.render import bars, counted, numbered, wrapped
 from thence.cli.trades import TAIL_LINKS, Trades, question, telling_trade, trades
 from thence.cli.voice import Line, Painted, plain
-from thence.core.answer import why
-from thence.core.sentences import short_id
-from thence.core.tally import falling
+from thence.core.query.answer import why
+from thence.core.query.tally import falling
+from thence.core.sentences.event_sentences import short_id
 from thence.replica import open_log
 
 if TYPE_CHECKING:
     from thence.core.event import Event
-    from thence.core.vocabulary import Vocabulary
+    from thence.core.values.vocabulary import Vocabulary
     from thence.sim.result import RunResult
 
 SCENARIO = "spatial_trade_network"

@@ -94,7 +94,7 @@ def _step(
 
 def _tell_why(voice: Voice, top: Path) -> None:
     """Tells why the last package is done, back to the spec."""
-    from thence.core.answer import why
+    from thence.core.query.answer import why
     from thence.work.store import EventStore
 
     with EventStore.at(top) as store:

@@ -6,10 +6,10 @@ Nothing is written. `thence.log.check.verify` reads every line; this reads a few
 from collections.abc import Callable
 from pathlib import Path
 
-from thence.core.codec import LINE_BYTES_MAX, BadLine, parse
 from thence.core.event import Event
-from thence.core.sentences import short_id
-from thence.core.vocabulary import PLAIN, Vocabulary
+from thence.core.sentences.event_sentences import short_id
+from thence.core.values.codec import LINE_BYTES_MAX, BadLine, parse
+from thence.core.values.vocabulary import PLAIN, Vocabulary
 from thence.inspection.health import Check, checked, clock
 from thence.log.crash.openings import openings
 from thence.log.read.opening import opened_vocabulary

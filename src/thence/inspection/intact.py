@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from thence.core.codec import have_valid_crcs, parse
-from thence.core.decoding import taken
+from thence.core.diff.content import Said, decode_said
+from thence.core.diff.log_side import Side, is_in_order, laid_out
 from thence.core.event import Event
-from thence.core.said import Said, decode_said
-from thence.core.side import Side, is_in_order, laid_out
-from thence.core.vocabulary import Vocabulary
+from thence.core.values.codec import have_valid_crcs, parse
+from thence.core.values.decoding import taken
+from thence.core.values.vocabulary import Vocabulary
 from thence.log.read.reader import blocks
 from thence.log.storage.disk import Disk
 

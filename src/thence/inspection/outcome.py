@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from thence.core.codec import parse
 from thence.core.event import Event
-from thence.core.vocabulary import SIM
+from thence.core.values.codec import parse
+from thence.core.values.vocabulary import SIM
 from thence.log.crash.openings import openings
 from thence.log.storage.disk import Disk
 from thence.log.storage.recovery import lines_backwards

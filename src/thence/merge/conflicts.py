@@ -13,7 +13,7 @@ import msgspec
 
 from thence.core.event import Event, Header
 from thence.core.order import totally_ordered
-from thence.core.vocabulary import Vocabulary
+from thence.core.values.vocabulary import Vocabulary
 from thence.merge.ancestry import in_turn
 from thence.merge.fold import counting
 from thence.merge.policies import CHOICE, Dispute, Slot, SlotOf, settled_for, slots_of

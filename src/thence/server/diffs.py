@@ -8,8 +8,8 @@ from fastapi import APIRouter, Path, Query, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from thence.core.difference import Difference, as_json, difference
-from thence.core.side import Side, side
+from thence.core.diff.difference import Difference, as_json, difference
+from thence.core.diff.log_side import Side, side
 from thence.errors import ReadFailed
 from thence.inspection.intact import intact_side
 from thence.log.read.read_errors import reading

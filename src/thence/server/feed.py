@@ -11,7 +11,7 @@ from threading import Event as Signal
 from threading import Lock, Thread
 
 from thence.core.event import Event
-from thence.core.filter import Filter
+from thence.core.query.filter import Filter
 from thence.errors import ThenceError
 from thence.index.plan import arrivals
 from thence.log.read.follower import Follower

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from thence.core.event import Event
-from thence.core.filter import Filter
+from thence.core.query.filter import Filter
 
 WAITING_EVENTS_MAX = 2_000
 WAITING_BYTES_MAX = 1024 * 1024

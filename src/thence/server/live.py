@@ -10,7 +10,7 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import Response
 
-from thence.core.filter import Filter
+from thence.core.query.filter import Filter
 from thence.server.frames import event_id
 from thence.server.parameters import Live, LogLive, SimulationLive
 from thence.server.problems import LIVE_RESPONSE, RESPONSES

@@ -11,7 +11,7 @@ from pathlib import Path
 from threading import Lock
 
 from thence.answers import Answers
-from thence.core.vocabulary import Vocabulary
+from thence.core.values.vocabulary import Vocabulary
 from thence.index.file.build_costs import Builds
 from thence.index.file.database import Index
 from thence.log.read.opening import known_info

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.json_schema import SkipJsonSchema
 
-from thence.core.filter import Filter, first_moment, invalid, last_moment, names
+from thence.core.query.filter import Filter, first_moment, invalid, last_moment, names
 from thence.index.plan.page import Paging as IndexPaging
 
 LIMIT_MAX = 10_000

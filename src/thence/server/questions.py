@@ -5,9 +5,9 @@ This is the one place of the server that knows how an answer is found. All of it
 
 from typing import Unpack
 
-from thence.core.causes import id_of
 from thence.core.event import Event
-from thence.core.filter import Filter
+from thence.core.query.filter import Filter
+from thence.core.values.causes import id_of
 from thence.index.file import lookup
 from thence.index.graph import causality as indexed
 from thence.index.graph.causality import Causality, NamedCauses

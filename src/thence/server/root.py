@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from thence.core.event import Event
-from thence.core.vocabulary import PLAIN, SIM, Vocabulary
+from thence.core.values.vocabulary import PLAIN, SIM, Vocabulary
 from thence.errors import NotALog, ThenceError
 from thence.log.read.opening import opened_vocabulary
 from thence.log.read.read_errors import reading

@@ -14,7 +14,7 @@ from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from thence.core.event import Event
-from thence.core.filter import Filter
+from thence.core.query.filter import Filter
 from thence.errors import ReadFailed, ThenceError
 from thence.index.plan import arrivals
 from thence.log.read.follower import POLL_S

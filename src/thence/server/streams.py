@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from thence.core.filter import Filter
+from thence.core.query.filter import Filter
 from thence.index.plan.page import PageOfLines
 from thence.server.bodies import NDJSON
 from thence.server.questions import page_of_lines

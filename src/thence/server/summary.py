@@ -7,11 +7,11 @@ from pathlib import Path
 
 import msgspec
 
-from thence.core.codec import BadLine
 from thence.core.event import Event
-from thence.core.tally import falling
+from thence.core.query.tally import falling
 from thence.core.times import microseconds
-from thence.core.vocabulary import Vocabulary
+from thence.core.values.codec import BadLine
+from thence.core.values.vocabulary import Vocabulary
 from thence.index.file.database import Index
 from thence.index.plan.overview import BadBytes, overview
 from thence.log.read.read_errors import reading

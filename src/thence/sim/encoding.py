@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from thence.core.codec import Draft, Members, draft
-from thence.core.payload import Repair, repair, shorten
-from thence.core.vocabulary import SIM
+from thence.core.values.codec import Draft, Members, draft
+from thence.core.values.payload import Repair, repair, shorten
+from thence.core.values.vocabulary import SIM
 from thence.errors import EventTooLarge, InvalidEvent
 from thence.sim.events import Event
 

@@ -13,7 +13,7 @@ import msgspec
 from msgspec.structs import force_setattr
 
 from thence.core import event as stored
-from thence.core.filter import Filter, first_moment, invalid, last_moment, names, shown, turn
+from thence.core.query.filter import Filter, first_moment, invalid, last_moment, names, shown, turn
 from thence.sim.events import Event
 
 LIMIT_MAX = 10_000

@@ -15,9 +15,9 @@ from typing import Any, ClassVar, TypeVar
 import msgspec
 from msgspec.structs import force_setattr
 
-from thence.core.causes import cause_ids
 from thence.core.clock import timestamp_of
-from thence.core.payload import is_plain, is_scalar, repair
+from thence.core.values.causes import cause_ids
+from thence.core.values.payload import is_plain, is_scalar, repair
 from thence.errors import InvalidEvent
 from thence.replica import new_id, now
 from thence.sim.schemas import MILESTONES, STATUSES

@@ -14,10 +14,10 @@ from types import TracebackType
 from typing import Any
 
 from thence.context import current_causes
-from thence.core.causes import Cause, id_of
-from thence.core.codec import CAUSES_MAX
-from thence.core.lending import Lending
-from thence.core.vocabulary import SIM
+from thence.core.values.causes import Cause, id_of
+from thence.core.values.codec import CAUSES_MAX
+from thence.core.values.lending import Lending
+from thence.core.values.vocabulary import SIM
 from thence.errors import InvalidEvent, ThenceError, WriterClosed
 from thence.replica import (
     FILE_BYTES_MAX,

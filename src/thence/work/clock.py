@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from thence.core.codec import LINE_BYTES_MAX, numbers
+from thence.core.values.codec import LINE_BYTES_MAX, numbers
 from thence.errors import GitFailed
 from thence.replica import now
 from thence.work.files import TreeFiles

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from thence.core.codec import BadLine
+from thence.core.values.codec import BadLine
 from thence.errors import PlanningError
 from thence.log.storage.findings import Relayed
 from thence.work import taken

@@ -8,8 +8,8 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
-from thence.core.codec import event_id_of, has_valid_crc
 from thence.core.event import Event
+from thence.core.values.codec import event_id_of, has_valid_crc
 from thence.work.passed_over import Place
 
 FOLDER = ".kittify/events"

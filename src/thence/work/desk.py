@@ -8,8 +8,8 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from thence.core.event import Event
-from thence.core.guard import Unchanged
-from thence.core.position import Position
+from thence.core.values.guard import Unchanged
+from thence.core.values.position import Position
 from thence.errors import (
     GitFailed,
     HeadsMoved,

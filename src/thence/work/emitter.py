@@ -10,7 +10,7 @@ from threading import Lock
 from typing import Any, ClassVar, NamedTuple
 
 from thence.core.event import Event
-from thence.core.guard import Unchanged
+from thence.core.values.guard import Unchanged
 from thence.errors import HeadsMoved, InvalidEvent, OutcomeUnknown, ThenceError
 from thence.replica import new_id
 from thence.work.project import find_project

@@ -14,8 +14,8 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from thence.core.nearest import nearest
-from thence.core.payload import refuse
 from thence.core.times import microseconds
+from thence.core.values.payload import refuse
 from thence.errors import InvalidEvent
 
 NO_FEATURE = "-"  # the aggregate_id of an error that belongs to no package and no feature

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 import msgspec
 from msgspec.structs import replace
 
-from thence.core.codec import parse
 from thence.core.event import Event
-from thence.core.vocabulary import WORK
+from thence.core.values.codec import parse
+from thence.core.values.vocabulary import WORK
 from thence.errors import PlanningError
 from thence.work.board import fold
 from thence.work.events import aggregate_of

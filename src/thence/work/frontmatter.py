@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from thence.core.payload import INT_MAX, INT_MIN
+from thence.core.values.payload import INT_MAX, INT_MIN
 from thence.errors import PlanningError
 from thence.work.yaml_nodes import TAG, composed
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple, get_args
 
-from thence.core.payload import is_utf8
+from thence.core.values.payload import is_utf8
 from thence.errors import PlanningError
 from thence.work import status_log
 from thence.work.activity import entries_of, written_time

@@ -15,8 +15,8 @@ from typing import Any
 
 import msgspec
 
-from thence.core.causes import cause_ids
 from thence.core.event import Event
+from thence.core.values.causes import cause_ids
 from thence.replica import new_id, now
 from thence.work.locks import held
 from thence.work.naming import branch_of, package_of, worktree_of

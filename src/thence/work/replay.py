@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 
 from thence.core.event import Event, Header
-from thence.core.vocabulary import work_subject
+from thence.core.values.vocabulary import work_subject
 from thence.work.state import (
     DOING,
     DONE,

@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from thence.core.payload import is_utf8
+from thence.core.values.payload import is_utf8
 from thence.work.activity import written_time
 from thence.work.naming import is_wp_id
 

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import msgspec
 
-from thence.core.causes import Causes
 from thence.core.event import Event
-from thence.core.guard import Unchanged
-from thence.core.new_event import NewEvent
-from thence.core.vocabulary import WORK, work_subject
+from thence.core.values.causes import Causes
+from thence.core.values.guard import Unchanged
+from thence.core.values.new_event import NewEvent
+from thence.core.values.vocabulary import WORK, work_subject
 from thence.errors import OutcomeUnknown
 from thence.log.storage.findings import Relayed
 from thence.replica import Log, new_id, open_log

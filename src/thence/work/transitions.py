@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from msgspec.structs import asdict
 
-from thence.core.vocabulary import work_subject
+from thence.core.values.vocabulary import work_subject
 from thence.work.attempt import Attempt, Facts, FollowUp, Move, Refusal, closed_by, is_closed
 from thence.work.gates import results, verdicts
 from thence.work.guards import CONDITIONS, VALIDATORS, reason_missing

@@ -16,7 +16,7 @@ from stat import S_ISREG
 import msgspec
 
 from thence.core.event import Event
-from thence.core.position import Position
+from thence.core.values.position import Position
 from thence.errors import ThenceError
 from thence.replica import Log
 from thence.work import taken

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from thence.core.entry import Entry
-from thence.core.vocabulary import Vocabulary
+from thence.core.values.entry import Entry
+from thence.core.values.vocabulary import Vocabulary
 from thence.index.build.count_tables import Shelving
 from thence.index.build.intake import Intake
 from thence.index.build.lines import Lines

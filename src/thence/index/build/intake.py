@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from zlib import crc32
 
-from thence.core.vocabulary import Vocabulary
+from thence.core.values.vocabulary import Vocabulary
 from thence.index.build.rows import Bad, Taken, taken
 from thence.index.build.segment_snapshot import BEGINNING_BYTES, LAST_BYTES, Known, Present, Stale
 from thence.log.read.reader import Block, Cursor

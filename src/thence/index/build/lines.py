@@ -4,14 +4,14 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from thence.core.codec import (
+from thence.core.event import Event
+from thence.core.values.codec import (
     LINE_START,
     have_valid_crcs,
     parse,
     parsed,
 )
-from thence.core.event import Event
-from thence.core.vocabulary import Vocabulary
+from thence.core.values.vocabulary import Vocabulary
 from thence.index.build.segment_snapshot import Stale
 from thence.log.storage.disk import Disk, FileId
 from thence.log.storage.segment import CURRENT, older_names

@@ -12,8 +12,8 @@ from operator import itemgetter, lt
 from pathlib import Path
 from typing import Any
 
-from thence.core.entry import Entry
-from thence.core.vocabulary import Vocabulary
+from thence.core.values.entry import Entry
+from thence.core.values.vocabulary import Vocabulary
 from thence.index.build.count_tables import Shelving
 from thence.index.build.intake import Intake
 from thence.index.build.lines import Lines

@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from thence.core.codec import BadLine, have_valid_crcs
-from thence.core.entry import Entry, entries, entry_of
 from thence.core.event import Event
 from thence.core.times import microseconds
-from thence.core.vocabulary import Vocabulary
+from thence.core.values.codec import BadLine, have_valid_crcs
+from thence.core.values.entry import Entry, entries, entry_of
+from thence.core.values.vocabulary import Vocabulary
 from thence.log.read.reader import Block, lines_of
 
 INTEGER_MAX = 2**63 - 1

@@ -3,7 +3,7 @@
 import sqlite3
 from typing import NamedTuple
 
-from thence.core.filter import Filter
+from thence.core.query.filter import Filter
 
 NUMBER_MIN, NUMBER_MAX = -(2**63), 2**63 - 1
 

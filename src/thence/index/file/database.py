@@ -13,7 +13,7 @@ from typing import ClassVar, NamedTuple, TypeVar
 from weakref import WeakSet, finalize
 
 from thence.core.event import Event
-from thence.core.vocabulary import Vocabulary
+from thence.core.values.vocabulary import Vocabulary
 from thence.errors import ReadFailed
 from thence.index.build.lines import Extent, Lines
 from thence.index.build.segment_snapshot import Stale

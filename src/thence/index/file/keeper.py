@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote_from_bytes
 
-from thence.core.vocabulary import Vocabulary
+from thence.core.values.vocabulary import Vocabulary
 from thence.errors import ReadFailed
 from thence.index.build.builder import Builder
 from thence.index.build.loading import load

@@ -8,7 +8,7 @@ from itertools import compress
 import msgspec
 
 from thence.core.event import Event
-from thence.core.lookup import (
+from thence.core.query.lookup import (
     PREFIX_CHARACTERS_MIN,
     SUBJECTS_COMPARED_MAX,
     ambiguous,
@@ -16,7 +16,7 @@ from thence.core.lookup import (
     not_found,
     subject_named,
 )
-from thence.core.vocabulary import Vocabulary
+from thence.core.values.vocabulary import Vocabulary
 from thence.index.build.lines import Extent
 from thence.index.build.places import STRIDE
 from thence.index.file.database import Index

@@ -9,7 +9,7 @@ from array import array
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from thence.core.filter import Filter
+from thence.core.query.filter import Filter
 
 ANSWERS_MAX = 16
 PLACES_MAX = 100_000

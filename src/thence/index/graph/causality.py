@@ -10,11 +10,11 @@ from collections.abc import Collection, Sequence
 from itertools import islice
 from typing import NamedTuple
 
-from thence.core.answer import Concurrent, Effects, Why
 from thence.core.event import Event
 from thence.core.order import CHAIN_EVENTS_MAX, CONE_EVENTS_MAX, MILESTONE, Cone
-from thence.core.position import Position
-from thence.core.vocabulary import Vocabulary
+from thence.core.query.answer import Concurrent, Effects, Why
+from thence.core.values.position import Position
+from thence.core.values.vocabulary import Vocabulary
 from thence.index.file.database import Index
 from thence.index.file.lookup import event_at, events_at, ids_at, is_storable, lines_at, place_of
 from thence.index.graph import cut, links

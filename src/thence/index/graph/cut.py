@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import msgspec
 
-from thence.core.position import Intervals, Position
+from thence.core.values.position import Intervals, Position
 from thence.index.build.count_tables import SHELF_BITS
 
 # all that *precedes* does not tell by the numbers of a node alone

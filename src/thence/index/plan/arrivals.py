@@ -9,7 +9,7 @@ from heapq import merge
 from typing import NamedTuple
 
 from thence.core.event import Event
-from thence.core.lookup import not_found
+from thence.core.query.lookup import not_found
 from thence.index.build.lines import Extent
 from thence.index.build.places import STRIDE
 from thence.index.file.database import Index

@@ -13,7 +13,7 @@ from zlib import crc32
 import msgspec
 
 from thence.core.event import Event
-from thence.core.filter import Filter
+from thence.core.query.filter import Filter
 from thence.errors import InvalidCursor
 
 CURSOR_CHARACTERS_MAX = 8 * 1024

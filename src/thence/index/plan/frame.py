@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from thence.core.event import Event
-from thence.core.table import COLUMNS, row_of
+from thence.core.sentences.table import COLUMNS, row_of
 from thence.core.times import microseconds
 from thence.errors import ExtraMissing
 

@@ -7,10 +7,10 @@ nothing is made but what comes out of the decoder.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from thence.core.codec import parse
-from thence.core.comparison import Comparison
 from thence.core.event import Event, decoded
-from thence.core.vocabulary import Vocabulary
+from thence.core.query.comparison import Comparison
+from thence.core.values.codec import parse
+from thence.core.values.vocabulary import Vocabulary
 from thence.index.build.segment_snapshot import Stale
 
 # a host may put these together from several members

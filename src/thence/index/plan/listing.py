@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Unpack
 
 from thence.core.event import Event
-from thence.core.filter import Filter
+from thence.core.query.filter import Filter
 from thence.index.plan.cursor import key_of
 from thence.index.plan.page import Page, Paging, Wanted
 

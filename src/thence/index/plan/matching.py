@@ -11,7 +11,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from itertools import accumulate, islice
 
-from thence.core.filter import Filter
+from thence.core.query.filter import Filter
 from thence.index.build.lines import Extent
 from thence.index.build.places import STRIDE
 from thence.index.build.selection import NUMBER_MAX, Selection

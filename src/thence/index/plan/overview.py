@@ -7,7 +7,7 @@ from typing import NamedTuple
 import msgspec
 
 from thence.core.event import Event
-from thence.core.tally import falling
+from thence.core.query.tally import falling
 from thence.index.file.database import Index
 from thence.index.file.lookup import events_at
 

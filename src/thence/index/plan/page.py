@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypedDict, Unpack
 import msgspec
 
 from thence.core.event import Event
-from thence.core.filter import Filter, Names, Time, Turns
+from thence.core.query.filter import Filter, Names, Time, Turns
 from thence.errors import InvalidFilter
 from thence.index.plan.cursor import Key, Mark, key_of, mark_of, question_of
 
@@ -77,7 +77,7 @@ class Page(msgspec.Struct, frozen=True, eq=False, weakref=True):
         return self.events, self.total, self.has_more, self.next_cursor
 
     def df(self) -> "pandas.DataFrame":
-        """Returns the events as a pandas DataFrame with the columns of `thence.core.table`.
+        """Returns the events as a pandas DataFrame, a row each; its columns are those of an export.
 
         If no limit was asked for, it holds all events that match, of the pages behind this one
         too; else those of this page, and a UserWarning tells that there are more. Times are

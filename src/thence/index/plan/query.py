@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Unpack
 
-from thence.core.filter import Filter
+from thence.core.query.filter import Filter
 from thence.index.build.selection import selection
 from thence.index.build.tallies import of_turns, of_types_and_actors
 from thence.index.file.database import Index

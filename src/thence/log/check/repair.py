@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from thence.core.event import Event
-from thence.core.vocabulary import Vocabulary
+from thence.core.values.vocabulary import Vocabulary
 from thence.errors import ThenceError
 from thence.log.crash.damage_record import Told
 from thence.log.read.reader import Line, lines, segment_lines

@@ -16,7 +16,9 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from thence.core.clock import CLOCK_MAX
-from thence.core.codec import (
+from thence.core.event import Event
+from thence.core.values.cause_text import handed
+from thence.core.values.codec import (
     DEEP_BYTES_MIN,
     BadLine,
     Essence,
@@ -25,9 +27,7 @@ from thence.core.codec import (
     have_valid_crcs,
     is_too_deep,
 )
-from thence.core.event import Event
-from thence.core.handing import handed
-from thence.core.vocabulary import Vocabulary
+from thence.core.values.vocabulary import Vocabulary
 from thence.log.check.number_ranges import Stretches, without
 from thence.log.crash.damage_record import Told
 from thence.log.crash.openings import openings

@@ -8,7 +8,7 @@ from collections.abc import Container, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from thence.core.event import Event
-from thence.core.vocabulary import Vocabulary
+from thence.core.values.vocabulary import Vocabulary
 from thence.log.storage.segment import CURRENT
 
 OPENING_SOURCE = "thence.open"

@@ -6,8 +6,8 @@ A log that was closed costs a look at two small folders; only after another end 
 from contextlib import suppress
 from pathlib import Path
 
-from thence.core.codec import LINE_BYTES_MAX
-from thence.core.vocabulary import Vocabulary
+from thence.core.values.codec import LINE_BYTES_MAX
+from thence.core.values.vocabulary import Vocabulary
 from thence.log.crash.damage_record import Notice
 from thence.log.crash.marks import marked
 from thence.log.crash.openings import Opening, OpeningFile, openings

@@ -11,9 +11,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from thence.core.codec import event_id_of, has_valid_crc, have_valid_crcs, numbers
 from thence.core.event import Event
-from thence.core.vocabulary import PLAIN, Vocabulary
+from thence.core.values.codec import event_id_of, has_valid_crc, have_valid_crcs, numbers
+from thence.core.values.vocabulary import PLAIN, Vocabulary
 from thence.log.crash.damage_record import OPENING_SOURCE, REGION_KINDS, Notice, Told
 from thence.log.crash.openings import Opening, segment_id
 from thence.log.read.reader import blocks_of, lines_of

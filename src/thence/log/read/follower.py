@@ -11,11 +11,11 @@ from pathlib import Path
 from threading import Event as Signal
 from types import TracebackType
 
-from thence.core.codec import BadLine, parse
 from thence.core.event import Event
-from thence.core.lookup import not_found
-from thence.core.position import Position
-from thence.core.vocabulary import Vocabulary
+from thence.core.query.lookup import not_found
+from thence.core.values.codec import BadLine, parse
+from thence.core.values.position import Position
+from thence.core.values.vocabulary import Vocabulary
 from thence.errors import OutcomeUnknown
 from thence.log.read.reader import Cursor, Line, lines_of
 from thence.log.storage.disk import Disk, FileId

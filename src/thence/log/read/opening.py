@@ -6,9 +6,9 @@ from pathlib import Path
 
 import msgspec
 
-from thence.core.codec import parse
 from thence.core.event import Event
-from thence.core.vocabulary import PLAIN, VOCABULARIES, Vocabulary
+from thence.core.values.codec import parse
+from thence.core.values.vocabulary import PLAIN, VOCABULARIES, Vocabulary
 from thence.errors import (
     AppendFailed,
     InvalidEvent,

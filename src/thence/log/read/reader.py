@@ -11,7 +11,9 @@ from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
-from thence.core.codec import (
+from thence.core.event import Event
+from thence.core.query.lookup import not_found
+from thence.core.values.codec import (
     LINE_BYTES_MAX,
     LINE_START,
     BadLine,
@@ -22,11 +24,9 @@ from thence.core.codec import (
     parse,
     parsed,
 )
-from thence.core.event import Event
-from thence.core.healing import pieces
-from thence.core.lookup import not_found
-from thence.core.position import Position
-from thence.core.vocabulary import Vocabulary
+from thence.core.values.healing import pieces
+from thence.core.values.position import Position
+from thence.core.values.vocabulary import Vocabulary
 from thence.log.storage.disk import READ_BYTES, Disk, FileId
 from thence.log.storage.findings import HEALS
 from thence.log.storage.segment import CURRENT, current_path, older_names

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from thence.core.codec import BadLine, event_id_of, parse
 from thence.core.event import Event
-from thence.core.lookup import not_found
-from thence.core.vocabulary import Vocabulary
+from thence.core.query.lookup import not_found
+from thence.core.values.codec import BadLine, event_id_of, parse
+from thence.core.values.vocabulary import Vocabulary
 from thence.errors import OutcomeUnknown
 from thence.log.read.read_errors import reading
 from thence.log.storage.disk import Disk

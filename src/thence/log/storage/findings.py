@@ -8,8 +8,8 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from thence.core.codec import BadLine
 from thence.core.event import Event
+from thence.core.values.codec import BadLine
 
 Severity = Literal["damaged", "lost", "torn", "absent", "noted"]
 _FAILING: frozenset[Severity] = frozenset(("damaged", "lost"))

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from thence.core.clock import CLOCK_MAX, exhausted
-from thence.core.codec import LINE_BYTES_MAX, Draft, numbers, stamper
+from thence.core.values.codec import LINE_BYTES_MAX, Draft, numbers, stamper
 from thence.log.storage.disk import Disk
 from thence.log.storage.recovery import foreign_clock, last_numbers
 from thence.log.storage.segment import older_names

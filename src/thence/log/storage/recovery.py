@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from thence.core.codec import LINE_BYTES_MAX, has_valid_crc, is_ours, numbers, parse
 from thence.core.event import Event
-from thence.core.healing import pieces
-from thence.core.vocabulary import PLAIN, Vocabulary
+from thence.core.values.codec import LINE_BYTES_MAX, has_valid_crc, is_ours, numbers, parse
+from thence.core.values.healing import pieces
+from thence.core.values.vocabulary import PLAIN, Vocabulary
 from thence.errors import OutcomeUnknown
 from thence.log.storage.append_errors import uncut
 from thence.log.storage.disk import READ_BYTES, Disk

@@ -9,16 +9,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from thence.core.codec import Draft, event_id_of, parse, unnumbered
 from thence.core.event import Event
-from thence.core.vocabulary import Vocabulary
+from thence.core.values.codec import Draft, event_id_of, parse, unnumbered
+from thence.core.values.vocabulary import Vocabulary
 from thence.errors import HeadsMoved, IdReused, ThenceError
 from thence.log.storage.disk import Disk
 from thence.log.storage.recovery import lines_backwards
 from thence.log.storage.segment import segments
 
 if TYPE_CHECKING:
-    from thence.core.guard import Unchanged
+    from thence.core.values.guard import Unchanged
 
 
 class Condition(NamedTuple):

@@ -8,7 +8,7 @@ from pathlib import Path
 from threading import get_ident
 from typing import TYPE_CHECKING, cast
 
-from thence.core.codec import Draft
+from thence.core.values.codec import Draft
 from thence.errors import AppendFailed, LogBusy, ThenceError, WriterClosed
 from thence.log.write.admission import Condition
 from thence.log.write.latch import Gate

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from threading import RLock, Thread, current_thread, get_ident
 from typing import Literal, cast
 
-from thence.core.codec import Draft
+from thence.core.values.codec import Draft
 from thence.errors import OutcomeUnknown, ThenceError
 from thence.log.storage.append_lock import WAIT_S
 from thence.log.storage.disk import monotonic_ns, pause, yield_processor

@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-from thence.core.codec import CAUSES_MAX, Draft, Members, draft, unnumbered
-from thence.core.joining import join
-from thence.core.new_event import NewEvent
-from thence.core.payload import is_plain, refuse
-from thence.core.vocabulary import Vocabulary
+from thence.core.values.codec import CAUSES_MAX, Draft, Members, draft, unnumbered
+from thence.core.values.joining import join
+from thence.core.values.new_event import NewEvent
+from thence.core.values.payload import is_plain, refuse
+from thence.core.values.vocabulary import Vocabulary
 from thence.errors import InvalidEvent
 from thence.log.storage.process import new_id, now
 from thence.log.write.notice import NoticeMaker

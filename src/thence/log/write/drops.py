@@ -2,7 +2,7 @@
 
 from threading import RLock
 
-from thence.core.codec import Draft
+from thence.core.values.codec import Draft
 from thence.log.write.writer import Notice
 
 

@@ -7,9 +7,9 @@ from contextvars import copy_context
 from threading import get_ident, main_thread
 from typing import Any
 
-from thence.core.codec import Draft, Members, draft
-from thence.core.payload import repair
-from thence.core.vocabulary import Vocabulary
+from thence.core.values.codec import Draft, Members, draft
+from thence.core.values.payload import repair
+from thence.core.values.vocabulary import Vocabulary
 from thence.log.crash.damage_record import OPENING_SOURCE
 from thence.log.storage.process import new_id, now
 from thence.log.write.writer import Tell

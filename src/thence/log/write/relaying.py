@@ -7,9 +7,9 @@ verify, what is here already, and what no log may believe stays out and is told.
 from collections.abc import Iterable
 from pathlib import Path
 
-from thence.core.codec import BadLine, parse
 from thence.core.event import Event
-from thence.core.vocabulary import Vocabulary
+from thence.core.values.codec import BadLine, parse
+from thence.core.values.vocabulary import Vocabulary
 from thence.log.read import reader
 from thence.log.storage.append_lock import WAIT_S
 from thence.log.storage.disk import Disk

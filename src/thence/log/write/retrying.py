@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import cast
 
-from thence.core.codec import Draft
+from thence.core.values.codec import Draft
 from thence.errors import AppendFailed, LogBusy, LogReadOnly, OutcomeUnknown
 from thence.log.storage.append_errors import still_unknown
 from thence.log.storage.append_lock import WAIT_S

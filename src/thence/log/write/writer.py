@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from thence.core.codec import Draft
-from thence.core.vocabulary import Vocabulary
+from thence.core.values.codec import Draft
+from thence.core.values.vocabulary import Vocabulary
 from thence.errors import OutcomeUnknown, ThenceError
 from thence.log.crash.opening_report import Aftermath
 from thence.log.crash.openings import OpeningFile

@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 from pydantic import ValidationError
 from starlette.datastructures import QueryParams
 
-from thence.core.filter import Filter
+from thence.core.query.filter import Filter
 from thence.errors import InvalidFilter
 from thence.server.parameters import LogPage
 

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import msgspec
 from starlette.responses import Response
 
-from thence.core.difference import Difference, Divergence
+from thence.core.diff.content import Differing
+from thence.core.diff.difference import Difference, Divergence
+from thence.core.diff.log_side import Side
 from thence.core.event import Event
-from thence.core.said import Differing
-from thence.core.side import Side
 from thence.server.root import FoundLog
 from thence.server.web.layout import page
 from thence.server.web.markup import Child, Html, el, joined, link, path

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 from starlette.responses import Response
 
-from thence.core.codec import parse
 from thence.core.event import Event
+from thence.core.values.codec import parse
 from thence.index.graph.causality import NamedCauses
 from thence.server import questions
 from thence.server.logs import OpenLog

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from starlette.responses import Response
 
 from thence.core.event import Event
-from thence.core.sentences import short_id
+from thence.core.sentences.event_sentences import short_id
 from thence.index.plan.page import Page, Paging
 from thence.server import questions
 from thence.server.logs import OpenLog

@@ -1,6 +1,6 @@
 """`thence work gate`: sets a gate before a package, and tells what it has come to."""
 
-from thence.core.guard import Unchanged
+from thence.core.values.guard import Unchanged
 from thence.errors import HeadsMoved, Refused
 from thence.replica import new_id
 from thence.work.agents import gates_run

@@ -1,6 +1,6 @@
 """`thence work implement`: takes a package and makes the worktree that it is done in."""
 
-from thence.core.guard import Unchanged
+from thence.core.values.guard import Unchanged
 from thence.errors import GitFailed, HeadsMoved, Refused
 from thence.work.claims import claimed, taken_back
 from thence.work.committing import check_at_target, keep_unwritten

@@ -4,9 +4,9 @@ import os
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from thence.core.codec import BadLine, parse
 from thence.core.event import Event
-from thence.core.vocabulary import WORK
+from thence.core.values.codec import BadLine, parse
+from thence.core.values.vocabulary import WORK
 from thence.replica import new_id
 from thence.work.daylines import FOLDER, is_day_file, places_in
 from thence.work.desk import Desk

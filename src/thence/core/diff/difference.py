@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 import msgspec
 
-from thence.core.alignment import ALONE, aligned
+from thence.core.diff.alignment import ALONE, aligned
+from thence.core.diff.content import Differing, are_same, contrast
+from thence.core.diff.log_side import Side
 from thence.core.event import Event
-from thence.core.said import Differing, are_same, contrast
-from thence.core.side import Side
 
 # of each kind of difference the JSON holds so many, the earliest
 DIFFERENCES_MAX = 1_000

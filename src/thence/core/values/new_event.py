@@ -5,8 +5,8 @@ from typing import Any
 
 import msgspec
 
-from thence.core.causes import Causes
 from thence.core.nearest import meant
+from thence.core.values.causes import Causes
 from thence.errors import InvalidEvent
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import msgspec
 
-from thence.core.decoding import taken
 from thence.core.event import Event
-from thence.core.vocabulary import PLAIN, SIM, WORK, Vocabulary, work_subject
+from thence.core.values.decoding import taken
+from thence.core.values.vocabulary import PLAIN, SIM, WORK, Vocabulary, work_subject
 
 
 class Entry(msgspec.Struct, gc=False):

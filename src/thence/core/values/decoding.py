@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
 from thence.core.clock import CLOCK_MAX
-from thence.core.codec import DEEP_BYTES_MIN, is_too_deep
 from thence.core.event import LINE_DEPTH_MAX
+from thence.core.values.codec import DEEP_BYTES_MIN, is_too_deep
 
 
 class Numbered(Protocol):

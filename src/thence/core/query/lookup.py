@@ -5,7 +5,7 @@ from itertools import islice
 
 from thence.core.event import Event
 from thence.core.nearest import nearest
-from thence.core.vocabulary import Vocabulary
+from thence.core.values.vocabulary import Vocabulary
 from thence.errors import AmbiguousId, EventNotFound
 
 PREFIX_CHARACTERS_MIN = 6

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from math import isfinite
 from typing import NoReturn
 
-from thence.core.comparison import OPERATORS, Comparison, Scalar
-from thence.core.payload import INT_MAX, INT_MIN, is_utf8
+from thence.core.query.comparison import OPERATORS, Comparison, Scalar
+from thence.core.values.payload import INT_MAX, INT_MIN, is_utf8
 from thence.errors import InvalidFilter
 
 WHERE_CHARACTERS_MAX = 10_000

@@ -10,11 +10,11 @@ from itertools import islice
 
 import msgspec
 
-from thence.core.comparison import Comparison, Told
 from thence.core.nearest import meant
-from thence.core.payload import is_utf8
+from thence.core.query.comparison import Comparison, Told
+from thence.core.query.where import COMPARISONS_MAX, parse
 from thence.core.times import microseconds, moment, span
-from thence.core.where import COMPARISONS_MAX, parse
+from thence.core.values.payload import is_utf8
 from thence.errors import InvalidFilter
 
 NAMES_MAX = 1000

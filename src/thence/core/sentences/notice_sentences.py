@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from thence.core.event import Event
-from thence.core.wording import fields, shown
+from thence.core.sentences.wording import fields, shown
 
 _SHRUNK = frozenset(("node_id", "first_seq", "last_seq", "file", "offset", "bytes"))
 # what every notice of a simulation holds, for its format's sake

@@ -10,10 +10,10 @@ from itertools import islice
 from operator import lt
 from typing import NamedTuple
 
+from thence.core.diff.content import Said, said
 from thence.core.event import Event, Reading
 from thence.core.order import totally_ordered
-from thence.core.said import Said, said
-from thence.core.vocabulary import Vocabulary
+from thence.core.values.vocabulary import Vocabulary
 
 _Causes = Sequence[Sequence[int]]
 _EventAt = Callable[[int], Event]

@@ -8,7 +8,7 @@ to those that no other member already implies.
 
 from collections.abc import Iterable
 
-from thence.core.codec import CAUSES_MAX
+from thence.core.values.codec import CAUSES_MAX
 
 REMEMBERED_MAX = 65_536
 _STEPS_MAX = 4_096

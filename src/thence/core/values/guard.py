@@ -5,7 +5,7 @@ from collections.abc import Collection
 import msgspec
 
 from thence.core.event import Event
-from thence.core.position import Position
+from thence.core.values.position import Position
 from thence.errors import InvalidEvent
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from thence.core.comparison import Comparison, Told
 from thence.core.nearest import nearest
+from thence.core.query.comparison import Comparison, Told
 
 NEAREST_MAX = 3
 _NAMES_MAX = 5_000

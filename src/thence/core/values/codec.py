@@ -25,7 +25,7 @@ from thence.core.event import (
     decoded,
     is_deep,
 )
-from thence.core.vocabulary import Vocabulary
+from thence.core.values.vocabulary import Vocabulary
 from thence.errors import EventTooLarge, InvalidEvent
 
 LINE_BYTES_MAX = 1024 * 1024

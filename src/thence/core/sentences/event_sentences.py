@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from thence.core.event import Event
-from thence.core.notice_sentences import NOTICE_SENTENCES
-from thence.core.wording import (
+from thence.core.sentences.notice_sentences import NOTICE_SENTENCES
+from thence.core.sentences.wording import (
     clipped,
     duration,
     fields,

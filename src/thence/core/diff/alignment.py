@@ -10,8 +10,8 @@ by total order. So the result depends on no order of the input.
 from collections import defaultdict, deque
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 
-from thence.core.said import Said, canonical, has_same_bodies, members
-from thence.core.side import Side
+from thence.core.diff.content import Said, canonical, has_same_bodies, members
+from thence.core.diff.log_side import Side
 
 ALONE = -1
 _Key = Callable[[int], Hashable]

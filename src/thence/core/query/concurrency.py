@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable
 
 from thence.core.event import Event
 from thence.core.order import causes_of, downstream, totally_ordered
-from thence.core.position import Position
+from thence.core.values.position import Position
 
 
 def concurrent_with(event: Event, events: Iterable[Event]) -> tuple[Event, ...]:

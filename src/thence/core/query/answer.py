@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import msgspec
 
-from thence.core.concurrency import concurrent_with
 from thence.core.event import Event
 from thence.core.order import CONE_EVENTS_MAX, Cone, chain, downstream, upstream
-from thence.core.vocabulary import Vocabulary
+from thence.core.query.concurrency import concurrent_with
+from thence.core.values.vocabulary import Vocabulary
 
 
 class Why(msgspec.Struct, frozen=True):

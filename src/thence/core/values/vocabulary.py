@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 
 from thence.core.event import Event
-from thence.core.host_sentences import SIM_SENTENCES, WORK_SENTENCES
-from thence.core.sentences import in_columns, said, sentence
+from thence.core.sentences.event_sentences import in_columns, said, sentence
+from thence.core.sentences.host_sentences import SIM_SENTENCES, WORK_SENTENCES
 from thence.errors import InvalidEvent
 
 Text = Callable[[Event], str | None]

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 from zlib import crc32
 
-from thence.core.codec import CRC_BYTES, LINE_START, BadLine, parse
 from thence.core.event import Event
-from thence.core.vocabulary import Vocabulary
+from thence.core.values.codec import CRC_BYTES, LINE_START, BadLine, parse
+from thence.core.values.vocabulary import Vocabulary
 
 # how many beginnings of an event are tried as the end of another tool's line before it
 _FOREIGN_ENDS_MAX = 8

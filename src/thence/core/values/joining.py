@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from thence.core.codec import CAUSES_MAX, Draft
+from thence.core.values.codec import CAUSES_MAX, Draft
 
 JoinNotice = Callable[[Sequence[str]], Draft]
 

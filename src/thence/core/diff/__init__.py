@@ -1,0 +1,1 @@
+"""Two logs laid side by side."""

@@ -1,0 +1,1 @@
+"""Questions to events that are held in memory."""

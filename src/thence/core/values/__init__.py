@@ -1,0 +1,1 @@
+"""What an event is made of, and how it stands as a line."""
