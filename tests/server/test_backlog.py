@@ -17,7 +17,7 @@ from tests.server.listening import frames, gauge, until
 from tests.server.serving import Serving
 
 import thence
-from thence.server.backlog import Backlog
+from thence.server.live.backlog import Backlog
 
 STREAMS = 40
 EVENTS = 40_000

@@ -17,7 +17,7 @@ from tests.server.serving import Serving, serving
 
 from thence.core.diff.difference import as_json, difference
 from thence.core.diff.log_side import side
-from thence.server.diffs import LOG_BYTES_MAX
+from thence.server.routes.diffs import LOG_BYTES_MAX
 from thence.sim import EventWriter, VerbosityLevel, create_state_event
 
 

@@ -2,8 +2,8 @@ import shutil
 
 from tests.server.runs import make_large, make_run
 
-from thence.server.logs import Logs
-from thence.server.root import Root
+from thence.server.logs.logs import Logs
+from thence.server.logs.root import Root
 
 
 def test_logs_asked_for_last_stay_open(tmp_path) -> None:

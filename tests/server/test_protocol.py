@@ -6,7 +6,7 @@ import pytest
 from tests.server.runs import make_run
 from tests.server.serving import serving
 
-from thence.server.protocol import HEAD_BYTES_MAX
+from thence.server.http.protocol import HEAD_BYTES_MAX
 
 PIECE = 4_096
 

@@ -10,7 +10,7 @@ from tests.server.runs import foreign, make_orders, make_run
 from tests.server.serving import Serving, serving
 
 from thence.errors import NotALog
-from thence.server.root import Root
+from thence.server.logs.root import Root
 
 SECRET = "outside-0001"
 OLDER = "events_2026-01-01_00-00-00-000000.jsonl"

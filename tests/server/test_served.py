@@ -7,7 +7,7 @@ import anyio.lowlevel
 import pytest
 from tests.server.runs import LARGE_EVENTS, make_large, make_run
 
-from thence.server.root import Root
+from thence.server.logs.root import Root
 from thence.server.served import Served
 from thence.server.workers import THREADS
 

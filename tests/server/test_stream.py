@@ -13,10 +13,10 @@ from thence.core.query.filter import Filter
 from thence.errors import EventNotFound, NotALog, ReadFailed
 from thence.log.read.follower import Follower
 from thence.replica import open_log
-from thence.server import feed, feeds, listener
-from thence.server.root import Root
+from thence.server.live import feed, feeds, listener
+from thence.server.logs.root import Root
+from thence.server.routes.event_stream import Stream
 from thence.server.served import Served
-from thence.server.stream import Stream
 from thence.sim import EventWriter, create_action_event
 
 

@@ -11,17 +11,20 @@ from fastapi import FastAPI, Request
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 
-from thence.server import health, live, log_queries, measured, queries, schemas
-from thence.server.auth import Auth
-from thence.server.bodies import answer
-from thence.server.bodiless import Bodiless
-from thence.server.causes import causes_of
-from thence.server.diffs import diffs_of
 from thence.server.errors import tell_errors
-from thence.server.headers import Headers
-from thence.server.hosts import Hosts
+from thence.server.http.auth import Auth
+from thence.server.http.bodiless import Bodiless
+from thence.server.http.headers import Headers
+from thence.server.http.hosts import Hosts
+from thence.server.logs.root import Root
 from thence.server.metrics import Counting
-from thence.server.root import Root
+from thence.server.routes import health, live, schemas
+from thence.server.routes import logs as log_queries
+from thence.server.routes import metrics as measured
+from thence.server.routes import simulations as queries
+from thence.server.routes.bodies import answer
+from thence.server.routes.diffs import diffs_of
+from thence.server.routes.events import causes_of
 from thence.server.served import Served, served
 from thence.server.web import pages
 from thence.settings import from_environment

@@ -15,9 +15,9 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from thence.errors import PortTaken
-from thence.server.connections import Connections, connections_max
-from thence.server.early import Early
-from thence.server.loopback import LOOPBACK
+from thence.server.http.connections import Connections, connections_max
+from thence.server.http.early import Early
+from thence.server.http.loopback import LOOPBACK
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -86,7 +86,7 @@ def _server(root: Path, token: str | None, cors_origins: Collection[str], early:
     from uvicorn import Config, Server
 
     from thence.server.app import create_app
-    from thence.server.protocol import Protocol
+    from thence.server.http.protocol import Protocol
 
     app = create_app(root, allowed_hosts=LOOPBACK, cors_origins=cors_origins, token=token)
     protocol: Any = partial(Protocol, among=Connections(connections_max()))

@@ -8,13 +8,13 @@ from starlette.requests import Request
 
 from thence.errors import NotALog, ReadFailed
 from thence.index.plan.page import PageOfLines
-from thence.server import backlog
-from thence.server.feeds import Feeds
-from thence.server.logs import Logs, OpenLog
+from thence.server.live import backlog
+from thence.server.live.feeds import Feeds
+from thence.server.logs.log_scan import Scan
+from thence.server.logs.logs import Logs, OpenLog
+from thence.server.logs.root import FoundLog, Root
+from thence.server.logs.summaries import Summaries
 from thence.server.metrics import Metrics
-from thence.server.root import FoundLog, Root
-from thence.server.scan import Scan
-from thence.server.summaries import Summaries
 from thence.server.workers import Slow, Workers
 
 T = TypeVar("T")

@@ -8,7 +8,7 @@ from starlette.datastructures import QueryParams
 
 from thence.core.query.filter import Filter
 from thence.errors import InvalidFilter
-from thence.server.parameters import LogPage
+from thence.server.routes.parameters import LogPage
 
 EVENTS = 100
 _LISTS = ("type", "actor", "subject", "stream", "where")

@@ -9,7 +9,7 @@ from thence.core.diff.content import Differing
 from thence.core.diff.difference import Difference, Divergence
 from thence.core.diff.log_side import Side
 from thence.core.event import Event
-from thence.server.root import FoundLog
+from thence.server.logs.root import FoundLog
 from thence.server.web.layout import page
 from thence.server.web.markup import Child, Html, el, joined, link, path
 from thence.server.web.run import trail

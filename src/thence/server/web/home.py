@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from starlette.responses import Response
 
-from thence.server.root import FoundLog
-from thence.server.run_record import RunRecord, recorded
+from thence.server.logs.root import FoundLog
+from thence.server.logs.run_record import RunRecord, recorded
+from thence.server.logs.summary import Summary
 from thence.server.served import Served
-from thence.server.summary import Summary
 from thence.server.web.layout import page
 from thence.server.web.markup import Html, el, joined, path
 from thence.server.web.tables import cell, head_cell, moment, row, table, words

@@ -11,10 +11,10 @@ from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 
 from thence.errors import ThenceError
-from thence.server.diffs import compared
 from thence.server.errors import refused
-from thence.server.root import FoundLog
-from thence.server.run_record import recorded
+from thence.server.logs.root import FoundLog
+from thence.server.logs.run_record import recorded
+from thence.server.routes.diffs import compared
 from thence.server.served import served
 from thence.server.web.asked import question
 from thence.server.web.diff import diff_page

@@ -7,11 +7,11 @@ from starlette.responses import Response
 from thence.core.event import Event
 from thence.core.sentences.event_sentences import short_id
 from thence.index.plan.page import Page, Paging
-from thence.server import questions
-from thence.server.logs import OpenLog
-from thence.server.root import FoundLog
-from thence.server.run_record import RunRecord
-from thence.server.summary import Summary
+from thence.server.logs import questions
+from thence.server.logs.logs import OpenLog
+from thence.server.logs.root import FoundLog
+from thence.server.logs.run_record import RunRecord
+from thence.server.logs.summary import Summary
 from thence.server.web.asked import EVENTS, Question, shown_values
 from thence.server.web.home import status
 from thence.server.web.layout import page

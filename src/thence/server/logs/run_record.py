@@ -6,7 +6,7 @@ import msgspec
 
 from thence.inspection.outcome import outcome
 from thence.log.storage.disk import OS_DISK
-from thence.server.root import FoundLog, Root
+from thence.server.logs.root import FoundLog, Root
 
 FILE_BYTES_MAX = 16 * 1024 * 1024
 

@@ -13,7 +13,7 @@ from thence.index.graph import causality as indexed
 from thence.index.graph.causality import Causality, NamedCauses
 from thence.index.plan import query
 from thence.index.plan.page import Page, PageOfLines, Paging
-from thence.server.logs import OpenLog
+from thence.server.logs.logs import OpenLog
 
 
 def page(log: OpenLog, asked: Filter, **paging: Unpack[Paging]) -> Page:

@@ -7,16 +7,16 @@ import msgspec
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from thence.server import questions
-from thence.server.bodies import answer, page_body
-from thence.server.logs import OpenLog
+from thence.server.logs import questions
+from thence.server.logs.logs import OpenLog
+from thence.server.logs.root import FoundLog
+from thence.server.logs.run_record import recorded
 from thence.server.models import EventsPage, SimulationList, SimulationSummary
-from thence.server.parameters import Asked, SimulationAsked, SimulationPage
-from thence.server.problems import NDJSON_RESPONSE, RESPONSES
-from thence.server.root import FoundLog
-from thence.server.run_record import recorded
+from thence.server.routes.bodies import answer, page_body
+from thence.server.routes.line_stream import all_lines, wants_lines
+from thence.server.routes.parameters import Asked, SimulationAsked, SimulationPage
+from thence.server.routes.problems import NDJSON_RESPONSE, RESPONSES
 from thence.server.served import Served, served
-from thence.server.streams import all_lines, wants_lines
 
 router = APIRouter(prefix="/simulations", tags=["simulations"], responses=RESPONSES)
 

@@ -14,9 +14,9 @@ from thence.errors import ReadFailed
 from thence.log.read.read_errors import reading
 from thence.log.storage.disk import OS_DISK
 from thence.log.storage.segment import segments, strays
-from thence.server.logs import Logs
-from thence.server.root import FoundLog
-from thence.server.summary import Summary, summed_up
+from thence.server.logs.logs import Logs
+from thence.server.logs.root import FoundLog
+from thence.server.logs.summary import Summary, summed_up
 
 _Fingerprint = tuple[tuple[str, int, int, int], ...]
 

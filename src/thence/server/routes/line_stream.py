@@ -7,8 +7,8 @@ from starlette.responses import Response, StreamingResponse
 
 from thence.core.query.filter import Filter
 from thence.index.plan.page import PageOfLines
-from thence.server.bodies import NDJSON
-from thence.server.questions import page_of_lines
+from thence.server.logs.questions import page_of_lines
+from thence.server.routes.bodies import NDJSON
 from thence.server.served import Served
 
 BATCH_EVENTS = 1_000

@@ -16,7 +16,7 @@ from thence.index.file.build_costs import Builds
 from thence.index.file.database import Index
 from thence.log.read.opening import known_info
 from thence.log.storage.disk import NOWHERE, OS_DISK, FileId
-from thence.server.root import FoundLog
+from thence.server.logs.root import FoundLog
 
 OPEN_MAX = 16
 

@@ -5,8 +5,8 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from thence.server.connections import Connections
-from thence.server.stream import TRANSPORT
+from thence.server.http.connections import Connections
+from thence.server.routes.event_stream import TRANSPORT
 
 HEAD_BYTES_MAX = 64 * 1024
 HEAD_S = 10.0

@@ -8,8 +8,8 @@ from threading import Thread
 from time import monotonic
 
 from thence.errors import ThenceError
-from thence.server.root import Root
-from thence.server.summaries import Summaries, size_bytes
+from thence.server.logs.root import Root
+from thence.server.logs.summaries import Summaries, size_bytes
 
 LOG_BYTES_MAX = 4 * 1024 * 1024
 PERIOD_S = 5.0

@@ -6,9 +6,9 @@ import msgspec
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from thence.server.bodies import answer
 from thence.server.models import Health, Problem
-from thence.server.parameters import Asked
+from thence.server.routes.bodies import answer
+from thence.server.routes.parameters import Asked
 from thence.server.served import served
 
 router = APIRouter(tags=["health"], responses={422: {"model": Problem}})

@@ -9,7 +9,7 @@ from collections.abc import Collection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from thence.server.errors import problem
-from thence.server.loopback import host_of
+from thence.server.http.loopback import host_of
 
 
 class Hosts:

@@ -18,7 +18,7 @@ from thence.log.read.read_errors import reading
 from thence.log.read.reader import Cursor, blocks, lines_of
 from thence.log.storage.disk import OS_DISK
 from thence.log.storage.segment import CURRENT, current_path, strays
-from thence.server.logs import OpenLog
+from thence.server.logs.logs import OpenLog
 
 DAMAGE_TOLD_MAX = 100
 

@@ -12,8 +12,8 @@ from contextlib import suppress
 from threading import Event as Signal
 from threading import Thread
 
-from thence.server.connections import connections_max
-from thence.server.loopback import LOOPBACK, host_of
+from thence.server.http.connections import connections_max
+from thence.server.http.loopback import LOOPBACK, host_of
 
 HEAD_BYTES_MAX = 8192
 KEPT_MAX = 512

@@ -18,10 +18,10 @@ from thence.core.query.filter import Filter
 from thence.errors import ReadFailed, ThenceError
 from thence.index.plan import arrivals
 from thence.log.read.follower import POLL_S
-from thence.server.frames import BEGINNING, HEARTBEAT, MEDIA_TYPE, framed
-from thence.server.listener import Listener
-from thence.server.logs import OpenLog
-from thence.server.root import FoundLog
+from thence.server.live.frames import BEGINNING, HEARTBEAT, MEDIA_TYPE, framed
+from thence.server.live.listener import Listener
+from thence.server.logs.logs import OpenLog
+from thence.server.logs.root import FoundLog
 from thence.server.served import Served
 
 # where a stream begins: behind the event of an id, with the last so many, or with the first

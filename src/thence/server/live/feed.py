@@ -17,10 +17,10 @@ from thence.index.plan import arrivals
 from thence.log.read.follower import Follower
 from thence.log.read.read_errors import reading
 from thence.log.storage.disk import OS_DISK
-from thence.server.frames import framed
-from thence.server.listener import Frame, Listener
-from thence.server.logs import Logs, OpenLog
-from thence.server.root import FoundLog
+from thence.server.live.frames import framed
+from thence.server.live.listener import Frame, Listener
+from thence.server.logs.logs import Logs, OpenLog
+from thence.server.logs.root import FoundLog
 
 # a follower remembers every id, until so many are better looked up
 IDS_MAX = 50_000

@@ -4,10 +4,10 @@ from threading import Lock
 
 from thence.errors import ReadFailed, ThenceError
 from thence.log.storage.disk import OS_DISK
-from thence.server.feed import Feed
-from thence.server.listener import Listener
-from thence.server.logs import Logs
-from thence.server.root import FoundLog, Root
+from thence.server.live.feed import Feed
+from thence.server.live.listener import Listener
+from thence.server.logs.logs import Logs
+from thence.server.logs.root import FoundLog, Root
 
 LISTENERS_MAX = 1_000
 

@@ -5,9 +5,9 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from thence.server.bodies import answer
 from thence.server.models import Problem, Schemas
-from thence.server.parameters import Asked
+from thence.server.routes.bodies import answer
+from thence.server.routes.parameters import Asked
 from thence.server.served import served
 
 router = APIRouter(tags=["schemas"], responses={401: {"model": Problem}, 422: {"model": Problem}})

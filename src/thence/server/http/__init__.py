@@ -1,0 +1,1 @@
+"""HTTP of a connection and of every answer: who may ask, what a browser may do."""

@@ -1,0 +1,1 @@
+"""Logs followed for the clients that listen."""
