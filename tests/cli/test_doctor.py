@@ -15,7 +15,7 @@ from tests.events import drafted, new_id, stamped
 from tests.log.processes import started
 
 import thence as package
-from thence.cli.doctor import PACKAGES
+from thence.cli.commands.doctor import PACKAGES
 
 ON_MACHINE = ["python", "platform", "packages"]
 ON_FOLDER = ["filesystem", "space", "file_limit", "writable", "locks", "sync", "append", "links"]

@@ -11,7 +11,7 @@ from tests.cli.installed import THENCE, environment, thence
 from tests.log.processes import started
 
 import thence as package
-from thence.cli.tail import TAIL_EVENTS_MAX
+from thence.cli.commands.tail import TAIL_EVENTS_MAX
 from thence.core.values.vocabulary import PLAIN
 from thence.replica import Log
 

@@ -1,6 +1,6 @@
 import pytest
 
-from thence.cli.tails import Tails, files
+from thence.cli.crash.tails import Tails, files
 
 
 @pytest.fixture

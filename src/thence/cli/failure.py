@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import click
 
+from thence.cli.exit_codes import DAMAGED, FAILED, MISUSED, NOT_FOUND, UNKNOWN
 from thence.cli.voice import Voice
 from thence.errors import (
     AmbiguousId,
@@ -21,12 +22,6 @@ from thence.errors import (
     ScenarioError,
     ThenceError,
 )
-
-FAILED = 1
-MISUSED = 2
-DAMAGED = 3
-NOT_FOUND = 4
-UNKNOWN = 5
 
 _CODES: tuple[tuple[type[ThenceError], int], ...] = (
     (EventNotFound, NOT_FOUND),

@@ -7,7 +7,8 @@ at any moment of it. The codes: 0 done, 1 failed, 2 usage or bad scenario, 3 dam
 
 import sys
 
-INTERRUPTED = 130
+from thence.cli.exit_codes import INTERRUPTED
+
 _AGAIN_S = 0.02
 
 

@@ -19,29 +19,32 @@ Example:
 
 # name: the module that holds the command of that name, and its line in the help
 TABLE = {
-    "append": ("append", "Append one event, durable when the command ends."),
-    "bench": ("bench", "Put any program that logs to the test."),
-    "completion": ("completion", "Write the script that completes thence in a shell."),
-    "demo": ("demo", "Run a simulation of traders, then show what can be asked."),
-    "diff": ("diff", "Tell where two logs part, and what came of it."),
-    "doctor": ("doctor", "Check the machine, the folder, and the state of a log."),
-    "effects": ("causes", "Tell what followed from an event."),
-    "export": ("export", "Write events as a table, CSV or Parquet."),
-    "last": ("last", "Tell the last event, and what was open when the log ended."),
-    "log": ("events", "List events in total order, one line each."),
-    "query": ("query", "List the events that a filter asks for, a page at a time."),
-    "rebuild": ("rebuild", "Make the index of a log again from its lines."),
+    "append": ("commands.append", "Append one event, durable when the command ends."),
+    "bench": ("commands.bench", "Put any program that logs to the test."),
+    "completion": ("commands.completion", "Write the script that completes thence in a shell."),
+    "demo": ("demo.demo", "Run a simulation of traders, then show what can be asked."),
+    "diff": ("commands.diff", "Tell where two logs part, and what came of it."),
+    "doctor": ("commands.doctor", "Check the machine, the folder, and the state of a log."),
+    "effects": ("commands.causes", "Tell what followed from an event."),
+    "export": ("commands.export", "Write events as a table, CSV or Parquet."),
+    "last": ("commands.last", "Tell the last event, and what was open when the log ended."),
+    "log": ("commands.events", "List events in total order, one line each."),
+    "query": ("commands.query", "List the events that a filter asks for, a page at a time."),
+    "rebuild": ("commands.rebuild", "Make the index of a log again from its lines."),
     "serve": (
-        "serve",
+        "commands.serve",
         "Answer questions about the logs in a folder over HTTP, on this machine alone.",
     ),
-    "show": ("events", "Show all that one event holds."),
-    "sim": ("sim", "Run simulations and look at their runs."),
-    "stats": ("stats", "Count the events of a log: by type, by actor, by node."),
-    "tail": ("tail", "Show the last events in the order of their arrival, and follow."),
-    "verify": ("verify", "Check every line of a log; without --repair nothing is changed."),
-    "version": ("version", "Tell the versions of thence and Python."),
-    "why": ("causes", "Tell why an event happened, root first."),
+    "show": ("commands.events", "Show all that one event holds."),
+    "sim": ("commands.sim", "Run simulations and look at their runs."),
+    "stats": ("commands.stats", "Count the events of a log: by type, by actor, by node."),
+    "tail": ("commands.tail", "Show the last events in the order of their arrival, and follow."),
+    "verify": (
+        "commands.verify",
+        "Check every line of a log; without --repair nothing is changed.",
+    ),
+    "version": ("commands.version", "Tell the versions of thence and Python."),
+    "why": ("commands.causes", "Tell why an event happened, root first."),
     "work": ("work.group", "Cut features into work packages, and move them to done."),
 }
 
@@ -82,7 +85,7 @@ def run(arguments: list[str] | None = None) -> int:
     voice = Voice(from_environment(os.environ), given)
     try:
         if voice.settings.completing is not None:
-            from thence.cli.completion import answered
+            from thence.cli.commands.completion import answered
 
             return answered(root, voice.settings.completing)
         colour = False if voice.settings.is_colourless else None

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import NamedTuple
 
-from thence.cli.progress import is_drawn
+from thence.cli.shared.progress import is_drawn
 from thence.cli.voice import Voice, plain
 from thence.work.happenings import Happening
 from thence.work.orchestrating import Orchestrator

@@ -29,7 +29,7 @@ def stats_command(log: str | None, is_json: bool) -> None:
     An event is counted once, as `thence log` lists it. Lines that are passed over because
     they are damaged, and events that nothing verifies, are told.
     """
-    from thence.cli.opened import opened
+    from thence.cli.shared.opened import opened
     from thence.core.query.tally import tallied
     from thence.log.storage.disk import OS_DISK
     from thence.log.storage.segment import strays
@@ -73,7 +73,7 @@ def _place(event: "Event | None") -> dict[str, str] | None:
 
 
 def _say(voice: Voice, found: "Tally", sizes: list[int], folder: str) -> None:
-    from thence.cli.render import counted
+    from thence.cli.shared.render import counted
     from thence.core.sentences.event_sentences import short_id
 
     foreign = f", {found.unverified:,} of them unverified" if found.unverified else ""
@@ -88,7 +88,7 @@ def _say(voice: Voice, found: "Tally", sizes: list[int], folder: str) -> None:
 
 
 def _say_counts(voice: Voice, word: str, counts: Mapping[str, int]) -> None:
-    from thence.cli.render import bars, counted
+    from thence.cli.shared.render import bars, counted
 
     if not counts:
         return

@@ -38,7 +38,7 @@ def why_command(event: str, log: str | None, is_json: bool) -> None:
     """
     import msgspec
 
-    from thence.cli.opened import asked_event, opened
+    from thence.cli.shared.opened import asked_event, opened
 
     voice = current()
     with opened(voice, log) as replica:
@@ -69,7 +69,7 @@ def effects_command(event: str, log: str | None, is_json: bool) -> None:
     a prefix of it of at least 6 characters, @last, @last-error, or a subject, of which the
     latest event is taken.
     """
-    from thence.cli.opened import asked_event, opened
+    from thence.cli.shared.opened import asked_event, opened
 
     voice = current()
     with opened(voice, log) as replica:
@@ -94,8 +94,8 @@ def distances(cone: "Cone") -> list[dict[str, object]]:
 
 
 def _say_why(voice: Voice, answer: "Why", log: str | None) -> None:
-    from thence.cli.opened import command
-    from thence.cli.render import counted
+    from thence.cli.shared.opened import command
+    from thence.cli.shared.render import counted
     from thence.core.order import CHAIN_EVENTS_MAX, CONE_EVENTS_MAX
 
     short = answer.event.event_id
@@ -119,8 +119,8 @@ def _say_why(voice: Voice, answer: "Why", log: str | None) -> None:
 
 
 def _say_effects(voice: Voice, answer: "Effects", told: str, log: str | None) -> None:
-    from thence.cli.opened import command
-    from thence.cli.render import counted, wrapped
+    from thence.cli.shared.opened import command
+    from thence.cli.shared.render import counted, wrapped
 
     short = answer.event.event_id
     voice.say(*wrapped(told, voice.width))
@@ -136,7 +136,7 @@ def _say_effects(voice: Voice, answer: "Effects", told: str, log: str | None) ->
 
 def _say_sentences(voice: Voice, sentences: tuple[str, ...], whole: str) -> None:
     """Writes sentences with numbers, the middle of many left out and counted."""
-    from thence.cli.render import numbered
+    from thence.cli.shared.render import numbered
 
     head = len(sentences) if voice.is_verbose else HEAD_SENTENCES
     for line in numbered(sentences, voice.width, head, TAIL_SENTENCES, f": {whole}"):

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from thence.cli.locate import runs
-from thence.cli.render import bars, counted, wrapped
-from thence.cli.verify import as_json
+from thence.cli.commands.verify import as_json
+from thence.cli.shared.locate import runs
+from thence.cli.shared.render import bars, counted, wrapped
 from thence.core.query.tally import falling
 from thence.errors import NotALog
 from thence.inspection.outcome import outcome

@@ -82,8 +82,8 @@ def run_command(
     SCENARIO is a YAML file, or the bare name of one that comes with thence. The run gets a
     folder of its own; Ctrl-C ends it in good order.
     """
-    from thence.cli.progress import progress
-    from thence.cli.running import changed, play
+    from thence.cli.shared.progress import progress
+    from thence.cli.shared.run_progress import changed, play
     from thence.sim.config import SimulationConfig
 
     voice = current()
@@ -103,8 +103,7 @@ def run_command(
 
 def ended(voice: Voice, result: "RunResult") -> int:
     """Tells what went wrong in a run and returns the exit code."""
-    from thence.cli.failure import FAILED
-    from thence.cli.main import INTERRUPTED
+    from thence.cli.exit_codes import FAILED, INTERRUPTED
 
     if result.dropped or result.failed:
         voice.note(f"{result.dropped} events were dropped, {result.failed} could not be written")
@@ -128,8 +127,8 @@ def ended(voice: Voice, result: "RunResult") -> int:
 @talks
 def list_command(root: str | None, is_json: bool) -> None:
     """List the runs, the newest first."""
-    from thence.cli.render import counted
-    from thence.cli.runs import altered_note, run_entry, run_folders
+    from thence.cli.commands.runs import altered_note, run_entry, run_folders
+    from thence.cli.shared.render import counted
 
     voice = current()
     folder = Path(root or voice.settings.runs)
@@ -156,8 +155,8 @@ def show_command(run: str | None, is_json: bool) -> None:
     RUN is a run's id, its folder, or one of its files: its turns, agents, events by type,
     files, and what the log noted about itself.
     """
-    from thence.cli.locate import find_log
-    from thence.cli.runs import drawn_summary, summary
+    from thence.cli.commands.runs import drawn_summary, summary
+    from thence.cli.shared.locate import find_log
 
     voice = current()
     folder = find_log(voice, run)
@@ -177,8 +176,9 @@ def validate_command(scenario: str, is_json: bool) -> int:
 
     Each problem is told with file, line, key and a hint. Exit code 2 if there is one.
     """
-    from thence.cli.failure import MISUSED, problem_line
-    from thence.cli.render import counted
+    from thence.cli.exit_codes import MISUSED
+    from thence.cli.failure import problem_line
+    from thence.cli.shared.render import counted
     from thence.errors import ScenarioError
     from thence.sim.config import SimulationConfig
 

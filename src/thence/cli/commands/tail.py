@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from thence.cli.exit_codes import INTERRUPTED
 from thence.cli.groups import HELP_NAMES, json_option, log_option, talks
-from thence.cli.main import INTERRUPTED
-from thence.cli.pages import FIRST_EVENTS, shower
+from thence.cli.shared.pages import FIRST_EVENTS, shower
 from thence.cli.voice import Voice, current
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def tail_command(count: int, is_live: bool, log: str | None, is_json: bool) -> N
 
 
 def _tail(voice: Voice, count: int, is_live: bool, log: str | None, is_json: bool) -> None:
-    from thence.cli.locate import find_log
+    from thence.cli.shared.locate import find_log
     from thence.log.read.follower import Follower
     from thence.log.storage.disk import OS_DISK
     from thence.replica import open_log

@@ -33,8 +33,8 @@ def demo_command(pace_s: float | None) -> int:
     at its end. Neither needs a network, a model or setup. The run lies in ./output (or
     THENCE_ROOT) afterwards, like any other.
     """
-    from thence.cli.tour import tour
-    from thence.cli.work_tour import work_tour
+    from thence.cli.demo.tour import tour
+    from thence.cli.demo.work_tour import work_tour
 
     voice = current()
     voice.say(Painted("thence demo", bold=True))
@@ -43,7 +43,7 @@ def demo_command(pace_s: float | None) -> int:
     voice.say("  names the events that caused it.")
     result = _run(voice, PACE_S if pace_s is None else pace_s)
     if result.status != "completed":
-        from thence.cli.sim import ended
+        from thence.cli.commands.sim import ended
 
         voice.say("", f"run {result.status} after {result.turns} turns", f"  {result.output_dir}")
         return ended(voice, result)
@@ -54,10 +54,10 @@ def demo_command(pace_s: float | None) -> int:
 
 def _run(voice: Voice, pace_s: float) -> "RunResult":
     """Plays the scenario with live progress."""
-    from thence.cli.market import market
-    from thence.cli.progress import is_drawn, progress
-    from thence.cli.running import play
-    from thence.cli.tour import SCENARIO
+    from thence.cli.demo.market import market
+    from thence.cli.demo.tour import SCENARIO
+    from thence.cli.shared.progress import is_drawn, progress
+    from thence.cli.shared.run_progress import play
     from thence.sim.config import SimulationConfig
 
     config = SimulationConfig.from_file(SCENARIO)
@@ -69,7 +69,7 @@ def _run(voice: Voice, pace_s: float) -> "RunResult":
 
 def _is_found(voice: Voice, folder: Path) -> bool:
     """Tells whether commands typed here find this run without being told."""
-    from thence.cli.locate import is_log, named_log, runs
+    from thence.cli.shared.locate import is_log, named_log, runs
 
     if named_log(voice, None) or is_log(Path()):
         return False

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import click
 
+from thence.cli.exit_codes import INTERRUPTED
 from thence.cli.groups import HELP_NAMES, json_option, talks
-from thence.cli.locate import journal_of
-from thence.cli.main import INTERRUPTED
+from thence.cli.shared.locate import journal_of
 from thence.cli.voice import Voice, current
 from thence.errors import ExtraMissing, NotALog
 

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from thence.cli.opened import program
-from thence.cli.render import bars, counted, numbered, wrapped
-from thence.cli.trades import TAIL_LINKS, Trades, question, telling_trade, trades
+from thence.cli.demo.trades import TAIL_LINKS, Trades, question, telling_trade, trades
+from thence.cli.shared.opened import program
+from thence.cli.shared.render import bars, counted, numbered, wrapped
 from thence.cli.voice import Line, Painted, plain
 from thence.core.query.answer import why
 from thence.core.query.tally import falling

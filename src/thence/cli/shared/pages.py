@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from thence.cli.filtering import Asked, keys
+from thence.cli.shared.filtering import Asked, keys
 from thence.cli.voice import Voice
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def shower(
 
     if is_json:
         return store
-    from thence.cli.render import Lines
+    from thence.cli.shared.render import Lines
 
     lines = Lines((), vocabulary, voice.columns)
 

@@ -22,10 +22,10 @@ def rebuild_command(log: str | None, is_json: bool) -> None:
     It is never needed: an index that is missing, damaged or old is made again by whoever
     asks. A small log is read without one, until it has one.
     """
-    from thence.cli.locate import find_log
-    from thence.cli.progress import bytes_read
-    from thence.cli.render import counted
-    from thence.cli.stats import segment_sizes
+    from thence.cli.commands.stats import segment_sizes
+    from thence.cli.shared.locate import find_log
+    from thence.cli.shared.progress import bytes_read
+    from thence.cli.shared.render import counted
     from thence.replica import open_log
 
     voice = current()

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from thence.cli.render import numbered
+from thence.cli.shared.render import numbered
 from thence.cli.voice import WIDTH_COLUMNS, Painted, Voice
 
 if TYPE_CHECKING:

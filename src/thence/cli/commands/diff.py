@@ -47,7 +47,7 @@ def diff_command(a: str, b: str, is_json: bool) -> int:
     """
     import gc
 
-    from thence.cli.failure import DAMAGED
+    from thence.cli.exit_codes import DAMAGED
     from thence.core.diff.difference import as_json, difference
 
     voice = current()
@@ -65,8 +65,8 @@ def diff_command(a: str, b: str, is_json: bool) -> int:
 
 def _read(voice: Voice, log: str) -> "tuple[Side, Vocabulary]":
     """Reads a log at once; one that asks for a closer look as every command does."""
-    from thence.cli.locate import find_log
-    from thence.cli.opened import opened
+    from thence.cli.shared.locate import find_log
+    from thence.cli.shared.opened import opened
     from thence.core.diff.log_side import side
     from thence.inspection.intact import intact_side
     from thence.log.read.read_errors import reading
@@ -83,7 +83,7 @@ def _read(voice: Voice, log: str) -> "tuple[Side, Vocabulary]":
 
 
 def _say(voice: Voice, found: "Difference", logs: tuple[_Log, _Log]) -> None:
-    from thence.cli.render import counted, wrapped
+    from thence.cli.shared.render import counted, wrapped
 
     same = len(found.aligned) - len(found.changed)
     if found.first is None:
@@ -102,7 +102,7 @@ def _say(voice: Voice, found: "Difference", logs: tuple[_Log, _Log]) -> None:
 
 def _say_types(voice: Voice, found: "Difference") -> None:
     """Counts the differences by type, the most frequent first."""
-    from thence.cli.render import counted
+    from thence.cli.shared.render import counted
     from thence.cli.voice import plain
     from thence.core.query.tally import falling
     from thence.core.sentences.wording import clipped
@@ -149,8 +149,8 @@ def _note_missing_types(
 
 
 def _say_divergence(voice: Voice, first: "Divergence", logs: tuple[_Log, _Log]) -> None:
-    from thence.cli.opened import command
-    from thence.cli.render import counted, wrapped
+    from thence.cli.shared.opened import command
+    from thence.cli.shared.render import counted, wrapped
 
     voice.say("", "first divergence")
     followed, commands = [], []
@@ -169,7 +169,7 @@ def _say_divergence(voice: Voice, first: "Divergence", logs: tuple[_Log, _Log]) 
 
 
 def _say_differing(voice: Voice, differs: "Sequence[Differing]") -> None:
-    from thence.cli.render import counted, wrapped
+    from thence.cli.shared.render import counted, wrapped
 
     if not differs:
         return
@@ -195,7 +195,7 @@ def _value(value: object) -> str:
 
 def _say_causes(voice: Voice, first: "Divergence", logs: tuple[_Log, _Log]) -> None:
     """Tells the causes: those that both events name once, then those that one alone names."""
-    from thence.cli.render import counted, wrapped
+    from thence.cli.shared.render import counted, wrapped
 
     groups = [("both", logs[0], [each for each in first.causes_a if each.is_shared])]
     for log, named in zip(logs, (first.causes_a, first.causes_b), strict=True):

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from thence.cli.filtering import Asked, Given, filtered, tell_unknown_key
 from thence.cli.groups import HELP_NAMES, json_option, log_option, talks
-from thence.cli.pages import pages, shower
+from thence.cli.shared.filtering import Asked, Given, filtered, tell_unknown_key
+from thence.cli.shared.pages import pages, shower
 from thence.cli.voice import Voice, current
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def query_command(
     do, of --where all. The events stand in total order, as in `thence log`. When there are
     more, what to type for the next page is told. With --json the lines are those of the file.
     """
-    from thence.cli.opened import opened
+    from thence.cli.shared.opened import opened
 
     voice = current()
     if limit is None:
@@ -66,8 +66,8 @@ def query_command(
 
 def _tell_rest(voice: Voice, page: "Page", found: int, words: str, log: str | None) -> None:
     """Tells on stderr how to see the rest."""
-    from thence.cli.opened import command
-    from thence.cli.render import counted
+    from thence.cli.shared.opened import command
+    from thence.cli.shared.render import counted
 
     if page.next_cursor is not None:
         again = command(f"{words} --cursor {shlex.quote(page.next_cursor)}", log)

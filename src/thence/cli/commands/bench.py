@@ -8,7 +8,7 @@ from thence.cli.groups import HELP_NAMES, Commands, json_option, talks
 from thence.cli.voice import current
 
 if TYPE_CHECKING:
-    from thence.cli.kills import Kept
+    from thence.cli.crash.kills import Kept
 
 KILLS = 100
 KILLS_MAX = 100_000
@@ -97,9 +97,9 @@ def kill_command(
     """
     from random import randrange
 
-    from thence.cli.failure import DAMAGED
-    from thence.cli.kills import Trial, as_json, drawn, rows, run
-    from thence.cli.render import counted
+    from thence.cli.crash.kills import Trial, as_json, drawn, rows, run
+    from thence.cli.exit_codes import DAMAGED
+    from thence.cli.shared.render import counted
 
     voice = current()
     for name, value in (("--command", command), ("--read", reading)):
@@ -120,7 +120,7 @@ def kill_command(
 
 def verdict(kept: "Kept") -> str:
     """Says in a line what was not kept."""
-    from thence.cli.render import counted
+    from thence.cli.shared.render import counted
 
     missing = kept.acknowledged - kept.present
     told = f"{counted(missing, 'acknowledged record')} missing" if missing else ""

@@ -30,7 +30,7 @@ def last_command(log: str | None, is_json: bool) -> None:
     in, a step that never returned. How long before the last event it began is told with
     it.
     """
-    from thence.cli.opened import opened
+    from thence.cli.shared.opened import opened
     from thence.core.query.log_end import ending
 
     voice = current()
@@ -49,7 +49,7 @@ def last_command(log: str | None, is_json: bool) -> None:
 
 
 def _say(voice: Voice, found: "Ending", last: "Event", vocabulary: "Vocabulary") -> None:
-    from thence.cli.render import counted, wrapped
+    from thence.cli.shared.render import counted, wrapped
 
     told = f"last event: {vocabulary.sentence(last)}"
     voice.say(*wrapped(f"{told}, {last.timestamp or 'at no known time'}", voice.width, "", "  "))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from thence.cli.groups import HELP_NAMES, json_option, log_option, talks
-from thence.cli.pages import pages, shower
+from thence.cli.shared.pages import pages, shower
 from thence.cli.voice import current
 from thence.errors import EventNotFound
 
@@ -40,7 +40,7 @@ def log_command(limit: int | None, types: tuple[str, ...], log: str | None, is_j
     A line tells time (UTC), turn, type, who, what happened, and the event's short id. With
     --json the lines are those of the file.
     """
-    from thence.cli.opened import opened
+    from thence.cli.shared.opened import opened
 
     voice = current()
     if limit is None:
@@ -72,7 +72,7 @@ def show_command(event: str, log: str | None, is_json: bool) -> None:
     of which the latest event is taken. With --json the event's line is written as it is
     stored.
     """
-    from thence.cli.opened import asked_event, opened
+    from thence.cli.shared.opened import asked_event, opened
     from thence.core.values.cause_text import handed
 
     voice = current()
@@ -89,7 +89,7 @@ def show_command(event: str, log: str | None, is_json: bool) -> None:
         else f"{cause}, {f'in log {away[cause].log_id}' if cause in away else 'not in this log'}"
         for cause in found.caused_by
     ]
-    from thence.cli.render import page
+    from thence.cli.shared.render import page
 
     voice.say(*page(found, replica.vocabulary, causes, voice.width))
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from thence.cli.running import Show
+from thence.cli.shared.run_progress import Show
 from thence.cli.voice import Voice
 
 if TYPE_CHECKING:

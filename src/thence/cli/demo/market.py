@@ -5,8 +5,8 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from thence.cli.progress import told
-from thence.cli.running import Show
+from thence.cli.shared.progress import told
+from thence.cli.shared.run_progress import Show
 from thence.cli.voice import Voice, plain
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from thence.cli.locate import find_log
-from thence.cli.render import counted
+from thence.cli.shared.locate import find_log
+from thence.cli.shared.render import counted
 from thence.cli.voice import Voice
 from thence.core.event import Event
 from thence.core.values.codec import BadLine, has_valid_crc, parse

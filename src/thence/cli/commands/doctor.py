@@ -32,7 +32,7 @@ def doctor_command(log: str | None, is_json: bool) -> int:
     removed; a log that can only be read is looked at all the same. Exit code 0: all is ok;
     1: a check fails; 3: there is damage. `thence verify` reads every line.
     """
-    from thence.cli.failure import DAMAGED, FAILED
+    from thence.cli.exit_codes import DAMAGED, FAILED
 
     voice = current()
     folder, is_log = _place(voice, log)
@@ -128,7 +128,7 @@ def _shared(folder: Path) -> "list[Check]":
 
 def _place(voice: Voice, log: str | None) -> tuple[Path, bool]:
     """Returns the folder to look at, and whether it holds a log."""
-    from thence.cli.locate import find_log, named_log
+    from thence.cli.shared.locate import find_log, named_log
     from thence.errors import NotALog
 
     try:
@@ -140,7 +140,7 @@ def _place(voice: Voice, log: str | None) -> tuple[Path, bool]:
 
 
 def _say(voice: Voice, checks: "list[Check]", folder: Path, is_log: bool) -> None:
-    from thence.cli.render import counted, wrapped
+    from thence.cli.shared.render import counted, wrapped
 
     for check in checks:
         mark, colour = ("ok    ", "green") if check.ok else ("not ok", "red")

@@ -41,8 +41,8 @@ def verify_command(
     numbers of other nodes) is noted. A repair changes no event: it frees events of bytes
     around them, and moves bytes that are none to .thence/quarantine/.
     """
-    from thence.cli.failure import DAMAGED
-    from thence.cli.locate import find_log
+    from thence.cli.exit_codes import DAMAGED
+    from thence.cli.shared.locate import find_log
     from thence.replica import open_log
 
     if (is_dry or is_yes) and not is_repair:
@@ -109,7 +109,7 @@ def _agreed(voice: Voice, repairs: "tuple[Finding, ...]", is_json: bool) -> bool
 
 
 def _say_repairs(voice: Voice, repairs: "tuple[Finding, ...]", is_done: bool) -> None:
-    from thence.cli.render import counted, wrapped
+    from thence.cli.shared.render import counted, wrapped
 
     words = ("healed", "moved to quarantine") if is_done else ("to heal", "to quarantine")
     shown = repairs if voice.is_verbose else repairs[:FINDINGS_SHOWN_MAX]
@@ -141,7 +141,7 @@ def as_json(finding: "Finding") -> dict[str, object]:
 
 
 def _say(voice: Voice, found: "Verification", folder: str) -> None:
-    from thence.cli.render import counted
+    from thence.cli.shared.render import counted
 
     _say_findings(voice, found.damage, "damage")
     _say_findings(voice, found.notes, "noted")
@@ -156,7 +156,7 @@ def _say(voice: Voice, found: "Verification", folder: str) -> None:
 
 
 def _say_findings(voice: Voice, findings: "tuple[Finding, ...]", word: str) -> None:
-    from thence.cli.render import counted, wrapped
+    from thence.cli.shared.render import counted, wrapped
 
     shown = findings if voice.is_verbose else findings[:FINDINGS_SHOWN_MAX]
     for finding in shown:

@@ -10,9 +10,9 @@ from typing import IO
 
 import click
 
-from thence.cli.filtering import Given, filtered, tell_unknown_key
 from thence.cli.groups import HELP_NAMES, json_option, log_option, talks
-from thence.cli.pages import pages
+from thence.cli.shared.filtering import Given, filtered, tell_unknown_key
+from thence.cli.shared.pages import pages
 from thence.cli.voice import current, plain
 
 _EXAMPLE = """\b
@@ -56,8 +56,8 @@ def export_command(
     memory at once. In CSV a text that a spreadsheet takes for a formula stands behind an
     apostrophe, unless --raw is given.
     """
-    from thence.cli.render import counted
-    from thence.cli.tables import writer_of
+    from thence.cli.shared.render import counted
+    from thence.cli.shared.tables import writer_of
     from thence.replica import open_log
 
     if is_csv == is_parquet:
@@ -69,7 +69,7 @@ def export_command(
         raise click.UsageError("--json goes with --output: stdout holds the table")
     if output is None and form == "parquet" and sys.stdout.isatty():
         raise click.UsageError("a terminal shows no Parquet; name a file with --output")
-    from thence.cli.locate import find_log
+    from thence.cli.shared.locate import find_log
 
     voice = current()
     rows = 0
@@ -91,7 +91,7 @@ def export_command(
 
 def _cell(output: Path | None, is_raw: bool) -> Callable[[str], str]:
     """Returns how a text stands in CSV; one that a terminal shows holds nothing that it obeys."""
-    from thence.cli.tables import guarded
+    from thence.cli.shared.tables import guarded
 
     is_shown = output is None and sys.stdout.isatty()
     return lambda text: (str if is_raw else guarded)(plain(text) if is_shown else text)

@@ -58,7 +58,7 @@ def append_command(
     id is written to stdout. A log named by --log or THENCE_LOG is made if it is missing. The
     cause that THENCE_CAUSE hands on is added.
     """
-    from thence.cli.locate import find_log, named_log
+    from thence.cli.shared.locate import find_log, named_log
     from thence.replica import open_log
 
     voice = current()

@@ -1,0 +1,1 @@
+"""The commands of `thence`, one file each."""

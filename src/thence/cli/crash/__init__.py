@@ -1,0 +1,1 @@
+"""The command `bench kill`: any program killed at random instants."""

@@ -1,0 +1,1 @@
+"""The command `demo`, with its tours."""
