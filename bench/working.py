@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from thence.work.board import fold
-from thence.work.project import find_project
-from thence.work.store import EventStore, Said
+from thence.work.board.board import fold
+from thence.work.journal.store import EventStore, Said
+from thence.work.project.project import find_project
 
 PROGRAM = Path(sys.executable).parent / "thence"
 ROUNDS = 9

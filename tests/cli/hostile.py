@@ -14,7 +14,7 @@ from tests.work.repositories import git
 import thence
 from thence.cli.root import root
 from thence.core.ids import id_source
-from thence.work.project import find_project
+from thence.work.project.project import find_project
 
 EVIL = "\x1b[38;5;9m\x1b]0;own\x07\x9b2J\u202eevil\nFORGED\r\x08\x7f\u2028\u2066"
 IN_FILE_NAME = EVIL.replace("/", "")

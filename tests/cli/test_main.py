@@ -100,7 +100,7 @@ def test_error_under_json_is_one_object_on_stdout(tmp_path, orders):
 
 def test_bug_of_ours_is_told_in_three_lines(tmp_path):
     script = (
-        "import sys; from thence.cli import root, version\n"
+        "import sys; from thence.cli import root; from thence.cli.commands import version\n"
         "version.version_command.callback = lambda **_: 1 / 0\n"
         "sys.exit(root.run(['version', '--json']))"
     )
@@ -235,7 +235,7 @@ def test_ctrl_c_ends_quietly_with_130(tmp_path):
 )
 def test_end_by_a_signal_that_a_callback_swallowed_comes_again(tmp_path, raised, told):
     script = (
-        "import sys, time; from thence.cli import main, version\n"
+        "import sys, time; from thence.cli import main; from thence.cli.commands import version\n"
         f"class Callback:\n    def __del__(self): raise {raised}\n"
         "def work(**_):\n    Callback()\n    time.sleep(60)\n"
         "version.version_command.callback = work\n"

@@ -29,7 +29,8 @@ LIVE = "/simulations/run/events/live"
 _SERVE = """
 import json, sys
 from pathlib import Path
-from thence.server import backlog, running
+from thence.server import running
+from thence.server.live import backlog
 
 backlog.BYTES_MAX = int(sys.argv[2])
 listener = running.listening(0)

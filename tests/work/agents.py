@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from thence.work.running import Ended, Order, Run, start
+from thence.work.orchestrate.agent_process import Ended, Order, Run, start
 
 WAIT_S = 60.0
 LONG_S = 600.0

@@ -14,7 +14,7 @@ from tests.work.test_stores import note
 
 from thence.errors import GitFailed
 from thence.work import EventStore
-from thence.work.project import find_project
+from thence.work.project.project import find_project
 
 
 @pytest.fixture

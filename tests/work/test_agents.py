@@ -10,9 +10,9 @@ from msgspec.structs import replace
 from tests.work.repositories import git, make_repository
 
 from thence.errors import PlanningError
-from thence.work.agents import AgentConfig, GateConfig, argv, read_setup, setup_of
-from thence.work.project import find_project
-from thence.work.project_id import CONFIG
+from thence.work.project.agents import AgentConfig, GateConfig, argv, read_setup, setup_of
+from thence.work.project.project import find_project
+from thence.work.project.project_id import CONFIG
 
 FULL = b"""# of the project
 project_uuid: 5b0f4dd1-6b0c-4b2b-8f49-2a4b9d7f0001
@@ -273,6 +273,6 @@ def test_setup_is_read_from_the_main_working_tree_else_from_where_one_is(tmp_pat
 
 
 def test_reading_yaml_is_imported_when_it_is_needed():
-    code = "import sys, thence.work.scheduling; print('ruamel.yaml' in sys.modules)"
+    code = "import sys, thence.work.orchestrate.scheduling; print('ruamel.yaml' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

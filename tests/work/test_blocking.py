@@ -5,7 +5,7 @@ import time
 import pytest
 
 from thence.errors import GitFailed, LogFull, PlanningError, Refused
-from thence.work.blocking import REFUSED_MAX, REST_MAX_S, TIMES_MAX, Blocks
+from thence.work.orchestrate.blocked import REFUSED_MAX, REST_MAX_S, TIMES_MAX, Blocks
 
 
 class Told(Blocks):

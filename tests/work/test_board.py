@@ -11,8 +11,8 @@ from tests.work.told import PROJECT, SLUG, Clone, planned, work_event
 
 from thence.core.order import heads, totally_ordered
 from thence.merge.fold import digest
-from thence.work.board import as_json, fold
-from thence.work.state import LANES
+from thence.work.board.board import as_json, fold
+from thence.work.board.state import LANES
 
 OTHER_PROJECT = "0190a000-0000-7000-8000-000000000002"
 

@@ -25,8 +25,8 @@ from tests.work.boards import (
 )
 from tests.work.repositories import commit, git
 
-from thence.work.desk import Desk
-from thence.work.store import Said
+from thence.work.journal.store import Said
+from thence.work.session.session import Desk
 
 pytestmark = pytest.mark.xdist_group("clones")
 CLONES, PUBLISHES = 6, 8

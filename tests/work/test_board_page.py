@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from tests.work.told import Clone, planned
 
-from thence.work.board import fold
-from thence.work.board_page import page
-from thence.work.state import Board, FeatureState, GateState, PackageState
+from thence.work.board.board import fold
+from thence.work.board.state import Board, FeatureState, GateState, PackageState
+from thence.work.journal.board_page import page
 
 GOLDEN = """\
 # Board

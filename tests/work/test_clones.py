@@ -13,8 +13,8 @@ from thence.work.commands.finalize_tasks import finalize_tasks
 from thence.work.commands.init import init
 from thence.work.commands.publish import publish
 from thence.work.commands.setup_spec import setup_spec
-from thence.work.desk import Desk
-from thence.work.store import EventStore, Said
+from thence.work.journal.store import EventStore, Said
+from thence.work.session.session import Desk
 
 EVENTS = 10_000
 BATCH = 500

@@ -24,9 +24,9 @@ from tests.work.repositories import (
 from tests.work.repositories import patches as patches_of
 
 from thence.errors import GitFailed
-from thence.work.commits import Commit, commit_files, settled
-from thence.work.repository import repository
-from thence.work.waiting import waiting, write_files
+from thence.work.vcs.commits import Commit, commit_files, settled
+from thence.work.vcs.pending_files import waiting, write_files
+from thence.work.vcs.repository import repository
 
 PLAN = "kitty-specs/001-a/tasks.md"
 NEW = "kitty-specs/001-a/tasks/WP01.md"

@@ -9,9 +9,9 @@ from tests.work.boards import TREE
 from tests.work.repositories import commit, git, hook, write
 from tests.work.steps import killed_at
 
-from thence.work import advancing
 from thence.work.commands.merge import merge
-from thence.work.desk import Desk
+from thence.work.session.session import Desk
+from thence.work.vcs import advancing
 
 THREE = TASKS.partition("### Dependencies")[0] + "\n## Work Package WP03: Third\n"
 CONCLUDES = "thence work merge WP01 concludes it"

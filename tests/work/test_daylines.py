@@ -4,7 +4,7 @@ import json
 
 from tests.events import drafted, event_of, new_id, stamped
 
-from thence.work.daylines import splices
+from thence.work.day_lines import splices
 
 AT = "2026-11-20T07:13:00.123456Z"
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from thence.errors import PlanningError
-from thence.work.dependencies import circles, described, in_order
+from thence.work.board.dependencies import circles, described, in_order
 
 
 class Package(NamedTuple):

@@ -6,8 +6,8 @@ import sys
 import pytest
 from tests.work.agents import ended, living, order, script, there
 
-from thence.work import ending
-from thence.work.running import start
+from thence.work import process_ending as ending
+from thence.work.orchestrate.agent_process import start
 
 
 @pytest.fixture

@@ -6,14 +6,14 @@ import pytest
 from tests.work.existing_projects import DAY, FIRST, FOLDER, SLUG, existing, moved
 from tests.work.repositories import commit, git, make_repository, write
 
-from thence.work.board import as_json
+from thence.work.board.board import as_json
 from thence.work.commands.import_history import import_history
 from thence.work.commands.status import status
-from thence.work.desk import Desk
-from thence.work.existing import history_in
-from thence.work.legacy import Unread
-from thence.work.planning import Planning
-from thence.work.project import find_project
+from thence.work.plan.existing import history_in
+from thence.work.plan.legacy import Unread
+from thence.work.plan.planning_files import Planning
+from thence.work.project.project import find_project
+from thence.work.session.session import Desk
 
 
 def told(repo):

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from thence.errors import PlanningError
-from thence.work.frontmatter import FIELDS_BYTES_MAX, Fields, read, with_field
+from thence.work.plan.frontmatter import FIELDS_BYTES_MAX, Fields, read, with_field
 
 FILE = b"""---
 work_package_id: "WP01"
@@ -203,7 +203,9 @@ def test_field_in_braces_is_spliced_too():
 
 
 def test_yaml_is_imported_only_when_a_file_is_read():
-    code = "import sys, thence.work.frontmatter; print([m for m in sys.modules if 'ruamel' in m])"
+    code = (
+        "import sys, thence.work.plan.frontmatter; print([m for m in sys.modules if 'ruamel' in m])"
+    )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert told.stdout == "[]\n"
 

@@ -3,10 +3,10 @@
 import pytest
 from tests.work.told import SLUG, planned
 
-from thence.work.attempt import Facts
-from thence.work.board import fold
+from thence.work.board.attempt import Facts
+from thence.work.board.board import fold
+from thence.work.board.gates import GATE_STATUSES, GATE_TYPES, changed, open_gates, results
 from thence.work.events import checked
-from thence.work.gates import GATE_STATUSES, GATE_TYPES, changed, open_gates, results
 
 GATE = "01J00000000000000000000000"
 

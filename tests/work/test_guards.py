@@ -3,10 +3,10 @@
 import pytest
 from tests.work.told import SLUG, Clone, planned
 
-from thence.work.attempt import MATRIX, Facts, Move, Refusal
-from thence.work.board import fold
-from thence.work.state import LANES
-from thence.work.transitions import move, refusals
+from thence.work.board.attempt import MATRIX, Facts, Move, Refusal
+from thence.work.board.board import fold
+from thence.work.board.state import LANES
+from thence.work.board.transitions import move, refusals
 
 GATE = "01J00000000000000000000000"
 WAYS = {

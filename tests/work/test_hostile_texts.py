@@ -7,10 +7,10 @@ import pytest
 
 from thence.errors import PlanningError, ScenarioError
 from thence.sim.scenario_files import parsed
-from thence.work.activity import entries_of
-from thence.work.frontmatter import read
-from thence.work.tasks import parse
-from thence.work.yaml_nodes import YamlFile
+from thence.work.plan.activity import entries_of
+from thence.work.plan.frontmatter import read
+from thence.work.plan.tasks import parse
+from thence.work.project.yaml_nodes import YamlFile
 
 pytestmark = pytest.mark.promise("L18")
 # four times the text takes four times as long: a square takes 16 times, and this machine may rest

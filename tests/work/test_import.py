@@ -21,7 +21,7 @@ from thence.work.commands.move_task import move_task
 from thence.work.commands.publish import publish
 from thence.work.commands.setup_spec import setup_spec
 from thence.work.commands.status import status
-from thence.work.desk import Desk
+from thence.work.session.session import Desk
 
 CONFIG = "project_uuid: 00000000-0000-4000-8000-000000000001\n"
 BROKEN = "---\nwork_package_id: WP01\nlane: [doing\n---\n"

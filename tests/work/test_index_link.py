@@ -6,7 +6,7 @@ from contextlib import closing
 import pytest
 from tests.work.repositories import git, make_repository
 
-from thence.work.store import EventStore, Said
+from thence.work.journal.store import EventStore, Said
 
 
 @pytest.fixture

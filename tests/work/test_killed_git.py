@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 from tests.work.repositories import begin_work, commit, git, make_repository, patches, write
 
-from thence.work.commits import commit_files
-from thence.work.leftovers import COMMITTING as LOCK
-from thence.work.leftovers import MAKING, free, locking, making, unmake
-from thence.work.locks import held
-from thence.work.merging import merge
-from thence.work.repository import branches, checkouts, repository
-from thence.work.worktrees import make
+from thence.work.vcs.commits import commit_files
+from thence.work.vcs.leftovers import COMMITTING as LOCK
+from thence.work.vcs.leftovers import MAKING, free, locking, making, unmake
+from thence.work.vcs.locks import held
+from thence.work.vcs.merging import merge
+from thence.work.vcs.repository import branches, checkouts, repository
+from thence.work.vcs.worktrees import make
 
 WORKTREES = 40
 COMMITS = 12

@@ -3,7 +3,8 @@
 import pytest
 from tests.work.repositories import commit, git, make_repository
 
-from thence.work.landed import (
+from thence.work.board.state import Landed
+from thence.work.vcs.landed import (
     is_reverted,
     is_without_code,
     lacking,
@@ -13,8 +14,7 @@ from thence.work.landed import (
     merges_in,
     reviewed_of,
 )
-from thence.work.repository import repository
-from thence.work.state import Landed
+from thence.work.vcs.repository import repository
 
 LINES = [f"line {number}\n" for number in range(1, 31)]
 

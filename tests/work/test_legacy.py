@@ -5,8 +5,8 @@ import random
 import pytest
 
 from thence.work.events import checked
-from thence.work.legacy import Unread, history_of
-from thence.work.tasks import parse
+from thence.work.plan.legacy import Unread, history_of
+from thence.work.plan.tasks import parse
 
 FOLDER = "kitty-specs/028-sync"
 META = b'{"friendly_name": "Sync of  logs", "mission": "research", "created_at": "2025-11-19"}'

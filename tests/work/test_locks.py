@@ -8,12 +8,12 @@ from tests.log.processes import started
 from tests.work.repositories import WAIT_S
 
 from thence.errors import GitFailed
-from thence.work.locks import held
+from thence.work.vcs.locks import held
 
 HOLD = """
 import subprocess, sys
 from pathlib import Path
-from thence.work.locks import held
+from thence.work.vcs.locks import held
 
 with held(Path(sys.argv[1])) as lock:
     child = subprocess.Popen(["sleep", "60"], pass_fds=(lock,) if sys.argv[2] == "with" else ())

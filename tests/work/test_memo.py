@@ -3,8 +3,8 @@
 import pytest
 from tests.work.repositories import make_repository
 
-from thence.work.memo import Memo
-from thence.work.repository import repository
+from thence.work.journal.memo import Memo
+from thence.work.vcs.repository import repository
 
 
 @pytest.fixture

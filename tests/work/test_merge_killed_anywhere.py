@@ -8,9 +8,9 @@ import pytest
 from tests.work.repositories import begin_work, git, patches
 from tests.work.test_merging import THREE, left_of, project, subjects
 
-from thence.work.cut_off import cut_off
-from thence.work.merging import merge
-from thence.work.repository import repository
+from thence.work.vcs.merging import merge
+from thence.work.vcs.repository import repository
+from thence.work.vcs.unfinished_merge import cut_off
 
 COMMANDS_MAX = 60
 # counts the commands of git, and kills all when it has come to one: before it or behind it

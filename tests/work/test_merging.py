@@ -17,19 +17,19 @@ from tests.work.repositories import (
 )
 
 from thence.errors import GitFailed
-from thence.work import merging
-from thence.work.cut_off import tree_of, unfinished
-from thence.work.merges import plan
-from thence.work.merging import merge, resume
-from thence.work.repository import branches, repository
-from thence.work.worktrees import make
+from thence.work.vcs import merging
+from thence.work.vcs.merging import merge, resume
+from thence.work.vcs.repository import branches, repository
+from thence.work.vcs.trial_merges import plan
+from thence.work.vcs.unfinished_merge import tree_of, unfinished
+from thence.work.vcs.worktrees import make
 
 TARGET = "028-sync"
 MERGE = """
 import sys
 from pathlib import Path
-from thence.work.merging import merge
-from thence.work.repository import repository
+from thence.work.vcs.merging import merge
+from thence.work.vcs.repository import repository
 
 print("begun", flush=True)
 merge(repository(Path(sys.argv[1])), sys.argv[2], sys.argv[4:], Path(sys.argv[3]))

@@ -9,13 +9,13 @@ from tests.tiers import examples
 from tests.work.told import SLUG, Clone, planned, work_event
 
 from thence.merge.fold import digest
-from thence.work.attempt import Facts, Refusal
-from thence.work.board import as_json, fold
-from thence.work.board_page import page
-from thence.work.overlaps import at_work
-from thence.work.recovering import untold_branches
-from thence.work.sides import sentence
-from thence.work.transitions import claimable, move
+from thence.work.board.attempt import Facts, Refusal
+from thence.work.board.board import as_json, fold
+from thence.work.board.conflict_sides import sentence
+from thence.work.board.transitions import claimable, move
+from thence.work.journal.board_page import page
+from thence.work.journal.recovery import untold_branches
+from thence.work.vcs.overlaps import at_work
 
 TITLES = ("Read", "Draw", "Send")
 

@@ -8,8 +8,8 @@ import pytest
 from tests.work.repositories import commit, content, git, make_repository
 
 from thence.errors import GitFailed
-from thence.work.objects import FILE, PROGRAM, Entry, objects
-from thence.work.repository import repository
+from thence.work.vcs.objects import FILE, PROGRAM, Entry, objects
+from thence.work.vcs.repository import repository
 
 
 @pytest.mark.parametrize("algorithm", ["sha1", "sha256"])

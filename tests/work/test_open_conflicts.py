@@ -7,9 +7,9 @@ from tests.work.repositories import begin_work, content, git, hook, patches, wri
 from tests.work.test_merging import FIGHT, TARGET, left_of, project, subjects
 
 from thence.errors import GitFailed
-from thence.work.cut_off import tree_of, unfinished
-from thence.work.merging import abort, merge, resume
-from thence.work.repository import repository
+from thence.work.vcs.merging import abort, merge, resume
+from thence.work.vcs.repository import repository
+from thence.work.vcs.unfinished_merge import tree_of, unfinished
 
 NAMES = [*FIGHT, "wp4"]
 

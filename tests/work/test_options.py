@@ -6,9 +6,9 @@ import pytest
 from tests.work.repositories import make_repository, write
 
 from thence.errors import PlanningError
-from thence.work.options import Options, options_of, read_options
-from thence.work.project import find_project
-from thence.work.project_id import CONFIG
+from thence.work.project.options import Options, options_of, read_options
+from thence.work.project.project import find_project
+from thence.work.project.project_id import CONFIG
 
 
 def test_a_file_of_another_tool_says_nothing() -> None:

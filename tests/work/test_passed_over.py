@@ -12,7 +12,7 @@ from thence.log.storage.numbering import CLOCK_AHEAD_MAX
 from thence.work.commands.add import add
 from thence.work.commands.add_history import add_history
 from thence.work.commands.init import init
-from thence.work.desk import Desk
+from thence.work.session.session import Desk
 
 DAY = ".kittify/events/2025-11-20.jsonl"
 OTHER = "0123456789ab"

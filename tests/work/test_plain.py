@@ -1,6 +1,6 @@
 """A project without git keeps its journal and its day files in `.kittify/`."""
 
-from thence.work.store import EventStore, Said
+from thence.work.journal.store import EventStore, Said
 
 
 def note(folder, text):

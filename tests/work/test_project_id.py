@@ -7,10 +7,10 @@ from tests.work.repositories import commit, content, git, make_repository
 
 from thence.errors import PlanningError
 from thence.work.commands.init import init
-from thence.work.desk import Desk
-from thence.work.project import find_project
-from thence.work.project_id import CONFIG, id_of_history, with_another_id, with_id
-from thence.work.refs import refs_of
+from thence.work.project.project import find_project
+from thence.work.project.project_id import CONFIG, id_of_history, with_another_id, with_id
+from thence.work.session.session import Desk
+from thence.work.vcs.refs import refs_of
 
 ONE = "11111111-1111-4111-8111-111111111111"
 TWO = "22222222-2222-4222-8222-222222222222"

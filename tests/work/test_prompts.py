@@ -7,9 +7,8 @@ from msgspec.structs import replace
 from tests.work.repositories import commit, git, make_repository
 
 from thence.errors import PlanningError
-from thence.work.planning import Planning
-from thence.work.project import find_project
-from thence.work.prompts import (
+from thence.work.board.state import FeatureState, PackageState
+from thence.work.orchestrate.prompts import (
     FEEDBACK_CHARACTERS_MAX,
     NO_REASON,
     REASON_CHARACTERS_MAX,
@@ -23,7 +22,8 @@ from thence.work.prompts import (
     section_of,
     verdict_of,
 )
-from thence.work.state import FeatureState, PackageState
+from thence.work.plan.planning_files import Planning
+from thence.work.project.project import find_project
 
 TASKS = b"""# Tasks
 

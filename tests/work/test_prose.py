@@ -2,7 +2,7 @@
 
 import pytest
 
-from thence.work.prose import lines_of
+from thence.work.plan.prose import lines_of
 
 
 def kept(text):

@@ -12,8 +12,8 @@ from tests.work.repositories import make_repository
 
 from thence.work.commands.init import init
 from thence.work.commands.publish import publish
-from thence.work.desk import Desk
-from thence.work.store import EventStore, Said
+from thence.work.journal.store import EventStore, Said
+from thence.work.session.session import Desk
 
 WRITERS = 4
 COMMANDS = 90

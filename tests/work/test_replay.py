@@ -8,8 +8,8 @@ from tests.work.told import SLUG, Clone, planned, work_event
 
 from thence.core.values.codec import parse
 from thence.core.values.vocabulary import WORK
-from thence.work.board import as_json, fold
-from thence.work.state import Landed, Reviewed
+from thence.work.board.board import as_json, fold
+from thence.work.board.state import Landed, Reviewed
 
 GATE = "01J00000000000000000000000"
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from tests.work.repositories import commit, git, make_repository
 
-import thence.work.repository as module
+import thence.work.vcs.repository as module
 from thence.errors import GitFailed
-from thence.work.repository import (
+from thence.work.vcs.repository import (
     branches,
     checkouts,
     checkouts_of,

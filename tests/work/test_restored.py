@@ -9,7 +9,7 @@ from tests.cli.work.projects import done, planned
 from tests.work.boards import TREE
 from tests.work.repositories import git
 
-from thence.work.project import find_project
+from thence.work.project.project import find_project
 
 
 def identity(home):

@@ -4,7 +4,7 @@ import pytest
 from tests.work.repositories import make_repository
 
 from thence.work import EventStore, Said
-from thence.work.rounds import APPROVED, TRY_FAILED, rounds_of
+from thence.work.board.rounds import APPROVED, TRY_FAILED, rounds_of
 
 SLUG = "001-sync"
 

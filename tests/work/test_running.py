@@ -25,8 +25,9 @@ from tests.work.agents import (
     there,
 )
 
-from thence.work import launching, running
-from thence.work.running import OUTPUT_BYTES_MAX, last_words, start
+from thence.work.orchestrate import agent_process as running
+from thence.work.orchestrate import launching
+from thence.work.orchestrate.agent_process import OUTPUT_BYTES_MAX, last_words, start
 
 KILLS = 12
 LATEST_S = 0.6

@@ -2,8 +2,8 @@
 
 from msgspec.structs import replace
 
-from thence.work.agents import AgentConfig, Setup
-from thence.work.scheduling import (
+from thence.work.board.state import FOR_REVIEW, FeatureState, PackageState
+from thence.work.orchestrate.scheduling import (
     Exhausted,
     Failed,
     Running,
@@ -13,8 +13,8 @@ from thence.work.scheduling import (
     pause_s,
     plan,
 )
-from thence.work.state import FOR_REVIEW, FeatureState, PackageState
-from thence.work.tasks import Package
+from thence.work.plan.tasks import Package
+from thence.work.project.agents import AgentConfig, Setup
 
 IDS = [f"WP{number:02}" for number in range(1, 10)]
 

@@ -6,10 +6,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from thence.work.agents import AgentConfig, Setup
-from thence.work.scheduling import Exhausted, Failed, Running, choose, exhausted, pause_s, plan
-from thence.work.state import DOING, DONE, FOR_REVIEW, LANES, PLANNED, FeatureState, PackageState
-from thence.work.tasks import Package
+from thence.work.board.state import (
+    DOING,
+    DONE,
+    FOR_REVIEW,
+    LANES,
+    PLANNED,
+    FeatureState,
+    PackageState,
+)
+from thence.work.orchestrate.scheduling import (
+    Exhausted,
+    Failed,
+    Running,
+    choose,
+    exhausted,
+    pause_s,
+    plan,
+)
+from thence.work.plan.tasks import Package
+from thence.work.project.agents import AgentConfig, Setup
 
 IDS = [f"WP{number:02}" for number in range(1, 10)]
 NOW_S = 10.0

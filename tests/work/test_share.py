@@ -20,7 +20,7 @@ from tests.work.repositories import commit, content, git
 
 from thence.errors import PlanningError
 from thence.work.commands.share import with_share
-from thence.work.options import options_of
+from thence.work.project.options import options_of
 
 CONFIG = ".kittify/config.yaml"
 BRANCH = "000-general-WP01"

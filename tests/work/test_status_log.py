@@ -7,7 +7,7 @@ from tests.work.repositories import write
 
 from thence.work.commands.import_history import import_history
 from thence.work.commands.status import status
-from thence.work.desk import Desk
+from thence.work.session.session import Desk
 
 FILE = f"{FOLDER}/status.events.jsonl"
 

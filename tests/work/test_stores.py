@@ -18,8 +18,8 @@ from thence.core.values.guard import Unchanged
 from thence.errors import HeadsMoved, InvalidEvent, NotAProject
 from thence.log.storage.disk import Disk
 from thence.work import ErrorStore, EventStore, Said, with_error_store, with_event_store
-from thence.work.clock import read_clock
-from thence.work.files import TreeFiles
+from thence.work.journal.clock_file import read_clock
+from thence.work.vcs.files import TreeFiles
 
 SLUG = "001-sync"
 

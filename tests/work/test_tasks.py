@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from thence.errors import PlanningError
-from thence.work.tasks import HEADING, Package, Subtask, packages_of, parse, tick
+from thence.work.plan.tasks import HEADING, Package, Subtask, packages_of, parse, tick
 
 WHOLE = """# Work Packages: Sync
 

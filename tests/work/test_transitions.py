@@ -4,10 +4,10 @@ import pytest
 from tests.work.told import PROJECT, SLUG, Clone, planned
 
 from thence.errors import Refused
-from thence.work.attempt import Facts, Move
-from thence.work.board import fold
+from thence.work.board.attempt import Facts, Move
+from thence.work.board.board import fold
+from thence.work.board.transitions import DECIDING_TYPES, claimable, move
 from thence.work.events import checked
-from thence.work.transitions import DECIDING_TYPES, claimable, move
 
 GATE = "01J00000000000000000000000"
 

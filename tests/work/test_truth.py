@@ -14,12 +14,12 @@ from tests.work.told import PROJECT, work_event
 from thence.errors import Refused
 from thence.log.storage.process import new_id
 from thence.work import Said
-from thence.work.attempt import Facts, Move
-from thence.work.board import fold
-from thence.work.desk import Desk
-from thence.work.moving import move
-from thence.work.state import LANES
-from thence.work.transitions import move as decide
+from thence.work.board.attempt import Facts, Move
+from thence.work.board.board import fold
+from thence.work.board.state import LANES
+from thence.work.board.transitions import move as decide
+from thence.work.session.moving import move
+from thence.work.session.session import Desk
 
 SLUG = "001-sync"
 ACTORS = ("ada", "bob")

@@ -7,7 +7,7 @@ import pytest
 from tests.work.boards import TREE, done, features, tool_line, view, view_lines, work
 from tests.work.repositories import commit, git, make_repository
 
-from thence.work.desk import Desk
+from thence.work.session.session import Desk
 
 
 @pytest.fixture

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from tests.work.agents import WAIT_S, children, ended, family, living, order, script, take, there
 
-from thence.work import claims, ending
-from thence.work.running import start
+from thence.work import process_ending as ending
+from thence.work.journal import claims
+from thence.work.orchestrate.agent_process import start
 
 ROOT = Path(__file__).parents[2]
 

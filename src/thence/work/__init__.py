@@ -1,9 +1,9 @@
 """The work host: features cut into work packages, done by people and agents in git worktrees."""
 
-from thence.work.decorators import with_error_store, with_event_store
-from thence.work.emitter import EventEmitter, Outcome, get_emitter
-from thence.work.refusals import ErrorStore, RefusalRecord
-from thence.work.store import EventStore, Said
+from thence.work.journal.emitter import EventEmitter, Outcome, get_emitter
+from thence.work.journal.refusals import ErrorStore, RefusalRecord
+from thence.work.journal.store import EventStore, Said
+from thence.work.session.decorators import with_error_store, with_event_store
 
 __all__ = [
     "ErrorStore",

@@ -8,8 +8,8 @@ from tests.cli.warm import warm
 from tests.work.repositories import commit, git, make_repository
 
 from thence.errors import ThenceError
-from thence.work.project import find_project
-from thence.work.store import EventStore
+from thence.work.journal.store import EventStore
+from thence.work.project.project import find_project
 
 SLUG = "001-sync"
 FOLDER = f"kitty-specs/{SLUG}"

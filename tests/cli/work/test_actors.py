@@ -4,8 +4,8 @@ import pytest
 from tests.cli.work.projects import SLUG, done, planned, refused, work
 from tests.work.repositories import git
 
-from thence.work.project import find_project
-from thence.work.store import EventStore
+from thence.work.journal.store import EventStore
+from thence.work.project.project import find_project
 
 pytestmark = pytest.mark.promise("L8")
 

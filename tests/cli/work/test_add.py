@@ -8,7 +8,7 @@ from tests.cli.work.projects import FOLDER, done, planned, project, refused, wor
 from tests.work.boards import TREE
 from tests.work.repositories import commit, content, git, make_repository
 
-from thence.work.tasks import parse
+from thence.work.plan.tasks import parse
 
 GENERAL = "kitty-specs/000-general"
 AT_ONCE = 16

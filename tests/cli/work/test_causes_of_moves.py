@@ -8,8 +8,8 @@ from tests.cli.work.orchestra import DO, orchestrate
 from tests.cli.work.three_packages import begun, done, refused, reviewed
 
 from thence.core.values.vocabulary import WORK
-from thence.work.project import find_project
-from thence.work.store import EventStore
+from thence.work.journal.store import EventStore
+from thence.work.project.project import find_project
 
 SLUG = "001-sync"
 pytestmark = pytest.mark.promise("L14")

@@ -15,8 +15,8 @@ from tests.cli.work.projects import done, planned
 from tests.work.boards import TREE
 from tests.work.repositories import git
 
-from thence.work.claims import claimed
-from thence.work.project import find_project
+from thence.work.journal.claims import claimed
+from thence.work.project.project import find_project
 
 pytestmark = [pytest.mark.promise("L14"), pytest.mark.xdist_group("claims")]
 BRANCH = "001-sync-WP01"

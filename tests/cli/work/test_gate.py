@@ -3,8 +3,8 @@
 import click
 
 from thence.cli.work.gate import gate_command
+from thence.work.board.gates import GATE_STATUSES, GATE_TYPES
 from thence.work.events import checked
-from thence.work.gates import GATE_STATUSES, GATE_TYPES
 
 
 def test_command_takes_the_words_of_the_events_and_no_others():

@@ -6,7 +6,7 @@ import pytest
 from tests.work.boards import bare, clone, done, published, work
 from tests.work.repositories import commit, git
 
-from thence.work.store import EventStore
+from thence.work.journal.store import EventStore
 
 SLUG = "000-general"
 BRANCH = f"{SLUG}-WP01"

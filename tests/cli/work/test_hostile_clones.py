@@ -26,7 +26,7 @@ from tests.work.repositories import commit, git, write
 import thence
 from thence.errors import PlanningError
 from thence.work import EventStore
-from thence.work.project import find_project
+from thence.work.project.project import find_project
 
 pytestmark = pytest.mark.promise("L18")
 

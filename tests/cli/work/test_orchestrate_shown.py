@@ -14,7 +14,7 @@ from thence.cli.voice import Voice
 from thence.cli.work import orchestration
 from thence.cli.work.orchestration import display, undisturbed
 from thence.settings import Settings
-from thence.work.happenings import Happening
+from thence.work.orchestrate.progress import Happening
 
 HEAD = f"{SLUG}: "
 

@@ -7,7 +7,7 @@ from tests.cli.work.projects import done, planned, refused
 from tests.work.repositories import commit
 
 from thence.work.events import EVENT_TYPES, schema
-from thence.work.store import EventStore
+from thence.work.journal.store import EventStore
 
 
 def checked_events(folder):

@@ -8,8 +8,8 @@ from tests.cli.work.projects import TASKS
 from tests.work.boards import bare, clone, done, features, published, work
 from tests.work.repositories import commit, git
 
-from thence.work.claims import claimed
-from thence.work.store import EventStore, Said
+from thence.work.journal.claims import claimed
+from thence.work.journal.store import EventStore, Said
 
 SLUG = "001-sync"
 FOLDER = f"kitty-specs/{SLUG}"

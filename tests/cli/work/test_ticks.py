@@ -7,8 +7,8 @@ from tests.cli.warm import warm
 from tests.cli.work.projects import FOLDER, SLUG, done, planned, refused, show_lanes, work
 from tests.work.repositories import commit, git
 
-from thence.work.project import find_project
-from thence.work.store import EventStore
+from thence.work.journal.store import EventStore
+from thence.work.project.project import find_project
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,8 @@ from thence.cli.shared.render import numbered
 from thence.cli.voice import WIDTH_COLUMNS, Painted, Voice
 
 if TYPE_CHECKING:
-    from thence.work.desk import Desk
     from thence.work.result import Result
+    from thence.work.session.session import Desk
 
 _FEATURE = "001-sync-in-the-background"
 _TASKS = """# Tasks
@@ -84,7 +84,7 @@ def _walk(voice: Voice, top: Path) -> None:
 def _step(
     voice: Voice, top: Path, words: str, actor: str, work: "Callable[[Desk], Result]"
 ) -> "Result":
-    from thence.work.desk import Desk
+    from thence.work.session.session import Desk
 
     with Desk(top, actor=actor) as desk:
         result = work(desk)
@@ -95,7 +95,7 @@ def _step(
 def _tell_why(voice: Voice, top: Path) -> None:
     """Tells why the last package is done, back to the spec."""
     from thence.core.query.answer import why
-    from thence.work.store import EventStore
+    from thence.work.journal.store import EventStore
 
     with EventStore.at(top) as store:
         events = store.read()
@@ -125,6 +125,6 @@ def _write(top: Path, package: str, name: str) -> None:
 
 
 def _git(folder: Path, *arguments: str) -> None:
-    from thence.work.git import Git
+    from thence.work.vcs.git import Git
 
     Git(folder).run(*arguments)

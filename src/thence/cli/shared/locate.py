@@ -88,7 +88,7 @@ def journal_of(folder: Path) -> Path | None:
     whole = folder.absolute()
     if not any((each / ".kittify").is_dir() for each in (whole, *whole.parents)):
         return None
-    from thence.work.project import find_project
+    from thence.work.project.project import find_project
 
     try:
         home = find_project(folder, create=False).home

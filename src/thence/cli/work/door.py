@@ -9,8 +9,8 @@ from thence.cli.groups import json_option, named, talks
 from thence.cli.voice import Voice, current
 
 if TYPE_CHECKING:
-    from thence.work.desk import Desk
     from thence.work.result import Result
+    from thence.work.session.session import Desk
 
 _F = TypeVar("_F", bound=Callable[..., object])
 
@@ -51,7 +51,7 @@ def run(
 
     `operation` and `entity` say what was tried, and on what, should it fail.
     """
-    from thence.work.desk import Desk
+    from thence.work.session.session import Desk
 
     voice = current()
     who = _who(actor, voice)

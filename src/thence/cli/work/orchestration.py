@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 from thence.cli.shared.progress import is_drawn
 from thence.cli.voice import Voice, plain
-from thence.work.happenings import Happening
-from thence.work.orchestrating import Orchestrator
-from thence.work.overlaps import at_work, sentence
-from thence.work.state import LANES
+from thence.work.board.state import LANES
+from thence.work.orchestrate.orchestrator import Orchestrator
+from thence.work.orchestrate.progress import Happening
+from thence.work.vcs.overlaps import at_work, sentence
 
 DRAWN_EVERY_S = 0.5
 TITLE_CHARACTERS = 40

@@ -10,8 +10,8 @@ from thence.cli.voice import current
 from thence.cli.work.door import common, feature_option, run
 
 if TYPE_CHECKING:
-    from thence.work.desk import Desk
     from thence.work.result import Result
+    from thence.work.session.session import Desk
 
 _EXAMPLE = """\b
 Example:

@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from thence.errors import PlanningError, Refused
-from thence.work.dependencies import in_order
-from thence.work.desk import Desk
-from thence.work.mirror import mirror
-from thence.work.moving import facts_of, made_durable, move, package_of
+from thence.work.board.dependencies import in_order
+from thence.work.board.state import DONE, FOR_REVIEW, FeatureState, PackageState
 from thence.work.naming import wp_id_of
-from thence.work.package_code import told_of
 from thence.work.result import Result
-from thence.work.state import DONE, FOR_REVIEW, FeatureState, PackageState
+from thence.work.session.mirror import mirror
+from thence.work.session.moving import facts_of, made_durable, move, package_of
+from thence.work.session.package_code import told_of
+from thence.work.session.session import Desk
 
 
 def accept(

@@ -6,17 +6,17 @@ import msgspec
 
 from thence.errors import HeadsMoved, PlanningError, Refused
 from thence.replica import new_id, now
-from thence.work.committing import check_committer, check_here, commit
-from thence.work.daylines import Splice
-from thence.work.desk import ATTEMPTS_MAX, Desk
+from thence.work.board.state import FeatureState
+from thence.work.day_lines import Splice
+from thence.work.journal.store import Said
 from thence.work.naming import is_wp_id, next_wp_id, wp_id_of
-from thence.work.options import read_options
-from thence.work.package_files import path_of, render, text_of
-from thence.work.planning import Meta
+from thence.work.plan.package_files import path_of, render, text_of
+from thence.work.plan.planning_files import Meta
+from thence.work.plan.tasks import Package, parse
+from thence.work.project.options import read_options
 from thence.work.result import Result
-from thence.work.state import FeatureState
-from thence.work.store import Said
-from thence.work.tasks import Package, parse
+from thence.work.session.command_commit import check_committer, check_here, commit
+from thence.work.session.session import ATTEMPTS_MAX, Desk
 
 # the feature of packages that belong to none
 GENERAL = "000-general"

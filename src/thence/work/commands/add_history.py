@@ -1,11 +1,11 @@
 """`thence work add-history`: keeps what somebody has to say about a package."""
 
 from thence.errors import PlanningError
-from thence.work.desk import Desk
-from thence.work.moving import made_durable, package_of
+from thence.work.journal.store import Said
 from thence.work.naming import wp_id_of
 from thence.work.result import Result
-from thence.work.store import Said
+from thence.work.session.moving import made_durable, package_of
+from thence.work.session.session import Desk
 
 KINDS = ("note", "review", "error", "comment")
 

@@ -6,12 +6,11 @@ from stat import S_ISREG
 
 from thence.errors import HeadsMoved, PlanningError, Refused
 from thence.replica import new_id
-from thence.work.committing import check_here, commit
-from thence.work.daylines import Splice
-from thence.work.dependencies import in_order
-from thence.work.desk import ATTEMPTS_MAX, Desk
-from thence.work.options import read_options
-from thence.work.package_files import (
+from thence.work.board.dependencies import in_order
+from thence.work.board.state import FeatureState
+from thence.work.day_lines import Splice
+from thence.work.journal.store import Said
+from thence.work.plan.package_files import (
     READ_FIRST,
     holds,
     is_file_of,
@@ -20,10 +19,11 @@ from thence.work.package_files import (
     render,
     text_of,
 )
+from thence.work.plan.tasks import Package, packages_of
+from thence.work.project.options import read_options
 from thence.work.result import Result
-from thence.work.state import FeatureState
-from thence.work.store import Said
-from thence.work.tasks import Package, packages_of
+from thence.work.session.command_commit import check_here, commit
+from thence.work.session.session import ATTEMPTS_MAX, Desk
 
 _TYPES = ("FeatureCreated", "WPCreated")
 _WRITTEN = ("meta.json", "tasks.md", *READ_FIRST)

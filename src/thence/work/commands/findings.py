@@ -7,13 +7,13 @@ from msgspec import to_builtins
 from thence.errors import ThenceError
 from thence.inspection.log_folder import next_node_id
 from thence.merge.conflicts import Conflict
-from thence.work.board import conflict_json
-from thence.work.conflict_commits import commits_of
-from thence.work.desk import Desk
+from thence.work.board.board import conflict_json
+from thence.work.board.conflict_sides import Commits, sentence
+from thence.work.board.package_numbers import SLOT
 from thence.work.naming import is_wp_id
-from thence.work.numbers import SLOT
 from thence.work.result import Result
-from thence.work.sides import Commits, sentence
+from thence.work.session.conflict_commits import commits_of
+from thence.work.session.session import Desk
 
 CONFLICTS_FOUND = 3
 

@@ -3,15 +3,15 @@
 from thence.core.values.guard import Unchanged
 from thence.errors import HeadsMoved, Refused
 from thence.replica import new_id
-from thence.work.agents import gates_run
-from thence.work.desk import ATTEMPTS_MAX, Desk
-from thence.work.gates import REVIEWS, changed
-from thence.work.moving import is_agents, made_durable, package_of
+from thence.work.board.gates import REVIEWS, changed
+from thence.work.board.state import PASSED, FeatureState, GateState, PackageState
+from thence.work.journal.store import Said
 from thence.work.naming import wp_id_of
-from thence.work.options import read_options
+from thence.work.project.agents import gates_run
+from thence.work.project.options import read_options
 from thence.work.result import Result
-from thence.work.state import PASSED, FeatureState, GateState, PackageState
-from thence.work.store import Said
+from thence.work.session.moving import is_agents, made_durable, package_of
+from thence.work.session.session import ATTEMPTS_MAX, Desk
 
 _DECIDING = ("GateCreated", "GateResultChanged")
 

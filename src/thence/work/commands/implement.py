@@ -2,17 +2,17 @@
 
 from thence.core.values.guard import Unchanged
 from thence.errors import GitFailed, HeadsMoved, Refused
-from thence.work.claims import claimed, taken_back
-from thence.work.committing import check_at_target, keep_unwritten
-from thence.work.desk import Desk
-from thence.work.mirror import is_mirrored, mirror
-from thence.work.moving import decided, facts_of, made_durable, move, package_of
+from thence.work.board.state import DOING, FeatureState, PackageState
+from thence.work.board.transitions import DECIDING_TYPES
+from thence.work.journal.claims import claimed, taken_back
+from thence.work.journal.store import Said
 from thence.work.naming import wp_id_of
 from thence.work.result import Result
-from thence.work.state import DOING, FeatureState, PackageState
-from thence.work.store import Said
-from thence.work.transitions import DECIDING_TYPES
-from thence.work.workspaces import unmade, workspace
+from thence.work.session.command_commit import check_at_target, keep_unwritten
+from thence.work.session.mirror import is_mirrored, mirror
+from thence.work.session.moving import decided, facts_of, made_durable, move, package_of
+from thence.work.session.session import Desk
+from thence.work.session.workspaces import unmade, workspace
 
 
 def implement(

@@ -8,16 +8,16 @@ from thence.core.event import Event
 from thence.core.values.codec import BadLine, parse
 from thence.core.values.vocabulary import WORK
 from thence.replica import new_id
-from thence.work.daylines import FOLDER, is_day_file, places_in
-from thence.work.desk import Desk
-from thence.work.existing import history_in
-from thence.work.files import TreeFiles
-from thence.work.legacy import Happened, Unread
-from thence.work.locks import held
-from thence.work.moving import made_durable
+from thence.work.day_lines import FOLDER, is_day_file, places_in
+from thence.work.journal.store import Said
 from thence.work.naming import resolve
+from thence.work.plan.existing import history_in
+from thence.work.plan.legacy import Happened, Unread
 from thence.work.result import Result
-from thence.work.store import Said
+from thence.work.session.moving import made_durable
+from thence.work.session.session import Desk
+from thence.work.vcs.files import TreeFiles
+from thence.work.vcs.locks import held
 
 _SHOWN_MAX = 20
 # what tells that a feature was begun here, so that its files tell nothing new

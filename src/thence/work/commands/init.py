@@ -4,16 +4,16 @@ from functools import partial
 from uuid import uuid4
 
 from thence.errors import PlanningError
-from thence.work.agents_md import with_section
 from thence.work.commands.share import with_share
-from thence.work.committing import commit
-from thence.work.daylines import Splice, with_lines
-from thence.work.desk import Desk
-from thence.work.options import BRANCH, read_options
-from thence.work.own_files import note_attributes
-from thence.work.project import KITTIFY
-from thence.work.project_id import CONFIG, with_another_id, with_id
+from thence.work.day_lines import Splice, with_lines
+from thence.work.project.agents_md import with_section
+from thence.work.project.options import BRANCH, read_options
+from thence.work.project.own_files import note_attributes
+from thence.work.project.project import KITTIFY
+from thence.work.project.project_id import CONFIG, with_another_id, with_id
 from thence.work.result import Result
+from thence.work.session.command_commit import commit
+from thence.work.session.session import Desk
 
 _IGNORED = f"{KITTIFY}/.gitignore"
 _IGNORED_TEXT = b"clock.json\nerrors/\nevents/index.db*\n.thence/\n"

@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 
 from thence.errors import PlanningError, Refused
-from thence.work.daylines import Splice
-from thence.work.desk import Desk
-from thence.work.mirror import is_mirrored, mirror
+from thence.work.board.state import FeatureState
+from thence.work.day_lines import Splice
+from thence.work.plan.tasks import Package, Subtask, parse, tick
 from thence.work.result import Result
-from thence.work.state import FeatureState
-from thence.work.tasks import Package, Subtask, parse, tick
-from thence.work.ticks import meant, ticked
-from thence.work.waiting import write_files
+from thence.work.session.mirror import is_mirrored, mirror
+from thence.work.session.session import Desk
+from thence.work.session.ticks import meant, ticked
+from thence.work.vcs.pending_files import write_files
 
 
 def mark_status(

@@ -6,23 +6,23 @@ from collections.abc import Container, Mapping, Sequence
 from msgspec.structs import replace
 
 from thence.errors import GitFailed, PlanningError, Refused
-from thence.work.attempt import Facts
-from thence.work.changed_over import drops_day_files
-from thence.work.cut_off import unfinished
-from thence.work.dependencies import in_order
-from thence.work.desk import Desk
-from thence.work.merges import Plan, plan
-from thence.work.merging import Outcome, abort, resume
-from thence.work.merging import merge as merge_branches
-from thence.work.mirror import mirror
-from thence.work.moving import facts_of, move, package_of
+from thence.work.board.attempt import Facts
+from thence.work.board.dependencies import in_order
+from thence.work.board.state import DOING, FOR_REVIEW, PLANNED, REJECTED, FeatureState, PackageState
+from thence.work.board.transitions import refusals
 from thence.work.naming import branch_of, wp_id_of
 from thence.work.naming import package_of as named
-from thence.work.repository import HEADS, Repository, is_ancestor
 from thence.work.result import Result
-from thence.work.state import DOING, FOR_REVIEW, PLANNED, REJECTED, FeatureState, PackageState
-from thence.work.transitions import refusals
-from thence.work.workspaces import newest
+from thence.work.session.changed_over import drops_day_files
+from thence.work.session.mirror import mirror
+from thence.work.session.moving import facts_of, move, package_of
+from thence.work.session.session import Desk
+from thence.work.session.workspaces import newest
+from thence.work.vcs.merging import Outcome, abort, resume
+from thence.work.vcs.merging import merge as merge_branches
+from thence.work.vcs.repository import HEADS, Repository, is_ancestor
+from thence.work.vcs.trial_merges import Plan, plan
+from thence.work.vcs.unfinished_merge import unfinished
 
 # whoever merges answers for all packages; what was merged needs no further commit
 _EXEMPT = frozenset(("not_its_agent", "nothing_committed"))

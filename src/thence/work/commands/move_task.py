@@ -3,14 +3,14 @@
 from msgspec.structs import replace
 
 from thence.errors import Refused
-from thence.work.claims import claimed
-from thence.work.desk import Desk
-from thence.work.mirror import is_mirrored, mirror
-from thence.work.moving import facts_of, made_durable, move, package_of
+from thence.work.board.state import DOING, DONE, PLANNED, PackageState
+from thence.work.journal.claims import claimed
 from thence.work.naming import wp_id_of
-from thence.work.package_code import told_of
 from thence.work.result import Result
-from thence.work.state import DOING, DONE, PLANNED, PackageState
+from thence.work.session.mirror import is_mirrored, mirror
+from thence.work.session.moving import facts_of, made_durable, move, package_of
+from thence.work.session.package_code import told_of
+from thence.work.session.session import Desk
 
 
 def move_task(

@@ -2,12 +2,12 @@
 
 from thence.errors import Refused
 from thence.inspection.log_folder import next_node_id
-from thence.work.attempt import Facts
-from thence.work.desk import ATTEMPTS_MAX, Desk
-from thence.work.moving import actor_of, made_durable, move
+from thence.work.board.attempt import Facts
+from thence.work.board.state import DOING, PLANNED, FeatureState
+from thence.work.board.transitions import claimable
 from thence.work.result import Result
-from thence.work.state import DOING, PLANNED, FeatureState
-from thence.work.transitions import claimable
+from thence.work.session.moving import actor_of, made_durable, move
+from thence.work.session.session import ATTEMPTS_MAX, Desk
 
 NOTHING_READY = 4
 

@@ -9,21 +9,21 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from thence.errors import PlanningError, Refused
-from thence.work.agents import read_setup
-from thence.work.claims import take, taken_back
-from thence.work.committing import check_committer
-from thence.work.desk import Desk
-from thence.work.happenings import Happening
-from thence.work.moving import facts_of, made_durable, move, package_of
+from thence.work.board.next_steps import next_step
+from thence.work.board.rounds import rounds_of
+from thence.work.board.state import DOING, DONE, REJECTED, FeatureState
+from thence.work.journal.claims import take, taken_back
+from thence.work.journal.store import Said
 from thence.work.naming import wp_id_of
-from thence.work.next_steps import next_step
-from thence.work.orchestrating import Orchestrator
+from thence.work.orchestrate.orchestrator import Orchestrator
+from thence.work.orchestrate.progress import Happening
+from thence.work.orchestrate.scheduling import plan
+from thence.work.plan.tasks import Package, parse
+from thence.work.project.agents import read_setup
 from thence.work.result import Result
-from thence.work.rounds import rounds_of
-from thence.work.scheduling import plan
-from thence.work.state import DOING, DONE, REJECTED, FeatureState
-from thence.work.store import Said
-from thence.work.tasks import Package, parse
+from thence.work.session.command_commit import check_committer
+from thence.work.session.moving import facts_of, made_durable, move, package_of
+from thence.work.session.session import Desk
 
 STRANDED = 1
 _END_S = 15.0

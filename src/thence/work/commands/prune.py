@@ -4,19 +4,19 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from thence.errors import GitFailed, Refused
-from thence.work.attempt import CodeState
-from thence.work.claims import claimed
-from thence.work.desk import Desk
-from thence.work.landed import landing_of
+from thence.work.board.attempt import CodeState
+from thence.work.board.state import DONE, FeatureState, PackageState
+from thence.work.journal.claims import claimed
+from thence.work.journal.store import Said
 from thence.work.naming import branch_of, worktree_of
-from thence.work.package_code import where_done_is
-from thence.work.package_refs import forget, target_in
-from thence.work.refs import Refs
-from thence.work.repository import HEADS, checkouts, is_ancestor
 from thence.work.result import Result
-from thence.work.state import DONE, FeatureState, PackageState
-from thence.work.store import Said
-from thence.work.worktrees import removable, remove
+from thence.work.session.package_code import where_done_is
+from thence.work.session.package_refs import forget, target_in
+from thence.work.session.session import Desk
+from thence.work.vcs.landed import landing_of
+from thence.work.vcs.refs import Refs
+from thence.work.vcs.repository import HEADS, checkouts, is_ancestor
+from thence.work.vcs.worktrees import removable, remove
 
 _Landed = dict[tuple[str, str], CodeState]
 

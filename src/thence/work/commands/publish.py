@@ -1,13 +1,13 @@
 """`thence work publish`: shares events with the clones of others."""
 
 from thence.errors import PlanningError
-from thence.work import board_branch
-from thence.work.committing import commit
-from thence.work.desk import Desk
-from thence.work.options import read_options
+from thence.work.journal import board_branch
+from thence.work.journal.seen_blobs import known
+from thence.work.journal.sharing import link_of
+from thence.work.project.options import read_options
 from thence.work.result import Result
-from thence.work.sharing import link_of
-from thence.work.taken import known
+from thence.work.session.command_commit import commit
+from thence.work.session.session import Desk
 
 
 def publish(desk: Desk, target_branch: str | None = None) -> Result:

@@ -2,19 +2,19 @@
 
 from thence.errors import HeadsMoved, Refused
 from thence.inspection.log_folder import next_node_id
-from thence.work import renumbering
-from thence.work.attempt import begun_as
-from thence.work.claims import workspace_made
+from thence.work.board.attempt import begun_as
+from thence.work.board.state import FeatureState, PackageState
 from thence.work.commands.add import taken_ids
-from thence.work.committing import check_committer, commit
-from thence.work.desk import ATTEMPTS_MAX, Desk
-from thence.work.moving import made_durable, package_of
+from thence.work.journal.claims import workspace_made
+from thence.work.journal.store import Said
 from thence.work.naming import next_wp_id, twin_of, wp_id_of
 from thence.work.naming import package_of as named_in
-from thence.work.repository import branches
 from thence.work.result import Result
-from thence.work.state import FeatureState, PackageState
-from thence.work.store import Said
+from thence.work.session import renumbering
+from thence.work.session.command_commit import check_committer, commit
+from thence.work.session.moving import made_durable, package_of
+from thence.work.session.session import ATTEMPTS_MAX, Desk
+from thence.work.vcs.repository import branches
 
 _DOING = "could not renumber"
 _GUARDED_TYPES = ("WPCreated", "WPRenumbered")

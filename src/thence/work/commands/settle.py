@@ -5,17 +5,17 @@ from collections.abc import Sequence
 from thence.core.event import Event
 from thence.errors import HeadsMoved, PlanningError, Refused
 from thence.merge.conflicts import Conflict
-from thence.work.desk import ATTEMPTS_MAX, Desk
-from thence.work.guards import reason_missing
-from thence.work.mirror import mirror
-from thence.work.moving import made_durable, package_of
+from thence.work.board.conflict_sides import deed, person
+from thence.work.board.guards import reason_missing
+from thence.work.board.package_numbers import SLOT
+from thence.work.board.state import PackageState
+from thence.work.board.transitions import DECIDING_TYPES
+from thence.work.journal.store import Said
 from thence.work.naming import wp_id_of
-from thence.work.numbers import SLOT
 from thence.work.result import Result
-from thence.work.sides import deed, person
-from thence.work.state import PackageState
-from thence.work.store import Said
-from thence.work.transitions import DECIDING_TYPES
+from thence.work.session.mirror import mirror
+from thence.work.session.moving import made_durable, package_of
+from thence.work.session.session import ATTEMPTS_MAX, Desk
 
 _DOING = "could not settle"
 

@@ -4,14 +4,14 @@ import msgspec
 
 from thence.errors import PlanningError
 from thence.replica import now
-from thence.work.committing import check_committer, commit
-from thence.work.daylines import Splice
-from thence.work.desk import Desk
-from thence.work.locks import held
+from thence.work.day_lines import Splice
+from thence.work.journal.store import Said
 from thence.work.naming import new_slug
-from thence.work.planning import Meta
+from thence.work.plan.planning_files import Meta
 from thence.work.result import Result
-from thence.work.store import Said
+from thence.work.session.command_commit import check_committer, commit
+from thence.work.session.session import Desk
+from thence.work.vcs.locks import held
 
 MISSION = "software-dev"
 _SPEC = """# {title}

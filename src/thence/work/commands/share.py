@@ -7,16 +7,16 @@ from contextlib import contextmanager
 from functools import partial
 
 from thence.errors import PlanningError, Refused
-from thence.work import dayfiles
-from thence.work.committing import commit
-from thence.work.daylines import ATTRIBUTES, FOLDER, Splice, is_day_file, with_more
-from thence.work.desk import Desk
-from thence.work.objects import is_folder, objects
-from thence.work.options import BRANCH, TREE, options_of, read_options
-from thence.work.project_id import CONFIG, with_id
-from thence.work.repository import HEADS
+from thence.work.day_lines import ATTRIBUTES, FOLDER, Splice, is_day_file, with_more
+from thence.work.journal import day_files as dayfiles
+from thence.work.journal.view import ignore, show_events
+from thence.work.project.options import BRANCH, TREE, options_of, read_options
+from thence.work.project.project_id import CONFIG, with_id
 from thence.work.result import Result
-from thence.work.view import ignore, show_events
+from thence.work.session.command_commit import commit
+from thence.work.session.session import Desk
+from thence.work.vcs.objects import is_folder, objects
+from thence.work.vcs.repository import HEADS
 
 _SHARE = re.compile(rb"^share[ \t]*:.*$", re.MULTILINE)
 _SHOWN_MAX = 5

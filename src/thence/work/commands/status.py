@@ -6,17 +6,10 @@ from functools import partial
 from typing import Any
 
 from thence.errors import GitFailed, ThenceError
-from thence.work.attempt import CodeState
-from thence.work.board import as_json
-from thence.work.claims import is_held
-from thence.work.commands.findings import sentence_here
-from thence.work.desk import Desk
-from thence.work.naming import resolve
-from thence.work.next_steps import next_step, tried
-from thence.work.overlaps import Overlap, at_work, overlaps, sentence
-from thence.work.package_code import where_done_is
-from thence.work.result import Result
-from thence.work.state import (
+from thence.work.board.attempt import CodeState
+from thence.work.board.board import as_json
+from thence.work.board.next_steps import next_step, tried
+from thence.work.board.state import (
     DONE,
     LANES,
     PLANNED,
@@ -24,6 +17,13 @@ from thence.work.state import (
     FeatureState,
     PackageState,
 )
+from thence.work.commands.findings import sentence_here
+from thence.work.journal.claims import is_held
+from thence.work.naming import resolve
+from thence.work.result import Result
+from thence.work.session.package_code import where_done_is
+from thence.work.session.session import Desk
+from thence.work.vcs.overlaps import Overlap, at_work, overlaps, sentence
 
 _TITLE_CHARACTERS_MAX = 60
 _Forecast = Mapping[str, Sequence[Overlap]]

@@ -1,0 +1,213 @@
+"""The board: where each work package stands, as a replay of the project's events.
+
+Who holds the same events sees the same board, byte for byte, whatever order they came in.
+Where clones wrote at once the policies of `merge.policies` say what stands; what the side
+that lost wrote changes no lane, no agent and no gate, and stays in the log.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from msgspec.structs import asdict
+
+from thence.core.event import Event
+from thence.core.order import totally_ordered
+from thence.core.values.vocabulary import WORK, work_subject
+from thence.merge.ancestry import history
+from thence.merge.conflicts import Conflict, Judgement, judged
+from thence.merge.fold import counting
+from thence.merge.policies import slots_of
+from thence.work.board.conflict_sides import people, sentence
+from thence.work.board.package_numbers import Numbers, numbers_given
+from thence.work.board.replay import STEPS, Feature, Package, Told, said, text
+from thence.work.board.state import (
+    DONE,
+    LANES,
+    Board,
+    FeatureState,
+    PackageState,
+    PassedOver,
+)
+
+_LOG = "Log"  # what the notices of a log are about
+_FEATURE_TYPES = ("Feature", "FeatureSpec")
+
+
+def fold(
+    events: Iterable[Event], project_uuid: str | None = None, aliases: Collection[str] = ()
+) -> Board:
+    """Returns the board after all events of a project's log, given in any order.
+
+    `project_uuid` is the project's own id, `aliases` are other ids of the same project. Without
+    it the smallest id among the events is taken. Events without one belong to the project.
+    """
+    ordered = totally_ordered(events)
+    counted, twins = counting(ordered)
+    if project_uuid is None:
+        named = {event.header.project_uuid for event in ordered} - {None, *aliases}
+        project_uuid = min(filter(None, named), default=None)
+    replay = _Replay(project_uuid, {*aliases, None})
+    subjects = list(map(replay.subject_of, ordered))
+    numbers = numbers_given(ordered, subjects, twins)
+    judgement = judged(ordered, numbers.subjects(ordered, subjects), slots_of(WORK), twins)
+    for event in _behind_causes(counted):
+        replay.take(event, numbers.of(event), event.header.event_id in judgement.beaten)
+    return replay.board(judgement, numbers)
+
+
+def _behind_causes(ordered: list[Event]) -> list[Event]:
+    """Returns events so that each stands behind its causes.
+
+    They do in total order, unless another tool's line has a clock that nobody witnessed.
+    """
+    if all(event.header.seq for event in ordered):
+        return ordered
+    ranks = history([event.header for event in ordered], {}).ranks
+    return [ordered[rank] for rank in ranks]
+
+
+class _Replay:
+    """A board while its events are read."""
+
+    def __init__(self, project: str | None, own: Collection[str | None]) -> None:
+        self._project = project
+        self._own = own
+        self._features: dict[str, Feature] = {}
+        self._names: dict[tuple[str | None, str], Feature] = {}
+        self._passed_over: list[PassedOver] = []
+
+    def subject_of(self, event: Event) -> str | None:
+        """Returns what an event is about, the same under any id of the project."""
+        header = event.header
+        if not header.aggregate_id or header.aggregate_type == _LOG:
+            return None
+        project = self._project if header.project_uuid in self._own else header.project_uuid
+        slug = header.feature_slug
+        if slug is None:
+            slug = _slug(event)
+        return work_subject(project, slug, header.aggregate_id)
+
+    def take(self, event: Event, names: Mapping[str, str], is_beaten: bool) -> None:
+        """Lets an event change the board; one that lost a conflict changes nothing."""
+        header = event.header
+        step = STEPS.get(header.event_type)
+        if step is None or is_beaten:
+            return
+        slug = header.feature_slug or _slug(event)
+        if slug is None:
+            reason: str | Package | None = "it names no feature"
+        else:
+            feature = self._feature(header.project_uuid, slug)
+            reason = step(Told(header, said(event), feature, names))
+        if isinstance(reason, str):
+            self._passed_over.append(PassedOver(header.event_id, header.event_type, reason))
+        elif reason is not None:
+            reason.last_event = header.event_id
+
+    def _feature(self, project: str | None, slug: str) -> Feature:
+        found = self._names.get((project, slug))
+        if found is None:
+            project = self._project if project in self._own else project
+            key = slug if project == self._project else f"{project}/{slug}"
+            found = self._features.get(key)
+            if found is None:
+                found = self._features[key] = Feature(project, slug)
+            self._names[(project, slug)] = found
+        return found
+
+    def board(self, judgement: Judgement, numbers: Numbers) -> Board:
+        """Returns what the events came to."""
+        heads = {
+            subject: tuple([event.header.event_id for event in events])
+            for subject, events in judgement.heads.items()
+        }
+        features = {key: feature.state(heads) for key, feature in sorted(self._features.items())}
+        return Board(
+            project_uuid=self._project,
+            features=MappingProxyType(features),
+            conflicts=_in_order(judgement.conflicts, numbers.conflicts),
+            passed_over=tuple(self._passed_over),
+        )
+
+
+def _in_order(found: tuple[Conflict, ...], more: tuple[Conflict, ...]) -> tuple[Conflict, ...]:
+    def key(each: Conflict) -> tuple[object, ...]:
+        return each.subject, each.slot, each.events[0].order_key
+
+    return tuple(sorted((*found, *more), key=key)) if more else found
+
+
+def _slug(event: Event) -> str | None:
+    """Finds the feature that an event of another program names in its payload, if any."""
+    header = event.header
+    named = text(said(event).feature_slug)
+    return named or (header.aggregate_id if header.aggregate_type in _FEATURE_TYPES else None)
+
+
+def as_json(board: Board) -> dict[str, Any]:
+    """Returns the board as `thence work status --json` tells it, equal in all clones.
+
+    Of conflicts the open ones are shown, each with its feature.
+    """
+    return {"features": [_feature_json(board, feature) for feature in board.features.values()]}
+
+
+def _feature_json(board: Board, feature: FeatureState) -> dict[str, Any]:
+    packages = feature.packages.values()
+    unknown = sorted({each.lane for each in packages} - {*LANES})
+    done = sum(each.lane == DONE for each in packages)
+    return {
+        "feature_slug": feature.slug,
+        "project_uuid": feature.project_uuid,
+        "title": feature.title,
+        "target_branch": feature.target_branch,
+        "is_completed": feature.is_completed,
+        "lanes": {
+            lane: [_package_json(each) for each in packages if each.lane == lane]
+            for lane in (*LANES, *unknown)
+        },
+        "conflicts": [
+            conflict_json(each)
+            for each in board.conflicts
+            if each.is_open and feature.is_about(each.subject)
+        ],
+        "progress": {"done": done, "total": len(packages)},
+    }
+
+
+def _package_json(package: PackageState) -> dict[str, Any]:
+    return {
+        "wp_id": package.wp_id,
+        "title": package.title,
+        "agent": package.agent,
+        "phase": package.phase,
+        "dependencies": list(package.dependencies),
+        "subtasks_done": [each for each, is_done in package.subtasks.items() if is_done],
+        "gates": [
+            {
+                "gate_id": gate.gate_id,
+                "gate_type": gate.gate_type,
+                "status": gate.status,
+                "stated_by": gate.stated_by,
+            }
+            for gate in package.gates.values()
+        ],
+        "branch": package.workspace.branch if package.workspace else None,
+        "landed": asdict(package.landed) if package.landed else None,
+        "open_claim": package.open_claim,
+        "last_event": package.last_event,
+    }
+
+
+def conflict_json(conflict: Conflict) -> dict[str, Any]:
+    """Returns a conflict as JSON, its events by their ids in total order."""
+    return {
+        "subject": conflict.subject,
+        "events": [event.event_id for event in conflict.events],
+        "rule": conflict.rule,
+        "winner": conflict.winner.event_id if conflict.winner else None,
+        "provisional": conflict.is_provisional,
+        "people": list(people(conflict)),
+        "sentence": sentence(conflict),
+    }

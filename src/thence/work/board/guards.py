@@ -1,0 +1,315 @@
+"""The guards of a move: each looks at one thing, and says no by a code that stays the same.
+
+Conditions ask whether this move is this actor's to make, validators whether the work is
+ready for it. What is on the disk or in git comes in as facts. A guard that lets a move pass
+returns the ids of the events that set what it has read; facts have none.
+"""
+
+from collections.abc import Callable
+
+from thence.work.board.attempt import (
+    MATRIX,
+    Attempt,
+    CodeState,
+    Refusal,
+    begun_as,
+    closed_by,
+    is_begun_upon,
+    is_closed,
+)
+from thence.work.board.gates import open_gates, passed_by
+from thence.work.board.state import (
+    DOING,
+    DONE,
+    FOR_REVIEW,
+    LANES,
+    NOBODY,
+    PLANNED,
+    REJECTED,
+    GateState,
+    PackageState,
+)
+from thence.work.naming import branch_of
+
+Read = Refusal | tuple[str, ...]
+Guard = Callable[[Attempt], Read]
+
+
+def _unknown_lane(attempt: Attempt) -> Read:
+    if attempt.to in LANES:
+        return ()
+    return Refusal(
+        "unknown_lane",
+        f"there is no lane {attempt.to!r}",
+        f"name one of {', '.join(LANES)}",
+        may_be_forced=False,
+    )
+
+
+def _unknown_package(attempt: Attempt) -> Read:
+    if attempt.is_known:
+        return ()
+    known = ", ".join(attempt.feature.packages)
+    return Refusal(
+        "unknown_package",
+        f"{attempt.feature.slug} has no package {attempt.package.wp_id}",
+        f"name one of {known}" if known else "plan it: `thence work finalize-tasks`",
+        may_be_forced=False,
+    )
+
+
+def _number_given_twice(attempt: Attempt) -> Read:
+    """Refuses what has no number, or whose branch in this clone is another package's."""
+    package, node_id = attempt.package, attempt.facts.node_id
+    message, next_ = "", package.wp_id
+    if not package.has_number:
+        number = package.wp_id.partition("~")[0]
+        message = f"{number} was given twice, and {package.title!r} is not the one that has it"
+    else:
+        for other in attempt.feature.packages.values():
+            was = begun_as(attempt.feature, other, node_id)
+            if was and package.wp_id in (was, other.wp_id):
+                branch, next_ = branch_of(attempt.feature.slug, was), other.wp_id
+                message = f"the branch {branch} of this clone is that of {next_}, {other.title!r}"
+    hint = f"thence work renumber {next_}"
+    return Refusal("number_given_twice", message, hint, may_be_forced=False) if message else ()
+
+
+def _moved_meanwhile(attempt: Attempt) -> Read:
+    seen, package = attempt.facts.seen_lane, attempt.package
+    if seen is None or seen == package.lane:
+        return ()
+    return Refusal(
+        "moved_meanwhile",
+        f"somebody else was faster: {package.wp_id} went from {seen} to {_place(package)}",
+        "look at `thence work status`, then take another package",
+        may_be_forced=False,
+    )
+
+
+def _taken_over(attempt: Attempt) -> Read:
+    package, lost = attempt.package, attempt.package.taken_over
+    if lost is None or not attempt.is_lost or attempt.to not in (DOING, PLANNED, FOR_REVIEW):
+        return ()
+    return Refusal(
+        "not_its_agent",
+        f"{package.agent} took {package.wp_id} over from {lost.former} at {lost.at}",
+        f"leave it to {package.agent}; `thence work next` names a package that is free",
+        may_be_forced=attempt.to != DOING,
+    )
+
+
+def _not_in_lane(attempt: Attempt) -> Read:
+    package, to = attempt.package, attempt.to
+    if package.lane == to:
+        return Refusal(
+            "not_in_lane",
+            f"{package.wp_id} is already in {_place(package)}",
+            "look at `thence work status`",
+            may_be_forced=False,
+        )
+    if to in MATRIX.get(package.lane, (REJECTED,)):
+        return package.events_of("lane") or package.events_of("package")
+    sources = " or ".join(lane for lane, goals in MATRIX.items() if to in goals)
+    goals = " or ".join(MATRIX.get(package.lane, (REJECTED,)))
+    return Refusal(
+        "not_in_lane",
+        f"{package.wp_id} is in {_place(package)}, and {to} comes after {sources}",
+        f"from {package.lane} it goes to {goals}",
+    )
+
+
+def _place(package: PackageState) -> str:
+    with_whom = f", with {package.agent}" if package.agent and package.lane == DOING else ""
+    return f"{package.lane}{with_whom}"
+
+
+def _not_its_agent(attempt: Attempt) -> Read:
+    package, actor = attempt.package, attempt.facts.actor
+    is_review = package.lane == FOR_REVIEW and attempt.to != REJECTED
+    is_begun = attempt.is_claim and not attempt.is_reopening
+    is_work = is_begun or attempt.is_release or attempt.to == FOR_REVIEW
+    if attempt.is_lost or (not is_review and not is_work):
+        return ()
+    agent = package.reviewer if is_review else package.agent
+    is_nobodys = agent is None or (agent == NOBODY and attempt.facts.changed_by == NOBODY)
+    if is_nobodys or agent == actor:
+        return package.events_of("reviewer" if is_review else "agent")
+    role = "to be reviewed by" if is_review else "the work of"
+    return Refusal(
+        "not_its_agent",
+        f"{package.wp_id} is {role} {agent}, not {actor}",
+        f"leave it to {agent}; `thence work next` names a package that is free",
+    )
+
+
+def _conflict_provisional(attempt: Attempt) -> Read:
+    package = attempt.package
+    conflicts = attempt.board.open_conflicts(package.subject)
+    if not any(conflict.is_provisional for conflict in conflicts):
+        return ()
+    return Refusal(
+        "conflict_provisional",
+        f"clones wrote on {package.wp_id} at once, and events that led to it are not here yet",
+        "get them by `git pull`, then try again",
+    )
+
+
+def _dependencies_open(attempt: Attempt) -> Read:
+    if not attempt.is_claim and attempt.to != DONE:
+        return ()
+    is_enough = is_begun_upon if attempt.is_claim else is_closed
+    feature, package = attempt.feature, attempt.package
+    missing = [each for each in package.dependencies if not is_enough(feature, package, each)]
+    if not missing:
+        closings = (closed_by(feature, package, each) for each in package.dependencies)
+        return (*package.events_of("package"), *(each for ids in closings for each in ids))
+    told = ", ".join(f"{wp_id} ({attempt.lane_of(wp_id)})" for wp_id in missing)
+    state = "in review" if attempt.is_claim else "done"
+    return Refusal(
+        "dependencies_open",
+        f"{attempt.package.wp_id} needs what is not {state} yet: {told}",
+        "finish these first; `thence work next` names a package that is ready",
+    )
+
+
+def _subtasks_open(attempt: Attempt) -> Read:
+    if attempt.to != FOR_REVIEW:
+        return ()
+    ticked = attempt.package.subtasks
+    missing = [each for each in attempt.facts.open_subtasks if not ticked.get(each)]
+    if not missing:
+        done = (each for each, is_done in ticked.items() if is_done)
+        return attempt.package.events_of(*(f"ticked/{each}" for each in done))
+    return Refusal(
+        "subtasks_open",
+        f"{', '.join(missing)} of {attempt.package.wp_id} not ticked",
+        "do them and tick each: `thence work mark-status`",
+    )
+
+
+def _worktree_dirty(attempt: Attempt) -> Read:
+    if attempt.to not in (FOR_REVIEW, DONE) or attempt.facts.worktree != "dirty":
+        return ()
+    return Refusal(
+        "worktree_dirty",
+        f"the worktree of {attempt.package.wp_id} holds changes that are not committed",
+        "commit them there, or take them back",
+    )
+
+
+def _nothing_committed(attempt: Attempt) -> Read:
+    if attempt.to != FOR_REVIEW or attempt.facts.has_commits is not False:
+        return ()
+    return Refusal(
+        "nothing_committed",
+        f"the branch of {attempt.package.wp_id} holds no commit of its own",
+        "commit the work in its worktree",
+    )
+
+
+def _author_approves(attempt: Attempt) -> Read:
+    package, facts = attempt.package, attempt.facts
+    if attempt.to != DONE or facts.author_may_approve or package.agent != facts.actor:
+        return ()
+    return Refusal(
+        "author_approves",
+        f"{package.wp_id} is the work of {package.agent}, and here nobody approves their own",
+        "have somebody else look at it and accept it",
+        may_be_forced=not facts.is_agent,
+    )
+
+
+def _not_landed(attempt: Attempt) -> Read:
+    code, facts, wp_id = attempt.facts.code, attempt.facts, attempt.package.wp_id
+    if attempt.to != DONE or code is None:
+        return ()
+    if code.is_stated and facts.is_agent:
+        told = f"an agent's word that {wp_id} has landed, or has no code, does not count"
+        return Refusal("not_landed", told, "leave it to a person", may_be_forced=False)
+    if code.kind == "landed" or (code.kind == "local" and facts.is_local):
+        return ()
+    message, remedy = _why_not_landed(code, wp_id)
+    return Refusal("not_landed", message, remedy, may_be_forced=not facts.is_agent)
+
+
+def _why_not_landed(code: CodeState, wp_id: str) -> tuple[str, str]:
+    """Returns why a package is not done yet, and what to do next."""
+    named = f"name the commit that brought it: thence work accept {wp_id} --landed COMMIT"
+    if code.kind == "local":
+        message = f"{wp_id} is merged here, and not pushed to {code.target}"
+        return message, "push it, or accept it as it is: --local"
+    if code.kind == "no_code":
+        remedy = "commit the work of the package, or say why it has none: --no-code REASON"
+        return f"{code.branch} changes nothing", remedy
+    if code.kind == "missing":
+        message = f"the code of {wp_id}, on {code.branch}, is not in {code.target}"
+        return message, f"thence work merge; or {named}"
+    message = f"nothing tells where the code of {wp_id} is: there is no branch {code.branch}"
+    return message, f"{named}; or say why it has no code: --no-code REASON"
+
+
+def _reason_needed(attempt: Attempt) -> Read:
+    if attempt.facts.reason.strip():
+        return ()
+    if attempt.is_send_back:
+        return reason_missing(f"{attempt.package.wp_id} can't be sent back without feedback")
+    if attempt.package.lane == REJECTED and attempt.to == PLANNED:
+        return reason_missing(
+            f"{attempt.package.wp_id} was rejected, and is planned again by a reason alone"
+        )
+    if attempt.is_reopening:
+        return reason_missing(f"{attempt.package.wp_id} is done, and is reopened by a reason alone")
+    return ()
+
+
+def reason_missing(message: str) -> Refusal:
+    """Returns the refusal of what needs a reason and has none."""
+    return Refusal("reason_missing", message, "say why: --reason TEXT", may_be_forced=False)
+
+
+def _gates_open(attempt: Attempt) -> Read:
+    if attempt.to != DONE:
+        return ()
+    facts = attempt.facts
+    left = open_gates(attempt.package, facts)
+    if not left:
+        return passed_by(attempt.package, facts)
+    types = {gate.gate_type for gate in left}
+    remedies = ["a person passes them: `thence work gate`"] if types - facts.gates_run else []
+    if run := sorted(types & facts.gates_run):
+        remedies.append(f"`thence work orchestrate` runs {', '.join(run)}, and goes by what it saw")
+    return Refusal(
+        "gates_open",
+        f"{attempt.package.wp_id} has gates that are not passed: "
+        + ", ".join(_gate_told(gate, gate.gate_type in facts.gates_run) for gate in left),
+        "; ".join(remedies),
+        may_be_forced=not facts.is_agent,
+    )
+
+
+def _gate_told(gate: GateState, is_run: bool) -> str:
+    stated = f", as {gate.stated_by} states" if is_run and gate.stated_by else ""
+    return f"{gate.gate_type} ({gate.status}{stated})"
+
+
+CONDITIONS: tuple[Guard, ...] = (
+    _unknown_lane,
+    _unknown_package,
+    _number_given_twice,
+    _moved_meanwhile,
+    _taken_over,
+    _not_in_lane,
+    _not_its_agent,
+    _author_approves,
+    _conflict_provisional,
+)
+VALIDATORS: tuple[Guard, ...] = (
+    _dependencies_open,
+    _subtasks_open,
+    _worktree_dirty,
+    _nothing_committed,
+    _not_landed,
+    _reason_needed,
+    _gates_open,
+)

@@ -1,0 +1,201 @@
+"""How a package goes from lane to lane, in three phases: conditions, validators, post-functions.
+
+The first two are the guards of `work.guards`; post-functions tell which events follow. All
+are pure: nothing is written here, and what is on the disk or in git comes in as facts.
+"""
+
+from collections.abc import Callable, Sequence
+
+from msgspec.structs import asdict
+
+from thence.core.values.vocabulary import work_subject
+from thence.work.board.attempt import Attempt, Facts, FollowUp, Move, Refusal, closed_by, is_closed
+from thence.work.board.gates import results, verdicts
+from thence.work.board.guards import CONDITIONS, VALIDATORS, reason_missing
+from thence.work.board.state import (
+    DOING,
+    DONE,
+    FOR_REVIEW,
+    PLANNED,
+    REJECTED,
+    Board,
+    FeatureState,
+    PackageState,
+)
+
+# a move holds as long as none of these is new on what its guards looked at
+DECIDING_TYPES = frozenset(
+    (
+        "WPStatusChanged",
+        "WPCreated",
+        "WPAssigned",
+        "DependencyResolved",
+        "ConflictSettled",
+        "GateCreated",
+        "GateResultChanged",
+    )
+)
+
+PostFunction = Callable[[Attempt], tuple[FollowUp, ...]]
+
+
+def move(board: Board, feature_slug: str, wp_id: str, to: str, facts: Facts) -> Move | Refusal:
+    """Returns the move of a package to a lane, or the first refusal that stands.
+
+    What is forced needs a reason, and overrules all refusals that may be forced.
+    """
+    attempt = _attempt(board, feature_slug, wp_id, to, facts)
+    refused, read = _looked(attempt)
+    for refusal in refused:
+        if not (facts.is_forced and refusal.may_be_forced):
+            return refusal
+    if facts.is_forced and not facts.reason.strip():
+        return reason_missing("what is forced needs a reason")
+    return Move(
+        feature_slug=attempt.feature.slug,
+        wp_id=wp_id,
+        previous=attempt.package.lane,
+        to=to,
+        payload=_payload(attempt),
+        follow_ups=tuple(each for function in POST_FUNCTIONS for each in function(attempt)),
+        overruled=tuple(refusal.guard for refusal in refused),
+        watched=_watched(attempt),
+        caused_by=_causes(board, (*read, *facts.rests_on)),
+    )
+
+
+def refusals(
+    board: Board, feature_slug: str, wp_id: str, to: str, facts: Facts
+) -> tuple[Refusal, ...]:
+    """Returns all that stands against a move, forced or not; nothing more of an unknown one."""
+    return _looked(_attempt(board, feature_slug, wp_id, to, facts))[0]
+
+
+def _looked(attempt: Attempt) -> tuple[tuple[Refusal, ...], tuple[str, ...]]:
+    """Returns what stands against a move, and the events by which the other guards let it pass."""
+    refused: list[Refusal] = []
+    read: list[str] = []
+    for guard in (*CONDITIONS, *VALIDATORS):
+        found = guard(attempt)
+        if not isinstance(found, Refusal):
+            read += found
+        elif found.guard not in attempt.facts.exempt:
+            refused.append(found)
+            if found.guard in ("unknown_package", "unknown_lane"):
+                break
+    return tuple(refused), tuple(read)
+
+
+def _causes(board: Board, read: Sequence[str]) -> tuple[str, ...]:
+    """Returns events that a move rests on, with those that were written at once with any of them.
+
+    What such a conflict came to rests on all of its sides.
+    """
+    causes = dict.fromkeys(filter(None, read))
+    for conflict in board.conflicts:
+        sides = [event.event_id for event in conflict.events]
+        if not causes.keys().isdisjoint(sides):
+            causes |= dict.fromkeys(sides)
+    return tuple(causes)
+
+
+def claimable(board: Board, feature_slug: str, facts: Facts) -> tuple[PackageState, ...]:
+    """Returns the packages that an actor could begin right now, ordered by their ids."""
+    feature = board.features.get(feature_slug)
+    return tuple(
+        package
+        for package in (feature.packages.values() if feature else ())
+        if package.lane == PLANNED
+        and not refusals(board, feature_slug, package.wp_id, DOING, facts)
+    )
+
+
+def _attempt(board: Board, feature_slug: str, wp_id: str, to: str, facts: Facts) -> Attempt:
+    feature = board.features.get(feature_slug)
+    if feature is None:
+        feature = FeatureState(project_uuid=board.project_uuid, slug=feature_slug)
+    package = feature.packages.get(wp_id)
+    nobody = PackageState(wp_id=wp_id, subject=_subject(feature, wp_id))
+    return Attempt(board, feature, package or nobody, package is not None, to, facts)
+
+
+def _subject(feature: FeatureState, aggregate_id: str) -> str:
+    return work_subject(feature.project_uuid, feature.slug, aggregate_id)
+
+
+def _payload(attempt: Attempt) -> dict[str, object]:
+    package, facts = attempt.package, attempt.facts
+    payload: dict[str, object] = {
+        "wp_id": package.wp_id,
+        "previous_status": package.lane,
+        "new_status": attempt.to,
+        "changed_by": facts.changed_by or facts.actor,
+        "feature_slug": attempt.feature.slug,
+    }
+    if facts.reason:
+        payload["reason"] = facts.reason
+    if attempt.to == DONE and package.gates:
+        payload["gate_results"] = results(package)
+    if attempt.is_claim and package.dependencies:
+        payload["dependency_status"] = {
+            wp_id: attempt.lane_of(wp_id) for wp_id in package.dependencies
+        }
+    return payload
+
+
+def _watched(attempt: Attempt) -> frozenset[str]:
+    package = attempt.package
+    others = (*package.dependencies, *package.gates)
+    return frozenset((package.subject, *(_subject(attempt.feature, each) for each in others)))
+
+
+def _tick_dependents(attempt: Attempt) -> tuple[FollowUp, ...]:
+    """Tells each package that waited for this one last that it need not wait any more."""
+    if attempt.to != DONE:
+        return ()
+    wp_id = attempt.package.wp_id
+    told: list[FollowUp] = []
+    for other in attempt.feature.packages.values():
+        rest = [each for each in other.dependencies if each != wp_id]
+        is_last = len(rest) < len(other.dependencies) and all(
+            is_closed(attempt.feature, other, each) for each in rest
+        )
+        is_open = other.lane not in (DONE, REJECTED) and other.has_number
+        if is_last and wp_id not in other.resolved and is_open:
+            payload = {"wp_id": other.wp_id, "dependency_wp_id": wp_id}
+            payload["resolution_type"] = "completed"
+            rests_on = [id_ for each in rest for id_ in closed_by(attempt.feature, other, each)]
+            told.append(FollowUp("DependencyResolved", payload, tuple(rests_on)))
+    return tuple(told)
+
+
+def _give_verdicts(attempt: Attempt) -> tuple[FollowUp, ...]:
+    """Lets a send-back fail the reviews by hand that stand before the package."""
+    return verdicts(attempt.package, attempt.facts.reason) if attempt.is_send_back else ()
+
+
+def _hand_in(attempt: Attempt) -> tuple[FollowUp, ...]:
+    """Records the code that goes to review."""
+    code = attempt.facts.reviewed
+    if attempt.to != FOR_REVIEW or code is None:
+        return ()
+    payload = {"wp_id": attempt.package.wp_id, **asdict(code), "patches": list(code.patches)}
+    return (FollowUp("WPReviewed", payload),)
+
+
+def _tell_landing(attempt: Attempt) -> tuple[FollowUp, ...]:
+    """Records how the code came to its target, if it has come there."""
+    code = attempt.facts.code
+    if attempt.to != DONE or code is None or code.landed is None:
+        return ()
+    payload = {"wp_id": attempt.package.wp_id, "how": code.landed.how}
+    rest = {"commit": code.landed.commit, "reason": code.landed.reason}
+    return (FollowUp("WPLanded", payload | {key: each for key, each in rest.items() if each}),)
+
+
+POST_FUNCTIONS: tuple[PostFunction, ...] = (
+    _hand_in,
+    _tell_landing,
+    _tick_dependents,
+    _give_verdicts,
+)

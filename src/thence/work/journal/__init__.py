@@ -1,0 +1,1 @@
+"""The journal of a project, and how clones share it."""

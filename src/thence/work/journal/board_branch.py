@@ -1,0 +1,209 @@
+"""Sharing by the board's branch on a remote: fetched, united with the journal, pushed.
+
+No branch of this repository moves, and no working tree. The branch has no history in common with
+the code: it holds day files, which only ever grow, `BOARD.md`, and `project.json` with the
+project's id. Lines are united as bytes, so that those that nobody here can read stay as well.
+"""
+
+import os
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+from thence.core.event import Event
+from thence.errors import GitFailed
+from thence.work.board.board import fold
+from thence.work.day_lines import FOLDER, by_file, is_day_file, lacking, with_more
+from thence.work.journal.board_page import PAGE, page
+from thence.work.journal.day_files import check_project, note_commit, project_of
+from thence.work.journal.sharing import Link
+from thence.work.project.project import Project
+from thence.work.project.project_id import BOARD_FILE
+from thence.work.vcs.commits import commit_tree
+from thence.work.vcs.git import Answer, Git, failure, surroundings
+from thence.work.vcs.locks import held
+from thence.work.vcs.objects import FILE, Entry, Objects, objects
+from thence.work.vcs.repository import HEADS, Repository
+
+ATTEMPTS_MAX = 30
+_PAUSE_TRIES_MAX = 8  # how long a pause is at most, in times that a try has taken
+_LOCK = "publish.lock"
+_NO_BRANCH = "couldn't find remote ref"
+# how a remote says that somebody else was there first
+_MOVED = (
+    "[rejected]",
+    "cannot lock ref",
+    "failed to update ref",
+    "incorrect old value",
+    "reference already exists",
+)
+_HINTS = {
+    "pre-push": "see what the hook wants (.git/hooks/pre-push)",
+    "ould not read": "see whether it can be reached and lets you in: git ls-remote",
+    "unable to access": "see whether it can be reached: git ls-remote",
+    "ermission": "ask for rights there, or name another: board: {remote: NAME} in config.yaml",
+    "denied": "ask for rights there, or name another: board: {remote: NAME} in config.yaml",
+    "declined": "have the remote's rules let the branch through, or name another: board: {…}",
+}
+
+
+class Published(NamedTuple):
+    """What came of it: the commit that was pushed, None where the remote had all events.
+
+    `brought` counts the lines that it got, `attempts` how often it was tried.
+    """
+
+    commit: str | None
+    brought: int
+    attempts: int
+
+
+class _Made(NamedTuple):
+    oid: str
+    parent: str | None
+    brought: int
+    blobs: tuple[str, ...]
+
+
+def publish(
+    project: Project, repo: Repository, link: Link, read: Callable[[], Sequence[Event]]
+) -> Published:
+    """Brings the events of the journal to the board's branch.
+
+    `read` takes in what has been fetched, and returns all events. Raises GitFailed if the remote
+    refuses, cannot be reached, or moves again and again; PlanningError if the branch holds the
+    board of another project. The remote then has what it had.
+    """
+    with held(project.home / _LOCK):
+        for attempt in range(1, ATTEMPTS_MAX + 1):
+            begun_s = time.monotonic()
+            is_there = _fetch(repo, link)
+            events = read()
+            made = _commit(project, repo, link, events, is_there=is_there)
+            if made is None:
+                return Published(None, 0, attempt)
+            words = _push(repo, link, made.oid)
+            if words is None:
+                _note(project, repo, link, made)
+                return Published(made.oid, made.brought, attempt)
+            # each waits longer, by how long a try takes here, so that others get through first
+            longest_s = (time.monotonic() - begun_s) * min(2**attempt, _PAUSE_TRIES_MAX)
+            time.sleep(random.uniform(0, longest_s))
+    raise failure(
+        f"could not publish to {link.remote} from",
+        repo.place,
+        f"its {link.branch} was moved {ATTEMPTS_MAX} times meanwhile: {words}",
+        "publish again; the events wait in the journal",
+        is_passing=True,
+    )
+
+
+def _git(repo: Repository) -> Git:
+    return Git(repo.place, is_users=True)
+
+
+def _reach(link: Link) -> dict[str, str]:
+    """Returns the variables by which git reaches a remote without ever asking anybody."""
+    own = surroundings(("GIT_SSH",))
+    has_ssh = link.has_ssh or "GIT_SSH_COMMAND" in own or "GIT_SSH" in own
+    return {} if has_ssh else {"GIT_SSH_COMMAND": "ssh -o BatchMode=yes"}
+
+
+def _fetch(repo: Repository, link: Link) -> bool:
+    """Has the branch's tip here as it is on the remote; tells whether the remote has one."""
+    arguments = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance")
+    more = ("--no-recurse-submodules", link.remote, link.refspec)
+    answer = _git(repo).ask(*arguments, *more, more=_reach(link))
+    if answer.status == 0:
+        _have_fetched(repo, link)
+    elif _NO_BRANCH not in answer.words:
+        raise _refused(repo, link, "fetch", answer)
+    return answer.status == 0
+
+
+def _have_fetched(repo: Repository, link: Link) -> None:
+    """Has an ordinary fetch bring the branch from now on; every fetch fails if it is not there."""
+    if not link.is_fetched:
+        repo.git.run("config", "--add", f"remote.{link.remote}.fetch", link.refspec)
+
+
+def _commit(
+    project: Project, repo: Repository, link: Link, events: Sequence[Event], *, is_there: bool
+) -> _Made | None:
+    """Makes a commit with the lines that the branch lacks; None if it lacks none."""
+    with objects(repo) as store:
+        found = store.commit(link.ref)
+        parent, tree = found or (None, None)
+        named = project_of(store, tree) if tree else None
+        check_project(project, named, f"{link.remote}/{link.branch}")
+        changes: dict[str, bytes] = {}
+        brought = 0
+        for path, there in by_file(events).items():
+            data = _data(store, tree, path)
+            lines = lacking(data, there, lambda: _days(store, tree))
+            if lines:
+                changes[path] = with_more(data, lines)
+                brought += len(lines)
+        if not changes and (is_there or not parent):
+            return None
+        changes[PAGE] = page(fold(events, project.uuid, project.aliases))
+        if named is None:
+            changes[BOARD_FILE] = b'{"project_uuid": "%b"}\n' % project.uuid.encode()
+        entries = {path: Entry(FILE, store.put_blob(data)) for path, data in changes.items()}
+        new_tree = store.put_tree(tree, entries)
+        assert new_tree is not None
+        store.store()
+    message = f"Share {brought} event{'' if brought == 1 else 's'}\n\nThence: publish"
+    parents = [parent] if parent else []
+    signs = ("-S",) if link.is_signed else ()
+    oid = commit_tree(_git(repo), new_tree, parents, message, more=signs)
+    return _Made(oid, parent, brought, tuple(entry.oid for entry in entries.values()))
+
+
+def _data(store: Objects, tree: str | None, path: str) -> bytes:
+    entry = store.find(tree, path) if tree else None
+    return store.blob(entry.oid) if entry else b""
+
+
+def _days(store: Objects, tree: str | None) -> Iterator[bytes]:
+    folder = store.find(tree, FOLDER) if tree else None
+    for name, entry in (store.tree(folder.oid) if folder else {}).items():
+        if is_day_file(name):
+            yield store.blob(entry.oid)
+
+
+def _push(repo: Repository, link: Link, oid: str) -> str | None:
+    """Pushes a commit; returns the remote's words if somebody else was there first."""
+    target = f"{oid}:{HEADS}{link.branch}"
+    arguments = ("push", "--porcelain", "--no-follow-tags", "--recurse-submodules=no")
+    answer = _git(repo).ask(*arguments, link.remote, target, more=_reach(link))
+    if answer.status == 0:
+        return None
+    told = os.fsdecode(answer.out)
+    line = next((line for line in told.splitlines() if line.startswith("!")), "").strip()
+    if line and any(sign in line for sign in _MOVED):
+        return line.replace("\t", " ")
+    words = "; ".join(filter(None, (line.replace("\t", " "), answer.words)))
+    raise _refused(repo, link, "push", answer._replace(words=words))
+
+
+def _refused(repo: Repository, link: Link, what: str, answer: Answer) -> GitFailed:
+    words = answer.words or f"git {what} exited with {answer.status}"
+    hint = next((hint for sign, hint in _HINTS.items() if sign in words), f"git {what} says why")
+    if what == "push" and "!" not in words:
+        hint = _HINTS["pre-push"]
+    return failure(
+        f"could not publish ({what} {link.remote} {link.branch}) from",
+        repo.place,
+        words,
+        f"{hint}; then publish again: the events wait in the journal",
+    )
+
+
+def _note(project: Project, repo: Repository, link: Link, made: _Made) -> None:
+    """Remembers where the branch stands, as a fetch would, with nothing new for us."""
+    if not link.is_fetched:  # else the push has done it
+        repo.git.run("update-ref", link.ref, made.oid)
+        _have_fetched(repo, link)
+    note_commit(project, link.ref, made.parent, made.oid, made.blobs)

@@ -1,0 +1,100 @@
+"""`BOARD.md`: the board for whoever reads the board's branch on a forge.
+
+It is equal wherever the same events are held. Whatever people and tools wrote stands in it as
+code: there Markdown, HTML, mentions, links and emoji are nothing but characters.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+
+from thence.merge.conflicts import Conflict
+from thence.work.board.package_numbers import SLOT, names_of
+from thence.work.board.state import DONE, LANES, Board, FeatureState, PackageState
+
+PAGE = "BOARD.md"
+_TEXT_CHARACTERS_MAX = 200
+# spaces and line ends of any kind, what controls a terminal, what turns the way of writing
+_ODD = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]+")
+_BACKTICKS = re.compile(r"`+")
+
+
+def page(board: Board) -> bytes:
+    """Returns the board as Markdown."""
+    features = list(board.features.items())
+    lines = ["# Board", "", "Drawn by `thence work publish`; what is changed here by hand is lost."]
+    if not features:
+        lines += ["", "There is no feature yet."]
+    for slug, feature in features:
+        if not feature.is_completed:
+            lines += _feature(board, slug, feature)
+    completed = [(slug, feature) for slug, feature in features if feature.is_completed]
+    if completed:
+        lines += ["", "## Completed", ""]
+        lines += [f"- {_headline(slug, feature)}" for slug, feature in completed]
+    return ("\n".join(lines) + "\n").encode("utf-8", "replace")
+
+
+def code(text: str) -> str:
+    """Returns a stranger's text on one line, as a code span of Markdown."""
+    told = _ODD.sub(" ", text).strip()
+    if len(told) > _TEXT_CHARACTERS_MAX:
+        told = told[:_TEXT_CHARACTERS_MAX] + "…"
+    fence = "`" * (max(map(len, _BACKTICKS.findall(told)), default=0) + 1)
+    gap = " " if not told or told.startswith("`") or told.endswith("`") else ""
+    return f"{fence}{gap}{told}{gap}{fence}"
+
+
+def _headline(slug: str, feature: FeatureState) -> str:
+    done = sum(package.lane == DONE for package in feature.packages.values())
+    title = f" {code(feature.title)}" if feature.title else ""
+    return f"{code(slug)}{title}: {done} of {len(feature.packages)} done"
+
+
+def _feature(board: Board, slug: str, feature: FeatureState) -> Iterator[str]:
+    yield from ("", f"## {_headline(slug, feature)}")
+    packages = feature.packages.values()
+    unknown = sorted({package.lane for package in packages} - {*LANES})
+    for lane in (*LANES, *unknown):
+        there = [package for package in packages if package.lane == lane]
+        if there:
+            yield from ("", f"### {lane if lane in LANES else code(lane)}", "")
+            yield from map(_package, there)
+    conflicts = [each for each in board.conflicts if each.is_open]
+    conflicts = [each for each in conflicts if feature.is_about(each.subject)]
+    if conflicts:
+        yield from ("", "### Conflicts", "")
+        yield from map(_conflict, conflicts)
+
+
+def _package(package: PackageState) -> str:
+    title = f" {code(package.title)}" if package.title else ""
+    more = []
+    if package.agent and package.lane != LANES[0]:
+        more.append(code(package.agent))
+    if package.reviewer:
+        more.append(f"reviewed by {code(package.reviewer)}")
+    if package.dependencies and package.lane == LANES[0]:
+        more.append(f"after {_list(package.dependencies)}")
+    gates = [gate.gate_type for gate in package.gates.values() if not gate.is_passed]
+    if gates:
+        more.append(f"gates open: {_list(gates)}")
+    told = f": {', '.join(more)}" if more else ""
+    return f"- {code(package.wp_id)}{title}{told}"
+
+
+def _conflict(conflict: Conflict) -> str:
+    name = (conflict.subject or "").rpartition("/")[2]
+    people = list(dict.fromkeys(str(event.header.actor or "?") for event in conflict.events))
+    if conflict.slot == SLOT:
+        next_ = [f"thence work renumber {each}" for each in names_of(name, conflict.events)[1:]]
+        return f"- {code(name)} was given to several packages, by {_list(people)}: {_list(next_)}"
+    kept = "all of it"
+    if conflict.winner:
+        kept = f"what {code(conflict.winner.header.actor or '?')} wrote"
+    sure = ", provisionally" if conflict.is_provisional else ""
+    rule = code(conflict.rule or "none")
+    return f"- {code(name)}: {_list(people)} wrote at once; the rule {rule} keeps {kept}{sure}"
+
+
+def _list(names: Sequence[str]) -> str:
+    return ", ".join(map(code, names))

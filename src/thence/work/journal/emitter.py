@@ -1,0 +1,310 @@
+"""What a project's programs say, one method for each type of event: `get_emitter()`.
+
+Each method appends one event and returns an Outcome that says whether it is durable; only an
+event that is none raises. So a log that can't be written keeps nobody from their work.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from threading import Lock
+from typing import Any, ClassVar, NamedTuple
+
+from thence.core.event import Event
+from thence.core.values.guard import Unchanged
+from thence.errors import HeadsMoved, InvalidEvent, OutcomeUnknown, ThenceError
+from thence.replica import new_id
+from thence.work.journal.store import ACTOR, EventStore, Said
+from thence.work.project.project import find_project
+
+
+class Outcome(NamedTuple):
+    """The outcome of an append: events that are durable, or `error`, why they are not yet."""
+
+    events: tuple[Event, ...]
+    error: ThenceError | None = None
+
+    @property
+    def is_durable(self) -> bool:
+        """Whether the events are in the journal and on the device."""
+        return self.error is None
+
+    @property
+    def event(self) -> Event | None:
+        """The first of the events, None if they are not there."""
+        return self.events[0] if self.events else None
+
+
+class EventEmitter:
+    """Records the events of one project. Safe from threads; `get_emitter` returns a project's."""
+
+    def __init__(self, store: EventStore) -> None:
+        self.store = store
+
+    def generate_causation_id(self) -> str:
+        """Returns a new id for what belongs to one batch."""
+        return new_id()
+
+    def emit(self, *said: Said, guard: Unchanged | None = None) -> Outcome:
+        """Appends events in one piece.
+
+        Raises InvalidEvent for what is no event, and HeadsMoved where the guard is broken.
+        """
+        try:
+            return Outcome(tuple(self.store.append(*said, guard=guard)))
+        except (InvalidEvent, HeadsMoved):
+            raise
+        except OutcomeUnknown as unknown:
+            return self._again(unknown)
+        except ThenceError as error:
+            return Outcome((), error)
+
+    def wp_status_changed(
+        self,
+        feature_slug: str,
+        wp_id: str,
+        previous_status: str,
+        new_status: str,
+        *,
+        changed_by: str | None = None,
+        reason: str | None = None,
+        gate_results: Sequence[Mapping[str, Any]] | None = None,
+        dependency_status: Mapping[str, Any] | None = None,
+        guard: Unchanged | None = None,
+    ) -> Outcome:
+        """Records that a package went from one lane to another."""
+        payload = {
+            "wp_id": wp_id,
+            "previous_status": previous_status,
+            "new_status": new_status,
+            "changed_by": changed_by or self.store.actor,
+            "feature_slug": feature_slug,
+            "reason": reason,
+            "gate_results": gate_results,
+            "dependency_status": dependency_status,
+        }
+        return self.emit(Said("WPStatusChanged", payload, feature_slug), guard=guard)
+
+    def wp_created(
+        self, feature_slug: str, wp_id: str, title: str, dependencies: Sequence[str] = ()
+    ) -> Outcome:
+        """Records that a package was cut out of a feature."""
+        payload = {
+            "wp_id": wp_id,
+            "title": title,
+            "feature_slug": feature_slug,
+            "dependencies": list(dependencies),
+        }
+        return self.emit(Said("WPCreated", payload, feature_slug))
+
+    def wp_renumbered(
+        self, feature_slug: str, wp_id: str, old_wp_id: str, created_event_id: str
+    ) -> Outcome:
+        """Records that a package whose number was given twice has another from now on."""
+        payload = {"wp_id": wp_id, "old_wp_id": old_wp_id, "created_event_id": created_event_id}
+        return self.emit(Said("WPRenumbered", payload, feature_slug, (created_event_id,)))
+
+    def wp_assigned(
+        self, feature_slug: str, wp_id: str, agent_id: str, phase: str, retry_count: int = 0
+    ) -> Outcome:
+        """Records that an agent was given a package, for implementation or review."""
+        payload = {
+            "wp_id": wp_id,
+            "agent_id": agent_id,
+            "phase": phase,
+            "retry_count": retry_count,
+        }
+        return self.emit(Said("WPAssigned", payload, feature_slug))
+
+    def wp_reviewed(
+        self, feature_slug: str, wp_id: str, commit: str, base: str, patch: str, *patches: str
+    ) -> Outcome:
+        """Records a package's code as it went to review: commits, and patch-ids of git."""
+        payload = {
+            "wp_id": wp_id,
+            "commit": commit,
+            "base": base,
+            "patch": patch,
+            "patches": list(patches),
+        }
+        return self.emit(Said("WPReviewed", payload, feature_slug))
+
+    def wp_landed(
+        self,
+        feature_slug: str,
+        wp_id: str,
+        how: str,
+        commit: str | None = None,
+        reason: str | None = None,
+    ) -> Outcome:
+        """Records how a package's code came to its target."""
+        payload = {"wp_id": wp_id, "how": how, "commit": commit, "reason": reason}
+        return self.emit(Said("WPLanded", payload, feature_slug))
+
+    def conflict_settled(
+        self, feature_slug: str, wp_id: str, events: Sequence[str], winner: str, reason: str
+    ) -> Outcome:
+        """Records which of the events that were written at once on a package stands."""
+        payload = {"wp_id": wp_id, "events": list(events), "winner": winner, "reason": reason}
+        return self.emit(Said("ConflictSettled", payload, feature_slug, tuple(events)))
+
+    def feature_created(self, feature_slug: str, target_branch: str, wp_count: int) -> Outcome:
+        """Records that a feature has its packages."""
+        payload = {
+            "feature_slug": feature_slug,
+            "feature_number": feature_slug[:3],
+            "target_branch": target_branch,
+            "wp_count": wp_count,
+        }
+        return self.emit(Said("FeatureCreated", payload, feature_slug))
+
+    def feature_completed(
+        self, feature_slug: str, total_wps: int, total_duration: float | None = None
+    ) -> Outcome:
+        """Records that all packages of a feature are done; the duration is in seconds."""
+        payload = {
+            "feature_slug": feature_slug,
+            "total_wps": total_wps,
+            "total_duration": total_duration,
+        }
+        return self.emit(Said("FeatureCompleted", payload, feature_slug))
+
+    def history_added(
+        self,
+        feature_slug: str,
+        wp_id: str,
+        entry_content: str,
+        entry_type: str = "note",
+        author: str | None = None,
+    ) -> Outcome:
+        """Records a note, a review, an error or a comment on a package."""
+        payload = {
+            "wp_id": wp_id,
+            "entry_type": entry_type,
+            "entry_content": entry_content,
+            "author": author or self.store.actor,
+        }
+        return self.emit(Said("HistoryAdded", payload, feature_slug))
+
+    def error_logged(
+        self,
+        error_type: str,
+        error_message: str,
+        *,
+        feature_slug: str | None = None,
+        wp_id: str | None = None,
+        agent_id: str | None = None,
+        stack_trace: str | None = None,
+    ) -> Outcome:
+        """Records that something failed: validation, runtime, network, auth or unknown."""
+        payload = {
+            "error_type": error_type,
+            "error_message": error_message,
+            "wp_id": wp_id,
+            "stack_trace": stack_trace,
+            "agent_id": agent_id,
+        }
+        return self.emit(Said("ErrorLogged", payload, feature_slug))
+
+    def dependency_resolved(
+        self, feature_slug: str, wp_id: str, dependency_wp_id: str, resolution_type: str
+    ) -> Outcome:
+        """Records that what a package waited for is completed, skipped or merged."""
+        payload = {
+            "wp_id": wp_id,
+            "dependency_wp_id": dependency_wp_id,
+            "resolution_type": resolution_type,
+        }
+        return self.emit(Said("DependencyResolved", payload, feature_slug))
+
+    def spec_created(self, feature_slug: str, title: str, mission: str) -> Outcome:
+        """Records that a feature has its spec."""
+        payload = {"feature_slug": feature_slug, "title": title, "mission": mission}
+        return self.emit(Said("SpecCreated", payload, feature_slug))
+
+    def workspace_created(
+        self, feature_slug: str, work_package_id: str, worktree_path: str, branch_name: str
+    ) -> Outcome:
+        """Records that a package has its worktree and branch."""
+        payload = {
+            "work_package_id": work_package_id,
+            "worktree_path": worktree_path,
+            "branch_name": branch_name,
+        }
+        return self.emit(Said("WorkspaceCreated", payload, feature_slug))
+
+    def subtask_completed(
+        self, feature_slug: str, work_package_id: str, subtask_index: int | str, subtask_text: str
+    ) -> Outcome:
+        """Records that a subtask is done."""
+        payload = {
+            "work_package_id": work_package_id,
+            "subtask_index": subtask_index,
+            "subtask_text": subtask_text,
+        }
+        return self.emit(Said("SubtaskCompleted", payload, feature_slug))
+
+    def subtask_reopened(
+        self, feature_slug: str, work_package_id: str, subtask_index: int | str, subtask_text: str
+    ) -> Outcome:
+        """Records that the tick of a subtask was taken back."""
+        payload = {
+            "work_package_id": work_package_id,
+            "subtask_index": subtask_index,
+            "subtask_text": subtask_text,
+        }
+        return self.emit(Said("SubtaskReopened", payload, feature_slug))
+
+    def gate_created(
+        self, feature_slug: str, work_package_id: str, gate_type: str, gate_id: str | None = None
+    ) -> Outcome:
+        """Records that a package needs a gate passed before it is done."""
+        payload = {
+            "work_package_id": work_package_id,
+            "gate_type": gate_type,
+            "gate_id": gate_id or new_id(),
+        }
+        return self.emit(Said("GateCreated", payload, feature_slug))
+
+    def gate_result_changed(
+        self,
+        feature_slug: str,
+        gate_id: str,
+        old_status: str,
+        new_status: str,
+        result_data: Mapping[str, Any] | None = None,
+    ) -> Outcome:
+        """Records the result of a gate: pending, passed or failed."""
+        payload = {
+            "gate_id": gate_id,
+            "old_status": old_status,
+            "new_status": new_status,
+            "result_data": result_data,
+        }
+        return self.emit(Said("GateResultChanged", payload, feature_slug))
+
+    def _again(self, unknown: OutcomeUnknown) -> Outcome:
+        try:
+            events = unknown.retry()
+        except ThenceError as error:
+            return Outcome((), error)
+        assert isinstance(events, list)
+        return Outcome(tuple(events))
+
+
+class _Emitters:
+    """The emitters of this process, one a project."""
+
+    known: ClassVar[dict[Path, EventEmitter]] = {}
+    making = Lock()
+
+
+def get_emitter(folder: str | Path = ".", *, actor: str = ACTOR) -> EventEmitter:
+    """Returns the emitter of the project that a folder belongs to, always the same one.
+
+    `actor` is named by the events, if this call is the first. Raises NotAProject, GitFailed.
+    """
+    project = find_project(Path(folder))
+    with _Emitters.making:
+        if project.home not in _Emitters.known:
+            _Emitters.known[project.home] = EventEmitter(EventStore(project, actor=actor))
+        return _Emitters.known[project.home]

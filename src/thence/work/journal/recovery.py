@@ -1,0 +1,180 @@
+"""Events made good that a command could not write: the journal was full, busy or read-only then.
+
+A command whose work lies in git does it all the same, and leaves what it could not tell in the
+message of its commit, a line each: `Thence-Pending: {…}`. The next command that finds such a
+commit on a branch appends the event, with the source "recovered". Where no commit comes of it, the
+lines wait in a file of the shared git folder. A branch of a package whose
+making nobody told is made good too: the branch was the claim.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from thence.core.event import Event
+from thence.core.values.causes import cause_ids
+from thence.replica import new_id, now
+from thence.work.board.state import DOING, PLANNED, Board
+from thence.work.journal.store import Said
+from thence.work.naming import branch_of, package_of, worktree_of
+from thence.work.vcs.locks import held
+from thence.work.vcs.repository import Repository
+
+SOURCE = "recovered"
+_KEY = "Thence-Pending: "
+_COMMITS_MAX = 1_000
+
+
+class Pending(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An event that waits in the message of a commit."""
+
+    id: str
+    type: str
+    payload: dict[str, Any]
+    actor: str
+    at: str
+    feature: str | None = None
+    causes: tuple[str, ...] = ()
+
+
+def lines_of(said: Sequence[Said], actor: str) -> list[str]:
+    """Returns what could not be written as lines of a commit's message, each one event."""
+    lines = []
+    for one in said:
+        waiting = Pending(
+            one.source_id or one.event_id,
+            one.event_type,
+            {key: value for key, value in one.payload.items() if value is not None},
+            one.actor or actor,
+            one.timestamp or now(),
+            one.feature,
+            cause_ids(one.caused_by),
+        )
+        lines.append(_KEY + msgspec.json.encode(waiting).decode())
+    return lines
+
+
+def keep_waiting(path: Path, said: Sequence[Said], actor: str) -> None:
+    """Keeps what could not be written in a file; raises OSError, GitFailed."""
+    with held(path.with_suffix(".lock")), path.open("a") as file:
+        file.write("".join(f"{line}\n" for line in lines_of(said, actor)))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def from_file(path: Path, append: Callable[[Sequence[Pending]], None]) -> None:
+    """Hands on what waits in a file, and takes the file away once it is appended."""
+    if path.exists():
+        with held(path.with_suffix(".lock")):
+            append(tuple(_read(path.read_bytes())))
+            path.unlink()
+
+
+@contextmanager
+def waiting_lines(path: Path) -> Iterator[list[str]]:
+    """Yields the lines that wait in a file, which goes when the caller has cleared them."""
+    if not path.exists():
+        yield []
+        return
+    with held(path.with_suffix(".lock")):
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        is_there = bool(lines)
+        yield lines
+        if is_there and not lines:
+            path.unlink()
+
+
+def pending_in(repo: Repository, old: str | None, new: str) -> tuple[Pending, ...]:
+    """Returns what waits in the commits that a branch got since it stood at `old`, oldest first.
+
+    Without an old place the last 1,000 commits are looked at.
+    """
+    reach = [f"^{old}"] if old else [f"--max-count={_COMMITS_MAX}"]
+    arguments = ("log", "-z", "--reverse", "--format=%B", "--fixed-strings", f"--grep={_KEY}")
+    answer = repo.git.ask(*arguments, *reach, new, "--")
+    if answer.status:  # the old place is no commit of this repository any more
+        return ()
+    return tuple(_read(answer.out))
+
+
+def _read(messages: bytes) -> Iterator[Pending]:
+    for line in messages.replace(b"\0", b"\n").splitlines():
+        if line.startswith(_KEY.encode()):
+            try:
+                yield msgspec.json.decode(line[len(_KEY) :], type=Pending)
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+                continue
+
+
+def made_good(waiting: Sequence[Pending], events: Sequence[Event]) -> list[Said]:
+    """Returns what to append of what waits: each once, with the causes that it had."""
+    known = _recovered(events) | {event.event_id: event.event_id for event in events}
+    said = []
+    for one in waiting:
+        if one.id in known:
+            continue
+        known[one.id] = new_id()
+        said.append(
+            Said(
+                one.type,
+                one.payload,
+                one.feature,
+                tuple(known[cause] for cause in one.causes if cause in known),
+                actor=one.actor,
+                source=SOURCE,
+                source_id=one.id,
+                timestamp=one.at,
+                event_id=known[one.id],
+            )
+        )
+    return said
+
+
+def untold_branches(
+    board: Board, events: Sequence[Event], names: Iterable[str], actor: str
+) -> list[Said]:
+    """Returns the beginnings of packages whose branch is there though nobody told of it."""
+    known = _recovered(events)
+    packages = (each for feature in board.features.values() for each in feature.packages.values())
+    taken = {each.workspace.branch for each in packages if each.workspace}
+    said = []
+    for name in names:
+        found = package_of(name)
+        package = board.package(*found) if found else None
+        if found is None or package is None or name in known or name in taken:
+            continue
+        if package.lane != PLANNED or package.workspace is not None:
+            continue
+        slug, wp_id = found
+        begun = new_id()
+        moved = {
+            "wp_id": wp_id,
+            "previous_status": PLANNED,
+            "new_status": DOING,
+            "changed_by": actor,
+            "feature_slug": slug,
+            "reason": "its branch is there",
+        }
+        made = {
+            "work_package_id": wp_id,
+            "worktree_path": worktree_of(slug, wp_id),
+            "branch_name": branch_of(slug, wp_id),
+        }
+        more: Mapping[str, Any] = {"actor": actor, "source": SOURCE}
+        said += [
+            Said("WPStatusChanged", moved, slug, event_id=begun, source_id=name, **more),
+            Said("WorkspaceCreated", made, slug, (begun,), source_id=f"{name}/workspace", **more),
+        ]
+    return said
+
+
+def _recovered(events: Sequence[Event]) -> dict[str, str]:
+    return {
+        event.header.source_id: event.event_id
+        for event in events
+        if event.header.source == SOURCE and event.header.source_id
+    }

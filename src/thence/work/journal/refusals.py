@@ -1,0 +1,126 @@
+"""`.kittify/errors/YYYY-MM-DD.jsonl`: what was refused, a line each, for agents to learn from.
+
+It is no record: the log holds an ErrorLogged event of each refusal. Lines and files that can't be
+read are passed over.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from thence.errors import Refused, ThenceError
+from thence.replica import new_id, now
+from thence.work.journal.store import Said
+from thence.work.naming import is_wp_id, wp_id_of
+from thence.work.project.project import KITTIFY, Project, find_project
+
+RECENT = 20
+LINE_BYTES_MAX = 65_536
+_NAME = f"{KITTIFY}/errors"
+_ENDING = ".jsonl"
+_DAY_CHARACTERS = len("2026-11-20")
+Tell = Callable[[str], None]
+
+
+class RefusalRecord(msgspec.Struct, frozen=True):
+    """One refused attempt. `context` holds what the guard looked at."""
+
+    error_id: str
+    error_type: str
+    entity_id: str
+    attempted_operation: str
+    reason: str
+    timestamp: str
+    context: Mapping[str, Any] = {}
+
+
+_decode = msgspec.json.Decoder(RefusalRecord).decode
+
+
+def failure_said(
+    operation: str, entity: str, error: ThenceError, feature: str | None, actor: str | None
+) -> Said:
+    """Returns what the log is told of a failure, about a package if `entity` names one."""
+    with suppress(Refused):
+        entity = wp_id_of(entity)
+    payload = {
+        "error_type": "validation" if isinstance(error, (Refused, ValueError)) else "runtime",
+        "error_message": f"{operation}: {error}",
+        "wp_id": entity if feature and is_wp_id(entity) else None,
+        "agent_id": actor,
+    }
+    return Said("ErrorLogged", payload, feature)
+
+
+class ErrorStore:
+    """The refusals of a project, by UTC day."""
+
+    def __init__(self, project: Project) -> None:
+        self._files = project.files
+
+    @classmethod
+    def at(cls, folder: str | Path = ".") -> "ErrorStore":
+        """Returns the refusals of the project that a folder or worktree belongs to.
+
+        Raises NotAProject, GitFailed.
+        """
+        return cls(find_project(Path(folder)))
+
+    def add(
+        self,
+        error_type: str,
+        *,
+        entity_id: str,
+        attempted_operation: str,
+        reason: str,
+        context: Mapping[str, Any] | None = None,
+        error_id: str | None = None,
+    ) -> RefusalRecord:
+        """Adds a refusal, in one write at the end of its day's file; raises OSError.
+
+        `error_id` is the event_id of its ErrorLogged, if there is one.
+        """
+        known = error_id or new_id()
+        made = RefusalRecord(
+            known, error_type, entity_id, attempted_operation, reason, now(), context or {}
+        )
+        line = msgspec.json.encode(made)
+        if len(line) > LINE_BYTES_MAX:
+            made = msgspec.structs.replace(made, context={}, reason=reason[:1000])
+            line = msgspec.json.encode(made)
+        path = f"{_NAME}/{made.timestamp[:_DAY_CHARACTERS]}{_ENDING}"
+        self._files.append(path, line + b"\n")
+        return made
+
+    def recent(self, limit: int = RECENT, tell: Tell = lambda words: None) -> list[RefusalRecord]:
+        """Returns the last refusals, the newest first.
+
+        A file that can't be read is passed over; `tell` gets a sentence about the file.
+        """
+        return list(islice(self._backwards(tell), limit))
+
+    def _backwards(self, tell: Tell) -> Iterator[RefusalRecord]:
+        try:
+            names = self._files.names(_NAME)[::-1]
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            tell(f"{_NAME} was not read: {error.strerror or error}")
+            return
+        for name in names:
+            if not name.endswith(_ENDING):
+                continue
+            try:
+                data = self._files.read(f"{_NAME}/{name}")
+            except OSError as error:
+                tell(f"{_NAME}/{name} was passed over: {error.strerror or error}")
+                continue
+            for line in reversed(data.split(b"\n")):
+                try:
+                    yield _decode(line)
+                except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+                    continue

@@ -1,0 +1,121 @@
+"""Where the board's branch is: which remote has it, and what git knows of its refs here."""
+
+import os
+from collections.abc import Collection, Iterable
+from typing import NamedTuple
+
+from thence.errors import GitFailed
+from thence.work.project.options import Options
+from thence.work.vcs.git import Git, failure
+from thence.work.vcs.refs import REMOTES, Refs
+from thence.work.vcs.repository import HEADS, Repository
+
+_USUAL = "origin"
+_TRUE = frozenset(("true", "yes", "on", "1"))
+_ASKED = (
+    r"^(remote\..*\.(url|fetch)|branch\..*\.remote|commit\.gpgsign|core\.sshcommand|ssh\.variant)$"
+)
+
+
+class Link(NamedTuple):
+    """The remote that has the board's branch, and how this repository is set up for it.
+
+    `is_fetched` says that an ordinary fetch brings the branch, `is_signed` that the user signs
+    commits, `has_ssh` that the user has a way of their own to call ssh.
+    """
+
+    remote: str
+    branch: str
+    is_fetched: bool
+    is_signed: bool
+    has_ssh: bool
+
+    @property
+    def ref(self) -> str:
+        """The ref that tells where the branch stood when it was last seen."""
+        return board_ref(self.remote, self.branch)
+
+    @property
+    def refspec(self) -> str:
+        """What brings the branch here."""
+        return f"+{HEADS}{self.branch}:{self.ref}"
+
+
+def board_ref(remote: str, branch: str) -> str:
+    """Returns the ref of a remote's board branch in this repository."""
+    return f"{REMOTES}{remote}/{branch}"
+
+
+def board_here(
+    repo: Repository, refs: Refs, options: Options, targets: Iterable[str]
+) -> str | None:
+    """Returns the remote whose board branch is read, if anything of it is here.
+
+    Other remotes' boards are not: a stranger's may have been fetched for a review.
+    """
+    end = f"/{options.board_branch}"
+    there = (ref for ref in refs.commits if ref.startswith(REMOTES) and ref.endswith(end))
+    boards = {ref.removeprefix(REMOTES).removesuffix(end) for ref in there}
+    found = options.board_remote or _followed(refs, targets) if boards else None
+    if found is None and boards:
+        names = boards if _USUAL in boards else os.fsdecode(repo.git.run("remote")).split()
+        found = _among(names)
+    return found if found in boards else None
+
+
+def link_of(repo: Repository, refs: Refs, options: Options, targets: Iterable[str]) -> Link:
+    """Returns where the board is shared. Raises GitFailed if no remote is named or is there."""
+    settings = _settings(repo)
+    names = {
+        key.removeprefix("remote.").removesuffix(".url")
+        for key in settings
+        if key.startswith("remote.") and key.endswith(".url")
+    }
+    remote = options.board_remote or _followed(refs, targets) or _among(names)
+    if remote is None or remote not in names:
+        raise _no_remote(repo, remote, names)
+    link = Link(
+        remote,
+        options.board_branch,
+        is_fetched=False,
+        is_signed=settings.get("commit.gpgsign", ["false"])[-1].lower() in _TRUE,
+        has_ssh="core.sshcommand" in settings or "ssh.variant" in settings,
+    )
+    wanted = {link.refspec, f"+{HEADS}*:{REMOTES}{remote}/*"}
+    fetched = settings.get(f"remote.{remote}.fetch", [])
+    return link._replace(is_fetched=any(spec in wanted for spec in fetched))
+
+
+def _followed(refs: Refs, targets: Iterable[str]) -> str | None:
+    branches = (refs.default or "", *sorted(targets))
+    return next((refs.remotes[name] for name in branches if name in refs.remotes), None)
+
+
+def _among(names: Collection[str]) -> str | None:
+    if _USUAL in names:
+        return _USUAL
+    return next(iter(names)) if len(names) == 1 else None
+
+
+def _settings(repo: Repository) -> dict[str, list[str]]:
+    answer = Git(repo.place, is_users=True).ask("config", "--null", "--get-regexp", _ASKED)
+    found: dict[str, list[str]] = {}
+    for entry in os.fsdecode(answer.out).split("\0"):
+        if entry:
+            key, is_given, value = entry.partition("\n")
+            found.setdefault(key, []).append(value if is_given else "true")
+    return found
+
+
+def _no_remote(repo: Repository, remote: str | None, names: Collection[str]) -> GitFailed:
+    if remote is not None:
+        cause = f"there is no remote {remote!r}"
+    elif names:
+        cause = f"nothing tells which of the remotes {', '.join(sorted(names))} has the board"
+    else:
+        cause = "the repository has no remote"
+    hint = "git remote add NAME URL" if not names else "git remote -v; name one of them in "
+    hint += "" if not names else ".kittify/config.yaml (board: {remote: NAME})"
+    return failure(
+        "could not publish from", repo.place, cause, f"{hint}; the events wait in the journal"
+    )

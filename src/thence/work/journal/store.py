@@ -1,0 +1,194 @@
+"""The journal of a project, opened for one command: what it appends, and what it has read.
+
+An event names as causes what the command passes, what surrounds it (`thence.because`,
+THENCE_CAUSE), and the heads of what it is about. Errors and notes are none of these for an event
+that decides something, for nothing rests on them unless it names them. All events of one store
+share a correlation_id, those of one append with several a causation_id.
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Unpack
+
+import msgspec
+
+from thence.core.event import Event
+from thence.core.values.causes import Causes
+from thence.core.values.guard import Unchanged
+from thence.core.values.new_event import NewEvent
+from thence.core.values.vocabulary import WORK, work_subject
+from thence.errors import OutcomeUnknown
+from thence.log.storage.findings import Relayed
+from thence.replica import Log, new_id, open_log
+from thence.work.board.state import NOBODY
+from thence.work.events import aggregate_of, checked
+from thence.work.journal.clock_file import write_clock
+from thence.work.journal.index_link import show_index
+from thence.work.journal.plain_day_files import write_day_files
+from thence.work.journal.view import show_events
+from thence.work.project.project import Project, find_project
+
+if TYPE_CHECKING:
+    from thence.index.plan.page import Asked, Page
+
+TIMEOUT_S = 30.0
+ACTOR = NOBODY
+# what stands for the team of a project that has none
+NO_TEAM = "local"
+
+
+class Said(msgspec.Struct, frozen=True):
+    """One thing that happened, as a command says it; the store adds actor, time and causes.
+
+    `event_id` is there before the event is written, so that others of the same append can
+    name it. `source` and `source_id` tell where it was imported from, `timestamp`
+    when it happened there. `begins` says that it begins something that lasts, `ends` names the
+    event that began what it ends.
+    """
+
+    event_type: str
+    payload: Mapping[str, Any]
+    feature: str | None = None
+    caused_by: Causes = None
+    actor: str | None = None
+    source: str | None = None
+    source_id: str | None = None
+    timestamp: str | None = None
+    begins: bool = False
+    ends: str | None = None
+    event_id: str = msgspec.field(default_factory=new_id)
+
+
+class EventStore:
+    """A project's events. Close it, or use it as a context manager; nothing is made before use.
+
+    `actor` stands in the events that the store appends.
+    """
+
+    def __init__(self, project: Project, *, actor: str = ACTOR) -> None:
+        self.project = project
+        self.actor = actor
+        self.correlation_id = new_id()
+        self._replica: Log | None = None
+        self._has_appended = False
+        self._fresh: list[Event] = []
+
+    @classmethod
+    def at(cls, folder: str | Path = ".", *, actor: str = ACTOR) -> "EventStore":
+        """Returns the store of the project that a folder or worktree belongs to.
+
+        Raises NotAProject, GitFailed.
+        """
+        return cls(find_project(Path(folder)), actor=actor)
+
+    @property
+    def replica(self) -> Log:
+        """The open journal; opening makes it where it is missing, and raises what `open` does."""
+        if self._replica is None:
+            self._replica = open_log(self.project.home, WORK)
+        return self._replica
+
+    def subject(self, feature: str | None, aggregate: str) -> str:
+        """Returns what events on a package, a feature or a gate of this project are about."""
+        return work_subject(self.project.uuid, feature, aggregate)
+
+    def append(
+        self, *said: Said, guard: Unchanged | None = None, timeout_s: float = TIMEOUT_S
+    ) -> list[Event]:
+        """Appends events in one piece, all or, where the guard is broken, none; durable then.
+
+        Raises InvalidEvent, and what `Log.append` raises; `retry()` of an OutcomeUnknown
+        returns the events too.
+        """
+        causation_id = new_id() if len(said) > 1 else None
+        events = [self._new(one, causation_id) for one in said]
+        try:
+            found = self.replica.append_many(events, guard=guard, timeout_s=timeout_s)
+        except OutcomeUnknown:
+            self._has_appended = True  # or its retry will have
+            raise
+        self._has_appended = True
+        self._fresh += found
+        return found
+
+    def relay(self, lines: Iterable[bytes]) -> Relayed:
+        """Takes lines of others into the journal, as `Log.relay` does."""
+        self._has_appended = True
+        found = self.replica.relay(lines)
+        self._fresh += found.taken
+        return found
+
+    def read(self) -> list[Event]:
+        """Returns all events of the project in total order; none where there is no journal."""
+        return self.replica.events() if self.is_there else []
+
+    def arrived(self) -> list[Event]:
+        """Returns all events in order of arrival, for a caller that sorts them."""
+        return self.replica.arrived() if self.is_there else []
+
+    def query(self, **asked: "Unpack[Asked]") -> "Page":
+        """Returns a page of events, as `Log.query` does."""
+        return self.replica.query(**asked)
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the project has a journal already."""
+        return self._replica is not None or (self.project.home / "events.jsonl").exists()
+
+    def close(self) -> None:
+        """Closes the journal; clock and index follow what was appended."""
+        replica, self._replica = self._replica, None
+        if replica is not None:
+            if self._has_appended:
+                show_index(self.project.files, replica)
+                if self.project.repo is None:
+                    write_day_files(self.project.files, replica.events())
+                else:
+                    show_events(self.project, replica, self._fresh)
+            replica.close()
+            if self._has_appended:
+                write_clock(self.project.files, replica.current_file)
+                self._fresh.clear()
+
+    def __enter__(self) -> "EventStore":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _new(self, said: Said, causation_id: str | None) -> NewEvent:
+        payload = checked(said.event_type, said.payload)
+        aggregate_type, aggregate_id = aggregate_of(said.event_type, payload, said.feature)
+        return NewEvent(
+            said.event_type,
+            payload,
+            subject=aggregate_id,
+            actor=said.actor or self.actor,
+            stream=said.feature,
+            caused_by=said.caused_by,
+            event_id=said.event_id,
+            timestamp=said.timestamp,
+            begins=said.begins,
+            ends=said.ends,
+            members={
+                "source": said.source,
+                "source_id": said.source_id,
+                "correlation_id": self.correlation_id,
+                "causation_id": causation_id,
+                "project_uuid": self.project.uuid,
+                "team_slug": NO_TEAM,
+                "aggregate_type": aggregate_type,
+            },
+            aliases=tuple(
+                [
+                    work_subject(other, said.feature, aggregate_id)
+                    for other in (None, *self.project.aliases)
+                ]
+            ),
+        )

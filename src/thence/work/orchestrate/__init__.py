@@ -1,0 +1,1 @@
+"""A feature worked off by agent programs."""

@@ -1,0 +1,378 @@
+"""A feature worked off by agent programs: begun, watched, judged, merged, until all is done.
+
+The state is nothing but the log, git, and locks: what one orchestrator leaves when it is killed
+another one takes up, and two at once share the work. A package's claim is held as long as its
+agent runs. One thread; agents are processes that are looked at several times a second.
+"""
+
+import os
+import time
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from thence.errors import ThenceError
+from thence.work.board.rounds import Round, rounds_of
+from thence.work.board.state import DONE, FOR_REVIEW, PLANNED, REJECTED, FeatureState
+from thence.work.journal.claims import take
+from thence.work.orchestrate.agent_process import Ended, Run
+from thence.work.orchestrate.blocked import REST_MAX_S, REST_MIN_S, Blocks
+from thence.work.orchestrate.completion import complete
+from thence.work.orchestrate.package_task import ACTOR, GATE, Handing
+from thence.work.orchestrate.progress import Happening, Happenings
+from thence.work.orchestrate.scheduling import Failed, Running, Task, choose, pause_s
+from thence.work.plan.tasks import Package, parse
+from thence.work.project.agents import Setup
+from thence.work.session.session import Desk
+from thence.work.vcs.overlaps import Forecast, at_work, sentence
+
+POLL_S = 0.2
+TROUBLES_MAX = 60
+UNSEEN = (-1, 0)
+GRACE_S, STOP_S_MAX = 3.0, 20.0
+
+
+class Summary(NamedTuple):
+    """How an orchestration ended: what is done, and why the rest is not."""
+
+    status: str  # completed, stranded
+    done: tuple[str, ...]
+    stranded: Mapping[str, str]
+
+
+class Active:
+    """A package at work: its step, the process, the claim that is held until it is judged."""
+
+    def __init__(self, hand: Handing, run: Run, lease: int) -> None:
+        self.hand = hand
+        self.task = hand.task
+        self.run = run
+        self._lease = lease
+        self.begun_s = time.monotonic()
+        self.ended: Ended | None = None
+
+    def poll(self) -> Ended | None:
+        """Returns how the process ended, None while it runs."""
+        self.ended = self.ended or self.run.poll(_size(self.hand.watch))
+        return self.ended
+
+    def close(self) -> None:
+        """Gives the claim free, and takes away what the process ran in."""
+        self.hand.close()
+        os.close(self._lease)
+
+
+class Orchestrator:
+    """Works one feature off, with the agents of the project's configuration."""
+
+    def __init__(
+        self,
+        folder: Path,
+        slug: str,
+        setup: Setup,
+        tell: Callable[[Happening], None],
+        turn: Callable[["Orchestrator"], None] = lambda _: None,
+        *,
+        forgiven: Collection[str] = (),
+    ) -> None:
+        self.slug = slug
+        self.setup = setup
+        self.happenings = Happenings(tell)
+        self.forecast = Forecast()
+        self._turn_ends = turn
+        self._forgiven = forgiven
+        self.active: dict[str, Active] = {}
+        self._folder = folder
+        self._desk = Desk(folder)
+        self._failed: dict[tuple[str, str, str], Failed] = {}
+        self._gates_passed: dict[tuple[str, str], dict[str, str]] = {}
+        self._troubles = 0
+        self._trouble = ""
+        self._rests_until_s = 0.0
+        self._seen = UNSEEN
+        self._held: set[str] = set()
+        self._has_tried = False
+        self._blocks = Blocks(
+            lambda wp_id, why: self.happen("waiting", why, wp_id), lambda: len(self._desk.said)
+        )
+        self.rounds: dict[str, Round] = {}
+        self._plan: dict[str, Package] = {}
+
+    @property
+    def desk(self) -> Desk:
+        """The project, as it was last looked at."""
+        return self._desk
+
+    @property
+    def feature(self) -> FeatureState:
+        """The feature, as the board had it at the last look."""
+        return self._desk.board.features[self.slug]
+
+    def run(self) -> Summary:
+        """Works until all is done, or until nothing is left that can be done.
+
+        KeyboardInterrupt stops the agents, tells it, and goes out.
+        """
+        try:
+            while True:
+                summary = self._turn()
+                self.happenings.collect(self._desk)
+                if summary is not None:
+                    return summary
+                self._look_ahead()
+                self._turn_ends(self)
+                time.sleep(POLL_S)
+        finally:
+            self._stop()
+            self._desk.close()
+
+    def _turn(self) -> Summary | None:
+        """Does what there is to do now; rests after trouble of the log's, git's or the disk's."""
+        if time.monotonic() < self._rests_until_s:
+            return None
+        self._held.clear()
+        self._has_tried = False
+        try:
+            self._look()
+            self._settle()
+            self._finish()
+            self._start()
+            summary = self._ended()
+            if self._desk.pending is not None:
+                raise self._desk.pending
+        except (ThenceError, OSError) as error:
+            self._rest(error)
+            return None
+        self._troubles, self._trouble = 0, ""
+        return summary
+
+    def _planned(self) -> dict[str, Package]:
+        """Returns what tasks.md tells of each package; nothing of what it lacks."""
+        path = self._desk.planning.path(self.slug, "tasks.md")
+        data = self._desk.planning.read(self._desk.target_of(self.feature), path)
+        found = parse(data, path).packages if data is not None else ()
+        return {each.wp_id: each for each in found}
+
+    def _look(self) -> None:
+        """Reads the journal again if anybody has written to it since, or something broke."""
+        seen = _size(self._desk.project.home / "events.jsonl")
+        if seen == self._seen:
+            return
+        self._desk.look()
+        lanes = {wp_id: each.lane for wp_id, each in self.feature.packages.items()}
+        self._blocks.look_again(lanes, len(self._desk.events))
+        self._plan = self._planned()
+        self.rounds = rounds_of(self._desk.events, self.slug, self._forgiven)
+        self._seen = seen
+
+    def _look_ahead(self) -> None:
+        """Tells which packages at work will meet, as soon as their branches show it."""
+        feature, repo = self._desk.board.features.get(self.slug), self._desk.project.repo
+        if feature is None or repo is None or not feature.target_branch:
+            return  # nothing was looked at yet
+        target = self._desk.target_of(feature)
+        self.forecast.look(repo, target, at_work(feature), time.monotonic())
+        for overlap in self.forecast.news():
+            self.happen("overlap", sentence(overlap))
+
+    def _settle(self) -> None:
+        """Judges the tries that have ended; what could not be told is judged again later."""
+        for wp_id, active in list(self.active.items()):
+            ended = active.poll()
+            if ended is None:
+                continue
+            self._seen = UNSEEN
+            with self._blocks.keeping(wp_id):
+                active.hand.judge(ended)
+            del self.active[wp_id]
+            active.close()
+        self._look()
+
+    def _finish(self) -> None:
+        """Lets packages that need no agent any more pass their gates, and merges them."""
+        for wp_id, package in self.feature.packages.items():
+            round_ = self.rounds.get(wp_id)
+            if package.lane != FOR_REVIEW or round_ is None or wp_id in self.active:
+                continue
+            if wp_id in self._blocks.resting(time.monotonic()) or (
+                self.setup.review and not round_.is_approved
+            ):
+                continue
+            self._try(Task(wp_id, GATE, "", 0), Handing.finish)
+            self._look()
+
+    def _start(self) -> None:
+        """Starts as many tries as the slots allow."""
+        if len(self.active) >= self.setup.slots:
+            return
+        running = [
+            Running(one.task.wp_id, one.task.phase, one.task.agent) for one in self.active.values()
+        ]
+        feature = self.feature
+        tasks = choose(
+            feature,
+            self._plan,
+            self.setup,
+            running,
+            self._failures(),
+            self._not_ours(feature),
+            time.monotonic(),
+            approved=[wp_id for wp_id, each in self.rounds.items() if each.is_approved],
+        )
+        for task in tasks:
+            self._try(task, Handing.begin)
+        if tasks:
+            self._look()
+
+    def _try(self, task: Task, step: Callable[[Handing, int], Run | None]) -> None:
+        """Takes a package's claim and does a step with it; a run keeps the claim."""
+        package = self.feature.packages[task.wp_id]
+        self._has_tried = True
+        lease = take(self._desk.project.home, package.subject)
+        if lease is None:
+            self._held.add(task.wp_id)
+            return
+        self._seen = UNSEEN
+        hand = Handing(self, task)
+        try:
+            with self._blocks.keeping(task.wp_id):
+                run = step(hand, lease)
+                if run is not None:
+                    self.active[task.wp_id] = Active(hand, run, lease)
+        finally:
+            if task.wp_id not in self.active:
+                hand.close()
+                os.close(lease)
+
+    def gate_passed(self, wp_id: str, gate_type: str, commit: str, told: str) -> None:
+        """Notes that a gate was passed in sight of this process, and the event that tells so."""
+        self._gates_passed.setdefault((wp_id, commit), {})[gate_type] = told
+
+    def gates_passed(self, wp_id: str, commit: str) -> Mapping[str, str]:
+        """Returns the gates that a commit of a package has passed in sight of this process.
+
+        They are types with the events that tell so. What else the log says of them does not
+        count: an agent can write it.
+        """
+        return self._gates_passed.get((wp_id, commit), {})
+
+    def failed(self, task: Task) -> None:
+        """Notes when a failed try may be tried again."""
+        key = (task.wp_id, task.phase, task.agent)
+        count = self._failed[key].count + 1 if key in self._failed else 1
+        until_s = time.monotonic() + pause_s(self.setup, count)
+        self._failed[key] = Failed(task.wp_id, task.phase, task.agent, count, until_s)
+
+    def _failures(self) -> list[Failed]:
+        """Returns the failed tries that the log tells of, with the time to wait that we know."""
+        found = []
+        for wp_id, round_ in self.rounds.items():
+            for (phase, agent), count in round_.failures.items():
+                ours = self._failed.get((wp_id, phase, agent))
+                found.append(Failed(wp_id, phase, agent, count, ours.not_before_s if ours else 0.0))
+        return found
+
+    def _not_ours(self, feature: FeatureState) -> set[str]:
+        """Returns the packages that no agent is to be given: people's, others', hopeless ones."""
+        kept = {*self._held, *self.active, *self._blocks.resting(time.monotonic())}
+        for wp_id, package in feature.packages.items():
+            round_ = self.rounds.get(wp_id)
+            # a full disk may keep a claim alone, and not that its agent was assigned
+            is_half_told = package.agent in self.setup.agents and package.workspace is None
+            is_peoples = round_ is None and package.lane != PLANNED and not is_half_told
+            if is_peoples or (round_ is not None and round_.returns > self.setup.send_backs):
+                kept.add(wp_id)
+        return kept
+
+    def _ended(self) -> Summary | None:
+        """Returns how it ended, None while something runs or may still run."""
+        feature, now_s = self.feature, time.monotonic()
+        done = tuple(p.wp_id for p in feature.packages.values() if p.lane == DONE)
+        left = [p for p in feature.packages.values() if p.lane not in (DONE, REJECTED)]
+        if not left:
+            if complete(self._desk, feature, ACTOR):
+                self.happen("completed", f"all {len(feature.packages)} packages are done")
+            return Summary("completed", done, {})
+        times = [one.not_before_s for one in self._failed.values()]
+        times += self._blocks.ends_s()
+        if self.active or self._has_tried or any(time_s > now_s for time_s in times):
+            return None
+        stranded = {p.wp_id: self._why(p.wp_id) for p in left}
+        return Summary("stranded", done, stranded)
+
+    def _why(self, wp_id: str) -> str:
+        """Returns why nothing more happens to a package."""
+        if (why := self._blocks.why(wp_id)) is not None:
+            return why
+        feature = self.feature
+        package, round_ = feature.packages[wp_id], self.rounds.get(wp_id)
+        open_ones = [
+            each
+            for each in package.dependencies
+            if each not in feature.packages or feature.packages[each].lane != DONE
+        ]
+        if open_ones:
+            return f"waits for {', '.join(open_ones)}"
+        if round_ is None:
+            who = package.agent or "somebody"
+            return f"is in {package.lane}, with {who}"
+        if round_.returns > self.setup.send_backs:
+            return f"was sent back {round_.returns} times: {round_.feedback}"
+        return f"all its agents have failed: {round_.feedback or 'see its errors'}"
+
+    def _rest(self, error: ThenceError | OSError) -> None:
+        """Waits for a while, and looks at all anew then."""
+        self._troubles += 1
+        if self._troubles > TROUBLES_MAX:
+            raise error
+        rest_s = min(REST_MIN_S * 2**self._troubles, REST_MAX_S)
+        self._rests_until_s = time.monotonic() + rest_s
+        hint = f"; {error.hint}" if isinstance(error, ThenceError) and error.hint else ""
+        told = f"{error}{hint}; it is tried again until it goes well, {TROUBLES_MAX} times at most"
+        if told != self._trouble:
+            self._trouble = told
+            self.happen("trouble", told)
+        self.happenings.collect(self._desk)
+        self._seen = UNSEEN
+        with suppress(ThenceError, OSError):
+            fresh = Desk(self._folder)
+            fresh.board = self._desk.board  # what is shown until the next look
+            old, self._desk = self._desk, fresh
+            old.close()
+
+    def happen(
+        self,
+        kind: str,
+        text: str,
+        wp_id: str | None = None,
+        agent: str | None = None,
+        phase: str | None = None,
+        seconds: float | None = None,
+    ) -> None:
+        """Tells the user what happens."""
+        self.happenings.tell(Happening(kind, text, wp_id, agent, phase, seconds))
+
+    def _stop(self) -> None:
+        """Ends all agents at once, tells of it, and gives their claims free."""
+        for active in self.active.values():
+            active.run.stop(GRACE_S)
+        until_s = time.monotonic() + STOP_S_MAX
+        while any(one.run.poll() is None for one in self.active.values()):
+            if time.monotonic() > until_s:
+                break
+            time.sleep(POLL_S / 4)
+        for active in self.active.values():
+            if active.ended is None:
+                with suppress(ThenceError, OSError):
+                    active.hand.interrupted()
+            active.close()
+        self.active.clear()
+
+
+def _size(path: Path) -> tuple[int, int]:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return (0, 0)
+    return found.st_size, found.st_mtime_ns

@@ -1,0 +1,400 @@
+"""One package in the hands of an orchestrator: given to an agent, judged, merged, done.
+
+Each step looks at the board under the package's claim, tells the log first what it is about to
+do, and can be done again by another orchestrator if this one is killed behind it.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from thence.errors import Refused
+from thence.replica import new_id
+from thence.work.board.attempt import FORCING, Facts, Move
+from thence.work.board.gates import changed
+from thence.work.board.rounds import APPROVED, REVIEW, TRY_FAILED, Round
+from thence.work.board.state import (
+    DOING,
+    DONE,
+    FAILED,
+    FOR_REVIEW,
+    PASSED,
+    PLANNED,
+    FeatureState,
+    PackageState,
+)
+from thence.work.journal.store import Said
+from thence.work.naming import branch_of
+from thence.work.orchestrate import prompts
+from thence.work.orchestrate.agent_process import Ended, Order, Run, start, words_of
+from thence.work.orchestrate.environment import hints
+from thence.work.orchestrate.gate_runs import GateRun
+from thence.work.orchestrate.scheduling import Task
+from thence.work.project.agents import GateConfig, argv
+from thence.work.session.changed_over import drops_day_files
+from thence.work.session.command_commit import check_at_target
+from thence.work.session.mirror import mirror
+from thence.work.session.moving import decided, facts_of, move
+from thence.work.session.session import Desk
+from thence.work.session.workspaces import workspace
+from thence.work.vcs.git import failure, surroundings
+from thence.work.vcs.leftovers import free_worktree
+from thence.work.vcs.locks import held
+from thence.work.vcs.merging import merge
+from thence.work.vcs.repository import tip
+from thence.work.vcs.worktrees import git_dir_of
+
+if TYPE_CHECKING:
+    from thence.work.orchestrate.orchestrator import Orchestrator
+
+ACTOR = "orchestrate"
+GATE = "gate"
+_AT_ONCE_S = 10.0
+_ANSWERS = frozenset(("not_its_agent",))  # what an orchestrator answers for itself
+
+
+class Handing:
+    """One step with one package; `task` is what it came to, `watch` a file that commits change."""
+
+    def __init__(self, orchestrator: "Orchestrator", task: Task) -> None:
+        self._orchestrator = orchestrator
+        self._setup = orchestrator.setup
+        self.task = task
+        self.watch = Path(os.devnull)
+        self._gate: GateRun | None = None
+
+    @property
+    def _feature(self) -> FeatureState:
+        return self._orchestrator.feature
+
+    @property
+    def _package(self) -> PackageState:
+        return self._feature.packages[self.task.wp_id]
+
+    @property
+    def _round(self) -> Round:
+        return self._orchestrator.rounds.get(self.task.wp_id) or Round()
+
+    def begin(self, lease: int) -> Run | None:
+        """Claims the package for its agent, and starts that. None if the board moved on."""
+        task, desk = self.task, self._orchestrator.desk
+        desk.look()
+        package = self._package
+        expected = (FOR_REVIEW,) if task.phase == REVIEW else (PLANNED, DOING)
+        if package.lane not in expected:
+            return None
+        check_at_target(desk, self._feature, desk.target_of(self._feature))
+        with self._acting_as(task.agent):
+            retries = self._round.retries(task.phase)
+            assigned = self._assign(retries)
+            made = workspace(desk, self._feature, self._package)
+        free_worktree(desk.repo.common, git_dir_of(made.path), made.branch)
+        self._tell("begun", f"{task.phase} by {task.agent}" + _again(retries))
+        agent = self._setup.agents[task.agent]
+        output = self._output(assigned)
+        prompt = output.with_suffix(".md")
+        text = self._prompt(made.path)
+        prompt.write_text(text, encoding="utf-8")
+        order = Order(
+            argv=argv(
+                agent,
+                desk.project.root,
+                prompt_file=os.fspath(prompt),
+                worktree=os.fspath(made.path),
+                wp_id=task.wp_id,
+                feature=self._feature.slug,
+                phase=task.phase,
+            ),
+            folder=made.path,
+            env=self._env(assigned, task.agent, agent.env),
+            prompt=text.encode() if agent.prompt == "stdin" else b"",
+            output=output,
+            timeout_s=agent.timeout_s,
+            stall_s=agent.stall_s,
+            lease=lease,
+            passes=self._setup.environment,
+        )
+        self.watch = git_dir_of(made.path) / "logs/HEAD"
+        return start(order)
+
+    def _assign(self, retries: int) -> str:
+        """Claims the package if it is planned, and gives it to the agent, in one piece."""
+        task, desk, slug = self.task, self._orchestrator.desk, self._feature.slug
+        payload = {
+            "wp_id": task.wp_id,
+            "agent_id": task.agent,
+            "phase": task.phase,
+            "retry_count": retries,
+        }
+        tries = tuple(event_id for phase, event_id in self._round.tries if phase == task.phase)
+        said = Said("WPAssigned", payload, slug, tries, event_id=new_id())
+        if self._package.lane == PLANNED:
+            facts = facts_of(desk, self._feature, task.wp_id)
+            move(desk, slug, task.wp_id, DOING, replace(facts, exempt=_ANSWERS), (said,))
+            self._durable()
+            desk.look()
+        else:
+            self._say(said)
+        return said.event_id
+
+    def judge(self, ended: Ended) -> None:
+        """Decides what a try that has ended comes to: on, back, or to be tried again."""
+        desk = self._orchestrator.desk
+        desk.look()
+        if self._gate is not None:
+            self._judge_gate(self._gate, ended)
+            return
+        expected = FOR_REVIEW if self.task.phase == REVIEW else DOING
+        if self._package.lane != expected:
+            self._tell("moved", f"somebody moved it to {self._package.lane} meanwhile")
+            return
+        if ended.how != "done":
+            self._fail(words_of(ended), ended.seconds)
+            if ended.how == "failed" and ended.seconds < _AT_ONCE_S:
+                self._name_keys()
+        elif self.task.phase == REVIEW:
+            self._review(ended)
+        else:
+            self._hand_in(ended)
+
+    def _hand_in(self, ended: Ended) -> None:
+        """Moves the work of an agent to review, if nothing stands against it."""
+        desk, slug = self._orchestrator.desk, self._feature.slug
+        with self._acting_as(self.task.agent):
+            try:
+                facts = facts_of(desk, self._feature, self.task.wp_id)
+                move(desk, slug, self.task.wp_id, FOR_REVIEW, replace(facts, exempt=_ANSWERS))
+            except Refused as refused:
+                remedy = (refused.hint or "").removesuffix(FORCING)  # no agent is told to force
+                self._fail(f"{refused.cause}; {remedy}", ended.seconds)
+                return
+        self._durable()
+        self._tell("moved", "doing -> for_review", ended.seconds)
+
+    def _review(self, ended: Ended) -> None:
+        """Lets the verdict of a review move the package."""
+        verdict = prompts.verdict_of(self._printed())
+        if verdict is None:
+            self._fail("its review ended without a line VERDICT:", ended.seconds)
+        elif verdict.is_approved:
+            with self._acting_as(self.task.agent):
+                self._say(self._note(REVIEW, APPROVED))
+            self._tell("reviewed", f"approved by {self.task.agent}", ended.seconds)
+        else:
+            self._send_back(verdict.reason, self.task.agent)
+
+    def finish(self, lease: int) -> Run | None:
+        """Starts the next gate of what is approved; with all passed it is merged and done."""
+        desk = self._orchestrator.desk
+        desk.look()
+        if self._package.lane != FOR_REVIEW:
+            return None
+        branch = branch_of(self._feature.slug, self.task.wp_id)
+        commit = tip(desk.repo, branch)
+        if commit is None:
+            cause, hint = f"there is no branch {branch}", "git branch"
+            raise failure("could not run the gates in", desk.repo.place, cause, hint)
+        passed = self._orchestrator.gates_passed(self.task.wp_id, commit)
+        for gate in self._setup.gates:
+            if gate.gate_type not in passed:
+                return self._begin_gate(gate, commit, lease)
+        self._merge(branch, commit)
+        return None
+
+    def _merge(self, branch: str, commit: str) -> None:
+        """Merges the commit that has passed everything, and tells that it is done."""
+        desk, slug, wp_id = self._orchestrator.desk, self._feature.slug, self.task.wp_id
+        with held(desk.shared / "orchestrate.lock"):
+            desk.look()
+            if tip(desk.repo, branch) != commit:
+                return  # what came meanwhile is judged first
+            if facts_of(desk, self._feature, wp_id).worktree == "dirty":
+                self._send_back("its worktree holds changes that are not committed", ACTOR)
+                return
+            self._decide(decided, commit)  # what may not be done is not merged either
+            target = desk.target_of(self._feature)
+            note, tips = desk.merge_note(slug), {branch: commit}
+            drops = drops_day_files(desk, target, [commit])
+            outcome = merge(
+                desk.repo, target, [branch], note, opens=False, tips=tips, drops_day_files=drops
+            )
+            if outcome.conflict is not None:
+                files = ", ".join(outcome.conflict.files)
+                self._send_back(
+                    f"{branch} and {target} both change {files}: merge {target} into {branch},"
+                    " resolve the conflict and commit",
+                    ACTOR,
+                )
+                return
+            self._decide(move, commit)
+            self._durable()
+            desk.look()
+            mirror(desk, self._feature)
+        self._tell("merged", f"merged into {target}, done")
+
+    def _decide(self, how: Callable[[Desk, str, str, str, Facts], Move], commit: str) -> None:
+        """Moves the package to done for its reviewer, or only tells whether that may be."""
+        desk, wp_id = self._orchestrator.desk, self.task.wp_id
+        with self._acting_as(self._package.reviewer or ACTOR):
+            facts = replace(
+                facts_of(desk, self._feature, wp_id),
+                exempt=_ANSWERS,
+                gates_run=frozenset(gate.gate_type for gate in self._setup.gates),
+                gates_seen=self._orchestrator.gates_passed(wp_id, commit),
+                rests_on=(self._round.approval,) if self._round.approval else (),
+                is_local=not self._setup.needs_upstream,
+            )
+            how(desk, self._feature.slug, wp_id, DONE, facts)
+
+    def _begin_gate(self, gate: GateConfig, commit: str, lease: int) -> Run:
+        """Starts the command of a gate where the commit lies alone."""
+        desk, slug, wp_id = self._orchestrator.desk, self._feature.slug, self.task.wp_id
+        if gate.gate_type not in {each.gate_type for each in self._package.gates.values()}:
+            payload = {
+                "work_package_id": wp_id,
+                "gate_type": gate.gate_type,
+                "gate_id": new_id(),
+            }
+            with self._acting_as(ACTOR):
+                self._say(Said("GateCreated", payload, slug, self._package.events_of("lane")))
+            desk.look()
+        self._gate = GateRun(desk.repo, desk.project.root, (slug, wp_id), gate, commit)
+        self.task = Task(wp_id, f"{GATE} {gate.gate_type}", "", 0)
+        self._tell("begun", self.task.phase)
+        env = {"THENCE_ACTOR": ACTOR, "THENCE_WP": wp_id, "THENCE_FEATURE": slug}
+        output = self._folder() / f"{wp_id}-{gate.gate_type}-{new_id()}.log"
+        return start(self._gate.order(output, env, lease, self._setup.environment))
+
+    def _judge_gate(self, judged: GateRun, ended: Ended) -> None:
+        slug, wp_id, gate_type = self._feature.slug, self.task.wp_id, judged.gate.gate_type
+        known = [g for g in self._package.gates.values() if g.gate_type == gate_type]
+        is_passed = ended.how == "done"
+        told = ""
+        for gate in known:
+            seconds = round(ended.seconds, 3)
+            status = PASSED if is_passed else FAILED
+            change = changed(gate, status, commit=judged.commit, seconds=seconds)
+            with self._acting_as(ACTOR):
+                judges = self._package.events_of("lane")
+                told = self._say(Said(change.event_type, change.payload, slug, judges))
+        if is_passed:
+            self._orchestrator.gate_passed(wp_id, gate_type, judged.commit, told)
+            self._tell("reviewed", f"gate {gate_type} passed", ended.seconds)
+        else:
+            self._send_back(f"gate {gate_type} failed: {words_of(ended)}", ACTOR, told)
+
+    def close(self) -> None:
+        """Takes away what a gate was run in."""
+        if self._gate is not None:
+            self._gate.close()
+
+    def interrupted(self) -> None:
+        """Tells that a try was stopped, and that anybody may go on with the package."""
+        if self._gate is None:
+            with self._acting_as(ACTOR):
+                note = "stopped before it ended; thence work orchestrate --resume goes on"
+                self._orchestrator.desk.say(self._note("comment", note))
+        self._tell("stopped", "stopped; its claim is free")
+
+    def _send_back(self, reason: str, actor: str, *rests_on: str) -> None:
+        desk, slug, wp_id = self._orchestrator.desk, self._feature.slug, self.task.wp_id
+        with self._acting_as(actor):
+            facts = facts_of(desk, self._feature, wp_id, reason=reason)
+            facts = replace(facts, exempt=_ANSWERS, rests_on=rests_on)
+            move(desk, slug, wp_id, DOING, facts)
+        self._durable()
+        self._tell("sent_back", reason)
+
+    def _fail(self, why: str, seconds: float) -> None:
+        """Tells that a try has failed, for the next one to do better."""
+        payload = {
+            "error_type": "runtime",
+            "error_message": f"{TRY_FAILED}{why}",
+            "wp_id": self.task.wp_id,
+            "agent_id": self.task.agent,
+        }
+        with self._acting_as(self.task.agent):
+            self._say(Said("ErrorLogged", payload, self._feature.slug))
+        self._orchestrator.failed(self.task)
+        self._tell("failed", why, seconds)
+
+    def _name_keys(self) -> None:
+        """Names the variables that an agent may have ended at once for want of."""
+        agent = self._setup.agents[self.task.agent]
+        known = {*surroundings()} - {*agent.env}
+        self._orchestrator.desk.notes += hints(agent.name, known, self._setup.environment)
+
+    def _note(self, kind: str, text: str) -> Said:
+        payload = {
+            "wp_id": self.task.wp_id,
+            "entry_type": kind,
+            "entry_content": text,
+            "author": self.task.agent,
+        }
+        return Said("HistoryAdded", payload, self._feature.slug)
+
+    def _say(self, said: Said) -> str:
+        """Appends an event, and returns its id; raises where the journal can't be written."""
+        events = self._orchestrator.desk.say(said)
+        self._durable()
+        return events[0].event_id
+
+    def _durable(self) -> None:
+        pending = self._orchestrator.desk.pending
+        if pending is not None:
+            raise pending
+
+    @contextmanager
+    def _acting_as(self, actor: str) -> Iterator[None]:
+        desk = self._orchestrator.desk
+        before = desk.actor, desk.store.actor
+        desk.actor = desk.store.actor = actor
+        try:
+            yield
+        finally:
+            desk.actor, desk.store.actor = before
+
+    def _prompt(self, worktree: Path) -> str:
+        desk, feature = self._orchestrator.desk, self._feature
+        target = desk.target_of(feature)
+        work = prompts.assignment(desk.planning, feature, self._package, target, worktree)
+        ask = prompts.review if self.task.phase == REVIEW else prompts.implementation
+        return ask(work, self._round.feedback)
+
+    def _env(self, assigned: str, agent: str, more: Mapping[str, str]) -> dict[str, str]:
+        desk = self._orchestrator.desk
+        return {
+            **more,
+            **desk.store.replica.environment(assigned),
+            "THENCE_ACTOR": agent,
+            "THENCE_WP": self.task.wp_id,
+            "THENCE_FEATURE": self._feature.slug,
+        }
+
+    def _folder(self) -> Path:
+        folder = self._orchestrator.desk.project.home / "agents" / self._feature.slug
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def _printed(self) -> bytes:
+        """Returns the end of what the agent has printed."""
+        assigned = self._round.assigned
+        assert assigned is not None, "a try begins with a WPAssigned"
+        with self._output(assigned.event_id).open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - prompts.VERDICT_BYTES))
+            return file.read()
+
+    def _output(self, event_id: str) -> Path:
+        return self._folder() / f"{self.task.wp_id}-{event_id}.log"
+
+    def _tell(self, kind: str, text: str, seconds: float | None = None) -> None:
+        task = self.task
+        self._orchestrator.happen(kind, text, task.wp_id, task.agent or None, task.phase, seconds)
+
+
+def _again(retries: int) -> str:
+    return f", try {retries + 1}" if retries else ""

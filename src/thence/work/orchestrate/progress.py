@@ -1,0 +1,51 @@
+"""What an orchestrator tells its user, and which events it has appended."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from thence.work.session.session import Desk
+
+NOTES_MAX = 100
+
+
+class Happening(NamedTuple):
+    """Something that an orchestrator did or saw.
+
+    `kind` is begun, failed, reviewed, sent_back, moved, merged, overlap, waiting, note, trouble,
+    completed or stopped.
+    """
+
+    kind: str
+    text: str
+    wp_id: str | None = None
+    agent: str | None = None
+    phase: str | None = None
+    seconds: float | None = None
+
+
+class Happenings:
+    """Passes on what happens, and keeps the ids of what was appended: `said`."""
+
+    def __init__(self, tell: Callable[[Happening], None]) -> None:
+        self._tell = tell
+        self._notes: list[str] = []
+        self.said: list[str] = []
+
+    def tell(self, happening: Happening) -> None:
+        """Tells the user; a full disk behind stderr stops no work."""
+        try:
+            self._tell(happening)
+        except BrokenPipeError:
+            raise
+        except OSError:
+            return
+
+    def collect(self, desk: Desk) -> None:
+        """Takes over what a desk has appended, and tells its notes: each once, of the last many."""
+        self.said += [event.event_id for event in desk.said]
+        desk.said.clear()
+        for note in desk.notes:
+            if note not in self._notes:
+                self._notes = [*self._notes, note][-NOTES_MAX:]
+                self.tell(Happening("note", note))
+        desk.notes.clear()

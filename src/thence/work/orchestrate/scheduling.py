@@ -1,0 +1,303 @@
+"""What to begin now of a feature's graph of packages, with the slots that are free.
+
+Pure: who runs, what failed, what others hold and the time come in. A package waits, in whatever
+phase, as long as a dependency of it is open.
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import msgspec
+from msgspec.structs import replace
+
+from thence.work.board.attempt import is_closed
+from thence.work.board.dependencies import circles
+from thence.work.board.state import (
+    DOING,
+    DONE,
+    FOR_REVIEW,
+    PLANNED,
+    REJECTED,
+    FeatureState,
+    PackageState,
+)
+from thence.work.plan.tasks import Package
+from thence.work.project.agents import BACKOFF_S_MAX, Setup
+
+Phase = str  # "implementation" or "review"; what needs no agent has other names
+_NO_PRIORITY = "P:"  # behind every P and a digit
+
+
+class Task(NamedTuple):
+    """A package to be given to an agent; `retry_count` is how many tries of the phase failed."""
+
+    wp_id: str
+    phase: Phase
+    agent: str
+    retry_count: int
+
+
+class Running(NamedTuple):
+    """A package that an agent is at work on."""
+
+    wp_id: str
+    phase: Phase
+    agent: str
+
+
+class Failed(msgspec.Struct, frozen=True):
+    """How often an agent failed at a phase of a package since that was last begun afresh.
+
+    It is not tried again before `not_before_s`, on the clock that `choose` is given.
+    """
+
+    wp_id: str
+    phase: Phase
+    agent: str
+    count: int
+    not_before_s: float
+
+
+class Exhausted(NamedTuple):
+    """A package that every agent of its phase has failed at as often as it may."""
+
+    wp_id: str
+    phase: Phase
+
+
+class DryPlan(NamedTuple):
+    """How a feature would go if every try succeeded and each lasted as long as any other.
+
+    `waves` are what runs at once; `critical_path` is the longest chain of packages that wait for
+    each other. `unknown` are dependencies on what is no package, each behind who has it, and
+    `stranded` says of each package that no wave brings to its end what it waits for.
+    """
+
+    waves: tuple[tuple[Task, ...], ...]
+    critical_path: tuple[str, ...]
+    circles: tuple[tuple[str, ...], ...]
+    unknown: tuple[tuple[str, str], ...]
+    stranded: Mapping[str, str]
+
+
+def choose(
+    feature: FeatureState,
+    packages: Mapping[str, Package],
+    setup: Setup,
+    running: Sequence[Running],
+    failed: Sequence[Failed],
+    held: Collection[str],
+    now_s: float,
+    *,
+    approved: Collection[str] = (),
+) -> list[Task]:
+    """Returns what to begin now, what matters most first: by priority, by what waits, by id.
+
+    A package in `held`, which somebody else is at work on, is passed over, as is one in review
+    that is `approved`. `packages` are those of tasks.md. What waits for an agent that is busy
+    or has to pause goes to no other, and keeps no slot from others.
+    """
+    taken = {each.wp_id for each in running} | set(held)
+    agents = [each.agent for each in running]
+    failures = _by_phase(failed)
+    behind = _behind(feature)
+    ready = [each for each in _ready(feature, setup, approved) if each[0].wp_id not in taken]
+    ready.sort(key=lambda each: _rank(each[0].wp_id, packages, behind))
+    chosen: list[Task] = []
+    for package, phase in ready:
+        if len(agents) >= setup.slots:
+            break
+        known = failures.get((package.wp_id, phase), {})
+        agent = _agent(setup, package, phase, known)
+        if agent is None or agents.count(agent) >= setup.agents[agent].slots:
+            continue
+        if agent in known and known[agent].not_before_s > now_s:
+            continue
+        agents.append(agent)
+        tries = sum(each.count for each in known.values())
+        chosen.append(Task(package.wp_id, phase, agent, tries))
+    return chosen
+
+
+def exhausted(
+    feature: FeatureState,
+    setup: Setup,
+    failed: Sequence[Failed],
+    *,
+    approved: Collection[str] = (),
+) -> list[Exhausted]:
+    """Returns the packages that could be begun, had any agent of their phase a try left."""
+    failures = _by_phase(failed)
+    return [
+        Exhausted(package.wp_id, phase)
+        for package, phase in _ready(feature, setup, approved)
+        if _agent(setup, package, phase, failures.get((package.wp_id, phase), {})) is None
+    ]
+
+
+def pause_s(setup: Setup, failures: int) -> float:
+    """Returns how long an agent pauses that has failed so often: at most 5 minutes."""
+    doublings = min(max(failures - 1, 0), 30)
+    return min(setup.backoff_s * 2.0**doublings, BACKOFF_S_MAX)
+
+
+def plan(
+    feature: FeatureState,
+    packages: Mapping[str, Package],
+    setup: Setup,
+    *,
+    approved: Collection[str] = (),
+) -> DryPlan:
+    """Returns how a feature would go from where it stands, with nobody else at work on it."""
+    waves: list[tuple[Task, ...]] = []
+    state = _merged(feature, setup, approved)
+    while tasks := choose(state, packages, setup, (), (), (), 0.0):
+        waves.append(tuple(tasks))
+        state = _merged(_after(state, setup, tasks), setup, approved)
+    open_ones = [_Open(each.wp_id, _open_dependencies(feature, each)) for each in _open(feature)]
+    unknown = tuple(
+        (each.wp_id, needed)
+        for each in open_ones
+        for needed in each.dependencies
+        if needed not in feature.packages
+    )
+    stranded = {each.wp_id: _waits_for(state, each) for each in _open(state)}
+    return DryPlan(tuple(waves), _critical_path(feature), circles(open_ones), unknown, stranded)
+
+
+class _Open(NamedTuple):
+    """A package that is not closed, with the dependencies that it waits for."""
+
+    wp_id: str
+    dependencies: tuple[str, ...]
+
+
+def _ready(
+    feature: FeatureState, setup: Setup, approved: Collection[str]
+) -> Iterator[tuple[PackageState, Phase]]:
+    """Yields what could be begun, were there slots and agents, with the phase that it is in."""
+    for package in feature.packages.values():
+        phase: Phase
+        if package.lane in (PLANNED, DOING):
+            phase = "implementation"
+        elif package.lane == FOR_REVIEW and setup.review and package.wp_id not in approved:
+            phase = "review"
+        else:
+            continue
+        if not _open_dependencies(feature, package):
+            yield package, phase
+
+
+def _agent(
+    setup: Setup, package: PackageState, phase: Phase, known: Mapping[str, Failed]
+) -> str | None:
+    """Returns the agent whose turn it is: the first that has a try left; None if none has.
+
+    Nobody reviews their own work, unless there is no other reviewer and the team allows it.
+    """
+    names = setup.implement
+    if phase == "review":
+        others = tuple(name for name in setup.review if name != package.agent)
+        names = others or (setup.review if setup.author_may_approve else ())
+    return next(
+        (name for name in names if name not in known or known[name].count <= setup.retries), None
+    )
+
+
+def _by_phase(failed: Sequence[Failed]) -> dict[tuple[str, str], dict[str, Failed]]:
+    found: dict[tuple[str, str], dict[str, Failed]] = {}
+    for each in failed:
+        found.setdefault((each.wp_id, each.phase), {})[each.agent] = each
+    return found
+
+
+def _rank(
+    wp_id: str, packages: Mapping[str, Package], behind: Mapping[str, int]
+) -> tuple[str, int, str]:
+    priority = packages[wp_id].priority if wp_id in packages else ""
+    return priority or _NO_PRIORITY, -behind[wp_id], wp_id
+
+
+def _open(feature: FeatureState) -> list[PackageState]:
+    return [each for each in feature.packages.values() if each.lane not in (DONE, REJECTED)]
+
+
+def _open_dependencies(feature: FeatureState, package: PackageState) -> tuple[str, ...]:
+    needed = dict.fromkeys(package.dependencies)
+    return tuple(each for each in needed if not is_closed(feature, package, each))
+
+
+def _behind(feature: FeatureState) -> dict[str, int]:
+    """Returns how many packages the longest chain has that waits for each open package.
+
+    It is found from the ends of the graph backwards; packages before a circle, or in one, get
+    what is known without it.
+    """
+    needs = {each.wp_id: _open_dependencies(feature, each) for each in _open(feature)}
+    lengths = dict.fromkeys(needs, 0)
+    left = dict.fromkeys(needs, 0)
+    for dependencies in needs.values():
+        for wp_id in dependencies:
+            if wp_id in left:
+                left[wp_id] += 1
+    ends = [wp_id for wp_id, count in left.items() if count == 0]
+    while ends:
+        last = ends.pop()
+        for wp_id in needs[last]:
+            if wp_id not in left:
+                continue
+            lengths[wp_id] = max(lengths[wp_id], lengths[last] + 1)
+            left[wp_id] -= 1
+            if left[wp_id] == 0:
+                ends.append(wp_id)
+    return lengths
+
+
+def _critical_path(feature: FeatureState) -> tuple[str, ...]:
+    lengths = _behind(feature)
+    needs = {each.wp_id: _open_dependencies(feature, each) for each in _open(feature)}
+    path: list[str] = []
+    following: list[str] = list(needs)
+    while following:
+        path.append(min(following, key=lambda wp_id: (-lengths[wp_id], wp_id)))
+        length = lengths[path[-1]]
+        following = [
+            wp_id
+            for wp_id, dependencies in needs.items()
+            if path[-1] in dependencies and lengths[wp_id] == length - 1
+        ]
+    return tuple(path)
+
+
+def _merged(feature: FeatureState, setup: Setup, approved: Collection[str]) -> FeatureState:
+    """Returns a feature when all that waits for nothing but its merge is done."""
+    while True:
+        done = {
+            each.wp_id: replace(each, lane=DONE)
+            for each in feature.packages.values()
+            if each.lane == FOR_REVIEW
+            and (not setup.review or each.wp_id in approved)
+            and not _open_dependencies(feature, each)
+        }
+        if not done:
+            return feature
+        feature = replace(feature, packages={**feature.packages, **done})
+
+
+def _after(feature: FeatureState, setup: Setup, tasks: Sequence[Task]) -> FeatureState:
+    """Returns a feature when tasks have succeeded."""
+    moved = dict(feature.packages)
+    for task in tasks:
+        is_reviewed = task.phase == "review"
+        agent = moved[task.wp_id].agent if is_reviewed else task.agent
+        lane = DONE if is_reviewed or not setup.review else FOR_REVIEW
+        moved[task.wp_id] = replace(moved[task.wp_id], lane=lane, agent=agent)
+    return replace(feature, packages=moved)
+
+
+def _waits_for(feature: FeatureState, package: PackageState) -> str:
+    told = [
+        f"{wp_id} ({feature.packages[wp_id].lane if wp_id in feature.packages else 'unknown'})"
+        for wp_id in _open_dependencies(feature, package)
+    ]
+    return f"it waits for {', '.join(told)}" if told else f"it is in {package.lane}"

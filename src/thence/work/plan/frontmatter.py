@@ -1,0 +1,244 @@
+"""The fields at the top of a package's file: YAML between two lines of `---`.
+
+A file belongs to who wrote it. So one field is changed by splicing its value: all other
+bytes stay, comments, quotes, indents, line ends and odd spaces among them, and what was
+spliced is read back before it is given out. Where that can't be done it is refused.
+"""
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from thence.core.values.payload import INT_MAX, INT_MIN
+from thence.errors import PlanningError
+from thence.work.project.yaml_nodes import TAG, composed
+
+FIELDS_BYTES_MAX = 64 * 1024
+Scalar = str | int | bool
+_BLOCK = re.compile(
+    rb"(?:\xef\xbb\xbf)?---[ \t]*(?P<newline>\r?\n)"
+    rb"(?P<yaml>(?:[^\n]*\n)*?)"
+    rb"---[ \t]*\r?(?:\n|\Z)"
+)
+_OPEN = re.compile(rb"(?:\xef\xbb\xbf)?---[ \t]*\r?(?:\n|\Z)")
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./@+-]*(?: [A-Za-z0-9_./@+-]+)*")
+# what some reader of YAML takes for no text
+_WORDS = frozenset(("null", "true", "false", "yes", "no", "on", "off", "y", "n"))
+_UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
+
+
+class Fields(NamedTuple):
+    """A file's fields as JSON values, and the text below them.
+
+    Times and numbers with leading zeros are texts, as they were written. `line` is the
+    number of the first line of `body`, from 1.
+    """
+
+    values: Mapping[str, Any]
+    body: str
+    line: int
+
+    def text(self, key: str) -> str:
+        """Returns a field as text: empty if it is absent, null, a list or a map."""
+        value = self.values.get(key)
+        return "" if value is None or isinstance(value, (list, dict)) else str(value)
+
+
+class _Block(NamedTuple):
+    """Where the YAML of a file stands: bytes from `start` to `end`, lines end in `newline`."""
+
+    yaml: str
+    start: int
+    end: int
+    below: int
+    newline: str
+
+
+def read(data: bytes, file: str) -> Fields:
+    """Reads a file's fields; one without any has no values.
+
+    Raises PlanningError with line and column for what is no YAML, no map, no UTF-8, twice
+    there, over 64 KiB, or never ends.
+    """
+    block = _block(data, file)
+    if block is None:
+        return Fields({}, data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace"), 1)
+    reading = _Reading(file, block.yaml)
+    values = reading.values()
+    line = data[: block.below].count(b"\n") + 1
+    return Fields(values, data[block.below :].decode("utf-8", "replace"), line)
+
+
+def with_field(data: bytes, key: str, value: Scalar, file: str = "") -> bytes:
+    """Returns the file with one field set, no other byte changed.
+
+    A field that is absent is added before the closing `---`; a file without fields gets
+    them on top. A value in quotes keeps their kind. Raises PlanningError as `read` does,
+    and for a field that holds a list or a map or that other fields refer to.
+    """
+    block = _block(data, file)
+    if block is None:
+        start = 3 if data.startswith(b"\xef\xbb\xbf") else 0
+        newline = "\r\n" if b"\r\n" in data[: data.find(b"\n") + 1] else "\n"
+        lines = ("---", f"{key}: {written(value)}", "---", "")
+        return data[:start] + newline.join(lines).encode() + data[start:]
+    reading = _Reading(file, block.yaml)
+    values = dict(reading.values())
+    if key in values and type(values[key]) is type(value) and values[key] == value:
+        return data
+    yaml = reading.spliced(key, value, block.newline)
+    expected = values | {key: value}
+    try:
+        is_read_back = list(_Reading(file, yaml).values().items()) == list(expected.items())
+    except PlanningError:
+        is_read_back = False
+    if not is_read_back:
+        raise reading.fault(0, f"{key} can't be changed alone", f"set {key}: {written(value)}")
+    return data[: block.start] + yaml.encode() + data[block.end :]
+
+
+def written(value: Scalar, style: str | None = None) -> str:
+    """Writes a value as YAML on one line, in quotes where they are needed or were before.
+
+    `style` is the quote that was there; a text is in its kind of quotes again.
+    """
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value)
+    if style == "'" and not _CONTROL.search(value):
+        return "'" + value.replace("'", "''") + "'"
+    if style != '"' and _PLAIN.fullmatch(value) and value.lower() not in _WORDS:
+        return value
+    quoted = json.dumps(value, ensure_ascii=False)
+    return _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", quoted)
+
+
+class _Reading:
+    """One reading of the YAML of one file; its first line is the second of the file."""
+
+    def __init__(self, file: str, yaml: str) -> None:
+        self._file = file
+        self._yaml = yaml
+        self._root = self._mapping()
+        self._seen: dict[int, Any] = {}
+
+    def values(self) -> dict[str, Any]:
+        """Returns the fields as plain values."""
+        if self._root is None:
+            return {}
+        found: dict[str, Any] = self._plain(self._root)
+        return found
+
+    def spliced(self, key: str, value: Scalar, newline: str) -> str:
+        """Returns the YAML with a field set; whether it is right has to be looked at."""
+        pairs = self._root.value if self._root is not None else ()
+        for key_node, node in pairs:
+            if key_node.value == key:
+                return self._replaced(key_node, node, value)
+        if self._root is not None and self._root.flow_style:
+            hint = "write each field on a line of its own"
+            raise self.fault(self._root.start_mark.index, "the fields stand in braces", hint)
+        indent = " " * (self._root.start_mark.column if self._root is not None else 0)
+        return f"{self._yaml}{indent}{key}: {written(value)}{newline}"
+
+    def fault(self, index: int, cause: str, hint: str) -> PlanningError:
+        """Returns the error for a place in the YAML, an index of its characters."""
+        before = self._yaml[:index]
+        line, column = before.count("\n") + 2, index - (before.rfind("\n") + 1) + 1
+        return _fault(self._file, line, column, cause, hint)
+
+    def _replaced(self, key_node: Any, node: Any, value: Scalar) -> str:
+        start, end = node.start_mark.index, node.end_mark.index
+        if node.id != "scalar":
+            hint = f"make it {written(value)}"
+            raise self.fault(start, f"{key_node.value} holds more than one value", hint)
+        if start == end:  # nothing was said: the value comes right behind the colon
+            colon = self._yaml.find(":", key_node.end_mark.index) + 1
+            return f"{self._yaml[:colon]} {written(value)}{self._yaml[colon:]}"
+        was = self._yaml[start:end]
+        lines_end = was[len(was.rstrip("\r\n")) :]
+        return self._yaml[:start] + written(value, node.style) + lines_end + self._yaml[end:]
+
+    def _mapping(self) -> Any:
+        """Returns the node of the map that the fields are; None where there are none."""
+        if directive := re.search(r"^%", self._yaml, re.MULTILINE):
+            hint = "take the line out, or put the value in quotes"
+            raise self.fault(directive.start(), "a directive has no place here", hint)
+        root = composed(self._yaml, self.fault)
+        if root is not None and root.id != "mapping":
+            hint = "write fields, one on a line, such as `lane: planned`"
+            raise self.fault(root.start_mark.index, "these are no fields", hint)
+        return root
+
+    def _plain(self, node: Any) -> Any:
+        """Returns the value of a node; one that is referred to again is made once."""
+        if node.id == "scalar":
+            return _scalar(str(node.tag).removeprefix(TAG), node.value)
+        if id(node) in self._seen:
+            if self._seen[id(node)] is None:
+                raise self.fault(node.start_mark.index, "it holds itself", "take the alias out")
+            return self._seen[id(node)]
+        self._seen[id(node)] = None
+        if node.id == "sequence":
+            value: Any = [self._plain(each) for each in node.value]
+        else:
+            value = {}
+            for key_node, each in node.value:
+                key = key_node.value if key_node.id == "scalar" else str(self._plain(key_node))
+                if key in value:
+                    hint = "keep one of them"
+                    raise self.fault(key_node.start_mark.index, f"{key} stands twice", hint)
+                value[key] = self._plain(each)
+        self._seen[id(node)] = value
+        return value
+
+
+def _block(data: bytes, file: str) -> _Block | None:
+    if _OPEN.match(data) is None:
+        return None
+    found = _BLOCK.match(data)
+    if found is None:
+        raise _fault(file, 1, 1, "the fields never end", "end them with a line `---`")
+    if len(found["yaml"]) > FIELDS_BYTES_MAX:
+        cause = f"the fields have {len(found['yaml'])} bytes, more than {FIELDS_BYTES_MAX}"
+        raise _fault(file, 1, 1, cause, "put the bulk below them")
+    try:
+        yaml = found["yaml"].decode()
+    except UnicodeDecodeError as error:
+        before = found["yaml"][: error.start]
+        column = error.start - before.rfind(b"\n")
+        hint = "save the file as UTF-8"
+        raise _fault(file, before.count(b"\n") + 2, column, "this is no UTF-8", hint) from error
+    newline = found["newline"].decode()
+    return _Block(yaml, found.start("yaml"), found.end("yaml"), found.end(), newline)
+
+
+def _fault(file: str, line: int, column: int, cause: str, hint: str) -> PlanningError:
+    problem = {"file": file, "line": line, "key": "", "message": cause, "hint": hint}
+    return PlanningError(
+        "could not read the fields",
+        place=f"{file}:{line}:{column}",
+        cause=cause,
+        hint=hint,
+        problems=[problem],
+    )
+
+
+def _scalar(tag: str, text: str) -> Scalar | float | None:
+    """Returns what a text stands for, by the tag that YAML gives it."""
+    if tag == "null":
+        return None
+    if tag == "bool":
+        return text.lower() in ("true", "yes", "on")
+    try:
+        if tag == "int" and INT_MIN <= (number := int(text.replace("_", ""), 0)) <= INT_MAX:
+            return number
+        if tag == "float" and math.isfinite(real := float(text)):
+            return real
+    except ValueError:  # 028 and 1:30 are texts
+        pass
+    return text

@@ -1,0 +1,169 @@
+"""The file of a new package: all that a coding agent needs to do it."""
+
+import re
+from collections.abc import Sequence
+from contextlib import suppress
+from posixpath import dirname, join, normpath, relpath
+from urllib.parse import unquote
+
+from thence.work.naming import branch_of, kebab, worktree_of
+from thence.work.plan.frontmatter import written
+from thence.work.plan.prose import lines_of
+from thence.work.plan.tasks import Package, links, section_of, target_of
+from thence.work.vcs.files import TreeFiles
+
+FOLDER = "tasks"
+# what of a feature is worth reading before one of its packages is done, where it is there
+READ_FIRST = ("spec.md", "plan.md", "research.md", "data-model.md", "quickstart.md", "contracts")
+_OWN = re.compile(r"/?(?:kitty-specs/[\w-]{1,100}/)?(tasks/(WP\d+)[\w.-]{0,100}\.md)", re.ASCII)
+_PROMPT = re.compile(r"\s*(?:[-*+]\s+)?\*\*Prompt(?:\*\*\s*:|:\*\*)", re.IGNORECASE)
+_BOX = re.compile(r"^(\s*[-*+]\s+)\[[^\]]?\]\s*")
+_ELSEWHERE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:|//")
+_IMPLEMENT = "thence work implement"
+
+
+def path_of(package: Package) -> str:
+    """Returns where a package's file lies in its feature, such as tasks/WP01-the-journal.md.
+
+    That is where its Prompt in tasks.md has it, if that names a file of the package there.
+    """
+    named = _OWN.fullmatch(package.prompt)
+    if named is not None and named[2] == package.wp_id:
+        return named[1]
+    return f"{FOLDER}/{package.wp_id}-{kebab(package.title)}.md"
+
+
+def is_file_of(wp_id: str, path: str) -> bool:
+    """Tells whether a path, in whatever folder, is that of a package's file."""
+    name = path.rpartition("/")[2]
+    return name.startswith(f"{wp_id}-") or name == f"{wp_id}.md"
+
+
+def text_of(data: bytes, path: str, package: Package, files: TreeFiles) -> str:
+    """Returns what a tasks.md, at a path, says of a package, in its order, as its own file has it.
+
+    It is all but the heading and the boxes of subtasks. Links lead on from the package's file;
+    where nothing is there a link is its words with its path, and a Prompt is left out.
+    """
+    first, *said = section_of(data, package.wp_id).split("\n")
+    subtasks = {each.line for each in package.subtasks}
+    prose = {line.number for line in lines_of(data).lines}
+    lines = []
+    for number, line in enumerate(said, package.line + 1):
+        text = line.rstrip("\r")
+        if number in subtasks:
+            text = _BOX.sub(r"\1", text)
+        if number not in prose:
+            lines.append(text)
+        elif prompt := _PROMPT.match(text):
+            target = _there(files, path, target_of(text[prompt.end() :]))
+            if target and target != join(dirname(path), path_of(package)):
+                lines.append(f"**Prompt**: `{target}`")
+        else:
+            lines.append(_with_links(text, path, files))
+    return "\n".join(lines).strip() if first else ""
+
+
+def holds(text: str, told: str) -> bool:
+    """Tells whether a file's text has all lines of another, whether their boxes are ticked or not.
+
+    Space around lines does not count.
+    """
+    there = {_BOX.sub(r"\1", line).strip() for line in text.splitlines()}
+    return all(_BOX.sub(r"\1", line).strip() in there for line in told.splitlines() if line.strip())
+
+
+def is_made_here(text: str, wp_id: str) -> bool:
+    """Tells whether a package's file was made by thence: it says how to move the package on."""
+    return f"{_IMPLEMENT} {wp_id}" in text
+
+
+def render(
+    package: Package,
+    feature_slug: str,
+    told: str,
+    reading: Sequence[str] = (),
+    *,
+    shows_lane: bool = False,
+) -> bytes:
+    """Returns the file of a package in lane planned: its fields, what to do, how to move on.
+
+    `told` is what `text_of` has of it, `reading` are files and folders that tell more, from the
+    top of the repository. The lane is left out unless the project mirrors it.
+    """
+    parts = [_fields(package, feature_slug, shows_lane), f"# {package.wp_id}: {package.title}"]
+    if told:
+        parts.append(told)
+    if reading:
+        listed = ", ".join(f"`{path}`" for path in reading)
+        parts += ["## What else to read", f"Of the whole feature: {listed}."]
+    parts.append(_moving_on(package, feature_slug))
+    return ("\n\n".join(parts) + "\n").encode()
+
+
+def _there(files: TreeFiles, tasks: str, target: str) -> str | None:
+    """Returns the path of what a link in a tasks.md leads to, None if nothing is there."""
+    for base in (dirname(tasks), ""):
+        path = normpath(join(base, unquote(target).lstrip("/")))
+        with suppress(OSError, ValueError):
+            if target and path != "." and files.look(path) is not None:
+                return path
+    return None
+
+
+def _with_links(text: str, tasks: str, files: TreeFiles) -> str:
+    """Returns a line of a tasks.md with its links as they are in a package's file."""
+    parts, behind = list[str](), 0
+    for start, end, words, target in links(text):
+        path, mark, anchor = target.strip().partition("#")
+        is_code = text.count("`", 0, start) % 2
+        if is_code or _ELSEWHERE.match(path) or (not path and not mark):
+            continue
+        found = _there(files, tasks, path) if path else tasks
+        told = f"{words} (`{path}`)"
+        if found:
+            told = f"[{words}]({relpath(found, join(dirname(tasks), FOLDER))}{mark}{anchor})"
+        parts += (text[behind:start], told)
+        behind = end
+    return "".join((*parts, text[behind:]))
+
+
+def _fields(package: Package, feature_slug: str, shows_lane: bool) -> str:
+    lines = [
+        "---",
+        f"work_package_id: {package.wp_id}",
+        f"title: {written(package.title)}",
+        f"feature_slug: {written(feature_slug)}",
+    ]
+    if shows_lane:
+        lines.append("lane: planned")
+    if package.priority:
+        lines.append(f"priority: {package.priority}")
+    lines.append(f"dependencies: [{', '.join(package.dependencies)}]")
+    lines.append(f"subtasks: [{', '.join(each.id for each in package.subtasks)}]")
+    if package.owns:
+        lines.append("owns:")
+        lines += [f"  - {written(path)}" for path in package.owns]
+    return "\n".join([*lines, "---"])
+
+
+def _moving_on(package: Package, feature_slug: str) -> str:
+    wp_id, feature = package.wp_id, f"--feature {feature_slug}"
+    ticking, owning = "", ""
+    if package.subtasks:
+        ticking = f"""
+   Each subtask that is done: `thence work mark-status {package.subtasks[0].id} {feature}`, which
+   ticks its box in tasks.md. Those marked [P] may be done side by side."""
+    if package.owns:
+        owning = " What it owns no other package changes at the same time."
+    return f"""## How to move on
+
+1. `export THENCE_ACTOR=NAME`, or `--actor NAME` with each command, says who you are: a package is
+   moved on by who began it.
+2. `{_IMPLEMENT} {wp_id} {feature}` makes the branch `{branch_of(feature_slug, wp_id)}` \
+and the worktree `{worktree_of(feature_slug, wp_id)}`. Work there.{owning}
+3. Commit what you did.{ticking}
+4. `thence work move-task {wp_id} --to for_review {feature}` hands it over for review.
+
+A refused command says which guard stopped it and what to do.
+`thence work status` shows the board."""

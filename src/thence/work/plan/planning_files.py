@@ -1,0 +1,172 @@
+"""The planning files of a project: where they stand, and as what they are read.
+
+They belong to the branch that a feature goes to. Where that is checked out in the main working
+tree its files are read, half-done ones too; elsewhere what the branch holds.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+
+from thence.errors import PlanningError
+from thence.work.naming import is_slug, number_of, package_of
+from thence.work.project.project import Project
+from thence.work.vcs.files import TreeFiles
+from thence.work.vcs.objects import is_file, is_folder, objects
+from thence.work.vcs.refs import Refs, refs_of
+from thence.work.vcs.repository import HEADS, current_branch, main_of
+
+SPECS = "kitty-specs"
+_PACKAGES = "tasks"
+_ENDING = ".md"
+_USUAL = "main"
+
+
+class Meta(msgspec.Struct, frozen=True):
+    """What meta.json says of a feature."""
+
+    feature_number: str = ""
+    slug: str = ""
+    friendly_name: str = ""
+    mission: str = ""
+    target_branch: str = ""
+    created_at: str = ""
+
+
+class Planning:
+    """The planning files of one project."""
+
+    def __init__(self, project: Project, refs: Callable[[], Refs] | None = None) -> None:
+        """Opens them; `refs` tells the refs as its caller has looked at them."""
+        self._project = project
+        self._refs = refs or self._look
+
+    def path(self, slug: str, name: str = "") -> str:
+        """Returns the path of a feature's file, from the top of the repository."""
+        return f"{SPECS}/{slug}/{name}" if name else f"{SPECS}/{slug}"
+
+    def feature_here(self) -> str:
+        """Returns the feature that the working folder is about, empty if it tells none."""
+        found = package_of(self._project.here.name)
+        if found is not None:
+            return found[0]
+        try:
+            parts = Path.cwd().relative_to(self._project.here).parts
+        except (OSError, ValueError):
+            return ""
+        return parts[1] if len(parts) > 1 and parts[0] == SPECS else ""
+
+    def slugs(self) -> list[str]:
+        """Returns the features that have a folder in the main working tree."""
+        names = _names(self._project.root, SPECS)
+        return sorted(name for name in names if number_of(name) or is_slug(name))
+
+    def branch_of(self, slug: str) -> str:
+        """Returns the branch that a feature goes to whose files name none.
+
+        It is the default branch if that has them, else the one that is checked out.
+        """
+        if self._project.repo is None:
+            return _USUAL
+        default, here = self._refs().default, self.branch_here()
+        if default and (default == here or self.names(default, self.path(slug))):
+            return default
+        return here or default or _USUAL
+
+    def read(self, branch: str | None, path: str) -> bytes | None:
+        """Returns a planning file of a feature that goes to a branch; None if it is not there."""
+        repo = self._project.repo
+        folder = self._folder(branch) if repo and branch else self._project.root
+        if folder is not None:
+            try:
+                return TreeFiles(folder).read(path)
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+            except OSError as error:
+                raise _unreadable(folder / path, error) from error
+        assert repo is not None
+        with objects(repo) as store:
+            found = store.commit(f"{HEADS}{branch}")
+            entry = store.find(found[1], path) if found else None
+            return store.blob(entry.oid) if entry and is_file(entry) else None
+
+    def names(self, branch: str | None, path: str) -> list[str]:
+        """Returns the names in a planning folder, sorted; none if it is not there."""
+        repo = self._project.repo
+        folder = self._folder(branch) if repo and branch else self._project.root
+        if folder is not None:
+            return _names(folder, path)
+        assert repo is not None
+        with objects(repo) as store:
+            found = store.commit(f"{HEADS}{branch}")
+            entry = store.find(found[1], path) if found else None
+            if entry is None or not is_folder(entry):
+                return []
+            return sorted(map(os.fsdecode, store.tree(entry.oid)))
+
+    def package_files(self, branch: str | None, slug: str) -> Iterator[tuple[str, str]]:
+        """Yields the paths below a feature's tasks/ that end in .md, each with the folder in it.
+
+        Such a folder is named after a lane, as other tools keep them.
+        """
+        folder = self.path(slug, _PACKAGES)
+        for name in self.names(branch, folder):
+            path = f"{folder}/{name}"
+            if name.endswith(_ENDING):
+                yield path, ""
+                continue
+            for inner in self.names(branch, path):
+                if inner.endswith(_ENDING):
+                    yield f"{path}/{inner}", name
+
+    def meta(self, branch: str | None, slug: str) -> Meta | None:
+        """Returns what a feature's meta.json says; raises PlanningError if it is no JSON."""
+        path = self.path(slug, "meta.json")
+        data = self.read(branch, path)
+        if data is None:
+            return None
+        try:
+            return msgspec.json.decode(data, type=Meta)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise PlanningError(
+                "could not read",
+                place=path,
+                cause=f"{error}",
+                hint="correct the file, or take it from an earlier commit",
+            ) from error
+
+    def _look(self) -> Refs:
+        assert self._project.repo is not None
+        return refs_of(main_of(self._project.repo, self._project.root))
+
+    def branch_here(self) -> str | None:
+        """Returns the branch that the main working tree has checked out; None if HEAD is detached.
+
+        Git is asked only where no commit is on it yet.
+        """
+        repo, here = self._project.repo, self._refs().here
+        return here or (current_branch(main_of(repo, self._project.root)) if repo else None)
+
+    def _folder(self, branch: str) -> Path | None:
+        """Returns the working tree that has a branch checked out, the main one first."""
+        refs = self._refs()
+        if branch in refs.branches:
+            return refs.trees.get(branch)
+        return self._project.root if branch == self.branch_here() else None
+
+
+def _names(tree: Path, path: str) -> list[str]:
+    try:
+        return TreeFiles(tree).names(path)
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return []
+    except OSError as error:
+        raise _unreadable(tree / path, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> PlanningError:
+    return PlanningError(
+        "could not read", place=path, cause=error.strerror or error, hint="look at the path"
+    )

@@ -1,0 +1,394 @@
+"""A feature's tasks.md: its packages with their subtasks, as people and tools write it.
+
+A package begins at a heading such as `## Work Package WP01: Title (Priority: P0)` and ends
+at the next heading of its level. In it count `**Prompt**:`, `**Owns**:` and such lines, check
+boxes like `- [ ] T001 [P] text`, and below `### Dependencies` a line `- Depends on WP01, WP02` or
+`- None`. Code blocks, comments and all other prose are left alone. What is wrong is told with its
+line, all of it at once.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from thence.errors import PlanningError
+from thence.work.board.dependencies import circles, described
+from thence.work.naming import is_wp_id
+from thence.work.plan.prose import Line, lines_of
+
+HEADING = "## Work Package WP01: Title (Priority: P0)"
+_PACKAGE = re.compile(r"Work Package\s+(\S+?)(\s*[:—–]\s*|\s+-\s+|\s+|$)(.*)", re.IGNORECASE)
+_BARE_PACKAGE = re.compile(r"(WP\d\w*)(\s*[:—–]\s*|\s+-\s+)(.+)", re.IGNORECASE)
+_LIKE_AN_ID = re.compile(r"\d|^WP", re.IGNORECASE)
+_PRIORITY = re.compile(r"\(\s*Priority:?\s*(P\d)\s*\)", re.IGNORECASE)
+_KEY = re.compile(
+    r"\s*(?:[-*+]\s+)?\*\*(Prompt|Owns|Priority|Dependencies|Depends on)"
+    r"(?:\*\*\s*:|:\*\*)\s*(.*)",
+    re.IGNORECASE,
+)
+_BOX = re.compile(r"(\s*)[-*+]\s+\[([^\]]?)\](?:\s+(.*)|$)")
+_SUBTASK = re.compile(r"\**+(T\d\w*+)\**+:?\**+(?:\s++(.*)|$)")
+_SUBTASK_ID = re.compile(r"T[0-9]{3,5}")
+_TAGS = re.compile(r"(?:\[\w+\]\s*)*")
+_BULLET = re.compile(r"\s*[-*+]\s+(.*)")
+_NONE = re.compile(r"(?:none|nothing|no dependenc\w*|n/a)\b", re.IGNORECASE)
+_DEPENDS = re.compile(r"depends\s+(?:up)?on\b:?\s*", re.IGNORECASE)
+_NEXT_ID = re.compile(
+    r"(?:[\s,;&+]|and\b)*(WP\w*)(?:\s*(?:-|–|—|\.{2,3}|through\b|to\b)\s*(WP\w*))?", re.IGNORECASE
+)
+_RANGE_MAX = 100
+_LISTED_MAX = 50
+
+
+class Subtask(NamedTuple):
+    """One check box of a package; `line` counts from 1, `is_parallel` is its [P]."""
+
+    id: str
+    text: str
+    is_done: bool
+    is_parallel: bool
+    line: int
+
+
+class Package(NamedTuple):
+    """One package as tasks.md tells of it; texts that are not there are empty."""
+
+    wp_id: str
+    title: str
+    priority: str = ""
+    prompt: str = ""
+    subtasks: tuple[Subtask, ...] = ()
+    dependencies: tuple[str, ...] = ()
+    owns: tuple[str, ...] = ()
+    line: int = 0
+
+
+class Problem(NamedTuple):
+    """What is wrong with a planning file; `line` counts from 1, `key` is an id or empty."""
+
+    file: str
+    line: int
+    key: str
+    message: str
+    hint: str
+
+
+class Tasks(NamedTuple):
+    """What a tasks.md holds, in the order of the file."""
+
+    packages: tuple[Package, ...]
+    problems: tuple[Problem, ...]
+
+
+def parse(data: bytes, file: str) -> Tasks:
+    """Reads a tasks.md; `file` is how problems name it.
+
+    A package that stands twice is read once, as it stands first.
+    """
+    return _Reading(file).tasks(data)
+
+
+def packages_of(data: bytes, file: str) -> tuple[Package, ...]:
+    """Returns the packages of a tasks.md without problems; raises PlanningError with them."""
+    packages, problems = parse(data, file)
+    refuse(problems)
+    return packages
+
+
+def refuse(problems: Sequence[Problem]) -> None:
+    """Raises PlanningError with all problems if there are any; its cause tells the first."""
+    if not problems:
+        return
+    first, more = problems[0], len(problems) - 1
+    raise PlanningError(
+        "could not use the planning file",
+        place=f"{first.file}:{first.line}",
+        cause=first.message + (f", and {more} more problem{'s' * (more > 1)}" if more else ""),
+        hint=first.hint,
+        problems=[problem._asdict() for problem in problems],
+    )
+
+
+def tick(data: bytes, subtask_id: str, is_done: bool, file: str = "tasks.md") -> bytes:
+    """Returns the file with the check box of a subtask ticked or opened, no other byte changed.
+
+    Raises PlanningError if no package has a subtask of this id.
+    """
+    subtasks = [each for package in parse(data, file).packages for each in package.subtasks]
+    found = next((each for each in subtasks if each.id == subtask_id), None)
+    if found is None:
+        raise PlanningError(
+            "could not tick the subtask",
+            place=f"{subtask_id} in {file}",
+            cause=f"the subtasks are {', '.join(each.id for each in subtasks) or 'none'}",
+            hint=f"add a line `- [ ] {subtask_id} what to do` to its package",
+        )
+    if found.is_done is is_done:
+        return data
+    lines = data.split(b"\n")
+    line = lines[found.line - 1]
+    box = line.index(b"[")
+    lines[found.line - 1] = line[: box + 1] + (b"x" if is_done else b" ") + line[box + 2 :]
+    return b"\n".join(lines)
+
+
+class Section(NamedTuple):
+    """Where a package stands in a tasks.md: its lines from `begin` to before `end`, from 0."""
+
+    wp_id: str
+    title: str
+    begin: int
+    end: int
+
+
+def sections(data: bytes) -> list[Section]:
+    """Returns the sections of packages, those too that stand twice."""
+    found: list[Section] = []
+    level, last = 0, data.count(b"\n") + 1
+    for line in lines_of(data).lines:
+        name = _package_heading(line)
+        if found and line.level and (name or line.level <= level):
+            found[-1] = found[-1]._replace(end=min(found[-1].end, line.number - 1))
+        if name:
+            level = line.level
+            found.append(Section(name[1].upper(), _title(name[3]), line.number - 1, last))
+    return found
+
+
+def section_of(data: bytes, wp_id: str) -> str:
+    """Returns the lines of a tasks.md that are about a package, its heading first; else nothing."""
+    found = next((each for each in sections(data) if each.wp_id == wp_id), None)
+    lines = data.decode("utf-8", "replace").split("\n")
+    return "\n".join(lines[found.begin : found.end]).strip() if found else ""
+
+
+def target_of(text: str) -> str:
+    """Returns the path that a `**Prompt**:` line names, without its Markdown."""
+    target = next((target for _, _, _, target in links(text)), text)
+    return target.strip().strip("`").strip()
+
+
+def links(text: str) -> Iterator[tuple[int, int, str, str]]:
+    """Yields start, end, words and target of each `[words](target)`; it reads each part once."""
+    position = 0
+    while (middle := text.find("](", position)) >= 0:
+        start = text.find("[", max(position, text.rfind("]", position, middle) + 1), middle)
+        if start < 0:
+            position = middle + 1
+            continue
+        end = text.find(")", middle + 2)
+        if end < 0:
+            return
+        yield start, end + 1, text[start + 1 : middle], text[middle + 2 : end]
+        position = end + 1
+
+
+class _Draft(msgspec.Struct):
+    """A package while its lines are read; `level` is that of its heading."""
+
+    wp_id: str
+    line: int
+    level: int
+    texts: dict[str, str]
+    subtasks: list[Subtask]
+    dependencies: dict[str, int]
+    indent: int | None = None
+
+    def package(self) -> Package:
+        texts = self.texts
+        owns = (part.strip().strip("`").strip() for part in texts.get("owns", "").split(","))
+        return Package(
+            wp_id=self.wp_id,
+            title=texts["title"],
+            priority=texts.get("priority", ""),
+            prompt=target_of(texts.get("prompt", "")),
+            subtasks=tuple(self.subtasks),
+            dependencies=tuple(self.dependencies),
+            owns=tuple(part for part in owns if part),
+            line=self.line,
+        )
+
+
+class _Reading:
+    """One reading of one file; every check notes its problems."""
+
+    def __init__(self, file: str) -> None:
+        self._file = file
+        self._problems: list[Problem] = []
+        self._drafts: dict[str, _Draft] = {}
+        self._now: _Draft | None = None
+        self._part = ""
+        self._subtask_lines: dict[str, int] = {}
+
+    def tasks(self, data: bytes) -> Tasks:
+        prose = lines_of(data)
+        for number, message, hint in prose.faults:
+            self._add(number, "", message, hint)
+        for line in prose.lines:
+            if line.level:
+                self._heading(line)
+            elif self._now is not None:
+                self._content(self._now, line)
+        packages = tuple(draft.package() for draft in self._drafts.values())
+        if not packages and not any(problem.key for problem in self._problems):
+            message = "no heading begins a work package"
+            self._add(1, "", message, f"write a heading like `{HEADING}`")
+        self._check_dependencies(packages)
+        return Tasks(packages, tuple(sorted(self._problems, key=lambda each: each.line)))
+
+    def _heading(self, line: Line) -> None:
+        found = _package_heading(line)
+        if found is None:
+            self._inner_heading(line)
+            return
+        wp_id = found[1].upper()
+        self._now, self._part = None, ""
+        if not is_wp_id(wp_id):
+            message = f"{found[1]!r} is no package's id"
+            self._add(line.number, found[1] or "WP", message, f"write it like `{HEADING}`")
+            return
+        if known := self._drafts.get(wp_id):
+            message = f"{wp_id} stands twice, first in line {known.line}"
+            self._add(line.number, wp_id, message, "give each package an id of its own")
+            return
+        priority = _PRIORITY.search(found[3])
+        title = _title(found[3])
+        if not title:
+            self._add(line.number, wp_id, f"{wp_id} has no title", f"write it like `{HEADING}`")
+        texts = {"title": title}
+        if priority:
+            texts["priority"] = priority[1].upper()
+        self._now = _Draft(wp_id, line.number, line.level, texts, [], {})
+        self._drafts[wp_id] = self._now
+
+    def _inner_heading(self, line: Line) -> None:
+        if self._now is not None and line.level <= self._now.level:
+            self._now = None
+        name = line.text.casefold()
+        parts = ("subtask", "dependenc")
+        self._part = next((part for part in parts if part in name), "other")
+
+    def _content(self, draft: _Draft, line: Line) -> None:
+        box = _BOX.match(line.text)
+        key = None if box or self._part not in ("", "subtask") else _KEY.match(line.text)
+        if key:
+            self._key(draft, line.number, key[1].casefold(), key[2].strip())
+        elif box and self._part in ("", "subtask"):
+            self._box(draft, line.number, box)
+        elif self._part == "dependenc":
+            found = _BULLET.match(line.text)
+            self._depends(draft, line.number, found[1] if found else line.text.strip())
+
+    def _key(self, draft: _Draft, number: int, key: str, text: str) -> None:
+        if key.startswith("depend"):
+            self._depends(draft, number, f"depends on {text}" if key == "depends on" else text)
+        elif not draft.texts.get(key):
+            draft.texts[key] = text
+
+    def _box(self, draft: _Draft, number: int, box: re.Match[str]) -> None:
+        indent, mark, text = len(box[1]), box[2], box[3] or ""
+        draft.indent = indent if draft.indent is None else draft.indent
+        found = _SUBTASK.match(text)
+        if found is None:
+            if indent <= draft.indent:
+                hint = "write it like `- [ ] T001 what to do`"
+                self._add(number, draft.wp_id, "this subtask has no id", hint)
+            return
+        subtask_id, rest = found[1], (found[2] or "").strip()
+        hint = ""
+        if not _SUBTASK_ID.fullmatch(subtask_id):
+            message, hint = f"{subtask_id} is no subtask's id", "ids are T and three digits: T001"
+        elif mark not in tuple(" xX"):
+            message, hint = f"the box [{mark}] is neither open nor ticked", "write [ ] or [x]"
+        elif subtask_id in self._subtask_lines:
+            message = f"{subtask_id} stands twice, first in line {self._subtask_lines[subtask_id]}"
+            hint = "give each subtask of the feature an id of its own"
+        if hint:
+            self._add(number, subtask_id, message, hint)
+            return
+        tags = _TAGS.match(rest)
+        is_parallel = tags is not None and "[P]" in tags[0]
+        text = " ".join(rest.replace("[P]", " ", 1).split()) if is_parallel else rest
+        self._subtask_lines[subtask_id] = number
+        draft.subtasks.append(Subtask(subtask_id, text, mark != " ", is_parallel, number))
+
+    def _depends(self, draft: _Draft, number: int, text: str) -> None:
+        text = _without_asides(_without_targets(text)).replace("*", "").replace("`", "")
+        begun = _DEPENDS.match(text.lstrip())
+        text = text.lstrip()[begun.end() if begun else 0 :]
+        if _NONE.match(text):
+            return
+        position, ids = 0, list[str]()
+        while found := _NEXT_ID.match(text, position):
+            position = found.end()
+            ids += _between(found[1].upper(), (found[2] or found[1]).upper())
+        if begun or not text[position:].strip(" .;"):
+            for wp_id in ids:
+                draft.dependencies.setdefault(wp_id, number)
+        if begun and not ids and re.search(r"\bWP\d", text, re.IGNORECASE):
+            message = "this names packages, but not as a list"
+            self._add(number, draft.wp_id, message, "write it like `- Depends on WP01, WP02`")
+
+    def _check_dependencies(self, packages: Sequence[Package]) -> None:
+        some = [package.wp_id for package in packages[:_LISTED_MAX]]
+        more = ", …" * (len(packages) > len(some))
+        for draft in self._drafts.values():
+            for wp_id, number in draft.dependencies.items():
+                if wp_id not in self._drafts:
+                    message = f"{draft.wp_id} depends on {wp_id}, which is not there"
+                    hint = f"the packages are {', '.join(some)}{more}"
+                    self._add(number, wp_id, message, hint)
+        for circle in circles(packages):
+            number = self._drafts[circle[0]].dependencies[circle[1 % len(circle)]]
+            message = f"packages wait for each other: {described(circle)}"
+            self._add(number, circle[0], message, "take one of these dependencies out")
+
+    def _add(self, line: int, key: str, message: str, hint: str) -> None:
+        self._problems.append(Problem(self._file, line, key, message, hint))
+
+
+def _package_heading(line: Line) -> re.Match[str] | None:
+    found = _PACKAGE.match(line.text) if 2 <= line.level <= 4 else None
+    if found is None and line.level == 2:
+        found = _BARE_PACKAGE.match(line.text)
+    return found if found and (found[2].strip() or _LIKE_AN_ID.search(found[1])) else None
+
+
+def _title(text: str) -> str:
+    return " ".join(_PRIORITY.sub(" ", text).split())
+
+
+def _between(first: str, last: str) -> list[str]:
+    """Returns the ids from one to another; both alone where they give no range."""
+    if first == last or not (is_wp_id(first) and is_wp_id(last)):
+        return [first] if first == last else [first, last]
+    start, end = int(first[2:]), int(last[2:])
+    if not start < end < start + _RANGE_MAX:
+        return [first, last]
+    return [f"WP{number:0{len(first) - 2}}" for number in range(start, end + 1)]
+
+
+def _without_asides(text: str) -> str:
+    """Returns a text without what stands in parentheses, also in parentheses of their own."""
+    kept: list[str] = []
+    begun: list[int] = []
+    for character in text:
+        if character == ")" and begun:
+            del kept[begun.pop() :]
+            kept.append(" ")
+            continue
+        if character == "(":
+            begun.append(len(kept))
+        kept.append(character)
+    return "".join(kept)
+
+
+def _without_targets(text: str) -> str:
+    """Returns a text in which links are their words alone."""
+    parts, behind = list[str](), 0
+    for start, end, words, _ in links(text):
+        parts += (text[behind:start], words)
+        behind = end
+    return "".join((*parts, text[behind:]))

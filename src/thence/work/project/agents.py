@@ -1,0 +1,302 @@
+"""The agents and gates of a project, as `orchestrate:` in `.kittify/config.yaml` has them.
+
+An agent is a program: a command whose parts may hold placeholders. No shell reads it, and
+nothing here knows an agent by its name.
+"""
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from thence.core.nearest import nearest
+from thence.errors import PlanningError
+from thence.work.board.gates import GATE_TYPES
+from thence.work.project.options import configuration, options_of
+from thence.work.project.project import Project
+from thence.work.project.project_id import CONFIG
+from thence.work.project.yaml_nodes import Node, YamlFile, is_empty
+
+SECTION = "orchestrate"
+SLOTS, SLOTS_MAX = 4, 64
+RETRIES, RETRIES_MAX = 2, 20
+SEND_BACKS, SEND_BACKS_MAX = 10, 100
+BACKOFF_S, BACKOFF_S_MAX = 5.0, 300.0
+TIMEOUT_S, STALL_S, GATE_TIMEOUT_S = 3600.0, 600.0, 1800.0
+PLACEHOLDERS = ("prompt_file", "worktree", "wp_id", "feature", "phase")
+STDIN, FILE = "stdin", "file"
+EXAMPLE = f"{SECTION}: {{agents: {{coder: {{command: [some-agent, --some-option]}}}}}}"
+
+_DOING = "could not read what to orchestrate with in"
+_KEYS = (
+    *("slots", "retries", "backoff", "implement", "review", "agents", "gates", "environment"),
+    *("send_backs", "landed"),
+)
+LOCAL, UPSTREAM = "local", "upstream"
+_AGENT_KEYS = ("command", "prompt", "slots", "timeout", "stall", "env")
+_GATE_KEYS = ("type", "command", "timeout")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,49}")
+_VARIABLE = re.compile(r"[A-Za-z_*][A-Za-z0-9_*]*")
+_PLACEHOLDER = re.compile(r"\{(" + "|".join(PLACEHOLDERS) + r")\}")
+_LIKE_A_PLACEHOLDER = re.compile(r"(?<!\$)\{([A-Za-z_-]{4,20})\}")
+_CLOSENESS = 0.75
+
+
+class AgentConfig(msgspec.Struct, frozen=True):
+    """A program that works on packages; `slots` is how many of it may run at once.
+
+    `prompt` tells whether it reads its task from stdin or from a file that its command names.
+    It is ended after `timeout_s`, or after `stall_s` without output and without a commit.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    prompt: Literal["stdin", "file"]
+    slots: int
+    timeout_s: float
+    stall_s: float
+    env: Mapping[str, str]
+
+
+class GateConfig(msgspec.Struct, frozen=True):
+    """A command that passes a gate of each package by ending with 0, where its commit lies."""
+
+    gate_type: str
+    command: tuple[str, ...]
+    timeout_s: float
+
+
+class Setup(msgspec.Struct, frozen=True):
+    """What a project is orchestrated with.
+
+    `slots` is how many agents may run at once, in all. `implement` and `review` name agents in
+    the order in which they are tried, each once and `retries` times more; `review` may be empty.
+    A package that was sent back more than `send_backs` times is given to nobody any more.
+    `environment` are the variables that agents and gates are given beside `environment.BASE`.
+    With `needs_upstream` a package is done only when its merge has been pushed. Unless
+    `author_may_approve` no agent reviews what it has implemented.
+    """
+
+    slots: int
+    retries: int
+    backoff_s: float
+    implement: tuple[str, ...]
+    review: tuple[str, ...]
+    agents: Mapping[str, AgentConfig]
+    gates: tuple[GateConfig, ...]
+    environment: tuple[str, ...] = ()
+    needs_upstream: bool = False
+    author_may_approve: bool = True
+    send_backs: int = SEND_BACKS
+
+
+def read_setup(project: Project) -> Setup:
+    """Returns what a project is orchestrated with.
+
+    Raises PlanningError, with the place of each problem, for what can't be used, and with an
+    example where there is nothing.
+    """
+    data = configuration(project)
+    if data is None:
+        cause = "there is no such file"
+        raise PlanningError(_DOING, place=CONFIG, cause=cause, hint=f"add {EXAMPLE}")
+    return setup_of(data, CONFIG)
+
+
+def gates_run(project: Project) -> frozenset[str]:
+    """Returns the types of the gates that a project's configuration runs; may be none.
+
+    Raises PlanningError for a configuration that can't be read.
+    """
+    data = configuration(project)
+    yaml = YamlFile(data or b"", CONFIG, _DOING)
+    section = yaml.pairs(yaml.root, "the file").get(SECTION)
+    if data is None or section is None or is_empty(section):
+        return frozenset()
+    return frozenset(gate.gate_type for gate in setup_of(data, CONFIG).gates)
+
+
+def setup_of(data: bytes, file: str) -> Setup:
+    """Reads a configuration; `file` is how problems name it. Raises PlanningError as told above."""
+    yaml = YamlFile(data, file, _DOING)
+    section = yaml.pairs(yaml.root, "the file").get(SECTION)
+    if section is None or is_empty(section):
+        yaml.note(section, f"it says nothing of {SECTION}", f"add {EXAMPLE}")
+        yaml.refuse()
+    setup = _setup(yaml, section, options_of(data, file).author_may_approve)
+    yaml.refuse()
+    return setup
+
+
+def argv(
+    agent: AgentConfig,
+    root: Path,
+    *,
+    prompt_file: str,
+    worktree: str,
+    wp_id: str,
+    feature: str,
+    phase: str,
+) -> tuple[str, ...]:
+    """Returns an agent's command with its placeholders filled in; what was filled in stays.
+
+    A program that is named by a relative path is found from `root`, where the configuration lies.
+    """
+    values = dict(zip(PLACEHOLDERS, (prompt_file, worktree, wp_id, feature, phase), strict=True))
+    program, *rest = (
+        _PLACEHOLDER.sub(lambda found: values[found[1]], part) for part in agent.command
+    )
+    return (str(root / program) if "/" in program else program, *rest)
+
+
+def _setup(yaml: YamlFile, section: Node | None, may_approve: bool) -> Setup:
+    fields = yaml.fields(section, SECTION, _KEYS)
+    slots = yaml.count(fields.get("slots"), "slots", SLOTS, 1, SLOTS_MAX)
+    agents = {
+        name: _agent(yaml, name, node, slots)
+        for name, node in yaml.pairs(fields.get("agents"), "agents").items()
+    }
+    if not agents:
+        yaml.note(fields.get("agents") or section, "there are no agents", f"add {EXAMPLE}")
+    implement = tuple(agents)
+    if "implement" in fields:
+        implement = _names(yaml, fields["implement"], "implement", agents)
+        if not implement:
+            hint = "name an agent, or leave it out for all of them"
+            yaml.note(fields["implement"], "nobody implements", hint)
+    return Setup(
+        slots=slots,
+        retries=yaml.count(fields.get("retries"), "retries", RETRIES, 0, RETRIES_MAX),
+        backoff_s=yaml.duration_s(fields.get("backoff"), "backoff", BACKOFF_S, BACKOFF_S_MAX),
+        implement=implement,
+        review=_names(yaml, fields.get("review"), "review", agents),
+        agents=agents,
+        gates=_gates(yaml, fields.get("gates")),
+        environment=_variables(yaml, fields.get("environment")),
+        needs_upstream="landed" in fields
+        and yaml.choice(fields["landed"], "landed", (LOCAL, UPSTREAM)) == UPSTREAM,
+        author_may_approve=may_approve,
+        send_backs=yaml.count(
+            fields.get("send_backs"), "send_backs", SEND_BACKS, 0, SEND_BACKS_MAX
+        ),
+    )
+
+
+def _agent(yaml: YamlFile, name: str, node: Node, slots: int) -> AgentConfig:
+    what = f"agent {name}"
+    if not _NAME.fullmatch(name):
+        hint = "name it by up to 50 letters, digits and . _ - such as coder"
+        yaml.note(node, f"{name!r:.80} is no agent's name", hint)
+    fields = yaml.fields(node, what, _AGENT_KEYS)
+    command = _command(yaml, fields.get("command"), node, what)
+    for part in command:
+        _check_placeholders(yaml, fields["command"], part)
+    prompt = yaml.choice(fields["prompt"], "prompt", (STDIN, FILE)) if "prompt" in fields else STDIN
+    if prompt == FILE and command and not any("{prompt_file}" in part for part in command):
+        message = f"{what} reads its prompt from a file that its command does not name"
+        yaml.note(fields["command"], message, 'add "{prompt_file}", or take `prompt: file` out')
+    return AgentConfig(
+        name=name,
+        command=command,
+        prompt="file" if prompt == FILE else "stdin",
+        slots=yaml.count(fields.get("slots"), f"slots of {name}", slots, 1, SLOTS_MAX),
+        timeout_s=_timeout(yaml, fields.get("timeout"), "timeout", TIMEOUT_S),
+        stall_s=_timeout(yaml, fields.get("stall"), "stall", STALL_S),
+        env=_env(yaml, fields.get("env"), what),
+    )
+
+
+def _command(yaml: YamlFile, node: Node | None, whole: Node, what: str) -> tuple[str, ...]:
+    if node is None:
+        yaml.note(whole, f"{what} has no command", "add `command: [some-agent, --some-option]`")
+        return ()
+    if node.id == "scalar":
+        yaml.note(node, f"the command of {what} is no list", f"write {_as_list(str(node.value))}")
+        return ()
+    parts = tuple(yaml.text(each, "a part of the command") for each in yaml.items(node, "command"))
+    if not parts or not parts[0]:
+        yaml.note(node, f"the command of {what} names no program", "write [some-agent]")
+    return parts
+
+
+def _as_list(command: str) -> str:
+    try:
+        return f"[{', '.join(shlex.split(command))}]"
+    except ValueError:  # a quote that never ends
+        return "[some-agent, --some-option]"
+
+
+def _check_placeholders(yaml: YamlFile, node: Node, part: str) -> None:
+    """Notes what was meant as a placeholder; any other word in braces is the program's own."""
+    for name in set(_LIKE_A_PLACEHOLDER.findall(part)) - set(PLACEHOLDERS):
+        if meant := nearest(name, PLACEHOLDERS, likeness=_CLOSENESS):
+            known = ", ".join(f"{{{each}}}" for each in PLACEHOLDERS)
+            message = f"there is no {{{name}}}"
+            yaml.note(node, message, f"write {{{meant[0]}}}; the placeholders are {known}")
+
+
+def _timeout(yaml: YamlFile, node: Node | None, what: str, default: float) -> float:
+    seconds = yaml.duration_s(node, what, default)
+    if seconds == 0:
+        yaml.note(node, f"{what} is nought", "write how long it may last, such as 10m")
+    return seconds
+
+
+def _env(yaml: YamlFile, node: Node | None, what: str) -> dict[str, str]:
+    found = yaml.pairs(node, f"env of {what}")
+    for name, value in found.items():
+        if not name or "=" in name or "\0" in name or not name.isprintable():
+            yaml.note(value, f"{name!r:.80} is no variable's name", "write NAME: value")
+    return {name: yaml.text(value, name) for name, value in found.items()}
+
+
+def _names(
+    yaml: YamlFile, node: Node | None, what: str, agents: Mapping[str, AgentConfig]
+) -> tuple[str, ...]:
+    names: list[str] = []
+    for each in yaml.items(node, what):
+        name = yaml.text(each, f"a name in {what}")
+        if name in names:
+            yaml.note(each, f"{name} stands twice in {what}", "name each agent once")
+        elif name not in agents:
+            hint = f"the agents are {', '.join(agents) or 'none'}"
+            yaml.note(each, f"{what} names {name!r:.80}, which is no agent", hint)
+        else:
+            names.append(name)
+    return tuple(names)
+
+
+def _gates(yaml: YamlFile, node: Node | None) -> tuple[GateConfig, ...]:
+    gates: list[GateConfig] = []
+    for each in yaml.items(node, "gates"):
+        fields = yaml.fields(each, "a gate", _GATE_KEYS)
+        if "type" not in fields:
+            yaml.note(each, "a gate has no type", f"add one of {', '.join(GATE_TYPES)}")
+            continue
+        gate_type = yaml.choice(fields["type"], "type", GATE_TYPES)
+        if _is_known(gate_type, gates):
+            yaml.note(each, f"there are two gates {gate_type}", "make them one command")
+        command = _command(yaml, fields.get("command"), each, f"gate {gate_type}")
+        timeout_s = _timeout(yaml, fields.get("timeout"), "timeout", GATE_TIMEOUT_S)
+        gates.append(GateConfig(gate_type, command, timeout_s))
+    return tuple(gates)
+
+
+def _variables(yaml: YamlFile, node: Node | None) -> tuple[str, ...]:
+    names = []
+    for each in yaml.items(node, "environment"):
+        name = yaml.text(each, "a name in environment")
+        if not _VARIABLE.fullmatch(name):
+            hint = (
+                "write a name such as SOME_API_KEY, or SOME_*; a value goes into `env` of an agent"
+            )
+            yaml.note(each, f"{name!r:.80} is no variable's name", hint)
+        names.append(name)
+    return tuple(names)
+
+
+def _is_known(gate_type: str, gates: Sequence[GateConfig]) -> bool:
+    return any(gate.gate_type == gate_type for gate in gates)

@@ -1,0 +1,106 @@
+"""What a team has chosen for its project, in `.kittify/config.yaml`.
+
+Other tools keep keys of their own in that file; only those named here are read, and the file is
+parsed only if it holds one of them beside the line that `init` writes.
+"""
+
+import re
+from typing import Literal
+
+import msgspec
+
+from thence.errors import PlanningError
+from thence.work.project.project import Project
+from thence.work.project.project_id import BOARD_BRANCH, CONFIG
+from thence.work.project.yaml_nodes import Node, YamlFile
+from thence.work.vcs.files import TreeFiles
+
+BRANCH: Literal["branch"] = "branch"
+TREE: Literal["tree"] = "tree"
+_DOING = "could not read the project's configuration in"
+_KEYS = re.compile(rb"^(?:share|mirror|board|rules)[ \t]*:", re.MULTILINE)
+_SHARED = re.compile(rb"^share: branch\r?$", re.MULTILINE)
+_TRUTHS = {"true": True, "on": True, "yes": True, "false": False, "off": False, "no": False}
+_NAME = re.compile(
+    r"(?![-/.])(?!.*(?:\.\.|//|@\{|\.lock$|[/.]$))[^\s~^:?*\[\\\x00-\x1f\x7f]{1,200}"
+)
+
+
+class Options(msgspec.Struct, frozen=True):
+    """What a team has chosen.
+
+    `share` is where events are shared: "branch" (a branch of their own on the remote), "tree"
+    (day files on the user's branches), or None where the file does not say. `mirror` tells
+    whether lanes and ticks are written into planning files; None: where a file had them.
+    `board_remote` is the remote that has the board's branch, None for the target's upstream or
+    origin. With `author_may_approve` False nobody moves to done what they implemented.
+    """
+
+    share: Literal["branch", "tree"] | None = None
+    mirror: bool | None = None
+    board_remote: str | None = None
+    board_branch: str = BOARD_BRANCH
+    author_may_approve: bool = True
+
+
+def read_options(project: Project) -> Options:
+    """Returns what a team has chosen; raises PlanningError with the place of each fault."""
+    data = configuration(project)
+    rest, count = _SHARED.subn(b"", data or b"")
+    if count == 1 and _KEYS.search(rest) is None:
+        return Options(share=BRANCH)
+    return options_of(data, CONFIG) if data is not None else Options()
+
+
+def options_of(data: bytes, file: str) -> Options:
+    """Reads a configuration; `file` is how faults name it. Raises PlanningError."""
+    if _KEYS.search(data) is None:
+        return Options()
+    yaml = YamlFile(data, file, _DOING)
+    pairs = yaml.pairs(yaml.root, "the file")
+    board = yaml.fields(pairs.get("board"), "board", ("remote", "branch"))
+    rules = yaml.fields(pairs.get("rules"), "rules", ("author_may_approve",))
+    share = yaml.choice(pairs["share"], "share", (BRANCH, TREE)) if "share" in pairs else None
+    found = Options(
+        share="tree" if share == TREE else "branch" if share == BRANCH else None,
+        mirror=_truth(yaml, pairs["mirror"], "mirror") if "mirror" in pairs else None,
+        board_remote=_name(yaml, board["remote"], "remote") if "remote" in board else None,
+        board_branch=(
+            _name(yaml, board["branch"], "branch") if "branch" in board else BOARD_BRANCH
+        ),
+        author_may_approve=(
+            "author_may_approve" not in rules
+            or _truth(yaml, rules["author_may_approve"], "author_may_approve")
+        ),
+    )
+    yaml.refuse()
+    return found
+
+
+def configuration(project: Project) -> bytes | None:
+    """Returns the bytes of a project's configuration, None without one; raises PlanningError."""
+    for root in dict.fromkeys((project.root, project.here)):
+        try:
+            return TreeFiles(root).read(CONFIG)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            cause = error.strerror or error
+            raise PlanningError(
+                "could not read", place=root / CONFIG, cause=cause, hint="look at the path"
+            ) from error
+    return None
+
+
+def _truth(yaml: YamlFile, node: Node, what: str) -> bool:
+    text = yaml.text(node, what).lower()
+    if text not in _TRUTHS:
+        yaml.note(node, f"{what} is {text!r:.80}", "write on or off")
+    return _TRUTHS.get(text, False)
+
+
+def _name(yaml: YamlFile, node: Node, what: str) -> str:
+    text = yaml.text(node, what)
+    if not _NAME.fullmatch(text):
+        yaml.note(node, f"{text!r:.80} is no name of a {what}", "write a name that git takes")
+    return text

@@ -1,0 +1,147 @@
+"""The id of a project, the same in every clone of its repository.
+
+`.kittify/config.yaml` names it. Where it does not, the id is what the board's branch says, as it
+was last fetched, else it is made of the first commit of the default branch, along first parents:
+merging another repository in doesn't change it.
+"""
+
+import os
+import re
+from pathlib import Path
+
+import msgspec
+
+from thence.errors import PlanningError
+from thence.work.vcs.files import TreeFiles
+from thence.work.vcs.refs import REMOTES, Refs
+from thence.work.vcs.repository import HEADS, Repository
+
+CONFIG = ".kittify/config.yaml"
+BOARD_BRANCH = "thence-board"
+BOARD_FILE = "project.json"
+_PATTERN = rb"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+_ID = re.compile(_PATTERN)
+_NAMING = re.compile(
+    rb"^(?:\xef\xbb\xbf)?project_uuid:[ \t]*[\"']?(" + _PATTERN + rb")[\"']?[ \t]*(?:#.*)?\r?$",
+    re.MULTILINE,
+)
+_NAMED = re.compile(rb"^(?:\xef\xbb\xbf)?project_uuid:[ \t]*([^\r\n]*)", re.MULTILINE)
+_USUAL = f"{REMOTES}origin/{BOARD_BRANCH}"
+
+
+class BoardFile(msgspec.Struct, frozen=True):
+    """What the board's branch says of its project."""
+
+    project_uuid: str
+
+
+def is_id(text: str) -> bool:
+    """Tells whether a text is a UUID, as a project's id is written."""
+    return _ID.fullmatch(text.encode("utf-8", "replace")) is not None
+
+
+def ids_in(data: bytes, path: Path) -> list[str]:
+    """Returns the ids by which a configuration names its project; two clones may each have one.
+
+    Raises PlanningError if what should name it is no id: another one would split the project.
+    """
+    found = [match.decode().lower() for match in _NAMING.findall(data)]
+    named = None if found else _NAMED.search(data)
+    if named is not None:
+        line = data.count(b"\n", 0, named.start()) + 1
+        raise PlanningError(
+            "could not read the project's id in",
+            place=f"{path}:{line}",
+            cause=f"{named[1].decode('utf-8', 'replace')!r:.80} is no UUID",
+            hint="put the id back that git has of it, or take the line out to get a new one",
+        )
+    return found
+
+
+def with_id(data: bytes | None, uuid: str) -> bytes:
+    """Returns a configuration that names the project; one that does already stays as it is."""
+    start = data or b""
+    if _NAMED.search(start):
+        return start
+    return start + b"\n" * (start[-1:] not in (b"", b"\n")) + naming(uuid)
+
+
+def with_another_id(data: bytes | None, uuid: str) -> bytes:
+    """Returns a configuration whose ids are gone, and that names the project anew."""
+    lines = (data or b"").splitlines(keepends=True)
+    return with_id(b"".join(line for line in lines if not _NAMED.match(line)), uuid)
+
+
+def naming(uuid: str) -> bytes:
+    """Returns the line of a configuration that names the project."""
+    return f"project_uuid: {uuid}\n".encode()
+
+
+def named_anew(files: TreeFiles) -> str:
+    """Gives the project a random id in its file; of processes that do it at once one wins."""
+    import fcntl
+    from uuid import uuid4
+
+    line = naming(str(uuid4()))
+    descriptor = files.open(CONFIG, os.O_RDWR | os.O_CREAT | os.O_APPEND)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        size = os.fstat(descriptor).st_size
+        found = _NAMING.findall(os.pread(descriptor, size, 0))
+        if found:
+            return bytes(found[0]).decode().lower()
+        is_open_line = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+        os.write(descriptor, b"\n" + line if is_open_line else line)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    return line.split()[1].decode()
+
+
+def id_of_board(repo: Repository, refs: Refs) -> str | None:
+    """Returns the id in what a fetch has brought of the board's branch; None if none is here.
+
+    Raises PlanningError if the board names none.
+    """
+    end = f"/{BOARD_BRANCH}"
+    there = [ref for ref in refs.commits if ref.startswith(REMOTES) and ref.endswith(end)]
+    ref = _USUAL if _USUAL in there else there[0] if len(there) == 1 else None
+    answer = repo.git.ask("cat-file", "blob", f"{ref}:{BOARD_FILE}") if ref else None
+    return _read(answer.out, ref or "") if answer and answer.status == 0 else None
+
+
+def _read(data: bytes, ref: str) -> str:
+    try:
+        found = msgspec.json.decode(data, type=BoardFile).project_uuid
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        found = ""
+    if not is_id(found):
+        raise PlanningError(
+            "could not read the project's id in",
+            place=f"{BOARD_FILE} of {ref}",
+            cause="it names no UUID as project_uuid",
+            hint=f"see who wrote it: git log -p {ref}",
+        )
+    return found.lower()
+
+
+def id_of_history(repo: Repository, refs: Refs) -> str | None:
+    """Returns the id that is made of a repository's first commit; None before that.
+
+    Raises PlanningError in a shallow clone, which doesn't have the first commit.
+    """
+    asked = ("rev-list", "--first-parent", "--max-parents=0", f"{HEADS}{refs.default}", "--")
+    answer = repo.git.ask(*asked) if refs.default else None
+    if answer is None or answer.status:
+        return None
+    if repo.git.run("rev-parse", "--is-shallow-repository").strip() == b"true":
+        raise PlanningError(
+            "could not tell the project of",
+            place=repo.place,
+            cause="this is a shallow clone, without the first commit, of which the id is made",
+            hint="git fetch --unshallow, or fetch the board: git fetch origin "
+            f"+{HEADS}{BOARD_BRANCH}:refs/remotes/origin/{BOARD_BRANCH}",
+        )
+    from uuid import NAMESPACE_URL, uuid5  # 10 ms of import, needed once in a clone's life
+
+    return str(uuid5(NAMESPACE_URL, f"git:{answer.out.split()[-1].decode()}"))

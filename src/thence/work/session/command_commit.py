@@ -1,0 +1,117 @@
+"""The commit that a command makes, with all that the project wants in it."""
+
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING
+
+from thence.errors import GitFailed, PlanningError, Refused
+from thence.work.board.state import FeatureState
+from thence.work.day_lines import Splice, splices
+from thence.work.journal import day_files as dayfiles
+from thence.work.journal import recovery as recovering
+from thence.work.project.own_files import own_files
+from thence.work.vcs.commits import Commit, commit_files
+from thence.work.vcs.objects import is_folder, objects
+from thence.work.vcs.repository import HEADS
+
+if TYPE_CHECKING:
+    from thence.work.session.session import Desk
+
+
+def commit(
+    desk: "Desk",
+    changes: Mapping[str, Splice],
+    subject: str,
+    by: str,
+    *,
+    target: str | None = None,
+    removed: Collection[str] = (),
+) -> Commit | None:
+    """Commits planning files on the branch that the main working tree has checked out.
+
+    `by` names the command. Where day files are tracked the events that they lack are in it; the
+    files `removed` are taken away. What can't be committed now is told in `notes` and waits for the
+    next commit; so does what the journal could not take. A `target` that is another branch is told.
+    """
+    has_lines = desk.shares_in_tree
+    lines = splices(desk.store.read()) if has_lines else {}
+    changed = {**own_files(desk.project, is_tree=has_lines), **changes}
+    with recovering.waiting_lines(desk.events_file) as waiting:
+        told = recovering.lines_of(desk.unwritten, desk.store.actor)
+        message = "\n".join([subject, "", f"Thence: {by}", *waiting, *told])
+        try:
+            made = commit_files(desk.main, changed, message, lines=lines, removed=removed)
+        except GitFailed as error:
+            if not error.recoverable:
+                raise
+            made = None
+            desk.notes.append(
+                f"nothing is committed yet: {error.cause}; {error.hint}."
+                " It waits for the next command that commits"
+            )
+        if made is not None:
+            desk.unwritten.clear()
+            waiting.clear()
+    keep_unwritten(desk)
+    if made is None:
+        return None
+    if has_lines:
+        dayfiles.note_commit(desk.project, made.branch, made.parent, made.oid)
+    _tell(desk, made, [path for path in made.edited if path in changes], target)
+    return made
+
+
+def check_committer(desk: "Desk") -> None:
+    """Raises GitFailed if git knows nobody who commits: better before anything is told."""
+    if desk.project.repo is not None:
+        hint = "git config user.name and user.email say who commits"
+        desk.repo.git.run("var", "GIT_COMMITTER_IDENT", doing="could not commit in", hint=hint)
+
+
+def keep_unwritten(desk: "Desk") -> None:
+    """Keeps the events that the journal could not take, for the message of the next commit."""
+    if desk.unwritten:
+        recovering.keep_waiting(desk.events_file, desk.unwritten, desk.store.actor)
+        desk.unwritten.clear()
+
+
+def check_here(desk: "Desk", feature: FeatureState, target: str) -> None:
+    """Raises PlanningError if the branch that is checked out lacks what the target has."""
+    path = desk.planning.path(feature.slug)
+    is_there = desk.planning.names(target, path)
+    if not is_there or desk.planning.names(None, path):
+        return
+    raise PlanningError(
+        "could not write the planning files of",
+        place=feature.slug,
+        cause=f"they are on {target}, and another branch is checked out, which lacks them",
+        hint=f"git switch {target}, or bring them here: git merge {target}",
+    )
+
+
+def check_at_target(desk: "Desk", feature: FeatureState, target: str) -> None:
+    """Raises Refused if a feature's target branch lacks its planning files."""
+    path = desk.planning.path(feature.slug)
+    with objects(desk.repo) as store:
+        found = store.commit(f"{HEADS}{target}")
+        entry = store.find(found[1], path) if found else None
+    if entry is not None and is_folder(entry):
+        return
+    is_here = bool(desk.planning.names(None, path))
+    bring = f"commit {path} there, or merge the branch that has it into {target}"
+    raise Refused(
+        "could not begin a package of",
+        guard="not_at_target",
+        place=feature.slug,
+        cause=f"its planning files are not on {target}, where its packages begin",
+        hint=bring if is_here else f"git pull, or merge what brings {path} into {target}",
+    )
+
+
+def _tell(desk: "Desk", made: Commit, edited: list[str], target: str | None) -> None:
+    if edited:
+        desk.notes.append(f"committed as they lie, with what you changed: {', '.join(edited)}")
+    if target is not None and target != made.branch:
+        desk.notes.append(
+            f"the planning files are on {made.branch}, and its packages begin at {target}:"
+            f" merge {made.branch} into {target}, or open a pull request, before implement"
+        )

@@ -1,0 +1,65 @@
+"""`@with_event_store` and `@with_error_store`: a command gets the stores of its project."""
+
+import inspect
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from typing import TypeVar, cast
+
+from thence.work.journal.refusals import ErrorStore
+from thence.work.journal.store import EventStore
+
+_R = TypeVar("_R")
+
+
+def with_event_store(command: Callable[..., _R]) -> Callable[..., _R]:
+    """Gives a command its project's EventStore as keyword `event_store`, closed at its end.
+
+    The keyword does not show in the command's signature or help. The project is that of the
+    working folder, found from any subdirectory or worktree; a caller may pass a store of its
+    own. The command raises NotAProject outside of a project.
+    """
+
+    @wraps(command)
+    def with_store(*arguments: object, **keywords: object) -> _R:
+        if keywords.get("event_store") is not None:
+            return command(*arguments, **keywords)
+        with EventStore.at() as store:
+            return command(*arguments, **{**keywords, "event_store": store})
+
+    @wraps(command)
+    async def with_store_until_it_ends(*arguments: object, **keywords: object) -> object:
+        if keywords.get("event_store") is not None:
+            return await _awaited(command(*arguments, **keywords))
+        with EventStore.at() as store:
+            return await _awaited(command(*arguments, **{**keywords, "event_store": store}))
+
+    if inspect.iscoroutinefunction(command):
+        return _hiding("event_store", cast(Callable[..., _R], with_store_until_it_ends))
+    return _hiding("event_store", with_store)
+
+
+def with_error_store(command: Callable[..., _R]) -> Callable[..., _R]:
+    """Gives a command its project's ErrorStore as keyword `error_store`, as the other does."""
+
+    @wraps(command)
+    def with_store(*arguments: object, **keywords: object) -> _R:
+        if keywords.get("error_store") is None:  # the project is looked for only then
+            keywords["error_store"] = ErrorStore.at()
+        return command(*arguments, **keywords)
+
+    return _hiding("error_store", with_store)
+
+
+async def _awaited(result: object) -> object:
+    return await cast(Awaitable[object], result)
+
+
+def _hiding(name: str, wrapper: Callable[..., _R]) -> Callable[..., _R]:
+    """Takes a parameter out of the signature that tools for commands look at."""
+    shown = inspect.signature(wrapper)
+    kept = [part for part in shown.parameters.values() if part.name != name]
+    wrapper.__signature__ = shown.replace(parameters=kept)  # type: ignore[attr-defined]
+    wrapper.__annotations__ = {
+        key: value for key, value in wrapper.__annotations__.items() if key != name
+    }
+    return wrapper

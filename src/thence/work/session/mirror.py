@@ -1,0 +1,77 @@
+"""Lanes and ticks in planning files, for people and other tools: written where a file has them.
+
+What is written lies in the main working tree and waits for the next commit. A package's file
+without a `lane:` line never gets one.
+"""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from thence.errors import PlanningError, WorkError
+from thence.work.board.state import FeatureState
+from thence.work.day_lines import Splice
+from thence.work.plan.frontmatter import read, with_field
+from thence.work.plan.package_files import is_file_of
+from thence.work.project.options import read_options
+from thence.work.session.command_commit import keep_unwritten
+from thence.work.vcs.pending_files import write_files
+from thence.work.vcs.repository import operation_under_way
+
+if TYPE_CHECKING:
+    from thence.work.session.session import Desk
+
+
+def is_mirrored(desk: "Desk", feature: FeatureState) -> bool:
+    """Tells whether planning files are to show lanes and ticks: the team's word, or the files'."""
+    chosen = read_options(desk.project).mirror
+    return chosen if chosen is not None else any(_lanes(desk, feature))
+
+
+def mirror(desk: "Desk", feature: FeatureState, *, is_all: bool = False) -> None:
+    """Writes the lanes that packages are in into their files, as far as they show lanes.
+
+    With `is_all` the events are all that the command does: without a mirror it raises why the
+    journal could not take them. Else they wait for the next commit.
+    """
+    is_on = is_mirrored(desk, feature)
+    if desk.pending is not None and is_all and not is_on:
+        raise desk.pending
+    keep_unwritten(desk)
+    if not is_on or desk.project.repo is None or operation_under_way(desk.main.git_dir):
+        return  # the next move writes what is missing
+    changes = {}
+    for path, shown, lane in _lanes(desk, feature):
+        if shown != lane:
+            changes[path] = _lane_of(lane, path)
+    write_files(desk.main, changes)
+
+
+def _lanes(desk: "Desk", feature: FeatureState) -> Iterator[tuple[str, str, str]]:
+    """Yields the files that show a lane, with that lane and the one that the package is in."""
+    files = [path for path, _ in desk.planning.package_files(None, feature.slug)]
+    for package in feature.packages.values():
+        path = next((each for each in files if is_file_of(package.wp_id, each)), None)
+        data = desk.planning.read(None, path) if path else None
+        if path is None or data is None:
+            continue
+        try:
+            shown = read(data, path).text("lane")
+            with_field(data, "lane", package.lane, path)
+        except PlanningError as error:
+            note = f"{error.place}: its lane was not written: {error.cause}"
+            desk.notes += [note] if note not in desk.notes else []
+            continue
+        if shown:
+            yield path, shown, package.lane
+
+
+def _lane_of(lane: str, path: str) -> Splice:
+    def splice(data: bytes | None) -> bytes | None:
+        if data is None:
+            return None
+        try:
+            return with_field(data, "lane", lane, path)
+        except WorkError:  # half-done work of the user's that can't be read
+            return data
+
+    return splice

@@ -1,0 +1,268 @@
+"""Where the code of a package is: its branch, what was recorded of it, its target, the upstream.
+
+What git has told of a commit and a target's tip is kept, so that asking again costs nothing but
+a look at the refs while none has moved.
+"""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
+
+from msgspec.structs import replace
+
+from thence.errors import Refused, ThenceError
+from thence.work.board.attempt import CodeKind, CodeState, Facts
+from thence.work.board.state import (
+    DONE,
+    FOR_REVIEW,
+    Board,
+    FeatureState,
+    Landed,
+    PackageState,
+    Reviewed,
+)
+from thence.work.journal.memo import Memo
+from thence.work.naming import branch_of
+from thence.work.project.options import read_options
+from thence.work.session.package_refs import Target, base_of_package, target_in, tip_of
+from thence.work.session.session import Desk
+from thence.work.vcs.landed import (
+    commits_beyond,
+    is_reverted,
+    is_without_code,
+    lacking,
+    landing_of,
+    last_revert,
+    merge_of,
+    merges_in,
+    reviewed_of,
+)
+from thence.work.vcs.refs import Refs, refs_of
+from thence.work.vcs.repository import Repository, is_ancestor
+
+_Done = tuple[str, PackageState, Target]
+
+
+def with_code(desk: Desk, feature: FeatureState, wp_id: str, to: str, facts: Facts) -> Facts:
+    """Returns the facts of a move with what there is to know of the package's code.
+
+    Into review that is what goes there, into done where it is now, unless the facts tell already:
+    before done the refs are looked at once more.
+    """
+    package = feature.packages.get(wp_id)
+    if desk.project.repo is None or package is None or to not in (FOR_REVIEW, DONE):
+        return facts
+    if to == DONE:
+        is_free = read_options(desk.project).author_may_approve
+        facts = replace(facts, author_may_approve=is_free)
+        if facts.code is not None:
+            return facts
+        refs = refs_of(desk.main)
+        target = target_in(refs, desk.target_of(feature))
+        found = Search(desk, refs).before_done(feature.slug, package, target)
+        return replace(facts, code=found)
+    repo, refs, branch = desk.repo, desk.refs, branch_of(feature.slug, wp_id)
+    tip, target = tip_of(refs, branch), target_in(refs, desk.target_of(feature))
+    base = tip and base_of_package(repo, refs, feature.slug, package, tip, target)
+    begun = target.local or target.tip
+    listed = commits_beyond(repo, tip, base, begun) if tip and base else ()
+    if tip and begun and branch in refs.branches:
+        facts = replace(facts, has_commits=bool(listed) or not is_ancestor(repo, tip, begun))
+    if tip is None or base is None:
+        return facts
+    return replace(facts, reviewed=reviewed_of(repo, base, tip, begun, listed))
+
+
+def told_of(
+    desk: Desk,
+    feature: FeatureState,
+    package: PackageState,
+    landed: str | None,
+    no_code: str | None,
+    reason: str,
+) -> CodeState | None:
+    """Returns where a package's code is as somebody states; None if nobody says anything.
+
+    Of code that git knows it does not count that there is none. Raises Refused for what is no
+    commit of the target or of its upstream.
+    """
+    if desk.project.repo is None or not (landed or no_code):
+        return None
+    refs = refs_of(desk.main)
+    target = target_in(refs, desk.target_of(feature))
+    if landed:
+        return _stated(desk.repo, feature.slug, package.wp_id, target, landed, reason)
+    found = Search(desk, refs).before_done(feature.slug, package, target)
+    if found.kind not in ("no_code", "unknown"):
+        return found
+    return replace(
+        found, kind="landed", landed=Landed("no_code", None, no_code or ""), is_stated=True
+    )
+
+
+def _stated(
+    repo: Repository, slug: str, wp_id: str, target: Target, given: str, reason: str
+) -> CodeState:
+    asked = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{given}^{{commit}}")
+    commit = repo.git.ask(*asked).out.decode().strip()
+    for tip, kind in target.places():
+        if commit and not lacking(repo, tip, [commit]):
+            landed = Landed("stated", commit, reason)
+            return CodeState(kind, target.name, branch_of(slug, wp_id), landed, is_stated=True)
+    raise Refused(
+        "could not accept",
+        guard="not_landed",
+        place=f"{slug}/{wp_id}",
+        cause=f"{given} is no commit of {target.name}",
+        hint=f"name the one that brought it: git log {target.name}",
+    )
+
+
+def where_done_is(desk: Desk, board: Board) -> dict[tuple[str, str], CodeState]:
+    """Returns where the code of each package is that is done, by feature and package.
+
+    Raises GitFailed.
+    """
+    refs = desk.refs
+    done: list[_Done] = []
+    for feature in board.features.values():
+        packages = [each for each in feature.packages.values() if each.lane == DONE]
+        if packages and feature.project_uuid == board.project_uuid:
+            with suppress(ThenceError):  # no target, and no branch is checked out
+                target = target_in(refs, desk.target_of(feature))
+                done += [(feature.slug, package, target) for package in packages]
+    if not done:
+        return {}
+    search = Search(desk, refs)
+    search.ask_of_all(done)
+    return {(slug, each.wp_id): search.of_done(slug, each, target) for slug, each, target in done}
+
+
+class Search:
+    """Looks for the code of packages, as refs have it that somebody has looked at."""
+
+    def __init__(self, desk: Desk, refs: Refs) -> None:
+        self._repo: Repository = desk.repo
+        self._refs = refs
+        self._memo: Memo = desk.memo
+        self._merges: dict[str, tuple[tuple[str, str], ...]] = {}
+
+    def before_done(self, slug: str, package: PackageState, target: Target) -> CodeState:
+        """Returns where the code of a package is that shall be done."""
+        code = self._code(slug, package, target)
+        if code is not None and code.base and is_without_code(self._repo, code):
+            return self._state(slug, package, target, "no_code")
+        return self._found(slug, package, target, code)
+
+    def of_done(self, slug: str, package: PackageState, target: Target) -> CodeState:
+        """Returns where the code of a package is now that is done."""
+        landed, code = package.landed, package.reviewed
+        if landed is not None and landed.how == "no_code":
+            return self._state(slug, package, target, "landed", landed)
+        if landed is not None and landed.commit is not None:
+            for tip, kind in target.places():
+                if self._has(tip, landed.commit):
+                    is_out = self._is_reverted(tip, landed, code)
+                    found = self._state(slug, package, target, kind, landed)
+                    return replace(found, kind="reverted") if is_out else found
+        if (
+            landed is None
+            and code is not None
+            and code.commit == self._commit(branch_of(slug, package.wp_id), package)
+            and is_without_code(self._repo, code)
+        ):
+            return self._state(slug, package, target, "no_code")
+        found = self._found(slug, package, target, None)
+        if found.kind in ("missing", "unknown") and landed is not None:
+            return self._state(slug, package, target, "gone", landed)
+        return found
+
+    def ask_of_all(self, done: Sequence[_Done]) -> None:
+        """Asks git at once whether targets have the commits of packages, not one by one."""
+        asked: dict[str, list[str]] = {}
+        for slug, package, target in done:
+            told = package.landed.commit if package.landed else None
+            commit = told or tip_of(self._refs, branch_of(slug, package.wp_id))
+            for tip, _ in target.places() if commit else ():
+                if commit and f"in {commit} {tip}" not in self._memo:
+                    asked.setdefault(tip, []).append(commit)
+        for tip, commits in asked.items():
+            absent = lacking(self._repo, tip, commits)
+            for each in commits:
+                self._memo.add(f"in {each} {tip}", each not in absent)
+
+    def _state(
+        self,
+        slug: str,
+        package: PackageState,
+        target: Target,
+        kind: CodeKind,
+        landed: Landed | None = None,
+    ) -> CodeState:
+        return CodeState(kind, target.name, branch_of(slug, package.wp_id), landed)
+
+    def _found(
+        self, slug: str, package: PackageState, target: Target, code: Reviewed | None
+    ) -> CodeState:
+        branch = branch_of(slug, package.wp_id)
+        commit = code.commit if code else self._commit(branch, package)
+        for tip, kind in target.places():
+            landed = None
+            if commit is None:
+                merge = self._memo.once(f"merge {branch} {tip}", partial(self._merge, tip, branch))
+                landed = Landed("ancestor", merge) if merge else None
+            elif self._has(tip, commit):
+                landed = Landed("ancestor", commit)
+            else:
+                code = code or self._code(slug, package, target)
+                landed = self._landed(tip, code)
+            if landed is not None:
+                return self._state(slug, package, target, kind, landed)
+        return self._state(slug, package, target, "missing" if commit else "unknown")
+
+    def _code(self, slug: str, package: PackageState, target: Target) -> Reviewed | None:
+        """Returns the last that there is of a package's code, with a base if that is known."""
+        branch = branch_of(slug, package.wp_id)
+        commit, reviewed = self._commit(branch, package), package.reviewed
+        if commit is None or (reviewed is not None and commit == reviewed.commit):
+            return reviewed
+        base = base_of_package(self._repo, self._refs, slug, package, commit, target)
+        if base is None:
+            return Reviewed(commit, "", "")
+        return reviewed_of(self._repo, base, commit, target.local or target.tip)
+
+    def _commit(self, branch: str, package: PackageState) -> str | None:
+        """Returns the last commit of a package: its branch's, or what went to review if later."""
+        tip, reviewed = tip_of(self._refs, branch), package.reviewed
+        if reviewed is None or tip == reviewed.commit:
+            return tip
+        if tip is None or self._has(tip, reviewed.commit):
+            return tip or reviewed.commit
+        is_here = not lacking(self._repo, reviewed.commit, [reviewed.commit])
+        return tip if is_here and not self._has(reviewed.commit, tip) else reviewed.commit
+
+    def _landed(self, tip: str, code: Reviewed | None) -> Landed | None:
+        if code is None or not code.base:
+            return None
+        key = f"{code.commit} {code.base} {tip}"
+        found = self._memo.once(key, lambda: _told(landing_of(self._repo, tip, code)))
+        return Landed(found[0], found[1]) if found else None
+
+    def _merge(self, tip: str, branch: str) -> str | None:
+        if tip not in self._merges:
+            self._merges[tip] = merges_in(self._repo, tip)
+        return merge_of(self._merges[tip], branch)
+
+    def _is_reverted(self, tip: str, landed: Landed, code: Reviewed | None) -> bool:
+        last = self._memo.once(f"reverts {tip}", lambda: last_revert(self._repo, tip))
+        ask = partial(is_reverted, self._repo, tip, landed, code)
+        if last is None or not self._memo.once(f"reverted {landed.commit} {last}", ask):
+            return False
+        return self._memo.once(f"reverted {landed.commit} {tip}", ask)  # it may have come in again
+
+    def _has(self, tip: str, commit: str) -> bool:
+        return self._memo.once(f"in {commit} {tip}", lambda: not lacking(self._repo, tip, [commit]))
+
+
+def _told(landed: Landed | None) -> tuple[str, str | None] | None:
+    return (landed.how, landed.commit) if landed else None

@@ -1,0 +1,122 @@
+"""The refs of a clone by which the code of packages is found: branches, upstreams, and our own.
+
+`refs/thence/base/<feature>/<WP>` is where a package's branch began, `refs/thence/reviewed/…` the
+commit that went to review, which it keeps alive. They belong to one clone.
+"""
+
+from typing import NamedTuple
+
+from thence.work.board.attempt import CodeKind
+from thence.work.board.state import PackageState
+from thence.work.vcs.refs import OURS, REMOTES, Refs
+from thence.work.vcs.repository import HEADS, Repository, is_ancestor
+
+
+class Target(NamedTuple):
+    """A feature's target as this clone has it.
+
+    `name` is the ref that packages have to be in: the branch's upstream where it has one. `tip` is
+    that ref's commit, `local` the branch's own; None for what is not there.
+    """
+
+    name: str
+    tip: str | None
+    local: str | None
+
+    def places(self) -> list[tuple[str, CodeKind]]:
+        """Returns the commits that a package may have come to, the one that it has to be in first.
+
+        Each stands with what the code is called that is there.
+        """
+        found: list[tuple[str, CodeKind]] = [(self.tip, "landed")] if self.tip else []
+        if self.local and self.local != self.tip:
+            found.append((self.local, "local"))
+        return found
+
+
+def target_in(refs: Refs, branch: str) -> Target:
+    """Returns a feature's target; a branch that is on one remote alone stands for its upstream."""
+    local = refs.commits.get(HEADS + branch)
+    name = refs.upstreams.get(HEADS + branch)
+    if name is None and local is None:
+        name = next(iter(refs.on_remotes(branch)), None)
+    if name is None:
+        return Target(branch, local, local)
+    return Target(name.removeprefix(REMOTES), refs.commits.get(name), local)
+
+
+def note_base(repo: Repository, slug: str, wp_id: str, commit: str) -> None:
+    """Notes where a package's branch began."""
+    repo.git.run("update-ref", _ref("base", slug, wp_id), commit)
+
+
+def begun_at(repo: Repository, refs: Refs, slug: str, wp_id: str, commit: str, target: str) -> None:
+    """Notes where a branch that was there already left its target, if nothing was noted before."""
+    if _ref("base", slug, wp_id) not in refs.commits and target in refs.branches:
+        answer = repo.git.ask("merge-base", refs.branches[target], commit)
+        if answer.status == 0:
+            note_base(repo, slug, wp_id, answer.out.decode().strip())
+
+
+def keep(repo: Repository, slug: str, wp_id: str, commit: str) -> None:
+    """Keeps a commit that went to review, whatever becomes of its branch."""
+    repo.git.run("update-ref", _ref("reviewed", slug, wp_id), commit)
+
+
+def rename(repo: Repository, refs: Refs, slug: str, old: str, new: str) -> None:
+    """Notes under a package's new number what was noted of it under its old one."""
+    for kind in ("base", "reviewed"):
+        if commit := refs.commits.get(_ref(kind, slug, old)):
+            repo.git.run("update-ref", _ref(kind, slug, new), commit)
+            repo.git.run("update-ref", "-d", _ref(kind, slug, old), commit)
+
+
+def forget(repo: Repository, refs: Refs, slug: str, wp_id: str) -> None:
+    """Takes away what is noted of a package: where its branch began, and what went to review."""
+    for ref in (_ref("base", slug, wp_id), _ref("reviewed", slug, wp_id)):
+        if ref in refs.commits:
+            repo.git.run("update-ref", "-d", ref, refs.commits[ref])
+
+
+def _ref(kind: str, slug: str, wp_id: str) -> str:
+    return f"{OURS}{kind}/{slug}/{wp_id}"
+
+
+def tip_of(refs: Refs, branch: str) -> str | None:
+    """Returns the tip of a package's branch, here or else on a remote."""
+    for ref in (HEADS + branch, *refs.on_remotes(branch)):
+        if ref in refs.commits:
+            return refs.commits[ref]
+    return None
+
+
+def newest_of(repo: Repository, refs: Refs, branch: str) -> tuple[str, str] | None:
+    """Returns where a package's branch has most, by a name that git knows, and its tip.
+
+    That is the branch here, unless one of its name on a remote has all of it and more; None where
+    neither is.
+    """
+    here = refs.commits.get(HEADS + branch)
+    for ref in refs.on_remotes(branch):
+        there = refs.commits[ref]
+        if here is None or (here != there and is_ancestor(repo, here, there)):
+            return ref.removeprefix(REMOTES), there
+    return (branch, here) if here else None
+
+
+def base_of_package(
+    repo: Repository, refs: Refs, slug: str, package: PackageState, tip: str, target: Target
+) -> str | None:
+    """Returns where a package's branch began.
+
+    Where nobody noted it, that is where it left its target, while that lacks it; later git can't
+    tell any more.
+    """
+    noted = refs.commits.get(_ref("base", slug, package.wp_id))
+    if noted is not None or package.reviewed is not None:
+        return noted or (package.reviewed.base if package.reviewed else None)
+    begun = target.local or target.tip
+    if begun is None or is_ancestor(repo, tip, begun):
+        return None
+    answer = repo.git.ask("merge-base", begun, tip)
+    return answer.out.decode().strip() if answer.status == 0 else None

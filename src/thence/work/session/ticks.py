@@ -1,0 +1,75 @@
+"""Boxes of subtasks: what the log is told of them, and of those that somebody ticked by hand."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from thence.errors import PlanningError
+from thence.work.board.state import FeatureState
+from thence.work.journal.store import Said
+from thence.work.plan.tasks import Package, Subtask, parse
+
+if TYPE_CHECKING:
+    from thence.work.session.session import Desk
+
+TYPES = ("SubtaskCompleted", "SubtaskReopened")
+
+
+def ticked(feature: FeatureState, package: Package, each: Subtask, is_done: bool) -> Said:
+    """Returns the event of a box that was ticked, or opened again."""
+    known = feature.packages.get(package.wp_id)
+    rests_on = (known.events_of("lane") or known.events_of("package")) if known else ()
+    payload = {
+        "work_package_id": package.wp_id,
+        "subtask_index": each.id,
+        "subtask_text": each.text or each.id,
+    }
+    return Said(TYPES[not is_done], payload, feature.slug, rests_on)
+
+
+def meant(feature: FeatureState, package: Package) -> str | None:
+    """Returns the package that a section of tasks.md tells of, by its title.
+
+    It is another than that of its number where this was given twice, None where none is known.
+    """
+    known = feature.packages.get(package.wp_id)
+    if known is None or known.title == package.title:
+        return known.wp_id if known else None
+    for each in feature.packages.values():
+        number = each.renumbered_from or each.wp_id.partition("~")[0]
+        if (number, each.title) == (package.wp_id, package.title):
+            return each.wp_id
+    return known.wp_id
+
+
+def ticked_by_hand(desk: "Desk") -> Iterator[Said]:
+    """Yields the events of boxes that are ticked in tasks.md, and of which the log knows nothing.
+
+    The files of the main working tree count, for features that go to the branch it is on.
+    """
+    features = [each for each in desk.board.features.values() if each.packages]
+    found = [(each, done) for each in features if (done := list(_ticked(desk, each)))]
+    if not found:
+        return
+    branch = desk.planning.branch_here()
+    for feature, done in found:
+        with suppress(PlanningError):  # its target is gone: told by the commands that need it
+            if not feature.target_branch or desk.target_of(feature) == branch:
+                for package, each in done:
+                    yield ticked(feature, package, each, is_done=True)
+
+
+def _ticked(desk: "Desk", feature: FeatureState) -> Iterator[tuple[Package, Subtask]]:
+    path = desk.planning.path(feature.slug, "tasks.md")
+    try:
+        data = desk.planning.read(None, path) or b""
+    except PlanningError:  # told by the commands that need it
+        return
+    if b"[x]" not in data and b"[X]" not in data:
+        return
+    for package in parse(data, path).packages:
+        known = feature.packages.get(package.wp_id)
+        is_its_own = known is not None and meant(feature, package) == package.wp_id
+        for each in package.subtasks if is_its_own else ():
+            if each.is_done and known and each.id not in known.subtasks:
+                yield package, each

@@ -1,0 +1,1 @@
+"""Git: objects, refs, commits, merges and worktrees."""

@@ -1,0 +1,183 @@
+"""What a git that was killed with its command leaves behind, and how the next command knows it.
+
+While a lock of ours is held, a note beside it names what git is about to lock or to make. A note
+that is still there when the lock is taken is of a command that was killed, or whose git was, for
+git holds our lock as long as it lives. What it names is taken away; what somebody else has made
+since is not.
+"""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from thence.errors import GitFailed
+from thence.work.vcs.files import NotFollowed, TreeFiles
+from thence.work.vcs.locks import held
+
+INDEX_LOCK = "index.lock"  # in a working tree's own git folder
+MAKING = "thence/worktrees.lock"
+COMMITTING = "thence/commits.lock"
+MERGING = "thence/merges.lock"
+_BEGUN = b"initializing"  # why git keeps a worktree locked while it makes it
+_STILL_S = 0.5  # a lock of git that nobody holds stays as it is for as long as this
+_PAUSE_S = 0.02
+_LATEST_S = 5.0  # a lock taken later than this after the note is of somebody else
+
+
+@contextmanager
+def locking(lock: Path, *files: Path) -> Iterator[None]:
+    """Notes which lock files git takes meanwhile, and frees what an older note names.
+
+    Callers hold the lock of ours.
+    """
+    free(lock)
+    note = _note(lock)
+    note.write_bytes(b"\0".join(os.fsencode(file) for file in files))
+    with _kept_if_killed(note):
+        yield
+
+
+def free(lock: Path) -> None:
+    """Takes away the lock files that the last holder's git left when it was killed."""
+    note = _note(lock)
+    try:
+        begun_s, named = note.stat().st_mtime, note.read_bytes()
+    except OSError:
+        return
+    for name in named.split(b"\0"):
+        if name.endswith(b".lock") and _is_left(name, begun_s):
+            with suppress(OSError):
+                os.unlink(name)
+    note.unlink(missing_ok=True)
+
+
+def ref_locks(common: Path, git_dir: Path, branch: str) -> tuple[Path, ...]:
+    """Returns the lock files that moving a branch takes: of its ref, of HEAD, of packed refs."""
+    return common / f"refs/heads/{branch}.lock", git_dir / "HEAD.lock", common / "packed-refs.lock"
+
+
+@contextmanager
+def making(common: Path, path: Path) -> Iterator[None]:
+    """Notes that a worktree is being made at a path; callers hold the lock MAKING."""
+    note = (common / MAKING).with_suffix(".making")
+    note.write_bytes(os.fsencode(path))
+    with _kept_if_killed(note):
+        yield
+
+
+def unmake(common: Path) -> None:
+    """Takes away what is half made of a worktree whose git was killed; it holds nothing yet.
+
+    Callers hold the lock MAKING.
+    """
+    free(common / MAKING)
+    note = (common / MAKING).with_suffix(".making")
+    try:
+        path = Path(os.fsdecode(note.read_bytes()))
+    except OSError:
+        return
+    if path.is_absolute() and _holds_nothing(path):
+        import shutil  # seldom needed
+
+        for folder in _half_made(common, path):
+            shutil.rmtree(folder, ignore_errors=True)
+            with suppress(OSError):
+                TreeFiles(path).unlink(".git")
+    note.unlink(missing_ok=True)
+
+
+def free_worktree(common: Path, git_dir: Path, branch: str) -> None:
+    """Takes away what a killed git has left locked in a worktree that nobody works in any more.
+
+    Callers hold the claim of its package.
+    """
+    for path in (*ref_locks(common, git_dir, branch), git_dir / INDEX_LOCK):
+        if path.name != "packed-refs.lock" and _is_still(os.fsencode(path)):
+            path.unlink(missing_ok=True)
+
+
+def unmake_if_free(common: Path) -> None:
+    """Does what `unmake` does unless a worktree is being made right now."""
+    with suppress(GitFailed, OSError), held(common / MAKING, wait_s=0.0):
+        unmake(common)
+
+
+@contextmanager
+def _kept_if_killed(note: Path) -> Iterator[None]:
+    """Takes a note away at the end, unless git alone was killed: then the next command needs it."""
+    is_needed = False
+    try:
+        yield
+    except GitFailed as error:
+        is_needed = error.was_killed
+        raise
+    finally:
+        if not is_needed:
+            note.unlink(missing_ok=True)
+
+
+def _half_made(common: Path, path: Path) -> list[Path]:
+    """Returns the folders in which git has begun to note a worktree at a path."""
+    found = []
+    for folder in (common / "worktrees").glob("*"):
+        if not folder.name.startswith(path.name) or (folder / "index").exists():
+            continue
+        noted = _read(folder / "gitdir").rstrip(b"\n")
+        is_here = noted in {
+            b"",
+            os.fsencode(path / ".git"),
+            os.path.realpath(path / ".git").encode(),
+        }
+        is_begun = _read(folder / "locked").strip() in {b"", _BEGUN}
+        if is_here and is_begun:
+            found.append(folder)
+    return found
+
+
+def _holds_nothing(path: Path) -> bool:
+    try:
+        names = TreeFiles(path.parent).names(path.name)
+        return names in ([], [".git"]) and not TreeFiles(path).is_folder(".git")
+    except (NotADirectoryError, NotFollowed):
+        return False
+    except OSError:
+        return True
+
+
+def _is_left(name: bytes, begun_s: float) -> bool:
+    """Tells whether a lock file was taken right after a note and is the same for a while."""
+    first = _look(name)
+    is_of_then = first is not None and -_PAUSE_S <= first.st_mtime - begun_s <= _LATEST_S
+    return is_of_then and _is_still(name)
+
+
+def _is_still(name: bytes) -> bool:
+    """Tells whether a lock file is there and stays as it is for a while."""
+    first = _look(name)
+    until_s = time.monotonic() + _STILL_S
+    while first is not None and time.monotonic() < until_s:
+        time.sleep(_PAUSE_S)
+        now = _look(name)
+        if now is None or (now.st_ino, now.st_mtime_ns) != (first.st_ino, first.st_mtime_ns):
+            return False
+    return first is not None
+
+
+def _look(name: bytes) -> os.stat_result | None:
+    try:
+        return os.lstat(name)
+    except OSError:
+        return None
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
+def _note(lock: Path) -> Path:
+    return lock.with_suffix(".note")

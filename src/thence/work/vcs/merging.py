@@ -1,0 +1,285 @@
+"""Merging the branches of packages into their target, in the order given, all or none.
+
+Each is merged by a merge commit of its own in a private working tree below the git folder, by the
+user's own git: hooks, signing and identity are the user's. When all are, the target is moved once.
+A conflict stays open in the private tree until `resume` or `abort`; the user's own working trees
+never see it. A note in the git folder remembers what is not finished.
+"""
+
+import os
+import random
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from thence.errors import GitFailed
+from thence.work.day_lines import ATTRIBUTES, FOLDER, is_day_path
+from thence.work.vcs.advancing import forward, free_tree, was_in_the_way
+from thence.work.vcs.git import Git, failure
+from thence.work.vcs.leftovers import MERGING, free
+from thence.work.vcs.locks import held
+from thence.work.vcs.repository import Repository, is_ancestor, tip
+from thence.work.vcs.trial_merges import Step, tips_of, words
+from thence.work.vcs.unfinished_merge import Unfinished, forget, remember, tree_of, unfinished
+from thence.work.vcs.worktrees import check_out
+
+ATTEMPTS_MAX = 10
+_PAUSE_MAX_S = 0.1
+_SHOWN_MAX = 5
+_HINT = "see what git says: a hook, signing, or who commits (git config user.name, user.email)"
+
+
+class Outcome(NamedTuple):
+    """What a merge came to.
+
+    "done": the target stands at `commit` and has all that is `merged`. "conflict": the target
+    stays at `commit`, and the merge of `conflict` is open in the private working tree `tree`.
+    """
+
+    status: Literal["done", "conflict"]
+    commit: str
+    merged: tuple[str, ...]
+    conflict: Step | None = None
+    tree: Path | None = None
+
+
+def merge(
+    repo: Repository,
+    target: str,
+    packages: Sequence[str],
+    note: Path,
+    *,
+    opens: bool = True,
+    tips: Mapping[str, str] | None = None,
+    drops_day_files: bool = False,
+) -> Outcome:
+    """Merges branches into a target, in this order, each by a merge commit of its own.
+
+    Without `opens` a conflict changes nothing, and is only told. `tips` are as in `merges.plan`.
+    With `drops_day_files` those that the target does not track are left out of it, whatever a
+    branch did to them.
+
+    Raises GitFailed, with the target and the user's working trees as they were: if work of the
+    user's is in the way, if an operation is under way where the target is checked out, if an
+    earlier merge is open, or if git or a hook refuses.
+    """
+    with held(repo.common / MERGING) as lock:
+        free(repo.common / MERGING)
+        before = unfinished(note)
+        if before is not None and before.conflict is not None:
+            raise failure(
+                f"could not merge into {target} in",
+                repo.place,
+                f"the merge of {before.conflict} into {before.target} is not finished",
+                f"resolve it in {tree_of(note)} and resume, or abort it",
+            )
+        if before is not None:
+            forget(repo, note)
+        known = tips_of(repo, target, packages, tips)
+        branches = tuple((name, known[name]) for name in packages)
+        begun = Unfinished(target, known[target], branches)
+        return _merge(_Place(repo, note, lock, drops_day_files), begun, opens=opens)
+
+
+def resume(repo: Repository, note: Path, *, drops_day_files: bool = False) -> Outcome:
+    """Goes on with a merge after its conflict was resolved, or after its command was killed.
+
+    A resolved merge that is staged is committed. `drops_day_files` is as in `merge`. Raises
+    GitFailed if files still have conflicts, if something is not committed in the private working
+    tree, or if nothing is unfinished.
+    """
+    with held(repo.common / MERGING) as lock:
+        free(repo.common / MERGING)
+        before = _begun(repo, note, "resume")
+        resolved = None if before.conflict is None else _resolved(repo, before, note, lock)
+        forget(repo, note)
+        place = _Place(repo, note, lock, drops_day_files)
+        return _merge(place, before._replace(end=None), resolved=resolved)
+
+
+def abort(repo: Repository, note: Path) -> str:
+    """Gives up a merge, with what was resolved of it, and returns where the target stands.
+
+    Raises GitFailed if nothing is unfinished.
+    """
+    with held(repo.common / MERGING):
+        free(repo.common / MERGING)
+        before = _begun(repo, note, "abort")
+        forget(repo, note)
+        return tip(repo, before.target) or before.begin
+
+
+class _Place(NamedTuple):
+    """Where a merge is made: the repository, its note, the descriptor of the lock MERGING."""
+
+    repo: Repository
+    note: Path
+    lock: int
+    drops_day_files: bool = False
+
+    @property
+    def git(self) -> Git:
+        """The user's git in the private working tree."""
+        return Git(tree_of(self.note), keeps=(self.lock,), is_users=True)
+
+
+def _merge(
+    place: _Place, begun: Unfinished, *, opens: bool = True, resolved: str | None = None
+) -> Outcome:
+    """Merges, anew from where the target then stands if somebody else has moved it meanwhile.
+
+    `resolved` is a commit on top of `begun.begin` in which the first conflict is resolved.
+    """
+    repo, target = place.repo, begun.target
+    for attempt in range(ATTEMPTS_MAX):
+        time.sleep(random.uniform(0.0, _PAUSE_MAX_S) * attempt)
+        free_tree(repo, target)
+        at = tip(repo, target) or begun.begin
+        if all(is_ancestor(repo, oid, at) for _, oid in begun.branches):
+            return Outcome("done", at, begun.names)
+        start, what = at, begun._replace(begin=at)
+        if resolved is not None and at == begun.begin:
+            start = resolved
+        elif resolved is not None:  # what was resolved is merged as a whole
+            first = (begun.conflict or "", resolved)
+            rest = [each for each in begun.branches if each[0] != begun.conflict]
+            what = what._replace(branches=(first, *rest))
+        outcome = _try(place, what._replace(conflict=None), start, opens=opens)
+        if outcome is not None:
+            return outcome
+    raise failure(
+        f"could not move branch {target} in",
+        repo.place,
+        f"somebody else moved it {ATTEMPTS_MAX} times meanwhile",
+        "see which program moves it, then try again",
+        is_passing=True,
+    )
+
+
+def _try(place: _Place, what: Unfinished, start: str, *, opens: bool) -> Outcome | None:
+    """Merges all on top of a commit and moves the target; None if it has moved meanwhile."""
+    repo, note, git = place.repo, place.note, place.git
+    remember(note, what)
+    try:
+        check_out(repo, start, git.folder)
+        conflict = next((step for step in _joined(place, what) if step.files), None)
+        if conflict is not None and opens:
+            remember(note, what._replace(conflict=conflict.branch))
+            return Outcome("conflict", what.begin, (), conflict, git.folder)
+        is_there = conflict is None and _is_moved(place, what)
+    except BaseException:
+        with suppress(GitFailed, OSError):  # else the note stays, and the next command does it
+            forget(repo, note)
+        raise
+    end = tip(repo, what.target) or what.begin
+    forget(repo, note)
+    if conflict is not None:
+        return Outcome("conflict", what.begin, (), conflict)
+    return Outcome("done", end, what.names) if is_there else None
+
+
+def _joined(place: _Place, what: Unfinished) -> Iterator[Step]:
+    """Merges one branch after another in the private tree; a step with files is a conflict."""
+    git = place.git
+    for branch, oid in what.branches:
+        doing, message = (
+            f"could not merge {branch} into {what.target} in",
+            words(branch, what.target),
+        )
+        dropped = _dropped(git, oid) if place.drops_day_files else ()
+        more = ("--no-commit",) if dropped else ()
+        arguments = ("merge", "--no-ff", "--no-squash", "--no-autostash", *more, "-m", message, oid)
+        answer = git.ask(*arguments)
+        is_open = bool(dropped) and _is_open(git)
+        if is_open:
+            git.run("rm", "--quiet", "--force", "--ignore-unmatch", "--", *dropped)
+        files = _unmerged(git) if answer.status else ()
+        if is_open and not files:
+            git.run("commit", "--quiet", "-m", message, doing=doing, hint=_HINT)
+        elif answer.status and not files:
+            raise git.failed(answer, arguments, doing=doing, hint=_HINT)
+        yield Step(branch, oid, "conflict" if files else "clean", files=files)
+        # what a hook has changed beside the merge is in no commit, and in the way of the next
+        git.run("read-tree", "--reset", "-u", "--no-recurse-submodules", "HEAD")
+
+
+def _dropped(git: Git, oid: str) -> tuple[str, ...]:
+    """Returns the day files that a commit has, and HEAD has not."""
+    listing = ("diff-tree", "-r", "-z", "--no-renames", "--name-only", "--diff-filter=A")
+    names = os.fsdecode(git.run(*listing, "HEAD", oid, "--", FOLDER)).split("\0")[:-1]
+    return tuple(name for name in names if name == ATTRIBUTES or is_day_path(name))
+
+
+def _is_open(git: Git) -> bool:
+    return git.ask("rev-parse", "--verify", "--quiet", "MERGE_HEAD").status == 0
+
+
+def _unmerged(git: Git) -> tuple[str, ...]:
+    out = git.run("diff", "--name-only", "--diff-filter=U", "-z")
+    return tuple(dict.fromkeys(os.fsdecode(out).split("\0")[:-1]))
+
+
+def _is_moved(place: _Place, what: Unfinished) -> bool:
+    """Moves the target to what is merged; tells whether it has it, False if it stands elsewhere."""
+    repo, note = place.repo, place.note
+    end = place.git.run("rev-parse", "HEAD").decode().strip()
+    remember(note, what._replace(end=end))
+    try:
+        error = forward(repo, what.target, end, place.lock)
+    except GitFailed as killed:
+        error = killed
+    at = tip(repo, what.target)
+    if at is not None and is_ancestor(repo, end, at):
+        return True
+    if error is not None and at == what.begin:
+        if was_in_the_way(error):
+            remember(note, what)  # there is nothing to put back
+        raise error
+    return False
+
+
+def _resolved(repo: Repository, before: Unfinished, note: Path, lock: int) -> str | None:
+    """Commits a conflict that was resolved; returns the commit, None if it was given up by git."""
+    place, tree = f"could not go on with the merge of {before.conflict} in", tree_of(note)
+    if not os.path.isdir(tree):
+        raise failure(place, tree, "there is no such folder any more", "abort it, then merge again")
+    git = _Place(repo, note, lock).git
+    if _is_open(git):
+        names = _unmerged(git)
+        if names:
+            raise failure(
+                place,
+                tree,
+                f"{', '.join(names)} still {'has' if len(names) == 1 else 'have'} conflicts",
+                "resolve them there and git add them, then resume",
+            )
+        _check_all_is_staged(git, place)
+        message = words(before.conflict or "", before.target)
+        git.run("commit", "--quiet", "-m", message, doing=place, hint=_HINT)
+    _check_all_is_staged(git, place)
+    head = git.run("rev-parse", "HEAD").decode().strip()
+    theirs = dict(before.branches)[before.conflict or ""]
+    return head if is_ancestor(repo, theirs, head) else None
+
+
+def _begun(repo: Repository, note: Path, verb: str) -> Unfinished:
+    before = unfinished(note)
+    if before is None:
+        cause = f"there is no merge to {verb}"
+        raise failure("could not go on with the merge in", repo.place, cause, "git status")
+    return before
+
+
+def _check_all_is_staged(git: Git, place: str) -> None:
+    """Raises GitFailed if the private working tree, which is about to go, holds more than git."""
+    out = git.run("status", "--porcelain", "-z", "--untracked-files=normal", "--no-renames")
+    lost = [line[3:] for line in os.fsdecode(out).split("\0")[:-1] if line[1] != " "]
+    if lost:
+        raise failure(
+            place,
+            git.folder,
+            f"it holds what is not staged: {', '.join(lost[:_SHOWN_MAX])}",
+            "git add it there or take it away, then resume",
+        )

@@ -1,0 +1,314 @@
+"""What there is to know of a git repository before anything in it is changed."""
+
+import os
+import re
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from thence.work.vcs.git import Git, failure
+from thence.work.vcs.leftovers import unmake_if_free
+
+HEADS = "refs/heads/"
+_LISTINGS_MAX = 100
+_PAUSE_S = 0.01
+_BARE = b"true"
+# what tells in a configuration that the working tree may be elsewhere, or none
+_UNUSUAL = re.compile(rb"(?im)worktree|(?:^|\])\s*bare\b(?!\s*=\s*false\s*$)")
+# a file or folder in a checkout's own git folder, and the operation that keeps it there
+_OPERATIONS = (
+    ("rebase-apply/applying", "am"),
+    ("rebase-apply", "rebase"),
+    ("rebase-merge", "rebase"),
+    ("MERGE_HEAD", "merge"),
+    ("CHERRY_PICK_HEAD", "cherry-pick"),
+    ("REVERT_HEAD", "revert"),
+    ("sequencer", "cherry-pick or revert"),
+    ("BISECT_LOG", "bisect"),
+)
+# where a rebase notes which branches it will move at its end
+_REBASED = ("rebase-merge/head-name", "rebase-apply/head-name", "rebase-merge/update-refs")
+REMOTE_HEAD = "refs/remotes/origin/HEAD"
+_USUAL_NAMES = ("main", "master", "trunk", "develop")
+
+
+class Repository(NamedTuple):
+    """A repository, seen from one folder in it.
+
+    `top` is the top of the working tree that the folder lies in, None in a bare repository;
+    `common` is the git folder that all its worktrees share, `git_dir` this worktree's own.
+    """
+
+    top: Path | None
+    common: Path
+    git_dir: Path
+    is_bare: bool
+
+    @property
+    def git(self) -> Git:
+        """The program git, where it sees this repository."""
+        return Git(self.top or self.common)
+
+    @property
+    def place(self) -> Path:
+        """The folder to name in messages."""
+        return self.top or self.common
+
+
+class Checkout(NamedTuple):
+    """A working tree of a repository: the main one or a linked worktree.
+
+    `head` is the commit, None before the first; `branch` has no `refs/heads/` and is None when
+    HEAD is detached. `is_missing` says that the folder is gone.
+    """
+
+    path: Path
+    git_dir: Path
+    head: str | None
+    branch: str | None
+    is_main: bool
+    is_missing: bool
+
+
+def repository(folder: Path) -> Repository:
+    """Finds the repository that a folder lies in.
+
+    Where it lies as git makes one git need not be asked. Raises GitFailed with `git init` as its
+    hint if there is none.
+    """
+    plain = _plain(folder)
+    if plain is not None:
+        return plain
+    git = Git(folder)
+    asked = ("rev-parse", "--path-format=absolute", "--is-bare-repository")
+    answer = git.ask(*asked, "--git-common-dir", "--git-dir", "--show-toplevel")
+    told = answer.out.split(b"\n")
+    if len(told) < 4:
+        raise git.failed(answer, asked, doing="found no git repository in", hint="git init")
+    common, own = (Path(os.fsdecode(line)) for line in told[1:3])
+    if len(told) > 5:
+        raise failure(
+            "could not tell the repository of",
+            folder,
+            "its path holds a line end, by which git parts what it answers",
+            "move the repository to a path of one line",
+        )
+    top = Path(os.fsdecode(told[3])) if answer.status == 0 else None
+    return Repository(top, common, own, told[0] == _BARE)
+
+
+def main_of(repo: Repository, root: Path) -> Repository:
+    """Returns a repository as it is seen from its main working tree, or what stands for it."""
+    return repo if repo.top == root else repo._replace(top=root, git_dir=repo.common)
+
+
+def branches(repo: Repository) -> dict[str, str]:
+    """Returns each branch with the commit at its tip."""
+    form = "--format=%(refname) %(objectname)"
+    out = repo.git.run("for-each-ref", form, HEADS, doing="could not list the branches of")
+    found = (line.rpartition(" ") for line in os.fsdecode(out).splitlines())
+    return {ref.removeprefix(HEADS): tip for ref, _, tip in found}
+
+
+def tip(repo: Repository, branch: str) -> str | None:
+    """Returns the commit at a branch's tip; None if there is no such branch."""
+    answer = repo.git.ask("rev-parse", "--verify", "--quiet", f"{HEADS}{branch}^{{commit}}")
+    return answer.out.decode().strip() if answer.status == 0 else None
+
+
+def current_branch(repo: Repository) -> str | None:
+    """Returns the branch that is checked out in this working tree; None if HEAD is detached."""
+    answer = repo.git.ask("symbolic-ref", "--quiet", "HEAD")
+    ref = os.fsdecode(answer.out).strip()
+    return ref.removeprefix(HEADS) if answer.status == 0 and ref.startswith(HEADS) else None
+
+
+def branch_of(repo: Repository) -> str:
+    """Returns the branch that is checked out; raises GitFailed when HEAD is detached."""
+    found = current_branch(repo)
+    if found is None:
+        raise failure(
+            "could not tell the branch of",
+            repo.place,
+            "HEAD is detached",
+            "check a branch out: git switch BRANCH",
+        )
+    return found
+
+
+def default_among(names: Sequence[str], pointed: str) -> str | None:
+    """Returns the branch that others take for the main one; None if nothing tells.
+
+    That is what the remote's HEAD is `pointed` to, else the first of main, master, trunk and
+    develop that is there, else the only branch.
+    """
+    remote = pointed.removeprefix("refs/remotes/origin/")
+    for name in (remote, *_USUAL_NAMES):
+        if name in names:
+            return name
+    return names[0] if len(names) == 1 else None
+
+
+def user_of(repo: Repository) -> str:
+    """Returns the name of the user as git knows them, empty if it knows none that can be shown."""
+    told = repo.git.ask("config", "--get", "user.name").out
+    name = " ".join(told.decode("utf-8", "replace").split())
+    return name if name.isprintable() else ""
+
+
+def is_ancestor(repo: Repository, older: str, newer: str) -> bool:
+    """Tells whether a commit is in the history of another, or the same."""
+    answer = repo.git.ask("merge-base", "--is-ancestor", older, newer)
+    if answer.status not in {0, 1}:
+        raise repo.git.failed(answer, ("merge-base",))
+    return answer.status == 0
+
+
+def checkouts(repo: Repository) -> tuple[Checkout, ...]:
+    """Returns every working tree of the repository, the main one first; a bare one has none."""
+    listing = ("worktree", "list", "--porcelain", "-z")
+    out = patiently(repo, listing, "could not list the worktrees of")
+    linked = dict(_linked(repo.common))
+    entries = (entry.split("\0") for entry in os.fsdecode(out).split("\0\0") if entry)
+    return tuple(
+        _checkout(repo, entry, linked, is_main=number == 0)
+        for number, entry in enumerate(entries)
+        if "bare" not in entry
+    )
+
+
+def patiently(repo: Repository, arguments: tuple[str, ...], doing: str) -> bytes:
+    """Returns what git tells that looks at all worktrees; one that is being made is waited for.
+
+    Git gives up on a worktree whose folder it finds half made, or half taken away; one that was
+    half made by a command of thence that was killed is taken away. Raises GitFailed.
+    """
+    for attempt in range(_LISTINGS_MAX):
+        answer = repo.git.ask(*arguments)
+        if answer.status == 0 or "failed to read" not in answer.words:
+            break
+        time.sleep(_PAUSE_S)
+        if attempt:
+            unmake_if_free(repo.common)
+    if answer.status:
+        raise repo.git.failed(answer, arguments, doing=doing)
+    return answer.out
+
+
+def checkouts_of(trees: Sequence[Checkout], branch: str) -> tuple[Checkout, ...]:
+    """Returns the working trees that have a branch checked out and whose folder is there."""
+    return tuple(each for each in trees if each.branch == branch and not each.is_missing)
+
+
+def is_standing(tree: Path) -> bool:
+    """Tells whether the folder of a working tree that git has noted is there."""
+    return os.path.exists(tree / ".git")
+
+
+def operation_under_way(git_dir: Path) -> str | None:
+    """Returns what somebody has begun in a working tree and not ended, such as "rebase".
+
+    It is one of merge, rebase, am, cherry-pick, revert and bisect, or None.
+    """
+    for name, operation in _OPERATIONS:
+        if os.path.exists(git_dir / name):
+            return operation
+    return None
+
+
+def rebase_of(repo: Repository, branch: str) -> Path | None:
+    """Returns the git folder of a working tree where a branch is being rebased, else None.
+
+    HEAD is detached meanwhile, so that the branch seems free; its ref is moved at the end.
+    """
+    ref = HEADS + branch
+    folders = [repo.common, *(folder for _, folder in _linked(repo.common))]
+    for folder in folders:
+        for name in _REBASED:
+            try:
+                told = os.fsdecode((folder / name).read_bytes())
+            except OSError:
+                continue
+            if ref in told.splitlines():
+                return folder
+    return None
+
+
+def _plain(folder: Path) -> Repository | None:
+    """Returns the repository of a folder in an ordinary working tree of the user's own.
+
+    None where only git can tell: of a bare one, a submodule, a tree that is set elsewhere, another
+    user's, across file systems, by a strange path, or where there is no git.
+    """
+    with suppress(OSError, ValueError, RuntimeError):
+        whole = folder.resolve(strict=True)
+        has_git = any(os.access(f"{path}/git", os.X_OK) for path in os.get_exec_path())
+        if not has_git or "\n" in str(whole):
+            return None
+        for top in (whole, *whole.parents):
+            if top.stat().st_dev != whole.stat().st_dev or os.path.lexists(top / "HEAD"):
+                return None
+            if os.path.lexists(top / ".git"):
+                own, common = _git_dirs(top)
+                folders = (top, own, common, common / "objects")
+                is_users = all(each.stat().st_uid == os.geteuid() for each in folders)
+                is_usual = not _UNUSUAL.search((common / "config").read_bytes())
+                is_begun = (own / "HEAD").is_file() and "\n" not in str(own)
+                is_plain = is_users and is_usual and is_begun
+                return Repository(top, common, own, is_bare=False) if is_plain else None
+    return None
+
+
+def _git_dirs(top: Path) -> tuple[Path, Path]:
+    """Returns the git folders of a working tree, its own and that which all share."""
+    own = (top / ".git").resolve(strict=True)
+    if own.is_dir():
+        return own, own
+    noted = os.fsdecode(own.read_bytes()).removeprefix("gitdir: ").removesuffix("\n")
+    own = (top / noted).resolve(strict=True)
+    common = os.fsdecode((own / "commondir").read_bytes()).removesuffix("\n")
+    return own, (own / common).resolve(strict=True)
+
+
+def _linked(common: Path) -> Iterator[tuple[Path, Path]]:
+    """Yields each linked worktree's folder, as git has noted it, with its git folder."""
+    try:
+        names = sorted(os.listdir(common / "worktrees"))
+    except OSError:
+        return
+    for name in names:
+        own = common / "worktrees" / name
+        try:
+            noted = os.fsdecode((own / "gitdir").read_bytes()).rstrip("\n")
+        except OSError:
+            continue
+        yield (own / noted).parent, own
+
+
+def _main_path(repo: Repository, named: Path) -> Path:
+    """Returns the main working tree; in a submodule git names the git folder instead."""
+    if repo.git_dir == repo.common and repo.top is not None:
+        return repo.top
+    if named != repo.common:
+        return named
+    arguments = ("config", "--file", repo.common / "config", "--null", "core.worktree")
+    noted = os.fsdecode(repo.git.ask(*arguments).out).rstrip("\0")
+    return Path(os.path.normpath(repo.common / noted)) if noted else named
+
+
+def _checkout(
+    repo: Repository, entry: list[str], linked: dict[Path, Path], *, is_main: bool
+) -> Checkout:
+    told = dict(line.partition(" ")[::2] for line in entry)
+    path = _main_path(repo, Path(told["worktree"])) if is_main else Path(told["worktree"])
+    head = told.get("HEAD")
+    return Checkout(
+        path=path,
+        git_dir=repo.common if is_main else linked.get(path, repo.common / "worktrees" / path.name),
+        head=head if head and head.strip("0") else None,
+        branch=told["branch"].removeprefix(HEADS) if "branch" in told else None,
+        is_main=is_main,
+        is_missing=not is_standing(path),
+    )

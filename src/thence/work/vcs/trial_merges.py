@@ -1,0 +1,139 @@
+"""What merges of branches would be, found out past every working tree."""
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple
+
+from thence.work.day_lines import is_day_path
+from thence.work.vcs.commits import commit_tree
+from thence.work.vcs.git import failure
+from thence.work.vcs.repository import Repository, branches, is_ancestor
+
+_CONFLICTS = 1
+
+
+class Step(NamedTuple):
+    """One branch of a plan.
+
+    "merged": the target has all of it already. "clean": it can be merged. "conflict": `files` are
+    those on which both contradict.
+    """
+
+    branch: str
+    tip: str
+    status: Literal["merged", "clean", "conflict"]
+    files: tuple[str, ...] = ()
+
+
+class Plan(NamedTuple):
+    """What merging branches into a target, in this order, would be."""
+
+    target: str
+    steps: tuple[Step, ...]
+
+    @property
+    def conflict(self) -> Step | None:
+        """The first branch that can't be merged, if there is one."""
+        return next((step for step in self.steps if step.status == "conflict"), None)
+
+
+def plan(
+    repo: Repository,
+    target: str,
+    packages: Sequence[str],
+    tips: Mapping[str, str] | None = None,
+) -> Plan:
+    """Tries to merge branches into a target one after another, and changes no branch by it.
+
+    Those behind a conflict are tried without the one that conflicts. `tips` are the commits to
+    take of branches that may have moved on since. Raises GitFailed if one of the branches is
+    missing.
+    """
+    known = tips_of(repo, target, packages, tips)
+    at = known[target]
+    steps: list[Step] = []
+    for name in packages:
+        tip = known[name]
+        if is_ancestor(repo, tip, at):
+            steps.append(Step(name, tip, "merged"))
+            continue
+        tree, files = merged_tree(repo, at, tip)
+        if files:
+            steps.append(Step(name, tip, "conflict", files=files))
+            continue
+        at = commit_tree(repo.git, tree, [at, tip], words(name, target))
+        steps.append(Step(name, tip, "clean"))
+    return Plan(target, tuple(steps))
+
+
+def tips_of(
+    repo: Repository, target: str, packages: Sequence[str], tips: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """Returns the commit of each branch; `tips` go before what git has now.
+
+    Raises GitFailed if one of the branches is missing.
+    """
+    known = {**branches(repo), **(tips or {})}
+    for name in (target, *packages):
+        if name not in known:
+            cause, hint = f"there is no branch {name}", "git branch"
+            raise failure(f"could not merge into {target} in", repo.place, cause, hint)
+    return known
+
+
+def words(branch: str, target: str) -> str:
+    """Returns the message of a merge."""
+    return f"Merge {branch} into {target}"
+
+
+def merged_tree(repo: Repository, ours: str, theirs: str) -> tuple[str, tuple[str, ...]]:
+    """Merges two commits and returns the tree, with the files on which they contradict.
+
+    With conflicts the tree holds their marks. Day files, which one may have and the other no more,
+    are no contradiction. Nothing is changed but for new objects. Raises
+    GitFailed if git can't merge them at all, such as commits without a common history.
+    """
+    arguments = ("merge-tree", "--write-tree", "-z", "--name-only", "--no-messages", ours, theirs)
+    answer = repo.git.ask(*arguments)
+    if answer.status not in {0, _CONFLICTS} or not answer.out:
+        raise repo.git.failed(answer, arguments, doing="could not merge commits in")
+    tree, *names = os.fsdecode(answer.out).split("\0")
+    files = tuple(dict.fromkeys(name for name in names if name)) or ("?",) * answer.status
+    return tree.strip(), tuple(name for name in files if not is_day_path(name))
+
+
+def base_of(repo: Repository, base: str | Sequence[str], known: Mapping[str, str]) -> str:
+    """Returns the commit to begin at: that of the base, or a merge of several.
+
+    The merge belongs to no branch yet. Raises GitFailed that names the files if the bases
+    contradict each other.
+    """
+    names = (base,) if isinstance(base, str) else tuple(dict.fromkeys(base))
+    assert names, "a worktree begins somewhere"
+    tips = [(name, known.get(name) or _commit(repo, name)) for name in names]
+    first, begin = tips[0]
+    for name, tip in tips[1:]:
+        if is_ancestor(repo, tip, begin):
+            continue
+        if is_ancestor(repo, begin, tip):
+            begin = tip
+            continue
+        tree, conflicts = merged_tree(repo, begin, tip)
+        if conflicts:
+            raise failure(
+                f"could not merge {first} and {name} to begin at in",
+                repo.place,
+                f"both change {', '.join(conflicts)}",
+                f"merge one into the other, then try again: git merge {name}",
+            )
+        begin = commit_tree(repo.git, tree, [begin, tip], f"Merge {name} into {first}")
+    return begin
+
+
+def _commit(repo: Repository, name: str) -> str:
+    arguments = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+    answer = repo.git.ask(*arguments)
+    if answer.status:
+        cause = f"there is no branch or commit {name}"
+        raise failure("could not begin at it in", repo.place, cause, "git branch --all")
+    return answer.out.decode().strip()

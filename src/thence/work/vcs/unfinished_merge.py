@@ -1,0 +1,132 @@
+"""A merge that is not finished: the note of it, what it left, what its user has to know.
+
+A note remembers a merge from its beginning until its command has told what came of it. One that is
+there when nobody merges, and has no conflict open, is of a command that was killed: its files are
+put back unless the target has them, and whoever looks at the board is told how to conclude it.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from thence.errors import GitFailed
+from thence.work.naming import package_of
+from thence.work.vcs.advancing import put_back
+from thence.work.vcs.git import failure
+from thence.work.vcs.leftovers import MERGING, free
+from thence.work.vcs.locks import held
+from thence.work.vcs.repository import Repository, is_ancestor, tip
+from thence.work.vcs.worktrees import discard
+
+_NOTES = "merge-*.json"
+
+
+class Unfinished(NamedTuple):
+    """A merge that was begun: of which branches at which commits, and where its target stood.
+
+    `end` is the commit that the target was about to be moved to, None before that. `conflict` is
+    the branch whose merge is open in the private working tree of the note.
+    """
+
+    target: str
+    begin: str
+    branches: tuple[tuple[str, str], ...]
+    end: str | None = None
+    conflict: str | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The branches."""
+        return tuple(name for name, _ in self.branches)
+
+
+def unfinished(note: Path) -> Unfinished | None:
+    """Returns the merge that a note tells of; None if there is no note."""
+    try:
+        data = note.read_bytes()
+        import json  # seldom needed
+
+        told = json.loads(data)
+        branches = tuple((name, tip) for name, tip in told.pop("branches"))
+        return Unfinished(branches=branches, **told)
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError, KeyError) as error:
+        hint = "git log tells what was merged; remove the file, then merge again"
+        raise failure("could not read", note, str(error), hint) from error
+
+
+def remember(note: Path, what: Unfinished) -> None:
+    """Writes a note, as a whole and for good."""
+    import json  # seldom needed
+
+    note.parent.mkdir(parents=True, exist_ok=True)
+    beside = note.with_name(f".{note.name}.{os.getpid()}")
+    try:
+        with beside.open("wb") as file:
+            file.write(json.dumps(what._asdict(), ensure_ascii=False).encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, note)
+    except OSError:
+        beside.unlink(missing_ok=True)
+        raise
+
+
+def tree_of(note: Path) -> Path:
+    """Returns where the private working tree of a merge is."""
+    return note.with_suffix("")
+
+
+def forget(repo: Repository, note: Path) -> None:
+    """Ends a merge: what it left in the user's working tree, its own working tree and its note.
+
+    Callers hold the lock MERGING. Raises GitFailed if something of the user's is in the way.
+    """
+    import shutil  # seldom needed
+
+    before = unfinished(note)
+    if before is not None:
+        _put_back(repo, note, before)
+    shutil.rmtree(tree_of(note), ignore_errors=True)  # git takes away no half of a worktree
+    discard(repo, tree_of(note))
+    note.unlink(missing_ok=True)
+
+
+def _put_back(repo: Repository, note: Path, before: Unfinished) -> None:
+    if before.end is None or tip(repo, before.target) != before.begin:
+        return
+    since_ns = note.stat().st_mtime_ns
+    put_back(repo, before.target, before.begin, before.end, tree_of(note), since_ns)
+
+
+def cut_off(repo: Repository) -> Iterator[str]:
+    """Settles merges whose command was killed; yields what their user has to know."""
+    folder = (repo.common / MERGING).parent
+    if not any(folder.glob(_NOTES)):
+        return
+    told: list[str] = []
+    with suppress(GitFailed, OSError), held(repo.common / MERGING, 0.0):  # nobody merges now
+        free(repo.common / MERGING)
+        for note in sorted(folder.glob(_NOTES)):
+            with suppress(GitFailed, OSError):
+                before = unfinished(note)
+                if before is not None and before.conflict is None:
+                    told.append(_told(repo, before))
+                    _put_back(repo, note, before)
+    yield from told
+
+
+def _told(repo: Repository, before: Unfinished) -> str:
+    found = [package_of(name) for name in before.names]
+    names = [each[1] for each in found if each]
+    command = f"thence work merge {' '.join(names)}"
+    what = f"the merge of {', '.join(names)} into {before.target}"
+    at = tip(repo, before.target)
+    if before.end is not None and at is not None and is_ancestor(repo, before.end, at):
+        return (
+            f"{what} was done by a command that was killed before it told: {command} concludes it"
+        )
+    return f"{what} was cut off and is put back: {command} concludes it"

@@ -1,0 +1,400 @@
+"""Worktrees for work packages: a branch and a folder of its own for each, made and removed whole.
+
+Making one is two steps: branch and folder under the repository's lock, then the files under a
+lock of the worktree's own. Whatever a killed command left between them is found and completed by
+the next. Nothing uncommitted and nothing unmerged is ever deleted.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from stat import S_ISREG
+from typing import Literal, NamedTuple
+
+from thence.errors import GitFailed
+from thence.work.vcs.files import IS_LINK, TreeFiles
+from thence.work.vcs.git import Git, failure
+from thence.work.vcs.leftovers import MAKING, locking, making, ref_locks, unmake
+from thence.work.vcs.locks import held
+from thence.work.vcs.repository import (
+    HEADS,
+    Checkout,
+    Repository,
+    branches,
+    checkouts,
+    is_ancestor,
+    operation_under_way,
+)
+from thence.work.vcs.trial_merges import base_of
+
+ATTEMPTS_MAX = 5
+CHANGES_MAX = 20
+_MAKING = "could not make a worktree at"
+_REMOVING = "could not remove the worktree"
+
+
+class Worktree(NamedTuple):
+    """A worktree that stands: its folder, its branch, and the commit it began at or stands at.
+
+    `is_new` is True for exactly one of several commands that make the same at once: it made the
+    branch, and may say that the package is its own.
+    """
+
+    path: Path
+    branch: str
+    head: str
+    is_new: bool
+
+
+class WorktreeState(NamedTuple):
+    """What became of a worktree.
+
+    "clean": nothing uncommitted. "dirty": `changes` tells some of what is, as `git status
+    --porcelain` does, or `operation` what is under way. "missing": git knows of none at the path.
+    "moved": the branch is checked out at `path` instead. "foreign": something else stands there,
+    or has another branch checked out, which is `branch`.
+    """
+
+    kind: Literal["clean", "dirty", "missing", "moved", "foreign"]
+    path: Path
+    branch: str | None
+    changes: tuple[str, ...] = ()
+    operation: str | None = None
+
+
+def make(
+    repo: Repository,
+    branch: str,
+    path: Path,
+    base: str | Sequence[str],
+    known: Mapping[str, str] | None = None,
+) -> Worktree:
+    """Makes a branch and a worktree for it at an absolute path, or completes and returns them.
+
+    `base` is a branch or commit to begin at; several are merged, past any working tree. A branch
+    that is there already is checked out with its commits, or begins anew if it has none of its
+    own. Raises GitFailed, with nothing made, if the branch is checked out elsewhere, if something
+    else stands at the path, if names differ in upper and lower case alone, or if the bases
+    contradict each other. Where the branch is not among the `known` ones it is made at once, and
+    git asked closer only if it refuses. Below the main working tree no part of the path may be a
+    link: a clone could hold one that leads elsewhere.
+    """
+    _check_place(repo, path)
+    there, is_new = None, False
+    if known is not None and branch not in known and _is_free(path):
+        with suppress(GitFailed):
+            there, is_new = _made(repo, branch, path, base, (known, ()))
+    if there is None:
+        there, is_new = _made(repo, branch, path, base, None)
+    _fill(there)
+    return Worktree(path, branch, there.head or "", is_new)
+
+
+def remove(repo: Repository, branch: str, path: Path, into: str) -> None:
+    """Removes a worktree and its branch, if all it holds is committed and in `into`.
+
+    One of them may be gone already. Ignored files go with the folder. Raises GitFailed, with
+    nothing removed, if anything is uncommitted, under way, or not in the branch or commit `into`.
+    """
+    with held(repo.common / MAKING):
+        unmake(repo.common)
+        tip, kind = removable(repo, branch, path, into)
+        if kind == "clean":
+            _take_away(repo, path)
+        elif not os.path.lexists(path):
+            _forget_missing(repo, checkouts(repo), path)
+        if tip is not None:
+            _delete(repo, branch, tip)
+
+
+def removable(repo: Repository, branch: str, path: Path, into: str) -> tuple[str | None, str]:
+    """Returns the branch's tip and the kind of its worktree's state; raises as `remove` does."""
+    tip = branches(repo).get(branch)
+    if tip is not None and not is_ancestor(repo, tip, into):
+        raise failure(
+            _REMOVING,
+            path,
+            f"{branch} has commits that are not in {into}",
+            "merge them first, or remove it yourself: git worktree remove",
+        )
+    state = state_of(repo, branch, path)
+    if state.kind not in {"clean", "missing"}:
+        raise failure(_REMOVING, path, _told(state), "commit or move what is there, or keep it")
+    return tip, state.kind
+
+
+def check_out(repo: Repository, commit: str, path: Path) -> None:
+    """Makes a worktree of a commit, on no branch; raises GitFailed as `make` does."""
+    _check_place(repo, path)
+    with held(repo.common / MAKING) as lock:
+        unmake(repo.common)
+        _hide(repo, path)
+        arguments = ("worktree", "add", "--quiet", "--no-checkout", "--detach", path, commit)
+        with locking(repo.common / MAKING), making(repo.common, path):
+            Git(repo.place, keeps=(lock,)).run(*arguments, doing=f"{_MAKING} {path} of")
+    _fill(Checkout(path, git_dir_of(path), commit, None, is_main=False, is_missing=False))
+
+
+def discard(repo: Repository, path: Path) -> None:
+    """Takes away a worktree that `check_out` has made, with all in it; raises GitFailed."""
+    with held(repo.common / MAKING):
+        unmake(repo.common)
+        if any(_is_same(tree.path, path) for tree in checkouts(repo)):
+            arguments = ("worktree", "remove", "--force", "--force", path)
+            repo.git.run(*arguments, doing=f"{_REMOVING} {path} of")
+
+
+def state_of(
+    repo: Repository, branch: str, path: Path, known: Mapping[str, Path] | None = None
+) -> WorktreeState:
+    """Tells what became of the worktree of a branch that was made at a path.
+
+    With the `known` working trees of all branches git is asked for the others only if need be.
+    """
+    at = known.get(branch) if known is not None else None
+    if at is not None and _is_same(at, path):
+        return _looked_into(path, git_dir_of(path), branch, branch)
+    if at is None and known is not None and _is_free(path):
+        return WorktreeState("missing", path, None)
+    trees = [tree for tree in checkouts(repo) if not tree.is_missing]
+    here = next((tree for tree in trees if _is_same(tree.path, path)), None)
+    elsewhere = next((tree for tree in trees if tree.branch == branch), None)
+    if here is None:
+        if elsewhere is not None:
+            return WorktreeState("moved", elsewhere.path, branch)
+        is_free = _is_free(path)
+        return WorktreeState("missing" if is_free else "foreign", path, None)
+    return _looked_into(here.path, here.git_dir, here.branch, branch)
+
+
+def _looked_into(path: Path, git_dir: Path, found: str | None, branch: str) -> WorktreeState:
+    operation = operation_under_way(git_dir)
+    if found != branch and operation is None:
+        return WorktreeState("foreign", path, found)
+    changes = uncommitted(path)
+    kind: Literal["clean", "dirty"] = "dirty" if operation or changes else "clean"
+    return WorktreeState(kind, path, found, changes, operation)
+
+
+def uncommitted(path: Path) -> tuple[str, ...]:
+    """Returns what is not committed in a working tree, untracked files with it; some of it.
+
+    Each is a line of `git status --porcelain`, with at most CHANGES_MAX of them; submodules
+    count when they hold something uncommitted or stand at another commit.
+    """
+    arguments = ("status", "--porcelain", "-z", "--untracked-files=normal", "--no-renames")
+    out = Git(path).run(*arguments, "--ignore-submodules=none", doing="could not look into")
+    return tuple(os.fsdecode(out).split("\0")[:-1][:CHANGES_MAX])
+
+
+def git_dir_of(path: Path) -> Path:
+    """Returns the git folder of a linked worktree."""
+    told = os.fsdecode(TreeFiles(path).read(".git"))
+    return path / told.removeprefix("gitdir: ").rstrip("\n")
+
+
+def _made(
+    repo: Repository,
+    branch: str,
+    path: Path,
+    base: str | Sequence[str],
+    seen: tuple[Mapping[str, str], Sequence[Checkout]] | None,
+) -> tuple[Checkout, bool]:
+    """Makes a worktree without its files by the branches and worktrees `seen`, or those there are.
+
+    Tells too whether its branch is new.
+    """
+    with held(repo.common / MAKING) as lock:
+        unmake(repo.common)
+        known, trees = seen or (branches(repo), checkouts(repo))
+        _check_name(repo, branch, known)
+        there = _standing(trees, branch, path)
+        if there is not None:
+            return there, False
+        _clear(repo, branch, path)
+        start = base_of(repo, base, known)
+        is_new = branch not in known or is_ancestor(repo, known[branch], start)
+        _forget_missing(repo, trees, path)
+        _hide(repo, path)
+        if is_new and branch in known:
+            _delete(repo, branch, known[branch])
+        _add(repo, branch, path, start if is_new else None, lock)
+    head = start if is_new else known[branch]
+    made = Checkout(path, git_dir_of(path), head, branch, is_main=False, is_missing=False)
+    return made, is_new
+
+
+def _check_name(repo: Repository, branch: str, known: Mapping[str, str]) -> None:
+    if branch in known:
+        return
+    alike = [name for name in known if name.casefold() == branch.casefold()]
+    if alike:
+        raise failure(
+            f"could not make branch {branch} in",
+            repo.place,
+            f"it differs from {alike[0]} in upper and lower case alone",
+            "some disks take both for one: give it another name",
+        )
+
+
+def _standing(trees: Sequence[Checkout], branch: str, path: Path) -> Checkout | None:
+    """Finds the worktree; raises GitFailed if branch or path belong to another one."""
+    for tree in trees:
+        if tree.is_missing:
+            continue
+        is_here = _is_same(tree.path, path)
+        if is_here and tree.branch == branch:
+            return tree
+        if tree.branch == branch:
+            cause = f"{branch} is checked out at {tree.path}"
+            raise failure(_MAKING, path, cause, "go on there, or check out another branch there")
+        if is_here:
+            cause = f"{tree.branch or 'no branch'} is checked out there"
+            raise failure(_MAKING, path, cause, f"git -C {path} checkout {branch}")
+    return None
+
+
+def _clear(repo: Repository, branch: str, path: Path) -> None:
+    """Sees to it that nothing stands at a path; takes away only what a killed git began there."""
+    files = TreeFiles(path.parent)
+    if not path.parent.is_dir() or files.look(path.name) is None:
+        return
+    is_worktree = False
+    if files.is_folder(path.name):
+        names = files.names(path.name)
+        if not names:
+            return
+        found = files.look(f"{path.name}/.git")
+        is_worktree = found is not None and S_ISREG(found.st_mode)
+        if names == [".git"] and is_worktree and _leads_nowhere(repo, path):
+            files.unlink(f"{path.name}/.git")
+            return
+    raise failure(
+        _MAKING,
+        path,
+        f"something stands there that git does not know as the worktree of {branch}",
+        f"git worktree repair {path}" if is_worktree else "move it away, then try again",
+    )
+
+
+def _placed(repo: Repository, path: Path) -> tuple[TreeFiles, str]:
+    """Returns the tree that a worktree's folder lies in, and its path there."""
+    main = repo.common.parent
+    top = main if main in path.parents else path.parent.parent
+    return TreeFiles(top), os.fspath(path.relative_to(top))
+
+
+def _check_place(repo: Repository, path: Path) -> None:
+    """Raises GitFailed if what shall be a worktree's folder, or one above it, is a link."""
+    files, place = _placed(repo, path)
+    hint = f"see what it is (ls -l {path.parent}), take it out, then try again"
+    try:
+        target = files.target_of(place)
+    except OSError as error:
+        raise failure(_MAKING, path, f"{error.filename}: {error.strerror}", hint) from error
+    if target is not None:
+        raise failure(_MAKING, path, f"{place}: {IS_LINK}", hint)
+
+
+def _is_free(path: Path) -> bool:
+    if not path.parent.is_dir() or (files := TreeFiles(path.parent)).look(path.name) is None:
+        return True
+    return files.is_folder(path.name) and not files.names(path.name)
+
+
+def _leads_nowhere(repo: Repository, path: Path) -> bool:
+    target = git_dir_of(path)
+    return target.parent == repo.common / "worktrees" and not target.exists()
+
+
+def _forget_missing(repo: Repository, trees: Sequence[Checkout], path: Path) -> None:
+    """Drops what git has noted of a worktree at this path whose folder is gone."""
+    for tree in trees:
+        if not tree.is_missing or tree.is_main or not _is_same(tree.path, path):
+            continue
+        if tree.branch is None and tree.head is not None:
+            cause = f"its folder is gone, and it stood at {tree.head} on no branch"
+            raise failure(_MAKING, path, cause, f"git branch NAME {tree.head}; git worktree prune")
+        repo.git.run("worktree", "remove", "--force", tree.path, doing=f"{_REMOVING} {path} of")
+
+
+def _take_away(repo: Repository, path: Path) -> None:
+    arguments: tuple[str | Path, ...] = ("worktree", "remove", path)
+    answer = repo.git.ask(*arguments)
+    if answer.status and "submodules" in answer.words:
+        # git takes them for a reason by themselves; what they hold was looked at
+        answer = repo.git.ask("worktree", "remove", "--force", path)
+    if answer.status:
+        raise repo.git.failed(answer, arguments, doing=f"{_REMOVING} {path} of")
+
+
+def _delete(repo: Repository, branch: str, tip: str) -> None:
+    with locking(repo.common / MAKING, *ref_locks(repo.common, repo.git_dir, branch)):
+        arguments = ("update-ref", "-d", f"{HEADS}{branch}", tip)
+        repo.git.run(*arguments, doing=f"could not delete {branch} in")
+
+
+def _add(repo: Repository, branch: str, path: Path, start: str | None, lock: int) -> None:
+    """Lets git make a worktree without its files, on a new branch if it is told where to start."""
+    git = Git(repo.place, keeps=(lock,))
+    files, place = _placed(repo, path)
+    if above := os.path.dirname(place):
+        files.make_folder(above)
+    what = (path, branch) if start is None else ("--no-track", "-b", branch, path, start)
+    arguments = ("worktree", "add", "--quiet", "--no-checkout", *what)
+    taken = ref_locks(repo.common, repo.git_dir, branch)
+    with locking(repo.common / MAKING, *taken), making(repo.common, path):
+        for attempt in range(ATTEMPTS_MAX):
+            answer = git.ask(*arguments)
+            if answer.status == 0:
+                return
+            error = git.failed(answer, arguments, doing=f"{_MAKING} {path} of")
+            if start is not None and "already exists" not in answer.words:
+                # a branch that never had a working tree holds nothing
+                git.ask("update-ref", "-d", f"{HEADS}{branch}", start)
+            if not error.recoverable or attempt == ATTEMPTS_MAX - 1:
+                raise error
+
+
+def _fill(tree: Checkout) -> None:
+    """Checks out the files of a worktree that has none yet; what is there stays."""
+    if (tree.git_dir / "index").exists():
+        return
+    with held(tree.git_dir / "thence.lock") as lock:
+        if not (tree.git_dir / "index").exists():
+            (tree.git_dir / "index.lock").unlink(missing_ok=True)  # of a git that was killed
+            git = Git(tree.path, keeps=(lock,))
+            arguments = ("read-tree", "--reset", "-u", "--no-recurse-submodules", "HEAD")
+            git.run(*arguments, doing="could not check out the files of")
+
+
+def _hide(repo: Repository, path: Path) -> None:
+    """Keeps the folder of worktrees out of `git status` and `git add` of the tree it lies in."""
+    if repo.common.name != ".git" or repo.common.parent not in path.parents:
+        return
+    if repo.common in path.parents:
+        return
+    line = b"/" + os.fsencode(path.parent.relative_to(repo.common.parent)) + b"/\n"
+    exclude = repo.common / "info/exclude"
+    told = exclude.read_bytes() if exclude.exists() else b""
+    if line != b"/./\n" and line not in told.splitlines(keepends=True):
+        exclude.parent.mkdir(exist_ok=True)
+        with exclude.open("ab") as file:
+            file.write(b"\n" + line if told and not told.endswith(b"\n") else line)
+
+
+def _is_same(path: Path, other: Path) -> bool:
+    if path.name != other.name:
+        return False  # of hundreds of worktrees all but one
+    return path == other or os.path.realpath(path) == os.path.realpath(other)
+
+
+def _told(state: WorktreeState) -> str:
+    if state.kind == "moved":
+        return f"its branch is checked out at {state.path}"
+    if state.kind == "foreign":
+        return f"{state.branch or 'something else'} is there"
+    if state.operation:
+        return f"a {state.operation} is under way there"
+    return f"it holds uncommitted work: {', '.join(state.changes)}"
