@@ -15,7 +15,7 @@ from bench.coldstart import PROGRAM
 from thence.core.diff.alignment import aligned
 from thence.core.diff.content import are_same, decode_said
 from thence.core.diff.difference import difference
-from thence.core.diff.log_side import Side, is_in_order, laid_out
+from thence.core.diff.log_side import LogSide, is_in_order, laid_out
 from thence.core.ids import id_source
 from thence.core.values.codec import Members, draft, have_valid_crcs, stamper
 from thence.core.values.decoding import taken
@@ -132,7 +132,7 @@ def _parts(a: Path, b: Path) -> dict[str, float]:
     return {**seconds, "the first divergence, what follows": whole - known}
 
 
-def _laid_out(folder: Path, seconds: defaultdict[str, float]) -> Side:
+def _laid_out(folder: Path, seconds: defaultdict[str, float]) -> LogSide:
     """Reads one log step by step, as `log.intact` does."""
     told = []
     before = time.process_time()

@@ -16,7 +16,7 @@ from thence.core.values.entry import entries
 from thence.core.values.vocabulary import PLAIN
 from thence.index.build.loading import load
 from thence.index.build.places import statements
-from thence.index.build.rows import LINES_TOGETHER, Names, Taken, Times, columns_of
+from thence.index.build.rows import LINES_TOGETHER, BlockRows, Names, Times, columns_of
 from thence.index.file.database import Index
 from thence.log.read.reader import blocks
 from thence.log.storage.disk import OS_DISK
@@ -222,7 +222,7 @@ def _taking_in(folder: Path) -> dict[str, float]:
             found = entries(part, PLAIN)
             assert found is not None
             note("decoding")
-            columns_of(Taken(found, range(len(part)), range(len(part))), 1, names, times)
+            columns_of(BlockRows(found, range(len(part)), range(len(part))), 1, names, times)
             note("columns: names, times")
             found = None
             note("decoding")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from thence.work.board.board import fold
-from thence.work.journal.store import EventStore, Said
+from thence.work.journal.store import EventStore, WorkEvent
 from thence.work.project.project import find_project
 
 PROGRAM = Path(sys.executable).parent / "thence"
@@ -39,7 +39,7 @@ def project(folder: Path, events: int) -> EventStore:
     return store
 
 
-def _begun(slug: str) -> list[Said]:
+def _begun(slug: str) -> list[WorkEvent]:
     spec = {"feature_slug": slug, "title": "A feature", "mission": "software-dev"}
     cut = {
         "feature_slug": slug,
@@ -52,13 +52,13 @@ def _begun(slug: str) -> list[Said]:
         for number in range(1, PACKAGES + 1)
     ]
     return [
-        Said("SpecCreated", spec, slug),
-        Said("FeatureCreated", cut, slug),
-        *(Said("WPCreated", package, slug) for package in packages),
+        WorkEvent("SpecCreated", spec, slug),
+        WorkEvent("FeatureCreated", cut, slug),
+        *(WorkEvent("WPCreated", package, slug) for package in packages),
     ]
 
 
-def _moved(slug: str, number: int) -> Said:
+def _moved(slug: str, number: int) -> WorkEvent:
     turn = number // (FEATURES * PACKAGES) % 2
     payload = {
         "wp_id": f"WP{number // FEATURES % PACKAGES + 1:02}",
@@ -66,7 +66,7 @@ def _moved(slug: str, number: int) -> Said:
         "new_status": _LANES[1 - turn],
         "changed_by": "ada",
     }
-    return Said("WPStatusChanged", payload, slug)
+    return WorkEvent("WPStatusChanged", payload, slug)
 
 
 def status_s(folder: Path) -> float:
@@ -84,7 +84,7 @@ def append_s(store: EventStore) -> list[float]:
     found = []
     for _ in range(APPENDS):
         start = time.perf_counter()
-        store.append(Said("HistoryAdded", note, "001-feature"))
+        store.append(WorkEvent("HistoryAdded", note, "001-feature"))
         store.query(subject=store.subject("001-feature", "WP01"), limit=1)
         found.append(time.perf_counter() - start)
     return sorted(found)

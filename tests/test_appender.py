@@ -16,7 +16,7 @@ from thence.core.values.vocabulary import WORK
 from thence.errors import HeadsMoved, InvalidEvent
 from thence.log.write.drafting import Drafting
 from thence.replica import Log, open_host_log
-from thence.work import EventStore, Said
+from thence.work import EventStore, WorkEvent
 
 SOURCES = Path(thence.__file__).parent
 DOORS: dict[str, Callable[[Log], object]] = {
@@ -79,7 +79,7 @@ def test_host_that_encodes_its_events_goes_by_the_path_behind_the_notices_of_cau
 def test_event_of_work_goes_by_the_path(tmp_path, all_drafted):
     with EventStore.at(make_repository(tmp_path / "project")) as store:
         payload = {"wp_id": "WP01", "entry_type": "note", "entry_content": "a note"}
-        store.append(Said("HistoryAdded", payload, "001-sync"))
+        store.append(WorkEvent("HistoryAdded", payload, "001-sync"))
     assert len(all_drafted) == 1
 
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from thence.core.query.comparison import Comparison
     from thence.index.file.build_costs import Builds
     from thence.index.file.database import Index
-    from thence.index.plan.page import Asked, Keys, Page, Paging
+    from thence.index.plan.page import Keys, Page, PageBounds, PageQuery
     from thence.log.storage.findings import Verification
 
 # a log of fewer bytes, about 12,000 events, is read whole unless it has an index already
@@ -252,11 +252,11 @@ class Answers:
 
         from thence.core.query.filter import Filter, refuse_unknown
         from thence.index.plan import listing, query
-        from thence.index.plan.page import Asked
+        from thence.index.plan.page import PageQuery
 
-        refuse_unknown(keys, Asked.__annotations__)
+        refuse_unknown(keys, PageQuery.__annotations__)
         filter = Filter.of(**keys)
-        paging: Paging = {
+        paging: PageBounds = {
             "limit": LIMIT_EVENTS if limit is None else limit,
             "offset": offset,
             "cursor": cursor,
@@ -277,7 +277,7 @@ class Answers:
 
         return replace(page, rest=rest)
 
-    def warned(self, **asked: "Unpack[Asked]") -> "Page":
+    def warned(self, **asked: "Unpack[PageQuery]") -> "Page":
         """Does what `query` does; where nothing matches it warns of an unknown key in `where`."""
         page = self.query(**asked)
         if not page.total and asked.get("where"):

@@ -30,7 +30,7 @@ _GENERATOR_FLAGS = 0x20 | 0x200
 _CONTEXTLIB = vars(contextlib)
 
 
-class Block:
+class CauseScope:
     """Code that names causes, or that a step runs, from its entry until it is left.
 
     `frame` is that of the generator in which the block was entered, None outside of any.
@@ -61,15 +61,15 @@ class Block:
 
 
 # the outermost first
-_blocks: ContextVar[tuple[Block, ...]] = ContextVar("thence_blocks", default=())
+_blocks: ContextVar[tuple[CauseScope, ...]] = ContextVar("thence_blocks", default=())
 
 
-def current_blocks() -> tuple[Block, ...]:
+def current_blocks() -> tuple[CauseScope, ...]:
     """Returns the blocks that were entered and not left, the outermost first."""
     return tuple([block for block in _blocks.get() if not block.is_left])
 
 
-def _counting() -> Iterator[Block]:
+def _counting() -> Iterator[CauseScope]:
     """Yields the blocks that count where this is called, the innermost first."""
     stack: set[FrameType] = set()
     for block in reversed(current_blocks()):
@@ -135,7 +135,7 @@ class Because(contextlib.ContextDecorator):
 
     def __init__(self, causes: tuple[str, ...]) -> None:
         self._causes = causes
-        self._block: Block | None = None
+        self._block: CauseScope | None = None
 
     def __enter__(self) -> None:
         if self._block is not None and not self._block.is_left:
@@ -145,7 +145,7 @@ class Because(contextlib.ContextDecorator):
                 cause="it is entered already",
                 hint="call thence.because once more",
             )
-        self._block = Block(self._causes, frame=generator_around(sys._getframe(1)))
+        self._block = CauseScope(self._causes, frame=generator_around(sys._getframe(1)))
 
     def __exit__(
         self,

@@ -40,7 +40,7 @@ from thence.log.write.writer import Tell
 if TYPE_CHECKING:
     from thence.core.query.answer import Concurrent, Effects, Why
     from thence.core.values.guard import Unchanged
-    from thence.index.plan.page import Asked, Page
+    from thence.index.plan.page import Page, PageQuery
     from thence.log.storage.findings import Relayed, Verification
 
 QUEUE_EVENTS_MAX = 10_000
@@ -64,7 +64,7 @@ def open_log(
     return open_host_log(path, vocabulary, create, max_queue_size=max_queue_size, on_full=on_full)
 
 
-class Options(TypedDict, total=False):
+class LogOptions(TypedDict, total=False):
     """What a host says of its log.
 
     A file that has reached `max_file_size` bytes is rotated. `tell` is called with a word and
@@ -83,7 +83,7 @@ def open_host_log(
     vocabulary: Vocabulary | str | None = None,
     create: bool = True,
     disk: Disk = OS_DISK,
-    **options: Unpack[Options],
+    **options: Unpack[LogOptions],
 ) -> "Log":
     """Does what `open_log` does, for a host that has more to say of its log."""
     found = opened_vocabulary(disk, path, vocabulary, create)
@@ -337,7 +337,7 @@ class Log:
         """
         return self.answers.find(text)
 
-    def query(self, **asked: "Unpack[Asked]") -> "Page":
+    def query(self, **asked: "Unpack[PageQuery]") -> "Page":
         """Returns a page of the events that match a filter, in total order.
 
         type, actor, subject, stream, since, until, turn and where are a filter, as

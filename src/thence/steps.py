@@ -15,7 +15,7 @@ from types import FrameType, TracebackType
 from typing import Any, ParamSpec, TypeVar, cast, overload
 
 from thence.context import (
-    Block,
+    CauseScope,
     OpenStep,
     StepLog,
     because,
@@ -70,7 +70,7 @@ class Step:
         self._log = log
         self._words = words
         self._payload = payload
-        self._block: Block | None = None
+        self._block: CauseScope | None = None
         self._step: OpenStep | None = None
 
     def __enter__(self) -> Event:
@@ -152,7 +152,7 @@ class Step:
         if self._step is not None:
             raise _refused(self._name, "it is being taken already", "call thence.step once more")
         log = self._found_log(outer)
-        around = None if causes is None else Block(causes, outer)
+        around = None if causes is None else CauseScope(causes, outer)
         try:
             begun = log.append_event(
                 NewEvent(f"{self._name}.begun", self._payload, *self._words, begins=True)
@@ -179,7 +179,7 @@ class Step:
 
     def _enter(self, step: OpenStep, frame: FrameType) -> Event:
         self._step = step
-        self._block = Block((step.begun.event_id,), step, generator_around(frame))
+        self._block = CauseScope((step.begun.event_id,), step, generator_around(frame))
         return step.begun
 
     def _end(self, error: BaseException | None) -> None:

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.events import drafted, event_of, new_id, stamped
 
-from thence.core.query.log_end import Ending, ending
+from thence.core.query.log_end import LogEnd, ending
 
 
 def lasting(*parts):
@@ -25,7 +25,7 @@ def types(events):
 
 
 def test_no_events_end_in_nothing():
-    assert ending([]) == Ending(None, ())
+    assert ending([]) == LogEnd(None, ())
 
 
 def test_begun_and_not_ended_is_open_in_total_order():

@@ -77,7 +77,7 @@ OF_THE_USER = {
     "journal/recovery.py": _NOTES,
     "journal/seen_blobs.py": _HOME,
     "journal/store.py:EventStore.is_there": _HOME,
-    "journal/view.py:Written._read": "a file that the layer has opened",
+    "journal/view.py:ViewChanges._read": "a file that the layer has opened",
     "journal/view.py:_add": "a file that the layer has opened",
     "journal/view.py:_keep": _HOME,
     "journal/view.py:_known": _HOME,

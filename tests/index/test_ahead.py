@@ -9,7 +9,7 @@ import pytest
 
 from thence.index.build.places import STRIDE, statements
 from thence.index.graph.links import beside, cone
-from thence.index.graph.prefetch import ENDS, Ahead, Direction
+from thence.index.graph.prefetch import ENDS, Direction, Prefetch
 
 LENGTH = 5_000
 
@@ -47,7 +47,7 @@ def test_links_of_places_near_and_far_are_those_asked_for_one_by_one(links, dire
     pairs += [(at, 1_000) for at in range(1_100, 1_400)]  # an event of many effects
     pairs += [(1_500, at) for at in range(1_000, 1_300)]  # and one of many causes
     name(links, pairs)
-    ahead = Ahead(links, direction)
+    ahead = Prefetch(links, direction)
     at = 1 if direction == "downstream" else 2_000
     for _ in range(3_000):
         places = sorted({max(at + chance.randint(-2, 2), 1) * STRIDE for _ in range(3)})

@@ -15,7 +15,7 @@ from tests.tiers import examples
 from thence.core.query.filter import Filter
 from thence.core.values.vocabulary import PLAIN
 from thence.index.file.database import Index
-from thence.index.file.match_cache import Remembered
+from thence.index.file.match_cache import MatchCache
 from thence.index.plan.query import count, page
 from thence.log.storage.disk import OS_DISK
 from thence.replica import open_log
@@ -50,7 +50,7 @@ def test_first_page_of_a_log_that_has_grown_reads_only_what_arrived(tmp_path, li
         segment.write_bytes(b"".join([*all_lines[:10], *broken, *all_lines[30:]]))
         add(folder, [line])
         assert page(index, ASKED, limit=4).total == count(index, ASKED) == 21
-        index.remembered = Remembered()
+        index.remembered = MatchCache()
         assert count(index, ASKED) == 11
 
 

@@ -16,8 +16,8 @@ from thence.index.file.match_cache import (
     ANSWERS_MAX,
     PLACES_MAX,
     Found,
-    Remembered,
-    State,
+    IndexVersion,
+    MatchCache,
     found,
     state,
 )
@@ -106,7 +106,7 @@ def test_second_page_reads_no_more_than_its_own_events(log):
     assert page(index, ASKED, limit=4, offset=4).total == first.total == 20
     behind = page(index, ASKED, limit=4, cursor=first.next_cursor)
     assert [event.seq for event in behind.events] == [10, 12, 14, 16]
-    index.remembered = Remembered()
+    index.remembered = MatchCache()
     assert page(index, ASKED, limit=4, offset=4).total == 19
 
 
@@ -134,7 +134,7 @@ def test_pages_of_more_places_than_are_kept_are_found_by_reading(tmp_path):
         add(tmp_path / "log", [line_of(seq=at, lamport_clock=at) for at in range(1, 31)])
         whole = page(index, asked)
         now = index.answer(state)
-        index.remembered = Remembered()
+        index.remembered = MatchCache()
         index.remembered.put(now, asked, Found(30, None, 30))
         for descending in (False, True):
             turned = whole.events[::-1] if descending else whole.events
@@ -148,22 +148,24 @@ def test_pages_of_more_places_than_are_kept_are_found_by_reading(tmp_path):
 
 
 def test_answers_whose_places_are_others_by_now_and_the_oldest_are_forgotten():
-    remembered = Remembered()
-    now = State(1, 1, 9)
+    remembered = MatchCache()
+    now = IndexVersion(1, 1, 9)
     for turn in range(ANSWERS_MAX + 3):
         remembered.put(now, Filter(turn_first=turn), found([turn], 9))
     known = [remembered.get(now, Filter(turn_first=turn)) for turn in range(ANSWERS_MAX + 3)]
     assert [each is None for each in known] == [True] * 3 + [False] * ANSWERS_MAX
-    assert remembered.get(State(2, 1, 9), Filter(turn_first=9)) is None
-    remembered.put(State(1, 2, 9), ASKED, found([], 9))
+    assert remembered.get(IndexVersion(2, 1, 9), Filter(turn_first=9)) is None
+    remembered.put(IndexVersion(1, 2, 9), ASKED, found([], 9))
     assert remembered.get(now, Filter(turn_first=9)) is None
-    assert remembered.get(State(1, 2, 9), ASKED) == (0, array("q"), 9)
+    assert remembered.get(IndexVersion(1, 2, 9), ASKED) == (0, array("q"), 9)
 
 
 def test_answer_of_fewer_events_takes_the_place_of_none_of_more():
-    remembered = Remembered()
-    remembered.put(State(1, 1, 9), ASKED, found([1, 2], 9))
-    remembered.put(State(1, 1, 8), ASKED, found([1], 8))
-    assert remembered.get(State(1, 1, 9), ASKED) == found([1, 2], 9)
-    assert remembered.get(State(1, 1, 10), ASKED) == found([1, 2], 9)
-    assert remembered.get(State(1, 1, 8), ASKED) is None  # its reader sees fewer than were found
+    remembered = MatchCache()
+    remembered.put(IndexVersion(1, 1, 9), ASKED, found([1, 2], 9))
+    remembered.put(IndexVersion(1, 1, 8), ASKED, found([1], 8))
+    assert remembered.get(IndexVersion(1, 1, 9), ASKED) == found([1, 2], 9)
+    assert remembered.get(IndexVersion(1, 1, 10), ASKED) == found([1, 2], 9)
+    assert (
+        remembered.get(IndexVersion(1, 1, 8), ASKED) is None
+    )  # its reader sees fewer than were found

@@ -10,8 +10,8 @@ from thence.core.values.vocabulary import PLAIN
 from thence.errors import AppendFailed, HeadsMoved
 from thence.log.storage.disk import OS_DISK, Disk
 from thence.log.write.admission import (
+    AlreadyStored,
     Condition,
-    Known,
     Same,
     lines_of_the_log,
     merged,
@@ -94,7 +94,7 @@ def test_batch_is_judged_in_its_order_event_by_event(tmp_path):
     names = ["stored", "new", "new", "free", "stored"]
     drafts = [drafted(name, "noted", {}) for name in names]
     named = dict.fromkeys((0, 1, 2, 4), Condition(is_named=True))
-    known = Known(line, "events.jsonl", len(line_of()), True)
+    known = AlreadyStored(line, "events.jsonl", len(line_of()), True)
     found = verdicts(OS_DISK, tmp_path, "node", PLAIN, drafts, named)
     assert found[1:4] == [None, Same(1), None]
     assert [(v.line, v.file, v.is_current) for v in (found[0], found[4])] == [
@@ -105,7 +105,7 @@ def test_batch_is_judged_in_its_order_event_by_event(tmp_path):
 
 def test_outcomes_are_put_together_up_to_the_first_that_was_not_written():
     refused = AppendFailed("could not")
-    known = Known(b"known\n", "a", 0, True)
+    known = AlreadyStored(b"known\n", "a", 0, True)
     found = [None, known, Same(0), refused, None, known, Same(4)]
     whole = [b"one\n", b"known\n", b"one\n", refused]
     assert merged(found, [b"one\n", b"two\n"]) == [*whole, b"two\n", b"known\n", b"two\n"]

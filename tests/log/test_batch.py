@@ -14,7 +14,7 @@ from thence.errors import AppendFailed, InvalidEvent
 from thence.log.write.admission import Condition
 from thence.log.write.batch import (
     BATCH_BYTES_MAX,
-    Refused,
+    RefusedEvents,
     Waiting,
     answer,
     conditions_of,
@@ -22,7 +22,7 @@ from thence.log.write.batch import (
     split,
     taken,
 )
-from thence.log.write.latch import Gate
+from thence.log.write.latch import Latch
 
 items = st.sampled_from(["emitted", "appended", "appended together", "flush"]).map(
     lambda kind: {
@@ -95,7 +95,7 @@ def test_conditions_stand_at_the_last_event_of_their_item():
 
 
 def test_notice_is_owed_only_when_something_was_refused():
-    refused = Refused()
+    refused = RefusedEvents()
     assert refused.notices(lambda kind, facts: pytest.fail("nothing to tell")) == []
     refused.count, refused.error = 3, InvalidEvent("no")
     made = drafted(new_id(), "t", {})
@@ -123,7 +123,7 @@ def of_threads(count):
     return found
 
 
-class At(Gate):
+class At(Latch):
     """Does something when it is waited at; notes for how long."""
 
     def __init__(self, act, passed=None):
@@ -198,7 +198,7 @@ def test_handler_that_raises_as_the_next_is_let_go_lets_it_go_all_the_same():
     class Alarm(BaseException):
         pass
 
-    class Interrupted(Gate):
+    class Interrupted(Latch):
         is_armed = True
 
         def open(self):

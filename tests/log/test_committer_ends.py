@@ -14,7 +14,7 @@ from thence.core.values.vocabulary import PLAIN
 from thence.errors import LogFull, WriterClosed
 from thence.log.write import committer as module
 from thence.log.write.batch import Waiting
-from thence.log.write.latch import Callers, Gate
+from thence.log.write.latch import Callers, Latch
 from thence.replica import Log
 
 
@@ -64,7 +64,7 @@ def test_close_has_what_is_refused_tried_again_until_its_time_is_over(tmp_path):
     log, disk, told = refusing(tmp_path)
     tries = []
 
-    class TriedAgain(Gate):
+    class TriedAgain(Latch):
         """Lets the thread try at once; the disk has room at the second try after the close."""
 
         def wait(self, timeout_s):

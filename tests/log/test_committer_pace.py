@@ -15,7 +15,7 @@ from thence.log.storage.append_lock import AppendLock
 from thence.log.storage.disk import OS_DISK, Disk
 from thence.log.write import committer as module
 from thence.log.write.batch import Waiting
-from thence.log.write.latch import Gate
+from thence.log.write.latch import Latch
 from thence.replica import Log
 
 
@@ -40,7 +40,7 @@ def made(event_type="t"):
     return drafted(new_id(), event_type, {})
 
 
-class Noting(Gate):
+class Noting(Latch):
     """Notes for how long it is waited at, and returns at once."""
 
     def __init__(self, before=lambda: None):

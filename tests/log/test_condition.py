@@ -194,7 +194,7 @@ def test_copy_of_a_log_is_told_to_have_the_node_of_another(written, tmp_path_fac
 )
 def test_unfinished_line_is_measured_up_to_the_limit_of_two_lines(tmp_path, length, told):
     segment(tmp_path, b"x" * length, name="events.jsonl")
-    assert condition.Opening(OS_DISK, tmp_path).tail() == Check(
+    assert condition.ExaminedLog(OS_DISK, tmp_path).tail() == Check(
         "tail",
         False,
         f"the last line of events.jsonl is unfinished, {told}",
@@ -228,7 +228,7 @@ def test_line_that_stays_unfinished_is_looked_at_three_times(tmp_path):
             opened.append(path)
             return super().open_read(path)
 
-    opening = condition.Opening(NotingDisk(), tmp_path)
+    opening = condition.ExaminedLog(NotingDisk(), tmp_path)
     assert not opening.tail().ok
     assert opened == [path] * 3
 

@@ -3,13 +3,13 @@
 from threading import Event as Signal
 from threading import Thread
 
-from thence.log.write.latch import Callers, Gate, Parking
+from thence.log.write.latch import Callers, Latch, Parking
 
 WAIT_S = 60.0
 
 
 def test_gate_opened_twice_lets_one_through():
-    gate = Gate()
+    gate = Latch()
     assert not gate.wait(0)
     gate.open()
     gate.open()
@@ -19,7 +19,7 @@ def test_gate_opened_twice_lets_one_through():
 
 
 def test_gate_opened_before_the_wait_or_during_it_lets_through():
-    gate = Gate()
+    gate = Latch()
     for _ in range(500):
         thread = Thread(target=gate.open)
         thread.start()

@@ -3,14 +3,14 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thence.log.check.number_ranges import Stretches, without
+from thence.log.check.number_ranges import NumberRanges, without
 
 numbers = st.lists(st.integers(1, 30), max_size=40)
 
 
 @given(numbers)
 def test_it_knows_what_a_set_of_the_numbers_knows(seqs):
-    stretches = Stretches()
+    stretches = NumberRanges()
     seen = set()
     for seq in seqs:
         assert stretches.add(seq) == (seq not in seen)
@@ -21,7 +21,7 @@ def test_it_knows_what_a_set_of_the_numbers_knows(seqs):
 
 
 def test_stretches_are_kept_and_not_numbers():
-    stretches = Stretches()
+    stretches = NumberRanges()
     stretches.extend(1, 1000)
     stretches.extend(1001, 5000)
     stretches.extend(5003, 9000)

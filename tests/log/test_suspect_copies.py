@@ -6,7 +6,7 @@ from tests.log.faults import ShortDisk
 
 from thence.errors import HeadsMoved
 from thence.log.storage.disk import OS_DISK, READ_BYTES
-from thence.log.write.admission import Known
+from thence.log.write.admission import AlreadyStored
 from thence.log.write.failed_sync import copy_lines, regions, stand_behind, write_again
 
 OLDER = "events_2026-01-01_00-00-00-000000.jsonl"
@@ -66,9 +66,9 @@ def test_known_lines_are_written_again_and_each_file_is_told_from_its_first_to_i
 ):
     one, two, three = (line_of({"n": "x" * n}) for n in (1, 20, 300))
     known = [
-        Known(two, OLDER, 900, False),
-        Known(one, "events.jsonl", 0, True),
-        Known(three, OLDER, 100, False),
+        AlreadyStored(two, OLDER, 900, False),
+        AlreadyStored(one, "events.jsonl", 0, True),
+        AlreadyStored(three, OLDER, 100, False),
     ]
     target = opened("b", b"before\n")
     assert write_again(ShortDisk(50), target, known) == len(two + one + three)
@@ -78,5 +78,5 @@ def test_known_lines_are_written_again_and_each_file_is_told_from_its_first_to_i
         {"file": "events.jsonl", "offset": 0, "bytes": len(one)},
     ]
     assert list(regions([])) == []
-    overlapping = [Known(three, OLDER, 100, False), Known(one, OLDER, 150, False)]
+    overlapping = [AlreadyStored(three, OLDER, 100, False), AlreadyStored(one, OLDER, 150, False)]
     assert list(regions(overlapping)) == [{"file": OLDER, "offset": 100, "bytes": len(three)}]

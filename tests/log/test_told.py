@@ -4,7 +4,7 @@ import pytest
 from tests.events import NODE, OTHER_NODE, drafted, event_of, stamped
 
 from thence.core.values.vocabulary import PLAIN, SIM
-from thence.log.crash.damage_record import Told
+from thence.log.crash.damage_record import DamageRecord
 from thence.log.storage.segment import CURRENT
 
 OLDER = "events_2026-01-01_00-00-00-000000.jsonl"
@@ -20,7 +20,7 @@ def region(offset=100, size=20, file=CURRENT):
 
 
 def told_by(*events, own=(NODE,), file=CURRENT, offset=10_000, older=None):
-    told = Told(PLAIN, own)
+    told = DamageRecord(PLAIN, own)
     for event in events:
         told.hear(event, file, offset, older)
     return told
@@ -125,7 +125,7 @@ def test_segment_written_anew_has_its_regions_no_more():
     assert not told_by(first, anew).holds(CURRENT, 100, 20)
     assert told_by(first, anew, first).holds(CURRENT, 100, 20)
     # under the name that it has by now
-    told = Told(PLAIN, (NODE,))
+    told = DamageRecord(PLAIN, (NODE,))
     told.hear(first, NEWER, 10_000, None)
     told.hear(anew, NEWER, 10_000, None)
     assert not told.holds(NEWER, 100, 20)
@@ -179,7 +179,7 @@ def test_numbers_of_other_notices_are_not_heard(kind):
 
 
 def test_types_that_may_be_notices_are_known_by_the_vocabulary():
-    plain, sim = Told(PLAIN, ()), Told(SIM, ())
+    plain, sim = DamageRecord(PLAIN, ()), DamageRecord(SIM, ())
     assert plain.may_tell(["noted", "log.gap"])
     assert not plain.may_tell(["noted", "catalog.gap", "SYSTEM"])
     assert not plain.may_tell([])
@@ -192,6 +192,6 @@ def test_notice_of_a_simulation_is_heard_by_its_error_type():
     members = {"simulation_id": "s", "turn_number": 1, "details": details}
     event = event_of(stamped(drafted("01A", "SYSTEM", members), 5, 5))
     event.vocabulary = SIM
-    told = Told(SIM, (NODE,))
+    told = DamageRecord(SIM, (NODE,))
     told.hear(event, CURRENT, 10_000, None)
     assert told.holds(CURRENT, 100, 20)

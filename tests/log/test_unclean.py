@@ -20,7 +20,7 @@ from tests.log.processes import WAIT_S, ran, started
 import thence
 from thence.core.values.vocabulary import PLAIN
 from thence.errors import AppendFailed, IdReused
-from thence.log.crash.opening_report import Aftermath
+from thence.log.crash.opening_report import OpeningReport
 from thence.log.crash.openings import STEP_MAX, STEP_MIN, OpeningFile
 from thence.log.storage.disk import OS_DISK, Disk
 from thence.log.storage.identity import known_node_id
@@ -371,7 +371,7 @@ def test_of_a_clean_log_only_the_end_is_read(tmp_path):
             read.append(len(data))
             return data
 
-    found = Aftermath(Unread(), tmp_path, PLAIN, OpeningFile(Unread(), tmp_path))
+    found = OpeningReport(Unread(), tmp_path, PLAIN, OpeningFile(Unread(), tmp_path))
     numbers = Numbering(Unread(), tmp_path)
     assert found.begin() == (known_node_id(OS_DISK, tmp_path), "")
     numbers.begin(*found.begin())

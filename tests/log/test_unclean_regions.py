@@ -5,12 +5,12 @@ from tests.events import NODE, OTHER_NODE, drafted, line_of, stamped
 
 from thence.core.ids import id_source
 from thence.core.values.vocabulary import PLAIN
-from thence.log.crash.openings import Batch, Opening, Place, segment_id
+from thence.log.crash.openings import Batch, DurablePosition, Opening, segment_id
 from thence.log.crash.unclean import (
     TORN_NOTICES_MAX,
+    DamageScan,
     Region,
-    Scan,
-    Stretch,
+    SegmentTail,
     findings,
     lines_from,
     lost,
@@ -48,14 +48,14 @@ def written(folder, *lines, name="events.jsonl"):
 
 
 def scanned(folder, *stretches, seq, who=SELF):
-    scan = Scan(OS_DISK, folder, who, seq)
-    return scan.regions([Stretch(folder / name, start) for name, start in stretches])
+    scan = DamageScan(OS_DISK, folder, who, seq)
+    return scan.regions([SegmentTail(folder / name, start) for name, start in stretches])
 
 
 def durable(path, offset):
     """Return an opening that had noted how far a segment is on the device."""
     inode, generation, _ = segment_id(OS_DISK, path)
-    place = Place(inode=inode, generation=generation, offset=offset)
+    place = DurablePosition(inode=inode, generation=generation, offset=offset)
     return Opening("x", path, is_held=False, is_whole=True, durable=place)
 
 

@@ -30,7 +30,7 @@ from thence.log.storage.disk import OS_DISK, Disk
 from thence.log.storage.durability import warnings
 from thence.log.storage.identity import read_info
 from thence.log.storage.system_call import DiskError
-from thence.log.write.batch import Refused
+from thence.log.write.batch import RefusedEvents
 from thence.log.write.notice import guarded, warn
 from thence.replica import Log
 
@@ -86,7 +86,13 @@ def test_closed_log_says_so_to_every_use(tmp_path):
 
 
 def test_what_was_refused_at_the_end_without_an_error_says_why():
-    assert said(Refused().error) == (AppendFailed, "could not append", "", "the log was closed", "")
+    assert said(RefusedEvents().error) == (
+        AppendFailed,
+        "could not append",
+        "",
+        "the log was closed",
+        "",
+    )
 
 
 def test_append_that_waited_too_long_says_how_long_among_how_many_and_can_be_waited_for(tmp_path):

@@ -10,7 +10,7 @@ from tests.sim.truth import Run, played
 
 from thence.sim.casting import cast_of
 from thence.sim.components.trade_markets import Market
-from thence.sim.components.trade_order import Order, parse
+from thence.sim.components.trade_order import StandingOrder, parse
 from thence.sim.config import SimulationConfig
 from thence.sim.simulation import Simulation
 from thence.sim.spatial import Network
@@ -109,11 +109,11 @@ def test_other_seed_plays_another_run(given):
 @pytest.mark.parametrize(
     "order",
     [
-        Order("buy", "Mill", 3, "grain"),
-        Order("sell", "Mill", 12, "ore"),
-        Order("restock", "Abbey", 8),
-        Order("travel", "Ember", until=12),
-        Order("rest", "Ember", until=4),
+        StandingOrder("buy", "Mill", 3, "grain"),
+        StandingOrder("sell", "Mill", 12, "ore"),
+        StandingOrder("restock", "Abbey", 8),
+        StandingOrder("travel", "Ember", until=12),
+        StandingOrder("rest", "Ember", until=4),
     ],
 )
 def test_order_reads_back_as_it_was(order):
@@ -127,7 +127,7 @@ def test_text_that_is_no_order_is_refused(text):
 
 
 def test_traveller_is_on_the_road_until_the_turn_before_arrival():
-    order = Order("travel", "Ember", until=5)
+    order = StandingOrder("travel", "Ember", until=5)
     assert [order.whereabouts(turn) for turn in (2, 3, 4)] == ["road", "road", "Ember"]
 
 

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from thence.work.orchestrate.agent_process import Ended, Order, Run, start
+from thence.work.orchestrate.agent_process import AgentCommand, Ended, Run, start
 
 WAIT_S = 60.0
 LONG_S = 600.0
@@ -31,9 +31,9 @@ def script(folder: Path, *steps: list) -> Path:
     return path
 
 
-def order(place: Path, told: Path, **more: Any) -> Order:
+def order(place: Path, told: Path, **more: Any) -> AgentCommand:
     """Return the order for an agent that follows a script, with no claim to hold."""
-    usual = Order(
+    usual = AgentCommand(
         argv=(sys.executable, str(PROGRAM), str(told)),
         folder=place,
         env={},

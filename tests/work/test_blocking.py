@@ -5,10 +5,10 @@ import time
 import pytest
 
 from thence.errors import GitFailed, LogFull, PlanningError, Refused
-from thence.work.orchestrate.blocked import REFUSED_MAX, REST_MAX_S, TIMES_MAX, Blocks
+from thence.work.orchestrate.blocked import REFUSED_MAX, REST_MAX_S, TIMES_MAX, Blockers
 
 
-class Told(Blocks):
+class Told(Blockers):
     """Blocks of a board that events change, with what was told."""
 
     def __init__(self) -> None:

@@ -25,8 +25,8 @@ from tests.work.boards import (
 )
 from tests.work.repositories import commit, git
 
-from thence.work.journal.store import Said
-from thence.work.session.session import Desk
+from thence.work.journal.store import WorkEvent
+from thence.work.session.session import Session
 
 pytestmark = pytest.mark.xdist_group("clones")
 CLONES, PUBLISHES = 6, 8
@@ -58,8 +58,8 @@ def test_board_is_shared_past_a_protected_main(remote, tmp_path):
     held = git(remote, "ls-tree", "-r", "--name-only", BOARD).splitlines()
     assert held == [f".kittify/events/{view(ada).name}", "BOARD.md", "project.json"]
     named = json.loads(git(remote, "show", f"{BOARD}:project.json"))
-    with Desk(ada) as desk:
-        assert named == {"project_uuid": desk.project.uuid}
+    with Session(ada) as session:
+        assert named == {"project_uuid": session.project.uuid}
 
 
 def test_nothing_new_makes_no_commit(remote, tmp_path):
@@ -80,10 +80,10 @@ def test_fetched_events_are_taken_in_once_and_need_no_network(remote, tmp_path):
     remote.rename(tmp_path / "away.git")
     for _ in range(2):
         assert features(bob) == features(ada)
-    with Desk(bob) as desk:
-        held = [event.event_id for event in desk.store.read()]
-    with Desk(ada) as desk:
-        assert held == [event.event_id for event in desk.store.read()]
+    with Session(bob) as session:
+        held = [event.event_id for event in session.store.read()]
+    with Session(ada) as session:
+        assert held == [event.event_id for event in session.store.read()]
 
 
 @pytest.mark.promise("L16")
@@ -132,7 +132,7 @@ def test_newcomer_sees_the_board_with_the_first_command(tmp_path):
     bob = clone(remote, tmp_path / "bob")
     assert features(bob) == features(ada) != "[]"
     done(bob, "add-history", "WP01", "seen")
-    with Desk(ada) as here, Desk(bob) as there:
+    with Session(ada) as here, Session(bob) as there:
         assert here.project.uuid == there.project.uuid
     assert published(bob)["brought"] == 1
 
@@ -336,11 +336,11 @@ def test_two_clones_in_random_turns_end_on_one_board(remote, tmp_path):
             done(folder, "add-history", "WP01", f"note {number}")
             said += 1
         elif turn == "move":
-            with Desk(folder, actor=folder.name) as desk:
-                package = desk.look().features["000-general"].packages["WP01"]
+            with Session(folder, actor=folder.name) as session:
+                package = session.look().features["000-general"].packages["WP01"]
                 lane = chance.choice(["planned", "doing", "for_review"])
                 moved = {"wp_id": "WP01", "previous_status": package.lane, "new_status": lane}
-                desk.say(Said("WPStatusChanged", moved, "000-general"))
+                session.say(WorkEvent("WPStatusChanged", moved, "000-general"))
             said += 1
         elif turn == "publish":
             published(folder)

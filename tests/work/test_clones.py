@@ -13,8 +13,8 @@ from thence.work.commands.finalize_tasks import finalize_tasks
 from thence.work.commands.init import init
 from thence.work.commands.publish import publish
 from thence.work.commands.setup_spec import setup_spec
-from thence.work.journal.store import EventStore, Said
-from thence.work.session.session import Desk
+from thence.work.journal.store import EventStore, WorkEvent
+from thence.work.session.session import Session
 
 EVENTS = 10_000
 BATCH = 500
@@ -45,22 +45,22 @@ def diverge(folder: Path, first: int) -> None:
                     "new_status": lanes[1 - turn],
                     "changed_by": folder.name,
                 }
-                said.append(Said("WPStatusChanged", moved, SLUG))
+                said.append(WorkEvent("WPStatusChanged", moved, SLUG))
             store.append(*said)
-    with Desk(folder, actor=folder.name) as desk:
-        publish(desk, "main")
+    with Session(folder, actor=folder.name) as session:
+        publish(session, "main")
 
 
 def planned(path: Path) -> Path:
     """Make a project whose one feature is cut into packages."""
     origin = make_repository(path, TREE)
-    with Desk(origin) as desk:
-        init(desk)
-    with Desk(origin) as desk:
-        setup_spec(desk, "Sync")
+    with Session(origin) as session:
+        init(session)
+    with Session(origin) as session:
+        setup_spec(session, "Sync")
     (origin / "kitty-specs" / SLUG / "tasks.md").write_text(TASKS)
-    with Desk(origin) as desk:
-        finalize_tasks(desk, None)
+    with Session(origin) as session:
+        finalize_tasks(session, None)
     return origin
 
 
@@ -140,27 +140,27 @@ def test_index_answers_for_what_a_merge_brought_without_being_told(clones, tmp_p
 @pytest.mark.promise("L11")
 def test_branch_that_a_feature_goes_to_is_read_in_every_clone(tmp_path):
     origin = make_repository(tmp_path / "origin", TREE)
-    with Desk(origin) as desk:
-        init(desk)
+    with Session(origin) as session:
+        init(session)
     git(origin, "branch", "release")
-    with Desk(origin) as desk:
-        setup_spec(desk, "Sync", target_branch="release")
-        assert any("merge main into release" in note for note in desk.notes)
+    with Session(origin) as session:
+        setup_spec(session, "Sync", target_branch="release")
+        assert any("merge main into release" in note for note in session.notes)
     assert b'"target_branch": "release"' in (content(origin, META) or b"")
     assert content(origin, META, "release") is None
     (origin / "kitty-specs" / SLUG / "tasks.md").write_text(TASKS)
-    with Desk(origin) as desk:
-        finalize_tasks(desk, None)
+    with Session(origin) as session:
+        finalize_tasks(session, None)
     ended = thence("work", "implement", "WP01", "--json", cwd=origin)
     assert json.loads(ended.out)["error"]["guard"] == "not_at_target"
     git(origin, "checkout", "--quiet", "release")
     git(origin, "merge", "--quiet", "main")
     (origin / "kitty-specs" / SLUG / "tasks.md").write_text(TASKS)
-    with Desk(origin) as desk:
-        finalize_tasks(desk, None)
+    with Session(origin) as session:
+        finalize_tasks(session, None)
     assert thence("work", "implement", "WP01", cwd=origin).code == 0
-    with Desk(origin) as desk:
-        publish(desk, "release")
+    with Session(origin) as session:
+        publish(session, "release")
     git(origin, "checkout", "--quiet", "main")
     other = clone(origin, tmp_path / "other")
     git(other, "branch", "release", "origin/release")

@@ -10,7 +10,7 @@ from tests.work.repositories import commit, git, hook, write
 from tests.work.steps import killed_at
 
 from thence.work.commands.merge import merge
-from thence.work.session.session import Desk
+from thence.work.session.session import Session
 from thence.work.vcs import advancing
 
 THREE = TASKS.partition("### Dependencies")[0] + "\n## Work Package WP03: Third\n"
@@ -55,8 +55,8 @@ def kill(repo: Path, at: str) -> None:
             else:
                 git(repo, "config", "filter.kill.smudge", FILES)
                 (repo / ".git/info/attributes").write_text(f"{at} filter=kill\n")
-            with Desk(repo) as desk:
-                merge(desk, ["WP01"])
+            with Session(repo) as session:
+                merge(session, ["WP01"])
         finally:
             os._exit(0)
     _, status = os.waitpid(child, 0)
@@ -146,8 +146,8 @@ def test_file_of_the_user_that_was_there_before_git_wrote_any_stays(repo):
     lines = [line.strip() for line in Path(file).read_text().splitlines()]
 
     def begin() -> None:
-        with Desk(repo) as desk:
-            merge(desk, ["WP01"])
+        with Session(repo) as session:
+            merge(session, ["WP01"])
 
     assert killed_at((file, lines.index("answer = git.ask(*arguments)") + 1), begin)
     assert PUT_BACK in done(repo, "status").err

@@ -13,7 +13,7 @@ from thence.work.plan.existing import history_in
 from thence.work.plan.legacy import Unread
 from thence.work.plan.planning_files import Planning
 from thence.work.project.project import find_project
-from thence.work.session.session import Desk
+from thence.work.session.session import Session
 
 
 def told(repo):
@@ -23,8 +23,8 @@ def told(repo):
 
 def lanes(repo):
     """Return the lane of each package as the board shows it."""
-    with Desk(repo, create=False) as desk:
-        (feature,) = status(desk, SLUG).data["features"]
+    with Session(repo, create=False) as session:
+        (feature,) = status(session, SLUG).data["features"]
     return {each["wp_id"]: lane for lane, held in feature["lanes"].items() for each in held}
 
 
@@ -96,12 +96,12 @@ def test_board_before_an_import_is_that_after_it(tmp_path):
     repo = existing(tmp_path / "r", **{DAY: moved(1, "planned", "parked") + "\n"})
     shown = []
     for is_import in (False, True, False):
-        with Desk(repo) as desk:
+        with Session(repo) as session:
             if is_import:
-                import_history(desk, None)
+                import_history(session, None)
                 continue
-            desk.look()
-            board = as_json(desk.with_existing())
+            session.look()
+            board = as_json(session.with_existing())
         shown.append([_without_events(feature) for feature in board["features"]])
     assert shown[0] == shown[1]
     assert [feature["feature_slug"] for feature in shown[0]] == [SLUG, "030-log"]

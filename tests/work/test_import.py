@@ -21,7 +21,7 @@ from thence.work.commands.move_task import move_task
 from thence.work.commands.publish import publish
 from thence.work.commands.setup_spec import setup_spec
 from thence.work.commands.status import status
-from thence.work.session.session import Desk
+from thence.work.session.session import Session
 
 CONFIG = "project_uuid: 00000000-0000-4000-8000-000000000001\n"
 BROKEN = "---\nwork_package_id: WP01\nlane: [doing\n---\n"
@@ -29,20 +29,20 @@ BROKEN = "---\nwork_package_id: WP01\nlane: [doing\n---\n"
 
 def imported(repo, **options):
     """Import, and return what the command says with --json."""
-    with Desk(repo) as desk:
-        return import_history(desk, None, **options).as_json()
+    with Session(repo) as session:
+        return import_history(session, None, **options).as_json()
 
 
 def events(repo):
     """Return the events of the log, in total order."""
-    with Desk(repo) as desk:
-        return desk.store.read()
+    with Session(repo) as session:
+        return session.store.read()
 
 
 def lane(repo, slug, wp_id="WP01"):
     """Return the lane of a package as the board shows it."""
-    with Desk(repo) as desk:
-        return desk.look().features[slug].packages[wp_id].lane
+    with Session(repo) as session:
+        return session.look().features[slug].packages[wp_id].lane
 
 
 def test_history_comes_in_once_with_its_source(tmp_path):
@@ -91,9 +91,9 @@ def test_dry_run_tells_the_same_and_appends_nothing(tmp_path):
 
 def test_feature_that_was_begun_here_brings_nothing(tmp_path):
     repo = make_repository(tmp_path / "r")
-    with Desk(repo) as desk:
-        setup_spec(desk, "Sync of logs")
-        add(desk, "By hand")
+    with Session(repo) as session:
+        setup_spec(session, "Sync of logs")
+        add(session, "By hand")
     before = events(repo)
     assert imported(repo)["features"] == {}
     assert events(repo) == before
@@ -113,8 +113,8 @@ def test_what_could_not_be_read_is_told_with_file_and_line(tmp_path):
             DAY: day,
         },
     )
-    with Desk(repo) as desk:
-        result = import_history(desk, None)
+    with Session(repo) as session:
+        result = import_history(session, None)
     unread = [(each["file"], each["line"]) for each in result.data["unread"]]
     assert unread == [
         (f"{FOLDER}/meta.json", 1),
@@ -135,9 +135,9 @@ def test_file_in_the_folder_of_a_lane_is_gone_on_with(tmp_path):
     repo = existing(tmp_path / "r")
     imported(repo)
     path = f"{FOLDER}/tasks/doing/WP02-second.md"
-    with Desk(repo, actor="ben") as desk:
-        finalize_tasks(desk, SLUG)
-        move_task(desk, "WP02", "rejected", feature=SLUG, reason="not needed")
+    with Session(repo, actor="ben") as session:
+        finalize_tasks(session, SLUG)
+        move_task(session, "WP02", "rejected", feature=SLUG, reason="not needed")
     assert content(repo, path) == SECOND.encode(), "a file without a lane gets none"
     made = git(repo, "ls-tree", "-r", "--name-only", "main", f"{FOLDER}/tasks").splitlines()
     assert [each for each in made if "WP02" in each] == [path]
@@ -162,8 +162,8 @@ def test_lines_of_other_tools_are_taken_as_they_are_and_once(tmp_path):
 @pytest.mark.promise("L2")
 def test_lines_that_are_committed_are_shown_without_an_import(tmp_path):
     repo = make_repository(tmp_path / "r", {DAY: moved(1, "planned", "parked") + "\n"})
-    with Desk(repo, create=False) as desk:
-        (feature,) = status(desk, None).data["features"]
+    with Session(repo, create=False) as session:
+        (feature,) = status(session, None).data["features"]
     assert feature["lanes"]["parked"][0]["wp_id"] == "WP01"
     assert imported(repo)["lines"] == 0
 
@@ -178,14 +178,14 @@ def test_clones_that_import_the_same_history_show_one_board(tmp_path):
     boards = []
     for repo in (theirs, ours):
         imported(repo)
-        with Desk(repo) as desk:
-            desk.watch("main")
-            publish(desk, None)
+        with Session(repo) as session:
+            session.watch("main")
+            publish(session, None)
     git(ours, "pull", "--quiet", "--no-rebase", "--no-edit", theirs, "main")
     git(theirs, "pull", "--quiet", "--ff-only", ours, "main")
     for repo in (ours, theirs):
-        with Desk(repo) as desk:
-            boards.append(json.dumps(status(desk, None).data["features"]))
+        with Session(repo) as session:
+            boards.append(json.dumps(status(session, None).data["features"]))
     assert boards[0] == boards[1]
     assert json.loads(boards[0])[0]["conflicts"] == []
     assert lane(ours, SLUG) == "for_review"

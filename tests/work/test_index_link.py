@@ -6,7 +6,7 @@ from contextlib import closing
 import pytest
 from tests.work.repositories import git, make_repository
 
-from thence.work.journal.store import EventStore, Said
+from thence.work.journal.store import EventStore, WorkEvent
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def folder(tmp_path):
 def note(folder, text):
     with EventStore.at(folder) as store:
         payload = {"wp_id": "WP01", "entry_type": "note", "entry_content": text}
-        store.append(Said("HistoryAdded", payload, "001-sync"))
+        store.append(WorkEvent("HistoryAdded", payload, "001-sync"))
         return store.project.home / ".thence" / "index.db"
 
 

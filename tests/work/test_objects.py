@@ -8,7 +8,7 @@ import pytest
 from tests.work.repositories import commit, content, git, make_repository
 
 from thence.errors import GitFailed
-from thence.work.vcs.objects import FILE, PROGRAM, Entry, objects
+from thence.work.vcs.objects import FILE, PROGRAM, TreeEntry, objects
 from thence.work.vcs.repository import repository
 
 
@@ -27,7 +27,7 @@ def test_files_and_trees_are_what_git_itself_makes_of_them(tmp_path, algorithm):
     commit(tmp_path, files)
     with objects(repository(tmp_path)) as store:
         assert store.commit("HEAD")
-        entries = {path: Entry(FILE, store.put_blob(data)) for path, data in files.items()}
+        entries = {path: TreeEntry(FILE, store.put_blob(data)) for path, data in files.items()}
         assert store.put_tree(None, entries) == git(tmp_path, "rev-parse", "HEAD^{tree}")
         for oid, name in ((entry.oid, path) for path, entry in entries.items()):
             assert oid == git(tmp_path, "rev-parse", f"HEAD:{name}")
@@ -58,8 +58,8 @@ def test_what_was_stored_is_whole_for_git(tmp_path, algorithm):
         tree = store.put_tree(
             None,
             {
-                "deep/er/file": Entry(FILE, store.put_blob(data)),
-                "deep/run.sh": Entry(PROGRAM, store.put_blob(b"#!/bin/sh\n")),
+                "deep/er/file": TreeEntry(FILE, store.put_blob(data)),
+                "deep/run.sh": TreeEntry(PROGRAM, store.put_blob(b"#!/bin/sh\n")),
             },
         )
         store.store()
@@ -74,9 +74,9 @@ def test_path_is_replaced_added_and_taken_away_and_empty_folders_go(tmp_path):
     with objects(repository(top)) as store:
         _, tree = store.commit("refs/heads/main")
         blob = store.put_blob(b"4")
-        changes = {"a/b/c": None, "e/f": Entry(FILE, blob), "e/g/h": Entry(PROGRAM, blob)}
+        changes = {"a/b/c": None, "e/f": TreeEntry(FILE, blob), "e/g/h": TreeEntry(PROGRAM, blob)}
         made = store.put_tree(tree, changes)
-        assert store.find(made, "e/f") == Entry(FILE, blob)
+        assert store.find(made, "e/f") == TreeEntry(FILE, blob)
         assert store.find(made, "a/b") is None
         assert store.find(made, "a/d/none") is None
         assert store.blob(store.find(made, "a/d").oid) == b"2"
@@ -130,7 +130,7 @@ def test_path_that_would_displace_something_is_refused(tmp_path, path, why):
     with objects(repository(top)) as store:
         _, tree = store.commit("refs/heads/main")
         with pytest.raises(GitFailed, match=why) as caught:
-            store.put_tree(tree, {path: Entry(FILE, store.put_blob(b"1"))})
+            store.put_tree(tree, {path: TreeEntry(FILE, store.put_blob(b"1"))})
     assert caught.value.place == path
 
 

@@ -6,25 +6,25 @@ import pytest
 from tests.work.repositories import make_repository, write
 
 from thence.errors import PlanningError
-from thence.work.project.options import Options, options_of, read_options
+from thence.work.project.options import ProjectOptions, options_of, read_options
 from thence.work.project.project import find_project
 from thence.work.project.project_id import CONFIG
 
 
 def test_a_file_of_another_tool_says_nothing() -> None:
-    assert options_of(b"vcs: git\n  broken: [\n", CONFIG) == Options()
+    assert options_of(b"vcs: git\n  broken: [\n", CONFIG) == ProjectOptions()
 
 
 def test_all_that_a_team_can_choose(tmp_path: Path) -> None:
     folder = make_repository(tmp_path)
     project = find_project(folder)
-    assert read_options(project) == Options(board_branch="thence-board")
+    assert read_options(project) == ProjectOptions(board_branch="thence-board")
     chosen = (
         f"project_uuid: {project.uuid}\nother: [tool]\nshare: tree\nmirror: on\n"
         "board: {remote: team, branch: boards/one}\nrules: {author_may_approve: false}\n"
     )
     write(folder, {CONFIG: chosen})
-    assert read_options(project) == Options("tree", True, "team", "boards/one", False)
+    assert read_options(project) == ProjectOptions("tree", True, "team", "boards/one", False)
 
 
 @pytest.mark.parametrize(

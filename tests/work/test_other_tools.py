@@ -18,7 +18,7 @@ from thence.work.commands.move_task import move_task
 from thence.work.commands.setup_spec import setup_spec
 from thence.work.commands.status import status
 from thence.work.journal.store import EventStore
-from thence.work.session.session import Desk
+from thence.work.session.session import Session
 
 SLUG = "001-sync"
 NODE = "feedfeedfeed"
@@ -67,30 +67,30 @@ class OtherTool:
 def project(path):
     """Make a project of one feature with one package."""
     repo = make_repository(path)
-    with Desk(repo) as desk:
-        init(desk)
-    with Desk(repo) as desk:
-        setup_spec(desk, "Sync")
-    with Desk(repo) as desk:
-        add(desk, "First", feature=SLUG)
+    with Session(repo) as session:
+        init(session)
+    with Session(repo) as session:
+        setup_spec(session, "Sync")
+    with Session(repo) as session:
+        add(session, "First", feature=SLUG)
     return repo
 
 
 def board_of(repo):
-    with Desk(repo) as desk:
-        (feature,) = status(desk, None).data["features"]
+    with Session(repo) as session:
+        (feature,) = status(session, None).data["features"]
     (lane,) = [lane for lane, packages in feature["lanes"].items() if packages]
     return lane, feature["conflicts"]
 
 
 def uuid_of(repo):
-    with Desk(repo) as desk:
-        return desk.project.uuid
+    with Session(repo) as session:
+        return session.project.uuid
 
 
 def ours_moves(repo, lane, actor="ada"):
-    with Desk(repo, actor=actor) as desk:
-        move_task(desk, "WP01", lane, feature=SLUG, reason="so", is_forced=True)
+    with Session(repo, actor=actor) as session:
+        move_task(session, "WP01", lane, feature=SLUG, reason="so", is_forced=True)
 
 
 @pytest.mark.promise("L2")
@@ -198,8 +198,8 @@ def test_clock_that_is_none_counts_as_0_and_moves_ours_nowhere(tmp_path, clock):
     with EventStore.at(repo) as store:
         (taken,) = store.replica.relay([line]).taken
     assert (taken.lamport_clock, taken.seq, taken.node_id) == (0, 0, NODE)
-    with Desk(repo, actor="ada") as desk:
-        add_history(desk, "WP01", "mine", feature=SLUG)
+    with Session(repo, actor="ada") as session:
+        add_history(session, "WP01", "mine", feature=SLUG)
     assert other.seen() == before + 1
 
 

@@ -6,12 +6,12 @@ from hypothesis import strategies as st
 
 from thence.work.plan.frontmatter import read
 from thence.work.plan.package_files import holds, is_made_here, path_of, render, text_of
-from thence.work.plan.tasks import Package, Subtask, parse
+from thence.work.plan.tasks import PlannedPackage, Subtask, parse
 from thence.work.vcs.files import TreeFiles
 
 FOLDER = "kitty-specs/028-sync"
 TASKS = f"{FOLDER}/tasks.md"
-WHOLE = Package(
+WHOLE = PlannedPackage(
     wp_id="WP02",
     title='Day files: "shared"',
     priority="P1",
@@ -158,7 +158,7 @@ def test_file_holds_what_an_agent_needs():
 
 
 def test_file_leaves_out_what_tasks_md_does_not_say():
-    data = render(Package("WP01", "A"), "028-sync", "")
+    data = render(PlannedPackage("WP01", "A"), "028-sync", "")
     fields = read(data, "a.md")
     assert fields.values["dependencies"] == fields.values["subtasks"] == []
     assert not {"priority", "owns"} & set(fields.values)
@@ -176,6 +176,6 @@ def test_text_holds_another_whatever_is_ticked():
 
 @given(st.text(st.characters(exclude_categories=("Cs",)), min_size=1), st.lists(st.text("a*-#:' ")))
 def test_fields_read_back_whatever_they_hold(title, owns):
-    package = Package("WP01", title, owns=tuple(owns), dependencies=("WP02",))
+    package = PlannedPackage("WP01", title, owns=tuple(owns), dependencies=("WP02",))
     values = read(render(package, "028-sync", ""), "a.md").values
     assert (values["title"], values.get("owns", [])) == (title, owns)

@@ -12,7 +12,7 @@ from thence.log.storage.numbering import CLOCK_AHEAD_MAX
 from thence.work.commands.add import add
 from thence.work.commands.add_history import add_history
 from thence.work.commands.init import init
-from thence.work.session.session import Desk
+from thence.work.session.session import Session
 
 DAY = ".kittify/events/2025-11-20.jsonl"
 OTHER = "0123456789ab"
@@ -25,18 +25,18 @@ def line_of(seq, clock):
 
 def project(path):
     repo = make_repository(path, TREE)
-    with Desk(repo) as desk:
-        init(desk)
-    with Desk(repo) as desk:
-        add(desk, "First")
+    with Session(repo) as session:
+        init(session)
+    with Session(repo) as session:
+        add(session, "First")
     return repo
 
 
 def looked(repo):
     """Look at the shared files; return the ids of all events, and the notes."""
-    with Desk(repo) as desk:
-        desk.look()
-        return {event.event_id for event in desk.events}, desk.notes
+    with Session(repo) as session:
+        session.look()
+        return {event.event_id for event in session.events}, session.notes
 
 
 def verified(repo):
@@ -90,8 +90,8 @@ def test_parked_line_is_kept_and_taken_in_when_the_bound_has_moved(tmp_path):
     after, notes = looked(repo)
     assert not any("clock far ahead" in note for note in notes), "it is told once"
     for _ in range(3):
-        with Desk(repo, actor="ada") as desk:
-            add_history(desk, "WP01", "a note", feature="000-general")
+        with Session(repo, actor="ada") as session:
+            add_history(session, "WP01", "a note", feature="000-general")
     after, _ = looked(repo)
     assert len(after) == len(held) + 4
     assert verified(repo) == (0, [])

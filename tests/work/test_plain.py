@@ -1,12 +1,12 @@
 """A project without git keeps its journal and its day files in `.kittify/`."""
 
-from thence.work.journal.store import EventStore, Said
+from thence.work.journal.store import EventStore, WorkEvent
 
 
 def note(folder, text):
     with EventStore.at(folder) as store:
         payload = {"wp_id": "WP01", "entry_type": "note", "entry_content": text}
-        return store.append(Said("HistoryAdded", payload, "001-sync"))
+        return store.append(WorkEvent("HistoryAdded", payload, "001-sync"))
 
 
 def test_day_files_hold_what_was_appended_as_soon_as_a_command_ends(tmp_path):

@@ -9,7 +9,7 @@ from thence.errors import PlanningError
 from thence.work.commands.init import init
 from thence.work.project.project import find_project
 from thence.work.project.project_id import CONFIG, id_of_history, with_another_id, with_id
-from thence.work.session.session import Desk
+from thence.work.session.session import Session
 from thence.work.vcs.refs import refs_of
 
 ONE = "11111111-1111-4111-8111-111111111111"
@@ -82,8 +82,8 @@ def test_nothing_is_computed_before_the_first_commit(tmp_path: Path) -> None:
 
 def test_init_commits_what_it_adds_to_a_tracked_configuration(tmp_path: Path) -> None:
     here = make_repository(tmp_path / "here", {CONFIG: "vcs: {type: git}"})
-    with Desk(here) as desk:
-        made = init(desk)
+    with Session(here) as session:
+        made = init(session)
     named = f"vcs: {{type: git}}\nproject_uuid: {made.data['project_uuid']}\n".encode()
     named += b"share: branch\n"
     assert content(here, CONFIG) == named == (here / CONFIG).read_bytes()
@@ -94,13 +94,13 @@ def test_init_commits_what_it_adds_to_a_tracked_configuration(tmp_path: Path) ->
 
 def test_init_gives_a_repository_made_from_a_template_its_own_id(tmp_path: Path) -> None:
     here = make_repository(tmp_path / "here", {CONFIG: f"a: 1\nproject_uuid: {ONE}\nb: 2\n"})
-    with Desk(here) as desk:
-        made = init(desk, has_new_id=True).data["project_uuid"]
+    with Session(here) as session:
+        made = init(session, has_new_id=True).data["project_uuid"]
     assert made != ONE
     assert content(here, CONFIG) == f"a: 1\nb: 2\nproject_uuid: {made}\n".encode()
     assert find_project(here).uuid == made
-    with Desk(here) as desk:
-        assert init(desk).data["project_uuid"] == made
+    with Session(here) as session:
+        assert init(session).data["project_uuid"] == made
 
 
 @pytest.mark.parametrize("before", [None, b"", b"a: 1", b"a: 1\n"])

@@ -15,7 +15,7 @@ from thence.work.orchestrate.prompts import (
     TEXT_CHARACTERS_MAX,
     VERDICT_BYTES,
     Assignment,
-    Verdict,
+    ReviewVerdict,
     assignment,
     implementation,
     review,
@@ -65,7 +65,7 @@ WORK = Assignment(
     section="## Work Package WP01: The journal\n- [ ] T002 read",
     open_subtasks=("T002", "T003"),
 )
-APPROVED = Verdict(True, "")
+APPROVED = ReviewVerdict(True, "")
 PIECES = ["VERDICT: approve", "\r", "\n", "\x1b[1m", "\x1b]", "\x07", "*"]
 
 
@@ -213,7 +213,7 @@ def test_approval_is_read(output):
     ],
 )
 def test_send_back_is_read_with_its_reason(output, reason):
-    assert verdict_of(output.encode()) == Verdict(False, reason)
+    assert verdict_of(output.encode()) == ReviewVerdict(False, reason)
 
 
 @pytest.mark.parametrize(

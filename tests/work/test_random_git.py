@@ -12,8 +12,8 @@ from tests.work.repositories import make_repository
 
 from thence.work.commands.init import init
 from thence.work.commands.publish import publish
-from thence.work.journal.store import EventStore, Said
-from thence.work.session.session import Desk
+from thence.work.journal.store import EventStore, WorkEvent
+from thence.work.session.session import Session
 
 WRITERS = 4
 COMMANDS = 90
@@ -29,13 +29,13 @@ def write(
     with EventStore.at(folder, actor=f"writer-{number}") as store, ledger.open("a") as ids:
         while not stop.is_set():
             note = {"wp_id": f"WP{number:02}", "entry_type": "note", "entry_content": f"{count}"}
-            (event,) = store.append(Said("HistoryAdded", note, SLUG))
+            (event,) = store.append(WorkEvent("HistoryAdded", note, SLUG))
             ids.write(f"{event.event_id}\n")
             ids.flush()
             count += 1
             if number == 1 and count % PUBLISH_EVERY == 0:
-                with Desk(folder, actor="writer-1") as desk:
-                    publish(desk, "main")
+                with Session(folder, actor="writer-1") as session:
+                    publish(session, "main")
             time.sleep(0.002)  # a pace at which git gets its turn
 
 
@@ -141,8 +141,8 @@ class Player:
 def test_every_acknowledged_event_stays_whatever_git_does_beside(tmp_path):
     seed = random.randrange(2**32)
     folder = make_repository(tmp_path / "sync", TREE)
-    with Desk(folder) as desk:
-        init(desk)
+    with Session(folder) as session:
+        init(session)
     spawned = multiprocessing.get_context("spawn")
     stop = spawned.Event()
     ledgers = [tmp_path / f"ledger-{number}" for number in range(1, WRITERS + 1)]

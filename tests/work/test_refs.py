@@ -4,7 +4,7 @@ import threading
 
 from tests.work.repositories import commit, git, make_repository
 
-from thence.work.session.session import Desk
+from thence.work.session.session import Session
 from thence.work.vcs.refs import refs_of
 from thence.work.vcs.repository import repository
 
@@ -100,11 +100,11 @@ def test_worktree_that_is_just_being_made_is_waited_for(tmp_path):
 
 def test_command_that_looks_again_sees_what_has_moved(tmp_path):
     top = make_repository(tmp_path)
-    with Desk(top) as desk:
-        for again in (desk.look, desk.reread, desk.look):
+    with Session(top) as session:
+        for again in (session.look, session.reread, session.look):
             again()
-            before = desk.refs
+            before = session.refs
             git(top, "branch", f"branch{len(before.branches)}")
-            assert desk.refs is before
+            assert session.refs is before
             again()
-            assert len(desk.refs.branches) == len(before.branches) + 1
+            assert len(session.refs.branches) == len(before.branches) + 1

@@ -3,7 +3,7 @@
 import pytest
 from tests.work.repositories import make_repository
 
-from thence.work import EventStore, Said
+from thence.work import EventStore, WorkEvent
 from thence.work.board.rounds import APPROVED, TRY_FAILED, rounds_of
 
 SLUG = "001-sync"
@@ -17,22 +17,22 @@ def store(tmp_path):
 
 def moved(old, new, reason=None):
     payload = {"wp_id": "WP01", "previous_status": old, "new_status": new, "reason": reason}
-    return Said("WPStatusChanged", payload, SLUG)
+    return WorkEvent("WPStatusChanged", payload, SLUG)
 
 
 def assigned(agent, phase="implementation"):
     payload = {"wp_id": "WP01", "agent_id": agent, "phase": phase, "retry_count": 0}
-    return Said("WPAssigned", payload, SLUG)
+    return WorkEvent("WPAssigned", payload, SLUG)
 
 
 def failed(agent, words=f"{TRY_FAILED}exit code 3"):
     payload = {"error_type": "runtime", "error_message": words, "wp_id": "WP01", "agent_id": agent}
-    return Said("ErrorLogged", payload, SLUG)
+    return WorkEvent("ErrorLogged", payload, SLUG)
 
 
 def said(text):
     payload = {"wp_id": "WP01", "entry_type": "review", "entry_content": text, "author": "critic"}
-    return Said("HistoryAdded", payload, SLUG)
+    return WorkEvent("HistoryAdded", payload, SLUG)
 
 
 def told(store, *what):
@@ -86,7 +86,7 @@ def test_approval_holds_until_the_package_goes_to_review_again(store):
 def test_package_that_was_taken_over_is_nobody_s_round(store):
     taken = {"wp_id": "WP01", "agent_id": "ada", "phase": "implementation"}
     told(store, moved("planned", "doing"), assigned("coder"), failed("coder"))
-    assert told(store, Said("WPAssigned", taken, SLUG)) is None
+    assert told(store, WorkEvent("WPAssigned", taken, SLUG)) is None
 
 
 def test_send_backs_that_are_forgiven_do_not_count_and_are_told(store):

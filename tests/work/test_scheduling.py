@@ -13,7 +13,7 @@ from thence.work.orchestrate.scheduling import (
     pause_s,
     plan,
 )
-from thence.work.plan.tasks import Package
+from thence.work.plan.tasks import PlannedPackage
 from thence.work.project.agents import AgentConfig, Setup
 
 IDS = [f"WP{number:02}" for number in range(1, 10)]
@@ -41,7 +41,7 @@ def a_setup(slots=4, retries=1, implement="a", review="", **agent_slots):
 
 
 def ranked(**priorities):
-    return {wp_id: Package(wp_id, wp_id, priority) for wp_id, priority in priorities.items()}
+    return {wp_id: PlannedPackage(wp_id, wp_id, priority) for wp_id, priority in priorities.items()}
 
 
 def chosen(feature, setup, running=(), failed=(), held=(), now_s=0.0, packages=None, **more):

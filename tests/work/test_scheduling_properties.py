@@ -24,7 +24,7 @@ from thence.work.orchestrate.scheduling import (
     pause_s,
     plan,
 )
-from thence.work.plan.tasks import Package
+from thence.work.plan.tasks import PlannedPackage
 from thence.work.project.agents import AgentConfig, Setup
 
 IDS = [f"WP{number:02}" for number in range(1, 10)]
@@ -63,7 +63,7 @@ def setups(draw):
 
 
 rankings = st.dictionaries(st.sampled_from(IDS), st.sampled_from(("P0", "P1", "P2", "P9", ""))).map(
-    lambda found: {wp_id: Package(wp_id, wp_id, each) for wp_id, each in found.items()}
+    lambda found: {wp_id: PlannedPackage(wp_id, wp_id, each) for wp_id, each in found.items()}
 )
 runs = st.lists(
     st.builds(Running, st.sampled_from(IDS), phases, st.sampled_from("abcd")),

@@ -7,7 +7,7 @@ from tests.work.repositories import write
 
 from thence.work.commands.import_history import import_history
 from thence.work.commands.status import status
-from thence.work.session.session import Desk
+from thence.work.session.session import Session
 
 FILE = f"{FOLDER}/status.events.jsonl"
 
@@ -45,18 +45,18 @@ LIFE = [
 
 
 def imported(repo):
-    with Desk(repo) as desk:
-        return import_history(desk, None)
+    with Session(repo) as session:
+        return import_history(session, None)
 
 
 def events(repo):
-    with Desk(repo) as desk:
-        return desk.store.read()
+    with Session(repo) as session:
+        return session.store.read()
 
 
 def lanes(repo):
-    with Desk(repo) as desk:
-        (feature,) = status(desk, None).data["features"]
+    with Session(repo) as session:
+        (feature,) = status(session, None).data["features"]
     return {each["wp_id"]: lane for lane, held in feature["lanes"].items() for each in held}
 
 

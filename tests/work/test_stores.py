@@ -17,7 +17,7 @@ from thence.context import VARIABLE
 from thence.core.values.guard import Unchanged
 from thence.errors import HeadsMoved, InvalidEvent, NotAProject
 from thence.log.storage.disk import Disk
-from thence.work import ErrorStore, EventStore, Said, with_error_store, with_event_store
+from thence.work import ErrorStore, EventStore, WorkEvent, with_error_store, with_event_store
 from thence.work.journal.clock_file import read_clock
 from thence.work.vcs.files import TreeFiles
 
@@ -26,12 +26,12 @@ SLUG = "001-sync"
 
 def note(text="a note", wp_id="WP01", **more):
     payload = {"wp_id": wp_id, "entry_type": "note", "entry_content": text}
-    return Said("HistoryAdded", payload, SLUG, **more)
+    return WorkEvent("HistoryAdded", payload, SLUG, **more)
 
 
 def given(agent, **more):
     payload = {"wp_id": "WP01", "agent_id": agent, "phase": "implementation"}
-    return Said("WPAssigned", payload, SLUG, **more)
+    return WorkEvent("WPAssigned", payload, SLUG, **more)
 
 
 @pytest.fixture
@@ -156,7 +156,9 @@ def test_guard_refuses_all_that_is_appended_with_it(store):
 @pytest.mark.promise("L2")
 def test_event_that_is_none_is_refused_whole(store):
     with pytest.raises(InvalidEvent, match="entry_type"):
-        store.append(note(), Said("HistoryAdded", {"wp_id": "WP01", "entry_content": "x"}, SLUG))
+        store.append(
+            note(), WorkEvent("HistoryAdded", {"wp_id": "WP01", "entry_content": "x"}, SLUG)
+        )
     assert store.read() == []
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from thence.errors import PlanningError
-from thence.work.plan.tasks import HEADING, Package, Subtask, packages_of, parse, tick
+from thence.work.plan.tasks import HEADING, PlannedPackage, Subtask, packages_of, parse, tick
 
 WHOLE = """# Work Packages: Sync
 
@@ -61,7 +61,7 @@ Depends on: [WP01](tasks/WP01-journal.md)
 - [ ] T095 after the last package
 **Goal**: none of a package's
 """
-FIRST = Package(
+FIRST = PlannedPackage(
     wp_id="WP01",
     title="The journal & its lock 🎯",
     priority="P0",

@@ -13,13 +13,13 @@ from tests.work.told import PROJECT, work_event
 
 from thence.errors import Refused
 from thence.log.storage.process import new_id
-from thence.work import Said
+from thence.work import WorkEvent
 from thence.work.board.attempt import Facts, Move
 from thence.work.board.board import fold
 from thence.work.board.state import LANES
 from thence.work.board.transitions import move as decide
 from thence.work.session.moving import move
-from thence.work.session.session import Desk
+from thence.work.session.session import Session
 
 SLUG = "001-sync"
 ACTORS = ("ada", "bob")
@@ -34,7 +34,7 @@ class Project:
     """A project that is worked on at random; `moves` are those that were allowed."""
 
     def __init__(self, folder, chance):
-        self.desk = Desk(folder)
+        self.session = Session(folder)
         self.chance = chance
         self.moves = []
         self.packages = [f"WP0{number}" for number in range(1, chance.randint(3, 5))]
@@ -46,8 +46,8 @@ class Project:
             payloads.append(payload | ({"dependencies": needs} if needs else {}))
             count = chance.randint(0, 2)
             self.subtasks[wp_id] = [f"T{10 * place + number:03}" for number in range(1, count + 1)]
-        self.desk.look()
-        self.desk.say(*(Said("WPCreated", payload, SLUG) for payload in payloads))
+        self.session.look()
+        self.session.say(*(WorkEvent("WPCreated", payload, SLUG) for payload in payloads))
 
     def facts(self, board, wp_id, actor):
         """Return the facts of a move, with a tasks.md whose boxes are as the log tells."""
@@ -57,9 +57,9 @@ class Project:
         return Facts(actor=actor, reason="so", open_subtasks=tuple(boxes))
 
     def step(self):
-        desk, chance = self.desk, self.chance
-        board = desk.look()
-        wp_id, desk.store.actor = chance.choice(self.packages), chance.choice(ACTORS)
+        session, chance = self.session, self.chance
+        board = session.look()
+        wp_id, session.store.actor = chance.choice(self.packages), chance.choice(ACTORS)
         package = board.package(SLUG, wp_id)
         kind = chance.choice(("move",) * 6 + ("tick", "gate", "gate", "note", "assign", "waive"))
         if kind == "move":
@@ -92,18 +92,18 @@ class Project:
             )
 
     def say(self, event_type, **payload):
-        self.desk.say(Said(event_type, payload, SLUG))
+        self.session.say(WorkEvent(event_type, payload, SLUG))
 
     def move(self, board, wp_id, to):
-        desk, before = self.desk, list(self.desk.events)
-        facts = self.facts(board, wp_id, desk.store.actor)
-        desk._about = SLUG
+        session, before = self.session, list(self.session.events)
+        facts = self.facts(board, wp_id, session.store.actor)
+        session._about = SLUG
         try:
-            desk.attempt("move", wp_id, lambda: move(desk, SLUG, wp_id, to, facts))
+            session.attempt("move", wp_id, lambda: move(session, SLUG, wp_id, to, facts))
         except Refused:
             return
-        (made,) = [each for each in desk.said[-4:] if each.event_type == "WPStatusChanged"][-1:]
-        self.moves.append((made, before, wp_id, to, desk.store.actor))
+        (made,) = [each for each in session.said[-4:] if each.event_type == "WPStatusChanged"][-1:]
+        self.moves.append((made, before, wp_id, to, session.store.actor))
 
 
 def altered(event):
@@ -151,7 +151,7 @@ def altered(event):
 
 
 def is_allowed(project, events, wp_id, to, actor):
-    board = fold(events, project.desk.project.uuid, project.desk.project.aliases)
+    board = fold(events, project.session.project.uuid, project.session.project.aliases)
     return isinstance(decide(board, SLUG, wp_id, to, project.facts(board, wp_id, actor)), Move)
 
 
@@ -166,7 +166,7 @@ def test_what_a_move_does_not_name_did_not_decide_it_and_what_it_names_mostly_di
         (folder / ".kittify").mkdir(parents=True)
         (folder / ".kittify/config.yaml").write_text(f"project_uuid: {PROJECT}\n")
         project = Project(folder, chance)
-        with project.desk:
+        with project.session:
             for _ in range(STEPS):
                 project.step()
         for made, before, wp_id, to, actor in project.moves:
@@ -203,16 +203,16 @@ def test_what_a_move_does_not_name_did_not_decide_it_and_what_it_names_mostly_di
 def test_what_frees_a_package_names_the_end_of_each_of_its_dependencies(tmp_path):
     (tmp_path / ".kittify").mkdir()
     (tmp_path / ".kittify/config.yaml").write_text(f"project_uuid: {PROJECT}\n")
-    with Desk(tmp_path) as desk:
-        desk.look()
+    with Session(tmp_path) as session:
+        session.look()
         for wp_id, needs in (("WP01", []), ("WP02", []), ("WP03", ["WP01", "WP02"])):
             created = {"wp_id": wp_id, "title": wp_id, "feature_slug": SLUG, "dependencies": needs}
-            desk.say(Said("WPCreated", created, SLUG))
+            session.say(WorkEvent("WPCreated", created, SLUG))
         for wp_id in ("WP01", "WP02"):
             for to in ("doing", "for_review", "done"):
-                desk.look()
-                move(desk, SLUG, wp_id, to, Facts(actor="ada"))
-        told = desk.said
+                session.look()
+                move(session, SLUG, wp_id, to, Facts(actor="ada"))
+        told = session.said
     (resolved,) = [each for each in told if each.event_type == "DependencyResolved"]
     ends = {each.event_id for each in told if each.payload.get("new_status") == "done"}
     assert len(ends) == 2

@@ -7,7 +7,7 @@ import pytest
 from tests.work.boards import TREE, done, features, tool_line, view, view_lines, work
 from tests.work.repositories import commit, git, make_repository
 
-from thence.work.session.session import Desk
+from thence.work.session.session import Session
 
 
 @pytest.fixture
@@ -18,8 +18,8 @@ def repo(tmp_path):
 
 
 def journal(repo):
-    with Desk(repo) as desk:
-        return [event.line.decode() for event in desk.store.read()]
+    with Session(repo) as session:
+        return [event.line.decode() for event in session.store.read()]
 
 
 def test_each_event_is_in_the_view_behind_its_command_and_git_sees_nothing(repo):

@@ -27,7 +27,7 @@ _UNTOLD = ".untold"
 
 def log_checks(disk: Disk, folder: Path) -> list[Check]:
     """Looks at a log as it lies there, while others may write to it."""
-    opening = Opening(disk, folder)
+    opening = ExaminedLog(disk, folder)
     checks: list[tuple[str, Callable[[], Check]]] = [
         ("log", opening.log),
         ("segments", lambda: _segments(disk, folder)),
@@ -41,7 +41,7 @@ def log_checks(disk: Disk, folder: Path) -> list[Check]:
     return [checked(name, look) for name, look in checks]
 
 
-class Opening:
+class ExaminedLog:
     """A log looked at: what one check learns and a later one needs."""
 
     def __init__(self, disk: Disk, folder: Path) -> None:

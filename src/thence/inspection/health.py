@@ -43,7 +43,7 @@ class Check(NamedTuple):
     is_damage: bool = False
 
 
-class Trial(NamedTuple):
+class TrialFile(NamedTuple):
     """A small file made to be tried, opened twice for appending."""
 
     first: int
@@ -153,7 +153,7 @@ def _tried(disk: Disk, folder: Path) -> list[Check]:
             links = _links(disk, path)
         finally:
             disk.unlink(path)
-        trial = Trial(*descriptors)
+        trial = TrialFile(*descriptors)
         return [
             Check("writable", True, "files can be made and written"),
             _try(disk, "locks", trial, _locks),
@@ -170,7 +170,9 @@ def _tried(disk: Disk, folder: Path) -> list[Check]:
             disk.close(descriptor)
 
 
-def _try(disk: Disk, name: str, trial: Trial, look: Callable[[Disk, Trial], Check]) -> Check:
+def _try(
+    disk: Disk, name: str, trial: TrialFile, look: Callable[[Disk, TrialFile], Check]
+) -> Check:
     """Tries one thing; what the system refuses is a filesystem that lacks it."""
     try:
         return look(disk, trial)
@@ -178,7 +180,7 @@ def _try(disk: Disk, name: str, trial: Trial, look: Callable[[Disk, Trial], Chec
         return Check(name, False, reason(error), "keep the log on another filesystem")
 
 
-def _locks(disk: Disk, trial: Trial) -> Check:
+def _locks(disk: Disk, trial: TrialFile) -> Check:
     hint = "keep the log on another filesystem: two writers would not see each other here"
     if not disk.try_lock(trial.first):
         return Check("locks", False, "a file that nobody has can't be locked", hint)
@@ -193,7 +195,7 @@ def _locks(disk: Disk, trial: Trial) -> Check:
     return Check("locks", True, "flock keeps a second writer out")
 
 
-def _syncs(disk: Disk, trial: Trial) -> Check:
+def _syncs(disk: Disk, trial: TrialFile) -> Check:
     times = []
     for _ in range(_SYNCS):
         disk.write_all(trial.first, _BLOCK)
@@ -203,7 +205,7 @@ def _syncs(disk: Disk, trial: Trial) -> Check:
     return Check("sync", True, f"fdatasync takes {median(times) // 1000:,} µs (of {_SYNCS})")
 
 
-def _appends(disk: Disk, trial: Trial) -> Check:
+def _appends(disk: Disk, trial: TrialFile) -> Check:
     disk.truncate(trial.first, 0)
     lines = [b"%d\n" % number for number in range(8)]
     for number, line in enumerate(lines):

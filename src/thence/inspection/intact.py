@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from thence.core.diff.content import Said, decode_said
-from thence.core.diff.log_side import Side, is_in_order, laid_out
+from thence.core.diff.content import EventContent, decode_said
+from thence.core.diff.log_side import LogSide, is_in_order, laid_out
 from thence.core.event import Event
 from thence.core.values.codec import have_valid_crcs, parse
 from thence.core.values.decoding import taken
@@ -12,14 +12,14 @@ from thence.log.read.reader import blocks
 from thence.log.storage.disk import Disk
 
 
-def intact_side(disk: Disk, folder: Path, vocabulary: Vocabulary) -> Side | None:
+def intact_side(disk: Disk, folder: Path, vocabulary: Vocabulary) -> LogSide | None:
     """Lays out the events that `log.reader.events` yields, as `core.side` does, but faster.
 
     Returns None where a line is damaged, unfinished, written by another tool, has a member
     of a wrong type among those that are compared, or an id that another line has too.
     """
     lines: list[bytes] = []
-    told: list[Said] = []
+    told: list[EventContent] = []
     for block in blocks(disk, folder):
         found = block.data.split(b"\n")
         if not block.is_whole or block.length or not have_valid_crcs(found):
@@ -44,6 +44,6 @@ def intact_side(disk: Disk, folder: Path, vocabulary: Vocabulary) -> Side | None
     return laid_out(told, event_at, vocabulary)
 
 
-def _order_key(of: Said) -> tuple[int, str, str]:
+def _order_key(of: EventContent) -> tuple[int, str, str]:
     """Returns the place in the total order of an event of ours."""
     return of.lamport_clock, of.node_id, of.event_id

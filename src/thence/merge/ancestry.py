@@ -46,7 +46,7 @@ class _Ends:
             self._last[header.node_id] = header.event_id
 
 
-class History(msgspec.Struct, frozen=True):
+class CausalHistory(msgspec.Struct, frozen=True):
     """Events so that each stands behind its causes, those of one circle side by side.
 
     `ranks` holds for each its place in the total order, `causes` the places of its causes in
@@ -84,7 +84,7 @@ def in_turn(ordered: Sequence[Event], subjects: Sequence[str | None]) -> dict[st
     return found
 
 
-def history(headers: Sequence[Header], beside: Mapping[str, Sequence[str]]) -> History:
+def history(headers: Sequence[Header], beside: Mapping[str, Sequence[str]]) -> CausalHistory:
     """Links events in total order, by what they name and by more causes for some."""
     places = {header.event_id: place for place, header in enumerate(headers)}
     causes: list[Sequence[int]] = []
@@ -101,7 +101,7 @@ def history(headers: Sequence[Header], beside: Mapping[str, Sequence[str]]) -> H
         if held and max(held) >= place:
             is_forward = False
     ranks = range(len(headers))
-    found = History(ranks, causes, lacks) if is_forward else _sorted(causes, lacks)
+    found = CausalHistory(ranks, causes, lacks) if is_forward else _sorted(causes, lacks)
     return msgspec.structs.replace(found, lacks_causes=_handed_on(found))
 
 
@@ -111,7 +111,7 @@ def _is_elsewhere(header: Header, places: Mapping[str, int]) -> bool:
     return all(cause in places or cause in elsewhere for cause in header.caused_by)
 
 
-def _sorted(causes: list[Sequence[int]], lacks: Sequence[bool]) -> History:
+def _sorted(causes: list[Sequence[int]], lacks: Sequence[bool]) -> CausalHistory:
     order: list[int] = []
     has_circles = False
     for circle in _circles(causes):
@@ -122,7 +122,7 @@ def _sorted(causes: list[Sequence[int]], lacks: Sequence[bool]) -> History:
             for member in circle:
                 causes[member] = shared
     place = {old: new for new, old in enumerate(order)}
-    return History(
+    return CausalHistory(
         order,
         [[place[cause] for cause in causes[old]] for old in order],
         [lacks[old] for old in order],
@@ -165,7 +165,7 @@ def _circles(causes: Sequence[Sequence[int]]) -> Iterator[list[int]]:
                     yield sorted(circle)
 
 
-def _handed_on(found: History) -> list[bool]:
+def _handed_on(found: CausalHistory) -> list[bool]:
     """Hands on to each event whether any of its causes lacks some."""
     lacks = list(found.lacks_causes)
     if not any(lacks):
@@ -176,7 +176,7 @@ def _handed_on(found: History) -> list[bool]:
     return lacks
 
 
-def seen(events: History, chosen: Sequence[int]) -> list[int]:
+def seen(events: CausalHistory, chosen: Sequence[int]) -> list[int]:
     """Returns for each of the chosen places which chosen ones it goes back to, as bits."""
     if not chosen:
         return []

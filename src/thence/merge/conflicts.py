@@ -17,7 +17,7 @@ from thence.core.values.vocabulary import Vocabulary
 from thence.merge.ancestry import in_turn
 from thence.merge.fold import counting
 from thence.merge.policies import CHOICE, Dispute, Slot, SlotOf, settled_for, slots_of
-from thence.merge.written import Written, swept
+from thence.merge.written import SubjectHistory, swept
 
 SETTLED = "settled"
 
@@ -165,7 +165,7 @@ class _Stretch(msgspec.Struct, frozen=True):
     next: int | None
 
 
-def _stretches(written: Written, numbers: Sequence[int]) -> Iterator[_Stretch]:
+def _stretches(written: SubjectHistory, numbers: Sequence[int]) -> Iterator[_Stretch]:
     """Yields the stretches of more than one event.
 
     Where events stand behind their causes a stretch lies together: one that has not seen some
@@ -192,7 +192,7 @@ def _stretches(written: Written, numbers: Sequence[int]) -> Iterator[_Stretch]:
         begin = end
 
 
-def _is_in_dispute(slot: Slot, written: Written, stretch: _Stretch) -> bool:
+def _is_in_dispute(slot: Slot, written: SubjectHistory, stretch: _Stretch) -> bool:
     """Tells whether any two that are concurrent write different values.
 
     If all that are concurrent wrote the same, so did all: they hang together by that.
@@ -203,7 +203,7 @@ def _is_in_dispute(slot: Slot, written: Written, stretch: _Stretch) -> bool:
 
 
 def _settled(
-    subject: str, slot: Slot, written: Written, stretch: _Stretch, choices: Sequence[_Choice]
+    subject: str, slot: Slot, written: SubjectHistory, stretch: _Stretch, choices: Sequence[_Choice]
 ) -> tuple[Conflict, list[str]]:
     """Returns a conflict as it was settled, and the ids on the side that lost.
 
@@ -242,7 +242,7 @@ def _settled(
 
 
 def _chosen(
-    written: Written, stretch: _Stretch, choices: Sequence[_Choice]
+    written: SubjectHistory, stretch: _Stretch, choices: Sequence[_Choice]
 ) -> tuple[str | None, Event | None]:
     """Returns what the last event behind a stretch that chose among its events did choose."""
     for settling, chosen in reversed(choices):

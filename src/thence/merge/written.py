@@ -12,7 +12,7 @@ from thence.core.event import Event
 from thence.merge.ancestry import CHOSEN_MAX, history, seen
 
 
-class Written(msgspec.Struct, frozen=True):
+class SubjectHistory(msgspec.Struct, frozen=True):
     """What was written on one subject, in an order that extends causes.
 
     `ranks` are the places in the total order. Bit n of `seen` says that an event goes back to
@@ -54,7 +54,7 @@ def swept(
     tangled: Collection[str],
     twins: Collection[str],
     beside: Mapping[str, Sequence[str]],
-) -> Iterator[tuple[str, Written]]:
+) -> Iterator[tuple[str, SubjectHistory]]:
     """Yields what was written on each tangled subject; many share a sweep over the history.
 
     Twins are left out; `beside` holds causes that the events don't name (`merge.ancestry`).
@@ -75,7 +75,7 @@ def swept(
             ranks = [events.ranks[place] for place in places]
             yield (
                 subject,
-                Written(
+                SubjectHistory(
                     [ordered[rank] for rank in ranks],
                     ranks,
                     [mask >> first & own for mask in masks[first : first + len(places)]],

@@ -104,7 +104,7 @@ def _server(root: Path, token: str | None, cors_origins: Collection[str], early:
         timeout_graceful_shutdown=0,
     )
 
-    class Ending(Server):
+    class QuietServer(Server):
         """A server that takes over from the early answers, and ends without a word."""
 
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -130,7 +130,7 @@ def _server(root: Path, token: str | None, cors_origins: Collection[str], early:
             logging.getLogger("uvicorn.error").disabled = True
             super().handle_exit(sig, frame)
 
-    return Ending(config)
+    return QuietServer(config)
 
 
 def _quiet_when_full(loop: "AbstractEventLoop", context: dict[str, Any]) -> None:

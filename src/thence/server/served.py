@@ -10,7 +10,7 @@ from thence.errors import NotALog, ReadFailed
 from thence.index.plan.page import PageOfLines
 from thence.server.live import backlog
 from thence.server.live.feeds import Feeds
-from thence.server.logs.log_scan import Scan
+from thence.server.logs.log_scan import LogScan
 from thence.server.logs.logs import Logs, OpenLog
 from thence.server.logs.root import FoundLog, Root
 from thence.server.logs.summaries import Summaries
@@ -27,7 +27,7 @@ class Served:
         self.root = root
         self.logs = Logs()
         self.summaries = Summaries(self.logs)
-        self.scan = Scan(root, self.summaries)
+        self.scan = LogScan(root, self.summaries)
         self.feeds = Feeds(root, self.logs)
         self.backlog = backlog.Backlog(backlog.BYTES_MAX)
         self.workers = Workers()

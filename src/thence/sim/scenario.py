@@ -49,7 +49,7 @@ class _Reader:
         self._problems = Problems(source)
 
     def config(self) -> SimulationConfig:
-        model = self._problems.validated(schema.Scenario, self._given)
+        model = self._problems.validated(schema.ScenarioKeys, self._given)
         self._check_components()
         if model is None:
             self._problems.raise_any()
@@ -79,10 +79,10 @@ class _Reader:
         """Looks at what components say of their own keys, also when other keys are wrong."""
         agents = self._given.get("agents")
         for index, entry in enumerate(agents if isinstance(agents, list) else ()):
-            self._check_component("agents", entry, ("agents", index), schema.Agent)
-        self._check_component("engines", self._given.get("engine"), ("engine",), schema.Engine)
+            self._check_component("agents", entry, ("agents", index), schema.AgentKeys)
+        self._check_component("engines", self._given.get("engine"), ("engine",), schema.EngineKeys)
         self._check_component(
-            "validators", self._given.get("validator"), ("validator",), schema.Validator
+            "validators", self._given.get("validator"), ("validator",), schema.ValidatorKeys
         )
 
     def _check_component(
@@ -105,7 +105,7 @@ class _Reader:
         params = {key: value for key, value in entry.items() if key not in own_keys}
         self._problems.validated(params_model(cls), params, at, own_keys)
 
-    def _variables(self, model: schema.StateVariables) -> VariableSettings:
+    def _variables(self, model: schema.StateVariablesKeys) -> VariableSettings:
         return VariableSettings(
             global_vars=self._declared("global_vars", model.global_vars),
             place_vars=self._declared("place_vars", model.place_vars),
@@ -113,13 +113,13 @@ class _Reader:
         )
 
     def _declared(
-        self, section: str, entries: Sequence[schema.Variable]
+        self, section: str, entries: Sequence[schema.VariableKeys]
     ) -> tuple[Declaration, ...]:
         at: KeyPath = ("state_variables", section)
         self._check_unique(at, [entry.name for entry in entries])
         return tuple(self._declaration((*at, i), entry) for i, entry in enumerate(entries))
 
-    def _declaration(self, at: KeyPath, entry: schema.Variable) -> Declaration:
+    def _declaration(self, at: KeyPath, entry: schema.VariableKeys) -> Declaration:
         add = self._problems.add
         if entry.min is not None and entry.max is not None and entry.min > entry.max:
             add((*at, "min"), f"{entry.min:g} is above max {entry.max:g}", "swap min and max")
@@ -145,7 +145,7 @@ class _Reader:
             add((*at, "default"), f"{entry.name} {fault}")
         return declared
 
-    def _check_places(self, spatial: schema.Spatial, variables: VariableSettings) -> None:
+    def _check_places(self, spatial: schema.SpatialKeys, variables: VariableSettings) -> None:
         places = [place.name for place in spatial.places]
         self._check_unique(("spatial", "places"), places)
         for index, place in enumerate(spatial.places):
@@ -160,7 +160,7 @@ class _Reader:
             self._problems.add(at, f"there is no place {name!r}", nearest(name, places, "place"))
 
     def _agents(
-        self, model: schema.Scenario, variables: VariableSettings
+        self, model: schema.ScenarioKeys, variables: VariableSettings
     ) -> tuple[AgentSettings, ...]:
         places = [place.name for place in model.spatial.places]
         agents = []
@@ -194,7 +194,7 @@ class _Reader:
                 self._problems.add((*at, name), f"{name} {fault}")
 
     def _check_termination(
-        self, model: schema.Scenario, variables: VariableSettings, agents: Sequence[str]
+        self, model: schema.ScenarioKeys, variables: VariableSettings, agents: Sequence[str]
     ) -> None:
         known = [("global", each.name) for each in variables.global_vars]
         for place in model.spatial.places:
@@ -227,7 +227,7 @@ class _Reader:
             seen.add(name)
 
 
-def _run(model: schema.Simulation) -> RunSettings:
+def _run(model: schema.SimulationKeys) -> RunSettings:
     return RunSettings(
         name=model.name,
         max_turns=model.max_turns,
@@ -236,7 +236,7 @@ def _run(model: schema.Simulation) -> RunSettings:
     )
 
 
-def _spatial(model: schema.Spatial) -> SpatialSettings:
+def _spatial(model: schema.SpatialKeys) -> SpatialSettings:
     return SpatialSettings(
         places=tuple(PlaceSettings(**place.model_dump()) for place in model.places),
         roads=tuple(
@@ -246,18 +246,18 @@ def _spatial(model: schema.Spatial) -> SpatialSettings:
     )
 
 
-def _names(entry: schema.Agent) -> list[str]:
+def _names(entry: schema.AgentKeys) -> list[str]:
     """Returns the names of an entry's agents: `ada`, or `ada-1`, `ada-2` … with a count."""
     if entry.count is None:
         return [entry.name]
     return [f"{entry.name}-{number}" for number in range(1, entry.count + 1)]
 
 
-def _extra(model: schema.Open) -> dict[str, Any]:
+def _extra(model: schema.OpenKeys) -> dict[str, Any]:
     return cast(dict[str, Any], model.model_extra)
 
 
-def _default(entry: schema.Variable) -> object:
+def _default(entry: schema.VariableKeys) -> object:
     """Returns the default that is given, or the smallest value of the type."""
     if "default" in entry.model_fields_set:
         return entry.default

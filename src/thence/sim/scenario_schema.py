@@ -12,19 +12,19 @@ Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=100)]
 Scalar = bool | int | float | str
 
 
-class Section(BaseModel):
+class StrictKeys(BaseModel):
     """A part of a scenario that refuses keys it does not know."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class Open(BaseModel):
+class OpenKeys(BaseModel):
     """A part whose other keys belong to a component."""
 
     model_config = ConfigDict(extra="allow", strict=True)
 
 
-class Termination(Section):
+class TerminationKeys(StrictKeys):
     """One entry of `simulation.termination`."""
 
     variable: Name
@@ -34,16 +34,16 @@ class Termination(Section):
     equals: Scalar | None = None
 
 
-class Simulation(Section):
+class SimulationKeys(StrictKeys):
     """The section `simulation`."""
 
     name: Name
     max_turns: int = Field(default=100, ge=1)
     seed: int = 0
-    termination: list[Termination] = []
+    termination: list[TerminationKeys] = []
 
 
-class Events(Section):
+class EventsKeys(StrictKeys):
     """The section `events`."""
 
     verbosity: Literal["MILESTONE", "DECISION", "ACTION", "STATE", "DETAIL"] = "ACTION"
@@ -54,7 +54,7 @@ class Events(Section):
     output_root: str = "output"
 
 
-class Variable(Section):
+class VariableKeys(StrictKeys):
     """One entry of `state_variables`."""
 
     name: Name
@@ -65,15 +65,15 @@ class Variable(Section):
     choices: list[str] | None = None
 
 
-class StateVariables(Section):
+class StateVariablesKeys(StrictKeys):
     """The section `state_variables`."""
 
-    global_vars: list[Variable] = []
-    place_vars: list[Variable] = []
-    agent_vars: list[Variable] = []
+    global_vars: list[VariableKeys] = []
+    place_vars: list[VariableKeys] = []
+    agent_vars: list[VariableKeys] = []
 
 
-class Agent(Open):
+class AgentKeys(OpenKeys):
     """One entry of `agents`."""
 
     name: Name
@@ -83,47 +83,47 @@ class Agent(Open):
     initial: dict[str, Any] = {}
 
 
-class Engine(Open):
+class EngineKeys(OpenKeys):
     """The section `engine`."""
 
     type: str = "base"
 
 
-class Validator(Open):
+class ValidatorKeys(OpenKeys):
     """The section `validator`."""
 
     type: str = "base"
     retries: int = Field(default=0, ge=0, le=10)
 
 
-class Place(Section):
+class PlaceKeys(StrictKeys):
     """One entry of `spatial.places`."""
 
     name: Name
     initial: dict[str, Any] = {}
 
 
-class Road(Section):
+class RoadKeys(StrictKeys):
     """One entry of `spatial.roads`."""
 
     between: Annotated[list[str], Field(min_length=2, max_length=2)]
     turns: int = Field(default=1, ge=1)
 
 
-class Spatial(Section):
+class SpatialKeys(StrictKeys):
     """The section `spatial`."""
 
-    places: list[Place] = []
-    roads: list[Road] = []
+    places: list[PlaceKeys] = []
+    roads: list[RoadKeys] = []
 
 
-class Scenario(Section):
+class ScenarioKeys(StrictKeys):
     """A whole scenario."""
 
-    simulation: Simulation
-    events: Events = Events()
-    state_variables: StateVariables = StateVariables()
-    agents: list[Agent] = []
-    engine: Engine = Engine()
-    validator: Validator = Validator()
-    spatial: Spatial = Spatial()
+    simulation: SimulationKeys
+    events: EventsKeys = EventsKeys()
+    state_variables: StateVariablesKeys = StateVariablesKeys()
+    agents: list[AgentKeys] = []
+    engine: EngineKeys = EngineKeys()
+    validator: ValidatorKeys = ValidatorKeys()
+    spatial: SpatialKeys = SpatialKeys()

@@ -2,7 +2,7 @@
 
 from thence.work.journal.emitter import EventEmitter, Outcome, get_emitter
 from thence.work.journal.refusals import ErrorStore, RefusalRecord
-from thence.work.journal.store import EventStore, Said
+from thence.work.journal.store import EventStore, WorkEvent
 from thence.work.session.decorators import with_error_store, with_event_store
 
 __all__ = [
@@ -11,7 +11,7 @@ __all__ = [
     "EventStore",
     "Outcome",
     "RefusalRecord",
-    "Said",
+    "WorkEvent",
     "get_emitter",
     "with_error_store",
     "with_event_store",

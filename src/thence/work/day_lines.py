@@ -10,7 +10,7 @@ from functools import partial
 
 from thence.core.event import Event
 from thence.core.values.codec import event_id_of, has_valid_crc
-from thence.work.passed_over import Place
+from thence.work.passed_over import SharedFilePosition
 
 FOLDER = ".kittify/events"
 ATTRIBUTES = f"{FOLDER}/.gitattributes"
@@ -54,12 +54,12 @@ def lines_in(data: bytes) -> list[bytes]:
     return [bare for line in data.split(b"\n") if (bare := _bare(line))]
 
 
-def places_in(data: bytes, file: str) -> Iterator[tuple[bytes, Place]]:
+def places_in(data: bytes, file: str) -> Iterator[tuple[bytes, SharedFilePosition]]:
     """Yields the lines of a day file, as `lines_in` returns them, with their places."""
     offset = 0
     for number, line in enumerate(data.split(b"\n"), 1):
         if bare := _bare(line):
-            yield bare, Place(file, number, offset)
+            yield bare, SharedFilePosition(file, number, offset)
         offset += len(line) + 1
 
 

@@ -15,7 +15,7 @@ _NAME = "passed_over.json"
 KEPT_MAX = 1_000
 
 
-class Place(msgspec.Struct, frozen=True):
+class SharedFilePosition(msgspec.Struct, frozen=True):
     """Where a line stood in a shared file; `line` counts from 1, `offset` is in bytes."""
 
     file: str
@@ -23,33 +23,33 @@ class Place(msgspec.Struct, frozen=True):
     offset: int
 
 
-class PassedOver(msgspec.Struct, frozen=True):
+class PassedOverLine(msgspec.Struct, frozen=True):
     """A line and why it was passed over; `parked` is the line itself, if it is tried again."""
 
-    place: Place
+    place: SharedFilePosition
     length: int
     reason: str
     parked: str = ""
 
 
-def passed_over(home: Path) -> tuple[PassedOver, ...]:
+def passed_over(home: Path) -> tuple[PassedOverLine, ...]:
     """Returns what is kept; nothing where that can't be read."""
     try:
-        return msgspec.json.decode((home / _NAME).read_bytes(), type=tuple[PassedOver, ...])
+        return msgspec.json.decode((home / _NAME).read_bytes(), type=tuple[PassedOverLine, ...])
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
         return ()
 
 
-def parked(found: Sequence[PassedOver]) -> dict[bytes, Place]:
+def parked(found: Sequence[PassedOverLine]) -> dict[bytes, SharedFilePosition]:
     """Returns the lines that are to be tried again."""
     return {each.parked.encode(): each.place for each in found if each.parked}
 
 
 def keep(
     home: Path,
-    known: Sequence[PassedOver],
+    known: Sequence[PassedOverLine],
     made: Relayed,
-    places: Mapping[bytes, Place],
+    places: Mapping[bytes, SharedFilePosition],
     files: Collection[str],
 ) -> None:
     """Keeps what relaying passed over; what was known of these `files` is replaced.
@@ -58,10 +58,10 @@ def keep(
     1,000 lines the first are kept: the others are read again when their file changes.
     """
     found = [each for each in known if not each.parked and each.place.file not in files]
-    found += [PassedOver(places[line], len(line), why.reason) for line, why in made.bad]
+    found += [PassedOverLine(places[line], len(line), why.reason) for line, why in made.bad]
     reason = "its clock is further ahead than any log gets; it is tried again"
     found += [
-        PassedOver(places[event.line], len(event.line), reason, event.line.decode())
+        PassedOverLine(places[event.line], len(event.line), reason, event.line.decode())
         for event in made.parked
     ]
     found = found[:KEPT_MAX]

@@ -8,7 +8,7 @@ import msgspec
 from thence.core.event import Event
 
 
-class Result(msgspec.Struct, frozen=True):
+class CommandResult(msgspec.Struct, frozen=True):
     """What a command has done.
 
     `events` are what it appended, None if the journal could not be written: then they are

@@ -9,7 +9,7 @@ from tests.work.boards import bare, clone, done, features, published, work
 from tests.work.repositories import commit, git
 
 from thence.work.journal.claims import claimed
-from thence.work.journal.store import EventStore, Said
+from thence.work.journal.store import EventStore, WorkEvent
 
 SLUG = "001-sync"
 FOLDER = f"kitty-specs/{SLUG}"
@@ -382,7 +382,7 @@ def test_a_claim_that_was_cut_off_under_the_number_of_another_breaks_nothing(clo
         for folder in clones:
             with EventStore.at(folder, actor=folder.name) as store:
                 commands.enter_context(claimed(store.project.home, store.subject(SLUG, "WP03")))
-                store.append(Said("WPStatusChanged", payload, SLUG, begins=True))
+                store.append(WorkEvent("WPStatusChanged", payload, SLUG, begins=True))
         shared(ada, bob)
     for folder in clones:
         done(folder, "status")

@@ -97,7 +97,7 @@ def kill_command(
     """
     from random import randrange
 
-    from thence.cli.crash.kills import Trial, as_json, drawn, rows, run
+    from thence.cli.crash.kills import KillTrial, as_json, drawn, rows, run
     from thence.cli.exit_codes import DAMAGED
     from thence.cli.shared.render import counted
 
@@ -106,7 +106,7 @@ def kill_command(
         if value is not None and not is_command(value):
             raise click.BadParameter(f"'{value}' names no program", param_hint=name)
     chosen = randrange(2**32) if seed is None else seed
-    trial = Trial(command, reading, kills, chosen, within_s, timeout_s)
+    trial = KillTrial(command, reading, kills, chosen, within_s, timeout_s)
     voice.note(f"killing {counted(kills, 'time')}, seed {chosen}: {command}")
     every = max(1, kills // 10)
     kept = run(trial, lambda n: voice.note(f"{n} of {kills}") if n % every == 0 else None)

@@ -10,9 +10,9 @@ from thence.cli.voice import Voice, current
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from thence.core.diff.content import Differing
-    from thence.core.diff.difference import Cause, Difference, Divergence
-    from thence.core.diff.log_side import Side
+    from thence.core.diff.content import DifferingPlace
+    from thence.core.diff.difference import CauseOnSide, Difference, FirstDifference
+    from thence.core.diff.log_side import LogSide
     from thence.core.values.vocabulary import Vocabulary
 
 # of what differs, and of the causes, so many are shown without -v
@@ -63,7 +63,7 @@ def diff_command(a: str, b: str, is_json: bool) -> int:
     return 0 if found.is_empty else DAMAGED
 
 
-def _read(voice: Voice, log: str) -> "tuple[Side, Vocabulary]":
+def _read(voice: Voice, log: str) -> "tuple[LogSide, Vocabulary]":
     """Reads a log at once; one that asks for a closer look as every command does."""
     from thence.cli.shared.locate import find_log
     from thence.cli.shared.opened import opened
@@ -128,7 +128,7 @@ def _say_types(voice: Voice, found: "Difference") -> None:
     _note_missing_types(voice, found, tallies)
 
 
-def _types(of: "Side", places: "Iterable[int]") -> dict[str, int]:
+def _types(of: "LogSide", places: "Iterable[int]") -> dict[str, int]:
     from collections import Counter
 
     return Counter([of.said[place].event_type for place in places])
@@ -148,7 +148,7 @@ def _note_missing_types(
             voice.note(f"{letter} holds no {names}: was it told to write less?")
 
 
-def _say_divergence(voice: Voice, first: "Divergence", logs: tuple[_Log, _Log]) -> None:
+def _say_divergence(voice: Voice, first: "FirstDifference", logs: tuple[_Log, _Log]) -> None:
     from thence.cli.shared.opened import command
     from thence.cli.shared.render import counted, wrapped
 
@@ -168,7 +168,7 @@ def _say_divergence(voice: Voice, first: "Divergence", logs: tuple[_Log, _Log]) 
     voice.say(*(("next: " if n == 0 else "      ") + c for n, c in enumerate(commands)))
 
 
-def _say_differing(voice: Voice, differs: "Sequence[Differing]") -> None:
+def _say_differing(voice: Voice, differs: "Sequence[DifferingPlace]") -> None:
     from thence.cli.shared.render import counted, wrapped
 
     if not differs:
@@ -193,7 +193,7 @@ def _value(value: object) -> str:
     return clipped(msgspec.json.encode(value).decode(), VALUE_CHARACTERS_MAX)
 
 
-def _say_causes(voice: Voice, first: "Divergence", logs: tuple[_Log, _Log]) -> None:
+def _say_causes(voice: Voice, first: "FirstDifference", logs: tuple[_Log, _Log]) -> None:
     """Tells the causes: those that both events name once, then those that one alone names."""
     from thence.cli.shared.render import counted, wrapped
 
@@ -214,7 +214,7 @@ def _say_causes(voice: Voice, first: "Divergence", logs: tuple[_Log, _Log]) -> N
             voice.say(f"  {word:4}  {more}; -v shows all")
 
 
-def _standing(cause: "Cause") -> str:
+def _standing(cause: "CauseOnSide") -> str:
     """Says of a cause that one event alone names what the other log has of it."""
     if cause.is_shared:
         return ", changed" if cause.is_changed else ""

@@ -10,7 +10,7 @@ from thence.cli.voice import Voice, current
 
 if TYPE_CHECKING:
     from thence.core.event import Event
-    from thence.core.query.log_end import Ending
+    from thence.core.query.log_end import LogEnd
     from thence.core.values.vocabulary import Vocabulary
 
 OPEN_SHOWN_MAX = 20
@@ -48,7 +48,7 @@ def last_command(log: str | None, is_json: bool) -> None:
         _say(voice, found, found.last, replica.vocabulary)
 
 
-def _say(voice: Voice, found: "Ending", last: "Event", vocabulary: "Vocabulary") -> None:
+def _say(voice: Voice, found: "LogEnd", last: "Event", vocabulary: "Vocabulary") -> None:
     from thence.cli.shared.render import counted, wrapped
 
     told = f"last event: {vocabulary.sentence(last)}"

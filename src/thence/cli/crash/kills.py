@@ -41,7 +41,7 @@ _CONTRACT = (
 )
 
 
-class Trial(NamedTuple):
+class KillTrial(NamedTuple):
     """What is killed, how often and when.
 
     `within_s` is the time after the first id in which the kill falls; `timeout_s` is how
@@ -78,7 +78,7 @@ class Kept(NamedTuple):
         return self.present == self.acknowledged and not self.glued
 
 
-def run(trial: Trial, told: Callable[[int], None]) -> Kept:
+def run(trial: KillTrial, told: Callable[[int], None]) -> Kept:
     """Kills the program so many times and counts what its log kept.
 
     `told` hears the number of each kill. Raises ProgramFailed when the command can't be
@@ -103,7 +103,7 @@ def run(trial: Trial, told: Callable[[int], None]) -> Kept:
             return _counted(trial, program, acknowledged, tails)
 
 
-def _counted(trial: Trial, program: "Program", acknowledged: set[bytes], tails: Tails) -> Kept:
+def _counted(trial: KillTrial, program: "Program", acknowledged: set[bytes], tails: Tails) -> Kept:
     if trial.reading is not None:
         read = acknowledged.intersection(_ID.findall(program.read(trial.reading)))
         return Kept(len(acknowledged), len(read), 0, len(acknowledged) - len(read), None, None)
@@ -119,7 +119,7 @@ def _counted(trial: Trial, program: "Program", acknowledged: set[bytes], tails: 
 class Program:
     """The program that logs, started again for each of its lives."""
 
-    def __init__(self, trial: Trial, file: Path, errors: IO[bytes]) -> None:
+    def __init__(self, trial: KillTrial, file: Path, errors: IO[bytes]) -> None:
         self._trial = trial
         self._file = file
         self._errors = errors
@@ -265,13 +265,13 @@ def _is_ready(pipe: int, deadline_s: float) -> bool:
     return bool(select.select([pipe], [], [], max(0.0, deadline_s - time.monotonic()))[0])
 
 
-def as_json(trial: Trial, kept: Kept) -> dict[str, object]:
+def as_json(trial: KillTrial, kept: Kept) -> dict[str, object]:
     """Returns the outcome as JSON values."""
     head = {"ok": kept.is_whole, "command": trial.command, "kills": trial.kills}
     return {**head, "seed": trial.seed, **kept._asdict()}
 
 
-def rows(trial: Trial, kept: Kept) -> Iterator[tuple[str, str, str]]:
+def rows(trial: KillTrial, kept: Kept) -> Iterator[tuple[str, str, str]]:
     """Yields the rows of the table: word, number, what it counts."""
     yield "kills", f"{trial.kills:,}", f"seed {trial.seed}"
     yield "acknowledged", f"{kept.acknowledged:,}", "records whose ids were printed"

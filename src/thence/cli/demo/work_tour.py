@@ -14,8 +14,8 @@ from thence.cli.shared.render import numbered
 from thence.cli.voice import WIDTH_COLUMNS, Painted, Voice
 
 if TYPE_CHECKING:
-    from thence.work.result import Result
-    from thence.work.session.session import Desk
+    from thence.work.result import CommandResult
+    from thence.work.session.session import Session
 
 _FEATURE = "001-sync-in-the-background"
 _TASKS = """# Tasks
@@ -60,34 +60,34 @@ def _walk(voice: Voice, top: Path) -> None:
     from thence.work.commands.setup_spec import setup_spec
     from thence.work.commands.status import status
 
-    def step(words: str, actor: str, work: "Callable[[Desk], Result]") -> "Result":
+    def step(words: str, actor: str, work: "Callable[[Session], CommandResult]") -> "CommandResult":
         return _step(voice, top, words, actor, work)
 
     step("init", "you", init)
     step(
         'setup-spec "Sync in the background"',
         "you",
-        lambda desk: setup_spec(desk, "Sync in the background"),
+        lambda session: setup_spec(session, "Sync in the background"),
     )
     (top / "kitty-specs" / _FEATURE / "tasks.md").write_text(_TASKS)
-    step("finalize-tasks", "you", lambda desk: finalize_tasks(desk, None))
-    step("implement WP01 --actor ada", "ada", lambda desk: implement(desk, "WP01"))
+    step("finalize-tasks", "you", lambda session: finalize_tasks(session, None))
+    step("implement WP01 --actor ada", "ada", lambda session: implement(session, "WP01"))
     _write(top, "WP01", "outbox.py")
-    step("mark-status T001 --actor ada", "ada", lambda desk: mark_status(desk, ["T001"]))
-    step("merge", "you", lambda desk: merge(desk, ()))
-    step("accept", "you", lambda desk: accept(desk, ()))
-    board = step("status", "you", lambda desk: status(desk, None))
+    step("mark-status T001 --actor ada", "ada", lambda session: mark_status(session, ["T001"]))
+    step("merge", "you", lambda session: merge(session, ()))
+    step("accept", "you", lambda session: accept(session, ()))
+    board = step("status", "you", lambda session: status(session, None))
     voice.say(*(f"  {line}" for line in board.lines))
     _tell_why(voice, top)
 
 
 def _step(
-    voice: Voice, top: Path, words: str, actor: str, work: "Callable[[Desk], Result]"
-) -> "Result":
-    from thence.work.session.session import Desk
+    voice: Voice, top: Path, words: str, actor: str, work: "Callable[[Session], CommandResult]"
+) -> "CommandResult":
+    from thence.work.session.session import Session
 
-    with Desk(top, actor=actor) as desk:
-        result = work(desk)
+    with Session(top, actor=actor) as session:
+        result = work(session)
     voice.say(f"  $ thence work {words}")
     return result
 

@@ -58,9 +58,9 @@ def shower(
 
     if is_json:
         return store
-    from thence.cli.shared.render import Lines
+    from thence.cli.shared.render import LineRenderer
 
-    lines = Lines((), vocabulary, voice.columns)
+    lines = LineRenderer((), vocabulary, voice.columns)
 
     def show(events: "Sequence[Event]") -> None:
         for event in events:

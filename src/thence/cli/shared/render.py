@@ -74,7 +74,7 @@ def numbered(
             yield from wrapped(f"{len(hidden)} more{left_out}", width, first)
 
 
-class Lines:
+class LineRenderer:
     """Draws events as lines of columns: time, turn, type, who, sentence with short id.
 
     The columns are as wide as these events need, and those that `fit` adds. `width` cuts

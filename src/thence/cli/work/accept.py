@@ -51,8 +51,8 @@ def accept_command(
         "accept",
         "",
         actor,
-        lambda desk: accept(
-            desk,
+        lambda session: accept(
+            session,
             packages,
             feature=feature,
             reason=reason or "",

@@ -33,5 +33,8 @@ def add_command(
     from thence.work.commands.add import add
 
     return run(
-        "add", "", actor, lambda desk: add(desk, title, owns=owns, after=after, feature=feature)
+        "add",
+        "",
+        actor,
+        lambda session: add(session, title, owns=owns, after=after, feature=feature),
     )

@@ -48,5 +48,5 @@ def add_history_command(
         "add-history",
         package,
         actor,
-        lambda desk: add_history(desk, package, said, kind=kind, feature=feature),
+        lambda session: add_history(session, package, said, kind=kind, feature=feature),
     )

@@ -25,4 +25,4 @@ def conflicts_command(
     """
     from thence.work.commands.findings import conflicts
 
-    return run("conflicts", "", actor, lambda desk: conflicts(desk, is_all), create=False)
+    return run("conflicts", "", actor, lambda session: conflicts(session, is_all), create=False)

@@ -9,8 +9,8 @@ from thence.cli.groups import json_option, named, talks
 from thence.cli.voice import Voice, current
 
 if TYPE_CHECKING:
-    from thence.work.result import Result
-    from thence.work.session.session import Desk
+    from thence.work.result import CommandResult
+    from thence.work.session.session import Session
 
 _F = TypeVar("_F", bound=Callable[..., object])
 
@@ -43,7 +43,7 @@ def run(
     operation: str,
     entity: str,
     actor: str | None,
-    work: "Callable[[Desk], Result]",
+    work: "Callable[[Session], CommandResult]",
     *,
     create: bool = True,
 ) -> int:
@@ -51,16 +51,16 @@ def run(
 
     `operation` and `entity` say what was tried, and on what, should it fail.
     """
-    from thence.work.session.session import Desk
+    from thence.work.session.session import Session
 
     voice = current()
     who = _who(actor, voice)
     _refuse_what_is_no_text(click.get_current_context())
-    with Desk(actor=who, create=create) as desk:
+    with Session(actor=who, create=create) as session:
         try:
-            result = desk.attempt(operation, entity, lambda: work(desk))
+            result = session.attempt(operation, entity, lambda: work(session))
         except BaseException:
-            for note in desk.notes:
+            for note in session.notes:
                 voice.note(f"note: {note}")
             raise
     for note in result.notes:

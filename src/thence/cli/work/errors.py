@@ -30,4 +30,4 @@ def errors_command(
     """
     from thence.work.commands.findings import errors
 
-    return run("errors", "", actor, lambda desk: errors(desk, limit), create=False)
+    return run("errors", "", actor, lambda session: errors(session, limit), create=False)

@@ -21,4 +21,4 @@ def finalize_tasks_command(feature: str | None, actor: str | None, is_json: bool
     """
     from thence.work.commands.finalize_tasks import finalize_tasks
 
-    return run("finalize-tasks", "", actor, lambda desk: finalize_tasks(desk, feature))
+    return run("finalize-tasks", "", actor, lambda session: finalize_tasks(session, feature))

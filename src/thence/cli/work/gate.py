@@ -46,5 +46,7 @@ def gate_command(
         "gate",
         package,
         actor,
-        lambda desk: gate(desk, package, gate_type, result, feature=feature, reason=reason or ""),
+        lambda session: gate(
+            session, package, gate_type, result, feature=feature, reason=reason or ""
+        ),
     )

@@ -39,8 +39,8 @@ def implement_command(
         "implement",
         package,
         actor,
-        lambda desk: implement(
-            desk,
+        lambda session: implement(
+            session,
             package,
             feature=feature,
             reason=reason or "",

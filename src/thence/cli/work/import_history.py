@@ -22,4 +22,4 @@ def import_command(is_dry: bool, feature: str | None, actor: str | None, is_json
     """
     from thence.work.commands.import_history import import_history
 
-    return run("import", "", actor, lambda desk: import_history(desk, feature, is_dry=is_dry))
+    return run("import", "", actor, lambda session: import_history(session, feature, is_dry=is_dry))

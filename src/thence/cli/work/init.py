@@ -26,4 +26,4 @@ def init_command(has_new_id: bool, actor: str | None, is_json: bool) -> int:
     """
     from thence.work.commands.init import init
 
-    return run("init", "", actor, lambda desk: init(desk, has_new_id=has_new_id))
+    return run("init", "", actor, lambda session: init(session, has_new_id=has_new_id))

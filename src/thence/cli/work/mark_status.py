@@ -42,5 +42,5 @@ def mark_status_command(
         "mark-status",
         "",
         actor,
-        lambda desk: mark_status(desk, subtasks, feature=feature, is_done=is_done),
+        lambda session: mark_status(session, subtasks, feature=feature, is_done=is_done),
     )

@@ -43,15 +43,19 @@ def merge_command(
         word = "resume" if is_resumed else "abort"
         raise click.UsageError(f"--{word} takes neither packages nor --dry-run")
     if is_resumed:
-        return run("merge --resume", "", actor, lambda desk: resume_merge(desk, feature=feature))
+        return run(
+            "merge --resume", "", actor, lambda session: resume_merge(session, feature=feature)
+        )
     if is_aborted:
-        return run("merge --abort", "", actor, lambda desk: abort_merge(desk, feature=feature))
+        return run(
+            "merge --abort", "", actor, lambda session: abort_merge(session, feature=feature)
+        )
     return run(
         "merge",
         packages[0] if packages else "",
         actor,
-        lambda desk: merge(
-            desk,
+        lambda session: merge(
+            session,
             packages,
             feature=feature,
             reason=reason or "",

@@ -50,8 +50,8 @@ def move_task_command(
         "move-task",
         package,
         actor,
-        lambda desk: move_task(
-            desk,
+        lambda session: move_task(
+            session,
             package,
             to,
             feature=feature,

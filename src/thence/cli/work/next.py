@@ -24,4 +24,4 @@ def next_command(
     """
     from thence.work.commands.next_package import next_package
 
-    return run("next", "", actor, lambda desk: next_package(desk, feature))
+    return run("next", "", actor, lambda session: next_package(session, feature))

@@ -10,8 +10,8 @@ from thence.cli.voice import current
 from thence.cli.work.door import common, feature_option, run
 
 if TYPE_CHECKING:
-    from thence.work.result import Result
-    from thence.work.session.session import Desk
+    from thence.work.result import CommandResult
+    from thence.work.session.session import Session
 
 _EXAMPLE = """\b
 Example:
@@ -49,15 +49,19 @@ def orchestrate_command(
     if skip and (is_dry or is_aborted):
         raise click.UsageError("--skip goes with neither --dry-run nor --abort")
     if is_dry:
-        return run("orchestrate --dry-run", "", actor, lambda desk: dry_run(desk, feature=feature))
+        return run(
+            "orchestrate --dry-run", "", actor, lambda session: dry_run(session, feature=feature)
+        )
     if is_aborted:
-        return run("orchestrate --abort", "", actor, lambda desk: abort(desk, feature=feature))
+        return run(
+            "orchestrate --abort", "", actor, lambda session: abort(session, feature=feature)
+        )
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: agents are ended
 
-    def work(desk: "Desk") -> "Result":
+    def work(session: "Session") -> "CommandResult":
         with display(current()) as shown:  # it has ended before the result is told
             return orchestrate(
-                desk,
+                session,
                 feature=feature,
                 skip=skip,
                 is_resumed=is_resumed,

@@ -15,7 +15,7 @@ from thence.cli.shared.progress import is_drawn
 from thence.cli.voice import Voice, plain
 from thence.work.board.state import LANES
 from thence.work.orchestrate.orchestrator import Orchestrator
-from thence.work.orchestrate.progress import Happening
+from thence.work.orchestrate.progress import ProgressNote
 from thence.work.vcs.overlaps import at_work, sentence
 
 DRAWN_EVERY_S = 0.5
@@ -26,7 +26,7 @@ OVERLAPS_SHOWN_MAX = 5
 class Display(NamedTuple):
     """What is called with each happening, and several times a second."""
 
-    tell: Callable[[Happening], None]
+    tell: Callable[[ProgressNote], None]
     turn: Callable[[Orchestrator], None]
 
 
@@ -42,7 +42,7 @@ def display(voice: Voice) -> Iterator[Display]:
         yield Display(lambda happening: voice.note(line(happening)), lambda _: None)
 
 
-def line(happening: Happening) -> str:
+def line(happening: ProgressNote) -> str:
     """Returns a happening as a line of text."""
     wp_id = f"{happening.wp_id}  " if happening.wp_id else ""
     took = f"  ({happening.seconds:.1f} s)" if happening.seconds is not None else ""
@@ -95,7 +95,7 @@ def undisturbed() -> Iterator[None]:
         signal.raise_signal(came[0])
 
 
-def _as_json(voice: Voice, happening: Happening) -> None:
+def _as_json(voice: Voice, happening: ProgressNote) -> None:
     voice.json({"happening": happening._asdict()})
     voice.flush()
 
@@ -113,7 +113,7 @@ def _drawn(voice: Voice) -> Iterator[Display]:
     live = Live(console=console, auto_refresh=False, transient=True, redirect_stdout=False)
     with live:
 
-        def tell(happening: Happening) -> None:
+        def tell(happening: ProgressNote) -> None:
             with undisturbed():
                 console.print(Text(plain(line(happening))))
 

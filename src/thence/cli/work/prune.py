@@ -35,5 +35,5 @@ def prune_command(
         "prune",
         "",
         actor,
-        lambda desk: prune(desk, feature=feature, is_dry=is_dry, takes_refs=takes_refs),
+        lambda session: prune(session, feature=feature, is_dry=is_dry, takes_refs=takes_refs),
     )

@@ -26,4 +26,4 @@ def publish_command(
     """
     from thence.work.commands.publish import publish
 
-    return run("publish", "", actor, lambda desk: publish(desk, target_branch))
+    return run("publish", "", actor, lambda session: publish(session, target_branch))

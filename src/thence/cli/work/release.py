@@ -35,7 +35,7 @@ def release_command(
         "release",
         package,
         actor,
-        lambda desk: release(
-            desk, package, feature=feature, reason=reason or "", is_forced=is_forced
+        lambda session: release(
+            session, package, feature=feature, reason=reason or "", is_forced=is_forced
         ),
     )

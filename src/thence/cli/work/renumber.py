@@ -26,5 +26,8 @@ def renumber_command(
     from thence.work.commands.renumber import renumber
 
     return run(
-        "renumber", package, actor, lambda desk: renumber(desk, package, to=to, feature=feature)
+        "renumber",
+        package,
+        actor,
+        lambda session: renumber(session, package, to=to, feature=feature),
     )

@@ -32,5 +32,5 @@ def reopen_command(
         "reopen",
         package,
         actor,
-        lambda desk: reopen(desk, package, feature=feature, reason=reason or ""),
+        lambda session: reopen(session, package, feature=feature, reason=reason or ""),
     )

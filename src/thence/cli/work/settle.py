@@ -39,5 +39,5 @@ def settle_command(
         "settle",
         package,
         actor,
-        lambda desk: settle(desk, package, winner=winner, reason=reason, feature=feature),
+        lambda session: settle(session, package, winner=winner, reason=reason, feature=feature),
     )

@@ -33,5 +33,5 @@ def setup_spec_command(
         "setup-spec",
         "",
         actor,
-        lambda desk: setup_spec(desk, title, mission=mission, target_branch=target_branch),
+        lambda session: setup_spec(session, title, mission=mission, target_branch=target_branch),
     )

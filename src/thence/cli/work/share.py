@@ -30,4 +30,4 @@ def share_command(mode: str, is_anyway: bool, actor: str | None, is_json: bool) 
 
     if is_anyway and mode != "branch":
         raise click.UsageError("--anyway is said of `share branch` alone: nothing stops `tree`")
-    return run("share", "", actor, lambda desk: share(desk, mode, is_anyway=is_anyway))
+    return run("share", "", actor, lambda session: share(session, mode, is_anyway=is_anyway))

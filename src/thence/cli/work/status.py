@@ -10,8 +10,8 @@ from thence.cli.voice import current
 from thence.cli.work.door import common, feature_option, run
 
 if TYPE_CHECKING:
-    from thence.work.result import Result
-    from thence.work.session.session import Desk
+    from thence.work.result import CommandResult
+    from thence.work.session.session import Session
 
 _EXAMPLE = """\b
 Example:
@@ -32,8 +32,8 @@ def status_command(feature: str | None, actor: str | None, is_json: bool) -> int
 
     gc.disable()  # what is read of the log lives until the end
 
-    def show(desk: "Desk") -> "Result":
-        current().keep(desk)
-        return status(desk, feature)
+    def show(session: "Session") -> "CommandResult":
+        current().keep(session)
+        return status(session, feature)
 
     return run("status", "", actor, show, create=False)

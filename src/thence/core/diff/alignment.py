@@ -10,14 +10,14 @@ by total order. So the result depends on no order of the input.
 from collections import defaultdict, deque
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 
-from thence.core.diff.content import Said, canonical, has_same_bodies, members
-from thence.core.diff.log_side import Side
+from thence.core.diff.content import EventContent, canonical, has_same_bodies, members
+from thence.core.diff.log_side import LogSide
 
 ALONE = -1
 _Key = Callable[[int], Hashable]
 
 
-def aligned(a: Side, b: Side) -> list[int]:
+def aligned(a: LogSide, b: LogSide) -> list[int]:
     """Returns for each event of A its partner's place in B, ALONE for one without."""
     pairs = _Pairs(a, b)
     pairs.join_by_step()
@@ -32,7 +32,7 @@ class _Pairs:
     in both logs: by its place in A.
     """
 
-    def __init__(self, a: Side, b: Side) -> None:
+    def __init__(self, a: LogSide, b: LogSide) -> None:
         self.of_a = [ALONE] * len(a.said)
         self.of_b = self.names_b = [ALONE] * len(b.said)
         self.names_a = [ALONE] * len(a.said)
@@ -98,7 +98,7 @@ class _Pairs:
             else:
                 self._join_alike(mine, theirs)
 
-    def _by_content(self, of: Side, places: Iterable[int]) -> Mapping[int, list[int]]:
+    def _by_content(self, of: LogSide, places: Iterable[int]) -> Mapping[int, list[int]]:
         """Groups events by what they say."""
         groups: dict[int, list[int]] = {}
         for place in places:
@@ -153,7 +153,7 @@ class _Contents:
         self._numbers: dict[Hashable, int] = {}
         self._known: dict[Hashable, int] = {}
 
-    def number(self, said: Said) -> int:
+    def number(self, said: EventContent) -> int:
         """Returns the number of what an event says."""
         raw = (said.event_type, said.subject, bytes(said.details), bytes(said.payload))
         number = self._known.get(raw)
@@ -164,7 +164,7 @@ class _Contents:
         return number
 
 
-def _alike(of: Side, level: Sequence[int], names: Sequence[int]) -> Mapping[Hashable, list[int]]:
+def _alike(of: LogSide, level: Sequence[int], names: Sequence[int]) -> Mapping[Hashable, list[int]]:
     """Groups events whose causes all have a partner by these, by type and subject."""
     groups: dict[Hashable, list[int]] = {}
     told, all_causes, name_of = of.said, of.causes, names.__getitem__
@@ -196,7 +196,7 @@ def _counted(steps: Sequence[str | None]) -> dict[Hashable, int]:
     return found
 
 
-def _levels(of: Side, partners: Sequence[int], with_steps: bool) -> list[list[int]]:
+def _levels(of: LogSide, partners: Sequence[int], with_steps: bool) -> list[list[int]]:
     """Returns the places without a partner, by how far they stand from those that have one.
 
     Those that have a step are among them only if asked for.

@@ -18,7 +18,7 @@ VOLATILE = frozenset(("latency", "latency_s", "latency_ms", "cost", "cost_usd"))
 _NOTHING = msgspec.Raw(b"{}")
 
 
-class Said(msgspec.Struct, frozen=True, gc=False):
+class EventContent(msgspec.Struct, frozen=True, gc=False):
     """What an event says, what it names, and what it is known by, read off its line.
 
     `details` and `payload` are the bytes of what the host said, as they lie there.
@@ -42,7 +42,7 @@ class Said(msgspec.Struct, frozen=True, gc=False):
     payload: msgspec.Raw = _NOTHING
 
 
-class Differing(msgspec.Struct, frozen=True):
+class DifferingPlace(msgspec.Struct, frozen=True):
     """One place in an event where two differ: `path` such as "details.new_value".
 
     Names of members and indices of lists are joined by dots. UNSET stands for a place that
@@ -68,7 +68,7 @@ MEMBERS = (
 members = attrgetter(*MEMBERS)
 _BODIES = ("details", "payload")
 _encode = msgspec.json.Encoder(order="sorted").encode
-decode_said = msgspec.json.Decoder(Said).decode
+decode_said = msgspec.json.Decoder(EventContent).decode
 
 
 class _Bodies(msgspec.Struct, frozen=True, gc=False):
@@ -81,15 +81,19 @@ class _Bodies(msgspec.Struct, frozen=True, gc=False):
 _decode_bodies = msgspec.json.Decoder(_Bodies).decode
 
 
-def said(event: Event) -> Said:
+def said(event: Event) -> EventContent:
     """Reads what an event says; a body that is no JSON counts as absent."""
     try:
         bodies = _decode_bodies(event.line)
     except (ValueError, RecursionError):
         bodies = _Bodies()
     header = event.header
-    known = {name: getattr(header, name) for name in Said.__struct_fields__ if name not in _BODIES}
-    return Said(**known, details=bodies.details, payload=bodies.payload)
+    known = {
+        name: getattr(header, name)
+        for name in EventContent.__struct_fields__
+        if name not in _BODIES
+    }
+    return EventContent(**known, details=bodies.details, payload=bodies.payload)
 
 
 def canonical(body: msgspec.Raw, name: str) -> bytes:
@@ -105,7 +109,7 @@ def canonical(body: msgspec.Raw, name: str) -> bytes:
         return bytes(body)
 
 
-def are_same(a: Sequence[Said], b: Sequence[Said]) -> list[bool]:
+def are_same(a: Sequence[EventContent], b: Sequence[EventContent]) -> list[bool]:
     """Tells of each event of A and the one beside it in B whether they say the same."""
     have_same_members = map(eq, map(members, a), map(members, b))
     return [
@@ -114,7 +118,7 @@ def are_same(a: Sequence[Said], b: Sequence[Said]) -> list[bool]:
     ]
 
 
-def has_same_bodies(a: Said, b: Said) -> bool:
+def has_same_bodies(a: EventContent, b: EventContent) -> bool:
     """Tells whether two events agree in what their hosts said."""
     if a.details == b.details and a.payload == b.payload:
         return True
@@ -123,10 +127,10 @@ def has_same_bodies(a: Said, b: Said) -> bool:
     )
 
 
-def contrast(a: Said, b: Said) -> tuple[Differing, ...]:
+def contrast(a: EventContent, b: EventContent) -> tuple[DifferingPlace, ...]:
     """Returns each place where two events differ, in the order of their members."""
     found = [
-        Differing(name, _set(x), _set(y))
+        DifferingPlace(name, _set(x), _set(y))
         for name, x, y in zip(MEMBERS, members(a), members(b), strict=True)
         if x != y
     ]
@@ -147,7 +151,7 @@ def _is_same_body(a: msgspec.Raw, b: msgspec.Raw, name: str) -> bool:
     return canonical(a, name) == canonical(b, name)
 
 
-def _apart(path: str, a: object, b: object) -> Iterator[Differing]:
+def _apart(path: str, a: object, b: object) -> Iterator[DifferingPlace]:
     """Yields the places where two JSON values differ, the deepest that tell them apart."""
     if isinstance(a, dict) and isinstance(b, dict):
         for key in a | b:
@@ -157,7 +161,7 @@ def _apart(path: str, a: object, b: object) -> Iterator[Differing]:
             x, y = (each[index] if index < len(each) else msgspec.UNSET for each in (a, b))
             yield from _apart(f"{path}.{index}", x, y)
     elif not _is_equal(a, b):
-        yield Differing(path, a, b)
+        yield DifferingPlace(path, a, b)
 
 
 def _is_equal(a: object, b: object) -> bool:

@@ -12,15 +12,15 @@ from typing import NamedTuple
 import msgspec
 
 from thence.core.diff.alignment import ALONE, aligned
-from thence.core.diff.content import Differing, are_same, contrast
-from thence.core.diff.log_side import Side
+from thence.core.diff.content import DifferingPlace, are_same, contrast
+from thence.core.diff.log_side import LogSide
 from thence.core.event import Event
 
 # of each kind of difference the JSON holds so many, the earliest
 DIFFERENCES_MAX = 1_000
 
 
-class Cause(msgspec.Struct, frozen=True):
+class CauseOnSide(msgspec.Struct, frozen=True):
     """A cause on one side of a divergence.
 
     `other` is its partner in the other log, None if it has none; `is_changed` says that the
@@ -33,7 +33,7 @@ class Cause(msgspec.Struct, frozen=True):
     is_shared: bool
 
 
-class Divergence(msgspec.Struct, frozen=True):
+class FirstDifference(msgspec.Struct, frozen=True):
     """Where two logs part: the event on each side, None where a log has none.
 
     Without a partner by alignment the event of the other side is the one of the same type
@@ -44,9 +44,9 @@ class Divergence(msgspec.Struct, frozen=True):
 
     a: Event | None
     b: Event | None
-    differs: tuple[Differing, ...]
-    causes_a: tuple[Cause, ...]
-    causes_b: tuple[Cause, ...]
+    differs: tuple[DifferingPlace, ...]
+    causes_a: tuple[CauseOnSide, ...]
+    causes_b: tuple[CauseOnSide, ...]
     follow_a: int
     follow_b: int
 
@@ -58,13 +58,13 @@ class Difference(NamedTuple):
     `only_a` and `only_b` the events without a partner.
     """
 
-    a: Side
-    b: Side
+    a: LogSide
+    b: LogSide
     aligned: Sequence[tuple[int, int]]
     changed: Sequence[tuple[int, int]]
     only_a: Sequence[int]
     only_b: Sequence[int]
-    first: Divergence | None
+    first: FirstDifference | None
 
     @property
     def is_empty(self) -> bool:
@@ -72,7 +72,7 @@ class Difference(NamedTuple):
         return self.first is None
 
 
-def difference(a: Side, b: Side) -> Difference:
+def difference(a: LogSide, b: LogSide) -> Difference:
     """Compares two logs."""
     of_a = aligned(a, b)
     of_b = [ALONE] * len(b.said)
@@ -123,14 +123,14 @@ class _Half(NamedTuple):
     `differing` of all events that differ; `led_to` tells which something different led to.
     """
 
-    side: Side
+    side: LogSide
     partners: Sequence[int]
     alone: Sequence[int]
     differing: set[int]
     led_to: "_LedTo"
 
     @staticmethod
-    def of(laid: Side, partners: Sequence[int], changed: Iterable[int]) -> "_Half":
+    def of(laid: LogSide, partners: Sequence[int], changed: Iterable[int]) -> "_Half":
         """Marks what differs, and what follows from it."""
         alone = [place for place, partner in enumerate(partners) if partner == ALONE]
         differing = {*alone, *changed}
@@ -147,7 +147,7 @@ class _Half(NamedTuple):
 class _LedTo:
     """Which places something different led to; it looks no further than it is asked for."""
 
-    def __init__(self, differing: set[int], laid: Side) -> None:
+    def __init__(self, differing: set[int], laid: LogSide) -> None:
         self._causes = laid.causes
         self._ahead = iter(laid.order)
         self._is_known = bytearray(len(laid.said))
@@ -166,7 +166,7 @@ class _LedTo:
         return place in self._found
 
 
-def _first(a: _Half, b: _Half) -> Divergence | None:
+def _first(a: _Half, b: _Half) -> FirstDifference | None:
     """Finds where two logs part first."""
     in_a, in_b = a.begins(b), b.begins(a)
     if in_a is None and in_b is None:  # each difference follows from one in the other log
@@ -201,11 +201,11 @@ def _other(place: int, mine: _Half, other: _Half) -> int | None:
     return min(fitting, key=lambda at: theirs[at].actor != told.actor, default=None)
 
 
-def _divergence(x: int | None, y: int | None, a: _Half, b: _Half) -> Divergence:
-    differs: tuple[Differing, ...] = ()
+def _divergence(x: int | None, y: int | None, a: _Half, b: _Half) -> FirstDifference:
+    differs: tuple[DifferingPlace, ...] = ()
     if x is not None and y is not None:
         differs = contrast(a.side.said[x], b.side.said[y])
-    return Divergence(
+    return FirstDifference(
         a=None if x is None else a.side.event_at(x),
         b=None if y is None else b.side.event_at(y),
         differs=differs,
@@ -216,14 +216,14 @@ def _divergence(x: int | None, y: int | None, a: _Half, b: _Half) -> Divergence:
     )
 
 
-def _causes(place: int, across: int | None, mine: _Half, other: _Half) -> tuple[Cause, ...]:
+def _causes(place: int, across: int | None, mine: _Half, other: _Half) -> tuple[CauseOnSide, ...]:
     """Returns the causes of an event, set against those of the event `across`."""
     theirs = set() if across is None else set(other.side.causes[across])
     found = []
     for cause in sorted(set(mine.side.causes[place])):
         partner = mine.partners[cause]
         found.append(
-            Cause(
+            CauseOnSide(
                 event=mine.side.event_at(cause),
                 other=None if partner == ALONE else other.side.event_at(partner),
                 is_changed=partner != ALONE and cause in mine.differing,
@@ -233,7 +233,7 @@ def _causes(place: int, across: int | None, mine: _Half, other: _Half) -> tuple[
     return tuple(found)
 
 
-def _followers(place: int, of: Side) -> int:
+def _followers(place: int, of: LogSide) -> int:
     """Counts the effects of an event, near and far."""
     reached = {place}
     causes = of.causes
@@ -243,7 +243,7 @@ def _followers(place: int, of: Side) -> int:
     return len(reached) - 1
 
 
-def _divergence_json(found: Divergence) -> dict[str, object]:
+def _divergence_json(found: FirstDifference) -> dict[str, object]:
     return {
         "a": found.a and _line(found.a),
         "b": found.b and _line(found.b),
@@ -255,7 +255,7 @@ def _divergence_json(found: Divergence) -> dict[str, object]:
     }
 
 
-def _cause_json(cause: Cause) -> dict[str, object]:
+def _cause_json(cause: CauseOnSide) -> dict[str, object]:
     return {
         "event": _line(cause.event),
         "other": cause.other and cause.other.event_id,

@@ -10,7 +10,7 @@ from itertools import islice
 from operator import lt
 from typing import NamedTuple
 
-from thence.core.diff.content import Said, said
+from thence.core.diff.content import EventContent, said
 from thence.core.event import Event, Reading
 from thence.core.order import totally_ordered
 from thence.core.values.vocabulary import Vocabulary
@@ -19,21 +19,21 @@ _Causes = Sequence[Sequence[int]]
 _EventAt = Callable[[int], Event]
 
 
-class Side(NamedTuple):
+class LogSide(NamedTuple):
     """One log: what its events say in total order, without `notices`, each known by its place.
 
     `causes` are the places of what each event names; they close no circle. `order` is one in
     which each place comes after its causes. `event_at` returns the event of a place.
     """
 
-    said: Sequence[Said]
+    said: Sequence[EventContent]
     causes: _Causes
     order: Sequence[int]
     notices: int
     event_at: _EventAt
 
 
-def side(events: Iterable[Event]) -> Side:
+def side(events: Iterable[Event]) -> LogSide:
     """Lays out the events of one log, given in any order."""
     found = list(events)
     told = list(map(said, found))
@@ -43,7 +43,7 @@ def side(events: Iterable[Event]) -> Side:
     return laid_out(told, found.__getitem__, found[0].vocabulary if found else None)
 
 
-def is_in_order(told: Sequence[Said]) -> bool:
+def is_in_order(told: Sequence[EventContent]) -> bool:
     """Tells quickly that events stand in total order, each id once; False when unsure."""
     clocks = [each.lamport_clock for each in told]
     return (
@@ -53,7 +53,7 @@ def is_in_order(told: Sequence[Said]) -> bool:
     )
 
 
-def laid_out(told: Sequence[Said], event_at: _EventAt, words: Reading | None) -> Side:
+def laid_out(told: Sequence[EventContent], event_at: _EventAt, words: Reading | None) -> LogSide:
     """Lays out what events say, given in total order; `event_at` returns the event of each."""
     notices = _notices(told, event_at, words)
     if notices:
@@ -67,11 +67,11 @@ def laid_out(told: Sequence[Said], event_at: _EventAt, words: Reading | None) ->
     order: Sequence[int] = range(len(told))
     if not is_forward:
         causes, order = _without_circles(causes)
-    return Side(told, causes, order, len(notices), event_at)
+    return LogSide(told, causes, order, len(notices), event_at)
 
 
 def _notices(
-    told: Sequence[Said], event_at: _EventAt, words: Reading | None
+    told: Sequence[EventContent], event_at: _EventAt, words: Reading | None
 ) -> dict[str, tuple[str, ...]]:
     """Returns the ids of the notices among events, with the causes that each names."""
     if not isinstance(words, Vocabulary):
@@ -89,7 +89,7 @@ def _notices(
 
 
 def _causes(
-    told: Sequence[Said], notices: Mapping[str, tuple[str, ...]]
+    told: Sequence[EventContent], notices: Mapping[str, tuple[str, ...]]
 ) -> tuple[list[Sequence[int]], bool]:
     """Returns the places of each event's causes, and whether all stand before it."""
     places: dict[str, int] = {}

@@ -14,7 +14,7 @@ _NUMBERS = frozenset((int, float))
 Scalar = str | int | float | bool | None
 
 
-class Told(Protocol):
+class FilteredEvent(Protocol):
     """An event as a filter sees it: `core.event.Event`, or what is shown like one."""
 
     @property
@@ -70,7 +70,7 @@ class Comparison(msgspec.Struct, frozen=True):
     op: str
     value: Scalar
 
-    def matches(self, event: Told) -> bool:
+    def matches(self, event: FilteredEvent) -> bool:
         """Returns whether something stands at the path that compares as asked."""
         found, rest = _first(event, self.path)
         for part in rest:
@@ -84,7 +84,7 @@ class Comparison(msgspec.Struct, frozen=True):
                 return False
         return found is not _MISSING and compares(found, self.op, self.value)
 
-    def reaches(self, event: Told) -> tuple[int, Collection[str]]:
+    def reaches(self, event: FilteredEvent) -> tuple[int, Collection[str]]:
         """Returns how many parts of the path an event has, and the names that stand there.
 
         The names are those beside the first part that it lacks; none where it has all.
@@ -107,7 +107,9 @@ _MISSING = object()
 _WORDS = ("actor", "subject", "stream", "payload")
 
 
-def _first(event: Told, path: tuple[str | int, ...]) -> tuple[object, tuple[str | int, ...]]:
+def _first(
+    event: FilteredEvent, path: tuple[str | int, ...]
+) -> tuple[object, tuple[str | int, ...]]:
     """Returns what the first name of a path means, with the rest of the path."""
     name = str(path[0])
     if name == "payload":

@@ -11,7 +11,7 @@ from itertools import islice
 import msgspec
 
 from thence.core.nearest import meant
-from thence.core.query.comparison import Comparison, Told
+from thence.core.query.comparison import Comparison, FilteredEvent
 from thence.core.query.where import COMPARISONS_MAX, parse
 from thence.core.times import microseconds, moment, span
 from thence.core.values.payload import is_utf8
@@ -81,7 +81,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
             raise invalid("until", "it is earlier than since", "exchange the two")
         return made
 
-    def matches(self, event: Told) -> bool:
+    def matches(self, event: FilteredEvent) -> bool:
         """Returns whether an event is asked for; an event that lacks what a part names is not."""
         if self.types and event.event_type not in self.types:
             return False

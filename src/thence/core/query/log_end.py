@@ -11,14 +11,14 @@ from thence.core.event import Event
 from thence.core.order import total_order_key
 
 
-class Ending(NamedTuple):
+class LogEnd(NamedTuple):
     """The last event, None in an empty log, and what is open, both by the total order."""
 
     last: Event | None
     still_open: tuple[Event, ...]
 
 
-def ending(events: Iterable[Event]) -> Ending:
+def ending(events: Iterable[Event]) -> LogEnd:
     """Reads events once, in any order, and returns how they end.
 
     Open is an event that begins something and that no event ends. Kept are the open events
@@ -34,4 +34,4 @@ def ending(events: Iterable[Event]) -> Ending:
             begun[event.event_id] = event
         if event.ends is not None and begun.pop(event.ends, None) is None:
             ended_early.add(event.ends)
-    return Ending(last, tuple(sorted(begun.values(), key=total_order_key)))
+    return LogEnd(last, tuple(sorted(begun.values(), key=total_order_key)))

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from thence.core.nearest import nearest
-from thence.core.query.comparison import Comparison, Told
+from thence.core.query.comparison import Comparison, FilteredEvent
 
 NEAREST_MAX = 3
 _NAMES_MAX = 5_000
@@ -23,7 +23,7 @@ class UnknownKey(NamedTuple):
         return f"{has} a key `{self.path}`{near}"
 
 
-def unknown_key(where: Sequence[Comparison], events: Iterable[Told]) -> UnknownKey | None:
+def unknown_key(where: Sequence[Comparison], events: Iterable[FilteredEvent]) -> UnknownKey | None:
     """Returns the first key that none of the events has, None if each is somewhere.
 
     Of a path such as payload.amont.cents it is the part up to the name that is unknown.

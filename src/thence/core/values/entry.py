@@ -13,7 +13,7 @@ from thence.core.values.decoding import taken
 from thence.core.values.vocabulary import PLAIN, SIM, WORK, Vocabulary, work_subject
 
 
-class Entry(msgspec.Struct, gc=False):
+class IndexedMembers(msgspec.Struct, gc=False):
     """The members of a plain event that are indexed; `timestamp` orders one without a clock."""
 
     event_id: str
@@ -85,14 +85,14 @@ class _WorkEntry(msgspec.Struct, gc=False, rename={"stream": "feature_slug"}):
 
 
 _DECODE: dict[str, Any] = {
-    PLAIN.name: msgspec.json.Decoder(Entry).decode,
+    PLAIN.name: msgspec.json.Decoder(IndexedMembers).decode,
     SIM.name: msgspec.json.Decoder(_SimEntry).decode,
     WORK.name: msgspec.json.Decoder(_WorkEntry).decode,
 }
 _READABLE = {vocabulary.name: vocabulary for vocabulary in (PLAIN, SIM, WORK)}
 
 
-def entries(lines: Sequence[bytes], vocabulary: Vocabulary) -> Sequence[Entry] | None:
+def entries(lines: Sequence[bytes], vocabulary: Vocabulary) -> Sequence[IndexedMembers] | None:
     """Reads many lines whose checksums fit.
 
     Returns None if any is no event, or has a member of a wrong type, or if the vocabulary is
@@ -103,10 +103,10 @@ def entries(lines: Sequence[bytes], vocabulary: Vocabulary) -> Sequence[Entry] |
     return taken(b"\n".join(lines), lines, _DECODE[vocabulary.name])
 
 
-def entry_of(event: Event) -> Entry:
+def entry_of(event: Event) -> IndexedMembers:
     """Returns what an index keeps of an event that has been parsed."""
     header = event.header
-    return Entry(
+    return IndexedMembers(
         header.event_id,
         header.event_type,
         header.seq,

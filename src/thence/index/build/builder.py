@@ -9,15 +9,15 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from thence.core.values.entry import Entry
+from thence.core.values.entry import IndexedMembers
 from thence.core.values.vocabulary import Vocabulary
-from thence.index.build.count_tables import Shelving
+from thence.index.build.count_tables import CountTables
 from thence.index.build.intake import Intake
-from thence.index.build.lines import Lines
+from thence.index.build.lines import LineReader
 from thence.index.build.places import STRIDE as STRIDE
 from thence.index.build.places import given, last, move, renumber
-from thence.index.build.rows import Key, Names, Row, Taken, Times, columns_of, keys_of
-from thence.index.build.segment_snapshot import Known, Present
+from thence.index.build.rows import BlockRows, Key, Names, Row, Times, columns_of, keys_of
+from thence.index.build.segment_snapshot import Present, SegmentSnapshot
 from thence.index.build.tallies import tally
 from thence.log.storage.disk import Disk, FileId
 
@@ -51,7 +51,7 @@ class Builder:
     def catch_up(
         self,
         there: Sequence[Present],
-        known: dict[FileId, Known],
+        known: dict[FileId, SegmentSnapshot],
         beat: Callable[[], None],
     ) -> int:
         """Takes in what segments hold beyond the index; `known` are those read so far.
@@ -68,7 +68,9 @@ class Builder:
             commits += self._take(segment, before, beat)
         return commits
 
-    def _take(self, segment: Present, before: Known | None, beat: Callable[[], None]) -> int:
+    def _take(
+        self, segment: Present, before: SegmentSnapshot | None, beat: Callable[[], None]
+    ) -> int:
         commits = 0
         self._db.execute("BEGIN IMMEDIATE")
         try:
@@ -95,7 +97,7 @@ class Builder:
                 self._db.execute("ROLLBACK")
             raise
 
-    def _add(self, found: Taken, segment: int) -> None:
+    def _add(self, found: BlockRows, segment: int) -> None:
         """Puts the events of a block into the tables; each id once."""
         those = found.entries
         if not those:
@@ -116,7 +118,9 @@ class Builder:
         for at in repeated:
             self._contest(those[at], rows[at])
 
-    def _insert(self, those: Sequence[Entry], rows: Sequence[Row], places: dict[str, int]) -> None:
+    def _insert(
+        self, those: Sequence[IndexedMembers], rows: Sequence[Row], places: dict[str, int]
+    ) -> None:
         keys = keys_of(those)
         order = sorted(range(len(keys)), key=keys.__getitem__)
         due = self._due([keys[at] for at in order], places)
@@ -168,7 +172,7 @@ class Builder:
             )
         return found
 
-    def _link(self, those: Iterable[Entry], places: dict[str, int]) -> None:
+    def _link(self, those: Iterable[IndexedMembers], places: dict[str, int]) -> None:
         """Notes who names whom; whoever isn't there is waited for."""
         found: list[tuple[int, int]] = []
         waiting: list[tuple[str, int]] = []
@@ -183,7 +187,7 @@ class Builder:
         if waiting:
             self._db.executemany("INSERT OR IGNORE INTO waiting VALUES (?, ?)", waiting)
 
-    def _end_waiting(self, those: Iterable[Entry], places: dict[str, int]) -> None:
+    def _end_waiting(self, those: Iterable[IndexedMembers], places: dict[str, int]) -> None:
         """Notes for those who have arrived who has named them before."""
         if self._db.execute("SELECT 1 FROM waiting LIMIT 1").fetchone() is None:
             return
@@ -197,18 +201,18 @@ class Builder:
             self._db.execute("DELETE FROM waiting WHERE parent_id = :id", {"id": entry.event_id})
 
     def _tally(self, places: Sequence[int], rows: Sequence[Row], sign: int) -> None:
-        shelving = Shelving(self._db)
+        shelving = CountTables(self._db)
         shelving.add(places, list(zip(*rows, strict=True)), sign)
         shelving.write()
         tally(self._db, rows, sign)
 
-    def _contest(self, entry: Entry, row: Row) -> None:
+    def _contest(self, entry: IndexedMembers, row: Row) -> None:
         """Serves another line of an id if it comes before the one that is served."""
         asked = {"id": entry.event_id}
         served: Row = self._db.execute(
             f"SELECT {', '.join(_COLUMNS)} FROM events WHERE event_id = :id", asked
         ).fetchone()
-        with closing(Lines(self._disk, self._folder, self._db)) as lines:
+        with closing(LineReader(self._disk, self._folder, self._db)) as lines:
             one, other = lines.events((row[-3:], served[-3:]), self._vocabulary)
         if one.preference >= other.preference:
             return

@@ -54,7 +54,7 @@ _ALL = """
 """
 
 
-class Shelving:
+class CountTables:
     """What came onto shelves, or went, since it was written down last."""
 
     def __init__(self, connection: sqlite3.Connection, bits: int = SHELF_BITS) -> None:
@@ -118,7 +118,7 @@ def shelve(connection: sqlite3.Connection, bits: int = SHELF_BITS) -> None:
     connection.execute("DELETE FROM shelves")
     connection.execute("DELETE FROM shelf_names")
     connection.execute("DELETE FROM shelf_pairs")
-    shelving = Shelving(connection, bits)
+    shelving = CountTables(connection, bits)
     rows = connection.execute(_ALL)
     while some := rows.fetchmany(_TOGETHER):
         places, *columns = zip(*some, strict=True)

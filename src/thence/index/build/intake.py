@@ -6,8 +6,14 @@ from pathlib import Path
 from zlib import crc32
 
 from thence.core.values.vocabulary import Vocabulary
-from thence.index.build.rows import Bad, Taken, taken
-from thence.index.build.segment_snapshot import BEGINNING_BYTES, LAST_BYTES, Known, Present, Stale
+from thence.index.build.rows import BadBytesRow, BlockRows, taken
+from thence.index.build.segment_snapshot import (
+    BEGINNING_BYTES,
+    LAST_BYTES,
+    Present,
+    SegmentSnapshot,
+    Stale,
+)
 from thence.log.read.reader import Block, Cursor
 from thence.log.storage.disk import READ_BYTES, Disk, FileState
 from thence.log.storage.segment import CURRENT
@@ -27,7 +33,7 @@ class Intake:
         disk: Disk,
         folder: Path,
         segment: Present,
-        known: Known | None,
+        known: SegmentSnapshot | None,
         connection: sqlite3.Connection,
     ) -> None:
         self._disk = disk
@@ -51,7 +57,7 @@ class Intake:
             disk.let_go(self._descriptor)
             raise
 
-    def blocks(self, vocabulary: Vocabulary) -> Iterator[Iterator[Taken]]:
+    def blocks(self, vocabulary: Vocabulary) -> Iterator[Iterator[BlockRows]]:
         """Yields what is there, a block at a time; `note` what has been put into the tables."""
         for block in self._cursor.blocks():
             yield self._read(block, vocabulary)
@@ -92,7 +98,7 @@ class Intake:
             },
         )
 
-    def note_damage(self, connection: sqlite3.Connection, bad: Sequence[Bad]) -> None:
+    def note_damage(self, connection: sqlite3.Connection, bad: Sequence[BadBytesRow]) -> None:
         """Puts down bad lines: their number, and the first of the log with what they are."""
         if not bad:
             return
@@ -113,7 +119,7 @@ class Intake:
         """Closes the segment."""
         self._cursor.close()
 
-    def _read(self, block: Block, vocabulary: Vocabulary) -> Iterator[Taken]:
+    def _read(self, block: Block, vocabulary: Vocabulary) -> Iterator[BlockRows]:
         data = block.data
         end = block.offset + (block.length or len(data))
         if end > block.offset + len(data):  # of an overlong line only its beginning came

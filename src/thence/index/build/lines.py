@@ -29,7 +29,7 @@ _ID_CHARACTERS = 26
 _START_BYTES = len(LINE_START) + _ID_CHARACTERS + 1
 
 
-class Lines:
+class LineReader:
     """The segments of a log, opened as lines of them are read. Close it.
 
     Whatever is not where the index says raises Stale.

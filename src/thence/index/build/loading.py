@@ -12,13 +12,13 @@ from operator import itemgetter, lt
 from pathlib import Path
 from typing import Any
 
-from thence.core.values.entry import Entry
+from thence.core.values.entry import IndexedMembers
 from thence.core.values.vocabulary import Vocabulary
-from thence.index.build.count_tables import Shelving
+from thence.index.build.count_tables import CountTables
 from thence.index.build.intake import Intake
-from thence.index.build.lines import Lines
+from thence.index.build.lines import LineReader
 from thence.index.build.places import ORDER, STRIDE, rewrite, statements
-from thence.index.build.rows import Key, Names, Taken, Times, columns_of, keys_of
+from thence.index.build.rows import BlockRows, Key, Names, Times, columns_of, keys_of
 from thence.index.build.segment_snapshot import present
 from thence.index.build.tallies import tally_all
 from thence.log.storage.disk import Disk
@@ -56,7 +56,7 @@ def load(
                 beat(before_bytes + intake.read_bytes)
             intake.note(connection)
             before_bytes += intake.read_bytes
-    with closing(Lines(disk, folder, connection)) as lines:
+    with closing(LineReader(disk, folder, connection)) as lines:
         loading.settle(lines, vocabulary)
 
 
@@ -67,7 +67,7 @@ class _Loading:
         self._db = connection
         self._names = Names(connection)
         self._times = Times()
-        self._shelving = Shelving(connection)
+        self._shelving = CountTables(connection)
         self._count = 0
         self._recent: dict[str, int] = {}
         self._earlier: dict[str, int] = {}
@@ -75,7 +75,7 @@ class _Loading:
         self._is_sorted = True
         connection.execute("CREATE TEMP TABLE unfound (parent_id TEXT, child INTEGER)")
 
-    def add(self, found: Taken, segment: int) -> None:
+    def add(self, found: BlockRows, segment: int) -> None:
         """Adds the rows of a block, behind those that are there."""
         those = found.entries
         if not those:
@@ -90,7 +90,7 @@ class _Loading:
         self._insert("INSERT INTO events VALUES", [places, arrivals, *columns])
         self._link(columns[0], [entry.caused_by for entry in those], places)
 
-    def _look_at_order(self, those: Sequence[Entry], lamports: Sequence[int]) -> None:
+    def _look_at_order(self, those: Sequence[IndexedMembers], lamports: Sequence[int]) -> None:
         if not self._is_sorted:
             return
         clocks = [self._last[0], *lamports]
@@ -146,7 +146,7 @@ class _Loading:
                 many = f"{command} {', '.join([row] * (len(part) // width))}"
             self._db.execute(many, part)
 
-    def settle(self, lines: Lines, vocabulary: Vocabulary) -> None:
+    def settle(self, lines: LineReader, vocabulary: Vocabulary) -> None:
         """Makes order, unique ids, causes and indexes of what was loaded."""
         self._shelving.write()
         self._db.execute("INSERT OR IGNORE INTO waiting SELECT parent_id, child FROM unfound")
@@ -178,7 +178,7 @@ class _Loading:
             return False
         return True
 
-    def _sort_out(self, lines: Lines, vocabulary: Vocabulary) -> None:
+    def _sort_out(self, lines: LineReader, vocabulary: Vocabulary) -> None:
         """Writes the tables anew in total order, each id with the line that is served."""
         self._db.execute("CREATE TEMP TABLE losers (place INTEGER PRIMARY KEY, winner INTEGER)")
         self._judge(lines, vocabulary)
@@ -198,7 +198,7 @@ class _Loading:
         rewrite(self._db)
         self._db.execute("DROP TABLE temp.losers")
 
-    def _judge(self, lines: Lines, vocabulary: Vocabulary) -> None:
+    def _judge(self, lines: LineReader, vocabulary: Vocabulary) -> None:
         """Finds which of the lines of one id is served; it takes the arrival of the first."""
         self._db.execute("CREATE TEMP TABLE winners (place INTEGER PRIMARY KEY, arrival INTEGER)")
         repeated = self._db.execute(

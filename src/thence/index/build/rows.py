@@ -16,7 +16,7 @@ import msgspec
 from thence.core.event import Event
 from thence.core.times import microseconds
 from thence.core.values.codec import BadLine, have_valid_crcs
-from thence.core.values.entry import Entry, entries, entry_of
+from thence.core.values.entry import IndexedMembers, entries, entry_of
 from thence.core.values.vocabulary import Vocabulary
 from thence.log.read.reader import Block, lines_of
 
@@ -43,7 +43,7 @@ Row = tuple[str, float, int, int, str | float, float, float, float, float, float
 Columns = tuple[Sequence[Any], ...]
 
 
-class Bad(NamedTuple):
+class BadBytesRow(NamedTuple):
     """Bytes that are no event, where they lie."""
 
     content: BadLine
@@ -51,16 +51,16 @@ class Bad(NamedTuple):
     length: int
 
 
-class Taken(NamedTuple):
+class BlockRows(NamedTuple):
     """What stands in a block: entries, each with where its line lies, and bad bytes."""
 
-    entries: Sequence[Entry]
+    entries: Sequence[IndexedMembers]
     offsets: Sequence[int]
     lengths: Sequence[int]
-    bad: Sequence[Bad] = ()
+    bad: Sequence[BadBytesRow] = ()
 
 
-def taken(block: Block, vocabulary: Vocabulary) -> Iterator[Taken]:
+def taken(block: Block, vocabulary: Vocabulary) -> Iterator[BlockRows]:
     """Reads a block, some lines at a time; where all of them are ours they are decoded at once."""
     if not block.is_whole or block.length:
         yield _one_by_one(block, vocabulary)
@@ -75,15 +75,15 @@ def taken(block: Block, vocabulary: Vocabulary) -> Iterator[Taken]:
         if found is None:
             yield _one_by_one(Block(block.file, offset, b"\n".join(part)), vocabulary)
         else:
-            yield Taken(found, starts[:-1], sizes)
+            yield BlockRows(found, starts[:-1], sizes)
         offset = starts[-1]
 
 
-def _one_by_one(block: Block, vocabulary: Vocabulary) -> Taken:
-    found: list[Entry] = []
+def _one_by_one(block: Block, vocabulary: Vocabulary) -> BlockRows:
+    found: list[IndexedMembers] = []
     offsets: list[int] = []
     lengths: list[int] = []
-    bad: list[Bad] = []
+    bad: list[BadBytesRow] = []
     for line in lines_of(block, vocabulary):
         if not line.is_whole:
             continue
@@ -92,11 +92,11 @@ def _one_by_one(block: Block, vocabulary: Vocabulary) -> Taken:
             offsets.append(line.offset)
             lengths.append(line.length)
         else:
-            bad.append(Bad(line.content, line.offset, line.length))
-    return Taken(found, offsets, lengths, bad)
+            bad.append(BadBytesRow(line.content, line.offset, line.length))
+    return BlockRows(found, offsets, lengths, bad)
 
 
-def _storable(entry: Entry) -> Entry:
+def _storable(entry: IndexedMembers) -> IndexedMembers:
     entry.event_id = storable(entry.event_id)
     entry.timestamp = storable(entry.timestamp)
     entry.node_id = storable(entry.node_id)
@@ -113,7 +113,7 @@ def storable(text: str) -> str:
     return text
 
 
-def keys_of(found: Sequence[Entry]) -> list[Key]:
+def keys_of(found: Sequence[IndexedMembers]) -> list[Key]:
     """Returns by what the events stand in the total order."""
     return [
         (entry.lamport_clock, entry.node_id, entry.event_id, "")
@@ -184,7 +184,7 @@ class _Seconds(dict[str, int | None]):
         return self[second]
 
 
-def columns_of(found: Taken, segment: int, names: Names, times: Times) -> Columns:
+def columns_of(found: BlockRows, segment: int, names: Names, times: Times) -> Columns:
     """Returns the columns of entries, without place and arrival: those of `Row`."""
     those = found.entries
     number = names.__getitem__

@@ -24,7 +24,7 @@ class Present(NamedTuple):
     state: FileState
 
 
-class Known(NamedTuple):
+class SegmentSnapshot(NamedTuple):
     """How far a segment has been read: a row of `segments`."""
 
     id: int
@@ -63,18 +63,21 @@ def present(disk: Disk, folder: Path) -> tuple[Present, ...]:
     return tuple(found)
 
 
-def known_segments(connection: sqlite3.Connection) -> list[Known]:
+def known_segments(connection: sqlite3.Connection) -> list[SegmentSnapshot]:
     """Reads how far each segment was read, by its number."""
     rows = connection.execute(
         "SELECT id, name, device, inode, size, changed_ns, beginning, read_bytes, last_bytes,"
         " checksum FROM segments ORDER BY id"
     )
-    return [Known(row[0], row[1], FileState((row[2], row[3]), *row[4:6]), *row[6:]) for row in rows]
+    return [
+        SegmentSnapshot(row[0], row[1], FileState((row[2], row[3]), *row[4:6]), *row[6:])
+        for row in rows
+    ]
 
 
 def matched(
-    disk: Disk, folder: Path, known: list[Known], there: tuple[Present, ...]
-) -> dict[FileId, Known] | None:
+    disk: Disk, folder: Path, known: list[SegmentSnapshot], there: tuple[Present, ...]
+) -> dict[FileId, SegmentSnapshot] | None:
     """Finds for each known segment the one that is there, by what it is now.
 
     None if one is gone, or is not what was read: then nothing of the index may be relied on.
@@ -83,7 +86,7 @@ def matched(
     """
     by_file = {segment.state.file: segment for segment in there}
     by_name = {segment.name: segment for segment in there}
-    found: dict[FileId, Known] = {}
+    found: dict[FileId, SegmentSnapshot] = {}
     for one in known:
         segment = by_file.get(one.state.file) or by_name.get(one.name)
         if segment is None or segment.state.file in found:
@@ -94,7 +97,7 @@ def matched(
     return found if _is_in_order(found, there) else None
 
 
-def _is_in_order(found: dict[FileId, Known], there: tuple[Present, ...]) -> bool:
+def _is_in_order(found: dict[FileId, SegmentSnapshot], there: tuple[Present, ...]) -> bool:
     """Tells whether all that is unread comes behind all that was read, as it was read."""
     last_id = 0
     has_unread = False
@@ -110,7 +113,7 @@ def _is_in_order(found: dict[FileId, Known], there: tuple[Present, ...]) -> bool
     return True
 
 
-def _stands(disk: Disk, path: Path, known: Known, now: FileState) -> bool:
+def _stands(disk: Disk, path: Path, known: SegmentSnapshot, now: FileState) -> bool:
     if now == known.state:
         return True
     if now.size < known.read_bytes or (now.size > known.read_bytes and not known.was_ended):

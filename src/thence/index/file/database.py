@@ -15,12 +15,12 @@ from weakref import WeakSet, finalize
 from thence.core.event import Event
 from thence.core.values.vocabulary import Vocabulary
 from thence.errors import ReadFailed
-from thence.index.build.lines import Extent, Lines
+from thence.index.build.lines import Extent, LineReader
 from thence.index.build.segment_snapshot import Stale
 from thence.index.file.build_costs import Builds
-from thence.index.file.index_file import Files, Seat
+from thence.index.file.index_file import Files, IndexFile
 from thence.index.file.keeper import WAIT_S, Keeper, opened
-from thence.index.file.match_cache import Remembered
+from thence.index.file.match_cache import MatchCache
 from thence.log.read.read_errors import reading
 from thence.log.storage.disk import Disk, on_fork
 
@@ -35,7 +35,7 @@ class _Reader(NamedTuple):
     """A connection that only reads, with the files that it was opened on."""
 
     connection: sqlite3.Connection
-    seat: Seat
+    index_file: IndexFile
     files: Files
 
     def is_sound(self) -> bool:
@@ -43,7 +43,7 @@ class _Reader(NamedTuple):
 
         A database that was replaced lives on for who has it open.
         """
-        now = self.seat.files()
+        now = self.index_file.files()
         return now[0] != self.files[0] or now == self.files
 
 
@@ -76,7 +76,7 @@ class Index:
         self._keeper = Keeper(disk, folder, vocabulary, cache, builds or Builds())
         self._idle: list[_Reader] = []
         self._lent = 0
-        self.remembered = Remembered()
+        self.remembered = MatchCache()
         _Opened.indexes.add(self)
         finalize(self, _let_go, self._keeper, self._idle)
 
@@ -148,12 +148,18 @@ class Index:
 
     def fetch(self, connection: sqlite3.Connection, extents: Iterable[Extent]) -> list[Event]:
         """Reads events from the segments, in the order of their extents."""
-        with closing(Lines(self._disk, self._folder, connection)) as lines, reading(self._folder):
+        with (
+            closing(LineReader(self._disk, self._folder, connection)) as lines,
+            reading(self._folder),
+        ):
             return list(lines.events(extents, self._vocabulary))
 
     def lines(self, connection: sqlite3.Connection, extents: Iterable[Extent]) -> list[bytes]:
         """Reads the bytes of the events that `fetch` reads; ours are not decoded for that."""
-        with closing(Lines(self._disk, self._folder, connection)) as lines, reading(self._folder):
+        with (
+            closing(LineReader(self._disk, self._folder, connection)) as lines,
+            reading(self._folder),
+        ):
             return list(lines.lines(extents, self._vocabulary))
 
     def close(self) -> None:
@@ -219,13 +225,13 @@ class Index:
                     return reader
                 reader.connection.close()
         with self._turn:  # while one is opened, nobody puts another database there
-            seat, files = self._keeper.seat, self._keeper.files
-            if seat is None:
+            index_file, files = self._keeper.index_file, self._keeper.files
+            if index_file is None:
                 return None
-            reader = _Reader(opened(seat.path), seat, files)
+            reader = _Reader(opened(index_file.path), index_file, files)
             try:
                 reader.connection.execute("SELECT 1 FROM meta").fetchone()
-                if seat.files() != files:
+                if index_file.files() != files:
                     raise Stale("the index is another by now")
             except BaseException:
                 reader.connection.close()

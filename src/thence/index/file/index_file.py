@@ -37,7 +37,7 @@ class Busy(Exception):
     """Somebody holds the lock of a seat, and nothing shows that they work."""
 
 
-class Seal(NamedTuple):
+class Manifest(NamedTuple):
     """What may be relied on: the database in this state, with at least so many commits.
 
     While `wal` is a file, the database may hold half of what stands there: only with that
@@ -50,7 +50,7 @@ class Seal(NamedTuple):
     beat: int = 0
 
 
-class Seat:
+class IndexFile:
     """A folder that holds an index. It holds nothing open but its lock, while it is taken."""
 
     def __init__(self, disk: Disk, folder: Path) -> None:
@@ -60,7 +60,7 @@ class Seat:
         self._lock_path = folder / "index.lock"
         self._paths = [str(self.path) + ending for ending in ("", "-wal", "-shm")]
         self._descriptor = -1
-        self._seal = Seal()
+        self._seal = Manifest()
 
     def state(self) -> FileState | None:
         """Returns what the database is now; nobody writes to it but under the lock."""
@@ -83,11 +83,11 @@ class Seat:
             descriptor, self._descriptor = self._descriptor, -1
             self._disk.let_go(descriptor)
 
-    def seal(self) -> Seal:
+    def seal(self) -> Manifest:
         """Returns the seal; call it under the lock."""
         return self._seal
 
-    def set_seal(self, seal: Seal) -> None:
+    def set_seal(self, seal: Manifest) -> None:
         """Writes the seal; call it under the lock."""
         self._seal = seal
         text = " ".join(
@@ -116,13 +116,13 @@ class Seat:
             self._disk.sync_data(descriptor)
         finally:
             self._disk.let_go(descriptor)
-        self.set_seal(Seal(beat=self._seal.beat + 1))
+        self.set_seal(Manifest(beat=self._seal.beat + 1))
         for path in self._paths:
             self._remove(Path(path))
         self._disk.rename(draft, self.path)
         state = self._disk.path_state(self._paths[0])
         if state is not None:
-            self.set_seal(Seal(state, beat=self._seal.beat))
+            self.set_seal(Manifest(state, beat=self._seal.beat))
 
     def _remove(self, path: Path) -> None:
         try:
@@ -159,12 +159,12 @@ class Seat:
         there = self._disk.path_id(str(self._lock_path))
         return there is not None and there[0] == self._disk.file_id(descriptor)[0]
 
-    def _read_seal(self) -> Seal:
+    def _read_seal(self) -> Manifest:
         text = self._disk.read_at(self._descriptor, 0, _SEAL_BYTES)
         try:
             device, inode, size, changed_ns, commits, *wal, beat = map(int, text.split())
             wal_device, wal_inode = wal
         except ValueError:
-            return Seal()
+            return Manifest()
         state = FileState((device, inode), size, changed_ns)
-        return Seal(state, commits, (wal_device, wal_inode), beat)
+        return Manifest(state, commits, (wal_device, wal_inode), beat)

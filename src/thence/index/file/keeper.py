@@ -17,15 +17,15 @@ from thence.errors import ReadFailed
 from thence.index.build.builder import Builder
 from thence.index.build.loading import load
 from thence.index.build.segment_snapshot import (
-    Known,
     Present,
+    SegmentSnapshot,
     Stale,
     known_segments,
     matched,
     present,
 )
 from thence.index.file.build_costs import Builds
-from thence.index.file.index_file import Busy, Files, Seat
+from thence.index.file.index_file import Busy, Files, IndexFile
 from thence.log.read.read_errors import reading
 from thence.log.storage.disk import NOTHING, NOWHERE, Disk, FileState, monotonic_ns, noise_bits
 from thence.log.storage.identity import read_info
@@ -58,7 +58,7 @@ class Keeper:
         self._cache = cache
         self._builds = builds
         self._on_read: Callable[[int], None] = _nothing
-        self._seats: list[Seat] | None = None
+        self._seats: list[IndexFile] | None = None
         self._at = 0
         self._is_home_busy = False
         self._is_distrusted = False
@@ -71,7 +71,7 @@ class Keeper:
         self._uncopied = 0
 
     @property
-    def seat(self) -> Seat | None:
+    def index_file(self) -> IndexFile | None:
         """Where the index lies; None for memory."""
         seats = self._seats or ()
         return seats[self._at] if self._at < len(seats) else None
@@ -126,11 +126,14 @@ class Keeper:
 
     def let_go(self) -> None:
         """Closes the connection, with all that it wrote copied into the database."""
-        seat = self.seat
-        if seat is not None and self._writer is not None:
-            with suppress(Busy, OSError, sqlite3.Error), seat.locked(0.0):
-                if seat.seal().state == seat.state() and self._files == seat.files():
-                    self._copy(seat, "TRUNCATE")
+        index_file = self.index_file
+        if index_file is not None and self._writer is not None:
+            with suppress(Busy, OSError, sqlite3.Error), index_file.locked(0.0):
+                if (
+                    index_file.seal().state == index_file.state()
+                    and self._files == index_file.files()
+                ):
+                    self._copy(index_file, "TRUNCATE")
         self._let_go()
 
     def forget(self) -> sqlite3.Connection | None:
@@ -144,8 +147,10 @@ class Keeper:
         self._seats, self._at, self._is_home_busy = [], 0, False
 
     def _is_fresh(self) -> bool:
-        seat = self.seat
-        if seat is not None and (seat.files() != self._files or seat.state() != self._state):
+        index_file = self.index_file
+        if index_file is not None and (
+            index_file.files() != self._files or index_file.state() != self._state
+        ):
             return False
         return present(self._disk, self._folder) == self._seen
 
@@ -163,9 +168,9 @@ class Keeper:
         self._log_id = info.log_id if info else ""
         self._seats = []
         if self._disk.filesystem(self._folder) not in _FAR:
-            self._seats.append(Seat(self._disk, self._home))
+            self._seats.append(IndexFile(self._disk, self._home))
         if self._cache is not None and self._log_id:
-            self._seats.append(Seat(self._disk, self._cache / self._log_id))
+            self._seats.append(IndexFile(self._disk, self._cache / self._log_id))
 
     def _tried(self, at: int, timeout_s: float) -> bool:
         """Brings the index in one seat up to date; False if that seat can't be used now."""
@@ -184,19 +189,19 @@ class Keeper:
         self._at = at
         return True
 
-    def _make_folder(self, seat: Seat) -> None:
-        if seat.folder == self._home and not self._disk.is_folder(self._folder):
+    def _make_folder(self, index_file: IndexFile) -> None:
+        if index_file.folder == self._home and not self._disk.is_folder(self._folder):
             raise DiskError(f"{self._folder} is gone")
-        self._disk.make_folder(seat.folder)
+        self._disk.make_folder(index_file.folder)
 
-    def _settle(self, seat: Seat) -> None:
+    def _settle(self, index_file: IndexFile) -> None:
         """Makes the index of a seat fit the log, whatever it is; the lock is held."""
         has_failed = False
         for _ in range(_LOOKS_MAX):
             try:
-                if self._is_distrusted or not self._is_trusted(seat):
-                    self._rebuild(seat)
-                self._catch_up(seat)
+                if self._is_distrusted or not self._is_trusted(index_file):
+                    self._rebuild(index_file)
+                self._catch_up(index_file)
                 self._is_distrusted = False
                 return
             except Stale:
@@ -207,22 +212,22 @@ class Keeper:
                 has_failed = self._is_distrusted = True
         raise Busy  # the segments never stood still
 
-    def _is_trusted(self, seat: Seat) -> bool:
+    def _is_trusted(self, index_file: IndexFile) -> bool:
         """Tells whether the database is the one that the seal names, and this log's."""
-        seal, files, state = seat.seal(), seat.files(), seat.state()
+        seal, files, state = index_file.seal(), index_file.files(), index_file.state()
         if state is None or state.file != seal.state.file:
             return False
         if state != seal.state if seal.wal == NOWHERE else files[1] != seal.wal:
             return False
         if self._writer is None or files != self._files:
             self._let_go()
-            self._writer = opened(seat.path)
+            self._writer = opened(index_file.path)
         meta = _meta(self._writer)
-        self._files = seat.files()
+        self._files = index_file.files()
         if self._files[0] != files[0]:
             return False
         if seal.wal != NOWHERE:
-            self._copy(seat, "PASSIVE")
+            self._copy(index_file, "PASSIVE")
         return meta == {**meta, **self._name()} and int(meta.get("commits", -1)) >= seal.commits
 
     def _name(self) -> dict[str, str | int]:
@@ -232,35 +237,35 @@ class Keeper:
             "vocabulary": self._vocabulary.name,
         }
 
-    def _rebuild(self, seat: Seat) -> None:
+    def _rebuild(self, index_file: IndexFile) -> None:
         self._let_go()
-        seat.clear()
-        draft = seat.draft()
+        index_file.clear()
+        draft = index_file.draft()
         try:
             connection = sqlite3.connect(draft, isolation_level=None)
             try:
                 for pragma in ("journal_mode = OFF", "synchronous = OFF", "cache_size = -16384"):
                     connection.execute(f"PRAGMA {pragma}")
-                self._fill(connection, seat)
+                self._fill(connection, index_file)
                 connection.execute("PRAGMA journal_mode = WAL")
             finally:
                 connection.close()
-            seat.put(draft)
+            index_file.put(draft)
         except BaseException:
             for ending in ("", "-wal", "-shm", "-journal"):
                 with suppress(OSError):
                     self._disk.unlink(Path(f"{draft}{ending}"))
             raise
         self._is_distrusted = False
-        if not self._is_trusted(seat):
+        if not self._is_trusted(index_file):
             raise Stale("somebody took it away")
 
-    def _fill(self, connection: sqlite3.Connection, seat: Seat | None) -> None:
+    def _fill(self, connection: sqlite3.Connection, index_file: IndexFile | None) -> None:
         begin_ns = monotonic_ns()
 
         def beat(read_bytes: int) -> None:
-            if seat is not None:
-                seat.beat()
+            if index_file is not None:
+                index_file.beat()
             self._on_read(read_bytes)
 
         connection.execute("BEGIN")
@@ -273,7 +278,7 @@ class Keeper:
         connection.execute("COMMIT")
         self._builds.add_build(count, (monotonic_ns() - begin_ns) / 1e9)
 
-    def _catch_up(self, seat: Seat | None) -> None:
+    def _catch_up(self, index_file: IndexFile | None) -> None:
         """Takes in what the segments hold beyond the index; Stale if it does not fit them."""
         there = present(self._disk, self._folder)
         known = known_segments(self.writer)
@@ -281,7 +286,7 @@ class Keeper:
         if fitting is None or self._has_outgrown(there, known):
             self._is_distrusted = True
             raise Stale("the segments are others")
-        beat = seat.beat if seat is not None else _nothing
+        beat = index_file.beat if index_file is not None else _nothing
         builder, self._builder = self._builder, None
         if builder is None:
             builder = Builder(self._disk, self._folder, self._vocabulary, self.writer)
@@ -290,34 +295,36 @@ class Keeper:
         if builder.events > before:
             self._builds.add_catch_up(builder.events - before, (monotonic_ns() - begin_ns) / 1e9)
         self._builder = builder
-        if seat is not None:
+        if index_file is not None:
             if commits:
-                self._sealed(seat, commits, builder.events - before)
-            self._state = seat.state()
+                self._sealed(index_file, commits, builder.events - before)
+            self._state = index_file.state()
         self._seen = there
 
-    def _has_outgrown(self, there: tuple[Present, ...], known: list[Known]) -> bool:
+    def _has_outgrown(self, there: tuple[Present, ...], known: list[SegmentSnapshot]) -> bool:
         """Whether making the index again is faster than adding to it."""
         read_bytes = sum(segment.read_bytes for segment in known)
         size = sum(segment.state.size for segment in there)
         return size - read_bytes > max(_GROWTH_BYTES, read_bytes)
 
-    def _sealed(self, seat: Seat, commits: int, events: int) -> None:
+    def _sealed(self, index_file: IndexFile, commits: int, events: int) -> None:
         total = int(_meta(self.writer)["commits"])
-        seat.set_seal(seat.seal()._replace(commits=total))
+        index_file.set_seal(index_file.seal()._replace(commits=total))
         self._uncopied += commits + events // _EVENTS_AS_A_COMMIT
         if self._uncopied >= _UNCOPIED_MAX:
-            self._copy(seat, "PASSIVE")
+            self._copy(index_file, "PASSIVE")
 
-    def _copy(self, seat: Seat, kind: str) -> None:
+    def _copy(self, index_file: IndexFile, kind: str) -> None:
         """Copies what was written from the log of changes into the database.
 
         While that is under way the database is good only with that log beside it.
         """
-        wal = seat.files()[1]
-        seat.set_seal(seat.seal()._replace(wal=wal or NOWHERE))
+        wal = index_file.files()[1]
+        index_file.set_seal(index_file.seal()._replace(wal=wal or NOWHERE))
         self.writer.execute(f"PRAGMA wal_checkpoint({kind})")
-        seat.set_seal(seat.seal()._replace(state=seat.state() or NOTHING, wal=NOWHERE))
+        index_file.set_seal(
+            index_file.seal()._replace(state=index_file.state() or NOTHING, wal=NOWHERE)
+        )
         self._uncopied = 0
 
     def _in_memory(self) -> None:

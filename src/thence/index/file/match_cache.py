@@ -15,7 +15,7 @@ ANSWERS_MAX = 16
 PLACES_MAX = 100_000
 
 
-class State(NamedTuple):
+class IndexVersion(NamedTuple):
     """By what a state of an index is told from any other.
 
     While `made` and `moves` are the same the events that were there are too, each at its
@@ -67,18 +67,18 @@ def found(places: Iterable[int], events: int) -> Found:
     return Found(total, kept, events)
 
 
-class Remembered:
+class MatchCache:
     """The answers of one index that were found last. Safe from threads."""
 
     def __init__(self) -> None:
         self._answers: dict[tuple[int, int, Filter], Found] = {}
 
-    def get(self, state: State, filter: Filter) -> Found | None:
+    def get(self, state: IndexVersion, filter: Filter) -> Found | None:
         """Returns what was found in a state of the index, or before more arrived."""
         known = self._answers.get((state.made, state.moves, filter))
         return known if known is not None and known.events <= state.events else None
 
-    def put(self, state: State, filter: Filter, answer: Found) -> None:
+    def put(self, state: IndexVersion, filter: Filter, answer: Found) -> None:
         """Keeps an answer, in place of those whose places are others by now and the oldest.
 
         One that was found of more events stays.
@@ -92,7 +92,7 @@ class Remembered:
         self._answers = dict(kept)  # put in place whole: no thread sees half of it
 
 
-def state(connection: sqlite3.Connection) -> State:
+def state(connection: sqlite3.Connection) -> IndexVersion:
     """Returns the state of the index that a connection sees."""
     sql = "SELECT key, value FROM meta WHERE key IN ('made', 'moves', 'events')"
-    return State(**{key: int(value) for key, value in connection.execute(sql)})
+    return IndexVersion(**{key: int(value) for key, value in connection.execute(sql)})

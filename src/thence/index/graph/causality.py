@@ -22,7 +22,7 @@ from thence.index.graph import shared_causes as sharing
 from thence.index.graph.prefetch import Direction
 
 
-class Causality(NamedTuple):
+class CausalityLines(NamedTuple):
     """An event with its causes and effects, nearest first, as stored bytes."""
 
     event: Event
@@ -85,14 +85,14 @@ def cone_lines(
 
 def causality(
     index: Index, event_id: str, depth: int | None = None, limit: int = CONE_EVENTS_MAX
-) -> Causality:
+) -> CausalityLines:
     """Returns an event with both its cones, as of one moment; raises EventNotFound."""
 
-    def work(connection: sqlite3.Connection) -> Causality:
+    def work(connection: sqlite3.Connection) -> CausalityLines:
         place = place_of(index, connection, event_id)
         causes, is_cut = links.cone(connection, place, "upstream", depth, limit)
         effects, is_cut_too = links.cone(connection, place, "downstream", depth, limit)
-        return Causality(
+        return CausalityLines(
             event=event_at(index, connection, place),
             upstream=tuple(lines_at(index, connection, causes)),
             downstream=tuple(lines_at(index, connection, effects)),

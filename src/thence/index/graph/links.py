@@ -9,7 +9,7 @@ import json
 import sqlite3
 from collections.abc import Collection, Iterable, Sequence
 
-from thence.index.graph.prefetch import ENDS, Ahead, Direction
+from thence.index.graph.prefetch import ENDS, Direction, Prefetch
 
 # the steps from so few places are looked up among those read ahead
 _FEW_PLACES = 3
@@ -47,7 +47,7 @@ def cone(
     layer = [place]
     distance = 0
     is_cut = False
-    ahead = Ahead(connection, direction)
+    ahead = Prefetch(connection, direction)
     while layer and distance != depth and not is_cut:
         distance += 1
         is_narrow = len(layer) <= _FEW_PLACES

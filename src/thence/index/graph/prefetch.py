@@ -33,7 +33,7 @@ _SOME = """
 _numbers = msgspec.json.Decoder(list[int]).decode
 
 
-class Ahead:
+class Prefetch:
     """The links of a stretch of places, in one direction."""
 
     def __init__(self, connection: sqlite3.Connection, direction: Direction) -> None:

@@ -25,7 +25,7 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Key = tuple[int, bytes, bytes, bytes]
 
 
-class Mark(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class CursorContent(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """What a cursor holds.
 
     `question` is the digest of what was asked, of which log. `snapshot` is the highest
@@ -48,10 +48,10 @@ class Mark(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=T
 
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(Mark).decode
+_decode = msgspec.msgpack.Decoder(CursorContent).decode
 
 
-def mark_of(cursor: str, question: bytes) -> Mark:
+def mark_of(cursor: str, question: bytes) -> CursorContent:
     """Reads a cursor; raises InvalidCursor for what is none, or one of another question."""
     try:
         if len(cursor) > CURSOR_CHARACTERS_MAX:

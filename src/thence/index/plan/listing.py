@@ -10,14 +10,14 @@ from typing import Unpack
 from thence.core.event import Event
 from thence.core.query.filter import Filter
 from thence.index.plan.cursor import key_of
-from thence.index.plan.page import Page, Paging, Wanted
+from thence.index.plan.page import Page, PageBounds, Wanted
 
 
 def listed(
     events: Iterable[Event],
     filter: Filter,
     log_id: str = "",
-    **paging: Unpack[Paging],
+    **paging: Unpack[PageBounds],
 ) -> Page:
     """Returns a page of those events that match, as `index.query.page` does.
 

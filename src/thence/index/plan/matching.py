@@ -19,7 +19,7 @@ from thence.index.file.database import Index
 from thence.index.file.match_cache import Found, found, state
 from thence.index.plan.line_matching import judge
 from thence.index.plan.page import Wanted
-from thence.index.plan.range_scan import Stretch
+from thence.index.plan.range_scan import PlaceRange
 
 BATCH_EVENTS = 1_000
 BATCH_BYTES = 4 * 1024 * 1024
@@ -33,7 +33,9 @@ _ARRIVED = """
 """
 
 
-def matched(index: Index, connection: sqlite3.Connection, whole: Stretch, filter: Filter) -> Found:
+def matched(
+    index: Index, connection: sqlite3.Connection, whole: PlaceRange, filter: Filter
+) -> Found:
     """Returns all that match; the stretch is all of a selection."""
     now = state(connection)
     known = index.remembered.get(now, filter)
@@ -45,7 +47,7 @@ def matched(index: Index, connection: sqlite3.Connection, whole: Stretch, filter
 
 
 def some_matched(
-    index: Index, connection: sqlite3.Connection, whole: Stretch, filter: Filter, wanted: Wanted
+    index: Index, connection: sqlite3.Connection, whole: PlaceRange, filter: Filter, wanted: Wanted
 ) -> tuple[int, list[int]]:
     """Returns how many match, and the places of those on a page.
 
@@ -113,7 +115,11 @@ def _newcomers(selection: Selection, after: int, until: int) -> str:
 
 
 def _matching(
-    index: Index, connection: sqlite3.Connection, whole: Stretch, filter: Filter, descending: bool
+    index: Index,
+    connection: sqlite3.Connection,
+    whole: PlaceRange,
+    filter: Filter,
+    descending: bool,
 ) -> Iterator[int]:
     """Yields the places of those candidates, in order, for which all that `where` asks holds."""
     values = {"limit": NUMBER_MAX, "offset": 0}

@@ -12,7 +12,7 @@ import msgspec
 from thence.core.event import Event
 from thence.core.query.filter import Filter, Names, Time, Turns
 from thence.errors import InvalidFilter
-from thence.index.plan.cursor import Key, Mark, key_of, mark_of, question_of
+from thence.index.plan.cursor import CursorContent, Key, key_of, mark_of, question_of
 
 if TYPE_CHECKING:
     import pandas
@@ -34,7 +34,7 @@ class Keys(TypedDict, total=False):
     where: Names
 
 
-class Paging(TypedDict, total=False):
+class PageBounds(TypedDict, total=False):
     """Which page is asked for: the first events, unless an offset or a cursor is given."""
 
     limit: int
@@ -43,7 +43,7 @@ class Paging(TypedDict, total=False):
     descending: bool
 
 
-class Asked(Keys, Paging, total=False):
+class PageQuery(Keys, PageBounds, total=False):
     """A filter and a page of its answer, as `Log.query` takes them."""
 
 
@@ -117,11 +117,11 @@ class Wanted(NamedTuple):
     question: bytes
     limit: int
     offset: int
-    mark: Mark | None
+    mark: CursorContent | None
     descending: bool
 
     @classmethod
-    def of(cls, filter: Filter, log_id: str, **paging: Unpack[Paging]) -> "Wanted":
+    def of(cls, filter: Filter, log_id: str, **paging: Unpack[PageBounds]) -> "Wanted":
         """Reads what is asked for; raises InvalidFilter, InvalidCursor."""
         limit, offset = paging.get("limit", LIMIT_EVENTS), paging.get("offset", 0)
         cursor, descending = paging.get("cursor"), paging.get("descending", False)
@@ -166,7 +166,7 @@ class Wanted(NamedTuple):
         served = self.served + count
         if served >= total or count < self.limit or last is None:
             return total, False, None
-        mark = Mark(self.question, snapshot, total, served, last)
+        mark = CursorContent(self.question, snapshot, total, served, last)
         return total, True, mark.cursor
 
 

@@ -16,16 +16,16 @@ from thence.index.file.database import Index
 from thence.index.file.lookup import events_at, lines_at
 from thence.index.plan.cursor import Key
 from thence.index.plan.matching import matched, some_matched
-from thence.index.plan.page import Page, PageOfLines, Paging, Wanted
+from thence.index.plan.page import Page, PageBounds, PageOfLines, Wanted
 from thence.index.plan.range_counts import named
-from thence.index.plan.range_scan import Stretch, behind, counts, stretch
+from thence.index.plan.range_scan import PlaceRange, behind, counts, stretch
 
 
 def page(
     index: Index,
     filter: Filter,
     log_id: str = "",
-    **paging: Unpack[Paging],
+    **paging: Unpack[PageBounds],
 ) -> Page:
     """Returns a page of the events that match, from what the log holds now.
 
@@ -46,7 +46,7 @@ def page_of_lines(
     index: Index,
     filter: Filter,
     log_id: str = "",
-    **paging: Unpack[Paging],
+    **paging: Unpack[PageBounds],
 ) -> PageOfLines:
     """Returns what `page` does, with the stored bytes of each event, which is not decoded."""
     wanted = Wanted.of(filter, log_id, **paging)
@@ -105,7 +105,7 @@ def _newest(connection: sqlite3.Connection) -> int:
     return int(row[0])
 
 
-def _known_total(connection: sqlite3.Connection, whole: Stretch, newest: int) -> int | None:
+def _known_total(connection: sqlite3.Connection, whole: PlaceRange, newest: int) -> int | None:
     """Counts the events of all of a selection, where that is known without them."""
     names, spans = whole.selection
     if whole.selection.is_open:
@@ -120,7 +120,7 @@ def _known_total(connection: sqlite3.Connection, whole: Stretch, newest: int) ->
 
 
 def _total(
-    connection: sqlite3.Connection, whole: Stretch, found: Sequence[tuple[int, int]] | None
+    connection: sqlite3.Connection, whole: PlaceRange, found: Sequence[tuple[int, int]] | None
 ) -> int:
     """Counts the events of all of a selection by its shelves, or one by one."""
     if found is not None:
@@ -131,7 +131,9 @@ def _total(
     return int(connection.execute(whole.count_sql()).fetchone()[0])
 
 
-def _behind(connection: sqlite3.Connection, whole: Stretch, wanted: Wanted, newest: int) -> Stretch:
+def _behind(
+    connection: sqlite3.Connection, whole: PlaceRange, wanted: Wanted, newest: int
+) -> PlaceRange:
     """Returns what of a stretch stands behind the last page, as of the first one."""
     assert wanted.mark is not None
     place, is_there = _place_of(connection, wanted.mark.last, whole.last)
@@ -174,7 +176,7 @@ def _key_from(connection: sqlite3.Connection, place: int) -> tuple[int, Key | No
 
 
 def _first_page(
-    connection: sqlite3.Connection, whole: Stretch, wanted: Wanted, total: int | None
+    connection: sqlite3.Connection, whole: PlaceRange, wanted: Wanted, total: int | None
 ) -> tuple[int, list[int]]:
     """Returns the total and the places of a page that counts its offset from the beginning."""
     offset, descending = wanted.offset, wanted.descending
@@ -190,7 +192,7 @@ def _first_page(
 
 
 def _places(
-    connection: sqlite3.Connection, whole: Stretch, offset: int, limit: int, descending: bool
+    connection: sqlite3.Connection, whole: PlaceRange, offset: int, limit: int, descending: bool
 ) -> list[int]:
     """Finds the places of so many events of a stretch, behind so many others."""
     found = connection.execute(whole.sql(descending), {"limit": limit, "offset": offset})

@@ -24,7 +24,7 @@ class Spread(NamedTuple):
     events: int
 
 
-class Shelf(NamedTuple):
+class RangeCounts(NamedTuple):
     """How many of the events on a shelf are selected; None where they have to be counted."""
 
     number: int
@@ -49,7 +49,7 @@ def named(connection: sqlite3.Connection, column: str, ids: Ids) -> int:
     return int(connection.execute(sql).fetchone()[0])
 
 
-def shelves(connection: sqlite3.Connection, selection: Selection) -> list[Shelf] | None:
+def shelves(connection: sqlite3.Connection, selection: Selection) -> list[RangeCounts] | None:
     """Returns the shelves on which selected events may stand, in order.
 
     None where the shelves don't tell: of subjects, of names in three columns.
@@ -75,7 +75,7 @@ def shelves(connection: sqlite3.Connection, selection: Selection) -> list[Shelf]
     where = f"{' AND ' if names else ' WHERE '}{' AND '.join(overlaps)}" if overlaps else ""
     group = " GROUP BY shelves.shelf" if names else ""
     sql = f"SELECT shelves.shelf, {count} FROM {table}{where}{group} ORDER BY shelves.shelf"
-    return [Shelf(*row) for row in connection.execute(sql)]
+    return [RangeCounts(*row) for row in connection.execute(sql)]
 
 
 def _overlaps(column: str, span: Span) -> str:

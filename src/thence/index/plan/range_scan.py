@@ -34,7 +34,7 @@ class Bounds(NamedTuple):
 USUAL = Bounds()
 
 
-class Stretch(NamedTuple):
+class PlaceRange(NamedTuple):
     """Events of a selection from place `first` to place `last`.
 
     `lead` is the column whose index gives the candidates, None where they are read off the
@@ -56,7 +56,7 @@ class Stretch(NamedTuple):
             return None
         return max(0, self.last // STRIDE - (self.first - 1) // STRIDE)
 
-    def behind(self, skipped: int, descending: bool) -> "Stretch":
+    def behind(self, skipped: int, descending: bool) -> "PlaceRange":
         """Returns the stretch without so many of its first events, where that is arithmetic."""
         assert self.known_count is not None
         if descending:
@@ -98,10 +98,10 @@ def stretch(
     selection: Selection,
     newest: int,
     bounds: Bounds = USUAL,
-) -> Stretch:
+) -> PlaceRange:
     """Returns the stretch of all events of a selection; `newest` is how many there are."""
     last = connection.execute("SELECT max(place) FROM events").fetchone()[0] or 0
-    whole = Stretch(selection, last == newest * STRIDE, 1, last)
+    whole = PlaceRange(selection, last == newest * STRIDE, 1, last)
     sizes: dict[str, int] = {}
     for column, ids in selection.names.items():
         sizes[column] = named(connection, column, ids)
@@ -120,7 +120,7 @@ def stretch(
 
 
 def counts(
-    connection: sqlite3.Connection, whole: Stretch, bounds: Bounds = USUAL
+    connection: sqlite3.Connection, whole: PlaceRange, bounds: Bounds = USUAL
 ) -> list[tuple[int, int]] | None:
     """Counts the events of a stretch that is all of a selection, shelf by shelf.
 
@@ -139,12 +139,12 @@ def counts(
 
 
 def behind(
-    whole: Stretch,
+    whole: PlaceRange,
     found: Sequence[tuple[int, int]],
     offset: int,
     descending: bool,
     bits: int = SHELF_BITS,
-) -> tuple[Stretch, int]:
+) -> tuple[PlaceRange, int]:
     """Returns what of a stretch stands from one shelf on, and how many to pass over there.
 
     It is the shelf of the event behind `offset` others; `found` are the counts of its shelves.
@@ -158,7 +158,7 @@ def behind(
     return whole._replace(last=0), 0
 
 
-def _looked(connection: sqlite3.Connection, whole: Stretch, shelf: int, bounds: Bounds) -> int:
+def _looked(connection: sqlite3.Connection, whole: PlaceRange, shelf: int, bounds: Bounds) -> int:
     """Counts the events on one shelf by looking at each."""
     first, last = shelf << bounds.bits, (shelf + 1 << bounds.bits) - 1
     names = len(whole.selection.names.get(whole.lead or "", ()))
@@ -175,7 +175,7 @@ def _counted(connection: sqlite3.Connection, condition: str, most: int, otherwis
     return found if found <= most else otherwise
 
 
-def _lead(whole: Stretch, sizes: Mapping[str, int], newest: int, bounds: Bounds) -> str | None:
+def _lead(whole: PlaceRange, sizes: Mapping[str, int], newest: int, bounds: Bounds) -> str | None:
     """Chooses the column that leaves the fewest, if that beats reading the table."""
     selection = whole.selection
     is_single = len(selection.columns) == 1

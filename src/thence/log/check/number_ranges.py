@@ -4,7 +4,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 
 
-class Stretches:
+class NumberRanges:
     """The sequence numbers and the clock of one node, in the order of arrival.
 
     It keeps stretches, not numbers: a log without holes costs one. `clock` is the highest

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from thence.core.event import Event
 from thence.core.values.vocabulary import Vocabulary
 from thence.errors import ThenceError
-from thence.log.crash.damage_record import Told
+from thence.log.crash.damage_record import DamageRecord
 from thence.log.read.reader import Line, lines, segment_lines
 from thence.log.storage.append_errors import refusal
 from thence.log.storage.append_lock import WAIT_S, AppendLock
@@ -112,9 +112,9 @@ def _healing(plan: _Plan) -> dict[str, object]:
     return {"file": name, "offset": 0, "bytes": bytes_, "healed": plan.healed, "rewritten": True}
 
 
-def _told(disk: Disk, folder: Path, vocabulary: Vocabulary, own: frozenset[str]) -> Told:
+def _told(disk: Disk, folder: Path, vocabulary: Vocabulary, own: frozenset[str]) -> DamageRecord:
     """Gathers what the notices of a log tell."""
-    told = Told(vocabulary, own)
+    told = DamageRecord(vocabulary, own)
     files: list[str] = []
     for line in lines(disk, folder, vocabulary):
         if line.file not in files[-1:]:
@@ -129,7 +129,7 @@ def _plans(
     folder: Path,
     vocabulary: Vocabulary,
     own: frozenset[str],
-    told: Told,
+    told: DamageRecord,
     last_seq: int,
 ) -> list[_Plan]:
     """Finds what is to be done to each segment; those without work are left out.
@@ -154,7 +154,7 @@ def _plans(
     return [plan for plan in plans if plan.is_due]
 
 
-def _note(plan: _Plan, line: Line, edit: _Edit, told: Told, pending: list[_Region]) -> None:
+def _note(plan: _Plan, line: Line, edit: _Edit, told: DamageRecord, pending: list[_Region]) -> None:
     """Adds an edit to a plan; what a notice tells of makes no work by itself."""
     plan.is_due |= not told.holds(line.file, line.offset, line.length)
     if not edit.is_moved:

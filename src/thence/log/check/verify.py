@@ -28,8 +28,8 @@ from thence.core.values.codec import (
     is_too_deep,
 )
 from thence.core.values.vocabulary import Vocabulary
-from thence.log.check.number_ranges import Stretches, without
-from thence.log.crash.damage_record import Told
+from thence.log.check.number_ranges import NumberRanges, without
+from thence.log.crash.damage_record import DamageRecord
 from thence.log.crash.openings import openings
 from thence.log.crash.shrunken import durable_seq
 from thence.log.read.reader import Block, Line, blocks, lines, lines_of
@@ -74,12 +74,12 @@ class _Check:
         self._own = own
         # an event of an earlier node may come back from elsewhere, as one of others does
         self._in_order = frozenset((node_id,)) if node_id else own
-        self._told = Told(vocabulary, own)
+        self._told = DamageRecord(vocabulary, own)
         self._files: list[str] = []
         self._ids: set[str] = set()
         self._largest_id = ""
         self._foreign: set[str] = set()
-        self._nodes: dict[str, Stretches] = {}
+        self._nodes: dict[str, NumberRanges] = {}
         self._findings: list[Finding] = []
         self._folded: dict[tuple[str, str], int] = {}
         # causes not seen yet, with the line that named them first
@@ -117,7 +117,7 @@ class _Check:
         node_id = found[0].node_id
         if len({essence.node_id for essence in found}) > 1:
             return False
-        node = self._nodes.setdefault(node_id, Stretches())
+        node = self._nodes.setdefault(node_id, NumberRanges())
         first, count = found[0].seq, len(found)
         clocks = [essence.lamport_clock for essence in found]
         if (
@@ -173,7 +173,7 @@ class _Check:
         self._causes(line, event)
 
     def _order(self, line: Line, event: Event, is_first: bool) -> None:
-        node = self._nodes.setdefault(event.node_id, Stretches())
+        node = self._nodes.setdefault(event.node_id, NumberRanges())
         is_late = event.seq < node.last and event.node_id not in self._in_order  # relayed
         is_new = node.add(event.seq)
         if not is_first:
@@ -221,7 +221,7 @@ class _Check:
                 found.append(Finding("cause_missing", reason, file, offset, length))
         found.sort(key=lambda finding: (places[finding.file], finding.offset))
         for node_id in {*self._told.numbers, *filter(None, self._durable[:1])}:
-            self._nodes.setdefault(node_id, Stretches())
+            self._nodes.setdefault(node_id, NumberRanges())
         found += [
             finding
             for node_id, node in sorted(self._nodes.items())

@@ -24,7 +24,7 @@ class Notice(NamedTuple):
     opening: str = ""
 
 
-class Told:
+class DamageRecord:
     """Gathers what the notices tell while a log is read in arrival order.
 
     `own` are the nodes under which this log is or was written; where none is known, every

@@ -23,7 +23,7 @@ _STATE_PAGE = "state"  # older versions kept one
 _TAIL_BYTES = 4096
 
 
-class Aftermath:
+class OpeningReport:
     """What one opening has to report, until it is reported; used under the append lock."""
 
     def __init__(

@@ -42,7 +42,7 @@ _CHECK, _CHECK_AT = Struct("<I"), 128
 RECORD_BYTES = 132
 
 
-class Place(NamedTuple):
+class DurablePosition(NamedTuple):
     """Up to where a log is on the device: a number of a node, an offset of a segment.
 
     The node is its id as a number. Inode and generation are those of the segment.
@@ -79,7 +79,7 @@ class Opening(NamedTuple):
     is_whole: bool = False
     accepted: int = 0
     committed: int = 0
-    durable: Place = Place()
+    durable: DurablePosition = DurablePosition()
     batch: Batch = Batch()
 
     @property
@@ -344,6 +344,6 @@ def _read(disk: Disk, descriptor: int, path: Path) -> Opening:
         is_whole=True,
         accepted=accepted,
         committed=committed,
-        durable=Place(*_PLACE.unpack_from(data, _PLACE_AT)),
+        durable=DurablePosition(*_PLACE.unpack_from(data, _PLACE_AT)),
         batch=Batch(*_BATCH.unpack_from(data, _BATCH_AT)),
     )

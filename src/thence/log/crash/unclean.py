@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from thence.core.event import Event
 from thence.core.values.codec import event_id_of, has_valid_crc, have_valid_crcs, numbers
 from thence.core.values.vocabulary import PLAIN, Vocabulary
-from thence.log.crash.damage_record import OPENING_SOURCE, REGION_KINDS, Notice, Told
+from thence.log.crash.damage_record import OPENING_SOURCE, REGION_KINDS, DamageRecord, Notice
 from thence.log.crash.openings import Opening, segment_id
 from thence.log.read.reader import blocks_of, lines_of
 from thence.log.storage.disk import Disk
@@ -28,7 +28,7 @@ _SOURCE = OPENING_SOURCE.encode()
 _BY_EDITORS = frozenset(("line_ending", "byte_order_mark", "lines_joined"))
 
 
-class Stretch(NamedTuple):
+class SegmentTail(NamedTuple):
     """A segment from an offset on."""
 
     path: Path
@@ -78,7 +78,7 @@ def findings(
     Raises DiskError.
     """
     stretches = scope(disk, folder, found)
-    regions = Scan(disk, folder, own, seq).regions(stretches)
+    regions = DamageScan(disk, folder, own, seq).regions(stretches)
     notices = [Notice("gap", {"count": None, "reason": "unknown end"})] if is_unknown else []
     ends = [(opening, lost(disk, folder, opening)) for opening in found if opening.is_dead]
     losers = [opening for opening, facts in ends if facts is not None]
@@ -91,22 +91,22 @@ def findings(
     return notices + [Notice("torn", region.facts()) for region in _few(regions)]
 
 
-def scope(disk: Disk, folder: Path, found: Iterable[Opening]) -> list[Stretch]:
+def scope(disk: Disk, folder: Path, found: Iterable[Opening]) -> list[SegmentTail]:
     """Lists what may hold bytes that never reached the device, in arrival order.
 
     That is the newest segment of which an opening says how far it is durable, from there on,
     with all newer ones; the current one whole if none says so.
     """
     places = [opening.durable for opening in found if not opening.is_copy]
-    newer: list[Stretch] = []
+    newer: list[SegmentTail] = []
     for path in reversed(segments(disk, folder)) if any(places) else ():
         inode, generation, size = segment_id(disk, path)
         here = [p.offset for p in places if (p.inode, p.generation) == (inode, generation)]
         offset = max((offset for offset in here if offset <= size), default=0)
-        newer.insert(0, Stretch(path, offset))
+        newer.insert(0, SegmentTail(path, offset))
         if offset:
             return newer
-    return [Stretch(current_path(folder), 0)]
+    return [SegmentTail(current_path(folder), 0)]
 
 
 def lost(disk: Disk, folder: Path, opening: Opening) -> dict[str, Any] | None:
@@ -137,14 +137,14 @@ def _standing(disk: Disk, folder: Path, opening: Opening) -> int:
     return max(0, len(there) - (batch.events - batch.emitted))
 
 
-def _from(disk: Disk, folder: Path, inode: int, offset: int) -> list[Stretch]:
+def _from(disk: Disk, folder: Path, inode: int, offset: int) -> list[SegmentTail]:
     """Returns the stretches from a place on, none if its segment is gone."""
-    newer: list[Stretch] = []
+    newer: list[SegmentTail] = []
     for path in reversed(segments(disk, folder)):
         there = disk.path_id(str(path))
         if there is not None and there[0][1] == inode:
-            return [Stretch(path, offset), *newer]
-        newer.insert(0, Stretch(path, 0))
+            return [SegmentTail(path, offset), *newer]
+        newer.insert(0, SegmentTail(path, 0))
     return []
 
 
@@ -156,7 +156,7 @@ def _reported(
     Such a notice stands behind what the dead one knew to be durable; where that is not known,
     in the current segment.
     """
-    whole = [Stretch(current_path(folder), 0)]
+    whole = [SegmentTail(current_path(folder), 0)]
     begins = [_from(disk, folder, o.durable.inode, o.durable.offset) or whole for o in dead]
     found: set[str] = set()
     for path, start in max(begins, key=lambda begin: (len(begin), -begin[0].offset), default=[]):
@@ -172,7 +172,7 @@ def _reported(
     return frozenset(found)
 
 
-class Scan:
+class DamageScan:
     """One pass over stretches of a log: where bytes are bad, which own numbers lie there."""
 
     def __init__(self, disk: Disk, folder: Path, own: Own, seq: int) -> None:
@@ -186,7 +186,7 @@ class Scan:
         self._found: list[Region] = []
         self._pending: list[Region] = []
 
-    def regions(self, stretches: list[Stretch]) -> list[Region]:
+    def regions(self, stretches: list[SegmentTail]) -> list[Region]:
         """Returns the regions of bad bytes, in arrival order."""
         for path, start in stretches:
             self._is_in_region = False
@@ -267,11 +267,17 @@ def lines_from(disk: Disk, path: Path, offset: int) -> Iterator[tuple[int, bytes
 
 
 def _untold(
-    disk: Disk, stretches: list[Stretch], vocabulary: Vocabulary, own: Own, regions: list[Region]
+    disk: Disk,
+    stretches: list[SegmentTail],
+    vocabulary: Vocabulary,
+    own: Own,
+    regions: list[Region],
 ) -> list[Region]:
     """Leaves out the regions that notices behind them tell of."""
     identity = own.identity
-    told = Told(vocabulary, frozenset(identity.earlier) if own.is_new else identity.node_ids)
+    told = DamageRecord(
+        vocabulary, frozenset(identity.earlier) if own.is_new else identity.node_ids
+    )
     older: str | None = None
     for path, start in stretches:
         for block in blocks_of(disk, path, start):

@@ -29,7 +29,7 @@ _UNTOLD = re.compile(
 )
 
 
-class Numbers(NamedTuple):
+class HighestNumbers(NamedTuple):
     """The highest seq of one node and the highest lamport_clock of all, 0 for none."""
 
     seq: int
@@ -185,7 +185,9 @@ def _told(path: Path) -> Path:
     return path.with_name(path.name.removesuffix(".untold"))
 
 
-def last_numbers(disk: Disk, descriptor: int, start: int, end: int, node_id: str) -> Numbers | None:
+def last_numbers(
+    disk: Disk, descriptor: int, start: int, end: int, node_id: str
+) -> HighestNumbers | None:
     """Reads the numbers to go on from off the lines between two offsets.
 
     It goes back to the last valid line of this node that follows a smaller one: so lines
@@ -206,9 +208,9 @@ def last_numbers(disk: Disk, descriptor: int, start: int, end: int, node_id: str
             if found[0] == node_id:
                 seq = max(seq, found[1])
                 if found[1] < after or found[1] == 1:
-                    return Numbers(seq + damaged, lamport_clock + damaged)
+                    return HighestNumbers(seq + damaged, lamport_clock + damaged)
                 after = found[1]
-    return Numbers(seq + damaged, lamport_clock + damaged) if lamport_clock else None
+    return HighestNumbers(seq + damaged, lamport_clock + damaged) if lamport_clock else None
 
 
 def foreign_clock(line: bytes) -> int:

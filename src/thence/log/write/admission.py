@@ -40,7 +40,7 @@ class Condition(NamedTuple):
         return cls(guard, event_id is not None)
 
 
-class Known(NamedTuple):
+class AlreadyStored(NamedTuple):
     """The stored line of an event that need not be appended, newline included.
 
     It stands at an offset of a file; `is_current` tells whether that is appended to.
@@ -58,7 +58,7 @@ class Same(NamedTuple):
     place: int
 
 
-class Written(NamedTuple):
+class WriteOutcome(NamedTuple):
     """What became of a batch, in order, up to where an error ended it.
 
     An outcome is the line that stands in the file, or why its condition was not met.
@@ -68,7 +68,7 @@ class Written(NamedTuple):
     error: ThenceError | None
 
 
-Verdict = Known | Same | ThenceError | None
+Verdict = AlreadyStored | Same | ThenceError | None
 
 
 def verdicts(
@@ -100,7 +100,7 @@ def merged(
     outcomes: list[bytes | ThenceError] = []
     for verdict in found:
         outcome: bytes | ThenceError | None
-        if isinstance(verdict, Known):
+        if isinstance(verdict, AlreadyStored):
             outcome = verdict.line
         elif isinstance(verdict, Same):
             outcome = outcomes[verdict.place]
@@ -150,7 +150,7 @@ class _Judge:
                 stored = parse(line, self._vocabulary)
                 if isinstance(stored, Event) and not stored.is_foreign:
                     if stored.says_the_same_as(event):
-                        return Known(line + b"\n", file, offset, is_current)
+                        return AlreadyStored(line + b"\n", file, offset, is_current)
                     return self._reused(event)
         return None
 

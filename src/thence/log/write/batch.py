@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 from thence.core.values.codec import Draft
 from thence.errors import AppendFailed, LogBusy, ThenceError, WriterClosed
 from thence.log.write.admission import Condition
-from thence.log.write.latch import Gate
+from thence.log.write.latch import Latch
 from thence.log.write.writer import Notice
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ Outcome = bytes | ThenceError
 BATCH_EVENTS_MAX = 8_192
 BATCH_BYTES_MAX = 8 * 1024 * 1024
 _TAKE_EVENTS = 512
-_GATE_OF_NOBODY = Gate()  # a task waits for its future
+_GATE_OF_NOBODY = Latch()  # a task waits for its future
 
 
 class Waiting:
@@ -56,7 +56,7 @@ class Waiting:
         self.future = future
         self.tail = drafts[0].tail if len(drafts) == 1 else b"".join([d.tail for d in drafts])
         self.thread = get_ident()
-        self.gate = Gate() if future is None else _GATE_OF_NOBODY
+        self.gate = Latch() if future is None else _GATE_OF_NOBODY
         self.is_open = False
         self.is_gone = True  # until it waits: an exception may come in between
         self.following: Waiting | None = None
@@ -109,7 +109,7 @@ Item = Draft | Waiting
 _DRAFTS_ALONE = {Draft}
 
 
-class Refused:
+class RefusedEvents:
     """The events that the disk refused since the last write that went through."""
 
     def __init__(self) -> None:

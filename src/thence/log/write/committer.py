@@ -27,7 +27,7 @@ from thence.log.write.admission import Condition
 from thence.log.write.batch import (
     Item,
     Outcome,
-    Refused,
+    RefusedEvents,
     Waiting,
     answer,
     closed,
@@ -39,7 +39,7 @@ from thence.log.write.batch import (
     taken,
 )
 from thence.log.write.drops import Drops
-from thence.log.write.latch import Callers, Gate, Parking
+from thence.log.write.latch import Callers, Latch, Parking
 from thence.log.write.writer import Notice, SegmentWriter, Tell
 
 OnFull = Literal["drop", "block"]
@@ -81,7 +81,7 @@ class Committer:
         self._lead = RLock()
         self._state = RLock()
         self._leader = 0
-        self._wakeup = Gate()
+        self._wakeup = Latch()
         self._parking = Parking()
         self._thread: Thread | None = None
         self._is_sleeping = False
@@ -92,7 +92,7 @@ class Committer:
         self._held = 0
         self.callers = Callers()
         self._doubtful = ""
-        self._refused = Refused()
+        self._refused = RefusedEvents()
 
     def after_fork(self) -> None:
         """Drops the parent's queue, closes its files: the child begins with its own."""
@@ -337,7 +337,7 @@ class Committer:
             self._opening.note()
         if notices and len(outcomes) >= len(notices):
             self._tell("resumed", {"count": self._refused.count})
-            self._refused = Refused()
+            self._refused = RefusedEvents()
         del outcomes[: len(notices)]
         if error is None:
             answer(items, outcomes, None)

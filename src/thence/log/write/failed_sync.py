@@ -6,7 +6,7 @@ from pathlib import Path
 from thence.errors import ThenceError
 from thence.log.storage.disk import READ_BYTES, Disk, FileId
 from thence.log.storage.segment import segments
-from thence.log.write.admission import Known
+from thence.log.write.admission import AlreadyStored
 
 
 def copy_lines(disk: Disk, source: int, start: int, target: int) -> int:
@@ -42,14 +42,14 @@ def stand_behind(
     return not missing
 
 
-def write_again(disk: Disk, descriptor: int, known: Sequence[Known]) -> int:
+def write_again(disk: Disk, descriptor: int, known: Sequence[AlreadyStored]) -> int:
     """Writes stored lines at the end of another segment; returns how many bytes they are."""
     data = b"".join(stored.line for stored in known)
     disk.write_all(descriptor, data)
     return len(data)
 
 
-def regions(known: Sequence[Known]) -> Iterator[dict[str, object]]:
+def regions(known: Sequence[AlreadyStored]) -> Iterator[dict[str, object]]:
     """Yields the facts of a notice for each file that holds some of these lines."""
     for file in dict.fromkeys(stored.file for stored in known):
         there = [stored for stored in known if stored.file == file]

@@ -6,7 +6,7 @@ from itertools import count
 from threading import Lock, RLock
 
 
-class Gate:
+class Latch:
     """A gate that opens for one wait. Opening it twice before a wait opens it once."""
 
     __slots__ = ("_lock",)
@@ -51,7 +51,7 @@ class Parking:
 
     def __init__(self) -> None:
         self._lock = RLock()  # a signal handler may emit amid a wait
-        self._gates: deque[Gate] = deque()
+        self._gates: deque[Latch] = deque()
 
     @property
     def is_empty(self) -> bool:
@@ -60,7 +60,7 @@ class Parking:
 
     def wait(self, is_full: Callable[[], bool]) -> None:
         """Returns when there is room: at once if there is now and nobody waits before us."""
-        gate = Gate()
+        gate = Latch()
         with self._lock:
             if not self._gates and not is_full():
                 return

@@ -16,7 +16,7 @@ from typing import Any
 from thence.core.values.codec import Draft
 from thence.core.values.vocabulary import Vocabulary
 from thence.errors import OutcomeUnknown, ThenceError
-from thence.log.crash.opening_report import Aftermath
+from thence.log.crash.opening_report import OpeningReport
 from thence.log.crash.openings import OpeningFile
 from thence.log.storage.append_errors import closed_for_good, refusal, unsynced
 from thence.log.storage.append_lock import WAIT_S, AppendLock
@@ -34,7 +34,7 @@ from thence.log.storage.segment import (
     own_folder,
 )
 from thence.log.storage.system_call import DiskError
-from thence.log.write.admission import Condition, Known, Written, merged, verdicts
+from thence.log.write.admission import AlreadyStored, Condition, WriteOutcome, merged, verdicts
 from thence.log.write.failed_sync import copy_lines, regions, stand_behind, write_again
 
 Notice = Callable[..., Draft]
@@ -77,7 +77,7 @@ class SegmentWriter:
         self._size = 0
         self._whole = False
         self._has_told = False
-        self._aftermath = Aftermath(disk, folder, vocabulary, self.opening)
+        self._aftermath = OpeningReport(disk, folder, vocabulary, self.opening)
         self.numbers = Numbering(disk, folder)
         self._poison: OutcomeUnknown | None = None
 
@@ -99,14 +99,14 @@ class SegmentWriter:
         timeout_s: float = WAIT_S,
         conditions: Mapping[int, Condition] = NO_CONDITIONS,
         emitted: int = 0,
-    ) -> Written:
+    ) -> WriteOutcome:
         """Writes a batch in order and returns what stands of it; not synced yet.
 
         The lock is waited for up to `timeout_s` seconds. `conditions` are by place. An error,
         LogBusy too, is not raised but in the result, beside the lines written before it.
         """
         if self._poison is not None:
-            return Written([], closed_for_good(self._path))
+            return WriteOutcome([], closed_for_good(self._path))
         outcomes: list[bytes | ThenceError] = []
         try:
             try:
@@ -121,10 +121,10 @@ class SegmentWriter:
                 self._lock.release()
                 self._tell_untold()
         except DiskError as error:
-            return Written(outcomes, refusal(self._path, error))
+            return WriteOutcome(outcomes, refusal(self._path, error))
         except ThenceError as error:
-            return Written([] if self._poison else outcomes, error)
-        return Written(outcomes, None)
+            return WriteOutcome([] if self._poison else outcomes, error)
+        return WriteOutcome(outcomes, None)
 
     def write_one(self, draft: Draft) -> bytes | None:
         """Does for one event what `write` does for many; None if the lock is not free now."""
@@ -269,7 +269,7 @@ class SegmentWriter:
         lines: list[bytes | ThenceError] = []
         try:
             self._write_all([d for d, v in zip(drafts, found, strict=True) if v is None], lines)
-            older = [v for v in found if isinstance(v, Known) and not v.is_current]
+            older = [v for v in found if isinstance(v, AlreadyStored) and not v.is_current]
             if older and self._suspect[1]:  # where they stand may be suspect
                 self._whole = False
                 self._size += write_again(self._disk, self._require_open(), older)

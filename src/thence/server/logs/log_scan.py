@@ -19,7 +19,7 @@ REST_RATIO = 20
 _BREATH_S = 0.001
 
 
-class Scan:
+class LogScan:
     """A thread that goes over a root's logs until it is stopped."""
 
     def __init__(self, root: Root, summaries: Summaries) -> None:

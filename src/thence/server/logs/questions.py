@@ -10,18 +10,18 @@ from thence.core.query.filter import Filter
 from thence.core.values.causes import id_of
 from thence.index.file import lookup
 from thence.index.graph import causality as indexed
-from thence.index.graph.causality import Causality, NamedCauses
+from thence.index.graph.causality import CausalityLines, NamedCauses
 from thence.index.plan import query
-from thence.index.plan.page import Page, PageOfLines, Paging
+from thence.index.plan.page import Page, PageBounds, PageOfLines
 from thence.server.logs.logs import OpenLog
 
 
-def page(log: OpenLog, asked: Filter, **paging: Unpack[Paging]) -> Page:
+def page(log: OpenLog, asked: Filter, **paging: Unpack[PageBounds]) -> Page:
     """Returns a page of what matches; raises InvalidCursor, ReadFailed."""
     return query.page(log.index, asked, log.mark, **paging)
 
 
-def page_of_lines(log: OpenLog, asked: Filter, **paging: Unpack[Paging]) -> PageOfLines:
+def page_of_lines(log: OpenLog, asked: Filter, **paging: Unpack[PageBounds]) -> PageOfLines:
     """Returns what `page` does, with the stored bytes of each event."""
     return query.page_of_lines(log.index, asked, log.mark, **paging)
 
@@ -36,7 +36,7 @@ def event(log: OpenLog, event_id: str) -> Event:
     return lookup.get(log.index, event_id)
 
 
-def causality(log: OpenLog, event_id: str, depth: int) -> Causality:
+def causality(log: OpenLog, event_id: str, depth: int) -> CausalityLines:
     """Returns an event's cones up to a distance; raises EventNotFound, ReadFailed."""
     return indexed.causality(log.index, event_id, depth)
 

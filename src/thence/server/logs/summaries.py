@@ -16,7 +16,7 @@ from thence.log.storage.disk import OS_DISK
 from thence.log.storage.segment import segments, strays
 from thence.server.logs.logs import Logs
 from thence.server.logs.root import FoundLog
-from thence.server.logs.summary import Summary, summed_up
+from thence.server.logs.summary import LogFacts, summed_up
 
 _Fingerprint = tuple[tuple[str, int, int, int], ...]
 
@@ -38,10 +38,10 @@ class Summaries:
     def __init__(self, logs: Logs) -> None:
         self._logs = logs
         self._mutex = Lock()
-        self._known: dict[str, tuple[_Fingerprint, bool, Summary]] = {}
+        self._known: dict[str, tuple[_Fingerprint, bool, LogFacts]] = {}
         self._totals: Totals | None = None
 
-    def of(self, found: FoundLog) -> Summary:
+    def of(self, found: FoundLog) -> LogFacts:
         """Returns what there is to say of a log; raises ReadFailed."""
         fingerprint = _fingerprint(found)
         known = self._known.get(found.id)
@@ -55,7 +55,7 @@ class Summaries:
             self._totals = None
         return summary
 
-    def readable(self, found: FoundLog) -> Summary | None:
+    def readable(self, found: FoundLog) -> LogFacts | None:
         """Returns what there is to say of a log; None for one that can't be read now."""
         try:
             return self.of(found)
@@ -97,7 +97,7 @@ def _fingerprint(found: FoundLog) -> _Fingerprint:
     return tuple(facts)
 
 
-def _summed(known: list[tuple[Any, bool, Summary]]) -> Totals:
+def _summed(known: list[tuple[Any, bool, LogFacts]]) -> Totals:
     summaries = [summary for _, _, summary in known]
     simulations = sum(is_simulation for _, is_simulation, _ in known)
     return Totals(

@@ -23,14 +23,14 @@ from thence.server.logs.logs import OpenLog
 DAMAGE_TOLD_MAX = 100
 
 
-class Moment(msgspec.Struct, frozen=True):
+class EventMoment(msgspec.Struct, frozen=True):
     """An event by its id and time."""
 
     event_id: str
     timestamp: str
 
 
-class Summary(msgspec.Struct, frozen=True):
+class LogFacts(msgspec.Struct, frozen=True):
     """What a log holds. `damaged_lines` counts all bad lines, `damage` tells the first 100.
 
     A file that looks like a segment and is none counts as one of them.
@@ -45,13 +45,13 @@ class Summary(msgspec.Struct, frozen=True):
     by_type: dict[str, int]
     by_actor: dict[str, int]
     start_time: str | None
-    first: Moment | None
-    last: Moment | None
+    first: EventMoment | None
+    last: EventMoment | None
     damaged_lines: int
     damage: tuple[BadBytes, ...]
 
 
-def summed_up(log: OpenLog, index: Index | None) -> Summary:
+def summed_up(log: OpenLog, index: Index | None) -> LogFacts:
     """Returns what there is to say of a log, of its lines without an index; raises ReadFailed."""
     with reading(log.folder):
         if index is None:
@@ -59,7 +59,7 @@ def summed_up(log: OpenLog, index: Index | None) -> Summary:
         told = overview(index, DAMAGE_TOLD_MAX)
         tail = list(_tail(log.folder, log.vocabulary, told.read_bytes.get(CURRENT, 0)))
         unread = list(_unread(log.folder))
-    return Summary(
+    return LogFacts(
         events=told.events,
         unverified=told.unverified,
         turns=told.turns,
@@ -97,7 +97,7 @@ def _unread(folder: Path) -> Iterator[BadBytes]:
         yield BadBytes(path.name, 0, there[1] if there else 0, "file_passed_over", reason)
 
 
-def _read(log: OpenLog) -> Summary:
+def _read(log: OpenLog) -> LogFacts:
     """Reads a log from its first byte to its last."""
     tallying = _Tallying()
     for stray in _unread(log.folder):
@@ -148,11 +148,11 @@ class _Tallying:
         if time is not None and (self._earliest is None or time < self._earliest[0]):
             self._earliest = (time, event.timestamp)
 
-    def summary(self) -> Summary:
+    def summary(self) -> LogFacts:
         start = self._earliest[1] if self._earliest else None
         if start is None and self._first is not None:
             start = self._first.timestamp or None
-        return Summary(
+        return LogFacts(
             events=len(self._ids),
             unverified=self._unverified,
             turns=self._turns,
@@ -166,5 +166,5 @@ class _Tallying:
         )
 
 
-def _moment(event: Event | None) -> Moment | None:
-    return Moment(event.event_id, event.timestamp) if event is not None else None
+def _moment(event: Event | None) -> EventMoment | None:
+    return EventMoment(event.event_id, event.timestamp) if event is not None else None

@@ -7,7 +7,7 @@ import msgspec
 from starlette.responses import Response
 
 from thence.core.event import Event
-from thence.index.graph.causality import Causality, NamedCauses
+from thence.index.graph.causality import CausalityLines, NamedCauses
 from thence.index.plan.page import PageOfLines
 
 JSON = "application/json"
@@ -31,7 +31,7 @@ def page_body(page: PageOfLines, hint: str | None = None) -> Response:
     return answer({"events": _joined(page.lines), **told, **more})
 
 
-def causality_body(found: Causality) -> Response:
+def causality_body(found: CausalityLines) -> Response:
     """Returns an event between its causes and its effects as an answer."""
     return answer(
         {

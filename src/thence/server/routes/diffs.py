@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from thence.core.diff.difference import Difference, as_json, difference
-from thence.core.diff.log_side import Side, side
+from thence.core.diff.log_side import LogSide, side
 from thence.errors import ReadFailed
 from thence.inspection.intact import intact_side
 from thence.log.read.read_errors import reading
@@ -97,7 +97,7 @@ def _difference(a: FoundLog, b: FoundLog, stop: Signal) -> Difference:
     return found
 
 
-def _side(found: FoundLog, disk: Disk) -> Side:
+def _side(found: FoundLog, disk: Disk) -> LogSide:
     with reading(found.folder):
         whole = intact_side(disk, found.folder, found.vocabulary)
         return whole or side(all_events(disk, found.folder, found.vocabulary))

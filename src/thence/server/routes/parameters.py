@@ -11,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.json_schema import SkipJsonSchema
 
 from thence.core.query.filter import Filter, first_moment, invalid, last_moment, names
-from thence.index.plan.page import Paging as IndexPaging
+from thence.index.plan.page import PageBounds as IndexPaging
 
 LIMIT_MAX = 10_000
 LIMIT = 1_000

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import msgspec
 from starlette.responses import Response
 
-from thence.core.diff.content import Differing
-from thence.core.diff.difference import Difference, Divergence
-from thence.core.diff.log_side import Side
+from thence.core.diff.content import DifferingPlace
+from thence.core.diff.difference import Difference, FirstDifference
+from thence.core.diff.log_side import LogSide
 from thence.core.event import Event
 from thence.server.logs.root import FoundLog
 from thence.server.web.layout import page
@@ -43,7 +43,7 @@ def diff_page(a: FoundLog, b: FoundLog, found: Difference) -> Response:
     return page("Comparison", *body, trail=(trail(a), here))
 
 
-def _parting(a: FoundLog, b: FoundLog, first: Divergence | None) -> Html:
+def _parting(a: FoundLog, b: FoundLog, first: FirstDifference | None) -> Html:
     if first is None:
         return el("p", "They say the same.", class_="empty")
     told = (("A", _side(a, first.a, first.follow_a)), ("B", _side(b, first.b, first.follow_b)))
@@ -56,7 +56,7 @@ def _side(log: FoundLog, event: Event | None, follow: int) -> Child:
     return joined(_event(log, event), f"; {follow:,} later events follow from it")
 
 
-def _places(differs: Sequence[Differing]) -> Html | None:
+def _places(differs: Sequence[DifferingPlace]) -> Html | None:
     if not differs:
         return None
     rows = [
@@ -79,7 +79,7 @@ def _value(value: object) -> Html:
     return words(value if isinstance(value, str) else msgspec.json.encode(value).decode())
 
 
-def _listed(name: str, log: FoundLog, places: Sequence[int], of: Side) -> Html | None:
+def _listed(name: str, log: FoundLog, places: Sequence[int], of: LogSide) -> Html | None:
     if not places:
         return None
     items = [el("li", _event(log, of.event_at(place))) for place in places[:EVENTS_SHOWN_MAX]]

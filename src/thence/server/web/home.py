@@ -6,7 +6,7 @@ from starlette.responses import Response
 
 from thence.server.logs.root import FoundLog
 from thence.server.logs.run_record import RunRecord, recorded
-from thence.server.logs.summary import Summary
+from thence.server.logs.summary import LogFacts
 from thence.server.served import Served
 from thence.server.web.layout import page
 from thence.server.web.markup import Html, el, joined, path
@@ -49,7 +49,7 @@ def _nothing() -> Html:
     )
 
 
-def _table(here: Served, read: list[tuple[FoundLog, Summary]]) -> Html:
+def _table(here: Served, read: list[tuple[FoundLog, LogFacts]]) -> Html:
     events = sum(summary.events for _, summary in read)
     parts = [
         f"{count:,} {name}{'' if count == 1 else 's'}"
@@ -65,7 +65,7 @@ def _table(here: Served, read: list[tuple[FoundLog, Summary]]) -> Html:
     return table(caption, _HEADS, rows)
 
 
-def _row(log: FoundLog, run: RunRecord, summary: Summary) -> Html:
+def _row(log: FoundLog, run: RunRecord, summary: LogFacts) -> Html:
     link = el("a", words(run.name), href=path("runs", log.id))
     beside = el("div", words(log.id), class_="quiet id") if run.name != log.id else None
     bad = summary.damaged_lines
@@ -87,5 +87,5 @@ def status(run: RunRecord) -> Html:
     return el("span", words(run.status), class_=f"status-{known}" if known else None)
 
 
-def _last(summary: Summary) -> str:
+def _last(summary: LogFacts) -> str:
     return summary.last.timestamp if summary.last else ""

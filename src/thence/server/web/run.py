@@ -6,12 +6,12 @@ from starlette.responses import Response
 
 from thence.core.event import Event
 from thence.core.sentences.event_sentences import short_id
-from thence.index.plan.page import Page, Paging
+from thence.index.plan.page import Page, PageBounds
 from thence.server.logs import questions
 from thence.server.logs.logs import OpenLog
 from thence.server.logs.root import FoundLog
 from thence.server.logs.run_record import RunRecord
-from thence.server.logs.summary import Summary
+from thence.server.logs.summary import LogFacts
 from thence.server.web.asked import EVENTS, Question, shown_values
 from thence.server.web.home import status
 from thence.server.web.layout import page
@@ -38,7 +38,7 @@ def run_page(
     log: OpenLog,
     found: FoundLog,
     run: RunRecord,
-    summary: Summary,
+    summary: LogFacts,
     asked: Question,
     names: Sequence[str],
 ) -> Response:
@@ -49,7 +49,7 @@ def run_page(
     events = Html()
     if asked.problem is None:
         is_newest = asked.is_newest_first
-        paging: Paging = {"limit": EVENTS, "cursor": asked.cursor, "descending": is_newest}
+        paging: PageBounds = {"limit": EVENTS, "cursor": asked.cursor, "descending": is_newest}
         got = questions.page(log, asked.filter, **paging)
         events = _events(log, found, asked, got)
     problem = el("p", asked.problem, role="alert") if asked.problem else None
@@ -71,7 +71,7 @@ def trail(found: FoundLog) -> Html:
     return el("a", words(found.id, 60), href=path("runs", found.id))
 
 
-def _summary(found: FoundLog, run: RunRecord, summary: Summary) -> Html:
+def _summary(found: FoundLog, run: RunRecord, summary: LogFacts) -> Html:
     is_run = found.is_simulation
     return facts(
         (
@@ -89,7 +89,7 @@ def _summary(found: FoundLog, run: RunRecord, summary: Summary) -> Html:
     )
 
 
-def _unverified(summary: Summary) -> str:
+def _unverified(summary: LogFacts) -> str:
     if not summary.unverified:
         return ""
     return f", {summary.unverified:,} of them another tool's, which nothing verifies"
@@ -117,7 +117,7 @@ def _filtered(found: FoundLog, key: str, name: str) -> str:
     return path("runs", found.id, **{key: name}) + "#events"
 
 
-def _damage(summary: Summary) -> Html | None:
+def _damage(summary: LogFacts) -> Html | None:
     if not summary.damaged_lines:
         return None
     rows = [

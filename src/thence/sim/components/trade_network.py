@@ -11,7 +11,7 @@ import msgspec
 
 from thence.sim.actions import Action
 from thence.sim.components.trade_markets import Market, TradeMap
-from thence.sim.components.trade_order import Order, parse
+from thence.sim.components.trade_order import StandingOrder, parse
 from thence.sim.config import SimulationConfig
 from thence.sim.engine import BaseEngine
 from thence.sim.state import State
@@ -47,7 +47,7 @@ class TradeNetwork(BaseEngine):
             changes[f"place/{place}", f"price_{good}"] = market.price(stock)
         for trader in self.facts.traders:
             here = state.agent(trader)["location"]
-            changes[f"agent/{trader}", "order"] = Order("rest", here, until=0).text
+            changes[f"agent/{trader}", "order"] = StandingOrder("rest", here, until=0).text
         return state.replace(changes)
 
     def reach(self, agent: str) -> Iterable[tuple[str, str]]:
@@ -56,7 +56,7 @@ class TradeNetwork(BaseEngine):
 
     def apply_action(self, view: View, action: Action) -> None:
         """Makes the action the standing order of its trader."""
-        order = msgspec.convert({"verb": action.action_type, **action.payload}, Order)
+        order = msgspec.convert({"verb": action.action_type, **action.payload}, StandingOrder)
         view.agent(action.agent_id)["order"] = order.text
 
     def apply_engine_rules(self, view: View) -> None:
@@ -79,7 +79,7 @@ class TradeNetwork(BaseEngine):
             order = parse(own["order"])
             own.set_within("filled", self._available(view, trader, order))
 
-    def _available(self, view: View, trader: str, order: Order) -> int:
+    def _available(self, view: View, trader: str, order: StandingOrder) -> int:
         own = view.agent(trader)
         if order.verb == "restock":
             meals = int(own["money"] / self.meal_price)

@@ -10,7 +10,7 @@ ON_THE_ROAD = "road"
 VERBS = ("buy", "sell", "restock", "travel", "rest")
 
 
-class Order(msgspec.Struct, frozen=True):
+class StandingOrder(msgspec.Struct, frozen=True):
     """What a trader does until further notice.
 
     `place` is where; of a travel, where to. `until` is the turn in which a traveller arrives
@@ -49,13 +49,13 @@ class Order(msgspec.Struct, frozen=True):
         return ON_THE_ROAD if is_away else self.place
 
 
-def parse(text: str) -> Order:
+def parse(text: str) -> StandingOrder:
     """Returns the order that a text says; ValueError if it says none."""
     words = text.split()
     if words and words[0] in VERBS:
         if len(words) == 5 and words[0] in ("buy", "sell", "restock"):
             good = "" if words[0] == "restock" else words[2]
-            return Order(words[0], words[4], int(words[1]), good)
+            return StandingOrder(words[0], words[4], int(words[1]), good)
         if len(words) == 5:
-            return Order(words[0], words[2], until=int(words[4]))
+            return StandingOrder(words[0], words[2], until=int(words[4]))
     raise ValueError(f"not an order: {text!r}")

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from thence.sim.actions import Action, Rejection
 from thence.sim.agents import BaseAgent
 from thence.sim.components.trade_markets import TradeMap
-from thence.sim.components.trade_order import ON_THE_ROAD, Order, parse
+from thence.sim.components.trade_order import ON_THE_ROAD, StandingOrder, parse
 from thence.sim.views import Observation
 
 _LOW_PROVISIONS = 2
@@ -72,7 +72,7 @@ class Trader(BaseAgent):
         best = max(earnings, key=lambda place: (earnings[place], place))
         if best != here:
             return _travel(trade_map, here, best, observation.turn, f"to sell {held} {good}")
-        return _trade(Order("sell", here, min(held, self.lot), good), earnings[here])
+        return _trade(StandingOrder("sell", here, min(held, self.lot), good), earnings[here])
 
     def _buy(self, observation: Observation, here: str) -> Action:
         """Buys what earns most elsewhere, or goes where something does."""
@@ -100,10 +100,10 @@ class Trader(BaseAgent):
         amount = min(wanted, int((observation["money"] - _PURSE) / cost))
         if amount < 1:
             return _rest(here, observation.turn + 2)
-        return _trade(Order("buy", here, amount, good), cost, f", to sell at {target}")
+        return _trade(StandingOrder("buy", here, amount, good), cost, f", to sell at {target}")
 
     def _restock(self, here: str, amount: int) -> Action:
-        order = Order("restock", here, amount)
+        order = StandingOrder("restock", here, amount)
         return _ordered(order, "restock", order.text)
 
     def _give_way(self, observation: Observation, here: str, refused: Rejection) -> Action:
@@ -111,7 +111,7 @@ class Trader(BaseAgent):
         facts, payload = refused.verdict.facts, refused.action.payload
         at_most = facts.get("at_most", 0)
         if isinstance(at_most, int) and at_most > 0:
-            order = Order(refused.action.action_type, here, at_most, str(payload["good"]))
+            order = StandingOrder(refused.action.action_type, here, at_most, str(payload["good"]))
             return _trade(order, _price(observation, here, order.good))
         if "provisions_needed" in facts:
             return self._restock(here, _FULL_PROVISIONS)
@@ -123,23 +123,23 @@ def _price(observation: Observation, place: str, good: str) -> float:
     return price
 
 
-def _trade(order: Order, price: float, purpose: str = "") -> Action:
+def _trade(order: StandingOrder, price: float, purpose: str = "") -> Action:
     return _ordered(order, "trade", f"{order.text} for {price:.2f} each{purpose}")
 
 
 def _travel(trade_map: TradeMap, here: str, to: str, turn: int, purpose: str) -> Action:
     turns = trade_map.distance(here, to)
-    order = Order("travel", to, until=turn + turns)
+    order = StandingOrder("travel", to, until=turn + turns)
     unit = "turn" if turns == 1 else "turns"
     return _ordered(order, "travel", f"travel to {to}, {turns} {unit}, {purpose}")
 
 
 def _rest(here: str, until: int) -> Action:
-    order = Order("rest", here, until=until)
+    order = StandingOrder("rest", here, until=until)
     return _ordered(order, "rest", order.text)
 
 
-def _ordered(order: Order, decision_type: str, words: str) -> Action:
+def _ordered(order: StandingOrder, decision_type: str, words: str) -> Action:
     fields: dict[str, object] = {"place": order.place}
     if order.good:
         fields["good"] = order.good

@@ -19,19 +19,20 @@ from thence.merge.conflicts import Conflict, Judgement, judged
 from thence.merge.fold import counting
 from thence.merge.policies import slots_of
 from thence.work.board.conflict_sides import people, sentence
-from thence.work.board.package_numbers import Numbers, numbers_given
-from thence.work.board.replay import STEPS, Feature, Package, Told, said, text
+from thence.work.board.package_numbers import PackageNumbers, numbers_given
+from thence.work.board.payload_members import members_of
+from thence.work.board.replay import STEPS, FeatureFold, PackageFold, ReplayedEvent, text
 from thence.work.board.state import (
     DONE,
     LANES,
     Board,
     FeatureState,
+    IgnoredEvent,
     PackageState,
-    PassedOver,
 )
 
 _LOG = "Log"  # what the notices of a log are about
-_FEATURE_TYPES = ("Feature", "FeatureSpec")
+_FEATURE_TYPES = ("FeatureFold", "FeatureSpec")
 
 
 def fold(
@@ -73,9 +74,9 @@ class _Replay:
     def __init__(self, project: str | None, own: Collection[str | None]) -> None:
         self._project = project
         self._own = own
-        self._features: dict[str, Feature] = {}
-        self._names: dict[tuple[str | None, str], Feature] = {}
-        self._passed_over: list[PassedOver] = []
+        self._features: dict[str, FeatureFold] = {}
+        self._names: dict[tuple[str | None, str], FeatureFold] = {}
+        self._passed_over: list[IgnoredEvent] = []
 
     def subject_of(self, event: Event) -> str | None:
         """Returns what an event is about, the same under any id of the project."""
@@ -96,27 +97,27 @@ class _Replay:
             return
         slug = header.feature_slug or _slug(event)
         if slug is None:
-            reason: str | Package | None = "it names no feature"
+            reason: str | PackageFold | None = "it names no feature"
         else:
             feature = self._feature(header.project_uuid, slug)
-            reason = step(Told(header, said(event), feature, names))
+            reason = step(ReplayedEvent(header, members_of(event), feature, names))
         if isinstance(reason, str):
-            self._passed_over.append(PassedOver(header.event_id, header.event_type, reason))
+            self._passed_over.append(IgnoredEvent(header.event_id, header.event_type, reason))
         elif reason is not None:
             reason.last_event = header.event_id
 
-    def _feature(self, project: str | None, slug: str) -> Feature:
+    def _feature(self, project: str | None, slug: str) -> FeatureFold:
         found = self._names.get((project, slug))
         if found is None:
             project = self._project if project in self._own else project
             key = slug if project == self._project else f"{project}/{slug}"
             found = self._features.get(key)
             if found is None:
-                found = self._features[key] = Feature(project, slug)
+                found = self._features[key] = FeatureFold(project, slug)
             self._names[(project, slug)] = found
         return found
 
-    def board(self, judgement: Judgement, numbers: Numbers) -> Board:
+    def board(self, judgement: Judgement, numbers: PackageNumbers) -> Board:
         """Returns what the events came to."""
         heads = {
             subject: tuple([event.header.event_id for event in events])
@@ -141,7 +142,7 @@ def _in_order(found: tuple[Conflict, ...], more: tuple[Conflict, ...]) -> tuple[
 def _slug(event: Event) -> str | None:
     """Finds the feature that an event of another program names in its payload, if any."""
     header = event.header
-    named = text(said(event).feature_slug)
+    named = text(members_of(event).feature_slug)
     return named or (header.aggregate_id if header.aggregate_type in _FEATURE_TYPES else None)
 
 

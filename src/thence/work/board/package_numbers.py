@@ -14,7 +14,7 @@ from typing import NamedTuple
 import msgspec
 
 from thence.core.event import Event
-from thence.merge.ancestry import History, history, in_turn
+from thence.merge.ancestry import CausalHistory, history, in_turn
 from thence.merge.conflicts import Conflict
 from thence.merge.policies import SETTLES, settled_for
 from thence.work.board.replay import text, texts
@@ -27,7 +27,7 @@ _ID_CHARACTERS_MIN = 4
 _SAME: Mapping[str, str] = MappingProxyType({})
 
 
-class Numbers(msgspec.Struct, frozen=True):
+class PackageNumbers(msgspec.Struct, frozen=True):
     """What is called otherwise on the board than events say.
 
     `names` maps ids of events to what each means by a number; `conflicts` are the numbers that were
@@ -72,14 +72,14 @@ def names_of(number: str, events: Sequence[Event]) -> list[str]:
 
 def numbers_given(
     ordered: Sequence[Event], subjects: Sequence[str | None], twins: Mapping[str, str]
-) -> Numbers:
+) -> PackageNumbers:
     """Tells which packages events in total order mean; twins don't count (`merge.fold`).
 
     A log in which no number was given twice is only read for its beginnings.
     """
     features = _features(ordered, subjects, twins)
     if not features:
-        return Numbers()
+        return PackageNumbers()
     beside = {**in_turn(ordered, subjects), **{twin: (one,) for twin, one in twins.items()}}
     found = history([event.header for event in ordered], beside)
     return _Reading(ordered, subjects, twins, found, features).numbers()
@@ -136,7 +136,7 @@ class _Reading:
         ordered: Sequence[Event],
         subjects: Sequence[str | None],
         twins: Mapping[str, str],
-        found: History,
+        found: CausalHistory,
         features: set[str],
     ) -> None:
         self._ordered = ordered
@@ -166,7 +166,7 @@ class _Reading:
                 masks[place] = mask
         return masks
 
-    def numbers(self) -> Numbers:
+    def numbers(self) -> PackageNumbers:
         self._make_packages()
         self._renumber()
         at: dict[str, list[_Beginning]] = {}
@@ -179,7 +179,7 @@ class _Reading:
             for subject, given in at.items()
             if any(self._packages[each.bit].name != _number(subject) for each in given)
         }
-        return Numbers(self._names(others), tuple(conflicts))
+        return PackageNumbers(self._names(others), tuple(conflicts))
 
     def _make_packages(self) -> None:
         """Tells of each WPCreated which package it makes, or tells anew."""

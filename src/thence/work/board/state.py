@@ -163,7 +163,7 @@ class FeatureState(msgspec.Struct, frozen=True, kw_only=True):
         return subject.startswith(work_subject(self.project_uuid, self.slug, ""))
 
 
-class PassedOver(msgspec.Struct, frozen=True):
+class IgnoredEvent(msgspec.Struct, frozen=True):
     """An event that nothing follows from though its type is known, with the reason."""
 
     event_id: str
@@ -181,7 +181,7 @@ class Board(msgspec.Struct, frozen=True):
     project_uuid: str | None = None
     features: Mapping[str, FeatureState] = msgspec.field(default_factory=dict)
     conflicts: tuple[Conflict, ...] = ()
-    passed_over: tuple[PassedOver, ...] = ()
+    passed_over: tuple[IgnoredEvent, ...] = ()
 
     def package(self, feature_slug: str, wp_id: str) -> PackageState | None:
         """Returns a package; None where the board has none of this name."""

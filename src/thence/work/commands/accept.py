@@ -8,15 +8,15 @@ from thence.errors import PlanningError, Refused
 from thence.work.board.dependencies import in_order
 from thence.work.board.state import DONE, FOR_REVIEW, FeatureState, PackageState
 from thence.work.naming import wp_id_of
-from thence.work.result import Result
+from thence.work.result import CommandResult
 from thence.work.session.mirror import mirror
 from thence.work.session.moving import facts_of, made_durable, move, package_of
 from thence.work.session.package_code import told_of
-from thence.work.session.session import Desk
+from thence.work.session.session import Session
 
 
 def accept(
-    desk: Desk,
+    session: Session,
     given: Sequence[str],
     *,
     feature: str | None = None,
@@ -25,7 +25,7 @@ def accept(
     is_local: bool = False,
     landed: str | None = None,
     no_code: str | None = None,
-) -> Result:
+) -> CommandResult:
     """Moves packages from for_review to done, in the order in which they depend on each other.
 
     Without names all that are in for_review are looked at: those that may be done are moved,
@@ -36,27 +36,29 @@ def accept(
     """
     if landed or no_code:
         _check_one(given)
-    desk.look()
-    found = desk.feature(feature)
+    session.look()
+    found = session.feature(feature)
     chosen = _chosen(found, [wp_id_of(name) for name in given])
     accepted: list[str] = []
     kept: dict[str, str] = {}
     for package in chosen:
         try:
-            facts = facts_of(desk, found, package.wp_id, DONE, reason=reason, is_forced=is_forced)
-            known = told_of(desk, found, package, landed, no_code, reason)
+            facts = facts_of(
+                session, found, package.wp_id, DONE, reason=reason, is_forced=is_forced
+            )
+            known = told_of(session, found, package, landed, no_code, reason)
             facts = replace(facts, is_local=is_local, code=known)
-            move(desk, found.slug, package.wp_id, DONE, facts)
+            move(session, found.slug, package.wp_id, DONE, facts)
         except Refused as refused:
             if given:
                 raise
             kept[package.wp_id] = f"{refused.cause}; {refused.hint}"
             continue
         accepted.append(package.wp_id)
-        desk.look()
+        session.look()
     if accepted:
-        made_durable(desk)
-        mirror(desk, desk.board.features.get(found.slug, found))
+        made_durable(session)
+        mirror(session, session.board.features.get(found.slug, found))
     data = {
         "feature_slug": found.slug,
         "accepted": accepted,
@@ -64,12 +66,14 @@ def accept(
     }
     lines = [f"{wp_id} of {found.slug} is done" for wp_id in accepted]
     lines += [f"{wp_id} stays in review: {why}" for wp_id, why in kept.items()]
-    left = [each for each in desk.board.features[found.slug].packages.values() if each.lane != DONE]
+    left = [
+        each for each in session.board.features[found.slug].packages.values() if each.lane != DONE
+    ]
     if not left:
         lines.append(f"all of {found.slug} is done")
-    result = desk.result(data, lines)
+    result = session.result(data, lines)
     code = 1 if kept and not accepted else 0
-    return Result(result.events, result.data, result.lines, result.notes, code)
+    return CommandResult(result.events, result.data, result.lines, result.notes, code)
 
 
 def _check_one(given: Sequence[str]) -> None:

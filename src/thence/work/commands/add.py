@@ -8,15 +8,15 @@ from thence.errors import HeadsMoved, PlanningError, Refused
 from thence.replica import new_id, now
 from thence.work.board.state import FeatureState
 from thence.work.day_lines import Splice
-from thence.work.journal.store import Said
+from thence.work.journal.store import WorkEvent
 from thence.work.naming import is_wp_id, next_wp_id, wp_id_of
 from thence.work.plan.package_files import path_of, render, text_of
 from thence.work.plan.planning_files import Meta
-from thence.work.plan.tasks import Package, parse
+from thence.work.plan.tasks import PlannedPackage, parse
 from thence.work.project.options import read_options
-from thence.work.result import Result
+from thence.work.result import CommandResult
 from thence.work.session.command_commit import check_committer, check_here, commit
-from thence.work.session.session import ATTEMPTS_MAX, Desk
+from thence.work.session.session import ATTEMPTS_MAX, Session
 
 # the feature of packages that belong to none
 GENERAL = "000-general"
@@ -25,13 +25,13 @@ _GUARDED_TYPES = ("FeatureCreated", "WPCreated")
 
 
 def add(
-    desk: Desk,
+    session: Session,
     title: str,
     *,
     owns: Sequence[str] = (),
     after: Sequence[str] = (),
     feature: str | None = None,
-) -> Result:
+) -> CommandResult:
     """Adds a package to a feature, by default to 000-general, which is made at first use.
 
     It gets a section in tasks.md and a file, committed on the branch that is checked out. `owns`
@@ -45,13 +45,13 @@ def add(
             cause="its title is empty",
             hint='thence work add "what is to be done"',
         )
-    check_committer(desk)
-    found, package = _added(desk, feature, Package("", title, owns=_paths(owns)), after)
-    branch = desk.target_of(found)
-    desk.watch(branch)
+    check_committer(session)
+    found, package = _added(session, feature, PlannedPackage("", title, owns=_paths(owns)), after)
+    branch = session.target_of(found)
+    session.watch(branch)
     message = f"Add {package.wp_id}: {title}"
-    files = _files(desk, found, package, branch)
-    made = commit(desk, files, message, "add", target=branch)
+    files = _files(session, found, package, branch)
+    made = commit(session, files, message, "add", target=branch)
     told = {
         "feature_slug": found.slug,
         "wp_id": package.wp_id,
@@ -62,30 +62,30 @@ def add(
         f"{package.wp_id} of {found.slug}: {title}",
         f"next: thence work implement {package.wp_id} --feature {found.slug}",
     ]
-    return desk.result(told, lines)
+    return session.result(told, lines)
 
 
 def _added(
-    desk: Desk, feature: str | None, wanted: Package, after: Sequence[str]
-) -> tuple[FeatureState, Package]:
+    session: Session, feature: str | None, wanted: PlannedPackage, after: Sequence[str]
+) -> tuple[FeatureState, PlannedPackage]:
     """Tells that the package was made, under an id that nobody else takes meanwhile."""
     for _ in range(ATTEMPTS_MAX):
-        desk.look()
-        found = _general(desk) if feature is None else desk.feature(feature)
-        branch = desk.target_of(found)
-        path = desk.planning.path(found.slug, "tasks.md")
-        check_here(desk, found, branch)
-        data = desk.planning.read(None, path)
-        known = taken_ids(desk, found, data)
+        session.look()
+        found = _general(session) if feature is None else session.feature(feature)
+        branch = session.target_of(found)
+        path = session.planning.path(found.slug, "tasks.md")
+        check_here(session, found, branch)
+        data = session.planning.read(None, path)
+        known = taken_ids(session, found, data)
         package = wanted._replace(
             wp_id=next_wp_id(known), dependencies=_dependencies(found, after, known)
         )
         _refuse_misread(package, data, path)
-        guard = desk.guard(
+        guard = session.guard(
             (found.slug, found.slug), (found.slug, package.wp_id), types=_GUARDED_TYPES
         )
         try:
-            desk.say(*_said(found, package, branch), guard=guard)
+            session.say(*_said(found, package, branch), guard=guard)
         except HeadsMoved:
             continue
         return found, package
@@ -98,16 +98,16 @@ def _added(
     )
 
 
-def taken_ids(desk: Desk, found: FeatureState, data: bytes | None) -> list[str]:
+def taken_ids(session: Session, found: FeatureState, data: bytes | None) -> list[str]:
     """Returns the ids that are taken: on the board, in tasks.md, by a file."""
     planned = (each.wp_id for each in parse(data or b"", "").packages)
-    paths = (path for path, _ in desk.planning.package_files(None, found.slug))
+    paths = (path for path, _ in session.planning.package_files(None, found.slug))
     files = (path.rpartition("/")[2].partition("-")[0].removesuffix(".md") for path in paths)
     taken = dict.fromkeys((*found.packages, *planned, *files))
     return sorted(wp_id for wp_id in taken if is_wp_id(wp_id))
 
 
-def _refuse_misread(package: Package, data: bytes | None, path: str) -> None:
+def _refuse_misread(package: PlannedPackage, data: bytes | None, path: str) -> None:
     """Raises PlanningError if tasks.md with the package's section would not tell of it."""
     made = parse(_with_section(package)(data), path)
     read = next((each for each in made.packages if each.wp_id == package.wp_id), None)
@@ -148,12 +148,12 @@ def _dependencies(
     return dependencies
 
 
-def _general(desk: Desk) -> FeatureState:
-    known = desk.board.features.get(GENERAL)
-    return known or FeatureState(project_uuid=desk.project.uuid, slug=GENERAL, title=_TITLE)
+def _general(session: Session) -> FeatureState:
+    known = session.board.features.get(GENERAL)
+    return known or FeatureState(project_uuid=session.project.uuid, slug=GENERAL, title=_TITLE)
 
 
-def _said(found: FeatureState, package: Package, branch: str) -> list[Said]:
+def _said(found: FeatureState, package: PlannedPackage, branch: str) -> list[WorkEvent]:
     said = []
     created = found.created_event
     if created is None:
@@ -164,7 +164,7 @@ def _said(found: FeatureState, package: Package, branch: str) -> list[Said]:
             "target_branch": branch,
             "wp_count": 1,
         }
-        said.append(Said("FeatureCreated", payload, found.slug, event_id=created))
+        said.append(WorkEvent("FeatureCreated", payload, found.slug, event_id=created))
     payload = {
         "wp_id": package.wp_id,
         "title": package.title,
@@ -174,28 +174,30 @@ def _said(found: FeatureState, package: Package, branch: str) -> list[Said]:
     # by them it stays clear which package is meant, should its number have been given twice
     needs = [found.packages[each] for each in package.dependencies if each in found.packages]
     causes = (created, *(id_ for each in needs for id_ in each.events_of("package")))
-    said.append(Said("WPCreated", payload, found.slug, causes))
+    said.append(WorkEvent("WPCreated", payload, found.slug, causes))
     return said
 
 
-def _files(desk: Desk, found: FeatureState, package: Package, branch: str) -> dict[str, Splice]:
+def _files(
+    session: Session, found: FeatureState, package: PlannedPackage, branch: str
+) -> dict[str, Splice]:
     slug = found.slug
-    path, section = desk.planning.path(slug, "tasks.md"), _with_section(package)
+    path, section = session.planning.path(slug, "tasks.md"), _with_section(package)
     alone = section(None)
-    told = text_of(alone, path, parse(alone, path).packages[0], desk.project.files)
-    made = render(package, slug, told, shows_lane=read_options(desk.project).mirror is True)
+    told = text_of(alone, path, parse(alone, path).packages[0], session.project.files)
+    made = render(package, slug, told, shows_lane=read_options(session.project).mirror is True)
     files: dict[str, Splice] = {
         path: section,
-        desk.planning.path(slug, path_of(package)): _new(made),
+        session.planning.path(slug, path_of(package)): _new(made),
     }
     if slug == GENERAL:
         meta = Meta(slug[:3], slug, _TITLE, "software-dev", branch, now())
         text = msgspec.json.format(msgspec.json.encode(meta), indent=2) + b"\n"
-        files[desk.planning.path(slug, "meta.json")] = _new(text)
+        files[session.planning.path(slug, "meta.json")] = _new(text)
     return files
 
 
-def _with_section(package: Package) -> Callable[[bytes | None], bytes]:
+def _with_section(package: PlannedPackage) -> Callable[[bytes | None], bytes]:
     needs = f"Depends on {', '.join(package.dependencies)}" if package.dependencies else "None"
     lines = [f"## Work Package {package.wp_id}: {package.title}", ""]
     if package.owns:

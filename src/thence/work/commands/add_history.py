@@ -1,24 +1,24 @@
 """`thence work add-history`: keeps what somebody has to say about a package."""
 
 from thence.errors import PlanningError
-from thence.work.journal.store import Said
+from thence.work.journal.store import WorkEvent
 from thence.work.naming import wp_id_of
-from thence.work.result import Result
+from thence.work.result import CommandResult
 from thence.work.session.moving import made_durable, package_of
-from thence.work.session.session import Desk
+from thence.work.session.session import Session
 
 KINDS = ("note", "review", "error", "comment")
 
 
 def add_history(
-    desk: Desk, given: str, text: str, *, kind: str = "note", feature: str | None = None
-) -> Result:
+    session: Session, given: str, text: str, *, kind: str = "note", feature: str | None = None
+) -> CommandResult:
     """Appends an entry to a package's history.
 
     Raises Refused, PlanningError for an entry that says nothing, and what the append raises.
     """
-    desk.look()
-    found = desk.feature(feature)
+    session.look()
+    found = session.feature(feature)
     package = package_of(found, wp_id_of(given))
     if not text.strip():
         raise PlanningError(
@@ -31,9 +31,9 @@ def add_history(
         "wp_id": package.wp_id,
         "entry_type": kind,
         "entry_content": text,
-        "author": desk.acting(),
+        "author": session.acting(),
     }
-    desk.say(Said("HistoryAdded", payload, found.slug))
-    made_durable(desk)
+    session.say(WorkEvent("HistoryAdded", payload, found.slug))
+    made_durable(session)
     data = {"feature_slug": found.slug, "wp_id": package.wp_id, "entry_type": kind}
-    return desk.result(data, [f"{kind} on {package.wp_id} of {found.slug} kept"])
+    return session.result(data, [f"{kind} on {package.wp_id} of {found.slug} kept"])

@@ -9,7 +9,7 @@ from thence.replica import new_id
 from thence.work.board.dependencies import in_order
 from thence.work.board.state import FeatureState
 from thence.work.day_lines import Splice
-from thence.work.journal.store import Said
+from thence.work.journal.store import WorkEvent
 from thence.work.plan.package_files import (
     READ_FIRST,
     holds,
@@ -19,29 +19,29 @@ from thence.work.plan.package_files import (
     render,
     text_of,
 )
-from thence.work.plan.tasks import Package, packages_of
+from thence.work.plan.tasks import PlannedPackage, packages_of
 from thence.work.project.options import read_options
-from thence.work.result import Result
+from thence.work.result import CommandResult
 from thence.work.session.command_commit import check_here, commit
-from thence.work.session.session import ATTEMPTS_MAX, Desk
+from thence.work.session.session import ATTEMPTS_MAX, Session
 
 _TYPES = ("FeatureCreated", "WPCreated")
 _WRITTEN = ("meta.json", "tasks.md", *READ_FIRST)
 
 
-def finalize_tasks(desk: Desk, feature: str | None) -> Result:
+def finalize_tasks(session: Session, feature: str | None) -> CommandResult:
     """Tells FeatureCreated and a WPCreated for each package that the board lacks.
 
     Packages get their files in tasks/; they and the planning files are committed on the branch
     that is checked out. Raises PlanningError with all that is wrong in tasks.md, and Refused.
     """
     for _ in range(ATTEMPTS_MAX):
-        desk.look()
-        found = desk.feature(feature)
-        branch = desk.target_of(found)
-        path = desk.planning.path(found.slug, "tasks.md")
-        check_here(desk, found, branch)
-        data = desk.planning.read(None, path)
+        session.look()
+        found = session.feature(feature)
+        branch = session.target_of(found)
+        path = session.planning.path(found.slug, "tasks.md")
+        check_here(session, found, branch)
+        data = session.planning.read(None, path)
         if data is None:
             raise PlanningError(
                 "could not read",
@@ -51,14 +51,14 @@ def finalize_tasks(desk: Desk, feature: str | None) -> Result:
             )
         packages = packages_of(data, path)
         said = _said(found, branch, packages)
-        guard = desk.guard(
+        guard = session.guard(
             (found.slug, found.slug),
             *((found.slug, package.wp_id) for package in packages),
             types=_TYPES,
         )
         try:
             if said:
-                desk.say(*said, guard=guard)
+                session.say(*said, guard=guard)
             break
         except HeadsMoved:  # somebody else finalizes it too
             continue
@@ -70,10 +70,10 @@ def finalize_tasks(desk: Desk, feature: str | None) -> Result:
             cause=f"others changed them {ATTEMPTS_MAX} times meanwhile",
             hint="try again when others have ended",
         )
-    desk.watch(branch)
-    files = _files(desk, found.slug, packages, data)
+    session.watch(branch)
+    files = _files(session, found.slug, packages, data)
     subject = f"Packages of {found.slug}"
-    made = commit(desk, files, subject, "finalize-tasks", target=branch)
+    made = commit(session, files, subject, "finalize-tasks", target=branch)
     data_told = {
         "feature_slug": found.slug,
         "target_branch": branch,
@@ -85,10 +85,10 @@ def finalize_tasks(desk: Desk, feature: str | None) -> Result:
     lines += [f"  {package.wp_id}  {package.title}{_after(package)}" for package in packages]
     first = in_order(packages)[0].wp_id
     lines.append(f"next: thence work implement {first} --feature {found.slug}")
-    return desk.result(data_told, lines)
+    return session.result(data_told, lines)
 
 
-def _said(found: FeatureState, branch: str, packages: Sequence[Package]) -> list[Said]:
+def _said(found: FeatureState, branch: str, packages: Sequence[PlannedPackage]) -> list[WorkEvent]:
     said = []
     created = found.created_event
     if created is None:
@@ -100,7 +100,7 @@ def _said(found: FeatureState, branch: str, packages: Sequence[Package]) -> list
         }
         causes = (found.spec_event,) if found.spec_event else ()
         created = new_id()
-        said.append(Said("FeatureCreated", payload, found.slug, causes, event_id=created))
+        said.append(WorkEvent("FeatureCreated", payload, found.slug, causes, event_id=created))
     known = {wp_id: each.events_of("package") for wp_id, each in found.packages.items()}
     for package in packages:
         if package.wp_id in found.packages:
@@ -113,40 +113,44 @@ def _said(found: FeatureState, branch: str, packages: Sequence[Package]) -> list
             "feature_slug": found.slug,
             "dependencies": list(package.dependencies),
         }
-        said.append(Said("WPCreated", payload, found.slug, (created, *needs)))
+        said.append(WorkEvent("WPCreated", payload, found.slug, (created, *needs)))
         known[package.wp_id] = (said[-1].event_id,)
     return said
 
 
-def _files(desk: Desk, slug: str, packages: Sequence[Package], data: bytes) -> dict[str, Splice]:
+def _files(
+    session: Session, slug: str, packages: Sequence[PlannedPackage], data: bytes
+) -> dict[str, Splice]:
     """Returns what is to be committed: planning files as they lie, files that packages lack."""
-    written = _written(desk, slug)
+    written = _written(session, slug)
     files: dict[str, Splice] = dict.fromkeys(written, _as_it_lies)
-    shows_lane = read_options(desk.project).mirror is True
-    tree, tasks = desk.project.files, desk.planning.path(slug, "tasks.md")
-    listed = (desk.planning.path(slug, name) for name in READ_FIRST)
+    shows_lane = read_options(session.project).mirror is True
+    tree, tasks = session.project.files, session.planning.path(slug, "tasks.md")
+    listed = (session.planning.path(slug, name) for name in READ_FIRST)
     reading = [
         each for each in listed if any(f"{path}/".startswith(f"{each}/") for path in written)
     ]
-    there = [path for path, _ in desk.planning.package_files(None, slug)]
+    there = [path for path, _ in session.planning.package_files(None, slug)]
     for package in packages:
         told = text_of(data, tasks, package, tree)
         known = [path for path in there if is_file_of(package.wp_id, path)]
         files |= dict.fromkeys(known, _as_it_lies)
         for path in known:
-            text = (desk.planning.read(None, path) or b"").decode("utf-8", "replace")
+            text = (session.planning.read(None, path) or b"").decode("utf-8", "replace")
             if is_made_here(text, package.wp_id) and not holds(text, told):
-                desk.notes.append(f"{path} stays as it is: tasks.md says more of {package.wp_id}")
+                session.notes.append(
+                    f"{path} stays as it is: tasks.md says more of {package.wp_id}"
+                )
         if not known:
-            path = desk.planning.path(slug, path_of(package))
+            path = session.planning.path(slug, path_of(package))
             files[path] = _new(render(package, slug, told, reading, shows_lane=shows_lane))
     return files
 
 
-def _written(desk: Desk, slug: str) -> list[str]:
+def _written(session: Session, slug: str) -> list[str]:
     """Returns the planning files of a feature: the usual ones, and its other documents."""
-    folder, tree = desk.planning.path(slug), desk.project.files
-    told = desk.main.git.run(
+    folder, tree = session.planning.path(slug), session.project.files
+    told = session.main.git.run(
         "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", folder
     )
     others = [path for path in os.fsdecode(told).split("\0")[:-1] if _is_document(path, folder)]
@@ -167,5 +171,5 @@ def _new(data: bytes) -> Splice:
     return lambda there: data if there is None else there
 
 
-def _after(package: Package) -> str:
+def _after(package: PlannedPackage) -> str:
     return f", after {', '.join(package.dependencies)}" if package.dependencies else ""

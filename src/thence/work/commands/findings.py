@@ -11,16 +11,16 @@ from thence.work.board.board import conflict_json
 from thence.work.board.conflict_sides import Commits, sentence
 from thence.work.board.package_numbers import SLOT
 from thence.work.naming import is_wp_id
-from thence.work.result import Result
+from thence.work.result import CommandResult
 from thence.work.session.conflict_commits import commits_of
-from thence.work.session.session import Desk
+from thence.work.session.session import Session
 
 CONFLICTS_FOUND = 3
 
 
-def errors(desk: Desk, limit: int) -> Result:
+def errors(session: Session, limit: int) -> CommandResult:
     """Returns the last refusals, the newest first."""
-    found = desk.errors.recent(limit, desk.notes.append)
+    found = session.errors.recent(limit, session.notes.append)
     data = {"errors": [to_builtins(record) for record in found]}
     lines = []
     for record in found:
@@ -28,14 +28,14 @@ def errors(desk: Desk, limit: int) -> Result:
         lines.append(f"  {record.reason}")
         if remedy := record.context.get("remedy"):
             lines.append(f"  next: {remedy}")
-    return desk.result(data, lines or ["nothing was refused"])
+    return session.result(data, lines or ["nothing was refused"])
 
 
-def conflicts(desk: Desk, is_all: bool) -> Result:
+def conflicts(session: Session, is_all: bool) -> CommandResult:
     """Returns the conflicts that are open, or all that ever were. Open ones give exit code 3."""
-    desk.look()
-    found = [each for each in desk.board.conflicts if is_all or each.is_open]
-    told = [sentence_here(desk, each) for each in found]
+    session.look()
+    found = [each for each in session.board.conflicts if is_all or each.is_open]
+    told = [sentence_here(session, each) for each in found]
     data = {
         "conflicts": [
             {**conflict_json(each), "open": each.is_open, "sentence": said}
@@ -53,17 +53,17 @@ def conflicts(desk: Desk, is_all: bool) -> Result:
         if each.is_open and is_wp_id(name) and each.slot != SLOT:
             lines.append(f"  next: thence work settle {name} --winner EVENT_OR_ACTOR --reason TEXT")
     is_open = any(each.is_open for each in found)
-    result = desk.result(data, lines or ["no conflicts"])
+    result = session.result(data, lines or ["no conflicts"])
     code = CONFLICTS_FOUND if is_open else 0
-    return Result(result.events, result.data, result.lines, result.notes, code)
+    return CommandResult(result.events, result.data, result.lines, result.notes, code)
 
 
-def sentence_here(desk: Desk, conflict: Conflict) -> str:
+def sentence_here(session: Session, conflict: Conflict) -> str:
     """Returns a conflict in one sentence, with what this clone has of the commits of who lost."""
     commits: tuple[Commits, ...] = ()
-    about = [each for each in desk.board.features.values() if each.is_about(conflict.subject)]
-    if about and conflict.is_open and desk.project.repo is not None:
+    about = [each for each in session.board.features.values() if each.is_about(conflict.subject)]
+    if about and conflict.is_open and session.project.repo is not None:
         with suppress(ThenceError):  # no target, or git failed: the rest is told
-            node_id, target = next_node_id(desk.project.home), desk.target_of(about[0])
-            commits = commits_of(desk.repo, desk.refs, node_id, target, about[0], conflict)
+            node_id, target = next_node_id(session.project.home), session.target_of(about[0])
+            commits = commits_of(session.repo, session.refs, node_id, target, about[0], conflict)
     return sentence(conflict, commits)

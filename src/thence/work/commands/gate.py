@@ -5,26 +5,26 @@ from thence.errors import HeadsMoved, Refused
 from thence.replica import new_id
 from thence.work.board.gates import REVIEWS, changed
 from thence.work.board.state import PASSED, FeatureState, GateState, PackageState
-from thence.work.journal.store import Said
+from thence.work.journal.store import WorkEvent
 from thence.work.naming import wp_id_of
 from thence.work.project.agents import gates_run
 from thence.work.project.options import read_options
-from thence.work.result import Result
+from thence.work.result import CommandResult
 from thence.work.session.moving import is_agents, made_durable, package_of
-from thence.work.session.session import ATTEMPTS_MAX, Desk
+from thence.work.session.session import ATTEMPTS_MAX, Session
 
 _DECIDING = ("GateCreated", "GateResultChanged")
 
 
 def gate(
-    desk: Desk,
+    session: Session,
     given: str,
     gate_type: str,
     result: str | None = None,
     *,
     feature: str | None = None,
     reason: str = "",
-) -> Result:
+) -> CommandResult:
     """Makes a package's gate of a type if it has none, and sets its result if one is given.
 
     A package is done only when all its gates are passed. What is said of one that the
@@ -33,22 +33,22 @@ def gate(
     """
     if result is not None:
         _refuse_agents(f"{gate_type} of {given}")
-    is_run = gate_type in gates_run(desk.project)
+    is_run = gate_type in gates_run(session.project)
     for _ in range(ATTEMPTS_MAX):
-        desk.look()
-        found = desk.feature(feature)
+        session.look()
+        found = session.feature(feature)
         package = package_of(found, wp_id_of(given))
         if result == PASSED and gate_type in REVIEWS:
-            _refuse_author(desk, f"{gate_type} of {found.slug}/{package.wp_id}", package)
+            _refuse_author(session, f"{gate_type} of {found.slug}/{package.wp_id}", package)
         known = next((each for each in package.gates.values() if each.gate_type == gate_type), None)
-        said, after = _said(found, package, known, gate_type, result, reason, desk.acting())
+        said, after = _said(found, package, known, gate_type, result, reason, session.acting())
         watched = {
             package.subject,
-            *(desk.store.subject(found.slug, name) for name in package.gates),
+            *(session.store.subject(found.slug, name) for name in package.gates),
         }
         try:
             if said:
-                desk.say(*said, guard=Unchanged(desk.since, watched, _DECIDING))
+                session.say(*said, guard=Unchanged(session.since, watched, _DECIDING))
             break
         except HeadsMoved:
             continue
@@ -60,7 +60,7 @@ def gate(
             cause=f"its gates changed {ATTEMPTS_MAX} times meanwhile",
             hint="try again when others have ended",
         )
-    made_durable(desk)
+    made_durable(session)
     data = {
         "feature_slug": found.slug,
         "wp_id": package.wp_id,
@@ -69,7 +69,7 @@ def gate(
         "status": after.status,
         "is_run": is_run,
     }
-    return desk.result(data, [_line(package.wp_id, after, is_run)])
+    return session.result(data, [_line(package.wp_id, after, is_run)])
 
 
 def _refuse_agents(place: str) -> None:
@@ -84,8 +84,11 @@ def _refuse_agents(place: str) -> None:
         )
 
 
-def _refuse_author(desk: Desk, place: str, package: PackageState) -> None:
-    if desk.store.actor == package.agent and not read_options(desk.project).author_may_approve:
+def _refuse_author(session: Session, place: str, package: PackageState) -> None:
+    if (
+        session.store.actor == package.agent
+        and not read_options(session.project).author_may_approve
+    ):
         raise Refused(
             "could not set the gate",
             guard="author_approves",
@@ -111,7 +114,7 @@ def _said(
     result: str | None,
     reason: str,
     actor: str,
-) -> tuple[list[Said], GateState]:
+) -> tuple[list[WorkEvent], GateState]:
     said = []
     causes: tuple[str, ...] = ()
     if known is None:
@@ -122,11 +125,11 @@ def _said(
             "gate_id": known.gate_id,
         }
         rests_on = package.events_of("lane") or package.events_of("package")
-        made = Said("GateCreated", payload, feature.slug, rests_on)
+        made = WorkEvent("GateCreated", payload, feature.slug, rests_on)
         causes = (made.event_id,)
         said.append(made)
     if result is not None and result != known.status:
         told = changed(known, result, **({"reason": reason} if reason else {}))
-        said.append(Said(told.event_type, told.payload, feature.slug, causes))
+        said.append(WorkEvent(told.event_type, told.payload, feature.slug, causes))
         known = GateState(known.gate_id, gate_type, result, actor)
     return said, known

@@ -5,25 +5,25 @@ from thence.errors import GitFailed, HeadsMoved, Refused
 from thence.work.board.state import DOING, FeatureState, PackageState
 from thence.work.board.transitions import DECIDING_TYPES
 from thence.work.journal.claims import claimed, taken_back
-from thence.work.journal.store import Said
+from thence.work.journal.store import WorkEvent
 from thence.work.naming import wp_id_of
-from thence.work.result import Result
+from thence.work.result import CommandResult
 from thence.work.session.command_commit import check_at_target, keep_unwritten
 from thence.work.session.mirror import is_mirrored, mirror
 from thence.work.session.moving import decided, facts_of, made_durable, move, package_of
-from thence.work.session.session import Desk
+from thence.work.session.session import Session
 from thence.work.session.workspaces import unmade, workspace
 
 
 def implement(
-    desk: Desk,
+    session: Session,
     given: str,
     *,
     feature: str | None = None,
     reason: str = "",
     is_forced: bool = False,
     takes_over: bool = False,
-) -> Result:
+) -> CommandResult:
     """Moves a package to doing and makes its branch and worktree, on what it depends on.
 
     With `takes_over` one that somebody else has in doing is the actor's from now on.
@@ -31,34 +31,34 @@ def implement(
     For a package that the actor has already, the worktree is completed or just told. Where it
     can't be made the package goes back to planned. Raises Refused, PlanningError, GitFailed.
     """
-    desk.look()
-    desk.unwritten.clear()  # what a look could not tell, the next one tells
-    found = desk.feature(feature)
+    session.look()
+    session.unwritten.clear()  # what a look could not tell, the next one tells
+    found = session.feature(feature)
     package = package_of(found, wp_id_of(given))
-    with claimed(desk.project.home, package.subject):
-        facts = facts_of(desk, found, package.wp_id, reason=reason, is_forced=is_forced)
+    with claimed(session.project.home, package.subject):
+        facts = facts_of(session, found, package.wp_id, reason=reason, is_forced=is_forced)
         is_mine = package.lane == DOING and package.agent in (None, facts.actor, facts.changed_by)
         claim, former = None, None
         if takes_over and package.lane == DOING and not is_mine:
-            _take_over(desk, found, package, facts.actor)
+            _take_over(session, found, package, facts.actor)
             former, is_mine = package.agent, True
         if not is_mine:
-            decided(desk, found.slug, package.wp_id, DOING, facts)
-            check_at_target(desk, found, desk.target_of(found))
-            move(desk, found.slug, package.wp_id, DOING, facts, begins=True)
-            claim = next((event.event_id for event in desk.said if event.begins), None)
+            decided(session, found.slug, package.wp_id, DOING, facts)
+            check_at_target(session, found, session.target_of(found))
+            move(session, found.slug, package.wp_id, DOING, facts, begins=True)
+            claim = next((event.event_id for event in session.said if event.begins), None)
         try:
-            made = workspace(desk, found, package, claim)
+            made = workspace(session, found, package, claim)
         except GitFailed as error:
             if not is_mine:
-                reason, who = unmade(error), desk.changed_by()
-                desk.say(taken_back(reason, found.slug, package.wp_id, who, claim))
+                reason, who = unmade(error), session.changed_by()
+                session.say(taken_back(reason, found.slug, package.wp_id, who, claim))
             raise
-        if desk.pending is not None and made.is_new:  # making the branch was the claim
-            keep_unwritten(desk)
-        elif desk.pending is None and is_mirrored(desk, found):
-            desk.look()
-            mirror(desk, desk.board.features.get(found.slug, found))
+        if session.pending is not None and made.is_new:  # making the branch was the claim
+            keep_unwritten(session)
+        elif session.pending is None and is_mirrored(session, found):
+            session.look()
+            mirror(session, session.board.features.get(found.slug, found))
     data = {
         "feature_slug": found.slug,
         "wp_id": package.wp_id,
@@ -74,15 +74,15 @@ def implement(
     ]
     if former and made.is_new:
         lines.insert(1, f"what {former} has not pushed of it is not in this branch")
-    return desk.result(data, lines)
+    return session.result(data, lines)
 
 
-def _take_over(desk: Desk, feature: FeatureState, package: PackageState, actor: str) -> None:
+def _take_over(session: Session, feature: FeatureState, package: PackageState, actor: str) -> None:
     payload = {"wp_id": package.wp_id, "agent_id": actor, "phase": "implementation"}
     causes = tuple(dict.fromkeys(package.events_of("lane", "agent")))
-    guard = Unchanged(desk.since, {package.subject}, DECIDING_TYPES)
+    guard = Unchanged(session.since, {package.subject}, DECIDING_TYPES)
     try:
-        desk.say(Said("WPAssigned", payload, feature.slug, causes), guard=guard)
+        session.say(WorkEvent("WPAssigned", payload, feature.slug, causes), guard=guard)
     except HeadsMoved as error:
         raise Refused(
             "could not take over",
@@ -91,4 +91,4 @@ def _take_over(desk: Desk, feature: FeatureState, package: PackageState, actor: 
             cause="somebody changed it meanwhile",
             hint="look at `thence work status`, then try again",
         ) from error
-    made_durable(desk)
+    made_durable(session)

@@ -9,13 +9,13 @@ from thence.core.values.codec import BadLine, parse
 from thence.core.values.vocabulary import WORK
 from thence.replica import new_id
 from thence.work.day_lines import FOLDER, is_day_file, places_in
-from thence.work.journal.store import Said
+from thence.work.journal.store import WorkEvent
 from thence.work.naming import resolve
 from thence.work.plan.existing import history_in
 from thence.work.plan.legacy import Happened, Unread
-from thence.work.result import Result
+from thence.work.result import CommandResult
 from thence.work.session.moving import made_durable
-from thence.work.session.session import Desk
+from thence.work.session.session import Session
 from thence.work.vcs.files import TreeFiles
 from thence.work.vcs.locks import held
 
@@ -32,30 +32,30 @@ class _DayFiles(NamedTuple):
     unread: list[Unread]
 
 
-def import_history(desk: Desk, feature: str | None, *, is_dry: bool = False) -> Result:
+def import_history(session: Session, feature: str | None, *, is_dry: bool = False) -> CommandResult:
     """Appends what the log lacks of the history in planning files, with `source` and `source_id`.
 
     Lines of day files in the working tree are taken over as they are. What can't be read is
     told, and left where it is. A second time brings nothing, and so do features that were begun
     here. Raises what the append raises.
     """
-    with held(desk.shared / "import.lock"):
-        taken = _day_files(desk, is_dry)
-        desk.look()
-        events = desk.store.read()
+    with held(session.shared / "import.lock"):
+        taken = _day_files(session, is_dry)
+        session.look()
+        events = session.store.read()
         known = {(event.header.source, event.header.source_id) for event in events}
         own = {
             event.stream for event in events if event.event_type in _BEGUN and not _source(event)
         }
-        slugs = [slug for slug in _chosen(desk, feature) if slug not in own]
-        histories = {slug: history_in(desk.planning, slug) for slug in slugs}
+        slugs = [slug for slug in _chosen(session, feature) if slug not in own]
+        histories = {slug: history_in(session.planning, slug) for slug in slugs}
         brought: dict[str, int] = {}
         for slug, history in histories.items():
             fresh = [one for one in history.happened if (one.source, one.source_id) not in known]
             brought[slug] = len(fresh)
             if fresh and not is_dry:
-                desk.say(*_said(desk, slug, fresh))
-                made_durable(desk)
+                session.say(*_said(session, slug, fresh))
+                made_durable(session)
     unread = [each for history in histories.values() for each in history.unread]
     unread += taken.unread
     data = {
@@ -65,7 +65,7 @@ def import_history(desk: Desk, feature: str | None, *, is_dry: bool = False) -> 
         "bad_lines": len(taken.unread),
         "dry_run": is_dry,
     }
-    return desk.result(data, _lines(brought, taken.lines, unread, is_dry))
+    return session.result(data, _lines(brought, taken.lines, unread, is_dry))
 
 
 def _source(event: Event) -> str | None:
@@ -90,25 +90,25 @@ def _place(each: Unread) -> str:
     return f"{each.file}:{each.line}" if each.line else each.file
 
 
-def _chosen(desk: Desk, feature: str | None) -> list[str]:
-    known = desk.planning.slugs()
+def _chosen(session: Session, feature: str | None) -> list[str]:
+    known = session.planning.slugs()
     if feature is None:
         return known
     return [resolve(feature, known)]
 
 
-def _day_files(desk: Desk, is_dry: bool) -> _DayFiles:
+def _day_files(session: Session, is_dry: bool) -> _DayFiles:
     """Takes over what the journal lacks of the working tree's day files."""
     unread: list[Unread] = []
-    places = _places(desk.project.files, unread)
+    places = _places(session.project.files, unread)
     if is_dry or not places:
-        held = {event.event_id for event in desk.store.read()}
+        held = {event.event_id for event in session.store.read()}
         parsed = [(line, parse(line, WORK)) for line in places]
         lines = {each.event_id for _, each in parsed if isinstance(each, Event)} - held
         bad = [(line, each) for line, each in parsed if isinstance(each, BadLine)]
         unread += [Unread(*places[line], each.reason) for line, each in bad]
         return _DayFiles(len(lines), unread)
-    made = desk.store.replica.relay(places)
+    made = session.store.replica.relay(places)
     unread += [Unread(*places[line], each.reason) for line, each in made.bad]
     unread += [Unread(*places[each.line], _FAR_AHEAD) for each in made.parked]
     return _DayFiles(len(made.taken), sorted(unread))
@@ -135,8 +135,8 @@ def _places(files: TreeFiles, unread: list[Unread]) -> dict[bytes, tuple[str, in
     return places
 
 
-def _said(desk: Desk, slug: str, fresh: list[Happened]) -> list[Said]:
-    found = desk.board.features.get(slug)
+def _said(session: Session, slug: str, fresh: list[Happened]) -> list[WorkEvent]:
+    found = session.board.features.get(slug)
     created = found.created_event if found else None
     said = []
     for one in fresh:
@@ -147,7 +147,7 @@ def _said(desk: Desk, slug: str, fresh: list[Happened]) -> list[Said]:
         elif one.event_type == "WPCreated" and created:
             causes = (created,)
         said.append(
-            Said(
+            WorkEvent(
                 one.event_type,
                 one.payload,
                 slug,

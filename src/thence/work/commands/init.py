@@ -11,9 +11,9 @@ from thence.work.project.options import BRANCH, read_options
 from thence.work.project.own_files import note_attributes
 from thence.work.project.project import KITTIFY
 from thence.work.project.project_id import CONFIG, with_another_id, with_id
-from thence.work.result import Result
+from thence.work.result import CommandResult
 from thence.work.session.command_commit import commit
-from thence.work.session.session import Desk
+from thence.work.session.session import Session
 
 _IGNORED = f"{KITTIFY}/.gitignore"
 _IGNORED_TEXT = b"clock.json\nerrors/\nevents/index.db*\n.thence/\n"
@@ -23,13 +23,13 @@ _AGENTS = "AGENTS.md"
 _WORKTREES = b".worktrees/\n"
 
 
-def init(desk: Desk, *, has_new_id: bool = False) -> Result:
+def init(session: Session, *, has_new_id: bool = False) -> CommandResult:
     """Makes the project's own files and commits them on the branch that is checked out.
 
     A second time it adds what is missing. With `has_new_id` the project gets an id of its own, for
     a repository that was made from a template. Raises GitFailed, PlanningError.
     """
-    project_uuid = str(uuid4()) if has_new_id else desk.project.uuid
+    project_uuid = str(uuid4()) if has_new_id else session.project.uuid
     changes: dict[str, Splice] = {
         _CONFIG_ATTRIBUTES: lambda data: with_lines(data, _CONFIG_ATTRIBUTES_TEXT),
         _IGNORED: lambda data: with_lines(data, _IGNORED_TEXT),
@@ -38,24 +38,24 @@ def init(desk: Desk, *, has_new_id: bool = False) -> Result:
     }
     if has_new_id:
         changes[CONFIG] = partial(with_another_id, uuid=project_uuid)
-    elif read_options(desk.project).share is None and not desk.shares_in_tree:
+    elif read_options(session.project).share is None and not session.shares_in_tree:
         changes[CONFIG] = partial(_with_share, uuid=project_uuid)
-    branch = desk.branch_here()
-    note_attributes(desk.repo)
-    made = commit(desk, changes, "Make this repository a thence project", "init")
+    branch = session.branch_here()
+    note_attributes(session.repo)
+    made = commit(session, changes, "Make this repository a thence project", "init")
     data = {
         "project_uuid": project_uuid,
         "branch": branch,
-        "journal": str(desk.project.home),
+        "journal": str(session.project.home),
         "commit": made.oid if made else None,
     }
     lines = [f"project {project_uuid}"]
     if made is not None:
         lines.append(f"committed {', '.join(made.paths)} on {branch}")
-    elif not desk.notes:
+    elif not session.notes:
         lines.append("all of it was there already")
     lines.append('next: thence work setup-spec "what the feature is"')
-    return desk.result(data, lines)
+    return session.result(data, lines)
 
 
 def _with_share(data: bytes | None, uuid: str) -> bytes:

@@ -5,27 +5,27 @@ from collections.abc import Sequence
 from thence.errors import PlanningError, Refused
 from thence.work.board.state import FeatureState
 from thence.work.day_lines import Splice
-from thence.work.plan.tasks import Package, Subtask, parse, tick
-from thence.work.result import Result
+from thence.work.plan.tasks import PlannedPackage, Subtask, parse, tick
+from thence.work.result import CommandResult
 from thence.work.session.mirror import is_mirrored, mirror
-from thence.work.session.session import Desk
+from thence.work.session.session import Session
 from thence.work.session.ticks import meant, ticked
 from thence.work.vcs.pending_files import write_files
 
 
 def mark_status(
-    desk: Desk, given: Sequence[str], *, feature: str | None = None, is_done: bool = True
-) -> Result:
+    session: Session, given: Sequence[str], *, feature: str | None = None, is_done: bool = True
+) -> CommandResult:
     """Ticks subtasks, or takes their ticks back, in tasks.md too if the project shows them there.
 
     Each that changes is a SubtaskCompleted or a SubtaskReopened. Raises Refused for one that
     tasks.md lacks.
     """
-    desk.look()
-    found = desk.feature(feature)
-    branch = desk.target_of(found)
-    path = desk.planning.path(found.slug, "tasks.md")
-    data = desk.planning.read(None, path) or desk.planning.read(branch, path)
+    session.look()
+    found = session.feature(feature)
+    branch = session.target_of(found)
+    path = session.planning.path(found.slug, "tasks.md")
+    data = session.planning.read(None, path) or session.planning.read(branch, path)
     packages = parse(data, path).packages if data is not None else ()
     chosen = [_found(name.upper(), packages, path) for name in given]
     for package, _ in chosen:
@@ -41,27 +41,29 @@ def mark_status(
     states = [(package, each, _is_done(found, package, each)) for package, each in chosen]
     changed = [(package, each) for package, each, was in states if was is not is_done]
     if changed:
-        desk.say(*(ticked(found, package, each, is_done) for package, each in changed))
-    mirror(desk, found, is_all=True)
-    if not is_done or is_mirrored(desk, found):
+        session.say(*(ticked(found, package, each, is_done) for package, each in changed))
+    mirror(session, found, is_all=True)
+    if not is_done or is_mirrored(session, found):
         # where boxes are not kept in the file one is still opened, for its tick would count
-        write_files(desk.main, {path: _marked([each.id for _, each in chosen], path, is_done)})
+        write_files(session.main, {path: _marked([each.id for _, each in chosen], path, is_done)})
     told = {
         "feature_slug": found.slug,
         "subtasks": [each.id for _, each in chosen],
         "changed": [each.id for _, each in changed],
     }
     lines = [_line(package, each, is_done, was) for package, each, was in states]
-    return desk.result(told, lines)
+    return session.result(told, lines)
 
 
-def _is_done(feature: FeatureState, package: Package, each: Subtask) -> bool:
+def _is_done(feature: FeatureState, package: PlannedPackage, each: Subtask) -> bool:
     """Tells whether a box is ticked: in the file, or in the log."""
     known = feature.packages.get(package.wp_id)
     return each.is_done or bool(known and known.subtasks.get(each.id))
 
 
-def _found(name: str, packages: Sequence[Package], path: str) -> tuple[Package, Subtask]:
+def _found(
+    name: str, packages: Sequence[PlannedPackage], path: str
+) -> tuple[PlannedPackage, Subtask]:
     for package in packages:
         for each in package.subtasks:
             if each.id == name:
@@ -90,6 +92,6 @@ def _marked(ids: Sequence[str], path: str, is_done: bool) -> Splice:
     return splice
 
 
-def _line(package: Package, each: Subtask, is_done: bool, was_done: bool) -> str:
+def _line(package: PlannedPackage, each: Subtask, is_done: bool, was_done: bool) -> str:
     already = "  (it was already)" if was_done is is_done else ""
     return f"[{'x' if is_done else ' '}] {each.id} {each.text}  ({package.wp_id}){already}"

@@ -12,16 +12,16 @@ from thence.work.board.state import DOING, FOR_REVIEW, PLANNED, REJECTED, Featur
 from thence.work.board.transitions import refusals
 from thence.work.naming import branch_of, wp_id_of
 from thence.work.naming import package_of as named
-from thence.work.result import Result
+from thence.work.result import CommandResult
 from thence.work.session.changed_over import drops_day_files
 from thence.work.session.mirror import mirror
 from thence.work.session.moving import facts_of, move, package_of
-from thence.work.session.session import Desk
+from thence.work.session.session import Session
 from thence.work.session.workspaces import newest
-from thence.work.vcs.merging import Outcome, abort, resume
+from thence.work.vcs.merging import MergeOutcome, abort, resume
 from thence.work.vcs.merging import merge as merge_branches
 from thence.work.vcs.repository import HEADS, Repository, is_ancestor
-from thence.work.vcs.trial_merges import Plan, plan
+from thence.work.vcs.trial_merges import MergePlan, plan
 from thence.work.vcs.unfinished_merge import unfinished
 
 # whoever merges answers for all packages; what was merged needs no further commit
@@ -29,14 +29,14 @@ _EXEMPT = frozenset(("not_its_agent", "nothing_committed"))
 
 
 def merge(
-    desk: Desk,
+    session: Session,
     given: Sequence[str],
     *,
     feature: str | None = None,
     reason: str = "",
     is_forced: bool = False,
     is_dry: bool = False,
-) -> Result:
+) -> CommandResult:
     """Merges packages that are in doing or for_review, in the order of their dependencies.
 
     What others have pushed of a package's branch, and a fetch has brought, is merged too.
@@ -45,56 +45,56 @@ def merge(
     path, for `resume_merge` or `abort_merge`; nothing is merged before that. Raises
     Refused, PlanningError.
     """
-    desk.look()
-    found = desk.feature(feature)
-    target = desk.target_of(found)
-    wp_ids, tips = [wp_id_of(name) for name in given], _tips(desk, found)
+    session.look()
+    found = session.feature(feature)
+    target = session.target_of(found)
+    wp_ids, tips = [wp_id_of(name) for name in given], _tips(session, found)
     meant = wp_ids or [package.wp_id for package in _chosen(found, (), tips)]
     commits = (tips.get(branch_of(found.slug, wp_id)) for wp_id in meant)
-    drops = drops_day_files(desk, target, filter(None, commits))
-    found = desk.feature(found.slug)  # with what stood in their day files
+    drops = drops_day_files(session, target, filter(None, commits))
+    found = session.feature(found.slug)  # with what stood in their day files
     chosen = _chosen(found, wp_ids, tips)
-    facts = _validated(desk, found, chosen, reason, is_forced)
+    facts = _validated(session, found, chosen, reason, is_forced)
     names = [branch_of(found.slug, package.wp_id) for package in chosen]
     if is_dry:
-        return _dry(desk, found, plan(desk.repo, target, names, tips))
-    note = desk.merge_note(found.slug)
+        return _dry(session, found, plan(session.repo, target, names, tips))
+    note = session.merge_note(found.slug)
     before = unfinished(note)
-    outcome = merge_branches(desk.repo, target, names, note, tips=tips, drops_day_files=drops)
+    outcome = merge_branches(session.repo, target, names, note, tips=tips, drops_day_files=drops)
     begun = before.names if before else ()  # by a command that was killed before it told
     already = [
         name
         for name in dict.fromkeys((*names, *begun))
-        if name not in outcome.merged and name in tips and _was_merged(desk, tips[name], target)
+        if name not in outcome.merged and name in tips and _was_merged(session, tips[name], target)
     ]
-    return _concluded(desk, found, outcome, [*outcome.merged, *already], facts)
+    return _concluded(session, found, outcome, [*outcome.merged, *already], facts)
 
 
-def resume_merge(desk: Desk, *, feature: str | None = None) -> Result:
+def resume_merge(session: Session, *, feature: str | None = None) -> CommandResult:
     """Goes on with a merge whose conflict was resolved. Raises GitFailed."""
-    desk.look()
-    found = desk.feature(feature)
-    note = desk.merge_note(found.slug)
+    session.look()
+    found = session.feature(feature)
+    note = session.merge_note(found.slug)
     before = unfinished(note)
     commits = [oid for _, oid in before.branches] if before else []
-    drops = drops_day_files(desk, desk.target_of(found), commits)
-    outcome = resume(desk.repo, note, drops_day_files=drops)
-    return _concluded(desk, found, outcome, outcome.merged, {})
+    drops = drops_day_files(session, session.target_of(found), commits)
+    outcome = resume(session.repo, note, drops_day_files=drops)
+    return _concluded(session, found, outcome, outcome.merged, {})
 
 
-def abort_merge(desk: Desk, *, feature: str | None = None) -> Result:
+def abort_merge(session: Session, *, feature: str | None = None) -> CommandResult:
     """Gives up a merge with an open conflict; the target has nothing of it. Raises GitFailed."""
-    desk.look()
-    found = desk.feature(feature)
-    at = abort(desk.repo, desk.merge_note(found.slug))
-    target = desk.target_of(found)
+    session.look()
+    found = session.feature(feature)
+    at = abort(session.repo, session.merge_note(found.slug))
+    target = session.target_of(found)
     data = {"feature_slug": found.slug, "target_branch": target, "commit": at}
-    return desk.result(data, [f"the merge is given up; {target} is at {at[:12]}"])
+    return session.result(data, [f"the merge is given up; {target} is at {at[:12]}"])
 
 
-def _tips(desk: Desk, feature: FeatureState) -> dict[str, str]:
+def _tips(session: Session, feature: FeatureState) -> dict[str, str]:
     """Returns the newest commits of packages by their branches, those on remotes with them."""
-    found = ((wp_id, newest(desk, feature, wp_id)) for wp_id in feature.packages)
+    found = ((wp_id, newest(session, feature, wp_id)) for wp_id in feature.packages)
     return {branch_of(feature.slug, wp_id): each[1] for wp_id, each in found if each}
 
 
@@ -147,7 +147,7 @@ def _without_branch(feature: FeatureState, package: PackageState) -> Refused:
 
 
 def _validated(
-    desk: Desk,
+    session: Session,
     feature: FeatureState,
     chosen: Sequence[PackageState],
     reason: str,
@@ -156,19 +156,19 @@ def _validated(
     """Returns the facts by which each package may be merged; raises Refused for the first not."""
     found: dict[str, Facts] = {}
     for package in chosen:
-        facts = facts_of(desk, feature, package.wp_id, reason=reason, is_forced=is_forced)
+        facts = facts_of(session, feature, package.wp_id, reason=reason, is_forced=is_forced)
         facts = replace(facts, exempt=_EXEMPT)
         found[package.wp_id] = facts
         if package.lane != DOING:
             continue
-        for refusal in refusals(desk.board, feature.slug, package.wp_id, FOR_REVIEW, facts):
+        for refusal in refusals(session.board, feature.slug, package.wp_id, FOR_REVIEW, facts):
             if not (is_forced and refusal.may_be_forced):
                 place = f"{feature.slug}/{package.wp_id}"
                 raise refusal.error("could not merge", place, is_agent=facts.is_agent)
     return found
 
 
-def _dry(desk: Desk, feature: FeatureState, made: Plan) -> Result:
+def _dry(session: Session, feature: FeatureState, made: MergePlan) -> CommandResult:
     steps = [
         {"branch": step.branch, "status": step.status, "files": list(step.files)}
         for step in made.steps
@@ -183,21 +183,21 @@ def _dry(desk: Desk, feature: FeatureState, made: Plan) -> Result:
     for step in made.steps:
         files = f": {', '.join(step.files)}" if step.files else ""
         lines.append(f"  {step.status:<8}  {step.branch}{files}")
-    return desk.result(data, lines)
+    return session.result(data, lines)
 
 
 def _concluded(
-    desk: Desk,
+    session: Session,
     feature: FeatureState,
-    outcome: Outcome,
+    outcome: MergeOutcome,
     merged: Sequence[str],
     facts: Mapping[str, Facts],
-) -> Result:
+) -> CommandResult:
     """Moves what was merged to for_review; a conflict is GitFailed."""
-    target = desk.target_of(feature)
+    target = session.target_of(feature)
     merged = list(dict.fromkeys(merged))  # a resumed merge names what it began with again
-    moved = _moved(desk, feature, merged, facts)
-    mirror(desk, desk.board.features.get(feature.slug, feature))
+    moved = _moved(session, feature, merged, facts)
+    mirror(session, session.board.features.get(feature.slug, feature))
     if outcome.conflict is not None:
         raise GitFailed(
             "could not merge",
@@ -206,7 +206,7 @@ def _concluded(
             hint=f"resolve it in {outcome.tree}, git add, then thence work merge --resume"
             " (or --abort)",
         )
-    unpushed = _unpushed(desk.repo, target, outcome.commit)
+    unpushed = _unpushed(session.repo, target, outcome.commit)
     data = {
         "feature_slug": feature.slug,
         "target_branch": target,
@@ -220,11 +220,11 @@ def _concluded(
     if unpushed:
         lines.append(f"merged here, not pushed to {unpushed[0]}; next: {unpushed[1]}")
     lines.append(f"next: thence work accept --feature {feature.slug}")
-    return desk.result(data, lines)
+    return session.result(data, lines)
 
 
 def _moved(
-    desk: Desk, feature: FeatureState, merged: Sequence[str], facts: Mapping[str, Facts]
+    session: Session, feature: FeatureState, merged: Sequence[str], facts: Mapping[str, Facts]
 ) -> list[str]:
     moved = []
     for name in merged:
@@ -233,17 +233,17 @@ def _moved(
         if package is None or package.lane != DOING:
             continue
         known = facts.get(package.wp_id) or replace(
-            facts_of(desk, feature, package.wp_id), exempt=_EXEMPT
+            facts_of(session, feature, package.wp_id), exempt=_EXEMPT
         )
-        move(desk, feature.slug, package.wp_id, FOR_REVIEW, known)
+        move(session, feature.slug, package.wp_id, FOR_REVIEW, known)
         moved.append(package.wp_id)
-        desk.look()
+        session.look()
     return moved
 
 
-def _was_merged(desk: Desk, tip: str, target: str) -> bool:
+def _was_merged(session: Session, tip: str, target: str) -> bool:
     """Tells whether a merge brought a commit to the target: a command ended before it told."""
-    out = desk.repo.git.run("rev-list", "--merges", "--parents", target, f"^{tip}", "--")
+    out = session.repo.git.run("rev-list", "--merges", "--parents", target, f"^{tip}", "--")
     return any(tip in line.split()[2:] for line in out.decode().splitlines())
 
 

@@ -6,15 +6,15 @@ from thence.errors import Refused
 from thence.work.board.state import DOING, DONE, PLANNED, PackageState
 from thence.work.journal.claims import claimed
 from thence.work.naming import wp_id_of
-from thence.work.result import Result
+from thence.work.result import CommandResult
 from thence.work.session.mirror import is_mirrored, mirror
 from thence.work.session.moving import facts_of, made_durable, move, package_of
 from thence.work.session.package_code import told_of
-from thence.work.session.session import Desk
+from thence.work.session.session import Session
 
 
 def move_task(
-    desk: Desk,
+    session: Session,
     given: str,
     to: str,
     *,
@@ -24,26 +24,26 @@ def move_task(
     is_local: bool = False,
     no_code: str | None = None,
     from_lane: str | None = None,
-) -> Result:
+) -> CommandResult:
     """Moves a package, and shows it in the package's file if that has a lane.
 
     `is_local` and `no_code` are said of one that goes to done, as to `accept`; with `from_lane` it
     has to be in that one. Raises Refused with the guard that stands against it, PlanningError.
     """
-    desk.look()
-    found = desk.feature(feature)
+    session.look()
+    found = session.feature(feature)
     wp_id = wp_id_of(given)
     package = package_of(found, wp_id)
     if from_lane is not None and package.lane != from_lane:
         raise _elsewhere(package, from_lane)
-    with claimed(desk.project.home, package.subject):
-        facts = facts_of(desk, found, wp_id, to, reason=reason, is_forced=is_forced)
-        code = told_of(desk, found, package, None, no_code, reason) if to == DONE else None
+    with claimed(session.project.home, package.subject):
+        facts = facts_of(session, found, wp_id, to, reason=reason, is_forced=is_forced)
+        code = told_of(session, found, package, None, no_code, reason) if to == DONE else None
         facts = replace(facts, is_local=is_local, code=code)
-        made = move(desk, found.slug, wp_id, to, facts)
-        if is_mirrored(desk, found):
-            desk.look()
-        mirror(desk, desk.board.features.get(found.slug, found), is_all=True)
+        made = move(session, found.slug, wp_id, to, facts)
+        if is_mirrored(session, found):
+            session.look()
+        mirror(session, session.board.features.get(found.slug, found), is_all=True)
     data = {
         "feature_slug": found.slug,
         "wp_id": wp_id,
@@ -60,30 +60,43 @@ def move_task(
         lines.append("its branch and worktree stay as they are")
     if to == DOING and made.previous in (PLANNED, DONE):
         lines.append(f"next: thence work implement {wp_id} makes its worktree")
-    return desk.result(data, lines)
+    return session.result(data, lines)
 
 
 def release(
-    desk: Desk, given: str, *, feature: str | None = None, reason: str = "", is_forced: bool = False
-) -> Result:
+    session: Session,
+    given: str,
+    *,
+    feature: str | None = None,
+    reason: str = "",
+    is_forced: bool = False,
+) -> CommandResult:
     """Gives back a package that the actor works on; one of somebody else's only by force.
 
     Raises as `move_task` does, and why the journal could not be written.
     """
     made = move_task(
-        desk, given, PLANNED, feature=feature, reason=reason, is_forced=is_forced, from_lane=DOING
+        session,
+        given,
+        PLANNED,
+        feature=feature,
+        reason=reason,
+        is_forced=is_forced,
+        from_lane=DOING,
     )
-    made_durable(desk)
+    made_durable(session)
     return made
 
 
-def reopen(desk: Desk, given: str, *, feature: str | None = None, reason: str) -> Result:
+def reopen(
+    session: Session, given: str, *, feature: str | None = None, reason: str
+) -> CommandResult:
     """Takes up again a package that was done; it is the actor's then.
 
     Raises as `move_task` does, and why the journal could not be written.
     """
-    made = move_task(desk, given, DOING, feature=feature, reason=reason, from_lane=DONE)
-    made_durable(desk)
+    made = move_task(session, given, DOING, feature=feature, reason=reason, from_lane=DONE)
+    made_durable(session)
     return made
 
 

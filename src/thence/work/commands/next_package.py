@@ -5,14 +5,14 @@ from thence.inspection.log_folder import next_node_id
 from thence.work.board.attempt import Facts
 from thence.work.board.state import DOING, PLANNED, FeatureState
 from thence.work.board.transitions import claimable
-from thence.work.result import Result
+from thence.work.result import CommandResult
 from thence.work.session.moving import actor_of, made_durable, move
-from thence.work.session.session import ATTEMPTS_MAX, Desk
+from thence.work.session.session import ATTEMPTS_MAX, Session
 
 NOTHING_READY = 4
 
 
-def next_package(desk: Desk, feature: str | None) -> Result:
+def next_package(session: Session, feature: str | None) -> CommandResult:
     """Moves the first package that is ready from planned to doing, for the actor.
 
     Of packages that are ready at once those come first whose feature and number are smaller.
@@ -20,19 +20,19 @@ def next_package(desk: Desk, feature: str | None) -> Result:
     what the append raises.
     """
     for _ in range(ATTEMPTS_MAX):
-        desk.look()
-        facts = Facts(actor=desk.acting(), node_id=next_node_id(desk.project.home))
-        every = list(desk.board.features.values())
-        chosen = every if feature is None else [desk.feature(feature)]
+        session.look()
+        facts = Facts(actor=session.acting(), node_id=next_node_id(session.project.home))
+        every = list(session.board.features.values())
+        chosen = every if feature is None else [session.feature(feature)]
         for each in chosen:
-            ready = claimable(desk.board, each.slug, facts)
+            ready = claimable(session.board, each.slug, facts)
             if ready:
-                taken = _take(desk, each, ready[0].wp_id)
+                taken = _take(session, each, ready[0].wp_id)
                 if taken is not None:
                     return taken
                 break
         else:
-            return _nothing(desk, chosen)
+            return _nothing(session, chosen)
     raise Refused(
         "could not take a package",
         guard="moved_meanwhile",
@@ -41,16 +41,16 @@ def next_package(desk: Desk, feature: str | None) -> Result:
     )
 
 
-def _take(desk: Desk, feature: FeatureState, wp_id: str) -> Result | None:
+def _take(session: Session, feature: FeatureState, wp_id: str) -> CommandResult | None:
     """Takes a package; None if somebody else was faster."""
-    actor = actor_of(desk, feature, wp_id)
-    node_id = next_node_id(desk.project.home)
-    facts = Facts(actor=actor, changed_by=desk.changed_by(), node_id=node_id)
+    actor = actor_of(session, feature, wp_id)
+    node_id = next_node_id(session.project.home)
+    facts = Facts(actor=actor, changed_by=session.changed_by(), node_id=node_id)
     try:
-        move(desk, feature.slug, wp_id, DOING, facts)
+        move(session, feature.slug, wp_id, DOING, facts)
     except Refused:
         return None
-    made_durable(desk)
+    made_durable(session)
     package = feature.packages[wp_id]
     data = {
         "feature_slug": feature.slug,
@@ -60,18 +60,18 @@ def _take(desk: Desk, feature: FeatureState, wp_id: str) -> Result | None:
         f"{wp_id} of {feature.slug} is yours: {package.title}",
         f"next: thence work implement {wp_id} --feature {feature.slug}",
     ]
-    return desk.result(data, lines)
+    return session.result(data, lines)
 
 
-def _nothing(desk: Desk, features: list[FeatureState]) -> Result:
+def _nothing(session: Session, features: list[FeatureState]) -> CommandResult:
     waiting = [
         f"{package.wp_id} of {feature.slug} waits for {', '.join(package.dependencies)}"
         for feature in features
         for package in feature.packages.values()
         if package.lane == PLANNED and package.dependencies
     ]
-    left = desk.not_imported()
+    left = session.not_imported()
     if left:
         waiting.append(f"not in the log yet: {', '.join(left)}; next: thence work import")
-    result = desk.result({"package": None}, ["nothing is ready", *waiting])
-    return Result(result.events, result.data, result.lines, result.notes, NOTHING_READY)
+    result = session.result({"package": None}, ["nothing is ready", *waiting])
+    return CommandResult(result.events, result.data, result.lines, result.notes, NOTHING_READY)

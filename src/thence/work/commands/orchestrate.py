@@ -13,17 +13,17 @@ from thence.work.board.next_steps import next_step
 from thence.work.board.rounds import rounds_of
 from thence.work.board.state import DOING, DONE, REJECTED, FeatureState
 from thence.work.journal.claims import take, taken_back
-from thence.work.journal.store import Said
+from thence.work.journal.store import WorkEvent
 from thence.work.naming import wp_id_of
 from thence.work.orchestrate.orchestrator import Orchestrator
-from thence.work.orchestrate.progress import Happening
+from thence.work.orchestrate.progress import ProgressNote
 from thence.work.orchestrate.scheduling import plan
-from thence.work.plan.tasks import Package, parse
+from thence.work.plan.tasks import PlannedPackage, parse
 from thence.work.project.agents import read_setup
-from thence.work.result import Result
+from thence.work.result import CommandResult
 from thence.work.session.command_commit import check_committer
 from thence.work.session.moving import facts_of, made_durable, move, package_of
-from thence.work.session.session import Desk
+from thence.work.session.session import Session
 
 STRANDED = 1
 _END_S = 15.0
@@ -33,14 +33,14 @@ _COUNTED = ("ErrorLogged", "WPStatusChanged")
 
 
 def orchestrate(
-    desk: Desk,
+    session: Session,
     *,
     feature: str | None = None,
     skip: Sequence[str] = (),
     is_resumed: bool = False,
-    tell: Callable[[Happening], None],
+    tell: Callable[[ProgressNote], None],
     turn: Callable[[Orchestrator], None] = lambda _: None,
-) -> Result:
+) -> CommandResult:
     """Works a feature off until all is done, or until nothing is left that can be.
 
     What an orchestrator that ended has left is taken up. `is_resumed` asks that there is such,
@@ -48,18 +48,18 @@ def orchestrate(
     `skip` names packages to be rejected, so that others need not wait for them. With packages
     left the exit code is 1. Raises PlanningError, Refused, GitFailed, and what the log raises.
     """
-    desk.look()
-    check_committer(desk)
-    found = _resumed(desk, feature) if is_resumed else desk.feature(feature)
-    setup = read_setup(desk.project)
-    _planned(desk, found)  # what can't be read now is told at once
-    counted = [each.event_id for each in desk.events if each.header.event_type in _COUNTED]
+    session.look()
+    check_committer(session)
+    found = _resumed(session, feature) if is_resumed else session.feature(feature)
+    setup = read_setup(session.project)
+    _planned(session, found)  # what can't be read now is told at once
+    counted = [each.event_id for each in session.events if each.header.event_type in _COUNTED]
     forgiven = () if is_resumed else frozenset(counted)
     for given in skip:
-        _skip(desk, found, wp_id_of(given))
-    with _registered(desk.shared / _FOLDER, found.slug):
+        _skip(session, found, wp_id_of(given))
+    with _registered(session.shared / _FOLDER, found.slug):
         orchestrator = Orchestrator(
-            desk.project.here, found.slug, setup, tell, turn, forgiven=forgiven
+            session.project.here, found.slug, setup, tell, turn, forgiven=forgiven
         )
         summary = orchestrator.run()
     packages, rounds = orchestrator.feature.packages, orchestrator.rounds
@@ -67,7 +67,7 @@ def orchestrate(
         wp_id: next_step(orchestrator.feature, packages[wp_id], rounds.get(wp_id)) or _LOOK
         for wp_id in summary.stranded
     }
-    said = [event.event_id for event in desk.said]
+    said = [event.event_id for event in session.said]
     data = {
         "events": [*said, *orchestrator.happenings.said],
         "feature_slug": found.slug,
@@ -84,16 +84,16 @@ def orchestrate(
     if not summary.stranded:
         lines = [f"all of {found.slug} is done"]
     code = STRANDED if summary.stranded else 0
-    return Result((), data, tuple(lines), tuple(desk.notes), code)
+    return CommandResult((), data, tuple(lines), tuple(session.notes), code)
 
 
-def dry_run(desk: Desk, *, feature: str | None = None) -> Result:
+def dry_run(session: Session, *, feature: str | None = None) -> CommandResult:
     """Tells what would be worked off, in which order, and what the longest chain is."""
-    desk.look()
-    found = desk.feature(feature)
-    rounds = rounds_of(desk.events, found.slug)
+    session.look()
+    found = session.feature(feature)
+    rounds = rounds_of(session.events, found.slug)
     approved = [wp_id for wp_id, each in rounds.items() if each.is_approved]
-    made = plan(found, _planned(desk, found), read_setup(desk.project), approved=approved)
+    made = plan(found, _planned(session, found), read_setup(session.project), approved=approved)
     problems = [f"{each} depends on {needed}, which is no package" for each, needed in made.unknown]
     problems += [f"{' -> '.join(circle)} wait for each other" for circle in made.circles]
     problems += [f"{wp_id} is never begun: {why}" for wp_id, why in made.stranded.items()]
@@ -110,38 +110,38 @@ def dry_run(desk: Desk, *, feature: str | None = None) -> Result:
         lines.append(f"wave {number}: {', '.join(told)}")
     if made.critical_path:
         lines.append(f"critical path: {' -> '.join(made.critical_path)}")
-    return desk.result(data, [*(lines or ["nothing is left to do"]), *problems])
+    return session.result(data, [*(lines or ["nothing is left to do"]), *problems])
 
 
-def abort(desk: Desk, *, feature: str | None = None) -> Result:
+def abort(session: Session, *, feature: str | None = None) -> CommandResult:
     """Ends the orchestrators of a feature, and gives back what they had claimed.
 
     Branches and worktrees stay as they are. Raises Refused if one does not end.
     """
-    desk.look()
-    found = desk.feature(feature)
-    ended = _ended(desk.shared / _FOLDER, found.slug)
-    desk.look()
-    found = desk.feature(found.slug)
+    session.look()
+    found = session.feature(feature)
+    ended = _ended(session.shared / _FOLDER, found.slug)
+    session.look()
+    found = session.feature(found.slug)
     freed = []
-    for wp_id in rounds_of(desk.events, found.slug):
+    for wp_id in rounds_of(session.events, found.slug):
         package = found.packages.get(wp_id)
         if package is None or package.lane != DOING:
             continue
-        lease = take(desk.project.home, package.subject)
+        lease = take(session.project.home, package.subject)
         if lease is None:
             continue
         try:
-            reason, who = "the orchestration was aborted", desk.changed_by()
-            desk.say(taken_back(reason, found.slug, wp_id, who, package.open_claim))
+            reason, who = "the orchestration was aborted", session.changed_by()
+            session.say(taken_back(reason, found.slug, wp_id, who, package.open_claim))
         finally:
             os.close(lease)
         freed.append(wp_id)
-    made_durable(desk)
+    made_durable(session)
     data = {"feature_slug": found.slug, "ended": ended, "freed": freed}
     lines = [_told_ended(len(ended), found.slug)]
     lines += [f"{wp_id} is planned again; its branch stays" for wp_id in freed]
-    return desk.result(data, lines)
+    return session.result(data, lines)
 
 
 def _told_ended(count: int, slug: str) -> str:
@@ -150,15 +150,15 @@ def _told_ended(count: int, slug: str) -> str:
     return f"{count} orchestrator{'s' if count > 1 else ''} of {slug} ended"
 
 
-def _resumed(desk: Desk, given: str | None) -> FeatureState:
+def _resumed(session: Session, given: str | None) -> FeatureState:
     """Returns the feature that an orchestrator has begun; raises PlanningError if none has."""
     begun = [
         feature
-        for slug, feature in desk.board.features.items()
-        if not feature.is_completed and rounds_of(desk.events, slug)
+        for slug, feature in session.board.features.items()
+        if not feature.is_completed and rounds_of(session.events, slug)
     ]
     if given is not None or len(begun) > 1:
-        found = desk.feature(given)
+        found = session.feature(given)
         begun = [each for each in begun if each.slug == found.slug]
     if not begun:
         raise PlanningError(
@@ -170,16 +170,16 @@ def _resumed(desk: Desk, given: str | None) -> FeatureState:
     return begun[0]
 
 
-def _skip(desk: Desk, feature: FeatureState, wp_id: str) -> None:
+def _skip(session: Session, feature: FeatureState, wp_id: str) -> None:
     """Rejects a package, and tells those that depend on it that they need not wait."""
     package = package_of(feature, wp_id)
     if package.lane in (DONE, REJECTED):
         return
     reason = "skipped"
-    move(desk, feature.slug, wp_id, REJECTED, facts_of(desk, feature, wp_id, reason=reason))
+    move(session, feature.slug, wp_id, REJECTED, facts_of(session, feature, wp_id, reason=reason))
     waiting = [each for each in feature.packages.values() if wp_id in each.dependencies]
     said = [
-        Said(
+        WorkEvent(
             "DependencyResolved",
             {"wp_id": each.wp_id, "dependency_wp_id": wp_id, "resolution_type": "skipped"},
             feature.slug,
@@ -188,14 +188,14 @@ def _skip(desk: Desk, feature: FeatureState, wp_id: str) -> None:
         if wp_id not in each.resolved
     ]
     if said:
-        desk.say(*said)
-    made_durable(desk)
-    desk.look()
+        session.say(*said)
+    made_durable(session)
+    session.look()
 
 
-def _planned(desk: Desk, feature: FeatureState) -> dict[str, Package]:
-    path = desk.planning.path(feature.slug, "tasks.md")
-    data = desk.planning.read(desk.target_of(feature), path)
+def _planned(session: Session, feature: FeatureState) -> dict[str, PlannedPackage]:
+    path = session.planning.path(feature.slug, "tasks.md")
+    data = session.planning.read(session.target_of(feature), path)
     return {each.wp_id: each for each in parse(data, path).packages} if data is not None else {}
 
 

@@ -7,12 +7,12 @@ from thence.errors import GitFailed, Refused
 from thence.work.board.attempt import CodeState
 from thence.work.board.state import DONE, FeatureState, PackageState
 from thence.work.journal.claims import claimed
-from thence.work.journal.store import Said
+from thence.work.journal.store import WorkEvent
 from thence.work.naming import branch_of, worktree_of
-from thence.work.result import Result
+from thence.work.result import CommandResult
 from thence.work.session.package_code import where_done_is
 from thence.work.session.package_refs import forget, target_in
-from thence.work.session.session import Desk
+from thence.work.session.session import Session
 from thence.work.vcs.landed import landing_of
 from thence.work.vcs.refs import Refs
 from thence.work.vcs.repository import HEADS, checkouts, is_ancestor
@@ -32,29 +32,29 @@ class _Place(NamedTuple):
 
 
 def prune(
-    desk: Desk, *, feature: str | None = None, is_dry: bool = False, takes_refs: bool = False
-) -> Result:
+    session: Session, *, feature: str | None = None, is_dry: bool = False, takes_refs: bool = False
+) -> CommandResult:
     """Removes worktrees and branches of packages that are done and whose code has landed.
 
     What is not committed or has not landed stays, and is told with the reason. With `is_dry` it is
     only told what would go. The refs that keep what was reviewed go with `takes_refs` alone.
     Raises Refused for a feature that is not there, GitFailed.
     """
-    board = desk.look()
-    slugs = [desk.feature(feature).slug] if feature else list(board.features)
-    landed = where_done_is(desk, board)
-    refs = desk.refs
+    board = session.look()
+    slugs = [session.feature(feature).slug] if feature else list(board.features)
+    landed = where_done_is(session, board)
+    refs = session.refs
     pruned: list[_Place] = []
     kept: list[tuple[_Place, str]] = []
-    for place in _places(desk, [board.features[slug] for slug in slugs], refs):
+    for place in _places(session, [board.features[slug] for slug in slugs], refs):
         try:
-            _take_away(desk, place, refs, landed, is_dry=is_dry)
+            _take_away(session, place, refs, landed, is_dry=is_dry)
         except (GitFailed, Refused) as error:
             kept.append((place, error.cause or error.message))
             continue
         pruned.append(place)
         if takes_refs and not is_dry:
-            forget(desk.repo, refs, place.feature.slug, place.package.wp_id)
+            forget(session.repo, refs, place.feature.slug, place.package.wp_id)
     data = {
         "pruned": [_as_json(each) for each in pruned],
         "kept": [{**_as_json(each), "reason": why} for each, why in kept],
@@ -63,11 +63,11 @@ def prune(
     verb = "would go" if is_dry else "are gone"
     lines = [f"{_name(each)}: its worktree and branch {verb}" for each in pruned]
     lines += [f"{_name(each)} stays: {why}" for each, why in kept]
-    return desk.result(data, lines or ["no package has a branch or worktree here"])
+    return session.result(data, lines or ["no package has a branch or worktree here"])
 
 
-def _places(desk: Desk, features: list[FeatureState], refs: Refs) -> Iterator[_Place]:
-    standing = {each.path.name for each in checkouts(desk.repo) if not each.is_main}
+def _places(session: Session, features: list[FeatureState], refs: Refs) -> Iterator[_Place]:
+    standing = {each.path.name for each in checkouts(session.repo) if not each.is_main}
     for feature in features:
         for package in feature.packages.values():
             branch = branch_of(feature.slug, package.wp_id)
@@ -77,47 +77,49 @@ def _places(desk: Desk, features: list[FeatureState], refs: Refs) -> Iterator[_P
                 yield _Place(feature, package, branch, worktree, tip)
 
 
-def _take_away(desk: Desk, place: _Place, refs: Refs, landed: _Landed, *, is_dry: bool) -> None:
+def _take_away(
+    session: Session, place: _Place, refs: Refs, landed: _Landed, *, is_dry: bool
+) -> None:
     """Removes a package's worktree and branch; raises Refused or GitFailed for what has to stay."""
-    package, path = place.package, desk.project.root / place.worktree
+    package, path = place.package, session.project.root / place.worktree
     if package.lane != DONE:
         raise _kept(place, f"it is in {package.lane}")
-    if path == desk.project.here:
+    if path == session.project.here:
         raise _kept(place, "this command was given in its worktree")
     code = landed.get((place.feature.slug, package.wp_id))
     if code is None or code.kind != "landed":
         told = "merged here and not pushed" if code and code.kind == "local" else "not landed"
         raise _kept(place, f"it is done, and {told}; see `thence work status`")
-    into = _holder(desk, place, refs)
-    repo = desk.main
-    with claimed(desk.project.home, package.subject):
+    into = _holder(session, place, refs)
+    repo = session.main
+    with claimed(session.project.home, package.subject):
         if is_dry:
             removable(repo, place.branch, path, into)
             return
         if package.landed is None and code.landed is not None:
-            desk.say(_landing(place, code))  # without the branch nothing may tell it any more
+            session.say(_landing(place, code))  # without the branch nothing may tell it any more
         remove(repo, place.branch, path, into)
 
 
-def _holder(desk: Desk, place: _Place, refs: Refs) -> str:
+def _holder(session: Session, place: _Place, refs: Refs) -> str:
     """Returns a commit that has all of the branch, and that is in the target or came there."""
-    target = target_in(refs, desk.target_of(place.feature))
+    target = target_in(refs, session.target_of(place.feature))
     reviewed = place.package.reviewed
     if target.tip is not None:
-        if place.tip is None or is_ancestor(desk.repo, place.tip, target.tip):
+        if place.tip is None or is_ancestor(session.repo, place.tip, target.tip):
             return target.tip
         is_known = reviewed is not None and reviewed.commit == place.tip and reviewed.base
-        if reviewed is not None and is_known and landing_of(desk.repo, target.tip, reviewed):
+        if reviewed is not None and is_known and landing_of(session.repo, target.tip, reviewed):
             return reviewed.commit
     raise _kept(place, f"{place.branch} has commits that are not in {target.name}")
 
 
-def _landing(place: _Place, code: CodeState) -> Said:
+def _landing(place: _Place, code: CodeState) -> WorkEvent:
     assert code.landed is not None, "it has landed"
     payload = {"wp_id": place.package.wp_id, "how": code.landed.how}
     if code.landed.commit:
         payload["commit"] = code.landed.commit
-    return Said("WPLanded", payload, place.feature.slug, place.package.events_of("lane"))
+    return WorkEvent("WPLanded", payload, place.feature.slug, place.package.events_of("lane"))
 
 
 def _kept(place: _Place, why: str) -> Refused:

@@ -6,14 +6,14 @@ from thence.work.board.attempt import begun_as
 from thence.work.board.state import FeatureState, PackageState
 from thence.work.commands.add import taken_ids
 from thence.work.journal.claims import workspace_made
-from thence.work.journal.store import Said
+from thence.work.journal.store import WorkEvent
 from thence.work.naming import next_wp_id, twin_of, wp_id_of
 from thence.work.naming import package_of as named_in
-from thence.work.result import Result
+from thence.work.result import CommandResult
 from thence.work.session import renumbering
 from thence.work.session.command_commit import check_committer, commit
 from thence.work.session.moving import made_durable, package_of
-from thence.work.session.session import ATTEMPTS_MAX, Desk
+from thence.work.session.session import ATTEMPTS_MAX, Session
 from thence.work.vcs.repository import branches
 
 _DOING = "could not renumber"
@@ -21,23 +21,23 @@ _GUARDED_TYPES = ("WPCreated", "WPRenumbered")
 
 
 def renumber(
-    desk: Desk, given: str, *, to: str | None = None, feature: str | None = None
-) -> Result:
+    session: Session, given: str, *, to: str | None = None, feature: str | None = None
+) -> CommandResult:
     """Gives a package such as `WP10~ab12` the number `to`, by default the next that is free.
 
     Its planning files, branch and worktree follow as far as they are in this clone; where it has a
     number already the rest is done that is still to do here. Raises Refused for a package whose
     number was given once, and what git and the append raise.
     """
-    check_committer(desk)
-    found, package = _numbered(desk, given, to, feature)
+    check_committer(session)
+    found, package = _numbered(session, given, to, feature)
     old, new = package.renumbered_from or "", package.wp_id
-    _move(desk, found, package)
-    branch = desk.target_of(found)
-    desk.watch(branch)
-    files, removed = renumbering.files(desk, found, package, old)
+    _move(session, found, package)
+    branch = session.target_of(found)
+    session.watch(branch)
+    files, removed = renumbering.files(session, found, package, old)
     subject = f"Renumber {old} to {new}: {package.title}"
-    made = commit(desk, files, subject, "renumber", target=branch, removed=removed)
+    made = commit(session, files, subject, "renumber", target=branch, removed=removed)
     data = {
         "feature_slug": found.slug,
         "wp_id": new,
@@ -51,38 +51,38 @@ def renumber(
     rest = [each.wp_id for each in found.packages.values() if old in each.dependencies]
     if rest and old in found.packages:
         lines.append(f"{', '.join(rest)} still after {old}, {found.packages[old].title!r}")
-    return desk.result(data, lines)
+    return session.result(data, lines)
 
 
 def _numbered(
-    desk: Desk, given: str, to: str | None, feature: str | None
+    session: Session, given: str, to: str | None, feature: str | None
 ) -> tuple[FeatureState, PackageState]:
     """Tells the new number; returns the package under it."""
     for _ in range(ATTEMPTS_MAX):
-        desk.look()
-        found = desk.feature(feature)
+        session.look()
+        found = session.feature(feature)
         package = _given(found, given)
         if package.has_number:
             if to is not None and wp_id_of(to) != package.wp_id:
                 raise _refused(found, given, f"it is {package.wp_id} already", "leave --to out")
             return found, package
         number = package.wp_id.partition("~")[0]
-        new = _free(desk, found, to)
+        new = _free(session, found, to)
         payload = {
             "wp_id": new,
             "old_wp_id": number,
             "created_event_id": package.created_event,
         }
         causes = (package.created_event or "", *package.heads)
-        guard = desk.guard((found.slug, new), (found.slug, number), types=_GUARDED_TYPES)
+        guard = session.guard((found.slug, new), (found.slug, number), types=_GUARDED_TYPES)
         try:
-            desk.say(Said("WPRenumbered", payload, found.slug, causes), guard=guard)
+            session.say(WorkEvent("WPRenumbered", payload, found.slug, causes), guard=guard)
         except HeadsMoved:
             continue
-        made_durable(desk)
+        made_durable(session)
         given = new
-        desk.look()
-        found = desk.feature(found.slug)
+        session.look()
+        found = session.feature(found.slug)
         return found, package_of(found, new)
     raise _refused(found, given, "others gave numbers meanwhile", "try again")
 
@@ -106,10 +106,13 @@ def _given(found: FeatureState, given: str) -> PackageState:
     return package_of(found, f"{number}~{end}")
 
 
-def _free(desk: Desk, found: FeatureState, to: str | None) -> str:
-    data = desk.planning.read(None, desk.planning.path(found.slug, "tasks.md"))
-    begun = filter(None, map(named_in, branches(desk.repo)))
-    known = {*taken_ids(desk, found, data), *(name for slug, name in begun if slug == found.slug)}
+def _free(session: Session, found: FeatureState, to: str | None) -> str:
+    data = session.planning.read(None, session.planning.path(found.slug, "tasks.md"))
+    begun = filter(None, map(named_in, branches(session.repo)))
+    known = {
+        *taken_ids(session, found, data),
+        *(name for slug, name in begun if slug == found.slug),
+    }
     new = next_wp_id(known) if to is None else wp_id_of(to)
     if new in known:
         hint = f"choose another, or leave --to out: {next_wp_id(known)} is free"
@@ -117,12 +120,12 @@ def _free(desk: Desk, found: FeatureState, to: str | None) -> str:
     return new
 
 
-def _move(desk: Desk, found: FeatureState, package: PackageState) -> None:
+def _move(session: Session, found: FeatureState, package: PackageState) -> None:
     """Moves the branch and the worktree if it was this clone that made them."""
-    old = begun_as(found, package, next_node_id(desk.project.home))
+    old = begun_as(found, package, next_node_id(session.project.home))
     if old is not None:
-        renumbering.move(desk, found.slug, old, package.wp_id)
-        desk.say(workspace_made(found.slug, package.wp_id, None))
+        renumbering.move(session, found.slug, old, package.wp_id)
+        session.say(workspace_made(found.slug, package.wp_id, None))
 
 
 def _refused(found: FeatureState, given: str, cause: str, hint: str) -> Refused:

@@ -10,19 +10,19 @@ from thence.work.board.guards import reason_missing
 from thence.work.board.package_numbers import SLOT
 from thence.work.board.state import PackageState
 from thence.work.board.transitions import DECIDING_TYPES
-from thence.work.journal.store import Said
+from thence.work.journal.store import WorkEvent
 from thence.work.naming import wp_id_of
-from thence.work.result import Result
+from thence.work.result import CommandResult
 from thence.work.session.mirror import mirror
 from thence.work.session.moving import made_durable, package_of
-from thence.work.session.session import ATTEMPTS_MAX, Desk
+from thence.work.session.session import ATTEMPTS_MAX, Session
 
 _DOING = "could not settle"
 
 
 def settle(
-    desk: Desk, given: str, *, winner: str, reason: str, feature: str | None = None
-) -> Result:
+    session: Session, given: str, *, winner: str, reason: str, feature: str | None = None
+) -> CommandResult:
     """Settles the open conflicts on a package for an event, or for who wrote one side.
 
     The board then stands as that side says, and both stay in the log. Raises Refused where there
@@ -30,23 +30,23 @@ def settle(
     what the append raises.
     """
     for _ in range(ATTEMPTS_MAX):
-        desk.look()
-        found = desk.feature(feature)
+        session.look()
+        found = session.feature(feature)
         package = package_of(found, wp_id_of(given))
         place = f"{found.slug}/{package.wp_id}"
         if not reason.strip():
             raise reason_missing("what was decided otherwise needs a reason").error(
                 _DOING, place, is_agent=False
             )
-        chosen = _chosen(_open(desk, package, place), winner, place)
+        chosen = _chosen(_open(session, package, place), winner, place)
         said = [_said(found.slug, package.wp_id, reason, *each) for each in chosen]
-        guard = desk.guard((found.slug, package.wp_id), types=tuple(DECIDING_TYPES))
+        guard = session.guard((found.slug, package.wp_id), types=tuple(DECIDING_TYPES))
         try:
-            desk.say(*said, guard=guard)
+            session.say(*said, guard=guard)
         except HeadsMoved:
             continue
-        made_durable(desk)
-        return _result(desk, found.slug, package.wp_id, [event for _, event in chosen])
+        made_durable(session)
+        return _result(session, found.slug, package.wp_id, [event for _, event in chosen])
     raise Refused(
         _DOING,
         guard="moved_meanwhile",
@@ -56,8 +56,8 @@ def settle(
     )
 
 
-def _open(desk: Desk, package: PackageState, place: str) -> Sequence[Conflict]:
-    found = desk.board.open_conflicts(package.subject)
+def _open(session: Session, package: PackageState, place: str) -> Sequence[Conflict]:
+    found = session.board.open_conflicts(package.subject)
     if not found:
         raise Refused(
             _DOING,
@@ -100,7 +100,7 @@ def _chosen(conflicts: Sequence[Conflict], winner: str, place: str) -> list[tupl
     return found
 
 
-def _said(slug: str, wp_id: str, reason: str, conflict: Conflict, winner: Event) -> Said:
+def _said(slug: str, wp_id: str, reason: str, conflict: Conflict, winner: Event) -> WorkEvent:
     sides = tuple(event.event_id for event in conflict.events)
     payload = {
         "wp_id": wp_id,
@@ -108,13 +108,13 @@ def _said(slug: str, wp_id: str, reason: str, conflict: Conflict, winner: Event)
         "winner": winner.event_id,
         "reason": reason,
     }
-    return Said("ConflictSettled", payload, slug, sides)
+    return WorkEvent("ConflictSettled", payload, slug, sides)
 
 
-def _result(desk: Desk, slug: str, wp_id: str, winners: Sequence[Event]) -> Result:
-    desk.look()
-    feature = desk.board.features[slug]
-    mirror(desk, feature, is_all=True)
+def _result(session: Session, slug: str, wp_id: str, winners: Sequence[Event]) -> CommandResult:
+    session.look()
+    feature = session.board.features[slug]
+    mirror(session, feature, is_all=True)
     package = feature.packages[wp_id]
     data = {
         "feature_slug": slug,
@@ -125,4 +125,4 @@ def _result(desk: Desk, slug: str, wp_id: str, winners: Sequence[Event]) -> Resu
     }
     whose = f", with {package.agent}" if package.agent else ""
     lines = [f"{deed(event)} stands" for event in winners]
-    return desk.result(data, [*lines, f"{wp_id} of {slug} is in {package.lane}{whose}"])
+    return session.result(data, [*lines, f"{wp_id} of {slug} is in {package.lane}{whose}"])

@@ -5,12 +5,12 @@ import msgspec
 from thence.errors import PlanningError
 from thence.replica import now
 from thence.work.day_lines import Splice
-from thence.work.journal.store import Said
+from thence.work.journal.store import WorkEvent
 from thence.work.naming import new_slug
 from thence.work.plan.planning_files import Meta
-from thence.work.result import Result
+from thence.work.result import CommandResult
 from thence.work.session.command_commit import check_committer, commit
-from thence.work.session.session import Desk
+from thence.work.session.session import Session
 from thence.work.vcs.locks import held
 
 MISSION = "software-dev"
@@ -27,8 +27,8 @@ _PLAN = """# How {slug} is built
 
 
 def setup_spec(
-    desk: Desk, title: str, *, mission: str = MISSION, target_branch: str | None = None
-) -> Result:
+    session: Session, title: str, *, mission: str = MISSION, target_branch: str | None = None
+) -> CommandResult:
     """Makes the next feature: SpecCreated, and `kitty-specs/<NNN-slug>/` on the branch here.
 
     The target branch, by default the same, is where its packages begin and end. Raises
@@ -41,12 +41,12 @@ def setup_spec(
                 cause=f"its {word} is empty",
                 hint='thence work setup-spec "Sync in the background"',
             )
-    check_committer(desk)
-    branch = desk.branch(target_branch)
-    with held(desk.shared / "features.lock"):
-        desk.look()
-        branches = desk.refs.branches if desk.project.repo else ()
-        known = [*desk.board.features, *desk.planning.slugs(), *branches]
+    check_committer(session)
+    branch = session.branch(target_branch)
+    with held(session.shared / "features.lock"):
+        session.look()
+        branches = session.refs.branches if session.project.repo else ()
+        known = [*session.board.features, *session.planning.slugs(), *branches]
         slug = new_slug(title, known)
         payload = {
             "feature_slug": slug,
@@ -54,11 +54,11 @@ def setup_spec(
             "mission": mission,
             "target_branch": branch,
         }
-        desk.say(Said("SpecCreated", payload, slug))
-        desk.watch(branch)
-        files = _files(desk, slug, title.strip(), mission, branch)
-        made = commit(desk, files, f"Spec {slug}", "setup-spec", target=branch)
-    spec = desk.planning.path(slug, "spec.md")
+        session.say(WorkEvent("SpecCreated", payload, slug))
+        session.watch(branch)
+        files = _files(session, slug, title.strip(), mission, branch)
+        made = commit(session, files, f"Spec {slug}", "setup-spec", target=branch)
+    spec = session.planning.path(slug, "spec.md")
     data = {
         "feature_slug": slug,
         "target_branch": branch,
@@ -67,20 +67,20 @@ def setup_spec(
     }
     lines = (
         f"feature {slug}, to be merged into {branch}",
-        f"next: write {spec} and {desk.planning.path(slug, 'tasks.md')}",
+        f"next: write {spec} and {session.planning.path(slug, 'tasks.md')}",
         f"then: thence work finalize-tasks --feature {slug}",
     )
-    return desk.result(data, lines)
+    return session.result(data, lines)
 
 
-def _files(desk: Desk, slug: str, title: str, mission: str, branch: str) -> dict[str, Splice]:
+def _files(session: Session, slug: str, title: str, mission: str, branch: str) -> dict[str, Splice]:
     meta = Meta(slug[:3], slug, title, mission, branch, now())
     made = {
         "spec.md": _SPEC.format(title=title),
         "plan.md": _PLAN.format(slug=slug),
         "meta.json": msgspec.json.format(msgspec.json.encode(meta), indent=2).decode() + "\n",
     }
-    return {desk.planning.path(slug, name): _new(text.encode()) for name, text in made.items()}
+    return {session.planning.path(slug, name): _new(text.encode()) for name, text in made.items()}
 
 
 def _new(data: bytes) -> Splice:

@@ -12,9 +12,9 @@ from thence.work.journal import day_files as dayfiles
 from thence.work.journal.view import ignore, show_events
 from thence.work.project.options import BRANCH, TREE, options_of, read_options
 from thence.work.project.project_id import CONFIG, with_id
-from thence.work.result import Result
+from thence.work.result import CommandResult
 from thence.work.session.command_commit import commit
-from thence.work.session.session import Desk
+from thence.work.session.session import Session
 from thence.work.vcs.objects import is_folder, objects
 from thence.work.vcs.repository import HEADS
 
@@ -27,34 +27,36 @@ _SAID = {
 _NEXT = "next: thence work publish"
 
 
-def share(desk: Desk, mode: str, *, is_anyway: bool) -> Result:
+def share(session: Session, mode: str, *, is_anyway: bool) -> CommandResult:
     """Changes over to the board's branch, or to tracked day files, in one commit.
 
     Raises Refused while unmerged branches hold changes of day files, unless `is_anyway`.
     """
-    desk.look()
-    if read_options(desk.project).share == mode:
-        return desk.result(_told(mode, None), [f"{_SAID[mode]}, as before"])
-    branch = desk.branch_here()
+    session.look()
+    if read_options(session.project).share == mode:
+        return session.result(_told(mode, None), [f"{_SAID[mode]}, as before"])
+    branch = session.branch_here()
     removed: list[str] = []
     if mode == BRANCH:
-        removed = _tracked(desk, branch, is_anyway=is_anyway)
+        removed = _tracked(session, branch, is_anyway=is_anyway)
     else:
-        show_events(desk.project, desk.store.replica)  # what lies there is tracked from now on
-        ignore(desk.project, is_ignored=False)
-    desk.shares_in_tree = mode == TREE
-    before = _content(desk, CONFIG)
-    with _kept(desk, [path for path in removed if path.endswith(".jsonl")]):
-        changes: dict[str, Splice] = {CONFIG: partial(_with_share, desk.project.uuid, mode)}
-        made = commit(desk, changes, f"Share events by {_way(mode)}", "share", removed=removed)
+        show_events(
+            session.project, session.store.replica
+        )  # what lies there is tracked from now on
+        ignore(session.project, is_ignored=False)
+    session.shares_in_tree = mode == TREE
+    before = _content(session, CONFIG)
+    with _kept(session, [path for path in removed if path.endswith(".jsonl")]):
+        changes: dict[str, Splice] = {CONFIG: partial(_with_share, session.project.uuid, mode)}
+        made = commit(session, changes, f"Share events by {_way(mode)}", "share", removed=removed)
         if made is None and before is not None:  # it waits with nothing, for it is all or nothing
-            desk.project.files.replace(CONFIG, before)
+            session.project.files.replace(CONFIG, before)
     if made is None:
-        return desk.result(_told(mode, None), ["nothing was changed"])
+        return session.result(_told(mode, None), ["nothing was changed"])
     if mode == BRANCH:
-        show_events(desk.project, desk.store.replica)
+        show_events(session.project, session.store.replica)
     lines = [f"committed on {branch}: {_SAID[mode]}", _NEXT]
-    return desk.result(_told(mode, made.oid), lines)
+    return session.result(_told(mode, made.oid), lines)
 
 
 def with_share(data: bytes, mode: str) -> bytes:
@@ -85,13 +87,13 @@ def _way(mode: str) -> str:
     return "a branch of the board" if mode == BRANCH else "day files on this branch"
 
 
-def _tracked(desk: Desk, branch: str, *, is_anyway: bool) -> list[str]:
+def _tracked(session: Session, branch: str, *, is_anyway: bool) -> list[str]:
     """Returns the files that are to be tracked no more; raises Refused as `share` does."""
-    if dayfiles.note_branches(desk.project, {branch}):
-        desk.reread()  # what this branch alone has
+    if dayfiles.note_branches(session.project, {branch}):
+        session.reread()  # what this branch alone has
     if not is_anyway:
-        _check_merged(desk, branch)
-    with objects(desk.repo) as store:
+        _check_merged(session, branch)
+    with objects(session.repo) as store:
         found = store.commit(HEADS + branch)
         folder = store.find(found[1], FOLDER) if found else None
         names = store.tree(folder.oid) if folder and is_folder(folder) else {}
@@ -101,25 +103,25 @@ def _tracked(desk: Desk, branch: str, *, is_anyway: bool) -> list[str]:
     return tracked
 
 
-def _content(desk: Desk, path: str) -> bytes | None:
-    files = desk.project.files
+def _content(session: Session, path: str) -> bytes | None:
+    files = session.project.files
     return files.read(path) if files.look(path) is not None else None
 
 
 @contextmanager
-def _kept(desk: Desk, paths: Sequence[str]) -> Iterator[None]:
+def _kept(session: Session, paths: Sequence[str]) -> Iterator[None]:
     """Leaves day files where they lie while git forgets them, with unreadable lines too."""
-    before = {path: _content(desk, path) for path in paths}
+    before = {path: _content(session, path) for path in paths}
     try:
         yield
     finally:
         for path, data in before.items():
-            if data and desk.project.files.look(path) is None:
-                desk.project.files.append(path, data)
+            if data and session.project.files.look(path) is None:
+                session.project.files.append(path, data)
 
 
-def _check_merged(desk: Desk, branch: str) -> None:
-    found = list(_unmerged(desk, branch))
+def _check_merged(session: Session, branch: str) -> None:
+    found = list(_unmerged(session, branch))
     if found:
         more = f" and {len(found) - _SHOWN_MAX} more" if len(found) > _SHOWN_MAX else ""
         raise Refused(
@@ -132,9 +134,9 @@ def _check_merged(desk: Desk, branch: str) -> None:
         )
 
 
-def _unmerged(desk: Desk, branch: str) -> Iterator[str]:
+def _unmerged(session: Session, branch: str) -> Iterator[str]:
     """Yields the branches, here and on remotes, with changes of day files that this one lacks."""
-    git = desk.repo.git
+    git = session.repo.git
     form = "--format=%(refname)"
     out = git.run("for-each-ref", form, f"--no-merged={HEADS}{branch}", HEADS, "refs/remotes/")
     for ref in os.fsdecode(out).splitlines():

@@ -20,9 +20,9 @@ from thence.work.board.state import (
 from thence.work.commands.findings import sentence_here
 from thence.work.journal.claims import is_held
 from thence.work.naming import resolve
-from thence.work.result import Result
+from thence.work.result import CommandResult
 from thence.work.session.package_code import where_done_is
-from thence.work.session.session import Desk
+from thence.work.session.session import Session
 from thence.work.vcs.overlaps import Overlap, at_work, overlaps, sentence
 
 _TITLE_CHARACTERS_MAX = 60
@@ -39,20 +39,20 @@ _SENTENCES: Mapping[str, str] = {
 }
 
 
-def status(desk: Desk, feature: str | None) -> Result:
+def status(session: Session, feature: str | None) -> CommandResult:
     """Returns the board, of one feature if one is named; planning files add packages as planned.
 
     Raises Refused for a feature that is not there.
     """
-    desk.look()
-    board = desk.with_existing()
+    session.look()
+    board = session.with_existing()
     if feature is not None:
         slug = resolve(feature, board.features)
         board = Board(board.project_uuid, {slug: board.features[slug]}, board.conflicts)
-    forecast = {slug: _forecast(desk, each) for slug, each in board.features.items()}
-    landed = _landed(desk, board)
-    steps = {slug: _next_steps(desk, each) for slug, each in board.features.items()}
-    conflicts = [(c.subject, sentence_here(desk, c)) for c in board.conflicts if c.is_open]
+    forecast = {slug: _forecast(session, each) for slug, each in board.features.items()}
+    landed = _landed(session, board)
+    steps = {slug: _next_steps(session, each) for slug, each in board.features.items()}
+    conflicts = [(c.subject, sentence_here(session, c)) for c in board.conflicts if c.is_open]
     told: dict[str, Any] = as_json(board)
     told["here"] = {
         "landed": [_as_json(key, state) for key, state in landed.items()],
@@ -68,12 +68,12 @@ def status(desk: Desk, feature: str | None) -> Result:
         ],
     }
     lines = _lines(board, forecast, landed, steps, conflicts)
-    return desk.result(told, list(lines))
+    return session.result(told, list(lines))
 
 
-def _next_steps(desk: Desk, feature: FeatureState) -> Mapping[str, str]:
+def _next_steps(session: Session, feature: FeatureState) -> Mapping[str, str]:
     """Returns the next step with each package that waits for somebody, and that nobody is at."""
-    rounds, home = tried(desk.events, feature.slug), desk.project.home
+    rounds, home = tried(session.events, feature.slug), session.project.home
     found: dict[str, str] = {}
     for wp_id, package in feature.packages.items():
         step = next_step(feature, package, rounds.get(wp_id))
@@ -83,13 +83,13 @@ def _next_steps(desk: Desk, feature: FeatureState) -> Mapping[str, str]:
     return found
 
 
-def _landed(desk: Desk, board: Board) -> _Landed:
+def _landed(session: Session, board: Board) -> _Landed:
     """Returns where the code of all packages is that are done, as far as git can tell."""
-    if desk.project.repo is None:
+    if session.project.repo is None:
         return {}
     with suppress(GitFailed):
-        return where_done_is(desk, board)
-    desk.notes.append("where the code of packages is was not looked for: git failed")
+        return where_done_is(session, board)
+    session.notes.append("where the code of packages is was not looked for: git failed")
     return {}
 
 
@@ -105,22 +105,22 @@ def _as_json(key: tuple[str, str], state: CodeState) -> dict[str, str | None]:
     }
 
 
-def _forecast(desk: Desk, feature: FeatureState) -> Sequence[Overlap]:
+def _forecast(session: Session, feature: FeatureState) -> Sequence[Overlap]:
     """Returns which packages at work will meet when they are merged, as far as git can tell."""
     packages = at_work(feature)
-    if len(packages) < 2 or desk.project.repo is None:
+    if len(packages) < 2 or session.project.repo is None:
         return ()
     with suppress(ThenceError):  # no target, and no branch is checked out
-        target, tips = desk.target_of(feature), desk.refs.branches
+        target, tips = session.target_of(feature), session.refs.branches
         commits = (tips.get(name, "-") for name in (target, *packages.values()))
-        asked = partial(overlaps, desk.repo, target, packages, tips=tips)
+        asked = partial(overlaps, session.repo, target, packages, tips=tips)
         try:
-            found = desk.memo.last(
+            found = session.memo.last(
                 f"overlaps {feature.slug}", " ".join((*packages, *commits)), asked
             )
             return [Overlap(one, other, tuple(files), met) for one, other, files, met in found]
         except GitFailed as error:
-            desk.notes.append(f"overlaps of {feature.slug} were not looked for: {error.cause}")
+            session.notes.append(f"overlaps of {feature.slug} were not looked for: {error.cause}")
     return ()
 
 

@@ -23,7 +23,7 @@ from thence.work.project.project_id import BOARD_FILE
 from thence.work.vcs.commits import commit_tree
 from thence.work.vcs.git import Answer, Git, failure, surroundings
 from thence.work.vcs.locks import held
-from thence.work.vcs.objects import FILE, Entry, Objects, objects
+from thence.work.vcs.objects import FILE, Objects, TreeEntry, objects
 from thence.work.vcs.repository import HEADS, Repository
 
 ATTEMPTS_MAX = 30
@@ -150,7 +150,7 @@ def _commit(
         changes[PAGE] = page(fold(events, project.uuid, project.aliases))
         if named is None:
             changes[BOARD_FILE] = b'{"project_uuid": "%b"}\n' % project.uuid.encode()
-        entries = {path: Entry(FILE, store.put_blob(data)) for path, data in changes.items()}
+        entries = {path: TreeEntry(FILE, store.put_blob(data)) for path, data in changes.items()}
         new_tree = store.put_tree(tree, entries)
         assert new_tree is not None
         store.store()

@@ -28,7 +28,7 @@ from thence.inspection.log_folder import next_node_id
 from thence.work import process_ending as ending
 from thence.work.board.state import DOING, PLANNED, Board
 from thence.work.journal.recovery import SOURCE
-from thence.work.journal.store import Said
+from thence.work.journal.store import WorkEvent
 from thence.work.naming import branch_of, worktree_of
 from thence.work.project.project import Project
 from thence.work.vcs.git import surroundings
@@ -140,7 +140,7 @@ class Claim(NamedTuple):
     actor: str | None
     changed_by: str | None
 
-    def ended(self, branches: Collection[str]) -> Said:
+    def ended(self, branches: Collection[str]) -> WorkEvent:
         """Returns what ends it, by the branches that are there."""
         if branch_of(self.slug, self.wp_id) in branches:
             made = workspace_made(self.slug, self.wp_id, self.event_id)
@@ -148,7 +148,7 @@ class Claim(NamedTuple):
             made = taken_back(_ENDED, self.slug, self.wp_id, self.changed_by, self.event_id)
         return replace(made, source=SOURCE, source_id=self.event_id, actor=self.actor)
 
-    def told(self, ended: Said) -> str:
+    def told(self, ended: WorkEvent) -> str:
         """Returns the note that tells the user what was done."""
         what = "is planned again" if ended.event_type == "WPStatusChanged" else "has its branch"
         return f"{self.wp_id} of {self.slug} {what}: the command that took it ended half-way"
@@ -178,17 +178,19 @@ def open_claims(project: Project, board: Board, events: Sequence[Event]) -> list
     ]
 
 
-def workspace_made(slug: str, wp_id: str, claim: str | None) -> Said:
+def workspace_made(slug: str, wp_id: str, claim: str | None) -> WorkEvent:
     """Returns what tells that a package has its worktree; it ends the claim, if there is one."""
     payload = {
         "work_package_id": wp_id,
         "worktree_path": worktree_of(slug, wp_id),
         "branch_name": branch_of(slug, wp_id),
     }
-    return Said("WorkspaceCreated", payload, slug, ends=claim)
+    return WorkEvent("WorkspaceCreated", payload, slug, ends=claim)
 
 
-def taken_back(reason: str, slug: str, wp_id: str, actor: str | None, claim: str | None) -> Said:
+def taken_back(
+    reason: str, slug: str, wp_id: str, actor: str | None, claim: str | None
+) -> WorkEvent:
     """Returns what tells that a package is free again: what was begun could not be done."""
     payload = {
         "wp_id": wp_id,
@@ -198,7 +200,7 @@ def taken_back(reason: str, slug: str, wp_id: str, actor: str | None, claim: str
         "feature_slug": slug,
         "reason": reason,
     }
-    return Said("WPStatusChanged", payload, slug, ends=claim)
+    return WorkEvent("WPStatusChanged", payload, slug, ends=claim)
 
 
 def _who(event: Event) -> str | None:

@@ -17,11 +17,11 @@ from thence.errors import PlanningError
 from thence.log.storage.findings import Relayed
 from thence.work.day_lines import FOLDER, is_day_file, places_in
 from thence.work.journal import seen_blobs as taken
-from thence.work.journal.seen_blobs import Taken
+from thence.work.journal.seen_blobs import SeenBlobs
 from thence.work.journal.sharing import board_here, board_ref
 from thence.work.journal.store import EventStore
-from thence.work.journal.view import Written
-from thence.work.passed_over import Place, keep, parked, passed_over
+from thence.work.journal.view import ViewChanges
+from thence.work.passed_over import SharedFilePosition, keep, parked, passed_over
 from thence.work.project.options import read_options
 from thence.work.project.project import Project
 from thence.work.project.project_id import BOARD_FILE, BoardFile
@@ -35,11 +35,11 @@ BLOBS_MAX = 50_000
 Moves = Mapping[str, tuple[str | None, str]]
 
 
-class TakenIn(NamedTuple):
+class TakenLines(NamedTuple):
     """What a look at the branches brought: new events, and lines that were passed over."""
 
     events: int = 0
-    bad: tuple[tuple[Place, BadLine], ...] = ()
+    bad: tuple[tuple[SharedFilePosition, BadLine], ...] = ()
     parked: int = 0
     ours: int = 0
     twice: int = 0
@@ -66,7 +66,7 @@ class _News(NamedTuple):
 
     tips: dict[str, str]
     blobs: dict[str, str]
-    lines: dict[bytes, Place]
+    lines: dict[bytes, SharedFilePosition]
 
 
 def note_branches(project: Project, branches: set[str]) -> bool:
@@ -89,7 +89,7 @@ def take_in(
     store: EventStore,
     refs: Callable[[], Refs],
     on_moved: Callable[[Moves], None] = lambda moves: None,
-) -> Iterator[TakenIn]:
+) -> Iterator[TakenLines]:
     """Takes what others wrote, and shared, into the journal. Raises what an append raises.
 
     The `store` opens the journal, if there is anything to take; `refs` looks at git's. `on_moved`
@@ -98,7 +98,7 @@ def take_in(
     """
     if project.repo is None:
         return
-    written = Written(project)
+    written = ViewChanges(project)
     if written.lines or parked(passed_over(project.home)):
         yield _taken_in(project, store, written.lines, ())
     written.keep()
@@ -117,19 +117,19 @@ def take_in(
         taken.keep(project, _with(known, news))
 
 
-def take_commits(project: Project, store: EventStore, commits: Iterable[str]) -> TakenIn:
+def take_commits(project: Project, store: EventStore, commits: Iterable[str]) -> TakenLines:
     """Takes in the day files of commits that are about to be merged. Raises what an append raises.
 
     The commits are told by any name that git knows.
     """
     if project.repo is None:
-        return TakenIn()
+        return TakenLines()
     with objects(project.repo) as found, held(project.home / taken.LOCK):
         known = taken.known(project)
         moved = {f"{number}": name for number, name in enumerate(commits)}
         news = _news(project, found, known, moved)
         if not news.lines:
-            return TakenIn()
+            return TakenLines()
         files = {f"{FOLDER}/{name}" for name in news.blobs.values()}
         told = _taken_in(project, store, news.lines, files)
         taken.keep(project, _with(known, news._replace(tips={})))
@@ -162,7 +162,7 @@ def project_of(store: Objects, tree: str) -> str | None:
     return None
 
 
-def _tips(project: Project, repo: Repository, refs: Refs, known: Taken) -> dict[str, str]:
+def _tips(project: Project, repo: Repository, refs: Refs, known: SeenBlobs) -> dict[str, str]:
     """Returns which of the refs that are read have moved, with their commits."""
     options = read_options(project)
     names = known.branches | {refs.default or ""}
@@ -174,7 +174,7 @@ def _tips(project: Project, repo: Repository, refs: Refs, known: Taken) -> dict[
     return {name: oid for name, oid in found.items() if known.tips.get(name) != oid}
 
 
-def _news(project: Project, store: Objects, known: Taken, moved: Mapping[str, str]) -> _News:
+def _news(project: Project, store: Objects, known: SeenBlobs, moved: Mapping[str, str]) -> _News:
     news = _News({}, {}, {})
     for name, oid in moved.items():
         found = store.commit(oid)
@@ -206,8 +206,11 @@ def check_project(project: Project, named: str | None, place: str) -> None:
 
 
 def _taken_in(
-    project: Project, store: EventStore, fresh: Mapping[bytes, Place], files: Collection[str]
-) -> TakenIn:
+    project: Project,
+    store: EventStore,
+    fresh: Mapping[bytes, SharedFilePosition],
+    files: Collection[str],
+) -> TakenLines:
     """Takes lines in, with those that were parked; all of `files` that is bad is among them."""
     left = passed_over(project.home)
     waiting = parked(left)
@@ -219,14 +222,16 @@ def _taken_in(
     return _told(made, lines, waiting)
 
 
-def _told(result: Relayed, lines: Mapping[bytes, Place], waiting: Container[bytes]) -> TakenIn:
+def _told(
+    result: Relayed, lines: Mapping[bytes, SharedFilePosition], waiting: Container[bytes]
+) -> TakenLines:
     bad = tuple((lines[line], reason) for line, reason in result.bad)
     parked = sum(event.line not in waiting for event in result.parked)
-    return TakenIn(len(result.taken), bad, parked, len(result.ours), len(result.twice))
+    return TakenLines(len(result.taken), bad, parked, len(result.ours), len(result.twice))
 
 
-def _with(known: Taken, news: _News) -> Taken:
+def _with(known: SeenBlobs, news: _News) -> SeenBlobs:
     blobs = known.blobs | set(news.blobs)
     if len(blobs) > BLOBS_MAX:  # to read one again costs time, nothing else
         blobs = set(news.blobs)
-    return Taken({**known.tips, **news.tips}, blobs, known.branches)
+    return SeenBlobs({**known.tips, **news.tips}, blobs, known.branches)

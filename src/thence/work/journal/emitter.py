@@ -13,7 +13,7 @@ from thence.core.event import Event
 from thence.core.values.guard import Unchanged
 from thence.errors import HeadsMoved, InvalidEvent, OutcomeUnknown, ThenceError
 from thence.replica import new_id
-from thence.work.journal.store import ACTOR, EventStore, Said
+from thence.work.journal.store import ACTOR, EventStore, WorkEvent
 from thence.work.project.project import find_project
 
 
@@ -44,13 +44,13 @@ class EventEmitter:
         """Returns a new id for what belongs to one batch."""
         return new_id()
 
-    def emit(self, *said: Said, guard: Unchanged | None = None) -> Outcome:
+    def emit(self, *new_events: WorkEvent, guard: Unchanged | None = None) -> Outcome:
         """Appends events in one piece.
 
         Raises InvalidEvent for what is no event, and HeadsMoved where the guard is broken.
         """
         try:
-            return Outcome(tuple(self.store.append(*said, guard=guard)))
+            return Outcome(tuple(self.store.append(*new_events, guard=guard)))
         except (InvalidEvent, HeadsMoved):
             raise
         except OutcomeUnknown as unknown:
@@ -82,7 +82,7 @@ class EventEmitter:
             "gate_results": gate_results,
             "dependency_status": dependency_status,
         }
-        return self.emit(Said("WPStatusChanged", payload, feature_slug), guard=guard)
+        return self.emit(WorkEvent("WPStatusChanged", payload, feature_slug), guard=guard)
 
     def wp_created(
         self, feature_slug: str, wp_id: str, title: str, dependencies: Sequence[str] = ()
@@ -94,14 +94,14 @@ class EventEmitter:
             "feature_slug": feature_slug,
             "dependencies": list(dependencies),
         }
-        return self.emit(Said("WPCreated", payload, feature_slug))
+        return self.emit(WorkEvent("WPCreated", payload, feature_slug))
 
     def wp_renumbered(
         self, feature_slug: str, wp_id: str, old_wp_id: str, created_event_id: str
     ) -> Outcome:
         """Records that a package whose number was given twice has another from now on."""
         payload = {"wp_id": wp_id, "old_wp_id": old_wp_id, "created_event_id": created_event_id}
-        return self.emit(Said("WPRenumbered", payload, feature_slug, (created_event_id,)))
+        return self.emit(WorkEvent("WPRenumbered", payload, feature_slug, (created_event_id,)))
 
     def wp_assigned(
         self, feature_slug: str, wp_id: str, agent_id: str, phase: str, retry_count: int = 0
@@ -113,7 +113,7 @@ class EventEmitter:
             "phase": phase,
             "retry_count": retry_count,
         }
-        return self.emit(Said("WPAssigned", payload, feature_slug))
+        return self.emit(WorkEvent("WPAssigned", payload, feature_slug))
 
     def wp_reviewed(
         self, feature_slug: str, wp_id: str, commit: str, base: str, patch: str, *patches: str
@@ -126,7 +126,7 @@ class EventEmitter:
             "patch": patch,
             "patches": list(patches),
         }
-        return self.emit(Said("WPReviewed", payload, feature_slug))
+        return self.emit(WorkEvent("WPReviewed", payload, feature_slug))
 
     def wp_landed(
         self,
@@ -138,14 +138,14 @@ class EventEmitter:
     ) -> Outcome:
         """Records how a package's code came to its target."""
         payload = {"wp_id": wp_id, "how": how, "commit": commit, "reason": reason}
-        return self.emit(Said("WPLanded", payload, feature_slug))
+        return self.emit(WorkEvent("WPLanded", payload, feature_slug))
 
     def conflict_settled(
         self, feature_slug: str, wp_id: str, events: Sequence[str], winner: str, reason: str
     ) -> Outcome:
         """Records which of the events that were written at once on a package stands."""
         payload = {"wp_id": wp_id, "events": list(events), "winner": winner, "reason": reason}
-        return self.emit(Said("ConflictSettled", payload, feature_slug, tuple(events)))
+        return self.emit(WorkEvent("ConflictSettled", payload, feature_slug, tuple(events)))
 
     def feature_created(self, feature_slug: str, target_branch: str, wp_count: int) -> Outcome:
         """Records that a feature has its packages."""
@@ -155,7 +155,7 @@ class EventEmitter:
             "target_branch": target_branch,
             "wp_count": wp_count,
         }
-        return self.emit(Said("FeatureCreated", payload, feature_slug))
+        return self.emit(WorkEvent("FeatureCreated", payload, feature_slug))
 
     def feature_completed(
         self, feature_slug: str, total_wps: int, total_duration: float | None = None
@@ -166,7 +166,7 @@ class EventEmitter:
             "total_wps": total_wps,
             "total_duration": total_duration,
         }
-        return self.emit(Said("FeatureCompleted", payload, feature_slug))
+        return self.emit(WorkEvent("FeatureCompleted", payload, feature_slug))
 
     def history_added(
         self,
@@ -183,7 +183,7 @@ class EventEmitter:
             "entry_content": entry_content,
             "author": author or self.store.actor,
         }
-        return self.emit(Said("HistoryAdded", payload, feature_slug))
+        return self.emit(WorkEvent("HistoryAdded", payload, feature_slug))
 
     def error_logged(
         self,
@@ -203,7 +203,7 @@ class EventEmitter:
             "stack_trace": stack_trace,
             "agent_id": agent_id,
         }
-        return self.emit(Said("ErrorLogged", payload, feature_slug))
+        return self.emit(WorkEvent("ErrorLogged", payload, feature_slug))
 
     def dependency_resolved(
         self, feature_slug: str, wp_id: str, dependency_wp_id: str, resolution_type: str
@@ -214,12 +214,12 @@ class EventEmitter:
             "dependency_wp_id": dependency_wp_id,
             "resolution_type": resolution_type,
         }
-        return self.emit(Said("DependencyResolved", payload, feature_slug))
+        return self.emit(WorkEvent("DependencyResolved", payload, feature_slug))
 
     def spec_created(self, feature_slug: str, title: str, mission: str) -> Outcome:
         """Records that a feature has its spec."""
         payload = {"feature_slug": feature_slug, "title": title, "mission": mission}
-        return self.emit(Said("SpecCreated", payload, feature_slug))
+        return self.emit(WorkEvent("SpecCreated", payload, feature_slug))
 
     def workspace_created(
         self, feature_slug: str, work_package_id: str, worktree_path: str, branch_name: str
@@ -230,7 +230,7 @@ class EventEmitter:
             "worktree_path": worktree_path,
             "branch_name": branch_name,
         }
-        return self.emit(Said("WorkspaceCreated", payload, feature_slug))
+        return self.emit(WorkEvent("WorkspaceCreated", payload, feature_slug))
 
     def subtask_completed(
         self, feature_slug: str, work_package_id: str, subtask_index: int | str, subtask_text: str
@@ -241,7 +241,7 @@ class EventEmitter:
             "subtask_index": subtask_index,
             "subtask_text": subtask_text,
         }
-        return self.emit(Said("SubtaskCompleted", payload, feature_slug))
+        return self.emit(WorkEvent("SubtaskCompleted", payload, feature_slug))
 
     def subtask_reopened(
         self, feature_slug: str, work_package_id: str, subtask_index: int | str, subtask_text: str
@@ -252,7 +252,7 @@ class EventEmitter:
             "subtask_index": subtask_index,
             "subtask_text": subtask_text,
         }
-        return self.emit(Said("SubtaskReopened", payload, feature_slug))
+        return self.emit(WorkEvent("SubtaskReopened", payload, feature_slug))
 
     def gate_created(
         self, feature_slug: str, work_package_id: str, gate_type: str, gate_id: str | None = None
@@ -263,7 +263,7 @@ class EventEmitter:
             "gate_type": gate_type,
             "gate_id": gate_id or new_id(),
         }
-        return self.emit(Said("GateCreated", payload, feature_slug))
+        return self.emit(WorkEvent("GateCreated", payload, feature_slug))
 
     def gate_result_changed(
         self,
@@ -280,7 +280,7 @@ class EventEmitter:
             "new_status": new_status,
             "result_data": result_data,
         }
-        return self.emit(Said("GateResultChanged", payload, feature_slug))
+        return self.emit(WorkEvent("GateResultChanged", payload, feature_slug))
 
     def _again(self, unknown: OutcomeUnknown) -> Outcome:
         try:

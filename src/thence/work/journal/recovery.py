@@ -19,7 +19,7 @@ from thence.core.event import Event
 from thence.core.values.causes import cause_ids
 from thence.replica import new_id, now
 from thence.work.board.state import DOING, PLANNED, Board
-from thence.work.journal.store import Said
+from thence.work.journal.store import WorkEvent
 from thence.work.naming import branch_of, package_of, worktree_of
 from thence.work.vcs.locks import held
 from thence.work.vcs.repository import Repository
@@ -41,10 +41,10 @@ class Pending(msgspec.Struct, frozen=True, omit_defaults=True):
     causes: tuple[str, ...] = ()
 
 
-def lines_of(said: Sequence[Said], actor: str) -> list[str]:
+def pending_lines(new_events: Sequence[WorkEvent], actor: str) -> list[str]:
     """Returns what could not be written as lines of a commit's message, each one event."""
     lines = []
-    for one in said:
+    for one in new_events:
         waiting = Pending(
             one.source_id or one.event_id,
             one.event_type,
@@ -58,10 +58,10 @@ def lines_of(said: Sequence[Said], actor: str) -> list[str]:
     return lines
 
 
-def keep_waiting(path: Path, said: Sequence[Said], actor: str) -> None:
+def keep_waiting(path: Path, new_events: Sequence[WorkEvent], actor: str) -> None:
     """Keeps what could not be written in a file; raises OSError, GitFailed."""
     with held(path.with_suffix(".lock")), path.open("a") as file:
-        file.write("".join(f"{line}\n" for line in lines_of(said, actor)))
+        file.write("".join(f"{line}\n" for line in pending_lines(new_events, actor)))
         file.flush()
         os.fsync(file.fileno())
 
@@ -110,16 +110,16 @@ def _read(messages: bytes) -> Iterator[Pending]:
                 continue
 
 
-def made_good(waiting: Sequence[Pending], events: Sequence[Event]) -> list[Said]:
+def made_good(waiting: Sequence[Pending], events: Sequence[Event]) -> list[WorkEvent]:
     """Returns what to append of what waits: each once, with the causes that it had."""
     known = _recovered(events) | {event.event_id: event.event_id for event in events}
-    said = []
+    new_events = []
     for one in waiting:
         if one.id in known:
             continue
         known[one.id] = new_id()
-        said.append(
-            Said(
+        new_events.append(
+            WorkEvent(
                 one.type,
                 one.payload,
                 one.feature,
@@ -131,17 +131,17 @@ def made_good(waiting: Sequence[Pending], events: Sequence[Event]) -> list[Said]
                 event_id=known[one.id],
             )
         )
-    return said
+    return new_events
 
 
 def untold_branches(
     board: Board, events: Sequence[Event], names: Iterable[str], actor: str
-) -> list[Said]:
+) -> list[WorkEvent]:
     """Returns the beginnings of packages whose branch is there though nobody told of it."""
     known = _recovered(events)
     packages = (each for feature in board.features.values() for each in feature.packages.values())
     taken = {each.workspace.branch for each in packages if each.workspace}
-    said = []
+    new_events = []
     for name in names:
         found = package_of(name)
         package = board.package(*found) if found else None
@@ -165,11 +165,13 @@ def untold_branches(
             "branch_name": branch_of(slug, wp_id),
         }
         more: Mapping[str, Any] = {"actor": actor, "source": SOURCE}
-        said += [
-            Said("WPStatusChanged", moved, slug, event_id=begun, source_id=name, **more),
-            Said("WorkspaceCreated", made, slug, (begun,), source_id=f"{name}/workspace", **more),
+        new_events += [
+            WorkEvent("WPStatusChanged", moved, slug, event_id=begun, source_id=name, **more),
+            WorkEvent(
+                "WorkspaceCreated", made, slug, (begun,), source_id=f"{name}/workspace", **more
+            ),
         ]
-    return said
+    return new_events
 
 
 def _recovered(events: Sequence[Event]) -> dict[str, str]:

@@ -14,7 +14,7 @@ import msgspec
 
 from thence.errors import Refused, ThenceError
 from thence.replica import new_id, now
-from thence.work.journal.store import Said
+from thence.work.journal.store import WorkEvent
 from thence.work.naming import is_wp_id, wp_id_of
 from thence.work.project.project import KITTIFY, Project, find_project
 
@@ -43,7 +43,7 @@ _decode = msgspec.json.Decoder(RefusalRecord).decode
 
 def failure_said(
     operation: str, entity: str, error: ThenceError, feature: str | None, actor: str | None
-) -> Said:
+) -> WorkEvent:
     """Returns what the log is told of a failure, about a package if `entity` names one."""
     with suppress(Refused):
         entity = wp_id_of(entity)
@@ -53,7 +53,7 @@ def failure_said(
         "wp_id": entity if feature and is_wp_id(entity) else None,
         "agent_id": actor,
     }
-    return Said("ErrorLogged", payload, feature)
+    return WorkEvent("ErrorLogged", payload, feature)
 
 
 class ErrorStore:

@@ -11,7 +11,7 @@ OTHER = "refs/"  # begins the name of a ref that is no branch
 _NAME = "taken.json"
 
 
-class Taken(msgspec.Struct):
+class SeenBlobs(msgspec.Struct):
     """What has been read: the blobs, by the tips at which they were seen; `branches` are read.
 
     A tip goes by its branch, or by the whole name of another ref.
@@ -27,15 +27,15 @@ class Taken(msgspec.Struct):
         return {name for name in self.tips if not name.startswith(OTHER)} | self.branches
 
 
-def known(project: Project) -> Taken:
+def known(project: Project) -> SeenBlobs:
     """Returns what was read; nothing where that is not known."""
     try:
-        return msgspec.json.decode((project.home / _NAME).read_bytes(), type=Taken)
+        return msgspec.json.decode((project.home / _NAME).read_bytes(), type=SeenBlobs)
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
-        return Taken()
+        return SeenBlobs()
 
 
-def keep(project: Project, taken: Taken) -> None:
+def keep(project: Project, taken: SeenBlobs) -> None:
     """Remembers what was read. Raises OSError."""
     path: Path = project.home / _NAME
     draft = path.with_suffix(".new")

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from thence.errors import GitFailed
-from thence.work.project.options import Options
+from thence.work.project.options import ProjectOptions
 from thence.work.vcs.git import Git, failure
 from thence.work.vcs.refs import REMOTES, Refs
 from thence.work.vcs.repository import HEADS, Repository
@@ -47,7 +47,7 @@ def board_ref(remote: str, branch: str) -> str:
 
 
 def board_here(
-    repo: Repository, refs: Refs, options: Options, targets: Iterable[str]
+    repo: Repository, refs: Refs, options: ProjectOptions, targets: Iterable[str]
 ) -> str | None:
     """Returns the remote whose board branch is read, if anything of it is here.
 
@@ -63,7 +63,7 @@ def board_here(
     return found if found in boards else None
 
 
-def link_of(repo: Repository, refs: Refs, options: Options, targets: Iterable[str]) -> Link:
+def link_of(repo: Repository, refs: Refs, options: ProjectOptions, targets: Iterable[str]) -> Link:
     """Returns where the board is shared. Raises GitFailed if no remote is named or is there."""
     settings = _settings(repo)
     names = {

@@ -30,7 +30,7 @@ from thence.work.journal.view import show_events
 from thence.work.project.project import Project, find_project
 
 if TYPE_CHECKING:
-    from thence.index.plan.page import Asked, Page
+    from thence.index.plan.page import Page, PageQuery
 
 TIMEOUT_S = 30.0
 ACTOR = NOBODY
@@ -38,7 +38,7 @@ ACTOR = NOBODY
 NO_TEAM = "local"
 
 
-class Said(msgspec.Struct, frozen=True):
+class WorkEvent(msgspec.Struct, frozen=True):
     """One thing that happened, as a command says it; the store adds actor, time and causes.
 
     `event_id` is there before the event is written, so that others of the same append can
@@ -94,15 +94,15 @@ class EventStore:
         return work_subject(self.project.uuid, feature, aggregate)
 
     def append(
-        self, *said: Said, guard: Unchanged | None = None, timeout_s: float = TIMEOUT_S
+        self, *new_events: WorkEvent, guard: Unchanged | None = None, timeout_s: float = TIMEOUT_S
     ) -> list[Event]:
         """Appends events in one piece, all or, where the guard is broken, none; durable then.
 
         Raises InvalidEvent, and what `Log.append` raises; `retry()` of an OutcomeUnknown
         returns the events too.
         """
-        causation_id = new_id() if len(said) > 1 else None
-        events = [self._new(one, causation_id) for one in said]
+        causation_id = new_id() if len(new_events) > 1 else None
+        events = [self._new(one, causation_id) for one in new_events]
         try:
             found = self.replica.append_many(events, guard=guard, timeout_s=timeout_s)
         except OutcomeUnknown:
@@ -127,7 +127,7 @@ class EventStore:
         """Returns all events in order of arrival, for a caller that sorts them."""
         return self.replica.arrived() if self.is_there else []
 
-    def query(self, **asked: "Unpack[Asked]") -> "Page":
+    def query(self, **asked: "Unpack[PageQuery]") -> "Page":
         """Returns a page of events, as `Log.query` does."""
         return self.replica.query(**asked)
 
@@ -162,23 +162,25 @@ class EventStore:
     ) -> None:
         self.close()
 
-    def _new(self, said: Said, causation_id: str | None) -> NewEvent:
-        payload = checked(said.event_type, said.payload)
-        aggregate_type, aggregate_id = aggregate_of(said.event_type, payload, said.feature)
+    def _new(self, new_event: WorkEvent, causation_id: str | None) -> NewEvent:
+        payload = checked(new_event.event_type, new_event.payload)
+        aggregate_type, aggregate_id = aggregate_of(
+            new_event.event_type, payload, new_event.feature
+        )
         return NewEvent(
-            said.event_type,
+            new_event.event_type,
             payload,
             subject=aggregate_id,
-            actor=said.actor or self.actor,
-            stream=said.feature,
-            caused_by=said.caused_by,
-            event_id=said.event_id,
-            timestamp=said.timestamp,
-            begins=said.begins,
-            ends=said.ends,
+            actor=new_event.actor or self.actor,
+            stream=new_event.feature,
+            caused_by=new_event.caused_by,
+            event_id=new_event.event_id,
+            timestamp=new_event.timestamp,
+            begins=new_event.begins,
+            ends=new_event.ends,
             members={
-                "source": said.source,
-                "source_id": said.source_id,
+                "source": new_event.source,
+                "source_id": new_event.source_id,
                 "correlation_id": self.correlation_id,
                 "causation_id": causation_id,
                 "project_uuid": self.project.uuid,
@@ -187,7 +189,7 @@ class EventStore:
             },
             aliases=tuple(
                 [
-                    work_subject(other, said.feature, aggregate_id)
+                    work_subject(other, new_event.feature, aggregate_id)
                     for other in (None, *self.project.aliases)
                 ]
             ),

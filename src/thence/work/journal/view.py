@@ -30,7 +30,7 @@ from thence.work.day_lines import (
 )
 from thence.work.journal import seen_blobs as taken
 from thence.work.journal.sharing_mode import is_tree
-from thence.work.passed_over import Place
+from thence.work.passed_over import SharedFilePosition
 from thence.work.project.project import Project
 from thence.work.vcs.files import TreeFiles
 from thence.work.vcs.locks import held, take
@@ -63,7 +63,7 @@ class _View(msgspec.Struct):
     journal: tuple[str, int] = ("", 0)
 
 
-class Written:
+class ViewChanges:
     """What others have written into the view since it was read: lines, with their places.
 
     `keep` remembers that they are in the journal.
@@ -73,7 +73,7 @@ class Written:
         self._project = project
         self._known = _known(project.home)
         self._found = _day_files(project.files)
-        self.lines: dict[bytes, Place] = {}
+        self.lines: dict[bytes, SharedFilePosition] = {}
         files = self._known.files
         changed = {
             name

@@ -53,7 +53,7 @@ trap 'kill -s KILL -- "-$group"' EXIT
 How = Literal["done", "failed", "timed_out", "stalled", "killed", "not_started", "too_much_output"]
 
 
-class Order(NamedTuple):
+class AgentCommand(NamedTuple):
     """What to start, and how long it may take.
 
     `env` are variables on top of those of ours that `environment.passed_on` lets through;
@@ -96,7 +96,7 @@ class Run:
     A Run that is forgotten ends its agent.
     """
 
-    def __init__(self, order: Order) -> None:
+    def __init__(self, order: AgentCommand) -> None:
         self._order = order
         self._begun_s = self._moved_s = time.monotonic()
         self._seconds: float | None = None
@@ -123,7 +123,7 @@ class Run:
         """Returns how the run ended, None while it lasts; never waits.
 
         Ends it when its time is up. `progress` is anything that is another value after each
-        commit. Once it says how, nothing of the agent lives and nothing but `Order.lease`
+        commit. Once it says how, nothing of the agent lives and nothing but `AgentCommand.lease`
         itself holds the claim.
         """
         if self._ended is None:
@@ -243,7 +243,7 @@ class Run:
         self._held.close()
 
 
-def start(order: Order) -> Run:
+def start(order: AgentCommand) -> Run:
     """Starts an agent and returns at once.
 
     Raises nothing for what the world refuses: then the first `poll` says "not_started" with the
@@ -306,7 +306,7 @@ def _watchdog(mark: str, lease: int) -> "subprocess.Popen[bytes]":
 
 
 def _held_back(
-    order: Order, prompt: IO[bytes], output: int, asked: int, answering: int
+    order: AgentCommand, prompt: IO[bytes], output: int, asked: int, answering: int
 ) -> "subprocess.Popen[bytes]":
     """Starts what becomes the agent when it is told so."""
     program = os.path.abspath(launching.__file__)

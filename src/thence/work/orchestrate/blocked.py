@@ -13,7 +13,7 @@ TIMES_MAX = 10
 REFUSED_MAX = 4  # a guard seldom thinks better of it while the board stays as it is
 
 
-class Block(NamedTuple):
+class Blocker(NamedTuple):
     """What keeps a package from going on, how often it did, and till when nobody tries again."""
 
     why: str
@@ -21,7 +21,7 @@ class Block(NamedTuple):
     until_s: float
 
 
-class Blocks:
+class Blockers:
     """The packages that git or a guard has refused something of.
 
     `tell` is called with a package and a reason: once, until the reason is another one or the
@@ -34,7 +34,7 @@ class Blocks:
         self._said = said
         self._vain = 0
         self._seen = -1
-        self._blocked: dict[str, Block] = {}
+        self._blocked: dict[str, Blocker] = {}
         self._told: dict[str, tuple[str, str | None]] = {}
 
     @contextmanager
@@ -55,7 +55,7 @@ class Blocks:
             times_max = REFUSED_MAX if isinstance(error, Refused) else TIMES_MAX
             until_s = math.inf if count > times_max else time.monotonic() + rest_s
             self._vain += self._said() - before
-            self._blocked[wp_id] = Block(why, count, until_s)
+            self._blocked[wp_id] = Blocker(why, count, until_s)
             is_new = self._told.get(wp_id, ("", None))[0] != why
             self._told[wp_id] = (why, None)  # the step may have moved it before it was refused
             if is_new:

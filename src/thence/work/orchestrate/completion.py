@@ -4,13 +4,13 @@ from thence.core.times import microseconds
 from thence.errors import HeadsMoved
 from thence.replica import now
 from thence.work.board.state import FeatureState
-from thence.work.journal.store import Said
+from thence.work.journal.store import WorkEvent
 from thence.work.session.mirror import mirror
 from thence.work.session.moving import made_durable
-from thence.work.session.session import Desk
+from thence.work.session.session import Session
 
 
-def complete(desk: Desk, feature: FeatureState, actor: str) -> bool:
+def complete(session: Session, feature: FeatureState, actor: str) -> bool:
     """Tells that all packages of a feature are done; False if somebody has.
 
     The duration is from the event that told of its packages until now. Raises why the journal
@@ -18,21 +18,21 @@ def complete(desk: Desk, feature: FeatureState, actor: str) -> bool:
     """
     if feature.is_completed:
         return False
-    begun = next((each for each in desk.events if each.event_id == feature.created_event), None)
+    begun = next((each for each in session.events if each.event_id == feature.created_event), None)
     payload = {
         "feature_slug": feature.slug,
         "total_wps": len(feature.packages),
         "total_duration": _seconds_since(begun.header.timestamp) if begun else None,
     }
     ends = [each.lane_event for each in feature.packages.values() if each.lane_event]
-    said = Said("FeatureCompleted", payload, feature.slug, tuple(ends), actor)
-    guard = desk.guard((feature.slug, feature.slug), types=("FeatureCompleted",))
+    said = WorkEvent("FeatureCompleted", payload, feature.slug, tuple(ends), actor)
+    guard = session.guard((feature.slug, feature.slug), types=("FeatureCompleted",))
     try:
-        desk.say(said, guard=guard)
+        session.say(said, guard=guard)
     except HeadsMoved:
         return False
-    made_durable(desk)
-    mirror(desk, feature)
+    made_durable(session)
+    mirror(session, feature)
     return True
 
 

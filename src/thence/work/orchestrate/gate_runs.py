@@ -12,7 +12,7 @@ from pathlib import Path
 from thence.errors import GitFailed
 from thence.replica import new_id
 from thence.work.naming import worktree_of
-from thence.work.orchestrate.agent_process import Order
+from thence.work.orchestrate.agent_process import AgentCommand
 from thence.work.project.agents import GateConfig
 from thence.work.vcs.files import TreeFiles
 from thence.work.vcs.repository import Repository
@@ -41,9 +41,9 @@ class GateRun:
 
     def order(
         self, output: Path, env: Mapping[str, str], lease: int, passes: tuple[str, ...]
-    ) -> Order:
+    ) -> AgentCommand:
         """Returns what to start, with `env`, `lease` and `passes` as `running.Order` has them."""
-        return Order(
+        return AgentCommand(
             argv=self.gate.command,
             folder=self.folder,
             env=env,

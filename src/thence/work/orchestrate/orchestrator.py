@@ -17,14 +17,14 @@ from thence.work.board.rounds import Round, rounds_of
 from thence.work.board.state import DONE, FOR_REVIEW, PLANNED, REJECTED, FeatureState
 from thence.work.journal.claims import take
 from thence.work.orchestrate.agent_process import Ended, Run
-from thence.work.orchestrate.blocked import REST_MAX_S, REST_MIN_S, Blocks
+from thence.work.orchestrate.blocked import REST_MAX_S, REST_MIN_S, Blockers
 from thence.work.orchestrate.completion import complete
-from thence.work.orchestrate.package_task import ACTOR, GATE, Handing
-from thence.work.orchestrate.progress import Happening, Happenings
+from thence.work.orchestrate.package_task import ACTOR, GATE, PackageTask
+from thence.work.orchestrate.progress import Progress, ProgressNote
 from thence.work.orchestrate.scheduling import Failed, Running, Task, choose, pause_s
-from thence.work.plan.tasks import Package, parse
+from thence.work.plan.tasks import PlannedPackage, parse
 from thence.work.project.agents import Setup
-from thence.work.session.session import Desk
+from thence.work.session.session import Session
 from thence.work.vcs.overlaps import Forecast, at_work, sentence
 
 POLL_S = 0.2
@@ -33,7 +33,7 @@ UNSEEN = (-1, 0)
 GRACE_S, STOP_S_MAX = 3.0, 20.0
 
 
-class Summary(NamedTuple):
+class OrchestrationSummary(NamedTuple):
     """How an orchestration ended: what is done, and why the rest is not."""
 
     status: str  # completed, stranded
@@ -44,7 +44,7 @@ class Summary(NamedTuple):
 class Active:
     """A package at work: its step, the process, the claim that is held until it is judged."""
 
-    def __init__(self, hand: Handing, run: Run, lease: int) -> None:
+    def __init__(self, hand: PackageTask, run: Run, lease: int) -> None:
         self.hand = hand
         self.task = hand.task
         self.run = run
@@ -71,20 +71,20 @@ class Orchestrator:
         folder: Path,
         slug: str,
         setup: Setup,
-        tell: Callable[[Happening], None],
+        tell: Callable[[ProgressNote], None],
         turn: Callable[["Orchestrator"], None] = lambda _: None,
         *,
         forgiven: Collection[str] = (),
     ) -> None:
         self.slug = slug
         self.setup = setup
-        self.happenings = Happenings(tell)
+        self.happenings = Progress(tell)
         self.forecast = Forecast()
         self._turn_ends = turn
         self._forgiven = forgiven
         self.active: dict[str, Active] = {}
         self._folder = folder
-        self._desk = Desk(folder)
+        self._session = Session(folder)
         self._failed: dict[tuple[str, str, str], Failed] = {}
         self._gates_passed: dict[tuple[str, str], dict[str, str]] = {}
         self._troubles = 0
@@ -93,23 +93,23 @@ class Orchestrator:
         self._seen = UNSEEN
         self._held: set[str] = set()
         self._has_tried = False
-        self._blocks = Blocks(
-            lambda wp_id, why: self.happen("waiting", why, wp_id), lambda: len(self._desk.said)
+        self._blocks = Blockers(
+            lambda wp_id, why: self.happen("waiting", why, wp_id), lambda: len(self._session.said)
         )
         self.rounds: dict[str, Round] = {}
-        self._plan: dict[str, Package] = {}
+        self._plan: dict[str, PlannedPackage] = {}
 
     @property
-    def desk(self) -> Desk:
+    def session(self) -> Session:
         """The project, as it was last looked at."""
-        return self._desk
+        return self._session
 
     @property
     def feature(self) -> FeatureState:
         """The feature, as the board had it at the last look."""
-        return self._desk.board.features[self.slug]
+        return self._session.board.features[self.slug]
 
-    def run(self) -> Summary:
+    def run(self) -> OrchestrationSummary:
         """Works until all is done, or until nothing is left that can be done.
 
         KeyboardInterrupt stops the agents, tells it, and goes out.
@@ -117,7 +117,7 @@ class Orchestrator:
         try:
             while True:
                 summary = self._turn()
-                self.happenings.collect(self._desk)
+                self.happenings.collect(self._session)
                 if summary is not None:
                     return summary
                 self._look_ahead()
@@ -125,9 +125,9 @@ class Orchestrator:
                 time.sleep(POLL_S)
         finally:
             self._stop()
-            self._desk.close()
+            self._session.close()
 
-    def _turn(self) -> Summary | None:
+    def _turn(self) -> OrchestrationSummary | None:
         """Does what there is to do now; rests after trouble of the log's, git's or the disk's."""
         if time.monotonic() < self._rests_until_s:
             return None
@@ -139,39 +139,39 @@ class Orchestrator:
             self._finish()
             self._start()
             summary = self._ended()
-            if self._desk.pending is not None:
-                raise self._desk.pending
+            if self._session.pending is not None:
+                raise self._session.pending
         except (ThenceError, OSError) as error:
             self._rest(error)
             return None
         self._troubles, self._trouble = 0, ""
         return summary
 
-    def _planned(self) -> dict[str, Package]:
+    def _planned(self) -> dict[str, PlannedPackage]:
         """Returns what tasks.md tells of each package; nothing of what it lacks."""
-        path = self._desk.planning.path(self.slug, "tasks.md")
-        data = self._desk.planning.read(self._desk.target_of(self.feature), path)
+        path = self._session.planning.path(self.slug, "tasks.md")
+        data = self._session.planning.read(self._session.target_of(self.feature), path)
         found = parse(data, path).packages if data is not None else ()
         return {each.wp_id: each for each in found}
 
     def _look(self) -> None:
         """Reads the journal again if anybody has written to it since, or something broke."""
-        seen = _size(self._desk.project.home / "events.jsonl")
+        seen = _size(self._session.project.home / "events.jsonl")
         if seen == self._seen:
             return
-        self._desk.look()
+        self._session.look()
         lanes = {wp_id: each.lane for wp_id, each in self.feature.packages.items()}
-        self._blocks.look_again(lanes, len(self._desk.events))
+        self._blocks.look_again(lanes, len(self._session.events))
         self._plan = self._planned()
-        self.rounds = rounds_of(self._desk.events, self.slug, self._forgiven)
+        self.rounds = rounds_of(self._session.events, self.slug, self._forgiven)
         self._seen = seen
 
     def _look_ahead(self) -> None:
         """Tells which packages at work will meet, as soon as their branches show it."""
-        feature, repo = self._desk.board.features.get(self.slug), self._desk.project.repo
+        feature, repo = self._session.board.features.get(self.slug), self._session.project.repo
         if feature is None or repo is None or not feature.target_branch:
             return  # nothing was looked at yet
-        target = self._desk.target_of(feature)
+        target = self._session.target_of(feature)
         self.forecast.look(repo, target, at_work(feature), time.monotonic())
         for overlap in self.forecast.news():
             self.happen("overlap", sentence(overlap))
@@ -199,7 +199,7 @@ class Orchestrator:
                 self.setup.review and not round_.is_approved
             ):
                 continue
-            self._try(Task(wp_id, GATE, "", 0), Handing.finish)
+            self._try(Task(wp_id, GATE, "", 0), PackageTask.finish)
             self._look()
 
     def _start(self) -> None:
@@ -221,20 +221,20 @@ class Orchestrator:
             approved=[wp_id for wp_id, each in self.rounds.items() if each.is_approved],
         )
         for task in tasks:
-            self._try(task, Handing.begin)
+            self._try(task, PackageTask.begin)
         if tasks:
             self._look()
 
-    def _try(self, task: Task, step: Callable[[Handing, int], Run | None]) -> None:
+    def _try(self, task: Task, step: Callable[[PackageTask, int], Run | None]) -> None:
         """Takes a package's claim and does a step with it; a run keeps the claim."""
         package = self.feature.packages[task.wp_id]
         self._has_tried = True
-        lease = take(self._desk.project.home, package.subject)
+        lease = take(self._session.project.home, package.subject)
         if lease is None:
             self._held.add(task.wp_id)
             return
         self._seen = UNSEEN
-        hand = Handing(self, task)
+        hand = PackageTask(self, task)
         try:
             with self._blocks.keeping(task.wp_id):
                 run = step(hand, lease)
@@ -285,21 +285,21 @@ class Orchestrator:
                 kept.add(wp_id)
         return kept
 
-    def _ended(self) -> Summary | None:
+    def _ended(self) -> OrchestrationSummary | None:
         """Returns how it ended, None while something runs or may still run."""
         feature, now_s = self.feature, time.monotonic()
         done = tuple(p.wp_id for p in feature.packages.values() if p.lane == DONE)
         left = [p for p in feature.packages.values() if p.lane not in (DONE, REJECTED)]
         if not left:
-            if complete(self._desk, feature, ACTOR):
+            if complete(self._session, feature, ACTOR):
                 self.happen("completed", f"all {len(feature.packages)} packages are done")
-            return Summary("completed", done, {})
+            return OrchestrationSummary("completed", done, {})
         times = [one.not_before_s for one in self._failed.values()]
         times += self._blocks.ends_s()
         if self.active or self._has_tried or any(time_s > now_s for time_s in times):
             return None
         stranded = {p.wp_id: self._why(p.wp_id) for p in left}
-        return Summary("stranded", done, stranded)
+        return OrchestrationSummary("stranded", done, stranded)
 
     def _why(self, wp_id: str) -> str:
         """Returns why nothing more happens to a package."""
@@ -333,12 +333,12 @@ class Orchestrator:
         if told != self._trouble:
             self._trouble = told
             self.happen("trouble", told)
-        self.happenings.collect(self._desk)
+        self.happenings.collect(self._session)
         self._seen = UNSEEN
         with suppress(ThenceError, OSError):
-            fresh = Desk(self._folder)
-            fresh.board = self._desk.board  # what is shown until the next look
-            old, self._desk = self._desk, fresh
+            fresh = Session(self._folder)
+            fresh.board = self._session.board  # what is shown until the next look
+            old, self._session = self._session, fresh
             old.close()
 
     def happen(
@@ -351,7 +351,7 @@ class Orchestrator:
         seconds: float | None = None,
     ) -> None:
         """Tells the user what happens."""
-        self.happenings.tell(Happening(kind, text, wp_id, agent, phase, seconds))
+        self.happenings.tell(ProgressNote(kind, text, wp_id, agent, phase, seconds))
 
     def _stop(self) -> None:
         """Ends all agents at once, tells of it, and gives their claims free."""

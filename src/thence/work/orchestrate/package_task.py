@@ -27,10 +27,10 @@ from thence.work.board.state import (
     FeatureState,
     PackageState,
 )
-from thence.work.journal.store import Said
+from thence.work.journal.store import WorkEvent
 from thence.work.naming import branch_of
 from thence.work.orchestrate import prompts
-from thence.work.orchestrate.agent_process import Ended, Order, Run, start, words_of
+from thence.work.orchestrate.agent_process import AgentCommand, Ended, Run, start, words_of
 from thence.work.orchestrate.environment import hints
 from thence.work.orchestrate.gate_runs import GateRun
 from thence.work.orchestrate.scheduling import Task
@@ -39,7 +39,7 @@ from thence.work.session.changed_over import drops_day_files
 from thence.work.session.command_commit import check_at_target
 from thence.work.session.mirror import mirror
 from thence.work.session.moving import decided, facts_of, move
-from thence.work.session.session import Desk
+from thence.work.session.session import Session
 from thence.work.session.workspaces import workspace
 from thence.work.vcs.git import failure, surroundings
 from thence.work.vcs.leftovers import free_worktree
@@ -57,7 +57,7 @@ _AT_ONCE_S = 10.0
 _ANSWERS = frozenset(("not_its_agent",))  # what an orchestrator answers for itself
 
 
-class Handing:
+class PackageTask:
     """One step with one package; `task` is what it came to, `watch` a file that commits change."""
 
     def __init__(self, orchestrator: "Orchestrator", task: Task) -> None:
@@ -81,28 +81,28 @@ class Handing:
 
     def begin(self, lease: int) -> Run | None:
         """Claims the package for its agent, and starts that. None if the board moved on."""
-        task, desk = self.task, self._orchestrator.desk
-        desk.look()
+        task, session = self.task, self._orchestrator.session
+        session.look()
         package = self._package
         expected = (FOR_REVIEW,) if task.phase == REVIEW else (PLANNED, DOING)
         if package.lane not in expected:
             return None
-        check_at_target(desk, self._feature, desk.target_of(self._feature))
+        check_at_target(session, self._feature, session.target_of(self._feature))
         with self._acting_as(task.agent):
             retries = self._round.retries(task.phase)
             assigned = self._assign(retries)
-            made = workspace(desk, self._feature, self._package)
-        free_worktree(desk.repo.common, git_dir_of(made.path), made.branch)
+            made = workspace(session, self._feature, self._package)
+        free_worktree(session.repo.common, git_dir_of(made.path), made.branch)
         self._tell("begun", f"{task.phase} by {task.agent}" + _again(retries))
         agent = self._setup.agents[task.agent]
         output = self._output(assigned)
         prompt = output.with_suffix(".md")
         text = self._prompt(made.path)
         prompt.write_text(text, encoding="utf-8")
-        order = Order(
+        order = AgentCommand(
             argv=argv(
                 agent,
-                desk.project.root,
+                session.project.root,
                 prompt_file=os.fspath(prompt),
                 worktree=os.fspath(made.path),
                 wp_id=task.wp_id,
@@ -123,7 +123,7 @@ class Handing:
 
     def _assign(self, retries: int) -> str:
         """Claims the package if it is planned, and gives it to the agent, in one piece."""
-        task, desk, slug = self.task, self._orchestrator.desk, self._feature.slug
+        task, session, slug = self.task, self._orchestrator.session, self._feature.slug
         payload = {
             "wp_id": task.wp_id,
             "agent_id": task.agent,
@@ -131,20 +131,20 @@ class Handing:
             "retry_count": retries,
         }
         tries = tuple(event_id for phase, event_id in self._round.tries if phase == task.phase)
-        said = Said("WPAssigned", payload, slug, tries, event_id=new_id())
+        said = WorkEvent("WPAssigned", payload, slug, tries, event_id=new_id())
         if self._package.lane == PLANNED:
-            facts = facts_of(desk, self._feature, task.wp_id)
-            move(desk, slug, task.wp_id, DOING, replace(facts, exempt=_ANSWERS), (said,))
+            facts = facts_of(session, self._feature, task.wp_id)
+            move(session, slug, task.wp_id, DOING, replace(facts, exempt=_ANSWERS), (said,))
             self._durable()
-            desk.look()
+            session.look()
         else:
             self._say(said)
         return said.event_id
 
     def judge(self, ended: Ended) -> None:
         """Decides what a try that has ended comes to: on, back, or to be tried again."""
-        desk = self._orchestrator.desk
-        desk.look()
+        session = self._orchestrator.session
+        session.look()
         if self._gate is not None:
             self._judge_gate(self._gate, ended)
             return
@@ -163,11 +163,11 @@ class Handing:
 
     def _hand_in(self, ended: Ended) -> None:
         """Moves the work of an agent to review, if nothing stands against it."""
-        desk, slug = self._orchestrator.desk, self._feature.slug
+        session, slug = self._orchestrator.session, self._feature.slug
         with self._acting_as(self.task.agent):
             try:
-                facts = facts_of(desk, self._feature, self.task.wp_id)
-                move(desk, slug, self.task.wp_id, FOR_REVIEW, replace(facts, exempt=_ANSWERS))
+                facts = facts_of(session, self._feature, self.task.wp_id)
+                move(session, slug, self.task.wp_id, FOR_REVIEW, replace(facts, exempt=_ANSWERS))
             except Refused as refused:
                 remedy = (refused.hint or "").removesuffix(FORCING)  # no agent is told to force
                 self._fail(f"{refused.cause}; {remedy}", ended.seconds)
@@ -189,15 +189,15 @@ class Handing:
 
     def finish(self, lease: int) -> Run | None:
         """Starts the next gate of what is approved; with all passed it is merged and done."""
-        desk = self._orchestrator.desk
-        desk.look()
+        session = self._orchestrator.session
+        session.look()
         if self._package.lane != FOR_REVIEW:
             return None
         branch = branch_of(self._feature.slug, self.task.wp_id)
-        commit = tip(desk.repo, branch)
+        commit = tip(session.repo, branch)
         if commit is None:
             cause, hint = f"there is no branch {branch}", "git branch"
-            raise failure("could not run the gates in", desk.repo.place, cause, hint)
+            raise failure("could not run the gates in", session.repo.place, cause, hint)
         passed = self._orchestrator.gates_passed(self.task.wp_id, commit)
         for gate in self._setup.gates:
             if gate.gate_type not in passed:
@@ -207,20 +207,20 @@ class Handing:
 
     def _merge(self, branch: str, commit: str) -> None:
         """Merges the commit that has passed everything, and tells that it is done."""
-        desk, slug, wp_id = self._orchestrator.desk, self._feature.slug, self.task.wp_id
-        with held(desk.shared / "orchestrate.lock"):
-            desk.look()
-            if tip(desk.repo, branch) != commit:
+        session, slug, wp_id = self._orchestrator.session, self._feature.slug, self.task.wp_id
+        with held(session.shared / "orchestrate.lock"):
+            session.look()
+            if tip(session.repo, branch) != commit:
                 return  # what came meanwhile is judged first
-            if facts_of(desk, self._feature, wp_id).worktree == "dirty":
+            if facts_of(session, self._feature, wp_id).worktree == "dirty":
                 self._send_back("its worktree holds changes that are not committed", ACTOR)
                 return
             self._decide(decided, commit)  # what may not be done is not merged either
-            target = desk.target_of(self._feature)
-            note, tips = desk.merge_note(slug), {branch: commit}
-            drops = drops_day_files(desk, target, [commit])
+            target = session.target_of(self._feature)
+            note, tips = session.merge_note(slug), {branch: commit}
+            drops = drops_day_files(session, target, [commit])
             outcome = merge(
-                desk.repo, target, [branch], note, opens=False, tips=tips, drops_day_files=drops
+                session.repo, target, [branch], note, opens=False, tips=tips, drops_day_files=drops
             )
             if outcome.conflict is not None:
                 files = ", ".join(outcome.conflict.files)
@@ -232,27 +232,27 @@ class Handing:
                 return
             self._decide(move, commit)
             self._durable()
-            desk.look()
-            mirror(desk, self._feature)
+            session.look()
+            mirror(session, self._feature)
         self._tell("merged", f"merged into {target}, done")
 
-    def _decide(self, how: Callable[[Desk, str, str, str, Facts], Move], commit: str) -> None:
+    def _decide(self, how: Callable[[Session, str, str, str, Facts], Move], commit: str) -> None:
         """Moves the package to done for its reviewer, or only tells whether that may be."""
-        desk, wp_id = self._orchestrator.desk, self.task.wp_id
+        session, wp_id = self._orchestrator.session, self.task.wp_id
         with self._acting_as(self._package.reviewer or ACTOR):
             facts = replace(
-                facts_of(desk, self._feature, wp_id),
+                facts_of(session, self._feature, wp_id),
                 exempt=_ANSWERS,
                 gates_run=frozenset(gate.gate_type for gate in self._setup.gates),
                 gates_seen=self._orchestrator.gates_passed(wp_id, commit),
                 rests_on=(self._round.approval,) if self._round.approval else (),
                 is_local=not self._setup.needs_upstream,
             )
-            how(desk, self._feature.slug, wp_id, DONE, facts)
+            how(session, self._feature.slug, wp_id, DONE, facts)
 
     def _begin_gate(self, gate: GateConfig, commit: str, lease: int) -> Run:
         """Starts the command of a gate where the commit lies alone."""
-        desk, slug, wp_id = self._orchestrator.desk, self._feature.slug, self.task.wp_id
+        session, slug, wp_id = self._orchestrator.session, self._feature.slug, self.task.wp_id
         if gate.gate_type not in {each.gate_type for each in self._package.gates.values()}:
             payload = {
                 "work_package_id": wp_id,
@@ -260,9 +260,9 @@ class Handing:
                 "gate_id": new_id(),
             }
             with self._acting_as(ACTOR):
-                self._say(Said("GateCreated", payload, slug, self._package.events_of("lane")))
-            desk.look()
-        self._gate = GateRun(desk.repo, desk.project.root, (slug, wp_id), gate, commit)
+                self._say(WorkEvent("GateCreated", payload, slug, self._package.events_of("lane")))
+            session.look()
+        self._gate = GateRun(session.repo, session.project.root, (slug, wp_id), gate, commit)
         self.task = Task(wp_id, f"{GATE} {gate.gate_type}", "", 0)
         self._tell("begun", self.task.phase)
         env = {"THENCE_ACTOR": ACTOR, "THENCE_WP": wp_id, "THENCE_FEATURE": slug}
@@ -280,7 +280,7 @@ class Handing:
             change = changed(gate, status, commit=judged.commit, seconds=seconds)
             with self._acting_as(ACTOR):
                 judges = self._package.events_of("lane")
-                told = self._say(Said(change.event_type, change.payload, slug, judges))
+                told = self._say(WorkEvent(change.event_type, change.payload, slug, judges))
         if is_passed:
             self._orchestrator.gate_passed(wp_id, gate_type, judged.commit, told)
             self._tell("reviewed", f"gate {gate_type} passed", ended.seconds)
@@ -297,15 +297,15 @@ class Handing:
         if self._gate is None:
             with self._acting_as(ACTOR):
                 note = "stopped before it ended; thence work orchestrate --resume goes on"
-                self._orchestrator.desk.say(self._note("comment", note))
+                self._orchestrator.session.say(self._note("comment", note))
         self._tell("stopped", "stopped; its claim is free")
 
     def _send_back(self, reason: str, actor: str, *rests_on: str) -> None:
-        desk, slug, wp_id = self._orchestrator.desk, self._feature.slug, self.task.wp_id
+        session, slug, wp_id = self._orchestrator.session, self._feature.slug, self.task.wp_id
         with self._acting_as(actor):
-            facts = facts_of(desk, self._feature, wp_id, reason=reason)
+            facts = facts_of(session, self._feature, wp_id, reason=reason)
             facts = replace(facts, exempt=_ANSWERS, rests_on=rests_on)
-            move(desk, slug, wp_id, DOING, facts)
+            move(session, slug, wp_id, DOING, facts)
         self._durable()
         self._tell("sent_back", reason)
 
@@ -318,7 +318,7 @@ class Handing:
             "agent_id": self.task.agent,
         }
         with self._acting_as(self.task.agent):
-            self._say(Said("ErrorLogged", payload, self._feature.slug))
+            self._say(WorkEvent("ErrorLogged", payload, self._feature.slug))
         self._orchestrator.failed(self.task)
         self._tell("failed", why, seconds)
 
@@ -326,57 +326,57 @@ class Handing:
         """Names the variables that an agent may have ended at once for want of."""
         agent = self._setup.agents[self.task.agent]
         known = {*surroundings()} - {*agent.env}
-        self._orchestrator.desk.notes += hints(agent.name, known, self._setup.environment)
+        self._orchestrator.session.notes += hints(agent.name, known, self._setup.environment)
 
-    def _note(self, kind: str, text: str) -> Said:
+    def _note(self, kind: str, text: str) -> WorkEvent:
         payload = {
             "wp_id": self.task.wp_id,
             "entry_type": kind,
             "entry_content": text,
             "author": self.task.agent,
         }
-        return Said("HistoryAdded", payload, self._feature.slug)
+        return WorkEvent("HistoryAdded", payload, self._feature.slug)
 
-    def _say(self, said: Said) -> str:
+    def _say(self, said: WorkEvent) -> str:
         """Appends an event, and returns its id; raises where the journal can't be written."""
-        events = self._orchestrator.desk.say(said)
+        events = self._orchestrator.session.say(said)
         self._durable()
         return events[0].event_id
 
     def _durable(self) -> None:
-        pending = self._orchestrator.desk.pending
+        pending = self._orchestrator.session.pending
         if pending is not None:
             raise pending
 
     @contextmanager
     def _acting_as(self, actor: str) -> Iterator[None]:
-        desk = self._orchestrator.desk
-        before = desk.actor, desk.store.actor
-        desk.actor = desk.store.actor = actor
+        session = self._orchestrator.session
+        before = session.actor, session.store.actor
+        session.actor = session.store.actor = actor
         try:
             yield
         finally:
-            desk.actor, desk.store.actor = before
+            session.actor, session.store.actor = before
 
     def _prompt(self, worktree: Path) -> str:
-        desk, feature = self._orchestrator.desk, self._feature
-        target = desk.target_of(feature)
-        work = prompts.assignment(desk.planning, feature, self._package, target, worktree)
+        session, feature = self._orchestrator.session, self._feature
+        target = session.target_of(feature)
+        work = prompts.assignment(session.planning, feature, self._package, target, worktree)
         ask = prompts.review if self.task.phase == REVIEW else prompts.implementation
         return ask(work, self._round.feedback)
 
     def _env(self, assigned: str, agent: str, more: Mapping[str, str]) -> dict[str, str]:
-        desk = self._orchestrator.desk
+        session = self._orchestrator.session
         return {
             **more,
-            **desk.store.replica.environment(assigned),
+            **session.store.replica.environment(assigned),
             "THENCE_ACTOR": agent,
             "THENCE_WP": self.task.wp_id,
             "THENCE_FEATURE": self._feature.slug,
         }
 
     def _folder(self) -> Path:
-        folder = self._orchestrator.desk.project.home / "agents" / self._feature.slug
+        folder = self._orchestrator.session.project.home / "agents" / self._feature.slug
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 

@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from thence.work.session.session import Desk
+from thence.work.session.session import Session
 
 NOTES_MAX = 100
 
 
-class Happening(NamedTuple):
+class ProgressNote(NamedTuple):
     """Something that an orchestrator did or saw.
 
     `kind` is begun, failed, reviewed, sent_back, moved, merged, overlap, waiting, note, trouble,
@@ -23,15 +23,15 @@ class Happening(NamedTuple):
     seconds: float | None = None
 
 
-class Happenings:
+class Progress:
     """Passes on what happens, and keeps the ids of what was appended: `said`."""
 
-    def __init__(self, tell: Callable[[Happening], None]) -> None:
+    def __init__(self, tell: Callable[[ProgressNote], None]) -> None:
         self._tell = tell
         self._notes: list[str] = []
         self.said: list[str] = []
 
-    def tell(self, happening: Happening) -> None:
+    def tell(self, happening: ProgressNote) -> None:
         """Tells the user; a full disk behind stderr stops no work."""
         try:
             self._tell(happening)
@@ -40,12 +40,12 @@ class Happenings:
         except OSError:
             return
 
-    def collect(self, desk: Desk) -> None:
+    def collect(self, session: Session) -> None:
         """Takes over what a desk has appended, and tells its notes: each once, of the last many."""
-        self.said += [event.event_id for event in desk.said]
-        desk.said.clear()
-        for note in desk.notes:
+        self.said += [event.event_id for event in session.said]
+        session.said.clear()
+        for note in session.notes:
             if note not in self._notes:
                 self._notes = [*self._notes, note][-NOTES_MAX:]
-                self.tell(Happening("note", note))
-        desk.notes.clear()
+                self.tell(ProgressNote("note", note))
+        session.notes.clear()

@@ -54,7 +54,7 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     open_subtasks: tuple[str, ...] = ()
 
 
-class Verdict(NamedTuple):
+class ReviewVerdict(NamedTuple):
     """What a reviewer decided; `reason` is empty for an approval, and for nothing else."""
 
     is_approved: bool
@@ -141,7 +141,7 @@ def review(work: Assignment, feedback: str = "") -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def verdict_of(output: bytes) -> Verdict | None:
+def verdict_of(output: bytes) -> ReviewVerdict | None:
     """Returns the verdict that stands last in an output; None without one that can be read.
 
     Colours and signs of emphasis are passed over. An approval with conditions is none. Of a long
@@ -156,9 +156,9 @@ def verdict_of(output: bytes) -> Verdict | None:
         return None
     said = _printable(found[-1][1]).strip(_DECORATION)
     if _APPROVAL.fullmatch(said.rstrip(".!").rstrip(_DECORATION)):
-        return Verdict(True, "")
+        return ReviewVerdict(True, "")
     if sent := _SEND_BACK.fullmatch(said):
-        return Verdict(False, sent[1].strip()[:REASON_CHARACTERS_MAX] or NO_REASON)
+        return ReviewVerdict(False, sent[1].strip()[:REASON_CHARACTERS_MAX] or NO_REASON)
     return None
 
 

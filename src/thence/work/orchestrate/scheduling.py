@@ -21,7 +21,7 @@ from thence.work.board.state import (
     FeatureState,
     PackageState,
 )
-from thence.work.plan.tasks import Package
+from thence.work.plan.tasks import PlannedPackage
 from thence.work.project.agents import BACKOFF_S_MAX, Setup
 
 Phase = str  # "implementation" or "review"; what needs no agent has other names
@@ -82,7 +82,7 @@ class DryPlan(NamedTuple):
 
 def choose(
     feature: FeatureState,
-    packages: Mapping[str, Package],
+    packages: Mapping[str, PlannedPackage],
     setup: Setup,
     running: Sequence[Running],
     failed: Sequence[Failed],
@@ -143,7 +143,7 @@ def pause_s(setup: Setup, failures: int) -> float:
 
 def plan(
     feature: FeatureState,
-    packages: Mapping[str, Package],
+    packages: Mapping[str, PlannedPackage],
     setup: Setup,
     *,
     approved: Collection[str] = (),
@@ -212,7 +212,7 @@ def _by_phase(failed: Sequence[Failed]) -> dict[tuple[str, str], dict[str, Faile
 
 
 def _rank(
-    wp_id: str, packages: Mapping[str, Package], behind: Mapping[str, int]
+    wp_id: str, packages: Mapping[str, PlannedPackage], behind: Mapping[str, int]
 ) -> tuple[str, int, str]:
     priority = packages[wp_id].priority if wp_id in packages else ""
     return priority or _NO_PRIORITY, -behind[wp_id], wp_id

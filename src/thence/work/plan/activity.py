@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from thence.core.clock import timestamp_of
 from thence.core.times import microseconds
-from thence.work.plan.prose import Line, lines_of
+from thence.work.plan.prose import MarkdownLine, lines_of
 
 HEADING = "activity log"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -26,7 +26,7 @@ _BETWEEN = re.compile(_DASH)
 _FIELD = re.compile(r"(\w+)=(\S*)")
 
 
-class Entry(NamedTuple):
+class ActivityLine(NamedTuple):
     """One line of it; `timestamp` is in an event's form, what the line lacks is empty.
 
     `digest` is the same wherever the line stands, and another for each of two equal lines.
@@ -40,7 +40,7 @@ class Entry(NamedTuple):
     digest: str
 
 
-def entries_of(data: bytes, line: int = 1) -> tuple[tuple[Entry, ...], tuple[int, ...]]:
+def entries_of(data: bytes, line: int = 1) -> tuple[tuple[ActivityLine, ...], tuple[int, ...]]:
     """Returns the entries of a file's Activity Log, and the numbers of lines that are none.
 
     `line` is where the Markdown begins, behind the fields. Prose is passed over; a bullet
@@ -48,7 +48,7 @@ def entries_of(data: bytes, line: int = 1) -> tuple[tuple[Entry, ...], tuple[int
     """
     skipped = line - 1
     body = b"\n".join(data.split(b"\n")[skipped:])
-    entries: list[Entry] = []
+    entries: list[ActivityLine] = []
     unread: list[int] = []
     seen: dict[str, int] = {}
     for each in _bullets(body):
@@ -70,7 +70,7 @@ def written_time(text: str) -> str:
     return timestamp_of(_EPOCH + timedelta(microseconds=us))
 
 
-def _bullets(body: bytes) -> Iterator[Line]:
+def _bullets(body: bytes) -> Iterator[MarkdownLine]:
     """Yields the bullets below the heading, up to the next heading of its level."""
     level = 0
     for line in lines_of(body).lines:
@@ -82,7 +82,7 @@ def _bullets(body: bytes) -> Iterator[Line]:
             yield line
 
 
-def _entry(number: int, text: str) -> Entry | None:
+def _entry(number: int, text: str) -> ActivityLine | None:
     found = _ENTRY.fullmatch(text)
     timestamp = written_time(found[1]) if found else ""
     if found is None or not timestamp:
@@ -100,7 +100,9 @@ def _entry(number: int, text: str) -> Entry | None:
         fields[field[1]], position = field[2], behind
     actor = actor.strip(" \t`*") or fields.get("agent", "")
     digest = sha256(text.strip().encode()).hexdigest()[:16]
-    return Entry(number, timestamp, actor, fields.get("lane", ""), told[position:].strip(), digest)
+    return ActivityLine(
+        number, timestamp, actor, fields.get("lane", ""), told[position:].strip(), digest
+    )
 
 
 def _part(text: str, start: int) -> tuple[str, int]:

@@ -17,13 +17,13 @@ from thence.errors import PlanningError
 from thence.work.board.board import fold
 from thence.work.board.state import Board
 from thence.work.events import aggregate_of
-from thence.work.plan.legacy import LANES, Happened, History, Unread, history_of
+from thence.work.plan.legacy import LANES, FeatureHistory, Happened, Unread, history_of
 from thence.work.plan.planning_files import Planning
 from thence.work.plan.status_log import NAME as STATUS_NAME
 from thence.work.plan.tasks import parse as parse_tasks
 
 
-def history_in(planning: Planning, slug: str) -> History:
+def history_in(planning: Planning, slug: str) -> FeatureHistory:
     """Reads what the planning files of a feature tell, and what of them can't be read.
 
     They are those of the main working tree. The file of a package lies in tasks/ or, as it was
@@ -51,10 +51,10 @@ def history_in(planning: Planning, slug: str) -> History:
     status = read(planning.path(slug, STATUS_NAME))
     parsed = parse_tasks(tasks, path) if tasks is not None else None
     found = history_of(slug, meta, parsed, files, planning.branch_of(slug), status)
-    return History(found.happened, tuple(sorted((*found.unread, *unread))))
+    return FeatureHistory(found.happened, tuple(sorted((*found.unread, *unread))))
 
 
-def as_events(history: History, project_uuid: str) -> list[Event]:
+def as_events(history: FeatureHistory, project_uuid: str) -> list[Event]:
     """Returns what happened as events that are in no log: foreign ones, in their order."""
     return [_event(one, number, project_uuid) for number, one in enumerate(history.happened)]
 

@@ -54,7 +54,7 @@ class Unread(NamedTuple):
     reason: str
 
 
-class History(NamedTuple):
+class FeatureHistory(NamedTuple):
     """What was read of a feature, in the order of its times, and what was not."""
 
     happened: tuple[Happened, ...]
@@ -68,7 +68,7 @@ def history_of(
     files: Mapping[str, bytes],
     target_branch: str = "main",
     status: bytes | None = None,
-) -> History:
+) -> FeatureHistory:
     """Reads a feature: its meta.json, tasks.md as parsed, package files by path, status lines.
 
     `target_branch` holds where meta.json names none. A package is in tasks.md, has a file,
@@ -77,7 +77,7 @@ def history_of(
     reading = _Reading(slug)
     if not is_slug(slug):
         reason = "the folder is not named like 028-sync: three digits and words in lower case"
-        return History((), (Unread(reading.folder, 0, reason),))
+        return FeatureHistory((), (Unread(reading.folder, 0, reason),))
     return reading.history(meta, tasks, files, target_branch, status or b"")
 
 
@@ -110,7 +110,7 @@ class _Reading:
         files: Mapping[str, bytes],
         target_branch: str,
         status: bytes,
-    ) -> History:
+    ) -> FeatureHistory:
         told = self._status_lines(status)
         packages: dict[str, _Package] = {}
         moves: list[tuple[str, Happened]] = []
@@ -137,7 +137,7 @@ class _Reading:
         moves.sort(key=lambda move: move[0])
         done = self._ticked(tasks)
         moved = [happened for _, happened in moves]
-        return History((*begun, *created, *moved, *done), tuple(sorted(self._unread)))
+        return FeatureHistory((*begun, *created, *moved, *done), tuple(sorted(self._unread)))
 
     def _begun(self, meta: bytes | None, count: int, target_branch: str) -> list[Happened]:
         """Returns how the feature began, by its meta.json."""

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 from thence.work.naming import branch_of, kebab, worktree_of
 from thence.work.plan.frontmatter import written
 from thence.work.plan.prose import lines_of
-from thence.work.plan.tasks import Package, links, section_of, target_of
+from thence.work.plan.tasks import PlannedPackage, links, section_of, target_of
 from thence.work.vcs.files import TreeFiles
 
 FOLDER = "tasks"
@@ -22,7 +22,7 @@ _ELSEWHERE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:|//")
 _IMPLEMENT = "thence work implement"
 
 
-def path_of(package: Package) -> str:
+def path_of(package: PlannedPackage) -> str:
     """Returns where a package's file lies in its feature, such as tasks/WP01-the-journal.md.
 
     That is where its Prompt in tasks.md has it, if that names a file of the package there.
@@ -39,7 +39,7 @@ def is_file_of(wp_id: str, path: str) -> bool:
     return name.startswith(f"{wp_id}-") or name == f"{wp_id}.md"
 
 
-def text_of(data: bytes, path: str, package: Package, files: TreeFiles) -> str:
+def text_of(data: bytes, path: str, package: PlannedPackage, files: TreeFiles) -> str:
     """Returns what a tasks.md, at a path, says of a package, in its order, as its own file has it.
 
     It is all but the heading and the boxes of subtasks. Links lead on from the package's file;
@@ -79,7 +79,7 @@ def is_made_here(text: str, wp_id: str) -> bool:
 
 
 def render(
-    package: Package,
+    package: PlannedPackage,
     feature_slug: str,
     told: str,
     reading: Sequence[str] = (),
@@ -128,7 +128,7 @@ def _with_links(text: str, tasks: str, files: TreeFiles) -> str:
     return "".join((*parts, text[behind:]))
 
 
-def _fields(package: Package, feature_slug: str, shows_lane: bool) -> str:
+def _fields(package: PlannedPackage, feature_slug: str, shows_lane: bool) -> str:
     lines = [
         "---",
         f"work_package_id: {package.wp_id}",
@@ -147,7 +147,7 @@ def _fields(package: Package, feature_slug: str, shows_lane: bool) -> str:
     return "\n".join([*lines, "---"])
 
 
-def _moving_on(package: Package, feature_slug: str) -> str:
+def _moving_on(package: PlannedPackage, feature_slug: str) -> str:
     wp_id, feature = package.wp_id, f"--feature {feature_slug}"
     ticking, owning = "", ""
     if package.subtasks:

@@ -12,7 +12,7 @@ _HEADING = re.compile(r" {0,3}(#{1,6})(?=[ \t]|\Z)")
 _MARKER = re.compile(r"(?:<{7}|>{7})(?: |$)")
 
 
-class Line(NamedTuple):
+class MarkdownLine(NamedTuple):
     """One line; `number` counts from 1, `level` is that of a heading and 0 for others.
 
     The text of a heading is without its signs.
@@ -26,7 +26,7 @@ class Line(NamedTuple):
 class Prose(NamedTuple):
     """The lines of a file, and what is wrong with it: (line, message, hint)."""
 
-    lines: tuple[Line, ...]
+    lines: tuple[MarkdownLine, ...]
     faults: tuple[tuple[int, str, str], ...]
 
 
@@ -36,7 +36,7 @@ def lines_of(data: bytes) -> Prose:
     Faults are a first line that is no UTF-8, a first merge marker, a code block or comment
     that never ends.
     """
-    lines: list[Line] = []
+    lines: list[MarkdownLine] = []
     faults: dict[str, tuple[int, str, str]] = {}
     fence, begun = "", 0
     is_comment = False
@@ -65,14 +65,14 @@ def lines_of(data: bytes) -> Prose:
     return Prose(tuple(lines), tuple(faults.values()))
 
 
-def _line(number: int, text: str) -> Line:
+def _line(number: int, text: str) -> MarkdownLine:
     found = _HEADING.match(text)
     if found is None:
-        return Line(number, 0, text)
+        return MarkdownLine(number, 0, text)
     words = text[found.end() :].strip(" \t")
     bare = words.rstrip("#")
     is_closed = not bare or bare[-1] in " \t"  # a row of # apart from the words ends a heading
-    return Line(number, len(found[1]), (bare if is_closed else words).strip())
+    return MarkdownLine(number, len(found[1]), (bare if is_closed else words).strip())
 
 
 def _is_utf8(raw: bytes) -> bool:

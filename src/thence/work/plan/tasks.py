@@ -16,7 +16,7 @@ import msgspec
 from thence.errors import PlanningError
 from thence.work.board.dependencies import circles, described
 from thence.work.naming import is_wp_id
-from thence.work.plan.prose import Line, lines_of
+from thence.work.plan.prose import MarkdownLine, lines_of
 
 HEADING = "## Work Package WP01: Title (Priority: P0)"
 _PACKAGE = re.compile(r"Work Package\s+(\S+?)(\s*[:—–]\s*|\s+-\s+|\s+|$)(.*)", re.IGNORECASE)
@@ -52,7 +52,7 @@ class Subtask(NamedTuple):
     line: int
 
 
-class Package(NamedTuple):
+class PlannedPackage(NamedTuple):
     """One package as tasks.md tells of it; texts that are not there are empty."""
 
     wp_id: str
@@ -65,7 +65,7 @@ class Package(NamedTuple):
     line: int = 0
 
 
-class Problem(NamedTuple):
+class PlanningProblem(NamedTuple):
     """What is wrong with a planning file; `line` counts from 1, `key` is an id or empty."""
 
     file: str
@@ -78,8 +78,8 @@ class Problem(NamedTuple):
 class Tasks(NamedTuple):
     """What a tasks.md holds, in the order of the file."""
 
-    packages: tuple[Package, ...]
-    problems: tuple[Problem, ...]
+    packages: tuple[PlannedPackage, ...]
+    problems: tuple[PlanningProblem, ...]
 
 
 def parse(data: bytes, file: str) -> Tasks:
@@ -90,14 +90,14 @@ def parse(data: bytes, file: str) -> Tasks:
     return _Reading(file).tasks(data)
 
 
-def packages_of(data: bytes, file: str) -> tuple[Package, ...]:
+def packages_of(data: bytes, file: str) -> tuple[PlannedPackage, ...]:
     """Returns the packages of a tasks.md without problems; raises PlanningError with them."""
     packages, problems = parse(data, file)
     refuse(problems)
     return packages
 
 
-def refuse(problems: Sequence[Problem]) -> None:
+def refuse(problems: Sequence[PlanningProblem]) -> None:
     """Raises PlanningError with all problems if there are any; its cause tells the first."""
     if not problems:
         return
@@ -134,7 +134,7 @@ def tick(data: bytes, subtask_id: str, is_done: bool, file: str = "tasks.md") ->
     return b"\n".join(lines)
 
 
-class Section(NamedTuple):
+class PackageSection(NamedTuple):
     """Where a package stands in a tasks.md: its lines from `begin` to before `end`, from 0."""
 
     wp_id: str
@@ -143,9 +143,9 @@ class Section(NamedTuple):
     end: int
 
 
-def sections(data: bytes) -> list[Section]:
+def sections(data: bytes) -> list[PackageSection]:
     """Returns the sections of packages, those too that stand twice."""
-    found: list[Section] = []
+    found: list[PackageSection] = []
     level, last = 0, data.count(b"\n") + 1
     for line in lines_of(data).lines:
         name = _package_heading(line)
@@ -153,7 +153,7 @@ def sections(data: bytes) -> list[Section]:
             found[-1] = found[-1]._replace(end=min(found[-1].end, line.number - 1))
         if name:
             level = line.level
-            found.append(Section(name[1].upper(), _title(name[3]), line.number - 1, last))
+            found.append(PackageSection(name[1].upper(), _title(name[3]), line.number - 1, last))
     return found
 
 
@@ -196,10 +196,10 @@ class _Draft(msgspec.Struct):
     dependencies: dict[str, int]
     indent: int | None = None
 
-    def package(self) -> Package:
+    def package(self) -> PlannedPackage:
         texts = self.texts
         owns = (part.strip().strip("`").strip() for part in texts.get("owns", "").split(","))
-        return Package(
+        return PlannedPackage(
             wp_id=self.wp_id,
             title=texts["title"],
             priority=texts.get("priority", ""),
@@ -216,7 +216,7 @@ class _Reading:
 
     def __init__(self, file: str) -> None:
         self._file = file
-        self._problems: list[Problem] = []
+        self._problems: list[PlanningProblem] = []
         self._drafts: dict[str, _Draft] = {}
         self._now: _Draft | None = None
         self._part = ""
@@ -238,7 +238,7 @@ class _Reading:
         self._check_dependencies(packages)
         return Tasks(packages, tuple(sorted(self._problems, key=lambda each: each.line)))
 
-    def _heading(self, line: Line) -> None:
+    def _heading(self, line: MarkdownLine) -> None:
         found = _package_heading(line)
         if found is None:
             self._inner_heading(line)
@@ -263,14 +263,14 @@ class _Reading:
         self._now = _Draft(wp_id, line.number, line.level, texts, [], {})
         self._drafts[wp_id] = self._now
 
-    def _inner_heading(self, line: Line) -> None:
+    def _inner_heading(self, line: MarkdownLine) -> None:
         if self._now is not None and line.level <= self._now.level:
             self._now = None
         name = line.text.casefold()
         parts = ("subtask", "dependenc")
         self._part = next((part for part in parts if part in name), "other")
 
-    def _content(self, draft: _Draft, line: Line) -> None:
+    def _content(self, draft: _Draft, line: MarkdownLine) -> None:
         box = _BOX.match(line.text)
         key = None if box or self._part not in ("", "subtask") else _KEY.match(line.text)
         if key:
@@ -331,7 +331,7 @@ class _Reading:
             message = "this names packages, but not as a list"
             self._add(number, draft.wp_id, message, "write it like `- Depends on WP01, WP02`")
 
-    def _check_dependencies(self, packages: Sequence[Package]) -> None:
+    def _check_dependencies(self, packages: Sequence[PlannedPackage]) -> None:
         some = [package.wp_id for package in packages[:_LISTED_MAX]]
         more = ", …" * (len(packages) > len(some))
         for draft in self._drafts.values():
@@ -346,10 +346,10 @@ class _Reading:
             self._add(number, circle[0], message, "take one of these dependencies out")
 
     def _add(self, line: int, key: str, message: str, hint: str) -> None:
-        self._problems.append(Problem(self._file, line, key, message, hint))
+        self._problems.append(PlanningProblem(self._file, line, key, message, hint))
 
 
-def _package_heading(line: Line) -> re.Match[str] | None:
+def _package_heading(line: MarkdownLine) -> re.Match[str] | None:
     found = _PACKAGE.match(line.text) if 2 <= line.level <= 4 else None
     if found is None and line.level == 2:
         found = _BARE_PACKAGE.match(line.text)

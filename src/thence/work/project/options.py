@@ -26,7 +26,7 @@ _NAME = re.compile(
 )
 
 
-class Options(msgspec.Struct, frozen=True):
+class ProjectOptions(msgspec.Struct, frozen=True):
     """What a team has chosen.
 
     `share` is where events are shared: "branch" (a branch of their own on the remote), "tree"
@@ -43,25 +43,25 @@ class Options(msgspec.Struct, frozen=True):
     author_may_approve: bool = True
 
 
-def read_options(project: Project) -> Options:
+def read_options(project: Project) -> ProjectOptions:
     """Returns what a team has chosen; raises PlanningError with the place of each fault."""
     data = configuration(project)
     rest, count = _SHARED.subn(b"", data or b"")
     if count == 1 and _KEYS.search(rest) is None:
-        return Options(share=BRANCH)
-    return options_of(data, CONFIG) if data is not None else Options()
+        return ProjectOptions(share=BRANCH)
+    return options_of(data, CONFIG) if data is not None else ProjectOptions()
 
 
-def options_of(data: bytes, file: str) -> Options:
+def options_of(data: bytes, file: str) -> ProjectOptions:
     """Reads a configuration; `file` is how faults name it. Raises PlanningError."""
     if _KEYS.search(data) is None:
-        return Options()
+        return ProjectOptions()
     yaml = YamlFile(data, file, _DOING)
     pairs = yaml.pairs(yaml.root, "the file")
     board = yaml.fields(pairs.get("board"), "board", ("remote", "branch"))
     rules = yaml.fields(pairs.get("rules"), "rules", ("author_may_approve",))
     share = yaml.choice(pairs["share"], "share", (BRANCH, TREE)) if "share" in pairs else None
-    found = Options(
+    found = ProjectOptions(
         share="tree" if share == TREE else "branch" if share == BRANCH else None,
         mirror=_truth(yaml, pairs["mirror"], "mirror") if "mirror" in pairs else None,
         board_remote=_name(yaml, board["remote"], "remote") if "remote" in board else None,

@@ -20,7 +20,7 @@ _DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,3})?) ?([smh]?)", re.ASCII)
 _COUNT = re.compile(r"\d{1,9}", re.ASCII)
 
 
-class Mark(Protocol):
+class YamlMark(Protocol):
     """A place in the YAML, by the index of its character."""
 
     index: int
@@ -32,7 +32,7 @@ class Node(Protocol):
     id: str
     tag: object
     value: Any
-    start_mark: Mark
+    start_mark: YamlMark
 
 
 # makes the error for a place in the YAML: index of a character, cause, hint

@@ -14,11 +14,11 @@ from thence.work.vcs.objects import is_folder, objects
 from thence.work.vcs.repository import HEADS
 
 if TYPE_CHECKING:
-    from thence.work.session.session import Desk
+    from thence.work.session.session import Session
 
 
 def commit(
-    desk: "Desk",
+    session: "Session",
     changes: Mapping[str, Splice],
     subject: str,
     by: str,
@@ -32,53 +32,53 @@ def commit(
     files `removed` are taken away. What can't be committed now is told in `notes` and waits for the
     next commit; so does what the journal could not take. A `target` that is another branch is told.
     """
-    has_lines = desk.shares_in_tree
-    lines = splices(desk.store.read()) if has_lines else {}
-    changed = {**own_files(desk.project, is_tree=has_lines), **changes}
-    with recovering.waiting_lines(desk.events_file) as waiting:
-        told = recovering.lines_of(desk.unwritten, desk.store.actor)
+    has_lines = session.shares_in_tree
+    lines = splices(session.store.read()) if has_lines else {}
+    changed = {**own_files(session.project, is_tree=has_lines), **changes}
+    with recovering.waiting_lines(session.events_file) as waiting:
+        told = recovering.pending_lines(session.unwritten, session.store.actor)
         message = "\n".join([subject, "", f"Thence: {by}", *waiting, *told])
         try:
-            made = commit_files(desk.main, changed, message, lines=lines, removed=removed)
+            made = commit_files(session.main, changed, message, lines=lines, removed=removed)
         except GitFailed as error:
             if not error.recoverable:
                 raise
             made = None
-            desk.notes.append(
+            session.notes.append(
                 f"nothing is committed yet: {error.cause}; {error.hint}."
                 " It waits for the next command that commits"
             )
         if made is not None:
-            desk.unwritten.clear()
+            session.unwritten.clear()
             waiting.clear()
-    keep_unwritten(desk)
+    keep_unwritten(session)
     if made is None:
         return None
     if has_lines:
-        dayfiles.note_commit(desk.project, made.branch, made.parent, made.oid)
-    _tell(desk, made, [path for path in made.edited if path in changes], target)
+        dayfiles.note_commit(session.project, made.branch, made.parent, made.oid)
+    _tell(session, made, [path for path in made.edited if path in changes], target)
     return made
 
 
-def check_committer(desk: "Desk") -> None:
+def check_committer(session: "Session") -> None:
     """Raises GitFailed if git knows nobody who commits: better before anything is told."""
-    if desk.project.repo is not None:
+    if session.project.repo is not None:
         hint = "git config user.name and user.email say who commits"
-        desk.repo.git.run("var", "GIT_COMMITTER_IDENT", doing="could not commit in", hint=hint)
+        session.repo.git.run("var", "GIT_COMMITTER_IDENT", doing="could not commit in", hint=hint)
 
 
-def keep_unwritten(desk: "Desk") -> None:
+def keep_unwritten(session: "Session") -> None:
     """Keeps the events that the journal could not take, for the message of the next commit."""
-    if desk.unwritten:
-        recovering.keep_waiting(desk.events_file, desk.unwritten, desk.store.actor)
-        desk.unwritten.clear()
+    if session.unwritten:
+        recovering.keep_waiting(session.events_file, session.unwritten, session.store.actor)
+        session.unwritten.clear()
 
 
-def check_here(desk: "Desk", feature: FeatureState, target: str) -> None:
+def check_here(session: "Session", feature: FeatureState, target: str) -> None:
     """Raises PlanningError if the branch that is checked out lacks what the target has."""
-    path = desk.planning.path(feature.slug)
-    is_there = desk.planning.names(target, path)
-    if not is_there or desk.planning.names(None, path):
+    path = session.planning.path(feature.slug)
+    is_there = session.planning.names(target, path)
+    if not is_there or session.planning.names(None, path):
         return
     raise PlanningError(
         "could not write the planning files of",
@@ -88,15 +88,15 @@ def check_here(desk: "Desk", feature: FeatureState, target: str) -> None:
     )
 
 
-def check_at_target(desk: "Desk", feature: FeatureState, target: str) -> None:
+def check_at_target(session: "Session", feature: FeatureState, target: str) -> None:
     """Raises Refused if a feature's target branch lacks its planning files."""
-    path = desk.planning.path(feature.slug)
-    with objects(desk.repo) as store:
+    path = session.planning.path(feature.slug)
+    with objects(session.repo) as store:
         found = store.commit(f"{HEADS}{target}")
         entry = store.find(found[1], path) if found else None
     if entry is not None and is_folder(entry):
         return
-    is_here = bool(desk.planning.names(None, path))
+    is_here = bool(session.planning.names(None, path))
     bring = f"commit {path} there, or merge the branch that has it into {target}"
     raise Refused(
         "could not begin a package of",
@@ -107,11 +107,11 @@ def check_at_target(desk: "Desk", feature: FeatureState, target: str) -> None:
     )
 
 
-def _tell(desk: "Desk", made: Commit, edited: list[str], target: str | None) -> None:
+def _tell(session: "Session", made: Commit, edited: list[str], target: str | None) -> None:
     if edited:
-        desk.notes.append(f"committed as they lie, with what you changed: {', '.join(edited)}")
+        session.notes.append(f"committed as they lie, with what you changed: {', '.join(edited)}")
     if target is not None and target != made.branch:
-        desk.notes.append(
+        session.notes.append(
             f"the planning files are on {made.branch}, and its packages begin at {target}:"
             f" merge {made.branch} into {target}, or open a pull request, before implement"
         )

@@ -18,40 +18,40 @@ from thence.work.vcs.pending_files import write_files
 from thence.work.vcs.repository import operation_under_way
 
 if TYPE_CHECKING:
-    from thence.work.session.session import Desk
+    from thence.work.session.session import Session
 
 
-def is_mirrored(desk: "Desk", feature: FeatureState) -> bool:
+def is_mirrored(session: "Session", feature: FeatureState) -> bool:
     """Tells whether planning files are to show lanes and ticks: the team's word, or the files'."""
-    chosen = read_options(desk.project).mirror
-    return chosen if chosen is not None else any(_lanes(desk, feature))
+    chosen = read_options(session.project).mirror
+    return chosen if chosen is not None else any(_lanes(session, feature))
 
 
-def mirror(desk: "Desk", feature: FeatureState, *, is_all: bool = False) -> None:
+def mirror(session: "Session", feature: FeatureState, *, is_all: bool = False) -> None:
     """Writes the lanes that packages are in into their files, as far as they show lanes.
 
     With `is_all` the events are all that the command does: without a mirror it raises why the
     journal could not take them. Else they wait for the next commit.
     """
-    is_on = is_mirrored(desk, feature)
-    if desk.pending is not None and is_all and not is_on:
-        raise desk.pending
-    keep_unwritten(desk)
-    if not is_on or desk.project.repo is None or operation_under_way(desk.main.git_dir):
+    is_on = is_mirrored(session, feature)
+    if session.pending is not None and is_all and not is_on:
+        raise session.pending
+    keep_unwritten(session)
+    if not is_on or session.project.repo is None or operation_under_way(session.main.git_dir):
         return  # the next move writes what is missing
     changes = {}
-    for path, shown, lane in _lanes(desk, feature):
+    for path, shown, lane in _lanes(session, feature):
         if shown != lane:
             changes[path] = _lane_of(lane, path)
-    write_files(desk.main, changes)
+    write_files(session.main, changes)
 
 
-def _lanes(desk: "Desk", feature: FeatureState) -> Iterator[tuple[str, str, str]]:
+def _lanes(session: "Session", feature: FeatureState) -> Iterator[tuple[str, str, str]]:
     """Yields the files that show a lane, with that lane and the one that the package is in."""
-    files = [path for path, _ in desk.planning.package_files(None, feature.slug)]
+    files = [path for path, _ in session.planning.package_files(None, feature.slug)]
     for package in feature.packages.values():
         path = next((each for each in files if is_file_of(package.wp_id, each)), None)
-        data = desk.planning.read(None, path) if path else None
+        data = session.planning.read(None, path) if path else None
         if path is None or data is None:
             continue
         try:
@@ -59,7 +59,7 @@ def _lanes(desk: "Desk", feature: FeatureState) -> Iterator[tuple[str, str, str]
             with_field(data, "lane", package.lane, path)
         except PlanningError as error:
             note = f"{error.place}: its lane was not written: {error.cause}"
-            desk.notes += [note] if note not in desk.notes else []
+            session.notes += [note] if note not in session.notes else []
             continue
         if shown:
             yield path, shown, package.lane

@@ -14,26 +14,26 @@ from thence.work.board.attempt import Facts, Move, Refusal
 from thence.work.board.state import DONE, LANES, FeatureState, PackageState
 from thence.work.board.transitions import DECIDING_TYPES
 from thence.work.board.transitions import move as decide
-from thence.work.journal.store import ACTOR, Said
+from thence.work.journal.store import ACTOR, WorkEvent
 from thence.work.naming import branch_of, worktree_of
 from thence.work.plan.frontmatter import read
 from thence.work.plan.package_files import is_file_of
-from thence.work.plan.tasks import Package, parse
+from thence.work.plan.tasks import PlannedPackage, parse
 from thence.work.project.agents import gates_run
 from thence.work.session.package_code import with_code
 from thence.work.session.package_refs import keep
-from thence.work.session.session import ATTEMPTS_MAX, Desk
+from thence.work.session.session import ATTEMPTS_MAX, Session
 from thence.work.vcs.git import surroundings
 from thence.work.vcs.worktrees import state_of, uncommitted
 
 
 def move(
-    desk: Desk,
+    session: Session,
     slug: str,
     wp_id: str,
     to: str,
     facts: Facts,
-    also: Sequence[Said] = (),
+    also: Sequence[WorkEvent] = (),
     *,
     begins: bool = False,
 ) -> Move:
@@ -43,19 +43,19 @@ def move(
     When others append meanwhile it looks and decides again. Raises Refused with the guard that
     stands against it.
     """
-    feature = desk.board.features.get(slug)
+    feature = session.board.features.get(slug)
     if feature is not None:
-        facts = with_code(desk, feature, wp_id, to, facts)
+        facts = with_code(session, feature, wp_id, to, facts)
     for _ in range(ATTEMPTS_MAX):
-        found = decided(desk, slug, wp_id, to, facts)
+        found = decided(session, slug, wp_id, to, facts)
         try:
-            desk.say(*_said(found, begins), *also, guard=_guard(desk, found))
+            session.say(*_said(found, begins), *also, guard=_guard(session, found))
             if facts.reviewed is not None:
-                keep(desk.repo, slug, wp_id, facts.reviewed.commit)
+                keep(session.repo, slug, wp_id, facts.reviewed.commit)
             return found
         except HeadsMoved:
             facts = replace(facts, seen_lane=facts.seen_lane or found.previous)
-            desk.look()
+            session.look()
     raise Refused(
         "could not move",
         guard="moved_meanwhile",
@@ -65,9 +65,9 @@ def move(
     )
 
 
-def decided(desk: Desk, slug: str, wp_id: str, to: str, facts: Facts) -> Move:
+def decided(session: Session, slug: str, wp_id: str, to: str, facts: Facts) -> Move:
     """Returns the move as the board has it now; raises Refused if a guard stands against it."""
-    found = decide(desk.board, slug, wp_id, to, facts)
+    found = decide(session.board, slug, wp_id, to, facts)
     if isinstance(found, Refusal):
         lane = to if to in LANES else repr(to)
         place = f"{slug}/{wp_id} to {lane}"
@@ -76,7 +76,7 @@ def decided(desk: Desk, slug: str, wp_id: str, to: str, facts: Facts) -> Move:
 
 
 def facts_of(
-    desk: Desk,
+    session: Session,
     feature: FeatureState,
     wp_id: str,
     to: str = "",
@@ -89,18 +89,18 @@ def facts_of(
     `to` is the lane it is to go to: before done the configuration is asked which gates it runs.
     Raises PlanningError for what can't be read.
     """
-    actor = actor_of(desk, feature, wp_id)
-    has_git = desk.project.repo is not None
+    actor = actor_of(session, feature, wp_id)
+    has_git = session.project.repo is not None
     return Facts(
         actor=actor,
-        changed_by=desk.changed_by(),
+        changed_by=session.changed_by(),
         reason=reason,
         is_forced=is_forced,
-        worktree=_worktree(desk, feature.slug, wp_id) if has_git else None,
-        open_subtasks=open_subtasks(desk, feature, wp_id),
-        gates_run=gates_run(desk.project) if to == DONE else frozenset(),
+        worktree=_worktree(session, feature.slug, wp_id) if has_git else None,
+        open_subtasks=open_subtasks(session, feature, wp_id),
+        gates_run=gates_run(session.project) if to == DONE else frozenset(),
         is_agent=is_agents(),
-        node_id=next_node_id(desk.project.home),
+        node_id=next_node_id(session.project.home),
     )
 
 
@@ -109,49 +109,49 @@ def is_agents() -> bool:
     return ending.VARIABLE in surroundings()
 
 
-def _worktree(desk: Desk, slug: str, wp_id: str) -> Literal["clean", "dirty"] | None:
-    path = desk.project.root / worktree_of(slug, wp_id)
-    found = state_of(desk.repo, branch_of(slug, wp_id), path, desk.refs.trees)
+def _worktree(session: Session, slug: str, wp_id: str) -> Literal["clean", "dirty"] | None:
+    path = session.project.root / worktree_of(slug, wp_id)
+    found = state_of(session.repo, branch_of(slug, wp_id), path, session.refs.trees)
     if found.kind == "moved":
         return "dirty" if uncommitted(found.path) else "clean"
     return found.kind if found.kind in ("clean", "dirty") else None
 
 
-def actor_of(desk: Desk, feature: FeatureState, wp_id: str) -> str:
+def actor_of(session: Session, feature: FeatureState, wp_id: str) -> str:
     """Returns who acts: the one that was named, else the package's agent, else the user."""
-    if desk.actor:
-        return desk.actor
+    if session.actor:
+        return session.actor
     agent = ""
-    if desk.project.repo is not None:
-        _, data = package_file(desk, feature, wp_id)
+    if session.project.repo is not None:
+        _, data = package_file(session, feature, wp_id)
         try:
             agent = read(data, wp_id).text("agent") if data else ""
         except PlanningError:
             agent = ""
-    desk.agent, desk.store.actor = agent, agent or ACTOR
-    return desk.acting()
+    session.agent, session.store.actor = agent, agent or ACTOR
+    return session.acting()
 
 
-def open_subtasks(desk: Desk, feature: FeatureState, wp_id: str) -> tuple[str, ...]:
+def open_subtasks(session: Session, feature: FeatureState, wp_id: str) -> tuple[str, ...]:
     """Returns the subtasks of a package whose boxes are not ticked."""
-    found = planned(desk, feature, wp_id)
+    found = planned(session, feature, wp_id)
     return tuple(each.id for each in found.subtasks if not each.is_done) if found else ()
 
 
-def planned(desk: Desk, feature: FeatureState, wp_id: str) -> Package | None:
+def planned(session: Session, feature: FeatureState, wp_id: str) -> PlannedPackage | None:
     """Returns a package as tasks.md tells of it; None if it doesn't."""
-    path = desk.planning.path(feature.slug, "tasks.md")
-    data = desk.planning.read(desk.target_of(feature), path)
+    path = session.planning.path(feature.slug, "tasks.md")
+    data = session.planning.read(session.target_of(feature), path)
     packages = parse(data, path).packages if data is not None else ()
     return next((each for each in packages if each.wp_id == wp_id), None)
 
 
-def package_file(desk: Desk, feature: FeatureState, wp_id: str) -> tuple[str, bytes | None]:
+def package_file(session: Session, feature: FeatureState, wp_id: str) -> tuple[str, bytes | None]:
     """Returns path and bytes of a package's file; empty and None if it has none."""
-    branch = desk.target_of(feature)
-    for path, _ in desk.planning.package_files(branch, feature.slug):
+    branch = session.target_of(feature)
+    for path, _ in session.planning.package_files(branch, feature.slug):
         if is_file_of(wp_id, path):
-            return path, desk.planning.read(branch, path)
+            return path, session.planning.read(branch, path)
     return "", None
 
 
@@ -171,20 +171,20 @@ def package_of(feature: FeatureState, wp_id: str) -> PackageState:
     return found
 
 
-def made_durable(desk: Desk) -> None:
+def made_durable(session: Session) -> None:
     """Raises why the journal could not be written: the event was all that the command does."""
-    if desk.pending is not None:
-        raise desk.pending
+    if session.pending is not None:
+        raise session.pending
 
 
-def _said(found: Move, begins: bool) -> list[Said]:
+def _said(found: Move, begins: bool) -> list[WorkEvent]:
     first = new_id()
     more = [
-        Said(each.event_type, each.payload, found.feature_slug, (first, *each.rests_on))
+        WorkEvent(each.event_type, each.payload, found.feature_slug, (first, *each.rests_on))
         for each in found.follow_ups
     ]
     return [
-        Said(
+        WorkEvent(
             "WPStatusChanged",
             found.payload,
             found.feature_slug,
@@ -196,5 +196,5 @@ def _said(found: Move, begins: bool) -> list[Said]:
     ]
 
 
-def _guard(desk: Desk, found: Move) -> Unchanged:
-    return Unchanged(desk.since, found.watched, DECIDING_TYPES)
+def _guard(session: Session, found: Move) -> Unchanged:
+    return Unchanged(session.since, found.watched, DECIDING_TYPES)

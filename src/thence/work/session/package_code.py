@@ -25,7 +25,7 @@ from thence.work.journal.memo import Memo
 from thence.work.naming import branch_of
 from thence.work.project.options import read_options
 from thence.work.session.package_refs import Target, base_of_package, target_in, tip_of
-from thence.work.session.session import Desk
+from thence.work.session.session import Session
 from thence.work.vcs.landed import (
     commits_beyond,
     is_reverted,
@@ -43,26 +43,26 @@ from thence.work.vcs.repository import Repository, is_ancestor
 _Done = tuple[str, PackageState, Target]
 
 
-def with_code(desk: Desk, feature: FeatureState, wp_id: str, to: str, facts: Facts) -> Facts:
+def with_code(session: Session, feature: FeatureState, wp_id: str, to: str, facts: Facts) -> Facts:
     """Returns the facts of a move with what there is to know of the package's code.
 
     Into review that is what goes there, into done where it is now, unless the facts tell already:
     before done the refs are looked at once more.
     """
     package = feature.packages.get(wp_id)
-    if desk.project.repo is None or package is None or to not in (FOR_REVIEW, DONE):
+    if session.project.repo is None or package is None or to not in (FOR_REVIEW, DONE):
         return facts
     if to == DONE:
-        is_free = read_options(desk.project).author_may_approve
+        is_free = read_options(session.project).author_may_approve
         facts = replace(facts, author_may_approve=is_free)
         if facts.code is not None:
             return facts
-        refs = refs_of(desk.main)
-        target = target_in(refs, desk.target_of(feature))
-        found = Search(desk, refs).before_done(feature.slug, package, target)
+        refs = refs_of(session.main)
+        target = target_in(refs, session.target_of(feature))
+        found = Search(session, refs).before_done(feature.slug, package, target)
         return replace(facts, code=found)
-    repo, refs, branch = desk.repo, desk.refs, branch_of(feature.slug, wp_id)
-    tip, target = tip_of(refs, branch), target_in(refs, desk.target_of(feature))
+    repo, refs, branch = session.repo, session.refs, branch_of(feature.slug, wp_id)
+    tip, target = tip_of(refs, branch), target_in(refs, session.target_of(feature))
     base = tip and base_of_package(repo, refs, feature.slug, package, tip, target)
     begun = target.local or target.tip
     listed = commits_beyond(repo, tip, base, begun) if tip and base else ()
@@ -74,7 +74,7 @@ def with_code(desk: Desk, feature: FeatureState, wp_id: str, to: str, facts: Fac
 
 
 def told_of(
-    desk: Desk,
+    session: Session,
     feature: FeatureState,
     package: PackageState,
     landed: str | None,
@@ -86,13 +86,13 @@ def told_of(
     Of code that git knows it does not count that there is none. Raises Refused for what is no
     commit of the target or of its upstream.
     """
-    if desk.project.repo is None or not (landed or no_code):
+    if session.project.repo is None or not (landed or no_code):
         return None
-    refs = refs_of(desk.main)
-    target = target_in(refs, desk.target_of(feature))
+    refs = refs_of(session.main)
+    target = target_in(refs, session.target_of(feature))
     if landed:
-        return _stated(desk.repo, feature.slug, package.wp_id, target, landed, reason)
-    found = Search(desk, refs).before_done(feature.slug, package, target)
+        return _stated(session.repo, feature.slug, package.wp_id, target, landed, reason)
+    found = Search(session, refs).before_done(feature.slug, package, target)
     if found.kind not in ("no_code", "unknown"):
         return found
     return replace(
@@ -118,22 +118,22 @@ def _stated(
     )
 
 
-def where_done_is(desk: Desk, board: Board) -> dict[tuple[str, str], CodeState]:
+def where_done_is(session: Session, board: Board) -> dict[tuple[str, str], CodeState]:
     """Returns where the code of each package is that is done, by feature and package.
 
     Raises GitFailed.
     """
-    refs = desk.refs
+    refs = session.refs
     done: list[_Done] = []
     for feature in board.features.values():
         packages = [each for each in feature.packages.values() if each.lane == DONE]
         if packages and feature.project_uuid == board.project_uuid:
             with suppress(ThenceError):  # no target, and no branch is checked out
-                target = target_in(refs, desk.target_of(feature))
+                target = target_in(refs, session.target_of(feature))
                 done += [(feature.slug, package, target) for package in packages]
     if not done:
         return {}
-    search = Search(desk, refs)
+    search = Search(session, refs)
     search.ask_of_all(done)
     return {(slug, each.wp_id): search.of_done(slug, each, target) for slug, each, target in done}
 
@@ -141,10 +141,10 @@ def where_done_is(desk: Desk, board: Board) -> dict[tuple[str, str], CodeState]:
 class Search:
     """Looks for the code of packages, as refs have it that somebody has looked at."""
 
-    def __init__(self, desk: Desk, refs: Refs) -> None:
-        self._repo: Repository = desk.repo
+    def __init__(self, session: Session, refs: Refs) -> None:
+        self._repo: Repository = session.repo
         self._refs = refs
-        self._memo: Memo = desk.memo
+        self._memo: Memo = session.memo
         self._merges: dict[str, tuple[tuple[str, str], ...]] = {}
 
     def before_done(self, slug: str, package: PackageState, target: Target) -> CodeState:

@@ -12,7 +12,7 @@ from thence.work.plan.frontmatter import read
 from thence.work.plan.package_files import is_file_of
 from thence.work.plan.tasks import sections
 from thence.work.session.package_refs import rename
-from thence.work.session.session import Desk
+from thence.work.session.session import Session
 from thence.work.vcs.git import failure
 from thence.work.vcs.leftovers import MAKING
 from thence.work.vcs.locks import held
@@ -22,7 +22,7 @@ _DEPENDS = re.compile(rb"depend|begins when", re.IGNORECASE)
 
 
 def files(
-    desk: Desk, feature: FeatureState, package: PackageState, old: str
+    session: Session, feature: FeatureState, package: PackageState, old: str
 ) -> tuple[dict[str, Splice], list[str]]:
     """Returns how the planning files that lie here change, and those that go.
 
@@ -37,13 +37,13 @@ def files(
         if old not in each.dependencies
         for number in (each.wp_id.partition("~")[0], each.renumbered_from or each.wp_id)
     }
-    tasks = desk.planning.path(feature.slug, "tasks.md")
+    tasks = session.planning.path(feature.slug, "tasks.md")
     changes: dict[str, Splice] = {}
-    if desk.planning.read(None, tasks) is not None:
+    if session.planning.read(None, tasks) is not None:
         changes[tasks] = _in_tasks(old, package, sure)
     removed = []
-    for path, _ in [*desk.planning.package_files(None, feature.slug)]:
-        data = desk.planning.read(None, path) or b""
+    for path, _ in [*session.planning.package_files(None, feature.slug)]:
+        data = session.planning.read(None, path) or b""
         folder, _, name = path.rpartition("/")
         if is_file_of(old, path) and _title(data, path) == package.title:
             moved = f"{folder}/{name.replace(old, new, 1)}"
@@ -51,7 +51,7 @@ def files(
             removed.append(path)
         elif is_file_of(new, path):
             before = f"{folder}/{name.replace(new, old, 1)}"
-            if desk.planning.read(None, before) is None:  # a command that was killed moved it
+            if session.planning.read(None, before) is None:  # a command that was killed moved it
                 changes.setdefault(path, _as_it_lies)
                 removed.append(before)
         elif any(
@@ -61,14 +61,17 @@ def files(
     return changes, removed
 
 
-def move(desk: Desk, slug: str, old: str, new: str) -> None:
+def move(session: Session, slug: str, old: str, new: str) -> None:
     """Renames the branch of this clone and moves its worktree, unless that is done already.
 
     Raises Refused if somebody is at work there, GitFailed.
     """
-    repo, root = desk.repo, desk.project.root
+    repo, root = session.repo, session.project.root
     before, after = branch_of(slug, old), branch_of(slug, new)
-    with claimed(desk.project.home, desk.store.subject(slug, old)), held(repo.common / MAKING):
+    with (
+        claimed(session.project.home, session.store.subject(slug, old)),
+        held(repo.common / MAKING),
+    ):
         path, goal = root / worktree_of(slug, old), root / worktree_of(slug, new)
         trees = [each for each in checkouts(repo) if each.path == path and not each.is_missing]
         if any(each.branch is None for each in trees):
@@ -78,7 +81,7 @@ def move(desk: Desk, slug: str, old: str, new: str) -> None:
             repo.git.run("worktree", "move", str(path), str(goal), doing="could not move")
         if before in branches(repo):
             repo.git.run("branch", "--move", before, after, doing="could not rename a branch of")
-        rename(repo, desk.refs, slug, old, new)
+        rename(repo, session.refs, slug, old, new)
 
 
 def _title(data: bytes, path: str) -> str:

@@ -31,11 +31,11 @@ from thence.work.journal.memo import Memo
 from thence.work.journal.refusals import ErrorStore, failure_said
 from thence.work.journal.seen_blobs import known
 from thence.work.journal.sharing_mode import is_tree
-from thence.work.journal.store import ACTOR, EventStore, Said
+from thence.work.journal.store import ACTOR, EventStore, WorkEvent
 from thence.work.plan.planning_files import Planning
 from thence.work.project.own_files import note_attributes
 from thence.work.project.project import find_project
-from thence.work.result import Result
+from thence.work.result import CommandResult
 from thence.work.session.feature_choice import meant
 from thence.work.session.targets import name_today
 from thence.work.session.ticks import TYPES, ticked_by_hand
@@ -49,7 +49,7 @@ _R = TypeVar("_R")
 ATTEMPTS_MAX = 20
 
 
-class Desk:
+class Session:
     """A project opened for one command. Close it, or use it as a context manager.
 
     `board` is what the command has looked at; what it appends is guarded by that. `notes` are
@@ -71,7 +71,7 @@ class Desk:
         self.said: list[Event] = []
         self.pending: OSError | ThenceError | None = None
         self.taken = 0
-        self.unwritten: list[Said] = []
+        self.unwritten: list[WorkEvent] = []
         self.board = Board()
         self._events: list[Event] = []
         self._since: Position | None = None
@@ -300,12 +300,12 @@ class Desk:
         dayfiles.note_branches(self.project, {branch})
         note_attributes(self.repo)
 
-    def result(self, data: Mapping[str, Any], lines: Iterable[str]) -> Result:
+    def result(self, data: Mapping[str, Any], lines: Iterable[str]) -> CommandResult:
         """Returns what this command has done."""
         events = None if self.pending is not None else tuple(self.said)
-        return Result(events, data, tuple(lines), tuple(self.notes))
+        return CommandResult(events, data, tuple(lines), tuple(self.notes))
 
-    def say(self, *said: Said, guard: Unchanged | None = None) -> list[Event]:
+    def say(self, *said: WorkEvent, guard: Unchanged | None = None) -> list[Event]:
         """Appends events in one piece.
 
         Where the journal can't be written nothing is raised: `pending` is set, and the command
@@ -344,7 +344,7 @@ class Desk:
         if memo := vars(self).get("memo"):
             memo.remember()
 
-    def __enter__(self) -> "Desk":
+    def __enter__(self) -> "Session":
         return self
 
     def __exit__(

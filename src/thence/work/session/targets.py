@@ -16,27 +16,27 @@ from thence.work.vcs.refs import Refs
 from thence.work.vcs.repository import HEADS, Repository
 
 if TYPE_CHECKING:
-    from thence.work.session.session import Desk
+    from thence.work.session.session import Session
 
 _RENAMED = re.compile(r"\tBranch: renamed refs/heads/(\S+) to refs/heads/\S+$", re.MULTILINE)
 _LOG_BYTES_MAX = 1 << 24
 
 
-def name_today(desk: "Desk", slug: str, branch: str) -> str:
+def name_today(session: "Session", slug: str, branch: str) -> str:
     """Returns the name of a feature's target as it is now, with a note where it has changed.
 
     Raises PlanningError where it is gone and nothing tells what took its place, GitFailed.
     """
-    repo = desk.project.repo
-    if repo is None or branch in desk.refs.branches:
+    repo = session.project.repo
+    if repo is None or branch in session.refs.branches:
         return branch
     key = f"{slug}/{branch}"
-    if key not in desk.renamed:
-        found = _successor(desk.main, desk.refs, desk.planning, slug, branch)
+    if key not in session.renamed:
+        found = _successor(session.main, session.refs, session.planning, slug, branch)
         if found != branch:
-            desk.notes.append(f"{branch}, the target of {slug}, is {found} now")
-        desk.renamed[key] = found
-    return desk.renamed[key]
+            session.notes.append(f"{branch}, the target of {slug}, is {found} now")
+        session.renamed[key] = found
+    return session.renamed[key]
 
 
 def _successor(repo: Repository, refs: Refs, planning: Planning, slug: str, branch: str) -> str:

@@ -6,16 +6,18 @@ from typing import TYPE_CHECKING
 
 from thence.errors import PlanningError
 from thence.work.board.state import FeatureState
-from thence.work.journal.store import Said
-from thence.work.plan.tasks import Package, Subtask, parse
+from thence.work.journal.store import WorkEvent
+from thence.work.plan.tasks import PlannedPackage, Subtask, parse
 
 if TYPE_CHECKING:
-    from thence.work.session.session import Desk
+    from thence.work.session.session import Session
 
 TYPES = ("SubtaskCompleted", "SubtaskReopened")
 
 
-def ticked(feature: FeatureState, package: Package, each: Subtask, is_done: bool) -> Said:
+def ticked(
+    feature: FeatureState, package: PlannedPackage, each: Subtask, is_done: bool
+) -> WorkEvent:
     """Returns the event of a box that was ticked, or opened again."""
     known = feature.packages.get(package.wp_id)
     rests_on = (known.events_of("lane") or known.events_of("package")) if known else ()
@@ -24,10 +26,10 @@ def ticked(feature: FeatureState, package: Package, each: Subtask, is_done: bool
         "subtask_index": each.id,
         "subtask_text": each.text or each.id,
     }
-    return Said(TYPES[not is_done], payload, feature.slug, rests_on)
+    return WorkEvent(TYPES[not is_done], payload, feature.slug, rests_on)
 
 
-def meant(feature: FeatureState, package: Package) -> str | None:
+def meant(feature: FeatureState, package: PlannedPackage) -> str | None:
     """Returns the package that a section of tasks.md tells of, by its title.
 
     It is another than that of its number where this was given twice, None where none is known.
@@ -42,27 +44,27 @@ def meant(feature: FeatureState, package: Package) -> str | None:
     return known.wp_id
 
 
-def ticked_by_hand(desk: "Desk") -> Iterator[Said]:
+def ticked_by_hand(session: "Session") -> Iterator[WorkEvent]:
     """Yields the events of boxes that are ticked in tasks.md, and of which the log knows nothing.
 
     The files of the main working tree count, for features that go to the branch it is on.
     """
-    features = [each for each in desk.board.features.values() if each.packages]
-    found = [(each, done) for each in features if (done := list(_ticked(desk, each)))]
+    features = [each for each in session.board.features.values() if each.packages]
+    found = [(each, done) for each in features if (done := list(_ticked(session, each)))]
     if not found:
         return
-    branch = desk.planning.branch_here()
+    branch = session.planning.branch_here()
     for feature, done in found:
         with suppress(PlanningError):  # its target is gone: told by the commands that need it
-            if not feature.target_branch or desk.target_of(feature) == branch:
+            if not feature.target_branch or session.target_of(feature) == branch:
                 for package, each in done:
                     yield ticked(feature, package, each, is_done=True)
 
 
-def _ticked(desk: "Desk", feature: FeatureState) -> Iterator[tuple[Package, Subtask]]:
-    path = desk.planning.path(feature.slug, "tasks.md")
+def _ticked(session: "Session", feature: FeatureState) -> Iterator[tuple[PlannedPackage, Subtask]]:
+    path = session.planning.path(feature.slug, "tasks.md")
     try:
-        data = desk.planning.read(None, path) or b""
+        data = session.planning.read(None, path) or b""
     except PlanningError:  # told by the commands that need it
         return
     if b"[x]" not in data and b"[X]" not in data:

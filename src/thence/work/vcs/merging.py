@@ -21,7 +21,7 @@ from thence.work.vcs.git import Git, failure
 from thence.work.vcs.leftovers import MERGING, free
 from thence.work.vcs.locks import held
 from thence.work.vcs.repository import Repository, is_ancestor, tip
-from thence.work.vcs.trial_merges import Step, tips_of, words
+from thence.work.vcs.trial_merges import MergeStep, tips_of, words
 from thence.work.vcs.unfinished_merge import Unfinished, forget, remember, tree_of, unfinished
 from thence.work.vcs.worktrees import check_out
 
@@ -31,7 +31,7 @@ _SHOWN_MAX = 5
 _HINT = "see what git says: a hook, signing, or who commits (git config user.name, user.email)"
 
 
-class Outcome(NamedTuple):
+class MergeOutcome(NamedTuple):
     """What a merge came to.
 
     "done": the target stands at `commit` and has all that is `merged`. "conflict": the target
@@ -41,7 +41,7 @@ class Outcome(NamedTuple):
     status: Literal["done", "conflict"]
     commit: str
     merged: tuple[str, ...]
-    conflict: Step | None = None
+    conflict: MergeStep | None = None
     tree: Path | None = None
 
 
@@ -54,7 +54,7 @@ def merge(
     opens: bool = True,
     tips: Mapping[str, str] | None = None,
     drops_day_files: bool = False,
-) -> Outcome:
+) -> MergeOutcome:
     """Merges branches into a target, in this order, each by a merge commit of its own.
 
     Without `opens` a conflict changes nothing, and is only told. `tips` are as in `merges.plan`.
@@ -83,7 +83,7 @@ def merge(
         return _merge(_Place(repo, note, lock, drops_day_files), begun, opens=opens)
 
 
-def resume(repo: Repository, note: Path, *, drops_day_files: bool = False) -> Outcome:
+def resume(repo: Repository, note: Path, *, drops_day_files: bool = False) -> MergeOutcome:
     """Goes on with a merge after its conflict was resolved, or after its command was killed.
 
     A resolved merge that is staged is committed. `drops_day_files` is as in `merge`. Raises
@@ -127,7 +127,7 @@ class _Place(NamedTuple):
 
 def _merge(
     place: _Place, begun: Unfinished, *, opens: bool = True, resolved: str | None = None
-) -> Outcome:
+) -> MergeOutcome:
     """Merges, anew from where the target then stands if somebody else has moved it meanwhile.
 
     `resolved` is a commit on top of `begun.begin` in which the first conflict is resolved.
@@ -138,7 +138,7 @@ def _merge(
         free_tree(repo, target)
         at = tip(repo, target) or begun.begin
         if all(is_ancestor(repo, oid, at) for _, oid in begun.branches):
-            return Outcome("done", at, begun.names)
+            return MergeOutcome("done", at, begun.names)
         start, what = at, begun._replace(begin=at)
         if resolved is not None and at == begun.begin:
             start = resolved
@@ -158,7 +158,7 @@ def _merge(
     )
 
 
-def _try(place: _Place, what: Unfinished, start: str, *, opens: bool) -> Outcome | None:
+def _try(place: _Place, what: Unfinished, start: str, *, opens: bool) -> MergeOutcome | None:
     """Merges all on top of a commit and moves the target; None if it has moved meanwhile."""
     repo, note, git = place.repo, place.note, place.git
     remember(note, what)
@@ -167,7 +167,7 @@ def _try(place: _Place, what: Unfinished, start: str, *, opens: bool) -> Outcome
         conflict = next((step for step in _joined(place, what) if step.files), None)
         if conflict is not None and opens:
             remember(note, what._replace(conflict=conflict.branch))
-            return Outcome("conflict", what.begin, (), conflict, git.folder)
+            return MergeOutcome("conflict", what.begin, (), conflict, git.folder)
         is_there = conflict is None and _is_moved(place, what)
     except BaseException:
         with suppress(GitFailed, OSError):  # else the note stays, and the next command does it
@@ -176,11 +176,11 @@ def _try(place: _Place, what: Unfinished, start: str, *, opens: bool) -> Outcome
     end = tip(repo, what.target) or what.begin
     forget(repo, note)
     if conflict is not None:
-        return Outcome("conflict", what.begin, (), conflict)
-    return Outcome("done", end, what.names) if is_there else None
+        return MergeOutcome("conflict", what.begin, (), conflict)
+    return MergeOutcome("done", end, what.names) if is_there else None
 
 
-def _joined(place: _Place, what: Unfinished) -> Iterator[Step]:
+def _joined(place: _Place, what: Unfinished) -> Iterator[MergeStep]:
     """Merges one branch after another in the private tree; a step with files is a conflict."""
     git = place.git
     for branch, oid in what.branches:
@@ -200,7 +200,7 @@ def _joined(place: _Place, what: Unfinished) -> Iterator[Step]:
             git.run("commit", "--quiet", "-m", message, doing=doing, hint=_HINT)
         elif answer.status and not files:
             raise git.failed(answer, arguments, doing=doing, hint=_HINT)
-        yield Step(branch, oid, "conflict" if files else "clean", files=files)
+        yield MergeStep(branch, oid, "conflict" if files else "clean", files=files)
         # what a hook has changed beside the merge is in no commit, and in the way of the next
         git.run("read-tree", "--reset", "-u", "--no-recurse-submodules", "HEAD")
 

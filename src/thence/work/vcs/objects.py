@@ -25,7 +25,7 @@ _KINDS = {b"commit": 1, b"tree": 2, b"blob": 3}
 _SHA1_CHARACTERS = 40
 
 
-class Entry(NamedTuple):
+class TreeEntry(NamedTuple):
     """What a tree holds under one name: its mode, such as b"100644", and its object."""
 
     mode: bytes
@@ -57,7 +57,7 @@ class Objects:
         """Returns a file's bytes."""
         return self._known(oid)
 
-    def tree(self, oid: str) -> dict[bytes, Entry]:
+    def tree(self, oid: str) -> dict[bytes, TreeEntry]:
         """Returns the entries of a tree by name."""
         data, size = self._known(oid), len(oid) // 2
         entries, start = {}, 0
@@ -65,12 +65,12 @@ class Objects:
             end = data.index(b"\0", start)
             mode, _, name = data[start:end].partition(b" ")
             start = end + 1 + size
-            entries[name] = Entry(mode, data[end + 1 : start].hex())
+            entries[name] = TreeEntry(mode, data[end + 1 : start].hex())
         return entries
 
-    def find(self, tree: str, path: str) -> Entry | None:
+    def find(self, tree: str, path: str) -> TreeEntry | None:
         """Returns what stands at a path below a tree; None if nothing does."""
-        entry: Entry | None = Entry(_FOLDER, tree)
+        entry: TreeEntry | None = TreeEntry(_FOLDER, tree)
         for name in os.fsencode(path).split(b"/"):
             if entry is None or entry.mode != _FOLDER:
                 return None
@@ -81,7 +81,7 @@ class Objects:
         """Returns the id of a file's bytes, to be written by `store`."""
         return self._put(b"blob", data)
 
-    def put_tree(self, tree: str | None, changes: Mapping[str, Entry | None]) -> str | None:
+    def put_tree(self, tree: str | None, changes: Mapping[str, TreeEntry | None]) -> str | None:
         """Returns the id of a tree that differs in some paths from another; None if it is empty.
 
         None takes a path away. `tree` None is the empty one. What a path can't replace, a folder
@@ -102,8 +102,10 @@ class Objects:
             )
             self._new.clear()
 
-    def _tree(self, tree: str | None, changes: Mapping[str, Entry | None], at: str) -> str | None:
-        below: dict[bytes, dict[str, Entry | None]] = {}
+    def _tree(
+        self, tree: str | None, changes: Mapping[str, TreeEntry | None], at: str
+    ) -> str | None:
+        below: dict[bytes, dict[str, TreeEntry | None]] = {}
         entries = {} if tree is None else self.tree(tree)
         for path, entry in changes.items():
             first, _, rest = path.partition("/")
@@ -121,7 +123,7 @@ class Objects:
             old = entries.pop(name, None)
             made = self._tree(old.oid if old else None, inner, folder)
             if made is not None:
-                entries[name] = Entry(_FOLDER, made)
+                entries[name] = TreeEntry(_FOLDER, made)
         if not entries:
             return None
         return self._put(b"tree", b"".join(map(_entry, sorted(entries.items(), key=_in_tree))))
@@ -167,7 +169,7 @@ class Objects:
         return in_one_line(self._process.stderr.read()) or "git cat-file ended"
 
     def _check(
-        self, name: bytes, entries: Mapping[bytes, Entry], path: str, *, is_folder: bool
+        self, name: bytes, entries: Mapping[bytes, TreeEntry], path: str, *, is_folder: bool
     ) -> None:
         mode = entries[name].mode if name in entries else None
         if name in {b"", b".", b".."} or name.lower() == b".git" or b"\n" in name:
@@ -200,12 +202,12 @@ def objects(repo: Repository) -> Iterator[Objects]:
         yield Objects(repo, process)
 
 
-def is_file(entry: Entry) -> bool:
+def is_file(entry: TreeEntry) -> bool:
     """Tells whether an entry is a plain file, of either mode."""
     return entry.mode in {FILE, PROGRAM}
 
 
-def is_folder(entry: Entry) -> bool:
+def is_folder(entry: TreeEntry) -> bool:
     """Tells whether an entry is a folder, whose tree can be read."""
     return entry.mode == _FOLDER
 
@@ -214,11 +216,11 @@ def _folded(name: bytes) -> str:
     return os.fsdecode(name).casefold()
 
 
-def _in_tree(item: tuple[bytes, Entry]) -> bytes:
+def _in_tree(item: tuple[bytes, TreeEntry]) -> bytes:
     return item[0] + b"/" if item[1].mode == _FOLDER else item[0]
 
 
-def _entry(item: tuple[bytes, Entry]) -> bytes:
+def _entry(item: tuple[bytes, TreeEntry]) -> bytes:
     return b"%b %b\0%b" % (item[1].mode, item[0], bytes.fromhex(item[1].oid))
 
 

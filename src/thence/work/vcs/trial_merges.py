@@ -12,7 +12,7 @@ from thence.work.vcs.repository import Repository, branches, is_ancestor
 _CONFLICTS = 1
 
 
-class Step(NamedTuple):
+class MergeStep(NamedTuple):
     """One branch of a plan.
 
     "merged": the target has all of it already. "clean": it can be merged. "conflict": `files` are
@@ -25,14 +25,14 @@ class Step(NamedTuple):
     files: tuple[str, ...] = ()
 
 
-class Plan(NamedTuple):
+class MergePlan(NamedTuple):
     """What merging branches into a target, in this order, would be."""
 
     target: str
-    steps: tuple[Step, ...]
+    steps: tuple[MergeStep, ...]
 
     @property
-    def conflict(self) -> Step | None:
+    def conflict(self) -> MergeStep | None:
         """The first branch that can't be merged, if there is one."""
         return next((step for step in self.steps if step.status == "conflict"), None)
 
@@ -42,7 +42,7 @@ def plan(
     target: str,
     packages: Sequence[str],
     tips: Mapping[str, str] | None = None,
-) -> Plan:
+) -> MergePlan:
     """Tries to merge branches into a target one after another, and changes no branch by it.
 
     Those behind a conflict are tried without the one that conflicts. `tips` are the commits to
@@ -51,19 +51,19 @@ def plan(
     """
     known = tips_of(repo, target, packages, tips)
     at = known[target]
-    steps: list[Step] = []
+    steps: list[MergeStep] = []
     for name in packages:
         tip = known[name]
         if is_ancestor(repo, tip, at):
-            steps.append(Step(name, tip, "merged"))
+            steps.append(MergeStep(name, tip, "merged"))
             continue
         tree, files = merged_tree(repo, at, tip)
         if files:
-            steps.append(Step(name, tip, "conflict", files=files))
+            steps.append(MergeStep(name, tip, "conflict", files=files))
             continue
         at = commit_tree(repo.git, tree, [at, tip], words(name, target))
-        steps.append(Step(name, tip, "clean"))
-    return Plan(target, tuple(steps))
+        steps.append(MergeStep(name, tip, "clean"))
+    return MergePlan(target, tuple(steps))
 
 
 def tips_of(
