@@ -18,10 +18,8 @@ from thence.server.http.headers import Headers
 from thence.server.http.hosts import Hosts
 from thence.server.logs.root import Root
 from thence.server.metrics import Counting
-from thence.server.routes import health, live, schemas
-from thence.server.routes import logs as log_queries
-from thence.server.routes import metrics as measured
-from thence.server.routes import simulations as queries
+from thence.server.routes import health, live, logs, schemas, simulations
+from thence.server.routes import metrics as metrics_route
 from thence.server.routes.bodies import answer
 from thence.server.routes.diffs import diffs_of
 from thence.server.routes.events import causes_of
@@ -64,7 +62,7 @@ def create_app(
     )
     app.state.served = Served(found)
     tell_errors(app)
-    for room in (health, measured, schemas, queries, log_queries, live):
+    for room in (health, metrics_route, schemas, simulations, logs, live):
         app.include_router(room.router)
     for kind in KINDS:
         app.include_router(causes_of(kind))

@@ -17,8 +17,7 @@ from thence.core.values.position import Position
 from thence.core.values.vocabulary import Vocabulary
 from thence.index.file.database import Index
 from thence.index.file.lookup import event_at, events_at, ids_at, is_storable, lines_at, place_of
-from thence.index.graph import cut, links
-from thence.index.graph import shared_causes as sharing
+from thence.index.graph import cut, links, shared_causes
 from thence.index.graph.prefetch import Direction
 
 
@@ -168,7 +167,7 @@ def concurrent(index: Index, event_id: str, limit: int = CONE_EVENTS_MAX) -> Con
 
     def work(connection: sqlite3.Connection) -> Concurrent:
         place = place_of(index, connection, event_id)
-        others = list(islice(sharing.unrelated(connection, place), limit + 1))
+        others = list(islice(shared_causes.unrelated(connection, place), limit + 1))
         event, *found = events_at(index, connection, [place, *others[:limit]])
         return Concurrent(event, tuple(found), len(others) > limit)
 
@@ -183,7 +182,7 @@ def common_causes(index: Index, event_ids: Sequence[str]) -> tuple[Event, ...]:
 
     def work(connection: sqlite3.Connection) -> tuple[Event, ...]:
         places = [place_of(index, connection, event_id) for event_id in event_ids]
-        return tuple(events_at(index, connection, sharing.latest_shared(connection, places)))
+        return tuple(events_at(index, connection, shared_causes.latest_shared(connection, places)))
 
     return index.answer(work)
 

@@ -8,7 +8,7 @@ from functools import partial
 
 from thence.errors import PlanningError, Refused
 from thence.work.day_lines import ATTRIBUTES, FOLDER, Splice, is_day_file, with_more
-from thence.work.journal import day_files as dayfiles
+from thence.work.journal import day_files
 from thence.work.journal.view import ignore, show_events
 from thence.work.project.options import BRANCH, TREE, options_of, read_options
 from thence.work.project.project_id import CONFIG, with_id
@@ -89,7 +89,7 @@ def _way(mode: str) -> str:
 
 def _tracked(session: Session, branch: str, *, is_anyway: bool) -> list[str]:
     """Returns the files that are to be tracked no more; raises Refused as `share` does."""
-    if dayfiles.note_branches(session.project, {branch}):
+    if day_files.note_branches(session.project, {branch}):
         session.reread()  # what this branch alone has
     if not is_anyway:
         _check_merged(session, branch)

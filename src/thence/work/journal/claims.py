@@ -25,7 +25,7 @@ from msgspec.structs import replace
 from thence.core.event import Event
 from thence.errors import Refused
 from thence.inspection.log_folder import next_node_id
-from thence.work import process_ending as ending
+from thence.work import process_ending
 from thence.work.board.state import DOING, PLANNED, Board
 from thence.work.journal.recovery import SOURCE
 from thence.work.journal.store import WorkEvent
@@ -98,9 +98,9 @@ def unmark(descriptor: int) -> None:
 def _is_free_of_agents(descriptor: int) -> bool:
     """Ends what is left of the agent that a claim bears the mark of; False if it lives on."""
     left = os.pread(descriptor, _MARK_BYTES_MAX, 0).decode("ascii", "replace")
-    if not left or left == surroundings().get(ending.VARIABLE):
+    if not left or left == surroundings().get(process_ending.VARIABLE):
         return True
-    if not ending.end(None, left, _GRACE_S, _AFTER_KILL_S):
+    if not process_ending.end(None, left, _GRACE_S, _AFTER_KILL_S):
         return False
     unmark(descriptor)
     return True

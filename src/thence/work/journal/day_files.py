@@ -16,7 +16,7 @@ from thence.core.values.codec import BadLine
 from thence.errors import PlanningError
 from thence.log.storage.findings import Relayed
 from thence.work.day_lines import FOLDER, is_day_file, places_in
-from thence.work.journal import seen_blobs as taken
+from thence.work.journal import seen_blobs
 from thence.work.journal.seen_blobs import SeenBlobs
 from thence.work.journal.sharing import board_here, board_ref
 from thence.work.journal.store import EventStore
@@ -74,12 +74,12 @@ def note_branches(project: Project, branches: set[str]) -> bool:
 
     Tells whether any of them is new, and could be noted.
     """
-    if branches <= taken.known(project).branches:
+    if branches <= seen_blobs.known(project).branches:
         return False
-    with suppress(OSError), held(project.home / taken.LOCK):
-        known = taken.known(project)
+    with suppress(OSError), held(project.home / seen_blobs.LOCK):
+        known = seen_blobs.known(project)
         known.branches |= branches
-        taken.keep(project, known)
+        seen_blobs.keep(project, known)
         return True
     return False
 
@@ -102,11 +102,11 @@ def take_in(
     if written.lines or parked(passed_over(project.home)):
         yield _taken_in(project, store, written.lines, ())
     written.keep()
-    moved = _tips(project, project.repo, refs(), taken.known(project))
+    moved = _tips(project, project.repo, refs(), seen_blobs.known(project))
     if not moved:
         return
-    with objects(project.repo) as found, held(project.home / taken.LOCK):
-        known = taken.known(project)
+    with objects(project.repo) as found, held(project.home / seen_blobs.LOCK):
+        known = seen_blobs.known(project)
         news = _news(project, found, known, moved)
         if news.lines:
             files = {f"{FOLDER}/{name}" for name in news.blobs.values()}
@@ -114,7 +114,7 @@ def take_in(
         on_moved(
             {name: (known.tips.get(name), at) for name, at in moved.items() if is_branch(name)}
         )
-        taken.keep(project, _with(known, news))
+        seen_blobs.keep(project, _with(known, news))
 
 
 def take_commits(project: Project, store: EventStore, commits: Iterable[str]) -> TakenLines:
@@ -124,15 +124,15 @@ def take_commits(project: Project, store: EventStore, commits: Iterable[str]) ->
     """
     if project.repo is None:
         return TakenLines()
-    with objects(project.repo) as found, held(project.home / taken.LOCK):
-        known = taken.known(project)
+    with objects(project.repo) as found, held(project.home / seen_blobs.LOCK):
+        known = seen_blobs.known(project)
         moved = {f"{number}": name for number, name in enumerate(commits)}
         news = _news(project, found, known, moved)
         if not news.lines:
             return TakenLines()
         files = {f"{FOLDER}/{name}" for name in news.blobs.values()}
         told = _taken_in(project, store, news.lines, files)
-        taken.keep(project, _with(known, news._replace(tips={})))
+        seen_blobs.keep(project, _with(known, news._replace(tips={})))
         return told
 
 
@@ -140,17 +140,17 @@ def note_commit(
     project: Project, name: str, parent: str | None, oid: str, blobs: Iterable[str] = ()
 ) -> None:
     """Tells that a commit of ours is all that a branch or ref got: it has nothing new for us."""
-    with suppress(OSError), held(project.home / taken.LOCK):
-        known = taken.known(project)
+    with suppress(OSError), held(project.home / seen_blobs.LOCK):
+        known = seen_blobs.known(project)
         if known.tips.get(name) == parent:
             known.tips[name] = oid
             known.blobs |= set(blobs)
-            taken.keep(project, known)
+            seen_blobs.keep(project, known)
 
 
 def is_branch(name: str) -> bool:
     """Tells whether what is read by a name is a local branch, no other ref."""
-    return not name.startswith(taken.OTHER)
+    return not name.startswith(seen_blobs.OTHER)
 
 
 def project_of(store: Objects, tree: str) -> str | None:

@@ -23,7 +23,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Literal, NamedTuple
 
-from thence.work import process_ending as ending
+from thence.work import process_ending
 from thence.work.journal import claims
 from thence.work.orchestrate import launching
 from thence.work.orchestrate.environment import passed_on
@@ -159,7 +159,7 @@ class Run:
         mark = self._mark = secrets.token_hex(16)
         ours = passed_on(surroundings(), order.passes)
         variables = {**ours, "PWD": str(order.folder), **order.env}
-        said = launching.message(order.argv, {**variables, ending.VARIABLE: mark})
+        said = launching.message(order.argv, {**variables, process_ending.VARIABLE: mark})
         order.output.parent.mkdir(parents=True, exist_ok=True)
         flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC
         self._output = os.open(order.output, flags, 0o666)
@@ -291,9 +291,11 @@ def _own_end(code: int, size_bytes: int) -> How:
 
 def _watchdog(mark: str, lease: int) -> "subprocess.Popen[bytes]":
     """Starts what ends an agent; it belongs to no agent itself, not even to one that started us."""
-    variables = {name: said for name, said in surroundings().items() if name != ending.VARIABLE}
+    variables = {
+        name: said for name, said in surroundings().items() if name != process_ending.VARIABLE
+    }
     return subprocess.Popen(
-        [_SHELL, "-c", _WATCHDOG, sys.executable, os.path.abspath(ending.__file__), mark],
+        [_SHELL, "-c", _WATCHDOG, sys.executable, os.path.abspath(process_ending.__file__), mark],
         bufsize=0,
         cwd="/",
         env=variables,

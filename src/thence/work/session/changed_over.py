@@ -6,7 +6,7 @@ these files are taken into the journal; the merge then leaves the files out.
 
 from collections.abc import Iterable
 
-from thence.work.journal import day_files as dayfiles
+from thence.work.journal import day_files
 from thence.work.project.options import BRANCH, options_of
 from thence.work.project.project_id import CONFIG
 from thence.work.session.session import Session
@@ -26,7 +26,7 @@ def drops_day_files(session: Session, target: str, commits: Iterable[str]) -> bo
         data = store.blob(entry.oid) if entry and is_file(entry) else b""
     if options_of(data, f"{target}:{CONFIG}").share != BRANCH:
         return False
-    told = dayfiles.take_commits(session.project, session.store, commits)
+    told = day_files.take_commits(session.project, session.store, commits)
     session.notes += [note for note in told.notes() if note not in session.notes]
     if told.events:
         session.taken += told.events

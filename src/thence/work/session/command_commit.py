@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 from thence.errors import GitFailed, PlanningError, Refused
 from thence.work.board.state import FeatureState
 from thence.work.day_lines import Splice, splices
-from thence.work.journal import day_files as dayfiles
-from thence.work.journal import recovery as recovering
+from thence.work.journal import day_files, recovery
 from thence.work.project.own_files import own_files
 from thence.work.vcs.commits import Commit, commit_files
 from thence.work.vcs.objects import is_folder, objects
@@ -35,8 +34,8 @@ def commit(
     has_lines = session.shares_in_tree
     lines = splices(session.store.read()) if has_lines else {}
     changed = {**own_files(session.project, is_tree=has_lines), **changes}
-    with recovering.waiting_lines(session.events_file) as waiting:
-        told = recovering.pending_lines(session.unwritten, session.store.actor)
+    with recovery.waiting_lines(session.events_file) as waiting:
+        told = recovery.pending_lines(session.unwritten, session.store.actor)
         message = "\n".join([subject, "", f"Thence: {by}", *waiting, *told])
         try:
             made = commit_files(session.main, changed, message, lines=lines, removed=removed)
@@ -55,7 +54,7 @@ def commit(
     if made is None:
         return None
     if has_lines:
-        dayfiles.note_commit(session.project, made.branch, made.parent, made.oid)
+        day_files.note_commit(session.project, made.branch, made.parent, made.oid)
     _tell(session, made, [path for path in made.edited if path in changes], target)
     return made
 
@@ -70,7 +69,7 @@ def check_committer(session: "Session") -> None:
 def keep_unwritten(session: "Session") -> None:
     """Keeps the events that the journal could not take, for the message of the next commit."""
     if session.unwritten:
-        recovering.keep_waiting(session.events_file, session.unwritten, session.store.actor)
+        recovery.keep_waiting(session.events_file, session.unwritten, session.store.actor)
         session.unwritten.clear()
 
 

@@ -9,7 +9,7 @@ from thence.core.values.guard import Unchanged
 from thence.errors import HeadsMoved, PlanningError, Refused
 from thence.inspection.log_folder import next_node_id
 from thence.replica import new_id
-from thence.work import process_ending as ending
+from thence.work import process_ending
 from thence.work.board.attempt import Facts, Move, Refusal
 from thence.work.board.state import DONE, LANES, FeatureState, PackageState
 from thence.work.board.transitions import DECIDING_TYPES
@@ -106,7 +106,7 @@ def facts_of(
 
 def is_agents() -> bool:
     """Tells whether this process was started by an agent, or by a gate that judges its work."""
-    return ending.VARIABLE in surroundings()
+    return process_ending.VARIABLE in surroundings()
 
 
 def _worktree(session: Session, slug: str, wp_id: str) -> Literal["clean", "dirty"] | None:

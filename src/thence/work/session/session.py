@@ -23,8 +23,7 @@ from thence.inspection.log_folder import next_node_id
 from thence.work.board.board import fold
 from thence.work.board.conflict_sides import lost_claims
 from thence.work.board.state import PLANNED, Board, FeatureState
-from thence.work.journal import day_files as dayfiles
-from thence.work.journal import recovery as recovering
+from thence.work.journal import day_files, recovery
 from thence.work.journal.claims import CLAIM_TYPES, claimed, open_claims
 from thence.work.journal.emitter import EventEmitter
 from thence.work.journal.memo import Memo
@@ -151,7 +150,7 @@ class Session:
         self._take_in()
         self._read()
         targets = {each.target_branch or "" for each in self.board.features.values()} - {""}
-        if self.project.repo and dayfiles.note_branches(self.project, targets):
+        if self.project.repo and day_files.note_branches(self.project, targets):
             self._take_in()
             self._read()
         self._tell_untold()
@@ -182,7 +181,7 @@ class Session:
         are_begun = all(each.lane != PLANNED or each.workspace for each in packages)
         if self._refs is None or are_begun:
             return
-        said = recovering.untold_branches(self.board, self._events, self._refs.branches, ACTOR)
+        said = recovery.untold_branches(self.board, self._events, self._refs.branches, ACTOR)
         subjects = {self.store.subject(one.feature, one.payload["wp_id"]) for one in said[::2]}
         with suppress(HeadsMoved):
             if said and self.say(*said, guard=Unchanged(self.since, subjects)):
@@ -215,15 +214,15 @@ class Session:
             lost = lost_claims(self.board, self.acting(), node_id, is_named=is_named)
             self.notes += [note for note in lost if note not in self.notes]
 
-    def _make_good(self, moves: dayfiles.Moves) -> None:
+    def _make_good(self, moves: day_files.Moves) -> None:
         """Appends what earlier commands could not tell, and left in the commits of branches."""
         repo = self.repo
         self._append(
-            [one for old, new in moves.values() for one in recovering.pending_in(repo, old, new)]
+            [one for old, new in moves.values() for one in recovery.pending_in(repo, old, new)]
         )
 
-    def _append(self, waiting: Sequence[recovering.Pending]) -> None:
-        said = recovering.made_good(waiting, self.store.read()) if waiting else []
+    def _append(self, waiting: Sequence[recovery.Pending]) -> None:
+        said = recovery.made_good(waiting, self.store.read()) if waiting else []
         if said:
             self.said += self.store.append(*said)
             self.notes.append(f"{len(said)} event(s) that could not be written are made good")
@@ -297,7 +296,7 @@ class Session:
 
     def watch(self, branch: str) -> None:
         """Has what others bring to a branch be read from now on."""
-        dayfiles.note_branches(self.project, {branch})
+        day_files.note_branches(self.project, {branch})
         note_attributes(self.repo)
 
     def result(self, data: Mapping[str, Any], lines: Iterable[str]) -> CommandResult:
@@ -360,10 +359,10 @@ class Session:
             return
         try:
             look, settle = (lambda: self.refs), self._make_good
-            for told in dayfiles.take_in(self.project, self.store, look, settle):
+            for told in day_files.take_in(self.project, self.store, look, settle):
                 self.taken += told.events
                 self.notes += [note for note in told.notes() if note not in self.notes]
-            recovering.from_file(self.events_file, self._append)
+            recovery.from_file(self.events_file, self._append)
         except (OSError, ThenceError) as error:
             self.notes.append(f"what others have shared was not taken in: {error}")
 
