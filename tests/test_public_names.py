@@ -24,7 +24,7 @@ from thence import errors
 MYPY = pytest.mark.xdist_group("mypy of a user's program")
 # what stands in a public signature and is private all the same, with the reason
 PRIVATE = {
-    "Asked": "the keywords of `query`, as a page of the reference has them",
+    "PageQuery": "the keywords of `query`, as a page of the reference has them",
     "Call": "thence makes views of it",
     "Disk": "stands for a disk in the tests of thence itself",
     "Filter": "what an EventFilter is made into for the log",

@@ -183,7 +183,7 @@ class Answers:
         """Returns the latest event that all of these go back to; raises EventNotFound."""
         index = self.index()
         if index is None:
-            from thence.core.query.concurrency import common_causes
+            from thence.core.query.answer import common_causes
 
             events = self.events()
             chosen = [among(events, id_of(event), self._folder) for event in named]
@@ -251,7 +251,8 @@ class Answers:
         from msgspec.structs import replace
 
         from thence.core.query.filter import Filter, refuse_unknown
-        from thence.index.plan import listing, query
+        from thence.index.plan import page as listing
+        from thence.index.plan import query
         from thence.index.plan.page import PageQuery
 
         refuse_unknown(keys, PageQuery.__annotations__)
@@ -293,7 +294,7 @@ class Answers:
 
         The last 10,000 events are looked through, or those in 4 MiB. None if each key is known.
         """
-        from thence.core.query.unknown_key import unknown_key
+        from thence.core.query.filter import unknown_key
 
         found = None
         for limit in _LOOKED_THROUGH if where else ():

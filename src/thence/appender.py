@@ -16,7 +16,6 @@ from thence.context import Origin, current_causes
 from thence.core.event import Event
 from thence.core.values.causes import cause_ids
 from thence.core.values.codec import CAUSES_MAX, Draft
-from thence.core.values.joining import join
 from thence.core.values.new_event import NewEvent
 from thence.core.values.vocabulary import Vocabulary
 from thence.errors import OutcomeUnknown
@@ -28,7 +27,7 @@ from thence.log.storage.segment import current_path
 from thence.log.write.admission import Condition
 from thence.log.write.batch import Waiting
 from thence.log.write.committer import Committer, OnFull
-from thence.log.write.drafting import Drafting
+from thence.log.write.drafting import Drafting, join
 from thence.log.write.notice import NoticeMaker
 from thence.log.write.retrying import retriable
 from thence.log.write.writer import SegmentWriter, Tell

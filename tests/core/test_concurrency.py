@@ -15,7 +15,7 @@ from thence.core.order import (
     totally_ordered,
     upstream,
 )
-from thence.core.query.concurrency import causal_cut, common_causes, concurrent_with
+from thence.core.query.answer import causal_cut, common_causes, concurrent_with
 from thence.core.values.position import Position
 
 NODES = {"a": "a" * 12, "b": "b" * 12, "f": ""}

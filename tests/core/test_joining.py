@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from tests.events import drafted, new_id
 
 from thence.core.values.codec import CAUSES_MAX
-from thence.core.values.joining import join
+from thence.log.write.drafting import join
 
 
 @pytest.mark.promise("O6")

@@ -71,7 +71,7 @@ _GIT = "files of git, in the git folder"
 OF_THE_USER = {
     "commands/orchestrate.py": _HOME,
     "journal/claims.py": _HOME,
-    "journal/clock_file.py:_last_numbers": "the journal",
+    "journal/store.py:_last_numbers": "the journal",
     "journal/index_link.py:show_index": "the index itself, in the home",
     "journal/memo.py": _HOME,
     "journal/recovery.py": _NOTES,

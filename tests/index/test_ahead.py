@@ -8,8 +8,7 @@ from contextlib import closing
 import pytest
 
 from thence.index.build.places import STRIDE, statements
-from thence.index.graph.links import beside, cone
-from thence.index.graph.prefetch import ENDS, Direction, Prefetch
+from thence.index.graph.links import ENDS, Direction, Prefetch, beside, cone
 
 LENGTH = 5_000
 

@@ -14,7 +14,8 @@ from tests.index.worlds import MISSING, SUBJECTS, TYPES, arrivals, indexed
 from tests.tiers import examples
 
 from thence.core import order
-from thence.core.query import answer, concurrency
+from thence.core.query import answer
+from thence.core.query import answer as concurrency
 from thence.core.query.lookup import named
 from thence.core.values.position import Position
 from thence.core.values.vocabulary import PLAIN

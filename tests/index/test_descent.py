@@ -8,7 +8,7 @@ from contextlib import closing
 import pytest
 
 from thence.index.build.places import STRIDE, statements
-from thence.index.graph.descent import descended, effects_upward
+from thence.index.graph.shared_causes import descended, effects_upward
 
 EVENTS = 400
 BITS = 13  # eight events that stand a stride apart

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from thence.core.values.vocabulary import PLAIN
 from thence.index.file.database import Index
-from thence.index.plan.passed_over import passed_over
+from thence.index.plan.overview import passed_over
 from thence.log.storage.disk import OS_DISK
 from thence.replica import open_log
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thence.log.check.number_ranges import NumberRanges, without
+from thence.log.check.verify import NumberRanges, without
 
 numbers = st.lists(st.integers(1, 30), max_size=40)
 

@@ -9,7 +9,7 @@ from tests.merge.plainly import lacks_causes
 
 from thence.core.order import causes_of, totally_ordered
 from thence.merge.ancestry import history, seen
-from thence.merge.written import swept
+from thence.merge.conflicts import swept
 
 
 def laid_out(events):
@@ -87,7 +87,7 @@ def test_subjects_beyond_one_sweep_are_taken_in_several(monkeypatch):
     events = [on(subject, clock=n) for n, subject in enumerate("aabbbcc", 1)]
     subjects = [event.subject for event in events]
     whole = dict(swept(events, subjects, {"a", "b", "c"}, (), {}))
-    monkeypatch.setattr("thence.merge.written.CHOSEN_MAX", 4)
+    monkeypatch.setattr("thence.merge.conflicts.CHOSEN_MAX", 4)
     parts = dict(swept(events, subjects, {"a", "b", "c"}, (), {}))
     assert parts == whole
     assert [len(each.events) for each in parts.values()] == [2, 3, 2]

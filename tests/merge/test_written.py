@@ -6,7 +6,7 @@ import pytest
 from tests.merge.histories import on
 
 from thence.core.order import causes_of, totally_ordered
-from thence.merge.written import _shared, swept
+from thence.merge.conflicts import _shared, swept
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_events_of_a_subject_keep_what_they_saw_beside_other_subjects(forked, wr
 
 
 def test_subjects_share_a_sweep_as_long_as_there_is_room(monkeypatch):
-    monkeypatch.setattr("thence.merge.written.CHOSEN_MAX", 5)
+    monkeypatch.setattr("thence.merge.conflicts.CHOSEN_MAX", 5)
     counts = {"a": 3, "b": 3, "c": 2, "d": 9, "e": 1}
     on = {subject: range(count) for subject, count in counts.items()}
     assert _shared(on) == [["a"], ["b", "c"], ["d"], ["e"]]

@@ -13,7 +13,8 @@ from thence.core.query.filter import Filter
 from thence.errors import EventNotFound, NotALog, ReadFailed
 from thence.log.read.follower import Follower
 from thence.replica import open_log
-from thence.server.live import feed, feeds, listener
+from thence.server.live import feed, listener
+from thence.server.live import feed as feeds
 from thence.server.logs.root import Root
 from thence.server.routes.event_stream import Stream
 from thence.server.served import Served

@@ -4,7 +4,7 @@ import pytest
 from tests.sim.toys import Adder, Doer, add, always, causes, config, played
 
 from thence.errors import ThenceError
-from thence.sim.randomness import stream
+from thence.sim.views import stream
 
 
 def test_observation_and_validated_state_change_nothing():

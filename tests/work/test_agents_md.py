@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from thence.errors import PlanningError
-from thence.work.project.agents_md import BEGIN, END, with_section
+from thence.work.commands.init import BEGIN, END, with_section
 
 SECTION = with_section(None)
 

@@ -18,7 +18,7 @@ from thence.core.values.guard import Unchanged
 from thence.errors import HeadsMoved, InvalidEvent, NotAProject
 from thence.log.storage.disk import Disk
 from thence.work import ErrorStore, EventStore, WorkEvent, with_error_store, with_event_store
-from thence.work.journal.clock_file import read_clock
+from thence.work.journal.store import read_clock
 from thence.work.vcs.files import TreeFiles
 
 SLUG = "001-sync"

@@ -13,9 +13,7 @@ from starlette.responses import Response
 
 from thence.server.errors import tell_errors
 from thence.server.http.auth import Auth
-from thence.server.http.bodiless import Bodiless
-from thence.server.http.headers import Headers
-from thence.server.http.hosts import Hosts
+from thence.server.http.middleware import Bodiless, Headers, Hosts
 from thence.server.logs.root import Root
 from thence.server.metrics import Counting
 from thence.server.routes import health, live, logs, schemas, simulations

@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
 import msgspec
 
@@ -18,16 +18,45 @@ from thence.errors import ThenceError
 from thence.sim.agents import BaseAgent
 from thence.sim.casting import cast_of
 from thence.sim.concurrency import Part, take_fault
-from thence.sim.config import SimulationConfig
+from thence.sim.config import EventSettings, SimulationConfig
 from thence.sim.engine import BaseEngine
 from thence.sim.result import RunResult, Status, TurnProgress
 from thence.sim.run_folder import count_events, make_run_folder, write_json
-from thence.sim.run_settings import in_force, merged, read_config
 from thence.sim.simulation import Simulation
 from thence.sim.state import State
 from thence.sim.validator import BaseValidator
 from thence.sim.verbosity import VerbosityLevel, level_of
 from thence.sim.writer import EventWriter, WriteMode
+
+_S = TypeVar("_S", bound=msgspec.Struct)
+
+
+def read_config(given: SimulationConfig | Mapping[str, Any] | str | Path) -> SimulationConfig:
+    """Returns a scenario, however it is given."""
+    if isinstance(given, SimulationConfig):
+        return given
+    if isinstance(given, Mapping):
+        return SimulationConfig.from_mapping(given)
+    return SimulationConfig.from_file(given)
+
+
+def merged(settings: _S, **given: Any) -> _S:
+    """Returns the settings of the scenario, with those of the constructor over them."""
+    chosen = {name: value for name, value in given.items() if value is not None}
+    return msgspec.structs.replace(settings, **chosen)
+
+
+def in_force(config: SimulationConfig, settings: EventSettings, run_id: str) -> dict[str, Any]:
+    """Returns what config.json holds: the scenario as given, and the settings in force."""
+    source = str(config.source) if config.source else None
+    return {
+        "run_id": run_id,
+        "source": source,
+        "simulation": msgspec.to_builtins(config.simulation),
+        "events": msgspec.to_builtins(settings),
+        "scenario": dict(config.given),
+    }
+
 
 _ENDS = (KeyboardInterrupt, SystemExit, asyncio.CancelledError)
 

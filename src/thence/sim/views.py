@@ -2,20 +2,28 @@
 
 Only what goes through a view is known: a value kept on an engine or carried from one rule
 to another in a Python variable has no causes. Read it again where it is used.
+
+A draw of random numbers in one place changes no draw elsewhere, and nothing depends on `hash()`.
 """
 
 import random
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from hashlib import blake2b
 from typing import Any
 
 from thence.sim.actions import Action, Rejection
 from thence.sim.concurrency import Part, blame
 from thence.sim.ledger import Ledger
-from thence.sim.randomness import stream
 from thence.sim.record import NOBODY, Record
 from thence.sim.state import State
 from thence.sim.variables import GLOBAL, own_copy
+
+
+def stream(seed: int, agent: str, turn: int, purpose: str) -> random.Random:
+    """Returns the stream of one purpose, always from its beginning."""
+    name = f"{seed}\x00{agent}\x00{turn}\x00{purpose}"
+    return random.Random(int.from_bytes(blake2b(name.encode(), digest_size=8).digest()))
 
 
 class Owned:

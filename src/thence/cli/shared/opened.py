@@ -76,7 +76,7 @@ def _tell_passed_over(voice: Voice, replica: Log, log: str | None) -> None:
     if index is None:
         damaged, torn = _passed_over(replica)
     else:
-        from thence.index.plan.passed_over import passed_over
+        from thence.index.plan.overview import passed_over
 
         damaged, torn = passed_over(index)
     if damaged:

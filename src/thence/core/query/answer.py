@@ -1,13 +1,82 @@
-"""The answers to "why did this happen?", "what followed?", "what went on beside it?"."""
+"""The answers to "why did this happen?", "what followed?", "what went on beside it?".
 
-from collections.abc import Sequence
+*Caused* is reachable over `caused_by` alone; *precedes* is caused, or written earlier by the same
+node. Events that other tools wrote may name each other in a circle: each of them is then a cause
+of the others. All functions are pure, and take events in any input order.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 
 import msgspec
 
 from thence.core.event import Event
-from thence.core.order import CONE_EVENTS_MAX, Cone, chain, downstream, upstream
-from thence.core.query.concurrency import concurrent_with
+from thence.core.order import (
+    CONE_EVENTS_MAX,
+    Cone,
+    causes_of,
+    chain,
+    downstream,
+    totally_ordered,
+    upstream,
+)
+from thence.core.values.position import Position
 from thence.core.values.vocabulary import Vocabulary
+
+
+def concurrent_with(event: Event, events: Iterable[Event]) -> tuple[Event, ...]:
+    """Returns the events that neither caused an event nor were caused by it, in total order.
+
+    The event itself is not among them (Lamport 1978, section "The Partial Ordering").
+    """
+    known = {other.event_id: other for other in totally_ordered(events)}
+    effects, _ = downstream(event, known.values(), limit=len(known))
+    related = causes_of(event, known) | {effect.event_id for effect, _ in effects}
+    related.add(event.event_id)
+    return tuple(other for other in known.values() if other.event_id not in related)
+
+
+def common_causes(named: Collection[Event], events: Iterable[Event]) -> tuple[Event, ...]:
+    """Returns the latest events that all the named ones go back to, in total order.
+
+    An event goes back to itself too: of an event and its effect the event is what they share.
+    The latest are those that caused no other common one, save one that caused them as well.
+    """
+    known = {event.event_id: event for event in totally_ordered([*events, *named])}
+    roots = [causes_of(event, known) | {event.event_id} for event in named]
+    shared = set[str].intersection(*roots)
+    causes = {event_id: causes_of(known[event_id], known) for event_id in shared}
+    surpassed = {
+        cause
+        for effect in shared
+        for cause in causes[effect]
+        if effect != cause and effect not in causes[cause]
+    }
+    return tuple(event for event in known.values() if event.event_id in shared - surpassed)
+
+
+def causal_cut(event: Event, events: Iterable[Event]) -> Position:
+    """Returns the smallest past of an event that is closed under *precedes*, itself included.
+
+    Who holds what this position holds lacks no cause of any of it, as far as the events
+    given tell, and of no node a later event without the earlier ones (F. Mattern 1989).
+    """
+    known = {other.event_id: other for other in totally_ordered([*events, event])}
+    past = {event.event_id}
+    is_closed = False
+    while not is_closed:
+        latest = Counter[str]()
+        for member in map(known.__getitem__, past):
+            latest[member.node_id] = max(latest[member.node_id], member.seq)
+        found = set(past)
+        for other in known.values():
+            if 0 < other.seq <= latest[other.node_id]:
+                found.add(other.event_id)
+        for event_id in past:
+            found.update(cause for cause in known[event_id].caused_by if cause in known)
+        is_closed = found == past
+        past = found
+    return Position().after(map(known.__getitem__, past))
 
 
 class Why(msgspec.Struct, frozen=True):

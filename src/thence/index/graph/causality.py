@@ -18,7 +18,7 @@ from thence.core.values.vocabulary import Vocabulary
 from thence.index.file.database import Index
 from thence.index.file.lookup import event_at, events_at, ids_at, is_storable, lines_at, place_of
 from thence.index.graph import cut, links, shared_causes
-from thence.index.graph.prefetch import Direction
+from thence.index.graph.links import Direction
 
 
 class CausalityLines(NamedTuple):

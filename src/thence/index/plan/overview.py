@@ -95,3 +95,16 @@ def _counts(connection: sqlite3.Connection, sql: str) -> dict[str, int]:
 
 def _number(connection: sqlite3.Connection, sql: str) -> int:
     return int(connection.execute(sql).fetchone()[0] or 0)
+
+
+def passed_over(index: Index) -> tuple[int, int]:
+    """Returns how many lines are damaged, and how many are unfinished: none or the last one."""
+
+    def work(connection: sqlite3.Connection) -> tuple[int, int]:
+        found = connection.execute(
+            "SELECT total(bad_lines), total(name = 'events.jsonl' AND size > read_bytes)"
+            " FROM segments"
+        ).fetchone()
+        return int(found[0]), int(found[1])
+
+    return index.answer(work)

@@ -2,6 +2,9 @@
 
 What is asked for, and how a page is cut, is the same whether an index answers or a plain
 reading of the log.
+
+A page can also be made by reading a log whole: that is what an index is held to, and faster on a
+small log.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +19,41 @@ from thence.index.plan.cursor import CursorContent, Key, key_of, mark_of, questi
 
 if TYPE_CHECKING:
     import pandas
+from typing import TYPE_CHECKING
+
+from thence.core.sentences.table import COLUMNS, row_of
+from thence.core.times import microseconds
+from thence.errors import ExtraMissing
+
+if TYPE_CHECKING:
+    import pandas
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable
+
+_TEXTS = ("event_id", "event_type", "node_id", "stream", "subject", "actor", "step", "description")
+
+
+def frame(events: Sequence[Event]) -> "pandas.DataFrame":
+    """Returns a row for each event, with the columns of `core.table`.
+
+    Text has the type "string", turns are "Int64", timestamps are times in UTC; what is
+    missing is NA or NaT. Causes are tuples of ids, payloads dicts, as `Event.payload` is.
+    Raises ExtraMissing without pandas.
+    """
+    try:
+        import pandas
+    except ImportError as error:
+        hint = "pip install 'thence[tables]'"
+        raise ExtraMissing("could not make a data frame", cause=error, hint=hint) from error
+    rows = [row_of(event) for event in events]
+    made = pandas.DataFrame.from_records(rows, columns=COLUMNS)
+    made = made.astype(dict.fromkeys(_TEXTS, "string"))
+    times = [microseconds(event.timestamp) for event in events]
+    made["timestamp"] = pandas.to_datetime(pandas.array(times, "Int64"), unit="us", utc=True)
+    made["turn"] = pandas.array([row.turn for row in rows], "Int64")
+    made["payload"] = [event.payload for event in events]
+    return made
+
 
 LIMIT_EVENTS = 1_000
 NUMBER_MAX = 2**63 - 1
@@ -84,7 +122,6 @@ class Page(msgspec.Struct, frozen=True, eq=False, weakref=True):
         UTC; one that can't be read is NaT. Raises ExtraMissing without pandas, which
         `pip install 'thence[tables]'` brings.
         """
-        from thence.index.plan.frame import frame
 
         events, page = list(self.events), self
         while page.next_cursor is not None and self.rest is not None:
@@ -178,3 +215,35 @@ def _check(key: str, value: int, least: int) -> None:
 def _unfit(key: str, cause: str) -> InvalidFilter:
     hint = f"leave {key} out, or pass an integer that fits"
     return InvalidFilter("could not read the filter", key=key, cause=cause, hint=hint)
+
+
+def listed(
+    events: Iterable[Event],
+    filter: Filter,
+    log_id: str = "",
+    **paging: Unpack[PageBounds],
+) -> Page:
+    """Returns a page of those events that match, as `index.query.page` does.
+
+    The events come in arrival order, each once, as `log.reader.events` yields them. Raises
+    InvalidFilter, InvalidCursor.
+    """
+    wanted = Wanted.of(filter, log_id, **paging)
+    arrived = list(events)
+    snapshot = wanted.mark.snapshot if wanted.mark else len(arrived)
+    found = [event for event in arrived[:snapshot] if filter.matches(event)]
+    found.sort(key=lambda event: event.order_key)
+    begin = wanted.offset
+    if wanted.mark is not None:
+        begin = bisect_right(found, wanted.mark.last, key=key_of)
+        if wanted.descending:  # the mark's own event, if it is there still, stands before `begin`
+            begin = len(found) - bisect_left(found, wanted.mark.last, key=key_of)
+    if wanted.descending:
+        found.reverse()
+    total = wanted.mark.total if wanted.mark else len(found)
+    return wanted.page(found[begin : begin + wanted.room(total)], snapshot, total)
+
+
+def counted(events: Iterable[Event], filter: Filter) -> int:
+    """Counts the events that match."""
+    return sum(map(filter.matches, events))

@@ -17,8 +17,7 @@ from thence.index.file.lookup import events_at, lines_at
 from thence.index.plan.cursor import Key
 from thence.index.plan.matching import matched, some_matched
 from thence.index.plan.page import Page, PageBounds, PageOfLines, Wanted
-from thence.index.plan.range_counts import named
-from thence.index.plan.range_scan import PlaceRange, behind, counts, stretch
+from thence.index.plan.range_scan import PlaceRange, behind, counts, named, stretch
 
 
 def page(

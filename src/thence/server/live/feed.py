@@ -1,7 +1,7 @@
-"""One log that is followed for all who listen to it, by one thread.
+"""The logs that somebody listens to, each followed once, however many listen.
 
-Events are handed on in arrival order, as they are in the files, whether they are on the device
-yet or not. The thread ends when nobody listens any more, and when the log is gone or can't be
+Events are handed on in arrival order, as they are in the files, whether they are on the device yet
+or not. A feed's thread ends when nobody listens any more, and when the log is gone or can't be
 read.
 """
 
@@ -12,15 +12,14 @@ from threading import Lock, Thread
 
 from thence.core.event import Event
 from thence.core.query.filter import Filter
-from thence.errors import ThenceError
+from thence.errors import ReadFailed, ThenceError
 from thence.index.plan import arrivals
 from thence.log.read.follower import Follower
 from thence.log.read.read_errors import reading
 from thence.log.storage.disk import OS_DISK
-from thence.server.live.frames import framed
-from thence.server.live.listener import Frame, Listener
+from thence.server.live.listener import Frame, Listener, framed
 from thence.server.logs.logs import Logs, OpenLog
-from thence.server.logs.root import FoundLog
+from thence.server.logs.root import FoundLog, Root
 
 # a follower remembers every id, until so many are better looked up
 IDS_MAX = 50_000
@@ -157,3 +156,89 @@ class _New:
         doubtful = [event.event_id for event in batch if event.lamport_clock <= self._clock]
         known = arrivals.known(self._log.index, doubtful, self._first) if doubtful else ()
         return [event for event in batch if event.event_id not in known]
+
+
+LISTENERS_MAX = 1_000
+
+
+class Feeds:
+    """Feeds of the logs of a root; safe from threads."""
+
+    def __init__(self, root: Root, logs: Logs) -> None:
+        self._root = root
+        self._logs = logs
+        self._mutex = Lock()
+        self._feeds: dict[object, Feed] = {}
+        self._of: dict[Listener, tuple[object, Feed]] = {}
+        self._is_closed = False
+
+    @property
+    def listeners(self) -> int:
+        """How many listen now."""
+        return len(self._of)
+
+    @property
+    def followed(self) -> int:
+        """How many logs are followed now."""
+        return len(self._feeds)
+
+    def enter(self, found: FoundLog, listener: Listener) -> str | None:
+        """Has a listener hear of a log, as `Feed.enter` does; it blocks for a moment.
+
+        Raises ReadFailed when too many listen already, or the server ends, or the listener has
+        left meanwhile, and what `Feed.enter` raises.
+        """
+        key = _key(found)
+        with self._mutex:
+            refusal = self._refusal(listener)
+            if refusal:
+                raise ReadFailed("could not follow", place=found.id, cause=refusal)
+            feed = self._feeds.get(key)
+            if feed is None or feed.is_over:
+                feed = Feed(self._logs, found, lambda: self._is_there(found, key))
+                self._feeds[key] = feed
+                feed.start()
+            self._of[listener] = (key, feed)
+        return feed.enter(listener)
+
+    def leave(self, listener: Listener) -> None:
+        """Has a listener hear no more; a log that nobody listens to is followed no more."""
+        with self._mutex:
+            listener.is_gone = True
+            key, feed = self._of.pop(listener, (None, None))
+            if feed is None:
+                return
+            is_idle = all(other is not feed for _, other in self._of.values())
+            if is_idle and self._feeds.get(key) is feed:
+                del self._feeds[key]
+        feed.leave(listener)
+        if is_idle:
+            feed.stop()
+
+    def close(self) -> None:
+        """Ends all of them, and tells who listens."""
+        with self._mutex:
+            self._is_closed = True
+            feeds = {id(feed): feed for _, feed in self._of.values()}
+        for feed in feeds.values():
+            feed.stop()
+
+    def _refusal(self, listener: Listener) -> str:
+        if self._is_closed:
+            return "the server ends"
+        if listener.is_gone:
+            return "the client is gone"
+        return f"{LISTENERS_MAX} listen already" if len(self._of) >= LISTENERS_MAX else ""
+
+    def _is_there(self, found: FoundLog, key: object) -> bool:
+        try:
+            now = self._root.find(found.id)
+        except (OSError, ThenceError):
+            return False
+        return _key(now) == key
+
+
+def _key(found: FoundLog) -> object:
+    """Returns what must stay the same for a log to be the same."""
+    there = OS_DISK.path_id(str(found.folder))
+    return (found.id, str(found.folder), there and there[0], found.vocabulary.name)

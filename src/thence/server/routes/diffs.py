@@ -15,12 +15,12 @@ from thence.inspection.intact import intact_side
 from thence.log.read.read_errors import reading
 from thence.log.read.reader import all_events
 from thence.log.storage.disk import Disk
+from thence.server.errors import RESPONSES
 from thence.server.logs.root import FoundLog
 from thence.server.logs.summaries import size_bytes
 from thence.server.models import DiffAnswer
 from thence.server.routes.bodies import answer
 from thence.server.routes.parameters import Asked
-from thence.server.routes.problems import RESPONSES
 from thence.server.served import Served, served
 from thence.server.workers import Gone
 

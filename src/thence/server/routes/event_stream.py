@@ -18,8 +18,7 @@ from thence.core.query.filter import Filter
 from thence.errors import ReadFailed, ThenceError
 from thence.index.plan import arrivals
 from thence.log.read.follower import POLL_S
-from thence.server.live.frames import BEGINNING, HEARTBEAT, MEDIA_TYPE, framed
-from thence.server.live.listener import Listener
+from thence.server.live.listener import BEGINNING, HEARTBEAT, MEDIA_TYPE, Listener, framed
 from thence.server.logs.logs import OpenLog
 from thence.server.logs.root import FoundLog
 from thence.server.served import Served

@@ -5,11 +5,11 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
+from thence.server.errors import RESPONSES
 from thence.server.logs import questions
 from thence.server.models import Causality, StoredEvent, WhyAnswer
 from thence.server.routes.bodies import causality_body, event_body, why_body
 from thence.server.routes.parameters import Asked, CausalityAsked
-from thence.server.routes.problems import RESPONSES
 from thence.server.served import served
 
 EventId = Annotated[str, Path(description="The id of an event of this log.")]

@@ -11,10 +11,10 @@ from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import Response
 
 from thence.core.query.filter import Filter
-from thence.server.live.frames import event_id
+from thence.server.errors import LIVE_RESPONSE, RESPONSES
+from thence.server.live.listener import event_id
 from thence.server.routes.event_stream import TRANSPORT, After, Stream, StreamResponse
 from thence.server.routes.parameters import Live, LogLive, SimulationLive
-from thence.server.routes.problems import LIVE_RESPONSE, RESPONSES
 from thence.server.served import served
 
 router = APIRouter(responses=RESPONSES)

@@ -7,6 +7,7 @@ import msgspec
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
+from thence.server.errors import NDJSON_RESPONSE, RESPONSES
 from thence.server.logs import questions
 from thence.server.logs.logs import OpenLog
 from thence.server.logs.root import FoundLog
@@ -14,7 +15,6 @@ from thence.server.models import LogEventsPage, LogList, LogSummary
 from thence.server.routes.bodies import answer, page_body
 from thence.server.routes.line_stream import all_lines, wants_lines
 from thence.server.routes.parameters import Asked, LogAsked, LogPage
-from thence.server.routes.problems import NDJSON_RESPONSE, RESPONSES
 from thence.server.served import Served, served
 
 router = APIRouter(prefix="/logs", tags=["logs"], responses=RESPONSES)

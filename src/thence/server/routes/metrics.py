@@ -5,10 +5,10 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
+from thence.server.errors import METRICS_RESPONSE
 from thence.server.metrics import MEDIA_TYPE
 from thence.server.models import Problem
 from thence.server.routes.parameters import Asked
-from thence.server.routes.problems import METRICS_RESPONSE
 from thence.server.served import served
 
 router = APIRouter(tags=["metrics"], responses={401: {"model": Problem}, 422: {"model": Problem}})

@@ -7,6 +7,7 @@ import msgspec
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
+from thence.server.errors import NDJSON_RESPONSE, RESPONSES
 from thence.server.logs import questions
 from thence.server.logs.logs import OpenLog
 from thence.server.logs.root import FoundLog
@@ -15,7 +16,6 @@ from thence.server.models import EventsPage, SimulationList, SimulationSummary
 from thence.server.routes.bodies import answer, page_body
 from thence.server.routes.line_stream import all_lines, wants_lines
 from thence.server.routes.parameters import Asked, SimulationAsked, SimulationPage
-from thence.server.routes.problems import NDJSON_RESPONSE, RESPONSES
 from thence.server.served import Served, served
 
 router = APIRouter(prefix="/simulations", tags=["simulations"], responses=RESPONSES)

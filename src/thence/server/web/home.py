@@ -6,7 +6,7 @@ from starlette.responses import Response
 
 from thence.server.logs.root import FoundLog
 from thence.server.logs.run_record import RunRecord, recorded
-from thence.server.logs.summary import LogFacts
+from thence.server.logs.summaries import LogFacts
 from thence.server.served import Served
 from thence.server.web.layout import page
 from thence.server.web.markup import Html, el, joined, path

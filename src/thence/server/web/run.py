@@ -11,7 +11,7 @@ from thence.server.logs import questions
 from thence.server.logs.logs import OpenLog
 from thence.server.logs.root import FoundLog
 from thence.server.logs.run_record import RunRecord
-from thence.server.logs.summary import LogFacts
+from thence.server.logs.summaries import LogFacts
 from thence.server.web.asked import EVENTS, Question, shown_values
 from thence.server.web.home import status
 from thence.server.web.layout import page

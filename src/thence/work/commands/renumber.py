@@ -1,20 +1,138 @@
 """`thence work renumber`: gives a package whose number was given twice one of its own."""
 
-from thence.errors import HeadsMoved, Refused
+import re
+from collections.abc import Collection
+
+from thence.errors import HeadsMoved, PlanningError, Refused
 from thence.inspection.log_folder import next_node_id
 from thence.work.board.attempt import begun_as
 from thence.work.board.state import FeatureState, PackageState
 from thence.work.commands.add import taken_ids
-from thence.work.journal.claims import workspace_made
+from thence.work.day_lines import Splice
+from thence.work.journal.claims import claimed, workspace_made
 from thence.work.journal.store import WorkEvent
-from thence.work.naming import next_wp_id, twin_of, wp_id_of
+from thence.work.naming import branch_of, next_wp_id, twin_of, worktree_of, wp_id_of
 from thence.work.naming import package_of as named_in
+from thence.work.plan.frontmatter import read
+from thence.work.plan.package_files import is_file_of
+from thence.work.plan.tasks import sections
 from thence.work.result import CommandResult
-from thence.work.session import renumbering
 from thence.work.session.command_commit import check_committer, commit
 from thence.work.session.moving import made_durable, package_of
+from thence.work.session.package_refs import rename
 from thence.work.session.session import ATTEMPTS_MAX, Session
-from thence.work.vcs.repository import branches
+from thence.work.vcs.git import failure
+from thence.work.vcs.leftovers import MAKING
+from thence.work.vcs.locks import held
+from thence.work.vcs.repository import branches, checkouts
+
+_DEPENDS = re.compile(rb"depend|begins when", re.IGNORECASE)
+
+
+def _changed_files(
+    session: Session, feature: FeatureState, package: PackageState, old: str
+) -> tuple[dict[str, Splice], list[str]]:
+    """Returns how the planning files that lie here change, and those that go.
+
+    The package's section and file are known by its title; those of packages that depend on it get
+    the new number where they name it as what they need. Nothing changes that was changed already.
+    """
+    new = package.wp_id
+    needing = [each for each in feature.packages.values() if new in each.dependencies]
+    sure = {
+        (number, each.title)
+        for each in needing
+        if old not in each.dependencies
+        for number in (each.wp_id.partition("~")[0], each.renumbered_from or each.wp_id)
+    }
+    tasks = session.planning.path(feature.slug, "tasks.md")
+    changes: dict[str, Splice] = {}
+    if session.planning.read(None, tasks) is not None:
+        changes[tasks] = _in_tasks(old, package, sure)
+    removed = []
+    for path, _ in [*session.planning.package_files(None, feature.slug)]:
+        data = session.planning.read(None, path) or b""
+        folder, _, name = path.rpartition("/")
+        if is_file_of(old, path) and _title(data, path) == package.title:
+            moved = f"{folder}/{name.replace(old, new, 1)}"
+            changes[moved] = _as_new(_renamed(data, old, new))
+            removed.append(path)
+        elif is_file_of(new, path):
+            before = f"{folder}/{name.replace(new, old, 1)}"
+            if session.planning.read(None, before) is None:  # a command that was killed moved it
+                changes.setdefault(path, _as_it_lies)
+                removed.append(before)
+        elif any(
+            is_file_of(number, path) and _title(data, path) == title for number, title in sure
+        ):
+            changes[path] = _depending(old, new)
+    return changes, removed
+
+
+def _move_here(session: Session, slug: str, old: str, new: str) -> None:
+    """Renames the branch of this clone and moves its worktree, unless that is done already.
+
+    Raises Refused if somebody is at work there, GitFailed.
+    """
+    repo, root = session.repo, session.project.root
+    before, after = branch_of(slug, old), branch_of(slug, new)
+    with (
+        claimed(session.project.home, session.store.subject(slug, old)),
+        held(repo.common / MAKING),
+    ):
+        path, goal = root / worktree_of(slug, old), root / worktree_of(slug, new)
+        trees = [each for each in checkouts(repo) if each.path == path and not each.is_missing]
+        if any(each.branch is None for each in trees):
+            hint = "end what is under way there: git status tells how"
+            raise failure("could not move the worktree", path, "no branch is checked out", hint)
+        if any(each.branch in (before, after) for each in trees):
+            repo.git.run("worktree", "move", str(path), str(goal), doing="could not move")
+        if before in branches(repo):
+            repo.git.run("branch", "--move", before, after, doing="could not rename a branch of")
+        rename(repo, session.refs, slug, old, new)
+
+
+def _title(data: bytes, path: str) -> str:
+    try:
+        return read(data, path).text("title")
+    except PlanningError:
+        return ""
+
+
+def _in_tasks(old: str, package: PackageState, needing: Collection[tuple[str, str]]) -> Splice:
+    def splice(data: bytes | None) -> bytes | None:
+        lines = data.split(b"\n") if data is not None else []
+        for section in sections(data or b""):
+            name = (section.wp_id, section.title)
+            for at in range(section.begin, section.end):
+                is_its_own = name == (old, package.title)
+                if is_its_own or (name in needing and _DEPENDS.search(lines[at])):
+                    lines[at] = _renamed(lines[at], old, package.wp_id)
+        return b"\n".join(lines) if data is not None else None
+
+    return splice
+
+
+def _depending(old: str, new: str) -> Splice:
+    def splice(data: bytes | None) -> bytes | None:
+        lines = (data or b"").split(b"\n")
+        changed = [_renamed(each, old, new) if _DEPENDS.search(each) else each for each in lines]
+        return b"\n".join(changed) if data is not None else None
+
+    return splice
+
+
+def _renamed(data: bytes, old: str, new: str) -> bytes:
+    return re.sub(rb"(?<![0-9A-Za-z])%s(?![0-9A-Za-z])" % old.encode(), new.encode(), data)
+
+
+def _as_new(data: bytes) -> Splice:
+    return lambda there: data if there is None else there
+
+
+def _as_it_lies(data: bytes | None) -> bytes | None:
+    return data
+
 
 _DOING = "could not renumber"
 _GUARDED_TYPES = ("WPCreated", "WPRenumbered")
@@ -35,7 +153,7 @@ def renumber(
     _move(session, found, package)
     branch = session.target_of(found)
     session.watch(branch)
-    files, removed = renumbering.files(session, found, package, old)
+    files, removed = _changed_files(session, found, package, old)
     subject = f"Renumber {old} to {new}: {package.title}"
     made = commit(session, files, subject, "renumber", target=branch, removed=removed)
     data = {
@@ -124,7 +242,7 @@ def _move(session: Session, found: FeatureState, package: PackageState) -> None:
     """Moves the branch and the worktree if it was this clone that made them."""
     old = begun_as(found, package, next_node_id(session.project.home))
     if old is not None:
-        renumbering.move(session, found.slug, old, package.wp_id)
+        _move_here(session, found.slug, old, package.wp_id)
         session.say(workspace_made(found.slug, package.wp_id, None))
 
 

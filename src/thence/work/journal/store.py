@@ -4,6 +4,10 @@ An event names as causes what the command passes, what surrounds it (`thence.bec
 THENCE_CAUSE), and the heads of what it is about. Errors and notes are none of these for an event
 that decides something, for nothing rests on them unless it names them. All events of one store
 share a correlation_id, those of one append with several a causation_id.
+
+`.kittify/clock.json` shows other programs the last clock value. It is derived: numbers come from
+the journal under its lock and never from that file, so that one that is lost, spoilt, old, far
+ahead or read-only changes nothing.
 """
 
 from collections.abc import Iterable, Mapping
@@ -23,14 +27,88 @@ from thence.log.storage.findings import Relayed
 from thence.replica import Log, new_id, open_log
 from thence.work.board.state import NOBODY
 from thence.work.events import aggregate_of, checked
-from thence.work.journal.clock_file import write_clock
 from thence.work.journal.index_link import show_index
-from thence.work.journal.plain_day_files import write_day_files
 from thence.work.journal.view import show_events
 from thence.work.project.project import Project, find_project
 
 if TYPE_CHECKING:
     from thence.index.plan.page import Page, PageQuery
+import os
+from contextlib import suppress
+
+from thence.core.values.codec import LINE_BYTES_MAX, numbers
+from thence.errors import GitFailed
+from thence.replica import now
+from thence.work.day_lines import splices
+from thence.work.project.adopting import OWN_HOME
+from thence.work.vcs.files import TreeFiles
+from thence.work.vcs.locks import held
+
+_LOCK = f"{OWN_HOME}/days.lock"
+
+
+def write_day_files(files: TreeFiles, events: Iterable[Event]) -> None:
+    """Adds to each day file the events that it lacks, each file in one step.
+
+    Where that can't be done nothing happens: the next command does it.
+    """
+    with suppress(OSError, GitFailed), held(files.top / _LOCK):
+        for path, splice in splices(events).items():
+            data = files.read(path) if files.look(path) is not None else None
+            new = splice(data)
+            if new is not None and new != data:
+                files.replace(path, new)
+
+
+NAME = ".kittify/clock.json"
+_TAIL_BYTES = 4096
+
+
+class Clock(msgspec.Struct, frozen=True):
+    """What the file holds."""
+
+    value: int
+    node_id: str
+    last_updated: str
+
+
+def write_clock(files: TreeFiles, segment: Path) -> None:
+    """Writes the file in one step: what stands in the last line of the journal's segment.
+
+    Of commands that end at once the last to write has read what all have appended. Where the
+    file can't be written nothing happens.
+    """
+    with suppress(OSError, GitFailed), held(segment.parent / "clock.lock"):
+        last = _last_numbers(segment)
+        if last is None:
+            return
+        node_id, _, value = last
+        data = msgspec.json.encode(Clock(value, node_id, now())) + b"\n"
+        files.replace(NAME, data)
+
+
+def read_clock(files: TreeFiles) -> Clock | None:
+    """Returns what the file holds, None if it holds nothing of use."""
+    try:
+        return msgspec.json.decode(files.read(NAME), type=Clock)
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def _last_numbers(segment: Path) -> tuple[str, int, int] | None:
+    """Returns node, seq and clock of the last whole line."""
+    with segment.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        for length in (_TAIL_BYTES, 2 * LINE_BYTES_MAX):
+            start = max(0, size - length)
+            file.seek(start)
+            lines = file.read(length).split(b"\n")[0 if start == 0 else 1 : -1]
+            for line in reversed(lines):
+                found = numbers(line)
+                if found is not None:
+                    return found
+    return None
+
 
 TIMEOUT_S = 30.0
 ACTOR = NOBODY

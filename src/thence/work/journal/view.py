@@ -29,7 +29,7 @@ from thence.work.day_lines import (
     with_lines,
 )
 from thence.work.journal import seen_blobs
-from thence.work.journal.sharing_mode import is_tree
+from thence.work.journal.sharing import is_tree
 from thence.work.passed_over import SharedFilePosition
 from thence.work.project.project import Project
 from thence.work.vcs.files import TreeFiles

@@ -29,7 +29,7 @@ from thence.work.journal.emitter import EventEmitter
 from thence.work.journal.memo import Memo
 from thence.work.journal.refusals import ErrorStore, failure_said
 from thence.work.journal.seen_blobs import known
-from thence.work.journal.sharing_mode import is_tree
+from thence.work.journal.sharing import is_tree
 from thence.work.journal.store import ACTOR, EventStore, WorkEvent
 from thence.work.plan.planning_files import Planning
 from thence.work.project.own_files import note_attributes
