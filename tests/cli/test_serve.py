@@ -117,7 +117,7 @@ def test_missing_extra_is_told_with_the_line_that_installs_it(tmp_path: Path) ->
     assert told["hint"] == "pip install 'thence[server]'"
 
 
-def test_health_is_answered_and_all_else_kept_while_the_app_is_imported(tmp_path: Path) -> None:
+def test_connections_of_the_start_wait_until_the_app_is_imported(tmp_path: Path) -> None:
     make_run(tmp_path, "run", count=3)
     process = started(tmp_path, "--port", "0")
     port = int(process.stdout.readline().decode().rpartition(":")[2])

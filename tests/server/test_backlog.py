@@ -36,7 +36,7 @@ backlog.BYTES_MAX = int(sys.argv[2])
 listener = running.listening(0)
 print(json.dumps({"url": f"http://127.0.0.1:{listener.getsockname()[1]}"}), flush=True)
 running.end_on_sigterm()
-running.serve(listener, Path(sys.argv[1]), None, "0")
+running.serve(listener, Path(sys.argv[1]), None)
 """
 
 

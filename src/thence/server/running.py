@@ -1,22 +1,20 @@
 """A server on this machine's own address, from the first connection to a signal.
 
-It listens before anything heavy is imported. Who connects in that time is not refused: /health
-is answered at once, all else as soon as the app is there.
+It listens before anything heavy is imported: the system keeps the connections of that time, and
+they are answered as soon as the app is there.
 """
 
 import errno
 import signal
 import socket
 import sys
-from collections.abc import Callable, Collection
-from contextlib import suppress
+from collections.abc import Collection
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from thence.errors import PortTaken
 from thence.server.http.connections import Connections, connections_max
-from thence.server.http.early import Early
 from thence.server.http.loopback import LOOPBACK
 
 if TYPE_CHECKING:
@@ -64,7 +62,6 @@ def serve(
     listener: socket.socket,
     root: Path,
     token: str | None,
-    version: str,
     cors_origins: Collection[str] = (),
 ) -> None:
     """Answers on a listening socket until SIGINT or SIGTERM, then ends at once.
@@ -73,12 +70,10 @@ def serve(
     the end, for the handler that was there before.
     """
     sys.setswitchinterval(_SWITCH_S)
-    early = Early(listener, version)
-    early.start()
-    _server(root, token, cors_origins, early).run(sockets=[listener])
+    _server(root, token, cors_origins).run(sockets=[listener])
 
 
-def _server(root: Path, token: str | None, cors_origins: Collection[str], early: Early) -> "Server":
+def _server(root: Path, token: str | None, cors_origins: Collection[str]) -> "Server":
     import asyncio
     import logging
     from functools import partial
@@ -105,24 +100,14 @@ def _server(root: Path, token: str | None, cors_origins: Collection[str], early:
     )
 
     class QuietServer(Server):
-        """A server that takes over from the early answers, and ends without a word."""
+        """A server that keeps a long queue of connections, and ends without a word."""
 
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-            """Begins to answer, first those who wait already."""
-            waiting = early.stop()
-            loop = asyncio.get_running_loop()
-            loop.set_exception_handler(_quiet_when_full)
+            """Begins to answer, first the connections that wait already."""
+            asyncio.get_running_loop().set_exception_handler(_quiet_when_full)
             await super().startup(sockets)
             for listener in sockets or ():
                 listener.listen(_BACKLOG)
-            for connection in waiting:
-                with suppress(OSError):  # it went away meanwhile
-                    await loop.connect_accepted_socket(self._protocol, connection)
-
-        def _protocol(self) -> asyncio.Protocol:
-            make: Callable[..., asyncio.Protocol] = config.http_protocol_class
-            state = self.lifespan.state
-            return make(config=config, server_state=self.server_state, app_state=state)
 
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
             """Begins the end, and tells the streams."""

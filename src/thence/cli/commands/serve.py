@@ -68,7 +68,6 @@ def serve_command(
 def _serve(
     voice: Voice, root: Path, port: int | None, token: str | None, origins: tuple[str, ...]
 ) -> None:
-    from thence import __version__
     from thence.server import running
 
     _check(root)
@@ -86,7 +85,7 @@ def _serve(
     shown = ' -H "Authorization: Bearer $THENCE_TOKEN"' if token else ""
     voice.note(f"serving {root.absolute()}; try: curl{shown} {address}/simulations")
     voice.note("Ctrl-C ends it")
-    running.serve(listener, root, token, __version__, origins)
+    running.serve(listener, root, token, origins)
 
 
 def _check(root: Path) -> None:
