@@ -33,8 +33,7 @@ def demo_command(pace_s: float | None) -> int:
     at its end. Neither needs a network, a model or setup. The run lies in ./output (or
     THENCE_ROOT) afterwards, like any other.
     """
-    from thence.cli.demo.tour import tour
-    from thence.cli.demo.work_tour import work_tour
+    from thence.cli.demo.tour import feature_tour, tour
 
     voice = current()
     voice.say(Painted("thence demo", bold=True))
@@ -48,7 +47,7 @@ def demo_command(pace_s: float | None) -> int:
         voice.say("", f"run {result.status} after {result.turns} turns", f"  {result.output_dir}")
         return ended(voice, result)
     voice.say(*tour(result, _is_found(voice, result.output_dir)))
-    work_tour(voice)
+    feature_tour(voice)
     return 0
 
 

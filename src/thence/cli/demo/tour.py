@@ -1,19 +1,23 @@
-"""The tour at the end of a demo: what happened, where it lies, one answer, what to type next.
+"""The tour of a demo: what a run recorded, one answer, and a feature from its spec to done.
 
-No line is wider than 80 columns; the same text goes to a terminal, with colour, and to a
-pipe, without.
+No line is wider than 80 columns; the same text goes to a terminal, with colour, and to a pipe,
+without. The feature is played on a repository of its own that is removed at the end, by the same
+functions as the commands that are shown.
 """
 
 import shlex
+import shutil
+import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from thence.cli.demo.trades import TAIL_LINKS, Trades, question, telling_trade, trades
 from thence.cli.shared.opened import program
 from thence.cli.shared.render import bars, counted, numbered, wrapped
-from thence.cli.voice import Line, Painted, plain
+from thence.cli.voice import WIDTH_COLUMNS, Line, Painted, Voice
+from thence.core.order import chain
 from thence.core.query.answer import why
 from thence.core.query.tally import falling
 from thence.core.sentences.event_sentences import short_id
@@ -23,16 +27,35 @@ if TYPE_CHECKING:
     from thence.core.event import Event
     from thence.core.values.vocabulary import Vocabulary
     from thence.sim.result import RunResult
+    from thence.work.result import CommandResult
+    from thence.work.session.session import Session
 
 SCENARIO = "spatial_trade_network"
-WIDTH_COLUMNS = 80
 HEAD_LINKS = 2
-_PRICES_SHOWN = 5
+TAIL_LINKS = 9
+# a trade is looked for behind so much of the run
+_LATE = 0.7
 _FILES = {
     "events.jsonl": "every event, one line of JSON each",
     "config.json": "the scenario and settings of this run",
     "result.json": "how it ended, the final state",
 }
+_FEATURE = "001-sync-in-the-background"
+_TASKS = """# Tasks
+
+## Work Package WP01: The outbox
+
+### Included Subtasks
+- [ ] T001 Keep what is to be sent
+
+### Dependencies
+- None
+
+## Work Package WP02: The sender
+
+### Dependencies
+- Depends on WP01
+"""
 
 
 def tour(result: "RunResult", is_newest_found: bool) -> list[Line]:
@@ -44,8 +67,8 @@ def tour(result: "RunResult", is_newest_found: bool) -> list[Line]:
         events = log.events()
         vocabulary = log.vocabulary
     log_name = "" if is_newest_found else str(result.output_dir)
-    parts = [_happened(trades(events)), _events(events), _files(result.output_dir)]
-    trade = telling_trade(events)
+    parts = [_happened(events), _events(events), _files(result.output_dir)]
+    trade = _late_trade(events)
     if trade is not None:
         parts += [_answer(trade, events, vocabulary), _next(trade, log_name, result.output_dir)]
     return [line for part in parts for line in part]
@@ -55,28 +78,17 @@ def _heading(text: str) -> tuple[Line, Line]:
     return "", Painted(text, bold=True)
 
 
-def _happened(found: Trades) -> Iterator[Line]:
+def _happened(events: Sequence["Event"]) -> Iterator[Line]:
     yield from _heading("What happened")
-    actions = found.actions
-    who = f"{counted(len(found.traders), 'trader')} carried {', '.join(found.goods)}"
-    where = f"between {counted(len(found.places), 'place')} for {counted(found.turns, 'turn')}"
-    trade = f"bought {actions.get('buy', 0)} times, sold {actions.get('sell', 0)} times"
-    road = f"set out {actions.get('travel', 0)} times"
-    refused = f"; {counted(found.refusals, 'wish')} refused" if found.refusals else ""
-    text = f"{who} {where}: they {trade} and {road}{refused}."
+    actions = Counter(e.payload.get("action_type") for e in events if e.event_type == "ACTION")
+    traders = len({event.actor for event in events if event.actor})
+    refused = sum(event.payload.get("error_type") == "action_rejected" for event in events)
+    text = (
+        f"In {counted(_turns(events), 'turn')} {counted(traders, 'trader')} bought"
+        f" {actions['buy']} times, sold {actions['sell']} times and set out {actions['travel']}"
+        f" times; {counted(refused, 'wish')} {'was' if refused == 1 else 'were'} refused."
+    )
     yield from wrapped(text, WIDTH_COLUMNS, "  ")
-    purses = found.moved("agent", "money")
-    if purses:
-        name, _, first, last = max(purses, key=lambda purse: purse[3] - purse[2])
-        yield f"  {name} earned most: {first:,.2f} became {last:,.2f}."
-    prices = found.moved("place", "price_")[:_PRICES_SHOWN]
-    if prices:
-        yield from ("", "  Prices that moved most")
-        names = [plain(f"{good} at {place}") for place, good, _, _ in prices]
-        longest = max(map(len, names))
-        for name, (_, _, first, last) in zip(names, prices, strict=True):
-            arrow = Painted("▲", fg="green") if last > first else Painted("▼", fg="red")
-            yield f"    {name:{longest}}  {first:>6.2f} → {last:>6.2f} ", arrow
 
 
 def _events(events: Sequence["Event"]) -> Iterator[Line]:
@@ -92,8 +104,34 @@ def _files(folder: Path) -> Iterator[Line]:
         yield f"    {name:12}  {size:>9,} bytes  {meaning}"
 
 
+def _late_trade(events: Sequence["Event"]) -> "Event | None":
+    """Chooses the late trade whose nearest causes name most traders and turns."""
+    begin = _turns(events) * _LATE
+    by_id = {event.event_id: event for event in events}
+
+    def weight(event: "Event") -> tuple[int, int, str]:
+        links = chain(event, by_id)[-TAIL_LINKS:]
+        actors = {link.actor for link in links if link.actor}
+        trades = sum(_is_trade(link) or "/price_" in (link.subject or "") for link in links)
+        return trades + len(actors), len({link.turn_number for link in links}), event.event_id
+
+    late = [e for e in events if _is_trade(e) and (e.turn_number or 0) >= begin]
+    return max(late, key=weight, default=None)
+
+
+def _is_trade(event: "Event") -> bool:
+    return event.event_type == "ACTION" and event.payload.get("action_type") in ("buy", "sell")
+
+
+def _turns(events: Sequence["Event"]) -> int:
+    return max((event.turn_number or 0 for event in events), default=0)
+
+
 def _answer(trade: "Event", events: Sequence["Event"], vocabulary: "Vocabulary") -> Iterator[Line]:
-    yield from _heading(question(trade))
+    wanted = trade.payload["action_payload"]
+    what = f"{trade.payload['action_type']} {wanted['amount']} {wanted['good']}"
+    where = f"at {wanted['place']} in turn {trade.turn_number}"
+    yield from _heading(f"Why did {trade.actor} {what} {where}?")
     answer = why(trade, events, vocabulary)
     left_out = " lead from turn to turn"
     yield from numbered(answer.sentences, WIDTH_COLUMNS, HEAD_LINKS, TAIL_LINKS, left_out)
@@ -108,28 +146,98 @@ def _answer(trade: "Event", events: Sequence["Event"], vocabulary: "Vocabulary")
 
 def _next(trade: "Event", log: str, folder: Path) -> Iterator[Line]:
     yield from _heading("What to type next")
-    called, short = program(), short_id(trade.event_id)
-    suffix = f" --log {shlex.quote(log)}" if log else ""
+    short = short_id(trade.event_id)
     typed = {
-        f"why {short}{suffix}": "the whole answer",
-        f"effects {short}{suffix}": "what it led to",
-        f"log --type ACTION{suffix}": "all that was done",
+        f"why {short}": "the whole answer",
+        f"effects {short}": "what it led to",
+        "log --type ACTION": "all that was done",
         f"sim run {SCENARIO} --seed 8": "another world",
     }
-    longest = max(map(len, typed))
-    lines = [f"  {called} {words:{longest}}  # {meaning}" for words, meaning in typed.items()]
-    if max(map(len, lines)) > WIDTH_COLUMNS:
-        folded = (_folded(f"{called} {words}", meaning) for words, meaning in typed.items())
-        lines = [line for each in folded for line in each]
-    yield from lines
+    for words, meaning in typed.items():
+        yield f"  # {meaning}"
+        is_of_this_run = bool(log) and not words.startswith("sim run")
+        yield f"  {program()} {words}" + (" \\" if is_of_this_run else "")
+        if is_of_this_run:
+            yield f"    --log {shlex.quote(log)}"
     if not log:
         yield from ("", "  These ask the newest run. To ask this one later, add")
         yield f"    --log {folder.name}"
 
 
-def _folded(command: str, meaning: str) -> list[str]:
-    """Writes a command below its meaning, on two lines if need be, ready for a shell."""
-    words, log, name = command.partition(" --log ")
-    if log and len(command) + 2 > WIDTH_COLUMNS:
-        return [f"  # {meaning}", f"  {words} \\", f"    --log {name}"]
-    return [f"  # {meaning}", f"  {command}"]
+def feature_tour(voice: Voice) -> None:
+    """Plays a feature and prints each command; without git, prints that there is none."""
+    voice.say("", Painted("A feature, from its spec to done", bold=True))
+    if shutil.which("git") is None:
+        voice.say("  There is no git here; with it this part shows how agents share work.")
+        return
+    voice.say("  Agents take work packages, each in a git worktree of its own. What they do is")
+    voice.say("  told to the project's journal; the board is a replay of it.")
+    with tempfile.TemporaryDirectory(prefix="thence-demo-") as scratch, _repository(scratch) as top:
+        _play(voice, top)
+        _explain(voice, top)
+
+
+def _play(voice: Voice, top: Path) -> None:
+    from thence.work.commands.accept import accept
+    from thence.work.commands.finalize_tasks import finalize_tasks
+    from thence.work.commands.implement import implement
+    from thence.work.commands.init import init
+    from thence.work.commands.mark_status import mark_status
+    from thence.work.commands.merge import merge
+    from thence.work.commands.setup_spec import setup_spec
+    from thence.work.commands.status import status
+    from thence.work.session.session import Session
+
+    def step(
+        words: str, work: "Callable[[Session], CommandResult]", actor: str = "you"
+    ) -> "CommandResult":
+        with Session(top, actor=actor) as session:
+            result = work(session)
+        voice.say(f"  $ thence work {words}")
+        return result
+
+    title = "Sync in the background"
+    step("init", init)
+    step(f'setup-spec "{title}"', lambda session: setup_spec(session, title))
+    (top / "kitty-specs" / _FEATURE / "tasks.md").write_text(_TASKS)
+    step("finalize-tasks", lambda session: finalize_tasks(session, None))
+    step("implement WP01 --actor ada", lambda session: implement(session, "WP01"), "ada")
+    worktree = top / ".worktrees" / f"{_FEATURE}-WP01"
+    (worktree / "outbox.py").write_text("def keep(message): ...\n")
+    _git(worktree, "add", "outbox.py")
+    _git(worktree, "commit", "--quiet", "--message", "Keep what is to be sent")
+    step("mark-status T001 --actor ada", lambda session: mark_status(session, ["T001"]), "ada")
+    step("merge", lambda session: merge(session, ()))
+    step("accept", lambda session: accept(session, ()))
+    board = step("status", lambda session: status(session, None))
+    voice.say(*(f"  {line}" for line in board.lines))
+
+
+def _explain(voice: Voice, top: Path) -> None:
+    """Prints why the last package is done, back to the spec."""
+    from thence.work.journal.store import EventStore
+
+    with EventStore.at(top) as store:
+        events = store.read()
+        done = next(event for event in reversed(events) if event.actor == "you")
+        answer = why(done, events, store.replica.vocabulary)
+    voice.say("", Painted("Why is it done?", bold=True))
+    voice.say(*numbered(answer.sentences, WIDTH_COLUMNS, len(events), 0, ""))
+    voice.say("", "  Try it in a repository of yours: thence work init")
+
+
+@contextmanager
+def _repository(scratch: str) -> Iterator[Path]:
+    top = Path(scratch).resolve() / "sync"
+    top.mkdir()
+    _git(top, "init", "--quiet", "--initial-branch", "main")
+    _git(top, "config", "user.name", "Ada")
+    _git(top, "config", "user.email", "ada@example.com")
+    _git(top, "commit", "--quiet", "--allow-empty", "--message", "Begin")
+    yield top
+
+
+def _git(folder: Path, *arguments: str) -> None:
+    from thence.work.vcs.git import Git
+
+    Git(folder).run(*arguments)
