@@ -1,4 +1,4 @@
-"""What loggers keep of what they acknowledged when killed, measured by `thence bench kill`.
+"""What loggers keep of what they acknowledged when killed, killed by `bench.killed`.
 
 `python -m bench.kill [KILLS]` prints the table as it stands in docs/reference/track-record.md.
 """
@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-THENCE = Path(sys.executable).parent / "thence"
 PEERS = ".venv-bench/bin/python"
 OURS = sys.executable
 KILLS = 100
@@ -49,7 +48,7 @@ def tried(python: str, program: str, is_read: bool, kills: int) -> dict[str, int
     given = ["--command", command(python, program), "--kills", str(kills), "--seed", str(SEED)]
     given += ["--read", command(python, program, "--read")] if is_read else []
     done = subprocess.run(
-        [THENCE, "bench", "kill", *given, "--json", "-q"],
+        [sys.executable, "-m", "bench.killed", *given, "--json", "-q"],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,

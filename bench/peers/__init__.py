@@ -1,1 +1,1 @@
-"""Small programs for `thence bench kill`, each logging with one logger."""
+"""Small programs for `bench.killed`, each logging with one logger."""

@@ -20,7 +20,6 @@ Example:
 # name: the module that holds the command of that name, and its line in the help
 TABLE = {
     "append": ("commands.append", "Append one event, durable when the command ends."),
-    "bench": ("commands.bench", "Put any program that logs to the test."),
     "completion": ("commands.completion", "Write the script that completes thence in a shell."),
     "demo": ("demo.demo", "Run a simulation of traders, then show what can be asked."),
     "diff": ("commands.diff", "Tell where two logs part, and what came of it."),

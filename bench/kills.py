@@ -22,7 +22,7 @@ from pathlib import Path
 from random import Random
 from typing import IO, NamedTuple
 
-from thence.cli.crash.tails import Tails, files
+from bench.tails import Tails, files
 from thence.errors import ProgramFailed
 
 FILE = "events.jsonl"

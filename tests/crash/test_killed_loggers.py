@@ -2,11 +2,14 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
-from tests.cli.installed import THENCE, environment, is_three_lines, thence
+from tests.cli.installed import Ended, environment, is_three_lines
 from tests.cli.work.orchestra import is_alive, until
 
+ROOT = Path(__file__).resolve().parents[2]
+KILLED = (sys.executable, "-m", "bench.killed")
 # draws no life that ends before its first id, in the first six
 SEED = 5
 
@@ -32,18 +35,32 @@ PROGRAMS = {
 }
 
 
+def killed(*arguments, cwd):
+    """Run the harness to its end."""
+    done = subprocess.run(
+        [*KILLED, *map(str, arguments)],
+        cwd=cwd,
+        env=environment(PYTHONPATH=str(ROOT)),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
+    return Ended(done.returncode, done.stdout, done.stderr)
+
+
 @pytest.fixture
 def kill(tmp_path):
     """Kill a program that does one thing and then waits, three times."""
 
-    def killed(body, *more, kills=3):
+    def tried(body, *more, kills=3):
         program = tmp_path / "program.py"
         program.write_text(f"{HEAD}{body}\nsignal.pause()\n")
         command = f"{sys.executable} {program} {{file}}"
-        head = ("bench", "kill", "--command", command, "--kills", kills, "--within", 0)
-        return thence(*head, "--seed", SEED, "--json", *more, cwd=tmp_path)
+        head = ("--command", command, "--kills", kills, "--within", 0)
+        return killed(*head, "--seed", SEED, "--json", *more, cwd=tmp_path)
 
-    return killed
+    return tried
 
 
 @pytest.mark.promise("P6")
@@ -72,8 +89,8 @@ def test_what_a_logger_kept_is_counted(kill, name, kept):
 def test_table_says_in_the_end_what_was_not_kept(tmp_path, kill):
     kill(PROGRAMS["tearing"])
     command = f"{sys.executable} program.py {{file}}"
-    head = ("bench", "kill", "--command", command, "--kills", 3, "--within", 0, "--seed", SEED)
-    ended = thence(*head, cwd=tmp_path)
+    head = ("--command", command, "--kills", 3, "--within", 0, "--seed", SEED)
+    ended = killed(*head, cwd=tmp_path)
     assert ended.code == 3
     assert [line.split()[:2] for line in ended.lines[:-1]] == [
         ["kills", "3"],
@@ -88,7 +105,7 @@ def test_table_says_in_the_end_what_was_not_kept(tmp_path, kill):
     assert ended.lines[-1] == told
     assert ended.err.startswith(f"killing 3 times, seed {SEED}: ")
     (tmp_path / "program.py").write_text(f"{HEAD}{PROGRAMS['honest']}\nsignal.pause()\n")
-    ended = thence(*head, "-q", cwd=tmp_path)
+    ended = killed(*head, "-q", cwd=tmp_path)
     assert (ended.code, ended.err) == (0, "")
     assert ended.lines[-1] == "ok: nothing acknowledged is missing"
 
@@ -143,14 +160,14 @@ def test_program_that_breaks_the_contract_is_told_of(kill, body, cause):
 
 
 def test_program_that_cannot_be_started_is_told_of(tmp_path):
-    ended = thence("bench", "kill", "--command", "./no-such-program", "--json", cwd=tmp_path)
+    ended = killed("--command", "./no-such-program", "--json", cwd=tmp_path)
     assert ended.code == 1
     assert ended.json["error"]["message"] == "could not start ./no-such-program"
 
 
 @pytest.mark.parametrize("command", ["", "'"])
 def test_command_that_names_no_program_is_misuse(tmp_path, command):
-    ended = thence("bench", "kill", "--command", command, cwd=tmp_path)
+    ended = killed("--command", command, cwd=tmp_path)
     assert ended.code == 2
     assert is_three_lines(ended.err)
 
@@ -162,8 +179,8 @@ def test_ctrl_c_kills_the_program_and_leaves_nothing(tmp_path):
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     started = subprocess.Popen(
-        [THENCE, "bench", "kill", "--command", f"{sys.executable} {program} {{file}}"],
-        env=environment(TMPDIR=str(temporary)),
+        [*KILLED, "--command", f"{sys.executable} {program} {{file}}"],
+        env=environment(TMPDIR=str(temporary), PYTHONPATH=str(ROOT)),
         stderr=subprocess.PIPE,
     )
     assert started.stderr
@@ -184,7 +201,7 @@ def test_log_of_thence_keeps_what_it_acknowledged(tmp_path):
         "while True:\n    print(log.append('worked', {'text': 'x' * 500}).event_id, flush=True)\n"
     )
     command = f"{sys.executable} {program} {{file}}"
-    ended = thence("bench", "kill", "--command", command, "--kills", 15, "--json", cwd=tmp_path)
+    ended = killed("--command", command, "--kills", 15, "--json", cwd=tmp_path)
     print(ended)
     assert ended.code == 0
     assert ended.json["present"] == ended.json["acknowledged"] > 15

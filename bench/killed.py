@@ -1,43 +1,38 @@
-"""The group `bench`: trials that any program which logs can be put to."""
+"""Kills any program that logs, and counts what its log kept: `python -m bench.killed --help`.
 
-from typing import TYPE_CHECKING
+The program is started without a shell, with the path that it must log to in place of {file} and in
+THENCE_BENCH_FILE. It logs for ever, and prints the id of each record on a line of its own, flushed,
+once its logger has taken the record: when the call has returned, or the flush that is meant to keep
+it. An id is six or more letters, digits, `-` and `_`, in no other record, and stands by itself in
+the record's line. It is killed by SIGKILL, with its children, at a random instant: mostly up to
+0.2 s after its first id, sometimes before it. Then it is started again on the same file, so that
+what one start left half-written meets the next. All files beside the path count, rotated ones too,
+hidden ones not. Where they hold no lines, as in a database, --read names a command that prints the
+records of {file}. Exit code 1: the program did not keep to this.
+"""
+
+import os
+import shlex
+import sys
+from random import randrange
 
 import click
 
-from thence.cli.groups import HELP_NAMES, Commands, json_option, talks
-from thence.cli.voice import current
-
-if TYPE_CHECKING:
-    from thence.cli.crash.kills import Kept
+from bench.kills import Kept, KillTrial, as_json, drawn, rows, run
+from thence.cli.exit_codes import DAMAGED, INTERRUPTED
+from thence.cli.failure import explained
+from thence.cli.groups import HELP_NAMES, json_option, talks
+from thence.cli.shared.render import counted
+from thence.cli.voice import Voice, current
+from thence.settings import from_environment
 
 KILLS = 100
 KILLS_MAX = 100_000
 WITHIN_S = 0.2
 TIMEOUT_S = 30.0
-_EXAMPLE = """\b
-Example:
-  thence bench kill --command 'python log.py {file}'"""
-_KILL_EXAMPLE = """\b
-Example:
-  thence bench kill --command 'python log.py {file}' --kills 20 --json"""
 
 
-@click.group(
-    "bench",
-    cls=Commands,
-    context_settings=HELP_NAMES,
-    invoke_without_command=True,
-    epilog=_EXAMPLE,
-)
-@talks
-@click.pass_context
-def bench_command(context: click.Context) -> None:
-    """Put any program that logs to the test."""
-    if context.invoked_subcommand is None:
-        click.echo(context.get_help())
-
-
-@bench_command.command("kill", context_settings=HELP_NAMES, epilog=_KILL_EXAMPLE)
+@click.command("bench.killed", context_settings=HELP_NAMES)
 @click.option(
     "--command",
     required=True,
@@ -89,18 +84,9 @@ def kill_command(
 ) -> int:
     """Kill a program that logs, and count what its log kept.
 
-    The program logs to {file} (THENCE_BENCH_FILE holds it too) for ever, and prints the id
-    of each record on a line of its own, flushed, once its logger has taken the record. It
-    is killed with SIGKILL at a random instant and started again, on the same file. Then
-    each id that it printed is looked for. Exit code 3: some are not there, or half a line
-    was written on behind. A SIGKILL is no power cut.
+    Each id that the program printed is looked for. Exit code 3: some are not there, or half a
+    line was written on behind. A SIGKILL is no power cut.
     """
-    from random import randrange
-
-    from thence.cli.crash.kills import KillTrial, as_json, drawn, rows, run
-    from thence.cli.exit_codes import DAMAGED
-    from thence.cli.shared.render import counted
-
     voice = current()
     for name, value in (("--command", command), ("--read", reading)):
         if value is not None and not is_command(value):
@@ -118,10 +104,8 @@ def kill_command(
     return 0 if kept.is_whole else DAMAGED
 
 
-def verdict(kept: "Kept") -> str:
-    """Says in a line what was not kept."""
-    from thence.cli.shared.render import counted
-
+def verdict(kept: Kept) -> str:
+    """Returns in a line what was not kept."""
     missing = kept.acknowledged - kept.present
     told = f"{counted(missing, 'acknowledged record')} missing" if missing else ""
     glued = f"{counted(kept.glued, 'half line')} glued to what came next" if kept.glued else ""
@@ -129,10 +113,29 @@ def verdict(kept: "Kept") -> str:
 
 
 def is_command(text: str) -> bool:
-    """Tells whether a text can be split into a program and its arguments."""
-    import shlex
-
+    """Reports whether a text can be split into a program and its arguments."""
     try:
         return bool(shlex.split(text))
     except ValueError:
         return False
+
+
+def main(arguments: list[str]) -> int:
+    """Runs the command; errors are printed in three lines."""
+    voice = Voice(from_environment(os.environ), arguments)
+    try:
+        with kill_command.make_context("bench.killed", list(arguments), obj=voice) as context:
+            code = kill_command.invoke(context)
+        voice.flush()
+    except click.exceptions.Exit as ended:
+        return ended.exit_code
+    except KeyboardInterrupt:
+        voice.interrupted()
+        return INTERRUPTED
+    except Exception as error:  # door: a user gets three lines
+        return explained(error, voice)
+    return int(code)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

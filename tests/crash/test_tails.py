@@ -1,6 +1,5 @@
 import pytest
-
-from thence.cli.crash.tails import Tails, files
+from bench.tails import Tails, files
 
 
 @pytest.fixture

@@ -1,1 +1,0 @@
-"""The command `bench kill`: any program killed at random instants."""
