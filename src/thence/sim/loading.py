@@ -12,11 +12,7 @@ from functools import cache
 from hashlib import blake2b
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Literal
-
-from thence.sim.agents import BaseAgent
-from thence.sim.engine import BaseEngine
-from thence.sim.validator import BaseValidator
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -33,10 +29,10 @@ SHIPPED: Mapping[Kind, Mapping[str, str]] = {
         "trade_inspector": "thence.sim.components.trade_inspector:TradeInspector",
     },
 }
-BASES: Mapping[Kind, type] = {
-    "agents": BaseAgent,
-    "engines": BaseEngine,
-    "validators": BaseValidator,
+_BASES: Mapping[Kind, str] = {
+    "agents": "thence.sim.agents:BaseAgent",
+    "engines": "thence.sim.engine:BaseEngine",
+    "validators": "thence.sim.validator:BaseValidator",
 }
 _GIVEN_BY_US = ("self", "name", "config")
 
@@ -66,8 +62,9 @@ def component_class(kind: Kind, type_: str, folder: Path | None) -> type:
     found = getattr(module, name, None)
     if not isinstance(found, type):
         raise ComponentNotFound(f"{where} has no class {name}")
-    if not issubclass(found, BASES[kind]):
-        raise ComponentNotFound(f"{name} is not a {BASES[kind].__name__}")
+    base = _base(kind)
+    if not issubclass(found, base):
+        raise ComponentNotFound(f"{name} is not a {base.__name__}")
     return found
 
 
@@ -103,6 +100,15 @@ def params_model(cls: type) -> "type[BaseModel]":
     extra: Literal["allow", "forbid"] = "allow" if is_open else "forbid"
     config = ConfigDict(extra=extra, strict=True, arbitrary_types_allowed=True)
     return create_model(cls.__name__, __config__=config, **fields)
+
+
+def _base(kind: Kind) -> type:
+    """Returns the class that all components of a kind descend from.
+
+    The bases are named, not imported: they import the configuration, whose reader calls this.
+    """
+    module, _, name = _BASES[kind].partition(":")
+    return cast(type, getattr(importlib.import_module(module), name))
 
 
 def _entry_points(kind: Kind) -> dict[str, str]:

@@ -18,10 +18,11 @@ from thence.errors import ThenceError
 from thence.sim.agents import BaseAgent
 from thence.sim.casting import cast_of
 from thence.sim.concurrency import Part, take_fault
-from thence.sim.config import EventSettings, SimulationConfig
+from thence.sim.config import SimulationConfig
 from thence.sim.engine import BaseEngine
 from thence.sim.result import RunResult, Status, TurnProgress
 from thence.sim.run_folder import count_events, make_run_folder, write_json
+from thence.sim.settings import EventSettings
 from thence.sim.simulation import Simulation
 from thence.sim.state import State
 from thence.sim.validator import BaseValidator

@@ -1,43 +1,46 @@
 """Reading a scenario: YAML or a mapping in, a checked configuration or all problems out."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel
 
 from thence.sim import scenario_schema as schema
-from thence.sim.config import (
+from thence.sim.loading import ComponentNotFound, Kind, component_class, known_types, params_model
+from thence.sim.scenario_files import found, parsed
+from thence.sim.scenario_problems import Path as KeyPath
+from thence.sim.scenario_problems import Problems, Source, nearest
+from thence.sim.settings import (
     AgentSettings,
     ComponentSettings,
     EventSettings,
     PlaceSettings,
     RoadSettings,
     RunSettings,
-    SimulationConfig,
     SpatialSettings,
     TerminationSettings,
     VariableSettings,
 )
-from thence.sim.loading import ComponentNotFound, Kind, component_class, known_types, params_model
-from thence.sim.scenario_files import found, parsed
-from thence.sim.scenario_problems import Path as KeyPath
-from thence.sim.scenario_problems import Problems, Source, nearest
 from thence.sim.variables import Declaration
 
+C = TypeVar("C")
 _KINDS_WITH_BOUNDS = ("float", "int", "list")
 
 
-def read_file(path: str | Path) -> SimulationConfig:
-    """Returns the scenario of a file or of a shipped name; raises ScenarioError."""
+def read_file(path: str | Path, config: Callable[..., C]) -> C:
+    """Returns the scenario of a file or of a shipped name; raises ScenarioError.
+
+    `config` builds the returned value of the checked sections, given by keyword.
+    """
     file = found(path)
     given, source = parsed(file)
-    return _Reader(given, source, file).config()
+    return config(**_Reader(given, source, file).sections())
 
 
-def read_mapping(given: Mapping[str, Any]) -> SimulationConfig:
-    """Returns the scenario of a mapping; raises ScenarioError."""
-    return _Reader(dict(given), Source(), None).config()
+def read_mapping(given: Mapping[str, Any], config: Callable[..., C]) -> C:
+    """Returns the scenario of a mapping as `read_file` does; raises ScenarioError."""
+    return config(**_Reader(dict(given), Source(), None).sections())
 
 
 class _Reader:
@@ -48,7 +51,7 @@ class _Reader:
         self._file = file
         self._problems = Problems(source)
 
-    def config(self) -> SimulationConfig:
+    def sections(self) -> dict[str, Any]:
         model = self._problems.validated(schema.ScenarioKeys, self._given)
         self._check_components()
         if model is None:
@@ -62,18 +65,18 @@ class _Reader:
         self._check_termination(model, variables, [agent.name for agent in agents])
         self._problems.raise_any()
         validator = model.validator
-        return SimulationConfig(
-            simulation=_run(model.simulation),
-            events=EventSettings(**model.events.model_dump()),
-            state_variables=variables,
-            agents=agents,
-            engine=ComponentSettings(type=model.engine.type, params=_extra(model.engine)),
-            validator=ComponentSettings(type=validator.type, params=_extra(validator)),
-            retries=validator.retries,
-            spatial=_spatial(model.spatial),
-            given=self._given,
-            source=self._file,
-        )
+        return {
+            "simulation": _run(model.simulation),
+            "events": EventSettings(**model.events.model_dump()),
+            "state_variables": variables,
+            "agents": agents,
+            "engine": ComponentSettings(type=model.engine.type, params=_extra(model.engine)),
+            "validator": ComponentSettings(type=validator.type, params=_extra(validator)),
+            "retries": validator.retries,
+            "spatial": _spatial(model.spatial),
+            "given": self._given,
+            "source": self._file,
+        }
 
     def _check_components(self) -> None:
         """Looks at what components say of their own keys, also when other keys are wrong."""

@@ -11,10 +11,11 @@ import msgspec
 
 from thence.sim.agents import BaseAgent
 from thence.sim.concurrency import Part, settled
-from thence.sim.config import SimulationConfig, TerminationSettings
+from thence.sim.config import SimulationConfig
 from thence.sim.engine import BaseEngine
 from thence.sim.ledger import Ledger
 from thence.sim.record import Emit, Record
+from thence.sim.settings import TerminationSettings
 from thence.sim.state import State
 from thence.sim.turn import Cast, Turn
 from thence.sim.validator import BaseValidator

@@ -2,7 +2,7 @@
 
 import heapq
 
-from thence.sim.config import SpatialSettings
+from thence.sim.settings import SpatialSettings
 
 
 class Network:
