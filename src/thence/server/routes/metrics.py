@@ -1,4 +1,4 @@
-"""The route that tells what the server counts of its own work."""
+"""The route for the server's counts of its own work."""
 
 from typing import Annotated
 
@@ -8,15 +8,15 @@ from starlette.responses import Response
 from thence.server.errors import METRICS_RESPONSE
 from thence.server.metrics import MEDIA_TYPE
 from thence.server.models import Problem
-from thence.server.routes.parameters import Asked
+from thence.server.routes.parameters import Parameters
 from thence.server.served import served
 
 router = APIRouter(tags=["metrics"], responses={401: {"model": Problem}, 422: {"model": Problem}})
 
 
 @router.get("/metrics", response_class=Response, responses=METRICS_RESPONSE)
-async def metrics(request: Request, asked: Annotated[Asked, Query()]) -> Response:
-    """Tells what the server counts, in the text format of Prometheus, from memory."""
+async def metrics(request: Request, parameters: Annotated[Parameters, Query()]) -> Response:
+    """Returns the server's counts in the text format of Prometheus, from memory."""
     here = served(request)
     cost = here.logs.builds.cost
     text = here.metrics.text(
