@@ -12,9 +12,9 @@ from statistics import median
 
 import msgspec
 
-from thence.sim.casting import cast_of
 from thence.sim.config import SimulationConfig
 from thence.sim.events import Event
+from thence.sim.run_components import make_components
 from thence.sim.simulation import Simulation
 
 ALTERABLE = ("STATE", "DECISION", "ACTION")
@@ -28,7 +28,7 @@ def played(
 ) -> list[Event]:
     """Runs a scenario in memory and returns its events."""
     events: list[Event] = []
-    simulation = Simulation(config, cast_of(config), events.append, alter=alter)
+    simulation = Simulation(config, make_components(config), events.append, alter=alter)
     asyncio.run(simulation.run(turns_max))
     return events
 
@@ -91,7 +91,7 @@ class Run:
         """
         if event.event_type != "STATE":
             return [None]
-        declared = self._table[self._table.index(event.scope, event.variable_name)].declared
+        declared = self._table[self._table.index(event.scope, event.variable_name)].declaration
         low, high = declared.minimum, declared.maximum
         values: list[object]
         if declared.kind == "int":

@@ -1,4 +1,4 @@
-"""The workshop: turn-based simulations whose events say why they happened."""
+"""Turn-based simulations whose events name their causes."""
 
 from thence.sim.actions import Action, Rejection, Verdict
 from thence.sim.agents import BaseAgent, Decision

@@ -1,4 +1,4 @@
-"""A scenario as one frozen value, with the doors that read it."""
+"""A scenario as one frozen value, with the methods that read it."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -18,7 +18,7 @@ from thence.sim.variables import VariableTable
 
 
 class SimulationConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole scenario; `given` is what it was made of and `source` its file, if any."""
+    """A complete scenario; `given` is its input, and `source` its file, if any."""
 
     simulation: RunSettings
     events: EventSettings = EventSettings()
@@ -35,7 +35,7 @@ class SimulationConfig(msgspec.Struct, frozen=True, kw_only=True):
     def from_file(cls, path: str | Path) -> "SimulationConfig":
         """Reads a scenario from a YAML file, or a shipped one by its bare name.
 
-        Raises ScenarioError, whose `problems` list everything that is wrong with it.
+        Raises ScenarioError, whose `problems` list everything that is wrong.
         """
         from thence.sim.scenario import read_file
 
@@ -60,7 +60,7 @@ class SimulationConfig(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def initial_values(self) -> dict[tuple[str, str], Any]:
-        """Returns the values that agents and places begin with, by (scope, name)."""
+        """Returns the initial values of agents and places, by (scope, name)."""
         owners = [(f"place/{place.name}", place.initial) for place in self.spatial.places]
         owners += [(f"agent/{agent.name}", agent.initial) for agent in self.agents]
-        return {(scope, name): value for scope, own in owners for name, value in own.items()}
+        return {(scope, name): value for scope, values in owners for name, value in values.items()}

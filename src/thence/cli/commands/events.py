@@ -82,11 +82,11 @@ def show_command(event: str, log: str | None, is_json: bool) -> None:
             voice.line(found.line)
             return
         causes_here = _causes(replica, found)
-    remote = {cause.event_id: cause for cause in map(handed, found.external_causes) if cause}
+    other = {cause.event_id: cause for cause in map(handed, found.external_causes) if cause}
     causes = [
         replica.vocabulary.sentence(causes_here[cause])
         if cause in causes_here
-        else f"{cause}, {f'in log {remote[cause].log_id}' if cause in remote else 'not in this log'}"
+        else f"{cause}, {f'in log {other[cause].log_id}' if cause in other else 'not in this log'}"
         for cause in found.caused_by
     ]
     from thence.cli.shared.render import page
