@@ -87,12 +87,12 @@ def create_app(
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Scans the logs while the app runs, and closes them at its end."""
-    here: Served = app.state.served
-    here.scan.start()
+    state: Served = app.state.served
+    state.scan.start()
     try:
         yield
     finally:
-        here.close()
+        state.close()
 
 
 async def _document(request: Request) -> Response:

@@ -16,8 +16,8 @@ class BaseAgent:
     """
 
     remembers = True
-    """Whether the agent keeps anything between turns, so that its decisions name its earlier
-    ones as causes; False for an agent that decides only by its observation."""
+    """True if the agent keeps anything between turns, so that its decisions name its earlier
+    ones as causes; False if it decides only by its observation."""
 
     def __init__(self, name: str) -> None:
         self.name = name

@@ -42,7 +42,7 @@ class Owned:
         self._view.set(self._scope, name, value)
 
     def set_within(self, name: str, value: float) -> None:
-        """Gives a variable the number nearest to this one that its bounds allow."""
+        """Sets a variable to the number within its bounds that is nearest to `value`."""
         self._view.set_within(self._scope, name, value)
 
 
@@ -72,7 +72,7 @@ class Reads:
         raise TypeError(f"{scope}/{name} can't be set here; an engine changes variables")
 
     def set_within(self, scope: str, name: str, value: float) -> None:
-        """Gives a variable the number nearest to this one that its bounds allow."""
+        """Sets a variable to the number within its bounds that is nearest to `value`."""
         declaration = self._ledger.table[self._ledger.table.index(scope, name)].declaration
         self.set(scope, name, declaration.nearest(value))
 
@@ -165,7 +165,7 @@ class View(Reads):
         return own_copy(self._ledger.values[index])
 
     def set(self, scope: str, name: str, value: object) -> None:
-        """Gives a variable a value; ThenceError if it can't hold it."""
+        """Sets a variable; raises ThenceError if it can't hold the value."""
         index = self._ledger.table.index(scope, name)
         self._calls[-1].writes[index] = self._ledger.table[index].converted(value)
 

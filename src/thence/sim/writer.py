@@ -124,7 +124,7 @@ class EventWriter:
 
     @property
     def running(self) -> bool:
-        """Whether the writer is in use: from the first emit or `start()` until its end."""
+        """True from the first emit or `start()` until the end of the writer."""
         return self._is_started and not self._is_stopped
 
     def emit(self, event: Event) -> bool:

@@ -50,7 +50,7 @@ def told(counts: Mapping[str, int]) -> str:
 
 @contextmanager
 def bar(voice: Voice) -> Iterator[Show]:
-    """Draws a bar with the turns and the events so far."""
+    """Yields a function that draws a bar with the turns and the events so far."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 

@@ -59,29 +59,29 @@ async def compare(
     One pair is compared at a time; the work ends when its client disconnects. A log over
     64 MiB is refused with 422; raises NotALog.
     """
-    here = served(request)
+    state = served(request)
 
     async def disconnect() -> None:
         while (await request.receive())["type"] != "http.disconnect":
             pass
 
     def work(stop: Signal) -> Response:
-        a, b = _found(here, ids, is_simulation)
+        a, b = _found(state, ids, is_simulation)
         try:
             return respond(a, b, _difference(a, b, stop))
         except (OSError, ReadFailed):
-            _found(here, ids, is_simulation)  # is one of them gone?
+            _found(state, ids, is_simulation)  # is one of them gone?
             raise
 
-    await here.workers.run(lambda: _found(here, ids, is_simulation))
+    await state.workers.run(lambda: _found(state, ids, is_simulation))
     try:
-        return await here.workers.compare(work, disconnect)
+        return await state.workers.compare(work, disconnect)
     except ClientGone:
         raise HTTPException(503, "the client is gone") from None
 
 
-def _found(here: Served, ids: tuple[str, str], is_simulation: bool) -> tuple[FoundLog, FoundLog]:
-    a, b = (here.find(log_id, is_simulation) for log_id in ids)
+def _found(state: Served, ids: tuple[str, str], is_simulation: bool) -> tuple[FoundLog, FoundLog]:
+    a, b = (state.find(log_id, is_simulation) for log_id in ids)
     for found in (a, b):
         if size_bytes(found) > LOG_BYTES_MAX:
             limit = f"{LOG_BYTES_MAX // 1024**2} MiB"

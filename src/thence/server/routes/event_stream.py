@@ -23,7 +23,7 @@ from thence.server.logs.logs import OpenLog
 from thence.server.logs.root import FoundLog
 from thence.server.served import Served
 
-# where a stream begins: after the event with an id, with the last N events, or with the first
+# the start of a stream: after the event with an id, with the last N events, or with the first
 After = str | int | None
 
 HEARTBEAT_S = 15.0

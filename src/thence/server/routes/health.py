@@ -17,13 +17,13 @@ router = APIRouter(tags=["health"], responses={422: {"model": Problem}})
 @router.get("/health", response_model=Health)
 async def health(request: Request, parameters: Annotated[Parameters, Query()]) -> Response:
     """Reports that the server answers, with the totals of its logs; no file is touched."""
-    here = served(request)
+    state = served(request)
     return answer(
         {
             "status": "ok",
             "version": request.app.version,
-            **msgspec.structs.asdict(here.summaries.totals()),
-            "skipped_logs": here.scan.skipped,
-            "unread_logs": here.scan.unread,
+            **msgspec.structs.asdict(state.summaries.totals()),
+            "skipped_logs": state.scan.skipped,
+            "unread_logs": state.scan.unread,
         }
     )

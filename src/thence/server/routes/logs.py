@@ -23,30 +23,30 @@ router = APIRouter(prefix="/logs", tags=["logs"], responses=RESPONSES)
 @router.get("", response_model=LogList)
 async def logs(request: Request, parameters: Annotated[Parameters, Query()]) -> Response:
     """Lists the logs under the root that are no simulations, by id."""
-    here = served(request)
-    return answer({"logs": await here.inspect_all(lambda logs: _entries(here, logs))})
+    state = served(request)
+    return answer({"logs": await state.inspect_all(lambda logs: _entries(state, logs))})
 
 
 @router.get("/{id}", response_model=LogSummary)
 async def log(request: Request, id: str, parameters: Annotated[Parameters, Query()]) -> Response:
     """Summarizes a log: its events and its damage."""
-    here = served(request)
-    return answer(await here.inspect(id, lambda found: _summary(here, found), False))
+    state = served(request)
+    return answer(await state.inspect(id, lambda found: _summary(state, found), False))
 
 
 @router.get("/{id}/events", response_model=LogEventsPage, responses=NDJSON_RESPONSE)
 async def events(request: Request, id: str, parameters: Annotated[LogPage, Query()]) -> Response:
     """Returns a page of events in total order; all of them as lines for application/x-ndjson."""
-    here, event_filter = served(request), parameters.filter()
+    state, event_filter = served(request), parameters.filter()
     parameters.checked()
     if wants_lines(request) and not parameters.is_page:
-        return await all_lines(here, id, event_filter, False)
+        return await all_lines(state, id, event_filter, False)
 
     def work(log: OpenLog) -> Response:
-        page = here.count_page(questions.page_of_lines(log, event_filter, **parameters.page))
+        page = state.count_page(questions.page_of_lines(log, event_filter, **parameters.page))
         return page_body(page, None if page.total else questions.hint(log, event_filter))
 
-    return await here.ask(id, work, False)
+    return await state.ask(id, work, False)
 
 
 @router.get("/{id}/events.ndjson", response_class=Response, responses=NDJSON_RESPONSE)
@@ -57,20 +57,20 @@ async def event_lines(
     return await all_lines(served(request), id, parameters.filter(), False)
 
 
-def _entries(here: Served, logs: Sequence[FoundLog | None]) -> list[dict[str, Any]]:
+def _entries(state: Served, logs: Sequence[FoundLog | None]) -> list[dict[str, Any]]:
     found = [log for log in logs if log is not None and not log.is_simulation]
-    return [entry for log in found if (entry := _entry(here, log))]
+    return [entry for log in found if (entry := _entry(state, log))]
 
 
-def _entry(here: Served, found: FoundLog) -> dict[str, Any] | None:
-    summary = here.summaries.readable(found)
+def _entry(state: Served, found: FoundLog) -> dict[str, Any] | None:
+    summary = state.summaries.readable(found)
     if summary is None:
         return None
     return _identity(found) | {"start_time": summary.start_time, "event_count": summary.events}
 
 
-def _summary(here: Served, found: FoundLog) -> dict[str, Any]:
-    summary: dict[str, Any] = msgspec.to_builtins(here.summaries.of(found))
+def _summary(state: Served, found: FoundLog) -> dict[str, Any]:
+    summary: dict[str, Any] = msgspec.to_builtins(state.summaries.of(found))
     del summary["turns"]
     return _identity(found) | {"event_count": summary.pop("events")} | summary
 

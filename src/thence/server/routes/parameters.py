@@ -85,7 +85,7 @@ class Paging(Parameters):
 
     @property
     def is_page(self) -> bool:
-        """Whether the request names limit, offset or cursor."""
+        """True if the request names limit, offset or cursor."""
         return not self.model_fields_set.isdisjoint(("limit", "offset", "cursor"))
 
 

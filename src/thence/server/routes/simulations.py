@@ -24,8 +24,8 @@ router = APIRouter(prefix="/simulations", tags=["simulations"], responses=RESPON
 @router.get("", response_model=SimulationList)
 async def simulations(request: Request, parameters: Annotated[Parameters, Query()]) -> Response:
     """Lists the simulations under the root, by id."""
-    here = served(request)
-    return answer({"simulations": await here.inspect_all(lambda logs: _entries(here, logs))})
+    state = served(request)
+    return answer({"simulations": await state.inspect_all(lambda logs: _entries(state, logs))})
 
 
 @router.get("/{id}", response_model=SimulationSummary)
@@ -33,8 +33,8 @@ async def simulation(
     request: Request, id: str, parameters: Annotated[Parameters, Query()]
 ) -> Response:
     """Summarizes a simulation: its events, its status, its damage."""
-    here = served(request)
-    return answer(await here.inspect(id, lambda found: _summary(here, found), True))
+    state = served(request)
+    return answer(await state.inspect(id, lambda found: _summary(state, found), True))
 
 
 @router.get("/{id}/events", response_model=EventsPage, responses=NDJSON_RESPONSE)
@@ -42,17 +42,17 @@ async def events(
     request: Request, id: str, parameters: Annotated[SimulationPage, Query()]
 ) -> Response:
     """Returns a page of events in total order; all of them as lines for application/x-ndjson."""
-    here, event_filter = served(request), parameters.filter()
+    state, event_filter = served(request), parameters.filter()
     parameters.checked()
     if wants_lines(request) and not parameters.is_page:
-        return await all_lines(here, id, event_filter, True)
+        return await all_lines(state, id, event_filter, True)
 
     def work(log: OpenLog) -> Response:
         return page_body(
-            here.count_page(questions.page_of_lines(log, event_filter, **parameters.page))
+            state.count_page(questions.page_of_lines(log, event_filter, **parameters.page))
         )
 
-    return await here.ask(id, work, True)
+    return await state.ask(id, work, True)
 
 
 @router.get("/{id}/events.ndjson", response_class=Response, responses=NDJSON_RESPONSE)
@@ -63,16 +63,16 @@ async def event_lines(
     return await all_lines(served(request), id, parameters.filter(), True)
 
 
-def _entries(here: Served, logs: Sequence[FoundLog | None]) -> list[dict[str, Any]]:
+def _entries(state: Served, logs: Sequence[FoundLog | None]) -> list[dict[str, Any]]:
     found = [log for log in logs if log is not None and log.is_simulation]
-    return [entry for log in found if (entry := _entry(here, log))]
+    return [entry for log in found if (entry := _entry(state, log))]
 
 
-def _entry(here: Served, found: FoundLog) -> dict[str, Any] | None:
-    summary = here.summaries.readable(found)
+def _entry(state: Served, found: FoundLog) -> dict[str, Any] | None:
+    summary = state.summaries.readable(found)
     if summary is None:
         return None
-    run = read_record(here.root, found)
+    run = read_record(state.root, found)
     return {
         "id": found.id,
         "name": run.name,
@@ -82,9 +82,9 @@ def _entry(here: Served, found: FoundLog) -> dict[str, Any] | None:
     }
 
 
-def _summary(here: Served, found: FoundLog) -> dict[str, Any]:
-    run = read_record(here.root, found)
-    summary: dict[str, Any] = msgspec.to_builtins(here.summaries.of(found))
+def _summary(state: Served, found: FoundLog) -> dict[str, Any]:
+    run = read_record(state.root, found)
+    summary: dict[str, Any] = msgspec.to_builtins(state.summaries.of(found))
     count = summary.pop("events")
     return {
         "id": found.id,

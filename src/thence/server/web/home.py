@@ -24,15 +24,15 @@ _HEADS = (
 )
 
 
-def home(here: Served, found: Sequence[FoundLog | None]) -> Response:
+def home(state: Served, found: Sequence[FoundLog | None]) -> Response:
     """Returns the page, with the log of the latest event first."""
-    summaries = [(log, here.summaries.readable(log)) for log in found if log is not None]
+    summaries = [(log, state.summaries.readable(log)) for log in found if log is not None]
     read = [(log, summary) for log, summary in summaries if summary is not None]
     read.sort(key=lambda pair: _last(pair[1]), reverse=True)
     unread = len(found) - len(read)
     content = [
         el("p", f"{unread} more can't be read.", role="alert") if unread else None,
-        _table(here, read[:LOGS_SHOWN_MAX]) if read else _nothing(),
+        _table(state, read[:LOGS_SHOWN_MAX]) if read else _nothing(),
     ]
     if len(read) > LOGS_SHOWN_MAX:
         content.append(el("p", f"The {LOGS_SHOWN_MAX:,} latest of {len(read):,} are shown."))
@@ -49,7 +49,7 @@ def _nothing() -> Html:
     )
 
 
-def _table(here: Served, read: list[tuple[FoundLog, LogFacts]]) -> Html:
+def _table(state: Served, read: list[tuple[FoundLog, LogFacts]]) -> Html:
     events = sum(summary.events for _, summary in read)
     parts = [
         f"{count:,} {name}{'' if count == 1 else 's'}"
@@ -61,7 +61,7 @@ def _table(here: Served, read: list[tuple[FoundLog, LogFacts]]) -> Html:
         if count or name == "event"
     ]
     caption = f"{', '.join(parts)}; the latest first"
-    rows = (_row(log, read_record(here.root, log), summary) for log, summary in read)
+    rows = (_row(log, read_record(state.root, log), summary) for log, summary in read)
     return table(caption, _HEADS, rows)
 
 

@@ -51,35 +51,35 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 @router.get("/")
 async def all_logs(request: Request) -> Response:
     """Shows the runs and logs under the root."""
-    here = served(request)
-    return await here.inspect_all(lambda logs: home(here, logs))
+    state = served(request)
+    return await state.inspect_all(lambda logs: home(state, logs))
 
 
 @router.get("/runs/{id}")
 async def run(request: Request, id: str) -> Response:
     """Shows a run or another log, and a page of its events."""
-    here = served(request)
+    state = served(request)
     question = read_question(request.query_params)
 
     def work(found: FoundLog) -> Response:
-        summary = here.summaries.of(found)
-        with here.logs.using(found) as log:
-            run = read_record(here.root, found)
-            return run_page(log, found, run, summary, question, here.root.names())
+        summary = state.summaries.of(found)
+        with state.logs.using(found) as log:
+            run = read_record(state.root, found)
+            return run_page(log, found, run, summary, question, state.root.names())
 
-    return await here.inspect(id, work, False)
+    return await state.inspect(id, work, False)
 
 
 @router.get("/runs/{id}/events/{event_id:path}")
 async def event(request: Request, id: str, event_id: str) -> Response:
     """Shows one event."""
-    here = served(request)
+    state = served(request)
 
     def work(found: FoundLog) -> Response:
-        with here.logs.using(found) as log:
+        with state.logs.using(found) as log:
             return event_page(log, found, event_id)
 
-    return await here.inspect(id, work, False)
+    return await state.inspect(id, work, False)
 
 
 @router.get("/runs/{id}/diff")

@@ -52,7 +52,7 @@ class TradeMap:
                         self.licensed[place, good].append(agent.name)
 
     def has(self, place: str, good: str) -> bool:
-        """Whether a good is traded at a place."""
+        """Reports whether a good is traded at a place."""
         return (place, good) in self.markets
 
     def share(self, place: str, good: str, amount: int) -> int:

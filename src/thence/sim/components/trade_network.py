@@ -46,8 +46,8 @@ class TradeNetwork(BaseEngine):
             stock = state.place(place)[f"stock_{good}"]
             changes[f"place/{place}", f"price_{good}"] = market.price(stock)
         for trader in self.facts.traders:
-            here = state.agent(trader)["location"]
-            changes[f"agent/{trader}", "order"] = StandingOrder("rest", here, until=0).text
+            place_view = state.agent(trader)["location"]
+            changes[f"agent/{trader}", "order"] = StandingOrder("rest", place_view, until=0).text
         return state.replace(changes)
 
     def reach(self, agent: str) -> Iterable[tuple[str, str]]:
@@ -128,8 +128,8 @@ class TradeNetwork(BaseEngine):
             own["location"] = parse(own["order"]).whereabouts(view.turn)
 
     def _trade(self, view: View, market: Market) -> None:
-        """Takes bought units from a market's stock, adds sold and made ones."""
-        here, name = view.place(market.place), f"stock_{market.good}"
+        """Subtracts bought units from a market's stock, adds sold and produced ones."""
+        place_view, name = view.place(market.place), f"stock_{market.good}"
         with view.rule("trade"):
             sold = 0
             for trader in self.facts.licensed[market.place, market.good]:
@@ -137,15 +137,15 @@ class TradeNetwork(BaseEngine):
                 order = parse(own["order"])
                 if order.is_for(market.place, market.good):
                     sold += own["filled"] * (1 if order.verb == "sell" else -1)
-            stock = here[name]
+            stock = place_view[name]
             chance = view.random(f"make/{market.place}/{market.good}").random()
-            here.set_within(name, stock + sold + market.made(stock, chance))
+            place_view.set_within(name, stock + sold + market.made(stock, chance))
 
     def _price(self, view: View, market: Market) -> None:
-        here = view.place(market.place)
+        place_view = view.place(market.place)
         with view.rule("price"):
-            stock = here[f"stock_{market.good}"]
-            here[f"price_{market.good}"] = market.price(stock)
+            stock = place_view[f"stock_{market.good}"]
+            place_view[f"price_{market.good}"] = market.price(stock)
             view.explain(
                 f"place/{market.place}",
                 f"price_{market.good}",

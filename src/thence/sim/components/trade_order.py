@@ -25,7 +25,7 @@ class StandingOrder(msgspec.Struct, frozen=True):
 
     @property
     def is_trade(self) -> bool:
-        """Whether goods change hands."""
+        """True for an order to buy or sell."""
         return self.verb in ("buy", "sell")
 
     @property

@@ -47,34 +47,36 @@ class Trader(BaseAgent):
         """Returns the next order; None on the road."""
         if parse(observation["order"]).until > observation.turn:
             return None
-        here: str = observation["location"]
-        if here == ON_THE_ROAD:
+        location: str = observation["location"]
+        if location == ON_THE_ROAD:
             return None
         if observation.rejections:
-            return self._decide_again(observation, here, observation.rejections[-1])
+            return self._decide_again(observation, location, observation.rejections[-1])
         if observation["provisions"] <= _LOW_PROVISIONS and observation["money"] >= 1:
-            return self._restock(here, _FULL_PROVISIONS)
+            return self._restock(location, _FULL_PROVISIONS)
         for good in self.goods:
             held = observation[good]
             if held:
-                return self._sell(observation, here, good, held)
-        return self._buy(observation, here)
+                return self._sell(observation, location, good, held)
+        return self._buy(observation, location)
 
-    def _sell(self, observation: Observation, here: str, good: str, held: int) -> Action:
+    def _sell(self, observation: Observation, location: str, good: str, held: int) -> Action:
         """Sells here, or travels to the place where a unit earns most."""
         trade_map: TradeMap = observation.facts
         earnings = {
             place: _price(observation, place, good)
-            - self.turn_cost * trade_map.distance(here, place)
+            - self.turn_cost * trade_map.distance(location, place)
             for place in self.places
             if trade_map.has(place, good)
         }
         best = max(earnings, key=lambda place: (earnings[place], place))
-        if best != here:
-            return _travel(trade_map, here, best, observation.turn, f"to sell {held} {good}")
-        return _trade(StandingOrder("sell", here, min(held, self.lot), good), earnings[here])
+        if best != location:
+            return _travel(trade_map, location, best, observation.turn, f"to sell {held} {good}")
+        return _trade(
+            StandingOrder("sell", location, min(held, self.lot), good), earnings[location]
+        )
 
-    def _buy(self, observation: Observation, here: str) -> Action:
+    def _buy(self, observation: Observation, location: str) -> Action:
         """Buys the good that earns most elsewhere, or travels to the place that sells it."""
         trade_map: TradeMap = observation.facts
         choices = []
@@ -87,35 +89,39 @@ class Trader(BaseAgent):
             for source, cost in prices.items():
                 for target, value in prices.items():
                     if source != target:
-                        turns = trade_map.distance(here, source)
+                        turns = trade_map.distance(location, source)
                         turns += trade_map.distance(source, target)
                         gain = value - cost - self.turn_cost * turns
                         choices.append((round(gain, 4), source, target, good, cost))
         gain, source, target, good, cost = max(choices)
         if gain < self.margin:
-            return _rest(here, observation.turn + 2)
-        if source != here:
-            return _travel(trade_map, here, source, observation.turn, f"to buy {good}")
+            return _rest(location, observation.turn + 2)
+        if source != location:
+            return _travel(trade_map, location, source, observation.turn, f"to buy {good}")
         amount_max = self.lot + observation.random("haggle").randint(0, 2)
         amount = min(amount_max, int((observation["money"] - _PURSE) / cost))
         if amount < 1:
-            return _rest(here, observation.turn + 2)
-        return _trade(StandingOrder("buy", here, amount, good), cost, f", to sell at {target}")
+            return _rest(location, observation.turn + 2)
+        return _trade(StandingOrder("buy", location, amount, good), cost, f", to sell at {target}")
 
-    def _restock(self, here: str, amount: int) -> Action:
-        order = StandingOrder("restock", here, amount)
+    def _restock(self, location: str, amount: int) -> Action:
+        order = StandingOrder("restock", location, amount)
         return _action(order, "restock", order.text)
 
-    def _decide_again(self, observation: Observation, here: str, rejection: Rejection) -> Action:
+    def _decide_again(
+        self, observation: Observation, location: str, rejection: Rejection
+    ) -> Action:
         """Orders less, buys provisions for the road, or rests, after a rejection."""
         facts, payload = rejection.verdict.facts, rejection.action.payload
         at_most = facts.get("at_most", 0)
         if isinstance(at_most, int) and at_most > 0:
-            order = StandingOrder(rejection.action.action_type, here, at_most, str(payload["good"]))
-            return _trade(order, _price(observation, here, order.good))
+            order = StandingOrder(
+                rejection.action.action_type, location, at_most, str(payload["good"])
+            )
+            return _trade(order, _price(observation, location, order.good))
         if "provisions_needed" in facts:
-            return self._restock(here, _FULL_PROVISIONS)
-        return _rest(here, observation.turn + 2)
+            return self._restock(location, _FULL_PROVISIONS)
+        return _rest(location, observation.turn + 2)
 
 
 def _price(observation: Observation, place: str, good: str) -> float:
@@ -127,15 +133,15 @@ def _trade(order: StandingOrder, price: float, purpose: str = "") -> Action:
     return _action(order, "trade", f"{order.text} for {price:.2f} each{purpose}")
 
 
-def _travel(trade_map: TradeMap, here: str, to: str, turn: int, purpose: str) -> Action:
-    turns = trade_map.distance(here, to)
+def _travel(trade_map: TradeMap, location: str, to: str, turn: int, purpose: str) -> Action:
+    turns = trade_map.distance(location, to)
     order = StandingOrder("travel", to, until=turn + turns)
     unit = "turn" if turns == 1 else "turns"
     return _action(order, "travel", f"travel to {to}, {turns} {unit}, {purpose}")
 
 
-def _rest(here: str, until: int) -> Action:
-    order = StandingOrder("rest", here, until=until)
+def _rest(location: str, until: int) -> Action:
+    order = StandingOrder("rest", location, until=until)
     return _action(order, "rest", order.text)
 
 
