@@ -9,8 +9,8 @@ from typing import NamedTuple
 import msgspec
 
 from thence.sim import EventWriter, SimulationConfig
-from thence.sim.casting import cast_of
 from thence.sim.events import Event, VerbosityLevel
+from thence.sim.run_components import make_components
 from thence.sim.simulation import Simulation
 
 TURNS = 200
@@ -64,7 +64,7 @@ def _simulation(emit: Callable[[Event], object]) -> Simulation:
     config = SimulationConfig.from_file("spatial_trade_network")
     settings = msgspec.structs.replace(config.simulation, max_turns=TURNS)
     config = msgspec.structs.replace(config, simulation=settings)
-    return Simulation(config, cast_of(config), emit)
+    return Simulation(config, make_components(config), emit)
 
 
 def in_a_row_us(folder: Path) -> float:

@@ -1,4 +1,4 @@
-"""The errors that thence raises, drawn as one tree.
+"""The errors that thence raises, as one tree.
 
     ThenceError
     ├── InvalidEvent (ValueError)      the event can't be stored as it is
@@ -20,8 +20,8 @@
     ├── WriterClosed                   the log or writer was closed before this call
     ├── LogBusy                        another process holds the append lock
     ├── LogReadOnly                    this opening can't write
-    ├── ReadFailed                     the disk didn't give back what the log holds
-    ├── HeadsMoved                     what a guard watches has changed, nothing was appended
+    ├── ReadFailed                     the disk didn't return what the log holds
+    ├── HeadsMoved                     a guard's events have changed, nothing was appended
     ├── IdReused                       the event_id stands for another event already
     ├── ClockExhausted                 the log's clock can't grow any more, nothing was appended
     ├── AppendFailed                   the write failed, nothing was appended
@@ -32,8 +32,9 @@
     ├── PortTaken                      no port that was asked for is free
     └── UnsupportedPlatform            this operating system can't keep the promise
 
-Each error says what was tried (`operation`), on what (`place`), why it failed
-(`cause`), what to do next (`hint`), and whether trying again can help (`recoverable`).
+Each error has the operation that was tried (`operation`), its object (`place`), the reason of
+the failure (`cause`), the next thing to do (`hint`), and whether a retry can help
+(`recoverable`).
 """
 
 import re
@@ -41,7 +42,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 
 class ThenceError(Exception):
-    """Any failure that thence reports.
+    """The base of all errors that thence raises.
 
     `str(error)` is one line: the operation, the place, the cause.
     """
@@ -69,18 +70,18 @@ class ThenceError(Exception):
 
 
 class InvalidEvent(ThenceError, ValueError):
-    """An event holds what a line can't hold; the cause names the field."""
+    """Error: an event has a value that a line can't hold; the cause names the field."""
 
 
 class EventTooLarge(InvalidEvent):
-    """An event's line would be longer than 1 MiB."""
+    """Error: an event's line would be longer than 1 MiB."""
 
 
 class InvalidFilter(ThenceError, ValueError):
-    """A filter can't be read.
+    """Error: a filter can't be read.
 
-    `key` names the part of it, such as "turn" or "where"; `column` counts characters from 1
-    and is 0 where the part is wrong as a whole.
+    `key` names the part of the filter, such as "turn" or "where"; `column` counts characters
+    from 1 and is 0 where the part is wrong as a whole.
     """
 
     def __init__(
@@ -99,11 +100,11 @@ class InvalidFilter(ThenceError, ValueError):
 
 
 class InvalidCursor(ThenceError, ValueError):
-    """A text is no cursor, or the cursor of another question or log."""
+    """Error: a text is no cursor, or the cursor of another question or log."""
 
 
 class ScenarioError(ThenceError, ValueError):
-    """A scenario can't be used; `problems` lists each reason.
+    """Error: a scenario can't be used; `problems` lists each reason.
 
     A problem is a mapping `{file, line, key, message, hint}`; line counts from 1 and is 0
     where no line is known.
@@ -123,15 +124,15 @@ class ScenarioError(ThenceError, ValueError):
 
 
 class WorkError(ThenceError):
-    """A command on work packages could not be done; nothing was lost."""
+    """Error: a command on work packages could not be done; nothing was lost."""
 
 
 class NotAProject(WorkError):
-    """A folder, with those above it, holds no project of work packages."""
+    """Error: neither a folder nor one above it holds a project of work packages."""
 
 
 class PlanningError(WorkError, ValueError):
-    """Planning files or names can't be used; `problems` lists each reason, as ScenarioError's."""
+    """Error: planning files or names can't be used; `problems` is as in ScenarioError."""
 
     def __init__(
         self,
@@ -147,9 +148,9 @@ class PlanningError(WorkError, ValueError):
 
 
 class Refused(WorkError):
-    """A guard does not let this be done as things stand; nothing was changed.
+    """Error: a guard refuses the command in the present state; nothing was changed.
 
-    `guard` is its stable code, such as "subtasks_open"; the hint tells the remedy.
+    `guard` is the guard's stable code, such as "subtasks_open"; the hint is the remedy.
     """
 
     def __init__(
@@ -166,94 +167,94 @@ class Refused(WorkError):
 
 
 class GitFailed(WorkError):
-    """The program git did not do what it was asked; the cause is in its own words.
+    """Error: the program git failed; the cause is in git's own words.
 
-    `was_killed` says that it ended by a signal, and so may have left locks behind.
+    `was_killed` is True if git ended by a signal, and so may have left locks behind.
     """
 
     was_killed = False
 
 
 class CyclicDependencyError(ThenceError, ValueError):
-    """Events name each other as causes in a circle, so that they have no order."""
+    """Error: events name each other as causes in a circle, so that they have no order."""
 
 
 class RunIdTaken(ThenceError, FileExistsError):
-    """A run of this id has a folder already."""
+    """Error: a run with this id has a folder already."""
 
 
 class EventNotFound(ThenceError, LookupError):
-    """No event of the log has this id."""
+    """Error: no event of the log has this id."""
 
 
 class AmbiguousId(ThenceError, LookupError):
-    """More than one event of the log begins with this prefix."""
+    """Error: more than one event id of the log begins with this prefix."""
 
 
 class NotALog(ThenceError):
-    """A path is no folder with a log in it."""
+    """Error: a path is no folder with a log in it."""
 
 
 class VocabularyMismatch(ThenceError):
-    """A log was made for another host than the one that opens it."""
+    """Error: a log was made for another host than the one that opens it."""
 
 
 class WriterClosed(ThenceError):
-    """A log or writer was used after it had been closed."""
+    """Error: a log or writer was used after it had been closed."""
 
 
 class LogBusy(ThenceError):
-    """Another process held the append lock for the whole wait; nothing was appended."""
+    """Error: another process held the append lock for the whole wait; nothing was appended."""
 
     recoverable = True
 
 
 class LogReadOnly(ThenceError):
-    """This opening of a log can't write: no permission, or an earlier sync failed."""
+    """Error: this opening of a log can't write: no permission, or an earlier sync failed."""
 
 
 class ReadFailed(ThenceError):
-    """A call that reads the log failed: what it would have shown may be incomplete."""
+    """Error: a call that reads the log failed; its result might have been incomplete."""
 
     recoverable = True
 
 
 class HeadsMoved(ThenceError):
-    """An event that the append's guard watches for has come in between; nothing was appended."""
+    """Error: an event that the append's guard excludes has come first; nothing was appended."""
 
     recoverable = True
 
 
 class IdReused(ThenceError):
-    """The event_id given stands for an event with another content; nothing was appended."""
+    """Error: the given event_id belongs to an event of other content; nothing was appended."""
 
 
 class ClockExhausted(ThenceError):
-    """No clock value is left for another event of this log; nothing was appended."""
+    """Error: no clock value is left for another event of this log; nothing was appended."""
 
 
 class AppendFailed(ThenceError):
-    """A write failed and was taken back whole: the event was not appended."""
+    """Error: a write failed and was rolled back completely; the event was not appended."""
 
     recoverable = True
 
 
 class LogFull(AppendFailed):
-    """The disk, a quota or a file size limit took no more: the event was not appended."""
+    """Error: the disk, a quota or a file size limit is full; the event was not appended."""
 
 
 class OutcomeUnknown(ThenceError):
-    """The event may be in the log or not: the write or its sync failed half-way."""
+    """Error: the event may be in the log or not, as the write or its sync failed half-way."""
 
     recoverable = True
-    # set by whoever raises it: makes what was tried durable, and returns it
+    # set where the error is raised: makes the event durable and returns the call's result
     resume: Callable[[], object] | None = None
 
     def retry(self) -> object:
         """Makes the event durable once and returns what the failed call would have returned.
 
-        An event that is in the log is synced; else it is appended with new numbers. Raises
-        the error that prevents it; an OutcomeUnknown can be tried again.
+        An event that is in the log is synced; any other is appended with new numbers. Raises
+        the error that prevents this; an OutcomeUnknown can be retried again.
         """
         if self.resume is None:
             raise self
@@ -261,16 +262,16 @@ class OutcomeUnknown(ThenceError):
 
 
 class ProgramFailed(ThenceError):
-    """A program under test could not be started, or did not do what the test asks of it."""
+    """Error: a program under test could not be started, or did not do what the test asks."""
 
 
 class ExtraMissing(ThenceError, ImportError):
-    """A package is not installed; the hint is the line that installs it with its extra."""
+    """Error: a package is not installed; the hint is the line that installs it, by its extra."""
 
 
 class PortTaken(ThenceError):
-    """A server can't listen where it was told to; nothing was served."""
+    """Error: a server can't listen on the given port; nothing was served."""
 
 
 class UnsupportedPlatform(ThenceError):
-    """This operating system lacks what the promise needs."""
+    """Error: this operating system lacks a function that a promise needs."""

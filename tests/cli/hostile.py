@@ -1,4 +1,4 @@
-"""Logs, runs and projects in which every text is what a terminal would obey, and the commands."""
+"""Logs, runs and projects whose texts all control a terminal, and all commands to run on them."""
 
 import json
 from collections.abc import Iterator
@@ -42,7 +42,7 @@ _TASKS = f"""# Tasks
 
 
 def commands() -> Iterator[tuple[tuple[str, ...], click.Command]]:
-    """Yield every command that does something, with the words that it is called by."""
+    """Yield every command that is no group, with the words of its call."""
     yield from _below((), root)
 
 
@@ -58,7 +58,7 @@ def _below(words: tuple[str, ...], command: click.Command) -> Iterator[Any]:
 
 
 def calls(words: tuple[str, ...], command: click.Command) -> list[list[str]]:
-    """Return how a command is called: as it is meant to be, with evil words, and wrongly."""
+    """Return the calls of a command: a right one, one with evil words, and wrong ones."""
     meant, evil = list(words), list(words)
     for parameter in command.params:
         if isinstance(parameter, click.Argument):
@@ -81,7 +81,7 @@ def calls(words: tuple[str, ...], command: click.Command) -> list[list[str]]:
 
 
 def make(folder: Path) -> Path:
-    """Make all of it: logs `evil`, `other` and EVIL, a run, a project; return the project."""
+    """Make the logs `evil`, `other` and EVIL, a run and a project; return the project."""
     repo = planned(folder / "project", _TASKS)
     assert warm("work", "finalize-tasks", cwd=repo).code == 0
     warm("work", "move-task", EVIL, "--to", EVIL, cwd=repo)

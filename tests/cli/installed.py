@@ -1,4 +1,4 @@
-"""The installed command as a user has it: a process with arguments, streams and an exit code."""
+"""The installed command, run as users do: a process with arguments, streams and exit code."""
 
 import ctypes
 import json
@@ -20,7 +20,7 @@ _CAP_DAC_READ_SEARCH = 2
 
 @dataclass(frozen=True)
 class Ended:
-    """What a command left: its exit code and its two streams."""
+    """The result of a command: its exit code and its two streams."""
 
     code: int
     out: str
@@ -99,14 +99,14 @@ def on_terminal(
 
 
 def drop_override() -> None:
-    """Let a child that runs as root be refused like anybody else."""
+    """Take from a child that runs as root the rights that other users lack."""
     if sys.platform == "linux" and os.geteuid() == 0:
         for power in (_CAP_DAC_OVERRIDE, _CAP_DAC_READ_SEARCH):
             ctypes.CDLL(None).prctl(_PR_CAPBSET_DROP, power, 0, 0, 0)
 
 
 def is_three_lines(err: str) -> bool:
-    """Tell whether an error reads as what, why and next step."""
+    """Report whether an error has the lines for message, cause and next step."""
     lines = err.splitlines()
     starts = ("thence: ", "  why:  ", "  next: ")
     return len(lines) >= 3 and all(

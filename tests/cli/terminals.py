@@ -1,4 +1,4 @@
-"""A terminal for the installed command, and what a user sees on it."""
+"""A terminal for the installed command, with its screen."""
 
 import codecs
 import fcntl
@@ -22,9 +22,9 @@ _BEGUN = re.compile(r"\x1b(\[[?0-9;]*)?\Z")
 
 
 class Screen:
-    """What stands on a terminal that knows the few sequences a redrawn board is made of.
+    """The screen of a terminal that knows only the escape sequences of a redrawn board.
 
-    `frames` are its lines each time before something was taken away again.
+    `frames` are the lines of the screen before each erasure.
     """
 
     def __init__(self, columns: int) -> None:

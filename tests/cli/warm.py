@@ -60,7 +60,7 @@ def warm(*arguments: object, cwd: Path, env: Mapping[str, str] | None = None) ->
 
 @cache
 def _forker() -> socket.socket:
-    """Start what forks; it ends once this process has ended, and with it its socket."""
+    """Start the process that forks; it ends after this process, when the socket is closed."""
     ours, theirs = socket.socketpair()
     with theirs:
         forker = subprocess.Popen(
@@ -108,7 +108,7 @@ def _serve(number: int) -> int:
 
 
 def _begin(wanted: int, stdin: int, stdout: int, stderr: int, ending: int) -> None:
-    """Fork once more, tell how that one ended; only that one returns, as the command."""
+    """Fork once more and report the exit of the child; only the child returns, as the command."""
     process = os.fork()
     if process:
         for stream in (wanted, stdin, stdout, stderr):

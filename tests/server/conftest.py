@@ -1,4 +1,4 @@
-"""One server for all tests that only ask: a root with two runs, a log, and what is damaged."""
+"""One server for all tests that only read: a root with two runs, a log and damaged files."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A client of server-sent events: it reads frames off a real connection, and comes back."""
+"""A client of server-sent events, which reads frames of a real connection and reconnects."""
 
 import threading
 import time
@@ -25,7 +25,7 @@ class Heard(NamedTuple):
 
 
 def frames(answer: httpx2.Response, opened: threading.Event | None = None) -> Iterator[Heard]:
-    """The frames of a stream as the HTML standard reads them; comments are passed over."""
+    """Yields the frames of a stream, read by the HTML standard, without comments."""
     event_id, data, rest = "", list[bytes](), b""
     for block in answer.iter_raw():
         if opened is not None:
@@ -44,7 +44,7 @@ def frames(answer: httpx2.Response, opened: threading.Event | None = None) -> It
 
 
 def heard(server: Serving, path: str, count: int, **options: object) -> list[Heard]:
-    """The first frames of a stream, which is left then."""
+    """Returns the first frames of a stream, then closes it."""
     found: list[Heard] = []
     with server.client.stream("GET", path, **options) as answer:
         assert answer.status_code == 200, answer.read()
@@ -58,7 +58,7 @@ def heard(server: Serving, path: str, count: int, **options: object) -> list[Hea
 
 
 class Listening(threading.Thread):
-    """Listens in a thread until so many events are heard."""
+    """A thread that listens until `count` events have come."""
 
     def __init__(self, url: str, path: str, count: int, **options: object) -> None:
         super().__init__(daemon=True)
@@ -87,12 +87,12 @@ class Listening(threading.Thread):
 
 
 def arrived(folder: Path) -> list[bytes]:
-    """The lines of a run in the order in which they arrived, read by the library."""
+    """Returns the lines of a run in order of arrival, read by the library."""
     return [event.line for event in events(OS_DISK, folder, SIM)]
 
 
 def gauge(server: Serving, name: str) -> float:
-    """What a line of /metrics says now."""
+    """Returns the present value of a line of /metrics."""
     text = server.get("/metrics").text
     return next(
         float(line.split()[-1]) for line in text.splitlines() if line.startswith(name + " ")
@@ -100,7 +100,7 @@ def gauge(server: Serving, name: str) -> float:
 
 
 def until(is_so: object, seconds: float = SECONDS_MAX) -> None:
-    """Asks again and again until something holds."""
+    """Calls `is_so` again and again until it returns True."""
     end = time.monotonic() + seconds
     while not is_so():
         assert time.monotonic() < end, "it never came to hold"

@@ -1,4 +1,4 @@
-"""Runs and logs for the server to find, with events in which every filter finds something."""
+"""Runs and logs for a server, with events that match every filter."""
 
 import json
 import random
@@ -41,7 +41,7 @@ def make_run(root: Path, name: str, count: int = 60, seed: int = 7) -> Path:
 
 
 def make_large(run: Path) -> None:
-    """Lets a run grow to the size from which on a log is asked by an index."""
+    """Extends a run to the size from which on a log is read by an index."""
     with open_log(run) as replica:
         for _ in range(LARGE_EVENTS):
             replica.append("NOTE", {"text": "x" * (INDEXED_BYTES_MIN // LARGE_EVENTS)})
@@ -58,7 +58,7 @@ def make_orders(root: Path, name: str = "orders") -> list[str]:
 
 
 def stored(folder: Path) -> list[Event]:
-    """All events of a log in total order, read by the library."""
+    """Returns all events of a log in total order, read by the library."""
     with open_log(folder, create=False) as replica:
         return replica.events()
 
@@ -68,7 +68,7 @@ def lines(events: list[Event]) -> list[Any]:
 
 
 def foreign(number: int, **members: object) -> bytes:
-    """The line of a simulation's event that another tool wrote."""
+    """Returns the line of a simulation's event as another tool writes it."""
     told = {
         "event_id": f"other-{number:04}",
         "event_type": "ACTION",

@@ -1,4 +1,4 @@
-"""A server as a user has it: a process on a port of its own, asked over HTTP."""
+"""A server as users run it: a process with a port of its own, and an HTTP client."""
 
 import json
 import signal
@@ -39,13 +39,13 @@ class Serving:
         return self.client.get(path, **options)
 
     def json(self, path: str, **params: Any) -> Any:
-        """The answer to a request that must succeed."""
+        """Returns the answer to a request that must succeed."""
         answer = self.get(path, params=params)
         assert answer.status_code == 200, answer.text
         return answer.json()
 
     def code(self, path: str, **params: Any) -> tuple[int, str]:
-        """The status and the code of a request that must fail, in the one form of errors."""
+        """Returns status and code of a request that must fail, in the one form of errors."""
         answer = self.get(path, params=params)
         told = answer.json()
         assert set(told) == {"code", "message"}
@@ -53,7 +53,7 @@ class Serving:
         return answer.status_code, told["code"]
 
     def pages(self, path: str, **params: Any) -> Iterator[dict[str, Any]]:
-        """The pages from the first to the last, by cursor."""
+        """Yields the pages from the first to the last, by cursor."""
         page = self.json(path, **params)
         yield page
         while page["has_more"]:

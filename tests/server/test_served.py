@@ -30,12 +30,12 @@ def test_first_questions_to_many_large_logs_hold_up_no_question_to_another(serve
 
     async def asked() -> None:
         async def ask(log_id: str) -> None:
-            assert await served.look(log_id, lambda found: go.wait(WAIT_S), True)
+            assert await served.inspect(log_id, lambda found: go.wait(WAIT_S), True)
 
         async with anyio.create_task_group() as tasks:
             for number in range(THREADS + 1):
                 tasks.start_soon(ask, f"big{number}")
-            tasks.start_soon(served.look_at_all, lambda logs: go.wait(WAIT_S))
+            tasks.start_soon(served.inspect_all, lambda logs: go.wait(WAIT_S))
             with anyio.fail_after(60):
                 while served.workers._slow.statistics().tasks_waiting <= THREADS:
                     await served.workers.run(threading.get_ident)
@@ -51,9 +51,9 @@ def test_all_logs_are_looked_at_at_once_when_they_are_known(served) -> None:
         return sum(served.summaries.of(found).events for found in logs)
 
     async def asked() -> None:
-        first = await served.look_at_all(summed_up)
+        first = await served.inspect_all(summed_up)
         assert first == 3 * (THREADS + 2) + LARGE_EVENTS * (THREADS + 1)
-        begun_in = await served.look_at_all(lambda logs: threading.get_ident())
+        begun_in = await served.inspect_all(lambda logs: threading.get_ident())
         quick = {await served.workers.run(threading.get_ident) for _ in range(20)}
         assert begun_in in quick
 

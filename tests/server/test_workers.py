@@ -4,7 +4,7 @@ import anyio
 import pytest
 from starlette.exceptions import HTTPException
 
-from thence.server.workers import Gone, Slow, Workers
+from thence.server.workers import ClientGone, Slow, Workers
 
 
 def test_work_is_done_in_a_thread_and_its_error_raised() -> None:
@@ -92,20 +92,20 @@ def test_comparison_is_signalled_that_its_client_goes_and_one_that_waits_never_b
     def work(stop: threading.Event) -> None:
         begun.set()
         assert stop.wait(100)
-        raise Gone
+        raise ClientGone
 
     async def asked() -> None:
         workers = Workers()
         leaving = anyio.Event()
 
         async def compare() -> None:
-            with pytest.raises(Gone):
+            with pytest.raises(ClientGone):
                 await workers.compare(work, leaving.wait)
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(compare)
             await anyio.to_thread.run_sync(begun.wait)
-            with anyio.fail_after(60), pytest.raises(Gone):
+            with anyio.fail_after(60), pytest.raises(ClientGone):
                 await workers.compare(
                     lambda stop: pytest.fail("it began"), anyio.lowlevel.checkpoint
                 )

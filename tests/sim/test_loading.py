@@ -6,8 +6,8 @@ from tests.sim.toys import lines
 from thence.errors import ScenarioError
 from thence.sim import SimulationConfig, SimulationOrchestrator
 from thence.sim.agents import BaseAgent
-from thence.sim.casting import cast_of
 from thence.sim.components.trader import Trader
+from thence.sim.run_components import make_components
 
 FILE = """
 from thence.sim import Action, BaseAgent, BaseEngine
@@ -55,7 +55,7 @@ def test_keys_of_a_users_class_are_checked(tmp_path):
 
 def test_class_that_takes_anything_takes_any_key(tmp_path):
     path = scenario(tmp_path, "{name: ada, type: './greeter.py:Free', colour: red}")
-    (ada,) = cast_of(SimulationConfig.from_file(path)).agents
+    (ada,) = make_components(SimulationConfig.from_file(path)).agents
     assert ada.anything == {"colour": "red"}
 
 
@@ -81,13 +81,13 @@ def test_entry_point_is_a_name(tmp_path, monkeypatch):
     (folder / "entry_points.txt").write_text(f"[thence.agents]\nhawker = {target}\n")
     monkeypatch.syspath_prepend(tmp_path)
     path = scenario(tmp_path, "{name: ada, type: hawker, goods: [], places: []}")
-    (ada,) = cast_of(SimulationConfig.from_file(path)).agents
+    (ada,) = make_components(SimulationConfig.from_file(path)).agents
     assert type(ada) is Trader
 
 
 def test_class_of_a_module(tmp_path):
     path = scenario(tmp_path, "{name: ada, type: 'thence.sim.agents:BaseAgent'}")
-    (ada,) = cast_of(SimulationConfig.from_file(path)).agents
+    (ada,) = make_components(SimulationConfig.from_file(path)).agents
     assert type(ada) is BaseAgent
 
 
@@ -95,4 +95,4 @@ def test_class_of_a_module(tmp_path):
 def test_agents_given_as_objects_need_names_of_their_own(names):
     given = SimulationConfig.from_mapping({"simulation": {"name": "x"}})
     with pytest.raises(ScenarioError):
-        cast_of(given, agents=[BaseAgent(name) for name in names])
+        make_components(given, agents=[BaseAgent(name) for name in names])

@@ -8,10 +8,10 @@ import pytest
 from tests.sim.toys import SCENARIO
 from tests.sim.truth import Run, played
 
-from thence.sim.casting import cast_of
 from thence.sim.components.trade_markets import Market
 from thence.sim.components.trade_order import StandingOrder, parse
 from thence.sim.config import SimulationConfig
+from thence.sim.run_components import make_components
 from thence.sim.simulation import Simulation
 from thence.sim.spatial import Network
 
@@ -45,7 +45,7 @@ class TestEconomy:
         assert {"action_rejected", "action_retried"} <= set(kinds)
 
     def test_what_a_trader_gets_is_what_it_pays_for(self, given):
-        simulation = Simulation(given, cast_of(given), lambda event: None)
+        simulation = Simulation(given, make_components(given), lambda event: None)
         asyncio.run(simulation.run())
         settled = 0
         for before, after in pairwise(simulation.history):

@@ -1,4 +1,4 @@
-"""Small worlds for tests: a mapping instead of a file, agents of a line."""
+"""Small simulations for tests: scenarios as mappings, agents as functions."""
 
 import asyncio
 import json
@@ -24,7 +24,7 @@ def config(
     global_vars: Sequence[Mapping[str, Any]] = ({"name": "sum", "type": "int"},),
     **sections: Any,
 ) -> SimulationConfig:
-    """Returns a scenario of few turns, of which any section may be given."""
+    """Returns a scenario of a few turns; any section may be given."""
     return SimulationConfig.from_mapping(
         {
             "simulation": {"name": "toy", "max_turns": turns, "seed": 1},
@@ -38,7 +38,7 @@ def config(
 
 
 class Doer(BaseAgent):
-    """Answers with what a function makes of the observation."""
+    """An agent that decides by a function of the observation."""
 
     def __init__(self, name: str, answer: Callable[[Any], Any], remembers: bool = False) -> None:
         super().__init__(name)
@@ -50,7 +50,7 @@ class Doer(BaseAgent):
 
 
 class Adder(BaseEngine):
-    """`add` adds to the agent's own x; each turn the sum of all x becomes the world's."""
+    """An engine: `add` adds to the agent's x; each turn the world's x is the sum of all."""
 
     def apply_action(self, view: Any, action: Action) -> None:
         own = view.agent(action.agent_id)

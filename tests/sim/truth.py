@@ -1,6 +1,6 @@
-"""Measuring whether causes are true: alter a seeded run, look whether an effect changes.
+"""The truth of causes, measured: a seeded run is altered, and its effects are compared.
 
-`python -m tests.sim.truth 2000` prints the figures of so many samples.
+`python -m tests.sim.truth 2000` prints the figures of 2000 samples.
 """
 
 import asyncio
@@ -12,9 +12,9 @@ from statistics import median
 
 import msgspec
 
-from thence.sim.casting import cast_of
 from thence.sim.config import SimulationConfig
 from thence.sim.events import Event
+from thence.sim.run_components import make_components
 from thence.sim.simulation import Simulation
 
 ALTERABLE = ("STATE", "DECISION", "ACTION")
@@ -28,13 +28,13 @@ def played(
 ) -> list[Event]:
     """Runs a scenario in memory and returns its events."""
     events: list[Event] = []
-    simulation = Simulation(config, cast_of(config), events.append, alter=alter)
+    simulation = Simulation(config, make_components(config), events.append, alter=alter)
     asyncio.run(simulation.run(turns_max))
     return events
 
 
 class Run:
-    """A seeded run of a scenario, with the questions that the test of truth asks of it."""
+    """A seeded run of a scenario, with the methods for the test of truth."""
 
     def __init__(self, config: SimulationConfig, seed: int) -> None:
         settings = msgspec.structs.replace(config.simulation, seed=seed)
@@ -91,7 +91,7 @@ class Run:
         """
         if event.event_type != "STATE":
             return [None]
-        declared = self._table[self._table.index(event.scope, event.variable_name)].declared
+        declared = self._table[self._table.index(event.scope, event.variable_name)].declaration
         low, high = declared.minimum, declared.maximum
         values: list[object]
         if declared.kind == "int":
@@ -107,7 +107,7 @@ class Run:
         return list(dict.fromkeys(other))[:ALTERATIONS_MAX]
 
     def is_changed(self, effect: Event, cause: Event, value: object) -> bool:
-        """Tells whether an effect is absent or different once a cause is altered."""
+        """Reports whether an effect is absent or different after a cause is altered."""
         events = played(self.config, {cause.step: value}, effect.turn_number)
         altered = {event.step: event for event in events}.get(effect.step)
         return altered is None or altered.details != effect.details
@@ -116,7 +116,7 @@ class Run:
 def sampled_outsiders(
     run: Run, rng: random.Random, samples: int
 ) -> list[tuple[Event, Event, object]]:
-    """Returns the effects that changed although what was altered is none of their causes."""
+    """Returns the effects that changed after an alteration of an event that is no cause."""
     wrong = []
     taken = 0
     while taken < samples:
@@ -142,7 +142,7 @@ def sampled_causes(run: Run, rng: random.Random, samples: int) -> list[tuple[Eve
 
 
 def causes_named(run: Run) -> float:
-    """Returns how many causes the median event names."""
+    """Returns the median number of causes that an event names."""
     return median(len(event.caused_by) for event in run.events)
 
 

@@ -1,4 +1,4 @@
-"""What the tests of the event writer emit, and how they read what was written."""
+"""Events for the tests of the event writer, and functions that read written events."""
 
 import json
 from pathlib import Path

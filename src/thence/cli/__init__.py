@@ -1,1 +1,1 @@
-"""The commands: arguments in, text or JSON out; what they do is done in other rooms."""
+"""The commands: arguments in, text or JSON out; the work itself is done in other rooms."""

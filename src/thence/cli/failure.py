@@ -1,4 +1,4 @@
-"""An error as a user meets it: an exit code, three lines on stderr, one JSON object."""
+"""The report of an error to a user: an exit code, three lines on stderr, one JSON object."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -36,11 +36,11 @@ _CODES: tuple[tuple[type[ThenceError], int], ...] = (
     (OutcomeUnknown, UNKNOWN),
 )
 _STDOUT = "see where it goes: a full disk, or a place that can't be written"
-_MEANT = " Did you mean "
+_SUGGESTION = " Did you mean "
 
 
 class Failure(NamedTuple):
-    """What failed, why, what to do next; `code` is stable, `exit_code` the process's."""
+    """An error with message, cause and hint; `code` is stable, `exit_code` is the process's."""
 
     exit_code: int
     code: str
@@ -49,30 +49,30 @@ class Failure(NamedTuple):
     hint: str
 
 
-def explained(error: Exception, voice: Voice) -> int:
-    """Tells an error and returns the exit code.
+def report_error(error: Exception, voice: Voice) -> int:
+    """Reports an error and returns the exit code.
 
-    Three lines go to stderr; under --json stdout gets `{"error": …}` as well, so that who
-    reads it always finds JSON.
+    Three lines go to stderr; under --json stdout gets `{"error": …}` as well, so that its
+    reader always finds JSON.
     """
     if isinstance(error, click.exceptions.Exit):
         return error.exit_code
-    with suppress(OSError):  # then it is stdout that failed
+    with suppress(OSError):  # stdout itself failed
         voice.flush()
     failure = failure_of(error)
     if voice.has_lost_stdout and isinstance(error, OSError) and not error.filename:
         failure = failure._replace(message="could not write to stdout", hint=_STDOUT)
     if voice.is_json:
-        told = {key: value for key, value in failure._asdict().items() if key != "exit_code"}
+        fields = {key: value for key, value in failure._asdict().items() if key != "exit_code"}
         if isinstance(error, Refused):
-            told["guard"] = error.guard
+            fields["guard"] = error.guard
         try:
-            voice.json({"error": told})
-        except OSError:  # it is stdout that failed
+            voice.json({"error": fields})
+        except OSError:  # stdout itself failed
             voice.give_up_stdout()
     try:
         voice.flush()
-    except OSError:  # told below, if it is not what is told anyway
+    except OSError:  # the lines on stderr still report the error
         voice.give_up_stdout()
     if voice.is_debug:
         show_traceback(error, voice)
@@ -84,7 +84,7 @@ def explained(error: Exception, voice: Voice) -> int:
 
 
 def show_traceback(error: BaseException, voice: Voice) -> None:
-    """Writes where an error was raised to stderr."""
+    """Writes the traceback of an error to stderr."""
     import traceback
 
     for part in traceback.format_exception(error):
@@ -93,19 +93,19 @@ def show_traceback(error: BaseException, voice: Voice) -> None:
 
 
 def problem_line(problem: Mapping[str, object]) -> str:
-    """Writes a scenario's problem as compilers do: file, line, key, what, hint."""
-    place = f"{problem['file']}:{problem['line']}" if problem["line"] else problem["file"]
+    """Returns a scenario's problem as compilers write it: file, line, key, message, hint."""
+    position = f"{problem['file']}:{problem['line']}" if problem["line"] else problem["file"]
     key = f"{problem['key']}: " if problem["key"] else ""
     hint = f" ({problem['hint']})" if problem["hint"] else ""
-    return f"{place}: {key}{problem['message']}{hint}"
+    return f"{position}: {key}{problem['message']}{hint}"
 
 
 def failure_of(error: Exception) -> Failure:
-    """Returns what an error means to a user."""
+    """Returns the report of an error for a user."""
     if isinstance(error, ThenceError):
         code = next((code for kind, code in _CODES if isinstance(error, kind)), FAILED)
         cause = error.cause or "nothing more is known"
-        return Failure(code, error.code, error.message, cause, error.hint or _more())
+        return Failure(code, error.code, error.message, cause, error.hint or _debug_hint())
     if isinstance(error, click.ClickException):
         return _misuse(error)
     if isinstance(error, OSError):
@@ -114,25 +114,25 @@ def failure_of(error: Exception) -> Failure:
         hint = "check the path, its permissions and the room on the disk"
         return Failure(FAILED, "os_error", message, cause, hint)
     cause = f"{type(error).__name__}: {error}"
-    return Failure(FAILED, "internal_error", "failed unexpectedly", cause, _more())
+    return Failure(FAILED, "internal_error", "failed unexpectedly", cause, _debug_hint())
 
 
-def _more() -> str:
+def _debug_hint() -> str:
     return "run it again with --debug for the traceback"
 
 
 def _misuse(error: click.ClickException) -> Failure:
-    """Explains wrong arguments by the usage of the command they were given to."""
+    """Returns the report of wrong arguments, with the usage of their command."""
     context = error.ctx if isinstance(error, click.UsageError) else None
-    said = error.format_message()
-    message, _, meant = said.partition(_MEANT)
+    text = error.format_message()
+    message, _, suggestion = text.partition(_SUGGESTION)
     if isinstance(error, click.NoSuchOption):
         message = f"No such option '{error.option_name}'"
-        meant = f"'{error.possibilities[0]}'?" if error.possibilities else ""
+        suggestion = f"'{error.possibilities[0]}'?" if error.possibilities else ""
     path = context.command_path if context else "thence"
     hint = f"`{path} --help` tells all of it"
-    if meant:
-        hint = f"did you mean {meant}"
+    if suggestion:
+        hint = f"did you mean {suggestion}"
     usage = context.get_usage().removeprefix("Usage: ") if context else path
     cause = "it is used like this: " + " ".join(usage.split())
     message = " ".join(message.split()).rstrip(".")

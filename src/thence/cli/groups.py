@@ -1,4 +1,4 @@
-"""What all commands have in common: help, the nearest name, the options of talk and log."""
+"""The common parts of all commands: help, the nearest name, the options for output and log."""
 
 from collections.abc import Callable, Mapping
 from importlib import import_module
@@ -31,15 +31,15 @@ class Commands(click.Group):
         from thence.core.nearest import nearest
 
         near = nearest(name, known)
-        meant = f" Did you mean '{near[0]}'?" if near else ""
-        raise click.UsageError(f"No such command '{name}'.{meant}", ctx)
+        suggestion = f" Did you mean '{near[0]}'?" if near else ""
+        raise click.UsageError(f"No such command '{name}'.{suggestion}", ctx)
 
 
 class LazyCommands(Commands):
-    """Commands that are known by name and one line, and imported when one is asked for.
+    """A group that imports a command only when it is called.
 
-    `table` gives for each name the module of `package` that holds it, and its line in the
-    help. The command is called `<name>_command` there, with underscores for hyphens.
+    `table` maps each name to a module of `package` and to the command's line in the help. The
+    command is called `<name>_command` in that module, with underscores for hyphens.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class LazyCommands(Commands):
         return list(self.table)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Imports a command; None if there is none of this name."""
+        """Imports a command; returns None if there is none with this name."""
         if cmd_name not in self.table:
             return None
         module = import_module(f"{self._package}.{self.table[cmd_name][0]}")
@@ -63,7 +63,7 @@ class LazyCommands(Commands):
         return command
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> "list[CompletionItem]":
-        """Completes names without importing the commands, and the options."""
+        """Completes options, and names of commands without importing the commands."""
         from click.shell_completion import CompletionItem
 
         names = [
@@ -80,39 +80,39 @@ class LazyCommands(Commands):
 
 
 def talks(command: _F) -> _F:
-    """Gives a command -q, -v and --debug, which the Voice keeps."""
+    """Adds -q, -v and --debug to a command; the Voice keeps their values."""
     for names, attribute, text in (
         (("--debug",), "is_debug", "Show the traceback of an error."),
         (("-v", "--verbose"), "is_verbose", "Tell more."),
         (("-q", "--quiet"), "is_quiet", "Tell nothing but results and errors."),
     ):
         command = click.option(
-            *names, attribute, is_flag=True, expose_value=False, callback=_keep, help=text
+            *names, attribute, is_flag=True, expose_value=False, callback=_set_flag, help=text
         )(command)
     return command
 
 
-def _keep(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+def _set_flag(context: click.Context, parameter: click.Parameter, value: bool) -> None:
     voice = context.find_object(Voice)
     if value and voice is not None:
         setattr(voice, str(parameter.name), True)
 
 
-def named(context: click.Context, parameter: click.Parameter, value: _V) -> _V:
-    """Refuses an empty name: it is a variable of a script that was never set."""
+def checked_name(context: click.Context, parameter: click.Parameter, value: _V) -> _V:
+    """Refuses an empty name, most often an unset variable of a script."""
     if value == "" or (isinstance(value, tuple) and "" in value):
         raise click.BadParameter("it names nothing", context, parameter)
     return value
 
 
-def _given(context: click.Context, parameter: click.Parameter, value: str) -> str:
-    return named(context, parameter, value) or ""
+def _required_name(context: click.Context, parameter: click.Parameter, value: str) -> str:
+    return checked_name(context, parameter, value) or ""
 
 
-def _paths(
+def _complete_path(
     context: click.Context, parameter: click.Parameter, incomplete: str
 ) -> "list[CompletionItem]":
-    """Has the shell complete the path of a folder or file."""
+    """Makes the shell complete the path of a folder or file."""
     from click.shell_completion import CompletionItem
 
     return [CompletionItem(incomplete, type="file")]
@@ -122,16 +122,18 @@ log_option = click.option(
     "--log",
     "log",
     metavar="LOG",
-    callback=named,
-    shell_complete=_paths,
+    callback=checked_name,
+    shell_complete=_complete_path,
     help="The log: its folder, one of its files, or a run's id. Else THENCE_LOG, this folder"
     " if it is a log, or the newest run under ./output.",
 )
 
 
 def log_argument(name: str) -> Callable[[_F], _F]:
-    """Gives a command an argument that names a log as --log does."""
-    return click.argument(name, metavar=name.upper(), callback=_given, shell_complete=_paths)
+    """Adds an argument to a command that names a log as --log does."""
+    return click.argument(
+        name, metavar=name.upper(), callback=_required_name, shell_complete=_complete_path
+    )
 
 
 json_option = click.option(

@@ -1,15 +1,15 @@
-"""The door of the command `thence`: it runs a command and turns its end into an exit code.
+"""The entry point of the command `thence`: it runs a command and returns the exit code.
 
-Nothing that takes time is imported at its start, so that Ctrl-C ends the command quietly
-at any moment of it. The codes: 0 done, 1 failed, 2 usage or bad scenario, 3 damage found,
-4 not found, 5 outcome unknown, 130 after Ctrl-C. A closed pipe is quiet and counts as done.
+No slow module is imported at the start, so that Ctrl-C ends the command quietly at any time.
+The codes: 0 done, 1 failed, 2 usage or bad scenario, 3 damage found, 4 not found, 5 outcome
+unknown, 130 after Ctrl-C. A closed pipe is no error and counts as done.
 """
 
 import sys
 
 from thence.cli.exit_codes import INTERRUPTED
 
-_AGAIN_S = 0.02
+_DELAY_S = 0.02
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -21,27 +21,27 @@ def main(arguments: list[str] | None = None) -> int:
         from thence.cli.root import run
 
         code = run(arguments)
-        # All is written: a Ctrl-C during the interpreter's own end needs no traceback.
+        # All output is written: a Ctrl-C while the interpreter ends needs no traceback.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         return code
     except KeyboardInterrupt:
         return INTERRUPTED
 
 
-def _interrupt_again(dropped: "sys.UnraisableHookArgs") -> None:
-    """Raises again what a signal raised while a callback ran whose errors Python drops.
+def _interrupt_again(unraisable: "sys.UnraisableHookArgs") -> None:
+    """Raises an error of a signal handler again if Python dropped it inside a callback.
 
-    That is Ctrl-C, or the end that a server comes to by SIGTERM.
+    The error is Ctrl-C, or the SystemExit of a server after SIGTERM.
     """
-    end = dropped.exc_value
-    if isinstance(end, KeyboardInterrupt | SystemExit):
+    error = unraisable.exc_value
+    if isinstance(error, KeyboardInterrupt | SystemExit):
         import signal
 
-        def again(*_: object) -> None:
-            raise type(end)(*end.args)
+        def raise_again(*_: object) -> None:
+            raise type(error)(*error.args)
 
-        # later: not inside this callback; by the system: to start a thread here takes too long
-        signal.signal(signal.SIGALRM, again)
-        signal.setitimer(signal.ITIMER_REAL, _AGAIN_S)
+        # a timer raises it outside this callback; the start of a thread would take too long here
+        signal.signal(signal.SIGALRM, raise_again)
+        signal.setitimer(signal.ITIMER_REAL, _DELAY_S)
     else:
-        sys.__unraisablehook__(dropped)
+        sys.__unraisablehook__(unraisable)

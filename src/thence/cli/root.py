@@ -1,11 +1,11 @@
-"""The group `thence`: which commands there are, each imported when it is called."""
+"""The group `thence` with its commands, each imported when it is called."""
 
 import os
 import sys
 
 import click
 
-from thence.cli.failure import explained
+from thence.cli.failure import report_error
 from thence.cli.groups import HELP_NAMES, LazyCommands, talks
 from thence.cli.voice import Voice
 from thence.errors import UnsupportedPlatform
@@ -17,7 +17,7 @@ Example:
   thence why @last"""
 
 
-# name: the module that holds the command of that name, and its line in the help
+# name: (the module of the command, its line in the help)
 TABLE = {
     "append": ("commands.append", "Append one event, durable when the command ends."),
     "completion": ("commands.completion", "Write the script that completes thence in a shell."),
@@ -77,16 +77,16 @@ def root(context: click.Context, is_version: bool) -> None:
 
 
 def run(arguments: list[str] | None = None) -> int:
-    """Runs a command and returns its exit code; errors are told in three lines."""
+    """Runs a command and returns its exit code; errors are reported in three lines."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     if sys.stdout is None:  # the caller closed it
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
     voice = Voice(from_environment(os.environ), given)
     try:
         if voice.settings.completing is not None:
-            from thence.cli.commands.completion import answered
+            from thence.cli.commands.completion import complete
 
-            return answered(root, voice.settings.completing)
+            return complete(root, voice.settings.completing)
         colour = False if voice.settings.is_colourless else None
         with root.make_context("thence", given, obj=voice, color=colour) as context:
             code = root.invoke(context)
@@ -98,5 +98,5 @@ def run(arguments: list[str] | None = None) -> int:
         voice.interrupted()
         raise KeyboardInterrupt from None
     except Exception as error:  # door: a user gets three lines, never a traceback unasked
-        return explained(error, voice)
+        return report_error(error, voice)
     return code if isinstance(code, int) else 0

@@ -1,7 +1,7 @@
-"""Where a command's words go: results to stdout, talk to stderr.
+"""The output of a command: results go to stdout, notes to stderr.
 
-Under --json nothing but JSON reaches stdout. This is the one door to the terminal: whatever a
-line holds, a terminal obeys nothing in it but our own colours, and no text in it begins a line.
+Under --json nothing but JSON reaches stdout. All output to a terminal passes through this module:
+no content of a line controls the terminal, but our own colours, and no content begins a new line.
 """
 
 import os
@@ -20,7 +20,7 @@ WIDTH_COLUMNS_MAX = 100
 
 
 class Painted:
-    """A part of a line in a style of ours, as `click.style` takes it."""
+    """A part of a line with a style for `click.style`."""
 
     __slots__ = ("style", "text")
 
@@ -31,14 +31,14 @@ class Painted:
 
 Line = str | Painted | tuple[str | Painted, ...]
 
-# what a terminal obeys, and JSON may hold as it is
-_OBEYED = re.compile(
+# characters that control a terminal and that JSON may hold unescaped
+_CONTROL = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]"
 )
 
 
 def plain(text: str) -> str:
-    """Writes out what a terminal would obey: control characters, direction marks, newlines."""
+    """Escapes what controls a terminal: control characters, direction marks, newlines."""
     if text.isprintable():
         return text
     return "".join(
@@ -47,7 +47,7 @@ def plain(text: str) -> str:
 
 
 def drawn(line: Line) -> str:
-    """Returns a line as a terminal may have it: its texts harmless, in our colours."""
+    """Returns a line for a terminal: its texts escaped, in our colours."""
     if isinstance(line, str):
         return plain(line)
     if isinstance(line, Painted):
@@ -56,7 +56,7 @@ def drawn(line: Line) -> str:
 
 
 class Voice:
-    """How one command speaks: what the settings, the flags and the terminal allow."""
+    """The output of one command, by its settings, its flags and the terminal."""
 
     def __init__(self, settings: Settings, arguments: Sequence[str] = ()) -> None:
         self.settings = settings
@@ -71,12 +71,12 @@ class Voice:
 
     @property
     def width(self) -> int:
-        """How many columns a paragraph may take: the terminal's, from 40 to 100."""
+        """The columns of a paragraph: those of the terminal, from 40 to 100."""
         return max(WIDTH_COLUMNS_MIN, min(self.columns or WIDTH_COLUMNS, WIDTH_COLUMNS_MAX))
 
     @property
     def columns(self) -> int | None:
-        """The width of the terminal that stdout is, None if it is none."""
+        """The width of the terminal on stdout, None if stdout is no terminal."""
         if not sys.stdout.isatty():
             return None
         if self.settings.columns:
@@ -95,25 +95,25 @@ class Voice:
             raise
 
     def note(self, *lines: Line) -> None:
-        """Tells something about the result on stderr, unless the user wants quiet."""
+        """Writes lines about the result to stderr, unless the user gave --quiet."""
         if not self.is_quiet:
             self.warn(*lines)
 
     def warn(self, *lines: Line) -> None:
-        """Writes lines to stderr, whatever the user wants."""
+        """Writes lines to stderr, even under --quiet."""
         click.echo("\n".join(map(drawn, lines)), err=True)
 
     def json(self, value: object) -> None:
-        """Writes a JSON value as one line; values of msgspec.Raw stand as they are."""
+        """Writes a JSON value as one line; values of msgspec.Raw are copied unchanged."""
         import msgspec
 
         self.line(msgspec.json.encode(value))
 
     def line(self, line: bytes) -> None:
-        """Writes a stored line with its newline: as it is, but for a terminal with escapes."""
+        """Writes a stored line with its newline: unchanged, but with escapes for a terminal."""
         if sys.stdout.isatty():
             text = line.decode(errors="replace").replace("\r", " ")  # a blank between members
-            line = _OBEYED.sub(_escaped, text).encode()
+            line = _CONTROL.sub(_escaped, text).encode()
         try:
             sys.stdout.buffer.write(line + b"\n")
         except OSError:
@@ -121,18 +121,18 @@ class Voice:
             raise
 
     def keep(self, value: object) -> None:
-        """Keeps a value from being freed, where the process is about to end anyhow.
+        """Keeps a value alive until the process ends, which is soon.
 
-        Millions of objects take a tenth of a second to be freed one by one.
+        Freeing millions of objects one by one takes a tenth of a second.
         """
         import gc
 
-        kept = [value]
-        kept.append(kept)
+        cycle = [value]
+        cycle.append(cycle)
         gc.freeze()
 
     def interrupted(self) -> None:
-        """Tells that Ctrl-C ended the command; the pipe may be gone as well."""
+        """Reports that Ctrl-C ended the command; the pipe may be gone as well."""
         try:
             self.flush()
             click.echo("interrupted", err=True)
@@ -140,7 +140,7 @@ class Voice:
             return
 
     def flush(self) -> None:
-        """Writes out what was said; raises OSError where stdout takes no more."""
+        """Flushes stdout; raises OSError where stdout takes no more."""
         try:
             sys.stdout.flush()
         except OSError:
@@ -148,7 +148,7 @@ class Voice:
             raise
 
     def give_up_stdout(self) -> None:
-        """Lets what stdout did not take go nowhere: the interpreter flushes once more."""
+        """Sends unwritten output to /dev/null: the interpreter flushes stdout once more."""
         self.has_lost_stdout = True
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

@@ -11,11 +11,11 @@ from fastapi import FastAPI, Request
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 
-from thence.server.errors import tell_errors
+from thence.server.errors import add_error_handlers
 from thence.server.http.auth import Auth
-from thence.server.http.middleware import Bodiless, Headers, Hosts
+from thence.server.http.middleware import Headers, HeadWithoutBody, Hosts
 from thence.server.logs.root import Root
-from thence.server.metrics import Counting
+from thence.server.metrics import RequestCounter
 from thence.server.routes import health, live, logs, schemas, simulations
 from thence.server.routes import metrics as metrics_route
 from thence.server.routes.bodies import answer
@@ -38,16 +38,16 @@ def create_app(
     cors_origins: Collection[str] = (),
     token: str | None = None,
 ) -> FastAPI:
-    """Returns an app that serves the logs in a folder; nothing in it is written but indexes.
+    """Returns an app that serves the logs in a folder; the app writes only indexes there.
 
-    `root` is THENCE_ROOT or "output" where it is None; it may be a log itself, and may be
-    made later. Hosts are left to the caller unless `allowed_hosts` names those that are
-    answered, without ports. Pages of `cors_origins` may read the answers in a browser.
-    With a `token` every path but /health wants it. Raises ValueError for an empty token.
+    If `root` is None it is THENCE_ROOT, or "output". The root may be a log itself, and may be
+    made later. Host names are not checked unless `allowed_hosts` lists the accepted ones,
+    without ports. Pages of `cors_origins` may read the answers in a browser.
+    With a `token` every path but /health needs it. Raises ValueError for an empty token.
     """
     if token is not None and not token:
         raise ValueError("token is empty: pass None to have none")
-    found = Root(root if root is not None else from_environment(os.environ).runs)
+    logs_root = Root(root if root is not None else from_environment(os.environ).runs)
     app = FastAPI(
         title="thence",
         version=version("thence"),
@@ -58,10 +58,10 @@ def create_app(
         redirect_slashes=False,
         lifespan=_lifespan,
     )
-    app.state.served = Served(found)
-    tell_errors(app)
-    for room in (health, metrics_route, schemas, simulations, logs, live):
-        app.include_router(room.router)
+    app.state.served = Served(logs_root)
+    add_error_handlers(app)
+    for module in (health, metrics_route, schemas, simulations, logs, live):
+        app.include_router(module.router)
     for kind in KINDS:
         app.include_router(causes_of(kind))
         app.include_router(diffs_of(kind))
@@ -77,22 +77,22 @@ def create_app(
             allow_headers=["Authorization", "Last-Event-ID"],
         )
     app.add_middleware(Headers)
-    app.add_middleware(Counting, metrics=app.state.served.metrics)
+    app.add_middleware(RequestCounter, metrics=app.state.served.metrics)
     if allowed_hosts is not None:
         app.add_middleware(Hosts, allowed=allowed_hosts)
-    app.add_middleware(Bodiless)
+    app.add_middleware(HeadWithoutBody)
     return app
 
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Looks at the logs while the app is served, and closes them at its end."""
-    here: Served = app.state.served
-    here.scan.start()
+    """Scans the logs while the app runs, and closes them at its end."""
+    state: Served = app.state.served
+    state.scan.start()
     try:
         yield
     finally:
-        here.close()
+        state.close()
 
 
 async def _document(request: Request) -> Response:

@@ -1,6 +1,6 @@
-"""Every error as a client meets it: `{code, message}`, never a page, never a traceback.
+"""Every error as a client receives it: `{code, message}`, never a page, never a traceback.
 
-What a file or a client may hold is never the server's failure: a code of its own tells it.
+Bad content of a file or a request is never the server's failure: it has a code of its own.
 """
 
 from collections.abc import Mapping
@@ -42,52 +42,52 @@ _CODES: Mapping[int, str] = {
 def problem(
     status: int, code: str, message: str, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """Returns the answer that tells an error."""
+    """Returns the response that reports an error."""
     # an id may hold half a surrogate pair, which JSON can't
-    whole = message[:MESSAGE_CHARACTERS_MAX].encode(errors="backslashreplace").decode()
-    told = {"code": code, "message": whole}
-    return Response(msgspec.json.encode(told), status, headers, "application/json")
+    text = message[:MESSAGE_CHARACTERS_MAX].encode(errors="backslashreplace").decode()
+    body = {"code": code, "message": text}
+    return Response(msgspec.json.encode(body), status, headers, "application/json")
 
 
-def tell_errors(app: FastAPI) -> None:
-    """Has an app tell all its errors in one form."""
-    app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(RequestValidationError, _invalid)
+def add_error_handlers(app: FastAPI) -> None:
+    """Makes an app report all its errors in one form."""
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(RequestValidationError, _invalid_parameter)
     for kind in (ThenceError, OSError, SqliteError):
-        app.add_exception_handler(kind, _failed)
-    app.add_exception_handler(Exception, _unforeseen)
+        app.add_exception_handler(kind, _log_error)
+    app.add_exception_handler(Exception, _unforeseen_error)
 
 
-async def refused(request: Request, error: Exception) -> Response:
-    """Returns the answer to what a request came to: a refusal, or a failure of a log."""
-    handle = _http if isinstance(error, HTTPException) else _failed
+async def error_response(request: Request, error: Exception) -> Response:
+    """Returns the response for the error of a request: a refusal, or a failure of a log."""
+    handle = _http_error if isinstance(error, HTTPException) else _log_error
     return await handle(request, error)
 
 
-async def _http(request: Request, error: Exception) -> Response:
-    """Tells what the framework refuses: no such path, no such method."""
-    refused = cast("HTTPException", error)
-    code = _CODES.get(refused.status_code, "invalid_parameter")
-    message = str(refused.detail)
-    if message == HTTPStatus(refused.status_code).phrase:
+async def _http_error(request: Request, error: Exception) -> Response:
+    """Reports a refusal of the framework: no such path, no such method."""
+    refusal = cast("HTTPException", error)
+    code = _CODES.get(refusal.status_code, "invalid_parameter")
+    message = str(refusal.detail)
+    if message == HTTPStatus(refusal.status_code).phrase:
         message = f"{message}: {request.method} {request.url.path}; see /openapi.json"
-    headers = dict(refused.headers or {})
+    headers = dict(refusal.headers or {})
     if headers.get("Allow") == "GET":
-        headers["Allow"] = "GET, HEAD"  # all that is got is answered without its body too
-    return problem(refused.status_code, code, message, headers)
+        headers["Allow"] = "GET, HEAD"  # each GET is answered without its body too
+    return problem(refusal.status_code, code, message, headers)
 
 
-async def _invalid(request: Request, error: Exception) -> Response:
-    """Tells the first parameter that can't be read."""
+async def _invalid_parameter(request: Request, error: Exception) -> Response:
+    """Reports the first parameter that can't be read."""
     first: dict[str, Any] = cast("RequestValidationError", error).errors()[0]
     name = ".".join(str(part) for part in first["loc"][1:]) or "the request"
-    said = str(first["msg"]).removeprefix("Value error, ")
+    reason = str(first["msg"]).removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
-        said = f"there is no such parameter{meant(name, _known(request))}"
-    return problem(422, "invalid_parameter", f"{name[:_NAME_CHARACTERS_MAX]}: {said}")
+        reason = f"there is no such parameter{meant(name, _parameter_names(request))}"
+    return problem(422, "invalid_parameter", f"{name[:_NAME_CHARACTERS_MAX]}: {reason}")
 
 
-def _known(request: Request) -> list[str]:
+def _parameter_names(request: Request) -> list[str]:
     """Returns the names of the route's parameters."""
     models = [
         field.field_info.annotation for field in request.scope["route"].dependant.query_params
@@ -95,8 +95,8 @@ def _known(request: Request) -> list[str]:
     return [key for model in models for key in getattr(model, "model_fields", ())]
 
 
-async def _failed(request: Request, error: Exception) -> Response:
-    """Tells what a question to a log came to."""
+async def _log_error(request: Request, error: Exception) -> Response:
+    """Reports why a question to a log failed."""
     is_simulation = request.url.path.startswith("/simulations")
     if isinstance(error, EventNotFound):
         log_id = request.path_params.get("id", "")
@@ -109,13 +109,13 @@ async def _failed(request: Request, error: Exception) -> Response:
         code = "invalid_cursor" if isinstance(error, InvalidCursor) else "invalid_parameter"
         message = f"{error}; {error.hint}" if error.hint else str(error)
         return problem(422, code, message)
-    what = error.operation if isinstance(error, ThenceError) else "could not read the log"
-    why = getattr(error, "cause", "") or getattr(error, "strerror", None) or type(error).__name__
-    return problem(503, "unavailable", f"{what}: {why}", {"Retry-After": "1"})
+    operation = error.operation if isinstance(error, ThenceError) else "could not read the log"
+    cause = getattr(error, "cause", "") or getattr(error, "strerror", None) or type(error).__name__
+    return problem(503, "unavailable", f"{operation}: {cause}", {"Retry-After": "1"})
 
 
-async def _unforeseen(request: Request, error: Exception) -> Response:
-    """Tells a fault of ours without its inside; the server's own log gets that."""
+async def _unforeseen_error(request: Request, error: Exception) -> Response:
+    """Reports a bug of the server without details; the server's own log gets those."""
     return problem(500, "unavailable", "the server failed; its log tells how")
 
 

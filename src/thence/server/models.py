@@ -1,7 +1,7 @@
-"""The shapes of the answers, as the OpenAPI document tells them.
+"""The shapes of the answers, for the OpenAPI document.
 
-The answers themselves are written as bytes, events as the lines that are stored; the tests
-hold them to these shapes.
+The answers themselves are written as bytes, events as their stored lines; the tests check the
+answers against these shapes.
 """
 
 from typing import Any, Literal
@@ -22,14 +22,14 @@ Code = Literal[
 
 
 class Problem(BaseModel):
-    """An error: a stable code, and what to know about it in words."""
+    """An error: a stable code, and a message in words."""
 
     code: Code
     message: str
 
 
 class StoredEvent(BaseModel):
-    """An event: its line as it is stored. What else the line holds stands in it too."""
+    """An event: its stored line, with every other member that the line holds."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -76,7 +76,7 @@ STATUS = "running, completed, failed or interrupted, which a killed run is."
 
 
 class Entry(BaseModel):
-    """What every list says of a log."""
+    """The members of a log in every list."""
 
     id: str
     name: str
@@ -126,7 +126,7 @@ class Moment(BaseModel):
 
 
 class LogSummary(LogEntry):
-    """What there is to say of a log."""
+    """The summary of a log."""
 
     by_type: dict[str, int]
     by_actor: dict[str, int]
@@ -138,7 +138,7 @@ class LogSummary(LogEntry):
 
 
 class SimulationSummary(LogSummary):
-    """What there is to say of a simulation."""
+    """The summary of a simulation."""
 
     turns: int = Field(ge=0, description="The number of the last turn.")
     status: str = Field(description=STATUS)
@@ -164,7 +164,7 @@ class Cause(BaseModel):
 
 
 class WhyAnswer(BaseModel):
-    """Why an event happened: one line of causes, root first, also told in sentences."""
+    """The reasons of an event: one line of causes, root first, also as sentences."""
 
     event_id: str
     sentences: list[str]
@@ -174,7 +174,7 @@ class WhyAnswer(BaseModel):
 
 
 class Differing(BaseModel):
-    """A place in an event where two differ; a side that lacks it is left out."""
+    """A member in which two events differ; a side that lacks the member is left out."""
 
     path: str
     a: Any = None
@@ -191,7 +191,7 @@ class DivergenceCause(BaseModel):
 
 
 class Divergence(BaseModel):
-    """Where two logs part; null for the side that has no such event."""
+    """The first difference of two logs; null for the side that has no such event."""
 
     a: StoredEvent | None
     b: StoredEvent | None
@@ -203,7 +203,7 @@ class Divergence(BaseModel):
 
 
 class ChangedEvent(BaseModel):
-    """An event that is in both logs and does not say the same."""
+    """An event that is in both logs with different content."""
 
     a: StoredEvent
     b: StoredEvent
@@ -211,7 +211,7 @@ class ChangedEvent(BaseModel):
 
 
 class DiffAnswer(BaseModel):
-    """Two logs compared: how many events of each kind, and the first 1,000 of those."""
+    """The comparison of two logs: counts of each kind of event, the first 1,000 of each."""
 
     same: int = Field(ge=0)
     changed: int = Field(ge=0)
@@ -234,7 +234,7 @@ class Schemas(BaseModel):
 
 
 class Health(BaseModel):
-    """How the server is, and what it knows of its logs by now."""
+    """The state of the server, and the totals of the logs that it has read so far."""
 
     status: Literal["ok"]
     version: str

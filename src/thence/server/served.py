@@ -1,4 +1,4 @@
-"""All that one app serves from: the root, its open logs, what is known of them, the threads."""
+"""The state that the routes of one app share: root, open logs, summaries, threads."""
 
 from collections.abc import Callable
 from threading import Event as Signal
@@ -20,14 +20,14 @@ from thence.server.workers import Slow, Workers
 
 LOG_BYTES_MAX = 4 * 1024 * 1024
 PERIOD_S = 5.0
-# between two passes at least so many times as long as one took
+# the least rest between two passes, in times of the last pass
 REST_RATIO = 20
-# between two logs, so that who waits for the interpreter gets it
-_BREATH_S = 0.001
+# between two logs, so that a thread that waits for the interpreter gets it
+_PAUSE_S = 0.001
 
 
 class LogScan:
-    """A thread that goes over a root's logs until it is stopped."""
+    """A thread that summarizes a root's logs again and again until it is stopped."""
 
     def __init__(self, root: Root, summaries: Summaries) -> None:
         self._root = root
@@ -39,7 +39,7 @@ class LogScan:
 
     @property
     def unread(self) -> int:
-        """How many logs nobody has looked at yet."""
+        """The number of logs that nobody has asked for yet."""
         return sum(not self._summaries.has(log_id) for log_id in self._unread)
 
     def start(self) -> None:
@@ -48,22 +48,22 @@ class LogScan:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stops it; a log that is being read is read to its end by itself."""
+        """Stops the thread; a log that is being read is still read to its end."""
         self._stop.set()
 
     def _run(self) -> None:
         while not self._stop.is_set():
             began = monotonic()
-            self._look()
+            self._scan_once()
             self._stop.wait(max(PERIOD_S, REST_RATIO * (monotonic() - began)))
 
-    def _look(self) -> None:
-        """Goes over all logs once."""
+    def _scan_once(self) -> None:
+        """Summarizes all logs once; those over LOG_BYTES_MAX are left to the first request."""
         skipped = 0
         ids: set[str] = set()
         unread: set[str] = set()
         for found in self._root.logs():
-            if self._stop.wait(_BREATH_S):
+            if self._stop.wait(_PAUSE_S):
                 return
             try:
                 if found is None:
@@ -85,7 +85,7 @@ T = TypeVar("T")
 
 
 class Served:
-    """What the routes of an app share. `closing` is set when the server is about to end."""
+    """The objects that the routes of an app share; `closing` is set before the server ends."""
 
     def __init__(self, root: Root) -> None:
         self.root = root
@@ -99,22 +99,22 @@ class Served:
         self.closing = Signal()
 
     async def ask(self, log_id: str, work: Callable[[OpenLog], T], is_simulation: bool) -> T:
-        """Returns what the work finds in a log, in a thread.
+        """Runs work on an open log in a thread and returns its result.
 
-        Raises NotALog for a log that isn't there, or for one that is no simulation where
+        Raises NotALog for a missing log, or for one that is no simulation where
         one is asked for, and what the work raises.
         """
 
-        def asked(found: FoundLog) -> T:
+        def work_on_open(found: FoundLog) -> T:
             with self.logs.using(found) as log:
                 return work(log)
 
-        return await self.look(log_id, asked, is_simulation)
+        return await self.inspect(log_id, work_on_open, is_simulation)
 
-    async def look(self, log_id: str, work: Callable[[FoundLog], T], is_simulation: bool) -> T:
-        """Returns what the work makes of where a log lies, as `ask` does."""
+    async def inspect(self, log_id: str, work: Callable[[FoundLog], T], is_simulation: bool) -> T:
+        """Runs work on the location of a log, as `ask` does."""
 
-        def looked(is_patient: bool) -> T:
+        def attempt(is_patient: bool) -> T:
             found = self.find(log_id, is_simulation)
             try:
                 if not is_patient and self.logs.lacks_index(found):
@@ -124,21 +124,21 @@ class Served:
                 self.find(log_id, is_simulation)  # is it gone?
                 raise
 
-        return await self.workers.run_patiently(looked)
+        return await self.workers.run_patiently(attempt)
 
-    async def look_at_all(self, work: Callable[[list[FoundLog | None]], T]) -> T:
-        """Returns what the work makes of where all logs lie, None for one that can't be read."""
+    async def inspect_all(self, work: Callable[[list[FoundLog | None]], T]) -> T:
+        """Runs work on the locations of all logs, None for one that can't be read."""
 
-        def looked(is_patient: bool) -> T:
+        def attempt(is_patient: bool) -> T:
             logs = list(self.root.logs())
-            if not is_patient and any(map(self._is_news, filter(None, logs))):
+            if not is_patient and any(map(self._needs_index, filter(None, logs))):
                 raise Slow
             return work(logs)
 
-        return await self.workers.run_patiently(looked)
+        return await self.workers.run_patiently(attempt)
 
-    def _is_news(self, found: FoundLog) -> bool:
-        """Tells whether summing up a log would take seconds, for nobody has asked for it yet."""
+    def _needs_index(self, found: FoundLog) -> bool:
+        """Reports whether summing up a log would take seconds, as it has no index yet."""
         if self.summaries.has(found.id):
             return False
         try:
@@ -147,14 +147,14 @@ class Served:
             return False
 
     def find(self, log_id: str, is_simulation: bool) -> FoundLog:
-        """Returns where a log lies; raises NotALog."""
+        """Finds a log under the root; raises NotALog."""
         found = self.root.find(log_id)
         if is_simulation and not found.is_simulation:
             raise NotALog("could not find", place=repr(log_id), cause="it is no simulation")
         return found
 
-    def sent(self, page: PageOfLines) -> PageOfLines:
-        """Counts the events of a page that is sent, and returns it."""
+    def count_page(self, page: PageOfLines) -> PageOfLines:
+        """Counts the events of a page that is to be sent, and returns the page."""
         self.metrics.count_events(len(page.lines))
         return page
 
@@ -167,7 +167,7 @@ class Served:
 
 
 def served(request: Request) -> Served:
-    """Returns what the app of a request serves from."""
+    """Returns the shared state of the app of a request."""
     found = request.app.state.served
     assert isinstance(found, Served)
     return found

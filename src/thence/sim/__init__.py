@@ -1,4 +1,4 @@
-"""The workshop: turn-based simulations whose events say why they happened."""
+"""Turn-based simulations whose events name their causes."""
 
 from thence.sim.actions import Action, Rejection, Verdict
 from thence.sim.agents import BaseAgent, Decision
@@ -10,18 +10,7 @@ from thence.sim.builders import (
     create_state_event,
     create_system_event,
 )
-from thence.sim.config import (
-    AgentSettings,
-    ComponentSettings,
-    EventSettings,
-    PlaceSettings,
-    RoadSettings,
-    RunSettings,
-    SimulationConfig,
-    SpatialSettings,
-    TerminationSettings,
-    VariableSettings,
-)
+from thence.sim.config import SimulationConfig
 from thence.sim.engine import BaseEngine
 from thence.sim.event_filter import EventFilter
 from thence.sim.events import (
@@ -35,6 +24,17 @@ from thence.sim.events import (
 )
 from thence.sim.orchestrator import Orchestrator, SimulationOrchestrator
 from thence.sim.result import RunResult, TurnProgress
+from thence.sim.settings import (
+    AgentSettings,
+    ComponentSettings,
+    EventSettings,
+    PlaceSettings,
+    RoadSettings,
+    RunSettings,
+    SpatialSettings,
+    TerminationSettings,
+    VariableSettings,
+)
 from thence.sim.state import State
 from thence.sim.validator import BaseValidator
 from thence.sim.variables import Declaration

@@ -1,4 +1,4 @@
-"""The door of `python -m thence.sim scenario.yaml`, which is `thence sim run`."""
+"""The entry point of `python -m thence.sim scenario.yaml`, which is `thence sim run`."""
 
 import sys
 

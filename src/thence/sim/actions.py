@@ -1,4 +1,4 @@
-"""What an agent answers, with what a validator says to it."""
+"""The action that an agent decides, and the verdict of a validator."""
 
 from collections.abc import Mapping
 
@@ -6,10 +6,10 @@ import msgspec
 
 
 class Action(msgspec.Struct, frozen=True):
-    """One thing an agent decided to do.
+    """One action that an agent decided.
 
-    `payload` is what the engine needs, as JSON values. `decision` is the decision in words
-    (new_value of the DECISION) and defaults to the payload; `instead_of` its old_value.
+    `payload` is the input of the engine, as JSON values. `decision` is the decision in words
+    (new_value of the DECISION) and defaults to the payload; `instead_of` is its old_value.
     """
 
     action_type: str
@@ -21,12 +21,12 @@ class Action(msgspec.Struct, frozen=True):
 
     @property
     def new_value(self) -> object:
-        """The value that the DECISION gives as new."""
+        """The new_value of the DECISION."""
         return dict(self.payload) if self.decision is None else self.decision
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """Whether an action may happen; `reason` and `facts` go to the agent and the log."""
+    """The validity of an action; `reason` and `facts` go to the agent and the log."""
 
     is_valid: bool = True
     reason: str = ""
@@ -44,7 +44,7 @@ class Verdict(msgspec.Struct, frozen=True):
 
 
 class Rejection(msgspec.Struct, frozen=True):
-    """A refused action, as the agent sees it when it is asked once more."""
+    """A refused action, as its agent sees it at the next attempt of the turn."""
 
     action: Action
     verdict: Verdict

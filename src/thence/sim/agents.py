@@ -16,16 +16,17 @@ class BaseAgent:
     """
 
     remembers = True
-    """Whether the agent keeps anything between turns, so that its decisions name its earlier
-    ones as causes; an agent that decides by what it observes alone says False."""
+    """True if the agent keeps anything between turns, so that its decisions name its earlier
+    ones as causes; False if it decides only by its observation."""
 
     def __init__(self, name: str) -> None:
         self.name = name
 
     def decide_action(self, observation: Observation) -> Decision | Awaitable[Decision]:
-        """Returns what the agent does in this turn: an action, several, or None.
+        """Returns the agent's decision for this turn: an action, several, or None.
 
-        It may be `async`. Every variable read from the observation becomes a cause of the
-        decision. After a rejection it may be asked once more, with `observation.rejections`.
+        The method may be `async`. Every variable read from the observation becomes a cause of
+        the decision. After a rejection the method may be called again in the same turn, with
+        `observation.rejections`.
         """
         raise NotImplementedError(f"{type(self).__name__} decides nothing")

@@ -1,4 +1,4 @@
-"""Functions that build typed events; id and time are filled in.
+"""Functions that build typed events with a new id and the present time.
 
 `caused_by` is an event, an event's id, an iterable of these, or None.
 """
@@ -25,7 +25,7 @@ def create_milestone_event(
     description: str | None = None,
     step: str | None = None,
 ) -> MilestoneEvent:
-    """Returns a milestone event, a point in a run, with a new id and the present time."""
+    """Returns a milestone event, for a point in a run, with a new id and the present time."""
     return MilestoneEvent(
         simulation_id=simulation_id,
         turn_number=turn_number,
@@ -48,7 +48,7 @@ def create_decision_event(
     description: str | None = None,
     step: str | None = None,
 ) -> DecisionEvent:
-    """Returns a decision event, what an agent chose, with a new id and the present time."""
+    """Returns a decision event, for an agent's choice, with a new id and the present time."""
     return DecisionEvent(
         simulation_id=simulation_id,
         turn_number=turn_number,
@@ -73,7 +73,7 @@ def create_action_event(
     description: str | None = None,
     step: str | None = None,
 ) -> ActionEvent:
-    """Returns an action event, what an agent did, with a new id and the present time."""
+    """Returns an action event, for an agent's action, with a new id and the present time."""
     return ActionEvent(
         simulation_id=simulation_id,
         turn_number=turn_number,
@@ -99,7 +99,7 @@ def create_state_event(
     description: str | None = None,
     step: str | None = None,
 ) -> StateEvent:
-    """Returns a state event, a variable that changed, with a new id and the present time."""
+    """Returns a state event, for a changed variable, with a new id and the present time."""
     return StateEvent(
         simulation_id=simulation_id,
         turn_number=turn_number,
@@ -125,7 +125,7 @@ def create_detail_event(
     description: str | None = None,
     step: str | None = None,
 ) -> DetailEvent:
-    """Returns a detail event, how a value came about, with a new id and the present time."""
+    """Returns a detail event, for a calculation, with a new id and the present time."""
     return DetailEvent(
         simulation_id=simulation_id,
         turn_number=turn_number,
@@ -150,7 +150,7 @@ def create_system_event(
     description: str | None = None,
     step: str | None = None,
 ) -> SystemEvent:
-    """Returns a system event, what befell the machinery, with a new id and the present time."""
+    """Returns a system event, for an error or retry, with a new id and the present time."""
     return SystemEvent(
         simulation_id=simulation_id,
         turn_number=turn_number,

@@ -1,4 +1,4 @@
-"""Calls of components that may be async or not, in any mix."""
+"""Calls of components, async or not, in any mix."""
 
 import asyncio
 import inspect
@@ -10,85 +10,90 @@ import msgspec
 
 T = TypeVar("T")
 CONCURRENT_MAX = 64
-_FAULT = "_thence_fault"
+_MARK = "_thence_fault"
 
 
 class Part(msgspec.Struct, frozen=True):
-    """A component at work, and for which agent; `causes` returns the ids of what led to it."""
+    """A part of a run: a call of a component, maybe for an agent, with the ids of its causes."""
 
-    who: str
+    component: str
     causes: Callable[[], Iterable[str]] = tuple
     agent: str | None = None
 
 
-async def settled(part: Part, call: Callable[[], T | Awaitable[T]]) -> T:
-    """Returns what a call returns, awaited if need be; an error is blamed on the part."""
-    with blamed(part):
+async def await_result(part: Part, call: Callable[[], T | Awaitable[T]]) -> T:
+    """Returns the result of a call, awaited if needed; an error is marked with the part."""
+    with marking_errors(part):
         answer = call()
         if inspect.isawaitable(answer):
             return await cast(Awaitable[T], answer)
         return answer
 
 
-async def together(calls: Sequence[tuple[Part, Callable[[], T | Awaitable[T]]]]) -> list[T]:
-    """Returns what several calls return, in their order, those that wait all at once.
+async def await_results(
+    calls: Sequence[tuple[Part, Callable[[], T | Awaitable[T]]]],
+) -> list[T]:
+    """Returns the results of several calls, in their order; awaitables run concurrently.
 
-    At most `CONCURRENT_MAX` wait at a time. The first error, in the order of the calls, is
+    At most `CONCURRENT_MAX` run at a time. The first error, in the order of the calls, is
     raised when all have ended.
     """
     answers: list[object] = []
     try:
         for part, call in calls:
-            with blamed(part):
+            with marking_errors(part):
                 answers.append(call())
     except BaseException:
-        _give_up(answers)
+        _close_coroutines(answers)
         raise
-    waiting = [at for at, answer in enumerate(answers) if inspect.isawaitable(answer)]
-    if waiting:
-        gate = asyncio.Semaphore(CONCURRENT_MAX)
-        ended = await asyncio.gather(
-            *(_through(gate, cast(Awaitable[T], answers[at]), calls[at][0]) for at in waiting),
+    pending = [position for position, answer in enumerate(answers) if inspect.isawaitable(answer)]
+    if pending:
+        limit = asyncio.Semaphore(CONCURRENT_MAX)
+        outcomes = await asyncio.gather(
+            *(
+                _await_within(limit, cast(Awaitable[T], answers[position]), calls[position][0])
+                for position in pending
+            ),
             return_exceptions=True,
         )
-        for at, end in zip(waiting, ended, strict=True):
-            if isinstance(end, BaseException):
-                raise end
-            answers[at] = end
+        for position, outcome in zip(pending, outcomes, strict=True):
+            if isinstance(outcome, BaseException):
+                raise outcome
+            answers[position] = outcome
     return cast(list[T], answers)
 
 
-def blame(error: Exception, part: Part) -> None:
-    """Notes on an error which component was at work, the innermost for good."""
-    if _FAULT not in error.__dict__:
-        error.add_note(part.who)
-        error.__dict__[_FAULT] = part
+def mark_error(error: Exception, part: Part) -> None:
+    """Marks an error with the part that raised it; the first, innermost mark stays."""
+    if _MARK not in error.__dict__:
+        error.add_note(part.component)
+        error.__dict__[_MARK] = part
 
 
 @contextmanager
-def blamed(part: Part) -> Iterator[None]:
-    """Blames any error that passes on a component."""
+def marking_errors(part: Part) -> Iterator[None]:
+    """Marks any error of the block with a part."""
     try:
         yield
     except Exception as error:
-        blame(error, part)
+        mark_error(error, part)
         raise
 
 
-def take_fault(error: BaseException) -> Part | None:
-    """Returns the component that an error came from, once; None where none was at work."""
-    found: Part | None = error.__dict__.pop(_FAULT, None)
-    return found
+def take_mark(error: BaseException) -> Part | None:
+    """Removes and returns the part that an error is marked with; None without a mark."""
+    part: Part | None = error.__dict__.pop(_MARK, None)
+    return part
 
 
-def _give_up(answers: Iterable[object]) -> None:
-    """Closes coroutines that nobody will await."""
+def _close_coroutines(answers: Iterable[object]) -> None:
+    """Closes coroutines that will not be awaited."""
     for answer in answers:
         if inspect.iscoroutine(answer):
             answer.close()
 
 
-async def _through(gate: asyncio.Semaphore, waiting: Awaitable[T], part: Part) -> T:
-    async with gate:
-        with blamed(part):
-            return await waiting
+async def _await_within(limit: asyncio.Semaphore, pending: Awaitable[T], part: Part) -> T:
+    async with limit:
+        with marking_errors(part):
+            return await pending

@@ -1,4 +1,4 @@
-"""A simulation's event made a draft: whatever it holds, every repair named."""
+"""The encoding of a simulation's event as a draft, with a record of every repair."""
 
 from typing import Any
 
@@ -11,17 +11,17 @@ from thence.sim.events import Event
 REPAIRS_MAX = 100
 _CUTS_CHARACTERS = (65_536, 4_096, 256)
 _LAST_CUT_CHARACTERS = 10_000
-# most events of a run; a look into a set costs a tenth of the question
+# the types of most events; a set look-up costs a tenth of the full check
 _NEVER_RESERVED = frozenset(("ACTION", "DECISION", "DETAIL", "MILESTONE", "STATE"))
-_OWN = ("ends", "simulation_id", "agent_id", "description", "step", "details")
+_MEMBERS = ("ends", "simulation_id", "agent_id", "description", "step", "details")
 
 
 def draft_of(event: Event, causes: tuple[str, ...], external: tuple[str, ...] = ()) -> Draft:
-    """Encodes an event with the causes to name; what JSON can't hold is repaired.
+    """Encodes an event with its causes; values that JSON can't hold are repaired.
 
-    `external` are those that lie in other logs, as `core.handing` writes them.
-    What would pass 1 MiB has its long texts cut, ever shorter, until it fits. Raises InvalidEvent
-    for a notice that the log alone writes.
+    `external` are causes in other logs, as `core.handing` writes them. The long texts of an
+    event over 1 MiB are cut, shorter and shorter, until it fits. Raises InvalidEvent for a
+    notice, which only the log itself may write.
     """
     if event.event_type not in _NEVER_RESERVED:
         SIM.refuse_reserved(event.event_type, event.details)
@@ -48,30 +48,30 @@ def draft_of(event: Event, causes: tuple[str, ...], external: tuple[str, ...] = 
             )
         except InvalidEvent:  # repaired below
             pass
-    return _repaired(event, causes, external)
+    return _repair_draft(event, causes, external)
 
 
-def _repaired(event: Event, causes: tuple[str, ...], external: tuple[str, ...]) -> Draft:
+def _repair_draft(event: Event, causes: tuple[str, ...], external: tuple[str, ...]) -> Draft:
     event_type, _ = repair(event.event_type)
-    own = {name: value for name in _OWN if (value := getattr(event, name))}
-    own, found = repair(own)
-    repairs = [*event.repairs, *found]
+    members = {name: value for name in _MEMBERS if (value := getattr(event, name))}
+    members, new_repairs = repair(members)
+    repairs = [*event.repairs, *new_repairs]
     for characters_max in (0, *_CUTS_CHARACTERS):
-        cut, cuts = shorten(own, characters_max) if characters_max else (own, [])
+        cut, cuts = shorten(members, characters_max) if characters_max else (members, [])
         try:
             return _draft(event, event_type, cut, repairs + cuts, causes, external)
         except EventTooLarge:
             continue
-    text = str(own.pop("details", ""))
-    own["details"] = {"cut": text[:_LAST_CUT_CHARACTERS]}
+    text = str(members.pop("details", ""))
+    members["details"] = {"cut": text[:_LAST_CUT_CHARACTERS]}
     repairs = [*event.repairs, {"path": "details", "was": f"{len(text)} characters"}]
-    return _draft(event, event_type[: _CUTS_CHARACTERS[-1]], own, repairs, causes, external)
+    return _draft(event, event_type[: _CUTS_CHARACTERS[-1]], members, repairs, causes, external)
 
 
 def _draft(
     event: Event,
     event_type: str,
-    own: dict[str, Any],
+    members: dict[str, Any],
     repairs: list[Repair],
     causes: tuple[str, ...],
     external: tuple[str, ...],
@@ -87,6 +87,6 @@ def _draft(
             begins=event.begins,
             repairs=tuple(repairs[:REPAIRS_MAX]),
             turn_number=event.turn_number,
-            **own,
+            **members,
         )
     )

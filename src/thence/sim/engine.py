@@ -15,8 +15,8 @@ class BaseEngine:
     """The rules of a simulated world; every method that a child overrides may be `async`.
 
     Keyword parameters of a child's `__init__` are the keys that `engine` in the scenario may
-    have besides `type`. State belongs into variables: what an engine keeps on itself between
-    calls has no causes.
+    have besides `type`. State belongs into variables: values that an engine keeps on itself
+    between calls have no causes.
     """
 
     facts: Any = None
@@ -26,7 +26,7 @@ class BaseEngine:
         self.config = config
 
     def initialize_state(self, state: State) -> State | Awaitable[State]:
-        """Returns the state before the first turn, made of the scenario's values."""
+        """Returns the state before the first turn; `state` has the scenario's values."""
         return state
 
     def apply_actions(
@@ -34,9 +34,9 @@ class BaseEngine:
     ) -> State | Awaitable[State | None] | None:
         """Applies the actions of a turn, one by one, through `apply_action`.
 
-        A child may override this: `with writes.action(action) as view:` gives the view in
-        which changes are known to come from that action. Where it returns a state instead,
-        each difference is put down to all actions of the turn, with a warning.
+        A child may override this: `with writes.action(action) as view:` gives the view that
+        records changes as effects of that action. If the method returns a state instead, each
+        difference names all actions of the turn as causes, with a warning.
         """
         if inspect.iscoroutinefunction(self.apply_action):
             return self._apply_each(actions, writes)
@@ -46,25 +46,25 @@ class BaseEngine:
         return None
 
     def apply_action(self, view: View, action: Action) -> Awaitable[None] | None:
-        """Changes, through the view, what one action changes."""
+        """Applies one action to the variables, through the view."""
         return None
 
     def apply_engine_rules(self, view: View) -> State | Awaitable[State | None] | None:
-        """Changes, through the view, what the world does by itself once a turn.
+        """Applies the rules of the world once a turn, through the view.
 
         `with view.rule("price"):` keeps the causes of one rule apart from those of others.
         """
         return None
 
     def check_termination(self, state: RecordedState) -> str | Awaitable[str | None] | None:
-        """Returns why the simulation is over after this turn, or None to go on."""
+        """Returns the reason to end the simulation after this turn, or None to go on."""
         return None
 
     def reach(self, agent: str) -> Iterable[tuple[str, str]] | None:
         """Returns the variables, by (scope, name), that an action of this agent may change.
 
-        When the agent does nothing, or does something else, they depend on that too. None
-        means all of its own variables: an engine whose actions change others' says so here.
+        When the agent does nothing, or something else, these variables depend on that too. None
+        means all variables of the agent; override this if actions change other variables.
         """
         return None
 

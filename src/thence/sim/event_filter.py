@@ -1,7 +1,7 @@
-"""Which events of a run a reader asks for, in the words of a simulation.
+"""The filter for the events of a run, in the words of a simulation.
 
-An `EventFilter` is a page of what `core.filter.Filter` finds: the same rules for names, times
-and turns, beside a limit and an offset.
+An `EventFilter` is a `core.filter.Filter`, with the same rules for names, times and turns, and
+a page of its results: a limit and an offset.
 """
 
 from collections.abc import Iterable, Mapping
@@ -22,11 +22,11 @@ _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class EventFilter(msgspec.Struct, kw_only=True, frozen=True, dict=True):
-    """The conditions that an event of a simulation must meet to be shown, all that are given.
+    """The conditions for an event of a simulation; all given ones must hold.
 
-    Times are ISO 8601 text, a date or an aware datetime; a date stands for its whole day.
-    Any of the types, and any of the agents, will do; an empty list asks for nothing. Both ends
-    are inclusive; when they are crossed nothing matches. A wrong value raises a ValueError
+    Times are ISO 8601 text, a date or an aware datetime; a date includes its whole day. An
+    event needs one of the types and one of the agents; an empty list is no condition. Both
+    ends are inclusive; if they are crossed nothing matches. A wrong value raises a ValueError
     (InvalidFilter) that names the field: `limit` is 1 to 10,000, `offset` and turns are
     from 0.
     """
@@ -47,18 +47,18 @@ class EventFilter(msgspec.Struct, kw_only=True, frozen=True, dict=True):
                 force_setattr(self, field, names(field, given))
         _check_within("limit", self.limit, 1, LIMIT_MAX)
         _check_within("offset", self.offset, 0, OFFSET_MAX)
-        _ = self.filter  # refuses what can't be read
+        _ = self.filter  # raises for a value that can't be read
 
     @property
     def filter(self) -> Filter:
-        """The same question without its page, in the words of all hosts."""
-        # no cached_property: a fork amid one leaves its lock taken in the child
-        known: Filter | None = self.__dict__.get("filter")
-        if known is None:
-            known = self.__dict__["filter"] = self._asked()
-        return known
+        """The same conditions, without limit and offset, as a filter for any log."""
+        # no cached_property: a fork during its call leaves its lock taken in the child
+        cached: Filter | None = self.__dict__.get("filter")
+        if cached is None:
+            cached = self.__dict__["filter"] = self._make_filter()
+        return cached
 
-    def _asked(self) -> Filter:
+    def _make_filter(self) -> Filter:
         return Filter(
             types=names("event_types", self.event_types),
             actors=names("agent_ids", self.agent_ids),
@@ -69,16 +69,15 @@ class EventFilter(msgspec.Struct, kw_only=True, frozen=True, dict=True):
         )
 
     def matches(self, event: Event | stored.Event | Mapping[str, Any]) -> bool:
-        """Returns whether an event meets all conditions; limit and offset play no part.
+        """Reports whether an event meets all conditions; limit and offset are not applied.
 
-        The event is one that a simulation builds, one that was stored, or the members of a
-        line.
+        The event is one that a simulation builds, a stored one, or the members of a line.
         """
-        return self.filter.matches(event if isinstance(event, stored.Event) else _seen(event))
+        return self.filter.matches(event if isinstance(event, stored.Event) else _members_of(event))
 
 
-class _Seen(NamedTuple):
-    """What a filter sees of an event that is no stored one; None where it says nothing."""
+class _Members(NamedTuple):
+    """The members of an event, not a stored one, that a filter reads; None if absent."""
 
     event_type: str
     actor: str | None
@@ -90,11 +89,11 @@ class _Seen(NamedTuple):
     payload: Mapping[str, Any] = _NOTHING
 
 
-def _seen(event: Event | Mapping[str, Any]) -> _Seen:
+def _members_of(event: Event | Mapping[str, Any]) -> _Members:
     if isinstance(event, Event):
-        return _Seen(event.event_type, event.agent_id, event.turn_number, event.timestamp)
+        return _Members(event.event_type, event.agent_id, event.turn_number, event.timestamp)
     turn_number, timestamp = event.get("turn_number"), event.get("timestamp")
-    return _Seen(
+    return _Members(
         event_type=event.get("event_type", ""),
         actor=event.get("agent_id"),
         turn_number=turn_number if type(turn_number) is int else None,

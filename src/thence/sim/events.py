@@ -1,9 +1,9 @@
 """The events that a simulation builds, before they are written.
 
 Typed events are strict: a wrong value raises a ValueError that names its field, and so do
-`details` given to a type that says it all in fields of its own. The base `Event` is lenient:
-any event_type, any details. All are frozen. What a typed event says in fields of its own lies
-in the file, and in `details`, under the same names.
+`details` given to a type with fields of its own. The base `Event` is lenient: any event_type,
+any details. All are frozen. The own fields of a typed event are stored in the file, and in
+`details`, under the same names.
 """
 
 import re
@@ -29,8 +29,8 @@ _ID = re.compile(r"[0-9A-Za-z_.:-]{1,128}")
 _E = TypeVar("_E", bound="Event")
 
 
-class _Stored(msgspec.Struct, frozen=True):
-    """A cause as a line names it, whatever the form of its id."""
+class _StoredCause(msgspec.Struct, frozen=True):
+    """A cause in a stored line, with an id of any form."""
 
     event_id: str
 
@@ -40,8 +40,8 @@ class Event(msgspec.Struct, kw_only=True, frozen=True, gc=False):
 
     `turn_number` counts from 0, `timestamp` is UTC in ISO 8601 with microseconds (an aware
     datetime is accepted), `caused_by` takes an event, a ULID, several of these or None, a
-    `description` over 500 characters is cut and flagged in `repairs`. `step` names the place in
-    a run.
+    `description` over 500 characters is cut and flagged in `repairs`. `step` names the position
+    in a run.
     """
 
     level: ClassVar[int] = 0
@@ -65,17 +65,17 @@ class Event(msgspec.Struct, kw_only=True, frozen=True, gc=False):
     def __post_init__(self) -> None:
         details = self.details if self.data is None else self.data
         if not isinstance(details, Mapping):
-            raise wrong("details", details, "a map of names to values")
+            raise wrong_value("details", details, "a map of names to values")
         if not isinstance(self.event_type, str) or not self.event_type:
-            raise wrong("event_type", self.event_type, "a text such as ACTION")
-        _complete(self, details, self.event_type)
+            raise wrong_value("event_type", self.event_type, "a text such as ACTION")
+        _fill_in(self, details, self.event_type)
 
     def is_plain(self) -> bool:
-        """Returns, quickly, whether what the user gave can be encoded as it is; False if unsure."""
+        """Reports, quickly, whether the given values need no repair; False if unsure."""
         return is_plain(self.details)
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the event as plain data; what is absent is left out."""
+        """Returns the event as plain data, without absent members."""
         found = {name: getattr(self, name) for name in _DICT_FIELDS}
         found["caused_by"] = list(self.caused_by)
         found["details"] = dict(self.details)
@@ -86,33 +86,35 @@ class Event(msgspec.Struct, kw_only=True, frozen=True, gc=False):
         }
 
     def to_json(self) -> str:
-        """Returns the event as one line of JSON; what JSON can't hold is repaired."""
+        """Returns the event as one line of JSON; values that JSON can't hold are repaired."""
         repaired, _ = repair(self.to_dict())
         return msgspec.json.encode(repaired).decode()
 
     @classmethod
     def from_dict(cls: type[_E], data: Mapping[str, Any]) -> _E:
-        """Builds an event from what `to_dict` returned, or from a line's members.
+        """Builds an event from the result of `to_dict`, or from a line's members.
 
-        On a typed class it is strict. On `Event` itself the event_type chooses the class;
-        details that don't fit it give a plain `Event`.
+        A typed class is strict. On `Event` itself the event_type chooses the class; details
+        that don't fit that class give a plain `Event`.
         """
-        known: dict[str, Any] = {k: data[k] for k in (*_DICT_FIELDS, "data") if k in data}
-        causes = known.get("caused_by") or ()
-        known["caused_by"] = causes if isinstance(causes, str) else tuple(map(_Stored, causes))
-        kind = TYPED.get(str(known.get("event_type")), Event) if cls is Event else cls
-        if kind is not Event:
+        members: dict[str, Any] = {k: data[k] for k in (*_DICT_FIELDS, "data") if k in data}
+        causes = members.get("caused_by") or ()
+        members["caused_by"] = (
+            causes if isinstance(causes, str) else tuple(map(_StoredCause, causes))
+        )
+        event_class = TYPED.get(str(members.get("event_type")), Event) if cls is Event else cls
+        if event_class is not Event:
             try:
-                return kind(**_flattened(kind, known))  # type: ignore[return-value]
+                return event_class(**_arguments(event_class, members))  # type: ignore[return-value]
             except InvalidEvent:
                 if cls is not Event:
                     raise
-        return cls(**known)
+        return cls(**members)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickles what the constructor takes: a typed event makes its details itself."""
-        made = ("details", "data") if self.fields else ()
-        given = {n: getattr(self, n) for n in self.__struct_fields__ if n not in made}
+        """Pickles the constructor's arguments: a typed event makes its details itself."""
+        derived = ("details", "data") if self.fields else ()
+        given = {n: getattr(self, n) for n in self.__struct_fields__ if n not in derived}
         return partial(type(self), **given), ()
 
 
@@ -126,10 +128,10 @@ class MilestoneEvent(Event, kw_only=True, frozen=True, gc=False):
 
     def __post_init__(self) -> None:
         if self.milestone_type not in MILESTONES:
-            raise wrong("milestone_type", self.milestone_type, _one_of(MILESTONES))
+            raise wrong_value("milestone_type", self.milestone_type, _one_of(MILESTONES))
         if self.agent_id is not None:
-            raise wrong("agent_id", self.agent_id, "absent from a milestone")
-        _complete(self, {"milestone_type": self.milestone_type}, "MILESTONE")
+            raise wrong_value("agent_id", self.agent_id, "absent from a milestone")
+        _fill_in(self, {"milestone_type": self.milestone_type}, "MILESTONE")
 
     def is_plain(self) -> bool:
         return True
@@ -152,7 +154,7 @@ class DecisionEvent(Event, kw_only=True, frozen=True, gc=False):
             "old_value": self.old_value,
             "new_value": self.new_value,
         }
-        _complete(self, details, "DECISION")
+        _fill_in(self, details, "DECISION")
 
     def is_plain(self) -> bool:
         return is_scalar(self.old_value) and is_scalar(self.new_value)
@@ -172,9 +174,9 @@ class ActionEvent(Event, kw_only=True, frozen=True, gc=False):
         if not (agent_id and action_type and type(agent_id) is type(action_type) is str):
             _need_texts(agent_id, action_type, ("agent_id", "action_type"))
         if type(payload) is not dict and not isinstance(payload, Mapping):
-            raise wrong("action_payload", payload, "a map of names to values")
+            raise wrong_value("action_payload", payload, "a map of names to values")
         details = {"action_type": action_type, "action_payload": payload}
-        _complete(self, details, "ACTION")
+        _fill_in(self, details, "ACTION")
 
     def is_plain(self) -> bool:
         return is_plain(self.action_payload)
@@ -199,14 +201,14 @@ class StateEvent(Event, kw_only=True, frozen=True, gc=False):
             "new_value": self.new_value,
             "scope": self.scope,
         }
-        _complete(self, details, "STATE")
+        _fill_in(self, details, "STATE")
 
     def is_plain(self) -> bool:
         return is_scalar(self.old_value) and is_scalar(self.new_value)
 
 
 class DetailEvent(Event, kw_only=True, frozen=True, gc=False):
-    """How a value came about."""
+    """The calculation of a value."""
 
     level: ClassVar[int] = VerbosityLevel.DETAIL
     fields: ClassVar[tuple[str, ...]] = ("calculation_type", "intermediate_values")
@@ -217,16 +219,16 @@ class DetailEvent(Event, kw_only=True, frozen=True, gc=False):
     def __post_init__(self) -> None:
         _need_texts(self.calculation_type, "-", ("calculation_type", ""))
         if not isinstance(self.intermediate_values, Mapping):
-            raise wrong("intermediate_values", self.intermediate_values, "a map")
+            raise wrong_value("intermediate_values", self.intermediate_values, "a map")
         details = {
             "calculation_type": self.calculation_type,
             "intermediate_values": self.intermediate_values,
         }
-        _complete(self, details, "DETAIL")
+        _fill_in(self, details, "DETAIL")
 
 
 class SystemEvent(Event, kw_only=True, frozen=True, gc=False):
-    """Something that befell the machinery, such as an error. `extra` adds facts to details."""
+    """An occurrence in the run itself, such as an error. `extra` adds facts to details."""
 
     level: ClassVar[int] = VerbosityLevel.DETAIL
     fields: ClassVar[tuple[str, ...]] = ("error_type", "status", "retry_count")
@@ -239,16 +241,16 @@ class SystemEvent(Event, kw_only=True, frozen=True, gc=False):
     def __post_init__(self) -> None:
         _need_texts(self.error_type, "-", ("error_type", ""))
         if self.status not in STATUSES:
-            raise wrong("status", self.status, _one_of(STATUSES))
+            raise wrong_value("status", self.status, _one_of(STATUSES))
         if type(self.retry_count) is not int or self.retry_count < 0:
-            raise wrong("retry_count", self.retry_count, "an integer from 0")
+            raise wrong_value("retry_count", self.retry_count, "an integer from 0")
         details = {
             "error_type": self.error_type,
             "status": self.status,
             "retry_count": self.retry_count,
             **self.extra,
         }
-        _complete(self, details, "SYSTEM")
+        _fill_in(self, details, "SYSTEM")
 
 
 TYPED: Mapping[str, type[Event]] = {
@@ -275,7 +277,7 @@ _DICT_FIELDS = (
 )
 
 
-def wrong(field: str, value: object, wanted: str) -> InvalidEvent:
+def wrong_value(field: str, value: object, wanted: str) -> InvalidEvent:
     """Returns the error for a field with a wrong value."""
     return InvalidEvent(
         "could not make the event",
@@ -285,15 +287,15 @@ def wrong(field: str, value: object, wanted: str) -> InvalidEvent:
     )
 
 
-def _complete(event: Event, details: dict[str, Any], event_type: str) -> None:
-    """Checks what all events share; fills in details, id and time; makes caused_by ids."""
+def _fill_in(event: Event, details: dict[str, Any], event_type: str) -> None:
+    """Checks the common fields; fills in details, id and time; converts caused_by to ids."""
     turn_number = event.turn_number
     if type(turn_number) is not int or turn_number < 0:
-        raise wrong("turn_number", turn_number, "an integer from 0")
+        raise wrong_value("turn_number", turn_number, "an integer from 0")
     if event.event_type != event_type:
-        raise wrong("event_type", event.event_type, event_type)
+        raise wrong_value("event_type", event.event_type, event_type)
     if type(event.simulation_id) is not str:
-        raise wrong("simulation_id", event.simulation_id, "a text")
+        raise wrong_value("simulation_id", event.simulation_id, "a text")
     given = event.data or event.details
     if given and given is not details and given != details:
         _refuse_details(event, given)
@@ -310,10 +312,10 @@ def _complete(event: Event, details: dict[str, Any], event_type: str) -> None:
 
 
 def _check_given(event: Event) -> None:
-    """Checks an id or a time that the caller gave, fills in the other."""
+    """Checks an id or a time that the caller gave, and fills in the other."""
     event_id = event.event_id or new_id()
     if not isinstance(event_id, str) or not _ID.fullmatch(event_id):
-        raise wrong("event_id", event_id, "an id such as create_action_event makes")
+        raise wrong_value("event_id", event_id, "an id such as create_action_event makes")
     force_setattr(event, "event_id", event_id)
     force_setattr(event, "timestamp", _timestamp(event.timestamp) if event.timestamp else now())
 
@@ -332,12 +334,12 @@ def _timestamp(value: Any) -> str:
     try:
         return timestamp_of(datetime.fromisoformat(value) if isinstance(value, str) else value)
     except (ValueError, AttributeError) as error:
-        raise wrong("timestamp", value, "a UTC time in ISO 8601") from error
+        raise wrong_value("timestamp", value, "a UTC time in ISO 8601") from error
 
 
 def _cut_description(event: Event, description: str) -> None:
     if not isinstance(description, str):
-        raise wrong("description", description, "a text")
+        raise wrong_value("description", description, "a text")
     if len(description) > DESCRIPTION_CHARACTERS_MAX:
         force_setattr(event, "description", description[:DESCRIPTION_CHARACTERS_MAX])
         cut = {"path": "description", "was": f"{len(description)} characters"}
@@ -346,20 +348,20 @@ def _cut_description(event: Event, description: str) -> None:
 
 def _need_texts(first: Any, second: Any, fields: tuple[str, str]) -> None:
     if type(first) is not str or not first:
-        raise wrong(fields[0], first, "a text that is not empty")
+        raise wrong_value(fields[0], first, "a text that is not empty")
     if type(second) is not str or not second:
-        raise wrong(fields[1], second, "a text that is not empty")
+        raise wrong_value(fields[1], second, "a text that is not empty")
 
 
 def _one_of(choices: Iterable[str]) -> str:
     return f"one of {', '.join(sorted(choices))}"
 
 
-def _flattened(kind: type[Event], known: dict[str, Any]) -> dict[str, Any]:
-    """Takes the typed fields out of details, and for SYSTEM the rest as extra facts."""
-    flat = {name: value for name, value in known.items() if name not in ("details", "data")}
-    details = known.get("details") or known.get("data") or {}
-    flat |= {name: details[name] for name in kind.fields if name in details}
-    if rest := {k: v for k, v in details.items() if k not in kind.fields}:
-        flat["extra" if kind is SystemEvent else "details"] = rest
-    return flat
+def _arguments(event_class: type[Event], members: dict[str, Any]) -> dict[str, Any]:
+    """Returns constructor arguments: typed fields out of details, for SYSTEM the rest as extra."""
+    arguments = {name: value for name, value in members.items() if name not in ("details", "data")}
+    details = members.get("details") or members.get("data") or {}
+    arguments |= {name: details[name] for name in event_class.fields if name in details}
+    if others := {k: v for k, v in details.items() if k not in event_class.fields}:
+        arguments["extra" if event_class is SystemEvent else "details"] = others
+    return arguments

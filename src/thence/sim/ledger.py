@@ -1,8 +1,8 @@
-"""The working values of a run, each with the events it depends on.
+"""The current values of a run, each with the events that it depends on.
 
-A variable's *provenance* is what a later reader names as its causes: the last STATE that
-changed it, or, where a call settled that it stays as it is, the causes which that STATE
-would have named. So an event that kept something from changing is a cause too.
+A variable's *provenance* are the causes that a later reader names: the last STATE that
+changed the variable; or, where a call wrote the value that it had, the causes which a STATE
+would have named. So an event that prevented a change is a cause too.
 """
 
 from collections.abc import Iterable
@@ -16,25 +16,25 @@ _ANCESTORS_MAX = 128
 
 
 class Lineage:
-    """The causes of the events of the last turns, to drop causes that others imply."""
+    """The causes of the events of the last turns, by which implied causes are dropped."""
 
     def __init__(self, start_id: str) -> None:
         self.start_id = start_id
         self._recent: dict[str, tuple[str, ...]] = {}
         self._older: dict[str, tuple[str, ...]] = {}
 
-    def note(self, event_id: str, causes: tuple[str, ...]) -> None:
-        """Remembers what an event named."""
+    def add(self, event_id: str, causes: tuple[str, ...]) -> None:
+        """Records the causes of an event."""
         self._recent[event_id] = causes
 
-    def turn_over(self) -> None:
-        """Forgets the causes of events older than the turn that ends now."""
+    def drop_older(self) -> None:
+        """Forgets the causes of events before the turn that ends now."""
         self._older, self._recent = self._recent, {}
 
-    def pruned(self, ids: Iterable[str]) -> tuple[str, ...]:
+    def prune(self, ids: Iterable[str]) -> tuple[str, ...]:
         """Returns the ids without those that are causes of others among them.
 
-        It looks back over a few steps and two turns only: an id too many is harmless.
+        Only a few steps and two turns are searched: an id too many is harmless.
         """
         unique = dict.fromkeys(ids)
         if len(unique) > 1:
@@ -44,8 +44,8 @@ class Lineage:
                 del unique[implied]
         return tuple(unique)
 
-    def joined(self, ids: tuple[str, ...], more: Iterable[str]) -> tuple[str, ...]:
-        """Returns all the ids, then those of `more` that are no causes of them."""
+    def join(self, ids: tuple[str, ...], more: Iterable[str]) -> tuple[str, ...]:
+        """Returns all the ids, then those of `more` that are no causes of the former."""
         new = [event_id for event_id in more if event_id not in ids]
         if not new:
             return ids
@@ -54,12 +54,12 @@ class Lineage:
 
     def _ancestors(self, ids: Iterable[str]) -> set[str]:
         found: set[str] = set()
-        ring = list(ids)
+        generation = list(ids)
         for _ in range(_DEPTH_MAX):
-            above = [cause for event_id in ring for cause in self._causes(event_id)]
-            ring = [cause for cause in dict.fromkeys(above) if cause not in found]
-            found.update(ring)
-            if not ring or len(found) > _ANCESTORS_MAX:
+            parents = [cause for event_id in generation for cause in self._causes(event_id)]
+            generation = [cause for cause in dict.fromkeys(parents) if cause not in found]
+            found.update(generation)
+            if not generation or len(found) > _ANCESTORS_MAX:
                 break
         return found
 
@@ -68,9 +68,9 @@ class Lineage:
 
 
 class Ledger:
-    """The value and provenance of every variable while a run goes on.
+    """The value and provenance of every variable during a run.
 
-    `facts` is what the engine tells that never changes.
+    `facts` are the engine's facts that never change.
     """
 
     def __init__(
@@ -83,22 +83,22 @@ class Ledger:
         self.provenance: list[tuple[str, ...]] = [(lineage.start_id,)] * len(table)
 
     def state(self, turn: int) -> State:
-        """Returns the values as they are now, frozen."""
+        """Returns the current values as a frozen state."""
         return State(self.table, tuple(self.values), turn)
 
     def with_old_value(self, index: int, causes: Iterable[str]) -> tuple[str, ...]:
-        """Returns the causes with those of the value that a STATE tells as the old one."""
-        return self.lineage.joined(tuple(causes), self.provenance[index])
+        """Returns the causes, with those of the old value that a STATE records."""
+        return self.lineage.join(tuple(causes), self.provenance[index])
 
     def change(self, index: int, value: object, event_id: str) -> None:
-        """Takes a value over from the STATE that tells of it."""
+        """Sets a value and makes the STATE that records it its provenance."""
         self.values[index] = value
         self.provenance[index] = (event_id,)
 
-    def settle(self, index: int, causes: Iterable[str]) -> None:
-        """Notes that a variable was given the value it had, for these causes."""
-        self.provenance[index] = self.lineage.pruned(causes)
+    def confirm(self, index: int, causes: Iterable[str]) -> None:
+        """Records that a variable was set to the value it had, for these causes."""
+        self.provenance[index] = self.lineage.prune(causes)
 
-    def lend(self, index: int, causes: Iterable[str]) -> None:
-        """Notes that a variable could have been changed, and was not, for these causes."""
-        self.provenance[index] = self.lineage.pruned((*self.provenance[index], *causes))
+    def add_causes(self, index: int, causes: Iterable[str]) -> None:
+        """Records that a variable could have been changed, and was not, for these causes."""
+        self.provenance[index] = self.lineage.prune((*self.provenance[index], *causes))

@@ -1,4 +1,4 @@
-"""Finding the class that a scenario's `type` names, and what keys it takes.
+"""The class that a scenario's `type` names, and the keys of its parameters.
 
 A type is a shipped name, an entry point of the groups `thence.agents`, `thence.engines` or
 `thence.validators`, `package.module:Class`, or `./file.py:Class` relative to the scenario.
@@ -12,11 +12,7 @@ from functools import cache
 from hashlib import blake2b
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Literal
-
-from thence.sim.agents import BaseAgent
-from thence.sim.engine import BaseEngine
-from thence.sim.validator import BaseValidator
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -33,46 +29,51 @@ SHIPPED: Mapping[Kind, Mapping[str, str]] = {
         "trade_inspector": "thence.sim.components.trade_inspector:TradeInspector",
     },
 }
-BASES: Mapping[Kind, type] = {
-    "agents": BaseAgent,
-    "engines": BaseEngine,
-    "validators": BaseValidator,
+_BASES: Mapping[Kind, str] = {
+    "agents": "thence.sim.agents:BaseAgent",
+    "engines": "thence.sim.engine:BaseEngine",
+    "validators": "thence.sim.validator:BaseValidator",
 }
-_GIVEN_BY_US = ("self", "name", "config")
+_FRAMEWORK_PARAMETERS = ("self", "name", "config")
 
 
 class ComponentNotFound(LookupError):
-    """No class was found for a type; the message says why."""
+    """An error for a type without a class; the message is the reason."""
 
 
 def known_types(kind: Kind) -> list[str]:
-    """Returns the names that need no colon: shipped ones and entry points."""
+    """Returns the types without a colon: shipped ones and entry points."""
     return sorted({*SHIPPED[kind], *_entry_points(kind)})
 
 
 def component_class(kind: Kind, type_: str, folder: Path | None) -> type:
-    """Returns the class that a type names; `folder` is where `./file.py` begins.
+    """Returns the class that a type names; `./file.py` is relative to `folder`.
 
     Raises ComponentNotFound.
     """
     target = SHIPPED[kind].get(type_) or _entry_points(kind).get(type_) or type_
-    where, colon, name = target.partition(":")
+    location, colon, name = target.partition(":")
     if not colon:
         raise ComponentNotFound(f"there is no {kind[:-1]} type {type_!r}")
     try:
-        module = _file(where, folder) if where.endswith(".py") else importlib.import_module(where)
+        module = (
+            _load_file(location, folder)
+            if location.endswith(".py")
+            else importlib.import_module(location)
+        )
     except Exception as error:  # door: a user's module may raise anything when imported
-        raise ComponentNotFound(f"{where} can't be imported: {error}") from error
+        raise ComponentNotFound(f"{location} can't be imported: {error}") from error
     found = getattr(module, name, None)
     if not isinstance(found, type):
-        raise ComponentNotFound(f"{where} has no class {name}")
-    if not issubclass(found, BASES[kind]):
-        raise ComponentNotFound(f"{name} is not a {BASES[kind].__name__}")
+        raise ComponentNotFound(f"{location} has no class {name}")
+    base = _base(kind)
+    if not issubclass(found, base):
+        raise ComponentNotFound(f"{name} is not a {base.__name__}")
     return found
 
 
 def build(kind: Kind, cls: type, params: Mapping[str, Any], **given: object) -> Any:
-    """Returns a component made with checked parameters; `given` are name and config."""
+    """Makes a component with checked parameters; `given` are name and config."""
     import json
 
     model = params_model(cls)
@@ -97,12 +98,24 @@ def params_model(cls: type) -> "type[BaseModel]":
     for parameter in parameters:
         if parameter.kind is parameter.VAR_KEYWORD:
             is_open = True
-        elif parameter.name not in _GIVEN_BY_US and parameter.kind is not parameter.VAR_POSITIONAL:
+        elif (
+            parameter.name not in _FRAMEWORK_PARAMETERS
+            and parameter.kind is not parameter.VAR_POSITIONAL
+        ):
             default = ... if parameter.default is parameter.empty else parameter.default
             fields[parameter.name] = (hints.get(parameter.name, Any), default)
     extra: Literal["allow", "forbid"] = "allow" if is_open else "forbid"
     config = ConfigDict(extra=extra, strict=True, arbitrary_types_allowed=True)
     return create_model(cls.__name__, __config__=config, **fields)
+
+
+def _base(kind: Kind) -> type:
+    """Returns the class that all components of a kind descend from.
+
+    The bases are named, not imported: they import the configuration, whose reader calls this.
+    """
+    module, _, name = _BASES[kind].partition(":")
+    return cast(type, getattr(importlib.import_module(module), name))
 
 
 def _entry_points(kind: Kind) -> dict[str, str]:
@@ -111,11 +124,11 @@ def _entry_points(kind: Kind) -> dict[str, str]:
     return {entry.name: entry.value for entry in entry_points(group=f"thence.{kind}")}
 
 
-def _file(where: str, folder: Path | None) -> ModuleType:
+def _load_file(location: str, folder: Path | None) -> ModuleType:
     import importlib.util
     import sys
 
-    path = ((folder or Path()) / where).resolve()
+    path = ((folder or Path()) / location).resolve()
     name = f"thence_scenario_{blake2b(str(path).encode(), digest_size=8).hexdigest()}"
     if name in sys.modules:
         return sys.modules[name]

@@ -1,7 +1,7 @@
 """The run of a simulation with its folder: settings, events, result.
 
-A failing component ends its run, never the program: the log says what failed, and the
-result does. After Ctrl-C the log is drained first.
+A failing component ends its run, never the program: log and result record the failure. After
+Ctrl-C the log is drained first.
 """
 
 import asyncio
@@ -16,12 +16,13 @@ import msgspec
 
 from thence.errors import ThenceError
 from thence.sim.agents import BaseAgent
-from thence.sim.casting import cast_of
-from thence.sim.concurrency import Part, take_fault
-from thence.sim.config import EventSettings, SimulationConfig
+from thence.sim.concurrency import Part, take_mark
+from thence.sim.config import SimulationConfig
 from thence.sim.engine import BaseEngine
 from thence.sim.result import RunResult, Status, TurnProgress
+from thence.sim.run_components import make_components
 from thence.sim.run_folder import count_events, make_run_folder, write_json
+from thence.sim.settings import EventSettings
 from thence.sim.simulation import Simulation
 from thence.sim.state import State
 from thence.sim.validator import BaseValidator
@@ -32,7 +33,7 @@ _S = TypeVar("_S", bound=msgspec.Struct)
 
 
 def read_config(given: SimulationConfig | Mapping[str, Any] | str | Path) -> SimulationConfig:
-    """Returns a scenario, however it is given."""
+    """Returns a scenario from a configuration, a mapping, a path or a name."""
     if isinstance(given, SimulationConfig):
         return given
     if isinstance(given, Mapping):
@@ -40,14 +41,14 @@ def read_config(given: SimulationConfig | Mapping[str, Any] | str | Path) -> Sim
     return SimulationConfig.from_file(given)
 
 
-def merged(settings: _S, **given: Any) -> _S:
-    """Returns the settings of the scenario, with those of the constructor over them."""
-    chosen = {name: value for name, value in given.items() if value is not None}
-    return msgspec.structs.replace(settings, **chosen)
+def with_changes(settings: _S, **given: Any) -> _S:
+    """Returns settings with the given values that are not None."""
+    changes = {name: value for name, value in given.items() if value is not None}
+    return msgspec.structs.replace(settings, **changes)
 
 
-def in_force(config: SimulationConfig, settings: EventSettings, run_id: str) -> dict[str, Any]:
-    """Returns what config.json holds: the scenario as given, and the settings in force."""
+def run_config(config: SimulationConfig, settings: EventSettings, run_id: str) -> dict[str, Any]:
+    """Returns the content of config.json: the scenario as given, and the settings in force."""
     source = str(config.source) if config.source else None
     return {
         "run_id": run_id,
@@ -58,15 +59,15 @@ def in_force(config: SimulationConfig, settings: EventSettings, run_id: str) -> 
     }
 
 
-_ENDS = (KeyboardInterrupt, SystemExit, asyncio.CancelledError)
+_INTERRUPTIONS = (KeyboardInterrupt, SystemExit, asyncio.CancelledError)
 
 
 class SimulationOrchestrator:
     """One run of a scenario, which may be given as configuration, mapping, path or name.
 
-    Its folder is made at once: `<output_root>/<run_id>/` with config.json, events.jsonl
-    and, in the end, result.json. Arguments win over the scenario. `on_turn` is called after
-    each turn. Raises ScenarioError. A run happens once; for another make another one. Only
+    The run's folder is made at once: `<output_root>/<run_id>/` with config.json, events.jsonl
+    and, in the end, result.json. Arguments override the scenario. `on_turn` is called after
+    each turn. Raises ScenarioError. A run happens once; another run needs another object. Only
     a run that is stepped through and left before its end needs `close()` or `with`. `failure`
     is the error that ended a failed run, with its traceback.
     """
@@ -89,11 +90,11 @@ class SimulationOrchestrator:
         on_full: Literal["drop", "block"] | None = None,
         on_turn: Callable[[TurnProgress], None] | None = None,
     ) -> None:
-        read = read_config(config)
-        simulation = merged(read.simulation, seed=seed, max_turns=max_turns)
-        self.config = msgspec.structs.replace(read, simulation=simulation)
-        settings = merged(
-            read.events,
+        scenario = read_config(config)
+        simulation = with_changes(scenario.simulation, seed=seed, max_turns=max_turns)
+        self.config = msgspec.structs.replace(scenario, simulation=simulation)
+        settings = with_changes(
+            scenario.events,
             output_root=None if output_root is None else str(output_root),
             verbosity=None if verbosity is None else level_of(verbosity).name,
             mode=None if mode is None else WriteMode(mode).value,
@@ -101,7 +102,7 @@ class SimulationOrchestrator:
             max_queue_size=max_queue_size,
             on_full=on_full,
         )
-        self._components = cast_of(self.config, agents, engine, validator)
+        self._components = make_components(self.config, agents, engine, validator)
         name = self.config.simulation.name
         self.output_dir = make_run_folder(Path(settings.output_root), name, run_id)
         self.run_id: str = self.output_dir.name
@@ -110,9 +111,9 @@ class SimulationOrchestrator:
         self._on_turn = on_turn
         self._simulation: Simulation | None = None
         self._runner: asyncio.Runner | None = None
-        self._in_force = in_force(self.config, settings, self.run_id)
+        self._run_config = run_config(self.config, settings, self.run_id)
         self._altered: dict[str, object] = {}
-        write_json(self.output_dir / "config.json", self._in_force)
+        write_json(self.output_dir / "config.json", self._run_config)
         self.event_writer = EventWriter(
             self.output_dir,
             self.run_id,
@@ -149,36 +150,36 @@ class SimulationOrchestrator:
         """Plays the run to its end: blocks in plain code, is awaited in a running loop.
 
         `alter` maps steps to changes: None leaves a DECISION or ACTION out, any other value
-        is what the STATE of that step sets; config.json and the result record it. Ctrl-C gives
-        a result with status interrupted.
+        is set by the STATE of that step; config.json and the result record `alter`. After
+        Ctrl-C the result has the status interrupted.
         """
         coroutine = self.run_async(alter=alter)
         if _in_loop():
             return coroutine
-        self._blocking(coroutine)
+        self._run_blocking(coroutine)
         assert self.result is not None, "a run that ends has a result"
         return self.result
 
     async def run_async(self, *, alter: Mapping[str, object] | None = None) -> RunResult:
-        """Plays the run to its end; when cancelled it drains the log and is cancelled."""
+        """Plays the run to its end; a cancellation drains the log first."""
         self._begin(alter)
         while self.result is None:
             await self._play_turn()
         return self.result
 
     def step(self) -> bool | Coroutine[Any, Any, bool]:
-        """Plays one turn and returns whether the run goes on; `result` is there when it does not.
+        """Plays one turn and reports whether the run goes on; `result` is set when it does not.
 
         As `run`, it blocks in plain code and is awaited in a running loop.
         """
         coroutine = self._step_async()
         if _in_loop():
             return coroutine
-        self._blocking(coroutine)
+        self._run_blocking(coroutine)
         return self.result is None
 
     def close(self) -> None:
-        """Ends a run that was stepped through and left; after its end it does nothing."""
+        """Ends a run that was stepped through and left; does nothing after the run's end."""
         if self._simulation is not None and self.result is None:
             self._interrupt(self._simulation, "closed before its end")
         self.event_writer.close()
@@ -213,8 +214,8 @@ class SimulationOrchestrator:
         if self._simulation is None:
             if alter:
                 self._altered = dict(alter)
-                told = {**self._in_force, "altered": self._altered}
-                write_json(self.output_dir / "config.json", told)
+                content = {**self._run_config, "altered": self._altered}
+                write_json(self.output_dir / "config.json", content)
             self._simulation = Simulation(
                 self.config,
                 self._components,
@@ -224,18 +225,18 @@ class SimulationOrchestrator:
             )
 
     async def _play_turn(self) -> None:
-        """Plays a turn; a failure or an interruption ends the run in good order."""
+        """Plays a turn; a failure or an interruption ends the run with a result."""
         simulation = self._simulation
         assert simulation is not None, "begun before it is played"
         try:
             await simulation.play_turn()
-            self._tell_progress(simulation)
+            self._report_progress(simulation)
             await asyncio.sleep(0)  # here a Ctrl-C or a cancellation comes in
             if simulation.reason:
                 simulation.end(f"completed: {simulation.reason}")
                 await self.event_writer.stop()
-                self._close(simulation, "completed", simulation.reason)
-        except _ENDS:
+                self._set_result(simulation, "completed", simulation.reason)
+        except _INTERRUPTIONS:
             self._interrupt(simulation, "interrupted")
             raise
         except Exception as error:  # door: a failing component ends its run, not the program
@@ -244,24 +245,24 @@ class SimulationOrchestrator:
     def _interrupt(self, simulation: Simulation, reason: str) -> None:
         simulation.end(reason)
         self.event_writer.close()
-        self._close(simulation, "interrupted", reason)
+        self._set_result(simulation, "interrupted", reason)
 
     def _fail(self, simulation: Simulation, error: Exception) -> None:
         self.failure = error
-        part = take_fault(error) or Part("the run")
-        told = _told(error, part.who)
+        part = take_mark(error) or Part("the run")
+        line = _error_line(error, part.component)
         facts = {
-            "error": told,
+            "error": line,
             "exception": type(error).__name__,
             "message": _message(error),
-            "component": part.who,
+            "component": part.component,
         }
-        simulation.record.failed(facts, part.causes(), part.agent)
-        simulation.end(f"failed: {told}")
+        simulation.record.failure(facts, part.causes(), part.agent)
+        simulation.end(f"failed: {line}")
         self.event_writer.close()
-        self._close(simulation, "failed", "a component failed", told)
+        self._set_result(simulation, "failed", "a component failed", line)
 
-    def _close(
+    def _set_result(
         self, simulation: Simulation, status: Status, reason: str, error: str | None = None
     ) -> None:
         _warn_of_unmet(simulation, status)
@@ -283,7 +284,7 @@ class SimulationOrchestrator:
         except OSError as failure:
             _warn("result_not_written", folder=str(self.output_dir), cause=str(failure))
 
-    def _tell_progress(self, simulation: Simulation) -> None:
+    def _report_progress(self, simulation: Simulation) -> None:
         if self._on_turn is not None:
             self._on_turn(
                 TurnProgress(
@@ -294,10 +295,10 @@ class SimulationOrchestrator:
                 )
             )
 
-    def _blocking(self, coroutine: Coroutine[Any, Any, object]) -> None:
-        """Runs a coroutine in a loop of this run's own, kept from step to step.
+    def _run_blocking(self, coroutine: Coroutine[Any, Any, object]) -> None:
+        """Runs a coroutine in this run's own event loop, which is kept from step to step.
 
-        A KeyboardInterrupt is over once the run has ended by it in good order.
+        A KeyboardInterrupt is not raised again if the run has a result by then.
         """
         if self._runner is None:
             self._runner = asyncio.Runner()
@@ -328,24 +329,26 @@ def _in_loop() -> bool:
     return True
 
 
-def _told(error: Exception, who: str) -> str:
-    """Returns an error in one line: which component, what, and where in its code."""
+def _error_line(error: Exception, component: str) -> str:
+    """Returns an error in one line: the component, the error, its file and line."""
     message = _message(error)
-    what = message if isinstance(error, ThenceError) else f"{type(error).__name__}: {message}"
+    description = (
+        message if isinstance(error, ThenceError) else f"{type(error).__name__}: {message}"
+    )
     frames = traceback.extract_tb(error.__traceback__)
-    where = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
-    return f"{who} failed: {what}{where}"
+    location = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+    return f"{component} failed: {description}{location}"
 
 
 def _message(error: Exception) -> str:
     try:
         return str(error)
-    except Exception:  # door: an error of the user's that can't even tell itself
+    except Exception:  # door: a user's error whose own text can't be read
         return ""
 
 
 def _warn_of_unmet(simulation: Simulation, status: Status) -> None:
-    """Tells of alterations that no event of a whole run took."""
+    """Warns of alterations that no event of a complete run took."""
     if status == "completed" and simulation.record.unmet:
         _warn("alteration_not_met", steps=sorted(simulation.record.unmet))
 

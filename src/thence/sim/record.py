@@ -1,7 +1,7 @@
 """The events of a run, each with its step and its causes.
 
-`step` is `<turn>.<phase>.<agent>.<ordinal>`. No ordinal counts events: it is the index of a
-decision among its agent's, or the index of a variable, so that leaving one event out
+`step` is `<turn>.<phase>.<agent>.<ordinal>`. An ordinal never counts events: it is the index of a
+decision among its agent's, or the index of a variable, so that the omission of one event
 renames no other.
 """
 
@@ -25,10 +25,10 @@ NOBODY = "-"
 
 
 class Record:
-    """Tells `emit` what happens in a run, as it happens.
+    """The builder of a run's events, which passes each to `emit` at once.
 
-    `alter` maps the step of a DECISION or ACTION to None, which leaves it out, and the step
-    of a STATE to the value it takes instead; `unmet` are the steps of it that did not occur.
+    `alter` maps the step of a DECISION or ACTION to None, which leaves the event out, and the
+    step of a STATE to another value; `unmet` are its steps that did not occur so far.
     """
 
     def __init__(self, simulation_id: str, emit: Emit, alter: Mapping[str, object]) -> None:
@@ -42,56 +42,56 @@ class Record:
         self.start_id = self._milestone("simulation_start", "0.start.-.0", (), begins=True)
         self.lineage = Lineage(self.start_id)
         self._last_end_id = self.start_id
-        self._is_gated = False
+        self._turn_has_causes = False
         self._steps: dict[str, int] = {}
 
     def begin_turn(self, causes: Iterable[str]) -> None:
-        """Opens the next turn; `causes` are what decided that the run goes on."""
+        """Starts the next turn; `causes` decided that the run goes on."""
         self.turn += 1
         self._steps.clear()
-        self.lineage.turn_over()
-        named = tuple(dict.fromkeys((self._last_end_id, *causes)))
-        self._is_gated = self._is_gated or len(named) > 1
+        self.lineage.drop_older()
+        all_causes = tuple(dict.fromkeys((self._last_end_id, *causes)))
+        self._turn_has_causes = self._turn_has_causes or len(all_causes) > 1
         self.turn_id = self._milestone(
-            "turn_start", f"{self.turn}.turn_start.-.0", named, begins=True
+            "turn_start", f"{self.turn}.turn_start.-.0", all_causes, begins=True
         )
-        self.lineage.note(self.turn_id, named)
+        self.lineage.add(self.turn_id, all_causes)
 
     def end_turn(self) -> None:
-        """Closes the turn."""
+        """Ends the turn."""
         self._last_end_id = self._milestone(
             "turn_end", f"{self.turn}.turn_end.-.0", (self.turn_id,), ends=self.turn_id
         )
         self.turn_id = ""
 
     def end_run(self, outcome: str, causes: Iterable[str] = ()) -> None:
-        """Closes the run, in the middle of a turn too; `outcome` says how it ended."""
-        named = tuple(dict.fromkeys((self.turn_id or self._last_end_id, *causes)))
+        """Ends the run, also during a turn; `outcome` is the description of its end."""
+        all_causes = tuple(dict.fromkeys((self.turn_id or self._last_end_id, *causes)))
         self._milestone(
             "simulation_end",
             f"{self.turn}.end.-.0",
-            named,
+            all_causes,
             ends=self.start_id,
             description=outcome,
         )
 
-    def failed(
+    def failure(
         self, facts: Mapping[str, object], causes: Iterable[str], agent: str | None = None
     ) -> str:
-        """Tells, at every verbosity, that the run can't go on, and what led to it."""
-        here = self.turn_id or self._last_end_id
-        named = self.lineage.pruned((here, *causes))
+        """Records a failure that ends the run, with its causes, at every verbosity."""
+        current_id = self.turn_id or self._last_end_id
+        all_causes = self.lineage.prune((current_id, *causes))
         step = f"{self.turn}.failed.-.0"
-        return self._system("run_failed", "failure", step, named, facts, agent_id=agent)
+        return self._system("run_failed", "failure", step, all_causes, facts, agent_id=agent)
 
     def decision(
         self, action: Action, attempt: int, ordinal: int, causes: Iterable[str]
     ) -> str | None:
-        """Tells of a decision; None if it is altered away."""
+        """Records a decision and returns its id; None if `alter` leaves it out."""
         step = self._step(_phase("decide", attempt), action.agent_id, ordinal)
         if self._is_left_out(step):
             return None
-        return self._tell(
+        return self._record(
             DecisionEvent(
                 simulation_id=self.simulation_id,
                 turn_number=self.turn,
@@ -107,11 +107,11 @@ class Record:
     def action(
         self, action: Action, attempt: int, ordinal: int, causes: Iterable[str]
     ) -> str | None:
-        """Tells of an action that may happen; None if it is altered away."""
+        """Records an accepted action and returns its id; None if `alter` leaves it out."""
         step = self._step(_phase("act", attempt), action.agent_id, ordinal)
         if self._is_left_out(step):
             return None
-        return self._tell(
+        return self._record(
             ActionEvent(
                 simulation_id=self.simulation_id,
                 turn_number=self.turn,
@@ -123,10 +123,10 @@ class Record:
             )
         )
 
-    def rejected(
+    def rejection(
         self, action: Action, attempt: int, ordinal: int, verdict: Verdict, causes: Iterable[str]
     ) -> str:
-        """Tells that an action was refused, with the reason."""
+        """Records a refused action with the reason."""
         return self._system(
             "action_rejected",
             "failure",
@@ -142,8 +142,8 @@ class Record:
             retry_count=attempt,
         )
 
-    def retried(self, agent: str, attempt: int, causes: Iterable[str]) -> str:
-        """Tells that an agent is asked once more."""
+    def retry(self, agent: str, attempt: int, causes: Iterable[str]) -> str:
+        """Records another attempt of an agent in this turn."""
         step = self._step(_phase("retry", attempt), agent, 0)
         return self._system(
             "action_retried", "retry", step, tuple(causes), {}, agent_id=agent, retry_count=attempt
@@ -152,14 +152,14 @@ class Record:
     def state_step(self, phase: str, agent: str, variable: Variable) -> str:
         """Returns the step of the next change of a variable in a phase of this turn.
 
-        A phase that changes it again gets a number: `price`, `price~2`.
+        For a second change in a phase the phase gets a number: `price`, `price~2`.
         """
         step = self._step(phase, agent, variable.index)
-        again = self._steps[step] = self._steps.get(step, 0) + 1
-        return step if again == 1 else self._step(f"{phase}~{again}", agent, variable.index)
+        count = self._steps[step] = self._steps.get(step, 0) + 1
+        return step if count == 1 else self._step(f"{phase}~{count}", agent, variable.index)
 
-    def altered(self, step: str, value: object) -> object:
-        """Returns the value that a STATE takes: its own, or what `alter` gives it."""
+    def altered_value(self, step: str, value: object) -> object:
+        """Returns the value of a STATE: its own, or the one in `alter`."""
         if step not in self._alter:
             return value
         self.unmet.discard(step)
@@ -168,16 +168,16 @@ class Record:
     def state(
         self, variable: Variable, old: object, new: object, step: str, causes: Iterable[str]
     ) -> str:
-        """Tells that a variable changed."""
-        return self._tell(
+        """Records a change of a variable."""
+        return self._record(
             StateEvent(
                 simulation_id=self.simulation_id,
                 turn_number=self.turn,
-                variable_name=variable.declared.name,
+                variable_name=variable.declaration.name,
                 old_value=old,
                 new_value=new,
                 scope=variable.scope,
-                caused_by=self._rooted(causes),
+                caused_by=self._with_turn(causes),
                 step=step,
             )
         )
@@ -185,25 +185,25 @@ class Record:
     def detail(
         self, calculation: str, values: Mapping[str, object], step: str, causes: Iterable[str]
     ) -> str:
-        """Tells how a value was found."""
-        return self._tell(
+        """Records the calculation of a value."""
+        return self._record(
             DetailEvent(
                 simulation_id=self.simulation_id,
                 turn_number=self.turn,
                 calculation_type=calculation,
                 intermediate_values=dict(values),
-                caused_by=self._rooted(causes),
+                caused_by=self._with_turn(causes),
                 step=step,
             )
         )
 
-    def _rooted(self, causes: Iterable[str]) -> tuple[str, ...]:
-        """Returns the causes; with the turn, if it is the only one or depends on values itself."""
-        named = dict.fromkeys(causes)
-        named.pop(self.start_id, None)
-        if self._is_gated or not named:
-            named[self.turn_id] = None
-        return tuple(named)
+    def _with_turn(self, causes: Iterable[str]) -> tuple[str, ...]:
+        """Returns the causes, with the turn if there is no other or the turn has causes itself."""
+        all_causes = dict.fromkeys(causes)
+        all_causes.pop(self.start_id, None)
+        if self._turn_has_causes or not all_causes:
+            all_causes[self.turn_id] = None
+        return tuple(all_causes)
 
     def _step(self, phase: str, agent: str, ordinal: int) -> str:
         return f"{self.turn}.{phase}.{agent}.{ordinal}"
@@ -232,7 +232,7 @@ class Record:
             ends=ends,
             description=description,
         )
-        return self._count(event)
+        return self._emit_counted(event)
 
     def _system(
         self,
@@ -245,7 +245,7 @@ class Record:
         agent_id: str | None = None,
         retry_count: int = 0,
     ) -> str:
-        return self._tell(
+        return self._record(
             SystemEvent(
                 simulation_id=self.simulation_id,
                 turn_number=self.turn,
@@ -259,11 +259,11 @@ class Record:
             )
         )
 
-    def _tell(self, event: Event) -> str:
-        self.lineage.note(event.event_id, event.caused_by)
-        return self._count(event)
+    def _record(self, event: Event) -> str:
+        self.lineage.add(event.event_id, event.caused_by)
+        return self._emit_counted(event)
 
-    def _count(self, event: Event) -> str:
+    def _emit_counted(self, event: Event) -> str:
         kind = event.event_type
         self.counts[kind] = self.counts.get(kind, 0) + 1
         self._emit(event)

@@ -1,7 +1,7 @@
-"""Our own log records about simulations and their event writers, written with structlog.
+"""The log records about simulations and their event writers, written with structlog.
 
-A program that has configured structlog gets them its way. Else they go to the standard
-library's logger `thence.sim`, which shows warnings on stderr and nothing on stdout.
+Where a program has configured structlog, its configuration is used. Else the records go to the
+standard library's logger `thence.sim`, which writes warnings to stderr and nothing to stdout.
 """
 
 import logging
@@ -30,16 +30,16 @@ class Records:
     def __init__(self, mode: str, simulation_id: str) -> None:
         import structlog  # noqa: F401 not first in a thread: a fork amid it would bind the child
 
-        self._always = {"mode": mode, "simulation_id": simulation_id}
+        self._common = {"mode": mode, "simulation_id": simulation_id}
 
     def __call__(self, word: str, facts: Mapping[str, Any]) -> None:
         """Writes one record, such as ("rotated", {"file": …})."""
-        told = {key: _told(value) for key, value in facts.items()}
-        getattr(logger(), _LEVELS[word])(f"event_writer_{word}", **told, **self._always)
+        members = {key: _short(value) for key, value in facts.items()}
+        getattr(logger(), _LEVELS[word])(f"event_writer_{word}", **members, **self._common)
 
 
 def logger() -> Any:
-    """Returns the logger that a record of a simulation goes to now."""
+    """Returns the current logger for records of a simulation."""
     import structlog
 
     if structlog.is_configured():
@@ -51,8 +51,8 @@ def logger() -> Any:
     )
 
 
-def _told(value: object) -> object:
-    """Keeps a record short: an error as text, of many ids the first ten."""
+def _short(value: object) -> object:
+    """Returns a short value for a record: an error as text, the first ten of many ids."""
     if isinstance(value, BaseException):
         return str(value)
     if isinstance(value, list) and len(value) > 10:

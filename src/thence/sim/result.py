@@ -1,4 +1,4 @@
-"""How a run ended."""
+"""The result of a run."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,10 +12,10 @@ Status = Literal["completed", "failed", "interrupted"]
 class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     """The result of a run, as result.json holds it.
 
-    `turns` are whole turns, `events` lines in the run's files; `dropped` and `failed` count
-    events that are not among them. `reason` is why it ended, `error` what failed, if anything.
-    `final_state` is scope → name → value after the last whole turn. `altered` is step → change
-    of a run that was altered, else empty.
+    `turns` counts complete turns, `events` the lines in the run's files; `dropped` and `failed`
+    count events without a line. `reason` is the reason of the end, `error` the failure, if any.
+    `final_state` is scope → name → value after the last complete turn. `altered` is step →
+    change for an altered run, else empty.
     """
 
     run_id: str
@@ -31,17 +31,17 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     altered: Mapping[str, Any] = {}
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the result as JSON values; `altered` is there if the run was."""
-        found: dict[str, Any] = msgspec.to_builtins(self, enc_hook=str)
+        """Returns the result as JSON values; `altered` is a member only of an altered run."""
+        members: dict[str, Any] = msgspec.to_builtins(self, enc_hook=str)
         if not self.altered:
-            del found["altered"]
-        return found
+            del members["altered"]
+        return members
 
 
 class TurnProgress(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a run is, reported after each turn.
+    """The progress of a run, reported after each turn.
 
-    `counts` are the events so far by event_type, before the verbosity leaves any out.
+    `counts` are the events so far by event_type, including those that the verbosity leaves out.
     """
 
     run_id: str

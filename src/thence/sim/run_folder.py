@@ -1,4 +1,4 @@
-"""The folder of a run: made for it alone, never outside the output root."""
+"""The folder of a run: made for one run, never outside the output root."""
 
 import json
 import os
@@ -24,14 +24,14 @@ def make_run_folder(root: Path, name: str, run_id: str | None = None) -> Path:
     Raises ThenceError if a given run id is taken or can't be the name of a folder.
     """
     if run_id is not None:
-        return _made(root, run_id)
+        return _make(root, run_id)
     now = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     for _ in range(_TRIES_MAX):
-        end = "".join(secrets.choice(_ALPHABET) for _ in range(6))
-        candidate = f"{name}-{now}-{end}"
+        suffix = "".join(secrets.choice(_ALPHABET) for _ in range(6))
+        candidate = f"{name}-{now}-{suffix}"
         if not (root / candidate).exists():
             try:
-                return _made(root, candidate)
+                return _make(root, candidate)
             except FileExistsError:
                 continue
     raise ThenceError(
@@ -40,18 +40,18 @@ def make_run_folder(root: Path, name: str, run_id: str | None = None) -> Path:
 
 
 def write_json(path: Path, data: Mapping[str, Any]) -> None:
-    """Writes a JSON file whole: a reader finds the old content or the new one."""
-    part = path.with_name(f".{path.name}.part")
-    with part.open("w", encoding="utf-8") as file:
+    """Replaces a JSON file atomically: a reader finds the old content or the new one."""
+    temporary = path.with_name(f".{path.name}.part")
+    with temporary.open("w", encoding="utf-8") as file:
         json.dump(data, file, indent=2, ensure_ascii=False, default=repr)
         file.write("\n")
         file.flush()
         os.fsync(file.fileno())
-    part.replace(path)
+    temporary.replace(path)
 
 
 def count_events(folder: Path) -> int:
-    """Returns how many lines the files of a run hold."""
+    """Returns the number of lines in the files of a run."""
     count = 0
     for path in folder.glob("events*.jsonl"):
         with path.open("rb") as file:
@@ -60,7 +60,7 @@ def count_events(folder: Path) -> int:
     return count
 
 
-def _made(root: Path, run_id: str) -> Path:
+def _make(root: Path, run_id: str) -> Path:
     if not _RUN_ID.fullmatch(run_id) or len(run_id) > _RUN_ID_CHARACTERS_MAX:
         raise ThenceError(
             "could not make a run folder",

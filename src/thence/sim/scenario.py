@@ -1,55 +1,58 @@
-"""Reading a scenario: YAML or a mapping in, a checked configuration or all problems out."""
+"""The reader of a scenario, which returns its checked sections or raises all problems."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel
 
 from thence.sim import scenario_schema as schema
-from thence.sim.config import (
+from thence.sim.loading import ComponentNotFound, Kind, component_class, known_types, params_model
+from thence.sim.scenario_files import find_file, parse_file
+from thence.sim.scenario_problems import Path as KeyPath
+from thence.sim.scenario_problems import Problems, Source, nearest
+from thence.sim.settings import (
     AgentSettings,
     ComponentSettings,
     EventSettings,
     PlaceSettings,
     RoadSettings,
     RunSettings,
-    SimulationConfig,
     SpatialSettings,
     TerminationSettings,
     VariableSettings,
 )
-from thence.sim.loading import ComponentNotFound, Kind, component_class, known_types, params_model
-from thence.sim.scenario_files import found, parsed
-from thence.sim.scenario_problems import Path as KeyPath
-from thence.sim.scenario_problems import Problems, Source, nearest
 from thence.sim.variables import Declaration
 
+C = TypeVar("C")
 _KINDS_WITH_BOUNDS = ("float", "int", "list")
 
 
-def read_file(path: str | Path) -> SimulationConfig:
-    """Returns the scenario of a file or of a shipped name; raises ScenarioError."""
-    file = found(path)
-    given, source = parsed(file)
-    return _Reader(given, source, file).config()
+def read_file(path: str | Path, config: Callable[..., C]) -> C:
+    """Returns the scenario of a file or of a shipped name; raises ScenarioError.
+
+    `config` builds the returned value of the checked sections, given by keyword.
+    """
+    file = find_file(path)
+    given, source = parse_file(file)
+    return config(**_Reader(given, source, file).sections())
 
 
-def read_mapping(given: Mapping[str, Any]) -> SimulationConfig:
-    """Returns the scenario of a mapping; raises ScenarioError."""
-    return _Reader(dict(given), Source(), None).config()
+def read_mapping(given: Mapping[str, Any], config: Callable[..., C]) -> C:
+    """Returns the scenario of a mapping as `read_file` does; raises ScenarioError."""
+    return config(**_Reader(dict(given), Source(), None).sections())
 
 
 class _Reader:
-    """One reading; every check notes its problems, then all are raised together."""
+    """The reading of one scenario; every check records problems, then all are raised."""
 
     def __init__(self, given: dict[str, Any], source: Source, file: Path | None) -> None:
         self._given = given
         self._file = file
         self._problems = Problems(source)
 
-    def config(self) -> SimulationConfig:
-        model = self._problems.validated(schema.ScenarioKeys, self._given)
+    def sections(self) -> dict[str, Any]:
+        model = self._problems.validate(schema.ScenarioKeys, self._given)
         self._check_components()
         if model is None:
             self._problems.raise_any()
@@ -62,21 +65,21 @@ class _Reader:
         self._check_termination(model, variables, [agent.name for agent in agents])
         self._problems.raise_any()
         validator = model.validator
-        return SimulationConfig(
-            simulation=_run(model.simulation),
-            events=EventSettings(**model.events.model_dump()),
-            state_variables=variables,
-            agents=agents,
-            engine=ComponentSettings(type=model.engine.type, params=_extra(model.engine)),
-            validator=ComponentSettings(type=validator.type, params=_extra(validator)),
-            retries=validator.retries,
-            spatial=_spatial(model.spatial),
-            given=self._given,
-            source=self._file,
-        )
+        return {
+            "simulation": _run(model.simulation),
+            "events": EventSettings(**model.events.model_dump()),
+            "state_variables": variables,
+            "agents": agents,
+            "engine": ComponentSettings(type=model.engine.type, params=_extra(model.engine)),
+            "validator": ComponentSettings(type=validator.type, params=_extra(validator)),
+            "retries": validator.retries,
+            "spatial": _spatial(model.spatial),
+            "given": self._given,
+            "source": self._file,
+        }
 
     def _check_components(self) -> None:
-        """Looks at what components say of their own keys, also when other keys are wrong."""
+        """Checks the keys of components against their parameters, even if other keys are wrong."""
         agents = self._given.get("agents")
         for index, entry in enumerate(agents if isinstance(agents, list) else ()):
             self._check_component("agents", entry, ("agents", index), schema.AgentKeys)
@@ -86,11 +89,11 @@ class _Reader:
         )
 
     def _check_component(
-        self, kind: Kind, entry: object, at: KeyPath, common: type[BaseModel]
+        self, kind: Kind, entry: object, path: KeyPath, common: type[BaseModel]
     ) -> None:
         if not isinstance(entry, dict) or not isinstance(entry.get("type", "base"), str):
             return
-        own_keys = common.model_fields.keys()
+        common_keys = common.model_fields.keys()
         type_ = entry.get("type", "" if kind == "agents" else "base")
         if not type_:
             return
@@ -100,39 +103,39 @@ class _Reader:
             hint = nearest(type_, known_types(kind), f"{kind[:-1]} type")
             if ":" in type_:
                 hint = "write package.module:Class, or ./file.py:Class beside the scenario"
-            self._problems.add((*at, "type"), str(error), hint)
+            self._problems.add((*path, "type"), str(error), hint)
             return
-        params = {key: value for key, value in entry.items() if key not in own_keys}
-        self._problems.validated(params_model(cls), params, at, own_keys)
+        params = {key: value for key, value in entry.items() if key not in common_keys}
+        self._problems.validate(params_model(cls), params, path, common_keys)
 
     def _variables(self, model: schema.StateVariablesKeys) -> VariableSettings:
         return VariableSettings(
-            global_vars=self._declared("global_vars", model.global_vars),
-            place_vars=self._declared("place_vars", model.place_vars),
-            agent_vars=self._declared("agent_vars", model.agent_vars),
+            global_vars=self._declarations("global_vars", model.global_vars),
+            place_vars=self._declarations("place_vars", model.place_vars),
+            agent_vars=self._declarations("agent_vars", model.agent_vars),
         )
 
-    def _declared(
+    def _declarations(
         self, section: str, entries: Sequence[schema.VariableKeys]
     ) -> tuple[Declaration, ...]:
-        at: KeyPath = ("state_variables", section)
-        self._check_unique(at, [entry.name for entry in entries])
-        return tuple(self._declaration((*at, i), entry) for i, entry in enumerate(entries))
+        path: KeyPath = ("state_variables", section)
+        self._check_unique(path, [entry.name for entry in entries])
+        return tuple(self._declaration((*path, i), entry) for i, entry in enumerate(entries))
 
-    def _declaration(self, at: KeyPath, entry: schema.VariableKeys) -> Declaration:
+    def _declaration(self, path: KeyPath, entry: schema.VariableKeys) -> Declaration:
         add = self._problems.add
         if entry.min is not None and entry.max is not None and entry.min > entry.max:
-            add((*at, "min"), f"{entry.min:g} is above max {entry.max:g}", "swap min and max")
+            add((*path, "min"), f"{entry.min:g} is above max {entry.max:g}", "swap min and max")
         for key in ("min", "max"):
             if getattr(entry, key) is not None and entry.type not in _KINDS_WITH_BOUNDS:
-                add((*at, key), f"a {entry.type} variable has no bounds", "leave it out")
+                add((*path, key), f"a {entry.type} variable has no bounds", "leave it out")
         if (entry.type == "categorical") != bool(entry.choices):
             add(
-                (*at, "choices" if entry.choices is not None else "type"),
+                (*path, "choices" if entry.choices is not None else "type"),
                 "a categorical variable, and no other, has choices",
                 "list at least one under choices",
             )
-        declared = Declaration(
+        declaration = Declaration(
             name=entry.name,
             kind=entry.type,
             default=_default(entry),
@@ -140,24 +143,24 @@ class _Reader:
             maximum=entry.max,
             choices=tuple(entry.choices or ()),
         )
-        fault = declared.fault(declared.default)
+        fault = declaration.fault(declaration.default)
         if fault and "default" in entry.model_fields_set:
-            add((*at, "default"), f"{entry.name} {fault}")
-        return declared
+            add((*path, "default"), f"{entry.name} {fault}")
+        return declaration
 
     def _check_places(self, spatial: schema.SpatialKeys, variables: VariableSettings) -> None:
         places = [place.name for place in spatial.places]
         self._check_unique(("spatial", "places"), places)
         for index, place in enumerate(spatial.places):
-            at = ("spatial", "places", index, "initial")
-            self._check_initial(at, place.initial, variables.place_vars)
+            path = ("spatial", "places", index, "initial")
+            self._check_initial(path, place.initial, variables.place_vars)
         for index, road in enumerate(spatial.roads):
             for end, name in enumerate(road.between):
                 self._check_place(("spatial", "roads", index, "between", end), name, places)
 
-    def _check_place(self, at: KeyPath, name: str, places: Sequence[str]) -> None:
+    def _check_place(self, path: KeyPath, name: str, places: Sequence[str]) -> None:
         if self._has_places and name not in places:
-            self._problems.add(at, f"there is no place {name!r}", nearest(name, places, "place"))
+            self._problems.add(path, f"there is no place {name!r}", nearest(name, places, "place"))
 
     def _agents(
         self, model: schema.ScenarioKeys, variables: VariableSettings
@@ -166,12 +169,12 @@ class _Reader:
         agents = []
         owners = []
         for index, entry in enumerate(model.agents):
-            at: KeyPath = ("agents", index)
+            path: KeyPath = ("agents", index)
             initial = dict(entry.initial)
             if entry.initial_location is not None:
                 initial["location"] = entry.initial_location
-                self._check_place((*at, "initial_location"), entry.initial_location, places)
-            self._check_initial((*at, "initial"), initial, variables.agent_vars)
+                self._check_place((*path, "initial_location"), entry.initial_location, places)
+            self._check_initial((*path, "initial"), initial, variables.agent_vars)
             for name in _names(entry):
                 owners.append(index)
                 agents.append(
@@ -181,50 +184,50 @@ class _Reader:
         return tuple(agents)
 
     def _check_initial(
-        self, at: KeyPath, initial: Mapping[str, Any], declared: Iterable[Declaration]
+        self, path: KeyPath, initial: Mapping[str, Any], declarations: Iterable[Declaration]
     ) -> None:
-        known = {each.name: each for each in declared}
+        by_name = {each.name: each for each in declarations}
         for name, value in initial.items():
-            if name not in known and not self._has_variables:
+            if name not in by_name and not self._has_variables:
                 continue
-            if name not in known:
-                hint = nearest(name, list(known), "variable")
-                self._problems.add((*at, name), f"there is no variable {name!r}", hint)
-            elif fault := known[name].fault(value):
-                self._problems.add((*at, name), f"{name} {fault}")
+            if name not in by_name:
+                hint = nearest(name, list(by_name), "variable")
+                self._problems.add((*path, name), f"there is no variable {name!r}", hint)
+            elif fault := by_name[name].fault(value):
+                self._problems.add((*path, name), f"{name} {fault}")
 
     def _check_termination(
         self, model: schema.ScenarioKeys, variables: VariableSettings, agents: Sequence[str]
     ) -> None:
-        known = [("global", each.name) for each in variables.global_vars]
+        subjects = [("global", each.name) for each in variables.global_vars]
         for place in model.spatial.places:
-            known += [(f"place/{place.name}", each.name) for each in variables.place_vars]
+            subjects += [(f"place/{place.name}", each.name) for each in variables.place_vars]
         for agent in agents:
-            known += [(f"agent/{agent}", each.name) for each in variables.agent_vars]
+            subjects += [(f"agent/{agent}", each.name) for each in variables.agent_vars]
         for index, entry in enumerate(model.simulation.termination):
-            at = ("simulation", "termination", index)
+            path = ("simulation", "termination", index)
             is_of_agent = entry.scope.startswith("agent/") and not agents
             if is_of_agent and entry.variable in {v.name for v in variables.agent_vars}:
-                continue  # agents may be given as objects
-            if self._has_variables and (entry.scope, entry.variable) not in known:
+                continue  # the agents may come as objects, not from the scenario
+            if self._has_variables and (entry.scope, entry.variable) not in subjects:
                 subject = f"{entry.scope}/{entry.variable}"
-                hint = nearest(subject, [f"{s}/{n}" for s, n in known], "variable")
-                self._problems.add((*at, "variable"), f"there is no variable {subject}", hint)
+                hint = nearest(subject, [f"{s}/{n}" for s, n in subjects], "variable")
+                self._problems.add((*path, "variable"), f"there is no variable {subject}", hint)
             if entry.above is None and entry.below is None and entry.equals is None:
-                self._problems.add(at, "says no condition", "add above, below or equals")
+                self._problems.add(path, "says no condition", "add above, below or equals")
 
     def _check_unique(
-        self, at: KeyPath, names: Sequence[str], owners: Sequence[int] | None = None
+        self, path: KeyPath, names: Sequence[str], owners: Sequence[int] | None = None
     ) -> None:
-        """Notes names that stand twice, and the one name that steps use for nobody."""
-        seen: set[str] = set()
+        """Records names that occur twice, and the name "-", which steps use for no agent."""
+        names_so_far: set[str] = set()
         for position, name in enumerate(names):
             index = owners[position] if owners is not None else position
-            if name in seen:
-                self._problems.add((*at, index, "name"), f"the name {name!r} stands twice")
+            if name in names_so_far:
+                self._problems.add((*path, index, "name"), f"the name {name!r} stands twice")
             if name == "-":
-                self._problems.add((*at, index, "name"), "a name can't be just '-'")
-            seen.add(name)
+                self._problems.add((*path, index, "name"), "a name can't be just '-'")
+            names_so_far.add(name)
 
 
 def _run(model: schema.SimulationKeys) -> RunSettings:
@@ -258,7 +261,7 @@ def _extra(model: schema.OpenKeys) -> dict[str, Any]:
 
 
 def _default(entry: schema.VariableKeys) -> object:
-    """Returns the default that is given, or the smallest value of the type."""
+    """Returns the given default, or the smallest value of the type."""
     if "default" in entry.model_fields_set:
         return entry.default
     smallest = entry.min if entry.min is not None else 0

@@ -1,4 +1,4 @@
-"""Finding and reading the file of a scenario."""
+"""The files of scenarios: how one is found and parsed."""
 
 from importlib.resources import files
 from pathlib import Path
@@ -10,8 +10,8 @@ from thence.yaml import BYTES_MAX, reader
 SUFFIXES = (".yaml", ".yml")
 
 
-def found(path: str | Path) -> Path:
-    """Returns the file of a path, or of a shipped scenario's bare name."""
+def find_file(path: str | Path) -> Path:
+    """Finds the file of a path, or of a shipped scenario's bare name."""
     given = Path(path)
     if given.is_file():
         return given
@@ -19,10 +19,10 @@ def found(path: str | Path) -> Path:
         for shipped in shipped_files():
             if given.name in (shipped.stem, shipped.name):
                 return shipped
-    what = "this is a folder" if given.is_dir() else "there is no such file"
+    message = "this is a folder" if given.is_dir() else "there is no such file"
     names = [shipped.stem for shipped in shipped_files()]
     problems = Problems(Source(str(path)))
-    problems.add_at(0, "", what, nearest(given.stem, names, "shipped scenario"))
+    problems.add_at(0, "", message, nearest(given.stem, names, "shipped scenario"))
     problems.raise_any()
     raise AssertionError("unreachable")
 
@@ -34,10 +34,10 @@ def shipped_files() -> list[Path]:
     return next((sorted(folder.glob("*.yaml")) for folder in folders if folder.is_dir()), [])
 
 
-def parsed(path: Path) -> tuple[dict[str, Any], Source]:
-    """Returns what a YAML file holds with the line of each value.
+def parse_file(path: Path) -> tuple[dict[str, Any], Source]:
+    """Returns the content of a YAML file, with the line of each value.
 
-    Raises ScenarioError with line and column where it is not YAML.
+    Raises ScenarioError, with line and column, for a file that is not YAML.
     """
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
@@ -51,30 +51,34 @@ def parsed(path: Path) -> tuple[dict[str, Any], Source]:
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
-        what = (error.problem or error.context or "is not YAML").splitlines()[0]
-        problems.add_at(line, "", f"not YAML at column {column}: {what}", "correct the YAML there")
-    # the reader looks up, and asserts, what only files say
+        message = (error.problem or error.context or "is not YAML").splitlines()[0]
+        problems.add_at(
+            line, "", f"not YAML at column {column}: {message}", "correct the YAML there"
+        )
+    # the YAML reader fails with look-ups and asserts for some files
     except (YAMLError, ValueError, LookupError, AssertionError, OSError) as error:
         problems.add_at(0, "", f"can't be read: {error}", "a scenario is a YAML file in UTF-8")
     problems.raise_any()
     lines: dict[tuple[str | int, ...], int] = {}
-    data = _plain(node, (), lines)
+    data = _plain_value(node, (), lines)
     if not isinstance(data, dict):
         problems.add_at(1, "", "a scenario is a map of sections", "begin with simulation:")
         problems.raise_any()
     return data, Source(str(path), lines)
 
 
-def _plain(node: Any, path: tuple[str | int, ...], lines: dict[Any, int]) -> Any:
-    """Returns plain dicts, lists and scalars, noting the line of each."""
+def _plain_value(node: Any, path: tuple[str | int, ...], lines: dict[Any, int]) -> Any:
+    """Returns plain dicts, lists and scalars, and records the line of each."""
     if isinstance(node, dict):
         for key in node:
             lines[*path, str(key)] = _line_of_key(node, key)
-        return {str(key): _plain(value, (*path, str(key)), lines) for key, value in node.items()}
+        return {
+            str(key): _plain_value(value, (*path, str(key)), lines) for key, value in node.items()
+        }
     if isinstance(node, list):
         for index in range(len(node)):
             lines[*path, index] = _line_of_item(node, index)
-        return [_plain(value, (*path, index), lines) for index, value in enumerate(node)]
+        return [_plain_value(value, (*path, index), lines) for index, value in enumerate(node)]
     return _scalar(node)
 
 

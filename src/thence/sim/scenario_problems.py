@@ -1,4 +1,4 @@
-"""What is wrong with a scenario, each problem with its line, key and a hint."""
+"""The problems of a scenario, each with its line, key and a hint."""
 
 import copy
 import dataclasses
@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from thence.core.nearest import nearest as most_alike
+from thence.core.nearest import nearest as nearest_names
 from thence.errors import ScenarioError
 
 M = TypeVar("M", bound=BaseModel)
@@ -19,14 +19,14 @@ _ROUNDS_MAX = 20
 
 
 class Source:
-    """Where the values of a scenario stand: the file's name, the line of each path."""
+    """The positions of a scenario's values: the file's name, the line of each path."""
 
     def __init__(self, file: str = "", lines: Mapping[Path, int] | None = None) -> None:
         self.file = file
         self._lines = lines or {}
 
     def line(self, path: Path) -> int:
-        """Returns the line of a value, or of the nearest thing around it; 0 if unknown."""
+        """Returns the line of a value, or of the nearest value around it; 0 if unknown."""
         for end in range(len(path), -1, -1):
             if path[:end] in self._lines:
                 return self._lines[path[:end]]
@@ -38,14 +38,14 @@ class Problems:
 
     def __init__(self, source: Source) -> None:
         self._source = source
-        self._found: list[dict[str, object]] = []
+        self._problems: list[dict[str, object]] = []
 
     def add(self, path: Path, message: str, hint: str = "") -> None:
-        """Notes a problem with the value at a path."""
+        """Records a problem with the value at a path."""
         self.add_at(self._source.line(path), key_of(path), message, hint)
 
     def add_at(self, line: int, key: str, message: str, hint: str = "") -> None:
-        """Notes a problem at a line."""
+        """Records a problem at a line."""
         problem = {
             "file": self._source.file,
             "line": line,
@@ -53,43 +53,45 @@ class Problems:
             "message": message,
             "hint": hint,
         }
-        if problem not in self._found:
-            self._found.append(problem)
+        if problem not in self._problems:
+            self._problems.append(problem)
 
-    def validated(
-        self, model: type[M], data: object, at: Path = (), more_known: Iterable[str] = ()
+    def validate(
+        self, model: type[M], data: object, at: Path = (), other_keys: Iterable[str] = ()
     ) -> M | None:
-        """Returns data as a model, after noting what does not fit it.
+        """Returns data as a model, after recording the values that do not fit.
 
-        What does not fit is then left out, so that the rest can be checked too; None if
-        nothing is left. `more_known` are keys that may stand beside the model's own.
+        Those values are then removed, so that the others can be checked too; None if
+        nothing is left. `other_keys` are allowed beside the model's own keys.
         """
-        rest = copy.deepcopy(data)
+        remaining = copy.deepcopy(data)
         for attempt in range(_ROUNDS_MAX):
             try:
-                return model.model_validate_json(json.dumps(rest, default=repr))
+                return model.model_validate_json(json.dumps(remaining, default=repr))
             except ValidationError as error:
-                unfit: list[dict[str, Any]] = [
+                misfits: list[dict[str, Any]] = [
                     dict(each) for each in error.errors(include_url=False)
                 ]
             if attempt == 0:
-                for each in unfit:
-                    self._add_unfit(model, each, at, more_known)
-            paths: set[Path] = {each["loc"] for each in unfit}
-            for path in sorted(paths, key=_position, reverse=True):
-                if not _is_left_out(rest, path):
+                for each in misfits:
+                    self._add_misfit(model, each, at, other_keys)
+            paths: set[Path] = {each["loc"] for each in misfits}
+            for path in sorted(paths, key=_removal_order, reverse=True):
+                if not _remove(remaining, path):
                     return None
         return None
 
     def has(self, section: str) -> bool:
-        """Tells whether a section has a problem."""
-        return any(str(each["key"]).split(".")[0].split("[")[0] == section for each in self._found)
+        """Reports whether a section has a problem."""
+        return any(
+            str(each["key"]).split(".")[0].split("[")[0] == section for each in self._problems
+        )
 
     def raise_any(self) -> None:
-        """Raises a ScenarioError if anything was noted."""
-        if not self._found:
+        """Raises a ScenarioError if there is any problem."""
+        if not self._problems:
             return
-        found = sorted(self._found, key=lambda problem: typing.cast(int, problem["line"]))
+        found = sorted(self._problems, key=lambda problem: typing.cast(int, problem["line"]))
         first = found[0]
         line = f"line {first['line']}: " if first["line"] else ""
         key = f"{first['key']}: " if first["key"] else ""
@@ -102,15 +104,15 @@ class Problems:
             problems=found,
         )
 
-    def _add_unfit(
-        self, model: type[BaseModel], error: dict[str, Any], at: Path, more_known: Iterable[str]
+    def _add_misfit(
+        self, model: type[BaseModel], error: dict[str, Any], at: Path, other_keys: Iterable[str]
     ) -> None:
         loc: Path = error["loc"]
         kind = error["type"]
         if kind in ("extra_forbidden", "unexpected_keyword_argument"):
             known = fields_at(model, loc[:-1])
             if len(loc) == 1:
-                known = [*known, *more_known]
+                known = [*known, *other_keys]
             self.add((*at, *loc), "this key is not known", nearest(str(loc[-1]), known))
         elif kind in ("missing", "missing_argument", "missing_keyword_only_argument"):
             self.add((*at, *loc), "this key is missing", "add it")
@@ -124,7 +126,7 @@ class Problems:
 
 
 def key_of(path: Path) -> str:
-    """Returns a path as people write it: `agents[2].goods`."""
+    """Returns a path as text: `agents[2].goods`."""
     text = ""
     for part in path:
         text += f"[{part}]" if isinstance(part, int) else f".{part}"
@@ -133,12 +135,12 @@ def key_of(path: Path) -> str:
 
 def nearest(name: str, known: Sequence[str], word: str = "known") -> str:
     """Returns a hint that names the nearest known name."""
-    near = most_alike(name, known, likeness=0)
+    near = nearest_names(name, known, likeness=0)
     return f"the nearest {word} is {near[0]}" if near else f"none is {word} here"
 
 
 def fields_at(model: object, path: Path) -> list[str]:
-    """Returns the keys that are known at a path inside a model."""
+    """Returns the keys of a model at a path inside it."""
     at = model
     for part in path:
         if isinstance(part, int):
@@ -165,13 +167,13 @@ def _without_none(kind: object) -> object:
     return kind
 
 
-def _position(path: Path) -> tuple[tuple[int, str], ...]:
-    """Orders paths so that later items of a list are left out before earlier ones."""
+def _removal_order(path: Path) -> tuple[tuple[int, str], ...]:
+    """Returns the sort key by which later items of a list are removed before earlier ones."""
     return tuple((part, "") if isinstance(part, int) else (0, part) for part in path)
 
 
-def _is_left_out(data: Any, path: Path) -> bool:
-    """Takes the value at a path away, or the nearest thing around it that is there."""
+def _remove(data: Any, path: Path) -> bool:
+    """Removes the value at a path, or the nearest value around it; False if there is none."""
     found: tuple[Any, Any] | None = None
     at = data
     for part in path:

@@ -1,6 +1,6 @@
 """The keys of a scenario with their types, as pydantic models.
 
-Import it only where a scenario is read: pydantic takes long to load.
+Import this module only where a scenario is read: pydantic is slow to load.
 """
 
 from typing import Annotated, Any, Literal
@@ -13,13 +13,13 @@ Scalar = bool | int | float | str
 
 
 class StrictKeys(BaseModel):
-    """A part of a scenario that refuses keys it does not know."""
+    """A part of a scenario that refuses unknown keys."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class OpenKeys(BaseModel):
-    """A part whose other keys belong to a component."""
+    """A part of a scenario whose other keys belong to a component."""
 
     model_config = ConfigDict(extra="allow", strict=True)
 
@@ -118,7 +118,7 @@ class SpatialKeys(StrictKeys):
 
 
 class ScenarioKeys(StrictKeys):
-    """A whole scenario."""
+    """A complete scenario."""
 
     simulation: SimulationKeys
     events: EventsKeys = EventsKeys()

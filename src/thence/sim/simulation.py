@@ -1,7 +1,7 @@
 """The run of a simulation in memory, without a file.
 
-Events go to the `emit` that it is given: the orchestrator passes that of an EventWriter, a
-program that wants no file passes `list.append` or its own function.
+Events go to the function `emit`: the orchestrator passes that of an EventWriter, a program
+that needs no file passes `list.append` or its own function.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,19 +10,20 @@ from typing import Any
 import msgspec
 
 from thence.sim.agents import BaseAgent
-from thence.sim.concurrency import Part, settled
-from thence.sim.config import SimulationConfig, TerminationSettings
+from thence.sim.concurrency import Part, await_result
+from thence.sim.config import SimulationConfig
 from thence.sim.engine import BaseEngine
 from thence.sim.ledger import Ledger
 from thence.sim.record import Emit, Record
+from thence.sim.settings import TerminationSettings
 from thence.sim.state import State
-from thence.sim.turn import Cast, Turn
+from thence.sim.turn import Participants, Turn
 from thence.sim.validator import BaseValidator
 from thence.sim.views import RecordedState
 
 
 class Components(msgspec.Struct, frozen=True):
-    """The objects that take part in a run; each run needs its own."""
+    """The components of one run; each run needs its own objects."""
 
     agents: tuple[BaseAgent, ...]
     engine: BaseEngine
@@ -33,7 +34,7 @@ class Simulation:
     """One run, turn by turn.
 
     `history[n]` is the state after turn n, `history[0]` the one before the first. `reason`
-    is why the run is over, empty while it goes on.
+    is the reason of the run's end, empty while it goes on.
     """
 
     def __init__(
@@ -53,10 +54,10 @@ class Simulation:
         self._reads: Sequence[str] = ()
         self._is_ended = False
         self._ledger: Ledger
-        self._cast: Cast
+        self._participants: Participants
 
     async def run(self, turns_max: int | None = None) -> State:
-        """Plays until the run is over, or for so many turns; returns the last state."""
+        """Plays until the run is over, or up to turn `turns_max`; returns the last state."""
         while not self.reason and (turns_max is None or self.record.turn < turns_max):
             await self.play_turn()
         if self.reason:
@@ -64,18 +65,20 @@ class Simulation:
         return self.history[-1]
 
     async def play_turn(self) -> State:
-        """Plays the next turn and finds out whether it was the last."""
+        """Plays the next turn and checks whether it was the last."""
         if not self.history:
             await self._start()
         self.record.begin_turn(self._reads)
-        state = await self.components.engine.run_turn(Turn(self._cast, self._ledger, self.record))
+        state = await self.components.engine.run_turn(
+            Turn(self._participants, self._ledger, self.record)
+        )
         self.record.end_turn()
         self.history.append(state)
         await self._check_termination()
         return state
 
     def end(self, outcome: str) -> None:
-        """Tells that the run is over, once."""
+        """Records the end of the run, once."""
         if not self._is_ended:
             self._is_ended = True
             self.record.end_run(outcome, self._reads)
@@ -85,9 +88,9 @@ class Simulation:
         given = State(table, table.defaults()).replace(self.config.initial_values())
         engine = self.components.engine
         part = Part("the engine, initializing")
-        first = await settled(part, lambda: engine.initialize_state(given))
-        self._ledger = Ledger(table, first, self.record.lineage, engine.facts)
-        self._cast = Cast(
+        first_state = await await_result(part, lambda: engine.initialize_state(given))
+        self._ledger = Ledger(table, first_state, self.record.lineage, engine.facts)
+        self._participants = Participants(
             agents=self.components.agents,
             validator=self.components.validator,
             retries=self.config.retries,
@@ -99,27 +102,27 @@ class Simulation:
 
     def _reach(self, agent: str) -> tuple[int, ...]:
         table = self._ledger.table
-        named = self.components.engine.reach(agent)
-        if named is None:
+        variables = self.components.engine.reach(agent)
+        if variables is None:
             return table.of_scope(f"agent/{agent}")
-        return tuple(table.index(scope, name) for scope, name in named)
+        return tuple(table.index(scope, name) for scope, name in variables)
 
     async def _check_termination(self) -> None:
-        """Asks the engine, then the scenario; what they read decides on the next turn."""
+        """Checks the engine, then the scenario; their reads are causes of the next turn."""
         settings = self.config.simulation
         state = RecordedState(self._ledger, self.record.turn, settings.seed)
         engine = self.components.engine
         part = Part("the engine, checking termination", lambda: state.causes)
-        reason = await settled(part, lambda: engine.check_termination(state))
+        reason = await await_result(part, lambda: engine.check_termination(state))
         for condition in settings.termination:
-            reason = reason or _met(condition, state)
+            reason = reason or _reason_of(condition, state)
         if not reason and self.record.turn >= settings.max_turns:
             reason = f"max_turns {settings.max_turns} reached"
         self._reads = tuple(state.causes)
         self.reason = reason or ""
 
 
-def _met(condition: TerminationSettings, state: RecordedState) -> str:
+def _reason_of(condition: TerminationSettings, state: RecordedState) -> str:
     value: Any = state.get(condition.scope, condition.variable)
     subject = f"{condition.scope}/{condition.variable}"
     if condition.above is not None and value > condition.above:

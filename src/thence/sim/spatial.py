@@ -1,8 +1,8 @@
-"""Places, joined by roads that take turns to travel."""
+"""The map of a scenario: places, and roads that take some turns to travel."""
 
 import heapq
 
-from thence.sim.config import SpatialSettings
+from thence.sim.settings import SpatialSettings
 
 
 class Network:
@@ -18,20 +18,20 @@ class Network:
         self._distances: dict[str, dict[str, int]] = {}
 
     def distance(self, origin: str, destination: str) -> int | None:
-        """Returns the turns from one place to another, None if no way leads there."""
+        """Returns the turns from one place to another, None if there is no way."""
         if origin not in self._distances:
-            self._distances[origin] = self._from(origin)
+            self._distances[origin] = self._distances_from(origin)
         return self._distances[origin].get(destination)
 
-    def _from(self, origin: str) -> dict[str, int]:
+    def _distances_from(self, origin: str) -> dict[str, int]:
         """Returns the distances from one place (Dijkstra 1959)."""
-        found: dict[str, int] = {}
-        open_ends = [(0, origin)]
-        while open_ends:
-            turns, place = heapq.heappop(open_ends)
-            if place in found:
+        distances: dict[str, int] = {}
+        frontier = [(0, origin)]
+        while frontier:
+            turns, place = heapq.heappop(frontier)
+            if place in distances:
                 continue
-            found[place] = turns
-            for neighbour, more in self._roads[place].items():
-                heapq.heappush(open_ends, (turns + more, neighbour))
-        return found
+            distances[place] = turns
+            for neighbour, road_turns in self._roads[place].items():
+                heapq.heappush(frontier, (turns + road_turns, neighbour))
+        return distances

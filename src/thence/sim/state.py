@@ -7,10 +7,10 @@ from thence.sim.variables import GLOBAL, VariableTable, own_copy
 
 
 class State:
-    """The value of every variable after one turn; nothing changes it.
+    """The value of every variable after one turn; a state never changes.
 
     `state.agent("ada")["money"]`, `state.place("Harbour")["stock"]`, `state.world["season"]`.
-    `turn` is 0 before the first turn. Lists and maps are given out as copies.
+    `turn` is 0 before the first turn. Lists and maps are returned as copies.
     """
 
     __slots__ = ("_table", "_values", "turn")
@@ -26,23 +26,23 @@ class State:
 
     def agent(self, name: str) -> Mapping[str, Any]:
         """Returns the variables of an agent by name."""
-        return self._of(f"agent/{name}")
+        return self._variables_of(f"agent/{name}")
 
     def place(self, name: str) -> Mapping[str, Any]:
         """Returns the variables of a place by name."""
-        return self._of(f"place/{name}")
+        return self._variables_of(f"place/{name}")
 
     @property
     def world(self) -> Mapping[str, Any]:
         """The global variables by name."""
-        return self._of(GLOBAL)
+        return self._variables_of(GLOBAL)
 
     def replace(self, changes: Mapping[tuple[str, str], object]) -> "State":
         """Returns a state of the same turn with other values, by (scope, name)."""
         values = list(self._values)
         for (scope, name), value in changes.items():
             index = self._table.index(scope, name)
-            values[index] = self._table[index].checked(value)
+            values[index] = self._table[index].converted(value)
         return State(self._table, tuple(values), self.turn)
 
     def values(self) -> tuple[object, ...]:
@@ -51,15 +51,15 @@ class State:
 
     def as_dict(self) -> dict[str, dict[str, Any]]:
         """Returns scope → name → value, as result.json holds it."""
-        return {scope: dict(self._of(scope)) for scope in self._table.scopes()}
+        return {scope: dict(self._variables_of(scope)) for scope in self._table.scopes()}
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, State) and self._values == other._values
 
     __hash__ = None  # type: ignore[assignment]
 
-    def _of(self, scope: str) -> Mapping[str, Any]:
+    def _variables_of(self, scope: str) -> Mapping[str, Any]:
         return {
-            self._table[index].declared.name: own_copy(self._values[index])
+            self._table[index].declaration.name: own_copy(self._values[index])
             for index in self._table.of_scope(scope)
         }

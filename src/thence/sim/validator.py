@@ -8,7 +8,7 @@ from thence.sim.views import RecordedState
 
 
 class BaseValidator:
-    """Judges each action before it happens; this one accepts all.
+    """The base of every validator, which judges actions; it accepts all of them.
 
     Keyword parameters of a child's `__init__` are the keys that `validator` in the scenario
     may have besides `type` and `retries`.
@@ -18,7 +18,7 @@ class BaseValidator:
         self.config = config
 
     def validate_action(self, action: Action, state: RecordedState) -> Verdict | Awaitable[Verdict]:
-        """Returns whether an action may happen in this state; it may be `async`.
+        """Returns the verdict on an action in this state; the method may be `async`.
 
         Every variable read is a cause of the ACTION or of the rejection.
         """

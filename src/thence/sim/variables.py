@@ -1,8 +1,8 @@
 """The variables of a simulation, each with a fixed index.
 
 A variable belongs to a scope: `global`, `place/<name>` or `agent/<name>`. Its index is its
-place in the scenario's list of variables and never changes during a run; the `step` of an
-event that changes it is made from that index.
+position in the scenario's list of variables and never changes during a run; the `step` of an
+event that changes the variable contains that index.
 """
 
 import copy
@@ -16,7 +16,7 @@ from thence.errors import ThenceError
 
 GLOBAL = "global"
 Kind = Literal["float", "int", "bool", "categorical", "str", "list", "dict"]
-_UNCHANGEABLE = frozenset((float, int, bool, str))
+_IMMUTABLE = frozenset((float, int, bool, str))
 _PYTHON_TYPES: dict[str, tuple[type, ...]] = {
     "float": (float, int),
     "int": (int,),
@@ -29,10 +29,10 @@ _PYTHON_TYPES: dict[str, tuple[type, ...]] = {
 
 
 class Declaration(msgspec.Struct, frozen=True, kw_only=True):
-    """One variable as a scenario declares it, before it belongs to anyone.
+    """One variable as a scenario declares it, without an owner.
 
     `minimum` and `maximum` bound a float or int and the length of a list, inclusive;
-    `choices` are the values of a categorical one.
+    `choices` are the values of a categorical variable.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Declaration(msgspec.Struct, frozen=True, kw_only=True):
     choices: tuple[str, ...] = ()
 
     def fault(self, value: object) -> str:
-        """Returns why this variable can't hold a value; the empty text if it can."""
+        """Returns the reason why this variable can't hold a value; "" if it can."""
         expected = _PYTHON_TYPES[self.kind]
         if not isinstance(value, expected) or (isinstance(value, bool) and self.kind != "bool"):
             return f"needs {_article(self.kind)}, not {value!r}"
@@ -52,7 +52,7 @@ class Declaration(msgspec.Struct, frozen=True, kw_only=True):
         return self._fault_of_bounds(value)
 
     def nearest(self, value: float) -> float:
-        """Returns the number within the bounds that is nearest to this one."""
+        """Returns the number within the bounds that is nearest to `value`."""
         if self.maximum is not None and value > self.maximum:
             value = self.maximum
         if self.minimum is not None and value < self.minimum:
@@ -78,19 +78,19 @@ class Variable(msgspec.Struct, frozen=True):
 
     index: int
     scope: str
-    declared: Declaration
+    declaration: Declaration
 
     @property
     def subject(self) -> str:
         """The subject of its STATE events: scope and name."""
-        return f"{self.scope}/{self.declared.name}"
+        return f"{self.scope}/{self.declaration.name}"
 
-    def checked(self, value: object) -> object:
-        """Returns the value as it is kept: floats as float, lists and maps as own copies.
+    def converted(self, value: object) -> object:
+        """Returns the value to store: floats as float, lists and maps as copies.
 
         Raises ThenceError if the variable can't hold it.
         """
-        fault = self.declared.fault(value)
+        fault = self.declaration.fault(value)
         if fault:
             raise ThenceError(
                 "could not set",
@@ -98,7 +98,7 @@ class Variable(msgspec.Struct, frozen=True):
                 cause=f"it {fault}",
                 hint="keep the value within the bounds of state_variables",
             )
-        if self.declared.kind == "float":
+        if self.declaration.kind == "float":
             return float(value)  # type: ignore[arg-type]
         return own_copy(value)
 
@@ -116,13 +116,18 @@ class VariableTable:
         agents: Iterable[str] = (),
     ) -> None:
         per_place, per_agent = tuple(place_vars), tuple(agent_vars)
-        owned = [(GLOBAL, declared) for declared in global_vars]
-        owned += [(f"place/{name}", declared) for name in places for declared in per_place]
-        owned += [(f"agent/{name}", declared) for name in agents for declared in per_agent]
+        declarations = [(GLOBAL, declaration) for declaration in global_vars]
+        declarations += [
+            (f"place/{name}", declaration) for name in places for declaration in per_place
+        ]
+        declarations += [
+            (f"agent/{name}", declaration) for name in agents for declaration in per_agent
+        ]
         self._variables = tuple(
-            Variable(index, scope, declared) for index, (scope, declared) in enumerate(owned)
+            Variable(index, scope, declaration)
+            for index, (scope, declaration) in enumerate(declarations)
         )
-        self._indices = {(v.scope, v.declared.name): v.index for v in self._variables}
+        self._indices = {(v.scope, v.declaration.name): v.index for v in self._variables}
         self._by_scope: dict[str, list[int]] = {}
         for variable in self._variables:
             self._by_scope.setdefault(variable.scope, []).append(variable.index)
@@ -137,7 +142,7 @@ class VariableTable:
         return self._variables[index]
 
     def index(self, scope: str, name: str) -> int:
-        """Returns the index of a variable; ThenceError names the nearest one if it is unknown."""
+        """Returns the index of a variable; ThenceError, with the nearest name, if it is unknown."""
         try:
             return self._indices[scope, name]
         except KeyError:
@@ -153,7 +158,7 @@ class VariableTable:
 
     def defaults(self) -> tuple[object, ...]:
         """Returns each variable's default, in the order of the indices."""
-        return tuple(variable.checked(variable.declared.default) for variable in self)
+        return tuple(variable.converted(variable.declaration.default) for variable in self)
 
     def _unknown(self, scope: str, name: str) -> ThenceError:
         near = nearest(f"{scope}/{name}", (each.subject for each in self), likeness=0)
@@ -166,8 +171,8 @@ class VariableTable:
 
 
 def own_copy(value: object) -> object:
-    """Returns a value that nobody else can change."""
-    if type(value) in _UNCHANGEABLE:
+    """Returns a value that shares no list or map with `value`."""
+    if type(value) in _IMMUTABLE:
         return value
     return copy.deepcopy(value) if isinstance(value, list | tuple | Mapping) else value
 

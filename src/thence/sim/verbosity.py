@@ -1,4 +1,4 @@
-"""How much a simulation writes."""
+"""The verbosity of a simulation's log."""
 
 from enum import IntEnum
 
@@ -6,10 +6,10 @@ from thence.errors import InvalidEvent
 
 
 class VerbosityLevel(IntEnum):
-    """How much a simulation writes; each level holds those before it.
+    """The level up to which events are written; each level includes those before it.
 
-    SYSTEM events come with DETAIL, but rejections and retries from DECISION up, and what the
-    log notes about itself always.
+    SYSTEM events are written at DETAIL, but rejections and retries from DECISION up, and notices
+    of the log itself always.
     """
 
     MILESTONE = 1
@@ -20,7 +20,7 @@ class VerbosityLevel(IntEnum):
 
 
 def level_of(verbosity: VerbosityLevel | str) -> VerbosityLevel:
-    """Returns the level of a name in any case; a ValueError if there is none of that name."""
+    """Returns the level with a name, in any case; raises ValueError for another name."""
     try:
         if isinstance(verbosity, str):
             return VerbosityLevel[verbosity.upper()]

@@ -1,9 +1,9 @@
-"""What components see of the state, recording what they read or write.
+"""The views of the state for components, which record each read and write.
 
-Only what goes through a view is known: a value kept on an engine or carried from one rule
-to another in a Python variable has no causes. Read it again where it is used.
+Only accesses through a view are recorded: a value kept on an engine, or passed from one rule to
+another in a Python variable, has no causes. Read it again where it is used.
 
-A draw of random numbers in one place changes no draw elsewhere, and nothing depends on `hash()`.
+Random numbers drawn for one purpose change no draw for another; nothing depends on `hash()`.
 """
 
 import random
@@ -13,7 +13,7 @@ from hashlib import blake2b
 from typing import Any
 
 from thence.sim.actions import Action, Rejection
-from thence.sim.concurrency import Part, blame
+from thence.sim.concurrency import Part, mark_error
 from thence.sim.ledger import Ledger
 from thence.sim.record import NOBODY, Record
 from thence.sim.state import State
@@ -21,13 +21,13 @@ from thence.sim.variables import GLOBAL, own_copy
 
 
 def stream(seed: int, agent: str, turn: int, purpose: str) -> random.Random:
-    """Returns the stream of one purpose, always from its beginning."""
+    """Returns the random stream of one purpose, always from its beginning."""
     name = f"{seed}\x00{agent}\x00{turn}\x00{purpose}"
     return random.Random(int.from_bytes(blake2b(name.encode(), digest_size=8).digest()))
 
 
 class Owned:
-    """The variables of one owner, as one view shows them: `owned["money"]`."""
+    """The variables of one owner in one view: `owned["money"]`."""
 
     __slots__ = ("_scope", "_view")
 
@@ -42,14 +42,14 @@ class Owned:
         self._view.set(self._scope, name, value)
 
     def set_within(self, name: str, value: float) -> None:
-        """Gives a variable the number nearest to this one that its bounds allow."""
+        """Sets a variable to the number within its bounds that is nearest to `value`."""
         self._view.set_within(self._scope, name, value)
 
 
 class Reads:
     """A view that records the provenance of each variable read in `causes`.
 
-    `facts` is what the engine tells that never changes, such as a map; it causes nothing.
+    `facts` are the engine's facts that never change, such as a map; they are no causes.
     """
 
     def __init__(self, ledger: Ledger, turn: int, seed: int, agent_id: str = NOBODY) -> None:
@@ -68,13 +68,13 @@ class Reads:
         return own_copy(self._ledger.values[index])
 
     def set(self, scope: str, name: str, value: object) -> None:
-        """Raises TypeError: only the view that an engine gets can change a variable."""
+        """Raises TypeError: only the view of an engine can change a variable."""
         raise TypeError(f"{scope}/{name} can't be set here; an engine changes variables")
 
     def set_within(self, scope: str, name: str, value: float) -> None:
-        """Gives a variable the number nearest to this one that its bounds allow."""
-        declared = self._ledger.table[self._ledger.table.index(scope, name)].declared
-        self.set(scope, name, declared.nearest(value))
+        """Sets a variable to the number within its bounds that is nearest to `value`."""
+        declaration = self._ledger.table[self._ledger.table.index(scope, name)].declaration
+        self.set(scope, name, declaration.nearest(value))
 
     def agent(self, name: str) -> Owned:
         """Returns the variables of an agent."""
@@ -97,7 +97,7 @@ class Reads:
 class Observation(Reads):
     """The state as an agent sees it when it decides; `observation["money"]` is its own variable.
 
-    `rejections` are its refused actions of this turn, when it is asked once more.
+    `rejections` are the agent's refused actions of this turn, at a further attempt.
     """
 
     rejections: tuple[Rejection, ...] = ()
@@ -107,7 +107,7 @@ class Observation(Reads):
 
 
 class RecordedState(Reads):
-    """The state as a validator or engine reads it at one moment of a turn."""
+    """The state at one moment of a turn, as a validator or engine reads it."""
 
     def replace(self, changes: Mapping[tuple[str, str], object]) -> State:
         """Returns a frozen state with other values, by (scope, name)."""
@@ -115,7 +115,7 @@ class RecordedState(Reads):
 
 
 class Call:
-    """What one call, or one rule of it, read and wrote."""
+    """The reads and writes of one call, or of one rule in it."""
 
     __slots__ = ("details", "inherited", "may_change", "phase", "reads", "writes")
 
@@ -133,7 +133,7 @@ class Call:
         self.details: list[tuple[int, str, Mapping[str, object]]] = []
 
     def causes(self) -> dict[str, None]:
-        """Returns what a write of this call depends on."""
+        """Returns the causes of a write of this call."""
         causes = {cause: None for part in self.inherited for cause in part}
         causes.update(self.reads)
         return causes
@@ -142,8 +142,8 @@ class Call:
 class View(Reads):
     """The state as an engine changes it; each changed variable becomes one STATE.
 
-    A STATE names the ACTION it serves and everything that its call, or its rule, has read:
-    whatever a call reads may have decided what it wrote.
+    A STATE names the ACTION that it belongs to, and all reads of its call, or of its rule:
+    each read may have decided the written value.
     """
 
     def __init__(
@@ -154,7 +154,7 @@ class View(Reads):
         self._calls = [call]
 
     def get(self, scope: str, name: str) -> Any:
-        """Returns a variable's value as this call left it so far."""
+        """Returns a variable's value, with the writes of this call so far."""
         index = self._ledger.table.index(scope, name)
         for call in reversed(self._calls):
             if index in call.writes:
@@ -165,23 +165,23 @@ class View(Reads):
         return own_copy(self._ledger.values[index])
 
     def set(self, scope: str, name: str, value: object) -> None:
-        """Gives a variable a value; ThenceError if it can't hold it."""
+        """Sets a variable; raises ThenceError if it can't hold the value."""
         index = self._ledger.table.index(scope, name)
-        self._calls[-1].writes[index] = self._ledger.table[index].checked(value)
+        self._calls[-1].writes[index] = self._ledger.table[index].converted(value)
 
     def explain(
         self, scope: str, name: str, calculation: str, values: Mapping[str, object]
     ) -> None:
-        """Records, as a DETAIL, how a variable's value was found."""
+        """Records, as a DETAIL, the calculation of a variable's value."""
         index = self._ledger.table.index(scope, name)
         self._calls[-1].details.append((index, calculation, values))
 
     @contextmanager
     def rule(self, name: str, may_change: Iterable[tuple[str, str]] = ()) -> Iterator[None]:
-        """Scopes reads to one rule: what it writes depends on them and on no other rule's.
+        """Limits reads to one rule: its writes depend on them and on no other rule's reads.
 
-        `may_change` lists variables, by (scope, name), that the rule leaves alone for some
-        values of what it reads; unless it always writes them, they depend on that reading.
+        `may_change` lists variables, by (scope, name), that the rule writes for some values of
+        its reads only; when it does not write them, they depend on these reads too.
         """
         indices = [self._ledger.table.index(*variable) for variable in may_change]
         outer = self._calls[-1]
@@ -191,14 +191,14 @@ class View(Reads):
             yield
         except Exception as error:
             agent = None if self.agent_id == NOBODY else self.agent_id
-            blame(error, Part(f"the engine, applying its rule {name},", call.causes, agent))
+            mark_error(error, Part(f"the engine, applying its rule {name},", call.causes, agent))
             raise
         finally:
             self._calls.pop()
         self._close(call)
 
     def close(self) -> None:
-        """Records all that the outermost call changed; the framework calls it."""
+        """Records all changes of the outermost call; only the framework calls it."""
         self._close(self._calls[0])
 
     def _close(self, call: Call) -> None:
@@ -212,25 +212,25 @@ class View(Reads):
             self._write(index, call.writes[index], call.phase, causes)
         for index in call.may_change:
             if index not in call.writes:
-                self._ledger.lend(index, causes)
+                self._ledger.add_causes(index, causes)
 
     def _write(self, index: int, value: object, phase: str, causes: Iterable[str]) -> None:
         variable, old = self._ledger.table[index], self._ledger.values[index]
         step = self._record.state_step(phase, self.agent_id, variable)
         if value != old:
-            value = self._record.altered(step, value)
+            value = self._record.altered_value(step, value)
         if value == old:
-            self._ledger.settle(index, causes)
+            self._ledger.confirm(index, causes)
         else:
-            named = self._ledger.with_old_value(index, causes)
-            event_id = self._record.state(variable, old, value, step, named)
+            all_causes = self._ledger.with_old_value(index, causes)
+            event_id = self._record.state(variable, old, value, step, all_causes)
             self._ledger.change(index, value, event_id)
 
 
 class Writes:
-    """Gives an engine one view for each action that it applies.
+    """The source of an engine's views, one for each action that the engine applies.
 
-    `applied` has, by identity of the action, its phase and the id of its ACTION.
+    `applied` maps the identity of an action to its phase and the id of its ACTION.
     """
 
     def __init__(
@@ -251,19 +251,22 @@ class Writes:
 
     @contextmanager
     def action(self, action: Action) -> Iterator[View]:
-        """Yields the view in which one action of this turn is applied.
+        """Yields the view for one action of this turn.
 
-        A change that is written in the view is caused by that ACTION; by all of the turn, if
-        the action is not one that the engine was given.
+        A change in the view has that ACTION as a cause; if the action is not one of the
+        engine's actions of this turn, all of those are causes.
         """
         phase, event_id = self._applied.get(id(action), ("apply", ""))
-        own = (event_id,) if event_id else tuple(each for _, each in self._applied.values())
+        action_ids = (event_id,) if event_id else tuple(each for _, each in self._applied.values())
         agent = action.agent_id or NOBODY
-        call = Call(phase, (own, self._state.causes), self._reach.get(agent, ()))
+        call = Call(phase, (action_ids, self._state.causes), self._reach.get(agent, ()))
         view = View(self._ledger, self._record, self._seed, call, agent)
         try:
             yield view
             view.close()
         except Exception as error:
-            blame(error, Part("the engine, applying actions", call.causes, action.agent_id or None))
+            mark_error(
+                error,
+                Part("the engine, applying actions", call.causes, action.agent_id or None),
+            )
             raise

@@ -3,7 +3,7 @@
 In SYNC mode `emit` returns True when the event's line is on the device. In ASYNC mode it
 returns True when the event is queued; a thread writes and syncs what is queued, and a kill
 may lose the queue. Neither mode ever raises because of the disk: a failure is logged,
-counted, and told by a notice in the log itself as soon as the disk takes writes again.
+counted, and recorded by a notice in the log itself as soon as the disk takes writes again.
 """
 
 import asyncio
@@ -36,25 +36,25 @@ from thence.sim.verbosity import VerbosityLevel, level_of
 
 STOP_S = 10.0
 _APPEND_S = 30.0
-# SYSTEM events that every verbosity writes, and those that are written from DECISION up
+# error types of SYSTEM events that are written at every verbosity, and from DECISION up
 _FAILURES = frozenset(("run_failed",))
 _REFUSALS = frozenset(("action_rejected", "action_retried"))
 
 
 class WriteMode(StrEnum):
-    """When `emit` returns: with the event queued, or with it on the device."""
+    """The moment at which `emit` returns: the event is queued, or it is on the device."""
 
     ASYNC = "async"
     SYNC = "sync"
 
 
 class EventWriter:
-    """Writes a run's events to `<output_dir>/events.jsonl`.
+    """The writer of a run's events to `<output_dir>/events.jsonl`.
 
     `verbosity`, a level or its name in any case, decides which typed events are written. In
     ASYNC mode at most `max_queue_size` events wait; then `on_full` drops the newest, counted
-    and told, or blocks. A file that has reached `max_file_size` bytes is rotated. Safe from
-    threads; several writers, in one process or many, may use one directory. A wrong argument
+    and recorded by a notice, or blocks. A file that has reached `max_file_size` bytes is rotated.
+    Thread-safe; several writers, in one process or many, may use one directory. A wrong argument
     raises a ValueError.
     """
 
@@ -88,12 +88,12 @@ class EventWriter:
             context=self._context,
             disk=disk,
         )
-        self._received = self._log.received_causes
+        self._inherited_causes = self._log.received_causes
         self._level = int(self.verbosity)
-        is_told = self.verbosity >= VerbosityLevel.DECISION
-        self._system_events = _FAILURES | _REFUSALS if is_told else _FAILURES
+        writes_refusals = self.verbosity >= VerbosityLevel.DECISION
+        self._system_events = _FAILURES | _REFUSALS if writes_refusals else _FAILURES
         is_sync = self.mode is WriteMode.SYNC
-        self._take = self._log.for_host(draft_of, _APPEND_S if is_sync else None)
+        self._append = self._log.for_host(draft_of, _APPEND_S if is_sync else None)
         self._lending = Lending()
         self._lending_lock = RLock()
         self._has_lent = False
@@ -104,17 +104,17 @@ class EventWriter:
 
     @property
     def dropped_count(self) -> int:
-        """How many events a full queue dropped."""
+        """The number of events that a full queue dropped."""
         return self._log.dropped_count
 
     @property
     def failed_count(self) -> int:
-        """How many events the disk refused for good."""
+        """The number of events that the disk refused for good."""
         return self._failed_count + self._log.failed_count
 
     @property
     def current_file(self) -> Path:
-        """The file that is appended to."""
+        """The file to which events are appended."""
         return self._log.current_file
 
     @property
@@ -124,59 +124,59 @@ class EventWriter:
 
     @property
     def running(self) -> bool:
-        """Whether events are taken: from the first emit or `start()` until the end."""
+        """True from the first emit or `start()` until the end of the writer."""
         return self._is_started and not self._is_stopped
 
     def emit(self, event: Event) -> bool:
-        """Takes one event; the mode says what True and False mean.
+        """Writes or queues one event; the mode defines True and False.
 
         SYNC: True when the event is on the device, False when the disk refused it. ASYNC:
-        True when it is queued, False when it was dropped. An event that the verbosity
-        leaves out gives True and touches neither queue nor file. Raises WriterClosed, and
-        InvalidEvent for a notice that the log alone writes.
+        True when the event is queued, False when it was dropped. For an event that the
+        verbosity leaves out, True is returned; queue and file are not touched. Raises
+        WriterClosed, and InvalidEvent for a notice, which only the log itself may write.
         """
         if not self._is_started or self._is_stopped:
             self._begin()
         causes = event.caused_by
-        if surrounding := current_causes() or (() if causes else self._received):
-            causes += surrounding
-        if event.level > self._level and not self._is_kept(event):
+        if context_causes := current_causes() or (() if causes else self._inherited_causes):
+            causes += context_causes
+        if event.level > self._level and not self._is_always_written(event):
             SIM.refuse_reserved(event.event_type, event.details)
             self._lend(event.event_id, causes)
             return True
         self._context["turn_number"] = event.turn_number
         if not event.simulation_id:
-            event = _named(event, self.simulation_id)
+            event = _with_simulation_id(event, self.simulation_id)
         if self._has_lent or len(causes) > CAUSES_MAX:
-            causes = self._written(event.event_id, causes)
+            causes = self._resolve_causes(event.event_id, causes)
         try:
-            is_taken = self._take(event, causes)
+            is_accepted = self._append(event, causes)
         except (InvalidEvent, WriterClosed):
             raise
         except ThenceError as error:
             self._failed_count += 1
             self._records("failed", {"event_id": event.event_id, "error": error})
-            is_taken = False
-        if not is_taken:
+            is_accepted = False
+        if not is_accepted:
             self._lend(event.event_id, causes)
-        return is_taken
+        return is_accepted
 
     async def start(self) -> None:
-        """Starts the thread of ASYNC mode, as the first emit does; in SYNC it does nothing."""
+        """Starts the thread of ASYNC mode, as the first emit does; does nothing in SYNC."""
         if not self._is_started:
             self._begin()
         if self.mode is WriteMode.ASYNC:
             self._log.start()
 
     async def stop(self, timeout: float = STOP_S) -> bool:  # noqa: ASYNC109 the promised name
-        """Does what `close` does, without blocking the event loop."""
+        """Closes the writer as `close` does, without blocking the event loop."""
         return await asyncio.get_running_loop().run_in_executor(None, self.close, timeout)
 
     def close(self, timeout: float = STOP_S) -> bool:
-        """Writes and syncs everything queued, then closes; again does nothing.
+        """Writes and syncs all queued events, then closes; a second call does nothing.
 
-        True when all of it is on the device. After `timeout` seconds the number remaining
-        is logged and False returned, and the thread drains on.
+        Returns True when all events are on the device. After `timeout` seconds the number of
+        remaining events is logged and False is returned; the thread goes on to drain.
         """
         is_first = not self._is_stopped
         self._is_stopped = True
@@ -187,21 +187,21 @@ class EventWriter:
         return is_drained
 
     def flush(self, timeout: float = _APPEND_S) -> None:
-        """Returns when everything emitted before is on the device; raises what prevents it."""
+        """Waits until all emitted events are on the device; raises the error that prevents it."""
         self._log.flush(timeout)
 
     def environment(self, event: Cause) -> dict[str, str]:
         """Returns the variable by which another process names an event as cause of its own.
 
-        The event is durable first. An event that was not written is stood for by the last
-        one of those that it would have named. Raises EventNotFound if there is none.
+        The event is made durable first. An event that was not written is replaced by the last
+        one of the causes that it would have named. Raises EventNotFound if there is none.
         """
         with self._lending_lock:
             written = self._lending.resolve((id_of(event),))
         return self._log.environment(max(written, default=event))
 
     def after_fork(self) -> None:
-        """Makes what a forked child must have of its own."""
+        """Makes the lock and the counter that a forked child must have of its own."""
         self._lending_lock = RLock()
         self._failed_count = 0
 
@@ -228,8 +228,8 @@ class EventWriter:
     ) -> None:
         await self.stop()
 
-    def _is_kept(self, event: Event) -> bool:
-        """Tells whether an event is written although SYSTEM comes with DETAIL."""
+    def _is_always_written(self, event: Event) -> bool:
+        """Reports whether a SYSTEM event is written below the verbosity DETAIL."""
         return isinstance(event, SystemEvent) and event.error_type in self._system_events
 
     def _begin(self) -> None:
@@ -249,15 +249,15 @@ class EventWriter:
             self._lending.lend(event_id, causes)
             self._has_lent = True
 
-    def _written(self, event_id: str, causes: tuple[str, ...]) -> tuple[str, ...]:
-        """Returns the written events that stand for an event's causes, and remembers them."""
+    def _resolve_causes(self, event_id: str, causes: tuple[str, ...]) -> tuple[str, ...]:
+        """Returns the written events that replace an event's causes, and records them."""
         with self._lending_lock:
             written = self._lending.resolve(causes)
             self._lending.note_written(event_id, written)
         return written
 
 
-def _named(event: Event, simulation_id: str) -> Event:
-    """Returns the event with the writer's simulation_id, for it had none."""
+def _with_simulation_id(event: Event, simulation_id: str) -> Event:
+    """Returns an event without simulation_id with that of the writer."""
     data = event.to_dict() | {"simulation_id": simulation_id}
     return type(event).from_dict(data)

@@ -1,4 +1,4 @@
-"""What the tests of the work commands share."""
+"""The fixtures of the tests of the work commands."""
 
 import json
 import shutil

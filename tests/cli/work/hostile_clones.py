@@ -16,7 +16,7 @@ _DEEP = '{"payload":{"a":' + "[" * 40_000
 
 
 class Hostile(NamedTuple):
-    """What stands at a path of a clone, instead of what belongs there."""
+    """A hostile entry at a path of a clone, instead of the proper one."""
 
     path: str
     kind: str
@@ -52,7 +52,7 @@ def clone_of(base: Path, folder: Path, *hostile: Hostile) -> Path:
 
 
 def place(tree: Path, hostile: Hostile) -> None:
-    """Put what is hostile to its path, in place of what is there."""
+    """Put a hostile entry at its path, in place of the present one."""
     path = tree / hostile.path
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
@@ -63,7 +63,7 @@ def place(tree: Path, hostile: Hostile) -> None:
 
 
 def seen(folder: Path) -> dict[str, tuple[int, int, int, bytes]]:
-    """Return all that stands outside the clone: kind, times and bytes of each."""
+    """Return all entries outside the clone: kind, times and bytes of each."""
     found = {}
     for path in [folder, *folder.rglob("*")]:
         if path.is_relative_to(folder / "clone"):
@@ -76,7 +76,7 @@ def seen(folder: Path) -> dict[str, tuple[int, int, int, bytes]]:
 
 
 def _fill(outside: Path) -> None:
-    """Make a folder that has, under each name that a command may look for, what it would take."""
+    """Make a folder that has a usable entry under each name that a command may read."""
     line = f'{{"event_id":"x","event_type":"HistoryAdded","payload":{{"entry":"{CANARY}"}}}}\n'
     wp = f"---\nwork_package_id: WP01\ntitle: {CANARY}\nlane: planned\n---\n# {CANARY}\n"
     files = {

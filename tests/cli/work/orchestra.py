@@ -41,7 +41,7 @@ def planned(folder, packages):
 
 
 class Project:
-    """A project with a feature, agents that follow a script, and what its log tells."""
+    """A project with a feature, agents that follow a script, and the events of its log."""
 
     def __init__(self, folder, packages, template):
         self.folder = shutil.copytree(template, folder / "sync é", symlinks=True)
@@ -49,7 +49,7 @@ class Project:
         self.packages = list(packages)
 
     def setup(self, *, agents=("coder",), review=(), limits=(), **more):
-        """Say in the configuration who the agents are; each does what the script says."""
+        """Write the agents into the configuration; each follows the script."""
         config = self.folder / ".kittify/config.yaml"
         command = [sys.executable, str(AGENT), str(self.script), "{wp_id}", "{phase}"]
         told = {
@@ -65,7 +65,7 @@ class Project:
             commit(self.folder, {".kittify/config.yaml": config.read_text()}, "Set agents up")
 
     def tell(self, **attempts):
-        """Say what agents do, by package, package and phase, or for all: a list of attempts."""
+        """Set the script by package, by package and phase, or for all: a list of attempts."""
         script = {
             key.replace("__", "/").replace("ANY", "*"): each for key, each in attempts.items()
         }
@@ -118,7 +118,7 @@ def until(condition):
 
 
 def is_alive(process):
-    """Tell whether a process runs; a dead one that nobody has waited for does not."""
+    """Report whether a process runs; a zombie does not."""
     told = subprocess.run(
         ["ps", "-o", "stat=", "-p", str(process)], capture_output=True, check=False
     )

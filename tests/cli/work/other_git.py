@@ -1,4 +1,4 @@
-"""A git on the path that does something more at one of its commands, and is the real one else."""
+"""A git on the PATH that does more at one of its commands, and else calls the real git."""
 
 import os
 import shutil
@@ -19,7 +19,7 @@ esac
 
 
 def with_git(folder: Path, at: str, before: str = "", behind: str = "") -> str:
-    """Return a PATH whose git does more before or behind the commands that hold these words."""
+    """Return a PATH whose git does more before or after the commands with these words."""
     folder.mkdir()
     program = folder / "git"
     git = shutil.which("git")

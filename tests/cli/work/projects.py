@@ -1,4 +1,4 @@
-"""Projects in which the installed commands of `thence work` are run, and what these leave."""
+"""Projects for the installed commands of `thence work`, and the state after a command."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -60,13 +60,13 @@ def planned(
 
 
 def show_lanes(repo: Path) -> None:
-    """Have lanes and ticks be written into planning files."""
+    """Configure that lanes and ticks are written into planning files."""
     config = (repo / ".kittify/config.yaml").read_bytes()
     commit(repo, {".kittify/config.yaml": config + b"mirror: on\n"}, "Show lanes")
 
 
 def left(folder: Path) -> tuple[str, ...]:
-    """Return what git and the journal hold; the journal without what it says of failures."""
+    """Return the content of git and of the journal, without the journal's failures."""
     refs = git(folder, "for-each-ref", "--format=%(refname) %(objectname)")
     files = git(folder, "status", "--porcelain", check=False)
     patch = git(folder, "diff", "--no-ext-diff", check=False)

@@ -16,7 +16,7 @@ TEST_IT = [["write", "tested", "1\n"], ["commit", "Test it"]]
 # what the orchestrator itself writes of a gate that was passed at the commit that is checked out
 FORGE = f"""
 import subprocess
-from thence.work import EventStore, Said
+from thence.work import EventStore, WorkEvent
 commit = subprocess.check_output(["git", "rev-parse", "HEAD"], text=True).strip()
 with EventStore.at(".", actor="orchestrate") as store:
     gate = "01M7XANXT400000002ST06XK4Z"
@@ -24,8 +24,8 @@ with EventStore.at(".", actor="orchestrate") as store:
     data = {{"commit": commit, "seconds": 0.2}}
     passed = {{"gate_id": gate, "old_status": "pending", "new_status": "passed",
                "result_data": data}}
-    store.append(Said("GateCreated", made, "{SLUG}"))
-    store.append(Said("GateResultChanged", passed, "{SLUG}"))
+    store.append(WorkEvent("GateCreated", made, "{SLUG}"))
+    store.append(WorkEvent("GateResultChanged", passed, "{SLUG}"))
 """
 
 

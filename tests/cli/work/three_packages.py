@@ -1,4 +1,4 @@
-"""A project with three packages, what is done in it, and what it refuses."""
+"""A project with three packages, and commands that succeed or are refused in it."""
 
 import json
 from pathlib import Path
@@ -45,7 +45,7 @@ def plan(folder, files=None):
 
 
 def looks(folder):
-    """Return all that a refused command must leave as it was."""
+    """Return the state that a refused command must not change."""
     return (
         done(folder, "status")["features"],
         git(folder, "for-each-ref"),
@@ -55,7 +55,7 @@ def looks(folder):
 
 
 def refused(folder, guard, *arguments):
-    """Run a command that a guard stands against; return its error."""
+    """Run a command that a guard refuses; return its error."""
     before = looks(folder)
     failures = logged(folder)
     ended, told = work(folder, *arguments)
@@ -77,7 +77,7 @@ def refused(folder, guard, *arguments):
 
 
 def logged(folder):
-    """Return the failures that the journal tells of."""
+    """Return the failures that the journal records."""
     lines = warm("log", "--type", "ErrorLogged", "--json", cwd=folder).out.splitlines()
     return [json.loads(line) for line in lines]
 

@@ -1,4 +1,4 @@
-"""The command `append`: one event from a shell, a script or a hook."""
+"""The command `append`: appends one event from a shell, a script or a hook."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from thence.cli.voice import current
 if TYPE_CHECKING:
     from thence.replica import Log
 
-# more than an event can hold, so that the refusal names the event's limit
+# above the limit of an event, so that the refusal names the event's limit
 PAYLOAD_BYTES_MAX = 2 * 1024 * 1024
 _EXAMPLE = """\b
 Example:
@@ -62,48 +62,48 @@ def append_command(
     from thence.replica import open_log
 
     voice = current()
-    held = merged(pairs, payload)
+    members = merge_payload(pairs, payload)
     folder = find_log(voice, log, create=True)
     with open_log(folder, create=named_log(voice, log) is not None) as replica:
-        named = [replica.answers.find(cause, by_subject=False) for cause in causes]
+        found = [replica.answers.find(cause, by_subject=False) for cause in causes]
         event = replica.append(
             event_type,
-            held,
+            members,
             subject=words["subject"],
             actor=words["actor"] or voice.settings.actor,
             stream=words["stream"] or _run_of(replica),
-            caused_by=named,
+            caused_by=found,
         )
-        handed_on = replica.environment(event) if is_env else {}
+        variables = replica.environment(event) if is_env else {}
     if is_json:
         numbers = {"seq": event.seq, "lamport_clock": event.lamport_clock}
-        voice.json({"event_id": event.event_id, **numbers, **handed_on})
-    elif handed_on:
-        voice.say(*(f"{name}={value}" for name, value in handed_on.items()))
+        voice.json({"event_id": event.event_id, **numbers, **variables})
+    elif variables:
+        voice.say(*(f"{name}={value}" for name, value in variables.items()))
     else:
         voice.say(event.event_id)
 
 
 def _run_of(replica: "Log") -> str | None:
-    """Returns the run that an event of a simulation's log belongs to: its folder's name."""
+    """Returns the run of an event in a simulation's log: the name of the log's folder."""
     return replica.folder.absolute().name if replica.vocabulary.is_folder_stream else None
 
 
-def merged(pairs: Sequence[str], payload: str | None) -> Mapping[str, Any] | None:
+def merge_payload(pairs: Sequence[str], payload: str | None) -> Mapping[str, Any] | None:
     """Joins KEY=VALUE arguments and a JSON object; a key given twice is refused."""
-    held: dict[str, Any] = {} if payload is None else _decoded(payload)
+    members: dict[str, Any] = {} if payload is None else _decode_payload(payload)
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals or not key:
             raise click.UsageError(f"'{pair}' is no KEY=VALUE", click.get_current_context())
-        if key in held:
-            both = "twice" if payload is None else "more than once, or in --payload too"
-            raise click.UsageError(f"'{key}' is given {both}", click.get_current_context())
-        held[key] = _json_or_text(value)
-    return held or None
+        if key in members:
+            how_often = "twice" if payload is None else "more than once, or in --payload too"
+            raise click.UsageError(f"'{key}' is given {how_often}", click.get_current_context())
+        members[key] = _json_or_text(value)
+    return members or None
 
 
-def _decoded(payload: str) -> dict[str, Any]:
+def _decode_payload(payload: str) -> dict[str, Any]:
     import msgspec
 
     data: str | bytes = payload
@@ -112,12 +112,12 @@ def _decoded(payload: str) -> dict[str, Any]:
         if len(data) > PAYLOAD_BYTES_MAX:
             raise _bad_payload(f"is longer than {PAYLOAD_BYTES_MAX} bytes")
     try:
-        held = msgspec.json.decode(data)
+        members = msgspec.json.decode(data)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         raise _bad_payload(f"is no JSON: {error}") from error
-    if not isinstance(held, dict):
+    if not isinstance(members, dict):
         raise _bad_payload('is JSON, but no object such as {"amount": 12}')
-    return held
+    return members
 
 
 def _bad_payload(reason: str) -> click.UsageError:

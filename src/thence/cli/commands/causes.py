@@ -1,4 +1,4 @@
-"""The commands `why` and `effects`: what led to an event, and what it led to."""
+"""The commands `why` and `effects`: the causes of an event, and its effects."""
 
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from thence.core.order import Cone
     from thence.core.query.answer import Effects, Why
 
-# a long answer shows so many sentences from its beginning and its end
+# the sentences that a long answer shows of its beginning and its end
 HEAD_SENTENCES = 4
 TAIL_SENTENCES = 10
 _WHY_EXAMPLE = """\b
@@ -38,11 +38,11 @@ def why_command(event: str, log: str | None, is_json: bool) -> None:
     """
     import msgspec
 
-    from thence.cli.shared.opened import asked_event, opened
+    from thence.cli.shared.opened import find_event, open_for_reading
 
     voice = current()
-    with opened(voice, log) as replica:
-        answer = replica.why(asked_event(voice, replica, event))
+    with open_for_reading(voice, log) as replica:
+        answer = replica.why(find_event(voice, replica, event))
     if is_json:
         voice.json(
             {
@@ -54,7 +54,7 @@ def why_command(event: str, log: str | None, is_json: bool) -> None:
             }
         )
         return
-    _say_why(voice, answer, log)
+    _write_why(voice, answer, log)
 
 
 @click.command("effects", context_settings=HELP_NAMES, epilog=_EFFECTS_EXAMPLE)
@@ -69,12 +69,12 @@ def effects_command(event: str, log: str | None, is_json: bool) -> None:
     a prefix of it of at least 6 characters, @last, @last-error, or a subject, of which the
     latest event is taken.
     """
-    from thence.cli.shared.opened import asked_event, opened
+    from thence.cli.shared.opened import find_event, open_for_reading
 
     voice = current()
-    with opened(voice, log) as replica:
-        answer = replica.effects(asked_event(voice, replica, event))
-        told = replica.vocabulary.sentence(answer.event)
+    with open_for_reading(voice, log) as replica:
+        answer = replica.effects(find_event(voice, replica, event))
+        sentence = replica.vocabulary.sentence(answer.event)
     if is_json:
         voice.json(
             {
@@ -85,7 +85,7 @@ def effects_command(event: str, log: str | None, is_json: bool) -> None:
             }
         )
         return
-    _say_effects(voice, answer, told, log)
+    _write_effects(voice, answer, sentence, log)
 
 
 def distances(cone: "Cone") -> list[dict[str, object]]:
@@ -93,51 +93,51 @@ def distances(cone: "Cone") -> list[dict[str, object]]:
     return [{"event_id": event.event_id, "depth": depth} for event, depth in cone]
 
 
-def _say_why(voice: Voice, answer: "Why", log: str | None) -> None:
+def _write_why(voice: Voice, answer: "Why", log: str | None) -> None:
     from thence.cli.shared.opened import command
     from thence.cli.shared.render import counted
     from thence.core.order import CHAIN_EVENTS_MAX, CONE_EVENTS_MAX
 
-    short = answer.event.event_id
+    event_id = answer.event.event_id
     if len(answer.chain) == 1:
-        named = counted(len(answer.event.caused_by), "cause") + " named, none in this log"
-        reason = named if answer.event.caused_by else "It names no cause: it is a root."
-        _say_sentences(voice, answer.sentences, "")
+        causes_text = counted(len(answer.event.caused_by), "cause") + " named, none in this log"
+        reason = causes_text if answer.event.caused_by else "It names no cause: it is a root."
+        _write_sentences(voice, answer.sentences, "")
         voice.say("", reason)
     else:
-        _say_sentences(voice, answer.sentences, command(f"why {short} -v", log))
+        _write_sentences(voice, answer.sentences, command(f"why {event_id} -v", log))
         if len(answer.chain) == CHAIN_EVENTS_MAX and answer.truncated:
             voice.say(
                 "",
                 f"The first of these is no root: causes beyond {CONE_EVENTS_MAX:,} are left out.",
             )
-        more = "or more " if answer.truncated else ""
+        or_more = "or more " if answer.truncated else ""
         turns = {event.turn_number for event, _ in answer.cone} - {None}
-        over = f", over {len(turns)} turns" if len(turns) > 1 else ""
-        voice.say("", f"{counted(len(answer.cone), f'{more}cause')} in all{over}.")
-    voice.say(f"next: {command(f'effects {short}', log)}")
+        turns_text = f", over {len(turns)} turns" if len(turns) > 1 else ""
+        voice.say("", f"{counted(len(answer.cone), f'{or_more}cause')} in all{turns_text}.")
+    voice.say(f"next: {command(f'effects {event_id}', log)}")
 
 
-def _say_effects(voice: Voice, answer: "Effects", told: str, log: str | None) -> None:
+def _write_effects(voice: Voice, answer: "Effects", sentence: str, log: str | None) -> None:
     from thence.cli.shared.opened import command
     from thence.cli.shared.render import counted, wrapped
 
-    short = answer.event.event_id
-    voice.say(*wrapped(told, voice.width))
+    event_id = answer.event.event_id
+    voice.say(*wrapped(sentence, voice.width))
     if not answer.cone:
         voice.say("", "Nothing followed from it, as far as this log knows.")
     else:
         voice.say("", "led to")
-        _say_sentences(voice, answer.sentences, command(f"effects {short} -v", log))
-        more = "or more " if answer.truncated else ""
-        voice.say("", f"{counted(len(answer.cone), f'{more}effect')} in all.")
-    voice.say(f"next: {command(f'why {short}', log)}")
+        _write_sentences(voice, answer.sentences, command(f"effects {event_id} -v", log))
+        or_more = "or more " if answer.truncated else ""
+        voice.say("", f"{counted(len(answer.cone), f'{or_more}effect')} in all.")
+    voice.say(f"next: {command(f'why {event_id}', log)}")
 
 
-def _say_sentences(voice: Voice, sentences: tuple[str, ...], whole: str) -> None:
-    """Writes sentences with numbers, the middle of many left out and counted."""
+def _write_sentences(voice: Voice, sentences: tuple[str, ...], full_command: str) -> None:
+    """Writes numbered sentences; of many, the middle is left out and counted."""
     from thence.cli.shared.render import numbered
 
     head = len(sentences) if voice.is_verbose else HEAD_SENTENCES
-    for line in numbered(sentences, voice.width, head, TAIL_SENTENCES, f": {whole}"):
+    for line in numbered(sentences, voice.width, head, TAIL_SENTENCES, f": {full_command}"):
         voice.say(line)

@@ -1,7 +1,7 @@
-"""The command `completion`: what a shell needs to complete commands and options.
+"""The command `completion`: the script by which a shell completes commands and options.
 
-The script has the shell call `thence` again with _THENCE_COMPLETE set, at each TAB; the
-door answers such a call here and runs no command.
+At each TAB the script makes the shell call `thence` again with _THENCE_COMPLETE set; such a
+call is answered by this module, and no command is run.
 """
 
 from typing import TYPE_CHECKING
@@ -41,10 +41,10 @@ def completion_command(shell: str, is_json: bool) -> None:
         voice.line(text.strip("\n").encode())
 
 
-def answered(command: click.Command, instruction: str) -> int:
-    """Writes what completes the words that the shell hands over; returns an exit code.
+def complete(command: click.Command, instruction: str) -> int:
+    """Writes the completions of the words that the shell passes; returns an exit code.
 
-    `instruction` is what the script set: the shell's name and `_complete`.
+    `instruction` is the value that the script set: the shell's name and `_complete`.
     """
     shell, _, action = instruction.partition("_")
     if shell not in SHELLS or action != "complete":

@@ -1,4 +1,4 @@
-"""The command `diff`: where two logs part, and what came of it."""
+"""The command `diff`: the first difference of two logs, its causes and its effects."""
 
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from thence.core.diff.log_side import LogSide
     from thence.core.values.vocabulary import Vocabulary
 
-# of what differs, and of the causes, so many are shown without -v
+# the most differences, and the most causes, shown without -v
 SHOWN_MAX = 10
 NAME_COLUMNS_MAX = 36
 VALUE_CHARACTERS_MAX = 200
@@ -25,11 +25,11 @@ Example:
 
 
 class _Log(NamedTuple):
-    """One of the two logs: its letter, what the user calls it, its words."""
+    """One of the two logs: its letter, the user's name for it, its vocabulary."""
 
     letter: str
     name: str
-    words: "Vocabulary"
+    vocabulary: "Vocabulary"
 
 
 @click.command("diff", context_settings=HELP_NAMES, epilog=_EXAMPLE)
@@ -52,21 +52,21 @@ def diff_command(a: str, b: str, is_json: bool) -> int:
 
     voice = current()
     gc.disable()  # millions of objects are made here, and none is garbage
-    side_a, words_a = _read(voice, a)
-    side_b, words_b = _read(voice, b)
+    side_a, vocabulary_a = _read(voice, a)
+    side_b, vocabulary_b = _read(voice, b)
     found = difference(side_a, side_b)
     if is_json:
         voice.json(as_json(found))
     else:
-        _say(voice, found, (_Log("A", a, words_a), _Log("B", b, words_b)))
+        _write_difference(voice, found, (_Log("A", a, vocabulary_a), _Log("B", b, vocabulary_b)))
     voice.keep(found)
     return 0 if found.is_empty else DAMAGED
 
 
 def _read(voice: Voice, log: str) -> "tuple[LogSide, Vocabulary]":
-    """Reads a log at once; one that asks for a closer look as every command does."""
+    """Reads an intact log by the fast path; any other log as every command does."""
     from thence.cli.shared.locate import find_log
-    from thence.cli.shared.opened import opened
+    from thence.cli.shared.opened import open_for_reading
     from thence.core.diff.log_side import side
     from thence.inspection.intact import intact_side
     from thence.log.read.read_errors import reading
@@ -75,14 +75,14 @@ def _read(voice: Voice, log: str) -> "tuple[LogSide, Vocabulary]":
 
     with open_log(find_log(voice, log), create=False) as replica:
         with reading(replica.folder):
-            whole = intact_side(OS_DISK, replica.folder, replica.vocabulary)
-        if whole is not None:
-            return whole, replica.vocabulary
-    with opened(voice, log) as replica:
+            intact = intact_side(OS_DISK, replica.folder, replica.vocabulary)
+        if intact is not None:
+            return intact, replica.vocabulary
+    with open_for_reading(voice, log) as replica:
         return side(replica.read()), replica.vocabulary
 
 
-def _say(voice: Voice, found: "Difference", logs: tuple[_Log, _Log]) -> None:
+def _write_difference(voice: Voice, found: "Difference", logs: tuple[_Log, _Log]) -> None:
     from thence.cli.shared.render import counted, wrapped
 
     same = len(found.aligned) - len(found.changed)
@@ -92,15 +92,15 @@ def _say(voice: Voice, found: "Difference", logs: tuple[_Log, _Log]) -> None:
         text = f"{counted(same, 'event')} the same in A and B, {len(found.changed):,} changed, "
         text += f"{len(found.only_a):,} only in A, {len(found.only_b):,} only in B."
         voice.say(*wrapped(text, voice.width))
-        _say_types(voice, found)
-        _say_divergence(voice, found.first, logs)
+        _write_types(voice, found)
+        _write_divergence(voice, found.first, logs)
     notices = found.a.notices + found.b.notices
     if notices:
-        are = "is" if notices == 1 else "are"
-        voice.note(f"{counted(notices, 'notice')} of the logs themselves {are} not compared")
+        verb = "is" if notices == 1 else "are"
+        voice.note(f"{counted(notices, 'notice')} of the logs themselves {verb} not compared")
 
 
-def _say_types(voice: Voice, found: "Difference") -> None:
+def _write_types(voice: Voice, found: "Difference") -> None:
     """Counts the differences by type, the most frequent first."""
     from thence.cli.shared.render import counted
     from thence.cli.voice import plain
@@ -121,34 +121,33 @@ def _say_types(voice: Voice, found: "Difference") -> None:
     columns = max(len(clipped(plain(name), NAME_COLUMNS_MAX)) for name in shown)
     voice.say()
     for name in shown:
-        told = [f"{tally[name]:,} {kind}" for kind, tally in tallies.items() if name in tally]
-        voice.say(f"  {clipped(plain(name), NAME_COLUMNS_MAX):{columns}}  {', '.join(told)}")
+        text = [f"{tally[name]:,} {kind}" for kind, tally in tallies.items() if name in tally]
+        voice.say(f"  {clipped(plain(name), NAME_COLUMNS_MAX):{columns}}  {', '.join(text)}")
     if len(shown) < len(names):
         voice.say(f"  {counted(len(names) - len(shown), 'more type')}; -v shows all")
     _note_missing_types(voice, found, tallies)
 
 
-def _types(of: "LogSide", places: "Iterable[int]") -> dict[str, int]:
+def _types(of: "LogSide", positions: "Iterable[int]") -> dict[str, int]:
     from collections import Counter
 
-    return Counter([of.said[place].event_type for place in places])
+    return Counter([of.said[position].event_type for position in positions])
 
 
 def _note_missing_types(
     voice: Voice, found: "Difference", tallies: "Mapping[str, Mapping[str, int]]"
 ) -> None:
-    """Tells of types that one log holds none of: as a rule it told less."""
-
+    """Notes types that one log lacks: as a rule it was written with less verbosity."""
     pairs = _types(found.a, [x for x, _ in found.aligned])
     for letter, other in (("A", "B"), ("B", "A")):
-        there = pairs.keys() | tallies[f"only in {letter}"].keys()
-        missing = sorted(tallies[f"only in {other}"].keys() - there)
+        present = pairs.keys() | tallies[f"only in {letter}"].keys()
+        missing = sorted(tallies[f"only in {other}"].keys() - present)
         if missing:
             names = ", ".join(missing[:SHOWN_MAX])
             voice.note(f"{letter} holds no {names}: was it told to write less?")
 
 
-def _say_divergence(voice: Voice, first: "FirstDifference", logs: tuple[_Log, _Log]) -> None:
+def _write_divergence(voice: Voice, first: "FirstDifference", logs: tuple[_Log, _Log]) -> None:
     from thence.cli.shared.opened import command
     from thence.cli.shared.render import counted, wrapped
 
@@ -157,18 +156,18 @@ def _say_divergence(voice: Voice, first: "FirstDifference", logs: tuple[_Log, _L
     for log, event, count in zip(
         logs, (first.a, first.b), (first.follow_a, first.follow_b), strict=True
     ):
-        told = "no such event" if event is None else log.words.sentence(event)
-        voice.say(*wrapped(told, voice.width, f"  {log.letter}  "))
+        text = "no such event" if event is None else log.vocabulary.sentence(event)
+        voice.say(*wrapped(text, voice.width, f"  {log.letter}  "))
         if event is not None:
             followed.append(f"{counted(count, 'later event')} in {log.letter}")
             commands.append(command(f"why {event.event_id}", log.name))
-    _say_differing(voice, first.differs)
-    _say_causes(voice, first, logs)
+    _write_differing(voice, first.differs)
+    _write_causes(voice, first, logs)
     voice.say("", f"From it follow {', '.join(followed)}.")
     voice.say(*(("next: " if n == 0 else "      ") + c for n, c in enumerate(commands)))
 
 
-def _say_differing(voice: Voice, differs: "Sequence[DifferingPlace]") -> None:
+def _write_differing(voice: Voice, differs: "Sequence[DifferingPlace]") -> None:
     from thence.cli.shared.render import counted, wrapped
 
     if not differs:
@@ -183,7 +182,7 @@ def _say_differing(voice: Voice, differs: "Sequence[DifferingPlace]") -> None:
 
 
 def _value(value: object) -> str:
-    """Writes a JSON value, cut where it is long."""
+    """Returns a JSON value as text, cut where it is long."""
     import msgspec
 
     from thence.core.sentences.wording import clipped
@@ -193,8 +192,8 @@ def _value(value: object) -> str:
     return clipped(msgspec.json.encode(value).decode(), VALUE_CHARACTERS_MAX)
 
 
-def _say_causes(voice: Voice, first: "FirstDifference", logs: tuple[_Log, _Log]) -> None:
-    """Tells the causes: those that both events name once, then those that one alone names."""
+def _write_causes(voice: Voice, first: "FirstDifference", logs: tuple[_Log, _Log]) -> None:
+    """Writes the causes that both events name, then those that only one names."""
     from thence.cli.shared.render import counted, wrapped
 
     groups = [("both", logs[0], [each for each in first.causes_a if each.is_shared])]
@@ -207,15 +206,15 @@ def _say_causes(voice: Voice, first: "FirstDifference", logs: tuple[_Log, _Log])
     for word, log, causes in groups:
         shown = causes if voice.is_verbose else causes[:SHOWN_MAX]
         for cause in shown:
-            text = log.words.sentence(cause.event) + _standing(cause)
+            text = log.vocabulary.sentence(cause.event) + _state_text(cause)
             voice.say(*wrapped(text, voice.width, f"  {word:4}  "))
         if len(shown) < len(causes):
             more = counted(len(causes) - len(shown), "more cause")
             voice.say(f"  {word:4}  {more}; -v shows all")
 
 
-def _standing(cause: "CauseOnSide") -> str:
-    """Says of a cause that one event alone names what the other log has of it."""
+def _state_text(cause: "CauseOnSide") -> str:
+    """Returns the state of a cause in the other log, as the end of a sentence."""
     if cause.is_shared:
         return ", changed" if cause.is_changed else ""
     if cause.other is None:

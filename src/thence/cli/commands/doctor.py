@@ -1,4 +1,4 @@
-"""The command `doctor`: whether this machine, this folder and this log are fit for use."""
+"""The command `doctor`: checks this machine, this folder and the state of a log."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 PYTHON_MIN = (3, 11)
 PACKAGES = ("msgspec", "click", "rich", "structlog", "ruamel.yaml", "pydantic")
-_ANEW = "install thence anew: pip install --force-reinstall thence"
+_REINSTALL = "install thence anew: pip install --force-reinstall thence"
 _NAME_COLUMNS = 10
 _EXAMPLE = """\b
 Example:
@@ -35,52 +35,54 @@ def doctor_command(log: str | None, is_json: bool) -> int:
     from thence.cli.exit_codes import DAMAGED, FAILED
 
     voice = current()
-    folder, is_log = _place(voice, log)
+    folder, is_log = _folder_to_check(voice, log)
     checks = [*machine_checks(), *_folder_checks(folder, is_log)]
     is_ok = all(check.ok for check in checks)
     if is_json:
-        told = [
+        entries = [
             {"name": check.name, "ok": check.ok, "detail": check.detail, "hint": check.hint}
             for check in checks
         ]
-        # not by msgspec, which may be what is broken
-        text = json.dumps({"ok": is_ok, "checks": told}, ensure_ascii=False, separators=(",", ":"))
+        # not by msgspec, as that may be broken
+        text = json.dumps(
+            {"ok": is_ok, "checks": entries}, ensure_ascii=False, separators=(",", ":")
+        )
         voice.line(text.encode("utf-8", "backslashreplace"))
     else:
-        _say(voice, checks, folder, is_log)
+        _write_checks(voice, checks, folder, is_log)
     if any(check.is_damage for check in checks):
         return DAMAGED
     return 0 if is_ok else FAILED
 
 
 def machine_checks() -> "list[Check]":
-    """Looks at Python, the platform, and the packages of the base install."""
+    """Checks Python, the platform, and the packages of the base install."""
     import platform
     import sys
 
     from thence.inspection.health import Check
 
-    wanted = ".".join(map(str, PYTHON_MIN))
-    is_tried = sys.platform in ("linux", "darwin")
+    minimum = ".".join(map(str, PYTHON_MIN))
+    is_supported = sys.platform in ("linux", "darwin")
     return [
         Check(
             "python",
             sys.version_info >= PYTHON_MIN,
             f"{platform.python_version()} in {sys.prefix}",
-            "" if sys.version_info >= PYTHON_MIN else f"thence needs Python {wanted} or later",
+            "" if sys.version_info >= PYTHON_MIN else f"thence needs Python {minimum} or later",
         ),
         Check(
             "platform",
-            is_tried,
+            is_supported,
             platform.platform(),
-            "" if is_tried else "thence is made and tested for Linux and macOS",
+            "" if is_supported else "thence is made and tested for Linux and macOS",
         ),
         _packages(),
     ]
 
 
 def _packages() -> "Check":
-    """Imports what the base install holds."""
+    """Checks that the packages of the base install can be imported."""
     from importlib import import_module, metadata
 
     from thence import __version__
@@ -95,7 +97,7 @@ def _packages() -> "Check":
             broken.append(f"{name} ({error})")
     if not broken:
         return Check("packages", True, ", ".join(found))
-    return Check("packages", False, f"can't be imported: {', '.join(broken)}", _ANEW)
+    return Check("packages", False, f"can't be imported: {', '.join(broken)}", _REINSTALL)
 
 
 def _folder_checks(folder: Path, is_log: bool) -> "list[Check]":
@@ -107,13 +109,13 @@ def _folder_checks(folder: Path, is_log: bool) -> "list[Check]":
         return [*checks, clock(wall_ns(), "")]
     try:
         from thence.inspection.condition import log_checks
-    except ImportError as error:  # told above, too
-        return [*checks, Check("log", False, f"it was not looked at: {error}", _ANEW)]
+    except ImportError as error:  # the packages check reports it too
+        return [*checks, Check("log", False, f"it was not looked at: {error}", _REINSTALL)]
     return [*checks, *log_checks(OS_DISK, folder), *_shared(folder)]
 
 
 def _shared(folder: Path) -> "list[Check]":
-    """Tells of lines of a project's shared files that its journal did not take in."""
+    """Checks for lines of a project's shared files that its journal passed over."""
     from thence.inspection.health import Check
     from thence.work.passed_over import passed_over
 
@@ -126,8 +128,8 @@ def _shared(folder: Path) -> "list[Check]":
     return [Check("shared", False, detail, hint)]
 
 
-def _place(voice: Voice, log: str | None) -> tuple[Path, bool]:
-    """Returns the folder to look at, and whether it holds a log."""
+def _folder_to_check(voice: Voice, log: str | None) -> tuple[Path, bool]:
+    """Returns the folder to check, and whether it holds a log."""
     from thence.cli.shared.locate import find_log, named_log
     from thence.errors import NotALog
 
@@ -139,7 +141,7 @@ def _place(voice: Voice, log: str | None) -> tuple[Path, bool]:
         return Path(), False
 
 
-def _say(voice: Voice, checks: "list[Check]", folder: Path, is_log: bool) -> None:
+def _write_checks(voice: Voice, checks: "list[Check]", folder: Path, is_log: bool) -> None:
     from thence.cli.shared.render import counted, wrapped
 
     for check in checks:

@@ -1,4 +1,4 @@
-"""The commands `log` and `show`: events as they lie in a log."""
+"""The commands `log` and `show`: list the events of a log, show one of them."""
 
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from thence.cli.groups import HELP_NAMES, json_option, log_option, talks
-from thence.cli.shared.pages import pages, shower
+from thence.cli.shared.pages import event_printer, pages
 from thence.cli.voice import current
 from thence.errors import EventNotFound
 
@@ -40,17 +40,17 @@ def log_command(limit: int | None, types: tuple[str, ...], log: str | None, is_j
     A line tells time (UTC), turn, type, who, what happened, and the event's short id. With
     --json the lines are those of the file.
     """
-    from thence.cli.shared.opened import opened
+    from thence.cli.shared.opened import open_for_reading
 
     voice = current()
     if limit is None:
         limit = 0 if is_json or voice.columns is None else LOG_EVENTS
-    asked = {"type": types}
+    conditions = {"type": types}
     shown = 0
-    with opened(voice, log) as replica:
-        show = shower(voice, replica.vocabulary, is_json)
+    with open_for_reading(voice, log) as replica:
+        show = event_printer(voice, replica.vocabulary, is_json)
         total = replica.query(type=types, limit=1).total if limit else 0
-        for page in pages(replica, asked, limit or None, offset=max(0, total - limit)):
+        for page in pages(replica, conditions, limit or None, offset=max(0, total - limit)):
             show(page.events)
             shown += len(page.events)
             total = page.total
@@ -72,21 +72,21 @@ def show_command(event: str, log: str | None, is_json: bool) -> None:
     of which the latest event is taken. With --json the event's line is written as it is
     stored.
     """
-    from thence.cli.shared.opened import asked_event, opened
+    from thence.cli.shared.opened import find_event, open_for_reading
     from thence.core.values.cause_text import handed
 
     voice = current()
-    with opened(voice, log) as replica:
-        found = asked_event(voice, replica, event)
+    with open_for_reading(voice, log) as replica:
+        found = find_event(voice, replica, event)
         if is_json:
             voice.line(found.line)
             return
-        known = _causes(replica, found)
-    away = {cause.event_id: cause for cause in map(handed, found.external_causes) if cause}
+        causes_here = _causes(replica, found)
+    other = {cause.event_id: cause for cause in map(handed, found.external_causes) if cause}
     causes = [
-        replica.vocabulary.sentence(known[cause])
-        if cause in known
-        else f"{cause}, {f'in log {away[cause].log_id}' if cause in away else 'not in this log'}"
+        replica.vocabulary.sentence(causes_here[cause])
+        if cause in causes_here
+        else f"{cause}, {f'in log {other[cause].log_id}' if cause in other else 'not in this log'}"
         for cause in found.caused_by
     ]
     from thence.cli.shared.render import page

@@ -1,4 +1,4 @@
-"""The command `export`: events as a table, CSV or Parquet."""
+"""The command `export`: writes events as a table, CSV or Parquet."""
 
 import os
 import re
@@ -11,7 +11,7 @@ from typing import IO
 import click
 
 from thence.cli.groups import HELP_NAMES, json_option, log_option, talks
-from thence.cli.shared.filtering import Given, filtered, tell_unknown_key
+from thence.cli.shared.filtering import OptionValue, filter_options, note_unknown_key
 from thence.cli.shared.pages import pages
 from thence.cli.voice import current, plain
 from thence.core.event import Event
@@ -20,31 +20,31 @@ from thence.errors import ExtraMissing
 
 Write = Callable[[Sequence[Event]], None]
 
-# what a spreadsheet takes for a formula, unless it is a number
+# the first characters of a formula in a spreadsheet, unless the text is a number
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 
 
 @contextmanager
 def writer_of(form: str, file: IO[bytes], cell: Callable[[str], str]) -> Iterator[Write]:
-    """Gives what writes events to a file, "csv" or "parquet"; at the end the table is whole.
+    """Yields the function that writes events to a file; `form` is "csv" or "parquet".
 
-    `cell` says how a text stands in CSV. Raises ExtraMissing where
-    pyarrow is missing.
+    The table is complete at the end of the block. `cell` returns the form of a text in CSV.
+    Raises ExtraMissing where pyarrow is missing.
     """
     with _parquet(file) if form == "parquet" else _csv(file, cell) as write:
         yield write
 
 
-def guarded(text: str) -> str:
-    """Returns a text that no spreadsheet takes for a formula: behind an apostrophe if need be."""
+def escape_formula(text: str) -> str:
+    """Returns a text that no spreadsheet reads as a formula: after an apostrophe if needed."""
     is_formula = text.startswith(_FORMULA) and not _NUMBER.fullmatch(text)
     return f"'{text}" if is_formula else text
 
 
 @contextmanager
 def _csv(file: IO[bytes], cell: Callable[[str], str]) -> Iterator[Write]:
-    """Writes RFC 4180 with a header; what an event lacks is empty."""
+    """Writes RFC 4180 with a header; a member that an event lacks is empty."""
     import csv
     import io
 
@@ -68,7 +68,7 @@ def _csv(file: IO[bytes], cell: Callable[[str], str]) -> Iterator[Write]:
 
 @contextmanager
 def _parquet(file: IO[bytes]) -> Iterator[Write]:
-    """Writes a group of rows each time; times are UTC, null where one can't be read."""
+    """Writes one row group a call; times are UTC, null where one can't be read."""
     from thence.core.times import microseconds
 
     try:
@@ -121,7 +121,7 @@ Example:
     is_flag=True,
     help="With --csv: leave text as it is that a spreadsheet takes for a formula.",
 )
-@filtered
+@filter_options
 @log_option
 @json_option
 @talks
@@ -132,7 +132,7 @@ def export_command(
     is_raw: bool,
     log: str | None,
     is_json: bool,
-    **asked: Given,
+    **conditions: OptionValue,
 ) -> None:
     """Write events as a table, CSV or Parquet.
 
@@ -159,14 +159,14 @@ def export_command(
     rows = 0
     with (
         open_log(find_log(voice, log), create=False) as replica,
-        _opened(output) as file,
+        _output_file(output) as file,
         writer_of(form, file, _cell(output, is_raw)) as write,
     ):
-        for page in pages(replica, asked):
+        for page in pages(replica, conditions):
             write(page.events)
             rows += len(page.events)
         if not rows:
-            tell_unknown_key(voice, replica, asked)
+            note_unknown_key(voice, replica, conditions)
     if is_json and output is not None:
         voice.json({"rows": rows, "file": str(output), "bytes": output.stat().st_size})
     else:
@@ -174,15 +174,14 @@ def export_command(
 
 
 def _cell(output: Path | None, is_raw: bool) -> Callable[[str], str]:
-    """Returns how a text stands in CSV; one that a terminal shows holds nothing that it obeys."""
-
-    is_shown = output is None and sys.stdout.isatty()
-    return lambda text: (str if is_raw else guarded)(plain(text) if is_shown else text)
+    """Returns the function for texts in CSV; on a terminal control characters are escaped."""
+    is_terminal = output is None and sys.stdout.isatty()
+    return lambda text: (str if is_raw else escape_formula)(plain(text) if is_terminal else text)
 
 
 @contextmanager
-def _opened(path: Path | None) -> Iterator[IO[bytes]]:
-    """Gives stdout, or a file that takes its name when all of it is on the device."""
+def _output_file(path: Path | None) -> Iterator[IO[bytes]]:
+    """Yields stdout, or a file that gets its name when all of it is on the device."""
     if path is None:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
@@ -192,51 +191,51 @@ def _opened(path: Path | None) -> Iterator[IO[bytes]]:
             yield file
         return
     path = path.resolve()
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     _remove_abandoned(path)
     try:
-        with _begun(part) as file:
+        with _create_locked(temporary) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-            part.replace(path)
+            temporary.replace(path)
     except BaseException as error:
-        part.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename == str(part):
+        temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename == str(temporary):
             error.filename = str(path)  # the name that the user gave
         raise
 
 
-def _begun(part: Path) -> IO[bytes]:
-    """Makes a part of a file, locked as long as it is open: so others know that it is in use."""
+def _create_locked(temporary: Path) -> IO[bytes]:
+    """Creates a temporary file, locked while it is open, so that others see its use."""
     while True:
-        file = part.open("xb")
+        file = temporary.open("xb")
         try:
-            _lock(file, is_patient=True)
-            if part.exists():
+            _lock(file, waits=True)
+            if temporary.exists():
                 return file
-        except OSError:  # a filesystem without locks: there nobody removes it either
+        except OSError:  # a filesystem without locks: no other export removes it either
             return file
-        file.close()  # another export took it for abandoned before it was locked
+        file.close()  # another export removed it as abandoned before it was locked
 
 
 def _remove_abandoned(path: Path) -> None:
-    """Removes the parts of a file whose exports were killed: nobody holds their locks."""
+    """Removes the temporary files of killed exports: their locks are free."""
     name = re.compile(rf"\.{re.escape(path.name)}\.\d+\.part")
     try:
         found = [each for each in path.parent.iterdir() if name.fullmatch(each.name)]
     except OSError:
         return
-    for part in found:
+    for temporary in found:
         try:
-            with part.open("rb") as file:
-                _lock(file, is_patient=False)
-                part.unlink()
+            with temporary.open("rb") as file:
+                _lock(file, waits=False)
+                temporary.unlink()
         except OSError:  # in use, gone by now, or another user's
             continue
 
 
-def _lock(file: IO[bytes], *, is_patient: bool) -> None:
+def _lock(file: IO[bytes], *, waits: bool) -> None:
     from fcntl import LOCK_EX, LOCK_NB, flock
 
-    flock(file.fileno(), LOCK_EX if is_patient else LOCK_EX | LOCK_NB)
+    flock(file.fileno(), LOCK_EX if waits else LOCK_EX | LOCK_NB)

@@ -1,4 +1,4 @@
-"""The command `last`: what happened last, and what was open when the log ended."""
+"""The command `last`: shows the last event, and what was open when the log ended."""
 
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -30,11 +30,11 @@ def last_command(log: str | None, is_json: bool) -> None:
     in, a step that never returned. How long before the last event it began is told with
     it.
     """
-    from thence.cli.shared.opened import opened
+    from thence.cli.shared.opened import open_for_reading
     from thence.core.query.log_end import ending
 
     voice = current()
-    with opened(voice, log) as replica:
+    with open_for_reading(voice, log) as replica:
         found = ending(replica.read())
     if is_json:
         import msgspec
@@ -45,33 +45,35 @@ def last_command(log: str | None, is_json: bool) -> None:
     elif found.last is None:
         voice.note("no events")
     else:
-        _say(voice, found, found.last, replica.vocabulary)
+        _write_end(voice, found, found.last, replica.vocabulary)
 
 
-def _say(voice: Voice, found: "LogEnd", last: "Event", vocabulary: "Vocabulary") -> None:
+def _write_end(voice: Voice, found: "LogEnd", last: "Event", vocabulary: "Vocabulary") -> None:
     from thence.cli.shared.render import counted, wrapped
 
-    told = f"last event: {vocabulary.sentence(last)}"
-    voice.say(*wrapped(f"{told}, {last.timestamp or 'at no known time'}", voice.width, "", "  "))
+    sentence = f"last event: {vocabulary.sentence(last)}"
+    voice.say(
+        *wrapped(f"{sentence}, {last.timestamp or 'at no known time'}", voice.width, "", "  ")
+    )
     hidden = 0 if voice.is_verbose else max(len(found.still_open) - OPEN_SHOWN_MAX, 0)
     if hidden:
         voice.say(f"still open: {counted(hidden, 'older one')}; -v shows all")
     for event in found.still_open[hidden:]:
-        told = f"still open: {vocabulary.sentence(event)}{_begun(event, last)}"
-        voice.say(*wrapped(told, voice.width, "", "  "))
+        sentence = f"still open: {vocabulary.sentence(event)}{_begin_text(event, last)}"
+        voice.say(*wrapped(sentence, voice.width, "", "  "))
     if not found.still_open:
         voice.say("nothing was left open")
 
 
-def _begun(event: "Event", last: "Event") -> str:
-    """Says when something began, seen from the last event; nothing where no clock tells."""
+def _begin_text(event: "Event", last: "Event") -> str:
+    """Returns the begin of a step relative to the last event; "" without a valid time."""
     from thence.core.sentences.wording import duration
 
     if event is last:
         return ", the last event"
     try:
-        moments = [datetime.fromisoformat(at.timestamp) for at in (event, last)]
-        seconds = (moments[1] - moments[0]).total_seconds()
+        times = [datetime.fromisoformat(at.timestamp) for at in (event, last)]
+        seconds = (times[1] - times[0]).total_seconds()
     except (ValueError, TypeError):  # another tool's time, or none
         return ""
     return f", begun {duration(seconds)} before" if seconds >= 0 else f", begun {event.timestamp}"

@@ -1,4 +1,4 @@
-"""The command `query`: the events that a filter asks for, a page at a time."""
+"""The command `query`: lists the events that match a filter, a page at a time."""
 
 import shlex
 from typing import TYPE_CHECKING
@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import click
 
 from thence.cli.groups import HELP_NAMES, json_option, log_option, talks
-from thence.cli.shared.filtering import Asked, Given, filtered, tell_unknown_key
-from thence.cli.shared.pages import pages, shower
+from thence.cli.shared.filtering import Conditions, OptionValue, filter_options, note_unknown_key
+from thence.cli.shared.pages import event_printer, pages
 from thence.cli.voice import Voice, current
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ Example:
 
 
 @click.command("query", context_settings=HELP_NAMES, epilog=_EXAMPLE)
-@filtered
+@filter_options
 @click.option(
     "--limit",
     type=click.IntRange(1, PAGE_EVENTS_MAX),
@@ -38,7 +38,7 @@ def query_command(
     cursor: str | None,
     log: str | None,
     is_json: bool,
-    **asked: Given,
+    **conditions: OptionValue,
 ) -> None:
     """List the events that a filter asks for, a page at a time.
 
@@ -46,38 +46,40 @@ def query_command(
     do, of --where all. The events stand in total order, as in `thence log`. When there are
     more, what to type for the next page is told. With --json the lines are those of the file.
     """
-    from thence.cli.shared.opened import opened
+    from thence.cli.shared.opened import open_for_reading
 
     voice = current()
     if limit is None:
         limit = PAGE_EVENTS if is_json or voice.columns is None else SCREEN_EVENTS
-    with opened(voice, log) as replica:
-        show = shower(voice, replica.vocabulary, is_json)
+    with open_for_reading(voice, log) as replica:
+        show = event_printer(voice, replica.vocabulary, is_json)
         found = 0
-        for page in pages(replica, asked, limit, cursor=cursor):
+        for page in pages(replica, conditions, limit, cursor=cursor):
             show(page.events)
             found += len(page.events)
         if not found:
             voice.note("no events")
-            tell_unknown_key(voice, replica, asked)
+            note_unknown_key(voice, replica, conditions)
     form = "--json " if is_json else ""
-    _tell_rest(voice, page, found, f"query {_options(asked)}{form}--limit {limit}", log)
+    _note_next_page(voice, page, found, f"query {_options(conditions)}{form}--limit {limit}", log)
 
 
-def _tell_rest(voice: Voice, page: "Page", found: int, words: str, log: str | None) -> None:
-    """Tells on stderr how to see the rest."""
+def _note_next_page(
+    voice: Voice, page: "Page", found: int, arguments: str, log: str | None
+) -> None:
+    """Writes the command for the next page to stderr."""
     from thence.cli.shared.opened import command
     from thence.cli.shared.render import counted
 
     if page.next_cursor is not None:
-        again = command(f"{words} --cursor {shlex.quote(page.next_cursor)}", log)
-        voice.note(f"{found:,} of {counted(page.total, 'event')}; next: {again}")
+        next_command = command(f"{arguments} --cursor {shlex.quote(page.next_cursor)}", log)
+        voice.note(f"{found:,} of {counted(page.total, 'event')}; next: {next_command}")
 
 
-def _options(asked: Asked) -> str:
-    """Writes what was asked as options for a shell."""
-    words = ""
-    for key, given in asked.items():
-        texts = (given,) if isinstance(given, str) else given or ()
-        words += "".join(f"--{key} {shlex.quote(text)} " for text in texts)
-    return words
+def _options(conditions: Conditions) -> str:
+    """Returns conditions as options for a shell."""
+    arguments = ""
+    for key, given in conditions.items():
+        values = (given,) if isinstance(given, str) else given or ()
+        arguments += "".join(f"--{key} {shlex.quote(text)} " for text in values)
+    return arguments

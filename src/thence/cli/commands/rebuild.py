@@ -1,4 +1,4 @@
-"""The command `rebuild`: the index of a log made again."""
+"""The command `rebuild`: builds the index of a log again."""
 
 from time import monotonic
 

@@ -1,4 +1,4 @@
-"""The command `serve`: a folder of logs, answered for over HTTP on this machine."""
+"""The command `serve`: serves a folder of logs over HTTP on this machine."""
 
 import os
 import re
@@ -59,7 +59,7 @@ def serve_command(
     voice = current()
     try:
         _serve(voice, Path(root or voice.settings.runs), port, token, origins)
-    except KeyboardInterrupt:  # the usual end of it, so there is nothing to tell
+    except KeyboardInterrupt:  # the usual end of `serve`, which needs no report
         _end(voice, INTERRUPTED)
     except SystemExit as ended:
         _end(voice, ended.code if isinstance(ended.code, int) else 0)
@@ -71,7 +71,7 @@ def _serve(
     from thence.server import running
 
     _check(root)
-    if (root / ".kittify").is_dir():  # a project: what it has to serve is its journal
+    if (root / ".kittify").is_dir():  # a project: its journal is served
         root = journal_of(root) or root
     token = _token(voice, token)
     running.end_on_sigterm()
@@ -89,7 +89,7 @@ def _serve(
 
 
 def _check(root: Path) -> None:
-    """Raises what would keep the server from its work before it says a word."""
+    """Raises, before any output, if a package or the folder is missing."""
     for package in ("fastapi", "httptools", "uvicorn"):
         if find_spec(package) is None:
             raise ExtraMissing(
@@ -107,14 +107,14 @@ def _check(root: Path) -> None:
 
 
 def _origin(given: str) -> str:
-    """Returns an origin as browsers send it, which is compared letter by letter."""
+    """Returns an origin as browsers send it, in lower case; it is compared literally."""
     if not _ORIGIN.fullmatch(given):
         raise click.BadParameter(f"{given!r} is no origin; one is https://page.example:8080")
     return given.lower()
 
 
 def _token(voice: Voice, given: str | None) -> str | None:
-    """Returns the token that is asked for; an empty one is a variable that was never set."""
+    """Returns the token to ask for; refuses an empty one, most often an unset variable."""
     token = given if given is not None else voice.settings.token
     if token == "":
         raise click.BadParameter("it is empty", param_hint="--token")
@@ -122,7 +122,7 @@ def _token(voice: Voice, given: str | None) -> str | None:
 
 
 def _end(voice: Voice, code: int) -> None:
-    """Ends the process at once, whatever questions are still being answered in its threads."""
+    """Ends the process at once, even if its threads are still answering questions."""
     voice.flush()
     sys.stderr.flush()
     os._exit(code)

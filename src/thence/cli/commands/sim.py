@@ -1,4 +1,4 @@
-"""The group `sim`: simulations run, and their runs looked at."""
+"""The group `sim`: runs simulations, and shows their runs."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from thence.cli.commands.verify import as_json
+from thence.cli.commands.verify import finding_json
 from thence.cli.shared.locate import runs
 from thence.cli.shared.render import bars, counted, wrapped
 from thence.core.query.tally import falling
@@ -37,7 +37,7 @@ def run_folders(root: Path) -> Iterator[Path]:
 
 
 def run_entry(folder: Path) -> dict[str, Any]:
-    """Returns what a list tells of a run."""
+    """Returns the entry of a run in a list."""
     from thence.sim.run_folder import count_events
 
     result = _read(folder / "result.json")
@@ -46,33 +46,33 @@ def run_entry(folder: Path) -> dict[str, Any]:
         "name": run_name(folder),
         "status": result.get("status") or outcome(OS_DISK, folder),
         "events": count_events(folder),
-        **_altered(folder),
+        **_altered_member(folder),
     }
 
 
-def altered_note(told: Mapping[str, Any]) -> str:
-    """Says in a few words what of a run was altered, "altered: 2.decide.ada.0"; else nothing."""
-    steps = told.get("altered", ())
+def altered_note(entry: Mapping[str, Any]) -> str:
+    """Returns the altered steps of a run, as "altered: 2.decide.ada.0"; "" without any."""
+    steps = entry.get("altered", ())
     shown = ", ".join(steps[:_ALTERED_SHOWN_MAX])
     more = len(steps) - _ALTERED_SHOWN_MAX
     return f"altered: {shown}{f' and {more} more' if more > 0 else ''}" if steps else ""
 
 
-def _altered(folder: Path) -> dict[str, list[str]]:
-    """Returns the steps that a run was told to alter, as a member that other runs lack."""
+def _altered_member(folder: Path) -> dict[str, list[str]]:
+    """Returns the member `altered`, the steps that a run had to alter; {} without any."""
     found = _read(folder / "config.json").get("altered")
     return {"altered": list(found)} if isinstance(found, dict) and found else {}
 
 
 def run_name(folder: Path) -> str:
-    """Returns the name in a run's scenario, else its folder's."""
+    """Returns the name in a run's scenario, else the name of its folder."""
     scenario = _read(folder / "config.json").get("scenario")
     section = scenario.get("simulation") if isinstance(scenario, dict) else None
     return str((section if isinstance(section, dict) else {}).get("name", folder.name))
 
 
 def summary(folder: Path) -> dict[str, Any]:
-    """Reads all of a run and returns what there is to say of it as JSON values.
+    """Reads a run completely and returns its summary as JSON values.
 
     Raises NotALog for a log of another host.
     """
@@ -94,7 +94,7 @@ def summary(folder: Path) -> dict[str, Any]:
         "status": result.get("status") or outcome(OS_DISK, folder),
         "reason": result.get("reason"),
         "error": result.get("error"),
-        **_altered(folder),
+        **_altered_member(folder),
         "turns": max((event.turn_number or 0 for event in events), default=0),
         "events": len(events),
         "by_type": falling(Counter(event.event_type for event in events)),
@@ -105,34 +105,34 @@ def summary(folder: Path) -> dict[str, Any]:
             {"file": path.name, "bytes": path.stat().st_size} for path in segments(OS_DISK, folder)
         ],
         "notices": notices,
-        "damage": [as_json(finding) for finding in checked.damage],
+        "damage": [finding_json(finding) for finding in checked.damage],
     }
 
 
-def drawn_summary(told: Mapping[str, Any], folder: str, width: int) -> list[str]:
-    """Draws a summary as lines."""
-    why = told["error"] or told["reason"]
+def summary_lines(facts: Mapping[str, Any], folder: str, width: int) -> list[str]:
+    """Returns a summary as lines."""
+    reason = facts["error"] or facts["reason"]
     lines = [
-        *wrapped(told["run_id"], width),
-        *wrapped(told["status"] + (f": {why}" if why else ""), width, "  "),
-        f"  {counted(told['turns'], 'turn')}, {counted(told['events'], 'event')}",
+        *wrapped(facts["run_id"], width),
+        *wrapped(facts["status"] + (f": {reason}" if reason else ""), width, "  "),
+        f"  {counted(facts['turns'], 'turn')}, {counted(facts['events'], 'event')}",
     ]
-    if note := altered_note(told):
+    if note := altered_note(facts):
         lines += wrapped(note, width, "  ")
-    if told["first"]:
-        lines.append(f"  {told['first']} to {told['last']}")
-    lines += ["", "by type", *bars(told["by_type"])]
-    if told["by_actor"]:
-        lines += ["", "by agent", *bars(told["by_actor"])]
+    if facts["first"]:
+        lines.append(f"  {facts['first']} to {facts['last']}")
+    lines += ["", "by type", *bars(facts["by_type"])]
+    if facts["by_actor"]:
+        lines += ["", "by agent", *bars(facts["by_actor"])]
     lines += ["", f"files in {folder}"]
-    lines += [f"  {file['file']}  {file['bytes']:,} bytes" for file in told["files"]]
-    if told["notices"]:
+    lines += [f"  {file['file']}  {file['bytes']:,} bytes" for file in facts["files"]]
+    if facts["notices"]:
         lines += ["", "noted by the log"]
-        shown = told["notices"][-_NOTICES_SHOWN_MAX:]
+        shown = facts["notices"][-_NOTICES_SHOWN_MAX:]
         for notice in shown:
             lines += wrapped(notice, width, "  ", "    ")
-    damage = counted(len(told["damage"]), "finding") + " of damage: thence verify tells where"
-    lines += ["", damage if told["damage"] else "no damage"]
+    damage = counted(len(facts["damage"]), "finding") + " of damage: thence verify tells where"
+    lines += ["", damage if facts["damage"] else "no damage"]
     return lines
 
 
@@ -141,7 +141,7 @@ def _vocabulary(folder: Path) -> str | None:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """Reads a JSON object that the run wrote; empty where there is none."""
+    """Reads a JSON object that the run wrote; {} where there is none."""
     try:
         found = json.loads(path.read_bytes())
     except (OSError, ValueError):
@@ -221,11 +221,11 @@ def run_command(
     folder of its own; Ctrl-C ends it in good order.
     """
     from thence.cli.shared.progress import progress
-    from thence.cli.shared.run_progress import changed, play
+    from thence.cli.shared.run_progress import play, with_changes
     from thence.sim.config import SimulationConfig
 
     voice = current()
-    config = changed(SimulationConfig.from_file(scenario), seed=seed, max_turns=turns)
+    config = with_changes(SimulationConfig.from_file(scenario), seed=seed, max_turns=turns)
     settings = {"output_root": root or voice.settings.root, "verbosity": verbosity, "mode": mode}
     with progress(voice) as show:
         result = play(voice, config, show, settings)
@@ -240,7 +240,7 @@ def run_command(
 
 
 def ended(voice: Voice, result: "RunResult") -> int:
-    """Tells what went wrong in a run and returns the exit code."""
+    """Reports the failure of a run, if it failed, and returns the exit code."""
     from thence.cli.exit_codes import FAILED, INTERRUPTED
 
     if result.dropped or result.failed:
@@ -296,11 +296,11 @@ def show_command(run: str | None, is_json: bool) -> None:
 
     voice = current()
     folder = find_log(voice, run)
-    told = summary(folder)
+    facts = summary(folder)
     if is_json:
-        voice.json(told)
+        voice.json(facts)
     else:
-        voice.say(*drawn_summary(told, str(folder), voice.width))
+        voice.say(*summary_lines(facts, str(folder), voice.width))
 
 
 @sim_command.command("validate", context_settings=HELP_NAMES, epilog=_VALIDATE_EXAMPLE)
@@ -332,6 +332,6 @@ def validate_command(scenario: str, is_json: bool) -> int:
         voice.say(counted(len(problems), "problem"))
     else:
         agents, turns = len(config.agents), config.simulation.max_turns
-        told = f"{counted(agents, 'agent')}, at most {counted(turns, 'turn')}"
-        voice.say(f"ok: {config.simulation.name}, {told}")
+        sizes = f"{counted(agents, 'agent')}, at most {counted(turns, 'turn')}"
+        voice.say(f"ok: {config.simulation.name}, {sizes}")
     return MISUSED if problems else 0

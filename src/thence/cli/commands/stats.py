@@ -1,4 +1,4 @@
-"""The command `stats`: the events of a log counted."""
+"""The command `stats`: counts the events of a log."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,13 +29,13 @@ def stats_command(log: str | None, is_json: bool) -> None:
     An event is counted once, as `thence log` lists it. Lines that are passed over because
     they are damaged, and events that nothing verifies, are told.
     """
-    from thence.cli.shared.opened import opened
+    from thence.cli.shared.opened import open_for_reading
     from thence.core.query.tally import tallied
     from thence.log.storage.disk import OS_DISK
     from thence.log.storage.segment import strays
 
     voice = current()
-    with opened(voice, log) as replica:
+    with open_for_reading(voice, log) as replica:
         found = tallied(replica.read())
     sizes = segment_sizes(replica.folder)
     if is_json:
@@ -47,47 +47,47 @@ def stats_command(log: str | None, is_json: bool) -> None:
                 "by_type": found.by_type,
                 "by_actor": found.by_actor,
                 "nodes": found.nodes,
-                "first": _place(found.first),
-                "last": _place(found.last),
+                "first": _event_json(found.first),
+                "last": _event_json(found.last),
                 "bytes": sum(sizes),
                 "passed_over": [path.name for path in strays(OS_DISK, replica.folder)],
             }
         )
     else:
-        _say(voice, found, sizes, str(replica.folder))
+        _write_counts(voice, found, sizes, str(replica.folder))
 
 
 def segment_sizes(folder: Path) -> list[int]:
-    """Returns how many bytes each segment of a log has."""
+    """Returns the size of each segment of a log in bytes."""
     from thence.log.storage.disk import OS_DISK
     from thence.log.storage.segment import segments
 
     found = (OS_DISK.path_id(str(path)) for path in segments(OS_DISK, folder))
-    return [there[1] for there in found if there is not None]
+    return [path_id[1] for path_id in found if path_id is not None]
 
 
-def _place(event: "Event | None") -> dict[str, str] | None:
+def _event_json(event: "Event | None") -> dict[str, str] | None:
     if event is None:
         return None
     return {"event_id": event.event_id, "timestamp": event.timestamp}
 
 
-def _say(voice: Voice, found: "Tally", sizes: list[int], folder: str) -> None:
+def _write_counts(voice: Voice, found: "Tally", sizes: list[int], folder: str) -> None:
     from thence.cli.shared.render import counted
     from thence.core.sentences.event_sentences import short_id
 
-    foreign = f", {found.unverified:,} of them unverified" if found.unverified else ""
-    voice.say(f"{counted(found.events, 'event')}{foreign} in {folder}")
+    unverified_text = f", {found.unverified:,} of them unverified" if found.unverified else ""
+    voice.say(f"{counted(found.events, 'event')}{unverified_text} in {folder}")
     voice.say(f"  {counted(sum(sizes), 'byte')} in {counted(len(sizes), 'file')}")
     for word, event in (("first", found.first), ("last ", found.last)):
         if event is not None:
             voice.say(f"  {word}  {event.timestamp}  [{short_id(event.event_id)}]")
-    _say_counts(voice, "type", found.by_type)
-    _say_counts(voice, "actor", found.by_actor)
-    _say_counts(voice, "node", found.nodes)
+    _write_bars(voice, "type", found.by_type)
+    _write_bars(voice, "actor", found.by_actor)
+    _write_bars(voice, "node", found.nodes)
 
 
-def _say_counts(voice: Voice, word: str, counts: Mapping[str, int]) -> None:
+def _write_bars(voice: Voice, word: str, counts: Mapping[str, int]) -> None:
     from thence.cli.shared.render import bars, counted
 
     if not counts:
@@ -96,5 +96,5 @@ def _say_counts(voice: Voice, word: str, counts: Mapping[str, int]) -> None:
     lines = bars({name: counts[name] for name in names})
     voice.say("", f"by {word}", *lines)
     if len(names) < len(counts):
-        more = len(counts) - len(names)
-        voice.say(f"  {counted(more, f'more {word}')}; -v shows all")
+        hidden = len(counts) - len(names)
+        voice.say(f"  {counted(hidden, f'more {word}')}; -v shows all")

@@ -1,4 +1,4 @@
-"""The command `tail`: the last events as they arrived, and those that come."""
+"""The command `tail`: shows the last events in order of arrival, and follows new ones."""
 
 import os
 import stat
@@ -13,7 +13,7 @@ import click
 
 from thence.cli.exit_codes import INTERRUPTED
 from thence.cli.groups import HELP_NAMES, json_option, log_option, talks
-from thence.cli.shared.pages import FIRST_EVENTS, shower
+from thence.cli.shared.pages import FIRST_EVENTS, event_printer
 from thence.cli.voice import Voice, current
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from thence.log.read.follower import Follower
 
 TAIL_EVENTS = 10
-# their ids are held, 100 bytes each; `thence log` lists any number in bounded memory
+# the ids of these events are held in memory, 100 bytes each; `thence log` has no such limit
 TAIL_EVENTS_MAX = 500_000
 _EXAMPLE = """\b
 Example:
@@ -52,7 +52,7 @@ def tail_command(count: int, is_live: bool, log: str | None, is_json: bool) -> N
     try:
         _tail(current(), count, is_live, log, is_json)
     except KeyboardInterrupt:
-        if is_live:  # the usual end of it, so there is nothing to tell
+        if is_live:  # the usual end of `tail -f`, which needs no report
             raise click.exceptions.Exit(INTERRUPTED) from None
         raise
 
@@ -68,11 +68,11 @@ def _tail(voice: Voice, count: int, is_live: bool, log: str | None, is_json: boo
         Follower(OS_DISK, replica.folder, replica.vocabulary) as follower,
     ):
         follower.skip_to_last(count)
-        show = shower(voice, replica.vocabulary, is_json)
+        show = event_printer(voice, replica.vocabulary, is_json)
         is_empty = True
         events = follower.events()
-        while held := tuple(islice(events, FIRST_EVENTS)):
-            show(held)
+        while batch := tuple(islice(events, FIRST_EVENTS)):
+            show(batch)
             is_empty = False
         if is_live:
             _follow(voice, follower, show)
@@ -81,7 +81,7 @@ def _tail(voice: Voice, count: int, is_live: bool, log: str | None, is_json: boo
 
 
 def _follow(voice: Voice, follower: "Follower", show: "Callable[[Sequence[Event]], None]") -> None:
-    """Shows events as they come, each at once, until nobody reads them."""
+    """Shows new events at once, until the reader of the output is gone."""
     voice.flush()
     stop = Signal()
     _stop_when_unread(stop)
@@ -92,7 +92,7 @@ def _follow(voice: Voice, follower: "Follower", show: "Callable[[Sequence[Event]
 
 
 def _stop_when_unread(stop: Signal) -> None:
-    """Sets `stop` when nobody reads the pipe any more, also while there is nothing to write."""
+    """Sets `stop` when the pipe's reader is gone, also while there is nothing to write."""
     descriptor = sys.stdout.fileno()
     kind = os.fstat(descriptor).st_mode
     if not (stat.S_ISFIFO(kind) or stat.S_ISSOCK(kind)):
@@ -102,7 +102,7 @@ def _stop_when_unread(stop: Signal) -> None:
         import select
 
         poll = select.poll()
-        poll.register(descriptor, 0)  # errors and the other end's closing are always told
+        poll.register(descriptor, 0)  # errors and the close of the other end are always reported
         poll.poll()
         stop.set()
 

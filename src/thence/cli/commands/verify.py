@@ -1,4 +1,4 @@
-"""The command `verify`: every line of a log checked."""
+"""The command `verify`: checks every line of a log."""
 
 from typing import TYPE_CHECKING
 
@@ -54,22 +54,22 @@ def verify_command(
     with open_log(folder, create=False) as replica:
         found = replica.verify()
         repairs = _repairs(found) if is_repair else ()
-        is_done = bool(repairs) and not is_dry and (is_yes or _agreed(voice, repairs, is_json))
-        after = _with_shared(replica.repair() if is_done else found, folder)
+        is_done = bool(repairs) and not is_dry and (is_yes or _has_consent(voice, repairs, is_json))
+        after = _with_shared_findings(replica.repair() if is_done else found, folder)
     if is_json:
-        told = {"repairs": list(map(_as_repair, repairs)), "repaired": is_done}
-        voice.json(_told(after) | (told if is_repair else {}))
+        fields = {"repairs": list(map(_repair_json, repairs)), "repaired": is_done}
+        voice.json(_verification_json(after) | (fields if is_repair else {}))
     else:
         if is_repair:
-            _say_repairs(voice, repairs, is_done)
-        _say(voice, after, str(folder))
+            _write_repairs(voice, repairs, is_done)
+        _write_result(voice, after, str(folder))
         if repairs and not is_done:
             voice.note("nothing was changed; --repair --yes does it")
     return 0 if after.ok else DAMAGED
 
 
-def _with_shared(found: "Verification", folder: "Path") -> "Verification":
-    """Adds the lines of a project's shared files that its journal did not take in."""
+def _with_shared_findings(found: "Verification", folder: "Path") -> "Verification":
+    """Adds the findings for lines of a project's shared files that its journal passed over."""
     if not (folder / "passed_over.json").exists():
         return found
     from msgspec.structs import replace
@@ -79,13 +79,13 @@ def _with_shared(found: "Verification", folder: "Path") -> "Verification":
     return replace(found, findings=(*found.findings, *findings(folder)))
 
 
-def _told(found: "Verification") -> dict[str, object]:
+def _verification_json(found: "Verification") -> dict[str, object]:
     return {
         "ok": found.ok,
         "events": found.events,
         "unverified": found.unverified,
-        "damage": [as_json(finding) for finding in found.damage],
-        "notes": [as_json(finding) for finding in found.notes],
+        "damage": [finding_json(finding) for finding in found.damage],
+        "notes": [finding_json(finding) for finding in found.notes],
     }
 
 
@@ -93,22 +93,22 @@ def _repairs(found: "Verification") -> "tuple[Finding, ...]":
     return tuple(finding for finding in found.damage if finding.action is not None)
 
 
-def _as_repair(finding: "Finding") -> dict[str, object]:
-    told = {key: as_json(finding)[key] for key in ("file", "offset", "length")}
-    return told | {"action": finding.action}
+def _repair_json(finding: "Finding") -> dict[str, object]:
+    fields = {key: finding_json(finding)[key] for key in ("file", "offset", "length")}
+    return fields | {"action": finding.action}
 
 
-def _agreed(voice: Voice, repairs: "tuple[Finding, ...]", is_json: bool) -> bool:
-    """Asks on a terminal whether to go on; elsewhere the answer is no."""
+def _has_consent(voice: Voice, repairs: "tuple[Finding, ...]", is_json: bool) -> bool:
+    """Asks on a terminal for consent to the repairs; elsewhere returns False."""
     import sys
 
     if is_json or not (sys.stdin.isatty() and sys.stdout.isatty()):
         return False
-    _say_repairs(voice, repairs, is_done=False)
+    _write_repairs(voice, repairs, is_done=False)
     return click.confirm("Do it?")
 
 
-def _say_repairs(voice: Voice, repairs: "tuple[Finding, ...]", is_done: bool) -> None:
+def _write_repairs(voice: Voice, repairs: "tuple[Finding, ...]", is_done: bool) -> None:
     from thence.cli.shared.render import counted, wrapped
 
     words = ("healed", "moved to quarantine") if is_done else ("to heal", "to quarantine")
@@ -124,9 +124,9 @@ def _say_repairs(voice: Voice, repairs: "tuple[Finding, ...]", is_done: bool) ->
         voice.say("nothing to repair")
 
 
-def as_json(finding: "Finding") -> dict[str, object]:
+def finding_json(finding: "Finding") -> dict[str, object]:
     """Returns a finding as JSON values."""
-    told: dict[str, object] = {
+    fields: dict[str, object] = {
         "code": finding.code,
         "file": finding.file,
         "offset": finding.offset,
@@ -134,35 +134,35 @@ def as_json(finding: "Finding") -> dict[str, object]:
         "reason": finding.reason,
     }
     if finding.count > 1:
-        told |= {"count": finding.count}
+        fields |= {"count": finding.count}
     if finding.node_id is not None:
-        told |= {"node_id": finding.node_id, "seq": finding.seq}
-    return told
+        fields |= {"node_id": finding.node_id, "seq": finding.seq}
+    return fields
 
 
-def _say(voice: Voice, found: "Verification", folder: str) -> None:
+def _write_result(voice: Voice, found: "Verification", folder: str) -> None:
     from thence.cli.shared.render import counted
 
-    _say_findings(voice, found.damage, "damage")
-    _say_findings(voice, found.notes, "noted")
-    foreign = f", {found.unverified:,} of them unverified" if found.unverified else ""
+    _write_findings(voice, found.damage, "damage")
+    _write_findings(voice, found.notes, "noted")
+    unverified_text = f", {found.unverified:,} of them unverified" if found.unverified else ""
     events = counted(found.events, "event")
     if found.ok:
-        voice.say(f"ok: {events}{foreign}, no damage in {folder}")
+        voice.say(f"ok: {events}{unverified_text}, no damage in {folder}")
         return
     damage = counted(sum(finding.count for finding in found.damage), "finding")
-    voice.say(f"not ok: {events}{foreign}, {damage} of damage in {folder}")
+    voice.say(f"not ok: {events}{unverified_text}, {damage} of damage in {folder}")
     voice.note(f"what each code means and what to do: {PAGE}")
 
 
-def _say_findings(voice: Voice, findings: "tuple[Finding, ...]", word: str) -> None:
+def _write_findings(voice: Voice, findings: "tuple[Finding, ...]", word: str) -> None:
     from thence.cli.shared.render import counted, wrapped
 
     shown = findings if voice.is_verbose else findings[:FINDINGS_SHOWN_MAX]
     for finding in shown:
         place = f"{finding.file} at byte {finding.offset:,}: " if finding.file else ""
-        many = f" ({finding.count:,} times)" if finding.file and finding.count > 1 else ""
-        text = f"{word}: {place}{finding.reason}{many} ({finding.code})"
+        times = f" ({finding.count:,} times)" if finding.file and finding.count > 1 else ""
+        text = f"{word}: {place}{finding.reason}{times} ({finding.code})"
         voice.say(*wrapped(text, voice.width, "", "    "))
     if len(shown) < len(findings):
         voice.say(f"{word}: {counted(len(findings) - len(shown), 'more finding')}; -v shows all")

@@ -1,1 +1,1 @@
-"""What several commands show or ask for."""
+"""Options, output and log access that several commands share."""

@@ -13,29 +13,29 @@ if TYPE_CHECKING:
 
 _F = TypeVar("_F", bound=Callable[..., object])
 
-# what an option was given: texts where it may be repeated
-Given = str | tuple[str, ...] | None
-# what was asked, by the key of `core.filter`
-Asked = Mapping[str, Given]
+# the value of an option: several texts where the option may be repeated
+OptionValue = str | tuple[str, ...] | None
+# the conditions of a filter, by the key of `core.filter`
+Conditions = Mapping[str, OptionValue]
 
 
-def filtered(command: _F) -> _F:
-    """Gives a command an option for each key of a filter; it gets them by keyword."""
+def filter_options(command: _F) -> _F:
+    """Adds an option to a command for each key of a filter; the command gets them by keyword."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
 
 
-def keys(asked: Asked) -> "Keys":
-    """Returns what was asked as `Log.query` takes it, which reads it."""
-    return cast("Keys", asked)
+def keys(conditions: Conditions) -> "Keys":
+    """Returns conditions in the type of `Log.query`, which parses them."""
+    return cast("Keys", conditions)
 
 
-def tell_unknown_key(voice: Voice, replica: "Log", asked: Asked) -> None:
-    """Tells on stderr of a key in --where that no event has."""
+def note_unknown_key(voice: Voice, replica: "Log", conditions: Conditions) -> None:
+    """Reports on stderr a key in --where that no event has."""
     from thence.core.query.filter import Filter
 
-    where = Filter.of(where=asked.get("where")).where
+    where = Filter.of(where=conditions.get("where")).where
     hint = None if voice.is_quiet else replica.answers.unknown_key(where)
     if hint is not None:
         voice.note(hint)

@@ -1,9 +1,9 @@
-"""Which log a command is about.
+"""The choice of the log of a command.
 
-It is what `--log` names, else THENCE_LOG, else this folder if it is a log, else the journal of
-the project that this folder belongs to, else the newest run under ./output, which is told on
-stderr. A log is named by its folder, by one of its files, by a project, or by a run's id.
-One that nobody named holds no symbolic link: a clone could choose where it leads.
+The log is named by `--log`, else by THENCE_LOG; else it is this folder if it is a log, else the
+journal of the project that this folder belongs to, else the newest run under ./output, which is
+noted on stderr. A log is named by its folder, by one of its files, by a project, or by a run's
+id. A log without a name may hold no symbolic link: a clone could choose its target.
 """
 
 from pathlib import Path
@@ -17,37 +17,37 @@ _SHOWN_RUNS_MAX = 3
 
 
 def is_log(folder: Path) -> bool:
-    """Tells whether a folder holds a log: a segment, or what was made for one."""
+    """Reports whether a folder holds a log: a segment, or a log.json."""
     return (own_folder(folder) / "log.json").is_file() or bool(segments(OS_DISK, folder))
 
 
 def runs(root: Path) -> list[Path]:
-    """Lists the logs in a folder, the newest first: by when they were made."""
+    """Lists the logs in a folder by the time of their creation, the newest first."""
     try:
         found = [folder for folder in root.iterdir() if _is_readable_log(folder)]
     except (FileNotFoundError, NotADirectoryError):
         return []
-    return sorted(found, key=lambda folder: (_made_ns(folder), folder.name), reverse=True)
+    return sorted(found, key=lambda folder: (_created_ns(folder), folder.name), reverse=True)
 
 
 def named_log(voice: Voice, log: str | None) -> str | None:
-    """Returns what the user calls the log, None if no name was given."""
+    """Returns the user's name for the log, None if no name was given."""
     return log or voice.settings.log
 
 
 def find_log(voice: Voice, log: str | None, *, create: bool = False) -> Path:
-    """Returns the folder of the log; raises NotALog with the places that were looked at.
+    """Returns the folder of the log; raises NotALog with the folders that were tried.
 
-    With `create` a named log may be missing: its folder is returned all the same.
+    With `create` the folder of a named log is returned even if the log is missing.
     """
     name = named_log(voice, log)
     if name is not None:
-        return _named(voice, name, create)
-    here = Path()
-    if is_log(here):
-        _check_plain(here)
-        return here
-    journal = journal_of(here)
+        return _find_named(voice, name, create)
+    folder = Path()
+    if is_log(folder):
+        _check_plain(folder)
+        return folder
+    journal = journal_of(folder)
     if journal is not None:
         return journal
     root = Path(voice.settings.runs)
@@ -57,12 +57,12 @@ def find_log(voice: Voice, log: str | None, *, create: bool = False) -> Path:
         return found[0]
     raise NotALog(
         "could not find a log",
-        cause=f"this folder is none ({here.absolute()}), and {root.absolute()} holds no runs",
+        cause=f"this folder is none ({folder.absolute()}), and {root.absolute()} holds no runs",
         hint="name one with --log, or make one: thence append --log FOLDER note text=hello",
     )
 
 
-def _named(voice: Voice, name: str, create: bool) -> Path:
+def _find_named(voice: Voice, name: str, create: bool) -> Path:
     path = Path(name)
     run = Path(voice.settings.runs) / name
     if path.is_dir() and is_log(path):
@@ -85,8 +85,8 @@ def journal_of(folder: Path) -> Path | None:
 
     Raises PlanningError for a project that can't be used, so that its user learns why.
     """
-    whole = folder.absolute()
-    if not any((each / ".kittify").is_dir() for each in (whole, *whole.parents)):
+    path = folder.absolute()
+    if not any((each / ".kittify").is_dir() for each in (path, *path.parents)):
         return None
     from thence.work.project.project import find_project
 
@@ -98,9 +98,9 @@ def journal_of(folder: Path) -> Path | None:
 
 
 def _check_plain(folder: Path) -> None:
-    """Raises NotALog for a log that nobody named and that a link leads out of its folder.
+    """Raises NotALog for a log without a name that holds a symbolic link.
 
-    Whoever made the folder, maybe by a clone, would choose what is read and written.
+    The maker of the folder, maybe of a clone, would choose the files that are read and written.
     """
     link = _link_in(folder)
     if link is not None:
@@ -134,14 +134,14 @@ def _no_log(path: Path, run: Path) -> NotALog:
 
 
 def _is_readable_log(folder: Path) -> bool:
-    """Tells whether a folder holds a log; one that may not be entered hides no other."""
+    """Reports whether a folder holds a log; False for one that may not be entered."""
     try:
         return folder.is_dir() and is_log(folder)
     except OSError:
         return False
 
 
-def _made_ns(folder: Path) -> int:
+def _created_ns(folder: Path) -> int:
     for path in (own_folder(folder) / "log.json", *segments(OS_DISK, folder)):
         try:
             return path.stat().st_mtime_ns

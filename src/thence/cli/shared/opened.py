@@ -1,4 +1,4 @@
-"""A log opened for one command, with what stands in it beside events told on stderr."""
+"""A log opened for one command; its lines that are no events are counted on stderr."""
 
 import shlex
 import sys
@@ -17,79 +17,79 @@ from thence.replica import Log, open_log
 
 
 @contextmanager
-def opened(voice: Voice, log: str | None) -> Iterator[Log]:
+def open_for_reading(voice: Voice, log: str | None) -> Iterator[Log]:
     """Opens the log that a command reads, and closes it.
 
-    Lines that are passed over because they are damaged or unfinished are counted.
+    Damaged or unfinished lines, which are passed over, are counted on stderr.
     """
     with open_log(find_log(voice, log), create=False) as replica:
-        _tell_passed_over(voice, replica, log)
+        _note_passed_over(voice, replica, log)
         yield replica
 
 
-def asked_event(voice: Voice, replica: Log, text: str) -> Event:
-    """Returns the event that a user names; of a subject that it is the latest is told."""
+def find_event(voice: Voice, replica: Log, text: str) -> Event:
+    """Returns the event that a user names; for a subject, notes that it is the latest."""
     event = replica.find(text)
     is_named = text.startswith("@last") or event.event_id.startswith((text, text.upper()))
     if not is_named and event.subject:
         others = replica.query(subject=event.subject, limit=1).total - 1
-        are = f"{counted(others, 'other event')} {'is' if others == 1 else 'are'} on it"
-        rest = are if others else "no other is on it"
-        voice.note(f"{text} is a subject: its latest event is {event.event_id}; {rest}")
+        others_text = f"{counted(others, 'other event')} {'is' if others == 1 else 'are'} on it"
+        note = others_text if others else "no other is on it"
+        voice.note(f"{text} is a subject: its latest event is {event.event_id}; {note}")
     return event
 
 
 def command(words: str, log: str | None) -> str:
-    """Writes a command to type next, in the form that works here: program, words, log."""
-    named = f" --log {shlex.quote(log)}" if log else ""
-    return f"{program()} {words}{named}"
+    """Returns a command to type next, in the form that works here: program, words, log."""
+    option = f" --log {shlex.quote(log)}" if log else ""
+    return f"{program()} {words}{option}"
 
 
 def program() -> str:
-    """Returns how a shell in this folder calls this very program."""
+    """Returns the words by which a shell in this folder calls this program."""
     import shutil
 
-    called = Path(sys.argv[0])
-    if called.name != "thence" or not called.is_file():
-        return f"{_nearest(Path(sys.executable))} -m thence"
+    program_path = Path(sys.argv[0])
+    if program_path.name != "thence" or not program_path.is_file():
+        return f"{_shell_path(Path(sys.executable))} -m thence"
     found = shutil.which("thence")
-    if found is not None and Path(found).resolve() == called.resolve():
+    if found is not None and Path(found).resolve() == program_path.resolve():
         return "thence"
-    return _nearest(called)
+    return _shell_path(program_path)
 
 
-def _nearest(path: Path) -> str:
-    """Writes a program's path from this folder if it lies below, else whole."""
-    whole = path.absolute()
+def _shell_path(path: Path) -> str:
+    """Returns a program's path, relative if it is below this folder, else absolute."""
+    absolute = path.absolute()
     try:
-        return shlex.quote(str(whole.relative_to(Path.cwd())))
+        return shlex.quote(str(absolute.relative_to(Path.cwd())))
     except ValueError:
-        return shlex.quote(str(whole))
+        return shlex.quote(str(absolute))
 
 
-def _tell_passed_over(voice: Voice, replica: Log, log: str | None) -> None:
+def _note_passed_over(voice: Voice, replica: Log, log: str | None) -> None:
     if voice.is_quiet:
         return
     from thence.log.storage.segment import strays
 
     index = replica.answers.index()
     if index is None:
-        damaged, torn = _passed_over(replica)
+        damaged, torn = _count_passed_over(replica)
     else:
         from thence.index.plan.overview import passed_over
 
         damaged, torn = passed_over(index)
     if damaged:
-        lines = "line is" if damaged == 1 else "lines are"
-        where = command("verify", log)
-        voice.note(f"{damaged} damaged {lines} passed over; `{where}` tells where")
+        verb = "line is" if damaged == 1 else "lines are"
+        verify_command = command("verify", log)
+        voice.note(f"{damaged} damaged {verb} passed over; `{verify_command}` tells where")
     if torn:
         voice.note("the last line is unfinished and passed over")
     for path in strays(OS_DISK, replica.folder):
         voice.note(f"{path.name} is no segment's name: the file is passed over")
 
 
-def _passed_over(replica: Log) -> tuple[int, int]:
+def _count_passed_over(replica: Log) -> tuple[int, int]:
     """Counts the damaged and the unfinished lines of a small log by reading them."""
     damaged = torn = 0
     for _, line, is_whole in raw_lines(OS_DISK, replica.folder):

@@ -1,6 +1,6 @@
-"""The progress of what takes long, on stderr: a bar on a terminal.
+"""The progress of long work, on stderr: a bar on a terminal.
 
-Elsewhere a run tells a line now and then, and what reads a log nothing.
+Without a terminal a run writes a line at times, and the reading of a log writes nothing.
 """
 
 import sys
@@ -19,38 +19,38 @@ LINES_MAX = 10
 
 
 def is_drawn(voice: Voice) -> bool:
-    """Tells whether stderr is a terminal that can redraw what stands on it."""
+    """Reports whether stderr is a terminal that can be redrawn."""
     return sys.stderr.isatty() and not voice.is_quiet and not voice.settings.is_dumb
 
 
 @contextmanager
 def progress(voice: Voice) -> Iterator[Show]:
-    """Gives what is called after each turn."""
+    """Yields the function to call after each turn."""
     if voice.is_quiet:
         yield lambda turn, state: None
     elif is_drawn(voice):
         with bar(voice) as show:
             yield show
     else:
-        yield lambda turn, state: tell(voice, turn)
+        yield lambda turn, state: write_line(voice, turn)
 
 
-def tell(voice: Voice, turn: "TurnProgress") -> None:
+def write_line(voice: Voice, turn: "TurnProgress") -> None:
     """Writes one line at most ten times a run."""
-    every = max(1, -(-turn.max_turns // LINES_MAX))
-    if turn.turn % every == 0 or turn.turn == turn.max_turns:
+    interval = max(1, -(-turn.max_turns // LINES_MAX))
+    if turn.turn % interval == 0 or turn.turn == turn.max_turns:
         voice.note(f"turn {turn.turn} of {turn.max_turns}: {told(turn.counts)}")
 
 
 def told(counts: Mapping[str, int]) -> str:
-    """Writes how much was decided, done and changed so far, whether it is recorded or not."""
+    """Returns the counts of decisions, actions and changes so far, recorded or not."""
     kinds = {"DECISION": "decisions", "ACTION": "actions", "STATE": "changes"}
     return ", ".join(f"{counts.get(kind, 0):,} {noun}" for kind, noun in kinds.items())
 
 
 @contextmanager
 def bar(voice: Voice) -> Iterator[Show]:
-    """Draws a bar with the turns and the events so far."""
+    """Yields a function that draws a bar with the turns and the events so far."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
@@ -74,7 +74,7 @@ def bar(voice: Voice) -> Iterator[Show]:
 
 @contextmanager
 def bytes_read(voice: Voice, size_bytes: int) -> Iterator[Callable[[int], None]]:
-    """Gives what is called with how many bytes of a log are read so far."""
+    """Yields the function to call with the bytes of a log that are read so far."""
     if not is_drawn(voice):
         yield lambda read_bytes: None
         return
@@ -93,7 +93,7 @@ def bytes_read(voice: Voice, size_bytes: int) -> Iterator[Callable[[int], None]]
 
         def show(read_bytes: int) -> None:
             is_read = read_bytes >= size_bytes
-            words = "making order" if is_read else "reading"
-            drawn.update(task, completed=read_bytes, description=words)
+            description = "making order" if is_read else "reading"
+            drawn.update(task, completed=read_bytes, description=description)
 
         yield show

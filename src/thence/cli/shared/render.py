@@ -1,4 +1,4 @@
-"""Events drawn as text: one line, a page, a list of sentences."""
+"""The rendering of events as text: one line, a page, a list of sentences."""
 
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,7 +30,7 @@ _INDENT = 2
 
 
 def wrapped(text: str, width: int, first: str = "", rest: str | None = None) -> list[str]:
-    """Breaks a paragraph into lines; `first` and `rest` stand before them."""
+    """Breaks a paragraph into lines; `first` and `rest` are the indents of the lines."""
     return textwrap.wrap(
         plain(text),
         width,
@@ -41,12 +41,12 @@ def wrapped(text: str, width: int, first: str = "", rest: str | None = None) -> 
 
 
 def counted(number: int, noun: str) -> str:
-    """Writes a number with its noun: 1 event, 2,000 events."""
+    """Returns a number with its noun: 1 event, 2,000 events."""
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
 def bars(numbers: Mapping[str, int]) -> list[str]:
-    """Draws counts as lines with bars; names of any length and content keep a line each."""
+    """Returns counts as lines with bars; a name of any length and content takes one line."""
     names = [clipped(plain(name), _BAR_NAME_COLUMNS_MAX) for name in numbers]
     longest, most = max(map(len, names)), max(numbers.values())
     digits = len(f"{most:,}")
@@ -61,8 +61,8 @@ def numbered(
 ) -> Iterator[str]:
     """Yields the lines of sentences as numbered paragraphs, with a line in place of a long middle.
 
-    The first `head` and the last `tail` are kept; `left_out` says what is with the others,
-    behind their number.
+    The first `head` and the last `tail` are kept; `left_out` is a text about the others,
+    after their number.
     """
     hidden = range(head, len(sentences) - tail)
     digits = len(str(len(sentences)))
@@ -75,10 +75,10 @@ def numbered(
 
 
 class LineRenderer:
-    """Draws events as lines of columns: time, turn, type, who, sentence with short id.
+    """A renderer of events as lines of columns: time, turn, type, actor, sentence with short id.
 
-    The columns are as wide as these events need, and those that `fit` adds. `width` cuts
-    each line, None leaves it; a narrow one gets whole seconds and single spaces.
+    The columns are as wide as these events need, and those that `fit` adds. Each line is cut
+    at `width`, unless it is None; a narrow line has whole seconds and single spaces.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class LineRenderer:
         self._width = width
         is_narrow = width is not None and width < NARROW_COLUMNS
         self._type_max = _NAME_COLUMNS_MAX if is_narrow else _TYPE_COLUMNS_MAX
-        if width is None:  # nothing is cut, so that the type need not be told twice
+        if width is None:  # nothing is cut, so that the type need not be repeated
             self._type_max = _TYPE_COLUMNS_UNCUT_MAX
         self._gap = " " if is_narrow else "  "
         self._time = slice(11, 19 if is_narrow else 23)
@@ -98,7 +98,7 @@ class LineRenderer:
             self.fit(event)
 
     def fit(self, event: "Event") -> None:
-        """Makes the columns wide enough for one more event; a second day shows the days."""
+        """Makes the columns wide enough for one more event; with a second day days are shown."""
         day = event.timestamp[:10]
         if self._day not in (None, day):
             self._time = slice(5, 19)
@@ -124,7 +124,7 @@ class LineRenderer:
         return head, Painted(column, fg=colour), who + sentence
 
     def _sentence(self, event: "Event", room: int | None) -> str:
-        """Says what happened without repeating the columns; a cut leaves the id whole."""
+        """Returns an event's sentence without the columns' content; the id is never cut."""
         from thence.core.sentences.event_sentences import short_id
 
         kind = self._vocabulary
@@ -137,7 +137,7 @@ class LineRenderer:
 
 
 def page(event: "Event", vocabulary: "Vocabulary", causes: Sequence[str], width: int) -> list[str]:
-    """Returns the lines of all that one event holds; `causes` tell those that it names."""
+    """Returns the content of an event as lines; `causes` are the sentences of its causes."""
     shown = {
         key: value
         for key, value in event.members.items()
@@ -158,7 +158,7 @@ def page(event: "Event", vocabulary: "Vocabulary", causes: Sequence[str], width:
 
 
 def _tree(value: Mapping[str, Any], depth: int) -> Iterator[str]:
-    """Yields a map as indented lines, the maps in it below their names."""
+    """Yields a map as indented lines, with inner maps below their names."""
     indent = "  " * depth
     digits = max((len(plain(key)) for key in value), default=0)
     for key, item in value.items():

@@ -1,4 +1,4 @@
-"""One run of a scenario, as `sim run` and `demo` do it: settings, progress, log records."""
+"""One run of a scenario for `sim run` and `demo`: settings, progress, log records."""
 
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -10,17 +10,17 @@ if TYPE_CHECKING:
     from thence.sim.result import RunResult, TurnProgress
     from thence.sim.state import State
 
-# what is told of a run after each of its turns
+# a function that shows the progress of a run after each turn
 Show = Callable[["TurnProgress", "State"], None]
 
 
 def play(
     voice: Voice, config: "SimulationConfig", show: Show, settings: Mapping[str, Any]
 ) -> "RunResult":
-    """Plays a scenario to its end, in a new folder under the output root.
+    """Runs a scenario to its end, in a new folder under the output root.
 
-    `settings` are arguments of the orchestrator; those that are None are the scenario's.
-    After Ctrl-C the log is drained and the result says `interrupted`.
+    `settings` are arguments of the orchestrator; for None the scenario's value is used.
+    After Ctrl-C the log is drained and the status of the result is `interrupted`.
     """
     from thence.sim.orchestrator import SimulationOrchestrator
     from thence.sim.result import RunResult
@@ -40,10 +40,10 @@ def play(
     return result
 
 
-def changed(
+def with_changes(
     config: "SimulationConfig", *, seed: int | None, max_turns: int | None
 ) -> "SimulationConfig":
-    """Returns a scenario with another seed or number of turns, in what config.json tells too."""
+    """Returns a scenario with another seed or number of turns, also in its config.json."""
     import msgspec
 
     given = {"seed": seed, "max_turns": max_turns}
@@ -57,7 +57,7 @@ def changed(
 
 
 def send_records_to_stderr(voice: Voice) -> None:
-    """Makes log records of the simulation lines on stderr: warnings, with -v all."""
+    """Writes log records of the simulation as lines on stderr: warnings, with -v all."""
     import logging
 
     import structlog

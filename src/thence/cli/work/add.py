@@ -2,7 +2,7 @@
 
 import click
 
-from thence.cli.groups import HELP_NAMES, named
+from thence.cli.groups import HELP_NAMES, checked_name
 from thence.cli.work.door import common, feature_option, run
 
 _EXAMPLE = """\b
@@ -13,7 +13,11 @@ Example:
 @click.command("add", context_settings=HELP_NAMES, epilog=_EXAMPLE)
 @click.argument("title")
 @click.option(
-    "--owns", multiple=True, metavar="PATH", callback=named, help="A path that it alone works on."
+    "--owns",
+    multiple=True,
+    metavar="PATH",
+    callback=checked_name,
+    help="A path that it alone works on.",
 )
 @click.option("--after", multiple=True, metavar="WP", help="A package that it depends on.")
 @feature_option

@@ -41,12 +41,12 @@ def add_history_command(
 
     if text is not None and note is not None:
         raise click.UsageError("TEXT and --note say the same: give one of them")
-    said = note if text is None else text
-    if said is None:
+    entry = note if text is None else text
+    if entry is None:
         raise click.UsageError("Missing argument 'TEXT'")
     return run(
         "add-history",
         package,
         actor,
-        lambda session: add_history(session, package, said, kind=kind, feature=feature),
+        lambda session: add_history(session, package, entry, kind=kind, feature=feature),
     )

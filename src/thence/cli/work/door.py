@@ -1,11 +1,11 @@
-"""What the commands of `thence work` share: their options, and how one is run and told."""
+"""The options that the commands of `thence work` share, and the way each one is run."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from thence.cli.groups import json_option, named, talks
+from thence.cli.groups import checked_name, json_option, talks
 from thence.cli.voice import Voice, current
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ feature_option = click.option(
 actor_option = click.option(
     "--actor",
     metavar="NAME",
-    callback=named,
+    callback=checked_name,
     help="Who does it; else THENCE_ACTOR, else git's user.name.",
 )
 force_option = click.option(
@@ -35,7 +35,7 @@ reason_option = click.option("--reason", metavar="TEXT", help="Why; it is kept i
 
 
 def common(command: _F) -> _F:
-    """Gives a command --actor, --json, and the options of talk."""
+    """Adds --actor, --json, -q, -v and --debug to a command."""
     return actor_option(json_option(talks(command)))
 
 
@@ -47,16 +47,16 @@ def run(
     *,
     create: bool = True,
 ) -> int:
-    """Opens the project of this folder, does a command's work, and tells what came of it.
+    """Opens the project of this folder, does a command's work, and writes the result.
 
-    `operation` and `entity` say what was tried, and on what, should it fail.
+    `operation` and `entity` name the work and its object, for an error.
     """
     from thence.work.session.session import Session
 
     voice = current()
-    who = _who(actor, voice)
-    _refuse_what_is_no_text(click.get_current_context())
-    with Session(actor=who, create=create) as session:
+    actor_name = _actor_name(actor, voice)
+    _refuse_invalid_text(click.get_current_context())
+    with Session(actor=actor_name, create=create) as session:
         try:
             result = session.attempt(operation, entity, lambda: work(session))
         except BaseException:
@@ -75,17 +75,17 @@ def run(
     return result.exit_code
 
 
-def _who(actor: str | None, voice: "Voice") -> str | None:
-    """Returns who acts, as the option or the environment says; raises UsageError for no name."""
-    found = actor or voice.settings.actor
-    if found and (not found.strip() or len(found.splitlines()) > 1 or not _is_text(found)):
+def _actor_name(actor: str | None, voice: "Voice") -> str | None:
+    """Returns the actor from the option or the environment; raises UsageError for no name."""
+    name = actor or voice.settings.actor
+    if name and (not name.strip() or len(name.splitlines()) > 1 or not _is_text(name)):
         source = "--actor" if actor else "THENCE_ACTOR"
-        raise click.UsageError(f"the name in {source} is {found!r:.80}, no line of text")
-    return found
+        raise click.UsageError(f"the name in {source} is {name!r:.80}, no line of text")
+    return name
 
 
-def _refuse_what_is_no_text(context: click.Context) -> None:
-    """Raises BadParameter for bytes that no event and no planning file can hold."""
+def _refuse_invalid_text(context: click.Context) -> None:
+    """Raises BadParameter for bytes that are no UTF-8, which no event can hold."""
     for parameter in context.command.params:
         given = context.params.get(parameter.name or "")
         for each in given if isinstance(given, tuple) else (given,):

@@ -12,10 +12,10 @@ _TYPES = ("CI_CHECK", "SECURITY_SCAN", "MANUAL_REVIEW", "ARCHITECTURE_REVIEW")
 
 
 class _AnyCase(click.Choice[str]):
-    """Words in capitals that may be written in small letters, and are told as they are."""
+    """A choice of words in capitals that may be written in small letters."""
 
     def normalize_choice(self, choice: object, ctx: click.Context | None) -> str:
-        """Returns a word as it is compared and told."""
+        """Returns a word as it is compared and shown."""
         return str(choice).upper()
 
 

@@ -1,4 +1,4 @@
-"""The group `work`: which commands there are, each imported when it is called."""
+"""The group `work` with its commands, each imported when it is called."""
 
 import click
 
@@ -9,7 +9,7 @@ Example:
   thence work add "Read the spec"
   thence work status"""
 
-# name: the module that holds the command of that name, and its line in the help
+# name: (the module of the command, its line in the help)
 TABLE = {
     "accept": ("accept", "Move what is reviewed and merged to done."),
     "add": ("add", "Add a package without a spec."),

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from thence.cli.groups import HELP_NAMES, named
+from thence.cli.groups import HELP_NAMES, checked_name
 from thence.cli.voice import current
 from thence.cli.work.door import common, feature_option, run
 
@@ -23,7 +23,11 @@ Example:
 @click.option("--resume", "is_resumed", is_flag=True, help="Go on where one that ended was.")
 @click.option("--abort", "is_aborted", is_flag=True, help="End it; packages are planned again.")
 @click.option(
-    "--skip", metavar="WP", multiple=True, callback=named, help="Reject a package; others go on."
+    "--skip",
+    metavar="WP",
+    multiple=True,
+    callback=checked_name,
+    help="Reject a package; others go on.",
 )
 @feature_option
 @common
@@ -59,7 +63,7 @@ def orchestrate_command(
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: agents are ended
 
     def work(session: "Session") -> "CommandResult":
-        with display(current()) as shown:  # it has ended before the result is told
+        with display(current()) as shown:  # the display ends before the result is written
             return orchestrate(
                 session,
                 feature=feature,

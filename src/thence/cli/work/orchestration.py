@@ -1,7 +1,7 @@
-"""What an orchestration shows while it runs.
+"""The display of an orchestration while it runs.
 
-A terminal sees the board, redrawn, and above it what happened; elsewhere each happening is a line
-on stderr, and with --json a line of JSON on stdout.
+A terminal shows the board, redrawn, below the progress notes; elsewhere each note is a line on
+stderr, and with --json a line of JSON on stdout.
 """
 
 import signal
@@ -24,7 +24,7 @@ OVERLAPS_SHOWN_MAX = 5
 
 
 class Display(NamedTuple):
-    """What is called with each happening, and several times a second."""
+    """The functions to call with each progress note, and several times a second."""
 
     tell: Callable[[ProgressNote], None]
     turn: Callable[[Orchestrator], None]
@@ -32,25 +32,25 @@ class Display(NamedTuple):
 
 @contextmanager
 def display(voice: Voice) -> Iterator[Display]:
-    """Gives what shows an orchestration."""
+    """Yields the display of an orchestration."""
     if voice.is_json:
-        yield Display(lambda happening: _as_json(voice, happening), lambda _: None)
+        yield Display(lambda progress_note: _as_json(voice, progress_note), lambda _: None)
     elif is_drawn(voice):
-        with _drawn(voice) as shown:
+        with _live_display(voice) as shown:
             yield shown
     else:
-        yield Display(lambda happening: voice.note(line(happening)), lambda _: None)
+        yield Display(lambda progress_note: voice.note(line(progress_note)), lambda _: None)
 
 
-def line(happening: ProgressNote) -> str:
-    """Returns a happening as a line of text."""
-    wp_id = f"{happening.wp_id}  " if happening.wp_id else ""
-    took = f"  ({happening.seconds:.1f} s)" if happening.seconds is not None else ""
-    return f"{happening.kind:<9}  {wp_id}{happening.text}{took}"
+def line(progress_note: ProgressNote) -> str:
+    """Returns a progress note as a line of text."""
+    wp_id = f"{progress_note.wp_id}  " if progress_note.wp_id else ""
+    took = f"  ({progress_note.seconds:.1f} s)" if progress_note.seconds is not None else ""
+    return f"{progress_note.kind:<9}  {wp_id}{progress_note.text}{took}"
 
 
 def board(orchestrator: Orchestrator, now_s: float) -> Iterator[str]:
-    """Yields the lines of the board: how many packages are where, who is at work, who will meet."""
+    """Yields the lines of the board: packages by lane, packages at work, overlaps to come."""
     feature = orchestrator.feature
     packages = feature.packages
     counts = ", ".join(
@@ -61,61 +61,65 @@ def board(orchestrator: Orchestrator, now_s: float) -> Iterator[str]:
     yield f"{orchestrator.slug}: {counts}"
     for wp_id, active in sorted(orchestrator.active.items()):
         task = active.task
-        who = f" by {task.agent}" if task.agent else ""
+        agent = f" by {task.agent}" if task.agent else ""
         title = packages[wp_id].title[:TITLE_CHARACTERS]
-        yield f"  {wp_id}  {now_s - active.begun_s:5.0f} s  {task.phase}{who}  {title}"
-    here = at_work(feature)
-    meeting = [each for each in orchestrator.forecast.found if {each.first, each.second} <= {*here}]
-    for overlap in meeting[:OVERLAPS_SHOWN_MAX]:
+        yield f"  {wp_id}  {now_s - active.begun_s:5.0f} s  {task.phase}{agent}  {title}"
+    packages_at_work = at_work(feature)
+    overlaps = [
+        each
+        for each in orchestrator.forecast.found
+        if {each.first, each.second} <= {*packages_at_work}
+    ]
+    for overlap in overlaps[:OVERLAPS_SHOWN_MAX]:
         yield f"  {sentence(overlap)}"
-    if len(meeting) > OVERLAPS_SHOWN_MAX:
-        yield f"  and {len(meeting) - OVERLAPS_SHOWN_MAX} more will meet"
+    if len(overlaps) > OVERLAPS_SHOWN_MAX:
+        yield f"  and {len(overlaps) - OVERLAPS_SHOWN_MAX} more will meet"
 
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Has the first Ctrl-C wait until what is drawn stands whole.
+    """Delays the first Ctrl-C until the drawing is complete.
 
-    A board that was drawn in part could not be taken away again.
+    A partly drawn board could not be erased.
     """
-    came: list[int] = []
+    signals: list[int] = []
 
-    def note(number: int, frame: FrameType | None) -> None:
-        if came:
+    def defer(number: int, frame: FrameType | None) -> None:
+        if signals:
             signal.default_int_handler(number, frame)
-        came.append(number)
+        signals.append(number)
 
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: signal.signal(number, defer) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        for number, handler in before.items():
+        for number, handler in handlers.items():
             signal.signal(number, handler)
-    if came:
-        signal.raise_signal(came[0])
+    if signals:
+        signal.raise_signal(signals[0])
 
 
-def _as_json(voice: Voice, happening: ProgressNote) -> None:
-    voice.json({"happening": happening._asdict()})
+def _as_json(voice: Voice, progress_note: ProgressNote) -> None:
+    voice.json({"happening": progress_note._asdict()})
     voice.flush()
 
 
 @contextmanager
-def _drawn(voice: Voice) -> Iterator[Display]:
-    """Draws the board below what happened."""
+def _live_display(voice: Voice) -> Iterator[Display]:
+    """Draws the board below the progress notes."""
     from rich.console import Console, Group
     from rich.live import Live
     from rich.text import Text
 
     console = Console(stderr=True, no_color=voice.settings.is_colourless, highlight=False)
     drawn_s = 0.0
-    # stdout may be a file, and stays what it is
+    # stdout may be a file, and is not redirected
     live = Live(console=console, auto_refresh=False, transient=True, redirect_stdout=False)
     with live:
 
-        def tell(happening: ProgressNote) -> None:
+        def tell(progress_note: ProgressNote) -> None:
             with undisturbed():
-                console.print(Text(plain(line(happening))))
+                console.print(Text(plain(line(progress_note))))
 
         def turn(orchestrator: Orchestrator) -> None:
             nonlocal drawn_s
@@ -123,7 +127,7 @@ def _drawn(voice: Voice) -> Iterator[Display]:
             if now_s - drawn_s >= DRAWN_EVERY_S:
                 drawn_s = now_s
                 head, *rest = map(plain, board(orchestrator, now_s))
-                # what is typed stands on a line of its own, and so does not wrap
+                # the empty last line takes what the user types, so that the board does not wrap
                 cut = Text("\n".join([*rest, ""]), no_wrap=True, overflow="ellipsis")
                 with undisturbed():
                     live.update(Group(Text(head), cut), refresh=True)

@@ -1,10 +1,10 @@
-"""The token: who may ask, where one was set.
+"""The access token of a server, where one is set.
 
-Programs send `Authorization: Bearer TOKEN`. A browser, which can't, opens any page once with
-`?token=TOKEN` and is sent on to the same page without it, so that the token stays in no
-history, log or referrer; for a week a cookie that scripts can't read speaks for it. The cookie
-holds a digest that leads nowhere else, and no other site's page can have it sent.
-/health is open to all: it tells numbers, no names.
+Programs send `Authorization: Bearer TOKEN`. A browser can't: it opens any page once with
+`?token=TOKEN` and is redirected to the same page without the token, so that the token stays in
+no history, log or referrer. For a week a cookie that scripts can't read replaces the token. The
+cookie holds a digest that is of no use elsewhere, and no other site's page can have it sent.
+/health is open to all: it reports numbers, no names.
 """
 
 from hashlib import sha256
@@ -23,7 +23,7 @@ _PARAMETER = "token"
 
 
 class Auth:
-    """Lets through who shows the token."""
+    """Middleware that lets a request through if it carries the token."""
 
     def __init__(self, app: ASGIApp, token: str) -> None:
         self._app = app
@@ -31,15 +31,15 @@ class Auth:
         self._digest = sha256(b"thence cookie\0" + self._token).hexdigest()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Lets a request through, sends a browser on, or answers with 401."""
+        """Lets a request through, redirects a browser, or answers with 401."""
         if scope["type"] != "http" or scope["path"] in OPEN_PATHS:
             await self._app(scope, receive, send)
             return
         headers = dict(scope["headers"])
-        if self._has_header(headers) or self._has_cookie(headers, _cookie(scope)):
+        if self._has_header(headers) or self._has_cookie(headers, _cookie_name(scope)):
             await self._app(scope, receive, send)
         elif scope["method"] == "GET" and self._has_parameter(scope["query_string"]):
-            await self._sent_on(scope)(scope, receive, send)
+            await self._redirect(scope)(scope, receive, send)
         else:
             await _unauthorized(scope["path"])(scope, receive, send)
 
@@ -57,15 +57,15 @@ class Auth:
             given[0].encode(errors="surrogateescape"), self._token
         )
 
-    def _sent_on(self, scope: Scope) -> RedirectResponse:
-        """Returns the way to the same page without the token, with the cookie."""
+    def _redirect(self, scope: Scope) -> RedirectResponse:
+        """Returns a redirect to the same page without the token, with the cookie."""
         rest = [pair for pair in _parameters(scope["query_string"]) if pair[0] != _PARAMETER]
         # a path never begins with two slashes: that would be another host
         path = "/" + quote(scope["path"].lstrip("/"))
         answer = RedirectResponse(path + ("?" + urlencode(rest) if rest else ""), 303)
         is_secure = scope.get("scheme") == "https"
         answer.set_cookie(
-            _cookie(scope),
+            _cookie_name(scope),
             self._digest,
             max_age=COOKIE_S,
             httponly=True,
@@ -77,8 +77,8 @@ class Auth:
         return answer
 
 
-def _cookie(scope: Scope) -> str:
-    """Returns the cookie's name: the servers of one host, by their ports, share its cookies."""
+def _cookie_name(scope: Scope) -> str:
+    """Returns the cookie's name, by port: all servers of one host share its cookies."""
     _, port = scope.get("server") or ("", None)
     return f"thence_{port or 0}"
 

@@ -1,8 +1,8 @@
-"""What stands before every route: allowed hosts, headers of every answer, HEAD without a body.
+"""The middleware before every route: allowed hosts, headers of every answer, HEAD without a body.
 
-A web page of a stranger can send a browser's requests here under a name of its own that it has let
-point at this machine; the Host header tells. The headers keep a browser from making anything else
-of an answer than it is.
+A foreign web page can let a host name of its own point at this machine and have a browser send
+requests here; the Host header then shows that name. The added headers keep a browser from reading
+an answer as anything but its content type.
 """
 
 from collections.abc import Collection
@@ -15,7 +15,7 @@ from thence.server.http.loopback import host_of
 
 
 class Hosts:
-    """Refuses requests whose Host header names none of the allowed hosts, whatever the port."""
+    """Middleware that refuses a Host header that names no allowed host, whatever the port."""
 
     def __init__(self, app: ASGIApp, allowed: Collection[str]) -> None:
         self._app = app
@@ -26,12 +26,12 @@ class Hosts:
         if scope["type"] != "http" or self._is_allowed(scope["headers"]):
             await self._app(scope, receive, send)
             return
-        refused = problem(403, "forbidden", "this server doesn't answer under that host name")
-        await refused(scope, receive, send)
+        refusal = problem(403, "forbidden", "this server doesn't answer under that host name")
+        await refusal(scope, receive, send)
 
     def _is_allowed(self, headers: list[tuple[bytes, bytes]]) -> bool:
-        named = [value for key, value in headers if key == b"host"]
-        return len(named) == 1 and host_of(named[0].decode("latin-1")) in self._allowed
+        hosts = [value for key, value in headers if key == b"host"]
+        return len(hosts) == 1 and host_of(hosts[0].decode("latin-1")) in self._allowed
 
 
 _HEADERS = (
@@ -43,44 +43,45 @@ _HEADERS = (
 
 
 class Headers:
-    """Adds the headers that a route has not set itself."""
+    """Middleware that adds the headers that a route has not set itself."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers as the app does, with the headers added."""
+        """Passes a request on, and adds the headers to its response."""
 
-        async def sent(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 given = {key.lower() for key, _ in message["headers"]}
                 added = [pair for pair in _HEADERS if pair[0] not in given]
                 message = {**message, "headers": [*message["headers"], *added]}
             await send(message)
 
-        await self._app(scope, receive, sent if scope["type"] == "http" else send)
+        await self._app(scope, receive, send_with_headers if scope["type"] == "http" else send)
 
 
-class Bodiless:
-    """Answers HEAD by the beginning of the answer to GET, and ends the work on the rest.
+class HeadWithoutBody:
+    """Middleware that answers HEAD by the start of the answer to GET, and cancels the rest.
 
-    So a stream, which never ends, is answered too. Place it before all that looks at methods.
+    A stream, which never ends, is answered in this way too. The class belongs before every
+    middleware that checks methods.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers as the app does, HEAD as it does GET."""
+        """Passes a request on, HEAD as a GET without its body."""
         if scope["type"] != "http" or scope["method"] != "HEAD":
             await self._app(scope, receive, send)
             return
 
-        async def begun(message: Message) -> None:
+        async def send_start(message: Message) -> None:
             if message["type"] == "http.response.start":
                 await send(message)
                 await send({"type": "http.response.body"})
-                answering.cancel()
+                cancel_scope.cancel()
 
-        with CancelScope() as answering:
-            await self._app({**scope, "method": "GET"}, receive, begun)
+        with CancelScope() as cancel_scope:
+            await self._app({**scope, "method": "GET"}, receive, send_start)

@@ -1,4 +1,4 @@
-"""HTTP of one connection, as uvicorn speaks it by httptools; a head without end is cut off."""
+"""The HTTP protocol of one connection, by uvicorn and httptools, with a bound for the head."""
 
 import asyncio
 from typing import Any
@@ -13,11 +13,11 @@ HEAD_S = 10.0
 
 
 class Protocol(HttpToolsProtocol):
-    """Bounds the head of a request, in bytes and in time.
+    """A protocol that bounds the head of a request, in bytes and in time.
 
-    It answers 400 to one that has no end yet after more than HEAD_BYTES_MAX bytes: the parser
-    would keep whatever comes. It closes a connection that has not sent a whole head HEAD_S
-    seconds after it was made, or after its next head began.
+    A head without end after more than HEAD_BYTES_MAX bytes is answered with 400: the parser
+    would keep all of it. A connection that has not sent a complete head HEAD_S seconds after
+    the connection was made, or after its next head began, is closed.
     """
 
     _head_bytes = 0
@@ -26,52 +26,52 @@ class Protocol(HttpToolsProtocol):
 
     def __init__(self, *, among: Connections, **given: Any) -> None:
         super().__init__(**given)
-        self._among = among
+        self._open_connections = among
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begins to wait for the first head."""
+        """Starts the wait for the first head."""
         super().connection_made(transport)
-        self._await_head()
-        self._among.wait(transport)
-        self._among.make_room(len(self.connections))
+        self._start_head_timer()
+        self._open_connections.wait(transport)
+        self._open_connections.make_room(len(self.connections))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Ends to wait."""
-        self._end_head()
+        """Ends the wait for a head."""
+        self._stop_head_timer()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Takes in what came."""
+        """Parses received bytes, and refuses a head that is too long."""
         super().data_received(data)
         self._head_bytes = self._head_bytes + len(data) if self._is_in_head else 0
         if self._head_bytes > HEAD_BYTES_MAX and not self.transport.is_closing():
             self.send_400_response("The head of the request is too long.")
 
     def on_message_begin(self) -> None:
-        """Begins a request."""
+        """Starts a request."""
         self._is_in_head = True
-        self._await_head()
+        self._start_head_timer()
         super().on_message_begin()
         self.scope["state"][TRANSPORT] = self.transport
 
     def on_headers_complete(self) -> None:
-        """Begins the answer, whether or not a body is to come."""
+        """Ends the head; the answer begins, with or without a body to come."""
         self._is_in_head = False
-        self._end_head()
+        self._stop_head_timer()
         super().on_headers_complete()
 
     def on_response_complete(self) -> None:
-        """Begins to wait for the next request."""
+        """Starts the wait for the next request."""
         super().on_response_complete()
         if self.cycle.response_complete and not self.transport.is_closing():
-            self._among.wait(self.transport)
+            self._open_connections.wait(self.transport)
 
-    def _await_head(self) -> None:
+    def _start_head_timer(self) -> None:
         if self._head_timer is None:
             self._head_timer = self.loop.call_later(HEAD_S, self.transport.abort)
 
-    def _end_head(self) -> None:
-        self._among.work(self.transport)
+    def _stop_head_timer(self) -> None:
+        self._open_connections.work(self.transport)
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None

@@ -1,1 +1,1 @@
-"""Logs followed for the clients that listen."""
+"""Live streams: each log that has listeners is followed."""

@@ -1,13 +1,13 @@
-"""What all live streams together hold for clients that read too slowly, up to a bound.
+"""The bytes that all live streams together hold for slow clients, up to a bound.
 
-Beyond it the streams that have waited longest for their clients are ended. Such a client loses
-nothing: it comes back and goes on behind the last event that it has.
+Beyond the bound the streams that have waited longest for their clients are ended. Such a client
+loses nothing: it connects again and continues after the last event that it has.
 """
 
 from typing import Protocol
 
 BYTES_MAX = 64 * 1024 * 1024
-# the sum is made anew whenever so much of the bound was added
+# the sum is computed anew after each sixteenth of the bound that was added
 _STEPS = 16
 
 
@@ -16,24 +16,24 @@ class Reader(Protocol):
 
     @property
     def backlog_bytes(self) -> int:
-        """How many bytes wait for the client now."""
+        """The number of bytes that wait for the client now."""
 
     def cut(self) -> None:
-        """Ends the stream and frees what waits, whatever its client does."""
+        """Ends the stream and frees the waiting bytes, whatever its client does."""
 
 
 class Backlog:
-    """The streams of one server; of its event loop alone. `cut` counts those that were ended."""
+    """The streams of one server, for its event loop alone; `cut` counts the ended streams."""
 
     def __init__(self, bytes_max: int) -> None:
         self.cut = 0
         self._bytes_max = bytes_max
         self._added = 0
-        # those first that have waited longest
+        # in order of waiting time, the longest first
         self._readers: dict[Reader, None] = {}
 
     def move(self, reader: Reader, size_bytes: int) -> None:
-        """Notes that a client has taken something, and that so much more is sent to it."""
+        """Records that a client has taken bytes, and that `size_bytes` more are sent to it."""
         self.leave(reader)
         self._readers[reader] = None
         self.add(size_bytes)
@@ -43,7 +43,7 @@ class Backlog:
         self._readers.pop(reader, None)
 
     def add(self, size_bytes: int) -> None:
-        """Notes that so much more waits, and ends streams if it is too much for all."""
+        """Records that `size_bytes` more wait, and ends streams if all have too many."""
         self._added += size_bytes
         if self._added * _STEPS < self._bytes_max:
             return

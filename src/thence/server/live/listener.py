@@ -1,11 +1,11 @@
-"""One client that listens to a log: what waits to be sent to it, up to a bound.
+"""The bounded queue of events for one client that listens to a log.
 
 The thread that follows the log puts events in, the client's own task in the event loop takes
-them out. A client that takes too little is told so, and goes on by what the log holds.
+them out. For a client that is too slow the queue is emptied, and the stream reads from the log.
 
 A frame is `id:` with the event's id, `data:` with its line, and an empty line, as the HTML standard
-(section 9.2) has it. An id that another tool made may hold what would break a header or a line of
-the stream: such characters, and `%`, stand percent-encoded.
+(section 9.2) has it. An id from another tool may hold characters that would break a header or a
+line of the stream: such characters, and `%`, are percent-encoded.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from thence.core.event import Event
 from thence.core.query.filter import Filter
 
 MEDIA_TYPE = "text/event-stream"
-# a client that is cut off comes back after this time
+# a client whose connection was cut connects again after this time
 BEGINNING = b"retry: 1000\n\n"
 HEARTBEAT = b":\n\n"
 
@@ -29,7 +29,7 @@ _SAFE = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) != "%")
 _LINE_ENDS = re.compile(rb"\r\n|\r|\n")
 
 
-def framed(event: Event) -> bytes:
+def frame_bytes(event: Event) -> bytes:
     """Returns an event as a frame."""
     line = event.line
     if b"\r" in line:
@@ -45,10 +45,10 @@ def id_text(event_id: str) -> str:
 
 
 def event_id(text: str) -> str:
-    """Returns the id that a frame named so."""
+    """Returns the id of which `text` is the form in a frame."""
     try:
         return unquote(text, errors="surrogatepass")
-    except UnicodeDecodeError:  # no frame named one so
+    except UnicodeDecodeError:  # no frame holds such a text
         return text
 
 
@@ -64,16 +64,16 @@ class Frame(NamedTuple):
 
 
 class Listener:
-    """What waits for one client, `waiting_bytes` in all; made in its event loop.
+    """A queue of frames for one client, `waiting_bytes` in all; made in its event loop.
 
-    `added` is called there with how many bytes came in.
+    `added` is called in that loop with the number of bytes that came in.
 
-    `is_behind` says that events were passed over: they must be read from the log. `is_over`
-    says that nobody follows the log any more, `is_gone` that the client is.
+    `is_behind`: events were passed over, and must be read from the log. `is_over`: the log is
+    not followed any more. `is_gone`: the client has left.
     """
 
-    def __init__(self, asked: Filter, added: Callable[[int], None]) -> None:
-        self.asked = asked
+    def __init__(self, event_filter: Filter, added: Callable[[int], None]) -> None:
+        self.event_filter = event_filter
         self.waiting_bytes = 0
         self.is_behind = False
         self.is_over = False
@@ -84,19 +84,19 @@ class Listener:
         self._added = added
 
     def offer(self, frames: Sequence[Frame]) -> None:
-        """Puts events in, from any thread, without waiting."""
-        self._call(frames, False)
+        """Adds events, from any thread, without waiting."""
+        self._put_soon(frames, False)
 
     def pass_over(self) -> None:
-        """Tells from any thread that events will be missing."""
-        self._call(None, False)
+        """Marks, from any thread, that events are missing."""
+        self._put_soon(None, False)
 
     def end(self) -> None:
-        """Tells from any thread that nothing comes any more."""
-        self._call((), True)
+        """Marks, from any thread, that no more events come."""
+        self._put_soon((), True)
 
     async def take(self, wait_s: float) -> Sequence[Frame]:
-        """Returns what waits; nothing when nothing came in that time, or when it ended."""
+        """Returns the waiting frames; none if none came in `wait_s` seconds, or at the end."""
         if not (self._waiting or self.is_behind or self.is_over):
             with suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
@@ -108,10 +108,10 @@ class Listener:
         return taken
 
     def drop(self) -> None:
-        """Ends it in the event loop itself, and frees what waits."""
+        """Ends the queue, in the event loop itself, and frees its frames."""
         self._put(None, True)
 
-    def _call(self, frames: Sequence[Frame] | None, is_over: bool) -> None:
+    def _put_soon(self, frames: Sequence[Frame] | None, is_over: bool) -> None:
         with suppress(RuntimeError):  # the loop has ended, and the client with it
             self._loop.call_soon_threadsafe(self._put, frames, is_over)
 

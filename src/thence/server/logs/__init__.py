@@ -1,1 +1,1 @@
-"""The logs that a server answers for."""
+"""The logs under a server's root, and the answers from them."""

@@ -1,7 +1,7 @@
-"""The logs of a root that are open, a bounded number of them.
+"""The open logs of a root, a bounded number of them.
 
-Whoever asks gets a log for as long as the question takes; the ones asked for last stay open.
-A folder that another has taken the place of is opened anew.
+A request uses a log for as long as its question takes; the logs that were used last stay open.
+A log whose folder was replaced by another one is opened anew.
 """
 
 from collections import OrderedDict
@@ -20,12 +20,12 @@ from thence.server.logs.root import FoundLog
 
 OPEN_MAX = 16
 
-# what must be the same for an open log to be the one in the folder as it is now
+# path, file id and vocabulary: an open log is still the one in the folder if these are equal
 _Key = tuple[str, FileId, str]
 
 
 class OpenLog:
-    """A log that is read: where it lies, whose words it speaks, what answers for it."""
+    """A log that is open for reading: its folder, its vocabulary, its answers."""
 
     def __init__(self, folder: Path, vocabulary: Vocabulary, builds: Builds) -> None:
         self.folder = folder
@@ -36,14 +36,14 @@ class OpenLog:
 
     @property
     def index(self) -> Index:
-        """The index by which the log is answered, however small it is."""
+        """The index that answers for the log, however small the log is."""
         return self.answers.indexed()
 
     @property
     def mark(self) -> str:
-        """What marks the cursors of this log: two folders may hold copies, which go on apart.
+        """The mark of this log's cursors: two folders may hold copies, which then grow apart.
 
-        It is read once it is there, and then stays. Raises ReadFailed.
+        The log's identity is read as soon as it exists, then kept. Raises ReadFailed.
         """
         if not self._mark:
             info = known_info(OS_DISK, self.folder)
@@ -54,7 +54,7 @@ class OpenLog:
 
 
 class Logs:
-    """Open logs; safe from threads. What making their indexes costs is added to `builds`."""
+    """A thread-safe set of open logs; `builds` sums up the costs of their indexes."""
 
     def __init__(self, open_max: int = OPEN_MAX) -> None:
         self.builds = Builds()
@@ -64,7 +64,7 @@ class Logs:
 
     @contextmanager
     def using(self, found: FoundLog, is_kept: bool = True) -> Iterator[OpenLog]:
-        """Gives a log, which stays open until the block ends, and longer if it `is_kept`."""
+        """Opens a log until the block ends, and longer if `is_kept`."""
         key = _key(found)
         with self._mutex:
             log = self._opened.get(key)
@@ -75,7 +75,7 @@ class Logs:
             if is_kept:
                 self._opened.move_to_end(key)
             log.users += 1
-            idle = self._idle()
+            idle = self._remove_idle()
         _close(idle)
         try:
             yield log
@@ -87,24 +87,24 @@ class Logs:
                 _close([log])
 
     def lacks_index(self, found: FoundLog) -> bool:
-        """Tells whether the next question to a log makes its index, which takes seconds."""
+        """Reports whether the next question to a log builds its index, which takes seconds."""
         log = self._opened.get(_key(found)) or OpenLog(found.folder, found.vocabulary, self.builds)
         return log.answers.lacks_index()
 
     @property
     def open(self) -> int:
-        """How many are open now."""
+        """The number of logs that are open now."""
         return len(self._opened)
 
     def close(self) -> None:
-        """Closes all of them."""
+        """Closes all logs."""
         with self._mutex:
-            every = list(self._opened.values())
+            logs = list(self._opened.values())
             self._opened.clear()
-        _close(every)
+        _close(logs)
 
-    def _idle(self) -> list[OpenLog]:
-        """Takes out what is over the bound, longest unasked first; what is in use stays."""
+    def _remove_idle(self) -> list[OpenLog]:
+        """Removes and returns logs over the bound, least recently used first; those in use stay."""
         over = len(self._opened) - self._open_max
         keys = [key for key, log in self._opened.items() if not log.users][: max(over, 0)]
         return [self._opened.pop(key) for key in keys]
@@ -116,5 +116,5 @@ def _close(logs: list[OpenLog]) -> None:
 
 
 def _key(found: FoundLog) -> _Key:
-    there = OS_DISK.path_id(str(found.folder))
-    return str(found.folder), there[0] if there else NOWHERE, found.vocabulary.name
+    path_id = OS_DISK.path_id(str(found.folder))
+    return str(found.folder), path_id[0] if path_id else NOWHERE, found.vocabulary.name

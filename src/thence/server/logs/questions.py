@@ -1,6 +1,6 @@
-"""What the routes ask of one log: each answer is found by its index.
+"""The questions of the routes to one log, each answered by the log's index.
 
-This is the one place of the server that knows how an answer is found. All of it blocks.
+Only this module of the server depends on how an answer is found. All of its functions block.
 """
 
 from typing import Unpack
@@ -16,32 +16,32 @@ from thence.index.plan.page import Page, PageBounds, PageOfLines
 from thence.server.logs.logs import OpenLog
 
 
-def page(log: OpenLog, asked: Filter, **paging: Unpack[PageBounds]) -> Page:
-    """Returns a page of what matches; raises InvalidCursor, ReadFailed."""
-    return query.page(log.index, asked, log.mark, **paging)
+def page(log: OpenLog, event_filter: Filter, **paging: Unpack[PageBounds]) -> Page:
+    """Returns a page of the events that match; raises InvalidCursor, ReadFailed."""
+    return query.page(log.index, event_filter, log.mark, **paging)
 
 
-def page_of_lines(log: OpenLog, asked: Filter, **paging: Unpack[PageBounds]) -> PageOfLines:
+def page_of_lines(log: OpenLog, event_filter: Filter, **paging: Unpack[PageBounds]) -> PageOfLines:
     """Returns what `page` does, with the stored bytes of each event."""
-    return query.page_of_lines(log.index, asked, log.mark, **paging)
+    return query.page_of_lines(log.index, event_filter, log.mark, **paging)
 
 
-def hint(log: OpenLog, asked: Filter) -> str | None:
-    """Says which key in `where` no event has, for an answer without events; raises ReadFailed."""
-    return log.answers.unknown_key(asked.where)
+def hint(log: OpenLog, event_filter: Filter) -> str | None:
+    """Returns a hint that names the key in `where` that no event has; raises ReadFailed."""
+    return log.answers.unknown_key(event_filter.where)
 
 
 def event(log: OpenLog, event_id: str) -> Event:
-    """Returns the event of an id; raises EventNotFound, ReadFailed."""
+    """Returns the event with an id; raises EventNotFound, ReadFailed."""
     return lookup.get(log.index, event_id)
 
 
 def causality(log: OpenLog, event_id: str, depth: int) -> CausalityLines:
-    """Returns an event's cones up to a distance; raises EventNotFound, ReadFailed."""
+    """Returns an event's causes and effects up to `depth`; raises EventNotFound, ReadFailed."""
     return indexed.causality(log.index, event_id, depth)
 
 
 def why(log: OpenLog, event: str) -> NamedCauses:
-    """Says why an event, or what `find` takes, happened; raises AmbiguousId too, ReadFailed."""
+    """Returns the causes of an event that is named as in `find`; raises AmbiguousId too."""
     found = log.answers.named(event)
     return indexed.named_causes(log.index, id_of(found), log.vocabulary)

@@ -1,8 +1,8 @@
-"""The folder that is served: which logs lie in it, each under the name of its folder.
+"""The served folder with its logs, each under the name of its own folder.
 
-An id is one name in that folder and nothing else. What a name leads to is looked at anew each
-time: a log counts only if its folder, its segments and what stands beside them are real files
-and folders inside the root, so that no link, pipe or device is ever opened.
+An id is one name in that folder and nothing else. The path of a name is checked anew each time:
+a log counts only if its folder, its segments and the files beside them are real files and
+folders inside the root, so that no link, pipe or device is ever opened.
 """
 
 import os
@@ -22,14 +22,14 @@ from thence.log.storage.segment import own_folder, segments
 
 ID_BYTES_MAX = 255
 NAMES_MAX = 100_000
-# what a log's own folder holds that an opening for reading looks into
+# the files of a log's own folder that are read when the log is opened
 _OWN_FILES = ("log.json", "identity.json", "index.db", "index.db-wal", "index.db-shm", "index.lock")
-# what the server reads beside the events of a run
+# the files of a run that the server reads beside the events
 RUN_FILES = ("config.json", "result.json")
 
 
 class FoundLog(NamedTuple):
-    """A log under the root: its id, its folder, whose words it speaks."""
+    """A log under the root: its id, its folder, its vocabulary."""
 
     id: str
     folder: Path
@@ -38,7 +38,7 @@ class FoundLog(NamedTuple):
 
 
 class Root:
-    """A folder of logs, or one log by itself, then known by its folder's name."""
+    """A folder of logs, or a single log, whose id is then its folder's name."""
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder).absolute()
@@ -51,12 +51,12 @@ class Root:
         return sorted(found)
 
     def logs(self) -> Iterator[FoundLog | None]:
-        """Yields the logs that lie there; None for one that can't be served."""
+        """Yields the logs of the folder; None for one that can't be served."""
         for name in self.names():
             try:
                 folder = self._folder(name)
                 if folder is not None:
-                    yield _found(name, folder)
+                    yield _log_of(name, folder)
             except (OSError, ThenceError):
                 yield None
 
@@ -68,10 +68,10 @@ class Root:
             folder = None
         if folder is None:
             raise NotALog("could not find", place=repr(log_id)[:100], cause="there is no such log")
-        return _found(log_id, folder)
+        return _log_of(log_id, folder)
 
     def read(self, folder: Path, name: str, bytes_max: int) -> bytes:
-        """Returns what a plain file in a log's folder holds; nothing if it is none, or larger."""
+        """Returns the content of a plain file in a log's folder; b"" if none, or if larger."""
         path = folder / name
         try:
             if not _is_plain(str(path)):
@@ -83,11 +83,11 @@ class Root:
         return data if len(data) <= bytes_max else b""
 
     def is_safe(self, folder: Path) -> bool:
-        """Reports whether a log's openings are plain files, so that it may be seen who writes."""
-        place = own_folder(folder) / "open"
-        if _mode(str(place), stat.S_IFDIR) != stat.S_IFDIR:
+        """Reports whether a log's openings are plain files, so that its writers may be read."""
+        openings = own_folder(folder) / "open"
+        if _mode(str(openings), stat.S_IFDIR) != stat.S_IFDIR:
             return False
-        return all(_is_plain(f"{place}/{name}", True) for name in OS_DISK.names(place))
+        return all(_is_plain(f"{openings}/{name}", True) for name in OS_DISK.names(openings))
 
     def _folder(self, name: str) -> Path | None:
         """Returns the folder of a log by its name; None if there is none inside the root."""
@@ -99,16 +99,16 @@ class Root:
             if name != folder.name or not _has_log(folder):
                 return None
         own = str(own_folder(folder))
-        if not self._holds(str(folder), own):
+        if not self._is_inside(str(folder), own):
             return None
         files = [f"{own}/{file}" for file in _OWN_FILES]
         files += map(str, segments(OS_DISK, folder))
         return folder if all(_is_plain(file, True) for file in files) else None
 
-    def _holds(self, folder: str, own: str) -> bool:
-        """Tells whether a log's folder, below the root or the root itself, stays inside it.
+    def _is_inside(self, folder: str, own: str) -> bool:
+        """Reports whether a log's folder is the root or stays inside the root.
 
-        Where neither it nor the one in it is a link, it does; else it is seen where they lead.
+        It does if neither the folder nor the log's own folder is a link; links are resolved.
         """
         if _mode(folder, stat.S_IFDIR) == stat.S_IFDIR == _mode(own, stat.S_IFDIR):
             return True
@@ -117,20 +117,20 @@ class Root:
 
 
 def _is_plain(path: str, is_missing_fine: bool = False) -> bool:
-    """Tells whether a path is a file itself: no link, pipe, device or folder."""
+    """Reports whether a path is a regular file: no link, pipe, device or folder."""
     return _mode(path, stat.S_IFREG if is_missing_fine else 0) == stat.S_IFREG
 
 
 def _mode(path: str, if_missing: int) -> int:
-    """Returns of what kind a path itself is, as `stat` names it."""
+    """Returns the file type of a path, as in `stat`; links are not followed."""
     try:
         return stat.S_IFMT(os.lstat(path).st_mode)
     except FileNotFoundError:
         return if_missing
 
 
-def _found(name: str, folder: Path) -> FoundLog:
-    """Tells whose words a log speaks; one without any event yet counts as a simulation."""
+def _log_of(name: str, folder: Path) -> FoundLog:
+    """Returns a log with its vocabulary; one without any event yet counts as a simulation."""
     vocabulary = opened_vocabulary(OS_DISK, folder, None, create=False)
     if vocabulary.name == PLAIN.name and not (own_folder(folder) / "log.json").exists():
         with reading(folder):
@@ -141,7 +141,7 @@ def _found(name: str, folder: Path) -> FoundLog:
 
 
 def is_name(text: str) -> bool:
-    """Tells whether a text can be the name of a folder, and of nothing else."""
+    """Reports whether a text can be the name of a folder, and of nothing else."""
     if text in ("", ".", "..") or "/" in text or "\\" in text or "\0" in text:
         return False
     try:

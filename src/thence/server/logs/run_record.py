@@ -1,4 +1,4 @@
-"""What a run says of itself beside its events: config.json and result.json."""
+"""The files of a run beside its events: config.json and result.json."""
 
 from typing import Any
 
@@ -12,9 +12,9 @@ FILE_BYTES_MAX = 16 * 1024 * 1024
 
 
 class RunRecord(msgspec.Struct, frozen=True):
-    """A run's name, and whether it is running, completed, failed or interrupted.
+    """A run's name, and its status: running, completed, failed or interrupted.
 
-    `altered` are the steps that the run was told to alter.
+    `altered` are the steps whose results the run was asked to alter.
     """
 
     name: str
@@ -24,8 +24,8 @@ class RunRecord(msgspec.Struct, frozen=True):
     altered: tuple[str, ...] = ()
 
 
-def recorded(root: Root, found: FoundLog) -> RunRecord:
-    """Reads what a run's own files say, as far as they are there and fit to be read."""
+def read_record(root: Root, found: FoundLog) -> RunRecord:
+    """Reads a run's own files, as far as they exist and are valid."""
     config = _object(root, found, "config.json")
     scenario, altered = config.get("scenario"), config.get("altered")
     section = scenario.get("simulation") if isinstance(scenario, dict) else None
@@ -40,7 +40,7 @@ def recorded(root: Root, found: FoundLog) -> RunRecord:
 
 
 def _status(root: Root, found: FoundLog) -> str:
-    """Returns how a run without a result is; what is no plain file is not looked at."""
+    """Returns the status of a run without a result; only plain files are read."""
     try:
         return outcome(OS_DISK, found.folder) if root.is_safe(found.folder) else "interrupted"
     except OSError:

@@ -1,7 +1,7 @@
-"""What there is to say of each log, kept until its files change.
+"""The summary of each log, kept until the log's files change.
 
-A log is looked at once, and again when one of its files has another size, time or place. What
-is known of all logs together can be told without touching the disk.
+A log is read once, and again when one of its files has another size, time or inode. The totals
+of all logs are returned from memory, without disk access.
 """
 
 import os
@@ -29,7 +29,7 @@ from thence.log.storage.segment import CURRENT, current_path, segments, strays
 from thence.server.logs.logs import Logs, OpenLog
 from thence.server.logs.root import FoundLog
 
-DAMAGE_TOLD_MAX = 100
+DAMAGE_LISTED_MAX = 100
 
 
 class EventMoment(msgspec.Struct, frozen=True):
@@ -40,12 +40,12 @@ class EventMoment(msgspec.Struct, frozen=True):
 
 
 class LogFacts(msgspec.Struct, frozen=True):
-    """What a log holds. `damaged_lines` counts all bad lines, `damage` tells the first 100.
+    """The summary of a log. `damaged_lines` counts all bad lines, `damage` lists the first 100.
 
-    A file that looks like a segment and is none counts as one of them.
+    A file that looks like a segment and is none counts as one bad line.
 
-    `start_time` is the earliest time of an event, `first` and `last` are those of the total
-    order, `turns` is the largest turn number.
+    `start_time` is the earliest time of an event, `first` and `last` are by the total order,
+    `turns` is the largest turn number.
     """
 
     events: int
@@ -60,36 +60,36 @@ class LogFacts(msgspec.Struct, frozen=True):
     damage: tuple[BadBytes, ...]
 
 
-def summed_up(log: OpenLog, index: Index | None) -> LogFacts:
-    """Returns what there is to say of a log, of its lines without an index; raises ReadFailed."""
+def summarize(log: OpenLog, index: Index | None) -> LogFacts:
+    """Returns the summary of a log, by its lines if there is no index; raises ReadFailed."""
     with reading(log.folder):
         if index is None:
-            return _read(log)
-        told = overview(index, DAMAGE_TOLD_MAX)
-        tail = list(_tail(log.folder, log.vocabulary, told.read_bytes.get(CURRENT, 0)))
-        unread = list(_unread(log.folder))
+            return _summarize_lines(log)
+        counts = overview(index, DAMAGE_LISTED_MAX)
+        tail = list(_tail(log.folder, log.vocabulary, counts.read_bytes.get(CURRENT, 0)))
+        stray_files = list(_strays(log.folder))
     return LogFacts(
-        events=told.events,
-        unverified=told.unverified,
-        turns=told.turns,
-        by_type=dict(told.by_type),
-        by_actor=dict(told.by_actor),
-        start_time=(told.earliest.timestamp or None) if told.earliest else None,
-        first=_moment(told.first),
-        last=_moment(told.last),
-        damaged_lines=told.bad_lines + len(tail) + len(unread),
-        damage=(*unread, *told.damage, *tail)[:DAMAGE_TOLD_MAX],
+        events=counts.events,
+        unverified=counts.unverified,
+        turns=counts.turns,
+        by_type=dict(counts.by_type),
+        by_actor=dict(counts.by_actor),
+        start_time=(counts.earliest.timestamp or None) if counts.earliest else None,
+        first=_moment(counts.first),
+        last=_moment(counts.last),
+        damaged_lines=counts.bad_lines + len(tail) + len(stray_files),
+        damage=(*stray_files, *counts.damage, *tail)[:DAMAGE_LISTED_MAX],
     )
 
 
 def _tail(folder: Path, vocabulary: Vocabulary, offset: int) -> Iterator[BadBytes]:
-    """Yields what follows the last newline and is no event; the index passes over it."""
+    """Yields the bad bytes after the last newline, which the index passes over."""
     path = current_path(folder)
     if OS_DISK.path_id(str(path)) is None:
         return
     cursor = Cursor(OS_DISK, path.name, OS_DISK.open_read(path), offset)
     try:
-        for _ in cursor.blocks():  # what has come in since
+        for _ in cursor.blocks():  # the lines since the index was built
             pass
         for line in chain.from_iterable(lines_of(rest, vocabulary) for rest in cursor.rest()):
             if isinstance(line.content, BadLine):
@@ -98,31 +98,31 @@ def _tail(folder: Path, vocabulary: Vocabulary, offset: int) -> Iterator[BadByte
         cursor.close()
 
 
-def _unread(folder: Path) -> Iterator[BadBytes]:
+def _strays(folder: Path) -> Iterator[BadBytes]:
     """Yields the files that look like segments and are none, as `verify` reports them."""
     for path in strays(OS_DISK, folder):
-        there = OS_DISK.path_id(str(path))
+        status = OS_DISK.path_id(str(path))
         reason = "its name is no segment's: nothing in it is read"
-        yield BadBytes(path.name, 0, there[1] if there else 0, "file_passed_over", reason)
+        yield BadBytes(path.name, 0, status[1] if status else 0, "file_passed_over", reason)
 
 
-def _read(log: OpenLog) -> LogFacts:
+def _summarize_lines(log: OpenLog) -> LogFacts:
     """Reads a log from its first byte to its last."""
-    tallying = _Tallying()
-    for stray in _unread(log.folder):
-        tallying.add_damage(stray)
+    counts = _Counts()
+    for stray in _strays(log.folder):
+        counts.add_damage(stray)
     for block in blocks(OS_DISK, log.folder):
         for line in lines_of(block, log.vocabulary):
             if isinstance(line.content, BadLine):
                 bad = BadBytes(line.file, line.offset, line.length, *line.content)
-                tallying.add_damage(bad)
+                counts.add_damage(bad)
             elif line.is_whole:
-                tallying.add(line.content)
-    return tallying.summary()
+                counts.add(line.content)
+    return counts.summary()
 
 
-class _Tallying:
-    """Counts that grow line by line; each id counts once."""
+class _Counts:
+    """The counts of a log, added line by line; each id counts once."""
 
     def __init__(self) -> None:
         self._ids: set[str] = set()
@@ -136,7 +136,7 @@ class _Tallying:
 
     def add_damage(self, damage: BadBytes) -> None:
         self._damaged += 1
-        if len(self._damage) < DAMAGE_TOLD_MAX:
+        if len(self._damage) < DAMAGE_LISTED_MAX:
             self._damage.append(damage)
 
     def add(self, event: Event) -> None:
@@ -183,7 +183,7 @@ _Fingerprint = tuple[tuple[str, int, int, int], ...]
 
 
 class Totals(msgspec.Struct, frozen=True):
-    """What is known of all logs together."""
+    """The totals of all summaries."""
 
     simulations: int = 0
     logs: int = 0
@@ -194,71 +194,71 @@ class Totals(msgspec.Struct, frozen=True):
 
 
 class Summaries:
-    """The summaries of the logs that were looked at; safe from threads."""
+    """The summaries of the logs that were read so far; thread-safe."""
 
     def __init__(self, logs: Logs) -> None:
         self._logs = logs
         self._mutex = Lock()
-        self._known: dict[str, tuple[_Fingerprint, bool, LogFacts]] = {}
+        self._summaries: dict[str, tuple[_Fingerprint, bool, LogFacts]] = {}
         self._totals: Totals | None = None
 
     def of(self, found: FoundLog) -> LogFacts:
-        """Returns what there is to say of a log; raises ReadFailed."""
+        """Returns the summary of a log; raises ReadFailed."""
         fingerprint = _fingerprint(found)
-        known = self._known.get(found.id)
+        known = self._summaries.get(found.id)
         if known is not None and known[0] == fingerprint and known[1] == found.is_simulation:
             return known[2]
         with self._logs.using(found, is_kept=False) as log:
-            # a log that grows is read whole once: from then on its index takes in what came
-            summary = summed_up(log, log.answers.index() if known is None else log.index)
+            # a growing log is read completely once; after that its index adds the new events
+            summary = summarize(log, log.answers.index() if known is None else log.index)
         with self._mutex:
-            self._known[found.id] = (fingerprint, found.is_simulation, summary)
+            self._summaries[found.id] = (fingerprint, found.is_simulation, summary)
             self._totals = None
         return summary
 
     def readable(self, found: FoundLog) -> LogFacts | None:
-        """Returns what there is to say of a log; None for one that can't be read now."""
+        """Returns the summary of a log; None for one that can't be read now."""
         try:
             return self.of(found)
         except ReadFailed:
             return None
 
     def has(self, log_id: str) -> bool:
-        """Tells whether a log was looked at, maybe before it changed."""
-        return log_id in self._known
+        """Reports whether a log has a summary, maybe from before it changed."""
+        return log_id in self._summaries
 
     def keep_only(self, ids: set[str]) -> None:
-        """Forgets the logs that are there no more."""
+        """Forgets the logs whose ids are not in `ids`."""
         with self._mutex:
-            self._known = {key: known for key, known in self._known.items() if key in ids}
+            self._summaries = {key: known for key, known in self._summaries.items() if key in ids}
             self._totals = None
 
     def totals(self) -> Totals:
-        """Returns what is known of all logs together, from memory."""
+        """Returns the totals of all logs, from memory."""
         with self._mutex:
             if self._totals is None:
-                self._totals = _summed(list(self._known.values()))
+                self._totals = _total(list(self._summaries.values()))
             return self._totals
 
 
 def size_bytes(found: FoundLog) -> int:
-    """Returns how many bytes the segments of a log hold."""
+    """Returns the size of a log's segments in bytes."""
     return sum(size for _, _, size, _ in _fingerprint(found))
 
 
 def _fingerprint(found: FoundLog) -> _Fingerprint:
-    facts = []
+    files = []
     with reading(found.folder):
         for path in (*segments(OS_DISK, found.folder), *strays(OS_DISK, found.folder)):
             try:
-                there = os.stat(path)
+                status = os.stat(path)
             except FileNotFoundError:  # rotated in between
                 continue
-            facts.append((path.name, there.st_ino, there.st_size, there.st_mtime_ns))
-    return tuple(facts)
+            files.append((path.name, status.st_ino, status.st_size, status.st_mtime_ns))
+    return tuple(files)
 
 
-def _summed(known: list[tuple[Any, bool, LogFacts]]) -> Totals:
+def _total(known: list[tuple[Any, bool, LogFacts]]) -> Totals:
     summaries = [summary for _, _, summary in known]
     simulations = sum(is_simulation for _, is_simulation, _ in known)
     return Totals(

@@ -1,4 +1,4 @@
-"""The bodies of answers: JSON in which events stand as the lines that are stored."""
+"""The bodies of answers: JSON in which events are their stored lines."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -15,7 +15,7 @@ NDJSON = "application/x-ndjson"
 
 
 def answer(value: Any) -> Response:
-    """Returns a JSON value as an answer; a Raw in it stands as it is."""
+    """Returns a JSON value as an answer; a Raw in it is copied unchanged."""
     return Response(msgspec.json.encode(value), media_type=JSON)
 
 
@@ -25,27 +25,27 @@ def event_body(event: Event) -> Response:
 
 
 def page_body(page: PageOfLines, hint: str | None = None) -> Response:
-    """Returns a page of events as an answer, with a hint why it may be empty."""
-    told = {"total": page.total, "has_more": page.has_more, "next_cursor": page.next_cursor}
-    more = {} if hint is None else {"hint": hint}
-    return answer({"events": _joined(page.lines), **told, **more})
+    """Returns a page of events as an answer, with a hint for an empty page."""
+    paging = {"total": page.total, "has_more": page.has_more, "next_cursor": page.next_cursor}
+    hints = {} if hint is None else {"hint": hint}
+    return answer({"events": _json_array(page.lines), **paging, **hints})
 
 
 def causality_body(found: CausalityLines) -> Response:
-    """Returns an event between its causes and its effects as an answer."""
+    """Returns an event with its causes and effects as an answer."""
     return answer(
         {
             "event_id": found.event.event_id,
             "event": msgspec.Raw(found.event.line),
-            "upstream": _joined(found.upstream),
-            "downstream": _joined(found.downstream),
+            "upstream": _json_array(found.upstream),
+            "downstream": _json_array(found.downstream),
             "truncated": found.truncated,
         }
     )
 
 
 def why_body(why: NamedCauses) -> Response:
-    """Returns why an event happened as an answer."""
+    """Returns the causes of an event, with sentences, as an answer."""
     causes: list[Mapping[str, Any]] = [
         {"event_id": event_id, "depth": depth} for event_id, depth in why.causes
     ]
@@ -53,7 +53,7 @@ def why_body(why: NamedCauses) -> Response:
         {
             "event_id": why.chain[-1].event_id,
             "sentences": why.sentences,
-            "chain": _joined(_lines(why.chain)),
+            "chain": _json_array(_lines(why.chain)),
             "causes": causes,
             "truncated": why.truncated,
         }
@@ -64,5 +64,5 @@ def _lines(events: Iterable[Event]) -> Iterator[bytes]:
     return (event.line for event in events)
 
 
-def _joined(lines: Iterable[bytes]) -> msgspec.Raw:
+def _json_array(lines: Iterable[bytes]) -> msgspec.Raw:
     return msgspec.Raw(b"[" + b",".join(lines) + b"]")

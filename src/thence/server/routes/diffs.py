@@ -1,4 +1,4 @@
-"""The route that compares two logs: where they part, and what came of it."""
+"""The route that compares two logs: their first difference and its effects."""
 
 from collections.abc import Callable
 from threading import Event as Signal
@@ -20,11 +20,11 @@ from thence.server.logs.root import FoundLog
 from thence.server.logs.summaries import size_bytes
 from thence.server.models import DiffAnswer
 from thence.server.routes.bodies import answer
-from thence.server.routes.parameters import Asked
+from thence.server.routes.parameters import Parameters
 from thence.server.served import Served, served
-from thence.server.workers import Gone
+from thence.server.workers import ClientGone
 
-# both logs are held in memory, about four bytes for each of theirs: half a gigabyte at most
+# both logs are held in memory, at about four bytes per byte: half a gigabyte at most
 LOG_BYTES_MAX = 64 * 1024 * 1024
 
 
@@ -38,49 +38,50 @@ def diffs_of(kind: Literal["simulations", "logs"]) -> APIRouter:
         request: Request,
         id: str,
         other: Annotated[str, Path(description="The id of the one to compare it with.")],
-        asked: Annotated[Asked, Query()],
+        parameters: Annotated[Parameters, Query()],
     ) -> Response:
-        """Tells where two logs part: the first divergence, its causes, how much followed."""
-        return await compared(
+        """Compares two logs: the first divergence, its causes, the number of effects."""
+        return await compare(
             request, (id, other), is_simulation, lambda a, b, found: answer(as_json(found))
         )
 
     return router
 
 
-async def compared(
+async def compare(
     request: Request,
     ids: tuple[str, str],
     is_simulation: bool,
-    shown: Callable[[FoundLog, FoundLog, Difference], Response],
+    respond: Callable[[FoundLog, FoundLog, Difference], Response],
 ) -> Response:
-    """Compares two logs and returns what is shown of it, one pair at a time.
+    """Compares two logs and returns the response that `respond` makes of the result.
 
-    It ends when its client goes. A log over 64 MiB is refused with 422; raises NotALog.
+    One pair is compared at a time; the work ends when its client disconnects. A log over
+    64 MiB is refused with 422; raises NotALog.
     """
-    here = served(request)
+    state = served(request)
 
-    async def gone() -> None:
+    async def disconnect() -> None:
         while (await request.receive())["type"] != "http.disconnect":
             pass
 
     def work(stop: Signal) -> Response:
-        a, b = _found(here, ids, is_simulation)
+        a, b = _found(state, ids, is_simulation)
         try:
-            return shown(a, b, _difference(a, b, stop))
+            return respond(a, b, _difference(a, b, stop))
         except (OSError, ReadFailed):
-            _found(here, ids, is_simulation)  # is one of them gone?
+            _found(state, ids, is_simulation)  # is one of them gone?
             raise
 
-    await here.workers.run(lambda: _found(here, ids, is_simulation))
+    await state.workers.run(lambda: _found(state, ids, is_simulation))
     try:
-        return await here.workers.compare(work, gone)
-    except Gone:
+        return await state.workers.compare(work, disconnect)
+    except ClientGone:
         raise HTTPException(503, "the client is gone") from None
 
 
-def _found(here: Served, ids: tuple[str, str], is_simulation: bool) -> tuple[FoundLog, FoundLog]:
-    a, b = (here.find(log_id, is_simulation) for log_id in ids)
+def _found(state: Served, ids: tuple[str, str], is_simulation: bool) -> tuple[FoundLog, FoundLog]:
+    a, b = (state.find(log_id, is_simulation) for log_id in ids)
     for found in (a, b):
         if size_bytes(found) > LOG_BYTES_MAX:
             limit = f"{LOG_BYTES_MAX // 1024**2} MiB"
@@ -89,32 +90,32 @@ def _found(here: Served, ids: tuple[str, str], is_simulation: bool) -> tuple[Fou
 
 
 def _difference(a: FoundLog, b: FoundLog, stop: Signal) -> Difference:
-    disk = _UntilGone(stop)
+    disk = _CancellableDisk(stop)
     left, right = _side(a, disk), _side(b, disk)
-    disk.go_on()
+    disk.check()
     found = difference(left, right)
-    disk.go_on()
+    disk.check()
     return found
 
 
 def _side(found: FoundLog, disk: Disk) -> LogSide:
     with reading(found.folder):
-        whole = intact_side(disk, found.folder, found.vocabulary)
-        return whole or side(all_events(disk, found.folder, found.vocabulary))
+        intact = intact_side(disk, found.folder, found.vocabulary)
+        return intact or side(all_events(disk, found.folder, found.vocabulary))
 
 
-class _UntilGone(Disk):
-    """The disk of a comparison: it reads until nobody waits for that any more."""
+class _CancellableDisk(Disk):
+    """The disk of a comparison: it reads until the client has disconnected."""
 
     def __init__(self, stop: Signal) -> None:
         self._stop = stop
 
-    def go_on(self) -> None:
+    def check(self) -> None:
         """Raises Gone when the client has gone."""
         if self._stop.is_set():
-            raise Gone
+            raise ClientGone
 
     def read_at(self, descriptor: int, offset: int, size: int) -> bytes:
         """Reads, or raises Gone."""
-        self.go_on()
+        self.check()
         return super().read_at(descriptor, offset, size)

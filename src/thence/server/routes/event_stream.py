@@ -1,8 +1,8 @@
-"""The events of a log for one client: what is there, then what comes, without gap or repeat.
+"""The events of a log for one client: the stored ones, then new ones, without gap or repeat.
 
-A client begins to listen before it is told what is there: so nothing falls in between. One
-that takes too little is not waited for; when it can take more it goes on by what the log
-holds. Whatever ends a stream, the client resumes it by the id of the last event it has.
+A stream starts to listen before it reads the stored events, so that no event is missed in
+between. A slow client is not waited for: when it can take more, the stream reads from the log.
+After any end of a stream the client resumes it by the id of the last event that it has.
 """
 
 import asyncio
@@ -18,47 +18,47 @@ from thence.core.query.filter import Filter
 from thence.errors import ReadFailed, ThenceError
 from thence.index.plan import arrivals
 from thence.log.read.follower import POLL_S
-from thence.server.live.listener import BEGINNING, HEARTBEAT, MEDIA_TYPE, Listener, framed
+from thence.server.live.listener import BEGINNING, HEARTBEAT, MEDIA_TYPE, Listener, frame_bytes
 from thence.server.logs.logs import OpenLog
 from thence.server.logs.root import FoundLog
 from thence.server.served import Served
 
-# where a stream begins: behind the event of an id, with the last so many, or with the first
+# the start of a stream: after the event with an id, with the last N events, or with the first
 After = str | int | None
 
 HEARTBEAT_S = 15.0
-# what a server of ours adds to the state of a request: its connection
+# the key under which our own server adds the connection to the state of a request
 TRANSPORT = "thence.transport"
 _TRIES_MAX = 200
 
 
 class Stream:
-    """One client's stream. Begin it, and leave it at its end."""
+    """The stream of one client; call `begin` first and `leave` at its end."""
 
     def __init__(
-        self, served: Served, log_id: str, is_simulation: bool, asked: Filter, after: After
+        self, served: Served, log_id: str, is_simulation: bool, event_filter: Filter, after: After
     ) -> None:
         self._served = served
         self._log_id = log_id
         self._is_simulation = is_simulation
-        self._asked = asked
+        self._filter = event_filter
         self._after = after
         self._until: str | None = None
-        self._listener = Listener(asked, served.backlog.add)
+        self._listener = Listener(event_filter, served.backlog.add)
         self._transport: Transport | None = None
         self._sent_bytes = 0
         self._is_cut = False
 
     async def begin(self) -> bytes:
-        """Begins to listen; returns the first frames of what is there already.
+        """Starts to listen; returns the first frames of the stored events.
 
-        Raises NotALog, EventNotFound when the log lacks the event to begin behind, ReadFailed,
-        and 503 where too many wait.
+        Raises NotALog, EventNotFound when the log lacks the event to begin after, ReadFailed,
+        and 503 where too many requests wait.
         """
         for _ in range(_TRIES_MAX):
-            self._listener = Listener(self._asked, self._served.backlog.add)
+            self._listener = Listener(self._filter, self._served.backlog.add)
             try:
-                data = await self._served.look(self._log_id, self._enter, self._is_simulation)
+                data = await self._served.inspect(self._log_id, self._enter, self._is_simulation)
             except BaseException:
                 self.leave()
                 raise
@@ -69,17 +69,17 @@ class Stream:
         raise ReadFailed("could not follow", place=self._log_id, cause="it is read too slowly")
 
     def leave(self) -> None:
-        """Ends to listen; it may be called twice."""
+        """Stops listening; it may be called twice."""
         self._served.feeds.leave(self._listener)
 
     @property
     def backlog_bytes(self) -> int:
-        """How many bytes wait for the client now: on the way to it, and behind that."""
+        """The bytes that wait for the client now, in connection, response and queue."""
         buffered = self._transport.get_write_buffer_size() if self._transport else 0
         return buffered + self._sent_bytes + self._listener.waiting_bytes
 
     def cut(self) -> None:
-        """Ends the stream and its connection, whatever waits."""
+        """Ends the stream and its connection, whatever waits to be sent."""
         self._is_cut = True
         self.leave()
         self._listener.drop()
@@ -89,7 +89,7 @@ class Stream:
     async def frames(
         self, first: bytes, transport: Transport | None = None
     ) -> AsyncIterator[bytes]:
-        """Yields the stream, and counts what its client has not taken yet."""
+        """Yields the stream, and reports to the backlog the bytes not taken yet."""
         self._transport = transport
         try:
             async for data in self._frames(first):
@@ -103,23 +103,25 @@ class Stream:
             self._served.backlog.leave(self)
 
     async def _frames(self, first: bytes) -> AsyncIterator[bytes]:
-        """Yields what is there and what comes, until nobody follows the log any more."""
+        """Yields stored and new events, until the log is not followed any more."""
         yield BEGINNING + first
         try:
             while not self._is_cut:
                 while self._after != self._until:
-                    yield await self._served.look(self._log_id, self._more, self._is_simulation)
-                async for data in self._coming():
+                    yield await self._served.inspect(
+                        self._log_id, self._read_on, self._is_simulation
+                    )
+                async for data in self._new_frames():
                     yield data
                 if self._is_cut or not self._listener.is_behind:
                     return
                 self.leave()
                 yield await self.begin()
         except (ThenceError, OSError, HTTPException):
-            return  # who comes back is told
+            return  # the error is reported when the client connects again
 
-    async def _coming(self) -> AsyncIterator[bytes]:
-        """Yields what comes in, until this client is too slow or the log isn't followed."""
+    async def _new_frames(self) -> AsyncIterator[bytes]:
+        """Yields new events, until this client is too slow or the log isn't followed."""
         while not self._listener.is_over:
             frames = await self._listener.take(HEARTBEAT_S)
             if frames:
@@ -132,32 +134,32 @@ class Stream:
                 yield HEARTBEAT
 
     def _enter(self, found: FoundLog) -> bytes | None:
-        """Begins to listen and reads on; None where the log's thread isn't that far yet."""
+        """Starts to listen and reads on; None where the log's feed isn't that far yet."""
         self._until = self._served.feeds.enter(found, self._listener)
         with self._served.logs.using(found) as log:
-            if isinstance(self._after, str) and not _is_reached(log, self._after, self._until):
-                arrivals.between(log.index, self._after, None)  # it must be there
+            if isinstance(self._after, str) and not _has_arrived(log, self._after, self._until):
+                arrivals.between(log.index, self._after, None)  # raises if the log lacks the event
                 return None
-        return self._more(found)
+        return self._read_on(found)
 
-    def _more(self, found: FoundLog) -> bytes:
-        """Reads on from where the client is, up to where it began to listen."""
+    def _read_on(self, found: FoundLog) -> bytes:
+        """Reads on from the client's position to the one where the stream began to listen."""
         with self._served.logs.using(found) as log:
             arrived = arrivals.between(log.index, self._after, self._until)
         if arrived.has_more:
             self._after = arrived.events[-1].event_id
         else:
             self._after = self._until
-        return self._framed(arrived.events)
+        return self._matching_frames(arrived.events)
 
-    def _framed(self, events: Iterable[Event]) -> bytes:
-        frames = [framed(event) for event in events if self._asked.matches(event)]
+    def _matching_frames(self, events: Iterable[Event]) -> bytes:
+        frames = [frame_bytes(event) for event in events if self._filter.matches(event)]
         self._served.metrics.count_events(len(frames))
         return b"".join(frames)
 
 
 class StreamResponse(StreamingResponse):
-    """Sends a stream that has begun, and leaves it whatever happens."""
+    """A response that sends a stream that has begun, and always leaves it."""
 
     def __init__(self, stream: Stream, first: bytes, transport: Transport | None) -> None:
         headers = {"X-Accel-Buffering": "no"}
@@ -165,15 +167,15 @@ class StreamResponse(StreamingResponse):
         self._stream = stream
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Sends it until the client is gone."""
+        """Sends the stream until the client is gone."""
         try:
             await super().__call__(scope, receive, send)
         finally:
             self._stream.leave()
 
 
-def _is_reached(log: OpenLog, event_id: str, until: str | None) -> bool:
-    """Reports whether an event arrived up to another one, or is that one."""
+def _has_arrived(log: OpenLog, event_id: str, until: str | None) -> bool:
+    """Reports whether an event is `until` or arrived before it."""
     if until is None or event_id == until:
         return event_id == until
     return event_id in arrivals.known(log.index, (event_id,), until)

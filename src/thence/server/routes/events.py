@@ -1,4 +1,4 @@
-"""The routes about one event: its line, its causes and effects, why it happened."""
+"""The routes for one event: its line, its causes and effects, its explanation."""
 
 from typing import Annotated, Literal
 
@@ -9,7 +9,7 @@ from thence.server.errors import RESPONSES
 from thence.server.logs import questions
 from thence.server.models import Causality, StoredEvent, WhyAnswer
 from thence.server.routes.bodies import causality_body, event_body, why_body
-from thence.server.routes.parameters import Asked, CausalityAsked
+from thence.server.routes.parameters import CausalityParameters, Parameters
 from thence.server.served import served
 
 EventId = Annotated[str, Path(description="The id of an event of this log.")]
@@ -29,7 +29,7 @@ def causes_of(kind: Literal["simulations", "logs"]) -> APIRouter:
 
     @router.get("/{id}/events/{event_id:path}", response_model=StoredEvent)
     async def event(
-        request: Request, id: str, event_id: EventId, asked: Annotated[Asked, Query()]
+        request: Request, id: str, event_id: EventId, parameters: Annotated[Parameters, Query()]
     ) -> Response:
         """Returns one event as it is stored."""
         return await served(request).ask(
@@ -38,20 +38,23 @@ def causes_of(kind: Literal["simulations", "logs"]) -> APIRouter:
 
     @router.get("/{id}/causality/{event_id:path}", response_model=Causality)
     async def causality(
-        request: Request, id: str, event_id: EventId, asked: Annotated[CausalityAsked, Query()]
+        request: Request,
+        id: str,
+        event_id: EventId,
+        parameters: Annotated[CausalityParameters, Query()],
     ) -> Response:
-        """Returns what caused an event and what it caused, nearest first."""
+        """Returns the causes and effects of an event, nearest first."""
         return await served(request).ask(
             id,
-            lambda log: causality_body(questions.causality(log, event_id, asked.depth)),
+            lambda log: causality_body(questions.causality(log, event_id, parameters.depth)),
             is_simulation,
         )
 
     @router.get("/{id}/why/{event_id:path}", response_model=WhyAnswer)
     async def why(
-        request: Request, id: str, event_id: Named, asked: Annotated[Asked, Query()]
+        request: Request, id: str, event_id: Named, parameters: Annotated[Parameters, Query()]
     ) -> Response:
-        """Says why an event happened: one line of causes, root first, and in sentences."""
+        """Explains an event: one line of causes, root first, and sentences."""
         return await served(request).ask(
             id, lambda log: why_body(questions.why(log, event_id)), is_simulation
         )

@@ -1,4 +1,4 @@
-"""The route that tells how the server is, answered from memory."""
+"""The route for the state of the server, answered from memory."""
 
 from typing import Annotated
 
@@ -8,22 +8,22 @@ from starlette.responses import Response
 
 from thence.server.models import Health, Problem
 from thence.server.routes.bodies import answer
-from thence.server.routes.parameters import Asked
+from thence.server.routes.parameters import Parameters
 from thence.server.served import served
 
 router = APIRouter(tags=["health"], responses={422: {"model": Problem}})
 
 
 @router.get("/health", response_model=Health)
-async def health(request: Request, asked: Annotated[Asked, Query()]) -> Response:
-    """Says that the server answers, and what it knows of its logs; no file is touched."""
-    here = served(request)
+async def health(request: Request, parameters: Annotated[Parameters, Query()]) -> Response:
+    """Reports that the server answers, with the totals of its logs; no file is touched."""
+    state = served(request)
     return answer(
         {
             "status": "ok",
             "version": request.app.version,
-            **msgspec.structs.asdict(here.summaries.totals()),
-            "skipped_logs": here.scan.skipped,
-            "unread_logs": here.scan.unread,
+            **msgspec.structs.asdict(state.summaries.totals()),
+            "skipped_logs": state.scan.skipped,
+            "unread_logs": state.scan.unread,
         }
     )

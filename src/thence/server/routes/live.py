@@ -1,8 +1,8 @@
-"""The routes that tell of events as they come in, as server-sent events.
+"""The routes that send new events as they come in, as server-sent events.
 
-Events come in the order in which they arrived, each once; the pages show the total order. A
-client resumes by the id of the last event it has. An id that the log lacks is refused: to go
-on from anywhere else would leave a gap or repeat in silence.
+Events are sent in the order in which they arrived, each once; the pages show the total order. A
+client resumes by the id of the last event it has. An id that the log lacks is refused: any other
+position would leave a gap or a repeat that the client can't see.
 """
 
 from typing import Annotated
@@ -36,11 +36,11 @@ LastEventId = Annotated[
 async def simulation(
     request: Request,
     id: str,
-    asked: Annotated[SimulationLive, Query()],
+    parameters: Annotated[SimulationLive, Query()],
     last_event_id: LastEventId = None,
 ) -> Response:
-    """Tells of a simulation's events as they come in, from the first one on or behind one."""
-    return await _stream(request, id, True, asked.filter(), _after(asked, last_event_id))
+    """Sends a simulation's events as they come in, from the first one on or after a given one."""
+    return await _stream(request, id, True, parameters.filter(), _after(parameters, last_event_id))
 
 
 @router.get(
@@ -52,29 +52,29 @@ async def simulation(
 async def log(
     request: Request,
     id: str,
-    asked: Annotated[LogLive, Query()],
+    parameters: Annotated[LogLive, Query()],
     last_event_id: LastEventId = None,
 ) -> Response:
-    """Tells of a log's events as they come in, from the first one on or behind one."""
-    return await _stream(request, id, False, asked.filter(), _after(asked, last_event_id))
+    """Sends a log's events as they come in, from the first one on or after a given one."""
+    return await _stream(request, id, False, parameters.filter(), _after(parameters, last_event_id))
 
 
 async def _stream(
-    request: Request, log_id: str, is_simulation: bool, asked: Filter, after: After
+    request: Request, log_id: str, is_simulation: bool, parameters: Filter, after: After
 ) -> Response:
-    stream = Stream(served(request), log_id, is_simulation, asked, after)
+    stream = Stream(served(request), log_id, is_simulation, parameters, after)
     first = await stream.begin()
     return StreamResponse(stream, first, request.scope.get("state", {}).get(TRANSPORT))
 
 
-def _after(asked: Live, header: str | None) -> After:
-    """Returns where to begin: behind an event if one is named; an empty name is none."""
-    named = event_id(_text(header)) if header else event_id(asked.last_event_id or "")
-    return named or asked.tail
+def _after(parameters: Live, header: str | None) -> After:
+    """Returns the start of a stream: after an event if one is named; an empty name is none."""
+    named = event_id(_text(header)) if header else event_id(parameters.last_event_id or "")
+    return named or parameters.tail
 
 
 def _text(header: str) -> str:
-    """Returns a header as a browser meant it: in UTF-8."""
+    """Returns the text of a header that a browser encoded in UTF-8."""
     try:
         return header.encode("latin-1").decode()
     except UnicodeError:

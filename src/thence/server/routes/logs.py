@@ -1,4 +1,4 @@
-"""The routes over the events of any log, filtered by the words that all hosts share."""
+"""The routes for the events of any log, with the filter that all hosts share."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -14,64 +14,66 @@ from thence.server.logs.root import FoundLog
 from thence.server.models import LogEventsPage, LogList, LogSummary
 from thence.server.routes.bodies import answer, page_body
 from thence.server.routes.line_stream import all_lines, wants_lines
-from thence.server.routes.parameters import Asked, LogAsked, LogPage
+from thence.server.routes.parameters import LogFilter, LogPage, Parameters
 from thence.server.served import Served, served
 
 router = APIRouter(prefix="/logs", tags=["logs"], responses=RESPONSES)
 
 
 @router.get("", response_model=LogList)
-async def logs(request: Request, asked: Annotated[Asked, Query()]) -> Response:
+async def logs(request: Request, parameters: Annotated[Parameters, Query()]) -> Response:
     """Lists the logs under the root that are no simulations, by id."""
-    here = served(request)
-    return answer({"logs": await here.look_at_all(lambda logs: _entries(here, logs))})
+    state = served(request)
+    return answer({"logs": await state.inspect_all(lambda logs: _entries(state, logs))})
 
 
 @router.get("/{id}", response_model=LogSummary)
-async def log(request: Request, id: str, asked: Annotated[Asked, Query()]) -> Response:
-    """Sums up a log: its events and what is damaged."""
-    here = served(request)
-    return answer(await here.look(id, lambda found: _summary(here, found), False))
+async def log(request: Request, id: str, parameters: Annotated[Parameters, Query()]) -> Response:
+    """Summarizes a log: its events and its damage."""
+    state = served(request)
+    return answer(await state.inspect(id, lambda found: _summary(state, found), False))
 
 
 @router.get("/{id}/events", response_model=LogEventsPage, responses=NDJSON_RESPONSE)
-async def events(request: Request, id: str, asked: Annotated[LogPage, Query()]) -> Response:
+async def events(request: Request, id: str, parameters: Annotated[LogPage, Query()]) -> Response:
     """Returns a page of events in total order; all of them as lines for application/x-ndjson."""
-    here, wanted = served(request), asked.filter()
-    asked.checked()
-    if wants_lines(request) and not asked.is_page:
-        return await all_lines(here, id, wanted, False)
+    state, event_filter = served(request), parameters.filter()
+    parameters.checked()
+    if wants_lines(request) and not parameters.is_page:
+        return await all_lines(state, id, event_filter, False)
 
     def work(log: OpenLog) -> Response:
-        page = here.sent(questions.page_of_lines(log, wanted, **asked.page))
-        return page_body(page, None if page.total else questions.hint(log, wanted))
+        page = state.count_page(questions.page_of_lines(log, event_filter, **parameters.page))
+        return page_body(page, None if page.total else questions.hint(log, event_filter))
 
-    return await here.ask(id, work, False)
+    return await state.ask(id, work, False)
 
 
 @router.get("/{id}/events.ndjson", response_class=Response, responses=NDJSON_RESPONSE)
-async def event_lines(request: Request, id: str, asked: Annotated[LogAsked, Query()]) -> Response:
+async def event_lines(
+    request: Request, id: str, parameters: Annotated[LogFilter, Query()]
+) -> Response:
     """Returns all events that match as lines, in memory that doesn't grow with the log."""
-    return await all_lines(served(request), id, asked.filter(), False)
+    return await all_lines(served(request), id, parameters.filter(), False)
 
 
-def _entries(here: Served, logs: Sequence[FoundLog | None]) -> list[dict[str, Any]]:
+def _entries(state: Served, logs: Sequence[FoundLog | None]) -> list[dict[str, Any]]:
     found = [log for log in logs if log is not None and not log.is_simulation]
-    return [entry for log in found if (entry := _entry(here, log))]
+    return [entry for log in found if (entry := _entry(state, log))]
 
 
-def _entry(here: Served, found: FoundLog) -> dict[str, Any] | None:
-    summary = here.summaries.readable(found)
+def _entry(state: Served, found: FoundLog) -> dict[str, Any] | None:
+    summary = state.summaries.readable(found)
     if summary is None:
         return None
-    return _named(found) | {"start_time": summary.start_time, "event_count": summary.events}
+    return _identity(found) | {"start_time": summary.start_time, "event_count": summary.events}
 
 
-def _summary(here: Served, found: FoundLog) -> dict[str, Any]:
-    summary: dict[str, Any] = msgspec.to_builtins(here.summaries.of(found))
+def _summary(state: Served, found: FoundLog) -> dict[str, Any]:
+    summary: dict[str, Any] = msgspec.to_builtins(state.summaries.of(found))
     del summary["turns"]
-    return _named(found) | {"event_count": summary.pop("events")} | summary
+    return _identity(found) | {"event_count": summary.pop("events")} | summary
 
 
-def _named(found: FoundLog) -> dict[str, Any]:
+def _identity(found: FoundLog) -> dict[str, Any]:
     return {"id": found.id, "name": found.id, "vocabulary": found.vocabulary.name}

@@ -1,4 +1,4 @@
-"""The route that tells what the server counts of its own work."""
+"""The route for the server's counts of its own work."""
 
 from typing import Annotated
 
@@ -8,18 +8,18 @@ from starlette.responses import Response
 from thence.server.errors import METRICS_RESPONSE
 from thence.server.metrics import MEDIA_TYPE
 from thence.server.models import Problem
-from thence.server.routes.parameters import Asked
+from thence.server.routes.parameters import Parameters
 from thence.server.served import served
 
 router = APIRouter(tags=["metrics"], responses={401: {"model": Problem}, 422: {"model": Problem}})
 
 
 @router.get("/metrics", response_class=Response, responses=METRICS_RESPONSE)
-async def metrics(request: Request, asked: Annotated[Asked, Query()]) -> Response:
-    """Tells what the server counts, in the text format of Prometheus, from memory."""
-    here = served(request)
-    cost = here.logs.builds.cost
-    text = here.metrics.text(
+async def metrics(request: Request, parameters: Annotated[Parameters, Query()]) -> Response:
+    """Returns the server's counts in the text format of Prometheus, from memory."""
+    state = served(request)
+    cost = state.logs.builds.cost
+    text = state.metrics.text(
         {
             "thence_index_builds_total": ("Indexes made from nothing.", cost.builds),
             "thence_index_build_seconds_total": ("Time that took.", cost.build_seconds),
@@ -30,11 +30,11 @@ async def metrics(request: Request, asked: Annotated[Asked, Query()]) -> Respons
             "thence_index_events_total": ("Events put into indexes.", cost.events),
             "thence_streams_cut_total": (
                 "Streams ended because all clients together were too slow.",
-                here.backlog.cut,
+                state.backlog.cut,
             ),
-            "thence_listeners": ("Open streams of live events.", here.feeds.listeners),
-            "thence_logs_followed": ("Logs that are followed now.", here.feeds.followed),
-            "thence_logs_open": ("Logs that are open now.", here.logs.open),
+            "thence_listeners": ("Open streams of live events.", state.feeds.listeners),
+            "thence_logs_followed": ("Logs that are followed now.", state.feeds.followed),
+            "thence_logs_open": ("Logs that are open now.", state.logs.open),
         }
     )
     return Response(text, media_type=MEDIA_TYPE)

@@ -1,7 +1,6 @@
-"""What a request for events may ask, read into a filter.
+"""The parameters of requests for events, read into a filter.
 
-A parameter that is not known is refused: a slip of the pen in a filter must not answer with
-everything.
+An unknown parameter is refused: a misspelled filter must not be answered with all events.
 """
 
 import re
@@ -11,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.json_schema import SkipJsonSchema
 
 from thence.core.query.filter import Filter, first_moment, invalid, last_moment, names
-from thence.index.plan.page import PageBounds as IndexPaging
+from thence.index.plan.page import PageBounds
 
 LIMIT_MAX = 10_000
 LIMIT = 1_000
@@ -23,20 +22,20 @@ _DIGITS = re.compile(r"[0-9]{1,16}", re.ASCII)
 
 
 def _number(value: Any) -> Any:
-    """Refuses what Python takes for an integer and a client doesn't mean, such as 1_0."""
+    """Refuses text that only Python reads as an integer, such as 1_0."""
     if isinstance(value, str) and not _DIGITS.fullmatch(value):
         raise ValueError("it is not an integer from 0")
     return value
 
 
 def _bare(schema: dict[str, Any]) -> None:
-    """Leaves out the default of a parameter that is simply absent."""
+    """Removes the default of an optional parameter from its schema."""
     schema.pop("default", None)
 
 
 _Number = BeforeValidator(_number)
 _Text = Annotated[str | SkipJsonSchema[None], Field(json_schema_extra=_bare)]
-# bounds stand at the integer itself: the schema tells none of a union
+# bounds stand at the integer itself: the schema has none for a union
 _Turn = Annotated[
     Annotated[int, Field(ge=0, le=NUMBER_MAX), _Number] | SkipJsonSchema[None],
     Field(json_schema_extra=_bare),
@@ -46,20 +45,20 @@ _Names = list[Annotated[str, Field(min_length=1)]]
 Depth = Annotated[int, Field(ge=1, le=DEPTH_MAX, description="How far from the event."), _Number]
 
 
-class Asked(BaseModel):
-    """What every route takes: nothing that it doesn't name."""
+class Parameters(BaseModel):
+    """The base of all parameters: those that are not named are refused."""
 
     model_config = ConfigDict(extra="forbid")
 
 
-class CausalityAsked(Asked):
-    """The parameters of a question for causes and effects."""
+class CausalityParameters(Parameters):
+    """The parameters of a request for causes and effects."""
 
     depth: Depth = DEPTH
 
 
-class Paging(Asked):
-    """Which page: by offset, or by the cursor of the page before."""
+class Paging(Parameters):
+    """The choice of a page: by offset, or by the cursor of the page before."""
 
     limit: Annotated[int, Field(ge=1, le=LIMIT_MAX, description="Events on a page."), _Number] = (
         LIMIT
@@ -80,18 +79,18 @@ class Paging(Asked):
             raise invalid("offset", "the cursor knows where to go on", "leave one of them out")
 
     @property
-    def page(self) -> IndexPaging:
-        """Which page is asked for."""
+    def page(self) -> PageBounds:
+        """The bounds of the requested page."""
         return {"limit": self.limit, "offset": self.offset, "cursor": self.cursor}
 
     @property
     def is_page(self) -> bool:
-        """Whether the request asks for a page by name."""
+        """True if the request names limit, offset or cursor."""
         return not self.model_fields_set.isdisjoint(("limit", "offset", "cursor"))
 
 
-class SimulationAsked(Asked):
-    """The filter of a simulation's events; what is given must all hold."""
+class SimulationFilter(Parameters):
+    """The filter of a simulation's events; all given conditions must hold."""
 
     start_timestamp: Annotated[
         _Text, Field(description="ISO 8601, inclusive.", examples=["2026-11-20T07:13:00Z"])
@@ -114,7 +113,7 @@ class SimulationAsked(Asked):
         )
 
 
-class LogAsked(Asked):
+class LogFilter(Parameters):
     """The filter of a log's events, in the words of the command `query`."""
 
     type: Annotated[_Names, Field(description="Any of these; repeat it for several.")] = []
@@ -143,16 +142,16 @@ class LogAsked(Asked):
         )
 
 
-class SimulationPage(SimulationAsked, Paging):
+class SimulationPage(SimulationFilter, Paging):
     """A page of a simulation's events."""
 
 
-class LogPage(LogAsked, Paging):
+class LogPage(LogFilter, Paging):
     """A page of a log's events."""
 
 
-class Live(Asked):
-    """Where a stream begins: behind an event, with the last so many, or with the first."""
+class Live(Parameters):
+    """The start of a stream: after an event, with the last N events, or with the first."""
 
     last_event_id: Annotated[
         _Text,
@@ -167,9 +166,9 @@ class Live(Asked):
     ] = None
 
 
-class SimulationLive(SimulationAsked, Live):
+class SimulationLive(SimulationFilter, Live):
     """A stream of a simulation's events."""
 
 
-class LogLive(LogAsked, Live):
+class LogLive(LogFilter, Live):
     """A stream of a log's events."""

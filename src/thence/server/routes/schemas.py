@@ -1,4 +1,4 @@
-"""The route that gives the JSON Schemas of the hosts' event types."""
+"""The route for the JSON Schemas of the hosts' event types."""
 
 from typing import Annotated
 
@@ -7,15 +7,15 @@ from starlette.responses import Response
 
 from thence.server.models import Problem, Schemas
 from thence.server.routes.bodies import answer
-from thence.server.routes.parameters import Asked
+from thence.server.routes.parameters import Parameters
 from thence.server.served import served
 
 router = APIRouter(tags=["schemas"], responses={401: {"model": Problem}, 422: {"model": Problem}})
 
 
 @router.get("/schemas", response_model=Schemas)
-async def schemas(request: Request, asked: Annotated[Asked, Query()]) -> Response:
-    """Returns the JSON Schema of what each event type of a simulation, and of work, says."""
+async def schemas(request: Request, parameters: Annotated[Parameters, Query()]) -> Response:
+    """Returns the JSON Schema of each event type of simulations and of work."""
     return answer(await served(request).workers.run(_schemas))
 
 

@@ -1,4 +1,4 @@
-"""The routes over the events of simulations, filtered by the names that simulations use."""
+"""The routes for the events of simulations, with the filter in the words of simulations."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -11,62 +11,68 @@ from thence.server.errors import NDJSON_RESPONSE, RESPONSES
 from thence.server.logs import questions
 from thence.server.logs.logs import OpenLog
 from thence.server.logs.root import FoundLog
-from thence.server.logs.run_record import recorded
+from thence.server.logs.run_record import read_record
 from thence.server.models import EventsPage, SimulationList, SimulationSummary
 from thence.server.routes.bodies import answer, page_body
 from thence.server.routes.line_stream import all_lines, wants_lines
-from thence.server.routes.parameters import Asked, SimulationAsked, SimulationPage
+from thence.server.routes.parameters import Parameters, SimulationFilter, SimulationPage
 from thence.server.served import Served, served
 
 router = APIRouter(prefix="/simulations", tags=["simulations"], responses=RESPONSES)
 
 
 @router.get("", response_model=SimulationList)
-async def simulations(request: Request, asked: Annotated[Asked, Query()]) -> Response:
+async def simulations(request: Request, parameters: Annotated[Parameters, Query()]) -> Response:
     """Lists the simulations under the root, by id."""
-    here = served(request)
-    return answer({"simulations": await here.look_at_all(lambda logs: _entries(here, logs))})
+    state = served(request)
+    return answer({"simulations": await state.inspect_all(lambda logs: _entries(state, logs))})
 
 
 @router.get("/{id}", response_model=SimulationSummary)
-async def simulation(request: Request, id: str, asked: Annotated[Asked, Query()]) -> Response:
-    """Sums up a simulation: its events, how it ended, what is damaged."""
-    here = served(request)
-    return answer(await here.look(id, lambda found: _summary(here, found), True))
+async def simulation(
+    request: Request, id: str, parameters: Annotated[Parameters, Query()]
+) -> Response:
+    """Summarizes a simulation: its events, its status, its damage."""
+    state = served(request)
+    return answer(await state.inspect(id, lambda found: _summary(state, found), True))
 
 
 @router.get("/{id}/events", response_model=EventsPage, responses=NDJSON_RESPONSE)
-async def events(request: Request, id: str, asked: Annotated[SimulationPage, Query()]) -> Response:
+async def events(
+    request: Request, id: str, parameters: Annotated[SimulationPage, Query()]
+) -> Response:
     """Returns a page of events in total order; all of them as lines for application/x-ndjson."""
-    here, wanted = served(request), asked.filter()
-    asked.checked()
-    if wants_lines(request) and not asked.is_page:
-        return await all_lines(here, id, wanted, True)
+    state, event_filter = served(request), parameters.filter()
+    parameters.checked()
+    if wants_lines(request) and not parameters.is_page:
+        return await all_lines(state, id, event_filter, True)
 
     def work(log: OpenLog) -> Response:
-        return page_body(here.sent(questions.page_of_lines(log, wanted, **asked.page)))
+        return page_body(
+            state.count_page(questions.page_of_lines(log, event_filter, **parameters.page))
+        )
 
-    return await here.ask(id, work, True)
+    return await state.ask(id, work, True)
 
 
 @router.get("/{id}/events.ndjson", response_class=Response, responses=NDJSON_RESPONSE)
 async def event_lines(
-    request: Request, id: str, asked: Annotated[SimulationAsked, Query()]
+    request: Request, id: str, parameters: Annotated[SimulationFilter, Query()]
 ) -> Response:
     """Returns all events that match as lines, in memory that doesn't grow with the run."""
-    return await all_lines(served(request), id, asked.filter(), True)
+    return await all_lines(served(request), id, parameters.filter(), True)
 
 
-def _entries(here: Served, logs: Sequence[FoundLog | None]) -> list[dict[str, Any]]:
+def _entries(state: Served, logs: Sequence[FoundLog | None]) -> list[dict[str, Any]]:
     found = [log for log in logs if log is not None and log.is_simulation]
-    return [entry for log in found if (entry := _entry(here, log))]
+    return [entry for log in found if (entry := _entry(state, log))]
 
 
-def _entry(here: Served, found: FoundLog) -> dict[str, Any] | None:
-    summary = here.summaries.readable(found)
+def _entry(state: Served, found: FoundLog) -> dict[str, Any] | None:
+    summary = state.summaries.readable(found)
     if summary is None:
         return None
-    run = recorded(here.root, found)
+    run = read_record(state.root, found)
     return {
         "id": found.id,
         "name": run.name,
@@ -76,9 +82,9 @@ def _entry(here: Served, found: FoundLog) -> dict[str, Any] | None:
     }
 
 
-def _summary(here: Served, found: FoundLog) -> dict[str, Any]:
-    run = recorded(here.root, found)
-    summary: dict[str, Any] = msgspec.to_builtins(here.summaries.of(found))
+def _summary(state: Served, found: FoundLog) -> dict[str, Any]:
+    run = read_record(state.root, found)
+    summary: dict[str, Any] = msgspec.to_builtins(state.summaries.of(found))
     count = summary.pop("events")
     return {
         "id": found.id,

@@ -1,4 +1,4 @@
-"""The page of two runs compared: where they part first, and what differs."""
+"""The page of the comparison of two runs: the first difference, and all that differ."""
 
 from collections.abc import Sequence
 
@@ -34,20 +34,22 @@ def diff_page(a: FoundLog, b: FoundLog, found: Difference) -> Response:
                 ("Only in B", f"{len(found.only_b):,}"),
             )
         ),
-        _parting(a, b, found.first),
-        _listed("Changed", a, changed, found.a),
-        _listed("Only in A", a, found.only_a, found.a),
-        _listed("Only in B", b, found.only_b, found.b),
+        _first_difference(a, b, found.first),
+        _event_list("Changed", a, changed, found.a),
+        _event_list("Only in A", a, found.only_a, found.a),
+        _event_list("Only in B", b, found.only_b, found.b),
     )
-    here = el("span", "compared with ", words(b.id, 60), aria_current="page")
-    return page("Comparison", *body, trail=(trail(a), here))
+    current = el("span", "compared with ", words(b.id, 60), aria_current="page")
+    return page("Comparison", *body, trail=(trail(a), current))
 
 
-def _parting(a: FoundLog, b: FoundLog, first: FirstDifference | None) -> Html:
+def _first_difference(a: FoundLog, b: FoundLog, first: FirstDifference | None) -> Html:
     if first is None:
         return el("p", "They say the same.", class_="empty")
-    told = (("A", _side(a, first.a, first.follow_a)), ("B", _side(b, first.b, first.follow_b)))
-    return joined(el("h2", "Where they part first"), facts(told), _places(first.differs))
+    sides = (("A", _side(a, first.a, first.follow_a)), ("B", _side(b, first.b, first.follow_b)))
+    return joined(
+        el("h2", "Where they part first"), facts(sides), _differing_members(first.differs)
+    )
 
 
 def _side(log: FoundLog, event: Event | None, follow: int) -> Child:
@@ -56,16 +58,16 @@ def _side(log: FoundLog, event: Event | None, follow: int) -> Child:
     return joined(_event(log, event), f"; {follow:,} later events follow from it")
 
 
-def _places(differs: Sequence[DifferingPlace]) -> Html | None:
+def _differing_members(differs: Sequence[DifferingPlace]) -> Html | None:
     if not differs:
         return None
     rows = [
         row(
-            cell(words(place.path), "id"),
-            cell(_value(place.a), name="A"),
-            cell(_value(place.b), name="B"),
+            cell(words(member.path), "id"),
+            cell(_value(member.a), name="A"),
+            cell(_value(member.b), name="B"),
         )
-        for place in differs[:PLACES_SHOWN_MAX]
+        for member in differs[:PLACES_SHOWN_MAX]
     ]
     caption = "What the two say otherwise"
     if len(rows) < len(differs):
@@ -79,17 +81,19 @@ def _value(value: object) -> Html:
     return words(value if isinstance(value, str) else msgspec.json.encode(value).decode())
 
 
-def _listed(name: str, log: FoundLog, places: Sequence[int], of: LogSide) -> Html | None:
-    if not places:
+def _event_list(name: str, log: FoundLog, positions: Sequence[int], of: LogSide) -> Html | None:
+    if not positions:
         return None
-    items = [el("li", _event(log, of.event_at(place))) for place in places[:EVENTS_SHOWN_MAX]]
-    if len(items) < len(places):
-        items.append(el("li", f"and {len(places) - len(items):,} more", class_="quiet"))
+    items = [
+        el("li", _event(log, of.event_at(position))) for position in positions[:EVENTS_SHOWN_MAX]
+    ]
+    if len(items) < len(positions):
+        items.append(el("li", f"and {len(positions) - len(items):,} more", class_="quiet"))
     return el(
-        "details", el("summary", f"{name}: {len(places):,}"), el("ul", *items, class_="events")
+        "details", el("summary", f"{name}: {len(positions):,}"), el("ul", *items, class_="events")
     )
 
 
 def _event(log: FoundLog, event: Event) -> Html:
-    said = log.vocabulary.said(event)
-    return link(words(said), path("runs", log.id, "events", event.event_id))
+    sentence = log.vocabulary.said(event)
+    return link(words(sentence), path("runs", log.id, "events", event.event_id))

@@ -1,4 +1,4 @@
-"""The page of one event: what it holds, why it happened, what followed."""
+"""The page of one event: its content, its causes, its effects."""
 
 import json
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from thence.server.logs.logs import OpenLog
 from thence.server.logs.root import FoundLog
 from thence.server.web.layout import page
 from thence.server.web.markup import Child, Html, cut, el, joined, path
-from thence.server.web.run import event_link, said, sentences, trail
+from thence.server.web.run import event_link, sentence_of, sentences, trail
 from thence.server.web.tables import facts, moment, words
 
 JSON_CHARACTERS_MAX = 20_000
@@ -24,10 +24,10 @@ EVENTS_SHOWN_MAX = 100
 
 def event_page(log: OpenLog, found: FoundLog, event_id: str) -> Response:
     """Returns the page; raises EventNotFound, ReadFailed."""
-    near = questions.causality(log, event_id, 1)
-    event = near.event
+    neighbors = questions.causality(log, event_id, 1)
+    event = neighbors.event
     why = questions.why(log, event.event_id)
-    sentence = said(event, log)
+    sentence = sentence_of(event, log)
     title = cut(sentence, 80)
     body = (
         el("h1", words(sentence)),
@@ -37,14 +37,14 @@ def event_page(log: OpenLog, found: FoundLog, event_id: str) -> Response:
         el("h2", "Why"),
         _why(log, found, why),
         el("h2", "Named causes"),
-        _causes(log, found, event, _events(log, near.upstream)),
+        _causes(log, found, event, _events(log, neighbors.upstream)),
         el("h2", "Direct effects"),
-        _effects(log, found, near.downstream, near.truncated),
+        _effects(log, found, neighbors.downstream, neighbors.truncated),
         el("h2", "Stored line"),
         el("pre", cut(event.line.decode(errors="replace"), JSON_CHARACTERS_MAX), tabindex="0"),
     )
-    here = el("span", words(event.event_type, 60), aria_current="page")
-    return page(title, *body, trail=(trail(found), here))
+    current = el("span", words(event.event_type, 60), aria_current="page")
+    return page(title, *body, trail=(trail(found), current))
 
 
 def _facts(found: FoundLog, event: Event) -> Html:
@@ -77,15 +77,15 @@ def _why(log: OpenLog, found: FoundLog, why: NamedCauses) -> Html:
     first, near = causes[:-NEAR_SHOWN_MAX], causes[-NEAR_SHOWN_MAX:]
     more = "more than " if why.truncated else ""
     count = f"{more}{len(why.causes):,} in all"
-    told = f"One line of causes, the earliest first, of {count}."
+    caption = f"One line of causes, the earliest first, of {count}."
     items = [el("li", event_link(found, cause, log)) for cause in near]
-    items.append(el("li", words(said(last, log)), aria_current="true"))
+    items.append(el("li", words(sentence_of(last, log)), aria_current="true"))
     line = el("ol", *items, class_="why", start=str(len(first) + 1))
-    return joined(el("p", told, class_="quiet"), _earlier(log, found, first), line)
+    return joined(el("p", caption, class_="quiet"), _earlier(log, found, first), line)
 
 
 def _earlier(log: OpenLog, found: FoundLog, causes: Sequence[Event]) -> Html | None:
-    """Returns the causes further back, folded up; of very many the last ones."""
+    """Returns the earlier causes in a folded list; only the last CHAIN_SHOWN_MAX of them."""
     if not causes:
         return None
     shown = causes[-CHAIN_SHOWN_MAX:]
@@ -96,10 +96,10 @@ def _earlier(log: OpenLog, found: FoundLog, causes: Sequence[Event]) -> Html | N
     return el("details", heading, el("ol", *items, class_="why far", start=start))
 
 
-def _causes(log: OpenLog, found: FoundLog, event: Event, there: Sequence[Event]) -> Html:
-    known = {cause.event_id for cause in there}
+def _causes(log: OpenLog, found: FoundLog, event: Event, shown_events: Sequence[Event]) -> Html:
+    known = {cause.event_id for cause in shown_events}
     missing = [cause for cause in event.caused_by if cause not in known]
-    items = sentences(log, found, there)
+    items = sentences(log, found, shown_events)
     items += [el("li", words(cause, 100), " (not in this log)") for cause in missing]
     items += [el("li", words(cause, 100), " (in another log)") for cause in event.external_causes]
     items += [
@@ -108,9 +108,9 @@ def _causes(log: OpenLog, found: FoundLog, event: Event, there: Sequence[Event])
     return _list(items, "It names none.")
 
 
-def _effects(log: OpenLog, found: FoundLog, there: Sequence[bytes], is_more: bool) -> Html:
-    items = sentences(log, found, _events(log, there[:EVENTS_SHOWN_MAX]))
-    if is_more or len(there) > EVENTS_SHOWN_MAX:
+def _effects(log: OpenLog, found: FoundLog, shown_events: Sequence[bytes], is_more: bool) -> Html:
+    items = sentences(log, found, _events(log, shown_events[:EVENTS_SHOWN_MAX]))
+    if is_more or len(shown_events) > EVENTS_SHOWN_MAX:
         items.append(el("li", f"the first {EVENTS_SHOWN_MAX} are shown", class_="quiet"))
     return _list(items, "Nothing names it as a cause.")
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from starlette.responses import Response
 
 from thence.server.logs.root import FoundLog
-from thence.server.logs.run_record import RunRecord, recorded
+from thence.server.logs.run_record import RunRecord, read_record
 from thence.server.logs.summaries import LogFacts
 from thence.server.served import Served
 from thence.server.web.layout import page
@@ -24,19 +24,19 @@ _HEADS = (
 )
 
 
-def home(here: Served, found: Sequence[FoundLog | None]) -> Response:
-    """Returns the page; the logs that were written to last stand first."""
-    known = [(log, here.summaries.readable(log)) for log in found if log is not None]
-    read = [(log, summary) for log, summary in known if summary is not None]
+def home(state: Served, found: Sequence[FoundLog | None]) -> Response:
+    """Returns the page, with the log of the latest event first."""
+    summaries = [(log, state.summaries.readable(log)) for log in found if log is not None]
+    read = [(log, summary) for log, summary in summaries if summary is not None]
     read.sort(key=lambda pair: _last(pair[1]), reverse=True)
     unread = len(found) - len(read)
-    told = [
+    content = [
         el("p", f"{unread} more can't be read.", role="alert") if unread else None,
-        _table(here, read[:LOGS_SHOWN_MAX]) if read else _nothing(),
+        _table(state, read[:LOGS_SHOWN_MAX]) if read else _nothing(),
     ]
     if len(read) > LOGS_SHOWN_MAX:
-        told.append(el("p", f"The {LOGS_SHOWN_MAX:,} latest of {len(read):,} are shown."))
-    return page("thence: runs and logs", el("h1", "Runs and logs"), *told)
+        content.append(el("p", f"The {LOGS_SHOWN_MAX:,} latest of {len(read):,} are shown."))
+    return page("thence: runs and logs", el("h1", "Runs and logs"), *content)
 
 
 def _nothing() -> Html:
@@ -49,7 +49,7 @@ def _nothing() -> Html:
     )
 
 
-def _table(here: Served, read: list[tuple[FoundLog, LogFacts]]) -> Html:
+def _table(state: Served, read: list[tuple[FoundLog, LogFacts]]) -> Html:
     events = sum(summary.events for _, summary in read)
     parts = [
         f"{count:,} {name}{'' if count == 1 else 's'}"
@@ -61,7 +61,7 @@ def _table(here: Served, read: list[tuple[FoundLog, LogFacts]]) -> Html:
         if count or name == "event"
     ]
     caption = f"{', '.join(parts)}; the latest first"
-    rows = (_row(log, recorded(here.root, log), summary) for log, summary in read)
+    rows = (_row(log, read_record(state.root, log), summary) for log, summary in read)
     return table(caption, _HEADS, rows)
 
 
@@ -82,9 +82,9 @@ def _row(log: FoundLog, run: RunRecord, summary: LogFacts) -> Html:
 
 
 def status(run: RunRecord) -> Html:
-    """Returns how a run ended, in words; the colour says nothing more."""
-    known = run.status if run.status in ("completed", "failed") else None
-    return el("span", words(run.status), class_=f"status-{known}" if known else None)
+    """Returns the status of a run in words; the colour adds no information."""
+    style = run.status if run.status in ("completed", "failed") else None
+    return el("span", words(run.status), class_=f"status-{style}" if style else None)
 
 
 def _last(summary: LogFacts) -> str:

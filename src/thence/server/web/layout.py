@@ -1,4 +1,4 @@
-"""What every page has: a head, landmarks, the style, the headers that keep scripts out."""
+"""The frame of every page: head, landmarks, style, and the headers that forbid scripts."""
 
 from base64 import b64encode
 from functools import cache
@@ -13,7 +13,7 @@ MEDIA_TYPE = "text/html; charset=utf-8"
 
 
 def page(title: str, *body: Child, trail: tuple[Html, ...] = (), status: int = 200) -> Response:
-    """Returns a page; `trail` leads to it from the list of all logs."""
+    """Returns a page; `trail` is the path of links from the list of all logs to the page."""
     home = el("a", "thence", href="/", class_="brand")
     steps = [el("li", step) for step in (home, *trail)]
     head = joined(
@@ -24,7 +24,7 @@ def page(title: str, *body: Child, trail: tuple[Html, ...] = (), status: int = 2
         el("link", rel="icon", href="data:,"),
         el("style", Html(_style())),
     )
-    whole = joined(
+    content = joined(
         el("a", "Skip to the content", href="#content", class_="skip"),
         el("header", el("nav", el("ol", *steps), aria_label="Where you are")),
         el("main", *body, id="content", tabindex="-1"),
@@ -35,18 +35,20 @@ def page(title: str, *body: Child, trail: tuple[Html, ...] = (), status: int = 2
             el("a", "Metrics", href="/metrics"),
         ),
     )
-    html = "<!doctype html>" + el("html", el("head", head), el("body", whole), lang="en")
+    html = "<!doctype html>" + el("html", el("head", head), el("body", content), lang="en")
     headers = {"Content-Security-Policy": _policy(), "Content-Type": MEDIA_TYPE}
     return Response(html.encode(errors="backslashreplace"), status, headers)
 
 
 def problem_page(status: int, message: str) -> Response:
-    """Returns a page that tells an error."""
+    """Returns a page that reports an error."""
     heading = {401: "A token is needed", 404: "Not found", 503: "Not readable now"}.get(
         status, "That can't be answered"
     )
-    way = el("p", el("a", "All runs and logs", href=path()))
-    return page(heading, el("h1", heading), el("p", message, role="alert"), way, status=status)
+    home_link = el("p", el("a", "All runs and logs", href=path()))
+    return page(
+        heading, el("h1", heading), el("p", message, role="alert"), home_link, status=status
+    )
 
 
 @cache

@@ -1,7 +1,7 @@
 """HTML made of elements, with every text in it escaped.
 
-What an event holds is a stranger's: it is shown as text, and characters that would show it
-otherwise than it is, such as those that turn the direction of writing, as their escapes.
+The content of an event is untrusted: it is shown as text, and characters that would distort it,
+such as those that turn the direction of writing, are shown as escapes.
 """
 
 import re
@@ -12,14 +12,14 @@ from urllib.parse import quote, urlencode
 ADDRESS_CHARACTERS_MAX = 8_000
 
 _VOID = frozenset(("input", "link", "meta", "br"))
-_UNSEEN = re.compile(
+_INVISIBLE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff"
     "\ufff9-\ufffb\ud800-\udfff]"
 )
 
 
 class Html(str):
-    """Text that is HTML already."""
+    """A text that is HTML already."""
 
     __slots__ = ()
 
@@ -44,7 +44,7 @@ def el(name: str, /, *children: Child, **attributes: str | int | bool | None) ->
 
 
 def joined(*children: Child) -> Html:
-    """Returns what stands one behind the other."""
+    """Returns children joined into one piece of HTML."""
     return Html("".join(map(_html, children)))
 
 
@@ -56,8 +56,8 @@ def link(content: Child, address: str) -> Html:
 
 
 def visible(text: str) -> str:
-    """Returns a text whose unseen characters stand as their escapes."""
-    return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    """Returns a text with its invisible characters as escapes."""
+    return _INVISIBLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def cut(text: str, characters_max: int) -> str:
@@ -68,10 +68,10 @@ def cut(text: str, characters_max: int) -> str:
 
 
 def path(*parts: str, **query: str | list[str] | None) -> str:
-    """Returns the address of a page from what it is about."""
+    """Returns the address of a page from the parts of its path and its query."""
     address = "/" + "/".join(quote(part, safe="", errors="surrogatepass") for part in parts if part)
-    asked = {key.rstrip("_"): value for key, value in query.items() if value}
-    return f"{address}?{urlencode(asked, doseq=True)}" if asked else address
+    fields = {key.rstrip("_"): value for key, value in query.items() if value}
+    return f"{address}?{urlencode(fields, doseq=True)}" if fields else address
 
 
 def _html(child: Child) -> str:

@@ -1,4 +1,4 @@
-"""The routes of the pages; what fails is told on a page too."""
+"""The routes of the pages; an error is a page too."""
 
 from collections.abc import Callable, Coroutine
 from sqlite3 import Error as SqliteError
@@ -11,17 +11,17 @@ from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 
 from thence.errors import ThenceError
-from thence.server.errors import refused
+from thence.server.errors import error_response
 from thence.server.logs.root import FoundLog
-from thence.server.logs.run_record import recorded
-from thence.server.routes.diffs import compared
+from thence.server.logs.run_record import read_record
+from thence.server.routes.diffs import compare
 from thence.server.served import served
-from thence.server.web.asked import question
 from thence.server.web.diff import diff_page
 from thence.server.web.event import event_page
 from thence.server.web.home import home
 from thence.server.web.layout import problem_page
 from thence.server.web.markup import path
+from thence.server.web.question import read_question
 from thence.server.web.run import run_page
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -31,18 +31,18 @@ class PageRoute(APIRoute):
     """A route whose errors are pages."""
 
     def get_route_handler(self) -> Handler:
-        """Returns what answers a request."""
+        """Returns the handler of the route, whose errors are pages."""
         handle = super().get_route_handler()
 
-        async def answered(request: Request) -> Response:
+        async def handle_with_page(request: Request) -> Response:
             try:
                 return await handle(request)
             except (ThenceError, OSError, SqliteError, HTTPException) as error:
-                problem = await refused(request, error)
-                told = msgspec.json.decode(bytes(problem.body))
-                return problem_page(problem.status_code, told["message"])
+                problem = await error_response(request, error)
+                body = msgspec.json.decode(bytes(problem.body))
+                return problem_page(problem.status_code, body["message"])
 
-        return answered
+        return handle_with_page
 
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
@@ -51,51 +51,51 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 @router.get("/")
 async def all_logs(request: Request) -> Response:
     """Shows the runs and logs under the root."""
-    here = served(request)
-    return await here.look_at_all(lambda logs: home(here, logs))
+    state = served(request)
+    return await state.inspect_all(lambda logs: home(state, logs))
 
 
 @router.get("/runs/{id}")
 async def run(request: Request, id: str) -> Response:
     """Shows a run or another log, and a page of its events."""
-    here = served(request)
-    asked = question(request.query_params)
+    state = served(request)
+    question = read_question(request.query_params)
 
     def work(found: FoundLog) -> Response:
-        summary = here.summaries.of(found)
-        with here.logs.using(found) as log:
-            run = recorded(here.root, found)
-            return run_page(log, found, run, summary, asked, here.root.names())
+        summary = state.summaries.of(found)
+        with state.logs.using(found) as log:
+            run = read_record(state.root, found)
+            return run_page(log, found, run, summary, question, state.root.names())
 
-    return await here.look(id, work, False)
+    return await state.inspect(id, work, False)
 
 
 @router.get("/runs/{id}/events/{event_id:path}")
 async def event(request: Request, id: str, event_id: str) -> Response:
     """Shows one event."""
-    here = served(request)
+    state = served(request)
 
     def work(found: FoundLog) -> Response:
-        with here.logs.using(found) as log:
+        with state.logs.using(found) as log:
             return event_page(log, found, event_id)
 
-    return await here.look(id, work, False)
+    return await state.inspect(id, work, False)
 
 
 @router.get("/runs/{id}/diff")
-async def chosen(request: Request, id: str) -> Response:
-    """Sends on to the comparison with the run that the form names."""
+async def choose_diff(request: Request, id: str) -> Response:
+    """Redirects to the comparison with the run that the form names."""
     other = request.query_params.get("other", "")
     return RedirectResponse(path("runs", id, "diff", other) if other else path("runs", id), 303)
 
 
 @router.get("/runs/{id}/diff/{other}")
 async def diff(request: Request, id: str, other: str) -> Response:
-    """Shows where two runs part."""
-    return await compared(request, (id, other), False, diff_page)
+    """Shows the comparison of two runs."""
+    return await compare(request, (id, other), False, diff_page)
 
 
 @router.get("/runs{rest:path}")
-async def nothing(rest: str) -> Response:
-    """Says that there is no such page."""
+async def missing_page(rest: str) -> Response:
+    """Raises 404 for any other page."""
     raise HTTPException(404, "there is no such page")

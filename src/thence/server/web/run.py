@@ -1,4 +1,4 @@
-"""The page of one run or log: what there is to say of it, and its events in total order."""
+"""The page of one run or log: its summary, and its events in total order."""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,10 +12,10 @@ from thence.server.logs.logs import OpenLog
 from thence.server.logs.root import FoundLog
 from thence.server.logs.run_record import RunRecord
 from thence.server.logs.summaries import LogFacts
-from thence.server.web.asked import EVENTS, Question, shown_values
 from thence.server.web.home import status
 from thence.server.web.layout import page
 from thence.server.web.markup import Child, Html, cut, el, joined, link, path
+from thence.server.web.question import EVENTS, Question, shown_values
 from thence.server.web.tables import cell, facts, moment, row, table, words
 
 NAMES_SHOWN_MAX = 12
@@ -39,27 +39,31 @@ def run_page(
     found: FoundLog,
     run: RunRecord,
     summary: LogFacts,
-    asked: Question,
+    question: Question,
     names: Sequence[str],
 ) -> Response:
-    """Returns the page; `names` are those it may be compared with.
+    """Returns the page; `names` are the logs for the comparison.
 
     Raises InvalidCursor, ReadFailed.
     """
     events = Html()
-    if asked.problem is None:
-        is_newest = asked.is_newest_first
-        paging: PageBounds = {"limit": EVENTS, "cursor": asked.cursor, "descending": is_newest}
-        got = questions.page(log, asked.filter, **paging)
-        events = _events(log, found, asked, got)
-    problem = el("p", asked.problem, role="alert") if asked.problem else None
+    if question.problem is None:
+        is_descending = question.is_newest_first
+        paging: PageBounds = {
+            "limit": EVENTS,
+            "cursor": question.cursor,
+            "descending": is_descending,
+        }
+        results = questions.page(log, question.filter, **paging)
+        events = _events(log, found, question, results)
+    problem = el("p", question.problem, role="alert") if question.problem else None
     body = (
         el("h1", words(run.name)),
         _summary(found, run, summary),
         _damage(summary),
         el("h2", "Events", id="events"),
         problem,
-        _form(found, asked),
+        _form(found, question),
         events,
         _comparison(found, names),
     )
@@ -130,17 +134,17 @@ def _damage(summary: LogFacts) -> Html | None:
         for bad in summary.damage[:DAMAGE_SHOWN_MAX]
     ]
     heads = (("File", ""), ("At byte", "number"), ("Length", "number"), ("Why", "what"))
-    are = "lines are no events and are" if summary.damaged_lines > 1 else "line is no event and is"
-    caption = f"{summary.damaged_lines:,} {are} passed over"
+    verb = "lines are no events and are" if summary.damaged_lines > 1 else "line is no event and is"
+    caption = f"{summary.damaged_lines:,} {verb} passed over"
     if len(rows) < summary.damaged_lines:
         caption += f"; the first {len(rows)} of them"
     return joined(el("h2", "Damage"), table(caption, heads, rows))
 
 
-def _form(found: FoundLog, asked: Question) -> Html:
-    *fields, where = [_field(asked, *field) for field in _FIELDS]
+def _form(found: FoundLog, question: Question) -> Html:
+    *fields, where = [_field(question, *field) for field in _FIELDS]
     orders = [
-        el("option", text, value=value, selected=asked.is_newest_first == (value == "newest"))
+        el("option", text, value=value, selected=question.is_newest_first == (value == "newest"))
         for value, text in (("oldest", "Oldest first"), ("newest", "Newest first"))
     ]
     choice = el("select", *orders, id="order", name="order")
@@ -159,22 +163,22 @@ def _form(found: FoundLog, asked: Question) -> Html:
         role="search",
         aria_label="Filter the events",
     )
-    return el("details", el("summary", "Filter and order"), form, open=bool(asked.fields))
+    return el("details", el("summary", "Filter and order"), form, open=bool(question.fields))
 
 
-def _field(asked: Question, name: str, label: str, example: str) -> Html:
+def _field(question: Question, name: str, label: str, example: str) -> Html:
     inputs = [
         el(
             "input",
-            id=f"{name}{place or ''}",
+            id=f"{name}{number or ''}",
             name=name,
             value=value,
             placeholder=example or None,
             autocomplete="off",
             spellcheck="false",
-            aria_label=label if place else None,
+            aria_label=label if number else None,
         )
-        for place, value in enumerate(shown_values(asked, name))
+        for number, value in enumerate(shown_values(question, name))
     ]
     kind = "wide" if name == "where" else None
     return el("div", el("label", label, for_=name), *inputs, class_=kind)
@@ -196,24 +200,26 @@ def _comparison(found: FoundLog, names: Sequence[str]) -> Html | None:
     return el("details", el("summary", "Compare with another"), form)
 
 
-def _events(log: OpenLog, found: FoundLog, asked: Question, got: Page) -> Html:
-    if not got.events:
-        hint = None if got.total else questions.hint(log, asked.filter)
-        text = "No event matches" if asked.fields else "There are no events yet"
+def _events(log: OpenLog, found: FoundLog, question: Question, results: Page) -> Html:
+    if not results.events:
+        hint = None if results.total else questions.hint(log, question.filter)
+        text = "No event matches" if question.fields else "There are no events yet"
         return el("p", words(f"{text}: {hint}" if hint else f"{text}."), class_="empty")
     is_run = found.is_simulation
     heads = [("Time (UTC)", ""), ("Type", "type"), ("Who", "who"), ("What", "what")]
     if is_run:
         heads.insert(1, ("Turn", "number"))
-    rows = [_row(log, found, event, is_run) for event in got.events]
-    which = "newest first" if asked.is_newest_first else "in total order"
-    part = f"{len(rows):,} of {got.total:,}" if got.total > len(rows) else f"{got.total:,}"
-    caption = f"{part} events, {which}{_behind(asked)}"
-    return joined(table(caption, heads, rows), _ways(found, asked, got))
+    rows = [_row(log, found, event, is_run) for event in results.events]
+    order = "newest first" if question.is_newest_first else "in total order"
+    part = (
+        f"{len(rows):,} of {results.total:,}" if results.total > len(rows) else f"{results.total:,}"
+    )
+    caption = f"{part} events, {order}{_after_text(question)}"
+    return joined(table(caption, heads, rows), _page_links(found, question, results))
 
 
-def _behind(asked: Question) -> str:
-    return ", behind those of the pages before" if asked.cursor else ""
+def _after_text(question: Question) -> str:
+    return ", behind those of the pages before" if question.cursor else ""
 
 
 def _row(log: OpenLog, found: FoundLog, event: Event, is_run: bool) -> Html:
@@ -223,40 +229,40 @@ def _row(log: OpenLog, found: FoundLog, event: Event, is_run: bool) -> Html:
         cell(turn, "number", "turn" if turn else None) if is_run else None,
         cell(words(event.event_type, 60), "type"),
         cell(words(event.actor, 60) if event.actor else None, "who"),
-        cell(_in_columns(found, event, log), "what"),
+        cell(_text_link(found, event, log), "what"),
     ]
     return row(*(each for each in cells if each is not None))
 
 
-def _in_columns(found: FoundLog, event: Event, log: OpenLog) -> Html:
-    """Returns what the other columns leave to say, else the short id, as a link."""
+def _text_link(found: FoundLog, event: Event, log: OpenLog) -> Html:
+    """Returns the text that the other columns leave out, else the short id, as a link."""
     text = log.vocabulary.in_columns(event) or short_id(event.event_id)
     return link(words(text), path("runs", found.id, "events", event.event_id))
 
 
 def event_link(found: FoundLog, event: Event, log: OpenLog) -> Html:
-    """Returns what an event says, as a link to its page."""
-    return link(words(said(event, log)), path("runs", found.id, "events", event.event_id))
+    """Returns the sentence of an event as a link to its page."""
+    return link(words(sentence_of(event, log)), path("runs", found.id, "events", event.event_id))
 
 
-def said(event: Event, log: OpenLog) -> str:
-    """Returns what an event says, without the short id at its end."""
+def sentence_of(event: Event, log: OpenLog) -> str:
+    """Returns the sentence of an event, without the short id at its end."""
     return log.vocabulary.said(event)
 
 
-def _ways(found: FoundLog, asked: Question, got: Page) -> Html:
+def _page_links(found: FoundLog, question: Question, results: Page) -> Html:
     links: list[Child] = []
-    if asked.cursor:
-        links.append(el("a", "First page", href=path("runs", found.id, **asked.query())))
-    if got.next_cursor:
-        address = path("runs", found.id, **asked.query(cursor=got.next_cursor))
+    if question.cursor:
+        links.append(el("a", "First page", href=path("runs", found.id, **question.query())))
+    if results.next_cursor:
+        address = path("runs", found.id, **question.query(cursor=results.next_cursor))
         links.append(el("a", "Next page", href=address + "#events", rel="next"))
-    same = {key: value for key, value in asked.query().items() if key != "order"}
+    same = {key: value for key, value in question.query().items() if key != "order"}
     links.append(el("a", "As JSON", href=path("logs", found.id, "events", **same)))
     links.append(el("a", "As lines", href=path("logs", found.id, "events.ndjson", **same)))
     return el("nav", *links, class_="pages", aria_label="Pages of events")
 
 
 def sentences(log: OpenLog, found: FoundLog, events: Sequence[Event]) -> list[Html]:
-    """Returns events as items of a list, each a link."""
+    """Returns the sentences of events as list items, each a link."""
     return [el("li", event_link(found, event, log)) for event in events]

@@ -12,7 +12,7 @@ TIME_CHARACTERS_MAX = 32
 def table(caption: str, heads: Sequence[tuple[str, str]], rows: Iterable[Html]) -> Html:
     """Returns a table; a head is its text and the class of its column.
 
-    Its roles are named, as a narrow screen shows the rows as blocks.
+    Its ARIA roles are explicit, as the style shows rows as blocks on a narrow screen.
     """
     cells = [
         el("th", text, scope="col", role="columnheader", class_=kind or None)
@@ -29,7 +29,7 @@ def row(*cells: Html) -> Html:
 
 
 def cell(content: Child, kind: str = "", name: str | None = None) -> Html:
-    """Returns a cell; its name stands before it where columns have no heads."""
+    """Returns a cell; `name` is shown before it where columns have no heads."""
     return el("td", content, role="cell", class_=kind or None, data_name=name)
 
 
@@ -39,13 +39,13 @@ def head_cell(content: Child) -> Html:
 
 
 def facts(pairs: Iterable[tuple[str, Child]]) -> Html:
-    """Returns names with what they are; what is None is left out."""
-    told = [(el("dt", name), el("dd", value)) for name, value in pairs if value is not None]
-    return el("dl", *[part for pair in told for part in pair])
+    """Returns a list of names with values; a value of None is left out."""
+    items = [(el("dt", name), el("dd", value)) for name, value in pairs if value is not None]
+    return el("dl", *[part for pair in items for part in pair])
 
 
 def moment(timestamp: str | None) -> Child:
-    """Returns a time as people read it; text that is no time stands as it is."""
+    """Returns a time as people read it; a text that is no time is unchanged."""
     if not timestamp:
         return None
     try:
@@ -57,5 +57,5 @@ def moment(timestamp: str | None) -> Child:
 
 
 def words(text: str, characters_max: int = TEXT_CHARACTERS_MAX) -> Html:
-    """Returns a stranger's text, cut, in a direction of its own."""
+    """Returns untrusted text, cut, with its own direction of writing."""
     return el("bdi", cut(text, characters_max))

@@ -7,10 +7,10 @@ from thence.sim.views import RecordedState
 
 
 class TradeInspector(BaseValidator):
-    """Lets through what stock, goods and provisions allow."""
+    """A validator that accepts the actions that stock, goods and provisions allow."""
 
     def validate_action(self, action: Action, state: RecordedState) -> Verdict:
-        """Returns a refusal with `at_most` or `provisions_needed`, or accepts."""
+        """Returns a rejection with `at_most` or `provisions_needed`, or accepts."""
         trader = state.agent(action.agent_id)
         trade_map: TradeMap = state.facts
         place, good = str(action.payload.get("place")), str(action.payload.get("good"))
@@ -26,10 +26,10 @@ class TradeInspector(BaseValidator):
             if isinstance(amount, int) and amount > held:
                 return Verdict.reject(f"{action.agent_id} has {held} {good}", at_most=held)
         elif action.action_type == "travel":
-            return self._road(action, state)
+            return self._judge_travel(action, state)
         return Verdict.accept()
 
-    def _road(self, action: Action, state: RecordedState) -> Verdict:
+    def _judge_travel(self, action: Action, state: RecordedState) -> Verdict:
         until = action.payload.get("until")
         turns = until - state.turn if isinstance(until, int) else 0
         provisions = state.agent(action.agent_id)["provisions"]

@@ -1,4 +1,4 @@
-"""What never changes in the trade network: markets, licences, distances."""
+"""The constant facts of the trade network: markets, licences, distances."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,10 +9,10 @@ from thence.sim.spatial import Network
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Market:
-    """Where one good changes hands.
+    """The market for one good at one place.
 
-    At `usual_stock` a unit costs `base_price`, and the place makes so many units a turn, or
-    uses them up if `makes` is negative; it makes less, or uses more, when there is plenty.
+    At `usual_stock` a unit costs `base_price`, and the place makes `makes` units a turn, or uses
+    them up if `makes` is negative; with a larger stock it makes less, or uses more.
     """
 
     place: str
@@ -27,14 +27,14 @@ class Market:
         return round(price, 2)
 
     def made(self, stock: int, chance: float) -> int:
-        """Returns the units made in a turn, or used up below 0; `chance` from 0 to 1 rounds."""
+        """Returns the units made in a turn, negative if used up; `chance`, 0 to 1, rounds."""
         plenty = stock / self.usual_stock
         amount = self.makes * (max(0.0, 2 - plenty) if self.makes > 0 else plenty)
         return int(amount + chance) if amount > 0 else -int(-amount + chance)
 
 
 class TradeMap:
-    """The markets by place and good, who is licensed in each, and the ways between places."""
+    """The markets by place and good, their licensed traders, the distances of places."""
 
     def __init__(self, config: SimulationConfig, markets: Iterable[Market]) -> None:
         self.network = Network(config.spatial)
@@ -52,15 +52,15 @@ class TradeMap:
                         self.licensed[place, good].append(agent.name)
 
     def has(self, place: str, good: str) -> bool:
-        """Whether a good is traded at a place."""
+        """Reports whether a good is traded at a place."""
         return (place, good) in self.markets
 
     def share(self, place: str, good: str, amount: int) -> int:
-        """Returns what one licensed trader may take of an amount in one turn."""
+        """Returns the share of an amount that one licensed trader may take in one turn."""
         return amount // max(1, len(self.licensed[place, good]))
 
     def distance(self, origin: str, destination: str) -> int:
-        """Returns the turns of travel between two places; ValueError if no way leads there."""
+        """Returns the turns of travel between two places; ValueError if there is no way."""
         turns = self.network.distance(origin, destination)
         if turns is None:
             raise ValueError(f"no way leads from {origin} to {destination}")

@@ -1,8 +1,8 @@
-"""The engine of the trade network: orders are filled, stocks move, prices answer.
+"""The engine of the trade network: orders are filled, stocks change, prices follow.
 
-Each rule reads what matters to the one variable it writes and always writes it, also when
-it stays the same, so that a trader who did not come is a cause too. A market is touched by
-its licensed traders alone, which keeps causes few.
+Each rule writes one variable, reads only the variables that matter to it, and writes it even if
+it stays the same, so that a trader who did not come is a cause too. Only its licensed traders
+affect a market, which keeps causes few.
 """
 
 from collections.abc import Iterable, Sequence
@@ -21,9 +21,9 @@ _STOCK_MAX = 120
 
 
 class TradeNetwork(BaseEngine):
-    """Moves traders, goods, money and prices.
+    """An engine that moves traders, goods, money and prices.
 
-    `meal_price` is what one turn's provisions cost.
+    `meal_price` is the price of one turn's provisions.
     """
 
     facts: TradeMap
@@ -40,14 +40,14 @@ class TradeNetwork(BaseEngine):
         self.facts = TradeMap(config, markets)
 
     def initialize_state(self, state: State) -> State:
-        """Returns the state with each price as the stock makes it, everyone at rest."""
+        """Returns the state with each price by its stock, and all traders at rest."""
         changes: dict[tuple[str, str], object] = {}
         for (place, good), market in self.facts.markets.items():
             stock = state.place(place)[f"stock_{good}"]
             changes[f"place/{place}", f"price_{good}"] = market.price(stock)
         for trader in self.facts.traders:
-            here = state.agent(trader)["location"]
-            changes[f"agent/{trader}", "order"] = StandingOrder("rest", here, until=0).text
+            place_view = state.agent(trader)["location"]
+            changes[f"agent/{trader}", "order"] = StandingOrder("rest", place_view, until=0).text
         return state.replace(changes)
 
     def reach(self, agent: str) -> Iterable[tuple[str, str]]:
@@ -60,7 +60,7 @@ class TradeNetwork(BaseEngine):
         view.agent(action.agent_id)["order"] = order.text
 
     def apply_engine_rules(self, view: View) -> None:
-        """Fills orders, settles them, then lets markets answer."""
+        """Fills and pays orders, moves traders, then updates the markets."""
         for trader, goods in self.facts.traders.items():
             self._fill(view, trader)
             self._pay(view, trader)
@@ -73,7 +73,7 @@ class TradeNetwork(BaseEngine):
             self._price(view, market)
 
     def _fill(self, view: View, trader: str) -> None:
-        """Finds how much of a standing order can be had: units, or provisions."""
+        """Sets the amount of a standing order that can be filled: units, or provisions."""
         own = view.agent(trader)
         with view.rule("fill"):
             order = parse(own["order"])
@@ -128,8 +128,8 @@ class TradeNetwork(BaseEngine):
             own["location"] = parse(own["order"]).whereabouts(view.turn)
 
     def _trade(self, view: View, market: Market) -> None:
-        """Takes what was bought from a market's stock, adds what was sold or made."""
-        here, name = view.place(market.place), f"stock_{market.good}"
+        """Subtracts bought units from a market's stock, adds sold and produced ones."""
+        place_view, name = view.place(market.place), f"stock_{market.good}"
         with view.rule("trade"):
             sold = 0
             for trader in self.facts.licensed[market.place, market.good]:
@@ -137,15 +137,15 @@ class TradeNetwork(BaseEngine):
                 order = parse(own["order"])
                 if order.is_for(market.place, market.good):
                     sold += own["filled"] * (1 if order.verb == "sell" else -1)
-            stock = here[name]
+            stock = place_view[name]
             chance = view.random(f"make/{market.place}/{market.good}").random()
-            here.set_within(name, stock + sold + market.made(stock, chance))
+            place_view.set_within(name, stock + sold + market.made(stock, chance))
 
     def _price(self, view: View, market: Market) -> None:
-        here = view.place(market.place)
+        place_view = view.place(market.place)
         with view.rule("price"):
-            stock = here[f"stock_{market.good}"]
-            here[f"price_{market.good}"] = market.price(stock)
+            stock = place_view[f"stock_{market.good}"]
+            place_view[f"price_{market.good}"] = market.price(stock)
             view.explain(
                 f"place/{market.place}",
                 f"price_{market.good}",

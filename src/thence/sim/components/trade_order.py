@@ -1,7 +1,7 @@
 """The standing order of a trader, as a short text.
 
-An order stands until the trader gives another one. It is kept as text, so that the log reads
-well: `buy 3 grain at Harbour`, `travel to Ember until 12`.
+An order is valid until the trader gives another one. It is stored as text, so that the log is
+easy to read: `buy 3 grain at Harbour`, `travel to Ember until 12`.
 """
 
 import msgspec
@@ -11,10 +11,10 @@ VERBS = ("buy", "sell", "restock", "travel", "rest")
 
 
 class StandingOrder(msgspec.Struct, frozen=True):
-    """What a trader does until further notice.
+    """The order that a trader follows until the next one.
 
-    `place` is where; of a travel, where to. `until` is the turn in which a traveller arrives
-    or a resting trader goes on, 0 for other orders.
+    `place` is the place of the order, or the destination of a travel. `until` is the turn in
+    which a traveller arrives or a rest ends, 0 for other orders.
     """
 
     verb: str
@@ -25,7 +25,7 @@ class StandingOrder(msgspec.Struct, frozen=True):
 
     @property
     def is_trade(self) -> bool:
-        """Whether goods change hands."""
+        """True for an order to buy or sell."""
         return self.verb in ("buy", "sell")
 
     @property
@@ -40,17 +40,17 @@ class StandingOrder(msgspec.Struct, frozen=True):
         )
 
     def is_for(self, place: str, good: str) -> bool:
-        """Whether it trades a good at a place."""
+        """Reports whether the order trades a good at a place."""
         return self.is_trade and self.place == place and self.good == good
 
     def whereabouts(self, turn: int) -> str:
-        """Returns where the trader is at the end of a turn: a place, or `road`."""
+        """Returns the trader's location at the end of a turn: a place, or `road`."""
         is_away = self.verb == "travel" and self.until > turn + 1
         return ON_THE_ROAD if is_away else self.place
 
 
 def parse(text: str) -> StandingOrder:
-    """Returns the order that a text says; ValueError if it says none."""
+    """Parses the text of an order; raises ValueError if it is none."""
     words = text.split()
     if words and words[0] in VERBS:
         if len(words) == 5 and words[0] in ("buy", "sell", "restock"):

@@ -1,7 +1,7 @@
-"""A trader who carries goods from where they are cheap to where they are dear.
+"""A trader who carries goods from cheap places to dear ones.
 
-It decides by what it observes alone and reads no more than it needs: its own order, place,
-provisions and goods, and the prices at the places it holds a licence for.
+The trader decides only by its observation and reads no more than it needs: its own order, place,
+provisions and goods, and the prices at the places for which it has a licence.
 """
 
 from collections.abc import Sequence
@@ -18,10 +18,10 @@ _PURSE = 8.0  # kept back from trade, so that no trader is stranded without prov
 
 
 class Trader(BaseAgent):
-    """Trades `goods` at `places`, `lot` units at a time.
+    """An agent that trades `goods` at `places`, `lot` units at a time.
 
-    `margin` is the least it wants to earn with a unit; a turn of travel is worth
-    `turn_cost` to it.
+    `margin` is the least gain per unit that the trader accepts; a turn of travel costs
+    `turn_cost` per unit.
     """
 
     remembers = False
@@ -47,35 +47,37 @@ class Trader(BaseAgent):
         """Returns the next order; None on the road."""
         if parse(observation["order"]).until > observation.turn:
             return None
-        here: str = observation["location"]
-        if here == ON_THE_ROAD:
+        location: str = observation["location"]
+        if location == ON_THE_ROAD:
             return None
         if observation.rejections:
-            return self._give_way(observation, here, observation.rejections[-1])
+            return self._decide_again(observation, location, observation.rejections[-1])
         if observation["provisions"] <= _LOW_PROVISIONS and observation["money"] >= 1:
-            return self._restock(here, _FULL_PROVISIONS)
+            return self._restock(location, _FULL_PROVISIONS)
         for good in self.goods:
             held = observation[good]
             if held:
-                return self._sell(observation, here, good, held)
-        return self._buy(observation, here)
+                return self._sell(observation, location, good, held)
+        return self._buy(observation, location)
 
-    def _sell(self, observation: Observation, here: str, good: str, held: int) -> Action:
-        """Sells here, or travels to where a unit earns more."""
+    def _sell(self, observation: Observation, location: str, good: str, held: int) -> Action:
+        """Sells here, or travels to the place where a unit earns most."""
         trade_map: TradeMap = observation.facts
         earnings = {
             place: _price(observation, place, good)
-            - self.turn_cost * trade_map.distance(here, place)
+            - self.turn_cost * trade_map.distance(location, place)
             for place in self.places
             if trade_map.has(place, good)
         }
         best = max(earnings, key=lambda place: (earnings[place], place))
-        if best != here:
-            return _travel(trade_map, here, best, observation.turn, f"to sell {held} {good}")
-        return _trade(StandingOrder("sell", here, min(held, self.lot), good), earnings[here])
+        if best != location:
+            return _travel(trade_map, location, best, observation.turn, f"to sell {held} {good}")
+        return _trade(
+            StandingOrder("sell", location, min(held, self.lot), good), earnings[location]
+        )
 
-    def _buy(self, observation: Observation, here: str) -> Action:
-        """Buys what earns most elsewhere, or goes where something does."""
+    def _buy(self, observation: Observation, location: str) -> Action:
+        """Buys the good that earns most elsewhere, or travels to the place that sells it."""
         trade_map: TradeMap = observation.facts
         choices = []
         for good in self.goods:
@@ -87,35 +89,39 @@ class Trader(BaseAgent):
             for source, cost in prices.items():
                 for target, value in prices.items():
                     if source != target:
-                        turns = trade_map.distance(here, source)
+                        turns = trade_map.distance(location, source)
                         turns += trade_map.distance(source, target)
-                        earned = value - cost - self.turn_cost * turns
-                        choices.append((round(earned, 4), source, target, good, cost))
-        earned, source, target, good, cost = max(choices)
-        if earned < self.margin:
-            return _rest(here, observation.turn + 2)
-        if source != here:
-            return _travel(trade_map, here, source, observation.turn, f"to buy {good}")
-        wanted = self.lot + observation.random("haggle").randint(0, 2)
-        amount = min(wanted, int((observation["money"] - _PURSE) / cost))
+                        gain = value - cost - self.turn_cost * turns
+                        choices.append((round(gain, 4), source, target, good, cost))
+        gain, source, target, good, cost = max(choices)
+        if gain < self.margin:
+            return _rest(location, observation.turn + 2)
+        if source != location:
+            return _travel(trade_map, location, source, observation.turn, f"to buy {good}")
+        amount_max = self.lot + observation.random("haggle").randint(0, 2)
+        amount = min(amount_max, int((observation["money"] - _PURSE) / cost))
         if amount < 1:
-            return _rest(here, observation.turn + 2)
-        return _trade(StandingOrder("buy", here, amount, good), cost, f", to sell at {target}")
+            return _rest(location, observation.turn + 2)
+        return _trade(StandingOrder("buy", location, amount, good), cost, f", to sell at {target}")
 
-    def _restock(self, here: str, amount: int) -> Action:
-        order = StandingOrder("restock", here, amount)
-        return _ordered(order, "restock", order.text)
+    def _restock(self, location: str, amount: int) -> Action:
+        order = StandingOrder("restock", location, amount)
+        return _action(order, "restock", order.text)
 
-    def _give_way(self, observation: Observation, here: str, refused: Rejection) -> Action:
-        """Asks for less, buys provisions for the road, or rests."""
-        facts, payload = refused.verdict.facts, refused.action.payload
+    def _decide_again(
+        self, observation: Observation, location: str, rejection: Rejection
+    ) -> Action:
+        """Orders less, buys provisions for the road, or rests, after a rejection."""
+        facts, payload = rejection.verdict.facts, rejection.action.payload
         at_most = facts.get("at_most", 0)
         if isinstance(at_most, int) and at_most > 0:
-            order = StandingOrder(refused.action.action_type, here, at_most, str(payload["good"]))
-            return _trade(order, _price(observation, here, order.good))
+            order = StandingOrder(
+                rejection.action.action_type, location, at_most, str(payload["good"])
+            )
+            return _trade(order, _price(observation, location, order.good))
         if "provisions_needed" in facts:
-            return self._restock(here, _FULL_PROVISIONS)
-        return _rest(here, observation.turn + 2)
+            return self._restock(location, _FULL_PROVISIONS)
+        return _rest(location, observation.turn + 2)
 
 
 def _price(observation: Observation, place: str, good: str) -> float:
@@ -124,22 +130,22 @@ def _price(observation: Observation, place: str, good: str) -> float:
 
 
 def _trade(order: StandingOrder, price: float, purpose: str = "") -> Action:
-    return _ordered(order, "trade", f"{order.text} for {price:.2f} each{purpose}")
+    return _action(order, "trade", f"{order.text} for {price:.2f} each{purpose}")
 
 
-def _travel(trade_map: TradeMap, here: str, to: str, turn: int, purpose: str) -> Action:
-    turns = trade_map.distance(here, to)
+def _travel(trade_map: TradeMap, location: str, to: str, turn: int, purpose: str) -> Action:
+    turns = trade_map.distance(location, to)
     order = StandingOrder("travel", to, until=turn + turns)
     unit = "turn" if turns == 1 else "turns"
-    return _ordered(order, "travel", f"travel to {to}, {turns} {unit}, {purpose}")
+    return _action(order, "travel", f"travel to {to}, {turns} {unit}, {purpose}")
 
 
-def _rest(here: str, until: int) -> Action:
-    order = StandingOrder("rest", here, until=until)
-    return _ordered(order, "rest", order.text)
+def _rest(location: str, until: int) -> Action:
+    order = StandingOrder("rest", location, until=until)
+    return _action(order, "rest", order.text)
 
 
-def _ordered(order: StandingOrder, decision_type: str, words: str) -> Action:
+def _action(order: StandingOrder, decision_type: str, text: str) -> Action:
     fields: dict[str, object] = {"place": order.place}
     if order.good:
         fields["good"] = order.good
@@ -147,4 +153,4 @@ def _ordered(order: StandingOrder, decision_type: str, words: str) -> Action:
         fields["amount"] = order.amount
     if order.until:
         fields["until"] = order.until
-    return Action(order.verb, fields, decision=words, decision_type=decision_type)
+    return Action(order.verb, fields, decision=text, decision_type=decision_type)

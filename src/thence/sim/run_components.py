@@ -1,4 +1,4 @@
-"""The objects of a run, made as its scenario says or as they are given."""
+"""The components of a run, made by its scenario or given as objects."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,32 +11,32 @@ from thence.sim.simulation import Components
 from thence.sim.validator import BaseValidator
 
 
-def cast_of(
+def make_components(
     config: SimulationConfig,
     agents: Sequence[BaseAgent] | None = None,
     engine: BaseEngine | None = None,
     validator: BaseValidator | None = None,
 ) -> Components:
-    """Returns the components of a new run; objects that are given stand for the scenario's.
+    """Returns the components of a new run; given objects replace those of the scenario.
 
     Raises ScenarioError if a component refuses its parameters, or two agents share a name.
     """
     if agents is None:
         agents = [
-            _made(config, "agents", agent.type, agent.params, agent.name) for agent in config.agents
+            _make(config, "agents", agent.type, agent.params, agent.name) for agent in config.agents
         ]
     else:
         _check_names(agents)
-    chosen = config.engine
+    settings = config.engine
     if engine is None:
-        engine = _made(config, "engines", chosen.type, chosen.params, "engine")
-    chosen = config.validator
+        engine = _make(config, "engines", settings.type, settings.params, "engine")
+    settings = config.validator
     if validator is None:
-        validator = _made(config, "validators", chosen.type, chosen.params, "validator")
+        validator = _make(config, "validators", settings.type, settings.params, "validator")
     return Components(tuple(agents), engine, validator)
 
 
-def _made(config: SimulationConfig, kind: Any, type_: str, params: Any, name: str) -> Any:
+def _make(config: SimulationConfig, kind: Any, type_: str, params: Any, name: str) -> Any:
     from thence.sim.loading import ComponentNotFound, build, component_class
 
     try:
