@@ -35,7 +35,7 @@ from thence.log.storage.segment import current_path
 from thence.log.write.committer import OnFull as OnFull
 from thence.log.write.notice import guarded as guarded
 from thence.log.write.notice import warn as warn
-from thence.log.write.writer import Tell
+from thence.log.write.writer import Report
 
 if TYPE_CHECKING:
     from thence.core.query.answer import Concurrent, Effects, Why
@@ -74,7 +74,7 @@ class LogOptions(TypedDict, total=False):
     max_queue_size: int
     on_full: OnFull
     max_file_size: int
-    tell: Tell
+    tell: Report
     context: Mapping[str, Any]
 
 
@@ -104,7 +104,7 @@ class Log:
         max_queue_size: int = QUEUE_EVENTS_MAX,
         on_full: OnFull = "block",
         max_file_size: int = FILE_BYTES_MAX,
-        tell: Tell | None = None,
+        tell: Report | None = None,
         context: Mapping[str, Any] | None = None,
         received: str | None = None,
         disk: Disk = OS_DISK,
@@ -122,7 +122,7 @@ class Log:
             max_queue_size=max_queue_size,
             on_full=on_full,
             max_file_size=max_file_size,
-            tell=guarded(tell or warn),
+            report=guarded(tell or warn),
             context=context or {},
             received=received,
         )

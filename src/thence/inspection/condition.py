@@ -182,8 +182,8 @@ def _identity(disk: Disk, folder: Path) -> Check:
 
 def _quarantine(disk: Disk, folder: Path) -> Check:
     names = disk.names(own_folder(folder) / "quarantine")
-    untold = sum(name.endswith(_UNTOLD) for name in names)
-    if untold:
-        detail = f"{untold:,} of {len(names):,} moved aside are not told in the log yet"
+    unreported = sum(name.endswith(_UNTOLD) for name in names)
+    if unreported:
+        detail = f"{unreported:,} of {len(names):,} moved aside are not told in the log yet"
         return Check("quarantine", False, detail, "the next append tells of them")
     return Check("quarantine", True, f"{len(names):,} moved aside and told" if names else "empty")
