@@ -26,7 +26,7 @@ from thence.log.write.batch import (
     answer,
     conditions_of,
     drafts_of,
-    emitted,
+    emitted_drafts,
     split,
     take_batch,
 )
@@ -100,7 +100,7 @@ def test_batch_under_way_is_announced_with_what_was_emitted_of_it(tmp_path):
     path = tmp_path / "events.jsonl"
     size = path.read_bytes().index(b"\n") + 1
     batch = found[1].batch
-    assert (batch.first, batch.events, batch.emitted) == (2, 3, 2)
+    assert (batch.first, batch.events, batch.emitted_drafts) == (2, 3, 2)
     assert (batch.inode, batch.offset) == (path.stat().st_ino, size)
     assert found[1].committed == 1
     assert found[1].accepted >= 3
@@ -331,7 +331,7 @@ def test_items_are_parted_behind_those_that_are_written_whole():
         (queued, []),
     ]
     assert drafts_of(queued) == [three, one, two, one]
-    assert emitted(queued) == [three, one]
+    assert emitted_drafts(queued) == [three, one]
     assert pair.tail == one.tail + two.tail
 
 
