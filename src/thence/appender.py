@@ -1,8 +1,8 @@
 """The one path of new events into an open log.
 
-The causes of an event are checked and completed, it is drafted, what it depends on is put beside
-it, it is committed, and an error that leaves its outcome unknown is made one that can be retried.
-Every door leads here: append, append_many, append_async, emit, steps, and both hosts.
+The appender checks and completes the causes of an event, drafts the event, adds its conditions
+and commits it. An error that leaves the outcome unknown gets a retry. All functions that append
+use it: append, append_many, append_async, emit, steps, and both hosts.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -44,7 +44,7 @@ Encode = Callable[[E, Ids, Ids], Draft]
 
 
 class Appender:
-    """Appends to one open log; safe from threads, and in a forked child it begins anew.
+    """The appender to one open log; safe from threads; in a forked child it begins anew.
 
     `context` holds members of the opener for notices, `received` is what THENCE_CAUSE held.
     """
@@ -128,7 +128,7 @@ class Appender:
 
         With a timeout an event is durable when the function returns, without one it is queued;
         False if a full queue dropped it. A NewEvent for each would cost a seventh (decision 0031).
-        Nothing is read or made for an event that is queued: opening has prepared the log.
+        Queueing an event reads and makes no file: the opening has prepared the log.
         """
         put, external = self.committer.put, self.origin.external
         self.origin.tell_malformed()
@@ -211,7 +211,7 @@ class Appender:
         return drafts, places
 
     def _causes(self, new: NewEvent) -> tuple[str, ...]:
-        """Returns what an event names, what it ends, and what surrounds it."""
+        """Returns the causes that an event names, the event that it ends, and context causes."""
         around = current_causes() or self.origin.causes
         if new.ends is not None:
             around = (new.ends, *around)
@@ -238,7 +238,7 @@ class Appender:
         timeout_s: float,
         shape: Callable[[list[bytes]], T],
     ) -> T:
-        """Commits drafts, in one piece, and returns what the caller makes of their lines."""
+        """Commits drafts, in one piece, and returns the caller's conversion of their lines."""
         try:
             if condition is None and len(drafts) == 1:
                 return shape([self.committer.append(drafts[0], timeout_s)])

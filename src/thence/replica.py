@@ -1,9 +1,9 @@
-"""One folder's log, opened: the only object that a host holds.
+"""The open log of one folder: the only object that a host holds.
 
-A `Log` appends events durably, reads them back, and says why they happened. It is safe
-from threads, and after a fork the child has an opening of its own. Events enter by one path
-(`thence.appender`). Reading takes no lock of the log; of a large one it keeps an index
-(`thence.answers`). What a host needs of ids, times and the disk it imports from here.
+A `Log` appends events durably, reads them back, and finds their causes. It is safe from
+threads, and after a fork the child has an opening of its own. Events enter by one path
+(`thence.appender`). Reading takes no lock of the log; a large log gets an index
+(`thence.answers`). A host imports its functions for ids, times and the disk from here.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -65,7 +65,7 @@ def open_log(
 
 
 class LogOptions(TypedDict, total=False):
-    """What a host says of its log.
+    """The options of a host for its log.
 
     A file that has reached `max_file_size` bytes is rotated. `tell` is called with a word and
     facts when events are dropped, refused, lost or resumed; `context` holds members for notices.
@@ -85,7 +85,7 @@ def open_host_log(
     disk: Disk = OS_DISK,
     **options: Unpack[LogOptions],
 ) -> "Log":
-    """Does what `open_log` does, for a host that has more to say of its log."""
+    """Opens the log like `open_log`, with a host's further options."""
     found = opened_vocabulary(disk, path, vocabulary, create)
     return Log(Path(path), found, received=variable(VARIABLE), disk=disk, **options)
 

@@ -100,7 +100,7 @@ def test_batch_under_way_is_announced_with_what_was_emitted_of_it(tmp_path):
     path = tmp_path / "events.jsonl"
     size = path.read_bytes().index(b"\n") + 1
     batch = found[1].batch
-    assert (batch.first, batch.events, batch.emitted_drafts) == (2, 3, 2)
+    assert (batch.first, batch.events, batch.emitted) == (2, 3, 2)
     assert (batch.inode, batch.offset) == (path.stat().st_ino, size)
     assert found[1].committed == 1
     assert found[1].accepted >= 3

@@ -1,4 +1,4 @@
-"""A log in which nothing asks for a closer look, laid out for a comparison in one pass."""
+"""The fast side of an intact log for a comparison, made in one pass."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from thence.log.storage.disk import Disk
 
 
 def intact_side(disk: Disk, folder: Path, vocabulary: Vocabulary) -> LogSide | None:
-    """Lays out the events that `log.reader.events` yields, as `core.side` does, but faster.
+    """Returns the side that `core.diff.log_side.side` makes of a log's events, but faster.
 
     Returns None where a line is damaged, unfinished, written by another tool, has a member
     of a wrong type among those that are compared, or an id that another line has too.
@@ -45,5 +45,5 @@ def intact_side(disk: Disk, folder: Path, vocabulary: Vocabulary) -> LogSide | N
 
 
 def _order_key(of: EventContent) -> tuple[int, str, str]:
-    """Returns the place in the total order of an event of ours."""
+    """Returns the key in the total order of an event of thence."""
     return of.lamport_clock, of.node_id, of.event_id

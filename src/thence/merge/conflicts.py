@@ -1,4 +1,4 @@
-"""Conflicts: what was written on one subject at once though it can't all stand.
+"""Conflicts: concurrent events on one subject that can't all stand.
 
 Events of one subject and slot fall into *stretches*: an event stands in one with each that it
 is concurrent with, and whatever comes behind a stretch was caused by all of it. A stretch
@@ -35,7 +35,7 @@ class SubjectHistory(msgspec.Struct, frozen=True):
     lacks_causes: Sequence[bool]
 
     def heads(self, among: Sequence[int] | None = None) -> list[int]:
-        """Returns the numbers of those events that none of them, or of some, goes back to."""
+        """Returns the numbers of the events that are causes of none of them, or of `among`."""
         numbers = range(len(self.events)) if among is None else among
         passed = 0
         for number in numbers:
@@ -49,11 +49,11 @@ class SubjectHistory(msgspec.Struct, frozen=True):
         )
 
     def side(self, number: int) -> int:
-        """Returns an event with all that it goes back to, as bits."""
+        """Returns an event with all its causes, as bits."""
         return self.seen[number] | 1 << number
 
     def is_beside(self, one: int, other: int) -> bool:
-        """Tells whether neither of two events goes back to the other."""
+        """Reports whether neither of two events is a cause of the other."""
         is_seen = self.seen[one] >> other & 1 or self.seen[other] >> one & 1
         return one != other and not is_seen
 
@@ -96,7 +96,7 @@ def swept(
 
 
 def _shared(on: Mapping[str, Sequence[int]]) -> list[list[str]]:
-    """Divides subjects into groups that a sweep each takes."""
+    """Divides subjects into groups, one for each sweep."""
     groups: list[list[str]] = []
     room = 0
     for subject, places in on.items():
@@ -204,7 +204,7 @@ def _straight(
     twins: Mapping[str, str],
     beside: Mapping[str, Sequence[str]],
 ) -> tuple[dict[str, int], set[str]]:
-    """Finds each subject's last event, and those on which one does not name the one before."""
+    """Returns each subject's last event, and the subjects where an event skips the one before."""
     last: dict[str, int] = {}
     tangled: set[str] = set()
     for rank, (header, subject) in enumerate(zip(headers, subjects, strict=True)):
@@ -248,7 +248,7 @@ def _by_slot(
 
 
 class _Stretch(msgspec.Struct, frozen=True):
-    """The numbers of events that were written beside each other, and what came behind first."""
+    """The numbers of events that were written concurrently, and the first event behind them."""
 
     numbers: Sequence[int]
     next: int | None
@@ -282,7 +282,7 @@ def _stretches(written: SubjectHistory, numbers: Sequence[int]) -> Iterator[_Str
 
 
 def _is_in_dispute(slot: Slot, written: SubjectHistory, stretch: _Stretch) -> bool:
-    """Tells whether any two that are concurrent write different values.
+    """Reports whether any two concurrent events write different values.
 
     If all that are concurrent wrote the same, so did all: they hang together by that.
     """
@@ -333,7 +333,7 @@ def _settled(
 def _chosen(
     written: SubjectHistory, stretch: _Stretch, choices: Sequence[_Choice]
 ) -> tuple[str | None, Event | None]:
-    """Returns what the last event behind a stretch that chose among its events did choose."""
+    """Returns the choice of the last event behind a stretch that chose among its events."""
     for settling, chosen in reversed(choices):
         if chosen in stretch.numbers and settling not in stretch.numbers:
             return SETTLED, written.events[chosen]

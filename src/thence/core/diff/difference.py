@@ -16,7 +16,7 @@ from thence.core.diff.content import DifferingPlace, are_same, contrast
 from thence.core.diff.log_side import LogSide
 from thence.core.event import Event
 
-# of each kind of difference the JSON holds so many, the earliest
+# the most differences of each kind in the JSON, the earliest ones
 DIFFERENCES_MAX = 1_000
 
 
@@ -68,7 +68,7 @@ class Difference(NamedTuple):
 
     @property
     def is_empty(self) -> bool:
-        """Whether the two logs say the same."""
+        """Whether the two logs have the same content."""
         return self.first is None
 
 
@@ -131,7 +131,7 @@ class _Half(NamedTuple):
 
     @staticmethod
     def of(laid: LogSide, partners: Sequence[int], changed: Iterable[int]) -> "_Half":
-        """Marks what differs, and what follows from it."""
+        """Makes a half with the events that differ, and their effects."""
         alone = [place for place, partner in enumerate(partners) if partner == ALONE]
         differing = {*alone, *changed}
         return _Half(laid, partners, alone, differing, _LedTo(differing, laid))
@@ -145,7 +145,7 @@ class _Half(NamedTuple):
 
 
 class _LedTo:
-    """Which places something different led to; it looks no further than it is asked for."""
+    """The set of places with a differing cause; computed only as far as asked for."""
 
     def __init__(self, differing: set[int], laid: LogSide) -> None:
         self._causes = laid.causes
@@ -167,7 +167,7 @@ class _LedTo:
 
 
 def _first(a: _Half, b: _Half) -> FirstDifference | None:
-    """Finds where two logs part first."""
+    """Returns the first divergence of two logs."""
     in_a, in_b = a.begins(b), b.begins(a)
     if in_a is None and in_b is None:  # each difference follows from one in the other log
         in_a, in_b = ((0, min(half.differing)) if half.differing else None for half in (a, b))
@@ -183,7 +183,7 @@ def _first(a: _Half, b: _Half) -> FirstDifference | None:
 
 
 def _other(place: int, mine: _Half, other: _Half) -> int | None:
-    """Returns the place of the event to set against one: its partner, or one in its stead."""
+    """Returns the place of the event to compare with one: its partner, or a substitute."""
     partner = mine.partners[place]
     if partner != ALONE:
         return partner
@@ -217,7 +217,7 @@ def _divergence(x: int | None, y: int | None, a: _Half, b: _Half) -> FirstDiffer
 
 
 def _causes(place: int, across: int | None, mine: _Half, other: _Half) -> tuple[CauseOnSide, ...]:
-    """Returns the causes of an event, set against those of the event `across`."""
+    """Returns the causes of an event, compared with those of the event `across`."""
     theirs = set() if across is None else set(other.side.causes[across])
     found = []
     for cause in sorted(set(mine.side.causes[place])):
@@ -234,7 +234,7 @@ def _causes(place: int, across: int | None, mine: _Half, other: _Half) -> tuple[
 
 
 def _followers(place: int, of: LogSide) -> int:
-    """Counts the effects of an event, near and far."""
+    """Counts all effects of an event, direct and indirect."""
     reached = {place}
     causes = of.causes
     for at in of.order:

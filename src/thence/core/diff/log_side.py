@@ -34,7 +34,7 @@ class LogSide(NamedTuple):
 
 
 def side(events: Iterable[Event]) -> LogSide:
-    """Lays out the events of one log, given in any order."""
+    """Returns the side of a log from its events, given in any order."""
     found = list(events)
     told = list(map(said, found))
     if not is_in_order(told):
@@ -44,7 +44,7 @@ def side(events: Iterable[Event]) -> LogSide:
 
 
 def is_in_order(told: Sequence[EventContent]) -> bool:
-    """Tells quickly that events stand in total order, each id once; False when unsure."""
+    """Reports quickly that events are in total order, each id once; False when unsure."""
     clocks = [each.lamport_clock for each in told]
     return (
         0 not in [each.seq for each in told]
@@ -54,7 +54,7 @@ def is_in_order(told: Sequence[EventContent]) -> bool:
 
 
 def laid_out(told: Sequence[EventContent], event_at: _EventAt, words: Reading | None) -> LogSide:
-    """Lays out what events say, given in total order; `event_at` returns the event of each."""
+    """Returns the side of contents given in total order; `event_at` returns each event."""
     notices = _notices(told, event_at, words)
     if notices:
         kept = [place for place, each in enumerate(told) if each.event_id not in notices]
@@ -115,7 +115,7 @@ def _causes(
 
 
 def _beyond(named: Iterable[str], notices: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
-    """Returns causes with those that notices name in place of the notices."""
+    """Returns causes, where each notice is replaced by the causes that it names."""
     found: dict[str, None] = {}
     stack = list(reversed(tuple(named)))
     passed: set[str] = set()
@@ -130,7 +130,7 @@ def _beyond(named: Iterable[str], notices: Mapping[str, tuple[str, ...]]) -> tup
 
 
 def _without_circles(causes: _Causes) -> tuple[list[Sequence[int]], list[int]]:
-    """Leaves out the causes that close a circle, and puts each place after its causes."""
+    """Returns the causes without those that close a cycle, and an order behind causes."""
     kept: list[Sequence[int]] = [()] * len(causes)
     order: list[int] = []
     is_done: dict[int, bool] = {}

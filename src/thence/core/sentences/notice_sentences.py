@@ -1,4 +1,4 @@
-"""What a log says about itself, in sentences.
+"""The sentences of a log's notices about itself.
 
 The facts are those of docs/formats/segment.md; any of them may be missing, for an older or a
 newer version, or another program, may have written the notice.
@@ -11,7 +11,7 @@ from thence.core.event import Event
 from thence.core.sentences.wording import fields, shown
 
 _SHRUNK = frozenset(("node_id", "first_seq", "last_seq", "file", "offset", "bytes"))
-# what every notice of a simulation holds, for its format's sake
+# members that every notice of a simulation has because of its format
 _FORM = frozenset(("error_type", "status", "retry_count"))
 
 
@@ -123,7 +123,7 @@ def _count(number: object, noun: str) -> str:
 
 
 def _counted(number: object, noun: str, one: str = "was", many: str = "were") -> tuple[str, str]:
-    """Returns a number with its noun, and the verb that goes with it; `some` if none is known."""
+    """Returns a number with its noun, and the matching verb; `some` for an unknown number."""
     if not isinstance(number, int) or not _is_number(number):
         return f"some {noun}s", many
     return (f"1 {noun}", one) if number == 1 else (f"{number:,} {noun}s", many)

@@ -1,4 +1,4 @@
-"""An event before a log has it: what its host says of it."""
+"""An event before it is appended, as its host describes it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -59,7 +59,7 @@ _KEYS = frozenset(("event_type", "payload", "subject", "actor", "stream", "cause
 
 
 def _fault(members: object) -> str:
-    """Says why something is no event of many, with the nearest name for a key it can't have."""
+    """Returns why a value is no event of many, with the nearest name for an unknown key."""
     for key in members if isinstance(members, Mapping) else ():
         if key not in _KEYS:
             return f"append takes no {key!s:.80}{meant(str(key), _KEYS)}"
