@@ -212,7 +212,7 @@ class Answers:
         return index
 
     def indexed(self) -> "Index":
-        """Returns the index of this log, of a small one too: its first question makes it."""
+        """Returns the index of this log, also of a small one; its first query builds it."""
         from thence.index.file.database import Index
 
         index = self._opened.get(self._folder)

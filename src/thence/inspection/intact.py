@@ -19,7 +19,7 @@ def intact_side(disk: Disk, folder: Path, vocabulary: Vocabulary) -> LogSide | N
     of a wrong type among those that are compared, or an id that another line has too.
     """
     lines: list[bytes] = []
-    told: list[EventContent] = []
+    contents: list[EventContent] = []
     for block in blocks(disk, folder):
         found = block.data.split(b"\n")
         if not block.is_whole or block.length or not have_valid_crcs(found):
@@ -28,20 +28,20 @@ def intact_side(disk: Disk, folder: Path, vocabulary: Vocabulary) -> LogSide | N
         if fresh is None:
             return None
         lines += found
-        told += fresh
+        contents += fresh
 
-    if not is_in_order(told):
-        if len({each.event_id for each in told}) < len(told):
+    if not is_in_order(contents):
+        if len({each.event_id for each in contents}) < len(contents):
             return None
-        places = sorted(range(len(told)), key=lambda place: _order_key(told[place]))
-        lines, told = [lines[place] for place in places], [told[place] for place in places]
+        places = sorted(range(len(contents)), key=lambda place: _order_key(contents[place]))
+        lines, contents = [lines[place] for place in places], [contents[place] for place in places]
 
     def event_at(place: int) -> Event:
         event = parse(lines[place], vocabulary)
         assert isinstance(event, Event)
         return event
 
-    return laid_out(told, event_at, vocabulary)
+    return laid_out(contents, event_at, vocabulary)
 
 
 def _order_key(of: EventContent) -> tuple[int, str, str]:

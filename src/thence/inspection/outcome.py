@@ -30,7 +30,7 @@ _TAIL_BYTES = 64 * 1024
 def outcome(disk: Disk, folder: Path) -> Outcome:
     """Returns the outcome of a run by its log, where there is no result.json.
 
-    Where the last event, but for the log's notices, ends the simulation, that event says how.
+    If the last event, without the log's notices, ends the simulation, it decides the outcome.
     Else the run is running while a living process holds an opening of the log. It was
     interrupted if a process that held one was killed, if a simulation began it (it would have
     told its end), or if nothing of it is known. Else its writer has closed it: it is completed.

@@ -6,7 +6,7 @@ says whether the n-th is among its causes. Lines of other tools may stand before
 and name each other in a circle: each of a circle is then a cause of all of it.
 
 Most other tools record no causes at all. Such a line counts as behind what is on its subject
-with a smaller clock, and behind the line before it of the same tool: `in_turn` tells these.
+with a smaller clock, and behind the line before it of the same tool: `in_turn` returns these.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -3,10 +3,10 @@
 Events of one subject and slot fall into *stretches*: an event stands in one with each that it
 is concurrent with, and whatever comes behind a stretch was caused by all of it. A stretch
 that writes different values at once is one conflict, open until an event comes that has
-seen all of it. Everything is told from the events given: two who hold the same see the same.
+seen all of it. The result depends on the given events alone: equal events, equal conflicts.
 
 Subjects on which each event names the one before need no history; the others are taken together,
-as many as a sweep over the history can tell apart.
+as many as fit into one sweep over the history.
 """
 
 from bisect import bisect_left
@@ -42,7 +42,7 @@ class SubjectHistory(msgspec.Struct, frozen=True):
             passed |= self.seen[number]
         return [number for number in numbers if not passed >> number & 1]
 
-    def told(self, numbers: Iterable[int]) -> tuple[Event, ...]:
+    def events_of(self, numbers: Iterable[int]) -> tuple[Event, ...]:
         """Returns events by their numbers, in total order."""
         return tuple(
             [self.events[number] for number in sorted(numbers, key=self.ranks.__getitem__)]
@@ -137,7 +137,7 @@ class Conflict(msgspec.Struct, frozen=True):
 
 
 class Judgement(msgspec.Struct, frozen=True):
-    """What the causes of the events of all subjects say.
+    """The judgement of all subjects, by the causes of their events.
 
     `heads` are the events on each subject that no other event on it goes back to, in total
     order; `beaten` the ids of events on the side of a conflict that lost.
@@ -184,7 +184,7 @@ def judged(
     conflicts: list[Conflict] = []
     beaten: set[str] = set()
     for subject, written in swept(ordered, subjects, tangled, twins, beside):
-        heads[subject] = written.told(written.heads())
+        heads[subject] = written.events_of(written.heads())
         for slot, numbers, choices in _by_slot(written.events, slot_of):
             for stretch in reversed(list(_stretches(written, numbers))):
                 if _is_in_dispute(slot, written, stretch):
@@ -302,8 +302,8 @@ def _settled(
     events, numbers = written.events, stretch.numbers
     number = {events[n].event_id: n for n in numbers}
     dispute = Dispute(
-        written.told(numbers),
-        written.told(written.heads(numbers)),
+        written.events_of(numbers),
+        written.events_of(written.heads(numbers)),
         lambda one, other: written.is_beside(number[one.event_id], number[other.event_id]),
     )
     rule, winner = _chosen(written, stretch, choices)

@@ -1,6 +1,6 @@
 """The policies for concurrent events: named rules, as data of a host.
 
-A host tells of each event which *slot* of its subject it writes: the lane of a package, the
+A host defines for each event which *slot* of its subject it writes: the lane of a package, the
 status of a gate. Two events on one subject and slot, neither caused by the other, that write
 different values can't both stand; the first policy of the slot that names a winner settles
 them. A slot of a policy that merges keeps both.

@@ -131,7 +131,7 @@ def _say_types(voice: Voice, found: "Difference") -> None:
 def _types(of: "LogSide", places: "Iterable[int]") -> dict[str, int]:
     from collections import Counter
 
-    return Counter([of.said[place].event_type for place in places])
+    return Counter([of.contents[place].event_type for place in places])
 
 
 def _note_missing_types(

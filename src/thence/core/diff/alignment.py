@@ -33,9 +33,9 @@ class _Pairs:
     """
 
     def __init__(self, a: LogSide, b: LogSide) -> None:
-        self.of_a = [ALONE] * len(a.said)
-        self.of_b = self.names_b = [ALONE] * len(b.said)
-        self.names_a = [ALONE] * len(a.said)
+        self.of_a = [ALONE] * len(a.contents)
+        self.of_b = self.names_b = [ALONE] * len(b.contents)
+        self.names_a = [ALONE] * len(a.contents)
         self._a, self._b = a, b
         self._contents = _Contents()
         self._ahead: tuple[list[int], list[int]] | None = None
@@ -47,7 +47,7 @@ class _Pairs:
 
     def join_by_step(self) -> None:
         """Pairs events with the same step."""
-        mine, theirs = ([each.step for each in of.said] for of in (self._a, self._b))
+        mine, theirs = ([each.step for each in of.contents] for of in (self._a, self._b))
         if mine == theirs:  # usually two runs have the same steps in the same order
             for place, step in enumerate(mine):
                 if step is not None:
@@ -67,9 +67,9 @@ class _Pairs:
         if ALONE not in self.of_a or ALONE not in self.of_b:
             return
         a, b = self._a, self._b
-        said_a, said_b = a.said, b.said
+        said_a, said_b = a.contents, b.contents
         of_a, of_b, names_a = self.of_a, self.of_b, self.names_a
-        in_a, in_b = (any(each.step is None for each in of.said) for of in (a, b))
+        in_a, in_b = (any(each.step is None for each in of.contents) for of in (a, b))
         levels = zip(_levels(a, self.of_a, in_b), _levels(b, self.of_b, in_a), strict=False)
         for mine, theirs in levels:
             right = _alike(b, theirs, self.names_b)
@@ -102,16 +102,16 @@ class _Pairs:
         """Groups events by their content."""
         groups: dict[int, list[int]] = {}
         for place in places:
-            groups.setdefault(self._contents.number(of.said[place]), []).append(place)
+            groups.setdefault(self._contents.number(of.contents[place]), []).append(place)
         return groups
 
     def _may(self, x: int, y: int) -> bool:
         """Reports whether two events may be paired by content: not both have a step."""
-        return self._a.said[x].step is None or self._b.said[y].step is None
+        return self._a.contents[x].step is None or self._b.contents[y].step is None
 
     def _join_alike(self, xs: Sequence[int], ys: Sequence[int]) -> None:
         """Pairs those of many equal events that match best."""
-        a, b = self._a.said, self._b.said
+        a, b = self._a.contents, self._b.contents
         ahead_a, ahead_b = self._ahead = self._ahead or self._what_they_led_to()
         for stepped_a, stepped_b in ((False, False), (False, True), (True, False)):
             left = [x for x in xs if (a[x].step is not None) is stepped_a]
@@ -136,13 +136,13 @@ class _Pairs:
         found: list[list[int]] = []
         for of in (self._a, self._b):
             effects = _effects_of(of.causes)
-            ahead = [0] * len(of.said)
+            above = [0] * len(of.contents)
             for place in reversed(of.order):
-                led_to = tuple(sorted([ahead[effect] for effect in effects[place]]))
-                content = self._contents.number(of.said[place])
-                key = (content, members(of.said[place]), led_to)
-                ahead[place] = numbers.setdefault(key, len(numbers))
-            found.append(ahead)
+                led_to = tuple(sorted([above[effect] for effect in effects[place]]))
+                content = self._contents.number(of.contents[place])
+                key = (content, members(of.contents[place]), led_to)
+                above[place] = numbers.setdefault(key, len(numbers))
+            found.append(above)
         return found[0], found[1]
 
 
@@ -153,13 +153,13 @@ class _Contents:
         self._numbers: dict[Hashable, int] = {}
         self._known: dict[Hashable, int] = {}
 
-    def number(self, said: EventContent) -> int:
+    def number(self, content: EventContent) -> int:
         """Returns the number of an event's content."""
-        raw = (said.event_type, said.subject, bytes(said.details), bytes(said.payload))
+        raw = (content.event_type, content.subject, bytes(content.details), bytes(content.payload))
         number = self._known.get(raw)
         if number is None:
-            told = canonical(said.details, "details"), canonical(said.payload, "payload")
-            key = (said.event_type, said.subject, *told)
+            bodies = canonical(content.details, "details"), canonical(content.payload, "payload")
+            key = (content.event_type, content.subject, *bodies)
             number = self._known[raw] = self._numbers.setdefault(key, len(self._numbers))
         return number
 
@@ -167,12 +167,12 @@ class _Contents:
 def _alike(of: LogSide, level: Sequence[int], names: Sequence[int]) -> Mapping[Hashable, list[int]]:
     """Groups events whose causes all have a partner by causes, type and subject."""
     groups: dict[Hashable, list[int]] = {}
-    told, all_causes, name_of = of.said, of.causes, names.__getitem__
+    contents, all_causes, name_of = of.contents, of.causes, names.__getitem__
     for place in level:
         causes = frozenset(map(name_of, all_causes[place]))
         if ALONE in causes:
             continue
-        each = told[place]
+        each = contents[place]
         key = (causes, each.event_type, each.subject)
         if key in groups:
             groups[key].append(place)
@@ -201,7 +201,7 @@ def _levels(of: LogSide, partners: Sequence[int], with_steps: bool) -> list[list
 
     Places with a step are included only with `with_steps`.
     """
-    height = [0] * len(of.said)
+    height = [0] * len(of.contents)
     levels: list[list[int]] = []
     for place in of.order:
         if partners[place] != ALONE:
@@ -211,7 +211,7 @@ def _levels(of: LogSide, partners: Sequence[int], with_steps: bool) -> list[list
             if height[cause] > level:
                 level = height[cause]
         height[place] = level + 1
-        if with_steps or of.said[place].step is None:
+        if with_steps or of.contents[place].step is None:
             while level >= len(levels):
                 levels.append([])
             levels[level].append(place)

@@ -81,7 +81,7 @@ class _Bodies(msgspec.Struct, frozen=True, gc=False):
 _decode_bodies = msgspec.json.Decoder(_Bodies).decode
 
 
-def said(event: Event) -> EventContent:
+def content_of(event: Event) -> EventContent:
     """Returns the content of an event; a body that is no JSON counts as absent."""
     try:
         bodies = _decode_bodies(event.line)

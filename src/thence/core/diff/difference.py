@@ -1,7 +1,7 @@
 """Two logs compared: what is in both, what changed, and where they first part.
 
 An event *differs* if it has no partner in the other log (`core.alignment` pairs them), or one
-that does not say the same (`core.said`). The first divergence is one that nothing different
+with another content (`core.diff.content`). The first divergence is one that nothing different
 led to, in neither log; of several the one with the fewest same events before it in its own
 log's total order, in A if that is equal. All functions are pure.
 """
@@ -23,7 +23,7 @@ DIFFERENCES_MAX = 1_000
 class CauseOnSide(msgspec.Struct, frozen=True):
     """A cause on one side of a divergence.
 
-    `other` is its partner in the other log, None if it has none; `is_changed` says that the
+    `other` is its partner in the other log, None if it has none; `is_changed` means that the
     two differ, `is_shared` that the partner is a cause of the other side's event too.
     """
 
@@ -54,7 +54,7 @@ class FirstDifference(msgspec.Struct, frozen=True):
 class Difference(NamedTuple):
     """What two logs have in common and what not, as places in A and B, in total order.
 
-    `aligned` are all pairs, `changed` those of them whose events do not say the same,
+    `aligned` are all pairs, `changed` those of them whose contents differ,
     `only_a` and `only_b` the events without a partner.
     """
 
@@ -75,11 +75,11 @@ class Difference(NamedTuple):
 def difference(a: LogSide, b: LogSide) -> Difference:
     """Compares two logs."""
     of_a = aligned(a, b)
-    of_b = [ALONE] * len(b.said)
+    of_b = [ALONE] * len(b.contents)
     pairs = [(x, y) for x, y in enumerate(of_a) if y != ALONE]
     for x, y in pairs:
         of_b[y] = x
-    same = are_same([a.said[x] for x, _ in pairs], [b.said[y] for _, y in pairs])
+    same = are_same([a.contents[x] for x, _ in pairs], [b.contents[y] for _, y in pairs])
     changed = [pair for pair, is_same in zip(pairs, same, strict=True) if not is_same]
     one = _Half.of(a, of_a, [x for x, _ in changed])
     two = _Half.of(b, of_b, [y for _, y in changed])
@@ -89,8 +89,8 @@ def difference(a: LogSide, b: LogSide) -> Difference:
 def as_json(found: Difference, limit: int = DIFFERENCES_MAX) -> dict[str, object]:
     """Returns a difference as an object for JSON, its events as the lines that are stored.
 
-    Numbers say how many events there are of each kind; of each kind at most `limit` are
-    told, and `truncated` says that there are more.
+    The JSON holds the number of events of each kind; at most `limit` of each kind are listed,
+    and `truncated` reports that there are more.
     """
     a, b = found.a, found.b
     kinds = (found.changed, found.only_a, found.only_b)
@@ -106,7 +106,7 @@ def as_json(found: Difference, limit: int = DIFFERENCES_MAX) -> dict[str, object
             {
                 "a": _line(a.event_at(x)),
                 "b": _line(b.event_at(y)),
-                "differs": contrast(a.said[x], b.said[y]),
+                "differs": contrast(a.contents[x], b.contents[y]),
             }
             for x, y in found.changed[:limit]
         ],
@@ -120,7 +120,7 @@ class _Half(NamedTuple):
     """One log with what the comparison found.
 
     `partners` are places in the other log; `alone` are the places of events without one,
-    `differing` of all events that differ; `led_to` tells which something different led to.
+    `differing` of all events that differ; `led_to` are the places with a differing cause.
     """
 
     side: LogSide
@@ -150,7 +150,7 @@ class _LedTo:
     def __init__(self, differing: set[int], laid: LogSide) -> None:
         self._causes = laid.causes
         self._ahead = iter(laid.order)
-        self._is_known = bytearray(len(laid.said))
+        self._is_known = bytearray(len(laid.contents))
         self._reached = set(differing)
         self._found: set[int] = set()
 
@@ -187,7 +187,7 @@ def _other(place: int, mine: _Half, other: _Half) -> int | None:
     partner = mine.partners[place]
     if partner != ALONE:
         return partner
-    told, theirs = mine.side.said[place], other.side.said
+    told, theirs = mine.side.contents[place], other.side.contents
     causes = {mine.partners[cause] for cause in mine.side.causes[place]}
     fitting = [
         at
@@ -204,7 +204,7 @@ def _other(place: int, mine: _Half, other: _Half) -> int | None:
 def _divergence(x: int | None, y: int | None, a: _Half, b: _Half) -> FirstDifference:
     differs: tuple[DifferingPlace, ...] = ()
     if x is not None and y is not None:
-        differs = contrast(a.side.said[x], b.side.said[y])
+        differs = contrast(a.side.contents[x], b.side.contents[y])
     return FirstDifference(
         a=None if x is None else a.side.event_at(x),
         b=None if y is None else b.side.event_at(y),

@@ -83,7 +83,7 @@ def causal_cut(event: Event, events: Iterable[Event]) -> Position:
 class Why(msgspec.Struct, frozen=True):
     """The causes of an event.
 
-    `chain` is one line of causes, the root first and the event last; `sentences` tell it,
+    `chain` is one line of causes, the root first and the event last; `sentences` describe it,
     each ending in an event's short id; `cone` holds all causes with their distance, nearest
     first. At most the 10,000 nearest causes are in either; `truncated` says that there are more.
     """
@@ -126,8 +126,8 @@ def why(event: Event, events: Sequence[Event], vocabulary: Vocabulary) -> Why:
 def effects(event: Event, events: Sequence[Event], vocabulary: Vocabulary) -> Effects:
     """Finds the effects of an event among the events of its log."""
     cone, truncated = downstream(event, events, CONE_EVENTS_MAX)
-    told = tuple(vocabulary.sentence(effect) for effect, _ in cone)
-    return Effects(event, cone, told, truncated)
+    sentences = tuple(vocabulary.sentence(effect) for effect, _ in cone)
+    return Effects(event, cone, sentences, truncated)
 
 
 def concurrent(event: Event, events: Sequence[Event], limit: int) -> Concurrent:

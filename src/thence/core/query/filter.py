@@ -189,15 +189,15 @@ def _comparisons(given: Names) -> tuple[Comparison, ...]:
 
 def first_moment(key: str, given: Time) -> int | None:
     """Returns the first microsecond of a time; raises InvalidFilter naming the key."""
-    return None if given is None else _stretch(key, given)[0]
+    return None if given is None else _span(key, given)[0]
 
 
 def last_moment(key: str, given: Time) -> int | None:
     """Returns the last microsecond of a time; raises InvalidFilter naming the key."""
-    return None if given is None else _stretch(key, given)[1]
+    return None if given is None else _span(key, given)[1]
 
 
-def _stretch(key: str, given: str | date) -> tuple[int, int]:
+def _span(key: str, given: str | date) -> tuple[int, int]:
     if isinstance(given, datetime):
         if given.utcoffset() is None:
             cause = f"{given.isoformat()} has no time zone"

@@ -79,8 +79,8 @@ def _shrunk(facts: Mapping[str, Any]) -> str:
         gone.append(f"{_count(facts.get('bytes'), 'byte')} behind {_place(facts)}")
     lost = f"; {' and '.join(gone)} are gone" if gone else ""
     more = fields(facts, _SHRUNK | _FORM, ())
-    told = f" ({more})" if more else ""
-    return f"the log ends before what it had made durable: it was cut or restored{lost}{told}"
+    detail = f" ({more})" if more else ""
+    return f"the log ends before what it had made durable: it was cut or restored{lost}{detail}"
 
 
 _SENTENCES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {

@@ -2,7 +2,7 @@
 
 Written first is a `Draft`, all of a line but its numbers, made outside the append lock.
 `stamp` joins the numbers in and closes the line with its CRC-32. `parse` reads a line back
-and says of bad bytes why they are bad. The format is told in docs/formats/segment.md.
+and gives the reason for bad bytes. docs/formats/segment.md describes the format.
 """
 
 import re
@@ -70,7 +70,7 @@ _encode = msgspec.json.Encoder(enc_hook=_plain).encode
 
 
 class Members(msgspec.Struct, omit_defaults=True, gc=False):
-    """All that a host says in an event, in file order; absent members stay out of the line.
+    """The members of a host's event, in file order; absent members stay out of the line.
 
     The payload must have passed `core.payload`. A simulation ends in `details`, other hosts
     in `payload`.

@@ -1,6 +1,6 @@
 """The vocabulary of a host: the keys of its events, and the types of its notices.
 
-The generic rooms know no host; a Vocabulary tells them which key holds stream, subject,
+The generic rooms know no host; a Vocabulary defines which key holds stream, subject,
 actor and payload, how a notice is written, and how one event reads as a sentence. PLAIN,
 SIM and WORK are data here, so that any command opens any log; a program may pass its own.
 """
@@ -22,12 +22,12 @@ class Vocabulary(msgspec.Struct, frozen=True):
     """The vocabulary of one host.
 
     The `..._key` fields name the member that holds each word, None where the host has no
-    such member. `mark` is a key that tells its lines from others' when `.thence/log.json`
+    such member. `mark` is a key that identifies the host's lines when `.thence/log.json`
     is missing. `notice_type` is the event type of notices, or None when each kind has a
     type of its own, `log.<kind>`. `log_key` is the member of a notice that names the log, for
     the hosts whose every event is about something; `notice_members` stand in all notices.
-    `is_folder_stream` says whether a log is one stream, called as its folder is.
-    `names_heads` says whether an event names, beside other causes, the heads of its subject;
+    `is_folder_stream` means that a log is one stream with its folder's name.
+    `names_heads` means that an event names, beside other causes, the heads of its subject;
     events of `remark_types` decide nothing, and are no heads for one that decides something.
     """
 
@@ -117,8 +117,8 @@ class Vocabulary(msgspec.Struct, frozen=True):
             return kind if kind != event.event_type and kind in NOTICE_ERROR_TYPES else None
         if event.event_type != self.notice_type:
             return None
-        told = event.payload.get("error_type")
-        return next((kind for kind, name in NOTICE_ERROR_TYPES.items() if name == told), None)
+        error_type = event.payload.get("error_type")
+        return next((kind for kind, name in NOTICE_ERROR_TYPES.items() if name == error_type), None)
 
     def refuse_reserved(self, event_type: str, payload: Mapping[str, Any] | None) -> None:
         """Raises InvalidEvent for a type, or an error_type, that the log alone writes."""

@@ -5,8 +5,7 @@ that `write` returned is complete in the file, and after `sync` it is on the dev
 lines before it. The writer does not queue, wait or retry.
 
 A failed sync is never tried again, because a second one could report a false success. The
-segment is renamed as suspect, and the part of it that is not known to be on the device is
-copied to the next segment.
+segment is renamed, and its part that is not known to be on the device is copied to the next.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
