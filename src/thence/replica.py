@@ -145,12 +145,12 @@ class Log:
 
     @property
     def dropped_count(self) -> int:
-        """How many emitted events a full queue dropped."""
+        """The number of emitted events that a full queue dropped."""
         return self._appender.committer.drops.count
 
     @property
     def failed_count(self) -> int:
-        """How many emitted events the disk refused for good."""
+        """The number of emitted events that the disk refused for good."""
         return self._appender.committer.failed_count
 
     @property
@@ -160,7 +160,7 @@ class Log:
 
     @property
     def durability(self) -> Durability:
-        """How its filesystem takes a sync: "synced", "unproven" (a network) or "memory"."""
+        """The effect of a sync on its filesystem: "synced", "unproven" (a network) or "memory"."""
         return durability_on(self._disk.filesystem(self.folder))
 
     def append(

@@ -139,7 +139,7 @@ class Event:
 
     @property
     def begins(self) -> bool:
-        """Whether the event begins something that lasts."""
+        """True if the event begins something that lasts."""
         return self.header.begins
 
     @property
@@ -200,7 +200,7 @@ class Event:
 
     @property
     def is_foreign(self) -> bool:
-        """Whether another tool wrote the line, so that nothing verifies it."""
+        """True if another tool wrote the line, so that nothing verifies it."""
         return self.header.seq == 0
 
     @property

@@ -1,7 +1,7 @@
 """Conflicts: concurrent events on one subject that can't all stand.
 
-Events of one subject and slot fall into *stretches*: an event stands in one with each that it
-is concurrent with, and whatever comes behind a stretch was caused by all of it. A stretch
+Events of one subject and slot fall into *clusters*: an event stands in one with each that it
+is concurrent with, and whatever comes behind a cluster was caused by all of it. A cluster
 that writes different values at once is one conflict, open until an event comes that has
 seen all of it. The result depends on the given events alone: equal events, equal conflicts.
 
@@ -23,7 +23,7 @@ from thence.merge.policies import CHOICE, Dispute, Slot, SlotOf, settled_for, sl
 
 
 class SubjectHistory(msgspec.Struct, frozen=True):
-    """What was written on one subject, in an order that extends causes.
+    """The events on one subject, in an order that extends causes.
 
     `ranks` are the places in the total order. Bit n of `seen` says that an event goes back to
     the n-th of them.
@@ -132,7 +132,7 @@ class Conflict(msgspec.Struct, frozen=True):
 
     @property
     def is_open(self) -> bool:
-        """Whether no later event goes back to all of the events."""
+        """True if no later event goes back to all of the events."""
         return self.resolved_by is None
 
 
@@ -186,12 +186,12 @@ def judged(
     for subject, written in swept(ordered, subjects, tangled, twins, beside):
         heads[subject] = written.events_of(written.heads())
         for slot, numbers, choices in _by_slot(written.events, slot_of):
-            for stretch in reversed(list(_stretches(written, numbers))):
-                if _is_in_dispute(slot, written, stretch):
+            for cluster in reversed(list(_clusters(written, numbers))):
+                if _is_in_dispute(slot, written, cluster):
                     standing = [
                         each for each in choices if written.events[each[0]].event_id not in beaten
                     ]
-                    conflict, lost = _settled(subject, slot, written, stretch, standing)
+                    conflict, lost = _settled(subject, slot, written, cluster, standing)
                     conflicts.append(conflict)
                     beaten.update(lost)
     conflicts.sort(key=lambda each: (each.subject, each.slot, each.events[0].order_key))
@@ -247,17 +247,17 @@ def _by_slot(
     return [entry for entry in found.values() if not entry[0].is_merged]
 
 
-class _Stretch(msgspec.Struct, frozen=True):
+class _Cluster(msgspec.Struct, frozen=True):
     """The numbers of events that were written concurrently, and the first event behind them."""
 
     numbers: Sequence[int]
     next: int | None
 
 
-def _stretches(written: SubjectHistory, numbers: Sequence[int]) -> Iterator[_Stretch]:
-    """Yields the stretches of more than one event.
+def _clusters(written: SubjectHistory, numbers: Sequence[int]) -> Iterator[_Cluster]:
+    """Yields the clusters of more than one event.
 
-    Where events stand behind their causes a stretch lies together: one that has not seen some
+    Where events stand behind their causes a cluster lies together: one that has not seen some
     earlier event joins all from there on.
     """
     starts: list[int] = []
@@ -277,36 +277,36 @@ def _stretches(written: SubjectHistory, numbers: Sequence[int]) -> Iterator[_Str
     for end in ends:
         if end - begin > 1:
             behind = numbers[end] if end < len(numbers) else None
-            yield _Stretch(numbers[begin:end], behind)
+            yield _Cluster(numbers[begin:end], behind)
         begin = end
 
 
-def _is_in_dispute(slot: Slot, written: SubjectHistory, stretch: _Stretch) -> bool:
+def _is_in_dispute(slot: Slot, written: SubjectHistory, cluster: _Cluster) -> bool:
     """Reports whether any two concurrent events write different values.
 
     If all that are concurrent wrote the same, so did all: they hang together by that.
     """
-    values = (slot.value(written.events[number]) for number in stretch.numbers)
+    values = (slot.value(written.events[number]) for number in cluster.numbers)
     first = next(values)
     return any(value != first for value in values)
 
 
 def _settled(
-    subject: str, slot: Slot, written: SubjectHistory, stretch: _Stretch, choices: Sequence[_Choice]
+    subject: str, slot: Slot, written: SubjectHistory, cluster: _Cluster, choices: Sequence[_Choice]
 ) -> tuple[Conflict, list[str]]:
     """Returns a conflict as it was settled, and the ids on the side that lost.
 
     It is settled by what somebody behind it chose, else by the policies of its slot; what was
     chosen on the side that stands counts too.
     """
-    events, numbers = written.events, stretch.numbers
+    events, numbers = written.events, cluster.numbers
     number = {events[n].event_id: n for n in numbers}
     dispute = Dispute(
         written.events_of(numbers),
         written.events_of(written.heads(numbers)),
         lambda one, other: written.is_beside(number[one.event_id], number[other.event_id]),
     )
-    rule, winner = _chosen(written, stretch, choices)
+    rule, winner = _chosen(written, cluster, choices)
     if winner is None:
         named = ((policy.name, policy.settle(dispute)) for policy in slot.policies)
         rule, winner = next(((name, event) for name, event in named if event), (None, None))
@@ -324,17 +324,17 @@ def _settled(
         rule,
         winner,
         any(written.lacks_causes[n] for n in numbers),
-        None if stretch.next is None else events[stretch.next],
+        None if cluster.next is None else events[cluster.next],
         tuple(dispute.heads),
     )
     return conflict, lost
 
 
 def _chosen(
-    written: SubjectHistory, stretch: _Stretch, choices: Sequence[_Choice]
+    written: SubjectHistory, cluster: _Cluster, choices: Sequence[_Choice]
 ) -> tuple[str | None, Event | None]:
-    """Returns the choice of the last event behind a stretch that chose among its events."""
+    """Returns the choice of the last event behind a cluster that chose among its events."""
     for settling, chosen in reversed(choices):
-        if chosen in stretch.numbers and settling not in stretch.numbers:
+        if chosen in cluster.numbers and settling not in cluster.numbers:
             return SETTLED, written.events[chosen]
     return None, None

@@ -51,7 +51,7 @@ class Slot(msgspec.Struct, frozen=True):
 
     @property
     def is_merged(self) -> bool:
-        """Whether all concurrently written events are kept."""
+        """True if all concurrently written events are kept."""
         return any(policy.merge for policy in self.policies)
 
 

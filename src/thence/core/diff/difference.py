@@ -34,7 +34,7 @@ class CauseOnSide(msgspec.Struct, frozen=True):
 
 
 class FirstDifference(msgspec.Struct, frozen=True):
-    """Where two logs part: the event on each side, None where a log has none.
+    """The first divergence of two logs: the event on each side, None where a log has none.
 
     Without a partner by alignment the event of the other side is the one of the same type
     and subject that has the same causes. `differs` are the places in which the two differ;
@@ -52,7 +52,7 @@ class FirstDifference(msgspec.Struct, frozen=True):
 
 
 class Difference(NamedTuple):
-    """What two logs have in common and what not, as places in A and B, in total order.
+    """The common and the differing events of two logs, as places in A and B, in total order.
 
     `aligned` are all pairs, `changed` those of them whose contents differ,
     `only_a` and `only_b` the events without a partner.
@@ -68,7 +68,7 @@ class Difference(NamedTuple):
 
     @property
     def is_empty(self) -> bool:
-        """Whether the two logs have the same content."""
+        """True if the two logs have the same content."""
         return self.first is None
 
 

@@ -24,7 +24,7 @@ class Lending:
 
     @property
     def is_empty(self) -> bool:
-        """Whether no event has lent anything, so that causes stay as they are."""
+        """True if no event has lent anything, so that causes stay as they are."""
         return not self._lent
 
     def lend(self, event_id: str, causes: Iterable[str]) -> None:

@@ -72,7 +72,7 @@ class Intake:
 
     @property
     def is_at_end(self) -> bool:
-        """Whether the segment was read to its end."""
+        """True if the segment was read to its end."""
         return self._segment.state.size == self._end
 
     def save(self, connection: sqlite3.Connection) -> None:

@@ -37,7 +37,7 @@ class SegmentSnapshot(NamedTuple):
 
     @property
     def was_ended(self) -> bool:
-        """Whether the part that was read ends in a newline, so that more may follow."""
+        """True if the part that was read ends in a newline, so that more may follow."""
         return not self.read_bytes or self.last_bytes.endswith(b"\n")
 
 

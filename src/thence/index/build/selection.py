@@ -22,7 +22,7 @@ class Selection(NamedTuple):
 
     @property
     def is_open(self) -> bool:
-        """Whether every event is selected."""
+        """True if every event is selected."""
         return not self.names and not self.spans
 
     @property

@@ -100,7 +100,7 @@ class Keeper:
 
     @property
     def is_open(self) -> bool:
-        """Whether a refresh has opened the index, and nothing has closed it since."""
+        """True if a refresh has opened the index, and nothing has closed it since."""
         return self._writer is not None
 
     def freshen(self, timeout_s: float) -> None:

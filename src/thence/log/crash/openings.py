@@ -84,7 +84,7 @@ class Opening(NamedTuple):
 
     @property
     def is_dead(self) -> bool:
-        """Whether its process has ended without closing it."""
+        """True if its process has ended without closing it."""
         return not self.is_held and not self.is_copy
 
     @property

@@ -39,7 +39,7 @@ class LiveCursor(Cursor):
 
     @property
     def is_unfinished(self) -> bool:
-        """Whether the last read found bytes behind the last newline."""
+        """True if the last read found bytes behind the last newline."""
         return self._rest is not None
 
     @property

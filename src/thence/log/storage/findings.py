@@ -87,7 +87,7 @@ class Verification(msgspec.Struct, frozen=True):
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is damaged or lost."""
+        """True if nothing is damaged or lost."""
         return not self.damage
 
     @property

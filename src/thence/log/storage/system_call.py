@@ -17,7 +17,7 @@ class DiskError(OSError):
 
     @property
     def is_absence(self) -> bool:
-        """Whether nothing exists at the path."""
+        """True if nothing exists at the path."""
         return self.errno in _ABSENT_ERRNOS
 
 

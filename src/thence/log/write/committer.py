@@ -108,7 +108,7 @@ class Committer:
 
     @property
     def is_running(self) -> bool:
-        """Whether the committer thread is alive."""
+        """True if the committer thread is alive."""
         return self._thread is not None and self._thread.is_alive()
 
     def put(self, draft: Draft) -> bool:

@@ -55,7 +55,7 @@ class WaitQueue:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nobody waits."""
+        """True if no caller waits."""
         return not self._latches
 
     def wait(self, is_full: Callable[[], bool]) -> None:

@@ -83,7 +83,7 @@ class SegmentWriter:
 
     @property
     def is_poisoned(self) -> bool:
-        """Whether a sync failed, so that this opening takes no more appends."""
+        """True if a sync failed, so that this opening takes no more appends."""
         return self._poison is not None
 
     @property
