@@ -121,7 +121,7 @@ def _parts(a: Path, b: Path) -> dict[str, float]:
         seconds["finding pairs"] = time.process_time() - start
         pairs = [(x, y) for x, y in enumerate(of_a) if y >= 0]
         start = time.process_time()
-        are_same([one.said[x] for x, _ in pairs], [other.said[y] for _, y in pairs])
+        are_same([one.contents[x] for x, _ in pairs], [other.contents[y] for _, y in pairs])
         seconds["comparing pairs"] = time.process_time() - start
         start = time.process_time()
         difference(one, other)

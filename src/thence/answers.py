@@ -1,8 +1,8 @@
-"""The reading side of one opened log: its events, and what is asked about them.
+"""The reading side of one open log: its events, and the queries about them.
 
-A small log is answered by reading it whole. A large one, or one that has an index already,
-is answered by its index, which is brought up to date first; the answers are the same.
-Reading takes no lock of the log, and of a small one it writes nothing.
+Queries of a small log read all of it. A large one, or one that has an index already, is
+queried by its index, which is brought up to date first; the answers are the same. Reading takes
+no lock of the log, and for a small log it writes nothing.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 INDEXED_BYTES_MIN = 4 * 1024 * 1024
 LIMIT_EVENTS = 1_000
 _REST_EVENTS = 10_000
-# how many of the last events are looked through for a key, as long as they are no more bytes
+# the numbers of latest events searched for a key, within the limit of bytes above
 _LOOKED_THROUGH = (100, 1_000, 10_000)
 _LOOKED_THROUGH_BYTES = 4 * 1024 * 1024
 
@@ -47,9 +47,9 @@ After = Cause | Position | None
 
 
 class Answers:
-    """Reads the log in a folder, each time as it is then. Safe from threads.
+    """The reader of the log in a folder, each time as it is then. Safe from threads.
 
-    What making its index costs is added to `builds`.
+    The cost of building the index is added to `builds`.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Answers:
             yield from reader.events_after(self._disk, self._folder, self._vocabulary, behind)
 
     def follow(self, after: After, stop: Signal | None, sync: bool) -> Iterator[Event]:
-        """Yields what `read` yields, and goes on as the log grows, until `stop` is set."""
+        """Yields the events of `read`, and continues as the log grows, until `stop` is set."""
         from thence.log.read.follower import follow
 
         behind = after if after is None or isinstance(after, Position) else id_of(after)
@@ -125,7 +125,7 @@ class Answers:
         return lookup.get(index, event_id)
 
     def holds(self, event_id: str) -> bool:
-        """Tells whether an event of the log has this id."""
+        """Reports whether an event of the log has this id."""
         try:
             self.get(event_id)
         except EventNotFound:
@@ -143,11 +143,11 @@ class Answers:
         return lookup.find(index, text, self._vocabulary, by_subject=by_subject)
 
     def named(self, event: Cause) -> Cause:
-        """Returns an event or id as it is, and the event that any other text names, as `find`."""
+        """Returns an event or id unchanged, or the event that another text names, as `find`."""
         return self.find(event) if isinstance(event, str) and not is_ulid(event) else event
 
     def why(self, event: Cause) -> "Why":
-        """Says why an event happened; raises EventNotFound."""
+        """Returns the causes of an event; raises EventNotFound."""
         index = self.index()
         if index is None:
             from thence.core.query.answer import why
@@ -158,7 +158,7 @@ class Answers:
         return causality.why(index, id_of(event), self._vocabulary)
 
     def effects(self, event: Cause) -> "Effects":
-        """Says what followed from an event; raises EventNotFound."""
+        """Returns the effects of an event; raises EventNotFound."""
         index = self.index()
         if index is None:
             from thence.core.query.answer import effects
@@ -169,7 +169,7 @@ class Answers:
         return causality.effects(index, id_of(event), self._vocabulary)
 
     def concurrent_with(self, event: Cause, limit: int) -> "Concurrent":
-        """Says what neither caused an event nor was caused by it; raises EventNotFound."""
+        """Returns events neither causing an event nor caused by it; raises EventNotFound."""
         index = self.index()
         if index is None:
             from thence.core.query.answer import concurrent
@@ -180,7 +180,7 @@ class Answers:
         return causality.concurrent(index, id_of(event), limit)
 
     def common_cause(self, *named: Cause) -> Event | None:
-        """Returns the latest event that all of these go back to; raises EventNotFound."""
+        """Returns the latest common cause of some events; raises EventNotFound."""
         index = self.index()
         if index is None:
             from thence.core.query.answer import common_causes
@@ -202,9 +202,9 @@ class Answers:
             return verify(self._disk, self._folder, self._vocabulary)
 
     def index(self) -> "Index | None":
-        """Returns the index by which this log is answered, None while it is read instead.
+        """Returns the index that answers queries of this log, None while the log is read.
 
-        A log is answered by its index if it has one, or from 4 MiB on.
+        A log is queried by its index if it has one, or from 4 MiB on.
         """
         index = self._opened.get(self._folder)
         if index is None and self._is_indexed():
@@ -212,7 +212,7 @@ class Answers:
         return index
 
     def indexed(self) -> "Index":
-        """Returns the index of this log, of a small one too: its first question makes it."""
+        """Returns the index of this log, also of a small one; its first query builds it."""
         from thence.index.file.database import Index
 
         index = self._opened.get(self._folder)
@@ -223,11 +223,11 @@ class Answers:
         return self._opened.setdefault(self._folder, made)
 
     def lacks_index(self) -> bool:
-        """Tells whether the next question will make an index from nothing, which takes seconds."""
+        """Reports whether the next query will build an index from nothing, which takes seconds."""
         return self._folder not in self._opened and not self._has_index() and self._is_indexed()
 
     def rebuild(self, on_read: Callable[[int], None] | None = None) -> int:
-        """Makes the index again, also of a small log; returns how many events it holds."""
+        """Rebuilds the index, also of a small log; returns how many events it holds."""
         from thence.core.query.filter import Filter
         from thence.index.plan.query import count
 
@@ -279,7 +279,7 @@ class Answers:
         return replace(page, rest=rest)
 
     def warned(self, **asked: "Unpack[PageQuery]") -> "Page":
-        """Does what `query` does; where nothing matches it warns of an unknown key in `where`."""
+        """Returns the page of `query`; without a match warns of an unknown key in `where`."""
         page = self.query(**asked)
         if not page.total and asked.get("where"):
             from thence.core.query.filter import Filter
@@ -290,9 +290,9 @@ class Answers:
         return page
 
     def unknown_key(self, where: "Sequence[Comparison]") -> str | None:
-        """Says which key in a filter's `where` no event has, and which is nearest, if there is one.
+        """Returns a message about a key in a filter's `where` that no event has, and the nearest.
 
-        The last 10,000 events are looked through, or those in 4 MiB. None if each key is known.
+        The last 10,000 events are searched, or those in 4 MiB. None if each key is known.
         """
         from thence.core.query.filter import unknown_key
 
@@ -306,7 +306,7 @@ class Answers:
         return found and found.told(None if not page.has_more else len(page))
 
     def close(self) -> None:
-        """Closes the index, if one was opened; a later question opens it again."""
+        """Closes the index, if one was opened; a later query opens it again."""
         _close(self._opened)
 
     def _is_indexed(self) -> bool:

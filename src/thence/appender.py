@@ -1,8 +1,8 @@
 """The one path of new events into an open log.
 
-The causes of an event are checked and completed, it is drafted, what it depends on is put beside
-it, it is committed, and an error that leaves its outcome unknown is made one that can be retried.
-Every door leads here: append, append_many, append_async, emit, steps, and both hosts.
+The appender checks and completes the causes of an event, drafts the event, adds its conditions
+and commits it. An error that leaves the outcome unknown gets a retry. All functions that append
+use it: append, append_many, append_async, emit, steps, and both hosts.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,7 +20,7 @@ from thence.core.values.new_event import NewEvent
 from thence.core.values.vocabulary import Vocabulary
 from thence.errors import OutcomeUnknown
 from thence.log.read.opening import known_id, known_info, prepare
-from thence.log.storage.append_errors import closed_for_good
+from thence.log.storage.append_errors import poisoned_error
 from thence.log.storage.disk import Disk
 from thence.log.storage.process import CLOSE_S, watch_forks
 from thence.log.storage.segment import current_path
@@ -29,8 +29,8 @@ from thence.log.write.batch import Waiting
 from thence.log.write.committer import Committer, OnFull
 from thence.log.write.drafting import Drafting, join
 from thence.log.write.notice import NoticeMaker
-from thence.log.write.retrying import retriable
-from thence.log.write.writer import SegmentWriter, Tell
+from thence.log.write.retrying import with_retry
+from thence.log.write.writer import Report, SegmentWriter
 
 if TYPE_CHECKING:
     from thence.core.values.guard import Unchanged
@@ -44,7 +44,7 @@ Encode = Callable[[E, Ids, Ids], Draft]
 
 
 class Appender:
-    """Appends to one open log; safe from threads, and in a forked child it begins anew.
+    """The appender to one open log; safe from threads; in a forked child it begins anew.
 
     `context` holds members of the opener for notices, `received` is what THENCE_CAUSE held.
     """
@@ -59,7 +59,7 @@ class Appender:
         max_queue_size: int,
         on_full: OnFull,
         max_file_size: int,
-        tell: Tell,
+        report: Report,
         context: Mapping[str, Any],
         received: str | None,
     ) -> None:
@@ -67,10 +67,10 @@ class Appender:
         self._folder = folder
         self._vocabulary = vocabulary
         self._answers = answers
-        self._tell = tell
+        self._report = report
         self.notice = NoticeMaker(vocabulary, context, partial(known_id, disk, folder))
-        self.writer = SegmentWriter(disk, folder, vocabulary, self.notice, tell, max_file_size)
-        self.committer = Committer(self.writer, self.notice, max_queue_size, on_full, tell)
+        self.writer = SegmentWriter(disk, folder, vocabulary, self.notice, report, max_file_size)
+        self.committer = Committer(self.writer, self.notice, max_queue_size, on_full, report)
         self._drafting = Drafting(vocabulary, self.notice, folder)
         self._names_heads = vocabulary.names_heads
         witness = self.writer.numbers.witness
@@ -112,7 +112,7 @@ class Appender:
             await future
             return self._last(waiting.result())
         except OutcomeUnknown as unknown:
-            raise retriable(unknown, self.writer, drafts, self._last) from unknown.__cause__
+            raise with_retry(unknown, self.writer, drafts, self._last) from unknown.__cause__
         finally:
             self.committer.callers.leave()
 
@@ -128,7 +128,7 @@ class Appender:
 
         With a timeout an event is durable when the function returns, without one it is queued;
         False if a full queue dropped it. A NewEvent for each would cost a seventh (decision 0031).
-        Nothing is read or made for an event that is queued: opening has prepared the log.
+        Queueing an event reads and makes no file: the opening has prepared the log.
         """
         put, external = self.committer.put, self.origin.external
         self.origin.tell_malformed()
@@ -151,7 +151,7 @@ class Appender:
         """Returns when everything emitted before is durable; raises what prevents it."""
         self.committer.append_all((), timeout_s)
         if self.committer.failed_count:
-            raise closed_for_good(current_path(self._folder))
+            raise poisoned_error(current_path(self._folder))
 
     def relay(self, lines: Iterable[bytes]) -> "Relayed":
         """Appends lines of other nodes as they stand; see `thence.log.write.relaying`."""
@@ -159,7 +159,7 @@ class Appender:
 
         self.prepare()
         where = (self._disk, self._folder, self._vocabulary)
-        return relay(*where, lines, self.notice, self._tell)
+        return relay(*where, lines, self.notice, self._report)
 
     def repair(self, timeout_s: float) -> None:
         """Heals what verify finds in the log's bytes."""
@@ -168,7 +168,7 @@ class Appender:
         self.prepare()
         self.flush(timeout_s)
         where = (self._disk, self._folder, self._vocabulary)
-        writer = SegmentWriter(*where, self.notice, self._tell)
+        writer = SegmentWriter(*where, self.notice, self._report)
         repair(*where, writer, self.notice, timeout_s)
 
     def prepare(self) -> None:
@@ -211,7 +211,7 @@ class Appender:
         return drafts, places
 
     def _causes(self, new: NewEvent) -> tuple[str, ...]:
-        """Returns what an event names, what it ends, and what surrounds it."""
+        """Returns the causes that an event names, the event that it ends, and context causes."""
         around = current_causes() or self.origin.causes
         if new.ends is not None:
             around = (new.ends, *around)
@@ -238,13 +238,13 @@ class Appender:
         timeout_s: float,
         shape: Callable[[list[bytes]], T],
     ) -> T:
-        """Commits drafts, in one piece, and returns what the caller makes of their lines."""
+        """Commits drafts, in one piece, and returns the caller's conversion of their lines."""
         try:
             if condition is None and len(drafts) == 1:
                 return shape([self.committer.append(drafts[0], timeout_s)])
             return shape(self.committer.append_all(drafts, timeout_s, condition))
         except OutcomeUnknown as unknown:
-            raise retriable(unknown, self.writer, drafts, shape) from unknown.__cause__
+            raise with_retry(unknown, self.writer, drafts, shape) from unknown.__cause__
 
     def _last(self, lines: Sequence[bytes]) -> Event:
         return Event(lines[-1][:-1], None, self._vocabulary)

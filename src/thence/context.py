@@ -31,7 +31,7 @@ _CONTEXTLIB = vars(contextlib)
 
 
 class CauseScope:
-    """Code that names causes, or that a step runs, from its entry until it is left.
+    """The scope of code that names causes, or of a step's body, from entry until exit.
 
     `frame` is that of the generator in which the block was entered, None outside of any.
     """
@@ -112,7 +112,7 @@ def current_causes() -> tuple[str, ...]:
 
 
 def current_step() -> "OpenStep | None":
-    """Returns the innermost step that is open around the caller, None if there is none."""
+    """Returns the innermost open step around the caller, None if there is none."""
     if not _blocks.get():
         return None
     return next((found.step for found in _counting() if found.step is not None), None)
@@ -162,7 +162,7 @@ class Because(contextlib.ContextDecorator):
 
 @runtime_checkable
 class StepLog(Protocol):
-    """An open log, as a step needs it: a Log."""
+    """The part of `Log` that a step needs."""
 
     def append_event(self, new: NewEvent) -> Event:
         """Appends an event and returns it once it is durable."""
@@ -190,7 +190,7 @@ class OpenStep(NamedTuple):
 
 
 class Origin:
-    """What an open log takes from other processes and logs, and hands on to them.
+    """The causes that an open log receives from other processes and logs, or passes to them.
 
     `causes` are around all that it appends: the cause that `received` is. `witness` takes a
     clock that the next events must pass, `info` tells the id of the log.

@@ -1,9 +1,9 @@
-"""One folder's log, opened: the only object that a host holds.
+"""The open log of one folder: the only object that a host holds.
 
-A `Log` appends events durably, reads them back, and says why they happened. It is safe
-from threads, and after a fork the child has an opening of its own. Events enter by one path
-(`thence.appender`). Reading takes no lock of the log; of a large one it keeps an index
-(`thence.answers`). What a host needs of ids, times and the disk it imports from here.
+A `Log` appends events durably, reads them back, and finds their causes. It is safe from
+threads, and after a fork the child has an opening of its own. Events enter by one path
+(`thence.appender`). Reading takes no lock of the log; a large log gets an index
+(`thence.answers`). A host imports its functions for ids, times and the disk from here.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -35,7 +35,7 @@ from thence.log.storage.segment import current_path
 from thence.log.write.committer import OnFull as OnFull
 from thence.log.write.notice import guarded as guarded
 from thence.log.write.notice import warn as warn
-from thence.log.write.writer import Tell
+from thence.log.write.writer import Report
 
 if TYPE_CHECKING:
     from thence.core.query.answer import Concurrent, Effects, Why
@@ -65,7 +65,7 @@ def open_log(
 
 
 class LogOptions(TypedDict, total=False):
-    """What a host says of its log.
+    """The options of a host for its log.
 
     A file that has reached `max_file_size` bytes is rotated. `tell` is called with a word and
     facts when events are dropped, refused, lost or resumed; `context` holds members for notices.
@@ -74,7 +74,7 @@ class LogOptions(TypedDict, total=False):
     max_queue_size: int
     on_full: OnFull
     max_file_size: int
-    tell: Tell
+    tell: Report
     context: Mapping[str, Any]
 
 
@@ -85,7 +85,7 @@ def open_host_log(
     disk: Disk = OS_DISK,
     **options: Unpack[LogOptions],
 ) -> "Log":
-    """Does what `open_log` does, for a host that has more to say of its log."""
+    """Opens the log like `open_log`, with a host's further options."""
     found = opened_vocabulary(disk, path, vocabulary, create)
     return Log(Path(path), found, received=variable(VARIABLE), disk=disk, **options)
 
@@ -104,7 +104,7 @@ class Log:
         max_queue_size: int = QUEUE_EVENTS_MAX,
         on_full: OnFull = "block",
         max_file_size: int = FILE_BYTES_MAX,
-        tell: Tell | None = None,
+        tell: Report | None = None,
         context: Mapping[str, Any] | None = None,
         received: str | None = None,
         disk: Disk = OS_DISK,
@@ -122,7 +122,7 @@ class Log:
             max_queue_size=max_queue_size,
             on_full=on_full,
             max_file_size=max_file_size,
-            tell=guarded(tell or warn),
+            report=guarded(tell or warn),
             context=context or {},
             received=received,
         )
@@ -145,12 +145,12 @@ class Log:
 
     @property
     def dropped_count(self) -> int:
-        """How many emitted events a full queue dropped."""
+        """The number of emitted events that a full queue dropped."""
         return self._appender.committer.drops.count
 
     @property
     def failed_count(self) -> int:
-        """How many emitted events the disk refused for good."""
+        """The number of emitted events that the disk refused for good."""
         return self._appender.committer.failed_count
 
     @property
@@ -160,7 +160,7 @@ class Log:
 
     @property
     def durability(self) -> Durability:
-        """How its filesystem takes a sync: "synced", "unproven" (a network) or "memory"."""
+        """The effect of a sync on its filesystem: "synced", "unproven" (a network) or "memory"."""
         return durability_on(self._disk.filesystem(self.folder))
 
     def append(

@@ -1,4 +1,4 @@
-"""What flags and the environment say about how thence is used, in one frozen object.
+"""The settings from flags and the environment, in one frozen object.
 
 It is read once, at the door (`thence.cli`), and handed on as plain arguments: nobody
 inside reads the environment. A flag goes before THENCE_*, and that before the default.
@@ -12,7 +12,7 @@ ROOT = "output"
 
 
 class Settings(NamedTuple):
-    """What a user has set; None where nothing was said."""
+    """The settings of a user; None where nothing was set."""
 
     log: str | None = None
     actor: str | None = None

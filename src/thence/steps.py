@@ -1,4 +1,4 @@
-"""Something that lasts, told when it begins and when it ends.
+"""Steps: work that lasts, recorded when it begins and when it ends.
 
 The begin is appended before the body runs and is the cause of all inside; the end is
 appended when the body is left, however that happens. The error of a body goes on unchanged.
@@ -38,7 +38,7 @@ _R = TypeVar("_R")
 LogOfStep = StepLog | Callable[[], StepLog]
 # subject, actor and stream
 Words = tuple[str | None, str | None, str | None]
-# words of `append` that a payload given as keywords must not take for its own
+# keywords of `append` that a payload given as keywords must not use
 _NO_PAYLOAD = frozenset(
     ("begins", "caused_by", "ends", "event_id", "event_type", "guard", "payload", "timeout_s")
 )
@@ -207,7 +207,7 @@ class Step:
         except ThenceError as failure:
             if error is None:
                 raise
-            # the error of the body goes on; what the log could not be told is told here
+            # the error of the body is raised; the end that could not be logged is reported here
             warn("step_not_ended", {"event_id": begun, "error": failure})
         else:
             if step.outer is not None and step.outer.log is step.log:
@@ -289,7 +289,7 @@ async def _in_thread(work: Callable[[], _R]) -> tuple[_R, BaseException | None]:
 
 
 def _outcome(error: BaseException | None) -> tuple[str, dict[str, Any]]:
-    """Returns how a body was left, and what the log keeps of it."""
+    """Returns the outcome of a body, and the payload for its end."""
     if error is None:
         return "ended", {}
     message = _message(error)
@@ -309,7 +309,7 @@ def _message(error: BaseException) -> str:
     """Returns the beginning of an error's message, as UTF-8 can hold it."""
     try:
         message = str(error)
-    except Exception:  # door: an error of the user's that can't even tell itself
+    except Exception:  # door: the __str__ of a user's error may raise anything
         message = ""
     return message[:MESSAGE_CHARACTERS_MAX].encode("utf-8", "backslashreplace").decode()
 

@@ -38,7 +38,7 @@ def test_circles_of_causes_in_lines_of_other_tools_are_opened(graph):
     when = {place: at for at, place in enumerate(laid.order)}
     for place, causes in enumerate(laid.causes):
         assert all(when[cause] < when[place] for cause in causes)
-        named = {each.event_id for each in laid.said} & set(laid.event_at(place).caused_by)
+        named = {each.event_id for each in laid.contents} & set(laid.event_at(place).caused_by)
         kept = {laid.event_at(cause).event_id for cause in causes}
         assert kept <= named
     assert difference(laid, laid).is_empty

@@ -130,4 +130,4 @@ def effects_of(events: Sequence[Event]) -> dict[str, list[str]]:
 
 def events_of(laid: LogSide) -> list[Event]:
     """Lists the events of a log that is laid out."""
-    return [laid.event_at(place) for place in range(len(laid.said))]
+    return [laid.event_at(place) for place in range(len(laid.contents))]

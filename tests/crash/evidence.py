@@ -74,7 +74,7 @@ def problems(
             found.append(f"{key} has a gap, a repetition or a step back")
     if len({members["node_id"] for members in good}) > 1:
         found.append("the node changed")
-    return found + untold(folder, good)
+    return found + unreported(folder, good)
 
 
 def is_torn(path: Path) -> bool:
@@ -82,7 +82,7 @@ def is_torn(path: Path) -> bool:
     return bool(data) and not data.endswith(b"\n")
 
 
-def untold(folder: Path, good: list[dict[str, Any]]) -> list[str]:
+def unreported(folder: Path, good: list[dict[str, Any]]) -> list[str]:
     """Compare what lies in quarantine with what the notices tell of it, both ways."""
     quarantine = folder / ".thence/quarantine"
     there = {path.name: path.stat().st_size for path in quarantine.glob("*")}

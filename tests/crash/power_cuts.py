@@ -142,7 +142,7 @@ def after_crash(disk: SimulatedDisk, trace: Trace, is_thorough: bool = True) -> 
         log.close()
         again = opened(left, trace.limit)
         later = list(again.read())
-        found = [*problems(served, later, appended, trace), *untold(left, later)]
+        found = [*problems(served, later, appended, trace), *unreported(left, later)]
         if trace.kept and not any(trace.kept in data for data in settled_files(left)):
             found.append("bytes that were moved aside are gone")
         if is_thorough:
@@ -208,7 +208,7 @@ def another(was: tuple[str, str], is_now: tuple[str, str]) -> list[str]:
     return [f"the {key} was {a!r}, is {b!r}" for key, a, b in pairs if a != b]
 
 
-def untold(disk: Disk, later: list[Event]) -> Iterator[str]:
+def unreported(disk: Disk, later: list[Event]) -> Iterator[str]:
     """Tell what was moved aside without a notice, and notices of what is not there."""
     quarantine = own_folder(FOLDER) / "quarantine"
     there = {

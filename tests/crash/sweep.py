@@ -21,7 +21,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-from tests.crash.evidence import events, files, is_torn, is_valid, notice, untold
+from tests.crash.evidence import events, files, is_torn, is_valid, notice, unreported
 from tests.crash.faulty import Fault, FaultyDisk, Span, faults, summary
 from tests.crash.promised import Ended, Run, silent
 from tests.crash.scenes import HASTY_DISK, SCENES, Scene
@@ -146,9 +146,9 @@ def undurable(run: Run) -> list[str]:
     safe: set[str] = set()
     for path in files(run.folder):
         status = path.stat()
-        stretches = run.disk.durable((status.st_dev, status.st_ino))
+        tails = run.disk.durable((status.st_dev, status.st_ino))
         data = path.read_bytes()
-        for start, end in stretches:
+        for start, end in tails:
             safe |= {
                 line[13:39].decode("ascii", "replace") for line in data[start:end].split(b"\n")
             }
@@ -196,7 +196,7 @@ def mistold(run: Run, good: list[dict[str, Any]]) -> list[str]:
         and not (kind == "gap" and run.disk.failed and (facts["count"] or 0) <= STEP_MAX)
     ]
     recovered = [members for members in good if (notice(members) or [""])[0] == "recovered"]
-    return found + untold(run.folder, recovered)
+    return found + unreported(run.folder, recovered)
 
 
 def repeated(run: Run) -> list[str]:

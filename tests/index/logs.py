@@ -11,7 +11,7 @@ from typing import Any
 from thence.core.event import Event
 from thence.core.order import totally_ordered
 from thence.core.values.vocabulary import PLAIN, Vocabulary
-from thence.index.build.count_tables import SHELF_BITS
+from thence.index.build.count_tables import RANGE_BITS
 from thence.index.build.places import STRIDE
 from thence.index.build.rows import INTEGER_MAX
 from thence.index.build.tallies import TURNS_TOGETHER
@@ -106,10 +106,10 @@ def shelved(connection: sqlite3.Connection) -> None:
     rows = connection.execute(
         "SELECT place, turn, time, type, stream, actor FROM events"
     ).fetchall()
-    events: Counter[int] = Counter(row[0] >> SHELF_BITS for row in rows)
+    events: Counter[int] = Counter(row[0] >> RANGE_BITS for row in rows)
     names: Counter[tuple[int, int, int]] = Counter()
     for place, _, _, *named in rows:
-        keys = [(place >> SHELF_BITS, kind, name) for kind, name in enumerate(named)]
+        keys = [(place >> RANGE_BITS, kind, name) for kind, name in enumerate(named)]
         names.update(key for key in keys if key[2] is not None)
     for at, column in ((1, "turn"), (2, "time")):
         found = connection.execute(
@@ -117,13 +117,13 @@ def shelved(connection: sqlite3.Connection) -> None:
         ).fetchall()
         assert {row[0]: row[1] for row in found if row[1]} == events
         for shelf, _, count, first, last in found:
-            there = [r[at] for r in rows if r[0] >> SHELF_BITS == shelf and r[at] is not None]
+            there = [r[at] for r in rows if r[0] >> RANGE_BITS == shelf and r[at] is not None]
             assert count == len(there)
             assert all(first <= value <= last for value in there)
     found = connection.execute("SELECT * FROM shelf_names WHERE events").fetchall()
     assert {row[:3]: row[3] for row in found} == names
     pairs = Counter(
-        (row[0] >> SHELF_BITS, kind, row[one], row[other])
+        (row[0] >> RANGE_BITS, kind, row[one], row[other])
         for row in rows
         for kind, (one, other) in enumerate([(3, 5), (3, 4), (4, 5)])
         if row[one] is not None and row[other] is not None

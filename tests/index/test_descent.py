@@ -8,7 +8,7 @@ from contextlib import closing
 import pytest
 
 from thence.index.build.places import STRIDE, statements
-from thence.index.graph.shared_causes import descended, effects_upward
+from thence.index.graph.shared_causes import ancestors_by_range, effects_by_range
 
 EVENTS = 400
 BITS = 13  # eight events that stand a stride apart
@@ -64,7 +64,7 @@ def test_places_have_the_colours_of_all_that_goes_back_to_them(links, reach):
         }
         found: dict[int, int] = {}
         shelves: list[int] = []
-        for colours, is_any_open in descended(links, places, BITS):
+        for colours, is_any_open in ancestors_by_range(links, places, BITS):
             (shelf,) = {place >> BITS for place in colours}
             shelves.append(shelf)
             found |= colours
@@ -85,7 +85,7 @@ def test_effects_are_known_as_far_as_the_walk_has_come(links, reach):
     for place in (STRIDE, chance.choice(list(causes)), last):
         due = {other for other in causes if place in past(other, causes)}
         at = place
-        for begin, end, effects in effects_upward(links, place, last, BITS):
+        for begin, end, effects in effects_by_range(links, place, last, BITS):
             assert begin == at + 1
             assert effects == {other for other in due if other <= end}
             at = end
@@ -97,6 +97,8 @@ def test_many_links_are_read_at_once_where_a_walk_needs_most_of_them(links):
     links.executemany("INSERT INTO causes VALUES (?, ?)", rows)
     asked: list[str] = []
     links.set_trace_callback(asked.append)
-    found = [place for colours, _ in descended(links, [EVENTS * STRIDE]) for place in colours]
+    found = [
+        place for colours, _ in ancestors_by_range(links, [EVENTS * STRIDE]) for place in colours
+    ]
     assert len(found) == EVENTS
     assert len(asked) < 20

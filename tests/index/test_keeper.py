@@ -14,7 +14,7 @@ from tests.log.processes import descriptors
 
 from thence.core.values.vocabulary import PLAIN
 from thence.index.file.database import Index
-from thence.index.file.keeper import opened
+from thence.index.file.keeper import open_database
 from thence.log.storage.disk import OS_DISK
 from thence.replica import open_log
 
@@ -288,7 +288,7 @@ def test_what_is_no_database_is_not_held_open(tmp_path: Path) -> None:
     path = tmp_path / "index.db"
     noise(path)
     with pytest.raises(sqlite3.DatabaseError) as caught:
-        opened(path)
+        open_database(path)
     assert caught.tb  # which holds all that the function held
     assert descriptors(tmp_path) == []
 

@@ -50,7 +50,7 @@ def test_first_page_of_a_log_that_has_grown_reads_only_what_arrived(tmp_path, li
         segment.write_bytes(b"".join([*all_lines[:10], *broken, *all_lines[30:]]))
         add(folder, [line])
         assert page(index, ASKED, limit=4).total == count(index, ASKED) == 21
-        index.remembered = MatchCache()
+        index.match_cache = MatchCache()
         assert count(index, ASKED) == 11
 
 

@@ -6,7 +6,7 @@ import pytest
 from tests.events import NODE, line_of
 from tests.index.logs import add, index_of
 
-from thence.index.build.places import STRIDE, given
+from thence.index.build.places import STRIDE, assign_places
 
 
 @pytest.mark.parametrize("count", [1, 2, 511, 512, STRIDE - 1])
@@ -17,7 +17,7 @@ def test_late_events_get_places_of_their_own_between_their_neighbours(tmp_path, 
     with index_of(folder) as index:
         index.freshen()
         with index.reading() as connection:
-            places = given(connection, late)
+            places = assign_places(connection, late)
     assert places is not None
     assert places == sorted(set(places))
     assert places[0] > STRIDE
@@ -31,4 +31,4 @@ def test_no_more_late_events_are_taken_in_than_there_is_room_for(tmp_path) -> No
     with index_of(folder) as index:
         index.freshen()
         with index.reading() as connection:
-            assert given(connection, late) is None
+            assert assign_places(connection, late) is None

@@ -8,7 +8,7 @@ import pytest
 from tests.events import OTHER_NODE, drafted, new_id, stamped
 from tests.index.asked import matching, read
 from tests.index.logs import add, fits, index_of
-from tests.index.test_shelves import SHELF_EVENTS, steps
+from tests.index.test_count_tables import SHELF_EVENTS, steps
 
 from thence.core.query.filter import Filter
 from thence.index.build.tallies import TURNS_TOGETHER

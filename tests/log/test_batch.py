@@ -20,7 +20,7 @@ from thence.log.write.batch import (
     conditions_of,
     drafts_of,
     split,
-    taken,
+    take_batch,
 )
 from thence.log.write.latch import Latch
 
@@ -152,11 +152,11 @@ def test_each_who_leaves_lets_the_next_go_and_not_those_behind():
         assert first.wait(0.25) is True
         states.append([item.is_open for item in waiting])
 
-    first.gate, second.gate = At(answered), At(first_leaves)
+    first.latch, second.latch = At(answered), At(first_leaves)
     assert second.wait(0.5) is True
-    assert (first.gate.asked, second.gate.asked) == ([0.25], [0.5])
+    assert (first.latch.asked, second.latch.asked) == ([0.25], [0.5])
     assert states == [[True, False, False, False], [True, True, False, False]]
-    # nobody waits at the third gate yet, so the fourth is not kept
+    # nobody waits at the third latch yet, so the fourth is not kept
     assert third.is_open
     assert fourth.wait(0)
     assert third.wait(0)
@@ -181,7 +181,7 @@ def test_waits_of_one_thread_are_all_let_go_at_once():
         answer([first, other, second], [b"1", b"2", b"3"], None)
         states.append((other.is_open, second.is_open))
 
-    first.gate = At(answered)
+    first.latch = At(answered)
     assert first.wait(0)
     assert states == [(True, True)]
     assert first.following is None
@@ -189,7 +189,7 @@ def test_waits_of_one_thread_are_all_let_go_at_once():
 
 def test_answer_that_comes_as_the_time_runs_out_counts_and_is_passed_on():
     first, second = waiting = of_threads(2)
-    first.gate = At(lambda: answer(waiting, [b"1", b"2"], None), passed=False)
+    first.latch = At(lambda: answer(waiting, [b"1", b"2"], None), passed=False)
     assert first.wait(0.25) is True
     assert second.is_open
 
@@ -208,11 +208,11 @@ def test_handler_that_raises_as_the_next_is_let_go_lets_it_go_all_the_same():
             super().open()
 
     first, second, third = waiting = of_threads(3)
-    first.gate, second.gate = At(lambda: answer(waiting, [b"1", b"2", b"3"], None)), Interrupted()
+    first.latch, second.latch = At(lambda: answer(waiting, [b"1", b"2", b"3"], None)), Interrupted()
     with pytest.raises(Alarm):
         first.wait(0.25)
     assert first.is_gone
-    assert second.gate.wait(0)
+    assert second.latch.wait(0)
     assert third.is_open
 
 
@@ -245,9 +245,9 @@ def sized(size_bytes):
 def test_turn_ends_at_exactly_its_bytes():
     half, whole = sized(BATCH_BYTES_MAX // 1_024), sized(BATCH_BYTES_MAX // 512)
     short = sized(BATCH_BYTES_MAX // 512 - 1)
-    assert len(taken(deque([half] * 2_048))) == 1_024
-    assert len(taken(deque([whole] * 2_048))) == 512
-    assert len(taken(deque([short] + [whole] * 2_047))) == 1_024
+    assert len(take_batch(deque([half] * 2_048))) == 1_024
+    assert len(take_batch(deque([whole] * 2_048))) == 512
+    assert len(take_batch(deque([short] + [whole] * 2_047))) == 1_024
 
 
 class CountingLoop(asyncio.SelectorEventLoop):
@@ -261,13 +261,13 @@ class CountingLoop(asyncio.SelectorEventLoop):
 
 
 def test_tasks_of_a_loop_are_answered_with_one_call_and_a_closed_loop_is_passed_over():
-    closed, one, other = loops = [CountingLoop() for _ in range(3)]
+    closed_error, one, other = loops = [CountingLoop() for _ in range(3)]
     thread = Waiting([drafted(new_id(), "t", {})])
     tasks = [
         Waiting([drafted(new_id(), "t", {})], None, loop.create_future())
-        for loop in (closed, one, one, other)
+        for loop in (closed_error, one, one, other)
     ]
-    closed.close()
+    closed_error.close()
     tasks[1].future.cancel()
     answer([*tasks[:2], thread, *tasks[2:]], [b"1", b"2", b"3", b"4", b"5"], None)
     assert [loop.calls for loop in loops] == [1, 1, 1]

@@ -26,9 +26,9 @@ from thence.log.write.batch import (
     answer,
     conditions_of,
     drafts_of,
-    emitted,
+    emitted_drafts,
     split,
-    taken,
+    take_batch,
 )
 from thence.replica import Log
 
@@ -54,10 +54,10 @@ def test_producer_waits_from_exactly_the_bound_on(tmp_path):
     committer = log._appender.committer
     for _ in range(2):
         log.emit("t")
-        assert committer._parking.is_empty
+        assert committer._wait_queue.is_empty
     third = Thread(target=log.emit, args=("third",))
     third.start()
-    until(lambda: not committer._parking.is_empty)
+    until(lambda: not committer._wait_queue.is_empty)
     assert len(committer._queue) == 2
     disk.gate.set()
     third.join(WAIT_S)
@@ -175,10 +175,10 @@ def test_as_many_are_let_in_as_fit_beside_what_is_kept_for_a_retry(tmp_path, mon
     parked = [Thread(target=log.emit, args=("parked",)) for _ in range(3)]
     for count, thread in enumerate(parked, 1):
         thread.start()
-        until(lambda count=count: len(committer._parking._gates) == count)
+        until(lambda count=count: len(committer._wait_queue._latches) == count)
     tries.release()
     assert arrived.acquire(timeout=WAIT_S)
-    assert len(committer._parking._gates) == 1
+    assert len(committer._wait_queue._latches) == 1
     until(lambda: len(committer._queue) == 2)
     healed.set()
     tries.release()
@@ -201,7 +201,7 @@ def test_as_many_are_let_in_as_fit_beside_what_a_turn_leaves_queued(tmp_path, mo
     left = []
 
     def stand():
-        disk.before["write"] = lambda: left.append(len(committer._parking._gates))
+        disk.before["write"] = lambda: left.append(len(committer._wait_queue._latches))
         arrived.set()
         assert gate.wait(WAIT_S)
 
@@ -213,7 +213,7 @@ def test_as_many_are_let_in_as_fit_beside_what_a_turn_leaves_queued(tmp_path, mo
     parked = [Thread(target=log.emit, args=("parked",)) for _ in range(3)]
     for count, thread in enumerate(parked, 1):
         thread.start()
-        until(lambda count=count: len(committer._parking._gates) == count)
+        until(lambda count=count: len(committer._wait_queue._latches) == count)
     gate.set()
     for thread in parked:
         thread.join(WAIT_S)
@@ -307,14 +307,14 @@ def items(count, size=1):
 def test_turn_takes_so_many_events_and_leaves_the_rest(queued, count):
     (one,) = items(1)
     queue = deque([one] * queued)
-    assert len(taken(queue)) == count
+    assert len(take_batch(queue)) == count
     assert len(queue) == queued - count
 
 
 def test_turn_ends_when_its_bytes_are_many():
     (large,) = items(1, 20_000)
     queue = deque([large] * 2_048)
-    found = taken(queue)
+    found = take_batch(queue)
     assert BATCH_BYTES_MAX <= sum(len(item.tail) for item in found) < 2 * BATCH_BYTES_MAX
     assert len(found) + len(queue) == 2_048
 
@@ -331,7 +331,7 @@ def test_items_are_parted_behind_those_that_are_written_whole():
         (queued, []),
     ]
     assert drafts_of(queued) == [three, one, two, one]
-    assert emitted(queued) == [three, one]
+    assert emitted_drafts(queued) == [three, one]
     assert pair.tail == one.tail + two.tail
 
 

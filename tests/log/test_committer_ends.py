@@ -130,7 +130,7 @@ def test_producer_that_waits_at_the_end_is_told_that_the_log_is_closed(tmp_path)
     found = []
     thread = Thread(target=lambda: found.append(raised(lambda: log.emit("waits"))))
     thread.start()
-    until(lambda: not log._appender.committer._parking.is_empty)
+    until(lambda: not log._appender.committer._wait_queue.is_empty)
     log.close(timeout_s=0)
     thread.join(WAIT_S)
     assert found == [closed_words(tmp_path)]

@@ -44,13 +44,13 @@ def test_intact_log_is_read_as_the_reader_reads_it(tmp_path):
     with thence.open(folder) as log:
         log.append("noted", {"n": 6}, subject="s", actor="ada", caused_by=["0" * 26])
     assert is_as_the_reader_reads_it(folder)
-    assert len(intact(folder).said) == 7
+    assert len(intact(folder).contents) == 7
 
 
 def test_log_without_events_is_intact(tmp_path):
-    assert list(intact(tmp_path).said) == []
+    assert list(intact(tmp_path).contents) == []
     current(tmp_path).touch()
-    assert list(intact(tmp_path).said) == []
+    assert list(intact(tmp_path).contents) == []
 
 
 HEAD = b'{"event_id":"A","event_type":"t","event_version":1,"timestamp":"","node_id":"n"'

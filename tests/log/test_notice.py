@@ -15,7 +15,7 @@ from tests.log.processes import ran
 
 import thence
 from thence.core.values.vocabulary import PLAIN, WORK
-from thence.log.write.notice import NoticeMaker, aside, guarded, warn
+from thence.log.write.notice import NoticeMaker, guarded, in_other_thread, warn
 
 
 def broken(word, facts):
@@ -120,7 +120,7 @@ def test_record_is_told_at_once_where_no_thread_can_be_started(monkeypatch):
 
     monkeypatch.setattr("thence.log.write.notice.start_new_thread", refuse)
     found = []
-    aside(lambda word, facts: found.append((word, facts)), "torn", {"n": 1})
+    in_other_thread(lambda word, facts: found.append((word, facts)), "torn", {"n": 1})
     assert found == [("torn", {"n": 1})]
 
 

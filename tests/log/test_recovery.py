@@ -21,7 +21,7 @@ import thence
 from thence.core.values.vocabulary import PLAIN
 from thence.errors import AppendFailed, OutcomeUnknown
 from thence.log.storage.disk import OS_DISK
-from thence.log.storage.recovery import last_numbers, lines_backwards, mark_told, untold
+from thence.log.storage.recovery import last_numbers, lines_backwards, mark_reported, unreported
 from thence.log.storage.system_call import DiskError
 from thence.replica import Log
 
@@ -212,7 +212,7 @@ def test_recovery_is_told_after_a_kill_between_the_cut_and_its_notice(log):
     quarantine.mkdir()
     (quarantine / f"{name}.untold").write_bytes(b"half")
     (quarantine / "notes.untold").write_bytes(b"not ours")
-    assert [facts["bytes"] for _, facts in untold(OS_DISK, log)] == [4]
+    assert [facts["bytes"] for _, facts in unreported(OS_DISK, log)] == [4]
     _, (notice,) = after_next_append(log)
     assert dict(notice.payload) == {
         "file": "events.jsonl",
@@ -255,7 +255,7 @@ def test_recovery_is_not_told_again_after_a_power_cut():
 def test_file_is_told_by_its_name(tmp_path):
     path = tmp_path / "a.torn.untold"
     path.touch()
-    mark_told(OS_DISK, path)
+    mark_reported(OS_DISK, path)
     assert os.listdir(tmp_path) == ["a.torn"]
 
 

@@ -16,11 +16,11 @@ from thence.errors import OutcomeUnknown
 from thence.log.storage.disk import OS_DISK, READ_BYTES
 from thence.log.storage.recovery import (
     copy_aside,
-    kept_whole,
+    cut_broken_write,
     last_numbers,
     lines_backwards,
     recover_tail,
-    untold,
+    unreported,
 )
 from thence.log.storage.system_call import DiskError
 
@@ -95,7 +95,7 @@ def test_end_as_long_as_no_line_may_be_is_not_searched_for_events(opened, length
     descriptor, path = opened(event + bytes(length - len(event)))
     assert recover_tail(OS_DISK, descriptor, path, length, PLAIN)
     assert path.read_bytes() == (event + b"\n") * kept
-    ((aside, facts),) = untold(OS_DISK, path.parent)
+    ((aside, facts),) = unreported(OS_DISK, path.parent)
     assert (facts["offset"], facts["bytes"]) == (len(event) * kept, length - len(event) * kept)
     assert aside.stat().st_size == facts["bytes"]
 
@@ -131,7 +131,7 @@ def test_copy_that_the_disk_refuses_leaves_no_file(opened, tmp_path, call):
 def test_half_a_line_of_a_broken_write_is_cut_behind_the_last_whole_one(opened, written, left):
     descriptor, path = opened(b"before\n" + written)
     whole = len(left)
-    assert kept_whole(OS_DISK, descriptor, path, 7, written + b"and more") == (whole, None)
+    assert cut_broken_write(OS_DISK, descriptor, path, 7, written + b"and more") == (whole, None)
     assert path.read_bytes() == b"before\n" + left
 
 
@@ -139,7 +139,7 @@ def test_half_a_line_that_can_not_be_cut_is_unknown_and_stays(opened):
     descriptor, path = opened(b"before\na\nhalf" + b"theirs")
 
     def kept(disk, data):
-        whole, unknown = kept_whole(disk, descriptor, path, 7, data)
+        whole, unknown = cut_broken_write(disk, descriptor, path, 7, data)
         return whole, said(unknown)
 
     unknown = (OutcomeUnknown, "could not take back half a line at the end of", str(path))
@@ -156,7 +156,7 @@ def test_numbers_in_the_name_of_what_was_moved_aside_are_told(tmp_path):
     quarantine.mkdir(parents=True)
     name = f"events_2026-01-01_00-00-00-000000.jsonl-77-{'0' * 26}-5-19.torn"
     (quarantine / f"{name}.untold").write_bytes(b"abc")
-    ((path, facts),) = untold(OS_DISK, tmp_path)
+    ((path, facts),) = unreported(OS_DISK, tmp_path)
     assert path == quarantine / f"{name}.untold"
     assert facts == {
         "file": "events_2026-01-01_00-00-00-000000.jsonl",

@@ -9,11 +9,11 @@ from tests.log.errors import said
 from thence.errors import AppendFailed, LogFull, LogReadOnly, OutcomeUnknown, ReadFailed
 from thence.log.read.read_errors import reading
 from thence.log.storage.append_errors import (
-    closed_for_good,
-    refusal,
-    still_unknown,
-    uncut,
-    unsynced,
+    append_error,
+    half_line_error,
+    poisoned_error,
+    retry_error,
+    sync_error,
 )
 from thence.log.storage.system_call import DiskError
 
@@ -38,33 +38,39 @@ BROKEN = "check the device, then try again"
 )
 def test_refused_append_is_told_by_what_the_disk_answered(number, kind, hint):
     error = OSError(number, "as said")
-    found = refusal(PATH, error)
+    found = append_error(PATH, error)
     assert said(found) == (kind, "could not append to", str(PATH), "as said", hint)
     assert found.__cause__ is error
 
 
 def test_file_that_the_system_names_is_the_place():
-    assert said(refusal(PATH, OSError(errno.EIO, "as said", "/else")))[2:4] == ("/else", "as said")
-    assert said(refusal(PATH, OSError("without a number")))[2:4] == (str(PATH), "without a number")
+    assert said(append_error(PATH, OSError(errno.EIO, "as said", "/else")))[2:4] == (
+        "/else",
+        "as said",
+    )
+    assert said(append_error(PATH, OSError("without a number")))[2:4] == (
+        str(PATH),
+        "without a number",
+    )
 
 
 def test_unknown_outcome_says_what_the_next_try_does():
     error = OSError(errno.EIO, "as said")
-    assert said(uncut(PATH, error)) == (
+    assert said(half_line_error(PATH, error)) == (
         OutcomeUnknown,
         "could not take back half a line at the end of",
         str(PATH),
         "as said",
         "retry(), or open the log again: the next append moves the half line aside",
     )
-    assert said(unsynced(PATH, error)) == (
+    assert said(sync_error(PATH, error)) == (
         OutcomeUnknown,
         "could not sync the events just written to",
         str(PATH),
         "as said",
         "check the device, then retry(); this opening appends no more",
     )
-    for refused in (uncut, unsynced):
+    for refused in (half_line_error, sync_error):
         assert said(refused(PATH, OSError("without a number"))).cause == "without a number"
 
 
@@ -72,7 +78,7 @@ def test_retry_that_fails_hands_on_why_and_what_to_do():
     folder = PATH.parent
     failed = AppendFailed("could not", place="x", cause="broken", hint="mend it")
     operation = "could not retry an append to"
-    assert said(still_unknown(folder, failed)) == (
+    assert said(retry_error(folder, failed)) == (
         OutcomeUnknown,
         operation,
         str(folder),
@@ -80,7 +86,7 @@ def test_retry_that_fails_hands_on_why_and_what_to_do():
         "mend it, by retry() again",
     )
     bare = AppendFailed("could not")
-    assert said(still_unknown(folder, bare)) == (
+    assert said(retry_error(folder, bare)) == (
         OutcomeUnknown,
         operation,
         str(folder),
@@ -90,7 +96,7 @@ def test_retry_that_fails_hands_on_why_and_what_to_do():
 
 
 def test_opening_whose_sync_failed_for_good_says_so():
-    assert said(closed_for_good(PATH)) == (
+    assert said(poisoned_error(PATH)) == (
         LogReadOnly,
         "could not append to",
         str(PATH),

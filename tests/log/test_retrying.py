@@ -14,7 +14,7 @@ from thence.log.read.opening import prepare
 from thence.log.storage.disk import OS_DISK
 from thence.log.storage.system_call import DiskError
 from thence.log.write.notice import NoticeMaker, warn
-from thence.log.write.retrying import retriable
+from thence.log.write.retrying import with_retry
 from thence.log.write.writer import SegmentWriter
 
 
@@ -44,28 +44,28 @@ def lines_in(folder):
 @pytest.mark.parametrize("resume", [None, *map(failing, (AppendFailed, LogBusy, LogReadOnly))])
 def test_events_that_were_never_written_are_appended_once(tmp_path, resume):
     drafts = [drafted(new_id(), "noted", {"payload": {"n": n}}) for n in range(3)]
-    with_retry = retriable(unknown(resume), writer_of(tmp_path), drafts, tuple)
-    lines = with_retry.retry()
+    retriable = with_retry(unknown(resume), writer_of(tmp_path), drafts, tuple)
+    lines = retriable.retry()
     assert type(lines) is tuple
     assert [event_of(line).payload["n"] for line in lines] == [0, 1, 2]
     assert lines_in(tmp_path) == list(lines)
-    assert with_retry.retry() == lines
+    assert retriable.retry() == lines
     assert lines_in(tmp_path) == list(lines)
 
 
 def test_what_the_queue_found_meanwhile_is_the_result(tmp_path):
-    with_retry = retriable(unknown(lambda: [b"a\n"]), writer_of(tmp_path), [], list)
-    assert with_retry.retry() == [b"a\n"]
+    retriable = with_retry(unknown(lambda: [b"a\n"]), writer_of(tmp_path), [], list)
+    assert retriable.retry() == [b"a\n"]
 
 
 def test_retry_that_fails_says_so_and_can_be_tried_again(tmp_path):
     disk = FailingDisk(write=DiskError(errno.EIO, "device error"))
     drafts = [drafted(new_id(), "noted", {})]
-    with_retry = retriable(unknown(), writer_of(tmp_path, disk), drafts, list)
-    kind, _, place, *_ = raised(with_retry.retry)
+    retriable = with_retry(unknown(), writer_of(tmp_path, disk), drafts, list)
+    kind, _, place, *_ = raised(retriable.retry)
     assert (kind, place) == (OutcomeUnknown, str(tmp_path))
     with pytest.raises(OutcomeUnknown) as caught:
-        with_retry.retry()
+        retriable.retry()
     disk.faults.clear()
     (line,) = caught.value.retry()
     assert lines_in(tmp_path) == [line]

@@ -7,7 +7,7 @@ from tests.log.faults import ShortDisk
 from thence.errors import HeadsMoved
 from thence.log.storage.disk import OS_DISK, READ_BYTES
 from thence.log.write.admission import AlreadyStored
-from thence.log.write.failed_sync import copy_lines, regions, stand_behind, write_again
+from thence.log.write.failed_sync import are_behind, copy_lines, regions, write_again
 
 OLDER = "events_2026-01-01_00-00-00-000000.jsonl"
 
@@ -53,12 +53,12 @@ def test_batch_stands_behind_a_file_when_each_of_its_lines_is_in_a_newer_one(ope
     newer = opened("events.jsonl", b"two\none\n")
     (file, _), (last, _) = OS_DISK.file_id(suspect), OS_DISK.file_id(newer)
     refused = HeadsMoved("could not")
-    assert stand_behind(OS_DISK, tmp_path, [b"one\n", refused, b"two\n"], file)
-    assert not stand_behind(OS_DISK, tmp_path, [b"one\n", b"three\n"], file)
-    assert not stand_behind(OS_DISK, tmp_path, [b"one"], file)
-    assert not stand_behind(OS_DISK, tmp_path, [b"one\n"], last)
-    assert stand_behind(OS_DISK, tmp_path, [refused], last)
-    assert stand_behind(OS_DISK, tmp_path, [b"three\n"], (0, 0))
+    assert are_behind(OS_DISK, tmp_path, [b"one\n", refused, b"two\n"], file)
+    assert not are_behind(OS_DISK, tmp_path, [b"one\n", b"three\n"], file)
+    assert not are_behind(OS_DISK, tmp_path, [b"one"], file)
+    assert not are_behind(OS_DISK, tmp_path, [b"one\n"], last)
+    assert are_behind(OS_DISK, tmp_path, [refused], last)
+    assert are_behind(OS_DISK, tmp_path, [b"three\n"], (0, 0))
 
 
 def test_known_lines_are_written_again_and_each_file_is_told_from_its_first_to_its_last(

@@ -378,8 +378,8 @@ def test_of_a_clean_log_only_the_end_is_read(tmp_path):
     numbers.seq = 61
     assert found.notices(numbers) == []
     assert sum(read) <= 8192
-    found.settle()
-    assert found.is_settled
+    found.finish()
+    assert found.is_finished
 
 
 def test_opening_that_was_refused_leaves_nothing_behind(tmp_path):

@@ -47,9 +47,9 @@ def written(folder, *lines, name="events.jsonl"):
     return path
 
 
-def scanned(folder, *stretches, seq, who=SELF):
+def scanned(folder, *tails, seq, who=SELF):
     scan = DamageScan(OS_DISK, folder, who, seq)
-    return scan.regions([SegmentTail(folder / name, start) for name, start in stretches])
+    return scan.regions([SegmentTail(folder / name, start) for name, start in tails])
 
 
 def durable(path, offset):

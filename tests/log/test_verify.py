@@ -162,8 +162,8 @@ def test_bytes_beside_whole_events_are_told_by_a_notice_as_any(tmp_path, kind, b
     facts = {"file": "events.jsonl", "offset": len(first), "bytes": 2}
     lines = first[:-1], between, second, notice(kind, facts, seq=3)
     assert [f.code for f in found(tmp_path, *lines).findings] == ["region_told"]
-    untold = notice("recovered", facts, seq=3)
-    assert [f.code for f in found(tmp_path, *lines[:-1], untold).findings] == [code]
+    unreported = notice("recovered", facts, seq=3)
+    assert [f.code for f in found(tmp_path, *lines[:-1], unreported).findings] == [code]
 
 
 def test_told_region_keeps_its_segment_when_that_is_rotated(tmp_path):
@@ -298,7 +298,7 @@ def test_blocks_and_lines_one_by_one_are_judged_alike(tmp_path):
         check._line(line)
     for line in every:
         check.compare(line)
-    assert check.concluded() == mixed
+    assert check.result() == mixed
 
 
 def test_deleted_segment_is_a_loss(tmp_path):

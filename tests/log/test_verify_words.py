@@ -28,15 +28,15 @@ def at(result, code) -> Finding:
 @pytest.mark.parametrize(
     ("tail", "reason"),
     [
-        (line_of(seq=2, lamport_clock=2)[:-1], rules._KEPT),
-        (line_of(seq=2)[:-9], rules._ASIDE),
+        (line_of(seq=2, lamport_clock=2)[:-1], rules._TAIL_KEPT),
+        (line_of(seq=2)[:-9], rules._TAIL_MOVED),
     ],
 )
 def test_unfinished_line_says_what_the_next_append_makes_of_it(tmp_path, tail, reason):
     whole = numbered(1)
     expected = Finding("torn_tail", reason, CURRENT, len(whole[0]), len(tail))
     assert only(found(tmp_path, *whole, tail)) == expected
-    assert rules._KEPT != rules._ASIDE
+    assert rules._TAIL_KEPT != rules._TAIL_MOVED
 
 
 def test_number_that_is_given_twice_is_named_with_its_node(tmp_path):
@@ -132,7 +132,9 @@ def test_findings_are_folded_from_exactly_the_bound_on(tmp_path, monkeypatch):
 
 def checked(*blocks):
     check = _Check(PLAIN, frozenset([NODE]))
-    taken = [check._takes(rules._essences(Block(CURRENT, 0, b"\n".join(part)))) for part in blocks]
+    taken = [
+        check._add_run(rules._essences(Block(CURRENT, 0, b"\n".join(part)))) for part in blocks
+    ]
     return taken, check
 
 

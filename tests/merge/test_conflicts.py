@@ -289,7 +289,7 @@ def test_conflicts_of_10_000_events_take_little_more_than_their_order(is_divided
     assert min(finding) < 20 * min(ordering)
 
 
-def test_pairs_of_conflicts_are_no_more_than_the_stretches_hold():
+def test_pairs_of_conflicts_are_no_more_than_the_clusters_hold():
     events = [move(WP01, "planned", "doing", node=node) for node in "abc"]
     (conflict,) = conflicts_of(events)
     assert len(conflict.events) == 3

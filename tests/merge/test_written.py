@@ -41,7 +41,7 @@ def test_beside_is_neither_before_nor_behind_asked_from_either_side(forked, writ
 
 
 def test_heads_are_those_that_none_goes_back_to_of_all_or_of_some(written):
-    clocks = [event.lamport_clock for event in written.told(written.heads())]
+    clocks = [event.lamport_clock for event in written.events_of(written.heads())]
     assert clocks == [3, 4, 5]
     nodes = [written.events[number].node_id[0] for number in range(6)]
     assert [nodes[number] for number in written.heads([1, 2])] == [nodes[1], nodes[2]]

@@ -1,1 +1,1 @@
-"""The drawing table: values and pure functions, without disk, net, clock or randomness."""
+"""The core: values and pure functions, without disk, net, clock or randomness."""

@@ -1,4 +1,4 @@
-"""Time as a log tells it: Lamport's logical clock, which orders; the wall clock, for people.
+"""The clocks of a log: Lamport's logical clock, which orders; the wall clock, for people.
 
 L. Lamport, "Time, Clocks, and the Ordering of Events in a Distributed System", 1978.
 """
@@ -45,7 +45,7 @@ class LamportClock:
 
 
 def exhausted(place: object = "") -> ClockExhausted:
-    """Returns the error for an event that no clock value is left for."""
+    """Returns the error for an event without a clock value left."""
     return ClockExhausted(
         "could not number an event" if not place else "could not append to",
         place=place,
@@ -62,8 +62,8 @@ def _millisecond(millisecond: int) -> str:
 def timestamps(wall_ns: Callable[[], int]) -> Callable[[], str]:
     """Returns the function that writes a clock's present time: UTC ISO 8601, 6 digits, Z.
 
-    The clock gives nanoseconds since 1970. What is kept between calls is a cache of the
-    last millisecond's text.
+    The clock returns nanoseconds since 1970. Between calls only the text of the last
+    millisecond is cached.
     """
     last = (-1, "")
 

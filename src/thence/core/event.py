@@ -7,14 +7,14 @@ import msgspec
 
 OrderKey = tuple[int, str, str, str, bytes]
 
-# how deep a stored line may be nested; what thence writes stays well below
+# the deepest nesting of a stored line; lines that thence writes stay well below
 LINE_DEPTH_MAX = 200
 
 _decode = msgspec.json.Decoder().decode
 
 
 class Header(msgspec.Struct, frozen=True, gc=False):
-    """The members of a line that the generic rooms read, the hosts' keys among them."""
+    """The members of a line that the generic rooms read, including the hosts' keys."""
 
     event_id: str
     event_type: str
@@ -51,11 +51,11 @@ decode_header = msgspec.json.Decoder(Header).decode
 
 
 class Reading(Protocol):
-    """How a host's events are read: `core.vocabulary.Vocabulary` without its notices."""
+    """The reading side of `core.values.vocabulary.Vocabulary`, without its notices."""
 
     @property
     def payload_key(self) -> str:
-        """The member that holds what the host said."""
+        """The member that holds the host's content."""
         ...
 
     def stream_of(self, event: "Event") -> str | None:
@@ -114,7 +114,7 @@ class Event:
 
     @property
     def node_id(self) -> str:
-        """12 hex digits of the replica that wrote the event; of a foreign line what it says."""
+        """12 hex digits of the replica that wrote the event; a foreign line's own node_id."""
         return self.header.node_id
 
     @property
@@ -139,7 +139,7 @@ class Event:
 
     @property
     def begins(self) -> bool:
-        """Whether the event begins something that lasts."""
+        """True if the event begins something that lasts."""
         return self.header.begins
 
     @property
@@ -154,7 +154,7 @@ class Event:
 
     @property
     def step(self) -> str | None:
-        """Where in a run it happened, `<turn>.<phase>.<agent>.<ordinal>`."""
+        """The event's position in a run, `<turn>.<phase>.<agent>.<ordinal>`."""
         return self.header.step
 
     @property
@@ -200,12 +200,12 @@ class Event:
 
     @property
     def is_foreign(self) -> bool:
-        """Whether another tool wrote the line, so that nothing verifies it."""
+        """True if another tool wrote the line, so that nothing verifies it."""
         return self.header.seq == 0
 
     @property
     def order_key(self) -> OrderKey:
-        """The place in the total order: lamport_clock, node_id, event_id.
+        """The key of the total order: lamport_clock, node_id, event_id.
 
         Lines without a clock, all foreign, sort before all others by time, id and bytes.
         """
@@ -216,7 +216,7 @@ class Event:
 
     @property
     def preference(self) -> tuple[bool, bytes]:
-        """By what, of several lines of one id, the one to serve comes first: verified ones do."""
+        """The sort key by which the line to serve comes first of an id's lines, verified ones."""
         return self.is_foreign, self.line
 
     def says_the_same_as(self, other: "Event") -> bool:
@@ -238,13 +238,13 @@ def _said(members: dict[str, Any]) -> dict[str, Any]:
 
 
 def decoded(line: bytes | msgspec.Raw) -> Any:
-    """Decodes a line, or a value in it, whole; raises msgspec's errors for what is no JSON.
+    """Decodes a line, or a value in it; raises msgspec's errors for bytes that are no JSON.
 
-    A number that Python can't hold, such as 1e400, stands as the text of its digits.
+    A number that Python can't hold, such as 1e400, becomes the text of its digits.
     """
     try:
         return _decode(line)
-    except msgspec.ValidationError:  # it is JSON; json.loads lets us say what a number becomes
+    except msgspec.ValidationError:  # it is JSON; json.loads takes converters of numbers
         import json
 
         return json.loads(bytes(line), parse_float=_float, parse_int=_int)
@@ -263,7 +263,7 @@ def _int(digits: str) -> int | str:
 
 
 def is_deep(value: Any) -> bool:
-    """Tells whether a JSON value is nested deeper than any line may be."""
+    """Reports whether a JSON value is nested deeper than any line may be."""
     level = [value]
     for _ in range(LINE_DEPTH_MAX):
         inner: list[Any] = []

@@ -4,7 +4,7 @@ An id is 48 bits of milliseconds, a 40-bit counter and 40 bits of noise, written
 Crockford's base 32 (https://github.com/ulid/spec). The time is taken before the counter:
 if one call returns before another begins, its id is smaller, over all threads of a
 process, within a millisecond too, and whatever the wall clock does meanwhile. No lock is
-taken. Ids of different processes are told apart by their noise; they order nothing.
+taken. Ids of different processes differ by their noise; their order means nothing.
 """
 
 from collections.abc import Callable
@@ -21,8 +21,8 @@ def id_source(wall_ns: int, monotonic_ns: Callable[[], int], noise: int) -> Call
     """Returns the function that makes the ids of one process.
 
     `wall_ns` is the wall time in nanoseconds now; later times are that plus the monotonic
-    time since. `noise` has 40 bits. What it keeps between calls is a cache: a thread that
-    sees another's half-way only computes again.
+    time since. `noise` has 40 bits. Between calls only a cache is kept: a thread that sees a
+    partial change by another thread only computes the text again.
     """
     base_ns = wall_ns - monotonic_ns()
     noise_text = _base32(noise & (1 << 40) - 1, 8)
@@ -45,7 +45,7 @@ def id_source(wall_ns: int, monotonic_ns: Callable[[], int], noise: int) -> Call
 
 
 def is_ulid(text: str) -> bool:
-    """Tells whether a text is a ULID: 26 upper-case characters, at most 128 bits."""
+    """Reports whether a text is a ULID: 26 upper-case characters, at most 128 bits."""
     return len(text) == LENGTH and text[0] <= "7" and _DIGITS.issuperset(text)
 
 

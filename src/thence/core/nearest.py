@@ -1,4 +1,4 @@
-"""The known name that is written most like one that is unknown: most often it was meant."""
+"""The search for the known name most similar to an unknown one, which is usually a typo."""
 
 from collections.abc import Iterable
 
@@ -12,7 +12,7 @@ def nearest(
 
     `likeness` is how alike they are at least: 0 takes any name, 1 the same letters alone.
     """
-    import difflib  # 2 ms, for what went wrong alone
+    import difflib  # the import takes 2 ms, needed only for errors
 
     lowered = asked[:_NAME_CHARACTERS_MAX].lower()
     names = {name.lower(): name for name in known}

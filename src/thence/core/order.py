@@ -1,4 +1,4 @@
-"""Order and causes by the plain, obvious algorithms: the truth that fast copies are held to.
+"""Order and causes by plain, obvious algorithms: the reference for the faster ones.
 
 *Caused* is reachable over `caused_by` alone. The total order (lamport_clock, node_id,
 event_id) extends it, because a log gives every event a larger clock than its causes have
@@ -15,9 +15,9 @@ from thence.errors import CyclicDependencyError
 __all__ = ["is_concurrent", "topological_sort", "total_order_key"]
 
 CONE_EVENTS_MAX = 10_000
-# an event behind as many causes as a cone holds: where a chain is cut, the cone is too
+# an event and as many causes as a cone holds: where a chain is cut, the cone is too
 CHAIN_EVENTS_MAX = CONE_EVENTS_MAX + 1
-# what a chain passes through only where nothing else is named
+# the event type that a chain passes through only where no other cause is named
 MILESTONE = "MILESTONE"
 
 Cone = tuple[tuple[Event, int], ...]
@@ -35,7 +35,7 @@ def total_order_key(event: Event) -> OrderKey:
 def totally_ordered(events: Iterable[Event]) -> list[Event]:
     """Returns the events in total order, each event_id once.
 
-    Of lines that share an id a verified one is kept, and of these that which sorts first as bytes.
+    If lines share an id, a verified one is kept; of several the one that sorts first as bytes.
     """
     found = list(events)
     served = {event.header.event_id: event for event in found}
@@ -50,10 +50,10 @@ def totally_ordered(events: Iterable[Event]) -> list[Event]:
 
 
 def topological_sort(events: Iterable[Event]) -> list[Event]:
-    """Returns the events so that each stands after its causes, ties in total order.
+    """Returns the events so that each comes after its causes, ties in total order.
 
-    Causes that are not among the events are passed over. Raises CyclicDependencyError when
-    events name each other in a circle.
+    Causes that are not among the events are ignored. Raises CyclicDependencyError when events
+    name each other in a cycle.
     """
     ordered = totally_ordered(events)
     known = {event.event_id: event for event in ordered}
@@ -96,9 +96,9 @@ def upstream(
 ) -> tuple[Cone, bool]:
     """Returns the causes with their distance, nearest first, and whether the limit cut any off.
 
-    The distance is the number of steps on the shortest way; with a `depth` only causes of at
-    most this distance are looked for. At one distance the total order decides. Causes that
-    are not among the events are passed over, and the event itself is not among its causes.
+    The distance is the number of steps on the shortest path; with a `depth` only causes of at
+    most this distance are returned. At equal distance the total order decides. Causes that are
+    not among the events are ignored, and the event itself is not among its causes.
     """
 
     def causes(of: Event) -> Iterable[Event]:
@@ -209,9 +209,8 @@ def chain(
 ) -> tuple[Event, ...]:
     """Returns one line of causes from a root to the event, the root first.
 
-    It goes back by the cause that is latest in total order, through a milestone only where
-    nothing else is named. Of a line longer than the limit it is the end that is nearest to
-    the event.
+    The chain follows the cause that is latest in total order, through a milestone only where no
+    other cause is named. A chain longer than the limit is cut at the root's side.
     """
     links = [event]
     seen = {event.event_id}

@@ -1,14 +1,14 @@
-"""Times that stand as text, counted in microseconds since 1970 UTC.
+"""The parser of written times to microseconds since 1970 UTC.
 
-RFC 3339 is read, with what people leave out of it: a date alone, no seconds, no zone (then it
-is UTC, as all times of a log are), a space for the T. Digits behind the microsecond are cut
-off. A leap second counts as the second after it, as POSIX counts it.
+It reads RFC 3339, and shorter forms: a date alone, no seconds, no zone (then the time is UTC,
+as all times of a log are), a space for the T. Digits behind the microsecond are cut off. A leap
+second counts as the second after it, as in POSIX.
 """
 
 import re
 from datetime import UTC, date, datetime, timedelta
 
-# what an event's own time looks like, and nearly every text that is read here
+# the form of an event's own time, and of nearly every text read here
 _OWN = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")
 _ANY = re.compile(
     r"(?P<year>[0-9]{4})-(?P<month>[0-9]{2})-(?P<day>[0-9]{2})"
@@ -26,7 +26,7 @@ _FRACTION_DIGITS = 6
 
 
 def microseconds(text: str) -> int | None:
-    """Returns the moment at which a written time begins; None for a text that is no time."""
+    """Returns the first microsecond of a written time; None for a text that is no time."""
     if _OWN.fullmatch(text):
         try:
             return moment(datetime.fromisoformat(text))
@@ -37,15 +37,15 @@ def microseconds(text: str) -> int | None:
 
 
 def moment(when: datetime) -> int:
-    """Returns the moment of a datetime that knows its zone."""
+    """Returns the microsecond of a datetime with a zone."""
     return (when - _EPOCH) // _MICROSECOND
 
 
 def span(text: str) -> tuple[int, int] | None:
-    """Returns the first and the last microsecond that a written time stands for.
+    """Returns the first and the last microsecond of a written time.
 
-    A date stands for its day, a time without seconds for its minute, and so on down to the
-    microsecond, which stands for itself. None for a text that is no time.
+    A date means its whole day, a time without seconds its minute, and so on down to the single
+    microsecond. None for a text that is no time.
     """
     found = _ANY.fullmatch(text)
     if found is None:
@@ -70,7 +70,7 @@ def span(text: str) -> tuple[int, int] | None:
 
 
 def _offset_us(zone: str | None) -> int | None:
-    """Returns how far a zone's clocks are ahead of UTC; None for a zone that can't be."""
+    """Returns a zone's offset from UTC in microseconds; None for an impossible zone."""
     if zone is None or zone in "Zz":
         return 0
     hours, minutes = int(zone[1:3]), int(zone[3:].removeprefix(":") or 0)

@@ -1,1 +1,1 @@
-"""The catalogue: an index of a log, in SQLite, that can always be made again from the log."""
+"""The index of a log in SQLite, which can always be rebuilt from the log."""

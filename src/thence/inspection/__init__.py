@@ -1,1 +1,1 @@
-"""A log looked at from outside, without being opened."""
+"""The inspection of a log from outside, without opening it."""

@@ -1,4 +1,4 @@
-"""The condition a log is in, told by its small files and the ends of its large ones.
+"""The condition of a log, checked by its small files and the ends of its large ones.
 
 Nothing is written. `thence.log.check.verify` reads every line; this reads a few.
 """
@@ -26,7 +26,7 @@ _UNTOLD = ".untold"
 
 
 def log_checks(disk: Disk, folder: Path) -> list[Check]:
-    """Looks at a log as it lies there, while others may write to it."""
+    """Checks a log as it is, while other processes may write to it."""
     opening = ExaminedLog(disk, folder)
     checks: list[tuple[str, Callable[[], Check]]] = [
         ("log", opening.log),
@@ -42,7 +42,7 @@ def log_checks(disk: Disk, folder: Path) -> list[Check]:
 
 
 class ExaminedLog:
-    """A log looked at: what one check learns and a later one needs."""
+    """A log under examination, with the results of checks that later checks need."""
 
     def __init__(self, disk: Disk, folder: Path) -> None:
         self._disk = disk
@@ -51,7 +51,7 @@ class ExaminedLog:
         self._newest: Event | None = None
 
     def log(self) -> Check:
-        """Opens the log and tells its vocabulary."""
+        """Opens the log and reports its vocabulary."""
         self._vocabulary = opened_vocabulary(self._disk, self._folder, None, create=False)
         info = read_info(self._disk, self._folder)
         path = own_folder(self._folder) / "log.json"
@@ -62,7 +62,7 @@ class ExaminedLog:
         return Check("log", True, f"{self._vocabulary.name} {known}")
 
     def tail(self) -> Check:
-        """Looks at the newest line: whole, unfinished, or damaged."""
+        """Checks the newest line: complete, unfinished, or damaged."""
         paths = segments(self._disk, self._folder)
         for path in reversed(paths):
             rest, newest = self._settled(path)
@@ -89,7 +89,7 @@ class ExaminedLog:
         return clock(wall_ns(), self._newest.timestamp if self._newest else "")
 
     def _settled(self, path: Path) -> tuple[bytes, bytes]:
-        """Reads a segment's end; again where a writer may be in the middle of a line."""
+        """Reads a segment's end; retries while a writer may be in the middle of a line."""
         for look in range(_LOOKS):
             rest, newest = self._end(path)
             if not rest:
@@ -99,7 +99,7 @@ class ExaminedLog:
         return rest, newest
 
     def _end(self, path: Path) -> tuple[bytes, bytes]:
-        """Returns what follows a segment's last newline, and the last line before it."""
+        """Returns the bytes behind a segment's last newline, and the last line before it."""
         descriptor = self._disk.open_read(path)
         try:
             _, size = self._disk.file_id(descriptor)
@@ -114,7 +114,7 @@ class ExaminedLog:
 
 
 def lock(disk: Disk, folder: Path) -> Check:
-    """Tells whether the append lock can be had; a writer holds it for moments only."""
+    """Reports whether the append lock is available; a writer holds it for moments only."""
     path = own_folder(folder) / "lock"
     if disk.path_id(str(path)) is None:
         return Check("lock", True, "no lock file yet: the first append makes it")
@@ -182,8 +182,8 @@ def _identity(disk: Disk, folder: Path) -> Check:
 
 def _quarantine(disk: Disk, folder: Path) -> Check:
     names = disk.names(own_folder(folder) / "quarantine")
-    untold = sum(name.endswith(_UNTOLD) for name in names)
-    if untold:
-        detail = f"{untold:,} of {len(names):,} moved aside are not told in the log yet"
+    unreported = sum(name.endswith(_UNTOLD) for name in names)
+    if unreported:
+        detail = f"{unreported:,} of {len(names):,} moved aside are not told in the log yet"
         return Check("quarantine", False, detail, "the next append tells of them")
     return Check("quarantine", True, f"{len(names):,} moved aside and told" if names else "empty")

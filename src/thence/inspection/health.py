@@ -1,7 +1,7 @@
-"""What a folder lets a log do: every fact is tried there, none believed.
+"""The health of a log's folder: each operation that a log needs is tried there.
 
-One small file is made beside the log, and removed again; nothing else is written. It needs
-the standard library alone, so that a broken package can be told.
+One small file is made beside the log, and removed again; nothing else is written. The module
+needs only the standard library, so that it also works in a broken installation.
 """
 
 from collections.abc import Callable
@@ -34,7 +34,7 @@ _FULL = "make room, or raise what limits this user (quota, ulimit -f)"
 
 
 class Check(NamedTuple):
-    """One thing that was looked at. `hint` says what to do about what is not ok."""
+    """The result of one check. `hint` is the remedy if the result is not ok."""
 
     name: str
     ok: bool
@@ -51,7 +51,7 @@ class TrialFile(NamedTuple):
 
 
 def folder_checks(disk: Disk, folder: Path) -> list[Check]:
-    """Tries what a log needs of its folder; it need not hold one yet."""
+    """Tries the operations that a log needs in its folder; the folder need not hold a log yet."""
     return [
         checked("filesystem", lambda: filesystem(disk, folder)),
         checked("space", lambda: space(disk, folder)),
@@ -61,7 +61,7 @@ def folder_checks(disk: Disk, folder: Path) -> list[Check]:
 
 
 def checked(name: str, look: Callable[[], Check]) -> Check:
-    """Looks at something; an error is what is found then."""
+    """Runs a check; an error becomes its result."""
     try:
         return look()
     except DiskError as error:
@@ -73,13 +73,13 @@ def checked(name: str, look: Callable[[], Check]) -> Check:
 
 
 def reason(error: DiskError) -> str:
-    """Says what the system refused, and where."""
+    """Returns the text of a system error, with the file."""
     place = f": {error.filename}" if error.filename else ""
     return f"{error.strerror or error}{place}"
 
 
 def filesystem(disk: Disk, folder: Path) -> Check:
-    """Tells the type of the filesystem; on one over the network durability is unproven."""
+    """Reports the type of the filesystem; on a network filesystem durability is unproven."""
     kind = disk.filesystem(folder)
     if durability_on(kind) == "unproven":
         detail = f"{kind}, a filesystem over the network: durability is unproven there"
@@ -92,7 +92,7 @@ def filesystem(disk: Disk, folder: Path) -> Check:
 
 
 def space(disk: Disk, folder: Path) -> Check:
-    """Tells how much room is left for this user."""
+    """Reports how much room is left for this user."""
     free, files = disk.room(folder)
     detail = f"{free:,} bytes free"
     if files is not None and files < ROOM_FILES_MIN:
@@ -103,7 +103,7 @@ def space(disk: Disk, folder: Path) -> Check:
 
 
 def file_limit(limit: int | None) -> Check:
-    """Tells whether this process may write files as large as a log's."""
+    """Reports whether this process may write files as large as a log's."""
     if limit is None:
         return Check("file_limit", True, "files may grow as large as they like")
     if limit >= _FILE_BYTES_WANTED:
@@ -134,9 +134,9 @@ def clock(wall_ns: int, newest: str) -> Check:
 
 
 def _tried(disk: Disk, folder: Path) -> list[Check]:
-    """Makes the small file and tries with it what an append does.
+    """Makes the small file and tries the operations of an append with it.
 
-    Its name is taken away as soon as nothing more needs it, so that a kill leaves none.
+    The file's name is removed as soon as it is not needed, so that a kill leaves no file.
     """
     own = own_folder(folder)
     name = f".doctor.{process_id()}.{noise_bits(32):08x}"
@@ -173,7 +173,7 @@ def _tried(disk: Disk, folder: Path) -> list[Check]:
 def _try(
     disk: Disk, name: str, trial: TrialFile, look: Callable[[Disk, TrialFile], Check]
 ) -> Check:
-    """Tries one thing; what the system refuses is a filesystem that lacks it."""
+    """Tries one operation; a refusal means that the filesystem lacks it."""
     try:
         return look(disk, trial)
     except DiskError as error:

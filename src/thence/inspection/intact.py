@@ -1,4 +1,4 @@
-"""A log in which nothing asks for a closer look, laid out for a comparison in one pass."""
+"""The fast side of an intact log for a comparison, made in one pass."""
 
 from pathlib import Path
 
@@ -13,13 +13,13 @@ from thence.log.storage.disk import Disk
 
 
 def intact_side(disk: Disk, folder: Path, vocabulary: Vocabulary) -> LogSide | None:
-    """Lays out the events that `log.reader.events` yields, as `core.side` does, but faster.
+    """Returns the side that `core.diff.log_side.side` makes of a log's events, but faster.
 
     Returns None where a line is damaged, unfinished, written by another tool, has a member
     of a wrong type among those that are compared, or an id that another line has too.
     """
     lines: list[bytes] = []
-    told: list[EventContent] = []
+    contents: list[EventContent] = []
     for block in blocks(disk, folder):
         found = block.data.split(b"\n")
         if not block.is_whole or block.length or not have_valid_crcs(found):
@@ -28,22 +28,22 @@ def intact_side(disk: Disk, folder: Path, vocabulary: Vocabulary) -> LogSide | N
         if fresh is None:
             return None
         lines += found
-        told += fresh
+        contents += fresh
 
-    if not is_in_order(told):
-        if len({each.event_id for each in told}) < len(told):
+    if not is_in_order(contents):
+        if len({each.event_id for each in contents}) < len(contents):
             return None
-        places = sorted(range(len(told)), key=lambda place: _order_key(told[place]))
-        lines, told = [lines[place] for place in places], [told[place] for place in places]
+        places = sorted(range(len(contents)), key=lambda place: _order_key(contents[place]))
+        lines, contents = [lines[place] for place in places], [contents[place] for place in places]
 
     def event_at(place: int) -> Event:
         event = parse(lines[place], vocabulary)
         assert isinstance(event, Event)
         return event
 
-    return laid_out(told, event_at, vocabulary)
+    return laid_out(contents, event_at, vocabulary)
 
 
 def _order_key(of: EventContent) -> tuple[int, str, str]:
-    """Returns the place in the total order of an event of ours."""
+    """Returns the key in the total order of an event of thence."""
     return of.lamport_clock, of.node_id, of.event_id

@@ -1,4 +1,4 @@
-"""The folder of a log that is not opened: what lies in it, and who wrote it."""
+"""The folder of a log that is not opened: its content, and the node that wrote it."""
 
 from pathlib import Path
 

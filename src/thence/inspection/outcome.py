@@ -1,6 +1,6 @@
-"""Whether a run that left no result goes on, came to its end, or was cut off.
+"""The outcome of a run without a result: running, completed, or interrupted.
 
-Nothing is written, and nobody who writes is held up.
+Nothing is written, and no writer is delayed.
 """
 
 from collections.abc import Mapping
@@ -17,20 +17,20 @@ from thence.log.storage.segment import own_folder, segments
 
 Outcome = Literal["running", "completed", "failed", "interrupted"]
 
-# how a simulation's last event tells that the run did not come to its end
+# the last events of a simulation that did not come to its end
 _CUT_SHORT: Mapping[str, Outcome] = {
     "failed": "failed",
     "interrupted": "interrupted",
     "closed before its end": "interrupted",
 }
-# how far back from the end of a segment the run's last event is looked for
+# the bytes at the end of a segment in which the run's last event is searched
 _TAIL_BYTES = 64 * 1024
 
 
 def outcome(disk: Disk, folder: Path) -> Outcome:
-    """Returns what the log of a run says of its end where no result.json does.
+    """Returns the outcome of a run by its log, where there is no result.json.
 
-    Where the last event, but for the log's notices, ends the simulation, that event says how.
+    If the last event, without the log's notices, ends the simulation, it decides the outcome.
     Else the run is running while a living process holds an opening of the log. It was
     interrupted if a process that held one was killed, if a simulation began it (it would have
     told its end), or if nothing of it is known. Else its writer has closed it: it is completed.
@@ -49,7 +49,7 @@ def outcome(disk: Disk, folder: Path) -> Outcome:
 
 
 def _last(disk: Disk, folder: Path) -> Event | None:
-    """Returns the event that a run wrote last, of which the log's notices are none."""
+    """Returns the event that a run wrote last, without the log's notices."""
     for path in reversed(segments(disk, folder)):
         descriptor = disk.open_read(path)
         try:

@@ -1,1 +1,1 @@
-"""The cellar: the disk, and all that makes an acknowledged event stay."""
+"""The log: its files, and the writers and readers that make acknowledged events durable."""

@@ -1,4 +1,4 @@
-"""The court: events in, findings out, equal wherever the same events are held."""
+"""The search for conflicts: the result is equal wherever the same events are held."""
 
 from thence.merge.conflicts import Conflict, find_conflicts
 from thence.merge.crdt import merge_counter, merge_gset

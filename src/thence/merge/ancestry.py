@@ -1,4 +1,4 @@
-"""Which of some chosen events each of them goes back to, found for all of them in one sweep.
+"""The ancestry of chosen events: the chosen causes of each, found for all in one sweep.
 
 Caused is reachable over `caused_by` alone, as in `core.order`, through events that were not
 chosen too. Chosen events are numbered; what an event goes back to is a number whose bit n
@@ -6,7 +6,7 @@ says whether the n-th is among its causes. Lines of other tools may stand before
 and name each other in a circle: each of a circle is then a cause of all of it.
 
 Most other tools record no causes at all. Such a line counts as behind what is on its subject
-with a smaller clock, and behind the line before it of the same tool: `in_turn` tells these.
+with a smaller clock, and behind the line before it of the same tool: `in_turn` returns these.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +15,7 @@ import msgspec
 
 from thence.core.event import Event, Header
 
-# so many chosen events share a sweep: 512 bytes for each event between them
+# the most chosen events in one sweep: 512 bytes for each event between them
 CHOSEN_MAX = 4096
 
 
@@ -29,7 +29,7 @@ class _Ends:
         self._last: dict[str, str] = {}
 
     def before(self, header: Header) -> tuple[str, ...]:
-        """Returns what another tool's line counts as behind."""
+        """Returns the events that another tool's line counts as behind."""
         if header.lamport_clock > self._clock:
             self._clock = header.lamport_clock
             for event_id, causes in self._now:
@@ -47,7 +47,7 @@ class _Ends:
 
 
 class CausalHistory(msgspec.Struct, frozen=True):
-    """Events so that each stands behind its causes, those of one circle side by side.
+    """Events in an order where each comes behind its causes, those of one cycle side by side.
 
     `ranks` holds for each its place in the total order, `causes` the places of its causes in
     this one, `lacks_causes` whether it names, or goes back to what names, an event that is
@@ -85,7 +85,7 @@ def in_turn(ordered: Sequence[Event], subjects: Sequence[str | None]) -> dict[st
 
 
 def history(headers: Sequence[Header], beside: Mapping[str, Sequence[str]]) -> CausalHistory:
-    """Links events in total order, by what they name and by more causes for some."""
+    """Links events in total order, by their named causes and by additional ones for some."""
     places = {header.event_id: place for place, header in enumerate(headers)}
     causes: list[Sequence[int]] = []
     lacks: list[bool] = []
@@ -106,7 +106,7 @@ def history(headers: Sequence[Header], beside: Mapping[str, Sequence[str]]) -> C
 
 
 def _is_elsewhere(header: Header, places: Mapping[str, int]) -> bool:
-    """Tells whether each cause that is not held lies in another log, by what the event says."""
+    """Reports whether the event places each cause that is not held in another log."""
     elsewhere = {cause.partition("@")[0] for cause in header.external_causes}
     return all(cause in places or cause in elsewhere for cause in header.caused_by)
 
@@ -131,7 +131,7 @@ def _sorted(causes: list[Sequence[int]], lacks: Sequence[bool]) -> CausalHistory
 
 
 def _circles(causes: Sequence[Sequence[int]]) -> Iterator[list[int]]:
-    """Yields the circles, single events most of them, each behind what it goes back to.
+    """Yields the cycles, most of them single events, each behind its causes.
 
     R. Tarjan, "Depth-first search and linear graph algorithms", 1972, without recursion.
     """
@@ -166,7 +166,7 @@ def _circles(causes: Sequence[Sequence[int]]) -> Iterator[list[int]]:
 
 
 def _handed_on(found: CausalHistory) -> list[bool]:
-    """Hands on to each event whether any of its causes lacks some."""
+    """Returns for each event whether it or any of its causes lacks a cause."""
     lacks = list(found.lacks_causes)
     if not any(lacks):
         return lacks
@@ -177,11 +177,11 @@ def _handed_on(found: CausalHistory) -> list[bool]:
 
 
 def seen(events: CausalHistory, chosen: Sequence[int]) -> list[int]:
-    """Returns for each of the chosen places which chosen ones it goes back to, as bits."""
+    """Returns for each of the chosen places its chosen causes, as bits."""
     if not chosen:
         return []
     numbers = {place: number for number, place in enumerate(chosen)}
-    # what stands before the first chosen event goes back to none, unless by a circle
+    # events before the first chosen one have no chosen cause, except in a cycle
     first, behind = 0 if events.has_circles else min(chosen), max(chosen) + 1
     masks = [0] * len(events.causes)
     found = [0] * len(chosen)

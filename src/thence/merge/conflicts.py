@@ -1,12 +1,12 @@
-"""Conflicts: what was written on one subject at once though it can't all stand.
+"""Conflicts: concurrent events on one subject that can't all stand.
 
-Events of one subject and slot fall into *stretches*: an event stands in one with each that it
-is concurrent with, and whatever comes behind a stretch was caused by all of it. A stretch
+Events of one subject and slot fall into *clusters*: an event stands in one with each that it
+is concurrent with, and whatever comes behind a cluster was caused by all of it. A cluster
 that writes different values at once is one conflict, open until an event comes that has
-seen all of it. Everything is told from the events given: two who hold the same see the same.
+seen all of it. The result depends on the given events alone: equal events, equal conflicts.
 
 Subjects on which each event names the one before need no history; the others are taken together,
-as many as a sweep over the history can tell apart.
+as many as fit into one sweep over the history.
 """
 
 from bisect import bisect_left
@@ -23,7 +23,7 @@ from thence.merge.policies import CHOICE, Dispute, Slot, SlotOf, settled_for, sl
 
 
 class SubjectHistory(msgspec.Struct, frozen=True):
-    """What was written on one subject, in an order that extends causes.
+    """The events on one subject, in an order that extends causes.
 
     `ranks` are the places in the total order. Bit n of `seen` says that an event goes back to
     the n-th of them.
@@ -35,25 +35,25 @@ class SubjectHistory(msgspec.Struct, frozen=True):
     lacks_causes: Sequence[bool]
 
     def heads(self, among: Sequence[int] | None = None) -> list[int]:
-        """Returns the numbers of those events that none of them, or of some, goes back to."""
+        """Returns the numbers of the events that are causes of none of them, or of `among`."""
         numbers = range(len(self.events)) if among is None else among
         passed = 0
         for number in numbers:
             passed |= self.seen[number]
         return [number for number in numbers if not passed >> number & 1]
 
-    def told(self, numbers: Iterable[int]) -> tuple[Event, ...]:
+    def events_of(self, numbers: Iterable[int]) -> tuple[Event, ...]:
         """Returns events by their numbers, in total order."""
         return tuple(
             [self.events[number] for number in sorted(numbers, key=self.ranks.__getitem__)]
         )
 
     def side(self, number: int) -> int:
-        """Returns an event with all that it goes back to, as bits."""
+        """Returns an event with all its causes, as bits."""
         return self.seen[number] | 1 << number
 
     def is_beside(self, one: int, other: int) -> bool:
-        """Tells whether neither of two events goes back to the other."""
+        """Reports whether neither of two events is a cause of the other."""
         is_seen = self.seen[one] >> other & 1 or self.seen[other] >> one & 1
         return one != other and not is_seen
 
@@ -96,7 +96,7 @@ def swept(
 
 
 def _shared(on: Mapping[str, Sequence[int]]) -> list[list[str]]:
-    """Divides subjects into groups that a sweep each takes."""
+    """Divides subjects into groups, one for each sweep."""
     groups: list[list[str]] = []
     room = 0
     for subject, places in on.items():
@@ -132,12 +132,12 @@ class Conflict(msgspec.Struct, frozen=True):
 
     @property
     def is_open(self) -> bool:
-        """Whether no later event goes back to all of the events."""
+        """True if no later event goes back to all of the events."""
         return self.resolved_by is None
 
 
 class Judgement(msgspec.Struct, frozen=True):
-    """What the causes of the events of all subjects say.
+    """The judgement of all subjects, by the causes of their events.
 
     `heads` are the events on each subject that no other event on it goes back to, in total
     order; `beaten` the ids of events on the side of a conflict that lost.
@@ -184,14 +184,14 @@ def judged(
     conflicts: list[Conflict] = []
     beaten: set[str] = set()
     for subject, written in swept(ordered, subjects, tangled, twins, beside):
-        heads[subject] = written.told(written.heads())
+        heads[subject] = written.events_of(written.heads())
         for slot, numbers, choices in _by_slot(written.events, slot_of):
-            for stretch in reversed(list(_stretches(written, numbers))):
-                if _is_in_dispute(slot, written, stretch):
+            for cluster in reversed(list(_clusters(written, numbers))):
+                if _is_in_dispute(slot, written, cluster):
                     standing = [
                         each for each in choices if written.events[each[0]].event_id not in beaten
                     ]
-                    conflict, lost = _settled(subject, slot, written, stretch, standing)
+                    conflict, lost = _settled(subject, slot, written, cluster, standing)
                     conflicts.append(conflict)
                     beaten.update(lost)
     conflicts.sort(key=lambda each: (each.subject, each.slot, each.events[0].order_key))
@@ -204,7 +204,7 @@ def _straight(
     twins: Mapping[str, str],
     beside: Mapping[str, Sequence[str]],
 ) -> tuple[dict[str, int], set[str]]:
-    """Finds each subject's last event, and those on which one does not name the one before."""
+    """Returns each subject's last event, and the subjects where an event skips the one before."""
     last: dict[str, int] = {}
     tangled: set[str] = set()
     for rank, (header, subject) in enumerate(zip(headers, subjects, strict=True)):
@@ -247,17 +247,17 @@ def _by_slot(
     return [entry for entry in found.values() if not entry[0].is_merged]
 
 
-class _Stretch(msgspec.Struct, frozen=True):
-    """The numbers of events that were written beside each other, and what came behind first."""
+class _Cluster(msgspec.Struct, frozen=True):
+    """The numbers of events that were written concurrently, and the first event behind them."""
 
     numbers: Sequence[int]
     next: int | None
 
 
-def _stretches(written: SubjectHistory, numbers: Sequence[int]) -> Iterator[_Stretch]:
-    """Yields the stretches of more than one event.
+def _clusters(written: SubjectHistory, numbers: Sequence[int]) -> Iterator[_Cluster]:
+    """Yields the clusters of more than one event.
 
-    Where events stand behind their causes a stretch lies together: one that has not seen some
+    Where events stand behind their causes a cluster lies together: one that has not seen some
     earlier event joins all from there on.
     """
     starts: list[int] = []
@@ -277,36 +277,36 @@ def _stretches(written: SubjectHistory, numbers: Sequence[int]) -> Iterator[_Str
     for end in ends:
         if end - begin > 1:
             behind = numbers[end] if end < len(numbers) else None
-            yield _Stretch(numbers[begin:end], behind)
+            yield _Cluster(numbers[begin:end], behind)
         begin = end
 
 
-def _is_in_dispute(slot: Slot, written: SubjectHistory, stretch: _Stretch) -> bool:
-    """Tells whether any two that are concurrent write different values.
+def _is_in_dispute(slot: Slot, written: SubjectHistory, cluster: _Cluster) -> bool:
+    """Reports whether any two concurrent events write different values.
 
     If all that are concurrent wrote the same, so did all: they hang together by that.
     """
-    values = (slot.value(written.events[number]) for number in stretch.numbers)
+    values = (slot.value(written.events[number]) for number in cluster.numbers)
     first = next(values)
     return any(value != first for value in values)
 
 
 def _settled(
-    subject: str, slot: Slot, written: SubjectHistory, stretch: _Stretch, choices: Sequence[_Choice]
+    subject: str, slot: Slot, written: SubjectHistory, cluster: _Cluster, choices: Sequence[_Choice]
 ) -> tuple[Conflict, list[str]]:
     """Returns a conflict as it was settled, and the ids on the side that lost.
 
     It is settled by what somebody behind it chose, else by the policies of its slot; what was
     chosen on the side that stands counts too.
     """
-    events, numbers = written.events, stretch.numbers
+    events, numbers = written.events, cluster.numbers
     number = {events[n].event_id: n for n in numbers}
     dispute = Dispute(
-        written.told(numbers),
-        written.told(written.heads(numbers)),
+        written.events_of(numbers),
+        written.events_of(written.heads(numbers)),
         lambda one, other: written.is_beside(number[one.event_id], number[other.event_id]),
     )
-    rule, winner = _chosen(written, stretch, choices)
+    rule, winner = _chosen(written, cluster, choices)
     if winner is None:
         named = ((policy.name, policy.settle(dispute)) for policy in slot.policies)
         rule, winner = next(((name, event) for name, event in named if event), (None, None))
@@ -324,17 +324,17 @@ def _settled(
         rule,
         winner,
         any(written.lacks_causes[n] for n in numbers),
-        None if stretch.next is None else events[stretch.next],
+        None if cluster.next is None else events[cluster.next],
         tuple(dispute.heads),
     )
     return conflict, lost
 
 
 def _chosen(
-    written: SubjectHistory, stretch: _Stretch, choices: Sequence[_Choice]
+    written: SubjectHistory, cluster: _Cluster, choices: Sequence[_Choice]
 ) -> tuple[str | None, Event | None]:
-    """Returns what the last event behind a stretch that chose among its events did choose."""
+    """Returns the choice of the last event behind a cluster that chose among its events."""
     for settling, chosen in reversed(choices):
-        if chosen in stretch.numbers and settling not in stretch.numbers:
+        if chosen in cluster.numbers and settling not in cluster.numbers:
             return SETTLED, written.events[chosen]
     return None, None

@@ -1,4 +1,4 @@
-"""Values that many may add to at once, because every order of adding ends in the same value.
+"""Values to which many may add at once, because every order of additions ends in the same value.
 
 M. Shapiro, N. Preguica, C. Baquero, M. Zawirski, "Conflict-free Replicated Data Types", 2011:
 the grow-only set and the counter of operations. Each event counts once, however often it is

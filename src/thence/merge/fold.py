@@ -1,8 +1,8 @@
 """Events in any order become one state, the same wherever the same events are held.
 
-Who folds first brings the events into total order, each id once, and of events that were
-imported from the same place (equal `source` and `source_id`) the first alone. So neither the
-order of the input nor how it was split up and doubled on its way changes the result.
+The fold first brings the events into total order, each id once, and keeps only the first of
+events that were imported from the same place (equal `source` and `source_id`). Neither the
+order of the input nor its division and repetition on the way change the result.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -33,7 +33,7 @@ def in_order(events: Iterable[Event]) -> list[Event]:
 
 
 def counting(ordered: Sequence[Event]) -> tuple[list[Event], Mapping[str, str]]:
-    """Returns which of the events in total order count, and the twins of those that don't.
+    """Returns the events, in total order, that count, and the twins of those that don't.
 
     The twins map the id of an event that doesn't count to the id of the one that was imported
     from the same place before it.

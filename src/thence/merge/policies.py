@@ -1,6 +1,6 @@
-"""Named rules for what was written at the same time, as data that a host gives.
+"""The policies for concurrent events: named rules, as data of a host.
 
-A host tells of each event which *slot* of its subject it writes: the lane of a package, the
+A host defines for each event which *slot* of its subject it writes: the lane of a package, the
 status of a gate. Two events on one subject and slot, neither caused by the other, that write
 different values can't both stand; the first policy of the slot that names a winner settles
 them. A slot of a policy that merges keeps both.
@@ -51,7 +51,7 @@ class Slot(msgspec.Struct, frozen=True):
 
     @property
     def is_merged(self) -> bool:
-        """Whether whatever is written beside each other is kept."""
+        """True if all concurrently written events are kept."""
         return any(policy.merge for policy in self.policies)
 
 
@@ -120,7 +120,7 @@ def _last(dispute: Dispute) -> Event:
 
 
 def _sent_back(dispute: Dispute) -> Event | None:
-    """Strikes out each done that a send-back stands beside; the last head of the others wins."""
+    """Excludes each done that is concurrent with a send-back; the last other head wins."""
     done = [head for head in dispute.heads if head.payload.get("new_status") == "done"]
     if not done:
         return None
@@ -131,7 +131,7 @@ def _sent_back(dispute: Dispute) -> Event | None:
 
 
 def is_send_back(event: Event) -> bool:
-    """Tells whether an event takes a package out of review, back to work."""
+    """Reports whether an event moves a package out of review, back to work."""
     previous = event.payload.get("previous_status") or event.payload.get("old_status")
     return previous == "for_review" and event.payload.get("new_status") in ("doing", "planned")
 
@@ -151,14 +151,14 @@ WHOLE = Slot("", lambda event: (event.event_type, canonical(event.payload)), (LA
 
 
 def _lane(event: Event) -> Hashable:
-    """Names the lane written; each claim is one of its kind, for one package has one agent."""
+    """Returns the lane written; each claim is a value of its own: a package has one agent."""
     lane = event.payload.get("new_status")
     is_claim = lane == "doing" and not is_send_back(event)
     return event.event_id if is_claim else canonical(lane)
 
 
 def _fields(*names: str) -> Callable[[Event], Hashable]:
-    """Names what members hold; an empty one says what an absent one does."""
+    """Returns a function for the values of members; an empty one equals an absent one."""
     return lambda event: tuple(canonical(event.payload.get(name) or None) for name in names)
 
 
@@ -167,7 +167,7 @@ def _written_last(name: str, *fields: str) -> Slot:
 
 
 def _winner_or(value: Callable[[Event], Hashable]) -> Callable[[Event], Hashable]:
-    """Names the winner where an event settles a conflict, else what the event writes."""
+    """Returns a function for the winner of a settled conflict, else for an event's value."""
     return lambda event: value(event) if event.event_type != SETTLES else settled_for(event)
 
 
@@ -195,7 +195,7 @@ WORK_SLOTS: Mapping[str, Slot] = {
 
 
 def _plain_slot(event: Event) -> Slot:
-    """Takes what holds tags or a delta for a part of a CRDT, all else for the whole subject."""
+    """Returns the slot of a CRDT for events with tags or a delta, else that of the subject."""
     if "tags" in event.payload:
         return TAGS
     return COUNTERS if "delta" in event.payload else WHOLE
@@ -206,5 +206,5 @@ def _work_slot(event: Event) -> Slot | None:
 
 
 def slots_of(vocabulary: Vocabulary) -> SlotOf:
-    """Returns what each event of a host writes; a host that gives no rules has the plain ones."""
+    """Returns a host's function from events to slots; a host without rules has the plain one."""
     return _work_slot if vocabulary.name == "work" else _plain_slot

@@ -131,7 +131,7 @@ def _write_types(voice: Voice, found: "Difference") -> None:
 def _types(of: "LogSide", positions: "Iterable[int]") -> dict[str, int]:
     from collections import Counter
 
-    return Counter([of.said[position].event_type for position in positions])
+    return Counter([of.contents[position].event_type for position in positions])
 
 
 def _note_missing_types(

@@ -1,1 +1,1 @@
-"""Two logs laid side by side."""
+"""The comparison of two logs."""

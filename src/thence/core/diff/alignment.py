@@ -1,4 +1,4 @@
-"""Two logs laid side by side: which event of one is which of the other.
+"""The alignment of two logs: pairs of events that correspond to each other.
 
 Where both events have a `step` they are one when it is the same; of a step that a log holds
 several times the n-th is the n-th. Any other two are one when they have the same type, subject
@@ -18,7 +18,7 @@ _Key = Callable[[int], Hashable]
 
 
 def aligned(a: LogSide, b: LogSide) -> list[int]:
-    """Returns for each event of A its partner's place in B, ALONE for one without."""
+    """Returns for each event of A the place of its partner in B, ALONE for one without."""
     pairs = _Pairs(a, b)
     pairs.join_by_step()
     pairs.join_by_content()
@@ -26,16 +26,16 @@ def aligned(a: LogSide, b: LogSide) -> list[int]:
 
 
 class _Pairs:
-    """The pairs found so far, and how the rest is found.
+    """The pairs found so far, and the methods that find the others.
 
-    `of_a` and `of_b` tell each event's partner. `names_a` and `names_b` call a pair the same
-    in both logs: by its place in A.
+    `of_a` and `of_b` hold each event's partner. `names_a` and `names_b` give a pair the same
+    number in both logs: its place in A.
     """
 
     def __init__(self, a: LogSide, b: LogSide) -> None:
-        self.of_a = [ALONE] * len(a.said)
-        self.of_b = self.names_b = [ALONE] * len(b.said)
-        self.names_a = [ALONE] * len(a.said)
+        self.of_a = [ALONE] * len(a.contents)
+        self.of_b = self.names_b = [ALONE] * len(b.contents)
+        self.names_a = [ALONE] * len(a.contents)
         self._a, self._b = a, b
         self._contents = _Contents()
         self._ahead: tuple[list[int], list[int]] | None = None
@@ -46,9 +46,9 @@ class _Pairs:
         self.of_b[y] = self.names_a[x] = x
 
     def join_by_step(self) -> None:
-        """Joins what has the same step."""
-        mine, theirs = ([each.step for each in of.said] for of in (self._a, self._b))
-        if mine == theirs:  # as a rule two runs take the same steps in the same order
+        """Pairs events with the same step."""
+        mine, theirs = ([each.step for each in of.contents] for of in (self._a, self._b))
+        if mine == theirs:  # usually two runs have the same steps in the same order
             for place, step in enumerate(mine):
                 if step is not None:
                     self.join(place, place)
@@ -59,17 +59,17 @@ class _Pairs:
                 self.join(x, found[key])
 
     def join_by_content(self) -> None:
-        """Joins what is the same in type, subject, payload and paired causes.
+        """Pairs events that are the same in type, subject, payload and paired causes.
 
-        It goes level by level: two such events stand equally far from what has no causes,
-        and when their level comes all their causes have been looked at.
+        The search goes level by level: two such events are equally far from events without
+        causes, and at their level all their causes have been checked.
         """
         if ALONE not in self.of_a or ALONE not in self.of_b:
             return
         a, b = self._a, self._b
-        said_a, said_b = a.said, b.said
+        said_a, said_b = a.contents, b.contents
         of_a, of_b, names_a = self.of_a, self.of_b, self.names_a
-        in_a, in_b = (any(each.step is None for each in of.said) for of in (a, b))
+        in_a, in_b = (any(each.step is None for each in of.contents) for of in (a, b))
         levels = zip(_levels(a, self.of_a, in_b), _levels(b, self.of_b, in_a), strict=False)
         for mine, theirs in levels:
             right = _alike(b, theirs, self.names_b)
@@ -87,7 +87,7 @@ class _Pairs:
                     self._join_by_bodies(xs, ys)
 
     def _join_by_bodies(self, xs: Sequence[int], ys: Sequence[int]) -> None:
-        """Joins of events that share type, subject and causes those that say the same."""
+        """Pairs those of the events of one type, subject and causes whose content is the same."""
         right = self._by_content(self._b, ys)
         for content, mine in self._by_content(self._a, xs).items():
             theirs = right.get(content)
@@ -99,19 +99,19 @@ class _Pairs:
                 self._join_alike(mine, theirs)
 
     def _by_content(self, of: LogSide, places: Iterable[int]) -> Mapping[int, list[int]]:
-        """Groups events by what they say."""
+        """Groups events by their content."""
         groups: dict[int, list[int]] = {}
         for place in places:
-            groups.setdefault(self._contents.number(of.said[place]), []).append(place)
+            groups.setdefault(self._contents.number(of.contents[place]), []).append(place)
         return groups
 
     def _may(self, x: int, y: int) -> bool:
-        """Tells whether two events may be one by content: not both have a step."""
-        return self._a.said[x].step is None or self._b.said[y].step is None
+        """Reports whether two events may be paired by content: not both have a step."""
+        return self._a.contents[x].step is None or self._b.contents[y].step is None
 
     def _join_alike(self, xs: Sequence[int], ys: Sequence[int]) -> None:
-        """Joins of many events that are alike those that fit best."""
-        a, b = self._a.said, self._b.said
+        """Pairs those of many equal events that match best."""
+        a, b = self._a.contents, self._b.contents
         ahead_a, ahead_b = self._ahead = self._ahead or self._what_they_led_to()
         for stepped_a, stepped_b in ((False, False), (False, True), (True, False)):
             left = [x for x in xs if (a[x].step is not None) is stepped_a]
@@ -121,7 +121,7 @@ class _Pairs:
             self._join_by(lambda x: None, lambda y: None, left, right)
 
     def _join_by(self, key_a: _Key, key_b: _Key, xs: Sequence[int], ys: Sequence[int]) -> None:
-        """Joins those that share a key and have no partner yet, in total order."""
+        """Pairs events that share a key and have no partner yet, in total order."""
         waiting: defaultdict[Hashable, deque[int]] = defaultdict(deque)
         for y in ys:
             if self.of_b[y] == ALONE:
@@ -131,48 +131,48 @@ class _Pairs:
                 self.join(x, fitting.popleft())
 
     def _what_they_led_to(self) -> tuple[list[int], list[int]]:
-        """Numbers all events so that those share one that say and led to the same."""
+        """Numbers all events; events with the same content and the same effects share one."""
         numbers: dict[Hashable, int] = {}
         found: list[list[int]] = []
         for of in (self._a, self._b):
             effects = _effects_of(of.causes)
-            ahead = [0] * len(of.said)
+            above = [0] * len(of.contents)
             for place in reversed(of.order):
-                led_to = tuple(sorted([ahead[effect] for effect in effects[place]]))
-                content = self._contents.number(of.said[place])
-                key = (content, members(of.said[place]), led_to)
-                ahead[place] = numbers.setdefault(key, len(numbers))
-            found.append(ahead)
+                led_to = tuple(sorted([above[effect] for effect in effects[place]]))
+                content = self._contents.number(of.contents[place])
+                key = (content, members(of.contents[place]), led_to)
+                above[place] = numbers.setdefault(key, len(numbers))
+            found.append(above)
         return found[0], found[1]
 
 
 class _Contents:
-    """Numbers for what events say: two events share one if type, subject and payload agree."""
+    """Numbers of contents: two events share one if type, subject and payload agree."""
 
     def __init__(self) -> None:
         self._numbers: dict[Hashable, int] = {}
         self._known: dict[Hashable, int] = {}
 
-    def number(self, said: EventContent) -> int:
-        """Returns the number of what an event says."""
-        raw = (said.event_type, said.subject, bytes(said.details), bytes(said.payload))
+    def number(self, content: EventContent) -> int:
+        """Returns the number of an event's content."""
+        raw = (content.event_type, content.subject, bytes(content.details), bytes(content.payload))
         number = self._known.get(raw)
         if number is None:
-            told = canonical(said.details, "details"), canonical(said.payload, "payload")
-            key = (said.event_type, said.subject, *told)
+            bodies = canonical(content.details, "details"), canonical(content.payload, "payload")
+            key = (content.event_type, content.subject, *bodies)
             number = self._known[raw] = self._numbers.setdefault(key, len(self._numbers))
         return number
 
 
 def _alike(of: LogSide, level: Sequence[int], names: Sequence[int]) -> Mapping[Hashable, list[int]]:
-    """Groups events whose causes all have a partner by these, by type and subject."""
+    """Groups events whose causes all have a partner by causes, type and subject."""
     groups: dict[Hashable, list[int]] = {}
-    told, all_causes, name_of = of.said, of.causes, names.__getitem__
+    contents, all_causes, name_of = of.contents, of.causes, names.__getitem__
     for place in level:
         causes = frozenset(map(name_of, all_causes[place]))
         if ALONE in causes:
             continue
-        each = told[place]
+        each = contents[place]
         key = (causes, each.event_type, each.subject)
         if key in groups:
             groups[key].append(place)
@@ -182,7 +182,7 @@ def _alike(of: LogSide, level: Sequence[int], names: Sequence[int]) -> Mapping[H
 
 
 def _counted(steps: Sequence[str | None]) -> dict[Hashable, int]:
-    """Returns the place of each step; of one that comes again it is counted."""
+    """Returns the place of each step; a repeated step gets a count in its key."""
     found: dict[Hashable, int] = {}
     again: dict[str, int] = {}
     for place, step in enumerate(steps):
@@ -197,11 +197,11 @@ def _counted(steps: Sequence[str | None]) -> dict[Hashable, int]:
 
 
 def _levels(of: LogSide, partners: Sequence[int], with_steps: bool) -> list[list[int]]:
-    """Returns the places without a partner, by how far they stand from those that have one.
+    """Returns the places without a partner, by their distance from those that have one.
 
-    Those that have a step are among them only if asked for.
+    Places with a step are included only with `with_steps`.
     """
-    height = [0] * len(of.said)
+    height = [0] * len(of.contents)
     levels: list[list[int]] = []
     for place in of.order:
         if partners[place] != ALONE:
@@ -211,7 +211,7 @@ def _levels(of: LogSide, partners: Sequence[int], with_steps: bool) -> list[list
             if height[cause] > level:
                 level = height[cause]
         height[place] = level + 1
-        if with_steps or of.said[place].step is None:
+        if with_steps or of.contents[place].step is None:
             while level >= len(levels):
                 levels.append([])
             levels[level].append(place)
@@ -219,7 +219,7 @@ def _levels(of: LogSide, partners: Sequence[int], with_steps: bool) -> list[list
 
 
 def _effects_of(causes: Sequence[Sequence[int]]) -> list[list[int]]:
-    """Returns for each place those of the events that name it as cause."""
+    """Returns for each place the places of the events that name it as cause."""
     effects: list[list[int]] = [[] for _ in causes]
     for place, named in enumerate(causes):
         for cause in named:

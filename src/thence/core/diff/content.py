@@ -1,4 +1,4 @@
-"""What an event says, without what must differ between two runs.
+"""The content of an event, without members that must differ between two runs.
 
 Ids, times, node, numbers, names of runs and streams, the causes themselves and members that
 nobody here knows are left out; so are latency and cost in the details of a simulation. JSON
@@ -13,15 +13,15 @@ import msgspec
 
 from thence.core.event import Event, decoded
 
-# members of `details` that tell how a model answered, not what happened
+# members of `details` about a model's performance, not about the event
 VOLATILE = frozenset(("latency", "latency_s", "latency_ms", "cost", "cost_usd"))
 _NOTHING = msgspec.Raw(b"{}")
 
 
 class EventContent(msgspec.Struct, frozen=True, gc=False):
-    """What an event says, what it names, and what it is known by, read off its line.
+    """The content of an event, its causes, and its identity, decoded from its line.
 
-    `details` and `payload` are the bytes of what the host said, as they lie there.
+    `details` and `payload` are the bytes of the host's content as stored.
     """
 
     event_id: str
@@ -64,7 +64,7 @@ MEMBERS = (
     "description",
     "begins",
 )
-# what is compared of an event but its bodies
+# the compared members of an event, without its bodies
 members = attrgetter(*MEMBERS)
 _BODIES = ("details", "payload")
 _encode = msgspec.json.Encoder(order="sorted").encode
@@ -72,7 +72,7 @@ decode_said = msgspec.json.Decoder(EventContent).decode
 
 
 class _Bodies(msgspec.Struct, frozen=True, gc=False):
-    """What the host said in an event that another tool wrote."""
+    """The host's content in an event that another tool wrote."""
 
     details: msgspec.Raw = _NOTHING
     payload: msgspec.Raw = _NOTHING
@@ -81,8 +81,8 @@ class _Bodies(msgspec.Struct, frozen=True, gc=False):
 _decode_bodies = msgspec.json.Decoder(_Bodies).decode
 
 
-def said(event: Event) -> EventContent:
-    """Reads what an event says; a body that is no JSON counts as absent."""
+def content_of(event: Event) -> EventContent:
+    """Returns the content of an event; a body that is no JSON counts as absent."""
     try:
         bodies = _decode_bodies(event.line)
     except (ValueError, RecursionError):
@@ -97,9 +97,9 @@ def said(event: Event) -> EventContent:
 
 
 def canonical(body: msgspec.Raw, name: str) -> bytes:
-    """Returns bytes that two bodies share when they say the same.
+    """Returns bytes that are equal for bodies with the same content.
 
-    `name` is the member that holds it. What is no JSON stands for itself.
+    `name` is the member that holds the body. Bytes that are no JSON are returned unchanged.
     """
     if body is _NOTHING:
         return b"{}"
@@ -110,7 +110,7 @@ def canonical(body: msgspec.Raw, name: str) -> bytes:
 
 
 def are_same(a: Sequence[EventContent], b: Sequence[EventContent]) -> list[bool]:
-    """Tells of each event of A and the one beside it in B whether they say the same."""
+    """Reports for each pair of events in A and B whether their contents are the same."""
     have_same_members = map(eq, map(members, a), map(members, b))
     return [
         has_same_members and has_same_bodies(x, y)
@@ -119,7 +119,7 @@ def are_same(a: Sequence[EventContent], b: Sequence[EventContent]) -> list[bool]
 
 
 def has_same_bodies(a: EventContent, b: EventContent) -> bool:
-    """Tells whether two events agree in what their hosts said."""
+    """Reports whether two events have the same bodies."""
     if a.details == b.details and a.payload == b.payload:
         return True
     return _is_same_body(a.details, b.details, "details") and (
@@ -152,7 +152,7 @@ def _is_same_body(a: msgspec.Raw, b: msgspec.Raw, name: str) -> bool:
 
 
 def _apart(path: str, a: object, b: object) -> Iterator[DifferingPlace]:
-    """Yields the places where two JSON values differ, the deepest that tell them apart."""
+    """Yields the places where two JSON values differ, as deep as possible."""
     if isinstance(a, dict) and isinstance(b, dict):
         for key in a | b:
             yield from _apart(f"{path}.{key}", a.get(key, msgspec.UNSET), b.get(key, msgspec.UNSET))
@@ -165,7 +165,7 @@ def _apart(path: str, a: object, b: object) -> Iterator[DifferingPlace]:
 
 
 def _is_equal(a: object, b: object) -> bool:
-    """Tells whether two values are one in JSON, where true is not 1."""
+    """Reports whether two values are equal in JSON, where true is not 1."""
     if msgspec.UNSET in (a, b) and a is not b:
         return False
     try:
@@ -175,7 +175,7 @@ def _is_equal(a: object, b: object) -> bool:
 
 
 def _value(body: msgspec.Raw, name: str) -> Any:
-    """Decodes a body, without what is volatile in it."""
+    """Decodes a body, without its volatile members."""
     value = decoded(body)
     if name == "details" and isinstance(value, dict) and not VOLATILE.isdisjoint(value):
         return {key: item for key, item in value.items() if key not in VOLATILE}

@@ -1,7 +1,7 @@
 """Two logs compared: what is in both, what changed, and where they first part.
 
 An event *differs* if it has no partner in the other log (`core.alignment` pairs them), or one
-that does not say the same (`core.said`). The first divergence is one that nothing different
+with another content (`core.diff.content`). The first divergence is one that nothing different
 led to, in neither log; of several the one with the fewest same events before it in its own
 log's total order, in A if that is equal. All functions are pure.
 """
@@ -16,14 +16,14 @@ from thence.core.diff.content import DifferingPlace, are_same, contrast
 from thence.core.diff.log_side import LogSide
 from thence.core.event import Event
 
-# of each kind of difference the JSON holds so many, the earliest
+# the most differences of each kind in the JSON, the earliest ones
 DIFFERENCES_MAX = 1_000
 
 
 class CauseOnSide(msgspec.Struct, frozen=True):
     """A cause on one side of a divergence.
 
-    `other` is its partner in the other log, None if it has none; `is_changed` says that the
+    `other` is its partner in the other log, None if it has none; `is_changed` means that the
     two differ, `is_shared` that the partner is a cause of the other side's event too.
     """
 
@@ -34,7 +34,7 @@ class CauseOnSide(msgspec.Struct, frozen=True):
 
 
 class FirstDifference(msgspec.Struct, frozen=True):
-    """Where two logs part: the event on each side, None where a log has none.
+    """The first divergence of two logs: the event on each side, None where a log has none.
 
     Without a partner by alignment the event of the other side is the one of the same type
     and subject that has the same causes. `differs` are the places in which the two differ;
@@ -52,9 +52,9 @@ class FirstDifference(msgspec.Struct, frozen=True):
 
 
 class Difference(NamedTuple):
-    """What two logs have in common and what not, as places in A and B, in total order.
+    """The common and the differing events of two logs, as places in A and B, in total order.
 
-    `aligned` are all pairs, `changed` those of them whose events do not say the same,
+    `aligned` are all pairs, `changed` those of them whose contents differ,
     `only_a` and `only_b` the events without a partner.
     """
 
@@ -68,18 +68,18 @@ class Difference(NamedTuple):
 
     @property
     def is_empty(self) -> bool:
-        """Whether the two logs say the same."""
+        """True if the two logs have the same content."""
         return self.first is None
 
 
 def difference(a: LogSide, b: LogSide) -> Difference:
     """Compares two logs."""
     of_a = aligned(a, b)
-    of_b = [ALONE] * len(b.said)
+    of_b = [ALONE] * len(b.contents)
     pairs = [(x, y) for x, y in enumerate(of_a) if y != ALONE]
     for x, y in pairs:
         of_b[y] = x
-    same = are_same([a.said[x] for x, _ in pairs], [b.said[y] for _, y in pairs])
+    same = are_same([a.contents[x] for x, _ in pairs], [b.contents[y] for _, y in pairs])
     changed = [pair for pair, is_same in zip(pairs, same, strict=True) if not is_same]
     one = _Half.of(a, of_a, [x for x, _ in changed])
     two = _Half.of(b, of_b, [y for _, y in changed])
@@ -89,8 +89,8 @@ def difference(a: LogSide, b: LogSide) -> Difference:
 def as_json(found: Difference, limit: int = DIFFERENCES_MAX) -> dict[str, object]:
     """Returns a difference as an object for JSON, its events as the lines that are stored.
 
-    Numbers say how many events there are of each kind; of each kind at most `limit` are
-    told, and `truncated` says that there are more.
+    The JSON holds the number of events of each kind; at most `limit` of each kind are listed,
+    and `truncated` reports that there are more.
     """
     a, b = found.a, found.b
     kinds = (found.changed, found.only_a, found.only_b)
@@ -106,7 +106,7 @@ def as_json(found: Difference, limit: int = DIFFERENCES_MAX) -> dict[str, object
             {
                 "a": _line(a.event_at(x)),
                 "b": _line(b.event_at(y)),
-                "differs": contrast(a.said[x], b.said[y]),
+                "differs": contrast(a.contents[x], b.contents[y]),
             }
             for x, y in found.changed[:limit]
         ],
@@ -120,7 +120,7 @@ class _Half(NamedTuple):
     """One log with what the comparison found.
 
     `partners` are places in the other log; `alone` are the places of events without one,
-    `differing` of all events that differ; `led_to` tells which something different led to.
+    `differing` of all events that differ; `led_to` are the places with a differing cause.
     """
 
     side: LogSide
@@ -131,7 +131,7 @@ class _Half(NamedTuple):
 
     @staticmethod
     def of(laid: LogSide, partners: Sequence[int], changed: Iterable[int]) -> "_Half":
-        """Marks what differs, and what follows from it."""
+        """Makes a half with the events that differ, and their effects."""
         alone = [place for place, partner in enumerate(partners) if partner == ALONE]
         differing = {*alone, *changed}
         return _Half(laid, partners, alone, differing, _LedTo(differing, laid))
@@ -145,12 +145,12 @@ class _Half(NamedTuple):
 
 
 class _LedTo:
-    """Which places something different led to; it looks no further than it is asked for."""
+    """The set of places with a differing cause; computed only as far as asked for."""
 
     def __init__(self, differing: set[int], laid: LogSide) -> None:
         self._causes = laid.causes
         self._ahead = iter(laid.order)
-        self._is_known = bytearray(len(laid.said))
+        self._is_known = bytearray(len(laid.contents))
         self._reached = set(differing)
         self._found: set[int] = set()
 
@@ -167,7 +167,7 @@ class _LedTo:
 
 
 def _first(a: _Half, b: _Half) -> FirstDifference | None:
-    """Finds where two logs part first."""
+    """Returns the first divergence of two logs."""
     in_a, in_b = a.begins(b), b.begins(a)
     if in_a is None and in_b is None:  # each difference follows from one in the other log
         in_a, in_b = ((0, min(half.differing)) if half.differing else None for half in (a, b))
@@ -183,11 +183,11 @@ def _first(a: _Half, b: _Half) -> FirstDifference | None:
 
 
 def _other(place: int, mine: _Half, other: _Half) -> int | None:
-    """Returns the place of the event to set against one: its partner, or one in its stead."""
+    """Returns the place of the event to compare with one: its partner, or a substitute."""
     partner = mine.partners[place]
     if partner != ALONE:
         return partner
-    told, theirs = mine.side.said[place], other.side.said
+    told, theirs = mine.side.contents[place], other.side.contents
     causes = {mine.partners[cause] for cause in mine.side.causes[place]}
     fitting = [
         at
@@ -204,7 +204,7 @@ def _other(place: int, mine: _Half, other: _Half) -> int | None:
 def _divergence(x: int | None, y: int | None, a: _Half, b: _Half) -> FirstDifference:
     differs: tuple[DifferingPlace, ...] = ()
     if x is not None and y is not None:
-        differs = contrast(a.side.said[x], b.side.said[y])
+        differs = contrast(a.side.contents[x], b.side.contents[y])
     return FirstDifference(
         a=None if x is None else a.side.event_at(x),
         b=None if y is None else b.side.event_at(y),
@@ -217,7 +217,7 @@ def _divergence(x: int | None, y: int | None, a: _Half, b: _Half) -> FirstDiffer
 
 
 def _causes(place: int, across: int | None, mine: _Half, other: _Half) -> tuple[CauseOnSide, ...]:
-    """Returns the causes of an event, set against those of the event `across`."""
+    """Returns the causes of an event, compared with those of the event `across`."""
     theirs = set() if across is None else set(other.side.causes[across])
     found = []
     for cause in sorted(set(mine.side.causes[place])):
@@ -234,7 +234,7 @@ def _causes(place: int, across: int | None, mine: _Half, other: _Half) -> tuple[
 
 
 def _followers(place: int, of: LogSide) -> int:
-    """Counts the effects of an event, near and far."""
+    """Counts all effects of an event, direct and indirect."""
     reached = {place}
     causes = of.causes
     for at in of.order:

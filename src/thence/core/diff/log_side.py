@@ -10,7 +10,7 @@ from itertools import islice
 from operator import lt
 from typing import NamedTuple
 
-from thence.core.diff.content import EventContent, said
+from thence.core.diff.content import EventContent, content_of
 from thence.core.event import Event, Reading
 from thence.core.order import totally_ordered
 from thence.core.values.vocabulary import Vocabulary
@@ -20,13 +20,13 @@ _EventAt = Callable[[int], Event]
 
 
 class LogSide(NamedTuple):
-    """One log: what its events say in total order, without `notices`, each known by its place.
+    """One log: the contents of its events in total order, without `notices`, by place.
 
     `causes` are the places of what each event names; they close no circle. `order` is one in
     which each place comes after its causes. `event_at` returns the event of a place.
     """
 
-    said: Sequence[EventContent]
+    contents: Sequence[EventContent]
     causes: _Causes
     order: Sequence[int]
     notices: int
@@ -34,69 +34,71 @@ class LogSide(NamedTuple):
 
 
 def side(events: Iterable[Event]) -> LogSide:
-    """Lays out the events of one log, given in any order."""
+    """Returns the side of a log from its events, given in any order."""
     found = list(events)
-    told = list(map(said, found))
-    if not is_in_order(told):
+    contents = list(map(content_of, found))
+    if not is_in_order(contents):
         found = totally_ordered(found)
-        told = list(map(said, found))
-    return laid_out(told, found.__getitem__, found[0].vocabulary if found else None)
+        contents = list(map(content_of, found))
+    return laid_out(contents, found.__getitem__, found[0].vocabulary if found else None)
 
 
-def is_in_order(told: Sequence[EventContent]) -> bool:
-    """Tells quickly that events stand in total order, each id once; False when unsure."""
-    clocks = [each.lamport_clock for each in told]
+def is_in_order(contents: Sequence[EventContent]) -> bool:
+    """Reports quickly that events are in total order, each id once; False when unsure."""
+    clocks = [each.lamport_clock for each in contents]
     return (
-        0 not in [each.seq for each in told]
+        0 not in [each.seq for each in contents]
         and all(map(lt, clocks, islice(clocks, 1, None)))
-        and len({each.event_id for each in told}) == len(told)
+        and len({each.event_id for each in contents}) == len(contents)
     )
 
 
-def laid_out(told: Sequence[EventContent], event_at: _EventAt, words: Reading | None) -> LogSide:
-    """Lays out what events say, given in total order; `event_at` returns the event of each."""
-    notices = _notices(told, event_at, words)
+def laid_out(
+    contents: Sequence[EventContent], event_at: _EventAt, words: Reading | None
+) -> LogSide:
+    """Returns the side of contents given in total order; `event_at` returns each event."""
+    notices = _notices(contents, event_at, words)
     if notices:
-        kept = [place for place, each in enumerate(told) if each.event_id not in notices]
-        told, whole = [told[place] for place in kept], event_at
+        kept = [place for place, each in enumerate(contents) if each.event_id not in notices]
+        contents, whole = [contents[place] for place in kept], event_at
 
         def event_at(place: int) -> Event:
             return whole(kept[place])
 
-    causes, is_forward = _causes(told, notices)
-    order: Sequence[int] = range(len(told))
+    causes, is_forward = _causes(contents, notices)
+    order: Sequence[int] = range(len(contents))
     if not is_forward:
         causes, order = _without_circles(causes)
-    return LogSide(told, causes, order, len(notices), event_at)
+    return LogSide(contents, causes, order, len(notices), event_at)
 
 
 def _notices(
-    told: Sequence[EventContent], event_at: _EventAt, words: Reading | None
+    contents: Sequence[EventContent], event_at: _EventAt, words: Reading | None
 ) -> dict[str, tuple[str, ...]]:
     """Returns the ids of the notices among events, with the causes that each names."""
     if not isinstance(words, Vocabulary):
         return {}
-    types = {each.event_type for each in told}
+    types = {each.event_type for each in contents}
     kind = words.notice_type
     kinds = {name for name in types if (name == kind if kind else name.startswith("log."))}
     if not kinds:
         return {}
     return {
         each.event_id: each.caused_by
-        for place, each in enumerate(told)
+        for place, each in enumerate(contents)
         if each.event_type in kinds and words.notice_kind(event_at(place)) is not None
     }
 
 
 def _causes(
-    told: Sequence[EventContent], notices: Mapping[str, tuple[str, ...]]
+    contents: Sequence[EventContent], notices: Mapping[str, tuple[str, ...]]
 ) -> tuple[list[Sequence[int]], bool]:
     """Returns the places of each event's causes, and whether all stand before it."""
     places: dict[str, int] = {}
     place_of = places.__getitem__
     causes: list[Sequence[int]] = []
     missing: list[tuple[int, Sequence[str]]] = []
-    for place, each in enumerate(told):
+    for place, each in enumerate(contents):
         named: Sequence[str] = each.caused_by
         if notices and not notices.keys().isdisjoint(named):
             named = _beyond(named, notices)
@@ -115,7 +117,7 @@ def _causes(
 
 
 def _beyond(named: Iterable[str], notices: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
-    """Returns causes with those that notices name in place of the notices."""
+    """Returns causes, where each notice is replaced by the causes that it names."""
     found: dict[str, None] = {}
     stack = list(reversed(tuple(named)))
     passed: set[str] = set()
@@ -130,7 +132,7 @@ def _beyond(named: Iterable[str], notices: Mapping[str, tuple[str, ...]]) -> tup
 
 
 def _without_circles(causes: _Causes) -> tuple[list[Sequence[int]], list[int]]:
-    """Leaves out the causes that close a circle, and puts each place after its causes."""
+    """Returns the causes without those that close a cycle, and an order behind causes."""
     kept: list[Sequence[int]] = [()] * len(causes)
     order: list[int] = []
     is_done: dict[int, bool] = {}

@@ -1,1 +1,1 @@
-"""Questions to events that are held in memory."""
+"""Queries of events that are held in memory."""

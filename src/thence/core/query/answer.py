@@ -37,10 +37,10 @@ def concurrent_with(event: Event, events: Iterable[Event]) -> tuple[Event, ...]:
 
 
 def common_causes(named: Collection[Event], events: Iterable[Event]) -> tuple[Event, ...]:
-    """Returns the latest events that all the named ones go back to, in total order.
+    """Returns the latest common causes of the named events, in total order.
 
-    An event goes back to itself too: of an event and its effect the event is what they share.
-    The latest are those that caused no other common one, save one that caused them as well.
+    An event counts among its own causes: an event and its effect have the event in common. The
+    latest are those that caused no other common one, except one that caused them as well.
     """
     known = {event.event_id: event for event in totally_ordered([*events, *named])}
     roots = [causes_of(event, known) | {event.event_id} for event in named]
@@ -58,8 +58,9 @@ def common_causes(named: Collection[Event], events: Iterable[Event]) -> tuple[Ev
 def causal_cut(event: Event, events: Iterable[Event]) -> Position:
     """Returns the smallest past of an event that is closed under *precedes*, itself included.
 
-    Who holds what this position holds lacks no cause of any of it, as far as the events
-    given tell, and of no node a later event without the earlier ones (F. Mattern 1989).
+    A holder of all events of this position lacks no cause of any of them, as far as the given
+    events name causes, and has no later event of a node without the earlier ones (F. Mattern
+    1989).
     """
     known = {other.event_id: other for other in totally_ordered([*events, event])}
     past = {event.event_id}
@@ -82,7 +83,7 @@ def causal_cut(event: Event, events: Iterable[Event]) -> Position:
 class Why(msgspec.Struct, frozen=True):
     """The causes of an event.
 
-    `chain` is one line of causes, the root first and the event last; `sentences` tell it,
+    `chain` is one line of causes, the root first and the event last; `sentences` describe it,
     each ending in an event's short id; `cone` holds all causes with their distance, nearest
     first. At most the 10,000 nearest causes are in either; `truncated` says that there are more.
     """
@@ -106,7 +107,7 @@ class Effects(msgspec.Struct, frozen=True):
 class Concurrent(msgspec.Struct, frozen=True):
     """The events that neither caused an event nor were caused by it, in total order.
 
-    `events` holds the first ones, as many as were asked for; `truncated` says that there are more.
+    `events` holds at most the requested number; `truncated` reports that there are more.
     """
 
     event: Event
@@ -125,11 +126,11 @@ def why(event: Event, events: Sequence[Event], vocabulary: Vocabulary) -> Why:
 def effects(event: Event, events: Sequence[Event], vocabulary: Vocabulary) -> Effects:
     """Finds the effects of an event among the events of its log."""
     cone, truncated = downstream(event, events, CONE_EVENTS_MAX)
-    told = tuple(vocabulary.sentence(effect) for effect, _ in cone)
-    return Effects(event, cone, told, truncated)
+    sentences = tuple(vocabulary.sentence(effect) for effect, _ in cone)
+    return Effects(event, cone, sentences, truncated)
 
 
 def concurrent(event: Event, events: Sequence[Event], limit: int) -> Concurrent:
-    """Finds what neither caused an event nor was caused by it, among the events of its log."""
+    """Finds the events of a log that neither caused an event nor were caused by it."""
     found = concurrent_with(event, events)
     return Concurrent(event, found[:limit], len(found) > limit)

@@ -1,4 +1,4 @@
-"""What a filter asks of one value that an event holds: where it stands, what it must be."""
+"""The comparison of one value in an event: the path to the value, the operator, the operand."""
 
 from collections.abc import Callable, Collection, Mapping
 from operator import ge, gt, le, lt
@@ -15,7 +15,7 @@ Scalar = str | int | float | bool | None
 
 
 class FilteredEvent(Protocol):
-    """An event as a filter sees it: `core.event.Event`, or what is shown like one."""
+    """An event for a filter: `core.event.Event`, or an object with the same members."""
 
     @property
     def event_type(self) -> str:
@@ -71,7 +71,7 @@ class Comparison(msgspec.Struct, frozen=True):
     value: Scalar
 
     def matches(self, event: FilteredEvent) -> bool:
-        """Returns whether something stands at the path that compares as asked."""
+        """Reports whether the value at the path exists and satisfies the comparison."""
         found, rest = _first(event, self.path)
         for part in rest:
             if isinstance(part, str):
@@ -85,9 +85,9 @@ class Comparison(msgspec.Struct, frozen=True):
         return found is not _MISSING and compares(found, self.op, self.value)
 
     def reaches(self, event: FilteredEvent) -> tuple[int, Collection[str]]:
-        """Returns how many parts of the path an event has, and the names that stand there.
+        """Returns how many parts of the path an event has, and the names at the next level.
 
-        The names are those beside the first part that it lacks; none where it has all.
+        The names are those beside the first missing part; none where no part is missing.
         """
         found, rest = _first(event, self.path)
         if found is _MISSING:
@@ -110,7 +110,7 @@ _WORDS = ("actor", "subject", "stream", "payload")
 def _first(
     event: FilteredEvent, path: tuple[str | int, ...]
 ) -> tuple[object, tuple[str | int, ...]]:
-    """Returns what the first name of a path means, with the rest of the path."""
+    """Returns the value of the first name of a path, with the rest of the path."""
     name = str(path[0])
     if name == "payload":
         return event.payload, path[1:]
@@ -124,7 +124,7 @@ def _first(
 
 
 def compares(found: object, op: str, value: Scalar) -> bool:
-    """Tells whether a JSON value compares with a scalar as an operator asks.
+    """Reports whether a JSON value and a scalar satisfy an operator.
 
     Values of two kinds are never equal, so that != holds for them; numbers are one kind,
     true and false another. Order is between two numbers or two texts (by code point) only.

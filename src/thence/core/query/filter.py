@@ -1,7 +1,7 @@
-"""Which events a reader asks for: by type, actor, subject, stream, time, turn or content.
+"""The filter of events: by type, actor, subject, stream, time, turn or content.
 
-`Filter.of` takes what people and programs write, text wherever it comes from a command line or
-a URL. `Filter.matches` is slow, obvious, and what the index is held to.
+`Filter.of` takes values of programs, and texts of a command line or a URL. `Filter.matches` is
+slow and obvious; tests compare the index with it.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -23,22 +23,22 @@ _NAMES_MAX = 5_000
 
 
 class UnknownKey(NamedTuple):
-    """A path of which no event has more than all parts but the last, and the names most like it."""
+    """A path whose last part no event has, with the most similar names."""
 
     path: str
     nearest: tuple[str, ...]
 
     def told(self, of_last: int | None) -> str:
-        """Says so of all events, or `of_last` so many, with the nearest names."""
+        """Returns the message about all events, or the `of_last` latest, with the nearest names."""
         has = "no event has" if of_last is None else f"none of the last {of_last:,} events has"
         near = f"; nearest: {', '.join(self.nearest)}" if self.nearest else ""
         return f"{has} a key `{self.path}`{near}"
 
 
 def unknown_key(where: Sequence[Comparison], events: Iterable[FilteredEvent]) -> UnknownKey | None:
-    """Returns the first key that none of the events has, None if each is somewhere.
+    """Returns the first key that none of the events has, None if each occurs.
 
-    Of a path such as payload.amont.cents it is the part up to the name that is unknown.
+    For a path such as payload.amont.cents it is the part up to the unknown name.
     """
     deepest = [0] * len(where)
     names: list[dict[str, None]] = [{} for _ in where]
@@ -61,7 +61,7 @@ def unknown_key(where: Sequence[Comparison], events: Iterable[FilteredEvent]) ->
 
 
 def _nearest(asked: str, names: Iterable[str]) -> list[str]:
-    """Returns the names that are written most like one, and those that it is a part of."""
+    """Returns the names most similar to `asked`, and those that contain it."""
     others = [name for name in names if name != asked]
     near = nearest(asked, others, NEAREST_MAX)
     near += [name for name in others if asked.lower() in name.lower()]
@@ -189,15 +189,15 @@ def _comparisons(given: Names) -> tuple[Comparison, ...]:
 
 def first_moment(key: str, given: Time) -> int | None:
     """Returns the first microsecond of a time; raises InvalidFilter naming the key."""
-    return None if given is None else _stretch(key, given)[0]
+    return None if given is None else _span(key, given)[0]
 
 
 def last_moment(key: str, given: Time) -> int | None:
     """Returns the last microsecond of a time; raises InvalidFilter naming the key."""
-    return None if given is None else _stretch(key, given)[1]
+    return None if given is None else _span(key, given)[1]
 
 
-def _stretch(key: str, given: str | date) -> tuple[int, int]:
+def _span(key: str, given: str | date) -> tuple[int, int]:
     if isinstance(given, datetime):
         if given.utcoffset() is None:
             cause = f"{given.isoformat()} has no time zone"
@@ -257,7 +257,7 @@ def invalid(key: str, cause: str, hint: str) -> InvalidFilter:
 
 
 def shown(value: object) -> str:
-    """Writes a wrong value as Python does, cut where it is long."""
+    """Returns the repr of an invalid value, cut where it is long."""
     try:
         return f"{value!r:.80}"
     except ValueError:  # an integer in it is over the interpreter's limit of digits

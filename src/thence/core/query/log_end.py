@@ -1,7 +1,7 @@
-"""How a log ends: its last event, with what was still open there.
+"""The end of a log: its last event, with the steps that were still open there.
 
-What lasts is begun by one event and ended by another, which names it. A process that was
-killed in between leaves it open: that is how one sees what it was at.
+A step is begun by one event and ended by another, which names the first. A process that was
+killed in between leaves the step open, which shows what the process was doing.
 """
 
 from collections.abc import Iterable
@@ -12,17 +12,17 @@ from thence.core.order import total_order_key
 
 
 class LogEnd(NamedTuple):
-    """The last event, None in an empty log, and what is open, both by the total order."""
+    """The last event, None in an empty log, and the open steps' begins, both in total order."""
 
     last: Event | None
     still_open: tuple[Event, ...]
 
 
 def ending(events: Iterable[Event]) -> LogEnd:
-    """Reads events once, in any order, and returns how they end.
+    """Reads events once, in any order, and returns their end.
 
-    Open is an event that begins something and that no event ends. Kept are the open events
-    alone, however many go by, with the ids that are ended and not begun so far.
+    An event is open if it begins a step that no event ends. Only the open events are kept in
+    memory, with the ids that were ended but not begun so far.
     """
     last: Event | None = None
     begun: dict[str, Event] = {}

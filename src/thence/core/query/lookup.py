@@ -1,4 +1,4 @@
-"""An event named by a text: its id, a beginning of it, a place in the log, or a subject."""
+"""The lookup of an event by a text: its id, an id's prefix, "@last", or a subject."""
 
 from collections.abc import Collection, Iterable, Sequence
 from itertools import islice
@@ -9,7 +9,7 @@ from thence.core.values.vocabulary import Vocabulary
 from thence.errors import AmbiguousId, EventNotFound
 
 PREFIX_CHARACTERS_MIN = 6
-# so many subjects are compared with one that no event has
+# the most subjects that are compared with an unknown one
 SUBJECTS_COMPARED_MAX = 5_000
 _NEAR_MAX = 3
 
@@ -55,9 +55,9 @@ def named(
 
 
 def subject_named(text: str, subjects: Collection[str]) -> str | None:
-    """Returns the subject that a text names whole or by its last parts, None if it names none.
+    """Returns the subject that a text names completely or by its last parts, else None.
 
-    Raises AmbiguousId for the last parts of several.
+    Raises AmbiguousId for the last parts of several subjects.
     """
     if not text or text in subjects:
         return text or None
@@ -73,7 +73,7 @@ def subject_named(text: str, subjects: Collection[str]) -> str | None:
 
 
 def beginnings(text: str) -> tuple[str, str]:
-    """Returns how an id that a text names may begin; raises AmbiguousId for too short a text."""
+    """Returns the possible prefixes of an id for a text; raises AmbiguousId if it is too short."""
     if len(text) < PREFIX_CHARACTERS_MIN:
         raise AmbiguousId(
             "could not look up",
@@ -95,7 +95,7 @@ def among(events: Iterable[Event], event_id: str, place: object) -> Event:
 def not_found(place: object, text: str, subjects: Iterable[str] | None = None) -> EventNotFound:
     """Returns the error for a text that names no event of the log at a place.
 
-    It names the nearest of the `subjects` that were looked through too.
+    The error also names the nearest of the `subjects` that were searched.
     """
     near = [] if subjects is None else _near(text, subjects)
     what = "has this id" if subjects is None else "has this id or subject"
@@ -112,7 +112,7 @@ _PLACES = {"@last": "is there yet", "@last-error": "reports an error"}
 
 
 def _near(text: str, subjects: Iterable[str]) -> list[str]:
-    """Returns the subjects that are written most like a text, as short as they may be typed."""
+    """Returns the subjects most similar to a text, in their shortest valid form."""
     short = ("/".join(each.split("/")[-2:]) for each in islice(subjects, SUBJECTS_COMPARED_MAX))
     known = list(dict.fromkeys(short))
     near = [name for name in known if text.lower() in name.lower()]
@@ -120,7 +120,7 @@ def _near(text: str, subjects: Iterable[str]) -> list[str]:
 
 
 def ambiguous(text: str, count: int, first_id: str) -> AmbiguousId:
-    """Returns the error for a text by which several ids begin, one of them the given."""
+    """Returns the error for a text that is the prefix of several ids, `first_id` among them."""
     return AmbiguousId(
         "could not look up",
         place=text,

@@ -1,4 +1,4 @@
-"""The events of a log counted, without one of them being kept."""
+"""The count of a log's events, without keeping them in memory."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -10,7 +10,7 @@ from thence.core.order import total_order_key
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """How many events there are: of each type, actor and node, the most frequent first.
+    """The number of events of each type, actor and node, the most frequent first.
 
     Events without an actor are in no `by_actor`, unverified ones in no `nodes`. `first` and
     `last` are those of the total order, None where there are no events.

@@ -1,9 +1,10 @@
-"""The little language in which a filter asks about what events say.
+"""The small language for conditions on the content of events.
 
     payload.amount > 10 and status != failed and note ~ "no stock"
 
-A text is parsed once into comparisons (`core.comparison`), which then judge events. What can't
-be read raises InvalidFilter with the column; docs/reference/filters.md tells every corner.
+A text is parsed once into comparisons (`core.query.comparison`), which then match events. A
+text that can't be read raises InvalidFilter with the column; docs/reference/filters.md
+describes all details.
 """
 
 import re
@@ -19,7 +20,7 @@ WHERE_CHARACTERS_MAX = 10_000
 COMPARISONS_MAX = 100
 PATH_NAMES_MAX = 64
 
-# what other languages write, and how it is written here
+# operators of other languages, with those of this one
 _MEANT = {
     "==": "=", "===": "=", "<>": "!=", "!==": "!=", "=<": "<=", "=>": ">=", "=~": "~",
     "~=": "~", "!": "!=", "eq": "=", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">=",
@@ -47,7 +48,7 @@ def parse(text: str) -> tuple[Comparison, ...]:
 
 
 class _Parser:
-    """One walk through a text; `at` is how far it has come."""
+    """One pass over a text; `at` is the present offset."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -183,7 +184,7 @@ class _Parser:
         return value
 
     def check_bare(self, word: str) -> None:
-        """Refuses what should stand in quotes, or stands in quotes of another kind."""
+        """Raises for a word that needs quotes, or that has quotes of another kind."""
         if word[0] in _OTHER_QUOTES:
             _refuse(self.at, f"{word[0]} is no quote here", 'a text stands between two "')
         if not word.isprintable():

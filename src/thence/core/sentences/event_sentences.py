@@ -2,8 +2,8 @@
 
 The sentence names the subject, what happened, how long it took, the error with its reason, and
 the few fields that matter: `order/881 fulfil failed after 93 ms: CardDeclined: gateway gave up`.
-A host's own sentences stand in its vocabulary; the log's notices have theirs. What a program
-wrote stands in it as it is, on one line: what shows it makes it harmless.
+A host's own sentences are in its vocabulary; the log's notices have theirs. A program's text is
+inserted unchanged, on one line: the code that shows the sentence has to escape it.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,7 +22,7 @@ from thence.core.sentences.wording import (
     type_words,
 )
 
-# time and counter, without the noise: enough to name an event among those of its process
+# time and counter, without the noise: enough to identify an event of its process
 SHORT_ID_CHARACTERS = 18
 SENTENCE_CHARACTERS_MAX = 400
 _DURATIONS = {"duration_s": 1.0, "duration_ms": 0.001}
@@ -34,17 +34,17 @@ Sentences = Mapping[str, Callable[[Event], str]]
 
 
 def short_id(event_id: str) -> str:
-    """Returns the beginning of an id that names its event wherever a command takes one."""
+    """Returns a prefix of an id that is enough for every command that takes an id."""
     return event_id[:SHORT_ID_CHARACTERS]
 
 
 def sentence(event: Event, sentences: Sentences) -> str:
-    """Says what happened, ending in the event's short id."""
+    """Returns the sentence on an event, ending in the event's short id."""
     return f"{said(event, sentences)} [{short_id(event.event_id)}]"
 
 
 def said(event: Event, sentences: Sentences) -> str:
-    """Says what happened in at most 400 characters, by the host's sentence if there is one."""
+    """Returns the sentence in at most 400 characters, the host's own if there is one."""
     write = sentences.get(event.event_type) or NOTICE_SENTENCES.get(event.event_type)
     if write is not None:
         return _limited(write(event))
@@ -53,9 +53,9 @@ def said(event: Event, sentences: Sentences) -> str:
 
 
 def in_columns(event: Event, sentences: Sentences) -> str:
-    """Says what happened without what columns beside it say: turn, type and actor.
+    """Returns the sentence without turn, type and actor, which columns beside it show.
 
-    It is empty where there is no more to say.
+    The text is empty if nothing else remains.
     """
     write = sentences.get(event.event_type) or NOTICE_SENTENCES.get(event.event_type)
     if write is None:
@@ -71,11 +71,11 @@ def in_columns(event: Event, sentences: Sentences) -> str:
 
 
 def _any(event: Event, *, is_typed: bool) -> str:
-    """Says what an event of any program holds."""
+    """Returns the sentence for an event of any program."""
     payload, subject, about = event.payload, event.subject, subject_shown(event)
     words = spoken(payload)
     if words.is_bare and event.event_type.endswith(_CANCELLED):
-        words = words._replace(text="")  # CancelledError says no more than the type
+        words = words._replace(text="")  # CancelledError adds nothing to the type
     if event.description:
         lead, text = ": ".join(filter(None, (about, line(event.description)))), words.text
         return f"{lead}: {text}" if text and text not in lead else lead
@@ -90,7 +90,7 @@ def _any(event: Event, *, is_typed: bool) -> str:
 
 
 def _took(event: Event, payload: Mapping[str, Any]) -> str:
-    """Says how long it took, if the payload does: `after 93 ms` of what ended."""
+    """Returns the duration if the payload has one: `after 93 ms` for an ended step."""
     for key, unit in _DURATIONS.items():
         value: Any = payload.get(key)
         if type(value) in (int, float) and 0 <= value < _DURATION_MAX:

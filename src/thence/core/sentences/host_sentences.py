@@ -47,7 +47,7 @@ def _state(event: Event) -> str:
 
 
 def _system(event: Event) -> str:
-    """Says a notice of the log in its own sentence, else what befell the machinery, and why."""
+    """Returns the sentence of a log's notice, or of an error of the framework, with its reason."""
     payload = event.payload
     kind = str(payload.get("error_type", "note"))
     notice = NOTICE_SENTENCES_SIM.get(kind)

@@ -1,4 +1,4 @@
-"""What a log says about itself, in sentences.
+"""The sentences of a log's notices about itself.
 
 The facts are those of docs/formats/segment.md; any of them may be missing, for an older or a
 newer version, or another program, may have written the notice.
@@ -11,7 +11,7 @@ from thence.core.event import Event
 from thence.core.sentences.wording import fields, shown
 
 _SHRUNK = frozenset(("node_id", "first_seq", "last_seq", "file", "offset", "bytes"))
-# what every notice of a simulation holds, for its format's sake
+# members that every notice of a simulation has because of its format
 _FORM = frozenset(("error_type", "status", "retry_count"))
 
 
@@ -79,8 +79,8 @@ def _shrunk(facts: Mapping[str, Any]) -> str:
         gone.append(f"{_count(facts.get('bytes'), 'byte')} behind {_place(facts)}")
     lost = f"; {' and '.join(gone)} are gone" if gone else ""
     more = fields(facts, _SHRUNK | _FORM, ())
-    told = f" ({more})" if more else ""
-    return f"the log ends before what it had made durable: it was cut or restored{lost}{told}"
+    detail = f" ({more})" if more else ""
+    return f"the log ends before what it had made durable: it was cut or restored{lost}{detail}"
 
 
 _SENTENCES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
@@ -123,7 +123,7 @@ def _count(number: object, noun: str) -> str:
 
 
 def _counted(number: object, noun: str, one: str = "was", many: str = "were") -> tuple[str, str]:
-    """Returns a number with its noun, and the verb that goes with it; `some` if none is known."""
+    """Returns a number with its noun, and the matching verb; `some` for an unknown number."""
     if not isinstance(number, int) or not _is_number(number):
         return f"some {noun}s", many
     return (f"1 {noun}", one) if number == 1 else (f"{number:,} {noun}s", many)

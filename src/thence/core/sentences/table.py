@@ -13,7 +13,7 @@ INTEGER_MAX = 2**63 - 1
 class Row(NamedTuple):
     """One event; the fields are the columns, in their order.
 
-    Of a line of another tool `node_id` and `lamport_clock` are what it says, `seq` is 0,
+    For a line of another tool `node_id` and `lamport_clock` are its own, `seq` is 0,
     `verified` is False. `turn` and `seq` are at most 64 bits wide. `payload` is JSON as it was
     stored, "{}" where the event has none.
     """
@@ -41,7 +41,7 @@ _decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 def row_of(event: Event) -> Row:
-    """Returns an event's row; text that UTF-8 can't hold stands as its escape."""
+    """Returns an event's row; text that UTF-8 can't encode becomes its escape."""
     header = event.header
     row = Row(
         header.event_id,
@@ -69,12 +69,12 @@ def _bounded(number: int | None) -> int | None:
 
 
 def _payload(event: Event) -> str:
-    """Returns the payload's own bytes, so that no number changes on its way."""
+    """Returns the payload's own bytes, so that no number changes by decoding."""
     key = event.vocabulary.payload_key
     try:
         raw = _decode_members(event.line).get(key)
         text = "" if raw is None else bytes(raw).decode()
-    except msgspec.MsgspecError:  # half a character stands in it
+    except msgspec.MsgspecError:  # the payload holds a lone surrogate
         import json
 
         text = json.dumps(decoded(event.line).get(key))
@@ -82,7 +82,7 @@ def _payload(event: Event) -> str:
 
 
 def _storable(value: Any) -> Any:
-    """Writes text of another tool so that UTF-8 can hold it."""
+    """Returns a value of another tool with text that UTF-8 can encode."""
     if isinstance(value, str):
         return value.encode("utf-8", "backslashreplace").decode()
     return tuple(map(_storable, value)) if isinstance(value, tuple) else value

@@ -1,4 +1,4 @@
-"""The values of an event written short, for the sentences that are made of them."""
+"""The short forms of an event's values, for sentences."""
 
 import re
 from collections.abc import Collection, Iterable, Mapping
@@ -15,16 +15,16 @@ _REASON_CHARACTERS_MAX = 240
 _KEYS_LOOKED_AT_MAX = 32
 _UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 
-# what a program says in words, the reason of an error first
+# the keys of a program's texts, the reason of an error first
 _SPOKEN = ("error_message", "error", "exception", "reason", "message", "msg", "text", "note")
 _SEPARATORS = re.compile(r"[.:/_\-\s]+")
 _HUMPS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
 class Spoken(NamedTuple):
-    """What a payload says in words, such as "CardDeclined: no money", and the keys that hold it.
+    """The text of a payload, such as "CardDeclined: no money", and the keys that hold it.
 
-    It is bare if it is the type of an error alone.
+    It is bare if it is only the type of an error.
     """
 
     text: str
@@ -33,7 +33,7 @@ class Spoken(NamedTuple):
 
 
 def spoken(payload: Mapping[str, Any]) -> Spoken:
-    """Returns an error's type and message, else the first text that is meant to be read."""
+    """Returns an error's type and message, else the first text intended for people."""
     kind = payload.get("error_type")
     kind = kind if isinstance(kind, str) else ""
     for key in _SPOKEN:
@@ -92,7 +92,7 @@ def line(text: str) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Writes a time that went by in its two largest units: 3 h 20 min, 1.5 s, 20 ms."""
+    """Writes a duration in its two largest units: 3 h 20 min, 1.5 s, 20 ms."""
     if seconds < 0.9995:
         return f"{seconds * 1000:.3g} ms"
     if seconds < 60:
@@ -107,7 +107,7 @@ def duration(seconds: float) -> str:
 
 
 def clipped(text: str, characters: int) -> str:
-    """Cuts a text to so many characters and marks the cut."""
+    """Cuts a text to at most `characters` and marks the cut."""
     return text if len(text) <= characters else text[: max(characters - 1, 0)] + "…"
 
 
@@ -129,7 +129,7 @@ def type_words(event_type: str, subject_kind: str) -> str:
 
 
 def subject_shown(event: Event) -> str | None:
-    """Returns what an event is about, as a person calls it."""
+    """Returns the subject of an event in a form for people."""
     if event.header.aggregate_id:
         return work_subject_shown(event)
     subject = event.subject
@@ -137,19 +137,19 @@ def subject_shown(event: Event) -> str | None:
 
 
 def work_subject_shown(event: Event) -> str | None:
-    """Names a package with its feature: its number repeats in every one."""
+    """Returns a package with its feature, because its number repeats in every feature."""
     about, stream = event.header.aggregate_id, event.stream
     if about is None:
         return f"{stream}/something" if stream else None
     return about if stream in (None, about) else f"{stream}/{about}"
 
 
-# the last word of a type, as a sentence says it
+# the last word of a type, with its form in a sentence
 _PAST = {"begun": "began", "cancelled": "was cancelled", "canceled": "was cancelled"}
 
 
 def _field(value: Any) -> tuple[str, bool]:
-    """Writes one value of a field, and tells whether it is a short one."""
+    """Returns one value of a field as text, and whether it is a short one."""
     if type(value) is int or type(value) is str:
         text = clipped(line(str(value)), _VALUE_CHARACTERS_MAX)
         return text, len(text) <= _FIELD_CHARACTERS_MAX
@@ -166,7 +166,7 @@ def _is_said(value: str, said: Collection[object]) -> bool:
 
 
 def _joined(parts: Iterable[str]) -> str:
-    """Joins parts by commas, no more of them than a sentence can show."""
+    """Joins parts by commas, as many as a sentence can show."""
     kept: list[str] = []
     length = 0
     for part in parts:

@@ -1,1 +1,1 @@
-"""What an event is made of, and how it stands as a line."""
+"""The parts of an event, and its encoding as a line."""

@@ -1,7 +1,7 @@
-"""A cause handed on to another process, as one text: `<event_id>@<lamport_clock>@<log_id>`.
+"""A cause passed to another process as one text: `<event_id>@<lamport_clock>@<log_id>`.
 
-The environment variable THENCE_CAUSE carries it. The same text stands in `external_causes`
-of an event whose cause lies in another log.
+The environment variable THENCE_CAUSE carries the text. `external_causes` of an event holds the
+same text for a cause in another log.
 """
 
 import re
@@ -16,7 +16,7 @@ _FORM = re.compile(
 
 
 class HandedCause(NamedTuple):
-    """An event of some log, with the clock that what it causes must pass."""
+    """An event of some log, with the clock that its effects must exceed."""
 
     event_id: str
     lamport_clock: int
@@ -24,12 +24,12 @@ class HandedCause(NamedTuple):
 
     @property
     def text(self) -> str:
-        """The form in which it is handed on."""
+        """The text form of the cause."""
         return f"{self.event_id}@{self.lamport_clock}@{self.log_id}"
 
 
 def handed(text: str) -> HandedCause | None:
-    """Reads a cause that was handed on; None if the text is none."""
+    """Reads a cause from its text; None if the text is no cause."""
     found = _FORM.fullmatch(text)
     if found is None or int(found["clock"]) > CLOCK_MAX:
         return None

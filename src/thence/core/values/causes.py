@@ -1,6 +1,6 @@
-"""The causes that a caller names, made ids.
+"""The conversion of causes that a caller names to ids.
 
-Each door that takes `caused_by` asks here: an event, an id, an iterable of these, or None.
+Each function with a `caused_by` uses it: an event, an id, an iterable of these, or None.
 """
 
 from collections.abc import Callable, Iterable
@@ -34,9 +34,9 @@ def id_of(cause: Cause) -> str:
 def cause_ids(causes: Causes, holds: Callable[[str], bool] | None = None) -> tuple[str, ...]:
     """Returns the ids of the named causes, in their order.
 
-    An event passes with its id. A bare text must be a ULID, or an id that the log `holds`:
-    a misspelt cause would stand in the log for ever. A ULID is not looked up. Raises
-    InvalidEvent, which names what is no cause.
+    An event is taken by its id. A bare text must be a ULID, or an id that the log `holds`:
+    a misspelt cause would stay in the log for ever. A ULID is not looked up. Raises
+    InvalidEvent, which names the invalid cause.
     """
     if causes is None:
         return ()

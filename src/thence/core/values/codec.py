@@ -2,7 +2,7 @@
 
 Written first is a `Draft`, all of a line but its numbers, made outside the append lock.
 `stamp` joins the numbers in and closes the line with its CRC-32. `parse` reads a line back
-and says of bad bytes why they are bad. The format is told in docs/formats/segment.md.
+and gives the reason for bad bytes. docs/formats/segment.md describes the format.
 """
 
 import re
@@ -30,10 +30,10 @@ from thence.errors import EventTooLarge, InvalidEvent
 
 LINE_BYTES_MAX = 1024 * 1024
 CAUSES_MAX = 32
-# the largest clock of another tool's line that counts: nothing verifies it
+# the largest clock of another tool's line that counts, since nothing verifies it
 FOREIGN_CLOCK_MAX = 2**31
 CRC_BYTES = 18
-# a level of nesting takes two bytes at least
+# a level of nesting needs at least two bytes
 DEEP_BYTES_MIN = 2 * LINE_DEPTH_MAX
 _DEEP = f"it is nested deeper than {LINE_DEPTH_MAX} levels"
 # node_id, seq and lamport_clock at their longest, the CRC and the newline
@@ -47,7 +47,7 @@ _NUMBERS = re.compile(
 )
 _TIMESTAMP = b',"timestamp":"'
 _TIMESTAMP_BYTES = len(_TIMESTAMP) + len('2026-11-20T07:13:00.123456Z"')
-# what other tools that share the work host's form call its members
+# the names of members in other tools that share the work host's form
 _ALIASES = {"entity_id": "aggregate_id", "entity_type": "aggregate_type"}
 LINE_START = b'{"event_id":"'
 _ID = re.compile(r"[0-9A-Za-z_.:-]{1,128}", re.ASCII)
@@ -56,7 +56,7 @@ _data_of, _end_of = itemgetter(slice(None, -CRC_BYTES)), itemgetter(slice(-CRC_B
 
 
 def _plain(value: Any) -> Any:
-    """Turns what the encoder doesn't know into the JSON value that it is a kind of."""
+    """Converts a value that the encoder doesn't know to its nearest JSON value."""
     if isinstance(value, Mapping):
         return dict(value)
     if isinstance(value, str):
@@ -70,7 +70,7 @@ _encode = msgspec.json.Encoder(enc_hook=_plain).encode
 
 
 class Members(msgspec.Struct, omit_defaults=True, gc=False):
-    """All that a host says in an event, in file order; absent members stay out of the line.
+    """The members of a host's event, in file order; absent members stay out of the line.
 
     The payload must have passed `core.payload`. A simulation ends in `details`, other hosts
     in `payload`.
@@ -122,7 +122,7 @@ _decode_name = msgspec.json.Decoder(_Name).decode
 
 
 class Essence(msgspec.Struct, gc=False):
-    """What a line with a fitting checksum must hold, and in these types, to be an event."""
+    """The members, with their types, that make a line with a valid checksum an event."""
 
     event_id: str
     event_type: str
@@ -143,10 +143,10 @@ class BadLine(NamedTuple):
 
 
 def draft(members: Members) -> Draft:
-    """Encodes all of a line but its numbers.
+    """Encodes a line without its numbers.
 
-    Raises InvalidEvent for what the encoder refuses, and for an id, a timestamp or a cause
-    that would spoil the line; EventTooLarge over 1 MiB.
+    Raises InvalidEvent for a value that the encoder refuses, and for an id, a timestamp or a
+    cause that would damage the line; EventTooLarge over 1 MiB.
     """
     event_id = members.event_id
     is_usual = type(event_id) is str and len(event_id) == 26 and event_id.isalnum()
@@ -170,7 +170,7 @@ def draft(members: Members) -> Draft:
             cause=f"its {len(data)} bytes pass the limit of {LINE_BYTES_MAX} for a line",
             hint="store the bulk in a file and its path in the event",
         )
-    # a quote inside a text is escaped, so the first such bytes are the member itself
+    # a quote inside a text is escaped, so the first match is the member itself
     end = data.index(_TIMESTAMP) + _TIMESTAMP_BYTES
     if data[end - 1 : end] != b'"':
         raise _spoils("timestamp", members.timestamp)
@@ -191,9 +191,10 @@ def _spoils(field: str, value: object) -> InvalidEvent:
 
 
 def stamper(node_id: str) -> Callable[[Sequence[Draft], int, int], list[bytes]]:
-    """Returns the function that makes drafts whole lines of a node, newlines included.
+    """Returns the function that makes complete lines of a node from drafts, newlines included.
 
-    It takes the drafts with the seq and the lamport_clock of the first; both grow by one.
+    The function takes the drafts with the seq and the lamport_clock of the first; both grow by
+    one for each draft.
     """
     template = b'%%b,"node_id":"%b","seq":%%d,"lamport_clock":%%d%%b' % node_id.encode()
 
@@ -209,17 +210,17 @@ def stamper(node_id: str) -> Callable[[Sequence[Draft], int, int], list[bytes]]:
 
 
 def unnumbered(item: Draft, vocabulary: Vocabulary) -> Event:
-    """Returns the event that a draft will be, as yet without numbers."""
+    """Returns the event of a draft, without numbers."""
     return Event(item.head + item.tail + b"}", None, vocabulary)
 
 
 def has_valid_crc(line: bytes) -> bool:
-    """Tells whether a line without its newline ends in the CRC-32 of what stands before."""
+    """Reports whether a line without its newline ends in the CRC-32 of the bytes before."""
     return line[-CRC_BYTES:] == b',"crc":"%08x"}' % crc32(line[:-CRC_BYTES])
 
 
 def have_valid_crcs(lines: Sequence[bytes]) -> bool:
-    """Tells whether all of many lines end in a fitting checksum, faster than one by one."""
+    """Reports whether all lines end in a valid checksum, faster than one by one."""
     ends = b"".join(map(_end_of, lines))
     checksums = array("I", map(crc32, map(_data_of, lines)))
     if byteorder == "little":
@@ -232,26 +233,26 @@ def have_valid_crcs(lines: Sequence[bytes]) -> bool:
 
 
 def numbers(line: bytes) -> tuple[str, int, int] | None:
-    """Reads node_id, seq and lamport_clock off a line of ours without decoding it.
+    """Returns node_id, seq and lamport_clock of a line of thence without decoding it.
 
     The search is anchored at the line's start: a payload may hold such members too. The
-    checksum is not looked at.
+    checksum is not checked.
     """
     found = _NUMBERS.match(line)
     return (found[1].decode(), int(found[2]), int(found[3])) if found else None
 
 
 def is_ours(line: bytes) -> bool:
-    """Tells whether a log wrote a line, by what is left of it if it is damaged."""
+    """Reports whether a log wrote a line, also for a damaged line as far as it is readable."""
     has_crc = line[-CRC_BYTES:].startswith(b',"crc":"') and line.endswith(b'"}')
     return has_crc or b"\0" in line or _NUMBERS.match(line) is not None
 
 
 def event_id_of(data: bytes, start: int = 0, end: int | None = None) -> bytes:
-    """Reads the event_id off a line that begins with it, off others by decoding them.
+    """Returns the event_id of a line: its first member without decoding, else decoded.
 
-    `start` and `end` are those of the line, where the data holds more: it is not copied. Of a
-    line without one it returns the line itself.
+    `start` and `end` are those of the line, where the data holds more: it is not copied. For a
+    line without an id the line itself is returned.
     """
     if data.startswith(LINE_START, start):
         stop = data.find(b'"', start + 13, end)
@@ -266,7 +267,7 @@ def event_id_of(data: bytes, start: int = 0, end: int | None = None) -> bytes:
 
 
 def is_framed(line: bytes) -> bool:
-    """Tells whether a line has the form of ours where id and checksum stand.
+    """Reports whether a line has thence's form at the offsets of id and checksum.
 
     Its id is then `line[13:39]`. A line of another tool never ends in this way.
     """
@@ -275,7 +276,7 @@ def is_framed(line: bytes) -> bool:
 
 
 def content(line: bytes) -> bytes:
-    """Returns a line of ours without seq, lamport_clock and crc: what was said in it."""
+    """Returns the content of a line of thence: without seq, lamport_clock and crc."""
     found = _NUMBERS.match(line)
     if found is None:
         return line
@@ -302,9 +303,9 @@ def parse(line: bytes, vocabulary: Vocabulary) -> Event | BadLine:
 
 
 def parsed(data: bytes, lines: Sequence[bytes], vocabulary: Vocabulary) -> list[Event] | None:
-    """Reads many lines whose checksums fit, faster than `parse` one by one.
+    """Reads many lines with valid checksums, faster than `parse` one by one.
 
-    `data` is the lines with what stands between them. Returns None if any is no event, or
+    `data` is the lines with the bytes between them. Returns None if any line is no event, or
     has a member of a wrong type.
     """
     try:
@@ -321,12 +322,12 @@ def parsed(data: bytes, lines: Sequence[bytes], vocabulary: Vocabulary) -> list[
 
 
 def _header(line: bytes) -> Header:
-    """Decodes a line's header; raises ValueError if what makes it an event is not there.
+    """Decodes a line's header; raises ValueError if a member that an event needs is missing.
 
-    A host's member that is not of its type counts as absent: the event was appended.
+    A host's member of a wrong type counts as absent, since the event was appended.
     """
     if not line.isascii():
-        line.decode()  # the decoder does not look at the texts that it passes over
+        line.decode()  # the decoder does not check the texts that it skips
     try:
         return decode_header(line)
     except msgspec.ValidationError:
@@ -336,9 +337,9 @@ def _header(line: bytes) -> Header:
 
 
 def is_too_deep(line: bytes) -> bool:
-    """Tells whether a line that decodes to a header is nested deeper than any may be.
+    """Reports whether a line that decodes to a header is nested deeper than any may be.
 
-    The header's decoder passes over what it doesn't need, however deep.
+    The header's decoder skips other members, however deep.
     """
     if len(line) < DEEP_BYTES_MIN or line.count(b"[") + line.count(b"{") < LINE_DEPTH_MAX:
         return False
@@ -367,7 +368,7 @@ def _foreign(line: bytes, vocabulary: Vocabulary) -> Event | BadLine:
 
 
 def _lenient_header(members: dict[str, Any]) -> Header:
-    """Keeps of another writer's members those whose types fit, so that none is refused."""
+    """Returns a header of another tool's members with correct types; drops the others."""
     known: dict[str, Any] = {}
     for alias, name in _ALIASES.items():
         if alias in members:

@@ -1,7 +1,7 @@
-"""Many lines decoded at once, for the few members that are asked for.
+"""The fast decoder of many lines at once, for a few members.
 
-What a line is, `core.codec` decides: where anything but a plain event of ours stands among
-the lines, None is returned, and they are to be parsed one by one.
+If any line is not a plain event of thence, None is returned, and the lines have to be parsed
+one by one by `core.values.codec`.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ from thence.core.values.codec import DEEP_BYTES_MIN, is_too_deep
 
 
 class Numbered(Protocol):
-    """What is decoded of a line, its numbers among it."""
+    """The decoded members of a line, including its numbers."""
 
     @property
     def seq(self) -> int:
@@ -39,7 +39,7 @@ def taken(data: bytes, lines: Sequence[bytes], decode: Callable[[bytes], T]) -> 
     """
     try:
         if not data.isascii():
-            data.decode()  # the decoder does not look at the texts that it passes over
+            data.decode()  # the decoder does not check the texts that it skips
         found = list(map(decode, lines))
     except (ValueError, RecursionError):
         return None
@@ -52,7 +52,7 @@ def taken(data: bytes, lines: Sequence[bytes], decode: Callable[[bytes], T]) -> 
 
 
 def _may_be_deep(data: bytes, lines: Sequence[bytes]) -> bool:
-    """Tells quickly that no line is nested too deep; True when unsure."""
+    """Reports quickly that no line is nested too deep; True when unsure."""
     if max(map(len, lines)) < DEEP_BYTES_MIN:
         return False
     return _DEEP in data.translate(_AS_ONE_BRACKET, _NO_BRACKETS)

@@ -1,6 +1,6 @@
-"""What an index keeps of an event, read off its line without the rest.
+"""The indexed members of an event, decoded from its line without the other members.
 
-It decodes the few members that are asked for, and takes a whole block of lines at once.
+A whole block of lines is decoded at once.
 """
 
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ class IndexedMembers(msgspec.Struct, gc=False):
 
 
 class _Change(msgspec.Struct, gc=False):
-    """What a STATE event is about."""
+    """The members of a STATE event that make its subject."""
 
     scope: str | int | float | bool | None = None
     variable_name: str | int | float | bool | None = None
@@ -78,7 +78,7 @@ class _WorkEntry(msgspec.Struct, gc=False, rename={"stream": "feature_slug"}):
 
     @property
     def subject(self) -> str | None:
-        """What the event is about, told apart by project and feature."""
+        """The subject of the event, qualified by project and feature."""
         if not self.aggregate_id:
             return None
         return work_subject(self.project_uuid, self.stream, self.aggregate_id)
@@ -104,7 +104,7 @@ def entries(lines: Sequence[bytes], vocabulary: Vocabulary) -> Sequence[IndexedM
 
 
 def entry_of(event: Event) -> IndexedMembers:
-    """Returns what an index keeps of an event that has been parsed."""
+    """Returns the indexed members of a parsed event."""
     header = event.header
     return IndexedMembers(
         header.event_id,

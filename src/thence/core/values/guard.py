@@ -1,4 +1,4 @@
-"""A guard on an append: what must not have happened since its caller looked."""
+"""A guard on an append: events that must not have come in since the caller read the log."""
 
 from collections.abc import Collection
 
@@ -12,10 +12,10 @@ from thence.errors import InvalidEvent
 class Unchanged(msgspec.Struct, frozen=True):
     """A guard, which holds as long as no event behind a position is about certain subjects.
 
-    `since` is what the caller has read, up to its last event in arrival order. `subjects`
-    are compared with the event's subject; `types`, when given, narrow it to events of these
-    types. A guard is data: the log judges it under the append lock, against the file and against
-    what is written just before in the same batch.
+    `since` is the position that the caller has read, up to its last event in arrival order.
+    `subjects` are compared with the event's subject; `types`, when given, limit the guard to
+    events of these types. A guard is data: the log checks it under the append lock, against the
+    file and against the events written just before in the same batch.
     """
 
     since: Position
@@ -33,7 +33,7 @@ class Unchanged(msgspec.Struct, frozen=True):
                 )
 
     def is_broken_by(self, event: Event) -> bool:
-        """Returns whether an event behind the position is one that must not be there."""
+        """Reports whether an event is behind the position and breaks the guard."""
         if event.subject not in self.subjects or (
             self.types and event.event_type not in self.types
         ):
@@ -41,7 +41,7 @@ class Unchanged(msgspec.Struct, frozen=True):
         return not self.since.holds(event)
 
     def reaches_back_to(self, event: Event, node_id: str) -> bool:
-        """Returns whether all that stands before an event in the file of a node is surely held.
+        """Reports whether all events before an event in a node's file are certainly held.
 
         That is so for an event of this node that is held along with all numbers below it.
         """

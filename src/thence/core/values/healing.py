@@ -1,9 +1,9 @@
-"""Whole events found in a line whose bytes were changed only around them.
+"""The search for intact events in a line whose bytes were changed only around them.
 
 Editors, version control and crashes put bytes between events: a carriage return, a byte
-order mark, zeros; or they take the newline between two lines away. An event is found here
-only where its own bytes are untouched: from its first to its last they match its checksum.
-Nothing is guessed, and nothing is looked for inside of an event.
+order mark, zeros; or they remove the newline between two lines. An event is found only if its
+own bytes are intact: from its first to its last they match its checksum. Nothing is guessed,
+and no event is searched inside of another.
 """
 
 import re
@@ -15,10 +15,10 @@ from thence.core.event import Event
 from thence.core.values.codec import CRC_BYTES, LINE_START, BadLine, parse
 from thence.core.values.vocabulary import Vocabulary
 
-# how many beginnings of an event are tried as the end of another tool's line before it
+# the most starts of an event that are tried as the end of another tool's line before it
 _FOREIGN_ENDS_MAX = 8
 
-# what stands before an object that is part of another one
+# the bytes before an object that is part of another one
 _BEFORE_INNER = (b":", b",", b"[")
 _BLANKS = b"\0\t\r "
 _BEFORE = re.compile(rb"(?:\xef\xbb\xbf|[\0\t\r ])*")
@@ -34,7 +34,7 @@ _PADDED = BadLine("stray_bytes", "bytes of no event stand beside one that is who
 
 
 class Piece(NamedTuple):
-    """A part of a line, where it begins in it, and what it is."""
+    """A part of a line, with its offset in the line and its content."""
 
     offset: int
     data: bytes
@@ -42,10 +42,10 @@ class Piece(NamedTuple):
 
 
 def pieces(line: bytes, vocabulary: Vocabulary) -> list[Piece]:
-    """Takes a line apart into the events that stand in it untouched and the bytes between.
+    """Splits a line into the intact events in it and the bytes between.
 
     A line that is one event, or holds none, is one piece. The pieces are in order; where
-    only a newline is missing between two events, an empty one stands for it.
+    only a newline is missing between two events, an empty piece represents it.
     """
     content = parse(line, vocabulary)
     if isinstance(content, Event):
@@ -74,7 +74,7 @@ def _taken_apart(line: bytes, vocabulary: Vocabulary) -> Iterator[Piece]:
 
 
 def _event_near(line: bytes, start: int, vocabulary: Vocabulary) -> Piece | None:
-    """Finds the event that begins at a place, or behind one byte that a newline became."""
+    """Finds the event that begins at an offset, or behind one byte that replaced a newline."""
     found = _event_at(line, start, vocabulary)
     is_inner = line[start : start + 1] in _BEFORE_INNER
     if found is None and not is_inner and line.startswith(LINE_START, start + 1):
@@ -83,7 +83,7 @@ def _event_near(line: bytes, start: int, vocabulary: Vocabulary) -> Piece | None
 
 
 def _event_at(line: bytes, start: int, vocabulary: Vocabulary) -> Piece | None:
-    """Finds the event that begins at a place, or behind blanks there; None if none does."""
+    """Finds the event that begins at an offset, or behind blanks there; None if none does."""
     blanks = _BEFORE.match(line, start)
     start = blanks.end() if blanks else start
     if start == len(line):
@@ -99,7 +99,7 @@ def _event_at(line: bytes, start: int, vocabulary: Vocabulary) -> Piece | None:
 
 
 def _verified_at(line: bytes, start: int, vocabulary: Vocabulary) -> Piece | None:
-    """Finds the shortest event from a place on whose checksum fits."""
+    """Finds the shortest event from an offset on with a valid checksum."""
     if not line.startswith(LINE_START, start):
         return None
     checksum = 0
@@ -116,7 +116,7 @@ def _verified_at(line: bytes, start: int, vocabulary: Vocabulary) -> Piece | Non
 
 
 def _foreign_at(line: bytes, start: int, vocabulary: Vocabulary) -> Piece | None:
-    """Finds another tool's event that lacks its newline before one of ours."""
+    """Finds another tool's event that lacks its newline before an event of thence."""
     end = start
     for _ in range(_FOREIGN_ENDS_MAX):
         end = line.find(b"}" + LINE_START, end + 1) + 1

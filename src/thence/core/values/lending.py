@@ -1,9 +1,9 @@
 """Causes lent by events that were never written.
 
-An event that was filtered, dropped or refused must not be named in a line. Whoever would
-name it names instead what it would have named, and so on back to written events. Of the
-written ones the direct causes are remembered too, so that a set of causes can be cut down
-to those that no other member already implies.
+An event that was filtered, dropped or refused must not be named in a line. An effect of such
+an event names the event's causes instead, and so on back to written events. The direct causes
+of written events are remembered too, so that a set of causes can be reduced to those that no
+other member already implies.
 """
 
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ _STEPS_MAX = 4_096
 
 
 class Lending:
-    """What unwritten events lend, for the last 65,536 of them; not safe across threads."""
+    """The causes of the last 65,536 unwritten events; not safe across threads."""
 
     def __init__(self, remembered_max: int = REMEMBERED_MAX) -> None:
         self._remembered_max = remembered_max
@@ -24,21 +24,21 @@ class Lending:
 
     @property
     def is_empty(self) -> bool:
-        """Whether no event has lent anything, so that causes stand as they are."""
+        """True if no event has lent anything, so that causes stay as they are."""
         return not self._lent
 
     def lend(self, event_id: str, causes: Iterable[str]) -> None:
-        """Notes an unwritten event with the causes it would have named."""
+        """Records an unwritten event with the causes that it would have named."""
         _put(self._lent, event_id, self.resolve(causes), self._remembered_max)
 
     def note_written(self, event_id: str, causes: tuple[str, ...]) -> None:
-        """Notes the direct causes of a written event, for cutting sets down."""
+        """Records the direct causes of a written event, for reducing sets of causes."""
         _put(self._named, event_id, causes, self._remembered_max)
 
     def resolve(self, causes: Iterable[str]) -> tuple[str, ...]:
         """Returns the written events to name, each once, in the order first met.
 
-        More than 32 are cut down to those from which no other one of them is reached.
+        More than 32 are reduced to those that are causes of no other one of them.
         """
         found: dict[str, None] = {}
         for cause in causes:
@@ -49,7 +49,7 @@ class Lending:
         return tuple(self._without_implied(found))
 
     def _without_implied(self, found: dict[str, None]) -> dict[str, None]:
-        """Drops members that are causes of other members, looking at most 4,096 events back."""
+        """Drops members that are causes of other members; searches at most 4,096 events."""
         kept = dict(found)
         seen: set[str] = set()
         stack = sorted(found)

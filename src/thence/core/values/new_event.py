@@ -1,4 +1,4 @@
-"""An event before a log has it: what its host says of it."""
+"""An event before it is appended, as its host describes it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,10 +18,10 @@ class NewEvent(msgspec.Struct, frozen=True, gc=False):
     takes an event, an id, several of these or None. An `event_id` is one made beforehand, of
     no other event, so that another one of the same append can name it.
 
-    The rest is for hosts. `timestamp` is when it happened, for what was imported. `begins` says
-    that it begins something that lasts; `ends` is the id of the event that began what it ends,
-    and a cause of it. `members` are further members of the host's form. `aliases` are other
-    names of what it is about: where it names the heads of its subject, it names theirs too.
+    The other fields are for hosts. `timestamp` is the time of an imported event. `begins` means
+    that the event begins a step; `ends` is the id of the event that began the step ended here,
+    and becomes a cause. `members` are further members of the host's form. `aliases` are other
+    names of the subject: an event that names the heads of its subject names theirs too.
     """
 
     event_type: str
@@ -59,7 +59,7 @@ _KEYS = frozenset(("event_type", "payload", "subject", "actor", "stream", "cause
 
 
 def _fault(members: object) -> str:
-    """Says why something is no event of many, with the nearest name for a key it can't have."""
+    """Returns why a value is no event of many, with the nearest name for an unknown key."""
     for key in members if isinstance(members, Mapping) else ():
         if key not in _KEYS:
             return f"append takes no {key!s:.80}{meant(str(key), _KEYS)}"

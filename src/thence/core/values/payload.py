@@ -1,9 +1,9 @@
-"""What a payload may hold: checked strictly, or repaired with every repair named.
+"""The check of a payload: strict, or with repairs, each of which is listed.
 
-JSON knows text, numbers, booleans, null, lists and maps with text keys. The encoder in use
-writes NaN as null and bytes as base64 in silence, so values are looked at before they are
-encoded. `refuse` raises for anything JSON can't hold; `repair` returns a value that JSON
-can hold, with a list of what it changed. Both are pure.
+JSON has text, numbers, booleans, null, lists and maps with text keys. The encoder in use
+silently writes NaN as null and bytes as base64, so values are checked before they are encoded.
+`refuse` raises for any value that JSON can't hold; `repair` returns a value that JSON can hold,
+with a list of its changes. Both are pure.
 """
 
 import math
@@ -22,7 +22,7 @@ Repair = dict[str, str]
 
 
 def is_scalar(value: Any) -> bool:
-    """Tells quickly that a value needs no look; False when unsure."""
+    """Reports quickly that a value needs no check; False when unsure."""
     kind = type(value)
     if kind is int:
         return bool(INT_MIN <= value <= INT_MAX)
@@ -30,9 +30,9 @@ def is_scalar(value: Any) -> bool:
 
 
 def is_plain(mapping: Mapping[str, Any], depth: int = 0) -> bool:
-    """Tells quickly that a map needs no look: text keys; text, numbers, bool, null, maps.
+    """Reports quickly that a map needs no check: text keys; text, numbers, bool, null, maps.
 
-    Lone surrogates are not looked for: the encoder itself refuses them.
+    Lone surrogates are not searched: the encoder itself refuses them.
     """
     if type(mapping) is not dict:
         return False
@@ -84,7 +84,7 @@ def _refuse(value: Any, path: str, depth: int) -> None:
 
 
 def _fault(value: Any, depth: int) -> str:
-    """Says why one value, without what it holds, can't be JSON; empty when it can."""
+    """Returns why one value, without its items, can't be JSON; empty when it can."""
     if depth > DEPTH_MAX:
         return f"it is a key that is no text, or nested deeper than {DEPTH_MAX} levels"
     if value is None or isinstance(value, (bool, Mapping, list, tuple)):
@@ -149,7 +149,7 @@ class _Repair:
         for key, item in value.items():
             name = self._key(key, path)
             while name in repaired or (name in texts and name != key):
-                name += "_"  # the text of this key is another's: both are kept
+                name += "_"  # another key has this text: both are kept
             repaired[name] = self.value(item, f"{path}.{name}" if path else name, seen)
         return repaired
 
@@ -208,7 +208,7 @@ def shorten(value: Any, characters_max: int, path: str = "") -> tuple[Any, list[
 
 
 def is_utf8(text: str) -> bool:
-    """Tells whether a text can be stored: it holds no lone surrogate."""
+    """Reports whether a text can be stored: it holds no lone surrogate."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:

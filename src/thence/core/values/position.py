@@ -1,8 +1,8 @@
-"""How far a follower has read a log: per node the numbers it holds.
+"""The position of a reader in a log: per node the numbers of the events read.
 
-A position tells by number, not by place in a file: it stays true when segments rotate, and
-when another node's events arrive out of order. Foreign events have no numbers; their ids
-are kept beside them.
+A position consists of numbers, not of offsets in a file: it stays valid when segments rotate,
+and when another node's events arrive out of order. Foreign events have no numbers, so their ids
+are kept.
 """
 
 from bisect import bisect_right
@@ -25,7 +25,7 @@ class Position(msgspec.Struct, frozen=True):
     foreign: frozenset[str] = frozenset()
 
     def holds(self, event: Event) -> bool:
-        """Returns whether an event is among those read."""
+        """Reports whether an event is among those read."""
         if event.is_foreign:
             return event.event_id in self.foreign
         known = self.intervals.get(event.node_id, ())
@@ -48,7 +48,7 @@ class Position(msgspec.Struct, frozen=True):
     def with_numbers(
         self, numbers: Iterable[tuple[str, int]], foreign: Iterable[str] = ()
     ) -> "Position":
-        """Returns the position of a reader of these too, as (node_id, seq), in any order."""
+        """Returns the position with more events added, as (node_id, seq), in any order."""
         found: dict[str, list[tuple[int, int]]] = {
             node_id: list(known) for node_id, known in self.intervals.items()
         }

@@ -1,6 +1,6 @@
-"""What a host calls things: the keys of its events, and the words of its notices.
+"""The vocabulary of a host: the keys of its events, and the types of its notices.
 
-The generic rooms know no host; a Vocabulary tells them which key holds stream, subject,
+The generic rooms know no host; a Vocabulary defines which key holds stream, subject,
 actor and payload, how a notice is written, and how one event reads as a sentence. PLAIN,
 SIM and WORK are data here, so that any command opens any log; a program may pass its own.
 """
@@ -19,15 +19,15 @@ Text = Callable[[Event], str | None]
 
 
 class Vocabulary(msgspec.Struct, frozen=True):
-    """The words of one host.
+    """The vocabulary of one host.
 
     The `..._key` fields name the member that holds each word, None where the host has no
-    such member. `mark` is a key that tells its lines from others' when `.thence/log.json`
+    such member. `mark` is a key that identifies the host's lines when `.thence/log.json`
     is missing. `notice_type` is the event type of notices, or None when each kind has a
     type of its own, `log.<kind>`. `log_key` is the member of a notice that names the log, for
     the hosts whose every event is about something; `notice_members` stand in all notices.
-    `is_folder_stream` says whether a log is one stream, called as its folder is.
-    `names_heads` says whether an event names, beside other causes, the heads of its subject;
+    `is_folder_stream` means that a log is one stream with its folder's name.
+    `names_heads` means that an event names, beside other causes, the heads of its subject;
     events of `remark_types` decide nothing, and are no heads for one that decides something.
     """
 
@@ -62,7 +62,7 @@ class Vocabulary(msgspec.Struct, frozen=True):
         return said(event, self.sentences)
 
     def in_columns(self, event: Event) -> str:
-        """Returns what happened without what columns beside it say: turn, type and actor."""
+        """Returns what happened, without turn, type and actor, which columns beside it show."""
         return in_columns(event, self.sentences)
 
     def members(
@@ -87,7 +87,7 @@ class Vocabulary(msgspec.Struct, frozen=True):
         return members
 
     def is_error(self, event: Event) -> bool:
-        """Returns whether an event says that something failed; a cancelled step did not fail."""
+        """Reports whether an event records a failure; a cancelled step did not fail."""
         if event.event_type.endswith(".cancelled"):
             return False
         payload = event.payload
@@ -111,14 +111,14 @@ class Vocabulary(msgspec.Struct, frozen=True):
         return self.notice_type, {**context, self.payload_key: details}
 
     def notice_kind(self, event: Event) -> str | None:
-        """Returns the kind of a notice, such as "recovered"; None for what is no notice."""
+        """Returns the kind of a notice, such as "recovered"; None for any other event."""
         if self.notice_type is None:
             kind = event.event_type.removeprefix("log.")
             return kind if kind != event.event_type and kind in NOTICE_ERROR_TYPES else None
         if event.event_type != self.notice_type:
             return None
-        told = event.payload.get("error_type")
-        return next((kind for kind, name in NOTICE_ERROR_TYPES.items() if name == told), None)
+        error_type = event.payload.get("error_type")
+        return next((kind for kind, name in NOTICE_ERROR_TYPES.items() if name == error_type), None)
 
     def refuse_reserved(self, event_type: str, payload: Mapping[str, Any] | None) -> None:
         """Raises InvalidEvent for a type, or an error_type, that the log alone writes."""
@@ -130,7 +130,7 @@ class Vocabulary(msgspec.Struct, frozen=True):
                 raise _reserved("error_type", error_type)
 
     def is_notice(self, event: Event) -> bool:
-        """Returns whether the log, not its host, wrote the event about itself."""
+        """Reports whether the log, not its host, wrote the event about itself."""
         if self.notice_type is None:
             return event.event_type.startswith("log.")
         return event.event_type == self.notice_type and (
@@ -138,7 +138,7 @@ class Vocabulary(msgspec.Struct, frozen=True):
         )
 
 
-# What a notice is called: `log.<kind>` in a plain log, an error_type in a simulation.
+# The name of a notice: `log.<kind>` in a plain log, an error_type in a simulation.
 NOTICE_ERROR_TYPES: Mapping[str, str] = {
     "recovered": "log_recovered",
     "gap": "log_gap",
@@ -196,7 +196,7 @@ def _sim_subject(event: Event) -> str | None:
 
 
 def work_subject(project: str | None, feature: str | None, aggregate: str) -> str:
-    """Returns what an event of the work host is about: WP01 repeats in every feature."""
+    """Returns the qualified subject of a work event: WP01 repeats in every feature."""
     return f"{project or '-'}/{feature or '-'}/{aggregate}"
 
 

@@ -1,7 +1,7 @@
-"""The builder: brings an index that fits its log up to what the segments hold by now.
+"""The builder: it brings an index that fits its log up to date with the segments.
 
 Each block of lines is one transaction, so that a kill at any instant leaves an index that
-fits. The caller holds the index lock and has seen that the index fits.
+fits. The caller holds the index lock and has checked that the index fits.
 """
 
 import sqlite3
@@ -15,13 +15,13 @@ from thence.index.build.count_tables import CountTables
 from thence.index.build.intake import Intake
 from thence.index.build.lines import LineReader
 from thence.index.build.places import STRIDE as STRIDE
-from thence.index.build.places import given, last, move, renumber
+from thence.index.build.places import assign_places, last, move, renumber
 from thence.index.build.rows import BlockRows, Key, Names, Row, Times, columns_of, keys_of
-from thence.index.build.segment_snapshot import Present, SegmentSnapshot
+from thence.index.build.segment_snapshot import PresentSegment, SegmentSnapshot
 from thence.index.build.tallies import tally
 from thence.log.storage.disk import Disk, FileId
 
-# how many ids one question asks for: of few sizes, so that each is prepared once
+# the numbers of ids in one query: only two sizes, so that each is prepared once
 _ASKED_IDS_FEW = 100
 _ASKED_IDS = 200
 _COLUMNS = (
@@ -32,9 +32,9 @@ _INSERT = f"INSERT INTO events VALUES ({', '.join('?' * 16)})"
 
 
 class Builder:
-    """The builder over one connection; after a failure it knows no names: take another one.
+    """The builder over one connection. After a failure its names are invalid: make a new one.
 
-    `events` is how many it has put into the tables.
+    `events` is the number of events it has added.
     """
 
     def __init__(
@@ -50,15 +50,14 @@ class Builder:
 
     def catch_up(
         self,
-        there: Sequence[Present],
+        there: Sequence[PresentSegment],
         known: dict[FileId, SegmentSnapshot],
         beat: Callable[[], None],
     ) -> int:
-        """Takes in what segments hold beyond the index; `known` are those read so far.
+        """Adds the events of segments that the index lacks; `known` are those read so far.
 
-        Returns how many transactions it took.
-
-        Raises Stale when a segment was renamed meanwhile: then look again.
+        Returns the number of transactions. Raises Stale when a segment was renamed meanwhile:
+        then list the segments again.
         """
         commits = 0
         for segment in there:
@@ -69,7 +68,7 @@ class Builder:
         return commits
 
     def _take(
-        self, segment: Present, before: SegmentSnapshot | None, beat: Callable[[], None]
+        self, segment: PresentSegment, before: SegmentSnapshot | None, beat: Callable[[], None]
     ) -> int:
         commits = 0
         self._db.execute("BEGIN IMMEDIATE")
@@ -80,15 +79,15 @@ class Builder:
                         self._db.execute("BEGIN IMMEDIATE")
                     for found in block:
                         self._add(found, intake.id)
-                        intake.note_damage(self._db, found.bad)
-                    intake.note(self._db)
+                        intake.save_damage(self._db, found.bad)
+                    intake.save(self._db)
                     commit(self._db)
                     commits += 1
                     beat()
                 if not commits or not intake.is_at_end:
                     if not self._db.in_transaction:
                         self._db.execute("BEGIN IMMEDIATE")
-                    intake.note(self._db)
+                    intake.save(self._db)
                     commit(self._db)
                     commits += 1
             return commits
@@ -98,12 +97,12 @@ class Builder:
             raise
 
     def _add(self, found: BlockRows, segment: int) -> None:
-        """Puts the events of a block into the tables; each id once."""
-        those = found.entries
-        if not those:
+        """Adds the events of a block to the tables; each id once."""
+        entries = found.entries
+        if not entries:
             return
-        ids = [entry.event_id for entry in those]
-        causes = {cause for entry in those for cause in entry.caused_by}
+        ids = [entry.event_id for entry in entries]
+        causes = {cause for entry in entries for cause in entry.caused_by}
         places = self._places_of(causes.union(ids))
         columns = columns_of(found, segment, self._names, self._times)
         rows: list[Row] = list(zip(*columns, strict=True))
@@ -114,14 +113,14 @@ class Builder:
             (repeated if event_id in seen else fresh).append(at)
             seen.add(event_id)
         if fresh:
-            self._insert([those[at] for at in fresh], [rows[at] for at in fresh], places)
+            self._insert([entries[at] for at in fresh], [rows[at] for at in fresh], places)
         for at in repeated:
-            self._contest(those[at], rows[at])
+            self._serve_better_line(entries[at], rows[at])
 
     def _insert(
-        self, those: Sequence[IndexedMembers], rows: Sequence[Row], places: dict[str, int]
+        self, entries: Sequence[IndexedMembers], rows: Sequence[Row], places: dict[str, int]
     ) -> None:
-        keys = keys_of(those)
+        keys = keys_of(entries)
         order = sorted(range(len(keys)), key=keys.__getitem__)
         due = self._due([keys[at] for at in order], places)
         count = "SELECT value FROM meta WHERE key = 'events'"
@@ -130,33 +129,33 @@ class Builder:
             "UPDATE meta SET value = value + :count WHERE key = 'events'", {"count": len(rows)}
         )
         own: dict[int, int] = dict(zip(order, due, strict=True))
-        for at, entry in enumerate(those):
+        for at, entry in enumerate(entries):
             places[entry.event_id] = own[at]
         self._db.executemany(
             _INSERT, [(own[at], arrival + at + 1, *row) for at, row in enumerate(rows)]
         )
         self.events += len(rows)
         self._tally([own[at] for at in range(len(rows))], rows, 1)
-        self._link(those, places)
-        self._end_waiting(those, places)
+        self._link(entries, places)
+        self._end_waiting(entries, places)
 
     def _due(self, keys: Sequence[Key], places: dict[str, int]) -> list[int]:
         """Returns places for events in total order; `places` follows if all are renumbered."""
-        due = given(self._db, keys)
+        due = assign_places(self._db, keys)
         if due is None:
             renumber(self._db, len(keys))
-            self._moved()
+            self._count_move()
             places |= self._places_of(places)
-            due = given(self._db, keys)
+            due = assign_places(self._db, keys)
             assert due is not None
         return due
 
-    def _moved(self) -> None:
-        """Notes that events which were there stand elsewhere, or are served otherwise, by now."""
+    def _count_move(self) -> None:
+        """Counts a move: earlier events have got other places or other lines."""
         self._db.execute("UPDATE meta SET value = value + 1 WHERE key = 'moves'")
 
     def _places_of(self, ids: Iterable[str]) -> dict[str, int]:
-        """Finds where the events of some ids stand; an id that isn't there is left out."""
+        """Returns the places of events by their ids; an unknown id is left out."""
         wanted = list(ids)
         found: dict[str, int] = {}
         for at in range(0, len(wanted), _ASKED_IDS):
@@ -172,11 +171,11 @@ class Builder:
             )
         return found
 
-    def _link(self, those: Iterable[IndexedMembers], places: dict[str, int]) -> None:
-        """Notes who names whom; whoever isn't there is waited for."""
+    def _link(self, entries: Iterable[IndexedMembers], places: dict[str, int]) -> None:
+        """Records links to causes; a cause that is not indexed yet goes into `waiting`."""
         found: list[tuple[int, int]] = []
         waiting: list[tuple[str, int]] = []
-        for entry in those:
+        for entry in entries:
             place = places[entry.event_id]
             for cause in entry.caused_by:
                 if cause in places:
@@ -187,11 +186,11 @@ class Builder:
         if waiting:
             self._db.executemany("INSERT OR IGNORE INTO waiting VALUES (?, ?)", waiting)
 
-    def _end_waiting(self, those: Iterable[IndexedMembers], places: dict[str, int]) -> None:
-        """Notes for those who have arrived who has named them before."""
+    def _end_waiting(self, entries: Iterable[IndexedMembers], places: dict[str, int]) -> None:
+        """Records links to events that have arrived from effects that named them before."""
         if self._db.execute("SELECT 1 FROM waiting LIMIT 1").fetchone() is None:
             return
-        for entry in those:
+        for entry in entries:
             arrived = {"id": entry.event_id, "place": places[entry.event_id]}
             self._db.execute(
                 "INSERT OR IGNORE INTO causes SELECT child, :place FROM waiting"
@@ -201,13 +200,13 @@ class Builder:
             self._db.execute("DELETE FROM waiting WHERE parent_id = :id", {"id": entry.event_id})
 
     def _tally(self, places: Sequence[int], rows: Sequence[Row], sign: int) -> None:
-        shelving = CountTables(self._db)
-        shelving.add(places, list(zip(*rows, strict=True)), sign)
-        shelving.write()
+        counts = CountTables(self._db)
+        counts.add(places, list(zip(*rows, strict=True)), sign)
+        counts.write()
         tally(self._db, rows, sign)
 
-    def _contest(self, entry: IndexedMembers, row: Row) -> None:
-        """Serves another line of an id if it comes before the one that is served."""
+    def _serve_better_line(self, entry: IndexedMembers, row: Row) -> None:
+        """Serves another line of an id if it takes precedence over the served one."""
         asked = {"id": entry.event_id}
         served: Row = self._db.execute(
             f"SELECT {', '.join(_COLUMNS)} FROM events WHERE event_id = :id", asked
@@ -224,14 +223,14 @@ class Builder:
         self._db.execute("DELETE FROM causes WHERE child = :place", {"place": place})
         self._db.execute("DELETE FROM waiting WHERE child = :place", {"place": place})
         self._tally([place], [served], -1)
-        self._moved()
+        self._count_move()
         move(self._db, place, due)
         columns = ", ".join(f"{name} = ?" for name in _COLUMNS)
         self._db.execute(f"UPDATE events SET {columns} WHERE place = ?", [*row, due])
         self._tally([due], [row], 1)
         self._link([entry], self._places_of([entry.event_id, *entry.caused_by]))
         end, _ = last(self._db)
-        if end % STRIDE == 0:  # with a hole the places must not look as if there were none
+        if end % STRIDE == 0:  # with a hole the places must not look evenly spaced
             move(self._db, end, end + 1)
 
 

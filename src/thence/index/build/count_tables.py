@@ -1,8 +1,9 @@
-"""Shelves: stretches of places, with tallies of what stands there.
+"""The count tables: counts of events by range of places.
 
-They are kept with the rows: counts are exact, first and last values are bounds that no event
-passes. A shelf is found by arithmetic from a place, so that whoever gives all events new
-places has to tally them anew.
+The tables `shelves`, `shelf_names` and `shelf_pairs` have a row per range; a shelf is such a
+range. They are updated with the rows: counts are exact, first and last values are bounds of all
+events in the range. A range is computed from a place, so that all events have to be counted
+anew after they got new places.
 """
 
 import sqlite3
@@ -13,13 +14,13 @@ from typing import Any
 
 from thence.index.build.rows import NULL
 
-# 8,192 events where they stand a stride apart
-SHELF_BITS = 23
-# by which number a column of names is tallied
+# a range holds 8,192 events if their places are one stride apart
+RANGE_BITS = 23
+# the number of each counted column of names in the tables
 KINDS = {"type": 0, "stream": 1, "actor": 2}
-# by which number two of them are tallied together
+# the number of each pair of columns that are counted together
 PAIRS = {("type", "actor"): 0, ("type", "stream"): 1, ("stream", "actor"): 2}
-# where these columns, and those of spans, stand in a row of columns
+# indexes of these columns, and of those of spans, in a row
 _NAMES = (5, 6, 8)
 _SPANS = (9, 10)
 
@@ -55,17 +56,17 @@ _ALL = """
 
 
 class CountTables:
-    """What came onto shelves, or went, since it was written down last."""
+    """The changes of the count tables since the last write."""
 
-    def __init__(self, connection: sqlite3.Connection, bits: int = SHELF_BITS) -> None:
+    def __init__(self, connection: sqlite3.Connection, bits: int = RANGE_BITS) -> None:
         self._db = connection
         self._bits = bits
         self._rows: list[tuple[int | None, ...]] = []
-        # of shelf, type, stream and actor
+        # by range, type, stream and actor
         self._named: Counter[tuple[int, float, float | None, float | None]] = Counter()
 
     def add(self, places: Sequence[int], columns: Sequence[Sequence[Any]], sign: int = 1) -> None:
-        """Counts events at places, in the columns of a `Row`; with the sign -1 they have gone."""
+        """Counts events at places, in the columns of a `Row`; the sign -1 subtracts them."""
         if min(places) >> self._bits == max(places) >> self._bits:
             self._put(places[0] >> self._bits, columns, sign)
         else:
@@ -77,7 +78,7 @@ class CountTables:
             self.write()
 
     def write(self) -> None:
-        """Adds what was counted to the tables."""
+        """Adds the changes to the tables."""
         self._db.executemany(_ADD, self._rows)
         names: Counter[tuple[int, int, float]] = Counter()
         pairs: Counter[tuple[int, int, float, float]] = Counter()
@@ -108,19 +109,19 @@ class CountTables:
 
 
 def _spanned(values: Sequence[int | None], sign: int) -> tuple[int | None, ...]:
-    """Returns how many values there are, the least and the greatest."""
+    """Returns the number of values, the least and the greatest."""
     there = [value for value in values if value is not None and value is not NULL]
     return (sign * len(there), min(there), max(there)) if there else (0, None, None)
 
 
-def shelve(connection: sqlite3.Connection, bits: int = SHELF_BITS) -> None:
-    """Tallies all events anew."""
+def recount(connection: sqlite3.Connection, bits: int = RANGE_BITS) -> None:
+    """Counts all events anew."""
     connection.execute("DELETE FROM shelves")
     connection.execute("DELETE FROM shelf_names")
     connection.execute("DELETE FROM shelf_pairs")
-    shelving = CountTables(connection, bits)
+    counts = CountTables(connection, bits)
     rows = connection.execute(_ALL)
     while some := rows.fetchmany(_TOGETHER):
         places, *columns = zip(*some, strict=True)
-        shelving.add(places, columns)
-    shelving.write()
+        counts.add(places, columns)
+    counts.write()

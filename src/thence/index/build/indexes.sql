@@ -8,7 +8,7 @@ CREATE INDEX turns ON events (turn) WHERE turn IS NOT NULL;
 CREATE INDEX times ON events (time);
 CREATE INDEX waiters ON waiting (child);
 CREATE INDEX effects ON causes (parent, child);
--- none where events arrive in total order: then the place tells the arrival (places.STRIDE)
+-- none where events arrive in total order: then the place determines the arrival (places.STRIDE)
 CREATE INDEX strays ON events (arrival) WHERE place <> arrival * 1024;
 -- none where clocks are true: then a cause stands before its effects
 CREATE INDEX backward ON causes (child) WHERE parent >= child;

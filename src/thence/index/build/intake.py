@@ -1,4 +1,4 @@
-"""What a segment holds behind what an index has read of it, taken in block by block."""
+"""The intake of a segment's unread part into an index, block by block."""
 
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -6,11 +6,11 @@ from pathlib import Path
 from zlib import crc32
 
 from thence.core.values.vocabulary import Vocabulary
-from thence.index.build.rows import BadBytesRow, BlockRows, taken
+from thence.index.build.rows import BadBytesRow, BlockRows, rows_of
 from thence.index.build.segment_snapshot import (
     BEGINNING_BYTES,
     LAST_BYTES,
-    Present,
+    PresentSegment,
     SegmentSnapshot,
     Stale,
 )
@@ -23,16 +23,16 @@ DAMAGE_KEPT_MAX = 1_000
 
 
 class Intake:
-    """One segment, open: how far it has been read. Close it.
+    """One open segment with its reading position. Close it.
 
-    Raises Stale where it has another name by now.
+    Raises Stale where the segment has another name by now.
     """
 
     def __init__(
         self,
         disk: Disk,
         folder: Path,
-        segment: Present,
+        segment: PresentSegment,
         known: SegmentSnapshot | None,
         connection: sqlite3.Connection,
     ) -> None:
@@ -58,25 +58,25 @@ class Intake:
             raise
 
     def blocks(self, vocabulary: Vocabulary) -> Iterator[Iterator[BlockRows]]:
-        """Yields what is there, a block at a time; `note` what has been put into the tables."""
+        """Yields the unread rows by block; call `save` after a block is in the tables."""
         for block in self._cursor.blocks():
             yield self._read(block, vocabulary)
         for block in self._cursor.rest():
-            if self._segment.name != CURRENT:  # nothing follows there: it is a line
+            if self._segment.name != CURRENT:  # an older segment never grows: it is a line
                 yield self._read(block, vocabulary)
 
     @property
     def read_bytes(self) -> int:
-        """How far the segment has been read."""
+        """The offset up to which the segment has been read."""
         return self._end
 
     @property
     def is_at_end(self) -> bool:
-        """Whether all that was there is read."""
+        """True if the segment was read to its end."""
         return self._segment.state.size == self._end
 
-    def note(self, connection: sqlite3.Connection) -> None:
-        """Puts down how far the segment has been read."""
+    def save(self, connection: sqlite3.Connection) -> None:
+        """Saves how far the segment has been read."""
         state = self._state()
         connection.execute(
             "UPDATE segments SET name = :name, device = :device, inode = :inode, size = :size,"
@@ -98,8 +98,8 @@ class Intake:
             },
         )
 
-    def note_damage(self, connection: sqlite3.Connection, bad: Sequence[BadBytesRow]) -> None:
-        """Puts down bad lines: their number, and the first of the log with what they are."""
+    def save_damage(self, connection: sqlite3.Connection, bad: Sequence[BadBytesRow]) -> None:
+        """Saves the number of bad lines, and the first ones of the log with their reasons."""
         if not bad:
             return
         count = {"count": len(bad), "id": self.id}
@@ -122,8 +122,8 @@ class Intake:
     def _read(self, block: Block, vocabulary: Vocabulary) -> Iterator[BlockRows]:
         data = block.data
         end = block.offset + (block.length or len(data))
-        if end > block.offset + len(data):  # of an overlong line only its beginning came
-            self._sum_up(end)
+        if end > block.offset + len(data):  # the block holds only the start of an overlong line
+            self._extend_checksum(end)
         else:
             self._checksum = crc32(data, self._checksum)
             self._last = data[-LAST_BYTES:]
@@ -132,10 +132,10 @@ class Intake:
             self._checksum = crc32(b"\n", self._checksum)
             self._last = (self._last + b"\n")[-LAST_BYTES:]
             self._end += 1
-        return taken(block, vocabulary)
+        return rows_of(block, vocabulary)
 
-    def _sum_up(self, end: int) -> None:
-        """Reads on to an offset for the checksum alone."""
+    def _extend_checksum(self, end: int) -> None:
+        """Reads up to an offset for the checksum alone."""
         offset = self._end
         while offset < end:
             data = self._disk.read_at(self._descriptor, offset, min(READ_BYTES, end - offset))
@@ -146,7 +146,7 @@ class Intake:
             offset += len(data)
 
     def _state(self) -> FileState:
-        """Returns what the segment was when it was read to its end."""
+        """Returns the state of the segment when it was read to its end."""
         now = self._disk.path_state(str(self._path))
         is_read = now is not None and now.file == self._cursor.file and now.size == self._end
         return now if now is not None and is_read else self._segment.state

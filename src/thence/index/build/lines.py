@@ -1,4 +1,4 @@
-"""Lines of a log by where an index says that they lie, checked when they are read."""
+"""The reader of a log's lines by their extents in an index, checked when they are read."""
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,12 +17,12 @@ from thence.log.storage.disk import Disk, FileId
 from thence.log.storage.segment import CURRENT, older_names
 from thence.log.storage.system_call import DiskError
 
-# segment, offset, length of an event as rows of the index hold them; the event_id behind them,
-# if it is given, is compared
+# segment, offset, length of an event as in the rows of the index; an event_id behind them is
+# compared
 Extent = tuple[int, int, int] | tuple[int, int, int, str]
 
-# so much that nobody asked for is read with what lies before and behind it: to copy it costs less
-# than to read once more
+# gaps up to this size are read along with the lines around them: copying costs less than a
+# second read
 _GAP_BYTES = 32_768
 _READ_BYTES_MAX = 256 * 1024
 _ID_CHARACTERS = 26
@@ -30,26 +30,26 @@ _START_BYTES = len(LINE_START) + _ID_CHARACTERS + 1
 
 
 class LineReader:
-    """The segments of a log, opened as lines of them are read. Close it.
+    """The segments of a log, each opened when its first line is read. Close it.
 
-    Whatever is not where the index says raises Stale.
+    A line that differs from the index raises Stale.
     """
 
     def __init__(self, disk: Disk, folder: Path, connection: sqlite3.Connection) -> None:
         self._disk = disk
         self._folder = folder
         self._db = connection
-        self._opened: dict[int, int] = {}
+        self._descriptors: dict[int, int] = {}
 
     def line(self, segment: int, offset: int, length: int) -> bytes:
-        """Reads the bytes of one line, without looking at them."""
+        """Reads the bytes of one line, unchecked."""
         data = self._disk.read_at(self._descriptor(segment), offset, length)
         if len(data) < length:
             raise Stale("a segment is shorter than it was")
         return data
 
     def lines(self, extents: Iterable[Extent], vocabulary: Vocabulary) -> Iterator[bytes]:
-        """Yields the lines themselves of what `events` yields; ours are not decoded."""
+        """Yields the lines of the events that `events` yields; thence's own are not decoded."""
         for part, _, lines in self._read(extents):
             if not _are_ours(part, lines):
                 for extent, line in zip(part, lines, strict=True):
@@ -57,7 +57,7 @@ class LineReader:
             yield from lines
 
     def events(self, extents: Iterable[Extent], vocabulary: Vocabulary) -> Iterator[Event]:
-        """Yields the events whose lines lie there."""
+        """Yields the events of the extents."""
         for part, data, lines in self._read(extents):
             found = parsed(data, lines, vocabulary) if _are_ours(part, lines) else None
             if found is None:
@@ -68,8 +68,8 @@ class LineReader:
             yield from found
 
     def _read(self, extents: Iterable[Extent]) -> Iterator[tuple[list[Extent], bytes, list[bytes]]]:
-        """Yields extents that lie close together, all bytes from the first to the last, lines."""
-        for part in _stretches(extents):
+        """Yields groups of near extents, each with all its bytes and its lines."""
+        for part in _groups(extents):
             segment, first = part[0][:2]
             data = self.line(segment, first, part[-1][1] + part[-1][2] - first)
             lines = [data[each[1] - first : each[1] - first + each[2]] for each in part]
@@ -77,31 +77,31 @@ class LineReader:
 
     def close(self) -> None:
         """Closes the segments."""
-        while self._opened:
-            self._disk.let_go(self._opened.popitem()[1])
+        while self._descriptors:
+            self._disk.let_go(self._descriptors.popitem()[1])
 
     def _descriptor(self, segment: int) -> int:
-        known = self._opened.get(segment)
+        known = self._descriptors.get(segment)
         if known is None:
             row = self._db.execute(
                 "SELECT name, device, inode FROM segments WHERE id = :id", {"id": segment}
             ).fetchone()
-            known = self._opened[segment] = self._open(row[0], (row[1], row[2]))
+            known = self._descriptors[segment] = self._open(row[0], (row[1], row[2]))
         return known
 
     def _open(self, name: str, file: FileId) -> int:
         """Opens a segment, by another name if it was rotated since."""
-        found = self._opened_if(name, file)
+        found = self._open_if_same(name, file)
         if found is None:
             for other in (*reversed(older_names(self._disk, self._folder)), CURRENT):
-                found = self._opened_if(other, file)
+                found = self._open_if_same(other, file)
                 if found is not None:
                     break
         if found is None:
             raise Stale("a segment is gone")
         return found
 
-    def _opened_if(self, name: str, file: FileId) -> int | None:
+    def _open_if_same(self, name: str, file: FileId) -> int | None:
         there = self._disk.path_id(str(self._folder / name))
         if there is None or there[0] != file:
             return None
@@ -121,7 +121,7 @@ class LineReader:
 
 
 def _are_ours(extents: Sequence[Extent], lines: Sequence[bytes]) -> bool:
-    """Tells whether lines are those of the extents, as a log writes them, by a look at all."""
+    """Reports whether all lines are those of the extents, in the form that a log writes."""
     ids = [extent[3] for extent in extents if len(extent) == 4]
     if ids and (len(ids) < len(lines) or set(map(len, ids)) != {_ID_CHARACTERS}):
         return False
@@ -134,7 +134,7 @@ def _are_ours(extents: Sequence[Extent], lines: Sequence[bytes]) -> bool:
 
 
 def _event(extent: Extent, line: bytes, vocabulary: Vocabulary) -> Event:
-    """Reads the event of an extent; raises Stale where it is not there."""
+    """Returns the event of an extent; raises Stale if the line is another."""
     event = parse(line, vocabulary)
     if not isinstance(event, Event):
         raise Stale("a line is no event any more")
@@ -143,18 +143,18 @@ def _event(extent: Extent, line: bytes, vocabulary: Vocabulary) -> Event:
     return event
 
 
-def _stretches(extents: Iterable[Extent]) -> Iterator[list[Extent]]:
-    """Puts together what lies close behind each other in one segment."""
-    stretch: list[Extent] = []
+def _groups(extents: Iterable[Extent]) -> Iterator[list[Extent]]:
+    """Groups extents that are near each other in one segment."""
+    group: list[Extent] = []
     segment = first = end = 0
     for extent in extents:
         offset, behind = extent[1], extent[1] + extent[2]
         is_near = end <= offset <= end + _GAP_BYTES and extent[0] == segment
         if not is_near or behind - first > _READ_BYTES_MAX:
-            if stretch:
-                yield stretch
-            stretch, segment, first = [], extent[0], offset
-        stretch.append(extent)
+            if group:
+                yield group
+            group, segment, first = [], extent[0], offset
+        group.append(extent)
         end = behind
-    if stretch:
-        yield stretch
+    if group:
+        yield group

@@ -1,7 +1,7 @@
-"""An index made from nothing: rows loaded in arrival order, all else behind that, in bulk.
+"""The bulk build of an index: rows are loaded in arrival order, then all else is computed.
 
-Memory stays bounded: causes are found among the events read last, the others by a join.
-Where events came out of order, or an id has several lines, the tables are written once more.
+Memory stays bounded: causes are found among the latest events, the others by a join. Where
+events came out of order, or an id has several lines, the tables are rewritten once.
 """
 
 import sqlite3
@@ -25,9 +25,9 @@ from thence.log.storage.disk import Disk
 
 RECENT_EVENTS = 8_192
 
-# how many values one statement takes; SQLite allows 32,766
+# the most values in one statement; SQLite allows 32,766
 _VALUES_MAX = 1_024
-_LAMPORT = 3  # of the columns of a row
+_LAMPORT = 3  # index of this column in a row
 
 
 def load(
@@ -37,10 +37,10 @@ def load(
     connection: sqlite3.Connection,
     beat: Callable[[int], None],
 ) -> None:
-    """Fills an empty database with what the segments of a log hold.
+    """Fills an empty database with the events of a log's segments.
 
-    `beat` is told, as it goes on, how many bytes are read so far. Raises Stale when a segment
-    was renamed meanwhile: then begin again.
+    `beat` is called repeatedly with the number of bytes read so far. Raises Stale when a
+    segment was renamed meanwhile: then begin again.
     """
     for statement in statements("schema.sql"):
         connection.execute(statement)
@@ -52,22 +52,22 @@ def load(
             for block in intake.blocks(vocabulary):
                 for found in block:
                     loading.add(found, intake.id)
-                    intake.note_damage(connection, found.bad)
+                    intake.save_damage(connection, found.bad)
                 beat(before_bytes + intake.read_bytes)
-            intake.note(connection)
+            intake.save(connection)
             before_bytes += intake.read_bytes
     with closing(LineReader(disk, folder, connection)) as lines:
-        loading.settle(lines, vocabulary)
+        loading.finish(lines, vocabulary)
 
 
 class _Loading:
-    """The tables while they are filled, and what is known of the events read last."""
+    """The tables while they are filled, and the places of the latest events."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._db = connection
         self._names = Names(connection)
         self._times = Times()
-        self._shelving = CountTables(connection)
+        self._counts = CountTables(connection)
         self._count = 0
         self._recent: dict[str, int] = {}
         self._earlier: dict[str, int] = {}
@@ -76,35 +76,35 @@ class _Loading:
         connection.execute("CREATE TEMP TABLE unfound (parent_id TEXT, child INTEGER)")
 
     def add(self, found: BlockRows, segment: int) -> None:
-        """Adds the rows of a block, behind those that are there."""
-        those = found.entries
-        if not those:
+        """Appends the rows of a block."""
+        entries = found.entries
+        if not entries:
             return
         columns = columns_of(found, segment, self._names, self._times)
-        self._look_at_order(those, columns[_LAMPORT])
+        self._check_order(entries, columns[_LAMPORT])
         first = self._count + 1
-        self._count += len(those)
+        self._count += len(entries)
         arrivals = range(first, self._count + 1)
         places = range(first * STRIDE, self._count * STRIDE + 1, STRIDE)
-        self._shelving.add(places, columns)
+        self._counts.add(places, columns)
         self._insert("INSERT INTO events VALUES", [places, arrivals, *columns])
-        self._link(columns[0], [entry.caused_by for entry in those], places)
+        self._link(columns[0], [entry.caused_by for entry in entries], places)
 
-    def _look_at_order(self, those: Sequence[IndexedMembers], lamports: Sequence[int]) -> None:
+    def _check_order(self, entries: Sequence[IndexedMembers], lamports: Sequence[int]) -> None:
         if not self._is_sorted:
             return
         clocks = [self._last[0], *lamports]
         if all(map(lt, clocks, lamports)):
-            self._last = keys_of(those[-1:])[0]
+            self._last = keys_of(entries[-1:])[0]
             return
-        keys = [self._last, *keys_of(those)]
+        keys = [self._last, *keys_of(entries)]
         self._is_sorted = all(map(lt, keys, keys[1:]))
         self._last = keys[-1]
 
     def _link(
         self, ids: Sequence[str], named: Sequence[tuple[str, ...]], places: Sequence[int]
     ) -> None:
-        """Notes who names whom; whom the events read last don't hold is looked for later."""
+        """Records links to causes; causes that are not among the latest events wait for a join."""
         if len(self._recent) >= RECENT_EVENTS:
             self._earlier, self._recent = self._recent, {}
         self._recent.update(zip(ids, places, strict=True))
@@ -113,13 +113,13 @@ class _Loading:
         try:
             parents = list(map(self._recent.__getitem__, causes))
         except KeyError:
-            children, parents = self._links_found(children, causes)
+            children, parents = self._known_links(children, causes)
         self._insert("INSERT OR IGNORE INTO causes VALUES", [children, parents])
 
-    def _links_found(
+    def _known_links(
         self, children: Sequence[int], causes: Sequence[str]
     ) -> tuple[list[int], list[int]]:
-        """Returns those links whose causes are known, and notes the others."""
+        """Returns the links whose causes are known, and stores the others in `unfound`."""
         links: list[tuple[int, int]] = []
         unfound: list[tuple[str, int]] = []
         for child, cause in zip(children, causes, strict=True):
@@ -146,14 +146,14 @@ class _Loading:
                 many = f"{command} {', '.join([row] * (len(part) // width))}"
             self._db.execute(many, part)
 
-    def settle(self, lines: LineReader, vocabulary: Vocabulary) -> None:
-        """Makes order, unique ids, causes and indexes of what was loaded."""
-        self._shelving.write()
+    def finish(self, lines: LineReader, vocabulary: Vocabulary) -> None:
+        """Establishes order, unique ids, causes and column indexes after the load."""
+        self._counts.write()
         self._db.execute("INSERT OR IGNORE INTO waiting SELECT parent_id, child FROM unfound")
         self._db.execute("DROP TABLE temp.unfound")
         if not self._is_unique() or not self._is_sorted:
             self._db.execute("CREATE INDEX IF NOT EXISTS event_ids ON events (event_id)")
-            self._sort_out(lines, vocabulary)
+            self._rewrite_in_order(lines, vocabulary)
         for statement in statements("indexes.sql"):
             if "INDEX effects" not in statement:
                 self._db.execute(statement.replace(" INDEX ", " INDEX IF NOT EXISTS "))
@@ -171,17 +171,17 @@ class _Loading:
         tally_all(self._db)
 
     def _is_unique(self) -> bool:
-        """Makes the index of ids, unless one has several lines."""
+        """Makes the unique index of ids; False if an id has several lines."""
         try:
             self._db.execute("CREATE UNIQUE INDEX event_ids ON events (event_id)")
         except sqlite3.IntegrityError:
             return False
         return True
 
-    def _sort_out(self, lines: LineReader, vocabulary: Vocabulary) -> None:
-        """Writes the tables anew in total order, each id with the line that is served."""
+    def _rewrite_in_order(self, lines: LineReader, vocabulary: Vocabulary) -> None:
+        """Rewrites the tables in total order, each id with the line that is served."""
         self._db.execute("CREATE TEMP TABLE losers (place INTEGER PRIMARY KEY, winner INTEGER)")
-        self._judge(lines, vocabulary)
+        self._choose_served(lines, vocabulary)
         self._db.execute(
             "CREATE TEMP TABLE moved (place INTEGER PRIMARY KEY, due INTEGER, is_served INTEGER)"
         )
@@ -198,8 +198,8 @@ class _Loading:
         rewrite(self._db)
         self._db.execute("DROP TABLE temp.losers")
 
-    def _judge(self, lines: LineReader, vocabulary: Vocabulary) -> None:
-        """Finds which of the lines of one id is served; it takes the arrival of the first."""
+    def _choose_served(self, lines: LineReader, vocabulary: Vocabulary) -> None:
+        """Chooses the line to serve for each repeated id; it gets the arrival of the first."""
         self._db.execute("CREATE TEMP TABLE winners (place INTEGER PRIMARY KEY, arrival INTEGER)")
         repeated = self._db.execute(
             "SELECT event_id, place, arrival, segment, offset, length FROM events"

@@ -1,17 +1,20 @@
-"""Places in the total order: where a late event comes to stand, and all anew without room."""
+"""Places: numbers of events in the total order, with room between them for late events.
+
+Where the room is used up all places are assigned anew.
+"""
 
 import sqlite3
 from collections.abc import Iterator, Sequence
 from importlib.resources import files
 
-from thence.index.build.count_tables import shelve
+from thence.index.build.count_tables import recount
 from thence.index.build.rows import Key
 
 STRIDE = 1024
-# what is left free between lines without a clock and all others when either run out of room
+# the room left between lines without a clock and all others when places are assigned anew
 _ROOM = 2**32 + 1
 
-# by what rows of events stand in the total order, with the texts of `names`
+# the total order of rows of events, with the texts of `names`
 ORDER = (
     "lamport, CASE lamport WHEN 0 THEN '' ELSE (SELECT text FROM names WHERE id = node) END,"
     " CASE lamport WHEN 0 THEN stamp ELSE event_id END, event_id"
@@ -25,15 +28,15 @@ _KEY = (
 
 
 def last(connection: sqlite3.Connection) -> tuple[int, Key | None]:
-    """Returns the last place with the key of the event that stands there; 0 if there is none."""
+    """Returns the last place with the key of its event; 0 and None if there is none."""
     row = connection.execute(f"{_KEY} ORDER BY place DESC LIMIT 1").fetchone()
     return (row[0], row[1:]) if row else (0, None)
 
 
-def given(connection: sqlite3.Connection, keys: Sequence[Key]) -> list[int] | None:
-    """Returns places for events that are not there yet, in the order of their sorted keys.
+def assign_places(connection: sqlite3.Connection, keys: Sequence[Key]) -> list[int] | None:
+    """Returns places for new events, in the order of their sorted keys.
 
-    None where there is no room between two neighbours: then `renumber`, ask again.
+    None where there is no room between two neighbours: then call `renumber` and try again.
     """
     end, end_key = last(connection)
     places: list[int] = []
@@ -56,9 +59,9 @@ def given(connection: sqlite3.Connection, keys: Sequence[Key]) -> list[int] | No
 def _neighbours(
     connection: sqlite3.Connection, key: Key, high: int, high_key: Key
 ) -> tuple[int, int, Key]:
-    """Finds the places before and behind a key, 0 before all, with the key of the one behind.
+    """Returns the places before and behind a key, 0 before all, with the key of the one behind.
 
-    The search halves the places that are left, whether events stand there or not.
+    The search halves the remaining places, used or not.
     """
     low, top = 0, high
     while top - low > 1:
@@ -76,11 +79,11 @@ def _neighbours(
 
 
 def renumber(connection: sqlite3.Connection, newcomers: int) -> None:
-    """Gives all events new places in the order that they have, room between all of them.
+    """Gives all events new places in their present order, with room between all of them.
 
-    So many newcomers fit between any two. The last place is STRIDE times the number of events
-    if, and only if, all stand in a row with that stride: others are odd. Where other tools'
-    lines stand beside ours they get much room: more of them will come.
+    `newcomers` events fit between any two. The last place is STRIDE times the number of events
+    if, and only if, all places are multiples of that stride: other places are odd. Where the
+    log holds other tools' lines too, they get much room, since more of them will come.
     """
     stride = STRIDE if newcomers < STRIDE else 2 * newcomers + 2
     connection.execute("DROP TABLE IF EXISTS temp.moved")
@@ -112,10 +115,10 @@ def move(connection: sqlite3.Connection, old: int, new: int) -> None:
 
 
 def rewrite(connection: sqlite3.Connection) -> None:
-    """Writes the tables anew by `moved`, the shelves too: what stands at `place` belongs at `due`.
+    """Rewrites all tables by `moved`, the count tables too: each `place` becomes `due`.
 
-    An event that is not served goes, and who named it names the one served. The indexes
-    must not be there.
+    An event that is not served is removed, and its effects name the served one instead. The
+    column indexes must not exist.
     """
     tables = ("events", "causes", "waiting")
     for table in tables:
@@ -140,7 +143,7 @@ def rewrite(connection: sqlite3.Connection) -> None:
     for table in tables:
         connection.execute(f"DROP TABLE old_{table}")
     connection.execute("DROP TABLE temp.moved")
-    shelve(connection)
+    recount(connection)
 
 
 def statements(script: str) -> Iterator[str]:

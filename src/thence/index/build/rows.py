@@ -1,7 +1,7 @@
 """The rows of an index for the lines of a segment, block by block.
 
-What is decoded is `core.entry`'s. Numbers beyond what SQLite holds stand at its bounds, and
-text that no UTF-8 can write with its escapes, so that no line can break a build.
+Lines are decoded by `core.values.entry`. Numbers beyond SQLite's range are set to its bounds,
+and text that UTF-8 can't encode is written with escapes, so that no line can break a build.
 """
 
 import sqlite3
@@ -21,10 +21,10 @@ from thence.core.values.vocabulary import Vocabulary
 from thence.log.read.reader import Block, lines_of
 
 INTEGER_MAX = 2**63 - 1
-# so few that they stay in the processor's cache from one step to the next
+# few enough to stay in the processor's cache from one step to the next
 LINES_TOGETHER = 512
-# what SQLite stores as NULL; for None Python looks for an adapter, which takes as long as
-# all other values of a row
+# SQLite stores nan as NULL; for None Python searches an adapter, which takes as long as all
+# other values of a row
 NULL = nan
 _OWN_LENGTH = len("2026-11-20T07:13:00.123456Z")
 _MILLION = 1_000_000
@@ -34,9 +34,9 @@ _NAMELESS: dict[str | None, float] = {None: NULL, "": 0}
 
 _integers = msgspec.json.Decoder(list[int]).decode
 
-# lamport, node and event_id; of a line without a clock 0, no node and its timestamp first
+# lamport, node and event_id; for a line without a clock 0, no node, timestamp and event_id
 Key = tuple[int, str, str, str]
-# event_id to time in the columns of `events`, with where the line lies
+# the columns of `events` from event_id to time, and the line's extent
 Row = tuple[str, float, int, int, str | float, float, float, float, float, float, float,
             int, int, int]  # fmt: skip
 
@@ -44,7 +44,7 @@ Columns = tuple[Sequence[Any], ...]
 
 
 class BadBytesRow(NamedTuple):
-    """Bytes that are no event, where they lie."""
+    """A range of bytes that is no event."""
 
     content: BadLine
     offset: int
@@ -52,7 +52,7 @@ class BadBytesRow(NamedTuple):
 
 
 class BlockRows(NamedTuple):
-    """What stands in a block: entries, each with where its line lies, and bad bytes."""
+    """The content of a block: entries, each with its line's offset and length, and bad bytes."""
 
     entries: Sequence[IndexedMembers]
     offsets: Sequence[int]
@@ -60,8 +60,8 @@ class BlockRows(NamedTuple):
     bad: Sequence[BadBytesRow] = ()
 
 
-def taken(block: Block, vocabulary: Vocabulary) -> Iterator[BlockRows]:
-    """Reads a block, some lines at a time; where all of them are ours they are decoded at once."""
+def rows_of(block: Block, vocabulary: Vocabulary) -> Iterator[BlockRows]:
+    """Reads a block, some lines at a time; lines that are all thence's own are decoded at once."""
     if not block.is_whole or block.length:
         yield _one_by_one(block, vocabulary)
         return
@@ -105,7 +105,7 @@ def _storable(entry: IndexedMembers) -> IndexedMembers:
 
 
 def storable(text: str) -> str:
-    """Returns a text that UTF-8 can hold: a lone surrogate stands as its escape."""
+    """Returns a text that UTF-8 can encode: a lone surrogate becomes its escape."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -114,7 +114,7 @@ def storable(text: str) -> str:
 
 
 def keys_of(found: Sequence[IndexedMembers]) -> list[Key]:
-    """Returns by what the events stand in the total order."""
+    """Returns the keys of events in the total order."""
     return [
         (entry.lamport_clock, entry.node_id, entry.event_id, "")
         if entry.lamport_clock
@@ -124,7 +124,7 @@ def keys_of(found: Sequence[IndexedMembers]) -> list[Key]:
 
 
 class Names(dict[str | None, float]):
-    """The numbers of names; a new one is put into the table. Those used last are kept."""
+    """The numbers of names; a new name is added to the table. The latest are cached."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         super().__init__(_NAMELESS)
@@ -147,15 +147,15 @@ class Names(dict[str | None, float]):
 
 
 class Times:
-    """Timestamps as microseconds since 1970; the seconds that were read last are kept."""
+    """The parser of timestamps to microseconds since 1970; the latest seconds are cached."""
 
     def __init__(self) -> None:
         self._seconds = _Seconds()
 
     def of(self, timestamps: Sequence[str]) -> Sequence[float]:
-        """Returns the moments of timestamps, NULL for what is none.
+        """Returns the times of timestamps, NULL for other text.
 
-        Where all look as we write them, they are read without a look at each.
+        Timestamps that are all in thence's own form are parsed together.
         """
         if set(map(len, timestamps)) == {_OWN_LENGTH}:
             digits = [timestamp[20:26] for timestamp in timestamps]
@@ -167,14 +167,14 @@ class Times:
             ):
                 bases = [self._seconds[timestamp[:20]] for timestamp in timestamps]
                 if None not in bases:
-                    # no number of JSON begins with 0: each gets a 1, a million that goes again
+                    # a JSON number can't begin with 0: each gets a 1, a million that is subtracted
                     return list(map(add, bases, _integers(f"[1{',1'.join(digits)}]")))
         moments = map(microseconds, timestamps)
         return [NULL if moment is None else moment for moment in moments]
 
 
 class _Seconds(dict[str, int | None]):
-    """The moments at which seconds begin, by their text up to the point, less the million."""
+    """The starts of seconds, by their text up to the point, less the million."""
 
     def __missing__(self, second: str) -> int | None:
         if len(self) >= _SECONDS_KEPT_MAX:
@@ -186,31 +186,31 @@ class _Seconds(dict[str, int | None]):
 
 def columns_of(found: BlockRows, segment: int, names: Names, times: Times) -> Columns:
     """Returns the columns of entries, without place and arrival: those of `Row`."""
-    those = found.entries
+    entries = found.entries
     number = names.__getitem__
     return (
-        [entry.event_id for entry in those],
-        list(map(number, [entry.node_id for entry in those])),
-        _bounded([entry.seq for entry in those]),
-        [entry.lamport_clock for entry in those],
-        [NULL if entry.lamport_clock else entry.timestamp for entry in those],
-        list(map(number, [entry.event_type for entry in those])),
-        list(map(number, [entry.stream for entry in those])),
-        list(map(number, [entry.subject for entry in those])),
-        list(map(number, [entry.actor for entry in those])),
-        _bounded([entry.turn_number for entry in those]),
-        times.of([entry.timestamp for entry in those]),
-        [segment] * len(those),
+        [entry.event_id for entry in entries],
+        list(map(number, [entry.node_id for entry in entries])),
+        _bounded([entry.seq for entry in entries]),
+        [entry.lamport_clock for entry in entries],
+        [NULL if entry.lamport_clock else entry.timestamp for entry in entries],
+        list(map(number, [entry.event_type for entry in entries])),
+        list(map(number, [entry.stream for entry in entries])),
+        list(map(number, [entry.subject for entry in entries])),
+        list(map(number, [entry.actor for entry in entries])),
+        _bounded([entry.turn_number for entry in entries]),
+        times.of([entry.timestamp for entry in entries]),
+        [segment] * len(entries),
         found.offsets,
         found.lengths,
     )
 
 
 def _bounded(numbers: Sequence[int | None]) -> Sequence[float]:
-    known = [number for number in numbers if number is not None]
-    is_whole = len(known) == len(numbers)
-    if is_whole and min(known) >= -INTEGER_MAX and max(known) <= INTEGER_MAX:
-        return known
+    present = [number for number in numbers if number is not None]
+    is_complete = len(present) == len(numbers)
+    if is_complete and min(present) >= -INTEGER_MAX and max(present) <= INTEGER_MAX:
+        return present
     return [
         NULL if number is None else max(-INTEGER_MAX, min(number, INTEGER_MAX))
         for number in numbers

@@ -95,7 +95,7 @@ CREATE TABLE shelf_pairs (
     events INTEGER NOT NULL, PRIMARY KEY (shelf, kind, one, other)
 ) WITHOUT ROWID;
 
--- the first bad lines of the log, told where an event would be served
+-- the first bad lines of the log, reported where an event would be served
 CREATE TABLE damage (
     segment INTEGER NOT NULL, offset INTEGER NOT NULL, length INTEGER NOT NULL,
     code TEXT NOT NULL, reason TEXT NOT NULL, PRIMARY KEY (segment, offset)

@@ -1,4 +1,4 @@
-"""The segments of a log as an index has read them, held against those that are there."""
+"""The snapshots of a log's segments in its index, compared with the present segments."""
 
 import sqlite3
 from pathlib import Path
@@ -10,22 +10,22 @@ from thence.log.storage.segment import CURRENT, older_names
 
 BEGINNING_BYTES = 256
 LAST_BYTES = 64
-_LOOKS_MAX = 100
+_ATTEMPTS_MAX = 100
 
 
 class Stale(Exception):
-    """The index does not fit its log, or not any more: it never leaves this room."""
+    """The index does not fit its log, or not any more; never raised outside of this room."""
 
 
-class Present(NamedTuple):
-    """A segment that is there now."""
+class PresentSegment(NamedTuple):
+    """A segment that exists now."""
 
     name: str
     state: FileState
 
 
 class SegmentSnapshot(NamedTuple):
-    """How far a segment has been read: a row of `segments`."""
+    """The state of a segment as far as the index has read it: a row of `segments`."""
 
     id: int
     name: str
@@ -37,34 +37,34 @@ class SegmentSnapshot(NamedTuple):
 
     @property
     def was_ended(self) -> bool:
-        """Whether what was read ends in a newline, so that more may follow it."""
+        """True if the part that was read ends in a newline, so that more may follow."""
         return not self.read_bytes or self.last_bytes.endswith(b"\n")
 
 
-def present(disk: Disk, folder: Path) -> tuple[Present, ...]:
-    """Looks which segments there are, in arrival order.
+def present(disk: Disk, folder: Path) -> tuple[PresentSegment, ...]:
+    """Returns the present segments, in arrival order.
 
-    The current one is looked at before the older ones are listed, and again behind: so a
-    rotation in between leaves none out and tells none twice.
+    The current one is checked before and after the older ones are listed, so that a rotation
+    in between leaves none out and returns none twice.
     """
     current_path = str(folder / CURRENT)
     current = disk.path_state(current_path)
-    for _ in range(_LOOKS_MAX):
+    for _ in range(_ATTEMPTS_MAX):
         found = []
         for name in older_names(disk, folder):
             state = disk.path_state(str(folder / name))
             if state is not None:
-                found.append(Present(name, state))
+                found.append(PresentSegment(name, state))
         before, current = current, disk.path_state(current_path)
         if (before and before.file) == (current and current.file):
             break
     if current is not None and all(other.state.file != current.file for other in found):
-        found.append(Present(CURRENT, current))
+        found.append(PresentSegment(CURRENT, current))
     return tuple(found)
 
 
-def known_segments(connection: sqlite3.Connection) -> list[SegmentSnapshot]:
-    """Reads how far each segment was read, by its number."""
+def snapshots(connection: sqlite3.Connection) -> list[SegmentSnapshot]:
+    """Returns the snapshots of all segments, by their number."""
     rows = connection.execute(
         "SELECT id, name, device, inode, size, changed_ns, beginning, read_bytes, last_bytes,"
         " checksum FROM segments ORDER BY id"
@@ -75,14 +75,14 @@ def known_segments(connection: sqlite3.Connection) -> list[SegmentSnapshot]:
     ]
 
 
-def matched(
-    disk: Disk, folder: Path, known: list[SegmentSnapshot], there: tuple[Present, ...]
+def match_segments(
+    disk: Disk, folder: Path, known: list[SegmentSnapshot], there: tuple[PresentSegment, ...]
 ) -> dict[FileId, SegmentSnapshot] | None:
-    """Finds for each known segment the one that is there, by what it is now.
+    """Returns the snapshot of each present segment that was read before, by its file.
 
-    None if one is gone, or is not what was read: then nothing of the index may be relied on.
-    A segment that was not written to since is not read for that. Of one that only grew,
-    beginning and end of what was read are compared; of any other, its checksum.
+    None if a segment is gone, or differs from its snapshot: then the index is invalid. A
+    segment that was not written to since is not read for the comparison. If it only grew, the
+    beginning and the end of the part read are compared; else its checksum.
     """
     by_file = {segment.state.file: segment for segment in there}
     by_name = {segment.name: segment for segment in there}
@@ -91,14 +91,14 @@ def matched(
         segment = by_file.get(one.state.file) or by_name.get(one.name)
         if segment is None or segment.state.file in found:
             return None
-        if not _stands(disk, folder / segment.name, one, segment.state):
+        if not _is_unchanged(disk, folder / segment.name, one, segment.state):
             return None
         found[segment.state.file] = one
     return found if _is_in_order(found, there) else None
 
 
-def _is_in_order(found: dict[FileId, SegmentSnapshot], there: tuple[Present, ...]) -> bool:
-    """Tells whether all that is unread comes behind all that was read, as it was read."""
+def _is_in_order(found: dict[FileId, SegmentSnapshot], there: tuple[PresentSegment, ...]) -> bool:
+    """Reports whether all unread bytes come behind all bytes that were read, in that order."""
     last_id = 0
     has_unread = False
     for segment in there:
@@ -113,7 +113,7 @@ def _is_in_order(found: dict[FileId, SegmentSnapshot], there: tuple[Present, ...
     return True
 
 
-def _stands(disk: Disk, path: Path, known: SegmentSnapshot, now: FileState) -> bool:
+def _is_unchanged(disk: Disk, path: Path, known: SegmentSnapshot, now: FileState) -> bool:
     if now == known.state:
         return True
     if now.size < known.read_bytes or (now.size > known.read_bytes and not known.was_ended):
@@ -121,14 +121,14 @@ def _stands(disk: Disk, path: Path, known: SegmentSnapshot, now: FileState) -> b
     descriptor = disk.open_read(path)
     try:
         file, size = disk.file_id(descriptor)
-        if file != now.file:  # it was replaced just now: look again
+        if file != now.file:  # the file was replaced just now
             return False
         last_at = known.read_bytes - len(known.last_bytes)
         if disk.read_at(descriptor, last_at, len(known.last_bytes)) != known.last_bytes:
             return False
         if disk.read_at(descriptor, 0, len(known.beginning)) != known.beginning:
             return False
-        # a write changes the time before the size: it may be seen half done, but not for long
+        # a write changes the time before the size: for a moment only one of them has changed
         has_grown = file == known.state.file and size > known.state.size
         return has_grown or checksum_of(disk, descriptor, known.read_bytes) == known.checksum
     finally:

@@ -1,4 +1,4 @@
-"""A filter in the words of one index: numbers for names, values from first to last."""
+"""A filter in the terms of one index: numbers for names, ranges of values."""
 
 import sqlite3
 from typing import NamedTuple
@@ -12,9 +12,9 @@ Span = tuple[int, int]
 
 
 class Selection(NamedTuple):
-    """What a filter asks of the columns of the index, by column: all of it but `where`.
+    """The conditions of a filter by column of the index, all but `where`.
 
-    `names` are numbers of names, of which any will do; `spans` are first and last values.
+    `names` are numbers of names, any of which matches; `spans` are first and last values.
     """
 
     names: dict[str, Ids]
@@ -22,35 +22,35 @@ class Selection(NamedTuple):
 
     @property
     def is_open(self) -> bool:
-        """Whether every event is selected."""
+        """True if every event is selected."""
         return not self.names and not self.spans
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns of which something is asked."""
+        """The columns that have a condition."""
         return (*self.names, *self.spans)
 
     def without(self, column: str) -> "Selection":
-        """Returns the selection that asks nothing of one column."""
+        """Returns the selection without the condition of one column."""
         return Selection(
             {key: ids for key, ids in self.names.items() if key != column},
             {key: span for key, span in self.spans.items() if key != column},
         )
 
     def condition(self, column: str) -> str:
-        """Returns what is asked of one column, as SQL."""
+        """Returns the condition of one column, as SQL."""
         if column in self.names:
             return f"{column} IN ({listed_ids(self.names[column])})"
         first, last = self.spans[column]
         return f"{column} BETWEEN {first} AND {last}"
 
     def conditions(self) -> list[str]:
-        """Returns the conditions as SQL that leads SQLite to no index."""
+        """Returns the conditions as SQL for which SQLite uses no index."""
         return [f"+{self.condition(column)}" for column in self.columns]
 
 
 def selection(connection: sqlite3.Connection, filter: Filter) -> Selection | None:
-    """Returns what a filter selects of an index; None where it can't be any event."""
+    """Returns the selection of a filter in an index; None if no event can match."""
     named = {
         "type": filter.types,
         "actor": filter.actors,
@@ -73,12 +73,12 @@ def selection(connection: sqlite3.Connection, filter: Filter) -> Selection | Non
 
 
 def _ids(connection: sqlite3.Connection, names: tuple[str, ...]) -> Ids:
-    """Returns the numbers of those names that the index knows, each once."""
+    """Returns the numbers of those names that are in the index, each once."""
     number = "SELECT id FROM names WHERE text = ?"
     rows = [connection.execute(number, (name,)).fetchone() for name in dict.fromkeys(names)]
     return tuple(row[0] for row in rows if row is not None)
 
 
 def listed_ids(ids: Ids) -> str:
-    """Returns numbers as SQL lists them."""
+    """Returns numbers as a list in SQL."""
     return ", ".join(map(str, ids))

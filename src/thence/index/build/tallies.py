@@ -1,6 +1,7 @@
-"""Tallies of a whole log: how many events there are of each type and actor, subject, turn.
+"""Tallies of a whole log: the number of events of each type and actor, subject, turn.
 
-They are exact, and kept with the rows. They know no places, so that events may get others.
+Tallies are exact, and updated with the rows. They do not depend on places, so events may get
+other places.
 """
 
 import sqlite3
@@ -10,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from thence.index.build.rows import NULL, Row
 from thence.index.build.selection import NUMBER_MAX, NUMBER_MIN, Ids, Span, listed_ids
 
-# so many turns are tallied together too, from a multiple of it on
+# this many turns, from a multiple of it on, are also tallied together
 TURNS_TOGETHER = 1_024
 
 _ADD_PAIR = """
@@ -25,7 +26,7 @@ _ADD_TURN = """
     INSERT INTO turn_tallies VALUES (?, ?, ?)
     ON CONFLICT DO UPDATE SET events = events + excluded.events
 """
-# by the shelves, and by indexes
+# computed from the count tables and by column indexes
 _ALL = (
     """
     INSERT INTO tallies SELECT one, other, sum(events) FROM shelf_pairs
@@ -56,7 +57,7 @@ _OF_TURNS = """
 
 
 def tally(connection: sqlite3.Connection, rows: Sequence[Row], sign: int = 1) -> None:
-    """Adds events; with the sign -1 they have gone."""
+    """Adds events to the tallies; with the sign -1 subtracts them."""
     pairs = Counter((row[5], 0 if _is_null(row[8]) else row[8]) for row in rows)
     connection.executemany(_ADD_PAIR, [(*key, sign * count) for key, count in pairs.items()])
     subjects = Counter(row[7] for row in rows if not _is_null(row[7]))
@@ -75,7 +76,7 @@ def tally(connection: sqlite3.Connection, rows: Sequence[Row], sign: int = 1) ->
 
 
 def tally_all(connection: sqlite3.Connection) -> None:
-    """Tallies all events, of which nothing is tallied but what stands on the shelves."""
+    """Tallies all events; the count tables must be complete, the tallies empty."""
     for statement in _ALL:
         connection.execute(statement)
 
@@ -85,9 +86,9 @@ def _is_null(value: float | None) -> bool:
 
 
 def of_types_and_actors(connection: sqlite3.Connection, names: Mapping[str, Ids]) -> int | None:
-    """Returns how many events have these types and actors; None where no tally tells it."""
+    """Returns how many events have these types and actors; None where no tally holds it."""
     if not {"type", "actor"}.issuperset(names) or 0 in names.get("actor", ()):
-        return None  # an empty actor is tallied with none at all
+        return None  # an empty actor is tallied together with a missing one
     conditions = [f"{column} IN ({listed_ids(ids)})" for column, ids in names.items()]
     where = " AND ".join(["TRUE", *conditions])
     found = connection.execute(f"SELECT total(events) FROM tallies WHERE {where}").fetchone()
@@ -95,7 +96,7 @@ def of_types_and_actors(connection: sqlite3.Connection, names: Mapping[str, Ids]
 
 
 def of_turns(connection: sqlite3.Connection, span: Span) -> int:
-    """Returns how many events have a turn from first to last, however these lie scattered."""
+    """Returns how many events have a turn in a span, at whatever places."""
     first, last = max(span[0], NUMBER_MIN), min(span[1], NUMBER_MAX)
     begin = -(-first // TURNS_TOGETHER) * TURNS_TOGETHER
     end = (last + 1) // TURNS_TOGETHER * TURNS_TOGETHER

@@ -1,13 +1,13 @@
-"""What the making of indexes has cost, for whoever counts it."""
+"""The cost of building indexes, for metrics."""
 
 from threading import Lock
 from typing import NamedTuple
 
 
 class Cost(NamedTuple):
-    """Indexes made from nothing, the seconds that took, those of following logs that grew.
+    """The number of index builds, their seconds, and the seconds of catching up.
 
-    `events` were put into indexes by both.
+    `events` counts the events indexed by both.
     """
 
     builds: int = 0
@@ -17,7 +17,7 @@ class Cost(NamedTuple):
 
 
 class Builds:
-    """Adds up the cost of all indexes that are given it; safe from threads."""
+    """The sum of the costs of several indexes; safe from threads."""
 
     def __init__(self) -> None:
         self._mutex = Lock()
@@ -25,11 +25,11 @@ class Builds:
 
     @property
     def cost(self) -> Cost:
-        """What it came to by now."""
+        """The sum so far."""
         return self._cost
 
     def add_build(self, events: int, seconds: float) -> None:
-        """Adds an index that was made from nothing."""
+        """Adds an index built from nothing."""
         with self._mutex:
             so_far = self._cost
             self._cost = so_far._replace(
@@ -39,7 +39,7 @@ class Builds:
             )
 
     def add_catch_up(self, events: int, seconds: float) -> None:
-        """Adds what an index took in as its log grew."""
+        """Adds the events that an index added as its log grew."""
         with self._mutex:
             so_far = self._cost
             self._cost = so_far._replace(

@@ -1,7 +1,7 @@
-"""The index of one log, opened: kept up to date by whoever asks, read by any thread.
+"""The open index of one log: refreshed by each query, read by any thread.
 
-It lies in `.thence/index.db` and can be deleted at any instant: the next question makes it
-again. Events are read from the segments, by the places that the index tells.
+The index is the file `.thence/index.db`, which can be deleted at any instant: the next query
+rebuilds it. Events are read from the segments, by the extents in the index.
 """
 
 import sqlite3
@@ -19,7 +19,7 @@ from thence.index.build.lines import Extent, LineReader
 from thence.index.build.segment_snapshot import Stale
 from thence.index.file.build_costs import Builds
 from thence.index.file.index_file import Files, IndexFile
-from thence.index.file.keeper import WAIT_S, Keeper, opened
+from thence.index.file.keeper import WAIT_S, Keeper, open_database
 from thence.index.file.match_cache import MatchCache
 from thence.log.read.read_errors import reading
 from thence.log.storage.disk import Disk, on_fork
@@ -39,24 +39,24 @@ class _Reader(NamedTuple):
     files: Files
 
     def is_sound(self) -> bool:
-        """Whether what was read is one state: nobody else wrote where it was read from.
+        """Reports whether the reads saw one state: no other writer used these files.
 
-        A database that was replaced lives on for who has it open.
+        A database that was replaced stays readable for the connections that have it open.
         """
         now = self.index_file.files()
         return now[0] != self.files[0] or now == self.files
 
 
 class Index:
-    """Use it as a context manager, or close it. Safe from threads and after a fork.
+    """The index of one log, to be closed. Safe from threads and after a fork.
 
-    `cache` is the user's cache folder: there the index of a log lies that can't be written
-    to; without one, and where that can't be written either, it is kept in memory. What making
-    it costs is added to `builds`; what took long to find is `remembered`.
+    `cache` is the user's cache folder, for the index of a log that can't be written to.
+    Without such a folder, or if it can't be written either, the index is kept in memory. The
+    cost of building is added to `builds`; slow answers are stored in `match_cache`.
 
-    One thread at a time has the turn: the keeper is its. Who reads an index in a file waits
-    for no turn, and who asks while somebody has it shares the next freshening with all others
-    who do.
+    One thread at a time holds the keeper's lock. A thread that reads an index in a file does
+    not wait for the lock. Threads that want a refresh while another holds the lock share the
+    next refresh.
     """
 
     def __init__(
@@ -70,14 +70,14 @@ class Index:
         self._disk = disk
         self._folder = folder
         self._vocabulary = vocabulary
-        self._turn = RLock()
-        self._mutex = RLock()  # never held while the turn is waited for
+        self._keeper_lock = RLock()
+        self._mutex = RLock()  # never held while waiting for the keeper's lock
         self._begun = self._ended = 0
         self._keeper = Keeper(disk, folder, vocabulary, cache, builds or Builds())
         self._idle: list[_Reader] = []
-        self._lent = 0
-        self.remembered = MatchCache()
-        _Opened.indexes.add(self)
+        self._borrowed_count = 0
+        self.match_cache = MatchCache()
+        _OpenIndexes.indexes.add(self)
         finalize(self, _let_go, self._keeper, self._idle)
 
     @property
@@ -87,37 +87,38 @@ class Index:
 
     @property
     def vocabulary(self) -> Vocabulary:
-        """The words of the host whose log it is."""
+        """The vocabulary of the log's host."""
         return self._vocabulary
 
     def freshen(self, timeout_s: float = WAIT_S) -> None:
-        """Takes in what the log holds by now.
+        """Brings the index up to date with the log.
 
-        Whoever else does so is waited for while they get on; if they don't for so many
-        seconds, the index is kept elsewhere. Raises ReadFailed where the log can't be read.
+        A refresh by another process is awaited while it makes progress; without progress for
+        `timeout_s` seconds the index is kept elsewhere. Raises ReadFailed where the log can't
+        be read.
         """
-        wanted = self._begun + 1  # what is there now, the next one to begin sees
-        with self._turn:
+        wanted = self._begun + 1  # the next refresh to begin sees all present events
+        with self._keeper_lock:
             if self._ended >= wanted:
                 return
             self._begun = number = self._begun + 1
             with reading(self._folder):
                 self._keeper.freshen(timeout_s)
-            self._ended = max(self._ended, number)  # a signal handler may have asked meanwhile
+            self._ended = max(self._ended, number)  # a signal handler may have refreshed too
 
     def rebuild(self, on_read: Callable[[int], None] | None = None) -> None:
-        """Makes the index again from the segments.
+        """Rebuilds the index from the segments.
 
-        `on_read` is told, as it goes on, how many bytes are read so far.
+        `on_read` is called repeatedly with the number of bytes read so far.
         """
-        with self._turn, reading(self._folder):
+        with self._keeper_lock, reading(self._folder):
             self._keeper.rebuild(on_read)
 
     def answer(self, work: Callable[[sqlite3.Connection], Answer]) -> Answer:
-        """Returns what a function makes of a connection that sees the log as it is now.
+        """Returns the result of a function of a connection that sees the present log.
 
-        The function may be called again: when its answer came from an index that turned
-        out not to fit, which is then made again. Raises ReadFailed.
+        The function is called again when the index turned out not to fit the log and was
+        rebuilt. Raises ReadFailed.
         """
         error: Exception | None = None
         for _ in range(_TRIES_MAX):
@@ -132,10 +133,10 @@ class Index:
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """Gives a connection that sees one state of the index throughout.
+        """Yields a connection that sees one state of the index throughout.
 
-        Where the index breaks meanwhile ReadFailed is raised, and the next freshening makes
-        it again; `answer` does so by itself.
+        If the index becomes invalid meanwhile, ReadFailed is raised, and the next refresh
+        rebuilds the index; `answer` retries by itself.
         """
         if not self._keeper.is_open:
             self.freshen()
@@ -155,7 +156,7 @@ class Index:
             return list(lines.events(extents, self._vocabulary))
 
     def lines(self, connection: sqlite3.Connection, extents: Iterable[Extent]) -> list[bytes]:
-        """Reads the bytes of the events that `fetch` reads; ours are not decoded for that."""
+        """Reads the lines of the events that `fetch` reads; thence's own are not decoded."""
         with (
             closing(LineReader(self._disk, self._folder, connection)) as lines,
             reading(self._folder),
@@ -163,33 +164,33 @@ class Index:
             return list(lines.lines(extents, self._vocabulary))
 
     def close(self) -> None:
-        """Closes the connections; who reads still keeps theirs until they have done."""
-        with self._turn:
+        """Closes the connections; running readers keep theirs until they have finished."""
+        with self._keeper_lock:
             self._drop_idle()
             self._keeper.let_go()
 
     def before_fork(self) -> None:
-        """Closes what nobody uses: SQLite's locks are not a child's, though it thinks so."""
-        if self._turn.acquire(timeout=_FORK_WAIT_S):
+        """Closes unused connections: a child does not own SQLite's locks but would use them."""
+        if self._keeper_lock.acquire(timeout=_FORK_WAIT_S):
             try:
                 self._drop_idle()
-                if not self._lent:
+                if not self._borrowed_count:
                     self._keeper.let_go()
             finally:
-                self._turn.release()
+                self._keeper_lock.release()
 
     def after_fork(self) -> None:
-        """Forgets, in a child, what is its parent's."""
-        is_shared = bool(self._lent) or self._keeper.is_open
-        _Opened.abandoned += [reader.connection for reader in self._idle]
+        """Drops the parent's connections in a forked child."""
+        is_shared = bool(self._borrowed_count) or self._keeper.is_open
+        _OpenIndexes.abandoned += [reader.connection for reader in self._idle]
         writer = self._keeper.forget()
         if writer is not None:
-            _Opened.abandoned.append(writer)
-        self._turn = RLock()
+            _OpenIndexes.abandoned.append(writer)
+        self._keeper_lock = RLock()
         self._mutex = RLock()
         self._begun = self._ended = 0
         self._idle.clear()
-        self._lent = 0
+        self._borrowed_count = 0
         if is_shared:
             self._keeper.stay_in_memory()
 
@@ -201,34 +202,34 @@ class Index:
 
     @contextmanager
     def _snapshot(self) -> Iterator[sqlite3.Connection]:
-        lent = self._taken()
-        if lent is None:
-            with self._turn:
+        reader = self._borrow()
+        if reader is None:
+            with self._keeper_lock:
                 yield from _begun(self._keeper.writer)
             return
         is_sound = False
         try:
-            yield from _begun(lent.connection)
-            is_sound = lent.is_sound()
+            yield from _begun(reader.connection)
+            is_sound = reader.is_sound()
         finally:
-            self._give_back(lent)
+            self._return(reader)
         if not is_sound:
             raise Stale("what its users share is another's by now")
 
-    def _taken(self) -> _Reader | None:
-        """Takes an idle connection to the files that are trusted, or opens one; None in memory."""
+    def _borrow(self) -> _Reader | None:
+        """Returns an idle or new connection to the trusted files; None for memory."""
         with self._mutex:
             while self._idle:
                 reader = self._idle.pop()
                 if reader.files == self._keeper.files:
-                    self._lent += 1
+                    self._borrowed_count += 1
                     return reader
                 reader.connection.close()
-        with self._turn:  # while one is opened, nobody puts another database there
+        with self._keeper_lock:  # no thread replaces the database while a connection is opened
             index_file, files = self._keeper.index_file, self._keeper.files
             if index_file is None:
                 return None
-            reader = _Reader(opened(index_file.path), index_file, files)
+            reader = _Reader(open_database(index_file.path), index_file, files)
             try:
                 reader.connection.execute("SELECT 1 FROM meta").fetchone()
                 if index_file.files() != files:
@@ -237,12 +238,12 @@ class Index:
                 reader.connection.close()
                 raise
             with self._mutex:
-                self._lent += 1
+                self._borrowed_count += 1
             return reader
 
-    def _give_back(self, reader: _Reader) -> None:
+    def _return(self, reader: _Reader) -> None:
         with self._mutex:
-            self._lent = max(0, self._lent - 1)
+            self._borrowed_count = max(0, self._borrowed_count - 1)
             if len(self._idle) < _IDLE_MAX and reader.files == self._keeper.files:
                 self._idle.append(reader)
                 return
@@ -254,10 +255,10 @@ class Index:
             _drop(self._idle)
 
     def _doubt(self, failure: Exception, earlier: Exception | None) -> None:
-        with self._turn:
+        with self._keeper_lock:
             self._drop_idle()
             if earlier is None and isinstance(failure, Stale):
-                self._keeper.look_again()
+                self._keeper.recheck()
             else:
                 self._keeper.distrust()
 
@@ -270,8 +271,8 @@ class Index:
         )
 
 
-class _Opened:
-    """The indexes of this process, which forks must be told of."""
+class _OpenIndexes:
+    """The open indexes of this process, for the hooks before and after a fork."""
 
     indexes: ClassVar[WeakSet[Index]] = WeakSet()
     # the connections of a parent, which its child must not close
@@ -288,7 +289,7 @@ class _Opened:
             index.after_fork()
 
 
-on_fork(_Opened.before_fork, _Opened.after_fork)
+on_fork(_OpenIndexes.before_fork, _OpenIndexes.after_fork)
 
 
 def _drop(idle: list[_Reader]) -> None:
@@ -298,7 +299,7 @@ def _drop(idle: list[_Reader]) -> None:
 
 
 def _let_go(keeper: Keeper, idle: list[_Reader]) -> None:
-    """Closes what an index that nobody has any more left open, or the process at its end."""
+    """Closes the connections of an index that was garbage collected, or at process end."""
     _drop(idle)
     keeper.let_go()
 

@@ -1,8 +1,8 @@
-"""Where the file of an index lies, with its lock and the seal that tells whether to trust it.
+"""The file of an index, with its lock and the manifest that decides whether it is trusted.
 
-A seat is a folder with `index.db`, what SQLite puts beside it, and `index.lock`. The lock file
-holds the seal: which file the database is, how often it had been written to, whether a copying
-between its files was under way. A database that no seal names is never opened.
+A location is a folder with `index.db`, the files of SQLite beside it, and `index.lock`. The
+lock file holds the manifest: the identity of the database file, the number of commits to it,
+whether a checkpoint was under way. A database that no manifest names is never opened.
 """
 
 from collections.abc import Iterator
@@ -26,22 +26,22 @@ from thence.log.storage.system_call import DiskError
 _NAME = "index.db"
 _PAUSE_MIN_S = 0.0005
 _PAUSE_MAX_S = 0.02
-_LOOKS_BETWEEN = 10
-_SEAL_BYTES = 192
+_ATTEMPTS_BETWEEN = 10
+_MANIFEST_BYTES = 192
 
-# the database, its log of changes, what its users share
+# the database, its write-ahead log, its shared memory
 Files = tuple[FileId | None, FileId | None, FileId | None]
 
 
 class Busy(Exception):
-    """Somebody holds the lock of a seat, and nothing shows that they work."""
+    """Another process holds the lock of a location and shows no progress."""
 
 
 class Manifest(NamedTuple):
-    """What may be relied on: the database in this state, with at least so many commits.
+    """The state of a trusted database, with the least number of its commits.
 
-    While `wal` is a file, the database may hold half of what stands there: only with that
-    file beside it can it be trusted.
+    While `wal` names a file, a checkpoint of it may be half done: the database can be trusted
+    only with that file beside it.
     """
 
     state: FileState = NOTHING
@@ -51,7 +51,7 @@ class Manifest(NamedTuple):
 
 
 class IndexFile:
-    """A folder that holds an index. It holds nothing open but its lock, while it is taken."""
+    """A folder that holds an index. Only its lock is open, while it is held."""
 
     def __init__(self, disk: Disk, folder: Path) -> None:
         self.folder = folder
@@ -60,47 +60,56 @@ class IndexFile:
         self._lock_path = folder / "index.lock"
         self._paths = [str(self.path) + ending for ending in ("", "-wal", "-shm")]
         self._descriptor = -1
-        self._seal = Manifest()
+        self._manifest = Manifest()
 
     def state(self) -> FileState | None:
-        """Returns what the database is now; nobody writes to it but under the lock."""
+        """Returns the state of the database now; it is written only under the lock."""
         return self._disk.path_state(self._paths[0])
 
     def files(self) -> Files:
-        """Returns which files stand there now."""
+        """Returns the identities of the present files."""
         found = [self._disk.path_id(path) for path in self._paths]
         database, wal, shared = (there and there[0] for there in found)
         return database, wal, shared
 
     @contextmanager
     def locked(self, timeout_s: float) -> Iterator[None]:
-        """Takes the lock; raises Busy if who has it shows no progress for so long."""
+        """Takes the lock; raises Busy if its holder shows no progress for `timeout_s`."""
         self._descriptor = self._lock(timeout_s)
         try:
-            self._seal = self._read_seal()
+            self._manifest = self._read_manifest()
             yield
         finally:
             descriptor, self._descriptor = self._descriptor, -1
             self._disk.let_go(descriptor)
 
-    def seal(self) -> Manifest:
-        """Returns the seal; call it under the lock."""
-        return self._seal
+    def manifest(self) -> Manifest:
+        """Returns the manifest; call it under the lock."""
+        return self._manifest
 
-    def set_seal(self, seal: Manifest) -> None:
-        """Writes the seal; call it under the lock."""
-        self._seal = seal
+    def set_manifest(self, manifest: Manifest) -> None:
+        """Writes the manifest; call it under the lock."""
+        self._manifest = manifest
         text = " ".join(
-            map(str, (*seal.state.file, *seal.state[1:], seal.commits, *seal.wal, seal.beat))
+            map(
+                str,
+                (
+                    *manifest.state.file,
+                    *manifest.state[1:],
+                    manifest.commits,
+                    *manifest.wal,
+                    manifest.beat,
+                ),
+            )
         )
-        self._disk.write_at(self._descriptor, 0, text.ljust(_SEAL_BYTES - 1).encode() + b"\n")
+        self._disk.write_at(self._descriptor, 0, text.ljust(_MANIFEST_BYTES - 1).encode() + b"\n")
 
     def beat(self) -> None:
-        """Shows to those who wait that the holder of the lock goes on."""
-        self.set_seal(self._seal._replace(beat=self._seal.beat + 1))
+        """Shows to waiting processes that the holder of the lock makes progress."""
+        self.set_manifest(self._manifest._replace(beat=self._manifest.beat + 1))
 
     def clear(self) -> None:
-        """Takes away the database and whatever stands beside it, unfinished ones too."""
+        """Removes the database and the files beside it, unfinished ones too."""
         for name in self._disk.names(self.folder):
             if name.startswith(_NAME):
                 self._remove(self.folder / name)
@@ -110,19 +119,19 @@ class IndexFile:
         return self.folder / f"{_NAME}.{process_id()}.{noise_bits(32):08x}"
 
     def put(self, draft: Path) -> None:
-        """Puts a finished database, closed, in place of any other; call it under the lock."""
+        """Replaces the database by a finished, closed one; call it under the lock."""
         descriptor = self._disk.open_read(draft)
         try:
             self._disk.sync_data(descriptor)
         finally:
             self._disk.let_go(descriptor)
-        self.set_seal(Manifest(beat=self._seal.beat + 1))
+        self.set_manifest(Manifest(beat=self._manifest.beat + 1))
         for path in self._paths:
             self._remove(Path(path))
         self._disk.rename(draft, self.path)
         state = self._disk.path_state(self._paths[0])
         if state is not None:
-            self.set_seal(Manifest(state, beat=self._seal.beat))
+            self.set_manifest(Manifest(state, beat=self._manifest.beat))
 
     def _remove(self, path: Path) -> None:
         try:
@@ -134,14 +143,14 @@ class IndexFile:
     def _lock(self, timeout_s: float) -> int:
         start_ns = monotonic_ns()
         delay_s = _PAUSE_MIN_S
-        looks = 0
+        attempts = 0
         seen = b""
         while True:
             descriptor = self._disk.open_lock(self._lock_path)
             try:
                 if self._disk.try_lock(descriptor) and self._is_current(descriptor):
                     return descriptor
-                text = self._disk.read_at(descriptor, 0, _SEAL_BYTES)
+                text = self._disk.read_at(descriptor, 0, _MANIFEST_BYTES)
             except BaseException:
                 self._disk.let_go(descriptor)
                 raise
@@ -150,17 +159,17 @@ class IndexFile:
                 seen, start_ns = text, monotonic_ns()
             if monotonic_ns() - start_ns >= timeout_s * 1e9:
                 raise Busy
-            looks += 1
+            attempts += 1
             pause(delay_s)
-            if looks % _LOOKS_BETWEEN == 0:
+            if attempts % _ATTEMPTS_BETWEEN == 0:
                 delay_s = min(delay_s * 2, _PAUSE_MAX_S)
 
     def _is_current(self, descriptor: int) -> bool:
         there = self._disk.path_id(str(self._lock_path))
         return there is not None and there[0] == self._disk.file_id(descriptor)[0]
 
-    def _read_seal(self) -> Manifest:
-        text = self._disk.read_at(self._descriptor, 0, _SEAL_BYTES)
+    def _read_manifest(self) -> Manifest:
+        text = self._disk.read_at(self._descriptor, 0, _MANIFEST_BYTES)
         try:
             device, inode, size, changed_ns, commits, *wal, beat = map(int, text.split())
             wal_device, wal_inode = wal

@@ -1,8 +1,8 @@
-"""Who keeps the index of one log up to date: at home, else in a cache folder, else in memory.
+"""The keeper of one log's index: in the log's folder, else in a cache folder, else in memory.
 
-Nothing is trusted that a seal, the log and the segments do not agree with: it is made again
-from the segments, under another name, and put in place whole. Who can't write to a seat, or
-waits in vain for its lock, goes on to the next.
+An index is trusted only if its manifest, the log and the segments agree. Otherwise the keeper
+rebuilds it from the segments under another name, then renames it into place. A keeper that
+can't write to a location, or waits too long for its lock, uses the next location.
 """
 
 import os
@@ -17,12 +17,12 @@ from thence.errors import ReadFailed
 from thence.index.build.builder import Builder
 from thence.index.build.loading import load
 from thence.index.build.segment_snapshot import (
-    Present,
+    PresentSegment,
     SegmentSnapshot,
     Stale,
-    known_segments,
-    matched,
+    match_segments,
     present,
+    snapshots,
 )
 from thence.index.file.build_costs import Builds
 from thence.index.file.index_file import Busy, Files, IndexFile
@@ -35,18 +35,29 @@ from thence.log.storage.system_call import DiskError
 SCHEMA_VERSION = 5
 WAIT_S = 10.0
 BUSY_S = 2.0
-# where SQLite's shared memory does not reach other hosts, or nowhere
-_FAR = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "lustre", "fuse.sshfs")
-_LOOKS_MAX = 5
-# each copy is waited for by who asks: more of them, and each is short
-_UNCOPIED_MAX = 64
-_EVENTS_AS_A_COMMIT = 32  # so many of one commit are as much to copy
+# filesystems on which SQLite's shared memory does not work between hosts, or not at all
+_NO_SHARED_MEMORY = (
+    "nfs",
+    "nfs4",
+    "cifs",
+    "smb3",
+    "smbfs",
+    "9p",
+    "afs",
+    "ceph",
+    "lustre",
+    "fuse.sshfs",
+)
+_ATTEMPTS_MAX = 5
+# a caller waits for each checkpoint: more frequent ones are shorter
+_UNCHECKPOINTED_MAX = 64
+_EVENTS_AS_A_COMMIT = 32  # the events whose checkpoint costs as much as that of one commit
 # a log that has grown by more than this, and more than it was, is read anew in bulk
 _GROWTH_BYTES = 32 * 1024 * 1024
 
 
 class Keeper:
-    """The one writer of an index in this process; the caller sees to it that it is alone."""
+    """The one writer of an index in this process; the caller admits one thread at a time."""
 
     def __init__(
         self, disk: Disk, folder: Path, vocabulary: Vocabulary, cache: Path | None, builds: Builds
@@ -58,8 +69,8 @@ class Keeper:
         self._cache = cache
         self._builds = builds
         self._on_read: Callable[[int], None] = _nothing
-        self._seats: list[IndexFile] | None = None
-        self._at = 0
+        self._locations: list[IndexFile] | None = None
+        self._location = 0
         self._is_home_busy = False
         self._is_distrusted = False
         self._log_id = ""
@@ -67,14 +78,14 @@ class Keeper:
         self._builder: Builder | None = None
         self._files: Files = (None, None, None)
         self._state: FileState | None = None
-        self._seen: tuple[Present, ...] | None = None
-        self._uncopied = 0
+        self._seen: tuple[PresentSegment, ...] | None = None
+        self._uncheckpointed = 0
 
     @property
     def index_file(self) -> IndexFile | None:
-        """Where the index lies; None for memory."""
-        seats = self._seats or ()
-        return seats[self._at] if self._at < len(seats) else None
+        """The file of the index; None for memory."""
+        locations = self._locations or ()
+        return locations[self._location] if self._location < len(locations) else None
 
     @property
     def files(self) -> Files:
@@ -89,25 +100,25 @@ class Keeper:
 
     @property
     def is_open(self) -> bool:
-        """Whether there was a freshening, and nothing was let go since."""
+        """True if a refresh has opened the index, and nothing has closed it since."""
         return self._writer is not None
 
     def freshen(self, timeout_s: float) -> None:
-        """Sees to it that the index holds what the log holds by now."""
+        """Brings the index up to date with the log."""
         with reading(self._folder):
             if self._seen is not None and self._is_fresh():
                 return
-            self._choose_seats()
-            if self._at and self._is_home_busy and self._tried(0, 0.0):
+            self._choose_locations()
+            if self._location and self._is_home_busy and self._try_location(0, 0.0):
                 return
             while True:
-                if self._tried(self._at, timeout_s):
+                if self._try_location(self._location, timeout_s):
                     return
-                self._let_go()
-                self._at += 1
+                self._close()
+                self._location += 1
 
     def rebuild(self, on_read: Callable[[int], None] | None) -> None:
-        """Makes the index again; `on_read` is told how many bytes are read so far."""
+        """Rebuilds the index; `on_read` gets the number of bytes read so far."""
         self.distrust()
         self._on_read = on_read or _nothing
         try:
@@ -115,36 +126,36 @@ class Keeper:
         finally:
             self._on_read = _nothing
 
-    def look_again(self) -> None:
-        """Has the next freshening look at everything, however it seems."""
+    def recheck(self) -> None:
+        """Makes the next refresh check everything."""
         self._seen = None
 
     def distrust(self) -> None:
-        """Has the next freshening make the index again."""
+        """Makes the next refresh rebuild the index."""
         self._seen = None
         self._is_distrusted = True
 
     def let_go(self) -> None:
-        """Closes the connection, with all that it wrote copied into the database."""
+        """Closes the connection after a checkpoint of all that it wrote."""
         index_file = self.index_file
         if index_file is not None and self._writer is not None:
             with suppress(Busy, OSError, sqlite3.Error), index_file.locked(0.0):
                 if (
-                    index_file.seal().state == index_file.state()
+                    index_file.manifest().state == index_file.state()
                     and self._files == index_file.files()
                 ):
-                    self._copy(index_file, "TRUNCATE")
-        self._let_go()
+                    self._checkpoint(index_file, "TRUNCATE")
+        self._close()
 
     def forget(self) -> sqlite3.Connection | None:
-        """Forgets the connection without closing it: in a forked child it is the parent's."""
+        """Drops the connection without closing it: in a forked child it is the parent's."""
         writer, self._writer = self._writer, None
         self._builder = self._seen = None
         return writer
 
     def stay_in_memory(self) -> None:
-        """Keeps to memory from now on."""
-        self._seats, self._at, self._is_home_busy = [], 0, False
+        """Keeps the index in memory from now on."""
+        self._locations, self._location, self._is_home_busy = [], 0, False
 
     def _is_fresh(self) -> bool:
         index_file = self.index_file
@@ -154,39 +165,39 @@ class Keeper:
             return False
         return present(self._disk, self._folder) == self._seen
 
-    def _let_go(self) -> None:
+    def _close(self) -> None:
         writer, self._writer = self._writer, None
         self._builder = self._seen = None
         if writer is not None:
             with suppress(sqlite3.Error):
                 writer.close()
 
-    def _choose_seats(self) -> None:
-        if self._seats is not None:
+    def _choose_locations(self) -> None:
+        if self._locations is not None:
             return
         info = read_info(self._disk, self._folder)
         self._log_id = info.log_id if info else ""
-        self._seats = []
-        if self._disk.filesystem(self._folder) not in _FAR:
-            self._seats.append(IndexFile(self._disk, self._home))
+        self._locations = []
+        if self._disk.filesystem(self._folder) not in _NO_SHARED_MEMORY:
+            self._locations.append(IndexFile(self._disk, self._home))
         if self._cache is not None and self._log_id:
-            self._seats.append(IndexFile(self._disk, self._cache / self._log_id))
+            self._locations.append(IndexFile(self._disk, self._cache / self._log_id))
 
-    def _tried(self, at: int, timeout_s: float) -> bool:
-        """Brings the index in one seat up to date; False if that seat can't be used now."""
-        seats = self._seats or []
-        if at >= len(seats):
+    def _try_location(self, at: int, timeout_s: float) -> bool:
+        """Brings the index at one location up to date; False if it can't be used now."""
+        locations = self._locations or []
+        if at >= len(locations):
             self._in_memory()
             return True
         try:
-            self._make_folder(seats[at])
-            with seats[at].locked(timeout_s):
-                self._settle(seats[at])
+            self._make_folder(locations[at])
+            with locations[at].locked(timeout_s):
+                self._update_at(locations[at])
         except (Busy, OSError, sqlite3.Error) as error:
             if at == 0:
                 self._is_home_busy = isinstance(error, Busy)
             return False
-        self._at = at
+        self._location = at
         return True
 
     def _make_folder(self, index_file: IndexFile) -> None:
@@ -194,10 +205,10 @@ class Keeper:
             raise DiskError(f"{self._folder} is gone")
         self._disk.make_folder(index_file.folder)
 
-    def _settle(self, index_file: IndexFile) -> None:
-        """Makes the index of a seat fit the log, whatever it is; the lock is held."""
+    def _update_at(self, index_file: IndexFile) -> None:
+        """Brings the index at a location up to date, by a rebuild if needed; the lock is held."""
         has_failed = False
-        for _ in range(_LOOKS_MAX):
+        for _ in range(_ATTEMPTS_MAX):
             try:
                 if self._is_distrusted or not self._is_trusted(index_file):
                     self._rebuild(index_file)
@@ -210,25 +221,25 @@ class Keeper:
                 if has_failed:
                     raise
                 has_failed = self._is_distrusted = True
-        raise Busy  # the segments never stood still
+        raise Busy  # the segments changed at every attempt
 
     def _is_trusted(self, index_file: IndexFile) -> bool:
-        """Tells whether the database is the one that the seal names, and this log's."""
-        seal, files, state = index_file.seal(), index_file.files(), index_file.state()
-        if state is None or state.file != seal.state.file:
+        """Reports whether the database is the one of the manifest and of this log."""
+        manifest, files, state = index_file.manifest(), index_file.files(), index_file.state()
+        if state is None or state.file != manifest.state.file:
             return False
-        if state != seal.state if seal.wal == NOWHERE else files[1] != seal.wal:
+        if state != manifest.state if manifest.wal == NOWHERE else files[1] != manifest.wal:
             return False
         if self._writer is None or files != self._files:
-            self._let_go()
-            self._writer = opened(index_file.path)
+            self._close()
+            self._writer = open_database(index_file.path)
         meta = _meta(self._writer)
         self._files = index_file.files()
         if self._files[0] != files[0]:
             return False
-        if seal.wal != NOWHERE:
-            self._copy(index_file, "PASSIVE")
-        return meta == {**meta, **self._name()} and int(meta.get("commits", -1)) >= seal.commits
+        if manifest.wal != NOWHERE:
+            self._checkpoint(index_file, "PASSIVE")
+        return meta == {**meta, **self._name()} and int(meta.get("commits", -1)) >= manifest.commits
 
     def _name(self) -> dict[str, str | int]:
         return {
@@ -238,7 +249,7 @@ class Keeper:
         }
 
     def _rebuild(self, index_file: IndexFile) -> None:
-        self._let_go()
+        self._close()
         index_file.clear()
         draft = index_file.draft()
         try:
@@ -279,10 +290,10 @@ class Keeper:
         self._builds.add_build(count, (monotonic_ns() - begin_ns) / 1e9)
 
     def _catch_up(self, index_file: IndexFile | None) -> None:
-        """Takes in what the segments hold beyond the index; Stale if it does not fit them."""
+        """Adds the events that the index lacks; Stale if the index does not fit the segments."""
         there = present(self._disk, self._folder)
-        known = known_segments(self.writer)
-        fitting = matched(self._disk, self._folder, known, there)
+        known = snapshots(self.writer)
+        fitting = match_segments(self._disk, self._folder, known, there)
         if fitting is None or self._has_outgrown(there, known):
             self._is_distrusted = True
             raise Stale("the segments are others")
@@ -297,42 +308,44 @@ class Keeper:
         self._builder = builder
         if index_file is not None:
             if commits:
-                self._sealed(index_file, commits, builder.events - before)
+                self._record_commits(index_file, commits, builder.events - before)
             self._state = index_file.state()
         self._seen = there
 
-    def _has_outgrown(self, there: tuple[Present, ...], known: list[SegmentSnapshot]) -> bool:
-        """Whether making the index again is faster than adding to it."""
+    def _has_outgrown(
+        self, there: tuple[PresentSegment, ...], known: list[SegmentSnapshot]
+    ) -> bool:
+        """Reports whether a rebuild is faster than adding to the index."""
         read_bytes = sum(segment.read_bytes for segment in known)
         size = sum(segment.state.size for segment in there)
         return size - read_bytes > max(_GROWTH_BYTES, read_bytes)
 
-    def _sealed(self, index_file: IndexFile, commits: int, events: int) -> None:
+    def _record_commits(self, index_file: IndexFile, commits: int, events: int) -> None:
         total = int(_meta(self.writer)["commits"])
-        index_file.set_seal(index_file.seal()._replace(commits=total))
-        self._uncopied += commits + events // _EVENTS_AS_A_COMMIT
-        if self._uncopied >= _UNCOPIED_MAX:
-            self._copy(index_file, "PASSIVE")
+        index_file.set_manifest(index_file.manifest()._replace(commits=total))
+        self._uncheckpointed += commits + events // _EVENTS_AS_A_COMMIT
+        if self._uncheckpointed >= _UNCHECKPOINTED_MAX:
+            self._checkpoint(index_file, "PASSIVE")
 
-    def _copy(self, index_file: IndexFile, kind: str) -> None:
-        """Copies what was written from the log of changes into the database.
+    def _checkpoint(self, index_file: IndexFile, kind: str) -> None:
+        """Checkpoints the write-ahead log into the database.
 
-        While that is under way the database is good only with that log beside it.
+        Until the checkpoint has finished the database is valid only with that log beside it.
         """
         wal = index_file.files()[1]
-        index_file.set_seal(index_file.seal()._replace(wal=wal or NOWHERE))
+        index_file.set_manifest(index_file.manifest()._replace(wal=wal or NOWHERE))
         self.writer.execute(f"PRAGMA wal_checkpoint({kind})")
-        index_file.set_seal(
-            index_file.seal()._replace(state=index_file.state() or NOTHING, wal=NOWHERE)
+        index_file.set_manifest(
+            index_file.manifest()._replace(state=index_file.state() or NOTHING, wal=NOWHERE)
         )
-        self._uncopied = 0
+        self._uncheckpointed = 0
 
     def _in_memory(self) -> None:
         cause: Exception | None = None
-        for _ in range(_LOOKS_MAX):
+        for _ in range(_ATTEMPTS_MAX):
             try:
                 if self._writer is None or self._is_distrusted:
-                    self._let_go()
+                    self._close()
                     self._writer = sqlite3.connect(
                         ":memory:", isolation_level=None, check_same_thread=False
                     )
@@ -349,8 +362,8 @@ class Keeper:
         ) from cause
 
 
-def opened(path: Path) -> sqlite3.Connection:
-    """Opens a database that is there, for any thread."""
+def open_database(path: Path) -> sqlite3.Connection:
+    """Opens an existing database, for use by any thread."""
     name = f"file:{quote_from_bytes(os.fsencode(path))}?mode=rw"
     connection = sqlite3.connect(
         name, uri=True, isolation_level=None, check_same_thread=False, timeout=BUSY_S
@@ -369,4 +382,4 @@ def _meta(connection: sqlite3.Connection) -> dict[str, str | int]:
 
 
 def _nothing(read_bytes: int = 0) -> None:
-    """Nobody waits."""
+    """Ignores the progress."""

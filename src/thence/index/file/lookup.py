@@ -1,4 +1,4 @@
-"""Events looked up in an index: by id, by a text that names one, by place."""
+"""Lookup of events in an index: by id, by a text that names an event, by place."""
 
 import json
 import sqlite3
@@ -21,12 +21,12 @@ from thence.index.build.lines import Extent
 from thence.index.build.places import STRIDE
 from thence.index.file.database import Index
 
-# how many events are read at once where each is looked at, the latest first
+# the number of events read at once in a search from the latest event back
 _READ_EVENTS_MIN = 64
 _READ_EVENTS_MAX = 4_096
 _TOGETHER_MIN = 64
 
-# lists come out of SQLite sooner than rows
+# SQLite returns lists faster than rows
 _BETWEEN = """
     SELECT json_group_array(place), json_group_array(segment), json_group_array(offset),
         json_group_array(length), json_group_array(event_id)
@@ -35,8 +35,8 @@ _BETWEEN = """
         FROM events WHERE place BETWEEN :first AND :last ORDER BY place LIMIT :most
     )
 """
-# in bytes: no text goes on with 0xff, so that the end is behind all that begin so
-_BEGUN = """
+# in bytes: no text contains 0xff, so the upper bound is behind all texts with this prefix
+_BY_PREFIX = """
     SELECT count(*), min(place) FROM events
     WHERE event_id >= :text AND event_id < :text || CAST(x'ff' AS TEXT)
         OR event_id >= :upper AND event_id < :upper || CAST(x'ff' AS TEXT)
@@ -53,7 +53,7 @@ def get(index: Index, event_id: str) -> Event:
 
 
 def find(index: Index, text: str, vocabulary: Vocabulary, *, by_subject: bool = True) -> Event:
-    """Returns the event that a text names, as `core.lookup.named` says.
+    """Returns the event that a text names, by the rules of `core.query.lookup.named`.
 
     Raises EventNotFound, AmbiguousId. "@last-error" reads the events from the last one back.
     """
@@ -64,7 +64,7 @@ def find(index: Index, text: str, vocabulary: Vocabulary, *, by_subject: bool = 
         if text == "@last":
             place = connection.execute("SELECT max(place) FROM events").fetchone()[0]
         else:
-            place = _begun(index, connection, text, by_subject)
+            place = _place_by_prefix(index, connection, text, by_subject)
         if place is None:
             raise not_found(index.folder, text)
         return event_at(index, connection, place)
@@ -89,7 +89,7 @@ def event_at(index: Index, connection: sqlite3.Connection, place: int) -> Event:
 
 
 def events_at(index: Index, connection: sqlite3.Connection, places: Iterable[int]) -> list[Event]:
-    """Returns the events at places, in the order of these; they are read in the log's order."""
+    """Returns the events at places, in the given order; they are read in the log's order."""
     wanted = list(places)
     in_order = sorted(set(wanted))
     events = index.fetch(connection, _extents(connection, in_order))
@@ -98,7 +98,7 @@ def events_at(index: Index, connection: sqlite3.Connection, places: Iterable[int
 
 
 def lines_at(index: Index, connection: sqlite3.Connection, places: Iterable[int]) -> list[bytes]:
-    """Returns the stored bytes of the events at places, as `events_at` returns these."""
+    """Returns the stored lines of the events at places, in the order of `events_at`."""
     wanted = list(places)
     in_order = sorted(set(wanted))
     lines = index.lines(connection, _extents(connection, in_order))
@@ -107,16 +107,16 @@ def lines_at(index: Index, connection: sqlite3.Connection, places: Iterable[int]
 
 
 def ids_at(connection: sqlite3.Connection, places: Iterable[int]) -> list[str]:
-    """Returns the ids of the events at places, in the order of these; no line is read."""
+    """Returns the ids of the events at places, in the given order; no line is read."""
     sql = "SELECT event_id FROM json_each(:places) CROSS JOIN events ON place = value ORDER BY key"
     return [event_id for (event_id,) in connection.execute(sql, {"places": json.dumps([*places])})]
 
 
 def _extents(connection: sqlite3.Connection, places: Sequence[int]) -> list[Extent]:
-    """Returns where the events at places lie, which are in order."""
+    """Returns the extents of the events at places, which are in order."""
     columns = "segment, offset, length, event_id"
     if len(places) >= _TOGETHER_MIN and places[-1] - places[0] < 2 * len(places) * STRIDE:
-        # to go through all that stand there is faster than to look each up
+        # a scan of all places between is faster than single lookups
         most = 2 * len(places)
         ends = {"first": places[0], "last": places[-1], "most": most + 1}
         *numbers, ids = connection.execute(_BETWEEN, ends).fetchone()
@@ -130,8 +130,10 @@ def _extents(connection: sqlite3.Connection, places: Sequence[int]) -> list[Exte
     return connection.execute(sql, {"places": json.dumps(places)}).fetchall()
 
 
-def _begun(index: Index, connection: sqlite3.Connection, text: str, by_subject: bool) -> int:
-    """Returns the place of the one event whose id begins with a text, else of its subject."""
+def _place_by_prefix(
+    index: Index, connection: sqlite3.Connection, text: str, by_subject: bool
+) -> int:
+    """Returns the place of the one event whose id begins with a text, else by its subject."""
     number, first = 0, 0
     if is_storable(text):
         asked = {"text": text, "upper": text.upper()}
@@ -139,7 +141,7 @@ def _begun(index: Index, connection: sqlite3.Connection, text: str, by_subject: 
         exact = connection.execute(sql, asked).fetchone()
         if exact is not None:
             return int(exact[0])
-        number, first = connection.execute(_BEGUN, asked).fetchone()
+        number, first = connection.execute(_BY_PREFIX, asked).fetchone()
     if by_subject and (not number or len(text) < PREFIX_CHARACTERS_MIN):
         place = _latest_on(connection, text)
         if place is not None:
@@ -173,7 +175,7 @@ def _latest_on(connection: sqlite3.Connection, text: str) -> int | None:
 
 
 def _subjects(connection: sqlite3.Connection, limit: int, ending: str = "") -> list[str]:
-    """Returns subjects of the log, those with an ending: so many, all for -1."""
+    """Returns at most `limit` subjects of the log with an ending, all for -1."""
     sql = (
         "SELECT text FROM subject_tallies JOIN names ON names.id = subject"
         " WHERE substr(text, -length(:ending)) = :ending OR :ending = '' LIMIT :limit"
@@ -197,7 +199,7 @@ def _last_error(index: Index, connection: sqlite3.Connection, vocabulary: Vocabu
 
 
 def is_storable(text: str) -> bool:
-    """Tells whether a text can be an id: no event's id holds half a surrogate pair."""
+    """Reports whether a text can be an id: no event's id holds half a surrogate pair."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -1,7 +1,7 @@
-"""What was found by reading many events, kept for the next page of the same answer.
+"""A cache of the matches of a filter, for the next page of the same answer.
 
-It is good until an event that was there gets another place or another line: what has arrived
-since is all that has to be read, to be put where it belongs.
+A cached answer is valid until an indexed event gets another place or another line. Only the
+events that have arrived since then have to be read, and are added at their places.
 """
 
 import sqlite3
@@ -16,10 +16,10 @@ PLACES_MAX = 100_000
 
 
 class IndexVersion(NamedTuple):
-    """By what a state of an index is told from any other.
+    """The version of an index's content.
 
-    While `made` and `moves` are the same the events that were there are too, each at its
-    place; `events` is how many there are by now.
+    While `made` and `moves` stay the same, all earlier events are unchanged and at the same
+    places; `events` is the present number of events.
     """
 
     made: int
@@ -27,35 +27,35 @@ class IndexVersion(NamedTuple):
     events: int
 
 
-class Found(NamedTuple):
+class Matches(NamedTuple):
     """The number of events that match, and their places in total order.
 
     The places are None where there are more than `PLACES_MAX` of them. The first `events` to
-    arrive were asked.
+    arrive were searched.
     """
 
     total: int
     places: "array[int] | None"
     events: int
 
-    def grown(self, places: Iterable[int], events: int) -> "Found":
-        """Returns what is found once those up to another arrival were asked too.
+    def extended(self, places: Iterable[int], events: int) -> "Matches":
+        """Returns the matches with `places` of later events added, `events` searched in all.
 
-        Their places may come in any order.
+        The places may come in any order.
         """
         came = sorted(places)
         total = self.total + len(came)
         if self.places is None or total > PLACES_MAX:
-            return Found(total, None, events)
+            return Matches(total, None, events)
         kept = self.places[:]  # others may be reading the old one
         kept.extend(came)
         if self.places and came and came[0] < self.places[-1]:
             kept = array("q", sorted(kept))
-        return Found(total, kept, events)
+        return Matches(total, kept, events)
 
 
-def found(places: Iterable[int], events: int) -> Found:
-    """Counts places and keeps them, unless they are too many."""
+def found(places: Iterable[int], events: int) -> Matches:
+    """Returns the count of places, and the places unless they are too many."""
     kept: array[int] | None = array("q")
     total = 0
     for place in places:
@@ -64,24 +64,24 @@ def found(places: Iterable[int], events: int) -> Found:
             kept.append(place)
             if total > PLACES_MAX:
                 kept = None
-    return Found(total, kept, events)
+    return Matches(total, kept, events)
 
 
 class MatchCache:
-    """The answers of one index that were found last. Safe from threads."""
+    """The latest answers of one index. Safe from threads."""
 
     def __init__(self) -> None:
-        self._answers: dict[tuple[int, int, Filter], Found] = {}
+        self._answers: dict[tuple[int, int, Filter], Matches] = {}
 
-    def get(self, state: IndexVersion, filter: Filter) -> Found | None:
-        """Returns what was found in a state of the index, or before more arrived."""
+    def get(self, state: IndexVersion, filter: Filter) -> Matches | None:
+        """Returns the matches in this version of the index, or before more events arrived."""
         known = self._answers.get((state.made, state.moves, filter))
         return known if known is not None and known.events <= state.events else None
 
-    def put(self, state: IndexVersion, filter: Filter, answer: Found) -> None:
-        """Keeps an answer, in place of those whose places are others by now and the oldest.
+    def put(self, state: IndexVersion, filter: Filter, answer: Matches) -> None:
+        """Stores an answer; removes answers with outdated places, and the oldest ones.
 
-        One that was found of more events stays.
+        A stored answer that was searched in more events stays.
         """
         key = (state.made, state.moves, filter)
         answers = self._answers.copy()
@@ -89,7 +89,7 @@ class MatchCache:
         kept = [item for item in answers.items() if item[0][:2] == key[:2]]
         latest = max(known, answer, key=lambda each: each.events)
         kept = [*kept[1 - ANSWERS_MAX :], (key, latest)]
-        self._answers = dict(kept)  # put in place whole: no thread sees half of it
+        self._answers = dict(kept)  # one assignment: no thread sees a partial change
 
 
 def state(connection: sqlite3.Connection) -> IndexVersion:

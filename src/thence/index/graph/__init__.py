@@ -1,1 +1,1 @@
-"""Causes and effects walked by an index."""
+"""Walks over causes and effects in an index."""

@@ -1,7 +1,7 @@
-"""Causes and effects answered by an index: what `core.order` says, of any number of events.
+"""Queries of causes and effects by an index, for logs of any size.
 
-Each answer is of the log as it is then. `core.order` and `core.concurrency` are the slow
-truth that a test holds these to.
+Each answer is of the present log. Tests compare the answers with the slow reference in
+`core.order`.
 """
 
 import json
@@ -31,7 +31,7 @@ class CausalityLines(NamedTuple):
 
 
 class NamedCauses(NamedTuple):
-    """What `core.answer.Why` says, each cause by its id, with its distance, nearest first."""
+    """The content of `core.query.answer.Why` with ids of causes and distances, nearest first."""
 
     chain: tuple[Event, ...]
     causes: tuple[tuple[str, int], ...]
@@ -48,8 +48,8 @@ def cone(
 ) -> tuple[Cone, bool]:
     """Returns causes or effects with their distance, nearest first, and whether any was cut off.
 
-    At one distance the total order decides; the event is not among them. With a `depth` only
-    those of at most this distance are looked for. Raises EventNotFound.
+    At equal distance the total order decides; the event itself is left out. With a `depth`
+    only events of at most this distance are returned. Raises EventNotFound.
     """
 
     def work(connection: sqlite3.Connection) -> tuple[Cone, bool]:
@@ -68,9 +68,9 @@ def cone_lines(
     depth: int | None = None,
     limit: int = CONE_EVENTS_MAX,
 ) -> tuple[tuple[tuple[bytes, int], ...], bool]:
-    """Returns what `cone` does, with the stored bytes of each event, which is not decoded.
+    """Returns the result of `cone` with the stored line of each event, not decoded.
 
-    For whoever hands them on as they are: it takes half as long. Raises EventNotFound.
+    It takes half as long, for callers that send the lines on. Raises EventNotFound.
     """
 
     def work(connection: sqlite3.Connection) -> tuple[tuple[tuple[bytes, int], ...], bool]:
@@ -104,7 +104,7 @@ def causality(
 def chain(index: Index, event_id: str, limit: int = CHAIN_EVENTS_MAX) -> tuple[Event, ...]:
     """Returns one line of causes from a root to the event, the root first.
 
-    Of a line longer than the limit it is the end at the event. Raises EventNotFound.
+    A chain longer than the limit is cut at the root's side. Raises EventNotFound.
     """
 
     def work(connection: sqlite3.Connection) -> tuple[Event, ...]:
@@ -124,24 +124,27 @@ def why(index: Index, event_id: str, vocabulary: Vocabulary) -> Why:
         distances, truncated = links.cone(connection, place, "upstream", None, CONE_EVENTS_MAX)
         places = list({**distances, **dict.fromkeys(line)})
         found = dict(zip(places, events_at(index, connection, places), strict=True))
-        told = tuple(found[link] for link in line)
+        steps = tuple(found[link] for link in line)
         near = tuple((found[cause], distance) for cause, distance in distances.items())
-        return Why(told[-1], told, near, tuple(map(vocabulary.sentence, told)), truncated)
+        return Why(steps[-1], steps, near, tuple(map(vocabulary.sentence, steps)), truncated)
 
     return index.answer(work)
 
 
 def named_causes(index: Index, event_id: str, vocabulary: Vocabulary) -> NamedCauses:
-    """Does what `why` does, and reads no event but those of the chain; raises EventNotFound."""
+    """Finds the causes like `why`, but reads only the events of the chain.
+
+    Raises EventNotFound.
+    """
 
     def work(connection: sqlite3.Connection) -> NamedCauses:
         place = place_of(index, connection, event_id)
         line = links.chain(connection, place, MILESTONE, CHAIN_EVENTS_MAX)
         distances, truncated = links.cone(connection, place, "upstream", None, CONE_EVENTS_MAX)
         causes = zip(ids_at(connection, distances), distances.values(), strict=True)
-        told = tuple(events_at(index, connection, line))
-        sentences = tuple(map(vocabulary.sentence, told))
-        return NamedCauses(told, tuple(causes), sentences, truncated)
+        steps = tuple(events_at(index, connection, line))
+        sentences = tuple(map(vocabulary.sentence, steps))
+        return NamedCauses(steps, tuple(causes), sentences, truncated)
 
     return index.answer(work)
 
@@ -175,7 +178,7 @@ def concurrent(index: Index, event_id: str, limit: int = CONE_EVENTS_MAX) -> Con
 
 
 def common_causes(index: Index, event_ids: Sequence[str]) -> tuple[Event, ...]:
-    """Returns the latest events that all of these go back to, in total order.
+    """Returns the latest common causes of some events, in total order.
 
     Raises EventNotFound.
     """
@@ -190,7 +193,7 @@ def common_causes(index: Index, event_ids: Sequence[str]) -> tuple[Event, ...]:
 def causal_cut(index: Index, event_id: str) -> Position:
     """Returns the smallest past of an event that is closed under *precedes*, itself included.
 
-    It goes through all links, and again as long as one leads to a node's later events. Raises
+    All links are scanned, repeatedly while one leads to later events of a node. Raises
     EventNotFound.
     """
 
@@ -205,8 +208,8 @@ def heads(
 ) -> tuple[Event, ...]:
     """Returns the events on a subject that caused no other event on it, in total order.
 
-    A subject may have several names. Events of the types in `but` don't count as events on it;
-    where they lie between, they do.
+    A subject may have several names. Events of the types in `but` don't count as events on the
+    subject, but links through them do.
     """
     names = [name for name in _names(subject) if is_storable(name)]
     on_subject = (
@@ -221,7 +224,7 @@ def heads(
     def work(connection: sqlite3.Connection) -> tuple[Event, ...]:
         found = connection.execute(on_subject, given)
         on = [place for (place,) in found]
-        return tuple(events_at(index, connection, links.ends(connection, on)))
+        return tuple(events_at(index, connection, links.maximal(connection, on)))
 
     return index.answer(work)
 

@@ -1,4 +1,4 @@
-"""The past of an event that is closed under *precedes*, by the places of an index."""
+"""The past of an event that is closed under *precedes*, computed by an index."""
 
 import sqlite3
 from collections import defaultdict
@@ -7,9 +7,9 @@ from itertools import pairwise
 import msgspec
 
 from thence.core.values.position import Intervals, Position
-from thence.index.build.count_tables import SHELF_BITS
+from thence.index.build.count_tables import RANGE_BITS
 
-# all that *precedes* does not tell by the numbers of a node alone
+# the links of *precedes* that do not follow from the numbers of one node
 _ACROSS = """
     SELECT child.node, child.seq, child.place, cause.node, cause.seq, cause.place
     FROM causes CROSS JOIN events child ON child.place = causes.child
@@ -25,7 +25,7 @@ _numbers = msgspec.json.Decoder(list[int]).decode
 
 
 class Past:
-    """A set of events that grows: per node all up to a number, and other tools' events."""
+    """A growing set of events: per node all up to a number, and other tools' events."""
 
     def __init__(self, connection: sqlite3.Connection, place: int) -> None:
         self._db = connection
@@ -36,9 +36,9 @@ class Past:
         self._take(node, seq, place)
 
     def grow(self) -> bool:
-        """Goes through the links between nodes, the latest first, and takes in what is named.
+        """Scans the links between nodes, the latest first, and adds causes of the past.
 
-        Tells whether anything was: then what it needs may have been passed by.
+        Reports whether any was added: then a link needed by it may have been skipped.
         """
         has_grown = False
         for node, seq, place, cause_node, cause_seq, cause_place in self._db.execute(_ACROSS):
@@ -47,11 +47,11 @@ class Past:
         return has_grown
 
     def position(self) -> Position:
-        """Returns the events of the past that are there."""
+        """Returns the position of the past's events that are in the log."""
         found: defaultdict[int, list[tuple[int, int]]] = defaultdict(list)
         last = self._db.execute("SELECT max(place) FROM events").fetchone()[0]
-        for shelf in range((last >> SHELF_BITS) + 1):
-            places = {"first": shelf << SHELF_BITS, "last": (shelf + 1 << SHELF_BITS) - 1}
+        for number in range((last >> RANGE_BITS) + 1):
+            places = {"first": number << RANGE_BITS, "last": (number + 1 << RANGE_BITS) - 1}
             for node, listed in self._db.execute(_NUMBERS, places):
                 if node in self._latest:
                     found[node] += _runs(_numbers(listed), self._latest[node])
@@ -65,7 +65,7 @@ class Past:
         return Position(intervals, ids)
 
     def _take(self, node: int, seq: int, place: int) -> bool:
-        """Takes in an event with all earlier ones of its node; tells whether it is new."""
+        """Adds an event with all earlier ones of its node; reports whether it is new."""
         if seq:
             is_new = seq > self._latest.get(node, 0)
             self._latest[node] = max(seq, self._latest.get(node, 0))
@@ -84,7 +84,7 @@ def causal_cut(connection: sqlite3.Connection, place: int) -> Position:
 
 
 def _runs(numbers: list[int], most: int) -> list[tuple[int, int]]:
-    """Returns numbers up to one as firsts and lasts; mostly they follow each other."""
+    """Returns the numbers up to `most` as first and last numbers; most are consecutive."""
     first, last = numbers[0], numbers[-1]
     if numbers == list(range(first, last + 1)):
         return [(first, min(last, most))] if first <= most else []
@@ -92,7 +92,7 @@ def _runs(numbers: list[int], most: int) -> list[tuple[int, int]]:
 
 
 def _joined(runs: list[tuple[int, int]]) -> Intervals:
-    """Puts together what touches."""
+    """Merges adjacent and overlapping runs."""
     runs.sort()
     begins = [runs[0][0]]
     ends: list[int] = []

@@ -1,12 +1,12 @@
-"""Links between causes and effects, walked by the places of an index.
+"""Walks along the links between causes and effects, by the places of an index.
 
-Places are in total order, so that smaller is earlier. Lines of other tools carry no clock:
-they may stand before their causes, and name each other in a circle. Every walk ends all the
-same, for it goes to a place once.
+Places are in total order: a smaller place is earlier. Lines of other tools carry no clock:
+they may come before their causes, and name each other in a cycle. Every walk ends all the
+same, because it visits a place once.
 
-A long line of causes leads from one place to the next, mostly a near one. Asking for each by
-itself takes longer than reading a hundred at once. How far is read ahead doubles while most of it
-is used, and halves when it was read in vain.
+A long chain of causes leads from one place to the next, usually a near one. One query for each
+link takes longer than reading a hundred links at once. The width of the prefetch doubles while
+most of its links are used, and halves when they are not.
 """
 
 import json
@@ -21,13 +21,13 @@ from thence.index.build.places import STRIDE
 
 Direction = Literal["upstream", "downstream"]
 
-# from which column of `causes` to which a step leads
+# the columns of `causes` from which and to which a step leads
 ENDS = {"upstream": ("child", "parent"), "downstream": ("parent", "child")}
 
 _WIDTH_MAX = 1_024
 _LINKS_A_PLACE = 4
 
-# lists come out of SQLite sooner than rows
+# SQLite returns lists faster than rows
 _SOME = """
     SELECT json_group_array({near}), json_group_array({far})
     FROM (
@@ -39,7 +39,7 @@ _numbers = msgspec.json.Decoder(list[int]).decode
 
 
 class Prefetch:
-    """The links of a stretch of places, in one direction."""
+    """The prefetched links of a range of places, in one direction."""
 
     def __init__(self, connection: sqlite3.Connection, direction: Direction) -> None:
         near, far = ENDS[direction]
@@ -53,37 +53,37 @@ class Prefetch:
         self._width = 1
         self._read = self._used = 0
 
-    def beside(self, places: Sequence[int]) -> list[int]:
-        """Returns the places that are one step away from some places, which are in order."""
+    def neighbours(self, places: Sequence[int]) -> list[int]:
+        """Returns the places one step away from some places, which are in order."""
         found: list[int] = []
         known, first, last = self._known, self._first, self._last
         for place in reversed(places) if self._sign < 0 else places:
             if not first <= place <= last:
-                self._go_on(place)
+                self._fetch(place)
                 known, first, last = self._known, self._first, self._last
             far = known.get(place)
             if far is not None:
                 found += far
-            elif not first <= place <= last:  # it has more links than are read ahead
+            elif not first <= place <= last:  # the place has more links than the prefetch
                 found += [row[0] for row in self._db.execute(self._one, (place,))]
         self._used += len(found)
         return found
 
-    def _go_on(self, place: int) -> None:
-        """Reads the links from a place on."""
+    def _fetch(self, place: int) -> None:
+        """Prefetches the links from a place on."""
         is_worth = 2 * self._used >= self._read
         self._width = min(2 * self._width, _WIDTH_MAX) if is_worth else max(self._width // 2, 1)
         end = place + self._sign * (self._width - 1) * STRIDE
         self._first, self._last = min(place, end), max(place, end)
         most = self._width * _LINKS_A_PLACE
-        told = self._db.execute(self._some, (self._first, self._last, most)).fetchone()
-        nears, fars = map(_numbers, told)
+        row = self._db.execute(self._some, (self._first, self._last, most)).fetchone()
+        nears, fars = map(_numbers, row)
         self._read, self._used = len(nears), 0
         known: defaultdict[int, list[int]] = defaultdict(list)
         for near, far in zip(nears, fars, strict=True):
             known[near].append(far)
         self._known = dict(known)
-        if len(nears) == most:  # of the last one there may be more
+        if len(nears) == most:  # the last place may have more links
             cut = nears[-1]
             del self._known[cut]
             if self._sign < 0:
@@ -92,7 +92,7 @@ class Prefetch:
                 self._last = cut - 1
 
 
-# the steps from so few places are looked up among those read ahead
+# steps from at most this many places use the prefetch
 _FEW_PLACES = 3
 
 _LOWEST = -(2**63)
@@ -108,8 +108,10 @@ _REACHED = """
 """
 
 
-def beside(connection: sqlite3.Connection, places: Sequence[int], direction: Direction) -> set[int]:
-    """Returns the places that are one step away from any of some places."""
+def neighbours(
+    connection: sqlite3.Connection, places: Sequence[int], direction: Direction
+) -> set[int]:
+    """Returns the places one step away from any of some places."""
     near, far = ENDS[direction]
     # json_each has a column of the name parent too
     sql = f"SELECT causes.{far} FROM json_each(?) CROSS JOIN causes ON causes.{near} = value"
@@ -122,17 +124,19 @@ def cone(
 ) -> tuple[dict[int, int], bool]:
     """Returns the distance of each place in a cone, nearest first, and whether it was cut off.
 
-    At one distance the total order decides; `core.order.upstream` tells the rest.
+    At equal distance the total order decides; `core.order.upstream` defines the rest.
     """
     distances = {place: 0}
     layer = [place]
     distance = 0
     is_cut = False
-    ahead = Prefetch(connection, direction)
+    prefetch = Prefetch(connection, direction)
     while layer and distance != depth and not is_cut:
         distance += 1
         is_narrow = len(layer) <= _FEW_PLACES
-        found = ahead.beside(layer) if is_narrow else beside(connection, layer, direction)
+        found = (
+            prefetch.neighbours(layer) if is_narrow else neighbours(connection, layer, direction)
+        )
         layer = [other for other in found if other not in distances]
         if len(layer) > 1:
             layer = sorted(set(layer))
@@ -145,15 +149,15 @@ def cone(
     return distances, is_cut
 
 
-def reached(
+def reachable(
     connection: sqlite3.Connection,
     places: Iterable[int],
     direction: Direction,
     floor: int = _LOWEST,
 ) -> set[int]:
-    """Returns all places that steps from some places lead to, none of them below the floor.
+    """Returns all places reachable by steps from some places, none of them below the floor.
 
-    A place to start from is among them only if a step leads back to it.
+    A starting place is included only if a step leads back to it.
     """
     near, far = ENDS[direction]
     given = {"places": json.dumps(list(places)), "floor": floor}
@@ -162,16 +166,16 @@ def reached(
 
 
 def is_forward(connection: sqlite3.Connection) -> bool:
-    """Tells whether every cause stands before its effects, as it does where clocks are true."""
+    """Reports whether every cause comes before its effects, as with correct clocks."""
     backward = "SELECT 1 FROM causes WHERE parent >= child LIMIT 1"
     return connection.execute(backward).fetchone() is None
 
 
-def ends(connection: sqlite3.Connection, places: Sequence[int]) -> list[int]:
-    """Returns those of some places, in total order, that no steps lead to from any of them.
+def maximal(connection: sqlite3.Connection, places: Sequence[int]) -> list[int]:
+    """Returns those of some places, in total order, that are causes of none of the others.
 
-    Most are led to by one step. Where every cause stands before its effects, the rest of the
-    search ends at the first place that is still in question.
+    One step excludes most places. Where every cause comes before its effects, the rest of the
+    search ends at the first undecided place.
     """
     one_step = "SELECT causes.parent FROM json_each(:places) CROSS JOIN causes ON child = value"
     found = connection.execute(one_step, {"places": json.dumps(places)})
@@ -180,18 +184,18 @@ def ends(connection: sqlite3.Connection, places: Sequence[int]) -> list[int]:
     if not open_places:
         return []
     if not is_forward(connection):
-        passed |= reached(connection, places, "upstream")
+        passed |= reachable(connection, places, "upstream")
     else:
         first = min(open_places)
         later = [place for place in places if place > first]
-        passed |= reached(connection, later, "upstream", first)
+        passed |= reachable(connection, later, "upstream", first)
     return sorted(place for place in open_places if place not in passed)
 
 
 def chain(connection: sqlite3.Connection, place: int, avoided_type: str, limit: int) -> list[int]:
-    """Returns one line of causes that ends at a place, as `core.order.chain` goes back.
+    """Returns one chain of causes that ends at a place, as `core.order.chain` does.
 
-    It passes through an event of the avoided type only where nothing else is named.
+    The chain passes through an event of the avoided type only where no other cause is named.
     """
     back = (
         "SELECT parent FROM causes JOIN events ON place = parent WHERE child = :child"
@@ -209,7 +213,7 @@ def chain(connection: sqlite3.Connection, place: int, avoided_type: str, limit: 
 
 
 def causes_within(connection: sqlite3.Connection, places: Collection[int]) -> dict[int, list[int]]:
-    """Returns the direct causes of each of some places, those of them that are among these."""
+    """Returns the direct causes of each of some places, as far as they are among these."""
     sql = "SELECT child, causes.parent FROM json_each(:places) CROSS JOIN causes ON child = value"
     found: dict[int, list[int]] = {place: [] for place in places}
     for child, parent in connection.execute(sql, {"places": json.dumps(list(places))}):

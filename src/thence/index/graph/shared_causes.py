@@ -1,8 +1,8 @@
-"""What events share, or don't: their latest causes, and who has none of it.
+"""The latest common causes of events, and the events unrelated to an event.
 
-Very many links are walked range by range, where causes stand before their effects. On the way
-back all effects of a place come before it, so that one reading of the links in their order is
-enough. Where the walk goes on in a neighbourhood much of it is read at once, else little.
+Where causes come before their effects, links are walked range by range. A walk backwards
+visits all effects of a place before the place itself, so that one pass over the links in order
+is enough. The walk reads many links at once where most are used, else few.
 """
 
 import sqlite3
@@ -13,15 +13,15 @@ from itertools import chain
 
 import msgspec
 
-from thence.index.build.count_tables import SHELF_BITS
+from thence.index.build.count_tables import RANGE_BITS
 from thence.index.build.places import STRIDE
 from thence.index.build.selection import NUMBER_MAX
-from thence.index.graph.links import causes_within, is_forward, reached
+from thence.index.graph.links import causes_within, is_forward, reachable
 
-# what is read pays if one link in so many belongs to the walk
+# a wide read pays if at least one link in this many belongs to the walk
 _USED_PART = 8
 
-# lists come out of SQLite sooner than rows
+# SQLite returns lists faster than rows
 _BETWEEN = """
     SELECT json_group_array(child), json_group_array(parent)
     FROM (SELECT child, parent FROM causes WHERE child BETWEEN ? AND ? ORDER BY child)
@@ -31,53 +31,53 @@ _place_numbers = msgspec.json.Decoder(list[int]).decode
 Colours = dict[int, int]
 
 
-def descended(
+def ancestors_by_range(
     connection: sqlite3.Connection,
     places: Sequence[int],
-    bits: int = SHELF_BITS,
+    bits: int = RANGE_BITS,
 ) -> Iterator[tuple[Colours, bool]]:
-    """Yields the places that some places go back to, themselves included, with their colours.
+    """Yields the given places and all their causes with their colours, by range, the last first.
 
-    They come by shelves, the last first. Colours are bits, one for each of the given places;
-    each place hands its own to its causes. One that has all of them hands on the next higher
-    bit too, which says that a place caused one that has them all. Beside the colours stands
-    whether any place without that bit is left to go to.
+    Colours are bits, one for each of the given places; each place passes its colours to its
+    causes. A place with all colours also passes the next higher bit, which marks causes of a
+    place that has all. The second value reports whether any place without that bit is left to
+    visit.
     """
     every = (1 << len(places)) - 1
     surpassed = every + 1
-    shelves: defaultdict[int, Colours] = defaultdict(dict)
+    ranges: defaultdict[int, Colours] = defaultdict(dict)
     numbers: list[int] = []
     for number, place in enumerate(places):
-        if place >> bits not in shelves:
+        if place >> bits not in ranges:
             heappush(numbers, -(place >> bits))
-        mine = shelves[place >> bits]
-        mine[place] = mine.get(place, 0) | 1 << number
+        here = ranges[place >> bits]
+        here[place] = here.get(place, 0) | 1 << number
     walk = _Walk(connection)
     while numbers:
         begin = -heappop(numbers) << bits
-        mine = shelves.pop(begin >> bits)
-        for child, parent in chain.from_iterable(walk.links(begin, mine)):
-            if child not in mine:
+        here = ranges.pop(begin >> bits)
+        for child, parent in chain.from_iterable(walk.links(begin, here)):
+            if child not in here:
                 continue
-            colour = mine[child]
+            colour = here[child]
             if colour == every:
                 colour |= surpassed
             if parent >= begin:
-                mine[parent] = mine.get(parent, 0) | colour
+                here[parent] = here.get(parent, 0) | colour
                 continue
-            if parent >> bits not in shelves:
+            if parent >> bits not in ranges:
                 heappush(numbers, -(parent >> bits))
-            other = shelves[parent >> bits]
+            other = ranges[parent >> bits]
             other[parent] = other.get(parent, 0) | colour
-        yield mine, _is_any_open(shelves, surpassed)
+        yield here, _is_any_open(ranges, surpassed)
 
 
-def effects_upward(
-    connection: sqlite3.Connection, place: int, last: int, bits: int = SHELF_BITS
+def effects_by_range(
+    connection: sqlite3.Connection, place: int, last: int, bits: int = RANGE_BITS
 ) -> Iterator[tuple[int, int, set[int]]]:
-    """Yields stretches behind a place, first and last place of each, and its effects so far.
+    """Yields ranges behind a place, as first and last place, with the effects found so far.
 
-    The set grows from one to the next; the place itself is in it.
+    The set of effects grows from range to range, and includes the place itself.
     """
     effects = {place}
     begin = place + 1
@@ -91,27 +91,27 @@ def effects_upward(
 
 
 class _Walk:
-    """How much is read at once, learnt on the way."""
+    """The adaptive reader of links: its width follows the use of what it read."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._db = connection
         self._width = STRIDE
 
-    def links(self, begin: int, mine: Colours) -> Iterator[Iterable[tuple[int, int]]]:
-        """Yields links from the places of one shelf, and others between, some at a time.
+    def links(self, begin: int, here: Colours) -> Iterator[Iterable[tuple[int, int]]]:
+        """Yields links from the places of one range, and others between, a batch at a time.
 
-        `mine` grows meanwhile: what is added stands before the link that it was added for.
+        `here` grows meanwhile: an added place comes before the link that added it.
         """
-        top = max(mine)
+        top = max(here)
         while top >= begin:
             low = max(begin, top - self._width + 1)
             children, parents = _links(self._db, low, top)
             yield zip(reversed(children), reversed(parents), strict=True)
-            if sum(map(mine.__contains__, children)) * _USED_PART >= len(children):
+            if sum(map(here.__contains__, children)) * _USED_PART >= len(children):
                 self._width *= 2
             elif self._width > STRIDE:
                 self._width //= 2
-            top = max((place for place in mine if place < low), default=begin - 1)
+            top = max((place for place in here if place < low), default=begin - 1)
 
 
 def _links(connection: sqlite3.Connection, low: int, top: int) -> tuple[list[int], list[int]]:
@@ -120,12 +120,12 @@ def _links(connection: sqlite3.Connection, low: int, top: int) -> tuple[list[int
     return _place_numbers(children), _place_numbers(parents)
 
 
-def _is_any_open(shelves: Mapping[int, Colours], surpassed: int) -> bool:
-    every = (colour for colours in shelves.values() for colour in colours.values())
+def _is_any_open(ranges: Mapping[int, Colours], surpassed: int) -> bool:
+    every = (colour for colours in ranges.values() for colour in colours.values())
     return any(not colour & surpassed for colour in every)
 
 
-# a list comes out of SQLite sooner than rows
+# SQLite returns a list faster than rows
 _PLACES = """
     SELECT json_group_array(place)
     FROM (SELECT place FROM events WHERE place BETWEEN ? AND ? ORDER BY place)
@@ -134,34 +134,37 @@ _numbers = msgspec.json.Decoder(list[int]).decode
 
 
 def latest_shared(connection: sqlite3.Connection, places: Sequence[int]) -> list[int]:
-    """Returns the latest places that all of some places go back to, in total order.
+    """Returns the latest common causes of some places, in total order.
 
-    `core.concurrency.common_causes` tells what these are. Where every cause stands before
-    its effects, only what is later than the last of them is looked at.
+    `core.query.answer.common_causes` defines them. Where every cause comes before its effects, only
+    places later than the earliest common cause found are visited.
     """
     if is_forward(connection):
-        return sorted(_painted(connection, places))
-    roots = [reached(connection, [place], "upstream") | {place} for place in places]
+        return sorted(_latest_by_colours(connection, places))
+    roots = [reachable(connection, [place], "upstream") | {place} for place in places]
     shared = set[int].intersection(*roots)
     return sorted(_surpassed_by_none(causes_within(connection, shared)))
 
 
 def unrelated(connection: sqlite3.Connection, place: int) -> Iterator[int]:
-    """Yields the places that neither lead to a place nor are led to from it, in total order.
+    """Yields the places that are neither causes nor effects of a place, in total order.
 
-    Where every cause stands before its effects no more is read of what is later than needed.
+    Where every cause comes before its effects, later places are read only as needed.
     """
     if not is_forward(connection):
-        related = reached(connection, [place], "upstream") | {place}
-        related |= reached(connection, [place], "downstream")
+        related = reachable(connection, [place], "upstream") | {place}
+        related |= reachable(connection, [place], "downstream")
         yield from _others(connection, 0, NUMBER_MAX, related)
         return
-    causes = {next(iter(found)) >> SHELF_BITS: found for found, _ in descended(connection, [place])}
-    for shelf in range((place >> SHELF_BITS) + 1):
-        end = min(place, (shelf + 1 << SHELF_BITS) - 1)
-        yield from _others(connection, shelf << SHELF_BITS, end, causes.get(shelf, ()))
+    causes = {
+        next(iter(found)) >> RANGE_BITS: found
+        for found, _ in ancestors_by_range(connection, [place])
+    }
+    for number in range((place >> RANGE_BITS) + 1):
+        end = min(place, (number + 1 << RANGE_BITS) - 1)
+        yield from _others(connection, number << RANGE_BITS, end, causes.get(number, ()))
     last = connection.execute("SELECT max(place) FROM events").fetchone()[0]
-    for begin, end, effects in effects_upward(connection, place, last):
+    for begin, end, effects in effects_by_range(connection, place, last):
         yield from _others(connection, begin, end, effects)
 
 
@@ -172,15 +175,15 @@ def _others(
     yield from (place for place in _numbers(rows[0]) if place not in related)
 
 
-def _painted(connection: sqlite3.Connection, places: Sequence[int]) -> list[int]:
-    """Goes back from the latest place on; each hands the colours it was reached in to its causes.
+def _latest_by_colours(connection: sqlite3.Connection, places: Sequence[int]) -> list[int]:
+    """Returns the latest common causes by colours that each place passes to its causes.
 
-    So git finds merge bases: a place that has all colours is shared, and what it hands its
-    colours to is surpassed. It ends when only surpassed places are left to go to.
+    Git finds merge bases in this way: a place that has all colours is a common cause, and its
+    causes are surpassed. The walk ends when only surpassed places are left to visit.
     """
     every = (1 << len(places)) - 1
     found: list[int] = []
-    for colours, is_any_open in descended(connection, places):
+    for colours, is_any_open in ancestors_by_range(connection, places):
         found += [place for place, colour in colours.items() if colour == every]
         if not is_any_open:
             break
@@ -188,10 +191,10 @@ def _painted(connection: sqlite3.Connection, places: Sequence[int]) -> list[int]
 
 
 def _surpassed_by_none(causes: Mapping[int, Sequence[int]]) -> set[int]:
-    """Returns the places that caused no other of them but such as caused them as well.
+    """Returns the places that caused none of the others, except others in the same cycle.
 
-    First one of each circle is found to start from, so that all else is reached: a start
-    that a later start reaches is surpassed. Then each start's circle is what it caused.
+    The first walk finds starts that reach all places; a start that a later start reaches is
+    surpassed. The last walk finds each remaining start's cycle, which are its effects.
     """
     starts = _starts(causes, causes)
     latest = _starts(reversed(starts), causes)
@@ -207,7 +210,7 @@ def _surpassed_by_none(causes: Mapping[int, Sequence[int]]) -> set[int]:
 def _starts(
     places: Iterable[int], links: Mapping[int, Sequence[int]], seen: set[int] | None = None
 ) -> list[int]:
-    """Walks from each place that no walk before has come to, and returns these places."""
+    """Walks from each place that no earlier walk has visited, and returns these places."""
     seen = set() if seen is None else seen
     starts = []
     for start in places:

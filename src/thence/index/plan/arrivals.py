@@ -1,6 +1,6 @@
-"""Events of an index in the order in which they arrived: what came behind which.
+"""Events of an index in arrival order.
 
-An id keeps the arrival of its first line, whichever of its lines is served.
+An id keeps the arrival of its first line, even if another of its lines is served.
 """
 
 import sqlite3
@@ -18,8 +18,8 @@ from thence.index.file.lookup import is_storable
 BATCH_EVENTS = 10_000
 BATCH_BYTES = 256 * 1024
 
-# those that stand where they would if all had arrived in total order, and the others by an
-# index of their own: so no question reads more rows than it returns
+# events at the place of arrival in total order are found by place, the others by an index of
+# their own, so that no query reads more rows than it returns
 _REGULAR = f"""
     SELECT arrival, length, segment, offset FROM events
     WHERE place > :after * {STRIDE} AND place <= :until * {STRIDE} AND place = arrival * {STRIDE}
@@ -42,7 +42,7 @@ _CLOCK = "SELECT lamport FROM events ORDER BY place DESC LIMIT 1"
 
 
 class Arrived(NamedTuple):
-    """Events in arrival order; `has_more` tells that others stand behind them."""
+    """Events in arrival order; `has_more` reports that others follow."""
 
     events: tuple[Event, ...]
     has_more: bool
@@ -56,10 +56,10 @@ class Newest(NamedTuple):
 
 
 def between(index: Index, after: str | int | None, until: str | None) -> Arrived:
-    """Returns the first events that arrived behind one, up to another and with it.
+    """Returns the first events that arrived after one event, up to and with another.
 
-    A number for `after` asks for the last so many. Nothing is behind an event that arrived
-    later than `until`; None for that is an empty stretch. Raises EventNotFound, ReadFailed.
+    A number for `after` selects the last so many. The result is empty if `after` arrived later
+    than `until`, or if `until` is None. Raises EventNotFound, ReadFailed.
     """
 
     def work(connection: sqlite3.Connection) -> Arrived:
@@ -84,7 +84,7 @@ def between(index: Index, after: str | int | None, until: str | None) -> Arrived
 
 
 def known(index: Index, ids: Collection[str], until: str) -> set[str]:
-    """Returns which of these ids had arrived up to an event. Raises EventNotFound, ReadFailed."""
+    """Returns those ids that had arrived up to an event. Raises EventNotFound, ReadFailed."""
 
     def work(connection: sqlite3.Connection) -> set[str]:
         last = _arrival(index, connection, until)
@@ -99,7 +99,7 @@ def known(index: Index, ids: Collection[str], until: str) -> set[str]:
 
 
 def newest(index: Index) -> Newest:
-    """Returns which event arrived last. Raises ReadFailed."""
+    """Returns the event that arrived last. Raises ReadFailed."""
 
     def work(connection: sqlite3.Connection) -> Newest:
         count = connection.execute(_COUNT).fetchone()

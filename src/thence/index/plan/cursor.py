@@ -1,8 +1,8 @@
-"""Where a page of an answer ended, as a text that the next question carries.
+"""The cursor of a page: the end of the page as a text, passed with the next query.
 
-The text is opaque: base64url of a mark with its checksum. It names the event behind which
-the next page begins by that event's place in the total order: so it stays true when an
-index is made again, when events come in between, and when that very event is gone.
+The text is opaque: base64url of a mark with its checksum. The mark holds the order key of the
+page's last event. It therefore stays valid when the index is rebuilt, when events come in
+between, and when that event is gone.
 """
 
 from base64 import b64decode, urlsafe_b64encode
@@ -26,11 +26,11 @@ Key = tuple[int, bytes, bytes, bytes]
 
 
 class CursorContent(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """What a cursor holds.
+    """The content of a cursor.
 
-    `question` is the digest of what was asked, of which log. `snapshot` is the highest
-    arrival that the first page saw, `total` how many events up to there match, `served` how
-    many of these were shown, `last` the key of the last one.
+    `question` is the digest of query and log. `snapshot` is the highest arrival at the first
+    page, `total` the number of matches up to there, `served` how many of these were returned,
+    `last` the key of the last one.
     """
 
     question: bytes
@@ -41,7 +41,7 @@ class CursorContent(msgspec.Struct, frozen=True, array_like=True, forbid_unknown
 
     @property
     def cursor(self) -> str:
-        """The mark as text."""
+        """The content as text."""
         data = _encode(self)
         data += crc32(data).to_bytes(_CRC_BYTES, "big")
         return urlsafe_b64encode(data).rstrip(b"=").decode()
@@ -51,8 +51,8 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(CursorContent).decode
 
 
-def mark_of(cursor: str, question: bytes) -> CursorContent:
-    """Reads a cursor; raises InvalidCursor for what is none, or one of another question."""
+def read_cursor(cursor: str, question: bytes) -> CursorContent:
+    """Reads a cursor; raises InvalidCursor for other text, or for one of another query."""
     try:
         if len(cursor) > CURSOR_CHARACTERS_MAX:
             raise ValueError("no cursor is as long as this")
@@ -68,13 +68,13 @@ def mark_of(cursor: str, question: bytes) -> CursorContent:
 
 
 def question_of(filter: Filter, descending: bool, log_id: str) -> bytes:
-    """Returns the digest of what is asked of a log, by which a cursor fits it."""
+    """Returns the digest of a query of a log, which its cursors carry."""
     asked = msgspec.msgpack.encode((log_id, descending, filter))
     return blake2b(asked, digest_size=_DIGEST_BYTES).digest()
 
 
 def key_of(event: Event) -> Key:
-    """Returns the place of an event in the total order."""
+    """Returns the key of an event in the total order."""
     lamport_clock, node_id, *rest, _ = event.order_key
     if not lamport_clock:
         return lamport_clock, b"", _bytes(rest[0]), _bytes(rest[1])

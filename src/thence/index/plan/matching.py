@@ -1,10 +1,10 @@
-"""What `where` asks for, found by reading the events that the columns leave.
+"""The matches of `where`, found by reading the candidates that the columns leave.
 
-All of them are read for a first page, a batch at a time, and the answer is remembered: of a
-log that has grown only those that arrived since are read, wherever they stand.
+All candidates are read for a first page, a batch at a time, and the answer is cached: if the
+log has grown, only the events that arrived since then are read.
 
-`core.query.comparison` says what holds. Most lines are refused by their bytes alone; of the others
-nothing is made but what comes out of the decoder.
+`core.query.comparison` decides what matches. Most lines are excluded by their bytes alone; the
+others are decoded, but no Event is made.
 """
 
 import json
@@ -25,29 +25,29 @@ from thence.index.build.places import STRIDE
 from thence.index.build.segment_snapshot import Stale
 from thence.index.build.selection import NUMBER_MAX, Selection
 from thence.index.file.database import Index
-from thence.index.file.match_cache import Found, found, state
+from thence.index.file.match_cache import Matches, found, state
 from thence.index.plan.page import Wanted
 from thence.index.plan.range_scan import PlaceRange
 
-# a host may put these together from several members
+# a host may compose these from several members
 _WORDS = ("stream", "subject", "actor")
 
 
 def judge(comparisons: Sequence[Comparison], vocabulary: Vocabulary) -> Callable[[bytes], bool]:
-    """Returns the function that tells whether all comparisons hold for the line of an event."""
+    """Returns a function that reports whether all comparisons hold for an event's line."""
     needles = [needle for comparison in comparisons for needle in _needles(comparison)]
 
     def holds(line: bytes) -> bool:
         if needles and b"\\" not in line and any(needle not in line for needle in needles):
             return False
-        seen = _Seen(line, vocabulary)
+        seen = _LineView(line, vocabulary)
         return all(comparison.matches(seen) for comparison in comparisons)
 
     return holds
 
 
 def _needles(comparison: Comparison) -> Iterator[bytes]:
-    """Yields what stands in every line without escapes for which a comparison holds."""
+    """Yields the bytes that every matching line without escapes must contain."""
     word, *rest = comparison.path
     if word in _WORDS:
         return
@@ -58,8 +58,8 @@ def _needles(comparison: Comparison) -> Iterator[bytes]:
         yield comparison.value.encode()
 
 
-class _Seen:
-    """A line as a comparison sees it, its members as they come out of the decoder."""
+class _LineView:
+    """The view of a line for a comparison, with its decoded members."""
 
     __slots__ = ("_line", "_vocabulary", "members")
 
@@ -108,7 +108,7 @@ class _Seen:
 BATCH_EVENTS = 1_000
 BATCH_BYTES = 4 * 1024 * 1024
 
-# place, and where the line lies; the id of another tool's line, which has no checksum
+# place and extent of a line; the event_id of another tool's line, which has no checksum
 Candidate = tuple[int, int, int, int, str | None]
 _CANDIDATE = "place, segment, offset, length, CASE seq WHEN 0 THEN event_id END"
 _ARRIVED = """
@@ -118,71 +118,75 @@ _ARRIVED = """
 
 
 def matched(
-    index: Index, connection: sqlite3.Connection, whole: PlaceRange, filter: Filter
-) -> Found:
-    """Returns all that match; the stretch is all of a selection."""
+    index: Index, connection: sqlite3.Connection, scan: PlaceRange, filter: Filter
+) -> Matches:
+    """Returns all matches; the range must be all of a selection."""
     now = state(connection)
-    known = index.remembered.get(now, filter)
+    known = index.match_cache.get(now, filter)
     if known is not None:
-        return _grown(index, connection, known, whole.selection, filter)
-    known = found(_matching(index, connection, whole, filter, False), now.events)
-    index.remembered.put(now, filter, known)
+        return _extended(index, connection, known, scan.selection, filter)
+    known = found(_matching(index, connection, scan, filter, False), now.events)
+    index.match_cache.put(now, filter, known)
     return known
 
 
-def some_matched(
-    index: Index, connection: sqlite3.Connection, whole: PlaceRange, filter: Filter, wanted: Wanted
+def matched_page(
+    index: Index, connection: sqlite3.Connection, scan: PlaceRange, filter: Filter, wanted: Wanted
 ) -> tuple[int, list[int]]:
-    """Returns how many match, and the places of those on a page.
+    """Returns the number of matches, and the places of those on a page.
 
-    The stretch is all of a selection, or what of it stands behind the page before.
+    The range is all of a selection, or its part behind the page before.
     """
-    known: Found | None
+    known: Matches | None
     if wanted.mark is None:
-        known = matched(index, connection, whole, filter)
+        known = matched(index, connection, scan, filter)
         total, begin = known.total, wanted.offset
     else:
-        known = index.remembered.get(state(connection), filter)
+        known = index.match_cache.get(state(connection), filter)
         if known is not None:
-            known = _grown(index, connection, known, whole.selection, filter)
+            known = _extended(index, connection, known, scan.selection, filter)
         total, begin = wanted.mark.total, 0
     if known is None or known.places is None:
-        places: Iterable[int] = _matching(index, connection, whole, filter, wanted.descending)
+        places: Iterable[int] = _matching(index, connection, scan, filter, wanted.descending)
     else:
-        first, end = (bisect_left(known.places, place) for place in (whole.first, whole.last + 1))
-        those = known.places[first:end]
+        first, end = (bisect_left(known.places, place) for place in (scan.first, scan.last + 1))
+        part = known.places[first:end]
         if wanted.descending:
-            those.reverse()
-        places = those if whole.snapshot is None else _arrived(connection, those, whole.snapshot)
+            part.reverse()
+        places = part if scan.snapshot is None else _arrived(connection, part, scan.snapshot)
     return total, list(islice(places, begin, begin + wanted.room(total)))
 
 
-def _grown(
-    index: Index, connection: sqlite3.Connection, known: Found, selection: Selection, filter: Filter
-) -> Found:
-    """Returns what is found now, from what was found before more arrived."""
+def _extended(
+    index: Index,
+    connection: sqlite3.Connection,
+    known: Matches,
+    selection: Selection,
+    filter: Filter,
+) -> Matches:
+    """Returns the matches extended by the events that arrived since they were found."""
     now = state(connection)
     if known.events == now.events:
         return known
-    candidates = connection.execute(_newcomers(selection, known.events, now.events))
-    known = known.grown(_holding(index, connection, candidates, filter), now.events)
-    index.remembered.put(now, filter, known)
+    candidates = connection.execute(_newcomers_sql(selection, known.events, now.events))
+    known = known.extended(_holding(index, connection, candidates, filter), now.events)
+    index.match_cache.put(now, filter, known)
     return known
 
 
 def _arrived(connection: sqlite3.Connection, places: "array[int]", snapshot: int) -> Iterator[int]:
-    """Yields those places whose events had arrived by a moment."""
+    """Yields those places whose events had arrived up to a snapshot."""
     for first in range(0, len(places), BATCH_EVENTS):
         some = json.dumps(places[first : first + BATCH_EVENTS].tolist())
         rows = connection.execute(_ARRIVED, {"places": some, "snapshot": snapshot}).fetchall()
         yield from (place for (place,) in rows)
 
 
-def _newcomers(selection: Selection, after: int, until: int) -> str:
-    """Returns the question for candidates that arrived behind others.
+def _newcomers_sql(selection: Selection, after: int, until: int) -> str:
+    """Returns the SQL for candidates that arrived behind `after`, up to `until`.
 
-    They are read as `arrivals` reads them: those that stand where they would if all had
-    arrived in total order, and the others by an index of their own.
+    They are read as in `arrivals`: events at the place of arrival in total order by place, the
+    others by an index of their own.
     """
     regular = [
         f"events NOT INDEXED WHERE place > {after * STRIDE} AND place <= {until * STRIDE}",
@@ -201,20 +205,20 @@ def _newcomers(selection: Selection, after: int, until: int) -> str:
 def _matching(
     index: Index,
     connection: sqlite3.Connection,
-    whole: PlaceRange,
+    scan: PlaceRange,
     filter: Filter,
     descending: bool,
 ) -> Iterator[int]:
-    """Yields the places of those candidates, in order, for which all that `where` asks holds."""
+    """Yields the places of the candidates for which `where` holds, in order."""
     values = {"limit": NUMBER_MAX, "offset": 0}
-    candidates = connection.execute(whole.sql(descending, _CANDIDATE), values)
+    candidates = connection.execute(scan.sql(descending, _CANDIDATE), values)
     return _holding(index, connection, candidates, filter)
 
 
 def _holding(
     index: Index, connection: sqlite3.Connection, candidates: sqlite3.Cursor, filter: Filter
 ) -> Iterator[int]:
-    """Yields the places of those candidates, as they come, for which `where` holds."""
+    """Yields the places of the candidates for which `where` holds, in the given order."""
     holds = judge(filter.where, index.vocabulary)
     while some := candidates.fetchmany(BATCH_EVENTS):
         for batch in _batches(some):
@@ -223,7 +227,7 @@ def _holding(
 
 
 def _batches(rows: list[Candidate]) -> Iterator[list[Candidate]]:
-    """Yields candidates, so many at a time as memory should hold their lines."""
+    """Yields candidates in batches whose lines fit into `BATCH_BYTES`."""
     ends = list(accumulate(row[3] for row in rows))
     first = 0
     while first < len(rows):

@@ -1,4 +1,4 @@
-"""What an index tells of a log as a whole: counts, ends, what is damaged."""
+"""The overview of a log from its index: counts, first and last events, damage."""
 
 import sqlite3
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ _TYPES = """
 _ACTORS = """
     SELECT text, sum(events) FROM tallies JOIN names ON id = actor WHERE text != '' GROUP BY actor
 """
-# other tools' events have no clock and stand first
+# other tools' events have no clock and come first
 _UNVERIFIED = """
     SELECT count(*) FROM events
     WHERE place < coalesce((SELECT min(place) FROM events WHERE seq != 0), 9223372036854775807)
@@ -33,7 +33,7 @@ _DAMAGE = """
 
 
 class BadBytes(msgspec.Struct, frozen=True):
-    """Bytes of a file that are no event."""
+    """A range of bytes in a file that is no event."""
 
     file: str
     offset: int
@@ -45,8 +45,8 @@ class BadBytes(msgspec.Struct, frozen=True):
 class Overview(NamedTuple):
     """The counts of a log, the ends of its total order, the first of its bad lines.
 
-    `earliest` is the event with the earliest time, `read_bytes` how far each segment was
-    read, by its name.
+    `earliest` is the event with the earliest time, `read_bytes` the bytes read of each segment,
+    by its name.
     """
 
     events: int
@@ -63,7 +63,7 @@ class Overview(NamedTuple):
 
 
 def overview(index: Index, damage_max: int) -> Overview:
-    """Returns what the index tells as it is now; raises ReadFailed."""
+    """Returns the overview of the present log; raises ReadFailed."""
 
     def work(connection: sqlite3.Connection) -> Overview:
         by_type = _counts(connection, _TYPES)
@@ -98,7 +98,7 @@ def _number(connection: sqlite3.Connection, sql: str) -> int:
 
 
 def passed_over(index: Index) -> tuple[int, int]:
-    """Returns how many lines are damaged, and how many are unfinished: none or the last one."""
+    """Returns the number of damaged lines, and of unfinished ones: 0 or 1."""
 
     def work(connection: sqlite3.Connection) -> tuple[int, int]:
         found = connection.execute(

@@ -1,10 +1,9 @@
 """A page of an answer: some of the events that match a filter, in total order.
 
-What is asked for, and how a page is cut, is the same whether an index answers or a plain
-reading of the log.
+The request and the limits of a page are the same for an index and for a plain read of the log.
 
-A page can also be made by reading a log whole: that is what an index is held to, and faster on a
-small log.
+A page can also be made from all events of a log: tests compare the index with it, and it is
+faster on a small log.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +14,7 @@ import msgspec
 from thence.core.event import Event
 from thence.core.query.filter import Filter, Names, Time, Turns
 from thence.errors import InvalidFilter
-from thence.index.plan.cursor import CursorContent, Key, key_of, mark_of, question_of
+from thence.index.plan.cursor import CursorContent, Key, key_of, question_of, read_cursor
 
 if TYPE_CHECKING:
     import pandas
@@ -34,7 +33,7 @@ _TEXTS = ("event_id", "event_type", "node_id", "stream", "subject", "actor", "st
 
 
 def frame(events: Sequence[Event]) -> "pandas.DataFrame":
-    """Returns a row for each event, with the columns of `core.table`.
+    """Returns a row for each event, with the columns of `core.sentences.table`.
 
     Text has the type "string", turns are "Int64", timestamps are times in UTC; what is
     missing is NA or NaT. Causes are tuples of ids, payloads dicts, as `Event.payload` is.
@@ -73,7 +72,7 @@ class Keys(TypedDict, total=False):
 
 
 class PageBounds(TypedDict, total=False):
-    """Which page is asked for: the first events, unless an offset or a cursor is given."""
+    """The bounds of a page: the first events, unless an offset or a cursor is given."""
 
     limit: int
     offset: int
@@ -117,10 +116,10 @@ class Page(msgspec.Struct, frozen=True, eq=False, weakref=True):
     def df(self) -> "pandas.DataFrame":
         """Returns the events as a pandas DataFrame, a row each; its columns are those of an export.
 
-        If no limit was asked for, it holds all events that match, of the pages behind this one
-        too; else those of this page, and a UserWarning tells that there are more. Times are
-        UTC; one that can't be read is NaT. Raises ExtraMissing without pandas, which
-        `pip install 'thence[tables]'` brings.
+        Without a limit in the query, it holds all events that match, also those of the pages
+        behind this one; else those of this page, with a UserWarning if there are more. Times
+        are UTC; an unreadable time is NaT. Raises ExtraMissing without pandas, which
+        `pip install 'thence[tables]'` installs.
         """
 
         events, page = list(self.events), self
@@ -136,7 +135,7 @@ class Page(msgspec.Struct, frozen=True, eq=False, weakref=True):
 
 
 class PageOfLines(NamedTuple):
-    """A page whose events are their stored bytes, for whoever hands them on as they are."""
+    """A page of stored lines instead of events, for callers that send the lines on."""
 
     lines: tuple[bytes, ...]
     total: int
@@ -145,9 +144,9 @@ class PageOfLines(NamedTuple):
 
 
 class Wanted(NamedTuple):
-    """Which page of an answer is asked for.
+    """The request for one page of an answer.
 
-    `mark` is where the page before ended; None for one that counts its offset from the
+    `mark` is the end of the page before; None for a page whose offset counts from the
     beginning.
     """
 
@@ -159,7 +158,10 @@ class Wanted(NamedTuple):
 
     @classmethod
     def of(cls, filter: Filter, log_id: str, **paging: Unpack[PageBounds]) -> "Wanted":
-        """Reads what is asked for; raises InvalidFilter, InvalidCursor."""
+        """Returns the request for the page that `paging` names.
+
+        Raises InvalidFilter, InvalidCursor.
+        """
         limit, offset = paging.get("limit", LIMIT_EVENTS), paging.get("offset", 0)
         cursor, descending = paging.get("cursor"), paging.get("descending", False)
         _check("limit", limit, 1)
@@ -169,19 +171,19 @@ class Wanted(NamedTuple):
             return cls(question, limit, offset, None, descending)
         if offset:
             raise _unfit("offset", "a cursor tells already where the page begins")
-        return cls(question, limit, 0, mark_of(cursor, question), descending)
+        return cls(question, limit, 0, read_cursor(cursor, question), descending)
 
     def room(self, total: int) -> int:
-        """Returns how many events the page may hold at most; `total` is that of the answer."""
+        """Returns the most events that the page may hold; `total` is that of the answer."""
         return max(0, min(self.limit, total - self.served))
 
     @property
     def served(self) -> int:
-        """How many events of the answer stand before the page."""
+        """The number of events of the answer before the page."""
         return self.mark.served if self.mark else self.offset
 
     def page(self, events: Sequence[Event], snapshot: int, total: int) -> Page:
-        """Makes the page of its events; the snapshot is its own if it is the first one."""
+        """Makes the page of its events; `snapshot` is used only for a first page."""
         last = key_of(events[-1]) if events else None
         return Page(tuple(events), *self._end(len(events), last, snapshot, total))
 
@@ -194,9 +196,9 @@ class Wanted(NamedTuple):
     def _end(
         self, count: int, last: Key | None, snapshot: int, total: int
     ) -> tuple[int, bool, str | None]:
-        """Returns the total, whether more follows, and the cursor behind so many events.
+        """Returns the total, whether more follows, and the cursor behind `count` events.
 
-        Fewer events than there was room for mean that some have gone: then it is the last page.
+        Fewer events than the page has room for mean that some are gone: then it is the last page.
         """
         if self.mark is not None:
             snapshot, total = self.mark.snapshot, self.mark.total
@@ -223,9 +225,9 @@ def listed(
     log_id: str = "",
     **paging: Unpack[PageBounds],
 ) -> Page:
-    """Returns a page of those events that match, as `index.query.page` does.
+    """Returns a page of the events that match, as `index.plan.query.page` does.
 
-    The events come in arrival order, each once, as `log.reader.events` yields them. Raises
+    The events come in arrival order, each once, as `log.read.reader.events` yields them. Raises
     InvalidFilter, InvalidCursor.
     """
     wanted = Wanted.of(filter, log_id, **paging)
@@ -236,7 +238,7 @@ def listed(
     begin = wanted.offset
     if wanted.mark is not None:
         begin = bisect_right(found, wanted.mark.last, key=key_of)
-        if wanted.descending:  # the mark's own event, if it is there still, stands before `begin`
+        if wanted.descending:  # the mark's own event, if still in the log, comes before `begin`
             begin = len(found) - bisect_left(found, wanted.mark.last, key=key_of)
     if wanted.descending:
         found.reverse()

@@ -1,8 +1,8 @@
-"""Questions to an index: a page of the events that match a filter, and how many there are.
+"""Queries of an index: a page of the events that match a filter, and their number.
 
-The cost of a page does not depend on the size of the log: it is found from where the page
-before ended, or by arithmetic, or in the index of a column; a total and an offset by what is
-tallied. What `where` asks is found by reading events, and remembered.
+The cost of a page does not depend on the size of the log: the page is found from the end of
+the page before, or by arithmetic, or in the index of a column; a total and an offset by the
+count tables. The matches of `where` are found by reading events, and cached.
 """
 
 import sqlite3
@@ -15,9 +15,9 @@ from thence.index.build.tallies import of_turns, of_types_and_actors
 from thence.index.file.database import Index
 from thence.index.file.lookup import events_at, lines_at
 from thence.index.plan.cursor import Key
-from thence.index.plan.matching import matched, some_matched
+from thence.index.plan.matching import matched, matched_page
 from thence.index.plan.page import Page, PageBounds, PageOfLines, Wanted
-from thence.index.plan.range_scan import PlaceRange, behind, counts, named, stretch
+from thence.index.plan.range_scan import PlaceRange, behind, count_named, count_ranges, scan_range
 
 
 def page(
@@ -26,11 +26,11 @@ def page(
     log_id: str = "",
     **paging: Unpack[PageBounds],
 ) -> Page:
-    """Returns a page of the events that match, from what the log holds now.
+    """Returns a page of the events that match, from the present log.
 
-    It begins `offset` events behind the first one that matches, or behind the page that gave
-    out the cursor; then it shows what had arrived at the first page. `log_id` marks the
-    cursors. Raises InvalidFilter, InvalidCursor, ReadFailed.
+    The page begins `offset` events behind the first match, or behind the page that returned
+    the cursor; then it holds only events that had arrived at the first page. `log_id` is part
+    of the cursors. Raises InvalidFilter, InvalidCursor, ReadFailed.
     """
     wanted = Wanted.of(filter, log_id, **paging)
 
@@ -47,7 +47,7 @@ def page_of_lines(
     log_id: str = "",
     **paging: Unpack[PageBounds],
 ) -> PageOfLines:
-    """Returns what `page` does, with the stored bytes of each event, which is not decoded."""
+    """Returns the page of `page` with the stored line of each event, not decoded."""
     wanted = Wanted.of(filter, log_id, **paging)
 
     def work(connection: sqlite3.Connection) -> PageOfLines:
@@ -60,7 +60,7 @@ def page_of_lines(
 
 
 def count(index: Index, filter: Filter) -> int:
-    """Counts the events that match, in what the log holds now. Raises ReadFailed."""
+    """Counts the events of the present log that match. Raises ReadFailed."""
     return index.answer(lambda connection: _count(index, connection, filter))
 
 
@@ -69,85 +69,85 @@ def _count(index: Index, connection: sqlite3.Connection, filter: Filter) -> int:
     if asked is None:
         return 0
     newest = _newest(connection)
-    whole = stretch(connection, asked, newest)
+    scan = scan_range(connection, asked, newest)
     if filter.where:
-        return matched(index, connection, whole, filter).total
-    known = _known_total(connection, whole, newest)
-    return known if known is not None else _total(connection, whole, counts(connection, whole))
+        return matched(index, connection, scan, filter).total
+    known = _known_total(connection, scan, newest)
+    return known if known is not None else _total(connection, scan, count_ranges(connection, scan))
 
 
 def _found(
     index: Index, connection: sqlite3.Connection, filter: Filter, wanted: Wanted
 ) -> tuple[list[int], int, int]:
-    """Returns where the events of a page stand, the highest arrival, how many match."""
+    """Returns the places of a page's events, the highest arrival, the number of matches."""
     newest = _newest(connection)
     asked = selection(connection, filter)
     if asked is None:
         return [], newest, 0
-    whole = stretch(connection, asked, newest)
+    scan = scan_range(connection, asked, newest)
     if wanted.mark is not None:
-        whole = _behind(connection, whole, wanted, newest)
+        scan = _behind(connection, scan, wanted, newest)
     if filter.where:
-        total, places = some_matched(index, connection, whole, filter, wanted)
+        total, places = matched_page(index, connection, scan, filter, wanted)
     elif wanted.mark is not None:
         total = wanted.mark.total
-        places = _places(connection, whole, 0, wanted.room(total), wanted.descending)
+        places = _places(connection, scan, 0, wanted.room(total), wanted.descending)
     else:
-        known = _known_total(connection, whole, newest)
-        total, places = _first_page(connection, whole, wanted, known)
+        known = _known_total(connection, scan, newest)
+        total, places = _first_page(connection, scan, wanted, known)
     return places, newest, total
 
 
 def _newest(connection: sqlite3.Connection) -> int:
-    """Returns the highest arrival, which is how many events there are."""
+    """Returns the highest arrival, which is the number of events."""
     row = connection.execute("SELECT value FROM meta WHERE key = 'events'").fetchone()
     return int(row[0])
 
 
-def _known_total(connection: sqlite3.Connection, whole: PlaceRange, newest: int) -> int | None:
-    """Counts the events of all of a selection, where that is known without them."""
-    names, spans = whole.selection
-    if whole.selection.is_open:
+def _known_total(connection: sqlite3.Connection, scan: PlaceRange, newest: int) -> int | None:
+    """Returns the number of all events of a selection where the tallies have it, else None."""
+    names, spans = scan.selection
+    if scan.selection.is_open:
         return newest
     if spans:
-        is_of_turns = whole.selection.columns == ("turn",)
+        is_of_turns = scan.selection.columns == ("turn",)
         return of_turns(connection, spans["turn"]) if is_of_turns else None
     if len(names) > 1:
         return of_types_and_actors(connection, names)
     ((column, ids),) = names.items()
-    return named(connection, column, ids)
+    return count_named(connection, column, ids)
 
 
 def _total(
-    connection: sqlite3.Connection, whole: PlaceRange, found: Sequence[tuple[int, int]] | None
+    connection: sqlite3.Connection, scan: PlaceRange, found: Sequence[tuple[int, int]] | None
 ) -> int:
-    """Counts the events of all of a selection by its shelves, or one by one."""
+    """Counts all events of a selection by its ranges, or one by one."""
     if found is not None:
         return sum(events for _, events in found)
-    columns = whole.selection.columns
-    if len(columns) == 1:  # its index holds all that is asked
-        whole = whole._replace(lead=columns[0])
-    return int(connection.execute(whole.count_sql()).fetchone()[0])
+    columns = scan.selection.columns
+    if len(columns) == 1:  # the column's index has all conditions
+        scan = scan._replace(lead=columns[0])
+    return int(connection.execute(scan.count_sql()).fetchone()[0])
 
 
 def _behind(
-    connection: sqlite3.Connection, whole: PlaceRange, wanted: Wanted, newest: int
+    connection: sqlite3.Connection, scan: PlaceRange, wanted: Wanted, newest: int
 ) -> PlaceRange:
-    """Returns what of a stretch stands behind the last page, as of the first one."""
+    """Returns the part of a scan behind the last page, as of the first page."""
     assert wanted.mark is not None
-    place, is_there = _place_of(connection, wanted.mark.last, whole.last)
+    place, is_there = _place_of(connection, wanted.mark.last, scan.last)
     if wanted.descending:
-        whole = whole._replace(last=place - 1 if is_there else place)
+        scan = scan._replace(last=place - 1 if is_there else place)
     else:
-        whole = whole._replace(first=place + 1)
+        scan = scan._replace(first=place + 1)
     snapshot = wanted.mark.snapshot
-    return whole if snapshot >= newest else whole._replace(snapshot=snapshot)
+    return scan if snapshot >= newest else scan._replace(snapshot=snapshot)
 
 
 def _place_of(connection: sqlite3.Connection, key: Key, last: int) -> tuple[int, bool]:
-    """Returns the last place up to a key, and whether the event of this very key stands there.
+    """Returns the last place up to a key, and whether its event has exactly this key.
 
-    Places are in the order of keys, so that it is found by halving.
+    Places are in the order of keys, so the search is binary.
     """
     low, high, is_there = 0, last, False
     while low < high:
@@ -161,7 +161,7 @@ def _place_of(connection: sqlite3.Connection, key: Key, last: int) -> tuple[int,
 
 
 def _key_from(connection: sqlite3.Connection, place: int) -> tuple[int, Key | None]:
-    """Returns the first place from a place on where an event stands, and the key of that one."""
+    """Returns the place and the key of the first event at or behind a place."""
     row = connection.execute(
         "SELECT place, lamport, stamp, event_id, names.text FROM events"
         " JOIN names ON names.id = node WHERE place >= :place ORDER BY place LIMIT 1",
@@ -175,24 +175,24 @@ def _key_from(connection: sqlite3.Connection, place: int) -> tuple[int, Key | No
 
 
 def _first_page(
-    connection: sqlite3.Connection, whole: PlaceRange, wanted: Wanted, total: int | None
+    connection: sqlite3.Connection, scan: PlaceRange, wanted: Wanted, total: int | None
 ) -> tuple[int, list[int]]:
-    """Returns the total and the places of a page that counts its offset from the beginning."""
+    """Returns the total and the places of a page whose offset counts from the beginning."""
     offset, descending = wanted.offset, wanted.descending
-    is_arithmetic = whole.known_count is not None
+    is_arithmetic = scan.known_count is not None
     if total is None or (0 < offset < total and not is_arithmetic):
-        found = counts(connection, whole)
-        total = _total(connection, whole, found) if total is None else total
+        found = count_ranges(connection, scan)
+        total = _total(connection, scan, found) if total is None else total
         if found is not None and offset:
-            whole, offset = behind(whole, found, offset, descending)
+            scan, offset = behind(scan, found, offset, descending)
     elif is_arithmetic:
-        whole, offset = whole.behind(offset, descending), 0
-    return total, _places(connection, whole, offset, wanted.room(total), descending)
+        scan, offset = scan.behind(offset, descending), 0
+    return total, _places(connection, scan, offset, wanted.room(total), descending)
 
 
 def _places(
-    connection: sqlite3.Connection, whole: PlaceRange, offset: int, limit: int, descending: bool
+    connection: sqlite3.Connection, scan: PlaceRange, offset: int, limit: int, descending: bool
 ) -> list[int]:
-    """Finds the places of so many events of a stretch, behind so many others."""
-    found = connection.execute(whole.sql(descending), {"limit": limit, "offset": offset})
+    """Returns the places of at most `limit` events of a range, behind `offset` others."""
+    found = connection.execute(scan.sql(descending), {"limit": limit, "offset": offset})
     return [place for (place,) in found]

@@ -1,28 +1,28 @@
-"""The candidates of an answer: a stretch of places, led by the index that leaves the fewest.
+"""The scan for the candidates of an answer: a range of places, by the most selective column.
 
-How many events a name or a span of turns leaves is tallied. A span of times or turns is looked
-for on those shelves alone where it stands.
+The number of events with a name or in a span of turns is known from tallies. A span of times
+or turns is searched only in the ranges that overlap it.
 
-Events that follow each other are mostly of one time and one turn: then all but the ranges at the
-ends of a span hold none of it, or nothing else, and only the events at the ends are looked at.
-Where every range holds some of a span the counts are no help, and say so.
+Consecutive events usually have the same time and turn. Then each range lies wholly inside or
+outside of a span, except those at its ends, and only events in the latter are counted one by
+one. Where many ranges overlap a span in part, the count tables don't help and None is returned.
 """
 
 import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from thence.index.build.count_tables import KINDS, PAIRS, SHELF_BITS
+from thence.index.build.count_tables import KINDS, PAIRS, RANGE_BITS
 from thence.index.build.places import STRIDE
 from thence.index.build.selection import Ids, Selection, Span, listed_ids
 from thence.index.build.tallies import of_turns
 
-# from so many names on those of a shelf are gone through, not looked up
+# with more names than this the rows of a range are scanned, not looked up
 _NAMES_MAX = 24
 
 
 class Spread(NamedTuple):
-    """The first and the last shelf with events of a span, and how many it has at most."""
+    """The first and the last range with events of a span, and the most events it can have."""
 
     first: int
     last: int
@@ -30,14 +30,14 @@ class Spread(NamedTuple):
 
 
 class RangeCounts(NamedTuple):
-    """How many of the events on a shelf are selected; None where they have to be counted."""
+    """The number of selected events in a range; None where they have to be counted."""
 
     number: int
     events: int | None
 
 
 def spread(connection: sqlite3.Connection, column: str, span: Span) -> Spread | None:
-    """Returns where the events of a span stand; None if there are none."""
+    """Returns the ranges that hold the events of a span; None if there are none."""
     first, last, events = connection.execute(
         f"SELECT min(shelf), max(shelf), total({column}s) FROM shelves"
         f" WHERE {_overlaps(column, span)}"
@@ -45,29 +45,29 @@ def spread(connection: sqlite3.Connection, column: str, span: Span) -> Spread | 
     return None if first is None else Spread(first, last, int(events))
 
 
-def named(connection: sqlite3.Connection, column: str, ids: Ids) -> int:
-    """Counts the events of some names in one column, by what is tallied."""
+def count_named(connection: sqlite3.Connection, column: str, ids: Ids) -> int:
+    """Returns the number of events with some names in one column, from the tallies."""
     if column in KINDS:
-        sql = f"SELECT total(shelf_names.events) FROM {_of_names(column, ids)}"
+        sql = f"SELECT total(shelf_names.events) FROM {_names_sql(column, ids)}"
     else:
         sql = f"SELECT total(events) FROM subject_tallies WHERE subject IN ({listed_ids(ids)})"
     return int(connection.execute(sql).fetchone()[0])
 
 
-def shelves(connection: sqlite3.Connection, selection: Selection) -> list[RangeCounts] | None:
-    """Returns the shelves on which selected events may stand, in order.
+def range_counts(connection: sqlite3.Connection, selection: Selection) -> list[RangeCounts] | None:
+    """Returns the counts of the ranges that may hold selected events, in order.
 
-    None where the shelves don't tell: of subjects, of names in three columns.
+    None where the count tables have no such counts: for subjects, for names in three columns.
     """
     names, spans = selection.names, selection.spans
     table, count = "shelves", "shelves.events"
     if len(names) > 2 or not KINDS.keys() >= names.keys():
         return None
     if len(names) == 2:
-        table, count = _of_pairs(names), "sum(shelf_pairs.events)"
+        table, count = _pairs_sql(names), "sum(shelf_pairs.events)"
     elif names:
         ((column, ids),) = names.items()
-        table, count = _of_names(column, ids), "sum(shelf_names.events)"
+        table, count = _names_sql(column, ids), "sum(shelf_names.events)"
     overlaps = [_overlaps(column, span) for column, span in spans.items()]
     is_all = [f"{column}_first >= {first} AND {column}_last <= {last}"
               for column, (first, last) in spans.items()]  # fmt: skip
@@ -87,8 +87,8 @@ def _overlaps(column: str, span: Span) -> str:
     return f"{column}_first <= {span[1]} AND {column}_last >= {span[0]}"
 
 
-def _of_names(column: str, ids: Ids) -> str:
-    """Returns the shelves with their tallies of some names, as SQL."""
+def _names_sql(column: str, ids: Ids) -> str:
+    """Returns the SQL for the ranges with their counts of some names."""
     name = "name" if len(ids) <= _NAMES_MAX else "+name"
     return (
         "shelves CROSS JOIN shelf_names ON shelf_names.shelf = shelves.shelf"
@@ -96,8 +96,8 @@ def _of_names(column: str, ids: Ids) -> str:
     )
 
 
-def _of_pairs(names: Mapping[str, Ids]) -> str:
-    """Returns the shelves with their tallies of names in two columns, as SQL."""
+def _pairs_sql(names: Mapping[str, Ids]) -> str:
+    """Returns the SQL for the ranges with their counts of names in two columns."""
     (columns, kind), *_ = (pair for pair in PAIRS.items() if names.keys() == set(pair[0]))
     ones, others = (names[column] for column in columns)
     one = "one" if len(ones) <= _NAMES_MAX else "+one"
@@ -113,28 +113,28 @@ MERGED_NAMES_MAX = 24
 
 
 class Bounds(NamedTuple):
-    """Up to how many events a condition's are sorted.
+    """The limits by which a scan chooses its column index.
 
-    The table is read off, not looked up in, where a condition leaves more than one event in
-    `sparse`. Of a span that lies on more than `looked` shelves at random its own index tells
-    more. A shelf holds 2^`bits` places.
+    `sorted` is the most rows sorted for one condition. The table is scanned where a condition
+    leaves more than one event in `sparse`. If more than `looked` ranges hold part of a span,
+    the column's own index is faster than counting range by range. A range has 2^`bits` places.
     """
 
     sorted: int = 10_000
     sparse: int = 4
     looked: int = 16
-    bits: int = SHELF_BITS
+    bits: int = RANGE_BITS
 
 
 USUAL = Bounds()
 
 
 class PlaceRange(NamedTuple):
-    """Events of a selection from place `first` to place `last`.
+    """The events of a selection from place `first` to place `last`.
 
-    `lead` is the column whose index gives the candidates, None where they are read off the
-    table. `is_even` says that the places of all events are a stride apart. `snapshot` is the
-    highest arrival of those that count, None for all.
+    `lead` is the column whose index gives the candidates, None for a scan of the table.
+    `is_even` means that the places of all events are one stride apart. `snapshot` is the
+    highest arrival that counts, None for all.
     """
 
     selection: Selection
@@ -146,34 +146,34 @@ class PlaceRange(NamedTuple):
 
     @property
     def known_count(self) -> int | None:
-        """How many events it holds, where that is arithmetic."""
+        """The number of events in the range where it follows by arithmetic, else None."""
         if not (self.is_even and self.selection.is_open and self.snapshot is None):
             return None
         return max(0, self.last // STRIDE - (self.first - 1) // STRIDE)
 
     def behind(self, skipped: int, descending: bool) -> "PlaceRange":
-        """Returns the stretch without so many of its first events, where that is arithmetic."""
+        """Returns the range without its first `skipped` events, by arithmetic."""
         assert self.known_count is not None
         if descending:
             return self._replace(last=self.last - skipped * STRIDE)
         return self._replace(first=self.first + skipped * STRIDE)
 
     def sql(self, descending: bool, columns: str = "place") -> str:
-        """Returns the question for its places, in order; it takes :limit and :offset.
+        """Returns the SQL for the places in order, with parameters :limit and :offset.
 
-        Other columns may stand behind the place.
+        `columns` may name other columns behind the place.
         """
         order = "ORDER BY place DESC" if descending else "ORDER BY place"
         parts = [f"SELECT {columns} FROM {part}" for part in self._parts()]
         return f"{' UNION ALL '.join(parts)} {order} LIMIT :limit OFFSET :offset"
 
     def count_sql(self) -> str:
-        """Returns the question for the number of its events."""
+        """Returns the SQL for the number of events."""
         parts = [f"(SELECT count(*) FROM {part})" for part in self._parts()]
         return f"SELECT {' + '.join(parts)}"
 
     def _parts(self) -> list[str]:
-        """Returns table and conditions of questions that together find each event once."""
+        """Returns table and conditions of queries that together find each event once."""
         places = f"place BETWEEN {self.first} AND {self.last}"
         rest = [] if self.snapshot is None else [f"arrival <= {self.snapshot}"]
         if self.lead is None:
@@ -181,104 +181,106 @@ class PlaceRange(NamedTuple):
             return [f"events NOT INDEXED WHERE {' AND '.join(conditions)}"]
         rest += self.selection.without(self.lead).conditions()
         names = self.selection.names.get(self.lead, ())
-        if 0 < len(names) <= MERGED_NAMES_MAX:  # in order each, and merged by SQLite
+        if 0 < len(names) <= MERGED_NAMES_MAX:  # each query is in order, and SQLite merges them
             leads = [f"{self.lead} = {name} AND {places}" for name in names]
         else:
             leads = [f"{self.selection.condition(self.lead)} AND +{places}"]
         return [f"events WHERE {' AND '.join([lead, *rest])}" for lead in leads]
 
 
-def stretch(
+def scan_range(
     connection: sqlite3.Connection,
     selection: Selection,
     newest: int,
     bounds: Bounds = USUAL,
 ) -> PlaceRange:
-    """Returns the stretch of all events of a selection; `newest` is how many there are."""
+    """Returns the range of all events of a selection; `newest` is the number of all events."""
     last = connection.execute("SELECT max(place) FROM events").fetchone()[0] or 0
-    whole = PlaceRange(selection, last == newest * STRIDE, 1, last)
+    scan = PlaceRange(selection, last == newest * STRIDE, 1, last)
     sizes: dict[str, int] = {}
     for column, ids in selection.names.items():
-        sizes[column] = named(connection, column, ids)
+        sizes[column] = count_named(connection, column, ids)
     for column, span in selection.spans.items():
         found = spread(connection, column, span)
         if found is None:
-            return whole._replace(last=0)
+            return scan._replace(last=0)
         first, end = found.first << bounds.bits, (found.last + 1 << bounds.bits) - 1
-        whole = whole._replace(first=max(whole.first, first), last=min(whole.last, end))
+        scan = scan._replace(first=max(scan.first, first), last=min(scan.last, end))
         if column == "turn":
             sizes[column] = of_turns(connection, span)
             continue
         condition = selection.condition(column)
-        sizes[column] = _counted(connection, condition, bounds.sorted, found.events)
-    return whole._replace(lead=_lead(whole, sizes, newest, bounds))
+        sizes[column] = _count_up_to(connection, condition, bounds.sorted, found.events)
+    return scan._replace(lead=_lead(scan, sizes, newest, bounds))
 
 
-def counts(
-    connection: sqlite3.Connection, whole: PlaceRange, bounds: Bounds = USUAL
+def count_ranges(
+    connection: sqlite3.Connection, scan: PlaceRange, bounds: Bounds = USUAL
 ) -> list[tuple[int, int]] | None:
-    """Counts the events of a stretch that is all of a selection, shelf by shelf.
+    """Counts all events of a selection, range by range.
 
-    None where the shelves don't tell, or too little.
+    None where the count tables don't have these counts, or too few of them.
     """
-    found = shelves(connection, whole.selection)
+    found = range_counts(connection, scan.selection)
     if found is None:
         return None
-    open_shelves = sum(shelf.events is None for shelf in found)
-    if open_shelves > bounds.looked and len(whole.selection.columns) == 1:
+    partial_ranges = sum(counted.events is None for counted in found)
+    if partial_ranges > bounds.looked and len(scan.selection.columns) == 1:
         return None
     return [
-        (number, _looked(connection, whole, number, bounds) if events is None else events)
+        (number, _count_one_by_one(connection, scan, number, bounds) if events is None else events)
         for number, events in found
     ]
 
 
 def behind(
-    whole: PlaceRange,
+    scan: PlaceRange,
     found: Sequence[tuple[int, int]],
     offset: int,
     descending: bool,
-    bits: int = SHELF_BITS,
+    bits: int = RANGE_BITS,
 ) -> tuple[PlaceRange, int]:
-    """Returns what of a stretch stands from one shelf on, and how many to pass over there.
+    """Returns the rest of a scan from one range on, and how many events to skip there.
 
-    It is the shelf of the event behind `offset` others; `found` are the counts of its shelves.
+    The range is that of the event behind `offset` others; `found` are the counts by range.
     """
     for number, events in reversed(found) if descending else found:
         if offset < events:
             if descending:
-                return whole._replace(last=min(whole.last, (number + 1 << bits) - 1)), offset
-            return whole._replace(first=max(whole.first, number << bits)), offset
+                return scan._replace(last=min(scan.last, (number + 1 << bits) - 1)), offset
+            return scan._replace(first=max(scan.first, number << bits)), offset
         offset -= events
-    return whole._replace(last=0), 0
+    return scan._replace(last=0), 0
 
 
-def _looked(connection: sqlite3.Connection, whole: PlaceRange, shelf: int, bounds: Bounds) -> int:
-    """Counts the events on one shelf by looking at each."""
-    first, last = shelf << bounds.bits, (shelf + 1 << bounds.bits) - 1
-    names = len(whole.selection.names.get(whole.lead or "", ()))
-    # other leads would be gone through from one end to the other
-    lead = whole.lead if 0 < names <= MERGED_NAMES_MAX else None
-    part = whole._replace(first=max(whole.first, first), last=min(whole.last, last), lead=lead)
+def _count_one_by_one(
+    connection: sqlite3.Connection, scan: PlaceRange, counted: int, bounds: Bounds
+) -> int:
+    """Counts the events in one range, one by one."""
+    first, last = counted << bounds.bits, (counted + 1 << bounds.bits) - 1
+    names = len(scan.selection.names.get(scan.lead or "", ()))
+    # any other column index would be scanned completely
+    lead = scan.lead if 0 < names <= MERGED_NAMES_MAX else None
+    part = scan._replace(first=max(scan.first, first), last=min(scan.last, last), lead=lead)
     return int(connection.execute(part.count_sql()).fetchone()[0])
 
 
-def _counted(connection: sqlite3.Connection, condition: str, most: int, otherwise: int) -> int:
-    """Counts the events that one condition leaves, unless that takes too long."""
+def _count_up_to(connection: sqlite3.Connection, condition: str, most: int, otherwise: int) -> int:
+    """Counts the events of one condition up to `most`; beyond that returns `otherwise`."""
     some = f"SELECT 1 FROM events WHERE {condition} LIMIT {most + 1}"
     found = int(connection.execute(f"SELECT count(*) FROM ({some})").fetchone()[0])
     return found if found <= most else otherwise
 
 
-def _lead(whole: PlaceRange, sizes: Mapping[str, int], newest: int, bounds: Bounds) -> str | None:
-    """Chooses the column that leaves the fewest, if that beats reading the table."""
-    selection = whole.selection
+def _lead(scan: PlaceRange, sizes: Mapping[str, int], newest: int, bounds: Bounds) -> str | None:
+    """Chooses the column with the fewest candidates if that is faster than a table scan."""
+    selection = scan.selection
     is_single = len(selection.columns) == 1
 
     def is_fit(column: str) -> bool:
         if column in selection.spans:
-            # a span in a narrow stretch of the table stands there in order already
-            room = (whole.last - whole.first) // STRIDE
+            # in a narrow range of the table the events of a span are in order already
+            room = (scan.last - scan.first) // STRIDE
             return sizes[column] <= bounds.sorted and sizes[column] * bounds.sparse < room
         if sizes[column] <= bounds.sorted:
             return True

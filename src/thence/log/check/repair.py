@@ -1,12 +1,12 @@
-"""A damaged log made whole again: what can be healed is healed, the rest moved aside.
+"""The repair of a damaged log: it heals what it can, and moves other bad bytes to quarantine.
 
-Where events stand untouched beside other bytes, only those bytes are changed: carriage
-returns and marks go, lost newlines come back. Bad bytes are copied to `.thence/quarantine/`,
-synced, and left out of the segment. No line that is an event is changed.
+Where intact events share a line with other bytes, only those bytes are changed: carriage
+returns and byte order marks are removed, lost newlines restored. Bad bytes are copied to
+`.thence/quarantine/`, synced, and left out of the segment. No line that is an event is changed.
 
-All of it happens under the append lock. A segment is written anew beside the old one,
-synced, and takes its name in one step: killed at any moment, a repair of a segment is done
-or not begun. A copy in quarantine is called `….untold` until a notice of it is durable.
+A repair runs under the append lock. A segment is written anew beside the old one, synced, and
+takes its name in one step: after a kill at any moment, the repair of a segment is either done
+or not begun. A copy in quarantine is named `….untold` until a notice of it is durable.
 """
 
 from collections.abc import Iterable, Iterator
@@ -19,7 +19,7 @@ from thence.core.values.vocabulary import Vocabulary
 from thence.errors import ThenceError
 from thence.log.crash.damage_record import DamageRecord
 from thence.log.read.reader import Line, lines, segment_lines
-from thence.log.storage.append_errors import refusal
+from thence.log.storage.append_errors import append_error
 from thence.log.storage.append_lock import WAIT_S, AppendLock
 from thence.log.storage.disk import READ_BYTES, Disk
 from thence.log.storage.findings import HEALS, MOVED
@@ -34,7 +34,7 @@ _DRAFT = ".repair"
 
 
 class _Edit(NamedTuple):
-    """Bytes of a segment that something else, or nothing, takes the place of."""
+    """A byte range of a segment that `instead` replaces, which may be empty."""
 
     start: int
     end: int
@@ -44,7 +44,7 @@ class _Edit(NamedTuple):
 
 @dataclass(slots=True)
 class _Region:
-    """Bad bytes that go to quarantine, with the numbers of this log that stood there."""
+    """A range of bad bytes to quarantine, with the numbers of this log that are missing there."""
 
     start: int
     end: int
@@ -53,7 +53,7 @@ class _Region:
 
 @dataclass(slots=True)
 class _Plan:
-    """What is to be done to one segment."""
+    """The planned repair of one segment."""
 
     path: Path
     regions: list[_Region] = field(default_factory=list)
@@ -70,30 +70,30 @@ def repair(
     notice: Notice,
     timeout_s: float = WAIT_S,
 ) -> None:
-    """Heals and moves aside all that verify finds in a log's bytes, and tells of it there.
+    """Heals or quarantines all bad bytes that verify finds, and writes notices about them.
 
-    `writer` is one for this alone; it is closed at the end. Raises LogBusy, LogFull,
+    `writer` is used for this repair alone and closed at the end. Raises LogBusy, LogFull,
     LogReadOnly, AppendFailed, OutcomeUnknown: then each segment is as it was or repaired,
-    and a next repair goes on.
+    and the next repair continues.
     """
     try:
-        # what this opening tells now is to be repaired all the same
-        told = _told(disk, folder, vocabulary, known_node_ids(disk, folder))
+        # read first: damage for which this opening writes a notice now is to be repaired too
+        recorded = _recorded_damage(disk, folder, vocabulary, known_node_ids(disk, folder))
         # an unfinished last line is recovered first, as by any append
         _check(writer.write([], timeout_s).error)
         own = known_node_ids(disk, folder)
         lock = AppendLock(disk, own_folder(folder) / "lock")
         try:
             lock.acquire(timeout_s)
-            plans = _plans(disk, folder, vocabulary, own, told, writer.numbers.seq)
+            plans = _plans(disk, folder, vocabulary, own, recorded, writer.numbers.seq)
             for plan in plans:
                 _carry_out(disk, plan, vocabulary)
         except DiskError as error:
-            raise refusal(folder, error) from error
+            raise append_error(folder, error) from error
         finally:
             lock.release()
             lock.close()
-        writer.close()  # opened again it tells of what lies in quarantine too
+        writer.close()  # opened again it writes notices of the files in quarantine too
         _check(writer.write([notice("recovered", _healing(plan)) for plan in plans]).error)
         writer.sync()
     finally:
@@ -106,22 +106,24 @@ def _check(error: ThenceError | None) -> None:
 
 
 def _healing(plan: _Plan) -> dict[str, object]:
-    """Returns the facts of a segment that was written anew."""
+    """Returns the facts of the notice about a segment that was written anew."""
     bytes_ = sum(region.end - region.start for region in plan.regions) + plan.healed_bytes
     name = plan.path.name
     return {"file": name, "offset": 0, "bytes": bytes_, "healed": plan.healed, "rewritten": True}
 
 
-def _told(disk: Disk, folder: Path, vocabulary: Vocabulary, own: frozenset[str]) -> DamageRecord:
-    """Gathers what the notices of a log tell."""
-    told = DamageRecord(vocabulary, own)
+def _recorded_damage(
+    disk: Disk, folder: Path, vocabulary: Vocabulary, own: frozenset[str]
+) -> DamageRecord:
+    """Gathers the damage that a log's notices record."""
+    recorded = DamageRecord(vocabulary, own)
     files: list[str] = []
     for line in lines(disk, folder, vocabulary):
         if line.file not in files[-1:]:
             files.append(line.file)
-        if isinstance(line.content, Event) and told.may_tell((line.content.event_type,)):
-            told.hear(line.content, line.file, line.offset, files[-2] if files[1:] else None)
-    return told
+        if isinstance(line.content, Event) and recorded.may_be_notice((line.content.event_type,)):
+            recorded.add(line.content, line.file, line.offset, files[-2] if files[1:] else None)
+    return recorded
 
 
 def _plans(
@@ -129,13 +131,13 @@ def _plans(
     folder: Path,
     vocabulary: Vocabulary,
     own: frozenset[str],
-    told: DamageRecord,
+    recorded: DamageRecord,
     last_seq: int,
 ) -> list[_Plan]:
-    """Finds what is to be done to each segment; those without work are left out.
+    """Returns the plans of all segments that need a repair.
 
-    A hole in this log's numbers belongs to the first bad region in it. `last_seq` is the
-    highest number that the log ever gave out.
+    A hole in this log's numbers belongs to the first bad region within the hole. `last_seq` is
+    the highest number that the log ever gave out.
     """
     plans: list[_Plan] = []
     pending: list[_Region] = []
@@ -146,7 +148,7 @@ def _plans(
         for line, edit in _edited(segment_lines(disk, path, vocabulary)):
             event = line.content
             if edit is not None:
-                _note(plan, line, edit, told, pending)
+                _add_edit(plan, line, edit, recorded, pending)
             elif isinstance(event, Event) and event.node_id in own and event.seq > last:
                 _number(pending, last + 1, event.seq - 1)
                 last = event.seq
@@ -154,9 +156,11 @@ def _plans(
     return [plan for plan in plans if plan.is_due]
 
 
-def _note(plan: _Plan, line: Line, edit: _Edit, told: DamageRecord, pending: list[_Region]) -> None:
-    """Adds an edit to a plan; what a notice tells of makes no work by itself."""
-    plan.is_due |= not told.holds(line.file, line.offset, line.length)
+def _add_edit(
+    plan: _Plan, line: Line, edit: _Edit, recorded: DamageRecord, pending: list[_Region]
+) -> None:
+    """Adds an edit to a plan; recorded damage alone makes no repair due."""
+    plan.is_due |= not recorded.holds(line.file, line.offset, line.length)
     if not edit.is_moved:
         plan.healed += 1
         plan.healed_bytes += edit.end - edit.start
@@ -175,7 +179,7 @@ def _number(pending: list[_Region], first: int, last: int) -> None:
 
 
 def _edited(found: Iterable[Line]) -> Iterator[tuple[Line, _Edit | None]]:
-    """Yields each line of a segment with what takes its place, None for what stays."""
+    """Yields each line of a segment with its edit, None if the line stays."""
     behind = -1
     for line in found:
         end = line.offset + line.length
@@ -184,17 +188,17 @@ def _edited(found: Iterable[Line]) -> Iterator[tuple[Line, _Edit | None]]:
         elif line.content.code in HEALS:
             yield line, _Edit(line.offset, end, HEALS[line.content.code], is_moved=False)
         elif line.content.code in MOVED and (line.is_whole or line.file != CURRENT):
-            # behind an event in the same line: that event keeps its newline
+            # behind an event of the same line, which keeps its newline
             is_rest = line.offset == behind
             yield line, _Edit(line.offset, end + 1, b"\n" if is_rest else b"", is_moved=True)
         behind = end
 
 
 def _carry_out(disk: Disk, plan: _Plan, vocabulary: Vocabulary) -> None:
-    """Moves the bad regions of a segment aside and gives its name to a whole one."""
+    """Moves the bad regions of a segment to quarantine and replaces it by a repaired one."""
     own = own_folder(plan.path.parent)
     for name in disk.names(own):
-        if name.endswith(_DRAFT):  # a repair that was killed
+        if name.endswith(_DRAFT):  # left by a killed repair
             disk.unlink(own / name)
     draft = own / f"{plan.path.name}-{new_id()}{_DRAFT}"
     source = disk.open_read(plan.path)
@@ -218,18 +222,18 @@ def _carry_out(disk: Disk, plan: _Plan, vocabulary: Vocabulary) -> None:
 
 
 def _write(disk: Disk, source: int, target: int, edits: Iterable[_Edit]) -> None:
-    place = 0
+    offset = 0
     for edit in edits:
-        _copy(disk, source, place, edit.start, target)
+        _copy(disk, source, offset, edit.start, target)
         disk.write_all(target, edit.instead)
-        place = edit.end
-    _copy(disk, source, place, disk.file_id(source)[1], target)
+        offset = edit.end
+    _copy(disk, source, offset, disk.file_id(source)[1], target)
 
 
 def _copy(disk: Disk, source: int, start: int, end: int, target: int) -> None:
     while start < end:
         data = disk.read_at(source, start, min(READ_BYTES, end - start))
-        if not data:  # an edit at the end takes in a newline that may not be there
+        if not data:  # an edit at the end includes a newline that may be missing
             return
         disk.write_all(target, data)
         start += len(data)

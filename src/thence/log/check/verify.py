@@ -1,11 +1,11 @@
-"""A whole log checked line by line; nothing is changed.
+"""The check of a whole log line by line; nothing is changed.
 
-A finding's severity comes from its code. *damaged*: bytes that are no event, ids with two
-contents, numbers given twice, clocks that go back. *lost*: a hole in the numbers of this
+The code of a finding determines its severity. *damaged*: bytes that are no event, ids with
+two contents, numbers given twice, clocks that go back. *lost*: a hole in the numbers of this
 log's own nodes. Both make the log not ok. *torn*: an unfinished last line, which the next
-append moves aside, and what a notice of this log tells of. *absent*: a hole in another
-node's numbers. *noted*: causes that stand nowhere in this log, and
-that no event says to lie in another; files that look like segments and are none.
+append quarantines, and damage recorded by a notice of this log. *absent*: a hole in another
+node's numbers. *noted*: causes that are not in this log and that no event places in another;
+files that look like segments but are not.
 """
 
 from bisect import bisect_right
@@ -42,13 +42,13 @@ from thence.log.storage.segment import strays
 class NumberRanges:
     """The sequence numbers and the clock of one node, in the order of arrival.
 
-    It keeps stretches, not numbers: a log without holes costs one. `clock` is the highest
+    Ranges are kept, not numbers: a log without holes needs one range. `clock` is the highest
     lamport_clock so far.
     """
 
     def __init__(self) -> None:
         self.clock = 0
-        # the first and the last number of each stretch; both grow
+        # the first and the last number of each range; both grow
         self._firsts: list[int] = []
         self._lasts: list[int] = []
         # numbers that came after larger ones
@@ -60,7 +60,7 @@ class NumberRanges:
         return self._lasts[-1] if self._lasts else 0
 
     def extend(self, first: int, last: int) -> None:
-        """Takes numbers in that follow one another and are all above `last`."""
+        """Adds consecutive numbers that are all above `last`."""
         if self._lasts and first == self._lasts[-1] + 1:
             self._lasts[-1] = last
         else:
@@ -68,12 +68,12 @@ class NumberRanges:
             self._lasts.append(last)
 
     def add(self, seq: int) -> bool:
-        """Takes any number in; False if it was there."""
+        """Adds any number; False if the number was added before."""
         if seq > self.last:
             self.extend(seq, seq)
             return True
-        stretch = bisect_right(self._firsts, seq) - 1
-        if seq in self._late or (stretch >= 0 and seq <= self._lasts[stretch]):
+        index = bisect_right(self._firsts, seq) - 1
+        if seq in self._late or (index >= 0 and seq <= self._lasts[index]):
             return False
         self._late.add(seq)
         return True
@@ -88,10 +88,10 @@ class NumberRanges:
             expected = max(expected, last + 1)
 
 
-def without(hole: tuple[int, int], told: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """Yields what is left of a hole outside of stretches of numbers."""
+def subtract(hole: tuple[int, int], ranges: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Yields the parts of a hole that lie outside of all ranges of numbers."""
     first, last = hole
-    for begin, end in sorted(told):
+    for begin, end in sorted(ranges):
         if begin > last or first > last:
             break
         if begin > first:
@@ -101,14 +101,14 @@ def without(hole: tuple[int, int], told: Iterable[tuple[int, int]]) -> Iterator[
         yield first, last
 
 
-_KEPT = "the last line lacks its newline; the next append puts it there"
-_ASIDE = "the last line was never finished; the next append moves it aside"
-# one of these in each line of a segment is one change of the whole segment
+_TAIL_KEPT = "the last line lacks its newline; the next append puts it there"
+_TAIL_MOVED = "the last line was never finished; the next append moves it aside"
+# codes that occur in each line when a whole segment was changed
 _WHOLESALE = frozenset(("line_ending",))
 
 
 def verify(disk: Disk, folder: Path, vocabulary: Vocabulary) -> Verification:
-    """Reads the whole log and returns what it found, in file order, holes last."""
+    """Reads the whole log and returns its findings, in file order, holes last."""
     node_id = known_node_id(disk, folder)
     # before a line is read: another process may be writing
     durable = durable_seq(disk, folder, node_id, list(openings(disk, folder)))
@@ -118,14 +118,14 @@ def verify(disk: Disk, folder: Path, vocabulary: Vocabulary) -> Verification:
     if check.repeated:
         for line in lines(disk, folder, vocabulary):
             check.compare(line)
-    found = check.concluded()
+    found = check.result()
     return replace(found, findings=(*found.findings, *map(_stray, strays(disk, folder))))
 
 
 class _Check:
-    """One pass over a log: what it must remember to judge the lines that follow.
+    """The state of one pass over a log, needed to check the lines that follow.
 
-    A block in which nothing is odd is checked as a whole; any other line by line.
+    A block without irregularities is checked as a whole; any other line by line.
     """
 
     def __init__(
@@ -135,9 +135,9 @@ class _Check:
         self._durable = (node_id, durable)
         self._has_tail = False
         self._own = own
-        # an event of an earlier node may come back from elsewhere, as one of others does
+        # an event of an earlier node of this log may be relayed back, as one of others may
         self._in_order = frozenset((node_id,)) if node_id else own
-        self._told = DamageRecord(vocabulary, own)
+        self._recorded = DamageRecord(vocabulary, own)
         self._files: list[str] = []
         self._ids: set[str] = set()
         self._largest_id = ""
@@ -156,23 +156,23 @@ class _Check:
         if block.file not in self._files[-1:]:
             self._files.append(block.file)
         found = _essences(block)
-        if found is None or not self._takes(found):
+        if found is None or not self._add_run(found):
             for line in lines_of(block, self._vocabulary):
                 self._line(line)
             return
-        if self._told.may_tell({essence.event_type for essence in found}):
+        if self._recorded.may_be_notice({essence.event_type for essence in found}):
             for line in lines_of(block, self._vocabulary):
                 if isinstance(line.content, Event):
-                    self._hear(line, line.content)
-        if self._unseen(found):
+                    self._add_notice(line, line.content)
+        if self._has_unseen_causes(found):
             for line in lines_of(block, self._vocabulary):
                 if isinstance(line.content, Event):
                     self._causes(line, line.content)
 
-    def _takes(self, found: Sequence[Essence]) -> bool:
-        """Takes events in all of whose ids are new, of one node, in the order of its numbers.
+    def _add_run(self, found: Sequence[Essence]) -> bool:
+        """Adds events of one node, in the order of its numbers, if all their ids are new.
 
-        It takes all of them or none.
+        It adds all events or none, and reports whether it did.
         """
         ids = [essence.event_id for essence in found]
         if not self._are_new(ids):
@@ -197,17 +197,17 @@ class _Check:
         return True
 
     def _are_new(self, ids: list[str]) -> bool:
-        """Tells whether no id came before and none comes twice among them."""
+        """Reports whether no id came before and none occurs twice among `ids`."""
         largest = self._largest_id
         if ids[0] > largest and all(map(lt, ids, islice(ids, 1, None))):
             self._largest_id = ids[-1]
-            return True  # as a rule they grow
+            return True  # ids usually grow
         self._largest_id = max(largest, *ids)
         fresh = set(ids)
         return len(fresh) == len(ids) and self._ids.isdisjoint(fresh)
 
-    def _unseen(self, found: Sequence[Essence]) -> bool:
-        """Tells whether these events name causes that no event had so far."""
+    def _has_unseen_causes(self, found: Sequence[Essence]) -> bool:
+        """Reports whether these events name causes that no event had so far."""
         named = chain.from_iterable([essence.caused_by for essence in found])
         return not self._ids.issuperset(named)
 
@@ -216,7 +216,7 @@ class _Check:
         if not line.is_whole:
             self._has_tail = True
             is_event = isinstance(event, Event)
-            self._add(self._at(line, "torn_tail", _KEPT if is_event else _ASIDE))
+            self._add(self._at(line, "torn_tail", _TAIL_KEPT if is_event else _TAIL_MOVED))
             return
         if isinstance(event, BadLine):
             self._add(self._at(line, event.code, event.reason))
@@ -232,7 +232,7 @@ class _Check:
         else:
             self._foreign.discard(event.event_id)
             self._order(line, event, is_first)
-            self._hear(line, event)
+            self._add_notice(line, event)
         self._causes(line, event)
 
     def _order(self, line: Line, event: Event, is_first: bool) -> None:
@@ -249,10 +249,10 @@ class _Check:
             self._add(self._at(line, "clock_back", reason, event))
         node.clock = max(node.clock, event.lamport_clock)
 
-    def _hear(self, line: Line, event: Event) -> None:
-        if self._told.may_tell((event.event_type,)):
+    def _add_notice(self, line: Line, event: Event) -> None:
+        if self._recorded.may_be_notice((event.event_type,)):
             older = self._files[-2] if len(self._files) > 1 else None
-            self._told.hear(event, line.file, line.offset, older)
+            self._recorded.add(event, line.file, line.offset, older)
 
     def _causes(self, line: Line, event: Event) -> None:
         if event.external_causes:
@@ -264,26 +264,26 @@ class _Check:
                 self._awaited[cause] = place
 
     def compare(self, line: Line) -> None:
-        """Compares, in a second pass, what the lines of an id that came twice say."""
+        """Compares, in a second pass, the contents of lines whose id came twice."""
         event = line.content
         if isinstance(event, BadLine) or event.event_id not in self.repeated or not line.is_whole:
             return
-        said = content(event.line)
-        known = self._contents.setdefault(event.event_id, said)
-        if known != said:
+        this = content(event.line)
+        first = self._contents.setdefault(event.event_id, this)
+        if first != this:
             reason = f"the id {event.event_id} stands for two different events"
             self._add(self._at(line, "two_contents", reason, event))
 
-    def concluded(self) -> Verification:
-        """Returns what was found, after all lines were given."""
-        places = {name: place for place, name in enumerate(self._files)}
-        found = [self._judged(finding) for finding in self._findings]
+    def result(self) -> Verification:
+        """Returns the result, after all lines were checked."""
+        order = {name: index for index, name in enumerate(self._files)}
+        found = [self._final(finding) for finding in self._findings]
         for cause, (file, offset, length, event_id) in self._awaited.items():
             if cause not in self._ids and cause not in self._elsewhere:
                 reason = f"event {event_id} names the cause {cause}, which is not here"
                 found.append(Finding("cause_missing", reason, file, offset, length))
-        found.sort(key=lambda finding: (places[finding.file], finding.offset))
-        for node_id in {*self._told.numbers, *filter(None, self._durable[:1])}:
+        found.sort(key=lambda finding: (order[finding.file], finding.offset))
+        for node_id in {*self._recorded.numbers, *filter(None, self._durable[:1])}:
             self._nodes.setdefault(node_id, NumberRanges())
         found += [
             finding
@@ -294,17 +294,17 @@ class _Check:
         return Verification(len(self._ids), len(self._foreign), tuple(found))
 
     def _end(self, node_id: str, last: int) -> Iterator[tuple[int, int]]:
-        """Yields the numbers behind the last one of a node that are known to have been there."""
-        known = max((end for _, end in self._told.numbers.get(node_id, ())), default=0)
-        if self._durable[0] == node_id and not self._has_tail:  # that tells of its own number
+        """Yields the range of numbers behind a node's last one that are known to have existed."""
+        known = max((end for _, end in self._recorded.numbers.get(node_id, ())), default=0)
+        if self._durable[0] == node_id and not self._has_tail:  # a tail is a finding of its own
             known = max(known, self._durable[1])
         if known > last:
             yield last + 1, known
 
-    def _judged(self, finding: Finding) -> Finding:
-        """Returns a finding as it counts once all notices are known."""
+    def _final(self, finding: Finding) -> Finding:
+        """Returns a finding, with another code if a notice records the damage."""
         place = finding.file, finding.offset, finding.length
-        if finding.action is not None and self._told.holds(*place):
+        if finding.action is not None and self._recorded.holds(*place):
             reason = f"a notice of this log tells of it: {finding.reason}"
             return replace(finding, code="region_told", reason=reason)
         return finding
@@ -312,19 +312,19 @@ class _Check:
     def _hole(self, node_id: str, hole: tuple[int, int]) -> list[Finding]:
         if node_id not in self._own:
             return [_missing("events_absent", node_id, hole)]
-        told = self._told.numbers.get(node_id, ())
-        lost = list(without(hole, told))
+        recorded = self._recorded.numbers.get(node_id, ())
+        lost = list(subtract(hole, recorded))
         found = [_missing("events_lost", node_id, part) for part in lost]
-        return found + [_missing("events_told", node_id, part) for part in without(hole, lost)]
+        return found + [_missing("events_told", node_id, part) for part in subtract(hole, lost)]
 
     def _add(self, finding: Finding) -> None:
-        """Keeps a finding; where there are endless ones of a kind, one with their count."""
+        """Adds a finding; beyond the limit those of a kind become one with their count."""
         kind = (finding.code, finding.file)
-        place = self._folded.get(kind)
-        if place is not None:
-            known = self._findings[place]
-            length = finding.offset + finding.length - known.offset
-            self._findings[place] = replace(known, length=length, count=known.count + 1)
+        index = self._folded.get(kind)
+        if index is not None:
+            earlier = self._findings[index]
+            length = finding.offset + finding.length - earlier.offset
+            self._findings[index] = replace(earlier, length=length, count=earlier.count + 1)
             return
         if finding.code in _WHOLESALE or len(self._findings) >= FINDINGS_MAX:
             self._folded[kind] = len(self._findings)
@@ -343,7 +343,7 @@ class _Check:
 
 
 def _essences(block: Block) -> list[Essence] | None:
-    """Decodes the lines of a block if each is a verified event of ours, else None."""
+    """Decodes the lines of a block; None unless each is a verified event of thence."""
     found = block.data.split(b"\n")
     if not block.is_whole or block.length or not have_valid_crcs(found):
         return None

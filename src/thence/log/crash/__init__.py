@@ -1,1 +1,1 @@
-"""What a process that ended without closing its log left, found and reported."""
+"""The report on openings that ended without closing their log."""

@@ -1,7 +1,7 @@
-"""What a log's own notices tell of its damage: regions of bad bytes, missing numbers.
+"""The damage that a log's own notices record: regions of bad bytes, missing numbers.
 
-Only a verified event that this log itself wrote is believed: a line of another tool, or of
-another node, excuses nothing.
+Only a verified event that this log itself wrote counts: a line of another tool, or of
+another node, is ignored.
 """
 
 from collections.abc import Container, Iterable, Mapping
@@ -17,7 +17,7 @@ _NUMBER_KINDS = frozenset(("torn", "recovered", "shrunk"))
 
 
 class Notice(NamedTuple):
-    """What a log has to report of itself: kind, facts, the opening that it reports on."""
+    """A notice that a log has to write: kind, facts, the opening that the notice is about."""
 
     kind: str
     facts: dict[str, Any]
@@ -25,10 +25,10 @@ class Notice(NamedTuple):
 
 
 class DamageRecord:
-    """Gathers what the notices tell while a log is read in arrival order.
+    """The recorded damage, gathered from notices while a log is read in arrival order.
 
     `own` are the nodes under which this log is or was written; where none is known, every
-    verified notice is believed.
+    verified notice counts.
     """
 
     def __init__(self, vocabulary: Vocabulary, own: Container[str]) -> None:
@@ -37,21 +37,21 @@ class DamageRecord:
         self._regions: dict[str, list[tuple[int, int]]] = {}
         self.numbers: dict[str, list[tuple[int, int]]] = {}
 
-    def may_tell(self, event_types: Iterable[str]) -> bool:
-        """Whether one of these types of events may be that of a notice."""
+    def may_be_notice(self, event_types: Iterable[str]) -> bool:
+        """Reports whether one of these event types may be that of a notice."""
         notice_type = self._vocabulary.notice_type
         if notice_type is not None:
             return notice_type in event_types
         return any(event_type.startswith("log.") for event_type in event_types)
 
-    def hear(self, event: Event, file: str, offset: int, older: str | None) -> None:
-        """Takes in an event at a place if it is a notice; `older` is the segment before."""
+    def add(self, event: Event, file: str, offset: int, older: str | None) -> None:
+        """Adds an event at an offset if it is a notice; `older` is the segment before `file`."""
         kind = self._vocabulary.notice_kind(event)
         if kind is None or event.is_foreign or not (event.node_id in self._own or not self._own):
             return
         facts = event.payload
         if kind in REGION_KINDS:
-            self._region(facts, file, offset, older)
+            self._add_region(facts, file, offset, older)
         elif facts.get("rewritten") is True:
             self._regions.pop(file if facts.get("file") == CURRENT else str(facts.get("file")), 0)
         if kind in _NUMBER_KINDS:
@@ -60,21 +60,23 @@ class DamageRecord:
                 node_id = str(facts.get("node_id")) if kind == "shrunk" else event.node_id
                 self.numbers.setdefault(node_id, []).append((first, last))
 
-    def _region(self, facts: Mapping[str, Any], file: str, offset: int, older: str | None) -> None:
-        """Notes a region under the name that its segment has today."""
+    def _add_region(
+        self, facts: Mapping[str, Any], file: str, offset: int, older: str | None
+    ) -> None:
+        """Adds a region under the present name of its segment."""
         start, size = _number(facts, "offset"), _number(facts, "bytes")
         named = facts.get("file")
         if start is None or size is None or not isinstance(named, str):
             return
         if named == CURRENT:
-            # the segment that was the current one may have been rotated since: it is the
-            # one the notice stands in, or, where it can't reach that far, the one before
+            # the then current segment may have been rotated since: it is the segment that holds
+            # the notice or, if the region ends behind the notice's offset, the one before
             named = file if start + size <= offset else older or file
         self._regions.setdefault(named, []).append((start, start + size))
 
     def holds(self, file: str, offset: int, length: int) -> bool:
-        """Tells whether bytes of a segment lie in a region that a notice told."""
-        # a region may be told with its newline or without
+        """Reports whether bytes of a segment lie in a recorded region."""
+        # a region may be recorded with its newline or without
         return any(
             start - 1 <= offset and offset + length <= end + 1
             for start, end in self._regions.get(file, ())

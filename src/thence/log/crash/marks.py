@@ -1,7 +1,7 @@
-"""The marks of a log: empty files whose names say with which number it was closed.
+"""The marks of a log: empty files whose names hold the last number at a clean close.
 
-`.thence/marks/<node_id>-<seq>` is left by a clean close; for each node the highest counts. What
-restores a folder in place brings contents back, but takes no name away.
+A clean close leaves `.thence/marks/<node_id>-<seq>`; for each node the highest number counts. A
+tool that restores a folder in place restores contents, but removes no names.
 """
 
 import re
@@ -16,20 +16,20 @@ _NAME = re.compile(r"([0-9a-f]{12})-(\d{1,19})")
 
 
 def leave_mark(disk: Disk, folder: Path, node_id: str, seq: int) -> None:
-    """Notes that all events of a node up to a number are durable. Raises DiskError."""
-    place = own_folder(folder) / "marks"
-    names = disk.names(place)
+    """Records that all events of a node up to a number are durable. Raises DiskError."""
+    marks = own_folder(folder) / "marks"
+    names = disk.names(marks)
     known = _numbers(names, node_id)
     if seq > max(known, default=0):
-        path = place / f"{node_id}-{seq}"
-        disk.make_folder(place)
+        path = marks / f"{node_id}-{seq}"
+        disk.make_folder(marks)
         disk.close(disk.open_lock(path))
     for older in sorted(known)[: None if seq > max(known, default=0) else -1]:
-        with suppress(DiskError):  # another one closes too
-            disk.unlink(place / f"{node_id}-{older}")
+        with suppress(DiskError):  # another process closes the log too
+            disk.unlink(marks / f"{node_id}-{older}")
 
 
-def marked(disk: Disk, folder: Path, node_id: str) -> int:
+def marked_seq(disk: Disk, folder: Path, node_id: str) -> int:
     """Returns the highest number of a node that a mark names, 0 if there is none."""
     return max(_numbers(disk.names(own_folder(folder) / "marks"), node_id), default=0)
 

@@ -1,6 +1,7 @@
-"""The beginning of an opening that appends: its node, and the reports on others' ends.
+"""The start of an opening that appends: its node, and the report on unclean earlier ends.
 
-A log that was closed costs a look at two small folders; only after another end is more read.
+For a log that was closed cleanly two small folders are listed; more is read only after an
+unclean end.
 """
 
 from contextlib import suppress
@@ -9,13 +10,13 @@ from pathlib import Path
 from thence.core.values.codec import LINE_BYTES_MAX
 from thence.core.values.vocabulary import Vocabulary
 from thence.log.crash.damage_record import Notice
-from thence.log.crash.marks import marked
+from thence.log.crash.marks import marked_seq
 from thence.log.crash.openings import Opening, OpeningFile, openings
 from thence.log.crash.shrunken import durable_seq, missing
 from thence.log.storage.disk import Disk
-from thence.log.storage.identity import Own, identify, shortened
+from thence.log.storage.identity import Own, identify, renew_shrunk
 from thence.log.storage.numbering import Numbering
-from thence.log.storage.recovery import untold
+from thence.log.storage.recovery import unreported
 from thence.log.storage.segment import current_path, own_folder
 from thence.log.storage.system_call import DiskError
 
@@ -24,19 +25,19 @@ _TAIL_BYTES = 4096
 
 
 class OpeningReport:
-    """What one opening has to report, until it is reported; used under the append lock."""
+    """The notices that one opening has to write; used under the append lock."""
 
     def __init__(
         self, disk: Disk, folder: Path, vocabulary: Vocabulary, opening: OpeningFile
     ) -> None:
-        self.is_settled = False
+        self.is_finished = False
         self.has_notices = False
         self._disk = disk
         self._folder = folder
         self._vocabulary = vocabulary
         self._opening = opening
         self._own: Own | None = None
-        self._found: list[Opening] | None = None
+        self._openings: list[Opening] | None = None
 
     def begin(self) -> tuple[str, str]:
         """Finds the node of this log; returns its node_id and that of the one before, if any."""
@@ -44,26 +45,26 @@ class OpeningReport:
         return self._own.identity.node_id, self._own.forerunner
 
     def tail_seq(self, numbers: Numbering) -> int:
-        """Returns the number that was durable and stands in the unfinished last line, 0 if none."""
+        """Returns the durable number that the unfinished last line holds, 0 if none."""
         with suppress(DiskError):
-            if not self.is_settled and self._known(numbers) == numbers.seq + 1:
+            if not self.is_finished and self._durable_seq(numbers) == numbers.seq + 1:
                 return numbers.seq + 1
         return 0
 
     def notices(self, numbers: Numbering) -> list[Notice]:
-        """Returns the notices to write; a log that has shrunk goes on under a new node.
+        """Returns the notices to write; a log that has shrunk continues under a new node.
 
-        `numbers` are those of the own node, as far as the log has been read. What a disk refuses
-        to show is reported by a later opening.
+        `numbers` are those of the own node, as far as the log has been read. Where the disk
+        fails, a later opening reports the rest.
         """
         found: list[Notice] = []
         try:
-            for _, facts in untold(self._disk, self._folder):
+            for _, facts in unreported(self._disk, self._folder):
                 numbers.seq = max(numbers.seq, int(str(facts.get("last_seq", 0))))
-            self._found = self._others()
-            self._look(numbers, found)
+            self._openings = self._others()
+            self._find_losses(numbers, found)
         except DiskError:
-            self._found = None
+            self._openings = None
         assert self._own is not None
         identity = self._own.identity
         if identity.reason and not numbers.seq:
@@ -74,37 +75,40 @@ class OpeningReport:
         self.has_notices = bool(found)
         return found
 
-    def settle(self) -> None:
-        """Takes the files of the dead away: what they had to report is durable."""
-        if self._found is not None:
+    def finish(self) -> None:
+        """Removes the files of dead openings: the notices about them are durable."""
+        if self._openings is not None:
             state = own_folder(self._folder) / _STATE_PAGE
-            for path in [state, *(opening.path for opening in self._found if not opening.is_held)]:
+            for path in [
+                state,
+                *(opening.path for opening in self._openings if not opening.is_held),
+            ]:
                 with suppress(DiskError):
                     self._disk.unlink(path)
-            self.is_settled = True
+            self.is_finished = True
 
     def _others(self) -> list[Opening]:
         assert self._own is not None
         found = openings(self._disk, self._folder, self._own.is_copy)
         return [opening for opening in found if opening.name != self._opening.name]
 
-    def _known(self, numbers: Numbering) -> int:
+    def _durable_seq(self, numbers: Numbering) -> int:
         return durable_seq(self._disk, self._folder, numbers.node_id, self._others())
 
-    def _look(self, numbers: Numbering, notices: list[Notice]) -> None:
-        """Looks for what is gone, and for what the ends of other openings have left."""
-        own, found = self._own, self._found
+    def _find_losses(self, numbers: Numbering, notices: list[Notice]) -> None:
+        """Adds notices about missing events and about unclean ends of other openings."""
+        own, found = self._own, self._openings
         assert own is not None
         assert found is not None
-        if own.is_copy:  # the openings are the original's, and so is what they lost
+        if own.is_copy:  # the openings and their losses belong to the original
             return
         where = (self._disk, self._folder)
         facts = {} if own.is_new else missing(*where, numbers.node_id, numbers.seq, found)
         is_unknown = not facts and self._is_end_unknown(own, numbers, found)
         if facts:
-            self._own = own = shortened(*where, own, facts)
+            self._own = own = renew_shrunk(*where, own, facts)
             numbers.begin(own.identity.node_id)
-        # where no own event can be read, the very first ones may be what is spoilt
+        # where no own event can be read, the very first ones may be damaged
         is_spoilt = own.is_known and not numbers.seq and not found
         if facts or is_unknown or is_spoilt or any(opening.is_dead for opening in found):
             from thence.log.crash.unclean import findings  # seldom needed
@@ -112,17 +116,17 @@ class OpeningReport:
             notices += findings(*where, own, self._vocabulary, numbers.seq, found, is_unknown)
 
     def _is_end_unknown(self, own: Own, numbers: Numbering, found: list[Opening]) -> bool:
-        """Tells whether the log ends elsewhere than its mark, though no opening left a file."""
+        """Reports whether the log's end differs from its mark, though no opening left a file."""
         if own.is_new or not numbers.seq or any(not opening.is_copy for opening in found):
             return False
-        is_marked = marked(self._disk, self._folder, numbers.node_id) == numbers.seq
+        is_marked = marked_seq(self._disk, self._folder, numbers.node_id) == numbers.seq
         if is_marked and not self._is_last_line_zeroed():
             return False
         state = own_folder(self._folder) / _STATE_PAGE
         return self._disk.path_id(str(state)) is None
 
     def _is_last_line_zeroed(self) -> bool:
-        """Tells whether zeros stand in the last line: a power cut leaves them for lost bytes."""
+        """Reports whether the last line holds zeros, which a power cut leaves for lost bytes."""
         if self._disk.path_id(str(current_path(self._folder))) is None:
             return False
         descriptor = self._disk.open_read(current_path(self._folder))

@@ -1,9 +1,9 @@
-"""What an opening finds after a process ended without closing the log.
+"""The findings after a process ended without closing the log.
 
-The files that openings left say up to how many queued events each has lost; the segments are
-scanned from where they were last known to be on the device, and each region of bad bytes is
-named. Bad bytes stay in place, and a region is told once. All of it happens under the append
-lock, when the tail is whole. A log that was closed is not read.
+The files left by openings give the most queued events that each can have lost. The segments
+are scanned from the last known durable offset, and each region of bad bytes is named. Bad
+bytes stay where they are, and a region is reported once. The scan runs under the append lock,
+when the tail is recovered. A log that was closed is not read.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -24,7 +24,7 @@ from thence.log.storage.segment import CURRENT, current_path, segments
 
 TORN_NOTICES_MAX = 100
 _SOURCE = OPENING_SOURCE.encode()
-# what editors and version control do to a file; only a crash puts zeros there
+# the changes that editors and version control make; only a crash puts zeros into a file
 _BY_EDITORS = frozenset(("line_ending", "byte_order_mark", "lines_joined"))
 
 
@@ -47,7 +47,7 @@ class Region(NamedTuple):
     regions: int = 1
 
     def facts(self) -> dict[str, Any]:
-        """Returns what a notice says of it."""
+        """Returns the facts of the notice about this region."""
         facts = {
             "file": self.file,
             "offset": self.offset,
@@ -70,15 +70,15 @@ def findings(
     found: Sequence[Opening],
     is_unknown: bool = False,
 ) -> list[Notice]:
-    """Returns the notices of what other openings' ends have left.
+    """Returns the notices about the unclean ends of other openings.
 
     `found` are the openings that left a file, the dead among them; `seq` is the highest number
-    given under the own node so far; `is_unknown` says that an opening has ended of which no
-    file is left. In the facts `events.jsonl` means the segment that the notice stands in.
+    given under the own node so far; `is_unknown` means that an opening has ended without
+    leaving a file. In the facts `events.jsonl` means the segment that holds the notice.
     Raises DiskError.
     """
-    stretches = scope(disk, folder, found)
-    regions = DamageScan(disk, folder, own, seq).regions(stretches)
+    tails = scope(disk, folder, found)
+    regions = DamageScan(disk, folder, own, seq).regions(tails)
     notices = [Notice("gap", {"count": None, "reason": "unknown end"})] if is_unknown else []
     ends = [(opening, lost(disk, folder, opening)) for opening in found if opening.is_dead]
     losers = [opening for opening, facts in ends if facts is not None]
@@ -87,21 +87,21 @@ def findings(
         if facts is not None and opening.name not in known:
             notices.append(Notice("gap", facts, opening.name))
     if regions:
-        regions = _untold(disk, stretches, vocabulary, own, regions)
-    return notices + [Notice("torn", region.facts()) for region in _few(regions)]
+        regions = _unreported(disk, tails, vocabulary, own, regions)
+    return notices + [Notice("torn", region.facts()) for region in _limited(regions)]
 
 
 def scope(disk: Disk, folder: Path, found: Iterable[Opening]) -> list[SegmentTail]:
-    """Lists what may hold bytes that never reached the device, in arrival order.
+    """Lists the segment tails whose bytes may not have reached the device, in arrival order.
 
-    That is the newest segment of which an opening says how far it is durable, from there on,
-    with all newer ones; the current one whole if none says so.
+    The first is the newest segment with a recorded durable offset, from that offset on; all
+    newer segments follow. Without such an offset the list is the whole current segment.
     """
-    places = [opening.durable for opening in found if not opening.is_copy]
+    positions = [opening.durable for opening in found if not opening.is_copy]
     newer: list[SegmentTail] = []
-    for path in reversed(segments(disk, folder)) if any(places) else ():
+    for path in reversed(segments(disk, folder)) if any(positions) else ():
         inode, generation, size = segment_id(disk, path)
-        here = [p.offset for p in places if (p.inode, p.generation) == (inode, generation)]
+        here = [p.offset for p in positions if (p.inode, p.generation) == (inode, generation)]
         offset = max((offset for offset in here if offset <= size), default=0)
         newer.insert(0, SegmentTail(path, offset))
         if offset:
@@ -110,22 +110,24 @@ def scope(disk: Disk, folder: Path, found: Iterable[Opening]) -> list[SegmentTai
 
 
 def lost(disk: Disk, folder: Path, opening: Opening) -> dict[str, Any] | None:
-    """Returns up to how many queued events the end of an opening has lost; None for none."""
+    """Returns the facts about the most queued events that an opening has lost; None for none."""
     if not opening.is_whole:
         return {"count": None, "reason": "unknown end"}
     count = opening.accepted - opening.committed
     if count > 0:
-        count -= _standing(disk, folder, opening)
+        count -= _stored_count(disk, folder, opening)
     return {"count": count, "reason": "killed"} if count > 0 else None
 
 
-def _standing(disk: Disk, folder: Path, opening: Opening) -> int:
-    """Returns how many emitted events of the last batch stand in the log, at least."""
+def _stored_count(disk: Disk, folder: Path, opening: Opening) -> int:
+    """Returns the least number of emitted events of the last batch that are in the log."""
     batch = opening.batch
     writer = f"{batch.node:012x}"
     numbered = range(batch.first, batch.first + batch.events)
     there: set[int] = set()
-    for path, offset in _from(disk, folder, batch.inode, batch.offset) if batch.emitted else ():
+    for path, offset in (
+        _tails_from(disk, folder, batch.inode, batch.offset) if batch.emitted else ()
+    ):
         for _, line in lines_from(disk, path, offset):
             node_id, seq, _ = numbers(line) or ("", 0, 0)
             if node_id != writer or not has_valid_crc(line):
@@ -137,8 +139,8 @@ def _standing(disk: Disk, folder: Path, opening: Opening) -> int:
     return max(0, len(there) - (batch.events - batch.emitted))
 
 
-def _from(disk: Disk, folder: Path, inode: int, offset: int) -> list[SegmentTail]:
-    """Returns the stretches from a place on, none if its segment is gone."""
+def _tails_from(disk: Disk, folder: Path, inode: int, offset: int) -> list[SegmentTail]:
+    """Returns the segment tails from an offset on, none if its segment is missing."""
     newer: list[SegmentTail] = []
     for path in reversed(segments(disk, folder)):
         there = disk.path_id(str(path))
@@ -151,13 +153,13 @@ def _from(disk: Disk, folder: Path, inode: int, offset: int) -> list[SegmentTail
 def _reported(
     disk: Disk, folder: Path, vocabulary: Vocabulary, own: Own, dead: Sequence[Opening]
 ) -> frozenset[str]:
-    """Returns the openings that an opening reported which was killed before their burial.
+    """Returns the dead openings that have a notice already, but whose files were not removed.
 
-    Such a notice stands behind what the dead one knew to be durable; where that is not known,
-    in the current segment.
+    That happens when the reporting opening was killed in between. Such a notice is behind the
+    durable position of the dead opening or, where that is unknown, in the current segment.
     """
     whole = [SegmentTail(current_path(folder), 0)]
-    begins = [_from(disk, folder, o.durable.inode, o.durable.offset) or whole for o in dead]
+    begins = [_tails_from(disk, folder, o.durable.inode, o.durable.offset) or whole for o in dead]
     found: set[str] = set()
     for path, start in max(begins, key=lambda begin: (len(begin), -begin[0].offset), default=[]):
         for block in blocks_of(disk, path, start):
@@ -173,7 +175,7 @@ def _reported(
 
 
 class DamageScan:
-    """One pass over stretches of a log: where bytes are bad, which own numbers lie there."""
+    """One pass over segment tails that finds bad bytes and the own numbers missing there."""
 
     def __init__(self, disk: Disk, folder: Path, own: Own, seq: int) -> None:
         self._disk = disk
@@ -186,24 +188,24 @@ class DamageScan:
         self._found: list[Region] = []
         self._pending: list[Region] = []
 
-    def regions(self, stretches: list[SegmentTail]) -> list[Region]:
+    def regions(self, tails: list[SegmentTail]) -> list[Region]:
         """Returns the regions of bad bytes, in arrival order."""
-        for path, start in stretches:
+        for path, start in tails:
             self._is_in_region = False
             for block in blocks_of(self._disk, path, start):
                 lines = block.data.split(b"\n")
                 if have_valid_crcs(lines):
-                    self._good(lines)
+                    self._add_good(lines)
                     continue
                 for line in lines_of(block, PLAIN):
                     if isinstance(line.content, Event):
-                        self._good([line.data])
+                        self._add_good([line.data])
                     elif line.length and _may_be_torn(line.content.code, line.data):
-                        self._bad(path, line.offset, line.length, line.content.code)
+                        self._add_bad(path, line.offset, line.length, line.content.code)
         self._close(self._end)
         return self._found
 
-    def _bad(self, path: Path, offset: int, length: int, code: str) -> None:
+    def _add_bad(self, path: Path, offset: int, length: int, code: str) -> None:
         if self._is_in_region:
             region = self._pending[-1]
             self._pending[-1] = region._replace(length=offset + length - region.offset)
@@ -214,7 +216,7 @@ class DamageScan:
         self._is_in_region = True
         self._pending.append(Region(path.name, offset, length, code))
 
-    def _good(self, lines: list[bytes]) -> None:
+    def _add_good(self, lines: list[bytes]) -> None:
         self._is_in_region = False
         if self._is_tracking:
             first = next(filter(None, map(self._own, lines)), None)
@@ -223,7 +225,7 @@ class DamageScan:
                 self._before = next(filter(None, map(self._own, reversed(lines))))
 
     def _close(self, after: tuple[str, int]) -> None:
-        """Ends the open regions: between the last own event and this one numbers are missing."""
+        """Ends the open regions: the numbers between the last own event and this are missing."""
         node, seq = self._before or (after[0], 0)
         for region in self._pending:
             if node == after[0] and after[1] - seq > 1:
@@ -236,7 +238,7 @@ class DamageScan:
         return found[:2] if found is not None and found[0] in self._nodes else None
 
     def _own_before(self, path: Path, offset: int) -> tuple[str, int] | None:
-        """Reads back to the last own event before an offset, through older segments too."""
+        """Returns the last own event before an offset; reads older segments too."""
         for older in reversed(segments(self._disk, self._folder)):
             if path.name != CURRENT and (older.name == CURRENT or older.name > path.name):
                 continue
@@ -257,7 +259,7 @@ def _may_be_torn(code: str, data: bytes) -> bool:
 
 
 def lines_from(disk: Disk, path: Path, offset: int) -> Iterator[tuple[int, bytes]]:
-    """Yields the whole lines of a segment from an offset on, with theirs; empty ones not."""
+    """Yields the complete, non-empty lines of a segment from an offset on, with offsets."""
     for block in blocks_of(disk, path, offset):
         at = block.offset
         for line in block.data.split(b"\n"):
@@ -266,32 +268,32 @@ def lines_from(disk: Disk, path: Path, offset: int) -> Iterator[tuple[int, bytes
             at += len(line) + 1
 
 
-def _untold(
+def _unreported(
     disk: Disk,
-    stretches: list[SegmentTail],
+    tails: list[SegmentTail],
     vocabulary: Vocabulary,
     own: Own,
     regions: list[Region],
 ) -> list[Region]:
-    """Leaves out the regions that notices behind them tell of."""
+    """Returns the regions that no notice behind them records."""
     identity = own.identity
-    told = DamageRecord(
+    recorded = DamageRecord(
         vocabulary, frozenset(identity.earlier) if own.is_new else identity.node_ids
     )
     older: str | None = None
-    for path, start in stretches:
+    for path, start in tails:
         for block in blocks_of(disk, path, start):
             if not any(kind.encode() in block.data for kind in REGION_KINDS):
                 continue
             for line in lines_of(block, vocabulary):
                 if isinstance(line.content, Event):
-                    told.hear(line.content, path.name, line.offset, older)
+                    recorded.add(line.content, path.name, line.offset, older)
         older = path.name
-    return [region for region in regions if not told.holds(*region[:3])]
+    return [region for region in regions if not recorded.holds(*region[:3])]
 
 
-def _few(regions: list[Region]) -> list[Region]:
-    """Joins what is beyond the limit of notices into one region a segment."""
+def _limited(regions: list[Region]) -> list[Region]:
+    """Joins the regions beyond the limit of notices into one region per segment."""
     few = regions[:TORN_NOTICES_MAX]
     for _, group in groupby(regions[TORN_NOTICES_MAX:], key=lambda region: region.file):
         rest = list(group)

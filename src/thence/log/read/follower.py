@@ -1,8 +1,8 @@
-"""A log that grows, followed: each event once, in arrival order, whoever appends it.
+"""The follower of a growing log: it serves each event once, in arrival order.
 
-A follower takes no lock and writes nothing. It looks at the current segment every 30 ms,
-for that works on every filesystem and costs two stats. Whole lines alone are served: an
-unfinished one is read again from its start, as recovery may cut it and write over it.
+A follower takes no lock and writes nothing. It checks the current segment every 30 ms, which
+works on every filesystem and costs two stats. Only complete lines are served: an unfinished
+one is read again from its start, as recovery may cut and overwrite it.
 """
 
 from collections.abc import Iterator
@@ -28,27 +28,27 @@ _BEGINNING_BYTES = 256
 
 
 class LiveCursor(Cursor):
-    """How far one segment has been read that may still grow, or be replaced in its place."""
+    """The reading position in one segment that may still grow, or be replaced."""
 
     synced_bytes = 0
 
     @property
     def size(self) -> int:
-        """Its bytes by now, also when its name is gone."""
+        """The segment's present size in bytes, also after its name was removed."""
         return self._disk.file_id(self._descriptor)[1]
 
     @property
     def is_unfinished(self) -> bool:
-        """Whether something followed the last newline when it was read."""
+        """True if the last read found bytes behind the last newline."""
         return self._rest is not None
 
     @property
     def beginning(self) -> bytes:
-        """Its first bytes: the first event's id is among them."""
+        """The segment's first bytes, the first event's id among them."""
         return self._disk.read_at(self._descriptor, 0, _BEGINNING_BYTES)
 
     def check(self) -> None:
-        """Starts again where somebody cut what was read: no newline ends it any more."""
+        """Starts again from offset 0 if the read part was cut: it ends in no newline any more."""
         if self._offset and self._disk.read_at(self._descriptor, self._offset - 1, 1) != b"\n":
             self._offset = self.synced_bytes = 0
 
@@ -60,7 +60,7 @@ class LiveCursor(Cursor):
             self.synced_bytes = size
 
     def skip_to_last(self, count: int, vocabulary: Vocabulary) -> int:
-        """Goes to the last so many events, or to the start; returns how many are missing."""
+        """Moves before the last `count` events, or to the start; returns how many are missing."""
         self._offset = self.size
         lines = lines_backwards(self._disk, self._descriptor, 0, self._offset)
         self._offset -= len(next(lines))
@@ -73,11 +73,11 @@ class LiveCursor(Cursor):
 
 
 class Follower:
-    """How far one reader of a log has come. It holds files open, so close it.
+    """The reading position of one follower of a log. It holds files open, so close it.
 
-    It remembers the ids that it has served, about 100 bytes each. With `is_durable` it
-    serves an event only when its bytes are on the device, as who sends events elsewhere or
-    acts on them needs it.
+    A follower remembers the ids that it has served, about 100 bytes each. With `is_durable` it
+    serves an event only when its bytes are on the device, for a caller that sends events
+    elsewhere or acts on them.
     """
 
     def __init__(
@@ -91,14 +91,14 @@ class Follower:
         self._following: LiveCursor | None = None
         self._read_bytes = 0
         self._served: set[str] = set()
-        # the segments that were left, with the name they had when they were last looked at
-        self._left: dict[FileId, tuple[str, bytes]] = {}
+        # the segments read to their end, with their names when they were last checked
+        self._finished: dict[FileId, tuple[str, bytes]] = {}
 
     def events(self) -> Iterator[Event]:
-        """Yields the events that are there and were not served yet; bad bytes are passed over.
+        """Yields the present events that were not served yet; bad bytes are left out.
 
-        Of lines that share an id the first that arrived is served. Raises OutcomeUnknown
-        when it is to serve what is durable and the sync fails.
+        If lines share an id, the first that arrived is served. Raises OutcomeUnknown when
+        `is_durable` is set and the sync fails.
         """
         for line in self._lines():
             event = line.content
@@ -115,13 +115,13 @@ class Follower:
         return False
 
     def skip_to_last(self, count: int) -> None:
-        """Passes over all but the last so many events; for a follower that has served none."""
-        # opened before the older ones are listed: so a rotation in between hides nothing
-        self._following = self._opened(current_path(self._folder))
+        """Skips all but the last `count` events; for a follower that has served none."""
+        # opened before the older ones are listed, so that a rotation in between hides nothing
+        self._following = self._open_unread(current_path(self._folder))
         names = older_names(self._disk, self._folder)
         paths = [self._folder / name for name in names]
         for path in [None, *reversed(paths)]:
-            cursor = self._following if path is None else self._opened(path)
+            cursor = self._following if path is None else self._open_unread(path)
             if cursor is None:
                 continue
             self._following = None
@@ -134,15 +134,15 @@ class Follower:
             there = self._disk.path_id(str(path))
             if self._cursor is None or (there is not None and there[0] == self._cursor.file):
                 break
-            if there is not None:  # else it was deleted in between
-                self._left[there[0]] = (path.name, b"")
+            if there is not None:  # else the segment was deleted in between
+                self._finished[there[0]] = (path.name, b"")
 
     def forget(self) -> None:
-        """Forgets the ids served so far: whoever calls it knows another line of one by itself."""
+        """Forgets the ids served so far; its caller recognises repeated ids itself."""
         self._served.clear()
 
     def close(self) -> None:
-        """Closes the files; what is followed on is opened again."""
+        """Closes the files; a later read opens them again."""
         for cursor in (self._cursor, self._following):
             if cursor is not None:
                 cursor.close()
@@ -160,7 +160,7 @@ class Follower:
         self.close()
 
     def _lines(self) -> Iterator[Line]:
-        """Yields what is new, a segment left only when the next one is open."""
+        """Yields the new lines; leaves a segment only when the next one is open."""
         while True:
             if self._following is None:
                 self._following = self._open_next()
@@ -168,7 +168,7 @@ class Follower:
                 yield from self._new_lines(self._cursor)
                 if self._following is None:
                     return
-                self._left[self._cursor.file] = ("", self._cursor.beginning)
+                self._finished[self._cursor.file] = ("", self._cursor.beginning)
                 self._cursor.close()
             elif self._following is None:
                 return
@@ -199,19 +199,19 @@ class Follower:
         there = self._disk.path_id(str(current_path(self._folder)))
         if self._cursor is None or (there is not None and there[0] != self._cursor.file):
             return there is not None
-        # an unfinished line may have been cut and written over to the same size
+        # an unfinished line may have been cut and overwritten to the same size
         return self._cursor.size != self._read_bytes or self._cursor.is_unfinished
 
     def _open_next(self) -> LiveCursor | None:
         """Opens the first segment that was not read yet.
 
-        The current one is opened before the older ones are listed: so the list holds every
-        segment that was rotated before it.
+        The current one is opened before the older ones are listed, so that the list holds
+        every segment that was rotated before the current one.
         """
-        current = self._opened(current_path(self._folder))
+        current = self._open_unread(current_path(self._folder))
         try:
             names = older_names(self._disk, self._folder)
-            unread = (self._opened(self._folder / name) for name in names)
+            unread = (self._open_unread(self._folder / name) for name in names)
             older = next(filter(None, unread), None)
         except BaseException:
             if current is not None:
@@ -221,23 +221,23 @@ class Follower:
             current.close()
         return older or current
 
-    def _opened(self, path: Path) -> LiveCursor | None:
-        """Opens a segment unless it is read now or was left.
+    def _open_unread(self, path: Path) -> LiveCursor | None:
+        """Opens a segment unless it is being read or was read to its end.
 
-        Whoever deletes old segments makes room for new ones in their inodes: so a file is
-        known by its beginning too.
+        A new segment may get the inode of a deleted one, so a file is identified by its
+        beginning too.
         """
         there = self._disk.path_id(str(path))
         if there is None or (self._cursor is not None and self._cursor.file == there[0]):
             return None
-        if path.name != CURRENT and self._left.get(there[0], ("",))[0] == path.name:
+        if path.name != CURRENT and self._finished.get(there[0], ("",))[0] == path.name:
             return None
         try:
             descriptor = self._disk.open_read(path)
         except DiskError as error:
             if not error.is_absence:
                 raise
-            return None  # renamed by a rotation in between: it is listed as older now
+            return None  # renamed by a rotation in between: now listed as an older segment
         try:
             cursor = LiveCursor(self._disk, path.name, descriptor)
             if not self._is_known(cursor):
@@ -251,12 +251,12 @@ class Follower:
     def _is_known(self, cursor: LiveCursor) -> bool:
         if self._cursor is not None and self._cursor.file == cursor.file:
             return True
-        if cursor.file not in self._left:
+        if cursor.file not in self._finished:
             return False
-        _, beginning = self._left[cursor.file]
+        _, beginning = self._finished[cursor.file]
         if cursor.beginning != beginning:
             return False
-        self._left[cursor.file] = (cursor.name, beginning)
+        self._finished[cursor.file] = (cursor.name, beginning)
         return True
 
 
@@ -268,7 +268,7 @@ def follow(
     stop: Signal,
     is_durable: bool,
 ) -> Iterator[Event]:
-    """Yields what `Follower` serves behind a position or an event's id, until `stop` is set.
+    """Yields the events of `Follower` behind a position or an event's id, until `stop` is set.
 
     Raises EventNotFound when the log ends, as it is now, without the event.
     """

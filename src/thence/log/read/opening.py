@@ -1,4 +1,4 @@
-"""A path taken for a log: which folder, which vocabulary, made if it is not there."""
+"""The opening of a log at a path: its folder, its vocabulary, its creation if missing."""
 
 import errno
 import sys
@@ -26,7 +26,7 @@ from thence.log.storage.identity import LogInfo, make_info, read_info
 from thence.log.storage.segment import segments
 from thence.log.storage.system_call import DiskError
 
-# what a path answers that can't be a folder
+# the errors of a path that can't be a folder
 _NO_PLACE_ERRNOS = frozenset(
     (errno.ENOTDIR, errno.EEXIST, errno.ENOENT, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL)
 )
@@ -53,9 +53,9 @@ def opened_vocabulary(
 ) -> Vocabulary:
     """Returns the vocabulary of the log in the folder at a path.
 
-    `asked` is what the opener wants, None to take what is there. With `create` a missing
-    log is made, with its folder. Raises NotALog, VocabularyMismatch, LogReadOnly,
-    ReadFailed, and AppendFailed when the disk didn't take the new log.
+    `asked` is the vocabulary that the caller wants, None for the stored one. With `create` a
+    missing log is made, with its folder. Raises NotALog, VocabularyMismatch, LogReadOnly,
+    ReadFailed, and AppendFailed when the disk refused the new log.
     """
     folder = folder_at(path)
     if sys.platform == "win32":
@@ -65,9 +65,9 @@ def opened_vocabulary(
             cause="Windows has no flock and no fdatasync",
             hint="run thence under WSL",
         )
-    wanted = _named(asked)
+    wanted = _wanted_vocabulary(asked)
     with reading(folder):
-        found = _found(disk, folder)
+        found = _stored_vocabulary(disk, folder)
         is_missing = found is None and not create and not _is_there(disk, folder)
     if found is None:
         if is_missing:
@@ -87,12 +87,12 @@ def opened_vocabulary(
             with reading(folder):
                 if not _is_there(disk, folder):
                     raise
-            # a log that can only be read; its appends will say why
+            # a log that can only be read; its appends will raise the error
     return wanted or found
 
 
 def known_info(disk: Disk, folder: Path) -> LogInfo | None:
-    """Returns what a log says of itself, None if it says nothing; raises ReadFailed too."""
+    """Returns the content of the log's `log.json`, None without one; raises ReadFailed too."""
     with reading(folder):
         return read_info(disk, folder)
 
@@ -122,8 +122,8 @@ def prepare(disk: Disk, folder: Path, vocabulary: Vocabulary) -> None:
 def make_durable(disk: Disk, folder: Path) -> None:
     """Makes a folder with its parents; returns when their names are on the device.
 
-    The name of each is synced before anything is made in it, also if another process has
-    just made it: a log that lies synced in a folder without a name is lost with it.
+    The name of each folder is synced before anything is made in it, also if another process
+    has just made it: a log synced in a folder whose name is not durable is lost with the name.
     """
     missing = []
     while not disk.is_folder(folder) and folder != folder.parent:
@@ -131,7 +131,7 @@ def make_durable(disk: Disk, folder: Path) -> None:
         folder = folder.parent
     try:
         disk.sync_folder(folder.parent)
-    except DiskError as error:  # it was there, in one that can't be read or has no such sync
+    except DiskError as error:  # the parent existed, but can't be read or can't be synced
         if error.errno not in (*DENIED_ERRNOS, errno.EINVAL):
             raise
     for made in reversed(missing):
@@ -144,7 +144,7 @@ def _is_there(disk: Disk, folder: Path) -> bool:
 
 
 def _meaning(error: DiskError) -> tuple[type[ThenceError], str]:
-    """Returns what the making of a log that failed is, and what to do about it."""
+    """Returns the error class for a log that could not be made, and its hint."""
     if error.errno in DENIED_ERRNOS:
         return LogReadOnly, "choose a folder that this user may write to"
     if error.errno in FULL_ERRNOS:
@@ -175,7 +175,7 @@ def no_log(folder: Path) -> NotALog:
     )
 
 
-def _named(asked: Vocabulary | str | None) -> Vocabulary | None:
+def _wanted_vocabulary(asked: Vocabulary | str | None) -> Vocabulary | None:
     if asked is None or isinstance(asked, Vocabulary):
         return asked
     if asked not in VOCABULARIES:
@@ -187,8 +187,8 @@ def _named(asked: Vocabulary | str | None) -> Vocabulary | None:
     return VOCABULARIES[asked]
 
 
-def _found(disk: Disk, folder: Path) -> Vocabulary | None:
-    """Tells a log's vocabulary by its log.json, else by its first whole line."""
+def _stored_vocabulary(disk: Disk, folder: Path) -> Vocabulary | None:
+    """Returns a log's vocabulary by its log.json, else by its first complete event."""
     info = read_info(disk, folder)
     if info is not None:
         return VOCABULARIES.get(info.vocabulary) or msgspec.structs.replace(

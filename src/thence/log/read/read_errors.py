@@ -1,4 +1,4 @@
-"""What a reader tells its caller when the disk fails it."""
+"""The error that a reader raises when the disk fails."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from thence.log.storage.system_call import DiskError
 
 @contextmanager
 def reading(folder: Path) -> Iterator[None]:
-    """Gives a system's error the form of ReadFailed, for whatever is read inside."""
+    """Raises a DiskError of the enclosed block as ReadFailed."""
     try:
         yield
     except DiskError as error:

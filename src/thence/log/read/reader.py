@@ -1,8 +1,9 @@
-"""A log read back: every line an event or a stretch of bad bytes, in arrival order.
+"""The reader of a log: each line is an event or a range of bad bytes, in arrival order.
 
 Reading changes nothing and takes no lock. Segments are listed again until no new one appears,
-so that a rotation in between loses nothing. One event_id is served once: of lines that differ a
-verified one, else of foreign ones that which sorts first as bytes, in the place of the first.
+so that a rotation in between loses nothing. Each event_id is served once, at the position of
+its first line. If its lines differ, a verified one is served, else the foreign one that sorts
+first as bytes.
 """
 
 from collections import deque
@@ -32,17 +33,17 @@ from thence.log.storage.findings import HEALS
 from thence.log.storage.segment import CURRENT, current_path, older_names
 from thence.log.storage.system_call import DiskError
 
-# what is kept of a line that is too long to be an event
+# the bytes kept of a line that is too long to be an event
 OVERLONG_BYTES = 64 * 1024
 _NEWLINE_LOST = BadLine("newline_lost", "the last line of an older segment lost its newline")
 _TOO_LONG = BadLine("too_long", f"more than {LINE_BYTES_MAX} bytes without a newline")
 
 
 class Line(NamedTuple):
-    """Bytes of one segment between two newlines, or a part of them, and what they are.
+    """The bytes of one segment between two newlines, or a part of them, with their content.
 
-    `offset` and `length` are in bytes, without the newline; `is_whole` is False for what
-    follows the last newline of the segment. Of a line too long to be an event `data` is the
+    `offset` and `length` are in bytes, without the newline; `is_whole` is False for the bytes
+    behind the last newline of the segment. If a line is too long to be an event, `data` is its
     beginning.
     """
 
@@ -55,10 +56,10 @@ class Line(NamedTuple):
 
 
 class Block(NamedTuple):
-    """Lines of one segment that stand one behind the other, without the last one's newline.
+    """Consecutive lines of one segment, without the last line's newline.
 
     `length` is 0, except for a single line that is longer than any event may be, or that is
-    not whole: then it is that line's length.
+    not complete: then it is that line's length.
     """
 
     file: str
@@ -69,7 +70,7 @@ class Block(NamedTuple):
 
 
 class Cursor:
-    """How far one open segment has been read."""
+    """The reading position in one open segment."""
 
     def __init__(self, disk: Disk, name: str, descriptor: int, offset: int = 0) -> None:
         self.name = name
@@ -80,10 +81,10 @@ class Cursor:
         self._rest: Block | None = None
 
     def blocks(self) -> Iterator[Block]:
-        """Yields the lines up to the last newline that is there now.
+        """Yields the lines up to the last newline that the file holds now.
 
-        A line is read again from its start until its newline is there: what stood behind
-        the last newline may have been cut and written over in between.
+        A line is read again from its start until its newline is written: the bytes behind the
+        last newline may have been cut and overwritten in between.
         """
         self._rest = None
         while True:
@@ -105,7 +106,7 @@ class Cursor:
             yield block
 
     def _length(self) -> tuple[int, bool]:
-        """Measures an overlong line without keeping it; False if its newline isn't there."""
+        """Measures an overlong line without keeping it; False if it has no newline yet."""
         length = READ_BYTES
         while True:
             data = self._disk.read_at(self._descriptor, self._offset + length, READ_BYTES)
@@ -117,21 +118,21 @@ class Cursor:
             length += len(data)
 
     def rest(self) -> Iterator[Block]:
-        """Yields what follows the last newline, if anything does."""
+        """Yields the bytes behind the last newline, if any."""
         if self._rest is not None:
             yield self._rest
 
     def close(self) -> None:
-        """Closes the segment, once: its number may be another file's by then."""
+        """Closes the segment only once: its descriptor may belong to another file later."""
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
             self._disk.let_go(descriptor)
 
 
 def raw_lines(disk: Disk, folder: Path) -> Iterator[tuple[str, bytes, bool]]:
-    """Yields file name, bytes and wholeness of each line in arrival order.
+    """Yields file name and bytes of each line, and whether it is complete, in arrival order.
 
-    Empty lines are passed over; of a line too long to be an event only the beginning comes.
+    Empty lines are left out; a line too long to be an event is cut to its beginning.
     """
     for block in blocks(disk, folder):
         for line in block.data.split(b"\n"):
@@ -142,8 +143,8 @@ def raw_lines(disk: Disk, folder: Path) -> Iterator[tuple[str, bytes, bool]]:
 def blocks(disk: Disk, folder: Path) -> Iterator[Block]:
     """Yields the lines of a log in arrival order, many at a time.
 
-    A segment is left only when the next one is open: what was appended to it before the
-    rotation is read first.
+    A segment is closed only when the next one is open: lines appended to it before the rotation
+    are read first.
     """
     seen: set[FileId] = set()
     listed: deque[str] = deque()
@@ -167,7 +168,7 @@ def blocks(disk: Disk, folder: Path) -> Iterator[Block]:
 
 
 def blocks_of(disk: Disk, path: Path, offset: int = 0) -> Iterator[Block]:
-    """Yields the whole lines of one segment, from one that begins at an offset on."""
+    """Yields the complete lines of one segment, from the line that begins at an offset on."""
     descriptor = disk.open_read(path)
     try:
         yield from Cursor(disk, path.name, descriptor, offset).blocks()
@@ -176,10 +177,10 @@ def blocks_of(disk: Disk, path: Path, offset: int = 0) -> Iterator[Block]:
 
 
 def _open_next(disk: Disk, folder: Path, seen: set[FileId], listed: deque[str]) -> Cursor | None:
-    """Opens the first segment not seen yet; `listed` are older ones still to be looked at.
+    """Opens the first segment not seen yet; `listed` are older ones still to be checked.
 
-    When none is left the current one is opened before the older ones are listed again: so
-    the list holds every segment that was rotated before it.
+    When none is left the current one is opened before the older ones are listed again, so that
+    the list holds every segment that was rotated before the current one.
     """
     older = _open_listed(disk, folder, seen, listed)
     if older is not None:
@@ -217,7 +218,7 @@ def _open_unseen(disk: Disk, path: Path, seen: set[FileId]) -> Cursor | None:
     try:
         descriptor = disk.open_read(path)
     except DiskError as error:
-        if error.is_absence:  # renamed by a rotation in between: it is listed as older now
+        if error.is_absence:  # renamed by a rotation in between: now listed as an older segment
             return None
         raise
     try:
@@ -232,16 +233,16 @@ def _open_unseen(disk: Disk, path: Path, seen: set[FileId]) -> Cursor | None:
 
 
 def lines(disk: Disk, folder: Path, vocabulary: Vocabulary) -> Iterator[Line]:
-    """Yields every line with what it is, repeated ids too, in arrival order.
+    """Yields every line with its content, repeated ids too, in arrival order.
 
-    A line in which events stand untouched beside other bytes is taken apart.
+    A line that holds intact events beside other bytes is split.
     """
     for block in blocks(disk, folder):
         yield from lines_of(block, vocabulary)
 
 
 def segment_lines(disk: Disk, path: Path, vocabulary: Vocabulary) -> Iterator[Line]:
-    """Yields every line of one segment as it stands now."""
+    """Yields every line of one segment as it is now."""
     cursor = Cursor(disk, path.name, disk.open_read(path))
     try:
         for block in cursor.blocks():
@@ -253,9 +254,9 @@ def segment_lines(disk: Disk, path: Path, vocabulary: Vocabulary) -> Iterator[Li
 
 
 def lines_of(block: Block, vocabulary: Vocabulary) -> Iterator[Line]:
-    """Yields the lines of a block with what they are.
+    """Yields the lines of a block with their content.
 
-    Nothing follows the end of an older segment: its last line is whole without a newline.
+    Older segments are never appended to: their last line is complete without a newline.
     """
     if not block.is_whole and block.file == CURRENT:
         content = _TOO_LONG if block.length > len(block.data) else parse(block.data, vocabulary)
@@ -284,9 +285,9 @@ def _whole_lines(block: Block, vocabulary: Vocabulary) -> Iterator[Line]:
 
 
 def events(disk: Disk, folder: Path, vocabulary: Vocabulary) -> Iterator[Event]:
-    """Yields each event once, in arrival order; bad bytes are passed over.
+    """Yields each event once, in arrival order; bad bytes are left out.
 
-    An unfinished last line is passed over too, until its newline is there.
+    An unfinished last line is left out too, until its newline is written.
     """
     contested = _contested(disk, folder, vocabulary)
     served: set[str] = set()
@@ -299,7 +300,7 @@ def events(disk: Disk, folder: Path, vocabulary: Vocabulary) -> Iterator[Event]:
 
 
 def all_events(disk: Disk, folder: Path, vocabulary: Vocabulary) -> list[Event]:
-    """Returns what `events` yields; each line is read once, for all are kept anyhow."""
+    """Returns the events that `events` yields; reads each line only once."""
     found = [event for block in blocks(disk, folder) for event in _events_of(block, vocabulary)]
     served = {event.header.event_id: event for event in found}
     if len(served) == len(found):
@@ -310,7 +311,7 @@ def all_events(disk: Disk, folder: Path, vocabulary: Vocabulary) -> list[Event]:
 
 
 def _events_of(block: Block, vocabulary: Vocabulary) -> list[Event]:
-    """Returns the events of a block; where all lines are ours they are decoded at once."""
+    """Returns the events of a block; lines that are all thence's own are decoded at once."""
     found = block.data.split(b"\n")
     if block.is_whole and not block.length and have_valid_crcs(found):
         events = parsed(block.data, found, vocabulary)
@@ -337,7 +338,7 @@ def events_after(
 
 
 def position(disk: Disk, folder: Path, vocabulary: Vocabulary) -> Position:
-    """Returns the position behind all events that are there; few of them are decoded."""
+    """Returns the position behind all events of the log; few of them are decoded."""
     own: list[tuple[str, int]] = []
     foreign: list[str] = []
     for name, line, is_whole in raw_lines(disk, folder):
@@ -358,7 +359,7 @@ def position(disk: Disk, folder: Path, vocabulary: Vocabulary) -> Position:
 
 
 def _contested(disk: Disk, folder: Path, vocabulary: Vocabulary) -> dict[str, Event]:
-    """Finds the ids with more than one line, and for each the event to serve."""
+    """Returns the ids with more than one line, each with the event to serve."""
     repeated = _repeated(disk, folder, vocabulary)
     contents: dict[str, Event] = {}
     if repeated:
@@ -372,7 +373,7 @@ def _contested(disk: Disk, folder: Path, vocabulary: Vocabulary) -> dict[str, Ev
 
 
 def _repeated(disk: Disk, folder: Path, vocabulary: Vocabulary) -> set[str]:
-    """Finds the ids that more than one line may have, without decoding most of them."""
+    """Returns the ids that more than one line may have; decodes few lines."""
     seen: set[bytes] = set()
     repeated: set[bytes] = set()
     for block in blocks(disk, folder):
@@ -387,7 +388,7 @@ def _repeated(disk: Disk, folder: Path, vocabulary: Vocabulary) -> set[str]:
 
 
 def _ids(block: Block, vocabulary: Vocabulary) -> list[bytes]:
-    """Reads the ids off the lines of a block, by their place if all lines look like ours."""
+    """Returns the ids of a block's lines, by their offset if all lines have thence's form."""
     found = block.data.split(b"\n")
     if block.data.count(LINE_START) == len(found) and all(map(is_framed, found)):
         return [line[13:39] for line in found]

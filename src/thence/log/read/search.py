@@ -1,4 +1,4 @@
-"""An event looked for from the end of a log backwards, and made sure of."""
+"""A search for an event, from the end of a log backwards, with a sync of the event found."""
 
 from pathlib import Path
 
@@ -15,20 +15,19 @@ from thence.log.storage.system_call import DiskError
 
 
 def durable_event(disk: Disk, folder: Path, vocabulary: Vocabulary, event_id: str) -> Event:
-    """Returns the event of the newest line of an id once it is on the device.
+    """Returns the event of the newest line with an id once the line is on the device.
 
-    Whoever wrote the line may not have synced it yet. Older segments were, before they got
-    their names. Raises EventNotFound, ReadFailed, and OutcomeUnknown when
-    it can't be made sure of.
+    The writer of the line may not have synced it yet. Older segments were synced before they
+    got their names. Raises EventNotFound, ReadFailed, and OutcomeUnknown when the sync fails.
     """
     paths = [current_path(folder)]
     while paths:
         path = paths.pop()
         with reading(folder):
-            descriptor = _opened(disk, path)
+            descriptor = _open(disk, path)
         try:
             if path.name == current_path(folder).name:
-                # listed after the current one is open: so a rotation in between hides nothing
+                # listed after the current one is open, so that a rotation in between hides nothing
                 paths = [folder / name for name in older_names(disk, folder)]
             if descriptor is None:
                 continue
@@ -49,7 +48,7 @@ def durable_event(disk: Disk, folder: Path, vocabulary: Vocabulary, event_id: st
     raise not_found(folder, event_id)
 
 
-def _opened(disk: Disk, path: Path) -> int | None:
+def _open(disk: Disk, path: Path) -> int | None:
     try:
         return disk.open_read(path)
     except DiskError as error:
@@ -61,7 +60,7 @@ def _opened(disk: Disk, path: Path) -> int | None:
 def _newest(disk: Disk, descriptor: int, vocabulary: Vocabulary, event_id: str) -> Event | None:
     wanted = event_id.encode("utf-8", "replace")
     lines = lines_backwards(disk, descriptor, 0, disk.file_id(descriptor)[1])
-    next(lines)  # what follows the last newline is no event yet
+    next(lines)  # the bytes behind the last newline are no event yet
     for line in lines:
         if event_id_of(line) == wanted:
             event = parse(line, vocabulary)

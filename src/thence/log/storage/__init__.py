@@ -1,1 +1,1 @@
-"""What a log is on disk: its segments and their lock, and who it is."""
+"""The files of a log: its segments, their lock, the identity of the log."""

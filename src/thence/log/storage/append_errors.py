@@ -1,4 +1,4 @@
-"""What an append tells its caller when the disk fails it: one error for each case."""
+"""The errors that an append raises when the disk fails: one function for each case."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from thence.errors import AppendFailed, LogFull, LogReadOnly, OutcomeUnknown, Th
 from thence.log.storage.disk import DENIED_ERRNOS, FULL_ERRNOS
 
 
-def refusal(path: Path, error: OSError) -> ThenceError:
+def append_error(path: Path, error: OSError) -> ThenceError:
     """Returns the error for a call that failed and left nothing behind."""
     kind: type[ThenceError] = AppendFailed
     hint = "check the device, then try again"
@@ -20,8 +20,8 @@ def refusal(path: Path, error: OSError) -> ThenceError:
     return failure
 
 
-def uncut(path: Path, error: OSError) -> OutcomeUnknown:
-    """Returns the error for half a line that could not be taken back."""
+def half_line_error(path: Path, error: OSError) -> OutcomeUnknown:
+    """Returns the error for half a line that could not be cut off."""
     return OutcomeUnknown(
         "could not take back half a line at the end of",
         place=path,
@@ -30,7 +30,7 @@ def uncut(path: Path, error: OSError) -> OutcomeUnknown:
     )
 
 
-def unsynced(path: Path, error: OSError) -> OutcomeUnknown:
+def sync_error(path: Path, error: OSError) -> OutcomeUnknown:
     """Returns the error for events that could be synced neither here nor in the next segment."""
     return OutcomeUnknown(
         "could not sync the events just written to",
@@ -40,8 +40,8 @@ def unsynced(path: Path, error: OSError) -> OutcomeUnknown:
     )
 
 
-def still_unknown(folder: Path, error: ThenceError) -> OutcomeUnknown:
-    """Returns the error for a retry that failed in its turn."""
+def retry_error(folder: Path, error: ThenceError) -> OutcomeUnknown:
+    """Returns the error for a retry that failed too."""
     return OutcomeUnknown(
         "could not retry an append to",
         place=folder,
@@ -50,8 +50,8 @@ def still_unknown(folder: Path, error: ThenceError) -> OutcomeUnknown:
     )
 
 
-def closed_for_good(path: Path) -> LogReadOnly:
-    """Returns the error for an append after a sync that nothing could make good."""
+def poisoned_error(path: Path) -> LogReadOnly:
+    """Returns the error for an append after a failed sync that could not be repaired."""
     return LogReadOnly(
         "could not append to",
         place=path,

@@ -1,8 +1,8 @@
 """The append lock of a log: one writer at a time, among threads and processes.
 
-It is `flock` on `.thence/lock`, never `lockf`, whose locks vanish when any descriptor of
-the file closes. The file is never deleted by us; if somebody else does, the path's inode
-tells, and the lock is taken again on the new file.
+The lock is `flock` on `.thence/lock`, never `lockf`, whose locks vanish when any descriptor
+of the file closes. Thence never deletes the file. If somebody else does, the inode at the
+path differs, and the lock is taken again on the new file.
 """
 
 from itertools import count
@@ -13,8 +13,8 @@ from thence.log.storage.disk import NOWHERE, Disk, monotonic_ns, pause
 from thence.log.storage.system_call import DiskError
 
 WAIT_S = 30.0
-# who holds it is gone in microseconds: yield first, then pause a little, then, when something
-# must have stopped the holder, longer
+# a holder usually releases the lock within microseconds: the waiter first yields, then pauses
+# briefly, then, when something must have stopped the holder, longer
 _YIELDS = 16
 _PAUSE_MIN_S = 0.00005
 _PAUSE_MAX_S = 0.0004
@@ -23,7 +23,7 @@ _LONG_NS = 100_000_000
 
 
 class AppendLock:
-    """The lock file of one open log. Callers hold a mutex of their own among threads."""
+    """The lock file of one open log. The caller excludes its own threads by a mutex."""
 
     def __init__(self, disk: Disk, path: Path) -> None:
         self._disk = disk
@@ -33,7 +33,7 @@ class AppendLock:
         self._file = NOWHERE
 
     def acquire(self, timeout_s: float = WAIT_S) -> None:
-        """Takes the lock within the timeout, else raises LogBusy that names the holder."""
+        """Takes the lock within the timeout, else raises LogBusy with the holder's name."""
         if self._try():
             return
         start_ns = monotonic_ns()
@@ -56,7 +56,7 @@ class AppendLock:
             pause(delay_s)
 
     def take(self) -> bool:
-        """Takes the lock if it is open, free, and the one that stands at the path."""
+        """Takes the lock if its file is open, free, and still the one at the path."""
         descriptor = self._descriptor
         if descriptor is None or not self._disk.try_lock(descriptor):
             return False
@@ -67,10 +67,10 @@ class AppendLock:
         return False
 
     def release(self) -> None:
-        """Gives the lock back; without it does nothing. It never fails.
+        """Releases the lock if it is held.
 
-        Where the system refuses, or a signal handler raises in between, the file is closed,
-        which gives the lock back too.
+        If the system call fails, or a signal handler raises in between, the file is closed,
+        which releases the lock too.
         """
         if self._descriptor is not None:
             try:
@@ -101,7 +101,7 @@ class AppendLock:
         return self._descriptor
 
     def _try(self) -> bool:
-        """Takes the lock if it is free, on the file that stands at the path now."""
+        """Takes the lock if it is free, on the file that is at the path now."""
         while self._disk.try_lock(self._open()):
             if self._is_current():
                 return True

@@ -1,9 +1,9 @@
-"""The operating system as the log sees it: the only file of the inner rooms that calls it.
+"""The calls of the operating system: no other file of the inner rooms makes any.
 
 Every other module takes a `Disk` as an argument, so that each call can be made to fail.
-A call that fails raises `DiskError`, and so does injection of faults; meaning is given
-elsewhere. A signal handler may raise an OSError of its own amid a call, TimeoutError above
-all: this is not the disk's, and reaches its caller as it is.
+A call that fails raises `DiskError`, and so does an injected fault; other modules give the
+error its meaning. A signal handler may raise an OSError of its own during a call, most often
+TimeoutError: such an error is not the disk's, and reaches the caller unchanged.
 """
 
 import errno
@@ -21,7 +21,7 @@ from typing import NamedTuple
 from thence.log.storage.system_call import DiskError, system_call
 
 READ_BYTES = 1024 * 1024
-# what a full disk, a quota or RLIMIT_FSIZE answers
+# the errors of a full disk, a quota or RLIMIT_FSIZE
 FULL_ERRNOS = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 DENIED_ERRNOS = frozenset((errno.EACCES, errno.EPERM, errno.EROFS))
 _GET_VERSION = 0x80087601  # Linux: FS_IOC_GETVERSION
@@ -30,18 +30,18 @@ monotonic_ns = time.monotonic_ns
 wall_ns = time.time_ns
 pause = time.sleep
 
-# how the system writes blanks, tabs, newlines and backslashes in its table of mounts
+# the form of blanks, tabs, newlines and backslashes in the system's table of mounts
 _OCTAL = re.compile(rb"\\([0-7]{3})")
 
-# what makes a file the same file whatever its name: its device and inode
+# device and inode: they identify a file whatever its name
 FileId = tuple[int, int]
 NOWHERE: FileId = (0, 0)
 
 
 class FileState(NamedTuple):
-    """What tells a file as it was from the same one written to since.
+    """The state of a file, which differs after the file was written to.
 
-    `changed_ns` is its mtime, which its filesystem may keep in steps of milliseconds.
+    `changed_ns` is the mtime, which the filesystem may keep in steps of milliseconds.
     """
 
     file: FileId
@@ -68,12 +68,12 @@ class Disk:
         system_call(os.close, descriptor)
 
     def let_go(self, descriptor: int) -> None:
-        """Closes a descriptor, whatever the system says: it is closed all the same."""
+        """Closes a descriptor and ignores an error: the descriptor is closed all the same."""
         with suppress(DiskError):
             self.close(descriptor)
 
     def write(self, descriptor: int, data: bytes) -> int:
-        """Writes with one call; returns how many bytes went out, maybe fewer than given."""
+        """Writes with one call; returns how many bytes were written, maybe fewer than given."""
         return system_call(os.write, descriptor, data)
 
     def write_all(self, descriptor: int, data: bytes) -> None:
@@ -83,7 +83,7 @@ class Disk:
             written += self.write(descriptor, data[written:])
 
     def write_at(self, descriptor: int, offset: int, data: bytes | bytearray) -> int:
-        """Writes over what stands at an offset, with one call; returns how many bytes."""
+        """Overwrites the bytes at an offset with one call; returns how many were written."""
         return system_call(os.pwrite, descriptor, data, offset)
 
     def read_at(self, descriptor: int, offset: int, size: int) -> bytes:
@@ -110,7 +110,7 @@ class Disk:
         system_call(os.ftruncate, descriptor, size)
 
     def file_id(self, descriptor: int) -> tuple[FileId, int]:
-        """Returns what an open file is, with its size in bytes."""
+        """Returns the device and inode of an open file, with its size in bytes."""
         found = system_call(os.fstat, descriptor)
         return (found.st_dev, found.st_ino), found.st_size
 
@@ -119,9 +119,9 @@ class Disk:
         return system_call(os.fstat, descriptor).st_nlink
 
     def path_id(self, path: str) -> tuple[FileId, int] | None:
-        """Returns what stands at a path, with its size in bytes; None if nothing does.
+        """Returns device and inode of the file at a path, and its size in bytes; None if absent.
 
-        It takes a text: a Path costs as much again as the call.
+        The path is a text: a Path would double the cost of the call.
         """
         try:
             found = system_call(os.stat, path)
@@ -132,7 +132,7 @@ class Disk:
         return (found.st_dev, found.st_ino), found.st_size
 
     def path_state(self, path: str) -> FileState | None:
-        """Returns what stands at a path as it is now; None if nothing does."""
+        """Returns the present state of the file at a path; None if there is none."""
         try:
             found = system_call(os.stat, path)
         except DiskError as error:
@@ -142,11 +142,11 @@ class Disk:
         return FileState((found.st_dev, found.st_ino), found.st_size, found.st_mtime_ns)
 
     def rename(self, old: Path, new: Path) -> None:
-        """Gives a file another name, in place of a file that has it."""
+        """Gives a file another name, and replaces a file that has this name."""
         system_call(os.rename, old, new)
 
     def link(self, old: Path, new: Path) -> None:
-        """Gives a file a second name; DiskError with EEXIST if it is taken."""
+        """Gives a file a second name; DiskError with EEXIST if that name exists."""
         system_call(os.link, old, new)
 
     def copy_access(self, source: int, target: int) -> None:
@@ -160,11 +160,11 @@ class Disk:
                 raise
 
     def unlink(self, path: Path) -> None:
-        """Takes a name away."""
+        """Removes a name."""
         system_call(os.unlink, path)
 
     def make_folder(self, folder: Path) -> None:
-        """Makes a folder with its parents; none is harmed that is there."""
+        """Makes a folder with its parents; existing folders are left as they are."""
         try:
             system_call(os.mkdir, folder)
         except DiskError as error:
@@ -184,7 +184,7 @@ class Disk:
             return []
 
     def is_folder(self, path: Path) -> bool:
-        """Tells whether a path is a folder."""
+        """Reports whether a path is a folder."""
         try:
             return stat_bits.S_ISDIR(system_call(os.stat, path).st_mode)
         except DiskError as error:
@@ -211,7 +211,7 @@ class Disk:
             self.close(descriptor)
 
     def write_new(self, path: Path, data: bytes) -> None:
-        """Makes a file with this content, synced; DiskError with EEXIST if the name is taken."""
+        """Makes a file with this content, synced; DiskError with EEXIST if the name exists."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         descriptor = system_call(os.open, path, flags, 0o644)
         try:
@@ -228,7 +228,7 @@ class Disk:
         return system_call(os.open, path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
 
     def try_lock(self, descriptor: int) -> bool:
-        """Takes the exclusive flock of an open file if nobody has it."""
+        """Takes the exclusive flock of an open file if it is free; reports whether it did."""
         try:
             system_call(fcntl.flock, descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except DiskError as error:
@@ -238,11 +238,14 @@ class Disk:
         return True
 
     def unlock(self, descriptor: int) -> None:
-        """Gives a flock back."""
+        """Releases a flock."""
         system_call(fcntl.flock, descriptor, fcntl.LOCK_UN)
 
     def generation(self, descriptor: int) -> int:
-        """Returns what tells a file from another that had its inode before, 0 if unknown."""
+        """Returns the generation of a file's inode, 0 if unknown.
+
+        The generation distinguishes a file from another that had the same inode before.
+        """
         try:
             answer = system_call(fcntl.ioctl, descriptor, _GET_VERSION, bytes(8))
         except DiskError:  # this filesystem keeps none
@@ -255,20 +258,20 @@ class Disk:
         return found.f_bavail * found.f_frsize, found.f_favail if found.f_files else None
 
     def filesystem(self, folder: Path) -> str:
-        """Names the type of the filesystem that a folder lies on; empty where none is told."""
-        whole = os.fsencode(os.path.realpath(folder))
+        """Returns the type of the filesystem that a folder lies on; empty if unknown."""
+        real_path = os.fsencode(os.path.realpath(folder))
         found, longest = b"", 0
         for line in (self.read_whole(Path("/proc/self/mountinfo")) or b"").splitlines():
             mounted, kind = (part.split() for part in line.partition(b" - ")[::2])
             if len(mounted) < 5 or not kind:  # a table in another form
                 continue
             point = _OCTAL.sub(_byte, mounted[4]).rstrip(b"/") + b"/"
-            if (whole + b"/").startswith(point) and len(point) >= longest:
+            if (real_path + b"/").startswith(point) and len(point) >= longest:
                 found, longest = kind[0], len(point)
         return found.decode("ascii", "replace")
 
     def lock_holder(self, descriptor: int) -> str:
-        """Names the process that holds a flock, as well as the system tells."""
+        """Returns a text that names the process holding a flock, as far as it is known."""
         inode = system_call(os.fstat, descriptor).st_ino
         try:
             table = self.read_whole(Path("/proc/locks")) or b""
@@ -282,7 +285,7 @@ class Disk:
 
 
 def _opened(path: Path, flags: int) -> int:
-    """Opens a regular file; a pipe would keep whoever opens it waiting, and keeps no bytes."""
+    """Opens a regular file; opening a pipe would block, and a pipe stores no bytes."""
     descriptor = system_call(os.open, path, flags | os.O_CLOEXEC | os.O_NONBLOCK, 0o644)
     if stat_bits.S_ISREG(system_call(os.fstat, descriptor).st_mode):
         return descriptor
@@ -313,7 +316,7 @@ def variable(name: str) -> str | None:
 
 
 def cache_folder() -> Path | None:
-    """Returns where this user's programs keep what can be made again; None if it isn't known."""
+    """Returns the folder for this user's cached files; None if it isn't known."""
     given, home = variable("XDG_CACHE_HOME"), variable("HOME")
     if given is None and home is None:
         return None
@@ -331,7 +334,7 @@ def user_name() -> str:
 
 
 def machine_id() -> str:
-    """Returns what tells this installation from others, or nothing where none is known."""
+    """Returns the id of this installation of the system, empty where none is known."""
     for path in ("/etc/machine-id", "/var/lib/dbus/machine-id"):
         text = OS_DISK.read_whole(Path(path))
         if text:
@@ -340,18 +343,18 @@ def machine_id() -> str:
 
 
 def file_bytes_max() -> int | None:
-    """Returns how large a file this process may write, None if it may write any."""
-    from resource import RLIM_INFINITY, RLIMIT_FSIZE, getrlimit  # `thence doctor` asks, no other
+    """Returns the largest file size in bytes that this process may write, None for no limit."""
+    from resource import RLIM_INFINITY, RLIMIT_FSIZE, getrlimit  # only `thence doctor` needs it
 
     limit, _ = getrlimit(RLIMIT_FSIZE)
     return None if limit == RLIM_INFINITY else limit
 
 
 def yield_processor() -> None:
-    """Lets another thread run, without waiting for anything."""
+    """Lets another thread run, without a pause."""
     time.sleep(0)
 
 
 def on_fork(before: Callable[[], None], child: Callable[[], None]) -> None:
-    """Has functions called before each fork, and in the child that it makes."""
+    """Registers one function to be called before each fork, and one in the forked child."""
     os.register_at_fork(before=before, after_in_child=child)

@@ -1,4 +1,4 @@
-"""What a sync is worth on the filesystem that a log lies on, as far as its type tells."""
+"""The value of a sync on the filesystem of a log, judged by the filesystem's type."""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -14,11 +14,11 @@ NETWORK = frozenset(
 
 
 def durability_on(filesystem: str) -> Durability:
-    """Says what it means there that a sync returned.
+    """Returns what a sync that returned means on a filesystem of this type.
 
-    "synced": the device was asked to keep the data, and nobody sees further than that.
-    "unproven": another machine, or a program, has them and may answer too early. "memory":
-    they are gone with the machine's end.
+    "synced": the device was asked to keep the data; thence can check no more than that.
+    "unproven": another machine, or a program, has the data and may answer too early. "memory":
+    the data are lost when the machine stops.
     """
     if filesystem in NETWORK:
         return "unproven"
@@ -26,7 +26,7 @@ def durability_on(filesystem: str) -> Durability:
 
 
 def warnings(disk: Disk, folder: Path) -> list[tuple[str, dict[str, Any]]]:
-    """Returns what to warn of when a log is opened for appending, as word and facts."""
+    """Returns the warnings, each as word and facts, for a log that is opened for appending."""
     try:
         filesystem = disk.filesystem(folder)
     except DiskError:

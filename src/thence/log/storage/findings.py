@@ -1,6 +1,6 @@
-"""What verify can find in a log: each code with its severity; and what relaying finds in lines.
+"""The findings of verify, each code with its severity, and the result of relaying lines.
 
-docs/reference/findings.md tells of each code what it means and what to do.
+docs/reference/findings.md explains the meaning of each code and what to do about it.
 """
 
 from collections.abc import Mapping
@@ -36,7 +36,7 @@ SEVERITIES: Mapping[str, Severity] = {
     "file_passed_over": "noted",
     "shared_line_passed_over": "noted",
 }
-# what a repair puts in the place of such bytes
+# the bytes that a repair puts in the place of the bad ones
 HEALS: Mapping[str, bytes] = {
     "lines_joined": b"\n",
     "newline_lost": b"\n",
@@ -44,9 +44,9 @@ HEALS: Mapping[str, bytes] = {
     "byte_order_mark": b"",
     "stray_bytes": b"",
 }
-# what a repair moves to quarantine
+# the codes whose bytes a repair moves to quarantine
 MOVED = frozenset(("bad_checksum", "not_json", "not_an_event", "too_long"))
-# from so many findings on, those of one code in one segment are one with a count
+# beyond this many findings, those of one code in one segment become one finding with a count
 FINDINGS_MAX = 10_000
 
 
@@ -67,19 +67,19 @@ class Finding(msgspec.Struct, frozen=True):
 
     @property
     def severity(self) -> Severity:
-        """How bad it is: damaged and lost make a log not ok."""
+        """The severity of the code: a log with damaged or lost findings is not ok."""
         return SEVERITIES[self.code]
 
     @property
     def action(self) -> Literal["heal", "quarantine"] | None:
-        """What a repair does about it, None if it can do nothing or needs not."""
+        """The action of a repair, None if the repair can do nothing or need not."""
         if self.code in HEALS:
             return "heal"
         return "quarantine" if self.code in MOVED else None
 
 
 class Verification(msgspec.Struct, frozen=True):
-    """What verify found: how many events, how many of them unverified, what is wrong."""
+    """The result of verify: number of events, number of unverified ones, all findings."""
 
     events: int
     unverified: int
@@ -87,7 +87,7 @@ class Verification(msgspec.Struct, frozen=True):
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is damaged or lost."""
+        """True if nothing is damaged or lost."""
         return not self.damage
 
     @property
@@ -97,18 +97,18 @@ class Verification(msgspec.Struct, frozen=True):
 
     @property
     def notes(self) -> tuple[Finding, ...]:
-        """The findings that are worth knowing and no damage."""
+        """The findings that are no damage."""
         return tuple(f for f in self.findings if f.severity not in _FAILING)
 
 
 class Relayed(NamedTuple):
-    """What became of lines: `taken` are in the log and durable, `known` were there before.
+    """The outcome of relaying lines: `taken` are in the log and durable.
 
-    `bad` are no events. `parked` carry a clock that exceeds by more than 2^40 how many events the
-    log would hold with all of these lines. `ours` are those of `taken` that this log wrote itself:
-    it was restored from an old copy, and whoever opens it from now on writes under another
-    node_id. `twice` are those of `taken` with a number that
-    another event of their node has: both are kept.
+    `known` counts the events that were in the log before. `bad` are no events. `parked` carry a
+    clock that exceeds by more than 2^40 how many events the log would hold with all of these
+    lines. `ours` are those of `taken` that this log wrote itself: the log was restored from an
+    old copy, and is written under another node_id from now on. `twice` are those of `taken`
+    with a number that another event of their node has: both are kept.
     """
 
     taken: tuple[Event, ...]

@@ -1,9 +1,9 @@
-"""Who a log is: its format, its host's vocabulary, the node that writes it.
+"""The identity of a log: its format, its host's vocabulary, the node that writes it.
 
 `.thence/log.json` is made once and decides the vocabulary. `.thence/identity.json` holds
 the node_id, 12 hex digits of sha256(host name, user, nonce), with the machine id and the
-inode of that file itself, by which a copy can be told from the original: it gets a node_id
-of its own, and the ones before stay listed.
+inode of that file itself. The inode distinguishes a copy from the original: the copy gets a
+node_id of its own, and the earlier ones stay listed.
 """
 
 from collections.abc import Mapping
@@ -32,7 +32,7 @@ NOT_SHRUNK: Mapping[str, str | int] = {}
 
 
 class LogInfo(msgspec.Struct, frozen=True):
-    """What `.thence/log.json` says."""
+    """The content of `.thence/log.json`."""
 
     format: int
     log_id: str
@@ -40,11 +40,12 @@ class LogInfo(msgspec.Struct, frozen=True):
 
 
 class Identity(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What `.thence/identity.json` says.
+    """The content of `.thence/identity.json`.
 
     Inode and generation are those of the file itself: a copy has others. `earlier` are the
-    ids under which the log was written before, the last one at the end; `reason` is why
-    that changed; `shrunk` are the facts of a notice, if it was because the log had shrunk.
+    ids under which the log was written before, the latest at the end; `reason` is why the
+    id changed; `shrunk` are the facts of a notice, if the id changed because the log had
+    shrunk.
     """
 
     node_id: str
@@ -57,15 +58,15 @@ class Identity(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def node_ids(self) -> frozenset[str]:
-        """All ids that are this log's own, now or before."""
+        """All ids under which this log is or was written."""
         return frozenset((self.node_id, *self.earlier))
 
 
 class Own(msgspec.Struct, frozen=True):
-    """Who an opening writes as.
+    """The identity under which an opening writes.
 
-    `is_known` says that the log had an identity before, `is_new` that this opening has
-    given it another one, `is_copy` that it is the copy of a folder.
+    `is_known` means that the log had an identity before, `is_new` that this opening has
+    given it another one, `is_copy` that the log's folder is a copy.
     """
 
     identity: Identity
@@ -75,15 +76,15 @@ class Own(msgspec.Struct, frozen=True):
 
     @property
     def forerunner(self) -> str:
-        """The node before this one, if this opening has changed it."""
+        """The node before this one, if this opening has changed the node."""
         return self.identity.earlier[-1] if self.is_new and self.identity.earlier else ""
 
     def has_written(self, seq: int) -> bool:
-        """Whether the log held own events before; `seq` is the own node's last number."""
+        """Reports whether the log held own events before; `seq` is its node's last number."""
         return self.is_known and (seq > 0 or self.is_new)
 
     def change(self) -> dict[str, str | None]:
-        """Returns what a notice says of the change of identity."""
+        """Returns the facts of the notice about the change of identity."""
         earlier = self.identity.earlier
         return {
             "old_node_id": earlier[-1] if earlier else None,
@@ -93,10 +94,10 @@ class Own(msgspec.Struct, frozen=True):
 
 
 def read_info(disk: Disk, folder: Path) -> LogInfo | None:
-    """Returns what the log says of itself, None if it says nothing yet or no more.
+    """Returns the content of `log.json`, None if the file is missing, empty or no JSON.
 
-    A file that is empty or no JSON was spoilt by a crash or a bad disk: the log is known by
-    its events then. Raises NotALog for one that says something else.
+    A file that is empty or no JSON was damaged by a crash or a bad disk: the log is then
+    recognised by its events. Raises NotALog for a file with other content.
     """
     path = own_folder(folder) / "log.json"
     data = disk.read_whole(path)
@@ -119,13 +120,13 @@ def read_info(disk: Disk, folder: Path) -> LogInfo | None:
 
 
 def make_info(disk: Disk, folder: Path, vocabulary: str) -> LogInfo:
-    """Makes `.thence/log.json`, or returns what another process made first.
+    """Makes `.thence/log.json`, or returns the content that another process wrote first.
 
-    One that was spoilt gives way and is kept as `log.json.spoilt`.
+    A damaged file is replaced and kept as `log.json.spoilt`.
     """
     path = own_folder(folder) / "log.json"
     disk.make_folder(path.parent)
-    disk.sync_folder(folder)  # whoever finds log.json can rely on the names above it
+    disk.sync_folder(folder)  # a reader of log.json can rely on the names above it
     info = LogInfo(FORMAT, new_id(), vocabulary)
     draft = path.with_name(f"log.json.{process_id()}.{noise_bits(32):08x}")
     disk.write_new(draft, msgspec.json.encode(info) + b"\n")
@@ -142,7 +143,7 @@ def make_info(disk: Disk, folder: Path, vocabulary: str) -> LogInfo:
 
 
 def _heal_info(disk: Disk, folder: Path, draft: Path, info: LogInfo) -> LogInfo:
-    """Puts a spoilt `log.json` aside under the append lock, so that one process does it."""
+    """Replaces a damaged `log.json` under the append lock, so that only one process does it."""
     path = own_folder(folder) / "log.json"
     lock = AppendLock(disk, own_folder(folder) / "lock")
     try:
@@ -172,7 +173,7 @@ def known_node_ids(disk: Disk, folder: Path) -> frozenset[str]:
 
 
 def is_own(disk: Disk, folder: Path) -> bool | None:
-    """Tells whether the next append goes on under the node that wrote before.
+    """Reports whether the next append continues under the node that wrote before.
 
     False in a copy, on another machine, and where the identity can't be read; None if
     nothing was written under this log's identity yet.
@@ -185,10 +186,10 @@ def is_own(disk: Disk, folder: Path) -> bool | None:
 
 
 def identify(disk: Disk, folder: Path) -> Own:
-    """Returns who writes this log; a new node on first use, in a copy, on another machine.
+    """Returns the writing identity; a new node on first use, in a copy, on another machine.
 
-    So a copy and its original never write under one id. Call it under the append lock, so
-    that two processes make one identity. A file that can't be read is made anew.
+    A copy and its original therefore never write under one id. Call it under the append lock,
+    so that two processes make one identity. A file that can't be read is made anew.
     """
     path = own_folder(folder) / "identity.json"
     found = _inode(disk, path)
@@ -206,8 +207,8 @@ def identify(disk: Disk, folder: Path) -> Own:
     return Own(made, is_known=True, is_new=True, is_copy=reason == _COPIED)
 
 
-def shortened(disk: Disk, folder: Path, own: Own, facts: Mapping[str, str | int]) -> Own:
-    """Gives a log that lacks events of its own another node, and keeps what is to be told of it.
+def renew_shrunk(disk: Disk, folder: Path, own: Own, facts: Mapping[str, str | int]) -> Own:
+    """Gives a log that lacks events of its own another node, and keeps the notice's `facts`.
 
     Call it under the append lock. Raises DiskError.
     """
@@ -224,10 +225,10 @@ def node_id(disk: Disk, folder: Path) -> str:
 
 
 def renew(disk: Disk, folder: Path, node_id: str) -> None:
-    """Gives a log another node, because somebody else has given numbers out under this one.
+    """Gives a log another node, because numbers were given out elsewhere under this one.
 
-    That is what a log restored from an old copy looks like. The next append tells it by a notice.
-    Nothing happens where another process was faster. Raises LogBusy, DiskError.
+    That happens to a log restored from an old copy. The next append writes a notice of the
+    change. Nothing happens where another process was faster. Raises LogBusy, DiskError.
     """
     lock = AppendLock(disk, own_folder(folder) / "lock")
     try:
@@ -242,7 +243,7 @@ def renew(disk: Disk, folder: Path, node_id: str) -> None:
 
 
 def _change(known: Identity, found: tuple[int, int]) -> str:
-    """Returns why a log needs another node, nothing if it needs none."""
+    """Returns the reason why a log needs another node, empty if it needs none."""
     if found[0] != known.inode or 0 != known.generation != found[1]:
         return _COPIED
     machine = machine_id()

@@ -1,8 +1,8 @@
 """The numbers that a log gives out next: seq and lamport_clock, under one node_id.
 
-They are taken from what stands in the segments, nowhere else: what was read is taken over,
-what was written is counted, and a clock from elsewhere is witnessed. Lines of other nodes that
-are relayed keep their own numbers; only their clocks count here.
+The numbers come from the segments alone: numbers that were read are taken over, written
+events are counted, and a clock from elsewhere is witnessed. Relayed lines of other nodes keep
+their own numbers; only their clocks count here.
 """
 
 from collections.abc import Sequence
@@ -18,15 +18,15 @@ CLOCK_AHEAD_MAX = 2**40
 
 
 def relayed(line: bytes) -> Draft:
-    """Returns a whole line of another node as a draft, newline included."""
+    """Returns a complete line of another node as a draft, newline included."""
     return Draft("", b"", line)
 
 
 class Numbering:
     """The last numbers of one open log, as far as its writer has read and written.
 
-    A node that was made just now has no event yet. While its `forerunner` is named, only
-    the clock is read, back to that node's last event.
+    A new node has no event yet. While its `forerunner` is set, only the clock is read, back to
+    the last event of the forerunner.
     """
 
     def __init__(self, disk: Disk, folder: Path) -> None:
@@ -43,14 +43,14 @@ class Numbering:
         self.unbelieved: list[int] = []
 
     def begin(self, node_id: str, forerunner: str = "") -> None:
-        """Has all that is stamped from now on be of this node."""
+        """Starts to stamp events as this node's."""
         self.node_id = node_id
         self.forerunner = forerunner
         self.seq = 0
         self._stamp = stamper(node_id)
 
     def stamp(self, drafts: Sequence[Draft]) -> list[bytes]:
-        """Returns the lines of events that will be written next; `count` counts them then.
+        """Returns the lines of events to be written; call `count` after they were written.
 
         Raises ClockExhausted.
         """
@@ -63,7 +63,7 @@ class Numbering:
         return self._stamp(drafts, self.seq + 1, self._lamport_clock + 1)
 
     def count(self, written: int) -> None:
-        """Takes the numbers of so many events as given out."""
+        """Counts the numbers of `written` events as given out."""
         if not self._relays:
             self.seq += written
             self._lamport_clock += written
@@ -77,7 +77,7 @@ class Numbering:
         del self._uncounted[:written]
 
     def relay(self) -> None:
-        """Has drafts that `relayed` made pass unstamped, among others that are stamped."""
+        """Lets drafts that `relayed` made pass unstamped, among others that are stamped."""
         self._relays = True
 
     def _stamp_some(self, drafts: Sequence[Draft]) -> list[bytes]:
@@ -98,10 +98,10 @@ class Numbering:
         return lines
 
     def witness(self, lamport_clock: int) -> None:
-        """Has all that is written from now on carry a larger clock than one from elsewhere.
+        """Gives all later events a larger clock than this one from elsewhere.
 
-        One that exceeds by more than 2^40 how many events this node has written here is not
-        taken over but put with the `unbelieved`. Any thread may call it.
+        A clock that exceeds by more than 2^40 how many events this node has written here is
+        not taken over but added to `unbelieved`. Any thread may call `witness`.
         """
         self._received.append(lamport_clock)
 
@@ -114,7 +114,7 @@ class Numbering:
                 self._lamport_clock = max(self._lamport_clock, clock)
 
     def read(self, descriptor: int, start: int, end: int) -> bool:
-        """Takes over what stands between two offsets; False if none of it is of this node."""
+        """Takes over the numbers between two offsets; False if no line is of this node."""
         node_id = self.forerunner or self.node_id
         found = last_numbers(self._disk, descriptor, start, end, node_id)
         if found is None:
@@ -125,10 +125,11 @@ class Numbering:
         return found.seq > 0
 
     def read_older(self, is_known: bool) -> None:
-        """Takes over what stands in the older segments, back to the last event of this node.
+        """Takes over the numbers of the older segments, back to the last event of this node.
 
-        If one `is_known` from the current segment, only the end of the newest one is read:
-        its numbers are larger if a crash cut its copy into the current one short.
+        If the current segment holds an event of this node (`is_known`), only the end of the
+        newest older segment is read: its numbers are larger if a crash cut short its copy into
+        the current one.
         """
         for name in reversed(older_names(self._disk, self._folder)):
             descriptor = self._disk.open_read(self._folder / name)

@@ -1,4 +1,7 @@
-"""What a process has once and a forked child anew: its ids, its view of the open logs."""
+"""The state that each process has once: its source of ids, its set of open logs.
+
+A forked child gets a new source of ids.
+"""
 
 import sys
 from collections.abc import Callable
@@ -17,23 +20,23 @@ _LATE = ("hashlib", "thence.log.crash.unclean")
 
 
 class Forked(Protocol):
-    """What must be told in a child that a fork made it."""
+    """An object that is notified in a child process after a fork."""
 
     def after_fork(self) -> None:
-        """Called in the child, before anything else runs there."""
+        """Resets the object; called in the child, before anything else runs there."""
         ...
 
 
 class Drained(Protocol):
-    """What must be closed before its process ends."""
+    """An object that must be closed before its process ends."""
 
     def close(self, timeout_s: float) -> bool:
-        """Writes what is queued, within so many seconds."""
+        """Writes the queued events, within `timeout_s` seconds."""
         ...
 
 
 class _Process:
-    """The one state that a process keeps: the order of its ids needs it, and so do forks."""
+    """The global state of a process, needed for the order of its ids and for forks."""
 
     open_logs: ClassVar[WeakSet[Forked]] = WeakSet()
     source: Callable[[], str] | None = None
@@ -55,9 +58,10 @@ class _Process:
 
 
 def _import_late() -> None:
-    """Imports what the log imports late, unless it is there.
+    """Imports the modules that the log otherwise imports late.
 
-    A child forked while another thread is amid an import would wait for it for ever.
+    A child that is forked while another thread imports a module would wait for that import
+    for ever.
     """
     for name in _LATE:
         import_module(name)
@@ -73,12 +77,12 @@ def new_id() -> str:
 
 
 def watch_forks(log: Forked) -> None:
-    """Has an open log told in every child that a fork makes, as long as it lives."""
+    """Has `after_fork` of an open log called in every forked child, as long as the log lives."""
     _Process.open_logs.add(log)
 
 
 def at_worker_end(log: Drained) -> None:
-    """Has an open log closed when this process ends, if multiprocessing started it.
+    """Has an open log closed when this process ends, if multiprocessing started the process.
 
     Such a process ends without the callbacks of `atexit`, and so without finalizers.
     """

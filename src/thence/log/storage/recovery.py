@@ -1,9 +1,9 @@
-"""What a killed writer left at the end of a segment, set right before the next append.
+"""Recovery of the end of a segment after a writer was killed, before the next append.
 
-Whole, valid events that lack only a newline are kept. Anything else behind the last
-newline is copied to `.thence/quarantine/`, synced, and cut. Nothing before the last
-newline is touched. The copy is called `….torn.untold` until a notice of it is durable, so
-that a second kill can't keep it from being told. All of it happens under the append lock.
+Complete, valid events that lack only a newline are kept. All other bytes behind the last
+newline are copied to `.thence/quarantine/`, synced, and cut. Nothing before the last
+newline is touched. The copy is named `….torn.untold` until a notice of it is durable, so
+that it is reported even after a second kill. Recovery runs under the append lock.
 """
 
 import re
@@ -16,7 +16,7 @@ from thence.core.values.codec import LINE_BYTES_MAX, has_valid_crc, is_ours, num
 from thence.core.values.healing import pieces
 from thence.core.values.vocabulary import PLAIN, Vocabulary
 from thence.errors import OutcomeUnknown
-from thence.log.storage.append_errors import uncut
+from thence.log.storage.append_errors import half_line_error
 from thence.log.storage.disk import READ_BYTES, Disk
 from thence.log.storage.findings import MOVED
 from thence.log.storage.process import new_id
@@ -24,7 +24,7 @@ from thence.log.storage.segment import own_folder
 from thence.log.storage.system_call import DiskError
 
 _BLOCK_BYTES = 256 * 1024
-_UNTOLD = re.compile(
+_UNREPORTED = re.compile(
     r"(?P<file>.+)-(?P<offset>\d+)-[0-9A-Z]{26}(-(?P<first>\d+)-(?P<last>\d+))?\.torn\.untold"
 )
 
@@ -41,8 +41,8 @@ def lines_backwards(
 ) -> Iterator[bytes]:
     """Yields the lines between two offsets from the last to the first, without newlines.
 
-    `start` must be the beginning of a line. What follows the last newline comes first,
-    empty when the file ends in one. A line of more than `bytes_max` bytes comes empty.
+    `start` must be the beginning of a line. The bytes behind the last newline come first,
+    empty when the file ends in a newline. A line of more than `bytes_max` bytes comes empty.
     """
     parts: list[bytes] = []
     length = 0
@@ -61,7 +61,7 @@ def lines_backwards(
 
 
 def _joined(first: bytes, parts: list[bytes], length: int, bytes_max: int | None) -> bytes:
-    """Puts a line together from its parts, the last one first."""
+    """Joins a line from its parts, which are given last first."""
     if bytes_max is not None and length + len(first) > bytes_max:
         return b""
     return b"".join([first, *reversed(parts)])
@@ -70,10 +70,10 @@ def _joined(first: bytes, parts: list[bytes], length: int, bytes_max: int | None
 def recover_tail(
     disk: Disk, descriptor: int, segment: Path, size: int, vocabulary: Vocabulary, seq: int = 0
 ) -> bool:
-    """Makes a segment of `size` bytes end in a newline; True if bytes were moved aside.
+    """Makes a segment of `size` bytes end in a newline; True if bytes were quarantined.
 
-    Then the caller has to sync the segment. `seq` is the number that stood there, 0 if none is
-    known.
+    If True is returned the caller has to sync the segment. `seq` is the sequence number of the
+    unfinished line, 0 if it is not known.
     """
     offset = _tail(disk, descriptor, size)
     if offset == size:
@@ -93,12 +93,12 @@ def recover_tail(
 
 
 def _tail(disk: Disk, descriptor: int, end: int) -> int:
-    """Returns the offset behind the last newline before an end."""
+    """Returns the offset behind the last newline before the offset `end`."""
     while end > 0:
         offset = max(0, end - _BLOCK_BYTES)
-        place = disk.read_at(descriptor, offset, end - offset).rfind(b"\n")
-        if place >= 0:
-            return offset + place + 1
+        newline = disk.read_at(descriptor, offset, end - offset).rfind(b"\n")
+        if newline >= 0:
+            return offset + newline + 1
         end = offset
     return 0
 
@@ -117,7 +117,7 @@ def _quarantine(disk: Disk, descriptor: int, segment: Path, start: int, end: int
 
 
 def copy_aside(disk: Disk, source: int, start: int, end: int, path: Path) -> None:
-    """Copies a stretch of an open file, or what of it is there, to a new file, synced."""
+    """Copies a byte range of an open file to a new file, synced; the file may end earlier."""
     target = disk.open_append(path)
     try:
         while start < end and (data := disk.read_at(source, start, min(READ_BYTES, end - start))):
@@ -131,76 +131,77 @@ def copy_aside(disk: Disk, source: int, start: int, end: int, path: Path) -> Non
         disk.close(target)
 
 
-def kept_whole(
+def cut_broken_write(
     disk: Disk, descriptor: int, path: Path, start: int, data: bytes
 ) -> tuple[int, OutcomeUnknown | None]:
-    """Cuts what follows the last whole line of a broken write, which was to bring `data`.
+    """Cuts the file behind the last complete line of a broken write of `data` at `start`.
 
-    The file says how much of it stands behind `start`: the call that broke need not have
-    reported it. Returns how many bytes of it are whole lines, and what keeps the rest there.
+    The size of the file shows how many bytes were written: the broken call need not have
+    reported them. Returns how many bytes of `data` remain as complete lines, and the error if
+    the rest could not be cut.
     """
-    whole = 0
+    kept_bytes = 0
     try:
-        there = disk.file_id(descriptor)[1] - start
-        if there and disk.read_at(descriptor, start, len(data) + 1) != data[:there]:
+        written_bytes = disk.file_id(descriptor)[1] - start
+        if written_bytes and disk.read_at(descriptor, start, len(data) + 1) != data[:written_bytes]:
             raise DiskError("somebody else wrote to it without the lock")
-        whole = data.rfind(b"\n", 0, there) + 1
-        if whole < there:
-            disk.truncate(descriptor, start + whole)
+        kept_bytes = data.rfind(b"\n", 0, written_bytes) + 1
+        if kept_bytes < written_bytes:
+            disk.truncate(descriptor, start + kept_bytes)
     except DiskError as error:
-        unknown = uncut(path, error)
+        unknown = half_line_error(path, error)
         unknown.__cause__ = error
-        return whole, unknown
-    return whole, None
+        return kept_bytes, unknown
+    return kept_bytes, None
 
 
-def untold(disk: Disk, folder: Path) -> Iterator[tuple[Path, dict[str, object]]]:
-    """Yields each file in quarantine that no notice tells of yet, with the notice's facts.
+def unreported(disk: Disk, folder: Path) -> Iterator[tuple[Path, dict[str, object]]]:
+    """Yields each file in quarantine that no notice reports yet, with the notice's facts.
 
-    Whoever has made the notice durable calls `mark_told`.
+    The caller that has made the notice durable calls `mark_reported`.
     """
     quarantine = own_folder(folder) / "quarantine"
     for name in disk.names(quarantine):
-        found = _UNTOLD.fullmatch(name)
+        found = _UNREPORTED.fullmatch(name)
         there = disk.path_id(str(quarantine / name))
         if found is not None and there is not None:
             facts: dict[str, object] = {
                 "file": found["file"],
                 "offset": int(found["offset"]),
                 "bytes": there[1],
-                "quarantine": f".thence/quarantine/{_told(quarantine / name).name}",
+                "quarantine": f".thence/quarantine/{_reported_path(quarantine / name).name}",
             }
             if found["first"] is not None:
                 facts |= {"first_seq": int(found["first"]), "last_seq": int(found["last"])}
             yield quarantine / name, facts
 
 
-def mark_told(disk: Disk, path: Path) -> None:
-    """Gives a file in quarantine the name that its notice tells, on the device too."""
-    disk.rename(path, _told(path))
-    disk.sync_folder(path.parent)  # else a power cut has it told again
+def mark_reported(disk: Disk, path: Path) -> None:
+    """Gives a file in quarantine the name that its notice states, on the device too."""
+    disk.rename(path, _reported_path(path))
+    disk.sync_folder(path.parent)  # else it is reported again after a power cut
 
 
-def _told(path: Path) -> Path:
+def _reported_path(path: Path) -> Path:
     return path.with_name(path.name.removesuffix(".untold"))
 
 
 def last_numbers(
     disk: Disk, descriptor: int, start: int, end: int, node_id: str
 ) -> HighestNumbers | None:
-    """Reads the numbers to go on from off the lines between two offsets.
+    """Returns the highest numbers in the lines between two offsets, to continue from.
 
-    It goes back to the last valid line of this node that follows a smaller one: so lines
-    that somebody moved or wrote again at the end are seen through. A damaged line behind it
-    keeps its number: one is left out for each. Returns None if the range holds no line of
-    this node.
+    The lines are read backwards to the last valid line of this node that follows a smaller
+    number, so that lines which somebody moved or copied to the end do no harm. A damaged line
+    behind that line keeps its number: one number is left out for each. Returns None if the
+    range holds no line of this node.
     """
     lamport_clock = damaged = seq = after = 0
     for position, whole in enumerate(lines_backwards(disk, descriptor, start, end, LINE_BYTES_MAX)):
         for line in _parts_backwards(whole) if whole else ():
             found = numbers(line)
             if found is None or not has_valid_crc(line):
-                # what follows the last newline was never acknowledged
+                # the bytes behind the last newline were never acknowledged
                 damaged += not after and position > 0 and is_ours(line)
                 lamport_clock = max(lamport_clock, foreign_clock(line))
                 continue
@@ -220,7 +221,7 @@ def foreign_clock(line: bytes) -> int:
 
 
 def _parts_backwards(line: bytes) -> list[bytes]:
-    """Returns the events of a line, and what is bad in it, from the last to the first."""
+    """Returns the events and the bad parts of a line, the last first."""
     if has_valid_crc(line):
         return [line]
     found = [

@@ -26,7 +26,7 @@ def current_path(folder: Path) -> Path:
 
 
 def own_folder(folder: Path) -> Path:
-    """Returns the folder for what is not events: lock, identity, quarantine."""
+    """Returns the folder for all files but the segments: lock, identity, quarantine."""
     return folder / ".thence"
 
 
@@ -36,7 +36,7 @@ def older_names(disk: Disk, folder: Path) -> list[str]:
 
 
 def strays(disk: Disk, folder: Path) -> list[Path]:
-    """Lists the files that look like segments and are none: nothing in them is read."""
+    """Lists the files that look like segments but are not, and are never read."""
     names = disk.names(folder)
     older = [name for name in names if name.startswith("events") and name.endswith(".jsonl")]
     return [folder / name for name in older if name != CURRENT and not _OLDER.fullmatch(name)]
@@ -54,8 +54,8 @@ def segments(disk: Disk, folder: Path) -> list[Path]:
 def begin_next(disk: Disk, folder: Path, wall_ns: int) -> tuple[str, int]:
     """Makes the current segment an older one and begins an empty one, its name on the device.
 
-    Returns the older one's name and the descriptor of the new one. Call it under the append
-    lock.
+    Returns the name of the older segment and the descriptor of the new one. Call it under the
+    append lock.
     """
     name = rotated_name(wall_ns, older_names(disk, folder))
     disk.rename(current_path(folder), folder / name)
@@ -71,15 +71,15 @@ def begin_next(disk: Disk, folder: Path, wall_ns: int) -> tuple[str, int]:
 def rotated_name(wall_ns: int, names: list[str]) -> str:
     """Returns the name for the current segment when it becomes an older one.
 
-    `names` are those of the older segments, sorted. The name is by the wall time, or one
-    microsecond after the newest name if the clock stands before that.
+    `names` are those of the older segments, sorted. The name is made of the wall time, or of
+    one microsecond after the newest name if the wall clock is before that.
     """
     moment = datetime.fromtimestamp(wall_ns // 1000 / 1_000_000, UTC)
     for name in reversed(names):
         try:
             behind = _moment(name) + _STEP
         except (ValueError, OverflowError):
-            continue  # no rotation gave a file this name: there is no such day, or none behind
+            continue  # no rotation made this name: no such day exists, or no later one
         moment = max(moment, behind)
         break
     return moment.strftime(_FORMAT)
@@ -88,7 +88,8 @@ def rotated_name(wall_ns: int, names: list[str]) -> str:
 def _moment(name: str) -> datetime:
     """Reads the time in an older segment's name.
 
-    Not by strptime: a fork while another thread is amid one leaves its lock taken in the child.
+    It does not use strptime: a fork while another thread is in strptime leaves its lock taken
+    in the child.
     """
     _, day, time, _ = re.split(r"[_.]", name)
     hour, minute, second, microsecond = time.split("-")
@@ -96,7 +97,7 @@ def _moment(name: str) -> datetime:
 
 
 def fitting(lines: Sequence[bytes], room_bytes: int) -> int:
-    """Returns how many lines go into a segment: up to the one that fills it."""
+    """Returns how many lines go into a segment, the line that fills it included."""
     if sum(map(len, lines)) < room_bytes:
         return len(lines)
     sizes = accumulate(map(len, lines))

@@ -1,4 +1,4 @@
-"""One call of the operating system, whose own error is told apart from a signal handler's."""
+"""One call of the operating system, with its own error kept apart from a signal handler's."""
 
 import errno
 from collections.abc import Callable
@@ -10,22 +10,22 @@ _R = TypeVar("_R")
 
 
 class DiskError(OSError):
-    """A call of ours that the system refused, with its errno and the file's name.
+    """A system call of thence that failed, with its errno and the file's name.
 
-    It is raised and caught inside; a caller of thence gets a ThenceError made of it.
+    DiskError is raised and caught inside thence; a user's code gets a ThenceError made of it.
     """
 
     @property
     def is_absence(self) -> bool:
-        """Whether nothing stands at the path."""
+        """True if nothing exists at the path."""
         return self.errno in _ABSENT_ERRNOS
 
 
 def system_call(function: Callable[_P, _R], *arguments: _P.args, **named: _P.kwargs) -> _R:
-    """Makes one call and returns its result; its error becomes DiskError.
+    """Makes one call and returns its result; the call's error becomes a DiskError.
 
-    A signal handler that runs amid the call may raise an OSError too, TimeoutError above all:
-    that one stays as it is.
+    A signal handler that runs during the call may raise an OSError too, most often
+    TimeoutError. Such an error is raised unchanged.
     """
     try:
         return function(*arguments, **named)
@@ -37,6 +37,6 @@ def system_call(function: Callable[_P, _R], *arguments: _P.args, **named: _P.kwa
 
 
 def _is_ours(error: OSError) -> bool:
-    """Tells whether the call itself raised: a handler's traceback goes on into its own frame."""
+    """Reports whether the call itself raised: a handler's traceback has a frame of its own."""
     raised = error.__traceback__
     return error.errno is not None and raised is not None and raised.tb_next is None

@@ -1,8 +1,8 @@
-"""Conditional appends judged under the append lock, before any number is taken.
+"""The check of conditional appends, under the append lock, before any number is given out.
 
-A guarded event is refused when its guard no longer holds; an event whose id its caller
-chose is not appended again when the log holds it. The journal is read backwards from its
-end, as far as it takes.
+A guarded event is refused when its guard no longer holds. An event whose id the caller
+chose is not appended again when the log holds it. The log is read backwards from its end,
+as far as necessary.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 
 class Condition(NamedTuple):
-    """What an event needs to be appended: an unbroken guard, an id that is not there yet.
+    """The condition of an append: an unbroken guard, an id that is not in the log yet.
 
-    The guard holds for it and those right before it, `span` in all: none of them is
-    appended when it is broken.
+    The guard covers the event and those directly before it, `span` in all: none of these
+    events is appended when the guard is broken.
     """
 
     guard: "Unchanged | None" = None
@@ -43,7 +43,7 @@ class Condition(NamedTuple):
 class AlreadyStored(NamedTuple):
     """The stored line of an event that need not be appended, newline included.
 
-    It stands at an offset of a file; `is_current` tells whether that is appended to.
+    `offset` is in bytes; `is_current` is True if `file` is the current segment.
     """
 
     line: bytes
@@ -53,15 +53,15 @@ class AlreadyStored(NamedTuple):
 
 
 class Same(NamedTuple):
-    """An event that stands earlier in its own batch, at this place."""
+    """An event that occurs earlier in its own batch, at this index."""
 
-    place: int
+    batch_index: int
 
 
 class WriteOutcome(NamedTuple):
-    """What became of a batch, in order, up to where an error ended it.
+    """The outcomes of a batch, in order, as far as it was written before an error.
 
-    An outcome is the line that stands in the file, or why its condition was not met.
+    An outcome is the line in the file, or the error if its condition was not met.
     """
 
     outcomes: list[bytes | ThenceError]
@@ -79,23 +79,23 @@ def verdicts(
     drafts: Sequence[Draft],
     conditions: Mapping[int, Condition],
 ) -> list[Verdict]:
-    """Judges a batch in its order; None lets an event in. `conditions` are by place."""
+    """Judges a batch in its order; None admits an event. `conditions` are by index."""
     judge = _Judge(disk, folder, node_id, vocabulary)
-    lasts = {place - known.span + 1: place for place, known in conditions.items()}
+    lasts = {index - condition.span + 1: index for index, condition in conditions.items()}
     refusal, last = None, -1
-    for place, draft in enumerate(drafts):
-        if place in lasts:
-            last = lasts[place]
+    for index, draft in enumerate(drafts):
+        if index in lasts:
+            last = lasts[index]
             refusal = judge.refusal(drafts[last], conditions[last])
-        is_named = place == last and conditions[last].is_named
-        judge.take(place, draft, is_named, refusal if place <= last else None)
-    return judge.found
+        is_named = index == last and conditions[last].is_named
+        judge.add(index, draft, is_named, refusal if index <= last else None)
+    return judge.verdicts
 
 
 def merged(
     found: Sequence[Verdict], lines: Sequence[bytes | ThenceError]
 ) -> list[bytes | ThenceError]:
-    """Returns the outcomes of a batch, up to the first event let in that was not written."""
+    """Returns the outcomes of a batch, as far as the admitted events were written."""
     fresh = iter(lines)
     outcomes: list[bytes | ThenceError] = []
     for verdict in found:
@@ -103,7 +103,7 @@ def merged(
         if isinstance(verdict, AlreadyStored):
             outcome = verdict.line
         elif isinstance(verdict, Same):
-            outcome = outcomes[verdict.place]
+            outcome = outcomes[verdict.batch_index]
         else:
             outcome = verdict or next(fresh, None)
         if outcome is None:
@@ -113,7 +113,7 @@ def merged(
 
 
 class _Judge:
-    """One batch under judgement, with what was let in of it so far."""
+    """The judge of one batch, with the events admitted so far."""
 
     def __init__(self, disk: Disk, folder: Path, node_id: str, vocabulary: Vocabulary) -> None:
         self._disk = disk
@@ -121,29 +121,32 @@ class _Judge:
         self._node_id = node_id
         self._vocabulary = vocabulary
         self._admitted: dict[int, Event] = {}
-        self.found: list[Verdict] = []
+        self.verdicts: list[Verdict] = []
 
     def refusal(self, draft: Draft, condition: Condition) -> ThenceError | None:
-        """Returns why none of the events that end in a draft may be appended."""
+        """Returns why none of the events of a condition may be appended; `draft` is the last."""
         if condition.guard is None:
             return None
-        if condition.is_named and self._known(unnumbered(draft, self._vocabulary)) is not None:
+        if (
+            condition.is_named
+            and self._find_stored(unnumbered(draft, self._vocabulary)) is not None
+        ):
             return None
-        return self._moved(condition.guard)
+        return self._guard_refusal(condition.guard)
 
-    def take(self, place: int, draft: Draft, is_named: bool, refusal: ThenceError | None) -> None:
+    def add(self, index: int, draft: Draft, is_named: bool, refusal: ThenceError | None) -> None:
         event = unnumbered(draft, self._vocabulary)
         verdict: Verdict = refusal
         if verdict is None and is_named:
-            verdict = self._known(event)
+            verdict = self._find_stored(event)
         if verdict is None:
-            self._admitted[place] = event
-        self.found.append(verdict)
+            self._admitted[index] = event
+        self.verdicts.append(verdict)
 
-    def _known(self, event: Event) -> Verdict:
-        for place, earlier in self._admitted.items():
+    def _find_stored(self, event: Event) -> Verdict:
+        for index, earlier in self._admitted.items():
             if earlier.event_id == event.event_id:
-                return Same(place) if earlier.says_the_same_as(event) else self._reused(event)
+                return Same(index) if earlier.says_the_same_as(event) else self._reused(event)
         wanted = event.event_id.encode()
         for line, file, offset, is_current in lines_of_the_log(self._disk, self._folder):
             if wanted in line and event_id_of(line) == wanted:
@@ -154,7 +157,7 @@ class _Judge:
                     return self._reused(event)
         return None
 
-    def _moved(self, guard: "Unchanged") -> ThenceError | None:
+    def _guard_refusal(self, guard: "Unchanged") -> ThenceError | None:
         for earlier in self._admitted.values():
             if guard.is_broken_by(earlier):
                 return self._heads_moved(earlier)
@@ -186,19 +189,19 @@ class _Judge:
 
 
 def lines_of_the_log(disk: Disk, folder: Path) -> Iterator[tuple[bytes, str, int, bool]]:
-    """Yields the whole lines of a log, the last first.
+    """Yields the complete lines of a log, the last first.
 
-    With each come its file, its offset, and whether that is the last segment. Call it under
-    the append lock, with the end of the log whole.
+    Each comes with its file, its offset, and whether the file is the last segment. Call it
+    under the append lock, when the log ends in a newline.
     """
     for number, path in enumerate(reversed(segments(disk, folder))):
         descriptor = disk.open_read(path)
         try:
             _, size = disk.file_id(descriptor)
             end = size + 1
-            for place, line in enumerate(lines_backwards(disk, descriptor, 0, size)):
+            for index, line in enumerate(lines_backwards(disk, descriptor, 0, size)):
                 end -= len(line) + 1
-                if place and line:
+                if index and line:
                     yield line, path.name, end, number == 0
         finally:
-            disk.let_go(descriptor)  # the collector may be who ends this
+            disk.let_go(descriptor)  # the garbage collector may close this generator

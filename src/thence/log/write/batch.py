@@ -1,4 +1,4 @@
-"""What lies in the queue of a log, and how the outcome of a write is handed out to it."""
+"""The items in the queue of a log, and the return of a write's outcomes to them."""
 
 from collections import defaultdict, deque
 from collections.abc import Iterable, Sequence
@@ -21,14 +21,15 @@ Outcome = bytes | ThenceError
 BATCH_EVENTS_MAX = 8_192
 BATCH_BYTES_MAX = 8 * 1024 * 1024
 _TAKE_EVENTS = 512
-_GATE_OF_NOBODY = Latch()  # a task waits for its future
+_UNUSED_LATCH = Latch()  # a task waits for its future
 
 
 class Waiting:
-    """Events whose caller waits: a thread at a gate, or a task for its future.
+    """Events whose caller waits: a thread on a latch, or a task for its future.
 
-    Without drafts it is a flush. Threads are let go one after the other: each opens the
-    gate of the next, for a hundred that wake at once would fight for the interpreter.
+    An item without drafts is a flush. Threads are released one after the other: each opens
+    the latch of the next, since a hundred threads that wake at once would compete for the
+    interpreter.
     """
 
     __slots__ = (
@@ -37,9 +38,9 @@ class Waiting:
         "error",
         "following",
         "future",
-        "gate",
         "is_gone",
         "is_open",
+        "latch",
         "outcomes",
         "tail",
         "thread",
@@ -56,9 +57,9 @@ class Waiting:
         self.future = future
         self.tail = drafts[0].tail if len(drafts) == 1 else b"".join([d.tail for d in drafts])
         self.thread = get_ident()
-        self.gate = Latch() if future is None else _GATE_OF_NOBODY
+        self.latch = Latch() if future is None else _UNUSED_LATCH
         self.is_open = False
-        self.is_gone = True  # until it waits: an exception may come in between
+        self.is_gone = True  # until the caller waits: an exception may come in between
         self.following: Waiting | None = None
         self.outcomes: Sequence[Outcome] = ()
         self.error: ThenceError | None = None
@@ -67,34 +68,34 @@ class Waiting:
         """Waits in the caller's thread; False when `timeout_s` seconds passed first."""
         try:
             self.is_gone = False
-            return self.is_open or self.gate.wait(timeout_s) or self.is_open
+            return self.is_open or self.latch.wait(timeout_s) or self.is_open
         finally:
             self.is_gone = True
             if self.is_open:
                 try:
-                    self._let_the_next_go()
-                except BaseException:  # a signal handler raised amid it
-                    self._let_the_next_go()
+                    self._release_next()
+                except BaseException:  # a signal handler raised during the call
+                    self._release_next()
                     raise
 
-    def let_go(self) -> None:
-        """Ends the wait of a thread, or of those behind it if it has left."""
+    def release(self) -> None:
+        """Ends the wait of this thread, or of the threads behind it if it has left."""
         self.is_open = True
-        self.gate.open()
+        self.latch.open()
         if self.is_gone:
-            self._let_the_next_go()
+            self._release_next()
 
-    def _let_the_next_go(self) -> None:
+    def _release_next(self) -> None:
         following = self.following
         while following is not None:
             following.is_open = True
-            following.gate.open()
+            following.latch.open()
             if not following.is_gone:
                 return
             following = following.following
 
     def result(self) -> list[bytes]:
-        """Returns the lines, or raises what kept one of them from being written."""
+        """Returns the lines, or raises the error that kept one of them from being written."""
         lines: list[bytes] = []
         for outcome in self.outcomes:
             if isinstance(outcome, ThenceError):
@@ -110,21 +111,21 @@ _DRAFTS_ALONE = {Draft}
 
 
 class RefusedEvents:
-    """The events that the disk refused since the last write that went through."""
+    """The count of events that the disk refused since the last successful write."""
 
     def __init__(self) -> None:
         self.count = 0
         self.error: ThenceError = AppendFailed("could not append", cause="the log was closed")
 
     def notices(self, notice: Notice) -> list[Draft]:
-        """Returns the notice that the log owes its reader, none when nothing was refused."""
+        """Returns the notice of refused events, none when nothing was refused."""
         if not self.count:
             return []
         return [notice("write_failed", {"count": self.count, "reason": str(self.error)})]
 
 
-def taken(queue: deque[Item]) -> list[Item]:
-    """Takes all that is queued, up to 8,192 events or about 8 MiB."""
+def take_batch(queue: deque[Item]) -> list[Item]:
+    """Takes all queued items, at most 8,192 events or about 8 MiB."""
     pop = queue.popleft
     found: list[Item] = []
     size_bytes = 0
@@ -148,31 +149,31 @@ def drafts_of(items: list[Item]) -> list[Draft]:
     return drafts
 
 
-def emitted(items: list[Item]) -> list[Draft]:
-    """Returns the events among the items that nobody waits for, in order."""
+def emitted_drafts(items: list[Item]) -> list[Draft]:
+    """Returns the events among the items for which no caller waits, in order."""
     if set(map(type, items)) == _DRAFTS_ALONE:
         return cast(list[Draft], items)
     return [item for item in items if not isinstance(item, Waiting)]
 
 
-def conditions_of(items: Iterable[Item], place: int) -> dict[int, Condition]:
-    """Returns the conditions of the items' events by their place, the first at `place`."""
+def conditions_of(items: Iterable[Item], index: int) -> dict[int, Condition]:
+    """Returns the conditions by their event's index; `index` is that of the first event."""
     conditions: dict[int, Condition] = {}
     for item in items:
         if isinstance(item, Waiting):
             if item.condition is not None:
                 span = len(item.drafts)
-                conditions[place + span - 1] = item.condition._replace(span=span)
-            place += len(item.drafts)
+                conditions[index + span - 1] = item.condition._replace(span=span)
+            index += len(item.drafts)
         else:
-            place += 1
+            index += 1
     return conditions
 
 
 def split(items: list[Item], count: int) -> tuple[list[Item], list[Item]]:
-    """Parts items behind those whose events are all among the first `count`.
+    """Splits items behind those whose events are all among the first `count`.
 
-    A flush belongs to what it waits for.
+    A flush belongs to the events that it waits for.
     """
     for position, item in enumerate(items):
         count -= len(item.drafts) if isinstance(item, Waiting) else 1
@@ -182,7 +183,7 @@ def split(items: list[Item], count: int) -> tuple[list[Item], list[Item]]:
 
 
 def answer(items: Sequence[Item], outcomes: Iterable[Outcome], error: ThenceError | None) -> None:
-    """Gives those who wait their outcomes, with the error if there is one, and lets them go."""
+    """Gives waiting callers their outcomes, and the error if there is one; ends their wait."""
     if _DRAFTS_ALONE.issuperset(map(type, items)):
         return
     remaining = iter(outcomes)
@@ -195,13 +196,13 @@ def answer(items: Sequence[Item], outcomes: Iterable[Outcome], error: ThenceErro
             (threads if item.future is None else tasks).append(item)
         else:
             next(remaining, None)
-    # a wait in a signal handler, inside another of its thread, would keep that one from passing on
+    # a wait in a signal handler, inside another wait of its thread, would block that other wait
     if len({item.thread for item in threads}) == len(threads):
         for one, following in pairwise(threads):
             one.following = following
         del threads[1:]
     for item in threads:
-        item.let_go()
+        item.release()
     if tasks:
         _resolve_all(tasks)
 
@@ -215,7 +216,7 @@ def _resolve_all(tasks: Sequence[Waiting]) -> None:
     for loop, futures in by_loop.items():
         try:
             loop.call_soon_threadsafe(_resolve, futures)
-        except RuntimeError:  # the loop was closed: nobody waits there any more
+        except RuntimeError:  # the loop was closed: no task waits there any more
             continue
 
 
@@ -225,7 +226,7 @@ def _resolve(futures: Sequence["Future[None]"]) -> None:
             future.set_result(None)
 
 
-def interrupted(folder: Path) -> LogBusy:
+def interrupted_error(folder: Path) -> LogBusy:
     """Returns the error for an append in a signal handler that would wait for its own thread."""
     return LogBusy(
         "could not append to",
@@ -235,8 +236,8 @@ def interrupted(folder: Path) -> LogBusy:
     )
 
 
-def closed(folder: Path) -> WriterClosed:
-    """Returns the error for a use after the end."""
+def closed_error(folder: Path) -> WriterClosed:
+    """Returns the error for a use after the log was closed."""
     return WriterClosed(
         "could not append to",
         place=folder,

@@ -1,15 +1,15 @@
-"""The queue of one open log, with the thread that makes what is queued durable.
+"""The queue of one open log, with the thread that makes queued events durable.
 
-`append` waits until its event is on the device; `put` queues and returns; both go through
-one first-in-first-out queue. A lone append that finds it empty commits in its own thread;
-all else is drained by a committer thread, which starts when it is first needed.
+`append` waits until its event is on the device; `put` queues and returns; both use one
+first-in-first-out queue. A lone append that finds the queue empty commits in its own thread;
+all other events are drained by a committer thread, which starts when it is first needed.
 
-The caller's side of `put` takes no lock. The thread takes all that is queued at once: a
-producer that computes never gives the interpreter up, so each turn must count.
+The caller's side of `put` takes no lock. The thread takes all queued items at once: a
+producer that computes never releases the interpreter, so each turn must count.
 
-A batch that the disk refuses is kept and tried again each second, within the queue's
-bound; appends that wait are told at once. When writes go through again, a notice in the
-log says how many were refused. After a sync that failed nothing is written any more.
+A batch that the disk refuses is kept and retried each second, within the queue's bound;
+waiting appends get the error at once. When writes succeed again, a notice in the log states
+how many events were refused. After an unrepaired failed sync nothing is written any more.
 """
 
 import sys
@@ -30,59 +30,59 @@ from thence.log.write.batch import (
     RefusedEvents,
     Waiting,
     answer,
-    closed,
+    closed_error,
     conditions_of,
     drafts_of,
-    emitted,
-    interrupted,
+    emitted_drafts,
+    interrupted_error,
     split,
-    taken,
+    take_batch,
 )
 from thence.log.write.drops import Drops
-from thence.log.write.latch import Callers, Latch, Parking
-from thence.log.write.writer import Notice, SegmentWriter, Tell
+from thence.log.write.latch import Callers, Latch, WaitQueue
+from thence.log.write.writer import Notice, Report, SegmentWriter
 
 OnFull = Literal["drop", "block"]
 RETRY_S = 1.0
 _IDLE_S = 5.0
 _YIELD_FROM = 1_024
 _YIELD_MASK = 127
-# while somebody waits, who emits without a pause lets go of the interpreter
+# while a caller waits, a thread that emits without a pause releases the interpreter
 _AWAITED_MASK = 15
 _AWAITED_S = 0.000001
 
 
 class Committer:
-    """Queue and thread of one open log.
+    """The queue and the thread of one open log.
 
-    `bound` is how many events may wait; `on_full` says what happens to one more. `tell` is
-    called with a word and facts when something is dropped, refused, lost or resumed, from
-    whatever thread notices it. `drops` and `failed_count` are exact.
+    `bound` is how many events may wait; `on_full` decides what happens to one more. `report` is
+    called with a word and facts when events are dropped, refused, lost or resumed, from any
+    thread. `drops` and `failed_count` are exact.
     """
 
     def __init__(
-        self, writer: SegmentWriter, notice: Notice, bound: int, on_full: OnFull, tell: Tell
+        self, writer: SegmentWriter, notice: Notice, bound: int, on_full: OnFull, report: Report
     ) -> None:
         self._writer = writer
         self._notice = notice
         self._bound = bound
         self._on_full = on_full
-        self._tell = tell
+        self._report = report
         self._opening = writer.opening
         self._begin()
 
     def _begin(self) -> None:
-        """Makes what a forked child must have of its own: queue, mutexes, thread."""
+        """Makes the state that a forked child must have of its own: queue, mutexes, thread."""
         self.drops = Drops(self._notice)
         self.failed_count = 0
         self._queue: deque[Item] = deque()
         self._batch: list[Item] = []
-        # taken again by a signal handler that interrupts their holder
+        # a signal handler that interrupts their holder takes them again
         self._lead = RLock()
         self._state = RLock()
         self._leader = 0
         self._wakeup = Latch()
-        self._parking = Parking()
+        self._wait_queue = WaitQueue()
         self._thread: Thread | None = None
         self._is_sleeping = False
         self._is_closed = False
@@ -95,7 +95,7 @@ class Committer:
         self._refused = RefusedEvents()
 
     def after_fork(self) -> None:
-        """Drops the parent's queue, closes its files: the child begins with its own."""
+        """Drops the parent's queue and closes its files: the child begins anew."""
         was_closed = self._is_closed
         self._writer.after_fork()
         self._begin()
@@ -103,18 +103,18 @@ class Committer:
 
     @property
     def queued(self) -> int:
-        """How many events wait to be written."""
+        """The number of events that wait to be written."""
         return len(self._queue) + len(self._batch)
 
     @property
     def is_running(self) -> bool:
-        """Whether the committer thread is at work."""
+        """True if the committer thread is alive."""
         return self._thread is not None and self._thread.is_alive()
 
     def put(self, draft: Draft) -> bool:
         """Queues an event; False if it was dropped. Takes no lock unless the queue is full."""
         if self._is_closed:
-            raise closed(self._writer.folder)
+            raise closed_error(self._writer.folder)
         queue = self._queue
         waiting = len(queue)
         if waiting + self._held >= self._bound and not self._make_room(draft):
@@ -135,8 +135,8 @@ class Committer:
     def append(self, draft: Draft, timeout_s: float) -> bytes:
         """Returns the event's line once it is on the device, with all queued before it.
 
-        Raises what kept the event from being written; OutcomeUnknown when `timeout_s`
-        seconds passed in the queue, where it still stands.
+        Raises the error that kept the event from being written, or OutcomeUnknown when
+        `timeout_s` seconds passed: the event is then still queued.
         """
         thread = get_ident()
         if self._may_lead(thread) and not self._leader:  # no call between: the lock is free
@@ -153,9 +153,9 @@ class Committer:
     def append_all(
         self, drafts: Sequence[Draft], timeout_s: float, condition: Condition | None = None
     ) -> list[bytes]:
-        """Does for several events, written in one piece, what `append` does for one.
+        """Appends several events, written in one piece, as `append` does one.
 
-        The condition is that of the last. Without events it waits for what was queued
+        The condition is that of the last. Without events the call waits for the events queued
         before, and returns no lines.
         """
         waiting = Waiting(drafts, condition)
@@ -174,9 +174,9 @@ class Committer:
         return self._wait_on(waiting, timeout_s)
 
     def join(self, waiting: Waiting) -> None:
-        """Queues events whose caller waits, then leaves `callers`."""
+        """Queues events whose caller waits; the caller leaves `callers` after the wait."""
         if self._is_closed:
-            raise closed(self._writer.folder)
+            raise closed_error(self._writer.folder)
         if self.drops.gap is not None and waiting.drafts:
             self._queue_gap(waiting.drafts[0].event_id)
         self.callers.come()
@@ -185,15 +185,16 @@ class Committer:
             self._wake()
 
     def _may_lead(self, thread: int) -> bool:
-        """Tells whether a thread may commit itself: nobody does, and nothing is queued.
+        """Reports whether a thread may commit itself: no thread does, and nothing is queued.
 
-        Who leads holds `_lead` by a `with`, so that no signal handler leaves it taken.
+        The committing thread holds `_lead` by a `with`, so that no signal handler leaves it
+        taken.
         """
         if self._is_closed:
-            raise closed(self._writer.folder)
-        # in a signal handler, amid a commit or an emit of this very thread
+            raise closed_error(self._writer.folder)
+        # in a signal handler, during a commit or an emit of this very thread
         if self._leader == thread or self._opening.is_interrupted():
-            raise interrupted(self._writer.folder)
+            raise interrupted_error(self._writer.folder)
         return not self._leader and self._has_nothing_before()
 
     def _has_nothing_before(self) -> bool:
@@ -227,10 +228,10 @@ class Committer:
                 at_worker_end(self)
 
     def close(self, timeout_s: float) -> bool:
-        """Writes and syncs what is queued, then closes; True when all of it is on the device.
+        """Writes and syncs the queued events, then closes; True when all are on the device.
 
-        After `timeout_s` seconds it returns False: a slow disk is drained on in the
-        background, what a disk still refuses is counted as failed, once.
+        After `timeout_s` seconds it returns False: draining to a slow disk continues in the
+        background; events that the disk still refuses are counted as failed, once.
         """
         with self._state:
             is_first = not self._is_closed
@@ -240,27 +241,27 @@ class Committer:
         if is_first:
             self._queue_gap(None)
         thread = self._thread
-        if thread is current_thread():  # the garbage collector came by there: it drains on
+        if thread is current_thread():  # the garbage collector ran there: the thread drains on
             return False
         if thread is not None:
             self._wakeup.open()
             thread.join(timeout_s)
             if thread.is_alive():
-                self._tell("remaining", {"count": self.queued})
+                self._report("remaining", {"count": self.queued})
                 return False
         if not self._has_ended:
             self._run()
         return not self.failed_count
 
     def _wake(self) -> None:
-        if self._has_ended:  # a put that overtook close: this caller writes it
+        if self._has_ended:  # a put came after close: this caller writes the event
             self._run()
         elif self._thread is None:
             self.start()
         self._wakeup.open()
 
     def _run(self) -> None:
-        """Drains until closed: what the thread does, or at the end whoever closes."""
+        """Drains the queue until closed: in the committer thread, or at the end in the closer's."""
         while True:
             if self._batch:
                 if self._is_closed and monotonic_ns() >= self._deadline_ns:
@@ -274,8 +275,8 @@ class Committer:
             with self._lead:
                 self._leader = get_ident()
                 try:
-                    self._batch += taken(self._queue)
-                    self._parking.let_in(self._bound - len(self._queue) - self._held)
+                    self._batch += take_batch(self._queue)
+                    self._wait_queue.admit(self._bound - len(self._queue) - self._held)
                     self._batch = self._commit(self._batch, WAIT_S)
                     self._held = len(self._batch)
                 finally:
@@ -284,10 +285,10 @@ class Committer:
 
     def _sleep(self) -> None:
         self._is_sleeping = True
-        if not self._queue and not self._is_closed and self._parking.is_empty:
+        if not self._queue and not self._is_closed and self._wait_queue.is_empty:
             self._wakeup.wait(_IDLE_S)
         self._is_sleeping = False
-        self._parking.let_in(self._bound)
+        self._wait_queue.admit(self._bound)
 
     def _end(self) -> None:
         with self._lead:
@@ -296,12 +297,12 @@ class Committer:
             self._held = 0
             self._writer.close()
             self._has_ended = True
-        self._parking.let_in(sys.maxsize)
+        self._wait_queue.admit(sys.maxsize)
         if self._queue:
             self._run()
 
     def _commit_alone(self, draft: Draft, timeout_s: float) -> bytes:
-        """Does for one event, in the thread of its caller, what `_commit` does for many."""
+        """Commits one event in the thread of its caller, as `_commit` does many."""
         try:
             line = self._writer.write_one(draft)
             if line is None:
@@ -317,9 +318,9 @@ class Committer:
         return line
 
     def _commit(self, items: list[Item], timeout_s: float) -> list[Item]:
-        """Writes and syncs items, answers those who wait, returns the refused to be kept."""
+        """Writes and syncs items, answers waiting callers, returns the refused items to keep."""
         notices = self._refused.notices(self._notice)
-        own = len(emitted(items))
+        own = len(emitted_drafts(items))
         drafts = notices + drafts_of(items)
         conditions = conditions_of(items, len(notices))
         if items and isinstance(items[0], Draft) and items[0].event_id == self._doubtful:
@@ -334,9 +335,9 @@ class Committer:
                 self._opening.commit(-own if error is None else 0)
                 outcomes, error = [], unknown
         else:
-            self._opening.note()
+            self._opening.save()
         if notices and len(outcomes) >= len(notices):
-            self._tell("resumed", {"count": self._refused.count})
+            self._report("resumed", {"count": self._refused.count})
             self._refused = RefusedEvents()
         del outcomes[: len(notices)]
         if error is None:
@@ -345,11 +346,11 @@ class Committer:
         return self._refuse(items, outcomes, error)
 
     def _refuse(self, items: list[Item], outcomes: list[Outcome], error: ThenceError) -> list[Item]:
-        """Parts the items of a broken batch: written, told of the error, kept for a retry."""
+        """Splits the items of a failed batch: written, answered by the error, kept for a retry."""
         done, rest = split(items, len(outcomes))
-        self._opening.commit(len(emitted(done)), is_idle=True)
-        self._opening.note()
-        # a signal handler may raise an error of ours when all is written
+        self._opening.commit(len(emitted_drafts(done)), is_idle=True)
+        self._opening.save()
+        # a signal handler may raise a ThenceError after all items were written
         answer(done, outcomes, error if outcomes and not rest else None)
         waiting = [item for item in rest if isinstance(item, Waiting)]
         answer(waiting, outcomes[len(drafts_of(done)) :], error)
@@ -357,12 +358,12 @@ class Committer:
         self._refused.error = error
         kept: list[Item] = [item for item in rest if not isinstance(item, Waiting)]
         if kept and rest[0] is kept[0] and isinstance(error, OutcomeUnknown):
-            self._doubtful = drafts_of(kept)[0].event_id  # its line may yet be found whole
+            self._doubtful = drafts_of(kept)[0].event_id  # its line may yet be found complete
         held = max(0, self._held - len(done))
         self._refused.count += len(kept) - held
         fresh = drafts_of(kept)[held:]
         if fresh:
-            self._tell("refused", {"event_ids": [d.event_id for d in fresh], "error": error})
+            self._report("refused", {"event_ids": [d.event_id for d in fresh], "error": error})
         if self._writer.is_poisoned:
             self._lose(kept, error)
             return []
@@ -372,23 +373,23 @@ class Committer:
         lost = [draft.event_id for draft in drafts_of(items)]
         if lost:
             self._opening.commit(len(lost), is_idle=True)
-            self._opening.note()
+            self._opening.save()
             self.failed_count += len(lost)
-            self._tell("lost", {"event_ids": lost, "error": error})
+            self._report("lost", {"event_ids": lost, "error": error})
 
     def _is_full(self) -> bool:
         return len(self._queue) + self._held >= self._bound and not self._has_ended
 
     def _make_room(self, draft: Draft) -> bool:
-        """What `on_full` asks for: waits for room, or counts the event as dropped."""
+        """Waits for room, or counts the event as dropped, as `on_full` demands."""
         if self._on_full == "block":
             self._wake()
-            self._parking.wait(self._is_full)
+            self._wait_queue.wait(self._is_full)
             if self._has_ended:
-                raise closed(self._writer.folder)
+                raise closed_error(self._writer.folder)
             return True
         if self.drops.add(self._last):
-            self._tell("dropped", {"event_id": draft.event_id})
+            self._report("dropped", {"event_id": draft.event_id})
         return False
 
     def _queue_gap(self, before_event_id: str | None) -> None:

@@ -1,4 +1,4 @@
-"""What a host says of an event, made a draft: checked, encoded, its causes gathered."""
+"""Drafts of new events: checked, encoded, with their causes gathered."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,8 +18,8 @@ JoinNotice = Callable[[Sequence[str]], Draft]
 def join(causes: tuple[str, ...], notice: JoinNotice) -> tuple[list[Draft], tuple[str, ...]]:
     """Returns the notices to write before an event, and the causes that the event names.
 
-    ceil(n/32) notices name 32 of n causes each, and again, until at most 32 remain; up to
-    32 causes stand as they are, without a notice.
+    ceil(n/32) notices name up to 32 of n causes each. The step is repeated until at most 32
+    causes remain. An event with at most 32 causes needs no notice.
     """
     notices: list[Draft] = []
     remaining = causes
@@ -44,8 +44,8 @@ class Drafting:
     ) -> list[Draft]:
         """Returns the event's draft, behind the notices that its causes need.
 
-        `causes` are all that it names, `external` those of them that lie in other logs, as
-        `core.handing` writes them. Raises InvalidEvent, EventTooLarge.
+        `causes` are all causes of the event, `external` those of them that lie in other logs,
+        in the form of `core.values.cause_text`. Raises InvalidEvent, EventTooLarge.
         """
         notices: list[Draft] = []
         if causes:
@@ -79,14 +79,14 @@ class Drafting:
         return [*notices, draft(made)]
 
     def subject(self, new: NewEvent) -> str | None:
-        """Returns what an event will be about, in the words of its host."""
+        """Returns the subject that an event will have, by its host's vocabulary."""
         made = draft(Members("-", "-", 1, now(), **self._members(new)))
         return unnumbered(made, self._vocabulary).subject
 
     def _members(self, new: NewEvent) -> dict[str, Any]:
         stream = new.stream
         if stream is None and (new.begins or new.ends is not None):
-            stream = self._folder_stream  # a step that names none runs in the run
+            stream = self._folder_stream  # a step without a stream belongs to the log's run
         members = self._vocabulary.members(stream, new.subject, new.actor, new.payload)
         if new.members:
             members.update(new.members)

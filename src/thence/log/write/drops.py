@@ -1,4 +1,4 @@
-"""Events that a full queue dropped, gathered in gaps between events that were taken."""
+"""Events dropped by a full queue, counted in gaps between accepted events."""
 
 from threading import RLock
 
@@ -7,7 +7,7 @@ from thence.log.write.writer import Notice
 
 
 class Gap:
-    """Events dropped in a row, behind one that was taken."""
+    """A run of dropped events behind an accepted one."""
 
     def __init__(self, after_event_id: str | None) -> None:
         self.after_event_id = after_event_id
@@ -15,7 +15,7 @@ class Gap:
 
 
 class Drops:
-    """How many events one queue dropped, and the gap that no notice tells of yet."""
+    """The number of events one queue dropped, and the gap that no notice reports yet."""
 
     def __init__(self, notice: Notice) -> None:
         self._notice = notice
@@ -24,7 +24,7 @@ class Drops:
         self.gap: Gap | None = None
 
     def add(self, last: Draft | None) -> bool:
-        """Counts an event dropped behind the last that was taken; True for the very first."""
+        """Counts an event dropped behind the last accepted one; True for the very first drop."""
         with self._state:
             self.gap = self.gap or Gap(last.event_id if last else None)
             self.gap.count += 1
@@ -32,7 +32,7 @@ class Drops:
             return self.count == 1
 
     def close_gap(self, before_event_id: str | None) -> list[Draft]:
-        """Returns the notice that stands where the gap ends, none if another thread has it."""
+        """Returns the notice to write at the end of the gap, none if another thread took it."""
         with self._state:
             gap, self.gap = self.gap, None
         if gap is None:

@@ -1,4 +1,4 @@
-"""A segment whose sync failed: what of it goes over to the next one."""
+"""The copy of the unsafe end of a segment to the next one, after a sync failed."""
 
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
@@ -10,24 +10,24 @@ from thence.log.write.admission import AlreadyStored
 
 
 def copy_lines(disk: Disk, source: int, start: int, target: int) -> int:
-    """Copies the whole lines behind an offset to the end of another file; not synced.
+    """Copies the complete lines behind an offset to the end of another file; not synced.
 
-    Returns the offset at which the source ended, half a line at its end included, which is
-    not copied.
+    Returns the end offset of the source. An incomplete line at its end is counted but not
+    copied.
     """
     carry = b""
     while block := disk.read_at(source, start + len(carry), READ_BYTES):
         data = carry + block
-        whole = data.rfind(b"\n") + 1
-        disk.write_all(target, data[:whole])
-        start, carry = start + whole, data[whole:]
+        lines_end = data.rfind(b"\n") + 1
+        disk.write_all(target, data[:lines_end])
+        start, carry = start + lines_end, data[lines_end:]
     return start + len(carry)
 
 
-def stand_behind(
+def are_behind(
     disk: Disk, folder: Path, written: Collection[bytes | ThenceError], file: FileId
 ) -> bool:
-    """Tells whether the lines of a batch, newlines included, stand in segments behind a file."""
+    """Reports whether all lines of a batch, newlines included, are in segments behind a file."""
     missing = {line for line in written if isinstance(line, bytes)}
     for path in reversed(segments(disk, folder)):
         descriptor = disk.open_read(path)
@@ -43,7 +43,7 @@ def stand_behind(
 
 
 def write_again(disk: Disk, descriptor: int, known: Sequence[AlreadyStored]) -> int:
-    """Writes stored lines at the end of another segment; returns how many bytes they are."""
+    """Writes stored lines at the end of another segment; returns their size in bytes."""
     data = b"".join(stored.line for stored in known)
     disk.write_all(descriptor, data)
     return len(data)

@@ -1,4 +1,4 @@
-"""Where threads wait for the committer: a gate for one, a parking place in order of arrival."""
+"""The waits of threads for the committer: a latch for one, a queue for many."""
 
 from collections import deque
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from threading import Lock, RLock
 
 
 class Latch:
-    """A gate that opens for one wait. Opening it twice before a wait opens it once."""
+    """A latch that opens for one wait. Opening it twice before a wait opens it once."""
 
     __slots__ = ("_lock",)
 
@@ -16,20 +16,20 @@ class Latch:
         self._lock.acquire()
 
     def open(self) -> None:
-        """Lets the one who waits through, or the next one who comes."""
+        """Ends the present wait, or else the next one."""
         if self._lock.locked():
             try:
                 self._lock.release()
-            except RuntimeError:  # another thread has opened it in between
+            except RuntimeError:  # another thread has opened the latch in between
                 return
 
     def wait(self, timeout_s: float | None) -> bool:
-        """Waits until the gate opens; False when `timeout_s` seconds passed first."""
+        """Waits until the latch opens; False when `timeout_s` seconds passed first."""
         return self._lock.acquire(timeout=-1 if timeout_s is None else max(timeout_s, 0))
 
 
 class Callers:
-    """Those who wait for an append, counted as they come and leave, without a lock."""
+    """The callers that wait for an append, counted as they come and leave, without a lock."""
 
     __slots__ = ("_comings", "_leavings", "came", "left")
 
@@ -38,38 +38,38 @@ class Callers:
         self._comings, self._leavings = count(1), count(1)
 
     def come(self) -> None:
-        """Counts one who begins to wait."""
+        """Counts a caller that begins to wait."""
         self.came = next(self._comings)
 
     def leave(self) -> None:
-        """Counts one who waits no more."""
+        """Counts a caller that stops waiting."""
         self.left = next(self._leavings)
 
 
-class Parking:
-    """Callers that wait for room in a queue, let in first come, first served."""
+class WaitQueue:
+    """The callers that wait for room in a full queue, admitted first come, first served."""
 
     def __init__(self) -> None:
-        self._lock = RLock()  # a signal handler may emit amid a wait
-        self._gates: deque[Latch] = deque()
+        self._lock = RLock()  # a signal handler may emit during a wait
+        self._latches: deque[Latch] = deque()
 
     @property
     def is_empty(self) -> bool:
-        """Whether nobody waits."""
-        return not self._gates
+        """True if no caller waits."""
+        return not self._latches
 
     def wait(self, is_full: Callable[[], bool]) -> None:
-        """Returns when there is room: at once if there is now and nobody waits before us."""
-        gate = Latch()
+        """Returns when there is room: at once if there is room now and no caller waits."""
+        latch = Latch()
         with self._lock:
-            if not self._gates and not is_full():
+            if not self._latches and not is_full():
                 return
-            self._gates.append(gate)
-        gate.wait(None)
+            self._latches.append(latch)
+        latch.wait(None)
 
-    def let_in(self, count: int) -> None:
-        """Lets the first `count` of those who wait go on."""
-        if self._gates:
+    def admit(self, count: int) -> None:
+        """Ends the wait of the first `count` callers."""
+        if self._latches:
             with self._lock:
-                for _ in range(min(count, len(self._gates))):
-                    self._gates.popleft().open()
+                for _ in range(min(count, len(self._latches))):
+                    self._latches.popleft().open()

@@ -1,4 +1,4 @@
-"""What a log says about itself: notices in the log, records for the program that opened it."""
+"""The reports of a log about itself: notices in the log, log records for the host program."""
 
 import sys
 from _thread import allocate_lock, start_new_thread
@@ -12,15 +12,15 @@ from thence.core.values.payload import repair
 from thence.core.values.vocabulary import Vocabulary
 from thence.log.crash.damage_record import OPENING_SOURCE
 from thence.log.storage.process import new_id, now
-from thence.log.write.writer import Tell
+from thence.log.write.writer import Report
 
-_TELLING_S_MAX = 1.0
+_REPORT_S_MAX = 1.0
 
 
 class NoticeMaker:
-    """Drafts what a log says about itself; `context` holds the opener's own members.
+    """Drafts a log's notices about itself; `context` holds the opener's own members.
 
-    `log_id` tells the id of the log, None while it has none: some hosts name it in a notice.
+    `log_id` returns the id of the log, None while it has none: some hosts name it in a notice.
     """
 
     def __init__(
@@ -38,13 +38,14 @@ class NoticeMaker:
     ) -> Draft:
         """Returns the draft of a notice of a kind, such as "recovered".
 
-        One on the end of an opening names it as its source, so that it counts once.
+        A notice about the end of an opening names the opening as its source, so that it is
+        counted once.
         """
-        told, _ = repair(facts)  # a path or an error's text need be no UTF-8
+        payload, _ = repair(facts)  # a path or an error's text need be no UTF-8
         context = self._context
         if self._vocabulary.log_key and (log_id := self._log_id()):
             context = {self._vocabulary.log_key: log_id, **context}
-        event_type, members = self._vocabulary.notice(kind, told, context)
+        event_type, members = self._vocabulary.notice(kind, payload, context)
         if opening:
             members |= {"source": OPENING_SOURCE, "source_id": opening}
         return draft(Members(new_id(), event_type, 1, now(), tuple(causes), **members))
@@ -54,42 +55,42 @@ class NoticeMaker:
         return self("joined", {"count": len(causes)}, causes)
 
 
-def guarded(tell: Tell) -> Tell:
-    """Returns a `tell` that never raises: no log record may stop the writing of events."""
+def guarded(report: Report) -> Report:
+    """Returns a report function that never raises: no log record may stop the writing of events."""
 
-    def told(word: str, facts: Mapping[str, Any]) -> None:
+    def attempt(word: str, facts: Mapping[str, Any]) -> None:
         try:
-            tell(word, facts)
+            report(word, facts)
         except Exception as error:  # door: a processor of the user's may raise anything
             try:
                 _warn("record_failed", {"record": word, "error": repr(error)})
             except Exception:  # door: out of descriptors, not even logging can be imported
                 return
 
-    return lambda word, facts: aside(told, word, facts)
+    return lambda word, facts: in_other_thread(attempt, word, facts)
 
 
 def warn(word: str, facts: Mapping[str, Any]) -> None:
-    """Tells by the standard library's logging, under the name thence."""
-    aside(_warn, word, facts)
+    """Reports by the standard library's logging, under the name thence."""
+    in_other_thread(_warn, word, facts)
 
 
-def aside(tell: Tell, word: str, facts: Mapping[str, Any]) -> None:
-    """Tells, never amid what a signal handler may interrupt, and waits up to a second for it.
+def in_other_thread(report: Report, word: str, facts: Mapping[str, Any]) -> None:
+    """Reports in a thread that no signal handler interrupts; waits up to a second for it.
 
     A handler that raises in the middle of a log record leaves the locks of logging taken for
-    ever. Handlers run in the main thread alone: what that one has to tell another one tells.
+    ever. Handlers run in the main thread alone: for the main thread another thread reports.
     """
     if get_ident() != main_thread().ident:
-        tell(word, facts)
+        report(word, facts)
         return
     done = allocate_lock()
     done.acquire()
 
-    def telling() -> None:
+    def run() -> None:
         try:
-            context.run(tell, word, facts)
-        except Exception as error:  # door: raised where it was told
+            context.run(report, word, facts)
+        except Exception as error:  # door: raised again in the caller's thread
             failures.append(error)
         finally:
             done.release()
@@ -97,20 +98,20 @@ def aside(tell: Tell, word: str, facts: Mapping[str, Any]) -> None:
     failures: list[Exception] = []
     context = copy_context()
     try:
-        start_new_thread(telling, ())
+        start_new_thread(run, ())
     except RuntimeError:  # no more threads, or the interpreter is at its end
-        tell(word, facts)
+        report(word, facts)
     else:
-        done.acquire(timeout=_TELLING_S_MAX)
+        done.acquire(timeout=_REPORT_S_MAX)
         if failures:
             raise failures[0]
 
 
 def _warn(word: str, facts: Mapping[str, Any]) -> None:
-    """Does what logging would do: a program without it sees warnings on stderr.
+    """Reports by logging if it was imported, else writes warnings to stderr as logging would.
 
-    Logging is not imported for that. It is not cheap at the start of a command, and Python goes
-    wrong where it is imported amid a fork.
+    Logging is not imported here: the import is not cheap at the start of a command, and Python
+    fails where logging is imported during a fork.
     """
     is_warning = word not in ("rotated", "resumed")
     if "logging" in sys.modules:

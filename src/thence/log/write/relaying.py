@@ -1,7 +1,7 @@
-"""Events from elsewhere put into a log as they stand: verified, once, their clocks witnessed.
+"""Relaying of lines from other logs: verified, unchanged, once, their clocks witnessed.
 
-A line keeps its numbers and its checksum: it is the same event here as there. What does not
-verify, what is here already, and what no log may believe stays out and is told.
+A line keeps its numbers and its checksum: it is the same event in both logs. Lines that do
+not verify, that the log holds already, or whose clock is too large are left out and reported.
 """
 
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ from thence.log.storage.disk import Disk
 from thence.log.storage.findings import Relayed
 from thence.log.storage.identity import known_node_id, known_node_ids, renew
 from thence.log.storage.numbering import CLOCK_AHEAD_MAX, relayed
-from thence.log.write.writer import Notice, SegmentWriter, Tell
+from thence.log.write.writer import Notice, Report, SegmentWriter
 
 
 def relay(
@@ -25,15 +25,15 @@ def relay(
     vocabulary: Vocabulary,
     lines: Iterable[bytes],
     notice: Notice,
-    tell: Tell,
+    report: Report,
     timeout_s: float = WAIT_S,
 ) -> Relayed:
-    """Appends lines, without their newlines, that the log lacks.
+    """Appends lines, given without their newlines, that the log lacks.
 
-    They are of other nodes, or were this log's own before it was restored from an old copy.
-    It returns when they are durable. The caller sees to it that nobody relays the same lines
-    at once; if somebody does, readers serve them once. A verified line is taken though another
-    tool's line has its id. Raises what an append raises.
+    The lines are of other nodes, or were this log's own before it was restored from an old
+    copy. `relay` returns when they are durable. The caller makes sure that the same lines are
+    not relayed twice at once; if they are, readers serve them once. A verified line is
+    appended even if another tool's line has its id. Raises what an append raises.
     """
     held = {event.event_id: event for event in reader.events(disk, folder, vocabulary)}
     own, node_id = known_node_ids(disk, folder), known_node_id(disk, folder)
@@ -60,9 +60,9 @@ def relay(
             taken[event.event_id] = event
     taken |= {event.event_id: event for event in sorted(ours, key=_number)}
     if any(event.node_id == node_id for event in ours):
-        renew(disk, folder, node_id)  # first: what is behind it belongs to a node of the past
+        renew(disk, folder, node_id)  # first: later events must belong to a new node
     if taken:
-        _write(SegmentWriter(disk, folder, vocabulary, notice, tell), taken.values(), timeout_s)
+        _write(SegmentWriter(disk, folder, vocabulary, notice, report), taken.values(), timeout_s)
     twice = _twice(held.values(), taken.values())
     return Relayed(
         tuple(taken.values()), known, tuple(bad), tuple(parked), tuple(ours), tuple(twice)
@@ -70,7 +70,7 @@ def relay(
 
 
 def _is_served(event: Event, known: Event | None) -> bool:
-    """Tells whether an event is served, beside what is known of its id: a verified one first."""
+    """Reports whether an event takes precedence over the known event of its id, if any."""
     return known is None or (known.is_foreign and not event.is_foreign)
 
 
@@ -79,7 +79,7 @@ def _number(event: Event) -> tuple[str, int]:
 
 
 def _twice(held: Iterable[Event], taken: Iterable[Event]) -> list[Event]:
-    """Returns the events whose number another event has, here or before them."""
+    """Returns the taken events whose number a held or an earlier taken event has."""
     numbers = {_number(event) for event in held if not event.is_foreign}
     found = []
     for event in taken:

@@ -1,11 +1,11 @@
-"""Events whose outcome is unknown, made durable after all."""
+"""The retry of an append whose outcome is unknown."""
 
 from collections.abc import Callable, Sequence
 from typing import cast
 
 from thence.core.values.codec import Draft
 from thence.errors import AppendFailed, LogBusy, LogReadOnly, OutcomeUnknown
-from thence.log.storage.append_errors import still_unknown
+from thence.log.storage.append_errors import retry_error
 from thence.log.storage.append_lock import WAIT_S
 from thence.log.write.admission import Condition
 from thence.log.write.batch import Waiting
@@ -14,11 +14,11 @@ from thence.log.write.writer import SegmentWriter
 NOT_APPENDED = (AppendFailed, LogBusy, LogReadOnly)
 
 
-def retried(writer: SegmentWriter, drafts: Sequence[Draft]) -> list[bytes]:
-    """Returns the lines of events once each is on the device once, by a writer of its own.
+def retry(writer: SegmentWriter, drafts: Sequence[Draft]) -> list[bytes]:
+    """Returns the lines of events once each is on the device exactly once; uses a new writer.
 
-    What stands in the log is synced, the rest is appended with new numbers. Raises
-    OutcomeUnknown when that fails in its turn.
+    Events that are in the log are synced, the others are appended with new numbers. Raises
+    OutcomeUnknown when the retry fails too.
     """
     successor = writer.successor()
     waiting = Waiting(drafts)
@@ -29,27 +29,27 @@ def retried(writer: SegmentWriter, drafts: Sequence[Draft]) -> list[bytes]:
     finally:
         successor.close()
     if error is not None:
-        raise still_unknown(writer.folder, error) from error
+        raise retry_error(writer.folder, error) from error
     return waiting.result()
 
 
-def retriable(
+def with_retry(
     unknown: OutcomeUnknown,
     writer: SegmentWriter,
     drafts: Sequence[Draft],
     shape: Callable[[list[bytes]], object],
 ) -> OutcomeUnknown:
-    """Gives an error the way to make its events durable; `shape` makes lines a result."""
-    again = unknown.resume or (lambda: retried(writer, drafts))
+    """Adds the retry to an error, which it returns; `shape` turns the lines into a result."""
+    again = unknown.resume or (lambda: retry(writer, drafts))
 
     def resume() -> object:
         try:
             try:
                 return shape(cast(list[bytes], again()))
-            except NOT_APPENDED:  # it was refused while it waited in the queue
-                return shape(retried(writer, drafts))
+            except NOT_APPENDED:  # the append was refused while it waited in the queue
+                return shape(retry(writer, drafts))
         except OutcomeUnknown as another:
-            raise retriable(another, writer, drafts, shape) from another.__cause__
+            raise with_retry(another, writer, drafts, shape) from another.__cause__
 
     unknown.resume = resume
     return unknown

@@ -15,9 +15,9 @@ from thence.index.file.database import Index
 from thence.index.file.match_cache import (
     ANSWERS_MAX,
     PLACES_MAX,
-    Found,
     IndexVersion,
     MatchCache,
+    Matches,
     found,
     state,
 )
@@ -106,24 +106,24 @@ def test_second_page_reads_no_more_than_its_own_events(log):
     assert page(index, ASKED, limit=4, offset=4).total == first.total == 20
     behind = page(index, ASKED, limit=4, cursor=first.next_cursor)
     assert [event.seq for event in behind.events] == [10, 12, 14, 16]
-    index.remembered = MatchCache()
+    index.match_cache = MatchCache()
     assert page(index, ASKED, limit=4, offset=4).total == 19
 
 
 def test_places_beyond_the_bound_are_counted_and_not_kept():
     assert found(range(PLACES_MAX), 1).places is not None
     assert found(range(PLACES_MAX + 1), 1) == (PLACES_MAX + 1, None, 1)
-    most = found(range(PLACES_MAX - 1), 1).grown([PLACES_MAX], 2)
+    most = found(range(PLACES_MAX - 1), 1).extended([PLACES_MAX], 2)
     assert most.places is not None
-    assert most.grown([PLACES_MAX + 1], 3) == (PLACES_MAX + 1, None, 3)
-    assert most.grown([7, 8], 3).grown([9], 4) == (PLACES_MAX + 3, None, 4)
+    assert most.extended([PLACES_MAX + 1], 3) == (PLACES_MAX + 1, None, 3)
+    assert most.extended([7, 8], 3).extended([9], 4) == (PLACES_MAX + 3, None, 4)
 
 
 def test_places_that_come_behind_or_between_others_are_kept_in_order():
     first = found([10, 20], 5)
-    assert first.grown([30, 40], 7) == (4, array("q", [10, 20, 30, 40]), 7)
-    assert first.grown([30, 15, 5], 8) == (5, array("q", [5, 10, 15, 20, 30]), 8)
-    assert found([], 5).grown([3, 1], 6) == (2, array("q", [1, 3]), 6)
+    assert first.extended([30, 40], 7) == (4, array("q", [10, 20, 30, 40]), 7)
+    assert first.extended([30, 15, 5], 8) == (5, array("q", [5, 10, 15, 20, 30]), 8)
+    assert found([], 5).extended([3, 1], 6) == (2, array("q", [1, 3]), 6)
     assert first == (2, array("q", [10, 20]), 5)
 
 
@@ -134,8 +134,8 @@ def test_pages_of_more_places_than_are_kept_are_found_by_reading(tmp_path):
         add(tmp_path / "log", [line_of(seq=at, lamport_clock=at) for at in range(1, 31)])
         whole = page(index, asked)
         now = index.answer(state)
-        index.remembered = MatchCache()
-        index.remembered.put(now, asked, Found(30, None, 30))
+        index.match_cache = MatchCache()
+        index.match_cache.put(now, asked, Matches(30, None, 30))
         for descending in (False, True):
             turned = whole.events[::-1] if descending else whole.events
             behind = page(index, asked, offset=7, limit=5, descending=descending)
@@ -148,24 +148,24 @@ def test_pages_of_more_places_than_are_kept_are_found_by_reading(tmp_path):
 
 
 def test_answers_whose_places_are_others_by_now_and_the_oldest_are_forgotten():
-    remembered = MatchCache()
+    match_cache = MatchCache()
     now = IndexVersion(1, 1, 9)
     for turn in range(ANSWERS_MAX + 3):
-        remembered.put(now, Filter(turn_first=turn), found([turn], 9))
-    known = [remembered.get(now, Filter(turn_first=turn)) for turn in range(ANSWERS_MAX + 3)]
+        match_cache.put(now, Filter(turn_first=turn), found([turn], 9))
+    known = [match_cache.get(now, Filter(turn_first=turn)) for turn in range(ANSWERS_MAX + 3)]
     assert [each is None for each in known] == [True] * 3 + [False] * ANSWERS_MAX
-    assert remembered.get(IndexVersion(2, 1, 9), Filter(turn_first=9)) is None
-    remembered.put(IndexVersion(1, 2, 9), ASKED, found([], 9))
-    assert remembered.get(now, Filter(turn_first=9)) is None
-    assert remembered.get(IndexVersion(1, 2, 9), ASKED) == (0, array("q"), 9)
+    assert match_cache.get(IndexVersion(2, 1, 9), Filter(turn_first=9)) is None
+    match_cache.put(IndexVersion(1, 2, 9), ASKED, found([], 9))
+    assert match_cache.get(now, Filter(turn_first=9)) is None
+    assert match_cache.get(IndexVersion(1, 2, 9), ASKED) == (0, array("q"), 9)
 
 
 def test_answer_of_fewer_events_takes_the_place_of_none_of_more():
-    remembered = MatchCache()
-    remembered.put(IndexVersion(1, 1, 9), ASKED, found([1, 2], 9))
-    remembered.put(IndexVersion(1, 1, 8), ASKED, found([1], 8))
-    assert remembered.get(IndexVersion(1, 1, 9), ASKED) == found([1, 2], 9)
-    assert remembered.get(IndexVersion(1, 1, 10), ASKED) == found([1, 2], 9)
+    match_cache = MatchCache()
+    match_cache.put(IndexVersion(1, 1, 9), ASKED, found([1, 2], 9))
+    match_cache.put(IndexVersion(1, 1, 8), ASKED, found([1], 8))
+    assert match_cache.get(IndexVersion(1, 1, 9), ASKED) == found([1, 2], 9)
+    assert match_cache.get(IndexVersion(1, 1, 10), ASKED) == found([1, 2], 9)
     assert (
-        remembered.get(IndexVersion(1, 1, 8), ASKED) is None
+        match_cache.get(IndexVersion(1, 1, 8), ASKED) is None
     )  # its reader sees fewer than were found

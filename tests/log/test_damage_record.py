@@ -22,7 +22,7 @@ def region(offset=100, size=20, file=CURRENT):
 def told_by(*events, own=(NODE,), file=CURRENT, offset=10_000, older=None):
     told = DamageRecord(PLAIN, own)
     for event in events:
-        told.hear(event, file, offset, older)
+        told.add(event, file, offset, older)
     return told
 
 
@@ -126,8 +126,8 @@ def test_segment_written_anew_has_its_regions_no_more():
     assert told_by(first, anew, first).holds(CURRENT, 100, 20)
     # under the name that it has by now
     told = DamageRecord(PLAIN, (NODE,))
-    told.hear(first, NEWER, 10_000, None)
-    told.hear(anew, NEWER, 10_000, None)
+    told.add(first, NEWER, 10_000, None)
+    told.add(anew, NEWER, 10_000, None)
     assert not told.holds(NEWER, 100, 20)
     older = notice("torn", region(file=OLDER))
     assert not told_by(older, notice("recovered", {"file": OLDER, "rewritten": True})).holds(
@@ -180,11 +180,11 @@ def test_numbers_of_other_notices_are_not_heard(kind):
 
 def test_types_that_may_be_notices_are_known_by_the_vocabulary():
     plain, sim = DamageRecord(PLAIN, ()), DamageRecord(SIM, ())
-    assert plain.may_tell(["noted", "log.gap"])
-    assert not plain.may_tell(["noted", "catalog.gap", "SYSTEM"])
-    assert not plain.may_tell([])
-    assert sim.may_tell(["ACTION", "SYSTEM"])
-    assert not sim.may_tell(["ACTION", "log.gap"])
+    assert plain.may_be_notice(["noted", "log.gap"])
+    assert not plain.may_be_notice(["noted", "catalog.gap", "SYSTEM"])
+    assert not plain.may_be_notice([])
+    assert sim.may_be_notice(["ACTION", "SYSTEM"])
+    assert not sim.may_be_notice(["ACTION", "log.gap"])
 
 
 def test_notice_of_a_simulation_is_heard_by_its_error_type():
@@ -193,5 +193,5 @@ def test_notice_of_a_simulation_is_heard_by_its_error_type():
     event = event_of(stamped(drafted("01A", "SYSTEM", members), 5, 5))
     event.vocabulary = SIM
     told = DamageRecord(SIM, (NODE,))
-    told.hear(event, CURRENT, 10_000, None)
+    told.add(event, CURRENT, 10_000, None)
     assert told.holds(CURRENT, 100, 20)

@@ -3,62 +3,62 @@
 from threading import Event as Signal
 from threading import Thread
 
-from thence.log.write.latch import Callers, Latch, Parking
+from thence.log.write.latch import Callers, Latch, WaitQueue
 
 WAIT_S = 60.0
 
 
-def test_gate_opened_twice_lets_one_through():
-    gate = Latch()
-    assert not gate.wait(0)
-    gate.open()
-    gate.open()
-    assert gate.wait(None)
-    assert not gate.wait(0)
-    assert not gate.wait(-1)
+def test_latch_opened_twice_lets_one_through():
+    latch = Latch()
+    assert not latch.wait(0)
+    latch.open()
+    latch.open()
+    assert latch.wait(None)
+    assert not latch.wait(0)
+    assert not latch.wait(-1)
 
 
-def test_gate_opened_before_the_wait_or_during_it_lets_through():
-    gate = Latch()
+def test_latch_opened_before_the_wait_or_during_it_lets_through():
+    latch = Latch()
     for _ in range(500):
-        thread = Thread(target=gate.open)
+        thread = Thread(target=latch.open)
         thread.start()
-        assert gate.wait(WAIT_S)
+        assert latch.wait(WAIT_S)
         thread.join()
 
 
 def test_parking_lets_in_in_order_of_arrival():
-    parking = Parking()
+    wait_queue = WaitQueue()
     order: list[int] = []
     threads = []
     for number in range(5):
-        parked = Signal()
+        queued = Signal()
 
-        def park(number=number, parked=parked):
+        def park(number=number, queued=queued):
             def is_full():
-                parked.set()
+                queued.set()
                 return True
 
-            if number:  # the gates of those who wait before say that it is full
-                parked.set()
-            parking.wait(is_full)
+            if number:  # only the first callers find the queue full
+                queued.set()
+            wait_queue.wait(is_full)
             order.append(number)
 
         thread = Thread(target=park)
         thread.start()
-        assert parked.wait(WAIT_S)
-        while len(parking._gates) <= number:
+        assert queued.wait(WAIT_S)
+        while len(wait_queue._latches) <= number:
             thread.join(0.001)
         threads.append(thread)
-    parking.let_in(0)
+    wait_queue.admit(0)
     assert order == []
     for number, thread in enumerate(threads):
-        parking.let_in(1)
+        wait_queue.admit(1)
         thread.join(WAIT_S)
         assert order == list(range(number + 1))
-    assert parking.is_empty
-    parking.wait(lambda: False)
-    parking.let_in(7)
+    assert wait_queue.is_empty
+    wait_queue.wait(lambda: False)
+    wait_queue.admit(7)
 
 
 def test_callers_who_come_and_leave_are_counted():
@@ -72,7 +72,7 @@ def test_callers_who_come_and_leave_are_counted():
 
 
 def test_parking_with_people_waiting_lets_nobody_pass_them_though_there_is_room():
-    parking = Parking()
+    wait_queue = WaitQueue()
     is_full = True
     asked: list[bool] = []
 
@@ -80,22 +80,22 @@ def test_parking_with_people_waiting_lets_nobody_pass_them_though_there_is_room(
         asked.append(is_full)
         return is_full
 
-    first = Thread(target=parking.wait, args=(look,))
+    first = Thread(target=wait_queue.wait, args=(look,))
     first.start()
-    while parking.is_empty:
+    while wait_queue.is_empty:
         first.join(0.001)
     is_full = False
-    second = Thread(target=parking.wait, args=(look,))
+    second = Thread(target=wait_queue.wait, args=(look,))
     second.start()
-    while len(parking._gates) < 2:
+    while len(wait_queue._latches) < 2:
         second.join(0.001)
-    assert not parking.is_empty
+    assert not wait_queue.is_empty
     assert asked == [True]
-    parking.let_in(1)
+    wait_queue.admit(1)
     first.join(WAIT_S)
     assert not first.is_alive()
     assert second.is_alive()
-    parking.let_in(9)
+    wait_queue.admit(9)
     second.join(WAIT_S)
     assert not second.is_alive()
-    assert parking.is_empty
+    assert wait_queue.is_empty

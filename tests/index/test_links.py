@@ -8,7 +8,7 @@ from contextlib import closing
 import pytest
 
 from thence.index.build.places import STRIDE, statements
-from thence.index.graph.links import ENDS, Direction, Prefetch, beside, cone
+from thence.index.graph.links import ENDS, Direction, Prefetch, cone, neighbours
 
 LENGTH = 5_000
 
@@ -46,11 +46,11 @@ def test_links_of_places_near_and_far_are_those_asked_for_one_by_one(links, dire
     pairs += [(at, 1_000) for at in range(1_100, 1_400)]  # an event of many effects
     pairs += [(1_500, at) for at in range(1_000, 1_300)]  # and one of many causes
     name(links, pairs)
-    ahead = Prefetch(links, direction)
+    prefetch = Prefetch(links, direction)
     at = 1 if direction == "downstream" else 2_000
     for _ in range(3_000):
         places = sorted({max(at + chance.randint(-2, 2), 1) * STRIDE for _ in range(3)})
-        assert set(ahead.beside(places)) == beside(links, places, direction)
+        assert set(prefetch.neighbours(places)) == neighbours(links, places, direction)
         at += 1 if direction == "downstream" else -1
         if not 0 < at < 2_000 or chance.random() < 0.05:
             at = chance.randint(1, 2_000)

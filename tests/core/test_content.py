@@ -17,7 +17,7 @@ from tests.events import (
     stamped,
 )
 
-from thence.core.diff import content as said
+from thence.core.diff import content
 from thence.core.diff.difference import as_json, difference
 from thence.core.diff.log_side import side
 
@@ -28,11 +28,11 @@ def foreign(payload, **members):
 
 
 def is_same(a, b):
-    return said.are_same([said.said(a)], [said.said(b)]) == [True]
+    return content.are_same([content.content_of(a)], [content.content_of(b)]) == [True]
 
 
 def contrast(a, b):
-    return said.contrast(said.said(a), said.said(b))
+    return content.contrast(content.content_of(a), content.content_of(b))
 
 
 def paths(a, b):

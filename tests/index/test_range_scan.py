@@ -13,11 +13,11 @@ from tests.tiers import examples
 
 from thence.core.query.filter import Filter
 from thence.core.values.vocabulary import PLAIN
-from thence.index.build.count_tables import shelve
+from thence.index.build.count_tables import recount
 from thence.index.build.places import STRIDE
 from thence.index.build.selection import selection
 from thence.index.file.database import Index
-from thence.index.plan.range_scan import MERGED_NAMES_MAX, Bounds, behind, counts, stretch
+from thence.index.plan.range_scan import MERGED_NAMES_MAX, Bounds, behind, count_ranges, scan_range
 from thence.log.storage.disk import OS_DISK
 from thence.replica import open_log
 
@@ -47,15 +47,15 @@ def test_places_are_those_of_the_events_selected_whatever_leads(drawn, filter, b
             arrived = read(folder)
             due = [event.event_id for event in matching(arrived, filter, descending)]
             with closing(copied(index)) as connection:
-                shelve(connection, BITS)
+                recount(connection, BITS)
                 asked = selection(connection, filter)
                 if asked is None:
                     assert due == []
                     return
-                whole = stretch(connection, asked, len(arrived), bounds)
+                whole = scan_range(connection, asked, len(arrived), bounds)
                 ids = dict(connection.execute("SELECT place, event_id FROM events"))
                 assert connection.execute(whole.count_sql()).fetchone()[0] == len(due)
-                found = counts(connection, whole, bounds)
+                found = count_ranges(connection, whole, bounds)
                 values = {"limit": len(drawn), "offset": skipped}
                 if found is not None:
                     assert sum(events for _, events in found) == len(due)
@@ -99,7 +99,7 @@ def plan(index: Index, filter: Filter, bounds: Bounds) -> tuple[str | None, str]
     """Returns which column leads, and what SQLite makes of the question."""
     with index.reading() as connection:
         asked = selection(connection, filter)
-        whole = stretch(connection, asked, 300, bounds)
+        whole = scan_range(connection, asked, 300, bounds)
         values = {"limit": 10, "offset": 0}
         rows = connection.execute(f"EXPLAIN QUERY PLAN {whole.sql(False)}", values)
         return whole.lead, "\n".join(row[3] for row in rows)
@@ -126,12 +126,12 @@ def test_span_that_stands_together_is_read_off_its_shelves(index):
     with index.reading() as connection:
         first, last = connection.execute("SELECT min(time), max(time) FROM events").fetchone()
         asked = selection(connection, Filter(since=first, until=last))
-        whole = stretch(connection, asked, 300)
+        whole = scan_range(connection, asked, 300)
         assert (whole.lead, whole.first, whole.last) == (None, 1, 300 * STRIDE)
-        assert counts(connection, whole) == [(0, 300)]
-        assert counts(connection, whole, Bounds(looked=0)) == [(0, 300)]
+        assert count_ranges(connection, whole) == [(0, 300)]
+        assert count_ranges(connection, whole, Bounds(looked=0)) == [(0, 300)]
         before = selection(connection, Filter(until=first - 1))
-        assert stretch(connection, before, 300).last == 0
+        assert scan_range(connection, before, 300).last == 0
 
 
 @pytest.mark.promise("Q7")
@@ -139,9 +139,9 @@ def test_few_events_of_a_span_are_found_by_its_index(index):
     with index.reading() as connection:
         first = connection.execute("SELECT min(time) FROM events").fetchone()[0]
         asked = selection(connection, Filter(since=first, until=first))
-        whole = stretch(connection, asked, 300)
+        whole = scan_range(connection, asked, 300)
         assert whole.lead == "time"
-        assert counts(connection, whole, Bounds(looked=0)) is None
+        assert count_ranges(connection, whole, Bounds(looked=0)) is None
 
 
 def test_many_names_are_read_off_the_table_or_sorted(index):
