@@ -10,8 +10,8 @@ from thence.work.board.state import DONE, FOR_REVIEW, FeatureState, PackageState
 from thence.work.naming import wp_id_of
 from thence.work.result import CommandResult
 from thence.work.session.mirror import mirror
-from thence.work.session.moving import facts_of, made_durable, move, package_of
-from thence.work.session.package_code import told_of
+from thence.work.session.moving import check_written, facts_of, move, package_of
+from thence.work.session.package_code import code_of
 from thence.work.session.session import Session
 
 
@@ -46,7 +46,7 @@ def accept(
             facts = facts_of(
                 session, found, package.wp_id, DONE, reason=reason, is_forced=is_forced
             )
-            known = told_of(session, found, package, landed, no_code, reason)
+            known = code_of(session, found, package, landed, no_code, reason)
             facts = replace(facts, is_local=is_local, code=known)
             move(session, found.slug, package.wp_id, DONE, facts)
         except Refused as refused:
@@ -57,7 +57,7 @@ def accept(
         accepted.append(package.wp_id)
         session.look()
     if accepted:
-        made_durable(session)
+        check_written(session)
         mirror(session, session.board.features.get(found.slug, found))
     data = {
         "feature_slug": found.slug,
@@ -73,7 +73,7 @@ def accept(
         lines.append(f"all of {found.slug} is done")
     result = session.result(data, lines)
     code = 1 if kept and not accepted else 0
-    return CommandResult(result.events, result.data, result.lines, result.notes, code)
+    return CommandResult(result.events, result.data, result.lines, result.warnings, code)
 
 
 def _check_one(given: Sequence[str]) -> None:

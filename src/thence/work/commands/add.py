@@ -85,7 +85,7 @@ def _added(
             (found.slug, found.slug), (found.slug, package.wp_id), types=_GUARDED_TYPES
         )
         try:
-            session.say(*_said(found, package, branch), guard=guard)
+            session.append(*_said(found, package, branch), guard=guard)
         except HeadsMoved:
             continue
         return found, package

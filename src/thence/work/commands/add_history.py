@@ -4,7 +4,7 @@ from thence.errors import PlanningError
 from thence.work.journal.store import WorkEvent
 from thence.work.naming import wp_id_of
 from thence.work.result import CommandResult
-from thence.work.session.moving import made_durable, package_of
+from thence.work.session.moving import check_written, package_of
 from thence.work.session.session import Session
 
 KINDS = ("note", "review", "error", "comment")
@@ -31,9 +31,9 @@ def add_history(
         "wp_id": package.wp_id,
         "entry_type": kind,
         "entry_content": text,
-        "author": session.acting(),
+        "author": session.current_actor(),
     }
-    session.say(WorkEvent("HistoryAdded", payload, found.slug))
-    made_durable(session)
+    session.append(WorkEvent("HistoryAdded", payload, found.slug))
+    check_written(session)
     data = {"feature_slug": found.slug, "wp_id": package.wp_id, "entry_type": kind}
     return session.result(data, [f"{kind} on {package.wp_id} of {found.slug} kept"])

@@ -58,7 +58,7 @@ def finalize_tasks(session: Session, feature: str | None) -> CommandResult:
         )
         try:
             if said:
-                session.say(*said, guard=guard)
+                session.append(*said, guard=guard)
             break
         except HeadsMoved:  # somebody else finalizes it too
             continue
@@ -138,7 +138,7 @@ def _files(
         for path in known:
             text = (session.planning.read(None, path) or b"").decode("utf-8", "replace")
             if is_made_here(text, package.wp_id) and not holds(text, told):
-                session.notes.append(
+                session.warnings.append(
                     f"{path} stays as it is: tasks.md says more of {package.wp_id}"
                 )
         if not known:

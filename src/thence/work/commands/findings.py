@@ -20,7 +20,7 @@ CONFLICTS_FOUND = 3
 
 def errors(session: Session, limit: int) -> CommandResult:
     """Returns the last refusals, the newest first."""
-    found = session.errors.recent(limit, session.notes.append)
+    found = session.errors.recent(limit, session.warnings.append)
     data = {"errors": [to_builtins(record) for record in found]}
     lines = []
     for record in found:
@@ -55,7 +55,7 @@ def conflicts(session: Session, is_all: bool) -> CommandResult:
     is_open = any(each.is_open for each in found)
     result = session.result(data, lines or ["no conflicts"])
     code = CONFLICTS_FOUND if is_open else 0
-    return CommandResult(result.events, result.data, result.lines, result.notes, code)
+    return CommandResult(result.events, result.data, result.lines, result.warnings, code)
 
 
 def sentence_here(session: Session, conflict: Conflict) -> str:

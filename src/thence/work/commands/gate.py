@@ -3,14 +3,14 @@
 from thence.core.values.guard import Unchanged
 from thence.errors import HeadsMoved, Refused
 from thence.replica import new_id
-from thence.work.board.gates import REVIEWS, changed
+from thence.work.board.gates import REVIEWS, gate_change
 from thence.work.board.state import PASSED, FeatureState, GateState, PackageState
 from thence.work.journal.store import WorkEvent
 from thence.work.naming import wp_id_of
 from thence.work.project.agents import gates_run
 from thence.work.project.options import read_options
 from thence.work.result import CommandResult
-from thence.work.session.moving import is_agents, made_durable, package_of
+from thence.work.session.moving import check_written, is_started_by_agent, package_of
 from thence.work.session.session import ATTEMPTS_MAX, Session
 
 _DECIDING = ("GateCreated", "GateResultChanged")
@@ -41,14 +41,16 @@ def gate(
         if result == PASSED and gate_type in REVIEWS:
             _refuse_author(session, f"{gate_type} of {found.slug}/{package.wp_id}", package)
         known = next((each for each in package.gates.values() if each.gate_type == gate_type), None)
-        said, after = _said(found, package, known, gate_type, result, reason, session.acting())
+        said, after = _said(
+            found, package, known, gate_type, result, reason, session.current_actor()
+        )
         watched = {
             package.subject,
             *(session.store.subject(found.slug, name) for name in package.gates),
         }
         try:
             if said:
-                session.say(*said, guard=Unchanged(session.since, watched, _DECIDING))
+                session.append(*said, guard=Unchanged(session.position, watched, _DECIDING))
             break
         except HeadsMoved:
             continue
@@ -60,7 +62,7 @@ def gate(
             cause=f"its gates changed {ATTEMPTS_MAX} times meanwhile",
             hint="try again when others have ended",
         )
-    made_durable(session)
+    check_written(session)
     data = {
         "feature_slug": found.slug,
         "wp_id": package.wp_id,
@@ -73,7 +75,7 @@ def gate(
 
 
 def _refuse_agents(place: str) -> None:
-    if is_agents():
+    if is_started_by_agent():
         raise Refused(
             "could not set the gate",
             guard="set_by_an_agent",
@@ -129,7 +131,7 @@ def _said(
         causes = (made.event_id,)
         said.append(made)
     if result is not None and result != known.status:
-        told = changed(known, result, **({"reason": reason} if reason else {}))
+        told = gate_change(known, result, **({"reason": reason} if reason else {}))
         said.append(WorkEvent(told.event_type, told.payload, feature.slug, causes))
         known = GateState(known.gate_id, gate_type, result, actor)
     return said, known

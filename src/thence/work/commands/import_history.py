@@ -14,7 +14,7 @@ from thence.work.naming import resolve
 from thence.work.plan.existing import history_in
 from thence.work.plan.legacy import Happened, Unread
 from thence.work.result import CommandResult
-from thence.work.session.moving import made_durable
+from thence.work.session.moving import check_written
 from thence.work.session.session import Session
 from thence.work.vcs.files import TreeFiles
 from thence.work.vcs.locks import held
@@ -39,7 +39,7 @@ def import_history(session: Session, feature: str | None, *, is_dry: bool = Fals
     told, and left where it is. A second time brings nothing, and so do features that were begun
     here. Raises what the append raises.
     """
-    with held(session.shared / "import.lock"):
+    with held(session.shared_folder / "import.lock"):
         taken = _day_files(session, is_dry)
         session.look()
         events = session.store.read()
@@ -54,8 +54,8 @@ def import_history(session: Session, feature: str | None, *, is_dry: bool = Fals
             fresh = [one for one in history.happened if (one.source, one.source_id) not in known]
             brought[slug] = len(fresh)
             if fresh and not is_dry:
-                session.say(*_said(session, slug, fresh))
-                made_durable(session)
+                session.append(*_said(session, slug, fresh))
+                check_written(session)
     unread = [each for history in histories.values() for each in history.unread]
     unread += taken.unread
     data = {

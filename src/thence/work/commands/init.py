@@ -118,7 +118,7 @@ def init(session: Session, *, has_new_id: bool = False) -> CommandResult:
     lines = [f"project {project_uuid}"]
     if made is not None:
         lines.append(f"committed {', '.join(made.paths)} on {branch}")
-    elif not session.notes:
+    elif not session.warnings:
         lines.append("all of it was there already")
     lines.append('next: thence work setup-spec "what the feature is"')
     return session.result(data, lines)

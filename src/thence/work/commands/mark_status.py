@@ -9,7 +9,7 @@ from thence.work.plan.tasks import PlannedPackage, Subtask, parse, tick
 from thence.work.result import CommandResult
 from thence.work.session.mirror import is_mirrored, mirror
 from thence.work.session.session import Session
-from thence.work.session.ticks import meant, ticked
+from thence.work.session.ticks import package_of_section, tick_event
 from thence.work.vcs.pending_files import write_files
 
 
@@ -29,7 +29,7 @@ def mark_status(
     packages = parse(data, path).packages if data is not None else ()
     chosen = [_found(name.upper(), packages, path) for name in given]
     for package, _ in chosen:
-        name = meant(found, package)
+        name = package_of_section(found, package)
         if name not in (None, package.wp_id):
             raise Refused(
                 "could not tick the boxes of",
@@ -41,7 +41,7 @@ def mark_status(
     states = [(package, each, _is_done(found, package, each)) for package, each in chosen]
     changed = [(package, each) for package, each, was in states if was is not is_done]
     if changed:
-        session.say(*(ticked(found, package, each, is_done) for package, each in changed))
+        session.append(*(tick_event(found, package, each, is_done) for package, each in changed))
     mirror(session, found, is_all=True)
     if not is_done or is_mirrored(session, found):
         # where boxes are not kept in the file one is still opened, for its tick would count

@@ -17,7 +17,7 @@ from thence.work.session.changed_over import drops_day_files
 from thence.work.session.mirror import mirror
 from thence.work.session.moving import facts_of, move, package_of
 from thence.work.session.session import Session
-from thence.work.session.workspaces import newest
+from thence.work.session.workspaces import newest_branch
 from thence.work.vcs.merging import MergeOutcome, abort, resume
 from thence.work.vcs.merging import merge as merge_branches
 from thence.work.vcs.repository import HEADS, Repository, is_ancestor
@@ -58,7 +58,7 @@ def merge(
     names = [branch_of(found.slug, package.wp_id) for package in chosen]
     if is_dry:
         return _dry(session, found, plan(session.repo, target, names, tips))
-    note = session.merge_note(found.slug)
+    note = session.merge_record(found.slug)
     before = unfinished(note)
     outcome = merge_branches(session.repo, target, names, note, tips=tips, drops_day_files=drops)
     begun = before.names if before else ()  # by a command that was killed before it told
@@ -74,7 +74,7 @@ def resume_merge(session: Session, *, feature: str | None = None) -> CommandResu
     """Goes on with a merge whose conflict was resolved. Raises GitFailed."""
     session.look()
     found = session.feature(feature)
-    note = session.merge_note(found.slug)
+    note = session.merge_record(found.slug)
     before = unfinished(note)
     commits = [oid for _, oid in before.branches] if before else []
     drops = drops_day_files(session, session.target_of(found), commits)
@@ -86,7 +86,7 @@ def abort_merge(session: Session, *, feature: str | None = None) -> CommandResul
     """Gives up a merge with an open conflict; the target has nothing of it. Raises GitFailed."""
     session.look()
     found = session.feature(feature)
-    at = abort(session.repo, session.merge_note(found.slug))
+    at = abort(session.repo, session.merge_record(found.slug))
     target = session.target_of(found)
     data = {"feature_slug": found.slug, "target_branch": target, "commit": at}
     return session.result(data, [f"the merge is given up; {target} is at {at[:12]}"])
@@ -94,7 +94,7 @@ def abort_merge(session: Session, *, feature: str | None = None) -> CommandResul
 
 def _tips(session: Session, feature: FeatureState) -> dict[str, str]:
     """Returns the newest commits of packages by their branches, those on remotes with them."""
-    found = ((wp_id, newest(session, feature, wp_id)) for wp_id in feature.packages)
+    found = ((wp_id, newest_branch(session, feature, wp_id)) for wp_id in feature.packages)
     return {branch_of(feature.slug, wp_id): each[1] for wp_id, each in found if each}
 
 

@@ -8,8 +8,8 @@ from thence.work.journal.claims import claimed
 from thence.work.naming import wp_id_of
 from thence.work.result import CommandResult
 from thence.work.session.mirror import is_mirrored, mirror
-from thence.work.session.moving import facts_of, made_durable, move, package_of
-from thence.work.session.package_code import told_of
+from thence.work.session.moving import check_written, facts_of, move, package_of
+from thence.work.session.package_code import code_of
 from thence.work.session.session import Session
 
 
@@ -38,7 +38,7 @@ def move_task(
         raise _elsewhere(package, from_lane)
     with claimed(session.project.home, package.subject):
         facts = facts_of(session, found, wp_id, to, reason=reason, is_forced=is_forced)
-        code = told_of(session, found, package, None, no_code, reason) if to == DONE else None
+        code = code_of(session, found, package, None, no_code, reason) if to == DONE else None
         facts = replace(facts, is_local=is_local, code=code)
         made = move(session, found.slug, wp_id, to, facts)
         if is_mirrored(session, found):
@@ -84,7 +84,7 @@ def release(
         is_forced=is_forced,
         from_lane=DOING,
     )
-    made_durable(session)
+    check_written(session)
     return made
 
 
@@ -96,7 +96,7 @@ def reopen(
     Raises as `move_task` does, and why the journal could not be written.
     """
     made = move_task(session, given, DOING, feature=feature, reason=reason, from_lane=DONE)
-    made_durable(session)
+    check_written(session)
     return made
 
 

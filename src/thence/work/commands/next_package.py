@@ -6,7 +6,7 @@ from thence.work.board.attempt import Facts
 from thence.work.board.state import DOING, PLANNED, FeatureState
 from thence.work.board.transitions import claimable
 from thence.work.result import CommandResult
-from thence.work.session.moving import actor_of, made_durable, move
+from thence.work.session.moving import actor_of, check_written, move
 from thence.work.session.session import ATTEMPTS_MAX, Session
 
 NOTHING_READY = 4
@@ -21,7 +21,7 @@ def next_package(session: Session, feature: str | None) -> CommandResult:
     """
     for _ in range(ATTEMPTS_MAX):
         session.look()
-        facts = Facts(actor=session.acting(), node_id=next_node_id(session.project.home))
+        facts = Facts(actor=session.current_actor(), node_id=next_node_id(session.project.home))
         every = list(session.board.features.values())
         chosen = every if feature is None else [session.feature(feature)]
         for each in chosen:
@@ -50,7 +50,7 @@ def _take(session: Session, feature: FeatureState, wp_id: str) -> CommandResult 
         move(session, feature.slug, wp_id, DOING, facts)
     except Refused:
         return None
-    made_durable(session)
+    check_written(session)
     package = feature.packages[wp_id]
     data = {
         "feature_slug": feature.slug,
@@ -74,4 +74,4 @@ def _nothing(session: Session, features: list[FeatureState]) -> CommandResult:
     if left:
         waiting.append(f"not in the log yet: {', '.join(left)}; next: thence work import")
     result = session.result({"package": None}, ["nothing is ready", *waiting])
-    return CommandResult(result.events, result.data, result.lines, result.notes, NOTHING_READY)
+    return CommandResult(result.events, result.data, result.lines, result.warnings, NOTHING_READY)

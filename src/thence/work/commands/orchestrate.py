@@ -22,7 +22,7 @@ from thence.work.plan.tasks import PlannedPackage, parse
 from thence.work.project.agents import read_setup
 from thence.work.result import CommandResult
 from thence.work.session.command_commit import check_committer
-from thence.work.session.moving import facts_of, made_durable, move, package_of
+from thence.work.session.moving import check_written, facts_of, move, package_of
 from thence.work.session.session import Session
 
 STRANDED = 1
@@ -57,7 +57,7 @@ def orchestrate(
     forgiven = () if is_resumed else frozenset(counted)
     for given in skip:
         _skip(session, found, wp_id_of(given))
-    with _registered(session.shared / _FOLDER, found.slug):
+    with _registered(session.shared_folder / _FOLDER, found.slug):
         orchestrator = Orchestrator(
             session.project.here, found.slug, setup, tell, turn, forgiven=forgiven
         )
@@ -67,7 +67,7 @@ def orchestrate(
         wp_id: next_step(orchestrator.feature, packages[wp_id], rounds.get(wp_id)) or _LOOK
         for wp_id in summary.stranded
     }
-    said = [event.event_id for event in session.said]
+    said = [event.event_id for event in session.appended]
     data = {
         "events": [*said, *orchestrator.happenings.said],
         "feature_slug": found.slug,
@@ -84,7 +84,7 @@ def orchestrate(
     if not summary.stranded:
         lines = [f"all of {found.slug} is done"]
     code = STRANDED if summary.stranded else 0
-    return CommandResult((), data, tuple(lines), tuple(session.notes), code)
+    return CommandResult((), data, tuple(lines), tuple(session.warnings), code)
 
 
 def dry_run(session: Session, *, feature: str | None = None) -> CommandResult:
@@ -95,7 +95,7 @@ def dry_run(session: Session, *, feature: str | None = None) -> CommandResult:
     approved = [wp_id for wp_id, each in rounds.items() if each.is_approved]
     made = plan(found, _planned(session, found), read_setup(session.project), approved=approved)
     problems = [f"{each} depends on {needed}, which is no package" for each, needed in made.unknown]
-    problems += [f"{' -> '.join(circle)} wait for each other" for circle in made.circles]
+    problems += [f"{' -> '.join(circle)} wait for each other" for circle in made.cycles]
     problems += [f"{wp_id} is never begun: {why}" for wp_id, why in made.stranded.items()]
     data = {
         "feature_slug": found.slug,
@@ -120,7 +120,7 @@ def abort(session: Session, *, feature: str | None = None) -> CommandResult:
     """
     session.look()
     found = session.feature(feature)
-    ended = _ended(session.shared / _FOLDER, found.slug)
+    ended = _ended(session.shared_folder / _FOLDER, found.slug)
     session.look()
     found = session.feature(found.slug)
     freed = []
@@ -133,11 +133,11 @@ def abort(session: Session, *, feature: str | None = None) -> CommandResult:
             continue
         try:
             reason, who = "the orchestration was aborted", session.changed_by()
-            session.say(taken_back(reason, found.slug, wp_id, who, package.open_claim))
+            session.append(taken_back(reason, found.slug, wp_id, who, package.open_claim))
         finally:
             os.close(lease)
         freed.append(wp_id)
-    made_durable(session)
+    check_written(session)
     data = {"feature_slug": found.slug, "ended": ended, "freed": freed}
     lines = [_told_ended(len(ended), found.slug)]
     lines += [f"{wp_id} is planned again; its branch stays" for wp_id in freed]
@@ -188,8 +188,8 @@ def _skip(session: Session, feature: FeatureState, wp_id: str) -> None:
         if wp_id not in each.resolved
     ]
     if said:
-        session.say(*said)
-    made_durable(session)
+        session.append(*said)
+    check_written(session)
     session.look()
 
 

@@ -10,8 +10,8 @@ from thence.work.journal.claims import claimed
 from thence.work.journal.store import WorkEvent
 from thence.work.naming import branch_of, worktree_of
 from thence.work.result import CommandResult
-from thence.work.session.package_code import where_done_is
-from thence.work.session.package_refs import forget, target_in
+from thence.work.session.package_code import code_of_done
+from thence.work.session.package_refs import forget_refs, target_in
 from thence.work.session.session import Session
 from thence.work.vcs.landed import landing_of
 from thence.work.vcs.refs import Refs
@@ -42,7 +42,7 @@ def prune(
     """
     board = session.look()
     slugs = [session.feature(feature).slug] if feature else list(board.features)
-    landed = where_done_is(session, board)
+    landed = code_of_done(session, board)
     refs = session.refs
     pruned: list[_Place] = []
     kept: list[tuple[_Place, str]] = []
@@ -54,7 +54,7 @@ def prune(
             continue
         pruned.append(place)
         if takes_refs and not is_dry:
-            forget(session.repo, refs, place.feature.slug, place.package.wp_id)
+            forget_refs(session.repo, refs, place.feature.slug, place.package.wp_id)
     data = {
         "pruned": [_as_json(each) for each in pruned],
         "kept": [{**_as_json(each), "reason": why} for each, why in kept],
@@ -97,7 +97,7 @@ def _take_away(
             removable(repo, place.branch, path, into)
             return
         if package.landed is None and code.landed is not None:
-            session.say(_landing(place, code))  # without the branch nothing may tell it any more
+            session.append(_landing(place, code))  # without the branch nothing may tell it any more
         remove(repo, place.branch, path, into)
 
 

@@ -36,14 +36,14 @@ def publish(session: Session, target_branch: str | None = None) -> CommandResult
         "branch": link.branch,
         "commit": made.commit,
         "brought": made.brought,
-        "taken": session.taken,
+        "taken": session.events_received,
     }
     place = f"{link.remote}/{link.branch}"
     lines = [f"{place} has all events"]
     if made.commit is not None:
         lines = [f"brought {made.brought} event(s) to {place}"]
-    if session.taken:
-        lines.append(f"took {session.taken} event(s) of others")
+    if session.events_received:
+        lines.append(f"took {session.events_received} event(s) of others")
     return session.result(data, lines)
 
 
@@ -56,7 +56,7 @@ def _commit(session: Session, target_branch: str | None) -> CommandResult:
         "share": "tree",
         "branch": branch,
         "commit": made.oid if made else None,
-        "taken": session.taken,
+        "taken": session.events_received,
     }
     if made is None:
         return session.result(data, [f"{branch} has all events"])

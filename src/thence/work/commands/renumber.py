@@ -5,7 +5,7 @@ from collections.abc import Collection
 
 from thence.errors import HeadsMoved, PlanningError, Refused
 from thence.inspection.log_folder import next_node_id
-from thence.work.board.attempt import begun_as
+from thence.work.board.attempt import former_number_in_clone
 from thence.work.board.state import FeatureState, PackageState
 from thence.work.commands.add import taken_ids
 from thence.work.day_lines import Splice
@@ -18,8 +18,8 @@ from thence.work.plan.package_files import is_file_of
 from thence.work.plan.tasks import sections
 from thence.work.result import CommandResult
 from thence.work.session.command_commit import check_committer, commit
-from thence.work.session.moving import made_durable, package_of
-from thence.work.session.package_refs import rename
+from thence.work.session.moving import check_written, package_of
+from thence.work.session.package_refs import rename_refs
 from thence.work.session.session import ATTEMPTS_MAX, Session
 from thence.work.vcs.git import failure
 from thence.work.vcs.leftovers import MAKING
@@ -89,7 +89,7 @@ def _move_here(session: Session, slug: str, old: str, new: str) -> None:
             repo.git.run("worktree", "move", str(path), str(goal), doing="could not move")
         if before in branches(repo):
             repo.git.run("branch", "--move", before, after, doing="could not rename a branch of")
-        rename(repo, session.refs, slug, old, new)
+        rename_refs(repo, session.refs, slug, old, new)
 
 
 def _title(data: bytes, path: str) -> str:
@@ -194,10 +194,10 @@ def _numbered(
         causes = (package.created_event or "", *package.heads)
         guard = session.guard((found.slug, new), (found.slug, number), types=_GUARDED_TYPES)
         try:
-            session.say(WorkEvent("WPRenumbered", payload, found.slug, causes), guard=guard)
+            session.append(WorkEvent("WPRenumbered", payload, found.slug, causes), guard=guard)
         except HeadsMoved:
             continue
-        made_durable(session)
+        check_written(session)
         given = new
         session.look()
         found = session.feature(found.slug)
@@ -240,10 +240,10 @@ def _free(session: Session, found: FeatureState, to: str | None) -> str:
 
 def _move(session: Session, found: FeatureState, package: PackageState) -> None:
     """Moves the branch and the worktree if it was this clone that made them."""
-    old = begun_as(found, package, next_node_id(session.project.home))
+    old = former_number_in_clone(found, package, next_node_id(session.project.home))
     if old is not None:
         _move_here(session, found.slug, old, package.wp_id)
-        session.say(workspace_made(found.slug, package.wp_id, None))
+        session.append(workspace_made(found.slug, package.wp_id, None))
 
 
 def _refused(found: FeatureState, given: str, cause: str, hint: str) -> Refused:

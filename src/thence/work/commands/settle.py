@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from thence.core.event import Event
 from thence.errors import HeadsMoved, PlanningError, Refused
 from thence.merge.conflicts import Conflict
-from thence.work.board.conflict_sides import deed, person
+from thence.work.board.conflict_sides import action_of, person
 from thence.work.board.guards import reason_missing
 from thence.work.board.package_numbers import SLOT
 from thence.work.board.state import PackageState
@@ -14,7 +14,7 @@ from thence.work.journal.store import WorkEvent
 from thence.work.naming import wp_id_of
 from thence.work.result import CommandResult
 from thence.work.session.mirror import mirror
-from thence.work.session.moving import made_durable, package_of
+from thence.work.session.moving import check_written, package_of
 from thence.work.session.session import ATTEMPTS_MAX, Session
 
 _DOING = "could not settle"
@@ -42,10 +42,10 @@ def settle(
         said = [_said(found.slug, package.wp_id, reason, *each) for each in chosen]
         guard = session.guard((found.slug, package.wp_id), types=tuple(DECIDING_TYPES))
         try:
-            session.say(*said, guard=guard)
+            session.append(*said, guard=guard)
         except HeadsMoved:
             continue
-        made_durable(session)
+        check_written(session)
         return _result(session, found.slug, package.wp_id, [event for _, event in chosen])
     raise Refused(
         _DOING,
@@ -90,7 +90,7 @@ def _chosen(conflicts: Sequence[Conflict], winner: str, place: str) -> list[tupl
         if len(sides) == 1:
             found.append((conflict, sides[0]))
     if not found:
-        told = ", ".join(f"{event.event_id} ({deed(event)})" for event in heads)
+        told = ", ".join(f"{event.event_id} ({action_of(event)})" for event in heads)
         raise PlanningError(
             _DOING,
             place=place,
@@ -124,5 +124,5 @@ def _result(session: Session, slug: str, wp_id: str, winners: Sequence[Event]) -
         "agent": package.agent,
     }
     whose = f", with {package.agent}" if package.agent else ""
-    lines = [f"{deed(event)} stands" for event in winners]
+    lines = [f"{action_of(event)} stands" for event in winners]
     return session.result(data, [*lines, f"{wp_id} of {slug} is in {package.lane}{whose}"])

@@ -43,7 +43,7 @@ def setup_spec(
             )
     check_committer(session)
     branch = session.branch(target_branch)
-    with held(session.shared / "features.lock"):
+    with held(session.shared_folder / "features.lock"):
         session.look()
         branches = session.refs.branches if session.project.repo else ()
         known = [*session.board.features, *session.planning.slugs(), *branches]
@@ -54,7 +54,7 @@ def setup_spec(
             "mission": mission,
             "target_branch": branch,
         }
-        session.say(WorkEvent("SpecCreated", payload, slug))
+        session.append(WorkEvent("SpecCreated", payload, slug))
         session.watch(branch)
         files = _files(session, slug, title.strip(), mission, branch)
         made = commit(session, files, f"Spec {slug}", "setup-spec", target=branch)

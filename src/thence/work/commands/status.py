@@ -8,7 +8,7 @@ from typing import Any
 from thence.errors import GitFailed, ThenceError
 from thence.work.board.attempt import CodeState
 from thence.work.board.board import as_json
-from thence.work.board.next_steps import next_step, tried
+from thence.work.board.next_steps import next_step, rounds_in_feature
 from thence.work.board.state import (
     DONE,
     LANES,
@@ -21,7 +21,7 @@ from thence.work.commands.findings import sentence_here
 from thence.work.journal.claims import is_held
 from thence.work.naming import resolve
 from thence.work.result import CommandResult
-from thence.work.session.package_code import where_done_is
+from thence.work.session.package_code import code_of_done
 from thence.work.session.session import Session
 from thence.work.vcs.overlaps import Overlap, at_work, overlaps, sentence
 
@@ -73,7 +73,7 @@ def status(session: Session, feature: str | None) -> CommandResult:
 
 def _next_steps(session: Session, feature: FeatureState) -> Mapping[str, str]:
     """Returns the next step with each package that waits for somebody, and that nobody is at."""
-    rounds, home = tried(session.events, feature.slug), session.project.home
+    rounds, home = rounds_in_feature(session.events, feature.slug), session.project.home
     found: dict[str, str] = {}
     for wp_id, package in feature.packages.items():
         step = next_step(feature, package, rounds.get(wp_id))
@@ -88,8 +88,8 @@ def _landed(session: Session, board: Board) -> _Landed:
     if session.project.repo is None:
         return {}
     with suppress(GitFailed):
-        return where_done_is(session, board)
-    session.notes.append("where the code of packages is was not looked for: git failed")
+        return code_of_done(session, board)
+    session.warnings.append("where the code of packages is was not looked for: git failed")
     return {}
 
 
@@ -120,7 +120,9 @@ def _forecast(session: Session, feature: FeatureState) -> Sequence[Overlap]:
             )
             return [Overlap(one, other, tuple(files), met) for one, other, files, met in found]
         except GitFailed as error:
-            session.notes.append(f"overlaps of {feature.slug} were not looked for: {error.cause}")
+            session.warnings.append(
+                f"overlaps of {feature.slug} were not looked for: {error.cause}"
+            )
     return ()
 
 

@@ -6,7 +6,7 @@ from thence.replica import now
 from thence.work.board.state import FeatureState
 from thence.work.journal.store import WorkEvent
 from thence.work.session.mirror import mirror
-from thence.work.session.moving import made_durable
+from thence.work.session.moving import check_written
 from thence.work.session.session import Session
 
 
@@ -28,10 +28,10 @@ def complete(session: Session, feature: FeatureState, actor: str) -> bool:
     said = WorkEvent("FeatureCompleted", payload, feature.slug, tuple(ends), actor)
     guard = session.guard((feature.slug, feature.slug), types=("FeatureCompleted",))
     try:
-        session.say(said, guard=guard)
+        session.append(said, guard=guard)
     except HeadsMoved:
         return False
-    made_durable(session)
+    check_written(session)
     mirror(session, feature)
     return True
 

@@ -94,7 +94,8 @@ class Orchestrator:
         self._held: set[str] = set()
         self._has_tried = False
         self._blocks = Blockers(
-            lambda wp_id, why: self.happen("waiting", why, wp_id), lambda: len(self._session.said)
+            lambda wp_id, why: self.happen("waiting", why, wp_id),
+            lambda: len(self._session.appended),
         )
         self.rounds: dict[str, Round] = {}
         self._plan: dict[str, PlannedPackage] = {}
@@ -139,8 +140,8 @@ class Orchestrator:
             self._finish()
             self._start()
             summary = self._ended()
-            if self._session.pending is not None:
-                raise self._session.pending
+            if self._session.journal_error is not None:
+                raise self._session.journal_error
         except (ThenceError, OSError) as error:
             self._rest(error)
             return None

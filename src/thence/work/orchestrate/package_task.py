@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from thence.errors import Refused
 from thence.replica import new_id
 from thence.work.board.attempt import FORCING, Facts, Move
-from thence.work.board.gates import changed
+from thence.work.board.gates import gate_change
 from thence.work.board.rounds import APPROVED, REVIEW, TRY_FAILED, Round
 from thence.work.board.state import (
     DOING,
@@ -38,7 +38,7 @@ from thence.work.project.agents import GateConfig, argv
 from thence.work.session.changed_over import drops_day_files
 from thence.work.session.command_commit import check_at_target
 from thence.work.session.mirror import mirror
-from thence.work.session.moving import decided, facts_of, move
+from thence.work.session.moving import decide_move, facts_of, move
 from thence.work.session.session import Session
 from thence.work.session.workspaces import workspace
 from thence.work.vcs.git import failure, surroundings
@@ -208,16 +208,16 @@ class PackageTask:
     def _merge(self, branch: str, commit: str) -> None:
         """Merges the commit that has passed everything, and tells that it is done."""
         session, slug, wp_id = self._orchestrator.session, self._feature.slug, self.task.wp_id
-        with held(session.shared / "orchestrate.lock"):
+        with held(session.shared_folder / "orchestrate.lock"):
             session.look()
             if tip(session.repo, branch) != commit:
                 return  # what came meanwhile is judged first
             if facts_of(session, self._feature, wp_id).worktree == "dirty":
                 self._send_back("its worktree holds changes that are not committed", ACTOR)
                 return
-            self._decide(decided, commit)  # what may not be done is not merged either
+            self._decide(decide_move, commit)  # what may not be done is not merged either
             target = session.target_of(self._feature)
-            note, tips = session.merge_note(slug), {branch: commit}
+            note, tips = session.merge_record(slug), {branch: commit}
             drops = drops_day_files(session, target, [commit])
             outcome = merge(
                 session.repo, target, [branch], note, opens=False, tips=tips, drops_day_files=drops
@@ -277,7 +277,7 @@ class PackageTask:
         for gate in known:
             seconds = round(ended.seconds, 3)
             status = PASSED if is_passed else FAILED
-            change = changed(gate, status, commit=judged.commit, seconds=seconds)
+            change = gate_change(gate, status, commit=judged.commit, seconds=seconds)
             with self._acting_as(ACTOR):
                 judges = self._package.events_of("lane")
                 told = self._say(WorkEvent(change.event_type, change.payload, slug, judges))
@@ -297,7 +297,7 @@ class PackageTask:
         if self._gate is None:
             with self._acting_as(ACTOR):
                 note = "stopped before it ended; thence work orchestrate --resume goes on"
-                self._orchestrator.session.say(self._note("comment", note))
+                self._orchestrator.session.append(self._note("comment", note))
         self._tell("stopped", "stopped; its claim is free")
 
     def _send_back(self, reason: str, actor: str, *rests_on: str) -> None:
@@ -326,7 +326,7 @@ class PackageTask:
         """Names the variables that an agent may have ended at once for want of."""
         agent = self._setup.agents[self.task.agent]
         known = {*surroundings()} - {*agent.env}
-        self._orchestrator.session.notes += hints(agent.name, known, self._setup.environment)
+        self._orchestrator.session.warnings += hints(agent.name, known, self._setup.environment)
 
     def _note(self, kind: str, text: str) -> WorkEvent:
         payload = {
@@ -339,12 +339,12 @@ class PackageTask:
 
     def _say(self, said: WorkEvent) -> str:
         """Appends an event, and returns its id; raises where the journal can't be written."""
-        events = self._orchestrator.session.say(said)
+        events = self._orchestrator.session.append(said)
         self._durable()
         return events[0].event_id
 
     def _durable(self) -> None:
-        pending = self._orchestrator.session.pending
+        pending = self._orchestrator.session.journal_error
         if pending is not None:
             raise pending
 

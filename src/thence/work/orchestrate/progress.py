@@ -42,10 +42,10 @@ class Progress:
 
     def collect(self, session: Session) -> None:
         """Takes over what a desk has appended, and tells its notes: each once, of the last many."""
-        self.said += [event.event_id for event in session.said]
-        session.said.clear()
-        for note in session.notes:
+        self.said += [event.event_id for event in session.appended]
+        session.appended.clear()
+        for note in session.warnings:
             if note not in self._notes:
                 self._notes = [*self._notes, note][-NOTES_MAX:]
                 self.tell(ProgressNote("note", note))
-        session.notes.clear()
+        session.warnings.clear()

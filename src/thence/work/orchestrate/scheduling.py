@@ -11,7 +11,7 @@ import msgspec
 from msgspec.structs import replace
 
 from thence.work.board.attempt import is_closed
-from thence.work.board.dependencies import circles
+from thence.work.board.dependencies import cycles
 from thence.work.board.state import (
     DOING,
     DONE,
@@ -75,7 +75,7 @@ class DryPlan(NamedTuple):
 
     waves: tuple[tuple[Task, ...], ...]
     critical_path: tuple[str, ...]
-    circles: tuple[tuple[str, ...], ...]
+    cycles: tuple[tuple[str, ...], ...]
     unknown: tuple[tuple[str, str], ...]
     stranded: Mapping[str, str]
 
@@ -162,7 +162,7 @@ def plan(
         if needed not in feature.packages
     )
     stranded = {each.wp_id: _waits_for(state, each) for each in _open(state)}
-    return DryPlan(tuple(waves), _critical_path(feature), circles(open_ones), unknown, stranded)
+    return DryPlan(tuple(waves), _critical_path(feature), cycles(open_ones), unknown, stranded)
 
 
 class _Open(NamedTuple):

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import msgspec
 
 from thence.errors import PlanningError
-from thence.work.board.dependencies import circles, described
+from thence.work.board.dependencies import cycles, describe
 from thence.work.naming import is_wp_id
 from thence.work.plan.prose import MarkdownLine, lines_of
 
@@ -340,10 +340,10 @@ class _Reading:
                     message = f"{draft.wp_id} depends on {wp_id}, which is not there"
                     hint = f"the packages are {', '.join(some)}{more}"
                     self._add(number, wp_id, message, hint)
-        for circle in circles(packages):
-            number = self._drafts[circle[0]].dependencies[circle[1 % len(circle)]]
-            message = f"packages wait for each other: {described(circle)}"
-            self._add(number, circle[0], message, "take one of these dependencies out")
+        for cycle in cycles(packages):
+            number = self._drafts[cycle[0]].dependencies[cycle[1 % len(cycle)]]
+            message = f"packages wait for each other: {describe(cycle)}"
+            self._add(number, cycle[0], message, "take one of these dependencies out")
 
     def _add(self, line: int, key: str, message: str, hint: str) -> None:
         self._problems.append(PlanningProblem(self._file, line, key, message, hint))
