@@ -1,4 +1,4 @@
-"""`thence work accept`: moves what is reviewed and merged to done."""
+"""`thence work accept`: moves packages that are reviewed and merged to done."""
 
 from collections.abc import Sequence
 
@@ -28,11 +28,11 @@ def accept(
 ) -> CommandResult:
     """Moves packages from for_review to done, in the order in which they depend on each other.
 
-    Without names all that are in for_review are looked at: those that may be done are moved,
-    and of the rest it is told what stands against it. Named ones that may not be done are
-    Refused, and then nothing is moved before. Code that is in the target and not in its upstream
-    counts with `is_local`. Of one named package `landed` names the commit of the target that
-    brought it, and `no_code` tells why it has no code.
+    Without names all packages in for_review are checked: those that may be done are moved, and the
+    others are reported with the guard's reason. A named package that may not be done raises
+    Refused; packages before it have been moved then. Code that is in the target and not in its
+    upstream counts with `is_local`. For one named package `landed` names the commit of the target
+    that brought it, and `no_code` is the reason that it has no code.
     """
     if landed or no_code:
         _check_one(given)

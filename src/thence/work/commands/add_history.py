@@ -1,4 +1,4 @@
-"""`thence work add-history`: keeps what somebody has to say about a package."""
+"""`thence work add-history`: adds an entry to a package's history."""
 
 from thence.errors import PlanningError
 from thence.work.journal.store import WorkEvent
@@ -15,7 +15,7 @@ def add_history(
 ) -> CommandResult:
     """Appends an entry to a package's history.
 
-    Raises Refused, PlanningError for an entry that says nothing, and what the append raises.
+    Raises Refused, PlanningError for an empty entry, and what the append raises.
     """
     session.look()
     found = session.feature(feature)

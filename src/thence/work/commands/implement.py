@@ -1,4 +1,4 @@
-"""`thence work implement`: takes a package and makes the worktree that it is done in."""
+"""`thence work implement`: claims a package and makes its worktree."""
 
 from thence.core.values.guard import Unchanged
 from thence.errors import GitFailed, HeadsMoved, Refused
@@ -24,15 +24,16 @@ def implement(
     is_forced: bool = False,
     takes_over: bool = False,
 ) -> CommandResult:
-    """Moves a package to doing and makes its branch and worktree, on what it depends on.
+    """Moves a package to doing and makes its branch and worktree, on top of its dependencies.
 
-    With `takes_over` one that somebody else has in doing is the actor's from now on.
+    With `takes_over` a package that somebody else has in doing becomes the actor's.
 
-    For a package that the actor has already, the worktree is completed or just told. Where it
-    can't be made the package goes back to planned. Raises Refused, PlanningError, GitFailed.
+    For a package that the actor has already, the worktree is completed or just reported. If the
+    worktree can't be made the package goes back to planned. Raises Refused, PlanningError,
+    GitFailed.
     """
     session.look()
-    session.unwritten_events.clear()  # what a look could not tell, the next one tells
+    session.unwritten_events.clear()  # the next look appends the events that this one could not
     found = session.feature(feature)
     package = package_of(found, wp_id_of(given))
     with claimed(session.project.home, package.subject):

@@ -25,10 +25,10 @@ def move_task(
     no_code: str | None = None,
     from_lane: str | None = None,
 ) -> CommandResult:
-    """Moves a package, and shows it in the package's file if that has a lane.
+    """Moves a package, and updates the package's file if that has a lane.
 
-    `is_local` and `no_code` are said of one that goes to done, as to `accept`; with `from_lane` it
-    has to be in that one. Raises Refused with the guard that stands against it, PlanningError.
+    `is_local` and `no_code` apply to a move to done, as in `accept`. With `from_lane` the package
+    has to be in that lane. Raises Refused with the guard that refuses the move, PlanningError.
     """
     session.look()
     found = session.feature(feature)
@@ -71,9 +71,9 @@ def release(
     reason: str = "",
     is_forced: bool = False,
 ) -> CommandResult:
-    """Gives back a package that the actor works on; one of somebody else's only by force.
+    """Gives back a package that the actor works on; somebody else's package only by force.
 
-    Raises as `move_task` does, and why the journal could not be written.
+    Raises as `move_task` does, and the journal's error if it could not be written.
     """
     made = move_task(
         session,
@@ -91,9 +91,9 @@ def release(
 def reopen(
     session: Session, given: str, *, feature: str | None = None, reason: str
 ) -> CommandResult:
-    """Takes up again a package that was done; it is the actor's then.
+    """Reopens a package that was done; it becomes the actor's.
 
-    Raises as `move_task` does, and why the journal could not be written.
+    Raises as `move_task` does, and the journal's error if it could not be written.
     """
     made = move_task(session, given, DOING, feature=feature, reason=reason, from_lane=DONE)
     check_written(session)

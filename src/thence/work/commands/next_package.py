@@ -1,4 +1,4 @@
-"""`thence work next`: takes the next package that is ready, so that nobody else does."""
+"""`thence work next`: claims the next package that is ready."""
 
 from thence.errors import Refused
 from thence.inspection.log_folder import next_node_id
@@ -15,9 +15,8 @@ NOTHING_READY = 4
 def next_package(session: Session, feature: str | None) -> CommandResult:
     """Moves the first package that is ready from planned to doing, for the actor.
 
-    Of packages that are ready at once those come first whose feature and number are smaller.
-    With nothing ready the exit code is 4. Raises Refused if others are faster again and again, and
-    what the append raises.
+    Ready packages are ordered by feature and number. With nothing ready the exit code is 4. Raises
+    Refused if others are faster ATTEMPTS_MAX times, and what the append raises.
     """
     for _ in range(ATTEMPTS_MAX):
         session.look()
@@ -27,9 +26,9 @@ def next_package(session: Session, feature: str | None) -> CommandResult:
         for each in chosen:
             ready = claimable(session.board, each.slug, facts)
             if ready:
-                taken = _take(session, each, ready[0].wp_id)
-                if taken is not None:
-                    return taken
+                result = _take(session, each, ready[0].wp_id)
+                if result is not None:
+                    return result
                 break
         else:
             return _nothing(session, chosen)
@@ -42,7 +41,7 @@ def next_package(session: Session, feature: str | None) -> CommandResult:
 
 
 def _take(session: Session, feature: FeatureState, wp_id: str) -> CommandResult | None:
-    """Takes a package; None if somebody else was faster."""
+    """Claims a package; returns None if somebody else was faster."""
     actor = actor_of(session, feature, wp_id)
     node_id = next_node_id(session.project.home)
     facts = Facts(actor=actor, changed_by=session.changed_by(), node_id=node_id)

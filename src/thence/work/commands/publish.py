@@ -11,10 +11,10 @@ from thence.work.session.session import Session
 
 
 def publish(session: Session, target_branch: str | None = None) -> CommandResult:
-    """Brings the journal's events to the board's branch on the remote, and takes what it has.
+    """Pushes the journal's events to the board's branch on the remote, and takes in its events.
 
-    Where day files are tracked, commits them on a branch, by default that of the main working
-    tree. Raises GitFailed, PlanningError.
+    Where day files are tracked, they are committed on a branch instead, by default that of the main
+    working tree. Raises GitFailed, PlanningError.
     """
     repo = session.repo
     if session.shares_in_tree:
@@ -38,10 +38,10 @@ def publish(session: Session, target_branch: str | None = None) -> CommandResult
         "brought": made.brought,
         "taken": session.events_received,
     }
-    place = f"{link.remote}/{link.branch}"
-    lines = [f"{place} has all events"]
+    name = f"{link.remote}/{link.branch}"
+    lines = [f"{name} has all events"]
     if made.commit is not None:
-        lines = [f"brought {made.brought} event(s) to {place}"]
+        lines = [f"brought {made.brought} event(s) to {name}"]
     if session.events_received:
         lines.append(f"took {session.events_received} event(s) of others")
     return session.result(data, lines)
