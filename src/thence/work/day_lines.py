@@ -54,7 +54,7 @@ def lines_in(data: bytes) -> list[bytes]:
     return [bare for line in data.split(b"\n") if (bare := _bare(line))]
 
 
-def places_in(data: bytes, file: str) -> Iterator[tuple[bytes, SharedFilePosition]]:
+def lines_with_positions(data: bytes, file: str) -> Iterator[tuple[bytes, SharedFilePosition]]:
     """Yields the lines of a day file, as `lines_in` returns them, with their positions."""
     offset = 0
     for number, line in enumerate(data.split(b"\n"), 1):

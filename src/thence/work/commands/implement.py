@@ -4,7 +4,7 @@ from thence.core.values.guard import Unchanged
 from thence.errors import GitFailed, HeadsMoved, Refused
 from thence.work.board.state import DOING, FeatureState, PackageState
 from thence.work.board.transitions import DECIDING_TYPES
-from thence.work.journal.claims import claimed, taken_back
+from thence.work.journal.claims import claim_release, claimed
 from thence.work.journal.store import WorkEvent
 from thence.work.naming import wp_id_of
 from thence.work.result import CommandResult
@@ -53,7 +53,7 @@ def implement(
         except GitFailed as error:
             if not is_mine:
                 reason, who = release_reason(error), session.changed_by()
-                session.append(taken_back(reason, found.slug, package.wp_id, who, claim))
+                session.append(claim_release(reason, found.slug, package.wp_id, who, claim))
             raise
         if session.journal_error is not None and made.is_new:  # making the branch was the claim
             keep_unwritten(session)

@@ -8,7 +8,7 @@ from thence.core.event import Event
 from thence.core.values.codec import BadLine, parse
 from thence.core.values.vocabulary import WORK
 from thence.replica import new_id
-from thence.work.day_lines import FOLDER, is_day_file, places_in
+from thence.work.day_lines import FOLDER, is_day_file, lines_with_positions
 from thence.work.journal.store import WorkEvent
 from thence.work.naming import resolve
 from thence.work.plan.existing import history_in
@@ -130,7 +130,7 @@ def _line_positions(files: TreeFiles, unread: list[Unread]) -> dict[bytes, tuple
         except OSError as error:
             unread.append(Unread(f"{FOLDER}/{name}", 0, error.strerror or str(error)))
             continue
-        for line, position in places_in(data, f"{FOLDER}/{name}"):
+        for line, position in lines_with_positions(data, f"{FOLDER}/{name}"):
             positions.setdefault(line, (position.file, position.line))
     return positions
 

@@ -12,7 +12,7 @@ from thence.errors import PlanningError, Refused
 from thence.work.board.next_steps import next_step
 from thence.work.board.rounds import rounds_of
 from thence.work.board.state import DOING, DONE, REJECTED, FeatureState
-from thence.work.journal.claims import take, taken_back
+from thence.work.journal.claims import claim_release, take
 from thence.work.journal.store import WorkEvent
 from thence.work.naming import wp_id_of
 from thence.work.orchestrate.orchestrator import Orchestrator
@@ -133,7 +133,7 @@ def abort(session: Session, *, feature: str | None = None) -> CommandResult:
             continue
         try:
             reason, who = "the orchestration was aborted", session.changed_by()
-            session.append(taken_back(reason, found.slug, wp_id, who, package.open_claim))
+            session.append(claim_release(reason, found.slug, wp_id, who, package.open_claim))
         finally:
             os.close(lease)
         freed.append(wp_id)

@@ -1,8 +1,7 @@
 """`thence work publish`: shares events with the clones of others."""
 
 from thence.errors import PlanningError
-from thence.work.journal import board_branch
-from thence.work.journal.seen_blobs import known
+from thence.work.journal import board_branch, seen_blobs
 from thence.work.journal.sharing import link_of
 from thence.work.project.options import read_options
 from thence.work.result import CommandResult
@@ -28,7 +27,7 @@ def publish(session: Session, target_branch: str | None = None) -> CommandResult
         )
     session.look()
     options = read_options(session.project)
-    link = link_of(repo, session.refs, options, known(session.project).branches)
+    link = link_of(repo, session.refs, options, seen_blobs.load(session.project).branches)
     made = board_branch.publish(session.project, repo, link, session.reread)
     data = {
         "share": "branch",

@@ -9,7 +9,7 @@ from thence.work.board.attempt import former_number_in_clone
 from thence.work.board.state import FeatureState, PackageState
 from thence.work.commands.add import taken_ids
 from thence.work.day_lines import Splice
-from thence.work.journal.claims import claimed, workspace_made
+from thence.work.journal.claims import claimed, workspace_event
 from thence.work.journal.store import WorkEvent
 from thence.work.naming import branch_of, next_wp_id, twin_of, worktree_of, wp_id_of
 from thence.work.naming import package_of as named_in
@@ -245,7 +245,7 @@ def _move(session: Session, found: FeatureState, package: PackageState) -> None:
     old = former_number_in_clone(found, package, next_node_id(session.project.home))
     if old is not None:
         _move_here(session, found.slug, old, package.wp_id)
-        session.append(workspace_made(found.slug, package.wp_id, None))
+        session.append(workspace_event(found.slug, package.wp_id, None))
 
 
 def _refused(found: FeatureState, given: str, cause: str, hint: str) -> Refused:

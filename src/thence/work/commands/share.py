@@ -87,7 +87,7 @@ def _way(mode: str) -> str:
 
 def _tracked(session: Session, branch: str, *, is_anyway: bool) -> list[str]:
     """Returns the files to untrack; raises Refused as `share` does."""
-    if day_files.note_branches(session.project, {branch}):
+    if day_files.watch_branches(session.project, {branch}):
         session.reread()  # with the events that only this branch has
     if not is_anyway:
         _check_merged(session, branch)

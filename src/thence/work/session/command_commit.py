@@ -55,7 +55,7 @@ def commit(
     if made is None:
         return None
     if has_lines:
-        day_files.note_commit(session.project, made.branch, made.parent, made.oid)
+        day_files.record_commit(session.project, made.branch, made.parent, made.oid)
     _report(session, made, [path for path in made.edited if path in changes], target)
     return made
 
@@ -70,7 +70,7 @@ def check_committer(session: "Session") -> None:
 def keep_unwritten(session: "Session") -> None:
     """Stores the events that the journal could not take, for the message of the next commit."""
     if session.unwritten_events:
-        recovery.keep_waiting(session.events_file, session.unwritten_events, session.store.actor)
+        recovery.store_pending(session.events_file, session.unwritten_events, session.store.actor)
         session.unwritten_events.clear()
 
 

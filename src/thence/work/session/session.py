@@ -23,12 +23,11 @@ from thence.inspection.log_folder import next_node_id
 from thence.work.board.board import fold
 from thence.work.board.conflict_sides import lost_claims
 from thence.work.board.state import PLANNED, Board, FeatureState
-from thence.work.journal import day_files, recovery
+from thence.work.journal import day_files, recovery, seen_blobs
 from thence.work.journal.claims import CLAIM_TYPES, claimed, open_claims
 from thence.work.journal.emitter import EventEmitter
 from thence.work.journal.memo import Memo
-from thence.work.journal.refusals import ErrorStore, failure_said
-from thence.work.journal.seen_blobs import known
+from thence.work.journal.refusals import ErrorStore, failure_event
 from thence.work.journal.sharing import is_tree
 from thence.work.journal.store import ACTOR, EventStore, WorkEvent
 from thence.work.plan.planning_files import Planning
@@ -123,7 +122,7 @@ class Session:
     @cached_property
     def shares_in_tree(self) -> bool:
         """Whether events are shared in day files on the user's branches."""
-        return is_tree(self.project, *known(self.project).targets)
+        return is_tree(self.project, *seen_blobs.load(self.project).targets)
 
     @property
     def main(self) -> Repository:
@@ -151,7 +150,7 @@ class Session:
         self._take_in()
         self._read()
         targets = {each.target_branch or "" for each in self.board.features.values()} - {""}
-        if self.project.repo and day_files.note_branches(self.project, targets):
+        if self.project.repo and day_files.watch_branches(self.project, targets):
             self._take_in()
             self._read()
         self._append_missing_claims()
@@ -181,7 +180,7 @@ class Session:
         are_begun = all(each.lane != PLANNED or each.workspace for each in packages)
         if self._refs is None or are_begun:
             return
-        claims = recovery.untold_branches(self.board, self._events, self._refs.branches, ACTOR)
+        claims = recovery.claims_of_branches(self.board, self._events, self._refs.branches, ACTOR)
         subjects = {self.store.subject(one.feature, one.payload["wp_id"]) for one in claims[::2]}
         with suppress(HeadsMoved):
             if claims and self.append(*claims, guard=Unchanged(self.position, subjects)):
@@ -200,10 +199,10 @@ class Session:
         """Ends the claims whose command was killed before it recorded an outcome."""
         for claim in (claims := open_claims(self.project, self.board, self._events)):
             with suppress(HeadsMoved, Refused), claimed(self.project.home, claim.subject):
-                ended = claim.ended(branches(self.repo))
+                closing = claim.closing_event(branches(self.repo))
                 guard = Unchanged(self.position, {claim.subject}, CLAIM_TYPES)
-                if self.append(ended, guard=guard):
-                    self.warnings.append(claim.told(ended))
+                if self.append(closing, guard=guard):
+                    self.warnings.append(claim.report(closing))
         if claims:
             self._read()
 
@@ -218,11 +217,15 @@ class Session:
         """Appends the events that earlier commands could only leave in commit messages."""
         repo = self.repo
         self._append_pending(
-            [one for old, new in moves.values() for one in recovery.pending_in(repo, old, new)]
+            [
+                one
+                for old, new in moves.values()
+                for one in recovery.pending_in_commits(repo, old, new)
+            ]
         )
 
     def _append_pending(self, waiting: Sequence[recovery.Pending]) -> None:
-        events = recovery.made_good(waiting, self.store.read()) if waiting else []
+        events = recovery.events_to_recover(waiting, self.store.read()) if waiting else []
         if events:
             self.appended += self.store.append(*events)
             self.warnings.append(f"{len(events)} event(s) that could not be written are made good")
@@ -296,7 +299,7 @@ class Session:
 
     def watch(self, branch: str) -> None:
         """Makes later looks read the events that others bring to a branch."""
-        day_files.note_branches(self.project, {branch})
+        day_files.watch_branches(self.project, {branch})
         note_attributes(self.repo)
 
     def result(self, data: Mapping[str, Any], lines: Iterable[str]) -> CommandResult:
@@ -341,7 +344,7 @@ class Session:
         """Closes the journal, and saves the cache of git's answers."""
         self.store.close()
         if memo := vars(self).get("memo"):
-            memo.remember()
+            memo.save()
 
     def __enter__(self) -> "Session":
         return self
@@ -362,7 +365,7 @@ class Session:
             for received in day_files.take_in(self.project, self.store, look, recover):
                 self.events_received += received.events
                 self.warnings += [each for each in received.notes() if each not in self.warnings]
-            recovery.from_file(self.events_file, self._append_pending)
+            recovery.recover_file(self.events_file, self._append_pending)
         except (OSError, ThenceError) as error:
             self.warnings.append(f"what others have shared was not taken in: {error}")
 
@@ -382,7 +385,7 @@ class Session:
         return []
 
     def _log_failure(self, operation: str, entity: str, error: ThenceError) -> None:
-        logged = failure_said(operation, entity, error, self._feature_slug, self.actor)
+        logged = failure_event(operation, entity, error, self._feature_slug, self.actor)
         try:
             self.append(logged)
             if isinstance(error, Refused):

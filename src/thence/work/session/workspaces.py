@@ -2,7 +2,7 @@
 
 from thence.errors import ThenceError
 from thence.work.board.state import FeatureState, PackageState
-from thence.work.journal.claims import workspace_made
+from thence.work.journal.claims import workspace_event
 from thence.work.naming import branch_of, worktree_of
 from thence.work.session.package_refs import newest_of, record_base, record_base_if_missing
 from thence.work.session.session import Session
@@ -74,4 +74,4 @@ def _report(
     known = package.workspace
     if claim is None and known is not None and known.branch == made.branch and not made.is_new:
         return
-    session.append(workspace_made(feature.slug, package.wp_id, claim))
+    session.append(workspace_event(feature.slug, package.wp_id, claim))
