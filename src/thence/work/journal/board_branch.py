@@ -21,7 +21,7 @@ from thence.work.journal.sharing import Link
 from thence.work.project.project import Project
 from thence.work.project.project_id import BOARD_FILE
 from thence.work.vcs.commits import commit_tree
-from thence.work.vcs.git import Answer, Git, failure, surroundings
+from thence.work.vcs.git import Answer, Git, failure, own_variables
 from thence.work.vcs.locks import held
 from thence.work.vcs.objects import FILE, Objects, TreeEntry, objects
 from thence.work.vcs.repository import HEADS, Repository
@@ -92,7 +92,7 @@ def publish(
             time.sleep(random.uniform(0, longest_s))
     raise failure(
         f"could not publish to {link.remote} from",
-        repo.place,
+        repo.folder,
         f"its {link.branch} was moved {ATTEMPTS_MAX} times meanwhile: {words}",
         "publish again; the events wait in the journal",
         is_passing=True,
@@ -100,12 +100,12 @@ def publish(
 
 
 def _git(repo: Repository) -> Git:
-    return Git(repo.place, is_users=True)
+    return Git(repo.folder, is_users=True)
 
 
 def _reach(link: Link) -> dict[str, str]:
     """Returns the variables by which git reaches a remote without a prompt."""
-    own = surroundings(("GIT_SSH",))
+    own = own_variables(("GIT_SSH",))
     has_ssh = link.has_ssh or "GIT_SSH_COMMAND" in own or "GIT_SSH" in own
     return {} if has_ssh else {"GIT_SSH_COMMAND": "ssh -o BatchMode=yes"}
 
@@ -195,7 +195,7 @@ def _refused(repo: Repository, link: Link, what: str, answer: Answer) -> GitFail
         hint = _HINTS["pre-push"]
     return failure(
         f"could not publish ({what} {link.remote} {link.branch}) from",
-        repo.place,
+        repo.folder,
         words,
         f"{hint}; then publish again: the events wait in the journal",
     )

@@ -30,7 +30,7 @@ from thence.work.journal.recovery import SOURCE
 from thence.work.journal.store import WorkEvent
 from thence.work.naming import branch_of, worktree_of
 from thence.work.project.project import Project
-from thence.work.vcs.git import surroundings
+from thence.work.vcs.git import own_variables
 
 # a claim is ended only if no event of these types came meanwhile
 CLAIM_TYPES = frozenset(("WPStatusChanged", "WPAssigned", "WorkspaceCreated", "ConflictSettled"))
@@ -97,7 +97,7 @@ def unmark(descriptor: int) -> None:
 def _is_free_of_agents(descriptor: int) -> bool:
     """Ends the processes left of the agent whose mark is in a claim; False if any lives on."""
     left = os.pread(descriptor, _MARK_BYTES_MAX, 0).decode("ascii", "replace")
-    if not left or left == surroundings().get(process_ending.VARIABLE):
+    if not left or left == own_variables().get(process_ending.VARIABLE):
         return True
     if not process_ending.end(None, left, _GRACE_S, _AFTER_KILL_S):
         return False

@@ -105,7 +105,7 @@ def _only_remote(names: Collection[str]) -> str | None:
 
 
 def _settings(repo: Repository) -> dict[str, list[str]]:
-    answer = Git(repo.place, is_users=True).ask(
+    answer = Git(repo.folder, is_users=True).ask(
         "config", "--null", "--get-regexp", _SETTINGS_PATTERN
     )
     found: dict[str, list[str]] = {}
@@ -126,7 +126,7 @@ def _no_remote(repo: Repository, remote: str | None, names: Collection[str]) -> 
     hint = "git remote add NAME URL" if not names else "git remote -v; name one of them in "
     hint += "" if not names else ".kittify/config.yaml (board: {remote: NAME})"
     return failure(
-        "could not publish from", repo.place, cause, f"{hint}; the events wait in the journal"
+        "could not publish from", repo.folder, cause, f"{hint}; the events wait in the journal"
     )
 
 

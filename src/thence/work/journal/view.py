@@ -185,7 +185,7 @@ def _day_files(files: TreeFiles) -> dict[str, os.stat_result]:
 
 
 def _plain_files(files: TreeFiles) -> Iterator[tuple[str, os.stat_result]]:
-    for name, found in files.looks(FOLDER).items():
+    for name, found in files.stats(FOLDER).items():
         if is_day_file(os.fsencode(name)) and S_ISREG(found.st_mode):
             yield name, found
 

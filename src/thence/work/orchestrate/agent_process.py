@@ -27,7 +27,7 @@ from thence.work import process_ending
 from thence.work.journal import claims
 from thence.work.orchestrate import launching
 from thence.work.orchestrate.environment import passed_on
-from thence.work.vcs.git import surroundings
+from thence.work.vcs.git import own_variables
 
 OUTPUT_BYTES_MAX = 64 * 1024 * 1024
 GRACE_S = 1.0  # how long what an agent leaves behind has to end by itself
@@ -157,7 +157,7 @@ class Run:
     def _begin(self, begun: ExitStack) -> None:
         order = self._order
         mark = self._mark = secrets.token_hex(16)
-        ours = passed_on(surroundings(), order.passes)
+        ours = passed_on(own_variables(), order.passes)
         variables = {**ours, "PWD": str(order.folder), **order.env}
         said = launching.message(order.argv, {**variables, process_ending.VARIABLE: mark})
         order.output.parent.mkdir(parents=True, exist_ok=True)
@@ -292,7 +292,7 @@ def _own_end(code: int, size_bytes: int) -> How:
 def _watchdog(mark: str, lease: int) -> "subprocess.Popen[bytes]":
     """Starts what ends an agent; it belongs to no agent itself, not even to one that started us."""
     variables = {
-        name: said for name, said in surroundings().items() if name != process_ending.VARIABLE
+        name: said for name, said in own_variables().items() if name != process_ending.VARIABLE
     }
     return subprocess.Popen(
         [_SHELL, "-c", _WATCHDOG, sys.executable, os.path.abspath(process_ending.__file__), mark],

@@ -41,7 +41,7 @@ from thence.work.session.mirror import mirror
 from thence.work.session.moving import decide_move, facts_of, move
 from thence.work.session.session import Session
 from thence.work.session.workspaces import workspace
-from thence.work.vcs.git import failure, surroundings
+from thence.work.vcs.git import failure, own_variables
 from thence.work.vcs.leftovers import free_worktree
 from thence.work.vcs.locks import held
 from thence.work.vcs.merging import merge
@@ -197,7 +197,7 @@ class PackageTask:
         commit = tip(session.repo, branch)
         if commit is None:
             cause, hint = f"there is no branch {branch}", "git branch"
-            raise failure("could not run the gates in", session.repo.place, cause, hint)
+            raise failure("could not run the gates in", session.repo.folder, cause, hint)
         passed = self._orchestrator.gates_passed(self.task.wp_id, commit)
         for gate in self._setup.gates:
             if gate.gate_type not in passed:
@@ -325,7 +325,7 @@ class PackageTask:
     def _name_keys(self) -> None:
         """Names the variables that an agent may have ended at once for want of."""
         agent = self._setup.agents[self.task.agent]
-        known = {*surroundings()} - {*agent.env}
+        known = {*own_variables()} - {*agent.env}
         self._orchestrator.session.warnings += hints(agent.name, known, self._setup.environment)
 
     def _note(self, kind: str, text: str) -> WorkEvent:

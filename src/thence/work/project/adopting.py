@@ -39,7 +39,7 @@ def check_home(files: TreeFiles) -> None:
         files.unlink(OWN_HOME)
     if not files.is_folder(OWN_HOME):
         return
-    odd = files.odd_one(OWN_HOME)
+    odd = files.first_irregular(OWN_HOME)
     if odd is not None:
         path, reason = odd
         raise _refused(files, f"{path}: {reason}", f"see what it is (ls -l {path}), take it out")

@@ -137,7 +137,7 @@ def id_of_history(repo: Repository, refs: Refs) -> str | None:
     if repo.git.run("rev-parse", "--is-shallow-repository").strip() == b"true":
         raise PlanningError(
             "could not tell the project of",
-            place=repo.place,
+            place=repo.folder,
             cause="this is a shallow clone, without the first commit, of which the id is made",
             hint="git fetch --unshallow, or fetch the board: git fetch origin "
             f"+{HEADS}{BOARD_BRANCH}:refs/remotes/origin/{BOARD_BRANCH}",

@@ -23,7 +23,7 @@ from thence.work.project.agents import gates_run
 from thence.work.session.package_code import with_code
 from thence.work.session.package_refs import keep_commit
 from thence.work.session.session import ATTEMPTS_MAX, Session
-from thence.work.vcs.git import surroundings
+from thence.work.vcs.git import own_variables
 from thence.work.vcs.worktrees import state_of, uncommitted
 
 
@@ -106,7 +106,7 @@ def facts_of(
 
 def is_started_by_agent() -> bool:
     """Reports whether an agent, or a gate that judges its work, started this process."""
-    return process_ending.VARIABLE in surroundings()
+    return process_ending.VARIABLE in own_variables()
 
 
 def _worktree(session: Session, slug: str, wp_id: str) -> Literal["clean", "dirty"] | None:

@@ -30,11 +30,11 @@ from thence.work.vcs.landed import (
     commits_beyond,
     is_reverted,
     is_without_code,
-    lacking,
     landing_of,
     last_revert,
     merge_of,
     merges_in,
+    missing_commits,
     reviewed_of,
 )
 from thence.work.vcs.refs import Refs, refs_of
@@ -106,7 +106,7 @@ def _stated(
     asked = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{given}^{{commit}}")
     commit = repo.git.ask(*asked).out.decode().strip()
     for tip, kind in target.commits():
-        if commit and not lacking(repo, tip, [commit]):
+        if commit and not missing_commits(repo, tip, [commit]):
             landed = Landed("stated", commit, reason)
             return CodeState(kind, target.name, branch_of(slug, wp_id), landed, is_stated=True)
     raise Refused(
@@ -187,7 +187,7 @@ class CodeSearch:
                 if commit and f"in {commit} {tip}" not in self._memo:
                     asked.setdefault(tip, []).append(commit)
         for tip, commits in asked.items():
-            absent = lacking(self._repo, tip, commits)
+            absent = missing_commits(self._repo, tip, commits)
             for each in commits:
                 self._memo.add(f"in {each} {tip}", each not in absent)
 
@@ -238,7 +238,7 @@ class CodeSearch:
             return tip
         if tip is None or self._has(tip, reviewed.commit):
             return tip or reviewed.commit
-        is_here = not lacking(self._repo, reviewed.commit, [reviewed.commit])
+        is_here = not missing_commits(self._repo, reviewed.commit, [reviewed.commit])
         return tip if is_here and not self._has(reviewed.commit, tip) else reviewed.commit
 
     def _landed(self, tip: str, code: Reviewed | None) -> Landed | None:
@@ -261,7 +261,9 @@ class CodeSearch:
         return self._memo.once(f"reverted {landed.commit} {tip}", ask)  # it may have come in again
 
     def _has(self, tip: str, commit: str) -> bool:
-        return self._memo.once(f"in {commit} {tip}", lambda: not lacking(self._repo, tip, [commit]))
+        return self._memo.once(
+            f"in {commit} {tip}", lambda: not missing_commits(self._repo, tip, [commit])
+        )
 
 
 def _as_pair(landed: Landed | None) -> tuple[str, str | None] | None:

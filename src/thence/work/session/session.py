@@ -37,10 +37,10 @@ from thence.work.result import CommandResult
 from thence.work.session.feature_choice import choose_feature
 from thence.work.session.targets import current_name
 from thence.work.session.ticks import TYPES, ticks_by_hand
-from thence.work.vcs.commits import settled
+from thence.work.vcs.commits import finish_commit_if_free
 from thence.work.vcs.refs import Refs, refs_of
 from thence.work.vcs.repository import Repository, branch_of, branches, main_of, user_of
-from thence.work.vcs.unfinished_merge import cut_off
+from thence.work.vcs.unfinished_merge import recover_merges
 
 _R = TypeVar("_R")
 # most attempts of a command whose board changes meanwhile
@@ -145,8 +145,8 @@ class Session:
         """Takes in the events that others have shared, reads the journal and folds it."""
         self._refs = None
         if self.project.repo is not None:
-            settled(self.main)
-            self.warnings += sorted({*cut_off(self.project.repo)} - {*self.warnings})
+            finish_commit_if_free(self.main)
+            self.warnings += sorted({*recover_merges(self.project.repo)} - {*self.warnings})
         self._take_in()
         self._read()
         targets = {each.target_branch or "" for each in self.board.features.values()} - {""}

@@ -40,14 +40,14 @@ def free_tree(repo: Repository, branch: str) -> Checkout | None:
     rebased = rebase_of(repo, branch)
     trees = checkouts_of(checkouts(repo), branch)
     busy = [(tree.path, operation_under_way(tree.git_dir)) for tree in trees]
-    told = [(os.fspath(path), what) for path, what in busy if what]
+    operations = [(os.fspath(path), what) for path, what in busy if what]
     if rebased is not None:
-        told.insert(0, (os.fspath(rebased), "rebase"))
-    if told:
-        where, what = told[0]
+        operations.insert(0, (os.fspath(rebased), "rebase"))
+    if operations:
+        where, what = operations[0]
         raise failure(
             operation,
-            repo.place,
+            repo.folder,
             f"a {what} is under way in {where}",
             "end it (git status tells how), then try again",
             is_passing=True,
@@ -55,7 +55,7 @@ def free_tree(repo: Repository, branch: str) -> Checkout | None:
     if len(trees) > 1:
         both = " and in ".join(os.fspath(tree.path) for tree in trees)
         cause = f"it is checked out in {both}"
-        raise failure(operation, repo.place, cause, "git switch another branch in all but one")
+        raise failure(operation, repo.folder, cause, "git switch another branch in all but one")
     return trees[0] if trees else None
 
 
@@ -71,7 +71,7 @@ def forward(repo: Repository, target: str, end: str, lock: int) -> GitFailed | N
         arguments = ("push", "--quiet", "--no-recurse-submodules", ".", f"{end}:{HEADS}{target}")
     else:
         arguments = ("merge", "--ff-only", "--quiet", "--no-squash", "--no-autostash", end)
-    git = Git(tree.path if tree else repo.place, keeps=(lock,), is_users=True)
+    git = Git(tree.path if tree else repo.folder, keeps=(lock,), is_users=True)
     own = tree.git_dir if tree else repo.git_dir
     taken = (*ref_locks(repo.common, own, target), own / INDEX_LOCK, own / _ORIG_HEAD_LOCK)
     with held(repo.common / COMMITTING), locking(repo.common / MERGING, *taken):
@@ -90,7 +90,7 @@ def was_in_the_way(error: GitFailed) -> bool:
     return any(words in error.cause for words in _REFUSALS)
 
 
-def put_back(
+def restore_tree(
     repo: Repository, target: str, begin: str, end: str, private: Path, since_ns: int
 ) -> None:
     """Brings back a working tree in which `forward` ended before the branch had moved.
@@ -103,12 +103,12 @@ def put_back(
     if tree is None:
         return
     git, files, theirs = Git(tree.path), TreeFiles(tree.path), TreeFiles(private)
-    told = git.run("diff-tree", "-r", "-z", "--no-renames", "--name-only", begin, end)
-    names = os.fsdecode(told).split("\0")[:-1]
+    operations = git.run("diff-tree", "-r", "-z", "--no-renames", "--name-only", begin, end)
+    names = os.fsdecode(operations).split("\0")[:-1]
     with locking(repo.common / MERGING, tree.git_dir / INDEX_LOCK):
         for name in names:
             with suppress(OSError):
-                if _is_begun(files, theirs, name, since_ns):
+                if _is_partly_written(files, theirs, name, since_ns):
                     files.unlink(name)
         staged = git.run("diff-index", "--cached", "--name-only", "-z", begin)
         if {*os.fsdecode(staged).split("\0")} & {*names}:
@@ -117,10 +117,10 @@ def put_back(
                 doing="could not put back what a merge did in",
                 hint="commit your changes of that file or move them away, then try again",
             )
-        git.ask("checkout-index", "--quiet", "-z", "--stdin", stdin=told)
+        git.ask("checkout-index", "--quiet", "-z", "--stdin", stdin=operations)
 
 
-def _is_begun(files: TreeFiles, theirs: TreeFiles, name: str, since_ns: int) -> bool:
+def _is_partly_written(files: TreeFiles, theirs: TreeFiles, name: str, since_ns: int) -> bool:
     """Tells whether a file is one that git has written, perhaps not to its end."""
     found = files.look(name)
     if found is None or found.st_ctime_ns < since_ns:

@@ -20,13 +20,13 @@ from thence.work.vcs.files import TreeFiles
 from thence.work.vcs.git import Git, failure
 from thence.work.vcs.leftovers import COMMITTING, INDEX_LOCK, free, locking, ref_locks
 from thence.work.vcs.locks import held
-from thence.work.vcs.pending_files import rewrite, wait_no_more, waiting, write_files
+from thence.work.vcs.pending_files import remove_waiting, rewrite, waiting, write_files
 from thence.work.vcs.repository import Repository, operation_under_way
 
 ATTEMPTS_MAX = 10
 WAIT_S = 10.0  # for another git to unlock the index, and for the git of a killed command to end
 _PAUSE_S = 0.02
-_BEGUN = "thence/commits.begun"
+_RECORD = "thence/commits.begun"
 _INDEX = "thence-index"
 _DOING = "could not commit in"
 
@@ -44,7 +44,7 @@ class Commit(NamedTuple):
     edited: tuple[str, ...] = ()
 
 
-class _Begun(msgspec.Struct):
+class _CommitRecord(msgspec.Struct):
     """A commit on its way: where HEAD stood, and what the user's index has at its paths."""
 
     head: str | None
@@ -88,24 +88,24 @@ def commit_files(
     if the commit waits for the next one, since the user is in the middle of an operation, has
     something else staged at a path, or has a hook that refuses.
     """
-    git = Git(repo.place)
+    git = Git(repo.folder)
     before = _status(git, [*changes]).found if changes else {}
     half_staged = _Status(None, None, before).half_staged()
     edited = {path for path, xy in before.items() if xy[0] != "?"} - {*waiting(repo)}
     write_files(repo, changes, is_all=True)
     for path in removed:
-        TreeFiles(repo.place).unlink(path)
+        TreeFiles(repo.folder).unlink(path)
     with held(repo.common / COMMITTING):
-        settle(repo)
+        finish_commit(repo)
         for _ in range(ATTEMPTS_MAX):
             with suppress(_MovedMeanwhile):
                 _check_staged(repo, git, half_staged)
                 made = _attempt(repo, git, [*changes, *removed], lines or {}, message)
                 return made and made._replace(edited=tuple(sorted(edited & {*made.paths})))
-    raise _waits(repo, f"others committed {ATTEMPTS_MAX} times meanwhile", "try again")
+    raise _waiting_error(repo, f"others committed {ATTEMPTS_MAX} times meanwhile", "try again")
 
 
-def settle(repo: Repository, wait_s: float = WAIT_S) -> None:
+def finish_commit(repo: Repository, wait_s: float = WAIT_S) -> None:
     """Has the user's index learn of a commit; callers hold the lock of commits.
 
     It may be that of a command that was killed: its git is waited for, since it holds the note.
@@ -113,21 +113,21 @@ def settle(repo: Repository, wait_s: float = WAIT_S) -> None:
     somebody else holds the lock of the index.
     """
     free(repo.common / COMMITTING)
-    note = repo.common / _BEGUN
-    if not note.exists():
+    path = repo.common / _RECORD
+    if not path.exists():
         return
-    with held(note, wait_s):
+    with held(path, wait_s):
         with suppress(msgspec.MsgspecError):  # the command was killed before it began
-            begun = msgspec.json.decode(note.read_bytes(), type=_Begun)
-            _teach(repo, begun, wait_s)
-        note.unlink()
+            record = msgspec.json.decode(path.read_bytes(), type=_CommitRecord)
+            _update_index(repo, record, wait_s)
+        path.unlink()
 
 
-def settled(repo: Repository) -> None:
+def finish_commit_if_free(repo: Repository) -> None:
     """Does what `settle` does, unless somebody commits right now or the index is locked."""
-    if (repo.common / _BEGUN).exists():
+    if (repo.common / _RECORD).exists():
         with suppress(GitFailed, OSError), held(repo.common / COMMITTING, 0.0):
-            settle(repo, 0.0)
+            finish_commit(repo, 0.0)
 
 
 def commit_tree(
@@ -156,13 +156,13 @@ def _attempt(
     status = _status(git, [*own, *others, *lines])
     _check_free(repo, status)
     kept = {*status.half_staged()} - {*own}
-    files = TreeFiles(repo.place)
+    files = TreeFiles(repo.folder)
     with _unless_committed(git, status.head, files, lines):
         wanted = dict.fromkeys((*own, *others, *lines))
         paths = [each for each in wanted if each not in kept and _is_wanted(repo, status, each)]
-        changed = _committed(repo, git, status, paths, message) if paths else []
+        changed = _commit_paths(repo, git, status, paths, message) if paths else []
     if asked := {*own, *others}:
-        wait_no_more(repo, asked, lambda: _status(git, [*asked]).found)
+        remove_waiting(repo, asked, lambda: _status(git, [*asked]).found)
     if not changed:
         return None
     since = [f"{status.head}..HEAD"] if status.head else ["HEAD"]
@@ -172,7 +172,7 @@ def _attempt(
     return Commit(new[-1], status.head, status.branch or "", tuple(changed))
 
 
-def _committed(
+def _commit_paths(
     repo: Repository, git: Git, status: _Status, paths: Sequence[str], message: str
 ) -> list[str]:
     """Commits files as they lie, and returns those that differ from HEAD; none: no commit.
@@ -189,15 +189,15 @@ def _committed(
         if gone := [path for path in paths if path not in there]:
             git.run("rm", "--quiet", "--cached", "--ignore-unmatch", "--", *gone, more=more)
         listing = ("diff", "--cached", "--name-only", "--no-renames", "-z", "--")
-        told = {*os.fsdecode(git.run(*listing, *paths, more=more)).split("\0")}
-        changed = [path for path in paths if path in told]
+        values = {*os.fsdecode(git.run(*listing, *paths, more=more)).split("\0")}
+        changed = [path for path in paths if path in values]
         if not changed:
             break
         before = [_read(repo, path) for path in changed]
         literal = [f":(literal){path}" for path in changed]
-        begun = _Begun(status.head, _entries(git, changed), changed)
-        with _noted(repo, begun, status.branch or "") as note:
-            answer = Git(git.folder, keeps=(note,), is_users=True).ask(
+        record = _CommitRecord(status.head, _entries(git, changed), changed)
+        with _recorded(repo, record, status.branch or "") as path:
+            answer = Git(git.folder, keeps=(path,), is_users=True).ask(
                 *("commit", "--quiet", "--only", "--file=-", "--", *literal),
                 stdin=message.rstrip("\n").encode("utf-8", "surrogateescape") + b"\n",
                 more=more,
@@ -208,22 +208,22 @@ def _committed(
             raise _MovedMeanwhile
         if is_last or before == [_read(repo, path) for path in changed]:
             cause = answer.words or f"git commit exited with {answer.status}"
-            raise _waits(repo, cause, "put that right, or commit them yourself: git status")
+            raise _waiting_error(repo, cause, "put that right, or commit them yourself: git status")
     index.unlink(missing_ok=True)
     return changed
 
 
 @contextmanager
-def _noted(repo: Repository, begun: _Begun, branch: str) -> Iterator[int]:
+def _recorded(repo: Repository, record: _CommitRecord, branch: str) -> Iterator[int]:
     """Notes a commit while it is made, and then has the user's index learn of it."""
     taken = ref_locks(repo.common, repo.git_dir, branch)
-    with held(repo.common / _BEGUN) as note:
-        os.write(note, msgspec.json.encode(begun))
+    with held(repo.common / _RECORD) as path:
+        os.write(path, msgspec.json.encode(record))
         with locking(repo.common / COMMITTING, *taken):
-            yield note
+            yield path
         with suppress(GitFailed):  # the note stays: the next command does it
-            _teach(repo, begun, WAIT_S)
-            (repo.common / _BEGUN).unlink()
+            _update_index(repo, record, WAIT_S)
+            (repo.common / _RECORD).unlink()
 
 
 @contextmanager
@@ -255,34 +255,36 @@ def _check_staged(repo: Repository, git: Git, half_staged: Sequence[str]) -> Non
     staged = [path for path, xy in found.items() if xy[0] not in ".?"]
     if staged:
         cause = f"what is staged of {', '.join(staged)} is not what lies there"
-        raise _waits(repo, cause, "commit or unstage it: git restore --staged PATH")
+        raise _waiting_error(repo, cause, "commit or unstage it: git restore --staged PATH")
 
 
 def _check_free(repo: Repository, status: _Status) -> None:
     """Raises a passing GitFailed if no commit may be made now."""
     operation = operation_under_way(repo.git_dir)
     if operation:
-        raise _waits(repo, f"a {operation} is under way there", "end it: git status tells how")
+        raise _waiting_error(
+            repo, f"a {operation} is under way there", "end it: git status tells how"
+        )
     if status.branch is None:
-        raise _waits(repo, "HEAD is detached", "check a branch out: git switch BRANCH")
+        raise _waiting_error(repo, "HEAD is detached", "check a branch out: git switch BRANCH")
 
 
 def _status(git: Git, paths: Sequence[str]) -> _Status:
     arguments = ("--porcelain=v2", "--branch", "-z", "--no-renames", "--untracked-files=all")
     out = git.run("status", *arguments, "--", *paths, doing="could not look into")
-    told: dict[str, str] = {}
+    values: dict[str, str] = {}
     found: dict[str, str] = {}
     for line in os.fsdecode(out).split("\0"):
         kind, _, rest = line.partition(" ")
         if kind == "#":
             key, _, value = rest.partition(" ")
-            told[key] = value
+            values[key] = value
         elif kind == "?":
             # beside a removal that is staged it is the file that lies there all the same
             found[rest] = f"{found.get(rest, '?')[0]}?"
         elif kind in {"1", "u"}:
             found[rest.split(" ", 9 if kind == "u" else 7)[-1]] = rest[:2]
-    head, branch = told["branch.oid"], told["branch.head"]
+    head, branch = values["branch.oid"], values["branch.head"]
     return _Status(
         None if head == "(initial)" else head, None if branch == "(detached)" else branch, found
     )
@@ -296,7 +298,7 @@ def _head(git: Git) -> str | None:
 def _entries(git: Git, paths: Sequence[str]) -> dict[str, str]:
     """Returns what the user's index has at each path; nothing where it has none."""
     out = os.fsdecode(git.run("ls-files", "--stage", "-z", "--", *paths))
-    return {path: told for told, _, path in (line.partition("\t") for line in out.split("\0"))}
+    return {path: values for values, _, path in (line.partition("\t") for line in out.split("\0"))}
 
 
 def _copy_index(repo: Repository, git: Git, head: str | None) -> None:
@@ -310,13 +312,13 @@ def _copy_index(repo: Repository, git: Git, head: str | None) -> None:
     git.run("read-tree", *what, more={"GIT_INDEX_FILE": os.fspath(index)}, doing=_DOING)
 
 
-def _teach(repo: Repository, begun: _Begun, wait_s: float) -> None:
+def _update_index(repo: Repository, record: _CommitRecord, wait_s: float) -> None:
     """Has the user's index learn of a commit, but for what was staged since."""
-    git = Git(repo.place)
-    if _head(git) == begun.head:
+    git = Git(repo.folder)
+    if _head(git) == record.head:
         return
-    now, until_s = _entries(git, begun.paths), time.monotonic() + wait_s
-    same = [path for path in begun.paths if now.get(path) == begun.entries.get(path)]
+    now, until_s = _entries(git, record.paths), time.monotonic() + wait_s
+    same = [path for path in record.paths if now.get(path) == record.entries.get(path)]
     while same:
         try:
             with locking(repo.common / COMMITTING, repo.git_dir / INDEX_LOCK):
@@ -335,10 +337,10 @@ def _is_wanted(repo: Repository, status: _Status, path: str) -> bool:
 
 def _read(repo: Repository, path: str) -> bytes | None:
     try:
-        return TreeFiles(repo.place).read(path)
+        return TreeFiles(repo.folder).read(path)
     except OSError:
         return None
 
 
-def _waits(repo: Repository, cause: str, hint: str) -> GitFailed:
-    return failure(_DOING, repo.place, cause, hint, is_passing=True)
+def _waiting_error(repo: Repository, cause: str, hint: str) -> GitFailed:
+    return failure(_DOING, repo.folder, cause, hint, is_passing=True)

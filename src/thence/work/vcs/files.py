@@ -57,7 +57,7 @@ class TreeFiles:
         """Tells whether a file can be made at a path without anything having to give way."""
         try:
             with self._parent(path) as (folder, name):
-                return _mode_seen(folder, name) is None
+                return _mode_at(folder, name) is None
         except FileNotFoundError:
             return True
         except OSError:
@@ -77,7 +77,7 @@ class TreeFiles:
         finally:
             os.close(descriptor)
 
-    def looks(self, path: str) -> dict[str, os.stat_result]:
+    def stats(self, path: str) -> dict[str, os.stat_result]:
         """Returns what stands in a folder by its name, links as links; nothing without folder."""
         try:
             with self._parent(f"{path}/.") as (folder, _), os.scandir(folder) as found:
@@ -91,7 +91,7 @@ class TreeFiles:
             try:
                 descriptor = os.open(name, flags | _FILE, _UMASKED, dir_fd=folder)
             except OSError as error:
-                raise _told(folder, name, path, error) from None
+                raise _path_error(folder, name, path, error) from None
         mode = os.fstat(descriptor).st_mode
         if S_ISREG(mode):
             return descriptor
@@ -161,7 +161,7 @@ class TreeFiles:
         with self._parent(path) as (folder, name):
             os.rename(name, target, src_dir_fd=folder)
 
-    def odd_one(self, path: str) -> tuple[str, str] | None:
+    def first_irregular(self, path: str) -> tuple[str, str] | None:
         """Returns the first path below a folder that is neither file nor folder, with the reason.
 
         None if there is none. Raises OSError where the folder itself is none.
@@ -169,7 +169,7 @@ class TreeFiles:
         with self._parent(f"{path}/.") as (top, _):
             for below, folders, files, folder in os.fwalk(".", dir_fd=top):
                 for name in sorted((*folders, *files)):
-                    mode = _mode_seen(folder, name)
+                    mode = _mode_at(folder, name)
                     if mode is None or S_ISDIR(mode) or S_ISREG(mode):
                         continue
                     where = os.path.normpath(os.path.join(path, below, name))
@@ -207,12 +207,12 @@ def _folder(at: int, name: str, path: str) -> int:
     try:
         return os.open(name, _FOLDER, dir_fd=at)
     except OSError as error:
-        raise _told(at, name, path, error) from None
+        raise _path_error(at, name, path, error) from None
 
 
-def _told(at: int, name: str, path: str, error: OSError) -> OSError:
+def _path_error(at: int, name: str, path: str, error: OSError) -> OSError:
     """Returns the error of a path; that of a link says so."""
-    mode = _mode_seen(at, name)
+    mode = _mode_at(at, name)
     if mode is not None and S_ISLNK(mode):
         return NotFollowed(errno.ELOOP, IS_LINK, path)
     if mode is not None and not S_ISDIR(mode) and not S_ISREG(mode):
@@ -223,7 +223,7 @@ def _told(at: int, name: str, path: str, error: OSError) -> OSError:
 
 def _mode(at: int, name: str, path: str) -> int | None:
     """Returns the permissions of a file that is about to be replaced; None if there is none."""
-    mode = _mode_seen(at, name)
+    mode = _mode_at(at, name)
     if mode is None:
         return None
     if S_ISREG(mode):
@@ -233,7 +233,7 @@ def _mode(at: int, name: str, path: str) -> int | None:
     raise NotFollowed(errno.ELOOP, IS_LINK if S_ISLNK(mode) else IS_ODD, path)
 
 
-def _mode_seen(at: int, name: str) -> int | None:
+def _mode_at(at: int, name: str) -> int | None:
     try:
         return os.stat(name, dir_fd=at, follow_symlinks=False).st_mode
     except FileNotFoundError:

@@ -117,7 +117,7 @@ class Git:
         """
         with ExitStack() as stack:
             files = stack.enter_context(_files(stdin)) if self._is_users else []
-            with self.talking(*arguments, more=more, files=files) as process:
+            with self.open_process(*arguments, more=more, files=files) as process:
                 try:
                     out, words = process.communicate(
                         None if files else stdin, timeout=self._timeout_s
@@ -145,7 +145,7 @@ class Git:
             for arguments in commands:
                 source = started[-1].stdout if started else None
                 files = () if source is None else (source,)
-                started.append(stack.enter_context(self.talking(*arguments, files=files)))
+                started.append(stack.enter_context(self.open_process(*arguments, files=files)))
                 if source is not None:
                     source.close()  # the one before it learns then when nobody reads any more
             # the last one's output is read meanwhile, or all would wait for each other
@@ -161,7 +161,7 @@ class Git:
         return out
 
     @contextmanager
-    def talking(
+    def open_process(
         self,
         *arguments: Argument,
         more: Mapping[str, str] | None = None,
@@ -177,7 +177,7 @@ class Git:
             process = subprocess.Popen(
                 [*self._start, *arguments],
                 cwd=self.folder,
-                env={**surroundings(self._reach), **self._variables, **(more or {})},
+                env={**own_variables(self._reach), **self._variables, **(more or {})},
                 stdin=ends[0],
                 stdout=ends[1],
                 stderr=ends[2],
@@ -259,15 +259,15 @@ def _files(stdin: bytes) -> Iterator[list[IO[bytes]]]:
 def in_one_line(words: bytes) -> str:
     """Returns git's words without its hints, its advice and its line ends."""
     lines = (line.strip() for line in words.decode("utf-8", "replace").splitlines())
-    told = "; ".join(
+    text = "; ".join(
         line.removeprefix("fatal: ").removeprefix("error: ")
         for line in lines
         if line and not line.startswith(("hint: ", "warning: "))
     )
-    return told if len(told) <= WORDS_MAX else told[:WORDS_MAX] + "…"
+    return text if len(text) <= WORDS_MAX else text[:WORDS_MAX] + "…"
 
 
-def surroundings(reach: tuple[str, ...] = ()) -> dict[str, str]:
+def own_variables(reach: tuple[str, ...] = ()) -> dict[str, str]:
     """Returns our own variables without those that a hook or a session gave git.
 
     Those that begin with one of `reach` stay.

@@ -35,10 +35,10 @@ def commits_beyond(repo: Repository, commit: str, *others: str | None) -> Sequen
 
     Each stands with its parents. Of more than PATCHES_MAX that is the last and one more.
     """
-    asked = ("rev-list", "--reverse", "--no-merges", "--parents")
+    arguments = ("rev-list", "--reverse", "--no-merges", "--parents")
     past = (f"^{each}" for each in others if each)
     most = f"--max-count={PATCHES_MAX + 1}"
-    return repo.git.run(*asked, most, commit, *past, "--").decode().splitlines()
+    return repo.git.run(*arguments, most, commit, *past, "--").decode().splitlines()
 
 
 def reviewed_of(
@@ -56,11 +56,11 @@ def reviewed_of(
         listed = ()
     whole = f"{commit} {base}"  # git takes the base for the parent
     wanted = [*dict.fromkeys((whole, *listed))]
-    told = "".join(
+    stdin_text = "".join(
         f"commit {number:0{len(commit)}x}\n{line}\n" for number, line in enumerate(wanted, 1)
     )
-    drawn = ("diff-tree", "--stdin", "--no-commit-id", *_PATCH)
-    out = repo.git.piped(drawn, _PATCH_ID, stdin=told.encode()).decode()
+    diff_tree = ("diff-tree", "--stdin", "--no-commit-id", *_PATCH)
+    out = repo.git.piped(diff_tree, _PATCH_ID, stdin=stdin_text.encode()).decode()
     numbered = (line.split() for line in out.splitlines())
     found = {wanted[int(number, 16) - 1]: patch for patch, number in numbered}
     patches = tuple(found[line] for line in listed if line in found)
@@ -102,14 +102,16 @@ def landing_of(repo: Repository, target: str, code: Reviewed) -> Landed | None:
     return Landed("merge", brought) if brought else None
 
 
-def lacking(repo: Repository, target: str, commits: Sequence[str]) -> frozenset[str]:
+def missing_commits(repo: Repository, target: str, commits: Sequence[str]) -> frozenset[str]:
     """Returns which of the commits are not in the history of a commit, or not in this clone."""
     if not commits:
         return frozenset()
     wanted = frozenset(commits)
-    told = "".join(f"{each}\n" for each in wanted).encode()
-    asked = repo.git.run("cat-file", "--batch-check=%(objectname)", stdin=told)
-    absent = {line.split()[0] for line in asked.decode().splitlines() if line.endswith("missing")}
+    stdin_text = "".join(f"{each}\n" for each in wanted).encode()
+    arguments = repo.git.run("cat-file", "--batch-check=%(objectname)", stdin=stdin_text)
+    absent = {
+        line.split()[0] for line in arguments.decode().splitlines() if line.endswith("missing")
+    }
     there = "".join(f"{each}\n" for each in wanted - absent).encode()
     asked_of = f"^{target}\n".encode() + there
     out = repo.git.run("rev-list", "--ignore-missing", "--stdin", stdin=asked_of)
@@ -118,23 +120,28 @@ def lacking(repo: Repository, target: str, commits: Sequence[str]) -> frozenset[
 
 def merges_in(repo: Repository, target: str) -> tuple[tuple[str, str], ...]:
     """Returns the last merges in a commit's history, each with the first line of its message."""
-    asked = ("--merges", "--no-commit-header", f"--max-count={MERGES_LISTED_MAX}", "--format=%H %s")
-    out = repo.git.run("rev-list", *asked, target, "--").decode("utf-8", "replace")
+    arguments = (
+        "--merges",
+        "--no-commit-header",
+        f"--max-count={MERGES_LISTED_MAX}",
+        "--format=%H %s",
+    )
+    out = repo.git.run("rev-list", *arguments, target, "--").decode("utf-8", "replace")
     return tuple((line[: len(target)], line[len(target) + 1 :]) for line in out.splitlines())
 
 
 def merge_of(merges: Iterable[tuple[str, str]], branch: str) -> str | None:
     """Returns the first of the merges that says that it merged a branch, as git and forges say."""
     named = re.compile(rf"Merge (?:.*[ '/])?{re.escape(branch)}(?:'|$| )")
-    return next((commit for commit, said in merges if named.match(said)), None)
+    return next((commit for commit, messages in merges if named.match(messages)), None)
 
 
 def last_revert(repo: Repository, target: str) -> str | None:
     """Returns the last of a branch's commits that says that it reverts something, None if none."""
-    asked = ("--no-commit-header", f"--max-count={REVERTS_AMONG}", "--format=%x00%H%x20%B")
-    out = repo.git.run("rev-list", *asked, target, "--")
-    said = (each for each in out.split(b"\0") if b"revert" in each.lower())
-    return next((each.split()[0].decode() for each in said), None)
+    arguments = ("--no-commit-header", f"--max-count={REVERTS_AMONG}", "--format=%x00%H%x20%B")
+    out = repo.git.run("rev-list", *arguments, target, "--")
+    messages = (each for each in out.split(b"\0") if b"revert" in each.lower())
+    return next((each.split()[0].decode() for each in messages), None)
 
 
 def is_reverted(repo: Repository, target: str, landed: Landed, code: Reviewed | None) -> bool:
@@ -148,11 +155,11 @@ def is_reverted(repo: Repository, target: str, landed: Landed, code: Reviewed | 
     before = code.base if code is not None and code.commit == after else f"{after}^"
     try:
         revert = _commit(repo, f"{before}^{{tree}}", after)
-        tried = repo.git.ask("merge-tree", "--write-tree", "--no-messages", target, revert)
+        merges = repo.git.ask("merge-tree", "--write-tree", "--no-messages", target, revert)
         tree = repo.git.run("rev-parse", "--verify", f"{target}^{{tree}}")
     except GitFailed:  # this clone lacks an object, or the commit has no parent
         return False
-    return tried.status == 0 and tried.out.strip() == tree.strip()
+    return merges.status == 0 and merges.out.strip() == tree.strip()
 
 
 def _commit(repo: Repository, tree: str, parent: str) -> str:
@@ -163,15 +170,15 @@ def _commit(repo: Repository, tree: str, parent: str) -> str:
 
 def _trees(repo: Repository, *commits: str) -> list[str | None]:
     """Returns the trees of commits, None for those that this clone lacks."""
-    told = "".join(f"{each}^{{tree}}\n" for each in commits).encode()
-    out = repo.git.run("cat-file", "--batch-check=%(objectname)", stdin=told)
+    stdin_text = "".join(f"{each}^{{tree}}\n" for each in commits).encode()
+    out = repo.git.run("cat-file", "--batch-check=%(objectname)", stdin=stdin_text)
     return [None if b"missing" in line else line.decode() for line in out.splitlines()]
 
 
 def _paths(repo: Repository, code: Reviewed) -> tuple[str, ...]:
     """Returns the files that a package changed; none where these are too many to be named."""
-    asked = ("diff-tree", "-r", "-z", "--name-only", "--no-renames", code.base, code.commit)
-    found = os.fsdecode(repo.git.run(*asked)).split("\0")[:-1]
+    arguments = ("diff-tree", "-r", "-z", "--name-only", "--no-renames", code.base, code.commit)
+    found = os.fsdecode(repo.git.run(*arguments)).split("\0")[:-1]
     return tuple(found) if len(found) <= PATHS_MAX else ()
 
 
@@ -179,8 +186,8 @@ def _patches(
     repo: Repository, listed: Sequence[Argument], paths: Sequence[str] = ()
 ) -> Iterator[tuple[str, str]]:
     """Yields the patch-ids of commits that git lists, each with its commit."""
-    drawn = ("diff-tree", "--stdin", *_PATCH, "--", *paths)
-    for line in repo.git.piped(tuple(listed), drawn, _PATCH_ID).decode().splitlines():
+    diff_tree = ("diff-tree", "--stdin", *_PATCH, "--", *paths)
+    for line in repo.git.piped(tuple(listed), diff_tree, _PATCH_ID).decode().splitlines():
         patch, _, commit = line.partition(" ")
         yield patch, commit
 
@@ -189,13 +196,13 @@ def _merged_without_change(
     repo: Repository, since: Sequence[str], paths: Sequence[str], commit: str
 ) -> str | None:
     """Returns the first commit of a branch that has all of a package, None if none has."""
-    asked = ("--no-commit-header", f"--max-count={MERGES_MAX}", "--format=%H %T")
-    out = repo.git.run("rev-list", *asked, *since, "--", *paths).decode()
+    listing = ("--no-commit-header", f"--max-count={MERGES_MAX}", "--format=%H %T")
+    out = repo.git.run("rev-list", *listing, *since, "--", *paths).decode()
     candidates = [line.split() for line in out.splitlines()]
-    told = "".join(f"{each} {commit}\n" for each, _ in candidates).encode()
+    stdin_text = "".join(f"{each} {commit}\n" for each, _ in candidates).encode()
     arguments = ("merge-tree", "--write-tree", "--stdin", "--no-messages", "--name-only")
-    tried = repo.git.ask(*arguments, stdin=told).out.decode("utf-8", "replace").split("\0\0")
-    for (each, tree), result in reversed([*zip(candidates, tried, strict=False)]):
+    merges = repo.git.ask(*arguments, stdin=stdin_text).out.decode("utf-8", "replace").split("\0\0")
+    for (each, tree), result in reversed([*zip(candidates, merges, strict=False)]):
         if result == f"1\0{tree}":
             return each
     return None

@@ -33,24 +33,24 @@ def locking(lock: Path, *files: Path) -> Iterator[None]:
     Callers hold the lock of ours.
     """
     free(lock)
-    note = _note(lock)
-    note.write_bytes(b"\0".join(os.fsencode(file) for file in files))
-    with _kept_if_killed(note):
+    marker = _marker_of(lock)
+    marker.write_bytes(b"\0".join(os.fsencode(file) for file in files))
+    with _removed_unless_killed(marker):
         yield
 
 
 def free(lock: Path) -> None:
     """Takes away the lock files that the last holder's git left when it was killed."""
-    note = _note(lock)
+    marker = _marker_of(lock)
     try:
-        begun_s, named = note.stat().st_mtime, note.read_bytes()
+        begun_s, names = marker.stat().st_mtime, marker.read_bytes()
     except OSError:
         return
-    for name in named.split(b"\0"):
+    for name in names.split(b"\0"):
         if name.endswith(b".lock") and _is_left(name, begun_s):
             with suppress(OSError):
                 os.unlink(name)
-    note.unlink(missing_ok=True)
+    marker.unlink(missing_ok=True)
 
 
 def ref_locks(common: Path, git_dir: Path, branch: str) -> tuple[Path, ...]:
@@ -61,31 +61,31 @@ def ref_locks(common: Path, git_dir: Path, branch: str) -> tuple[Path, ...]:
 @contextmanager
 def making(common: Path, path: Path) -> Iterator[None]:
     """Notes that a worktree is being made at a path; callers hold the lock MAKING."""
-    note = (common / MAKING).with_suffix(".making")
-    note.write_bytes(os.fsencode(path))
-    with _kept_if_killed(note):
+    marker = (common / MAKING).with_suffix(".making")
+    marker.write_bytes(os.fsencode(path))
+    with _removed_unless_killed(marker):
         yield
 
 
-def unmake(common: Path) -> None:
+def remove_half_made(common: Path) -> None:
     """Takes away what is half made of a worktree whose git was killed; it holds nothing yet.
 
     Callers hold the lock MAKING.
     """
     free(common / MAKING)
-    note = (common / MAKING).with_suffix(".making")
+    marker = (common / MAKING).with_suffix(".making")
     try:
-        path = Path(os.fsdecode(note.read_bytes()))
+        path = Path(os.fsdecode(marker.read_bytes()))
     except OSError:
         return
     if path.is_absolute() and _holds_nothing(path):
         import shutil  # seldom needed
 
-        for folder in _half_made(common, path):
+        for folder in _half_made_folders(common, path):
             shutil.rmtree(folder, ignore_errors=True)
             with suppress(OSError):
                 TreeFiles(path).unlink(".git")
-    note.unlink(missing_ok=True)
+    marker.unlink(missing_ok=True)
 
 
 def free_worktree(common: Path, git_dir: Path, branch: str) -> None:
@@ -94,18 +94,18 @@ def free_worktree(common: Path, git_dir: Path, branch: str) -> None:
     Callers hold the claim of its package.
     """
     for path in (*ref_locks(common, git_dir, branch), git_dir / INDEX_LOCK):
-        if path.name != "packed-refs.lock" and _is_still(os.fsencode(path)):
+        if path.name != "packed-refs.lock" and _is_unchanged(os.fsencode(path)):
             path.unlink(missing_ok=True)
 
 
-def unmake_if_free(common: Path) -> None:
+def remove_half_made_if_free(common: Path) -> None:
     """Does what `unmake` does unless a worktree is being made right now."""
     with suppress(GitFailed, OSError), held(common / MAKING, wait_s=0.0):
-        unmake(common)
+        remove_half_made(common)
 
 
 @contextmanager
-def _kept_if_killed(note: Path) -> Iterator[None]:
+def _removed_unless_killed(marker: Path) -> Iterator[None]:
     """Takes a note away at the end, unless git alone was killed: then the next command needs it."""
     is_needed = False
     try:
@@ -115,17 +115,17 @@ def _kept_if_killed(note: Path) -> Iterator[None]:
         raise
     finally:
         if not is_needed:
-            note.unlink(missing_ok=True)
+            marker.unlink(missing_ok=True)
 
 
-def _half_made(common: Path, path: Path) -> list[Path]:
+def _half_made_folders(common: Path, path: Path) -> list[Path]:
     """Returns the folders in which git has begun to note a worktree at a path."""
     found = []
     for folder in (common / "worktrees").glob("*"):
         if not folder.name.startswith(path.name) or (folder / "index").exists():
             continue
-        noted = _read(folder / "gitdir").rstrip(b"\n")
-        is_here = noted in {
+        recorded = _read(folder / "gitdir").rstrip(b"\n")
+        is_here = recorded in {
             b"",
             os.fsencode(path / ".git"),
             os.path.realpath(path / ".git").encode(),
@@ -150,10 +150,10 @@ def _is_left(name: bytes, begun_s: float) -> bool:
     """Tells whether a lock file was taken right after a note and is the same for a while."""
     first = _look(name)
     is_of_then = first is not None and -_PAUSE_S <= first.st_mtime - begun_s <= _LATEST_S
-    return is_of_then and _is_still(name)
+    return is_of_then and _is_unchanged(name)
 
 
-def _is_still(name: bytes) -> bool:
+def _is_unchanged(name: bytes) -> bool:
     """Tells whether a lock file is there and stays as it is for a while."""
     first = _look(name)
     until_s = time.monotonic() + _STILL_S
@@ -179,5 +179,5 @@ def _read(path: Path) -> bytes:
         return b""
 
 
-def _note(lock: Path) -> Path:
+def _marker_of(lock: Path) -> Path:
     return lock.with_suffix(".note")

@@ -45,8 +45,8 @@ class Objects:
         """Returns the ids of a commit and of its tree; None if nothing has this name."""
         found = self._read(f"{name}^{{commit}}")
         if found is None:
-            told = self._repo.git.run("rev-parse", "--show-object-format")
-            self._algorithm = told.decode().strip()
+            header = self._repo.git.run("rev-parse", "--show-object-format")
+            self._algorithm = header.decode().strip()
             return None
         oid, data = found
         if len(oid) != _SHA1_CHARACTERS:
@@ -153,10 +153,10 @@ class Objects:
             pipe.flush()
         except BrokenPipeError:
             raise self._broken("git cat-file ended") from None
-        told = answers.readline()
-        if told.endswith((b" missing\n", b" ambiguous\n")):
+        header = answers.readline()
+        if header.endswith((b" missing\n", b" ambiguous\n")):
             return None
-        words = told.split() if told.endswith(b"\n") else []
+        words = header.split() if header.endswith(b"\n") else []
         if len(words) != 3:
             raise self._broken(self._last_words())
         data = answers.read(int(words[2]) + 1)
@@ -191,14 +191,14 @@ class Objects:
         raise failure("could not commit", path, cause, hint)
 
     def _broken(self, cause: str) -> Exception:
-        return failure("could not read objects of", self._repo.place, cause, "git fsck")
+        return failure("could not read objects of", self._repo.folder, cause, "git fsck")
 
 
 @contextmanager
 def objects(repo: Repository) -> Iterator[Objects]:
     """Opens the objects of a repository, as they are: replacements (git-replace) don't count."""
     more = {"GIT_NO_REPLACE_OBJECTS": "1"}
-    with repo.git.talking("cat-file", "--batch", more=more) as process:
+    with repo.git.open_process("cat-file", "--batch", more=more) as process:
         yield Objects(repo, process)
 
 

@@ -71,9 +71,9 @@ class Forecast:
         self.found: tuple[Overlap, ...] = ()
         self._memory = Memory()
         self._thread: Thread | None = None
-        self._seen: object = None
+        self._last_refs: object = None
         self._next_s = 0.0
-        self._told: set[tuple[str, str, bool]] = set()
+        self._reported: set[tuple[str, str, bool]] = set()
 
     def look(
         self, repo: Repository, target: str, packages: Mapping[str, str], now_s: float
@@ -83,12 +83,12 @@ class Forecast:
             return
         self._next_s = now_s + EVERY_S
         if len(packages) < 2:
-            self._seen, self.found = None, ()
+            self._last_refs, self.found = None, ()
             return
-        seen = (dict(packages), target, _stand(repo, (target, *packages.values())))
-        if seen == self._seen:
+        seen = (dict(packages), target, _refs_state(repo, (target, *packages.values())))
+        if seen == self._last_refs:
             return
-        self._seen = seen
+        self._last_refs = seen
         self._thread = Thread(
             target=self._ask, args=(repo, target, packages), name="thence-overlaps", daemon=True
         )
@@ -96,8 +96,8 @@ class Forecast:
 
     def news(self) -> tuple[Overlap, ...]:
         """Returns what was found and not returned before; again when it has come to a conflict."""
-        new = [each for each in self.found if _key(each) not in self._told]
-        self._told.update(map(_key, new))
+        new = [each for each in self.found if _key(each) not in self._reported]
+        self._reported.update(map(_key, new))
         return tuple(new)
 
     def wait(self, timeout_s: float) -> None:
@@ -106,13 +106,13 @@ class Forecast:
             self._thread.join(timeout_s)
 
     def _ask(self, repo: Repository, target: str, packages: Mapping[str, str]) -> None:
-        begun_s = time.monotonic()
+        start_s = time.monotonic()
         try:
             self.found = overlaps(repo, target, packages, self._memory)
         except (ThenceError, OSError):
-            self._seen = None  # to be asked again
+            self._last_refs = None  # to be asked again
         now_s = time.monotonic()
-        self._next_s = max(self._next_s, now_s + (now_s - begun_s) / SHARE_MAX)
+        self._next_s = max(self._next_s, now_s + (now_s - start_s) / SHARE_MAX)
 
 
 def at_work(feature: FeatureState) -> dict[str, str]:
@@ -129,8 +129,8 @@ def sentence(overlap: Overlap) -> str:
     files = ", ".join(overlap.files[:FILES_SHOWN_MAX])
     more = len(overlap.files) - FILES_SHOWN_MAX
     what = "will conflict in" if overlap.conflicts else "both change"
-    told = f"{overlap.first} and {overlap.second} {what} {files}"
-    return f"{told} and {more} more" if more > 0 else told
+    fields = f"{overlap.first} and {overlap.second} {what} {files}"
+    return f"{fields} and {more} more" if more > 0 else fields
 
 
 def overlaps(
@@ -150,31 +150,31 @@ def overlaps(
     if len(packages) < 2:
         return ()
     tips = branches(repo) if tips is None else tips
-    known, kept = memory or Memory(), Memory()
+    old, new_cache = memory or Memory(), Memory()
     begin = tips.get(target)
     changes: dict[str, _Changes] = {}
     for name in sorted(packages):
         tip = tips.get(packages[name])
         if begin is not None and tip is not None:
             key = (begin, tip)
-            there = known.changes.get(key)
-            kept.changes[key] = _changes(repo, *key) if there is None else there
-            changes[name] = kept.changes[key]
+            there = old.changes.get(key)
+            new_cache.changes[key] = _changes(repo, *key) if there is None else there
+            changes[name] = new_cache.changes[key]
     found = []
     for first, second in combinations(changes, 2):
         shared = _shared(changes[first], changes[second])
         conflicts: frozenset[str] = frozenset()
         if not shared and not _is_suspect(changes[first], changes[second]):
             continue
-        if len(kept.meetings) < PAIRS_MAX:
+        if len(new_cache.meetings) < PAIRS_MAX:
             both = (tips[packages[first]], tips[packages[second]])
-            meeting = kept.meetings[both] = known.meetings.get(both) or _meeting(repo, *both)
+            meeting = new_cache.meetings[both] = old.meetings.get(both) or _meeting(repo, *both)
             conflicts = meeting.conflicts
             shared = shared & meeting.files | conflicts
         if shared:
             found.append(Overlap(first, second, tuple(sorted(shared)), bool(conflicts)))
     if memory is not None:
-        memory.changes, memory.meetings = kept.changes, kept.meetings
+        memory.changes, memory.meetings = new_cache.changes, new_cache.meetings
     return tuple(found)
 
 
@@ -182,7 +182,7 @@ def _key(overlap: Overlap) -> tuple[str, str, bool]:
     return overlap.first, overlap.second, overlap.conflicts
 
 
-def _stand(repo: Repository, names: Iterable[str]) -> tuple[tuple[str, int, int], ...]:
+def _refs_state(repo: Repository, names: Iterable[str]) -> tuple[tuple[str, int, int], ...]:
     """Returns what changes when one of the branches moves, without asking git.
 
     Git writes a ref anew each time: into a file of its own, among those it has packed, or into
@@ -203,12 +203,12 @@ def _changes(repo: Repository, target: str, tip: str) -> _Changes:
     answer = repo.git.ask(*arguments, f"{target}...{tip}")
     if answer.status:  # such as for want of a common history
         return {}
-    told = iter(os.fsdecode(answer.out).split("\0"))
+    fields = iter(os.fsdecode(answer.out).split("\0"))
     found = {}
-    for head in told:
+    for head in fields:
         if head:
             *_, blob, letter = head.split()
-            found[next(told)] = (letter, blob)
+            found[next(fields)] = (letter, blob)
     return {name: what for name, what in found.items() if not name.startswith(f"{FOLDER}/")}
 
 
@@ -238,19 +238,19 @@ def _meeting(repo: Repository, one: str, other: str) -> Meeting:
     answer = repo.git.ask(*arguments)
     if answer.status not in _ENDS_WELL or not answer.out:
         raise repo.git.failed(answer, arguments, doing="could not compare branches in")
-    head, _, said = os.fsdecode(answer.out).partition("\0\0")
+    head, _, messages = os.fsdecode(answer.out).partition("\0\0")
     conflicts = frozenset(head.split("\0")[1:])
     if answer.status and not conflicts:  # git has more to say than which files
         conflicts = frozenset("?")
-    return Meeting(frozenset(_named(said)), conflicts)
+    return Meeting(frozenset(_files_named(messages)), conflicts)
 
 
-def _named(said: str) -> Iterator[str]:
+def _files_named(messages: str) -> Iterator[str]:
     """Yields the files that a merge has something to say about.
 
     Each of its messages is a number of files, the files, the kind of message, its text.
     """
-    words = iter(said.split("\0"))
+    words = iter(messages.split("\0"))
     for count in words:
         if count.isdigit():
             yield from islice(words, int(count))

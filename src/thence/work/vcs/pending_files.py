@@ -20,7 +20,7 @@ def write_files(
 
     With `is_all` it brings those too that are as they shall be. Raises GitFailed.
     """
-    files = TreeFiles(repo.place)
+    files = TreeFiles(repo.folder)
     with held(repo.common / _LOCK):
         known = waiting(repo)
         changed = [path for path, splice in changes.items() if rewrite(files, path, splice)]
@@ -36,7 +36,7 @@ def waiting(repo: Repository) -> list[str]:
         return []
 
 
-def wait_no_more(repo: Repository, asked: set[str], left: Callable[[], Iterable[str]]) -> None:
+def remove_waiting(repo: Repository, asked: set[str], left: Callable[[], Iterable[str]]) -> None:
     """Has the paths that were asked for wait no more, but for those that `left` finds."""
     with held(repo.common / _LOCK):
         rest = [path for path in waiting(repo) if path not in asked]

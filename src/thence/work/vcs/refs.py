@@ -70,7 +70,7 @@ def refs_of(repo: Repository) -> Refs:
             remotes[name] = remote
         if head == "*":
             here = name
-        tree = repo.place if head == "*" else Path(path)
+        tree = repo.folder if head == "*" else Path(path)
         if path and is_standing(tree):
             trees[name] = tree
     is_main = repo.git_dir == repo.common  # a bare repository has no main working tree

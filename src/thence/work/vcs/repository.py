@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from thence.work.vcs.git import Git, failure
-from thence.work.vcs.leftovers import unmake_if_free
+from thence.work.vcs.leftovers import remove_half_made_if_free
 
 HEADS = "refs/heads/"
 _LISTINGS_MAX = 100
@@ -31,7 +31,7 @@ _OPERATIONS = (
 # where a rebase notes which branches it will move at its end
 _REBASED = ("rebase-merge/head-name", "rebase-apply/head-name", "rebase-merge/update-refs")
 REMOTE_HEAD = "refs/remotes/origin/HEAD"
-_USUAL_NAMES = ("main", "master", "trunk", "develop")
+_DEFAULT_NAMES = ("main", "master", "trunk", "develop")
 
 
 class Repository(NamedTuple):
@@ -52,7 +52,7 @@ class Repository(NamedTuple):
         return Git(self.top or self.common)
 
     @property
-    def place(self) -> Path:
+    def folder(self) -> Path:
         """The folder to name in messages."""
         return self.top or self.common
 
@@ -84,19 +84,19 @@ def repository(folder: Path) -> Repository:
     git = Git(folder)
     asked = ("rev-parse", "--path-format=absolute", "--is-bare-repository")
     answer = git.ask(*asked, "--git-common-dir", "--git-dir", "--show-toplevel")
-    told = answer.out.split(b"\n")
-    if len(told) < 4:
+    lines = answer.out.split(b"\n")
+    if len(lines) < 4:
         raise git.failed(answer, asked, doing="found no git repository in", hint="git init")
-    common, own = (Path(os.fsdecode(line)) for line in told[1:3])
-    if len(told) > 5:
+    common, own = (Path(os.fsdecode(line)) for line in lines[1:3])
+    if len(lines) > 5:
         raise failure(
             "could not tell the repository of",
             folder,
             "its path holds a line end, by which git parts what it answers",
             "move the repository to a path of one line",
         )
-    top = Path(os.fsdecode(told[3])) if answer.status == 0 else None
-    return Repository(top, common, own, told[0] == _BARE)
+    top = Path(os.fsdecode(lines[3])) if answer.status == 0 else None
+    return Repository(top, common, own, lines[0] == _BARE)
 
 
 def main_of(repo: Repository, root: Path) -> Repository:
@@ -131,7 +131,7 @@ def branch_of(repo: Repository) -> str:
     if found is None:
         raise failure(
             "could not tell the branch of",
-            repo.place,
+            repo.folder,
             "HEAD is detached",
             "check a branch out: git switch BRANCH",
         )
@@ -145,7 +145,7 @@ def default_among(names: Sequence[str], pointed: str) -> str | None:
     develop that is there, else the only branch.
     """
     remote = pointed.removeprefix("refs/remotes/origin/")
-    for name in (remote, *_USUAL_NAMES):
+    for name in (remote, *_DEFAULT_NAMES):
         if name in names:
             return name
     return names[0] if len(names) == 1 else None
@@ -153,8 +153,8 @@ def default_among(names: Sequence[str], pointed: str) -> str | None:
 
 def user_of(repo: Repository) -> str:
     """Returns the name of the user as git knows them, empty if it knows none that can be shown."""
-    told = repo.git.ask("config", "--get", "user.name").out
-    name = " ".join(told.decode("utf-8", "replace").split())
+    lines = repo.git.ask("config", "--get", "user.name").out
+    name = " ".join(lines.decode("utf-8", "replace").split())
     return name if name.isprintable() else ""
 
 
@@ -191,7 +191,7 @@ def patiently(repo: Repository, arguments: tuple[str, ...], doing: str) -> bytes
             break
         time.sleep(_PAUSE_S)
         if attempt:
-            unmake_if_free(repo.common)
+            remove_half_made_if_free(repo.common)
     if answer.status:
         raise repo.git.failed(answer, arguments, doing=doing)
     return answer.out
@@ -228,10 +228,10 @@ def rebase_of(repo: Repository, branch: str) -> Path | None:
     for folder in folders:
         for name in _REBASED:
             try:
-                told = os.fsdecode((folder / name).read_bytes())
+                lines = os.fsdecode((folder / name).read_bytes())
             except OSError:
                 continue
-            if ref in told.splitlines():
+            if ref in lines.splitlines():
                 return folder
     return None
 
@@ -243,12 +243,12 @@ def _plain(folder: Path) -> Repository | None:
     user's, across file systems, by a strange path, or where there is no git.
     """
     with suppress(OSError, ValueError, RuntimeError):
-        whole = folder.resolve(strict=True)
+        resolved = folder.resolve(strict=True)
         has_git = any(os.access(f"{path}/git", os.X_OK) for path in os.get_exec_path())
-        if not has_git or "\n" in str(whole):
+        if not has_git or "\n" in str(resolved):
             return None
-        for top in (whole, *whole.parents):
-            if top.stat().st_dev != whole.stat().st_dev or os.path.lexists(top / "HEAD"):
+        for top in (resolved, *resolved.parents):
+            if top.stat().st_dev != resolved.stat().st_dev or os.path.lexists(top / "HEAD"):
                 return None
             if os.path.lexists(top / ".git"):
                 own, common = _git_dirs(top)
@@ -301,14 +301,14 @@ def _main_path(repo: Repository, named: Path) -> Path:
 def _checkout(
     repo: Repository, entry: list[str], linked: dict[Path, Path], *, is_main: bool
 ) -> Checkout:
-    told = dict(line.partition(" ")[::2] for line in entry)
-    path = _main_path(repo, Path(told["worktree"])) if is_main else Path(told["worktree"])
-    head = told.get("HEAD")
+    lines = dict(line.partition(" ")[::2] for line in entry)
+    path = _main_path(repo, Path(lines["worktree"])) if is_main else Path(lines["worktree"])
+    head = lines.get("HEAD")
     return Checkout(
         path=path,
         git_dir=repo.common if is_main else linked.get(path, repo.common / "worktrees" / path.name),
         head=head if head and head.strip("0") else None,
-        branch=told["branch"].removeprefix(HEADS) if "branch" in told else None,
+        branch=lines["branch"].removeprefix(HEADS) if "branch" in lines else None,
         is_main=is_main,
         is_missing=not is_standing(path),
     )

@@ -77,7 +77,7 @@ def tips_of(
     for name in (target, *packages):
         if name not in known:
             cause, hint = f"there is no branch {name}", "git branch"
-            raise failure(f"could not merge into {target} in", repo.place, cause, hint)
+            raise failure(f"could not merge into {target} in", repo.folder, cause, hint)
     return known
 
 
@@ -122,7 +122,7 @@ def base_of(repo: Repository, base: str | Sequence[str], known: Mapping[str, str
         if conflicts:
             raise failure(
                 f"could not merge {first} and {name} to begin at in",
-                repo.place,
+                repo.folder,
                 f"both change {', '.join(conflicts)}",
                 f"merge one into the other, then try again: git merge {name}",
             )
@@ -135,5 +135,5 @@ def _commit(repo: Repository, name: str) -> str:
     answer = repo.git.ask(*arguments)
     if answer.status:
         cause = f"there is no branch or commit {name}"
-        raise failure("could not begin at it in", repo.place, cause, "git branch --all")
+        raise failure("could not begin at it in", repo.folder, cause, "git branch --all")
     return answer.out.decode().strip()

@@ -13,14 +13,14 @@ from typing import NamedTuple
 
 from thence.errors import GitFailed
 from thence.work.naming import package_of
-from thence.work.vcs.advancing import put_back
+from thence.work.vcs.advancing import restore_tree
 from thence.work.vcs.git import failure
 from thence.work.vcs.leftovers import MERGING, free
 from thence.work.vcs.locks import held
 from thence.work.vcs.repository import Repository, is_ancestor, tip
 from thence.work.vcs.worktrees import discard
 
-_NOTES = "merge-*.json"
+_RECORDS = "merge-*.json"
 
 
 class Unfinished(NamedTuple):
@@ -42,84 +42,84 @@ class Unfinished(NamedTuple):
         return tuple(name for name, _ in self.branches)
 
 
-def unfinished(note: Path) -> Unfinished | None:
+def unfinished(record: Path) -> Unfinished | None:
     """Returns the merge that a note tells of; None if there is no note."""
     try:
-        data = note.read_bytes()
+        data = record.read_bytes()
         import json  # seldom needed
 
-        told = json.loads(data)
-        branches = tuple((name, tip) for name, tip in told.pop("branches"))
-        return Unfinished(branches=branches, **told)
+        values = json.loads(data)
+        branches = tuple((name, tip) for name, tip in values.pop("branches"))
+        return Unfinished(branches=branches, **values)
     except FileNotFoundError:
         return None
     except (ValueError, TypeError, KeyError) as error:
         hint = "git log tells what was merged; remove the file, then merge again"
-        raise failure("could not read", note, str(error), hint) from error
+        raise failure("could not read", record, str(error), hint) from error
 
 
-def remember(note: Path, what: Unfinished) -> None:
+def write_record(record: Path, what: Unfinished) -> None:
     """Writes a note, as a whole and for good."""
     import json  # seldom needed
 
-    note.parent.mkdir(parents=True, exist_ok=True)
-    beside = note.with_name(f".{note.name}.{os.getpid()}")
+    record.parent.mkdir(parents=True, exist_ok=True)
+    beside = record.with_name(f".{record.name}.{os.getpid()}")
     try:
         with beside.open("wb") as file:
             file.write(json.dumps(what._asdict(), ensure_ascii=False).encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
-        os.replace(beside, note)
+        os.replace(beside, record)
     except OSError:
         beside.unlink(missing_ok=True)
         raise
 
 
-def tree_of(note: Path) -> Path:
+def tree_of(record: Path) -> Path:
     """Returns where the private working tree of a merge is."""
-    return note.with_suffix("")
+    return record.with_suffix("")
 
 
-def forget(repo: Repository, note: Path) -> None:
+def end_merge(repo: Repository, record: Path) -> None:
     """Ends a merge: what it left in the user's working tree, its own working tree and its note.
 
     Callers hold the lock MERGING. Raises GitFailed if something of the user's is in the way.
     """
     import shutil  # seldom needed
 
-    before = unfinished(note)
+    before = unfinished(record)
     if before is not None:
-        _put_back(repo, note, before)
-    shutil.rmtree(tree_of(note), ignore_errors=True)  # git takes away no half of a worktree
-    discard(repo, tree_of(note))
-    note.unlink(missing_ok=True)
+        _restore(repo, record, before)
+    shutil.rmtree(tree_of(record), ignore_errors=True)  # git takes away no half of a worktree
+    discard(repo, tree_of(record))
+    record.unlink(missing_ok=True)
 
 
-def _put_back(repo: Repository, note: Path, before: Unfinished) -> None:
+def _restore(repo: Repository, record: Path, before: Unfinished) -> None:
     if before.end is None or tip(repo, before.target) != before.begin:
         return
-    since_ns = note.stat().st_mtime_ns
-    put_back(repo, before.target, before.begin, before.end, tree_of(note), since_ns)
+    since_ns = record.stat().st_mtime_ns
+    restore_tree(repo, before.target, before.begin, before.end, tree_of(record), since_ns)
 
 
-def cut_off(repo: Repository) -> Iterator[str]:
+def recover_merges(repo: Repository) -> Iterator[str]:
     """Settles merges whose command was killed; yields what their user has to know."""
     folder = (repo.common / MERGING).parent
-    if not any(folder.glob(_NOTES)):
+    if not any(folder.glob(_RECORDS)):
         return
-    told: list[str] = []
+    values: list[str] = []
     with suppress(GitFailed, OSError), held(repo.common / MERGING, 0.0):  # nobody merges now
         free(repo.common / MERGING)
-        for note in sorted(folder.glob(_NOTES)):
+        for record in sorted(folder.glob(_RECORDS)):
             with suppress(GitFailed, OSError):
-                before = unfinished(note)
+                before = unfinished(record)
                 if before is not None and before.conflict is None:
-                    told.append(_told(repo, before))
-                    _put_back(repo, note, before)
-    yield from told
+                    values.append(_report(repo, before))
+                    _restore(repo, record, before)
+    yield from values
 
 
-def _told(repo: Repository, before: Unfinished) -> str:
+def _report(repo: Repository, before: Unfinished) -> str:
     found = [package_of(name) for name in before.names]
     names = [each[1] for each in found if each]
     command = f"thence work merge {' '.join(names)}"

@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple
 from thence.errors import GitFailed
 from thence.work.vcs.files import IS_LINK, TreeFiles
 from thence.work.vcs.git import Git, failure
-from thence.work.vcs.leftovers import MAKING, locking, making, ref_locks, unmake
+from thence.work.vcs.leftovers import MAKING, locking, making, ref_locks, remove_half_made
 from thence.work.vcs.locks import held
 from thence.work.vcs.repository import (
     HEADS,
@@ -80,15 +80,15 @@ def make(
     git asked closer only if it refuses. Below the main working tree no part of the path may be a
     link: a clone could hold one that leads elsewhere.
     """
-    _check_place(repo, path)
-    there, is_new = None, False
+    _check_path(repo, path)
+    tree, is_new = None, False
     if known is not None and branch not in known and _is_free(path):
         with suppress(GitFailed):
-            there, is_new = _made(repo, branch, path, base, (known, ()))
-    if there is None:
-        there, is_new = _made(repo, branch, path, base, None)
-    _fill(there)
-    return Worktree(path, branch, there.head or "", is_new)
+            tree, is_new = _make_empty(repo, branch, path, base, (known, ()))
+    if tree is None:
+        tree, is_new = _make_empty(repo, branch, path, base, None)
+    _fill(tree)
+    return Worktree(path, branch, tree.head or "", is_new)
 
 
 def remove(repo: Repository, branch: str, path: Path, into: str) -> None:
@@ -98,10 +98,10 @@ def remove(repo: Repository, branch: str, path: Path, into: str) -> None:
     nothing removed, if anything is uncommitted, under way, or not in the branch or commit `into`.
     """
     with held(repo.common / MAKING):
-        unmake(repo.common)
+        remove_half_made(repo.common)
         tip, kind = removable(repo, branch, path, into)
         if kind == "clean":
-            _take_away(repo, path)
+            _remove_folder(repo, path)
         elif not os.path.lexists(path):
             _forget_missing(repo, checkouts(repo), path)
         if tip is not None:
@@ -120,26 +120,28 @@ def removable(repo: Repository, branch: str, path: Path, into: str) -> tuple[str
         )
     state = state_of(repo, branch, path)
     if state.kind not in {"clean", "missing"}:
-        raise failure(_REMOVING, path, _told(state), "commit or move what is there, or keep it")
+        raise failure(
+            _REMOVING, path, _description(state), "commit or move what is there, or keep it"
+        )
     return tip, state.kind
 
 
 def check_out(repo: Repository, commit: str, path: Path) -> None:
     """Makes a worktree of a commit, on no branch; raises GitFailed as `make` does."""
-    _check_place(repo, path)
+    _check_path(repo, path)
     with held(repo.common / MAKING) as lock:
-        unmake(repo.common)
+        remove_half_made(repo.common)
         _hide(repo, path)
         arguments = ("worktree", "add", "--quiet", "--no-checkout", "--detach", path, commit)
         with locking(repo.common / MAKING), making(repo.common, path):
-            Git(repo.place, keeps=(lock,)).run(*arguments, doing=f"{_MAKING} {path} of")
+            Git(repo.folder, keeps=(lock,)).run(*arguments, doing=f"{_MAKING} {path} of")
     _fill(Checkout(path, git_dir_of(path), commit, None, is_main=False, is_missing=False))
 
 
 def discard(repo: Repository, path: Path) -> None:
     """Takes away a worktree that `check_out` has made, with all in it; raises GitFailed."""
     with held(repo.common / MAKING):
-        unmake(repo.common)
+        remove_half_made(repo.common)
         if any(_is_same(tree.path, path) for tree in checkouts(repo)):
             arguments = ("worktree", "remove", "--force", "--force", path)
             repo.git.run(*arguments, doing=f"{_REMOVING} {path} of")
@@ -154,7 +156,7 @@ def state_of(
     """
     at = known.get(branch) if known is not None else None
     if at is not None and _is_same(at, path):
-        return _looked_into(path, git_dir_of(path), branch, branch)
+        return _state_at(path, git_dir_of(path), branch, branch)
     if at is None and known is not None and _is_free(path):
         return WorktreeState("missing", path, None)
     trees = [tree for tree in checkouts(repo) if not tree.is_missing]
@@ -165,10 +167,10 @@ def state_of(
             return WorktreeState("moved", elsewhere.path, branch)
         is_free = _is_free(path)
         return WorktreeState("missing" if is_free else "foreign", path, None)
-    return _looked_into(here.path, here.git_dir, here.branch, branch)
+    return _state_at(here.path, here.git_dir, here.branch, branch)
 
 
-def _looked_into(path: Path, git_dir: Path, found: str | None, branch: str) -> WorktreeState:
+def _state_at(path: Path, git_dir: Path, found: str | None, branch: str) -> WorktreeState:
     operation = operation_under_way(git_dir)
     if found != branch and operation is None:
         return WorktreeState("foreign", path, found)
@@ -190,11 +192,11 @@ def uncommitted(path: Path) -> tuple[str, ...]:
 
 def git_dir_of(path: Path) -> Path:
     """Returns the git folder of a linked worktree."""
-    told = os.fsdecode(TreeFiles(path).read(".git"))
-    return path / told.removeprefix("gitdir: ").rstrip("\n")
+    text = os.fsdecode(TreeFiles(path).read(".git"))
+    return path / text.removeprefix("gitdir: ").rstrip("\n")
 
 
-def _made(
+def _make_empty(
     repo: Repository,
     branch: str,
     path: Path,
@@ -206,12 +208,12 @@ def _made(
     Tells too whether its branch is new.
     """
     with held(repo.common / MAKING) as lock:
-        unmake(repo.common)
+        remove_half_made(repo.common)
         known, trees = seen or (branches(repo), checkouts(repo))
         _check_name(repo, branch, known)
-        there = _standing(trees, branch, path)
-        if there is not None:
-            return there, False
+        tree = _find_worktree(trees, branch, path)
+        if tree is not None:
+            return tree, False
         _clear(repo, branch, path)
         start = base_of(repo, base, known)
         is_new = branch not in known or is_ancestor(repo, known[branch], start)
@@ -232,13 +234,13 @@ def _check_name(repo: Repository, branch: str, known: Mapping[str, str]) -> None
     if alike:
         raise failure(
             f"could not make branch {branch} in",
-            repo.place,
+            repo.folder,
             f"it differs from {alike[0]} in upper and lower case alone",
             "some disks take both for one: give it another name",
         )
 
 
-def _standing(trees: Sequence[Checkout], branch: str, path: Path) -> Checkout | None:
+def _find_worktree(trees: Sequence[Checkout], branch: str, path: Path) -> Checkout | None:
     """Finds the worktree; raises GitFailed if branch or path belong to another one."""
     for tree in trees:
         if tree.is_missing:
@@ -278,23 +280,23 @@ def _clear(repo: Repository, branch: str, path: Path) -> None:
     )
 
 
-def _placed(repo: Repository, path: Path) -> tuple[TreeFiles, str]:
+def _located(repo: Repository, path: Path) -> tuple[TreeFiles, str]:
     """Returns the tree that a worktree's folder lies in, and its path there."""
     main = repo.common.parent
     top = main if main in path.parents else path.parent.parent
     return TreeFiles(top), os.fspath(path.relative_to(top))
 
 
-def _check_place(repo: Repository, path: Path) -> None:
+def _check_path(repo: Repository, path: Path) -> None:
     """Raises GitFailed if what shall be a worktree's folder, or one above it, is a link."""
-    files, place = _placed(repo, path)
+    files, relative = _located(repo, path)
     hint = f"see what it is (ls -l {path.parent}), take it out, then try again"
     try:
-        target = files.target_of(place)
+        target = files.target_of(relative)
     except OSError as error:
         raise failure(_MAKING, path, f"{error.filename}: {error.strerror}", hint) from error
     if target is not None:
-        raise failure(_MAKING, path, f"{place}: {IS_LINK}", hint)
+        raise failure(_MAKING, path, f"{relative}: {IS_LINK}", hint)
 
 
 def _is_free(path: Path) -> bool:
@@ -319,7 +321,7 @@ def _forget_missing(repo: Repository, trees: Sequence[Checkout], path: Path) -> 
         repo.git.run("worktree", "remove", "--force", tree.path, doing=f"{_REMOVING} {path} of")
 
 
-def _take_away(repo: Repository, path: Path) -> None:
+def _remove_folder(repo: Repository, path: Path) -> None:
     arguments: tuple[str | Path, ...] = ("worktree", "remove", path)
     answer = repo.git.ask(*arguments)
     if answer.status and "submodules" in answer.words:
@@ -337,9 +339,9 @@ def _delete(repo: Repository, branch: str, tip: str) -> None:
 
 def _add(repo: Repository, branch: str, path: Path, start: str | None, lock: int) -> None:
     """Lets git make a worktree without its files, on a new branch if it is told where to start."""
-    git = Git(repo.place, keeps=(lock,))
-    files, place = _placed(repo, path)
-    if above := os.path.dirname(place):
+    git = Git(repo.folder, keeps=(lock,))
+    files, relative = _located(repo, path)
+    if above := os.path.dirname(relative):
         files.make_folder(above)
     what = (path, branch) if start is None else ("--no-track", "-b", branch, path, start)
     arguments = ("worktree", "add", "--quiet", "--no-checkout", *what)
@@ -377,11 +379,11 @@ def _hide(repo: Repository, path: Path) -> None:
         return
     line = b"/" + os.fsencode(path.parent.relative_to(repo.common.parent)) + b"/\n"
     exclude = repo.common / "info/exclude"
-    told = exclude.read_bytes() if exclude.exists() else b""
-    if line != b"/./\n" and line not in told.splitlines(keepends=True):
+    text = exclude.read_bytes() if exclude.exists() else b""
+    if line != b"/./\n" and line not in text.splitlines(keepends=True):
         exclude.parent.mkdir(exist_ok=True)
         with exclude.open("ab") as file:
-            file.write(b"\n" + line if told and not told.endswith(b"\n") else line)
+            file.write(b"\n" + line if text and not text.endswith(b"\n") else line)
 
 
 def _is_same(path: Path, other: Path) -> bool:
@@ -390,7 +392,7 @@ def _is_same(path: Path, other: Path) -> bool:
     return path == other or os.path.realpath(path) == os.path.realpath(other)
 
 
-def _told(state: WorktreeState) -> str:
+def _description(state: WorktreeState) -> str:
     if state.kind == "moved":
         return f"its branch is checked out at {state.path}"
     if state.kind == "foreign":
