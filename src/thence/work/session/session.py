@@ -172,10 +172,7 @@ class Session:
         return self._events
 
     def _append_missing_claims(self) -> None:
-        """Appends the claims of packages that have a branch but no claim in the journal.
-
-        A branch is made after its claim was appended. So the journal is read after the branches.
-        """
+        """Appends missing claims of branches; the journal is read after the branches for it."""
         packages = (p for each in self.board.features.values() for p in each.packages.values())
         are_begun = all(each.lane != PLANNED or each.workspace for each in packages)
         if self._refs is None or are_begun:

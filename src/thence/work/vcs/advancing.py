@@ -1,8 +1,8 @@
-"""Moving a target branch forward, in the working tree that has it checked out or past all.
+"""Moves of a target branch forward, in the working tree that has it checked out, or in none.
 
-Git does it as it does for the user: hooks run, staged and half-done work stays, and a file that
-both the user and the move change keeps everything as it is. What a git that was killed or refused
-amid it has left in the working tree is put back.
+Git does it as it does for the user: hooks run, staged and unfinished work stays, and if a file is
+changed both by the user and by the move, git changes nothing. Files that a killed or refusing git
+has left in the working tree are restored.
 """
 
 import os
@@ -25,7 +25,7 @@ from thence.work.vcs.repository import (
     rebase_of,
 )
 
-# what git says when it has found something of the user's in the way, and has changed nothing
+# git's messages when the user's files are in the way, and git has changed nothing
 _REFUSALS = ("would be overwritten", "would lose untracked files", "would be removed")
 _ORIG_HEAD_LOCK = "ORIG_HEAD.lock"
 
@@ -60,10 +60,11 @@ def free_tree(repo: Repository, branch: str) -> Checkout | None:
 
 
 def forward(repo: Repository, target: str, end: str, lock: int) -> GitFailed | None:
-    """Lets git move a branch forward to a commit, by the user's own settings and hooks.
+    """Moves a branch forward to a commit by git, with the user's own settings and hooks.
 
-    Callers hold the lock MERGING. Returns what git says against it; it may have moved something
-    then, unless `was_in_the_way`. Raises GitFailed as `free_tree` does, or if git was killed.
+    Callers hold the lock MERGING. Returns git's error, None for success; after an error git may
+    have moved something, unless `was_in_the_way`. Raises GitFailed as `free_tree` does, or if git
+    was killed.
     """
     tree = free_tree(repo, target)
     arguments: tuple[str, ...]
@@ -86,18 +87,18 @@ def forward(repo: Repository, target: str, end: str, lock: int) -> GitFailed | N
 
 
 def was_in_the_way(error: GitFailed) -> bool:
-    """Tells whether git has moved nothing because of something of the user's."""
+    """Reports whether git has moved nothing because the user's files were in the way."""
     return any(words in error.cause for words in _REFUSALS)
 
 
 def restore_tree(
     repo: Repository, target: str, begin: str, end: str, private: Path, since_ns: int
 ) -> None:
-    """Brings back a working tree in which `forward` ended before the branch had moved.
+    """Restores a working tree in which `forward` ended before the branch had moved.
 
-    `private` is a working tree at the commit `end`: a file that was written after `since_ns` and
-    holds what `private` has there, or the beginning of that, is git's and goes. Everything else
-    stays. Raises GitFailed if something of the user's is in the way.
+    `private` is a working tree at the commit `end`. A file that was written after `since_ns` and
+    holds the bytes of `private` there, or the beginning of them, is git's and is removed.
+    Everything else stays. Raises GitFailed if the user's files are in the way.
     """
     tree = free_tree(repo, target)
     if tree is None:
@@ -121,7 +122,7 @@ def restore_tree(
 
 
 def _is_partly_written(files: TreeFiles, theirs: TreeFiles, name: str, since_ns: int) -> bool:
-    """Tells whether a file is one that git has written, perhaps not to its end."""
+    """Reports whether git has written a file, perhaps not to its end."""
     found = files.look(name)
     if found is None or found.st_ctime_ns < since_ns:
         return False

@@ -1,9 +1,10 @@
 """Ordinary commits of planning files, on the branch that the main working tree has checked out.
 
 `git commit` runs as the user runs it, with hooks, signing and identity, but on an index of its
-own: the user's is locked for a moment at the end, when it learns of the files, however long the
-hooks take. `--only` takes all else from HEAD, so that what others commit meanwhile is not reverted.
-What can't be committed now is noted as waiting, and the next commit brings it.
+own. The user's index is locked only for a moment at the end, when it gets the committed entries,
+however long the hooks take. `--only` takes all other files from HEAD, so that concurrent commits of
+others are not reverted. Files that can't be committed now are recorded as waiting, and the next
+commit contains them.
 """
 
 import os
@@ -34,7 +35,7 @@ _DOING = "could not commit in"
 class Commit(NamedTuple):
     """A commit that was made: its id, the one before it, its branch, the paths that it changed.
 
-    `edited` are those of the paths asked for that git knew, and that held work of the user's.
+    `edited` are those of the requested paths that git tracked, and that the user had changed.
     """
 
     oid: str
@@ -45,7 +46,7 @@ class Commit(NamedTuple):
 
 
 class _CommitRecord(msgspec.Struct):
-    """A commit on its way: where HEAD stood, and what the user's index has at its paths."""
+    """The record of a commit being made: HEAD before it, its paths' entries in the user's index."""
 
     head: str | None
     entries: dict[str, str]
@@ -53,7 +54,7 @@ class _CommitRecord(msgspec.Struct):
 
 
 class _Status(NamedTuple):
-    """Where HEAD stands, and which paths differ from it, in git's two letters."""
+    """The state of HEAD, and the paths that differ from it, in git's two letters."""
 
     head: str | None
     branch: str | None
@@ -65,7 +66,7 @@ class _Status(NamedTuple):
 
 
 class _MovedMeanwhile(Exception):
-    """Somebody else has committed, or gone to another branch."""
+    """Somebody else has committed, or switched to another branch."""
 
 
 def commit_files(
@@ -76,17 +77,17 @@ def commit_files(
     lines: Mapping[str, Splice] | None = None,
     removed: Collection[str] = (),
 ) -> Commit | None:
-    """Commits changed files of the working tree `repo.top`, with all that waits there.
+    """Commits changed files of the working tree `repo.top`, with all waiting files.
 
-    `changes` gives for each path, from the top and with "/", a function from what the file holds
-    (None: there is none) to what it shall hold (None: it stays as it is). It gives back its
-    argument once it has been applied, for it may be called again. `lines` are the same for files
-    that are only written if they are committed too, such as tracked day files. The files `removed`
-    are taken away, here and in the commit.
+    `changes` gives for each path, from the top and with "/", a function from the file's present
+    bytes (None: no file) to its new bytes (None: unchanged). The function is idempotent: it may be
+    called again on its own result. `lines` are the same for files that are only written if they are
+    committed too, such as tracked day files. The files `removed` are deleted, in the working tree
+    and in the commit.
 
-    Returns None if HEAD has it all already. Raises GitFailed, with the files written: `recoverable`
-    if the commit waits for the next one, since the user is in the middle of an operation, has
-    something else staged at a path, or has a hook that refuses.
+    Returns None if HEAD has all changes already. Raises GitFailed, with the files written. The
+    error is `recoverable` if the files wait for the next commit: the user is in the middle of an
+    operation, has something else staged at a path, or has a hook that refuses.
     """
     git = Git(repo.folder)
     before = _status(git, [*changes]).found if changes else {}
@@ -106,11 +107,11 @@ def commit_files(
 
 
 def finish_commit(repo: Repository, wait_s: float = WAIT_S) -> None:
-    """Has the user's index learn of a commit; callers hold the lock of commits.
+    """Updates the user's index after a commit; callers hold the lock of commits.
 
-    It may be that of a command that was killed: its git is waited for, since it holds the note.
-    Paths that the user has staged since stay. Raises a passing GitFailed, and keeps the note, if
-    somebody else holds the lock of the index.
+    The commit may be that of a killed command: its git is waited for, since it holds the record's
+    lock. Paths that the user has staged since stay. Raises a passing GitFailed, and keeps the
+    record, if somebody else holds the lock of the index.
     """
     free(repo.common / COMMITTING)
     path = repo.common / _RECORD
@@ -124,7 +125,7 @@ def finish_commit(repo: Repository, wait_s: float = WAIT_S) -> None:
 
 
 def finish_commit_if_free(repo: Repository) -> None:
-    """Does what `settle` does, unless somebody commits right now or the index is locked."""
+    """Calls `finish_commit`, unless somebody commits right now or the index is locked."""
     if (repo.common / _RECORD).exists():
         with suppress(GitFailed, OSError), held(repo.common / COMMITTING, 0.0):
             finish_commit(repo, 0.0)
@@ -133,7 +134,7 @@ def finish_commit_if_free(repo: Repository) -> None:
 def commit_tree(
     git: Git, tree: str, parents: Sequence[str], message: str, *, more: Sequence[str] = ()
 ) -> str:
-    """Writes a commit of a tree, on no branch, and returns its id; git is told `more` options."""
+    """Writes a commit of a tree, on no branch, and returns its id; `more` are options of git."""
     before = [part for parent in parents for part in ("-p", parent)]
     out = git.run(
         "commit-tree",
@@ -175,7 +176,7 @@ def _attempt(
 def _commit_paths(
     repo: Repository, git: Git, status: _Status, paths: Sequence[str], message: str
 ) -> list[str]:
-    """Commits files as they lie, and returns those that differ from HEAD; none: no commit.
+    """Commits files as they are, and returns those that differ from HEAD; none: no commit.
 
     A hook that rewrites the files and refuses is run once more.
     """
@@ -183,7 +184,7 @@ def _commit_paths(
     more = {"GIT_INDEX_FILE": os.fspath(index)}
     for is_last in (False, True):
         _copy_index(repo, git, status.head)
-        # not seen by git where the user ignores them, or has but a part of the tree
+        # git skips ignored files and those outside a sparse checkout without --force --sparse
         there = [path for path in paths if _read(repo, path) is not None]
         git.run("add", "--sparse", "--force", "--", *there, more=more, doing=_DOING)
         if gone := [path for path in paths if path not in there]:
@@ -215,13 +216,13 @@ def _commit_paths(
 
 @contextmanager
 def _recorded(repo: Repository, record: _CommitRecord, branch: str) -> Iterator[int]:
-    """Notes a commit while it is made, and then has the user's index learn of it."""
+    """Records a commit while it is made, and then updates the user's index."""
     taken = ref_locks(repo.common, repo.git_dir, branch)
     with held(repo.common / _RECORD) as path:
         os.write(path, msgspec.json.encode(record))
         with locking(repo.common / COMMITTING, *taken):
             yield path
-        with suppress(GitFailed):  # the note stays: the next command does it
+        with suppress(GitFailed):  # the record stays: the next command does it
             _update_index(repo, record, WAIT_S)
             (repo.common / _RECORD).unlink()
 
@@ -230,7 +231,7 @@ def _recorded(repo: Repository, record: _CommitRecord, branch: str) -> Iterator[
 def _unless_committed(
     git: Git, head: str | None, files: TreeFiles, lines: Mapping[str, Splice]
 ) -> Iterator[None]:
-    """Writes files, and takes that back if no commit comes of it."""
+    """Writes files, and restores them if the commit fails."""
     before = {path: files.read(path) if files.look(path) else None for path in lines}
     try:
         for path, splice in lines.items():
@@ -247,9 +248,9 @@ def _unless_committed(
 
 
 def _check_staged(repo: Repository, git: Git, half_staged: Sequence[str]) -> None:
-    """Raises a passing GitFailed if paths that looked half staged were not so by a commit of ours.
+    """Raises a passing GitFailed if paths are half staged by the user.
 
-    Until the index has learnt of that, the old content looks staged.
+    Until the index is updated after a commit of ours, the old content looks staged as well.
     """
     found = _status(git, half_staged).found if half_staged else {}
     staged = [path for path, xy in found.items() if xy[0] not in ".?"]
@@ -280,7 +281,7 @@ def _status(git: Git, paths: Sequence[str]) -> _Status:
             key, _, value = rest.partition(" ")
             values[key] = value
         elif kind == "?":
-            # beside a removal that is staged it is the file that lies there all the same
+            # with a staged removal this is the file that exists nevertheless
             found[rest] = f"{found.get(rest, '?')[0]}?"
         elif kind in {"1", "u"}:
             found[rest.split(" ", 9 if kind == "u" else 7)[-1]] = rest[:2]
@@ -296,13 +297,13 @@ def _head(git: Git) -> str | None:
 
 
 def _entries(git: Git, paths: Sequence[str]) -> dict[str, str]:
-    """Returns what the user's index has at each path; nothing where it has none."""
+    """Returns the entries of the user's index at some paths; paths without entry are left out."""
     out = os.fsdecode(git.run("ls-files", "--stage", "-z", "--", *paths))
     return {path: values for values, _, path in (line.partition("\t") for line in out.split("\0"))}
 
 
 def _copy_index(repo: Repository, git: Git, head: str | None) -> None:
-    """Makes an index of HEAD out of the user's, which knows how files look and which are hidden."""
+    """Makes an index of HEAD from the user's, which has the files' stat data and sparse flags."""
     index = repo.git_dir / _INDEX
     for left in (index, index.with_name(f"{_INDEX}.lock")):
         left.unlink(missing_ok=True)  # of a command that was killed
@@ -313,7 +314,7 @@ def _copy_index(repo: Repository, git: Git, head: str | None) -> None:
 
 
 def _update_index(repo: Repository, record: _CommitRecord, wait_s: float) -> None:
-    """Has the user's index learn of a commit, but for what was staged since."""
+    """Updates the user's index after a commit, except paths that were staged since."""
     git = Git(repo.folder)
     if _head(git) == record.head:
         return
@@ -331,7 +332,7 @@ def _update_index(repo: Repository, record: _CommitRecord, wait_s: float) -> Non
 
 
 def _is_wanted(repo: Repository, status: _Status, path: str) -> bool:
-    """Tells whether a path has something to commit: a file, or that there is none any more."""
+    """Reports whether a path has something to commit: a file, or its removal."""
     return _read(repo, path) is not None or status.found.get(path) in (".D", "D.")
 
 

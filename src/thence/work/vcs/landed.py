@@ -1,8 +1,8 @@
-"""Whether the code of a commit is in a branch: merged, squashed, picked or rebased.
+"""The search for a commit's code in a branch: merged, squashed, picked or rebased.
 
-Git alone is asked, past every working tree. A patch is known by its patch-id, which later commits
-beside the same lines do not change; so all commits that a branch got since are asked, never its
-tip alone, which says no for ever once somebody has edited there.
+Only git is asked, no working tree is read. A patch is identified by its patch-id, which later
+commits near the same lines do not change. So all commits that the branch got since are compared,
+never its tip alone, which differs for ever once somebody has edited those lines.
 """
 
 import os
@@ -14,12 +14,12 @@ from thence.work.board.state import Landed, Reviewed
 from thence.work.vcs.git import Argument
 from thence.work.vcs.repository import Repository, is_ancestor
 
-COMMITS_MAX = 20_000  # of a branch that are looked through for a patch
-MERGES_MAX = 500  # of these, that a package is tried to be merged into
-PATCHES_MAX = 1_000  # a package of more commits is known by its whole patch alone
-PATHS_MAX = 500  # a command line holds only so many
-MERGES_LISTED_MAX = 5_000  # of a branch whose messages are read
-REVERTS_AMONG = 2_000  # commits of a branch that are looked through for one that reverts
+COMMITS_MAX = 20_000  # most commits of a branch that are searched for a patch
+MERGES_MAX = 500  # most of these commits that a package is merged into as a trial
+PATCHES_MAX = 1_000  # a package of more commits is identified by its whole patch alone
+PATHS_MAX = 500  # most paths on a command line
+MERGES_LISTED_MAX = 5_000  # most merges of a branch whose messages are read
+REVERTS_AMONG = 2_000  # most commits of a branch that are searched for a revert
 # the same patch-id whatever the user has configured
 _PATCH = ("-r", "-p", "--root", "--full-index", "--no-renames", "--no-ext-diff", "--no-textconv")
 _PATCH_ID = ("patch-id", "--stable")
@@ -33,7 +33,7 @@ _NOBODY = {
 def commits_beyond(repo: Repository, commit: str, *others: str | None) -> Sequence[str]:
     """Returns the commits of a history that others lack, the oldest first, without merges.
 
-    Each stands with its parents. Of more than PATCHES_MAX that is the last and one more.
+    Each line is a commit with its parents. Only the last PATCHES_MAX + 1 are returned.
     """
     arguments = ("rev-list", "--reverse", "--no-merges", "--parents")
     past = (f"^{each}" for each in others if each)
@@ -44,10 +44,10 @@ def commits_beyond(repo: Repository, commit: str, *others: str | None) -> Sequen
 def reviewed_of(
     repo: Repository, base: str, commit: str, target: str | None, listed: Sequence[str] = ()
 ) -> Reviewed:
-    """Returns what a package's code is: from the commit that its branch began at, to its last.
+    """Returns a package's code: the change from the commit that its branch began at to its last.
 
-    Its commits are those that the commit `target` lacks, all where it has the last one already;
-    `listed` are these, where a caller has them. Raises GitFailed.
+    The package's commits are those that the commit `target` lacks, or all where it has the last one
+    already; `listed` are these commits, where the caller has them. Raises GitFailed.
     """
     listed = listed or commits_beyond(repo, commit, base, target)
     if target is not None and not listed:
@@ -68,7 +68,7 @@ def reviewed_of(
 
 
 def is_without_code(repo: Repository, code: Reviewed) -> bool:
-    """Tells whether nothing was changed from the base to the commit."""
+    """Reports whether nothing was changed from the base to the commit."""
     if code.patch:
         return False
     trees = _trees(repo, code.commit, code.base)
@@ -76,12 +76,12 @@ def is_without_code(repo: Repository, code: Reviewed) -> bool:
 
 
 def landing_of(repo: Repository, target: str, code: Reviewed) -> Landed | None:
-    """Returns how a package's code came to the commit `target`, None if it is not found there.
+    """Returns the landing of a package's code in the commit `target`, None if it is not found.
 
-    "ancestor": it was merged. "patch": one commit of the target changes the same, among the files
+    "ancestor": it was merged. "patch": one commit of the target makes the same change, in the files
     that the package changed. "patches": each of the package's commits was applied. "merge":
-    merging the package into a commit of the target changes nothing. Objects that this clone
-    lacks are done without. Raises GitFailed.
+    merging the package into a commit of the target changes nothing. Checks that need objects that
+    this clone lacks are left out. Raises GitFailed.
     """
     commit, base = _trees(repo, code.commit, code.base)
     if commit is not None and is_ancestor(repo, code.commit, target):
@@ -103,7 +103,7 @@ def landing_of(repo: Repository, target: str, code: Reviewed) -> Landed | None:
 
 
 def missing_commits(repo: Repository, target: str, commits: Sequence[str]) -> frozenset[str]:
-    """Returns which of the commits are not in the history of a commit, or not in this clone."""
+    """Returns the commits that are not in the history of `target`, or not in this clone."""
     if not commits:
         return frozenset()
     wanted = frozenset(commits)
@@ -131,13 +131,13 @@ def merges_in(repo: Repository, target: str) -> tuple[tuple[str, str], ...]:
 
 
 def merge_of(merges: Iterable[tuple[str, str]], branch: str) -> str | None:
-    """Returns the first of the merges that says that it merged a branch, as git and forges say."""
+    """Returns the first merge whose message names a branch, in the words of git and forges."""
     named = re.compile(rf"Merge (?:.*[ '/])?{re.escape(branch)}(?:'|$| )")
     return next((commit for commit, messages in merges if named.match(messages)), None)
 
 
 def last_revert(repo: Repository, target: str) -> str | None:
-    """Returns the last of a branch's commits that says that it reverts something, None if none."""
+    """Returns the last of a branch's commits whose message contains "revert", None if none."""
     arguments = ("--no-commit-header", f"--max-count={REVERTS_AMONG}", "--format=%x00%H%x20%B")
     out = repo.git.run("rev-list", *arguments, target, "--")
     messages = (each for each in out.split(b"\0") if b"revert" in each.lower())
@@ -145,9 +145,9 @@ def last_revert(repo: Repository, target: str) -> str | None:
 
 
 def is_reverted(repo: Repository, target: str, landed: Landed, code: Reviewed | None) -> bool:
-    """Tells whether what has landed was taken out again: to revert it now would change nothing.
+    """Reports whether landed code was reverted: reverting it now would change nothing.
 
-    Of commits that were applied one by one the last is looked at.
+    If several commits were applied one by one, the last is checked.
     """
     after = landed.commit
     if after is None:
@@ -176,7 +176,7 @@ def _trees(repo: Repository, *commits: str) -> list[str | None]:
 
 
 def _paths(repo: Repository, code: Reviewed) -> tuple[str, ...]:
-    """Returns the files that a package changed; none where these are too many to be named."""
+    """Returns the files that a package changed; none if there are more than PATHS_MAX."""
     arguments = ("diff-tree", "-r", "-z", "--name-only", "--no-renames", code.base, code.commit)
     found = os.fsdecode(repo.git.run(*arguments)).split("\0")[:-1]
     return tuple(found) if len(found) <= PATHS_MAX else ()
@@ -195,7 +195,7 @@ def _patches(
 def _merged_without_change(
     repo: Repository, since: Sequence[str], paths: Sequence[str], commit: str
 ) -> str | None:
-    """Returns the first commit of a branch that has all of a package, None if none has."""
+    """Returns the first commit of a branch that contains a package, None if none does."""
     listing = ("--no-commit-header", f"--max-count={MERGES_MAX}", "--format=%H %T")
     out = repo.git.run("rev-list", *listing, *since, "--", *paths).decode()
     candidates = [line.split() for line in out.splitlines()]

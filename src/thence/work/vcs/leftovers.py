@@ -1,9 +1,9 @@
-"""What a git that was killed with its command leaves behind, and how the next command knows it.
+"""The cleanup of files that a killed git leaves behind: lock files, and half-made worktrees.
 
-While a lock of ours is held, a note beside it names what git is about to lock or to make. A note
-that is still there when the lock is taken is of a command that was killed, or whose git was, for
-git holds our lock as long as it lives. What it names is taken away; what somebody else has made
-since is not.
+While a lock of ours is held, a marker file beside it names the files that git is about to lock or
+to make. A marker that still exists when the lock is taken belongs to a command that was killed, or
+whose git was, because git holds our lock as long as it lives. The named files are removed, except
+those that somebody else has made since.
 """
 
 import os
@@ -21,16 +21,16 @@ MAKING = "thence/worktrees.lock"
 COMMITTING = "thence/commits.lock"
 MERGING = "thence/merges.lock"
 _BEGUN = b"initializing"  # why git keeps a worktree locked while it makes it
-_STILL_S = 0.5  # a lock of git that nobody holds stays as it is for as long as this
+_STILL_S = 0.5  # a git lock file unchanged for this long has no holder
 _PAUSE_S = 0.02
-_LATEST_S = 5.0  # a lock taken later than this after the note is of somebody else
+_LATEST_S = 5.0  # a lock taken later than this after the marker is of somebody else
 
 
 @contextmanager
 def locking(lock: Path, *files: Path) -> Iterator[None]:
-    """Notes which lock files git takes meanwhile, and frees what an older note names.
+    """Records the lock files that git takes meanwhile, and removes those of an older marker.
 
-    Callers hold the lock of ours.
+    Callers hold `lock`.
     """
     free(lock)
     marker = _marker_of(lock)
@@ -40,7 +40,7 @@ def locking(lock: Path, *files: Path) -> Iterator[None]:
 
 
 def free(lock: Path) -> None:
-    """Takes away the lock files that the last holder's git left when it was killed."""
+    """Removes the lock files that the last holder's git left when it was killed."""
     marker = _marker_of(lock)
     try:
         begun_s, names = marker.stat().st_mtime, marker.read_bytes()
@@ -60,7 +60,7 @@ def ref_locks(common: Path, git_dir: Path, branch: str) -> tuple[Path, ...]:
 
 @contextmanager
 def making(common: Path, path: Path) -> Iterator[None]:
-    """Notes that a worktree is being made at a path; callers hold the lock MAKING."""
+    """Records that a worktree is being made at a path; callers hold the lock MAKING."""
     marker = (common / MAKING).with_suffix(".making")
     marker.write_bytes(os.fsencode(path))
     with _removed_unless_killed(marker):
@@ -68,7 +68,7 @@ def making(common: Path, path: Path) -> Iterator[None]:
 
 
 def remove_half_made(common: Path) -> None:
-    """Takes away what is half made of a worktree whose git was killed; it holds nothing yet.
+    """Removes a half-made worktree whose git was killed; it holds no files yet.
 
     Callers hold the lock MAKING.
     """
@@ -89,7 +89,7 @@ def remove_half_made(common: Path) -> None:
 
 
 def free_worktree(common: Path, git_dir: Path, branch: str) -> None:
-    """Takes away what a killed git has left locked in a worktree that nobody works in any more.
+    """Removes the lock files of a killed git in a worktree that nobody works in any more.
 
     Callers hold the claim of its package.
     """
@@ -99,14 +99,14 @@ def free_worktree(common: Path, git_dir: Path, branch: str) -> None:
 
 
 def remove_half_made_if_free(common: Path) -> None:
-    """Does what `unmake` does unless a worktree is being made right now."""
+    """Calls `remove_half_made` unless a worktree is being made right now."""
     with suppress(GitFailed, OSError), held(common / MAKING, wait_s=0.0):
         remove_half_made(common)
 
 
 @contextmanager
 def _removed_unless_killed(marker: Path) -> Iterator[None]:
-    """Takes a note away at the end, unless git alone was killed: then the next command needs it."""
+    """Removes a marker at the end, unless git alone was killed: then the next command needs it."""
     is_needed = False
     try:
         yield
@@ -119,7 +119,7 @@ def _removed_unless_killed(marker: Path) -> Iterator[None]:
 
 
 def _half_made_folders(common: Path, path: Path) -> list[Path]:
-    """Returns the folders in which git has begun to note a worktree at a path."""
+    """Returns the administrative folders of a half-made worktree at a path."""
     found = []
     for folder in (common / "worktrees").glob("*"):
         if not folder.name.startswith(path.name) or (folder / "index").exists():
@@ -147,14 +147,14 @@ def _holds_nothing(path: Path) -> bool:
 
 
 def _is_left(name: bytes, begun_s: float) -> bool:
-    """Tells whether a lock file was taken right after a note and is the same for a while."""
+    """Reports whether a lock file was taken right after a marker and stays unchanged a while."""
     first = _look(name)
     is_of_then = first is not None and -_PAUSE_S <= first.st_mtime - begun_s <= _LATEST_S
     return is_of_then and _is_unchanged(name)
 
 
 def _is_unchanged(name: bytes) -> bool:
-    """Tells whether a lock file is there and stays as it is for a while."""
+    """Reports whether a lock file exists and stays unchanged for a while."""
     first = _look(name)
     until_s = time.monotonic() + _STILL_S
     while first is not None and time.monotonic() < until_s:

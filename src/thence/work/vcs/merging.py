@@ -1,9 +1,9 @@
-"""Merging the branches of packages into their target, in the order given, all or none.
+"""Merges of packages' branches into their target, in the given order, all or none.
 
-Each is merged by a merge commit of its own in a private working tree below the git folder, by the
-user's own git: hooks, signing and identity are the user's. When all are, the target is moved once.
-A conflict stays open in the private tree until `resume` or `abort`; the user's own working trees
-never see it. A note in the git folder remembers what is not finished.
+Each branch gets a merge commit of its own in a private working tree below the git folder, by the
+user's own git: hooks, signing and identity are the user's. When all are merged, the target is moved
+once. A conflict stays open in the private tree until `resume` or `abort`; the user's own working
+trees never see it. A record in the git folder holds the state of an unfinished merge.
 """
 
 import os
@@ -38,9 +38,9 @@ _HINT = "see what git says: a hook, signing, or who commits (git config user.nam
 
 
 class MergeOutcome(NamedTuple):
-    """What a merge came to.
+    """The outcome of a merge.
 
-    "done": the target stands at `commit` and has all that is `merged`. "conflict": the target
+    "done": the target is at `commit` and contains all branches in `merged`. "conflict": the target
     stays at `commit`, and the merge of `conflict` is open in the private working tree `tree`.
     """
 
@@ -63,13 +63,13 @@ def merge(
 ) -> MergeOutcome:
     """Merges branches into a target, in this order, each by a merge commit of its own.
 
-    Without `opens` a conflict changes nothing, and is only told. `tips` are as in `merges.plan`.
-    With `drops_day_files` those that the target does not track are left out of it, whatever a
-    branch did to them.
+    Without `opens` a conflict changes nothing, and is only returned. `tips` are as in
+    `trial_merges.plan`. With `drops_day_files` day files that the target does not track are left
+    out of the merge, whatever a branch did to them.
 
-    Raises GitFailed, with the target and the user's working trees as they were: if work of the
-    user's is in the way, if an operation is under way where the target is checked out, if an
-    earlier merge is open, or if git or a hook refuses.
+    Raises GitFailed, with the target and the user's working trees unchanged: if the user's work is
+    in the way, if an operation is under way where the target is checked out, if an earlier merge is
+    open, or if git or a hook refuses.
     """
     with held(repo.common / MERGING) as lock:
         free(repo.common / MERGING)
@@ -90,7 +90,7 @@ def merge(
 
 
 def resume(repo: Repository, record: Path, *, drops_day_files: bool = False) -> MergeOutcome:
-    """Goes on with a merge after its conflict was resolved, or after its command was killed.
+    """Continues a merge after its conflict was resolved, or after its command was killed.
 
     A resolved merge that is staged is committed. `drops_day_files` is as in `merge`. Raises
     GitFailed if files still have conflicts, if something is not committed in the private working
@@ -106,7 +106,7 @@ def resume(repo: Repository, record: Path, *, drops_day_files: bool = False) -> 
 
 
 def abort(repo: Repository, record: Path) -> str:
-    """Gives up a merge, with what was resolved of it, and returns where the target stands.
+    """Aborts a merge, its resolved conflicts included, and returns the target's commit.
 
     Raises GitFailed if nothing is unfinished.
     """
@@ -118,7 +118,7 @@ def abort(repo: Repository, record: Path) -> str:
 
 
 class _MergeContext(NamedTuple):
-    """Where a merge is made: the repository, its note, the descriptor of the lock MERGING."""
+    """The context of a merge: the repository, its record, the descriptor of the lock MERGING."""
 
     repo: Repository
     record: Path
@@ -138,7 +138,7 @@ def _merge(
     opens: bool = True,
     resolved: str | None = None,
 ) -> MergeOutcome:
-    """Merges, anew from where the target then stands if somebody else has moved it meanwhile.
+    """Merges, and begins again at the target's new commit if somebody else has moved it meanwhile.
 
     `resolved` is a commit on top of `begun.begin` in which the first conflict is resolved.
     """
@@ -152,7 +152,7 @@ def _merge(
         start, what = at, begun._replace(begin=at)
         if resolved is not None and at == begun.begin:
             start = resolved
-        elif resolved is not None:  # what was resolved is merged as a whole
+        elif resolved is not None:  # the resolved commit is merged as one branch
             first = (begun.conflict or "", resolved)
             rest = [each for each in begun.branches if each[0] != begun.conflict]
             what = what._replace(branches=(first, *rest))
@@ -171,7 +171,7 @@ def _merge(
 def _try(
     context: _MergeContext, what: Unfinished, start: str, *, opens: bool
 ) -> MergeOutcome | None:
-    """Merges all on top of a commit and moves the target; None if it has moved meanwhile."""
+    """Merges all on top of a commit and moves the target; returns None if that moved meanwhile."""
     repo, record, git = context.repo, context.record, context.git
     write_record(record, what)
     try:
@@ -182,7 +182,7 @@ def _try(
             return MergeOutcome("conflict", what.begin, (), conflict, git.folder)
         is_there = conflict is None and _move_target(context, what)
     except BaseException:
-        with suppress(GitFailed, OSError):  # else the note stays, and the next command does it
+        with suppress(GitFailed, OSError):  # else the record stays, and the next command does it
             end_merge(repo, record)
         raise
     end = tip(repo, what.target) or what.begin
@@ -213,12 +213,12 @@ def _merge_each(context: _MergeContext, what: Unfinished) -> Iterator[MergeStep]
         elif answer.status and not files:
             raise git.failed(answer, arguments, doing=doing, hint=_HINT)
         yield MergeStep(branch, oid, "conflict" if files else "clean", files=files)
-        # what a hook has changed beside the merge is in no commit, and in the way of the next
+        # changes by a hook that are in no commit would prevent the next merge
         git.run("read-tree", "--reset", "-u", "--no-recurse-submodules", "HEAD")
 
 
 def _dropped(git: Git, oid: str) -> tuple[str, ...]:
-    """Returns the day files that a commit has, and HEAD has not."""
+    """Returns the day files that a commit has and HEAD lacks."""
     listing = ("diff-tree", "-r", "-z", "--no-renames", "--name-only", "--diff-filter=A")
     names = os.fsdecode(git.run(*listing, "HEAD", oid, "--", FOLDER)).split("\0")[:-1]
     return tuple(name for name in names if name == ATTRIBUTES or is_day_path(name))
@@ -234,7 +234,7 @@ def _unmerged(git: Git) -> tuple[str, ...]:
 
 
 def _move_target(context: _MergeContext, what: Unfinished) -> bool:
-    """Moves the target to what is merged; tells whether it has it, False if it stands elsewhere."""
+    """Moves the target to the merged commit; reports whether the target contains it now."""
     repo, record = context.repo, context.record
     end = context.git.run("rev-parse", "HEAD").decode().strip()
     write_record(record, what._replace(end=end))
@@ -247,13 +247,13 @@ def _move_target(context: _MergeContext, what: Unfinished) -> bool:
         return True
     if error is not None and at == what.begin:
         if was_in_the_way(error):
-            write_record(record, what)  # there is nothing to put back
+            write_record(record, what)  # there is nothing to restore
         raise error
     return False
 
 
 def _commit_resolved(repo: Repository, before: Unfinished, record: Path, lock: int) -> str | None:
-    """Commits a conflict that was resolved; returns the commit, None if it was given up by git."""
+    """Commits a resolved conflict; returns the commit, None if the user aborted it by git."""
     doing, tree = f"could not go on with the merge of {before.conflict} in", tree_of(record)
     if not os.path.isdir(tree):
         raise failure(doing, tree, "there is no such folder any more", "abort it, then merge again")
@@ -285,7 +285,7 @@ def _unfinished(repo: Repository, record: Path, verb: str) -> Unfinished:
 
 
 def _check_all_is_staged(git: Git, doing: str) -> None:
-    """Raises GitFailed if the private working tree, which is about to go, holds more than git."""
+    """Raises GitFailed if the private working tree, to be removed, holds unstaged changes."""
     out = git.run("status", "--porcelain", "-z", "--untracked-files=normal", "--no-renames")
     lost = [line[3:] for line in os.fsdecode(out).split("\0")[:-1] if line[1] != " "]
     if lost:

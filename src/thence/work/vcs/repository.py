@@ -1,4 +1,4 @@
-"""What there is to know of a git repository before anything in it is changed."""
+"""A git repository: its folders, branches, working trees and operations under way; read only."""
 
 import os
 import re
@@ -15,7 +15,7 @@ HEADS = "refs/heads/"
 _LISTINGS_MAX = 100
 _PAUSE_S = 0.01
 _BARE = b"true"
-# what tells in a configuration that the working tree may be elsewhere, or none
+# configuration entries by which the working tree may be elsewhere, or none
 _UNUSUAL = re.compile(rb"(?im)worktree|(?:^|\])\s*bare\b(?!\s*=\s*false\s*$)")
 # a file or folder in a checkout's own git folder, and the operation that keeps it there
 _OPERATIONS = (
@@ -28,7 +28,7 @@ _OPERATIONS = (
     ("sequencer", "cherry-pick or revert"),
     ("BISECT_LOG", "bisect"),
 )
-# where a rebase notes which branches it will move at its end
+# the files in which a rebase records the branches that it will move at its end
 _REBASED = ("rebase-merge/head-name", "rebase-apply/head-name", "rebase-merge/update-refs")
 REMOTE_HEAD = "refs/remotes/origin/HEAD"
 _DEFAULT_NAMES = ("main", "master", "trunk", "develop")
@@ -48,7 +48,7 @@ class Repository(NamedTuple):
 
     @property
     def git(self) -> Git:
-        """The program git, where it sees this repository."""
+        """The program git in this repository."""
         return Git(self.top or self.common)
 
     @property
@@ -73,10 +73,10 @@ class Checkout(NamedTuple):
 
 
 def repository(folder: Path) -> Repository:
-    """Finds the repository that a folder lies in.
+    """Returns the repository that contains a folder.
 
-    Where it lies as git makes one git need not be asked. Raises GitFailed with `git init` as its
-    hint if there is none.
+    An ordinary repository is found without asking git. Raises GitFailed with `git init` as its hint
+    if there is none.
     """
     plain = _plain(folder)
     if plain is not None:
@@ -100,7 +100,7 @@ def repository(folder: Path) -> Repository:
 
 
 def main_of(repo: Repository, root: Path) -> Repository:
-    """Returns a repository as it is seen from its main working tree, or what stands for it."""
+    """Returns a repository as seen from its main working tree, whose top is `root`."""
     return repo if repo.top == root else repo._replace(top=root, git_dir=repo.common)
 
 
@@ -139,10 +139,10 @@ def branch_of(repo: Repository) -> str:
 
 
 def default_among(names: Sequence[str], pointed: str) -> str | None:
-    """Returns the branch that others take for the main one; None if nothing tells.
+    """Returns the default branch among names; None if it is unknown.
 
-    That is what the remote's HEAD is `pointed` to, else the first of main, master, trunk and
-    develop that is there, else the only branch.
+    The default branch is the target `pointed` of the remote's HEAD, else the first of main, master,
+    trunk and develop that exists, else the only branch.
     """
     remote = pointed.removeprefix("refs/remotes/origin/")
     for name in (remote, *_DEFAULT_NAMES):
@@ -152,14 +152,14 @@ def default_among(names: Sequence[str], pointed: str) -> str | None:
 
 
 def user_of(repo: Repository) -> str:
-    """Returns the name of the user as git knows them, empty if it knows none that can be shown."""
+    """Returns the user's name in git's configuration, empty if there is none that is printable."""
     lines = repo.git.ask("config", "--get", "user.name").out
     name = " ".join(lines.decode("utf-8", "replace").split())
     return name if name.isprintable() else ""
 
 
 def is_ancestor(repo: Repository, older: str, newer: str) -> bool:
-    """Tells whether a commit is in the history of another, or the same."""
+    """Reports whether a commit is in the history of another, or the same."""
     answer = repo.git.ask("merge-base", "--is-ancestor", older, newer)
     if answer.status not in {0, 1}:
         raise repo.git.failed(answer, ("merge-base",))
@@ -180,10 +180,10 @@ def checkouts(repo: Repository) -> tuple[Checkout, ...]:
 
 
 def patiently(repo: Repository, arguments: tuple[str, ...], doing: str) -> bytes:
-    """Returns what git tells that looks at all worktrees; one that is being made is waited for.
+    """Returns the output of a git that reads all worktrees; waits for one that is being made.
 
-    Git gives up on a worktree whose folder it finds half made, or half taken away; one that was
-    half made by a command of thence that was killed is taken away. Raises GitFailed.
+    Git fails on a worktree whose folder is half made, or half removed. A worktree half made by a
+    killed command of thence is removed. Raises GitFailed.
     """
     for attempt in range(_LISTINGS_MAX):
         answer = repo.git.ask(*arguments)
@@ -203,14 +203,14 @@ def checkouts_of(trees: Sequence[Checkout], branch: str) -> tuple[Checkout, ...]
 
 
 def is_standing(tree: Path) -> bool:
-    """Tells whether the folder of a working tree that git has noted is there."""
+    """Reports whether the folder of a recorded working tree exists."""
     return os.path.exists(tree / ".git")
 
 
 def operation_under_way(git_dir: Path) -> str | None:
-    """Returns what somebody has begun in a working tree and not ended, such as "rebase".
+    """Returns the operation under way in a working tree, such as "rebase".
 
-    It is one of merge, rebase, am, cherry-pick, revert and bisect, or None.
+    One of merge, rebase, am, cherry-pick, revert and bisect, or None.
     """
     for name, operation in _OPERATIONS:
         if os.path.exists(git_dir / name):
@@ -219,9 +219,9 @@ def operation_under_way(git_dir: Path) -> str | None:
 
 
 def rebase_of(repo: Repository, branch: str) -> Path | None:
-    """Returns the git folder of a working tree where a branch is being rebased, else None.
+    """Returns the git folder of the working tree in which a branch is being rebased, else None.
 
-    HEAD is detached meanwhile, so that the branch seems free; its ref is moved at the end.
+    HEAD is detached during a rebase, so that the branch seems free; its ref is moved at the end.
     """
     ref = HEADS + branch
     folders = [repo.common, *(folder for _, folder in _linked(repo.common))]
@@ -239,8 +239,8 @@ def rebase_of(repo: Repository, branch: str) -> Path | None:
 def _plain(folder: Path) -> Repository | None:
     """Returns the repository of a folder in an ordinary working tree of the user's own.
 
-    None where only git can tell: of a bare one, a submodule, a tree that is set elsewhere, another
-    user's, across file systems, by a strange path, or where there is no git.
+    None where git has to be asked: for a bare repository, a submodule, a configured working tree,
+    another user's files, a path across file systems or with a line end, or where git is missing.
     """
     with suppress(OSError, ValueError, RuntimeError):
         resolved = folder.resolve(strict=True)
@@ -262,7 +262,7 @@ def _plain(folder: Path) -> Repository | None:
 
 
 def _git_dirs(top: Path) -> tuple[Path, Path]:
-    """Returns the git folders of a working tree, its own and that which all share."""
+    """Returns the git folders of a working tree: its own and the shared one."""
     own = (top / ".git").resolve(strict=True)
     if own.is_dir():
         return own, own
@@ -273,7 +273,7 @@ def _git_dirs(top: Path) -> tuple[Path, Path]:
 
 
 def _linked(common: Path) -> Iterator[tuple[Path, Path]]:
-    """Yields each linked worktree's folder, as git has noted it, with its git folder."""
+    """Yields each linked worktree's folder, as git has recorded it, with its git folder."""
     try:
         names = sorted(os.listdir(common / "worktrees"))
     except OSError:

@@ -1,8 +1,8 @@
-"""A merge that is not finished: the note of it, what it left, what its user has to know.
+"""The record of an unfinished merge, and the recovery of a merge whose command was killed.
 
-A note remembers a merge from its beginning until its command has told what came of it. One that is
-there when nobody merges, and has no conflict open, is of a command that was killed: its files are
-put back unless the target has them, and whoever looks at the board is told how to conclude it.
+A record exists from the beginning of a merge until its command has finished. A record without an
+open conflict, while nobody merges, belongs to a killed command: the working tree is restored unless
+the target has the merge, and the next look at the board warns the user how to finish it.
 """
 
 import os
@@ -24,10 +24,10 @@ _RECORDS = "merge-*.json"
 
 
 class Unfinished(NamedTuple):
-    """A merge that was begun: of which branches at which commits, and where its target stood.
+    """A merge that was begun: its branches with their commits, its target and that one's commit.
 
     `end` is the commit that the target was about to be moved to, None before that. `conflict` is
-    the branch whose merge is open in the private working tree of the note.
+    the branch whose merge is open in the private working tree of the record.
     """
 
     target: str
@@ -43,7 +43,7 @@ class Unfinished(NamedTuple):
 
 
 def unfinished(record: Path) -> Unfinished | None:
-    """Returns the merge that a note tells of; None if there is no note."""
+    """Returns the merge in a record; None if there is no record."""
     try:
         data = record.read_bytes()
         import json  # seldom needed
@@ -59,7 +59,7 @@ def unfinished(record: Path) -> Unfinished | None:
 
 
 def write_record(record: Path, what: Unfinished) -> None:
-    """Writes a note, as a whole and for good."""
+    """Writes a record, atomically and durably."""
     import json  # seldom needed
 
     record.parent.mkdir(parents=True, exist_ok=True)
@@ -76,21 +76,21 @@ def write_record(record: Path, what: Unfinished) -> None:
 
 
 def tree_of(record: Path) -> Path:
-    """Returns where the private working tree of a merge is."""
+    """Returns the path of a merge's private working tree."""
     return record.with_suffix("")
 
 
 def end_merge(repo: Repository, record: Path) -> None:
-    """Ends a merge: what it left in the user's working tree, its own working tree and its note.
+    """Ends a merge: restores the user's working tree, removes the private one and the record.
 
-    Callers hold the lock MERGING. Raises GitFailed if something of the user's is in the way.
+    Callers hold the lock MERGING. Raises GitFailed if the user's files are in the way.
     """
     import shutil  # seldom needed
 
     before = unfinished(record)
     if before is not None:
         _restore(repo, record, before)
-    shutil.rmtree(tree_of(record), ignore_errors=True)  # git takes away no half of a worktree
+    shutil.rmtree(tree_of(record), ignore_errors=True)  # git does not remove a partial worktree
     discard(repo, tree_of(record))
     record.unlink(missing_ok=True)
 
@@ -103,7 +103,7 @@ def _restore(repo: Repository, record: Path, before: Unfinished) -> None:
 
 
 def recover_merges(repo: Repository) -> Iterator[str]:
-    """Settles merges whose command was killed; yields what their user has to know."""
+    """Recovers merges whose command was killed; yields warnings for the user."""
     folder = (repo.common / MERGING).parent
     if not any(folder.glob(_RECORDS)):
         return

@@ -1,8 +1,8 @@
 """Worktrees for work packages: a branch and a folder of its own for each, made and removed whole.
 
-Making one is two steps: branch and folder under the repository's lock, then the files under a
-lock of the worktree's own. Whatever a killed command left between them is found and completed by
-the next. Nothing uncommitted and nothing unmerged is ever deleted.
+A worktree is made in two steps: branch and folder under the repository's lock, then the files under
+a lock of the worktree's own. The next command completes a worktree that a killed command left
+between the steps. Nothing uncommitted and nothing unmerged is ever deleted.
 """
 
 import os
@@ -35,10 +35,10 @@ _REMOVING = "could not remove the worktree"
 
 
 class Worktree(NamedTuple):
-    """A worktree that stands: its folder, its branch, and the commit it began at or stands at.
+    """A complete worktree: its folder, its branch, and the commit it began at or is at.
 
-    `is_new` is True for exactly one of several commands that make the same at once: it made the
-    branch, and may say that the package is its own.
+    `is_new` is True for exactly one of several commands that make the same worktree concurrently:
+    that command made the branch, and may claim the package.
     """
 
     path: Path
@@ -48,11 +48,11 @@ class Worktree(NamedTuple):
 
 
 class WorktreeState(NamedTuple):
-    """What became of a worktree.
+    """The state of a worktree.
 
-    "clean": nothing uncommitted. "dirty": `changes` tells some of what is, as `git status
-    --porcelain` does, or `operation` what is under way. "missing": git knows of none at the path.
-    "moved": the branch is checked out at `path` instead. "foreign": something else stands there,
+    "clean": nothing is uncommitted. "dirty": `changes` lists some uncommitted changes, as `git
+    status --porcelain` does, or `operation` is under way. "missing": git knows no worktree at the
+    path. "moved": the branch is checked out at `path` instead. "foreign": something else is there,
     or has another branch checked out, which is `branch`.
     """
 
@@ -72,13 +72,13 @@ def make(
 ) -> Worktree:
     """Makes a branch and a worktree for it at an absolute path, or completes and returns them.
 
-    `base` is a branch or commit to begin at; several are merged, past any working tree. A branch
-    that is there already is checked out with its commits, or begins anew if it has none of its
-    own. Raises GitFailed, with nothing made, if the branch is checked out elsewhere, if something
-    else stands at the path, if names differ in upper and lower case alone, or if the bases
-    contradict each other. Where the branch is not among the `known` ones it is made at once, and
-    git asked closer only if it refuses. Below the main working tree no part of the path may be a
-    link: a clone could hold one that leads elsewhere.
+    `base` is a branch or commit to begin at; several are merged, without a working tree. An
+    existing branch is checked out with its commits, or begins again if it has none of its own.
+    Raises GitFailed, with nothing made, if the branch is checked out elsewhere, if something else
+    is at the path, if names differ in upper and lower case alone, or if the bases conflict. A
+    branch that is not among the `known` ones is made without listing branches and worktrees, which
+    are listed only if git refuses. Below the main working tree no part of the path may be a link: a
+    clone could hold one that leads elsewhere.
     """
     _check_path(repo, path)
     tree, is_new = None, False
@@ -92,9 +92,9 @@ def make(
 
 
 def remove(repo: Repository, branch: str, path: Path, into: str) -> None:
-    """Removes a worktree and its branch, if all it holds is committed and in `into`.
+    """Removes a worktree and its branch, if all its work is committed and in `into`.
 
-    One of them may be gone already. Ignored files go with the folder. Raises GitFailed, with
+    Either may be gone already. Ignored files are removed with the folder. Raises GitFailed, with
     nothing removed, if anything is uncommitted, under way, or not in the branch or commit `into`.
     """
     with held(repo.common / MAKING):
@@ -139,7 +139,7 @@ def check_out(repo: Repository, commit: str, path: Path) -> None:
 
 
 def discard(repo: Repository, path: Path) -> None:
-    """Takes away a worktree that `check_out` has made, with all in it; raises GitFailed."""
+    """Removes a worktree that `check_out` has made, with all its files; raises GitFailed."""
     with held(repo.common / MAKING):
         remove_half_made(repo.common)
         if any(_is_same(tree.path, path) for tree in checkouts(repo)):
@@ -150,9 +150,9 @@ def discard(repo: Repository, path: Path) -> None:
 def state_of(
     repo: Repository, branch: str, path: Path, known: Mapping[str, Path] | None = None
 ) -> WorktreeState:
-    """Tells what became of the worktree of a branch that was made at a path.
+    """Returns the state of a branch's worktree that was made at a path.
 
-    With the `known` working trees of all branches git is asked for the others only if need be.
+    With the `known` working trees of all branches, git lists the worktrees only if necessary.
     """
     at = known.get(branch) if known is not None else None
     if at is not None and _is_same(at, path):
@@ -180,10 +180,10 @@ def _state_at(path: Path, git_dir: Path, found: str | None, branch: str) -> Work
 
 
 def uncommitted(path: Path) -> tuple[str, ...]:
-    """Returns what is not committed in a working tree, untracked files with it; some of it.
+    """Returns the first uncommitted changes of a working tree, untracked files included.
 
-    Each is a line of `git status --porcelain`, with at most CHANGES_MAX of them; submodules
-    count when they hold something uncommitted or stand at another commit.
+    Each is a line of `git status --porcelain`, CHANGES_MAX at most; a submodule counts if it has
+    uncommitted changes or is at another commit.
     """
     arguments = ("status", "--porcelain", "-z", "--untracked-files=normal", "--no-renames")
     out = Git(path).run(*arguments, "--ignore-submodules=none", doing="could not look into")
@@ -203,10 +203,7 @@ def _make_empty(
     base: str | Sequence[str],
     seen: tuple[Mapping[str, str], Sequence[Checkout]] | None,
 ) -> tuple[Checkout, bool]:
-    """Makes a worktree without its files by the branches and worktrees `seen`, or those there are.
-
-    Tells too whether its branch is new.
-    """
+    """Makes a worktree without its files; `seen` are branches and worktrees, listed if None."""
     with held(repo.common / MAKING) as lock:
         remove_half_made(repo.common)
         known, trees = seen or (branches(repo), checkouts(repo))
@@ -241,7 +238,7 @@ def _check_name(repo: Repository, branch: str, known: Mapping[str, str]) -> None
 
 
 def _find_worktree(trees: Sequence[Checkout], branch: str, path: Path) -> Checkout | None:
-    """Finds the worktree; raises GitFailed if branch or path belong to another one."""
+    """Returns the worktree of a branch at a path; raises GitFailed if either belongs to another."""
     for tree in trees:
         if tree.is_missing:
             continue
@@ -258,7 +255,7 @@ def _find_worktree(trees: Sequence[Checkout], branch: str, path: Path) -> Checko
 
 
 def _clear(repo: Repository, branch: str, path: Path) -> None:
-    """Sees to it that nothing stands at a path; takes away only what a killed git began there."""
+    """Checks that a path is free; removes only the leftovers of a killed git."""
     files = TreeFiles(path.parent)
     if not path.parent.is_dir() or files.look(path.name) is None:
         return
@@ -281,14 +278,14 @@ def _clear(repo: Repository, branch: str, path: Path) -> None:
 
 
 def _located(repo: Repository, path: Path) -> tuple[TreeFiles, str]:
-    """Returns the tree that a worktree's folder lies in, and its path there."""
+    """Returns the tree that contains a worktree's folder, and the folder's path in it."""
     main = repo.common.parent
     top = main if main in path.parents else path.parent.parent
     return TreeFiles(top), os.fspath(path.relative_to(top))
 
 
 def _check_path(repo: Repository, path: Path) -> None:
-    """Raises GitFailed if what shall be a worktree's folder, or one above it, is a link."""
+    """Raises GitFailed if the folder of a new worktree, or one above it, is a link."""
     files, relative = _located(repo, path)
     hint = f"see what it is (ls -l {path.parent}), take it out, then try again"
     try:
@@ -311,7 +308,7 @@ def _leads_nowhere(repo: Repository, path: Path) -> bool:
 
 
 def _forget_missing(repo: Repository, trees: Sequence[Checkout], path: Path) -> None:
-    """Drops what git has noted of a worktree at this path whose folder is gone."""
+    """Removes git's record of a worktree at this path whose folder is gone."""
     for tree in trees:
         if not tree.is_missing or tree.is_main or not _is_same(tree.path, path):
             continue
@@ -325,7 +322,7 @@ def _remove_folder(repo: Repository, path: Path) -> None:
     arguments: tuple[str | Path, ...] = ("worktree", "remove", path)
     answer = repo.git.ask(*arguments)
     if answer.status and "submodules" in answer.words:
-        # git takes them for a reason by themselves; what they hold was looked at
+        # git refuses because of submodules alone; their changes were checked before
         answer = repo.git.ask("worktree", "remove", "--force", path)
     if answer.status:
         raise repo.git.failed(answer, arguments, doing=f"{_REMOVING} {path} of")
@@ -338,7 +335,7 @@ def _delete(repo: Repository, branch: str, tip: str) -> None:
 
 
 def _add(repo: Repository, branch: str, path: Path, start: str | None, lock: int) -> None:
-    """Lets git make a worktree without its files, on a new branch if it is told where to start."""
+    """Makes a worktree without its files, on a new branch if there is a `start`."""
     git = Git(repo.folder, keeps=(lock,))
     files, relative = _located(repo, path)
     if above := os.path.dirname(relative):
@@ -360,7 +357,7 @@ def _add(repo: Repository, branch: str, path: Path, start: str | None, lock: int
 
 
 def _fill(tree: Checkout) -> None:
-    """Checks out the files of a worktree that has none yet; what is there stays."""
+    """Checks out the files of a worktree that has none yet; existing files stay."""
     if (tree.git_dir / "index").exists():
         return
     with held(tree.git_dir / "thence.lock") as lock:
@@ -372,7 +369,7 @@ def _fill(tree: Checkout) -> None:
 
 
 def _hide(repo: Repository, path: Path) -> None:
-    """Keeps the folder of worktrees out of `git status` and `git add` of the tree it lies in."""
+    """Keeps the folder of worktrees out of `git status` and `git add` of the tree around it."""
     if repo.common.name != ".git" or repo.common.parent not in path.parents:
         return
     if repo.common in path.parents:
