@@ -12,7 +12,7 @@ from thence.work.day_lines import FOLDER, is_day_file, lines_with_positions
 from thence.work.journal.store import WorkEvent
 from thence.work.naming import resolve
 from thence.work.plan.existing import history_in
-from thence.work.plan.legacy import Happened, Unread
+from thence.work.plan.legacy import ImportedEvent, Unread
 from thence.work.result import CommandResult
 from thence.work.session.moving import check_written
 from thence.work.session.session import Session
@@ -51,7 +51,7 @@ def import_history(session: Session, feature: str | None, *, is_dry: bool = Fals
         histories = {slug: history_in(session.planning, slug) for slug in slugs}
         brought: dict[str, int] = {}
         for slug, history in histories.items():
-            fresh = [one for one in history.happened if (one.source, one.source_id) not in known]
+            fresh = [one for one in history.events if (one.source, one.source_id) not in known]
             brought[slug] = len(fresh)
             if fresh and not is_dry:
                 session.append(*_new_events(session, slug, fresh))
@@ -135,7 +135,7 @@ def _line_positions(files: TreeFiles, unread: list[Unread]) -> dict[bytes, tuple
     return positions
 
 
-def _new_events(session: Session, slug: str, fresh: list[Happened]) -> list[WorkEvent]:
+def _new_events(session: Session, slug: str, fresh: list[ImportedEvent]) -> list[WorkEvent]:
     found = session.board.features.get(slug)
     created = found.created_event if found else None
     events = []

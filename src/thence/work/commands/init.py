@@ -7,7 +7,7 @@ from thence.errors import PlanningError
 from thence.work.commands.share import with_share
 from thence.work.day_lines import Splice, with_lines
 from thence.work.project.options import BRANCH, read_options
-from thence.work.project.own_files import note_attributes
+from thence.work.project.own_files import write_attributes
 from thence.work.project.project import KITTIFY
 from thence.work.project.project_id import CONFIG, with_another_id, with_id
 from thence.work.result import CommandResult
@@ -107,7 +107,7 @@ def init(session: Session, *, has_new_id: bool = False) -> CommandResult:
     elif read_options(session.project).share is None and not session.shares_in_tree:
         changes[CONFIG] = partial(_with_share, uuid=project_uuid)
     branch = session.branch_here()
-    note_attributes(session.repo)
+    write_attributes(session.repo)
     made = commit(session, changes, "Make this repository a thence project", "init")
     data = {
         "project_uuid": project_uuid,

@@ -69,7 +69,7 @@ def orchestrate(
     }
     events = [event.event_id for event in session.appended]
     data = {
-        "events": [*events, *orchestrator.happenings.said],
+        "events": [*events, *orchestrator.progress.appended],
         "feature_slug": found.slug,
         "status": summary.status,
         "done": list(summary.done),

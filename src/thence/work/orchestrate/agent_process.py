@@ -34,7 +34,7 @@ GRACE_S = 1.0  # how long what an agent leaves behind has to end by itself
 _TAIL_BYTES = 16_384
 _TAIL_CHARACTERS_MAX = 2_000
 _WORDS_CHARACTERS_MAX = 600
-_SAID_BYTES_MAX = 4_096
+_ANSWER_BYTES_MAX = 4_096
 _SUCCESSORS_MAX = 3
 _SHELL = "/bin/sh"
 # what moves, colours and names things on a terminal
@@ -159,7 +159,7 @@ class Run:
         mark = self._mark = secrets.token_hex(16)
         ours = passed_on(own_variables(), order.passes)
         variables = {**ours, "PWD": str(order.folder), **order.env}
-        said = launching.message(order.argv, {**variables, process_ending.VARIABLE: mark})
+        order_bytes = launching.message(order.argv, {**variables, process_ending.VARIABLE: mark})
         order.output.parent.mkdir(parents=True, exist_ok=True)
         flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC
         self._output = os.open(order.output, flags, 0o666)
@@ -177,11 +177,11 @@ class Run:
             assert self._watchdog.stdin is not None
             begun.callback(self._watchdog.stdin.close)
             claims.mark(self._lease, mark)
-            self._agent = _held_back(order, prompt, self._output, asked, answering)
+            self._agent = _start_held(order, prompt, self._output, asked, answering)
             # known to the watchdog before it is let go
             self._watchdog.stdin.write(b"%d\n" % self._agent.pid)
             with suppress(BrokenPipeError), os.fdopen(asking, "wb", closefd=False) as pipe:
-                pipe.write(said)
+                pipe.write(order_bytes)
 
     def _why(self, now_s: float, progress: object) -> How | None:
         """Tells why a running agent has to end, None if it may go on."""
@@ -228,7 +228,7 @@ class Run:
             claims.unmark(self._lease)
         if code is None:
             return
-        refused = os.read(self._answer, _SAID_BYTES_MAX)
+        refused = os.read(self._answer, _ANSWER_BYTES_MAX)
         size_bytes = os.fstat(self._output).st_size
         how = "not_started" if refused else self._how or _own_end(code, size_bytes)
         if refused:
@@ -292,7 +292,7 @@ def _own_end(code: int, size_bytes: int) -> How:
 def _watchdog(mark: str, lease: int) -> "subprocess.Popen[bytes]":
     """Starts what ends an agent; it belongs to no agent itself, not even to one that started us."""
     variables = {
-        name: said for name, said in own_variables().items() if name != process_ending.VARIABLE
+        name: value for name, value in own_variables().items() if name != process_ending.VARIABLE
     }
     return subprocess.Popen(
         [_SHELL, "-c", _WATCHDOG, sys.executable, os.path.abspath(process_ending.__file__), mark],
@@ -307,7 +307,7 @@ def _watchdog(mark: str, lease: int) -> "subprocess.Popen[bytes]":
     )
 
 
-def _held_back(
+def _start_held(
     order: AgentCommand, prompt: IO[bytes], output: int, asked: int, answering: int
 ) -> "subprocess.Popen[bytes]":
     """Starts what becomes the agent when it is told so."""

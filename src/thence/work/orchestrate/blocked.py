@@ -29,13 +29,13 @@ class Blockers:
     appended is no change of the board, by which it would be tried again for ever.
     """
 
-    def __init__(self, tell: Callable[[str, str], None], said: Callable[[], int]) -> None:
+    def __init__(self, tell: Callable[[str, str], None], count_appended: Callable[[], int]) -> None:
         self._tell = tell
-        self._said = said
-        self._vain = 0
-        self._seen = -1
+        self._count_appended = count_appended
+        self._ineffective = 0
+        self._events_seen = -1
         self._blocked: dict[str, Blocker] = {}
-        self._told: dict[str, tuple[str, str | None]] = {}
+        self._reported: dict[str, tuple[str, str | None]] = {}
 
     @contextmanager
     def keeping(self, wp_id: str) -> Iterator[None]:
@@ -44,7 +44,7 @@ class Blockers:
         After TIMES_MAX times, after REFUSED_MAX if a guard refuses it, it waits for the board to
         change.
         """
-        before = self._said()
+        before = self._count_appended()
         try:
             yield
         except (GitFailed, Refused, PlanningError) as error:
@@ -54,10 +54,10 @@ class Blockers:
             rest_s = min(REST_MIN_S * 2**count, REST_MAX_S)
             times_max = REFUSED_MAX if isinstance(error, Refused) else TIMES_MAX
             until_s = math.inf if count > times_max else time.monotonic() + rest_s
-            self._vain += self._said() - before
+            self._ineffective += self._count_appended() - before
             self._blocked[wp_id] = Blocker(why, count, until_s)
-            is_new = self._told.get(wp_id, ("", None))[0] != why
-            self._told[wp_id] = (why, None)  # the step may have moved it before it was refused
+            is_new = self._reported.get(wp_id, ("", None))[0] != why
+            self._reported[wp_id] = (why, None)  # the step may have moved it before it was refused
             if is_new:
                 self._tell(wp_id, why)
 
@@ -66,13 +66,13 @@ class Blockers:
 
         `lanes` are those of the packages, `events` how many the board is made from.
         """
-        if events - self._vain == self._seen:
+        if events - self._ineffective == self._events_seen:
             return
-        self._seen = events - self._vain
+        self._events_seen = events - self._ineffective
         self._blocked = {w: b for w, b in self._blocked.items() if b.until_s < math.inf}
-        self._told = {
+        self._reported = {
             wp_id: (why, lanes.get(wp_id))
-            for wp_id, (why, lane) in self._told.items()
+            for wp_id, (why, lane) in self._reported.items()
             if lane in (None, lanes.get(wp_id))
         }
 

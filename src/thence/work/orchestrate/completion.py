@@ -25,10 +25,10 @@ def complete(session: Session, feature: FeatureState, actor: str) -> bool:
         "total_duration": _seconds_since(begun.header.timestamp) if begun else None,
     }
     ends = [each.lane_event for each in feature.packages.values() if each.lane_event]
-    said = WorkEvent("FeatureCompleted", payload, feature.slug, tuple(ends), actor)
+    completed = WorkEvent("FeatureCompleted", payload, feature.slug, tuple(ends), actor)
     guard = session.guard((feature.slug, feature.slug), types=("FeatureCompleted",))
     try:
-        session.append(said, guard=guard)
+        session.append(completed, guard=guard)
     except HeadsMoved:
         return False
     check_written(session)

@@ -72,8 +72,8 @@ def hints(program: str, variables: Collection[str], more: Sequence[str] = ()) ->
     if not keys:
         return []
     named = f"is named in {CONFIG}: orchestrate: {{environment: [{keys[0]}]}}"
-    told = ", ".join(keys[:_NAMED_MAX])
-    return [f"{program} ended at once, and is not given {told}; one that it needs {named}"]
+    names = ", ".join(keys[:_NAMED_MAX])
+    return [f"{program} ended at once, and is not given {names}; one that it needs {named}"]
 
 
 def _is_named(name: str, *lists: Sequence[str]) -> bool:

@@ -25,15 +25,15 @@ def message(argv: Sequence[str], variables: Mapping[str, str]) -> bytes:
     words = [*argv, *(f"{name}={value}" for name, value in variables.items())]
     if any("\0" in word for word in words):
         raise ValueError("embedded null byte")
-    said = b"\0".join(map(os.fsencode, (str(len(argv)), *words)))
-    return b"%d\0%b" % (len(said), said)
+    message_bytes = b"\0".join(map(os.fsencode, (str(len(argv)), *words)))
+    return b"%d\0%b" % (len(message_bytes), message_bytes)
 
 
-def become(said: bytes) -> None:
+def become(message_bytes: bytes) -> None:
     """Becomes the agent that a message tells of; raises OSError if that can't be."""
-    count, *words = said.split(b"\0")
-    argv, told = words[: int(count)], words[int(count) :]
-    variables = dict(word.split(b"=", 1) for word in told)
+    count, *words = message_bytes.split(b"\0")
+    argv, received = words[: int(count)], words[int(count) :]
+    variables = dict(word.split(b"=", 1) for word in received)
     for name in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them, and a child inherits that
         signal.signal(name, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
@@ -42,15 +42,15 @@ def become(said: bytes) -> None:
 
 def main(asked: int, answer: int) -> None:
     """Reads a message and becomes its agent, or says why not."""
-    told = b""
+    received = b""
     while read := os.read(asked, _READ_BYTES):
-        told += read
+        received += read
     os.close(asked)
     os.set_inheritable(answer, False)
-    size, _, said = told.partition(b"\0")
-    if size and len(said) == int(size):
+    size, _, message_bytes = received.partition(b"\0")
+    if size and len(message_bytes) == int(size):
         try:
-            become(said)
+            become(message_bytes)
         except OSError as error:
             os.write(answer, (error.strerror or str(error)).encode())
     sys.exit(_NOT_STARTED)

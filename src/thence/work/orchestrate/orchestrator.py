@@ -44,9 +44,9 @@ class OrchestrationSummary(NamedTuple):
 class Active:
     """A package at work: its step, the process, the claim that is held until it is judged."""
 
-    def __init__(self, hand: PackageTask, run: Run, lease: int) -> None:
-        self.hand = hand
-        self.task = hand.task
+    def __init__(self, task_: PackageTask, run: Run, lease: int) -> None:
+        self.package_task = task_
+        self.task = task_.task
         self.run = run
         self._lease = lease
         self.begun_s = time.monotonic()
@@ -54,12 +54,12 @@ class Active:
 
     def poll(self) -> Ended | None:
         """Returns how the process ended, None while it runs."""
-        self.ended = self.ended or self.run.poll(_size(self.hand.watch))
+        self.ended = self.ended or self.run.poll(_size(self.package_task.watch))
         return self.ended
 
     def close(self) -> None:
         """Gives the claim free, and takes away what the process ran in."""
-        self.hand.close()
+        self.package_task.close()
         os.close(self._lease)
 
 
@@ -78,7 +78,7 @@ class Orchestrator:
     ) -> None:
         self.slug = slug
         self.setup = setup
-        self.happenings = Progress(tell)
+        self.progress = Progress(tell)
         self.forecast = Forecast()
         self._turn_ends = turn
         self._forgiven = forgiven
@@ -90,7 +90,7 @@ class Orchestrator:
         self._troubles = 0
         self._trouble = ""
         self._rests_until_s = 0.0
-        self._seen = UNSEEN
+        self._journal_size = UNSEEN
         self._held: set[str] = set()
         self._has_tried = False
         self._blocks = Blockers(
@@ -118,7 +118,7 @@ class Orchestrator:
         try:
             while True:
                 summary = self._turn()
-                self.happenings.collect(self._session)
+                self.progress.collect(self._session)
                 if summary is not None:
                     return summary
                 self._look_ahead()
@@ -136,14 +136,14 @@ class Orchestrator:
         self._has_tried = False
         try:
             self._look()
-            self._settle()
+            self._judge_ended()
             self._finish()
             self._start()
             summary = self._ended()
             if self._session.journal_error is not None:
                 raise self._session.journal_error
         except (ThenceError, OSError) as error:
-            self._rest(error)
+            self._pause(error)
             return None
         self._troubles, self._trouble = 0, ""
         return summary
@@ -158,14 +158,14 @@ class Orchestrator:
     def _look(self) -> None:
         """Reads the journal again if anybody has written to it since, or something broke."""
         seen = _size(self._session.project.home / "events.jsonl")
-        if seen == self._seen:
+        if seen == self._journal_size:
             return
         self._session.look()
         lanes = {wp_id: each.lane for wp_id, each in self.feature.packages.items()}
         self._blocks.look_again(lanes, len(self._session.events))
         self._plan = self._planned()
         self.rounds = rounds_of(self._session.events, self.slug, self._forgiven)
-        self._seen = seen
+        self._journal_size = seen
 
     def _look_ahead(self) -> None:
         """Tells which packages at work will meet, as soon as their branches show it."""
@@ -177,15 +177,15 @@ class Orchestrator:
         for overlap in self.forecast.news():
             self.happen("overlap", sentence(overlap))
 
-    def _settle(self) -> None:
+    def _judge_ended(self) -> None:
         """Judges the tries that have ended; what could not be told is judged again later."""
         for wp_id, active in list(self.active.items()):
             ended = active.poll()
             if ended is None:
                 continue
-            self._seen = UNSEEN
+            self._journal_size = UNSEEN
             with self._blocks.keeping(wp_id):
-                active.hand.judge(ended)
+                active.package_task.judge(ended)
             del self.active[wp_id]
             active.close()
         self._look()
@@ -234,21 +234,21 @@ class Orchestrator:
         if lease is None:
             self._held.add(task.wp_id)
             return
-        self._seen = UNSEEN
-        hand = PackageTask(self, task)
+        self._journal_size = UNSEEN
+        task_ = PackageTask(self, task)
         try:
             with self._blocks.keeping(task.wp_id):
-                run = step(hand, lease)
+                run = step(task_, lease)
                 if run is not None:
-                    self.active[task.wp_id] = Active(hand, run, lease)
+                    self.active[task.wp_id] = Active(task_, run, lease)
         finally:
             if task.wp_id not in self.active:
-                hand.close()
+                task_.close()
                 os.close(lease)
 
-    def gate_passed(self, wp_id: str, gate_type: str, commit: str, told: str) -> None:
+    def gate_passed(self, wp_id: str, gate_type: str, commit: str, message: str) -> None:
         """Notes that a gate was passed in sight of this process, and the event that tells so."""
-        self._gates_passed.setdefault((wp_id, commit), {})[gate_type] = told
+        self._gates_passed.setdefault((wp_id, commit), {})[gate_type] = message
 
     def gates_passed(self, wp_id: str, commit: str) -> Mapping[str, str]:
         """Returns the gates that a commit of a package has passed in sight of this process.
@@ -322,7 +322,7 @@ class Orchestrator:
             return f"was sent back {round_.returns} times: {round_.feedback}"
         return f"all its agents have failed: {round_.feedback or 'see its errors'}"
 
-    def _rest(self, error: ThenceError | OSError) -> None:
+    def _pause(self, error: ThenceError | OSError) -> None:
         """Waits for a while, and looks at all anew then."""
         self._troubles += 1
         if self._troubles > TROUBLES_MAX:
@@ -330,12 +330,14 @@ class Orchestrator:
         rest_s = min(REST_MIN_S * 2**self._troubles, REST_MAX_S)
         self._rests_until_s = time.monotonic() + rest_s
         hint = f"; {error.hint}" if isinstance(error, ThenceError) and error.hint else ""
-        told = f"{error}{hint}; it is tried again until it goes well, {TROUBLES_MAX} times at most"
-        if told != self._trouble:
-            self._trouble = told
-            self.happen("trouble", told)
-        self.happenings.collect(self._session)
-        self._seen = UNSEEN
+        message = (
+            f"{error}{hint}; it is tried again until it goes well, {TROUBLES_MAX} times at most"
+        )
+        if message != self._trouble:
+            self._trouble = message
+            self.happen("trouble", message)
+        self.progress.collect(self._session)
+        self._journal_size = UNSEEN
         with suppress(ThenceError, OSError):
             fresh = Session(self._folder)
             fresh.board = self._session.board  # what is shown until the next look
@@ -352,7 +354,7 @@ class Orchestrator:
         seconds: float | None = None,
     ) -> None:
         """Tells the user what happens."""
-        self.happenings.tell(ProgressNote(kind, text, wp_id, agent, phase, seconds))
+        self.progress.tell(ProgressNote(kind, text, wp_id, agent, phase, seconds))
 
     def _stop(self) -> None:
         """Ends all agents at once, tells of it, and gives their claims free."""
@@ -366,7 +368,7 @@ class Orchestrator:
         for active in self.active.values():
             if active.ended is None:
                 with suppress(ThenceError, OSError):
-                    active.hand.interrupted()
+                    active.package_task.interrupted()
             active.close()
         self.active.clear()
 

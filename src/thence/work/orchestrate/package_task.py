@@ -93,7 +93,7 @@ class PackageTask:
             assigned = self._assign(retries)
             made = workspace(session, self._feature, self._package)
         free_worktree(session.repo.common, git_dir_of(made.path), made.branch)
-        self._tell("begun", f"{task.phase} by {task.agent}" + _again(retries))
+        self._report("begun", f"{task.phase} by {task.agent}" + _try_text(retries))
         agent = self._setup.agents[task.agent]
         output = self._output(assigned)
         prompt = output.with_suffix(".md")
@@ -131,15 +131,15 @@ class PackageTask:
             "retry_count": retries,
         }
         tries = tuple(event_id for phase, event_id in self._round.tries if phase == task.phase)
-        said = WorkEvent("WPAssigned", payload, slug, tries, event_id=new_id())
+        event = WorkEvent("WPAssigned", payload, slug, tries, event_id=new_id())
         if self._package.lane == PLANNED:
             facts = facts_of(session, self._feature, task.wp_id)
-            move(session, slug, task.wp_id, DOING, replace(facts, exempt=_ANSWERS), (said,))
-            self._durable()
+            move(session, slug, task.wp_id, DOING, replace(facts, exempt=_ANSWERS), (event,))
+            self._check_journal()
             session.look()
         else:
-            self._say(said)
-        return said.event_id
+            self._append(event)
+        return event.event_id
 
     def judge(self, ended: Ended) -> None:
         """Decides what a try that has ended comes to: on, back, or to be tried again."""
@@ -150,7 +150,7 @@ class PackageTask:
             return
         expected = FOR_REVIEW if self.task.phase == REVIEW else DOING
         if self._package.lane != expected:
-            self._tell("moved", f"somebody moved it to {self._package.lane} meanwhile")
+            self._report("moved", f"somebody moved it to {self._package.lane} meanwhile")
             return
         if ended.how != "done":
             self._fail(words_of(ended), ended.seconds)
@@ -172,8 +172,8 @@ class PackageTask:
                 remedy = (refused.hint or "").removesuffix(FORCING)  # no agent is told to force
                 self._fail(f"{refused.cause}; {remedy}", ended.seconds)
                 return
-        self._durable()
-        self._tell("moved", "doing -> for_review", ended.seconds)
+        self._check_journal()
+        self._report("moved", "doing -> for_review", ended.seconds)
 
     def _review(self, ended: Ended) -> None:
         """Lets the verdict of a review move the package."""
@@ -182,8 +182,8 @@ class PackageTask:
             self._fail("its review ended without a line VERDICT:", ended.seconds)
         elif verdict.is_approved:
             with self._acting_as(self.task.agent):
-                self._say(self._note(REVIEW, APPROVED))
-            self._tell("reviewed", f"approved by {self.task.agent}", ended.seconds)
+                self._append(self._history_event(REVIEW, APPROVED))
+            self._report("reviewed", f"approved by {self.task.agent}", ended.seconds)
         else:
             self._send_back(verdict.reason, self.task.agent)
 
@@ -217,10 +217,16 @@ class PackageTask:
                 return
             self._decide(decide_move, commit)  # what may not be done is not merged either
             target = session.target_of(self._feature)
-            note, tips = session.merge_record(slug), {branch: commit}
+            record, tips = session.merge_record(slug), {branch: commit}
             drops = drops_day_files(session, target, [commit])
             outcome = merge(
-                session.repo, target, [branch], note, opens=False, tips=tips, drops_day_files=drops
+                session.repo,
+                target,
+                [branch],
+                record,
+                opens=False,
+                tips=tips,
+                drops_day_files=drops,
             )
             if outcome.conflict is not None:
                 files = ", ".join(outcome.conflict.files)
@@ -231,10 +237,10 @@ class PackageTask:
                 )
                 return
             self._decide(move, commit)
-            self._durable()
+            self._check_journal()
             session.look()
             mirror(session, self._feature)
-        self._tell("merged", f"merged into {target}, done")
+        self._report("merged", f"merged into {target}, done")
 
     def _decide(self, how: Callable[[Session, str, str, str, Facts], Move], commit: str) -> None:
         """Moves the package to done for its reviewer, or only tells whether that may be."""
@@ -260,11 +266,13 @@ class PackageTask:
                 "gate_id": new_id(),
             }
             with self._acting_as(ACTOR):
-                self._say(WorkEvent("GateCreated", payload, slug, self._package.events_of("lane")))
+                self._append(
+                    WorkEvent("GateCreated", payload, slug, self._package.events_of("lane"))
+                )
             session.look()
         self._gate = GateRun(session.repo, session.project.root, (slug, wp_id), gate, commit)
         self.task = Task(wp_id, f"{GATE} {gate.gate_type}", "", 0)
-        self._tell("begun", self.task.phase)
+        self._report("begun", self.task.phase)
         env = {"THENCE_ACTOR": ACTOR, "THENCE_WP": wp_id, "THENCE_FEATURE": slug}
         output = self._folder() / f"{wp_id}-{gate.gate_type}-{new_id()}.log"
         return start(self._gate.order(output, env, lease, self._setup.environment))
@@ -273,19 +281,19 @@ class PackageTask:
         slug, wp_id, gate_type = self._feature.slug, self.task.wp_id, judged.gate.gate_type
         known = [g for g in self._package.gates.values() if g.gate_type == gate_type]
         is_passed = ended.how == "done"
-        told = ""
+        event_id = ""
         for gate in known:
             seconds = round(ended.seconds, 3)
             status = PASSED if is_passed else FAILED
             change = gate_change(gate, status, commit=judged.commit, seconds=seconds)
             with self._acting_as(ACTOR):
                 judges = self._package.events_of("lane")
-                told = self._say(WorkEvent(change.event_type, change.payload, slug, judges))
+                event_id = self._append(WorkEvent(change.event_type, change.payload, slug, judges))
         if is_passed:
-            self._orchestrator.gate_passed(wp_id, gate_type, judged.commit, told)
-            self._tell("reviewed", f"gate {gate_type} passed", ended.seconds)
+            self._orchestrator.gate_passed(wp_id, gate_type, judged.commit, event_id)
+            self._report("reviewed", f"gate {gate_type} passed", ended.seconds)
         else:
-            self._send_back(f"gate {gate_type} failed: {words_of(ended)}", ACTOR, told)
+            self._send_back(f"gate {gate_type} failed: {words_of(ended)}", ACTOR, event_id)
 
     def close(self) -> None:
         """Takes away what a gate was run in."""
@@ -296,9 +304,9 @@ class PackageTask:
         """Tells that a try was stopped, and that anybody may go on with the package."""
         if self._gate is None:
             with self._acting_as(ACTOR):
-                note = "stopped before it ended; thence work orchestrate --resume goes on"
-                self._orchestrator.session.append(self._note("comment", note))
-        self._tell("stopped", "stopped; its claim is free")
+                record = "stopped before it ended; thence work orchestrate --resume goes on"
+                self._orchestrator.session.append(self._history_event("comment", record))
+        self._report("stopped", "stopped; its claim is free")
 
     def _send_back(self, reason: str, actor: str, *rests_on: str) -> None:
         session, slug, wp_id = self._orchestrator.session, self._feature.slug, self.task.wp_id
@@ -306,8 +314,8 @@ class PackageTask:
             facts = facts_of(session, self._feature, wp_id, reason=reason)
             facts = replace(facts, exempt=_ANSWERS, rests_on=rests_on)
             move(session, slug, wp_id, DOING, facts)
-        self._durable()
-        self._tell("sent_back", reason)
+        self._check_journal()
+        self._report("sent_back", reason)
 
     def _fail(self, why: str, seconds: float) -> None:
         """Tells that a try has failed, for the next one to do better."""
@@ -318,9 +326,9 @@ class PackageTask:
             "agent_id": self.task.agent,
         }
         with self._acting_as(self.task.agent):
-            self._say(WorkEvent("ErrorLogged", payload, self._feature.slug))
+            self._append(WorkEvent("ErrorLogged", payload, self._feature.slug))
         self._orchestrator.failed(self.task)
-        self._tell("failed", why, seconds)
+        self._report("failed", why, seconds)
 
     def _name_keys(self) -> None:
         """Names the variables that an agent may have ended at once for want of."""
@@ -328,7 +336,7 @@ class PackageTask:
         known = {*own_variables()} - {*agent.env}
         self._orchestrator.session.warnings += hints(agent.name, known, self._setup.environment)
 
-    def _note(self, kind: str, text: str) -> WorkEvent:
+    def _history_event(self, kind: str, text: str) -> WorkEvent:
         payload = {
             "wp_id": self.task.wp_id,
             "entry_type": kind,
@@ -337,13 +345,13 @@ class PackageTask:
         }
         return WorkEvent("HistoryAdded", payload, self._feature.slug)
 
-    def _say(self, said: WorkEvent) -> str:
+    def _append(self, event: WorkEvent) -> str:
         """Appends an event, and returns its id; raises where the journal can't be written."""
-        events = self._orchestrator.session.append(said)
-        self._durable()
+        events = self._orchestrator.session.append(event)
+        self._check_journal()
         return events[0].event_id
 
-    def _durable(self) -> None:
+    def _check_journal(self) -> None:
         pending = self._orchestrator.session.journal_error
         if pending is not None:
             raise pending
@@ -391,10 +399,10 @@ class PackageTask:
     def _output(self, event_id: str) -> Path:
         return self._folder() / f"{self.task.wp_id}-{event_id}.log"
 
-    def _tell(self, kind: str, text: str, seconds: float | None = None) -> None:
+    def _report(self, kind: str, text: str, seconds: float | None = None) -> None:
         task = self.task
         self._orchestrator.happen(kind, text, task.wp_id, task.agent or None, task.phase, seconds)
 
 
-def _again(retries: int) -> str:
+def _try_text(retries: int) -> str:
     return f", try {retries + 1}" if retries else ""

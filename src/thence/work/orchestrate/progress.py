@@ -28,13 +28,13 @@ class Progress:
 
     def __init__(self, tell: Callable[[ProgressNote], None]) -> None:
         self._tell = tell
-        self._notes: list[str] = []
-        self.said: list[str] = []
+        self._reported: list[str] = []
+        self.appended: list[str] = []
 
-    def tell(self, happening: ProgressNote) -> None:
+    def tell(self, note: ProgressNote) -> None:
         """Tells the user; a full disk behind stderr stops no work."""
         try:
-            self._tell(happening)
+            self._tell(note)
         except BrokenPipeError:
             raise
         except OSError:
@@ -42,10 +42,10 @@ class Progress:
 
     def collect(self, session: Session) -> None:
         """Takes over what a desk has appended, and tells its notes: each once, of the last many."""
-        self.said += [event.event_id for event in session.appended]
+        self.appended += [event.event_id for event in session.appended]
         session.appended.clear()
         for note in session.warnings:
-            if note not in self._notes:
-                self._notes = [*self._notes, note][-NOTES_MAX:]
+            if note not in self._reported:
+                self._reported = [*self._reported, note][-NOTES_MAX:]
                 self.tell(ProgressNote("note", note))
         session.warnings.clear()

@@ -99,7 +99,7 @@ def implementation(work: Assignment, feedback: str = "") -> str:
     parts = [
         f"# Do work package {work.wp_id} of {work.feature}: {work.title}",
         "You are to do this package completely, alone, without asking anybody.",
-        _place(work),
+        _locations(work),
         _texts(work),
     ]
     if feedback.strip():
@@ -117,7 +117,7 @@ def review(work: Assignment, feedback: str = "") -> str:
     parts = [
         f"# Review work package {work.wp_id} of {work.feature}: {work.title}",
         "Somebody else has done this package. You decide whether it is good enough to be merged.",
-        _place(work),
+        _locations(work),
         _texts(work),
     ]
     if feedback.strip():
@@ -154,15 +154,15 @@ def verdict_of(output: bytes) -> ReviewVerdict | None:
     found = [match for line in re.split(r"[\r\n]", text) if (match := _VERDICT.match(line))]
     if not found:
         return None
-    said = _printable(found[-1][1]).strip(_DECORATION)
-    if _APPROVAL.fullmatch(said.rstrip(".!").rstrip(_DECORATION)):
+    verdict_text = _printable(found[-1][1]).strip(_DECORATION)
+    if _APPROVAL.fullmatch(verdict_text.rstrip(".!").rstrip(_DECORATION)):
         return ReviewVerdict(True, "")
-    if sent := _SEND_BACK.fullmatch(said):
+    if sent := _SEND_BACK.fullmatch(verdict_text):
         return ReviewVerdict(False, sent[1].strip()[:REASON_CHARACTERS_MAX] or NO_REASON)
     return None
 
 
-def _place(work: Assignment) -> str:
+def _locations(work: Assignment) -> str:
     return f"""## Where
 
 - Worktree: `{work.worktree}`, on branch `{work.branch}`. It is yours alone.

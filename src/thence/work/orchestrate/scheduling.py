@@ -97,11 +97,11 @@ def choose(
     that is `approved`. `packages` are those of tasks.md. What waits for an agent that is busy
     or has to pause goes to no other, and keeps no slot from others.
     """
-    taken = {each.wp_id for each in running} | set(held)
+    busy = {each.wp_id for each in running} | set(held)
     agents = [each.agent for each in running]
     failures = _by_phase(failed)
     behind = _behind(feature)
-    ready = [each for each in _ready(feature, setup, approved) if each[0].wp_id not in taken]
+    ready = [each for each in _ready(feature, setup, approved) if each[0].wp_id not in busy]
     ready.sort(key=lambda each: _rank(each[0].wp_id, packages, behind))
     chosen: list[Task] = []
     for package, phase in ready:
@@ -296,8 +296,8 @@ def _after(feature: FeatureState, setup: Setup, tasks: Sequence[Task]) -> Featur
 
 
 def _waits_for(feature: FeatureState, package: PackageState) -> str:
-    told = [
+    names = [
         f"{wp_id} ({feature.packages[wp_id].lane if wp_id in feature.packages else 'unknown'})"
         for wp_id in _open_dependencies(feature, package)
     ]
-    return f"it waits for {', '.join(told)}" if told else f"it is in {package.lane}"
+    return f"it waits for {', '.join(names)}" if names else f"it is in {package.lane}"

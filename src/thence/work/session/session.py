@@ -31,7 +31,7 @@ from thence.work.journal.refusals import ErrorStore, failure_event
 from thence.work.journal.sharing import is_tree
 from thence.work.journal.store import ACTOR, EventStore, WorkEvent
 from thence.work.plan.planning_files import Planning
-from thence.work.project.own_files import note_attributes
+from thence.work.project.own_files import write_attributes
 from thence.work.project.project import find_project
 from thence.work.result import CommandResult
 from thence.work.session.feature_choice import choose_feature
@@ -297,7 +297,7 @@ class Session:
     def watch(self, branch: str) -> None:
         """Makes later looks read the events that others bring to a branch."""
         day_files.watch_branches(self.project, {branch})
-        note_attributes(self.repo)
+        write_attributes(self.repo)
 
     def result(self, data: Mapping[str, Any], lines: Iterable[str]) -> CommandResult:
         """Returns the result of this command."""
