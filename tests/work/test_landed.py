@@ -7,11 +7,11 @@ from thence.work.board.state import Landed
 from thence.work.vcs.landed import (
     is_reverted,
     is_without_code,
-    missing_commits,
     landing_of,
     last_revert,
     merge_of,
     merges_in,
+    missing_commits,
     reviewed_of,
 )
 from thence.work.vcs.repository import repository

@@ -1,9 +1,9 @@
-"""A program that becomes an agent, once it is told which.
+"""A program that becomes an agent, once it gets a message with the agent's command.
 
-`running.start` starts it by its path, with `-I -S` and two descriptors as arguments. From the
-first it reads the agent's arguments and variables. What keeps it from becoming the agent it
-writes to the second. If whoever starts it dies before all is said, nothing is begun. The agent
-finds stdin, stdout and stderr open, no other descriptor, and signals as a shell leaves them.
+`agent_process.start` starts it by its path, with `-I -S` and two descriptors as arguments. From the
+first it reads the agent's arguments and variables. To the second it writes the error if it can't
+become the agent. If the starting process dies before the message is complete, nothing is begun. The
+agent has stdin, stdout and stderr open, no other descriptor, and signals as a shell leaves them.
 """
 
 import os
@@ -16,9 +16,9 @@ _NOT_STARTED = 127
 
 
 def message(argv: Sequence[str], variables: Mapping[str, str]) -> bytes:
-    """Returns what tells the program which agent to become, with its size before it.
+    """Returns the message with an agent's command, with its size before it.
 
-    Raises ValueError for words that no program can be given.
+    Raises ValueError for arguments or variables that no program can be given.
     """
     if not argv or any("=" in name or not name for name in variables):
         raise ValueError("no program, or a variable without a proper name")
@@ -30,7 +30,7 @@ def message(argv: Sequence[str], variables: Mapping[str, str]) -> bytes:
 
 
 def become(message_bytes: bytes) -> None:
-    """Becomes the agent that a message tells of; raises OSError if that can't be."""
+    """Becomes the agent of a message; raises OSError if that fails."""
     count, *words = message_bytes.split(b"\0")
     argv, received = words[: int(count)], words[int(count) :]
     variables = dict(word.split(b"=", 1) for word in received)
@@ -41,7 +41,7 @@ def become(message_bytes: bytes) -> None:
 
 
 def main(asked: int, answer: int) -> None:
-    """Reads a message and becomes its agent, or says why not."""
+    """Reads a message and becomes its agent, or writes the error to `answer`."""
     received = b""
     while read := os.read(asked, _READ_BYTES):
         received += read

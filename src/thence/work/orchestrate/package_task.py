@@ -1,7 +1,7 @@
-"""One package in the hands of an orchestrator: given to an agent, judged, merged, done.
+"""One step of an orchestrator with one package: assign it, judge it, run a gate, merge it.
 
-Each step looks at the board under the package's claim, tells the log first what it is about to
-do, and can be done again by another orchestrator if this one is killed behind it.
+Each step reads the board under the package's claim, records first what it is about to do, and can
+be repeated by another orchestrator if this one is killed after it.
 """
 
 import os
@@ -58,7 +58,7 @@ _ANSWERS = frozenset(("not_its_agent",))  # what an orchestrator answers for its
 
 
 class PackageTask:
-    """One step with one package; `task` is what it came to, `watch` a file that commits change."""
+    """One step with one package; `task` is the current task, `watch` a file that commits change."""
 
     def __init__(self, orchestrator: "Orchestrator", task: Task) -> None:
         self._orchestrator = orchestrator
@@ -80,7 +80,7 @@ class PackageTask:
         return self._orchestrator.rounds.get(self.task.wp_id) or Round()
 
     def begin(self, lease: int) -> Run | None:
-        """Claims the package for its agent, and starts that. None if the board moved on."""
+        """Claims the package for its agent, and starts the agent; None if the board has changed."""
         task, session = self.task, self._orchestrator.session
         session.look()
         package = self._package
@@ -142,7 +142,7 @@ class PackageTask:
         return event.event_id
 
     def judge(self, ended: Ended) -> None:
-        """Decides what a try that has ended comes to: on, back, or to be tried again."""
+        """Decides after the end of a try: move on, send back, or record a failed try."""
         session = self._orchestrator.session
         session.look()
         if self._gate is not None:
@@ -162,7 +162,7 @@ class PackageTask:
             self._hand_in(ended)
 
     def _hand_in(self, ended: Ended) -> None:
-        """Moves the work of an agent to review, if nothing stands against it."""
+        """Moves the work of an agent to review, unless a guard refuses."""
         session, slug = self._orchestrator.session, self._feature.slug
         with self._acting_as(self.task.agent):
             try:
@@ -176,7 +176,7 @@ class PackageTask:
         self._report("moved", "doing -> for_review", ended.seconds)
 
     def _review(self, ended: Ended) -> None:
-        """Lets the verdict of a review move the package."""
+        """Applies the verdict of a review."""
         verdict = prompts.verdict_of(self._printed())
         if verdict is None:
             self._fail("its review ended without a line VERDICT:", ended.seconds)
@@ -188,7 +188,7 @@ class PackageTask:
             self._send_back(verdict.reason, self.task.agent)
 
     def finish(self, lease: int) -> Run | None:
-        """Starts the next gate of what is approved; with all passed it is merged and done."""
+        """Starts the next gate of an approved package; with all passed merges the package."""
         session = self._orchestrator.session
         session.look()
         if self._package.lane != FOR_REVIEW:
@@ -206,27 +206,21 @@ class PackageTask:
         return None
 
     def _merge(self, branch: str, commit: str) -> None:
-        """Merges the commit that has passed everything, and tells that it is done."""
+        """Merges the commit that has passed all gates, and moves the package to done."""
         session, slug, wp_id = self._orchestrator.session, self._feature.slug, self.task.wp_id
         with held(session.shared_folder / "orchestrate.lock"):
             session.look()
             if tip(session.repo, branch) != commit:
-                return  # what came meanwhile is judged first
+                return  # newer commits are judged first
             if facts_of(session, self._feature, wp_id).worktree == "dirty":
                 self._send_back("its worktree holds changes that are not committed", ACTOR)
                 return
-            self._decide(decide_move, commit)  # what may not be done is not merged either
+            self._decide(decide_move, commit)  # a package that may not be done is not merged
             target = session.target_of(self._feature)
-            record, tips = session.merge_record(slug), {branch: commit}
+            path, tips = session.merge_record(slug), {branch: commit}
             drops = drops_day_files(session, target, [commit])
             outcome = merge(
-                session.repo,
-                target,
-                [branch],
-                record,
-                opens=False,
-                tips=tips,
-                drops_day_files=drops,
+                session.repo, target, [branch], path, opens=False, tips=tips, drops_day_files=drops
             )
             if outcome.conflict is not None:
                 files = ", ".join(outcome.conflict.files)
@@ -243,7 +237,7 @@ class PackageTask:
         self._report("merged", f"merged into {target}, done")
 
     def _decide(self, how: Callable[[Session, str, str, str, Facts], Move], commit: str) -> None:
-        """Moves the package to done for its reviewer, or only tells whether that may be."""
+        """Moves the package to done for its reviewer, or only checks that move, as `how` does."""
         session, wp_id = self._orchestrator.session, self.task.wp_id
         with self._acting_as(self._package.reviewer or ACTOR):
             facts = replace(
@@ -257,7 +251,7 @@ class PackageTask:
             how(session, self._feature.slug, wp_id, DONE, facts)
 
     def _begin_gate(self, gate: GateConfig, commit: str, lease: int) -> Run:
-        """Starts the command of a gate where the commit lies alone."""
+        """Starts the command of a gate in a checkout of the commit."""
         session, slug, wp_id = self._orchestrator.session, self._feature.slug, self.task.wp_id
         if gate.gate_type not in {each.gate_type for each in self._package.gates.values()}:
             payload = {
@@ -266,9 +260,8 @@ class PackageTask:
                 "gate_id": new_id(),
             }
             with self._acting_as(ACTOR):
-                self._append(
-                    WorkEvent("GateCreated", payload, slug, self._package.events_of("lane"))
-                )
+                causes = self._package.events_of("lane")
+                self._append(WorkEvent("GateCreated", payload, slug, causes))
             session.look()
         self._gate = GateRun(session.repo, session.project.root, (slug, wp_id), gate, commit)
         self.task = Task(wp_id, f"{GATE} {gate.gate_type}", "", 0)
@@ -296,16 +289,16 @@ class PackageTask:
             self._send_back(f"gate {gate_type} failed: {words_of(ended)}", ACTOR, event_id)
 
     def close(self) -> None:
-        """Takes away what a gate was run in."""
+        """Removes the checkout of a gate."""
         if self._gate is not None:
             self._gate.close()
 
     def interrupted(self) -> None:
-        """Tells that a try was stopped, and that anybody may go on with the package."""
+        """Records that a try was stopped; anybody may go on with the package."""
         if self._gate is None:
             with self._acting_as(ACTOR):
-                record = "stopped before it ended; thence work orchestrate --resume goes on"
-                self._orchestrator.session.append(self._history_event("comment", record))
+                comment = "stopped before it ended; thence work orchestrate --resume goes on"
+                self._orchestrator.session.append(self._history_event("comment", comment))
         self._report("stopped", "stopped; its claim is free")
 
     def _send_back(self, reason: str, actor: str, *rests_on: str) -> None:
@@ -318,7 +311,7 @@ class PackageTask:
         self._report("sent_back", reason)
 
     def _fail(self, why: str, seconds: float) -> None:
-        """Tells that a try has failed, for the next one to do better."""
+        """Records a failed try, with the feedback for the next one."""
         payload = {
             "error_type": "runtime",
             "error_message": f"{TRY_FAILED}{why}",
@@ -331,7 +324,7 @@ class PackageTask:
         self._report("failed", why, seconds)
 
     def _name_keys(self) -> None:
-        """Names the variables that an agent may have ended at once for want of."""
+        """Warns of missing variables that may have ended an agent at once."""
         agent = self._setup.agents[self.task.agent]
         known = {*own_variables()} - {*agent.env}
         self._orchestrator.session.warnings += hints(agent.name, known, self._setup.environment)
@@ -389,7 +382,7 @@ class PackageTask:
         return folder
 
     def _printed(self) -> bytes:
-        """Returns the end of what the agent has printed."""
+        """Returns the end of the agent's output."""
         assigned = self._round.assigned
         assert assigned is not None, "a try begins with a WPAssigned"
         with self._output(assigned.event_id).open("rb") as file:
