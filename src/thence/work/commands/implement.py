@@ -26,11 +26,9 @@ def implement(
 ) -> CommandResult:
     """Moves a package to doing and makes its branch and worktree, on top of its dependencies.
 
-    With `takes_over` a package that somebody else has in doing becomes the actor's.
-
-    For a package that the actor has already, the worktree is completed or just reported. If the
-    worktree can't be made the package goes back to planned. Raises Refused, PlanningError,
-    GitFailed.
+    With `takes_over` a package that somebody else has in doing becomes the actor's. For a package
+    that the actor has already, the worktree is completed or just reported. If the worktree can't be
+    made the package goes back to planned. Raises Refused, PlanningError, GitFailed.
     """
     session.look()
     session.unwritten_events.clear()  # the next look appends the events that this one could not

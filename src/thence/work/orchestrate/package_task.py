@@ -345,9 +345,8 @@ class PackageTask:
         return events[0].event_id
 
     def _check_journal(self) -> None:
-        pending = self._orchestrator.session.journal_error
-        if pending is not None:
-            raise pending
+        if (error := self._orchestrator.session.journal_error) is not None:
+            raise error
 
     @contextmanager
     def _acting_as(self, actor: str) -> Iterator[None]:

@@ -88,7 +88,7 @@ def render(
 ) -> bytes:
     """Returns the file of a package in lane planned: its fields, what to do, how to move on.
 
-    `told` is what `text_of` has of it, `reading` are files and folders that tell more, from the
+    `body` is the result of `text_of`, `reading` are files and folders to read as well, from the
     top of the repository. The lane is left out unless the project mirrors it.
     """
     parts = [_fields(package, feature_slug, shows_lane), f"# {package.wp_id}: {package.title}"]

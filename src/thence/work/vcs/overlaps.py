@@ -239,7 +239,7 @@ def _meeting(repo: Repository, one: str, other: str) -> Meeting:
         raise repo.git.failed(answer, arguments, doing="could not compare branches in")
     head, _, messages = os.fsdecode(answer.out).partition("\0\0")
     conflicts = frozenset(head.split("\0")[1:])
-    if answer.status and not conflicts:  # git has more to say than which files
+    if answer.status and not conflicts:  # a conflict without files
         conflicts = frozenset("?")
     return Meeting(frozenset(_files_named(messages)), conflicts)
 

@@ -61,7 +61,7 @@ class Checkout(NamedTuple):
     """A working tree of a repository: the main one or a linked worktree.
 
     `head` is the commit, None before the first; `branch` has no `refs/heads/` and is None when
-    HEAD is detached. `is_missing` says that the folder is gone.
+    HEAD is detached. `is_missing` is whether the folder is gone.
     """
 
     path: Path
